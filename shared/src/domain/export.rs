@@ -1,0 +1,282 @@
+//! One export, and the one place where its state changes.
+//!
+//! `running → completed | failed`, never back. A running export holds a lease: who launched it, and then the job
+//! that claimed it, must renew it. One whose lease ran out **is** failed, whatever its document still says, so
+//! nothing can stay `running` for ever, not even when every process that knew of it is gone.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, HubRepo, JobId,
+    Quantization, UserId,
+};
+
+/// How long a launched export may wait to be claimed by its job.
+pub const LAUNCH_LEASE: SignedDuration = SignedDuration::from_mins(15);
+/// How long a claimed export may be silent. The job writes far more often (see `service::lifecycle`).
+pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_mins(5);
+
+/// The three values that clients know; anything finer has fields of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Launched, and nothing final has happened.
+    Running,
+    /// Every artifact is where it should be.
+    Completed,
+    /// It ended without.
+    Failed,
+}
+
+/// What the job is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Waiting for the job to start.
+    Queued,
+    /// Finding and checking adapter and base model.
+    Fetch,
+    /// Merging, converting or packing, and writing what comes out.
+    Export,
+    /// Sending to the destinations what is not written there directly.
+    Upload,
+    /// Recording the artifacts.
+    Finish,
+}
+
+/// How far the job is, in bytes of output. `bytes_total` is 0 while it is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// The current stage.
+    pub stage: Stage,
+    /// Bytes of this stage done.
+    pub bytes_done: u64,
+    /// Bytes of this stage in all.
+    pub bytes_total: u64,
+}
+
+/// Which execution works on an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The execution; a retry of the same execution may claim again.
+    pub by: ExecutionName,
+    /// Which attempt of that execution, from 0.
+    pub attempt: u32,
+}
+
+/// A document of `exports`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// The document's id.
+    pub id: ExportId,
+    /// The training job it exports.
+    pub job_id: JobId,
+    /// Who asked for it. Documents of the older service may lack it.
+    pub user_id: Option<UserId>,
+    /// What it makes.
+    pub kind: ArtifactKind,
+    /// Where it goes.
+    pub destinations: Destinations,
+    /// The repository on the Hub, if one was named.
+    pub hf_repo: Option<HubRepo>,
+    /// Whether that repository is to be private.
+    pub hf_private: bool,
+    /// The type of a GGUF's matrices.
+    pub quantization: Option<Quantization>,
+    /// Where it stands. Changed by [`Export::apply`] only.
+    pub status: Status,
+    /// What happened, for people.
+    pub message: Option<String>,
+    /// How far it is; `None` in documents of the older service.
+    pub progress: Option<Progress>,
+    /// What it made.
+    pub artifacts: Vec<Artifact>,
+    /// The launcher's name for the execution.
+    pub execution: Option<ExecutionName>,
+    /// Who works on it.
+    pub claim: Option<Claim>,
+    /// Until when a running export counts as alive; `None` in documents of the older service.
+    pub lease_until: Option<Timestamp>,
+    /// When it was asked for.
+    pub started_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// What a new export is made of.
+#[derive(Debug)]
+pub struct NewExport<'a> {
+    /// Its id.
+    pub id: ExportId,
+    /// Who asks.
+    pub user: &'a UserId,
+    /// For what.
+    pub request: &'a CreateExport,
+}
+
+/// Something that happens to a running export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transition {
+    /// The launcher answered with the execution's name.
+    Launched(ExecutionName),
+    /// A job starts to work on it.
+    Claim(Claim),
+    /// The job that claimed it got further. Renews the lease.
+    Progress {
+        /// Who reports.
+        claim: Claim,
+        /// How far it is.
+        progress: Progress,
+        /// What it does, for people.
+        message: String,
+    },
+    /// The job that claimed it is done.
+    Complete {
+        /// Who reports.
+        claim: Claim,
+        /// What it made.
+        artifacts: Vec<Artifact>,
+        /// What it did, for people.
+        message: String,
+    },
+    /// It ended without an artifact. `claim` is `None` when no job had claimed it.
+    Fail {
+        /// Who reports.
+        claim: Option<Claim>,
+        /// What went wrong and what to do, for people.
+        message: String,
+    },
+}
+
+/// Why a transition did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It has ended; nothing changes it any more.
+    #[error("the export has ended already")]
+    Ended,
+    /// Its lease ran out, so everybody may take it for failed.
+    #[error("the export's lease has run out")]
+    LeaseExpired,
+    /// Another execution, or a later attempt of this one, works on it.
+    #[error("another execution works on the export")]
+    ClaimedByAnother,
+    /// It has not been claimed.
+    #[error("the export has not been claimed")]
+    NotClaimed,
+}
+
+impl Export {
+    /// What callers see of a running export whose lease ran out.
+    pub const LOST: &'static str =
+        "The export was interrupted and nobody is working on it any more: start it again.";
+
+    /// A new export, running from `now` on.
+    #[must_use]
+    pub fn new(new: &NewExport<'_>, now: Timestamp) -> Self {
+        let NewExport { id, user, request } = *new;
+        Self {
+            id,
+            job_id: request.job_id.clone(),
+            user_id: Some(user.clone()),
+            kind: request.kind,
+            destinations: request.destinations.clone(),
+            hf_repo: request.hf_repo.clone(),
+            hf_private: request.hf_private,
+            quantization: request.quantization,
+            status: Status::Running,
+            message: Some("Waiting for the export job to start".to_owned()),
+            progress: Some(Progress { stage: Stage::Queued, bytes_done: 0, bytes_total: 0 }),
+            artifacts: Vec::new(),
+            execution: None,
+            claim: None,
+            lease_until: Some(now + LAUNCH_LEASE),
+            started_at: now,
+            updated_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// This export as it is at `now`: failed when it was running and its lease ran out. A document of the older
+    /// service has no lease and counts as alive for a day after its last change.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        if self.status == Status::Running && self.lease_end() < now {
+            self.status = Status::Failed;
+            self.message = Some(Self::LOST.to_owned());
+            self.finished_at = Some(self.lease_end());
+        }
+        self
+    }
+
+    fn lease_end(&self) -> Timestamp {
+        self.lease_until.unwrap_or(self.updated_at + SignedDuration::from_hours(24))
+    }
+
+    /// This export after `transition` at `now`.
+    ///
+    /// # Errors
+    /// [`Refused`] when the export's state does not allow it; nothing has changed then.
+    pub fn apply(mut self, transition: &Transition, now: Timestamp) -> Result<Self, Refused> {
+        if self.status != Status::Running {
+            return Err(Refused::Ended);
+        }
+        let expired = self.lease_end() < now;
+        match transition {
+            // An export that nobody works on may still be put down as what it is.
+            Transition::Fail { claim: None, message } if expired || self.claim.is_none() => {
+                self.end(Status::Failed, message, now);
+            }
+            _ if expired => return Err(Refused::LeaseExpired),
+            Transition::Launched(execution) => self.execution = Some(execution.clone()),
+            Transition::Claim(claim) => self.claimed(claim, now)?,
+            Transition::Progress { claim, progress, message } => {
+                self.held_by(Some(claim))?;
+                self.progress = Some(*progress);
+                self.message = Some(message.clone());
+                self.lease_until = Some(now + CLAIM_LEASE);
+            }
+            Transition::Complete { claim, artifacts, message } => {
+                self.held_by(Some(claim))?;
+                self.artifacts.clone_from(artifacts);
+                self.end(Status::Completed, message, now);
+            }
+            Transition::Fail { claim, message } => {
+                self.held_by(claim.as_ref())?;
+                self.end(Status::Failed, message, now);
+            }
+        }
+        self.updated_at = now;
+        Ok(self)
+    }
+
+    fn claimed(&mut self, claim: &Claim, now: Timestamp) -> Result<(), Refused> {
+        match &self.claim {
+            Some(held) if held.by != claim.by || held.attempt >= claim.attempt => {
+                return Err(Refused::ClaimedByAnother);
+            }
+            Some(_) | None => {}
+        }
+        self.claim = Some(claim.clone());
+        self.lease_until = Some(now + CLAIM_LEASE);
+        self.message = Some("The export job has started".to_owned());
+        Ok(())
+    }
+
+    fn held_by(&self, claim: Option<&Claim>) -> Result<(), Refused> {
+        match (&self.claim, claim) {
+            (None, _) => Err(Refused::NotClaimed),
+            (held, claim) if held.as_ref() == claim => Ok(()),
+            (Some(_), _) => Err(Refused::ClaimedByAnother),
+        }
+    }
+
+    fn end(&mut self, status: Status, message: &str, now: Timestamp) {
+        self.status = status;
+        self.message = Some(message.to_owned());
+        self.finished_at = Some(now);
+        self.lease_until = None;
+    }
+}

@@ -1,0 +1,4 @@
+//! The common crate of the Export Service: the rules, the ports they need, and the adapters behind the ports.
+
+pub mod domain;
+pub mod ports;
