@@ -1,4 +1,5 @@
 //! The common crate of the Export Service: the rules, the ports they need, and the adapters behind the ports.
 
+pub mod adapters;
 pub mod domain;
 pub mod ports;
