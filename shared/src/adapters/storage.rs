@@ -10,8 +10,10 @@ use std::{
 };
 
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, gcp::GoogleCloudStorageBuilder,
-    local::LocalFileSystem, path::Path,
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    gcp::GoogleCloudStorageBuilder,
+    local::LocalFileSystem,
+    path::{Path, PathPart},
 };
 
 /// Longest wait for one request: a part of an upload or a range of a download.
@@ -46,22 +48,41 @@ pub struct Place {
     pub store: Arc<dyn ObjectStore>,
     /// The path within the store.
     pub path: Path,
-    url: String,
+    root: Root,
+}
+
+/// What a store's paths are relative to.
+#[derive(Debug, Clone)]
+enum Root {
+    Bucket(String),
+    Folder(PathBuf),
 }
 
 impl Place {
     /// The URL by which documents name it, without a slash at the end.
     #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn url(&self) -> String {
+        match &self.root {
+            Root::Bucket(bucket) => format!("gs://{bucket}/{}", self.path).trim_end_matches('/').to_owned(),
+            Root::Folder(root) => url::Url::from_file_path(root.join(self.path.as_ref()))
+                .map_or_else(|()| format!("file://{}/{}", root.display(), self.path), String::from),
+        }
     }
 
-    /// What lies below this place at `relative`, which may have several segments.
-    #[must_use]
-    pub fn join(&self, relative: &str) -> Self {
-        let path = relative.split('/').fold(self.path.clone(), |path, segment| path.join(segment));
-        let url = format!("{}/{}", self.url, relative);
-        Self { store: Arc::clone(&self.store), path, url }
+    /// What lies below this place at `relative`, which may have several segments. They are taken literally.
+    ///
+    /// # Errors
+    /// [`StorageError::Malformed`] for an empty segment, `.`, `..` and control characters.
+    pub fn join(&self, relative: &str) -> Result<Self, StorageError> {
+        let malformed = || StorageError::Malformed(format!("{}/{relative}", self.url()));
+        let path = relative.split('/').try_fold(self.path.clone(), |path, segment| {
+            PathPart::parse(segment).ok().filter(|_| !segment.is_empty()).map(|part| path.join(part))
+        });
+        Ok(Self {
+            store: Arc::clone(&self.store),
+            path: path.ok_or_else(malformed)?,
+            root: self.root.clone(),
+        })
     }
 }
 
@@ -116,7 +137,7 @@ impl Storage {
                 let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
                 let path = Path::parse(path).map_err(|_| StorageError::Malformed(url.to_owned()))?;
                 let store = self.bucket(bucket, emulator.as_deref(), url)?;
-                Ok(Place { store, path, url: url.to_owned() })
+                Ok(Place { store, path, root: Root::Bucket(bucket.to_owned()) })
             }
             Backend::Folder { root, store } => {
                 let foreign = || StorageError::Foreign(url.to_owned(), "file:///…, below the local buckets");
@@ -125,7 +146,7 @@ impl Storage {
                 let file = file.to_file_path().map_err(|()| malformed())?;
                 let relative = file.strip_prefix(root).map_err(|_| foreign())?;
                 let path = Path::parse(relative.to_str().ok_or_else(malformed)?).map_err(|_| malformed())?;
-                Ok(Place { store: Arc::clone(store) as _, path, url: url.to_owned() })
+                Ok(Place { store: Arc::clone(store) as _, path, root: Root::Folder(root.clone()) })
             }
         }
     }
@@ -177,9 +198,22 @@ mod tests {
     fn a_place_keeps_the_url_that_documents_hold() {
         let place = Storage::google(None).place("gs://models/merged_models/job 1/").unwrap();
         assert_eq!(place.url(), "gs://models/merged_models/job 1");
-        assert_eq!(place.path.as_ref(), "merged_models/job 1");
-        assert_eq!(place.join("a/b.json").url(), "gs://models/merged_models/job 1/a/b.json");
-        assert_eq!(place.join("a/b.json").path.as_ref(), "merged_models/job 1/a/b.json");
+        let file = place.join("ü#~%/b.json").unwrap();
+        assert_eq!(file.url(), "gs://models/merged_models/job 1/ü#~%/b.json");
+        assert_eq!(Storage::google(None).place(&file.url()).unwrap().path, file.path);
+        for bad in ["", "..", "a//b", "a/../b", "/a", "a/", "a\nb"] {
+            assert!(place.join(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_local_place_has_a_file_url_that_leads_back_to_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Storage::folder(root.path()).unwrap();
+        let top = url::Url::from_file_path(root.path().canonicalize().unwrap()).unwrap();
+        let file = folder.place(top.as_str()).unwrap().join("files/a b#%20ü.gguf").unwrap();
+        assert_eq!(folder.place(&file.url()).unwrap().path, file.path);
+        assert!(file.url().ends_with("/files/a%20b%23%2520%C3%BC.gguf"), "{}", file.url());
     }
 
     #[test]
@@ -188,7 +222,7 @@ mod tests {
         let folder = Storage::folder(root.path()).unwrap();
         let inside = url::Url::from_file_path(root.path().canonicalize().unwrap().join("files/x y")).unwrap();
         assert_eq!(folder.place(inside.as_str()).unwrap().path.as_ref(), "files/x y");
-        let above = format!("{}/../../secret", inside.as_str());
+        let above = format!("{}/../../../secret", inside.as_str());
         for bad in ["file:///etc/passwd", "gs://models/x", "/etc/passwd", "https://example.com/x", "", &above]
         {
             assert!(folder.place(bad).is_err(), "{bad}");
