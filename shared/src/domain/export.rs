@@ -192,7 +192,7 @@ impl Export {
             artifacts: Vec::new(),
             execution: None,
             claim: None,
-            lease_until: Some(now + LAUNCH_LEASE),
+            lease_until: Some(later(now, LAUNCH_LEASE)),
             started_at: now,
             updated_at: now,
             finished_at: None,
@@ -212,7 +212,8 @@ impl Export {
     }
 
     fn lease_end(&self) -> Timestamp {
-        self.lease_until.unwrap_or(self.updated_at + SignedDuration::from_hours(24))
+        let silent_for_a_day = || later(self.updated_at, SignedDuration::from_hours(24));
+        self.lease_until.unwrap_or_else(silent_for_a_day)
     }
 
     /// This export after `transition` at `now`.
@@ -236,7 +237,7 @@ impl Export {
                 self.held_by(Some(claim))?;
                 self.progress = Some(*progress);
                 self.message = Some(message.clone());
-                self.lease_until = Some(now + CLAIM_LEASE);
+                self.lease_until = Some(later(now, CLAIM_LEASE));
             }
             Transition::Complete { claim, artifacts, message } => {
                 self.held_by(Some(claim))?;
@@ -260,7 +261,7 @@ impl Export {
             Some(_) | None => {}
         }
         self.claim = Some(claim.clone());
-        self.lease_until = Some(now + CLAIM_LEASE);
+        self.lease_until = Some(later(now, CLAIM_LEASE));
         self.message = Some("The export job has started".to_owned());
         Ok(())
     }
@@ -278,5 +279,174 @@ impl Export {
         self.message = Some(message.to_owned());
         self.finished_at = Some(now);
         self.lease_until = None;
+    }
+}
+
+/// Documents hold whatever somebody wrote, so this must not overflow.
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::RawCreateExport;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+    }
+
+    fn running() -> Export {
+        let raw: RawCreateExport =
+            serde_json::from_str(r#"{"job_id":"job-1","export_type":"merged"}"#).unwrap();
+        let request = raw.try_into().unwrap();
+        let user = "ada".parse().unwrap();
+        Export::new(&NewExport { id: ExportId::random(), user: &user, request: &request }, at(0))
+    }
+
+    fn claim(by: &str, attempt: u32) -> Claim {
+        Claim { by: ExecutionName::new(by), attempt }
+    }
+
+    fn claimed(by: &str, attempt: u32) -> Export {
+        running().apply(&Transition::Claim(claim(by, attempt)), at(1)).unwrap()
+    }
+
+    fn progress(by: &str, attempt: u32) -> Transition {
+        let progress = Progress { stage: Stage::Export, bytes_done: 1, bytes_total: 2 };
+        Transition::Progress { claim: claim(by, attempt), progress, message: "Merging".to_owned() }
+    }
+
+    fn complete(by: &str, attempt: u32) -> Transition {
+        let path = "gs://files/job-1/merged.zip".to_owned();
+        let artifacts =
+            vec![Artifact { kind: ArtifactKind::Merged, path, variant: crate::domain::Variant::File }];
+        Transition::Complete { claim: claim(by, attempt), artifacts, message: "Done".to_owned() }
+    }
+
+    fn fail(claim: Option<Claim>) -> Transition {
+        Transition::Fail { claim, message: "It broke".to_owned() }
+    }
+
+    #[test]
+    fn a_new_export_runs_under_the_lease_of_its_launch() {
+        let export = running();
+        assert_eq!((export.status, export.lease_until), (Status::Running, Some(at(900))));
+        assert_eq!(export.clone().at(at(900)), export);
+    }
+
+    #[test]
+    fn an_execution_may_claim_again_with_a_later_attempt_only() {
+        let again = |by, attempt| claimed("run-1", 1).apply(&Transition::Claim(claim(by, attempt)), at(2));
+        assert_eq!(again("run-1", 2).unwrap().claim, Some(claim("run-1", 2)));
+        for (by, attempt) in [("run-1", 0), ("run-1", 1), ("run-2", 0), ("run-2", 9)] {
+            assert_eq!(again(by, attempt), Err(Refused::ClaimedByAnother), "{by} {attempt}");
+        }
+    }
+
+    #[test]
+    fn only_the_holder_of_the_claim_reports() {
+        for report in [
+            progress("run-2", 0),
+            progress("run-1", 1),
+            complete("run-2", 0),
+            fail(Some(claim("run-2", 0))),
+            fail(None),
+        ] {
+            assert_eq!(
+                claimed("run-1", 0).apply(&report, at(2)),
+                Err(Refused::ClaimedByAnother),
+                "{report:?}"
+            );
+        }
+        for report in [progress("run-1", 0), complete("run-1", 0), fail(Some(claim("run-1", 0)))] {
+            assert_eq!(running().apply(&report, at(2)), Err(Refused::NotClaimed), "{report:?}");
+            assert!(claimed("run-1", 0).apply(&report, at(2)).is_ok(), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn progress_renews_the_lease() {
+        let export = claimed("run-1", 0).apply(&progress("run-1", 0), at(100)).unwrap();
+        assert_eq!(export.lease_until, Some(at(400)));
+        assert_eq!(export.updated_at, at(100));
+    }
+
+    #[test]
+    fn a_launch_that_failed_ends_what_nobody_claimed() {
+        let export = running().apply(&fail(None), at(2)).unwrap();
+        assert_eq!(
+            (export.status, export.finished_at, export.lease_until),
+            (Status::Failed, Some(at(2)), None)
+        );
+    }
+
+    #[test]
+    fn the_launchers_answer_may_come_after_the_claim() {
+        let launched = Transition::Launched(ExecutionName::new("run-1"));
+        let export = claimed("run-1", 0).apply(&launched, at(2)).unwrap();
+        assert_eq!((export.execution.unwrap().as_str(), export.claim.unwrap().attempt), ("run-1", 0));
+    }
+
+    #[test]
+    fn an_export_whose_lease_ran_out_is_failed_whatever_its_document_says() {
+        let export = claimed("run-1", 0);
+        let seen = export.clone().at(at(302));
+        assert_eq!((seen.status, seen.finished_at), (Status::Failed, Some(at(301))));
+        assert_eq!(seen.message.as_deref(), Some(Export::LOST));
+        for late in [progress("run-1", 0), complete("run-1", 0), Transition::Claim(claim("run-1", 1))] {
+            assert_eq!(export.clone().apply(&late, at(302)), Err(Refused::LeaseExpired), "{late:?}");
+        }
+        assert_eq!(export.apply(&fail(None), at(302)).unwrap().status, Status::Failed);
+    }
+
+    #[test]
+    fn a_document_without_a_lease_is_alive_for_a_day() {
+        let old = Export { lease_until: None, ..running() };
+        assert_eq!(old.clone().at(at(86_400)).status, Status::Running);
+        assert_eq!(old.at(at(86_401)).status, Status::Failed);
+        let end_of_time = Export { lease_until: None, updated_at: Timestamp::MAX, ..running() };
+        assert_eq!(end_of_time.at(at(0)).status, Status::Running);
+    }
+
+    fn any_transition() -> impl Strategy<Value = Transition> {
+        let by = || (0..2_u32, 0..3_u32).prop_map(|(run, attempt)| claim(&format!("run-{run}"), attempt));
+        prop_oneof![
+            (0..2_u32).prop_map(|run| Transition::Launched(ExecutionName::new(format!("run-{run}")))),
+            by().prop_map(Transition::Claim),
+            by().prop_map(|c| progress(c.by.as_str(), c.attempt)),
+            by().prop_map(|c| complete(c.by.as_str(), c.attempt)),
+            proptest::option::of(by()).prop_map(fail),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: an end is an end, claims only ever move on within one execution,
+        /// a running export has a lease, an ended one has none and knows when it ended.
+        #[test]
+        fn state_only_moves_forward(steps in proptest::collection::vec((any_transition(), 0..400_i64), 1..40)) {
+            let (mut export, mut now) = (running(), 0);
+            for (transition, wait) in steps {
+                now += wait;
+                let before = export.clone();
+                if let Ok(after) = export.clone().apply(&transition, at(now)) {
+                    export = after;
+                    prop_assert_eq!(before.status, Status::Running);
+                    prop_assert_eq!(export.updated_at, at(now));
+                    if let Some(held) = &before.claim {
+                        let holder = export.claim.as_ref().unwrap();
+                        prop_assert_eq!(&holder.by, &held.by);
+                        prop_assert!(holder.attempt >= held.attempt);
+                    }
+                }
+                prop_assert_eq!(export.finished_at.is_some(), export.status != Status::Running);
+                prop_assert_eq!(export.lease_until.is_some(), export.status == Status::Running);
+                prop_assert_eq!(!export.artifacts.is_empty(), export.status == Status::Completed);
+                let (id, job, started) = (export.id, &export.job_id, export.started_at);
+                prop_assert_eq!((id, job, started), (before.id, &before.job_id, before.started_at));
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ mod request;
 mod training_job;
 
 pub use artifact::{Artifact, ArtifactKind, Artifacts, Variant};
-pub use error::{Error, Result};
+pub use error::{Error, Result, Unauthenticated};
 pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Refused, Stage, Status, Transition,
 };

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{ArtifactKind, HubRepo, JobId};
+
+/// The longest token taken for one of the Hub's, in bytes; theirs have 37.
+const MAX_TOKEN: usize = 1_024;
 
 /// Where an export goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,16 +102,41 @@ impl InvalidRequest {
     }
 }
 
-/// The body as it may arrive: everything optional, blanks allowed, unknown fields ignored.
+/// The body as it may arrive: everything optional, blanks allowed, unknown fields ignored. A value of the wrong
+/// type is kept as such, so that the answer can name its field without ever repeating the value.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct RawCreateExport {
-    job_id: Option<String>,
-    export_type: Option<String>,
-    destination: Option<Vec<String>>,
-    hf_token: Option<SecretString>,
-    hf_repo_id: Option<String>,
-    hf_private: Option<bool>,
-    quantization: Option<String>,
+    job_id: Field<String>,
+    export_type: Field<String>,
+    destination: Field<Vec<String>>,
+    hf_token: Field<SecretString>,
+    hf_repo_id: Field<String>,
+    hf_private: Field<bool>,
+    quantization: Field<String>,
+}
+
+/// One field of a body: absent (or null), of its type, or of another.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Field<T> {
+    Given(Option<T>),
+    OfAnotherType(IgnoredAny),
+}
+
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self::Given(None)
+    }
+}
+
+impl<T> Field<T> {
+    fn named(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
+        match self {
+            Self::Given(value) => Ok(value),
+            Self::OfAnotherType(_) => Err(InvalidRequest::new(field, format!("must be {expected}"))),
+        }
+    }
 }
 
 /// What to export and where to, known to be complete and consistent.
@@ -134,12 +162,15 @@ impl TryFrom<RawCreateExport> for CreateExport {
     type Error = InvalidRequest;
 
     fn try_from(raw: RawCreateExport) -> Result<Self, InvalidRequest> {
-        let job_id = raw.job_id.ok_or_else(|| InvalidRequest::new("job_id", "is required"))?;
-        let job_id = job_id.parse::<JobId>().map_err(|e| InvalidRequest::new("job_id", e.to_string()))?;
-        let kind = kind_named(raw.export_type.as_deref())?;
-        let destinations = destinations_named(raw.destination)?;
-        let hf_token = raw.hf_token.filter(|token| !token.expose_secret().trim().is_empty());
-        let hf_repo = repo_named(raw.hf_repo_id.as_deref())?;
+        let job_id = job_named(raw.job_id.named("job_id", "a string")?)?;
+        let kind = kind_named(raw.export_type.named("export_type", "a string")?.as_deref())?;
+        let destinations =
+            destinations_named(raw.destination.named("destination", "an array of gcs, hf_hub or both")?)?;
+        let hf_token = token_given(raw.hf_token.named("hf_token", "a string")?)?;
+        let hf_repo = repo_named(raw.hf_repo_id.named("hf_repo_id", "a string")?.as_deref())?;
+        let hf_private = raw.hf_private.named("hf_private", "true or false")?.unwrap_or(true);
+        let quantization =
+            quantization_for(kind, raw.quantization.named("quantization", "a string")?.as_deref())?;
         if destinations.contains(Destination::HfHub) {
             if hf_repo.is_none() {
                 return Err(InvalidRequest::new("hf_repo_id", "is required when destination names hf_hub"));
@@ -148,9 +179,26 @@ impl TryFrom<RawCreateExport> for CreateExport {
                 return Err(InvalidRequest::new("hf_token", "is required when destination names hf_hub"));
             }
         }
-        let quantization = quantization_for(kind, raw.quantization.as_deref())?;
-        let hf_private = raw.hf_private.unwrap_or(true);
         Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantization })
+    }
+}
+
+fn job_named(id: Option<String>) -> Result<JobId, InvalidRequest> {
+    let field = "job_id";
+    let id = id.ok_or_else(|| InvalidRequest::new(field, "is required"))?;
+    id.parse().map_err(|e: super::InvalidId| InvalidRequest::new(field, e.to_string()))
+}
+
+/// The token without the blanks around it. It becomes a header and a variable of the job's environment, so it must
+/// be fit for both.
+fn token_given(token: Option<SecretString>) -> Result<Option<SecretString>, InvalidRequest> {
+    let Some(token) = token else { return Ok(None) };
+    match given(Some(token.expose_secret())) {
+        None => Ok(None),
+        Some(text) if text.len() <= MAX_TOKEN && text.bytes().all(|b| b.is_ascii_graphic()) => {
+            Ok(Some(text.into()))
+        }
+        Some(_) => Err(InvalidRequest::new("hf_token", "must be an access token of the Hugging Face Hub")),
     }
 }
 
@@ -203,6 +251,124 @@ fn quantization_for(kind: ArtifactKind, name: Option<&str>) -> Result<Option<Qua
                 let all = Quantization::ALL.map(Quantization::as_str).join(", ");
                 InvalidRequest::new(field, format!("must be one of {all}"))
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const CANARY: &str = "hf_canary";
+
+    fn request(body: &Value) -> Result<CreateExport, InvalidRequest> {
+        serde_json::from_value::<RawCreateExport>(body.clone()).unwrap().try_into()
+    }
+
+    /// A request that is valid, with `change` merged into it.
+    fn with(change: &Value) -> Value {
+        let mut body = json!({"job_id": "job-1", "export_type": "gguf", "hf_token": CANARY});
+        let fields = body.as_object_mut().unwrap();
+        fields.extend(change.as_object().unwrap().clone());
+        body
+    }
+
+    #[test]
+    fn each_rule_names_its_field_and_never_shows_the_token() {
+        let long = "x".repeat(1_501);
+        let hub = json!(["hf_hub"]);
+        let table = [
+            ("job_id", json!({"job_id": null})),
+            ("job_id", json!({"job_id": 7})),
+            ("job_id", json!({"job_id": ""})),
+            ("job_id", json!({"job_id": "a/b"})),
+            ("job_id", json!({"job_id": "."})),
+            ("job_id", json!({"job_id": ".."})),
+            ("job_id", json!({"job_id": "__x__"})),
+            ("job_id", json!({"job_id": "a\u{0}b"})),
+            ("job_id", json!({"job_id": long})),
+            ("export_type", json!({"export_type": null})),
+            ("export_type", json!({"export_type": ""})),
+            ("export_type", json!({"export_type": "GGUF"})),
+            ("export_type", json!({"export_type": ["gguf"]})),
+            ("destination", json!({"destination": []})),
+            ("destination", json!({"destination": "gcs"})),
+            ("destination", json!({"destination": ["gcs", "s3"]})),
+            ("destination", json!({"destination": ["gcs", null]})),
+            ("hf_repo_id", json!({"destination": hub})),
+            ("hf_repo_id", json!({"destination": hub, "hf_repo_id": " "})),
+            ("hf_repo_id", json!({"destination": hub, "hf_repo_id": "no-owner"})),
+            ("hf_repo_id", json!({"hf_repo_id": "a/../b"})),
+            ("hf_repo_id", json!({"hf_repo_id": {}})),
+            ("hf_token", json!({"destination": hub, "hf_repo_id": "a/b", "hf_token": ""})),
+            ("hf_token", json!({"destination": hub, "hf_repo_id": "a/b", "hf_token": "  \t"})),
+            ("hf_token", json!({"hf_token": [CANARY]})),
+            ("hf_token", json!({"hf_token": {"value": CANARY}})),
+            ("hf_token", json!({"hf_token": format!("{CANARY}\n{CANARY}")})),
+            ("hf_token", json!({"hf_token": format!("{CANARY}\u{0}")})),
+            ("hf_token", json!({"hf_token": format!("{CANARY}ü")})),
+            ("hf_token", json!({"hf_token": CANARY.repeat(200)})),
+            ("hf_private", json!({"hf_private": "yes"})),
+            ("quantization", json!({"quantization": "q4_9"})),
+            ("quantization", json!({"quantization": 8})),
+            ("quantization", json!({"export_type": "merged", "quantization": "q8_0"})),
+            ("quantization", json!({"export_type": "adapter", "quantization": "f16"})),
+        ];
+        for (field, change) in table {
+            let error = request(&with(&change)).expect_err(&format!("{change} must be refused"));
+            assert_eq!(error.field, field, "{change}");
+            assert!(!format!("{error} {error:?}").contains("canary"), "{change}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let request = request(&json!({"job_id": "job-1", "export_type": "gguf"})).unwrap();
+        assert_eq!(request.destinations.as_slice(), [Destination::Gcs]);
+        assert_eq!(request.quantization, Some(Quantization::Q8_0));
+        assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());
+    }
+
+    #[test]
+    fn nulls_and_blanks_mean_not_given() {
+        let blanks = json!({"destination": null, "hf_token": " ", "hf_repo_id": "", "hf_private": null,
+            "export_type": "merged", "quantization": ""});
+        let request = request(&with(&blanks)).unwrap();
+        assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());
+        assert_eq!(request.quantization, None);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_destinations_collapse() {
+        let change =
+            json!({"destination": ["hf_hub", "gcs", "hf_hub"], "hf_repo_id": " ada/gemma ", "x": {"y": [1]}});
+        let request = request(&with(&change)).unwrap();
+        assert_eq!(request.destinations.as_slice(), [Destination::Gcs, Destination::HfHub]);
+        assert_eq!(request.hf_repo.unwrap().as_str(), "ada/gemma");
+    }
+
+    #[test]
+    fn the_token_is_kept_without_blanks_around_it_and_out_of_debug() {
+        let request = request(&with(&json!({"hf_token": format!(" {CANARY}\n")}))).unwrap();
+        assert_eq!(request.hf_token.as_ref().unwrap().expose_secret(), CANARY);
+        assert!(!format!("{request:?}").contains("canary"));
+        let raw: RawCreateExport = serde_json::from_value(with(&json!({}))).unwrap();
+        assert!(!format!("{raw:?}").contains("canary"));
+    }
+
+    #[test]
+    fn an_unreadable_body_is_an_error_that_does_not_show_the_token() {
+        let twice = format!(r#"{{"hf_token":"{CANARY}","hf_token":"{CANARY}"}}"#);
+        let error = serde_json::from_str::<RawCreateExport>(&twice).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn every_quantization_has_the_name_that_documents_hold() {
+        for quantization in Quantization::ALL {
+            assert_eq!(serde_json::to_value(quantization).unwrap(), quantization.as_str());
         }
     }
 }
