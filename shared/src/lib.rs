@@ -3,3 +3,5 @@
 pub mod adapters;
 pub mod domain;
 pub mod ports;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

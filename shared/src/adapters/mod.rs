@@ -1,3 +1,4 @@
 //! What stands behind the ports.
 
+pub mod documents;
 pub mod storage;

@@ -25,6 +25,13 @@ pub enum Destination {
 #[serde(transparent)]
 pub struct Destinations(Vec<Destination>);
 
+/// Google Cloud Storage, as for a request that names no destination.
+impl Default for Destinations {
+    fn default() -> Self {
+        Self(vec![Destination::Gcs])
+    }
+}
+
 impl Destinations {
     /// Collapses repetitions; `None` when there is no destination at all.
     #[must_use]
@@ -218,7 +225,7 @@ fn kind_named(name: Option<&str>) -> Result<ArtifactKind, InvalidRequest> {
 }
 
 fn destinations_named(names: Option<Vec<String>>) -> Result<Destinations, InvalidRequest> {
-    let Some(names) = names else { return Ok(Destinations(vec![Destination::Gcs])) };
+    let Some(names) = names else { return Ok(Destinations::default()) };
     let all = names
         .iter()
         .map(|name| match name.as_str() {

@@ -1,0 +1,327 @@
+//! `exports/{export_id}`.
+
+use firestore::serialize_as_null;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{DocumentError, EXPORTS, StoredTime};
+use crate::domain::{
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Progress, Quantization,
+    Stage, Status,
+};
+
+/// The whole document. The fields up to `finished_at` are the older service's, with its types.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExportDocument {
+    #[serde(default)]
+    export_id: String,
+    job_id: String,
+    #[serde(rename = "type")]
+    kind: ArtifactKind,
+    #[serde(default, deserialize_with = "one_or_many")]
+    destination: Vec<Destination>,
+    #[serde(default, with = "serialize_as_null")]
+    hf_repo_id: Option<String>,
+    status: Status,
+    #[serde(default, with = "serialize_as_null")]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "known_artifacts")]
+    artifacts: Vec<Artifact>,
+    started_at: StoredTime,
+    #[serde(default, with = "serialize_as_null")]
+    updated_at: Option<StoredTime>,
+    #[serde(default, with = "serialize_as_null")]
+    finished_at: Option<StoredTime>,
+
+    #[serde(default, with = "serialize_as_null")]
+    user_id: Option<String>,
+    #[serde(default, with = "serialize_as_null")]
+    hf_private: Option<bool>,
+    #[serde(default, with = "serialize_as_null")]
+    quantization: Option<Quantization>,
+    #[serde(default, with = "serialize_as_null")]
+    progress: Option<ProgressFields>,
+    #[serde(default, with = "serialize_as_null")]
+    execution: Option<String>,
+    #[serde(default, with = "serialize_as_null")]
+    claim: Option<ClaimFields>,
+    #[serde(default, with = "serialize_as_null")]
+    lease_until: Option<StoredTime>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ProgressFields {
+    stage: Stage,
+    bytes_done: i64,
+    bytes_total: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ClaimFields {
+    by: String,
+    attempt: u32,
+}
+
+impl ExportDocument {
+    /// The export that the document of that id describes. An `hf_repo_id` that is not one of the Hub's is left out.
+    ///
+    /// # Errors
+    /// When `id` or `job_id` is not an id.
+    pub fn into_export(self, id: &str) -> Result<Export, DocumentError> {
+        let wrong = |e| DocumentError::new(EXPORTS, id, e);
+        Ok(Export {
+            id: id.parse().map_err(wrong)?,
+            job_id: self.job_id.parse().map_err(wrong)?,
+            user_id: self.user_id.and_then(|uid| uid.parse().ok()),
+            kind: self.kind,
+            destinations: Destinations::new(self.destination).unwrap_or_default(),
+            hf_repo: self.hf_repo_id.and_then(|repo| repo.parse().ok()),
+            hf_private: self.hf_private.unwrap_or(true),
+            quantization: self.quantization,
+            status: self.status,
+            message: self.message,
+            progress: self.progress.map(Into::into),
+            artifacts: self.artifacts,
+            execution: self.execution.map(ExecutionName::new),
+            claim: self.claim.map(|c| Claim { by: ExecutionName::new(c.by), attempt: c.attempt }),
+            lease_until: self.lease_until.map(Into::into),
+            started_at: self.started_at.into(),
+            updated_at: self.updated_at.unwrap_or(self.started_at).into(),
+            finished_at: self.finished_at.map(Into::into),
+        })
+    }
+}
+
+impl From<&Export> for ExportDocument {
+    fn from(export: &Export) -> Self {
+        Self {
+            export_id: export.id.to_string(),
+            job_id: export.job_id.to_string(),
+            kind: export.kind,
+            destination: export.destinations.as_slice().to_vec(),
+            hf_repo_id: export.hf_repo.as_ref().map(ToString::to_string),
+            status: export.status,
+            message: export.message.clone(),
+            artifacts: export.artifacts.clone(),
+            started_at: export.started_at.into(),
+            updated_at: Some(export.updated_at.into()),
+            finished_at: export.finished_at.map(Into::into),
+            user_id: export.user_id.as_ref().map(ToString::to_string),
+            hf_private: Some(export.hf_private),
+            quantization: export.quantization,
+            progress: export.progress.map(Into::into),
+            execution: export.execution.as_ref().map(ToString::to_string),
+            claim: export.claim.as_ref().map(|c| ClaimFields { by: c.by.to_string(), attempt: c.attempt }),
+            lease_until: export.lease_until.map(Into::into),
+        }
+    }
+}
+
+impl From<ProgressFields> for Progress {
+    fn from(stored: ProgressFields) -> Self {
+        let bytes = |n: i64| u64::try_from(n).unwrap_or(0);
+        Self {
+            stage: stored.stage,
+            bytes_done: bytes(stored.bytes_done),
+            bytes_total: bytes(stored.bytes_total),
+        }
+    }
+}
+
+impl From<Progress> for ProgressFields {
+    fn from(progress: Progress) -> Self {
+        let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        Self {
+            stage: progress.stage,
+            bytes_done: bytes(progress.bytes_done),
+            bytes_total: bytes(progress.bytes_total),
+        }
+    }
+}
+
+/// The paths of the fields in which the documents of two exports differ: a field mask for the update from one to
+/// the other. A path with a dot names a field of a map, so that a map's other fields stay.
+#[must_use]
+pub fn changed_fields(before: &Export, after: &Export) -> Vec<String> {
+    let mut paths = Vec::new();
+    differences(&fields(before), &fields(after), "", &mut paths);
+    paths
+}
+
+/// The document's fields as JSON.
+pub(super) fn fields(export: &Export) -> Map<String, Value> {
+    match serde_json::to_value(ExportDocument::from(export)) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) | Err(_) => unreachable!("an export document is a JSON object"),
+    }
+}
+
+fn differences(
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+    under: &str,
+    paths: &mut Vec<String>,
+) {
+    for (name, new) in after {
+        let path = format!("{under}{name}");
+        match (before.get(name), new) {
+            (Some(old), new) if old == new => {}
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                differences(old, new, &format!("{path}."), paths);
+            }
+            (Some(_) | None, _) => paths.push(path),
+        }
+    }
+}
+
+/// The older service also wrote a single name, and null.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Destination>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Many(Vec<Destination>),
+        One(Destination),
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        Some(Stored::Many(all)) => all,
+        Some(Stored::One(one)) => vec![one],
+        None => Vec::new(),
+    })
+}
+
+/// Null means none; an artifact of a kind or form that this service does not know is passed over.
+fn known_artifacts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Artifact>, D::Error> {
+    let stored: Option<Vec<Value>> = Option::deserialize(deserializer)?;
+    let known = |value| serde_json::from_value(value).ok();
+    Ok(stored.unwrap_or_default().into_iter().filter_map(known).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use firestore::FirestoreDb;
+    use gcloud_sdk::google::firestore::v1::{Value as Stored, value::ValueType};
+    use serde_json::json;
+
+    use super::{super::json as documents, *};
+    use crate::{domain::Transition, testing::fixtures};
+
+    const ID: &str = "6f4a2f0e-0a3c-4e0b-9c55-0d8a3c1f2b11";
+
+    /// As the older service wrote it.
+    fn older() -> Value {
+        json!({
+            "export_id": ID, "job_id": "job-1", "type": "gguf", "destination": ["gcs", "hf_hub"],
+            "hf_repo_id": "ada/gemma", "status": "running", "message": null, "artifacts": [],
+            "started_at": "2025-05-01T12:00:00.123456+00:00", "updated_at": "2025-05-01T12:00:01Z",
+            "finished_at": null, "a_field_of_theirs": {"x": 1},
+        })
+    }
+
+    #[test]
+    fn what_the_older_service_wrote_is_read() {
+        let export = documents::export(ID, &older()).unwrap();
+        assert_eq!(export.started_at.to_string(), "2025-05-01T12:00:00.123456Z");
+        assert_eq!(export.hf_repo.unwrap().as_str(), "ada/gemma");
+        assert_eq!((export.user_id, export.progress, export.lease_until), (None, None, None));
+    }
+
+    #[test]
+    fn missing_nulls_and_single_destinations_are_read() {
+        let sparse = json!({"job_id": "job-1", "type": "merged", "status": "failed", "destination": "hf_hub",
+            "started_at": "2025-05-01T12:00:00", "artifacts": null, "hf_repo_id": "not a repo"});
+        let export = documents::export(ID, &sparse).unwrap();
+        assert_eq!(export.destinations.as_slice(), [Destination::HfHub]);
+        assert_eq!((export.updated_at, export.hf_repo), (export.started_at, None));
+    }
+
+    #[test]
+    fn artifacts_of_unknown_kinds_do_not_hide_the_known_ones() {
+        let mut document = older();
+        document["artifacts"] = json!([{"type": "onnx", "path": "gs://x", "variant": "file"}, 7,
+            {"type": "gguf", "path": "gs://y", "variant": "file", "sha256": "…"}]);
+        let artifacts = documents::export(ID, &document).unwrap().artifacts;
+        assert_eq!(artifacts.iter().map(|a| a.path.as_str()).collect::<Vec<_>>(), ["gs://y"]);
+    }
+
+    #[test]
+    fn what_has_not_the_shape_is_an_error() {
+        for (field, value) in [
+            ("status", json!("cancelled")),
+            ("type", json!(null)),
+            ("job_id", json!("a/b")),
+            ("started_at", json!(7)),
+        ] {
+            let mut document = older();
+            document[field] = value;
+            assert!(documents::export(ID, &document).is_err(), "{field}");
+        }
+        assert!(documents::export("not-a-uuid", &older()).is_err());
+    }
+
+    #[test]
+    fn every_field_of_the_older_service_is_written_with_its_type() {
+        insta::assert_json_snapshot!(documents::create(&fixtures::export()), @r#""#);
+    }
+
+    #[test]
+    fn json_and_firestore_give_back_what_was_written() {
+        let mut export = fixtures::export();
+        for transition in fixtures::a_whole_life() {
+            export = export.apply(&transition, fixtures::time(60)).unwrap();
+            let id = export.id.to_string();
+            assert_eq!(documents::export(&id, &documents::create(&export)).unwrap(), export);
+            let document =
+                FirestoreDb::serialize_to_doc(format!("exports/{id}"), &ExportDocument::from(&export))
+                    .unwrap();
+            let read: ExportDocument = FirestoreDb::deserialize_doc_to(&document).unwrap();
+            assert_eq!(read.into_export(&id).unwrap(), export);
+        }
+    }
+
+    #[test]
+    fn firestore_holds_times_as_timestamps_and_absent_values_as_nulls() {
+        let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&fixtures::export())).unwrap();
+        let stored = |name: &str| document.fields[name].value_type.clone().unwrap();
+        for time in ["started_at", "updated_at", "lease_until"] {
+            assert!(matches!(stored(time), ValueType::TimestampValue(_)), "{time}");
+        }
+        for absent in ["finished_at", "hf_repo_id", "claim", "execution"] {
+            assert!(matches!(stored(absent), ValueType::NullValue(_)), "{absent}");
+        }
+    }
+
+    #[test]
+    fn firestore_times_may_also_be_text() {
+        let mut document =
+            FirestoreDb::serialize_to_doc("", &ExportDocument::from(&fixtures::export())).unwrap();
+        let text = ValueType::StringValue("2025-05-01T12:00:00+00:00".to_owned());
+        document.fields.insert("started_at".to_owned(), Stored { value_type: Some(text) });
+        let read: ExportDocument = FirestoreDb::deserialize_doc_to(&document).unwrap();
+        assert_eq!(read.into_export(ID).unwrap().started_at.to_string(), "2025-05-01T12:00:00Z");
+    }
+
+    #[test]
+    fn an_update_masks_what_changed_and_leaves_the_rest() {
+        let stored = documents::export(ID, &older()).unwrap();
+        let launched = Transition::Launched(ExecutionName::new("run-1"));
+        let now = "2025-05-01T12:01:00Z".parse().unwrap();
+        let after = stored.clone().apply(&launched, now).unwrap();
+        assert_eq!(changed_fields(&stored, &after), ["execution", "updated_at"]);
+
+        let mut document = older();
+        documents::apply(&mut document, stored, &launched, now).unwrap();
+        let mut expected = older();
+        expected["updated_at"] = json!("2025-05-01T12:01:00Z");
+        expected["execution"] = json!("run-1");
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn progress_changes_field_by_field() {
+        let [claim, first, second, ..] = fixtures::a_whole_life();
+        let before = fixtures::export().apply(&claim, fixtures::time(1)).unwrap();
+        let before = before.apply(&first, fixtures::time(2)).unwrap();
+        let after = before.clone().apply(&second, fixtures::time(2)).unwrap();
+        assert_eq!(changed_fields(&before, &after), ["progress.bytes_done"]);
+    }
+}

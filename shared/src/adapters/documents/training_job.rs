@@ -1,0 +1,113 @@
+//! `training_jobs/{job_id}`, as the Training Service writes it.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{DocumentError, StoredTime, TRAINING_JOBS};
+use crate::domain::{Artifact, ArtifactKind, Artifacts, TrainingJob, Variant};
+
+/// What this service reads of a training job.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct TrainingJobDocument {
+    job_name: Option<String>,
+    user_id: Option<String>,
+    status: Option<String>,
+    adapter_path: Option<String>,
+    base_model_id: Option<String>,
+    modality: Option<String>,
+    artifacts: Option<HashMap<String, Value>>,
+    created_at: Option<StoredTime>,
+}
+
+impl TrainingJobDocument {
+    /// The job that the document of that id describes.
+    ///
+    /// # Errors
+    /// When `id` is not one of a job.
+    pub fn into_job(self, id: &str) -> Result<TrainingJob, DocumentError> {
+        let artifacts = artifacts(self.artifacts.as_ref());
+        let newer = || artifacts.path(Variant::Raw, ArtifactKind::Adapter).map(str::to_owned);
+        Ok(TrainingJob {
+            id: id.parse().map_err(|e| DocumentError::new(TRAINING_JOBS, id, e))?,
+            name: given(self.job_name),
+            owner: self.user_id.and_then(|uid| uid.parse().ok()),
+            status: self.status.unwrap_or_else(|| "unknown".to_owned()),
+            adapter_path: given(self.adapter_path).or_else(newer),
+            base_model_id: given(self.base_model_id),
+            modality: given(self.modality).unwrap_or_else(|| TrainingJob::DEFAULT_MODALITY.to_owned()),
+            artifacts,
+            created_at: self.created_at.map(Into::into),
+        })
+    }
+}
+
+/// Orders a list of jobs: newest first, ones without a time last, equal ones by id.
+pub fn newest_first(jobs: &mut [TrainingJob]) {
+    jobs.sort_by(|a, b| (Reverse(a.created_at), &a.id).cmp(&(Reverse(b.created_at), &b.id)));
+}
+
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+/// `{variant: {type: path}}`; whatever is not a path in there is passed over.
+fn artifacts(stored: Option<&HashMap<String, Value>>) -> Artifacts {
+    let kinds = [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf];
+    let variants = [Variant::Raw, Variant::File, Variant::Hf];
+    let all = variants.into_iter().flat_map(|variant| kinds.map(|kind| (variant, kind)));
+    all.filter_map(|(variant, kind)| {
+        let path = stored?.get(variant.as_str())?.get(kind.as_str())?.as_str()?;
+        Some(Artifact { kind, path: given(Some(path.to_owned()))?, variant })
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(document: Value) -> TrainingJob {
+        serde_json::from_value::<TrainingJobDocument>(document).unwrap().into_job("job-1").unwrap()
+    }
+
+    #[test]
+    fn an_older_document_and_a_newer_one_name_the_same_adapter() {
+        let older = job(json!({"adapter_path": "gs://b/a", "artifacts": null}));
+        let newer =
+            job(json!({"adapter_path": "", "artifacts": {"raw": {"adapter": "gs://b/a"}, "hf": null}}));
+        assert_eq!(older.adapter_path.as_deref(), Some("gs://b/a"));
+        assert_eq!(newer.adapter_path.as_deref(), Some("gs://b/a"));
+    }
+
+    #[test]
+    fn missing_and_null_fields_have_defaults() {
+        for empty in
+            [json!({}), json!({"user_id": null, "status": null, "modality": null, "created_at": null})]
+        {
+            let job = job(empty);
+            assert_eq!((job.modality.as_str(), job.status.as_str()), ("text", "unknown"));
+            assert_eq!((job.owner, job.created_at, job.adapter_path), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn a_job_whose_owner_is_not_a_uid_has_none() {
+        assert_eq!(job(json!({"user_id": ""})).owner, None);
+        assert_eq!(job(json!({"user_id": "u".repeat(129)})).owner, None);
+    }
+
+    #[test]
+    fn artifacts_may_be_partial_or_odd() {
+        let document =
+            json!({"artifacts": {"file": {"gguf": "gs://b/x", "merged": null, "adapter": 3}, "raw": "x"}});
+        let artifacts = job(document).artifacts;
+        assert_eq!(artifacts.path(Variant::File, ArtifactKind::Gguf), Some("gs://b/x"));
+        assert_eq!(artifacts.path(Variant::File, ArtifactKind::Merged), None);
+        assert_eq!(artifacts.path(Variant::File, ArtifactKind::Adapter), None);
+    }
+}

@@ -1,0 +1,119 @@
+//! A job, an export and what happens to it.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::{
+    Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, JobId,
+    NewExport, Progress, Quantization, Stage, Transition, UserId, Variant,
+};
+
+/// The project of every test.
+pub const PROJECT: &str = "demo-project";
+/// A caller, and the owner of [`training_job`].
+pub const ADA: &str = "ada-uid";
+/// Another caller.
+pub const BOB: &str = "bob-uid";
+/// The job of [`training_job`] and [`export`].
+pub const JOB: &str = "job-1";
+/// The id of [`export`].
+pub const EXPORT: &str = "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10";
+
+/// A fixed time, and `seconds` after it.
+#[must_use]
+pub fn time(seconds: i64) -> Timestamp {
+    Timestamp::constant(1_790_000_000, 0)
+        .checked_add(jiff::SignedDuration::from_secs(seconds))
+        .unwrap_or_default()
+}
+
+/// The uid of that text.
+///
+/// # Panics
+/// When it is not one.
+#[must_use]
+pub fn user(uid: &str) -> UserId {
+    uid.parse().expect("a uid")
+}
+
+/// The job id of that text.
+///
+/// # Panics
+/// When it is not one.
+#[must_use]
+pub fn job_id(id: &str) -> JobId {
+    id.parse().expect("a job id")
+}
+
+/// A request for a q8_0 GGUF of that job, in the bucket.
+#[must_use]
+pub fn request(job: &str) -> CreateExport {
+    CreateExport {
+        job_id: job_id(job),
+        kind: ArtifactKind::Gguf,
+        destinations: Destinations::default(),
+        hf_token: None,
+        hf_repo: None,
+        hf_private: true,
+        quantization: Some(Quantization::Q8_0),
+    }
+}
+
+/// Ada's export [`EXPORT`] of [`JOB`], just started.
+///
+/// # Panics
+/// Never: its id is one.
+#[must_use]
+pub fn export() -> Export {
+    new_export(EXPORT.parse().expect("an export id"), JOB, time(0))
+}
+
+/// An export of Ada's, just started.
+#[must_use]
+pub fn new_export(id: ExportId, job: &str, now: Timestamp) -> Export {
+    Export::new(&NewExport { id, user: &user(ADA), request: &request(job) }, now)
+}
+
+/// The claim of an execution's first attempt.
+#[must_use]
+pub fn claim(by: &str) -> Claim {
+    Claim { by: ExecutionName::new(by), attempt: 0 }
+}
+
+/// The file that [`a_whole_life`] leaves behind.
+#[must_use]
+pub fn gguf() -> Artifact {
+    Artifact {
+        kind: ArtifactKind::Gguf,
+        path: format!("gs://files/{JOB}/model.gguf"),
+        variant: Variant::File,
+    }
+}
+
+/// What happens to an export that goes well.
+#[must_use]
+pub fn a_whole_life() -> [Transition; 5] {
+    let by = claim("run-1");
+    let report = |bytes_done| Transition::Progress {
+        claim: by.clone(),
+        progress: Progress { stage: Stage::Export, bytes_done, bytes_total: 100 },
+        message: "Writing the model".to_owned(),
+    };
+    [
+        Transition::Claim(by.clone()),
+        report(10),
+        report(60),
+        Transition::Launched(by.by.clone()),
+        Transition::Complete { claim: by.clone(), artifacts: vec![gguf()], message: "Exported".to_owned() },
+    ]
+}
+
+/// A completed training job of `owner`, as the Training Service writes it.
+#[must_use]
+pub fn training_job(owner: &str) -> Value {
+    json!({
+        "job_name": "Support bot", "user_id": owner, "status": "completed", "base_model_id": "google/gemma-3-1b-it",
+        "modality": "text", "artifacts": {"raw": {"adapter": "gs://models/adapters/job-1"}},
+        "created_at": "2026-05-01T12:00:00Z", "a_field_of_theirs": {"kept": [1, 2]},
+    })
+}
