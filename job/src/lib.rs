@@ -1,1 +1,63 @@
-//! job
+//! The export job: one run, one export. Claim it, find its inputs, let the engine work, upload, finish.
+
+mod archive;
+mod bucket;
+mod error;
+mod fingerprint;
+mod inputs;
+mod manifest;
+mod plan;
+mod reporter;
+mod run;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use shared::{
+    adapters::storage::Storage,
+    domain::{Claim, ExportId},
+    ports::{Exports, TrainingJobs},
+};
+
+pub use run::run;
+
+/// Longest time between two writes of progress in production: Firestore sustains about one write a second to a
+/// document, and people look every ten.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the job works with. Only `main` knows which adapters these are.
+pub struct Context {
+    /// The collection `training_jobs`.
+    pub training_jobs: Arc<dyn TrainingJobs>,
+    /// The collection `exports`.
+    pub exports: Arc<dyn Exports>,
+    /// What finds the store of a bucket's URL.
+    pub storage: Storage,
+    /// Where artifacts go.
+    pub buckets: Buckets,
+    /// Where base models are, as folders `<owner>/<name>/`.
+    pub base_models: Option<String>,
+    /// Least time between two writes of progress.
+    pub progress_interval: Duration,
+}
+
+/// The buckets, as URLs without a slash at the end.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// Of raw models (`GCS_EXPORT_BUCKET_NAME`).
+    pub raw: String,
+    /// Of the files that people download (`GCS_EXPORT_FILES_BUCKET_NAME`).
+    pub files: String,
+}
+
+/// One execution of the job.
+#[derive(Debug)]
+pub struct Execution {
+    /// The export it was launched for.
+    pub export: ExportId,
+    /// Under which name it works.
+    pub claim: Claim,
+    /// The caller's token for the Hub.
+    pub hf_token: Option<SecretString>,
+}

@@ -1,0 +1,40 @@
+# Verbs only: each is a line or two over the tools it names. `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-peers lint guards bench build clean
+
+CARGO ?= cargo
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start the whole service on this machine, run the demo, keep serving on 127.0.0.1:8080
+	$(CARGO) run --package local -- run
+
+demo: ## start the service, run the demo, exit with its status
+	$(CARGO) run --package local -- demo
+
+test: ## every test that needs nothing but Rust and a C compiler
+	$(CARGO) test --workspace --locked
+	./scripts/guards
+
+test-peers: ## load what the engine writes in llama.cpp and transformers (makes a Python environment; slow)
+	./scripts/test-peers
+
+lint: ## formatting, clippy, unused dependencies, licences
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	./scripts/lint-dependencies
+
+guards: ## what the crates may depend on
+	./scripts/guards
+
+bench: ## measure merge and quantisation of a 1B-shaped model beside cp
+	$(CARGO) run --release --package bench
+
+build: ## the release binaries: health, list, create, get, export-job, export
+	$(CARGO) build --release --locked --package health --package list --package create --package get --package job --package cli
+
+clean: ## remove what was built, and the local stack's data
+	$(CARGO) clean
+	rm -rf .local .venv-peers

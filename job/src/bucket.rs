@@ -1,0 +1,187 @@
+//! A folder of a bucket, for code that blocks: the engine reads it by ranges and writes it by multipart upload.
+
+use std::{io, sync::Arc};
+
+use engine::{Entry, Folder, Output, Source};
+use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, buffered::BufWriter};
+use shared::adapters::storage::{Place, StorageError};
+use tokio::{io::AsyncWriteExt, runtime::Handle};
+
+/// Bytes of one part of an upload. Cloud Storage takes no part under 5 MiB but the last.
+const PART: usize = 8 << 20;
+/// Parts under way at once: with [`PART`], what an upload holds in memory.
+const PARTS: usize = 4;
+
+/// A folder of a bucket. Its methods block and must not be called on a thread of the runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    place: Place,
+    location: String,
+    runtime: Handle,
+}
+
+impl Bucket {
+    pub(crate) fn new(place: Place, runtime: Handle) -> Self {
+        let location = place.url();
+        Self { place, location, runtime }
+    }
+
+    /// The folder below this one.
+    pub(crate) fn join(&self, relative: &str) -> Result<Self, StorageError> {
+        Ok(Self::new(self.place.join(relative)?, self.runtime.clone()))
+    }
+
+    /// The URL of one of its files.
+    pub(crate) fn url_of(&self, name: &str) -> Result<String, StorageError> {
+        Ok(self.place.join(name)?.url())
+    }
+
+    /// Its files, by name, without those of folders below it. None when there is no such folder.
+    pub(crate) fn files(&self) -> io::Result<Vec<ObjectMeta>> {
+        let listing = self.place.store.list_with_delimiter(Some(&self.place.path));
+        let mut files = self.runtime.block_on(listing).map_err(io_error)?.objects;
+        files.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok(files)
+    }
+
+    /// The content of a small file, `None` when there is no such file. One over `limit` bytes is an error.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let file = match self.open(name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let size = usize::try_from(file.size()).ok().filter(|_| file.size() <= limit);
+        let size = size.ok_or_else(|| io::Error::other(format!("is over {limit} bytes")))?;
+        let mut content = vec![0; size];
+        file.read_at(0, &mut content)?;
+        Ok(Some(content))
+    }
+
+    /// Writes a small file at once.
+    pub(crate) fn put(&self, name: &str, content: Vec<u8>) -> io::Result<()> {
+        let path = self.place.join(name).map_err(io::Error::other)?.path;
+        self.runtime.block_on(self.place.store.put(&path, PutPayload::from(content))).map_err(io_error)?;
+        Ok(())
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
+        let path = self.place.join(name).map_err(io::Error::other)?.path;
+        match self.runtime.block_on(self.place.store.delete(&path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(io_error(error)),
+        }
+    }
+
+    /// Begins files in this folder.
+    pub(crate) fn upload(&self) -> Upload {
+        Upload { folder: self.clone(), file: None }
+    }
+}
+
+impl Folder for Bucket {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let entry = |meta: ObjectMeta| {
+            Some(Entry { name: meta.location.filename()?.to_owned(), size: meta.size })
+        };
+        Ok(self.files()?.into_iter().filter_map(entry).collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        let place = self.place.join(name).map_err(io::Error::other)?;
+        let meta = self.runtime.block_on(place.store.head(&place.path)).map_err(io_error)?;
+        Ok(Arc::new(Object { location: place.url(), place, size: meta.size, runtime: self.runtime.clone() }))
+    }
+}
+
+/// One file of a bucket.
+struct Object {
+    place: Place,
+    location: String,
+    size: u64,
+    runtime: Handle,
+}
+
+impl Source for Object {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let range = offset..offset + buffer.len() as u64;
+        let read = self.place.store.get_range(&self.place.path, range);
+        let bytes = self.runtime.block_on(read).map_err(io_error)?;
+        if bytes.len() != buffer.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+}
+
+/// Files on their way into a [`Bucket`], one after the other. One that is dropped before its end is aborted: the
+/// store shows a file when its upload is completed and not before.
+pub(crate) struct Upload {
+    folder: Bucket,
+    file: Option<BufWriter>,
+}
+
+impl Output for Upload {
+    fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
+        self.abort();
+        let place = self.folder.place.join(name).map_err(io::Error::other)?;
+        self.file =
+            Some(BufWriter::with_capacity(place.store, place.path, PART).with_max_concurrency(PARTS));
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file.as_mut().ok_or_else(not_begun)?;
+        self.folder.runtime.block_on(file.write_all(bytes))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let mut file = self.file.take().ok_or_else(not_begun)?;
+        self.folder.runtime.block_on(file.shutdown())
+    }
+}
+
+impl Upload {
+    fn abort(&mut self) {
+        if let Some(mut file) = self.file.take()
+            && let Err(error) = self.folder.runtime.block_on(file.abort())
+        {
+            tracing::warn!(%error, "an upload could not be aborted: the bucket's lifecycle rule will remove its parts");
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+fn not_begun() -> io::Error {
+    io::Error::other("no file was begun")
+}
+
+/// Keeps what callers tell apart; the rest is for the log.
+fn io_error(error: object_store::Error) -> io::Error {
+    match error {
+        object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            io::Error::new(io::ErrorKind::PermissionDenied, error)
+        }
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,75 @@
+//! What an artifact was made of, as one hash: equal fingerprints mean equal inputs and options.
+
+use std::fmt::Write as _;
+
+use object_store::ObjectMeta;
+use sha2::{Digest, Sha256};
+
+/// Changes whenever the same inputs and options would give other bytes.
+const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"));
+
+/// Collects what goes into an artifact.
+#[derive(Debug, Clone)]
+pub(crate) struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// For an artifact of that kind.
+    pub(crate) fn of(kind: &str) -> Self {
+        let mut new = Self(Sha256::new());
+        new.line(&[FORMAT, kind]);
+        new
+    }
+
+    /// An option that shapes the output.
+    #[must_use]
+    pub(crate) fn option(mut self, name: &str, value: &str) -> Self {
+        self.line(&["option", name, value]);
+        self
+    }
+
+    /// A folder of inputs: every file's name, size and version.
+    #[must_use]
+    pub(crate) fn folder(mut self, role: &str, files: &[ObjectMeta]) -> Self {
+        for file in files {
+            let version = file.e_tag.clone().unwrap_or_else(|| file.last_modified.to_string());
+            let name = file.location.filename().unwrap_or_default();
+            self.line(&["file", role, name, &file.size.to_string(), &version]);
+        }
+        self
+    }
+
+    /// The hash, in lower-case hex.
+    pub(crate) fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+
+    fn line(&mut self, fields: &[&str]) {
+        for field in fields {
+            // the length keeps fields apart
+            self.0.update((field.len() as u64).to_le_bytes());
+            self.0.update(field);
+        }
+        self.0.update([0xff]);
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_cannot_run_into_each_other() {
+        let a = Fingerprint::of("gguf").option("ab", "c").finish();
+        let b = Fingerprint::of("gguf").option("a", "bc").finish();
+        assert_ne!(a, b);
+        assert_eq!(a, Fingerprint::of("gguf").option("ab", "c").finish());
+    }
+}

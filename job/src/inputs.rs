@@ -1,0 +1,111 @@
+//! What an export starts from: the adapter (or full fine-tune) of the training job, and its base model.
+
+use std::sync::Arc;
+
+use engine::{Adapter, Checkpoint};
+use object_store::ObjectMeta;
+use shared::domain::{HubRepo, TrainingJob};
+
+use crate::{bucket::Bucket, error::JobError, work::Work};
+
+/// A folder of inputs, and its files when it was looked at.
+pub(crate) struct Input {
+    pub(crate) folder: Bucket,
+    pub(crate) files: Vec<ObjectMeta>,
+}
+
+/// What the training job left.
+pub(crate) enum Tuned {
+    /// A LoRA adapter.
+    Adapter(Adapter, Input),
+    /// A full fine-tuned model, which needs no base.
+    FullModel(Input),
+}
+
+impl Input {
+    pub(crate) fn open(work: &Work<'_>, url: &str) -> Result<Self, JobError> {
+        let folder = work.bucket(url)?;
+        let files = folder.files().map_err(JobError::bucket("list", url))?;
+        Ok(Self { folder, files })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.location.filename() == Some(name))
+    }
+
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, JobError> {
+        Ok(Checkpoint::open(Arc::new(self.folder.clone()))?)
+    }
+}
+
+/// Finds and checks what the training job left.
+pub(crate) fn tuned(work: &Work<'_>) -> Result<Tuned, JobError> {
+    let job = work.training_job;
+    let Some(url) = &job.adapter_path else {
+        return Err(JobError::Inputs(format!(
+            "training job {} names no adapter (neither adapter_path nor artifacts.raw.adapter): train it again",
+            job.id
+        )));
+    };
+    let input = Input::open(work, url)?;
+    if input.files.is_empty() {
+        return Err(JobError::Inputs(format!("there are no files at {url}, where the adapter should be")));
+    }
+    if input.has("adapter_config.json") {
+        Ok(Tuned::Adapter(Adapter::open(Arc::new(input.folder.clone()))?, input))
+    } else if input.has("config.json") {
+        Ok(Tuned::FullModel(input))
+    } else {
+        Err(JobError::Inputs(format!("adapter at {url} has no adapter_config.json")))
+    }
+}
+
+/// Finds the base model of `adapter`.
+pub(crate) fn base(work: &Work<'_>, adapter: &Adapter) -> Result<Input, JobError> {
+    let name = base_name(work.training_job, adapter)?;
+    let Some(models) = &work.context.base_models else {
+        return Err(JobError::Inputs(format!(
+            "base model {name} cannot be found: the service has no BASE_MODELS_URI"
+        )));
+    };
+    let input = Input::open(work, &work.bucket(models)?.url_of(name.as_str())?)?;
+    if input.files.is_empty() {
+        return Err(JobError::Inputs(format!(
+            "base model {name} is not at {}: put its files there, then export again",
+            engine::Folder::location(&input.folder)
+        )));
+    }
+    Ok(input)
+}
+
+/// The base model's name on the Hub: the one of the training job, else the one that the adapter was trained on; for
+/// a bitsandbytes 4-bit copy its 16-bit sibling, because merging into 4-bit weights changes what the model says.
+fn base_name(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> {
+    let named = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
+    let Some(named) = named else {
+        return Err(JobError::Inputs(format!(
+            "neither training job {} nor its adapter names a base model (base_model_id)",
+            job.id
+        )));
+    };
+    sixteen_bit(named).parse().map_err(|why| {
+        JobError::Inputs(format!("base_model_id {named:?} of training job {}: {why}", job.id))
+    })
+}
+
+fn sixteen_bit(name: &str) -> &str {
+    let name = name.strip_suffix("-bnb-4bit").unwrap_or(name);
+    name.strip_suffix("-unsloth").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_4_bit_base_is_read_as_its_16_bit_sibling() {
+        assert_eq!(sixteen_bit("unsloth/gemma-3-1b-it-unsloth-bnb-4bit"), "unsloth/gemma-3-1b-it");
+        assert_eq!(sixteen_bit("unsloth/gemma-3-1b-it-bnb-4bit"), "unsloth/gemma-3-1b-it");
+        assert_eq!(sixteen_bit("google/gemma-3-1b-it"), "google/gemma-3-1b-it");
+    }
+}

@@ -1,0 +1,3 @@
+//! The export job.
+
+fn main() {}

@@ -1,0 +1,101 @@
+//! `gguf`: one file for llama.cpp and Ollama, from base and adapter, from the merged model that an earlier export
+//! left, or from a full fine-tune.
+
+use engine::{Folder, GgufPlan, Model, Run};
+use shared::domain::{ArtifactKind, Stage, Variant};
+
+use super::{Made, Work, merged};
+use crate::{
+    error::JobError,
+    fingerprint::Fingerprint,
+    inputs::{self, Input, Tuned},
+    manifest::Shelf,
+    plan,
+};
+
+pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
+    let request = plan::gguf(work.export, work.training_job);
+    let file = plan::gguf_file(request.quantization);
+    let source = source(work)?;
+    let fingerprint = source
+        .fingerprint
+        .clone()
+        .option("quantization", request.quantization.as_str())
+        .option("name", &request.name)
+        .finish();
+    let shelf = Shelf::new(work.files()?, format!("{file}.manifest.json"), fingerprint);
+    let artifacts = vec![work.artifact(Variant::File, shelf.folder.url_of(&file)?)];
+    if shelf.existing()?.is_some() {
+        let message = format!("The {} file had been made before", request.quantization);
+        return Ok(Made { artifacts, message });
+    }
+    let plan = GgufPlan::new(&source.model()?, &request.options)?;
+    work.reporter.begin(Stage::Export, format!("Writing {file} ({})", request.quantization), 0);
+    let run = Run { progress: work.reporter, ..Run::default() };
+    shelf.clear()?;
+    let outcome = engine::gguf(&plan, &file, &mut shelf.folder.upload(), &run)?;
+    shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into))?;
+    Ok(Made { artifacts, message: format!("The {} file is written", request.quantization) })
+}
+
+/// Where the weights come from, and what tells whether they are the same as before.
+struct Source {
+    from: From,
+    fingerprint: Fingerprint,
+}
+
+enum From {
+    /// A full model, as it is.
+    Whole(Input),
+    /// A base model and an adapter.
+    Parts(Input, engine::Adapter),
+    /// A merged model of the same parts, as a folder.
+    Merged(Shelf),
+}
+
+impl Source {
+    fn model(&self) -> Result<Model, JobError> {
+        Ok(match &self.from {
+            From::Whole(input) => Model::new(&input.checkpoint()?),
+            From::Parts(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
+            From::Merged(shelf) => {
+                Model::new(&engine::Checkpoint::open(std::sync::Arc::new(shelf.folder.clone()))?)
+            }
+        })
+    }
+}
+
+fn source(work: &Work<'_>) -> Result<Source, JobError> {
+    let (adapter, input) = match inputs::tuned(work) {
+        Ok(Tuned::Adapter(adapter, input)) => (adapter, input),
+        Ok(Tuned::FullModel(input)) => {
+            let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
+            return Ok(Source { from: From::Whole(input), fingerprint });
+        }
+        Err(error) => return earlier_merge(work, error),
+    };
+    let base = match inputs::base(work, &adapter) {
+        Ok(base) => base,
+        Err(error) => return earlier_merge(work, error),
+    };
+    let fingerprint =
+        Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
+    let raw = merged::raw_shelf(work, &input, &base)?;
+    let from =
+        if raw.existing()?.is_some() { From::Merged(raw) } else { From::Parts(base, adapter) };
+    Ok(Source { from, fingerprint })
+}
+
+/// The merged model that the training job's document names, when its parts cannot be had (any more).
+fn earlier_merge(work: &Work<'_>, error: JobError) -> Result<Source, JobError> {
+    let Some(url) = work.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
+        return Err(error);
+    };
+    let input = Input::open(work, url)?;
+    if !input.has("config.json") {
+        return Err(error);
+    }
+    tracing::info!(reason = &error as &dyn std::error::Error, from = input.folder.location(), "using the merged model");
+    let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
+    Ok(Source { from: From::Whole(input), fingerprint })
+}

@@ -1,0 +1,96 @@
+//! `merged`: base and adapter as one model. The raw folder first, which later exports start from, then from it the
+//! zip file that people download.
+
+use engine::{Adapter, MergePlan, Model, Run};
+use shared::domain::{Artifact, ArtifactKind, Stage, Variant};
+
+use super::{Made, Work};
+use crate::{
+    archive,
+    error::JobError,
+    fingerprint::Fingerprint,
+    inputs::{self, Input, Tuned},
+    manifest::{Manifest, Shelf},
+};
+
+const FILE: &str = "merged.zip";
+
+pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
+    let (adapter, input) = match inputs::tuned(work)? {
+        Tuned::Adapter(adapter, input) => (adapter, input),
+        Tuned::FullModel(input) => {
+            return Err(JobError::Inputs(format!(
+                "{} holds a full fine-tuned model, so there is nothing to merge: it is the model already; \
+                 export it as gguf",
+                engine::Folder::location(&input.folder)
+            )));
+        }
+    };
+    let base = inputs::base(work, &adapter)?;
+    let raw = raw_shelf(work, &input, &base)?;
+    let (manifest, mut message) = match raw.existing()? {
+        Some(manifest) => (manifest, "The merged model had been made before".to_owned()),
+        None => merge(work, &adapter, &base, &raw)?,
+    };
+    message.push_str(if zip(work, &raw, &manifest)? { "" } else { ", and so had its zip file" });
+    let raw_path = engine::Folder::location(&raw.folder).to_owned();
+    let raw_artifact = Artifact { kind: ArtifactKind::Merged, path: raw_path, variant: Variant::Raw };
+    let file_artifact = work.artifact(Variant::File, work.files()?.url_of(FILE)?);
+    Ok(Made { artifacts: vec![raw_artifact, file_artifact], message })
+}
+
+/// `merged_models/{job_id}/` in the bucket of raw models, for these inputs.
+pub(super) fn raw_shelf(work: &Work<'_>, adapter: &Input, base: &Input) -> Result<Shelf, JobError> {
+    let folder = work.bucket(&work.context.buckets.raw)?.join("merged_models")?;
+    let fingerprint = Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.files);
+    let folder = folder.join(work.training_job.id.as_str())?;
+    Ok(Shelf::new(folder, "export-manifest.json", fingerprint.finish()))
+}
+
+fn merge(
+    work: &Work<'_>,
+    adapter: &Adapter,
+    base: &Input,
+    raw: &Shelf,
+) -> Result<(Manifest, String), JobError> {
+    let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
+    let plan = MergePlan::new(&model)?;
+    let names: Vec<String> = plan.files().iter().map(|file| file.name.clone()).collect();
+    raw.clear()?;
+    work.reporter.begin(Stage::Export, "Merging the adapter into the base model", 0);
+    let run = Run { progress: work.reporter, ..Run::default() };
+    let merged = engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from).and_then(|outcome| {
+        let summary = outcome.summary;
+        let message = format!(
+            "Merged {} LoRA pairs into {} tensors; {} are the base's own",
+            summary.pairs, summary.changed, summary.unchanged
+        );
+        Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into))?, message))
+    });
+    if merged.is_err() {
+        raw.discard(names.iter().map(String::as_str));
+    }
+    merged
+}
+
+/// Packs the raw folder, unless that has been done. Says whether it had to.
+fn zip(work: &Work<'_>, raw: &Shelf, manifest: &Manifest) -> Result<bool, JobError> {
+    let contents = manifest
+        .files
+        .iter()
+        .fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
+    let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), contents.finish());
+    if shelf.existing()?.is_some() {
+        return Ok(false);
+    }
+    work.reporter.begin(
+        Stage::Upload,
+        "Packing the merged model",
+        manifest.files.iter().map(|file| file.size).sum(),
+    );
+    let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
+    shelf.clear()?;
+    let packed = archive::pack(&raw.folder, &names, &shelf.folder, FILE, work.reporter)?;
+    shelf.seal(work.export.id, [packed])?;
+    Ok(true)
+}
