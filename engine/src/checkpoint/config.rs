@@ -1,0 +1,77 @@
+//! `config.json`: what the model is, with the class defaults for what it leaves out supplied by the reader's caller.
+
+use serde_json::{Map, Value};
+
+use crate::{Error, Result, json};
+
+/// A model's configuration. Look-ups see the language model's part first when there is one (`text_config`).
+#[derive(Debug, Clone)]
+pub struct Config {
+    file: String,
+    root: Map<String, Value>,
+}
+
+impl Config {
+    pub(crate) fn parse(file: String, bytes: &[u8]) -> Result<Self> {
+        let root = json::parse(&file, bytes)?;
+        Ok(Self { file, root })
+    }
+
+    /// Where it was read from, for error messages.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The first entry of `architectures`.
+    pub fn class(&self) -> Option<&str> {
+        self.root.get("architectures")?.as_array()?.first()?.as_str()
+    }
+
+    /// `model_type`.
+    pub fn model_type(&self) -> Option<&str> {
+        self.root.get("model_type")?.as_str()
+    }
+
+    /// The value of `key` at the top, whatever the language model's part says.
+    pub(crate) fn top(&self, key: &str) -> Option<&Value> {
+        self.root.get(key).filter(|v| !v.is_null())
+    }
+
+    /// The value of `key` in the language model's part, else at the top. `null` counts as absent.
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        let text = self.root.get("text_config").and_then(Value::as_object).and_then(|t| t.get(key));
+        text.filter(|v| !v.is_null()).or_else(|| self.top(key))
+    }
+
+    /// A count.
+    pub(crate) fn u32(&self, key: &str) -> Result<Option<u32>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
+            Some(n) => Ok(Some(n)),
+            None => Err(self.wrong(key, value, "a 32-bit count")),
+        }
+    }
+
+    /// A count that the model cannot do without.
+    pub(crate) fn need_u32(&self, key: &str) -> Result<u32> {
+        self.u32(key)?.ok_or_else(|| Error::invalid(&self.file, format!("has no {key}")))
+    }
+
+    /// A number.
+    pub(crate) fn f32(&self, key: &str) -> Result<Option<f32>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_f64() {
+            Some(n) => Ok(Some(n as f32)),
+            None => Err(self.wrong(key, value, "a number")),
+        }
+    }
+
+    /// A switch.
+    pub(crate) fn bool(&self, key: &str) -> Option<bool> {
+        self.get(key)?.as_bool()
+    }
+
+    fn wrong(&self, key: &str, value: &Value, wanted: &str) -> Error {
+        Error::invalid(&self.file, format!("{key} is {value}, not {wanted}"))
+    }
+}

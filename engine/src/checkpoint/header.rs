@@ -1,0 +1,186 @@
+//! The head of a safetensors file: u64 length, JSON, then the tensors' bytes without holes.
+//!
+//! Format: <https://huggingface.co/docs/safetensors>, "Format". Every length is checked against the file's size
+//! before anything is allocated.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::Dtype;
+use crate::io::Source;
+use crate::{Error, Result, json};
+
+/// The format's own limit on the JSON.
+const MOST: u64 = 100_000_000;
+
+/// What a header says of one tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeaderTensor {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<u64>,
+    /// Where its bytes begin in the file.
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Field {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: (u64, u64),
+}
+
+/// The header's JSON without `__metadata__`; a tensor that comes twice is an error.
+struct Fields(Vec<(String, Field)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            match map.next_value() {
+                Ok(field) => fields.push((name, field)),
+                Err(error) => return Err(A::Error::custom(format_args!("tensor {name}: {error}"))),
+            }
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// Reads and checks the header: tensors in the order of their bytes, which cover the file exactly.
+pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
+    let file = source.location();
+    let size = source.size();
+    if size < 8 {
+        return Err(Error::invalid(file, format!("is {size} bytes: too short for a safetensors file")));
+    }
+    let mut length = [0; 8];
+    source.read_at(0, &mut length).map_err(|e| Error::read(file, e))?;
+    let length = u64::from_le_bytes(length);
+    if length > MOST {
+        return Err(Error::invalid(
+            file,
+            format!("says its header is {length} bytes; the format allows {MOST}"),
+        ));
+    }
+    if length > size - 8 {
+        return Err(Error::invalid(
+            file,
+            format!("says its header is {length} bytes, but the file has {size}"),
+        ));
+    }
+    let mut text = vec![0; length as usize];
+    source.read_at(8, &mut text).map_err(|e| Error::read(file, e))?;
+    let fields: Fields = json::parse(file, &text)?;
+    drop(text);
+    let data = 8 + length;
+    let mut tensors = Vec::with_capacity(fields.0.len());
+    for (name, field) in fields.0 {
+        tensors.push(check_tensor(file, size, data, name, field)?);
+    }
+    check_unique(file, &tensors)?;
+    check_cover(file, size, data, &mut tensors)?;
+    Ok(tensors)
+}
+
+fn check_tensor(file: &str, size: u64, data: u64, name: String, field: Field) -> Result<HeaderTensor> {
+    let Field { dtype, shape, data_offsets: (begin, end) } = field;
+    let Some(dtype) = Dtype::named(&dtype) else {
+        return Err(Error::tensor(file, name, format!("has the unknown dtype {dtype:?}")));
+    };
+    let bytes = shape.iter().try_fold(dtype.bytes(), |product, n| product.checked_mul(*n));
+    let Some(bytes) = bytes else {
+        return Err(Error::tensor(
+            file,
+            name,
+            format!("has the shape {shape:?}, more than any file can hold"),
+        ));
+    };
+    if begin > end || end > size - data {
+        let held = size - data;
+        let problem =
+            format!("lies at {begin}..{end}, but the file has {held} bytes of tensors: is it truncated?");
+        return Err(Error::tensor(file, name, problem));
+    }
+    if end - begin != bytes {
+        let problem = format!("is {} bytes, but {dtype} {shape:?} takes {bytes}", end - begin);
+        return Err(Error::tensor(file, name, problem));
+    }
+    Ok(HeaderTensor { name, dtype, shape, offset: data + begin, bytes })
+}
+
+fn check_unique(file: &str, tensors: &[HeaderTensor]) -> Result<()> {
+    let mut names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::tensor(file, pair[0], "comes twice")),
+        None => Ok(()),
+    }
+}
+
+/// No overlap, no hole, nothing left over.
+fn check_cover(file: &str, size: u64, data: u64, tensors: &mut [HeaderTensor]) -> Result<()> {
+    tensors.sort_by_key(|t| (t.offset, t.bytes));
+    let mut end = data;
+    for tensor in tensors {
+        if tensor.offset < end {
+            return Err(Error::tensor(file, &tensor.name, "overlaps the tensor before it"));
+        }
+        if tensor.offset > end {
+            return Err(Error::tensor(file, &tensor.name, "leaves a hole before it"));
+        }
+        end += tensor.bytes;
+    }
+    if end != size {
+        return Err(Error::invalid(file, format!("has {} bytes after its last tensor", size - end)));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    dtype: &'a str,
+    shape: &'a [u64],
+    data_offsets: (u64, u64),
+}
+
+/// The head of a file that holds these tensors in this order: length, JSON padded with spaces to 8 bytes.
+pub(crate) fn write<'a>(tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [u64], u64)>) -> Vec<u8> {
+    let mut text = String::from(r#"{"__metadata__":{"format":"pt"}"#);
+    let mut begin = 0;
+    for (name, dtype, shape, bytes) in tensors {
+        let field = Written { dtype: dtype.as_str(), shape, data_offsets: (begin, begin + bytes) };
+        text.push(',');
+        text.push_str(&serde_json::Value::from(name).to_string());
+        text.push(':');
+        text.push_str(&serde_json::to_string(&field).unwrap_or_default());
+        begin += bytes;
+    }
+    text.push('}');
+    while text.len() % 8 != 0 {
+        text.push(' ');
+    }
+    let mut head = (text.len() as u64).to_le_bytes().to_vec();
+    head.extend_from_slice(text.as_bytes());
+    head
+}

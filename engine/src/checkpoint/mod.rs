@@ -1,0 +1,159 @@
+//! A model as it lies in a folder: shards of safetensors, their headers read, not a weight touched.
+
+mod config;
+mod dtype;
+pub(crate) mod header;
+mod index;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+pub use config::Config;
+pub use dtype::Dtype;
+pub(crate) use index::INDEX;
+
+use crate::io::{Folder, Source, read_optional};
+use crate::{Error, Result};
+
+/// A tensor of a [`Checkpoint`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// The name, as the checkpoint has it.
+    pub name: String,
+    /// The element type.
+    pub dtype: Dtype,
+    /// The shape, rows first.
+    pub shape: Vec<u64>,
+    /// Which of the shards holds it.
+    pub(crate) shard: usize,
+    /// Where its bytes begin in the shard.
+    pub(crate) offset: u64,
+    /// How many bytes it takes.
+    pub(crate) bytes: u64,
+}
+
+impl TensorInfo {
+    /// How many elements it has.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+}
+
+/// One safetensors file of a [`Checkpoint`].
+pub(crate) struct Shard {
+    pub(crate) name: String,
+    pub(crate) source: Arc<dyn Source>,
+}
+
+/// A full model: configuration and every tensor's place. Cheap to clone.
+#[derive(Clone)]
+pub struct Checkpoint(Arc<Opened>);
+
+struct Opened {
+    folder: Arc<dyn Folder>,
+    config: Config,
+    shards: Vec<Shard>,
+    tensors: Vec<TensorInfo>,
+    indexed: bool,
+}
+
+impl Checkpoint {
+    /// Reads `config.json`, the index where there is one, and every shard's header.
+    ///
+    /// # Errors
+    /// When a file is missing or cannot be read; when a header lies; when index and shards disagree; when the
+    /// weights are only there as a pickle (`.bin`), which this engine does not open.
+    pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
+        let location = folder.location().to_owned();
+        let Some(config) = read_optional(&*folder, "config.json")? else {
+            let what = "config.json, so it is not a model".to_owned();
+            return Err(Error::Missing { folder: location, what });
+        };
+        let config = Config::parse(format!("{location}/config.json"), &config)?;
+        let found = index::find(&*folder)?;
+        let mut shards = Vec::with_capacity(found.shards.len());
+        let mut tensors: Vec<TensorInfo> = Vec::new();
+        let mut by_name = HashMap::new();
+        for (number, name) in found.shards.into_iter().enumerate() {
+            let source = folder.open(&name).map_err(|e| Error::read(format!("{location}/{name}"), e))?;
+            for t in header::read(&*source)? {
+                if let Some(other) = by_name.insert(t.name.clone(), tensors.len()) {
+                    let other: usize = other;
+                    let before: &Shard = &shards[tensors[other].shard];
+                    let problem = format!("is also in {}", before.name);
+                    return Err(Error::tensor(source.location(), t.name, problem));
+                }
+                let (dtype, shape, offset, bytes) = (t.dtype, t.shape, t.offset, t.bytes);
+                tensors.push(TensorInfo { name: t.name, dtype, shape, shard: number, offset, bytes });
+            }
+            shards.push(Shard { name, source });
+        }
+        let indexed = found.weight_map.is_some();
+        if let Some(weight_map) = found.weight_map {
+            index::check(&format!("{location}/{INDEX}"), &weight_map, &shards, &tensors)?;
+        }
+        Ok(Self(Arc::new(Opened { folder, config, shards, tensors, indexed })))
+    }
+
+    /// Whether a folder holds a full model and not an adapter: it has a `config.json` and no
+    /// `adapter_config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the folder cannot be listed.
+    pub fn is_in(folder: &dyn Folder) -> Result<bool> {
+        let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
+        let has = |name| entries.iter().any(|e| e.name == name);
+        Ok(has("config.json") && !has(crate::lora::CONFIG))
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Every tensor, shard by shard, in the order of their bytes.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.0.tensors
+    }
+
+    /// The folder's location.
+    pub fn location(&self) -> &str {
+        self.0.folder.location()
+    }
+
+    /// How many elements all tensors have together.
+    pub fn parameters(&self) -> u64 {
+        self.0.tensors.iter().map(TensorInfo::elements).sum()
+    }
+
+    pub(crate) fn folder(&self) -> &dyn Folder {
+        &*self.0.folder
+    }
+
+    pub(crate) fn shards(&self) -> &[Shard] {
+        &self.0.shards
+    }
+
+    /// Whether an index file names the shards.
+    pub(crate) fn indexed(&self) -> bool {
+        self.0.indexed
+    }
+
+    /// Where the tensor lies, for error messages.
+    pub(crate) fn file_of(&self, tensor: &TensorInfo) -> &str {
+        self.0.shards[tensor.shard].source.location()
+    }
+
+    /// Fills `buffer` with the tensor's bytes from `offset` within it on.
+    pub(crate) fn read(&self, tensor: &TensorInfo, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let source = &self.0.shards[tensor.shard].source;
+        source.read_at(tensor.offset + offset, buffer).map_err(|e| Error::read(source.location(), e))
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint").field("location", &self.location()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,186 @@
+//! Directories and files of this machine.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Entry, Folder, Output, Source};
+use crate::{Error, Result};
+
+/// A directory.
+#[derive(Debug, Clone)]
+pub struct LocalFolder {
+    path: PathBuf,
+    location: String,
+}
+
+impl LocalFolder {
+    /// # Errors
+    /// [`Error::Read`] when `path` is not a directory that can be read.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let location = path.display().to_string();
+        match fs::metadata(&path) {
+            Ok(about) if about.is_dir() => Ok(Self { path, location }),
+            Ok(_) => Err(Error::read(location, io::Error::from(io::ErrorKind::NotADirectory))),
+            Err(error) => Err(Error::read(location, error)),
+        }
+    }
+}
+
+impl Folder for LocalFolder {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            // through symbolic links, because that is how a Hub cache looks
+            let about = fs::metadata(entry.path())?;
+            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
+                entries.push(Entry { name, size: about.len() });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        if name.is_empty() || name.contains(['/', '\\']) || name == ".." {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a file name")));
+        }
+        Ok(Arc::new(LocalFile::open(&self.path.join(name))?))
+    }
+}
+
+/// A file; its size is that at opening.
+struct LocalFile {
+    file: File,
+    location: String,
+    size: u64,
+}
+
+impl LocalFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, location: path.display().to_string(), size })
+    }
+}
+
+impl Source for LocalFile {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+/// A directory that receives files: each is written beside its place under a temporary name, synced, renamed.
+#[derive(Debug)]
+pub struct LocalOutput {
+    path: PathBuf,
+    open: Option<Pending>,
+}
+
+impl LocalOutput {
+    /// Makes the directory, and those above it, where they are missing.
+    ///
+    /// # Errors
+    /// [`Error::Write`] when that fails.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        fs::create_dir_all(&path).map_err(|e| Error::write(path.display().to_string(), e))?;
+        Ok(Self { path, open: None })
+    }
+}
+
+impl Output for LocalOutput {
+    fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.path.join(format!(".{name}.{}-{unique}.part", std::process::id()));
+        let file = File::options().write(true).create_new(true).open(&temporary)?;
+        self.open = Some(Pending { file, temporary, place: self.path.join(name), finished: false });
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.open.as_mut().ok_or_else(nothing_open)?.file.write_all(bytes)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let mut pending = self.open.take().ok_or_else(nothing_open)?;
+        pending.file.sync_all()?;
+        fs::rename(&pending.temporary, &pending.place)?;
+        pending.finished = true;
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+fn nothing_open() -> io::Error {
+    io::Error::other("no file has been begun")
+}
+
+#[derive(Debug)]
+struct Pending {
+    file: File,
+    temporary: PathBuf,
+    place: PathBuf,
+    finished: bool,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.finished {
+            // nothing can be done about a failure here, and the name says what it is
+            drop(fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_visible_under_the_name_until_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        out.begin("a", 1).unwrap();
+        out.write(b"x").unwrap();
+        assert!(!folder.path().join("a").exists());
+        out.finish().unwrap();
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"x");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_dropped_unfinished_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        out.begin("a", 1).unwrap();
+        out.write(b"x").unwrap();
+        drop(out);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_with_a_path_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        fs::write(folder.path().join("secret"), b"x").unwrap();
+        let inner = LocalFolder::open(folder.path().join("inner")).unwrap();
+        assert!(Folder::open(&inner, "../secret").is_err());
+    }
+}
