@@ -1,0 +1,100 @@
+//! Added tokens over the SentencePiece vocabulary: `<start_of_turn>` must be a control token, or chat breaks.
+//!
+//! transformers before 5 writes them to `tokenizer_config.json` (`added_tokens_decoder`), since 5 only to
+//! `tokenizer.json`. Either says the same, so the first of them that is there is used.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::files::Files;
+use super::{TokenType, Vocabulary};
+use crate::{Error, Result};
+
+const SCORE: f32 = -1000.0;
+
+#[derive(Deserialize)]
+struct Entry {
+    content: String,
+    #[serde(default)]
+    special: bool,
+}
+
+/// Gives added tokens their text, score and type.
+pub(super) fn apply(files: &Files, vocabulary: &mut Vocabulary) -> Result<()> {
+    for (text, id) in files.added.iter().flat_map(|added| &added.0) {
+        vocabulary.put(*id as usize, text, TokenType::UserDefined);
+    }
+    let decoder =
+        files.config.as_ref().and_then(|c| c.get("added_tokens_decoder")).and_then(Value::as_object);
+    match (decoder, &files.json) {
+        (Some(decoder), _) if !decoder.is_empty() => {
+            for (id, entry) in decoder {
+                let broken = || {
+                    let problem = format!("added_tokens_decoder has a broken entry {id:?}");
+                    Error::invalid(&files.config_file, problem)
+                };
+                let entry = Entry::deserialize(entry).map_err(|_| broken())?;
+                vocabulary.add(id.parse().map_err(|_| broken())?, &entry.content, entry.special);
+            }
+        }
+        (_, Some(json)) => {
+            for token in &json.added_tokens {
+                vocabulary.add(token.id as usize, &token.content, token.special);
+            }
+        }
+        (_, None) => {}
+    }
+    Ok(())
+}
+
+impl Vocabulary {
+    fn add(&mut self, id: usize, text: &str, special: bool) {
+        if special || looks_special(text) {
+            self.put(id, text, TokenType::Control);
+        } else {
+            let text: Cow<'_, str> = text.replace('\u{2581}', " ").into();
+            self.put(id, &text, TokenType::UserDefined);
+        }
+    }
+
+    /// Ids past the vocabulary are left out, as the converter does.
+    fn put(&mut self, id: usize, text: &str, kind: TokenType) {
+        if id < self.tokens.len() {
+            text.clone_into(&mut self.tokens[id]);
+            self.scores[id] = SCORE;
+            self.types[id] = kind;
+        }
+    }
+}
+
+/// Tokens that are control tokens in all but their flag.
+fn looks_special(text: &str) -> bool {
+    let between = |start: &str, end: &str| text.starts_with(start) && text.ends_with(end);
+    matches!(text, "<pad>" | "<mask>" | "<2mass>" | "[@BOS@]")
+        || between("<|", "|>")
+        || between("<\u{ff5c}", "\u{ff5c}>")
+        || between("<unused", ">")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_tokens_are_control_when_special_or_when_they_look_it() {
+        let mut vocabulary = Vocabulary {
+            tokens: vec![String::new(); 4],
+            scores: vec![0.0; 4],
+            types: vec![TokenType::Normal; 4],
+        };
+        vocabulary.add(0, "<start_of_turn>", true);
+        vocabulary.add(1, "<unused7>", false);
+        vocabulary.add(2, "\u{2581}\u{2581}", false);
+        vocabulary.add(9, "far away", false);
+        assert_eq!(vocabulary.types[..3], [TokenType::Control, TokenType::Control, TokenType::UserDefined]);
+        assert_eq!(vocabulary.tokens[2], "  ");
+        assert_eq!(vocabulary.scores, [SCORE, SCORE, SCORE, 0.0]);
+    }
+}

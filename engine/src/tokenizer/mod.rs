@@ -1,0 +1,83 @@
+//! A tokenizer as llama.cpp wants it: tokens with scores and types, special ids, the chat template.
+
+mod added;
+mod files;
+mod sentencepiece;
+mod special;
+
+use crate::gguf::{Metadata, Value};
+use crate::model::Model;
+use crate::{Error, Result};
+use files::Files;
+
+/// llama.cpp's kinds of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    Normal = 1,
+    Unknown = 2,
+    Control = 3,
+    UserDefined = 4,
+    Unused = 5,
+    Byte = 6,
+}
+
+/// Every id's token.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Vocabulary {
+    pub(crate) tokens: Vec<String>,
+    pub(crate) scores: Vec<f32>,
+    pub(crate) types: Vec<TokenType>,
+}
+
+/// A model's tokenizer, from whichever files it came with.
+#[derive(Debug)]
+pub(crate) struct Tokenizer {
+    pub(crate) vocabulary: Vocabulary,
+    special: special::Special,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a model with `vocab_size` ids.
+    pub(crate) fn of(model: &Model) -> Result<Self> {
+        let files = Files::read(model)?;
+        let Some((file, bytes)) = &files.sentencepiece else {
+            let what =
+                "tokenizer.model (the SentencePiece vocabulary; copy it from the base model)".to_owned();
+            return Err(Error::Missing { folder: model.base().location().to_owned(), what });
+        };
+        let pieces = sentencepiece::read(file, bytes)?;
+        let size = model.base().config().u32("vocab_size")?.map_or(pieces.len(), |n| n as usize);
+        let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, size)?);
+        added::apply(&files, &mut vocabulary)?;
+        let special =
+            special::Special::of(&files, model.base().config(), &special::COMMON, vocabulary.tokens.len());
+        Ok(Self { vocabulary, special })
+    }
+
+    /// Writes the keys that every SentencePiece tokenizer has, in the converter's order.
+    pub(crate) fn write(self, gemma1: bool, out: &mut Metadata) {
+        let Vocabulary { tokens, scores, types } = self.vocabulary;
+        out.set("tokenizer.ggml.model", "llama");
+        out.set("tokenizer.ggml.pre", "default");
+        out.set("tokenizer.ggml.tokens", Value::Strings(tokens));
+        out.set("tokenizer.ggml.scores", Value::F32s(scores));
+        out.set("tokenizer.ggml.token_type", Value::I32s(types.into_iter().map(|t| t as i32).collect()));
+        self.special.write(out);
+        if gemma1 {
+            out.set("tokenizer.ggml.eot_token_id", 107_u32);
+        }
+        out.set("tokenizer.ggml.add_space_prefix", false);
+    }
+}
+
+/// The list of tokens is as long as the embedding; a size beyond that is a lie that would cost memory.
+fn check_size(model: &Model, size: usize) -> Result<usize> {
+    let embedding = model.tensors().iter().find(|t| t.name.ends_with("embed_tokens.weight"));
+    match embedding.and_then(|t| t.shape.first()) {
+        Some(rows) if size as u64 > *rows => {
+            let problem = format!("says vocab_size is {size}, but the embedding has {rows} rows");
+            Err(Error::invalid(model.base().config().file(), problem))
+        }
+        Some(_) | None => Ok(size),
+    }
+}

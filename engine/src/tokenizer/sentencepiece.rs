@@ -1,0 +1,211 @@
+//! `tokenizer.model`: SentencePiece's `ModelProto`, of which only the pieces matter here.
+//!
+//! Format: <https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto>. The file is a protocol
+//! buffer; a reader of four wire types is all it takes. Lengths are checked against what is left of the file.
+
+use super::{TokenType, Vocabulary};
+use crate::{Error, Result};
+
+/// A piece: its text, score and SentencePiece's type (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused,
+/// 6 byte).
+pub(crate) struct Piece {
+    text: String,
+    score: f32,
+    kind: TokenType,
+}
+
+/// Reads the pieces.
+pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Piece>> {
+    let broken =
+        |at: usize| Error::invalid(file, format!("is not a SentencePiece model: broken at byte {at}"));
+    let mut pieces = Vec::new();
+    let mut message = Message { bytes, at: 0 };
+    while message.at < bytes.len() {
+        let at = message.at;
+        match message.field() {
+            Some((1, Field::Bytes(piece))) => match parse_piece(piece) {
+                Some(piece) => pieces.push(piece),
+                None => {
+                    return Err(Error::invalid(
+                        file,
+                        format!("piece {} is broken, at byte {at}", pieces.len()),
+                    ));
+                }
+            },
+            Some(_) => {}
+            None => return Err(broken(at)),
+        }
+    }
+    if pieces.is_empty() {
+        Err(Error::invalid(file, "has no pieces: is it a SentencePiece model?"))
+    } else {
+        Ok(pieces)
+    }
+}
+
+fn parse_piece(bytes: &[u8]) -> Option<Piece> {
+    let mut piece = Piece { text: String::new(), score: 0.0, kind: TokenType::Normal };
+    let mut message = Message { bytes, at: 0 };
+    while message.at < bytes.len() {
+        match message.field()? {
+            (1, Field::Bytes(text)) => piece.text = String::from_utf8(text.to_vec()).ok()?,
+            (2, Field::Fixed32(bits)) => piece.score = f32::from_le_bytes(bits),
+            (3, Field::Varint(kind)) => piece.kind = token_type(kind)?,
+            _ => {}
+        }
+    }
+    Some(piece)
+}
+
+/// The converter asks four questions of each piece; user-defined ones answer none of them with yes.
+fn token_type(kind: u64) -> Option<TokenType> {
+    match kind {
+        1 | 4 => Some(TokenType::Normal),
+        2 => Some(TokenType::Unknown),
+        3 => Some(TokenType::Control),
+        5 => Some(TokenType::Unused),
+        6 => Some(TokenType::Byte),
+        _ => None,
+    }
+}
+
+/// Gives each of `size` ids its piece; ids without one are fillers.
+pub(crate) fn vocabulary(pieces: Vec<Piece>, size: usize) -> Vocabulary {
+    let mut vocabulary = Vocabulary {
+        tokens: Vec::with_capacity(size),
+        scores: Vec::with_capacity(size),
+        types: Vec::with_capacity(size),
+    };
+    let fill = |id: usize| Piece { text: format!("[PAD{id}]"), score: -10_000.0, kind: TokenType::Unused };
+    let mut pieces = pieces.into_iter();
+    for id in 0..size {
+        let piece = pieces.next().unwrap_or_else(|| fill(id));
+        vocabulary.tokens.push(piece.text);
+        vocabulary.scores.push(piece.score);
+        vocabulary.types.push(piece.kind);
+    }
+    vocabulary
+}
+
+/// A protocol buffer being read.
+struct Message<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+enum Field<'a> {
+    Varint(u64),
+    Fixed64,
+    Bytes(&'a [u8]),
+    Fixed32([u8; 4]),
+}
+
+impl<'a> Message<'a> {
+    /// The next field's number and value; `None` when the bytes make no sense.
+    fn field(&mut self) -> Option<(u64, Field<'a>)> {
+        let tag = self.varint()?;
+        let value = match tag & 7 {
+            0 => Field::Varint(self.varint()?),
+            1 => {
+                self.take(8)?;
+                Field::Fixed64
+            }
+            2 => {
+                let length = usize::try_from(self.varint()?).ok()?;
+                Field::Bytes(self.take(length)?)
+            }
+            5 => Field::Fixed32(self.take(4)?.try_into().ok()?),
+            _ => return None,
+        };
+        Some((tag >> 3, value))
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(length)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = *self.bytes.get(self.at)?;
+            self.at += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `pieces { piece: "<text>" score: -1.5 type: <kind> }`
+    fn model(entries: &[(&str, u8)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (text, kind) in entries {
+            let mut piece = vec![0x0a, text.len() as u8];
+            piece.extend(text.as_bytes());
+            piece.push(0x15);
+            piece.extend((-1.5_f32).to_le_bytes());
+            piece.extend([0x18, *kind]);
+            out.extend([0x0a, piece.len() as u8]);
+            out.extend(piece);
+        }
+        // trainer_spec, which is passed over
+        out.extend([0x12, 2, 0x08, 1]);
+        out
+    }
+
+    #[test]
+    fn pieces_keep_text_score_and_type() {
+        let pieces = read("m", &model(&[("<unk>", 2), ("▁a", 1), ("<0x0A>", 6), ("user", 4)])).unwrap();
+        let kinds: Vec<_> = pieces.iter().map(|p| (p.text.as_str(), p.kind)).collect();
+        assert_eq!(
+            kinds,
+            [
+                ("<unk>", TokenType::Unknown),
+                ("▁a", TokenType::Normal),
+                ("<0x0A>", TokenType::Byte),
+                ("user", TokenType::Normal)
+            ]
+        );
+        assert_eq!(pieces[1].score, -1.5);
+    }
+
+    #[test]
+    fn ids_without_a_piece_are_unused_fillers() {
+        let vocabulary = vocabulary(read("m", &model(&[("a", 1)])).unwrap(), 2);
+        assert_eq!(vocabulary.tokens, ["a", "[PAD1]"]);
+        assert_eq!(vocabulary.scores, [-1.5, -10_000.0]);
+        assert_eq!(vocabulary.types, [TokenType::Normal, TokenType::Unused]);
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_and_not_a_panic() {
+        let whole = model(&[("ab", 1), ("cd", 3)]);
+        for end in 0..whole.len() {
+            if let Ok(pieces) = read("m", &whole[..end]) {
+                assert!(pieces.len() <= 2);
+            }
+        }
+        assert!(read("m", &whole[..5]).is_err());
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_is_an_error() {
+        assert!(read("m", &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            drop(read("m", &bytes));
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Special ids, the flags that go with them, and the chat template, as the converter finds them (`SpecialVocab`).
+
+use serde_json::{Map, Value};
+
+use super::files::Files;
+use crate::checkpoint::Config;
+use crate::gguf::{self, Metadata};
+
+/// What is looked for, in this order.
+pub(super) const COMMON: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
+
+/// Special ids and flags in the order they were found.
+#[derive(Debug, Default)]
+pub(crate) struct Special {
+    ids: Vec<(String, u32)>,
+    adds: Vec<(String, bool)>,
+    template: Option<Value>,
+}
+
+impl Special {
+    /// Ids outside a vocabulary of `size` tokens are left out.
+    pub(super) fn of(files: &Files, config: &Config, kinds: &[&str], size: usize) -> Self {
+        let mut special = Self::default();
+        let mut names: Vec<String> = kinds.iter().map(|k| (*k).to_owned()).collect();
+        let mut tokens = files.config.clone();
+        special.read_post_processor(files, tokens.as_mut(), &mut names);
+        if let Some(tokens) = &tokens {
+            special.template = template(files, tokens);
+            special.read_tokens(files, tokens, &names);
+        }
+        for name in &names {
+            if let Some(id) = config_id(config, &format!("{name}_token_id")) {
+                special.set_id(name, id);
+            }
+        }
+        special.ids.retain(|(_, id)| (*id as usize) < size);
+        special
+    }
+
+    /// Ids of the tokens that `tokenizer_config.json` names.
+    fn read_tokens(&mut self, files: &Files, tokens: &Map<String, Value>, names: &[String]) {
+        for name in names {
+            if let Some(add) = tokens.get(&format!("add_{name}_token")).and_then(Value::as_bool)
+                && !self.adds.iter().any(|(known, _)| known == name)
+            {
+                self.adds.push((name.clone(), add));
+            }
+            let Some(text) = tokens.get(&format!("{name}_token")).and_then(token_text) else { continue };
+            let added = files.json.iter().flat_map(|json| &json.added_tokens);
+            if let Some(token) = added.into_iter().find(|t| t.content == text) {
+                self.set_id(name, token.id);
+            }
+        }
+    }
+
+    /// The first id found for a kind counts.
+    fn set_id(&mut self, name: &str, id: u32) {
+        if !self.ids.iter().any(|(known, _)| known == name) {
+            self.ids.push((name.to_owned(), id));
+        }
+    }
+
+    fn set_add(&mut self, name: &str, add: bool) {
+        match self.adds.iter_mut().find(|(known, _)| known == name) {
+            Some((_, value)) => *value = add,
+            None => self.adds.push((name.to_owned(), add)),
+        }
+    }
+
+    /// Whether the tokenizer puts special tokens around a text: read off the templates of its post-processor.
+    fn read_post_processor(
+        &mut self,
+        files: &Files,
+        tokens: Option<&mut Map<String, Value>>,
+        names: &mut Vec<String>,
+    ) {
+        let Some(post) = files.json.as_ref().and_then(|json| json.post_processor.as_ref()) else { return };
+        let mut texts = Texts::of(tokens);
+        let alone = [post.clone()];
+        let processors = post.get("processors").and_then(Value::as_array).map_or(&alone[..], Vec::as_slice);
+        for processor in processors {
+            match processor.get("type").and_then(Value::as_str) {
+                Some("ByteLevel") => {
+                    for name in ["bos", "eos"] {
+                        if !self.adds.iter().any(|(known, _)| known == name) {
+                            self.set_add(name, false);
+                        }
+                    }
+                }
+                Some("TemplateProcessing") => self.read_template(processor, &mut texts, names),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn read_template(&mut self, processor: &Value, texts: &mut Texts<'_>, names: &mut Vec<String>) {
+        let (mut first, mut last) = (None, None);
+        let single = list(processor, "single");
+        if single.len() > 1 {
+            first = single.first().and_then(special_id);
+            last = single.last().and_then(special_id);
+            if let Some(first) = first {
+                self.set_add("bos", texts.is_first(first));
+            }
+            if let Some(last) = last {
+                texts.set_last(last, names);
+                self.set_add("eos", true);
+            }
+        }
+        let mut pair = list(processor, "pair");
+        if first.is_some() && pair.first().and_then(special_id) == first {
+            pair = &pair[1..];
+        }
+        if last.is_some() && pair.last().and_then(special_id) == last {
+            pair = &pair[..pair.len() - 1];
+        }
+        let sequence = |entry: Option<&Value>| entry?.get("Sequence")?.get("id")?.as_str().map(str::to_owned);
+        let ends = (sequence(pair.first()), sequence(pair.last()));
+        let [_, middle @ .., _] = pair else { return };
+        if (ends.0.as_deref(), ends.1.as_deref()) != (Some("A"), Some("B")) || middle.is_empty() {
+            return;
+        }
+        let separates = |entry: &Value| special_id(entry).is_some_and(|id| texts.is_separator(id));
+        let mut add = separates(&middle[0]) && last.is_none();
+        if let [_, second] = middle {
+            add |= separates(second);
+        }
+        self.set_add("sep", add);
+    }
+
+    /// Writes ids, flags and template. `sep` and `cls` have keys; a kind without one cannot come up here.
+    pub(crate) fn write(self, out: &mut Metadata) {
+        for (name, id) in self.ids {
+            let name = match name.as_str() {
+                "unk" => "unknown",
+                "sep" => "seperator",
+                "pad" => "padding",
+                other => other,
+            };
+            out.set(&format!("tokenizer.ggml.{name}_token_id"), id);
+        }
+        for (name, add) in self.adds {
+            out.set(&format!("tokenizer.ggml.add_{name}_token"), add);
+        }
+        match self.template {
+            Some(Value::Array(templates)) => write_templates(&templates, out),
+            Some(Value::String(template)) => out.set("tokenizer.chat_template", template),
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// The texts that `tokenizer_config.json` gives the special tokens, while the post-processor is read.
+struct Texts<'a> {
+    tokens: Option<&'a mut Map<String, Value>>,
+    bos: Option<String>,
+    cls: Option<String>,
+    eos: Option<String>,
+    sep: Option<String>,
+}
+
+impl<'a> Texts<'a> {
+    fn of(tokens: Option<&'a mut Map<String, Value>>) -> Self {
+        let text = |key: &str| tokens.as_ref()?.get(key).and_then(token_text).map(str::to_owned);
+        let (cls, sep) = (text("cls_token"), text("sep_token"));
+        let bos = text("bos_token").or_else(|| cls.clone());
+        let eos = text("eos_token").or_else(|| sep.clone());
+        Self { bos, cls, eos, sep, tokens }
+    }
+
+    /// Whether the leading token is the one that begins texts; it becomes that one if none is named.
+    fn is_first(&mut self, first: &str) -> bool {
+        let is = |text: &Option<String>| text.as_deref() == Some(first);
+        if self.tokens.is_none() {
+            self.bos = Some(first.to_owned());
+        } else if !is(&self.bos) && !is(&self.cls) {
+            if self.bos.is_none() {
+                self.bos = Some(first.to_owned());
+                self.name("bos_token", first);
+            }
+            if self.cls.is_none() {
+                self.cls = Some(first.to_owned());
+                self.name("cls_token", first);
+            }
+        }
+        let is = |text: &Option<String>| text.as_deref() == Some(first);
+        is(&self.bos) || is(&self.cls)
+    }
+
+    /// The trailing token ends texts; what was named for that ends turns.
+    fn set_last(&mut self, last: &str, names: &mut Vec<String>) {
+        if self.tokens.is_some() && self.eos.as_deref() != Some(last) {
+            for kind in ["eot", "eom"] {
+                if !names.iter().any(|n| n == kind) {
+                    names.push(kind.to_owned());
+                    if let Some(eos) = self.eos.clone() {
+                        self.name(&format!("{kind}_token"), &eos);
+                    }
+                    break;
+                }
+            }
+            self.name("eos_token", last);
+        }
+        self.eos = Some(last.to_owned());
+    }
+
+    fn is_separator(&self, id: &str) -> bool {
+        self.sep.as_deref() == Some(id) || self.eos.as_deref() == Some(id)
+    }
+
+    fn name(&mut self, key: &str, text: &str) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.insert(key.to_owned(), Value::from(text));
+        }
+    }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn special_id(entry: &Value) -> Option<&str> {
+    entry.get("SpecialToken")?.get("id")?.as_str()
+}
+
+/// A token's text, which may be wrapped in an object.
+fn token_text(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+/// An id at the top of `config.json`, else in the language model's part; lists are no id.
+fn config_id(config: &Config, key: &str) -> Option<u32> {
+    let id = config.top(key).or_else(|| config.get(key))?.as_u64()?;
+    u32::try_from(id).ok()
+}
+
+/// `tokenizer_config.json` first, then `chat_template.jinja`, then `chat_template.json`.
+fn template(files: &Files, tokens: &Map<String, Value>) -> Option<Value> {
+    let beside = || match &files.template_jinja {
+        Some(text) => Some(Value::from(text.as_str())),
+        None => files.template_json.as_ref()?.get("chat_template").cloned(),
+    };
+    tokens.get("chat_template").cloned().or_else(beside)
+}
+
+/// Several named templates: each under its name, the default under none.
+fn write_templates(templates: &[Value], out: &mut Metadata) {
+    let mut names = Vec::new();
+    let mut default = None;
+    for entry in templates {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let (Some(name), Some(template)) = (text("name"), text("template")) else { continue };
+        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        if name == "default" {
+            default = Some(template.to_owned());
+        } else if !name.is_empty() {
+            out.set(&format!("tokenizer.chat_template.{name}"), template);
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        out.set("tokenizer.chat_templates", gguf::Value::Strings(names));
+    }
+    if let Some(default) = default {
+        out.set("tokenizer.chat_template", default);
+    }
+}
