@@ -1,0 +1,159 @@
+//! The key-value pairs at the head of a GGUF file, in the order they were set.
+//!
+//! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+
+/// A value, with its type.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    U32(u32),
+    I32(i32),
+    F32(f32),
+    Bool(bool),
+    String(String),
+    Strings(Vec<String>),
+    F32s(Vec<f32>),
+    I32s(Vec<i32>),
+}
+
+/// Pairs in order. Setting a key again keeps its place.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Metadata {
+    architecture: String,
+    pairs: Vec<(String, Value)>,
+}
+
+impl Metadata {
+    /// Begins with `general.architecture`.
+    pub(crate) fn new(architecture: &str) -> Self {
+        let mut metadata = Self { architecture: architecture.to_owned(), pairs: Vec::new() };
+        metadata.set("general.architecture", architecture);
+        metadata
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
+        let value = value.into();
+        match self.pairs.iter_mut().find(|(known, _)| known == key) {
+            Some((_, old)) => *old = value,
+            None => self.pairs.push((key.to_owned(), value)),
+        }
+    }
+
+    /// Sets one of the architecture's own keys.
+    pub(crate) fn own(&mut self, key: &str, value: impl Into<Value>) {
+        self.set(&format!("{}.{key}", self.architecture), value);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Appends all pairs as they stand in a file.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for (key, value) in &self.pairs {
+            write_string(key, out);
+            out.extend(value.code().to_le_bytes());
+            value.write(out);
+        }
+    }
+}
+
+impl Value {
+    fn code(&self) -> u32 {
+        match self {
+            Self::U32(_) => 4,
+            Self::I32(_) => 5,
+            Self::F32(_) => 6,
+            Self::Bool(_) => 7,
+            Self::String(_) => 8,
+            Self::Strings(_) | Self::F32s(_) | Self::I32s(_) => 9,
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::U32(v) => out.extend(v.to_le_bytes()),
+            Self::I32(v) => out.extend(v.to_le_bytes()),
+            Self::F32(v) => out.extend(v.to_le_bytes()),
+            Self::Bool(v) => out.push(u8::from(*v)),
+            Self::String(v) => write_string(v, out),
+            Self::Strings(list) => {
+                write_list(8, list.len(), out);
+                list.iter().for_each(|v| write_string(v, out));
+            }
+            Self::F32s(list) => {
+                write_list(6, list.len(), out);
+                list.iter().for_each(|v| out.extend(v.to_le_bytes()));
+            }
+            Self::I32s(list) => {
+                write_list(5, list.len(), out);
+                list.iter().for_each(|v| out.extend(v.to_le_bytes()));
+            }
+        }
+    }
+}
+
+fn write_list(code: u32, length: usize, out: &mut Vec<u8>) {
+    out.extend(code.to_le_bytes());
+    out.extend((length as u64).to_le_bytes());
+}
+
+/// A length in bytes, then the bytes.
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::U32(value)
+    }
+}
+
+impl From<f32> for Value {
+    fn from(value: f32) -> Self {
+        Self::F32(value)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::String(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::String(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_a_key_again_keeps_its_place() {
+        let mut metadata = Metadata::new("gemma");
+        metadata.own("a", 1_u32);
+        metadata.set("b", true);
+        metadata.own("a", 2_u32);
+        let keys: Vec<&str> = metadata.pairs.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["general.architecture", "gemma.a", "b"]);
+        assert_eq!(metadata.pairs[1].1, Value::U32(2));
+    }
+
+    #[test]
+    fn a_pair_is_key_type_and_value() {
+        let mut metadata = Metadata::default();
+        metadata.set("k", Value::Strings(vec!["ab".to_owned()]));
+        let mut out = Vec::new();
+        metadata.write(&mut out);
+        assert_eq!(out, b"\x01\0\0\0\0\0\0\0k\x09\0\0\0\x08\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0ab");
+    }
+}

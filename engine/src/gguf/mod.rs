@@ -1,0 +1,12 @@
+//! GGUF version 3: metadata, tensor descriptions, and tensors at multiples of 32 bytes.
+//!
+//! Order of keys and tensors, padding and types are llama.cpp's converter's, so that files are equal byte for byte.
+
+mod head;
+mod metadata;
+mod name;
+mod plan;
+
+pub(crate) use metadata::{Metadata, Value};
+pub use name::title_of;
+pub use plan::{GgufOptions, GgufPlan};

@@ -1,0 +1,106 @@
+//! The files of a merged checkpoint: one shard for each of the base's, and everything beside them that is needed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::PlannedFile;
+use super::layout::{Content, Layout, Part};
+use crate::checkpoint::{INDEX, header};
+use crate::model::Model;
+use crate::{Error, Result};
+
+/// The files that belong to a model, where base or adapter have them. Anything else in the folder stays there.
+const COMPANIONS: [&str; 14] = [
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "generation_config.json",
+    "config.json",
+];
+
+/// A merge, checked and measured, with nothing written yet.
+#[derive(Debug)]
+pub struct MergePlan {
+    model: Model,
+    layouts: Vec<Layout>,
+}
+
+impl MergePlan {
+    /// # Errors
+    /// [`Error::Invalid`] when the model has no adapter, because the result would be the base itself;
+    /// [`Error::Read`] when a companion file cannot be opened.
+    pub fn new(model: &Model) -> Result<Self> {
+        if model.adapter().is_none() {
+            let problem = "is a full model without an adapter: there is nothing to merge";
+            return Err(Error::invalid(model.base().location(), problem));
+        }
+        let mut layouts: Vec<Layout> = (0..model.base().shards().len()).map(|n| shard(model, n)).collect();
+        if model.base().indexed() {
+            layouts.push(index(model));
+        }
+        for name in COMPANIONS {
+            if let Some(source) = model.companion(name)? {
+                layouts.push(Layout::copy(name, source));
+            }
+        }
+        Ok(Self { model: model.clone(), layouts })
+    }
+
+    /// The files it will make, in order.
+    pub fn files(&self) -> Vec<PlannedFile> {
+        let planned = |l: &Layout| PlannedFile { name: l.name.clone(), size: l.size() };
+        self.layouts.iter().map(planned).collect()
+    }
+
+    pub(super) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(super) fn layouts(&self) -> &[Layout] {
+        &self.layouts
+    }
+}
+
+fn shard(model: &Model, number: usize) -> Layout {
+    let held = || model.tensors().iter().enumerate().filter(|(_, t)| t.shard == number);
+    let head = header::write(held().map(|(_, t)| (t.name.as_str(), t.dtype, t.shape.as_slice(), t.bytes)));
+    let part = |(tensor, info): (usize, &crate::TensorInfo)| Part {
+        content: Content::Stored(tensor),
+        bytes: info.bytes,
+        padding: 0,
+    };
+    Layout { name: model.base().shards()[number].name.clone(), head, parts: held().map(part).collect() }
+}
+
+#[derive(Serialize)]
+struct Index<'a> {
+    metadata: Metadata,
+    weight_map: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Metadata {
+    total_parameters: u64,
+    total_size: u64,
+}
+
+fn index(model: &Model) -> Layout {
+    let total_size = model.tensors().iter().map(|t| t.bytes).sum();
+    let metadata = Metadata { total_parameters: model.base().parameters(), total_size };
+    let shards = model.base().shards();
+    let weight_map =
+        model.tensors().iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
+    let mut text = serde_json::to_vec_pretty(&Index { metadata, weight_map }).unwrap_or_default();
+    text.push(b'\n');
+    Layout::small(INDEX, text)
+}

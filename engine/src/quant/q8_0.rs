@@ -1,0 +1,85 @@
+//! Q8_0: 32 weights as signed bytes with one `f16` scale, in 34 bytes.
+//!
+//! The scale is the largest magnitude / 127. The bytes are rounded half away from zero with the scale as it was
+//! before its own rounding to `f16`, as `quantize_row_q8_0_ref` of ggml does.
+
+use crate::half::f32_to_f16;
+
+/// Weights in a block.
+pub(super) const BLOCK: usize = 32;
+/// Bytes of a block.
+pub(super) const BYTES: usize = 34;
+
+#[inline(always)]
+pub(super) fn encode(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
+    let largest = values.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    let scale = largest / 127.0;
+    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+    let (head, bytes) = out.split_at_mut(2);
+    head.copy_from_slice(&f32_to_f16(scale).to_le_bytes());
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        *byte = round_half_away(value * inverse) as i8 as u8;
+    }
+}
+
+/// `f32::round` for small magnitudes, in operations that every vector unit has.
+#[inline(always)]
+fn round_half_away(x: f32) -> i32 {
+    let whole = x as i32;
+    let rest = x - whole as f32;
+    whole.wrapping_add(i32::from(rest >= 0.5)).wrapping_sub(i32::from(rest <= -0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::half::f16_to_f32;
+
+    fn naive(values: &[f32; BLOCK]) -> Vec<u8> {
+        let largest = values.iter().map(|v| v.abs()).fold(0.0, f32::max);
+        let scale = largest / 127.0;
+        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+        let mut out = f32_to_f16(scale).to_le_bytes().to_vec();
+        out.extend(values.iter().map(|v| (v * inverse).round() as i8 as u8));
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn the_fast_form_has_the_bytes_of_the_naive_one(values in prop::array::uniform32(-4.0_f32..4.0)) {
+            let mut out = [0; BYTES];
+            encode(&values, &mut out);
+            prop_assert_eq!(&out[..], &naive(&values)[..]);
+        }
+
+        #[test]
+        fn the_error_is_at_most_half_a_step(values in prop::array::uniform32(-4.0_f32..4.0)) {
+            let mut out = [0; BYTES];
+            encode(&values, &mut out);
+            let scale = f16_to_f32(u16::from_le_bytes([out[0], out[1]]));
+            for (value, byte) in values.iter().zip(&out[2..]) {
+                let back = f32::from(*byte as i8) * scale;
+                prop_assert!((value - back).abs() <= scale * 0.57, "{value} became {back}");
+            }
+        }
+
+        #[test]
+        fn rounding_is_half_away_from_zero(x in -200.0_f32..200.0) {
+            prop_assert_eq!(round_half_away(x), x.round() as i32);
+        }
+    }
+
+    #[test]
+    fn ties_go_away_from_zero() {
+        assert_eq!([0.5, 1.5, -0.5, -2.5, 0.499_999_97].map(round_half_away), [1, 2, -1, -3, 0]);
+    }
+
+    #[test]
+    fn zeros_stay_zeros() {
+        let mut out = [1; BYTES];
+        encode(&[0.0; BLOCK], &mut out);
+        assert_eq!(out, [0; BYTES]);
+    }
+}
