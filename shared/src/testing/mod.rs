@@ -1,4 +1,16 @@
 //! For tests, here and in the other crates: adapters in memory, fixtures, a mint for tokens, and the suite that
 //! every store must pass.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+pub mod conformance;
 pub mod fixtures;
+pub mod launcher;
+pub mod links;
+pub mod memory;
+pub mod mint;
+
+pub use launcher::{Outcome, RecordingLauncher};
+pub use links::FakeLinks;
+pub use memory::MemoryStore;
+pub use mint::{FixedKeys, Mint};

@@ -260,7 +260,34 @@ mod tests {
 
     #[test]
     fn every_field_of_the_older_service_is_written_with_its_type() {
-        insta::assert_json_snapshot!(documents::create(&fixtures::export()), @r#""#);
+        insta::assert_json_snapshot!(documents::create(&fixtures::export()), @r#"
+        {
+          "artifacts": [],
+          "claim": null,
+          "destination": [
+            "gcs"
+          ],
+          "execution": null,
+          "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
+          "finished_at": null,
+          "hf_private": true,
+          "hf_repo_id": null,
+          "job_id": "job-1",
+          "lease_until": "2026-09-21T14:28:20Z",
+          "message": "Waiting for the export job to start",
+          "progress": {
+            "bytes_done": 0,
+            "bytes_total": 0,
+            "stage": "queued"
+          },
+          "quantization": "q8_0",
+          "started_at": "2026-09-21T14:13:20Z",
+          "status": "running",
+          "type": "gguf",
+          "updated_at": "2026-09-21T14:13:20Z",
+          "user_id": "ada-uid"
+        }
+        "#);
     }
 
     #[test]

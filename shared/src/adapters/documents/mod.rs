@@ -43,3 +43,9 @@ impl DocumentError {
         Self::Shape { collection, id: id.to_owned(), source: source.into() }
     }
 }
+
+/// Logs a document that is passed over.
+pub fn log_unreadable(error: &DocumentError) {
+    let DocumentError::Shape { collection, id, source } = error;
+    tracing::warn!(document.collection = collection, document.id = id, error = %source, "left out an unreadable document");
+}

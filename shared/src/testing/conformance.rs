@@ -1,0 +1,312 @@
+//! What every store must do, as one suite: in memory, SQLite, Firestore. Ids and owners are random, so a suite may
+//! run against a store that holds other documents, and beside itself.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::fixtures;
+use crate::{
+    adapters::documents::{EXPORTS, TRAINING_JOBS},
+    clock,
+    domain::{Artifact, ArtifactKind, Export, ExportId, Refused, Status, Transition, UserId, Variant},
+    ports::{ApplyError, Exports, TrainingJobs},
+};
+
+/// A store, and a way past it to its documents.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The store's training jobs.
+    fn training_jobs(&self) -> &dyn TrainingJobs;
+    /// The store's exports.
+    fn exports(&self) -> &dyn Exports;
+    /// Writes a document as it is. A store with a type for times uses it for `created_at`, `started_at`,
+    /// `updated_at`, `finished_at` and `lease_until` that hold RFC 3339 text.
+    async fn put(&self, collection: &str, id: &str, document: Value);
+    /// A document as it is, times as RFC 3339 text.
+    async fn document(&self, collection: &str, id: &str) -> Option<Value>;
+}
+
+/// Runs the whole suite.
+///
+/// # Panics
+/// When the store does not keep the contract.
+pub async fn run(harness: &dyn Harness) {
+    an_export_is_found_as_it_was_created(harness).await;
+    creating_an_export_twice_is_an_error_and_changes_nothing(harness).await;
+    what_does_not_exist_is_not_found(harness).await;
+    the_latest_export_has_the_latest_start(harness).await;
+    an_unreadable_export_does_not_hide_an_older_one(harness).await;
+    a_whole_life_is_stored_step_by_step(harness).await;
+    a_refused_transition_leaves_the_document_as_it_is(harness).await;
+    an_export_without_a_lease_left_can_only_fail(harness).await;
+    one_of_many_claims_wins(harness).await;
+    unknown_fields_of_an_export_survive(harness).await;
+    the_list_is_of_the_owners_completed_jobs_newest_first(harness).await;
+    an_unreadable_job_does_not_hide_the_others(harness).await;
+    an_artifact_joins_what_is_there(harness).await;
+    odd_ids_are_ids(harness).await;
+}
+
+fn unique(name: &str) -> String {
+    format!("{name}-{}", Uuid::new_v4())
+}
+
+fn somebody() -> UserId {
+    fixtures::user(&unique("uid"))
+}
+
+/// An export document in the older service's shape.
+fn older(id: ExportId, job: &str, started_at: &str) -> Value {
+    json!({
+        "export_id": id.to_string(), "job_id": job, "type": "gguf", "destination": ["gcs"], "hf_repo_id": null,
+        "status": "running", "message": null, "artifacts": [], "started_at": started_at,
+        "updated_at": started_at, "finished_at": null, "a_field_of_theirs": {"kept": [1, null, "ü"]},
+    })
+}
+
+async fn create(harness: &dyn Harness, job: &str) -> Export {
+    let export = fixtures::new_export(ExportId::random(), job, clock::now());
+    harness.exports().create(&export).await.expect("a new export is created");
+    export
+}
+
+async fn find(harness: &dyn Harness, id: ExportId) -> Export {
+    harness.exports().find(id).await.expect("the store works").expect("the export exists")
+}
+
+async fn raw(harness: &dyn Harness, id: ExportId) -> Value {
+    harness.document(EXPORTS, &id.to_string()).await.expect("the document exists")
+}
+
+/// A store may put its own clock's times in place of ours.
+fn assert_same(stored: &Export, written: &Export) {
+    let close = |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_mins(1);
+    assert!(close(stored.started_at, written.started_at) && close(stored.updated_at, written.updated_at));
+    let at_its_times = Export {
+        started_at: stored.started_at,
+        updated_at: stored.updated_at,
+        finished_at: stored.finished_at,
+        ..written.clone()
+    };
+    assert_eq!(*stored, at_its_times);
+}
+
+async fn an_export_is_found_as_it_was_created(harness: &dyn Harness) {
+    let export = create(harness, &unique("job")).await;
+    assert_same(&find(harness, export.id).await, &export);
+    let document = raw(harness, export.id).await;
+    assert_eq!(document["export_id"], export.id.to_string());
+    assert_eq!((&document["status"], &document["finished_at"]), (&json!("running"), &Value::Null));
+}
+
+async fn creating_an_export_twice_is_an_error_and_changes_nothing(harness: &dyn Harness) {
+    let export = create(harness, &unique("job")).await;
+    let before = raw(harness, export.id).await;
+    let twin = fixtures::new_export(export.id, &unique("job"), clock::now());
+    assert!(harness.exports().create(&twin).await.is_err(), "the second create is refused");
+    assert_eq!(raw(harness, export.id).await, before);
+}
+
+async fn what_does_not_exist_is_not_found(harness: &dyn Harness) {
+    let (id, job) = (ExportId::random(), fixtures::job_id(&unique("job")));
+    assert!(harness.exports().find(id).await.expect("the store works").is_none());
+    assert!(harness.exports().latest(&job).await.expect("the store works").is_none());
+    assert!(harness.training_jobs().find(&job).await.expect("the store works").is_none());
+    assert!(harness.training_jobs().completed_of(&somebody()).await.expect("the store works").is_empty());
+    let claim = Transition::Claim(fixtures::claim("run-1"));
+    assert!(matches!(harness.exports().apply(id, &claim).await, Err(ApplyError::NoSuchExport)));
+    assert!(harness.training_jobs().set_artifact(&job, &fixtures::gguf()).await.is_err());
+    assert_eq!(harness.document(TRAINING_JOBS, job.as_str()).await, None, "nothing was created");
+}
+
+async fn the_latest_export_has_the_latest_start(harness: &dyn Harness) {
+    let (job, other) = (unique("job"), unique("job"));
+    let [first, latest, second, elsewhere] = [(); 4].map(|()| ExportId::random());
+    for (id, job, started_at) in [
+        (second, &job, "2026-02-01T00:00:00Z"),
+        (latest, &job, "2026-03-01T00:00:00.000002Z"),
+        (first, &job, "2026-03-01T00:00:00.000001Z"),
+        (elsewhere, &other, "2026-04-01T00:00:00Z"),
+    ] {
+        harness.put(EXPORTS, &id.to_string(), older(id, job, started_at)).await;
+    }
+    let found = harness.exports().latest(&fixtures::job_id(&job)).await.expect("the store works");
+    assert_eq!(found.expect("there are exports").id, latest);
+}
+
+async fn an_unreadable_export_does_not_hide_an_older_one(harness: &dyn Harness) {
+    let job = unique("job");
+    let [good, bad] = [(); 2].map(|()| ExportId::random());
+    harness.put(EXPORTS, &good.to_string(), older(good, &job, "2026-02-01T00:00:00Z")).await;
+    let mut broken = older(bad, &job, "2026-03-01T00:00:00Z");
+    broken["status"] = json!("exploded");
+    harness.put(EXPORTS, &bad.to_string(), broken).await;
+    let found = harness.exports().latest(&fixtures::job_id(&job)).await.expect("the store works");
+    assert_eq!(found.expect("one can be read").id, good);
+    assert!(harness.exports().find(bad).await.is_err());
+}
+
+async fn a_whole_life_is_stored_step_by_step(harness: &dyn Harness) {
+    let mut expected = create(harness, &unique("job")).await;
+    for transition in fixtures::a_whole_life() {
+        let answered = harness.exports().apply(expected.id, &transition).await.expect("it is allowed");
+        assert_eq!(find(harness, expected.id).await, answered, "the answer is what is stored");
+        expected = expected.apply(&transition, clock::now()).expect("it is allowed");
+        expected.lease_until = answered.lease_until;
+        assert_same(&answered, &expected);
+    }
+    let ended = find(harness, expected.id).await;
+    assert_eq!(
+        (ended.status, ended.artifacts, ended.lease_until),
+        (Status::Completed, vec![fixtures::gguf()], None)
+    );
+    assert_eq!(ended.finished_at, Some(ended.updated_at));
+}
+
+async fn a_refused_transition_leaves_the_document_as_it_is(harness: &dyn Harness) {
+    let export = create(harness, &unique("job")).await;
+    let [claim, report, .., complete] = fixtures::a_whole_life();
+    let refused = async |transition: &Transition, why: Refused| {
+        let before = raw(harness, export.id).await;
+        let result = harness.exports().apply(export.id, transition).await;
+        assert!(matches!(result, Err(ApplyError::Refused(reason)) if reason == why), "{result:?}");
+        assert_eq!(raw(harness, export.id).await, before);
+    };
+    refused(&report, Refused::NotClaimed).await;
+    harness.exports().apply(export.id, &claim).await.expect("the first claim");
+    refused(&claim, Refused::ClaimedByAnother).await;
+    refused(&Transition::Claim(fixtures::claim("run-2")), Refused::ClaimedByAnother).await;
+    harness.exports().apply(export.id, &complete).await.expect("the holder completes");
+    refused(&report, Refused::Ended).await;
+    let failure = Transition::Fail { claim: Some(fixtures::claim("run-1")), message: "too late".to_owned() };
+    refused(&failure, Refused::Ended).await;
+}
+
+async fn an_export_without_a_lease_left_can_only_fail(harness: &dyn Harness) {
+    let id = ExportId::random();
+    let mut document = older(id, &unique("job"), "2026-01-01T00:00:00Z");
+    document["lease_until"] = json!("2026-01-01T00:15:00Z");
+    harness.put(EXPORTS, &id.to_string(), document).await;
+    let claim = Transition::Claim(fixtures::claim("run-1"));
+    let result = harness.exports().apply(id, &claim).await;
+    assert!(matches!(result, Err(ApplyError::Refused(Refused::LeaseExpired))), "{result:?}");
+    assert_eq!(find(harness, id).await.at(clock::now()).status, Status::Failed);
+    let failure = Transition::Fail { claim: None, message: "lost".to_owned() };
+    let ended = harness.exports().apply(id, &failure).await.expect("it may be put down as failed");
+    assert_eq!(ended.status, Status::Failed);
+}
+
+async fn one_of_many_claims_wins(harness: &dyn Harness) {
+    let export = create(harness, &unique("job")).await;
+    let claims = ["run-1", "run-2", "run-3", "run-4"].map(|run| Transition::Claim(fixtures::claim(run)));
+    let [a, b, c, d] = &claims;
+    let apply = |claim| harness.exports().apply(export.id, claim);
+    let results = tokio::join!(apply(a), apply(b), apply(c), apply(d));
+    let (mut won, mut lost) = (Vec::new(), 0);
+    for result in [results.0, results.1, results.2, results.3] {
+        match result {
+            Ok(export) => won.push(export.claim),
+            Err(ApplyError::Refused(Refused::ClaimedByAnother)) => lost += 1,
+            Err(other) => panic!("a claim is won or lost: {other:?}"),
+        }
+    }
+    assert_eq!((won.len(), lost), (1, 3));
+    assert_eq!(find(harness, export.id).await.claim, won[0]);
+}
+
+async fn unknown_fields_of_an_export_survive(harness: &dyn Harness) {
+    let (id, job) = (ExportId::random(), unique("job"));
+    let now = clock::now().to_string();
+    harness.put(EXPORTS, &id.to_string(), older(id, &job, &now)).await;
+    for transition in fixtures::a_whole_life() {
+        harness.exports().apply(id, &transition).await.expect("it is allowed");
+    }
+    let document = raw(harness, id).await;
+    assert_eq!(document["a_field_of_theirs"], json!({"kept": [1, null, "ü"]}));
+    assert_eq!((&document["status"], &document["type"]), (&json!("completed"), &json!("gguf")));
+}
+
+async fn the_list_is_of_the_owners_completed_jobs_newest_first(harness: &dyn Harness) {
+    let (owner, other) = (somebody(), somebody());
+    let of = |owner: &UserId, status: &str, created_at: Value| {
+        let mut job = fixtures::training_job(owner.as_str());
+        job["status"] = json!(status);
+        job["created_at"] = created_at;
+        job
+    };
+    let [a, b, c, d, e, f] = ["a", "b", "c", "d", "e", "f"].map(unique);
+    for (id, job) in [
+        (&c, of(&owner, "completed", Value::Null)),
+        (&b, of(&owner, "completed", json!("2026-05-01T00:00:00Z"))),
+        (&a, of(&owner, "completed", json!("2026-05-01T00:00:00Z"))),
+        (&d, of(&owner, "completed", json!("2026-05-01T00:00:00.000001Z"))),
+        (&e, of(&owner, "running", json!("2026-06-01T00:00:00Z"))),
+        (&f, of(&other, "completed", json!("2026-06-01T00:00:00Z"))),
+    ] {
+        harness.put(TRAINING_JOBS, id, job).await;
+    }
+    let jobs = harness.training_jobs().completed_of(&owner).await.expect("the store works");
+    let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!(ids, [&d, &a, &b, &c]);
+    assert!(jobs.iter().all(|job| job.owner.as_ref() == Some(&owner)));
+}
+
+async fn an_unreadable_job_does_not_hide_the_others(harness: &dyn Harness) {
+    let owner = somebody();
+    let (good, bad) = (unique("job"), unique("job"));
+    harness.put(TRAINING_JOBS, &good, fixtures::training_job(owner.as_str())).await;
+    let mut broken = fixtures::training_job(owner.as_str());
+    broken["job_name"] = json!({"not": "text"});
+    harness.put(TRAINING_JOBS, &bad, broken).await;
+    let jobs = harness.training_jobs().completed_of(&owner).await.expect("the store works");
+    assert_eq!(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), [&good]);
+    assert!(harness.training_jobs().find(&fixtures::job_id(&bad)).await.is_err());
+}
+
+async fn an_artifact_joins_what_is_there(harness: &dyn Harness) {
+    let id = unique("job");
+    let jobs = harness.training_jobs();
+    let hub = Artifact { kind: ArtifactKind::Merged, path: "ada/gemma".to_owned(), variant: Variant::Hf };
+    let mut expected = fixtures::training_job(somebody().as_str());
+    harness.put(TRAINING_JOBS, &id, expected.clone()).await;
+    for artifact in [&fixtures::gguf(), &hub] {
+        jobs.set_artifact(&fixtures::job_id(&id), artifact).await.expect("the job exists");
+        expected["artifacts"][artifact.variant.as_str()][artifact.kind.as_str()] = json!(artifact.path);
+    }
+    assert_eq!(harness.document(TRAINING_JOBS, &id).await, Some(expected));
+    let job = jobs.find(&fixtures::job_id(&id)).await.expect("the store works").expect("the job exists");
+    assert_eq!(job.artifacts.path(Variant::Hf, ArtifactKind::Merged), Some("ada/gemma"));
+
+    for nothing in [json!({"artifacts": null}), json!({}), json!({"artifacts": {"hf": null}})] {
+        let id = unique("job");
+        harness.put(TRAINING_JOBS, &id, nothing).await;
+        jobs.set_artifact(&fixtures::job_id(&id), &hub).await.expect("the job exists");
+        let document = harness.document(TRAINING_JOBS, &id).await.expect("the document exists");
+        assert_eq!(document, json!({"artifacts": {"hf": {"merged": "ada/gemma"}}}));
+    }
+}
+
+async fn odd_ids_are_ids(harness: &dyn Harness) {
+    let owner = somebody();
+    let odd =
+        ["a b", "ü東🦀", "100%2F%", "a.b`c", "'; DROP TABLE x; --", "*_?[]", "\\", "\"", "__x", "#?&=+"];
+    let mut ids: Vec<String> = odd.map(unique).into();
+    ids.push(format!("{}{}", Uuid::new_v4(), "é".repeat((1_500 - 36) / 2)));
+    for id in &ids {
+        harness.put(TRAINING_JOBS, id, fixtures::training_job(owner.as_str())).await;
+        let job = fixtures::job_id(id);
+        harness.training_jobs().set_artifact(&job, &fixtures::gguf()).await.expect("the job exists");
+        let found =
+            harness.training_jobs().find(&job).await.expect("the store works").expect("the job exists");
+        assert_eq!(found.id, job);
+        let export = create(harness, id).await;
+        let latest =
+            harness.exports().latest(&job).await.expect("the store works").expect("the export exists");
+        assert_eq!((latest.id, latest.job_id), (export.id, job));
+    }
+    let listed = harness.training_jobs().completed_of(&owner).await.expect("the store works");
+    ids.sort_unstable();
+    assert_eq!(listed.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ids);
+}
