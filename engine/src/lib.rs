@@ -40,7 +40,7 @@ mod tokenizer;
 pub use arch::Architecture;
 pub use checkpoint::{Checkpoint, Config, Dtype, TensorInfo};
 pub use error::{Error, Result};
-pub use gguf::{GgufOptions, GgufPlan, title_of};
+pub use gguf::{GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, title_of};
 pub use inspect::{Description, describe};
 pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
 pub use lora::{Adapter, AdapterConfig};

@@ -5,14 +5,23 @@
 /// A value, with its type.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
+    U8(u8),
+    I8(i8),
+    U16(u16),
+    I16(i16),
     U32(u32),
     I32(i32),
     F32(f32),
     Bool(bool),
     String(String),
+    U64(u64),
+    I64(i64),
+    F64(f64),
     Strings(Vec<String>),
     F32s(Vec<f32>),
     I32s(Vec<i32>),
+    /// A list of any other type, with the type's number.
+    List(u32, Vec<Value>),
 }
 
 /// Pairs in order. Setting a key again keeps its place.
@@ -60,22 +69,36 @@ impl Metadata {
 impl Value {
     fn code(&self) -> u32 {
         match self {
+            Self::U8(_) => 0,
+            Self::I8(_) => 1,
+            Self::U16(_) => 2,
+            Self::I16(_) => 3,
             Self::U32(_) => 4,
             Self::I32(_) => 5,
             Self::F32(_) => 6,
             Self::Bool(_) => 7,
             Self::String(_) => 8,
-            Self::Strings(_) | Self::F32s(_) | Self::I32s(_) => 9,
+            Self::Strings(_) | Self::F32s(_) | Self::I32s(_) | Self::List(..) => 9,
+            Self::U64(_) => 10,
+            Self::I64(_) => 11,
+            Self::F64(_) => 12,
         }
     }
 
     fn write(&self, out: &mut Vec<u8>) {
         match self {
+            Self::U8(v) => out.push(*v),
+            Self::I8(v) => out.extend(v.to_le_bytes()),
+            Self::U16(v) => out.extend(v.to_le_bytes()),
+            Self::I16(v) => out.extend(v.to_le_bytes()),
             Self::U32(v) => out.extend(v.to_le_bytes()),
             Self::I32(v) => out.extend(v.to_le_bytes()),
             Self::F32(v) => out.extend(v.to_le_bytes()),
             Self::Bool(v) => out.push(u8::from(*v)),
             Self::String(v) => write_string(v, out),
+            Self::U64(v) => out.extend(v.to_le_bytes()),
+            Self::I64(v) => out.extend(v.to_le_bytes()),
+            Self::F64(v) => out.extend(v.to_le_bytes()),
             Self::Strings(list) => {
                 write_list(8, list.len(), out);
                 list.iter().for_each(|v| write_string(v, out));
@@ -88,6 +111,36 @@ impl Value {
                 write_list(5, list.len(), out);
                 list.iter().for_each(|v| out.extend(v.to_le_bytes()));
             }
+            Self::List(code, list) => {
+                write_list(*code, list.len(), out);
+                list.iter().for_each(|v| v.write(out));
+            }
+        }
+    }
+
+    pub(crate) fn as_u32(&self) -> Option<u32> {
+        if let Self::U32(value) = self { Some(*value) } else { None }
+    }
+
+    /// In a few words, for people.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::U8(v) => v.to_string(),
+            Self::I8(v) => v.to_string(),
+            Self::U16(v) => v.to_string(),
+            Self::I16(v) => v.to_string(),
+            Self::U32(v) => v.to_string(),
+            Self::I32(v) => v.to_string(),
+            Self::F32(v) => v.to_string(),
+            Self::Bool(v) => v.to_string(),
+            Self::String(v) => v.clone(),
+            Self::U64(v) => v.to_string(),
+            Self::I64(v) => v.to_string(),
+            Self::F64(v) => v.to_string(),
+            Self::Strings(list) => format!("{} strings", list.len()),
+            Self::F32s(list) => format!("{} numbers", list.len()),
+            Self::I32s(list) => format!("{} numbers", list.len()),
+            Self::List(_, list) => format!("{} values", list.len()),
         }
     }
 }

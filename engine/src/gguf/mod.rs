@@ -6,7 +6,9 @@ mod head;
 mod metadata;
 mod name;
 mod plan;
+mod read;
 
 pub(crate) use metadata::{Metadata, Value};
 pub use name::title_of;
 pub use plan::{GgufOptions, GgufPlan};
+pub use read::{GgufFile, GgufKey, GgufTensor};

@@ -35,9 +35,9 @@ fn capitalize(word: &str) -> String {
     let mut inside = false;
     for c in word.chars() {
         if inside {
-            out.extend(c.to_lowercase())
+            out.extend(c.to_lowercase());
         } else {
-            out.extend(c.to_uppercase())
+            out.extend(c.to_uppercase());
         }
         inside = c.is_alphabetic();
     }

@@ -5,7 +5,7 @@ mod q8_0;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::half;
+use crate::checkpoint::Dtype;
 
 /// How a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +21,14 @@ pub enum TensorType {
 }
 
 impl TensorType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0];
+
+    /// The type with this number in a tensor's description.
+    pub fn of_code(code: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.code() == code)
+    }
+
     /// The number in a tensor's description (`ggml_type`).
     pub fn code(self) -> u32 {
         match self {
@@ -66,13 +74,9 @@ impl TensorType {
     /// Appends the stored form of whole blocks.
     pub(crate) fn encode(self, values: &[f32], bytes: &mut Vec<u8>) {
         match self {
-            Self::F32 => append(values, bytes, |[v], out: &mut [u8; 4]| *out = v.to_le_bytes()),
-            Self::F16 => {
-                append(values, bytes, |[v], out: &mut [u8; 2]| *out = half::f32_to_f16(*v).to_le_bytes())
-            }
-            Self::Bf16 => {
-                append(values, bytes, |[v], out: &mut [u8; 2]| *out = half::f32_to_bf16(*v).to_le_bytes())
-            }
+            Self::F32 => Dtype::F32.narrow(values, bytes),
+            Self::F16 => Dtype::F16.narrow(values, bytes),
+            Self::Bf16 => Dtype::Bf16.narrow(values, bytes),
             Self::Q8_0 => append(values, bytes, q8_0::encode),
         }
     }
@@ -139,13 +143,13 @@ impl OutputType {
     /// The type of a matrix whose rows are `columns` long: the converter falls back to F16 where a row is not a
     /// whole number of blocks.
     pub(crate) fn matrix_type(self, columns: u64) -> TensorType {
-        match self {
+        let wanted = match self {
             Self::F32 => TensorType::F32,
             Self::F16 => TensorType::F16,
             Self::Bf16 => TensorType::Bf16,
-            Self::Q8_0 if columns % TensorType::Q8_0.block() == 0 => TensorType::Q8_0,
-            Self::Q8_0 => TensorType::F16,
-        }
+            Self::Q8_0 => TensorType::Q8_0,
+        };
+        if columns.is_multiple_of(wanted.block()) { wanted } else { TensorType::F16 }
     }
 }
 
