@@ -1,0 +1,56 @@
+//! A case: a base, an adapter, and what others made of them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::{Adapter, Checkpoint, LocalFolder, Model};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) model: Model,
+    pub(crate) expected: Expected,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Expected {
+    /// The merged checkpoint's tensors.
+    pub(crate) merged: BTreeMap<String, ExpectedTensor>,
+    /// GGUF files by type.
+    pub(crate) gguf: BTreeMap<String, ExpectedGguf>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ExpectedTensor {
+    #[serde(alias = "type")]
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) sha256: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ExpectedGguf {
+    pub(crate) sha256: String,
+    /// Hashes of key, type and value.
+    pub(crate) kv: BTreeMap<String, String>,
+    pub(crate) order: Vec<String>,
+    pub(crate) tensors: BTreeMap<String, ExpectedTensor>,
+}
+
+impl Case {
+    pub(crate) fn open(folder: PathBuf) -> Self {
+        let expected = std::fs::read(folder.join("expected.json")).unwrap();
+        let expected = serde_json::from_slice(&expected).unwrap();
+        let open = |name| Arc::new(LocalFolder::open(folder.join(name)).unwrap());
+        let base = Checkpoint::open(open("base")).unwrap();
+        let adapter = Adapter::open(open("adapter")).unwrap();
+        let model = Model::with_adapter(&base, &adapter).unwrap();
+        Self { name: folder.display().to_string(), model, expected }
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
