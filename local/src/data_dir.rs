@@ -1,0 +1,275 @@
+//! The folder that holds everything the local stack keeps, `.local` by default.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use shared::domain::ExportId;
+
+/// How long a stack waits for the export jobs of an earlier one to notice that it is gone.
+const OLD_JOBS_END_WITHIN: Duration = Duration::from_secs(10);
+
+/// A bucket: a folder under `buckets/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    /// Merged models that later exports start from.
+    Models,
+    /// Files that people download.
+    Files,
+    /// Base models, as `owner/name/`.
+    BaseModels,
+    /// What the Training Service leaves: adapters and full fine-tunes.
+    Training,
+}
+
+impl Bucket {
+    /// Every bucket.
+    pub const ALL: [Self; 4] = [Self::Models, Self::Files, Self::BaseModels, Self::Training];
+
+    /// The folder's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Models => "models",
+            Self::Files => "files",
+            Self::BaseModels => "base-models",
+            Self::Training => "training",
+        }
+    }
+}
+
+/// Where things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDir(PathBuf);
+
+/// Held by a process for as long as it lives; the system lets go of it, however the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl DataDir {
+    /// The folder at `path`, made when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let make = |path: &Path| {
+            fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))
+        };
+        make(path)?;
+        let dir = Self(path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?);
+        for bucket in Bucket::ALL {
+            make(&dir.bucket(bucket))?;
+        }
+        make(&dir.logs())?;
+        make(&dir.keys())?;
+        Ok(dir)
+    }
+
+    /// The folder itself, absolute.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// The database of documents.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.0.join("documents.db")
+    }
+
+    /// The folder of all buckets.
+    #[must_use]
+    pub fn buckets(&self) -> PathBuf {
+        self.0.join("buckets")
+    }
+
+    /// The folder of that bucket.
+    #[must_use]
+    pub fn bucket(&self, bucket: Bucket) -> PathBuf {
+        self.buckets().join(bucket.name())
+    }
+
+    /// The URL of that bucket, as documents name it.
+    ///
+    /// # Errors
+    /// When the folder's path is not one that a URL can hold.
+    pub fn bucket_url(&self, bucket: Bucket) -> anyhow::Result<String> {
+        let path = self.bucket(bucket);
+        match url::Url::from_file_path(&path) {
+            Ok(url) => Ok(url.to_string()),
+            Err(()) => bail!("{} cannot be written as a URL", path.display()),
+        }
+    }
+
+    /// Logs: one file an export, and the stack's own.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    /// The log of that export's job.
+    #[must_use]
+    pub fn log_of(&self, export: ExportId) -> PathBuf {
+        self.logs().join(format!("{export}.log"))
+    }
+
+    /// The log of the functions and the gateway.
+    #[must_use]
+    pub fn stack_log(&self) -> PathBuf {
+        self.logs().join("stack.log")
+    }
+
+    /// Private keys.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// Where demo data is made before it gets its place.
+    #[must_use]
+    pub fn drafts(&self) -> PathBuf {
+        self.0.join("drafts")
+    }
+
+    /// Where the job's Hub client may keep what it has downloaded.
+    #[must_use]
+    pub fn hub_cache(&self) -> PathBuf {
+        self.0.join("hub")
+    }
+
+    /// Makes the calling process the only stack on this folder.
+    ///
+    /// # Errors
+    /// When there is another.
+    pub fn lock_stack(&self) -> anyhow::Result<Lock> {
+        let file = self.lock_file("stack.lock")?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => bail!(
+                "another local stack works on {}: stop it first, or give this one a folder of its own with \
+                 --data-dir",
+                self.0.display()
+            ),
+            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
+        }
+    }
+
+    /// Shows that an export job is at work; many can be.
+    ///
+    /// # Errors
+    /// When the lock's file cannot be used.
+    pub fn lock_job(&self) -> anyhow::Result<Lock> {
+        let file = self.lock_file("jobs.lock")?;
+        file.lock_shared().context("cannot lock the data folder")?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Waits until no export job of an earlier stack is at work any more. They end by themselves as soon as their
+    /// stack is gone.
+    ///
+    /// # Errors
+    /// When one goes on.
+    pub fn wait_for_old_jobs(&self) -> anyhow::Result<()> {
+        let file = self.lock_file("jobs.lock")?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < OLD_JOBS_END_WITHIN => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    bail!("an export job of an earlier stack is still running: end it and start again")
+                }
+                Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the data folder"),
+            }
+        }
+    }
+
+    /// Removes everything the stack keeps, and the folder if nothing else is in it.
+    ///
+    /// # Errors
+    /// When something cannot be removed, or a stack works on it.
+    pub fn reset(&self) -> anyhow::Result<()> {
+        let lock = self.lock_stack()?;
+        self.wait_for_old_jobs()?;
+        for name in ["buckets", "logs", "keys", "hub", "drafts"] {
+            gone(fs::remove_dir_all(self.0.join(name))).with_context(|| format!("cannot remove {name}"))?;
+        }
+        for name in ["documents.db", "documents.db-wal", "documents.db-shm", "jobs.lock", "stack.lock"] {
+            gone(fs::remove_file(self.0.join(name))).with_context(|| format!("cannot remove {name}"))?;
+        }
+        drop(lock);
+        match fs::remove_dir(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                Err(error).with_context(|| format!("cannot remove {}", self.0.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn lock_file(&self, name: &str) -> anyhow::Result<File> {
+        let path = self.0.join(name);
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))
+    }
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_stack_at_a_time_works_on_a_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&temp.path().join("deep/.local")).unwrap();
+        let first = dir.lock_stack().unwrap();
+        assert!(dir.lock_stack().unwrap_err().to_string().contains("another local stack"));
+        drop(first);
+        dir.lock_stack().unwrap();
+    }
+
+    #[test]
+    fn a_stack_waits_for_the_jobs_of_the_one_before() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path()).unwrap();
+        let (one, two) = (dir.lock_job().unwrap(), dir.lock_job().unwrap());
+        let waiting = std::thread::spawn({
+            let dir = dir.clone();
+            move || dir.wait_for_old_jobs()
+        });
+        drop(one);
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(!waiting.is_finished());
+        drop(two);
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn reset_leaves_alone_what_is_not_the_stacks() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temp.path()).unwrap();
+        fs::write(dir.database(), "x").unwrap();
+        fs::write(temp.path().join("mine.txt"), "x").unwrap();
+        dir.reset().unwrap();
+        let left: Vec<_> = fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["mine.txt"]);
+    }
+}

@@ -1,0 +1,72 @@
+//! Secrets on disk: made once, readable by their owner only, and never half written.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use anyhow::Context as _;
+
+/// The secret in that file; `make` makes it when there is none yet.
+///
+/// # Errors
+/// When it cannot be read or made.
+pub(crate) fn load_or_make(
+    path: &Path,
+    make: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<Vec<u8>> {
+    match fs::read(path) {
+        Ok(secret) => Ok(secret),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let secret = make()?;
+            write(path, &secret).with_context(|| format!("cannot write {}", path.display()))?;
+            // Another process may have been first: what is in the file counts.
+            fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Under another name first, then linked to the final one, which fails when that exists already.
+fn write(path: &Path, secret: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(secret)?;
+    file.sync_all()?;
+    let linked = match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    fs::remove_file(&draft)?;
+    linked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        assert_eq!(load_or_make(&path, || Ok(b"first".to_vec())).unwrap(), b"first");
+        assert_eq!(load_or_make(&path, || Ok(b"second".to_vec())).unwrap(), b"first");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn of_two_that_make_it_at_once_both_get_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let slow = load_or_make(&path, || {
+            load_or_make(&path, || Ok(b"fast".to_vec()))?;
+            Ok(b"slow".to_vec())
+        });
+        assert_eq!(slow.unwrap(), b"fast");
+    }
+}
