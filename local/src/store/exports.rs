@@ -1,0 +1,89 @@
+//! `exports` in SQLite.
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use serde_json::Value;
+use shared::{
+    adapters::documents::{self, EXPORTS},
+    clock,
+    domain::{Export, ExportId, JobId, Transition},
+    ports::{ApplyError, Exports, PortError},
+};
+
+use super::{Store, StoreError, insert, read, rows};
+
+pub(super) const OF_JOB: &str =
+    "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.job_id' = ?1";
+pub(super) const RUNNING: &str =
+    "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.status' = 'running'";
+
+impl From<StoreError> for ApplyError {
+    fn from(error: StoreError) -> Self {
+        Self::Port(error.into())
+    }
+}
+
+impl Store {
+    /// Every export whose document says that it is running.
+    ///
+    /// # Errors
+    /// When the database does not work.
+    pub async fn running(&self) -> Result<Vec<Export>, PortError> {
+        let find = |connection: &mut Connection| rows(connection, RUNNING, []);
+        Ok(readable(self.with(find).await?).collect())
+    }
+}
+
+#[async_trait]
+impl Exports for Store {
+    async fn create(&self, export: &Export) -> Result<(), PortError> {
+        let (id, json) = (export.id.to_string(), documents::create(export).to_string());
+        let create = move |connection: &mut Connection| {
+            if insert(connection, EXPORTS, &id, &json)? { Ok(()) } else { Err(StoreError::Exists(id)) }
+        };
+        Ok(self.with(create).await?)
+    }
+
+    async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
+        let id = id.to_string();
+        let find = move |connection: &mut Connection| {
+            let document = read(connection, EXPORTS, &id)?;
+            Ok(document.map(|document| documents::export(&id, &document)).transpose()?)
+        };
+        Ok(self.with(find).await?)
+    }
+
+    async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {
+        let job = job.to_string();
+        let find = move |connection: &mut Connection| rows(connection, OF_JOB, params![job]);
+        Ok(readable(self.with(find).await?).max_by_key(|export| export.started_at))
+    }
+
+    async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {
+        let (id, transition) = (id.to_string(), transition.clone());
+        let change = {
+            let id = id.clone();
+            move |document: Option<&mut Value>| {
+                let document = document.ok_or(ApplyError::NoSuchExport)?;
+                let stored = documents::export(&id, document).map_err(StoreError::from)?;
+                Ok::<_, ApplyError>(documents::apply(document, stored, &transition, clock::now())?)
+            }
+        };
+        self.change(EXPORTS, id, change).await
+    }
+}
+
+/// The exports among those documents; one that cannot be read is logged and left out.
+fn readable(documents: Vec<(String, Value)>) -> impl Iterator<Item = Export> {
+    documents.into_iter().filter_map(|(id, document)| match documents::export(&id, &document) {
+        Ok(export) => Some(export),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                export.id = id,
+                "an export cannot be read"
+            );
+            None
+        }
+    })
+}
