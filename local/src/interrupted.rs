@@ -1,0 +1,68 @@
+//! Exports whose job is gone: they end as failed, so that nothing runs for ever.
+
+use std::path::Path;
+
+use shared::{
+    domain::{Export, ExportId, Refused, Status, Transition},
+    ports::{ApplyError, Exports as _},
+};
+
+use crate::{
+    data_dir::{Bucket, DataDir},
+    store::Store,
+};
+
+/// What people read of an export that was running when its stack ended.
+pub(crate) const STACK_STOPPED: &str =
+    "The export was interrupted because the local stack stopped: start it again.";
+
+/// Records that the export failed, if it has not ended in whatever way.
+///
+/// # Errors
+/// When the store does not work.
+pub(crate) async fn end(store: &Store, id: ExportId, why: &str) -> Result<(), ApplyError> {
+    let Some(export) = store.find(id).await? else { return Ok(()) };
+    if export.status != Status::Running {
+        return Ok(());
+    }
+    let fail = |claim| Transition::Fail { claim, message: why.to_owned() };
+    let mut ended = store.apply(id, &fail(export.claim)).await;
+    if matches!(ended, Err(ApplyError::Refused(Refused::LeaseExpired))) {
+        ended = store.apply(id, &fail(None)).await;
+    }
+    match ended {
+        Ok(Export { .. }) | Err(ApplyError::Refused(Refused::Ended)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends every export of an earlier stack, and removes what its jobs had half written. To be called when no job is at
+/// work any more.
+pub(crate) async fn clean_up(store: &Store, dir: &DataDir) -> anyhow::Result<usize> {
+    let running = store.running().await?;
+    for export in &running {
+        end(store, export.id, STACK_STOPPED).await?;
+        tracing::info!(export.id = %export.id, "an export of an earlier stack has ended");
+    }
+    for bucket in [Bucket::Models, Bucket::Files] {
+        remove_drafts(&dir.bucket(bucket))?;
+    }
+    Ok(running.len())
+}
+
+/// `name#1` is what a file is called until it is whole; no object can be called so.
+fn remove_drafts(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_drafts(&entry.path())?;
+        } else if is_draft(&entry.file_name().to_string_lossy()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn is_draft(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}

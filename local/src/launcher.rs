@@ -1,0 +1,198 @@
+//! Starts the export job as a process: what Cloud Run Jobs is in production, with the same environment and nothing
+//! else in it. A process ends with its stack: its standard input is a pipe that nobody writes to, and whose end
+//! tells it that the stack is gone, however that happened.
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fs::File,
+    os::unix::process::ExitStatusExt as _,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::{
+    domain::{ExecutionName, ExportId},
+    ports::{JobLauncher, LaunchError},
+};
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::{
+    data_dir::{Bucket, DataDir},
+    interrupted,
+    store::Store,
+};
+
+/// How long jobs have to end when the stack stops; Cloud Run gives ten seconds too.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What of the stack's own environment a job gets, as Cloud Run's configuration of the job would hold it.
+const CONFIGURED: [&str; 4] = ["HF_ENDPOINT", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE"];
+
+/// Starts and reaps processes.
+#[derive(Debug)]
+pub(crate) struct ProcessLauncher {
+    command: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
+    dir: DataDir,
+    store: Store,
+    running: Mutex<HashMap<ExportId, Pid>>,
+    count: watch::Sender<usize>,
+    stopping: watch::Sender<bool>,
+}
+
+impl ProcessLauncher {
+    /// A launcher of `command`, a program and its arguments.
+    pub(crate) fn new(
+        command: Vec<OsString>,
+        project: &str,
+        dir: DataDir,
+        store: Store,
+    ) -> anyhow::Result<Arc<Self>> {
+        let mut environment: Vec<(&str, OsString)> = vec![
+            ("PROJECT_ID", project.into()),
+            ("GCS_EXPORT_BUCKET_NAME", Bucket::Models.name().into()),
+            ("GCS_EXPORT_FILES_BUCKET_NAME", Bucket::Files.name().into()),
+            ("BASE_MODELS_URI", dir.bucket_url(Bucket::BaseModels)?.into()),
+            ("HF_HOME", dir.hub_cache().into()),
+            ("LOCAL_DATA_DIR", dir.root().into()),
+            ("CLOUD_RUN_JOB", "export-job".into()),
+            ("CLOUD_RUN_TASK_INDEX", "0".into()),
+            ("CLOUD_RUN_TASK_ATTEMPT", "0".into()),
+        ];
+        environment.extend(CONFIGURED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+        Ok(Arc::new(Self {
+            command,
+            environment,
+            dir,
+            store,
+            running: Mutex::default(),
+            count: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+        }))
+    }
+
+    /// Starts no more jobs, ends those that run, and waits until their exports are recorded as failed.
+    pub(crate) async fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.signal(Signal::SIGTERM);
+        let mut count = self.count.subscribe();
+        if timeout(GRACE, count.wait_for(|count| *count == 0)).await.is_err() {
+            self.signal(Signal::SIGKILL);
+            count.wait_for(|count| *count == 0).await.ok();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        for (export, group) in self.running().iter() {
+            if let Err(error) = killpg(*group, signal) {
+                tracing::warn!(%error, export.id = %export, "an export job could not be told to end");
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<ExportId, Pid>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, export: ExportId, name: &str, hf_token: Option<&SecretString>) -> std::io::Result<Child> {
+        let log = File::options().create(true).append(true).open(self.dir.log_of(export))?;
+        let (program, arguments) = self.command.split_first().ok_or(std::io::ErrorKind::NotFound)?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("CLOUD_RUN_EXECUTION", name)
+            .env("EXPORT_ID", export.to_string())
+            .current_dir(self.dir.root())
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        if let Some(token) = hf_token {
+            command.env("HF_TOKEN", token.expose_secret());
+        }
+        command.spawn()
+    }
+
+    /// Waits for the end of a job and, if it has not recorded one, does so in its place.
+    async fn reap(self: Arc<Self>, export: ExportId, mut child: Child) {
+        let lifeline = child.stdin.take();
+        let ended = child.wait().await;
+        drop(lifeline);
+        let why = if *self.stopping.borrow() {
+            interrupted::STACK_STOPPED.to_owned()
+        } else {
+            format!(
+                "The export job ended without finishing ({}). Its log is {}. Start the export again.",
+                ended.map_or_else(|error| error.to_string(), how),
+                self.dir.log_of(export).display(),
+            )
+        };
+        if let Err(error) = interrupted::end(&self.store, export, &why).await {
+            tracing::error!(error = &error as &dyn std::error::Error, export.id = %export, "an end was not recorded");
+        }
+        let mut running = self.running();
+        running.remove(&export);
+        self.count.send_replace(running.len());
+    }
+}
+
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => {
+            let name =
+                Signal::try_from(signal).map_or_else(|_| signal.to_string(), |signal| signal.to_string());
+            format!("killed by {name}")
+        }
+        (None, None) => status.to_string(),
+    }
+}
+
+/// The launcher as the functions see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher(pub(crate) Arc<ProcessLauncher>);
+
+#[async_trait]
+impl JobLauncher for Launcher {
+    async fn launch(
+        &self,
+        export: ExportId,
+        hf_token: Option<&SecretString>,
+    ) -> Result<ExecutionName, LaunchError> {
+        let launcher = &self.0;
+        if *launcher.stopping.borrow() {
+            return Err(LaunchError::NotStarted("the stack is stopping".into()));
+        }
+        let id = export.to_string();
+        let name = format!("export-job-{}", id.split('-').next().unwrap_or_default());
+        let child = launcher
+            .spawn(export, &name, hf_token)
+            .map_err(|error| LaunchError::NotStarted(Box::new(error)))?;
+        {
+            let mut running = launcher.running();
+            if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+                running.insert(export, Pid::from_raw(id));
+            }
+            launcher.count.send_replace(running.len());
+        }
+        tokio::spawn(Arc::clone(launcher).reap(export, child));
+        Ok(ExecutionName::new(name))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+
+use shared::{
+    adapters::documents::EXPORTS,
+    clock,
+    domain::{Export, Status, Transition},
+    ports::Exports as _,
+    testing::fixtures,
+};
+
+use super::*;
+
+struct Setup {
+    _temp: tempfile::TempDir,
+    dir: DataDir,
+    store: Store,
+    launcher: Launcher,
+    export: Export,
+}
+
+/// A launcher whose job is that shell script, and an export to launch it for.
+async fn setup(script: &str) -> Setup {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(temp.path()).unwrap();
+    let store = Store::open(&dir.database()).unwrap();
+    let command = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
+    let launcher = ProcessLauncher::new(command, "demo-project", dir.clone(), store.clone()).unwrap();
+    let export = fixtures::new_export(ExportId::random(), "job-1", clock::now());
+    store.create(&export).await.unwrap();
+    Setup { _temp: temp, dir, store, launcher: Launcher(launcher), export }
+}
+
+impl Setup {
+    async fn ended(&self) -> Export {
+        self.launcher.0.count.subscribe().wait_for(|count| *count == 0).await.unwrap();
+        self.store.find(self.export.id).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
+    let setup = setup("env").await;
+    let token = SecretString::from("hf_secret");
+    let name = setup.launcher.launch(setup.export.id, Some(&token)).await.unwrap();
+    setup.ended().await;
+    let log = std::fs::read_to_string(setup.dir.log_of(setup.export.id)).unwrap();
+    let seen: BTreeMap<_, _> = log.lines().filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(seen["EXPORT_ID"], setup.export.id.to_string());
+    assert_eq!(seen["PROJECT_ID"], "demo-project");
+    assert_eq!(seen["HF_TOKEN"], "hf_secret");
+    assert_eq!(seen["CLOUD_RUN_EXECUTION"], name.as_str());
+    assert_eq!(seen["CLOUD_RUN_TASK_ATTEMPT"], "0");
+    // what the shell itself sets
+    let shells = ["PWD", "OLDPWD", "SHLVL", "_"];
+    let expected = [
+        "BASE_MODELS_URI",
+        "CLOUD_RUN_EXECUTION",
+        "CLOUD_RUN_JOB",
+        "CLOUD_RUN_TASK_ATTEMPT",
+        "CLOUD_RUN_TASK_INDEX",
+        "EXPORT_ID",
+        "GCS_EXPORT_BUCKET_NAME",
+        "GCS_EXPORT_FILES_BUCKET_NAME",
+        "HF_HOME",
+        "HF_TOKEN",
+        "LOCAL_DATA_DIR",
+        "PROJECT_ID",
+    ];
+    let known = |name: &&&str| !shells.contains(*name) && !CONFIGURED.contains(*name);
+    assert_eq!(seen.keys().filter(known).copied().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn an_export_whose_job_dies_ends_as_failed_with_what_to_do() {
+    for (script, how) in [("exit 3", "exit code 3"), ("kill -9 $$", "killed by SIGKILL")] {
+        let setup = setup(script).await;
+        setup.launcher.launch(setup.export.id, None).await.unwrap();
+        let ended = setup.ended().await;
+        let message = ended.message.unwrap();
+        assert_eq!(ended.status, Status::Failed);
+        assert!(message.contains(how) && message.contains(".log") && message.contains("again"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_recorded_itself_stays() {
+    let setup = setup("sleep 0.2; exit 1").await;
+    setup.launcher.launch(setup.export.id, None).await.unwrap();
+    let own = Transition::Fail { claim: None, message: "the adapter is broken".to_owned() };
+    setup.store.apply(setup.export.id, &own).await.unwrap();
+    assert_eq!(setup.ended().await.message.unwrap(), "the adapter is broken");
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_was_certainly_not_started() {
+    let mut setup = setup("").await;
+    let nowhere = vec![OsString::from("/nowhere")];
+    setup.launcher =
+        Launcher(ProcessLauncher::new(nowhere, "p", setup.dir.clone(), setup.store.clone()).unwrap());
+    let launched = setup.launcher.launch(setup.export.id, None).await;
+    assert!(matches!(launched, Err(LaunchError::NotStarted(_))), "{launched:?}");
+}
+
+#[tokio::test]
+async fn stopping_ends_the_jobs_and_all_their_processes() {
+    let setup = setup("sleep 1000 & sleep 1000; true").await;
+    setup.launcher.launch(setup.export.id, None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    timeout(GRACE, setup.launcher.0.stop()).await.unwrap();
+    let ended = setup.store.find(setup.export.id).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(interrupted::STACK_STOPPED)));
+    let late = setup.launcher.launch(setup.export.id, None).await;
+    assert!(matches!(late, Err(LaunchError::NotStarted(_))));
+}
+
+#[tokio::test]
+async fn a_job_reads_the_end_of_its_input_only_when_its_stack_is_gone() {
+    let setup = setup("read nothing; exit 7").await;
+    setup.launcher.launch(setup.export.id, None).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(setup.store.find(setup.export.id).await.unwrap().unwrap().status, Status::Running);
+    setup.launcher.0.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_stack_left_running_ends_and_its_drafts_go() {
+    let setup = setup("").await;
+    let claimed = fixtures::new_export(ExportId::random(), "job-2", clock::now());
+    setup.store.create(&claimed).await.unwrap();
+    setup.store.apply(claimed.id, &Transition::Claim(fixtures::claim("run-1"))).await.unwrap();
+    let old = ExportId::random();
+    let lapsed = serde_json::json!({"job_id": "job-3", "type": "gguf", "status": "running",
+        "started_at": "2026-01-01T00:00:00Z", "claim": {"by": "run-0", "attempt": 0},
+        "lease_until": "2026-01-01T00:05:00Z"});
+    setup.store.put_new(EXPORTS, &old.to_string(), &lapsed).await.unwrap();
+    let files = setup.dir.bucket(Bucket::Files).join("job-2");
+    std::fs::create_dir(&files).unwrap();
+    for name in ["model.gguf", "model.gguf#1", "adapter.zip#23", "a#b"] {
+        std::fs::write(files.join(name), "x").unwrap();
+    }
+
+    assert_eq!(interrupted::clean_up(&setup.store, &setup.dir).await.unwrap(), 3);
+
+    for id in [setup.export.id, claimed.id, old] {
+        let ended = setup.store.find(id).await.unwrap().unwrap();
+        assert_eq!(
+            (ended.status, ended.message.as_deref()),
+            (Status::Failed, Some(interrupted::STACK_STOPPED))
+        );
+    }
+    let mut left: Vec<_> = std::fs::read_dir(files).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["a#b", "model.gguf"]);
+}
