@@ -1,0 +1,94 @@
+//! The token issuer: what Firebase Authentication is in production. Its tokens fulfil every rule of Firebase's and
+//! its keys are published as Google's are, so they pass through the same verification code.
+
+mod key;
+
+use std::{path::Path, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::domain::UserId;
+
+use key::SigningKey;
+
+/// How long a token is good, as Firebase's.
+const LIFETIME_SECONDS: i64 = 3_600;
+
+/// Mints tokens for one project.
+pub(crate) struct Issuer {
+    key: SigningKey,
+    project: String,
+}
+
+impl Issuer {
+    /// The issuer whose key is in that folder; the key is made when there is none.
+    pub(crate) fn load_or_make(keys: &Path, project: &str) -> anyhow::Result<Self> {
+        let key = SigningKey::load_or_make(&keys.join("tokens.pkcs8"))?;
+        Ok(Self { key, project: project.to_owned() })
+    }
+
+    /// A fresh token for that user.
+    pub(crate) fn token(&self, user: &UserId) -> anyhow::Result<String> {
+        self.token_at(user, Timestamp::now().as_second())
+    }
+
+    fn token_at(&self, user: &UserId, now: i64) -> anyhow::Result<String> {
+        self.key.sign(&json!({
+            "iss": format!("https://securetoken.google.com/{}", self.project),
+            "aud": self.project,
+            "sub": user,
+            "user_id": user,
+            "auth_time": now,
+            "iat": now,
+            "exp": now + LIFETIME_SECONDS,
+            "firebase": { "identities": {}, "sign_in_provider": "custom" },
+        }))
+    }
+
+    /// The public keys.
+    pub(crate) fn public_keys(&self) -> Value {
+        self.key.public_keys()
+    }
+}
+
+/// `GET /keys` and `POST /token?user=ada`.
+pub(crate) fn router(issuer: Arc<Issuer>) -> Router {
+    Router::new().route("/keys", get(keys)).route("/token", post(token)).with_state(issuer)
+}
+
+async fn keys(State(issuer): State<Arc<Issuer>>) -> Response {
+    ([(header::CACHE_CONTROL, "public, max-age=3600")], Json(issuer.public_keys())).into_response()
+}
+
+#[derive(Deserialize)]
+struct WhoAsks {
+    user: String,
+}
+
+async fn token(State(issuer): State<Arc<Issuer>>, Query(WhoAsks { user }): Query<WhoAsks>) -> Response {
+    let minted = match user.parse::<UserId>() {
+        Ok(user) => issuer.token(&user),
+        Err(why) => {
+            return (StatusCode::BAD_REQUEST, Json(json!({ "detail": format!("user: {why}") })))
+                .into_response();
+        }
+    };
+    match minted {
+        Ok(token) => {
+            let body = Json(json!({ "token": token, "expires_in": LIFETIME_SECONDS }));
+            ([(header::CACHE_CONTROL, "no-store")], body).into_response()
+        }
+        Err(error) => {
+            tracing::error!("{error:#}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
