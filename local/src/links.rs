@@ -1,0 +1,221 @@
+//! Download links: what signed URLs of Cloud Storage are in production. A link names a file in the bucket of files
+//! and when it ends, signed with HMAC-SHA256, so it works for nobody who does not hold it.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use aws_lc_rs::hmac;
+use axum::{
+    Router,
+    extract::{Path as UrlPath, Query, Request, State, rejection::QueryRejection},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use shared::{
+    adapters::storage::Storage,
+    ports::{DOWNLOAD_LINK_LIFETIME, DownloadLinks, PortError},
+};
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use crate::{
+    data_dir::{Bucket, DataDir},
+    secret_file,
+};
+
+/// What stays as it is in a path's segment (RFC 3986, unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Makes links and serves them.
+pub(crate) struct LocalLinks {
+    key: hmac::Key,
+    origin: String,
+    dir: DataDir,
+    storage: Arc<Storage>,
+}
+
+impl LocalLinks {
+    /// Links below `origin` (`http://127.0.0.1:8080`), signed with the key in the data folder.
+    pub(crate) fn load_or_make(dir: DataDir, origin: String, storage: Arc<Storage>) -> anyhow::Result<Self> {
+        let secret = secret_file::load_or_make(&dir.keys().join("links.hmac"), || {
+            let mut secret = vec![0; 32];
+            aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("no random bytes"))?;
+            Ok(secret)
+        })?;
+        Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), origin, dir, storage })
+    }
+
+    fn link_until(&self, path: &str, expires: i64) -> String {
+        let signature = hmac::sign(&self.key, &signed_text(path, expires));
+        let signature = URL_SAFE_NO_PAD.encode(signature);
+        let path: Vec<_> = path.split('/').map(|s| utf8_percent_encode(s, SEGMENT).to_string()).collect();
+        format!("{}/downloads/{}?expires={expires}&signature={signature}", self.origin, path.join("/"))
+    }
+
+    /// Whether this is the signature of that path, and its time has not run out. Takes the same time wherever a
+    /// wrong signature differs.
+    fn permits(&self, path: &str, link: &Permission, now: i64) -> bool {
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(&link.signature) else { return false };
+        hmac::verify(&self.key, &signed_text(path, link.expires), &signature).is_ok() && now < link.expires
+    }
+}
+
+fn signed_text(path: &str, expires: i64) -> Vec<u8> {
+    format!("{expires}\n{path}").into_bytes()
+}
+
+#[async_trait]
+impl DownloadLinks for LocalLinks {
+    async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
+        let Ok(place) = self.storage.place(path) else { return Ok(None) };
+        let path = place.path.as_ref();
+        if path.split_once('/').is_none_or(|(bucket, _)| bucket != Bucket::Files.name()) {
+            return Ok(None);
+        }
+        let lifetime = i64::try_from(DOWNLOAD_LINK_LIFETIME.as_secs()).unwrap_or(i64::MAX);
+        Ok(Some(self.link_until(path, Timestamp::now().as_second().saturating_add(lifetime))))
+    }
+}
+
+/// `GET /downloads/{bucket}/{path}`.
+pub(crate) fn router(links: Arc<LocalLinks>) -> Router {
+    Router::new().route("/downloads/{*path}", get(download)).with_state(links)
+}
+
+#[derive(Debug, Deserialize)]
+struct Permission {
+    expires: i64,
+    signature: String,
+}
+
+async fn download(
+    State(links): State<Arc<LocalLinks>>,
+    UrlPath(path): UrlPath<String>,
+    permission: Result<Query<Permission>, QueryRejection>,
+    request: Request,
+) -> Response {
+    let now = Timestamp::now().as_second();
+    if !permission.is_ok_and(|Query(link)| links.permits(&path, &link, now)) {
+        let why = "This link does not work, or not any more: ask the service for a new one.\n";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
+    let Some(file) = file_below(&links.dir.buckets(), &path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let Ok(mut response) = ServeFile::new(file).oneshot(request).await.map(IntoResponse::into_response);
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = utf8_percent_encode(name, SEGMENT);
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename*=UTF-8''{name}")) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The file at `path` below `root`, symbolic links resolved; nothing that is outside of it.
+fn file_below(root: &Path, path: &str) -> Option<std::path::PathBuf> {
+    let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(['\\', '\0']);
+    if !path.split('/').all(plain) {
+        return None;
+    }
+    let file = root.join(path).canonicalize().ok()?;
+    (file.starts_with(root) && file.is_file()).then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+
+    use super::*;
+
+    fn links(root: &Path) -> Arc<LocalLinks> {
+        let dir = DataDir::open(root).unwrap();
+        let storage = Arc::new(Storage::folder(&dir.buckets()).unwrap());
+        Arc::new(LocalLinks::load_or_make(dir, "http://127.0.0.1:1".to_owned(), storage).unwrap())
+    }
+
+    async fn fetch(links: &Arc<LocalLinks>, link: &str, range: Option<&str>) -> (StatusCode, Vec<u8>) {
+        let mut request = Request::get(link.strip_prefix("http://127.0.0.1:1").unwrap_or(link));
+        if let Some(range) = range {
+            request = request.header(header::RANGE, range);
+        }
+        let response = router(Arc::clone(links)).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status();
+        (status, to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec())
+    }
+
+    fn put(links: &LocalLinks, bucket: Bucket, path: &str) -> String {
+        let file = links.dir.bucket(bucket).join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, b"0123456789").unwrap();
+        url::Url::from_file_path(file).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_link_fetches_the_file_and_any_range_of_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let links = links(temp.path());
+        for name in ["job-1/model.gguf", "job ü?#%/model-q8_0.gguf"] {
+            let url = put(&links, Bucket::Files, name);
+            let link = links.link(&url).await.unwrap().unwrap();
+            assert_eq!(fetch(&links, &link, None).await, (StatusCode::OK, b"0123456789".to_vec()), "{link}");
+            let part = fetch(&links, &link, Some("bytes=3-5")).await;
+            assert_eq!(part, (StatusCode::PARTIAL_CONTENT, b"345".to_vec()));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_files_that_people_download_have_links() {
+        let temp = tempfile::tempdir().unwrap();
+        let links = links(temp.path());
+        let raw = put(&links, Bucket::Models, "merged_models/job-1/config.json");
+        for path in [raw.as_str(), "file:///etc/passwd", "gs://files/job-1/model.gguf", "ada/gemma", ""] {
+            assert_eq!(links.link(path).await.unwrap(), None, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_works_for_its_file_and_its_time_only() {
+        let temp = tempfile::tempdir().unwrap();
+        let links = links(temp.path());
+        put(&links, Bucket::Files, "job-1/model.gguf");
+        put(&links, Bucket::Files, "job-2/model.gguf");
+        let now = Timestamp::now().as_second();
+        let good = links.link_until("files/job-1/model.gguf", now + 60);
+        assert_eq!(fetch(&links, &good, None).await.0, StatusCode::OK);
+        for bad in [
+            good.replace("job-1", "job-2"),
+            good.replace(&format!("expires={}", now + 60), &format!("expires={}", now + 61)),
+            good.replace("signature=", "signature=A"),
+            format!("{}A", &good[..good.len() - 1]).replace("AA", "BA"),
+            good.split('?').next().unwrap().to_owned(),
+            good.split('&').next().unwrap().to_owned(),
+            links.link_until("files/job-1/model.gguf", now),
+        ] {
+            assert_eq!(fetch(&links, &bad, None).await.0, StatusCode::FORBIDDEN, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_link_leads_out_of_the_buckets_not_even_a_signed_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let links = links(temp.path());
+        std::fs::write(temp.path().join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink(temp.path().join("secret"), temp.path().join("buckets/files/out"))
+            .unwrap();
+        let far = Timestamp::now().as_second() + 60;
+        for path in
+            ["../secret", "files/../../secret", "files/out", "files", "files/", "files//etc", "/etc/passwd"]
+        {
+            let link = links.link_until(path, far);
+            assert_eq!(fetch(&links, &link, None).await.0, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+}
