@@ -1,0 +1,186 @@
+//! `firebase.json`, as Firebase Hosting reads it: of the rewrites the first that fits wins, of the headers the last
+//! one of each name (<https://firebase.google.com/docs/hosting/full-config>). Everything is by path, never by method.
+
+use anyhow::{Context as _, ensure};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use super::glob::Glob;
+
+/// The file itself. An unknown field is an error: a rule that production applies and this gateway does not would
+/// be one that nobody tries before it is deployed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FirebaseJson {
+    hosting: HostingJson,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HostingJson {
+    public: String,
+    #[serde(default, rename = "ignore")]
+    _ignore: Vec<String>,
+    #[serde(default)]
+    rewrites: Vec<RewriteJson>,
+    #[serde(default)]
+    headers: Vec<HeadersJson>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RewriteJson {
+    source: String,
+    run: RunJson,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RunJson {
+    service_id: String,
+    #[serde(rename = "region")]
+    _region: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeadersJson {
+    source: String,
+    headers: Vec<HeaderJson>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeaderJson {
+    key: String,
+    value: String,
+}
+
+/// The rules of one site.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    rewrites: Vec<(Glob, String)>,
+    headers: Vec<(Glob, HeaderName, HeaderValue)>,
+}
+
+impl Hosting {
+    /// The rules in that text, which may send requests to `services` only.
+    pub(crate) fn parse(text: &str, services: &[&str]) -> anyhow::Result<Self> {
+        let FirebaseJson { hosting } = serde_json::from_str(text).context("firebase.json")?;
+        ensure!(hosting.public == "public", "firebase.json: the pages must be in public/");
+        let rewrite = |rewrite: RewriteJson| {
+            let service = rewrite.run.service_id;
+            ensure!(
+                services.contains(&service.as_str()),
+                "firebase.json names no service of ours: {service}"
+            );
+            Ok((rewrite.source.parse()?, service))
+        };
+        let rewrites = hosting.rewrites.into_iter().map(rewrite).collect::<anyhow::Result<_>>()?;
+        let mut headers = Vec::new();
+        for rule in hosting.headers {
+            let glob: Glob = rule.source.parse()?;
+            for HeaderJson { key, value } in rule.headers {
+                headers.push((glob.clone(), key.parse()?, value.parse()?));
+            }
+        }
+        Ok(Self { rewrites, headers })
+    }
+
+    /// The service that answers for that path.
+    pub(crate) fn service(&self, path: &str) -> Option<&str> {
+        self.rewrites.iter().find(|(glob, _)| glob.fits(path)).map(|(_, service)| service.as_str())
+    }
+
+    /// Sets the headers for that path. What a service said about caching stays.
+    pub(crate) fn add_headers(&self, path: &str, from_service: bool, headers: &mut HeaderMap) {
+        let said = from_service && headers.contains_key(axum::http::header::CACHE_CONTROL);
+        for (glob, key, value) in &self.headers {
+            if glob.fits(path) && !(said && key == axum::http::header::CACHE_CONTROL) {
+                headers.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICES: [&str; 4] = ["health", "list", "create", "get"];
+
+    fn deployed() -> Hosting {
+        Hosting::parse(include_str!("../../../hosting/firebase.json"), &SERVICES).unwrap()
+    }
+
+    fn headers(path: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        deployed().add_headers(path, false, &mut headers);
+        headers
+    }
+
+    #[test]
+    fn each_route_has_its_function() {
+        let hosting = deployed();
+        for (path, service) in [
+            ("/health", Some("health")),
+            ("/exports", Some("create")),
+            ("/exports/job-1", Some("get")),
+            ("/exports/a/b", Some("get")),
+            ("/", None),
+            ("/index.html", None),
+            ("/exportsx", None),
+        ] {
+            assert_eq!(hosting.service(path), service, "{path}");
+        }
+    }
+
+    #[test]
+    fn api_answers_are_never_cached_and_pages_always_asked_for_again() {
+        for path in ["/health", "/exports", "/exports/job-1"] {
+            assert_eq!(headers(path)["cache-control"], "no-store", "{path}");
+        }
+        for path in ["/", "/app.js"] {
+            assert_eq!(headers(path)["cache-control"], "no-cache", "{path}");
+        }
+    }
+
+    #[test]
+    fn every_page_forbids_inline_scripts_and_frames() {
+        for path in ["/", "/index.html", "/exports/job-1", "/nothing/here"] {
+            let headers = headers(path);
+            let policy = headers["content-security-policy"].to_str().unwrap();
+            assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+            assert!(!policy.contains("unsafe"), "{policy}");
+            assert_eq!(headers["x-content-type-options"], "nosniff");
+            assert_eq!(headers["referrer-policy"], "no-referrer");
+        }
+    }
+
+    #[test]
+    fn what_a_service_says_about_caching_stays() {
+        let mut headers = HeaderMap::new();
+        headers.insert("cache-control", HeaderValue::from_static("private"));
+        deployed().add_headers("/exports", true, &mut headers);
+        assert_eq!(headers["cache-control"], "private");
+    }
+
+    #[test]
+    fn a_rule_that_would_not_be_applied_is_an_error() {
+        for (text, why) in [
+            (r#"{"hosting":{"public":"public","cleanUrls":true}}"#, "cleanUrls"),
+            (
+                r#"{"hosting":{"public":"public","rewrites":[{"source":"**","destination":"/index.html"}]}}"#,
+                "destination",
+            ),
+            (
+                r#"{"hosting":{"public":"public","rewrites":[{"source":"/x","run":{"serviceId":"x","region":"r"}}]}}"#,
+                "x",
+            ),
+            (r#"{"hosting":{"public":"dist"}}"#, "public"),
+        ] {
+            let error = format!("{:#}", Hosting::parse(text, &SERVICES).unwrap_err());
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The gateway: what Firebase Hosting is in production. It applies the very `hosting/firebase.json` that is deployed,
+//! in Hosting's order: what Hosting keeps for itself below `/__/`, pages, rewrites to functions, the page for nothing.
+
+mod glob;
+mod hosting;
+pub(crate) mod loopback;
+mod pages;
+mod proxy;
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{Method, Uri},
+    middleware::from_fn,
+    response::{IntoResponse, Response},
+};
+
+use self::{hosting::Hosting, proxy::Proxy};
+
+const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
+
+/// Below this path is what production has elsewhere: the token issuer.
+const LOCAL: &str = "/__/local";
+
+/// Where requests go.
+pub(crate) struct Gateway {
+    hosting: Hosting,
+    proxy: Proxy,
+    services: BTreeMap<&'static str, SocketAddr>,
+    issuer: SocketAddr,
+}
+
+impl Gateway {
+    /// A gateway in front of those functions, with the rules that are deployed.
+    pub(crate) fn new(
+        services: BTreeMap<&'static str, SocketAddr>,
+        issuer: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let names: Vec<_> = services.keys().copied().collect();
+        let hosting = Hosting::parse(FIREBASE_JSON, &names)?;
+        Ok(Self { hosting, proxy: Proxy::new()?, services, issuer })
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let uri = request.uri().clone();
+        let path = uri.path();
+        if path.starts_with("/__/") {
+            return match path.strip_prefix(LOCAL) {
+                Some(rest) => self.proxy.pass(self.issuer, &with_query(rest, &uri), request).await,
+                None => pages::not_found(),
+            };
+        }
+        let page = matches!(*request.method(), Method::GET | Method::HEAD).then(|| pages::at(path)).flatten();
+        let service = self.hosting.service(path).and_then(|name| self.services.get(name));
+        let (mut response, from_service) = match (page, service) {
+            (Some(page), _) => (page, false),
+            (None, Some(to)) => (self.proxy.pass(*to, &with_query(path, &uri), request).await, true),
+            (None, None) => (pages::not_found(), false),
+        };
+        self.hosting.add_headers(path, from_service, response.headers_mut());
+        response
+    }
+}
+
+fn with_query(path: &str, uri: &Uri) -> String {
+    uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+}
+
+/// Everything at the gateway's address; `downloads` has routes of its own.
+pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
+    let gateway = Router::new().fallback(answer).with_state(gateway);
+    downloads.fallback_service(gateway).layer(from_fn(loopback::only))
+}
+
+async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    gateway.answer(request).await.into_response()
+}
+
+#[cfg(test)]
+mod tests;

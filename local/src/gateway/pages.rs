@@ -1,0 +1,65 @@
+//! The pages of `hosting/public`, built into the binary.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+struct Page {
+    path: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! page {
+    ($path:literal, $kind:literal) => {
+        Page { path: $path, kind: $kind, bytes: include_bytes!(concat!("../../../hosting/public/", $path)) }
+    };
+}
+
+const PAGES: [Page; 5] = [
+    page!("index.html", "text/html; charset=utf-8"),
+    page!("404.html", "text/html; charset=utf-8"),
+    page!("app.js", "text/javascript; charset=utf-8"),
+    page!("style.css", "text/css; charset=utf-8"),
+    page!("icon.svg", "image/svg+xml"),
+];
+
+/// The page at that path; a folder's is its `index.html`.
+pub(crate) fn at(path: &str) -> Option<Response> {
+    let name = path.strip_prefix('/')?;
+    let name = if name.is_empty() { "index.html" } else { name };
+    PAGES.iter().find(|page| page.path == name).map(|page| page.with(StatusCode::OK))
+}
+
+/// What is answered where nothing is.
+pub(crate) fn not_found() -> Response {
+    PAGES
+        .iter()
+        .find(|page| page.path == "404.html")
+        .map_or_else(|| StatusCode::NOT_FOUND.into_response(), |page| page.with(StatusCode::NOT_FOUND))
+}
+
+impl Page {
+    fn with(&self, status: StatusCode) -> Response {
+        (status, [(header::CONTENT_TYPE, self.kind)], self.bytes).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_is_deployed_is_served_here_too() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../hosting/public");
+        let mut deployed: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        deployed.sort();
+        let mut served: Vec<_> = PAGES.iter().map(|page| page.path).collect();
+        served.sort_unstable();
+        assert_eq!(served, deployed);
+    }
+}

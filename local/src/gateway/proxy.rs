@@ -1,0 +1,90 @@
+//! Passes a request on to a function and its answer back, as Hosting does: any method, body and answer streamed.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// Hosting waits this long for a service.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Headers of one connection, not of the message (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Sends requests to functions.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxy(reqwest::Client);
+
+impl Proxy {
+    /// A proxy that goes nowhere but to where it is told.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(TIMEOUT)
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// The answer of the service at `to` to that request, at that path and query.
+    pub(crate) async fn pass(&self, to: SocketAddr, path_and_query: &str, request: Request) -> Response {
+        let (mut parts, body) = request.into_parts();
+        let host = parts.headers.remove(header::HOST);
+        strip(&mut parts.headers);
+        if let Some(host) = host {
+            parts.headers.insert(HeaderName::from_static("x-forwarded-host"), host);
+        }
+        parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
+        let sent =
+            self.0.request(parts.method, format!("http://{to}{path_and_query}")).headers(parts.headers);
+        let sent = match body.is_end_stream() {
+            true => sent,
+            false => sent.body(reqwest::Body::wrap_stream(body.into_data_stream())),
+        };
+        let sent = sent.send().await;
+        match sent {
+            Ok(answer) => {
+                let status = answer.status();
+                let mut headers = answer.headers().clone();
+                strip(&mut headers);
+                let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+                *response.status_mut() = status;
+                *response.headers_mut() = headers;
+                response
+            }
+            Err(error) => {
+                let status =
+                    if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+                tracing::error!(%error, "a function did not answer");
+                status.into_response()
+            }
+        }
+    }
+}
+
+fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,136 @@
+use axum::{
+    Json,
+    body::{Body, to_bytes},
+    http::{StatusCode, header},
+};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::*;
+
+/// A function that answers with its name and what it was asked.
+async fn function(name: &'static str) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = move |request: Request| async move {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        let headers: BTreeMap<_, _> =
+            parts.headers.iter().map(|(k, v)| (k.to_string(), v.to_str().unwrap().to_owned())).collect();
+        let asked = json!({
+            "service": name,
+            "method": parts.method.as_str(),
+            "uri": parts.uri.to_string(),
+            "headers": headers,
+            "body": String::from_utf8_lossy(&body),
+        });
+        ([(header::CACHE_CONTROL, "no-store")], Json(asked))
+    };
+    tokio::spawn(axum::serve(listener, Router::new().fallback(echo)).into_future());
+    address
+}
+
+async fn gateway() -> Router {
+    let mut services = BTreeMap::new();
+    for name in ["health", "list", "create", "get"] {
+        services.insert(name, function(name).await);
+    }
+    let gateway = Gateway::new(services, function("issuer").await).unwrap();
+    router(Arc::new(gateway), Router::new())
+}
+
+async fn ask(
+    app: &Router,
+    method: &str,
+    path: &str,
+    body: &'static str,
+) -> (StatusCode, header::HeaderMap, Vec<u8>) {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:8080")
+        .header("authorization", "Bearer x")
+        .header("connection", "x-hop")
+        .header("x-hop", "1")
+        .body(Body::from(body))
+        .unwrap();
+    let response = app.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, to_bytes(body, 1 << 20).await.unwrap().to_vec())
+}
+
+async fn asked(app: &Router, method: &str, path: &str, body: &'static str) -> Value {
+    let (status, headers, body) = ask(app, method, path, body).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(headers["cache-control"], "no-store");
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[tokio::test]
+async fn a_path_names_its_function_whatever_the_method() {
+    let app = gateway().await;
+    for (method, path, service) in [
+        ("GET", "/health", "health"),
+        ("GET", "/exports", "create"),
+        ("POST", "/exports", "create"),
+        ("DELETE", "/exports?x=1", "create"),
+        ("GET", "/exports/job%201?x=%2F", "get"),
+        ("PUT", "/exports/a/b", "get"),
+    ] {
+        let asked = asked(&app, method, path, "").await;
+        assert_eq!(
+            (&asked["service"], &asked["method"], &asked["uri"]),
+            (&json!(service), &json!(method), &json!(path))
+        );
+    }
+}
+
+#[tokio::test]
+async fn body_and_headers_arrive_and_those_of_the_connection_do_not() {
+    let asked = asked(&gateway().await, "POST", "/exports", r#"{"job_id":"ü"}"#).await;
+    assert_eq!(asked["body"], r#"{"job_id":"ü"}"#);
+    assert_eq!(asked["headers"]["authorization"], "Bearer x");
+    assert_eq!(asked["headers"]["x-forwarded-host"], "127.0.0.1:8080");
+    assert_eq!(asked["headers"].get("x-hop"), None);
+}
+
+#[tokio::test]
+async fn pages_are_served_and_the_rest_is_the_page_for_nothing() {
+    let app = gateway().await;
+    for (method, path, status, kind) in [
+        ("GET", "/", StatusCode::OK, "text/html"),
+        ("HEAD", "/index.html", StatusCode::OK, "text/html"),
+        ("GET", "/app.js", StatusCode::OK, "text/javascript"),
+        ("GET", "/nothing", StatusCode::NOT_FOUND, "text/html"),
+        ("GET", "/../Cargo.toml", StatusCode::NOT_FOUND, "text/html"),
+        ("POST", "/", StatusCode::NOT_FOUND, "text/html"),
+        ("GET", "/__/auth/handler", StatusCode::NOT_FOUND, "text/html"),
+    ] {
+        let (answered, headers, _) = ask(&app, method, path, "").await;
+        assert_eq!(answered, status, "{method} {path}");
+        assert!(headers["content-type"].to_str().unwrap().starts_with(kind), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_issuer_is_below_the_reserved_path() {
+    let (status, _, body) = ask(&gateway().await, "POST", "/__/local/token?user=ada", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let asked: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&asked["service"], &asked["uri"]), (&json!("issuer"), &json!("/token?user=ada")));
+}
+
+#[tokio::test]
+async fn a_function_that_does_not_answer_is_a_502() {
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let services = ["health", "list", "create", "get"].map(|name| (name, nowhere)).into();
+    let app = router(Arc::new(Gateway::new(services, nowhere).unwrap()), Router::new());
+    assert_eq!(ask(&app, "GET", "/exports", "").await.0, StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test]
+async fn the_gateway_serves_loopback_names_only() {
+    let app = gateway().await;
+    let request = Request::get("/").header("host", "evil.example").body(Body::empty()).unwrap();
+    assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::MISDIRECTED_REQUEST);
+}
