@@ -1,0 +1,83 @@
+//! What there is to export: base models, adapters and training jobs, made on the first start without a network and
+//! the same every time. Nothing that is there already is touched.
+
+mod documents;
+mod generated;
+mod micro;
+mod random;
+
+use std::{fs, io, path::Path};
+
+use anyhow::Context as _;
+use shared::adapters::documents::TRAINING_JOBS;
+
+use self::micro::{Files, GEMMA2_ADAPTER, GEMMA2_BASE, GEMMA3_ADAPTER, GEMMA3_BASE};
+use crate::{
+    data_dir::{Bucket, DataDir},
+    store::Store,
+};
+
+/// The base model that is generated.
+const BIG_BASE: &str = "google/gemma-3-1b-3-layers";
+const GEMMA2: &str = "google/gemma-2-micro";
+const GEMMA3: &str = "google/gemma-3-micro";
+
+/// Makes what is missing. Documents come last: what they name is there.
+///
+/// # Errors
+/// When a file or a document cannot be written.
+pub(crate) async fn make(dir: &DataDir, store: &Store) -> anyhow::Result<()> {
+    let folders = dir.clone();
+    tokio::task::spawn_blocking(move || make_folders(&folders))
+        .await?
+        .context("cannot make the demo's models")?;
+    for (id, document) in documents::training_jobs(&dir.bucket_url(Bucket::Training)?) {
+        store.put_new(TRAINING_JOBS, id, &document).await?;
+    }
+    Ok(())
+}
+
+fn make_folders(dir: &DataDir) -> io::Result<()> {
+    let drafts = dir.drafts();
+    let models = dir.bucket(Bucket::BaseModels);
+    let training = dir.bucket(Bucket::Training);
+    folder(&drafts, &models.join(GEMMA2), |to| write(to, GEMMA2_BASE))?;
+    folder(&drafts, &models.join(GEMMA3), |to| write(to, GEMMA3_BASE))?;
+    folder(&drafts, &models.join(BIG_BASE), generated::write_base)?;
+    folder(&drafts, &training.join(documents::BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
+    folder(&drafts, &training.join(documents::MICRO_ADAPTER), |to| write(to, GEMMA3_ADAPTER))?;
+    folder(&drafts, &training.join(documents::FULL_MODEL), |to| write(to, GEMMA3_BASE))?;
+    folder(&drafts, &training.join(documents::BROKEN_ADAPTER), write_broken_adapter)?;
+    folder(&drafts, &training.join(documents::BENS_ADAPTER), |to| write(to, GEMMA2_ADAPTER))
+}
+
+/// Makes `folder` whole or not at all.
+fn folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    if folder.exists() {
+        return Ok(());
+    }
+    match fs::remove_dir_all(drafts) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    fs::create_dir_all(drafts)?;
+    fill(drafts)?;
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::rename(drafts, folder)
+}
+
+fn write(folder: &Path, files: Files) -> io::Result<()> {
+    files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
+}
+
+/// An adapter whose upload ended half way.
+fn write_broken_adapter(folder: &Path) -> io::Result<()> {
+    write(folder, GEMMA3_ADAPTER)?;
+    let weights = micro::file(GEMMA3_ADAPTER, "adapter_model.safetensors");
+    fs::write(folder.join("adapter_model.safetensors"), &weights[..weights.len() / 2])
+}
+
+#[cfg(test)]
+mod tests;
