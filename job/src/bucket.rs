@@ -86,9 +86,8 @@ impl Folder for Bucket {
     }
 
     fn list(&self) -> io::Result<Vec<Entry>> {
-        let entry = |meta: ObjectMeta| {
-            Some(Entry { name: meta.location.filename()?.to_owned(), size: meta.size })
-        };
+        let entry =
+            |meta: ObjectMeta| Some(Entry { name: meta.location.filename()?.to_owned(), size: meta.size });
         Ok(self.files()?.into_iter().filter_map(entry).collect())
     }
 
@@ -139,8 +138,7 @@ impl Output for Upload {
     fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
         self.abort();
         let place = self.folder.place.join(name).map_err(io::Error::other)?;
-        self.file =
-            Some(BufWriter::with_capacity(place.store, place.path, PART).with_max_concurrency(PARTS));
+        self.file = Some(BufWriter::with_capacity(place.store, place.path, PART).with_max_concurrency(PARTS));
         Ok(())
     }
 
@@ -176,6 +174,7 @@ fn not_begun() -> io::Error {
 }
 
 /// Keeps what callers tell apart; the rest is for the log.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
 fn io_error(error: object_store::Error) -> io::Error {
     match error {
         object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),

@@ -88,9 +88,9 @@ fn base_name(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> 
             job.id
         )));
     };
-    sixteen_bit(named).parse().map_err(|why| {
-        JobError::Inputs(format!("base_model_id {named:?} of training job {}: {why}", job.id))
-    })
+    sixteen_bit(named)
+        .parse()
+        .map_err(|why| JobError::Inputs(format!("base_model_id {named:?} of training job {}: {why}", job.id)))
 }
 
 fn sixteen_bit(name: &str) -> &str {

@@ -99,7 +99,10 @@ pub(crate) async fn keep_recording(
         match exports.apply(export, &transition).await {
             Ok(_) => last = Some((note, Instant::now())),
             Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the export is no longer this job's");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the export is no longer this job's"
+                );
                 reporter.stop();
                 return;
             }

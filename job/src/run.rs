@@ -96,7 +96,9 @@ async fn work(
     };
     let made = done.map_err(|panic| {
         tracing::error!(error = &panic as &dyn std::error::Error, "the work panicked");
-        JobError::Inputs("the export job failed inside: this is a fault of the service, not of the model".to_owned())
+        JobError::Inputs(
+            "the export job failed inside: this is a fault of the service, not of the model".to_owned(),
+        )
     })??;
     for artifact in &made.artifacts {
         record_artifact(context, &training_job, artifact).await?;
@@ -127,7 +129,9 @@ async fn record_artifact(context: &Context, job: &TrainingJob, artifact: &Artifa
 
 fn store_failed(error: &PortError) -> JobError {
     tracing::error!(error = error as &dyn std::error::Error, "the store of records failed");
-    JobError::Inputs("the records of the service could not be read or written: start the export again".to_owned())
+    JobError::Inputs(
+        "the records of the service could not be read or written: start the export again".to_owned(),
+    )
 }
 
 /// Records how the export ended, trying again while the store does not work.

@@ -78,11 +78,9 @@ fn source(work: &Work<'_>) -> Result<Source, JobError> {
         Ok(base) => base,
         Err(error) => return earlier_merge(work, error),
     };
-    let fingerprint =
-        Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
+    let fingerprint = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
     let raw = merged::raw_shelf(work, &input, &base)?;
-    let from =
-        if raw.existing()?.is_some() { From::Merged(raw) } else { From::Parts(base, adapter) };
+    let from = if raw.existing()?.is_some() { From::Merged(raw) } else { From::Parts(base, adapter) };
     Ok(Source { from, fingerprint })
 }
 
@@ -95,7 +93,11 @@ fn earlier_merge(work: &Work<'_>, error: JobError) -> Result<Source, JobError> {
     if !input.has("config.json") {
         return Err(error);
     }
-    tracing::info!(reason = &error as &dyn std::error::Error, from = input.folder.location(), "using the merged model");
+    tracing::info!(
+        reason = &error as &dyn std::error::Error,
+        from = input.folder.location(),
+        "using the merged model"
+    );
     let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
     Ok(Source { from: From::Whole(input), fingerprint })
 }

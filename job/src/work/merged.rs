@@ -59,14 +59,15 @@ fn merge(
     raw.clear()?;
     work.reporter.begin(Stage::Export, "Merging the adapter into the base model", 0);
     let run = Run { progress: work.reporter, ..Run::default() };
-    let merged = engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from).and_then(|outcome| {
-        let summary = outcome.summary;
-        let message = format!(
-            "Merged {} LoRA pairs into {} tensors; {} are the base's own",
-            summary.pairs, summary.changed, summary.unchanged
-        );
-        Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into))?, message))
-    });
+    let merged =
+        engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from).and_then(|outcome| {
+            let summary = outcome.summary;
+            let message = format!(
+                "Merged {} LoRA pairs into {} tensors; {} are the base's own",
+                summary.pairs, summary.changed, summary.unchanged
+            );
+            Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into))?, message))
+        });
     if merged.is_err() {
         raw.discard(names.iter().map(String::as_str));
     }

@@ -1,0 +1,278 @@
+//! Whole exports over folders: what is made, what is recorded, what is reused, and what a failure leaves behind.
+
+use std::{fs, io::Read, process::ExitCode};
+
+use crate::support::{World, change, fixture};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shared::domain::{ArtifactKind, Export, Quantization, Status};
+
+fn paths(export: &Export) -> Vec<&str> {
+    export.artifacts.iter().map(|artifact| artifact.path.as_str()).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sha256_of(world: &World, file: &str) -> String {
+    sha256(&fs::read(world.path(file)).unwrap())
+}
+
+/// The hash of what llama.cpp's converter makes of the same base and adapter as q8_0.
+fn reference() -> String {
+    let expected = fs::read(fixture("gemma3-micro/expected.json")).unwrap();
+    let expected: Value = serde_json::from_slice(&expected).unwrap();
+    expected["gguf"]["q8_0"]["sha256"].as_str().unwrap().to_owned()
+}
+
+fn read_zip(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let mut archive = zip::ZipArchive::new(fs::File::open(path).unwrap()).unwrap();
+    (0..archive.len())
+        .map(|i| {
+            let mut file = archive.by_index(i).unwrap();
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).unwrap();
+            (file.name().unwrap().into_owned(), content)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_leaves_as_it_is_in_one_zip_file() {
+    let world = World::new();
+    let folder = world.path("models/adapters/job-1");
+    fs::write(folder.join("optimizer.pt"), b"pickle").unwrap();
+    fs::write(folder.join("README.md"), b"a card").unwrap();
+    fs::create_dir(folder.join("checkpoint-10")).unwrap();
+    fs::write(folder.join("checkpoint-10/adapter_model.safetensors"), b"old").unwrap();
+
+    let export = world.export(ArtifactKind::Adapter).await;
+
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    assert_eq!(paths(&export), [world.url("files/job-1/adapter.zip")]);
+    let zipped = read_zip(&world.path("files/job-1/adapter.zip"));
+    let names: Vec<&str> = zipped.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
+    for (name, content) in &zipped {
+        assert_eq!(content, &fs::read(folder.join(name)).unwrap(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
+    let world = World::new();
+
+    let export = world.export(ArtifactKind::Merged).await;
+
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    let raw = world.path("models/merged_models/job-1");
+    assert_eq!(
+        paths(&export),
+        [world.url("models/merged_models/job-1"), world.url("files/job-1/merged.zip")]
+    );
+    let job = world.store.document("training_jobs", "job-1").unwrap();
+    assert_eq!(job["artifacts"]["raw"]["merged"], json!(world.url("models/merged_models/job-1")));
+    assert_eq!(job["artifacts"]["file"]["merged"], json!(world.url("files/job-1/merged.zip")));
+    assert_eq!(job["a_field_of_theirs"], json!({"kept": [1, 2]}), "what others wrote stays");
+
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(raw.join("export-manifest.json")).unwrap()).unwrap();
+    let files = manifest["files"].as_array().unwrap();
+    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    assert_eq!(files.len(), zipped.len());
+    for (file, (name, content)) in files.iter().zip(&zipped) {
+        assert_eq!(file["name"], json!(name));
+        assert_eq!(content, &fs::read(raw.join(name)).unwrap());
+        assert_eq!(file["sha256"], json!(sha256(content)), "{name}");
+    }
+    for needed in ["config.json", "tokenizer.model", "tokenizer_config.json", "model.safetensors.index.json"]
+    {
+        assert!(zipped.iter().any(|(name, _)| name == needed), "{needed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_is_the_reference_byte_for_byte() {
+    let world = World::new();
+
+    let export = world.export(ArtifactKind::Gguf).await;
+
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    assert_eq!(paths(&export), [world.url("files/job-1/model.gguf")]);
+    assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), reference());
+    let progress = export.progress.unwrap();
+    assert_eq!(progress.bytes_done, progress.bytes_total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gguf_of_a_merged_model_equals_that_of_its_parts() {
+    let world = World::new();
+    world.export(ArtifactKind::Merged).await;
+    world.export(ArtifactKind::Gguf).await;
+    assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), reference());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_type_has_a_file_of_its_own() {
+    let world = World::new();
+    for (quantization, file) in [
+        (Quantization::F32, "model-f32.gguf"),
+        (Quantization::F16, "model-f16.gguf"),
+        (Quantization::Bf16, "model-bf16.gguf"),
+        (Quantization::Q8_0, "model.gguf"),
+    ] {
+        let id = world.create(ArtifactKind::Gguf, Some(quantization)).await;
+        world.run(id, "run-1", std::future::pending()).await;
+        let export = world.record(id).await;
+        assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+        assert_eq!(paths(&export), [world.url(&format!("files/job-1/{file}"))]);
+        assert!(fs::read(world.path(&format!("files/job-1/{file}"))).unwrap().starts_with(b"GGUF"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_for_the_same_inputs_is_not_made_again() {
+    let world = World::new();
+    for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
+        world.export(kind).await;
+        let before = (world.files("models"), world.files("files"));
+        let again = world.export(kind).await;
+        assert_eq!(again.status, Status::Completed, "{:?}", again.message);
+        assert!(again.message.unwrap().contains("before"));
+        assert_eq!(before, (world.files("models"), world.files("files")), "{kind:?} was written again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_or_vanished_is_made_again() {
+    let world = World::new();
+    world.export(ArtifactKind::Merged).await;
+    let shard = world.path("models/merged_models/job-1/model-00001-of-00002.safetensors");
+    let before = fs::read(&shard).unwrap();
+
+    fs::remove_file(&shard).unwrap();
+    world.export(ArtifactKind::Merged).await;
+    assert!(fs::read(&shard).unwrap() == before, "a lost shard is made again");
+
+    change(&world.path("models/adapters/job-1/adapter_model.safetensors"));
+    world.export(ArtifactKind::Merged).await;
+    assert!(
+        fs::read(&shard).unwrap() != before || {
+            let other = world.path("models/merged_models/job-1/model-00002-of-00002.safetensors");
+            fs::read(other).unwrap() != before
+        }
+    );
+    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    for (name, content) in zipped {
+        let raw = fs::read(world.path("models/merged_models/job-1").join(&name)).unwrap();
+        assert!(content == raw, "{name} in the zip is that of the new merge");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_fine_tune_is_converted_but_not_merged() {
+    let world = World::new();
+    world.put_adapter("gemma3-micro/base");
+    world.put_training_job("job-1", json!({"base_model_id": null}));
+
+    let gguf = world.export(ArtifactKind::Gguf).await;
+    assert_eq!(gguf.status, Status::Completed, "{:?}", gguf.message);
+
+    for kind in [ArtifactKind::Merged, ArtifactKind::Adapter] {
+        let refused = world.export(kind).await;
+        assert_eq!(refused.status, Status::Failed);
+        let message = refused.message.unwrap();
+        assert!(message.contains("full fine-tuned model") && message.contains("gguf"), "{message}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_model_is_enough_for_a_gguf() {
+    let world = World::new();
+    world.export(ArtifactKind::Merged).await;
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    let export = world.export(ArtifactKind::Gguf).await;
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), reference());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_says_what_to_do_and_leaves_no_file() {
+    type Break = fn(&World);
+    let cases: [(&str, Break, &str); 9] = [
+        (
+            "no adapter_config.json",
+            |w| remove(w, "models/adapters/job-1/adapter_config.json"),
+            "has no adapter_config.json",
+        ),
+        (
+            "no weights",
+            |w| remove(w, "models/adapters/job-1/adapter_model.safetensors"),
+            "adapter_model.safetensors",
+        ),
+        (
+            "no adapter at all",
+            |w| fs::remove_dir_all(w.path("models/adapters")).unwrap(),
+            "there are no files at",
+        ),
+        (
+            "cut adapter",
+            |w| cut(w, "models/adapters/job-1/adapter_model.safetensors"),
+            "adapter_model.safetensors",
+        ),
+        (
+            "no base",
+            |w| fs::remove_dir_all(w.path("base-models/google")).unwrap(),
+            "base model google/gemma-3-micro is not at",
+        ),
+        (
+            "cut base",
+            |w| cut(w, "base-models/google/gemma-3-micro/model-00002-of-00002.safetensors"),
+            "model-00002-of-00002.safetensors",
+        ),
+        ("another architecture", other_architecture, "LlamaForCausalLM"),
+        (
+            "foreign place",
+            |w| w.put_training_job("job-1", json!({"artifacts": null, "adapter_path": "file:///etc"})),
+            "is not a path in a bucket",
+        ),
+        ("no adapter named", |w| w.put_training_job("job-1", json!({"artifacts": null})), "names no adapter"),
+    ];
+    for (name, damage, expected) in cases {
+        for kind in [ArtifactKind::Merged, ArtifactKind::Gguf] {
+            if name == "another architecture" && kind == ArtifactKind::Merged {
+                continue; // merging needs no knowledge of the architecture, a GGUF does
+            }
+            let world = World::new();
+            damage(&world);
+            let before = world.files("models");
+            let id = world.create(kind, (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0)).await;
+            let code = world.run(id, "run-1", std::future::pending()).await;
+            let export = world.record(id).await;
+            let message = export.message.clone().unwrap();
+            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE), "{name}");
+            assert_eq!(export.status, Status::Failed, "{name}: {message}");
+            assert!(export.finished_at.is_some() && export.artifacts.is_empty(), "{name}");
+            assert!(message.contains(expected), "{name}: {message}");
+            assert_eq!(world.files("files"), [], "{name}");
+            assert_eq!(world.files("models"), before, "{name}");
+        }
+    }
+}
+
+fn remove(world: &World, file: &str) {
+    fs::remove_file(world.path(file)).unwrap();
+}
+
+fn other_architecture(world: &World) {
+    let path = world.path("base-models/google/gemma-3-micro/config.json");
+    let config = fs::read_to_string(&path).unwrap();
+    let config = config.replace("Gemma3ForCausalLM", "LlamaForCausalLM").replace("gemma3_text", "llama");
+    fs::write(path, config).unwrap();
+}
+
+fn cut(world: &World, file: &str) {
+    let content = fs::read(world.path(file)).unwrap();
+    fs::write(world.path(file), &content[..content.len() / 2]).unwrap();
+}

@@ -1,0 +1,99 @@
+//! Who may work on an export, and what is left when it is stopped.
+
+use std::process::ExitCode;
+
+use crate::support::World;
+use shared::{
+    domain::{ArtifactKind, Claim, ExecutionName, Quantization, Status, Transition},
+    ports::Exports,
+};
+
+fn is(code: ExitCode, expected: ExitCode) -> bool {
+    format!("{code:?}") == format!("{expected:?}")
+}
+
+fn claim(by: &str, attempt: u32) -> Transition {
+    Transition::Claim(Claim { by: ExecutionName::new(by), attempt })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_another_execution_works_on_is_left_to_it() {
+    let world = World::new();
+    let id = world.create(ArtifactKind::Adapter, None).await;
+    world.store.apply(id, &claim("run-1", 0)).await.unwrap();
+    let before = world.store.document("exports", &id.to_string());
+
+    let code = world.run(id, "run-2", std::future::pending()).await;
+
+    assert!(is(code, ExitCode::SUCCESS));
+    assert_eq!(world.store.document("exports", &id.to_string()), before);
+    assert_eq!(world.files("files"), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_job_leaves_its_export_to_a_retry() {
+    let world = World::new();
+    let id = world.create(ArtifactKind::Gguf, Some(Quantization::Q8_0)).await;
+
+    let code = world.run(id, "run-1", std::future::ready(())).await;
+
+    let export = world.record(id).await;
+    if export.status == Status::Running {
+        assert!(is(code, ExitCode::FAILURE));
+        assert_eq!(world.files("files"), [], "nothing partial is visible");
+        let retry = world.store.apply(id, &claim("run-1", 1)).await.unwrap();
+        assert_eq!(retry.claim.unwrap().attempt, 1);
+    } else {
+        // the work was done before the stop was seen
+        assert_eq!(export.status, Status::Completed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_whose_lease_ran_out_ends_as_failed() {
+    let world = World::new();
+    let id = world.create(ArtifactKind::Adapter, None).await;
+    let mut document = world.store.document("exports", &id.to_string()).unwrap();
+    document["lease_until"] = serde_json::json!("2020-01-01T00:00:00Z");
+    world.store.put("exports", &id.to_string(), document);
+
+    let code = world.run(id, "run-1", std::future::pending()).await;
+
+    assert!(is(code, ExitCode::FAILURE));
+    let export = world.record(id).await;
+    assert_eq!(export.status, Status::Failed);
+    assert!(export.finished_at.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_has_ended_is_not_done_again() {
+    let world = World::new();
+    let export = world.export(ArtifactKind::Adapter).await;
+    let before = world.files("files");
+    let code = world.run(export.id, "run-9", std::future::pending()).await;
+    assert!(is(code, ExitCode::FAILURE));
+    assert_eq!(world.record(export.id).await.finished_at, export.finished_at);
+    assert_eq!(world.files("files"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_for_a_while_loses_nothing() {
+    let world = World::new();
+    let id = world.create(ArtifactKind::Adapter, None).await;
+    world.store.fail_next("set_artifact", 1);
+    let code = world.run(id, "run-1", std::future::pending()).await;
+    assert!(is(code, ExitCode::SUCCESS));
+    assert_eq!(world.record(id).await.status, Status::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_a_job_that_is_gone_fails() {
+    let world = World::new();
+    let id = world.create(ArtifactKind::Adapter, None).await;
+    world.store.fail_next("find", 1);
+    let code = world.run(id, "run-1", std::future::pending()).await;
+    assert!(is(code, ExitCode::FAILURE));
+    let export = world.record(id).await;
+    assert_eq!(export.status, Status::Failed);
+    assert!(export.message.unwrap().contains("start the export again"));
+}

@@ -1,0 +1,7 @@
+//! The job over folders and a store in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod exports;
+mod lifecycle;
+mod support;

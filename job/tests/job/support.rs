@@ -1,0 +1,144 @@
+//! One machine's worth of buckets and records for the tests of the job.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use job::{Buckets, Context, Execution};
+use serde_json::{Value, json};
+use shared::{
+    adapters::storage::Storage,
+    domain::{ArtifactKind, Claim, CreateExport, Export, ExportId, NewExport, Quantization},
+    ports::Exports,
+    testing::{MemoryStore, fixtures},
+};
+
+pub(crate) const BASE: &str = "google/gemma-3-micro";
+
+/// Buckets in a temporary folder, and a store in memory.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    pub(crate) store: Arc<MemoryStore>,
+}
+
+impl World {
+    /// A base model, and a completed training job `job-1` with its adapter.
+    pub(crate) fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap(), store: Arc::default() };
+        for bucket in ["models", "files", "base-models"] {
+            fs::create_dir_all(world.path(bucket)).unwrap();
+        }
+        copy(&fixture("gemma3-micro/base"), &world.path(&format!("base-models/{BASE}")));
+        world.put_adapter("gemma3-micro/adapter");
+        world.put_training_job("job-1", json!({}));
+        world
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(relative)
+    }
+
+    pub(crate) fn url(&self, relative: &str) -> String {
+        url::Url::from_file_path(self.path(relative)).unwrap().to_string()
+    }
+
+    /// Puts a folder of fixtures where `job-1` has its adapter.
+    pub(crate) fn put_adapter(&self, from: &str) {
+        fs::remove_dir_all(self.path("models/adapters/job-1")).ok();
+        copy(&fixture(from), &self.path("models/adapters/job-1"));
+    }
+
+    /// Writes the training job's document, with `changes` to it. A null removes the field.
+    pub(crate) fn put_training_job(&self, id: &str, changes: Value) {
+        let mut document = fixtures::training_job(fixtures::ADA);
+        document["job_name"] = json!("merged");
+        document["base_model_id"] = json!(BASE);
+        document["artifacts"] = json!({"raw": {"adapter": self.url("models/adapters/job-1")}});
+        for (field, value) in changes.as_object().unwrap() {
+            document[field] = value.clone();
+        }
+        self.store.put("training_jobs", id, document);
+    }
+
+    pub(crate) async fn create(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> ExportId {
+        let id = ExportId::random();
+        let request = CreateExport { kind, quantization, ..fixtures::request("job-1") };
+        let user = fixtures::user(fixtures::ADA);
+        let new = NewExport { id, user: &user, request: &request };
+        self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
+        id
+    }
+
+    /// Runs an export from its creation to its end.
+    pub(crate) async fn export(&self, kind: ArtifactKind) -> Export {
+        let quantization = (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0);
+        let id = self.create(kind, quantization).await;
+        self.run(id, "run-1", std::future::pending()).await;
+        self.record(id).await
+    }
+
+    pub(crate) async fn run(
+        &self,
+        id: ExportId,
+        execution: &str,
+        stop: impl Future<Output = ()>,
+    ) -> ExitCode {
+        let claim = Claim { by: shared::domain::ExecutionName::new(execution), attempt: 0 };
+        job::run(self.context(), Execution { export: id, claim, hf_token: None }, stop).await
+    }
+
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            training_jobs: self.store.clone(),
+            exports: self.store.clone(),
+            storage: Storage::folder(self.folder.path()).unwrap(),
+            buckets: Buckets { raw: self.url("models"), files: self.url("files") },
+            base_models: Some(self.url("base-models")),
+            progress_interval: Duration::from_millis(1),
+        }
+    }
+
+    pub(crate) async fn record(&self, id: ExportId) -> Export {
+        Exports::find(self.store.as_ref(), id).await.unwrap().unwrap()
+    }
+
+    /// Every file below a bucket, with its time of change.
+    pub(crate) fn files(&self, bucket: &str) -> Vec<(PathBuf, SystemTime)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path(bucket)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => found.push((entry.path(), entry.metadata().unwrap().modified().unwrap())),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// A folder of the engine's fixtures.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures").join(name)
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Adds one byte to a file, in the middle of its data.
+pub(crate) fn change(path: &Path) {
+    let mut content = fs::read(path).unwrap();
+    let middle = content.len() - content.len() / 4;
+    content[middle] ^= 1;
+    fs::write(path, content).unwrap();
+}
