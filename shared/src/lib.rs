@@ -4,5 +4,6 @@ pub mod adapters;
 pub mod clock;
 pub mod domain;
 pub mod ports;
+pub mod service;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,0 +1,6 @@
+//! The rules. They know domain and ports, and nothing of HTTP or of any cloud.
+
+pub mod create;
+pub mod get;
+pub mod lifecycle;
+pub mod list;
