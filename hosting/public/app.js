@@ -1,0 +1,277 @@
+// The page of the Export Service: signs in, lists jobs, starts exports, follows them. Plain DOM, no dependency.
+"use strict";
+
+const POLL_MS = 1500;
+const $ = (selector, within = document) => within.querySelector(selector);
+const kinds = { adapter: "Adapter", merged: "Merged model", gguf: "GGUF" };
+const stages = { queued: "Queued", fetch: "Reading", export: "Exporting", upload: "Uploading", finish: "Finishing" };
+
+let token = sessionStorage.getItem("token");
+
+class Refused extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+/** Asks the service; a refusal carries the service's own words. */
+async function ask(path, options = {}) {
+  const headers = { Authorization: `Bearer ${token}`, ...options.headers };
+  const response = await fetch(path, { ...options, headers }).catch(() => {
+    throw new Refused(0, "The service cannot be reached.");
+  });
+  const body = await response.json().catch(() => null);
+  if (!response.ok) {
+    throw new Refused(response.status, body?.detail ?? `The service answered ${response.status}.`);
+  }
+  return body;
+}
+
+function show(problem) {
+  $("#problem").textContent = problem?.message ?? "";
+  $("#problem").hidden = !problem;
+  if (problem?.status === 401) {
+    signOut();
+  }
+}
+
+function bytes(n) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = n < 1 ? 0 : Math.min(Math.floor(Math.log10(n) / 3), units.length - 1);
+  return `${(n / 1000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+}
+
+/** Who the token says we are. Only to be shown: the service verifies it. */
+function subject() {
+  try {
+    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(payload)).sub;
+  } catch {
+    return "unknown";
+  }
+}
+
+// Signing in
+
+function signIn(newToken) {
+  token = newToken.trim();
+  sessionStorage.setItem("token", token);
+  start();
+}
+
+function signOut() {
+  token = null;
+  sessionStorage.removeItem("token");
+  start();
+}
+
+async function isLocalStack() {
+  const response = await fetch("/__/local/keys").catch(() => null);
+  return Boolean(response?.ok && response.headers.get("Content-Type")?.startsWith("application/json"));
+}
+
+async function signInLocally(user) {
+  const response = await fetch(`/__/local/token?user=${encodeURIComponent(user)}`, { method: "POST" });
+  if (response.ok) {
+    show(null);
+    signIn((await response.json()).token);
+  } else {
+    show(new Error("The local stack gave no token."));
+  }
+}
+
+// Jobs
+
+function jobPath(job) {
+  return `/exports/${encodeURIComponent(job.job_id)}`;
+}
+
+async function listJobs() {
+  const jobs = await ask("/exports");
+  $("#no-jobs").hidden = jobs.length > 0;
+  $("#jobs").replaceChildren(...jobs.map(card));
+}
+
+/** One job: what it is now, and what can be done with it. Details are fetched when it comes into view. */
+function card(job) {
+  const item = $("#job-template").content.cloneNode(true).firstElementChild;
+  const title = job.job_name || job.job_id;
+  $(".name", item).textContent = title;
+  $(".facts", item).textContent = [job.base_model_id, job.modality, job.job_id].filter(Boolean).join(" · ");
+  $("legend", item).textContent = `New export of ${title}`;
+  $("progress", item).setAttribute("aria-label", `Progress of ${title}`);
+  drawFiles(job, item, job.artifacts);
+
+  const form = $("form", item);
+  form.addEventListener("change", () => drawChoices(form));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    startExport(job, item, form);
+  });
+  const seen = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) {
+      seen.disconnect();
+      follow(job, item);
+    }
+  });
+  seen.observe(item);
+  return item;
+}
+
+function drawChoices(form) {
+  $(".quantization", form).hidden = form.elements.export_type.value !== "gguf";
+}
+
+function drawFiles(job, item, artifacts) {
+  const entries = [];
+  for (const [kind, name] of Object.entries(kinds)) {
+    const link = artifacts?.file?.[kind];
+    if (link) {
+      const download = document.createElement("a");
+      download.href = link;
+      download.textContent = `↓ ${name}`;
+      download.setAttribute("aria-label", `Download ${name}`);
+      download.addEventListener("click", (event) => {
+        event.preventDefault();
+        openFresh(job, kind).catch(show);
+      });
+      entries.push(download);
+    }
+    const repo = artifacts?.hf?.[kind];
+    if (repo) {
+      const page = document.createElement("a");
+      page.href = `https://huggingface.co/${repo}`;
+      page.rel = "noreferrer";
+      page.textContent = `${name} on the Hub: ${repo}`;
+      entries.push(page);
+    }
+  }
+  $(".files", item).replaceChildren(
+    ...entries.map((entry) => {
+      const li = document.createElement("li");
+      li.append(entry);
+      return li;
+    }),
+  );
+}
+
+/** A link works for a quarter of an hour, so each click asks for a new one. */
+async function openFresh(job, kind) {
+  const detail = await ask(jobPath(job));
+  const link = detail.artifacts?.file?.[kind];
+  if (!link) {
+    throw new Error("This file is not there any more: export it again.");
+  }
+  location.assign(link);
+}
+
+function drawExport(item, latest) {
+  const running = latest?.status === "running";
+  const status = $(".status", item);
+  status.hidden = !latest;
+  status.className = `status ${latest?.status ?? ""}`;
+  status.textContent = latest ? `${kinds[latest.type] ?? latest.type} ${latest.status}` : "";
+  $(".export", item).hidden = !latest;
+  $(".message", item).textContent = latest?.message ?? "";
+  $("fieldset", item).disabled = running;
+
+  const bar = $("progress", item);
+  const amount = $(".amount", item);
+  bar.hidden = amount.hidden = !running;
+  if (!running) {
+    return;
+  }
+  const { stage, bytes_done: done = 0, bytes_total: total = 0 } = latest.progress ?? {};
+  if (total > 0) {
+    bar.value = done / total;
+    amount.textContent = `${stages[stage] ?? ""} ${bytes(done)} of ${bytes(total)}`;
+  } else {
+    bar.removeAttribute("value");
+    amount.textContent = stages[stage] ?? "";
+  }
+}
+
+/** Shows the job as it is, again and again while an export of it is running. */
+async function follow(job, item) {
+  const asked = token;
+  try {
+    const detail = await ask(jobPath(job));
+    if (token !== asked || !item.isConnected) {
+      return;
+    }
+    drawExport(item, detail.latest_export);
+    drawFiles(job, item, detail.artifacts);
+    if (detail.latest_export?.status === "running") {
+      setTimeout(() => follow(job, item), POLL_MS);
+    }
+  } catch (problem) {
+    show(problem);
+  }
+}
+
+async function startExport(job, item, form) {
+  const fields = form.elements;
+  const kind = fields.export_type.value;
+  const request = { job_id: job.job_id, export_type: kind, destination: ["gcs"] };
+  if (kind === "gguf") {
+    request.quantization = fields.quantization.value;
+  }
+  if ($(".hub", form).open && fields.hf_repo_id.value.trim()) {
+    request.destination.push("hf_hub");
+    request.hf_repo_id = fields.hf_repo_id.value;
+    request.hf_token = fields.hf_token.value;
+    request.hf_private = fields.hf_private.checked;
+  }
+  $("fieldset", item).disabled = true;
+  try {
+    await ask("/exports", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(request),
+    });
+    fields.hf_token.value = "";
+    show(null);
+    await follow(job, item);
+  } catch (problem) {
+    $("fieldset", item).disabled = false;
+    show(problem);
+  }
+}
+
+// The page
+
+async function start() {
+  const signedIn = Boolean(token);
+  $("#session").hidden = !signedIn;
+  $("#jobs-section").hidden = !signedIn;
+  $("#sign-in").hidden = signedIn;
+  if (signedIn) {
+    $("#who").textContent = `Signed in as ${subject()}`;
+    $("#jobs").replaceChildren();
+    await listJobs().catch(show);
+    return;
+  }
+  const local = await isLocalStack();
+  $("#local-sign-in").hidden = !local;
+  $("#token-sign-in").hidden = local;
+}
+
+for (const button of document.querySelectorAll("[data-user]")) {
+  button.addEventListener("click", () => signInLocally(button.dataset.user));
+}
+$("#token-sign-in").addEventListener("submit", (event) => {
+  event.preventDefault();
+  show(null);
+  signIn($("#token").value);
+  $("#token").value = "";
+});
+$("#sign-out").addEventListener("click", () => {
+  show(null);
+  signOut();
+});
+$("#reload").addEventListener("click", () => {
+  show(null);
+  start();
+});
+start();
