@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::io::Folder;
-use crate::{Adapter, Architecture, Checkpoint, Result};
+use crate::io::{Folder, Source};
+use crate::{Adapter, Architecture, Checkpoint, Error, GgufFile, GgufTensor, Result};
 
 /// A folder's content.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +25,8 @@ pub enum Description {
         dtypes: Vec<(&'static str, usize)>,
         /// Files with weights.
         shards: Vec<String>,
+        /// Tokenizer files.
+        tokenizer: Vec<String>,
     },
     /// A LoRA adapter.
     Adapter {
@@ -39,6 +41,17 @@ pub enum Description {
         /// What the trainer targeted.
         targets: Vec<String>,
     },
+    /// A GGUF file.
+    Gguf {
+        /// Elements of all tensors.
+        parameters: u64,
+        /// How many tensors there are.
+        tensors: usize,
+        /// Types and how many tensors have each.
+        types: Vec<(String, usize)>,
+        /// Keys and their values, long lists counted.
+        keys: Vec<(String, String)>,
+    },
 }
 
 /// Reads a folder's headers.
@@ -47,7 +60,7 @@ pub enum Description {
 /// As [`Checkpoint::open`] and [`Adapter::open`].
 pub fn describe(folder: Arc<dyn Folder>) -> Result<Description> {
     if Checkpoint::is_in(&*folder)? {
-        return Ok(model(&Checkpoint::open(folder)?));
+        return model(&Checkpoint::open(folder)?);
     }
     let adapter = Adapter::open(folder)?;
     let config = adapter.config();
@@ -60,20 +73,45 @@ pub fn describe(folder: Arc<dyn Folder>) -> Result<Description> {
     })
 }
 
-fn model(checkpoint: &Checkpoint) -> Description {
-    let mut dtypes: Vec<(&'static str, usize)> = Vec::new();
-    for tensor in checkpoint.tensors() {
-        match dtypes.iter_mut().find(|(name, _)| *name == tensor.dtype.as_str()) {
-            Some((_, count)) => *count += 1,
-            None => dtypes.push((tensor.dtype.as_str(), 1)),
-        }
-    }
-    Description::Model {
+fn model(checkpoint: &Checkpoint) -> Result<Description> {
+    let entries = checkpoint.folder().list().map_err(|e| Error::read(checkpoint.location(), e))?;
+    let mut tokenizer: Vec<String> =
+        entries.into_iter().map(|e| e.name).filter(|n| n.starts_with("tokenizer")).collect();
+    tokenizer.sort();
+    Ok(Description::Model {
         class: checkpoint.config().class().map(str::to_owned),
         architecture: Architecture::of(checkpoint.config()).ok().map(Architecture::as_str),
         parameters: checkpoint.parameters(),
         tensors: checkpoint.tensors().len(),
-        dtypes,
+        dtypes: counted(checkpoint.tensors().iter().map(|t| t.dtype.as_str())),
         shards: checkpoint.shards().iter().map(|s| s.name.clone()).collect(),
+        tokenizer,
+    })
+}
+
+/// Reads a GGUF file's head.
+///
+/// # Errors
+/// As [`GgufFile::open`].
+pub fn describe_file(source: &dyn Source) -> Result<Description> {
+    let file = GgufFile::open(source)?;
+    let name = |t: &GgufTensor| t.stored.map_or_else(|| format!("type {}", t.code), |s| s.to_string());
+    Ok(Description::Gguf {
+        parameters: file.tensors.iter().map(|t| t.shape.iter().product::<u64>()).sum(),
+        tensors: file.tensors.len(),
+        types: counted(file.tensors.iter().map(name)),
+        keys: file.keys.iter().map(|k| (k.name.clone(), k.text())).collect(),
+    })
+}
+
+/// Each different item and how often it comes, in the order of first appearance.
+fn counted<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<(T, usize)> {
+    let mut counts: Vec<(T, usize)> = Vec::new();
+    for item in items {
+        match counts.iter_mut().find(|(known, _)| *known == item) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((item, 1)),
+        }
     }
+    counts
 }

@@ -41,7 +41,7 @@ pub use arch::Architecture;
 pub use checkpoint::{Checkpoint, Config, Dtype, TensorInfo};
 pub use error::{Error, Result};
 pub use gguf::{GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, title_of};
-pub use inspect::{Description, describe};
+pub use inspect::{Description, describe, describe_file};
 pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
 pub use lora::{Adapter, AdapterConfig};
 pub use model::Model;

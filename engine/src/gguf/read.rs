@@ -212,8 +212,11 @@ fn place(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), Stop> {
         return Err(Stop::Broken(format!("says tensor {name} lies past its end: is it truncated?")));
     };
     tensor.bytes = start..start;
-    let Some(stored) = tensor.stored else { return Ok(()) };
     let elements = tensor.shape.iter().try_fold(1_u64, |product, n| product.checked_mul(*n));
+    if elements.is_none() {
+        return Err(Stop::Broken(format!("gives tensor {name} more elements than any file can hold")));
+    }
+    let Some(stored) = tensor.stored else { return Ok(()) };
     let bytes = elements.and_then(|n| (n / stored.block()).checked_mul(stored.block_bytes()));
     match bytes.and_then(|b| start.checked_add(b)) {
         Some(end) if end <= size => tensor.bytes = start..end,
