@@ -1,0 +1,130 @@
+//! What can be typed.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use engine::OutputType;
+
+/// Get a fine-tuned Gemma out: merged, or as a GGUF file that llama.cpp loads.
+#[derive(Debug, Parser)]
+#[command(
+    name = "export",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  export inspect ./my-adapter
+  export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
+  export gguf  --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
+
+Exit status: 0 done, 1 failed, 2 wrong usage. A failed or interrupted export leaves no file behind."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Merge(MergeArgs),
+    Gguf(GgufArgs),
+    Inspect(InspectArgs),
+}
+
+/// Merge a LoRA adapter into its base model: a folder of safetensors that transformers loads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
+
+The result has the base's shards, configuration and tokenizer; weights equal PEFT's merge_and_unload bit for bit.")]
+pub(crate) struct MergeArgs {
+    /// The base model's folder (config.json, *.safetensors, tokenizer)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: PathBuf,
+    /// The adapter's folder (adapter_config.json, adapter_model.safetensors)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: PathBuf,
+    /// The folder to make
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Write a GGUF file from a model, or from a base model and a LoRA adapter in one step.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
+  export gguf --base ./my-full-fine-tune --quant bf16 --out my-model.gguf
+
+q8_0 is half the size of f16 and as good in practice. bf16 keeps every bit of a bf16 checkpoint.")]
+pub(crate) struct GgufArgs {
+    /// The model's folder (config.json, *.safetensors, tokenizer.model)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: PathBuf,
+    /// An adapter's folder, to be merged on the way
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// How weights are stored
+    #[arg(long, value_name = "TYPE", default_value = "q8_0", value_parser = output_type())]
+    pub(crate) quant: OutputType,
+    /// The file to make
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The model's name in the file's metadata [default: from the adapter's or model's folder]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Say what a model folder, an adapter folder or a GGUF file holds.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  export inspect ./my-adapter
+  export inspect --json my-model.gguf")]
+pub(crate) struct InspectArgs {
+    /// A folder or a .gguf file
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Replace an existing output
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Threads that read and compute [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(OutputType::ALL.map(OutputType::as_str))
+        .try_map(|name| name.parse::<OutputType>())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_output_type_can_be_asked_for() {
+        for output in OutputType::ALL {
+            let line = ["export", "gguf", "--base", "b", "--out", "o", "--quant", output.as_str()];
+            let Command::Gguf(args) = Args::try_parse_from(line).unwrap().command else { panic!("not gguf") };
+            assert_eq!(args.quant, output);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What was made, for people and for scripts that read lines.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use engine::{Outcome, Summary};
+use indicatif::DecimalBytes;
+
+pub(crate) struct Timer(Instant);
+
+impl Timer {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Prints path, files with sizes and hashes, time, and what was applied.
+pub(crate) fn print(place: &Path, outcome: &Outcome, timer: &Timer) {
+    let total: u64 = outcome.files.iter().map(|f| f.size).sum();
+    let seconds = timer.elapsed().as_secs_f64();
+    let rate = DecimalBytes((total as f64 / seconds.max(1e-9)) as u64);
+    println!("{}", place.display());
+    if let [file] = outcome.files.as_slice() {
+        println!("  size    {} ({} bytes)", DecimalBytes(file.size), file.size);
+        println!("  sha256  {}", file.sha256);
+    } else {
+        let width = outcome.files.iter().map(|f| f.name.len()).max().unwrap_or(0);
+        for file in &outcome.files {
+            println!("  {:width$}  {:>10}  {}", file.name, DecimalBytes(file.size).to_string(), file.sha256);
+        }
+        println!("  size    {} in {} files ({total} bytes)", DecimalBytes(total), outcome.files.len());
+    }
+    println!("  time    {seconds:.1} s ({rate}/s)");
+    println!("  applied {}", applied(outcome.summary));
+}
+
+fn applied(summary: Summary) -> String {
+    let Summary { pairs, changed, zero, unchanged } = summary;
+    if pairs == 0 {
+        return format!("no adapter: {unchanged} tensors as they were");
+    }
+    let mut text = format!("{pairs} LoRA pairs to {} tensors, {unchanged} tensors unchanged", changed + zero);
+    if zero > 0 {
+        text.push_str(&format!(" ({zero} of the pairs are zero: they were never trained)"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_pairs_and_tensors() {
+        let summary = Summary { pairs: 14, changed: 14, zero: 0, unchanged: 12 };
+        assert_eq!(applied(summary), "14 LoRA pairs to 14 tensors, 12 tensors unchanged");
+    }
+
+    #[test]
+    fn untrained_pairs_are_mentioned() {
+        let summary = Summary { pairs: 3, changed: 1, zero: 2, unchanged: 5 };
+        assert!(applied(summary).contains("2 of the pairs are zero"));
+    }
+}

@@ -1,0 +1,52 @@
+//! A progress bar, and Ctrl-C.
+
+use std::error::Error;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use engine::{Outcome, Progress, Run, Stage, Update};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Runs an export under a progress bar on standard error, where that is a terminal. Ctrl-C and SIGTERM end it
+/// cleanly.
+pub(crate) fn watched(
+    stage: Stage,
+    threads: Option<NonZeroUsize>,
+    export: impl FnOnce(&Run<'_>) -> engine::Result<Outcome>,
+) -> Result<Outcome, Box<dyn Error>> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?;
+    let bar = Bar::new(stage);
+    let outcome = export(&Run { progress: &bar, threads });
+    bar.0.finish_and_clear();
+    match outcome {
+        Err(engine::Error::Cancelled) => Err("interrupted: nothing was written".into()),
+        outcome => Ok(outcome?),
+    }
+}
+
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(stage: Stage) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let template = "{msg} {wide_bar} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(stage.as_str());
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn report(&self, update: Update) {
+        self.0.set_length(update.total);
+        self.0.set_position(update.done);
+    }
+
+    fn cancelled(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}

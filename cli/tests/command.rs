@@ -1,0 +1,85 @@
+//! The binary as a person or a script meets it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn export(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_export")).args(args).output().unwrap()
+}
+
+fn fixture(part: &str) -> String {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures/gemma3-micro");
+    fixtures.join(part).to_str().unwrap().to_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect()
+}
+
+#[test]
+fn a_merge_says_what_it_made_and_exits_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged");
+    let out = out.to_str().unwrap();
+    let merged =
+        export(&["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out]);
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+    assert!(text(&merged.stdout).contains("14 LoRA pairs to 14 tensors, 14 tensors unchanged"));
+    assert!(merged.stderr.is_empty(), "there is no terminal, so there is no bar");
+    assert_eq!(names(folder.path()), [Path::new(out)]);
+}
+
+#[test]
+fn an_existing_output_is_only_replaced_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("m.gguf");
+    let base = fixture("base");
+    let args = ["gguf", "--base", &base, "--out", out.to_str().unwrap()];
+    assert!(export(&args).status.success());
+    let again = export(&args);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
+    assert!(export(&[&args[..], &["--force"]].concat()).status.success());
+}
+
+#[test]
+fn a_folder_that_no_export_made_is_not_replaced_even_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.tex"), "years").unwrap();
+    let out = folder.path().to_str().unwrap();
+    let args =
+        ["merge", "--force", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out];
+    assert_eq!(export(&args).status.code(), Some(1));
+    assert!(folder.path().join("thesis.tex").exists());
+}
+
+#[test]
+fn a_failure_exits_1_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged");
+    let args =
+        ["merge", "--base", &fixture("base"), "--adapter", &fixture("base"), "--out", out.to_str().unwrap()];
+    let failed = export(&args);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(text(&failed.stderr).contains("has no adapter_config.json"), "{}", text(&failed.stderr));
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    assert_eq!(export(&["gguf", "--base", "x"]).status.code(), Some(2));
+    assert_eq!(export(&["gguf", "--base", "x", "--out", "y", "--quant", "q9"]).status.code(), Some(2));
+}
+
+#[test]
+fn inspect_speaks_json_when_asked() {
+    let inspected = export(&["inspect", "--json", &fixture("adapter")]);
+    let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!((value["kind"].as_str(), value["modules"].as_u64()), (Some("adapter"), Some(14)));
+}
