@@ -116,6 +116,14 @@ impl FromStr for HubRepo {
     }
 }
 
+impl HubRepo {
+    /// Owner and name.
+    #[must_use]
+    pub fn parts(&self) -> (&str, &str) {
+        self.0.split_once('/').unwrap_or((&self.0, ""))
+    }
+}
+
 /// Name of the execution that runs an export: Cloud Run's execution or, locally, a process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
