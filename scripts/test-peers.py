@@ -1,0 +1,188 @@
+"""Loads what `export` makes in llama.cpp and transformers, and compares with base + adapter in PEFT."""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+
+import llama_cpp
+import numpy as np
+import peft
+import torch
+import transformers
+
+PROMPTS = [
+    "The quick brown fox jumps over the lazy dog.",
+    "def main():\n    return 42\n",
+    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.",
+]
+
+
+def texts():
+    """A few hundred strings that tokenizers disagree about: spaces, newlines, bytes, emoji, special tokens.
+
+    Not among them: a space before a literal U+2581. llama.cpp's converter stores runs of U+2581 as spaces, so its
+    tokenizer does not find the two as one token; our files equal its files.
+    """
+    words = ["hello", "Hello", "HELLO", "naïve", "日本語", "Привет", "مرحبا", "🙂", "👩‍👩‍👧", "a\u0301", "\u200b", "§", "½"]
+    joins = ["", " ", "  ", "   ", "\n", "\n\n", "\t", " \n ", "-", "'s "]
+    special = ["<start_of_turn>user\nhi<end_of_turn>\n", "<bos>", "<unused3>", "<b>bold</b>", "<mask>", "▁"]
+    numbers = ["0", "007", "3.14159", "1,000,000", "-1e-9", "0xFF", "12:34", "x=1;y=2"]
+    found = list(PROMPTS) + special + numbers
+    found += [a + join + b for join in joins for a, b in zip(words, words[1:] + words[:1])]
+    found += [" " + w for w in words] + [w + " " for w in words] + [f"{n} {w}" for n in numbers for w in words]
+    return [t for t in dict.fromkeys(found) if t]
+
+
+class Checks:
+    """Runs checks and remembers how they ended."""
+
+    def __init__(self):
+        self.rows = []
+
+    def run(self, what, case, check):
+        try:
+            detail, ok = check(), True
+        except Exception as error:  # a check may fail in any way; every way is a row of the table
+            if not isinstance(error, AssertionError):
+                traceback.print_exc()
+            detail, ok = f"{type(error).__name__}: {error}".splitlines()[0], False
+        self.rows.append((what, case, "ok" if ok else "FAILED", detail))
+        print(f"{'ok    ' if ok else 'FAILED'} {case:14} {what:34} {detail}", flush=True)
+
+    def failed(self):
+        return sum(row[2] != "ok" for row in self.rows)
+
+
+def export(program, *args):
+    done = subprocess.run([program, *map(str, args)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr.strip()
+
+
+def output_types(program):
+    """The types that `export gguf --help` offers."""
+    text = subprocess.run([program, "gguf", "--help"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"--quant.*?possible\s+values:(.*?)]", text, re.S)[1].replace(",", " ").split()
+
+
+def load(folder, dtype):
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+    return model.eval()
+
+
+@torch.no_grad()
+def logits(model, ids):
+    return model(torch.tensor([ids])).logits[0].float().numpy()
+
+
+def transformers_ids(folder):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def same_as_merge_and_unload(case, merged):
+    """Equal weights give equal logits, to the bit."""
+    ids = transformers_ids(case / "base")(PROMPTS[0])
+    theirs = peft.PeftModel.from_pretrained(load(case / "base", "auto"), case / "adapter").merge_and_unload()
+    ours = logits(load(merged, "auto"), ids)
+    theirs = logits(theirs, ids)
+    assert np.array_equal(ours, theirs), f"largest difference {np.abs(ours - theirs).max()}"
+    return f"{ours.size} logits equal to the bit"
+
+
+def close_to_unmerged(case, merged):
+    """What is left is the rounding of merged weights to bf16."""
+    worst, agree, total = 0.0, 0, 0
+    theirs = peft.PeftModel.from_pretrained(load(case / "base", torch.float32), case / "adapter").eval()
+    mine = load(merged, torch.float32)
+    for prompt in PROMPTS:
+        ids = transformers_ids(case / "base")(prompt)
+        ours, other = logits(mine, ids), logits(theirs, ids)
+        worst = max(worst, float(np.abs(ours - other).max() / np.abs(other).max()))
+        agree += int((ours.argmax(-1) == other.argmax(-1)).sum())
+        total += len(ids)
+    assert worst < 0.02 and agree >= 0.95 * total, f"difference {worst:.4f}, {agree} of {total} first choices agree"
+    return f"largest difference {worst:.4f} of the largest logit, {agree} of {total} first choices"
+
+
+def generates(path):
+    model = llama_cpp.Llama(str(path), n_ctx=128, n_threads=2, verbose=False, seed=1)
+    ids = model.tokenize(PROMPTS[0].encode())
+    out = []
+    for token in model.generate(ids, temp=0.0):
+        out.append(token)
+        if len(out) == 16:
+            break
+    assert len(out) == 16 and all(0 <= t < model.n_vocab() for t in out), out
+    return f"{len(out)} tokens: {' '.join(map(str, out[:6]))} …"
+
+
+def llama_logits(path, merged, tolerance):
+    model = llama_cpp.Llama(str(path), n_ctx=256, n_threads=2, verbose=False, logits_all=True)
+    reference, ids_of = load(merged, torch.float32), transformers_ids(merged)
+    worst, agree, total = 0.0, 0, 0
+    for prompt in PROMPTS:
+        ids = ids_of("<bos>" + prompt)
+        model.reset()
+        model.eval(ids)
+        ours, theirs = model.scores[: len(ids)], logits(reference, ids)
+        assert np.isfinite(ours).all(), "not finite"
+        worst = max(worst, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
+        agree += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
+        total += len(ids)
+    assert worst < tolerance, f"difference {worst:.4f}, {agree} of {total} first choices agree"
+    return f"largest difference {worst:.4f} of the largest logit, {agree} of {total} first choices"
+
+
+def same_tokens(path, merged):
+    model = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    ids_of, wrong = transformers_ids(merged), []
+    strings = texts()
+    for text in strings:
+        ours = model.tokenize(text.encode(), add_bos=False, special=True)
+        theirs = ids_of(text)
+        if ours != theirs:
+            wrong.append((text, ours, theirs))
+    assert not wrong, f"{len(wrong)} of {len(strings)} strings differ, first {wrong[0]!r}"
+    return f"{len(strings)} strings"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--export", required=True)
+    parser.add_argument("--cases", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    types = output_types(args.export)
+    cases = sorted(p.parent for p in args.cases.rglob("expected.json"))
+    assert cases, f"no case in {args.cases}"
+    checks = Checks()
+    with tempfile.TemporaryDirectory() as scratch:
+        for case in cases:
+            name, out = case.name, pathlib.Path(scratch) / case.name
+            merged = out / "merged"
+            inputs = ["--base", case / "base", "--adapter", case / "adapter"]
+            out.mkdir()
+            export(args.export, "merge", *inputs, "--out", merged)
+            checks.run("transformers: merge_and_unload", name, lambda: same_as_merge_and_unload(case, merged))
+            checks.run("transformers: PEFT, unmerged", name, lambda: close_to_unmerged(case, merged))
+            for kind in types:
+                path = out / f"{kind}.gguf"
+                export(args.export, "gguf", *inputs, "--quant", kind, "--out", path)
+                checks.run(f"llama.cpp: generate from {kind}", name, lambda: generates(path))
+            checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(out / "f32.gguf", merged, 0.02))
+            checks.run("llama.cpp: logits of q8_0", name, lambda: llama_logits(out / "q8_0.gguf", merged, 0.1))
+            checks.run("llama.cpp: tokens", name, lambda: same_tokens(out / "q8_0.gguf", merged))
+    print(f"{len(checks.rows) - checks.failed()} passed, {checks.failed()} failed")
+    print(json.dumps({"llama-cpp-python": llama_cpp.__version__, "transformers": transformers.__version__,
+                      "peft": peft.__version__, "torch": torch.__version__}))
+    return 1 if checks.failed() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
