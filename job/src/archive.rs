@@ -20,7 +20,7 @@ const BLOCK: usize = 4 << 20;
 
 /// Writes `names` of `from` as `to/archive`, which is visible when all of them are in it.
 pub(crate) fn pack(
-    from: &Bucket,
+    from: &dyn Folder,
     names: &[String],
     to: &Bucket,
     archive: &str,
@@ -51,7 +51,7 @@ enum Fault {
 }
 
 fn copy<W: Write + io::Seek>(
-    from: &Bucket,
+    from: &dyn Folder,
     name: &str,
     zip: &mut ZipWriter<W>,
     reporter: &Reporter,

@@ -7,6 +7,8 @@ use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, buffered::BufWriter};
 use shared::adapters::storage::{Place, StorageError};
 use tokio::{io::AsyncWriteExt, runtime::Handle};
 
+use crate::inputs::InputFile;
+
 /// Bytes of one part of an upload. Cloud Storage takes no part under 5 MiB but the last.
 const PART: usize = 8 << 20;
 /// Parts under way at once: with [`PART`], what an upload holds in memory.
@@ -37,10 +39,11 @@ impl Bucket {
     }
 
     /// Its files, by name, without those of folders below it. None when there is no such folder.
-    pub(crate) fn files(&self) -> io::Result<Vec<ObjectMeta>> {
+    pub(crate) fn files(&self) -> io::Result<Vec<InputFile>> {
         let listing = self.place.store.list_with_delimiter(Some(&self.place.path));
-        let mut files = self.runtime.block_on(listing).map_err(io_error)?.objects;
-        files.sort_by(|a, b| a.location.cmp(&b.location));
+        let objects = self.runtime.block_on(listing).map_err(io_error)?.objects;
+        let mut files: Vec<InputFile> = objects.into_iter().filter_map(input_file).collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
     }
 
@@ -86,9 +89,7 @@ impl Folder for Bucket {
     }
 
     fn list(&self) -> io::Result<Vec<Entry>> {
-        let entry =
-            |meta: ObjectMeta| Some(Entry { name: meta.location.filename()?.to_owned(), size: meta.size });
-        Ok(self.files()?.into_iter().filter_map(entry).collect())
+        Ok(self.files()?.into_iter().map(|file| Entry { name: file.name, size: file.size }).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
@@ -167,6 +168,12 @@ impl Drop for Upload {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+fn input_file(meta: ObjectMeta) -> Option<InputFile> {
+    let name = meta.location.filename()?.to_owned();
+    let version = meta.e_tag.unwrap_or_else(|| meta.last_modified.to_string());
+    Some(InputFile { name, size: meta.size, version })
 }
 
 fn not_begun() -> io::Error {

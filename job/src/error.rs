@@ -30,6 +30,15 @@ pub(crate) enum JobError {
         #[source]
         source: io::Error,
     },
+    /// The Hugging Face Hub refused or did not work. The text says what to do.
+    #[error("{message}")]
+    Hub {
+        /// For the person who asked for the export.
+        message: String,
+        /// What the client said.
+        #[source]
+        source: Box<hf_hub::HFError>,
+    },
     /// The platform told the job to stop, or the export is no longer this job's.
     #[error("the export was stopped")]
     Stopped,

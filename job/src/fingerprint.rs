@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use object_store::ObjectMeta;
 use sha2::{Digest, Sha256};
+
+use crate::inputs::InputFile;
 
 /// Changes whenever the same inputs and options would give other bytes.
 const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"));
@@ -29,11 +30,9 @@ impl Fingerprint {
 
     /// A folder of inputs: every file's name, size and version.
     #[must_use]
-    pub(crate) fn folder(mut self, role: &str, files: &[ObjectMeta]) -> Self {
+    pub(crate) fn folder(mut self, role: &str, files: &[InputFile]) -> Self {
         for file in files {
-            let version = file.e_tag.clone().unwrap_or_else(|| file.last_modified.to_string());
-            let name = file.location.filename().unwrap_or_default();
-            self.line(&["file", role, name, &file.size.to_string(), &version]);
+            self.line(&["file", role, &file.name, &file.size.to_string(), &file.version]);
         }
         self
     }

@@ -2,16 +2,25 @@
 
 use std::sync::Arc;
 
-use engine::{Adapter, Checkpoint};
-use object_store::ObjectMeta;
+use engine::{Adapter, Checkpoint, Folder};
 use shared::domain::{HubRepo, TrainingJob};
 
-use crate::{bucket::Bucket, error::JobError, work::Work};
+use crate::{error::JobError, work::Work};
+
+/// A file as it was when an export looked at it.
+#[derive(Debug, Clone)]
+pub(crate) struct InputFile {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+    /// Changes when the content does: an entity tag or a hash.
+    pub(crate) version: String,
+}
 
 /// A folder of inputs, and its files when it was looked at.
+#[derive(Clone)]
 pub(crate) struct Input {
-    pub(crate) folder: Bucket,
-    pub(crate) files: Vec<ObjectMeta>,
+    pub(crate) folder: Arc<dyn Folder>,
+    pub(crate) files: Vec<InputFile>,
 }
 
 /// What the training job left.
@@ -23,18 +32,23 @@ pub(crate) enum Tuned {
 }
 
 impl Input {
-    pub(crate) fn open(work: &Work<'_>, url: &str) -> Result<Self, JobError> {
-        let folder = work.bucket(url)?;
-        let files = folder.files().map_err(JobError::bucket("list", url))?;
-        Ok(Self { folder, files })
+    /// A folder of a bucket; one that does not exist has no files.
+    pub(crate) fn in_bucket(work: &Work<'_>, url: &str) -> Result<Self, JobError> {
+        let bucket = work.bucket(url)?;
+        let files = bucket.files().map_err(JobError::bucket("list", url))?;
+        Ok(Self { folder: Arc::new(bucket), files })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.location.filename() == Some(name))
+        self.files.iter().any(|file| file.name == name)
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        self.folder.location()
     }
 
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, JobError> {
-        Ok(Checkpoint::open(Arc::new(self.folder.clone()))?)
+        Ok(Checkpoint::open(Arc::clone(&self.folder))?)
     }
 }
 
@@ -47,12 +61,12 @@ pub(crate) fn tuned(work: &Work<'_>) -> Result<Tuned, JobError> {
             job.id
         )));
     };
-    let input = Input::open(work, url)?;
+    let input = Input::in_bucket(work, url)?;
     if input.files.is_empty() {
         return Err(JobError::Inputs(format!("there are no files at {url}, where the adapter should be")));
     }
     if input.has("adapter_config.json") {
-        Ok(Tuned::Adapter(Adapter::open(Arc::new(input.folder.clone()))?, input))
+        Ok(Tuned::Adapter(Adapter::open(Arc::clone(&input.folder))?, input))
     } else if input.has("config.json") {
         Ok(Tuned::FullModel(input))
     } else {
@@ -60,27 +74,22 @@ pub(crate) fn tuned(work: &Work<'_>) -> Result<Tuned, JobError> {
     }
 }
 
-/// Finds the base model of `adapter`.
+/// Finds the base model of `adapter`: in the bucket or folder of base models, else on the Hub.
 pub(crate) fn base(work: &Work<'_>, adapter: &Adapter) -> Result<Input, JobError> {
     let name = base_name(work.training_job, adapter)?;
-    let Some(models) = &work.context.base_models else {
-        return Err(JobError::Inputs(format!(
-            "base model {name} cannot be found: the service has no BASE_MODELS_URI"
-        )));
-    };
-    let input = Input::open(work, &work.bucket(models)?.url_of(name.as_str())?)?;
-    if input.files.is_empty() {
-        return Err(JobError::Inputs(format!(
-            "base model {name} is not at {}: put its files there, then export again",
-            engine::Folder::location(&input.folder)
-        )));
+    if let Some(models) = &work.context.base_models {
+        let input = Input::in_bucket(work, &format!("{models}/{name}"))?;
+        if !input.files.is_empty() {
+            return Ok(input);
+        }
+        tracing::info!(base = %name, looked_in = input.location(), "base model not in the bucket: asking the Hub");
     }
-    Ok(input)
+    work.hub()?.model(&name)
 }
 
 /// The base model's name on the Hub: the one of the training job, else the one that the adapter was trained on; for
 /// a bitsandbytes 4-bit copy its 16-bit sibling, because merging into 4-bit weights changes what the model says.
-fn base_name(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> {
+pub(crate) fn base_name(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> {
     let named = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
     let Some(named) = named else {
         return Err(JobError::Inputs(format!(

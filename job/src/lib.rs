@@ -4,6 +4,7 @@ mod archive;
 mod bucket;
 mod error;
 mod fingerprint;
+mod hub;
 mod inputs;
 mod manifest;
 mod plan;
@@ -26,6 +27,9 @@ pub use run::run;
 /// document, and people look every ten.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The Hub that everybody uses.
+pub const DEFAULT_HUB: &str = "https://huggingface.co";
+
 /// What the job works with. Only `main` knows which adapters these are.
 pub struct Context {
     /// The collection `training_jobs`.
@@ -38,6 +42,8 @@ pub struct Context {
     pub buckets: Buckets,
     /// Where base models are, as folders `<owner>/<name>/`.
     pub base_models: Option<String>,
+    /// The Hugging Face Hub (`HF_ENDPOINT`), without a slash at the end.
+    pub hub_endpoint: String,
     /// Least time between two writes of progress.
     pub progress_interval: Duration,
 }

@@ -30,7 +30,8 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
         Err(error) => return not_claimed(&context, &execution, error).await,
     };
     tracing::info!(export.id = %id, job.id = %export.job_id, kind = export.kind.as_str(), "export claimed");
-    let (context, reporter) = (Arc::new(context), Arc::new(Reporter::new()));
+    let (context, execution) = (Arc::new(context), Arc::new(execution));
+    let reporter = Arc::new(Reporter::new());
     let recording = tokio::spawn(reporter::keep_recording(
         Arc::clone(&reporter),
         Arc::clone(&context.exports),
@@ -38,7 +39,7 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
         claim.clone(),
         context.progress_interval,
     ));
-    let result = work(&context, &export, &reporter, stop).await;
+    let result = work(&context, &execution, &export, &reporter, stop).await;
     recording.abort();
     // an aborted task is gone when its handle resolves, so no progress can follow the end
     recording.await.ok();
@@ -73,17 +74,20 @@ async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError
 /// The blocking work on a thread of its own, and the records of the training job around it.
 async fn work(
     context: &Arc<Context>,
+    execution: &Arc<Execution>,
     export: &Export,
     reporter: &Arc<Reporter>,
     stop: impl Future<Output = ()>,
 ) -> Result<Made, JobError> {
     let training_job = find_training_job(context, export).await?;
     let blocking = {
-        let (context, export, reporter) = (Arc::clone(context), export.clone(), Arc::clone(reporter));
+        let (context, execution) = (Arc::clone(context), Arc::clone(execution));
+        let (export, reporter) = (export.clone(), Arc::clone(reporter));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let (context, runtime, reporter) = (&*context, &runtime, &*reporter);
-            Work { context, runtime, export: &export, training_job: &training_job, reporter }.run()
+            let (context, execution, runtime, reporter) = (&*context, &*execution, &runtime, &reporter);
+            let (export, training_job) = (&export, &training_job);
+            Work { context, execution, runtime, export, training_job, reporter }.run()
         })
     };
     tokio::pin!(blocking);

@@ -1,53 +1,98 @@
-//! `adapter`: the adapter's files as they are, in one zip file.
+//! `adapter`: the adapter's files as they are, in one zip file or as a repository on the Hub.
 
-use object_store::ObjectMeta;
-use shared::domain::{Stage, Variant};
+use std::{io, sync::Arc};
 
-use super::{Made, Work};
+use engine::Folder;
+use sha2::{Digest, Sha256};
+use shared::domain::{Destination, Stage, Variant};
+
+use super::{Made, Pushable, Work};
 use crate::{
     archive,
     error::JobError,
-    fingerprint::Fingerprint,
-    inputs::{self, Tuned},
-    manifest::Shelf,
+    fingerprint::{Fingerprint, hex},
+    inputs::{self, Input, InputFile, Tuned},
+    manifest::{ManifestFile, Shelf},
 };
 
 const FILE: &str = "adapter.zip";
+/// Bytes read and hashed at once.
+const BLOCK: u64 = 4 << 20;
 
 pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
-    let input = match inputs::tuned(work)? {
-        Tuned::Adapter(_, input) => input,
+    let (adapter, mut input) = match inputs::tuned(work)? {
+        Tuned::Adapter(adapter, input) => (adapter, input),
         Tuned::FullModel(input) => {
             return Err(JobError::Inputs(format!(
                 "{} holds a full fine-tuned model, not an adapter: export it as gguf",
-                engine::Folder::location(&input.folder)
+                input.location()
             )));
         }
     };
-    let files: Vec<ObjectMeta> = input.files.into_iter().filter(is_part_of_an_adapter).collect();
-    let fingerprint = Fingerprint::of("adapter").folder("adapter", &files).finish();
-    let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), fingerprint);
-    let path = shelf.folder.url_of(FILE)?;
-    let made = |message: &str| Made {
-        artifacts: vec![work.artifact(Variant::File, path.clone())],
-        message: message.to_owned(),
-    };
-    if shelf.existing()?.is_some() {
-        return Ok(made("The adapter had been exported before and is unchanged"));
+    input.files.retain(is_part_of_an_adapter);
+    let mut made = Made { artifacts: Vec::new(), message: "The adapter is exported".to_owned() };
+    if work.goes_to(Destination::Gcs) {
+        zip(work, &input, &mut made)?;
     }
-    let bytes = files.iter().map(|file| file.size).sum();
+    if work.goes_to(Destination::HfHub) {
+        let files = hashed(work, &input)?;
+        let base = inputs::base_name(work.training_job, &adapter).ok();
+        let how =
+            format!("Trained with PEFT: rank {}, alpha {}.", adapter.config().rank, adapter.config().alpha);
+        let folder = Arc::clone(&input.folder);
+        work.push(&Pushable { folder, files: &files, base: base.as_ref(), how: &how }, &mut made)?;
+    }
+    Ok(made)
+}
+
+fn zip(work: &Work<'_>, input: &Input, made: &mut Made) -> Result<(), JobError> {
+    let fingerprint = Fingerprint::of("adapter").folder("adapter", &input.files).finish();
+    let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), fingerprint);
+    made.artifacts.push(work.artifact(Variant::File, shelf.folder.url_of(FILE)?));
+    if shelf.existing()?.is_some() {
+        made.message = "The adapter had been exported before and is unchanged".to_owned();
+        return Ok(());
+    }
+    let bytes = input.files.iter().map(|file| file.size).sum();
     work.reporter.begin(Stage::Upload, "Packing the adapter", bytes);
-    let names: Vec<String> = files.iter().filter_map(|f| f.location.filename().map(str::to_owned)).collect();
+    let names: Vec<String> = input.files.iter().map(|file| file.name.clone()).collect();
     shelf.clear()?;
-    let packed = archive::pack(&input.folder, &names, &shelf.folder, FILE, work.reporter)?;
+    let packed = archive::pack(input.folder.as_ref(), &names, &shelf.folder, FILE, work.reporter)?;
     shelf.seal(work.export.id, [packed])?;
-    Ok(made("The adapter is exported"))
+    Ok(())
 }
 
 /// Everything the training left but its own state, which is of no use with the adapter and comes as pickles, which
 /// run code when they are opened.
-fn is_part_of_an_adapter(file: &ObjectMeta) -> bool {
-    let name = file.location.filename().unwrap_or_default();
-    let pickle = [".bin", ".pt", ".pth", ".pkl"].iter().any(|end| name.ends_with(end));
-    !pickle && !name.starts_with('.')
+fn is_part_of_an_adapter(file: &InputFile) -> bool {
+    let pickle = [".bin", ".pt", ".pth", ".pkl"].iter().any(|end| file.name.ends_with(end));
+    !pickle && !file.name.starts_with('.')
+}
+
+/// The files with their hashes. An adapter is read once more for them: it is small.
+fn hashed(work: &Work<'_>, input: &Input) -> Result<Vec<ManifestFile>, JobError> {
+    let bytes = input.files.iter().map(|file| file.size).sum();
+    work.reporter.begin(Stage::Export, "Hashing the adapter", bytes);
+    let hash = |file: &InputFile| {
+        let place = format!("{}/{}", input.location(), file.name);
+        let sha256 =
+            hash_file(work, input.folder.as_ref(), &file.name).map_err(JobError::bucket("read", &place))?;
+        Ok(ManifestFile { name: file.name.clone(), size: file.size, sha256 })
+    };
+    input.files.iter().map(hash).collect()
+}
+
+fn hash_file(work: &Work<'_>, folder: &dyn Folder, name: &str) -> io::Result<String> {
+    let source = folder.open(name)?;
+    let mut hash = Sha256::new();
+    let mut offset = 0;
+    while offset < source.size() {
+        let mut block =
+            vec![0; usize::try_from((source.size() - offset).min(BLOCK)).map_err(io::Error::other)?];
+        source.read_at(offset, &mut block)?;
+        hash.update(&block);
+        offset += block.len() as u64;
+        work.reporter.advance(block.len() as u64);
+    }
+    Ok(hex(&hash.finalize()))
 }

@@ -1,16 +1,18 @@
 //! `gguf`: one file for llama.cpp and Ollama, from base and adapter, from the merged model that an earlier export
 //! left, or from a full fine-tune.
 
-use engine::{Folder, GgufPlan, Model, Run};
-use shared::domain::{ArtifactKind, Stage, Variant};
+use std::sync::Arc;
 
-use super::{Made, Work, merged};
+use engine::{GgufPlan, Model, Run};
+use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
+
+use super::{Made, Pushable, Work, merged};
 use crate::{
     error::JobError,
     fingerprint::Fingerprint,
     inputs::{self, Input, Tuned},
-    manifest::Shelf,
-    plan,
+    manifest::{Manifest, Shelf},
+    plan::{self, GgufRequest},
 };
 
 pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
@@ -24,24 +26,46 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
         .option("name", &request.name)
         .finish();
     let shelf = Shelf::new(work.files()?, format!("{file}.manifest.json"), fingerprint);
-    let artifacts = vec![work.artifact(Variant::File, shelf.folder.url_of(&file)?)];
-    if shelf.existing()?.is_some() {
-        let message = format!("The {} file had been made before", request.quantization);
-        return Ok(Made { artifacts, message });
+    let (manifest, message) = match shelf.existing()? {
+        Some(manifest) => (manifest, format!("The {} file had been made before", request.quantization)),
+        None => {
+            let manifest = write(work, &source, &shelf, &request, &file)?;
+            (manifest, format!("The {} file is written", request.quantization))
+        }
+    };
+    let mut made = Made { artifacts: Vec::new(), message };
+    if work.goes_to(Destination::Gcs) {
+        made.artifacts.push(work.artifact(Variant::File, shelf.folder.url_of(&file)?));
     }
+    let how = format!("Converted for llama.cpp as {}.", request.quantization);
+    let folder = Arc::new(shelf.folder.clone());
+    work.push(
+        &Pushable { folder, files: &manifest.files, base: source.base.as_ref(), how: &how },
+        &mut made,
+    )?;
+    Ok(made)
+}
+
+fn write(
+    work: &Work<'_>,
+    source: &Source,
+    shelf: &Shelf,
+    request: &GgufRequest,
+    file: &str,
+) -> Result<Manifest, JobError> {
     let plan = GgufPlan::new(&source.model()?, &request.options)?;
     work.reporter.begin(Stage::Export, format!("Writing {file} ({})", request.quantization), 0);
-    let run = Run { progress: work.reporter, ..Run::default() };
+    let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
     shelf.clear()?;
-    let outcome = engine::gguf(&plan, &file, &mut shelf.folder.upload(), &run)?;
-    shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into))?;
-    Ok(Made { artifacts, message: format!("The {} file is written", request.quantization) })
+    let outcome = engine::gguf(&plan, file, &mut shelf.folder.upload(), &run)?;
+    shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into))
 }
 
 /// Where the weights come from, and what tells whether they are the same as before.
 struct Source {
     from: From,
     fingerprint: Fingerprint,
+    base: Option<HubRepo>,
 }
 
 enum From {
@@ -58,9 +82,7 @@ impl Source {
         Ok(match &self.from {
             From::Whole(input) => Model::new(&input.checkpoint()?),
             From::Parts(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
-            From::Merged(shelf) => {
-                Model::new(&engine::Checkpoint::open(std::sync::Arc::new(shelf.folder.clone()))?)
-            }
+            From::Merged(shelf) => Model::new(&engine::Checkpoint::open(Arc::new(shelf.folder.clone()))?),
         })
     }
 }
@@ -70,7 +92,8 @@ fn source(work: &Work<'_>) -> Result<Source, JobError> {
         Ok(Tuned::Adapter(adapter, input)) => (adapter, input),
         Ok(Tuned::FullModel(input)) => {
             let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
-            return Ok(Source { from: From::Whole(input), fingerprint });
+            let base = named_base(work);
+            return Ok(Source { from: From::Whole(input), fingerprint, base });
         }
         Err(error) => return earlier_merge(work, error),
     };
@@ -78,10 +101,16 @@ fn source(work: &Work<'_>) -> Result<Source, JobError> {
         Ok(base) => base,
         Err(error) => return earlier_merge(work, error),
     };
+    let name = inputs::base_name(work.training_job, &adapter)?;
     let fingerprint = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
     let raw = merged::raw_shelf(work, &input, &base)?;
     let from = if raw.existing()?.is_some() { From::Merged(raw) } else { From::Parts(base, adapter) };
-    Ok(Source { from, fingerprint })
+    Ok(Source { from, fingerprint, base: Some(name) })
+}
+
+/// The base that the training job's document names, if it is a repository's name.
+fn named_base(work: &Work<'_>) -> Option<HubRepo> {
+    work.training_job.base_model_id.as_deref()?.parse().ok()
 }
 
 /// The merged model that the training job's document names, when its parts cannot be had (any more).
@@ -89,15 +118,15 @@ fn earlier_merge(work: &Work<'_>, error: JobError) -> Result<Source, JobError> {
     let Some(url) = work.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
         return Err(error);
     };
-    let input = Input::open(work, url)?;
+    let input = Input::in_bucket(work, url)?;
     if !input.has("config.json") {
         return Err(error);
     }
     tracing::info!(
         reason = &error as &dyn std::error::Error,
-        from = input.folder.location(),
+        from = input.location(),
         "using the merged model"
     );
     let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
-    Ok(Source { from: From::Whole(input), fingerprint })
+    Ok(Source { from: From::Whole(input), fingerprint, base: named_base(work) })
 }

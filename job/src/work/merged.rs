@@ -1,10 +1,12 @@
 //! `merged`: base and adapter as one model. The raw folder first, which later exports start from, then from it the
-//! zip file that people download.
+//! zip file that people download and the repository on the Hub.
 
-use engine::{Adapter, MergePlan, Model, Run};
-use shared::domain::{Artifact, ArtifactKind, Stage, Variant};
+use std::sync::Arc;
 
-use super::{Made, Work};
+use engine::{Adapter, Folder, MergePlan, Model, Run};
+use shared::domain::{Artifact, ArtifactKind, Destination, Stage, Variant};
+
+use super::{Made, Pushable, Work};
 use crate::{
     archive,
     error::JobError,
@@ -20,23 +22,34 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
         Tuned::Adapter(adapter, input) => (adapter, input),
         Tuned::FullModel(input) => {
             return Err(JobError::Inputs(format!(
-                "{} holds a full fine-tuned model, so there is nothing to merge: it is the model already; \
-                 export it as gguf",
-                engine::Folder::location(&input.folder)
+                "{} holds a full fine-tuned model, so there is nothing to merge: it is the model already; export it \
+                 as gguf",
+                input.location()
             )));
         }
     };
     let base = inputs::base(work, &adapter)?;
     let raw = raw_shelf(work, &input, &base)?;
-    let (manifest, mut message) = match raw.existing()? {
+    let (manifest, message) = match raw.existing()? {
         Some(manifest) => (manifest, "The merged model had been made before".to_owned()),
         None => merge(work, &adapter, &base, &raw)?,
     };
-    message.push_str(if zip(work, &raw, &manifest)? { "" } else { ", and so had its zip file" });
-    let raw_path = engine::Folder::location(&raw.folder).to_owned();
-    let raw_artifact = Artifact { kind: ArtifactKind::Merged, path: raw_path, variant: Variant::Raw };
-    let file_artifact = work.artifact(Variant::File, work.files()?.url_of(FILE)?);
-    Ok(Made { artifacts: vec![raw_artifact, file_artifact], message })
+    let path = raw.folder.location().to_owned();
+    let raw_artifact = Artifact { kind: ArtifactKind::Merged, path, variant: Variant::Raw };
+    let mut made = Made { artifacts: vec![raw_artifact], message };
+    if work.goes_to(Destination::Gcs) {
+        zip(work, &raw, &manifest)?;
+        made.artifacts.push(work.artifact(Variant::File, work.files()?.url_of(FILE)?));
+    }
+    let base_name = inputs::base_name(work.training_job, &adapter)?;
+    let pushable = Pushable {
+        folder: Arc::new(raw.folder.clone()),
+        files: &manifest.files,
+        base: Some(&base_name),
+        how: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
+    };
+    work.push(&pushable, &mut made)?;
+    Ok(made)
 }
 
 /// `merged_models/{job_id}/` in the bucket of raw models, for these inputs.
@@ -58,40 +71,37 @@ fn merge(
     let names: Vec<String> = plan.files().iter().map(|file| file.name.clone()).collect();
     raw.clear()?;
     work.reporter.begin(Stage::Export, "Merging the adapter into the base model", 0);
-    let run = Run { progress: work.reporter, ..Run::default() };
-    let merged =
-        engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from).and_then(|outcome| {
-            let summary = outcome.summary;
-            let message = format!(
-                "Merged {} LoRA pairs into {} tensors; {} are the base's own",
-                summary.pairs, summary.changed, summary.unchanged
-            );
-            Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into))?, message))
-        });
-    if merged.is_err() {
+    let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
+    let merged = engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from);
+    let sealed = merged.and_then(|outcome| {
+        let summary = outcome.summary;
+        let message = format!(
+            "Merged {} LoRA pairs into {} tensors; {} are the base's own",
+            summary.pairs, summary.changed, summary.unchanged
+        );
+        Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into))?, message))
+    });
+    if sealed.is_err() {
         raw.discard(names.iter().map(String::as_str));
     }
-    merged
+    sealed
 }
 
-/// Packs the raw folder, unless that has been done. Says whether it had to.
-fn zip(work: &Work<'_>, raw: &Shelf, manifest: &Manifest) -> Result<bool, JobError> {
+/// Packs the raw folder, unless that has been done.
+fn zip(work: &Work<'_>, raw: &Shelf, manifest: &Manifest) -> Result<(), JobError> {
     let contents = manifest
         .files
         .iter()
         .fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
     let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), contents.finish());
     if shelf.existing()?.is_some() {
-        return Ok(false);
+        return Ok(());
     }
-    work.reporter.begin(
-        Stage::Upload,
-        "Packing the merged model",
-        manifest.files.iter().map(|file| file.size).sum(),
-    );
+    let bytes = manifest.files.iter().map(|file| file.size).sum();
+    work.reporter.begin(Stage::Upload, "Packing the merged model", bytes);
     let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
     shelf.clear()?;
     let packed = archive::pack(&raw.folder, &names, &shelf.folder, FILE, work.reporter)?;
     shelf.seal(work.export.id, [packed])?;
-    Ok(true)
+    Ok(())
 }

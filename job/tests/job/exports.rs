@@ -224,7 +224,7 @@ async fn a_failure_says_what_to_do_and_leaves_no_file() {
         (
             "no base",
             |w| fs::remove_dir_all(w.path("base-models/google")).unwrap(),
-            "base model google/gemma-3-micro is not at",
+            "did not give google/gemma-3-micro",
         ),
         (
             "cut base",

@@ -98,6 +98,7 @@ impl World {
             storage: Storage::folder(self.folder.path()).unwrap(),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),
+            hub_endpoint: "http://127.0.0.1:9".to_owned(),
             progress_interval: Duration::from_millis(1),
         }
     }

@@ -1,0 +1,138 @@
+//! A model on the Hub as a folder that the engine reads by ranges, at one commit from the first byte to the last.
+
+use std::{io, sync::Arc, time::Duration};
+
+use engine::{Entry, Folder, Source};
+use futures_util::TryStreamExt;
+use hf_hub::{HFRepository, RepoTypeModel, repository::RepoTreeEntry};
+use shared::domain::HubRepo;
+use tokio::runtime::Handle;
+
+use super::{DEADLINE, Hub, error::Doing};
+use crate::{
+    error::JobError,
+    inputs::{Input, InputFile},
+};
+
+/// Waits before a range that did not arrive is asked for again.
+const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+
+impl Hub {
+    /// The model's files at the head of its main branch.
+    pub(crate) fn model(&self, repo: &HubRepo) -> Result<Input, JobError> {
+        let repository = self.repository(repo);
+        let doing = Doing::Reading(repo);
+        let info = self.ask(&doing, repository.info().send())?;
+        let revision = info.sha.ok_or_else(|| {
+            JobError::Inputs(format!(
+                "the Hugging Face Hub knows no commit of base model {repo}: is it empty?"
+            ))
+        })?;
+        let tree = self.ask(&doing, async {
+            repository.list_tree().revision(revision.clone()).send()?.try_collect::<Vec<_>>().await
+        })?;
+        let files = tree.into_iter().filter_map(|entry| match entry {
+            RepoTreeEntry::File { oid, size, path, lfs, .. } => {
+                let version = lfs.and_then(|lfs| lfs.sha256).unwrap_or(oid);
+                Some(InputFile { name: path, size, version })
+            }
+            RepoTreeEntry::Directory { .. } => None,
+        });
+        let files: Vec<InputFile> = files.collect();
+        let folder = Model {
+            location: format!("{}/{repo}", self.client.endpoint()),
+            repository,
+            revision,
+            entries: files.iter().map(|f| Entry { name: f.name.clone(), size: f.size }).collect(),
+            runtime: self.runtime.clone(),
+        };
+        Ok(Input { folder: Arc::new(folder), files })
+    }
+}
+
+struct Model {
+    repository: HFRepository<RepoTypeModel>,
+    revision: String,
+    location: String,
+    entries: Vec<Entry>,
+    runtime: Handle,
+}
+
+impl Folder for Model {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        Ok(self.entries.clone())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        let entry = self.entries.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Arc::new(File {
+            repository: self.repository.clone(),
+            revision: self.revision.clone(),
+            location: format!("{}/{name}", self.location),
+            entry: entry.clone(),
+            runtime: self.runtime.clone(),
+        }))
+    }
+}
+
+struct File {
+    repository: HFRepository<RepoTypeModel>,
+    revision: String,
+    location: String,
+    entry: Entry,
+    runtime: Handle,
+}
+
+impl File {
+    async fn range(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let download = self
+            .repository
+            .download_file_to_bytes()
+            .filename(self.entry.name.clone())
+            .revision(self.revision.clone())
+            .range(offset..offset + length as u64)
+            .send();
+        let bytes = tokio::time::timeout(DEADLINE, download).await?.map_err(io::Error::other)?;
+        if bytes.len() == length { Ok(bytes.into()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    async fn range_with_retries(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        for wait in AGAIN {
+            match self.range(offset, length).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        file = self.location,
+                        "a range did not arrive"
+                    );
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+        self.range(offset, length).await
+    }
+}
+
+impl Source for File {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn size(&self) -> u64 {
+        self.entry.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        buffer.copy_from_slice(&self.runtime.block_on(self.range_with_retries(offset, buffer.len()))?);
+        Ok(())
+    }
+}
