@@ -3,7 +3,7 @@
 //! Everything that changes the result is either applied exactly or refused by name; fields that only matter in
 //! training (dropout, initialisation, `bias` of frozen layers) are ignored.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -45,6 +45,9 @@ pub struct AdapterConfig {
     alphas: Patterns<f64>,
 }
 
+/// Bytes a pattern may take when compiled; names of modules are far below.
+const MOST_PATTERN: usize = 256 << 10;
+
 /// Values for the modules that a pattern matches; the first match counts.
 #[derive(Debug, Clone)]
 struct Patterns<T>(Vec<(Regex, T)>);
@@ -55,7 +58,7 @@ impl<T: Copy> Patterns<T> {
     fn new(file: &str, field: &str, entries: Ordered<T>) -> Result<Self> {
         let compile = |(key, value): (String, T)| {
             let pattern = if key.starts_with('^') { key.clone() } else { format!(r"^(?:.*\.)?(?:{key})$") };
-            match Regex::new(&pattern) {
+            match RegexBuilder::new(&pattern).size_limit(MOST_PATTERN).build() {
                 Ok(regex) => Ok((regex, value)),
                 Err(_) => Err(Error::unsupported(file, format!("the {field} {key:?}"))),
             }

@@ -1,0 +1,88 @@
+//! A good base and adapter, and ways to spoil them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+pub(crate) const SHARD: &str = "model-00001-of-00002.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const WEIGHTS: &str = "adapter_model.safetensors";
+pub(crate) const A: &str = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight";
+pub(crate) const B: &str = "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight";
+
+pub(crate) struct Folders(tempfile::TempDir);
+
+impl Folders {
+    pub(crate) fn new() -> Self {
+        let new = Self(tempfile::tempdir().unwrap());
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gemma1-micro");
+        for part in ["base", "adapter"] {
+            fs::create_dir(new.0.path().join(part)).unwrap();
+            for entry in fs::read_dir(fixture.join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                fs::copy(&path, new.0.path().join(part).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        new
+    }
+
+    pub(crate) fn base(&self) -> PathBuf {
+        self.0.path().join("base")
+    }
+
+    pub(crate) fn adapter(&self) -> PathBuf {
+        self.0.path().join("adapter")
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.0.path().join("out")
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        fs::read_dir(self.out()).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Bytes of all input files.
+    pub(crate) fn size(&self) -> u64 {
+        let files = [self.base(), self.adapter()].map(|folder| fs::read_dir(folder).unwrap());
+        files.into_iter().flatten().map(|e| fs::metadata(e.unwrap().path()).unwrap().len()).sum()
+    }
+
+    pub(crate) fn bytes(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let path = self.0.path().join(path);
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }
+
+    pub(crate) fn json(&self, path: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+        self.bytes(path, |bytes| {
+            let mut value: Map<String, Value> = serde_json::from_slice(bytes).unwrap();
+            change(&mut value);
+            *bytes = serde_json::to_vec(&value).unwrap();
+        });
+    }
+
+    /// Changes a safetensors header; the data after it stays.
+    pub(crate) fn header(&self, path: &str, change: impl FnOnce(&mut Map<String, Value>)) {
+        self.bytes(path, |bytes| {
+            let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+            let mut header: Map<String, Value> = serde_json::from_slice(&bytes[8..data]).unwrap();
+            change(&mut header);
+            let text = serde_json::to_vec(&header).unwrap();
+            let mut new = (text.len() as u64).to_le_bytes().to_vec();
+            new.extend(text);
+            new.extend(&bytes[data..]);
+            *bytes = new;
+        });
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.0.path().join(path)).unwrap();
+    }
+
+    pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.0.path().join(path), bytes).unwrap();
+    }
+}
