@@ -2,6 +2,7 @@
 
 mod archive;
 mod bucket;
+pub mod config;
 mod error;
 mod fingerprint;
 mod hub;
