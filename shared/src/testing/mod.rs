@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod fixtures;
+pub mod http;
 pub mod launcher;
 pub mod links;
 pub mod memory;

@@ -1,0 +1,199 @@
+//! `GET /exports`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use list::{Context, router};
+use serde_json::json;
+use shared::{
+    adapters::documents::TRAINING_JOBS,
+    auth::Verifier,
+    testing::{
+        FixedKeys, MemoryStore, Mint, fixtures,
+        http::{Logs, REQUEST_ID, request, send},
+    },
+};
+
+fn function(store: &Arc<MemoryStore>) -> Router {
+    let callers = Verifier::new(fixtures::PROJECT, Arc::new(FixedKeys::default()));
+    router(Context { callers, jobs: Arc::clone(store) as _ })
+}
+
+fn adas_token() -> String {
+    Mint::first().token(fixtures::ADA)
+}
+
+#[tokio::test]
+async fn it_lists_the_callers_jobs() {
+    let store = Arc::new(MemoryStore::default());
+    store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
+    store.put(TRAINING_JOBS, "bobs", fixtures::training_job(fixtures::BOB));
+    store.put(TRAINING_JOBS, "bare", json!({"user_id": fixtures::ADA, "status": "completed"}));
+    let answer = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    assert_eq!((answer.header("cache-control"), answer.header("x-request-id")), ("no-store", REQUEST_ID));
+    insta::assert_json_snapshot!(answer.json(), @r#"
+    [
+      {
+        "adapter_path": "gs://models/adapters/job-1",
+        "artifacts": {
+          "file": {
+            "adapter": null,
+            "gguf": null,
+            "merged": null
+          },
+          "hf": {
+            "adapter": null,
+            "gguf": null,
+            "merged": null
+          },
+          "raw": {
+            "adapter": "gs://models/adapters/job-1",
+            "merged": null
+          }
+        },
+        "base_model_id": "google/gemma-3-1b-it",
+        "job_id": "job-1",
+        "job_name": "Support bot",
+        "modality": "text",
+        "user_id": "ada-uid"
+      },
+      {
+        "adapter_path": null,
+        "artifacts": {
+          "file": {
+            "adapter": null,
+            "gguf": null,
+            "merged": null
+          },
+          "hf": {
+            "adapter": null,
+            "gguf": null,
+            "merged": null
+          },
+          "raw": {
+            "adapter": null,
+            "merged": null
+          }
+        },
+        "base_model_id": null,
+        "job_id": "bare",
+        "job_name": null,
+        "modality": "text",
+        "user_id": "ada-uid"
+      }
+    ]
+    "#);
+}
+
+#[tokio::test]
+async fn nobody_gets_nothing() {
+    let router = function(&Arc::default());
+    let missing = send(&router, request("GET", "/exports", None)).await;
+    assert_eq!(
+        (missing.status.as_u16(), missing.header("www-authenticate")),
+        (401, r#"Bearer realm="export""#)
+    );
+    assert_eq!(missing.header("content-type"), "application/problem+json");
+    insta::assert_json_snapshot!(missing.json(), @r#"
+    {
+      "detail": "a valid Firebase ID token is required: send `Authorization: Bearer <token>`",
+      "request_id": "request-1",
+      "status": 401,
+      "title": "Sign-in is required",
+      "type": "urn:export-service:problem:unauthenticated"
+    }
+    "#);
+
+    let bad = send(&router, request("GET", "/exports", Some("x.y.z"))).await;
+    let challenge = r#"Bearer realm="export", error="invalid_token", error_description="malformed""#;
+    assert_eq!((bad.status.as_u16(), bad.header("www-authenticate")), (401, challenge));
+
+    let query = format!("/exports?access_token={}", adas_token());
+    assert_eq!(send(&router, request("GET", &query, None)).await.status.as_u16(), 401);
+}
+
+#[tokio::test]
+async fn headers_that_a_gateway_would_set_let_nobody_in() {
+    let mut forged = request("GET", "/exports", None);
+    forged.headers_mut().insert("x-apigateway-api-userinfo", "eyJzdWIiOiJhZGEtdWlkIn0".parse().unwrap());
+    forged
+        .headers_mut()
+        .insert("x-serverless-authorization", format!("Bearer {}", adas_token()).parse().unwrap());
+    assert_eq!(send(&function(&Arc::default()), forged).await.status.as_u16(), 401);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_told_to_the_log_only() {
+    let store = Arc::new(MemoryStore::default());
+    store.fail_next("list", 1);
+    let logs = Logs::default();
+    let guard = logs.collect();
+    let answer = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
+    drop(guard);
+    assert_eq!(answer.status.as_u16(), 500);
+    insta::assert_json_snapshot!(answer.json(), @r#"
+    {
+      "detail": "something went wrong on our side: try again, and if it stays so, report the request_id",
+      "request_id": "request-1",
+      "status": 500,
+      "title": "Internal error",
+      "type": "urn:export-service:problem:internal"
+    }
+    "#);
+    let error = logs.lines().into_iter().find(|line| line["severity"] == "ERROR").unwrap();
+    assert_eq!(error["error"], "the store in memory is unavailable: told to fail");
+    assert_eq!(error["request_id"], REQUEST_ID);
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_without_its_secrets() {
+    let logs = Logs::default();
+    let guard = logs.collect();
+    let token = adas_token();
+    let mut traced = request("GET", "/exports?x=secret", Some(&token));
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    traced.headers_mut().insert("traceparent", format!("00-{trace}-b7ad6b7169203331-01").parse().unwrap());
+    send(&function(&Arc::default()), traced).await;
+    drop(guard);
+    let [line] = &logs.lines()[..] else { panic!("one line: {}", logs.text()) };
+    assert_eq!((&line["severity"], &line["message"]), (&json!("INFO"), &json!("GET /exports 200")));
+    assert_eq!((&line["route"], &line["status"]), (&json!("/exports"), &json!(200)));
+    assert_eq!(
+        line["logging.googleapis.com/trace"],
+        format!("projects/{}/traces/{trace}", fixtures::PROJECT)
+    );
+    assert!(line["duration_ms"].as_f64().unwrap() < 10_000.0 && line["request_id"] == REQUEST_ID);
+    assert_eq!(line["uid_hash"].as_str().unwrap().len(), 12);
+    for secret in [token.as_str(), fixtures::ADA, "secret"] {
+        assert!(!logs.text().contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_and_paths_are_told_so() {
+    let router = function(&Arc::default());
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let answer = send(&router, request(method, "/exports", None)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET,HEAD"), "{method}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+    let options = send(&router, request("OPTIONS", "/exports", None)).await;
+    assert_eq!(
+        (options.status.as_u16(), options.header("allow"), options.body.as_str()),
+        (204, "GET,HEAD", "")
+    );
+    let head = send(&router, request("HEAD", "/exports", Some(&adas_token()))).await;
+    assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""));
+    let nowhere = send(&router, request("GET", "/nowhere", None)).await;
+    assert_eq!((nowhere.status.as_u16(), nowhere.header("cache-control")), (404, "no-store"));
+    insta::assert_json_snapshot!(nowhere.json(), @r#"
+    {
+      "detail": "there is nothing at this path: see the API's documentation",
+      "request_id": "request-1",
+      "status": 404,
+      "title": "There is nothing here",
+      "type": "urn:export-service:problem:no-such-path"
+    }
+    "#);
+}
