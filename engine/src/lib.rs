@@ -36,6 +36,7 @@ mod pipeline;
 mod progress;
 mod quant;
 mod tokenizer;
+mod wide;
 
 pub use arch::Architecture;
 pub use checkpoint::{Checkpoint, Config, Dtype, TensorInfo};

@@ -109,38 +109,75 @@ impl Model {
         self.0.adapter.as_ref()?.pairs().get(pair)
     }
 
-    /// Replaces `bytes` with the elements from `first` on as the merged checkpoint stores them, and says whether
-    /// they differ from the base's.
-    pub(crate) fn read(&self, tensor: usize, first: u64, count: u64, bytes: &mut Vec<u8>) -> Result<Effect> {
+    /// Replaces `bytes` with `count` elements from `first` on as the merged checkpoint stores them, and says what
+    /// the adapter did to them.
+    pub(crate) fn read(
+        &self,
+        tensor: usize,
+        first: u64,
+        count: u64,
+        scratch: &mut Scratch,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Effect> {
         let info = &self.tensors()[tensor];
         let width = info.dtype.bytes();
-        bytes.clear();
         bytes.resize((count * width) as usize, 0);
         self.0.base.read(info, first * width, bytes)?;
         match self.change(tensor) {
-            Some(pair) => self.apply(pair, info.dtype, first, bytes),
+            Some(pair) => self.apply(pair, info.dtype, first, scratch, bytes),
             None => Ok(Effect::Untouched),
         }
     }
 
-    fn apply(&self, pair: &Pair, dtype: Dtype, first: u64, bytes: &mut Vec<u8>) -> Result<Effect> {
-        let columns = pair.a.columns;
-        let rows = bytes.len() as u64 / (columns * dtype.bytes());
-        let b = pair.b.read_rows(first / columns, rows)?;
+    fn apply(
+        &self,
+        pair: &Pair,
+        dtype: Dtype,
+        first: u64,
+        scratch: &mut Scratch,
+        bytes: &mut [u8],
+    ) -> Result<Effect> {
+        let (rank, columns) = (pair.a.rows as usize, pair.a.columns as usize);
+        let width = columns * dtype.bytes() as usize;
+        let rows = bytes.len() / width;
+        let Scratch { raw, factor, weights, merged } = scratch;
+        pair.b.read_rows(first / pair.a.columns, rows as u64, raw, factor)?;
         let a = self.0.rows.get(pair)?;
-        let (rank, columns) = (pair.a.rows as usize, columns as usize);
-        if b.iter().all(|x| *x == 0.0) || a.iter().all(|x| *x == 0.0) {
+        if is_zero(factor) || is_zero(&a) {
             return Ok(Effect::Zero);
         }
-        let mut weights = Vec::with_capacity(rows as usize * columns);
-        dtype.widen(bytes, &mut weights);
-        kernel::add(&Block { a: &a, b: &b, rank, columns, scaling: pair.scaling }, &mut weights);
-        let mut merged = Vec::with_capacity(bytes.len());
-        dtype.narrow(&weights, &mut merged);
-        let effect = if merged == *bytes { Effect::Lost } else { Effect::Changed };
-        *bytes = merged;
+        let mut effect = Effect::Lost;
+        // a few rows at a time, so that they are still in the cache when they are rounded
+        let step = (CACHED / columns).max(1);
+        for (bytes, b) in bytes.chunks_mut(step * width).zip(factor.chunks(step * rank)) {
+            weights.resize(b.len() / rank * columns, 0.0);
+            merged.resize(bytes.len(), 0);
+            dtype.widen(bytes, weights);
+            kernel::add(&Block { a: &a, b, rank, columns, scaling: pair.scaling }, weights);
+            dtype.narrow(weights, merged);
+            if merged != bytes {
+                effect = Effect::Changed;
+                bytes.copy_from_slice(merged);
+            }
+        }
         Ok(effect)
     }
+}
+
+/// Elements worked on at a time.
+pub(crate) const CACHED: usize = 32 << 10;
+
+/// What a thread needs while it reads; kept, because new memory costs more than the arithmetic.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    raw: Vec<u8>,
+    factor: Vec<f32>,
+    weights: Vec<f32>,
+    merged: Vec<u8>,
+}
+
+fn is_zero(values: &[f32]) -> bool {
+    values.iter().all(|v| *v == 0.0)
 }
 
 /// What an adapter did to a block of a tensor.
@@ -199,7 +236,9 @@ impl RowCache {
         if let Some((_, rows)) = kept.iter().find(|(name, _)| *name == pair.a.name) {
             return Ok(Arc::clone(rows));
         }
-        let rows = Arc::new(pair.a.read_rows(0, pair.a.rows)?);
+        let mut rows = Vec::new();
+        pair.a.read_rows(0, pair.a.rows, &mut Vec::new(), &mut rows)?;
+        let rows = Arc::new(rows);
         if kept.len() == Self::KEPT {
             kept.remove(0);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::half;
+use crate::wide::wide;
 
 /// How a safetensors file stores an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,13 +84,23 @@ impl fmt::Display for Dtype {
 }
 
 impl Dtype {
-    /// Appends the values of `bytes` (little endian) to `values`. Types that are only copied give nothing.
-    pub(crate) fn widen(self, bytes: &[u8], values: &mut Vec<f32>) {
-        let (pairs, _) = bytes.as_chunks::<2>();
+    /// Writes the values of `bytes` (little endian) to `values`, one for each element. Types that are only copied
+    /// write nothing.
+    pub(crate) fn widen(self, bytes: &[u8], values: &mut [f32]) {
         match self {
-            Self::F32 => values.extend(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))),
-            Self::F16 => values.extend(pairs.iter().map(|b| half::f16_to_f32(u16::from_le_bytes(*b)))),
-            Self::Bf16 => values.extend(pairs.iter().map(|b| half::bf16_to_f32(u16::from_le_bytes(*b)))),
+            Self::F32 => widen_f32(bytes, values),
+            Self::F16 => widen_f16(bytes, values),
+            Self::Bf16 => widen_bf16(bytes, values),
+            Self::Other(_) => {}
+        }
+    }
+
+    /// Rounds `values` to this type and writes their bytes (little endian).
+    pub(crate) fn narrow(self, values: &[f32], bytes: &mut [u8]) {
+        match self {
+            Self::F32 => narrow_f32(values, bytes),
+            Self::F16 => narrow_f16(values, bytes),
+            Self::Bf16 => narrow_bf16(values, bytes),
             Self::Other(_) => {}
         }
     }
@@ -102,24 +113,54 @@ impl Dtype {
             *value = if self == Self::F16 { half::f16_to_f32(half::f32_to_f16(sum)) } else { sum };
         }
     }
+}
 
-    /// Rounds `values` to this type and appends their bytes (little endian).
-    pub(crate) fn narrow(self, values: &[f32], bytes: &mut Vec<u8>) {
-        match self {
-            Self::F32 => append(values, bytes, f32::to_le_bytes),
-            Self::F16 => append(values, bytes, |v| half::f32_to_f16(v).to_le_bytes()),
-            Self::Bf16 => append(values, bytes, |v| half::f32_to_bf16(v).to_le_bytes()),
-            Self::Other(_) => {}
-        }
+wide! {
+    fn widen_f32(bytes: &[u8], values: &mut [f32]) {
+        each_from(bytes, values, f32::from_le_bytes);
     }
 }
 
-/// Appends what `encode` makes of each value.
+wide! {
+    fn widen_f16(bytes: &[u8], values: &mut [f32]) {
+        each_from(bytes, values, |b| half::f16_to_f32(u16::from_le_bytes(b)));
+    }
+}
+
+wide! {
+    fn widen_bf16(bytes: &[u8], values: &mut [f32]) {
+        each_from(bytes, values, |b| half::bf16_to_f32(u16::from_le_bytes(b)));
+    }
+}
+
+wide! {
+    fn narrow_f32(values: &[f32], bytes: &mut [u8]) {
+        each_to(values, bytes, f32::to_le_bytes);
+    }
+}
+
+wide! {
+    fn narrow_f16(values: &[f32], bytes: &mut [u8]) {
+        each_to(values, bytes, |v| half::f32_to_f16(v).to_le_bytes());
+    }
+}
+
+wide! {
+    fn narrow_bf16(values: &[f32], bytes: &mut [u8]) {
+        each_to(values, bytes, |v| half::f32_to_bf16(v).to_le_bytes());
+    }
+}
+
 #[inline(always)]
-fn append<const N: usize>(values: &[f32], bytes: &mut Vec<u8>, encode: impl Fn(f32) -> [u8; N]) {
-    let start = bytes.len();
-    bytes.resize(start + values.len() * N, 0);
-    for (place, value) in bytes[start..].as_chunks_mut::<N>().0.iter_mut().zip(values) {
-        *place = encode(*value);
+fn each_from<const N: usize>(bytes: &[u8], values: &mut [f32], decode: impl Fn([u8; N]) -> f32) {
+    for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<N>().0) {
+        *value = decode(*bytes);
+    }
+}
+
+#[inline(always)]
+fn each_to<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) -> [u8; N]) {
+    for (bytes, value) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *bytes = encode(*value);
     }
 }

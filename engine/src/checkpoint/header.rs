@@ -184,3 +184,67 @@ pub(crate) fn write<'a>(tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [
     head.extend_from_slice(text.as_bytes());
     head
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Bytes(Vec<u8>);
+
+    impl Source for Bytes {
+        fn location(&self) -> &str {
+            "model.safetensors"
+        }
+
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            let start = offset as usize;
+            let end = start + buffer.len();
+            buffer.copy_from_slice(self.0.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            tensors in prop::collection::btree_map("[a-z.\"\\\\é0-9]{1,12}", (0_usize..3, prop::collection::vec(0_u64..5, 0..4)), 0..20)
+        ) {
+            const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
+            let tensors: Vec<_> = tensors.into_iter().map(|(name, (dtype, shape))| {
+                let dtype = DTYPES[dtype];
+                let bytes = shape.iter().product::<u64>() * dtype.bytes();
+                (name, dtype, shape, bytes)
+            }).collect();
+            let mut file = write(tensors.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), *b)));
+            let data = file.len() as u64;
+            prop_assert_eq!(data % 8, 0);
+            let total: u64 = tensors.iter().map(|(_, _, _, bytes)| bytes).sum();
+            file.resize((data + total) as usize, 0);
+            let mut offset = data;
+            let expected: Vec<_> = tensors.into_iter().map(|(name, dtype, shape, bytes)| {
+                let tensor = HeaderTensor { name, dtype, shape, offset, bytes };
+                offset += bytes;
+                tensor
+            }).collect();
+            let mut found = read(&Bytes(file)).unwrap();
+            // tensors without bytes share their place with the next and may change turns with it
+            found.sort_by(|a, b| a.name.cmp(&b.name));
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), length in 0_u64..100) {
+            let mut file = length.to_le_bytes().to_vec();
+            file.extend(bytes);
+            drop(read(&Bytes(file)));
+        }
+    }
+}

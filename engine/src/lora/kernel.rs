@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::wide::wide;
+
 /// Columns computed together, so that their sums stay in registers.
 const LANES: usize = 32;
 /// Columns of A (times the rank) that stay in the first-level cache while the rows go by.
@@ -22,31 +24,17 @@ pub(crate) struct Block<'a> {
     pub(crate) scaling: f32,
 }
 
-/// Adds scaling·B·A to `weights` (\[rows, columns\]).
-pub(crate) fn add(block: &Block<'_>, weights: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-        // SAFETY: the processor has just been asked for both features.
-        return unsafe { add_avx2(block, weights) };
-    }
-    add_anywhere(block, weights);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn add_avx2(block: &Block<'_>, weights: &mut [f32]) {
-    add_anywhere(block, weights);
-}
-
-#[inline(always)]
-fn add_anywhere(block: &Block<'_>, weights: &mut [f32]) {
-    let mut first = 0;
-    while first < block.columns {
-        let tile = first..block.columns.min(first + TILE);
-        for (row, b) in weights.chunks_exact_mut(block.columns).zip(block.b.chunks_exact(block.rank)) {
-            add_row(block, b, tile.clone(), &mut row[tile.clone()]);
+wide! {
+    /// Adds scaling·B·A to `weights` (\[rows, columns\]).
+    pub(crate) fn add(block: &Block<'_>, weights: &mut [f32]) {
+        let mut first = 0;
+        while first < block.columns {
+            let tile = first..block.columns.min(first + TILE);
+            for (row, b) in weights.chunks_exact_mut(block.columns).zip(block.b.chunks_exact(block.rank)) {
+                add_row(block, b, tile.clone(), &mut row[tile.clone()]);
+            }
+            first = tile.end;
         }
-        first = tile.end;
     }
 }
 

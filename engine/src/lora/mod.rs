@@ -208,15 +208,21 @@ impl Factor {
         self.source.location()
     }
 
-    /// The values of `count` rows from `first` on, row by row.
-    pub(crate) fn read_rows(&self, first: u64, count: u64) -> Result<Vec<f32>> {
+    /// Reads the values of `count` rows from `first` on, row by row.
+    pub(crate) fn read_rows(
+        &self,
+        first: u64,
+        count: u64,
+        scratch: &mut Vec<u8>,
+        values: &mut Vec<f32>,
+    ) -> Result<()> {
         let row = self.columns * self.dtype.bytes();
-        let mut bytes = vec![0; (row * count) as usize];
-        let read = self.source.read_at(self.offset + row * first, &mut bytes);
+        scratch.resize((row * count) as usize, 0);
+        let read = self.source.read_at(self.offset + row * first, scratch);
         read.map_err(|e| Error::read(self.source.location(), e))?;
-        let mut values = Vec::with_capacity((self.columns * count) as usize);
-        self.dtype.widen(&bytes, &mut values);
-        Ok(values)
+        values.resize((self.columns * count) as usize, 0.0);
+        self.dtype.widen(scratch, values);
+        Ok(())
     }
 }
 

@@ -22,12 +22,13 @@ struct Shared {
     room: Condvar,
 }
 
-/// Runs `make` for 0..`jobs` on `threads` threads and `take` on this one, in order. At most 2·`threads` buffers
-/// exist at a time; they are used again. The first error, of either side, ends everything.
-pub(super) fn run(
+/// Runs `make` for 0..`jobs` on `threads` threads and `take` on this one, in order. Each thread has a scratch of its
+/// own. At most 2·`threads` buffers exist at a time; they are used again as they are. The first error, of either
+/// side, ends everything.
+pub(super) fn run<S: Default>(
     jobs: usize,
     threads: usize,
-    make: impl Fn(usize, &mut Vec<u8>) -> Result<()> + Sync,
+    make: impl Fn(usize, &mut S, &mut Vec<u8>) -> Result<()> + Sync,
     mut take: impl FnMut(usize, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let threads = threads.clamp(1, jobs.max(1));
@@ -52,16 +53,17 @@ pub(super) fn run(
     })
 }
 
-fn work(
+fn work<S: Default>(
     shared: &Shared,
     jobs: usize,
     window: usize,
-    make: &(impl Fn(usize, &mut Vec<u8>) -> Result<()> + Sync),
+    make: &(impl Fn(usize, &mut S, &mut Vec<u8>) -> Result<()> + Sync),
 ) {
     // a panic in `make` must wake the taker, who would wait for ever
     let mut guard = Dying { shared, alive: false };
+    let mut scratch = S::default();
     while let Some((job, mut buffer)) = shared.claim(jobs, window) {
-        let made = make(job, &mut buffer).map(|()| buffer);
+        let made = make(job, &mut scratch, &mut buffer).map(|()| buffer);
         shared.lock().done.insert(job, made);
         shared.made.notify_all();
     }
@@ -134,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    fn number(job: usize, buffer: &mut Vec<u8>) -> Result<()> {
+    fn number(job: usize, (): &mut (), buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
         buffer.push(job as u8);
         Ok(())
@@ -143,9 +145,9 @@ mod tests {
     #[test]
     fn buffers_arrive_in_order_whatever_thread_made_them() {
         let mut seen = Vec::new();
-        let slow = |job: usize, buffer: &mut Vec<u8>| {
+        let slow = |job: usize, (): &mut (), buffer: &mut Vec<u8>| {
             thread::sleep(std::time::Duration::from_micros((job as u64 * 7) % 50));
-            number(job, buffer)
+            number(job, &mut (), buffer)
         };
         run(200, 8, slow, |_, bytes| {
             seen.extend_from_slice(bytes);
@@ -158,9 +160,9 @@ mod tests {
     #[test]
     fn makers_do_not_run_ahead_of_the_taker() {
         let made = AtomicUsize::new(0);
-        let count = |job: usize, buffer: &mut Vec<u8>| {
+        let count = |job: usize, (): &mut (), buffer: &mut Vec<u8>| {
             made.fetch_add(1, Ordering::SeqCst);
-            number(job, buffer)
+            number(job, &mut (), buffer)
         };
         run(100, 3, count, |job, _| {
             assert!(made.load(Ordering::SeqCst) <= job + 6 + 1);
@@ -171,8 +173,8 @@ mod tests {
 
     #[test]
     fn the_first_error_of_a_maker_ends_the_run() {
-        let fail_at_five = |job, buffer: &mut Vec<u8>| {
-            if job == 5 { Err(Error::invalid("f", "broken")) } else { number(job, buffer) }
+        let fail_at_five = |job, (): &mut (), buffer: &mut Vec<u8>| {
+            if job == 5 { Err(Error::invalid("f", "broken")) } else { number(job, &mut (), buffer) }
         };
         let mut taken = 0;
         let error = run(1000, 4, fail_at_five, |_, _| {
@@ -195,7 +197,9 @@ mod tests {
             run(
                 10,
                 2,
-                |job, buffer| if job == 4 { panic!("maker") } else { number(job, buffer) },
+                |job, (): &mut (), buffer| {
+                    if job == 4 { panic!("maker") } else { number(job, &mut (), buffer) }
+                },
                 |_, _| Ok(()),
             )
         });

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::layout::{Content, Layout, Part};
-use super::{Outcome, Run, Summary, WrittenFile, ordered};
 use sha2::{Digest, Sha256};
 
+use super::layout::{Content, Layout, Part};
+use super::{Outcome, Run, Summary, WrittenFile, ordered};
 use crate::io::Output;
-use crate::model::{Effect, Model};
+use crate::model::{CACHED, Effect, Model, Scratch};
 use crate::progress::{Stage, Update};
 use crate::{Error, Result};
 
@@ -35,9 +35,11 @@ pub(super) fn write(
     let total = files.iter().map(Layout::size).sum();
     let (hash, written) = (Sha256::new(), Vec::new());
     let mut writer = Writer { output, files, stage, run, done: 0, total, hash, begun: 0, written };
-    let make = |job: usize, bytes: &mut Vec<u8>| {
-        let Job { file, part, first, count } = jobs[job];
-        make(model, &files[file].parts[part], first, count, bytes, &effects)
+    let make = |number: usize, desk: &mut Desk, bytes: &mut Vec<u8>| {
+        let job: &Job = &jobs[number];
+        let part = &files[job.file].parts[job.part];
+        effects.note(part, make(model, part, job, desk, bytes)?);
+        Ok(())
     };
     let ends_part =
         |n: usize| jobs.get(n + 1).is_none_or(|next| (next.file, next.part) != (jobs[n].file, jobs[n].part));
@@ -74,36 +76,39 @@ fn jobs(model: &Model, files: &[Layout]) -> Vec<Job> {
     jobs
 }
 
-fn make(
-    model: &Model,
-    part: &Part,
-    first: u64,
-    count: u64,
-    bytes: &mut Vec<u8>,
-    effects: &Effects,
-) -> Result<()> {
+/// What a thread keeps from block to block.
+#[derive(Default)]
+struct Desk {
+    scratch: Scratch,
+    stored: Vec<u8>,
+    values: Vec<f32>,
+}
+
+fn make(model: &Model, part: &Part, job: &Job, desk: &mut Desk, bytes: &mut Vec<u8>) -> Result<Effect> {
     match &part.content {
         Content::File(source) => {
-            bytes.clear();
-            bytes.resize(count as usize, 0);
-            source.read_at(first, bytes).map_err(|e| Error::read(source.location(), e))
+            bytes.resize(job.count as usize, 0);
+            source.read_at(job.first, bytes).map_err(|e| Error::read(source.location(), e))?;
+            Ok(Effect::Untouched)
         }
-        Content::Stored(tensor) => {
-            effects.note(*tensor, model.read(*tensor, first, count, bytes)?);
-            Ok(())
-        }
-        Content::Encoded { tensor, shift, as_type, .. } => {
-            let mut stored = Vec::new();
-            effects.note(*tensor, model.read(*tensor, first, count, &mut stored)?);
+        Content::Stored(tensor) => model.read(*tensor, job.first, job.count, &mut desk.scratch, bytes),
+        Content::Encoded { tensor, row, shift, as_type, .. } => {
+            let Desk { scratch, stored, values } = desk;
+            let effect = model.read(*tensor, job.first, job.count, scratch, stored)?;
             let dtype = model.tensors()[*tensor].dtype;
-            let mut values = Vec::with_capacity(count as usize);
-            dtype.widen(&stored, &mut values);
-            if *shift != 0.0 {
-                dtype.add(&mut values, *shift);
+            let step = (CACHED as u64 / row).max(1) * row;
+            values.resize(step as usize, 0.0);
+            bytes.resize(as_type.bytes(job.count) as usize, 0);
+            let pieces = bytes.chunks_mut(as_type.bytes(step) as usize);
+            for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(pieces) {
+                let values = &mut values[..stored.len() / dtype.bytes() as usize];
+                dtype.widen(stored, values);
+                if *shift != 0.0 {
+                    dtype.add(values, *shift);
+                }
+                as_type.encode(values, bytes);
             }
-            bytes.clear();
-            as_type.encode(&values, bytes);
-            Ok(())
+            Ok(effect)
         }
     }
 }
@@ -116,7 +121,8 @@ impl Effects {
         Self(Mutex::new(vec![Effect::Untouched; tensors]))
     }
 
-    fn note(&self, tensor: usize, effect: Effect) {
+    fn note(&self, part: &Part, effect: Effect) {
+        let (Content::Stored(tensor) | Content::Encoded { tensor, .. }) = part.content else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get_mut(tensor) {
             *known = effect.max(*known);

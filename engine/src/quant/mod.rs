@@ -71,13 +71,13 @@ impl TensorType {
         elements / self.block() * self.block_bytes()
     }
 
-    /// Appends the stored form of whole blocks.
-    pub(crate) fn encode(self, values: &[f32], bytes: &mut Vec<u8>) {
+    /// Writes the stored form of whole blocks.
+    pub(crate) fn encode(self, values: &[f32], bytes: &mut [u8]) {
         match self {
             Self::F32 => Dtype::F32.narrow(values, bytes),
             Self::F16 => Dtype::F16.narrow(values, bytes),
             Self::Bf16 => Dtype::Bf16.narrow(values, bytes),
-            Self::Q8_0 => append(values, bytes, q8_0::encode),
+            Self::Q8_0 => q8_0::encode(values, bytes),
         }
     }
 }
@@ -88,17 +88,14 @@ impl fmt::Display for TensorType {
     }
 }
 
-/// Appends what `encode` makes of each block of values.
+/// Writes what `encode` makes of each block of values.
 #[inline(always)]
-fn append<const BLOCK: usize, const BYTES: usize>(
+fn each_block<const BLOCK: usize, const BYTES: usize>(
     values: &[f32],
-    bytes: &mut Vec<u8>,
+    bytes: &mut [u8],
     encode: impl Fn(&[f32; BLOCK], &mut [u8; BYTES]),
 ) {
-    let blocks = values.as_chunks::<BLOCK>().0;
-    let start = bytes.len();
-    bytes.resize(start + blocks.len() * BYTES, 0);
-    for (block, place) in blocks.iter().zip(bytes[start..].as_chunks_mut::<BYTES>().0) {
+    for (block, place) in values.as_chunks::<BLOCK>().0.iter().zip(bytes.as_chunks_mut::<BYTES>().0) {
         encode(block, place);
     }
 }

@@ -3,15 +3,23 @@
 //! The scale is the largest magnitude / 127. The bytes are rounded half away from zero with the scale as it was
 //! before its own rounding to `f16`, as `quantize_row_q8_0_ref` of ggml does.
 
+use super::each_block;
 use crate::half::f32_to_f16;
+use crate::wide::wide;
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 32;
 /// Bytes of a block.
 pub(super) const BYTES: usize = 34;
 
+wide! {
+    pub(super) fn encode(values: &[f32], bytes: &mut [u8]) {
+        each_block(values, bytes, encode_block);
+    }
+}
+
 #[inline(always)]
-pub(super) fn encode(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
+fn encode_block(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let largest = values.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
     let scale = largest / 127.0;
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
@@ -50,14 +58,14 @@ mod tests {
         #[test]
         fn the_fast_form_has_the_bytes_of_the_naive_one(values in prop::array::uniform32(-4.0_f32..4.0)) {
             let mut out = [0; BYTES];
-            encode(&values, &mut out);
+            encode_block(&values, &mut out);
             prop_assert_eq!(&out[..], &naive(&values)[..]);
         }
 
         #[test]
         fn the_error_is_at_most_half_a_step(values in prop::array::uniform32(-4.0_f32..4.0)) {
             let mut out = [0; BYTES];
-            encode(&values, &mut out);
+            encode_block(&values, &mut out);
             let scale = f16_to_f32(u16::from_le_bytes([out[0], out[1]]));
             for (value, byte) in values.iter().zip(&out[2..]) {
                 let back = f32::from(*byte as i8) * scale;
@@ -79,7 +87,7 @@ mod tests {
     #[test]
     fn zeros_stay_zeros() {
         let mut out = [1; BYTES];
-        encode(&[0.0; BLOCK], &mut out);
+        encode_block(&[0.0; BLOCK], &mut out);
         assert_eq!(out, [0; BYTES]);
     }
 }
