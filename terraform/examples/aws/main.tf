@@ -1,0 +1,95 @@
+# The four functions on Lambda, in front of a project that has been deployed already. An example: it uses the same
+# binaries, but the site's rewrites keep pointing at Cloud Run.
+
+terraform {
+  required_version = ">= 1.9, < 2.0"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "6.25.0"
+    }
+    google = {
+      source  = "hashicorp/google"
+      version = "6.50.0"
+    }
+  }
+}
+
+provider "google" {
+  project = var.project_id
+}
+
+provider "aws" {
+  region = var.aws_region
+
+  default_tags {
+    tags = { service = "export" }
+  }
+}
+
+variable "project_id" {
+  description = "The Google Cloud project."
+  type        = string
+}
+
+variable "google_region" {
+  description = "Where the export job is."
+  type        = string
+  default     = "us-central1"
+}
+
+variable "aws_region" {
+  description = "Where the functions are."
+  type        = string
+  default     = "us-east-1"
+}
+
+variable "packages" {
+  description = "The folder with the functions' zips."
+  type        = string
+  default     = "../../../target/lambda/arm64"
+}
+
+data "aws_caller_identity" "this" {}
+
+locals {
+  database = {
+    PROJECT_ID   = var.project_id
+    FIRESTORE_DB = "(default)"
+    RUST_LOG     = "info,firestore=warn,hyper=warn"
+    # package-lambda puts it into every zip: whom to ask for the function's Google account
+    GOOGLE_APPLICATION_CREDENTIALS = "/var/task/google.json"
+  }
+
+  env = {
+    health = { PROJECT_ID = var.project_id, RUST_LOG = local.database.RUST_LOG }
+    list   = local.database
+    create = merge(local.database, {
+      REGION          = var.google_region
+      EXPORT_JOB_NAME = "export-job"
+    })
+    get = merge(local.database, {
+      GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"
+    })
+  }
+}
+
+module "functions" {
+  source = "../../modules/aws-lambda"
+
+  project_id     = var.project_id
+  aws_account_id = data.aws_caller_identity.this.account_id
+  packages       = var.packages
+  functions = {
+    for name, env in local.env : name => {
+      env             = env
+      service_account = "export-${name}@${var.project_id}.iam.gserviceaccount.com"
+    }
+  }
+}
+
+output "urls" {
+  description = "The functions' URLs."
+  value       = module.functions.urls
+}

@@ -1,0 +1,263 @@
+locals {
+  labels = {
+    service     = "export"
+    environment = var.environment
+  }
+
+  job_name     = "export-job"
+  raw_bucket   = "${var.project_id}-export-models"
+  files_bucket = "${var.project_id}-export-files"
+  site_id      = coalesce(var.hosting_site_id, var.project_id)
+  hosting      = jsondecode(file("${path.module}/../hosting/firebase.json")).hosting
+
+  # What each function is given, and who may call it: everybody where Firebase Hosting forwards to it, since Hosting
+  # brings no identity along; otherwise the functions named in `callers`.
+  functions = {
+    health = {
+      env     = { PROJECT_ID = var.project_id }
+      probe   = "/health"
+      callers = []
+    }
+    list = {
+      env = {
+        PROJECT_ID   = var.project_id
+        FIRESTORE_DB = var.firestore_database
+      }
+      probe   = null
+      callers = ["create"]
+    }
+    create = {
+      env = {
+        PROJECT_ID      = var.project_id
+        REGION          = var.region
+        EXPORT_JOB_NAME = local.job_name
+        FIRESTORE_DB    = var.firestore_database
+        LIST_URL        = "https://list-${data.google_project.this.number}.${var.region}.run.app"
+      }
+      probe   = null
+      callers = []
+    }
+    get = {
+      env = {
+        PROJECT_ID                   = var.project_id
+        FIRESTORE_DB                 = var.firestore_database
+        GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket
+      }
+      probe   = null
+      callers = []
+    }
+  }
+
+  # Hosting's rewrites decide which functions are public.
+  public_functions = toset([for rewrite in local.hosting.rewrites : rewrite.run.serviceId])
+}
+
+data "google_project" "this" {
+  project_id = var.project_id
+}
+
+module "project_services" {
+  source = "./modules/project-services"
+
+  project_id = var.project_id
+}
+
+module "registry" {
+  source = "./modules/registry"
+
+  project_id = var.project_id
+  region     = var.region
+
+  depends_on = [module.project_services]
+}
+
+module "function" {
+  source   = "./modules/function"
+  for_each = local.functions
+
+  project_id          = var.project_id
+  region              = var.region
+  name                = each.key
+  image               = var.images[each.key]
+  env                 = merge(each.value.env, { RUST_LOG = var.rust_log })
+  probe_path          = each.value.probe
+  public              = contains(local.public_functions, each.key)
+  min_instances       = lookup(var.min_instances, each.key, 0)
+  max_instances       = var.max_instances
+  deletion_protection = var.deletion_protection
+
+  depends_on = [module.project_services]
+}
+
+# Functions that call functions. It stands here because the caller's account must exist first.
+resource "google_cloud_run_v2_service_iam_member" "calls" {
+  for_each = merge([
+    for name, function in local.functions : { for caller in function.callers : "${caller} calls ${name}" => [caller, name] }
+  ]...)
+
+  project  = var.project_id
+  location = var.region
+  name     = module.function[each.value[1]].name
+  role     = "roles/run.invoker"
+  member   = module.function[each.value[0]].service_account_member
+}
+
+module "job" {
+  source = "./modules/job"
+
+  project_id      = var.project_id
+  region          = var.region
+  name            = local.job_name
+  image           = var.images["export-job"]
+  cpu             = var.job_cpu
+  memory          = var.job_memory
+  timeout_seconds = var.job_timeout
+  env = merge(
+    {
+      PROJECT_ID                   = var.project_id
+      FIRESTORE_DB                 = var.firestore_database
+      GCS_EXPORT_BUCKET_NAME       = module.bucket["raw"].name
+      GCS_EXPORT_FILES_BUCKET_NAME = module.bucket["files"].name
+      RUST_LOG                     = var.rust_log
+    },
+    var.base_models_uri == "" ? {} : { BASE_MODELS_URI = var.base_models_uri },
+  )
+  launchers           = { create = module.function["create"].service_account_member }
+  deletion_protection = var.deletion_protection
+
+  depends_on = [module.project_services]
+}
+
+module "firestore" {
+  source = "./modules/firestore"
+
+  project_id          = var.project_id
+  database            = var.firestore_database
+  location            = var.firestore_location
+  create_database     = var.create_database
+  manage_rules        = var.manage_rules
+  deletion_protection = var.deletion_protection
+  readers = {
+    list = module.function["list"].service_account_member
+    get  = module.function["get"].service_account_member
+  }
+  creators = { create = module.function["create"].service_account_member }
+  updaters = { job = module.job.service_account_member }
+
+  depends_on = [module.project_services]
+}
+
+module "storage_roles" {
+  source = "./modules/bucket/roles"
+
+  project_id = var.project_id
+
+  depends_on = [module.project_services]
+}
+
+module "bucket" {
+  source = "./modules/bucket"
+  for_each = {
+    raw = {
+      name           = local.raw_bucket
+      retention_days = var.raw_retention_days
+    }
+    files = {
+      name           = local.files_bucket
+      retention_days = var.file_retention_days
+    }
+  }
+
+  project_id     = var.project_id
+  location       = var.region
+  name           = each.value.name
+  retention_days = each.value.retention_days
+  force_destroy  = !var.deletion_protection
+
+  depends_on = [module.project_services]
+}
+
+# Who may do what with objects: role by role and bucket by bucket, never in the whole project.
+resource "google_storage_bucket_iam_member" "job_writes" {
+  for_each = module.bucket
+
+  bucket = each.value.name
+  role   = module.storage_roles.writer
+  member = module.job.service_account_member
+}
+
+resource "google_storage_bucket_iam_member" "get_reads_files" {
+  bucket = module.bucket["files"].name
+  role   = module.storage_roles.object_getter
+  member = module.function["get"].service_account_member
+}
+
+resource "google_storage_bucket_iam_member" "job_reads" {
+  for_each = setunion(
+    var.adapter_buckets,
+    var.base_models_uri == "" ? [] : [split("/", trimprefix(var.base_models_uri, "gs://"))[0]],
+  )
+
+  bucket = each.value
+  role   = "roles/storage.objectViewer"
+  member = module.job.service_account_member
+}
+
+# `get` signs download links in its own name.
+resource "google_service_account_iam_member" "get_signs" {
+  service_account_id = module.function["get"].service_account_name
+  role               = module.storage_roles.link_signer
+  member             = module.function["get"].service_account_member
+}
+
+module "hosting" {
+  source = "./modules/hosting"
+  providers = {
+    google-beta = google-beta
+  }
+
+  project_id              = var.project_id
+  region                  = var.region
+  site_id                 = local.site_id
+  create_firebase_project = var.create_firebase_project
+  release                 = var.hosting_release == "terraform"
+  rewrites                = local.hosting.rewrites
+  headers                 = local.hosting.headers
+
+  depends_on = [module.project_services, module.function]
+}
+
+module "auth" {
+  source = "./modules/auth"
+  count  = var.manage_auth ? 1 : 0
+
+  project_id         = var.project_id
+  authorized_domains = ["${local.site_id}.web.app", "${local.site_id}.firebaseapp.com"]
+
+  depends_on = [module.hosting]
+}
+
+module "monitoring" {
+  source = "./modules/monitoring"
+
+  project_id    = var.project_id
+  environment   = var.environment
+  region        = var.region
+  functions     = keys(local.functions)
+  job_name      = local.job_name
+  host          = "${local.site_id}.web.app"
+  emails        = var.alert_emails
+  max_instances = var.max_instances
+
+  depends_on = [module.project_services]
+}
+
+module "github_deployer" {
+  source = "./modules/github-deployer"
+  count  = var.github_repository == "" ? 0 : 1
+
+  project_id = var.project_id
+  repository = var.github_repository
+
+  depends_on = [module.project_services]
+}

@@ -1,0 +1,23 @@
+# Sign-in with e-mail and password, for a project that has no users yet.
+
+variable "project_id" {
+  description = "The project."
+  type        = string
+}
+
+variable "authorized_domains" {
+  description = "Where sign-in pages may be."
+  type        = list(string)
+}
+
+resource "google_identity_platform_config" "this" {
+  project            = var.project_id
+  authorized_domains = var.authorized_domains
+
+  sign_in {
+    email {
+      enabled           = true
+      password_required = true
+    }
+  }
+}

@@ -1,0 +1,60 @@
+# Roles of our own for objects: the predefined ones that write also change metadata, folders and holds, and the ones
+# that read also list.
+
+variable "project_id" {
+  description = "The project."
+  type        = string
+}
+
+locals {
+  roles = {
+    writer = {
+      role_id = "exportObjectWriter"
+      title   = "Export Service: write objects"
+      permissions = [
+        "storage.multipartUploads.abort",
+        "storage.multipartUploads.create",
+        "storage.multipartUploads.list",
+        "storage.multipartUploads.listParts",
+        "storage.objects.create",
+        "storage.objects.delete", # writing over an object needs it, and so does removing a failed export's
+        "storage.objects.get",
+        "storage.objects.list",
+      ]
+    }
+    object_getter = {
+      role_id     = "exportObjectGetter"
+      title       = "Export Service: read objects whose names are known"
+      permissions = ["storage.objects.get"]
+    }
+    link_signer = {
+      role_id     = "exportLinkSigner"
+      title       = "Export Service: sign download links"
+      permissions = ["iam.serviceAccounts.signBlob"]
+    }
+  }
+}
+
+resource "google_project_iam_custom_role" "this" {
+  for_each = local.roles
+
+  project     = var.project_id
+  role_id     = each.value.role_id
+  title       = each.value.title
+  permissions = each.value.permissions
+}
+
+output "writer" {
+  description = "Reads, lists, writes and deletes objects."
+  value       = google_project_iam_custom_role.this["writer"].name
+}
+
+output "object_getter" {
+  description = "Reads objects, and lists none."
+  value       = google_project_iam_custom_role.this["object_getter"].name
+}
+
+output "link_signer" {
+  description = "Signs in a service account's name, and gets no tokens of it."
+  value       = google_project_iam_custom_role.this["link_signer"].name
+}

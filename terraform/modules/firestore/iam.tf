@@ -1,0 +1,63 @@
+# Firestore's predefined roles are project-wide, and the narrowest one that writes (roles/datastore.user) also deletes
+# and exports. So: roles of our own, bound with a condition that names the database.
+#
+# What each method needs: https://cloud.google.com/firestore/docs/security/iam
+
+locals {
+  read = [
+    "datastore.databases.get", # to begin and roll back transactions
+    "datastore.entities.get",
+    "datastore.entities.list",
+  ]
+
+  roles = {
+    reader = {
+      title       = "Export Service: read documents"
+      permissions = local.read
+    }
+    # create writes the record and keeps the execution's name on it.
+    creator = {
+      title       = "Export Service: read, create and update documents"
+      permissions = concat(local.read, ["datastore.entities.create", "datastore.entities.update"])
+    }
+    # The job changes what is there. It lists nothing.
+    updater = {
+      title = "Export Service: read and update documents"
+      permissions = [
+        "datastore.databases.get",
+        "datastore.entities.get",
+        "datastore.entities.update",
+      ]
+    }
+  }
+
+  # {"reader/list": {role: reader, member: …}}
+  bindings = merge([
+    for role, members in { reader = var.readers, creator = var.creators, updater = var.updaters } : {
+      for name, member in members : "${role}/${name}" => { role = role, member = member }
+    }
+  ]...)
+}
+
+resource "google_project_iam_custom_role" "this" {
+  for_each = local.roles
+
+  project     = var.project_id
+  role_id     = "exportFirestore${title(each.key)}"
+  title       = each.value.title
+  permissions = each.value.permissions
+}
+
+resource "google_project_iam_member" "this" {
+  for_each = local.bindings
+
+  project = var.project_id
+  role    = google_project_iam_custom_role.this[each.value.role].name
+  member  = each.value.member
+
+  condition {
+    title       = "only-${var.database == "(default)" ? "default" : var.database}"
+    description = "Only the Export Service's database"
+    expression  = "resource.name == \"projects/${var.project_id}/databases/${var.database}\""
+  }
+}

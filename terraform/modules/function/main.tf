@@ -1,0 +1,105 @@
+# One function: a Cloud Run service with an identity of its own.
+
+resource "google_service_account" "this" {
+  project      = var.project_id
+  account_id   = "export-${var.name}"
+  display_name = "Export Service: ${var.name}"
+}
+
+resource "google_cloud_run_v2_service" "this" {
+  project             = var.project_id
+  location            = var.region
+  name                = var.name
+  ingress             = "INGRESS_TRAFFIC_ALL" # Firebase Hosting comes from outside, and so does create's call of list
+  deletion_protection = var.deletion_protection
+
+  template {
+    service_account                  = google_service_account.this.email
+    timeout                          = "60s" # what Hosting waits
+    max_instance_request_concurrency = 80
+
+    scaling {
+      min_instance_count = var.min_instances
+      max_instance_count = var.max_instances
+    }
+
+    containers {
+      image = var.image
+
+      ports {
+        container_port = 8080
+      }
+
+      resources {
+        limits = {
+          cpu    = "1"
+          memory = "256Mi"
+        }
+        cpu_idle          = true
+        startup_cpu_boost = true
+      }
+
+      dynamic "env" {
+        for_each = var.env
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      startup_probe {
+        initial_delay_seconds = 0
+        timeout_seconds       = 1
+        period_seconds        = 1
+        failure_threshold     = 20
+
+        dynamic "http_get" {
+          for_each = var.probe_path[*]
+
+          content {
+            path = http_get.value
+          }
+        }
+
+        dynamic "tcp_socket" {
+          for_each = var.probe_path == null ? [8080] : []
+
+          content {
+            port = tcp_socket.value
+          }
+        }
+      }
+
+      # Only where the answer needs nothing else: a restart mends no database.
+      dynamic "liveness_probe" {
+        for_each = var.probe_path[*]
+
+        content {
+          timeout_seconds   = 2
+          period_seconds    = 30
+          failure_threshold = 3
+
+          http_get {
+            path = liveness_probe.value
+          }
+        }
+      }
+    }
+  }
+
+  traffic {
+    type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+    percent = 100
+  }
+}
+
+resource "google_cloud_run_v2_service_iam_member" "public" {
+  count = var.public ? 1 : 0
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_service.this.name
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+}

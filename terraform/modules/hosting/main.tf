@@ -1,0 +1,70 @@
+# The site in front. Its rewrites and headers are those of hosting/firebase.json, whoever releases them: the Firebase
+# CLI, which also uploads the pages, or Terraform, which cannot.
+
+terraform {
+  required_providers {
+    google-beta = {
+      source = "hashicorp/google-beta"
+    }
+  }
+}
+
+resource "google_firebase_project" "this" {
+  provider = google-beta
+  count    = var.create_firebase_project ? 1 : 0
+
+  project = var.project_id
+}
+
+resource "google_firebase_hosting_site" "this" {
+  provider = google-beta
+  # Firebase makes the default site, named like the project, by itself.
+  count = var.site_id == var.project_id ? 0 : 1
+
+  project = var.project_id
+  site_id = var.site_id
+
+  depends_on = [google_firebase_project.this]
+}
+
+resource "google_firebase_hosting_version" "this" {
+  provider = google-beta
+  count    = var.release ? 1 : 0
+
+  site_id = var.site_id
+
+  config {
+    dynamic "rewrites" {
+      for_each = var.rewrites
+
+      content {
+        glob = rewrites.value.source
+
+        run {
+          service_id = rewrites.value.run.serviceId
+          region     = var.region
+        }
+      }
+    }
+
+    dynamic "headers" {
+      for_each = var.headers
+
+      content {
+        glob    = headers.value.source
+        headers = { for header in headers.value.headers : header.key => header.value }
+      }
+    }
+  }
+
+  depends_on = [google_firebase_project.this, google_firebase_hosting_site.this]
+}
+
+resource "google_firebase_hosting_release" "this" {
+  provider = google-beta
+  count    = var.release ? 1 : 0
+
+  site_id      = var.site_id
+  version_name = google_firebase_hosting_version.this[0].name
+  message      = "Rewrites and headers of hosting/firebase.json"
+}

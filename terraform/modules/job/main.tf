@@ -1,0 +1,58 @@
+# The export job, its identity, and who may start it.
+
+resource "google_service_account" "this" {
+  project      = var.project_id
+  account_id   = "export-job"
+  display_name = "Export Service: the export job"
+}
+
+resource "google_cloud_run_v2_job" "this" {
+  project             = var.project_id
+  location            = var.region
+  name                = var.name
+  deletion_protection = var.deletion_protection
+
+  template {
+    task_count  = 1
+    parallelism = 1
+
+    template {
+      service_account = google_service_account.this.email
+      timeout         = "${var.timeout_seconds}s"
+      # A retry claims the export again while its lease lasts, and reuses what is there.
+      max_retries = 1
+
+      containers {
+        image = var.image
+
+        resources {
+          limits = {
+            cpu    = tostring(var.cpu)
+            memory = var.memory
+          }
+        }
+
+        # The engine's threads follow the CPUs that it sees; the runtime's are told, because they only wait for I/O.
+        dynamic "env" {
+          for_each = merge(var.env, { TOKIO_WORKER_THREADS = tostring(min(var.cpu, 4)) })
+
+          content {
+            name  = env.key
+            value = env.value
+          }
+        }
+      }
+    }
+  }
+}
+
+# roles/run.invoker lacks run.jobs.runWithOverrides, which EXPORT_ID and HF_TOKEN need.
+resource "google_cloud_run_v2_job_iam_member" "launches" {
+  for_each = var.launchers
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.this.name
+  role     = "roles/run.jobsExecutorWithOverrides"
+  member   = each.value
+}

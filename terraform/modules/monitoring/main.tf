@@ -1,0 +1,295 @@
+# What is measured and who is told. docs/OPERATIONS.md says what to do for each alert, under its name.
+
+locals {
+  functions = join(" OR ", [for name in sort(var.functions) : "resource.label.service_name=\"${name}\""])
+
+  # Lines of the log that are counted. The texts are those that the code logs.
+  logged = {
+    exports_failed = {
+      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export failed\""
+      description = "Exports that ended as failed, whoever is to blame"
+    }
+    ends_lost = {
+      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"the end was not recorded\""
+      description = "Exports whose end could not be written: they are shown as failed when their lease runs out"
+    }
+    launches_failed = {
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"create\" severity>=ERROR jsonPayload.message=\"a request failed inside\""
+      description = "Exports that could not be started"
+    }
+    links_failed = {
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"get\" jsonPayload.message=\"no download link\""
+      description = "Download links that could not be signed"
+    }
+  }
+
+  in_functions = "resource.type=\"cloud_run_revision\" AND (${local.functions})"
+  in_job       = "resource.type=\"cloud_run_job\" AND resource.label.job_name=\"${var.job_name}\""
+
+  # What fires, after how long.
+  alerts = {
+    "exports-failed" = {
+      summary   = "More than 5 exports failed within an hour."
+      filter    = "${local.in_job} AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["exports_failed"].name}\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 3600
+      threshold = 5
+      duration  = 0
+      severity  = "WARNING"
+    }
+    "job-failures" = {
+      summary   = "Executions of the export job end with a failure: more than 3 within an hour."
+      filter    = "${local.in_job} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.label.result=\"failed\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 3600
+      threshold = 3
+      duration  = 0
+      severity  = "ERROR"
+    }
+    "ends-lost" = {
+      summary   = "The end of an export could not be written."
+      filter    = "${local.in_job} AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["ends_lost"].name}\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 600
+      threshold = 0
+      duration  = 0
+      severity  = "ERROR"
+    }
+    "launches-failed" = {
+      summary   = "Exports cannot be started: create answers 500."
+      filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["launches_failed"].name}\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 600
+      threshold = 0
+      duration  = 0
+      severity  = "CRITICAL"
+    }
+    "links-failed" = {
+      summary   = "Download links cannot be signed: finished exports cannot be downloaded."
+      filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["links_failed"].name}\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 600
+      threshold = 0
+      duration  = 0
+      severity  = "ERROR"
+    }
+    "server-errors" = {
+      summary   = "A function answers 5xx."
+      filter    = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\" AND metric.label.response_code_class=\"5xx\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 300
+      threshold = 5
+      duration  = 0
+      severity  = "ERROR"
+    }
+    "slow-answers" = {
+      summary   = "One in a hundred requests takes more than 2 s, for 10 minutes."
+      filter    = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_latencies\""
+      aligner   = "ALIGN_PERCENTILE_99"
+      reducer   = "REDUCE_MAX"
+      period    = 300
+      threshold = 2000
+      duration  = 600
+      severity  = "WARNING"
+    }
+    "near-max-instances" = {
+      summary   = "A function is about to run out of instances."
+      filter    = "${local.in_functions} AND metric.type=\"run.googleapis.com/container/instance_count\""
+      aligner   = "ALIGN_MAX"
+      reducer   = "REDUCE_SUM"
+      period    = 300
+      threshold = var.max_instances * 0.8
+      duration  = 600
+      severity  = "WARNING"
+    }
+  }
+
+  charts = [
+    { title = "Requests a second, by function", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["resource.label.service_name"] },
+    { title = "p99 latency, by function", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_latencies\"", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", by = ["resource.label.service_name"] },
+    { title = "Answers, by class", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
+    { title = "Executions of the job, by result", filter = "${local.in_job} AND metric.type=\"run.googleapis.com/job/completed_execution_count\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.result"] },
+    { title = "Exports running", filter = "${local.in_job} AND metric.type=\"run.googleapis.com/job/running_executions\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = [] },
+    { title = "Memory of the job", filter = "${local.in_job} AND metric.type=\"run.googleapis.com/container/memory/utilizations\"", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", by = [] },
+  ]
+}
+
+resource "google_logging_metric" "this" {
+  for_each = local.logged
+
+  project     = var.project_id
+  name        = "export_service/${each.key}"
+  description = each.value.description
+  filter      = each.value.filter
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each = var.emails
+
+  project      = var.project_id
+  display_name = "Export Service: ${each.value}"
+  type         = "email"
+  labels       = { email_address = each.value }
+}
+
+resource "google_monitoring_alert_policy" "this" {
+  for_each = local.alerts
+
+  project               = var.project_id
+  display_name          = "Export Service (${var.environment}): ${each.key}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = [for channel in google_monitoring_notification_channel.email : channel.name]
+
+  conditions {
+    display_name = each.value.summary
+
+    condition_threshold {
+      filter          = each.value.filter
+      comparison      = "COMPARISON_GT"
+      threshold_value = each.value.threshold
+      duration        = "${each.value.duration}s"
+
+      aggregations {
+        alignment_period     = "${each.value.period}s"
+        per_series_aligner   = each.value.aligner
+        cross_series_reducer = each.value.reducer
+        group_by_fields      = each.value.reducer == "REDUCE_SUM" && strcontains(each.value.filter, "instance_count") ? ["resource.label.service_name"] : []
+      }
+
+      trigger {
+        count = 1
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "${each.value.summary} What to do: docs/OPERATIONS.md, \"${each.key}\"."
+  }
+
+  alert_strategy {
+    auto_close = "${24 * 3600}s"
+  }
+}
+
+resource "google_monitoring_uptime_check_config" "health" {
+  project          = var.project_id
+  display_name     = "Export Service (${var.environment}): /health"
+  period           = "60s"
+  timeout          = "10s"
+  selected_regions = ["USA", "EUROPE", "ASIA_PACIFIC"]
+
+  http_check {
+    path         = "/health"
+    port         = 443
+    use_ssl      = true
+    validate_ssl = true
+
+    accepted_response_status_codes {
+      status_class = "STATUS_CLASS_2XX"
+    }
+  }
+
+  content_matchers {
+    content = "\"healthy\""
+    matcher = "CONTAINS_STRING"
+  }
+
+  monitored_resource {
+    type = "uptime_url"
+    labels = {
+      project_id = var.project_id
+      host       = var.host
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "unreachable" {
+  project               = var.project_id
+  display_name          = "Export Service (${var.environment}): unreachable"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = [for channel in google_monitoring_notification_channel.email : channel.name]
+
+  conditions {
+    display_name = "/health fails from two regions or more."
+
+    condition_threshold {
+      filter          = "resource.type=\"uptime_url\" AND metric.type=\"monitoring.googleapis.com/uptime_check/check_passed\" AND metric.label.check_id=\"${google_monitoring_uptime_check_config.health.uptime_check_id}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 1
+      duration        = "120s"
+
+      aggregations {
+        alignment_period     = "120s"
+        per_series_aligner   = "ALIGN_NEXT_OLDER"
+        cross_series_reducer = "REDUCE_COUNT_FALSE"
+        group_by_fields      = ["resource.label.host"]
+      }
+
+      trigger {
+        count = 1
+      }
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "/health fails from two regions or more. What to do: docs/OPERATIONS.md, \"unreachable\"."
+  }
+}
+
+resource "google_monitoring_dashboard" "this" {
+  project = var.project_id
+  dashboard_json = jsonencode({
+    displayName = "Export Service (${var.environment})"
+    mosaicLayout = {
+      columns = 12
+      tiles = [
+        for i, chart in local.charts : {
+          xPos   = (i % 2) * 6
+          yPos   = floor(i / 2) * 4
+          width  = 6
+          height = 4
+          widget = {
+            title = chart.title
+            xyChart = {
+              dataSets = [{
+                plotType = "LINE"
+                timeSeriesQuery = {
+                  timeSeriesFilter = {
+                    filter = chart.filter
+                    aggregation = {
+                      alignmentPeriod    = "300s"
+                      perSeriesAligner   = chart.aligner
+                      crossSeriesReducer = chart.reducer
+                      groupByFields      = chart.by
+                    }
+                  }
+                }
+              }]
+            }
+          }
+        }
+      ]
+    }
+  })
+}
+
+output "dashboard" {
+  description = "The dashboard's resource name."
+  value       = google_monitoring_dashboard.this.id
+}

@@ -1,0 +1,48 @@
+# Where images are. Tags never move; images that nothing has used for a while go.
+
+variable "project_id" {
+  description = "The project."
+  type        = string
+}
+
+variable "region" {
+  description = "Where the registry is."
+  type        = string
+}
+
+resource "google_artifact_registry_repository" "this" {
+  project       = var.project_id
+  location      = var.region
+  repository_id = "export-service"
+  description   = "Images of the Export Service"
+  format        = "DOCKER"
+
+  docker_config {
+    immutable_tags = true
+  }
+
+  cleanup_policy_dry_run = false
+
+  cleanup_policies {
+    id     = "keep-recent"
+    action = "KEEP"
+
+    most_recent_versions {
+      keep_count = 10
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-old"
+    action = "DELETE"
+
+    condition {
+      older_than = "${30 * 24 * 3600}s"
+    }
+  }
+}
+
+output "url" {
+  description = "What image names begin with."
+  value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.repository_id}"
+}
