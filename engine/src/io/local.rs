@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::flusher::Flusher;
 use super::{Entry, Folder, Output, Source};
 use crate::{Error, Result};
 
@@ -111,12 +112,16 @@ impl Output for LocalOutput {
         let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = self.path.join(format!(".{name}.{}-{unique}.part", std::process::id()));
         let file = File::options().write(true).create_new(true).open(&temporary)?;
-        self.open = Some(Pending { file, temporary, place: self.path.join(name), finished: false });
+        let flusher = Flusher::new(&file)?;
+        self.open = Some(Pending { file, flusher, temporary, place: self.path.join(name), finished: false });
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.open.as_mut().ok_or_else(nothing_open)?.file.write_all(bytes)
+        let open = self.open.as_mut().ok_or_else(nothing_open)?;
+        open.file.write_all(bytes)?;
+        open.flusher.wrote(bytes.len());
+        Ok(())
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -135,6 +140,7 @@ fn nothing_open() -> io::Error {
 #[derive(Debug)]
 struct Pending {
     file: File,
+    flusher: Flusher,
     temporary: PathBuf,
     place: PathBuf,
     finished: bool,

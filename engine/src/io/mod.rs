@@ -1,5 +1,6 @@
 //! Where bytes come from and where they go: positioned reads in, sequential writes of known size out.
 
+mod flusher;
 mod local;
 mod small;
 
