@@ -156,12 +156,10 @@ pub struct Documents {
     pub project_id: String,
     /// `FIRESTORE_DB`; `(default)` unless set.
     pub database: String,
-    /// `FIRESTORE_EMULATOR_HOST`, `host:port`.
-    pub emulator: Option<String>,
 }
 
 impl Documents {
-    /// Reads `PROJECT_ID`, `FIRESTORE_DB` and `FIRESTORE_EMULATOR_HOST`.
+    /// Reads `PROJECT_ID` and `FIRESTORE_DB`.
     ///
     /// # Errors
     /// When `PROJECT_ID` is missing.
@@ -169,7 +167,6 @@ impl Documents {
         Ok(Self {
             project_id: required(lookup, "PROJECT_ID")?,
             database: optional(lookup, "FIRESTORE_DB").unwrap_or_else(|| "(default)".to_owned()),
-            emulator: optional(lookup, "FIRESTORE_EMULATOR_HOST"),
         })
     }
 }

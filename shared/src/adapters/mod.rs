@@ -1,4 +1,5 @@
 //! What stands behind the ports.
 
 pub mod documents;
+pub mod firestore;
 pub mod storage;

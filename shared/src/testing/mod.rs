@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod conformance;
+mod emulator;
 pub mod fixtures;
 pub mod http;
 pub mod launcher;
@@ -11,6 +12,7 @@ pub mod links;
 pub mod memory;
 pub mod mint;
 
+pub use emulator::emulator;
 pub use launcher::{Outcome, RecordingLauncher};
 pub use links::FakeLinks;
 pub use memory::MemoryStore;

@@ -1,0 +1,68 @@
+//! `training_jobs`.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use firestore::{FirestoreDb, FirestoreValue};
+use gcloud_sdk::google::firestore::v1::Document;
+
+use super::{
+    Failure, Firestore, in_time,
+    query::Query,
+    write::{DocumentWrite, document},
+};
+use crate::{
+    adapters::documents::{self, TRAINING_JOBS, TrainingJobDocument, newest_first},
+    domain::{Artifact, JobId, TrainingJob, UserId},
+    ports::{PortError, TrainingJobs},
+};
+
+#[async_trait]
+impl TrainingJobs for Firestore {
+    async fn find(&self, id: &JobId) -> Result<Option<TrainingJob>, PortError> {
+        in_time(async {
+            let found = self.db().await?.fluent().select().by_id_in(TRAINING_JOBS).one(id.as_str()).await?;
+            Ok(found.as_ref().map(job).transpose()?)
+        })
+        .await
+        .map_err(|failure: Failure| failure.into())
+    }
+
+    async fn completed_of(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
+        in_time(async {
+            let found = Query::completed_of(owner).run(self.db().await?).await?;
+            let readable = |found: &Document| job(found).inspect_err(documents::log_unreadable).ok();
+            let mut jobs: Vec<_> = found.iter().filter_map(readable).collect();
+            newest_first(&mut jobs);
+            Ok(jobs)
+        })
+        .await
+        .map_err(|failure: Failure| failure.into())
+    }
+
+    async fn set_artifact(&self, id: &JobId, artifact: &Artifact) -> Result<(), PortError> {
+        in_time(async {
+            let db = self.db().await?;
+            let (variant, kind) = (artifact.variant.as_str(), artifact.kind.as_str());
+            let of_kind = FirestoreValue::from_map([(kind, artifact.path.as_str().into())]);
+            let of_variant = FirestoreValue::from_map([(variant, of_kind)]);
+            let fields = HashMap::from([("artifacts".to_owned(), of_variant.value)]);
+            let document = document(db, TRAINING_JOBS, id.as_str(), fields);
+            DocumentWrite::update(document, vec![format!("artifacts.{variant}.{kind}")]).commit(db).await
+        })
+        .await
+        .map_err(Into::into)
+    }
+}
+
+fn job(found: &Document) -> Result<TrainingJob, documents::DocumentError> {
+    let id = id(found);
+    let read: TrainingJobDocument = FirestoreDb::deserialize_doc_to(found)
+        .map_err(|e| documents::DocumentError::new(TRAINING_JOBS, id, e))?;
+    read.into_job(id)
+}
+
+/// The last segment of a document's name.
+pub(super) fn id(found: &Document) -> &str {
+    found.name.rsplit('/').next().unwrap_or_default()
+}

@@ -1,0 +1,149 @@
+//! Firestore on its emulator: `scripts/with-firestore cargo test -p shared --test firestore`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use async_trait::async_trait;
+use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreTimestamp, FirestoreValue};
+use gcloud_sdk::google::firestore::v1::{Document, Value as Stored, value::ValueType};
+use serde_json::{Value, json};
+use shared::{
+    adapters::{
+        documents::{EXPORTS, StoredTime},
+        firestore::Firestore,
+    },
+    config,
+    domain::ExportId,
+    ports::{Exports, TrainingJobs},
+    testing::{
+        conformance::{self, Harness},
+        emulator, fixtures,
+    },
+};
+
+/// A database of its own in the emulator, by a project id of its own.
+struct Emulated {
+    store: Firestore,
+    db: FirestoreDb,
+}
+
+impl Emulated {
+    async fn new() -> Option<Self> {
+        emulator("FIRESTORE_EMULATOR_HOST")?;
+        let project_id = format!("demo-{}", ExportId::random());
+        let db = FirestoreDb::with_options(FirestoreDbOptions::new(project_id.clone())).await.unwrap();
+        let store = Firestore::new(config::Documents { project_id, database: "(default)".to_owned() });
+        Some(Self { store, db })
+    }
+
+    async fn write(&self, collection: &str, id: &str, fields: Vec<(&str, FirestoreValue)>) {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.value)).collect();
+        let document = Document { fields, ..Document::default() };
+        self.db
+            .fluent()
+            .insert()
+            .into(collection)
+            .document_id(id)
+            .document(document)
+            .execute()
+            .await
+            .unwrap();
+    }
+}
+
+/// JSON as Firestore keeps it; known times become timestamps.
+fn stored(name: &str, value: &Value) -> FirestoreValue {
+    match (name, value) {
+        ("created_at" | "started_at" | "updated_at" | "finished_at" | "lease_until", Value::String(text)) => {
+            let time = StoredTime::parse(text).unwrap();
+            FirestoreTimestamp(time.into()).into()
+        }
+        (_, Value::Null) => FirestoreValue::from(Stored { value_type: Some(ValueType::NullValue(0)) }),
+        (_, Value::Object(fields)) => {
+            FirestoreValue::from_map(fields.iter().map(|(name, value)| (name, stored("", value))))
+        }
+        (_, Value::Array(values)) => {
+            let values = values.iter().map(|value| stored("", value).value).collect();
+            let array = gcloud_sdk::google::firestore::v1::ArrayValue { values };
+            FirestoreValue::from(Stored { value_type: Some(ValueType::ArrayValue(array)) })
+        }
+        (_, Value::Bool(_) | Value::Number(_) | Value::String(_)) => value.into(),
+    }
+}
+
+#[async_trait]
+impl Harness for Emulated {
+    fn training_jobs(&self) -> &dyn TrainingJobs {
+        &self.store
+    }
+
+    fn exports(&self) -> &dyn Exports {
+        &self.store
+    }
+
+    async fn put(&self, collection: &str, id: &str, document: Value) {
+        let fields = document.as_object().unwrap();
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), stored(name, value))).collect();
+        self.write(collection, id, fields).await;
+    }
+
+    async fn document(&self, collection: &str, id: &str) -> Option<Value> {
+        let found = self.db.fluent().select().by_id_in(collection).one(id).await.unwrap()?;
+        let mut document: Value = FirestoreDb::deserialize_doc_to(&found).unwrap();
+        document.as_object_mut().unwrap().retain(|name, _| !name.starts_with("_firestore_"));
+        Some(document)
+    }
+}
+
+#[tokio::test]
+async fn firestore_keeps_the_contract() {
+    let Some(emulated) = Emulated::new().await else { return };
+    conformance::run(&emulated).await;
+}
+
+/// Firestore orders every text after every timestamp, whatever they say.
+#[tokio::test]
+async fn the_latest_export_is_found_among_times_of_both_kinds() {
+    let Some(emulated) = Emulated::new().await else { return };
+    let older = |id: ExportId| json!({"export_id": id.to_string(), "job_id": "mixed", "type": "gguf", "status": "completed"});
+    let [text, native] = [(); 2].map(|()| ExportId::random());
+    let time = |text: &str| FirestoreTimestamp(StoredTime::parse(text).unwrap().into());
+    for (id, started_at) in
+        [(text, "2025-01-01T00:00:00+00:00".into()), (native, time("2026-01-01T00:00:00Z").into())]
+    {
+        let document = older(id);
+        let mut fields: Vec<_> =
+            document.as_object().unwrap().iter().map(|(n, v)| (n.as_str(), stored(n, v))).collect();
+        fields.push(("started_at", started_at));
+        emulated.write(EXPORTS, &id.to_string(), fields).await;
+    }
+    let latest = emulated.store.latest(&fixtures::job_id("mixed")).await.unwrap().unwrap();
+    assert_eq!(latest.id, native);
+}
+
+#[tokio::test]
+async fn times_are_kept_as_timestamps_and_are_the_servers() {
+    let Some(emulated) = Emulated::new().await else { return };
+    let export = fixtures::export();
+    emulated.store.create(&export).await.unwrap();
+    let id = export.id.to_string();
+    let found = emulated.db.fluent().select().by_id_in(EXPORTS).one(&id).await.unwrap().unwrap();
+    for time in ["started_at", "updated_at", "lease_until"] {
+        assert!(matches!(found.fields[time].value_type, Some(ValueType::TimestampValue(_))), "{time}");
+    }
+    let started_at = Exports::find(&emulated.store, export.id).await.unwrap().unwrap().started_at;
+    assert_ne!(started_at, export.started_at, "the record was made with another time");
+    assert!(started_at.duration_since(shared::clock::now()).abs().as_secs() < 60);
+}
+
+/// Nothing listens there. The answer is an error within the deadline, and a later call tries again.
+#[tokio::test]
+async fn a_database_that_is_down_is_an_error_in_time() {
+    let Some(_) = emulator("FIRESTORE_EMULATOR_HOST") else { return };
+    let settings = config::Documents { project_id: "demo".to_owned(), database: "(default)".to_owned() };
+    let store = Firestore::at(settings, "http://127.0.0.1:1");
+    for _ in 0..2 {
+        let started = std::time::Instant::now();
+        let error = TrainingJobs::find(&store, &fixtures::job_id("job-1")).await.unwrap_err();
+        assert!(started.elapsed().as_secs() < 11, "{error}");
+    }
+}
