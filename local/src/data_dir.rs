@@ -7,15 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use shared::domain::ExportId;
+
+use crate::store::Store;
 
 /// How long a stack waits for the export jobs of an earlier one to notice that it is gone.
 const OLD_JOBS_END_WITHIN: Duration = Duration::from_secs(10);
 
 /// A bucket: a folder under `buckets/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bucket {
+pub(crate) enum Bucket {
     /// Merged models that later exports start from.
     Models,
     /// Files that people download.
@@ -28,11 +30,11 @@ pub enum Bucket {
 
 impl Bucket {
     /// Every bucket.
-    pub const ALL: [Self; 4] = [Self::Models, Self::Files, Self::BaseModels, Self::Training];
+    pub(crate) const ALL: [Self; 4] = [Self::Models, Self::Files, Self::BaseModels, Self::Training];
 
     /// The folder's name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Models => "models",
             Self::Files => "files",
@@ -44,11 +46,11 @@ impl Bucket {
 
 /// Where things are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataDir(PathBuf);
+pub(crate) struct DataDir(PathBuf);
 
 /// Held by a process for as long as it lives; the system lets go of it, however the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
@@ -57,7 +59,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let make = |path: &Path| {
             fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))
         };
@@ -73,25 +75,25 @@ impl DataDir {
 
     /// The folder itself, absolute.
     #[must_use]
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.0
     }
 
     /// The database of documents.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.0.join("documents.db")
     }
 
     /// The folder of all buckets.
     #[must_use]
-    pub fn buckets(&self) -> PathBuf {
+    pub(crate) fn buckets(&self) -> PathBuf {
         self.0.join("buckets")
     }
 
     /// The folder of that bucket.
     #[must_use]
-    pub fn bucket(&self, bucket: Bucket) -> PathBuf {
+    pub(crate) fn bucket(&self, bucket: Bucket) -> PathBuf {
         self.buckets().join(bucket.name())
     }
 
@@ -99,7 +101,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When the folder's path is not one that a URL can hold.
-    pub fn bucket_url(&self, bucket: Bucket) -> anyhow::Result<String> {
+    pub(crate) fn bucket_url(&self, bucket: Bucket) -> anyhow::Result<String> {
         let path = self.bucket(bucket);
         match url::Url::from_file_path(&path) {
             Ok(url) => Ok(url.to_string()),
@@ -109,37 +111,37 @@ impl DataDir {
 
     /// Logs: one file an export, and the stack's own.
     #[must_use]
-    pub fn logs(&self) -> PathBuf {
+    pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")
     }
 
     /// The log of that export's job.
     #[must_use]
-    pub fn log_of(&self, export: ExportId) -> PathBuf {
+    pub(crate) fn log_of(&self, export: ExportId) -> PathBuf {
         self.logs().join(format!("{export}.log"))
     }
 
     /// The log of the functions and the gateway.
     #[must_use]
-    pub fn stack_log(&self) -> PathBuf {
+    pub(crate) fn stack_log(&self) -> PathBuf {
         self.logs().join("stack.log")
     }
 
     /// Private keys.
     #[must_use]
-    pub fn keys(&self) -> PathBuf {
+    pub(crate) fn keys(&self) -> PathBuf {
         self.0.join("keys")
     }
 
     /// Where demo data is made before it gets its place.
     #[must_use]
-    pub fn drafts(&self) -> PathBuf {
+    pub(crate) fn drafts(&self) -> PathBuf {
         self.0.join("drafts")
     }
 
     /// Where the job's Hub client may keep what it has downloaded.
     #[must_use]
-    pub fn hub_cache(&self) -> PathBuf {
+    pub(crate) fn hub_cache(&self) -> PathBuf {
         self.0.join("hub")
     }
 
@@ -147,7 +149,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When there is another.
-    pub fn lock_stack(&self) -> anyhow::Result<Lock> {
+    pub(crate) fn lock_stack(&self) -> anyhow::Result<Lock> {
         let file = self.lock_file("stack.lock")?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),
@@ -164,7 +166,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When the lock's file cannot be used.
-    pub fn lock_job(&self) -> anyhow::Result<Lock> {
+    pub(crate) fn lock_job(&self) -> anyhow::Result<Lock> {
         let file = self.lock_file("jobs.lock")?;
         file.lock_shared().context("cannot lock the data folder")?;
         Ok(Lock { _file: file })
@@ -175,7 +177,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When one goes on.
-    pub fn wait_for_old_jobs(&self) -> anyhow::Result<()> {
+    pub(crate) fn wait_for_old_jobs(&self) -> anyhow::Result<()> {
         let file = self.lock_file("jobs.lock")?;
         let start = Instant::now();
         loop {
@@ -196,13 +198,15 @@ impl DataDir {
     ///
     /// # Errors
     /// When something cannot be removed, or a stack works on it.
-    pub fn reset(&self) -> anyhow::Result<()> {
+    pub(crate) fn reset(&self) -> anyhow::Result<()> {
         let lock = self.lock_stack()?;
         self.wait_for_old_jobs()?;
         for name in ["buckets", "logs", "keys", "hub", "drafts"] {
             gone(fs::remove_dir_all(self.0.join(name))).with_context(|| format!("cannot remove {name}"))?;
         }
-        for name in ["documents.db", "documents.db-wal", "documents.db-shm", "jobs.lock", "stack.lock"] {
+        for name in
+            ["documents.db", "documents.db-wal", "documents.db-shm", "place", "jobs.lock", "stack.lock"]
+        {
             gone(fs::remove_file(self.0.join(name))).with_context(|| format!("cannot remove {name}"))?;
         }
         drop(lock);
@@ -212,6 +216,26 @@ impl DataDir {
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Lets the documents name their files where the folder is now, in case it has been moved.
+    ///
+    /// # Errors
+    /// When the note of the last place, or the database, does not work.
+    pub(crate) async fn settle(&self, store: &Store) -> anyhow::Result<()> {
+        let note = self.0.join("place");
+        let now =
+            url::Url::from_file_path(self.buckets()).map_err(|()| anyhow!("not a place for buckets"))?;
+        match fs::read_to_string(&note) {
+            Ok(before) if before != now.as_str() => {
+                let changed = store.relocate(&before, now.as_str()).await?;
+                tracing::info!(changed, "documents follow their folder");
+            }
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        fs::write(note, now.as_str()).context("cannot write into the data folder")
     }
 
     fn lock_file(&self, name: &str) -> anyhow::Result<File> {

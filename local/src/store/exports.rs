@@ -28,7 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not work.
-    pub async fn running(&self) -> Result<Vec<Export>, PortError> {
+    pub(crate) async fn running(&self) -> Result<Vec<Export>, PortError> {
         let find = |connection: &mut Connection| rows(connection, RUNNING, []);
         Ok(readable(self.with(find).await?).collect())
     }

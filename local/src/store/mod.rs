@@ -33,7 +33,7 @@ const SCHEMA: &str = "
 
 /// A database of documents. Clones share one connection.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Mutex<Connection>>);
+pub(crate) struct Store(Arc<Mutex<Connection>>);
 
 /// What can go wrong in here.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened, or is not a database.
-    pub fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -76,29 +76,22 @@ impl Store {
     ///
     /// # Errors
     /// When the database does not work.
-    pub async fn put_new(&self, collection: &'static str, id: &str, json: &Value) -> Result<bool, PortError> {
+    pub(crate) async fn put_new(
+        &self,
+        collection: &'static str,
+        id: &str,
+        json: &Value,
+    ) -> Result<bool, PortError> {
         let (id, json) = (id.to_owned(), json.to_string());
         let put = move |connection: &mut Connection| Ok(insert(connection, collection, &id, &json)?);
         Ok(self.with(put).await?)
-    }
-
-    /// Whether the database is whole, as SQLite's own check says.
-    ///
-    /// # Errors
-    /// When the database does not work.
-    pub async fn is_whole(&self) -> Result<bool, PortError> {
-        let check = |connection: &mut Connection| {
-            let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-            Ok(verdict == "ok")
-        };
-        Ok(self.with(check).await?)
     }
 
     /// Lets every document that names something below the URL `before` name it below `after`.
     ///
     /// # Errors
     /// When the database does not work.
-    pub async fn relocate(&self, before: &str, after: &str) -> Result<usize, PortError> {
+    pub(crate) async fn relocate(&self, before: &str, after: &str) -> Result<usize, PortError> {
         let (before, after) = (json_text(before), json_text(after));
         let change = move |connection: &mut Connection| {
             let sql = "UPDATE documents SET json = replace(json, ?1, ?2) WHERE instr(json, ?1) > 0";

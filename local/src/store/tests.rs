@@ -63,7 +63,7 @@ async fn of_many_processes_that_claim_an_export_one_gets_it() {
         match claim.await.unwrap() {
             Ok(_) => won += 1,
             Err(error) => {
-                assert!(matches!(error, ApplyError::Refused(Refused::ClaimedByAnother)), "{error:?}")
+                assert!(matches!(error, ApplyError::Refused(Refused::ClaimedByAnother)), "{error:?}");
             }
         }
     }
