@@ -62,8 +62,8 @@ impl ProcessLauncher {
     ) -> anyhow::Result<Arc<Self>> {
         let mut environment: Vec<(&str, OsString)> = vec![
             ("PROJECT_ID", project.into()),
-            ("GCS_EXPORT_BUCKET_NAME", Bucket::Models.name().into()),
-            ("GCS_EXPORT_FILES_BUCKET_NAME", Bucket::Files.name().into()),
+            ("GCS_EXPORT_BUCKET_NAME", dir.bucket_url(Bucket::Models)?.into()),
+            ("GCS_EXPORT_FILES_BUCKET_NAME", dir.bucket_url(Bucket::Files)?.into()),
             ("BASE_MODELS_URI", dir.bucket_url(Bucket::BaseModels)?.into()),
             ("HF_HOME", dir.hub_cache().into()),
             ("LOCAL_DATA_DIR", dir.root().into()),
