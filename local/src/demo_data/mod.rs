@@ -17,8 +17,10 @@ use crate::{
     store::Store,
 };
 
+pub(crate) use self::documents::BIG_ADAPTER;
+
 /// The base model that is generated.
-const BIG_BASE: &str = "google/gemma-3-1b-3-layers";
+pub(crate) const BIG_BASE: &str = "google/gemma-3-1b-3-layers";
 const GEMMA2: &str = "google/gemma-2-micro";
 const GEMMA3: &str = "google/gemma-3-micro";
 
@@ -44,7 +46,7 @@ fn make_folders(dir: &DataDir) -> io::Result<()> {
     folder(&drafts, &models.join(GEMMA2), |to| write(to, GEMMA2_BASE))?;
     folder(&drafts, &models.join(GEMMA3), |to| write(to, GEMMA3_BASE))?;
     folder(&drafts, &models.join(BIG_BASE), generated::write_base)?;
-    folder(&drafts, &training.join(documents::BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
+    folder(&drafts, &training.join(BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
     folder(&drafts, &training.join(documents::MICRO_ADAPTER), |to| write(to, GEMMA3_ADAPTER))?;
     folder(&drafts, &training.join(documents::FULL_MODEL), |to| write(to, GEMMA3_BASE))?;
     folder(&drafts, &training.join(documents::BROKEN_ADAPTER), write_broken_adapter)?;

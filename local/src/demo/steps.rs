@@ -1,0 +1,179 @@
+//! The steps of the demo: each asks, checks and shows.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::Method;
+use serde_json::Value;
+use shared::domain::{ArtifactKind, Status};
+
+use super::{
+    client::{Caller, Detail, LatestExport},
+    verify,
+};
+use crate::{
+    data_dir::{Bucket, DataDir},
+    terminal,
+};
+
+/// Between two looks at a running export.
+const POLL: Duration = Duration::from_millis(100);
+/// No export of the demo takes longer, on any machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A line for a stage of which nobody knows how long it is, and one for the others.
+const WAITING: &str = "  {prefix:<8} {spinner} {wide_msg}";
+const WORKING: &str = "  {prefix:<8} {bar:30.blue/dim} {percent:>3} %  {decimal_bytes:>9} of {decimal_total_bytes:<9}  {wide_msg}";
+
+/// `GET /health`.
+pub(super) async fn health(caller: &Caller) -> anyhow::Result<()> {
+    let health = caller.health().await?;
+    ensure!(health["status"] == "healthy", "the service is not healthy: {health}");
+    terminal::good("GET /health    healthy");
+    Ok(())
+}
+
+/// `GET /exports`.
+pub(super) async fn list(caller: &Caller) -> anyhow::Result<()> {
+    let jobs = caller.jobs().await?;
+    ensure!(jobs.iter().any(|job| job.job_id == super::JOB), "the list lacks {}", super::JOB);
+    terminal::good(&format!("GET /exports   {} completed training jobs", jobs.len()));
+    for job in &jobs {
+        let (name, base) =
+            (job.job_name.as_deref().unwrap_or("–"), job.base_model_id.as_deref().unwrap_or("–"));
+        terminal::remark(&format!("  {:<20} {name:<26} {base}", job.job_id));
+    }
+    Ok(())
+}
+
+/// `POST /exports`, then `GET /exports/{job_id}` until it has ended, then a look at the file.
+pub(super) async fn export(
+    dir: &DataDir,
+    caller: &Caller,
+    job: &str,
+    kind: ArtifactKind,
+) -> anyhow::Result<()> {
+    terminal::line("");
+    let (detail, export) = run(caller, job, kind).await?;
+    let message = export.message.unwrap_or_default();
+    ensure!(export.status == Status::Completed, "the {} export failed: {message}", kind.as_str());
+    ensure!(!export.artifacts.is_empty(), "the {} export names no artifact", kind.as_str());
+    let link = detail.artifacts["file"][kind.as_str()].as_str().context("there is no link to the file")?;
+    let file = file_of(dir, link)?;
+
+    let copy = tempfile::NamedTempFile::new_in(dir.root())?;
+    let sha256 = caller.download(link, copy.path()).await.context("the download link does not work")?;
+    let (contents, recorded, size) = tokio::task::spawn_blocking({
+        let (copy, file) = (copy.path().to_owned(), file.clone());
+        move || anyhow::Ok((verify::file(kind, &copy)?, recorded_sha256(&file)?, copy.metadata()?.len()))
+    })
+    .await?
+    .with_context(|| format!("{} is not as it should be", file.display()))?;
+    ensure!(sha256 == recorded, "the file's SHA-256 is {sha256}, but the record says {recorded}");
+    let expected = expected_tensors(dir, kind)?;
+    ensure!(contents.tensors == expected, "{} tensors instead of {expected}", contents.tensors);
+
+    terminal::good(&format!("{:<8} {message}", kind.as_str()));
+    terminal::remark(&format!("  file      {}", shown(&file).display()));
+    terminal::remark(&format!("  size      {}", terminal::bytes(size)));
+    terminal::remark(&format!("  sha256    {sha256}"));
+    terminal::remark(&format!("  contents  {}, {} tensors", contents.summary, contents.tensors));
+    Ok(())
+}
+
+/// An export that must fail, with a message that says why.
+pub(super) async fn fails(caller: &Caller, job: &str, kind: ArtifactKind) -> anyhow::Result<()> {
+    let (_, export) = run(caller, job, kind).await?;
+    let message = export.message.unwrap_or_default();
+    ensure!(export.status == Status::Failed, "an export of {job} did not fail");
+    ensure!(message.contains("adapter_model.safetensors"), "the message does not name the file: {message}");
+    terminal::good(&format!("export of {job}: failed"));
+    terminal::remark(&format!("  {message}"));
+    Ok(())
+}
+
+/// A request that must be refused with that status.
+pub(super) async fn refused(caller: &Caller, path: &str, expected: u16) -> anyhow::Result<()> {
+    let (status, answer) = caller.ask(Method::GET, path, None).await?;
+    ensure!(status == expected, "GET {path} answers {status} instead of {expected}");
+    let detail = answer["detail"].as_str().context("the answer has no detail")?;
+    terminal::good(&format!("GET {path}: {status}"));
+    terminal::remark(&format!("  {detail}"));
+    Ok(())
+}
+
+/// Starts an export and follows it to its end.
+async fn run(caller: &Caller, job: &str, kind: ArtifactKind) -> anyhow::Result<(Detail, LatestExport)> {
+    let id = caller.export(job, kind).await?;
+    let (unknown, known) = (ProgressStyle::with_template(WAITING)?, ProgressStyle::with_template(WORKING)?);
+    let bar = ProgressBar::new(0).with_style(unknown.clone()).with_prefix(kind.as_str());
+    bar.enable_steady_tick(POLL);
+    let follow = async {
+        loop {
+            let mut detail = caller.job(job).await?;
+            let export = detail.latest_export.take().context("the job has no export")?;
+            ensure!(export.export_id == id, "the latest export is {} and not {id}", export.export_id);
+            if let Some(progress) = &export.progress {
+                let style = if progress.bytes_total == 0 { &unknown } else { &known };
+                bar.set_style(style.clone());
+                bar.set_length(progress.bytes_total);
+                bar.set_position(progress.bytes_done);
+                bar.set_message(export.message.clone().unwrap_or_default());
+            }
+            match export.status {
+                Status::Running => tokio::time::sleep(POLL).await,
+                Status::Completed | Status::Failed => return Ok((detail, export)),
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, follow).await;
+    bar.finish_and_clear();
+    match ended {
+        Ok(ended) => ended,
+        Err(_) => bail!("the {} export of {job} is still running", kind.as_str()),
+    }
+}
+
+/// The file that a download link leads to.
+fn file_of(dir: &DataDir, link: &str) -> anyhow::Result<PathBuf> {
+    let link = url::Url::parse(link)?;
+    let path = link.path().strip_prefix("/downloads/").context("the link does not lead to a download")?;
+    let path = percent_encoding::percent_decode_str(path).decode_utf8()?;
+    Ok(dir.buckets().join(&*path))
+}
+
+/// What the job recorded of that file, beside it.
+fn recorded_sha256(file: &Path) -> anyhow::Result<String> {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let manifest = std::fs::read(file.with_file_name(format!("{name}.manifest.json")))?;
+    let manifest: Value = serde_json::from_slice(&manifest)?;
+    let files = manifest["files"].as_array().context("the manifest names no files")?;
+    let entry = files.iter().find(|entry| entry["name"] == name).context("the manifest lacks the file")?;
+    Ok(entry["sha256"].as_str().context("the manifest has no SHA-256")?.to_owned())
+}
+
+/// As many tensors as went in.
+fn expected_tensors(dir: &DataDir, kind: ArtifactKind) -> anyhow::Result<usize> {
+    match kind {
+        ArtifactKind::Adapter => {
+            let adapter = dir.bucket(Bucket::Training).join(crate::demo_data::BIG_ADAPTER);
+            verify::weights(&adapter.join("adapter_model.safetensors"))
+        }
+        ArtifactKind::Merged | ArtifactKind::Gguf => {
+            let base = dir.bucket(Bucket::BaseModels).join(crate::demo_data::BIG_BASE);
+            let index: Value =
+                serde_json::from_slice(&std::fs::read(base.join("model.safetensors.index.json"))?)?;
+            Ok(index["weight_map"].as_object().context("the base model has no index")?.len())
+        }
+    }
+}
+
+/// As short as the place from which it was started allows.
+fn shown(path: &Path) -> &Path {
+    let here = std::env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
+}

@@ -1,0 +1,29 @@
+//! ZIP archives of model files.
+
+use std::{fs::File, io::BufReader, path::Path};
+
+use anyhow::{Context as _, ensure};
+use zip::ZipArchive;
+
+use super::{Contents, safetensors};
+
+/// Reads every file of the archive to its end, which compares its checksum, and looks into the weights.
+pub(super) fn check(path: &Path, expected: &[&str]) -> anyhow::Result<Contents> {
+    let mut archive = ZipArchive::new(BufReader::new(File::open(path)?)).context("not a ZIP archive")?;
+    let (mut names, mut tensors) = (Vec::new(), 0);
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let (name, size) = (entry.name()?.into_owned(), entry.size());
+        if name.ends_with(".safetensors") {
+            tensors += safetensors::check(&mut entry, size).with_context(|| name.clone())?;
+        } else {
+            std::io::copy(&mut entry, &mut std::io::sink()).with_context(|| name.clone())?;
+        }
+        names.push(name);
+    }
+    for name in expected {
+        ensure!(names.iter().any(|n| n == name), "there is no {name} in it");
+    }
+    ensure!(tensors > 0, "there are no weights in it");
+    Ok(Contents { summary: format!("ZIP of {} files", names.len()), tensors })
+}
