@@ -1,0 +1,117 @@
+//! `kill -9` at any moment and start again: nothing is corrupt, interrupted exports are failed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::Connection;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::process::{Stack, folder};
+
+const JOB: &str = "ada-sonnets-1b";
+const ROUNDS: u64 = 6;
+
+/// Every file that an export has made under its final name, with its hash. Manifests say when they were made, so
+/// they are left out.
+fn made(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![data_dir.join("buckets/files"), data_dir.join("buckets/models")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !name.contains("manifest.json") && !name.contains('#') {
+                let digest = Sha256::digest(fs::read(&path).unwrap()).to_vec();
+                files.insert(path.strip_prefix(data_dir).unwrap().to_owned(), digest);
+            }
+        }
+    }
+    files
+}
+
+fn forget_what_was_made(data_dir: &Path) {
+    for bucket in ["files", "models"] {
+        let folder = data_dir.join("buckets").join(bucket);
+        fs::remove_dir_all(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+    }
+}
+
+fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
+    let database = Connection::open(data_dir.join("documents.db")).unwrap();
+    let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+    let mut all = database.prepare("SELECT id, json FROM documents WHERE collection = 'exports'").unwrap();
+    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).unwrap();
+    rows.map(|row| row.map(|(id, json)| (id, serde_json::from_str(&json).unwrap())).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment() {
+    let temp = folder();
+    let stack = Stack::serve(temp.path());
+    for kind in ["merged", "gguf", "adapter"] {
+        stack.export(JOB, kind).await;
+        let ended = stack.ended(JOB).await;
+        assert_eq!(ended["status"], "completed", "{ended}");
+    }
+    stack.kill();
+    let whole = made(temp.path());
+    assert!(whole.len() > 5, "{whole:?}");
+
+    let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+    println!("seed {random}");
+    let mut interrupted = 0;
+    for round in 0..ROUNDS {
+        forget_what_was_made(temp.path());
+        let stack = Stack::serve(temp.path());
+        let kind = if round % 2 == 0 { "merged" } else { "gguf" };
+        let killed = stack.export(JOB, kind).await;
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let moment = Duration::from_millis(random % 1_200);
+        tokio::time::sleep(moment).await;
+        stack.kill();
+
+        let stack = Stack::serve(temp.path());
+        for (path, digest) in made(temp.path()) {
+            assert_eq!(Some(&digest), whole.get(&path), "{} after {moment:?}", path.display());
+        }
+        let ended = stack.ended(JOB).await;
+        assert_eq!(ended["export_id"], killed.as_str());
+        if ended["status"] != "completed" {
+            interrupted += 1;
+            assert_eq!(ended["status"], "failed", "{ended}");
+            assert!(ended["message"].as_str().unwrap().contains("interrupted"), "{ended}");
+            assert!(ended["finished_at"].is_string());
+        }
+        assert!(exports(temp.path()).values().all(|export| export["status"] != "running"));
+
+        stack.export(JOB, kind).await;
+        let again = stack.ended(JOB).await;
+        assert_eq!(again["status"], "completed", "{again}");
+        assert_eq!(exports(temp.path())[&killed]["status"], ended["status"], "the killed job wrote on");
+    }
+    assert!(interrupted > 0, "no kill came in time");
+}
+
+#[tokio::test]
+async fn a_stack_that_is_told_to_stop_ends_its_exports_first() {
+    let temp = folder();
+    let stack = Stack::serve(temp.path());
+    let id = stack.export(JOB, "merged").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(stack.terminate().success());
+    let export = &exports(temp.path())[&id];
+    assert_eq!(export["status"], "failed", "{export}");
+    assert!(export["message"].as_str().unwrap().contains("stack stopped"), "{export}");
+    assert_eq!(made(temp.path()).into_keys().collect::<Vec<_>>(), Vec::<PathBuf>::new(), "left behind");
+}
