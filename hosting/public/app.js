@@ -101,8 +101,6 @@ function card(job) {
   $(".facts", item).textContent = [job.base_model_id, job.modality, job.job_id].filter(Boolean).join(" · ");
   $("legend", item).textContent = `New export of ${title}`;
   $("progress", item).setAttribute("aria-label", `Progress of ${title}`);
-  drawFiles(job, item, job.artifacts);
-
   const form = $("form", item);
   form.addEventListener("change", () => drawChoices(form));
   form.addEventListener("submit", (event) => {

@@ -53,11 +53,10 @@ impl Glob {
 fn segments_fit(pattern: &[Segment], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
-        (None, Some(_)) => false,
+        (None, Some(_)) | (Some((Segment::Pieces(_), _)), None) => false,
         // At the end it stands for one segment or more: `/a/**` is what lies below `/a/`.
         (Some((Segment::Any, [])), first) => first.is_some(),
         (Some((Segment::Any, rest)), _) => (0..=path.len()).any(|n| segments_fit(rest, &path[n..])),
-        (Some((Segment::Pieces(_), _)), None) => false,
         (Some((Segment::Pieces(pieces), rest)), Some((segment, below))) => {
             pieces_fit(pieces, segment) && segments_fit(rest, below)
         }

@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    banner,
+    data_dir::DataDir,
+    demo,
+    issuer::Issuer,
+    job_process, logs,
+    stack::{Options, Stack},
+    terminal,
+};
+
+/// The whole Export Service on this machine: no account, no cloud, nothing but this program.
+#[derive(Debug, Parser)]
+#[command(name = "local", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the stack, run the demo, keep serving until Ctrl-C
+    Run(Serving),
+    /// Start the stack on a free port, run the demo, exit: 0 if everything it showed was right
+    Demo(Serving),
+    /// Start the stack and nothing else
+    Serve(Serving),
+    /// Print a fresh token, good for an hour
+    Token {
+        /// For whom
+        #[arg(long, default_value = "ada")]
+        user: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove everything the stack keeps
+    Reset(Place),
+    /// Run one export, as the stack's launcher asks
+    #[command(hide = true)]
+    Job,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The folder for everything the stack keeps
+    #[arg(long, env = "LOCAL_DATA_DIR", default_value = ".local")]
+    data_dir: PathBuf,
+    /// The project that tokens are for
+    #[arg(long, env = "PROJECT_ID", default_value = "demo-export")]
+    project: String,
+}
+
+#[derive(Debug, Args)]
+struct Serving {
+    /// The port on 127.0.0.1; 0 for any that is free
+    #[arg(long, env = "PORT")]
+    port: Option<u16>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Serving {
+    fn options(self, default_port: u16) -> Options {
+        let Place { data_dir, project } = self.place;
+        Options { port: self.port.unwrap_or(default_port), data_dir, project }
+    }
+}
+
+/// The port that `run` and `serve` take unless told otherwise.
+const PORT: u16 = 8080;
+
+/// Reads the command line, does what it says, answers how that went.
+pub async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(serving) => run(&serving.options(PORT)).await,
+        Command::Demo(serving) => demo(&serving.options(0)).await,
+        Command::Serve(serving) => serve(&serving.options(PORT)).await,
+        Command::Token { user, place } => token(&user, &place),
+        Command::Reset(place) => reset(&place),
+        Command::Job => job_process::run().await,
+    };
+    done.unwrap_or_else(|error| {
+        terminal::problem(&error);
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal()?;
+    tokio::pin!(stop);
+    let stack = start(options).await?;
+    banner::show(&stack)?;
+    let finished = tokio::select! {
+        shown = demo::run(&stack) => {
+            if let Err(error) = shown {
+                terminal::problem(&error);
+            }
+            true
+        }
+        () = &mut stop => false,
+    };
+    if finished {
+        banner::serving(&stack);
+        stop.await;
+    }
+    banner::stopping();
+    stack.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn demo(options: &Options) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal()?;
+    let stack = start(options).await?;
+    let shown = tokio::select! {
+        shown = demo::run(&stack) => shown,
+        () = stop => Err(anyhow::anyhow!("stopped before the end")),
+    };
+    stack.stop().await;
+    shown.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(options: &Options) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal()?;
+    let stack = start(options).await?;
+    banner::show(&stack)?;
+    banner::serving(&stack);
+    stop.await;
+    banner::stopping();
+    stack.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn token(user: &str, place: &Place) -> anyhow::Result<ExitCode> {
+    let dir = DataDir::open(&place.data_dir)?;
+    let issuer = Issuer::load_or_make(&dir.keys(), &place.project)?;
+    terminal::line(&issuer.token(&user.parse().context("--user")?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reset(place: &Place) -> anyhow::Result<ExitCode> {
+    if place.data_dir.exists() {
+        DataDir::open(&place.data_dir)?.reset()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(options: &Options) -> anyhow::Result<Stack> {
+    let dir = DataDir::open(&options.data_dir)?;
+    let log = std::fs::File::options().create(true).append(true).open(dir.stack_log())?;
+    logs::to(log);
+    Stack::start(options).await
+}
+
+/// Resolves at Ctrl-C and at SIGTERM.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
