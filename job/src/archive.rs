@@ -10,7 +10,6 @@ use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 use crate::{
     bucket::{Bucket, Upload},
     error::JobError,
-    fingerprint::hex,
     manifest::ManifestFile,
     reporter::Reporter,
 };
@@ -41,7 +40,7 @@ pub(crate) fn pack(
     let finished = zip.finish().map_err(|e| failed(io::Error::other(e)))?;
     let Counted { mut upload, hash, size } = finished.into_inner();
     upload.finish().map_err(failed)?;
-    Ok(ManifestFile { name: archive.to_owned(), size, sha256: hex(&hash.finalize()) })
+    Ok(ManifestFile { name: archive.to_owned(), size, sha256: hex::encode(hash.finalize()) })
 }
 
 enum Fault {

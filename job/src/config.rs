@@ -7,7 +7,7 @@ use shared::{
     domain::{Claim, ExecutionName, ExportId},
 };
 
-use crate::{Buckets, DEFAULT_HUB, Execution};
+use crate::{Buckets, Execution, HubSettings};
 
 /// What the binary reads from its environment.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Settings {
     /// `BASE_MODELS_URI`, without a slash at the end.
     pub base_models: Option<String>,
     /// `HF_ENDPOINT`.
-    pub hub_endpoint: String,
+    pub hub: HubSettings,
     /// `EXPORT_ID`, `CLOUD_RUN_EXECUTION`, `CLOUD_RUN_TASK_ATTEMPT` and `HF_TOKEN`.
     pub execution: Execution,
 }
@@ -41,7 +41,9 @@ impl Settings {
             },
             storage_emulator: optional(lookup, "STORAGE_EMULATOR_HOST"),
             base_models: optional(lookup, "BASE_MODELS_URI").map(url),
-            hub_endpoint: optional(lookup, "HF_ENDPOINT").map_or_else(|| DEFAULT_HUB.to_owned(), url),
+            hub: HubSettings::at(
+                optional(lookup, "HF_ENDPOINT").as_deref().unwrap_or(HubSettings::DEFAULT_ENDPOINT),
+            ),
             execution: execution(lookup)?,
         })
     }
@@ -103,7 +105,7 @@ mod tests {
     fn what_is_left_out_has_a_default() {
         let settings = read(&COMPLETE).unwrap();
         assert_eq!(settings.buckets.raw, "gs://raw-models");
-        assert_eq!(settings.hub_endpoint, "https://huggingface.co");
+        assert_eq!(settings.hub.endpoint, "https://huggingface.co");
         assert_eq!(settings.execution.claim.attempt, 0);
         assert!(settings.execution.claim.by.as_str().starts_with("by-hand-"));
         assert!(settings.execution.hf_token.is_none() && settings.base_models.is_none());

@@ -1,7 +1,5 @@
 //! What an artifact was made of, as one hash: equal fingerprints mean equal inputs and options.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 use crate::inputs::InputFile;
@@ -39,7 +37,7 @@ impl Fingerprint {
 
     /// The hash, in lower-case hex.
     pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
+        hex::encode(self.0.finalize())
     }
 
     fn line(&mut self, fields: &[&str]) {
@@ -50,14 +48,6 @@ impl Fingerprint {
         }
         self.0.update([0xff]);
     }
-}
-
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }
 
 #[cfg(test)]

@@ -28,8 +28,31 @@ pub use run::run;
 /// document, and people look every ten.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The Hub that everybody uses.
-pub const DEFAULT_HUB: &str = "https://huggingface.co";
+/// Where the Hugging Face Hub is, and how patient to be with it.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// `HF_ENDPOINT`, without a slash at the end.
+    pub endpoint: String,
+    /// How long one answer may take.
+    pub deadline: Duration,
+    /// How long an upload may stand still.
+    pub stall: Duration,
+}
+
+impl HubSettings {
+    /// The Hub that everybody uses.
+    pub const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+
+    /// A Hub at `endpoint`, with the patience of production.
+    #[must_use]
+    pub fn at(endpoint: &str) -> Self {
+        Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            deadline: Duration::from_secs(60),
+            stall: Duration::from_secs(120),
+        }
+    }
+}
 
 /// What the job works with. Only `main` knows which adapters these are.
 pub struct Context {
@@ -43,8 +66,8 @@ pub struct Context {
     pub buckets: Buckets,
     /// Where base models are, as folders `<owner>/<name>/`.
     pub base_models: Option<String>,
-    /// The Hugging Face Hub (`HF_ENDPOINT`), without a slash at the end.
-    pub hub_endpoint: String,
+    /// The Hugging Face Hub.
+    pub hub: HubSettings,
     /// Least time between two writes of progress.
     pub progress_interval: Duration,
 }

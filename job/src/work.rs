@@ -65,7 +65,7 @@ impl Work<'_> {
 
     /// The Hub, with the caller's token.
     pub(crate) fn hub(&self) -> Result<Hub, JobError> {
-        Hub::new(&self.context.hub_endpoint, self.execution.hf_token.clone(), self.runtime.clone())
+        Hub::new(&self.context.hub, self.execution.hf_token.clone(), self.runtime.clone())
     }
 
     /// `{job_id}/` in the bucket of files that people download.

@@ -4,11 +4,11 @@ use std::{io, sync::Arc, time::Duration};
 
 use engine::{Entry, Folder, Source};
 use futures_util::TryStreamExt;
-use hf_hub::{HFRepository, RepoTypeModel, repository::RepoTreeEntry};
+use hf_hub::{HFError, HFRepository, RepoTypeModel, repository::RepoTreeEntry};
 use shared::domain::HubRepo;
 use tokio::runtime::Handle;
 
-use super::{DEADLINE, Hub, error::Doing};
+use super::{Hub, error::Doing};
 use crate::{
     error::JobError,
     inputs::{Input, InputFile},
@@ -31,6 +31,8 @@ impl Hub {
         let tree = self.ask(&doing, async {
             repository.list_tree().revision(revision.clone()).send()?.try_collect::<Vec<_>>().await
         })?;
+        // a gated model shows its files to everybody and gives them to those who accepted its licence: ask now
+        self.ask(&doing, repository.get_file_metadata().filepath("config.json").revision(&revision).send())?;
         let files = tree.into_iter().filter_map(|entry| match entry {
             RepoTreeEntry::File { oid, size, path, lfs, .. } => {
                 let version = lfs.and_then(|lfs| lfs.sha256).unwrap_or(oid);
@@ -44,6 +46,7 @@ impl Hub {
             repository,
             revision,
             entries: files.iter().map(|f| Entry { name: f.name.clone(), size: f.size }).collect(),
+            deadline: self.settings.deadline,
             runtime: self.runtime.clone(),
         };
         Ok(Input { folder: Arc::new(folder), files })
@@ -55,6 +58,7 @@ struct Model {
     revision: String,
     location: String,
     entries: Vec<Entry>,
+    deadline: Duration,
     runtime: Handle,
 }
 
@@ -75,6 +79,7 @@ impl Folder for Model {
             revision: self.revision.clone(),
             location: format!("{}/{name}", self.location),
             entry: entry.clone(),
+            deadline: self.deadline,
             runtime: self.runtime.clone(),
         }))
     }
@@ -85,6 +90,7 @@ struct File {
     revision: String,
     location: String,
     entry: Entry,
+    deadline: Duration,
     runtime: Handle,
 }
 
@@ -97,7 +103,7 @@ impl File {
             .revision(self.revision.clone())
             .range(offset..offset + length as u64)
             .send();
-        let bytes = tokio::time::timeout(DEADLINE, download).await?.map_err(io::Error::other)?;
+        let bytes = tokio::time::timeout(self.deadline, download).await?.map_err(io_error)?;
         if bytes.len() == length { Ok(bytes.into()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
@@ -105,6 +111,7 @@ impl File {
         for wait in AGAIN {
             match self.range(offset, length).await {
                 Ok(bytes) => return Ok(bytes),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -116,6 +123,16 @@ impl File {
             tokio::time::sleep(wait).await;
         }
         self.range(offset, length).await
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn io_error(error: HFError) -> io::Error {
+    match error {
+        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => {
+            io::Error::new(io::ErrorKind::PermissionDenied, error)
+        }
+        other => io::Error::other(other),
     }
 }
 

@@ -20,10 +20,8 @@ use sha2::{Digest, Sha256};
 use shared::domain::{HubRepo, Stage};
 
 use super::{Hub, card::Card, error::Doing};
-use crate::{error::JobError, fingerprint::hex, manifest::ManifestFile, reporter::Reporter};
+use crate::{error::JobError, manifest::ManifestFile, reporter::Reporter};
 
-/// An upload that makes no progress for this long has failed.
-const STALL: Duration = Duration::from_secs(120);
 /// Bytes of one block of a file on its way.
 const BLOCK: u64 = 4 << 20;
 
@@ -66,7 +64,7 @@ impl Hub {
             .commit_message(format!("Export {}", push.card.kind.as_str()))
             .progress(Progress::new(Watching(Arc::clone(&watch))))
             .send();
-        let commit = self.runtime.block_on(watch.until_stalled(commit));
+        let commit = self.runtime.block_on(watch.until_stalled(self.settings.stall, commit));
         let commit = match commit {
             Waited::Done(result) => result.map_err(|error| doing.failed(error))?,
             Waited::Stalled => return Err(doing.too_slow()),
@@ -119,7 +117,7 @@ impl Hub {
         let card = ManifestFile {
             name: "README.md".to_owned(),
             size: card.len() as u64,
-            sha256: hex(&Sha256::digest(card.as_bytes())),
+            sha256: hex::encode(Sha256::digest(card.as_bytes())),
         };
         let files: Vec<&ManifestFile> =
             push.files.iter().filter(|file| file.name != card.name).chain([&card]).collect();
@@ -138,7 +136,7 @@ impl Hub {
                     let name = file.name.clone();
                     let download =
                         repository.download_file_to_bytes().filename(name).revision(revision).send();
-                    hex(&Sha256::digest(self.ask(doing, download)?)) == file.sha256
+                    hex::encode(Sha256::digest(self.ask(doing, download)?)) == file.sha256
                 }
             };
             if !same {
@@ -208,7 +206,7 @@ impl Watch {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    async fn until_stalled<T>(&self, upload: impl Future<Output = T>) -> Waited<T> {
+    async fn until_stalled<T>(&self, stall: Duration, upload: impl Future<Output = T>) -> Waited<T> {
         let mut upload = pin!(upload);
         let mut ticks = tokio::time::interval(Duration::from_millis(250));
         loop {
@@ -218,7 +216,7 @@ impl Watch {
                     if self.reporter.is_stopped() {
                         return Waited::Stopped;
                     }
-                    if self.idle() > STALL {
+                    if self.idle() > stall {
                         return Waited::Stalled;
                     }
                 }

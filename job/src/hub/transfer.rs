@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{DEADLINE, Hub};
+use super::Hub;
 use crate::{error::JobError, hub::push::Push, manifest::ManifestFile};
 
 /// Files above this size must go through Xet, never inside a commit.
@@ -58,7 +58,7 @@ impl Hub {
         let media = "application/vnd.git-lfs+json";
         let mut request = reqwest::Client::new()
             .post(url)
-            .timeout(DEADLINE)
+            .timeout(self.settings.deadline)
             .header(reqwest::header::ACCEPT, media)
             .json(&body)
             .header(reqwest::header::CONTENT_TYPE, media);

@@ -10,7 +10,7 @@ use super::{Made, Pushable, Work};
 use crate::{
     archive,
     error::JobError,
-    fingerprint::{Fingerprint, hex},
+    fingerprint::Fingerprint,
     inputs::{self, Input, InputFile, Tuned},
     manifest::{ManifestFile, Shelf},
 };
@@ -94,5 +94,5 @@ fn hash_file(work: &Work<'_>, folder: &dyn Folder, name: &str) -> io::Result<Str
         offset += block.len() as u64;
         work.reporter.advance(block.len() as u64);
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }

@@ -15,12 +15,12 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn sha256_of(world: &World, file: &str) -> String {
+pub(crate) fn sha256_of(world: &World, file: &str) -> String {
     sha256(&fs::read(world.path(file)).unwrap())
 }
 
 /// The hash of what llama.cpp's converter makes of the same base and adapter as q8_0.
-fn reference() -> String {
+pub(crate) fn reference() -> String {
     let expected = fs::read(fixture("gemma3-micro/expected.json")).unwrap();
     let expected: Value = serde_json::from_slice(&expected).unwrap();
     expected["gguf"]["q8_0"]["sha256"].as_str().unwrap().to_owned()

@@ -8,7 +8,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use job::{Buckets, Context, Execution};
+use job::{Buckets, Context, Execution, HubSettings};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     adapters::storage::Storage,
@@ -22,13 +23,21 @@ pub(crate) const BASE: &str = "google/gemma-3-micro";
 /// Buckets in a temporary folder, and a store in memory.
 pub(crate) struct World {
     folder: tempfile::TempDir,
+    hub: HubSettings,
+    token: Option<&'static str>,
     pub(crate) store: Arc<MemoryStore>,
 }
 
 impl World {
     /// A base model, and a completed training job `job-1` with its adapter.
     pub(crate) fn new() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap(), store: Arc::default() };
+        Self::with_hub("http://127.0.0.1:9", None)
+    }
+
+    /// The same, beside a Hub, for a caller with that token.
+    pub(crate) fn with_hub(endpoint: &str, token: Option<&'static str>) -> Self {
+        let hub = HubSettings { stall: Duration::from_secs(5), ..HubSettings::at(endpoint) };
+        let world = Self { folder: tempfile::tempdir().unwrap(), hub, token, store: Arc::default() };
         for bucket in ["models", "files", "base-models"] {
             fs::create_dir_all(world.path(bucket)).unwrap();
         }
@@ -65,8 +74,11 @@ impl World {
     }
 
     pub(crate) async fn create(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> ExportId {
+        self.create_for(CreateExport { kind, quantization, ..fixtures::request("job-1") }).await
+    }
+
+    pub(crate) async fn create_for(&self, request: CreateExport) -> ExportId {
         let id = ExportId::random();
-        let request = CreateExport { kind, quantization, ..fixtures::request("job-1") };
         let user = fixtures::user(fixtures::ADA);
         let new = NewExport { id, user: &user, request: &request };
         self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
@@ -88,7 +100,12 @@ impl World {
         stop: impl Future<Output = ()>,
     ) -> ExitCode {
         let claim = Claim { by: shared::domain::ExecutionName::new(execution), attempt: 0 };
-        job::run(self.context(), Execution { export: id, claim, hf_token: None }, stop).await
+        job::run(
+            self.context(),
+            Execution { export: id, claim, hf_token: self.token.map(SecretString::from) },
+            stop,
+        )
+        .await
     }
 
     pub(crate) fn context(&self) -> Context {
@@ -98,7 +115,7 @@ impl World {
             storage: Storage::folder(self.folder.path()).unwrap(),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),
-            hub_endpoint: "http://127.0.0.1:9".to_owned(),
+            hub: self.hub.clone(),
             progress_interval: Duration::from_millis(1),
         }
     }

@@ -1,0 +1,309 @@
+//! The API.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State as Shared},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use super::{Access, Content, Fault, LARGEST_REGULAR, Repo, State, Step};
+
+type Hub = Shared<Arc<State>>;
+type Answer = Result<Response, Response>;
+
+pub(super) fn router(state: Arc<State>) -> Router {
+    let model = "/api/models/{owner}/{name}";
+    Router::new()
+        .route("/api/repos/create", post(create))
+        .route(model, get(info))
+        .route(&format!("{model}/revision/{{revision}}"), get(info))
+        .route(&format!("{model}/tree/{{revision}}"), get(tree))
+        .route(&format!("{model}/preupload/{{revision}}"), post(preupload))
+        .route(&format!("{model}/commit/{{revision}}"), post(commit))
+        .route(&format!("{model}/paths-info/{{revision}}"), post(paths_info))
+        .route(&format!("{model}/xet-write-token/{{revision}}"), get(write_token))
+        .route(&format!("{model}/xet-read-token/{{revision}}"), get(read_token))
+        .route("/{owner}/{git}/info/lfs/objects/batch", post(batch))
+        .route("/{owner}/{name}/resolve/{revision}/{file}", get(resolve))
+        .layer(axum::extract::DefaultBodyLimit::max(256 << 20))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), fault))
+        .with_state(state)
+}
+
+/// Which step a request belongs to.
+fn step(method: &Method, path: &str) -> Option<Step> {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match (method, parts.as_slice()) {
+        (&Method::POST, ["api", "repos", "create"]) => Some(Step::Create),
+        (_, ["api", "models", _, _] | ["api", "models", _, _, "revision", _]) => Some(Step::Info),
+        (_, ["api", "models", _, _, "tree", _]) => Some(Step::Tree),
+        (_, ["api", "models", _, _, "preupload", _]) => Some(Step::Preupload),
+        (_, ["api", "models", _, _, "commit", _]) => Some(Step::Commit),
+        (_, ["api", "models", _, _, "paths-info", _]) => Some(Step::PathsInfo),
+        (_, ["api", "models", _, _, "xet-write-token", _]) => Some(Step::WriteToken),
+        (_, [_, _, "info", "lfs", "objects", "batch"]) => Some(Step::Batch),
+        (&Method::GET, [_, _, "resolve", ..]) => Some(Step::Download),
+        _ => None,
+    }
+}
+
+async fn fault(Shared(state): Hub, mut request: Request, next: Next) -> Response {
+    if let Some(fault) = step(request.method(), request.uri().path()).and_then(|step| state.faults.next(step))
+    {
+        if let Some(answer) = fault.answer().await {
+            return answer;
+        }
+        request.extensions_mut().insert(fault);
+    }
+    next.run(request).await
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}
+
+impl State {
+    /// Whose token it is; a token that nobody knows is refused, none at all is nobody's.
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, Response> {
+        let Some(header) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+        let known = token.and_then(|token| self.tokens.get(token));
+        known.map(Some).ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "Invalid credentials"))
+    }
+
+    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, Response> {
+        let caller = self.caller(headers)?;
+        let owns = caller.is_some_and(|access| id.starts_with(&format!("{}/", access.user)));
+        let hidden = || match caller {
+            Some(_) => refuse(StatusCode::NOT_FOUND, "Repository not found"),
+            None => refuse(StatusCode::UNAUTHORIZED, "Invalid username or password."),
+        };
+        let repo = self.repos.get(id).ok_or_else(hidden)?;
+        if repo.private && !owns {
+            return Err(hidden());
+        }
+        if content && repo.gated && !caller.is_some_and(|access| access.licences) {
+            let status = if caller.is_some() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+            return Err(refuse(status, "Access to this model is restricted"));
+        }
+        Ok(repo)
+    }
+
+    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, Response> {
+        let caller = self.caller(headers)?;
+        let access =
+            caller.ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "Invalid username or password."))?;
+        if !access.write || !id.starts_with(&format!("{}/", access.user)) {
+            return Err(refuse(StatusCode::FORBIDDEN, "You don't have the rights to write there"));
+        }
+        self.repos.get(id).ok_or_else(|| refuse(StatusCode::NOT_FOUND, "Repository not found"))
+    }
+}
+
+async fn create(Shared(state): Hub, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+    let text = |field: &str| body[field].as_str().unwrap_or_default();
+    let id = format!("{}/{}", text("organization"), text("name"));
+    let missing = match state.writable(&headers, &id) {
+        Ok(_) => return Err(refuse(StatusCode::CONFLICT, "You already created this model repo")),
+        Err(answer) => answer,
+    };
+    if missing.status() != StatusCode::NOT_FOUND {
+        return Err(missing);
+    }
+    let private = body["private"].as_bool().unwrap_or(false);
+    state.repos.put(&id, Repo { private, ..Repo::default() });
+    Ok(Json(json!({ "url": format!("https://hub.test/{id}") })).into_response())
+}
+
+async fn info(Shared(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> Answer {
+    let id = path[..2].join("/");
+    let repo = state.readable(&headers, &id, false)?;
+    let siblings: Vec<_> = repo.files.keys().map(|name| json!({ "rfilename": name })).collect();
+    let answer = json!({
+        "id": id, "modelId": id, "private": repo.private, "gated": if repo.gated { json!("auto") } else { json!(false) },
+        "sha": repo.head(), "siblings": siblings, "tags": [], "downloads": 0, "likes": 0,
+    });
+    Ok(Json(answer).into_response())
+}
+
+fn entry(name: &str, content: &Content) -> Value {
+    let size = content.bytes.len();
+    let mut entry = json!({ "type": "file", "path": name, "size": size, "oid": content.git_oid() });
+    if let Some(xet) = &content.xet {
+        entry["lfs"] =
+            json!({ "oid": content.sha256(), "sha256": content.sha256(), "size": size, "pointerSize": 134 });
+        entry["xetHash"] = json!(xet);
+    }
+    entry
+}
+
+async fn tree(Shared(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> Answer {
+    let repo = state.readable(&headers, &path[..2].join("/"), false)?;
+    let entries: Vec<_> = repo.files.iter().map(|(name, content)| entry(name, content)).collect();
+    Ok(Json(entries).into_response())
+}
+
+async fn paths_info(
+    Shared(state): Hub,
+    Path(path): Path<Vec<String>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    let repo = state.readable(&headers, &path[..2].join("/"), true)?;
+    let names = body["paths"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let entries: Vec<_> = names.filter_map(|name| Some(entry(name, repo.files.get(name)?))).collect();
+    Ok(Json(entries).into_response())
+}
+
+async fn preupload(
+    Shared(state): Hub,
+    Path(path): Path<Vec<String>>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Answer {
+    state.writable(&headers, &path[..2].join("/"))?;
+    let mode = |file: &Value| {
+        let large = file["size"].as_u64().is_some_and(|size| size > LARGEST_REGULAR);
+        json!({ "path": file["path"], "uploadMode": if large { "lfs" } else { "regular" }, "shouldIgnore": false })
+    };
+    let files: Vec<_> = body["files"].as_array().into_iter().flatten().map(mode).collect();
+    Ok(Json(json!({ "files": files })).into_response())
+}
+
+async fn batch(
+    Shared(state): Hub,
+    Path((owner, git)): Path<(String, String)>,
+    headers: HeaderMap,
+    fault: Option<axum::Extension<Fault>>,
+    Json(body): Json<Value>,
+) -> Answer {
+    state.writable(&headers, &format!("{owner}/{}", git.trim_end_matches(".git")))?;
+    let xet = body["transfers"].as_array().is_some_and(|all| all.contains(&json!("xet")));
+    let refused = fault.is_some_and(|fault| fault.0 == Fault::NoXet);
+    let transfer = if xet && !refused { "xet" } else { "basic" };
+    Ok(Json(json!({ "transfer": transfer, "objects": body["objects"] })).into_response())
+}
+
+async fn write_token(
+    Shared(state): Hub,
+    Path(path): Path<Vec<String>>,
+    headers: HeaderMap,
+    fault: Option<axum::Extension<Fault>>,
+) -> Answer {
+    state.writable(&headers, &path[..2].join("/"))?;
+    let dead = fault.is_some_and(|fault| fault.0 == Fault::DeadStore);
+    Ok(token(if dead { "http://127.0.0.1:9" } else { &state.xet.endpoint }))
+}
+
+async fn read_token(Shared(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> Answer {
+    state.readable(&headers, &path[..2].join("/"), true)?;
+    Ok(token(&state.xet.endpoint))
+}
+
+fn token(endpoint: &str) -> Response {
+    let answer = json!({ "accessToken": "xet-token", "exp": 4_000_000_000_u64, "casUrl": endpoint });
+    let headers = [
+        ("x-xet-cas-url", endpoint),
+        ("x-xet-access-token", "xet-token"),
+        ("x-xet-token-expiration", "4000000000"),
+    ];
+    (headers, Json(answer)).into_response()
+}
+
+async fn commit(
+    Shared(state): Hub,
+    Path(path): Path<Vec<String>>,
+    headers: HeaderMap,
+    fault: Option<axum::Extension<Fault>>,
+    body: String,
+) -> Answer {
+    let id = path[..2].join("/");
+    let mut repo = state.writable(&headers, &id)?;
+    for line in body.lines() {
+        let line: Value =
+            serde_json::from_str(line).map_err(|_| refuse(StatusCode::BAD_REQUEST, "not a line of JSON"))?;
+        let value = &line["value"];
+        let name = value["path"].as_str().unwrap_or_default().to_owned();
+        match line["key"].as_str() {
+            Some("header") => {}
+            Some("file") => {
+                let content = BASE64_STANDARD.decode(value["content"].as_str().unwrap_or_default());
+                let bytes = content.map_err(|_| refuse(StatusCode::BAD_REQUEST, "not base64"))?;
+                if bytes.len() as u64 > LARGEST_REGULAR {
+                    return Err(refuse(StatusCode::BAD_REQUEST, "too large for a commit"));
+                }
+                repo.files.insert(name, Content::regular(bytes));
+            }
+            Some("lfsFile") => {
+                let sha256 = value["oid"].as_str().unwrap_or_default();
+                let Some((xet, bytes)) = state.xet.file(sha256).await else {
+                    return Err(refuse(StatusCode::BAD_REQUEST, "the file was never uploaded"));
+                };
+                repo.files.insert(name, Content { bytes, xet: Some(xet) });
+            }
+            _ => return Err(refuse(StatusCode::BAD_REQUEST, "an operation that is not known")),
+        }
+    }
+    if fault.is_some_and(|fault| fault.0 == Fault::LosesFile) {
+        repo.files.pop_last();
+    }
+    repo.commits += 1;
+    let answer = json!({ "commitUrl": format!("https://hub.test/{id}/commit/{}", repo.head()), "commitOid": repo.head() });
+    state.repos.put(&id, repo);
+    Ok(Json(answer).into_response())
+}
+
+/// A file or a range of it. What the Xet store has is announced by its hash, and served as well, for clients that do
+/// not speak Xet.
+async fn resolve(
+    Shared(state): Hub,
+    Path((owner, name, _, file)): Path<(String, String, String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Answer {
+    let repo = state.readable(&headers, &format!("{owner}/{name}"), true)?;
+    let content = repo.files.get(&file).ok_or_else(|| refuse(StatusCode::NOT_FOUND, "Entry not found"))?;
+    let range = headers.get(header::RANGE).and_then(|range| parse_range(range, content.bytes.len()));
+    let (status, bytes) = match range {
+        Some((start, end)) => (StatusCode::PARTIAL_CONTENT, &content.bytes[start..end]),
+        None => (StatusCode::OK, content.bytes.as_slice()),
+    };
+    let mut response = (status, bytes.to_vec()).into_response();
+    if method == Method::HEAD {
+        *response.body_mut() = axum::body::Body::empty();
+    }
+    let answer = response.headers_mut();
+    let mut set = |name: &'static str, value: String| {
+        answer.insert(name, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("")));
+    };
+    set("content-length", bytes.len().to_string());
+    set("x-repo-commit", repo.head());
+    set("accept-ranges", "bytes".to_owned());
+    match &content.xet {
+        None => set("etag", format!("\"{}\"", content.git_oid())),
+        Some(xet) => {
+            set("etag", format!("\"{}\"", content.sha256()));
+            set("x-linked-etag", format!("\"{}\"", content.sha256()));
+            set("x-linked-size", content.bytes.len().to_string());
+            set("x-xet-hash", xet.clone());
+        }
+    }
+    if let Some((start, end)) = range {
+        set("content-range", format!("bytes {start}-{}/{}", end - 1, content.bytes.len()));
+    }
+    Ok(response)
+}
+
+fn parse_range(range: &HeaderValue, length: usize) -> Option<(usize, usize)> {
+    let (start, end) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let start: usize = start.parse().ok()?;
+    let end = if end.is_empty() { length } else { end.parse::<usize>().ok()? + 1 };
+    (start < end && end <= length).then_some((start, end))
+}
