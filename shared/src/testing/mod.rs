@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub mod cloud_run;
 pub mod conformance;
 mod emulator;
 pub mod fixtures;
