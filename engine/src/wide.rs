@@ -8,20 +8,20 @@ macro_rules! wide {
         $(#[$about])*
         $vis fn $name($($arg: $type),*) $(-> $ret)? {
             #[inline(always)]
-            fn plain($($arg: $type),*) $(-> $ret)? $body
+            fn anywhere($($arg: $type),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn vectors($($arg: $type),*) $(-> $ret)? {
-                plain($($arg),*)
+            fn with_vectors($($arg: $type),*) $(-> $ret)? {
+                anywhere($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
                 // SAFETY: the processor has just been asked for both features.
-                return unsafe { vectors($($arg),*) };
+                return unsafe { with_vectors($($arg),*) };
             }
-            plain($($arg),*)
+            anywhere($($arg),*)
         }
     };
 }

@@ -52,6 +52,20 @@ impl Metadata {
         self.set(&format!("{}.{key}", self.architecture), value);
     }
 
+    /// One of the architecture's own keys, if it is a count.
+    pub(crate) fn own_u32(&self, key: &str) -> Option<u32> {
+        let key = format!("{}.{key}", self.architecture);
+        self.pairs.iter().find(|(known, _)| *known == key)?.1.as_u32()
+    }
+
+    /// Makes a pair the last.
+    pub(crate) fn move_to_end(&mut self, key: &str) {
+        if let Some(place) = self.pairs.iter().position(|(known, _)| known == key) {
+            let pair = self.pairs.remove(place);
+            self.pairs.push(pair);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.pairs.len()
     }

@@ -8,7 +8,7 @@ use crate::arch::{Architecture, Place};
 use crate::checkpoint::TensorInfo;
 use crate::model::Model;
 use crate::pipeline::layout::{Content, Layout, Part};
-use crate::quant::{OutputType, TensorType};
+use crate::quant::{Mixture, OutputType, TensorType};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -56,8 +56,7 @@ impl GgufPlan {
         let config = model.base().config();
         let architecture = Architecture::of(config)?;
         let tokenizer = Tokenizer::of(model)?;
-        let chosen =
-            choose(model, architecture, options.output_type, tokenizer.vocabulary.tokens.len() as u64)?;
+        let mut chosen = choose(model, architecture, tokenizer.vocabulary.tokens.len() as u64)?;
         check_complete(model, architecture, &chosen)?;
         let parameters = chosen.iter().map(|c| c.shape.iter().product::<u64>()).sum();
         let mut metadata = Metadata::new(architecture.as_str());
@@ -67,6 +66,11 @@ impl GgufPlan {
         architecture.parameters(config, options.output_type.file_type(), &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.write(architecture == Architecture::Gemma, &mut metadata);
+        if !options.output_type.is_the_converters() {
+            metadata.move_to_end("general.quantization_version");
+            metadata.move_to_end("general.file_type");
+        }
+        set_types(&metadata, options.output_type, &mut chosen);
         let head = head::write(&metadata, &describe(&chosen));
         Ok(Self { model: model.clone(), head, chosen })
     }
@@ -119,12 +123,7 @@ fn in_order(model: &Model) -> Vec<usize> {
     order
 }
 
-fn choose(
-    model: &Model,
-    architecture: Architecture,
-    output: OutputType,
-    vocabulary: u64,
-) -> Result<Vec<Chosen>> {
+fn choose(model: &Model, architecture: Architecture, vocabulary: u64) -> Result<Vec<Chosen>> {
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut names = HashSet::new();
     for tensor in in_order(model) {
@@ -153,16 +152,34 @@ fn choose(
         if name == "token_embd.weight" {
             fit_embedding(model, architecture, info, vocabulary, &mut shape)?;
         }
-        let columns = shape.last().copied().unwrap_or(1);
-        let as_type = match shape.len() {
-            0 | 1 => TensorType::F32,
-            _ if name.ends_with("_norm.weight") => TensorType::F32,
-            _ => output.matrix_type(columns),
-        };
         let shift = architecture.shift(&info.name);
-        chosen.push(Chosen { tensor, name, shape, shift, as_type });
+        chosen.push(Chosen { tensor, name, shape, shift, as_type: TensorType::F32 });
     }
     Ok(chosen)
+}
+
+/// Gives matrices their types. Vectors and norms stay `f32`. Files that `llama-quantize` makes are in its order.
+fn set_types(metadata: &Metadata, output: OutputType, chosen: &mut [Chosen]) {
+    if !output.is_the_converters() {
+        chosen.sort_by(|a, b| (layer_of(&a.name), &a.name).cmp(&(layer_of(&b.name), &b.name)));
+    }
+    let count = |key| metadata.own_u32(key).unwrap_or(1);
+    let group = count("attention.head_count") / count("attention.head_count_kv").max(1);
+    let layers = count("block_count") as usize;
+    let tied = !chosen.iter().any(|c| c.name == "output.weight");
+    let mut mixture = Mixture::new(output, tied, group, layers, false);
+    for tensor in chosen {
+        if let [.., _, columns] = tensor.shape[..]
+            && !tensor.name.ends_with("_norm.weight")
+        {
+            tensor.as_type = mixture.choose(&tensor.name, columns);
+        }
+    }
+}
+
+/// The layer in a GGUF name; what is in none comes first.
+fn layer_of(name: &str) -> Option<u32> {
+    name.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()
 }
 
 /// Rows and vocabulary must agree, or llama.cpp refuses the file.

@@ -106,7 +106,7 @@ fn make(model: &Model, part: &Part, job: &Job, desk: &mut Desk, bytes: &mut Vec<
                 if *shift != 0.0 {
                     dtype.add(values, *shift);
                 }
-                as_type.encode(values, bytes);
+                as_type.encode(values, None, bytes);
             }
             Ok(effect)
         }

@@ -1,9 +1,28 @@
 //! How a GGUF file stores weights: the types of tensors, and the mixtures of them that files are named after.
 
+mod iq4;
+mod iq4_nl;
+mod iq4_xs;
+mod k;
+mod legacy;
+mod mixture;
+mod output;
+mod q2_k;
+mod q3_k;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
 mod q8_0;
+mod search;
 
 use std::fmt;
-use std::str::FromStr;
+
+pub(crate) use mixture::Mixture;
+pub use output::OutputType;
 
 use crate::checkpoint::Dtype;
 
@@ -16,13 +35,51 @@ pub enum TensorType {
     F16,
     /// Brain float.
     Bf16,
-    /// 32 signed bytes and a scale.
+    /// 4 bits and a scale.
+    Q4_0,
+    /// 4 bits, a scale and a minimum.
+    Q4_1,
+    /// 5 bits and a scale.
+    Q5_0,
+    /// 5 bits, a scale and a minimum.
+    Q5_1,
+    /// 8 bits and a scale.
     Q8_0,
+    /// 2 bits with scales and minima of groups.
+    Q2K,
+    /// 3 bits with scales of groups.
+    Q3K,
+    /// 4 bits with scales and minima of groups.
+    Q4K,
+    /// 5 bits with scales and minima of groups.
+    Q5K,
+    /// 6 bits with scales of groups.
+    Q6K,
+    /// 4 bits on uneven levels and a scale.
+    Iq4Nl,
+    /// 4 bits on uneven levels with scales of groups.
+    Iq4Xs,
 }
 
 impl TensorType {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0];
+    pub const ALL: [Self; 15] = [
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q8_0,
+        Self::Q2K,
+        Self::Q3K,
+        Self::Q4K,
+        Self::Q5K,
+        Self::Q6K,
+        Self::Iq4Nl,
+        Self::Iq4Xs,
+    ];
 
     /// The type with this number in a tensor's description.
     pub fn of_code(code: u32) -> Option<Self> {
@@ -34,7 +91,18 @@ impl TensorType {
         match self {
             Self::F32 => 0,
             Self::F16 => 1,
+            Self::Q4_0 => 2,
+            Self::Q4_1 => 3,
+            Self::Q5_0 => 6,
+            Self::Q5_1 => 7,
             Self::Q8_0 => 8,
+            Self::Q2K => 10,
+            Self::Q3K => 11,
+            Self::Q4K => 12,
+            Self::Q5K => 13,
+            Self::Q6K => 14,
+            Self::Iq4Nl => 20,
+            Self::Iq4Xs => 23,
             Self::Bf16 => 30,
         }
     }
@@ -45,7 +113,18 @@ impl TensorType {
             Self::F32 => "F32",
             Self::F16 => "F16",
             Self::Bf16 => "BF16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
             Self::Q8_0 => "Q8_0",
+            Self::Q2K => "Q2_K",
+            Self::Q3K => "Q3_K",
+            Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
+            Self::Q6K => "Q6_K",
+            Self::Iq4Nl => "IQ4_NL",
+            Self::Iq4Xs => "IQ4_XS",
         }
     }
 
@@ -53,17 +132,32 @@ impl TensorType {
     pub fn block(self) -> u64 {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
-            Self::Q8_0 => q8_0::BLOCK as u64,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 | Self::Iq4Nl => {
+                legacy::BLOCK as u64
+            }
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => k::BLOCK as u64,
         }
     }
 
     /// Bytes a block takes.
     pub fn block_bytes(self) -> u64 {
-        match self {
+        let bytes = match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::Q8_0 => q8_0::BYTES as u64,
-        }
+            Self::Q4_0 => q4_0::BYTES,
+            Self::Q4_1 => q4_1::BYTES,
+            Self::Q5_0 => q5_0::BYTES,
+            Self::Q5_1 => q5_1::BYTES,
+            Self::Q8_0 => q8_0::BYTES,
+            Self::Q2K => q2_k::BYTES,
+            Self::Q3K => q3_k::BYTES,
+            Self::Q4K => q4_k::BYTES,
+            Self::Q5K => q5_k::BYTES,
+            Self::Q6K => q6_k::BYTES,
+            Self::Iq4Nl => iq4_nl::BYTES,
+            Self::Iq4Xs => iq4_xs::BYTES,
+        };
+        bytes as u64
     }
 
     /// Bytes that `elements` take, which must be whole blocks.
@@ -71,13 +165,34 @@ impl TensorType {
         elements / self.block() * self.block_bytes()
     }
 
-    /// Writes the stored form of whole blocks.
-    pub(crate) fn encode(self, values: &[f32], bytes: &mut [u8]) {
-        match self {
-            Self::F32 => Dtype::F32.narrow(values, bytes),
-            Self::F16 => Dtype::F16.narrow(values, bytes),
-            Self::Bf16 => Dtype::Bf16.narrow(values, bytes),
-            Self::Q8_0 => q8_0::encode(values, bytes),
+    /// Writes the stored form of whole rows. `importance` says how much each column matters.
+    pub(crate) fn encode(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        let encode = match self {
+            Self::F32 => return Dtype::F32.narrow(values, bytes),
+            Self::F16 => return Dtype::F16.narrow(values, bytes),
+            Self::Bf16 => return Dtype::Bf16.narrow(values, bytes),
+            Self::Q8_0 => return q8_0::encode(values, bytes),
+            Self::Q4_0 => q4_0::encode,
+            Self::Q4_1 => q4_1::encode,
+            Self::Q5_0 => q5_0::encode,
+            Self::Q5_1 => q5_1::encode,
+            Self::Q2K => q2_k::encode,
+            Self::Q3K => q3_k::encode,
+            Self::Q4K => q4_k::encode,
+            Self::Q5K => q5_k::encode,
+            Self::Q6K => q6_k::encode,
+            Self::Iq4Nl => iq4_nl::encode,
+            Self::Iq4Xs => iq4_xs::encode,
+        };
+        match importance {
+            None => encode(values, None, bytes),
+            Some(importance) => {
+                let row = self.bytes(importance.len() as u64) as usize;
+                for (values, bytes) in values.chunks_exact(importance.len()).zip(bytes.chunks_exact_mut(row))
+                {
+                    encode(values, Some(importance), bytes);
+                }
+            }
         }
     }
 }
@@ -93,91 +208,23 @@ impl fmt::Display for TensorType {
 fn each_block<const BLOCK: usize, const BYTES: usize>(
     values: &[f32],
     bytes: &mut [u8],
-    encode: impl Fn(&[f32; BLOCK], &mut [u8; BYTES]),
+    mut encode: impl FnMut(&[f32; BLOCK], &mut [u8; BYTES]),
 ) {
     for (block, place) in values.as_chunks::<BLOCK>().0.iter().zip(bytes.as_chunks_mut::<BYTES>().0) {
         encode(block, place);
     }
 }
 
-/// What a GGUF file is made as: one type for all matrices, or a mixture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OutputType {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
-    /// Brain floats.
-    Bf16,
-    /// 8 bits and a scale for 32 weights.
-    Q8_0,
-}
-
-impl OutputType {
-    /// All of them, the most exact first.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0];
-
-    /// The name people use, lower case: `q8_0`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Q8_0 => "q8_0",
-        }
-    }
-
-    /// The number under `general.file_type` (`llama_ftype`).
-    pub(crate) fn file_type(self) -> u32 {
-        match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::Q8_0 => 7,
-            Self::Bf16 => 32,
-        }
-    }
-
-    /// The type of a matrix whose rows are `columns` long: the converter falls back to F16 where a row is not a
-    /// whole number of blocks.
-    pub(crate) fn matrix_type(self, columns: u64) -> TensorType {
-        let wanted = match self {
-            Self::F32 => TensorType::F32,
-            Self::F16 => TensorType::F16,
-            Self::Bf16 => TensorType::Bf16,
-            Self::Q8_0 => TensorType::Q8_0,
-        };
-        if columns.is_multiple_of(wanted.block()) { wanted } else { TensorType::F16 }
-    }
-}
-
-impl fmt::Display for OutputType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for OutputType {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let lower = text.to_ascii_lowercase();
-        let known = || Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|t| t.as_str() == lower)
-            .ok_or_else(|| format!("{text:?} is no output type; there are {}", known()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_output_type_is_found_by_its_name() {
-        for output in OutputType::ALL {
-            assert_eq!(output.as_str().to_uppercase().parse(), Ok(output));
-        }
-        assert!("q9".parse::<OutputType>().unwrap_err().contains("q8_0"));
-    }
+/// Writes what `encode` makes of each block of a row and its importances, or of any blocks without.
+#[inline(always)]
+fn each_block_weighted<const BLOCK: usize, const BYTES: usize>(
+    values: &[f32],
+    importance: Option<&[f32]>,
+    bytes: &mut [u8],
+    encode: impl Fn(&[f32; BLOCK], Option<&[f32; BLOCK]>, &mut [u8; BYTES]),
+) {
+    let mut importance = importance.map(|i| i.as_chunks::<BLOCK>().0.iter());
+    each_block(values, bytes, |block, place| {
+        encode(block, importance.as_mut().and_then(Iterator::next), place);
+    });
 }

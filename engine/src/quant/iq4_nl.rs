@@ -1,0 +1,26 @@
+//! IQ4_NL: 32 weights in 4 bits on uneven levels with one `f16` scale, in 18 bytes.
+
+use super::each_block_weighted;
+use super::iq4::{level, scale, weights};
+use super::legacy::{BLOCK, inverse, put_f16, put_nibbles};
+use crate::wide::wide;
+
+/// Bytes of a block.
+pub(super) const BYTES: usize = 18;
+
+wide! {
+    /// `quantize_iq4_nl` of ggml; with importances, of one row.
+    pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        each_block_weighted(values, importance, bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    let sum = values.iter().fold(0.0, |sum: f32, x| sum + x * x);
+    let weights = weights(values, importance.map(<[f32; BLOCK]>::as_slice), sum * (2.0 / BLOCK as f32));
+    let scale = scale(values, &weights);
+    let inverse = inverse(scale);
+    put_f16(scale, &mut out[..2]);
+    put_nibbles(&values.map(|x| level(inverse * x)), &mut out[2..]);
+}

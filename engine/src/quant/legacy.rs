@@ -1,0 +1,65 @@
+//! What the types with 32 weights and no second level of scales have in common.
+
+use crate::half::f32_to_f16;
+
+/// Weights in a block.
+pub(super) const BLOCK: usize = 32;
+
+/// How much each weight of a row matters when there is an importance matrix: the column's importance and the
+/// weight's own size, against the row's mean square.
+pub(super) fn row_weights(row: &[f32], importance: &[f32]) -> Vec<f32> {
+    let sum: f32 = row.iter().fold(0.0, |sum, x| sum + x * x);
+    let mean = sum / row.len() as f32;
+    row.iter().zip(importance).map(|(x, i)| i * (mean + x * x).sqrt()).collect()
+}
+
+/// The value with the largest magnitude, the first of equals.
+#[inline(always)]
+pub(super) fn largest(values: &[f32; BLOCK]) -> f32 {
+    let (mut size, mut signed) = (0.0, 0.0);
+    for value in values {
+        if size < value.abs() {
+            (size, signed) = (value.abs(), *value);
+        }
+    }
+    signed
+}
+
+/// The least and the greatest value.
+#[inline(always)]
+pub(super) fn range(values: &[f32; BLOCK]) -> (f32, f32) {
+    let (mut low, mut high) = (f32::MAX, -f32::MAX);
+    for value in values {
+        low = if *value < low { *value } else { low };
+        high = if *value > high { *value } else { high };
+    }
+    (low, high)
+}
+
+/// 1 / x, and 0 for 0.
+#[inline(always)]
+pub(super) fn inverse(x: f32) -> f32 {
+    if x == 0.0 { 0.0 } else { 1.0 / x }
+}
+
+/// Stores an `f32` as `f16`, little endian.
+#[inline(always)]
+pub(super) fn put_f16(value: f32, out: &mut [u8]) {
+    out.copy_from_slice(&f32_to_f16(value).to_le_bytes());
+}
+
+/// Packs the lower four bits of levels: the first half of a block in the low nibbles, the second in the high.
+#[inline(always)]
+pub(super) fn put_nibbles(levels: &[u8; BLOCK], out: &mut [u8]) {
+    let (first, second) = levels.split_at(BLOCK / 2);
+    for ((byte, low), high) in out.iter_mut().zip(first).zip(second) {
+        *byte = (low & 15) | ((high & 15) << 4);
+    }
+}
+
+/// Packs the fifth bits of levels, in order.
+#[inline(always)]
+pub(super) fn put_fifth_bits(levels: &[u8; BLOCK], out: &mut [u8]) {
+    let bits = levels.iter().enumerate().fold(0_u32, |bits, (i, level)| bits | (u32::from(level >> 4) << i));
+    out.copy_from_slice(&bits.to_le_bytes());
+}

@@ -1,0 +1,39 @@
+//! Q4_0: 32 weights in 4 bits with one `f16` scale, in 18 bytes. The largest weight is −8 scales.
+
+use super::each_block;
+use super::legacy::{BLOCK, inverse, largest, put_f16, put_nibbles, row_weights};
+use super::search::{side_by_side, symmetric};
+use crate::wide::wide;
+
+/// Bytes of a block.
+pub(super) const BYTES: usize = 18;
+
+wide! {
+    /// `quantize_row_q4_0_ref` of ggml; with importances, of one row, `quantize_row_q4_0_impl`.
+    pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        match importance {
+            None => each_block(values, bytes, plain),
+            Some(importance) => {
+                let weights = row_weights(values, importance);
+                let mut weights = weights.as_chunks::<BLOCK>().0.iter();
+                each_block(values, bytes, |x, out| weighted(x, weights.next(), out));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn plain(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
+    let scale = largest(values) / -8.0;
+    let inverse = inverse(scale);
+    put_f16(scale, &mut out[..2]);
+    put_nibbles(&values.map(|x| (x * inverse + 8.5) as i8 as u8).map(|l| l.min(15)), &mut out[2..]);
+}
+
+#[inline(always)]
+fn weighted(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    let x: [[f32; 1]; BLOCK] = side_by_side(values);
+    let found = symmetric(&x, weights.map(|w| w.map(|w| [w])).as_ref(), 8);
+    put_f16(found.scale[0], &mut out[..2]);
+    put_nibbles(&values.map(|x| found.level(0, x, 8)), &mut out[2..]);
+}

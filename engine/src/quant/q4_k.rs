@@ -1,0 +1,28 @@
+//! Q4_K: 256 weights in 4 bits, 8 groups with 6-bit scales and minima, in 144 bytes.
+
+use super::each_block_weighted;
+use super::k::{BLOCK, Groups, put_nibbles};
+use super::search::Affine;
+use crate::wide::wide;
+
+/// Bytes of a block.
+pub(super) const BYTES: usize = 144;
+const TOP: i32 = 15;
+const SEARCH: Affine = Affine { top: TOP, from: -1.0, by: 0.1, steps: 20, absolute: false };
+
+wide! {
+    /// `quantize_row_q4_K_ref` of ggml; with importances, of one row, `quantize_row_q4_K_impl`.
+    pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        each_block_weighted(values, importance, bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    let groups = match importance {
+        None => Groups::plain(values, SEARCH),
+        Some(importance) => Groups::weighted(values, importance, TOP),
+    };
+    groups.put(&mut out[..16]);
+    put_nibbles(&groups.levels(values, TOP), &mut out[16..]);
+}

@@ -1,0 +1,47 @@
+//! Q5_1: 32 weights in 5 bits with `f16` scale and minimum, in 24 bytes.
+
+use super::each_block;
+use super::legacy::{BLOCK, inverse, put_f16, put_fifth_bits, put_nibbles, range, row_weights};
+use super::search::{Affine, affine, side_by_side};
+use crate::wide::wide;
+
+/// Bytes of a block.
+pub(super) const BYTES: usize = 24;
+const SEARCH: Affine = Affine { top: 31, from: -0.9, by: 0.05, steps: 36, absolute: false };
+
+wide! {
+    /// `quantize_row_q5_1_ref` of ggml; with importances, of one row, `quantize_row_q5_1_impl`.
+    pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        match importance {
+            None => each_block(values, bytes, plain),
+            Some(importance) => {
+                let weights = row_weights(values, importance);
+                let mut weights = weights.as_chunks::<BLOCK>().0.iter();
+                each_block(values, bytes, |x, out| weighted(x, weights.next(), out));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn plain(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
+    let (low, high) = range(values);
+    let scale = (high - low) / 31.0;
+    let inverse = inverse(scale);
+    put(scale, low, &values.map(|x| ((x - low) * inverse + 0.5) as u8), out);
+}
+
+#[inline(always)]
+fn weighted(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    let x: [[f32; 1]; BLOCK] = side_by_side(values);
+    let found = affine(&x, &weights.map_or([[1.0]; BLOCK], |w| w.map(|w| [w])), SEARCH);
+    put(found.scale[0], -found.min[0], &values.map(|x| found.level(0, x, 31)), out);
+}
+
+#[inline(always)]
+fn put(scale: f32, low: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
+    put_f16(scale, &mut out[..2]);
+    put_f16(low, &mut out[2..4]);
+    put_fifth_bits(levels, &mut out[4..8]);
+    put_nibbles(levels, &mut out[8..]);
+}

@@ -1,0 +1,33 @@
+//! Q5_K: 256 weights in 5 bits, 8 groups with 6-bit scales and minima, in 176 bytes.
+
+use super::each_block_weighted;
+use super::k::{BLOCK, Groups, put_nibbles};
+use super::search::Affine;
+use crate::wide::wide;
+
+/// Bytes of a block.
+pub(super) const BYTES: usize = 176;
+const TOP: i32 = 31;
+const SEARCH: Affine = Affine { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: false };
+
+wide! {
+    /// `quantize_row_q5_K_ref` of ggml; with importances, of one row, `quantize_row_q5_K_impl`.
+    pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        each_block_weighted(values, importance, bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    let groups = match importance {
+        None => Groups::plain(values, SEARCH),
+        Some(importance) => Groups::weighted(values, importance, TOP),
+    };
+    groups.put(&mut out[..16]);
+    let levels = groups.levels(values, TOP);
+    // the fifth bits: of each 32 weights in one bit of 32 bytes
+    for i in 0..32 {
+        out[16 + i] = (0..8).fold(0, |bits, g| bits | ((levels[32 * g + i] >> 4) << g));
+    }
+    put_nibbles(&levels, &mut out[48..]);
+}

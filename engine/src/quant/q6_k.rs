@@ -1,0 +1,69 @@
+//! Q6_K: 256 weights in 6 bits, 16 groups with 8-bit scales, in 210 bytes.
+
+use super::each_block_weighted;
+use super::k::{BLOCK, through_f16};
+use super::legacy::put_f16;
+use super::search::{EPSILON, nearest, side_by_side, symmetric};
+use crate::wide::wide;
+
+/// Bytes of a block.
+pub(super) const BYTES: usize = 210;
+
+wide! {
+    /// `quantize_row_q6_K_ref` of ggml; with importances, of one row, `quantize_row_q6_K_impl`.
+    pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        each_block_weighted(values, importance, bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    let x: [[f32; 16]; 16] = side_by_side(values);
+    let weights: Option<[[f32; 16]; 16]> = importance.map(|i| side_by_side(i));
+    let found = symmetric(&x, weights.as_ref(), 32);
+    let (mut size, mut signed) = (0.0, 0.0);
+    for scale in found.scale {
+        if scale.abs() > size {
+            (size, signed) = (scale.abs(), scale);
+        }
+    }
+    if size < EPSILON {
+        out.fill(0);
+        return;
+    }
+    let inverse = -128.0 / signed;
+    let scale = 1.0 / inverse;
+    let scales = found.scale.map(|s| nearest(inverse * s).min(127) as i8);
+    let mut levels = [0; BLOCK];
+    for (g, (levels, values)) in
+        levels.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0).enumerate()
+    {
+        let scale = through_f16(scale) * f32::from(scales[g]);
+        for (level, x) in levels.iter_mut().zip(values) {
+            *level = if scale == 0.0 {
+                found.level(g, *x, 32)
+            } else {
+                (nearest(x / scale).clamp(-32, 31) + 32) as u8
+            };
+        }
+    }
+    put_levels(&levels, out);
+    for (byte, scale) in out[192..208].iter_mut().zip(scales) {
+        *byte = scale as u8;
+    }
+    put_f16(scale, &mut out[208..]);
+}
+
+/// The lower four bits in 128 bytes, the upper two in 64.
+#[inline(always)]
+fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
+    let (low, rest) = out.split_at_mut(128);
+    for (n, levels) in levels.as_chunks::<128>().0.iter().enumerate() {
+        for i in 0..32 {
+            let [a, b, c, d] = [0, 32, 64, 96].map(|at| levels[i + at]);
+            low[64 * n + i] = (a & 15) | ((c & 15) << 4);
+            low[64 * n + i + 32] = (b & 15) | ((d & 15) << 4);
+            rest[32 * n + i] = (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6);
+        }
+    }
+}
