@@ -29,9 +29,10 @@ async function ask(path, options = {}) {
 }
 
 function show(problem) {
-  $("#problem").textContent = problem?.message ?? "";
+  const refused = problem?.status === 401;
+  $("#problem").textContent = refused ? "This token is not valid, or not any more. Sign in again." : problem?.message;
   $("#problem").hidden = !problem;
-  if (problem?.status === 401) {
+  if (refused) {
     signOut();
   }
 }
@@ -171,7 +172,10 @@ function drawExport(item, latest) {
   status.className = `status ${latest?.status ?? ""}`;
   status.textContent = latest ? `${kinds[latest.type] ?? latest.type} ${latest.status}` : "";
   $(".export", item).hidden = !latest;
-  $(".message", item).textContent = latest?.message ?? "";
+  const message = $(".message", item);
+  if (message.textContent !== (latest?.message ?? "")) {
+    message.textContent = latest?.message ?? "";
+  }
   $("fieldset", item).disabled = running;
 
   const bar = $("progress", item);
