@@ -11,7 +11,7 @@ fn paths(export: &Export) -> Vec<&str> {
     export.artifacts.iter().map(|artifact| artifact.path.as_str()).collect()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod exports;
+mod gcs;
 mod hub;
 mod lifecycle;
 mod support;
