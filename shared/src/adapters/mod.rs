@@ -2,5 +2,7 @@
 
 pub mod cloud_run;
 pub mod documents;
+pub mod firebase_keys;
 pub mod firestore;
+mod http_client;
 pub mod storage;

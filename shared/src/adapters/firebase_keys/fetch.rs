@@ -1,0 +1,129 @@
+//! One fetch.
+
+use std::time::Duration;
+
+use reqwest::header::CACHE_CONTROL;
+
+use super::{Failure, cache::Source, parse::KeySet};
+use crate::adapters::http_client;
+
+/// The longest that a fetch may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The largest answer that is read.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+
+/// Where keys are fetched from.
+pub(super) struct Endpoint {
+    url: String,
+    client: Result<reqwest::Client, std::sync::Arc<reqwest::Error>>,
+}
+
+impl Endpoint {
+    pub(super) fn new(url: String) -> Self {
+        Self { url, client: http_client::client(DEADLINE).map_err(Into::into) }
+    }
+}
+
+impl Source for Endpoint {
+    async fn fetch(&self) -> Result<(KeySet, Duration), Failure> {
+        let client = self.client.as_ref().map_err(|error| Failure::Client(error.clone()))?;
+        let mut response = client.get(&self.url).send().await?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(Failure::Status(response.status().as_u16()));
+        }
+        let fresh_for = max_age(response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(Failure::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((KeySet::parse(&body).ok_or(Failure::Unreadable)?, fresh_for))
+    }
+}
+
+/// The directive `max-age`, strictly; whatever is not one says nothing.
+fn max_age(cache_control: Option<&str>) -> Duration {
+    let directives = cache_control.unwrap_or_default().split(',').map(str::trim);
+    let seconds = directives.filter_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+        if name.eq_ignore_ascii_case("max-age") && digits { value.parse().ok() } else { None }
+    });
+    Duration::from_secs(seconds.min().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::StatusCode, routing::get};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::serve::serve;
+
+    #[test]
+    fn max_age_is_read_strictly() {
+        let seconds = |text| max_age(Some(text)).as_secs();
+        for (text, expected) in [
+            ("public, max-age=21600, must-revalidate, no-transform", 21_600),
+            ("max-age=100", 100),
+            ("Max-Age=100", 100),
+            ("max-age=100,max-age=50", 50),
+            ("max-age: 100", 0),
+            ("max-age2=100", 0),
+            ("max-age=foo", 0),
+            ("max-age=-1", 0),
+            ("max-age=", 0),
+            ("max-age=99999999999999999999", 0),
+            ("", 0),
+            ("private,", 0),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+        assert_eq!(max_age(None).as_secs(), 0);
+    }
+
+    async fn serving(router: Router) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router, std::future::pending()));
+        format!("http://{address}/keys")
+    }
+
+    async fn fetched(router: Router) -> Result<(KeySet, Duration), Failure> {
+        Endpoint::new(serving(router).await).fetch().await
+    }
+
+    #[tokio::test]
+    async fn keys_come_with_the_time_they_are_good_for() {
+        let router =
+            Router::new().route("/keys", get(async || ([("cache-control", "max-age=7")], r#"{"keys":[]}"#)));
+        assert_eq!(fetched(router).await.unwrap().1, Duration::from_secs(7));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_keys_is_an_error() {
+        let large = async || format!(r#"{{"keys":[]{}}}"#, " ".repeat(MAX_BODY));
+        assert!(matches!(fetched(Router::new().route("/keys", get(large))).await, Err(Failure::TooLarge)));
+        let html = Router::new().route("/keys", get(async || "<html>"));
+        assert!(matches!(fetched(html).await, Err(Failure::Unreadable)));
+        let broken = Router::new().route("/keys", get(async || StatusCode::SERVICE_UNAVAILABLE));
+        assert!(matches!(fetched(broken).await, Err(Failure::Status(503))));
+        let elsewhere =
+            Router::new().route("/keys", get(async || axum::response::Redirect::temporary("/other")));
+        assert!(matches!(fetched(elsewhere).await, Err(Failure::Status(307))));
+        assert!(matches!(
+            Endpoint::new("http://127.0.0.1:1/".to_owned()).fetch().await,
+            Err(Failure::Request(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_come_is_not_waited_for() {
+        let hanging = Router::new().route("/keys", get(async || std::future::pending::<()>().await));
+        let started = std::time::Instant::now();
+        assert!(matches!(fetched(hanging).await, Err(Failure::Request(_))));
+        assert!(started.elapsed() < DEADLINE + Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,169 @@
+//! Key sets, in both of Google's forms.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+use jsonwebtoken::DecodingKey;
+use serde_json::{Map, Value};
+use simple_asn1::ASN1Block;
+
+/// RS256 keys by id.
+#[derive(Default)]
+pub(super) struct KeySet(HashMap<String, Key>);
+
+struct Key {
+    key: Arc<DecodingKey>,
+    /// A certificate's end; a JWK has none.
+    expires: Option<Timestamp>,
+}
+
+impl KeySet {
+    /// Reads `{"keys": [JWK…]}` or `{kid: PEM…}`. A key that cannot be used is logged and left out.
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        let object: Map<String, Value> = serde_json::from_slice(body).ok()?;
+        let keys = match object.get("keys") {
+            Some(Value::Array(jwks)) => {
+                jwks.iter().filter_map(|jwk| usable(kid(jwk)?, from_jwk(jwk))).collect()
+            }
+            Some(_) => return None,
+            None => object.iter().filter_map(|(kid, pem)| usable(kid, from_certificate(pem))).collect(),
+        };
+        Some(Self(keys))
+    }
+
+    /// The key of that id, unless its certificate has expired.
+    pub(super) fn get(&self, kid: &str, now: Timestamp) -> Option<Arc<DecodingKey>> {
+        let key = self.0.get(kid)?;
+        key.expires.is_none_or(|expires| now < expires).then(|| Arc::clone(&key.key))
+    }
+}
+
+fn usable(kid: &str, key: Option<Key>) -> Option<(String, Key)> {
+    if key.is_none() {
+        tracing::warn!(kid, "left out a key that cannot be used");
+    }
+    Some((kid.to_owned(), key?))
+}
+
+fn kid(jwk: &Value) -> Option<&str> {
+    jwk["kid"].as_str()
+}
+
+fn from_jwk(jwk: &Value) -> Option<Key> {
+    let is_or_unset = |name: &str, expected: &str| jwk[name].is_null() || jwk[name] == expected;
+    if jwk["kty"] != "RSA" || !is_or_unset("alg", "RS256") || !is_or_unset("use", "sig") {
+        return None;
+    }
+    let key = DecodingKey::from_rsa_components(jwk["n"].as_str()?, jwk["e"].as_str()?).ok()?;
+    Some(Key { key: Arc::new(key), expires: None })
+}
+
+fn from_certificate(pem: &Value) -> Option<Key> {
+    let pem = pem.as_str()?;
+    let key = DecodingKey::from_rsa_pem(pem.as_bytes()).ok()?;
+    Some(Key { key: Arc::new(key), expires: Some(not_after(pem)?) })
+}
+
+/// `notAfter` of a certificate (RFC 5280, section 4.1): certificate → to be signed → validity → the second time.
+fn not_after(pem: &str) -> Option<Timestamp> {
+    let der = pem::parse(pem).ok()?;
+    let blocks = simple_asn1::from_der(der.contents()).ok()?;
+    let [certificate] = &blocks[..] else { return None };
+    let validity =
+        sequence(sequence(certificate)?.first()?)?.iter().find_map(|field| match sequence(field)? {
+            [_, end] => seconds(end),
+            _ => None,
+        });
+    Timestamp::from_second(validity?).ok()
+}
+
+fn sequence(block: &ASN1Block) -> Option<&[ASN1Block]> {
+    if let ASN1Block::Sequence(_, blocks) = block { Some(blocks) } else { None }
+}
+
+fn seconds(block: &ASN1Block) -> Option<i64> {
+    if let ASN1Block::UTCTime(_, time) | ASN1Block::GeneralizedTime(_, time) = block {
+        Some(time.assume_utc().unix_timestamp())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::{Algorithm, crypto};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        clock,
+        testing::{
+            Mint,
+            mint::{EXPIRED_CERTIFICATE, FIRST_CERTIFICATE, FIRST_PUBLIC, SECOND_PUBLIC},
+        },
+    };
+
+    fn parsed(keys: &Value) -> KeySet {
+        KeySet::parse(keys.to_string().as_bytes()).unwrap()
+    }
+
+    /// The key verifies what the first mint signs.
+    fn is_the_first(key: Option<Arc<DecodingKey>>) -> bool {
+        let token = Mint::first().token("ada");
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        key.is_some_and(|key| crypto::verify(signature, message.as_bytes(), &key, Algorithm::RS256).unwrap())
+    }
+
+    fn jwk(kid: &str) -> Value {
+        // SubjectPublicKeyInfo → BIT STRING → RSAPublicKey → modulus and exponent.
+        let der = pem::parse(FIRST_PUBLIC).unwrap();
+        let blocks = simple_asn1::from_der(der.contents()).unwrap();
+        let ASN1Block::BitString(_, _, bits) = &sequence(&blocks[0]).unwrap()[1] else { panic!("a key") };
+        let key = simple_asn1::from_der(bits).unwrap();
+        let number = |index: usize| {
+            let ASN1Block::Integer(_, number) = &sequence(&key[0]).unwrap()[index] else {
+                panic!("a number")
+            };
+            let bytes = number.to_signed_bytes_be();
+            let start = bytes.iter().position(|byte| *byte != 0).unwrap();
+            URL_SAFE_NO_PAD.encode(&bytes[start..])
+        };
+        json!({"kty": "RSA", "alg": "RS256", "use": "sig", "kid": kid, "n": number(0), "e": number(1)})
+    }
+
+    #[test]
+    fn both_forms_give_the_same_key() {
+        let now = clock::now();
+        assert!(is_the_first(parsed(&json!({"keys": [jwk("a")]})).get("a", now)));
+        assert!(is_the_first(parsed(&json!({"a": FIRST_CERTIFICATE})).get("a", now)));
+    }
+
+    #[test]
+    fn the_key_of_an_expired_certificate_is_no_key() {
+        let keys = parsed(&json!({"a": EXPIRED_CERTIFICATE}));
+        assert!(keys.get("a", clock::now()).is_none());
+        assert!(keys.get("a", "2020-01-16T23:59:59Z".parse().unwrap()).is_some());
+        assert!(keys.get("a", "2020-01-17T00:00:00Z".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn one_unusable_key_does_not_hide_the_others() {
+        let mut other = jwk("b");
+        other["alg"] = json!("RS512");
+        let keys = parsed(&json!({"keys": [other, {"kty": "EC", "kid": "c"}, {"kid": "d"}, 7, jwk("a")]}));
+        assert!(is_the_first(keys.get("a", clock::now())));
+        assert_eq!(keys.0.len(), 1);
+        // A bare public key says nothing of its end, so it is no certificate.
+        let keys = parsed(&json!({"b": "nonsense", "c": SECOND_PUBLIC, "d": null, "a": FIRST_CERTIFICATE}));
+        assert!(is_the_first(keys.get("a", clock::now())));
+        assert_eq!(keys.0.len(), 1);
+    }
+
+    #[test]
+    fn what_is_neither_form_is_no_key_set() {
+        for bad in ["", "[]", "null", "<html>", r#"{"keys":{}}"#, r#"{"keys":"x"}"#] {
+            assert!(KeySet::parse(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+}
