@@ -33,6 +33,18 @@ pub(crate) fn serving(stack: &Stack) {
 }
 
 /// It stops.
-pub(crate) fn stopping() {
-    terminal::remark("\n  Stopping: running exports end as failed.");
+pub(crate) fn stopping(stack: &Stack) {
+    let what = match stack.running_jobs() {
+        0 => "Stopping.".to_owned(),
+        1 => "Stopping: one running export ends as failed.".to_owned(),
+        n => format!("Stopping: {n} running exports end as failed."),
+    };
+    terminal::line("");
+    terminal::remark(&what);
+}
+
+/// The first start takes longer.
+pub(crate) fn first_start() {
+    terminal::line("");
+    terminal::remark("First start: making models for the demo.");
 }

@@ -110,7 +110,7 @@ async fn run(options: &Options) -> anyhow::Result<ExitCode> {
         banner::serving(&stack);
         stop.await;
     }
-    banner::stopping();
+    banner::stopping(&stack);
     stack.stop().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -132,7 +132,7 @@ async fn serve(options: &Options) -> anyhow::Result<ExitCode> {
     banner::show(&stack)?;
     banner::serving(&stack);
     stop.await;
-    banner::stopping();
+    banner::stopping(&stack);
     stack.stop().await;
     Ok(ExitCode::SUCCESS)
 }

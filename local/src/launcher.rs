@@ -94,6 +94,11 @@ impl ProcessLauncher {
         }
     }
 
+    /// How many jobs are at work.
+    pub(crate) fn running_jobs(&self) -> usize {
+        self.running().len()
+    }
+
     fn signal(&self, signal: Signal) {
         for (export, group) in self.running().iter() {
             if let Err(error) = killpg(*group, signal) {

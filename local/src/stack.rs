@@ -15,6 +15,7 @@ use shared::adapters::storage::Storage;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
+    banner,
     data_dir::{DataDir, Lock},
     demo_data, functions,
     gateway::{self, Gateway, loopback},
@@ -66,6 +67,9 @@ impl Stack {
         let origin = format!("http://{}", entrance.local_addr()?);
 
         let store = ready_store(&dir).await?;
+        if demo_data::is_missing(&dir) {
+            banner::first_start();
+        }
         demo_data::make(&dir, &store).await?;
 
         let mut servers = Servers::default();
@@ -80,7 +84,7 @@ impl Stack {
 
         let adapters = functions::Adapters {
             project: options.project.clone(),
-            keys_url: format!("http://{issuer_address}/keys"),
+            keys_url: format!("http://{issuer_address}/keys").parse()?,
             store: Arc::new(store),
             launcher: Arc::new(Launcher(Arc::clone(&launcher))),
             links: Arc::clone(&links) as _,
@@ -100,6 +104,11 @@ impl Stack {
     /// The folder of everything it keeps.
     pub(crate) fn dir(&self) -> &DataDir {
         &self.dir
+    }
+
+    /// How many exports are being worked on.
+    pub(crate) fn running_jobs(&self) -> usize {
+        self.launcher.running_jobs()
     }
 
     /// A fresh token for that user.

@@ -24,6 +24,11 @@ pub(crate) const BIG_BASE: &str = "google/gemma-3-1b-3-layers";
 const GEMMA2: &str = "google/gemma-2-micro";
 const GEMMA3: &str = "google/gemma-3-micro";
 
+/// Whether the model that takes a while has yet to be made.
+pub(crate) fn is_missing(dir: &DataDir) -> bool {
+    !dir.bucket(Bucket::BaseModels).join(BIG_BASE).exists()
+}
+
 /// Makes what is missing. Documents come last: what they name is there.
 ///
 /// # Errors

@@ -92,3 +92,6 @@ async fn token(State(issuer): State<Arc<Issuer>>, Query(WhoAsks { user }): Query
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
