@@ -226,6 +226,8 @@ impl Downloads {
 pub struct Forward {
     /// `LIST_URL`: the base URL of `list`.
     pub list_url: Option<url::Url>,
+    /// Whether `list` asks who calls it: where it is deployed, its platform does.
+    pub with_identity: bool,
 }
 
 impl Forward {
@@ -234,7 +236,7 @@ impl Forward {
     /// # Errors
     /// When it is not a URL.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
-        Ok(Self { list_url: url(lookup, "LIST_URL")? })
+        Ok(Self { list_url: url(lookup, "LIST_URL")?, with_identity: deployed(lookup).is_some() })
     }
 }
 

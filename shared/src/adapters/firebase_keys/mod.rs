@@ -12,7 +12,11 @@ use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
 
 use self::{cache::Cache, fetch::Endpoint};
-use crate::ports::{PortError, TokenKeys};
+use crate::{
+    auth::Verifier,
+    config,
+    ports::{PortError, TokenKeys},
+};
 
 const GOOGLE: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
@@ -48,6 +52,17 @@ impl FirebaseKeys {
     #[must_use]
     pub fn new(url: Option<url::Url>) -> Self {
         Self(Cache::new(Endpoint::new(url.map_or_else(|| GOOGLE.to_owned(), String::from))))
+    }
+}
+
+/// What checks the tokens of the project that the settings name: with keys of its issuer, or, beside the Auth
+/// emulator, without.
+#[must_use]
+pub fn verifier(settings: config::Firebase) -> Verifier {
+    if settings.emulated {
+        Verifier::for_emulator(settings.project_id)
+    } else {
+        Verifier::new(settings.project_id, Arc::new(FirebaseKeys::new(settings.keys_url)))
     }
 }
 

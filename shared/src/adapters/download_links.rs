@@ -1,0 +1,220 @@
+//! Links to the files that people download: V4 signed URLs, so that the bucket stays private.
+//!
+//! <https://cloud.google.com/storage/docs/access-control/signed-urls>. On Cloud Run there is no private key: Google
+//! signs, which needs `iam.serviceAccounts.signBlob` on the function's own account.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use object_store::{
+    ClientOptions, RetryConfig,
+    gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder},
+    path::Path,
+    signer::{Method, SignedUrlOptions, Signer},
+};
+use tokio::time::timeout;
+
+use crate::{
+    config,
+    ports::{DOWNLOAD_LINK_LIFETIME, DownloadLinks, PortError},
+};
+
+/// The longest that making a link may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("no signature within {DEADLINE:?}")]
+    Deadline,
+    #[error(transparent)]
+    Store(#[from] object_store::Error),
+}
+
+impl From<Failure> for PortError {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable { what: "the signer of download links", source: failure.into() }
+    }
+}
+
+/// Links to the bucket that the settings name.
+#[must_use]
+pub fn links(settings: &config::Downloads) -> Arc<dyn DownloadLinks> {
+    match &settings.emulator {
+        Some(host) => Arc::new(EmulatorLinks::new(&settings.bucket, host)),
+        None => Arc::new(SignedLinks::new(settings)),
+    }
+}
+
+/// Links to one bucket.
+pub struct SignedLinks {
+    prefix: String,
+    builder: GoogleCloudStorageBuilder,
+    store: OnceLock<GoogleCloudStorage>,
+}
+
+impl SignedLinks {
+    /// Links to the bucket that the settings name, signed with the credentials of the environment.
+    #[must_use]
+    pub fn new(settings: &config::Downloads) -> Self {
+        Self::with(settings, GoogleCloudStorageBuilder::from_env())
+    }
+
+    fn with(settings: &config::Downloads, builder: GoogleCloudStorageBuilder) -> Self {
+        let client = ClientOptions::new().with_timeout(DEADLINE).with_connect_timeout(DEADLINE);
+        let retry = RetryConfig { max_retries: 1, retry_timeout: DEADLINE, ..RetryConfig::default() };
+        let builder =
+            builder.with_bucket_name(&settings.bucket).with_client_options(client).with_retry(retry);
+        Self { prefix: format!("gs://{}/", settings.bucket), builder, store: OnceLock::new() }
+    }
+
+    fn store(&self) -> Result<&GoogleCloudStorage, Failure> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let store = self.builder.clone().build()?;
+        Ok(self.store.get_or_init(|| store))
+    }
+
+    async fn sign(&self, object: &Path) -> Result<String, Failure> {
+        // A browser saves the file under its name, whatever it could show of it.
+        let disposition = ("response-content-disposition".to_owned(), "attachment".to_owned());
+        let mut options = SignedUrlOptions::default();
+        options.extra_query.push(disposition);
+        let signing = self.store()?.signed_url_opts(Method::GET, object, DOWNLOAD_LINK_LIFETIME, &options);
+        Ok(timeout(DEADLINE, signing).await.map_err(|_| Failure::Deadline)??.into())
+    }
+}
+
+#[async_trait]
+impl DownloadLinks for SignedLinks {
+    async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
+        match object(path, &self.prefix) {
+            Some(object) => Ok(Some(self.sign(&object).await?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Links into the storage emulator, which knows no signatures.
+pub struct EmulatorLinks {
+    base: String,
+    prefix: String,
+}
+
+impl EmulatorLinks {
+    /// Links to the bucket that the settings name, at `host`.
+    #[must_use]
+    pub fn new(bucket: &str, host: &str) -> Self {
+        let host = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
+        Self { base: format!("{}/{bucket}/", host.trim_end_matches('/')), prefix: format!("gs://{bucket}/") }
+    }
+}
+
+#[async_trait]
+impl DownloadLinks for EmulatorLinks {
+    async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
+        let Some(object) = object(path, &self.prefix) else { return Ok(None) };
+        let mut link = url::Url::parse(&self.base)
+            .map_err(|error| PortError::Failed { what: "STORAGE_EMULATOR_HOST", source: error.into() })?;
+        if let Ok(mut segments) = link.path_segments_mut() {
+            segments.pop_if_empty().extend(object.parts().map(|part| part.as_ref().to_owned()));
+        }
+        Ok(Some(link.into()))
+    }
+}
+
+/// The object's name, if the path is below the prefix.
+fn object(path: &str, prefix: &str) -> Option<Path> {
+    let name = path.strip_prefix(prefix).filter(|name| !name.is_empty())?;
+    Path::parse(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+    use serde_json::json;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::testing::mint::{FIRST_KEY, FIRST_PUBLIC};
+
+    const BUCKET: &str = "files";
+
+    fn signed() -> SignedLinks {
+        let account = json!({
+            "type": "service_account", "project_id": "demo", "client_email": "get@demo.iam.gserviceaccount.com",
+            "private_key": FIRST_KEY, "private_key_id": "first", "disable_oauth": false,
+            "client_id": "1", "token_uri": "https://oauth2.googleapis.com/token",
+        });
+        let builder = GoogleCloudStorageBuilder::new().with_service_account_key(account.to_string());
+        let settings = config::Downloads { bucket: BUCKET.to_owned(), emulator: None };
+        SignedLinks::with(&settings, builder)
+    }
+
+    fn hex(bytes: impl AsRef<[u8]>) -> String {
+        bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// Checks the link as Cloud Storage does.
+    #[tokio::test]
+    async fn a_link_is_signed_for_a_quarter_of_an_hour() {
+        let link = signed().link("gs://files/job 1/model-q8_0.gguf").await.unwrap().unwrap();
+        let (url, signature) = link.rsplit_once("&X-Goog-Signature=").unwrap();
+        let (place, query) = url.split_once('?').unwrap();
+        assert_eq!(place, "https://storage.googleapis.com/files/job%201/model-q8_0.gguf");
+        let get =
+            |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap();
+        assert_eq!((get("X-Goog-Expires"), get("X-Goog-SignedHeaders")), ("900", "host"));
+        assert_eq!(get("response-content-disposition"), "attachment");
+
+        let mut pairs: Vec<_> = query.split('&').collect();
+        pairs.sort_unstable();
+        let canonical = format!(
+            "GET\n/files/job%201/model-q8_0.gguf\n{}\nhost:storage.googleapis.com\n\nhost\nUNSIGNED-PAYLOAD",
+            pairs.join("&")
+        );
+        let date = get("X-Goog-Date");
+        let signed = format!(
+            "GOOG4-RSA-SHA256\n{date}\n{}/auto/storage/goog4_request\n{}",
+            &date[..8],
+            hex(Sha256::digest(canonical))
+        );
+        let key = DecodingKey::from_rsa_pem(FIRST_PUBLIC.as_bytes()).unwrap();
+        let signature = URL_SAFE_NO_PAD.encode(bytes(signature));
+        assert!(crypto::verify(&signature, signed.as_bytes(), &key, Algorithm::RS256).unwrap(), "{link}");
+    }
+
+    #[tokio::test]
+    async fn only_objects_of_the_bucket_have_links() {
+        let emulator = EmulatorLinks::new(BUCKET, "127.0.0.1:1");
+        for elsewhere in [
+            "gs://models/x",
+            "gs://files",
+            "gs://files/",
+            "gs://files-2/x",
+            "gs://files/a/../b",
+            "file:///x",
+            "ada/gemma",
+            "",
+        ] {
+            assert_eq!(signed().link(elsewhere).await.unwrap(), None, "{elsewhere}");
+            assert_eq!(emulator.link(elsewhere).await.unwrap(), None, "{elsewhere}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_emulator_gets_plain_links() {
+        for host in ["127.0.0.1:5000", "http://127.0.0.1:5000", "http://127.0.0.1:5000/"] {
+            let link = EmulatorLinks::new(BUCKET, host).link("gs://files/job 1/a%b#.gguf").await.unwrap();
+            assert_eq!(link.as_deref(), Some("http://127.0.0.1:5000/files/job%201/a%25b%23.gguf"), "{host}");
+        }
+    }
+}
