@@ -1,0 +1,83 @@
+//! The example that deploys the same functions on Lambda.
+
+use std::collections::BTreeSet;
+
+use crate::rehearsal::{Copy, Deployment, PROJECT, terraform};
+
+fn deploy(copy: &Copy) -> Result<Deployment, String> {
+    copy.apply(&[format!("-var=project_id={PROJECT}")])
+}
+
+fn wrong(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let functions: Vec<_> = deployment.all("aws_lambda_function").collect();
+    let names: BTreeSet<_> = functions.iter().map(|function| function.text("function_name")).collect();
+    if names != ["export-create", "export-get", "export-health", "export-list"].into() {
+        wrong.push(format!("functions: {names:?}"));
+    }
+    for function in &functions {
+        let found = (function.text("runtime"), function.text("architectures.0"), function.text("handler"));
+        if found != ("provided.al2023", "arm64", "bootstrap") {
+            wrong.push(format!("{} is {found:?}", function.address));
+        }
+        let environment = function.at("environment.0.variables").to_string().to_lowercase();
+        if ["secret", "token", "aws_access_key", "private_key"]
+            .iter()
+            .any(|secret| environment.contains(secret))
+        {
+            wrong.push(format!("{} holds a secret", function.address));
+        }
+    }
+    for (action, condition) in [
+        ("lambda:InvokeFunctionUrl", "function_url_auth_type"),
+        ("lambda:InvokeFunction", "invoked_via_function_url"),
+    ] {
+        let all = deployment.all("aws_lambda_permission").filter(|p| p.text("action") == action);
+        if all.filter(|permission| !permission.at(condition).is_null()).count() != 4 {
+            wrong
+                .push(format!("{action} must be granted for each function, with {condition} and no further"));
+        }
+    }
+    let roles: BTreeSet<_> = deployment
+        .all("google_service_account_iam_member")
+        .map(|binding| {
+            let account = binding.text("service_account_id").rsplit('/').next().unwrap_or_default();
+            let account = account.split('@').next().unwrap_or_default();
+            (account, binding.text("member").rsplit('/').next().unwrap_or_default())
+        })
+        .collect();
+    let itself =
+        ["export-create", "export-get", "export-health", "export-list"].map(|name| (name, name)).into();
+    if roles != itself {
+        wrong.push(format!("who becomes whom: {roles:?}"));
+    }
+    let provider = deployment.all("google_iam_workload_identity_pool_provider").next();
+    let condition = provider.map(|provider| provider.text("attribute_condition")).unwrap_or_default();
+    if condition != "attribute.aws_role in ['export-create', 'export-get', 'export-health', 'export-list']" {
+        wrong.push(format!("the pool lets in {condition:?}"));
+    }
+    wrong
+}
+
+#[test]
+fn lambda_functions_have_urls_roles_and_no_keys() {
+    if !terraform() {
+        return;
+    }
+    let copy = Copy::aws();
+    copy.validate().unwrap_or_else(|error| panic!("{error}"));
+    let found = wrong(&deploy(&copy).unwrap_or_else(|error| panic!("{error}")));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    let module = "terraform/modules/aws-lambda/main.tf";
+    for (file, from, to) in [
+        (module, "[\"arm64\"]", "[\"x86_64\"]"),
+        (module, "\"provided.al2023\"", "\"provided.al2\""),
+        (module, "  invoked_via_function_url = true\n", ""),
+        (module, "attribute.aws_role/${local.role_names[each.key]}", "*"),
+        ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME = \"export-job\"", "HF_TOKEN = \"x\""),
+    ] {
+        let mutant =
+            deploy(&Copy::aws().edit(file, from, to)).unwrap_or_else(|error| panic!("{from:?}: {error}"));
+        assert!(!wrong(&mutant).is_empty(), "nothing minds {from:?} → {to:?}");
+    }
+}

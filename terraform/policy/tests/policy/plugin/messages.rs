@@ -1,0 +1,100 @@
+//! The messages of Terraform's plugin protocol, version 6, as far as a provider without state needs them:
+//! <https://github.com/hashicorp/terraform/blob/main/docs/plugin-protocol/tfplugin6.6.proto>.
+
+use std::collections::HashMap;
+
+use prost::Message;
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct DynamicValue {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) msgpack: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) json: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Attribute {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    /// The type, in JSON.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) kind: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    pub(super) required: bool,
+    #[prost(bool, tag = "5")]
+    pub(super) optional: bool,
+    #[prost(bool, tag = "6")]
+    pub(super) computed: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct NestedBlock {
+    #[prost(string, tag = "1")]
+    pub(super) type_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) block: Option<Block>,
+    /// 1 single, 2 list, 3 set.
+    #[prost(int32, tag = "3")]
+    pub(super) nesting: i32,
+    #[prost(int64, tag = "4")]
+    pub(super) min_items: i64,
+    #[prost(int64, tag = "5")]
+    pub(super) max_items: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Block {
+    #[prost(message, repeated, tag = "2")]
+    pub(super) attributes: Vec<Attribute>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) blocks: Vec<NestedBlock>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Schema {
+    #[prost(message, optional, tag = "2")]
+    pub(super) block: Option<Block>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Schemas {
+    #[prost(message, optional, tag = "1")]
+    pub(super) provider: Option<Schema>,
+    #[prost(map = "string, message", tag = "2")]
+    pub(super) resources: HashMap<String, Schema>,
+    #[prost(map = "string, message", tag = "3")]
+    pub(super) data_sources: HashMap<String, Schema>,
+}
+
+/// The requests for a resource or data source begin alike; what is not asked for stays empty.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Request {
+    #[prost(string, tag = "1")]
+    pub(super) type_name: String,
+    /// Configuration, or the state before.
+    #[prost(message, optional, tag = "2")]
+    pub(super) first: Option<DynamicValue>,
+    /// The state that is proposed or planned.
+    #[prost(message, optional, tag = "3")]
+    pub(super) second: Option<DynamicValue>,
+}
+
+/// What answers with a state as its first field.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct State {
+    #[prost(message, optional, tag = "1")]
+    pub(super) state: Option<DynamicValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RawState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) json: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct UpgradeRequest {
+    #[prost(message, optional, tag = "3")]
+    pub(super) raw_state: Option<RawState>,
+}

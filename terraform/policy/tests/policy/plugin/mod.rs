@@ -1,0 +1,187 @@
+//! Stand-ins for the providers: they know every resource's arguments, as the real ones do, and nothing of any cloud.
+//! The real Terraform validates, plans and applies against them, so a rehearsal finds what Terraform itself finds:
+//! unknown and missing arguments, wrong types, cycles, references to nothing, values that break a validation.
+//!
+//! Terraform is told of them by `TF_REATTACH_PROVIDERS`, which exists for debugging providers, and fetches nothing.
+
+mod messages;
+pub(crate) mod schema;
+mod values;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::{Ready, ready},
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use messages::{DynamicValue, Request, Schemas, State, UpgradeRequest};
+use prost::Message;
+use rmpv::Value;
+use schema::Provider;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    server::{Grpc, NamedService, UnaryService},
+    transport::server::TcpIncoming,
+};
+use tower::Service;
+
+pub(crate) use values::NUMBER;
+
+/// All stand-ins, running as long as the process does: the value of `TF_REATTACH_PROVIDERS`.
+pub(crate) fn start() -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut addresses = serde_json::Map::new();
+    for provider in schema::all() {
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        addresses.insert(format!("registry.terraform.io/{}", provider.source), reattach(address));
+        let server = tonic::transport::Server::builder().add_service(StandIn(Arc::new(provider)));
+        runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    }
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    serde_json::Value::Object(addresses).to_string()
+}
+
+fn reattach(address: SocketAddr) -> serde_json::Value {
+    json!({
+        "Protocol": "grpc", "ProtocolVersion": 6, "Pid": std::process::id(), "Test": true,
+        "Addr": { "Network": "tcp", "String": address.to_string() },
+    })
+}
+
+/// One provider.
+#[derive(Clone)]
+struct StandIn(Arc<Provider>);
+
+impl StandIn {
+    fn answer(&self, method: &str, request: &[u8]) -> Result<Vec<u8>, Status> {
+        let bad = |error: prost::DecodeError| Status::invalid_argument(error.to_string());
+        let decoded = || Request::decode(request).map_err(bad);
+        let state = |value: &Value| State { state: Some(values::encode(value)) }.encode_to_vec();
+        Ok(match method {
+            "GetProviderSchema" => self.schemas().encode_to_vec(),
+            // What Terraform checks against the schema is all there is to check.
+            "ValidateProviderConfig"
+            | "ValidateResourceConfig"
+            | "ValidateDataResourceConfig"
+            | "ConfigureProvider"
+            | "StopProvider" => Vec::new(),
+            "UpgradeResourceState" => {
+                let raw = UpgradeRequest::decode(request).map_err(bad)?.raw_state.unwrap_or_default();
+                let value = DynamicValue { msgpack: Vec::new(), json: raw.json };
+                state(&values::decode(Some(&value)))
+            }
+            "ReadResource" => state(&values::decode(decoded()?.first.as_ref())),
+            "PlanResourceChange" => {
+                let request = decoded()?;
+                let planned = values::decode(request.second.as_ref());
+                let created = values::decode(request.first.as_ref()).is_nil();
+                let block = &self.0.resource[&request.type_name];
+                state(&if created { values::with_unknowns(block, planned) } else { planned })
+            }
+            "ApplyResourceChange" => {
+                let request = decoded()?;
+                let block = &self.0.resource[&request.type_name];
+                let planned = values::decode(request.second.as_ref());
+                state(&values::with_made_up(&request.type_name, block, planned))
+            }
+            "ReadDataSource" => {
+                let request = decoded()?;
+                let block = &self.0.data[&request.type_name];
+                let config = values::decode(request.first.as_ref());
+                state(&values::with_made_up(&request.type_name, block, config))
+            }
+            _ => return Err(Status::new(Code::Unimplemented, method)),
+        })
+    }
+
+    fn schemas(&self) -> Schemas {
+        let all = |blocks: &std::collections::BTreeMap<String, schema::Block>| {
+            blocks.iter().map(|(name, block)| (name.clone(), block.message())).collect::<HashMap<_, _>>()
+        };
+        Schemas {
+            provider: Some(self.0.provider.message()),
+            resources: all(&self.0.resource),
+            data_sources: all(&self.0.data),
+        }
+    }
+}
+
+impl NamedService for StandIn {
+    const NAME: &'static str = "tfplugin6.Provider";
+}
+
+impl Service<http::Request<Body>> for StandIn {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let call = Method(self.clone(), method);
+        Box::pin(async move { Ok(Grpc::new(Bytes).unary(call, request).await) })
+    }
+}
+
+struct Method(StandIn, String);
+
+impl UnaryService<Vec<u8>> for Method {
+    type Response = Vec<u8>;
+    type Future = Ready<Result<tonic::Response<Vec<u8>>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Vec<u8>>) -> Self::Future {
+        ready(self.0.answer(&self.1, request.get_ref()).map(tonic::Response::new))
+    }
+}
+
+/// Leaves messages as they are: which type they have depends on the method.
+#[derive(Clone, Copy, Default)]
+struct Bytes;
+
+impl Codec for Bytes {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        prost::bytes::BufMut::put_slice(to, &item);
+        Ok(())
+    }
+}
+
+impl Decoder for Bytes {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        use prost::bytes::Buf;
+        let mut all = vec![0; from.remaining()];
+        from.copy_to_slice(&mut all);
+        Ok(Some(all))
+    }
+}

@@ -1,0 +1,270 @@
+//! Runs the real Terraform over a copy of `terraform/`, against the stand-ins, up to the state after an apply.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{LazyLock, OnceLock},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::plugin;
+
+pub(crate) const PROJECT: &str = "demo-export";
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Whether Terraform is here. Where it is not, tests that need it say so and pass; in CI they fail.
+pub(crate) fn terraform() -> bool {
+    let there = Command::new("terraform").arg("version").output().is_ok();
+    assert!(there || std::env::var_os("CI").is_none(), "terraform is not installed");
+    if !there {
+        eprintln!("SKIPPED: terraform is not installed, so the deployment is not rehearsed");
+    }
+    there
+}
+
+/// What is deployed with which settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Settings {
+    Staging,
+    Production,
+    /// Production, with everything on that can be turned on.
+    Everything,
+}
+
+impl Settings {
+    pub(crate) const ALL: [Self; 3] = [Self::Staging, Self::Production, Self::Everything];
+
+    fn arguments(self) -> Vec<String> {
+        let file = if self == Self::Staging { "staging" } else { "production" };
+        let mut arguments = vec![
+            format!("-var-file=environments/{file}.tfvars.example"),
+            format!("-var=project_id={PROJECT}"),
+        ];
+        let digest = "0123456789abcdef".repeat(4);
+        let image = |name: &str| {
+            format!(
+                "\"{name}\"=\"us-central1-docker.pkg.dev/{PROJECT}/export-service/{name}@sha256:{digest}\""
+            )
+        };
+        let images = ["health", "list", "create", "get", "export-job"].map(image).join(",");
+        arguments.push(format!("-var=images={{{images}}}"));
+        if self == Self::Everything {
+            for setting in [
+                "create_database=true",
+                "create_firebase_project=true",
+                "manage_auth=true",
+                "hosting_release=terraform",
+                "hosting_site_id=demo-export-site",
+            ] {
+                arguments.push(format!("-var={setting}"));
+            }
+        }
+        arguments
+    }
+}
+
+/// A copy of what Terraform reads.
+pub(crate) struct Copy {
+    folder: TempDir,
+    root_module: &'static str,
+}
+
+impl Copy {
+    /// Of the service itself.
+    pub(crate) fn new() -> Self {
+        static INITIALISED: LazyLock<TempDir> = LazyLock::new(|| initialised("terraform"));
+        Self::of(INITIALISED.path(), "terraform")
+    }
+
+    /// Of the example on AWS.
+    pub(crate) fn aws() -> Self {
+        static INITIALISED: LazyLock<TempDir> = LazyLock::new(|| {
+            let folder = initialised("terraform/examples/aws");
+            let packages = folder.path().join("target/lambda/arm64");
+            fs::create_dir_all(&packages).unwrap();
+            for name in ["health", "list", "create", "get"] {
+                fs::write(packages.join(format!("{name}.zip")), name).unwrap();
+            }
+            folder
+        });
+        Self::of(INITIALISED.path(), "terraform/examples/aws")
+    }
+
+    fn of(initialised: &Path, root_module: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(initialised, folder.path());
+        Self { folder, root_module }
+    }
+
+    /// Replaces what must occur exactly once.
+    pub(crate) fn edit(self, file: &str, from: &str, to: &str) -> Self {
+        let path = self.folder.path().join(file);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert_eq!(text.matches(from).count(), 1, "{file} must hold {from:?} once");
+        fs::write(path, text.replace(from, to)).unwrap();
+        self
+    }
+
+    /// Everything that is there after `terraform apply`.
+    pub(crate) fn apply(&self, arguments: &[String]) -> Result<Deployment, String> {
+        self.change("apply", arguments)
+    }
+
+    /// With these settings.
+    pub(crate) fn deploy(&self, settings: Settings) -> Result<Deployment, String> {
+        self.apply(&settings.arguments())
+    }
+
+    /// With these settings, and some others.
+    pub(crate) fn deploy_with(&self, settings: Settings, others: &[String]) -> Result<Deployment, String> {
+        self.apply(&[&settings.arguments(), others].concat())
+    }
+
+    /// What is left when all of it is removed.
+    pub(crate) fn destroy(&self, settings: Settings) -> Result<Deployment, String> {
+        self.change("destroy", &settings.arguments())
+    }
+
+    /// What another apply would change.
+    pub(crate) fn plan(&self, settings: Settings) -> Result<String, String> {
+        self.run("plan", &settings.arguments())
+    }
+
+    fn change(&self, verb: &str, arguments: &[String]) -> Result<Deployment, String> {
+        self.run(verb, &[&["-auto-approve".to_owned()], arguments].concat())?;
+        let state = fs::read_to_string(self.module().join("terraform.tfstate")).unwrap();
+        Ok(Deployment::new(&serde_json::from_str(&state).unwrap()))
+    }
+
+    fn run(&self, verb: &str, arguments: &[String]) -> Result<String, String> {
+        let output = run(&self.module(), verb, arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    fn module(&self) -> PathBuf {
+        self.folder.path().join(self.root_module)
+    }
+
+    /// `terraform validate`.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        self.run("validate", &[]).map(drop)
+    }
+}
+
+fn initialised(root_module: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["terraform", "hosting"] {
+        copy(&root().join(part), &folder.path().join(part));
+    }
+    let module = folder.path().join(root_module);
+    fs::write(module.join("backend_override.tf"), "terraform {\n  backend \"local\" {}\n}\n").unwrap();
+    let output = run(&module, "init", &[]);
+    assert!(output.status.success(), "terraform init: {}", String::from_utf8_lossy(&output.stderr));
+    folder
+}
+
+fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
+    static PROVIDERS: OnceLock<String> = OnceLock::new();
+    let mut command = Command::new("terraform");
+    command.current_dir(folder).arg(verb).arg("-no-color").args(arguments);
+    if verb != "validate" {
+        command.arg("-input=false");
+    }
+    // a short life: what is not collected need not be
+    command.env("GOGC", "off");
+    command.env("TF_REATTACH_PROVIDERS", PROVIDERS.get_or_init(plugin::start));
+    command.env("CHECKPOINT_DISABLE", "1").env_remove("TF_WORKSPACE").env_remove("TF_CLI_CONFIG_FILE");
+    command.env_remove("TF_DATA_DIR");
+    command.output().unwrap()
+}
+
+/// Copies what a deployment is made of: no build output, no state.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        // A state or a .terraform of the original belong to a real deployment.
+        let real = name == ".terraform"
+            || name.to_string_lossy().starts_with("terraform.tfstate")
+            || name == ".terraform.lock.hcl";
+        if name == "policy" || (from.starts_with(root()) && real) {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// What is there after an apply.
+#[derive(Debug)]
+pub(crate) struct Deployment {
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) outputs: Value,
+}
+
+#[derive(Debug)]
+pub(crate) struct Resource {
+    /// Where it is in the code, for people: `module.job.google_service_account.this`.
+    pub(crate) address: String,
+    pub(crate) kind: String,
+    pub(crate) values: Value,
+}
+
+impl Deployment {
+    fn new(state: &Value) -> Self {
+        let mut resources = Vec::new();
+        for group in state["resources"].as_array().unwrap() {
+            if group["mode"] != "managed" {
+                continue;
+            }
+            let kind = group["type"].as_str().unwrap();
+            for instance in group["instances"].as_array().unwrap() {
+                let module = group["module"].as_str().map(|m| format!("{m}.")).unwrap_or_default();
+                let key = instance.get("index_key").map(|k| format!("[{k}]")).unwrap_or_default();
+                let name = group["name"].as_str().unwrap();
+                resources.push(Resource {
+                    address: format!("{module}{kind}.{name}{key}"),
+                    kind: kind.to_owned(),
+                    values: instance["attributes"].clone(),
+                });
+            }
+        }
+        Self { resources, outputs: state["outputs"].clone() }
+    }
+
+    /// All of that type.
+    pub(crate) fn all<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Resource> {
+        self.resources.iter().filter(move |resource| resource.kind == kind)
+    }
+}
+
+impl Resource {
+    /// The value at that path (`template.0.service_account`), null when there is none.
+    pub(crate) fn at(&self, path: &str) -> &Value {
+        path.split('.').fold(&self.values, |value, step| match step.parse::<usize>() {
+            Ok(index) => value.get(index).unwrap_or(&Value::Null),
+            Err(_) => value.get(step).unwrap_or(&Value::Null),
+        })
+    }
+
+    /// The same as text.
+    pub(crate) fn text(&self, path: &str) -> &str {
+        self.at(path).as_str().unwrap_or_default()
+    }
+}

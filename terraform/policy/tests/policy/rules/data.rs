@@ -1,0 +1,269 @@
+//! Database and buckets.
+
+use std::collections::BTreeSet;
+
+use shared::{
+    adapters::{documents, firestore::needed_indexes},
+    testing::fixtures,
+};
+
+use super::{Mutant, check, differs};
+use crate::rehearsal::{Deployment, read};
+
+fn indexes_are_those_that_queries_need(deployment: &Deployment) -> Vec<String> {
+    let found: BTreeSet<_> = deployment
+        .all("google_firestore_index")
+        .map(|index| {
+            let fields = index.at("fields").as_array().into_iter().flatten();
+            let fields: Vec<_> = fields
+                .map(|f| {
+                    format!(
+                        "{} {}",
+                        f["field_path"].as_str().unwrap_or_default(),
+                        f["order"].as_str().unwrap_or_default()
+                    )
+                })
+                .collect();
+            format!("{} ({})", index.text("collection"), fields.join(", "))
+        })
+        .collect();
+    let expected: BTreeSet<_> = needed_indexes()
+        .iter()
+        .map(|index| {
+            let order = |descends: bool| if descends { "DESCENDING" } else { "ASCENDING" };
+            let fields: Vec<_> =
+                index.fields.iter().map(|(name, descends)| format!("{name} {}", order(*descends))).collect();
+            format!("{} ({})", index.collection, fields.join(", "))
+        })
+        .collect();
+    differs("indexes", found, expected).into_iter().collect()
+}
+
+#[test]
+fn indexes_equal_those_of_the_queries_in_the_code() {
+    let file = "terraform/modules/firestore/main.tf";
+    check(
+        indexes_are_those_that_queries_need,
+        &[
+            Mutant(file, "order = \"DESCENDING\"", "order = \"ASCENDING\""),
+            Mutant(file, "path = \"job_id\"", "path = \"user_id\""),
+            Mutant(file, "      collection = \"exports\"\n", "      collection = \"training_jobs\"\n"),
+        ],
+    );
+}
+
+/// Fields that the service writes into an export.
+fn written() -> BTreeSet<String> {
+    let document = documents::create(&fixtures::export());
+    document.as_object().unwrap().keys().cloned().collect()
+}
+
+/// An export must never expire because some field happens to be a time in the past.
+fn nothing_expires_by_surprise(deployment: &Deployment) -> Vec<String> {
+    let written = written();
+    let mut wrong = Vec::new();
+    let ttl: Vec<_> = deployment
+        .all("google_firestore_field")
+        .filter(|field| !field.at("ttl_config.0").is_null())
+        .collect();
+    for field in &ttl {
+        if written.contains(field.text("field")) {
+            wrong.push(format!("{} makes exports expire by {}", field.address, field.text("field")));
+        }
+    }
+    wrong.extend(differs("TTL fields", ttl.len(), 1));
+    wrong
+}
+
+#[test]
+fn no_field_that_the_service_writes_is_a_ttl() {
+    assert!(written().contains("lease_until"), "the fixture is a whole export: {:?}", written());
+    check(
+        nothing_expires_by_surprise,
+        &[
+            Mutant(
+                "terraform/modules/firestore/main.tf",
+                "field      = \"expire_at\"",
+                "field      = \"finished_at\"",
+            ),
+            Mutant("terraform/modules/firestore/main.tf", "  ttl_config {}\n", ""),
+        ],
+    );
+}
+
+/// An exempted field cannot be queried.
+fn queried_fields_are_indexed(deployment: &Deployment) -> Vec<String> {
+    // Equality alone is served by single fields: these are what the queries and the browser's rules name.
+    let queried = ["user_id", "status", "job_id", "started_at"];
+    let exempt = deployment.all("google_firestore_field").filter(|field| {
+        let (name, kept) = (field.text("field"), field.at("index_config.0.indexes").as_array());
+        queried.contains(&name) && kept.is_none_or(Vec::is_empty)
+    });
+    exempt.map(|field| format!("{}: queries name {}", field.address, field.text("field"))).collect()
+}
+
+#[test]
+fn no_queried_field_is_exempt_from_indexes() {
+    let queries = read("shared/src/adapters/firestore/query.rs");
+    for field in ["user_id", "status", "job_id", "started_at"] {
+        assert!(queries.contains(&format!("\"{field}\"")), "{field} is not queried any more");
+    }
+    check(
+        queried_fields_are_indexed,
+        &[Mutant(
+            "terraform/modules/firestore/main.tf",
+            "toset([\"progress\",",
+            "toset([\"job_id\", \"progress\",",
+        )],
+    );
+}
+
+fn the_database_is_safe(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let protects =
+        deployment.all("google_cloud_run_v2_job").any(|job| *job.at("deletion_protection") == true);
+    for database in deployment.all("google_firestore_database") {
+        let found = (
+            database.text("delete_protection_state"),
+            database.text("point_in_time_recovery_enablement"),
+            database.text("deletion_policy"),
+        );
+        let expected = if protects {
+            ("DELETE_PROTECTION_ENABLED", "POINT_IN_TIME_RECOVERY_ENABLED", "ABANDON")
+        } else {
+            ("DELETE_PROTECTION_DISABLED", "POINT_IN_TIME_RECOVERY_DISABLED", "DELETE")
+        };
+        wrong.extend(differs(&database.address, found, expected));
+        let backups = deployment.all("google_firestore_backup_schedule").count();
+        wrong.extend(differs("backup schedules", backups, usize::from(protects)));
+    }
+    wrong
+}
+
+#[test]
+fn a_protected_database_can_be_taken_back_and_is_backed_up() {
+    check(
+        the_database_is_safe,
+        &[
+            Mutant(
+                "terraform/modules/firestore/main.tf",
+                "var.deletion_protection ? \"ABANDON\" : \"DELETE\"",
+                "\"DELETE\"",
+            ),
+            Mutant(
+                "terraform/modules/firestore/main.tf",
+                "count = var.create_database && var.deletion_protection ? 1 : 0",
+                "count = 0",
+            ),
+        ],
+    );
+}
+
+fn the_rules_in_the_repository_are_released(deployment: &Deployment) -> Vec<String> {
+    let rules = read("terraform/modules/firestore/firestore.rules");
+    let mut wrong = Vec::new();
+    let sets: Vec<_> = deployment.all("google_firebaserules_ruleset").collect();
+    let releases: Vec<_> = deployment.all("google_firebaserules_release").collect();
+    wrong.extend(differs("rulesets and releases", (sets.len(), releases.len()), (1, 1)));
+    for set in sets {
+        wrong.extend(differs("rules", set.text("source.0.files.0.content"), rules.as_str()));
+    }
+    for release in releases {
+        wrong.extend(differs("release", release.text("name"), "cloud.firestore"));
+    }
+    wrong
+}
+
+#[test]
+fn security_rules_are_released() {
+    check(
+        the_rules_in_the_repository_are_released,
+        &[
+            Mutant(
+                "terraform/modules/firestore/rules.tf",
+                "content = file(\"${path.module}/firestore.rules\")",
+                "content = \"\"",
+            ),
+            Mutant(
+                "terraform/modules/firestore/rules.tf",
+                "? \"cloud.firestore\" :",
+                "? \"firebase.storage\" :",
+            ),
+        ],
+    );
+}
+
+fn buckets_are_closed_and_do_not_fill_up(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for bucket in deployment.all("google_storage_bucket") {
+        let mut must = |what: &str, holds: bool| {
+            if !holds {
+                wrong.push(format!("{}: {what}", bucket.address));
+            }
+        };
+        must("access is not uniform", *bucket.at("uniform_bucket_level_access") == true);
+        must("can be made public", bucket.text("public_access_prevention") == "enforced");
+        let rules = bucket.at("lifecycle_rule").as_array().cloned().unwrap_or_default();
+        let has = |action: &str, most: i64| {
+            rules.iter().any(|rule| {
+                let age = rule["condition"][0]["age"].as_i64();
+                rule["action"][0]["type"] == action && age.is_some_and(|age| (1..=most).contains(&age))
+            })
+        };
+        must("keeps parts of uploads that were given up", has("AbortIncompleteMultipartUpload", 7));
+        must("keeps what can be made again", has("Delete", 365));
+        // the job deletes the manifest first when it makes an artifact again: holding on to objects would fail it
+        must("has a retention policy", bucket.at("retention_policy.0").is_null());
+    }
+    wrong.extend(differs("buckets", deployment.all("google_storage_bucket").count(), 2));
+    wrong
+}
+
+#[test]
+fn buckets_are_private_and_expire() {
+    let file = "terraform/modules/bucket/main.tf";
+    check(
+        buckets_are_closed_and_do_not_fill_up,
+        &[
+            Mutant(file, "uniform_bucket_level_access = true", "uniform_bucket_level_access = false"),
+            Mutant(
+                file,
+                "public_access_prevention    = \"enforced\"",
+                "public_access_prevention    = \"inherited\"",
+            ),
+            Mutant(file, "\"AbortIncompleteMultipartUpload\"", "\"Delete\""),
+            Mutant("terraform/main.tf", "retention_days = var.file_retention_days", "retention_days = 0"),
+        ],
+    );
+}
+
+fn tags_never_move(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for registry in deployment.all("google_artifact_registry_repository") {
+        if *registry.at("docker_config.0.immutable_tags") != true {
+            wrong.push(format!("{}: tags can move", registry.address));
+        }
+        let policies = registry.at("cleanup_policies").as_array().cloned().unwrap_or_default();
+        for action in ["KEEP", "DELETE"] {
+            if !policies.iter().any(|policy| policy["action"] == action)
+                || *registry.at("cleanup_policy_dry_run") == true
+            {
+                wrong.push(format!("{}: nothing does {action}", registry.address));
+            }
+        }
+    }
+    wrong.extend(differs("registries", deployment.all("google_artifact_registry_repository").count(), 1));
+    wrong
+}
+
+#[test]
+fn the_registry_is_immutable_and_is_cleaned_up() {
+    let file = "terraform/modules/registry/main.tf";
+    check(
+        tags_never_move,
+        &[
+            Mutant(file, "immutable_tags = true", "immutable_tags = false"),
+            Mutant(file, "cleanup_policy_dry_run = false", "cleanup_policy_dry_run = true"),
+        ],
+    );
+}

@@ -1,0 +1,192 @@
+//! What the world can reach: Hosting's rewrites, and the functions behind them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Mutant, check, differs};
+use crate::{
+    plugin::NUMBER,
+    rehearsal::{Deployment, read},
+};
+
+const INVOKER: &str = "google_cloud_run_v2_service_iam_member";
+
+fn hosting() -> Value {
+    serde_json::from_str::<Value>(&read("hosting/firebase.json")).unwrap()["hosting"].clone()
+}
+
+/// The functions that Hosting forwards to. It brings no identity, so these must be public, and no others.
+fn rewritten() -> BTreeSet<String> {
+    let rewrites = hosting()["rewrites"].as_array().unwrap().clone();
+    rewrites.iter().filter_map(|rewrite| rewrite["run"]["serviceId"].as_str()).map(str::to_owned).collect()
+}
+
+fn only_what_hosting_forwards_to_is_public(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for resource in &deployment.resources {
+        let public = resource.values.to_string().contains("allUsers")
+            || resource.values.to_string().contains("allAuthenticatedUsers");
+        if public
+            && (resource.kind != INVOKER
+                || resource.text("role") != "roles/run.invoker"
+                || resource.text("member") != "allUsers")
+        {
+            wrong.push(format!("{} is open to everybody", resource.address));
+        }
+    }
+    let public: BTreeSet<_> = deployment
+        .all(INVOKER)
+        .filter(|m| m.text("member") == "allUsers")
+        .map(|m| m.text("name").to_owned())
+        .collect();
+    wrong.extend(differs("public functions", public, rewritten()));
+    let callers: Vec<_> = deployment
+        .all(INVOKER)
+        .filter(|member| member.text("member") != "allUsers")
+        .map(|member| (member.text("member"), member.text("name")))
+        .collect();
+    let expected = vec![("serviceAccount:export-create@demo-export.iam.gserviceaccount.com", "list")];
+    wrong.extend(differs("callers", callers, expected));
+    wrong
+}
+
+#[test]
+fn the_public_functions_are_those_of_the_rewrites() {
+    check(
+        only_what_hosting_forwards_to_is_public,
+        &[
+            Mutant("terraform/main.tf", "contains(local.public_functions, each.key)", "true"),
+            Mutant("terraform/main.tf", "callers = [\"create\"]", "callers = [\"create\", \"get\"]"),
+            Mutant(
+                "terraform/modules/job/main.tf",
+                "  member   = each.value\n",
+                "  member   = \"allUsers\"\n",
+            ),
+            Mutant(
+                "terraform/modules/function/main.tf",
+                "  member   = \"allUsers\"\n",
+                "  member   = \"allAuthenticatedUsers\"\n",
+            ),
+        ],
+    );
+}
+
+fn released_rewrites_are_those_of_the_cli(deployment: &Deployment) -> Vec<String> {
+    let (hosting, functions) = (hosting(), ["health", "list", "create", "get"]);
+    let mut wrong = Vec::new();
+    for name in rewritten() {
+        if !functions.contains(&name.as_str()) {
+            wrong.push(format!("Hosting forwards to {name}, which is no function"));
+        }
+    }
+    for version in deployment.all("google_firebase_hosting_version") {
+        let config = version.at("config.0");
+        let found: Vec<_> = config["rewrites"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|r| (&r["glob"], &r["run"][0]["service_id"], &r["run"][0]["region"]))
+            .collect();
+        let expected: Vec<_> = hosting["rewrites"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|r| (&r["source"], &r["run"]["serviceId"], &r["run"]["region"]))
+            .collect();
+        wrong.extend(differs("rewrites", found, expected));
+        let pairs = |headers: &Value| -> BTreeSet<String> {
+            match headers {
+                Value::Object(all) => all
+                    .iter()
+                    .map(|(key, value)| format!("{key}: {}", value.as_str().unwrap_or_default()))
+                    .collect(),
+                Value::Array(all) => all
+                    .iter()
+                    .map(|h| {
+                        format!(
+                            "{}: {}",
+                            h["key"].as_str().unwrap_or_default(),
+                            h["value"].as_str().unwrap_or_default()
+                        )
+                    })
+                    .collect(),
+                _ => BTreeSet::new(),
+            }
+        };
+        let found: Vec<_> = config["headers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|h| (&h["glob"], pairs(&h["headers"])))
+            .collect();
+        let expected: Vec<_> = hosting["headers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|h| (&h["source"], pairs(&h["headers"])))
+            .collect();
+        wrong.extend(differs("headers", found, expected));
+    }
+    let (versions, releases) = (
+        deployment.all("google_firebase_hosting_version").count(),
+        deployment.all("google_firebase_hosting_release").count(),
+    );
+    wrong.extend(differs("releases", releases, versions));
+    wrong
+}
+
+#[test]
+fn hosting_is_the_same_whoever_releases_it() {
+    let file = "terraform/modules/hosting/main.tf";
+    check(
+        released_rewrites_are_those_of_the_cli,
+        &[
+            Mutant(file, "glob = rewrites.value.source", "glob = \"/export\""),
+            Mutant(file, "region     = var.region", "region     = \"europe-west1\""),
+            Mutant(file, "      for_each = var.headers\n", "      for_each = slice(var.headers, 0, 1)\n"),
+            Mutant(
+                "terraform/main.tf",
+                "rewrites                = local.hosting.rewrites",
+                "rewrites                = slice(local.hosting.rewrites, 0, 2)",
+            ),
+        ],
+    );
+}
+
+/// API paths must never be cached: Hosting's CDN keeps even a 404 for ten minutes unless it is told not to.
+#[test]
+fn api_paths_are_never_cached() {
+    let hosting = hosting();
+    for rewrite in hosting["rewrites"].as_array().unwrap() {
+        let headers =
+            hosting["headers"].as_array().unwrap().iter().find(|h| h["source"] == rewrite["source"]);
+        let headers = headers.unwrap_or_else(|| panic!("{} has no headers", rewrite["source"]));
+        assert_eq!(headers["headers"][0], serde_json::json!({"key": "Cache-Control", "value": "no-store"}));
+    }
+}
+
+/// `create` is given the URL of `list` before `list` exists.
+fn create_is_told_where_list_is(deployment: &Deployment) -> Vec<String> {
+    let create =
+        deployment.all("google_cloud_run_v2_service").find(|function| function.text("name") == "create");
+    let env =
+        create.map(|create| create.at("template.0.containers.0.env").as_array().cloned().unwrap_or_default());
+    let url =
+        env.into_iter().flatten().find(|variable| variable["name"] == "LIST_URL").map(|v| v["value"].clone());
+    differs("LIST_URL", url, Some(Value::from(format!("https://list-{NUMBER}.us-central1.run.app"))))
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn list_url_is_the_one_that_cloud_run_will_give() {
+    check(
+        create_is_told_where_list_is,
+        &[Mutant(
+            "terraform/main.tf",
+            "\"https://list-${data.google_project.this.number}",
+            "\"https://list-${var.project_id}",
+        )],
+    );
+}

@@ -1,0 +1,211 @@
+//! What functions and job are given is what their settings read: no more, no less, and they start with it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use shared::config::{ConfigError, Documents, Downloads, Firebase, Forward, Launch, Listen, Lookup};
+
+use super::{Mutant, check};
+use crate::rehearsal::{Deployment, Resource, read};
+
+/// Read by libraries: the filter of logs, and the runtime's threads.
+const OF_LIBRARIES: [&str; 2] = ["RUST_LOG", "TOKIO_WORKER_THREADS"];
+/// Set by Cloud Run, and by `create` for one execution.
+const OF_THE_PLATFORM: [(&str, &str); 4] = [
+    ("PORT", "8080"),
+    ("CLOUD_RUN_EXECUTION", "export-job-abcde"),
+    ("CLOUD_RUN_TASK_ATTEMPT", "0"),
+    ("EXPORT_ID", "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10"),
+];
+/// Comes with one execution, if at all; nothing may configure it.
+const SECRETS: [&str; 1] = ["HF_TOKEN"];
+/// For development only: stand-ins, and other places of what Google and the Hub have one of.
+const FOR_DEVELOPMENT: [&str; 6] = [
+    "CLOUD_RUN_ENDPOINT",
+    "FIREBASE_AUTH_EMULATOR_HOST",
+    "FIREBASE_KEYS_URL",
+    "FIRESTORE_EMULATOR_HOST",
+    "HF_ENDPOINT",
+    "STORAGE_EMULATOR_HOST",
+];
+/// May be left out where the thing is not there.
+const OPTIONAL: [&str; 1] = ["BASE_MODELS_URI"];
+
+/// Reads the settings of one binary.
+type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
+
+fn health(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    // the project names traces in its log
+    let _ = shared::telemetry::Format::from(lookup);
+    Listen::from(lookup).map(drop)
+}
+
+fn list(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    health(lookup)?;
+    Firebase::from(lookup)?;
+    Documents::from(lookup).map(drop)
+}
+
+fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    list(lookup)?;
+    Launch::from(lookup)?;
+    Forward::from(lookup).map(drop)
+}
+
+fn get(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    list(lookup)?;
+    Downloads::from(lookup).map(drop)
+}
+
+fn export_job(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    job::config::Settings::from(lookup).map(drop)
+}
+
+const BINARIES: [(&str, Settings); 5] =
+    [("health", health), ("list", list), ("create", create), ("get", get), ("export-job", export_job)];
+
+fn environment(workload: &Resource) -> BTreeMap<&str, &str> {
+    let template = if workload.kind.ends_with("job") { "template.0.template.0" } else { "template.0" };
+    let all = workload.at(&format!("{template}.containers.0.env")).as_array().into_iter().flatten();
+    all.filter_map(|env| Some((env["name"].as_str()?, env["value"].as_str()?))).collect()
+}
+
+fn what_is_given_is_what_is_read(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let workloads: Vec<_> = deployment
+        .all("google_cloud_run_v2_service")
+        .chain(deployment.all("google_cloud_run_v2_job"))
+        .collect();
+    for (name, settings) in BINARIES {
+        let Some(workload) = workloads.iter().find(|workload| workload.text("name") == name) else {
+            wrong.push(format!("{name} is not deployed"));
+            continue;
+        };
+        let given = environment(workload);
+        let asked = RefCell::new(BTreeSet::new());
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            // telemetry asks whether this is Cloud Run
+            if name == "K_SERVICE" {
+                return Some("function".to_owned());
+            }
+            let platform =
+                OF_THE_PLATFORM.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+            given.get(name).map(|value| (*value).to_owned()).or(platform)
+        };
+        if let Err(error) = settings(&lookup) {
+            wrong.push(format!("{name} does not start: {error}"));
+            continue;
+        }
+        let asked = asked.into_inner();
+        let from_elsewhere = |name: &&String| {
+            let name = name.as_str();
+            OF_THE_PLATFORM.iter().any(|(of, _)| *of == name)
+                || [&FOR_DEVELOPMENT[..], &SECRETS, &OPTIONAL, &OF_LIBRARIES]
+                    .iter()
+                    .any(|all| all.contains(&name))
+                || ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"]
+                    .contains(&name)
+        };
+        let missing = asked
+            .iter()
+            .filter(|name| !from_elsewhere(name))
+            .filter(|name| !given.contains_key(name.as_str()));
+        wrong.extend(missing.map(|variable| format!("{name} reads {variable} and is not given it")));
+        let useless =
+            given.keys().filter(|variable| !asked.contains(**variable) && !OF_LIBRARIES.contains(variable));
+        wrong.extend(useless.map(|variable| format!("{name} is given {variable} and does not read it")));
+        let forbidden =
+            given.keys().filter(|variable| FOR_DEVELOPMENT.contains(variable) || SECRETS.contains(variable));
+        wrong.extend(forbidden.map(|variable| format!("{name} must not be given {variable}")));
+    }
+    wrong
+}
+
+#[test]
+fn environments_are_what_settings_read() {
+    let main = "terraform/main.tf";
+    check(
+        what_is_given_is_what_is_read,
+        &[
+            Mutant(main, "        EXPORT_JOB_NAME = local.job_name\n", ""),
+            Mutant(
+                main,
+                "GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
+                "GCS_EXPORT_FILES_BUCKET = local.files_bucket",
+            ),
+            Mutant(main, "      GCS_EXPORT_BUCKET_NAME       = module.bucket[\"raw\"].name\n", ""),
+            Mutant(
+                main,
+                "env     = { PROJECT_ID = var.project_id }",
+                "env     = { PROJECT_ID = var.project_id, REGION = var.region }",
+            ),
+            Mutant(
+                main,
+                "RUST_LOG                     = var.rust_log\n",
+                "RUST_LOG                     = var.rust_log\n      HF_TOKEN                     = \"hf_x\"\n",
+            ),
+            Mutant(main, "        LIST_URL        = \"https://list-", "        LIST_URL        = \"list-"),
+            Mutant(
+                main,
+                "        REGION          = var.region\n",
+                "        REGION          = var.region\n        FIREBASE_AUTH_EMULATOR_HOST = \"localhost:9099\"\n",
+            ),
+        ],
+    );
+}
+
+/// The tables above say which settings a function reads; its `main` must read the same.
+#[test]
+fn the_mains_read_those_settings() {
+    for (function, expected) in [
+        ("list", ["Documents", "Firebase"].as_slice()),
+        ("create", &["Documents", "Firebase", "Forward", "Launch"]),
+        ("get", &["Documents", "Downloads", "Firebase"]),
+        ("health", &[]),
+    ] {
+        let settings = regex::Regex::new(r"\b(Documents|Downloads|Firebase|Forward|Launch)::from\(").unwrap();
+        let source = read(&format!("functions/{function}/src/main.rs"));
+        let found: BTreeSet<_> = settings.captures_iter(&source).map(|found| found[1].to_owned()).collect();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "functions/{function}/src/main.rs");
+    }
+}
+
+fn no_variable_holds_a_secret(deployment: &Deployment) -> Vec<String> {
+    let secret = regex::Regex::new(r"(?i)token|secret|password|credential|api_?key|private_?key").unwrap();
+    let mut wrong = Vec::new();
+    for workload in
+        deployment.all("google_cloud_run_v2_service").chain(deployment.all("google_cloud_run_v2_job"))
+    {
+        let named = environment(workload).into_iter().filter(|(name, _)| secret.is_match(name));
+        wrong.extend(named.map(|(name, _)| format!("{} is given {name} in plain text", workload.address)));
+    }
+    let value = regex::Regex::new(
+        r"hf_[A-Za-z0-9]{8,}|AIza[\w-]{30,}|ya29\.|-----BEGIN|gh[pousr]_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{16}",
+    )
+    .unwrap();
+    let held = deployment.resources.iter().filter(|resource| value.is_match(&resource.values.to_string()));
+    wrong.extend(held.map(|resource| format!("{} holds a secret", resource.address)));
+    wrong
+}
+
+#[test]
+fn secrets_are_never_plain() {
+    check(
+        no_variable_holds_a_secret,
+        &[
+            Mutant(
+                "terraform/main.tf",
+                "RUST_LOG                     = var.rust_log\n",
+                "RUST_LOG                     = var.rust_log\n      HUB_TOKEN = \"x\"\n",
+            ),
+            Mutant(
+                "terraform/modules/registry/main.tf",
+                "Images of the Export Service\"",
+                "hf_abcdefghijklmnop\"",
+            ),
+        ],
+    );
+}

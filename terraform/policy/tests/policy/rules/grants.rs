@@ -1,0 +1,275 @@
+//! Who may do what on what: all of it, written down, so that every change of it shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Mutant, check};
+use crate::{
+    plugin::NUMBER,
+    rehearsal::{Deployment, PROJECT, Settings, read},
+};
+
+/// `who | what | where`, without the deployer's.
+const GRANTS: &[&str] = &[
+    "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
+    "create | roles/run.invoker | service list",
+    "create | roles/run.jobsExecutorWithOverrides | job export-job",
+    "everybody | roles/run.invoker | service create",
+    "everybody | roles/run.invoker | service get",
+    "everybody | roles/run.invoker | service health",
+    "get | datastore.databases.get datastore.entities.get datastore.entities.list | database (default)",
+    "get | iam.serviceAccounts.signBlob | account get",
+    "get | storage.objects.get | bucket demo-export-export-files",
+    "job | datastore.databases.get datastore.entities.get datastore.entities.update | database (default)",
+    "job | roles/storage.objectViewer | bucket example-base-models",
+    "job | roles/storage.objectViewer | bucket example-training-adapters",
+    "job | storage.multipartUploads.abort storage.multipartUploads.create storage.multipartUploads.list storage.multipartUploads.listParts storage.objects.create storage.objects.delete storage.objects.get storage.objects.list | bucket demo-export-export-files",
+    "job | storage.multipartUploads.abort storage.multipartUploads.create storage.multipartUploads.list storage.multipartUploads.listParts storage.objects.create storage.objects.delete storage.objects.get storage.objects.list | bucket demo-export-export-models",
+    "list | datastore.databases.get datastore.entities.get datastore.entities.list | database (default)",
+];
+
+/// Buckets of others, which staging does not have.
+const OF_OTHERS: [&str; 2] = ["example-base-models", "example-training-adapters"];
+
+struct Grant {
+    who: String,
+    role: String,
+    place: String,
+    conditional: bool,
+}
+
+/// Every binding of the deployment. Ways to grant that are not known here are a violation themselves.
+fn grants(deployment: &Deployment) -> Result<Vec<Grant>, String> {
+    let mut grants = Vec::new();
+    for resource in &deployment.resources {
+        // workload identity pools have "iam" in their names, too, and bind nothing
+        let binds = ["_iam_member", "_iam_binding", "_iam_policy", "_iam_audit_config"];
+        if !binds.iter().any(|suffix| resource.kind.ends_with(suffix)) {
+            continue;
+        }
+        let place = match resource.kind.as_str() {
+            "google_project_iam_member" => "project".to_owned(),
+            "google_cloud_run_v2_service_iam_member" => format!("service {}", resource.text("name")),
+            "google_cloud_run_v2_job_iam_member" => format!("job {}", resource.text("name")),
+            "google_storage_bucket_iam_member" => format!("bucket {}", resource.text("bucket")),
+            "google_service_account_iam_member" => {
+                format!("account {}", short(resource.text("service_account_id")))
+            }
+            other => return Err(format!("{}: {other} replaces bindings of others", resource.address)),
+        };
+        let condition = resource.text("condition.0.expression");
+        let database = condition
+            .strip_prefix(&format!("resource.name == \"projects/{PROJECT}/databases/"))
+            .and_then(|rest| rest.strip_suffix('"'));
+        grants.push(Grant {
+            who: short(resource.text("member")),
+            role: resource.text("role").to_owned(),
+            place: database.map_or(place, |database| format!("database {database}")),
+            conditional: database.is_some(),
+        });
+    }
+    Ok(grants)
+}
+
+/// `export-get@…` is `get`.
+fn short(member: &str) -> String {
+    let account = member.rsplit(['/', ':']).next().unwrap_or_default();
+    match (member, account.strip_suffix(&format!("@{PROJECT}.iam.gserviceaccount.com"))) {
+        ("allUsers" | "allAuthenticatedUsers", _) => "everybody".to_owned(),
+        (_, Some(account)) => account.strip_prefix("export-").unwrap_or(account).to_owned(),
+        (_, None) => member.to_owned(),
+    }
+}
+
+fn nobody_may_do_more_than_is_written_down(deployment: &Deployment) -> Vec<String> {
+    let custom: BTreeMap<_, _> = deployment
+        .all("google_project_iam_custom_role")
+        .map(|role| {
+            let all = role.at("permissions").as_array().into_iter().flatten().filter_map(|p| p.as_str());
+            (
+                role.text("name").to_owned(),
+                all.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" "),
+            )
+        })
+        .collect();
+    let grants = match grants(deployment) {
+        Ok(grants) => grants,
+        Err(wrong) => return vec![wrong],
+    };
+    let found: BTreeSet<_> = grants
+        .iter()
+        .filter(|grant| grant.who != "deployer" && !grant.who.starts_with("principalSet:"))
+        .map(|grant| {
+            let what = custom.get(&grant.role).unwrap_or(&grant.role);
+            format!("{} | {what} | {}", grant.who, grant.place)
+        })
+        .collect();
+    let others = found.iter().any(|grant| grant.contains(OF_OTHERS[0]));
+    let of_others = |grant: &str| OF_OTHERS.iter().any(|bucket| grant.contains(bucket));
+    let expected: BTreeSet<_> =
+        GRANTS.iter().filter(|grant| others || !of_others(grant)).map(|grant| (*grant).to_owned()).collect();
+    let more = found.difference(&expected).map(|grant| format!("granted and not written down: {grant}"));
+    more.chain(expected.difference(&found).map(|grant| format!("not granted: {grant}"))).collect()
+}
+
+#[test]
+fn grants_are_those_written_down() {
+    check(
+        nobody_may_do_more_than_is_written_down,
+        &[
+            Mutant(
+                "terraform/modules/firestore/iam.tf",
+                "\"datastore.entities.update\",\n      ]",
+                "\"datastore.entities.update\",\n        \"datastore.entities.delete\",\n      ]",
+            ),
+            Mutant(
+                "terraform/main.tf",
+                "role   = module.storage_roles.object_getter",
+                "role   = \"roles/storage.objectAdmin\"",
+            ),
+            Mutant(
+                "terraform/modules/job/main.tf",
+                "roles/run.jobsExecutorWithOverrides\"",
+                "roles/run.developer\"",
+            ),
+            Mutant(
+                "terraform/main.tf",
+                "updaters = { job = module.job.service_account_member }",
+                "updaters = {}",
+            ),
+            Mutant(
+                "terraform/modules/firestore/iam.tf",
+                "databases/${var.database}\\\"\"",
+                "databases/\\\"\"",
+            ),
+            Mutant(
+                "terraform/main.tf",
+                "service_account_id = module.function[\"get\"].service_account_name",
+                "service_account_id = module.function[\"create\"].service_account_name",
+            ),
+        ],
+    );
+}
+
+fn no_role_is_wider_than_one_resource(deployment: &Deployment) -> Vec<String> {
+    let grants = match grants(deployment) {
+        Ok(grants) => grants,
+        Err(wrong) => return vec![wrong],
+    };
+    let mut wrong = Vec::new();
+    for Grant { who, role, place, conditional } in &grants {
+        if ["roles/owner", "roles/editor", "roles/viewer"].contains(&role.as_str()) {
+            wrong.push(format!("{who} has the primitive role {role}"));
+        }
+        if place == "project" && !conditional && who != "deployer" {
+            wrong.push(format!("{who} has {role} in the whole project"));
+        }
+    }
+    let wildcards = deployment.all("google_project_iam_custom_role").filter(|role| {
+        role.at("permissions").as_array().is_none_or(|all| {
+            all.is_empty() || all.iter().any(|permission| permission.as_str().is_none_or(|p| p.contains('*')))
+        })
+    });
+    wrong.extend(wildcards.map(|role| format!("{}: permissions must be named", role.address)));
+    wrong
+}
+
+#[test]
+fn roles_are_bound_on_resources_and_never_primitive() {
+    check(
+        no_role_is_wider_than_one_resource,
+        &[
+            Mutant(
+                "terraform/main.tf",
+                "role   = \"roles/storage.objectViewer\"",
+                "role   = \"roles/viewer\"",
+            ),
+            Mutant(
+                "terraform/modules/github-deployer/main.tf",
+                "\"roles/run.admin\",",
+                "\"roles/run.admin\",\n    \"roles/editor\",",
+            ),
+            Mutant(
+                "terraform/modules/firestore/iam.tf",
+                "resource.name == \\\"projects/",
+                "resource.name != \\\"projects/",
+            ),
+            Mutant(
+                "terraform/modules/bucket/roles/main.tf",
+                "permissions = [\"storage.objects.get\"]",
+                "permissions = [\"storage.objects.*\"]",
+            ),
+            Mutant(
+                "terraform/main.tf",
+                "resource \"google_storage_bucket_iam_member\" \"get_reads_files\" {\n  bucket = module.bucket[\"files\"].name\n  role   = module.storage_roles.object_getter",
+                "resource \"google_project_iam_member\" \"get_reads_files\" {\n  project = var.project_id\n  role    = module.storage_roles.object_getter",
+            ),
+        ],
+    );
+}
+
+fn only_the_main_branch_deploys(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for provider in deployment.all("google_iam_workload_identity_pool_provider") {
+        let expected =
+            "assertion.repository == 'example/export-service' && assertion.ref == 'refs/heads/main'";
+        if provider.text("attribute_condition") != expected {
+            wrong.push(format!("{} lets in {:?}", provider.address, provider.text("attribute_condition")));
+        }
+        if provider.text("oidc.0.issuer_uri") != "https://token.actions.githubusercontent.com" {
+            wrong.push(format!("{} trusts {}", provider.address, provider.text("oidc.0.issuer_uri")));
+        }
+    }
+    let federated = deployment
+        .all("google_service_account_iam_member")
+        .filter(|m| m.text("role").ends_with("workloadIdentityUser"));
+    for binding in federated {
+        let expected = format!(
+            "principalSet://iam.googleapis.com/projects/{NUMBER}/locations/global/workloadIdentityPools/export-github/attribute.repository/example/export-service"
+        );
+        if binding.text("member") != expected || short(binding.text("service_account_id")) != "deployer" {
+            wrong.push(format!(
+                "{}: {} becomes {}",
+                binding.address,
+                binding.text("member"),
+                binding.text("service_account_id")
+            ));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn a_workflow_becomes_the_deployer_and_nobody_else() {
+    check(
+        only_the_main_branch_deploys,
+        &[
+            Mutant("terraform/modules/github-deployer/main.tf", " && assertion.ref == 'refs/heads/main'", ""),
+            Mutant(
+                "terraform/modules/github-deployer/main.tf",
+                "/attribute.repository/${var.repository}\"",
+                "/*\"",
+            ),
+        ],
+    );
+}
+
+/// People and the workflow need the same roles, so the documentation lists the workflow's.
+#[test]
+fn the_documentation_lists_the_roles_of_the_deployer() {
+    if !crate::rehearsal::terraform() {
+        return;
+    }
+    let deployment = super::deployed(Settings::Everything);
+    let granted: BTreeSet<_> = grants(&deployment)
+        .unwrap()
+        .into_iter()
+        .filter(|grant| grant.who == "deployer")
+        .map(|grant| grant.role)
+        .collect();
+    let text = read("docs/DEPLOY.md");
+    let start = text.find("<!-- roles -->").unwrap();
+    let listed = &text[start..start + text[start..].find("<!-- /roles -->").unwrap()];
+    let role = regex::Regex::new(r"roles/[\w.]+").unwrap();
+    let listed: BTreeSet<_> = role.find_iter(listed).map(|role| role.as_str().to_owned()).collect();
+    assert_eq!(listed, granted);
+}

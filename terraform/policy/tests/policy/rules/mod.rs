@@ -1,0 +1,102 @@
+//! Rules over what would be deployed, and for each rule ways to break it: the rule holds for every setting, and
+//! catches every mutant.
+
+mod data;
+mod edge;
+mod environment;
+mod grants;
+mod operations;
+mod workloads;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use crate::rehearsal::{Copy, Deployment, Settings, terraform};
+
+/// What is wrong, a line each; nothing when the rule holds.
+type Rule = fn(&Deployment) -> Vec<String>;
+
+/// A change to one file: what stands there once, and what shall stand there instead.
+struct Mutant(&'static str, &'static str, &'static str);
+
+/// Holds `rule` against every setting, and against each mutant, which it must not survive.
+fn check(rule: Rule, mutants: &[Mutant]) {
+    if !terraform() {
+        return;
+    }
+    for settings in Settings::ALL {
+        let wrong = rule(&deployed(settings));
+        assert!(wrong.is_empty(), "{settings:?}:\n{}", wrong.join("\n"));
+    }
+    for Mutant(file, from, to) in mutants {
+        let mutant = Copy::new().edit(file, from, to).deploy(Settings::Everything);
+        let mutant = mutant.unwrap_or_else(|error| panic!("{from:?} → {to:?} cannot be deployed:\n{error}"));
+        assert!(!rule(&mutant).is_empty(), "nothing minds {from:?} → {to:?} in {file}");
+    }
+}
+
+/// The code as it is, with those settings: made once.
+fn deployed(settings: Settings) -> Arc<Deployment> {
+    static MADE: LazyLock<Mutex<HashMap<Settings, Arc<Deployment>>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let make =
+        || Arc::new(Copy::new().deploy(settings).unwrap_or_else(|error| panic!("{settings:?}:\n{error}")));
+    Arc::clone(made.entry(settings).or_insert_with(make))
+}
+
+/// One line for each pair that differs.
+fn differs<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Option<String> {
+    (found != expected).then(|| format!("{what}: {found:?} instead of {expected:?}"))
+}
+
+#[test]
+fn every_setting_can_be_deployed_and_destroyed() {
+    if !terraform() {
+        return;
+    }
+    for settings in Settings::ALL {
+        let copy = Copy::new();
+        copy.validate().unwrap_or_else(|error| panic!("{error}"));
+        copy.deploy(settings).unwrap_or_else(|error| panic!("{settings:?}:\n{error}"));
+        let again = copy.plan(settings).unwrap_or_else(|error| panic!("{settings:?}:\n{error}"));
+        assert!(again.contains("No changes."), "{settings:?}: a second deploy would change\n{again}");
+        let left = copy.destroy(settings).unwrap_or_else(|error| panic!("{settings:?}:\n{error}"));
+        assert!(left.resources.is_empty(), "{settings:?}: {:?}", left.resources);
+    }
+}
+
+#[test]
+fn wrong_settings_are_refused() {
+    if !terraform() {
+        return;
+    }
+    for (setting, said) in [
+        ("project_id=Demo", "A project id has"),
+        ("region=mars-north1", "Take a region"),
+        ("images={\"health\"=\"x\"}", "There must be an image for each"),
+        ("job_cpu=3", "Take 1, 2, 4 or 8"),
+        ("job_timeout=700000", "7 days at most"),
+        ("base_models_uri=s3://models", "begins with gs://"),
+        ("hosting_release=both", "Take cli or terraform"),
+        ("github_repository=owner", "It is owner/name"),
+        ("environment=", "An environment's name"),
+    ] {
+        let refused = Copy::new().deploy_with(Settings::Staging, &[format!("-var={setting}")]);
+        let error = refused.err().unwrap_or_else(|| panic!("{setting} is taken"));
+        assert!(error.contains(said), "{setting}: {error}");
+    }
+}
+
+#[test]
+fn images_must_be_named_by_digest() {
+    if !terraform() {
+        return;
+    }
+    let tagged =
+        ["health", "list", "create", "get", "export-job"].map(|name| format!("\"{name}\"=\"r/{name}:1.0\""));
+    let refused =
+        Copy::new().deploy_with(Settings::Staging, &[format!("-var=images={{{}}}", tagged.join(","))]);
+    assert!(refused.unwrap_err().contains("by digest"));
+}

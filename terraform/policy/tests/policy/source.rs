@@ -1,0 +1,265 @@
+//! The text of `terraform/`, without Terraform: every resource and argument exists in the provider's schema, versions
+//! are pinned, everything is described.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use hcl::{Block, Body, Expression, Structure};
+
+use crate::{
+    plugin::schema::{self, Provider},
+    rehearsal::root,
+};
+
+/// Every `.tf` file, by its path in the repository.
+fn files() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join("terraform")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "tf") {
+                let name = path.strip_prefix(root()).unwrap_or(Path::new("")).display().to_string();
+                found.insert(name, fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+type Rule = fn(&str, &Body) -> Vec<String>;
+
+fn hold(rule: Rule, files: &BTreeMap<String, String>) -> Vec<String> {
+    let found = files.iter().flat_map(|(name, text)| {
+        let body: Body = hcl::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        rule(name, &body).into_iter().map(move |wrong| format!("{name}: {wrong}"))
+    });
+    found.collect()
+}
+
+/// Holds over the files as they are, and over none of the mutants: a file, what stands there, and what shall.
+fn check(rule: Rule, mutants: &[(&str, &str, &str)]) {
+    let files = files();
+    let wrong = hold(rule, &files);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (file, from, to) in mutants {
+        let mut mutant = files.clone();
+        let text = mutant.get_mut(*file).unwrap_or_else(|| panic!("{file} is not there"));
+        assert!(text.contains(from), "{file} must hold {from:?}");
+        *text = text.replacen(from, to, 1);
+        assert!(!hold(rule, &mutant).is_empty(), "nothing minds {from:?} → {to:?} in {file}");
+    }
+}
+
+fn label(block: &Block, index: usize) -> &str {
+    block.labels.get(index).map_or("", |label| label.as_str())
+}
+
+/// What Terraform itself takes in every block of that kind.
+const META: [&str; 6] = ["count", "for_each", "provider", "depends_on", "lifecycle", "provisioner"];
+
+fn arguments_exist(_: &str, body: &Body) -> Vec<String> {
+    let providers = schema::all();
+    let mut wrong = Vec::new();
+    for block in body.blocks() {
+        let find = |of: fn(&Provider) -> &BTreeMap<String, schema::Block>| {
+            providers.iter().find_map(|provider| of(provider).get(label(block, 0)))
+        };
+        let schema = match block.identifier.as_str() {
+            "resource" => find(|provider| &provider.resource),
+            "data" => find(|provider| &provider.data),
+            "provider" => {
+                let name = format!("hashicorp/{}", label(block, 0));
+                providers.iter().find(|provider| provider.source == name).map(|provider| &provider.provider)
+            }
+            _ => continue,
+        };
+        let address = format!("{} {} {}", block.identifier.as_str(), label(block, 0), label(block, 1));
+        match schema {
+            Some(schema) => arguments_of(&address, &block.body, schema, &mut wrong),
+            None => wrong.push(format!(
+                "{address} is in no schema: does it exist? Then run scripts/renew-provider-schema"
+            )),
+        }
+    }
+    wrong
+}
+
+fn arguments_of(address: &str, body: &Body, schema: &schema::Block, wrong: &mut Vec<String>) {
+    let mut given = Vec::new();
+    for structure in body.iter() {
+        match structure {
+            Structure::Attribute(attribute) => {
+                let name = attribute.key();
+                given.push(name.to_owned());
+                let kind = schema.attributes.get(name);
+                if kind.is_some_and(|kind| kind.starts_with("computed")) {
+                    wrong.push(format!("{address}: {name} cannot be set"));
+                } else if kind.is_none() && !META.contains(&name) {
+                    wrong.push(format!("{address}: there is no argument {name}"));
+                }
+            }
+            Structure::Block(block) => {
+                let dynamic = block.identifier.as_str() == "dynamic";
+                let name = if dynamic { label(block, 0) } else { block.identifier.as_str() };
+                given.push(name.to_owned());
+                let content =
+                    block.body.blocks().find(|inner| dynamic && inner.identifier.as_str() == "content");
+                match (schema.blocks.get(name), content) {
+                    (Some(nested), Some(content)) => {
+                        arguments_of(&format!("{address} {name}"), &content.body, &nested.block, wrong)
+                    }
+                    (Some(nested), None) => {
+                        arguments_of(&format!("{address} {name}"), &block.body, &nested.block, wrong)
+                    }
+                    (None, _) if META.contains(&name) => {}
+                    (None, _) => wrong.push(format!("{address}: there is no block {name}")),
+                }
+            }
+        }
+    }
+    let required =
+        schema.attributes.iter().filter(|(_, kind)| kind.starts_with("required")).map(|(name, _)| name);
+    let required =
+        required.chain(schema.blocks.iter().filter(|(_, nested)| nested.min > 0).map(|(name, _)| name));
+    wrong.extend(
+        required.filter(|name| !given.contains(name)).map(|name| format!("{address}: {name} is missing")),
+    );
+}
+
+#[test]
+fn every_argument_is_in_the_providers_schema() {
+    let function = "terraform/modules/function/main.tf";
+    check(
+        arguments_exist,
+        &[
+            (function, "cpu_idle ", "cpu_idles "),
+            (function, "  location            = var.region\n", ""),
+            (function, "      startup_probe {", "      start_probe {"),
+            (function, "\"google_service_account\"", "\"google_service_user\""),
+            (
+                function,
+                "  name                = var.name\n",
+                "  name                = var.name\n  uri = \"x\"\n",
+            ),
+            ("terraform/modules/function/main.tf", "      dynamic \"env\" {", "      dynamic \"envs\" {"),
+            ("terraform/modules/bucket/main.tf", "      type = \"AbortIncompleteMultipartUpload\"\n", ""),
+            ("terraform/versions.tf", "user_project_override = true", "user_project = true"),
+        ],
+    );
+}
+
+/// The text under that key of an object.
+fn part<'a>(object: &'a Expression, key: &str) -> Option<&'a String> {
+    let Expression::Object(all) = object else { return None };
+    let (_, value) = all.iter().find(|(name, _)| name.to_string() == key)?;
+    if let Expression::String(text) = value { Some(text) } else { None }
+}
+
+fn versions_are_exact(name: &str, body: &Body) -> Vec<String> {
+    let providers = schema::all();
+    let mut wrong = Vec::new();
+    for terraform in body.blocks().filter(|block| block.identifier.as_str() == "terraform") {
+        for required in
+            terraform.body.blocks().filter(|block| block.identifier.as_str() == "required_providers")
+        {
+            for attribute in required.body.attributes() {
+                let (source, version) = (part(attribute.expr(), "source"), part(attribute.expr(), "version"));
+                let known = providers.iter().find(|provider| source == Some(&provider.source));
+                let Some(known) = known else {
+                    wrong.push(format!("{} is a provider without a schema", attribute.key()));
+                    continue;
+                };
+                // modules say which provider, and the deployment which version of it
+                let pinned = version == Some(&known.version);
+                let left_open = name.contains("/modules/") && version.is_none();
+                if !pinned && !left_open {
+                    wrong.push(format!(
+                        "{} must be {}, whose schema is checked",
+                        attribute.key(),
+                        known.version
+                    ));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn providers_are_pinned_to_the_versions_of_the_schemas() {
+    check(
+        versions_are_exact,
+        &[
+            ("terraform/versions.tf", "version = \"6.50.0\"", "version = \"~> 6.0\""),
+            ("terraform/versions.tf", "      version = \"6.50.0\"\n", ""),
+            ("terraform/versions.tf", "hashicorp/google-beta", "example/google-beta"),
+            ("terraform/examples/aws/main.tf", "6.29.0", "6.28.0"),
+        ],
+    );
+}
+
+fn variables_and_outputs_are_described(_: &str, body: &Body) -> Vec<String> {
+    let text = |block: &Block, name: &str| {
+        let found = block.body.attributes().find(|attribute| attribute.key() == name);
+        found
+            .is_some_and(|attribute| !matches!(attribute.expr(), Expression::String(text) if text.is_empty()))
+    };
+    let blocks = body.blocks().filter(|block| ["variable", "output"].contains(&block.identifier.as_str()));
+    let mut wrong = Vec::new();
+    for block in blocks {
+        let (kind, name) = (block.identifier.as_str(), label(block, 0));
+        if !text(block, "description") {
+            wrong.push(format!("{kind} {name} has no description"));
+        }
+        if kind == "variable" && !text(block, "type") {
+            wrong.push(format!("{kind} {name} has no type"));
+        }
+        let secret = ["token", "secret", "password", "private_key"].iter().any(|word| name.contains(word));
+        if secret {
+            wrong.push(format!(
+                "{kind} {name}: secrets do not pass through Terraform, whose state keeps them"
+            ));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn variables_and_outputs_say_what_they_are() {
+    check(
+        variables_and_outputs_are_described,
+        &[
+            ("terraform/variables.tf", "  description = \"The Google Cloud and Firebase project.\"\n", ""),
+            ("terraform/variables.tf", "  type        = number\n", ""),
+            (
+                "terraform/outputs.tf",
+                "output \"registry\" {\n  description = \"Where images are pushed to.\"",
+                "output \"registry\" {\n  description = \"\"",
+            ),
+            ("terraform/variables.tf", "variable \"job_memory\"", "variable \"hf_token\""),
+        ],
+    );
+}
+
+#[test]
+fn terraform_is_formatted() {
+    if !crate::rehearsal::terraform() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let check = |folder: &Path| {
+        let mut command = std::process::Command::new("terraform");
+        command
+            .args(["fmt", "-check", "-recursive", "-list=true"])
+            .arg(folder)
+            .env_remove("TF_CLI_CONFIG_FILE");
+        command.output().unwrap()
+    };
+    let output = check(&root().join("terraform"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    fs::write(folder.path().join("mutant.tf"), "locals {\n a=1\n}\n").unwrap();
+    assert!(!check(folder.path()).status.success(), "terraform fmt minds nothing");
+}
