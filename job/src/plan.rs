@@ -38,7 +38,22 @@ fn output_type(quantization: Quantization) -> OutputType {
     match quantization {
         Quantization::F32 => OutputType::F32,
         Quantization::F16 => OutputType::F16,
-        Quantization::Bf16 => OutputType::Bf16,
+        Quantization::BF16 => OutputType::BF16,
         Quantization::Q8_0 => OutputType::Q8_0,
+        Quantization::Q6_K => OutputType::Q6_K,
+        Quantization::Q5_K_M => OutputType::Q5_K_M,
+        Quantization::Q5_K_S => OutputType::Q5_K_S,
+        Quantization::Q5_1 => OutputType::Q5_1,
+        Quantization::Q5_0 => OutputType::Q5_0,
+        Quantization::Q4_K_M => OutputType::Q4_K_M,
+        Quantization::Q4_K_S => OutputType::Q4_K_S,
+        Quantization::IQ4_NL => OutputType::IQ4_NL,
+        Quantization::IQ4_XS => OutputType::IQ4_XS,
+        Quantization::Q4_1 => OutputType::Q4_1,
+        Quantization::Q4_0 => OutputType::Q4_0,
+        Quantization::Q3_K_L => OutputType::Q3_K_L,
+        Quantization::Q3_K_M => OutputType::Q3_K_M,
+        Quantization::Q3_K_S => OutputType::Q3_K_S,
+        Quantization::Q2_K => OutputType::Q2_K,
     }
 }

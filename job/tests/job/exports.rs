@@ -119,7 +119,8 @@ async fn each_type_has_a_file_of_its_own() {
     for (quantization, file) in [
         (Quantization::F32, "model-f32.gguf"),
         (Quantization::F16, "model-f16.gguf"),
-        (Quantization::Bf16, "model-bf16.gguf"),
+        (Quantization::BF16, "model-bf16.gguf"),
+        (Quantization::Q4_K_M, "model-q4_k_m.gguf"),
         (Quantization::Q8_0, "model.gguf"),
     ] {
         let id = world.create(ArtifactKind::Gguf, Some(quantization)).await;

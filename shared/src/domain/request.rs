@@ -5,7 +5,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{ArtifactKind, HubRepo, JobId};
+use super::{ArtifactKind, HubRepo, JobId, Quantization, UnknownQuantization};
 
 /// The longest token taken for one of the Hub's, in bytes; theirs have 37.
 const MAX_TOKEN: usize = 1_024;
@@ -51,45 +51,6 @@ impl Destinations {
     #[must_use]
     pub fn as_slice(&self) -> &[Destination] {
         &self.0
-    }
-}
-
-/// How a GGUF file stores its matrices, in llama.cpp's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantization {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit IEEE floats.
-    F16,
-    /// 16-bit brain floats.
-    Bf16,
-    /// Blocks of 32 bytes with one f16 scale.
-    #[serde(rename = "q8_0")]
-    Q8_0,
-}
-
-impl Quantization {
-    /// What an export gets that asks for none.
-    pub const DEFAULT: Self = Self::Q8_0;
-    /// Every type, in the order in which messages list them.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Q8_0];
-
-    /// The name on the wire, in documents and in file names.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::Q8_0 => "q8_0",
-        }
-    }
-}
-
-impl fmt::Display for Quantization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -253,12 +214,10 @@ fn quantization_for(kind: ArtifactKind, name: Option<&str>) -> Result<Option<Qua
             Err(InvalidRequest::new(field, "goes with export_type gguf only: leave it out"))
         }
         (ArtifactKind::Gguf, None) => Ok(Some(Quantization::DEFAULT)),
-        (ArtifactKind::Gguf, Some(name)) => {
-            Quantization::ALL.into_iter().find(|q| q.as_str() == name).map(Some).ok_or_else(|| {
-                let all = Quantization::ALL.map(Quantization::as_str).join(", ");
-                InvalidRequest::new(field, format!("must be one of {all}"))
-            })
-        }
+        (ArtifactKind::Gguf, Some(name)) => name.parse().map(Some).map_err(|_: UnknownQuantization| {
+            let all = Quantization::ALL.map(Quantization::as_str).join(", ");
+            InvalidRequest::new(field, format!("must be one of {all}"))
+        }),
     }
 }
 
