@@ -1,7 +1,5 @@
 //! `POST /exports`, from what arrives to what may be acted on.
 
-use std::fmt;
-
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 

@@ -7,6 +7,8 @@ mod request;
 
 pub use request::{RequestTags, current, in_request};
 
+use std::io::IsTerminal;
+
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
@@ -66,7 +68,8 @@ pub fn subscriber<W>(format: Format, writer: W) -> impl Subscriber + for<'a> Loo
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let colours = std::io::stdout().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         Format::Json { project } => Box::new(layer.event_format(cloud::CloudLogging::new(project))),
         Format::Compact => Box::new(layer.compact().with_target(false)),

@@ -8,10 +8,12 @@ pub mod conformance;
 mod emulator;
 pub mod fixtures;
 pub mod http;
+pub mod lambda;
 pub mod launcher;
 pub mod links;
 pub mod memory;
 pub mod mint;
+pub mod process;
 
 pub use emulator::emulator;
 pub use launcher::{Outcome, RecordingLauncher};

@@ -1,0 +1,127 @@
+//! The Lambda runtime API, as far as one function needs it.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
+
+use super::process::{Process, serve_on_loopback};
+
+/// A function that runs as on Lambda.
+pub struct Function {
+    process: Process,
+    events: mpsc::UnboundedSender<Value>,
+    answers: mpsc::UnboundedReceiver<Value>,
+}
+
+struct Api {
+    events: Mutex<mpsc::UnboundedReceiver<Value>>,
+    answers: mpsc::UnboundedSender<Value>,
+}
+
+impl Function {
+    /// Starts a binary that asks a runtime API for events.
+    pub async fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
+        let (events, queue) = mpsc::unbounded_channel();
+        let (answered, answers) = mpsc::unbounded_channel();
+        let api = Arc::new(Api { events: Mutex::new(queue), answers: answered });
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(answer))
+            .with_state(api);
+        let url = serve_on_loopback(router).await;
+        let runtime = [
+            ("AWS_LAMBDA_RUNTIME_API", url.trim_start_matches("http://")),
+            ("AWS_LAMBDA_FUNCTION_NAME", "function"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
+            ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
+        ];
+        let process = Process::start(binary, &[variables, &runtime].concat());
+        Self { process, events, answers }
+    }
+
+    /// What the function answers to an event.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn answer(&mut self, event: Value) -> Value {
+        self.events.send(event).expect("the API runs");
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), self.answers.recv()).await;
+        let Ok(Some(answer)) = answer else { panic!("no answer: {}", self.process.log()) };
+        answer
+    }
+}
+
+async fn next(State(api): State<Arc<Api>>) -> Response {
+    let Some(event) = api.events.lock().await.recv().await else {
+        return StatusCode::GONE.into_response();
+    };
+    let headers = [
+        ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+        ("lambda-runtime-deadline-ms", "4102444800000"),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-central-1:123456789012:function:function"),
+        ("content-type", "application/json"),
+    ];
+    (headers, event.to_string()).into_response()
+}
+
+async fn answer(
+    State(api): State<Arc<Api>>,
+    Path((_, outcome)): Path<(String, String)>,
+    body: Bytes,
+) -> StatusCode {
+    let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let answer = if outcome == "response" { answer } else { json!({"error": answer}) };
+    if api.answers.send(answer).is_ok() { StatusCode::ACCEPTED } else { StatusCode::GONE }
+}
+
+/// Who sends an event. Both speak payload format 2.0.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender {
+    /// An HTTP API of API Gateway.
+    ApiGateway,
+    /// A function URL.
+    FunctionUrl,
+}
+
+/// An event as the sender makes it of a request.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+#[must_use]
+pub fn event(sender: Sender, method: &str, path: &str, headers: &Value, body: Option<&str>) -> Value {
+    let (domain, prefix, stage) = match sender {
+        Sender::ApiGateway => ("a1b2c3.execute-api.eu-central-1.amazonaws.com", "a1b2c3", "$default"),
+        Sender::FunctionUrl => ("a1b2c3d4e5.lambda-url.eu-central-1.on.aws", "a1b2c3d4e5", "$default"),
+    };
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": {"accept": "*/*", "host": domain, "x-forwarded-proto": "https", "x-forwarded-port": "443",
+            "x-amzn-trace-id": "Root=1-5e66d956-12d4a5c0d1e2f3a4b5c6d7e8", "x-forwarded-for": "203.0.113.7"},
+        "requestContext": {
+            "accountId": "anonymous", "apiId": prefix, "domainName": domain, "domainPrefix": prefix,
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "curl/8"},
+            "requestId": "JKJaXmPLvHcESHA=", "routeKey": "$default", "stage": stage,
+            "time": "10/Mar/2026:00:03:59 +0000", "timeEpoch": 1_773_100_000_000_i64,
+        },
+        "isBase64Encoded": false,
+    });
+    if let (Some(all), Some(more)) = (event["headers"].as_object_mut(), headers.as_object()) {
+        all.extend(more.clone());
+    }
+    if let Some(body) = body {
+        event["body"] = json!(body);
+        event["headers"]["content-length"] = json!(body.len().to_string());
+    }
+    event
+}
