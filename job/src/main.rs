@@ -1,3 +1,29 @@
-//! The export job.
+//! The binary `export-job`: one run of the Cloud Run job works on one export.
 
-fn main() {}
+use std::{process::ExitCode, sync::Arc};
+
+use job::{Context, PROGRESS_INTERVAL, config::Settings};
+use shared::{
+    adapters::{firestore::Firestore, storage::Storage},
+    config::{self, process},
+    serve::{self, Fatal},
+    telemetry,
+};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode, Fatal> {
+    config::load_dotenv()?;
+    telemetry::init(&process)?;
+    let settings = Settings::from(&process)?;
+    let store = Arc::new(Firestore::new(settings.documents));
+    let context = Context {
+        training_jobs: Arc::clone(&store) as _,
+        exports: store,
+        storage: Storage::google(settings.storage_emulator.as_deref()),
+        buckets: settings.buckets,
+        base_models: settings.base_models,
+        hub: settings.hub,
+        progress_interval: PROGRESS_INTERVAL,
+    };
+    Ok(job::run(context, settings.execution, serve::stopped()?).await)
+}

@@ -58,15 +58,23 @@ pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), Fatal> {
     let Listen { port } = Listen::from(lookup)?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
     tracing::info!(port = listener.local_addr()?.port(), "listening");
+    let stop = stopped()?;
+    serve(listener, router, stop).await;
+    Ok(())
+}
+
+/// Resolves when the process is told to end, by SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals cannot be listened for.
+pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = async {
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    serve(listener, router, stop).await;
-    Ok(())
+    })
 }
 
 /// Serves connections of `listener` until `stop` is ready, then finishes what is in flight.
