@@ -47,11 +47,12 @@ impl Cloud {
         Some(cloud)
     }
 
+    /// Letters and digits only: the server takes a bucket's name as it is encoded in the URL.
     fn bucket(&self, name: &str) -> String {
-        format!("{name}-{}", self.unique)
+        format!("{name}{}", self.unique).replace('-', "")
     }
 
-    /// `models/a/b` is `gs://models-<unique>/a/b`.
+    /// `models/a/b` is `gs://models<unique>/a/b`.
     fn url(&self, path: &str) -> String {
         let (bucket, rest) = path.split_once('/').unwrap_or((path, ""));
         format!("gs://{}/{rest}", self.bucket(bucket)).trim_end_matches('/').to_owned()
