@@ -1,16 +1,25 @@
-//! Passes a request on to a function and its answer back, as Hosting does: any method, body and answer streamed.
+//! Passes a request on to a function and its answer back, as Hosting does, whatever the method.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::{Body, Bytes, to_bytes},
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 
 /// Hosting waits this long for a service.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Cloud Run takes no more of a request's body.
+const MAX_BODY: usize = 32 << 20;
+
+/// A function may refuse a body by its announced length and hang up. Of a body larger than this the first byte is
+/// sent a moment later, so that the refusal is read before a write can fail.
+const LARGE_BODY: usize = 64 << 10;
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Headers of one connection, not of the message (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -49,13 +58,16 @@ impl Proxy {
             parts.headers.insert(HeaderName::from_static("x-forwarded-host"), host);
         }
         parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
-        let sent =
-            self.0.request(parts.method, format!("http://{to}{path_and_query}")).headers(parts.headers);
-        let sent = match body.is_end_stream() {
-            true => sent,
-            false => sent.body(reqwest::Body::wrap_stream(body.into_data_stream())),
+        let Ok(body) = to_bytes(body, MAX_BODY).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
-        let sent = sent.send().await;
+        let sent = self
+            .0
+            .request(parts.method, format!("http://{to}{path_and_query}"))
+            .headers(parts.headers)
+            .body(outgoing(body))
+            .send()
+            .await;
         match sent {
             Ok(answer) => {
                 let status = answer.status();
@@ -69,11 +81,21 @@ impl Proxy {
             Err(error) => {
                 let status =
                     if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-                tracing::error!(%error, "a function did not answer");
+                tracing::error!(error = &error as &dyn std::error::Error, "a function did not answer");
                 status.into_response()
             }
         }
     }
+}
+
+fn outgoing(body: Bytes) -> reqwest::Body {
+    if body.len() <= LARGE_BODY {
+        return body.into();
+    }
+    reqwest::Body::wrap_stream(stream::once(async move {
+        tokio::time::sleep(MOMENT).await;
+        Ok::<_, Infallible>(body)
+    }))
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -128,6 +128,34 @@ async fn a_function_that_does_not_answer_is_a_502() {
     assert_eq!(ask(&app, "GET", "/exports", "").await.0, StatusCode::BAD_GATEWAY);
 }
 
+/// A function that reads a request's head, refuses its body and hangs up.
+async fn refusing() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let refuse = async || StatusCode::PAYLOAD_TOO_LARGE;
+    let stop = std::future::pending();
+    tokio::spawn(shared::serve::serve(listener, Router::new().fallback(refuse), stop));
+    address
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_large_body_arrives() {
+    let function = refusing().await;
+    let services = ["health", "list", "create", "get"].map(|name| (name, function)).into();
+    let app = router(Arc::new(Gateway::new(services, function).unwrap()), Router::new());
+    let large: &'static str = Box::leak("x".repeat(8 << 20).into_boxed_str());
+    for _ in 0..5 {
+        assert_eq!(ask(&app, "POST", "/exports", large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_arrives_whole() {
+    let large: &'static str = Box::leak("x".repeat(700_000).into_boxed_str());
+    let asked = asked(&gateway().await, "POST", "/exports", large).await;
+    assert_eq!(asked["body"].as_str().unwrap().len(), large.len());
+}
+
 #[tokio::test]
 async fn the_gateway_serves_loopback_names_only() {
     let app = gateway().await;
