@@ -48,6 +48,8 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use shared::domain::Quantization;
+
     use super::*;
 
     #[test]
@@ -61,5 +63,13 @@ mod tests {
         let mut served: Vec<_> = PAGES.iter().map(|page| page.path).collect();
         served.sort_unstable();
         assert_eq!(served, deployed);
+    }
+
+    #[test]
+    fn the_page_offers_quantisations_that_the_service_takes_its_default_first() {
+        let page = std::str::from_utf8(PAGES[0].bytes).unwrap();
+        let options = page.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
+        let offered: Vec<_> = options.map(|name| name.parse::<Quantization>().unwrap()).collect();
+        assert_eq!(offered.first(), Some(&Quantization::DEFAULT));
     }
 }
