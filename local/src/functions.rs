@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Router, routing::get_service};
+use axum::Router;
 use shared::{
-    adapters::firebase_keys::FirebaseKeys,
+    adapters::{firebase_keys::FirebaseKeys, list_service},
     auth::Verifier,
+    config::Forward,
     ports::{DownloadLinks, JobLauncher},
 };
 use url::Url;
@@ -32,26 +33,26 @@ pub(crate) fn health() -> Router {
     health::router()
 }
 
-pub(crate) fn list(adapters: &Adapters) -> anyhow::Result<Router> {
-    Ok(list::router(list::Context { callers: adapters.callers(), jobs: Arc::clone(&adapters.store) as _ }))
+pub(crate) fn list(adapters: &Adapters) -> Router {
+    list::router(list::Context { callers: adapters.callers(), jobs: Arc::clone(&adapters.store) as _ })
 }
 
-pub(crate) fn create(adapters: &Adapters, list_url: &str) -> anyhow::Result<Router> {
-    tracing::info!(list_url);
-    Ok(create::router(create::Context {
+/// `list_url` is where `list` is served: `create` passes `GET /exports` on to it, as it does in production.
+pub(crate) fn create(adapters: &Adapters, list_url: Url) -> Router {
+    create::router(create::Context {
         callers: adapters.callers(),
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         launcher: Arc::clone(&adapters.launcher),
-        list: Some(get_service(list(adapters)?)),
-    }))
+        list: list_service::routes(Forward { list_url: Some(list_url), with_identity: false }),
+    })
 }
 
-pub(crate) fn get(adapters: &Adapters) -> anyhow::Result<Router> {
-    Ok(get::router(get::Context {
+pub(crate) fn get(adapters: &Adapters) -> Router {
+    get::router(get::Context {
         callers: adapters.callers(),
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         links: Arc::clone(&adapters.links),
-    }))
+    })
 }

@@ -139,17 +139,18 @@ async fn ready_store(dir: &DataDir) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-/// Each function at an address of its own. `create` knows that of `list`, as it does in production.
+/// Each function at an address of its own.
 async fn serve_functions(
     adapters: &functions::Adapters,
     servers: &mut Servers,
 ) -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
-    let list = servers.serve_anywhere(functions::list(adapters)?).await?;
+    let list = servers.serve_anywhere(functions::list(adapters)).await?;
+    let create = functions::create(adapters, format!("http://{list}").parse()?);
     Ok(BTreeMap::from([
         ("health", servers.serve_anywhere(functions::health()).await?),
         ("list", list),
-        ("create", servers.serve_anywhere(functions::create(adapters, &format!("http://{list}"))?).await?),
-        ("get", servers.serve_anywhere(functions::get(adapters)?).await?),
+        ("create", servers.serve_anywhere(create).await?),
+        ("get", servers.serve_anywhere(functions::get(adapters)).await?),
     ]))
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::process::{Stack, folder};
 
 const JOB: &str = "ada-sonnets-1b";
-const ROUNDS: u64 = 6;
+const ROUNDS: u64 = 5;
 
 /// Every file that an export has made under its final name, with its hash. Manifests say when they were made, so
 /// they are left out.
