@@ -2,7 +2,10 @@
 //! at what is there then. Every rule is also held against mutants of the code, and must catch them.
 
 mod aws;
+mod deploy_page;
+mod packaging;
 mod plugin;
 mod rehearsal;
 mod rules;
+mod security_rules;
 mod source;

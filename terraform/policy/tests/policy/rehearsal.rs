@@ -175,8 +175,13 @@ fn initialised(root_module: &str) -> TempDir {
     folder
 }
 
-fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
+/// The stand-ins, as `TF_REATTACH_PROVIDERS` names them.
+pub(crate) fn providers() -> &'static str {
     static PROVIDERS: OnceLock<String> = OnceLock::new();
+    PROVIDERS.get_or_init(plugin::start)
+}
+
+fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
     let mut command = Command::new("terraform");
     command.current_dir(folder).arg(verb).arg("-no-color").args(arguments);
     if verb != "validate" {
@@ -184,7 +189,7 @@ fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
     }
     // a short life: what is not collected need not be
     command.env("GOGC", "off");
-    command.env("TF_REATTACH_PROVIDERS", PROVIDERS.get_or_init(plugin::start));
+    command.env("TF_REATTACH_PROVIDERS", providers());
     command.env("CHECKPOINT_DISABLE", "1").env_remove("TF_WORKSPACE").env_remove("TF_CLI_CONFIG_FILE");
     command.env_remove("TF_DATA_DIR");
     command.output().unwrap()

@@ -1,0 +1,314 @@
+//! `docs/DEPLOY.md`, followed line by line in a copy of the repository. Terraform, make and the scripts are the real
+//! ones, Terraform's providers the stand-ins; what reaches for a cloud is a script that answers as the cloud would.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::rehearsal::{PROJECT, providers, read, root, terraform};
+
+/// Stands in for every tool that needs a cloud, a registry or minutes; writes down how it was called.
+const TOOL: &str = r#"#!/usr/bin/env bash
+set -eu
+name=$(basename "$0")
+echo "$name $*" >>"$CALLS"
+case "$name $*" in
+    "gcloud auth print-access-token"*) echo token ;;
+    "gcloud storage buckets describe"*) [ -e "$CLOUD/state" ] ;;
+    "gcloud storage buckets create"*) touch "$CLOUD/state" ;;
+    "gcloud artifacts docker images describe "*)
+        image=${5#*export-service/}
+        [ -e "$CLOUD/pushed-${image%%:*}" ] || exit 1
+        printf 'sha256:%s\n' "$(printf %s "$image" | sha256sum | cut -d ' ' -f 1)" ;;
+    "gcloud services api-keys list"*) echo projects/1/locations/global/keys/2 ;;
+    "gcloud services api-keys get-key-string"*) echo key ;;
+    "docker push "*) image=${2#*export-service/}; touch "$CLOUD/pushed-${image%%:*}" ;;
+    "cargo build "*)
+        mkdir -p "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release"
+        for bin in health list create get export-job; do
+            printf '#!/bin/sh\n' >"$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/$bin"
+        done ;;
+    "rustup target list --installed") echo x86_64-unknown-linux-musl ;;
+    "firebase deploy "*) cp "$CONFIG_OF_HOSTING" "$CLOUD/firebase.json" ;;
+    "curl "*identitytoolkit*) echo '{"idToken": "id-token", "localId": "uid"}' ;;
+    "curl "*/health) echo '{"status":"healthy","service":"export"}' ;;
+    "terraform "*)
+        # the state is a file here, so there is no bucket to name
+        arguments=()
+        for argument in "$@"; do
+            [[ $argument == -backend-config=* ]] || arguments+=("$argument")
+        done
+        exec "$TERRAFORM" "${arguments[@]}" ;;
+esac
+"#;
+
+struct Newcomer {
+    folder: TempDir,
+}
+
+impl Newcomer {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let newcomer = Self { folder };
+        for part in ["terraform", "hosting", "scripts", "packaging", "docs"] {
+            copy(&root().join(part), &newcomer.repository().join(part));
+        }
+        let makefile = read("Makefile");
+        let include = "include packaging/deploy.mk\n";
+        let rest = if makefile.contains(include) { "" } else { include };
+        fs::write(newcomer.repository().join("Makefile"), makefile + rest).unwrap();
+        for file in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+            fs::copy(root().join(file), newcomer.repository().join(file)).unwrap();
+        }
+        let backend = newcomer.repository().join("terraform/backend_override.tf");
+        fs::write(backend, "terraform {\n  backend \"local\" {}\n}\n").unwrap();
+        fs::create_dir_all(newcomer.cloud()).unwrap();
+        let tools = newcomer.tools();
+        fs::create_dir_all(&tools).unwrap();
+        fs::write(tools.join("tool"), TOOL).unwrap();
+        fs::set_permissions(tools.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["gcloud", "docker", "firebase", "curl", "cargo", "rustup", "musl-gcc", "terraform"] {
+            symlink("tool", tools.join(name)).unwrap();
+        }
+        newcomer
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.folder.path().join("repository")
+    }
+
+    fn cloud(&self) -> PathBuf {
+        self.folder.path().join("cloud")
+    }
+
+    fn tools(&self) -> PathBuf {
+        self.folder.path().join("tools")
+    }
+
+    /// Runs `script`; `None` takes a variable away.
+    fn types(&self, script: &str, environment: &[(&str, Option<&str>)]) -> Output {
+        let path = std::env::var("PATH").unwrap();
+        let real =
+            path.split(':').map(|folder| Path::new(folder).join("terraform")).find(|file| file.exists());
+        let mut command = Command::new("bash");
+        command.args(["-euo", "pipefail", "-c", script]).current_dir(self.repository());
+        command.env("PATH", format!("{}:{path}", self.tools().display()));
+        command.env("CALLS", self.folder.path().join("calls")).env("CLOUD", self.cloud());
+        command.env("CONFIG_OF_HOSTING", self.repository().join("hosting/.firebase.deploy.json"));
+        command.env("TERRAFORM", real.unwrap()).env("TF_REATTACH_PROVIDERS", providers());
+        command.env("CARGO_TARGET_DIR", self.repository().join("target")).env("CHECKPOINT_DISABLE", "1");
+        command.env("PASSWORD", "correct horse").env("APPROVE", "yes").env("ENGINE", "docker");
+        command.env_remove("PROJECT_ID").env_remove("ENVIRONMENT").env_remove("TF_CLI_CONFIG_FILE");
+        command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+        for (name, value) in environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.output().unwrap()
+    }
+
+    /// How tools were called, in order.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default();
+        calls.lines().map(str::to_owned).collect()
+    }
+
+    fn state(&self) -> Value {
+        let state = fs::read_to_string(self.repository().join("terraform/terraform.tfstate")).unwrap();
+        serde_json::from_str(&state).unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let real =
+            name == ".terraform" || name.starts_with("terraform.tfstate") || name.contains(".tfvars.json");
+        if real || name.ends_with(".tfvars") {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// The blocks of the page, one after the other, as one person would type them.
+fn page() -> String {
+    let page = read("docs/DEPLOY.md");
+    let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let script: String = blocks.collect();
+    script.replace("my-project", PROJECT)
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::new();
+    let output = newcomer.types(&page(), &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    assert!(said.contains("deployed: https://demo-export.web.app"), "{said}");
+    assert!(said.contains("training_jobs/job-1 is there"), "{said}");
+
+    let calls = newcomer.calls();
+    let at = |beginning: &str| {
+        let found = calls.iter().position(|call| call.starts_with(beginning));
+        found.unwrap_or_else(|| panic!("nobody called {beginning}:\n{}", calls.join("\n")))
+    };
+    let order = [
+        "gcloud storage buckets create gs://demo-export-terraform-state",
+        "cargo build --release --locked --target x86_64-unknown-linux-musl --package health",
+        "docker build --file packaging/Dockerfile.prebuilt",
+        "docker push us-central1-docker.pkg.dev/demo-export/export-service/health:",
+        "firebase deploy --only hosting --project demo-export",
+        "curl --fail --silent --show-error https://demo-export.web.app/health",
+        "gcloud logging read --project demo-export",
+    ];
+    assert!(order.map(at).is_sorted(), "{}", calls.join("\n"));
+    let count = |beginning: &str| calls.iter().filter(|call| call.starts_with(beginning)).count();
+    assert_eq!(
+        (count("docker build"), count("docker push"), count("gcloud storage buckets create")),
+        (5, 5, 1)
+    );
+
+    // what was pushed is what runs
+    let images = newcomer.repository().join("terraform/environments/demo-export.images.tfvars.json");
+    let images: Value = serde_json::from_str(&fs::read_to_string(images).unwrap()).unwrap();
+    let state = newcomer.state().to_string();
+    for (name, image) in images["images"].as_object().unwrap() {
+        let image = image.as_str().unwrap();
+        assert!(!image.ends_with(&"0".repeat(64)), "{name} was never pushed");
+        assert_eq!(
+            state.matches(&format!("\"image\":\"{image}\"")).count(),
+            1,
+            "{name} does not run {image}"
+        );
+    }
+    let released: Value =
+        serde_json::from_str(&fs::read_to_string(newcomer.cloud().join("firebase.json")).unwrap()).unwrap();
+    assert_eq!(released["hosting"]["site"], PROJECT);
+    assert_eq!(released["hosting"]["rewrites"].as_array().unwrap().len(), 3);
+
+    // the same again changes nothing; the version that runs can be rolled back to; and all of it can go
+    let again = newcomer.types("make deploy PROJECT_ID=demo-export ENVIRONMENT=staging", &[]);
+    assert!(
+        again.status.success() && text(&again).contains("0 added, 0 changed, 0 destroyed"),
+        "{}",
+        text(&again)
+    );
+    assert_eq!(
+        newcomer.calls().iter().filter(|call| call.starts_with("docker push")).count(),
+        5,
+        "pushed twice"
+    );
+    let version = text(&newcomer.types("scripts/package version", &[]));
+    let back = format!("make rollback PROJECT_ID=demo-export ENVIRONMENT=staging TAG={version}");
+    let back = newcomer.types(&back, &[]);
+    assert!(
+        back.status.success() && text(&back).contains("0 added, 0 changed, 0 destroyed"),
+        "{}",
+        text(&back)
+    );
+    let gone = newcomer.types("make destroy PROJECT_ID=demo-export ENVIRONMENT=staging", &[]);
+    assert!(gone.status.success(), "{}", text(&gone));
+    assert_eq!(newcomer.state()["resources"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn what_is_missing_is_said_before_anything_is_done() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::new();
+    let project = ("PROJECT_ID", Some(PROJECT));
+    for (verb, environment, said) in [
+        ("deploy", vec![], "PROJECT_ID must be set"),
+        ("plan", vec![project], "terraform/environments/production.tfvars is missing"),
+        (
+            "destroy",
+            vec![project, ("ENVIRONMENT", Some("staging"))],
+            "terraform/environments/staging.tfvars is missing",
+        ),
+        ("logs", vec![], "PROJECT_ID must be set"),
+    ] {
+        let output = newcomer.types(&format!("make {verb}"), &environment);
+        assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
+    }
+    let staging = [project, ("ENVIRONMENT", Some("staging"))];
+    let settings = "cp terraform/environments/staging.tfvars.example terraform/environments/staging.tfvars";
+    assert!(newcomer.types(settings, &[]).status.success());
+    for (tool, verb) in [("firebase", "deploy"), ("gcloud", "logs")] {
+        let without = format!(
+            "mkdir -p ../without && cp -P ../tools/* ../without/ && rm ../without/{tool}; PATH=$PWD/../without:/usr/bin:/bin; ! command -v {tool} && scripts/cloud {verb}"
+        );
+        let output = newcomer.types(&without, &staging);
+        let installed_for_real = output.status.code() == Some(1) && !text(&output).contains("not installed");
+        if !installed_for_real {
+            assert!(
+                !output.status.success() && text(&output).contains(&format!("{tool} is not installed")),
+                "{}",
+                text(&output)
+            );
+        }
+    }
+    let changes = newcomer
+        .calls()
+        .into_iter()
+        .filter(|call| call.contains("create") || call.contains("apply") || call.contains("push"));
+    assert_eq!(changes.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// What the page says in prose, held against the code.
+#[test]
+fn the_costs_add_up() {
+    let page = read("docs/DEPLOY.md");
+    let rows: Vec<Vec<f64>> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| what | an export"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| {
+            let cells = line.trim_matches('|').split('|').skip(1);
+            cells.map(|cell| cell.trim().trim_matches('*').replace(',', "").parse().unwrap()).collect()
+        })
+        .collect();
+    let (total, parts) = rows.split_last().unwrap();
+    assert_eq!(parts.len(), 6);
+    for column in 0..4 {
+        let sum: f64 = parts.iter().map(|row| row[column]).sum();
+        let rounding = [0.0005, 0.02, 0.02, 0.02][column];
+        assert!(
+            (sum - total[column]).abs() <= rounding,
+            "column {column}: {sum} instead of {}",
+            total[column]
+        );
+    }
+    // each row is its price times the exports, but for the tiers of the download
+    for row in &parts[..5] {
+        for (column, exports) in [(2, 1_000.0), (3, 100_000.0)] {
+            let expected = row[0] * exports;
+            assert!((row[column] - expected).abs() <= expected * 0.07, "{row:?}");
+        }
+    }
+    let tiers = 1024.0 * 0.12 + 9.0 * 1024.0 * 0.11 + (100_000.0 - 10.0 * 1024.0) * 0.08;
+    assert!((parts[5][3] - tiers).abs() < 0.01, "{tiers}");
+}

@@ -1,0 +1,158 @@
+//! Images and workflows, as far as their text can tell.
+
+use std::fs;
+
+use regex::Regex;
+
+use crate::rehearsal::{read, root};
+
+/// The instructions of the last stage, without where files come from.
+fn last_stage(dockerfile: &str) -> Vec<String> {
+    let stage = dockerfile.rsplit("\nFROM ").next().unwrap();
+    let instructions = stage.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    instructions.map(|line| line.replace("--from=build ", "").replace("/out/", "")).collect()
+}
+
+/// What is wrong with an image's recipe.
+fn wrong(dockerfile: &str) -> Vec<&'static str> {
+    let (mut wrong, stage) = (Vec::new(), last_stage(dockerfile));
+    let pinned = Regex::new(r"@sha256:[0-9a-f]{64}$").unwrap();
+    let built_on = dockerfile.lines().filter_map(|line| {
+        let image = line.strip_prefix("FROM ").or_else(|| line.strip_prefix("ARG BUILDER="))?;
+        Some(image.split(' ').next().unwrap_or_default())
+    });
+    for image in built_on {
+        if !["scratch", "${BUILDER}"].contains(&image) && !pinned.is_match(image) {
+            wrong.push("is built on an image that is not pinned");
+        }
+    }
+    if stage.first().map(String::as_str) != Some("scratch") {
+        wrong.push("holds more than our files");
+    }
+    if !stage.iter().any(|line| line == "USER 65532:65532") {
+        wrong.push("runs as root");
+    }
+    if !stage.iter().any(|line| line.contains("ca-certificates.crt /etc/ssl/certs/ca-certificates.crt")) {
+        wrong.push("has no certificates");
+    }
+    if stage.iter().any(|line| line.starts_with("RUN") || line.starts_with("ADD")) {
+        wrong.push("runs something in the image");
+    }
+    wrong
+}
+
+#[test]
+fn images_are_pinned_small_and_not_root() {
+    for file in ["packaging/Dockerfile", "packaging/Dockerfile.prebuilt"] {
+        let dockerfile = read(file);
+        assert_eq!(wrong(&dockerfile), Vec::<&str>::new(), "{file}");
+        for (from, to) in [
+            ("USER 65532:65532\n", ""),
+            ("FROM scratch", "FROM debian:bookworm-slim"),
+            ("ca-certificates.crt /etc/ssl/certs/ca-certificates.crt", "main /main2"),
+            ("ENTRYPOINT", "RUN true\nENTRYPOINT"),
+        ] {
+            assert!(dockerfile.contains(from), "{file} must hold {from:?}");
+            assert!(
+                !wrong(&dockerfile.replace(from, to)).is_empty(),
+                "{file}: nothing minds {from:?} → {to:?}"
+            );
+        }
+    }
+    let source = read("packaging/Dockerfile");
+    let unpinned = Regex::new("@sha256:[0-9a-f]+").unwrap().replace(&source, "").into_owned();
+    assert!(!wrong(&unpinned).is_empty(), "nothing minds an image by tag");
+}
+
+#[test]
+fn both_recipes_make_the_same_image() {
+    let (source, prebuilt) = (read("packaging/Dockerfile"), read("packaging/Dockerfile.prebuilt"));
+    assert_eq!(last_stage(&source), last_stage(&prebuilt));
+    let toolchain = Regex::new(r#"channel = "([\d.]+)""#).unwrap();
+    let channel = toolchain.captures(&read("rust-toolchain.toml")).unwrap()[1].to_owned();
+    assert!(source.contains(&format!("rust:{channel}-")), "the builder is not Rust {channel}");
+}
+
+/// A build needs every member of the workspace: Cargo reads all of their manifests.
+#[test]
+fn the_build_context_holds_every_member() {
+    let members = Regex::new(r"(?m)^members = \[(.*)\]$").unwrap();
+    let members = members.captures(&read("Cargo.toml")).unwrap()[1].to_owned();
+    let ignored = read("packaging/Dockerfile.dockerignore");
+    for member in members.split(',') {
+        let member = member.trim().trim_matches('"').trim_end_matches("/*");
+        assert!(
+            ignored.lines().any(|line| line == format!("!{member}")),
+            "{member} is left out of the context"
+        );
+    }
+}
+
+/// What is wrong with a workflow.
+fn wrong_workflow(workflow: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let pinned = Regex::new(r"^[\w-]+/[\w./-]+@[0-9a-f]{40} # v[\d.]+$").unwrap();
+    for line in
+        workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "))
+    {
+        if !pinned.is_match(line) {
+            wrong.push(format!("{line} is not pinned by commit"));
+        }
+    }
+    if !workflow.contains("\npermissions:\n  contents: read\n") {
+        wrong.push("tokens may do more than read".to_owned());
+    }
+    if workflow.contains("secrets.") || workflow.contains("credentials_json") {
+        wrong.push("there is a stored secret".to_owned());
+    }
+    if workflow.contains("pull_request_target") {
+        wrong.push("pull requests of others run with our rights".to_owned());
+    }
+    // a value of an event in a script is a script of the event's
+    if Regex::new(r"run: [^\n]*\$\{\{").unwrap().is_match(workflow) {
+        wrong.push("a script holds an expression".to_owned());
+    }
+    wrong
+}
+
+#[test]
+fn workflows_are_pinned_and_hold_no_secret() {
+    for file in [".github/workflows/ci.yml", ".github/workflows/deploy.yml"] {
+        let workflow = read(file);
+        assert_eq!(wrong_workflow(&workflow), Vec::<String>::new(), "{file}");
+        let tagged = Regex::new("@[0-9a-f]{40}").unwrap().replace(&workflow, "@v4").into_owned();
+        assert!(!wrong_workflow(&tagged).is_empty(), "{file}: nothing minds a tag");
+        for (from, to) in [
+            ("  contents: read\n", "  contents: write\n"),
+            ("make ", "${{ github.head_ref }} "),
+            ("env:", "env:\n  KEY: ${{ secrets.KEY }}\n"),
+        ] {
+            let mutant = workflow.replacen(from, to, 1);
+            assert!(
+                mutant != workflow && !wrong_workflow(&mutant).is_empty(),
+                "{file}: nothing minds {from:?} → {to:?}"
+            );
+        }
+    }
+    assert!(read(".github/workflows/deploy.yml").contains("workload_identity_provider: ${{ vars."));
+}
+
+/// Workflows say `make` and scripts of ours, which a person can run as well.
+#[test]
+fn workflows_call_verbs_that_exist() {
+    let makefile = read("Makefile") + &read("packaging/deploy.mk");
+    let verb = Regex::new(r"\bmake ([a-z-]+)").unwrap();
+    let script = Regex::new(r"\bscripts/[a-z-]+").unwrap();
+    for entry in fs::read_dir(root().join(".github/workflows")).unwrap() {
+        let workflow = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let commands: Vec<_> = workflow.lines().filter(|line| line.contains("run: ")).collect();
+        for command in commands {
+            for found in verb.captures_iter(command) {
+                assert!(makefile.contains(&format!("\n{}: ##", &found[1])), "there is no make {}", &found[1]);
+            }
+            for found in script.find_iter(command) {
+                assert!(root().join(found.as_str()).exists(), "there is no {}", found.as_str());
+            }
+        }
+    }
+}
