@@ -1,7 +1,9 @@
 //! `config.json`: what the model is, with the class defaults for what it leaves out supplied by the reader's caller.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::json::Ordered;
 use crate::{Error, Result, json};
 
 /// A model's configuration. Look-ups see the language model's part first when there is one (`text_config`).
@@ -73,5 +75,54 @@ impl Config {
 
     fn wrong(&self, key: &str, value: &Value, wanted: &str) -> Error {
         Error::invalid(&self.file, format!("{key} is {value}, not {wanted}"))
+    }
+}
+
+/// The text of a configuration with some values set: at the top, and in the language model's part where that has
+/// the key. Everything else stays as it was written, in its order.
+pub(crate) fn edited(file: &str, bytes: &[u8], changes: &[(&str, String)]) -> Result<Vec<u8>> {
+    let entries: Ordered<Box<RawValue>> = json::parse(file, bytes)?;
+    let raw =
+        |text: &str| RawValue::from_string(text.to_owned()).map_err(|e| Error::invalid(file, e.to_string()));
+    let mut out: Vec<(String, Box<RawValue>)> = Vec::with_capacity(entries.0.len() + changes.len());
+    for (key, value) in entries.0 {
+        let value = match key.as_str() {
+            "text_config" => {
+                let held: Map<String, Value> = json::parse(file, value.get().as_bytes())?;
+                let inner: Vec<_> =
+                    changes.iter().filter(|(key, _)| held.contains_key(*key)).cloned().collect();
+                let text = if inner.is_empty() {
+                    value.get().as_bytes().to_vec()
+                } else {
+                    edited(file, value.get().as_bytes(), &inner)?
+                };
+                raw(&String::from_utf8_lossy(&text))?
+            }
+            _ if changes.iter().any(|(changed, _)| *changed == key) => continue,
+            _ => value,
+        };
+        out.push((key, value));
+    }
+    for (key, value) in changes {
+        out.push(((*key).to_owned(), raw(value)?));
+    }
+    let lines: Vec<String> =
+        out.iter().map(|(k, v)| format!("  {}: {}", Value::from(k.as_str()), v.get())).collect();
+    Ok(format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edited_configuration_keeps_everything_else() {
+        let text = br#"{"z": 1.50, "tie_word_embeddings": true, "text_config": {"vocab_size": 1, "b": 2}}"#;
+        let changes = [("tie_word_embeddings", "false".to_owned()), ("vocab_size", "9".to_owned())];
+        let text = String::from_utf8(edited("c", text, &changes).unwrap()).unwrap();
+        assert!(text.contains("\"z\": 1.50"), "{text}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["tie_word_embeddings"], false);
+        assert_eq!((&value["text_config"]["vocab_size"], &value["text_config"]["b"]), (&9.into(), &2.into()));
     }
 }

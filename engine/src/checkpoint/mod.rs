@@ -1,6 +1,6 @@
 //! A model as it lies in a folder: shards of safetensors, their headers read, not a weight touched.
 
-mod config;
+pub(crate) mod config;
 mod dtype;
 pub(crate) mod header;
 mod index;

@@ -6,7 +6,7 @@ use super::head::{self, Described};
 use super::{Metadata, name};
 use crate::arch::{Architecture, Place};
 use crate::checkpoint::TensorInfo;
-use crate::model::Model;
+use crate::model::{Model, Scratch};
 use crate::pipeline::layout::{Content, Layout, Part};
 use crate::quant::{Mixture, OutputType, TensorType};
 use crate::tokenizer::Tokenizer;
@@ -116,8 +116,8 @@ fn in_order(model: &Model) -> Vec<usize> {
     let mut order: Vec<usize> = (0..model.tensors().len()).collect();
     let merged = model.adapter().is_some();
     let key = |i: &usize| {
-        let tensor = &model.tensors()[*i];
-        (if merged { 0 } else { tensor.shard }, tensor.name.as_str())
+        let info = &model.tensors()[*i].info;
+        (if merged { 0 } else { info.shard }, info.name.as_str())
     };
     order.sort_by(|a, b| key(a).cmp(&key(b)));
     order
@@ -127,13 +127,13 @@ fn choose(model: &Model, architecture: Architecture, vocabulary: u64) -> Result<
     let mut chosen: Vec<Chosen> = Vec::new();
     let mut names = HashSet::new();
     for tensor in in_order(model) {
-        let info = &model.tensors()[tensor];
-        let file = || model.base().file_of(info);
+        let info = &model.tensors()[tensor].info;
+        let file = || model.file_of(&model.tensors()[tensor]);
         let name = match architecture.place(&info.name) {
             Place::Tensor(name, _) => name,
             Place::Head if architecture.has_output() => "output.weight".to_owned(),
             Place::Head => {
-                refuse_own_head(model, info)?;
+                refuse_own_head(model, tensor)?;
                 continue;
             }
             Place::Left => continue,
@@ -202,38 +202,38 @@ fn fit_embedding(
 }
 
 /// llama.cpp reads no head for this family; one that equals the embedding can be left out, another cannot.
-fn refuse_own_head(model: &Model, head: &TensorInfo) -> Result<()> {
-    let base = model.base();
-    let embedding = model.tensors().iter().find(|t| t.name.ends_with("embed_tokens.weight"));
+fn refuse_own_head(model: &Model, head: usize) -> Result<()> {
+    let embedding = model.tensors().iter().position(|t| t.info.name.ends_with("embed_tokens.weight"));
     let same = match embedding {
-        Some(embedding) => same_bytes(model, head, embedding)?,
+        Some(embedding) => same_values(model, head, embedding)?,
         None => false,
     };
     if same {
         return Ok(());
     }
-    Err(Error::unsupported(
-        base.file_of(head),
-        "GGUF for a Gemma 1 or 2 whose lm_head differs from its embedding",
-    )
-    .advise("llama.cpp has no place for it; export it as a merged model instead"))
+    let file = model.file_of(&model.tensors()[head]);
+    Err(Error::unsupported(file, "GGUF for a Gemma 1 or 2 whose lm_head differs from its embedding")
+        .advise("llama.cpp has no place for it; export it as a merged model instead"))
 }
 
-fn same_bytes(model: &Model, one: &TensorInfo, other: &TensorInfo) -> Result<bool> {
+fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
     const STEP: u64 = 1 << 20;
-    if (one.dtype, &one.shape) != (other.dtype, &other.shape) {
+    let (a, b) = (&model.tensors()[one].info, &model.tensors()[other].info);
+    if (a.dtype, &a.shape) != (b.dtype, &b.shape) {
         return Ok(false);
     }
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    for first in (0..one.bytes).step_by(STEP as usize) {
-        let count = STEP.min(one.bytes - first) as usize;
-        left.resize(count, 0);
-        right.resize(count, 0);
-        model.base().read(one, first, &mut left)?;
-        model.base().read(other, first, &mut right)?;
+    let granule = model.granule(one).max(model.granule(other));
+    let step = (STEP / granule).max(1) * granule;
+    let (mut scratch, mut left, mut right) = (Scratch::default(), Vec::new(), Vec::new());
+    let mut first = 0;
+    while first < a.elements() {
+        let count = step.min(a.elements() - first);
+        model.read(one, first, count, &mut scratch, &mut left)?;
+        model.read(other, first, count, &mut scratch, &mut right)?;
         if left != right {
             return Ok(false);
         }
+        first += count;
     }
     Ok(true)
 }
@@ -261,7 +261,7 @@ fn check_complete(model: &Model, architecture: Architecture, chosen: &[Chosen]) 
         }
     }
     for tensor in chosen {
-        let info = &model.tensors()[tensor.tensor];
+        let info = &model.tensors()[tensor.tensor].info;
         if let Place::Tensor(_, Some(layer)) = architecture.place(&info.name)
             && layer >= layers
         {

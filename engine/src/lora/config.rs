@@ -7,6 +7,7 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::{Change, Module};
 use crate::json::{self, Ordered};
 use crate::{Error, Result};
 
@@ -26,6 +27,22 @@ struct Raw {
     alpha_pattern: Ordered<f64>,
     #[serde(default)]
     target_modules: Option<Value>,
+    #[serde(default, deserialize_with = "json::or_default")]
+    use_dora: bool,
+    #[serde(default, deserialize_with = "json::or_default")]
+    ensure_weight_tying: bool,
+    #[serde(default, deserialize_with = "json::or_default")]
+    modules_to_save: Vec<String>,
+    #[serde(default)]
+    trainable_token_indices: Option<TokenIndices>,
+}
+
+/// Of the input embedding, or of modules by name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum TokenIndices {
+    Embedding(Vec<u64>),
+    Modules(Ordered<Vec<u64>>),
 }
 
 /// What the adapter's configuration says, ready to be applied.
@@ -41,6 +58,12 @@ pub struct AdapterConfig {
     pub base_model: Option<String>,
     /// The targeted modules, as the trainer named them.
     pub targets: Vec<String>,
+    /// Whether rows have magnitudes (DoRA).
+    pub dora: bool,
+    /// Whether embedding and head stay one tensor when one of them was trained whole.
+    pub(crate) ensure_tying: bool,
+    saved: Vec<String>,
+    tokens: Option<TokenIndices>,
     ranks: Patterns<u32>,
     alphas: Patterns<f64>,
 }
@@ -94,6 +117,10 @@ impl AdapterConfig {
             rslora: raw.use_rslora,
             base_model: raw.base_model_name_or_path,
             targets,
+            dora: raw.use_dora,
+            ensure_tying: raw.ensure_weight_tying,
+            saved: raw.modules_to_save,
+            tokens: raw.trainable_token_indices,
             ranks: Patterns::new(file, "rank_pattern", raw.rank_pattern)?,
             alphas: Patterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
         })
@@ -104,6 +131,37 @@ impl AdapterConfig {
         self.ranks.get(module).unwrap_or(self.rank)
     }
 
+    /// Whether `modules_to_save` names `module`, its end, or a module it is in.
+    pub(crate) fn saves(&self, module: &str) -> bool {
+        self.saved.iter().any(|name| is_in(module, name))
+    }
+
+    /// The rows of `module` that were trained by themselves.
+    pub(crate) fn trained_tokens(&self, module: &str) -> Option<Vec<u64>> {
+        match self.tokens.as_ref()? {
+            TokenIndices::Embedding(rows) => Some(rows.clone()),
+            TokenIndices::Modules(modules) => {
+                modules.0.iter().find(|(name, _)| ends_with(module, name)).map(|(_, rows)| rows.clone())
+            }
+        }
+    }
+
+    /// Every module that the configuration says was saved whole must be there.
+    pub(crate) fn check_saved(&self, file: &str, modules: &[Module]) -> Result<()> {
+        let is_saved = |name: &str| {
+            modules.iter().any(|m| {
+                let module = m.target.rsplit_once('.').map_or(m.target.as_str(), |(module, _)| module);
+                matches!(m.change, Change::Whole(_)) && is_in(module, name)
+            })
+        };
+        match self.saved.iter().find(|name| !is_saved(name)) {
+            Some(name) => {
+                Err(Error::invalid(file, format!("says {name} is in modules_to_save, but it was not saved")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// What B·A is multiplied with for `module`, rounded to `f32` as torch does when it meets a tensor.
     pub(crate) fn scaling_of(&self, module: &str) -> f32 {
         let alpha = self.alphas.get(module).unwrap_or(self.alpha);
@@ -112,39 +170,35 @@ impl AdapterConfig {
     }
 }
 
-/// Fields that, when set, make the adapter something other than scaling·B·A on linear layers.
+/// Whether a module's name is `end`, or ends with it after a dot.
+fn ends_with(module: &str, end: &str) -> bool {
+    module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether a module is the one of this name or part of it.
+fn is_in(module: &str, name: &str) -> bool {
+    format!(".{module}.").contains(&format!(".{name}."))
+}
+
+/// Fields that, when set, make the adapter something other than what the modules of this crate apply.
 fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
-    const REFUSED: [&str; 20] = [
+    const REFUSED: [&str; 12] = [
         "alora_invocation_tokens",
         "arrow_config",
         "kasa_config",
         "layer_replication",
-        "lora_bias",
-        "modules_to_save",
+        "megatron_config",
+        "mica",
         "monteclora_config",
         "target_parameters",
-        "trainable_token_indices",
         "use_bdlora",
-        "use_dora",
         "use_qalora",
         "velora_config",
-        "loftq_config",
-        "corda_config",
-        "eva_config",
-        "lora_ga_config",
-        "megatron_config",
-        "auto_mapping",
-        "bias",
+        "lora_variant",
     ];
     for field in REFUSED {
         let Some(value) = fields.get(field) else { continue };
-        let harmless = match field {
-            // these only choose the factors' first values, which training then replaced
-            "loftq_config" | "corda_config" | "eva_config" | "lora_ga_config" | "megatron_config"
-            | "auto_mapping" => true,
-            "bias" => value.is_null() || value == "none",
-            _ => is_unset(value),
-        };
+        let harmless = is_unset(value);
         if !harmless {
             return Err(Error::unsupported(file, format!("{field} = {value}")));
         }
@@ -202,10 +256,8 @@ mod tests {
     #[test]
     fn what_is_not_applied_exactly_is_refused_by_name() {
         for (field, name) in [
-            (r#","use_dora":true"#, "use_dora"),
-            (r#","modules_to_save":["lm_head"]"#, "modules_to_save"),
-            (r#","lora_bias":true"#, "lora_bias"),
-            (r#","bias":"all""#, "bias"),
+            (r#","target_parameters":["experts.gate_up_proj"]"#, "target_parameters"),
+            (r#","use_qalora":true"#, "use_qalora"),
             (r#","layer_replication":[[0,4]]"#, "layer_replication"),
             (r#","peft_type":"LOHA""#, "LOHA"),
         ] {

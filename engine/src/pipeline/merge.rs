@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::PlannedFile;
 use super::layout::{Content, Layout, Part};
-use crate::checkpoint::{INDEX, header};
-use crate::model::Model;
+use crate::checkpoint::{INDEX, config, header};
+use crate::io::read_source;
+use crate::model::{Model, Tensor};
 use crate::{Error, Result};
 
 /// The files that belong to a model, where base or adapter have them. Anything else in the folder stays there.
@@ -50,7 +51,13 @@ impl MergePlan {
         }
         for name in COMPANIONS {
             if let Some(source) = model.companion(name)? {
-                layouts.push(Layout::copy(name, source));
+                layouts.push(match config_changes(model).as_slice() {
+                    changes @ [_, ..] if name == "config.json" => {
+                        let text = config::edited(source.location(), &read_source(&*source)?, changes)?;
+                        Layout::small(name, text)
+                    }
+                    _ => Layout::copy(name, source),
+                });
             }
         }
         Ok(Self { model: model.clone(), layouts })
@@ -71,12 +78,22 @@ impl MergePlan {
     }
 }
 
+/// What the configuration must say differently from the base's.
+fn config_changes(model: &Model) -> Vec<(&'static str, String)> {
+    let untied = model.untied().then(|| ("tie_word_embeddings", "false".to_owned()));
+    let resized = model.resized_vocabulary().map(|rows| ("vocab_size", rows.to_string()));
+    untied.into_iter().chain(resized).collect()
+}
+
 fn shard(model: &Model, number: usize) -> Layout {
-    let held = || model.tensors().iter().enumerate().filter(|(_, t)| t.shard == number);
-    let head = header::write(held().map(|(_, t)| (t.name.as_str(), t.dtype, t.shape.as_slice(), t.bytes)));
-    let part = |(tensor, info): (usize, &crate::TensorInfo)| Part {
+    let held = || model.tensors().iter().enumerate().filter(|(_, t)| t.info.shard == number);
+    let described =
+        |(_, t): (usize, &'_ Tensor)| (t.info.name.clone(), t.info.dtype, t.info.shape.clone(), t.info.bytes);
+    let described: Vec<_> = held().map(described).collect();
+    let head = header::write(described.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), *b)));
+    let part = |(tensor, t): (usize, &Tensor)| Part {
         content: Content::Stored(tensor),
-        bytes: info.bytes,
+        bytes: t.info.bytes,
         padding: 0,
     };
     Layout { name: model.base().shards()[number].name.clone(), head, parts: held().map(part).collect() }
@@ -95,11 +112,12 @@ struct Metadata {
 }
 
 fn index(model: &Model) -> Layout {
-    let total_size = model.tensors().iter().map(|t| t.bytes).sum();
-    let metadata = Metadata { total_parameters: model.base().parameters(), total_size };
+    let total_size = model.tensors().iter().map(|t| t.info.bytes).sum();
+    let total_parameters = model.tensors().iter().map(|t| t.info.elements()).sum();
+    let metadata = Metadata { total_parameters, total_size };
     let shards = model.base().shards();
     let weight_map =
-        model.tensors().iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
+        model.tensors().iter().map(|t| (t.info.name.as_str(), shards[t.info.shard].name.as_str())).collect();
     let mut text = serde_json::to_vec_pretty(&Index { metadata, weight_map }).unwrap_or_default();
     text.push(b'\n');
     Layout::small(INDEX, text)

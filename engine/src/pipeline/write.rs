@@ -57,12 +57,14 @@ fn jobs(model: &Model, files: &[Layout]) -> Vec<Job> {
             let (units, granule, width) = match &part.content {
                 Content::File(source) => (source.size(), 1, 1),
                 Content::Stored(tensor) => {
-                    let info = &model.tensors()[*tensor];
+                    let info = &model.tensors()[*tensor].info;
                     (info.elements(), model.granule(*tensor), info.dtype.bytes())
                 }
-                Content::Encoded { tensor, elements, row, .. } => {
-                    (*elements, (*row).max(model.granule(*tensor)), model.tensors()[*tensor].dtype.bytes())
-                }
+                Content::Encoded { tensor, elements, row, .. } => (
+                    *elements,
+                    (*row).max(model.granule(*tensor)),
+                    model.tensors()[*tensor].info.dtype.bytes(),
+                ),
             };
             let step = (BLOCK / width / granule.max(1)).max(1) * granule.max(1);
             let mut first = 0;
@@ -95,7 +97,7 @@ fn make(model: &Model, part: &Part, job: &Job, desk: &mut Desk, bytes: &mut Vec<
         Content::Encoded { tensor, row, shift, as_type, .. } => {
             let Desk { scratch, stored, values } = desk;
             let effect = model.read(*tensor, job.first, job.count, scratch, stored)?;
-            let dtype = model.tensors()[*tensor].dtype;
+            let dtype = model.tensors()[*tensor].info.dtype;
             let step = (CACHED as u64 / row).max(1) * row;
             values.resize(step as usize, 0.0);
             bytes.resize(as_type.bytes(job.count) as usize, 0);
@@ -139,9 +141,9 @@ impl Effects {
         let (changed, zero) = (count(Effect::Changed), count(Effect::Zero));
         if let Some(lost) = all.iter().position(|e| *e == Effect::Lost) {
             let tensor = &model.tensors()[lost];
-            let problem =
-                format!("is unchanged by the adapter: its changes are lost in rounding to {}", tensor.dtype);
-            return Err(Error::tensor(model.base().file_of(tensor), &tensor.name, problem));
+            let dtype = tensor.info.dtype;
+            let problem = format!("is unchanged by the adapter: its changes are lost in rounding to {dtype}");
+            return Err(Error::tensor(model.file_of(tensor), &tensor.info.name, problem));
         }
         if changed == 0 {
             let problem = "changes nothing: every product of its factors is zero, as before training";

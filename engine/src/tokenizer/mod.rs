@@ -46,7 +46,11 @@ impl Tokenizer {
             return Err(Error::Missing { folder: model.base().location().to_owned(), what });
         };
         let pieces = sentencepiece::read(file, bytes)?;
-        let size = model.base().config().u32("vocab_size")?.map_or(pieces.len(), |n| n as usize);
+        let size = match model.resized_vocabulary() {
+            Some(rows) => Some(rows as usize),
+            None => model.base().config().u32("vocab_size")?.map(|n| n as usize),
+        };
+        let size = size.unwrap_or(pieces.len());
         let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, size)?);
         added::apply(&files, &mut vocabulary)?;
         let special =
@@ -72,8 +76,8 @@ impl Tokenizer {
 
 /// The list of tokens is as long as the embedding; a size beyond that is a lie that would cost memory.
 fn check_size(model: &Model, size: usize) -> Result<usize> {
-    let embedding = model.tensors().iter().find(|t| t.name.ends_with("embed_tokens.weight"));
-    match embedding.and_then(|t| t.shape.first()) {
+    let embedding = model.tensors().iter().find(|t| t.info.name.ends_with("embed_tokens.weight"));
+    match embedding.and_then(|t| t.info.shape.first()) {
         Some(rows) if size as u64 > *rows => {
             let problem = format!("says vocab_size is {size}, but the embedding has {rows} rows");
             Err(Error::invalid(model.base().config().file(), problem))

@@ -1,0 +1,136 @@
+//! A checkpoint seen through an adapter: what each exported tensor is made of.
+
+mod apply;
+mod homes;
+
+use std::sync::Arc;
+
+pub(crate) use apply::{CACHED, Effect, Scratch};
+
+use crate::checkpoint::{Checkpoint, TensorInfo};
+use crate::io::{Folder, Source};
+use crate::lora::{Adapter, Change, Stored};
+use crate::{Error, Result};
+
+/// A base model, with or without an adapter. Making one checks that everything in the adapter has exactly one home
+/// and fits it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Model(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    base: Checkpoint,
+    adapter: Option<Adapter>,
+    tensors: Vec<Tensor>,
+    /// The embedding no longer serves as the head, though the base's configuration says so.
+    untied: bool,
+    factors: apply::Factors,
+}
+
+/// A tensor of the export.
+#[derive(Debug, Clone)]
+pub(crate) struct Tensor {
+    /// As it will be stored; `offset` is of the base's tensor.
+    pub(crate) info: TensorInfo,
+    /// The base's tensor it comes from, by its number.
+    pub(crate) base: usize,
+    /// What it was when training began, or has become, where the adapter brings that along.
+    replaced: Option<Stored>,
+    /// What is done to it, by number in the adapter.
+    changes: Vec<usize>,
+}
+
+impl Model {
+    /// The base as it is.
+    pub fn new(base: &Checkpoint) -> Self {
+        let (base, factors) = (base.clone(), apply::Factors::default());
+        let tensors = homes::untouched(&base);
+        Self(Arc::new(Parts { base, adapter: None, tensors, untied: false, factors }))
+    }
+
+    /// The base with the adapter merged into it.
+    ///
+    /// # Errors
+    /// [`Error::Homeless`] when parts of the adapter belong to no tensor of the base, and
+    /// [`Error::InvalidTensor`] when one could belong to several or does not fit.
+    pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
+        let homes::Homes { tensors, untied } = homes::find(base, adapter)?;
+        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), apply::Factors::default());
+        Ok(Self(Arc::new(Parts { base, adapter, tensors, untied, factors })))
+    }
+
+    /// The base.
+    pub fn base(&self) -> &Checkpoint {
+        &self.0.base
+    }
+
+    /// The adapter, if any.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.0.adapter.as_ref()
+    }
+
+    /// The tensors of the export, shard by shard.
+    pub(crate) fn tensors(&self) -> &[Tensor] {
+        &self.0.tensors
+    }
+
+    /// Whether the configuration must say that embedding and head are two tensors.
+    pub(crate) fn untied(&self) -> bool {
+        self.0.untied
+    }
+
+    /// The number of rows of the embedding, if the adapter resized it.
+    pub(crate) fn resized_vocabulary(&self) -> Option<u64> {
+        let embedding = self.tensors().iter().find(|t| homes::is_embedding(&t.info.name))?;
+        let before = self.base().tensors()[embedding.base].shape.first()?;
+        embedding.info.shape.first().copied().filter(|rows| rows != before)
+    }
+
+    /// The file a tensor comes from, for error messages.
+    pub(crate) fn file_of<'a>(&'a self, tensor: &'a Tensor) -> &'a str {
+        match &tensor.replaced {
+            Some(stored) => stored.location(),
+            None => self.base().file_of(&self.base().tensors()[tensor.base]),
+        }
+    }
+
+    /// A small file of the export: the adapter's own where it brings one (a tokenizer with a new chat template),
+    /// else the base's.
+    pub(crate) fn companion(&self, name: &str) -> Result<Option<Arc<dyn Source>>> {
+        let open = |folder: &dyn Folder| match folder.open(name) {
+            Ok(source) => Ok(Some(source)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::read(format!("{}/{name}", folder.location()), error)),
+        };
+        if let Some(adapter) = self.adapter().filter(|_| from_adapter(name))
+            && let Some(source) = open(adapter.folder())?
+        {
+            return Ok(Some(source));
+        }
+        open(self.base().folder())
+    }
+
+    /// The changes to a tensor.
+    fn changes<'a>(&'a self, tensor: &'a Tensor) -> impl Iterator<Item = &'a Change> {
+        let all = self.adapter().map(Adapter::changes).unwrap_or_default();
+        tensor.changes.iter().filter_map(|i| all.get(*i)).map(|module| &module.change)
+    }
+
+    /// Blocks of this tensor must be multiples of this many elements: whole rows where an adapter changes rows.
+    pub(crate) fn granule(&self, tensor: usize) -> u64 {
+        let tensor = &self.tensors()[tensor];
+        let by_rows = self.changes(tensor).any(|change| match change {
+            Change::LowRank { .. } | Change::Embedding { .. } | Change::Rows { .. } => true,
+            Change::Whole(_) | Change::Add { .. } => false,
+        });
+        tensor.info.shape.last().copied().filter(|_| by_rows).unwrap_or(1)
+    }
+}
+
+/// What a fine-tune may bring along; weights and configuration are the base's.
+fn from_adapter(name: &str) -> bool {
+    name.starts_with("tokenizer")
+        || name.starts_with("chat_template")
+        || name == "added_tokens.json"
+        || name == "special_tokens_map.json"
+}
