@@ -158,7 +158,7 @@ fn adapters() -> Vec<Case> {
                 rename(h, B, "base_model.model.model.layers.9.mlp.up_proj.lora_B.weight");
             });
         };
-        "a pair for the tied head", [WEIGHTS, "lm_head", "not supported"], |f| {
+        "a pair for the tied head of the wrong shape", [WEIGHTS, "lm_head", "[768, 256]"], |f| {
             f.header(ADAPTER, |h| {
                 rename(h, A, "base_model.model.lm_head.lora_A.weight");
                 rename(h, B, "base_model.model.lm_head.lora_B.weight");
@@ -176,9 +176,19 @@ fn adapters() -> Vec<Case> {
         "a factor of three dimensions", [WEIGHTS, A, "not two dimensions"], |f| f.header(ADAPTER, |h| h[A]["shape"] = json!([4, 16, 16]));
         "a factor of whole numbers", [WEIGHTS, A, "I32"], |f| f.header(ADAPTER, |h| h[A]["dtype"] = json!("I32"));
         "a tensor that is no factor", [WEIGHTS, "score.weight", "no LoRA factor"],
-            |f| f.header(ADAPTER, |h| rename(h, A, "base_model.model.score.weight"));
+            |f| f.header(ADAPTER, |h| {
+                rename(h, A, "base_model.model.score.weight");
+                h.remove(B);
+                let (a, b) = (h["base_model.model.score.weight"]["data_offsets"].clone(), B_BYTES);
+                h["base_model.model.score.weight"]["data_offsets"] = json!([a[0], a[1].as_u64().unwrap() + b]);
+                h["base_model.model.score.weight"]["shape"] = json!([(a[1].as_u64().unwrap() - a[0].as_u64().unwrap() + b) / 4]);
+            });
         "another kind of adapter", [CONFIG_FILE, "LOHA", "not supported"], |f| f.json(CONFIG, |c| c["peft_type"] = json!("LOHA"));
-        "DoRA", [CONFIG_FILE, "use_dora", "not supported"], |f| f.json(CONFIG, |c| c["use_dora"] = json!(true));
+        "DoRA without magnitudes", [WEIGHTS, "no magnitude vector", "use_dora"], |f| f.json(CONFIG, |c| c["use_dora"] = json!(true));
+        "a parametrised expert", [CONFIG_FILE, "target_parameters", "not supported"],
+            |f| f.json(CONFIG, |c| c["target_parameters"] = json!(["experts.gate_up_proj"]));
+        "a module that was not saved", [CONFIG_FILE, "lm_head is in modules_to_save"],
+            |f| f.json(CONFIG, |c| c["modules_to_save"] = json!(["lm_head"]));
         "a pattern that never ends", [CONFIG_FILE, "rank_pattern"],
             |f| f.json(CONFIG, |c| c["rank_pattern"] = json!({"(((a{999}){999}){999})": 4}));
         "an adapter that changes nothing", ["changes nothing"], |f| f.bytes(ADAPTER, |b| {
@@ -188,6 +198,8 @@ fn adapters() -> Vec<Case> {
     }
 }
 
+/// Bytes of one of the factors.
+const B_BYTES: u64 = 4 * 4 * 256;
 const CONFIG_FILE: &str = "adapter_config.json";
 
 fn tokenizers() -> Vec<Case> {

@@ -16,6 +16,8 @@ pub(crate) struct Case {
 
 #[derive(Deserialize)]
 pub(crate) struct Expected {
+    /// The case whose base it shares, if it has none of its own.
+    base: Option<String>,
     /// The merged checkpoint's tensors.
     pub(crate) merged: BTreeMap<String, ExpectedTensor>,
     /// GGUF files by type.
@@ -42,10 +44,14 @@ pub(crate) struct ExpectedGguf {
 impl Case {
     pub(crate) fn open(folder: PathBuf) -> Self {
         let expected = std::fs::read(folder.join("expected.json")).unwrap();
-        let expected = serde_json::from_slice(&expected).unwrap();
-        let open = |name| Arc::new(LocalFolder::open(folder.join(name)).unwrap());
-        let base = Checkpoint::open(open("base")).unwrap();
-        let adapter = Adapter::open(open("adapter")).unwrap();
+        let expected: Expected = serde_json::from_slice(&expected).unwrap();
+        let open = |path: PathBuf| Arc::new(LocalFolder::open(path).unwrap());
+        let base = match &expected.base {
+            Some(name) => folder.join("../..").join(name).join("base"),
+            None => folder.join("base"),
+        };
+        let base = Checkpoint::open(open(base)).unwrap();
+        let adapter = Adapter::open(open(folder.join("adapter"))).unwrap();
         let model = Model::with_adapter(&base, &adapter).unwrap();
         Self { name: folder.display().to_string(), model, expected }
     }
