@@ -1,0 +1,154 @@
+//! The binary with a store: `scripts/with-firestore cargo test -p create --test firestore`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use firestore::{FirestoreDb, FirestoreDbOptions};
+use gcloud_sdk::{google::firestore::v1::value::ValueType, tonic::Code};
+use serde_json::{Value, json};
+use shared::testing::{
+    Mint,
+    cloud_run::{Behaviour, FakeCloudRun},
+    emulator, fixtures,
+    process::{Process, serve_keys},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_create");
+
+/// The function beside an emulator and a Cloud Run, in a project of its own.
+struct World {
+    db: FirestoreDb,
+    cloud_run: FakeCloudRun,
+    function: Process,
+    project: String,
+}
+
+impl World {
+    async fn new() -> Option<Self> {
+        let host = emulator("FIRESTORE_EMULATOR_HOST")?;
+        let project = format!("demo-{}", shared::domain::ExportId::random());
+        let db = FirestoreDb::with_options(FirestoreDbOptions::new(project.clone())).await.unwrap();
+        let cloud_run = FakeCloudRun::start().await;
+        let (keys, endpoint) = (serve_keys().await, cloud_run.endpoint());
+        let settings = [
+            ("PROJECT_ID", project.as_str()),
+            ("FIREBASE_KEYS_URL", &keys),
+            ("FIRESTORE_EMULATOR_HOST", &host),
+            ("CLOUD_RUN_ENDPOINT", &endpoint),
+        ];
+        let function = Process::listening(BINARY, &settings).await;
+        let world = Self { db, cloud_run, function, project };
+        world.insert("training_jobs", fixtures::JOB, fixtures::training_job(fixtures::ADA)).await;
+        Some(world)
+    }
+
+    async fn insert(&self, collection: &str, id: &str, document: Value) {
+        let document = FirestoreDb::serialize_to_doc("", &document).unwrap();
+        self.db
+            .fluent()
+            .insert()
+            .into(collection)
+            .document_id(id)
+            .document(document)
+            .execute()
+            .await
+            .unwrap();
+    }
+
+    async fn post(&self, body: &Value) -> (u16, Value) {
+        let mut claims = shared::testing::mint::claims(fixtures::ADA);
+        claims["aud"] = json!(self.project);
+        claims["iss"] = json!(format!("https://securetoken.google.com/{}", self.project));
+        let answer = reqwest::Client::new()
+            .post(format!("{}/exports", self.function.url()))
+            .bearer_auth(Mint::first().with_claims(&claims))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+    }
+
+    async fn records(&self) -> Vec<gcloud_sdk::google::firestore::v1::Document> {
+        self.db.fluent().select().from("exports").query().await.unwrap()
+    }
+}
+
+fn valid() -> Value {
+    json!({"job_id": fixtures::JOB, "export_type": "gguf", "destination": ["gcs", "hf_hub"],
+        "hf_repo_id": "ada/gemma", "hf_token": "hf_canary"})
+}
+
+#[tokio::test]
+async fn a_record_has_the_older_services_shape_and_its_job_runs() {
+    let Some(world) = World::new().await else { return };
+    let (status, ack) = world.post(&valid()).await;
+    assert_eq!(status, 200, "{ack} {}", world.function.log());
+    let [run] = &world.cloud_run.runs()[..] else { unreachable!("one run") };
+    assert_eq!(
+        (run.env["EXPORT_ID"].as_str(), run.env["HF_TOKEN"].as_str()),
+        (ack["export_id"].as_str().unwrap(), "hf_canary")
+    );
+    assert_eq!(run.env["PROJECT_ID"], world.project);
+
+    let records = world.records().await;
+    let [record] = &records[..] else { unreachable!("one record") };
+    let field = |name: &str| record.fields[name].value_type.as_ref().unwrap();
+    for (name, expected) in [
+        ("export_id", run.env["EXPORT_ID"].as_str()),
+        ("job_id", fixtures::JOB),
+        ("type", "gguf"),
+        ("hf_repo_id", "ada/gemma"),
+        ("status", "running"),
+        ("user_id", fixtures::ADA),
+        ("execution", &run.execution),
+    ] {
+        assert_eq!(*field(name), ValueType::StringValue(expected.to_owned()), "{name}");
+    }
+    assert!(matches!(field("message"), ValueType::StringValue(_)));
+    for (name, count) in [("destination", 2), ("artifacts", 0)] {
+        assert!(matches!(field(name), ValueType::ArrayValue(all) if all.values.len() == count), "{name}");
+    }
+    for name in ["started_at", "updated_at"] {
+        assert!(matches!(field(name), ValueType::TimestampValue(_)), "{name}");
+    }
+    assert!(matches!(field("finished_at"), ValueType::NullValue(_)));
+    assert!(!format!("{record:?}{}", world.function.log()).contains("canary"));
+}
+
+#[tokio::test]
+async fn a_launch_that_is_refused_ends_its_record_and_one_that_breaks_off_does_not() {
+    let Some(world) = World::new().await else { return };
+    for (behaviour, expected) in
+        [(Behaviour::Status(Code::PermissionDenied), "failed"), (Behaviour::DropReply, "running")]
+    {
+        let before: Vec<_> = world.records().await.into_iter().map(|record| record.name).collect();
+        world.cloud_run.behave(behaviour);
+        let (status, problem) = world.post(&valid()).await;
+        assert_eq!((status, &problem["title"]), (500, &json!("Internal error")));
+        let records = world.records().await;
+        let record = records.iter().find(|record| !before.contains(&record.name)).unwrap();
+        let status = record.fields["status"].value_type.clone();
+        assert_eq!(status, Some(ValueType::StringValue(expected.to_owned())), "{behaviour:?}");
+    }
+    assert!(!world.function.log().contains("canary"), "{}", world.function.log());
+}
+
+/// One request hangs at Cloud Run; the others, and the health of the process, do not notice.
+#[tokio::test]
+async fn a_slow_launch_blocks_nobody_else() {
+    let Some(world) = World::new().await else { return };
+    world.post(&valid()).await;
+    world.cloud_run.behave(Behaviour::Slow(Duration::from_secs(3)));
+    let request = valid();
+    let (slow, refused) = tokio::join!(world.post(&request), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let started = std::time::Instant::now();
+        let (status, _) = world.post(&json!({"job_id": "nowhere", "export_type": "gguf"})).await;
+        (status, started.elapsed())
+    });
+    assert_eq!((slow.0, refused.0), (200, 404));
+    assert!(refused.1 < Duration::from_secs(2), "{refused:?}");
+}
