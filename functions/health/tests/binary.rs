@@ -53,6 +53,31 @@ async fn a_malformed_setting_keeps_it_from_starting() {
     }
 }
 
+/// In development only, and what is set already stays.
+#[test]
+fn settings_may_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let complaint = |contents: &str, variables: &[(&str, &str)]| {
+        std::fs::write(folder.path().join(".env"), contents).unwrap();
+        let output = std::process::Command::new(BINARY)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(
+        complaint("PORT=from-file\n", &[])
+            .contains("PORT environment variable must be a port number, not \"from-file\"")
+    );
+    assert!(complaint("PORT=from-file\n", &[("PORT", "set")]).contains("not \"set\""));
+    assert!(
+        complaint("PORT=from-file\n", &[("K_SERVICE", "health"), ("PORT", "set")]).contains("not \"set\"")
+    );
+    assert_eq!(complaint("hf_canary\n", &[]).trim(), "Error: .env: a line is not NAME=value");
+}
+
 #[tokio::test]
 async fn rust_log_chooses_what_is_logged() {
     let mut process = Process::start(BINARY, &[("RUST_LOG", "off"), ("PORT", "0")]);
