@@ -58,6 +58,12 @@ class Checks:
         return sum(row[2] != "ok" for row in self.rows)
 
 
+def base_of(case):
+    """The case's base; cases of adapters share one."""
+    shared = json.loads((case / "expected.json").read_text()).get("base")
+    return case.parent.parent / shared / "base" if shared else case / "base"
+
+
 def export(program, *args):
     done = subprocess.run([program, *map(str, args)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr.strip()
@@ -86,8 +92,8 @@ def transformers_ids(folder):
 
 def same_as_merge_and_unload(case, merged):
     """Equal weights give equal logits, to the bit."""
-    ids = transformers_ids(case / "base")(PROMPTS[0])
-    theirs = peft.PeftModel.from_pretrained(load(case / "base", "auto"), case / "adapter").merge_and_unload()
+    ids = transformers_ids(base_of(case))(PROMPTS[0])
+    theirs = peft.PeftModel.from_pretrained(load(base_of(case), "auto"), case / "adapter").merge_and_unload()
     ours = logits(load(merged, "auto"), ids)
     theirs = logits(theirs, ids)
     assert np.array_equal(ours, theirs), f"largest difference {np.abs(ours - theirs).max()}"
@@ -97,10 +103,10 @@ def same_as_merge_and_unload(case, merged):
 def close_to_unmerged(case, merged):
     """What is left is the rounding of merged weights to bf16."""
     worst, agree, total = 0.0, 0, 0
-    theirs = peft.PeftModel.from_pretrained(load(case / "base", torch.float32), case / "adapter").eval()
+    theirs = peft.PeftModel.from_pretrained(load(base_of(case), torch.float32), case / "adapter").eval()
     mine = load(merged, torch.float32)
     for prompt in PROMPTS:
-        ids = transformers_ids(case / "base")(prompt)
+        ids = transformers_ids(base_of(case))(prompt)
         ours, other = logits(mine, ids), logits(theirs, ids)
         worst = max(worst, float(np.abs(ours - other).max() / np.abs(other).max()))
         agree += int((ours.argmax(-1) == other.argmax(-1)).sum())
@@ -166,11 +172,16 @@ def main():
         for case in cases:
             name, out = case.name, pathlib.Path(scratch) / case.name
             merged = out / "merged"
-            inputs = ["--base", case / "base", "--adapter", case / "adapter"]
+            inputs = ["--base", base_of(case), "--adapter", case / "adapter"]
             out.mkdir()
             export(args.export, "merge", *inputs, "--out", merged)
-            checks.run("transformers: merge_and_unload", name, lambda: same_as_merge_and_unload(case, merged))
             checks.run("transformers: PEFT, unmerged", name, lambda: close_to_unmerged(case, merged))
+            if base_of(case) != case / "base":
+                path = out / "f32.gguf"
+                export(args.export, "gguf", *inputs, "--quant", "f32", "--out", path)
+                checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(path, merged, 0.02))
+                continue
+            checks.run("transformers: merge_and_unload", name, lambda: same_as_merge_and_unload(case, merged))
             for kind in types:
                 path = out / f"{kind}.gguf"
                 export(args.export, "gguf", *inputs, "--quant", kind, "--out", path)

@@ -1,0 +1,274 @@
+//! The whole service, as deployed: the four functions' binaries and the job's, against the emulators of Firestore,
+//! Firebase Auth and Cloud Storage, a RunJob server that really starts the job, and a Hub with a real Xet store.
+//! `make test-emulators` starts the emulators. `SERVICE_BINARIES` names another folder of binaries, say
+//! `target/release`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use e2e::hub::{Access, Hub};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use shared::testing::{cloud_run::FakeCloudRun, emulator, process::Process};
+
+/// The project that the Auth emulator issues tokens for.
+const PROJECT: &str = "demo-export";
+const BASE: &str = "google/gemma-3-micro";
+const REPO: &str = "ada/my-gemma";
+/// No log, document or answer may hold it.
+const HF_TOKEN: &str = "hf_canary_8d1f";
+
+struct Emulators {
+    firestore: String,
+    auth: String,
+    storage: String,
+}
+
+impl Emulators {
+    fn find() -> Option<Self> {
+        Some(Self {
+            firestore: emulator("FIRESTORE_EMULATOR_HOST")?,
+            auth: emulator("FIREBASE_AUTH_EMULATOR_HOST")?,
+            storage: emulator("STORAGE_EMULATOR_HOST")?,
+        })
+    }
+}
+
+/// Names of this run alone, so that emulators can be shared.
+struct Names {
+    job_id: String,
+    raw: String,
+    files: String,
+    bases: String,
+}
+
+fn binary(name: &str) -> String {
+    let beside = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    let folder = std::env::var_os("SERVICE_BINARIES").map_or(beside, PathBuf::from);
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing: build the workspace first", path.display());
+    fs::canonicalize(path).unwrap().to_str().unwrap().to_owned()
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures").join(name)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+async fn upload(storage: &str, bucket: &str, folder: &Path, to: &str) {
+    let client = reqwest::Client::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let url = format!("{storage}/{bucket}/{to}/{}", entry.file_name().to_str().unwrap());
+        let sent = client.put(url).body(fs::read(entry.path()).unwrap()).send().await.unwrap();
+        sent.error_for_status().unwrap();
+    }
+}
+
+/// A user of the Auth emulator: uid and ID token.
+async fn sign_up(auth: &str) -> (String, String) {
+    let url = format!("http://{auth}/identitytoolkit.googleapis.com/v1/accounts:signUp?key=any");
+    let answer =
+        reqwest::Client::new().post(url).json(&json!({"returnSecureToken": true})).send().await.unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    (answer["localId"].as_str().unwrap().to_owned(), answer["idToken"].as_str().unwrap().to_owned())
+}
+
+fn documents(firestore: &str, collection: &str) -> String {
+    format!("http://{firestore}/v1/projects/{PROJECT}/databases/(default)/documents/{collection}")
+}
+
+/// Writes the training job as the Training Service does.
+async fn train(emulators: &Emulators, names: &Names, owner: &str) {
+    let text = |value: &str| json!({ "stringValue": value });
+    let adapter = text(&format!("gs://{}/adapters", names.raw));
+    let raw = json!({"mapValue": {"fields": {"adapter": adapter}}});
+    let fields = json!({
+        "user_id": text(owner), "status": text("completed"), "job_name": text("merged"), "base_model_id": text(BASE),
+        "artifacts": {"mapValue": {"fields": {"raw": raw}}},
+        "a_field_of_theirs": text("kept"),
+    });
+    let url = format!("{}?documentId={}", documents(&emulators.firestore, "training_jobs"), names.job_id);
+    let client = reqwest::Client::new().post(url).bearer_auth("owner").json(&json!({ "fields": fields }));
+    client.send().await.unwrap().error_for_status().unwrap();
+}
+
+/// What the launched jobs said, and the environment each override brought.
+type JobLogs = Arc<Mutex<Vec<String>>>;
+
+/// A RunJob server that starts the job's binary as Cloud Run would.
+async fn cloud_run(settings: Vec<(String, String)>, logs: &JobLogs) -> FakeCloudRun {
+    let (job, logs) = (binary("export-job"), Arc::clone(logs));
+    FakeCloudRun::with_action(move |run| {
+        let mut command = tokio::process::Command::new(&job);
+        command.env_clear().envs(settings.clone()).envs(&run.env).env("CLOUD_RUN_EXECUTION", &run.execution);
+        let logs = Arc::clone(&logs);
+        tokio::spawn(async move {
+            let output = command.output().await.unwrap();
+            let text = [output.stdout, output.stderr]
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                .concat();
+            logs.lock().unwrap().push(format!("{}\n{text}", output.status));
+        });
+    })
+    .await
+}
+
+async fn get(client: &reqwest::Client, url: String, token: &str) -> Value {
+    let answer = client.get(&url).bearer_auth(token).send().await.unwrap();
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    assert!(status.is_success(), "{url}: {status} {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
+    let Some(emulators) = Emulators::find() else { return };
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let names = Names {
+        job_id: format!("job-{unique}"),
+        raw: format!("models{unique}"),
+        files: format!("files{unique}"),
+        bases: format!("bases{unique}"),
+    };
+    let client = reqwest::Client::new();
+    for bucket in [&names.raw, &names.files, &names.bases] {
+        client
+            .put(format!("{}/{bucket}", emulators.storage))
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap();
+    }
+    upload(&emulators.storage, &names.bases, &fixture("gemma3-micro/base"), BASE).await;
+    upload(&emulators.storage, &names.raw, &fixture("gemma3-micro/adapter"), "adapters").await;
+    let (uid, token) = sign_up(&emulators.auth).await;
+    train(&emulators, &names, &uid).await;
+    let access = Access { user: "ada".to_owned(), write: true, licences: true };
+    let hub = Hub::start([(HF_TOKEN, access)]).await;
+
+    let common = [
+        ("PROJECT_ID", PROJECT.to_owned()),
+        ("FIRESTORE_EMULATOR_HOST", emulators.firestore.clone()),
+        ("FIREBASE_AUTH_EMULATOR_HOST", emulators.auth.clone()),
+        ("STORAGE_EMULATOR_HOST", emulators.storage.clone()),
+        ("GCS_EXPORT_BUCKET_NAME", names.raw.clone()),
+        ("GCS_EXPORT_FILES_BUCKET_NAME", names.files.clone()),
+        ("BASE_MODELS_URI", format!("gs://{}", names.bases)),
+        ("HF_ENDPOINT", hub.endpoint().to_owned()),
+        ("HF_HOME", std::env::temp_dir().join(format!("hub-{unique}")).to_str().unwrap().to_owned()),
+        ("RUST_LOG", "debug".to_owned()),
+    ];
+    let job_logs = JobLogs::default();
+    let job_settings: Vec<_> =
+        common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let cloud_run = cloud_run(job_settings, &job_logs).await;
+    let base: Vec<(&str, &str)> = common.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let health = Process::listening(&binary("health"), &base).await;
+    let list = Process::listening(&binary("list"), &base).await;
+    let get_function = Process::listening(&binary("get"), &base).await;
+    let (list_url, endpoint) = (list.url(), cloud_run.endpoint());
+    let mut for_create = base.clone();
+    for_create.extend([("LIST_URL", list_url.as_str()), ("CLOUD_RUN_ENDPOINT", endpoint.as_str())]);
+    let create = Process::listening(&binary("create"), &for_create).await;
+
+    let answer: Value =
+        client.get(format!("{}/health", health.url())).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer, json!({"status": "healthy", "service": "export"}));
+    // Hosting's rewrites name `create` for this path, whatever the method.
+    let jobs = get(&client, format!("{}/exports", create.url()), &token).await;
+    assert_eq!(jobs.as_array().unwrap().len(), 1);
+    assert_eq!(jobs[0]["job_id"], json!(names.job_id));
+
+    for kind in ["adapter", "merged", "gguf"] {
+        let body = json!({
+            "job_id": names.job_id, "export_type": kind, "destination": ["gcs", "hf_hub"],
+            "hf_token": HF_TOKEN, "hf_repo_id": REPO,
+        });
+        let answer = client
+            .post(format!("{}/exports", create.url()))
+            .bearer_auth(&token)
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        let answer: Value = answer.json().await.unwrap();
+        assert!(status.is_success() && answer["success"] == true, "{status} {answer}");
+
+        let url = format!("{}/exports/{}", get_function.url(), names.job_id);
+        let mut detail = get(&client, url.clone(), &token).await;
+        assert_eq!(detail["latest_export"]["export_id"], answer["export_id"], "the record is there at once");
+        for _ in 0..240 {
+            if detail["latest_export"]["status"] != "running" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            detail = get(&client, url.clone(), &token).await;
+        }
+        let export = &detail["latest_export"];
+        assert_eq!(export["status"], "completed", "{export}\n{}", job_logs.lock().unwrap().join("\n"));
+        assert_eq!(detail["artifacts"]["hf"][kind], json!(REPO));
+
+        // The link that the caller gets leads to the bytes that the manifest vouches for.
+        let link = detail["artifacts"]["file"][kind].as_str().unwrap();
+        let content =
+            client.get(link).send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap();
+        let file = export["artifacts"].as_array().unwrap().iter().find(|a| a["variant"] == "file").unwrap();
+        let path = file["path"].as_str().unwrap().strip_prefix("gs://").unwrap();
+        let manifest = format!("{}/{path}.manifest.json", emulators.storage);
+        let manifest: Value = client.get(manifest).send().await.unwrap().json().await.unwrap();
+        assert_eq!(manifest["files"][0]["sha256"], json!(sha256(&content)), "{kind}");
+        if kind == "gguf" {
+            let expected: Value =
+                serde_json::from_slice(&fs::read(fixture("gemma3-micro/expected.json")).unwrap()).unwrap();
+            assert_eq!(json!(sha256(&content)), expected["gguf"]["q8_0"]["sha256"], "llama.cpp's own bytes");
+            assert_eq!(hub.repo(REPO).unwrap().files["model.gguf"].bytes, content);
+        }
+    }
+    assert_eq!(hub.repo(REPO).unwrap().commits, 3);
+    assert!(hub.repo(REPO).unwrap().private);
+
+    let runs = cloud_run.runs();
+    let mut overrides = BTreeMap::new();
+    for run in &runs {
+        assert_eq!(run.request_params.as_deref(), Some("location=us-central1"));
+        overrides.extend(
+            run.env.iter().filter(|(name, _)| *name != "HF_TOKEN").map(|(n, v)| (n.clone(), v.clone())),
+        );
+    }
+    assert_eq!(overrides.keys().map(String::as_str).collect::<Vec<_>>(), ["EXPORT_ID", "PROJECT_ID"]);
+
+    let mut said = vec![
+        ("health", health.log()),
+        ("list", list.log()),
+        ("get", get_function.log()),
+        ("create", create.log()),
+    ];
+    said.push(("job", job_logs.lock().unwrap().join("\n")));
+    for collection in ["exports", "training_jobs"] {
+        let all = client
+            .get(documents(&emulators.firestore, collection))
+            .bearer_auth("owner")
+            .send()
+            .await
+            .unwrap();
+        said.push((collection, all.text().await.unwrap()));
+    }
+    for (who, text) in said {
+        assert!(!text.is_empty(), "{who} said nothing");
+        assert!(!text.contains(HF_TOKEN), "{who} holds the token");
+        assert!(!text.contains(&token), "{who} holds the ID token");
+    }
+}
