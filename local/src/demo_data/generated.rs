@@ -1,5 +1,5 @@
-//! A base model large enough for a progress bar to have something to show: three layers in the shape of Gemma 3 1B
-//! over the small vocabulary of the tiny models, with an adapter for it. 171 MB, made in about a second.
+//! A base model large enough for a progress bar to have something to show: two layers in the shape of Gemma 3 1B
+//! over the small vocabulary of the tiny models, with an adapter for it. 109 MB, made in less than a second.
 
 use std::{
     fs::File,
@@ -16,7 +16,7 @@ use super::{
 
 const HIDDEN: u64 = 1_152;
 const FEED_FORWARD: u64 = 6_912;
-const LAYERS: u64 = 3;
+const LAYERS: u64 = 2;
 const HEADS: u64 = 4;
 const HEAD_DIM: u64 = 256;
 const VOCABULARY: u64 = 768;

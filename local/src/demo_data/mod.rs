@@ -20,7 +20,7 @@ use crate::{
 pub(crate) use self::documents::BIG_ADAPTER;
 
 /// The base model that is generated.
-pub(crate) const BIG_BASE: &str = "google/gemma-3-1b-3-layers";
+pub(crate) const BIG_BASE: &str = "google/gemma-3-1b-2-layers";
 const GEMMA2: &str = "google/gemma-2-micro";
 const GEMMA3: &str = "google/gemma-3-micro";
 
