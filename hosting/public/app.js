@@ -195,7 +195,7 @@ function drawExport(item, latest) {
 }
 
 /** Shows the job as it is, again and again while an export of it is running. */
-async function follow(job, item) {
+async function follow(job, item, wasRunning = false) {
   const asked = token;
   try {
     const detail = await ask(jobPath(job));
@@ -204,8 +204,10 @@ async function follow(job, item) {
     }
     drawExport(item, detail.latest_export);
     drawFiles(job, item, detail.artifacts);
-    if (detail.latest_export?.status === "running") {
-      setTimeout(() => follow(job, item), POLL_MS);
+    const running = detail.latest_export?.status === "running";
+    // once more after the end: that answer may have read the job just before its artifact was recorded
+    if (running || wasRunning) {
+      setTimeout(() => follow(job, item, running), POLL_MS);
     }
   } catch (problem) {
     show(problem);
@@ -234,7 +236,7 @@ async function startExport(job, item, form) {
     });
     fields.hf_token.value = "";
     show(null);
-    await follow(job, item);
+    await follow(job, item, true);
   } catch (problem) {
     $("fieldset", item).disabled = false;
     show(problem);

@@ -126,7 +126,8 @@ async fn run(caller: &Caller, job: &str, kind: ArtifactKind) -> anyhow::Result<(
             }
             match export.status {
                 Status::Running => tokio::time::sleep(POLL).await,
-                Status::Completed | Status::Failed => return Ok((detail, export)),
+                // the job as it is after the end: an answer reads the job and its export one after the other
+                Status::Completed | Status::Failed => return Ok((caller.job(job).await?, export)),
             }
         }
     };
