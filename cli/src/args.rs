@@ -68,6 +68,9 @@ pub(crate) struct GgufArgs {
     /// How weights are stored
     #[arg(long, value_name = "TYPE", default_value = "q8_0", value_parser = output_type())]
     pub(crate) quant: OutputType,
+    /// An importance matrix (llama.cpp's, GGUF or .dat), for types of less than 8 bits
+    #[arg(long, value_name = "FILE")]
+    pub(crate) imatrix: Option<PathBuf>,
     /// The file to make
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,

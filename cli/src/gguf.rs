@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::path::Path;
 
-use engine::{Adapter, Checkpoint, GgufOptions, GgufPlan, LocalOutput, Model, Stage};
+use engine::{Adapter, Checkpoint, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Stage};
 
 use crate::args::GgufArgs;
-use crate::place::{new_file, open_folder};
+use crate::place::{new_file, open_file, open_folder};
 use crate::{report, watch};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
@@ -19,7 +19,11 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         Some(name) => name.clone(),
         None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
     };
-    let plan = GgufPlan::new(&model, &GgufOptions::new(args.quant, folder))?;
+    let mut options = GgufOptions::new(args.quant, folder);
+    if let Some(path) = &args.imatrix {
+        options = options.with_imatrix(Imatrix::open(&*open_file(path)?, path.display().to_string())?);
+    }
+    let plan = GgufPlan::new(&model, &options)?;
     let (folder, name) = new_file(&args.out, args.common.force)?;
     let timer = report::Timer::start();
     let outcome = watch::watched(Stage::Converting, args.common.threads, |run| {

@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::path::Path;
 
-use engine::{Description, Folder as _};
+use engine::Description;
 use serde_json::Value;
 
 use crate::args::InspectArgs;
-use crate::place::open_folder;
+use crate::place::{open_file, open_folder};
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Box<dyn Error>> {
     let description = serde_json::to_value(describe(&args.path)?)?;
@@ -29,10 +29,7 @@ fn describe(path: &Path) -> Result<Description, Box<dyn Error>> {
     if path.is_dir() {
         return Ok(engine::describe(open_folder(path)?)?);
     }
-    let name = path.file_name().and_then(|n| n.to_str()).ok_or("give a folder or a .gguf file")?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = open_folder(folder)?.open(name).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    Ok(engine::describe_file(&*file)?)
+    Ok(engine::describe_file(&*open_file(path)?)?)
 }
 
 fn print_pairs(entries: &[Value]) {

@@ -6,10 +6,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{LocalFolder, MergePlan};
+use engine::{Folder as _, LocalFolder, MergePlan, Source};
 
 pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
     LocalFolder::open(path).map(Arc::new)
+}
+
+/// Opens a file by its path.
+pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Box<dyn Error>> {
+    let name =
+        path.file_name().and_then(|n| n.to_str()).ok_or_else(|| format!("{} is no file", path.display()))?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(open_folder(folder)?.open(name).map_err(|e| format!("cannot read {}: {e}", path.display()))?)
 }
 
 /// The folder and name of a file to be made.

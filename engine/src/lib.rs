@@ -48,4 +48,4 @@ pub use lora::{Adapter, AdapterConfig};
 pub use model::Model;
 pub use pipeline::{MergePlan, Outcome, PlannedFile, Run, Summary, WrittenFile, gguf, merge};
 pub use progress::{Progress, Silent, Stage, Update};
-pub use quant::{OutputType, TensorType};
+pub use quant::{Imatrix, OutputType, TensorType};

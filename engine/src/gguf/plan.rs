@@ -1,6 +1,7 @@
 //! Which tensors a GGUF file has, in which order, type and place.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::head::{self, Described};
 use super::{Metadata, name};
@@ -8,7 +9,7 @@ use crate::arch::{Architecture, Place};
 use crate::checkpoint::TensorInfo;
 use crate::model::{Model, Scratch};
 use crate::pipeline::layout::{Content, Layout, Part};
-use crate::quant::{Mixture, OutputType, TensorType};
+use crate::quant::{Imatrix, Mixture, OutputType, TensorType};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -17,13 +18,20 @@ use crate::{Error, Result};
 pub struct GgufOptions {
     output_type: OutputType,
     folder: String,
+    imatrix: Option<Arc<Imatrix>>,
 }
 
 impl GgufOptions {
     /// `folder` is what the converter would find the merged model's folder called; name, base name, fine-tune and
     /// size label in the metadata are read from it. A name with a space is taken as it is.
     pub fn new(output_type: OutputType, folder: impl Into<String>) -> Self {
-        Self { output_type, folder: folder.into() }
+        Self { output_type, folder: folder.into(), imatrix: None }
+    }
+
+    /// Lets an importance matrix weigh the columns, where the type can make use of it.
+    #[must_use]
+    pub fn with_imatrix(self, imatrix: Imatrix) -> Self {
+        Self { imatrix: Some(Arc::new(imatrix)), ..self }
     }
 }
 
@@ -44,6 +52,7 @@ struct Chosen {
     shape: Vec<u64>,
     shift: f32,
     as_type: TensorType,
+    importance: Option<Arc<[f32]>>,
 }
 
 impl GgufPlan {
@@ -70,7 +79,12 @@ impl GgufPlan {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");
         }
-        set_types(&metadata, options.output_type, &mut chosen);
+        let imatrix = options.imatrix.as_deref().filter(|_| !options.output_type.is_the_converters());
+        set_types(&metadata, options.output_type, imatrix.is_some(), &mut chosen);
+        if let Some(imatrix) = imatrix {
+            imatrix.describe(&mut metadata);
+            weigh(imatrix, &mut chosen)?;
+        }
         let head = head::write(&metadata, &describe(&chosen));
         Ok(Self { model: model.clone(), head, chosen })
     }
@@ -105,7 +119,8 @@ impl Chosen {
     fn part(&self) -> Part {
         let (tensor, elements, shift, as_type) = (self.tensor, self.elements(), self.shift, self.as_type);
         let row = if as_type.block() == 1 { 1 } else { self.shape.last().copied().unwrap_or(1) };
-        let content = Content::Encoded { tensor, elements, row, shift, as_type };
+        let importance = self.importance.clone();
+        let content = Content::Encoded { tensor, elements, row, shift, as_type, importance };
         Part { content, bytes: self.bytes(), padding: head::padding(self.bytes()) }
     }
 }
@@ -153,13 +168,13 @@ fn choose(model: &Model, architecture: Architecture, vocabulary: u64) -> Result<
             fit_embedding(model, architecture, info, vocabulary, &mut shape)?;
         }
         let shift = architecture.shift(&info.name);
-        chosen.push(Chosen { tensor, name, shape, shift, as_type: TensorType::F32 });
+        chosen.push(Chosen { tensor, name, shape, shift, as_type: TensorType::F32, importance: None });
     }
     Ok(chosen)
 }
 
 /// Gives matrices their types. Vectors and norms stay `f32`. Files that `llama-quantize` makes are in its order.
-fn set_types(metadata: &Metadata, output: OutputType, chosen: &mut [Chosen]) {
+fn set_types(metadata: &Metadata, output: OutputType, important: bool, chosen: &mut [Chosen]) {
     if !output.is_the_converters() {
         chosen.sort_by(|a, b| (layer_of(&a.name), &a.name).cmp(&(layer_of(&b.name), &b.name)));
     }
@@ -167,7 +182,7 @@ fn set_types(metadata: &Metadata, output: OutputType, chosen: &mut [Chosen]) {
     let group = count("attention.head_count") / count("attention.head_count_kv").max(1);
     let layers = count("block_count") as usize;
     let tied = !chosen.iter().any(|c| c.name == "output.weight");
-    let mut mixture = Mixture::new(output, tied, group, layers, false);
+    let mut mixture = Mixture::new(output, tied, group, layers, important);
     for tensor in chosen {
         if let [.., _, columns] = tensor.shape[..]
             && !tensor.name.ends_with("_norm.weight")
@@ -175,6 +190,23 @@ fn set_types(metadata: &Metadata, output: OutputType, chosen: &mut [Chosen]) {
             tensor.as_type = mixture.choose(&tensor.name, columns);
         }
     }
+}
+
+/// Gives matrices the importances of their columns. A tensor that the matrix does not know has none, which is so for
+/// the embedding; one that does not fit is of another model.
+fn weigh(imatrix: &Imatrix, chosen: &mut [Chosen]) -> Result<()> {
+    for tensor in chosen.iter_mut().filter(|c| c.as_type.block() > 1) {
+        let Some(importance) = imatrix.of(&tensor.name) else { continue };
+        let columns = tensor.shape.last().copied().unwrap_or(0);
+        if importance.len() as u64 == columns {
+            tensor.importance = Some(importance.into());
+        } else if tensor.name != "token_embd.weight" {
+            let problem =
+                format!("has {columns} columns, the importance matrix {} of them", importance.len());
+            return Err(Error::invalid("importance matrix", format!("tensor {} {problem}", tensor.name)));
+        }
+    }
+    Ok(())
 }
 
 /// The layer in a GGUF name; what is in none comes first.

@@ -56,6 +56,23 @@ pub struct GgufTensor {
 }
 
 impl GgufFile {
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.keys.iter().find(|k| k.name == key).map(|k| &k.value)
+    }
+
+    /// The value of a key, if it is a count.
+    pub(crate) fn u32(&self, key: &str) -> Option<u32> {
+        self.value(key)?.as_u32()
+    }
+
+    /// The value of a key, if it is a list of strings.
+    pub(crate) fn strings(&self, key: &str) -> Option<&[String]> {
+        match self.value(key) {
+            Some(Value::Strings(list)) => Some(list),
+            _ => None,
+        }
+    }
+
     /// Reads the head.
     ///
     /// # Errors

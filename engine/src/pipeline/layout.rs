@@ -29,7 +29,15 @@ pub(crate) enum Content {
     /// A tensor of the model, by its number, as the checkpoint stores it.
     Stored(usize),
     /// The first `elements` of a tensor of the model in a GGUF type, in blocks of whole `row`s.
-    Encoded { tensor: usize, elements: u64, row: u64, shift: f32, as_type: TensorType },
+    Encoded {
+        tensor: usize,
+        elements: u64,
+        row: u64,
+        shift: f32,
+        as_type: TensorType,
+        /// How much each column matters.
+        importance: Option<Arc<[f32]>>,
+    },
 }
 
 impl Layout {

@@ -94,7 +94,7 @@ fn make(model: &Model, part: &Part, job: &Job, desk: &mut Desk, bytes: &mut Vec<
             Ok(Effect::Untouched)
         }
         Content::Stored(tensor) => model.read(*tensor, job.first, job.count, &mut desk.scratch, bytes),
-        Content::Encoded { tensor, row, shift, as_type, .. } => {
+        Content::Encoded { tensor, row, shift, as_type, importance, .. } => {
             let Desk { scratch, stored, values } = desk;
             let effect = model.read(*tensor, job.first, job.count, scratch, stored)?;
             let dtype = model.tensors()[*tensor].info.dtype;
@@ -108,7 +108,7 @@ fn make(model: &Model, part: &Part, job: &Job, desk: &mut Desk, bytes: &mut Vec<
                 if *shift != 0.0 {
                     dtype.add(values, *shift);
                 }
-                as_type.encode(values, None, bytes);
+                as_type.encode(values, importance.as_deref(), bytes);
             }
             Ok(effect)
         }

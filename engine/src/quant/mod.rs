@@ -1,5 +1,6 @@
 //! How a GGUF file stores weights: the types of tensors, and the mixtures of them that files are named after.
 
+mod imatrix;
 mod iq4;
 mod iq4_nl;
 mod iq4_xs;
@@ -21,6 +22,7 @@ mod search;
 
 use std::fmt;
 
+pub use imatrix::Imatrix;
 pub(crate) use mixture::Mixture;
 pub use output::OutputType;
 
