@@ -6,6 +6,7 @@
 
 mod case;
 mod ggufs;
+mod imatrix;
 mod merged;
 
 use std::path::{Path, PathBuf};
@@ -30,9 +31,18 @@ fn gguf_files_equal_llama_cpps() {
     }
 }
 
+#[test]
+fn importance_matrices_weigh_as_in_llama_quantize() {
+    imatrix::compare(&fixtures());
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
 fn cases() -> Vec<Case> {
     let mut found = Vec::new();
-    find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"), &mut found);
+    find(&fixtures(), &mut found);
     assert!(!found.is_empty(), "the fixtures are gone");
     match std::env::var_os("REFERENCE_DIR") {
         Some(folder) => {

@@ -1,0 +1,53 @@
+//! Quantising with an importance matrix, in both file formats, tensor by tensor.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use engine::{Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LocalOutput, Run};
+use serde::Deserialize;
+
+use crate::case::{Case, sha256};
+
+#[derive(Deserialize)]
+struct Quantised {
+    #[serde(rename = "type")]
+    kind: String,
+    sha256: String,
+}
+
+pub(crate) fn compare(fixtures: &Path) {
+    let case = Case::open(fixtures.join("gemma3-micro"));
+    let expected = std::fs::read(fixtures.join("imatrix/quantised.json")).unwrap();
+    let expected: BTreeMap<String, BTreeMap<String, Quantised>> = serde_json::from_slice(&expected).unwrap();
+    for (number, (name, tensors)) in expected.iter().enumerate() {
+        let format = if number % 2 == 0 { "imatrix.dat" } else { "imatrix.gguf" };
+        let source = LocalFolder::open(fixtures.join("imatrix")).unwrap().open(format).unwrap();
+        let options = GgufOptions::new(name.parse().unwrap(), "merged");
+        let options = options.with_imatrix(Imatrix::open(&*source, format).unwrap());
+        let plan = GgufPlan::new(&case.model, &options).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        engine::gguf(&plan, "m.gguf", &mut out, &Run::default()).unwrap();
+        check(name, &folder.path().join("m.gguf"), tensors);
+    }
+}
+
+fn check(name: &str, path: &Path, tensors: &BTreeMap<String, Quantised>) {
+    let bytes = std::fs::read(path).unwrap();
+    let source = LocalFolder::open(path.parent().unwrap()).unwrap().open("m.gguf").unwrap();
+    let file = GgufFile::open(&*source).unwrap();
+    assert_eq!(file.tensors.len(), tensors.len());
+    for tensor in &file.tensors {
+        let wanted = &tensors[&tensor.name];
+        let is = sha256(&bytes[tensor.bytes.start as usize..tensor.bytes.end as usize]);
+        let kind = tensor.stored.map(|t| t.as_str()).unwrap_or_default();
+        assert_eq!(
+            (kind, is.as_str()),
+            (wanted.kind.as_str(), wanted.sha256.as_str()),
+            "{name}: {}",
+            tensor.name
+        );
+    }
+    let keys: Vec<&str> = file.keys.iter().rev().take(4).map(|k| k.name.as_str()).collect();
+    assert_eq!(keys[0], "quantize.imatrix.chunks_count", "{name}: {keys:?}");
+}
