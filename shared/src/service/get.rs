@@ -30,8 +30,9 @@ pub async fn get(
     id: &JobId,
     now: Timestamp,
 ) -> Result<JobWithExport> {
-    let (job, latest) = tokio::join!(jobs.find(id), exports.latest(id));
-    let job = job?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
+    // The export first: its job has the artifacts before it is completed, so an answer that says completed has them.
+    let latest = exports.latest(id).await;
+    let job = jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
     job.owned_by(caller)?;
     let latest = latest?.map(|export| export.at(now));
     let (adapter, merged, gguf) = tokio::join!(
