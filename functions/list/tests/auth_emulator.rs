@@ -1,0 +1,42 @@
+//! The binary takes the tokens that the real Auth emulator issues, where it is told to and nowhere else:
+//! `firebase emulators:exec --only auth --project demo-export 'cargo test -p list --test auth_emulator'`.
+
+use serde_json::{Value, json};
+use shared::testing::{
+    emulator,
+    process::{Process, serve_keys},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_list");
+const PROJECT: &str = "demo-export";
+
+#[tokio::test]
+async fn who_signs_up_at_the_emulator_is_known_beside_it_only() {
+    let Some(host) = emulator("FIREBASE_AUTH_EMULATOR_HOST") else { return };
+    let client = reqwest::Client::new();
+    let answer = client
+        .post(format!("http://{host}/identitytoolkit.googleapis.com/v1/accounts:signUp?key=any"))
+        .header("content-type", "application/json")
+        .body(json!({"returnSecureToken": true}).to_string())
+        .send()
+        .await
+        .unwrap();
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let token = answer["idToken"].as_str().unwrap();
+
+    let keys = serve_keys().await;
+    let production = [
+        ("PROJECT_ID", PROJECT),
+        ("FIREBASE_KEYS_URL", keys.as_str()),
+        ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1"),
+    ];
+    let emulated = [&production[..], &[("FIREBASE_AUTH_EMULATOR_HOST", host.as_str())]].concat();
+    let other_project = [&emulated[..], &[("PROJECT_ID", "demo-other")]].concat();
+    // Known means that the store is asked, which is down here.
+    for (settings, expected) in [(&emulated[..], 500), (&production[..], 401), (&other_project[..], 401)] {
+        let function = Process::listening(BINARY, settings).await;
+        let answer =
+            client.get(format!("{}/exports", function.url())).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{}", function.log());
+    }
+}
