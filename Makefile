@@ -1,12 +1,12 @@
 # Verbs only: each is a line or two over the tools it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-peers lint guards bench build clean
+.PHONY: help run demo test test-emulators test-peers lint guards bench build clean
 
 CARGO ?= cargo
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start the whole service on this machine, run the demo, keep serving on 127.0.0.1:8080
 	$(CARGO) run --package local -- run
@@ -17,6 +17,9 @@ demo: ## start the service, run the demo, exit with its status
 test: ## every test that needs nothing but Rust and a C compiler
 	$(CARGO) test --workspace --locked
 	./scripts/guards
+
+test-emulators: ## the same beside emulators of Firestore, Firebase Auth and Cloud Storage (installs two of them; needs Java, npm, python3)
+	./scripts/with-emulators env CI=true $(MAKE) test
 
 test-peers: ## load what the engine writes in llama.cpp and transformers (makes a Python environment; slow)
 	./scripts/test-peers
@@ -37,4 +40,6 @@ build: ## the release binaries: health, list, create, get, export-job, export
 
 clean: ## remove what was built, and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .venv-peers
+	rm -rf .local .venv-peers .venv-emulators .emulators
+
+include packaging/deploy.mk
