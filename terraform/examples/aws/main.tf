@@ -58,7 +58,7 @@ locals {
     PROJECT_ID   = var.project_id
     FIRESTORE_DB = "(default)"
     RUST_LOG     = "info,firestore=warn,hyper=warn"
-    # package-lambda puts it into every zip: whom to ask for the function's Google account
+    # `scripts/package lambda` puts it into every zip: whom to ask for the function's Google account
     GOOGLE_APPLICATION_CREDENTIALS = "/var/task/google.json"
   }
 

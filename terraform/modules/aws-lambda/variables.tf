@@ -9,7 +9,7 @@ variable "aws_account_id" {
 }
 
 variable "packages" {
-  description = "The folder with <function>.zip, as scripts/package-lambda makes them."
+  description = "The folder with <function>.zip, as `scripts/package lambda` makes them."
   type        = string
 }
 

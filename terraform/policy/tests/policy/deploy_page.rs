@@ -34,6 +34,12 @@ case "$name $*" in
         for bin in health list create get export-job; do
             printf '#!/bin/sh\n' >"$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/$bin"
         done ;;
+    "cargo lambda build "*)
+        while [ "$1" != --lambda-dir ]; do shift; done
+        for function in health list create get; do
+            mkdir -p "$2/$function"
+            python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("bootstrap", "")' "$2/$function/bootstrap.zip"
+        done ;;
     "rustup target list --installed") echo x86_64-unknown-linux-musl ;;
     "firebase deploy "*) cp "$CONFIG_OF_HOSTING" "$CLOUD/firebase.json" ;;
     "curl "*identitytoolkit*) echo '{"idToken": "id-token", "localId": "uid"}' ;;
@@ -275,6 +281,39 @@ fn what_is_missing_is_said_before_anything_is_done() {
         .into_iter()
         .filter(|call| call.contains("create") || call.contains("apply") || call.contains("push"));
     assert_eq!(changes.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn lambda_zips_hold_the_binary_and_whom_to_ask_for_an_account() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::new();
+    let script = "make lambda PROJECT_ID=demo-export PROJECT_NUMBER=123456789012 >&2
+        python3 -c 'import zipfile; zip = zipfile.ZipFile(\"target/lambda/arm64/get.zip\"); print(zip.namelist()); print(zip.read(\"google.json\").decode())'";
+    let output = newcomer.types(script, &[]);
+    assert!(output.status.success(), "{}", text(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let (names, config) = said.split_once('\n').unwrap();
+    assert_eq!(names, "['bootstrap', 'google.json']");
+    let config: Value = serde_json::from_str(config).unwrap();
+    let account = "export-get@demo-export.iam.gserviceaccount.com:generateAccessToken";
+    assert!(config["service_account_impersonation_url"].as_str().unwrap().ends_with(account), "{config}");
+    assert!(
+        config["audience"].as_str().unwrap().ends_with("/workloadIdentityPools/export-aws/providers/lambda"),
+        "{config}"
+    );
+    for arch in ["arm64", "x86_64"] {
+        for function in ["health", "list", "create", "get"] {
+            assert!(newcomer.repository().join(format!("target/lambda/{arch}/{function}.zip")).exists());
+        }
+    }
+    let builds: Vec<_> =
+        newcomer.calls().into_iter().filter(|call| call.starts_with("cargo lambda build")).collect();
+    assert!(
+        builds.len() == 2 && builds[0].contains("--arm64") && builds[1].contains("--x86-64"),
+        "{builds:?}"
+    );
 }
 
 /// What the page says in prose, held against the code.
