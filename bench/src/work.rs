@@ -21,10 +21,12 @@ pub(crate) enum Work {
     Merge,
     #[value(name = "q8_0")]
     Q8_0,
+    #[value(name = "q4_k_m")]
+    Q4KM,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 4] = [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0];
+    pub(crate) const ALL: [Self; 5] = [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM];
 
     /// The program that does it.
     pub(crate) fn command(self, scratch: &Path) -> Result<Vec<String>, Box<dyn Error>> {
@@ -33,7 +35,7 @@ impl Work {
         Ok(match self {
             Self::Cp => shell(format!("{copy} && sync {}/*", out.display())),
             Self::CpUnsynced => shell(copy),
-            Self::Merge | Self::Q8_0 => {
+            Self::Merge | Self::Q8_0 | Self::Q4KM => {
                 let program = std::env::current_exe()?.display().to_string();
                 let scratch = scratch.display().to_string();
                 vec![program, "--scratch".to_owned(), scratch, "run".to_owned(), self.name()]
@@ -51,6 +53,7 @@ impl Work {
             Self::Cp | Self::CpUnsynced => return Err("cp is a program of its own".into()),
             Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &Run::default())?,
             Self::Q8_0 => gguf(&model, OutputType::Q8_0, &mut out)?,
+            Self::Q4KM => gguf(&model, OutputType::Q4_K_M, &mut out)?,
         };
         Ok(())
     }
@@ -91,6 +94,7 @@ impl fmt::Display for Work {
             Self::CpUnsynced => "cp of the base, not synced",
             Self::Merge => "merge (base + adapter)",
             Self::Q8_0 => "q8_0 (base + adapter)",
+            Self::Q4KM => "q4_k_m (base + adapter)",
         })
     }
 }
