@@ -123,6 +123,8 @@ impl CloudRunJobs {
 
     async fn connect(&self) -> Result<Connected, Failure> {
         let endpoint = self.settings.endpoint.as_ref().map_or(GOOGLE, |url| url.as_str());
+        // A service account's key signs with the process's provider. Somebody may have installed it already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let credentials = match &self.settings.endpoint {
             Some(_) => anonymous::Builder::new().build(),
             None => Builder::default()
