@@ -92,7 +92,7 @@ impl Database {
             Caller::Nobody => {}
             Caller::Service => request = request.header("Authorization", "Bearer owner"),
             Caller::User(uid) => {
-                request = request.header("Authorization", format!("Bearer {}", unsigned(uid, &self.project)))
+                request = request.header("Authorization", format!("Bearer {}", unsigned(uid, &self.project)));
             }
         }
         let agent =

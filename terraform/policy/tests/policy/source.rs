@@ -109,10 +109,10 @@ fn arguments_of(address: &str, body: &Body, schema: &schema::Block, wrong: &mut 
                     block.body.blocks().find(|inner| dynamic && inner.identifier.as_str() == "content");
                 match (schema.blocks.get(name), content) {
                     (Some(nested), Some(content)) => {
-                        arguments_of(&format!("{address} {name}"), &content.body, &nested.block, wrong)
+                        arguments_of(&format!("{address} {name}"), &content.body, &nested.block, wrong);
                     }
                     (Some(nested), None) => {
-                        arguments_of(&format!("{address} {name}"), &block.body, &nested.block, wrong)
+                        arguments_of(&format!("{address} {name}"), &block.body, &nested.block, wrong);
                     }
                     (None, _) if META.contains(&name) => {}
                     (None, _) => wrong.push(format!("{address}: there is no block {name}")),

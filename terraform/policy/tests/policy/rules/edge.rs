@@ -111,7 +111,7 @@ fn released_rewrites_are_those_of_the_cli(deployment: &Deployment) -> Vec<String
                         )
                     })
                     .collect(),
-                _ => BTreeSet::new(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => BTreeSet::new(),
             }
         };
         let found: Vec<_> = config["headers"]

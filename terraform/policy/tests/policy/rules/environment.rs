@@ -160,13 +160,13 @@ fn environments_are_what_settings_read() {
 /// The tables above say which settings a function reads; its `main` must read the same.
 #[test]
 fn the_mains_read_those_settings() {
+    let settings = regex::Regex::new(r"\b(Documents|Downloads|Firebase|Forward|Launch)::from\(").unwrap();
     for (function, expected) in [
         ("list", ["Documents", "Firebase"].as_slice()),
         ("create", &["Documents", "Firebase", "Forward", "Launch"]),
         ("get", &["Documents", "Downloads", "Firebase"]),
         ("health", &[]),
     ] {
-        let settings = regex::Regex::new(r"\b(Documents|Downloads|Firebase|Forward|Launch)::from\(").unwrap();
         let source = read(&format!("functions/{function}/src/main.rs"));
         let found: BTreeSet<_> = settings.captures_iter(&source).map(|found| found[1].to_owned()).collect();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "functions/{function}/src/main.rs");

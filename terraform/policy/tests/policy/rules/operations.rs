@@ -26,6 +26,7 @@ fn source(folder: &str) -> String {
 
 /// A metric that counts a text which nobody logs stays at zero, and its alert never fires.
 fn counted_texts_are_logged(deployment: &Deployment) -> Vec<String> {
+    let name = Regex::new("(?:job_name|service_name)=\"([^\"]+)\"").unwrap();
     let message = Regex::new("jsonPayload.message=\"([^\"]+)\"").unwrap();
     let mut wrong = Vec::new();
     for metric in deployment.all("google_logging_metric") {
@@ -42,7 +43,6 @@ fn counted_texts_are_logged(deployment: &Deployment) -> Vec<String> {
         if !logged.contains(&format!("\"{text}\"")) {
             wrong.push(format!("{} counts {text:?}, which is not logged there", metric.address));
         }
-        let name = Regex::new("(?:job_name|service_name)=\"([^\"]+)\"").unwrap();
         let names = ["health", "list", "create", "get", "export-job"];
         if !name.captures(filter).is_some_and(|found| names.contains(&&found[1])) {
             wrong.push(format!("{} counts in nothing that is deployed: {filter}", metric.address));
