@@ -18,7 +18,7 @@ resource "google_firebase_project" "this" {
 
 resource "google_firebase_hosting_site" "this" {
   provider = google-beta
-  # Firebase makes the default site, named like the project, by itself.
+  # The default site, named like the project, is Firebase's own; scripts/cloud makes it where Firebase has not.
   count = var.site_id == var.project_id ? 0 : 1
 
   project = var.project_id

@@ -41,6 +41,8 @@ case "$name $*" in
             python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("bootstrap", "")' "$2/$function/bootstrap.zip"
         done ;;
     "rustup target list --installed") echo x86_64-unknown-linux-musl ;;
+    "firebase hosting:sites:get "*) [ -e "$CLOUD/site" ] ;;
+    "firebase hosting:sites:create "*) touch "$CLOUD/site" ;;
     "firebase deploy "*) cp "$CONFIG_OF_HOSTING" "$CLOUD/firebase.json" ;;
     "curl "*identitytoolkit*) echo '{"idToken": "id-token", "localId": "uid"}' ;;
     "curl "*/health) echo '{"status":"healthy","service":"export"}' ;;
@@ -65,11 +67,7 @@ impl Newcomer {
         for part in ["terraform", "hosting", "scripts", "packaging", "docs"] {
             copy(&root().join(part), &newcomer.repository().join(part));
         }
-        let makefile = read("Makefile");
-        let include = "include packaging/deploy.mk\n";
-        let rest = if makefile.contains(include) { "" } else { include };
-        fs::write(newcomer.repository().join("Makefile"), makefile + rest).unwrap();
-        for file in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+        for file in ["Makefile", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
             fs::copy(root().join(file), newcomer.repository().join(file)).unwrap();
         }
         let backend = newcomer.repository().join("terraform/backend_override.tf");
@@ -185,6 +183,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
         "cargo build --release --locked --target x86_64-unknown-linux-musl --package health",
         "docker build --file packaging/Dockerfile.prebuilt",
         "docker push us-central1-docker.pkg.dev/demo-export/export-service/health:",
+        "firebase hosting:sites:create demo-export --project demo-export",
         "firebase deploy --only hosting --project demo-export",
         "curl --fail --silent --show-error https://demo-export.web.app/health",
         "gcloud logging read --project demo-export",
