@@ -131,6 +131,12 @@ async fn get(client: &reqwest::Client, url: String, token: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// An object's bytes. The stand-in knows no signatures: it gives objects to whoever has a token, any token.
+async fn object(client: &reqwest::Client, url: &str) -> Vec<u8> {
+    let answer = client.get(url).bearer_auth("any").send().await.unwrap().error_for_status().unwrap();
+    answer.bytes().await.unwrap().into()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
     let Some(emulators) = Emulators::find() else { return };
@@ -223,22 +229,11 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
 
         // The link that the caller gets leads to the bytes that the manifest vouches for.
         let link = detail["artifacts"]["file"][kind].as_str().unwrap();
-        // The stand-in knows no signatures: it gives objects to whoever has a token, any token.
-        let content = client
-            .get(link)
-            .bearer_auth("any")
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap();
+        let content = object(&client, link).await;
         let file = export["artifacts"].as_array().unwrap().iter().find(|a| a["variant"] == "file").unwrap();
         let path = file["path"].as_str().unwrap().strip_prefix("gs://").unwrap();
         let manifest = format!("{}/{path}.manifest.json", emulators.storage);
-        let manifest: Value = client.get(manifest).send().await.unwrap().json().await.unwrap();
+        let manifest: Value = serde_json::from_slice(&object(&client, &manifest).await).unwrap();
         assert_eq!(manifest["files"][0]["sha256"], json!(sha256(&content)), "{kind}");
         if kind == "gguf" {
             let expected: Value =
