@@ -14,7 +14,7 @@ use super::{
 
 /// How long a launched export may wait to be claimed by its job.
 pub const LAUNCH_LEASE: SignedDuration = SignedDuration::from_mins(15);
-/// How long a claimed export may be silent. The job writes far more often (see `service::lifecycle`).
+/// How long a claimed export may be silent. The job writes at least once a minute.
 pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The three values that clients know; anything finer has fields of its own.

@@ -2,5 +2,4 @@
 
 pub mod create;
 pub mod get;
-pub mod lifecycle;
 pub mod list;
