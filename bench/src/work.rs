@@ -51,7 +51,7 @@ impl Work {
         let mut out = LocalOutput::create(self.out(scratch))?;
         match self {
             Self::Cp | Self::CpUnsynced => return Err("cp is a program of its own".into()),
-            Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &Run::default())?,
+            Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &local())?,
             Self::Q8_0 => gguf(&model, OutputType::Q8_0, &mut out)?,
             Self::Q4KM => gguf(&model, OutputType::Q4_K_M, &mut out)?,
         };
@@ -80,7 +80,12 @@ impl Work {
 
 fn gguf(model: &Model, output: OutputType, out: &mut LocalOutput) -> engine::Result<engine::Outcome> {
     let plan = GgufPlan::new(model, &GgufOptions::new(output, "bench"))?;
-    engine::gguf(&plan, "model.gguf", out, &Run::default())
+    engine::gguf(&plan, "model.gguf", out, &local())
+}
+
+/// As the command line runs it.
+fn local() -> Run<'static> {
+    Run { block: Run::LOCAL_BLOCK, ..Run::default() }
 }
 
 fn shell(line: String) -> Vec<String> {

@@ -18,7 +18,7 @@ pub(crate) fn watched(
 ) -> Result<Outcome, Box<dyn Error>> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?;
     let bar = Bar::new(stage);
-    let outcome = export(&Run { progress: &bar, threads });
+    let outcome = export(&Run { progress: &bar, threads, block: Run::LOCAL_BLOCK });
     bar.0.finish_and_clear();
     match outcome {
         Err(engine::Error::Cancelled) => Err("interrupted: nothing was written".into()),

@@ -62,12 +62,19 @@ pub struct Outcome {
 pub struct Run<'a> {
     /// Who is told how far it is, and may stop it.
     pub progress: &'a dyn Progress,
-    /// Threads that read and compute; one more writes. Each holds about 16 MiB. `None` is one for each processor;
-    /// more are of use when reads are slow to answer.
+    /// Threads that read and compute; one more writes. Each holds about four blocks. `None` is one for each
+    /// processor; more are of use when reads are slow to answer.
     pub threads: Option<NonZeroUsize>,
+    /// Bytes read at a time, about.
+    pub block: u64,
 }
 
 impl Run<'_> {
+    /// Large enough for the latency of an object store.
+    pub const REMOTE_BLOCK: u64 = 4 << 20;
+    /// Small enough to stay in the cache from the read to the write.
+    pub const LOCAL_BLOCK: u64 = 256 << 10;
+
     fn threads(&self) -> usize {
         let threads = self.threads.or_else(|| thread::available_parallelism().ok());
         threads.map_or(1, NonZeroUsize::get)
@@ -76,7 +83,7 @@ impl Run<'_> {
 
 impl Default for Run<'_> {
     fn default() -> Self {
-        Self { progress: &Silent, threads: None }
+        Self { progress: &Silent, threads: None, block: Self::REMOTE_BLOCK }
     }
 }
 

@@ -11,9 +11,6 @@ use crate::model::{CACHED, Effect, Model, Scratch};
 use crate::progress::{Stage, Update};
 use crate::{Error, Result};
 
-/// Output bytes of a block, about: large enough for a store's latency, small enough for many at once.
-const BLOCK: u64 = 4 << 20;
-
 /// A block of a part of a file.
 struct Job {
     file: usize,
@@ -30,7 +27,7 @@ pub(super) fn write(
     output: &mut dyn Output,
     run: &Run<'_>,
 ) -> Result<Outcome> {
-    let jobs = jobs(model, files);
+    let jobs = jobs(model, files, run.block);
     let effects = Effects::new(model.tensors().len());
     let total = files.iter().map(Layout::size).sum();
     let (hash, written) = (Sha256::new(), Vec::new());
@@ -50,7 +47,7 @@ pub(super) fn write(
     Ok(Outcome { files, summary })
 }
 
-fn jobs(model: &Model, files: &[Layout]) -> Vec<Job> {
+fn jobs(model: &Model, files: &[Layout], block: u64) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (file, layout) in files.iter().enumerate() {
         for (number, part) in layout.parts.iter().enumerate() {
@@ -66,7 +63,7 @@ fn jobs(model: &Model, files: &[Layout]) -> Vec<Job> {
                     model.tensors()[*tensor].info.dtype.bytes(),
                 ),
             };
-            let step = (BLOCK / width / granule.max(1)).max(1) * granule.max(1);
+            let step = (block / width / granule.max(1)).max(1) * granule.max(1);
             let mut first = 0;
             while first < units {
                 let count = step.min(units - first);
