@@ -3,7 +3,7 @@
 //! `make test-emulators` starts the emulators. `SERVICE_BINARIES` names another folder of binaries, say
 //! `target/release`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,

@@ -16,7 +16,16 @@ use serde_json::{Value, json};
 use super::{Access, Content, Fault, LARGEST_REGULAR, Repo, State, Step};
 
 type Hub = Shared<Arc<State>>;
-type Answer = Result<Response, Response>;
+type Answer = Result<Response, Refusal>;
+
+/// An answer with a reason.
+struct Refusal(StatusCode, &'static str);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
 
 pub(super) fn router(state: Arc<State>) -> Router {
     let model = "/api/models/{owner}/{name}";
@@ -65,25 +74,21 @@ async fn fault(Shared(state): Hub, mut request: Request, next: Next) -> Response
     next.run(request).await
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({ "error": message }))).into_response()
-}
-
 impl State {
     /// Whose token it is; a token that nobody knows is refused, none at all is nobody's.
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, Response> {
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, Refusal> {
         let Some(header) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
         let known = token.and_then(|token| self.tokens.get(token));
-        known.map(Some).ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "Invalid credentials"))
+        known.map(Some).ok_or(Refusal(StatusCode::UNAUTHORIZED, "Invalid credentials"))
     }
 
-    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, Response> {
+    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, Refusal> {
         let caller = self.caller(headers)?;
         let owns = caller.is_some_and(|access| id.starts_with(&format!("{}/", access.user)));
         let hidden = || match caller {
-            Some(_) => refuse(StatusCode::NOT_FOUND, "Repository not found"),
-            None => refuse(StatusCode::UNAUTHORIZED, "Invalid username or password."),
+            Some(_) => Refusal(StatusCode::NOT_FOUND, "Repository not found"),
+            None => Refusal(StatusCode::UNAUTHORIZED, "Invalid username or password."),
         };
         let repo = self.repos.get(id).ok_or_else(hidden)?;
         if repo.private && !owns {
@@ -91,30 +96,28 @@ impl State {
         }
         if content && repo.gated && !caller.is_some_and(|access| access.licences) {
             let status = if caller.is_some() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
-            return Err(refuse(status, "Access to this model is restricted"));
+            return Err(Refusal(status, "Access to this model is restricted"));
         }
         Ok(repo)
     }
 
-    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, Response> {
+    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, Refusal> {
         let caller = self.caller(headers)?;
-        let access =
-            caller.ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "Invalid username or password."))?;
+        let access = caller.ok_or(Refusal(StatusCode::UNAUTHORIZED, "Invalid username or password."))?;
         if !access.write || !id.starts_with(&format!("{}/", access.user)) {
-            return Err(refuse(StatusCode::FORBIDDEN, "You don't have the rights to write there"));
+            return Err(Refusal(StatusCode::FORBIDDEN, "You don't have the rights to write there"));
         }
-        self.repos.get(id).ok_or_else(|| refuse(StatusCode::NOT_FOUND, "Repository not found"))
+        self.repos.get(id).ok_or(Refusal(StatusCode::NOT_FOUND, "Repository not found"))
     }
 }
 
 async fn create(Shared(state): Hub, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
     let text = |field: &str| body[field].as_str().unwrap_or_default();
     let id = format!("{}/{}", text("organization"), text("name"));
-    let missing = match state.writable(&headers, &id) {
-        Ok(_) => return Err(refuse(StatusCode::CONFLICT, "You already created this model repo")),
-        Err(answer) => answer,
+    let Err(missing) = state.writable(&headers, &id) else {
+        return Err(Refusal(StatusCode::CONFLICT, "You already created this model repo"));
     };
-    if missing.status() != StatusCode::NOT_FOUND {
+    if missing.0 != StatusCode::NOT_FOUND {
         return Err(missing);
     }
     let private = body["private"].as_bool().unwrap_or(false);
@@ -228,27 +231,27 @@ async fn commit(
     let mut repo = state.writable(&headers, &id)?;
     for line in body.lines() {
         let line: Value =
-            serde_json::from_str(line).map_err(|_| refuse(StatusCode::BAD_REQUEST, "not a line of JSON"))?;
+            serde_json::from_str(line).map_err(|_| Refusal(StatusCode::BAD_REQUEST, "not a line of JSON"))?;
         let value = &line["value"];
         let name = value["path"].as_str().unwrap_or_default().to_owned();
         match line["key"].as_str() {
             Some("header") => {}
             Some("file") => {
                 let content = BASE64_STANDARD.decode(value["content"].as_str().unwrap_or_default());
-                let bytes = content.map_err(|_| refuse(StatusCode::BAD_REQUEST, "not base64"))?;
+                let bytes = content.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "not base64"))?;
                 if bytes.len() as u64 > LARGEST_REGULAR {
-                    return Err(refuse(StatusCode::BAD_REQUEST, "too large for a commit"));
+                    return Err(Refusal(StatusCode::BAD_REQUEST, "too large for a commit"));
                 }
                 repo.files.insert(name, Content::regular(bytes));
             }
             Some("lfsFile") => {
                 let sha256 = value["oid"].as_str().unwrap_or_default();
                 let Some((xet, bytes)) = state.xet.file(sha256).await else {
-                    return Err(refuse(StatusCode::BAD_REQUEST, "the file was never uploaded"));
+                    return Err(Refusal(StatusCode::BAD_REQUEST, "the file was never uploaded"));
                 };
                 repo.files.insert(name, Content { bytes, xet: Some(xet) });
             }
-            _ => return Err(refuse(StatusCode::BAD_REQUEST, "an operation that is not known")),
+            _ => return Err(Refusal(StatusCode::BAD_REQUEST, "an operation that is not known")),
         }
     }
     if fault.is_some_and(|fault| fault.0 == Fault::LosesFile) {
@@ -269,7 +272,7 @@ async fn resolve(
     headers: HeaderMap,
 ) -> Answer {
     let repo = state.readable(&headers, &format!("{owner}/{name}"), true)?;
-    let content = repo.files.get(&file).ok_or_else(|| refuse(StatusCode::NOT_FOUND, "Entry not found"))?;
+    let content = repo.files.get(&file).ok_or(Refusal(StatusCode::NOT_FOUND, "Entry not found"))?;
     let range = headers.get(header::RANGE).and_then(|range| parse_range(range, content.bytes.len()));
     let (status, bytes) = match range {
         Some((start, end)) => (StatusCode::PARTIAL_CONTENT, &content.bytes[start..end]),
