@@ -1,12 +1,12 @@
-//! `gguf`: one file for llama.cpp and Ollama, from base and adapter, from the merged model that an earlier export
-//! left, or from a full fine-tune.
+//! `gguf`: one file for llama.cpp and Ollama, from base and adapter, from a full fine-tune, or, where the parts cannot
+//! be had any more, from the merged model that an earlier export left.
 
 use std::sync::Arc;
 
 use engine::{GgufPlan, Model, Run};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
-use super::{Made, Pushable, Work, merged};
+use super::{Made, Pushable, Work};
 use crate::{
     error::JobError,
     fingerprint::Fingerprint,
@@ -71,10 +71,9 @@ struct Source {
 enum From {
     /// A full model, as it is.
     Whole(Input),
-    /// A base model and an adapter.
+    /// A base model and an adapter. Also where their merge is at hand: a GGUF file keeps the order of the tensors
+    /// it was made from, and the same export must give the same bytes.
     Parts(Input, engine::Adapter),
-    /// A merged model of the same parts, as a folder.
-    Merged(Shelf),
 }
 
 impl Source {
@@ -82,7 +81,6 @@ impl Source {
         Ok(match &self.from {
             From::Whole(input) => Model::new(&input.checkpoint()?),
             From::Parts(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
-            From::Merged(shelf) => Model::new(&engine::Checkpoint::open(Arc::new(shelf.folder.clone()))?),
         })
     }
 }
@@ -103,9 +101,7 @@ fn source(work: &Work<'_>) -> Result<Source, JobError> {
     };
     let name = inputs::base_name(work.training_job, &adapter)?;
     let fingerprint = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
-    let raw = merged::raw_shelf(work, &input, &base)?;
-    let from = if raw.existing()?.is_some() { From::Merged(raw) } else { From::Parts(base, adapter) };
-    Ok(Source { from, fingerprint, base: Some(name) })
+    Ok(Source { from: From::Parts(base, adapter), fingerprint, base: Some(name) })
 }
 
 /// The base that the training job's document names, if it is a repository's name.

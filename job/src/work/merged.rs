@@ -53,7 +53,7 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
 }
 
 /// `merged_models/{job_id}/` in the bucket of raw models, for these inputs.
-pub(super) fn raw_shelf(work: &Work<'_>, adapter: &Input, base: &Input) -> Result<Shelf, JobError> {
+fn raw_shelf(work: &Work<'_>, adapter: &Input, base: &Input) -> Result<Shelf, JobError> {
     let folder = work.bucket(&work.context.buckets.raw)?.join("merged_models")?;
     let fingerprint = Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.files);
     let folder = folder.join(work.training_job.id.as_str())?;
