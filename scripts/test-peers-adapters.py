@@ -1,6 +1,6 @@
 """Makes engine/tests/fixtures/adapters: what PEFT makes of every kind of adapter on the Gemma 3 fixture.
 
-Run in the environment of scripts/test-peers. Where an adapter belongs to one of two tensors that the base ties, the
+Run in the environment of scripts/test-peers, with the names of the kinds to make (all when there are none). Where an adapter belongs to one of two tensors that the base ties, the
 base is untied first, as PEFT itself recommends: merged into the shared tensor the result would say something else
 than base and adapter do.
 """
@@ -9,15 +9,19 @@ import hashlib
 import json
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import peft
 import torch
 import transformers
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "engine/tests/fixtures"
-BASE = FIXTURES / "gemma3-micro/base"
+MICRO = "gemma3-micro"
+# a base with biases, which no GGUF file of a Gemma has; it is also the smallest
+BIASED = "gemma1-biased"
 SOME = ["q_proj", "v_proj", "down_proj"]
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -45,15 +49,72 @@ KINDS = {
     "save-embedding": (dict(target_modules=SOME, modules_to_save=["embed_tokens"]), None, False),
     "save-head": (dict(target_modules=SOME, modules_to_save=["lm_head"]), None, False),
     "save-tied": (dict(target_modules=SOME, modules_to_save=["embed_tokens"], ensure_weight_tying=True), None, False),
+    "save-every-norm": (dict(target_modules=SOME, modules_to_save=["norm"]), None, False),
+    "dora-embedding": (dict(target_modules=["embed_tokens", "q_proj"], use_dora=True), None, True),
+    "parameters": (
+        dict(
+            target_modules=[],
+            target_parameters=["q_proj.weight", "layers.0.mlp.down_proj.weight"],
+            rank_pattern={"q_proj.weight": 2, "down_proj": 8},
+        ),
+        None,
+        False,
+    ),
+    "excluded": (
+        dict(
+            target_modules=ALL,
+            layers_to_transform=[0, 1],
+            layers_pattern="layers",
+            exclude_modules=r".*layers\.1\.(mlp|self_attn)\.(up|q)_proj",
+        ),
+        None,
+        False,
+    ),
+    "tied-factors": (dict(target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True), None, True),
+    "bias": (dict(target_modules=["q_proj", "v_proj"], lora_bias=True, bias="all"), None, False),
+    "resized": (dict(target_modules=SOME, modules_to_save=["embed_tokens", "lm_head"]), None, False),
+    "resized-tokens": (dict(target_modules=SOME, trainable_token_indices=[768, 770]), None, False),
+    **{name: (dict(target_modules=["q_proj", "down_proj"]), torch.bfloat16, False)
+       for name in ("unsloth", "multimodal", "named", "shards")},
+}
+# kinds that are not made on MICRO, and how many tokens they add
+OTHER_BASE = {"bias": (BIASED, 0), "resized": (BIASED, 3), "resized-tokens": (BIASED, 5)}
+
+
+# what others write: (the names of tensors changed to, the number of files)
+REWRITTEN = {
+    "unsloth": (lambda name: name.replace("model.layers", "model.language_model.layers"), 1),
+    "multimodal": (lambda name: name.replace("model.model.layers", "model.language_model.model.layers"), 1),
+    "named": (lambda name: name.replace(".weight", ".default.weight"), 1),
+    "shards": (lambda name: name, 2),
 }
 
 
-def load(untie):
-    if not untie:
-        return transformers.AutoModelForCausalLM.from_pretrained(BASE, dtype="auto")
-    model = transformers.AutoModelForCausalLM.from_pretrained(BASE, dtype="auto", tie_word_embeddings=False)
-    model.lm_head.weight.data = model.model.embed_tokens.weight.data.clone()
+def load(base, tokens, untie=False):
+    folder = FIXTURES / base / "base"
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto", tie_word_embeddings=not untie)
+    if untie:
+        model.lm_head.weight.data = model.model.embed_tokens.weight.data.clone()
+    if tokens:
+        model.resize_token_embeddings(model.config.vocab_size + tokens, mean_resizing=False)
     return model
+
+
+def make_biased():
+    """A Gemma 1 with biases in its attention."""
+    torch.manual_seed(1)
+    folder = FIXTURES / BIASED / "base"
+    config = transformers.GemmaConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+        vocab_size=768, attention_bias=True, pad_token_id=0, bos_token_id=2, eos_token_id=1,
+    )
+    model = transformers.GemmaForCausalLM(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith(".bias"):
+            parameter.data.normal_(0, 0.02)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(FIXTURES / "gemma1-micro/base" / name, folder)
 
 
 @torch.no_grad()
@@ -79,30 +140,69 @@ def tensors(path):
     return out
 
 
+def tie_factors(model):
+    """Head and embedding have the same factors, also after they were cast."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    head.lora_A["default"].weight.data = embedding.lora_embedding_B["default"].data.T.clone()
+    head.lora_B["default"].weight.data = embedding.lora_embedding_A["default"].data.T.clone()
+
+
+def rewrite(folder, rename, count):
+    """Gives the adapter's tensors other names, or several files."""
+    single = folder / "adapter_model.safetensors"
+    tensors = {rename(name): tensor for name, tensor in load_file(single).items()}
+    if count == 1:
+        return save_file(tensors, single, {"format": "pt"})
+    single.unlink()
+    weight_map = {}
+    for number in range(count):
+        name = f"adapter_model-{number + 1:05}-of-{count:05}.safetensors"
+        held = {key: tensors[key] for key in sorted(tensors)[number::count]}
+        save_file(held, folder / name, {"format": "pt"})
+        weight_map |= dict.fromkeys(held, name)
+    index = {"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}, "weight_map": weight_map}
+    return (folder / "adapter_model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
 def make(name, options, dtype, untie):
     torch.manual_seed(int(hashlib.md5(name.encode()).hexdigest()[:7], 16))
     out = FIXTURES / "adapters" / name
     shutil.rmtree(out, ignore_errors=True)
+    base, tokens = OTHER_BASE.get(name, (MICRO, 0))
     config = peft.LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **options)
-    model = peft.get_peft_model(load(False), config)
+    model = peft.get_peft_model(load(base, tokens), config)
     train(model)
+    if name == "tied-factors":
+        tie_factors(model)
     if dtype:
         for parameter_name, parameter in model.named_parameters():
             if "lora_" in parameter_name:
                 parameter.data = parameter.data.to(dtype)
     model.peft_config["default"].base_model_name_or_path = "google/gemma-3-1b-it"
-    model.save_pretrained(out / "adapter")
+    # an adapter for embeddings has its base along, unless it is asked not to, as here to keep files small
+    save = True if tokens else False if name in ("dora-embedding", "tied-factors") else "auto"
+    model.save_pretrained(out / "adapter", save_embedding_layers=save)
     (out / "adapter/README.md").unlink()
-    merged = peft.PeftModel.from_pretrained(load(untie), out / "adapter").merge_and_unload()
+    merged = peft.PeftModel.from_pretrained(load(base, tokens, untie), out / "adapter").merge_and_unload()
+    if name == "tied-factors":
+        merged.config.tie_word_embeddings = True
+        merged.lm_head.weight = merged.model.embed_tokens.weight
     with tempfile.TemporaryDirectory() as folder:
         merged.save_pretrained(folder)
-        expected = {"base": "gemma3-micro", "merged": tensors(pathlib.Path(folder) / "model.safetensors"), "gguf": {}}
+        expected = {"base": base, "merged": tensors(pathlib.Path(folder) / "model.safetensors")}
+    if base != BIASED:
+        expected["gguf"] = {}
     (out / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    if name in REWRITTEN:
+        rewrite(out / "adapter", *REWRITTEN[name])
 
 
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    if not (FIXTURES / BIASED).exists():
+        make_biased()
     for kind, (options, dtype, untie) in KINDS.items():
-        make(kind, options, dtype, untie)
-        print(kind)
+        if len(sys.argv) == 1 or kind in sys.argv[1:]:
+            make(kind, options, dtype, untie)
+            print(kind)

@@ -176,6 +176,8 @@ def main():
             out.mkdir()
             export(args.export, "merge", *inputs, "--out", merged)
             checks.run("transformers: PEFT, unmerged", name, lambda: close_to_unmerged(case, merged))
+            if "gguf" not in json.loads((case / "expected.json").read_text()):
+                continue  # a shape that no GGUF file of a Gemma has
             if base_of(case) != case / "base":
                 path = out / "f32.gguf"
                 export(args.export, "gguf", *inputs, "--quant", "f32", "--out", path)

@@ -1,9 +1,10 @@
-//! Which files hold the weights: the index where there is one, else `model*.safetensors` by name.
+//! Which files hold the weights of a model or an adapter: the index where there is one, else files by name.
+
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use super::{Shard, TensorInfo};
-use crate::io::{Folder, read_optional};
+use crate::io::{Entry, Folder, read_optional};
 use crate::json::{self, Ordered};
 use crate::{Error, Result};
 
@@ -21,11 +22,13 @@ struct Index {
     weight_map: Ordered<String>,
 }
 
-pub(crate) fn find(folder: &dyn Folder) -> Result<Found> {
+/// `stem` is what the files' names begin with: `model` or `adapter_model`.
+pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<Found> {
     let location = folder.location();
     let entries = folder.list().map_err(|e| Error::read(location, e))?;
-    if let Some(bytes) = read_optional(folder, INDEX)? {
-        let file = format!("{location}/{INDEX}");
+    let index = format!("{stem}.safetensors.index.json");
+    if let Some(bytes) = read_optional(folder, &index)? {
+        let file = format!("{location}/{index}");
         let weight_map = json::parse::<Index>(&file, &bytes)?.weight_map.0;
         let mut shards: Vec<String> = weight_map.iter().map(|(_, shard)| shard.clone()).collect();
         shards.sort();
@@ -52,65 +55,50 @@ pub(crate) fn find(folder: &dyn Folder) -> Result<Found> {
     let mut shards: Vec<String> = entries
         .iter()
         .map(|e| &e.name)
-        .filter(|name| name.starts_with("model") && name.ends_with(".safetensors"))
+        .filter(|name| name.starts_with(stem) && name.ends_with(".safetensors"))
         .cloned()
         .collect();
     shards.sort();
     if shards.is_empty() {
-        return Err(no_weights(location, &entries));
+        return Err(no_weights(location, stem, &entries));
     }
     Ok(Found { shards, weight_map: None })
 }
 
-fn no_weights(location: &str, entries: &[crate::io::Entry]) -> Error {
+fn no_weights(location: &str, stem: &str, entries: &[Entry]) -> Error {
     let pickle = entries.iter().find(|e| {
         [".bin", ".pt", ".pth", ".ckpt"].iter().any(|end| e.name.ends_with(end))
-            && e.name != "training_args.bin"
+            && ["model", "consolidated"].iter().any(|part| e.name.contains(part))
     });
     match pickle {
         Some(pickle) => Error::unsupported(
             format!("{location}/{}", pickle.name),
             "a pickle, which can run code when it is opened,",
         )
-        .advise("save the model as safetensors (save_pretrained does so by default)"),
-        None => Error::Missing { folder: location.to_owned(), what: "model.safetensors".to_owned() },
+        .advise("save it as safetensors (save_pretrained does so by default)"),
+        None => Error::Missing { folder: location.to_owned(), what: format!("{stem}.safetensors") },
     }
 }
 
-/// Every tensor is where the index says, and the index says of every tensor where it is.
-pub(crate) fn check(
-    file: &str,
-    weight_map: &[(String, String)],
-    shards: &[Shard],
-    tensors: &[TensorInfo],
-) -> Result<()> {
-    let claimed: std::collections::HashMap<&str, &str> =
+/// Every tensor is where the index says, and the index says of every tensor where it is. `tensors` are names with
+/// their shards'.
+pub(crate) fn check(file: &str, weight_map: &[(String, String)], tensors: &[(&str, &str)]) -> Result<()> {
+    let claimed: HashMap<&str, &str> =
         weight_map.iter().map(|(tensor, shard)| (tensor.as_str(), shard.as_str())).collect();
-    for tensor in tensors {
-        let shard = &shards[tensor.shard].name;
-        match claimed.get(tensor.name.as_str()) {
-            Some(said) if said == shard => {}
-            Some(said) => {
-                return Err(Error::tensor(
-                    file,
-                    &tensor.name,
-                    format!("is said to be in {said} but is in {shard}"),
-                ));
-            }
-            None => {
-                return Err(Error::tensor(file, &tensor.name, format!("is in {shard} but not in the index")));
-            }
-        }
+    for (tensor, shard) in tensors {
+        let problem = match claimed.get(tensor) {
+            Some(said) if said == shard => continue,
+            Some(said) => format!("is said to be in {said} but is in {shard}"),
+            None => format!("is in {shard} but not in the index"),
+        };
+        return Err(Error::tensor(file, *tensor, problem));
     }
-    let held: std::collections::HashSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
-    for (tensor, shard) in weight_map {
-        if !held.contains(tensor.as_str()) {
-            return Err(Error::tensor(
-                file,
-                tensor,
-                format!("is said to be in {shard}, which does not have it"),
-            ));
+    let held: HashSet<&str> = tensors.iter().map(|(tensor, _)| *tensor).collect();
+    match weight_map.iter().find(|(tensor, _)| !held.contains(tensor.as_str())) {
+        Some((tensor, shard)) => {
+            let problem = format!("is said to be in {shard}, which does not have it");
+            Err(Error::tensor(file, tensor, problem))
         }
+        None => Ok(()),
     }
-    Ok(())
 }

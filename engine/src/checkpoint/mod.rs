@@ -3,7 +3,7 @@
 pub(crate) mod config;
 mod dtype;
 pub(crate) mod header;
-mod index;
+pub(crate) mod index;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -71,7 +71,7 @@ impl Checkpoint {
             return Err(Error::Missing { folder: location, what });
         };
         let config = Config::parse(format!("{location}/config.json"), &config)?;
-        let found = index::find(&*folder)?;
+        let found = index::find(&*folder, "model")?;
         let mut shards = Vec::with_capacity(found.shards.len());
         let mut tensors: Vec<TensorInfo> = Vec::new();
         let mut by_name = HashMap::new();
@@ -91,7 +91,9 @@ impl Checkpoint {
         }
         let indexed = found.weight_map.is_some();
         if let Some(weight_map) = found.weight_map {
-            index::check(&format!("{location}/{INDEX}"), &weight_map, &shards, &tensors)?;
+            let held: Vec<_> =
+                tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
+            index::check(&format!("{location}/{INDEX}"), &weight_map, &held)?;
         }
         Ok(Self(Arc::new(Opened { folder, config, shards, tensors, indexed })))
     }

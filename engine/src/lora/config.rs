@@ -3,6 +3,8 @@
 //! Everything that changes the result is either applied exactly or refused by name; fields that only matter in
 //! training (dropout, initialisation, `bias` of frozen layers) are ignored.
 
+use std::borrow::Cow;
+
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -35,6 +37,8 @@ struct Raw {
     modules_to_save: Vec<String>,
     #[serde(default)]
     trainable_token_indices: Option<TokenIndices>,
+    #[serde(default, deserialize_with = "json::or_default")]
+    target_parameters: Vec<String>,
 }
 
 /// Of the input embedding, or of modules by name.
@@ -64,6 +68,7 @@ pub struct AdapterConfig {
     pub(crate) ensure_tying: bool,
     saved: Vec<String>,
     tokens: Option<TokenIndices>,
+    parameters: Vec<String>,
     ranks: Patterns<u32>,
     alphas: Patterns<f64>,
 }
@@ -106,6 +111,13 @@ impl AdapterConfig {
         if raw.r == 0 || raw.rank_pattern.0.iter().any(|(_, r)| *r == 0) {
             return Err(Error::invalid(file, "has a rank of 0"));
         }
+        if let Some(parameter) = raw.target_parameters.iter().find(|p| !p.ends_with(".weight")) {
+            // the experts of a mixture: three dimensions, and factors for all experts in one matrix
+            return Err(Error::unsupported(
+                file,
+                format!("{parameter} in target_parameters, which is no matrix,"),
+            ));
+        }
         let targets = match raw.target_modules {
             Some(Value::Array(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect(),
             Some(Value::String(pattern)) => vec![pattern],
@@ -121,6 +133,7 @@ impl AdapterConfig {
             ensure_tying: raw.ensure_weight_tying,
             saved: raw.modules_to_save,
             tokens: raw.trainable_token_indices,
+            parameters: raw.target_parameters,
             ranks: Patterns::new(file, "rank_pattern", raw.rank_pattern)?,
             alphas: Patterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
         })
@@ -128,10 +141,21 @@ impl AdapterConfig {
 
     /// The rank of `module` (named without `base_model.model.`).
     pub(crate) fn rank_of(&self, module: &str) -> u32 {
-        self.ranks.get(module).unwrap_or(self.rank)
+        self.ranks.get(&self.key_of(module)).unwrap_or(self.rank)
     }
 
-    /// Whether `modules_to_save` names `module`, its end, or a module it is in.
+    /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
+    pub(crate) fn by_parameter(&self, module: &str) -> bool {
+        let name = format!("{module}.weight");
+        self.parameters.iter().any(|parameter| ends_with(&name, parameter))
+    }
+
+    /// What patterns are matched with: the module's name, or its parameter's.
+    fn key_of<'a>(&self, module: &'a str) -> Cow<'a, str> {
+        if self.by_parameter(module) { Cow::Owned(format!("{module}.weight")) } else { Cow::Borrowed(module) }
+    }
+
+    /// Whether `modules_to_save` names `module`, the end of its name, or a module it is in.
     pub(crate) fn saves(&self, module: &str) -> bool {
         self.saved.iter().any(|name| is_in(module, name))
     }
@@ -164,7 +188,7 @@ impl AdapterConfig {
 
     /// What B·A is multiplied with for `module`, rounded to `f32` as torch does when it meets a tensor.
     pub(crate) fn scaling_of(&self, module: &str) -> f32 {
-        let alpha = self.alphas.get(module).unwrap_or(self.alpha);
+        let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);
         let rank = f64::from(self.rank_of(module));
         (if self.rslora { alpha / rank.sqrt() } else { alpha / rank }) as f32
     }
@@ -175,14 +199,15 @@ fn ends_with(module: &str, end: &str) -> bool {
     module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Whether a module is the one of this name or part of it.
+/// Whether a module's name, or that of a module it is in, ends with `name`. PEFT does not ask for a dot before it:
+/// `norm` saves every norm.
 fn is_in(module: &str, name: &str) -> bool {
-    format!(".{module}.").contains(&format!(".{name}."))
+    format!("{module}.").contains(&format!("{name}."))
 }
 
 /// Fields that, when set, make the adapter something other than what the modules of this crate apply.
 fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
-    const REFUSED: [&str; 12] = [
+    const REFUSED: [&str; 11] = [
         "alora_invocation_tokens",
         "arrow_config",
         "kasa_config",
@@ -190,7 +215,6 @@ fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
         "megatron_config",
         "mica",
         "monteclora_config",
-        "target_parameters",
         "use_bdlora",
         "use_qalora",
         "velora_config",
@@ -203,7 +227,23 @@ fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
             return Err(Error::unsupported(file, format!("{field} = {value}")));
         }
     }
-    Ok(())
+    refuse_changed_base(file, fields)
+}
+
+/// Some initialisations take a part of the base's weights into the factors. Such an adapter belongs to what was left
+/// of the base, which nobody saved.
+fn refuse_changed_base(file: &str, fields: &Map<String, Value>) -> Result<()> {
+    const KEEP_BASE: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+    match fields.get("init_lora_weights") {
+        Some(Value::String(name)) if !KEEP_BASE.contains(&name.to_lowercase().as_str()) => {
+            let error =
+                Error::unsupported(file, format!("init_lora_weights = {name:?}, which changes the base,"));
+            Err(error.advise(
+                "save it with path_initial_model_for_weight_conversion, which makes a plain LoRA of it",
+            ))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn is_unset(value: &Value) -> bool {
@@ -248,6 +288,36 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_is_matched_by_its_own_name() {
+        let fields = r#","target_parameters":["q_proj.weight"],"rank_pattern":{"q_proj":4,"q_proj.weight":2,"v_proj":3}"#;
+        let config = config(fields).unwrap();
+        assert!(config.by_parameter("model.layers.0.self_attn.q_proj"));
+        assert!(!config.by_parameter("model.layers.0.self_attn.eq_proj"));
+        assert_eq!(config.rank_of("model.layers.0.self_attn.q_proj"), 2);
+        assert_eq!(config.rank_of("model.layers.0.self_attn.v_proj"), 3);
+    }
+
+    #[test]
+    fn a_saved_module_is_named_by_the_end_of_its_name_or_of_one_it_is_in() {
+        for (module, name) in [
+            ("model.norm", "norm"),
+            ("model.layers.0.input_layernorm", "norm"),
+            ("model.layers.0.mlp.up_proj", "mlp"),
+            ("lm_head", "lm_head"),
+        ] {
+            assert!(is_in(module, name), "{module} {name}");
+        }
+        assert!(!is_in("model.layers.0.mlp.up_proj", "up"));
+    }
+
+    #[test]
+    fn initialisations_that_leave_the_base_alone_are_plain_lora() {
+        for init in ["true", "false", "null", r#""gaussian""#, r#""eva""#, r#""orthogonal""#] {
+            config(&format!(r#","init_lora_weights":{init}"#)).unwrap();
+        }
+    }
+
+    #[test]
     fn the_first_pattern_of_the_file_wins() {
         let config = config(r#","rank_pattern":{"z.*":4,"z1":2}"#).unwrap();
         assert_eq!(config.rank_of("a.z1"), 4);
@@ -257,6 +327,8 @@ mod tests {
     fn what_is_not_applied_exactly_is_refused_by_name() {
         for (field, name) in [
             (r#","target_parameters":["experts.gate_up_proj"]"#, "target_parameters"),
+            (r#","init_lora_weights":"pissa_niter_4""#, "pissa_niter_4"),
+            (r#","init_lora_weights":"olora""#, "olora"),
             (r#","use_qalora":true"#, "use_qalora"),
             (r#","layer_replication":[[0,4]]"#, "layer_replication"),
             (r#","peft_type":"LOHA""#, "LOHA"),

@@ -12,13 +12,14 @@ use std::sync::Arc;
 pub use config::AdapterConfig;
 pub(crate) use stored::Stored;
 
-use crate::checkpoint::header;
+use crate::checkpoint::{header, index};
 use crate::io::{Folder, read_optional};
 use crate::{Error, Result};
 
 /// The file that makes a folder an adapter.
 pub(crate) const CONFIG: &str = "adapter_config.json";
-const WEIGHTS: &str = "adapter_model.safetensors";
+/// What the names of files with its weights begin with.
+const WEIGHTS: &str = "adapter_model";
 
 /// An adapter: its configuration and the place of every tensor. Cheap to clone.
 #[derive(Clone)]
@@ -44,10 +45,11 @@ pub(crate) struct Module {
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     /// W + scaling·B·A, with A \[rank, in\] and B \[out, rank\]; with a magnitude (DoRA), rows of that are then
-    /// given their magnitudes.
-    LowRank { a: Stored, b: Stored, scaling: f32, magnitude: Option<Stored> },
-    /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\].
-    Embedding { a: Stored, b: Stored, scaling: f32 },
+    /// given their magnitudes. `rounded` says that the product is rounded to the checkpoint's type before the sum.
+    LowRank { a: Stored, b: Stored, scaling: f32, magnitude: Option<Stored>, rounded: bool },
+    /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\]; with a magnitude (DoRA), columns of that
+    /// are then given their magnitudes.
+    Embedding { a: Stored, b: Stored, scaling: f32, magnitude: Option<Stored> },
     /// These rows are replaced.
     Rows { rows: Vec<u64>, values: Stored },
     /// The tensor is replaced.
@@ -67,15 +69,9 @@ impl Adapter {
         let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
         let Some(bytes) = read_optional(&*folder, CONFIG)? else { return Err(missing(CONFIG)) };
         let config = AdapterConfig::parse(&format!("{location}/{CONFIG}"), &bytes)?;
-        let mut tensors = Vec::new();
-        for name in weights(&*folder)? {
-            let source = folder.open(&name).map_err(|e| Error::read(format!("{location}/{name}"), e))?;
-            for tensor in header::read(&*source)? {
-                tensors.push(Stored::new(&source, tensor)?);
-            }
-        }
+        let tensors = tensors(&*folder)?;
         if tensors.is_empty() {
-            return Err(Error::invalid(format!("{location}/{WEIGHTS}"), "has no tensors"));
+            return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
         let modules = parse::modules(&config, tensors)?;
         config.check_saved(&format!("{location}/{CONFIG}"), &modules)?;
@@ -112,25 +108,21 @@ impl fmt::Debug for Adapter {
     }
 }
 
-/// The files with weights: one, or several shards by name.
-fn weights(folder: &dyn Folder) -> Result<Vec<String>> {
-    let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
-    let is_weights = |name: &str| {
-        name == WEIGHTS || (name.starts_with("adapter_model-") && name.ends_with(".safetensors"))
-    };
-    let mut names: Vec<String> = entries.iter().map(|e| e.name.clone()).filter(|n| is_weights(n)).collect();
-    names.sort();
-    if names.is_empty() {
-        return Err(no_weights(folder, entries.iter().any(|e| e.name == "adapter_model.bin")));
+/// Every tensor of the weights: of one file, or of several shards.
+fn tensors(folder: &dyn Folder) -> Result<Vec<Stored>> {
+    let location = folder.location();
+    let found = index::find(folder, WEIGHTS)?;
+    let (mut tensors, mut held) = (Vec::new(), Vec::new());
+    for shard in &found.shards {
+        let source = folder.open(shard).map_err(|e| Error::read(format!("{location}/{shard}"), e))?;
+        for tensor in header::read(&*source)? {
+            held.push((tensor.name.clone(), shard.as_str()));
+            tensors.push(Stored::new(&source, tensor)?);
+        }
     }
-    Ok(names)
-}
-
-fn no_weights(folder: &dyn Folder, pickle: bool) -> Error {
-    if !pickle {
-        return Error::Missing { folder: folder.location().to_owned(), what: WEIGHTS.to_owned() };
+    if let Some(weight_map) = &found.weight_map {
+        let held: Vec<_> = held.iter().map(|(tensor, shard)| (tensor.as_str(), *shard)).collect();
+        index::check(&format!("{location}/{WEIGHTS}.safetensors.index.json"), weight_map, &held)?;
     }
-    let file = format!("{}/adapter_model.bin", folder.location());
-    Error::unsupported(file, "a pickle, which can run code when it is opened,")
-        .advise("save the adapter as safetensors (PEFT's save_pretrained does so by default)")
+    Ok(tensors)
 }

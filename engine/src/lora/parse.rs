@@ -1,9 +1,9 @@
 //! From the names of an adapter's tensors to what they do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AdapterConfig, CONFIG, Change, Module, Stored};
-use crate::Result;
+use crate::{Error, Result};
 
 /// What a tensor is to its module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,12 +21,17 @@ enum Role {
     Weight,
     /// The module's new bias.
     WholeBias,
+    /// The same again; saved with embeddings that are in `modules_to_save`.
+    SavedWeight,
+    SavedBias,
+    /// What a module in `modules_to_save` was before; of no use.
+    Original,
 }
 
-/// Splits a tensor's name into its module and its role. Names may carry `base_model.model.` in front and the name
-/// of the adapter (`default`) inside.
-fn parse_name(name: &str) -> Option<(&str, Role)> {
-    const MARKS: [(&str, Role); 8] = [
+/// Splits a tensor's name into its module, its role and the adapter's name. Names may carry `base_model.model.` in
+/// front and the name of the adapter (`default`) inside.
+fn parse_name(name: &str) -> Option<(&str, Role, &str)> {
+    const MARKS: [(&str, Role); 9] = [
         (".lora_embedding_A", Role::EmbeddingA),
         (".lora_embedding_B", Role::EmbeddingB),
         (".lora_magnitude_vector", Role::Magnitude),
@@ -34,12 +39,13 @@ fn parse_name(name: &str) -> Option<(&str, Role)> {
         (".lora_A", Role::A),
         (".lora_B", Role::B),
         (".base_layer", Role::Base),
-        (".modules_to_save", Role::Weight),
+        (".modules_to_save", Role::SavedWeight),
+        (".original_module", Role::Original),
     ];
     let path = name.strip_prefix("base_model.model.").unwrap_or(name);
     let Some((mark, role)) = MARKS.iter().find(|(mark, _)| path.contains(mark)) else {
         let (module, kind) = path.rsplit_once('.')?;
-        return Some((module, whole(kind)?)).filter(|(module, _)| !module.is_empty());
+        return Some((module, whole(kind)?, "")).filter(|(module, ..)| !module.is_empty());
     };
     let (module, rest) = path.split_once(mark)?;
     let (adapter, kind) = match rest.rsplit_once('.') {
@@ -48,12 +54,15 @@ fn parse_name(name: &str) -> Option<(&str, Role)> {
     };
     let role = match (role, kind) {
         (Role::B, "bias") => Role::Bias,
-        (Role::Weight, _) => whole(kind)?,
+        (Role::Base, "bias") => Role::WholeBias,
+        (Role::SavedWeight, "bias") => Role::SavedBias,
+        (Role::Original, _) => Role::Original,
         (_, "weight") => *role,
         _ => return None,
     };
-    let plain = !adapter.trim_matches('.').contains('.');
-    (!module.is_empty() && plain).then_some((module, role))
+    let adapter = adapter.trim_matches('.');
+    let module = module.strip_suffix(".token_adapter").unwrap_or(module);
+    (!module.is_empty() && !adapter.contains('.')).then_some((module, role, adapter))
 }
 
 fn whole(kind: &str) -> Option<Role> {
@@ -66,11 +75,15 @@ fn whole(kind: &str) -> Option<Role> {
 
 /// Sorts tensors by module and makes of each module what it changes.
 pub(super) fn modules(config: &AdapterConfig, tensors: Vec<Stored>) -> Result<Vec<Module>> {
+    check_one_adapter(&tensors)?;
     let mut parts: BTreeMap<String, BTreeMap<Role, Stored>> = BTreeMap::new();
     for tensor in tensors {
-        let Some((module, role)) = parse_name(&tensor.name) else {
+        let Some((module, role, _)) = parse_name(&tensor.name) else {
             return Err(tensor.error("is nothing that PEFT's LoRA saves"));
         };
+        if role == Role::Original {
+            continue;
+        }
         let roles = parts.entry(module.to_owned()).or_default();
         if let Some(before) = roles.get(&role) {
             return Err(tensor.error(format!("says the same as {}", before.name)));
@@ -83,10 +96,12 @@ pub(super) fn modules(config: &AdapterConfig, tensors: Vec<Stored>) -> Result<Ve
         low_rank(config, &name, &mut roles, base.as_ref(), &mut modules)?;
         embedding(config, &name, &mut roles, base.as_ref(), &mut modules)?;
         if let Some(tokens) = roles.remove(&Role::Tokens) {
-            modules.push(trained_tokens(config, &name, tokens)?);
+            modules.push(trained_tokens(config, &name, tokens, base.clone())?);
         }
-        for (role, suffix) in [(Role::Weight, "weight"), (Role::WholeBias, "bias")] {
-            if let Some(tensor) = roles.remove(&role) {
+        let weight = (Role::Weight, Role::SavedWeight, "weight");
+        for (role, again, suffix) in [weight, (Role::WholeBias, Role::SavedBias, "bias")] {
+            let (tensor, again) = (roles.remove(&role), roles.remove(&again));
+            if let Some(tensor) = tensor.or(again) {
                 check_saved(config, &name, &tensor)?;
                 modules.push(Module {
                     target: format!("{name}.{suffix}"),
@@ -102,13 +117,32 @@ pub(super) fn modules(config: &AdapterConfig, tensors: Vec<Stored>) -> Result<Ve
     Ok(modules)
 }
 
+/// A file with factors of several adapters says not which of them is meant.
+fn check_one_adapter(tensors: &[Stored]) -> Result<()> {
+    let named = |tensor: &Stored| parse_name(&tensor.name).map(|(.., adapter)| adapter.to_owned());
+    let names: BTreeSet<String> = tensors.iter().filter_map(named).filter(|name| !name.is_empty()).collect();
+    if let (Some(first), true) = (tensors.first(), names.len() > 1) {
+        let names: Vec<String> = names.into_iter().collect();
+        let feature = format!("a file with several adapters ({})", names.join(", "));
+        let advice = "save the one that is meant (save_pretrained with selected_adapters)";
+        return Err(Error::unsupported(first.location(), feature).advise(advice));
+    }
+    Ok(())
+}
+
 fn partner(role: Role) -> &'static str {
     match role {
         Role::A | Role::Bias | Role::Magnitude => "lora_B",
         Role::B => "lora_A",
         Role::EmbeddingA => "lora_embedding_B",
         Role::EmbeddingB => "lora_embedding_A",
-        Role::Tokens | Role::Base | Role::Weight | Role::WholeBias => "module",
+        Role::Tokens
+        | Role::Base
+        | Role::Weight
+        | Role::WholeBias
+        | Role::SavedWeight
+        | Role::SavedBias
+        | Role::Original => "module",
     }
 }
 
@@ -127,20 +161,10 @@ fn low_rank(
     let scaling = config.scaling_of(name);
     if let Some(bias) = roles.remove(&Role::Bias) {
         let change = Change::Add { values: bias, scaling };
-        modules.push(Module { target: format!("{name}.bias"), base: None, change });
+        modules.push(Module { target: format!("{name}.bias"), base: roles.remove(&Role::WholeBias), change });
     }
-    let magnitude = roles.remove(&Role::Magnitude);
-    if magnitude.is_some() != config.dora {
-        let says =
-            if config.dora { "has no magnitude vector, but" } else { "has a magnitude vector, but not" };
-        return Err(b.error(format!("{says} use_dora in {CONFIG}")));
-    }
-    if let Some(magnitude) = &magnitude
-        && magnitude.length() != b.shape[0]
-    {
-        return Err(magnitude.error(format!("has {} values for {} rows", magnitude.length(), b.shape[0])));
-    }
-    let change = Change::LowRank { a, b, scaling, magnitude };
+    let magnitude = magnitude(config, roles, &b)?;
+    let change = Change::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
     modules.push(Module { target: format!("{name}.weight"), base: base.cloned(), change });
     Ok(())
 }
@@ -158,16 +182,31 @@ fn embedding(
     let (Some(a), Some(b)) = (roles.remove(&Role::EmbeddingA), roles.remove(&Role::EmbeddingB)) else {
         return Ok(());
     };
-    if let Some(magnitude) = roles.remove(&Role::Magnitude) {
-        return Err(crate::Error::unsupported(
-            magnitude.location(),
-            format!("use_dora on the embedding {name}"),
-        ));
-    }
     check_rank(config, name, (&a, a.matrix()?.0, "lora_embedding_A"), (&b, b.matrix()?.1))?;
-    let change = Change::Embedding { a, b, scaling: config.scaling_of(name) };
+    let magnitude = magnitude(config, roles, &b)?;
+    let change = Change::Embedding { a, b, scaling: config.scaling_of(name), magnitude };
     modules.push(Module { target: format!("{name}.weight"), base: base.cloned(), change });
     Ok(())
+}
+
+/// DoRA's magnitudes, one for each row of `b`.
+fn magnitude(
+    config: &AdapterConfig,
+    roles: &mut BTreeMap<Role, Stored>,
+    b: &Stored,
+) -> Result<Option<Stored>> {
+    let magnitude = roles.remove(&Role::Magnitude);
+    match &magnitude {
+        None if config.dora => Err(b.error(format!("has no magnitude vector, but use_dora in {CONFIG}"))),
+        Some(_) if !config.dora => {
+            Err(b.error(format!("has a magnitude vector, but not use_dora in {CONFIG}")))
+        }
+        Some(magnitude) if magnitude.length() != b.shape[0] => {
+            let problem = format!("has {} values for {} rows", magnitude.length(), b.shape[0]);
+            Err(magnitude.error(problem))
+        }
+        Some(_) | None => Ok(magnitude),
+    }
 }
 
 fn check_rank(config: &AdapterConfig, name: &str, a: (&Stored, u64, &str), b: (&Stored, u64)) -> Result<()> {
@@ -182,7 +221,12 @@ fn check_rank(config: &AdapterConfig, name: &str, a: (&Stored, u64, &str), b: (&
 }
 
 /// Rows of an embedding that were trained by themselves.
-fn trained_tokens(config: &AdapterConfig, name: &str, values: Stored) -> Result<Module> {
+fn trained_tokens(
+    config: &AdapterConfig,
+    name: &str,
+    values: Stored,
+    base: Option<Stored>,
+) -> Result<Module> {
     let Some(rows) = config.trained_tokens(name) else {
         return Err(values.error(format!("is not in trainable_token_indices of {CONFIG}")));
     };
@@ -193,7 +237,7 @@ fn trained_tokens(config: &AdapterConfig, name: &str, values: Stored) -> Result<
             rows.len()
         )));
     }
-    Ok(Module { target: format!("{name}.weight"), base: None, change: Change::Rows { rows, values } })
+    Ok(Module { target: format!("{name}.weight"), base, change: Change::Rows { rows, values } })
 }
 
 /// A module saved whole is one that the configuration names, a bias, or an embedding that was resized.
@@ -214,12 +258,12 @@ mod tests {
 
     #[test]
     fn names_may_carry_the_adapters_own_name() {
-        for name in [
-            "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
-            "base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight",
-            "model.layers.0.mlp.up_proj.lora_A.weight",
+        for (name, adapter) in [
+            ("base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", ""),
+            ("base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight", "default"),
+            ("model.layers.0.mlp.up_proj.lora_A.weight", ""),
         ] {
-            assert_eq!(parse_name(name), Some(("model.layers.0.mlp.up_proj", Role::A)), "{name}");
+            assert_eq!(parse_name(name), Some(("model.layers.0.mlp.up_proj", Role::A, adapter)), "{name}");
         }
     }
 
@@ -227,7 +271,8 @@ mod tests {
     fn every_kind_of_tensor_has_its_role() {
         for (name, module, role) in [
             ("base_model.model.lm_head.weight", "lm_head", Role::Weight),
-            ("base_model.model.lm_head.modules_to_save.default.weight", "lm_head", Role::Weight),
+            ("base_model.model.lm_head.modules_to_save.default.weight", "lm_head", Role::SavedWeight),
+            ("base_model.model.lm_head.original_module.weight", "lm_head", Role::Original),
             ("base_model.model.x.y.bias", "x.y", Role::WholeBias),
             ("x.lora_B.bias", "x", Role::Bias),
             ("x.lora_embedding_A", "x", Role::EmbeddingA),
@@ -235,9 +280,15 @@ mod tests {
             ("x.lora_magnitude_vector", "x", Role::Magnitude),
             ("x.lora_magnitude_vector.default.weight", "x", Role::Magnitude),
             ("x.base_layer.weight", "x", Role::Base),
+            ("x.base_layer.bias", "x", Role::WholeBias),
+            ("x.token_adapter.base_layer.weight", "x", Role::Base),
             ("x.token_adapter.trainable_tokens_delta", "x", Role::Tokens),
         ] {
-            assert_eq!(parse_name(name), Some((module, role)), "{name}");
+            assert_eq!(
+                parse_name(name).map(|(module, role, _)| (module, role)),
+                Some((module, role)),
+                "{name}"
+            );
         }
     }
 

@@ -37,7 +37,7 @@ impl Stored {
     }
 
     /// The length of a vector, which may lie as a matrix of one row or column.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.shape.iter().product()
     }
 
@@ -67,9 +67,12 @@ impl Stored {
         Ok(())
     }
 
-    /// Whether both hold the same values.
+    /// Whether both have the same shape and values.
     pub(crate) fn same_as(&self, other: &Self) -> Result<bool> {
         const STEP: u64 = 1 << 18;
+        if self.shape != other.shape {
+            return Ok(false);
+        }
         let (mut raw, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
         for first in (0..self.length()).step_by(STEP as usize) {
             let count = STEP.min(self.length() - first);
@@ -80,6 +83,17 @@ impl Stored {
             }
         }
         Ok(true)
+    }
+
+    /// Whether this matrix is the other one with rows for columns.
+    pub(crate) fn transposes(&self, other: &Self) -> Result<bool> {
+        let ((rows, columns), flipped) = (self.matrix()?, other.matrix()?);
+        if (columns, rows) != flipped {
+            return Ok(false);
+        }
+        let (ours, theirs) = (self.read_all()?, other.read_all()?);
+        let at = |i: usize| theirs[i % columns as usize * rows as usize + i / columns as usize];
+        Ok(ours.iter().enumerate().all(|(i, value)| *value == at(i)))
     }
 
     /// All values.

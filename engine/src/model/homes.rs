@@ -146,8 +146,6 @@ fn split_head(
     }
     if equal(adapter, &tensor, embedding)? {
         // both were trained and stayed one: the adapter only says so twice
-        let numbers = std::mem::take(&mut tensor.changes);
-        homes.tensors[at].changes.extend(numbers);
         return Ok(());
     }
     if tensor.info.shape != embedding.info.shape {
@@ -173,15 +171,32 @@ fn trains_alone(base: &Checkpoint, adapter: &Adapter, module: &Module, embedding
     }
 }
 
-/// Whether two tensors are replaced by the same values and not changed otherwise.
-fn equal(adapter: &Adapter, one: &Tensor, other: &Tensor) -> Result<bool> {
-    let is_whole = |i: &usize| matches!(adapter.changes()[*i].change, Change::Whole(_));
-    match (&one.replaced, &other.replaced) {
-        (Some(a), Some(b))
-            if a.shape == b.shape && one.changes.iter().chain(&other.changes).all(is_whole) =>
-        {
-            a.same_as(b)
+/// Whether head and embedding begin with the same values and are changed in the same way.
+fn equal(adapter: &Adapter, head: &Tensor, embedding: &Tensor) -> Result<bool> {
+    let change = |tensor: &Tensor| match tensor.changes[..] {
+        [only] => Some(&adapter.changes()[only].change),
+        _ => None,
+    };
+    let (Some(one), Some(other)) = (change(head), change(embedding)) else { return Ok(false) };
+    let begin = match (&head.replaced, &embedding.replaced) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.same_as(b)?,
+        _ => false,
+    };
+    Ok(begin && same_change(one, other)?)
+}
+
+/// Whether a change to the head is what the other one is to the embedding, whose factors lie the other way round.
+fn same_change(head: &Change, embedding: &Change) -> Result<bool> {
+    match (head, embedding) {
+        (
+            Change::LowRank { a, b, scaling, magnitude: None, .. },
+            Change::Embedding { a: tokens, b: hidden, scaling: other, magnitude: None },
+        ) => Ok(scaling == other && a.transposes(hidden)? && b.transposes(tokens)?),
+        (Change::Rows { rows, values }, Change::Rows { rows: others, values: theirs }) => {
+            Ok(rows == others && values.same_as(theirs)?)
         }
+        (Change::Whole(_), Change::Whole(_)) => Ok(true),
         _ => Ok(false),
     }
 }

@@ -1,11 +1,14 @@
 //! A checkpoint seen through an adapter: what each exported tensor is made of.
 
 mod apply;
+mod factors;
 mod homes;
+mod product;
 
 use std::sync::Arc;
 
-pub(crate) use apply::{CACHED, Effect, Scratch};
+pub(crate) use apply::{Effect, Scratch};
+pub(crate) use product::CACHED;
 
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::io::{Folder, Source};
@@ -24,7 +27,7 @@ struct Parts {
     tensors: Vec<Tensor>,
     /// The embedding no longer serves as the head, though the base's configuration says so.
     untied: bool,
-    factors: apply::Factors,
+    factors: factors::Factors,
 }
 
 /// A tensor of the export.
@@ -43,7 +46,7 @@ pub(crate) struct Tensor {
 impl Model {
     /// The base as it is.
     pub fn new(base: &Checkpoint) -> Self {
-        let (base, factors) = (base.clone(), apply::Factors::default());
+        let (base, factors) = (base.clone(), factors::Factors::default());
         let tensors = homes::untouched(&base);
         Self(Arc::new(Parts { base, adapter: None, tensors, untied: false, factors }))
     }
@@ -55,7 +58,7 @@ impl Model {
     /// [`Error::InvalidTensor`] when one could belong to several or does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         let homes::Homes { tensors, untied } = homes::find(base, adapter)?;
-        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), apply::Factors::default());
+        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), factors::Factors::default());
         Ok(Self(Arc::new(Parts { base, adapter, tensors, untied, factors })))
     }
 

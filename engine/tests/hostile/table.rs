@@ -149,6 +149,14 @@ fn adapters() -> Vec<Case> {
             f.remove(ADAPTER);
             f.write("adapter/adapter_model.bin", "x");
         };
+        "several adapters in one file", [WEIGHTS, "several adapters (one, two)", "selected_adapters"], |f| {
+            f.header(ADAPTER, |h| {
+                rename(h, A, &A.replace(".weight", ".one.weight"));
+                rename(h, B, &B.replace(".weight", ".two.weight"));
+            });
+        };
+        "an adapter index that lacks a tensor", ["adapter_model.safetensors.index.json", "not in the index"],
+            |f| f.write("adapter/adapter_model.safetensors.index.json", r#"{"weight_map":{"x":"adapter_model.safetensors"}}"#);
         "a truncated adapter", [WEIGHTS, "tensor ", "truncated"], |f| f.bytes(ADAPTER, |b| b.truncate(b.len() - 4));
         "an A without its B", [WEIGHTS, A, "has no lora_B"], |f| f.header(ADAPTER, |h| rename(h, B, "base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"));
         "a B without its A", [WEIGHTS, B, "has no lora_A"], |f| f.header(ADAPTER, |h| rename(h, A, "base_model.model.zzz.lora_A.weight"));

@@ -20,7 +20,8 @@ pub(crate) struct Expected {
     base: Option<String>,
     /// The merged checkpoint's tensors.
     pub(crate) merged: BTreeMap<String, ExpectedTensor>,
-    /// GGUF files by type.
+    /// GGUF files by type, if the model can be one.
+    #[serde(default)]
     pub(crate) gguf: BTreeMap<String, ExpectedGguf>,
 }
 
