@@ -4,6 +4,7 @@ import argparse
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,9 @@ PROMPTS = [
 def texts():
     """A few hundred strings that tokenizers disagree about: spaces, newlines, bytes, emoji, special tokens.
 
-    Not among them: a space before a literal U+2581. llama.cpp's converter stores runs of U+2581 as spaces, so its
-    tokenizer does not find the two as one token; our files equal its files.
+    Not among them: a space beside a literal U+2581, and more spaces than the longest token of spaces has. llama.cpp's
+    converter stores runs of U+2581 as spaces, and llama.cpp cuts these out of a text, the longest first, before it
+    merges anything; our files equal its files.
     """
     words = ["hello", "Hello", "HELLO", "naïve", "日本語", "Привет", "مرحبا", "🙂", "👩‍👩‍👧", "a\u0301", "\u200b", "§", "½"]
     joins = ["", " ", "  ", "   ", "\n", "\n\n", "\t", " \n ", "-", "'s "]
@@ -34,6 +36,7 @@ def texts():
     numbers = ["0", "007", "3.14159", "1,000,000", "-1e-9", "0xFF", "12:34", "x=1;y=2"]
     found = list(PROMPTS) + special + numbers
     found += [a + join + b for join in joins for a, b in zip(words, words[1:] + words[:1])]
+    found += [a + joint * n + b for n in range(2, 9) for joint in " \n\t=-" for a, b in (("", ""), ("x", "y"))]
     found += [" " + w for w in words] + [w + " " for w in words] + [f"{n} {w}" for n in numbers for w in words]
     return [t for t in dict.fromkeys(found) if t]
 
@@ -157,6 +160,17 @@ def same_tokens(path, merged):
     return f"{len(strings)} strings"
 
 
+def as_saved_by_transformers(source, target):
+    """A copy of a model with its tokenizer as transformers 5 saves it: tokenizer.json alone."""
+    target.mkdir()
+    for file in source.iterdir():
+        if not file.name.startswith(("tokenizer", "special_tokens", "added_tokens", "chat_template")):
+            shutil.copy(file, target)
+    transformers.AutoTokenizer.from_pretrained(source).save_pretrained(target)
+    assert not (target / "tokenizer.model").exists()
+    return target
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--export", required=True)
@@ -191,6 +205,9 @@ def main():
             checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(out / "f32.gguf", merged, 0.02))
             checks.run("llama.cpp: logits of q8_0", name, lambda: llama_logits(out / "q8_0.gguf", merged, 0.1))
             checks.run("llama.cpp: tokens", name, lambda: same_tokens(out / "q8_0.gguf", merged))
+            saved, path = as_saved_by_transformers(merged, out / "saved"), out / "saved.gguf"
+            export(args.export, "gguf", "--base", saved, "--quant", "q8_0", "--out", path)
+            checks.run("llama.cpp: tokens of tokenizer.json", name, lambda: same_tokens(path, saved))
     print(f"{len(checks.rows) - checks.failed()} passed, {checks.failed()} failed")
     print(json.dumps({"llama-cpp-python": llama_cpp.__version__, "transformers": transformers.__version__,
                       "peft": peft.__version__, "torch": torch.__version__}))

@@ -59,7 +59,7 @@ pub(crate) struct MergeArgs {
 
 q8_0 is half the size of f16 and as good in practice. bf16 keeps every bit of a bf16 checkpoint.")]
 pub(crate) struct GgufArgs {
-    /// The model's folder (config.json, *.safetensors, tokenizer.model)
+    /// The model's folder (config.json, *.safetensors, tokenizer.model or tokenizer.json)
     #[arg(long, value_name = "DIR")]
     pub(crate) base: PathBuf,
     /// An adapter's folder, to be merged on the way

@@ -14,6 +14,8 @@ pub(crate) struct Files {
     /// `tokenizer.model` and its location.
     pub(crate) sentencepiece: Option<(String, Vec<u8>)>,
     pub(crate) json: Option<TokenizerJson>,
+    /// `tokenizer.json` and its location.
+    pub(crate) json_file: Option<(String, Vec<u8>)>,
     /// `tokenizer_config.json`
     pub(crate) config: Option<Map<String, Value>>,
     /// `added_tokens.json`: texts and ids.
@@ -25,7 +27,7 @@ pub(crate) struct Files {
     pub(crate) config_file: String,
 }
 
-/// `tokenizer.json` without its vocabulary.
+/// `tokenizer.json` without its vocabulary, which is only read where there is no `tokenizer.model`.
 #[derive(Deserialize)]
 pub(crate) struct TokenizerJson {
     #[serde(default, deserialize_with = "json::or_default")]
@@ -54,9 +56,11 @@ impl Files {
             }
         };
         let config = read("tokenizer_config.json")?;
+        let json_file = read("tokenizer.json")?;
         Ok(Self {
             sentencepiece: read("tokenizer.model")?,
-            json: read("tokenizer.json")?.map(|(file, bytes)| json::parse(&file, &bytes)).transpose()?,
+            json: json_file.as_ref().map(|(file, bytes)| json::parse(file, bytes)).transpose()?,
+            json_file,
             config_file: config.as_ref().map(|(file, _)| file.clone()).unwrap_or_default(),
             config: config.map(|(file, bytes)| json::parse(&file, &bytes)).transpose()?,
             added: read("added_tokens.json")?.map(|(file, bytes)| json::parse(&file, &bytes)).transpose()?,

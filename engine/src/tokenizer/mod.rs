@@ -1,6 +1,7 @@
 //! A tokenizer as llama.cpp wants it: tokens with scores and types, special ids, the chat template.
 
 mod added;
+mod bpe;
 mod files;
 mod sentencepiece;
 mod special;
@@ -9,6 +10,7 @@ use crate::gguf::{Metadata, Value};
 use crate::model::Model;
 use crate::{Error, Result};
 use files::Files;
+use sentencepiece::Piece;
 
 /// llama.cpp's kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +42,7 @@ impl Tokenizer {
     /// Reads the tokenizer of a model with `vocab_size` ids.
     pub(crate) fn of(model: &Model) -> Result<Self> {
         let files = Files::read(model)?;
-        let Some((file, bytes)) = &files.sentencepiece else {
-            let what =
-                "tokenizer.model (the SentencePiece vocabulary; copy it from the base model)".to_owned();
-            return Err(Error::Missing { folder: model.base().location().to_owned(), what });
-        };
-        let pieces = sentencepiece::read(file, bytes)?;
+        let pieces = pieces(model, &files)?;
         let size = match model.resized_vocabulary() {
             Some(rows) => Some(rows as usize),
             None => model.base().config().u32("vocab_size")?.map(|n| n as usize),
@@ -71,6 +68,21 @@ impl Tokenizer {
             out.set("tokenizer.ggml.eot_token_id", 107_u32);
         }
         out.set("tokenizer.ggml.add_space_prefix", false);
+    }
+}
+
+/// Pieces and their ids: SentencePiece's own file, else what transformers made of it.
+fn pieces(model: &Model, files: &Files) -> Result<Vec<(usize, Piece)>> {
+    match (&files.sentencepiece, &files.json_file, &files.json) {
+        (Some((file, bytes)), _, _) => {
+            Ok(sentencepiece::read(file, bytes)?.into_iter().enumerate().collect())
+        }
+        (None, Some((file, bytes)), Some(json)) => bpe::read(file, bytes, json),
+        (None, _, _) => {
+            let what =
+                "tokenizer.model and no tokenizer.json: copy one of them from the base model".to_owned();
+            Err(Error::Missing { folder: model.base().location().to_owned(), what })
+        }
     }
 }
 

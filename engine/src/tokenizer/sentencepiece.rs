@@ -9,9 +9,9 @@ use crate::{Error, Result};
 /// A piece: its text, score and SentencePiece's type (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused,
 /// 6 byte).
 pub(crate) struct Piece {
-    text: String,
-    score: f32,
-    kind: TokenType,
+    pub(super) text: String,
+    pub(super) score: f32,
+    pub(super) kind: TokenType,
 }
 
 /// Reads the pieces.
@@ -70,19 +70,16 @@ fn token_type(kind: u64) -> Option<TokenType> {
 }
 
 /// Gives each of `size` ids its piece; ids without one are fillers.
-pub(crate) fn vocabulary(pieces: Vec<Piece>, size: usize) -> Vocabulary {
+pub(crate) fn vocabulary(pieces: impl IntoIterator<Item = (usize, Piece)>, size: usize) -> Vocabulary {
     let mut vocabulary = Vocabulary {
-        tokens: Vec::with_capacity(size),
-        scores: Vec::with_capacity(size),
-        types: Vec::with_capacity(size),
+        tokens: (0..size).map(|id| format!("[PAD{id}]")).collect(),
+        scores: vec![-10_000.0; size],
+        types: vec![TokenType::Unused; size],
     };
-    let fill = |id: usize| Piece { text: format!("[PAD{id}]"), score: -10_000.0, kind: TokenType::Unused };
-    let mut pieces = pieces.into_iter();
-    for id in 0..size {
-        let piece = pieces.next().unwrap_or_else(|| fill(id));
-        vocabulary.tokens.push(piece.text);
-        vocabulary.scores.push(piece.score);
-        vocabulary.types.push(piece.kind);
+    for (id, piece) in pieces.into_iter().filter(|(id, _)| *id < size) {
+        vocabulary.tokens[id] = piece.text;
+        vocabulary.scores[id] = piece.score;
+        vocabulary.types[id] = piece.kind;
     }
     vocabulary
 }
@@ -180,7 +177,7 @@ mod tests {
 
     #[test]
     fn ids_without_a_piece_are_unused_fillers() {
-        let vocabulary = vocabulary(read("m", &model(&[("a", 1)])).unwrap(), 2);
+        let vocabulary = vocabulary(read("m", &model(&[("a", 1)])).unwrap().into_iter().enumerate(), 2);
         assert_eq!(vocabulary.tokens, ["a", "[PAD1]"]);
         assert_eq!(vocabulary.scores, [-1.5, -10_000.0]);
         assert_eq!(vocabulary.types, [TokenType::Normal, TokenType::Unused]);

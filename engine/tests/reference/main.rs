@@ -8,6 +8,7 @@ mod case;
 mod ggufs;
 mod imatrix;
 mod merged;
+mod tokenizers;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,11 @@ fn gguf_files_equal_llama_cpps() {
 #[test]
 fn importance_matrices_weigh_as_in_llama_quantize() {
     imatrix::compare(&fixtures());
+}
+
+#[test]
+fn a_tokenizer_is_the_same_from_either_of_its_files() {
+    tokenizers::compare(&fixtures());
 }
 
 fn fixtures() -> PathBuf {
