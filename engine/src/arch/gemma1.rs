@@ -1,11 +1,12 @@
 //! Gemma 1 (`GemmaForCausalLM`).
 
+use super::names::Names;
 use crate::checkpoint::Config;
 use crate::gguf::Metadata;
 use crate::{Error, Result};
 
-/// A layer's modules: the checkpoint's names and the file's.
-pub(super) const LAYER: [(&str, &str); 9] = [
+/// A layer's modules.
+pub(super) const NAMES: Names = Names::layers(&[
     ("input_layernorm", "attn_norm"),
     ("post_attention_layernorm", "ffn_norm"),
     ("self_attn.q_proj", "attn_q"),
@@ -15,7 +16,7 @@ pub(super) const LAYER: [(&str, &str); 9] = [
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
-];
+]);
 
 /// `GemmaConfig`'s value where `config.json` has none.
 const KEY_VALUE_HEADS: u32 = 16;

@@ -1,12 +1,13 @@
 //! Gemma 2 (`Gemma2ForCausalLM`).
 
 use super::gemma1;
+use super::names::Names;
 use crate::Result;
 use crate::checkpoint::Config;
 use crate::gguf::Metadata;
 
-/// A layer's modules: the checkpoint's names and the file's.
-pub(super) const LAYER: [(&str, &str); 11] = [
+/// A layer's modules.
+pub(super) const NAMES: Names = Names::layers(&[
     ("input_layernorm", "attn_norm"),
     ("post_attention_layernorm", "post_attention_norm"),
     ("pre_feedforward_layernorm", "ffn_norm"),
@@ -18,7 +19,7 @@ pub(super) const LAYER: [(&str, &str); 11] = [
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
-];
+]);
 
 /// `Gemma2Config`'s value where `config.json` has none.
 const KEY_VALUE_HEADS: u32 = 4;

@@ -1,12 +1,12 @@
 //! Gemma 3 (`Gemma3ForCausalLM`, and the language model of `Gemma3ForConditionalGeneration`).
 
-use serde_json::Value;
-
+use super::names::Names;
+use super::rope::Rope;
 use crate::checkpoint::Config;
-use crate::gguf::Metadata;
+use crate::gguf::{Metadata, Value};
 use crate::{Error, Result};
 
-/// A layer's modules: the checkpoint's names and the file's.
+/// A layer's modules.
 pub(super) const LAYER: [(&str, &str); 13] = [
     ("input_layernorm", "attn_norm"),
     ("post_attention_layernorm", "post_attention_norm"),
@@ -23,20 +23,54 @@ pub(super) const LAYER: [(&str, &str); 13] = [
     ("mlp.down_proj", "ffn_down"),
 ];
 
-/// Sparse configurations (the multimodal ones) leave out what equals `Gemma3TextConfig`'s defaults.
+pub(super) const NAMES: Names = Names::layers(&LAYER);
+
+/// What a class of transformers takes where `config.json` has nothing, or null.
+pub(super) struct Defaults {
+    pub(super) layers: u32,
+    pub(super) context: u32,
+    pub(super) width: u32,
+    pub(super) feed_forward: u32,
+    pub(super) heads: u32,
+    pub(super) key_value_heads: u32,
+    pub(super) window: u32,
+    pub(super) softcap: Option<f32>,
+}
+
+const DEFAULTS: Defaults = Defaults {
+    layers: 26,
+    context: 131_072,
+    width: 2304,
+    feed_forward: 9216,
+    heads: 8,
+    key_value_heads: 4,
+    window: 4096,
+    softcap: None,
+};
+
 pub(super) fn parameters(config: &Config, file_type: u32, out: &mut Metadata) -> Result<()> {
+    common(config, &DEFAULTS, file_type, out)
+}
+
+/// What Gemma 3 and its descendants begin with. Sparse configurations (the multimodal ones) leave out what equals the
+/// defaults.
+pub(super) fn common(config: &Config, defaults: &Defaults, file_type: u32, out: &mut Metadata) -> Result<()> {
     if let Some(cap) = config.get("attn_logit_softcapping") {
         let feature = format!("Gemma 3 with attn_logit_softcapping {cap}");
         return Err(Error::unsupported(config.file(), feature));
     }
-    let head_dim = config.u32("head_dim")?.unwrap_or(256);
+    let count = |key: &str, default: u32| Ok::<u32, Error>(config.u32(key)?.unwrap_or(default));
+    let head_dim = count("head_dim", 256)?;
     let rope = Rope::of(config)?;
-    out.own("block_count", config.u32("num_hidden_layers")?.unwrap_or(26));
-    out.own("context_length", config.u32("max_position_embeddings")?.unwrap_or(131_072));
-    out.own("embedding_length", config.u32("hidden_size")?.unwrap_or(2304));
-    out.own("feed_forward_length", config.u32("intermediate_size")?.unwrap_or(9216));
-    out.own("attention.head_count", config.u32("num_attention_heads")?.unwrap_or(8));
-    out.own("attention.head_count_kv", config.u32("num_key_value_heads")?.unwrap_or(4));
+    out.own("block_count", count("num_hidden_layers", defaults.layers)?);
+    out.own("context_length", count("max_position_embeddings", defaults.context)?);
+    out.own("embedding_length", count("hidden_size", defaults.width)?);
+    match config.get("intermediate_size").and_then(serde_json::Value::as_array) {
+        Some(_) => out.own("feed_forward_length", Value::I32s(config.list("intermediate_size")?)),
+        None => out.own("feed_forward_length", count("intermediate_size", defaults.feed_forward)?),
+    }
+    out.own("attention.head_count", count("num_attention_heads", defaults.heads)?);
+    out.own("attention.head_count_kv", count("num_key_value_heads", defaults.key_value_heads)?);
     if config.bool("is_causal") == Some(false) {
         out.own("attention.causal", false);
     }
@@ -47,54 +81,37 @@ pub(super) fn parameters(config: &Config, file_type: u32, out: &mut Metadata) ->
     out.own("rope.freq_base", rope.theta);
     out.own("rope.freq_base_swa", rope.local_theta);
     out.own("attention.layer_norm_rms_epsilon", config.f32("rms_norm_eps")?.unwrap_or(1e-6));
+    for (key, name) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {
+        if let Some(experts) = config.u32(key)? {
+            out.own(name, experts);
+        }
+    }
     out.own("attention.key_length", head_dim);
     out.own("attention.value_length", head_dim);
     out.set("general.file_type", file_type);
-    if let Some(cap) = config.f32("final_logit_softcapping")?.filter(|cap| *cap != 0.0) {
+    if let Some(cap) = config.f32("final_logit_softcapping")?.or(defaults.softcap).filter(|cap| *cap != 0.0) {
         out.own("final_logit_softcapping", cap);
     }
     if config.u32("sliding_window_pattern")? != Some(1) {
-        out.own("attention.sliding_window", config.u32("sliding_window")?.unwrap_or(4096));
+        out.own("attention.sliding_window", count("sliding_window", defaults.window)?);
     }
     Ok(())
 }
 
-/// Positions: since transformers 5 under `rope_parameters`, by kind of layer; before that spread over three keys.
-struct Rope {
-    theta: f32,
-    local_theta: f32,
-    linear_factor: Option<f32>,
+/// For each layer whether its attention slides; every `period`th one's does not, unless the configuration says more.
+pub(super) fn sliding(config: &Config, period: u32, layers: u32) -> Result<Vec<bool>> {
+    let Some(types) = config.get("layer_types") else {
+        return Ok((1..=layers).map(|layer| layer % period != 0).collect());
+    };
+    let types = types.as_array().map(Vec::as_slice).unwrap_or_default();
+    if types.len() != layers as usize {
+        let problem = format!("has {} layer_types for {layers} layers", types.len());
+        return Err(Error::invalid(config.file(), problem));
+    }
+    Ok(types.iter().map(|kind| kind.as_str() == Some("sliding_attention")).collect())
 }
 
-impl Rope {
-    fn of(config: &Config) -> Result<Self> {
-        let parameters = config.get("rope_parameters");
-        let global =
-            parameters.map(|p| p.get("full_attention").unwrap_or(p)).or_else(|| config.get("rope_scaling"));
-        let local = parameters.and_then(|p| p.get("sliding_attention"));
-        let theta_in = |part: Option<&Value>| part?.get("rope_theta")?.as_f64().map(|n| n as f32);
-        let theta = match theta_in(global) {
-            Some(theta) => Some(theta),
-            None => config.f32("rope_theta")?,
-        };
-        let local_theta = match theta_in(local) {
-            Some(theta) => Some(theta),
-            None => config.f32("rope_local_base_freq")?,
-        };
-        let (theta, local_theta) = (theta.unwrap_or(1e6), local_theta.unwrap_or(1e4));
-        Ok(Self { theta, local_theta, linear_factor: linear_factor(config, global)? })
-    }
-}
-
-fn linear_factor(config: &Config, rope: Option<&Value>) -> Result<Option<f32>> {
-    let Some(rope) = rope else { return Ok(None) };
-    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
-    match kind {
-        None | Some("default") => Ok(None),
-        Some("linear") => match rope.get("factor").and_then(Value::as_f64) {
-            Some(factor) => Ok(Some(factor as f32)),
-            None => Err(Error::invalid(config.file(), "has linear rope_scaling without a factor")),
-        },
-        Some(other) => Err(Error::unsupported(config.file(), format!("GGUF with rope type {other:?}"))),
-    }
+/// One switch a layer.
+pub(super) fn switches(values: &[bool]) -> Value {
+    Value::List(7, values.iter().copied().map(Value::Bool).collect())
 }

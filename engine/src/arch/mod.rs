@@ -3,14 +3,22 @@
 mod gemma1;
 mod gemma2;
 mod gemma3;
+mod gemma3n;
+mod gemma4;
+mod gemma_embedding;
 mod names;
+mod normal;
+mod rope;
 
 use std::fmt;
+use std::sync::Arc;
 
+use names::Names;
 pub(crate) use names::Place;
 
 use crate::checkpoint::Config;
 use crate::gguf::Metadata;
+use crate::model::Model;
 use crate::{Error, Result};
 
 /// A family, by llama.cpp's name for it.
@@ -22,6 +30,21 @@ pub enum Architecture {
     Gemma2,
     /// Gemma 3, and the language model of multimodal Gemma 3.
     Gemma3,
+    /// Gemma 3n, and the language model of multimodal Gemma 3n.
+    Gemma3n,
+    /// Gemma 4, and the language model of multimodal Gemma 4.
+    Gemma4,
+    /// EmbeddingGemma.
+    GemmaEmbedding,
+}
+
+/// A tensor of the file that is in none of the checkpoint's shards.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) name: String,
+    /// Rows first.
+    pub(crate) shape: Vec<u64>,
+    pub(crate) values: Arc<[f32]>,
 }
 
 impl Architecture {
@@ -36,10 +59,17 @@ impl Architecture {
             Some("Gemma3ForCausalLM" | "Gemma3ForConditionalGeneration" | "gemma3_text" | "gemma3") => {
                 Ok(Self::Gemma3)
             }
+            Some("Gemma3nForCausalLM" | "Gemma3nForConditionalGeneration" | "gemma3n_text" | "gemma3n") => {
+                Ok(Self::Gemma3n)
+            }
+            Some("Gemma4ForCausalLM" | "Gemma4ForConditionalGeneration" | "gemma4_text" | "gemma4") => {
+                Ok(Self::Gemma4)
+            }
+            Some("Gemma3TextModel") => Ok(Self::GemmaEmbedding),
             other => {
                 let class = other.unwrap_or("a model without architectures and model_type");
                 Err(Error::unsupported(config.file(), format!("GGUF for {class}"))
-                    .advise("this version exports Gemma 1, 2 and 3"))
+                    .advise("this version exports Gemma 1, 2, 3, 3n and 4 and EmbeddingGemma"))
             }
         }
     }
@@ -50,60 +80,108 @@ impl Architecture {
             Self::Gemma => "gemma",
             Self::Gemma2 => "gemma2",
             Self::Gemma3 => "gemma3",
+            Self::Gemma3n => "gemma3n",
+            Self::Gemma4 => "gemma4",
+            Self::GemmaEmbedding => "gemma-embedding",
+        }
+    }
+
+    /// Tensors that come from elsewhere; they are the first in the file.
+    pub(crate) fn given(self, model: &Model) -> Result<Vec<Given>> {
+        match self {
+            Self::Gemma | Self::Gemma2 | Self::Gemma3 | Self::Gemma3n => Ok(Vec::new()),
+            Self::Gemma4 => Ok(vec![gemma4::frequencies(model.base().config())?]),
+            Self::GemmaEmbedding => gemma_embedding::dense(model),
         }
     }
 
     /// Writes the family's parameters, in the converter's order.
-    pub(crate) fn parameters(self, config: &Config, file_type: u32, out: &mut Metadata) -> Result<()> {
+    pub(crate) fn parameters(
+        self,
+        model: &Model,
+        given: &[Given],
+        file_type: u32,
+        out: &mut Metadata,
+    ) -> Result<()> {
+        let config = model.base().config();
         match self {
             Self::Gemma => gemma1::parameters(config, file_type, out),
             Self::Gemma2 => gemma2::parameters(config, file_type, out),
             Self::Gemma3 => gemma3::parameters(config, file_type, out),
+            Self::Gemma3n => gemma3n::parameters(config, file_type, out),
+            Self::Gemma4 => gemma4::parameters(config, file_type, out),
+            Self::GemmaEmbedding => gemma_embedding::parameters(model, given, file_type, out),
+        }
+    }
+
+    fn names(self) -> &'static Names {
+        match self {
+            Self::Gemma => &gemma1::NAMES,
+            Self::Gemma2 => &gemma2::NAMES,
+            Self::Gemma3 | Self::GemmaEmbedding => &gemma3::NAMES,
+            Self::Gemma3n => &gemma3n::NAMES,
+            Self::Gemma4 => &gemma4::NAMES,
         }
     }
 
     /// What becomes of the checkpoint's tensor of this name.
     pub(crate) fn place(self, name: &str) -> Place {
-        match self {
-            Self::Gemma => names::place(name, &gemma1::LAYER),
-            Self::Gemma2 => names::place(name, &gemma2::LAYER),
-            Self::Gemma3 => names::place(name, &gemma3::LAYER),
-        }
+        self.names().place(name)
     }
 
-    /// The tensors that every layer has, by their GGUF names within it.
-    pub(crate) fn layer_tensors(self) -> impl Iterator<Item = &'static str> {
-        let table: &'static [(&str, &str)] = match self {
-            Self::Gemma => &gemma1::LAYER,
-            Self::Gemma2 => &gemma2::LAYER,
-            Self::Gemma3 => &gemma3::LAYER,
-        };
-        table.iter().map(|(_, gguf)| *gguf)
+    /// How many slices become one tensor.
+    pub(crate) fn slices(self) -> usize {
+        gemma3n::STREAMS as usize - 1
+    }
+
+    /// The tensors that a file cannot lack outside of its layers.
+    pub(crate) fn needed(self) -> Vec<String> {
+        self.names().needed().0
+    }
+
+    /// The tensors that a file cannot lack in this layer.
+    pub(crate) fn needed_in_layer(self, config: &Config, layer: u32) -> Result<Vec<String>> {
+        let more = if self == Self::Gemma4 { gemma4::needed(config, layer)? } else { Vec::new() };
+        let names = self.names().needed().1.into_iter().chain(more.into_iter().map(str::to_owned));
+        Ok(names.map(|name| format!("blk.{layer}.{name}")).collect())
     }
 
     /// Whether a head apart from the embedding has a place in the file.
     pub(crate) fn has_output(self) -> bool {
         match self {
             Self::Gemma | Self::Gemma2 => false,
-            Self::Gemma3 => true,
+            Self::Gemma3 | Self::Gemma3n | Self::Gemma4 | Self::GemmaEmbedding => true,
         }
     }
 
-    /// Whether rows of the embedding past the vocabulary are left out.
-    pub(crate) fn trims_embedding(self) -> bool {
+    /// What is done where embeddings have other rows than the tokenizer has tokens.
+    pub(crate) fn surplus(self) -> Surplus {
         match self {
-            Self::Gemma | Self::Gemma2 => false,
-            Self::Gemma3 => true,
+            Self::Gemma | Self::Gemma2 => Surplus::Refused,
+            Self::Gemma3 | Self::Gemma4 | Self::GemmaEmbedding => Surplus::Cut,
+            Self::Gemma3n => Surplus::Filled,
         }
     }
 
     /// What is added to a tensor: the file holds 1 + w for norms that the checkpoint stores as w.
     pub(crate) fn shift(self, name: &str) -> f32 {
         match self {
-            Self::Gemma | Self::Gemma2 | Self::Gemma3 if name.ends_with("norm.weight") => 1.0,
-            Self::Gemma | Self::Gemma2 | Self::Gemma3 => 0.0,
+            Self::Gemma | Self::Gemma2 | Self::Gemma3 | Self::GemmaEmbedding => {
+                if name.ends_with("norm.weight") { 1.0 } else { 0.0 }
+            }
+            Self::Gemma3n | Self::Gemma4 => 0.0,
         }
     }
+}
+
+/// What is done with rows of an embedding that no token has, or tokens that no row has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surplus {
+    Refused,
+    /// Rows past the vocabulary are left out.
+    Cut,
+    /// Tokens past the last row, those of images and sounds, get zeros.
+    Filled,
 }
 
 impl fmt::Display for Architecture {

@@ -59,6 +59,22 @@ impl Config {
         self.u32(key)?.ok_or_else(|| Error::invalid(&self.file, format!("has no {key}")))
     }
 
+    /// A count for each layer.
+    pub(crate) fn list(&self, key: &str) -> Result<Vec<i32>> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        let count = |n: &Value| n.as_u64().and_then(|n| i32::try_from(n).ok());
+        match value.as_array().and_then(|list| list.iter().map(count).collect()) {
+            Some(list) => Ok(list),
+            None => Err(self.wrong(key, value, "a list of counts")),
+        }
+    }
+
+    /// Whether the language model's part, or else the whole, says null for this.
+    pub(crate) fn is_null(&self, key: &str) -> bool {
+        let part = self.root.get("text_config").and_then(Value::as_object).unwrap_or(&self.root);
+        part.get(key).is_some_and(Value::is_null)
+    }
+
     /// A number.
     pub(crate) fn f32(&self, key: &str) -> Result<Option<f32>> {
         let Some(value) = self.get(key) else { return Ok(None) };

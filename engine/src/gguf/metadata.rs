@@ -52,7 +52,7 @@ impl Metadata {
         self.set(&format!("{}.{key}", self.architecture), value);
     }
 
-    /// One of the architecture's own keys, if it is a count.
+    /// One of the architecture's own keys, if it is a count, or the first layer's if it has one for each.
     pub(crate) fn own_u32(&self, key: &str) -> Option<u32> {
         let key = format!("{}.{key}", self.architecture);
         self.pairs.iter().find(|(known, _)| *known == key)?.1.as_u32()
@@ -133,7 +133,24 @@ impl Value {
     }
 
     pub(crate) fn as_u32(&self) -> Option<u32> {
-        if let Self::U32(value) = self { Some(*value) } else { None }
+        match self {
+            Self::U32(value) => Some(*value),
+            Self::I32s(list) => list.first().and_then(|value| u32::try_from(*value).ok()),
+            Self::U8(_)
+            | Self::I8(_)
+            | Self::U16(_)
+            | Self::I16(_)
+            | Self::I32(_)
+            | Self::F32(_)
+            | Self::Bool(_)
+            | Self::String(_)
+            | Self::U64(_)
+            | Self::I64(_)
+            | Self::F64(_)
+            | Self::Strings(_)
+            | Self::F32s(_)
+            | Self::List(..) => None,
+        }
     }
 
     /// In a few words, for people.

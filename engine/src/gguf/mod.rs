@@ -2,6 +2,9 @@
 //!
 //! Order of keys and tensors, padding and types are llama.cpp's converter's, so that files are equal byte for byte.
 
+mod choose;
+mod chosen;
+mod general;
 mod head;
 mod metadata;
 mod name;

@@ -51,7 +51,9 @@ impl Folder for LocalFolder {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        if name.is_empty() || name.contains(['/', '\\']) || name == ".." {
+        // a file of a folder below is named with its path
+        let is_plain = |part: &str| !(part.is_empty() || part.contains('\\') || part == "." || part == "..");
+        if !name.split('/').all(is_plain) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a file name")));
         }
         Ok(Arc::new(LocalFile::open(&self.path.join(name))?))

@@ -45,7 +45,7 @@ pub trait Folder: Send + Sync {
     /// When the folder cannot be listed.
     fn list(&self) -> io::Result<Vec<Entry>>;
 
-    /// Opens one of the listed files.
+    /// Opens one of the listed files, or `folder/file` of a folder below it.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such file; others when it cannot be opened.

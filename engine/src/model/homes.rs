@@ -125,7 +125,9 @@ fn split_head(
         return if head.is_empty() { Ok(()) } else { Err(without_home(adapter, head)) };
     };
     let has_head = homes.tensors.iter().any(|t| is_head(&t.info.name));
-    let tied = base.config().bool("tie_word_embeddings") != Some(false);
+    // a model that embeds texts has no head
+    let headless = base.config().class().is_some_and(|class| class.ends_with("TextModel"));
+    let tied = base.config().bool("tie_word_embeddings") != Some(false) && !headless;
     if has_head || !tied {
         return if head.is_empty() { Ok(()) } else { Err(without_home(adapter, head)) };
     }

@@ -38,6 +38,8 @@ pub(crate) enum Content {
         /// How much each column matters.
         importance: Option<Arc<[f32]>>,
     },
+    /// Whole rows that are known already, `times` over, in a GGUF type.
+    Values { values: Arc<[f32]>, times: u64, as_type: TensorType },
 }
 
 impl Layout {

@@ -62,8 +62,9 @@ fn jobs(model: &Model, files: &[Layout], block: u64) -> Vec<Job> {
                     (*row).max(model.granule(*tensor)),
                     model.tensors()[*tensor].info.dtype.bytes(),
                 ),
+                Content::Values { values, times, .. } => (*times, 1, values.len() as u64 * 4),
             };
-            let step = (block / width / granule.max(1)).max(1) * granule.max(1);
+            let step = (block / width.max(1) / granule.max(1)).max(1) * granule.max(1);
             let mut first = 0;
             while first < units {
                 let count = step.min(units - first);
@@ -108,6 +109,12 @@ fn make(model: &Model, part: &Part, job: &Job, desk: &mut Desk, bytes: &mut Vec<
                 as_type.encode(values, importance.as_deref(), bytes);
             }
             Ok(effect)
+        }
+        Content::Values { values, as_type, .. } => {
+            let once = as_type.bytes(values.len() as u64) as usize;
+            bytes.resize(once * job.count as usize, 0);
+            bytes.chunks_mut(once).for_each(|bytes| as_type.encode(values, None, bytes));
+            Ok(Effect::Untouched)
         }
     }
 }

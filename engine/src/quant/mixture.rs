@@ -7,38 +7,58 @@ use super::{OutputType, TensorType};
 #[derive(Debug)]
 pub(crate) struct Mixture {
     output: OutputType,
-    /// The embedding serves as the head.
-    tied: bool,
-    /// Query heads for each key-value head.
-    group: u32,
-    layers: usize,
-    /// There is an importance matrix.
-    important: bool,
+    shape: Shape,
     values_seen: usize,
     downs_seen: usize,
 }
 
+/// What the choices depend on besides names.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shape {
+    /// The embedding serves as the head.
+    pub(crate) tied: bool,
+    /// Query heads for each key-value head.
+    pub(crate) group: u32,
+    pub(crate) layers: usize,
+    /// Layers that have values of their own.
+    pub(crate) values: usize,
+    pub(crate) experts: u32,
+    /// There is an importance matrix.
+    pub(crate) important: bool,
+}
+
 impl Mixture {
-    pub(crate) fn new(output: OutputType, tied: bool, group: u32, layers: usize, important: bool) -> Self {
-        Self { output, tied, group, layers, important, values_seen: 0, downs_seen: 0 }
+    pub(crate) fn new(output: OutputType, shape: Shape) -> Self {
+        Self { output, shape, values_seen: 0, downs_seen: 0 }
     }
 
     /// The type of the matrix of this name whose rows are `columns` long.
     pub(crate) fn choose(&mut self, name: &str, columns: u64) -> TensorType {
         let usual = self.output.usual();
+        if is_exact(name) {
+            return TensorType::F32;
+        }
         if self.output.is_the_converters() {
             return if columns.is_multiple_of(usual.block()) { usual } else { TensorType::F16 };
         }
-        let wanted = if name == "output.weight" || (self.tied && is_embedding(name)) {
+        if is_small(name) {
+            return TensorType::Bf16;
+        }
+        let wanted = if name == "output.weight" || (self.shape.tied && is_embedding(name)) {
             if columns.is_multiple_of(usual.block()) { TensorType::Q6K } else { TensorType::Q8_0 }
         } else if is_embedding(name) {
             usual
         } else if name.contains("attn_v.weight") {
             self.values_seen += 1;
-            self.value(self.values_seen - 1).unwrap_or(usual)
+            let value = self.value(self.values_seen - 1).unwrap_or(usual);
+            if self.shape.experts == 8 { TensorType::Q8_0 } else { value }
+        } else if name.contains("attn_k.weight") && self.shape.experts == 8 {
+            TensorType::Q8_0
         } else if name.contains("ffn_down") {
             self.downs_seen += 1;
-            self.down(self.downs_seen - 1).unwrap_or(usual)
+            // experts have several in a layer
+            let layer = if self.shape.experts > 1 { layer_of(name) } else { None };
+            self.down(layer.unwrap_or(self.downs_seen - 1)).unwrap_or(usual)
         } else if name.contains("attn_output.weight") {
             self.attention_output().unwrap_or(usual)
         } else {
@@ -49,13 +69,15 @@ impl Mixture {
 
     /// The value projection of the n-th layer, which is small and matters much.
     fn value(&self, n: usize) -> Option<TensorType> {
-        let shared = self.group >= 4;
+        let shared = self.shape.group >= 4;
         match self.output {
             OutputType::Q2_K => Some(if shared { TensorType::Q4K } else { TensorType::Q3K }),
             OutputType::Q3_K_M => Some(if n < 2 { TensorType::Q5K } else { TensorType::Q4K }),
             OutputType::Q3_K_L => Some(TensorType::Q5K),
             OutputType::IQ4_NL | OutputType::IQ4_XS => shared.then_some(TensorType::Q5K),
-            OutputType::Q4_K_M | OutputType::Q5_K_M => self.more_bits(n).then_some(TensorType::Q6K),
+            OutputType::Q4_K_M | OutputType::Q5_K_M => {
+                more_bits(n, self.shape.values).then_some(TensorType::Q6K)
+            }
             OutputType::Q4_K_S => (n < 4).then_some(TensorType::Q5K),
             OutputType::F32
             | OutputType::F16
@@ -73,16 +95,22 @@ impl Mixture {
 
     /// The down projection of the n-th layer.
     fn down(&self, n: usize) -> Option<TensorType> {
-        let early = n < self.layers / 8;
+        let early = n < self.shape.layers / 8;
         match self.output {
             OutputType::Q2_K => Some(TensorType::Q3K),
-            OutputType::Q3_K_M => Some(if n < self.layers / 16 { TensorType::Q5K } else { TensorType::Q4K }),
+            OutputType::Q3_K_M => {
+                Some(if n < self.shape.layers / 16 { TensorType::Q5K } else { TensorType::Q4K })
+            }
             OutputType::Q3_K_L => Some(TensorType::Q5K),
-            OutputType::Q4_K_M | OutputType::Q5_K_M => self.more_bits(n).then_some(TensorType::Q6K),
-            OutputType::IQ4_NL | OutputType::IQ4_XS => (early && !self.important).then_some(TensorType::Q5K),
+            OutputType::Q4_K_M | OutputType::Q5_K_M => {
+                more_bits(n, self.shape.layers).then_some(TensorType::Q6K)
+            }
+            OutputType::IQ4_NL | OutputType::IQ4_XS => {
+                (early && !self.shape.important).then_some(TensorType::Q5K)
+            }
             OutputType::Q4_K_S => early.then_some(TensorType::Q5K),
-            OutputType::Q4_0 => (early && self.important).then_some(TensorType::Q4_1),
-            OutputType::Q5_0 => (early && self.important).then_some(TensorType::Q5_1),
+            OutputType::Q4_0 => (early && self.shape.important).then_some(TensorType::Q4_1),
+            OutputType::Q5_0 => (early && self.shape.important).then_some(TensorType::Q5_1),
             OutputType::F32
             | OutputType::F16
             | OutputType::BF16
@@ -96,6 +124,9 @@ impl Mixture {
     }
 
     fn attention_output(&self) -> Option<TensorType> {
+        if self.shape.experts == 8 {
+            return self.attention_output_of_eight();
+        }
         match self.output {
             OutputType::Q2_K => Some(TensorType::Q3K),
             OutputType::Q3_K_M => Some(TensorType::Q4K),
@@ -119,11 +150,51 @@ impl Mixture {
         }
     }
 
-    /// The first and the last eighth of the layers, and every third between them.
-    fn more_bits(&self, n: usize) -> bool {
-        let eighth = self.layers / 8;
-        n < eighth || n >= 7 * self.layers / 8 || (n - eighth) % 3 == 2
+    /// The same with eight experts, whose attention is small beside them.
+    fn attention_output_of_eight(&self) -> Option<TensorType> {
+        match self.output {
+            OutputType::Q2_K
+            | OutputType::Q3_K_S
+            | OutputType::Q3_K_M
+            | OutputType::Q4_K_S
+            | OutputType::Q4_K_M
+            | OutputType::IQ4_NL
+            | OutputType::IQ4_XS => Some(TensorType::Q5K),
+            OutputType::F32
+            | OutputType::F16
+            | OutputType::BF16
+            | OutputType::Q8_0
+            | OutputType::Q6_K
+            | OutputType::Q5_K_M
+            | OutputType::Q5_K_S
+            | OutputType::Q5_1
+            | OutputType::Q5_0
+            | OutputType::Q4_1
+            | OutputType::Q4_0
+            | OutputType::Q3_K_L => None,
+        }
     }
+}
+
+/// The first and the last eighth of the layers, and every third between them.
+fn more_bits(n: usize, layers: usize) -> bool {
+    let eighth = layers / 8;
+    n < eighth || n >= 7 * layers / 8 || n.wrapping_sub(eighth) % 3 == 2
+}
+
+fn layer_of(name: &str) -> Option<usize> {
+    name.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()
+}
+
+/// Matrices that stay as exact as vectors, and scales.
+fn is_exact(name: &str) -> bool {
+    !name.ends_with(".weight")
+        || ["altup_correct_coef", "altup_predict_coef", "ffn_gate_inp"].iter().any(|part| name.contains(part))
+}
+
+/// Matrices too small to be worth quantising; they come as they are in the bf16 file.
+fn is_small(name: &str) -> bool {
+    ["altup", "laurel", "per_layer_model_proj"].iter().any(|part| name.contains(part))
 }
 
 fn is_embedding(name: &str) -> bool {
@@ -163,7 +234,8 @@ mod tests {
     /// The counts that `llama-quantize` prints for the shape of Gemma 3 1B as Q4_K_M.
     #[test]
     fn q4_k_m_of_a_1b_is_mostly_q5_0() {
-        let mut mixture = Mixture::new(OutputType::Q4_K_M, true, 4, 26, false);
+        let shape = Shape { tied: true, group: 4, layers: 26, values: 26, ..Shape::default() };
+        let mut mixture = Mixture::new(OutputType::Q4_K_M, shape);
         let mut counts = BTreeMap::new();
         let mut count = |kind: TensorType| *counts.entry(kind.as_str()).or_insert(0) += 1;
         count(mixture.choose("token_embd.weight", 1152));
@@ -186,11 +258,11 @@ mod tests {
     #[test]
     fn odd_rows_become_f16() {
         assert_eq!(
-            Mixture::new(OutputType::Q4_0, true, 1, 1, false).choose("blk.0.ffn_up.weight", 33),
+            Mixture::new(OutputType::Q4_0, Shape::default()).choose("blk.0.ffn_up.weight", 33),
             TensorType::F16
         );
         assert_eq!(
-            Mixture::new(OutputType::Q8_0, true, 1, 1, false).choose("blk.0.ffn_up.weight", 33),
+            Mixture::new(OutputType::Q8_0, Shape::default()).choose("blk.0.ffn_up.weight", 33),
             TensorType::F16
         );
     }

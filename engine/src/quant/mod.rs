@@ -23,7 +23,7 @@ mod search;
 use std::fmt;
 
 pub use imatrix::Imatrix;
-pub(crate) use mixture::Mixture;
+pub(crate) use mixture::{Mixture, Shape};
 pub use output::OutputType;
 
 use crate::checkpoint::Dtype;

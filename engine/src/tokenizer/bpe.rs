@@ -37,7 +37,7 @@ struct File {
 
 /// The model, with what would make it another one.
 #[derive(Deserialize)]
-struct Bpe {
+pub(super) struct Bpe {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
@@ -75,18 +75,59 @@ impl Merge {
 
 /// Reads the pieces, by id. The scores are those that SentencePiece gives a vocabulary in order: 0, −1, −2 and so on.
 pub(super) fn read(file: &str, bytes: &[u8], known: &TokenizerJson) -> Result<Vec<(usize, Piece)>> {
-    let File { normalizer, pre_tokenizer, model } = json::parse(file, bytes)?;
-    let refuse = |what: String| {
-        Error::unsupported(file, format!("GGUF for a tokenizer {what}"))
-            .advise("copy tokenizer.model beside it, if the base model has one")
-    };
-    if let Some(what) = foreign(&normalizer, &pre_tokenizer, &model) {
-        return Err(refuse(what));
-    }
+    let model = Bpe::of_gemma(file, bytes)?;
+    let refuse = |what| refuse(file, what);
     let added: Added<'_> = known.added_tokens.iter().map(|token| token.content.as_str()).collect();
     let ranks = ranks(&model, &added).map_err(refuse)?;
     check_splits(&model, &added).map_err(refuse)?;
     pieces(&model, &added, &ranks).map_err(refuse)
+}
+
+fn refuse(file: &str, what: String) -> Error {
+    Error::unsupported(file, format!("GGUF for a tokenizer {what}"))
+        .advise("copy tokenizer.model beside it, if the base model has one")
+}
+
+impl Bpe {
+    /// Reads the model of a tokenizer that treats text as Gemma's do.
+    pub(super) fn of_gemma(file: &str, bytes: &[u8]) -> Result<Self> {
+        let File { normalizer, pre_tokenizer, model } = json::parse(file, bytes)?;
+        match foreign(&normalizer, &pre_tokenizer, &model) {
+            Some(what) => Err(refuse(file, what)),
+            None => Ok(model),
+        }
+    }
+
+    /// Its merges, each in one string. A space in a part becomes a letter that stands for it.
+    pub(super) fn merges(&self) -> Vec<String> {
+        let text = |merge: &Merge| match merge {
+            Merge::Joined(text) => text.clone(),
+            Merge::Pair(left, right) => {
+                let whole = |part: &str| part.replace(' ', "\u{120}");
+                format!("{} {}", whole(left), whole(right))
+            }
+        };
+        self.merges.iter().map(text).collect()
+    }
+
+    /// Texts by id. A tab that has the id of its byte is that byte: SentencePiece has no other.
+    pub(super) fn texts(&self) -> Result<BTreeMap<u32, &str>, String> {
+        let vocab = &self.vocab.0;
+        let id_of: HashMap<&str, u32> = vocab.iter().map(|(text, id)| (text.as_str(), *id)).collect();
+        let byte = id_of.get(TAB).or(id_of.get("\t"));
+        let mut texts = BTreeMap::new();
+        for (text, id) in vocab {
+            let text = if text == "\t" && byte == Some(id) { TAB } else { text };
+            if texts.insert(*id, text).is_some_and(|other| other != text) {
+                return Err(format!("that gives {text:?} an id that another piece has"));
+            }
+        }
+        let lacks = |byte: &String| byte != TAB && !id_of.contains_key(byte.as_str());
+        match (0..=u8::MAX).map(|byte| format!("<0x{byte:02X}>")).find(lacks) {
+            Some(byte) => Err(format!("without a piece for the byte {byte}")),
+            None => Ok(texts),
+        }
+    }
 }
 
 /// What is not as in a tokenizer of Gemma.
@@ -164,7 +205,7 @@ fn pieces(
     added: &Added<'_>,
     ranks: &HashMap<String, usize>,
 ) -> Result<Vec<(usize, Piece)>, String> {
-    let texts = texts(model)?;
+    let texts = model.texts()?;
     let mut order: Vec<(usize, u32)> = Vec::with_capacity(texts.len());
     for (id, text) in &texts {
         if !added.contains(text) && !is_byte(text) {
@@ -185,28 +226,8 @@ fn pieces(
     Ok(texts.into_iter().map(piece).collect())
 }
 
-/// Texts by id. A tab that has the id of its byte is that byte: SentencePiece has no other.
-fn texts(model: &Bpe) -> Result<BTreeMap<u32, &str>, String> {
-    let id_of: HashMap<&str, u32> = model.vocab.0.iter().map(|(text, id)| (text.as_str(), *id)).collect();
-    let byte = id_of.get(TAB).or(id_of.get("\t"));
-    let mut texts = BTreeMap::new();
-    for (text, id) in &model.vocab.0 {
-        let text = if text == "\t" && byte == Some(id) { TAB } else { text };
-        if texts.insert(*id, text).is_some_and(|other| other != text) {
-            return Err(format!("that gives {text:?} an id that another piece has"));
-        }
-    }
-    match (0..=u8::MAX)
-        .map(|byte| format!("<0x{byte:02X}>"))
-        .find(|byte| byte != TAB && !id_of.contains_key(byte.as_str()))
-    {
-        Some(byte) => Err(format!("without a piece for the byte {byte}")),
-        None => Ok(texts),
-    }
-}
-
 /// `<0x00>` to `<0xFF>`
-fn is_byte(text: &str) -> bool {
+pub(super) fn is_byte(text: &str) -> bool {
     let digits = text.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
     digits.is_some_and(|digits| digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }

@@ -212,7 +212,21 @@ const CONFIG_FILE: &str = "adapter_config.json";
 
 fn tokenizers() -> Vec<Case> {
     cases! {
-        "no tokenizer", ["has no tokenizer.model"], |f| f.remove("base/tokenizer.model");
+        "no tokenizer", ["has no tokenizer.model"],
+            |f| { f.remove("base/tokenizer.model"); f.remove("base/tokenizer.json") };
+        "a tokenizer.json alone, with an id in the far", ["vocab_size"], |f| {
+            f.remove("base/tokenizer.model");
+            f.json("base/config.json", |c| c["vocab_size"] = json!(4_000_000_000_u32));
+            f.json("base/tokenizer.json", |t| t["model"]["vocab"]["\u{9fff}"] = json!(4_000_000_000_u32));
+        };
+        "a tokenizer.json alone, with a piece of a megabyte", ["tokenizer.json", "1000000 bytes"], |f| {
+            f.remove("base/tokenizer.model");
+            f.json("base/tokenizer.json", |t| t["model"]["vocab"]["a".repeat(1_000_000)] = json!(767));
+        };
+        "a tokenizer.json alone, without merges", ["tokenizer.json", "never merges"], |f| {
+            f.remove("base/tokenizer.model");
+            f.json("base/tokenizer.json", |t| t["model"]["merges"] = json!([]));
+        };
         "a tokenizer of noise", ["tokenizer.model", "SentencePiece"], |f| f.write("base/tokenizer.model", [0xff; 100]);
         "an empty tokenizer", ["tokenizer.model", "no pieces"], |f| f.write("base/tokenizer.model", "");
         "a truncated tokenizer", ["tokenizer.model"], |f| f.bytes("base/tokenizer.model", |b| b.truncate(5000));

@@ -18,7 +18,8 @@ pub(crate) struct Case {
 pub(crate) struct Expected {
     /// The case whose base it shares, if it has none of its own.
     base: Option<String>,
-    /// The merged checkpoint's tensors.
+    /// The merged checkpoint's tensors, where there is an adapter.
+    #[serde(default)]
     pub(crate) merged: BTreeMap<String, ExpectedTensor>,
     /// GGUF files by type, if the model can be one.
     #[serde(default)]
@@ -36,6 +37,13 @@ pub(crate) struct ExpectedTensor {
 #[derive(Deserialize)]
 pub(crate) struct ExpectedGguf {
     pub(crate) sha256: String,
+    /// What to say when it differs.
+    #[serde(flatten)]
+    pub(crate) parts: Option<ExpectedParts>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ExpectedParts {
     /// Hashes of key, type and value.
     pub(crate) kv: BTreeMap<String, String>,
     pub(crate) order: Vec<String>,
@@ -52,8 +60,12 @@ impl Case {
             None => folder.join("base"),
         };
         let base = Checkpoint::open(open(base)).unwrap();
-        let adapter = Adapter::open(open(folder.join("adapter"))).unwrap();
-        let model = Model::with_adapter(&base, &adapter).unwrap();
+        let model = if folder.join("adapter").exists() {
+            let adapter = Adapter::open(open(folder.join("adapter"))).unwrap();
+            Model::with_adapter(&base, &adapter).unwrap()
+        } else {
+            Model::new(&base)
+        };
         Self { name: folder.display().to_string(), model, expected }
     }
 }

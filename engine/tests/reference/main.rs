@@ -16,8 +16,8 @@ use case::Case;
 
 #[test]
 fn merged_weights_equal_pefts() {
-    for case in cases() {
-        merged::compare(&case);
+    for case in cases().iter().filter(|case| case.model.adapter().is_some()) {
+        merged::compare(case);
     }
 }
 

@@ -1,0 +1,162 @@
+//! Which tensors of a model a GGUF file has, in which order, and what of them.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::chosen::{Chosen, Piece};
+use crate::arch::{Architecture, Place, Surplus};
+use crate::model::{Model, Scratch};
+use crate::{Error, Result};
+
+/// The model's tensors in the converter's order. A merged model is what PEFT saves: one file, so tensors come by
+/// name. A model as it is keeps its shards' order, by name within each.
+fn in_order(model: &Model) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..model.tensors().len()).collect();
+    let merged = model.adapter().is_some();
+    let key = |i: &usize| {
+        let info = &model.tensors()[*i].info;
+        (if merged { 0 } else { info.shard }, info.name.as_str())
+    };
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    order
+}
+
+/// Appends the model's tensors to those that come first.
+pub(super) fn choose(
+    model: &Model,
+    architecture: Architecture,
+    vocabulary: u64,
+    chosen: &mut Vec<Chosen>,
+) -> Result<()> {
+    let mut names: HashSet<String> = chosen.iter().map(|c| c.name.clone()).collect();
+    let mut slices = Slices::default();
+    for tensor in in_order(model) {
+        let info = &model.tensors()[tensor].info;
+        let file = || model.file_of(&model.tensors()[tensor]);
+        let (name, slice) = match architecture.place(&info.name) {
+            Place::Tensor(name, _) => (name, None),
+            Place::Slice { name, number } => (name, Some(number)),
+            Place::Head if architecture.has_output() => ("output.weight".to_owned(), None),
+            Place::Head => {
+                refuse_own_head(model, tensor)?;
+                continue;
+            }
+            Place::Left => continue,
+            Place::Unknown => {
+                return Err(Error::tensor(file(), &info.name, format!("has no place in {architecture}")));
+            }
+        };
+        if !info.dtype.is_float() {
+            let problem = format!("is {}; GGUF is made from F32, F16 and BF16 weights", info.dtype);
+            return Err(Error::tensor(file(), &info.name, problem));
+        }
+        let shift = architecture.shift(&info.name);
+        let made = match slice {
+            Some(number) => slices.add(model, tensor, &name, number, architecture.slices())?,
+            None => Some(fitted(model, architecture, tensor, &name, vocabulary)?),
+        };
+        let Some((shape, pieces)) = made else { continue };
+        if !names.insert(name.clone()) {
+            return Err(Error::tensor(file(), &info.name, format!("is a second {name}")));
+        }
+        chosen.push(Chosen::new(name, shape, pieces, shift));
+    }
+    Ok(())
+}
+
+/// Tensors that are to become one, which is complete where the last of them stands.
+#[derive(Default)]
+struct Slices(HashMap<String, BTreeMap<usize, usize>>);
+
+impl Slices {
+    fn add(
+        &mut self,
+        model: &Model,
+        tensor: usize,
+        name: &str,
+        number: usize,
+        count: usize,
+    ) -> Result<Option<(Vec<u64>, Vec<Piece>)>> {
+        let info = &model.tensors()[tensor].info;
+        let found = self.0.entry(name.to_owned()).or_default();
+        found.insert(number, tensor);
+        let same = found.values().all(|other| model.tensors()[*other].info.shape == info.shape);
+        if number >= count || !same {
+            let problem = format!("is no slice of {name}: there are {count} of one shape");
+            return Err(Error::tensor(model.file_of(&model.tensors()[tensor]), &info.name, problem));
+        }
+        if found.len() < count {
+            return Ok(None);
+        }
+        let shape = [&[count as u64], info.shape.as_slice()].concat();
+        let elements = info.elements();
+        Ok(Some((shape, found.values().map(|tensor| Piece::Tensor { tensor: *tensor, elements }).collect())))
+    }
+}
+
+/// A tensor's shape and pieces. Rows of embeddings and vocabulary must agree, or llama.cpp refuses the file.
+fn fitted(
+    model: &Model,
+    architecture: Architecture,
+    tensor: usize,
+    name: &str,
+    vocabulary: u64,
+) -> Result<(Vec<u64>, Vec<Piece>)> {
+    let info = &model.tensors()[tensor].info;
+    let whole = vec![Piece::Tensor { tensor, elements: info.elements() }];
+    let own = name == "token_embd.weight";
+    let [rows, columns] = info.shape[..] else { return Ok((info.shape.clone(), whole)) };
+    if rows == vocabulary || !(own || name == "per_layer_token_embd.weight") {
+        return Ok((info.shape.clone(), whole));
+    }
+    let kept = Piece::Tensor { tensor, elements: rows.min(vocabulary) * columns };
+    let pieces = match architecture.surplus() {
+        Surplus::Cut if own && rows > vocabulary => vec![kept],
+        Surplus::Filled if rows < vocabulary => {
+            let zeros: Arc<[f32]> = vec![0.0; columns as usize].into();
+            vec![kept, Piece::Values { values: zeros, times: vocabulary - rows }]
+        }
+        Surplus::Cut | Surplus::Filled | Surplus::Refused => {
+            let problem = format!("has {rows} rows, but the tokenizer has {vocabulary} tokens");
+            return Err(Error::tensor(model.base().file_of(info), &info.name, problem));
+        }
+    };
+    Ok((vec![vocabulary, columns], pieces))
+}
+
+/// llama.cpp reads no head for this family; one that equals the embedding can be left out, another cannot.
+fn refuse_own_head(model: &Model, head: usize) -> Result<()> {
+    let embedding = model.tensors().iter().position(|t| t.info.name.ends_with("embed_tokens.weight"));
+    let same = match embedding {
+        Some(embedding) => same_values(model, head, embedding)?,
+        None => false,
+    };
+    if same {
+        return Ok(());
+    }
+    let file = model.file_of(&model.tensors()[head]);
+    Err(Error::unsupported(file, "GGUF for a Gemma 1 or 2 whose lm_head differs from its embedding")
+        .advise("llama.cpp has no place for it; export it as a merged model instead"))
+}
+
+fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
+    const STEP: u64 = 1 << 20;
+    let (a, b) = (&model.tensors()[one].info, &model.tensors()[other].info);
+    if (a.dtype, &a.shape) != (b.dtype, &b.shape) {
+        return Ok(false);
+    }
+    let granule = model.granule(one).max(model.granule(other));
+    let step = (STEP / granule).max(1) * granule;
+    let (mut scratch, mut left, mut right) = (Scratch::default(), Vec::new(), Vec::new());
+    let mut first = 0;
+    while first < a.elements() {
+        let count = step.min(a.elements() - first);
+        model.read(one, first, count, &mut scratch, &mut left)?;
+        model.read(other, first, count, &mut scratch, &mut right)?;
+        if left != right {
+            return Ok(false);
+        }
+        first += count;
+    }
+    Ok(true)
+}

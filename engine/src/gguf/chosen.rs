@@ -1,0 +1,74 @@
+//! A tensor of a GGUF file, before it is written.
+
+use std::sync::Arc;
+
+use super::head;
+use crate::arch::Given;
+use crate::pipeline::layout::{Content, Part};
+use crate::quant::TensorType;
+
+/// A tensor of the model and its form in the file.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    /// What its rows are, one piece after the other.
+    pub(super) pieces: Vec<Piece>,
+    pub(super) name: String,
+    /// With surplus rows already cut.
+    pub(super) shape: Vec<u64>,
+    pub(super) shift: f32,
+    pub(super) as_type: TensorType,
+    pub(super) importance: Option<Arc<[f32]>>,
+}
+
+/// Rows of a tensor in the file.
+#[derive(Debug, Clone)]
+pub(super) enum Piece {
+    /// The first elements of a tensor of the model, by its number.
+    Tensor { tensor: usize, elements: u64 },
+    /// Values known already, some times over.
+    Values { values: Arc<[f32]>, times: u64 },
+}
+
+impl Chosen {
+    pub(super) fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.as_type.bytes(self.elements())
+    }
+
+    pub(super) fn given(given: &Given) -> Self {
+        let pieces = vec![Piece::Values { values: Arc::clone(&given.values), times: 1 }];
+        Self::new(given.name.clone(), given.shape.clone(), pieces, 0.0)
+    }
+
+    pub(super) fn new(name: String, shape: Vec<u64>, pieces: Vec<Piece>, shift: f32) -> Self {
+        Self { pieces, name, shape, shift, as_type: TensorType::F32, importance: None }
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
+        let last = self.pieces.len().saturating_sub(1);
+        self.pieces.iter().enumerate().map(move |(number, piece)| {
+            let padding = if number == last { head::padding(self.bytes()) } else { 0 };
+            self.part(piece, padding)
+        })
+    }
+
+    fn part(&self, piece: &Piece, padding: u64) -> Part {
+        let (as_type, shift) = (self.as_type, self.shift);
+        let row = if as_type.block() == 1 { 1 } else { self.shape.last().copied().unwrap_or(1) };
+        match piece {
+            Piece::Tensor { tensor, elements } => {
+                let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
+                let content = Content::Encoded { tensor, elements, row, shift, as_type, importance };
+                Part { content, bytes: as_type.bytes(elements), padding }
+            }
+            Piece::Values { values, times } => {
+                let bytes = as_type.bytes(values.len() as u64 * times);
+                let content = Content::Values { values: Arc::clone(values), times: *times, as_type };
+                Part { content, bytes, padding }
+            }
+        }
+    }
+}
