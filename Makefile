@@ -1,7 +1,7 @@
 # Verbs only: each is a line or two over the tools it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-emulators test-peers lint guards bench build clean
+.PHONY: help run demo test test-emulators test-peers lint guards bench fuzz build clean
 
 CARGO ?= cargo
 
@@ -32,8 +32,11 @@ lint: ## formatting, clippy, unused dependencies, licences
 guards: ## what the crates may depend on
 	./scripts/guards
 
-bench: ## measure merge and quantisation of a 1B-shaped model beside cp
+bench: ## measure merge and quantisation of a 1B-shaped model beside cp, and beside PEFT and llama.cpp where they are
 	$(CARGO) run --release --package bench
+
+fuzz: ## hostile input for every reader of the engine, a minute each (cargo-fuzz): make fuzz [SECONDS=600]
+	./scripts/fuzz $(or $(SECONDS),60)
 
 build: ## the release binaries: health, list, create, get, export-job, export
 	$(CARGO) build --release --locked --package health --package list --package create --package get --package job --package cli

@@ -1,10 +1,12 @@
-//! How long an export of a 1B-shaped Gemma 3 takes, and how much memory, beside `cp` of the same bytes.
+//! How long an export of a 1B-shaped Gemma 3 takes, and how much memory, beside `cp` of the same bytes and,
+//! where they are installed, beside PEFT, llama.cpp's converter and `llama-quantize`.
 //!
 //! The model is made once, with pseudo-random weights, under the target directory. Everything is then run in turn,
 //! several times, each run in a process of its own whose time and memory the kernel reports; medians are printed.
 
 mod generate;
 mod measure;
+mod peers;
 mod table;
 mod work;
 
@@ -13,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use measure::Usage;
+use peers::Peers;
 use work::Work;
 
 /// Measure exports of a 1B-shaped Gemma 3.
@@ -57,10 +60,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn compare(scratch: &std::path::Path, runs: usize) -> Result<(), Box<dyn Error>> {
-    let mut results: Vec<(Work, Vec<Usage>)> = Work::ALL.iter().map(|w| (*w, Vec::new())).collect();
+    let mut results: Vec<(Work, Vec<Usage>)> = works().into_iter().map(|w| (w, Vec::new())).collect();
     for run in 1..=runs {
         for (work, usages) in &mut results {
             work.clean(scratch)?;
+            work.prepare(scratch)?;
             let usage = measure::child(&work.command(scratch)?)?;
             eprintln!("run {run} of {runs}: {work}: {usage}");
             usages.push(usage);
@@ -68,4 +72,14 @@ fn compare(scratch: &std::path::Path, runs: usize) -> Result<(), Box<dyn Error>>
     }
     table::print(&results);
     Ok(())
+}
+
+/// Ours, and theirs where they are installed.
+fn works() -> Vec<Work> {
+    let mut works = Work::OURS.to_vec();
+    match Peers::find() {
+        Ok(_) => works.extend(Work::THEIRS),
+        Err(missing) => eprintln!("without PEFT and llama.cpp to compare with: {missing}"),
+    }
+    works
 }

@@ -12,6 +12,11 @@ use engine::{
     Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType, Run,
 };
 
+use crate::peers::Peers;
+
+/// A finished file below the scratch folder, for `llama-quantize` to start from.
+const BF16: &str = "bf16.gguf";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
     /// Copies the base and waits for the disk, as every export does.
@@ -23,10 +28,22 @@ pub(crate) enum Work {
     Q8_0,
     #[value(name = "q4_k_m")]
     Q4KM,
+    /// PEFT's merge, saved.
+    PythonMerge,
+    /// PEFT's merge, converted.
+    #[value(name = "python-q8_0")]
+    PythonQ8_0,
+    /// PEFT's merge, converted, quantised.
+    #[value(name = "python-q4_k_m")]
+    PythonQ4KM,
+    /// The last step of that alone, from a finished file.
+    LlamaQuantize,
 }
 
 impl Work {
-    pub(crate) const ALL: [Self; 5] = [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM];
+    pub(crate) const OURS: [Self; 5] = [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM];
+    pub(crate) const THEIRS: [Self; 4] =
+        [Self::PythonMerge, Self::PythonQ8_0, Self::PythonQ4KM, Self::LlamaQuantize];
 
     /// The program that does it.
     pub(crate) fn command(self, scratch: &Path) -> Result<Vec<String>, Box<dyn Error>> {
@@ -40,7 +57,29 @@ impl Work {
                 let scratch = scratch.display().to_string();
                 vec![program, "--scratch".to_owned(), scratch, "run".to_owned(), self.name()]
             }
+            Self::PythonMerge | Self::PythonQ8_0 | Self::PythonQ4KM | Self::LlamaQuantize => {
+                shell(self.peers_line(&Peers::find()?, scratch))
+            }
         })
+    }
+
+    /// People's way to the same: each step waits for the one before.
+    fn peers_line(self, peers: &Peers, scratch: &Path) -> String {
+        let out = self.out(scratch);
+        let (merged, bf16, file) = (out.join("merged"), out.join("bf16.gguf"), out.join("model.gguf"));
+        let merge = peers.merge(&scratch.join("base"), &scratch.join("adapter"), &merged);
+        let steps = match self {
+            Self::PythonQ8_0 => vec![merge, peers.convert(&merged, "q8_0", &file)],
+            Self::PythonQ4KM => {
+                vec![merge, peers.convert(&merged, "bf16", &bf16), peers.quantize(&bf16, &file)]
+            }
+            Self::LlamaQuantize => vec![peers.quantize(&scratch.join(BF16), &file)],
+            Self::PythonMerge | Self::Cp | Self::CpUnsynced | Self::Merge | Self::Q8_0 | Self::Q4KM => {
+                vec![merge]
+            }
+        };
+        let quiet: Vec<String> = steps.into_iter().map(|step| format!("{step} >/dev/null 2>&1")).collect();
+        format!("mkdir -p {} && {} && sync {}", out.display(), quiet.join(" && "), out.display())
     }
 
     /// Does it in this process.
@@ -50,17 +89,29 @@ impl Work {
         let model = Model::with_adapter(&base, &Adapter::open(open("adapter")?)?)?;
         let mut out = LocalOutput::create(self.out(scratch))?;
         match self {
-            Self::Cp | Self::CpUnsynced => return Err("cp is a program of its own".into()),
             Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &local())?,
             Self::Q8_0 => gguf(&model, OutputType::Q8_0, &mut out)?,
             Self::Q4KM => gguf(&model, OutputType::Q4_K_M, &mut out)?,
+            // what others quantise
+            Self::LlamaQuantize => {
+                let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "bench"))?;
+                engine::gguf(&plan, BF16, &mut LocalOutput::create(scratch)?, &local())?
+            }
+            Self::Cp | Self::CpUnsynced | Self::PythonMerge | Self::PythonQ8_0 | Self::PythonQ4KM => {
+                return Err("is a program of its own".into());
+            }
         };
         Ok(())
     }
 
+    /// Makes what only this needs, outside of what is measured.
+    pub(crate) fn prepare(self, scratch: &Path) -> Result<(), Box<dyn Error>> {
+        if self == Self::LlamaQuantize && !scratch.join(BF16).exists() { self.run(scratch) } else { Ok(()) }
+    }
+
     /// Removes what the last run made and lets the disk catch up.
     pub(crate) fn clean(self, scratch: &Path) -> io::Result<()> {
-        for work in Self::ALL {
+        for work in Self::value_variants() {
             let out = work.out(scratch);
             if out.exists() {
                 fs::remove_dir_all(out)?;
@@ -100,6 +151,10 @@ impl fmt::Display for Work {
             Self::Merge => "merge (base + adapter)",
             Self::Q8_0 => "q8_0 (base + adapter)",
             Self::Q4KM => "q4_k_m (base + adapter)",
+            Self::PythonMerge => "PEFT: merge",
+            Self::PythonQ8_0 => "PEFT, converter: q8_0",
+            Self::PythonQ4KM => "PEFT, converter, llama-quantize: q4_k_m",
+            Self::LlamaQuantize => "llama-quantize alone: bf16 to q4_k_m",
         })
     }
 }

@@ -1,0 +1,4 @@
+//! `tokenizer.json`, as libFuzzer makes them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::TOKENIZER_JSON.check(data));
