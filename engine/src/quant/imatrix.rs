@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 
 use crate::gguf::{GgufFile, GgufTensor, Metadata};
-use crate::io::{Source, read_source};
+use crate::io::{Source, read_source, sha256};
 use crate::{Error, Result};
 
 /// An importance matrix.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Imatrix {
     file: String,
+    /// Of the file, in lower-case hex.
+    sha256: String,
     dataset: Option<String>,
     chunks: u32,
     columns: HashMap<String, Vec<f32>>,
@@ -30,12 +32,17 @@ impl Imatrix {
         }
         let mut matrix = if &magic == b"GGUF" { of_gguf(source)? } else { of_dat(source)? };
         matrix.file = name.into();
+        matrix.sha256 = sha256(source, 0..source.size(), &|| false)?;
         for (tensor, values) in &matrix.columns {
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(Error::tensor(source.location(), tensor, "has a value that is not finite"));
             }
         }
         Ok(matrix)
+    }
+
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// How many tensors it speaks of.

@@ -1,10 +1,10 @@
 //! IQ4_XS: 256 weights in 4 bits on uneven levels, 8 groups with 6-bit scales, in 136 bytes.
 
-use super::each_block_weighted;
-use super::iq4::{level, scale, weights};
+use super::iq4::{LEVELS, level, scale, weights};
 use super::k::BLOCK;
-use super::legacy::{self, inverse, put_f16, put_nibbles};
+use super::legacy::{self, get_f16, get_nibbles, inverse, put_f16, put_nibbles};
 use super::search::nearest;
+use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -47,4 +47,29 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
         high |= u16::from(stored >> 4) << (2 * g);
     }
     head[2..4].copy_from_slice(&high.to_le_bytes());
+}
+
+wide! {
+    /// `dequantize_row_iq4_xs` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let scale = get_f16([bytes[0], bytes[1]]);
+    let high = u16::from_le_bytes([bytes[2], bytes[3]]);
+    let (head, groups) = bytes.split_at(8);
+    for (g, (values, bytes)) in values
+        .as_chunks_mut::<{ legacy::BLOCK }>()
+        .0
+        .iter_mut()
+        .zip(groups.chunks(legacy::BLOCK / 2))
+        .enumerate()
+    {
+        let stored = head[4 + g / 2] >> (4 * (g % 2)) & 15 | ((high >> (2 * g) & 3) as u8) << 4;
+        let scale = scale * (f32::from(stored) - 32.0);
+        *values = get_nibbles(bytes).map(|level| scale * f32::from(LEVELS[usize::from(level)]));
+    }
 }

@@ -1,6 +1,6 @@
 //! What the k-quants have in common: 256 weights in groups, each group's scale itself quantised.
 
-use super::legacy::put_f16;
+use super::legacy::{get_f16, put_f16};
 use super::search::{Affine, AffineFound, affine, nearest, positive, side_by_side};
 use crate::half::{f16_to_f32, f32_to_f16};
 
@@ -131,6 +131,63 @@ impl Groups {
             packed[g] = self.scales[g] | ((scale >> 4) << 6);
             packed[g + 4] = self.mins[g] | ((min >> 4) << 6);
             packed[g + 8] = (scale & 15) | ((min & 15) << 4);
+        }
+    }
+}
+
+/// Undoes [`put_pairs`].
+#[inline(always)]
+pub(super) fn get_pairs(bytes: &[u8]) -> [u8; BLOCK] {
+    let mut levels = [0; BLOCK];
+    for (levels, bytes) in levels.as_chunks_mut::<128>().0.iter_mut().zip(bytes.as_chunks::<32>().0) {
+        for (n, levels) in levels.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            for (level, byte) in levels.iter_mut().zip(bytes) {
+                *level = byte >> (2 * n) & 3;
+            }
+        }
+    }
+    levels
+}
+
+/// Undoes [`put_nibbles`].
+#[inline(always)]
+pub(super) fn get_nibbles(bytes: &[u8]) -> [u8; BLOCK] {
+    let mut levels = [0; BLOCK];
+    for (levels, bytes) in levels.as_chunks_mut::<64>().0.iter_mut().zip(bytes.as_chunks::<32>().0) {
+        for (i, byte) in bytes.iter().enumerate() {
+            (levels[i], levels[i + 32]) = (byte & 15, byte >> 4);
+        }
+    }
+    levels
+}
+
+/// Adds `bit` to the levels whose bit is set: of each 32 weights in one bit of 32 bytes.
+#[inline(always)]
+pub(super) fn add_high_bits(bytes: &[u8], bit: u8, levels: &mut [u8; BLOCK]) {
+    for (g, levels) in levels.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        for (level, byte) in levels.iter_mut().zip(bytes) {
+            *level |= (byte >> g & 1) * bit;
+        }
+    }
+}
+
+/// The weights of 8 groups whose scales and minima [`Groups::put`] stored.
+#[inline(always)]
+pub(super) fn affine_values(head: &[u8; 16], levels: &[u8; BLOCK], values: &mut [f32; BLOCK]) {
+    let (scale, min) = (get_f16([head[0], head[1]]), get_f16([head[2], head[3]]));
+    let packed = &head[4..];
+    for (g, (values, levels)) in
+        values.as_chunks_mut::<32>().0.iter_mut().zip(levels.as_chunks::<32>().0).enumerate()
+    {
+        let (of_scale, of_min) = if g < 4 {
+            (packed[g] & 63, packed[g + 4] & 63)
+        } else {
+            let low = packed[g + 4];
+            (low & 15 | packed[g - 4] >> 6 << 4, low >> 4 | packed[g] >> 6 << 4)
+        };
+        let (scale, min) = (scale * f32::from(of_scale), min * f32::from(of_min));
+        for (value, level) in values.iter_mut().zip(levels) {
+            *value = scale * f32::from(*level) - min;
         }
     }
 }

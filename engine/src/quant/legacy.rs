@@ -1,6 +1,6 @@
 //! What the types with 32 weights and no second level of scales have in common.
 
-use crate::half::f32_to_f16;
+use crate::half::{f16_to_f32, f32_to_f16};
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 32;
@@ -62,4 +62,30 @@ pub(super) fn put_nibbles(levels: &[u8; BLOCK], out: &mut [u8]) {
 pub(super) fn put_fifth_bits(levels: &[u8; BLOCK], out: &mut [u8]) {
     let bits = levels.iter().enumerate().fold(0_u32, |bits, (i, level)| bits | (u32::from(level >> 4) << i));
     out.copy_from_slice(&bits.to_le_bytes());
+}
+
+/// A stored `f16`.
+#[inline(always)]
+pub(super) fn get_f16(bytes: [u8; 2]) -> f32 {
+    f16_to_f32(u16::from_le_bytes(bytes))
+}
+
+/// Undoes [`put_nibbles`].
+#[inline(always)]
+pub(super) fn get_nibbles(bytes: &[u8]) -> [u8; BLOCK] {
+    let mut levels = [0; BLOCK];
+    let (first, second) = levels.split_at_mut(BLOCK / 2);
+    for ((byte, low), high) in bytes.iter().zip(first).zip(second) {
+        (*low, *high) = (byte & 15, byte >> 4);
+    }
+    levels
+}
+
+/// Adds what [`put_fifth_bits`] packed.
+#[inline(always)]
+pub(super) fn add_fifth_bits(bytes: [u8; 4], levels: &mut [u8; BLOCK]) {
+    let bits = u32::from_le_bytes(bytes);
+    for (i, level) in levels.iter_mut().enumerate() {
+        *level |= ((bits >> i & 1) as u8) << 4;
+    }
 }

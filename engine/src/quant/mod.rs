@@ -19,6 +19,8 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -199,6 +201,29 @@ impl TensorType {
     }
 }
 
+impl TensorType {
+    /// What stored whole blocks stand for (`dequantize_row_…` of ggml, to the bit): one value for each element.
+    pub(crate) fn decode(self, bytes: &[u8], values: &mut [f32]) {
+        match self {
+            Self::F32 => Dtype::F32.widen(bytes, values),
+            Self::F16 => Dtype::F16.widen(bytes, values),
+            Self::Bf16 => Dtype::Bf16.widen(bytes, values),
+            Self::Q4_0 => q4_0::decode(bytes, values),
+            Self::Q4_1 => q4_1::decode(bytes, values),
+            Self::Q5_0 => q5_0::decode(bytes, values),
+            Self::Q5_1 => q5_1::decode(bytes, values),
+            Self::Q8_0 => q8_0::decode(bytes, values),
+            Self::Q2K => q2_k::decode(bytes, values),
+            Self::Q3K => q3_k::decode(bytes, values),
+            Self::Q4K => q4_k::decode(bytes, values),
+            Self::Q5K => q5_k::decode(bytes, values),
+            Self::Q6K => q6_k::decode(bytes, values),
+            Self::Iq4Nl => iq4_nl::decode(bytes, values),
+            Self::Iq4Xs => iq4_xs::decode(bytes, values),
+        }
+    }
+}
+
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -214,6 +239,18 @@ fn each_block<const BLOCK: usize, const BYTES: usize>(
 ) {
     for (block, place) in values.as_chunks::<BLOCK>().0.iter().zip(bytes.as_chunks_mut::<BYTES>().0) {
         encode(block, place);
+    }
+}
+
+/// Writes what `decode` makes of each stored block.
+#[inline(always)]
+fn each_stored<const BLOCK: usize, const BYTES: usize>(
+    bytes: &[u8],
+    values: &mut [f32],
+    decode: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
+) {
+    for (block, values) in bytes.as_chunks::<BYTES>().0.iter().zip(values.as_chunks_mut::<BLOCK>().0) {
+        decode(block, values);
     }
 }
 

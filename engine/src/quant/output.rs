@@ -105,6 +105,11 @@ impl OutputType {
         }
     }
 
+    /// The type of a file with this number under `general.file_type`.
+    pub(crate) fn of_file_type(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|output| output.file_type() == number)
+    }
+
     /// The type of matrices that have no reason for another.
     pub(super) fn usual(self) -> TensorType {
         match self {

@@ -1,9 +1,9 @@
 //! Q2_K: 256 weights in 2 bits, 16 groups with 4-bit scales and minima, in 84 bytes.
 
-use super::each_block_weighted;
-use super::k::{BLOCK, mean_square, put_pairs, through_f16};
-use super::legacy::put_f16;
+use super::k::{BLOCK, get_pairs, mean_square, put_pairs, through_f16};
+use super::legacy::{get_f16, put_f16};
 use super::search::{Affine, AffineFound, affine, nearest, positive, side_by_side};
+use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -86,4 +86,25 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     put_pairs(&levels, &mut out[16..80]);
     put_f16(groups.scale, &mut out[80..82]);
     put_f16(groups.min, &mut out[82..]);
+}
+
+wide! {
+    /// `dequantize_row_q2_K` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let (scale, min) = (get_f16([bytes[80], bytes[81]]), get_f16([bytes[82], bytes[83]]));
+    let levels = get_pairs(&bytes[16..80]);
+    for (g, (values, levels)) in
+        values.as_chunks_mut::<16>().0.iter_mut().zip(levels.as_chunks::<16>().0).enumerate()
+    {
+        let (scale, min) = (scale * f32::from(bytes[g] & 15), min * f32::from(bytes[g] >> 4));
+        for (value, level) in values.iter_mut().zip(levels) {
+            *value = scale * f32::from(*level) - min;
+        }
+    }
 }

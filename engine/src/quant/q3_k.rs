@@ -1,9 +1,9 @@
 //! Q3_K: 256 weights in 3 bits, 16 groups with 6-bit scales, in 110 bytes.
 
-use super::each_block_weighted;
-use super::k::{BLOCK, mean_square, put_pairs, through_f16};
-use super::legacy::put_f16;
+use super::k::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs, through_f16};
+use super::legacy::{get_f16, put_f16};
 use super::search::{EPSILON, nearest, side_by_side, symmetric};
+use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -159,4 +159,36 @@ fn put_scales(scales: &[u8; 16], out: &mut [u8]) {
     for g in 0..4 {
         out[8 + g] = (0..4).fold(0, |bits, n| bits | ((scales[4 * n + g] >> 4) << (2 * n)));
     }
+}
+
+wide! {
+    /// `dequantize_row_q3_K` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let scale = get_f16([bytes[108], bytes[109]]);
+    let mut levels = get_pairs(&bytes[32..96]);
+    add_high_bits(&bytes[..32], 4, &mut levels);
+    let scales = get_scales(&bytes[96..108]);
+    for (g, (values, levels)) in
+        values.as_chunks_mut::<16>().0.iter_mut().zip(levels.as_chunks::<16>().0).enumerate()
+    {
+        let scale = scale * (f32::from(scales[g]) - 32.0);
+        for (value, level) in values.iter_mut().zip(levels) {
+            *value = scale * (f32::from(*level) - HALF as f32);
+        }
+    }
+}
+
+/// Undoes [`put_scales`].
+#[inline(always)]
+fn get_scales(bytes: &[u8]) -> [u8; 16] {
+    std::array::from_fn(|g| {
+        let low = bytes[g % 8] >> (g / 8 * 4) & 15;
+        low | (bytes[8 + g % 4] >> (g / 4 * 2) & 3) << 4
+    })
 }

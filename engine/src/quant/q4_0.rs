@@ -1,8 +1,8 @@
 //! Q4_0: 32 weights in 4 bits with one `f16` scale, in 18 bytes. The largest weight is −8 scales.
 
-use super::each_block;
-use super::legacy::{BLOCK, inverse, largest, put_f16, put_nibbles, row_weights};
+use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, largest, put_f16, put_nibbles, row_weights};
 use super::search::{side_by_side, symmetric};
+use super::{each_block, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -36,4 +36,17 @@ fn weighted(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8
     let found = symmetric(&x, weights.map(|w| w.map(|w| [w])).as_ref(), 8);
     put_f16(found.scale[0], &mut out[..2]);
     put_nibbles(&values.map(|x| found.level(0, x, 8)), &mut out[2..]);
+}
+
+wide! {
+    /// `dequantize_row_q4_0` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let scale = get_f16([bytes[0], bytes[1]]);
+    *values = get_nibbles(&bytes[2..]).map(|level| (f32::from(level) - 8.0) * scale);
 }

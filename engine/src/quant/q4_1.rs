@@ -1,8 +1,8 @@
 //! Q4_1: 32 weights in 4 bits with `f16` scale and minimum, in 20 bytes.
 
-use super::each_block;
-use super::legacy::{BLOCK, inverse, put_f16, put_nibbles, range, row_weights};
+use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles, range, row_weights};
 use super::search::{Affine, affine, side_by_side};
+use super::{each_block, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -43,4 +43,17 @@ fn put(scale: f32, low: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     put_f16(scale, &mut out[..2]);
     put_f16(low, &mut out[2..4]);
     put_nibbles(levels, &mut out[4..]);
+}
+
+wide! {
+    /// `dequantize_row_q4_1` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let (scale, low) = (get_f16([bytes[0], bytes[1]]), get_f16([bytes[2], bytes[3]]));
+    *values = get_nibbles(&bytes[4..]).map(|level| f32::from(level) * scale + low);
 }

@@ -1,8 +1,8 @@
 //! Q4_K: 256 weights in 4 bits, 8 groups with 6-bit scales and minima, in 144 bytes.
 
-use super::each_block_weighted;
-use super::k::{BLOCK, Groups, put_nibbles};
+use super::k::{BLOCK, Groups, affine_values, get_nibbles, put_nibbles};
 use super::search::Affine;
+use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -25,4 +25,18 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     };
     groups.put(&mut out[..16]);
     put_nibbles(&groups.levels(values, TOP), &mut out[16..]);
+}
+
+wide! {
+    /// `dequantize_row_q4_K` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    if let Some((head, levels)) = bytes.split_first_chunk() {
+        affine_values(head, &get_nibbles(levels), values);
+    }
 }

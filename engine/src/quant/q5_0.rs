@@ -1,8 +1,11 @@
 //! Q5_0: 32 weights in 5 bits with one `f16` scale, in 22 bytes. The largest weight is −16 scales.
 
-use super::each_block;
-use super::legacy::{BLOCK, inverse, largest, put_f16, put_fifth_bits, put_nibbles, row_weights};
+use super::legacy::{
+    BLOCK, add_fifth_bits, get_f16, get_nibbles, inverse, largest, put_f16, put_fifth_bits, put_nibbles,
+    row_weights,
+};
 use super::search::{side_by_side, symmetric};
+use super::{each_block, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -41,4 +44,19 @@ fn put(scale: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     put_f16(scale, &mut out[..2]);
     put_fifth_bits(levels, &mut out[2..6]);
     put_nibbles(levels, &mut out[6..]);
+}
+
+wide! {
+    /// `dequantize_row_q5_0` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let scale = get_f16([bytes[0], bytes[1]]);
+    let mut levels = get_nibbles(&bytes[6..]);
+    add_fifth_bits([bytes[2], bytes[3], bytes[4], bytes[5]], &mut levels);
+    *values = levels.map(|level| (f32::from(level) - 16.0) * scale);
 }

@@ -1,8 +1,8 @@
 //! Q5_K: 256 weights in 5 bits, 8 groups with 6-bit scales and minima, in 176 bytes.
 
-use super::each_block_weighted;
-use super::k::{BLOCK, Groups, put_nibbles};
+use super::k::{BLOCK, Groups, add_high_bits, affine_values, get_nibbles, put_nibbles};
 use super::search::Affine;
+use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -30,4 +30,20 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
         out[16 + i] = (0..8).fold(0, |bits, g| bits | ((levels[32 * g + i] >> 4) << g));
     }
     put_nibbles(&levels, &mut out[48..]);
+}
+
+wide! {
+    /// `dequantize_row_q5_K` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    if let Some((head, rest)) = bytes.split_first_chunk() {
+        let mut levels = get_nibbles(&rest[32..]);
+        add_high_bits(&rest[..32], 16, &mut levels);
+        affine_values(head, &levels, values);
+    }
 }

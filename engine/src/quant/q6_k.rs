@@ -1,9 +1,9 @@
 //! Q6_K: 256 weights in 6 bits, 16 groups with 8-bit scales, in 210 bytes.
 
-use super::each_block_weighted;
 use super::k::{BLOCK, through_f16};
-use super::legacy::put_f16;
+use super::legacy::{get_f16, put_f16};
 use super::search::{EPSILON, nearest, side_by_side, symmetric};
+use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -66,4 +66,41 @@ fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
             rest[32 * n + i] = (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6);
         }
     }
+}
+
+wide! {
+    /// `dequantize_row_q6_K` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let scale = get_f16([bytes[208], bytes[209]]);
+    let levels = get_levels(bytes);
+    for (g, (values, levels)) in
+        values.as_chunks_mut::<16>().0.iter_mut().zip(levels.as_chunks::<16>().0).enumerate()
+    {
+        let scale = scale * f32::from(bytes[192 + g] as i8);
+        for (value, level) in values.iter_mut().zip(levels) {
+            *value = scale * (f32::from(*level) - 32.0);
+        }
+    }
+}
+
+/// Undoes [`put_levels`].
+#[inline(always)]
+fn get_levels(bytes: &[u8; BYTES]) -> [u8; BLOCK] {
+    let mut levels = [0; BLOCK];
+    for (n, levels) in levels.as_chunks_mut::<128>().0.iter_mut().enumerate() {
+        let (low, high) = (&bytes[64 * n..64 * n + 64], &bytes[128 + 32 * n..160 + 32 * n]);
+        for i in 0..32 {
+            levels[i] = low[i] & 15 | (high[i] & 3) << 4;
+            levels[i + 32] = low[i + 32] & 15 | (high[i] >> 2 & 3) << 4;
+            levels[i + 64] = low[i] >> 4 | (high[i] >> 4 & 3) << 4;
+            levels[i + 96] = low[i + 32] >> 4 | high[i] >> 6 << 4;
+        }
+    }
+    levels
 }

@@ -3,7 +3,8 @@
 //! The scale is the largest magnitude / 127. The bytes are rounded half away from zero with the scale as it was
 //! before its own rounding to `f16`, as `quantize_row_q8_0_ref` of ggml does.
 
-use super::each_block;
+use super::legacy::get_f16;
+use super::{each_block, each_stored};
 use crate::half::f32_to_f16;
 use crate::wide::wide;
 
@@ -36,6 +37,22 @@ fn round_half_away(x: f32) -> i32 {
     let whole = x as i32;
     let rest = x - whole as f32;
     whole.wrapping_add(i32::from(rest >= 0.5)).wrapping_sub(i32::from(rest <= -0.5))
+}
+
+wide! {
+    /// `dequantize_row_q8_0` of ggml.
+    pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
+        each_stored(bytes, values, decode_block);
+    }
+}
+
+#[inline(always)]
+fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
+    let (head, levels) = bytes.split_at(2);
+    let scale = get_f16([head[0], head[1]]);
+    for (value, level) in values.iter_mut().zip(levels) {
+        *value = f32::from(*level as i8) * scale;
+    }
 }
 
 #[cfg(test)]
