@@ -16,6 +16,10 @@ use engine::OutputType;
   export inspect ./my-adapter
   export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
   export gguf  --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
+  export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
+
+Every export writes a report beside what it makes: inputs and outputs by their hashes, what each part of the adapter
+changed, and what quantisation cost.
 
 Exit status: 0 done, 1 failed, 2 wrong usage. A failed or interrupted export leaves no file behind."
 )]
@@ -28,6 +32,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Merge(MergeArgs),
     Gguf(GgufArgs),
+    Verify(VerifyArgs),
     Inspect(InspectArgs),
 }
 
@@ -51,13 +56,17 @@ pub(crate) struct MergeArgs {
     pub(crate) common: Common,
 }
 
-/// Write a GGUF file from a model, or from a base model and a LoRA adapter in one step.
+/// Write GGUF files from a model, or from a base model and a LoRA adapter in one step.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
   export gguf --base ./my-full-fine-tune --quant bf16 --out my-model.gguf
+  export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0,q4_k_m --out my-model-{quant}.gguf
+  export gguf --base ./gemma-3-27b-it --adapter ./my-adapter --split-max-size 4G --out my-model.gguf
 
-q8_0 is half the size of f16 and as good in practice. bf16 keeps every bit of a bf16 checkpoint.")]
+q8_0 is half the size of f16 and as good in practice. bf16 keeps every bit of a bf16 checkpoint.
+Several types are made in one pass: the model is read and merged once. Beside my-model.gguf come my-model.Modelfile,
+for Ollama, and my-model.report.json. Split files are named my-model-00001-of-00003.gguf; llama.cpp takes the first.")]
 pub(crate) struct GgufArgs {
     /// The model's folder (config.json, *.safetensors, tokenizer.model or tokenizer.json)
     #[arg(long, value_name = "DIR")]
@@ -65,20 +74,52 @@ pub(crate) struct GgufArgs {
     /// An adapter's folder, to be merged on the way
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,
-    /// How weights are stored
-    #[arg(long, value_name = "TYPE", default_value = "q8_0", value_parser = output_type())]
-    pub(crate) quant: OutputType,
+    /// How weights are stored; several with commas between
+    #[arg(long, value_name = "TYPE", default_value = "q8_0", value_delimiter = ',', value_parser = output_type())]
+    pub(crate) quant: Vec<OutputType>,
     /// An importance matrix (llama.cpp's, GGUF or .dat), for types of less than 8 bits
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
-    /// The file to make
+    /// The file to make, where {quant} stands for the type; or a folder, for <name>-<type>.gguf in it
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Make several files when one would have more than this of tensors (4G, 500M; 1000-based as in llama.cpp)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) split_max_size: Option<u64>,
     /// The model's name in the file's metadata [default: from the adapter's or model's folder]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Check a finished export against its inputs: everything is made again and compared, byte for byte.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
+  export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf
+
+Nothing is written. How a GGUF file was made is read from its report, or without one from the file itself. Exit status:
+0 all is as it must be, 1 something differs, 2 wrong usage.")]
+pub(crate) struct VerifyArgs {
+    /// The model's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: PathBuf,
+    /// The adapter's folder, if there was one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// What was made: a merged folder, or a GGUF file (of split ones, any)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: PathBuf,
+    /// The importance matrix, if there was one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) imatrix: Option<PathBuf>,
+    /// The model's name, as it was given [default: what the report or the file says]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Threads that read and compute [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// Say what a model folder, an adapter folder or a GGUF file holds.
@@ -111,6 +152,18 @@ fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {
         .try_map(|name| name.parse::<OutputType>())
 }
 
+/// 4G, 500M, 100K or bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1_000),
+        Some((at, 'M' | 'm')) => (&text[..at], 1_000_000),
+        Some((at, 'G' | 'g')) => (&text[..at], 1_000_000_000),
+        Some(_) | None => (text, 1),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0);
+    size.ok_or_else(|| "is no size: give a number and K, M or G, such as 4G".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -127,7 +180,13 @@ mod tests {
         for output in OutputType::ALL {
             let line = ["export", "gguf", "--base", "b", "--out", "o", "--quant", output.as_str()];
             let Command::Gguf(args) = Args::try_parse_from(line).unwrap().command else { panic!("not gguf") };
-            assert_eq!(args.quant, output);
+            assert_eq!(args.quant, [output]);
         }
+    }
+
+    #[test]
+    fn sizes_are_in_thousands() {
+        assert_eq!(["4G", "500m", "7"].map(|text| size(text).unwrap()), [4_000_000_000, 500_000_000, 7]);
+        assert!(["", "G", "0M", "-1", "4T", "99999999999G"].iter().all(|text| size(text).is_err()));
     }
 }

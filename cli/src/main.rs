@@ -6,6 +6,7 @@ mod inspect;
 mod merge;
 mod place;
 mod report;
+mod verify;
 mod watch;
 
 use std::error::Error;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Merge(args) => merge::run(args),
         Command::Gguf(args) => gguf::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
     match done {

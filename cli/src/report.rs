@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use engine::report::Proof;
 use engine::{Outcome, Summary};
 use indicatif::DecimalBytes;
 
@@ -24,18 +25,29 @@ pub(crate) fn print(place: &Path, outcome: &Outcome, timer: &Timer) {
     let seconds = timer.elapsed().as_secs_f64();
     let rate = DecimalBytes((total as f64 / seconds.max(1e-9)) as u64);
     println!("{}", place.display());
-    if let [file] = outcome.files.as_slice() {
-        println!("  size    {} ({} bytes)", DecimalBytes(file.size), file.size);
-        println!("  sha256  {}", file.sha256);
-    } else {
-        let width = outcome.files.iter().map(|f| f.name.len()).max().unwrap_or(0);
-        for file in &outcome.files {
-            println!("  {:width$}  {:>10}  {}", file.name, DecimalBytes(file.size).to_string(), file.sha256);
-        }
-        println!("  size    {} in {} files ({total} bytes)", DecimalBytes(total), outcome.files.len());
+    let width = outcome.files.iter().map(|f| f.name.len()).max().unwrap_or(0);
+    for file in &outcome.files {
+        println!("  {:width$}  {:>10}  {}", file.name, DecimalBytes(file.size).to_string(), file.sha256);
     }
+    println!("  size    {} in {} files ({total} bytes)", DecimalBytes(total), outcome.files.len());
     println!("  time    {seconds:.1} s ({rate}/s)");
     println!("  applied {}", applied(outcome.summary));
+    proof(&outcome.report.summary).iter().for_each(|line| println!("  {line}"));
+}
+
+/// How far the result is from the base, and a GGUF file from the weights it was made of.
+fn proof(proof: &Proof) -> Vec<String> {
+    let mut lines = Vec::new();
+    if proof.tensors_changed > 0 {
+        let Proof { elements_changed, largest_change, mean_change, .. } = proof;
+        lines.push(format!(
+            "changed {elements_changed} weights, by {largest_change:.3e} at the most and {mean_change:.3e} in the mean"
+        ));
+    }
+    if let (Some(rmse), Some(largest)) = (proof.rmse, proof.largest_error) {
+        lines.push(format!("error   {rmse:.3e} (root mean square), {largest:.3e} at the most"));
+    }
+    lines
 }
 
 fn applied(summary: Summary) -> String {

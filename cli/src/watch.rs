@@ -4,18 +4,18 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::{Outcome, Progress, Run, Stage, Update};
+use engine::{Progress, Run, Stage, Update};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Runs an export under a progress bar on standard error, where that is a terminal. Ctrl-C and SIGTERM end it
+/// Runs an export or a check under a progress bar on standard error, where that is a terminal. Ctrl-C and SIGTERM end it
 /// cleanly.
-pub(crate) fn watched(
+pub(crate) fn watched<T>(
     stage: Stage,
     threads: Option<NonZeroUsize>,
-    export: impl FnOnce(&Run<'_>) -> engine::Result<Outcome>,
-) -> Result<Outcome, Box<dyn Error>> {
+    export: impl FnOnce(&Run<'_>) -> engine::Result<T>,
+) -> Result<T, Box<dyn Error>> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?;
     let bar = Bar::new(stage);
     let outcome = export(&Run { progress: &bar, threads, block: Run::LOCAL_BLOCK });

@@ -83,3 +83,67 @@ fn inspect_speaks_json_when_asked() {
     let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!((value["kind"].as_str(), value["modules"].as_u64()), (Some("adapter"), Some(14)));
 }
+
+fn merged(out: &str) {
+    let args = ["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out];
+    assert!(export(&args).status.success());
+}
+
+#[test]
+fn a_finished_export_is_verified_and_a_flipped_byte_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged");
+    merged(out.to_str().unwrap());
+    let (base, adapter) = (fixture("base"), fixture("adapter"));
+    let verify =
+        || export(&["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()]);
+    let verified = verify();
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    assert!(text(&verified.stdout).contains("everything is as base and adapter make it"));
+
+    let shard = out.join("model-00002-of-00002.safetensors");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    let verified = verify();
+    assert_eq!(verified.status.code(), Some(1));
+    let said = text(&verified.stdout);
+    assert!(
+        said.contains("✗ model-00002-of-00002.safetensors: tensor model.") && said.contains("1 of"),
+        "{said}"
+    );
+    assert!(text(&verified.stderr).contains("one thing is not as it must be"));
+}
+
+#[test]
+fn several_types_are_made_in_one_pass_and_each_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("my-{quant}.gguf");
+    let (base, adapter) = (fixture("base"), fixture("adapter"));
+    let inputs = ["--base", &base, "--adapter", &adapter];
+    let made = ["--quant", "q8_0,q4_k_m", "--split-max-size", "30K", "--out", out.to_str().unwrap()];
+    let exported = export(&[&["gguf"], &inputs[..], &made[..]].concat());
+    assert!(exported.status.success(), "{}", text(&exported.stderr));
+    for quant in ["q8_0", "q4_k_m"] {
+        let first = |path: &&PathBuf| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.starts_with(&format!("my-{quant}-00001-of-"))
+        };
+        let files = names(folder.path());
+        let path = files.iter().find(first).unwrap();
+        let verified = export(&[&["verify"], &inputs[..], &["--out", path.to_str().unwrap()]].concat());
+        assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
+        assert!(text(&verified.stdout).contains("report   compared"));
+    }
+}
+
+#[test]
+fn several_types_need_a_place_for_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("m.gguf");
+    let exported =
+        export(&["gguf", "--base", &fixture("base"), "--quant", "q8_0,f16", "--out", out.to_str().unwrap()]);
+    assert_eq!(exported.status.code(), Some(1));
+    assert!(text(&exported.stderr).contains("{quant}"), "{}", text(&exported.stderr));
+    assert!(names(folder.path()).is_empty());
+}

@@ -35,17 +35,22 @@ mod model;
 mod pipeline;
 mod progress;
 mod quant;
+pub mod report;
 mod tokenizer;
 mod wide;
 
 pub use arch::Architecture;
 pub use checkpoint::{Checkpoint, Config, Dtype, TensorInfo};
 pub use error::{Error, Result};
-pub use gguf::{GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, title_of};
+pub use gguf::{GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, split_name, split_of, title_of};
 pub use inspect::{Description, describe, describe_file};
 pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
 pub use lora::{Adapter, AdapterConfig};
 pub use model::Model;
-pub use pipeline::{MergePlan, Outcome, PlannedFile, Run, Summary, WrittenFile, gguf, merge};
+pub use pipeline::{
+    Difference, MergePlan, Outcome, PlannedFile, Run, Summary, Verdict, WrittenFile, gguf, ggufs, merge,
+    verify_gguf, verify_merge,
+};
 pub use progress::{Progress, Silent, Stage, Update};
 pub use quant::{Imatrix, OutputType, TensorType};
+pub use report::Report;

@@ -7,6 +7,8 @@ pub enum Stage {
     Merging,
     /// Writing a GGUF file.
     Converting,
+    /// Comparing a finished export with what it must be.
+    Verifying,
 }
 
 impl Stage {
@@ -15,6 +17,7 @@ impl Stage {
         match self {
             Self::Merging => "merging",
             Self::Converting => "converting",
+            Self::Verifying => "verifying",
         }
     }
 }

@@ -67,6 +67,13 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
+/// Where the tensors of a file begin whose header has been read before.
+pub(crate) fn end(source: &dyn Source) -> Result<u64> {
+    let mut length = [0; 8];
+    source.read_at(0, &mut length).map_err(|e| Error::read(source.location(), e))?;
+    Ok(u64::from_le_bytes(length).saturating_add(8).min(source.size()))
+}
+
 /// Reads and checks the header: tensors in the order of their bytes, which cover the file exactly.
 pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     let file = source.location();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chosen::{Chosen, Piece};
 use crate::arch::{Architecture, Place, Surplus};
-use crate::model::{Model, Scratch};
+use crate::model::{Effect, Model, Scratch};
 use crate::{Error, Result};
 
 /// The model's tensors in the converter's order. A merged model is what PEFT saves: one file, so tensors come by
@@ -40,6 +40,10 @@ pub(super) fn choose(
             Place::Head => {
                 refuse_own_head(model, tensor)?;
                 continue;
+            }
+            Place::Left if model.tensors()[tensor].is_target() => {
+                let problem = "is changed by the adapter, but has no place in a GGUF file: merge instead";
+                return Err(Error::tensor(file(), &info.name, problem));
             }
             Place::Left => continue,
             Place::Unknown => {
@@ -147,13 +151,16 @@ fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
     }
     let granule = model.granule(one).max(model.granule(other));
     let step = (STEP / granule).max(1) * granule;
-    let (mut scratch, mut left, mut right) = (Scratch::default(), Vec::new(), Vec::new());
+    let mut scratch = Scratch::default();
+    let mut read = |tensor, first, count| {
+        let (mut base, mut merged) = (Vec::new(), Vec::new());
+        let effect = model.read(tensor, first, count, &mut scratch, &mut base, &mut merged)?;
+        Ok::<_, Error>(if effect == Effect::Untouched { base } else { merged })
+    };
     let mut first = 0;
     while first < a.elements() {
         let count = step.min(a.elements() - first);
-        model.read(one, first, count, &mut scratch, &mut left)?;
-        model.read(other, first, count, &mut scratch, &mut right)?;
-        if left != right {
+        if read(one, first, count)? != read(other, first, count)? {
             return Ok(false);
         }
         first += count;

@@ -57,17 +57,17 @@ impl Chosen {
 
     fn part(&self, piece: &Piece, padding: u64) -> Part {
         let (as_type, shift) = (self.as_type, self.shift);
-        let row = if as_type.block() == 1 { 1 } else { self.shape.last().copied().unwrap_or(1) };
+        let name = self.name.clone();
         match piece {
             Piece::Tensor { tensor, elements } => {
                 let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
-                let content = Content::Encoded { tensor, elements, row, shift, as_type, importance };
-                Part { content, bytes: as_type.bytes(elements), padding }
+                let content = Content::Encoded { tensor, elements, shift, as_type, importance };
+                Part { name, content, bytes: as_type.bytes(elements), padding }
             }
             Piece::Values { values, times } => {
                 let bytes = as_type.bytes(values.len() as u64 * times);
                 let content = Content::Values { values: Arc::clone(values), times: *times, as_type };
-                Part { content, bytes, padding }
+                Part { name, content, bytes, padding }
             }
         }
     }

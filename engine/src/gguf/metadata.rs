@@ -58,6 +58,11 @@ impl Metadata {
         self.pairs.iter().find(|(known, _)| *known == key)?.1.as_u32()
     }
 
+    /// A value in a few words.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| value.text())
+    }
+
     /// Makes a pair the last.
     pub(crate) fn move_to_end(&mut self, key: &str) {
         if let Some(place) = self.pairs.iter().position(|(known, _)| known == key) {

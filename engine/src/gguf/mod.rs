@@ -4,14 +4,21 @@
 
 mod choose;
 mod chosen;
+mod compare;
 mod general;
 mod head;
 mod metadata;
+mod modelfile;
 mod name;
+mod options;
 mod plan;
 mod read;
+mod split;
 
+pub(crate) use compare::differences;
 pub(crate) use metadata::{Metadata, Value};
 pub use name::title_of;
-pub use plan::{GgufOptions, GgufPlan};
+pub use options::GgufOptions;
+pub use plan::GgufPlan;
 pub use read::{GgufFile, GgufKey, GgufTensor};
+pub use split::{split_name, split_of};

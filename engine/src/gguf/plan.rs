@@ -1,48 +1,44 @@
 //! Which tensors a GGUF file has, in which order, type and place.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::ops::Range;
 
-use super::Metadata;
+use serde_json::Value;
+
 use super::choose::choose;
 use super::chosen::Chosen;
 use super::general::{naming, sampling};
 use super::head::{self, Described};
+use super::modelfile::Modelfile;
+use super::split::{self, Split, split_name};
+use super::{GgufOptions, Metadata};
 use crate::arch::{Architecture, Place};
+use crate::io::read_source;
 use crate::model::Model;
+use crate::pipeline::PlannedFile;
 use crate::pipeline::layout::Layout;
 use crate::quant::{Imatrix, Mixture, OutputType, Shape};
+use crate::report::{Kind, Making, Options};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
-
-/// What a GGUF file is to be.
-#[derive(Debug, Clone)]
-pub struct GgufOptions {
-    output_type: OutputType,
-    folder: String,
-    imatrix: Option<Arc<Imatrix>>,
-}
-
-impl GgufOptions {
-    /// `folder` is what the converter would find the merged model's folder called; name, base name, fine-tune and
-    /// size label in the metadata are read from it. A name with a space is taken as it is.
-    pub fn new(output_type: OutputType, folder: impl Into<String>) -> Self {
-        Self { output_type, folder: folder.into(), imatrix: None }
-    }
-
-    /// Lets an importance matrix weigh the columns, where the type can make use of it.
-    #[must_use]
-    pub fn with_imatrix(self, imatrix: Imatrix) -> Self {
-        Self { imatrix: Some(Arc::new(imatrix)), ..self }
-    }
-}
 
 /// A GGUF export, checked and measured, with nothing written yet.
 #[derive(Debug)]
 pub struct GgufPlan {
     model: Model,
-    head: Vec<u8>,
+    options: Options,
+    /// Small files that are read where base or adapter have them.
+    companions: Vec<String>,
     chosen: Vec<Chosen>,
+    files: Vec<Head>,
+    modelfile: Modelfile,
+}
+
+/// The beginning of a file, and which of the chosen tensors follow.
+#[derive(Debug)]
+struct Head {
+    bytes: Vec<u8>,
+    tensors: Range<usize>,
 }
 
 impl GgufPlan {
@@ -63,7 +59,10 @@ impl GgufPlan {
         let mut metadata = Metadata::new(architecture.as_str());
         metadata.set("general.type", "model");
         sampling(model, &mut metadata)?;
-        naming(&options.folder, &chosen, &mut metadata);
+        match &options.labels {
+            None => naming(&options.folder, &chosen, &mut metadata),
+            Some(labels) => labels.iter().for_each(|(key, value)| metadata.set(key, value.clone())),
+        }
         architecture.parameters(model, &given, options.output_type.file_type(), &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.write(&mut metadata);
@@ -77,25 +76,54 @@ impl GgufPlan {
             imatrix.describe(&mut metadata);
             weigh(imatrix, &mut chosen)?;
         }
-        let head = head::write(&metadata, &describe(&chosen));
-        Ok(Self { model: model.clone(), head, chosen })
+        let modelfile = Modelfile::of(&metadata);
+        let files = heads(options.split.as_ref(), metadata, &chosen);
+        let options = Options {
+            name: Some(options.folder.clone()).filter(|_| options.labels.is_none()),
+            quantization: Some(options.output_type.as_str()),
+            imatrix: imatrix.map(|imatrix| imatrix.sha256().to_owned()),
+            split_max_size: options.split.as_ref().and_then(Split::size),
+        };
+        let companions = companions(model)?;
+        Ok(Self { model: model.clone(), options, companions, chosen, files, modelfile })
     }
 
-    /// The file's exact size in bytes.
+    /// The exact size in bytes, of all GGUF files together.
     pub fn size(&self) -> u64 {
-        self.layout("").size()
+        self.ggufs("").iter().map(Layout::size).sum()
+    }
+
+    /// The files it will make where the whole is called `name`; the report comes after them.
+    pub fn files(&self, name: &str) -> Vec<PlannedFile> {
+        self.layouts(name).iter().map(PlannedFile::of).collect()
     }
 
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }
 
-    pub(crate) fn layout(&self, name: &str) -> Layout {
-        Layout {
-            name: name.to_owned(),
-            head: self.head.clone(),
-            parts: self.chosen.iter().flat_map(Chosen::parts).collect(),
+    pub(crate) fn making(&self) -> Making {
+        let (options, companions) = (self.options.clone(), self.companions.clone());
+        Making { kind: Kind::Gguf, options, companions }
+    }
+
+    /// The GGUF files, and beside a single one, which is all that Ollama takes, a `Modelfile`.
+    pub(crate) fn layouts(&self, name: &str) -> Vec<Layout> {
+        let mut layouts = self.ggufs(name);
+        if let [only] = layouts.as_slice() {
+            layouts.push(self.modelfile.layout(&only.name));
         }
+        layouts
+    }
+
+    fn ggufs(&self, name: &str) -> Vec<Layout> {
+        let count = self.files.len();
+        let layout = |(number, file): (usize, &Head)| Layout {
+            name: if count == 1 { name.to_owned() } else { split_name(name, number, count) },
+            head: file.bytes.clone(),
+            parts: self.chosen[file.tensors.clone()].iter().flat_map(Chosen::parts).collect(),
+        };
+        self.files.iter().enumerate().map(layout).collect()
     }
 }
 
@@ -179,6 +207,46 @@ fn check_complete(model: &Model, architecture: Architecture, chosen: &[Chosen]) 
         }
     }
     Ok(())
+}
+
+/// The small files that a GGUF file may be made of, with those of the modules behind an embedding model.
+fn companions(model: &Model) -> Result<Vec<String>> {
+    let mut names = [
+        "tokenizer.model",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "chat_template.json",
+        "generation_config.json",
+        "modules.json",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let Some(source) = model.companion("modules.json")? else { return Ok(names) };
+    let modules: Value = serde_json::from_slice(&read_source(&*source)?).unwrap_or_default();
+    let paths = modules.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
+    for path in paths.filter(|path| !path.is_empty()) {
+        names.extend(["config.json", "model.safetensors"].map(|file| format!("{path}/{file}")));
+    }
+    Ok(names)
+}
+
+/// The beginning of each file.
+fn heads(split: Option<&Split>, metadata: Metadata, chosen: &[Chosen]) -> Vec<Head> {
+    let sizes: Vec<u64> = chosen.iter().map(|c| c.bytes() + head::padding(c.bytes())).collect();
+    let counts = split.map_or_else(|| vec![chosen.len()], |split| split.counts(&sizes));
+    let (mut metadata, mut first) = (metadata, 0);
+    let head = |(number, count): (usize, &usize)| {
+        let tensors = first..(first + count).min(chosen.len());
+        first = tensors.end;
+        let mut metadata = std::mem::take(&mut metadata);
+        if counts.len() > 1 {
+            split::describe(&mut metadata, number, counts.len(), chosen.len());
+        }
+        Head { bytes: head::write(&metadata, &describe(&chosen[tensors.clone()])), tensors }
+    };
+    counts.iter().enumerate().map(head).collect()
 }
 
 fn describe(chosen: &[Chosen]) -> Vec<Described> {

@@ -73,6 +73,11 @@ impl GgufFile {
         }
     }
 
+    /// Reads the head of a file of that size; `None` when it is broken.
+    pub(crate) fn of_head(head: &[u8], size: u64) -> Option<Self> {
+        Reader { bytes: head, at: 0 }.file(size).ok()
+    }
+
     /// Reads the head.
     ///
     /// # Errors

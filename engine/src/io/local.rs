@@ -108,14 +108,47 @@ impl LocalOutput {
     }
 }
 
-impl Output for LocalOutput {
-    fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
+impl LocalOutput {
+    /// Begins a file that is written at any position.
+    pub(crate) fn place(&self, name: &str, size: u64) -> io::Result<PlacedFile> {
+        let pending = self.pending(name)?;
+        pending.file.set_len(size)?;
+        Ok(PlacedFile(pending))
+    }
+
+    fn pending(&self, name: &str) -> io::Result<Pending> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = self.path.join(format!(".{name}.{}-{unique}.part", std::process::id()));
-        let file = File::options().write(true).create_new(true).open(&temporary)?;
+        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
         let flusher = Flusher::new(&file)?;
-        self.open = Some(Pending { file, flusher, temporary, place: self.path.join(name), finished: false });
+        Ok(Pending { file, flusher, temporary, place: self.path.join(name), finished: false })
+    }
+}
+
+/// A file that is written at any position. It is visible under its name when it is finished, and gone if it never is.
+#[derive(Debug)]
+pub(crate) struct PlacedFile(Pending);
+
+impl PlacedFile {
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.file.write_all_at(bytes, offset)?;
+        self.0.flusher.wrote(bytes.len());
+        Ok(())
+    }
+
+    pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.0.file.read_exact_at(bytes, offset)
+    }
+
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.0.finish()
+    }
+}
+
+impl Output for LocalOutput {
+    fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
+        self.open = Some(self.pending(name)?);
         Ok(())
     }
 
@@ -127,11 +160,7 @@ impl Output for LocalOutput {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let mut pending = self.open.take().ok_or_else(nothing_open)?;
-        pending.file.sync_all()?;
-        fs::rename(&pending.temporary, &pending.place)?;
-        pending.finished = true;
-        File::open(&self.path)?.sync_all()
+        self.open.take().ok_or_else(nothing_open)?.finish()
     }
 }
 
@@ -146,6 +175,18 @@ struct Pending {
     temporary: PathBuf,
     place: PathBuf,
     finished: bool,
+}
+
+impl Pending {
+    fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.place)?;
+        self.finished = true;
+        match self.place.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Drop for Pending {

@@ -1,12 +1,15 @@
 //! Where bytes come from and where they go: positioned reads in, sequential writes of known size out.
 
 mod flusher;
+mod hash;
 mod local;
 mod small;
 
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use hash::sha256;
+pub(crate) use local::PlacedFile;
 pub use local::{LocalFolder, LocalOutput};
 pub(crate) use small::{read_optional, read_source};
 

@@ -13,7 +13,7 @@ pub use config::AdapterConfig;
 pub(crate) use stored::Stored;
 
 use crate::checkpoint::{header, index};
-use crate::io::{Folder, read_optional};
+use crate::io::{Folder, Source, read_optional};
 use crate::{Error, Result};
 
 /// The file that makes a folder an adapter.
@@ -29,6 +29,8 @@ struct Opened {
     folder: Arc<dyn Folder>,
     config: AdapterConfig,
     modules: Vec<Module>,
+    /// Those with weights, and their index.
+    files: Vec<Named>,
 }
 
 /// What the adapter does to one tensor.
@@ -69,13 +71,13 @@ impl Adapter {
         let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
         let Some(bytes) = read_optional(&*folder, CONFIG)? else { return Err(missing(CONFIG)) };
         let config = AdapterConfig::parse(&format!("{location}/{CONFIG}"), &bytes)?;
-        let tensors = tensors(&*folder)?;
+        let (tensors, files) = tensors(&*folder)?;
         if tensors.is_empty() {
             return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
         let modules = parse::modules(&config, tensors)?;
         config.check_saved(&format!("{location}/{CONFIG}"), &modules)?;
-        Ok(Self(Arc::new(Opened { folder, config, modules })))
+        Ok(Self(Arc::new(Opened { folder, config, modules, files })))
     }
 
     /// The configuration.
@@ -97,6 +99,11 @@ impl Adapter {
         &*self.0.folder
     }
 
+    /// The files with weights, and their index where there is one.
+    pub(crate) fn files(&self) -> &[Named] {
+        &self.0.files
+    }
+
     pub(crate) fn changes(&self) -> &[Module] {
         &self.0.modules
     }
@@ -108,21 +115,28 @@ impl fmt::Debug for Adapter {
     }
 }
 
-/// Every tensor of the weights: of one file, or of several shards.
-fn tensors(folder: &dyn Folder) -> Result<Vec<Stored>> {
+/// A file and its name in the folder.
+pub(crate) type Named = (String, Arc<dyn Source>);
+
+/// Every tensor of the weights, of one file or of several shards, and the files.
+fn tensors(folder: &dyn Folder) -> Result<(Vec<Stored>, Vec<Named>)> {
     let location = folder.location();
+    let open = |name: &str| folder.open(name).map_err(|e| Error::read(format!("{location}/{name}"), e));
     let found = index::find(folder, WEIGHTS)?;
-    let (mut tensors, mut held) = (Vec::new(), Vec::new());
+    let (mut tensors, mut held, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for shard in &found.shards {
-        let source = folder.open(shard).map_err(|e| Error::read(format!("{location}/{shard}"), e))?;
+        let source = open(shard)?;
         for tensor in header::read(&*source)? {
             held.push((tensor.name.clone(), shard.as_str()));
             tensors.push(Stored::new(&source, tensor)?);
         }
+        files.push((shard.clone(), source));
     }
     if let Some(weight_map) = &found.weight_map {
         let held: Vec<_> = held.iter().map(|(tensor, shard)| (tensor.as_str(), *shard)).collect();
-        index::check(&format!("{location}/{WEIGHTS}.safetensors.index.json"), weight_map, &held)?;
+        let index = format!("{WEIGHTS}.safetensors.index.json");
+        index::check(&format!("{location}/{index}"), weight_map, &held)?;
+        files.push((index.clone(), open(&index)?));
     }
-    Ok(tensors)
+    Ok((tensors, files))
 }

@@ -29,24 +29,31 @@ pub(crate) struct Scratch {
 }
 
 impl Model {
-    /// Replaces `bytes` with `count` elements from `first` on as the merged checkpoint stores them, and says what
-    /// the adapter did to them.
+    /// Reads `count` elements from `first` on: into `base` what the base stores, into `merged` what the merged
+    /// checkpoint does. `merged` stays empty where nothing of the adapter belongs to the tensor; `base` ends early
+    /// where a resized tensor has rows that the base's has not.
     pub(crate) fn read(
         &self,
         tensor: usize,
         first: u64,
         count: u64,
         scratch: &mut Scratch,
-        bytes: &mut Vec<u8>,
+        base: &mut Vec<u8>,
+        merged: &mut Vec<u8>,
     ) -> Result<Effect> {
         let tensor = &self.tensors()[tensor];
-        self.read_unchanged(tensor, first, count, scratch, bytes)?;
+        let width = tensor.info.dtype.bytes();
+        self.read_base(tensor, first * width, count * width, base)?;
+        merged.clear();
         let mut effect = Effect::Untouched;
         if tensor.replaced.is_some() {
-            effect = self.compare(tensor, first, bytes, &mut scratch.buffers.merged)?;
+            self.read_unchanged(tensor, first, count, scratch, merged)?;
+            effect = if merged == base { Effect::Zero } else { Effect::Changed };
+        } else if tensor.is_target() {
+            merged.extend_from_slice(base);
         }
         for change in self.changes(tensor) {
-            effect = effect.max(self.apply(change, tensor, first, scratch, bytes)?);
+            effect = effect.max(self.apply(change, tensor, first, scratch, merged)?);
         }
         Ok(effect)
     }
@@ -70,16 +77,11 @@ impl Model {
         Ok(())
     }
 
-    /// Whether replaced values differ from the base's.
-    fn compare(&self, tensor: &Tensor, first: u64, bytes: &[u8], before: &mut Vec<u8>) -> Result<Effect> {
+    fn read_base(&self, tensor: &Tensor, first: u64, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
         let base = &self.base().tensors()[tensor.base];
-        let from = first * tensor.info.dtype.bytes();
-        if from + bytes.len() as u64 > base.bytes {
-            return Ok(Effect::Changed);
-        }
-        before.resize(bytes.len(), 0);
-        self.base().read(base, from, before)?;
-        Ok(if *before == bytes { Effect::Zero } else { Effect::Changed })
+        let end = (first + count).min(base.bytes);
+        bytes.resize(end.saturating_sub(first) as usize, 0);
+        if bytes.is_empty() { Ok(()) } else { self.base().read(base, first, bytes) }
     }
 
     fn apply(

@@ -12,7 +12,7 @@ pub(crate) use product::CACHED;
 
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::io::{Folder, Source};
-use crate::lora::{Adapter, Change, Stored};
+use crate::lora::{Adapter, Change, Module, Stored};
 use crate::{Error, Result};
 
 /// A base model, with or without an adapter. Making one checks that everything in the adapter has exactly one home
@@ -43,6 +43,18 @@ pub(crate) struct Tensor {
     changes: Vec<usize>,
 }
 
+impl Tensor {
+    /// The length of a row.
+    pub(crate) fn row(&self) -> u64 {
+        self.info.shape.last().copied().unwrap_or(1)
+    }
+
+    /// Whether anything of the adapter belongs to it.
+    pub(crate) fn is_target(&self) -> bool {
+        self.replaced.is_some() || !self.changes.is_empty()
+    }
+}
+
 impl Model {
     /// The base as it is.
     pub fn new(base: &Checkpoint) -> Self {
@@ -60,6 +72,11 @@ impl Model {
         let homes::Homes { tensors, untied } = homes::find(base, adapter)?;
         let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), factors::Factors::default());
         Ok(Self(Arc::new(Parts { base, adapter, tensors, untied, factors })))
+    }
+
+    /// Whether both are the same, and not only alike.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The base.
@@ -100,6 +117,11 @@ impl Model {
     /// A small file of the export: the adapter's own where it brings one (a tokenizer with a new chat template),
     /// else the base's.
     pub(crate) fn companion(&self, name: &str) -> Result<Option<Arc<dyn Source>>> {
+        Ok(self.companion_of(name)?.map(|(_, source)| source))
+    }
+
+    /// The same, and whether it is the adapter's.
+    pub(crate) fn companion_of(&self, name: &str) -> Result<Option<(bool, Arc<dyn Source>)>> {
         let open = |folder: &dyn Folder| match folder.open(name) {
             Ok(source) => Ok(Some(source)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -108,9 +130,9 @@ impl Model {
         if let Some(adapter) = self.adapter().filter(|_| from_adapter(name))
             && let Some(source) = open(adapter.folder())?
         {
-            return Ok(Some(source));
+            return Ok(Some((true, source)));
         }
-        open(self.base().folder())
+        Ok(open(self.base().folder())?.map(|source| (false, source)))
     }
 
     /// The changes to a tensor.
@@ -119,14 +141,22 @@ impl Model {
         tensor.changes.iter().filter_map(|i| all.get(*i)).map(|module| &module.change)
     }
 
-    /// Blocks of this tensor must be multiples of this many elements: whole rows where an adapter changes rows.
+    /// Blocks of this tensor must be multiples of this many elements: whole rows where an adapter changes it.
     pub(crate) fn granule(&self, tensor: usize) -> u64 {
         let tensor = &self.tensors()[tensor];
-        let by_rows = self.changes(tensor).any(|change| match change {
-            Change::LowRank { .. } | Change::Embedding { .. } | Change::Rows { .. } => true,
-            Change::Whole(_) | Change::Add { .. } => false,
-        });
-        tensor.info.shape.last().copied().filter(|_| by_rows).unwrap_or(1)
+        if tensor.is_target() { tensor.row() } else { 1 }
+    }
+
+    /// What the adapter does and to which tensors, in the adapter's order. A change to a head that stayed one with its
+    /// embedding is the embedding's.
+    pub(crate) fn placed(&self) -> Vec<(&Module, &Tensor)> {
+        let all = self.adapter().map(Adapter::changes).unwrap_or_default();
+        let twin = self.tensors().iter().find(|t| homes::is_embedding(&t.info.name));
+        let home = |(number, module)| {
+            let home = self.tensors().iter().find(|t| t.changes.contains(&number)).or(twin);
+            home.map(|tensor| (module, tensor))
+        };
+        all.iter().enumerate().filter_map(home).collect()
     }
 }
 

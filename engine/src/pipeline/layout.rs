@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::Dtype;
 use crate::io::Source;
 use crate::quant::TensorType;
 
@@ -15,6 +16,8 @@ pub(crate) struct Layout {
 
 /// A piece of an output file that is made block by block.
 pub(crate) struct Part {
+    /// What it is called in the file: a tensor, or the file itself.
+    pub(crate) name: String,
     pub(crate) content: Content,
     /// Bytes of the content.
     pub(crate) bytes: u64,
@@ -28,11 +31,10 @@ pub(crate) enum Content {
     File(Arc<dyn Source>),
     /// A tensor of the model, by its number, as the checkpoint stores it.
     Stored(usize),
-    /// The first `elements` of a tensor of the model in a GGUF type, in blocks of whole `row`s.
+    /// The first `elements` of a tensor of the model in a GGUF type.
     Encoded {
         tensor: usize,
         elements: u64,
-        row: u64,
         shift: f32,
         as_type: TensorType,
         /// How much each column matters.
@@ -40,6 +42,27 @@ pub(crate) enum Content {
     },
     /// Whole rows that are known already, `times` over, in a GGUF type.
     Values { values: Arc<[f32]>, times: u64, as_type: TensorType },
+}
+
+impl Content {
+    /// The model's tensor that it is made of.
+    pub(crate) fn tensor(&self) -> Option<usize> {
+        match self {
+            Self::File(_) | Self::Values { .. } => None,
+            Self::Stored(tensor) | Self::Encoded { tensor, .. } => Some(*tensor),
+        }
+    }
+
+    /// Bytes that `count` of its units take: bytes of a file, elements of a tensor whose type this is, times over
+    /// which there are values.
+    pub(crate) fn bytes_of(&self, count: u64, dtype: Option<Dtype>) -> u64 {
+        match self {
+            Self::File(_) => count,
+            Self::Stored(_) => count * dtype.map_or(1, Dtype::bytes),
+            Self::Encoded { as_type, .. } => as_type.bytes(count),
+            Self::Values { values, as_type, .. } => count * as_type.bytes(values.len() as u64),
+        }
+    }
 }
 
 impl Layout {
@@ -50,19 +73,32 @@ impl Layout {
 
     /// A copy of a file.
     pub(crate) fn copy(name: impl Into<String>, source: Arc<dyn Source>) -> Self {
-        let part = Part { bytes: source.size(), content: Content::File(source), padding: 0 };
-        Self { name: name.into(), head: Vec::new(), parts: vec![part] }
+        let name = name.into();
+        let (bytes, content) = (source.size(), Content::File(source));
+        let part = Part { name: name.clone(), bytes, content, padding: 0 };
+        Self { name, head: Vec::new(), parts: vec![part] }
     }
 
     /// Its size in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.head.len() as u64 + self.parts.iter().map(|p| p.bytes + p.padding).sum::<u64>()
     }
+
+    /// Where each part begins.
+    pub(crate) fn starts(&self) -> Vec<u64> {
+        let mut at = self.head.len() as u64;
+        let start = |part: &Part| {
+            at += part.bytes + part.padding;
+            at - part.bytes - part.padding
+        };
+        self.parts.iter().map(start).collect()
+    }
 }
 
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Part")
+            .field("name", &self.name)
             .field("bytes", &self.bytes)
             .field("padding", &self.padding)
             .finish_non_exhaustive()

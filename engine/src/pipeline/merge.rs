@@ -9,6 +9,7 @@ use super::layout::{Content, Layout, Part};
 use crate::checkpoint::{INDEX, config, header};
 use crate::io::read_source;
 use crate::model::{Model, Tensor};
+use crate::report::{Kind, Making, Options};
 use crate::{Error, Result};
 
 /// The files that belong to a model, where base or adapter have them. Anything else in the folder stays there.
@@ -63,10 +64,17 @@ impl MergePlan {
         Ok(Self { model: model.clone(), layouts })
     }
 
-    /// The files it will make, in order.
+    /// The files it will make, in order; the report comes after them.
     pub fn files(&self) -> Vec<PlannedFile> {
-        let planned = |l: &Layout| PlannedFile { name: l.name.clone(), size: l.size() };
-        self.layouts.iter().map(planned).collect()
+        self.layouts.iter().map(PlannedFile::of).collect()
+    }
+
+    pub(crate) fn making(&self) -> Making {
+        Making {
+            kind: Kind::Merged,
+            options: Options::default(),
+            companions: COMPANIONS.map(str::to_owned).to_vec(),
+        }
     }
 
     pub(super) fn model(&self) -> &Model {
@@ -92,6 +100,7 @@ fn shard(model: &Model, number: usize) -> Layout {
     let described: Vec<_> = held().map(described).collect();
     let head = header::write(described.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), *b)));
     let part = |(tensor, t): (usize, &Tensor)| Part {
+        name: t.info.name.clone(),
         content: Content::Stored(tensor),
         bytes: t.info.bytes,
         padding: 0,

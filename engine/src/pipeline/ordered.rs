@@ -6,16 +6,16 @@ use std::thread;
 
 use crate::{Error, Result};
 
-struct State {
+struct State<B> {
     next: usize,
     taken: usize,
-    done: BTreeMap<usize, Result<Vec<u8>>>,
-    free: Vec<Vec<u8>>,
+    done: BTreeMap<usize, Result<B>>,
+    free: Vec<B>,
     stop: bool,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct Shared<B> {
+    state: Mutex<State<B>>,
     /// A buffer was finished, or a worker died.
     made: Condvar,
     /// A buffer was taken, or everything stops.
@@ -23,13 +23,13 @@ struct Shared {
 }
 
 /// Runs `make` for 0..`jobs` on `threads` threads and `take` on this one, in order. Each thread has a scratch of its
-/// own. At most 2·`threads` buffers exist at a time; they are used again as they are. The first error, of either
+/// own. At most 2·`threads` results exist at a time; they are used again as they are. The first error, of either
 /// side, ends everything.
-pub(super) fn run<S: Default>(
+pub(super) fn run<S: Default, B: Default + Send>(
     jobs: usize,
     threads: usize,
-    make: impl Fn(usize, &mut S, &mut Vec<u8>) -> Result<()> + Sync,
-    mut take: impl FnMut(usize, &[u8]) -> Result<()>,
+    make: impl Fn(usize, &mut S, &mut B) -> Result<()> + Sync,
+    mut take: impl FnMut(usize, &mut B) -> Result<()>,
 ) -> Result<()> {
     let threads = threads.clamp(1, jobs.max(1));
     let window = 2 * threads;
@@ -41,8 +41,8 @@ pub(super) fn run<S: Default>(
             scope.spawn(|| work(&shared, jobs, window, &make));
         }
         for job in 0..jobs {
-            let buffer = shared.wait_for(job)??;
-            take(job, &buffer)?;
+            let mut buffer = shared.wait_for(job)??;
+            take(job, &mut buffer)?;
             let mut state = shared.lock();
             state.taken = job + 1;
             state.free.push(buffer);
@@ -53,11 +53,11 @@ pub(super) fn run<S: Default>(
     })
 }
 
-fn work<S: Default>(
-    shared: &Shared,
+fn work<S: Default, B: Default>(
+    shared: &Shared<B>,
     jobs: usize,
     window: usize,
-    make: &(impl Fn(usize, &mut S, &mut Vec<u8>) -> Result<()> + Sync),
+    make: &(impl Fn(usize, &mut S, &mut B) -> Result<()> + Sync),
 ) {
     // a panic in `make` must wake the taker, who would wait for ever
     let mut guard = Dying { shared, alive: false };
@@ -70,13 +70,9 @@ fn work<S: Default>(
     guard.alive = true;
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl<B: Default> Shared<B> {
     /// The next job, once there is room for its result.
-    fn claim(&self, jobs: usize, window: usize) -> Option<(usize, Vec<u8>)> {
+    fn claim(&self, jobs: usize, window: usize) -> Option<(usize, B)> {
         let mut state = self.lock();
         while !state.stop && state.next < jobs && state.next >= state.taken + window {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -88,8 +84,14 @@ impl Shared {
         state.next += 1;
         Some((job, state.free.pop().unwrap_or_default()))
     }
+}
 
-    fn wait_for(&self, job: usize) -> Result<Result<Vec<u8>>> {
+impl<B> Shared<B> {
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for(&self, job: usize) -> Result<Result<B>> {
         let mut state = self.lock();
         loop {
             if let Some(made) = state.done.remove(&job) {
@@ -109,20 +111,20 @@ impl Shared {
     }
 }
 
-struct StopOnDrop<'a>(&'a Shared);
+struct StopOnDrop<'a, B>(&'a Shared<B>);
 
-impl Drop for StopOnDrop<'_> {
+impl<B> Drop for StopOnDrop<'_, B> {
     fn drop(&mut self) {
         self.0.stop();
     }
 }
 
-struct Dying<'a> {
-    shared: &'a Shared,
+struct Dying<'a, B> {
+    shared: &'a Shared<B>,
     alive: bool,
 }
 
-impl Drop for Dying<'_> {
+impl<B> Drop for Dying<'_, B> {
     fn drop(&mut self) {
         if !self.alive {
             self.shared.stop();
@@ -197,7 +199,7 @@ mod tests {
             run(
                 10,
                 2,
-                |job, (): &mut (), buffer| {
+                |job, (): &mut (), buffer: &mut Vec<u8>| {
                     if job == 4 { panic!("maker") } else { number(job, &mut (), buffer) }
                 },
                 |_, _| Ok(()),

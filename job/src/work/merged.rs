@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Adapter, Folder, MergePlan, Model, Run};
+use engine::{Adapter, Folder, MergePlan, Model, Report, Run};
 use shared::domain::{Artifact, ArtifactKind, Destination, Stage, Variant};
 
 use super::{Made, Pushable, Work};
@@ -68,7 +68,8 @@ fn merge(
 ) -> Result<(Manifest, String), JobError> {
     let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
     let plan = MergePlan::new(&model)?;
-    let names: Vec<String> = plan.files().iter().map(|file| file.name.clone()).collect();
+    let planned = plan.files().into_iter().map(|file| file.name);
+    let names: Vec<String> = planned.chain([Report::FILE.to_owned()]).collect();
     raw.clear()?;
     work.reporter.begin(Stage::Export, "Merging the adapter into the base model", 0);
     let run = Run { progress: work.reporter.as_ref(), ..Run::default() };

@@ -1,0 +1,112 @@
+//! One block: read, merged, encoded, and measured against what it was.
+
+use super::layout::{Content, Layout};
+use super::steps::{Job, Step};
+use crate::model::{CACHED, Effect, Model, Scratch};
+use crate::report::tally::Tally;
+use crate::{Error, Result};
+
+/// What a worker makes of a job. Kept and used again, because new memory costs more than the arithmetic.
+#[derive(Default)]
+pub(super) struct Block {
+    /// For each part of the step.
+    pub(super) parts: Vec<Made>,
+    /// What the base stores.
+    pub(super) base: Vec<u8>,
+    pub(super) effect: Option<Effect>,
+    /// How far the merged values are from the base's.
+    pub(super) change: Tally,
+}
+
+/// A block of one part.
+#[derive(Default)]
+pub(super) struct Made {
+    pub(super) bytes: Vec<u8>,
+    /// How far the stored values are from the merged ones.
+    pub(super) error: Tally,
+}
+
+/// What a thread keeps from block to block.
+#[derive(Default)]
+pub(super) struct Desk {
+    scratch: Scratch,
+    merged: Vec<u8>,
+    values: Vec<f32>,
+}
+
+impl Block {
+    pub(super) fn make(
+        &mut self,
+        model: &Model,
+        files: &[Layout],
+        step: &Step,
+        job: &Job,
+        desk: &mut Desk,
+    ) -> Result<()> {
+        self.base.clear();
+        self.change.clear();
+        self.effect = None;
+        self.parts.resize_with(step.parts.len(), Made::default);
+        if let Some(tensor) = step.tensor {
+            self.read(model, tensor, job, desk)?;
+        }
+        for (made, (file, part)) in self.parts.iter_mut().zip(&step.parts) {
+            made.error.clear();
+            let stored = if desk.merged.is_empty() { &self.base } else { &desk.merged };
+            match &files[*file].parts[*part].content {
+                Content::File(source) => {
+                    made.bytes.resize(job.count as usize, 0);
+                    let read = source.read_at(job.first, &mut made.bytes);
+                    read.map_err(|e| Error::read(source.location(), e))?;
+                }
+                Content::Values { values, as_type, .. } => {
+                    let once = as_type.bytes(values.len() as u64) as usize;
+                    made.bytes.resize(once * job.count as usize, 0);
+                    made.bytes.chunks_mut(once.max(1)).for_each(|bytes| as_type.encode(values, None, bytes));
+                }
+                Content::Stored(_) => stored.clone_into(&mut made.bytes),
+                content @ Content::Encoded { tensor, .. } => {
+                    encode(model, *tensor, content, stored, &mut desk.values, made);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, model: &Model, tensor: usize, job: &Job, desk: &mut Desk) -> Result<()> {
+        let Desk { scratch, merged, .. } = desk;
+        let effect = model.read(tensor, job.first, job.count, scratch, &mut self.base, merged)?;
+        let tensor = &model.tensors()[tensor];
+        if effect != Effect::Untouched {
+            self.change.add_changes(tensor.info.dtype, tensor.row() as usize, &self.base, merged);
+        }
+        self.effect = Some(effect);
+        Ok(())
+    }
+}
+
+fn encode(
+    model: &Model,
+    tensor: usize,
+    how: &Content,
+    stored: &[u8],
+    values: &mut Vec<f32>,
+    made: &mut Made,
+) {
+    let Content::Encoded { shift, as_type, importance, .. } = how else { return };
+    let tensor = &model.tensors()[tensor];
+    let (dtype, row) = (tensor.info.dtype, tensor.row().max(1));
+    let step = (CACHED as u64 / row).max(1) * row;
+    values.resize(step as usize, 0.0);
+    made.bytes.resize(as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize, 0);
+    let pieces = made.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);
+    for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(pieces) {
+        let values = &mut values[..stored.len() / dtype.bytes() as usize];
+        dtype.widen(stored, values);
+        if *shift != 0.0 {
+            dtype.add(values, *shift);
+        }
+        as_type.encode(values, importance.as_deref(), bytes);
+        made.error.add_errors(*as_type, row as usize, values, bytes);
+    }
+}

@@ -1,0 +1,70 @@
+//! What was read of the base, hashed in order on a thread of its own.
+
+use std::mem;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use sha2::{Digest as _, Sha256};
+
+/// Buffers on their way to the hash.
+const WAITING: usize = 2;
+
+/// The hash of what was read of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Digest {
+    pub(crate) bytes: u64,
+    /// In lower-case hex.
+    pub(crate) sha256: String,
+}
+
+/// The sending side.
+pub(super) struct Digester<'scope> {
+    blocks: SyncSender<(Vec<u8>, bool)>,
+    spare: Receiver<Vec<u8>>,
+    thread: ScopedJoinHandle<'scope, Vec<Digest>>,
+}
+
+impl<'scope> Digester<'scope> {
+    pub(super) fn start<'env>(scope: &'scope Scope<'scope, 'env>) -> Self {
+        let (blocks, filled) = sync_channel(WAITING);
+        let (emptied, spare) = channel();
+        Self { blocks, spare, thread: scope.spawn(move || hash(&filled, &emptied)) }
+    }
+
+    /// Takes the next block of a tensor and leaves another buffer in its place.
+    pub(super) fn put(&mut self, block: &mut Vec<u8>, last: bool) {
+        let block = mem::replace(block, self.spare.try_recv().unwrap_or_default());
+        // the other side ends only when it panics, which joining it brings up
+        self.blocks.send((block, last)).ok();
+    }
+
+    /// The tensors' hashes in their order.
+    pub(super) fn finish(self) -> Vec<Digest> {
+        drop(self.blocks);
+        match self.thread.join() {
+            Ok(digests) => digests,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+fn hash(filled: &Receiver<(Vec<u8>, bool)>, emptied: &Sender<Vec<u8>>) -> Vec<Digest> {
+    let (mut digests, mut state, mut bytes) = (Vec::new(), Sha256::new(), 0);
+    while let Ok((block, last)) = filled.recv() {
+        state.update(&block);
+        bytes += block.len() as u64;
+        if last {
+            let sha256 = hex(&mem::take(&mut state).finalize());
+            digests.push(Digest { bytes: mem::take(&mut bytes), sha256 });
+        }
+        // nobody may want it any more
+        emptied.send(block).ok();
+    }
+    digests
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+}

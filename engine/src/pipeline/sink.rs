@@ -1,0 +1,70 @@
+//! Where blocks go: files made one after the other.
+
+use sha2::{Digest as _, Sha256};
+
+use super::WrittenFile;
+use super::digest::hex;
+use super::layout::Layout;
+use crate::io::Output;
+use crate::{Error, Result};
+
+/// Takes the blocks of planned files.
+pub(super) trait Sink {
+    /// Takes bytes of a part, which belong at `offset` of the file.
+    fn put(&mut self, file: usize, part: usize, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// All blocks have come.
+    fn end(&mut self) -> Result<Vec<WrittenFile>>;
+}
+
+/// Files written one after the other, hashed as they are.
+pub(super) struct Sequence<'a> {
+    output: &'a mut dyn Output,
+    files: &'a [Layout],
+    hash: Sha256,
+    /// How many files have been begun; all but the last of them are finished.
+    begun: usize,
+    written: Vec<WrittenFile>,
+}
+
+impl<'a> Sequence<'a> {
+    pub(super) fn new(files: &'a [Layout], output: &'a mut dyn Output) -> Self {
+        Self { output, files, hash: Sha256::new(), begun: 0, written: Vec::new() }
+    }
+
+    /// Finishes the open file, if any, and begins the next, if any.
+    fn advance(&mut self) -> Result<()> {
+        if let Some(open) = self.begun.checked_sub(1).and_then(|i| self.files.get(i)) {
+            self.output.finish().map_err(|e| Error::write(&open.name, e))?;
+            let sha256 = hex(&std::mem::take(&mut self.hash).finalize());
+            self.written.push(WrittenFile { name: open.name.clone(), size: open.size(), sha256 });
+        }
+        self.begun += 1;
+        let Some(next) = self.files.get(self.begun - 1) else { return Ok(()) };
+        self.output.begin(&next.name, next.size()).map_err(|e| Error::write(&next.name, e))?;
+        self.append(&next.head)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let name = &self.files[self.begun - 1].name;
+        self.output.write(bytes).map_err(|e| Error::write(name, e))?;
+        self.hash.update(bytes);
+        Ok(())
+    }
+}
+
+impl Sink for Sequence<'_> {
+    fn put(&mut self, file: usize, _part: usize, _offset: u64, bytes: &[u8]) -> Result<()> {
+        while self.begun <= file {
+            self.advance()?;
+        }
+        self.append(bytes)
+    }
+
+    fn end(&mut self) -> Result<Vec<WrittenFile>> {
+        while self.begun <= self.files.len() {
+            self.advance()?;
+        }
+        Ok(std::mem::take(&mut self.written))
+    }
+}

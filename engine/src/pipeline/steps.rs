@@ -1,0 +1,94 @@
+//! The order of the work: what is read once and becomes parts of one or more files, cut into blocks.
+
+use std::collections::HashMap;
+
+use super::layout::{Content, Layout};
+use crate::checkpoint::Dtype;
+use crate::model::Model;
+
+/// A file or tensor that is read from beginning to end, and the parts of output files that it becomes.
+pub(super) struct Step {
+    /// Numbers of file and part. Never empty.
+    pub(super) parts: Vec<(usize, usize)>,
+    /// The model's tensor.
+    pub(super) tensor: Option<usize>,
+    pub(super) dtype: Option<Dtype>,
+    /// Bytes of a file, elements of a tensor, times over which there are values.
+    pub(super) units: u64,
+    /// Blocks are multiples of this many units.
+    granule: u64,
+    /// Bytes a unit has before it is encoded.
+    width: u64,
+}
+
+/// A block of a step.
+pub(super) struct Job {
+    pub(super) step: usize,
+    /// In the step's units.
+    pub(super) first: u64,
+    pub(super) count: u64,
+    /// It is the step's last.
+    pub(super) last: bool,
+}
+
+/// One step for each tensor, in the order of the first file that has it, and for each file that is copied.
+pub(super) fn steps(model: &Model, files: &[Layout]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut of_tensor = HashMap::new();
+    for (file, layout) in files.iter().enumerate() {
+        for (number, part) in layout.parts.iter().enumerate() {
+            let new = step(model, &part.content, (file, number));
+            let known = new.tensor.and_then(|tensor| of_tensor.get(&(tensor, new.units)).copied());
+            if let Some(known) = known.and_then(|at: usize| steps.get_mut(at))
+                && known.parts.iter().all(|(other, _)| *other != file)
+            {
+                known.parts.push((file, number));
+                continue;
+            }
+            if let Some(tensor) = new.tensor {
+                of_tensor.insert((tensor, new.units), steps.len());
+            }
+            steps.push(new);
+        }
+    }
+    steps
+}
+
+fn step(model: &Model, content: &Content, part: (usize, usize)) -> Step {
+    let parts = vec![part];
+    let of_tensor = |number: usize, units, granule: u64| {
+        let dtype = model.tensors()[number].info.dtype;
+        let (width, granule) = (dtype.bytes(), granule.max(1));
+        Step { parts: parts.clone(), tensor: Some(number), dtype: Some(dtype), units, granule, width }
+    };
+    let without = |units, width: u64| {
+        let (parts, width) = (parts.clone(), width.max(1));
+        Step { parts, tensor: None, dtype: None, units, granule: 1, width }
+    };
+    match content {
+        Content::File(source) => without(source.size(), 1),
+        Content::Values { values, times, .. } => without(*times, values.len() as u64 * 4),
+        Content::Stored(number) => {
+            of_tensor(*number, model.tensors()[*number].info.elements(), model.granule(*number))
+        }
+        // the errors of encoded values are summed by rows
+        Content::Encoded { tensor, elements, .. } => {
+            of_tensor(*tensor, *elements, model.tensors()[*tensor].row())
+        }
+    }
+}
+
+/// The steps in blocks of about `block` bytes.
+pub(super) fn jobs(steps: &[Step], block: u64) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for (number, step) in steps.iter().enumerate() {
+        let most = (block / step.width / step.granule).max(1) * step.granule;
+        let mut first = 0;
+        while first < step.units {
+            let count = most.min(step.units - first);
+            jobs.push(Job { step: number, first, count, last: first + count == step.units });
+            first += count;
+        }
+    }
+    jobs
+}

@@ -1,0 +1,69 @@
+//! A report that was written, beside what it must say.
+
+use std::io;
+
+use serde_json::Value;
+
+use super::Report;
+use crate::io::{Folder, read_source};
+use crate::pipeline::Difference;
+use crate::{Error, Result};
+
+/// Differences shown of one report.
+const SHOWN: usize = 5;
+
+/// What differs in the report of this name; `None` when there is none. The version that made it may be another.
+pub(crate) fn compare(expected: &Report, name: &str, folder: &dyn Folder) -> Result<Option<Vec<Difference>>> {
+    let source = match folder.open(name) {
+        Ok(source) => source,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::read(format!("{}/{name}", folder.location()), error)),
+    };
+    let differ = |problem| Difference { file: name.to_owned(), tensor: None, problem };
+    let Ok(is) = serde_json::from_slice::<Value>(&read_source(&*source)?) else {
+        return Ok(Some(vec![differ("is not JSON".to_owned())]));
+    };
+    // by way of text, so that both numbers come from the same digits
+    let text = expected.to_json().map_err(|e| Error::invalid(name, e.to_string()))?;
+    let should = serde_json::from_slice(&text).map_err(|e| Error::invalid(name, e.to_string()))?;
+    let mut places = Vec::new();
+    differences(&is, &should, "", &mut places);
+    places.retain(|place| !place.starts_with("/made_by"));
+    let more = places.len().saturating_sub(SHOWN);
+    let mut found: Vec<Difference> =
+        places.iter().take(SHOWN).map(|place| differ(format!("says something else at {place}"))).collect();
+    if more > 0 {
+        found.push(differ(format!("and at {more} more places")));
+    }
+    Ok(Some(found))
+}
+
+/// JSON pointers to the leaves that differ.
+fn differences(is: &Value, should: &Value, at: &str, places: &mut Vec<String>) {
+    match (is, should) {
+        (Value::Object(is), Value::Object(should)) => {
+            for key in should.keys().chain(is.keys().filter(|key| !should.contains_key(*key))) {
+                let (is, should) = (is.get(key), should.get(key));
+                differences(
+                    is.unwrap_or(&Value::Null),
+                    should.unwrap_or(&Value::Null),
+                    &format!("{at}/{key}"),
+                    places,
+                );
+            }
+        }
+        (Value::Array(is), Value::Array(should)) => {
+            for i in 0..is.len().max(should.len()) {
+                let (is, should) = (is.get(i), should.get(i));
+                differences(
+                    is.unwrap_or(&Value::Null),
+                    should.unwrap_or(&Value::Null),
+                    &format!("{at}/{i}"),
+                    places,
+                );
+            }
+        }
+        _ if is == should => {}
+        _ => places.push(at.to_owned()),
+    }
+}

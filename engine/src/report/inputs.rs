@@ -1,0 +1,80 @@
+//! The files an export reads, by their hashes.
+//!
+//! Small files and the adapter's are hashed whole, in a read of their own. A base's weights are read once, by the
+//! export itself, in the order of its output; so their files are known by the hash of the header here and the hashes
+//! of their tensors (`TensorReport::base`), which together cover every byte that was read.
+
+use serde::Serialize;
+
+use super::Making;
+use crate::checkpoint::{INDEX, header};
+use crate::io::{Folder, Source, sha256};
+use crate::lora::CONFIG;
+use crate::model::Model;
+use crate::pipeline::Run;
+use crate::{Error, Result};
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Inputs {
+    /// Of the base model.
+    pub base: Vec<InputFile>,
+    /// Of the adapter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adapter: Vec<InputFile>,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InputFile {
+    /// The name in its folder.
+    pub name: String,
+    /// The size.
+    pub bytes: u64,
+    /// The hash of the whole file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The hash of a safetensors file up to its first tensor; the tensors have hashes of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_sha256: Option<String>,
+}
+
+impl Inputs {
+    pub(crate) fn read(model: &Model, making: &Making, run: &Run<'_>) -> Result<Self> {
+        let mut inputs = Self { base: Vec::new(), adapter: Vec::new() };
+        let index = model.base().indexed().then_some(INDEX);
+        for name in ["config.json"].into_iter().chain(index) {
+            inputs.base.push(whole(name, &*open(model.base().folder(), name)?, run)?);
+        }
+        for shard in model.base().shards() {
+            inputs.base.push(weights(&shard.name, &*shard.source, run)?);
+        }
+        if let Some(adapter) = model.adapter() {
+            inputs.adapter.push(whole(CONFIG, &*open(adapter.folder(), CONFIG)?, run)?);
+            for (name, source) in adapter.files() {
+                inputs.adapter.push(whole(name, &**source, run)?);
+            }
+        }
+        for name in making.companions.iter().filter(|name| *name != "config.json") {
+            if let Some((of_adapter, source)) = model.companion_of(name)? {
+                let files = if of_adapter { &mut inputs.adapter } else { &mut inputs.base };
+                files.push(whole(name, &*source, run)?);
+            }
+        }
+        Ok(inputs)
+    }
+}
+
+fn open(folder: &dyn Folder, name: &str) -> Result<std::sync::Arc<dyn Source>> {
+    folder.open(name).map_err(|e| Error::read(format!("{}/{name}", folder.location()), e))
+}
+
+fn whole(name: &str, source: &dyn Source, run: &Run<'_>) -> Result<InputFile> {
+    let hash = sha256(source, 0..source.size(), &|| run.progress.cancelled())?;
+    Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: Some(hash), header_sha256: None })
+}
+
+fn weights(name: &str, source: &dyn Source, run: &Run<'_>) -> Result<InputFile> {
+    let hash = sha256(source, 0..header::end(source)?, &|| run.progress.cancelled())?;
+    Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: None, header_sha256: Some(hash) })
+}

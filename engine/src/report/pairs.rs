@@ -1,0 +1,46 @@
+//! The parts of an adapter and their homes.
+
+use serde::Serialize;
+
+use crate::lora::Change;
+use crate::model::Model;
+
+/// A part of an adapter and the tensor it went to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pair {
+    /// What the adapter calls its target.
+    pub module: String,
+    /// `lora`, `dora`, `lora_embedding`, `lora_bias`, `trainable_tokens` or `modules_to_save`.
+    pub kind: &'static str,
+    /// The rank, where there are factors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u64>,
+    /// What the product is multiplied with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<f32>,
+    /// The tensor of the model.
+    pub tensor: String,
+}
+
+/// All of them, in the adapter's order.
+pub(super) fn of(model: &Model) -> Vec<Pair> {
+    let placed = model.placed().into_iter();
+    let pair = |(module, tensor): (&crate::lora::Module, &crate::model::Tensor)| {
+        let (kind, rank, scaling) = describe(&module.change);
+        Pair { module: module.target.clone(), kind, rank, scaling, tensor: tensor.info.name.clone() }
+    };
+    placed.map(pair).collect()
+}
+
+fn describe(change: &Change) -> (&'static str, Option<u64>, Option<f32>) {
+    match change {
+        Change::LowRank { a, scaling, magnitude, .. } => {
+            let kind = if magnitude.is_some() { "dora" } else { "lora" };
+            (kind, a.shape.first().copied(), Some(*scaling))
+        }
+        Change::Embedding { a, scaling, .. } => ("lora_embedding", a.shape.first().copied(), Some(*scaling)),
+        Change::Rows { .. } => ("trainable_tokens", None, None),
+        Change::Whole(_) => ("modules_to_save", None, None),
+        Change::Add { scaling, .. } => ("lora_bias", None, Some(*scaling)),
+    }
+}

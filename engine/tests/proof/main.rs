@@ -1,0 +1,8 @@
+//! The report of an export, and the check of a finished one.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod outputs;
+mod report;
+mod support;
+mod verify;

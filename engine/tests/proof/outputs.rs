@@ -1,0 +1,107 @@
+//! Several files from one pass, and one model in several files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use engine::{
+    Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, Run, ggufs,
+};
+
+use crate::support::{gguf, model, plan, run};
+
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect()
+}
+
+#[test]
+fn files_of_one_pass_equal_those_of_single_runs() {
+    let types = [OutputType::Q8_0, OutputType::Q4_K_M, OutputType::BF16];
+    for case in ["gemma3-micro", "gemma2-micro", "gemma1-micro"] {
+        let model = model(case);
+        let together = tempfile::tempdir().unwrap();
+        let plans: Vec<_> = types.iter().map(|t| (plan(&model, *t), format!("m-{t}.gguf"))).collect();
+        let mut output = LocalOutput::create(together.path()).unwrap();
+        let outcomes = ggufs(&plans, &mut output, &run(3, 5000)).unwrap();
+        let mut expected = BTreeMap::new();
+        for (number, output) in types.into_iter().enumerate() {
+            let alone = tempfile::tempdir().unwrap();
+            let outcome = gguf(&model, output, alone.path(), &Run::default());
+            assert_eq!(outcome.files[0].sha256, outcomes[number].files[0].sha256, "{case} {output}");
+            assert_eq!(outcome.report.summary, outcomes[number].report.summary);
+            assert_eq!(outcome.report.tensors, outcomes[number].report.tensors);
+            let named = contents(alone.path()).into_iter().filter(|(name, _)| name.ends_with(".gguf"));
+            expected.extend(named.map(|(_, bytes)| (format!("m-{output}.gguf"), bytes)));
+        }
+        let made = contents(together.path()).into_iter().filter(|(name, _)| name.ends_with(".gguf"));
+        assert!(made.collect::<BTreeMap<_, _>>() == expected, "{case}");
+    }
+}
+
+#[test]
+fn plans_of_two_models_are_not_one_pass() {
+    let plans: Vec<_> = ["gemma3-micro", "gemma2-micro"]
+        .map(|case| (plan(&model(case), OutputType::Q8_0), format!("{case}.gguf")))
+        .into();
+    let folder = tempfile::tempdir().unwrap();
+    let error = ggufs(&plans, &mut LocalOutput::create(folder.path()).unwrap(), &Run::default()).unwrap_err();
+    assert!(error.to_string().contains("one pass reads one model"), "{error}");
+    assert!(contents(folder.path()).is_empty());
+}
+
+#[test]
+fn files_of_a_split_hold_the_tensors_of_the_whole() {
+    let model = model("gemma3-micro");
+    let (whole, split) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    gguf(&model, OutputType::Q8_0, whole.path(), &Run::default());
+    let most = 20_000;
+    let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "merged").split_at(most)).unwrap();
+    let outcome =
+        engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(split.path()).unwrap(), &run(2, 3000))
+            .unwrap();
+    let planned = plan.files("m.gguf");
+    assert!(planned.len() > 2, "{planned:?}");
+    assert_eq!(planned[0].name, format!("m-00001-of-{:05}.gguf", planned.len()));
+    assert_eq!(outcome.files.last().unwrap().name, "m.report.json");
+    let open = |folder: &Path, name: &str| {
+        let source = LocalFolder::open(folder).unwrap().open(name).unwrap();
+        (GgufFile::open(&*source).unwrap(), std::fs::read(folder.join(name)).unwrap())
+    };
+    let bytes = |(file, bytes): &(GgufFile, Vec<u8>)| -> Vec<(String, Vec<u8>)> {
+        let tensor = |t: &engine::GgufTensor| {
+            (t.name.clone(), bytes[t.bytes.start as usize..t.bytes.end as usize].to_vec())
+        };
+        file.tensors.iter().map(tensor).collect()
+    };
+    let whole = open(whole.path(), "m.gguf");
+    let mut tensors = Vec::new();
+    for (number, file) in planned.iter().enumerate() {
+        let part = open(split.path(), &file.name);
+        assert_eq!(part.1.len() as u64, file.size);
+        assert!(
+            part.0.tensors.len() == 1 || part.0.tensors.iter().all(|t| t.bytes.end - t.bytes.start <= most)
+        );
+        let keys: Vec<(&str, String)> =
+            part.0.keys.iter().rev().take(3).map(|k| (k.name.as_str(), k.text())).collect();
+        let count = whole.0.tensors.len().to_string();
+        assert_eq!(keys[2], ("split.no", number.to_string()));
+        assert_eq!(keys[0], ("split.count", planned.len().to_string()));
+        assert_eq!(keys[1], ("split.tensors.count", count));
+        assert_eq!(part.0.keys.len() == 3, number > 0);
+        tensors.extend(bytes(&part));
+    }
+    assert!(tensors == bytes(&whole));
+}
+
+#[test]
+fn what_fits_in_one_file_is_not_split() {
+    let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
+    let options = GgufOptions::new(OutputType::Q8_0, "merged").split_at(1 << 40);
+    let plan = GgufPlan::new(&model, &options).unwrap();
+    let outcome =
+        engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &Run::default())
+            .unwrap();
+    let alone = tempfile::tempdir().unwrap();
+    let whole = gguf(&model, OutputType::Q8_0, alone.path(), &Run::default());
+    assert_eq!(outcome.files[0], whole.files[0]);
+}

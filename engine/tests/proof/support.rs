@@ -1,0 +1,46 @@
+//! The fixtures as models, and exports into folders that go away.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::{
+    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, Outcome,
+    OutputType, Run,
+};
+
+pub(crate) fn fixture(part: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(part)
+}
+
+pub(crate) fn checkpoint(folder: &Path) -> Checkpoint {
+    Checkpoint::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap()
+}
+
+pub(crate) fn model(case: &str) -> Model {
+    let adapter = Arc::new(LocalFolder::open(fixture(case).join("adapter")).unwrap());
+    let base = checkpoint(&fixture(case).join("base"));
+    Model::with_adapter(&base, &Adapter::open(adapter).unwrap()).unwrap()
+}
+
+/// So many threads, and blocks so long.
+pub(crate) fn run(threads: usize, block: u64) -> Run<'static> {
+    Run { threads: NonZeroUsize::new(threads), block, ..Run::default() }
+}
+
+pub(crate) fn merge(model: &Model, folder: &Path, run: &Run<'_>) -> Outcome {
+    let plan = MergePlan::new(model).unwrap();
+    engine::merge(&plan, &mut LocalOutput::create(folder).unwrap(), run).unwrap()
+}
+
+pub(crate) fn plan(model: &Model, output: OutputType) -> GgufPlan {
+    GgufPlan::new(model, &GgufOptions::new(output, "merged")).unwrap()
+}
+
+pub(crate) fn gguf(model: &Model, output: OutputType, folder: &Path, run: &Run<'_>) -> Outcome {
+    engine::gguf(&plan(model, output), "m.gguf", &mut LocalOutput::create(folder).unwrap(), run).unwrap()
+}
+
+pub(crate) fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
