@@ -1,7 +1,7 @@
 //! Settings: one small struct per concern, whose fields name their variables. The lookup is a parameter, so tests set
 //! no environment. What is missing or malformed fails at start, by name.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 /// Where settings come from; an empty value counts as not set.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -206,10 +206,12 @@ pub struct Downloads {
     pub bucket: String,
     /// `STORAGE_EMULATOR_HOST`.
     pub emulator: Option<String>,
+    /// `GOOGLE_APPLICATION_CREDENTIALS`, which Google's clients read, too; not set on Google Cloud.
+    pub credentials: Option<PathBuf>,
 }
 
 impl Downloads {
-    /// Reads `GCS_EXPORT_FILES_BUCKET_NAME` and `STORAGE_EMULATOR_HOST`.
+    /// Reads `GCS_EXPORT_FILES_BUCKET_NAME`, `STORAGE_EMULATOR_HOST` and `GOOGLE_APPLICATION_CREDENTIALS`.
     ///
     /// # Errors
     /// When the bucket is missing.
@@ -217,6 +219,7 @@ impl Downloads {
         Ok(Self {
             bucket: required(lookup, "GCS_EXPORT_FILES_BUCKET_NAME")?,
             emulator: optional(lookup, "STORAGE_EMULATOR_HOST"),
+            credentials: optional(lookup, "GOOGLE_APPLICATION_CREDENTIALS").map(Into::into),
         })
     }
 }

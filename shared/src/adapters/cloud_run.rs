@@ -39,7 +39,7 @@ const CONNECT: Duration = Duration::from_secs(8);
 const GOOGLE: &str = "https://run.googleapis.com";
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error("no connection within {CONNECT:?}")]
     ConnectDeadline,
     #[error("no answer within {DEADLINE:?}")]
@@ -106,6 +106,8 @@ fn nobody_listens(status: &Status) -> bool {
 /// The launcher of one job in one region.
 pub struct CloudRunJobs {
     settings: config::Launch,
+    /// A stand-in needs none; Cloud Run needs the environment's.
+    pub(super) credentials: fn() -> Result<Credentials, Failure>,
     connected: OnceCell<Connected>,
 }
 
@@ -118,20 +120,14 @@ impl CloudRunJobs {
     /// The job that the settings name; nothing is asked of it yet.
     #[must_use]
     pub fn new(settings: config::Launch) -> Self {
-        Self { settings, connected: OnceCell::new() }
+        let stand_in = settings.endpoint.is_some();
+        let credentials = if stand_in { nobodys } else { of_the_environment };
+        Self { settings, credentials, connected: OnceCell::new() }
     }
 
     async fn connect(&self) -> Result<Connected, Failure> {
         let endpoint = self.settings.endpoint.as_ref().map_or(GOOGLE, |url| url.as_str());
-        // A service account's key signs with the process's provider. Somebody may have installed it already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let credentials = match &self.settings.endpoint {
-            Some(_) => anonymous::Builder::new().build(),
-            None => Builder::default()
-                .with_scopes(GCP_DEFAULT_SCOPES.iter())
-                .build()
-                .map_err(|error| Failure::Credentials(error.into()))?,
-        };
+        let credentials = (self.credentials)()?;
         let jobs =
             GoogleApi::from_function_with_credentials(JobsClient::new, endpoint, None, credentials.clone());
         Ok(Connected { jobs: jobs.await.map_err(Failure::Connect)?, credentials })
@@ -186,6 +182,17 @@ impl JobLauncher for CloudRunJobs {
         let operation = answer.map_err(Failure::from)?.into_inner();
         Ok(execution(&operation))
     }
+}
+
+fn nobodys() -> Result<Credentials, Failure> {
+    Ok(anonymous::Builder::new().build())
+}
+
+pub(super) fn of_the_environment() -> Result<Credentials, Failure> {
+    // A service account's key signs with the process's provider. Somebody may have installed it already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let credentials = Builder::default().with_scopes(GCP_DEFAULT_SCOPES.iter()).build();
+    credentials.map_err(|error| Failure::Credentials(error.into()))
 }
 
 fn variable(name: &str, value: String) -> EnvVar {

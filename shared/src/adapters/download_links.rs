@@ -1,9 +1,11 @@
 //! Links to the files that people download: V4 signed URLs, so that the bucket stays private.
 //!
 //! <https://cloud.google.com/storage/docs/access-control/signed-urls>. On Cloud Run there is no private key: Google
-//! signs, which needs `iam.serviceAccounts.signBlob` on the function's own account.
+//! signs, which needs `iam.serviceAccounts.signBlob` on the function's own account. So it does elsewhere, where the
+//! function has that account by federation.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -17,6 +19,7 @@ use object_store::{
 };
 use tokio::time::timeout;
 
+use super::federation::{self, FederationError};
 use crate::{
     config,
     ports::{DOWNLOAD_LINK_LIFETIME, DownloadLinks, PortError},
@@ -31,6 +34,8 @@ enum Failure {
     Deadline,
     #[error(transparent)]
     Store(#[from] object_store::Error),
+    #[error(transparent)]
+    Federation(#[from] FederationError),
 }
 
 impl From<Failure> for PortError {
@@ -52,6 +57,7 @@ pub fn links(settings: &config::Downloads) -> Arc<dyn DownloadLinks> {
 pub struct SignedLinks {
     prefix: String,
     builder: GoogleCloudStorageBuilder,
+    credentials: Option<PathBuf>,
     store: OnceLock<GoogleCloudStorage>,
 }
 
@@ -62,19 +68,26 @@ impl SignedLinks {
         Self::with(settings, GoogleCloudStorageBuilder::from_env())
     }
 
-    fn with(settings: &config::Downloads, builder: GoogleCloudStorageBuilder) -> Self {
+    pub(super) fn with(settings: &config::Downloads, builder: GoogleCloudStorageBuilder) -> Self {
         let client = ClientOptions::new().with_timeout(DEADLINE).with_connect_timeout(DEADLINE);
         let retry = RetryConfig { max_retries: 1, retry_timeout: DEADLINE, ..RetryConfig::default() };
         let builder =
             builder.with_bucket_name(&settings.bucket).with_client_options(client).with_retry(retry);
-        Self { prefix: format!("gs://{}/", settings.bucket), builder, store: OnceLock::new() }
+        let prefix = format!("gs://{}/", settings.bucket);
+        Self { prefix, builder, credentials: settings.credentials.clone(), store: OnceLock::new() }
     }
 
     fn store(&self) -> Result<&GoogleCloudStorage, Failure> {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = self.builder.clone().build()?;
+        let account = self.credentials.as_deref().map(federation::account).transpose()?.flatten();
+        let builder = self.builder.clone();
+        let builder = match account {
+            Some((tokens, signer)) => builder.with_credentials(tokens).with_signing_credentials(signer),
+            None => builder,
+        };
+        let store = builder.build()?;
         Ok(self.store.get_or_init(|| store))
     }
 
@@ -151,7 +164,7 @@ mod tests {
             "client_id": "1", "token_uri": "https://oauth2.googleapis.com/token",
         });
         let builder = GoogleCloudStorageBuilder::new().with_service_account_key(account.to_string());
-        let settings = config::Downloads { bucket: BUCKET.to_owned(), emulator: None };
+        let settings = config::Downloads { bucket: BUCKET.to_owned(), emulator: None, credentials: None };
         SignedLinks::with(&settings, builder)
     }
 

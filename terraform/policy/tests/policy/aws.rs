@@ -1,8 +1,11 @@
 //! The example that deploys the same functions on Lambda.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::rehearsal::{Copy, Deployment, PROJECT, terraform};
+use crate::{
+    rehearsal::{Copy, Deployment, PROJECT, terraform},
+    rules::environment::differences,
+};
 
 fn deploy(copy: &Copy) -> Result<Deployment, String> {
     copy.apply(&[format!("-var=project_id={PROJECT}")])
@@ -19,6 +22,18 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
         let found = (function.text("runtime"), function.text("architectures.0"), function.text("handler"));
         if found != ("provided.al2023", "arm64", "bootstrap") {
             wrong.push(format!("{} is {found:?}", function.address));
+        }
+        let variables = function.at("environment.0.variables").as_object().cloned().unwrap_or_default();
+        let given: BTreeMap<_, _> =
+            variables.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
+        let name = function.text("function_name").trim_start_matches("export-");
+        // list is called by its own URL there: create passes nothing on
+        let differs = differences(name, &given, "AWS_LAMBDA_FUNCTION_NAME");
+        wrong.extend(differs.into_iter().filter(|d| d != "create reads LIST_URL and is not given it"));
+        // where scripts/package puts it; health asks nobody
+        let credentials = given.get("GOOGLE_APPLICATION_CREDENTIALS").copied();
+        if credentials != (name != "health").then_some("/var/task/google.json") {
+            wrong.push(format!("{name} looks for its credentials at {credentials:?}"));
         }
         let environment = function.at("environment.0.variables").to_string().to_lowercase();
         if ["secret", "token", "aws_access_key", "private_key"]
@@ -74,6 +89,9 @@ fn lambda_functions_have_urls_roles_and_no_keys() {
         (module, "\"provided.al2023\"", "\"provided.al2\""),
         (module, "  invoked_via_function_url = true\n", ""),
         (module, "attribute.aws_role/${local.role_names[each.key]}", "*"),
+        ("terraform/examples/aws/main.tf", "/var/task/google.json", "/opt/google.json"),
+        ("terraform/examples/aws/main.tf", "      REGION          = var.google_region\n", ""),
+        ("terraform/examples/aws/main.tf", "GCS_EXPORT_FILES_BUCKET_NAME =", "GCS_FILES ="),
         ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME = \"export-job\"", "HF_TOKEN = \"x\""),
     ] {
         let mutant =

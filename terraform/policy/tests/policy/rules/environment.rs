@@ -12,6 +12,8 @@ use crate::rehearsal::{Deployment, Resource, read};
 
 /// Read by libraries: the filter of logs, and the runtime's threads.
 const OF_LIBRARIES: [&str; 2] = ["RUST_LOG", "TOKIO_WORKER_THREADS"];
+/// Outside Google Cloud only: whom to ask for a Google account.
+const OF_FEDERATION: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 /// Set by Cloud Run, and by `create` for one execution.
 const OF_THE_PLATFORM: [(&str, &str); 4] = [
     ("PORT", "8080"),
@@ -30,6 +32,9 @@ const FOR_DEVELOPMENT: [&str; 6] = [
     "HF_ENDPOINT",
     "STORAGE_EMULATOR_HOST",
 ];
+/// Set by the platforms; telemetry asks where it is.
+const PLACES: [&str; 4] =
+    ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"];
 /// May be left out where the thing is not there.
 const OPTIONAL: [&str; 1] = ["BASE_MODELS_URI"];
 
@@ -72,54 +77,58 @@ fn environment(workload: &Resource) -> BTreeMap<&str, &str> {
     all.filter_map(|env| Some((env["name"].as_str()?, env["value"].as_str()?))).collect()
 }
 
+/// How what `name` is `given` differs from what it reads. `place` is the variable that tells where it runs.
+pub(crate) fn differences(name: &str, given: &BTreeMap<&str, &str>, place: &str) -> Vec<String> {
+    let Some((_, settings)) = BINARIES.iter().find(|(of, _)| *of == name) else {
+        return vec![format!("{name} is no binary of ours")];
+    };
+    let (asked, mut wrong) = (RefCell::new(BTreeSet::new()), Vec::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        if name == place {
+            return Some("function".to_owned());
+        }
+        let platform =
+            OF_THE_PLATFORM.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
+        given.get(name).map(|value| (*value).to_owned()).or(platform)
+    };
+    if let Err(error) = settings(&lookup) {
+        return vec![format!("{name} does not start: {error}")];
+    }
+    let asked = asked.into_inner();
+    let of_libraries = |variable: &str| OF_LIBRARIES.contains(&variable) || variable == OF_FEDERATION;
+    let from_elsewhere = |variable: &str| {
+        OF_THE_PLATFORM.iter().any(|(of, _)| *of == variable)
+            || [&FOR_DEVELOPMENT[..], &SECRETS, &OPTIONAL, &PLACES].iter().any(|all| all.contains(&variable))
+            || of_libraries(variable)
+    };
+    let missing = asked.iter().filter(|variable| !from_elsewhere(variable));
+    let missing = missing.filter(|variable| !given.contains_key(variable.as_str()));
+    wrong.extend(missing.map(|variable| format!("{name} reads {variable} and is not given it")));
+    let useless = given.keys().filter(|variable| !asked.contains(**variable) && !of_libraries(variable));
+    wrong.extend(useless.map(|variable| format!("{name} is given {variable} and does not read it")));
+    let forbidden =
+        given.keys().filter(|variable| FOR_DEVELOPMENT.contains(variable) || SECRETS.contains(variable));
+    wrong.extend(forbidden.map(|variable| format!("{name} must not be given {variable}")));
+    wrong
+}
+
 fn what_is_given_is_what_is_read(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     let workloads: Vec<_> = deployment
         .all("google_cloud_run_v2_service")
         .chain(deployment.all("google_cloud_run_v2_job"))
         .collect();
-    for (name, settings) in BINARIES {
+    for (name, _) in BINARIES {
         let Some(workload) = workloads.iter().find(|workload| workload.text("name") == name) else {
             wrong.push(format!("{name} is not deployed"));
             continue;
         };
         let given = environment(workload);
-        let asked = RefCell::new(BTreeSet::new());
-        let lookup = |name: &str| {
-            asked.borrow_mut().insert(name.to_owned());
-            // telemetry asks whether this is Cloud Run
-            if name == "K_SERVICE" {
-                return Some("function".to_owned());
-            }
-            let platform =
-                OF_THE_PLATFORM.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
-            given.get(name).map(|value| (*value).to_owned()).or(platform)
-        };
-        if let Err(error) = settings(&lookup) {
-            wrong.push(format!("{name} does not start: {error}"));
-            continue;
+        wrong.extend(differences(name, &given, "K_SERVICE"));
+        if given.contains_key(OF_FEDERATION) {
+            wrong.push(format!("{name} has its account from Google Cloud itself"));
         }
-        let asked = asked.into_inner();
-        let from_elsewhere = |name: &&String| {
-            let name = name.as_str();
-            OF_THE_PLATFORM.iter().any(|(of, _)| *of == name)
-                || [&FOR_DEVELOPMENT[..], &SECRETS, &OPTIONAL, &OF_LIBRARIES]
-                    .iter()
-                    .any(|all| all.contains(&name))
-                || ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"]
-                    .contains(&name)
-        };
-        let missing = asked
-            .iter()
-            .filter(|name| !from_elsewhere(name))
-            .filter(|name| !given.contains_key(name.as_str()));
-        wrong.extend(missing.map(|variable| format!("{name} reads {variable} and is not given it")));
-        let useless =
-            given.keys().filter(|variable| !asked.contains(**variable) && !OF_LIBRARIES.contains(variable));
-        wrong.extend(useless.map(|variable| format!("{name} is given {variable} and does not read it")));
-        let forbidden =
-            given.keys().filter(|variable| FOR_DEVELOPMENT.contains(variable) || SECRETS.contains(variable));
-        wrong.extend(forbidden.map(|variable| format!("{name} must not be given {variable}")));
     }
     wrong
 }
@@ -146,6 +155,11 @@ fn environments_are_what_settings_read() {
                 main,
                 "RUST_LOG                     = var.rust_log\n",
                 "RUST_LOG                     = var.rust_log\n      HF_TOKEN                     = \"hf_x\"\n",
+            ),
+            Mutant(
+                main,
+                "env     = { PROJECT_ID = var.project_id }",
+                "env     = { PROJECT_ID = var.project_id, GOOGLE_APPLICATION_CREDENTIALS = \"/key.json\" }",
             ),
             Mutant(main, "        LIST_URL        = \"https://list-", "        LIST_URL        = \"list-"),
             Mutant(

@@ -3,7 +3,7 @@
 
 mod data;
 mod edge;
-mod environment;
+pub(crate) mod environment;
 mod grants;
 mod operations;
 mod workloads;
