@@ -5,6 +5,7 @@
 
 mod aws;
 mod deploy_page;
+mod hosting;
 mod packaging;
 mod plugin;
 mod rehearsal;
