@@ -3,6 +3,7 @@
 .PHONY: package lambda sbom test-image test-rules plan deploy rollback destroy logs
 
 package: ## static binaries and images of functions and job
+	@./scripts/package check
 	./scripts/package binaries
 	./scripts/package images
 

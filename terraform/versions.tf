@@ -12,7 +12,7 @@ terraform {
     }
   }
 
-  # The bucket is named at init: scripts/deploy makes it, one a project.
+  # The bucket is named at init: scripts/cloud makes it, one a project.
   backend "gcs" {
     prefix = "export-service"
   }

@@ -13,13 +13,58 @@ use tempfile::TempDir;
 
 use crate::rehearsal::{PROJECT, providers, read, root, terraform};
 
+/// Who is played, by the name of the tool. `docs/DEPLOY.md` says why of each; everything else is real.
+const PLAYED: [&str; 7] = ["gcloud", "docker", "firebase", "curl", "cargo", "rustup", "musl-gcc"];
+
+/// Commands in the page's text that are run elsewhere: of the deployment and of zips here, of Lambda in `aws.rs`, the
+/// others by `.ci/run`.
+const RUN_ELSEWHERE: [&str; 6] = [
+    "scripts/cloud output ",
+    "make lambda PROJECT_ID=",
+    "terraform init",
+    "terraform apply",
+    "cargo test --package policy",
+    "make lint-terraform",
+];
+
+/// What every machine has.
+const EVERYWHERE: [&str; 25] = [
+    "awk",
+    "basename",
+    "bash",
+    "cat",
+    "chmod",
+    "cp",
+    "cut",
+    "dirname",
+    "env",
+    "git",
+    "grep",
+    "head",
+    "install",
+    "ls",
+    "make",
+    "mkdir",
+    "mktemp",
+    "python3",
+    "rm",
+    "sed",
+    "seq",
+    "sh",
+    "sha256sum",
+    "touch",
+    "tr",
+];
+
 /// Stands in for every tool that needs a cloud, a registry or minutes; writes down how it was called.
 const TOOL: &str = r#"#!/usr/bin/env bash
 set -eu
 name=$(basename "$0")
 echo "$name $*" >>"$CALLS"
 case "$name $*" in
-    "gcloud auth print-access-token"*) echo token ;;
+    "gcloud auth print-access-token"* | "gcloud auth application-default print-access-token"*)
+        case $2 in "${SIGNED_OUT:-}") exit 1 ;; esac
+        echo token ;;
     "gcloud storage buckets describe"*) [ -e "$CLOUD/state" ] ;;
     "gcloud storage buckets create"*) touch "$CLOUD/state" ;;
     "gcloud artifacts docker images describe "*)
@@ -28,6 +73,7 @@ case "$name $*" in
         printf 'sha256:%s\n' "$(printf %s "$image" | sha256sum | cut -d ' ' -f 1)" ;;
     "gcloud services api-keys list"*) echo projects/1/locations/global/keys/2 ;;
     "gcloud services api-keys get-key-string"*) echo key ;;
+    "docker info") [ -z "${DAEMON_DOWN:-}" ] ;;
     "docker push "*) image=${2#*export-service/}; touch "$CLOUD/pushed-${image%%:*}" ;;
     "cargo build "*)
         mkdir -p "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release"
@@ -77,7 +123,7 @@ impl Newcomer {
         fs::create_dir_all(&tools).unwrap();
         fs::write(tools.join("tool"), TOOL).unwrap();
         fs::set_permissions(tools.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["gcloud", "docker", "firebase", "curl", "cargo", "rustup", "musl-gcc", "terraform"] {
+        for name in PLAYED.iter().chain(&["terraform"]) {
             symlink("tool", tools.join(name)).unwrap();
         }
         newcomer
@@ -89,6 +135,21 @@ impl Newcomer {
 
     fn cloud(&self) -> PathBuf {
         self.folder.path().join("cloud")
+    }
+
+    /// A folder with every tool but `missing`, and nothing else: what is installed here does not count.
+    fn tools_without(&self, missing: &str) -> PathBuf {
+        let folder = self.folder.path().join(format!("without-{missing}"));
+        fs::create_dir_all(&folder).unwrap();
+        for name in PLAYED.iter().chain(&["terraform"]).filter(|name| **name != missing) {
+            symlink(self.tools().join("tool"), folder.join(name)).unwrap();
+        }
+        let path = std::env::var("PATH").unwrap();
+        for name in EVERYWHERE {
+            let real = path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.exists());
+            symlink(real.unwrap_or_else(|| panic!("{name} is not installed")), folder.join(name)).unwrap();
+        }
+        folder
     }
 
     fn tools(&self) -> PathBuf {
@@ -225,6 +286,11 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
         5,
         "pushed twice"
     );
+    let url = newcomer.types(
+        "scripts/cloud output url",
+        &[("PROJECT_ID", Some(PROJECT)), ("ENVIRONMENT", Some("staging"))],
+    );
+    assert!(url.status.success() && text(&url).contains("https://demo-export.web.app"), "{}", text(&url));
     let version = text(&newcomer.types("scripts/package version", &[]));
     let back = format!("make rollback PROJECT_ID=demo-export ENVIRONMENT=staging TAG={version}");
     let back = newcomer.types(&back, &[]);
@@ -236,6 +302,45 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     let gone = newcomer.types("make destroy PROJECT_ID=demo-export ENVIRONMENT=staging", &[]);
     assert!(gone.status.success(), "{}", text(&gone));
     assert_eq!(newcomer.state()["resources"].as_array().unwrap().len(), 0);
+}
+
+/// The commands in the text of a page: what stands in backquotes and begins with a tool.
+fn commands(text: &str) -> Vec<&str> {
+    let tool = regex::Regex::new(
+        r"^(make|scripts/\S+|terraform|gcloud|firebase|npm|apt-get|cargo|rustup|docker|podman|curl|git|export) ",
+    );
+    let (tool, blocks) = (tool.unwrap(), regex::Regex::new(r"(?s)```.*?```").unwrap());
+    let prose: Vec<_> = blocks.split(text).collect();
+    prose
+        .into_iter()
+        .flat_map(|text| text.split('`').skip(1).step_by(2))
+        .filter(|c| tool.is_match(c))
+        .collect()
+}
+
+/// Every block of the page is run above, and every command in its text is run or says why it is not.
+#[test]
+fn every_command_of_the_page_is_run_or_says_why_not() {
+    let page_text = read("docs/DEPLOY.md");
+    let blocks = page_text.matches("```").count() / 2;
+    assert_eq!(blocks, page_text.matches("```sh\n").count(), "a block that nobody runs");
+    let (before, rest) = page_text.split_once("<!-- not run -->").unwrap();
+    let (table, after) = rest.split_once("<!-- /not run -->").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let not_run: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    for played in PLAYED {
+        assert!(
+            not_run.iter().any(|c| c.split(' ').next() == Some(played)),
+            "{played} is played, and the page is silent"
+        );
+    }
+    let run = page();
+    for command in commands(before).into_iter().chain(commands(after)) {
+        let elsewhere = RUN_ELSEWHERE.iter().chain(&not_run).any(|beginning| command.starts_with(beginning));
+        let known = run.contains(command) || elsewhere;
+        assert!(known, "{command} is neither run nor said not to be");
+    }
+    assert_eq!(commands("`make x` ```sh\nmake y\n``` `z` `scripts/w v`"), ["make x", "scripts/w v"]);
 }
 
 #[test]
@@ -258,27 +363,48 @@ fn what_is_missing_is_said_before_anything_is_done() {
         let output = newcomer.types(&format!("make {verb}"), &environment);
         assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
     }
-    let staging = [project, ("ENVIRONMENT", Some("staging"))];
+    let staging = [project, ("ENVIRONMENT", Some("staging")), ("ENGINE", None)];
     let settings = "cp terraform/environments/staging.tfvars.example terraform/environments/staging.tfvars";
     assert!(newcomer.types(settings, &[]).status.success());
-    for (tool, verb) in [("firebase", "deploy"), ("gcloud", "logs")] {
-        let without = format!(
-            "mkdir -p ../without && cp -P ../tools/* ../without/ && rm ../without/{tool}; PATH=$PWD/../without:/usr/bin:/bin; ! command -v {tool} && scripts/cloud {verb}"
-        );
-        let output = newcomer.types(&without, &staging);
-        let installed_for_real = output.status.code() == Some(1) && !text(&output).contains("not installed");
-        if !installed_for_real {
-            assert!(
-                !output.status.success() && text(&output).contains(&format!("{tool} is not installed")),
-                "{}",
-                text(&output)
-            );
+    for (tool, verbs, said) in [
+        ("gcloud", "plan deploy destroy logs", "gcloud is not installed: https://"),
+        ("terraform", "plan deploy destroy", "terraform is not installed: https://"),
+        ("firebase", "deploy", "firebase is not installed: npm install"),
+        ("docker", "deploy package", "no container engine works (tried docker podman"),
+        ("musl-gcc", "deploy package", "musl-gcc is not installed: apt-get install musl-tools"),
+        ("cargo", "deploy package", "cargo is not installed: https://rustup.rs"),
+    ] {
+        let path = newcomer.tools_without(tool);
+        for verb in verbs.split(' ') {
+            let output = newcomer.types(&format!("export PATH={}; make {verb}", path.display()), &staging);
+            assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
+        }
+    }
+    let path = newcomer.tools_without("nothing");
+    for (variable, verbs, said) in [
+        (
+            ("SIGNED_OUT", "print-access-token"),
+            "plan deploy destroy logs",
+            "nobody is signed in: gcloud auth login",
+        ),
+        (
+            ("SIGNED_OUT", "application-default"),
+            "plan deploy destroy",
+            "Terraform has no credentials: gcloud auth",
+        ),
+        (("DAEMON_DOWN", "yes"), "deploy package", "no container engine works (tried docker podman"),
+    ] {
+        let environment = [&staging[..], &[(variable.0, Some(variable.1))]].concat();
+        for verb in verbs.split(' ') {
+            let output =
+                newcomer.types(&format!("export PATH={}; make {verb}", path.display()), &environment);
+            assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
         }
     }
     let changes = newcomer
         .calls()
         .into_iter()
-        .filter(|call| call.contains("create") || call.contains("apply") || call.contains("push"));
+        .filter(|call| ["create", "apply", "push", "cargo build"].iter().any(|change| call.contains(change)));
     assert_eq!(changes.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
