@@ -1,7 +1,7 @@
 # Verbs only: each is a line or two over the tools it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-emulators test-peers lint guards bench fuzz build clean
+.PHONY: help run demo test test-emulators test-peers lint lint-terraform advisories guards bench fuzz build clean
 
 CARGO ?= cargo
 
@@ -18,7 +18,7 @@ test: ## every test that needs nothing but Rust and a C compiler
 	$(CARGO) test --workspace --locked
 	./scripts/guards
 
-test-emulators: ## the same beside emulators of Firestore, Firebase Auth and Cloud Storage (installs two of them; needs Java, npm, python3)
+test-emulators: ## the same beside emulators of Firestore, Firebase and Cloud Storage (installs two of them; needs Java, npm, python3)
 	./scripts/with-emulators env CI=true $(MAKE) test
 
 test-peers: ## load what the engine writes in llama.cpp and transformers (makes a Python environment; slow)
@@ -28,6 +28,12 @@ lint: ## formatting, clippy, unused dependencies, licences
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	./scripts/lint-dependencies
+
+lint-terraform: ## form of the Terraform code, and checkov over it, images and workflows (installs checkov; needs python3)
+	./scripts/lint-terraform
+
+advisories: ## known weaknesses of dependencies, and versions that were taken back (cargo-deny; asks the network)
+	cargo deny check advisories
 
 guards: ## what the crates may depend on
 	./scripts/guards
@@ -43,6 +49,6 @@ build: ## the release binaries: health, list, create, get, export-job, export
 
 clean: ## remove what was built, and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .venv-peers .venv-emulators .emulators
+	rm -rf .local .venv-peers .venv-checkov .venv-emulators .emulators
 
 include packaging/deploy.mk
