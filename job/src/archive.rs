@@ -8,14 +8,12 @@ use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
+    blocks::{self, Fault},
     bucket::{Bucket, Upload},
     error::JobError,
     manifest::ManifestFile,
     reporter::Reporter,
 };
-
-/// Bytes read, hashed and written at once.
-const BLOCK: usize = 4 << 20;
 
 /// Writes `names` of `from` as `to/archive`, which is visible when all of them are in it.
 pub(crate) fn pack(
@@ -33,7 +31,7 @@ pub(crate) fn pack(
     for name in names {
         copy(from, name, &mut zip, reporter).map_err(|fault| match fault {
             Fault::Read(e) => JobError::bucket("read", &format!("{}/{name}", from.location()))(e),
-            Fault::Write(e) => failed(e),
+            Fault::Taker(e) => failed(e),
             Fault::Stopped => JobError::Stopped,
         })?;
     }
@@ -41,12 +39,6 @@ pub(crate) fn pack(
     let Counted { mut upload, hash, size } = finished.into_inner();
     upload.finish().map_err(failed)?;
     Ok(ManifestFile { name: archive.to_owned(), size, sha256: hex::encode(hash.finalize()) })
-}
-
-enum Fault {
-    Read(io::Error),
-    Write(io::Error),
-    Stopped,
 }
 
 fn copy<W: Write + io::Seek>(
@@ -61,20 +53,8 @@ fn copy<W: Write + io::Seek>(
         .last_modified_time(DateTime::default())
         .unix_permissions(0o644)
         .large_file(source.size() >= u64::from(u32::MAX));
-    zip.start_file(name, options).map_err(|e| Fault::Write(io::Error::other(e)))?;
-    let mut block = vec![0; BLOCK];
-    let mut offset = 0;
-    while offset < source.size() {
-        if reporter.is_stopped() {
-            return Err(Fault::Stopped);
-        }
-        let length = usize::try_from(source.size() - offset).map_or(BLOCK, |left| left.min(BLOCK));
-        source.read_at(offset, &mut block[..length]).map_err(Fault::Read)?;
-        zip.write_all(&block[..length]).map_err(Fault::Write)?;
-        offset += length as u64;
-        reporter.advance(length as u64);
-    }
-    Ok(())
+    zip.start_file(name, options).map_err(|e| Fault::Taker(io::Error::other(e)))?;
+    blocks::each(&*source, reporter, |block| zip.write_all(block))
 }
 
 /// The upload, counted and hashed on the way.

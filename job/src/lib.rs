@@ -1,6 +1,7 @@
 //! The export job: one run, one export. Claim it, find its inputs, let the engine work, upload, finish.
 
 mod archive;
+mod blocks;
 mod bucket;
 pub mod config;
 mod error;

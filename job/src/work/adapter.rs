@@ -1,6 +1,6 @@
 //! `adapter`: the adapter's files as they are, in one zip file or as a repository on the Hub.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use engine::Folder;
 use sha2::{Digest, Sha256};
@@ -9,6 +9,7 @@ use shared::domain::{Destination, Stage, Variant};
 use super::{Made, Pushable, Work};
 use crate::{
     archive,
+    blocks::{self, Fault},
     error::JobError,
     fingerprint::Fingerprint,
     inputs::{self, Input, InputFile, Tuned},
@@ -16,8 +17,6 @@ use crate::{
 };
 
 const FILE: &str = "adapter.zip";
-/// Bytes read and hashed at once.
-const BLOCK: u64 = 4 << 20;
 
 pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
     let (adapter, mut input) = match inputs::tuned(work)? {
@@ -74,25 +73,23 @@ fn hashed(work: &Work<'_>, input: &Input) -> Result<Vec<ManifestFile>, JobError>
     let bytes = input.files.iter().map(|file| file.size).sum();
     work.reporter.begin(Stage::Export, "Hashing the adapter", bytes);
     let hash = |file: &InputFile| {
-        let place = format!("{}/{}", input.location(), file.name);
-        let sha256 =
-            hash_file(work, input.folder.as_ref(), &file.name).map_err(JobError::bucket("read", &place))?;
+        let sha256 = hash_file(work, input.folder.as_ref(), &file.name)?;
         Ok(ManifestFile { name: file.name.clone(), size: file.size, sha256 })
     };
     input.files.iter().map(hash).collect()
 }
 
-fn hash_file(work: &Work<'_>, folder: &dyn Folder, name: &str) -> io::Result<String> {
-    let source = folder.open(name)?;
+fn hash_file(work: &Work<'_>, folder: &dyn Folder, name: &str) -> Result<String, JobError> {
+    let failed = |e| JobError::bucket("read", &format!("{}/{name}", folder.location()))(e);
+    let source = folder.open(name).map_err(failed)?;
     let mut hash = Sha256::new();
-    let mut offset = 0;
-    while offset < source.size() {
-        let mut block =
-            vec![0; usize::try_from((source.size() - offset).min(BLOCK)).map_err(io::Error::other)?];
-        source.read_at(offset, &mut block)?;
-        hash.update(&block);
-        offset += block.len() as u64;
-        work.reporter.advance(block.len() as u64);
-    }
+    let update = |block: &[u8]| {
+        hash.update(block);
+        Ok(())
+    };
+    blocks::each(&*source, work.reporter, update).map_err(|fault| match fault {
+        Fault::Read(e) | Fault::Taker(e) => failed(e),
+        Fault::Stopped => JobError::Stopped,
+    })?;
     Ok(hex::encode(hash.finalize()))
 }
