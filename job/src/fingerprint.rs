@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::inputs::InputFile;
 
 /// Changes whenever the same inputs and options would give other bytes.
-const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"));
+const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"), ", with reports");
 
 /// Collects what goes into an artifact.
 #[derive(Debug, Clone)]

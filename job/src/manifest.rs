@@ -4,7 +4,7 @@
 use engine::{Folder, WrittenFile};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::domain::ExportId;
+use shared::domain::{ExportId, Proof};
 
 use crate::{bucket::Bucket, error::JobError};
 
@@ -22,6 +22,9 @@ pub(crate) struct Manifest {
     pub(crate) made_at: Timestamp,
     /// Every file, with size and hash.
     pub(crate) files: Vec<ManifestFile>,
+    /// What was proved about them.
+    #[serde(default)]
+    pub(crate) proof: Option<Proof>,
 }
 
 /// One file of a [`Manifest`].
@@ -82,12 +85,14 @@ impl Shelf {
         &self,
         export: ExportId,
         files: impl IntoIterator<Item = ManifestFile>,
+        proof: Option<Proof>,
     ) -> Result<Manifest, JobError> {
         let manifest = Manifest {
             fingerprint: self.fingerprint.clone(),
             export_id: export.to_string(),
             made_at: Timestamp::now(),
             files: files.into_iter().collect(),
+            proof,
         };
         if let Some(missing) = self.missing(&manifest.files)? {
             let place = self.folder.location();

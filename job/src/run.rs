@@ -44,7 +44,7 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
     // an aborted task is gone when its handle resolves, so no progress can follow the end
     recording.await.ok();
     let end = match result {
-        Ok(made) => Transition::Complete { claim, artifacts: made.artifacts, message: made.message },
+        Ok(Made { artifacts, proof, message }) => Transition::Complete { claim, artifacts, proof, message },
         Err(error) if error.is_stop() => {
             tracing::warn!(export.id = %id, "stopped before the end: a retry may claim the export while its lease lasts");
             return ExitCode::FAILURE;

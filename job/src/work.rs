@@ -6,13 +6,14 @@
 mod adapter;
 mod gguf;
 mod merged;
+mod proof;
 
 use std::sync::Arc;
 
 use engine::Folder;
 use shared::{
     adapters::storage::StorageError,
-    domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, TrainingJob, Variant},
+    domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, Proof, TrainingJob, Variant},
 };
 use tokio::runtime::Handle;
 
@@ -38,6 +39,7 @@ pub(crate) struct Work<'a> {
 /// What was made, and what to tell about it.
 pub(crate) struct Made {
     pub(crate) artifacts: Vec<Artifact>,
+    pub(crate) proof: Option<Proof>,
     pub(crate) message: String,
 }
 

@@ -101,6 +101,15 @@ async fn the_latest_export_is_what_its_document_says() {
         "bytes_total": 100,
         "stage": "export"
       },
+      "proof": {
+        "largest_change": 0.0625,
+        "pairs": 182,
+        "report_sha256": "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
+        "rmse": 0.001,
+        "sha256": "abababababababababababababababababababababababababababababababab",
+        "tensors_changed": 182,
+        "tensors_unchanged": 158
+      },
       "quantization": "q8_0",
       "started_at": "2026-09-21T14:13:20Z",
       "status": "completed",

@@ -29,7 +29,7 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
         }
     };
     input.files.retain(is_part_of_an_adapter);
-    let mut made = Made { artifacts: Vec::new(), message: "The adapter is exported".to_owned() };
+    let mut made = Made { artifacts: Vec::new(), proof: None, message: "The adapter is exported".to_owned() };
     if work.goes_to(Destination::Gcs) {
         zip(work, &input, &mut made)?;
     }
@@ -57,7 +57,7 @@ fn zip(work: &Work<'_>, input: &Input, made: &mut Made) -> Result<(), JobError> 
     let names: Vec<String> = input.files.iter().map(|file| file.name.clone()).collect();
     shelf.clear()?;
     let packed = archive::pack(input.folder.as_ref(), &names, &shelf.folder, FILE, work.reporter)?;
-    shelf.seal(work.export.id, [packed])?;
+    shelf.seal(work.export.id, [packed], None)?;
     Ok(())
 }
 

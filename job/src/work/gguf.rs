@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::{GgufPlan, Model, Run};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
-use super::{Made, Pushable, Work};
+use super::{Made, Pushable, Work, proof};
 use crate::{
     error::JobError,
     fingerprint::Fingerprint,
@@ -33,7 +33,7 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
             (manifest, format!("The {} file is written", request.quantization))
         }
     };
-    let mut made = Made { artifacts: Vec::new(), message };
+    let mut made = Made { artifacts: Vec::new(), proof: manifest.proof.clone(), message };
     if work.goes_to(Destination::Gcs) {
         made.artifacts.push(work.artifact(Variant::File, shelf.folder.url_of(&file)?));
     }
@@ -58,7 +58,8 @@ fn write(
     let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
     shelf.clear()?;
     let outcome = engine::gguf(&plan, file, &mut shelf.folder.upload(), &run)?;
-    shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into))
+    let proof = proof::of(&outcome, Some(file));
+    shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)
 }
 
 /// Where the weights come from, and what tells whether they are the same as before.

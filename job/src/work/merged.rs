@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use engine::{Adapter, Folder, MergePlan, Model, Report, Run};
-use shared::domain::{Artifact, ArtifactKind, Destination, Stage, Variant};
+use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
-use super::{Made, Pushable, Work};
+use super::{Made, Pushable, Work, proof};
 use crate::{
     archive,
     error::JobError,
@@ -36,9 +36,10 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
     };
     let path = raw.folder.location().to_owned();
     let raw_artifact = Artifact { kind: ArtifactKind::Merged, path, variant: Variant::Raw };
-    let mut made = Made { artifacts: vec![raw_artifact], message };
+    let mut made = Made { artifacts: vec![raw_artifact], proof: manifest.proof.clone(), message };
     if work.goes_to(Destination::Gcs) {
-        zip(work, &raw, &manifest)?;
+        let packed = zip(work, &raw, &manifest)?;
+        made.proof = made.proof.map(|proof| Proof { sha256: packed, ..proof });
         made.artifacts.push(work.artifact(Variant::File, work.files()?.url_of(FILE)?));
     }
     let base_name = inputs::base_name(work.training_job, &adapter)?;
@@ -80,7 +81,8 @@ fn merge(
             "Merged {} LoRA pairs into {} tensors; {} are the base's own",
             summary.pairs, summary.changed, summary.unchanged
         );
-        Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into))?, message))
+        let proof = proof::of(&outcome, None);
+        Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)?, message))
     });
     if sealed.is_err() {
         raw.discard(names.iter().map(String::as_str));
@@ -88,21 +90,22 @@ fn merge(
     sealed
 }
 
-/// Packs the raw folder, unless that has been done.
-fn zip(work: &Work<'_>, raw: &Shelf, manifest: &Manifest) -> Result<(), JobError> {
+/// Packs the raw folder, unless that has been done; the zip file's hash.
+fn zip(work: &Work<'_>, raw: &Shelf, manifest: &Manifest) -> Result<Option<String>, JobError> {
     let contents = manifest
         .files
         .iter()
         .fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
     let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), contents.finish());
-    if shelf.existing()?.is_some() {
-        return Ok(());
+    if let Some(packed) = shelf.existing()? {
+        return Ok(packed.files.into_iter().next().map(|file| file.sha256));
     }
     let bytes = manifest.files.iter().map(|file| file.size).sum();
     work.reporter.begin(Stage::Upload, "Packing the merged model", bytes);
     let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
     shelf.clear()?;
     let packed = archive::pack(&raw.folder, &names, &shelf.folder, FILE, work.reporter)?;
-    shelf.seal(work.export.id, [packed])?;
-    Ok(())
+    let sha256 = packed.sha256.clone();
+    shelf.seal(work.export.id, [packed], None)?;
+    Ok(Some(sha256))
 }

@@ -90,6 +90,12 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
     {
         assert!(zipped.iter().any(|(name, _)| name == needed), "{needed}");
     }
+
+    let proof = export.proof.unwrap();
+    assert_eq!((proof.pairs, proof.tensors_changed, proof.tensors_unchanged), (14, 14, 14));
+    assert_eq!(proof.report_sha256, sha256(&fs::read(raw.join("export-report.json")).unwrap()));
+    assert_eq!(proof.sha256, Some(sha256_of(&world, "files/job-1/merged.zip")));
+    assert!(proof.largest_change > Some(0.0) && proof.rmse.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +107,13 @@ async fn a_gguf_is_the_reference_byte_for_byte() {
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     assert_eq!(paths(&export), [world.url("files/job-1/model.gguf")]);
     assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), reference());
+    let proof = export.proof.unwrap();
+    assert_eq!((proof.pairs, proof.sha256), (14, Some(reference())));
+    assert_eq!(proof.report_sha256, sha256_of(&world, "files/job-1/model.report.json"));
+    assert!(proof.rmse > Some(0.0));
+    assert!(
+        fs::read_to_string(world.path("files/job-1/model.Modelfile")).unwrap().contains("FROM ./model.gguf")
+    );
     let progress = export.progress.unwrap();
     assert_eq!(progress.bytes_done, progress.bytes_total);
 }
@@ -149,11 +162,12 @@ async fn each_type_has_a_file_of_its_own() {
 async fn what_is_there_for_the_same_inputs_is_not_made_again() {
     let world = World::new();
     for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
-        world.export(kind).await;
+        let first = world.export(kind).await;
         let before = (world.files("models"), world.files("files"));
         let again = world.export(kind).await;
         assert_eq!(again.status, Status::Completed, "{:?}", again.message);
         assert!(again.message.unwrap().contains("before"));
+        assert_eq!(again.proof, first.proof, "{kind:?}");
         assert_eq!(before, (world.files("models"), world.files("files")), "{kind:?} was written again");
     }
 }

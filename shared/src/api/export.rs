@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::{
-    Artifact, ArtifactKind, Destinations, Export, ExportId, HubRepo, JobId, Progress, Quantization, Status,
+    Artifact, ArtifactKind, Destinations, Export, ExportId, HubRepo, JobId, Progress, Proof, Quantization,
+    Status,
 };
 
-/// The fields up to `finished_at` are the contract; `quantization` and `progress` were added.
+/// The fields up to `finished_at` are the contract; `quantization`, `progress` and `proof` were added.
 #[derive(Debug, Serialize)]
 pub struct ExportBody {
     export_id: ExportId,
@@ -24,6 +25,7 @@ pub struct ExportBody {
     finished_at: Option<Timestamp>,
     quantization: Option<Quantization>,
     progress: Option<Progress>,
+    proof: Option<Proof>,
 }
 
 impl From<Export> for ExportBody {
@@ -42,6 +44,7 @@ impl From<Export> for ExportBody {
             finished_at: export.finished_at,
             quantization: export.quantization,
             progress: export.progress,
+            proof: export.proof,
         }
     }
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, HubRepo, JobId,
+    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, HubRepo, JobId, Proof,
     Quantization, UserId,
 };
 
@@ -66,7 +66,7 @@ pub struct Claim {
 }
 
 /// A document of `exports`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Export {
     /// The document's id.
     pub id: ExportId,
@@ -92,6 +92,8 @@ pub struct Export {
     pub progress: Option<Progress>,
     /// What it made.
     pub artifacts: Vec<Artifact>,
+    /// What it proved about that; `None` for adapters, which are only copied, and before its end.
+    pub proof: Option<Proof>,
     /// The launcher's name for the execution.
     pub execution: Option<ExecutionName>,
     /// Who works on it.
@@ -118,7 +120,7 @@ pub struct NewExport<'a> {
 }
 
 /// Something that happens to a running export.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
     /// The launcher answered with the execution's name.
     Launched(ExecutionName),
@@ -139,6 +141,8 @@ pub enum Transition {
         claim: Claim,
         /// What it made.
         artifacts: Vec<Artifact>,
+        /// What it proved about that.
+        proof: Option<Proof>,
         /// What it did, for people.
         message: String,
     },
@@ -190,6 +194,7 @@ impl Export {
             message: Some("Waiting for the export job to start".to_owned()),
             progress: Some(Progress { stage: Stage::Queued, bytes_done: 0, bytes_total: 0 }),
             artifacts: Vec::new(),
+            proof: None,
             execution: None,
             claim: None,
             lease_until: Some(later(now, LAUNCH_LEASE)),
@@ -239,9 +244,10 @@ impl Export {
                 self.message = Some(message.clone());
                 self.lease_until = Some(later(now, CLAIM_LEASE));
             }
-            Transition::Complete { claim, artifacts, message } => {
+            Transition::Complete { claim, artifacts, proof, message } => {
                 self.held_by(Some(claim))?;
                 self.artifacts.clone_from(artifacts);
+                self.proof.clone_from(proof);
                 self.end(Status::Completed, message, now);
             }
             Transition::Fail { claim, message } => {
@@ -323,7 +329,7 @@ mod tests {
         let path = "gs://files/job-1/merged.zip".to_owned();
         let artifacts =
             vec![Artifact { kind: ArtifactKind::Merged, path, variant: crate::domain::Variant::File }];
-        Transition::Complete { claim: claim(by, attempt), artifacts, message: "Done".to_owned() }
+        Transition::Complete { claim: claim(by, attempt), artifacts, proof: None, message: "Done".to_owned() }
     }
 
     fn fail(claim: Option<Claim>) -> Transition {

@@ -4,6 +4,7 @@ mod artifact;
 mod error;
 mod export;
 mod ids;
+mod proof;
 mod quantization;
 mod request;
 mod training_job;
@@ -14,6 +15,7 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Refused, Stage, Status, Transition,
 };
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, UserId};
+pub use proof::Proof;
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};
 pub use training_job::TrainingJob;

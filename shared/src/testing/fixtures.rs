@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, JobId,
-    NewExport, Progress, Quantization, Stage, Transition, UserId, Variant,
+    NewExport, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
 };
 
 /// The project of every test.
@@ -90,6 +90,20 @@ pub fn gguf() -> Artifact {
     }
 }
 
+/// What that export proved.
+#[must_use]
+pub fn proof() -> Proof {
+    Proof {
+        pairs: 182,
+        tensors_changed: 182,
+        tensors_unchanged: 158,
+        largest_change: Some(0.0625),
+        rmse: Some(0.001),
+        sha256: Some("ab".repeat(32)),
+        report_sha256: "cd".repeat(32),
+    }
+}
+
 /// What happens to an export that goes well.
 #[must_use]
 pub fn a_whole_life() -> [Transition; 5] {
@@ -104,7 +118,12 @@ pub fn a_whole_life() -> [Transition; 5] {
         report(10),
         report(60),
         Transition::Launched(by.by.clone()),
-        Transition::Complete { claim: by.clone(), artifacts: vec![gguf()], message: "Exported".to_owned() },
+        Transition::Complete {
+            claim: by.clone(),
+            artifacts: vec![gguf()],
+            proof: Some(proof()),
+            message: "Exported".to_owned(),
+        },
     ]
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{DocumentError, EXPORTS, StoredTime};
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Progress, Quantization,
-    Stage, Status,
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Progress, Proof,
+    Quantization, Stage, Status,
 };
 
 /// The whole document. The fields up to `finished_at` are the older service's, with its types.
@@ -42,6 +42,8 @@ pub struct ExportDocument {
     #[serde(default, with = "serialize_as_null")]
     progress: Option<ProgressFields>,
     #[serde(default, with = "serialize_as_null")]
+    proof: Option<ProofFields>,
+    #[serde(default, with = "serialize_as_null")]
     execution: Option<String>,
     #[serde(default, with = "serialize_as_null")]
     claim: Option<ClaimFields>,
@@ -54,6 +56,20 @@ struct ProgressFields {
     stage: Stage,
     bytes_done: i64,
     bytes_total: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct ProofFields {
+    pairs: u32,
+    tensors_changed: u32,
+    tensors_unchanged: u32,
+    #[serde(default, with = "serialize_as_null")]
+    largest_change: Option<f64>,
+    #[serde(default, with = "serialize_as_null")]
+    rmse: Option<f64>,
+    #[serde(default, with = "serialize_as_null")]
+    sha256: Option<String>,
+    report_sha256: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -82,6 +98,7 @@ impl ExportDocument {
             message: self.message,
             progress: self.progress.map(Into::into),
             artifacts: self.artifacts,
+            proof: self.proof.map(Into::into),
             execution: self.execution.map(ExecutionName::new),
             claim: self.claim.map(|c| Claim { by: ExecutionName::new(c.by), attempt: c.attempt }),
             lease_until: self.lease_until.map(Into::into),
@@ -110,10 +127,34 @@ impl From<&Export> for ExportDocument {
             hf_private: Some(export.hf_private),
             quantization: export.quantization,
             progress: export.progress.map(Into::into),
+            proof: export.proof.clone().map(Into::into),
             execution: export.execution.as_ref().map(ToString::to_string),
             claim: export.claim.as_ref().map(|c| ClaimFields { by: c.by.to_string(), attempt: c.attempt }),
             lease_until: export.lease_until.map(Into::into),
         }
+    }
+}
+
+impl From<ProofFields> for Proof {
+    fn from(stored: ProofFields) -> Self {
+        let ProofFields {
+            pairs,
+            tensors_changed,
+            tensors_unchanged,
+            largest_change,
+            rmse,
+            sha256,
+            report_sha256,
+        } = stored;
+        Self { pairs, tensors_changed, tensors_unchanged, largest_change, rmse, sha256, report_sha256 }
+    }
+}
+
+impl From<Proof> for ProofFields {
+    fn from(proof: Proof) -> Self {
+        let Proof { pairs, tensors_changed, tensors_unchanged, largest_change, rmse, sha256, report_sha256 } =
+            proof;
+        Self { pairs, tensors_changed, tensors_unchanged, largest_change, rmse, sha256, report_sha256 }
     }
 }
 
