@@ -18,8 +18,8 @@ use engine::OutputType;
   export gguf  --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
   export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
 
-Every export writes a report beside what it makes: inputs and outputs by their hashes, what each part of the adapter
-changed, and what quantisation cost.
+Every export writes a report beside what it makes: inputs and outputs by their hashes, what each part
+of the adapter changed, and what quantisation cost.
 
 Exit status: 0 done, 1 failed, 2 wrong usage. A failed or interrupted export leaves no file behind."
 )]
@@ -61,12 +61,13 @@ pub(crate) struct MergeArgs {
 #[command(after_help = "Examples:
   export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
   export gguf --base ./my-full-fine-tune --quant bf16 --out my-model.gguf
-  export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0,q4_k_m --out my-model-{quant}.gguf
-  export gguf --base ./gemma-3-27b-it --adapter ./my-adapter --split-max-size 4G --out my-model.gguf
+  export gguf --base ./gemma-3-1b-it --adapter ./lora --quant q8_0,q4_k_m --out my-model-{quant}.gguf
+  export gguf --base ./gemma-3-27b-it --adapter ./lora --split-max-size 4G --out my-model.gguf
 
 q8_0 is half the size of f16 and as good in practice. bf16 keeps every bit of a bf16 checkpoint.
-Several types are made in one pass: the model is read and merged once. Beside my-model.gguf come my-model.Modelfile,
-for Ollama, and my-model.report.json. Split files are named my-model-00001-of-00003.gguf; llama.cpp takes the first.")]
+Several types are made in one pass: the model is read and merged once. Beside my-model.gguf come
+my-model.Modelfile, for Ollama, and my-model.report.json. Split files are named
+my-model-00001-of-00003.gguf, and so on; llama.cpp takes the first.")]
 pub(crate) struct GgufArgs {
     /// The model's folder (config.json, *.safetensors, tokenizer.model or tokenizer.json)
     #[arg(long, value_name = "DIR")]
@@ -99,8 +100,8 @@ pub(crate) struct GgufArgs {
   export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
   export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf
 
-Nothing is written. How a GGUF file was made is read from its report, or without one from the file itself. Exit status:
-0 all is as it must be, 1 something differs, 2 wrong usage.")]
+Nothing is written. How a GGUF file was made is read from its report, or without one from the file.
+Exit status: 0 all is as it must be, 1 something differs, 2 wrong usage.")]
 pub(crate) struct VerifyArgs {
     /// The model's folder
     #[arg(long, value_name = "DIR")]
