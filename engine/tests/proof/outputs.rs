@@ -93,6 +93,27 @@ fn files_of_a_split_hold_the_tensors_of_the_whole() {
     assert!(tensors == bytes(&whole));
 }
 
+/// What `llama-gguf-split --split-max-size 1M` makes of the whole F32 file, by SHA-256.
+const OF_THE_TOOL: [&str; 4] = [
+    "6aba2495658294aacff272bb32cae52bf7760ed0f35f770cf9cb64b2a4628b3e",
+    "3c0364311345c0b4dac8abe80650d972b08680d270cf9a72c384adb97febd9b2",
+    "94021c67ab9b09741d8808fc6b1fcc1b3a191f5bebedc80ea911b7c16f969606",
+    "135890d4c2aa32aef2d61aef1d184c0fcb41ab14c53a37b424d4ef24204bd9c6",
+];
+
+#[test]
+fn files_of_a_split_equal_those_of_llama_cpps_tool() {
+    let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
+    let options = GgufOptions::new(OutputType::F32, "adapter").split_at(1_000_000);
+    let plan = GgufPlan::new(&model, &options).unwrap();
+    let outcome =
+        engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &Run::default())
+            .unwrap();
+    let made: Vec<&str> = outcome.files.iter().map(|file| file.sha256.as_str()).collect();
+    assert_eq!(made[..4], OF_THE_TOOL);
+    assert_eq!(made.len(), 5, "and the report");
+}
+
 #[test]
 fn what_fits_in_one_file_is_not_split() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
