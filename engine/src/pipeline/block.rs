@@ -52,7 +52,7 @@ impl Block {
         }
         for (made, (file, part)) in self.parts.iter_mut().zip(&step.parts) {
             made.error.clear();
-            let stored = if desk.merged.is_empty() { &self.base } else { &desk.merged };
+            let Desk { merged, values, .. } = desk;
             match &files[*file].parts[*part].content {
                 Content::File(source) => {
                     made.bytes.resize(job.count as usize, 0);
@@ -64,9 +64,12 @@ impl Block {
                     made.bytes.resize(once * job.count as usize, 0);
                     made.bytes.chunks_mut(once.max(1)).for_each(|bytes| as_type.encode(values, None, bytes));
                 }
-                Content::Stored(_) => stored.clone_into(&mut made.bytes),
+                Content::Stored(_) if merged.is_empty() => self.base.clone_into(&mut made.bytes),
+                // a merged checkpoint is made alone, so nobody else needs them
+                Content::Stored(_) => std::mem::swap(merged, &mut made.bytes),
                 content @ Content::Encoded { tensor, .. } => {
-                    encode(model, *tensor, content, stored, &mut desk.values, made);
+                    let stored = if merged.is_empty() { &self.base } else { &*merged };
+                    encode(model, *tensor, content, stored, values, made);
                 }
             }
         }
