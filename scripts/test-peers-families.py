@@ -55,7 +55,7 @@ def tokenizer(target, source="gemma3-micro", saved=False):
 def gemma_embedding(target):
     config = transformers.Gemma3TextConfig(
         **TEXT | dict(num_hidden_layers=7), hidden_size=64, intermediate_size=96, head_dim=32,
-        use_bidirectional_attention=True)
+        query_pre_attn_scalar=32, use_bidirectional_attention=True)
     save(transformers.Gemma3TextModel(config), "gemma-embedding", target)
     tokenizer(target)
     modules = [("1_Pooling", "sentence_transformers.models.Pooling"), ("2_Dense", "sentence_transformers.models.Dense"),
@@ -104,7 +104,7 @@ def gemma4_moe(target):
 
 
 def gemma3_vision(target):
-    text = transformers.Gemma3TextConfig(**TEXT, hidden_size=64, intermediate_size=96, head_dim=32)
+    text = transformers.Gemma3TextConfig(**TEXT, hidden_size=64, intermediate_size=96, head_dim=32, query_pre_attn_scalar=32)
     vision = transformers.SiglipVisionConfig(hidden_size=48, intermediate_size=80, num_hidden_layers=2,
                                              num_attention_heads=2, image_size=56, patch_size=14)
     config = transformers.Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4,

@@ -1,8 +1,9 @@
 //! `export gguf`
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 
-use engine::{GgufOptions, GgufPlan, Imatrix, LocalOutput, Stage};
+use engine::{GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage};
 
 use crate::args::GgufArgs;
 use crate::place::{check_new, folder_name, gguf_names, open_file, open_model};
@@ -21,6 +22,10 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         check_new(&folder, &plan.files(&name), args.common.force)?;
         plans.push((plan, name));
     }
+    let mmproj = match &args.mmproj {
+        Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
+        None => None,
+    };
     let timer = report::Timer::start();
     let outcomes = watch::watched(Stage::Converting, args.common.threads, |run| {
         let mut output = LocalOutput::create(&folder)?;
@@ -36,6 +41,33 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
             report::print(&folder.join(&first.name), outcome, &timer);
         }
     }
+    mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
+}
+
+/// The vision tower's file, where it goes and what it is called; its type is that of the first of the others.
+fn mmproj_plan(
+    args: &GgufArgs,
+    model: &Model,
+    title: &str,
+    path: &Path,
+) -> Result<(GgufPlan, PathBuf, String), Box<dyn Error>> {
+    let quant = args.quant.first().copied().unwrap_or(OutputType::F16);
+    let plan = GgufPlan::mmproj(model, &GgufOptions::new(quant, title))?;
+    let (folder, mut names) = gguf_names(path, "mmproj", &[quant])?;
+    let name = names.swap_remove(0);
+    if path == args.out {
+        return Err("--mmproj and --out are two files: give two names".into());
+    }
+    check_new(&folder, &plan.files(&name), args.common.force)?;
+    Ok((plan, folder, name))
+}
+
+fn write_mmproj(args: &GgufArgs, plan: &GgufPlan, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+    let timer = report::Timer::start();
+    let outcome = watch::watched(Stage::Converting, args.common.threads, |run| {
+        engine::gguf(plan, name, &mut LocalOutput::create(folder)?, run)
+    })?;
+    report::print(&folder.join(name), &outcome, &timer);
     Ok(())
 }
 

@@ -43,7 +43,12 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<Verdict, Box<dyn Error>> {
         files.push(GgufFile::open(&*open_file(&parent(&args.out).join(part))?)?);
     }
     let options = options(args, &folder, &name, &files)?;
-    let plan = GgufPlan::new(model, &options)?;
+    let is_tower =
+        |file: &GgufFile| file.keys.iter().any(|k| k.name == "general.type" && k.text() == "mmproj");
+    let plan = match files.first() {
+        Some(first) if is_tower(first) => GgufPlan::mmproj(model, &options)?,
+        Some(_) | None => GgufPlan::new(model, &options)?,
+    };
     watch::watched(Stage::Verifying, args.threads, |run| engine::verify_gguf(&plan, &name, &*folder, run))
 }
 

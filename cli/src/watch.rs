@@ -16,7 +16,11 @@ pub(crate) fn watched<T>(
     threads: Option<NonZeroUsize>,
     export: impl FnOnce(&Run<'_>) -> engine::Result<T>,
 ) -> Result<T, Box<dyn Error>> {
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?;
+    match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
+        // the second part of an export
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+        Err(error) => return Err(error.into()),
+    }
     let bar = Bar::new(stage);
     let outcome = export(&Run { progress: &bar, threads, block: Run::LOCAL_BLOCK });
     bar.0.finish_and_clear();

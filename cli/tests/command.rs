@@ -147,3 +147,34 @@ fn several_types_need_a_place_for_each() {
     assert!(text(&exported.stderr).contains("{quant}"), "{}", text(&exported.stderr));
     assert!(names(folder.path()).is_empty());
 }
+
+#[test]
+fn the_vision_tower_goes_into_a_file_of_its_own_and_verifies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, tower, base) = (path("m.gguf"), path("mmproj.gguf"), fixture("../families/gemma3-vision/base"));
+    let made = export(&["gguf", "--base", &base, "--quant", "q4_k_m", "--out", &out, "--mmproj", &tower]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    for file in [&out, &tower] {
+        let verified = export(&["verify", "--base", &base, "--out", file]);
+        assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
+    }
+    let inspected = text(&export(&["inspect", &tower]).stdout);
+    assert!(inspected.contains("clip.projector_type") && inspected.contains("gemma3"), "{inspected}");
+}
+
+#[test]
+fn a_model_without_a_vision_tower_has_no_file_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let base = fixture("base");
+    let args = ["gguf", "--base", &base, "--out", &path("m.gguf"), "--mmproj", &path("mmproj.gguf")];
+    let refused = export(&args);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("an mmproj file for Gemma3ForCausalLM"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert!(names(folder.path()).is_empty());
+}

@@ -122,11 +122,15 @@ impl Shape {
     }
 }
 
-/// The value of the first layer with full attention that has one.
+/// The value of the first layer with full attention that has one. Layers are named by number, with zeros in front.
 fn in_full_layer(layers: &Json, sliding: &[bool], key: &str) -> Option<u32> {
-    let found = sliding.iter().enumerate().filter(|(_, slides)| !**slides);
-    let value = |(layer, _): (usize, &bool)| layers.get(layer.to_string())?.get(key)?.as_u64();
-    u32::try_from(found.into_iter().find_map(value)?).ok()
+    let value = |(name, layer): (&String, &Json)| {
+        let number: usize = name.parse().ok()?;
+        let full = sliding.get(number) == Some(&false);
+        Some((number, layer.get(key).filter(|_| full)?.as_u64()?))
+    };
+    let (_, value) = layers.as_object()?.iter().filter_map(value).min()?;
+    u32::try_from(value).ok()
 }
 
 pub(super) fn parameters(config: &Config, file_type: u32, out: &mut Metadata) -> Result<()> {
@@ -201,4 +205,20 @@ pub(super) fn needed(config: &Config, layer: u32) -> Result<Vec<&'static str>> {
         needed.extend(["ffn_gate_up_exps.weight", "ffn_down_exps.weight"]);
     }
     Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_attention_has_the_heads_of_its_own_layers() {
+        let layers = serde_json::json!({
+            "0": {"head_dim": 1}, "05": {"head_dim": 64}, "11": {"head_dim": 64, "num_key_value_heads": 2}
+        });
+        let sliding: Vec<bool> = (1..=12).map(|layer| layer % 6 != 0).collect();
+        assert_eq!(in_full_layer(&layers, &sliding, "head_dim"), Some(64));
+        assert_eq!(in_full_layer(&layers, &sliding, "num_key_value_heads"), Some(2));
+        assert_eq!(in_full_layer(&layers, &sliding, "x"), None);
+    }
 }

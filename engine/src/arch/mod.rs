@@ -9,6 +9,7 @@ mod gemma_embedding;
 mod names;
 mod normal;
 mod rope;
+pub(crate) mod vision;
 
 use std::fmt;
 use std::sync::Arc;

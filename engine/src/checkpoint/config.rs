@@ -45,6 +45,12 @@ impl Config {
         text.filter(|v| !v.is_null()).or_else(|| self.top(key))
     }
 
+    /// A part of the configuration that is one in itself.
+    pub(crate) fn part(&self, key: &str) -> Option<Self> {
+        let root = self.root.get(key)?.as_object()?.clone();
+        Some(Self { file: self.file.clone(), root })
+    }
+
     /// A count.
     pub(crate) fn u32(&self, key: &str) -> Result<Option<u32>> {
         let Some(value) = self.get(key) else { return Ok(None) };

@@ -10,9 +10,8 @@ use crate::{Error, Result};
 
 /// The model's tensors in the converter's order. A merged model is what PEFT saves: one file, so tensors come by
 /// name. A model as it is keeps its shards' order, by name within each.
-fn in_order(model: &Model) -> Vec<usize> {
+pub(super) fn in_order(model: &Model, merged: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..model.tensors().len()).collect();
-    let merged = model.adapter().is_some();
     let key = |i: &usize| {
         let info = &model.tensors()[*i].info;
         (if merged { 0 } else { info.shard }, info.name.as_str())
@@ -30,7 +29,7 @@ pub(super) fn choose(
 ) -> Result<()> {
     let mut names: HashSet<String> = chosen.iter().map(|c| c.name.clone()).collect();
     let mut slices = Slices::default();
-    for tensor in in_order(model) {
+    for tensor in in_order(model, model.adapter().is_some()) {
         let info = &model.tensors()[tensor].info;
         let file = || model.file_of(&model.tensors()[tensor]);
         let (name, slice) = match architecture.place(&info.name) {

@@ -47,6 +47,14 @@ impl Chosen {
         Self { pieces, name, shape, shift, as_type: TensorType::F32, importance: None }
     }
 
+    /// The tensors of the model that it is made of.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = usize> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Tensor { tensor, .. } => Some(*tensor),
+            Piece::Values { .. } => None,
+        })
+    }
+
     pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
         let last = self.pieces.len().saturating_sub(1);
         self.pieces.iter().enumerate().map(move |(number, piece)| {

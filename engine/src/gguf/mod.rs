@@ -8,6 +8,7 @@ mod compare;
 mod general;
 mod head;
 mod metadata;
+mod mmproj;
 mod modelfile;
 mod name;
 mod options;

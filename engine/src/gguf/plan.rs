@@ -31,7 +31,7 @@ pub struct GgufPlan {
     companions: Vec<String>,
     chosen: Vec<Chosen>,
     files: Vec<Head>,
-    modelfile: Modelfile,
+    modelfile: Option<Modelfile>,
 }
 
 /// The beginning of a file, and which of the chosen tensors follow.
@@ -76,7 +76,7 @@ impl GgufPlan {
             imatrix.describe(&mut metadata);
             weigh(imatrix, &mut chosen)?;
         }
-        let modelfile = Modelfile::of(&metadata);
+        let modelfile = Some(Modelfile::of(&metadata));
         let files = heads(options.split.as_ref(), metadata, &chosen);
         let options = Options {
             name: Some(options.folder.clone()).filter(|_| options.labels.is_none()),
@@ -86,6 +86,19 @@ impl GgufPlan {
         };
         let companions = companions(model)?;
         Ok(Self { model: model.clone(), options, companions, chosen, files, modelfile })
+    }
+
+    /// A plan of one file that no `Modelfile` goes with.
+    pub(super) fn alone(
+        model: Model,
+        options: Options,
+        companions: &[&str],
+        metadata: Metadata,
+        chosen: Vec<Chosen>,
+    ) -> Self {
+        let files = heads(None, metadata, &chosen);
+        let companions = companions.iter().map(|name| (*name).to_owned()).collect();
+        Self { model, options, companions, chosen, files, modelfile: None }
     }
 
     /// The exact size in bytes, of all GGUF files together.
@@ -110,8 +123,8 @@ impl GgufPlan {
     /// The GGUF files, and beside a single one, which is all that Ollama takes, a `Modelfile`.
     pub(crate) fn layouts(&self, name: &str) -> Vec<Layout> {
         let mut layouts = self.ggufs(name);
-        if let [only] = layouts.as_slice() {
-            layouts.push(self.modelfile.layout(&only.name));
+        if let ([only], Some(modelfile)) = (layouts.as_slice(), &self.modelfile) {
+            layouts.push(modelfile.layout(&only.name));
         }
         layouts
     }

@@ -135,6 +135,11 @@ impl Model {
         Ok(open(self.base().folder())?.map(|source| (false, source)))
     }
 
+    /// Whether the adapter changes a tensor.
+    pub(crate) fn is_changed(&self, tensor: usize) -> bool {
+        !self.tensors()[tensor].changes.is_empty()
+    }
+
     /// The changes to a tensor.
     fn changes<'a>(&'a self, tensor: &'a Tensor) -> impl Iterator<Item = &'a Change> {
         let all = self.adapter().map(Adapter::changes).unwrap_or_default();

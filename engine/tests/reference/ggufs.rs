@@ -12,6 +12,7 @@ pub(crate) fn compare(case: &Case) -> Vec<String> {
     for (kind, expected) in &case.expected.gguf {
         // the types are named q8_0 or q4_k_m-from-bf16; what was quantised from f16 lost bits on the way
         let (name, from) = kind.split_once("-from-").unwrap_or((kind, "bf16"));
+        let name = name.strip_prefix("mmproj-").unwrap_or(name);
         match name.parse() {
             Ok(output) if from == "bf16" => compare_one(case, kind, output, expected),
             Ok(_) => {}
@@ -23,7 +24,11 @@ pub(crate) fn compare(case: &Case) -> Vec<String> {
 
 fn compare_one(case: &Case, kind: &str, output: OutputType, expected: &ExpectedGguf) {
     let folder = tempfile::tempdir().unwrap();
-    let plan = GgufPlan::new(&case.model, &GgufOptions::new(output, "merged")).unwrap();
+    let options = GgufOptions::new(output, "merged");
+    let plan = match kind.starts_with("mmproj-") {
+        true => GgufPlan::mmproj(&case.model, &options).unwrap(),
+        false => GgufPlan::new(&case.model, &options).unwrap(),
+    };
     let mut out = LocalOutput::create(folder.path()).unwrap();
     let outcome = engine::gguf(&plan, "m.gguf", &mut out, &Run::default()).unwrap();
     let bytes = std::fs::read(folder.path().join("m.gguf")).unwrap();
