@@ -22,6 +22,9 @@ FIXTURES = pathlib.Path(__file__).parent.parent / "engine/tests/fixtures"
 MICRO = "gemma3-micro"
 # a base with biases, which no GGUF file of a Gemma has; it is also the smallest
 BIASED = "gemma1-biased"
+MICRO_TOKENIZER = FIXTURES / "gemma3-micro/base"
+# a base in 4 bits, in every way that bitsandbytes has; making it, and nothing else, needs bitsandbytes
+PACKED = "gemma3-4bit"
 SOME = ["q_proj", "v_proj", "down_proj"]
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -74,11 +77,12 @@ KINDS = {
     "bias": (dict(target_modules=["q_proj", "v_proj"], lora_bias=True, bias="all"), None, False),
     "resized": (dict(target_modules=SOME, modules_to_save=["embed_tokens", "lm_head"]), None, False),
     "resized-tokens": (dict(target_modules=SOME, trainable_token_indices=[768, 770]), None, False),
+    "4bit": (dict(target_modules=ALL), None, False),
     **{name: (dict(target_modules=["q_proj", "down_proj"]), torch.bfloat16, False)
        for name in ("unsloth", "multimodal", "named", "shards")},
 }
 # kinds that are not made on MICRO, and how many tokens they add
-OTHER_BASE = {"bias": (BIASED, 0), "resized": (BIASED, 3), "resized-tokens": (BIASED, 5)}
+OTHER_BASE = {"4bit": (PACKED, 0), "bias": (BIASED, 0), "resized": (BIASED, 3), "resized-tokens": (BIASED, 5)}
 
 
 # what others write: (the names of tensors changed to, the number of files)
@@ -92,6 +96,8 @@ REWRITTEN = {
 
 def load(base, tokens, untie=False):
     folder = FIXTURES / base / "base"
+    if base == PACKED:
+        return dequantised(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto", tie_word_embeddings=not untie)
     if untie:
         model.lm_head.weight.data = model.model.embed_tokens.weight.data.clone()
@@ -115,6 +121,60 @@ def make_biased():
     model.to(torch.bfloat16).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(FIXTURES / "gemma1-micro/base" / name, folder)
+
+
+def make_packed():
+    """A Gemma 3 whose layers are quantised each in another way."""
+    import bitsandbytes.functional as bnb
+
+    torch.manual_seed(2)
+    folder = FIXTURES / PACKED / "base"
+    config = transformers.Gemma3TextConfig(
+        hidden_size=128, intermediate_size=192, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=40,
+        vocab_size=768, pad_token_id=0, bos_token_id=2, eos_token_id=1,
+    )
+    model = transformers.Gemma3ForCausalLM(config).to(torch.bfloat16)
+    kinds = {
+        "q_proj": dict(quant_type="nf4", compress_statistics=True),
+        "k_proj": dict(quant_type="nf4", blocksize=128),
+        "v_proj": dict(quant_type="fp4", compress_statistics=True),
+        "o_proj": dict(quant_type="fp4", blocksize=256, quant_storage=torch.bfloat16),
+        "gate_proj": dict(quant_type="nf4", compress_statistics=True, quant_storage=torch.float32),
+        "up_proj": dict(quant_type="nf4", compress_statistics=True, blocksize=32),
+        "down_proj": dict(quant_type="fp4"),
+    }
+    model.save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    for name in list(tensors):
+        kind = kinds.get(name.split(".")[-2])
+        if kind:
+            packed, state = bnb.quantize_4bit(tensors.pop(name), **kind)
+            tensors[name] = packed
+            tensors |= {f"{name}.{key}": part for key, part in state.as_dict(packed=True).items()}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(MICRO_TOKENIZER / name, folder)
+
+
+def dequantised(folder):
+    """The model that transformers would make of a base in 4 bits with `dequantize`."""
+    import bitsandbytes.functional as bnb
+
+    stored = load_file(folder / "model.safetensors")
+    names = {name.split(".quant_state.")[0] for name in stored if ".quant_state." in name}
+    tensors = {name: tensor for name, tensor in stored.items() if not any(name.startswith(packed) for packed in names)}
+    for name in names:
+        state = {key.removeprefix(f"{name}."): part for key, part in stored.items() if key.startswith(f"{name}.")}
+        tensors[name] = bnb.dequantize_4bit(stored[name], bnb.QuantState.from_dict(state, torch.device("cpu")))
+    config = transformers.AutoConfig.from_pretrained(folder)
+    del config.quantization_config
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    missing = model.load_state_dict(tensors, strict=False)
+    assert missing == ([] if "lm_head.weight" in tensors else ["lm_head.weight"], []), missing
+    return model
 
 
 @torch.no_grad()
@@ -190,7 +250,7 @@ def make(name, options, dtype, untie):
     with tempfile.TemporaryDirectory() as folder:
         merged.save_pretrained(folder)
         expected = {"base": base, "merged": tensors(pathlib.Path(folder) / "model.safetensors")}
-    if base != BIASED:
+    if base not in (BIASED, PACKED):
         expected["gguf"] = {}
     (out / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
     if name in REWRITTEN:
@@ -202,6 +262,8 @@ if __name__ == "__main__":
     transformers.logging.disable_progress_bar()
     if not (FIXTURES / BIASED).exists():
         make_biased()
+    if not (FIXTURES / PACKED).exists():
+        make_packed()
     for kind, (options, dtype, untie) in KINDS.items():
         if len(sys.argv) == 1 or kind in sys.argv[1:]:
             make(kind, options, dtype, untie)

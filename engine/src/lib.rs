@@ -30,6 +30,7 @@ mod half;
 mod inspect;
 mod io;
 mod json;
+mod kept;
 mod lora;
 mod model;
 mod pipeline;

@@ -66,6 +66,11 @@ impl JobError {
         one_line.chars().take(LONGEST).collect()
     }
 
+    /// Whether the Hub has no such repository, or shows none to this token.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Hub { source, .. } if matches!(**source, hf_hub::HFError::RepoNotFound { .. }))
+    }
+
     /// Whether the job was stopped rather than failed.
     pub(crate) fn is_stop(&self) -> bool {
         matches!(self, Self::Stopped | Self::Engine(engine::Error::Cancelled))

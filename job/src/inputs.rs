@@ -74,9 +74,27 @@ pub(crate) fn tuned(work: &Work<'_>) -> Result<Tuned, JobError> {
     }
 }
 
-/// Finds the base model of `adapter`: in the bucket or folder of base models, else on the Hub.
-pub(crate) fn base(work: &Work<'_>, adapter: &Adapter) -> Result<Input, JobError> {
+/// Finds the base model of `adapter`, and says which it is. Of a bitsandbytes 4-bit copy that is the 16-bit sibling,
+/// because training began from what it says; when there is none, the copy itself, which the engine reads as floats.
+pub(crate) fn base(work: &Work<'_>, adapter: &Adapter) -> Result<(HubRepo, Input), JobError> {
     let name = base_name(work.training_job, adapter)?;
+    let error = match find(work, &name) {
+        Err(error) if error.is_absent() => error,
+        found => return Ok((name, found?)),
+    };
+    let copy = named_base(work.training_job, adapter)?;
+    if copy == name {
+        return Err(error);
+    }
+    tracing::warn!(base = %copy, missing = %name, "no 16-bit base model: using the 4-bit one");
+    match find(work, &copy) {
+        Err(other) if other.is_absent() => Err(error),
+        found => Ok((copy, found?)),
+    }
+}
+
+/// Looks in the bucket or folder of base models, else on the Hub.
+fn find(work: &Work<'_>, name: &HubRepo) -> Result<Input, JobError> {
     if let Some(models) = &work.context.base_models {
         let input = Input::in_bucket(work, &format!("{models}/{name}"))?;
         if !input.files.is_empty() {
@@ -84,22 +102,33 @@ pub(crate) fn base(work: &Work<'_>, adapter: &Adapter) -> Result<Input, JobError
         }
         tracing::info!(base = %name, looked_in = input.location(), "base model not in the bucket: asking the Hub");
     }
-    work.hub()?.model(&name)
+    work.hub()?.model(name)
 }
 
-/// The base model's name on the Hub: the one of the training job, else the one that the adapter was trained on; for
-/// a bitsandbytes 4-bit copy its 16-bit sibling, because merging into 4-bit weights changes what the model says.
+/// The base model's name on the Hub; for a bitsandbytes 4-bit copy its 16-bit sibling.
 pub(crate) fn base_name(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> {
+    parse(job, sixteen_bit(base_model(job, adapter)?))
+}
+
+/// The base model as it is named.
+fn named_base(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> {
+    parse(job, base_model(job, adapter)?)
+}
+
+/// The one of the training job, else the one that the adapter was trained on.
+fn base_model<'a>(job: &'a TrainingJob, adapter: &'a Adapter) -> Result<&'a str, JobError> {
     let named = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
-    let Some(named) = named else {
-        return Err(JobError::Inputs(format!(
+    named.ok_or_else(|| {
+        JobError::Inputs(format!(
             "neither training job {} nor its adapter names a base model (base_model_id)",
             job.id
-        )));
-    };
-    sixteen_bit(named)
-        .parse()
-        .map_err(|why| JobError::Inputs(format!("base_model_id {named:?} of training job {}: {why}", job.id)))
+        ))
+    })
+}
+
+fn parse(job: &TrainingJob, name: &str) -> Result<HubRepo, JobError> {
+    name.parse()
+        .map_err(|why| JobError::Inputs(format!("base_model_id {name:?} of training job {}: {why}", job.id)))
 }
 
 fn sixteen_bit(name: &str) -> &str {

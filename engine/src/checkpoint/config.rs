@@ -100,9 +100,12 @@ impl Config {
     }
 }
 
-/// The text of a configuration with some values set: at the top, and in the language model's part where that has
-/// the key. Everything else stays as it was written, in its order.
-pub(crate) fn edited(file: &str, bytes: &[u8], changes: &[(&str, String)]) -> Result<Vec<u8>> {
+/// What becomes of a key: its new value as JSON, or nothing.
+pub(crate) type Change = (&'static str, Option<String>);
+
+/// The text of a configuration with some values set or removed: at the top, and in the language model's part where
+/// that has the key. Everything else stays as it was written, in its order.
+pub(crate) fn edited(file: &str, bytes: &[u8], changes: &[Change]) -> Result<Vec<u8>> {
     let entries: Ordered<Box<RawValue>> = json::parse(file, bytes)?;
     let raw =
         |text: &str| RawValue::from_string(text.to_owned()).map_err(|e| Error::invalid(file, e.to_string()));
@@ -126,7 +129,9 @@ pub(crate) fn edited(file: &str, bytes: &[u8], changes: &[(&str, String)]) -> Re
         out.push((key, value));
     }
     for (key, value) in changes {
-        out.push(((*key).to_owned(), raw(value)?));
+        if let Some(value) = value {
+            out.push(((*key).to_owned(), raw(value)?));
+        }
     }
     let lines: Vec<String> =
         out.iter().map(|(k, v)| format!("  {}: {}", Value::from(k.as_str()), v.get())).collect();
@@ -139,12 +144,14 @@ mod tests {
 
     #[test]
     fn an_edited_configuration_keeps_everything_else() {
-        let text = br#"{"z": 1.50, "tie_word_embeddings": true, "text_config": {"vocab_size": 1, "b": 2}}"#;
-        let changes = [("tie_word_embeddings", "false".to_owned()), ("vocab_size", "9".to_owned())];
+        let text =
+            br#"{"z": 1.50, "tie_word_embeddings": true, "c": {}, "text_config": {"vocab_size": 1, "b": 2}}"#;
+        let set = |key, value: &str| (key, Some(value.to_owned()));
+        let changes = [set("tie_word_embeddings", "false"), set("vocab_size", "9"), ("c", None)];
         let text = String::from_utf8(edited("c", text, &changes).unwrap()).unwrap();
         assert!(text.contains("\"z\": 1.50"), "{text}");
         let value: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["tie_word_embeddings"], false);
+        assert_eq!((&value["tie_word_embeddings"], value.get("c")), (&false.into(), None));
         assert_eq!((&value["text_config"]["vocab_size"], &value["text_config"]["b"]), (&9.into(), &2.into()));
     }
 }

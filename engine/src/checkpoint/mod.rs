@@ -1,5 +1,6 @@
 //! A model as it lies in a folder: shards of safetensors, their headers read, not a weight touched.
 
+mod bnb;
 pub(crate) mod config;
 mod dtype;
 pub(crate) mod header;
@@ -14,6 +15,7 @@ pub use dtype::Dtype;
 pub(crate) use index::INDEX;
 
 use crate::io::{Folder, Source, read_optional};
+use crate::kept::Kept;
 use crate::{Error, Result};
 
 /// A tensor of a [`Checkpoint`].
@@ -29,7 +31,7 @@ pub struct TensorInfo {
     pub(crate) shard: usize,
     /// Where its bytes begin in the shard.
     pub(crate) offset: u64,
-    /// How many bytes it takes.
+    /// How many bytes its elements take.
     pub(crate) bytes: u64,
 }
 
@@ -55,6 +57,10 @@ struct Opened {
     config: Config,
     shards: Vec<Shard>,
     tensors: Vec<TensorInfo>,
+    /// The weights that are stored in four bits, by name.
+    packed: HashMap<String, bnb::Packed>,
+    /// Their scales.
+    scales: Kept,
     indexed: bool,
 }
 
@@ -63,7 +69,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When a file is missing or cannot be read; when a header lies; when index and shards disagree; when the
-    /// weights are only there as a pickle (`.bin`), which this engine does not open.
+    /// weights are only there as a pickle (`.bin`), which this engine does not open, or quantised in another way than
+    /// bitsandbytes' four bits, which are read as floats.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
@@ -71,6 +78,7 @@ impl Checkpoint {
             return Err(Error::Missing { folder: location, what });
         };
         let config = Config::parse(format!("{location}/config.json"), &config)?;
+        bnb::check_method(&config)?;
         let found = index::find(&*folder, "model")?;
         let mut shards = Vec::with_capacity(found.shards.len());
         let mut tensors: Vec<TensorInfo> = Vec::new();
@@ -95,7 +103,9 @@ impl Checkpoint {
                 tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
             index::check(&format!("{location}/{INDEX}"), &weight_map, &held)?;
         }
-        Ok(Self(Arc::new(Opened { folder, config, shards, tensors, indexed })))
+        let (tensors, packed) = bnb::unpack(&shards, tensors)?;
+        let scales = Kept::default();
+        Ok(Self(Arc::new(Opened { folder, config, shards, tensors, packed, scales, indexed })))
     }
 
     /// Whether a folder holds a full model and not an adapter: it has a `config.json` and no
@@ -149,6 +159,10 @@ impl Checkpoint {
 
     /// Fills `buffer` with the tensor's bytes from `offset` within it on.
     pub(crate) fn read(&self, tensor: &TensorInfo, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        if let Some(packed) = self.0.packed.get(&tensor.name) {
+            let (dtype, first) = (tensor.dtype, offset / tensor.dtype.bytes());
+            return packed.read(&self.0.shards, &self.0.scales, dtype, first, buffer);
+        }
         let source = &self.0.shards[tensor.shard].source;
         source.read_at(tensor.offset + offset, buffer).map_err(|e| Error::read(source.location(), e))
     }

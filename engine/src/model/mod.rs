@@ -1,7 +1,6 @@
 //! A checkpoint seen through an adapter: what each exported tensor is made of.
 
 mod apply;
-mod factors;
 mod homes;
 mod product;
 
@@ -12,6 +11,7 @@ pub(crate) use product::CACHED;
 
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::io::{Folder, Source};
+use crate::kept::Kept;
 use crate::lora::{Adapter, Change, Module, Stored};
 use crate::{Error, Result};
 
@@ -27,7 +27,7 @@ struct Parts {
     tensors: Vec<Tensor>,
     /// The embedding no longer serves as the head, though the base's configuration says so.
     untied: bool,
-    factors: factors::Factors,
+    factors: Kept,
 }
 
 /// A tensor of the export.
@@ -58,7 +58,7 @@ impl Tensor {
 impl Model {
     /// The base as it is.
     pub fn new(base: &Checkpoint) -> Self {
-        let (base, factors) = (base.clone(), factors::Factors::default());
+        let (base, factors) = (base.clone(), Kept::default());
         let tensors = homes::untouched(&base);
         Self(Arc::new(Parts { base, adapter: None, tensors, untied: false, factors }))
     }
@@ -70,7 +70,7 @@ impl Model {
     /// [`Error::InvalidTensor`] when one could belong to several or does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         let homes::Homes { tensors, untied } = homes::find(base, adapter)?;
-        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), factors::Factors::default());
+        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), Kept::default());
         Ok(Self(Arc::new(Parts { base, adapter, tensors, untied, factors })))
     }
 

@@ -87,10 +87,11 @@ impl MergePlan {
 }
 
 /// What the configuration must say differently from the base's.
-fn config_changes(model: &Model) -> Vec<(&'static str, String)> {
-    let untied = model.untied().then(|| ("tie_word_embeddings", "false".to_owned()));
-    let resized = model.resized_vocabulary().map(|rows| ("vocab_size", rows.to_string()));
-    untied.into_iter().chain(resized).collect()
+fn config_changes(model: &Model) -> Vec<config::Change> {
+    let untied = model.untied().then(|| ("tie_word_embeddings", Some("false".to_owned())));
+    let resized = model.resized_vocabulary().map(|rows| ("vocab_size", Some(rows.to_string())));
+    let quantised = model.base().config().top("quantization_config").map(|_| ("quantization_config", None));
+    untied.into_iter().chain(resized).chain(quantised).collect()
 }
 
 fn shard(model: &Model, number: usize) -> Layout {

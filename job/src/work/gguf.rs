@@ -96,11 +96,10 @@ fn source(work: &Work<'_>) -> Result<Source, JobError> {
         }
         Err(error) => return earlier_merge(work, error),
     };
-    let base = match inputs::base(work, &adapter) {
-        Ok(base) => base,
+    let (name, base) = match inputs::base(work, &adapter) {
+        Ok(found) => found,
         Err(error) => return earlier_merge(work, error),
     };
-    let name = inputs::base_name(work.training_job, &adapter)?;
     let fingerprint = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
     Ok(Source { from: From::Parts(base, adapter), fingerprint, base: Some(name) })
 }

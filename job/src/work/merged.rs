@@ -28,7 +28,7 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
             )));
         }
     };
-    let base = inputs::base(work, &adapter)?;
+    let (base_name, base) = inputs::base(work, &adapter)?;
     let raw = raw_shelf(work, &input, &base)?;
     let (manifest, message) = match raw.existing()? {
         Some(manifest) => (manifest, "The merged model had been made before".to_owned()),
@@ -42,7 +42,6 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
         made.proof = made.proof.map(|proof| Proof { sha256: packed, ..proof });
         made.artifacts.push(work.artifact(Variant::File, work.files()?.url_of(FILE)?));
     }
-    let base_name = inputs::base_name(work.training_job, &adapter)?;
     let pushable = Pushable {
         folder: Arc::new(raw.folder.clone()),
         files: &manifest.files,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, time::Duration};
 
 use e2e::hub::{Access, Content, Fault, Hub, Repo, Step};
+use serde_json::json;
 use shared::{
     domain::{ArtifactKind, CreateExport, Destination, Destinations, Export, Quantization, Status, Variant},
     testing::fixtures,
@@ -59,6 +60,23 @@ async fn a_base_model_is_read_from_the_hub_when_the_bucket_has_none() {
     let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
     assert_eq!(crate::exports::sha256_of(&world, "files/job-1/model.gguf"), crate::exports::reference());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_4_bit_base_model_is_read_as_floats_when_it_has_no_16_bit_sibling() {
+    let hub = hub().await;
+    hub.put("ada/micro-bnb-4bit", Repo { files: files("gemma3-4bit/base"), ..Repo::default() });
+    let world = World::with_hub(hub.endpoint(), Some(READER));
+    world.put_adapter("adapters/4bit/adapter");
+    world.put_training_job("job-1", json!({"base_model_id": "ada/micro-bnb-4bit"}));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let config = fs::read_to_string(world.path("models/merged_models/job-1/config.json")).unwrap();
+    assert!(config.contains("Gemma3ForCausalLM") && !config.contains("quantization_config"), "{config}");
+
+    hub.put("ada/micro", Repo { files: files("gemma3-micro/base"), ..Repo::default() });
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert!(message(&made).contains("but model."), "the sibling has other shapes: {}", message(&made));
 }
 
 #[tokio::test(flavor = "multi_thread")]
