@@ -2,14 +2,13 @@
 //! that is down makes it look down.
 
 use axum::{Json, Router, routing::get};
-use serde_json::{Value, json};
-use shared::http::envelope;
+use shared::{api::Health, http::envelope};
 
 /// The function's routes.
 pub fn router() -> Router {
     envelope(Router::new().route("/health", get(health)))
 }
 
-async fn health() -> Json<Value> {
-    Json(json!({"status": "healthy", "service": "export"}))
+async fn health() -> Json<Health> {
+    Json(Health::default())
 }

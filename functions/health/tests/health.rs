@@ -6,7 +6,7 @@ use shared::testing::http::{request, send};
 async fn it_answers_without_a_token() {
     let answer = send(&health::router(), request("GET", "/health", None)).await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
-    insta::assert_snapshot!(answer.body, @r#"{"service":"export","status":"healthy"}"#);
+    insta::assert_snapshot!(answer.body, @r#"{"status":"healthy","service":"export"}"#);
 }
 
 #[tokio::test]

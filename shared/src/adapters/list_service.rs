@@ -130,7 +130,7 @@ mod tests {
     use crate::{
         http::envelope,
         serve::serve,
-        testing::http::{Answer, REQUEST_ID, request, send},
+        testing::http::{Answer, REQUEST_ID, exchange, request},
     };
 
     async fn answered_by(list: MethodRouter) -> Answer {
@@ -142,7 +142,7 @@ mod tests {
         let mut request = request("GET", "/exports", Some("the.callers.token"));
         request.headers_mut().insert("cookie", "session=1".parse().unwrap());
         request.headers_mut().insert(IDENTITY, "Bearer forged".parse().unwrap());
-        send(&router, request).await
+        exchange(&router, request).await
     }
 
     #[tokio::test]

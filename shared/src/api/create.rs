@@ -49,11 +49,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// The answer: the export's record exists, and its job is on the way.
+/// The export's record exists, and its job is on the way.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ExportStarted))]
 pub struct Ack {
+    /// Always true.
     success: bool,
+    /// The same in words.
     message: String,
+    /// The new export.
     export_id: ExportId,
 }
 

@@ -8,23 +8,35 @@ use crate::domain::{
     Status,
 };
 
-/// The fields up to `finished_at` are the contract; `quantization`, `progress` and `proof` were added.
+/// One export, and how it stands.
+// The fields up to `finished_at` are the contract; `quantization`, `progress` and `proof` were added.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Export))]
 pub struct ExportBody {
     export_id: ExportId,
     job_id: JobId,
+    /// What it makes, as asked for.
     #[serde(rename = "type")]
     kind: ArtifactKind,
+    /// Where it goes, as asked for.
     destination: Destinations,
+    /// The repository on the Hub, as asked for.
     hf_repo_id: Option<HubRepo>,
+    /// `running`, then `completed` or `failed`, and never anything else.
     status: Status,
+    /// What happens, or what went wrong and what to do.
     message: Option<String>,
+    /// What it made.
     artifacts: Vec<Artifact>,
     started_at: Timestamp,
     updated_at: Timestamp,
+    /// Null while it runs.
     finished_at: Option<Timestamp>,
+    /// Of a GGUF; null otherwise.
     quantization: Option<Quantization>,
+    /// How far it is.
     progress: Option<Progress>,
+    /// What it proved; null until it is completed.
     proof: Option<Proof>,
 }
 

@@ -27,44 +27,60 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
     }
 }
 
-/// One job of `GET /exports`.
+/// A training job.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TrainingJob))]
 pub struct JobBody {
     job_id: JobId,
+    /// What its owner called it.
     job_name: Option<String>,
+    /// Whose it is.
     user_id: Option<UserId>,
+    /// Where the adapter is.
     adapter_path: Option<String>,
+    /// The base model on the Hugging Face Hub, `owner/name`.
     base_model_id: Option<String>,
+    /// `text` unless the job says otherwise.
     modality: String,
     artifacts: ArtifactsBody,
 }
 
+/// What exports of a job made so far.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Artifacts))]
 struct ArtifactsBody {
+    /// Files to download: places in a bucket or, for a single job, links.
     file: FileBody,
+    /// Folders in a bucket, for later exports to start from.
     raw: RawBody,
+    /// Repositories on the Hugging Face Hub, `owner/name`.
     hf: FileBody,
 }
 
-/// Paths by kind, null for what does not exist.
+/// By kind; null for what does not exist.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ArtifactPaths))]
 struct FileBody {
     adapter: Option<String>,
     merged: Option<String>,
     gguf: Option<String>,
 }
 
+/// By kind; null for what does not exist.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RawArtifactPaths))]
 struct RawBody {
     adapter: Option<String>,
     merged: Option<String>,
 }
 
-/// `GET /exports/{job_id}`.
+/// A training job and its latest export.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TrainingJobWithExport))]
 pub struct JobWithExportBody {
     #[serde(flatten)]
     job: JobBody,
+    /// Null when nobody has exported the job.
     latest_export: Option<ExportBody>,
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is exported. On the wire and in documents: the field `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
     /// The LoRA adapter as it was trained.
@@ -28,6 +29,7 @@ impl ArtifactKind {
 
 /// In which form it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
     /// A folder of model files in the bucket of raw models, for later exports to start from.
@@ -52,6 +54,7 @@ impl Variant {
 
 /// One thing an export made: `path` is a URL (`gs://…`, `file://…`) or, for the Hub, `owner/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Artifact {
     /// What it is.
     #[serde(rename = "type")]

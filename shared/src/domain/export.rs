@@ -19,6 +19,7 @@ pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The three values that clients know; anything finer has fields of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Launched, and nothing final has happened.
@@ -31,6 +32,7 @@ pub enum Status {
 
 /// What the job is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Waiting for the job to start.
@@ -47,6 +49,7 @@ pub enum Stage {
 
 /// How far the job is, in bytes of output. `bytes_total` is 0 while it is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// The current stage.
     pub stage: Stage,

@@ -5,13 +5,6 @@ use std::{fmt, str::FromStr};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// Firestore's limit for a document id, in bytes of UTF-8.
-const MAX_DOCUMENT_ID: usize = 1_500;
-/// Firebase's limit for a uid, in characters.
-const MAX_UID: usize = 128;
-/// The Hub's limit for `owner/name`, in characters.
-const MAX_REPO: usize = 96;
-
 /// Why a text is not an id. Displays as what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -22,6 +15,11 @@ pub struct InvalidId(&'static str);
 #[serde(transparent)]
 pub struct JobId(String);
 
+impl JobId {
+    /// Firestore's limit for a document id, in bytes of UTF-8.
+    pub const MAX_BYTES: usize = 1_500;
+}
+
 impl FromStr for JobId {
     type Err = InvalidId;
 
@@ -31,7 +29,7 @@ impl FromStr for JobId {
         match text {
             "" => refuse("must not be empty"),
             "." | ".." => refuse("must not be . or .."),
-            _ if text.len() > MAX_DOCUMENT_ID => refuse("must not be over 1,500 bytes"),
+            _ if text.len() > Self::MAX_BYTES => refuse("must not be over 1,500 bytes"),
             _ if text.contains('/') => refuse("must not contain /"),
             _ if text.chars().any(char::is_control) => refuse("must not contain control characters"),
             _ if text.len() >= 4 && text.starts_with("__") && text.ends_with("__") => {
@@ -68,13 +66,18 @@ impl FromStr for ExportId {
 #[serde(transparent)]
 pub struct UserId(String);
 
+impl UserId {
+    /// Firebase's limit for a uid, in characters.
+    pub const MAX_CHARS: usize = 128;
+}
+
 impl FromStr for UserId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         match text.chars().count() {
             0 => Err(InvalidId("must not be empty")),
-            1..=MAX_UID => Ok(Self(text.to_owned())),
+            1..=Self::MAX_CHARS => Ok(Self(text.to_owned())),
             _ => Err(InvalidId("must not be over 128 characters")),
         }
     }
@@ -84,6 +87,11 @@ impl FromStr for UserId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct HubRepo(String);
+
+impl HubRepo {
+    /// The Hub's limit for `owner/name`, in characters.
+    pub const MAX_CHARS: usize = 96;
+}
 
 impl FromStr for HubRepo {
     type Err = InvalidId;
@@ -104,7 +112,7 @@ impl FromStr for HubRepo {
                 && !part.ends_with(edge)
         };
         let doubled = text.contains("--") || text.contains("..");
-        if text.len() > MAX_REPO
+        if text.len() > Self::MAX_CHARS
             || doubled
             || name.ends_with(".git")
             || !part_is_valid(owner)

@@ -5,11 +5,9 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{ArtifactKind, HubRepo, JobId, Quantization, UnknownQuantization};
 
-/// The longest token taken for one of the Hub's, in bytes; theirs have 37.
-const MAX_TOKEN: usize = 1_024;
-
 /// Where an export goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Destination {
     /// Google Cloud Storage.
@@ -20,6 +18,11 @@ pub enum Destination {
 
 /// One or both destinations, each once, in the order of [`Destination`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(
+    feature = "openapi",
+    derive(utoipa::ToSchema),
+    schema(min_items = 1, description = "One or both; repetitions are dropped.")
+)]
 #[serde(transparent)]
 pub struct Destinations(Vec<Destination>);
 
@@ -124,6 +127,11 @@ pub struct CreateExport {
     pub quantization: Option<Quantization>,
 }
 
+impl CreateExport {
+    /// The longest token taken for one of the Hub's, in bytes; theirs have 37.
+    pub const MAX_HF_TOKEN: usize = 1_024;
+}
+
 impl TryFrom<RawCreateExport> for CreateExport {
     type Error = InvalidRequest;
 
@@ -161,7 +169,9 @@ fn token_given(token: Option<SecretString>) -> Result<Option<SecretString>, Inva
     let Some(token) = token else { return Ok(None) };
     match given(Some(token.expose_secret())) {
         None => Ok(None),
-        Some(text) if text.len() <= MAX_TOKEN && text.bytes().all(|b| b.is_ascii_graphic()) => {
+        Some(text)
+            if text.len() <= CreateExport::MAX_HF_TOKEN && text.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
             Ok(Some(text.into()))
         }
         Some(_) => Err(InvalidRequest::new("hf_token", "must be an access token of the Hugging Face Hub")),

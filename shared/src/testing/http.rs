@@ -15,6 +15,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::contract;
 use crate::telemetry::{Format, subscriber};
 
 /// The id that [`request`] sends, and that every answer to it carries.
@@ -71,15 +72,27 @@ pub fn post(token: Option<&str>, body: impl Into<Body>) -> Request<Body> {
     request
 }
 
-/// Sends a request to a router.
+/// Sends a request to a function.
+///
+/// # Panics
+/// When the answer's body breaks off, or the answer is not one that the API's description gives.
+pub async fn send(function: &Router, request: Request<Body>) -> Answer {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let answer = exchange(function, request).await;
+    contract::check(&method, &path, &answer);
+    answer
+}
+
+/// Sends a request to a router that may answer anything.
 ///
 /// # Panics
 /// When the answer's body breaks off.
-pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub async fn exchange(router: &Router, request: Request<Body>) -> Answer {
     let Ok(response) = router.clone().oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
-    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+    let body = String::from_utf8_lossy(&body).into_owned();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 /// Collects what is logged, as JSON lines.

@@ -5,6 +5,7 @@
 
 pub mod cloud_run;
 pub mod conformance;
+mod contract;
 mod emulator;
 pub mod fixtures;
 pub mod http;
