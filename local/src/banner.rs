@@ -7,6 +7,7 @@ pub(crate) fn show(stack: &Stack) -> anyhow::Result<()> {
     let origin = stack.origin();
     terminal::heading("The Export Service, on this machine only");
     terminal::field("page", origin);
+    terminal::field("API", &format!("{origin}/docs"));
     terminal::field("data", &stack.dir().root().display().to_string());
     terminal::field("log", &stack.dir().stack_log().display().to_string());
 

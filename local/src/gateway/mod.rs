@@ -1,6 +1,8 @@
 //! The gateway: what Firebase Hosting is in production. It applies the very `hosting/firebase.json` that is deployed,
 //! in Hosting's order: what Hosting keeps for itself below `/__/`, pages, rewrites to functions, the page for nothing.
+//! The API's description is served here and not in production.
 
+mod docs;
 mod glob;
 mod hosting;
 pub(crate) mod loopback;
@@ -17,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use self::{hosting::Hosting, proxy::Proxy};
+use self::{docs::Docs, hosting::Hosting, proxy::Proxy};
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
@@ -26,6 +28,7 @@ const LOCAL: &str = "/__/local";
 
 /// Where requests go.
 pub(crate) struct Gateway {
+    docs: Docs,
     hosting: Hosting,
     proxy: Proxy,
     services: BTreeMap<&'static str, SocketAddr>,
@@ -40,7 +43,7 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let names: Vec<_> = services.keys().copied().collect();
         let hosting = Hosting::parse(FIREBASE_JSON, &names)?;
-        Ok(Self { hosting, proxy: Proxy::new()?, services, issuer })
+        Ok(Self { docs: Docs::new()?, hosting, proxy: Proxy::new()?, services, issuer })
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -52,7 +55,8 @@ impl Gateway {
                 None => pages::not_found(),
             };
         }
-        let page = matches!(*request.method(), Method::GET | Method::HEAD).then(|| pages::at(path)).flatten();
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let page = reads.then(|| pages::at(path).or_else(|| self.docs.at(path))).flatten();
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
         let (mut response, from_service) = match (page, service) {
             (Some(page), _) => (page, false),
