@@ -1,7 +1,7 @@
 # Verbs only: each is a line or two over the tools it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-emulators test-peers lint lint-terraform advisories guards bench fuzz build clean
+.PHONY: help run demo test test-api test-emulators test-peers openapi lint lint-terraform advisories guards bench fuzz build clean
 
 CARGO ?= cargo
 
@@ -21,8 +21,14 @@ test: ## every test that needs nothing but Rust and a C compiler
 test-emulators: ## the same beside emulators of Firestore, Firebase and Cloud Storage (installs two of them; needs Java, npm, python3)
 	./scripts/with-emulators env CI=true $(MAKE) test
 
+test-api: ## try the local stack from docs/openapi.json with schemathesis (makes a Python environment)
+	./scripts/test-api
+
 test-peers: ## load what the engine writes in llama.cpp and transformers (makes a Python environment; slow)
 	./scripts/test-peers
+
+openapi: ## write docs/openapi.json anew from the code's types
+	UPDATE_OPENAPI=1 $(CARGO) test --package shared --test openapi the_document_in_the_repository
 
 lint: ## formatting, clippy, unused dependencies, licences
 	$(CARGO) fmt --check
@@ -49,6 +55,6 @@ build: ## the release binaries: health, list, create, get, export-job, export
 
 clean: ## remove what was built, and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .venv-peers .venv-checkov .venv-emulators .emulators
+	rm -rf .local .venv-api .venv-peers .venv-checkov .venv-emulators .emulators
 
 include packaging/deploy.mk

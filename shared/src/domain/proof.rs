@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The summary of a report. Numbers that are not finite are left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Proof {
     /// Parts of the adapter, each of which went to a tensor.
     pub pairs: u32,
