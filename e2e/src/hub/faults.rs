@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +28,8 @@ pub enum Step {
     Batch,
     /// `GET /api/models/…/xet-write-token/…`
     WriteToken,
+    /// `GET /api/models/…/xet-read-token/…`
+    ReadToken,
     /// `POST /api/models/…/commit/…`
     Commit,
     /// `POST /api/models/…/paths-info/…`
@@ -50,19 +52,34 @@ pub enum Fault {
 }
 
 #[derive(Default)]
-pub(super) struct Faults(Mutex<HashMap<Step, (Fault, usize)>>);
+pub(super) struct Faults(Mutex<Steps>);
+
+#[derive(Default)]
+struct Steps {
+    faults: HashMap<Step, (Fault, usize)>,
+    asked: HashMap<Step, usize>,
+}
 
 impl Faults {
     pub(super) fn set(&self, step: Step, fault: Fault, times: usize) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(step, (fault, times));
+        self.lock().faults.insert(step, (fault, times));
     }
 
-    /// The fault of this request, if it is to have one.
+    pub(super) fn asked(&self, step: Step) -> usize {
+        self.lock().asked.get(&step).copied().unwrap_or(0)
+    }
+
+    /// Counts a request, and answers the fault that it is to have.
     pub(super) fn next(&self, step: Step) -> Option<Fault> {
-        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Steps { faults, asked } = &mut *self.lock();
+        *asked.entry(step).or_default() += 1;
         let (fault, left) = faults.get_mut(&step)?;
         *left = left.checked_sub(1)?;
         Some(*fault)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Steps> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,11 +32,11 @@ pub struct Access {
 
 /// A running stand-in.
 pub struct Hub {
-    endpoint: String,
     state: Arc<State>,
 }
 
 struct State {
+    endpoint: String,
     repos: Repos,
     xet: XetStore,
     faults: Faults,
@@ -51,18 +51,19 @@ impl Hub {
     pub async fn start(tokens: impl IntoIterator<Item = (&'static str, Access)>) -> Self {
         let tokens = tokens.into_iter().map(|(token, access)| (token.to_owned(), access)).collect();
         let xet = XetStore::start().await;
-        let state = Arc::new(State { repos: Repos::default(), xet, faults: Faults::default(), tokens });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let (repos, faults) = (Repos::default(), Faults::default());
+        let state = Arc::new(State { endpoint, repos, xet, faults, tokens });
         let router = routes::router(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { endpoint, state }
+        Self { state }
     }
 
     /// Its address, for `HF_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.state.endpoint
     }
 
     /// Puts a repository there.
@@ -74,6 +75,12 @@ impl Hub {
     #[must_use]
     pub fn repo(&self, id: &str) -> Option<Repo> {
         self.state.repos.get(id)
+    }
+
+    /// How many requests of that step there were.
+    #[must_use]
+    pub fn asked(&self, step: Step) -> usize {
+        self.state.faults.asked(step)
     }
 
     /// Makes the next `times` requests of that step fail.

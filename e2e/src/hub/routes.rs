@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Path, Request, State as Shared},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
@@ -57,6 +58,7 @@ fn step(method: &Method, path: &str) -> Option<Step> {
         (_, ["api", "models", _, _, "commit", _]) => Some(Step::Commit),
         (_, ["api", "models", _, _, "paths-info", _]) => Some(Step::PathsInfo),
         (_, ["api", "models", _, _, "xet-write-token", _]) => Some(Step::WriteToken),
+        (_, ["api", "models", _, _, "xet-read-token", _]) => Some(Step::ReadToken),
         (_, [_, _, "info", "lfs", "objects", "batch"]) => Some(Step::Batch),
         (&Method::GET, [_, _, "resolve", ..]) => Some(Step::Download),
         _ => None,
@@ -157,12 +159,24 @@ async fn paths_info(
     Shared(state): Hub,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
-    Json(body): Json<Value>,
+    body: Bytes,
 ) -> Answer {
     let repo = state.readable(&headers, &path[..2].join("/"), true)?;
-    let names = body["paths"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let entries: Vec<_> = names.filter_map(|name| Some(entry(name, repo.files.get(name)?))).collect();
+    let names = named_paths(&headers, &body)?;
+    let entries: Vec<_> = names.iter().filter_map(|name| Some(entry(name, repo.files.get(name)?))).collect();
     Ok(Json(entries).into_response())
+}
+
+/// Rust's client sends JSON here, Python's a form.
+fn named_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, Refusal> {
+    if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/x-www-form-urlencoded") {
+        let fields = url::form_urlencoded::parse(body).filter(|(name, _)| name == "paths");
+        return Ok(fields.map(|(_, path)| path.into_owned()).collect());
+    }
+    let body: Value =
+        serde_json::from_slice(body).map_err(|_| Refusal(StatusCode::BAD_REQUEST, "not JSON"))?;
+    let names = body["paths"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    Ok(names.map(str::to_owned).collect())
 }
 
 async fn preupload(
@@ -296,6 +310,9 @@ async fn resolve(
             set("x-linked-etag", format!("\"{}\"", content.sha256()));
             set("x-linked-size", content.bytes.len().to_string());
             set("x-xet-hash", xet.clone());
+            let route =
+                format!("{}/api/models/{owner}/{name}/xet-read-token/{}", state.endpoint, repo.head());
+            set("x-xet-refresh-route", route);
         }
     }
     if let Some((start, end)) = range {

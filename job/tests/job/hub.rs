@@ -12,12 +12,12 @@ use shared::{
 use crate::support::{BASE, World, fixture};
 
 /// May write, and has accepted the licences.
-const WRITER: &str = "hf_canary_of_the_writer";
+pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
 /// May read what is open.
 const READER: &str = "hf_canary_of_the_reader";
-const REPO: &str = "ada/my-gemma";
+pub(crate) const REPO: &str = "ada/my-gemma";
 
-async fn hub() -> Hub {
+pub(crate) async fn hub() -> Hub {
     let access = |write, licences| Access { user: "ada".to_owned(), write, licences };
     let hub = Hub::start([(WRITER, access(true, true)), (READER, access(false, false))]).await;
     hub.put(BASE, Repo { gated: true, commits: 3, files: files("gemma3-micro/base"), ..Repo::default() });
@@ -31,7 +31,7 @@ fn files(folder: &str) -> BTreeMap<String, Content> {
         .collect()
 }
 
-async fn export(world: &World, kind: ArtifactKind, to: &[Destination]) -> Export {
+pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]) -> Export {
     let id = world
         .create_for(CreateExport {
             kind,

@@ -5,5 +5,6 @@
 mod exports;
 mod gcs;
 mod hub;
+mod hub_client;
 mod lifecycle;
 mod support;
