@@ -293,7 +293,7 @@ async fn odd_ids_are_ids(harness: &dyn Harness) {
     let odd =
         ["a b", "ü東🦀", "100%2F%", "a.b`c", "'; DROP TABLE x; --", "*_?[]", "\\", "\"", "__x", "#?&=+"];
     let mut ids: Vec<String> = odd.map(unique).into();
-    // An id may have 1,500 bytes, and a value that Firestore compares in a query one less.
+    // the longest there are
     ids.push(format!("{}x{}", Uuid::new_v4(), "é".repeat((1_499 - 37) / 2)));
     for id in &ids {
         harness.put(TRAINING_JOBS, id, fixtures::training_job(owner.as_str())).await;
