@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 use shared::{
     config::{ConfigError, Documents, Lookup, optional, parsed, required},
-    domain::{Claim, ExecutionName, ExportId},
+    domain::{Claim, ExecutionName, ExportId, ProcessId},
 };
 
 use crate::{Buckets, Execution, HubSettings};
@@ -63,6 +63,7 @@ pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
         claim: Claim {
             by: ExecutionName::new(by),
             attempt: parsed(lookup, "CLOUD_RUN_TASK_ATTEMPT", "a number")?.unwrap_or(0),
+            process: Some(ProcessId::random()),
         },
         hf_token: optional(lookup, "HF_TOKEN").map(SecretString::from),
     })

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use shared::{
-    domain::{Artifact, Export, Refused, TrainingJob, Transition},
+    domain::{Artifact, Export, Refused, Status, TrainingJob, Transition},
     ports::{ApplyError, Exports, PortError},
 };
 use tokio::runtime::Handle;
@@ -15,7 +15,7 @@ use crate::{
     work::{Made, Work},
 };
 
-/// Waits between tries to record an end: losing it would leave the export to its lease.
+/// Waits between tries to claim, and to record an end: losing it would leave the export to its lease.
 const TRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 
 /// Runs the export of `execution` and records how it ended. `stop` resolves when the platform wants the job to end;
@@ -25,7 +25,7 @@ const TRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Du
 pub async fn run(context: Context, execution: Execution, stop: impl Future<Output = ()>) -> ExitCode {
     let claim = execution.claim.clone();
     let id = execution.export;
-    let export = match context.exports.apply(id, &Transition::Claim(claim.clone())).await {
+    let export = match claim_export(context.exports.as_ref(), &execution).await {
         Ok(export) => export,
         Err(error) => return not_claimed(&context, &execution, error).await,
     };
@@ -55,6 +55,21 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
         }
     };
     finish(context.exports.as_ref(), &execution, &end).await
+}
+
+/// Claims the export, again when the store does not answer: it may have taken the claim, and knows this process.
+async fn claim_export(exports: &dyn Exports, execution: &Execution) -> Result<Export, ApplyError> {
+    let mut waits = TRIES.iter();
+    loop {
+        match exports.apply(execution.export, &Transition::Claim(execution.claim.clone())).await {
+            Err(error @ ApplyError::Port(_)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no answer to the claim");
+                let Some(wait) = waits.next() else { return Err(error) };
+                tokio::time::sleep(*wait).await;
+            }
+            answer @ (Ok(_) | Err(ApplyError::Refused(_) | ApplyError::NoSuchExport)) => return answer,
+        }
+    }
 }
 
 async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError) -> ExitCode {
@@ -145,10 +160,13 @@ async fn finish(exports: &dyn Exports, execution: &Execution, end: &Transition) 
         let (error, wait) = match exports.apply(execution.export, end).await {
             Ok(export) => {
                 tracing::info!(export.id = %export.id, status = ?export.status, "export ended");
-                let completed = export.status == shared::domain::Status::Completed;
-                return if completed { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+                return exit_code(end);
             }
             Err(error @ ApplyError::Port(_)) => (error, waits.next()),
+            // the answer to an earlier try was lost
+            Err(ApplyError::Refused(Refused::Ended)) if ended_as_told(exports, execution, end).await => {
+                return exit_code(end);
+            }
             Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => (error, None),
         };
         tracing::error!(export.id = %execution.export, error = &error as &dyn std::error::Error, "the end was not recorded");
@@ -157,4 +175,15 @@ async fn finish(exports: &dyn Exports, execution: &Execution, end: &Transition) 
             None => return ExitCode::FAILURE,
         }
     }
+}
+
+fn exit_code(end: &Transition) -> ExitCode {
+    if matches!(end, Transition::Complete { .. }) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the record says that this process ended it so.
+async fn ended_as_told(exports: &dyn Exports, execution: &Execution, end: &Transition) -> bool {
+    let Ok(Some(export)) = exports.find(execution.export).await else { return false };
+    let completed = matches!(end, Transition::Complete { .. });
+    export.claim.as_ref() == Some(&execution.claim) && (export.status == Status::Completed) == completed
 }

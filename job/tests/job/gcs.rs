@@ -7,9 +7,9 @@ use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 use shared::{
     adapters::storage::{Place, Storage},
-    domain::{ArtifactKind, Claim, CreateExport, ExecutionName, Export, ExportId, NewExport, Status},
+    domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Status},
     ports::Exports,
-    testing::{MemoryStore, fixtures},
+    testing::{MemoryStore, emulator, fixtures},
 };
 
 use crate::{
@@ -26,11 +26,7 @@ struct Cloud {
 
 impl Cloud {
     async fn start() -> Option<Self> {
-        let Ok(emulator) = std::env::var("STORAGE_EMULATOR_HOST") else {
-            assert!(std::env::var("CI").is_err(), "STORAGE_EMULATOR_HOST must be set in CI");
-            eprintln!("SKIPPED: no STORAGE_EMULATOR_HOST; run this under scripts/with-storage");
-            return None;
-        };
+        let emulator = emulator("STORAGE_EMULATOR_HOST")?;
         let unique = ExportId::random().to_string();
         let cloud = Self { emulator, unique, store: Arc::default() };
         for bucket in ["models", "files", "base-models"] {
@@ -91,7 +87,7 @@ impl Cloud {
             hub: HubSettings::at("http://127.0.0.1:9"),
             progress_interval: PROGRESS_INTERVAL,
         };
-        let claim = Claim { by: ExecutionName::new("run-1"), attempt: 0 };
+        let claim = fixtures::claim("run-1");
         let execution = Execution { export: id, claim, hf_token: None };
         job::run(context, execution, std::future::pending()).await;
         Exports::find(self.store.as_ref(), id).await.unwrap().unwrap()

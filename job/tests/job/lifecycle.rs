@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use crate::support::World;
 use shared::{
-    domain::{ArtifactKind, Claim, ExecutionName, Quantization, Status, Transition},
+    domain::{ArtifactKind, Claim, Quantization, Status, Transition},
     ports::Exports,
+    testing::fixtures,
 };
 
 fn is(code: ExitCode, expected: ExitCode) -> bool {
@@ -13,7 +14,7 @@ fn is(code: ExitCode, expected: ExitCode) -> bool {
 }
 
 fn claim(by: &str, attempt: u32) -> Transition {
-    Transition::Claim(Claim { by: ExecutionName::new(by), attempt })
+    Transition::Claim(Claim { attempt, ..fixtures::claim(by) })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,6 +85,20 @@ async fn a_store_that_fails_for_a_while_loses_nothing() {
     let code = world.run(id, "run-1", std::future::pending()).await;
     assert!(is(code, ExitCode::SUCCESS));
     assert_eq!(world.record(id).await.status, Status::Completed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_on_the_way_loses_nothing() {
+    let transitions: [fn(&Transition) -> bool; 2] =
+        [|t| matches!(t, Transition::Claim(_)), |t| matches!(t, Transition::Complete { .. })];
+    for (number, lost) in transitions.into_iter().enumerate() {
+        let world = World::new();
+        let id = world.create(ArtifactKind::Adapter, None).await;
+        world.store.lose_answer(lost);
+        let code = world.run(id, "run-1", std::future::pending()).await;
+        assert!(is(code, ExitCode::SUCCESS), "{number}");
+        assert_eq!(world.record(id).await.status, Status::Completed, "{number}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

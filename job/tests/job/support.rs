@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     adapters::storage::Storage,
-    domain::{ArtifactKind, Claim, CreateExport, Export, ExportId, NewExport, Quantization},
+    domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Quantization},
     ports::Exports,
     testing::{MemoryStore, fixtures},
 };
@@ -99,13 +99,8 @@ impl World {
         execution: &str,
         stop: impl Future<Output = ()>,
     ) -> ExitCode {
-        let claim = Claim { by: shared::domain::ExecutionName::new(execution), attempt: 0 };
-        job::run(
-            self.context(),
-            Execution { export: id, claim, hf_token: self.token.map(SecretString::from) },
-            stop,
-        )
-        .await
+        let (claim, hf_token) = (fixtures::claim(execution), self.token.map(SecretString::from));
+        job::run(self.context(), Execution { export: id, claim, hf_token }, stop).await
     }
 
     pub(crate) fn context(&self) -> Context {

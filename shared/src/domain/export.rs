@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, HubRepo, JobId, Proof,
-    Quantization, UserId,
+    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, HubRepo, JobId, ProcessId,
+    Proof, Quantization, UserId,
 };
 
 /// How long a launched export may wait to be claimed by its job.
@@ -66,6 +66,9 @@ pub struct Claim {
     pub by: ExecutionName,
     /// Which attempt of that execution, from 0.
     pub attempt: u32,
+    /// Which process; it may make its claim again, in case the answer to it was lost. `None` in documents of before
+    /// there were such ids.
+    pub process: Option<ProcessId>,
 }
 
 /// A document of `exports`.
@@ -264,6 +267,7 @@ impl Export {
 
     fn claimed(&mut self, claim: &Claim, now: Timestamp) -> Result<(), Refused> {
         match &self.claim {
+            Some(held) if held == claim && claim.process.is_some() => {}
             Some(held) if held.by != claim.by || held.attempt >= claim.attempt => {
                 return Err(Refused::ClaimedByAnother);
             }
@@ -316,7 +320,7 @@ mod tests {
     }
 
     fn claim(by: &str, attempt: u32) -> Claim {
-        Claim { by: ExecutionName::new(by), attempt }
+        Claim { by: ExecutionName::new(by), attempt, process: None }
     }
 
     fn claimed(by: &str, attempt: u32) -> Export {
@@ -353,6 +357,21 @@ mod tests {
         for (by, attempt) in [("run-1", 0), ("run-1", 1), ("run-2", 0), ("run-2", 9)] {
             assert_eq!(again(by, attempt), Err(Refused::ClaimedByAnother), "{by} {attempt}");
         }
+    }
+
+    #[test]
+    fn a_process_whose_answer_was_lost_may_make_its_claim_again() {
+        let [mine, twin] =
+            [(); 2].map(|()| Claim { process: Some(ProcessId::random()), ..claim("run-1", 0) });
+        let held = running().apply(&Transition::Claim(mine.clone()), at(1)).unwrap();
+        let again = held.clone().apply(&Transition::Claim(mine.clone()), at(2)).unwrap();
+        assert_eq!((&again.claim, again.lease_until), (&Some(mine.clone()), Some(at(302))));
+        // the same attempt in another process, or in one that says nothing of itself
+        for other in [twin, claim("run-1", 0)] {
+            assert_eq!(held.clone().apply(&Transition::Claim(other), at(2)), Err(Refused::ClaimedByAnother));
+        }
+        let later = held.apply(&Transition::Claim(claim("run-1", 1)), at(2)).unwrap();
+        assert_eq!(later.apply(&Transition::Claim(mine), at(3)), Err(Refused::ClaimedByAnother));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Why a text is not an id. Displays as what to do about it.
@@ -16,7 +16,8 @@ pub struct InvalidId(&'static str);
 pub struct JobId(String);
 
 impl JobId {
-    /// Firestore's limit for a document id, in bytes of UTF-8.
+    /// Firestore's limit for a text that a query compares, in bytes of UTF-8: a job's exports are found by its id. One
+    /// less than its limit for a document id.
     pub const MAX_BYTES: usize = 1_499;
 }
 
@@ -142,6 +143,19 @@ impl ExecutionName {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
+    }
+}
+
+/// A process of an execution. Nobody else knows its id, so who brings it again is the same process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProcessId(Uuid);
+
+impl ProcessId {
+    /// A new random id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
     }
 }
 

@@ -14,7 +14,7 @@ pub use error::{Error, Result, Unauthenticated};
 pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Refused, Stage, Status, Transition,
 };
-pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, UserId};
+pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use proof::Proof;
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};

@@ -176,7 +176,9 @@ async fn a_refused_transition_leaves_the_document_as_it_is(harness: &dyn Harness
     };
     refused(&report, Refused::NotClaimed).await;
     harness.exports().apply(export.id, &claim).await.expect("the first claim");
-    refused(&claim, Refused::ClaimedByAnother).await;
+    // in another process, and in the same one, to which the answer may have been lost
+    refused(&Transition::Claim(fixtures::claim("run-1")), Refused::ClaimedByAnother).await;
+    harness.exports().apply(export.id, &claim).await.expect("the same claim again");
     refused(&Transition::Claim(fixtures::claim("run-2")), Refused::ClaimedByAnother).await;
     harness.exports().apply(export.id, &complete).await.expect("the holder completes");
     refused(&report, Refused::Ended).await;

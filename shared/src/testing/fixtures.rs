@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, JobId,
-    NewExport, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
+    NewExport, ProcessId, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
 };
 
 /// The project of every test.
@@ -74,10 +74,10 @@ pub fn new_export(id: ExportId, job: &str, now: Timestamp) -> Export {
     Export::new(&NewExport { id, user: &user(ADA), request: &request(job) }, now)
 }
 
-/// The claim of an execution's first attempt.
+/// The claim of an execution's first attempt, by a process of its own.
 #[must_use]
 pub fn claim(by: &str) -> Claim {
-    Claim { by: ExecutionName::new(by), attempt: 0 }
+    Claim { by: ExecutionName::new(by), attempt: 0, process: Some(ProcessId::random()) }
 }
 
 /// The file that [`a_whole_life`] leaves behind.

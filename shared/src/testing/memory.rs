@@ -27,6 +27,7 @@ pub struct MemoryStore {
 struct State {
     documents: BTreeMap<(String, String), Value>,
     failures: BTreeMap<&'static str, usize>,
+    lost_answer: Option<fn(&Transition) -> bool>,
 }
 
 impl MemoryStore {
@@ -50,6 +51,11 @@ impl MemoryStore {
     /// Makes the next `times` calls of `operation` fail: `find`, `list`, `latest`, `create`, `apply`, `set_artifact`.
     pub fn fail_next(&self, operation: &'static str, times: usize) {
         self.state().failures.insert(operation, times);
+    }
+
+    /// Makes the next such transition happen, and answers nevertheless that the store is unavailable.
+    pub fn lose_answer(&self, to: fn(&Transition) -> bool) {
+        self.state().lost_answer = Some(to);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,7 +165,11 @@ impl Exports for MemoryStore {
         let mut state = self.working("apply")?;
         let document = state.get(EXPORTS, &id).ok_or(ApplyError::NoSuchExport)?;
         let stored = documents::export(&id, document).map_err(unreadable)?;
-        Ok(documents::apply(document, stored, transition, clock::now())?)
+        let after = documents::apply(document, stored, transition, clock::now())?;
+        if state.lost_answer.take_if(|to| to(transition)).is_some() {
+            return Err(PortError::Unavailable { what: WHAT, source: "the answer was lost".into() }.into());
+        }
+        Ok(after)
     }
 }
 

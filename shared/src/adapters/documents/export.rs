@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{DocumentError, EXPORTS, StoredTime};
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Progress, Proof,
-    Quantization, Stage, Status,
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, ProcessId, Progress,
+    Proof, Quantization, Stage, Status,
 };
 
 /// The whole document. The fields up to `finished_at` are the older service's, with its types.
@@ -76,6 +76,21 @@ struct ProofFields {
 struct ClaimFields {
     by: String,
     attempt: u32,
+    #[serde(default, with = "serialize_as_null")]
+    process: Option<ProcessId>,
+}
+
+impl From<ClaimFields> for Claim {
+    fn from(stored: ClaimFields) -> Self {
+        let ClaimFields { by, attempt, process } = stored;
+        Self { by: ExecutionName::new(by), attempt, process }
+    }
+}
+
+impl From<&Claim> for ClaimFields {
+    fn from(claim: &Claim) -> Self {
+        Self { by: claim.by.to_string(), attempt: claim.attempt, process: claim.process }
+    }
 }
 
 impl ExportDocument {
@@ -100,7 +115,7 @@ impl ExportDocument {
             artifacts: self.artifacts,
             proof: self.proof.map(Into::into),
             execution: self.execution.map(ExecutionName::new),
-            claim: self.claim.map(|c| Claim { by: ExecutionName::new(c.by), attempt: c.attempt }),
+            claim: self.claim.map(Into::into),
             lease_until: self.lease_until.map(Into::into),
             started_at: self.started_at.into(),
             updated_at: self.updated_at.unwrap_or(self.started_at).into(),
@@ -129,7 +144,7 @@ impl From<&Export> for ExportDocument {
             progress: export.progress.map(Into::into),
             proof: export.proof.clone().map(Into::into),
             execution: export.execution.as_ref().map(ToString::to_string),
-            claim: export.claim.as_ref().map(|c| ClaimFields { by: c.by.to_string(), attempt: c.attempt }),
+            claim: export.claim.as_ref().map(Into::into),
             lease_until: export.lease_until.map(Into::into),
         }
     }
