@@ -254,7 +254,7 @@ fn known_artifacts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use firestore::FirestoreDb;
+    use firestore::{FirestoreDb, FirestoreTimestamp};
     use gcloud_sdk::google::firestore::v1::{Value as Stored, value::ValueType};
     use serde_json::json;
 
@@ -344,6 +344,119 @@ mod tests {
           "user_id": "ada-uid"
         }
         "#);
+    }
+
+    /// A document as the older service's model has it: every field must be there, with its type.
+    #[derive(Debug, Deserialize)]
+    struct Older {
+        export_id: uuid::Uuid,
+        job_id: String,
+        #[serde(rename = "type")]
+        kind: OlderKind,
+        destination: Vec<OlderDestination>,
+        #[serde(deserialize_with = "Option::deserialize")]
+        hf_repo_id: Option<String>,
+        status: OlderStatus,
+        #[serde(deserialize_with = "Option::deserialize")]
+        message: Option<String>,
+        artifacts: Vec<OlderArtifact>,
+        started_at: FirestoreTimestamp,
+        updated_at: FirestoreTimestamp,
+        #[serde(deserialize_with = "Option::deserialize")]
+        finished_at: Option<FirestoreTimestamp>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum OlderKind {
+        Adapter,
+        Merged,
+        Gguf,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum OlderDestination {
+        Gcs,
+        HfHub,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum OlderStatus {
+        Running,
+        Completed,
+        Failed,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct OlderArtifact {
+        #[serde(rename = "type")]
+        kind: OlderKind,
+        path: String,
+        variant: String,
+    }
+
+    #[test]
+    fn the_older_service_reads_what_we_write_at_every_step() {
+        let read = |export: &Export| {
+            let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export)).unwrap();
+            FirestoreDb::deserialize_doc_to::<Older>(&document).unwrap()
+        };
+        let mut export = fixtures::export();
+        export.destinations = Destinations::new(vec![Destination::Gcs, Destination::HfHub]).unwrap();
+        export.hf_repo = Some("ada/gemma".parse().unwrap());
+        let mut all = vec![export.clone()];
+        for transition in fixtures::a_whole_life() {
+            export = export.apply(&transition, fixtures::time(60)).unwrap();
+            all.push(export.clone());
+        }
+        for export in &all {
+            let older = read(export);
+            assert_eq!(
+                (older.export_id.to_string(), older.job_id.as_str()),
+                (export.id.to_string(), "job-1")
+            );
+            assert_eq!((older.kind, older.hf_repo_id.as_deref()), (OlderKind::Gguf, Some("ada/gemma")));
+            assert_eq!(older.destination, [OlderDestination::Gcs, OlderDestination::HfHub]);
+            assert_eq!(
+                (older.message, older.artifacts.len()),
+                (export.message.clone(), export.artifacts.len())
+            );
+            assert_eq!((older.started_at.0, older.updated_at.0), (export.started_at, export.updated_at));
+            assert_eq!(older.finished_at.map(|time| time.0), export.finished_at);
+            assert_eq!(older.status == OlderStatus::Running, export.finished_at.is_none());
+        }
+        let [artifact] = &read(all.last().unwrap()).artifacts[..] else { panic!("one artifact") };
+        assert_eq!((&artifact.kind, artifact.variant.as_str()), (&OlderKind::Gguf, "file"));
+        assert_eq!(artifact.path, fixtures::gguf().path);
+    }
+
+    #[test]
+    fn nothing_of_the_older_service_is_lost_on_the_way_through() {
+        let mut failed = older();
+        failed["type"] = json!("adapter");
+        failed["status"] = json!("failed");
+        failed["message"] = json!("Out of memory");
+        failed["finished_at"] = json!("2025-05-01T12:05:00.5Z");
+        let mut completed = failed.clone();
+        completed["status"] = json!("completed");
+        completed["type"] = json!("merged");
+        completed["artifacts"] = json!([
+            {"type": "merged", "path": "gs://models/merged_models/job-1", "variant": "raw"},
+            {"type": "merged", "path": "gs://files/job-1/merged.zip", "variant": "file"},
+            {"type": "merged", "path": "ada/gemma", "variant": "hf"},
+        ]);
+        for document in [older(), failed, completed] {
+            let written = documents::create(&documents::export(ID, &document).unwrap());
+            let ours = document.as_object().unwrap().iter().filter(|(name, _)| *name != "a_field_of_theirs");
+            for (name, value) in ours {
+                let time = |value: &Value| value.as_str().and_then(StoredTime::parse);
+                let same =
+                    written[name] == *value || time(value).is_some_and(|at| time(&written[name]) == Some(at));
+                assert!(same, "{name}: {value} became {}", written[name]);
+            }
+        }
     }
 
     #[test]
