@@ -2,7 +2,7 @@
 
 use std::{fmt, net::Ipv4Addr, time::Duration};
 
-use axum::Router;
+use axum::{Router, middleware::map_request};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -15,7 +15,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::config::{self, Listen, Lookup};
+use crate::{
+    config::{self, Listen, Lookup},
+    http::linger,
+};
 
 /// How long a connection may take to send a request's head, and may idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,6 +82,7 @@ pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
 
 /// Serves connections of `listener` until `stop` is ready, then finishes what is in flight.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let router = router.layer(map_request(linger));
     let connections = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {

@@ -1,25 +1,19 @@
 //! Passes a request on to a function and its answer back, as Hosting does, whatever the method.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, to_bytes},
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
 
 /// Hosting waits this long for a service.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Cloud Run takes no more of a request's body.
 const MAX_BODY: usize = 32 << 20;
-
-/// A function may refuse a body by its announced length and hang up. Of a body larger than this the first byte is
-/// sent a moment later, so that the refusal is read before a write can fail.
-const LARGE_BODY: usize = 64 << 10;
-const MOMENT: Duration = Duration::from_millis(100);
 
 /// Headers of one connection, not of the message (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -65,7 +59,7 @@ impl Proxy {
             .0
             .request(parts.method, format!("http://{to}{path_and_query}"))
             .headers(parts.headers)
-            .body(outgoing(body))
+            .body(body)
             .send()
             .await;
         match sent {
@@ -86,16 +80,6 @@ impl Proxy {
             }
         }
     }
-}
-
-fn outgoing(body: Bytes) -> reqwest::Body {
-    if body.len() <= LARGE_BODY {
-        return body.into();
-    }
-    reqwest::Body::wrap_stream(stream::once(async move {
-        tokio::time::sleep(MOMENT).await;
-        Ok::<_, Infallible>(body)
-    }))
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -131,7 +131,7 @@ async fn a_function_that_does_not_answer_is_a_502() {
     assert_eq!(ask(&app, "GET", "/exports", "").await.0, StatusCode::BAD_GATEWAY);
 }
 
-/// A function that reads a request's head, refuses its body and hangs up.
+/// A function that reads a request's head and refuses its body.
 async fn refusing() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

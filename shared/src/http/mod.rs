@@ -3,8 +3,10 @@
 pub mod body;
 mod caller;
 mod envelope;
+mod linger;
 mod to_the_end;
 
 pub use caller::Caller;
 pub use envelope::envelope;
+pub(crate) use linger::linger;
 pub use to_the_end::to_the_end;
