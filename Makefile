@@ -18,8 +18,8 @@ test: ## every test that needs nothing but Rust and a C compiler
 	$(CARGO) test --workspace --locked
 	./scripts/guards
 
-test-emulators: ## the same beside emulators of Firestore, Firebase and Cloud Storage (installs two of them; needs Java, npm, python3)
-	./scripts/with-emulators env CI=true $(MAKE) test
+test-emulators: build ## the same beside emulators of Firestore, Firebase and Cloud Storage, end to end with the release binaries (needs Java, npm, python3)
+	./scripts/with-emulators env CI=true SERVICE_BINARIES=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) $(MAKE) test
 
 test-api: ## try the local stack from docs/openapi.json with schemathesis (makes a Python environment)
 	./scripts/test-api

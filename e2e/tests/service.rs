@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use e2e::hub::{Access, Hub};
+use e2e::hub::{Access, Fault, Hub, Step};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::testing::{cloud_run::FakeCloudRun, emulator, process::Process};
@@ -123,12 +123,55 @@ async fn cloud_run(settings: Vec<(String, String)>, logs: &JobLogs) -> FakeCloud
     .await
 }
 
-async fn get(client: &reqwest::Client, url: String, token: &str) -> Value {
-    let answer = client.get(&url).bearer_auth(token).send().await.unwrap();
-    let status = answer.status();
-    let text = answer.text().await.unwrap();
-    assert!(status.is_success(), "{url}: {status} {text}");
-    serde_json::from_str(&text).unwrap()
+/// The user, at the functions.
+struct Caller<'a> {
+    client: reqwest::Client,
+    token: &'a str,
+    create: &'a Process,
+    get: &'a Process,
+    job_id: &'a str,
+}
+
+impl Caller<'_> {
+    async fn get(&self, url: String) -> Value {
+        let answer = self.client.get(&url).bearer_auth(self.token).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{url}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn post(&self, body: String) -> (u16, String) {
+        let url = format!("{}/exports", self.create.url());
+        let post = self.client.post(url).bearer_auth(self.token).header("content-type", "application/json");
+        let answer = post.body(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn body(&self, kind: &str) -> Value {
+        json!({
+            "job_id": self.job_id, "export_type": kind, "destination": ["gcs", "hf_hub"],
+            "hf_token": HF_TOKEN, "hf_repo_id": REPO,
+        })
+    }
+
+    /// Exports, and polls to the end as a page does.
+    async fn export(&self, kind: &str) -> Value {
+        let (status, answer) = self.post(self.body(kind).to_string()).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(status == 200 && answer["success"] == true, "{status} {answer}");
+        let url = format!("{}/exports/{}", self.get.url(), self.job_id);
+        let mut detail = self.get(url.clone()).await;
+        assert_eq!(detail["latest_export"]["export_id"], answer["export_id"], "the record is there at once");
+        for _ in 0..240 {
+            if detail["latest_export"]["status"] != "running" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            detail = self.get(url.clone()).await;
+        }
+        detail
+    }
 }
 
 /// An object's bytes. The stand-in knows no signatures: it gives objects to whoever has a token, any token.
@@ -193,36 +236,19 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
         client.get(format!("{}/health", health.url())).send().await.unwrap().json().await.unwrap();
     assert_eq!(answer, json!({"status": "healthy", "service": "export"}));
     // Hosting's rewrites name `create` for this path, whatever the method.
-    let jobs = get(&client, format!("{}/exports", create.url()), &token).await;
+    let caller = Caller {
+        client: client.clone(),
+        token: &token,
+        create: &create,
+        get: &get_function,
+        job_id: &names.job_id,
+    };
+    let jobs = caller.get(format!("{}/exports", create.url())).await;
     assert_eq!(jobs.as_array().unwrap().len(), 1);
     assert_eq!(jobs[0]["job_id"], json!(names.job_id));
 
     for kind in ["adapter", "merged", "gguf"] {
-        let body = json!({
-            "job_id": names.job_id, "export_type": kind, "destination": ["gcs", "hf_hub"],
-            "hf_token": HF_TOKEN, "hf_repo_id": REPO,
-        });
-        let answer = client
-            .post(format!("{}/exports", create.url()))
-            .bearer_auth(&token)
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        let status = answer.status();
-        let answer: Value = answer.json().await.unwrap();
-        assert!(status.is_success() && answer["success"] == true, "{status} {answer}");
-
-        let url = format!("{}/exports/{}", get_function.url(), names.job_id);
-        let mut detail = get(&client, url.clone(), &token).await;
-        assert_eq!(detail["latest_export"]["export_id"], answer["export_id"], "the record is there at once");
-        for _ in 0..240 {
-            if detail["latest_export"]["status"] != "running" {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-            detail = get(&client, url.clone(), &token).await;
-        }
+        let detail = caller.export(kind).await;
         let export = &detail["latest_export"];
         assert_eq!(export["status"], "completed", "{export}\n{}", job_logs.lock().unwrap().join("\n"));
         assert_eq!(detail["artifacts"]["hf"][kind], json!(REPO));
@@ -245,6 +271,22 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
     assert_eq!(hub.repo(REPO).unwrap().commits, 3);
     assert!(hub.repo(REPO).unwrap().private);
 
+    // What is refused must not come back with the token in it, nor what fails at the Hub.
+    let (mut no_repo, mut no_kind) = (caller.body("gguf"), caller.body(HF_TOKEN));
+    no_repo["hf_repo_id"] = json!(format!("{HF_TOKEN}/a/b"));
+    no_kind["quantization"] = json!(HF_TOKEN);
+    let whole = caller.body("gguf").to_string();
+    for body in [no_repo.to_string(), no_kind.to_string(), whole[..whole.len() - 1].to_owned()] {
+        let (status, answer) = caller.post(body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(!answer.contains(HF_TOKEN), "{answer}");
+    }
+    hub.fail(Step::Commit, Fault::Status(401), usize::MAX);
+    let failed = caller.export("adapter").await;
+    assert_eq!(failed["latest_export"]["status"], "failed", "{failed}");
+    let message = failed["latest_export"]["message"].as_str().unwrap();
+    assert!(message.contains("refused hf_token") && !failed.to_string().contains(HF_TOKEN), "{failed}");
+
     let runs = cloud_run.runs();
     let mut overrides = BTreeMap::new();
     for run in &runs {
@@ -254,6 +296,7 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
         );
     }
     assert_eq!(overrides.keys().map(String::as_str).collect::<Vec<_>>(), ["EXPORT_ID", "PROJECT_ID"]);
+    assert!(!format!("{overrides:?}").contains(HF_TOKEN));
 
     let mut said = vec![
         ("health", health.log()),
