@@ -1,7 +1,8 @@
 # Verbs only: each is a line or two over the tools it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-api test-emulators test-peers openapi lint lint-terraform advisories guards bench fuzz build clean
+.PHONY: help run demo test test-api test-emulators test-peers openapi lint lint-terraform advisories guards
+.PHONY: bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
 
@@ -44,8 +45,13 @@ advisories: ## known weaknesses of dependencies, and versions that were taken ba
 guards: ## what the crates may depend on
 	./scripts/guards
 
-bench: ## measure merge and quantisation of a 1B-shaped model beside cp, and beside PEFT and llama.cpp where they are
+bench: bench-engine bench-service ## both of these
+
+bench-engine: ## measure merge and quantisation of a 1B-shaped model beside cp, and beside PEFT and llama.cpp where they are
 	$(CARGO) run --release --package bench
+
+bench-service: build ## measure the functions beside a FastAPI service (needs Java, the Firestore emulator, python3)
+	./scripts/bench-service
 
 fuzz: ## hostile input for every reader of the engine, a minute each (cargo-fuzz): make fuzz [SECONDS=600]
 	./scripts/fuzz $(or $(SECONDS),60)
@@ -55,6 +61,6 @@ build: ## the release binaries: health, list, create, get, export-job, export
 
 clean: ## remove what was built, and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .venv-api .venv-peers .venv-checkov .venv-emulators .emulators
+	rm -rf .local .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .emulators
 
 include packaging/deploy.mk

@@ -1,0 +1,143 @@
+//! Who is measured, and what all of them find around them.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use clap::ValueEnum;
+use shared::testing::{Mint, cloud_run::FakeCloudRun, fixtures, process::serve_keys};
+
+use crate::{Result, client::Ask, seed, server::Server};
+
+/// A program that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum System {
+    /// The functions' release binaries, one process a route.
+    Ours,
+    /// FastAPI, one process for all routes.
+    FastApi,
+    /// Our routers over a store in memory: what is left of a request without Firestore.
+    Memory,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Route {
+    Health,
+    List,
+    Get,
+    Create,
+}
+
+impl Route {
+    /// Those with work to do.
+    pub(crate) const LOADED: [Self; 3] = [Self::List, Self::Get, Self::Create];
+
+    /// The function that has it.
+    fn function(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::List => "list",
+            Self::Get => "get",
+            Self::Create => "create",
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Health => "GET /health",
+            Self::List => "GET /exports",
+            Self::Get => "GET /exports/{job_id}",
+            Self::Create => "POST /exports",
+        })
+    }
+}
+
+/// Emulator, keys, a RunJob server, documents, and a token for them.
+pub(crate) struct World {
+    python: PathBuf,
+    settings: Vec<(&'static str, String)>,
+    token: String,
+    _cloud_run: FakeCloudRun,
+}
+
+impl World {
+    pub(crate) async fn prepare(python: &Path) -> Result<Self> {
+        let firestore = std::env::var("FIRESTORE_EMULATOR_HOST").map_err(
+            |_| "FIRESTORE_EMULATOR_HOST is not set: run `make bench-service`, which starts the emulator",
+        )?;
+        // the functions' binaries lie beside this one, where `make build` puts them
+        let list = beside("list")?;
+        if !list.exists() {
+            return Err(format!("{} is missing: run `make build`", list.display()).into());
+        }
+        if !python.exists() {
+            return Err(
+                format!("{} is missing: run `make bench-service`, which makes it", python.display()).into()
+            );
+        }
+        seed::documents(&firestore).await?;
+        let cloud_run = FakeCloudRun::start().await;
+        let settings = vec![
+            ("PROJECT_ID", fixtures::PROJECT.to_owned()),
+            ("FIREBASE_KEYS_URL", serve_keys().await),
+            ("FIRESTORE_EMULATOR_HOST", firestore),
+            ("CLOUD_RUN_ENDPOINT", cloud_run.endpoint()),
+            ("GCS_EXPORT_FILES_BUCKET_NAME", "files".to_owned()),
+            ("STORAGE_EMULATOR_HOST", "127.0.0.1:9".to_owned()),
+        ];
+        let token = Mint::first().token(fixtures::ADA);
+        Ok(Self { python: std::path::absolute(python)?, settings, token, _cloud_run: cloud_run })
+    }
+
+    /// Starts the process that has that route.
+    pub(crate) fn start(&self, system: System, route: Route) -> Result<Server> {
+        let mut command = match system {
+            System::Ours => Command::new(beside(route.function())?),
+            System::FastApi => {
+                let mut command = Command::new(&self.python);
+                let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("fastapi");
+                command.args(["-m", "uvicorn", "app:app", "--host", "127.0.0.1", "--app-dir"]).arg(app);
+                command
+            }
+            System::Memory => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["memory", route.function()]);
+                command
+            }
+        };
+        command.env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
+        let port_by_argument = system == System::FastApi;
+        Server::start(command, port_by_argument)
+    }
+
+    /// A request of that route, by the owner of the documents.
+    pub(crate) fn ask(&self, route: Route) -> Ask {
+        let ask = |method, path, body: &str| Ask {
+            method,
+            path,
+            token: Some(self.token.clone()),
+            body: body.to_owned(),
+        };
+        match route {
+            Route::Health => Ask { token: None, ..ask("GET", "/health".to_owned(), "") },
+            Route::List => ask("GET", "/exports".to_owned(), ""),
+            Route::Get => ask("GET", format!("/exports/{}", seed::READ), ""),
+            Route::Create => {
+                let body = format!(
+                    r#"{{"job_id": "{}", "export_type": "gguf", "quantization": "q8_0"}}"#,
+                    seed::EXPORTED
+                );
+                ask("POST", "/exports".to_owned(), &body)
+            }
+        }
+    }
+}
+
+fn beside(name: &str) -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}

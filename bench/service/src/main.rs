@@ -1,0 +1,62 @@
+//! The functions beside a FastAPI service with the same routes (`bench/service/fastapi`): the same machine, Firestore
+//! emulator, documents, tokens and load, in turn. `make bench-service` installs and starts what this needs;
+//! `docs/PERFORMANCE.md` says what the figures mean.
+
+mod agree;
+mod client;
+mod contenders;
+mod load;
+mod memory;
+mod rounds;
+mod seed;
+mod server;
+mod start;
+mod table;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+use contenders::{Route, World};
+use shared::serve::Fatal;
+
+type Result<T> = std::result::Result<T, Fatal>;
+
+/// Measure the functions beside a FastAPI service.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How often everything is measured
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// The Python that has FastAPI
+    #[arg(long, default_value = ".venv-bench/bin/python")]
+    python: PathBuf,
+    #[command(subcommand)]
+    only: Option<Only>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Only {
+    /// Serve a function over a store in memory, as a measured process does
+    Memory {
+        /// Which
+        #[arg(value_enum)]
+        route: Route,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(Only::Memory { route }) = args.only {
+        return memory::serve(route).await;
+    }
+    let world = World::prepare(&args.python).await?;
+    agree::check(&world).await?;
+    let starts = start::measure(&world, 2 * args.rounds).await?;
+    let results = rounds::measure(&world, args.rounds, Duration::from_secs_f64(args.seconds)).await?;
+    table::print(&starts, &results);
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Medians, as Markdown tables.
+
+use crate::{
+    contenders::{Route, System},
+    load::Load,
+    rounds::{CONNECTIONS, Measured},
+    start::Start,
+};
+
+pub(crate) fn print(starts: &[Start], measured: &[Measured]) {
+    println!("| | functions | FastAPI | × |\n| --- | --- | --- | --- |");
+    for route in [Route::Health, Route::List, Route::Get, Route::Create] {
+        let of = |system, what: fn(&Start) -> f64| {
+            median(starts.iter().filter(|start| start.system == system && start.route == route).map(what))
+        };
+        let time = |start: &Start| start.time.as_secs_f64() * 1e3;
+        row(&format!("start to first answer of `{route}`"), "ms", |system| of(system, time));
+        row(&format!("memory then, `{route}`"), "MiB", |system| of(system, |start| start.memory));
+    }
+    for route in Route::LOADED {
+        let after = |system| {
+            let of =
+                measured.iter().filter(move |measured| measured.system == system && measured.route == route);
+            median(of.filter(|measured| Some(&measured.connections) == CONNECTIONS.last()).map(|m| m.memory))
+        };
+        row(&format!("memory after load, `{route}`"), "MiB", after);
+    }
+    println!(
+        "\n| request | connections | functions, requests/s | FastAPI | × | functions, CPU | FastAPI | × | functions, p50 / p99 | FastAPI |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    for_each_load(|route, connections| {
+        let of = |system, what: fn(&Load) -> f64| of(measured, system, route, connections, what);
+        let (rate, rate_fast) = (of(System::Ours, |l| l.per_second), of(System::FastApi, |l| l.per_second));
+        let (cpu, cpu_fast) = (of(System::Ours, |l| l.cpu), of(System::FastApi, |l| l.cpu));
+        let times = |system| format!("{:.1} / {:.1} ms", of(system, |l| l.p50), of(system, |l| l.p99));
+        println!(
+            "| `{route}` | {connections} | {rate:.0} | {rate_fast:.0} | {:.1} | {cpu:.2} ms | {cpu_fast:.2} ms | {:.1} | {} | {} |",
+            rate / rate_fast,
+            cpu_fast / cpu,
+            times(System::Ours),
+            times(System::FastApi),
+        );
+    });
+    println!(
+        "\n| request, store in memory | connections | requests/s | CPU | p50 | p99 |\n| --- | --- | --- | --- | --- | --- |"
+    );
+    for_each_load(|route, connections| {
+        let of = |what: fn(&Load) -> f64| of(measured, System::Memory, route, connections, what);
+        let (rate, cpu) = (of(|l| l.per_second), of(|l| l.cpu));
+        let (p50, p99) = (of(|l| l.p50), of(|l| l.p99));
+        println!("| `{route}` | {connections} | {rate:.0} | {cpu:.3} ms | {p50:.2} ms | {p99:.2} ms |");
+    });
+}
+
+/// A line of both systems, and how many times as much FastAPI takes.
+fn row(what: &str, unit: &str, of: impl Fn(System) -> f64) {
+    let (ours, fast_api) = (of(System::Ours), of(System::FastApi));
+    println!("| {what} | {ours:.1} {unit} | {fast_api:.1} {unit} | {:.0} |", fast_api / ours);
+}
+
+fn for_each_load(mut line: impl FnMut(Route, usize)) {
+    for route in Route::LOADED {
+        for connections in CONNECTIONS {
+            line(route, connections);
+        }
+    }
+}
+
+fn of(
+    measured: &[Measured],
+    system: System,
+    route: Route,
+    connections: usize,
+    what: fn(&Load) -> f64,
+) -> f64 {
+    let of = measured.iter().filter(|measured| {
+        (measured.system, measured.route, measured.connections) == (system, route, connections)
+    });
+    median(of.map(|measured| what(&measured.load)))
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
