@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use engine::{
-    Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, MergePlan, Model, Report, Stage, Verdict,
-    split_name, split_of,
+    Checkpoint, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, Logits, MergePlan, Model,
+    Report, Stage, Verdict, split_name, split_of,
 };
 use indicatif::DecimalBytes;
 use serde_json::Value;
@@ -17,8 +17,11 @@ use crate::watch;
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, args.adapter.as_deref())?;
-    let verdict = if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
+    let (verdict, logits) = if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
     print(&args.out, &verdict);
+    if let Some(logits) = logits {
+        print_logits(&logits);
+    }
     match verdict.differences.len() {
         0 => Ok(()),
         1 => Err("one thing is not as it must be".into()),
@@ -26,21 +29,30 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn merged(args: &VerifyArgs, model: &Model) -> Result<Verdict, Box<dyn Error>> {
+/// What the bytes say, and what the predictions say where that was asked for.
+type Found = (Verdict, Option<Logits>);
+
+fn merged(args: &VerifyArgs, model: &Model) -> Result<Found, Box<dyn Error>> {
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
-    watch::watched(Stage::Verifying, args.threads, |run| engine::verify_merge(&plan, &*folder, run))
+    watch::watched(Stage::Verifying, args.threads, |run| {
+        let verdict = engine::verify_merge(&plan, &*folder, run)?;
+        let logits = || engine::compare_merged(model, &Checkpoint::open(folder.clone())?, run);
+        Ok((verdict, args.logits.then(logits).transpose()?))
+    })
 }
 
-fn gguf(args: &VerifyArgs, model: &Model) -> Result<Verdict, Box<dyn Error>> {
+fn gguf(args: &VerifyArgs, model: &Model) -> Result<Found, Box<dyn Error>> {
     let name = args.out.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| format!("{} is neither a folder nor a file", args.out.display()))?;
     let folder = open_folder(parent(&args.out))?;
     let (name, count) = split_of(name).unwrap_or((name.to_owned(), 1));
-    let mut files = Vec::new();
+    let (mut files, mut sources) = (Vec::new(), Vec::new());
     for number in 0..count {
         let part = if count == 1 { name.clone() } else { split_name(&name, number, count) };
-        files.push(GgufFile::open(&*open_file(&parent(&args.out).join(part))?)?);
+        let source = open_file(&parent(&args.out).join(part))?;
+        files.push(GgufFile::open(&*source)?);
+        sources.push(source);
     }
     let options = options(args, &folder, &name, &files)?;
     let is_tower =
@@ -49,7 +61,11 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<Verdict, Box<dyn Error>> {
         Some(first) if is_tower(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,
     };
-    watch::watched(Stage::Verifying, args.threads, |run| engine::verify_gguf(&plan, &name, &*folder, run))
+    watch::watched(Stage::Verifying, args.threads, |run| {
+        let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
+        let logits = || engine::compare_gguf(model, &sources, run);
+        Ok((verdict, args.logits.then(logits).transpose()?))
+    })
 }
 
 /// How the file was made: what was typed, else what its report says, else what it says itself.
@@ -107,4 +123,11 @@ fn print(place: &Path, verdict: &Verdict) {
         count if count > SHOWN => println!("  \u{2717} and {} more", count - SHOWN),
         _ => {}
     }
+}
+
+fn print_logits(logits: &Logits) {
+    let Logits { tokens, kl_mean, kl_max, top1 } = logits;
+    println!("  logits   of {tokens} tokens, beside base and adapter:");
+    println!("           KL divergence {kl_mean:.2e} nats on average, {kl_max:.2e} at most");
+    println!("           the same token first in {:.1} %", top1 * 100.0);
 }

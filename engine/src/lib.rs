@@ -31,6 +31,7 @@ mod inspect;
 mod io;
 mod json;
 mod kept;
+mod logits;
 mod lora;
 mod model;
 mod pipeline;
@@ -46,6 +47,7 @@ pub use error::{Error, Result};
 pub use gguf::{GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, split_name, split_of, title_of};
 pub use inspect::{Description, describe, describe_file};
 pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
+pub use logits::{Logits, can_compare, compare_gguf, compare_merged};
 pub use lora::{Adapter, AdapterConfig};
 pub use model::Model;
 pub use pipeline::{

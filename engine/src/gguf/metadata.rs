@@ -54,8 +54,13 @@ impl Metadata {
 
     /// One of the architecture's own keys, if it is a count, or the first layer's if it has one for each.
     pub(crate) fn own_u32(&self, key: &str) -> Option<u32> {
+        self.own_value(key)?.as_u32()
+    }
+
+    /// One of the architecture's own keys.
+    pub(crate) fn own_value(&self, key: &str) -> Option<&Value> {
         let key = format!("{}.{key}", self.architecture);
-        self.pairs.iter().find(|(known, _)| *known == key)?.1.as_u32()
+        self.pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
     /// A value in a few words.

@@ -56,7 +56,8 @@ pub struct GgufTensor {
 }
 
 impl GgufFile {
-    fn value(&self, key: &str) -> Option<&Value> {
+    /// The value of a key.
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
         self.keys.iter().find(|k| k.name == key).map(|k| &k.value)
     }
 

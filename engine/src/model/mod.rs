@@ -3,6 +3,7 @@
 mod apply;
 mod homes;
 mod product;
+mod unrounded;
 
 use std::sync::Arc;
 
