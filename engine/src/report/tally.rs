@@ -8,7 +8,7 @@ use crate::quant::TensorType;
 use crate::wide::wide;
 
 /// Elements brought to `f32` and compared at a time: a multiple of every type's block.
-const PIECE: usize = 256;
+const PIECE: usize = 1024;
 /// Sums that are kept side by side.
 const LANES: usize = 16;
 
