@@ -28,7 +28,8 @@ pub(crate) async fn measure(world: &World, rounds: usize, time: Duration) -> Res
     for round in 0..rounds {
         for route in Route::LOADED {
             let mut systems = [System::Ours, System::FastApi, System::Memory];
-            systems.rotate_left(round % systems.len());
+            let first = round % systems.len();
+            systems.rotate_left(first);
             let servers = systems.map(|system| world.start(system, route).map(|server| (system, server)));
             let servers = servers.into_iter().collect::<Result<Vec<(System, Server)>>>()?;
             for (_, server) in &servers {
