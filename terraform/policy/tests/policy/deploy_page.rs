@@ -415,12 +415,12 @@ fn lambda_zips_hold_the_binary_and_whom_to_ask_for_an_account() {
     }
     let newcomer = Newcomer::new();
     let script = "make lambda PROJECT_ID=demo-export PROJECT_NUMBER=123456789012 >&2
-        python3 -c 'import zipfile; zip = zipfile.ZipFile(\"target/lambda/arm64/get.zip\"); print(zip.namelist()); print(zip.read(\"google.json\").decode())'";
+        python3 -c 'import zipfile; zip = zipfile.ZipFile(\"target/lambda/arm64/get.zip\"); print(zip.namelist(), oct(zip.getinfo(\"google.json\").external_attr >> 16)); print(zip.read(\"google.json\").decode())'";
     let output = newcomer.types(script, &[]);
     assert!(output.status.success(), "{}", text(&output));
     let said = String::from_utf8(output.stdout).unwrap();
     let (names, config) = said.split_once('\n').unwrap();
-    assert_eq!(names, "['bootstrap', 'google.json']");
+    assert_eq!(names, "['bootstrap', 'google.json'] 0o644", "Lambda runs the function as somebody else");
     let config: Value = serde_json::from_str(config).unwrap();
     let account = "export-get@demo-export.iam.gserviceaccount.com:generateAccessToken";
     assert!(config["service_account_impersonation_url"].as_str().unwrap().ends_with(account), "{config}");
