@@ -285,7 +285,7 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
     let failed = caller.export("adapter").await;
     assert_eq!(failed["latest_export"]["status"], "failed", "{failed}");
     let message = failed["latest_export"]["message"].as_str().unwrap();
-    assert!(message.contains("refused hf_token") && !failed.to_string().contains(HF_TOKEN), "{failed}");
+    assert!(message.contains(REPO) && !failed.to_string().contains(HF_TOKEN), "{failed}");
 
     let runs = cloud_run.runs();
     let mut overrides = BTreeMap::new();
