@@ -132,9 +132,9 @@ fn checkpoints() -> Vec<Case> {
         "weights in whole numbers", [SHARD, "model.layers.0.mlp.up_proj.weight", "I16"],
             |f| f.header(BASE_SHARD, |h| h["model.layers.0.mlp.up_proj.weight"]["dtype"] = json!("I16"));
         "a base in 8 bits", ["config.json", "bitsandbytes in 8 bits (llm_int8)", "not supported", "16-bit"],
-            |f| f.json("base/config.json", |c| c["quantization_config"] = json!({"quant_method": "bitsandbytes", "load_in_8bit": true}));
+            |f| f.json("base/config.json", |c| { c.insert("quantization_config".to_owned(), json!({"quant_method": "bitsandbytes", "load_in_8bit": true})); });
         "a base quantised by others", ["config.json", "gptq", "not supported"],
-            |f| f.json("base/config.json", |c| c["quantization_config"] = json!({"quant_method": "gptq", "bits": 4}));
+            |f| f.json("base/config.json", |c| { c.insert("quantization_config".to_owned(), json!({"quant_method": "gptq", "bits": 4})); });
         "a 4-bit weight whose description is none", [SHARD, "x.quant_state.bitsandbytes__nf4", "JSON"], |f| {
             f.remove("base/model.safetensors.index.json");
             f.header(BASE_SHARD, |h| {
