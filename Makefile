@@ -19,8 +19,9 @@ test: ## every test that needs nothing but Rust and a C compiler
 	$(CARGO) test --workspace --locked
 	./scripts/guards
 
-test-emulators: build ## the same beside emulators of Firestore, Firebase and Cloud Storage, end to end with the release binaries (needs Java, npm, python3)
-	./scripts/with-emulators env CI=true SERVICE_BINARIES=$(abspath $(or $(CARGO_TARGET_DIR),target)/release) $(MAKE) test
+test-emulators: ## the same beside emulators of Firestore, Firebase and Cloud Storage, end to end with the release binaries (needs Java, npm, python3, musl-tools)
+	./scripts/package binaries
+	./scripts/with-emulators env CI=true SERVICE_BINARIES=$(CURDIR)/target/package $(MAKE) test
 
 test-api: ## try the local stack from docs/openapi.json with schemathesis (makes a Python environment)
 	./scripts/test-api

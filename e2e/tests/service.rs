@@ -1,7 +1,7 @@
 //! The whole service, as deployed: the four functions' binaries and the job's, against the emulators of Firestore,
 //! Firebase Auth and Cloud Storage, a RunJob server that really starts the job, and a Hub with a real Xet store.
-//! `make test-emulators` starts the emulators. `SERVICE_BINARIES` names another folder of binaries, say
-//! `target/release`.
+//! `make test-emulators` starts the emulators. `SERVICE_BINARIES` names another folder of binaries: there, the
+//! release binaries in `target/package`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
