@@ -131,8 +131,8 @@ def generates(path):
     return f"{len(out)} tokens: {' '.join(map(str, out[:6]))} …"
 
 
-def llama_logits(path, merged, tolerance):
-    model = llama_cpp.Llama(str(path), n_ctx=256, n_threads=2, verbose=False, logits_all=True)
+def llama_logits(path, merged, tolerance, lora=None):
+    model = llama_cpp.Llama(str(path), n_ctx=256, n_threads=2, verbose=False, logits_all=True, lora_path=lora)
     reference, ids_of = load(merged, torch.float32), transformers_ids(merged)
     worst, agree, total = 0.0, 0, 0
     for prompt in PROMPTS:
@@ -250,6 +250,10 @@ def main():
                 checks.run(f"llama.cpp: generate from {kind}", name, lambda: generates(path))
             checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(out / "f32.gguf", merged, 0.02))
             checks.run("llama.cpp: logits of q8_0", name, lambda: llama_logits(out / "q8_0.gguf", merged, 0.1))
+            base, lora = out / "base.gguf", out / "lora.gguf"
+            export(args.export, "gguf", "--base", base_of(case), "--quant", "f32", "--out", base)
+            export(args.export, "lora", *inputs, "--out", lora)
+            checks.run("llama.cpp: logits of base and LoRA", name, lambda: llama_logits(base, merged, 0.02, str(lora)))
             checks.run("llama.cpp: tokens", name, lambda: same_tokens(out / "q8_0.gguf", merged))
             saved, path = as_saved_by_transformers(merged, out / "saved"), out / "saved.gguf"
             export(args.export, "gguf", "--base", saved, "--quant", "q8_0", "--out", path)

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use engine::OutputType;
+use engine::{LoraPlan, OutputType, TensorType};
 
 /// Get a fine-tuned Gemma out: merged, or as a GGUF file that llama.cpp loads.
 #[derive(Debug, Parser)]
@@ -16,6 +16,7 @@ use engine::OutputType;
   export inspect ./my-adapter
   export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
   export gguf  --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
+  export lora  --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
   export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
 
 Every export writes a report beside what it makes: inputs and outputs by their hashes, what each part
@@ -32,6 +33,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Merge(MergeArgs),
     Gguf(GgufArgs),
+    Lora(LoraArgs),
     Verify(VerifyArgs),
     Inspect(InspectArgs),
 }
@@ -95,6 +97,35 @@ pub(crate) struct GgufArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Write a LoRA adapter as a GGUF file of its own, for llama.cpp's --lora.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  export lora --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
+  llama-cli -m gemma-3-1b-it.gguf --lora my-adapter.gguf
+
+The file is small, and one model serves many of them. It holds LoRA on linear layers. What it cannot
+say (DoRA, whole modules, embeddings, biases) is refused: merge such an adapter with export gguf.")]
+pub(crate) struct LoraArgs {
+    /// The base model's folder (config.json, *.safetensors)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: PathBuf,
+    /// The adapter's folder (adapter_config.json, adapter_model.safetensors)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: PathBuf,
+    /// How factors are stored
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = factor_type())]
+    pub(crate) quant: TensorType,
+    /// The file to make
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The adapter's name in the file's metadata [default: from its folder]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Check a finished export against its inputs: everything is made again and compared, byte for byte.
@@ -172,6 +203,13 @@ fn size(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| "is no size: give a number and K, M or G, such as 4G".to_owned())
 }
 
+fn factor_type() -> impl clap::builder::TypedValueParser<Value = TensorType> {
+    use clap::builder::TypedValueParser as _;
+    let named = |name: &str| LoraPlan::TYPES.into_iter().find(|t| t.as_str().eq_ignore_ascii_case(name));
+    clap::builder::PossibleValuesParser::new(["f32", "f16", "bf16", "q8_0"])
+        .try_map(move |name| named(&name).ok_or("no such type"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -181,6 +219,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn an_adapter_can_be_asked_for_in_each_of_its_types() {
+        for (name, kind) in ["f32", "f16", "bf16", "q8_0"].into_iter().zip(LoraPlan::TYPES) {
+            let line = ["export", "lora", "--base", "b", "--adapter", "a", "--out", "o", "--quant", name];
+            let Command::Lora(args) = Args::try_parse_from(line).unwrap().command else { panic!("not lora") };
+            assert_eq!(args.quant, kind);
+        }
     }
 
     #[test]

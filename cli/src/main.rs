@@ -3,6 +3,7 @@
 mod args;
 mod gguf;
 mod inspect;
+mod lora;
 mod merge;
 mod place;
 mod report;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Command::Merge(args) => merge::run(args),
         Command::Gguf(args) => gguf::run(args),
+        Command::Lora(args) => lora::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
     };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use engine::report::Proof;
-use engine::{Outcome, Summary};
+use engine::{Outcome, Summary, WrittenFile};
 use indicatif::DecimalBytes;
 
 pub(crate) struct Timer(Instant);
@@ -48,6 +48,14 @@ fn proof(proof: &Proof) -> Vec<String> {
         lines.push(format!("error   {rmse:.3e} (root mean square), {largest:.3e} at the most"));
     }
     lines
+}
+
+/// Prints path, size and hash of an adapter's file, and what is in it.
+pub(crate) fn print_lora(place: &Path, file: &WrittenFile, pairs: usize) {
+    println!("{}", place.display());
+    println!("  size    {} ({} bytes)", DecimalBytes(file.size), file.size);
+    println!("  sha256  {}", file.sha256);
+    println!("  holds   {pairs} LoRA pairs");
 }
 
 fn applied(summary: Summary) -> String {

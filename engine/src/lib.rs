@@ -44,7 +44,9 @@ mod wide;
 pub use arch::Architecture;
 pub use checkpoint::{Checkpoint, Config, Dtype, TensorInfo};
 pub use error::{Error, Result};
-pub use gguf::{GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, split_name, split_of, title_of};
+pub use gguf::{
+    GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, LoraPlan, split_name, split_of, title_of,
+};
 pub use inspect::{Description, describe, describe_file};
 pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
 pub use logits::{Logits, can_compare, compare_gguf, compare_merged};

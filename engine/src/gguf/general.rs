@@ -54,16 +54,7 @@ fn size_label(chosen: &[Chosen]) -> String {
 
 pub(super) fn naming(folder: &str, chosen: &[Chosen], out: &mut Metadata) {
     let parameters = chosen.iter().map(Chosen::elements).sum();
-    let name = name::Name::of(folder, parameters);
-    out.set("general.name", name.title);
-    let mut set = |key: &str, value: Option<String>| {
-        if let Some(value) = value {
-            out.set(&format!("general.{key}"), value);
-        }
-    };
-    set("version", name.version);
-    set("organization", name.organization);
-    set("finetune", name.finetune);
-    set("basename", name.basename);
-    set("size_label", Some(name.size_label.unwrap_or_else(|| size_label(chosen))));
+    let mut name = name::Name::of(folder, parameters);
+    name.size_label.get_or_insert_with(|| size_label(chosen));
+    name.write(out);
 }

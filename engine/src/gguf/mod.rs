@@ -7,6 +7,7 @@ mod chosen;
 mod compare;
 mod general;
 mod head;
+mod lora;
 mod metadata;
 mod mmproj;
 mod modelfile;
@@ -17,6 +18,7 @@ mod read;
 mod split;
 
 pub(crate) use compare::differences;
+pub use lora::LoraPlan;
 pub(crate) use metadata::{Metadata, Value};
 pub use name::title_of;
 pub use options::GgufOptions;

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::Metadata;
+
 /// What a folder's name says about the model in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Name {
@@ -76,9 +78,44 @@ impl Kinds {
     }
 }
 
+/// The parameters that a size in a name is compared with.
+#[derive(Clone, Copy)]
+enum Parameters {
+    /// Of a whole model.
+    All(u64),
+    /// Of the matrices that an adapter changes.
+    Some(u64),
+}
+
 impl Name {
     /// Reads a folder's name, of a model with this many parameters.
     pub(crate) fn of(folder: &str, parameters: u64) -> Self {
+        Self::read(folder, Parameters::All(parameters))
+    }
+
+    /// Reads a folder's name, of an adapter to matrices with this many parameters.
+    pub(crate) fn of_adapter(folder: &str, parameters: u64) -> Self {
+        Self::read(folder, Parameters::Some(parameters))
+    }
+
+    /// Writes what is known.
+    pub(super) fn write(self, out: &mut Metadata) {
+        out.set("general.name", self.title);
+        let others = [
+            ("version", self.version),
+            ("organization", self.organization),
+            ("finetune", self.finetune),
+            ("basename", self.basename),
+            ("size_label", self.size_label),
+        ];
+        for (key, value) in others {
+            if let Some(value) = value {
+                out.set(&format!("general.{key}"), value);
+            }
+        }
+    }
+
+    fn read(folder: &str, parameters: Parameters) -> Self {
         if folder.contains(' ') {
             return Self { title: title_of(folder), ..Self::default() };
         }
@@ -106,7 +143,7 @@ impl Name {
     }
 }
 
-fn annotate(i: usize, part: &mut String, kinds: &mut Kinds, parameters: u64) {
+fn annotate(i: usize, part: &mut String, kinds: &mut Kinds, parameters: Parameters) {
     if VERSION.is_match(part) {
         kinds.version = true;
     } else if TYPE.is_match(part) {
@@ -118,12 +155,14 @@ fn annotate(i: usize, part: &mut String, kinds: &mut Kinds, parameters: u64) {
         kinds.size = fits;
         kinds.tune = !fits;
     } else if i > 0 && TUNE.is_match(part) {
-        kinds.tune = true;
+        // of an adapter, that it is a LoRA says nothing
+        kinds.other = matches!(parameters, Parameters::Some(_)) && part.eq_ignore_ascii_case("lora");
+        kinds.tune = !kinds.other;
     }
 }
 
 /// The normal form of a size, and whether it can be this model's: otherwise it is likely a context length.
-fn size(part: &str, parameters: u64) -> (String, bool) {
+fn size(part: &str, parameters: Parameters) -> (String, bool) {
     let mut text: Vec<char> = part.replace('_', ".").chars().collect();
     if let [.., unit, digit] = text[..]
         && digit.is_ascii_digit()
@@ -137,13 +176,14 @@ fn size(part: &str, parameters: u64) -> (String, bool) {
     }
     let number: String = text[..text.len() - 1].iter().collect();
     let unit = text.last().and_then(|u| " KMBT".find(*u)).unwrap_or(0) as i32;
-    let fits = match number.parse::<f64>() {
-        Ok(number) if parameters > 0 => {
-            let label = number * 1000_f64.powi(unit);
-            (label - parameters as f64).abs() <= (7 * parameters / 8) as f64
+    let fits = number.parse::<f64>().map_or(true, |number| {
+        let label = number * 1000_f64.powi(unit);
+        match parameters {
+            Parameters::All(0) => true,
+            Parameters::All(count) => (label - count as f64).abs() <= (7 * count / 8) as f64,
+            Parameters::Some(count) => label >= (count / 8) as f64,
         }
-        Ok(_) | Err(_) => true,
-    };
+    });
     if let (false, Some(unit)) = (fits, text.last_mut()) {
         unit.make_ascii_lowercase();
     }
@@ -225,6 +265,12 @@ mod tests {
         assert_eq!(name.size_label, None);
         let name = Name::of("gemma-3-1b-it", 999_885_952);
         assert_eq!((name.size_label.as_deref(), name.finetune.as_deref()), (Some("1B"), Some("it")));
+    }
+
+    #[test]
+    fn an_adapter_may_have_fewer_parameters_than_its_name_says() {
+        let name = Name::of_adapter("gemma-3-27b-mytune-lora", 2_700_000);
+        assert_eq!((name.size_label.as_deref(), name.finetune.as_deref()), (Some("27B"), Some("mytune")));
     }
 
     #[test]

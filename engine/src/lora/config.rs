@@ -186,6 +186,12 @@ impl AdapterConfig {
         }
     }
 
+    /// What the scaling of `module` is, times its rank.
+    pub(crate) fn alpha_of(&self, module: &str) -> f64 {
+        let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);
+        if self.rslora { alpha * f64::from(self.rank_of(module)).sqrt() } else { alpha }
+    }
+
     /// What B·A is multiplied with for `module`, rounded to `f32` as torch does when it meets a tensor.
     pub(crate) fn scaling_of(&self, module: &str) -> f32 {
         let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);

@@ -41,6 +41,11 @@ impl Stored {
         self.shape.iter().product()
     }
 
+    /// The file it is in, and where in it.
+    pub(crate) fn place(&self) -> (&str, u64) {
+        (self.source.location(), self.offset)
+    }
+
     /// The file it is in, for error messages.
     pub(crate) fn location(&self) -> &str {
         self.source.location()

@@ -141,6 +141,11 @@ impl Model {
         !self.tensors()[tensor].changes.is_empty()
     }
 
+    /// Where each part of the adapter belongs: tensors by name, parts by number.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.tensors().iter().flat_map(|t| t.changes.iter().map(|change| (t.info.name.as_str(), *change)))
+    }
+
     /// The changes to a tensor.
     fn changes<'a>(&'a self, tensor: &'a Tensor) -> impl Iterator<Item = &'a Change> {
         let all = self.adapter().map(Adapter::changes).unwrap_or_default();

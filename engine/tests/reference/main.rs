@@ -7,6 +7,7 @@
 mod case;
 mod ggufs;
 mod imatrix;
+mod loras;
 mod merged;
 mod tokenizers;
 
@@ -40,6 +41,16 @@ fn importance_matrices_weigh_as_in_llama_quantize() {
 #[test]
 fn a_tokenizer_is_the_same_from_either_of_its_files() {
     tokenizers::compare(&fixtures());
+}
+
+#[test]
+fn adapters_alone_equal_llama_cpps() {
+    loras::compare(&fixtures());
+}
+
+#[test]
+fn what_an_adapter_file_cannot_say_is_refused_by_name() {
+    loras::refuse(&fixtures());
 }
 
 fn fixtures() -> PathBuf {
