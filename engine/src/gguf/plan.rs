@@ -13,6 +13,7 @@ use super::modelfile::Modelfile;
 use super::split::{self, Split, split_name};
 use super::{GgufOptions, Metadata};
 use crate::arch::{Architecture, Place};
+use crate::checkpoint::Dtype;
 use crate::io::read_source;
 use crate::model::Model;
 use crate::pipeline::PlannedFile;
@@ -71,7 +72,7 @@ impl GgufPlan {
             metadata.move_to_end("general.file_type");
         }
         let imatrix = options.imatrix.as_deref().filter(|_| !options.output_type.is_the_converters());
-        set_types(&metadata, options.output_type, imatrix.is_some(), &mut chosen);
+        set_types(model, &metadata, options.output_type, imatrix.is_some(), &mut chosen);
         if let Some(imatrix) = imatrix {
             imatrix.describe(&mut metadata);
             weigh(imatrix, &mut chosen)?;
@@ -141,7 +142,7 @@ impl GgufPlan {
 }
 
 /// Gives matrices their types. Vectors and norms stay `f32`. Files that `llama-quantize` makes are in its order.
-fn set_types(metadata: &Metadata, output: OutputType, important: bool, chosen: &mut [Chosen]) {
+fn set_types(model: &Model, metadata: &Metadata, output: OutputType, important: bool, chosen: &mut [Chosen]) {
     if !output.is_the_converters() {
         chosen.sort_by(|a, b| (layer_of(&a.name), &a.name).cmp(&(layer_of(&b.name), &b.name)));
     }
@@ -153,6 +154,7 @@ fn set_types(metadata: &Metadata, output: OutputType, important: bool, chosen: &
         values: chosen.iter().filter(|c| c.name.contains("attn_v.weight")).count(),
         experts: metadata.own_u32("expert_count").unwrap_or(0),
         important,
+        wide: model.tensors().iter().any(|tensor| tensor.info.dtype != Dtype::Bf16),
     };
     let mut mixture = Mixture::new(output, shape);
     for tensor in chosen {

@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) experts: u32,
     /// There is an importance matrix.
     pub(crate) important: bool,
+    /// The checkpoint has weights that bf16 would round.
+    pub(crate) wide: bool,
 }
 
 impl Mixture {
@@ -42,7 +44,7 @@ impl Mixture {
             return if columns.is_multiple_of(usual.block()) { usual } else { TensorType::F16 };
         }
         if is_small(name) {
-            return TensorType::Bf16;
+            return if self.shape.wide { TensorType::F32 } else { TensorType::Bf16 };
         }
         let wanted = if name == "output.weight" || (self.shape.tied && is_embedding(name)) {
             if columns.is_multiple_of(usual.block()) { TensorType::Q6K } else { TensorType::Q8_0 }
@@ -192,7 +194,7 @@ fn is_exact(name: &str) -> bool {
         || ["altup_correct_coef", "altup_predict_coef", "ffn_gate_inp"].iter().any(|part| name.contains(part))
 }
 
-/// Matrices too small to be worth quantising; they come as they are in the bf16 file.
+/// Matrices too small to be worth quantising; they keep the checkpoint's values.
 fn is_small(name: &str) -> bool {
     ["altup", "laurel", "per_layer_model_proj"].iter().any(|part| name.contains(part))
 }
@@ -253,6 +255,14 @@ mod tests {
             }
         }
         assert_eq!(counts, BTreeMap::from([("Q4_K", 39), ("Q5_0", 117), ("Q6_K", 13), ("Q8_0", 14)]));
+    }
+
+    #[test]
+    fn small_matrices_keep_the_values_of_the_checkpoint() {
+        let of = |wide| Mixture::new(OutputType::Q4_K_M, Shape { wide, ..Shape::default() });
+        let laurel = |mut mixture: Mixture| mixture.choose("blk.0.laurel_l.weight", 256);
+        assert_eq!((laurel(of(false)), laurel(of(true))), (TensorType::Bf16, TensorType::F32));
+        assert_eq!(of(false).choose("blk.0.altup_predict_coef.weight", 4), TensorType::F32);
     }
 
     #[test]
