@@ -106,8 +106,6 @@ async fn the_list_is_asked_for_with_the_callers_token_and_our_identity() {
         ("LIST_URL", &list_url),
         ("K_SERVICE", "create"),
         ("GCE_METADATA_HOST", metadata_url.trim_start_matches("http://")),
-        // nobody is there: what it asks for on the way goes past it
-        ("HTTP_PROXY", "http://127.0.0.1:9"),
     ])
     .await;
     let token = Mint::first().token(fixtures::ADA);

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 /// A client that gives up after `deadline` and follows nobody elsewhere. It goes past `HTTP_PROXY`, as gRPC to the same
-/// platform does: tokens of the metadata server, and what runs on loopback, are no proxy's business. Its trust
-/// anchors are built in, so a container needs no certificate files.
+/// platform does: what runs on loopback is no proxy's business. Its trust anchors are built in, so a container needs no
+/// certificate files.
 pub(super) fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
     let anchors = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
