@@ -336,6 +336,7 @@ mod tests {
             "bytes_total": 0,
             "stage": "queued"
           },
+          "proof": null,
           "quantization": "q8_0",
           "started_at": "2026-09-21T14:13:20Z",
           "status": "running",
