@@ -29,13 +29,16 @@ pub(super) struct Hyper {
     pub(super) stretch: f32,
 }
 
+/// The families with a forward pass.
+const KNOWN: [Architecture; 3] = [Architecture::Gemma, Architecture::Gemma2, Architecture::Gemma3];
+
 /// The one frequency of Gemma 1 and 2, whose files have no key for it.
 const THETA: f32 = 10_000.0;
 
 impl Hyper {
     /// Whether there is a forward pass for this family.
     pub(super) fn knows(architecture: Architecture) -> bool {
-        matches!(architecture, Architecture::Gemma | Architecture::Gemma2 | Architecture::Gemma3)
+        KNOWN.contains(&architecture)
     }
 
     /// A checkpoint's parameters.
@@ -55,8 +58,7 @@ impl Hyper {
             Some(Value::String(name)) => name.as_str(),
             Some(_) | None => "",
         };
-        let known = [Architecture::Gemma, Architecture::Gemma2, Architecture::Gemma3];
-        let architecture = known.into_iter().find(|known| known.as_str() == name);
+        let architecture = KNOWN.into_iter().find(|known| known.as_str() == name);
         let hyper = architecture.and_then(|a| Self::of_keys(a, |key| file.value(&format!("{name}.{key}"))));
         hyper.ok_or_else(|| Error::invalid(location, "lacks the parameters of a Gemma"))
     }

@@ -76,9 +76,11 @@ fn compare(model: &Model, exported: &dyn Weights, hyper: &Hyper, run: &Run<'_>) 
     let reference = Checkpointed::new(model)?;
     let tokenizer = Tokenizer::of(model, Architecture::of(model.base().config())?)?;
     let prompts = prompts::prompts(&tokenizer.vocabulary.tokens);
-    let of = |weights: &dyn Weights, hyper: &Hyper| forward::hidden(weights, hyper, &prompts, run);
-    let one = distance::Side::new(&reference, of(&reference, &reference.hyper()?)?, &reference.hyper()?);
-    let other = distance::Side::new(exported, of(exported, hyper)?, hyper);
+    let side = |weights, hyper| {
+        let hidden = forward::hidden(weights, hyper, &prompts, run)?;
+        Ok::<_, Error>(distance::Side::new(weights, hidden, hyper))
+    };
+    let (one, other) = (side(&reference, &reference.hyper()?)?, side(exported, hyper)?);
     distance::between(&one, &other, run)
 }
 
