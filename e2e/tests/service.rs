@@ -232,9 +232,12 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
     for_create.extend([("LIST_URL", list_url.as_str()), ("CLOUD_RUN_ENDPOINT", endpoint.as_str())]);
     let create = Process::listening(&binary("create"), &for_create).await;
 
-    let answer: Value =
-        client.get(format!("{}/health", health.url())).send().await.unwrap().json().await.unwrap();
-    assert_eq!(answer, json!({"status": "healthy", "service": "export"}));
+    // what the platform's probes ask every function
+    for function in [&health, &list, &get_function, &create] {
+        let answer = client.get(format!("{}/health", function.url())).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer, json!({"status": "healthy", "service": "export"}));
+    }
     // Hosting's rewrites name `create` for this path, whatever the method.
     let caller = Caller {
         client: client.clone(),

@@ -24,6 +24,15 @@ fn adas_token() -> String {
 }
 
 #[tokio::test]
+async fn it_answers_the_platforms_probes_without_a_token() {
+    let answer = send(&function(&Arc::default()), request("GET", "/health", None)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.as_str()),
+        (200, r#"{"status":"healthy","service":"export"}"#)
+    );
+}
+
+#[tokio::test]
 async fn it_lists_the_callers_jobs() {
     let store = Arc::new(MemoryStore::default());
     store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));

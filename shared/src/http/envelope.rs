@@ -11,14 +11,17 @@ use axum::{
 };
 use futures_util::FutureExt;
 
+use super::health;
 use crate::{
     api::Problem,
     telemetry::{RequestTags, in_request},
 };
 
-/// Puts the envelope around a function's routes. Call it last: it covers what was added before.
+/// Puts the envelope around a function's routes, and `/health` beside them. Call it last: it covers what was added
+/// before.
 pub fn envelope(routes: Router) -> Router {
     routes
+        .merge(health::route())
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn(observe))

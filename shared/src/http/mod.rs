@@ -3,6 +3,7 @@
 pub mod body;
 mod caller;
 mod envelope;
+mod health;
 mod linger;
 mod to_the_end;
 

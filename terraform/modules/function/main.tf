@@ -54,35 +54,19 @@ resource "google_cloud_run_v2_service" "this" {
         period_seconds        = 1
         failure_threshold     = 20
 
-        dynamic "http_get" {
-          for_each = var.probe_path[*]
-
-          content {
-            path = http_get.value
-          }
-        }
-
-        dynamic "tcp_socket" {
-          for_each = var.probe_path == null ? [8080] : []
-
-          content {
-            port = tcp_socket.value
-          }
+        http_get {
+          path = "/health"
         }
       }
 
-      # Only where the answer needs nothing else: a restart mends no database.
-      dynamic "liveness_probe" {
-        for_each = var.probe_path[*]
+      # It needs nothing else, so a restart may mend what does not answer it.
+      liveness_probe {
+        timeout_seconds   = 2
+        period_seconds    = 30
+        failure_threshold = 3
 
-        content {
-          timeout_seconds   = 2
-          period_seconds    = 30
-          failure_threshold = 3
-
-          http_get {
-            path = liveness_probe.value
-          }
+        http_get {
+          path = "/health"
         }
       }
     }

@@ -23,11 +23,6 @@ variable "env" {
   type        = map(string)
 }
 
-variable "probe_path" {
-  description = "The path that answers 200 when it is well, or null: then its port is probed."
-  type        = string
-}
-
 variable "public" {
   description = "Whether everybody may call it, as Firebase Hosting needs. It then tells callers by their tokens."
   type        = bool

@@ -102,16 +102,9 @@ fn functions_cost_little_and_start_fast(deployment: &Deployment) -> Vec<String> 
             "takes one request at a time",
             function.at("template.0.max_instance_request_concurrency").as_i64() > Some(1),
         );
-        let startup = function.at("template.0.containers.0.startup_probe.0");
-        let asks = startup["http_get"][0]["path"] == "/health" || startup["tcp_socket"][0]["port"] == 8080;
-        must("has no startup probe", asks);
-        let alive = &function.at("template.0.containers.0.liveness_probe.0.http_get.0.path");
-        must("is asked whether it lives by more than its own answer", alive.is_null() || *alive == "/health");
-        if function.text("name") == "health" {
-            must(
-                "health is not asked for /health",
-                startup["http_get"][0]["path"] == "/health" && *alive == "/health",
-            );
+        for probe in ["startup_probe", "liveness_probe"] {
+            let path = format!("template.0.containers.0.{probe}.0.http_get.0.path");
+            must("is not probed on /health", function.text(&path) == "/health");
         }
     }
     wrong
@@ -131,8 +124,16 @@ fn functions_are_bounded_and_probed() {
                 "timeout                          = \"60s\"",
                 "timeout                          = \"300s\"",
             ),
-            Mutant(file, "var.probe_path == null ? [8080] : []", "[]"),
-            Mutant("terraform/main.tf", "probe   = \"/health\"", "probe   = \"/exports\""),
+            Mutant(
+                file,
+                "startup_probe {\n        initial_delay_seconds = 0\n        timeout_seconds       = 1\n        period_seconds        = 1\n        failure_threshold     = 20\n\n        http_get {\n          path = \"/health\"",
+                "startup_probe {\n        http_get {\n          path = \"/exports\"",
+            ),
+            Mutant(
+                file,
+                "        failure_threshold = 3\n\n        http_get {\n          path = \"/health\"",
+                "        failure_threshold = 3\n\n        tcp_socket {\n          port = 8080",
+            ),
         ],
     );
 }
