@@ -1,7 +1,9 @@
 // The page of the Export Service: signs in, lists jobs, starts exports, follows them. Plain DOM, no dependency.
 "use strict";
 
-const POLL_MS = 1500;
+/** Between two looks at a running export: small models are done in seconds, large ones in many minutes. */
+const FIRST_WAIT_MS = 1500;
+const LONGEST_WAIT_MS = 10000;
 const $ = (selector, within = document) => within.querySelector(selector);
 const kinds = { adapter: "Adapter", merged: "Merged model", gguf: "GGUF" };
 const stages = { queued: "Queued", fetch: "Reading", export: "Exporting", upload: "Uploading", finish: "Finishing" };
@@ -194,8 +196,8 @@ function drawExport(item, latest) {
   }
 }
 
-/** Shows the job as it is, again and again while an export of it is running. */
-async function follow(job, item, wasRunning = false) {
+/** Shows the job as it is, again and again, less and less often, while an export of it is running. */
+async function follow(job, item, wasRunning = false, wait = FIRST_WAIT_MS) {
   const asked = token;
   try {
     const detail = await ask(jobPath(job));
@@ -207,7 +209,7 @@ async function follow(job, item, wasRunning = false) {
     const running = detail.latest_export?.status === "running";
     // once more after the end: that answer may have read the job just before its artifact was recorded
     if (running || wasRunning) {
-      setTimeout(() => follow(job, item, running), POLL_MS);
+      setTimeout(() => follow(job, item, running, Math.min(1.5 * wait, LONGEST_WAIT_MS)), wait);
     }
   } catch (problem) {
     show(problem);
