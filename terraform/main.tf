@@ -15,7 +15,6 @@ locals {
   functions = {
     health = {
       env     = { PROJECT_ID = var.project_id }
-      probe   = "/health"
       callers = []
     }
     list = {
@@ -23,7 +22,6 @@ locals {
         PROJECT_ID   = var.project_id
         FIRESTORE_DB = var.firestore_database
       }
-      probe   = null
       callers = ["create"]
     }
     create = {
@@ -34,7 +32,6 @@ locals {
         FIRESTORE_DB    = var.firestore_database
         LIST_URL        = "https://list-${data.google_project.this.number}.${var.region}.run.app"
       }
-      probe   = null
       callers = []
     }
     get = {
@@ -43,7 +40,6 @@ locals {
         FIRESTORE_DB                 = var.firestore_database
         GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket
       }
-      probe   = null
       callers = []
     }
   }
@@ -80,7 +76,6 @@ module "function" {
   name                = each.key
   image               = var.images[each.key]
   env                 = merge(each.value.env, { RUST_LOG = var.rust_log })
-  probe_path          = each.value.probe
   public              = contains(local.public_functions, each.key)
   min_instances       = lookup(var.min_instances, each.key, 0)
   max_instances       = var.max_instances
@@ -121,6 +116,7 @@ module "job" {
       RUST_LOG                     = var.rust_log
     },
     var.base_models_uri == "" ? {} : { BASE_MODELS_URI = var.base_models_uri },
+    var.verify_logits ? { VERIFY_LOGITS = "1" } : {},
   )
   launchers           = { create = module.function["create"].service_account_member }
   deletion_protection = var.deletion_protection

@@ -114,6 +114,12 @@ variable "base_models_uri" {
   }
 }
 
+variable "verify_logits" {
+  description = "Whether the job compares the predictions of what it makes with those of base and adapter, which takes about as long as reading both models."
+  type        = bool
+  default     = false
+}
+
 variable "adapter_buckets" {
   description = "Buckets of the Training Service that hold adapters: the job may read them."
   type        = set(string)

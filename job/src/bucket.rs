@@ -3,6 +3,7 @@
 use std::{io, sync::Arc};
 
 use engine::{Entry, Folder, Output, Source};
+use futures_util::TryStreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, buffered::BufWriter};
 use shared::adapters::storage::{Place, StorageError};
 use tokio::{io::AsyncWriteExt, runtime::Handle};
@@ -42,9 +43,23 @@ impl Bucket {
     pub(crate) fn files(&self) -> io::Result<Vec<InputFile>> {
         let listing = self.place.store.list_with_delimiter(Some(&self.place.path));
         let objects = self.runtime.block_on(listing).map_err(io_error)?.objects;
-        let mut files: Vec<InputFile> = objects.into_iter().filter_map(input_file).collect();
+        let mut files: Vec<InputFile> = objects.into_iter().filter_map(|meta| self.file(meta)).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(files)
+    }
+
+    /// Its files and, by their paths, those of folders below it, in no order.
+    pub(crate) fn tree(&self) -> io::Result<Vec<InputFile>> {
+        let listing = self.place.store.list(Some(&self.place.path)).try_collect::<Vec<_>>();
+        let objects = self.runtime.block_on(listing).map_err(io_error)?;
+        Ok(objects.into_iter().filter_map(|meta| self.file(meta)).collect())
+    }
+
+    fn file(&self, meta: ObjectMeta) -> Option<InputFile> {
+        let parts: Vec<_> = meta.location.prefix_match(&self.place.path)?.collect();
+        let name = parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/");
+        let version = meta.e_tag.unwrap_or_else(|| meta.last_modified.to_string());
+        Some(InputFile { name, size: meta.size, version })
     }
 
     /// The content of a small file, `None` when there is no such file. One over `limit` bytes is an error.
@@ -168,12 +183,6 @@ impl Drop for Upload {
     fn drop(&mut self) {
         self.abort();
     }
-}
-
-fn input_file(meta: ObjectMeta) -> Option<InputFile> {
-    let name = meta.location.filename()?.to_owned();
-    let version = meta.e_tag.unwrap_or_else(|| meta.last_modified.to_string());
-    Some(InputFile { name, size: meta.size, version })
 }
 
 fn not_begun() -> io::Error {

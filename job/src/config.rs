@@ -20,6 +20,8 @@ pub struct Settings {
     pub storage_emulator: Option<String>,
     /// `BASE_MODELS_URI`, without a slash at the end.
     pub base_models: Option<String>,
+    /// `VERIFY_LOGITS`: whether predictions are compared.
+    pub verify_logits: bool,
     /// `HF_ENDPOINT`.
     pub hub: HubSettings,
     /// `EXPORT_ID`, `CLOUD_RUN_EXECUTION`, `CLOUD_RUN_TASK_ATTEMPT` and `HF_TOKEN`.
@@ -41,6 +43,7 @@ impl Settings {
             },
             storage_emulator: optional(lookup, "STORAGE_EMULATOR_HOST"),
             base_models: optional(lookup, "BASE_MODELS_URI").map(url),
+            verify_logits: switch(lookup, "VERIFY_LOGITS")?,
             hub: HubSettings::at(
                 optional(lookup, "HF_ENDPOINT").as_deref().unwrap_or(HubSettings::DEFAULT_ENDPOINT),
             ),
@@ -67,6 +70,15 @@ pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
         },
         hf_token: optional(lookup, "HF_TOKEN").map(SecretString::from),
     })
+}
+
+/// A setting that is 1 or 0, which it is when it is left out.
+fn switch(lookup: &Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
+    match optional(lookup, name).as_deref() {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(value) => Err(ConfigError::Malformed { name, expected: "1 or 0", value: value.to_owned() }),
+    }
 }
 
 /// A bucket's name as a URL; a URL stays as it is.
@@ -110,6 +122,18 @@ mod tests {
         assert_eq!(settings.execution.claim.attempt, 0);
         assert!(settings.execution.claim.by.as_str().starts_with("by-hand-"));
         assert!(settings.execution.hf_token.is_none() && settings.base_models.is_none());
+        assert!(!settings.verify_logits);
+    }
+
+    #[test]
+    fn predictions_are_compared_where_that_is_asked_for() {
+        let verify = |value| {
+            let mut all = COMPLETE.to_vec();
+            all.push(("VERIFY_LOGITS", value));
+            read(&all).map(|settings| settings.verify_logits).map_err(|error| error.to_string())
+        };
+        assert_eq!((verify("1"), verify("0")), (Ok(true), Ok(false)));
+        assert!(verify("yes").unwrap_err().contains("VERIFY_LOGITS environment variable must be 1 or 0"));
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Context {
     pub buckets: Buckets,
     /// Where base models are, as folders `<owner>/<name>/`.
     pub base_models: Option<String>,
+    /// Whether the predictions of what is made are compared with those of base and adapter.
+    pub verify_logits: bool,
     /// The Hugging Face Hub.
     pub hub: HubSettings,
     /// Least time between two writes of progress.

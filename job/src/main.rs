@@ -22,6 +22,7 @@ async fn main() -> Result<ExitCode, Fatal> {
         storage: Storage::google(settings.storage_emulator.as_deref()),
         buckets: settings.buckets,
         base_models: settings.base_models,
+        verify_logits: settings.verify_logits,
         hub: settings.hub,
         progress_interval: PROGRESS_INTERVAL,
     };

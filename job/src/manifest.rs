@@ -1,7 +1,7 @@
 //! The manifest beside an artifact: which files it has, and what they were made of. It is written last and removed
 //! first, so files that it names are whole and belong together.
 
-use engine::{Folder, WrittenFile};
+use engine::{Folder as _, WrittenFile};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::domain::{ExportId, Proof};
@@ -116,7 +116,7 @@ impl Shelf {
 
     /// The first of `files` that is not there in its size.
     fn missing<'a>(&self, files: &'a [ManifestFile]) -> Result<Option<&'a str>, JobError> {
-        let there = self.folder.list().map_err(JobError::bucket("list", self.folder.location()))?;
+        let there = self.folder.tree().map_err(JobError::bucket("list", self.folder.location()))?;
         let is_there = |file: &ManifestFile| there.iter().any(|e| e.name == file.name && e.size == file.size);
         Ok(files.iter().find(|file| !is_there(file)).map(|file| file.name.as_str()))
     }

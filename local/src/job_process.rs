@@ -38,6 +38,7 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         storage: Storage::folder(&dir.buckets())?,
         buckets: settings.buckets,
         base_models: settings.base_models,
+        verify_logits: settings.verify_logits,
         hub: settings.hub,
         progress_interval: PROGRESS_INTERVAL,
     };

@@ -38,7 +38,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What of the stack's own environment a job gets, as Cloud Run's configuration of the job would hold it.
-const CONFIGURED: [&str; 4] = ["HF_ENDPOINT", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE"];
+const CONFIGURED: [&str; 5] = ["HF_ENDPOINT", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "VERIFY_LOGITS"];
 
 /// Starts and reaps processes.
 #[derive(Debug)]

@@ -45,7 +45,9 @@ impl Content {
         Self { bytes: bytes.into(), xet: None }
     }
 
-    pub(super) fn sha256(&self) -> String {
+    /// The hash of its bytes, in lower-case hex.
+    #[must_use]
+    pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(&self.bytes))
     }
 

@@ -1,11 +1,11 @@
 //! The API.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Request, State as Shared},
+    extract::{Path, Query, Request, State as Shared},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -41,7 +41,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route(&format!("{model}/xet-write-token/{{revision}}"), get(write_token))
         .route(&format!("{model}/xet-read-token/{{revision}}"), get(read_token))
         .route("/{owner}/{git}/info/lfs/objects/batch", post(batch))
-        .route("/{owner}/{name}/resolve/{revision}/{file}", get(resolve))
+        .route("/{owner}/{name}/resolve/{revision}/{*file}", get(resolve))
         .layer(axum::extract::DefaultBodyLimit::max(256 << 20))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), fault))
         .with_state(state)
@@ -149,9 +149,16 @@ fn entry(name: &str, content: &Content) -> Value {
     entry
 }
 
-async fn tree(Shared(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> Answer {
+async fn tree(
+    Shared(state): Hub,
+    Path(path): Path<Vec<String>>,
+    Query(options): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Answer {
     let repo = state.readable(&headers, &path[..2].join("/"), false)?;
-    let entries: Vec<_> = repo.files.iter().map(|(name, content)| entry(name, content)).collect();
+    let recursive = options.get("recursive").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let listed = repo.files.iter().filter(|(name, _)| recursive || !name.contains('/'));
+    let entries: Vec<_> = listed.map(|(name, content)| entry(name, content)).collect();
     Ok(Json(entries).into_response())
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod vision;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use gemma_embedding::module_files;
 use names::Names;
 pub(crate) use names::Place;
 

@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use serde_json::Value;
-
 use super::choose::choose;
 use super::chosen::Chosen;
 use super::general::{naming, sampling};
@@ -12,9 +10,8 @@ use super::head::{self, Described};
 use super::modelfile::Modelfile;
 use super::split::{self, Split, split_name};
 use super::{GgufOptions, Metadata};
-use crate::arch::{Architecture, Place};
+use crate::arch::{self, Architecture, Place};
 use crate::checkpoint::Dtype;
-use crate::io::read_source;
 use crate::model::Model;
 use crate::pipeline::PlannedFile;
 use crate::pipeline::layout::Layout;
@@ -238,12 +235,7 @@ fn companions(model: &Model) -> Result<Vec<String>> {
     ]
     .map(str::to_owned)
     .to_vec();
-    let Some(source) = model.companion("modules.json")? else { return Ok(names) };
-    let modules: Value = serde_json::from_slice(&read_source(&*source)?).unwrap_or_default();
-    let paths = modules.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
-    for path in paths.filter(|path| !path.is_empty()) {
-        names.extend(["config.json", "model.safetensors"].map(|file| format!("{path}/{file}")));
-    }
+    names.extend(arch::module_files(model)?);
     Ok(names)
 }
 

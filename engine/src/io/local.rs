@@ -119,10 +119,15 @@ impl LocalOutput {
     fn pending(&self, name: &str) -> io::Result<Pending> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.path.join(format!(".{name}.{}-{unique}.part", std::process::id()));
+        let place = self.path.join(name);
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let plain = place.file_name().unwrap_or_default().display();
+        let temporary = place.with_file_name(format!(".{plain}.{}-{unique}.part", std::process::id()));
         let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
         let flusher = Flusher::new(&file)?;
-        Ok(Pending { file, flusher, temporary, place: self.path.join(name), finished: false })
+        Ok(Pending { file, flusher, temporary, place, finished: false })
     }
 }
 
@@ -222,6 +227,17 @@ mod tests {
         out.write(b"x").unwrap();
         drop(out);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_of_a_folder_below_gets_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        out.begin("inner/a", 1).unwrap();
+        out.write(b"x").unwrap();
+        out.finish().unwrap();
+        let inner = LocalFolder::open(folder.path()).unwrap().open("inner/a").unwrap();
+        assert_eq!(inner.size(), 1);
     }
 
     #[test]

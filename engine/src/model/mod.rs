@@ -90,6 +90,11 @@ impl Model {
         self.0.adapter.as_ref()
     }
 
+    /// Bytes of its weights.
+    pub fn bytes(&self) -> u64 {
+        self.tensors().iter().map(|tensor| tensor.info.bytes).sum()
+    }
+
     /// The tensors of the export, shard by shard.
     pub(crate) fn tensors(&self) -> &[Tensor] {
         &self.0.tensors

@@ -6,14 +6,16 @@ use serde::Serialize;
 
 use super::PlannedFile;
 use super::layout::{Content, Layout, Part};
+use crate::arch;
 use crate::checkpoint::{INDEX, config, header};
 use crate::io::read_source;
 use crate::model::{Model, Tensor};
 use crate::report::{Kind, Making, Options};
 use crate::{Error, Result};
 
-/// The files that belong to a model, where base or adapter have them. Anything else in the folder stays there.
-const COMPANIONS: [&str; 14] = [
+/// The files that belong to a model, where base or adapter have them, besides those of an embedding model's modules.
+/// Anything else in the folder stays there.
+const COMPANIONS: [&str; 17] = [
     "tokenizer.model",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -27,6 +29,9 @@ const COMPANIONS: [&str; 14] = [
     "processor_config.json",
     "video_preprocessor_config.json",
     "generation_config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
     "config.json",
 ];
 
@@ -35,6 +40,7 @@ const COMPANIONS: [&str; 14] = [
 pub struct MergePlan {
     model: Model,
     layouts: Vec<Layout>,
+    companions: Vec<String>,
 }
 
 impl MergePlan {
@@ -50,7 +56,8 @@ impl MergePlan {
         if model.base().indexed() {
             layouts.push(index(model));
         }
-        for name in COMPANIONS {
+        let companions = companions(model)?;
+        for name in &companions {
             if let Some(source) = model.companion(name)? {
                 layouts.push(match config_changes(model).as_slice() {
                     changes @ [_, ..] if name == "config.json" => {
@@ -61,7 +68,7 @@ impl MergePlan {
                 });
             }
         }
-        Ok(Self { model: model.clone(), layouts })
+        Ok(Self { model: model.clone(), layouts, companions })
     }
 
     /// The files it will make, in order; the report comes after them.
@@ -70,11 +77,7 @@ impl MergePlan {
     }
 
     pub(crate) fn making(&self) -> Making {
-        Making {
-            kind: Kind::Merged,
-            options: Options::default(),
-            companions: COMPANIONS.map(str::to_owned).to_vec(),
-        }
+        Making { kind: Kind::Merged, options: Options::default(), companions: self.companions.clone() }
     }
 
     pub(super) fn model(&self) -> &Model {
@@ -84,6 +87,12 @@ impl MergePlan {
     pub(super) fn layouts(&self) -> &[Layout] {
         &self.layouts
     }
+}
+
+/// Every file that is copied, where there is one.
+fn companions(model: &Model) -> Result<Vec<String>> {
+    let modules = arch::module_files(model)?;
+    Ok(COMPANIONS.map(str::to_owned).into_iter().chain(modules).collect())
 }
 
 /// What the configuration must say differently from the base's.
@@ -122,9 +131,8 @@ struct Metadata {
 }
 
 fn index(model: &Model) -> Layout {
-    let total_size = model.tensors().iter().map(|t| t.info.bytes).sum();
     let total_parameters = model.tensors().iter().map(|t| t.info.elements()).sum();
-    let metadata = Metadata { total_parameters, total_size };
+    let metadata = Metadata { total_parameters, total_size: model.bytes() };
     let shards = model.base().shards();
     let weight_map =
         model.tensors().iter().map(|t| (t.info.name.as_str(), shards[t.info.shard].name.as_str())).collect();

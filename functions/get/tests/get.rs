@@ -103,6 +103,12 @@ async fn the_latest_export_is_what_its_document_says() {
       },
       "proof": {
         "largest_change": 0.0625,
+        "logits": {
+          "kl_max": 0.004,
+          "kl_mean": 0.0005,
+          "tokens": 64,
+          "top1": 0.984375
+        },
         "pairs": 182,
         "report_sha256": "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
         "rmse": 0.001,

@@ -29,7 +29,13 @@ impl Hub {
             ))
         })?;
         let tree = self.ask(&doing, async {
-            repository.list_tree().revision(revision.clone()).send()?.try_collect::<Vec<_>>().await
+            repository
+                .list_tree()
+                .revision(revision.clone())
+                .recursive(true)
+                .send()?
+                .try_collect::<Vec<_>>()
+                .await
         })?;
         // a gated model shows its files to everybody and gives them to those who accepted its licence: ask now
         self.ask(&doing, repository.get_file_metadata().filepath("config.json").revision(&revision).send())?;
@@ -68,7 +74,7 @@ impl Folder for Model {
     }
 
     fn list(&self) -> io::Result<Vec<Entry>> {
-        Ok(self.entries.clone())
+        Ok(self.entries.iter().filter(|entry| !entry.name.contains('/')).cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {

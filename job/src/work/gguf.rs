@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{GgufPlan, Model, Run};
+use engine::{Folder as _, GgufPlan, Model, Run};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
 use super::{Made, Pushable, Work, proof};
@@ -53,12 +53,17 @@ fn write(
     request: &GgufRequest,
     file: &str,
 ) -> Result<Manifest, JobError> {
-    let plan = GgufPlan::new(&source.model()?, &request.options)?;
+    let model = source.model()?;
+    let plan = GgufPlan::new(&model, &request.options)?;
     work.reporter.begin(Stage::Export, format!("Writing {file} ({})", request.quantization), 0);
     let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
     shelf.clear()?;
     let outcome = engine::gguf(&plan, file, &mut shelf.folder.upload(), &run)?;
-    let proof = proof::of(&outcome, Some(file));
+    let logits = proof::logits(work, &model, |run| {
+        let written = shelf.folder.open(file).map_err(JobError::bucket("read", file))?;
+        Ok(engine::compare_gguf(&model, &[written], run)?)
+    })?;
+    let proof = proof::of(&outcome, Some(file), logits);
     shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)
 }
 

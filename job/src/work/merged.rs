@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Adapter, Folder, MergePlan, Model, Report, Run};
+use engine::{Adapter, Checkpoint, Folder, MergePlan, Model, Report, Run};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{Made, Pushable, Work, proof};
@@ -75,12 +75,15 @@ fn merge(
     let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
     let merged = engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from);
     let sealed = merged.and_then(|outcome| {
+        let logits = proof::logits(work, &model, |run| {
+            Ok(engine::compare_merged(&model, &Checkpoint::open(Arc::new(raw.folder.clone()))?, run)?)
+        })?;
         let summary = outcome.summary;
         let message = format!(
             "Merged {} LoRA pairs into {} tensors; {} are the base's own",
             summary.pairs, summary.changed, summary.unchanged
         );
-        let proof = proof::of(&outcome, None);
+        let proof = proof::of(&outcome, None, logits);
         Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)?, message))
     });
     if sealed.is_err() {

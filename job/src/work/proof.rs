@@ -1,10 +1,16 @@
 //! From the engine's report to the summary in the record.
 
-use engine::Outcome;
-use shared::domain::Proof;
+use engine::{Model, Outcome, Run};
+use shared::domain::{Logits, Proof, Stage};
+
+use super::Work;
+use crate::error::JobError;
+
+/// The largest model whose predictions are compared, in bytes of its weights: they are read twice more for it.
+const LARGEST_COMPARED: u64 = 32 << 30;
 
 /// What an export proved. `file` is the one that people download.
-pub(super) fn of(outcome: &Outcome, file: Option<&str>) -> Option<Proof> {
+pub(super) fn of(outcome: &Outcome, file: Option<&str>, logits: Option<Logits>) -> Option<Proof> {
     let sha256 = |name: &str| {
         outcome.files.iter().find(|written| written.name == name).map(|written| written.sha256.clone())
     };
@@ -19,5 +25,31 @@ pub(super) fn of(outcome: &Outcome, file: Option<&str>) -> Option<Proof> {
         sha256: file.and_then(sha256),
         // the report is what an export writes last
         report_sha256: outcome.files.last()?.sha256.clone(),
+        logits,
     })
+}
+
+/// How close what was made predicts to base and adapter, where the job is told to compare and can.
+pub(super) fn logits(
+    work: &Work<'_>,
+    model: &Model,
+    compare: impl FnOnce(&Run<'_>) -> Result<engine::Logits, JobError>,
+) -> Result<Option<Logits>, JobError> {
+    if !work.context.verify_logits {
+        return Ok(None);
+    }
+    let bytes = model.bytes();
+    if !engine::can_compare(model) || bytes > LARGEST_COMPARED {
+        tracing::info!(
+            bytes,
+            "predictions not compared: too large a model, or a family without a forward pass"
+        );
+        return Ok(None);
+    }
+    work.reporter.begin(Stage::Finish, "Comparing predictions with those of base and adapter", 0);
+    let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
+    let engine::Logits { tokens, kl_mean, kl_max, top1 } = compare(&run)?;
+    let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+    tracing::info!(tokens, kl_mean, kl_max, top1, "predictions compared");
+    Ok(Some(Logits { tokens, kl_mean, kl_max, top1 }))
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read, process::ExitCode};
 
-use crate::support::{World, change, fixture};
+use crate::support::{BASE, World, change, copy, fixture};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::domain::{ArtifactKind, Export, Quantization, Status};
@@ -99,6 +99,37 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_embedding_model_keeps_the_modules_behind_it() {
+    let world = World::new();
+    let base = world.path(&format!("base-models/{BASE}"));
+    fs::remove_dir_all(&base).unwrap();
+    copy(&fixture("families/gemma-embedding/base"), &base);
+    world.put_embedding_adapter();
+
+    let merged = world.export(ArtifactKind::Merged).await;
+
+    assert_eq!(merged.status, Status::Completed, "{:?}", merged.message);
+    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    for name in ["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"]
+    {
+        let (_, content) = zipped.iter().find(|(zipped, _)| zipped == name).unwrap();
+        assert_eq!(content, &fs::read(base.join(name)).unwrap(), "{name}");
+    }
+    let again = world.export(ArtifactKind::Merged).await;
+    assert!(again.message.unwrap().contains("before"));
+
+    world.export(ArtifactKind::Gguf).await;
+    let from_parts = fs::read(world.path("files/job-1/model.gguf")).unwrap();
+    assert!(from_parts.windows(12).any(|bytes| bytes == b"pooling_type"));
+    fs::remove_dir_all(base).unwrap();
+    fs::remove_dir_all(world.path("files/job-1")).unwrap();
+    let from_merged = world.export(ArtifactKind::Gguf).await;
+    assert_eq!(from_merged.status, Status::Completed, "{:?}", from_merged.message);
+    let from_merged = fs::read(world.path("files/job-1/model.gguf")).unwrap();
+    assert!(from_merged.windows(12).any(|bytes| bytes == b"pooling_type"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gguf_is_the_reference_byte_for_byte() {
     let world = World::new();
 
@@ -116,6 +147,21 @@ async fn a_gguf_is_the_reference_byte_for_byte() {
     );
     let progress = export.progress.unwrap();
     assert_eq!(progress.bytes_done, progress.bytes_total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn predictions_are_compared_with_those_of_base_and_adapter() {
+    let world = World::new().verifying_logits();
+    for (kind, furthest) in [(ArtifactKind::Merged, 1e-3), (ArtifactKind::Gguf, 1e-2)] {
+        let export = world.export(kind).await;
+        assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+        let logits = export.proof.unwrap().logits.unwrap();
+        assert!(logits.tokens > 0 && logits.top1 > 0.9 && logits.kl_max < furthest, "{kind:?} {logits:?}");
+        // rounding weights leaves a trace
+        assert!(logits.kl_mean > 0.0, "{kind:?} {logits:?}");
+        let again = world.export(kind).await;
+        assert_eq!(again.proof.unwrap().logits, Some(logits), "{kind:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,7 @@ impl Cloud {
             storage: Storage::google(Some(&self.emulator)),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),
+            verify_logits: false,
             hub: HubSettings::at("http://127.0.0.1:9"),
             progress_interval: PROGRESS_INTERVAL,
         };

@@ -25,10 +25,17 @@ pub(crate) async fn hub() -> Hub {
 }
 
 fn files(folder: &str) -> BTreeMap<String, Content> {
-    let entries = fs::read_dir(fixture(folder)).unwrap().map(Result::unwrap);
-    entries
-        .map(|e| (e.file_name().into_string().unwrap(), Content::regular(fs::read(e.path()).unwrap())))
-        .collect()
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(fixture(folder)).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if entry.path().is_dir() {
+            let below = self::files(&format!("{folder}/{name}"));
+            files.extend(below.into_iter().map(|(file, content)| (format!("{name}/{file}"), content)));
+        } else {
+            files.insert(name, Content::regular(fs::read(entry.path()).unwrap()));
+        }
+    }
+    files
 }
 
 pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]) -> Export {
@@ -60,6 +67,21 @@ async fn a_base_model_is_read_from_the_hub_when_the_bucket_has_none() {
     let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
     assert_eq!(crate::exports::sha256_of(&world, "files/job-1/model.gguf"), crate::exports::reference());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_modules_behind_an_embedding_model_come_from_the_hub_and_go_there() {
+    let hub = hub().await;
+    hub.put(BASE, Repo { files: files("families/gemma-embedding/base"), ..Repo::default() });
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    world.put_embedding_adapter();
+    let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let (pushed, base) = (hub.repo(REPO).unwrap(), hub.repo(BASE).unwrap());
+    for name in ["modules.json", "1_Pooling/config.json", "3_Dense/model.safetensors"] {
+        assert_eq!(pushed.files[name].sha256(), base.files[name].sha256(), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

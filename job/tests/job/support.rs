@@ -25,6 +25,7 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     hub: HubSettings,
     token: Option<&'static str>,
+    verify_logits: bool,
     pub(crate) store: Arc<MemoryStore>,
 }
 
@@ -37,7 +38,8 @@ impl World {
     /// The same, beside a Hub, for a caller with that token.
     pub(crate) fn with_hub(endpoint: &str, token: Option<&'static str>) -> Self {
         let hub = HubSettings { stall: Duration::from_secs(5), ..HubSettings::at(endpoint) };
-        let world = Self { folder: tempfile::tempdir().unwrap(), hub, token, store: Arc::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let world = Self { folder, hub, token, verify_logits: false, store: Arc::default() };
         for bucket in ["models", "files", "base-models"] {
             fs::create_dir_all(world.path(bucket)).unwrap();
         }
@@ -45,6 +47,11 @@ impl World {
         world.put_adapter("gemma3-micro/adapter");
         world.put_training_job("job-1", json!({}));
         world
+    }
+
+    /// The same, told to compare predictions.
+    pub(crate) fn verifying_logits(self) -> Self {
+        Self { verify_logits: true, ..self }
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
@@ -59,6 +66,17 @@ impl World {
     pub(crate) fn put_adapter(&self, from: &str) {
         fs::remove_dir_all(self.path("models/adapters/job-1")).ok();
         copy(&fixture(from), &self.path("models/adapters/job-1"));
+    }
+
+    /// Puts an adapter of the fixture `families/gemma-embedding` where `job-1` has its own.
+    pub(crate) fn put_embedding_adapter(&self) {
+        let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]});
+        fs::write(self.path("models/adapters/job-1/adapter_config.json"), config.to_string()).unwrap();
+        let name = |half| format!("base_model.model.layers.0.self_attn.q_proj.lora_{half}.weight");
+        put_tensors(
+            &self.path("models/adapters/job-1/adapter_model.safetensors"),
+            &[(&name("A"), [2, 64], 0.25), (&name("B"), [64, 2], 0.5)],
+        );
     }
 
     /// Writes the training job's document, with `changes` to it. A null removes the field.
@@ -110,6 +128,7 @@ impl World {
             storage: Storage::folder(self.folder.path()).unwrap(),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),
+            verify_logits: self.verify_logits,
             hub: self.hub.clone(),
             progress_interval: Duration::from_millis(1),
         }
@@ -144,8 +163,27 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
     }
+}
+
+/// Writes a safetensors file of `f32` tensors, all of one value.
+fn put_tensors(path: &Path, tensors: &[(&str, [usize; 2], f32)]) {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape, value) in tensors {
+        let begin = data.len();
+        data.extend(value.to_le_bytes().repeat(shape[0] * shape[1]));
+        let about = json!({"dtype": "F32", "shape": shape, "data_offsets": [begin, data.len()]});
+        header.insert((*name).to_owned(), about);
+    }
+    let header = Value::Object(header).to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(path, [&length[..], header.as_bytes(), &data].concat()).unwrap();
 }
 
 /// Adds one byte to a file, in the middle of its data.

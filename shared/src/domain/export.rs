@@ -43,7 +43,7 @@ pub enum Stage {
     Export,
     /// Sending to the destinations what is not written there directly.
     Upload,
-    /// Recording the artifacts.
+    /// Comparing predictions, where that is asked for, and recording the artifacts.
     Finish,
 }
 

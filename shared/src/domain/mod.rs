@@ -15,7 +15,7 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Refused, Stage, Status, Transition,
 };
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
-pub use proof::Proof;
+pub use proof::{Logits, Proof};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};
 pub use training_job::TrainingJob;

@@ -20,4 +20,21 @@ pub struct Proof {
     pub sha256: Option<String>,
     /// The SHA-256 of the report, which has those of everything else.
     pub report_sha256: String,
+    /// How close its predictions are to those of base and adapter, where the job was told to compare them.
+    #[serde(default)]
+    pub logits: Option<Logits>,
+}
+
+/// How close an export's predictions of the next token are to those of base and adapter, over a few fixed prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Logits {
+    /// Tokens predicted.
+    pub tokens: u32,
+    /// The mean Kullback-Leibler divergence from the predictions of base and adapter, in nats.
+    pub kl_mean: f64,
+    /// The largest.
+    pub kl_max: f64,
+    /// The share of tokens for which both find the same one most likely, from 0 to 1.
+    pub top1: f64,
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, JobId,
-    NewExport, ProcessId, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
+    Logits, NewExport, ProcessId, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
 };
 
 /// The project of every test.
@@ -101,6 +101,7 @@ pub fn proof() -> Proof {
         rmse: Some(0.001),
         sha256: Some("ab".repeat(32)),
         report_sha256: "cd".repeat(32),
+        logits: Some(Logits { tokens: 64, kl_mean: 0.0005, kl_max: 0.004, top1: 0.984_375 }),
     }
 }
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{DocumentError, EXPORTS, StoredTime};
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, ProcessId, Progress,
-    Proof, Quantization, Stage, Status,
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Logits, ProcessId,
+    Progress, Proof, Quantization, Stage, Status,
 };
 
 /// The whole document. The fields up to `finished_at` are the older service's, with its types.
@@ -70,6 +70,8 @@ struct ProofFields {
     #[serde(default, with = "serialize_as_null")]
     sha256: Option<String>,
     report_sha256: String,
+    #[serde(default, with = "serialize_as_null")]
+    logits: Option<Logits>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -160,16 +162,43 @@ impl From<ProofFields> for Proof {
             rmse,
             sha256,
             report_sha256,
+            logits,
         } = stored;
-        Self { pairs, tensors_changed, tensors_unchanged, largest_change, rmse, sha256, report_sha256 }
+        Self {
+            pairs,
+            tensors_changed,
+            tensors_unchanged,
+            largest_change,
+            rmse,
+            sha256,
+            report_sha256,
+            logits,
+        }
     }
 }
 
 impl From<Proof> for ProofFields {
     fn from(proof: Proof) -> Self {
-        let Proof { pairs, tensors_changed, tensors_unchanged, largest_change, rmse, sha256, report_sha256 } =
-            proof;
-        Self { pairs, tensors_changed, tensors_unchanged, largest_change, rmse, sha256, report_sha256 }
+        let Proof {
+            pairs,
+            tensors_changed,
+            tensors_unchanged,
+            largest_change,
+            rmse,
+            sha256,
+            report_sha256,
+            logits,
+        } = proof;
+        Self {
+            pairs,
+            tensors_changed,
+            tensors_unchanged,
+            largest_change,
+            rmse,
+            sha256,
+            report_sha256,
+            logits,
+        }
     }
 }
 

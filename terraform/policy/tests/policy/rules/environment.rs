@@ -36,7 +36,7 @@ const FOR_DEVELOPMENT: [&str; 6] = [
 const PLACES: [&str; 4] =
     ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"];
 /// May be left out where the thing is not there.
-const OPTIONAL: [&str; 1] = ["BASE_MODELS_URI"];
+const OPTIONAL: [&str; 2] = ["BASE_MODELS_URI", "VERIFY_LOGITS"];
 
 /// Reads the settings of one binary.
 type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
