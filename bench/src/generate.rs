@@ -170,5 +170,7 @@ fn sentencepiece() -> Vec<u8> {
         out.extend([0x0a, piece.len() as u8]);
         out.extend(piece);
     }
+    // trainer_spec: model_type BPE, byte_fallback
+    out.extend([0x12, 5, 0x18, 2, 0x98, 0x02, 1]);
     out
 }

@@ -12,7 +12,6 @@ use crate::arch::{Architecture, Place};
 use crate::io::Output;
 use crate::lora::{Adapter, Change, Module, Stored};
 use crate::model::Model;
-use crate::pipeline::digest::hex;
 use crate::progress::{Stage, Update};
 use crate::quant::TensorType;
 use crate::{Error, Result, Run, WrittenFile};
@@ -108,7 +107,7 @@ impl LoraPlan {
             put(&vec![0; head::padding(factor.bytes()) as usize])?;
         }
         output.finish().map_err(|e| Error::write(name, e))?;
-        Ok(WrittenFile { name: name.to_owned(), size, sha256: hex(&hash.finalize()) })
+        Ok(WrittenFile { name: name.to_owned(), size, sha256: hex::encode(hash.finalize()) })
     }
 }
 

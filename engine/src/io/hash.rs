@@ -5,7 +5,6 @@ use std::ops::Range;
 use sha2::{Digest as _, Sha256};
 
 use super::Source;
-use crate::pipeline::digest::hex;
 use crate::{Error, Result};
 
 /// Bytes read at once.
@@ -26,5 +25,5 @@ pub(crate) fn sha256(source: &dyn Source, range: Range<u64>, stopped: &dyn Fn() 
         hash.update(block);
         at += length;
     }
-    Ok(hex(&hash.finalize()))
+    Ok(hex::encode(hash.finalize()))
 }

@@ -43,7 +43,6 @@ impl Block {
         job: &Job,
         desk: &mut Desk,
     ) -> Result<()> {
-        self.base.clear();
         self.change.clear();
         self.effect = None;
         self.parts.resize_with(step.parts.len(), Made::default);

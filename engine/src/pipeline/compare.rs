@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::WrittenFile;
-use super::digest::hex;
 use super::layout::Layout;
 use super::sink::Sink;
 use crate::gguf;
@@ -139,7 +138,7 @@ impl Sink for Compare<'_> {
         let expected = |(layout, there): (&Layout, &mut There)| WrittenFile {
             name: layout.name.clone(),
             size: layout.size(),
-            sha256: hex(&std::mem::take(&mut there.hash).finalize()),
+            sha256: hex::encode(std::mem::take(&mut there.hash).finalize()),
         };
         Ok(self.files.iter().zip(&mut self.there).map(expected).collect())
     }

@@ -3,7 +3,6 @@
 use sha2::{Digest as _, Sha256};
 
 use super::WrittenFile;
-use super::digest::hex;
 use super::layout::Layout;
 use super::sink::Sink;
 use crate::io::{LocalOutput, PlacedFile};
@@ -58,7 +57,7 @@ impl Open {
             self.hash.update(&*block);
             self.hashed += block.len() as u64;
         }
-        Ok(hex(&std::mem::take(&mut self.hash).finalize()))
+        Ok(hex::encode(std::mem::take(&mut self.hash).finalize()))
     }
 }
 

@@ -3,7 +3,6 @@
 use sha2::{Digest as _, Sha256};
 
 use super::WrittenFile;
-use super::digest::hex;
 use super::layout::Layout;
 use crate::io::Output;
 use crate::{Error, Result};
@@ -36,7 +35,7 @@ impl<'a> Sequence<'a> {
     fn advance(&mut self) -> Result<()> {
         if let Some(open) = self.begun.checked_sub(1).and_then(|i| self.files.get(i)) {
             self.output.finish().map_err(|e| Error::write(&open.name, e))?;
-            let sha256 = hex(&std::mem::take(&mut self.hash).finalize());
+            let sha256 = hex::encode(std::mem::take(&mut self.hash).finalize());
             self.written.push(WrittenFile { name: open.name.clone(), size: open.size(), sha256 });
         }
         self.begun += 1;

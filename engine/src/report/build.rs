@@ -91,7 +91,7 @@ fn report(
         file: model.base().shards()[tensor.info.shard].name.clone(),
         dtype: tensor.info.dtype.as_str(),
         shape: tensor.info.shape.clone(),
-        base: base.as_ref().map(|read| ReadBytes { bytes: read.bytes, sha256: read.sha256.clone() }),
+        base: base.as_ref().map(|read| ReadBytes { bytes: read.bytes, blake3: read.blake3.clone() }),
         effect: match effect {
             Effect::Untouched => "none",
             Effect::Zero => "zero",

@@ -18,7 +18,6 @@ pub use pairs::Pair;
 
 use crate::io::Output;
 use crate::pipeline::WrittenFile;
-use crate::pipeline::digest::hex;
 use crate::{Error, Result};
 
 /// Changes whenever a field changes its meaning or goes away.
@@ -150,8 +149,8 @@ pub struct TensorReport {
 pub struct ReadBytes {
     /// How many.
     pub bytes: u64,
-    /// In lower-case hex.
-    pub sha256: String,
+    /// The hash, in lower-case hex.
+    pub blake3: String,
 }
 
 /// How far a merged tensor is from the base's.
@@ -217,6 +216,6 @@ pub(crate) fn write(report: &Report, name: &str, output: &mut dyn Output) -> Res
         Ok(text)
     };
     let text = put().map_err(|e| Error::write(name, e))?;
-    let sha256 = hex(&Sha256::digest(&text));
+    let sha256 = hex::encode(Sha256::digest(&text));
     Ok(WrittenFile { name: name.to_owned(), size: text.len() as u64, sha256 })
 }

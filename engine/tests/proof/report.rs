@@ -105,7 +105,7 @@ fn tensors_are_measured_against_the_base() {
     for (name, dtype, before) in base {
         let (_, _, after) = merged.iter().find(|(n, _, _)| *n == name).unwrap();
         let said = reported.iter().find(|t| t["name"] == name.as_str()).unwrap();
-        assert_eq!(said["base"]["sha256"], sha256(&before), "{name}");
+        assert_eq!(said["base"]["blake3"], blake3::hash(&before).to_string(), "{name}");
         assert_eq!((said["dtype"].as_str().unwrap(), dtype.as_str()), ("BF16", "BF16"));
         if said["effect"] == "none" {
             assert!(before == *after && said.get("change").is_none(), "{name}");
