@@ -10,6 +10,7 @@ import uuid
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from enum import Enum
+from typing import Any
 
 import firebase_admin
 import grpc
@@ -105,6 +106,7 @@ class Export(BaseModel):
     finished_at: datetime | None
     quantization: str | None = None
     progress: Progress | None = None
+    proof: dict[str, Any] | None = None
 
 
 class Job(BaseModel):
