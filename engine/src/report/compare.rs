@@ -1,5 +1,6 @@
 //! A report that was written, beside what it must say.
 
+use std::fmt::Display;
 use std::io;
 
 use serde_json::Value;
@@ -40,28 +41,18 @@ pub(crate) fn compare(expected: &Report, name: &str, folder: &dyn Folder) -> Res
 
 /// JSON pointers to the leaves that differ.
 fn differences(is: &Value, should: &Value, at: &str, places: &mut Vec<String>) {
+    let mut below = |place: &dyn Display, is: Option<&Value>, should: Option<&Value>| {
+        let [is, should] = [is, should].map(|value| value.unwrap_or(&Value::Null));
+        differences(is, should, &format!("{at}/{place}"), places);
+    };
     match (is, should) {
         (Value::Object(is), Value::Object(should)) => {
             for key in should.keys().chain(is.keys().filter(|key| !should.contains_key(*key))) {
-                let (is, should) = (is.get(key), should.get(key));
-                differences(
-                    is.unwrap_or(&Value::Null),
-                    should.unwrap_or(&Value::Null),
-                    &format!("{at}/{key}"),
-                    places,
-                );
+                below(key, is.get(key), should.get(key));
             }
         }
         (Value::Array(is), Value::Array(should)) => {
-            for i in 0..is.len().max(should.len()) {
-                let (is, should) = (is.get(i), should.get(i));
-                differences(
-                    is.unwrap_or(&Value::Null),
-                    should.unwrap_or(&Value::Null),
-                    &format!("{at}/{i}"),
-                    places,
-                );
-            }
+            (0..is.len().max(should.len())).for_each(|i| below(&i, is.get(i), should.get(i)));
         }
         _ if is == should => {}
         _ => places.push(at.to_owned()),

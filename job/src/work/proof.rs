@@ -46,7 +46,7 @@ pub(super) fn logits(
         );
         return Ok(None);
     }
-    work.reporter.begin(Stage::Finish, "Comparing predictions with those of base and adapter", 0);
+    work.reporter.begin(Stage::Export, "Comparing predictions with those of base and adapter", 0);
     let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
     let engine::Logits { tokens, kl_mean, kl_max, top1 } = compare(&run)?;
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);

@@ -39,11 +39,11 @@ pub enum Stage {
     Queued,
     /// Finding and checking adapter and base model.
     Fetch,
-    /// Merging, converting or packing, and writing what comes out.
+    /// Merging, converting or packing, writing what comes out, and comparing its predictions where that is asked for.
     Export,
     /// Sending to the destinations what is not written there directly.
     Upload,
-    /// Comparing predictions, where that is asked for, and recording the artifacts.
+    /// Recording the artifacts.
     Finish,
 }
 
