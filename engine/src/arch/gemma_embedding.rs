@@ -36,17 +36,12 @@ fn modules(model: &Model) -> Result<Vec<(String, String)>> {
     Ok(entries.iter().map(|entry| (text(entry, "path"), text(entry, "type"))).collect())
 }
 
-/// The files of the modules that have a folder of their own, where they are.
+/// The files that modules with a folder of their own may have.
 pub(crate) fn module_files(model: &Model) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for (path, _) in modules(model)?.into_iter().filter(|(path, _)| !path.is_empty()) {
-        for name in ["config.json", "model.safetensors"].map(|file| format!("{path}/{file}")) {
-            if model.companion(&name)?.is_some() {
-                names.push(name);
-            }
-        }
-    }
-    Ok(names)
+    let folders = modules(model)?.into_iter().map(|(path, _)| path).filter(|path| !path.is_empty());
+    Ok(folders
+        .flat_map(|path| ["config.json", "model.safetensors"].map(|file| format!("{path}/{file}")))
+        .collect())
 }
 
 fn module_config(model: &Model, path: &str) -> Result<Value> {
