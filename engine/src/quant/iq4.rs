@@ -1,5 +1,6 @@
 //! What IQ4_NL and IQ4_XS have in common: 16 levels that lie closer together near zero.
 
+use super::blocks::mapped;
 use super::legacy::BLOCK;
 use super::search::EPSILON;
 
@@ -29,7 +30,7 @@ pub(super) fn level(x: f32) -> u8 {
 /// How much each weight matters: its square, or with importances, its column's and its own size against `mean`.
 #[inline(always)]
 pub(super) fn weights(values: &[f32; BLOCK], importance: Option<&[f32]>, mean: f32) -> [f32; BLOCK] {
-    let mut weights = values.map(|x| x * x);
+    let mut weights = mapped(values, |x| x * x);
     if let Some(importance) = importance {
         for ((weight, x), importance) in weights.iter_mut().zip(values).zip(importance) {
             *weight = importance * (mean + x * x).sqrt();

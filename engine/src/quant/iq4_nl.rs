@@ -1,8 +1,8 @@
 //! IQ4_NL: 32 weights in 4 bits on uneven levels with one `f16` scale, in 18 bytes.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::iq4::{LEVELS, level, scale, weights};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles};
-use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -11,7 +11,7 @@ pub(super) const BYTES: usize = 18;
 wide! {
     /// `quantize_iq4_nl` of ggml; with importances, of one row.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block_weighted(values, importance, bytes, encode_block);
+        each_block!(values, importance, bytes, encode_block);
     }
 }
 
@@ -22,18 +22,18 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     let scale = scale(values, &weights);
     let inverse = inverse(scale);
     put_f16(scale, &mut out[..2]);
-    put_nibbles(&values.map(|x| level(inverse * x)), &mut out[2..]);
+    put_nibbles(&mapped(values, |x| level(inverse * x)), &mut out[2..]);
 }
 
 wide! {
     /// `dequantize_row_iq4_nl` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 
 #[inline(always)]
 fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
     let scale = get_f16([bytes[0], bytes[1]]);
-    *values = get_nibbles(&bytes[2..]).map(|level| f32::from(LEVELS[usize::from(level)]) * scale);
+    *values = mapped(&get_nibbles(&bytes[2..]), |level| f32::from(LEVELS[usize::from(level)]) * scale);
 }

@@ -1,10 +1,10 @@
 //! IQ4_XS: 256 weights in 4 bits on uneven levels, 8 groups with 6-bit scales, in 136 bytes.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::iq4::{LEVELS, level, scale, weights};
 use super::k::BLOCK;
 use super::legacy::{self, get_f16, get_nibbles, inverse, put_f16, put_nibbles};
-use super::search::nearest;
-use super::{each_block_weighted, each_stored};
+use super::rounding::nearest;
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -13,7 +13,7 @@ pub(super) const BYTES: usize = 136;
 wide! {
     /// `quantize_iq4_xs` of ggml; with importances, of one row.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block_weighted(values, importance, bytes, encode_block);
+        each_block!(values, importance, bytes, encode_block);
     }
 }
 
@@ -41,7 +41,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     for (g, (values, bytes)) in groups.iter().zip(bytes.chunks_mut(legacy::BLOCK / 2)).enumerate() {
         let stored = nearest(outer_inverse * scales[g]).clamp(-32, 31);
         let inverse = inverse(outer * stored as f32);
-        put_nibbles(&values.map(|x| level(inverse * x)), bytes);
+        put_nibbles(&mapped(values, |x| level(inverse * x)), bytes);
         let stored = (stored + 32) as u8;
         low[g / 2] |= (stored & 15) << (4 * (g % 2));
         high |= u16::from(stored >> 4) << (2 * g);
@@ -52,7 +52,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
 wide! {
     /// `dequantize_row_iq4_xs` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 
@@ -70,6 +70,6 @@ fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
     {
         let stored = head[4 + g / 2] >> (4 * (g % 2)) & 15 | ((high >> (2 * g) & 3) as u8) << 4;
         let scale = scale * (f32::from(stored) - 32.0);
-        *values = get_nibbles(bytes).map(|level| scale * f32::from(LEVELS[usize::from(level)]));
+        *values = mapped(&get_nibbles(bytes), |level| scale * f32::from(LEVELS[usize::from(level)]));
     }
 }

@@ -1,7 +1,9 @@
 //! What the k-quants have in common: 256 weights in groups, each group's scale itself quantised.
 
+use super::blocks::mapped;
 use super::legacy::{get_f16, put_f16};
-use super::search::{Affine, AffineFound, affine, nearest, positive, side_by_side};
+use super::rounding::nearest;
+use super::search::{Affine, AffineFound, affine, positive, side_by_side};
 use crate::half::{f16_to_f32, f32_to_f16};
 
 /// Weights in a block.
@@ -61,7 +63,7 @@ impl Groups {
                 sums[g] += x[g] * x[g];
             }
         }
-        let averages = sums.map(|sum: f32| (sum / 32.0).sqrt());
+        let averages = mapped(&sums, |sum: f32| (sum / 32.0).sqrt());
         let mut weights = x;
         for weights in &mut weights {
             for g in 0..8 {
@@ -74,7 +76,7 @@ impl Groups {
         let (scale, min) = (most(&found.scale), most(&found.min));
         let levels = |values: &[f32; 8], most: f32| {
             let inverse = if most > 0.0 { 63.0 / most } else { 0.0 };
-            values.map(|v| (nearest(inverse * v) as u8).min(63))
+            mapped(values, |v| (nearest(inverse * v) as u8).min(63))
         };
         let (scales, mins) = (levels(&found.scale, scale), levels(&found.min, min));
         Self { scales, mins, scale: scale / 63.0, min: min / 63.0, found }

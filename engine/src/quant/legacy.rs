@@ -13,16 +13,28 @@ pub(super) fn row_weights(row: &[f32], importance: &[f32]) -> Vec<f32> {
     row.iter().zip(importance).map(|(x, i)| i * (mean + x * x).sqrt()).collect()
 }
 
+/// The largest magnitude. Compared as whole numbers, which have one order and so can be compared in any.
+#[inline(always)]
+pub(super) fn size(values: &[f32; BLOCK]) -> f32 {
+    let mut largest = 0;
+    for value in values {
+        let size = value.to_bits() & 0x7fff_ffff;
+        // above infinity is what is not a number
+        let size = if size > 0x7f80_0000 { 0 } else { size };
+        largest = if size > largest { size } else { largest };
+    }
+    f32::from_bits(largest)
+}
+
 /// The value with the largest magnitude, the first of equals.
 #[inline(always)]
 pub(super) fn largest(values: &[f32; BLOCK]) -> f32 {
-    let (mut size, mut signed) = (0.0, 0.0);
-    for value in values {
-        if size < value.abs() {
-            (size, signed) = (value.abs(), *value);
-        }
+    let size = size(values);
+    let mut places = 0_u32;
+    for (i, value) in values.iter().enumerate() {
+        places |= u32::from(value.abs() == size) << i;
     }
-    signed
+    values.get(places.trailing_zeros() as usize).copied().unwrap_or(0.0)
 }
 
 /// The least and the greatest value.

@@ -1,5 +1,6 @@
 //! How a GGUF file stores weights: the types of tensors, and the mixtures of them that files are named after.
 
+mod blocks;
 mod imatrix;
 mod iq4;
 mod iq4_nl;
@@ -18,6 +19,7 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod rounding;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -228,42 +230,4 @@ impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Writes what `encode` makes of each block of values.
-#[inline(always)]
-fn each_block<const BLOCK: usize, const BYTES: usize>(
-    values: &[f32],
-    bytes: &mut [u8],
-    mut encode: impl FnMut(&[f32; BLOCK], &mut [u8; BYTES]),
-) {
-    for (block, place) in values.as_chunks::<BLOCK>().0.iter().zip(bytes.as_chunks_mut::<BYTES>().0) {
-        encode(block, place);
-    }
-}
-
-/// Writes what `decode` makes of each stored block.
-#[inline(always)]
-fn each_stored<const BLOCK: usize, const BYTES: usize>(
-    bytes: &[u8],
-    values: &mut [f32],
-    decode: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
-) {
-    for (block, values) in bytes.as_chunks::<BYTES>().0.iter().zip(values.as_chunks_mut::<BLOCK>().0) {
-        decode(block, values);
-    }
-}
-
-/// Writes what `encode` makes of each block of a row and its importances, or of any blocks without.
-#[inline(always)]
-fn each_block_weighted<const BLOCK: usize, const BYTES: usize>(
-    values: &[f32],
-    importance: Option<&[f32]>,
-    bytes: &mut [u8],
-    encode: impl Fn(&[f32; BLOCK], Option<&[f32; BLOCK]>, &mut [u8; BYTES]),
-) {
-    let mut importance = importance.map(|i| i.as_chunks::<BLOCK>().0.iter());
-    each_block(values, bytes, |block, place| {
-        encode(block, importance.as_mut().and_then(Iterator::next), place);
-    });
 }

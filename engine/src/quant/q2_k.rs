@@ -1,9 +1,10 @@
 //! Q2_K: 256 weights in 2 bits, 16 groups with 4-bit scales and minima, in 84 bytes.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::k::{BLOCK, get_pairs, mean_square, put_pairs, through_f16};
 use super::legacy::{get_f16, put_f16};
-use super::search::{Affine, AffineFound, affine, nearest, positive, side_by_side};
-use super::{each_block_weighted, each_stored};
+use super::rounding::nearest;
+use super::search::{Affine, AffineFound, affine, positive, side_by_side};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -13,7 +14,7 @@ const TOP: i32 = 3;
 wide! {
     /// `quantize_row_q2_K_ref` of ggml; with importances, of one row, `quantize_row_q2_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block_weighted(values, importance, bytes, encode_block);
+        each_block!(values, importance, bytes, encode_block);
     }
 }
 
@@ -29,13 +30,14 @@ struct Groups {
 #[inline(always)]
 fn plain(values: &[f32; BLOCK]) -> Groups {
     let x: [[f32; 16]; 16] = side_by_side(values);
-    let weights = x.map(|x| x.map(f32::abs));
+    let mut weights = x;
+    weights.as_flattened_mut().iter_mut().for_each(|weight| *weight = weight.abs());
     let found = affine(&x, &weights, Affine { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: true });
     let most = |values: &[f32; 16]| values.iter().fold(0.0, |most: f32, v| if *v > most { *v } else { most });
     let (scale, min) = (most(&found.scale), most(&found.min));
     let levels = |values: &[f32; 16], most: f32| {
         let inverse = 15.0 / most;
-        values.map(|v| if most > 0.0 { nearest(inverse * v) as u8 } else { 0 })
+        mapped(values, |v| if most > 0.0 { nearest(inverse * v) as u8 } else { 0 })
     };
     let (scales, mins) = (levels(&found.scale, scale), levels(&found.min, min));
     let stored = |most: f32| if most > 0.0 { most / 15.0 } else { 0.0 };
@@ -91,7 +93,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
 wide! {
     /// `dequantize_row_q2_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 

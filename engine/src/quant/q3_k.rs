@@ -1,9 +1,10 @@
 //! Q3_K: 256 weights in 3 bits, 16 groups with 6-bit scales, in 110 bytes.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::k::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs, through_f16};
 use super::legacy::{get_f16, put_f16};
-use super::search::{EPSILON, nearest, side_by_side, symmetric};
-use super::{each_block_weighted, each_stored};
+use super::rounding::nearest;
+use super::search::{EPSILON, side_by_side, symmetric};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -14,7 +15,7 @@ const HALF: i32 = 4;
 wide! {
     /// `quantize_row_q3_K_ref` of ggml; with importances, of one row, `quantize_row_q3_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block_weighted(values, importance, bytes, encode_block);
+        each_block!(values, importance, bytes, encode_block);
     }
 }
 
@@ -39,8 +40,9 @@ fn plain(values: &[f32; BLOCK]) -> Groups {
     let inverse = -32.0 / signed;
     let zero = signed == 0.0;
     // a scale that is stored as nothing is six zero bits, not the 32 that stand for zero
-    let scales = found
-        .map(|s| if zero { 0 } else { (i32::from(nearest(inverse * s) as i8).clamp(-32, 31) + 32) as u8 });
+    let scales = mapped(&found, |s| {
+        if zero { 0 } else { (i32::from(nearest(inverse * s) as i8).clamp(-32, 31) + 32) as u8 }
+    });
     let mut levels = [0; BLOCK];
     for (g, levels) in levels.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         for (level, lanes) in levels.iter_mut().zip(&lanes) {
@@ -118,12 +120,12 @@ fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Groups {
         }
     }
     let found = symmetric(&x, Some(&weights), HALF);
-    let outer = symmetric(&found.scale.map(|s| [s]), Some(&sums), 32);
+    let outer = symmetric(&mapped(&found.scale, |s| [s]), Some(&sums), 32);
     let mut levels = [0; BLOCK];
     for (i, (level, x)) in levels.iter_mut().zip(values).enumerate() {
         *level = found.level(i / 16, *x, HALF);
     }
-    Groups { scales: found.scale.map(|s| outer.level(0, s, 32)), scale: outer.scale[0], levels }
+    Groups { scales: mapped(&found.scale, |s| outer.level(0, s, 32)), scale: outer.scale[0], levels }
 }
 
 #[inline(always)]
@@ -145,7 +147,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     for (i, byte) in out[..32].iter_mut().enumerate() {
         *byte = (0..8).fold(0, |bits, g| bits | (u8::from(levels[32 * g + i] > 3) << g));
     }
-    put_pairs(&levels.map(|l| if l > 3 { l - 4 } else { l }), &mut out[32..96]);
+    put_pairs(&mapped(&levels, |l| if l > 3 { l - 4 } else { l }), &mut out[32..96]);
     put_scales(&scales, &mut out[96..108]);
     put_f16(scale, &mut out[108..]);
 }
@@ -164,7 +166,7 @@ fn put_scales(scales: &[u8; 16], out: &mut [u8]) {
 wide! {
     /// `dequantize_row_q3_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 

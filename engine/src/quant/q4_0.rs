@@ -1,8 +1,9 @@
 //! Q4_0: 32 weights in 4 bits with one `f16` scale, in 18 bytes. The largest weight is −8 scales.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, largest, put_f16, put_nibbles, row_weights};
+use super::rounding::down;
 use super::search::{side_by_side, symmetric};
-use super::{each_block, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -11,14 +12,16 @@ pub(super) const BYTES: usize = 18;
 wide! {
     /// `quantize_row_q4_0_ref` of ggml; with importances, of one row, `quantize_row_q4_0_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        match importance {
-            None => each_block(values, bytes, plain),
-            Some(importance) => {
-                let weights = row_weights(values, importance);
-                let mut weights = weights.as_chunks::<BLOCK>().0.iter();
-                each_block(values, bytes, |x, out| weighted(x, weights.next(), out));
-            }
-        }
+        let weights = importance.map(|importance| row_weights(values, importance));
+        each_block!(values, weights.as_deref(), bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    match weights {
+        None => plain(values, out),
+        Some(weights) => weighted(values, weights, out),
     }
 }
 
@@ -27,26 +30,26 @@ fn plain(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let scale = largest(values) / -8.0;
     let inverse = inverse(scale);
     put_f16(scale, &mut out[..2]);
-    put_nibbles(&values.map(|x| (x * inverse + 8.5) as i8 as u8).map(|l| l.min(15)), &mut out[2..]);
+    put_nibbles(&mapped(values, |x| (down(x * inverse + 8.5) as i8).min(15) as u8), &mut out[2..]);
 }
 
 #[inline(always)]
-fn weighted(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+fn weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let x: [[f32; 1]; BLOCK] = side_by_side(values);
-    let found = symmetric(&x, weights.map(|w| w.map(|w| [w])).as_ref(), 8);
+    let found = symmetric(&x, Some(&mapped(weights, |w| [w])), 8);
     put_f16(found.scale[0], &mut out[..2]);
-    put_nibbles(&values.map(|x| found.level(0, x, 8)), &mut out[2..]);
+    put_nibbles(&mapped(values, |x| found.level(0, x, 8)), &mut out[2..]);
 }
 
 wide! {
     /// `dequantize_row_q4_0` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 
 #[inline(always)]
 fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
     let scale = get_f16([bytes[0], bytes[1]]);
-    *values = get_nibbles(&bytes[2..]).map(|level| (f32::from(level) - 8.0) * scale);
+    *values = mapped(&get_nibbles(&bytes[2..]), |level| (f32::from(level) - 8.0) * scale);
 }

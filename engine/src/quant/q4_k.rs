@@ -1,8 +1,8 @@
 //! Q4_K: 256 weights in 4 bits, 8 groups with 6-bit scales and minima, in 144 bytes.
 
+use super::blocks::{each_block, each_stored};
 use super::k::{BLOCK, Groups, affine_values, get_nibbles, put_nibbles};
 use super::search::Affine;
-use super::{each_block_weighted, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -13,7 +13,7 @@ const SEARCH: Affine = Affine { top: TOP, from: -1.0, by: 0.1, steps: 20, absolu
 wide! {
     /// `quantize_row_q4_K_ref` of ggml; with importances, of one row, `quantize_row_q4_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block_weighted(values, importance, bytes, encode_block);
+        each_block!(values, importance, bytes, encode_block);
     }
 }
 
@@ -30,7 +30,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
 wide! {
     /// `dequantize_row_q4_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 

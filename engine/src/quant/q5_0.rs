@@ -1,11 +1,12 @@
 //! Q5_0: 32 weights in 5 bits with one `f16` scale, in 22 bytes. The largest weight is −16 scales.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::legacy::{
     BLOCK, add_fifth_bits, get_f16, get_nibbles, inverse, largest, put_f16, put_fifth_bits, put_nibbles,
     row_weights,
 };
+use super::rounding::down;
 use super::search::{side_by_side, symmetric};
-use super::{each_block, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -14,14 +15,16 @@ pub(super) const BYTES: usize = 22;
 wide! {
     /// `quantize_row_q5_0_ref` of ggml; with importances, of one row, `quantize_row_q5_0_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        match importance {
-            None => each_block(values, bytes, plain),
-            Some(importance) => {
-                let weights = row_weights(values, importance);
-                let mut weights = weights.as_chunks::<BLOCK>().0.iter();
-                each_block(values, bytes, |x, out| weighted(x, weights.next(), out));
-            }
-        }
+        let weights = importance.map(|importance| row_weights(values, importance));
+        each_block!(values, weights.as_deref(), bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    match weights {
+        None => plain(values, out),
+        Some(weights) => weighted(values, weights, out),
     }
 }
 
@@ -29,14 +32,14 @@ wide! {
 fn plain(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let scale = largest(values) / -16.0;
     let inverse = inverse(scale);
-    put(scale, &values.map(|x| (x * inverse + 16.5) as i8 as u8).map(|l| l.min(31)), out);
+    put(scale, &mapped(values, |x| (down(x * inverse + 16.5) as i8).min(31) as u8), out);
 }
 
 #[inline(always)]
-fn weighted(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+fn weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let x: [[f32; 1]; BLOCK] = side_by_side(values);
-    let found = symmetric(&x, weights.map(|w| w.map(|w| [w])).as_ref(), 16);
-    put(found.scale[0], &values.map(|x| found.level(0, x, 16)), out);
+    let found = symmetric(&x, Some(&mapped(weights, |w| [w])), 16);
+    put(found.scale[0], &mapped(values, |x| found.level(0, x, 16)), out);
 }
 
 #[inline(always)]
@@ -49,7 +52,7 @@ fn put(scale: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
 wide! {
     /// `dequantize_row_q5_0` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 
@@ -58,5 +61,5 @@ fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
     let scale = get_f16([bytes[0], bytes[1]]);
     let mut levels = get_nibbles(&bytes[6..]);
     add_fifth_bits([bytes[2], bytes[3], bytes[4], bytes[5]], &mut levels);
-    *values = levels.map(|level| (f32::from(level) - 16.0) * scale);
+    *values = mapped(&levels, |level| (f32::from(level) - 16.0) * scale);
 }

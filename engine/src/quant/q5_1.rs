@@ -1,11 +1,12 @@
 //! Q5_1: 32 weights in 5 bits with `f16` scale and minimum, in 24 bytes.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::legacy::{
     BLOCK, add_fifth_bits, get_f16, get_nibbles, inverse, put_f16, put_fifth_bits, put_nibbles, range,
     row_weights,
 };
+use super::rounding::down;
 use super::search::{Affine, affine, side_by_side};
-use super::{each_block, each_stored};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -15,14 +16,16 @@ const SEARCH: Affine = Affine { top: 31, from: -0.9, by: 0.05, steps: 36, absolu
 wide! {
     /// `quantize_row_q5_1_ref` of ggml; with importances, of one row, `quantize_row_q5_1_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        match importance {
-            None => each_block(values, bytes, plain),
-            Some(importance) => {
-                let weights = row_weights(values, importance);
-                let mut weights = weights.as_chunks::<BLOCK>().0.iter();
-                each_block(values, bytes, |x, out| weighted(x, weights.next(), out));
-            }
-        }
+        let weights = importance.map(|importance| row_weights(values, importance));
+        each_block!(values, weights.as_deref(), bytes, encode_block);
+    }
+}
+
+#[inline(always)]
+fn encode_block(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+    match weights {
+        None => plain(values, out),
+        Some(weights) => weighted(values, weights, out),
     }
 }
 
@@ -31,14 +34,14 @@ fn plain(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let (low, high) = range(values);
     let scale = (high - low) / 31.0;
     let inverse = inverse(scale);
-    put(scale, low, &values.map(|x| ((x - low) * inverse + 0.5) as u8), out);
+    put(scale, low, &mapped(values, |x| down((x - low) * inverse + 0.5) as u8), out);
 }
 
 #[inline(always)]
-fn weighted(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
+fn weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     let x: [[f32; 1]; BLOCK] = side_by_side(values);
-    let found = affine(&x, &weights.map_or([[1.0]; BLOCK], |w| w.map(|w| [w])), SEARCH);
-    put(found.scale[0], -found.min[0], &values.map(|x| found.level(0, x, 31)), out);
+    let found = affine(&x, &mapped(weights, |w| [w]), SEARCH);
+    put(found.scale[0], -found.min[0], &mapped(values, |x| found.level(0, x, 31)), out);
 }
 
 #[inline(always)]
@@ -52,7 +55,7 @@ fn put(scale: f32, low: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
 wide! {
     /// `dequantize_row_q5_1` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 
@@ -61,5 +64,5 @@ fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
     let (scale, low) = (get_f16([bytes[0], bytes[1]]), get_f16([bytes[2], bytes[3]]));
     let mut levels = get_nibbles(&bytes[8..]);
     add_fifth_bits([bytes[4], bytes[5], bytes[6], bytes[7]], &mut levels);
-    *values = levels.map(|level| f32::from(level) * scale + low);
+    *values = mapped(&levels, |level| f32::from(level) * scale + low);
 }

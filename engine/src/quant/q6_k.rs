@@ -1,9 +1,10 @@
 //! Q6_K: 256 weights in 6 bits, 16 groups with 8-bit scales, in 210 bytes.
 
+use super::blocks::{each_block, each_stored, mapped};
 use super::k::{BLOCK, through_f16};
 use super::legacy::{get_f16, put_f16};
-use super::search::{EPSILON, nearest, side_by_side, symmetric};
-use super::{each_block_weighted, each_stored};
+use super::rounding::nearest;
+use super::search::{EPSILON, side_by_side, symmetric};
 use crate::wide::wide;
 
 /// Bytes of a block.
@@ -12,7 +13,7 @@ pub(super) const BYTES: usize = 210;
 wide! {
     /// `quantize_row_q6_K_ref` of ggml; with importances, of one row, `quantize_row_q6_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block_weighted(values, importance, bytes, encode_block);
+        each_block!(values, importance, bytes, encode_block);
     }
 }
 
@@ -33,7 +34,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     }
     let inverse = -128.0 / signed;
     let scale = 1.0 / inverse;
-    let scales = found.scale.map(|s| nearest(inverse * s).min(127) as i8);
+    let scales = mapped(&found.scale, |s| nearest(inverse * s).min(127) as i8);
     let mut levels = [0; BLOCK];
     for (g, (levels, values)) in
         levels.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0).enumerate()
@@ -60,7 +61,7 @@ fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     let (low, rest) = out.split_at_mut(128);
     for (n, levels) in levels.as_chunks::<128>().0.iter().enumerate() {
         for i in 0..32 {
-            let [a, b, c, d] = [0, 32, 64, 96].map(|at| levels[i + at]);
+            let (a, b, c, d) = (levels[i], levels[i + 32], levels[i + 64], levels[i + 96]);
             low[64 * n + i] = (a & 15) | ((c & 15) << 4);
             low[64 * n + i + 32] = (b & 15) | ((d & 15) << 4);
             rest[32 * n + i] = (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6);
@@ -71,7 +72,7 @@ fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
 wide! {
     /// `dequantize_row_q6_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 

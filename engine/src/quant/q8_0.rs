@@ -3,8 +3,9 @@
 //! The scale is the largest magnitude / 127. The bytes are rounded half away from zero with the scale as it was
 //! before its own rounding to `f16`, as `quantize_row_q8_0_ref` of ggml does.
 
-use super::legacy::get_f16;
-use super::{each_block, each_stored};
+use super::blocks::{each_block, each_stored};
+use super::legacy::{get_f16, size};
+use super::rounding::half_away;
 use crate::half::f32_to_f16;
 use crate::wide::wide;
 
@@ -15,34 +16,26 @@ pub(super) const BYTES: usize = 34;
 
 wide! {
     pub(super) fn encode(values: &[f32], bytes: &mut [u8]) {
-        each_block(values, bytes, encode_block);
+        each_block!(values, bytes, encode_block);
     }
 }
 
 #[inline(always)]
 fn encode_block(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
-    let largest = values.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    let largest = size(values);
     let scale = largest / 127.0;
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     let (head, bytes) = out.split_at_mut(2);
     head.copy_from_slice(&f32_to_f16(scale).to_le_bytes());
     for (byte, value) in bytes.iter_mut().zip(values) {
-        *byte = round_half_away(value * inverse) as i8 as u8;
+        *byte = half_away(value * inverse) as i8 as u8;
     }
-}
-
-/// `f32::round` for small magnitudes, in operations that every vector unit has.
-#[inline(always)]
-fn round_half_away(x: f32) -> i32 {
-    let whole = x as i32;
-    let rest = x - whole as f32;
-    whole.wrapping_add(i32::from(rest >= 0.5)).wrapping_sub(i32::from(rest <= -0.5))
 }
 
 wide! {
     /// `dequantize_row_q8_0` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored(bytes, values, decode_block);
+        each_stored!(bytes, values, decode_block);
     }
 }
 
@@ -89,16 +82,6 @@ mod tests {
                 prop_assert!((value - back).abs() <= scale * 0.57, "{value} became {back}");
             }
         }
-
-        #[test]
-        fn rounding_is_half_away_from_zero(x in -200.0_f32..200.0) {
-            prop_assert_eq!(round_half_away(x), x.round() as i32);
-        }
-    }
-
-    #[test]
-    fn ties_go_away_from_zero() {
-        assert_eq!([0.5, 1.5, -0.5, -2.5, 0.499_999_97].map(round_half_away), [1, 2, -1, -3, 0]);
     }
 
     #[test]

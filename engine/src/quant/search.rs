@@ -3,11 +3,8 @@
 //! A group's sums are taken strictly in order, as ggml takes them, because rounding depends on it; so it is the
 //! groups that are put side by side in vectors. A `[f32; G]` holds one value for each of G groups.
 
-/// `roundf` to even by the way of adding 1.5·2²³, as ggml does it.
-#[inline(always)]
-pub(super) fn nearest(value: f32) -> i32 {
-    ((value + 12_582_912.0).to_bits() & 0x007f_ffff) as i32 - 0x0040_0000
-}
+use super::blocks::mapped;
+use super::rounding::nearest;
 
 /// Groups with a magnitude below this count as zero.
 pub(super) const EPSILON: f32 = 1e-15;
@@ -59,7 +56,7 @@ pub(super) fn affine<const N: usize, const G: usize>(
     weights: &[[f32; G]; N],
     how: Affine,
 ) -> AffineFound<G> {
-    let Affine { top, from, by, steps, .. } = how;
+    let Affine { top, from, by, steps, absolute } = how;
     let (mut low, mut high) = (x[0], x[0]);
     let (mut sum_w, mut sum_x) = ([0.0; G], [0.0; G]);
     for (x, w) in x.iter().zip(weights) {
@@ -79,20 +76,25 @@ pub(super) fn affine<const N: usize, const G: usize>(
         found.inverse[g] = top as f32 / (high[g] - low[g]);
         found.scale[g] = 1.0 / found.inverse[g];
     }
-    let mut best = affine_error(x, weights, how, &found.inverse, &low, &found.scale, &low);
+    let mut levels = [[0.0; G]; N];
+    affine_levels(x, weights, top, &found.inverse, &low, &mut levels);
+    let mut best = affine_error(x, weights, &levels, absolute, &found.scale, &low);
     for step in 0..=steps {
         let (mut inverse, mut scale, mut min, mut usable) = ([0.0; G], [0.0; G], [0.0; G], [false; G]);
         for g in 0..G {
             inverse[g] = (from + by * step as f32 + top as f32) / (high[g] - low[g]);
         }
-        let (mut sum_l, mut sum_l2, mut sum_xl) = ([0.0; G], [0.0; G], [0.0; G]);
-        for (x, w) in x.iter().zip(weights) {
+        let sum_l = affine_levels(x, weights, top, &inverse, &low, &mut levels);
+        // one loop for each sum: a loop with several is not put into vectors
+        let (mut sum_l2, mut sum_xl) = ([0.0; G], [0.0; G]);
+        for (w, levels) in weights.iter().zip(&levels) {
             for g in 0..G {
-                let level = nearest(inverse[g] * (x[g] - low[g])).clamp(0, top) as f32;
-                let weighted = w[g] * level;
-                sum_l[g] += weighted;
-                sum_l2[g] += weighted * level;
-                sum_xl[g] += weighted * x[g];
+                sum_l2[g] += w[g] * levels[g] * levels[g];
+            }
+        }
+        for ((x, w), levels) in x.iter().zip(weights).zip(&levels) {
+            for g in 0..G {
+                sum_xl[g] += w[g] * levels[g] * x[g];
             }
         }
         for g in 0..G {
@@ -104,9 +106,9 @@ pub(super) fn affine<const N: usize, const G: usize>(
             min[g] = if above { 0.0 } else { this_min };
             scale[g] = if above { sum_xl[g] / sum_l2[g] } else { this_scale };
         }
-        let error = affine_error(x, weights, how, &inverse, &low, &scale, &min);
+        let error = affine_error(x, weights, &levels, absolute, &scale, &min);
         for g in 0..G {
-            let better = usable[g] && !flat[g] && error[g] < best[g];
+            let better = usable[g] & !flat[g] & (error[g] < best[g]);
             best[g] = if better { error[g] } else { best[g] };
             found.inverse[g] = if better { inverse[g] } else { found.inverse[g] };
             found.low[g] = if better { low[g] } else { found.low[g] };
@@ -123,23 +125,41 @@ pub(super) fn affine<const N: usize, const G: usize>(
     found
 }
 
+/// The levels that a guess gives, and their weighted sum.
+#[inline(always)]
+fn affine_levels<const N: usize, const G: usize>(
+    x: &[[f32; G]; N],
+    weights: &[[f32; G]; N],
+    top: i32,
+    inverse: &[f32; G],
+    low: &[f32; G],
+    levels: &mut [[f32; G]; N],
+) -> [f32; G] {
+    let mut sum = [0.0; G];
+    for ((x, w), levels) in x.iter().zip(weights).zip(levels) {
+        for g in 0..G {
+            levels[g] = nearest(inverse[g] * (x[g] - low[g])).clamp(0, top) as f32;
+            sum[g] += w[g] * levels[g];
+        }
+    }
+    sum
+}
+
 /// The weighted error of a guess.
 #[inline(always)]
 fn affine_error<const N: usize, const G: usize>(
     x: &[[f32; G]; N],
     weights: &[[f32; G]; N],
-    how: Affine,
-    inverse: &[f32; G],
-    low: &[f32; G],
+    levels: &[[f32; G]; N],
+    absolute: bool,
     scale: &[f32; G],
     min: &[f32; G],
 ) -> [f32; G] {
     let mut error = [0.0; G];
-    for (x, w) in x.iter().zip(weights) {
+    for ((x, w), levels) in x.iter().zip(weights).zip(levels) {
         for g in 0..G {
-            let level = nearest(inverse[g] * (x[g] - low[g])).clamp(0, how.top) as f32;
-            let difference = scale[g] * level + min[g] - x[g];
-            let size = if how.absolute { difference.abs() } else { difference * difference };
+            let difference = scale[g] * levels[g] + min[g] - x[g];
+            let size = if absolute { difference.abs() } else { difference * difference };
             error[g] += w[g] * size;
         }
     }
@@ -170,6 +190,13 @@ pub(super) fn symmetric<const N: usize, const G: usize>(
     weights: Option<&[[f32; G]; N]>,
     half: i32,
 ) -> SymmetricFound<G> {
+    let mut squares = *x;
+    for squares in &mut squares {
+        for square in squares {
+            *square *= *square;
+        }
+    }
+    let weights = weights.unwrap_or(&squares);
     let (mut largest, mut signed) = ([0.0; G], [0.0; G]);
     for x in x {
         for g in 0..G {
@@ -181,7 +208,7 @@ pub(super) fn symmetric<const N: usize, const G: usize>(
     }
     let mut found = SymmetricFound { scale: [0.0; G], inverse: [0.0; G], zero: [false; G] };
     let mut best = [0.0; G];
-    found.inverse = signed.map(|signed| -half as f32 / signed);
+    found.inverse = mapped(&signed, |signed: f32| -half as f32 / signed);
     let (sum_lx, sum_l2) = symmetric_sums(x, weights, half, &found.inverse);
     for g in 0..G {
         found.scale[g] = if sum_l2[g] == 0.0 { 0.0 } else { sum_lx[g] / sum_l2[g] };
@@ -194,14 +221,14 @@ pub(super) fn symmetric<const N: usize, const G: usize>(
         }
         let (sum_lx, sum_l2) = symmetric_sums(x, weights, half, &inverse);
         for g in 0..G {
-            let better = sum_l2[g] > 0.0 && sum_lx[g] * sum_lx[g] > best[g] * sum_l2[g];
+            let better = (sum_l2[g] > 0.0) & (sum_lx[g] * sum_lx[g] > best[g] * sum_l2[g]);
             let scale = sum_lx[g] / sum_l2[g];
             found.inverse[g] = if better { inverse[g] } else { found.inverse[g] };
             found.scale[g] = if better { scale } else { found.scale[g] };
             best[g] = if better { scale * sum_lx[g] } else { best[g] };
         }
     }
-    found.zero = largest.map(|largest| largest < EPSILON);
+    found.zero = mapped(&largest, |largest| largest < EPSILON);
     for g in 0..G {
         found.scale[g] = if found.zero[g] { 0.0 } else { found.scale[g] };
     }
@@ -211,18 +238,22 @@ pub(super) fn symmetric<const N: usize, const G: usize>(
 #[inline(always)]
 fn symmetric_sums<const N: usize, const G: usize>(
     x: &[[f32; G]; N],
-    weights: Option<&[[f32; G]; N]>,
+    weights: &[[f32; G]; N],
     half: i32,
     inverse: &[f32; G],
 ) -> ([f32; G], [f32; G]) {
+    let mut levels = [[0.0; G]; N];
     let (mut sum_lx, mut sum_l2) = ([0.0; G], [0.0; G]);
-    for i in 0..N {
+    for ((x, w), levels) in x.iter().zip(weights).zip(&mut levels) {
         for g in 0..G {
-            let x = x[i][g];
-            let level = nearest(inverse[g] * x).clamp(-half, half - 1) as f32;
-            let weight = weights.map_or(x * x, |w| w[i][g]);
-            sum_lx[g] += weight * x * level;
-            sum_l2[g] += weight * level * level;
+            levels[g] = nearest(inverse[g] * x[g]).clamp(-half, half - 1) as f32;
+            sum_lx[g] += w[g] * x[g] * levels[g];
+        }
+    }
+    // a loop of its own, as in `affine`
+    for (w, levels) in weights.iter().zip(&levels) {
+        for g in 0..G {
+            sum_l2[g] += w[g] * levels[g] * levels[g];
         }
     }
     (sum_lx, sum_l2)
@@ -255,7 +286,7 @@ pub(super) fn positive<const N: usize>(x: &[f32; N], weights: &[f32; N], top: i3
             inverse = inverse_here;
         }
     }
-    let mut levels = x.map(|x| nearest(inverse * x).min(top));
+    let mut levels = mapped(x, |x| nearest(inverse * x).min(top));
     let (mut sum_lx, mut sum_l2) = (0.0, 0.0);
     for ((x, w), level) in x.iter().zip(weights).zip(&levels) {
         let level = *level as f32;
@@ -267,7 +298,7 @@ pub(super) fn positive<const N: usize>(x: &[f32; N], weights: &[f32; N], top: i3
             break;
         }
     }
-    (if sum_l2 > 0.0 { sum_lx / sum_l2 } else { 0.0 }, levels.map(|l| l as u8))
+    (if sum_l2 > 0.0 { sum_lx / sum_l2 } else { 0.0 }, mapped(&levels, |l| l as u8))
 }
 
 /// Moves single levels as long as that helps; says whether any moved.
@@ -302,11 +333,6 @@ fn improve_positive<const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nearest_rounds_half_to_even() {
-        assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5, 3.2].map(nearest), [0, 2, 2, 0, -2, 3]);
-    }
 
     #[test]
     fn affine_finds_what_is_exactly_on_its_levels() {
