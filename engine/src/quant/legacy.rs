@@ -1,5 +1,6 @@
 //! What the types with 32 weights and no second level of scales have in common.
 
+use super::blocks::mapped;
 use crate::half::{f16_to_f32, f32_to_f16};
 
 /// Weights in a block.
@@ -13,28 +14,41 @@ pub(super) fn row_weights(row: &[f32], importance: &[f32]) -> Vec<f32> {
     row.iter().zip(importance).map(|(x, i)| i * (mean + x * x).sqrt()).collect()
 }
 
+/// Steps that are taken side by side.
+const LANES: usize = 8;
+
 /// The largest magnitude. Compared as whole numbers, which have one order and so can be compared in any.
 #[inline(always)]
 pub(super) fn size(values: &[f32; BLOCK]) -> f32 {
-    let mut largest = 0;
-    for value in values {
-        let size = value.to_bits() & 0x7fff_ffff;
-        // above infinity is what is not a number
-        let size = if size > 0x7f80_0000 { 0 } else { size };
-        largest = if size > largest { size } else { largest };
+    let mut largest = [0_u32; LANES];
+    for values in values.as_chunks::<LANES>().0 {
+        for (largest, value) in largest.iter_mut().zip(values) {
+            let size = value.to_bits() & 0x7fff_ffff;
+            // above infinity is what is not a number
+            *largest = (*largest).max(if size > 0x7f80_0000 { 0 } else { size });
+        }
     }
-    f32::from_bits(largest)
+    f32::from_bits(largest.into_iter().fold(0, u32::max))
 }
 
 /// The value with the largest magnitude, the first of equals.
 #[inline(always)]
 pub(super) fn largest(values: &[f32; BLOCK]) -> f32 {
     let size = size(values);
-    let mut places = 0_u32;
-    for (i, value) in values.iter().enumerate() {
-        places |= u32::from(value.abs() == size) << i;
-    }
+    let places = bits(&mapped(values, |value| u32::from(value.abs() == size)));
     values.get(places.trailing_zeros() as usize).copied().unwrap_or(0.0)
+}
+
+/// One bit of each, the first lowest.
+#[inline(always)]
+fn bits(ones: &[u32; BLOCK]) -> u32 {
+    let mut bits = [0; LANES];
+    for (n, ones) in ones.as_chunks::<LANES>().0.iter().enumerate() {
+        for (lane, (bits, one)) in bits.iter_mut().zip(ones).enumerate() {
+            *bits |= one << (n * LANES + lane);
+        }
+    }
+    bits.into_iter().fold(0, |all, bits| all | bits)
 }
 
 /// The least and the greatest value.
@@ -72,8 +86,7 @@ pub(super) fn put_nibbles(levels: &[u8; BLOCK], out: &mut [u8]) {
 /// Packs the fifth bits of levels, in order.
 #[inline(always)]
 pub(super) fn put_fifth_bits(levels: &[u8; BLOCK], out: &mut [u8]) {
-    let bits = levels.iter().enumerate().fold(0_u32, |bits, (i, level)| bits | (u32::from(level >> 4) << i));
-    out.copy_from_slice(&bits.to_le_bytes());
+    out.copy_from_slice(&bits(&mapped(levels, |level| u32::from(level >> 4))).to_le_bytes());
 }
 
 /// A stored `f16`.
