@@ -1,13 +1,12 @@
 //! Directories and files of this machine.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::flusher::Flusher;
+use super::pending::{PlacedFile, StreamedFile};
 use super::{Entry, Folder, Output, Source};
 use crate::{Error, Result};
 
@@ -93,7 +92,7 @@ impl Source for LocalFile {
 #[derive(Debug)]
 pub struct LocalOutput {
     path: PathBuf,
-    open: Option<Pending>,
+    open: Option<StreamedFile>,
 }
 
 impl LocalOutput {
@@ -106,62 +105,21 @@ impl LocalOutput {
         fs::create_dir_all(&path).map_err(|e| Error::write(path.display().to_string(), e))?;
         Ok(Self { path, open: None })
     }
-}
 
-impl LocalOutput {
     /// Begins a file that is written at any position.
     pub(crate) fn place(&self, name: &str, size: u64) -> io::Result<PlacedFile> {
-        let pending = self.pending(name)?;
-        pending.file.set_len(size)?;
-        Ok(PlacedFile(pending))
-    }
-
-    fn pending(&self, name: &str) -> io::Result<Pending> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let place = self.path.join(name);
-        if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let plain = place.file_name().unwrap_or_default().display();
-        let temporary = place.with_file_name(format!(".{plain}.{}-{unique}.part", std::process::id()));
-        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
-        let flusher = Flusher::new(&file)?;
-        Ok(Pending { file, flusher, temporary, place, finished: false })
-    }
-}
-
-/// A file that is written at any position. It is visible under its name when it is finished, and gone if it never is.
-#[derive(Debug)]
-pub(crate) struct PlacedFile(Pending);
-
-impl PlacedFile {
-    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.file.write_all_at(bytes, offset)?;
-        self.0.flusher.wrote(bytes.len());
-        Ok(())
-    }
-
-    pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.0.file.read_exact_at(bytes, offset)
-    }
-
-    pub(crate) fn finish(self) -> io::Result<()> {
-        self.0.finish()
+        PlacedFile::create(&self.path.join(name), size)
     }
 }
 
 impl Output for LocalOutput {
-    fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
-        self.open = Some(self.pending(name)?);
+    fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
+        self.open = Some(StreamedFile::create(self.path.join(name), size)?);
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let open = self.open.as_mut().ok_or_else(nothing_open)?;
-        open.file.write_all(bytes)?;
-        open.flusher.wrote(bytes.len());
-        Ok(())
+        self.open.as_mut().ok_or_else(nothing_open)?.write(bytes)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -171,36 +129,6 @@ impl Output for LocalOutput {
 
 fn nothing_open() -> io::Error {
     io::Error::other("no file has been begun")
-}
-
-#[derive(Debug)]
-struct Pending {
-    file: File,
-    flusher: Flusher,
-    temporary: PathBuf,
-    place: PathBuf,
-    finished: bool,
-}
-
-impl Pending {
-    fn finish(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.temporary, &self.place)?;
-        self.finished = true;
-        match self.place.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if !self.finished {
-            // nothing can be done about a failure here, and the name says what it is
-            drop(fs::remove_file(&self.temporary));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! Where bytes come from and where they go: positioned reads in, sequential writes of known size out.
 
+mod direct;
 mod flusher;
 mod hash;
 mod local;
+mod pending;
 mod small;
 
 use std::io;
 use std::sync::Arc;
 
 pub(crate) use hash::sha256;
-pub(crate) use local::PlacedFile;
 pub use local::{LocalFolder, LocalOutput};
+pub(crate) use pending::PlacedFile;
 pub(crate) use small::{read_optional, read_source};
 
 /// A file that can be read at any position, from many threads at once.

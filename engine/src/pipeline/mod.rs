@@ -97,7 +97,6 @@ impl Run<'_> {
     /// Large enough for the latency of an object store.
     pub const REMOTE_BLOCK: u64 = 4 << 20;
     /// Small enough to stay in the cache from the read to the write.
-    /// Small enough to stay in the cache from the read to the write.
     pub const LOCAL_BLOCK: u64 = 1 << 20;
 
     fn threads(&self) -> usize {
