@@ -83,6 +83,9 @@ pub(crate) struct GgufArgs {
     /// An importance matrix (llama.cpp's, GGUF or .dat), for types of less than 8 bits
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
+    /// Round weights to f16 before quantising, as by way of an f16 file (for types of less than 8 bits)
+    #[arg(long)]
+    pub(crate) through_f16: bool,
     /// The file to make, where {quant} stands for the type; or a folder, for <name>-<type>.gguf in it
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,

@@ -75,6 +75,9 @@ fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box
     if let Some(path) = &args.imatrix {
         options = options.with_imatrix(Imatrix::open(&*open_file(path)?, path.display().to_string())?);
     }
+    if args.through_f16 {
+        options = options.through_f16();
+    }
     if let Some(most) = args.split_max_size {
         options = options.split_at(most);
     }

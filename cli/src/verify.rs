@@ -80,6 +80,9 @@ fn options(
     if let Some(name) = args.name.as_deref().or_else(|| reported["name"].as_str()) {
         options = options.named(name);
     }
+    if reported["through"] == "f16" {
+        options = options.through_f16();
+    }
     if let Some(most) = reported["split_max_size"].as_u64() {
         options = options.split_at(most);
     }

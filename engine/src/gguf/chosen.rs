@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::head;
 use crate::arch::Given;
+use crate::half::{f16_to_f32, f32_to_f16};
 use crate::pipeline::layout::{Content, Part};
 use crate::quant::TensorType;
 
@@ -17,6 +18,8 @@ pub(super) struct Chosen {
     pub(super) shape: Vec<u64>,
     pub(super) shift: f32,
     pub(super) as_type: TensorType,
+    /// Values are rounded to `f16` before they are quantised.
+    pub(super) through_f16: bool,
     pub(super) importance: Option<Arc<[f32]>>,
 }
 
@@ -44,7 +47,7 @@ impl Chosen {
     }
 
     pub(super) fn new(name: String, shape: Vec<u64>, pieces: Vec<Piece>, shift: f32) -> Self {
-        Self { pieces, name, shape, shift, as_type: TensorType::F32, importance: None }
+        Self { pieces, name, shape, shift, as_type: TensorType::F32, through_f16: false, importance: None }
     }
 
     /// The tensors of the model that it is made of.
@@ -64,17 +67,21 @@ impl Chosen {
     }
 
     fn part(&self, piece: &Piece, padding: u64) -> Part {
-        let (as_type, shift) = (self.as_type, self.shift);
+        let (as_type, shift, through_f16) = (self.as_type, self.shift, self.through_f16);
         let name = self.name.clone();
         match piece {
             Piece::Tensor { tensor, elements } => {
                 let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
-                let content = Content::Encoded { tensor, elements, shift, as_type, importance };
+                let content = Content::Encoded { tensor, elements, shift, as_type, through_f16, importance };
                 Part { name, content, bytes: as_type.bytes(elements), padding }
             }
             Piece::Values { values, times } => {
                 let bytes = as_type.bytes(values.len() as u64 * times);
-                let content = Content::Values { values: Arc::clone(values), times: *times, as_type };
+                let values = match through_f16 {
+                    true => values.iter().map(|value| f16_to_f32(f32_to_f16(*value))).collect(),
+                    false => Arc::clone(values),
+                };
+                let content = Content::Values { values, times: *times, as_type };
                 Part { name, content, bytes, padding }
             }
         }

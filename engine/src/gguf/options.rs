@@ -18,6 +18,7 @@ pub struct GgufOptions {
     /// The keys that name the model, as a file has them, instead of those that `folder` would give.
     pub(super) labels: Option<Vec<(String, Value)>>,
     pub(super) imatrix: Option<Arc<Imatrix>>,
+    pub(super) through_f16: bool,
     pub(super) split: Option<Split>,
 }
 
@@ -25,7 +26,14 @@ impl GgufOptions {
     /// `folder` is what the converter would find the merged model's folder called; name, base name, fine-tune and
     /// size label in the metadata are read from it. A name with a space is taken as it is.
     pub fn new(output_type: OutputType, folder: impl Into<String>) -> Self {
-        Self { output_type, folder: folder.into(), labels: None, imatrix: None, split: None }
+        Self {
+            output_type,
+            folder: folder.into(),
+            labels: None,
+            imatrix: None,
+            through_f16: false,
+            split: None,
+        }
     }
 
     /// What a file says about how it was made: its type, its names, how it is split. `files` are all of its parts in
@@ -47,7 +55,7 @@ impl GgufOptions {
         let labels: Vec<_> = keys.map(|key| (key.name.clone(), key.value.clone())).collect();
         let counts = files.iter().map(|file| file.tensors.len()).collect();
         let split = (files.len() > 1).then_some(Split::Counts(counts));
-        Ok(Self { output_type, folder: String::new(), labels: Some(labels), imatrix: None, split })
+        Ok(Self { labels: Some(labels), split, ..Self::new(output_type, "") })
     }
 
     /// Names the model as the converter would if its folder were called so.
@@ -60,6 +68,13 @@ impl GgufOptions {
     #[must_use]
     pub fn with_imatrix(self, imatrix: Imatrix) -> Self {
         Self { imatrix: Some(Arc::new(imatrix)), ..self }
+    }
+
+    /// Rounds weights to `f16` before they are quantised, which is what `llama-quantize` makes of a file that was
+    /// converted to F16. Types that the converter makes by itself know no such way.
+    #[must_use]
+    pub fn through_f16(self) -> Self {
+        Self { through_f16: !self.output_type.is_the_converters(), ..self }
     }
 
     /// Makes several files when one would have more than `most` bytes of tensors. llama.cpp is given the first.

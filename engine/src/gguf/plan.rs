@@ -15,7 +15,7 @@ use crate::checkpoint::Dtype;
 use crate::model::Model;
 use crate::pipeline::PlannedFile;
 use crate::pipeline::layout::Layout;
-use crate::quant::{Imatrix, Mixture, OutputType, Shape};
+use crate::quant::{Imatrix, Mixture, Shape, TensorType};
 use crate::report::{Kind, Making, Options};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -69,7 +69,7 @@ impl GgufPlan {
             metadata.move_to_end("general.file_type");
         }
         let imatrix = options.imatrix.as_deref().filter(|_| !options.output_type.is_the_converters());
-        set_types(model, &metadata, options.output_type, imatrix.is_some(), &mut chosen);
+        set_types(model, &metadata, options, &mut chosen);
         if let Some(imatrix) = imatrix {
             imatrix.describe(&mut metadata);
             weigh(imatrix, &mut chosen)?;
@@ -80,6 +80,7 @@ impl GgufPlan {
             name: Some(options.folder.clone()).filter(|_| options.labels.is_none()),
             quantization: Some(options.output_type.as_str()),
             imatrix: imatrix.map(|imatrix| imatrix.sha256().to_owned()),
+            through: options.through_f16.then_some("f16"),
             split_max_size: options.split.as_ref().and_then(Split::size),
         };
         let companions = companions(model)?;
@@ -139,7 +140,8 @@ impl GgufPlan {
 }
 
 /// Gives matrices their types. Vectors and norms stay `f32`. Files that `llama-quantize` makes are in its order.
-fn set_types(model: &Model, metadata: &Metadata, output: OutputType, important: bool, chosen: &mut [Chosen]) {
+fn set_types(model: &Model, metadata: &Metadata, options: &GgufOptions, chosen: &mut [Chosen]) {
+    let output = options.output_type;
     if !output.is_the_converters() {
         chosen.sort_by(|a, b| (layer_of(&a.name), &a.name).cmp(&(layer_of(&b.name), &b.name)));
     }
@@ -150,8 +152,12 @@ fn set_types(model: &Model, metadata: &Metadata, output: OutputType, important: 
         layers: count("block_count") as usize,
         values: chosen.iter().filter(|c| c.name.contains("attn_v.weight")).count(),
         experts: metadata.own_u32("expert_count").unwrap_or(0),
-        important,
-        wide: model.tensors().iter().any(|tensor| tensor.info.dtype != Dtype::Bf16),
+        important: options.imatrix.is_some(),
+        from: match model.tensors().iter().all(|tensor| tensor.info.dtype == Dtype::Bf16) {
+            _ if options.through_f16 => TensorType::F16,
+            true => TensorType::Bf16,
+            false => TensorType::F32,
+        },
     };
     let mut mixture = Mixture::new(output, shape);
     for tensor in chosen {
@@ -159,6 +165,7 @@ fn set_types(model: &Model, metadata: &Metadata, output: OutputType, important: 
             && !tensor.name.ends_with("_norm.weight")
         {
             tensor.as_type = mixture.choose(&tensor.name, columns);
+            tensor.through_f16 = options.through_f16 && tensor.as_type.block() > 1;
         }
     }
 }

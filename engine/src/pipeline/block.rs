@@ -2,6 +2,7 @@
 
 use super::layout::{Content, Layout};
 use super::steps::{Job, Step};
+use crate::half::{f16_to_f32, f32_to_f16};
 use crate::model::{CACHED, Effect, Model, Scratch};
 use crate::report::tally::Tally;
 use crate::{Error, Result};
@@ -95,7 +96,7 @@ fn encode(
     values: &mut Vec<f32>,
     made: &mut Made,
 ) {
-    let Content::Encoded { shift, as_type, importance, .. } = how else { return };
+    let Content::Encoded { shift, as_type, through_f16, importance, .. } = how else { return };
     let tensor = &model.tensors()[tensor];
     let (dtype, row) = (tensor.info.dtype, tensor.row().max(1));
     let step = (CACHED as u64 / row).max(1) * row;
@@ -104,11 +105,21 @@ fn encode(
     let pieces = made.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);
     for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(pieces) {
         let values = &mut values[..stored.len() / dtype.bytes() as usize];
-        dtype.widen(stored, values);
-        if *shift != 0.0 {
-            dtype.add(values, *shift);
+        let read = |values: &mut [f32]| {
+            dtype.widen(stored, values);
+            if *shift != 0.0 {
+                dtype.add(values, *shift);
+            }
+        };
+        read(values);
+        if *through_f16 {
+            values.iter_mut().for_each(|value| *value = f16_to_f32(f32_to_f16(*value)));
         }
         as_type.encode(values, importance.as_deref(), bytes);
+        if *through_f16 {
+            // that rounding is part of the error
+            read(values);
+        }
         made.error.add_errors(*as_type, row as usize, values, bytes);
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Content {
         elements: u64,
         shift: f32,
         as_type: TensorType,
+        /// Values are rounded to `f16` before.
+        through_f16: bool,
         /// How much each column matters.
         importance: Option<Arc<[f32]>>,
     },

@@ -13,7 +13,7 @@ pub(crate) struct Mixture {
 }
 
 /// What the choices depend on besides names.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     /// The embedding serves as the head.
     pub(crate) tied: bool,
@@ -25,8 +25,15 @@ pub(crate) struct Shape {
     pub(crate) experts: u32,
     /// There is an importance matrix.
     pub(crate) important: bool,
-    /// The checkpoint has weights that bf16 would round.
-    pub(crate) wide: bool,
+    /// The type of the matrices in the file that would be quantised; those too small for it keep that.
+    pub(crate) from: TensorType,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        let from = TensorType::Bf16;
+        Self { tied: false, group: 0, layers: 0, values: 0, experts: 0, important: false, from }
+    }
 }
 
 impl Mixture {
@@ -44,7 +51,7 @@ impl Mixture {
             return if columns.is_multiple_of(usual.block()) { usual } else { TensorType::F16 };
         }
         if is_small(name) {
-            return if self.shape.wide { TensorType::F32 } else { TensorType::Bf16 };
+            return self.shape.from;
         }
         let wanted = if name == "output.weight" || (self.shape.tied && is_embedding(name)) {
             if columns.is_multiple_of(usual.block()) { TensorType::Q6K } else { TensorType::Q8_0 }
@@ -259,10 +266,11 @@ mod tests {
 
     #[test]
     fn small_matrices_keep_the_values_of_the_checkpoint() {
-        let of = |wide| Mixture::new(OutputType::Q4_K_M, Shape { wide, ..Shape::default() });
-        let laurel = |mut mixture: Mixture| mixture.choose("blk.0.laurel_l.weight", 256);
-        assert_eq!((laurel(of(false)), laurel(of(true))), (TensorType::Bf16, TensorType::F32));
-        assert_eq!(of(false).choose("blk.0.altup_predict_coef.weight", 4), TensorType::F32);
+        let of = |from| Mixture::new(OutputType::Q4_K_M, Shape { from, ..Shape::default() });
+        for from in [TensorType::Bf16, TensorType::F32] {
+            assert_eq!(of(from).choose("blk.0.laurel_l.weight", 256), from);
+        }
+        assert_eq!(of(TensorType::Bf16).choose("blk.0.altup_predict_coef.weight", 4), TensorType::F32);
     }
 
     #[test]

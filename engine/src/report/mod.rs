@@ -78,6 +78,9 @@ pub struct Options {
     /// The importance matrix that was used, by the SHA-256 of its file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<String>,
+    /// The type that weights were rounded to before they were quantised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub through: Option<&'static str>,
     /// The most bytes of tensors in one of several files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_max_size: Option<u64>,

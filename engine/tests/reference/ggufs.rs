@@ -10,21 +10,21 @@ use crate::case::{Case, ExpectedGguf, ExpectedParts, sha256};
 pub(crate) fn compare(case: &Case) -> Vec<String> {
     let mut uncovered = Vec::new();
     for (kind, expected) in &case.expected.gguf {
-        // the types are named q8_0 or q4_k_m-from-bf16; what was quantised from f16 lost bits on the way
+        // the types are named q8_0 or q4_k_m-from-bf16
         let (name, from) = kind.split_once("-from-").unwrap_or((kind, "bf16"));
         let name = name.strip_prefix("mmproj-").unwrap_or(name);
         match name.parse() {
-            Ok(output) if from == "bf16" => compare_one(case, kind, output, expected),
-            Ok(_) => {}
+            Ok(output) => compare_one(case, kind, output, from == "f16", expected),
             Err(_) => uncovered.push(format!("{}/{kind}", case.name.rsplit('/').next().unwrap_or_default())),
         }
     }
     uncovered
 }
 
-fn compare_one(case: &Case, kind: &str, output: OutputType, expected: &ExpectedGguf) {
+fn compare_one(case: &Case, kind: &str, output: OutputType, through_f16: bool, expected: &ExpectedGguf) {
     let folder = tempfile::tempdir().unwrap();
     let options = GgufOptions::new(output, "merged");
+    let options = if through_f16 { options.through_f16() } else { options };
     let plan = match kind.starts_with("mmproj-") {
         true => GgufPlan::mmproj(&case.model, &options).unwrap(),
         false => GgufPlan::new(&case.model, &options).unwrap(),
