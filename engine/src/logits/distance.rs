@@ -54,6 +54,11 @@ pub(super) fn between(one: &Side<'_>, other: &Side<'_>, run: &Run<'_>) -> Result
             token.see(first, ours, theirs);
         }
     }
+    if let Some(token) = tokens.iter().find(|token| !token.difference.is_finite()) {
+        let broken = if token.one.log().is_finite() { other } else { one };
+        let problem = "predicts something that is no number: its weights, or what becomes of them, are none";
+        return Err(Error::invalid(broken.weights.location(), problem));
+    }
     let divergences: Vec<f64> = tokens.iter().map(Token::divergence).collect();
     let agreed = tokens.iter().filter(|t| t.one.best == t.other.best).count();
     Ok(Logits {
