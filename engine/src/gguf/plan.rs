@@ -48,7 +48,7 @@ impl GgufPlan {
     pub fn new(model: &Model, options: &GgufOptions) -> Result<Self> {
         let config = model.base().config();
         let architecture = Architecture::of(config)?;
-        check_layers(model)?;
+        model.check_layers()?;
         let tokenizer = Tokenizer::of(model, architecture)?;
         let given = architecture.given(model)?;
         let mut chosen: Vec<Chosen> = given.iter().map(Chosen::given).collect();
@@ -190,17 +190,6 @@ fn weigh(imatrix: &Imatrix, chosen: &mut [Chosen]) -> Result<()> {
 /// The layer in a GGUF name; what is in none comes first.
 fn layer_of(name: &str) -> Option<u32> {
     name.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()
-}
-
-/// A number of layers that no checkpoint of this size could have is a lie that would cost memory.
-fn check_layers(model: &Model) -> Result<()> {
-    let config = model.base().config();
-    let (layers, tensors) = (config.u32("num_hidden_layers")?.unwrap_or(0), model.tensors().len());
-    if layers as usize > tensors {
-        let problem = format!("says num_hidden_layers is {layers}, but there are {tensors} tensors");
-        return Err(Error::invalid(config.file(), problem));
-    }
-    Ok(())
 }
 
 /// A file that lacks a tensor loads in nothing.

@@ -100,6 +100,17 @@ impl Model {
         &self.0.tensors
     }
 
+    /// A number of layers that no checkpoint of this size could have is a lie that would cost memory.
+    pub(crate) fn check_layers(&self) -> Result<()> {
+        let config = self.base().config();
+        let (layers, tensors) = (config.u32("num_hidden_layers")?.unwrap_or(0), self.tensors().len());
+        if layers as usize > tensors {
+            let problem = format!("says num_hidden_layers is {layers}, but there are {tensors} tensors");
+            return Err(Error::invalid(config.file(), problem));
+        }
+        Ok(())
+    }
+
     /// Whether the configuration must say that embedding and head are two tensors.
     pub(crate) fn untied(&self) -> bool {
         self.0.untied
