@@ -76,6 +76,19 @@ impl Architecture {
         }
     }
 
+    /// The family of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        const ALL: [Architecture; 6] = [
+            Architecture::Gemma,
+            Architecture::Gemma2,
+            Architecture::Gemma3,
+            Architecture::Gemma3n,
+            Architecture::Gemma4,
+            Architecture::GemmaEmbedding,
+        ];
+        ALL.into_iter().find(|known| known.as_str() == name)
+    }
+
     /// The name in `general.architecture`, which also begins the names of the family's own keys.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,56 +1,81 @@
 //! A checkpoint's weights, with an adapter's factors applied but not rounded.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ndarray::Array2;
 
 use super::hyper::Hyper;
 use super::weights::Weights;
-use crate::arch::{Architecture, Place};
+use crate::arch::{Architecture, Given, Place};
 use crate::model::Model;
 use crate::{Error, Result};
 
 pub(super) struct Checkpointed {
     model: Model,
     architecture: Architecture,
-    /// Tensors of the model by their GGUF names.
-    places: HashMap<String, usize>,
+    /// Tensors of the model by their GGUF names, and by their numbers where several are one there.
+    places: HashMap<String, BTreeMap<usize, usize>>,
+    given: Vec<Given>,
 }
 
 impl Checkpointed {
     pub(super) fn new(model: &Model) -> Result<Self> {
-        let architecture = Architecture::of(model.base().config())?;
-        let name = |tensor: &str| match architecture.place(tensor) {
-            Place::Tensor(name, _) => Some(name),
-            Place::Head => Some("output.weight".to_owned()),
-            Place::Slice { .. } | Place::Left | Place::Unknown => None,
-        };
-        let numbered = model.tensors().iter().enumerate();
-        let places = numbered.filter_map(|(n, tensor)| Some((name(&tensor.info.name)?, n))).collect();
-        Ok(Self { model: model.clone(), architecture, places })
+        let config = model.base().config();
+        let unknown = || Error::unsupported(config.file(), "comparing the predictions of this family");
+        let architecture = Architecture::of(config).map_err(|_| unknown())?;
+        if matches!(architecture, Architecture::Gemma3n | Architecture::Gemma4 | Architecture::GemmaEmbedding)
+        {
+            return Err(unknown());
+        }
+        let mut places = HashMap::<String, BTreeMap<usize, usize>>::new();
+        for (tensor, of) in model.tensors().iter().enumerate() {
+            let (name, number) = match architecture.place(&of.info.name) {
+                Place::Tensor(name, _) => (name, 0),
+                Place::Slice { name, number } => (name, number),
+                Place::Head => ("output.weight".to_owned(), 0),
+                Place::Left | Place::Unknown => continue,
+            };
+            places.entry(name).or_default().insert(number, tensor);
+        }
+        Ok(Self { model: model.clone(), architecture, places, given: architecture.given(model)? })
     }
 
     pub(super) fn hyper(&self) -> Result<Hyper> {
         Hyper::of_model(self.architecture, &self.model)
     }
+
+    /// How many tensors become this one, and the shape that they have.
+    fn stored(&self, name: &str) -> Option<(usize, &[u64])> {
+        let slices = self.places.get(name)?;
+        let shape = |tensor: &usize| self.model.tensors()[*tensor].info.shape.as_slice();
+        let first = slices.values().map(shape).next()?;
+        let same = slices.values().all(|tensor| shape(tensor) == first) && !first.contains(&0);
+        same.then_some((slices.len(), first))
+    }
 }
 
 impl Weights for Checkpointed {
     fn shape(&self, name: &str) -> Option<(usize, usize)> {
-        match self.model.tensors()[*self.places.get(name)?].info.shape[..] {
-            [columns] => Some((1, columns as usize)),
-            [rows, columns] => Some((rows as usize, columns as usize)),
-            _ => None,
-        }
+        let given = || Some((1, self.given.iter().find(|given| given.name == name)?.shape.as_slice()));
+        let (slices, shape) = self.stored(name).or_else(given)?;
+        let (columns, rows) = shape.split_last()?;
+        Some((slices * rows.iter().product::<u64>() as usize, *columns as usize))
     }
 
     fn rows(&self, name: &str, first: usize, count: usize) -> Result<Array2<f32>> {
-        let missing = || Error::invalid(self.location(), format!("has no matrix {name}"));
-        let (_, columns) = self.shape(name).ok_or_else(missing)?;
-        let tensor = *self.places.get(name).ok_or_else(missing)?;
+        let missing = || Error::invalid(self.location(), format!("has no rows {first} of {name}"));
+        let (rows, columns) = self.shape(name).ok_or_else(missing)?;
+        let Some((slices, _)) = self.stored(name) else {
+            let given = self.given.iter().find(|given| given.name == name).ok_or_else(missing)?;
+            let values = given.values.get(first * columns..(first + count) * columns).ok_or_else(missing)?;
+            return Array2::from_shape_vec((count, columns), values.to_vec()).map_err(|_| missing());
+        };
+        // no block is of two slices
+        let each = (rows / slices).max(1);
+        let tensor = self.places.get(name).and_then(|slices| slices.get(&(first / each)));
+        let (tensor, first) = (*tensor.ok_or_else(missing)?, (first % each) as u64);
         let shift = self.architecture.shift(&self.model.tensors()[tensor].info.name);
-        let values = self.model.unrounded(tensor, first as u64, count as u64, columns as u64)?;
-        Ok(values + shift)
+        Ok(self.model.unrounded(tensor, first, count as u64, columns as u64)? + shift)
     }
 
     fn location(&self) -> &str {

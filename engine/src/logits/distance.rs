@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView1};
 
 use super::Logits;
 use super::hyper::Hyper;
-use super::weights::{Weights, need};
+use super::weights::{Weights, need, unfit};
 use crate::pipeline::Run;
 use crate::{Error, Result};
 
@@ -24,7 +24,11 @@ impl<'a> Side<'a> {
     }
 
     fn vocabulary(&self) -> Result<usize> {
-        need(self.weights, self.head).map(|(rows, _)| rows)
+        let (rows, columns) = need(self.weights, self.head)?;
+        if columns != self.hidden.ncols() {
+            return Err(unfit(self.weights, self.head, (rows, columns), (rows, self.hidden.ncols())));
+        }
+        Ok(rows)
     }
 
     /// Logits of some of the vocabulary: a row for each token.

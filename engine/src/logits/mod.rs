@@ -5,11 +5,16 @@
 //! are computed as the published models do, the exported file is read back and decoded. Weights pass by in blocks of
 //! rows, so that memory does not grow with the model; it takes as long as reading both models twice.
 
+mod attend;
 mod attention;
+mod block;
 mod checkpointed;
 mod distance;
+mod feed;
 mod forward;
 mod hyper;
+mod keys;
+mod pass;
 mod prompts;
 mod quantised;
 mod weights;
@@ -46,7 +51,7 @@ pub struct Logits {
 /// Compares a merged checkpoint with the base and adapter it was made of.
 ///
 /// # Errors
-/// When either cannot be read, or the family has no forward pass here ([`can_compare`]).
+/// When either cannot be read, or the model has no forward pass here ([`can_compare`]).
 pub fn compare_merged(model: &Model, merged: &Checkpoint, run: &Run<'_>) -> Result<Logits> {
     let merged = Checkpointed::new(&Model::new(merged))?;
     let hyper = merged.hyper()?;
@@ -63,16 +68,12 @@ pub fn compare_gguf(model: &Model, files: &[Arc<dyn Source>], run: &Run<'_>) -> 
     compare(model, &file, &hyper, run)
 }
 
-/// Whether this model's family has a forward pass here.
+/// Whether this model has a forward pass here.
 pub fn can_compare(model: &Model) -> bool {
-    Architecture::of(model.base().config()).is_ok_and(Hyper::knows)
+    Checkpointed::new(model).is_ok_and(|weights| weights.hyper().is_ok())
 }
 
 fn compare(model: &Model, exported: &dyn Weights, hyper: &Hyper, run: &Run<'_>) -> Result<Logits> {
-    if !can_compare(model) {
-        let feature = "comparing the logits of this family";
-        return Err(Error::unsupported(model.base().location(), feature));
-    }
     let reference = Checkpointed::new(model)?;
     let tokenizer = Tokenizer::of(model, Architecture::of(model.base().config())?)?;
     let prompts = prompts::prompts(&tokenizer.vocabulary.tokens);

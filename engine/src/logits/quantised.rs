@@ -8,6 +8,7 @@ use super::hyper::Hyper;
 use super::weights::Weights;
 use crate::gguf::{GgufFile, GgufTensor};
 use crate::io::Source;
+use crate::quant::TensorType;
 use crate::{Error, Result};
 
 pub(super) struct Quantised {
@@ -23,26 +24,32 @@ impl Quantised {
 
     pub(super) fn hyper(&self) -> Result<Hyper> {
         match self.parts.first() {
-            Some((source, file)) => Hyper::of_file(source.location(), file),
+            Some((source, file)) => {
+                let tensors = self.parts.iter().map(|(_, file)| file.tensors.len()).sum();
+                Hyper::of_file(source.location(), file, tensors)
+            }
             None => Err(Error::invalid("the GGUF file", "has no parts")),
         }
     }
 
     fn find(&self, name: &str) -> Option<(&dyn Source, &GgufTensor)> {
         self.parts.iter().find_map(|(source, file)| {
-            let tensor = file.tensors.iter().find(|t| t.name == name)?;
+            let tensor = file.tensors.iter().find(|t| t.name == name && is_readable(t))?;
             Some((&**source, tensor))
         })
     }
 }
 
+/// Whether its rows are there, and whole blocks.
+fn is_readable(tensor: &GgufTensor) -> bool {
+    let whole = |stored: TensorType| tensor.shape.first().is_some_and(|n| n.is_multiple_of(stored.block()));
+    tensor.stored.is_some_and(whole) && !tensor.shape.contains(&0)
+}
+
 impl Weights for Quantised {
     fn shape(&self, name: &str) -> Option<(usize, usize)> {
-        match self.find(name)?.1.shape[..] {
-            [columns] => Some((1, columns as usize)),
-            [columns, rows] => Some((rows as usize, columns as usize)),
-            _ => None,
-        }
+        let (columns, rows) = self.find(name)?.1.shape.split_first()?;
+        Some((rows.iter().product::<u64>() as usize, *columns as usize))
     }
 
     fn rows(&self, name: &str, first: usize, count: usize) -> Result<Array2<f32>> {

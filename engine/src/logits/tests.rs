@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -13,19 +14,28 @@ fn base(case: &str) -> Checkpoint {
     Checkpoint::open(Arc::new(LocalFolder::open(fixture(case).join("base")).unwrap())).unwrap()
 }
 
-fn model(case: &str) -> Model {
-    let adapter = Adapter::open(Arc::new(LocalFolder::open(fixture(case).join("adapter")).unwrap())).unwrap();
-    Model::with_adapter(&base(case), &adapter).unwrap()
+fn adapter(case: &str) -> Adapter {
+    let folder = fixture(case).join("adapter");
+    Adapter::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap()
 }
 
-fn of_gguf(case: &str, exported: &Model, output: OutputType) -> Logits {
+fn model(case: &str) -> Model {
+    Model::with_adapter(&base(case), &adapter(case)).unwrap()
+}
+
+/// A model as a GGUF file.
+fn file(exported: &Model, output: OutputType) -> (tempfile::TempDir, Arc<dyn Source>) {
     let folder = tempfile::tempdir().unwrap();
     let plan = GgufPlan::new(exported, &GgufOptions::new(output, "x")).unwrap();
     let mut out = LocalOutput::create(folder.path()).unwrap();
     crate::gguf(&plan, "x.gguf", &mut out, &Run::default()).unwrap();
-    let file = LocalFolder::open(folder.path()).unwrap();
-    let file = crate::io::Folder::open(&file, "x.gguf").unwrap();
-    compare_gguf(&model(case), &[file], &Run::default()).unwrap()
+    let source = crate::io::Folder::open(&LocalFolder::open(folder.path()).unwrap(), "x.gguf").unwrap();
+    (folder, source)
+}
+
+fn of_gguf(case: &str, exported: &Model, output: OutputType) -> Logits {
+    let (_folder, source) = file(exported, output);
+    compare_gguf(&model(case), &[source], &Run::default()).unwrap()
 }
 
 #[test]
@@ -55,21 +65,96 @@ fn the_fewer_bits_the_further_a_file_is_from_base_and_adapter() {
     }
 }
 
+/// What `scripts/test-peers-logits.py` wrote down.
+#[derive(serde::Deserialize)]
+struct Expected {
+    folder: String,
+    config: serde_json::Map<String, serde_json::Value>,
+    ids: Vec<usize>,
+    logits: Vec<f32>,
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A case's base and adapter, the base with another configuration.
+fn changed(expected: &Expected, folder: &Path) -> Model {
+    copy(&fixture(&expected.folder).join("base"), folder);
+    let path = folder.join("config.json");
+    let mut config: serde_json::Map<_, _> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config.extend(expected.config.clone());
+    std::fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
+    let base = Checkpoint::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap();
+    Model::with_adapter(&base, &adapter(&expected.folder)).unwrap()
+}
+
+fn expected() -> BTreeMap<String, Expected> {
+    serde_json::from_slice(&std::fs::read(fixture("logits.json")).unwrap()).unwrap()
+}
+
+/// All logits of all tokens.
+fn logits(weights: &dyn Weights, hyper: &Hyper, ids: &[usize]) -> ndarray::Array2<f32> {
+    let hidden = forward::hidden(weights, hyper, &[ids.to_vec()], &Run::default()).unwrap();
+    distance::Side::new(weights, hidden, hyper).logits(0, 768).unwrap()
+}
+
+fn largest(values: impl Iterator<Item = f32>) -> f32 {
+    values.map(f32::abs).fold(0.0, f32::max)
+}
+
 #[test]
 fn logits_are_those_of_transformers_and_peft() {
-    let text = std::fs::read(fixture("logits.json")).unwrap();
-    let expected: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    for case in CASES {
-        let numbers = |key: &str| expected[case][key].as_array().unwrap().clone();
-        let ids: Vec<usize> = numbers("ids").iter().map(|n| n.as_u64().unwrap() as usize).collect();
-        let weights = Checkpointed::new(&model(case)).unwrap();
-        let hyper = weights.hyper().unwrap();
-        let hidden = forward::hidden(&weights, &hyper, std::slice::from_ref(&ids), &Run::default()).unwrap();
-        let wanted: Vec<f64> = numbers("logits").iter().map(|n| n.as_f64().unwrap()).collect();
-        let logits = distance::Side::new(&weights, hidden, &hyper).logits(0, wanted.len()).unwrap();
-        let last = logits.row(ids.len() - 1).to_owned();
-        let worst = last.iter().zip(&wanted).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
-        let largest = wanted.iter().copied().map(f64::abs).fold(0.0, f64::max);
+    for (case, expected) in expected() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = Checkpointed::new(&changed(&expected, folder.path())).unwrap();
+        let found = logits(&weights, &weights.hyper().unwrap(), &expected.ids);
+        let last = found.row(expected.ids.len() - 1).to_owned();
+        let worst = largest(last.iter().zip(&expected.logits).map(|(a, b)| a - b));
+        let largest = largest(expected.logits.iter().copied());
         assert!(worst < 1e-4 * largest, "{case}: off by {worst} where the largest is {largest}");
+    }
+}
+
+#[test]
+fn a_file_of_all_bits_says_what_the_checkpoint_says() {
+    for (case, expected) in expected() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = Model::new(changed(&expected, folder.path()).base());
+        let weights = Checkpointed::new(&model).unwrap();
+        let ours = logits(&weights, &weights.hyper().unwrap(), &expected.ids);
+        let (_folder, source) = file(&model, OutputType::F32);
+        let file = Quantised::open(&[source]).unwrap();
+        let theirs = logits(&file, &file.hyper().unwrap(), &expected.ids);
+        let worst = largest((&ours - &theirs).into_iter());
+        assert!(worst <= 1e-5 * largest(ours.into_iter()), "{case}: off by {worst}");
+    }
+}
+
+#[test]
+fn what_is_not_known_or_does_not_fit_is_refused() {
+    let problem = |folder: &str, key: &str, value: serde_json::Value| {
+        let config = serde_json::Map::from_iter([(key.to_owned(), value)]);
+        let expected = Expected { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let weights = Checkpointed::new(&changed(&expected, folder.path()))?;
+        let hidden = |hyper| forward::hidden(&weights, &hyper, &[vec![2, 5]], &Run::default());
+        weights.hyper().and_then(hidden)
+    };
+    for (case, key, value, wanted) in [
+        ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers is 4000000000"),
+        ("gemma3-micro", "num_key_value_heads", 0.into(), "do not go together"),
+        ("gemma3-micro", "num_attention_heads", 3.into(), "where the model needs"),
+    ] {
+        let error = problem(case, key, value).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{case}, {key}: {error}");
     }
 }

@@ -1,0 +1,40 @@
+//! One layer of a pass: its tensors by what they are called in it.
+
+use ndarray::Array2;
+
+use super::hyper::Layer;
+use super::pass::Pass;
+use super::weights::need;
+use crate::Result;
+
+pub(super) struct Block<'a> {
+    pub(super) pass: &'a Pass<'a>,
+    pub(super) number: usize,
+}
+
+impl Block<'_> {
+    pub(super) fn layer(&self) -> &Layer {
+        &self.pass.hyper.layers[self.number]
+    }
+
+    pub(super) fn name(&self, part: &str) -> String {
+        format!("blk.{}.{part}.weight", self.number)
+    }
+
+    /// How many rows a matrix has, which is how wide its products are.
+    pub(super) fn width(&self, part: &str) -> Result<usize> {
+        need(self.pass.weights, &self.name(part)).map(|(rows, _)| rows)
+    }
+
+    pub(super) fn linear(&self, part: &str, width: usize, x: &Array2<f32>) -> Result<Array2<f32>> {
+        self.pass.linear(&self.name(part), width, x)
+    }
+
+    pub(super) fn norm(&self, part: &str, x: &Array2<f32>) -> Result<Array2<f32>> {
+        self.pass.norm(&self.name(part), x)
+    }
+
+    pub(super) fn norm_if(&self, part: &str, x: Array2<f32>) -> Result<Array2<f32>> {
+        self.pass.norm_if(&self.name(part), x)
+    }
+}
