@@ -1,10 +1,12 @@
 """Makes engine/tests/fixtures/logits.json: what transformers and PEFT answer, in f32, for the engine's own forward
-pass to be held to."""
+pass to be held to. Adapters for the models in engine/tests/fixtures/families it makes itself, in
+engine/tests/fixtures/logits."""
 
 import json
 import pathlib
 import shutil
 import tempfile
+import zlib
 
 import peft
 import torch
@@ -12,9 +14,13 @@ import transformers
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "engine/tests/fixtures"
 IDS = [2] + [(n * 37) % 500 + 260 for n in range(40)]
-# case: (folder, what its configuration says instead)
+SOME = ["q_proj", "down_proj"]
+# case: (folder, what its configuration says instead, what the adapter that is made for it changes)
 CASES = {
-    **{name: (name, {}) for name in ("gemma1-micro", "gemma2-micro", "gemma3-micro")},
+    **{name: (name, {}, None) for name in ("gemma1-micro", "gemma2-micro", "gemma3-micro")},
+    "gemma4-dense": ("families/gemma4-dense", {}, [*SOME, "v_proj", "per_layer_projection"]),
+    "gemma4-moe": ("families/gemma4-moe", {}, SOME),
+    "gemma4-narrow": ("families/gemma4-dense", dict(sliding_window=8), None),
 }
 
 
@@ -27,6 +33,19 @@ def load(folder, changes):
         return transformers.AutoModelForCausalLM.from_pretrained(changed, dtype=torch.float32, attn_implementation="eager")
 
 
+def make_adapter(name, base, modules, target):
+    """Random factors, large enough that predictions differ from the base's."""
+    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    config = peft.LoraConfig(r=2, lora_alpha=4, target_modules=modules)
+    model = peft.get_peft_model(load(base, {}), config)
+    for key, parameter in model.named_parameters():
+        if "lora_" in key:
+            parameter.data = torch.randn(parameter.shape, generator=random) * 0.1
+    model.peft_config["default"].base_model_name_or_path = name
+    model.to(torch.bfloat16).save_pretrained(target)
+    (target / "README.md").unlink()
+
+
 @torch.no_grad()
 def logits(model, ids):
     """The last token's."""
@@ -34,8 +53,10 @@ def logits(model, ids):
 
 
 answers = {}
-for case, (name, changes) in CASES.items():
-    base, adapter = FIXTURES / name / "base", FIXTURES / name / "adapter"
+for case, (name, changes, modules) in CASES.items():
+    base, adapter = FIXTURES / name / "base", FIXTURES / name.replace("families/", "logits/") / "adapter"
+    if modules:
+        make_adapter(case, base, modules, adapter)
     model = peft.PeftModel.from_pretrained(load(base, changes), adapter).eval()
     found = [float(f"{x:.6g}") for x in logits(model, IDS)[:128].tolist()]
     answers[case] = {"folder": name, "config": changes, "ids": IDS, "logits": found}

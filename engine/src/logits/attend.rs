@@ -1,19 +1,47 @@
-//! A layer's attention: its queries, keys and values.
+//! A layer's attention: its queries, and keys and values of its own or of a layer before.
+
+use std::collections::HashMap;
 
 use ndarray::Array2;
 
 use super::attention;
 use super::block::Block;
-use crate::Result;
+use super::weights::vector;
+use crate::{Error, Result};
+
+/// Keys and values.
+type Pair = (Array2<f32>, Array2<f32>);
+
+/// The last of them, of layers that look back some way (`true`) and of those that look back all the way.
+pub(super) type Kept = HashMap<bool, Pair>;
 
 /// What a layer's attention makes of tokens that are normed already, with the norm that follows it.
-pub(super) fn attend(block: &Block<'_>, x: &Array2<f32>) -> Result<Array2<f32>> {
+pub(super) fn attend(block: &Block<'_>, x: &Array2<f32>, kept: &mut Kept) -> Result<Array2<f32>> {
     let (pass, layer) = (block.pass, block.layer());
+    let local = layer.window.is_some();
     let query = turned(block, "attn_q_norm", heads(block, "attn_q", pass.hyper.heads, x)?)?;
-    let key = turned(block, "attn_k_norm", heads(block, "attn_k", layer.key_value_heads, x)?)?;
-    let value = heads(block, "attn_v", layer.key_value_heads, x)?;
-    let mixed = attention::mix(pass.hyper, layer, pass.lengths(), &query, &key, &value);
+    if !layer.borrows {
+        kept.insert(local, keys_and_values(block, x)?);
+    }
+    let width = layer.key_value_heads * layer.head_dim;
+    let Some((key, value)) = kept.get(&local).filter(|(key, _)| key.ncols() == width) else {
+        let problem = format!("has no layer whose keys layer {} could share", block.number);
+        return Err(Error::invalid(pass.weights.location(), problem));
+    };
+    let mixed = attention::mix(pass.hyper, layer, pass.lengths(), &query, key, value);
     block.norm_if("post_attention_norm", block.linear("attn_output", x.ncols(), &mixed)?)
+}
+
+/// Where a layer of Gemma 4 has no values, they are its keys as they were before their norm.
+fn keys_and_values(block: &Block<'_>, x: &Array2<f32>) -> Result<Pair> {
+    let (layer, norms_values) = (block.layer(), block.pass.hyper.norms_values);
+    let key = heads(block, "attn_k", layer.key_value_heads, x)?;
+    let own = block.has("attn_v") || !norms_values;
+    let mut value = if own { heads(block, "attn_v", layer.key_value_heads, x)? } else { key.clone() };
+    if norms_values {
+        block.pass.rms_parts(layer.head_dim, &mut value, None);
+    }
+    Ok((turned(block, "attn_k_norm", key)?, value))
 }
 
 /// A projection into this many heads.
@@ -25,6 +53,10 @@ fn heads(block: &Block<'_>, part: &str, count: usize, x: &Array2<f32>) -> Result
 fn turned(block: &Block<'_>, norm: &str, x: Array2<f32>) -> Result<Array2<f32>> {
     let (pass, layer) = (block.pass, block.layer());
     let mut x = pass.norm_parts(&block.name(norm), layer.head_dim, x)?;
-    attention::rotate(layer, pass.lengths(), &mut x);
+    let brakes = match layer.window {
+        Some(_) => None,
+        None => vector(pass.weights, "rope_freqs.weight", layer.head_dim / 2)?,
+    };
+    attention::rotate(layer, brakes.as_ref(), pass.lengths(), &mut x);
     Ok(x)
 }

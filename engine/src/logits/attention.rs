@@ -1,13 +1,22 @@
 //! Attention within each prompt: rotary positions, groups of heads that share keys, windows, soft caps.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut1, s};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, s};
 
 use super::hyper::{Hyper, Layer};
 
-/// Turns the two halves of every head by its token's position. Rows are tokens, prompt after prompt.
-pub(super) fn rotate(layer: &Layer, lengths: impl Iterator<Item = usize>, x: &mut Array2<f32>) {
+/// Turns the two halves of every head by its token's position. Rows are tokens, prompt after prompt; frequencies are
+/// divided by their brakes, where there are any.
+pub(super) fn rotate(
+    layer: &Layer,
+    brakes: Option<&Array1<f32>>,
+    lengths: impl Iterator<Item = usize>,
+    x: &mut Array2<f32>,
+) {
     let half = layer.head_dim / 2;
-    let frequency = |i: usize| layer.theta.powf(-(i as f32) / half as f32);
+    let frequency = |i: usize| {
+        let frequency = layer.theta.powf(-(i as f32) / half as f32);
+        brakes.map_or(frequency, |brakes| frequency / brakes[i])
+    };
     let frequencies: Vec<f32> = (0..half).map(frequency).collect();
     for (position, mut row) in lengths.flat_map(|length| 0..length).zip(x.rows_mut()) {
         for mut head in row.exact_chunks_mut(layer.head_dim) {
@@ -66,7 +75,7 @@ fn scores(hyper: &Hyper, layer: &Layer, query: ArrayView2<'_, f32>, key: ArrayVi
 }
 
 /// Makes a row sum to 1.
-fn softmax(mut row: ArrayViewMut1<'_, f32>) {
+pub(super) fn softmax(mut row: ArrayViewMut1<'_, f32>) {
     let most = row.fold(f32::NEG_INFINITY, |most, x| most.max(*x));
     row.mapv_inplace(|x| (x - most).exp());
     let sum = row.sum();

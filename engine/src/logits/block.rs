@@ -1,10 +1,10 @@
 //! One layer of a pass: its tensors by what they are called in it.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use super::hyper::Layer;
 use super::pass::Pass;
-use super::weights::need;
+use super::weights::{need, vector};
 use crate::Result;
 
 pub(super) struct Block<'a> {
@@ -17,13 +17,23 @@ impl Block<'_> {
         &self.pass.hyper.layers[self.number]
     }
 
+    /// A name with a point in it is whole, others lack `.weight`.
     pub(super) fn name(&self, part: &str) -> String {
-        format!("blk.{}.{part}.weight", self.number)
+        let kind = if part.contains('.') { "" } else { ".weight" };
+        format!("blk.{}.{part}{kind}", self.number)
+    }
+
+    pub(super) fn has(&self, part: &str) -> bool {
+        self.pass.weights.shape(&self.name(part)).is_some()
     }
 
     /// How many rows a matrix has, which is how wide its products are.
     pub(super) fn width(&self, part: &str) -> Result<usize> {
         need(self.pass.weights, &self.name(part)).map(|(rows, _)| rows)
+    }
+
+    pub(super) fn vector(&self, part: &str, length: usize) -> Result<Option<Array1<f32>>> {
+        vector(self.pass.weights, &self.name(part), length)
     }
 
     pub(super) fn linear(&self, part: &str, width: usize, x: &Array2<f32>) -> Result<Array2<f32>> {

@@ -1,14 +1,20 @@
-//! A layer's feed-forward network.
+//! A layer's feed-forward network, and the experts beside it.
 
 use ndarray::Array2;
 
 use super::block::Block;
+use super::experts;
 use super::pass::gelu;
 use crate::Result;
 
-/// What a layer's network makes of every token, with its norms.
+/// What a layer's networks make of every token, with their norms.
 pub(super) fn feed(block: &Block<'_>, x: &Array2<f32>) -> Result<Array2<f32>> {
-    let fed = dense(block, &block.norm("ffn_norm", x)?)?;
+    let mut fed = dense(block, &block.norm("ffn_norm", x)?)?;
+    if block.has("ffn_gate_inp") {
+        fed = block.norm("post_ffw_norm_1", &fed)?;
+        let chosen = experts::mix(block, x, &block.norm("pre_ffw_norm_2", x)?)?;
+        fed += &block.norm("post_ffw_norm_2", &chosen)?;
+    }
     block.norm_if("post_ffw_norm", fed)
 }
 

@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use crate::arch::Architecture;
+use crate::checkpoint::Config;
 use crate::gguf::{GgufFile, Metadata, Value};
 use crate::model::Model;
 use crate::{Error, Result};
@@ -18,6 +19,10 @@ pub(super) struct Hyper {
     pub(super) attention_cap: Option<f32>,
     /// Logits are softly kept below it.
     pub(super) final_cap: Option<f32>,
+    /// Whether values are normed, as keys are.
+    pub(super) norms_values: bool,
+    /// How many experts a token is given to.
+    pub(super) experts: usize,
 }
 
 /// What differs from layer to layer.
@@ -30,6 +35,8 @@ pub(super) struct Layer {
     pub(super) theta: f32,
     /// Positions are divided by it.
     pub(super) stretch: f32,
+    /// Whether its keys and values are those of the last layer of its kind that has its own.
+    pub(super) borrows: bool,
 }
 
 /// The one frequency of Gemma 1 and 2, whose files have no key for it.
@@ -40,6 +47,7 @@ impl Hyper {
     pub(super) fn of_model(architecture: Architecture, model: &Model) -> Result<Self> {
         let config = model.base().config();
         model.check_layers()?;
+        refuse_unknown(config)?;
         let mut keys = Metadata::new(architecture.as_str());
         architecture.parameters(model, &[], 0, &mut keys)?;
         let hyper = Self::of_keys(architecture, &Keys(&|key| keys.own_value(key)));
@@ -82,6 +90,7 @@ impl Hyper {
             | Architecture::GemmaEmbedding => usize::MAX,
         };
         let divisor = if count == largest { hidden / heads.max(1) } else { head_dim };
+        let scaled = !matches!(architecture, Architecture::Gemma3n | Architecture::Gemma4);
         let layers = layers(architecture, keys, count)?;
         let fits = |layer: &Layer| {
             layer.head_dim > 0 && layer.key_value_heads > 0 && heads.is_multiple_of(layer.key_value_heads)
@@ -93,9 +102,11 @@ impl Hyper {
             layers,
             heads,
             epsilon: keys.number("attention.layer_norm_rms_epsilon").ok_or("lacks the norms' epsilon")?,
-            scale: (divisor as f32).sqrt().recip(),
+            scale: if scaled { (divisor as f32).sqrt().recip() } else { 1.0 },
             attention_cap: keys.number("attn_logit_softcapping"),
             final_cap: keys.number("final_logit_softcapping"),
+            norms_values: !scaled,
+            experts: keys.count("expert_used_count").unwrap_or(0),
         })
     }
 }
@@ -108,18 +119,47 @@ fn layers(architecture: Architecture, keys: &Keys<'_>, count: usize) -> Result<V
         Architecture::Gemma3 | Architecture::Gemma4 | Architecture::GemmaEmbedding => 6,
     };
     let window = keys.count("attention.sliding_window");
-    let slides = |layer: usize| window.is_some() && !(layer + 1).is_multiple_of(period);
-    let head_dim = keys.need("attention.key_length")?;
+    let listed = |layer| keys.switch_at("attention.sliding_window_pattern", layer);
+    let slides = |layer: usize| {
+        window.is_some() && listed(layer).unwrap_or_else(|| !(layer + 1).is_multiple_of(period))
+    };
+    let own = count.saturating_sub(keys.count("attention.shared_kv_layers").unwrap_or(0));
     let number = |key: &str, default| keys.number(key).unwrap_or(default);
     let layer = |layer: usize| {
         let local = slides(layer);
+        let head_dim = keys.count("attention.key_length_swa").filter(|_| local);
         Ok(Layer {
-            key_value_heads: keys.need("attention.head_count_kv")?,
-            head_dim,
+            key_value_heads: keys
+                .count_at("attention.head_count_kv", layer)
+                .ok_or_else(|| format!("lacks the number of layer {layer}'s key heads"))?,
+            head_dim: head_dim.map_or_else(|| keys.need("attention.key_length"), Ok)?,
             window: window.filter(|_| local),
             theta: number(if local { "rope.freq_base_swa" } else { "rope.freq_base" }, THETA),
             stretch: if local { 1.0 } else { number("rope.scaling.factor", 1.0) },
+            borrows: layer >= own,
         })
     };
     (0..count).map(layer).collect()
+}
+
+/// Refuses what classes can be told to do and no file can.
+fn refuse_unknown(config: &Config) -> Result<()> {
+    let text = |key: &str| config.get(key).and_then(serde_json::Value::as_str);
+    let full = config.get("rope_parameters").and_then(|rope| rope.get("full_attention"));
+    let proportional = full.filter(|rope| rope.get("rope_type").is_some_and(|kind| kind == "proportional"));
+    let factor = proportional.and_then(|rope| rope.get("factor")).and_then(serde_json::Value::as_f64);
+    let unknown = [
+        text("hidden_activation")
+            .filter(|kind| *kind != "gelu_pytorch_tanh")
+            .map(|_| "another hidden_activation"),
+        text("use_bidirectional_attention").filter(|kind| *kind == "all").map(|_| "bidirectional attention"),
+        factor.filter(|factor| *factor != 1.0).map(|_| "a factor of proportional positions"),
+    ];
+    match unknown.into_iter().flatten().next() {
+        Some(feature) => Err(Error::unsupported(
+            config.file(),
+            format!("comparing the predictions of a Gemma with {feature}"),
+        )),
+        None => Ok(()),
+    }
 }

@@ -20,4 +20,22 @@ impl Keys<'_> {
             Some(_) | None => None,
         }
     }
+
+    /// A layer's count, or the one of all.
+    pub(super) fn count_at(&self, key: &str, layer: usize) -> Option<usize> {
+        match (self.0)(key) {
+            Some(Value::I32s(list)) => usize::try_from(*list.get(layer)?).ok(),
+            Some(_) | None => self.count(key),
+        }
+    }
+
+    pub(super) fn switch_at(&self, key: &str, layer: usize) -> Option<bool> {
+        match (self.0)(key) {
+            Some(Value::List(_, list)) => match list.get(layer) {
+                Some(Value::Bool(switch)) => Some(*switch),
+                Some(_) | None => None,
+            },
+            Some(_) | None => None,
+        }
+    }
 }

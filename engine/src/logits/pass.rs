@@ -70,7 +70,7 @@ impl Pass<'_> {
     /// RMSNorm of every row, where the model has this norm.
     pub(super) fn norm_if(&self, name: &str, mut x: Array2<f32>) -> Result<Array2<f32>> {
         if let Some(factors) = vector(self.weights, name, x.ncols())? {
-            rms(x.view_mut(), &factors, self.hyper.epsilon);
+            rms(x.view_mut(), Some(&factors), self.hyper.epsilon);
         }
         Ok(x)
     }
@@ -78,19 +78,25 @@ impl Pass<'_> {
     /// RMSNorm of every part of so many columns by itself, where the model has this norm.
     pub(super) fn norm_parts(&self, name: &str, size: usize, mut x: Array2<f32>) -> Result<Array2<f32>> {
         if let Some(factors) = vector(self.weights, name, size)? {
-            for part in x.axis_chunks_iter_mut(Axis(1), size) {
-                rms(part, &factors, self.hyper.epsilon);
-            }
+            self.rms_parts(size, &mut x, Some(&factors));
         }
         Ok(x)
     }
+
+    pub(super) fn rms_parts(&self, size: usize, x: &mut Array2<f32>, factors: Option<&Array1<f32>>) {
+        for part in x.axis_chunks_iter_mut(Axis(1), size) {
+            rms(part, factors, self.hyper.epsilon);
+        }
+    }
 }
 
-/// Divides rows by the root of their mean square, and multiplies them by a norm's factors.
-fn rms(mut x: ArrayViewMut2<'_, f32>, factors: &Array1<f32>, epsilon: f32) {
+/// Divides rows by the root of their mean square; a norm's factors come after that.
+pub(super) fn rms(mut x: ArrayViewMut2<'_, f32>, factors: Option<&Array1<f32>>, epsilon: f32) {
     for mut row in x.rows_mut() {
         let mean = row.dot(&row) / row.len() as f32;
-        row *= factors;
+        if let Some(factors) = factors {
+            row *= factors;
+        }
         row *= (mean + epsilon).sqrt().recip();
     }
 }

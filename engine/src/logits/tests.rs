@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::{Adapter, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, OutputType};
 
-const CASES: [&str; 3] = ["gemma1-micro", "gemma2-micro", "gemma3-micro"];
+const CASES: [&str; 5] =
+    ["gemma1-micro", "gemma2-micro", "gemma3-micro", "families/gemma4-dense", "families/gemma4-moe"];
 
 fn fixture(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(case)
@@ -14,8 +15,9 @@ fn base(case: &str) -> Checkpoint {
     Checkpoint::open(Arc::new(LocalFolder::open(fixture(case).join("base")).unwrap())).unwrap()
 }
 
+/// The models in `families` have theirs in `logits`.
 fn adapter(case: &str) -> Adapter {
-    let folder = fixture(case).join("adapter");
+    let folder = fixture(&case.replace("families/", "logits/")).join("adapter");
     Adapter::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap()
 }
 
@@ -97,6 +99,16 @@ fn changed(expected: &Expected, folder: &Path) -> Model {
     Model::with_adapter(&base, &adapter(&expected.folder)).unwrap()
 }
 
+#[test]
+fn files_of_every_type_are_close() {
+    for case in &CASES[3..] {
+        for output in OutputType::ALL {
+            let logits = of_gguf(case, &model(case), output);
+            assert!(logits.kl_mean < 0.1, "{case} {output}: {logits:?}");
+        }
+    }
+}
+
 fn expected() -> BTreeMap<String, Expected> {
     serde_json::from_slice(&std::fs::read(fixture("logits.json")).unwrap()).unwrap()
 }
@@ -151,8 +163,10 @@ fn what_is_not_known_or_does_not_fit_is_refused() {
     };
     for (case, key, value, wanted) in [
         ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers is 4000000000"),
-        ("gemma3-micro", "num_key_value_heads", 0.into(), "do not go together"),
-        ("gemma3-micro", "num_attention_heads", 3.into(), "where the model needs"),
+        ("families/gemma4-moe", "num_key_value_heads", 0.into(), "do not go together"),
+        ("families/gemma4-dense", "num_attention_heads", 3.into(), "96 × 64"),
+        ("families/gemma4-dense", "hidden_activation", "relu".into(), "hidden_activation"),
+        ("families/gemma4-dense", "use_bidirectional_attention", "all".into(), "bidirectional"),
     ] {
         let error = problem(case, key, value).unwrap_err().to_string();
         assert!(error.contains(wanted), "{case}, {key}: {error}");

@@ -42,7 +42,7 @@ pub(super) fn logits(
     if !engine::can_compare(model) || bytes > LARGEST_COMPARED {
         tracing::info!(
             bytes,
-            "predictions not compared: too large a model, or a family without a forward pass"
+            "predictions not compared: too large a model, or one that has no forward pass here"
         );
         return Ok(None);
     }
