@@ -21,6 +21,12 @@ CASES = {
     "gemma4-dense": ("families/gemma4-dense", {}, [*SOME, "v_proj", "per_layer_projection"]),
     "gemma4-moe": ("families/gemma4-moe", {}, SOME),
     "gemma4-narrow": ("families/gemma4-dense", dict(sliding_window=8), None),
+    "gemma3n": ("families/gemma3n", {}, [*SOME, "k_proj", "linear_left", "per_layer_projection"]),
+    "gemma3n-shared": (
+        "families/gemma3n",
+        dict(sliding_window=8, num_kv_shared_layers=1, activation_sparsity_pattern=[0.95, 0.0]),
+        None,
+    ),
 }
 
 

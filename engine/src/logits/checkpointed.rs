@@ -23,7 +23,7 @@ impl Checkpointed {
         let config = model.base().config();
         let unknown = || Error::unsupported(config.file(), "comparing the predictions of this family");
         let architecture = Architecture::of(config).map_err(|_| unknown())?;
-        if matches!(architecture, Architecture::Gemma3n | Architecture::GemmaEmbedding) {
+        if matches!(architecture, Architecture::GemmaEmbedding) {
             return Err(unknown());
         }
         let mut places = HashMap::<String, BTreeMap<usize, usize>>::new();

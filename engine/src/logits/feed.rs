@@ -1,6 +1,6 @@
 //! A layer's feed-forward network, and the experts beside it.
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 use super::block::Block;
 use super::experts;
@@ -20,7 +20,18 @@ pub(super) fn feed(block: &Block<'_>, x: &Array2<f32>) -> Result<Array2<f32>> {
 
 fn dense(block: &Block<'_>, x: &Array2<f32>) -> Result<Array2<f32>> {
     let width = block.width("ffn_gate")?;
-    let gate = block.linear("ffn_gate", width, x)?;
+    let mut gate = block.linear("ffn_gate", width, x)?;
+    if let Some(cutoff) = block.layer().cutoff {
+        cut(&mut gate, cutoff);
+    }
     let up = block.linear("ffn_up", width, x)?;
     block.linear("ffn_down", x.ncols(), &(gate.mapv_into(gelu) * up))
+}
+
+/// Keeps of every row what is so many standard deviations above its mean, as far as it is.
+fn cut(x: &mut Array2<f32>, cutoff: f32) {
+    for mut row in x.axis_iter_mut(Axis(0)) {
+        let least = row.mean().unwrap_or(0.0) + row.std(0.0) * cutoff;
+        row.mapv_inplace(|x| (x - least).max(0.0));
+    }
 }

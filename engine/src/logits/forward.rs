@@ -2,6 +2,7 @@
 
 use ndarray::Array2;
 
+use super::altup;
 use super::attend::{Kept, attend};
 use super::block::Block;
 use super::feed::feed;
@@ -24,7 +25,10 @@ pub(super) fn hidden(
     let width = x.ncols() as f32;
     let x = x * width.sqrt();
     let inputs = Inputs::new(&pass, &x)?;
-    let x = layers(&pass, x, inputs.as_ref())?;
+    let x = match hyper.streams {
+        Some(streams) => altup::layers(&pass, streams, x, inputs.as_ref())?,
+        None => layers(&pass, x, inputs.as_ref())?,
+    };
     pass.norm("output_norm.weight", &x)
 }
 

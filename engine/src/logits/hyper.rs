@@ -23,6 +23,8 @@ pub(super) struct Hyper {
     pub(super) norms_values: bool,
     /// How many experts a token is given to.
     pub(super) experts: usize,
+    /// The number of streams, and the one that goes through the layers, where there are several.
+    pub(super) streams: Option<(usize, usize)>,
 }
 
 /// What differs from layer to layer.
@@ -37,6 +39,8 @@ pub(super) struct Layer {
     pub(super) stretch: f32,
     /// Whether its keys and values are those of the last layer of its kind that has its own.
     pub(super) borrows: bool,
+    /// How many standard deviations above the mean an activation must be to stay, if not all do.
+    pub(super) cutoff: Option<f32>,
 }
 
 /// The one frequency of Gemma 1 and 2, whose files have no key for it.
@@ -107,6 +111,7 @@ impl Hyper {
             final_cap: keys.number("final_logit_softcapping"),
             norms_values: !scaled,
             experts: keys.count("expert_used_count").unwrap_or(0),
+            streams: keys.count("altup.num_inputs").zip(keys.count("altup.active_idx")),
         })
     }
 }
@@ -137,6 +142,7 @@ fn layers(architecture: Architecture, keys: &Keys<'_>, count: usize) -> Result<V
             theta: number(if local { "rope.freq_base_swa" } else { "rope.freq_base" }, THETA),
             stretch: if local { 1.0 } else { number("rope.scaling.factor", 1.0) },
             borrows: layer >= own,
+            cutoff: keys.number_at("activation_sparsity_scale", layer).filter(|cutoff| cutoff.is_finite()),
         })
     };
     (0..count).map(layer).collect()
@@ -153,6 +159,7 @@ fn refuse_unknown(config: &Config) -> Result<()> {
             .filter(|kind| *kind != "gelu_pytorch_tanh")
             .map(|_| "another hidden_activation"),
         text("use_bidirectional_attention").filter(|kind| *kind == "all").map(|_| "bidirectional attention"),
+        config.bool("altup_correct_scale").filter(|scales| !scales).map(|_| "altup_correct_scale false"),
         factor.filter(|factor| *factor != 1.0).map(|_| "a factor of proportional positions"),
     ];
     match unknown.into_iter().flatten().next() {

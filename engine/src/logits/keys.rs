@@ -29,6 +29,13 @@ impl Keys<'_> {
         }
     }
 
+    pub(super) fn number_at(&self, key: &str, layer: usize) -> Option<f32> {
+        match (self.0)(key) {
+            Some(Value::F32s(list)) => list.get(layer).copied(),
+            Some(_) | None => None,
+        }
+    }
+
     pub(super) fn switch_at(&self, key: &str, layer: usize) -> Option<bool> {
         match (self.0)(key) {
             Some(Value::List(_, list)) => match list.get(layer) {

@@ -5,6 +5,7 @@
 //! are computed as the published models do, the exported file is read back and decoded. Weights pass by in blocks of
 //! rows, so that memory does not grow with the model; it takes as long as reading both models twice.
 
+mod altup;
 mod attend;
 mod attention;
 mod block;
