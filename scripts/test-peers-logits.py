@@ -27,6 +27,8 @@ CASES = {
         dict(sliding_window=8, num_kv_shared_layers=1, activation_sparsity_pattern=[0.95, 0.0]),
         None,
     ),
+    "gemma-embedding": ("families/gemma-embedding", {}, SOME),
+    "gemma-embedding-narrow": ("families/gemma-embedding", dict(sliding_window=16), None),
 }
 
 
@@ -36,7 +38,9 @@ def load(folder, changes):
         shutil.copytree(folder, changed, dirs_exist_ok=True)
         config = json.loads((folder / "config.json").read_text()) | changes
         pathlib.Path(changed, "config.json").write_text(json.dumps(config))
-        return transformers.AutoModelForCausalLM.from_pretrained(changed, dtype=torch.float32, attn_implementation="eager")
+        embeds = config["architectures"] == ["Gemma3TextModel"]
+        kind = transformers.Gemma3TextModel if embeds else transformers.AutoModelForCausalLM
+        return kind.from_pretrained(changed, dtype=torch.float32, attn_implementation="eager")
 
 
 def make_adapter(name, base, modules, target):
@@ -54,8 +58,11 @@ def make_adapter(name, base, modules, target):
 
 @torch.no_grad()
 def logits(model, ids):
-    """The last token's."""
-    return model(torch.tensor([ids])).logits[0, -1]
+    """The last token's. A model without a head has its embedding read as one, as the engine does."""
+    out = model(torch.tensor([ids]))
+    if "logits" in out:
+        return out.logits[0, -1]
+    return out.last_hidden_state[0, -1] @ model.get_input_embeddings().weight.T
 
 
 answers = {}

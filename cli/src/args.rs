@@ -155,8 +155,8 @@ pub(crate) struct VerifyArgs {
     /// The model's name, as it was given [default: what the report or the file says]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Also read some prompts with both, and say how far their predictions are apart (Gemma 1, 2, 3, 3n and 4;
-    /// takes as long as reading both models twice)
+    /// Also read some prompts with both, and say how far their predictions are apart (takes as long as reading
+    /// both models twice)
     #[arg(long)]
     pub(crate) logits: bool,
     /// Threads that read and compute [default: one for each processor]

@@ -30,7 +30,7 @@ pub(super) fn rotate(
     }
 }
 
-/// Mixes the values of every token's past.
+/// Mixes the values of what every token sees.
 pub(super) fn mix(
     hyper: &Hyper,
     layer: &Layer,
@@ -63,9 +63,12 @@ fn scores(hyper: &Hyper, layer: &Layer, query: ArrayView2<'_, f32>, key: ArrayVi
         scores.mapv_inplace(|x| cap * (x / cap).tanh());
     }
     let window = layer.window.unwrap_or(usize::MAX);
+    let sees = |at: usize, other: usize| {
+        if hyper.causal { other <= at && at - other < window } else { at.abs_diff(other) <= window / 2 }
+    };
     for (at, mut row) in scores.rows_mut().into_iter().enumerate() {
         for (other, score) in row.iter_mut().enumerate() {
-            if other > at || at - other >= window {
+            if !sees(at, other) {
                 *score = f32::NEG_INFINITY;
             }
         }

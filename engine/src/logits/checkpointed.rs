@@ -18,14 +18,17 @@ pub(super) struct Checkpointed {
     given: Vec<Given>,
 }
 
+/// What goes into a file without being the checkpoint's, as far as layers have a use for it: of an embedding model it
+/// is what comes after them.
+fn given(architecture: Architecture, model: &Model) -> Result<Vec<Given>> {
+    if architecture == Architecture::GemmaEmbedding { Ok(Vec::new()) } else { architecture.given(model) }
+}
+
 impl Checkpointed {
     pub(super) fn new(model: &Model) -> Result<Self> {
         let config = model.base().config();
-        let unknown = || Error::unsupported(config.file(), "comparing the predictions of this family");
-        let architecture = Architecture::of(config).map_err(|_| unknown())?;
-        if matches!(architecture, Architecture::GemmaEmbedding) {
-            return Err(unknown());
-        }
+        let unknown = |_| Error::unsupported(config.file(), "comparing the predictions of this family");
+        let architecture = Architecture::of(config).map_err(unknown)?;
         let mut places = HashMap::<String, BTreeMap<usize, usize>>::new();
         for (tensor, of) in model.tensors().iter().enumerate() {
             let (name, number) = match architecture.place(&of.info.name) {
@@ -36,7 +39,7 @@ impl Checkpointed {
             };
             places.entry(name).or_default().insert(number, tensor);
         }
-        Ok(Self { model: model.clone(), architecture, places, given: architecture.given(model)? })
+        Ok(Self { model: model.clone(), architecture, places, given: given(architecture, model)? })
     }
 
     pub(super) fn hyper(&self) -> Result<Hyper> {

@@ -19,6 +19,8 @@ pub(super) struct Hyper {
     pub(super) attention_cap: Option<f32>,
     /// Logits are softly kept below it.
     pub(super) final_cap: Option<f32>,
+    /// Whether tokens see only what is before them.
+    pub(super) causal: bool,
     /// Whether values are normed, as keys are.
     pub(super) norms_values: bool,
     /// How many experts a token is given to.
@@ -57,9 +59,11 @@ impl Hyper {
         let hyper = Self::of_keys(architecture, &Keys(&|key| keys.own_value(key)));
         let mut hyper = hyper.map_err(|problem| Error::invalid(config.file(), problem))?;
         // what the class reads, and a file has no key for
-        if matches!(architecture, Architecture::Gemma2 | Architecture::Gemma3) {
+        if matches!(architecture, Architecture::Gemma2 | Architecture::Gemma3 | Architecture::GemmaEmbedding)
+        {
             let scalar = config.f32("query_pre_attn_scalar")?;
             hyper.scale = scalar.map_or(hyper.scale, |scalar| scalar.sqrt().recip());
+            hyper.causal = config.bool("use_bidirectional_attention") != Some(true);
         }
         Ok(hyper)
     }
@@ -109,6 +113,7 @@ impl Hyper {
             scale: if scaled { (divisor as f32).sqrt().recip() } else { 1.0 },
             attention_cap: keys.number("attn_logit_softcapping"),
             final_cap: keys.number("final_logit_softcapping"),
+            causal: architecture != Architecture::GemmaEmbedding,
             norms_values: !scaled,
             experts: keys.count("expert_used_count").unwrap_or(0),
             streams: keys.count("altup.num_inputs").zip(keys.count("altup.active_idx")),

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::{Adapter, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, OutputType};
 
-const CASES: [&str; 6] = [
+const CASES: [&str; 7] = [
     "gemma1-micro",
     "gemma2-micro",
     "gemma3-micro",
     "families/gemma3n",
     "families/gemma4-dense",
     "families/gemma4-moe",
+    "families/gemma-embedding",
 ];
 
 fn fixture(case: &str) -> PathBuf {
