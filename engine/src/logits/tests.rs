@@ -161,6 +161,19 @@ fn a_file_of_all_bits_says_what_the_checkpoint_says() {
 }
 
 #[test]
+fn a_file_that_predicts_no_numbers_is_not_close() {
+    let model = model("gemma3-micro");
+    let (folder, source) = file(&model, OutputType::F32);
+    let head = crate::GgufFile::open(&*source).unwrap();
+    let norm = head.tensors.iter().find(|tensor| tensor.name == "output_norm.weight").unwrap();
+    let mut bytes = std::fs::read(folder.path().join("x.gguf")).unwrap();
+    bytes[norm.bytes.start as usize..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(folder.path().join("x.gguf"), bytes).unwrap();
+    let error = compare_gguf(&model, &[source], &Run::default()).unwrap_err().to_string();
+    assert!(error.contains("x.gguf") && error.contains("no number"), "{error}");
+}
+
+#[test]
 fn what_is_not_known_or_does_not_fit_is_refused() {
     let problem = |folder: &str, key: &str, value: serde_json::Value| {
         let config = serde_json::Map::from_iter([(key.to_owned(), value)]);
