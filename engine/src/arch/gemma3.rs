@@ -99,7 +99,7 @@ pub(super) fn common(config: &Config, defaults: &Defaults, file_type: u32, out: 
 }
 
 /// For each layer whether its attention slides; every `period`th one's does not, unless the configuration says more.
-pub(super) fn sliding(config: &Config, period: u32, layers: u32) -> Result<Vec<bool>> {
+pub(crate) fn sliding(config: &Config, period: u32, layers: u32) -> Result<Vec<bool>> {
     let Some(types) = config.get("layer_types") else {
         return Ok((1..=layers).map(|layer| layer % period != 0).collect());
     };
@@ -112,6 +112,6 @@ pub(super) fn sliding(config: &Config, period: u32, layers: u32) -> Result<Vec<b
 }
 
 /// One switch a layer.
-pub(super) fn switches(values: &[bool]) -> Value {
+pub(crate) fn switches(values: &[bool]) -> Value {
     Value::List(7, values.iter().copied().map(Value::Bool).collect())
 }

@@ -172,6 +172,11 @@ pub(super) fn frequencies(config: &Config) -> Result<Given> {
         let feature = format!("GGUF for a Gemma 4 with rope type {kind:?} in its full attention");
         return Err(Error::unsupported(config.file(), feature));
     }
+    let factor = rope.and_then(|rope| rope.get("factor")).and_then(Json::as_f64).unwrap_or(1.0);
+    if factor != 1.0 {
+        let feature = format!("GGUF for a Gemma 4 with positions divided by {factor} in its full attention");
+        return Err(Error::unsupported(config.file(), feature));
+    }
     let share =
         rope.and_then(|rope| rope.get("partial_rotary_factor")).and_then(Json::as_f64).unwrap_or(0.25);
     if !(0.0..=1.0).contains(&share) {

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use gemma_embedding::module_files;
+pub(crate) use gemma3::{sliding, switches};
 use names::Names;
 pub(crate) use names::Place;
 

@@ -1,7 +1,7 @@
 //! What a forward pass has to know besides the weights.
 
 use super::keys::Keys;
-use crate::arch::Architecture;
+use crate::arch::{self, Architecture};
 use crate::checkpoint::Config;
 use crate::gguf::{GgufFile, Metadata, Value};
 use crate::model::Model;
@@ -45,6 +45,9 @@ pub(super) struct Layer {
     pub(super) cutoff: Option<f32>,
 }
 
+/// The key for which layers look back only so far.
+const PATTERN: &str = "attention.sliding_window_pattern";
+
 /// The one frequency of Gemma 1 and 2, whose files have no key for it.
 const THETA: f32 = 10_000.0;
 
@@ -56,6 +59,11 @@ impl Hyper {
         refuse_unknown(config)?;
         let mut keys = Metadata::new(architecture.as_str());
         architecture.parameters(model, &[], 0, &mut keys)?;
+        // which layers slide, where a file leaves that to its reader
+        if let (Some(layers), None) = (keys.own_u32("block_count"), keys.own_value(PATTERN)) {
+            let slides = arch::sliding(config, period(architecture), layers)?;
+            keys.own(PATTERN, arch::switches(&slides));
+        }
         let hyper = Self::of_keys(architecture, &Keys(&|key| keys.own_value(key)));
         let mut hyper = hyper.map_err(|problem| Error::invalid(config.file(), problem))?;
         // what the class reads, and a file has no key for
@@ -121,15 +129,20 @@ impl Hyper {
     }
 }
 
-fn layers(architecture: Architecture, keys: &Keys<'_>, count: usize) -> Result<Vec<Layer>, String> {
-    let period = match architecture {
+/// Every so manieth layer looks back all the way.
+fn period(architecture: Architecture) -> u32 {
+    match architecture {
         Architecture::Gemma => 1,
         Architecture::Gemma2 => 2,
         Architecture::Gemma3n => 5,
         Architecture::Gemma3 | Architecture::Gemma4 | Architecture::GemmaEmbedding => 6,
-    };
+    }
+}
+
+fn layers(architecture: Architecture, keys: &Keys<'_>, count: usize) -> Result<Vec<Layer>, String> {
+    let period = period(architecture) as usize;
     let window = keys.count("attention.sliding_window");
-    let listed = |layer| keys.switch_at("attention.sliding_window_pattern", layer);
+    let listed = |layer| keys.switch_at(PATTERN, layer);
     let slides = |layer: usize| {
         window.is_some() && listed(layer).unwrap_or_else(|| !(layer + 1).is_multiple_of(period))
     };
@@ -156,16 +169,12 @@ fn layers(architecture: Architecture, keys: &Keys<'_>, count: usize) -> Result<V
 /// Refuses what classes can be told to do and no file can.
 fn refuse_unknown(config: &Config) -> Result<()> {
     let text = |key: &str| config.get(key).and_then(serde_json::Value::as_str);
-    let full = config.get("rope_parameters").and_then(|rope| rope.get("full_attention"));
-    let proportional = full.filter(|rope| rope.get("rope_type").is_some_and(|kind| kind == "proportional"));
-    let factor = proportional.and_then(|rope| rope.get("factor")).and_then(serde_json::Value::as_f64);
     let unknown = [
         text("hidden_activation")
             .filter(|kind| *kind != "gelu_pytorch_tanh")
             .map(|_| "another hidden_activation"),
         text("use_bidirectional_attention").filter(|kind| *kind == "all").map(|_| "bidirectional attention"),
         config.bool("altup_correct_scale").filter(|scales| !scales).map(|_| "altup_correct_scale false"),
-        factor.filter(|factor| *factor != 1.0).map(|_| "a factor of proportional positions"),
     ];
     match unknown.into_iter().flatten().next() {
         Some(feature) => Err(Error::unsupported(

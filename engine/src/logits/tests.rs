@@ -197,3 +197,19 @@ fn what_is_not_known_or_does_not_fit_is_refused() {
         assert!(error.contains(wanted), "{case}, {key}: {error}");
     }
 }
+
+/// llama.cpp lets every sixth layer of a Gemma 3 look back all the way, whatever the checkpoint says.
+#[test]
+fn a_pattern_of_layers_that_no_file_can_say_shows() {
+    let config = serde_json::json!({
+        "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 8
+    });
+    let serde_json::Value::Object(config) = config else { unreachable!() };
+    let expected =
+        Expected { folder: "gemma3-micro".to_owned(), config, ids: Vec::new(), logits: Vec::new() };
+    let folder = tempfile::tempdir().unwrap();
+    let model = changed(&expected, folder.path());
+    let (_folder, source) = file(&model, OutputType::F32);
+    let logits = compare_gguf(&model, &[source], &Run::default()).unwrap();
+    assert!(logits.kl_mean > 1e-3, "{logits:?}");
+}
