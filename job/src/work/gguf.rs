@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Folder as _, GgufPlan, Model, Run};
+use engine::{Folder as _, GgufPlan, Model, Report, Run};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
 use super::{Made, Pushable, Work, proof};
@@ -58,13 +58,21 @@ fn write(
     work.reporter.begin(Stage::Export, format!("Writing {file} ({})", request.quantization), 0);
     let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
     shelf.clear()?;
-    let outcome = engine::gguf(&plan, file, &mut shelf.folder.upload(), &run)?;
-    let logits = proof::logits(work, &model, |run| {
-        let written = shelf.folder.open(file).map_err(JobError::bucket("read", file))?;
-        Ok(engine::compare_gguf(&model, &[written], run)?)
-    })?;
-    let proof = proof::of(&outcome, Some(file), logits);
-    shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)
+    let written = engine::gguf(&plan, file, &mut shelf.folder.upload(), &run).map_err(JobError::from);
+    let sealed = written.and_then(|outcome| {
+        let logits = proof::logits(work, &model, |run| {
+            let written = shelf.folder.open(file).map_err(JobError::bucket("read", file))?;
+            Ok(engine::compare_gguf(&model, &[written], run)?)
+        })?;
+        let proof = proof::of(&outcome, Some(file), logits);
+        shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)
+    });
+    if sealed.is_err() {
+        let planned = plan.files(file).into_iter().map(|planned| planned.name);
+        let names: Vec<String> = planned.chain([Report::beside(file)]).collect();
+        shelf.discard(names.iter().map(String::as_str));
+    }
+    sealed
 }
 
 /// Where the weights come from, and what tells whether they are the same as before.
