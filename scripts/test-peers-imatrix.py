@@ -17,7 +17,8 @@ import llama_cpp
 import numpy as np
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "engine/tests/fixtures"
-CASE, OUT = FIXTURES / "gemma3-micro", FIXTURES / "imatrix"
+OUT = FIXTURES / "imatrix"
+CASES = {"gemma3-micro": OUT, "families/gemma4-moe": OUT / "experts"}
 # numbers of llama_ftype
 TYPES = dict(q4_0=2, q4_1=3, q5_0=8, q5_1=9, q2_k=10, q3_k_s=11, q3_k_m=12, q3_k_l=13, q4_k_s=14, q4_k_m=15,
              q5_k_s=16, q5_k_m=17, q6_k=18, iq4_nl=25, iq4_xs=30)
@@ -27,7 +28,7 @@ def write_dat(path, entries):
     with open(path, "wb") as file:
         file.write(struct.pack("<i", len(entries)))
         for name, values in entries.items():
-            file.write(struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", 1, len(values)))
+            file.write(struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", 1, values.size))
             file.write(values.tobytes())
         file.write(struct.pack("<ii", 5, 4) + b"wiki")
 
@@ -39,8 +40,8 @@ def write_gguf(path, entries):
     out.add_uint32("imatrix.chunk_count", 5)
     out.add_uint32("imatrix.chunk_size", 512)
     for name, values in entries.items():
-        out.add_tensor(name + ".in_sum2", (values * 4).reshape(1, -1))
-        out.add_tensor(name + ".counts", np.array([[4.0]], np.float32))
+        out.add_tensor(name + ".in_sum2", values * 4)
+        out.add_tensor(name + ".counts", np.full((len(values), 1), 4.0, np.float32))
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
@@ -50,7 +51,7 @@ def write_gguf(path, entries):
 def quantise(source, target, kind, entries):
     entry = llama_cpp.llama_cpp.llama_model_imatrix_data
     pointer = ctypes.POINTER(ctypes.c_float)
-    rows = [entry(n.encode(), v.ctypes.data_as(pointer), len(v)) for n, v in entries.items()]
+    rows = [entry(n.encode(), v.ctypes.data_as(pointer), v.size) for n, v in entries.items()]
     table = (entry * (len(rows) + 1))(*rows, entry(None, None, 0))
     options = llama_cpp.llama_model_quantize_default_params()
     options.ftype, options.nthread = kind, 2
@@ -61,20 +62,32 @@ def quantise(source, target, kind, entries):
             for t in read.tensors}
 
 
-def main(program):
-    OUT.mkdir(exist_ok=True)
+def importances(tensor, random):
+    """Of each column, for each expert."""
+    columns, _, *experts = (int(n) for n in tensor.shape)
+    return random.gamma(0.5, 2.0, (*experts, columns) if experts else (1, columns)).astype(np.float32)
+
+
+def make(program, case, out):
+    out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         source = pathlib.Path(folder) / "bf16.gguf"
-        subprocess.run([program, "gguf", "--base", CASE / "base", "--adapter", CASE / "adapter", "--quant", "bf16",
-                        "--out", source], check=True)
+        adapter = ["--adapter", case / "adapter"] if (case / "adapter").exists() else []
+        subprocess.run([program, "gguf", "--base", case / "base", *adapter, "--quant", "bf16", "--out", source],
+                       check=True)
         random = np.random.default_rng(3)
-        entries = {t.name: random.gamma(0.5, 2.0, int(t.shape[0])).astype(np.float32)
-                   for t in gguf.GGUFReader(source).tensors if len(t.shape) == 2 and t.name != "token_embd.weight"}
-        write_dat(OUT / "imatrix.dat", entries)
-        write_gguf(OUT / "imatrix.gguf", entries)
+        entries = {t.name: importances(t, random)
+                   for t in gguf.GGUFReader(source).tensors if len(t.shape) > 1 and t.name != "token_embd.weight"}
+        write_dat(out / "imatrix.dat", entries)
+        write_gguf(out / "imatrix.gguf", entries)
         target = pathlib.Path(folder) / "out.gguf"
         expected = {name: quantise(source, target, kind, entries) for name, kind in TYPES.items()}
-        (OUT / "quantised.json").write_text(json.dumps(expected, indent=1) + "\n")
+        (out / "quantised.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def main(program):
+    for case, out in CASES.items():
+        make(program, FIXTURES / case, out)
 
 
 if __name__ == "__main__":

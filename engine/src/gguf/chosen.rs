@@ -6,7 +6,7 @@ use super::head;
 use crate::arch::Given;
 use crate::half::{f16_to_f32, f32_to_f16};
 use crate::pipeline::layout::{Content, Part};
-use crate::quant::TensorType;
+use crate::quant::{Importance, TensorType};
 
 /// A tensor of the model and its form in the file.
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ pub(super) struct Chosen {
     pub(super) as_type: TensorType,
     /// Values are rounded to `f16` before they are quantised.
     pub(super) through_f16: bool,
-    pub(super) importance: Option<Arc<[f32]>>,
+    pub(super) importance: Option<Importance>,
 }
 
 /// Rows of a tensor in the file.

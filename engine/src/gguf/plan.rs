@@ -174,15 +174,11 @@ fn set_types(model: &Model, metadata: &Metadata, options: &GgufOptions, chosen: 
 /// the embedding; one that does not fit is of another model.
 fn weigh(imatrix: &Imatrix, chosen: &mut [Chosen]) -> Result<()> {
     for tensor in chosen.iter_mut().filter(|c| c.as_type.block() > 1) {
-        let Some(importance) = imatrix.of(&tensor.name) else { continue };
-        let columns = tensor.shape.last().copied().unwrap_or(0);
-        if importance.len() as u64 == columns {
-            tensor.importance = Some(importance.into());
-        } else if tensor.name != "token_embd.weight" {
-            let problem =
-                format!("has {columns} columns, the importance matrix {} of them", importance.len());
-            return Err(Error::invalid("importance matrix", format!("tensor {} {problem}", tensor.name)));
-        }
+        tensor.importance = match imatrix.of(&tensor.name, &tensor.shape) {
+            // llama-quantize does without, too
+            Err(_) if tensor.name == "token_embd.weight" => None,
+            importance => importance?,
+        };
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ impl Block {
                 Content::Stored(_) => std::mem::swap(merged, &mut made.bytes),
                 content @ Content::Encoded { tensor, .. } => {
                     let stored = if merged.is_empty() { &self.base } else { &*merged };
-                    encode(model, *tensor, content, stored, values, made);
+                    encode(model, *tensor, content, job.first, stored, values, made);
                 }
             }
         }
@@ -88,10 +88,12 @@ impl Block {
     }
 }
 
+/// Encodes what is stored of a tensor from the element `first` on.
 fn encode(
     model: &Model,
     tensor: usize,
     how: &Content,
+    first: u64,
     stored: &[u8],
     values: &mut Vec<f32>,
     made: &mut Made,
@@ -103,6 +105,7 @@ fn encode(
     values.resize(step as usize, 0.0);
     made.bytes.resize(as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize, 0);
     let pieces = made.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);
+    let mut number = first / row;
     for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(pieces) {
         let values = &mut values[..stored.len() / dtype.bytes() as usize];
         let read = |values: &mut [f32]| {
@@ -115,7 +118,16 @@ fn encode(
         if *through_f16 {
             values.iter_mut().for_each(|value| *value = f16_to_f32(f32_to_f16(*value)));
         }
-        as_type.encode(values, importance.as_deref(), bytes);
+        match importance {
+            None => as_type.encode(values, None, bytes),
+            Some(importance) => {
+                let rows = bytes.chunks_exact_mut(as_type.bytes(row) as usize);
+                for (values, bytes) in values.chunks_exact(row as usize).zip(rows) {
+                    as_type.encode(values, Some(importance.of_row(number)), bytes);
+                    number += 1;
+                }
+            }
+        }
         if *through_f16 {
             // that rounding is part of the error
             read(values);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::Dtype;
 use crate::io::Source;
-use crate::quant::TensorType;
+use crate::quant::{Importance, TensorType};
 
 /// An output file: the head, then each part, then its padding.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) enum Content {
         /// Values are rounded to `f16` before.
         through_f16: bool,
         /// How much each column matters.
-        importance: Option<Arc<[f32]>>,
+        importance: Option<Importance>,
     },
     /// Whole rows that are known already, `times` over, in a GGUF type.
     Values { values: Arc<[f32]>, times: u64, as_type: TensorType },

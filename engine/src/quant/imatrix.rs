@@ -4,6 +4,7 @@
 //! means times a number of calls). Lengths are checked against the file's size before anything is allocated.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::gguf::{GgufFile, GgufTensor, Metadata};
 use crate::io::{Source, read_source, sha256};
@@ -50,9 +51,21 @@ impl Imatrix {
         self.columns.len()
     }
 
-    /// The importances of a tensor's columns, by its GGUF name.
-    pub(crate) fn of(&self, tensor: &str) -> Option<&[f32]> {
-        self.columns.get(tensor).map(Vec::as_slice)
+    /// The importances of a tensor's columns, by its GGUF name; of one with experts, those of each.
+    ///
+    /// # Errors
+    /// When they are of other columns than the tensor has.
+    pub(crate) fn of(&self, tensor: &str, shape: &[u64]) -> Result<Option<Importance>> {
+        let (Some(values), [experts @ .., rows, columns]) = (self.columns.get(tensor), shape) else {
+            return Ok(None);
+        };
+        let experts: u64 = experts.iter().product();
+        if values.len() as u64 != columns * experts {
+            let problem =
+                format!("has {columns} columns and {experts} experts, but {} importances", values.len());
+            return Err(Error::tensor("importance matrix", tensor, problem));
+        }
+        Ok(Some(Importance { values: values.as_slice().into(), columns: *columns as usize, rows: *rows }))
     }
 
     /// Notes its use as `llama-quantize` does.
@@ -65,6 +78,23 @@ impl Imatrix {
         if self.chunks > 0 {
             out.set("quantize.imatrix.chunks_count", self.chunks);
         }
+    }
+}
+
+/// How much the columns of a tensor matter, of each of its experts.
+#[derive(Debug, Clone)]
+pub(crate) struct Importance {
+    values: Arc<[f32]>,
+    columns: usize,
+    /// Rows of an expert.
+    rows: u64,
+}
+
+impl Importance {
+    /// The importances of this row's columns.
+    pub(crate) fn of_row(&self, row: u64) -> &[f32] {
+        let expert = (row / self.rows.max(1)) as usize;
+        &self.values[expert * self.columns..][..self.columns]
     }
 }
 
@@ -86,15 +116,16 @@ fn of_gguf(source: &dyn Source) -> Result<Imatrix> {
             return Err(Error::tensor(source.location(), &sums.name, "has no counts"));
         };
         let (mut values, counts) = (read_floats(source, sums)?, read_floats(source, counts)?);
-        let [count] = counts[..] else {
-            return Err(Error::tensor(
-                source.location(),
-                &sums.name,
-                "is of experts, which no Gemma here has",
-            ));
-        };
-        let count = count.round();
-        values.iter_mut().for_each(|v| *v = if count > 0.0 { *v / count } else { 1.0 });
+        // one count, or one for each expert
+        let columns = values.len() / counts.len().max(1);
+        if columns == 0 || columns * counts.len() != values.len() {
+            let problem = format!("has {} values for {} counts", values.len(), counts.len());
+            return Err(Error::tensor(source.location(), &sums.name, problem));
+        }
+        for (values, count) in values.chunks_exact_mut(columns).zip(counts) {
+            let count = count.round();
+            values.iter_mut().for_each(|v| *v = if count > 0.0 { *v / count } else { 1.0 });
+        }
         matrix.columns.insert(name.to_owned(), values);
     }
     if matrix.columns.is_empty() {
@@ -205,8 +236,20 @@ mod tests {
     #[test]
     fn the_older_format_holds_means_times_calls() {
         let matrix = Imatrix::open(&Bytes(dat()), "m.dat").unwrap();
-        assert_eq!(matrix.of("t"), Some(&[2.0, 3.0][..]));
+        assert_eq!(matrix.columns["t"], [2.0, 3.0]);
         assert_eq!((matrix.chunks, matrix.dataset.as_deref()), (7, Some("wiki")));
+    }
+
+    #[test]
+    fn each_expert_s_rows_have_the_importances_of_its_columns() {
+        let matrix = Imatrix::open(&Bytes(dat()), "m.dat").unwrap();
+        let alone = matrix.of("t", &[5, 2]).unwrap().unwrap();
+        assert_eq!([0, 4].map(|row| alone.of_row(row)), [[2.0, 3.0]; 2]);
+        let two = matrix.of("t", &[2, 5, 1]).unwrap().unwrap();
+        assert_eq!([0, 4, 5, 9].map(|row| two.of_row(row)[0]), [2.0, 2.0, 3.0, 3.0]);
+        assert!(matrix.of("other", &[5, 2]).unwrap().is_none());
+        let error = matrix.of("t", &[5, 3]).unwrap_err().to_string();
+        assert!(error.contains("3 columns") && error.contains("2 importances"), "{error}");
     }
 
     #[test]

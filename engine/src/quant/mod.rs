@@ -27,6 +27,7 @@ mod tests;
 use std::fmt;
 
 pub use imatrix::Imatrix;
+pub(crate) use imatrix::Importance;
 pub(crate) use mixture::{Mixture, Shape};
 pub use output::OutputType;
 
@@ -171,7 +172,7 @@ impl TensorType {
         elements / self.block() * self.block_bytes()
     }
 
-    /// Writes the stored form of whole rows. `importance` says how much each column matters.
+    /// Writes the stored form of whole rows; of one, where `importance` says how much each column matters.
     pub(crate) fn encode(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         let encode = match self {
             Self::F32 => return Dtype::F32.narrow(values, bytes),
@@ -190,16 +191,7 @@ impl TensorType {
             Self::Iq4Nl => iq4_nl::encode,
             Self::Iq4Xs => iq4_xs::encode,
         };
-        match importance {
-            None => encode(values, None, bytes),
-            Some(importance) => {
-                let row = self.bytes(importance.len() as u64) as usize;
-                for (values, bytes) in values.chunks_exact(importance.len()).zip(bytes.chunks_exact_mut(row))
-                {
-                    encode(values, Some(importance), bytes);
-                }
-            }
-        }
+        encode(values, importance, bytes);
     }
 }
 

@@ -15,13 +15,18 @@ struct Quantised {
     sha256: String,
 }
 
+/// One of a model as it is usual, and one of a model with experts.
 pub(crate) fn compare(fixtures: &Path) {
-    let case = Case::open(fixtures.join("gemma3-micro"));
-    let expected = std::fs::read(fixtures.join("imatrix/quantised.json")).unwrap();
+    compare_one(&Case::open(fixtures.join("gemma3-micro")), &fixtures.join("imatrix"));
+    compare_one(&Case::open(fixtures.join("families/gemma4-moe")), &fixtures.join("imatrix/experts"));
+}
+
+fn compare_one(case: &Case, folder: &Path) {
+    let expected = std::fs::read(folder.join("quantised.json")).unwrap();
     let expected: BTreeMap<String, BTreeMap<String, Quantised>> = serde_json::from_slice(&expected).unwrap();
     for (number, (name, tensors)) in expected.iter().enumerate() {
         let format = if number % 2 == 0 { "imatrix.dat" } else { "imatrix.gguf" };
-        let source = LocalFolder::open(fixtures.join("imatrix")).unwrap().open(format).unwrap();
+        let source = LocalFolder::open(folder).unwrap().open(format).unwrap();
         let options = GgufOptions::new(name.parse().unwrap(), "merged");
         let options = options.with_imatrix(Imatrix::open(&*source, format).unwrap());
         let plan = GgufPlan::new(&case.model, &options).unwrap();
