@@ -17,6 +17,7 @@ import tempfile
 import zlib
 
 import llama_cpp
+import peft
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -38,6 +39,7 @@ def randomise(model, name):
             values = torch.randn(tensor.shape, generator=random)
             scale = 1 / max(tensor.shape[-1], 1) ** 0.5 if tensor.dim() > 1 else 0.1
             centre = 1.0 if key.endswith(("scale", "scalar", "router.scale")) else 0.0
+            centre += dict(_min=-10.0, _max=10.0).get(key[-4:], 0.0)  # what clips
             tensor.copy_(values * scale + centre)
     return model
 
@@ -50,6 +52,12 @@ def tokenizer(target, source="gemma3-micro", saved=False):
         return
     for name in ["tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]:
         shutil.copy(source / name, target)
+
+
+def images(family, target):
+    processor = dict(image_mean=[0.0, 0.0, 0.0], image_std=[1.0, 1.0, 1.0], patch_size=4,
+                     image_processor_type=f"{family}ImageProcessor")
+    write(target / "processor_config.json", dict(image_processor=processor, processor_class=f"{family}Processor"))
 
 
 def gemma_embedding(target):
@@ -80,11 +88,14 @@ def gemma3n(target):
     tokenizer(target)
 
 
-def gemma4(target, **options):
-    rope = {"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+def rope():
+    return {"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
             "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1000000.0}}
+
+
+def gemma4(target, **options):
     fixed = dict(TEXT) | dict(hidden_size=64, intermediate_size=96, head_dim=32, global_head_dim=64,
-                              final_logit_softcapping=30.0, rope_parameters=rope) | options
+                              final_logit_softcapping=30.0, rope_parameters=rope()) | options
     config = transformers.Gemma4TextConfig(**fixed)
     save(transformers.Gemma4ForCausalLM(config), target.parent.name, target)
     tokenizer(target, saved=True)
@@ -117,7 +128,24 @@ def gemma3_vision(target):
     write(target / "processor_config.json", dict(image_seq_length=4, processor_class="Gemma3Processor"))
 
 
-CASES = {"gemma3-vision": gemma3_vision, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
+def gemma4_towers(target):
+    text = transformers.Gemma4TextConfig(**TEXT, hidden_size=64, intermediate_size=96, head_dim=32, global_head_dim=64,
+                                         hidden_size_per_layer_input=0, rope_parameters=rope(),
+                                         layer_types=["sliding_attention", "full_attention"])
+    vision = transformers.Gemma4VisionConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, head_dim=16,
+                                             num_attention_heads=2, num_key_value_heads=2, patch_size=4,
+                                             position_embedding_size=128, use_clipped_linears=True, standardize=True)
+    audio = transformers.Gemma4AudioConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=1,
+                                           subsampling_conv_channels=[128, 4], output_proj_dims=48)
+    config = transformers.Gemma4Config(text_config=text, vision_config=vision, audio_config=audio)
+    save(transformers.Gemma4ForConditionalGeneration(config), "gemma4-towers", target)
+    tokenizer(target, saved=True)
+    images("Gemma4", target)
+
+
+CASES = {"gemma3-vision": gemma3_vision, "gemma4-towers": gemma4_towers, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
+# adapters that change towers: the base, and the modules
+TUNED = {"gemma4-towers-tuned": ("gemma4-towers", r".*vision_tower.*(q_proj\.linear|input_proj)|.*audio_tower.*ffw_layer_1\.linear")}
 
 
 def save(model, name, target, dtype=torch.bfloat16):
@@ -152,6 +180,35 @@ def name_as_before(path):
     save_file(tensors, path, {"format": "pt"})
 
 
+def tuned(sources, name, base, modules):
+    """An adapter for the towers of another case's base, and what the converter makes of them when it is merged."""
+    out, base = OUT / name, f"families/{base}"
+    model = transformers.AutoModelForImageTextToText.from_pretrained(FIXTURES / base / "base", dtype="auto")
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=2, lora_alpha=8, target_modules=modules))
+    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    for key, parameter in adapted.named_parameters():
+        if "lora_" in key:
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=random)
+    adapted.peft_config["default"].base_model_name_or_path = "google/gemma-4-E2B-it"
+    adapted.save_pretrained(out / "adapter")
+    (out / "adapter/README.md").unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        merged = pathlib.Path(folder) / "merged"
+        shutil.copytree(FIXTURES / base / "base", merged)
+        adapted.merge_and_unload().save_pretrained(merged)
+        found = projectors(sources, merged, pathlib.Path(folder))
+    write(out / "expected.json", {"base": base, "gguf": found})
+
+
+def projectors(sources, model, folder):
+    """What the converter makes of a model's towers."""
+    found = {}
+    for kind in ["f32", "f16", "bf16", "q8_0"]:
+        convert(sources, model, kind, folder / "mmproj.gguf", "--mmproj")
+        found[f"mmproj-{kind}"] = digest(folder / "mmproj.gguf")
+    return found
+
+
 def expected(sources, base):
     """What the converter makes of a model in a folder called `merged`, and llama-quantize of its bf16 file."""
     found = {}
@@ -167,10 +224,9 @@ def expected(sources, base):
             quantise(folder / "bf16.gguf", folder / "out.gguf", number)
             found[f"{kind}-from-bf16"] = digest(folder / "out.gguf")
         if (model / "processor_config.json").exists():
-            name_as_before(model / "model.safetensors")
-            for kind in ["f32", "f16", "bf16", "q8_0"]:
-                convert(sources, model, kind, folder / "mmproj.gguf", "--mmproj")
-                found[f"mmproj-{kind}"] = digest(folder / "mmproj.gguf")
+            if json.loads((model / "config.json").read_text())["model_type"] == "gemma3":
+                name_as_before(model / "model.safetensors")
+            found |= projectors(sources, model, folder)
     return found
 
 
@@ -181,7 +237,11 @@ def main():
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for name in args.cases or CASES:
+    for name in args.cases or [*CASES, *TUNED]:
+        if name in TUNED:
+            shutil.rmtree(OUT / name, ignore_errors=True)
+            tuned(args.sources.resolve(), name, *TUNED[name])
+            continue
         base = OUT / name / "base"
         shutil.rmtree(base.parent, ignore_errors=True)
         base.mkdir(parents=True)

@@ -92,7 +92,7 @@ pub(crate) struct GgufArgs {
     /// Make several files when one would have more than this of tensors (4G, 500M; 1000-based as in llama.cpp)
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) split_max_size: Option<u64>,
-    /// Also make this file of a multimodal Gemma 3's vision tower (llama.cpp's --mmproj); for k-quants it is f16
+    /// Also make this file of a multimodal model's vision and audio towers (llama.cpp's --mmproj); for k-quants it is f16
     #[arg(long, value_name = "FILE")]
     pub(crate) mmproj: Option<PathBuf>,
     /// The model's name in the file's metadata [default: from the adapter's or model's folder]

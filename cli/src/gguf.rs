@@ -44,7 +44,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
 }
 
-/// The vision tower's file, where it goes and what it is called; its type is that of the first of the others.
+/// The towers' file, where it goes and what it is called; its type is that of the first of the others.
 fn mmproj_plan(
     args: &GgufArgs,
     model: &Model,

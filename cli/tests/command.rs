@@ -149,18 +149,25 @@ fn several_types_need_a_place_for_each() {
 }
 
 #[test]
-fn the_vision_tower_goes_into_a_file_of_its_own_and_verifies() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (out, tower, base) = (path("m.gguf"), path("mmproj.gguf"), fixture("../families/gemma3-vision/base"));
-    let made = export(&["gguf", "--base", &base, "--quant", "q4_k_m", "--out", &out, "--mmproj", &tower]);
-    assert!(made.status.success(), "{}", text(&made.stderr));
-    for file in [&out, &tower] {
-        let verified = export(&["verify", "--base", &base, "--out", file]);
-        assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
+fn towers_go_into_a_file_of_their_own_and_verify() {
+    for (family, key, kind) in [
+        ("gemma3-vision", "clip.projector_type", "gemma3"),
+        ("gemma4-towers", "clip.audio.projector_type", "gemma4a"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let base = fixture(&format!("../families/{family}/base"));
+        let (out, towers) = (path("m.gguf"), path("mmproj.gguf"));
+        let made =
+            export(&["gguf", "--base", &base, "--quant", "q4_k_m", "--out", &out, "--mmproj", &towers]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        for file in [&out, &towers] {
+            let verified = export(&["verify", "--base", &base, "--out", file]);
+            assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
+        }
+        let inspected = text(&export(&["inspect", &towers]).stdout);
+        assert!(inspected.contains(key) && inspected.contains(kind), "{inspected}");
     }
-    let inspected = text(&export(&["inspect", &tower]).stdout);
-    assert!(inspected.contains("clip.projector_type") && inspected.contains("gemma3"), "{inspected}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod gemma_embedding;
 mod names;
 mod normal;
 mod rope;
-pub(crate) mod vision;
+mod towers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(crate) use gemma_embedding::module_files;
 pub(crate) use gemma3::{sliding, switches};
 use names::Names;
 pub(crate) use names::Place;
+pub(crate) use towers::Towers;
 
 use crate::checkpoint::Config;
 use crate::gguf::Metadata;

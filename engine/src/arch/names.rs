@@ -63,7 +63,7 @@ impl Names {
     fn in_layer(&self, name: &str) -> Option<Place> {
         let (number, rest) = name.strip_prefix("layers.")?.split_once('.')?;
         let number: u32 = number.parse().ok()?;
-        let found = find(rest, self.layer).or_else(|| find(rest, self.some_layers))?;
+        let found = find(rest, self.layer, &KINDS).or_else(|| find(rest, self.some_layers, &KINDS))?;
         Some(Place::Tensor(format!("blk.{number}.{found}"), Some(number)))
     }
 
@@ -75,7 +75,10 @@ impl Names {
     }
 
     fn beside(&self, name: &str) -> Option<Place> {
-        Some(Place::Tensor(find(name, self.model).or_else(|| find(name, self.some_models))?, None))
+        Some(Place::Tensor(
+            find(name, self.model, &KINDS).or_else(|| find(name, self.some_models, &KINDS))?,
+            None,
+        ))
     }
 
     /// The tensors that a file cannot lack, by their names in it: those of the model, and those of a layer.
@@ -89,13 +92,16 @@ impl Names {
     }
 }
 
-/// The name in the file of a tensor of a layer or model.
-fn find(name: &str, table: &[(&str, &str)]) -> Option<String> {
+/// What a module may have.
+const KINDS: [&str; 2] = ["weight", "bias"];
+
+/// The name in the file of a tensor of a layer or model, whose modules have these kinds of tensors.
+pub(super) fn find(name: &str, table: &[(&str, &str)], kinds: &[&str]) -> Option<String> {
     if let Some((_, whole)) = table.iter().find(|(known, whole)| *known == name && whole.contains('.')) {
         return Some((*whole).to_owned());
     }
     let (module, kind) = name.rsplit_once('.')?;
-    if kind != "weight" && kind != "bias" {
+    if !kinds.contains(&kind) {
         return None;
     }
     let (_, gguf) = table.iter().find(|(known, whole)| *known == module && !whole.contains('.'))?;

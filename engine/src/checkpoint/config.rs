@@ -51,6 +51,11 @@ impl Config {
         Some(Self { file: self.file.clone(), root })
     }
 
+    /// Whether it says nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.root.is_empty()
+    }
+
     /// A count.
     pub(crate) fn u32(&self, key: &str) -> Result<Option<u32>> {
         let Some(value) = self.get(key) else { return Ok(None) };

@@ -105,12 +105,11 @@ impl Dtype {
         }
     }
 
-    /// Adds `shift` to values of this type, as torch does on such a tensor. The converter has widened `bf16` to
-    /// `f32` by then, so only `f16` rounds.
-    pub(crate) fn add(self, values: &mut [f32], shift: f32) {
+    /// Replaces values of this type, as torch does on such a tensor where 16 bits are `f16` and all else is `f32`.
+    pub(crate) fn each(self, values: &mut [f32], replace: impl Fn(f32) -> f32) {
         for value in values {
-            let sum = *value + shift;
-            *value = if self == Self::F16 { half::f16_to_f32(half::f32_to_f16(sum)) } else { sum };
+            let new = replace(*value);
+            *value = if self == Self::F16 { half::f16_to_f32(half::f32_to_f16(new)) } else { new };
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::Form;
 use super::chosen::{Chosen, Piece};
 use crate::arch::{Architecture, Place, Surplus};
 use crate::model::{Effect, Model, Scratch};
@@ -53,7 +54,7 @@ pub(super) fn choose(
             let problem = format!("is {}; GGUF is made from F32, F16 and BF16 weights", info.dtype);
             return Err(Error::tensor(file(), &info.name, problem));
         }
-        let shift = architecture.shift(&info.name);
+        let form = Form::Plus(architecture.shift(&info.name));
         let made = match slice {
             Some(number) => slices.add(model, tensor, &name, number, architecture.slices())?,
             None => Some(fitted(model, architecture, tensor, &name, vocabulary)?),
@@ -62,7 +63,7 @@ pub(super) fn choose(
         if !names.insert(name.clone()) {
             return Err(Error::tensor(file(), &info.name, format!("is a second {name}")));
         }
-        chosen.push(Chosen::new(name, shape, pieces, shift));
+        chosen.push(Chosen::new(name, shape, pieces, form));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::head;
+use super::{Form, head};
 use crate::arch::Given;
 use crate::half::{f16_to_f32, f32_to_f16};
 use crate::pipeline::layout::{Content, Part};
@@ -16,7 +16,7 @@ pub(super) struct Chosen {
     pub(super) name: String,
     /// With surplus rows already cut.
     pub(super) shape: Vec<u64>,
-    pub(super) shift: f32,
+    pub(super) form: Form,
     pub(super) as_type: TensorType,
     /// Values are rounded to `f16` before they are quantised.
     pub(super) through_f16: bool,
@@ -43,11 +43,11 @@ impl Chosen {
 
     pub(super) fn given(given: &Given) -> Self {
         let pieces = vec![Piece::Values { values: Arc::clone(&given.values), times: 1 }];
-        Self::new(given.name.clone(), given.shape.clone(), pieces, 0.0)
+        Self::new(given.name.clone(), given.shape.clone(), pieces, Form::SAME)
     }
 
-    pub(super) fn new(name: String, shape: Vec<u64>, pieces: Vec<Piece>, shift: f32) -> Self {
-        Self { pieces, name, shape, shift, as_type: TensorType::F32, through_f16: false, importance: None }
+    pub(super) fn new(name: String, shape: Vec<u64>, pieces: Vec<Piece>, form: Form) -> Self {
+        Self { pieces, name, shape, form, as_type: TensorType::F32, through_f16: false, importance: None }
     }
 
     /// The tensors of the model that it is made of.
@@ -67,12 +67,12 @@ impl Chosen {
     }
 
     fn part(&self, piece: &Piece, padding: u64) -> Part {
-        let (as_type, shift, through_f16) = (self.as_type, self.shift, self.through_f16);
+        let (as_type, form, through_f16) = (self.as_type, self.form, self.through_f16);
         let name = self.name.clone();
         match piece {
             Piece::Tensor { tensor, elements } => {
                 let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
-                let content = Content::Encoded { tensor, elements, shift, as_type, through_f16, importance };
+                let content = Content::Encoded { tensor, elements, form, as_type, through_f16, importance };
                 Part { name, content, bytes: as_type.bytes(elements), padding }
             }
             Piece::Values { values, times } => {

@@ -1,4 +1,4 @@
-//! The file that llama.cpp takes as `--mmproj`: vision tower and projector.
+//! The file that llama.cpp takes as `--mmproj`: the towers that look and listen, with their projectors.
 
 use std::collections::HashSet;
 
@@ -7,32 +7,33 @@ use super::chosen::{Chosen, Piece};
 use super::general::{naming, sampling};
 use super::plan::GgufPlan;
 use super::{GgufOptions, Metadata};
-use crate::arch::vision;
+use crate::arch::{Place, Towers};
 use crate::model::Model;
-use crate::quant::{Mixture, OutputType, Shape, TensorType};
+use crate::quant::{Mixture, OutputType, Shape};
 use crate::report::Options;
 use crate::{Error, Result};
 
 impl GgufPlan {
-    /// Places the tensors of a multimodal model's vision tower and projector. Of the types only those that the
+    /// Places the tensors of a multimodal model's towers and projectors. Of the types only those that the
     /// converter makes by itself are of use here; for others the file is F16.
     ///
     /// # Errors
-    /// When the model is no multimodal Gemma 3, or a tensor or `preprocessor_config.json` is missing.
+    /// When the model has no towers, a tensor or `preprocessor_config.json` is missing, or a tensor is unknown or has
+    /// the wrong shape.
     pub fn mmproj(model: &Model, options: &GgufOptions) -> Result<Self> {
         let config = model.base().config();
-        vision::tower(config)?;
+        let towers = Towers::of(config)?;
         let merged = model.adapter().is_some();
-        let mut chosen = choose(model, merged)?;
+        let mut chosen = choose(model, &towers, merged)?;
         let trained = chosen.iter().flat_map(Chosen::tensors).any(|tensor| model.is_changed(tensor));
         let model = if trained { model.clone() } else { Model::new(model.base()) };
         if !trained {
             // the adapter is for the language model alone, and says nothing here
-            chosen = choose(&model, merged)?;
+            chosen = choose(&model, &towers, merged)?;
         }
-        check_complete(&model, &chosen)?;
+        check_complete(&model, &towers, &chosen)?;
         let output = Some(options.output_type).filter(|t| t.is_the_converters()).unwrap_or(OutputType::F16);
-        set_types(output, &mut chosen);
+        set_types(&towers, output, &mut chosen);
         let mut metadata = Metadata::new("clip");
         metadata.set("general.type", "mmproj");
         sampling(&model, &mut metadata)?;
@@ -40,7 +41,7 @@ impl GgufPlan {
             None => naming(&options.folder, &chosen, &mut metadata),
             Some(labels) => labels.iter().for_each(|(key, value)| metadata.set(key, value.clone())),
         }
-        vision::parameters(&model, output.file_type(), &mut metadata)?;
+        towers.parameters(&model, output.file_type(), &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
         let name = Some(options.folder.clone()).filter(|_| options.labels.is_none());
         let options = Options { name, quantization: Some(output.as_str()), ..Options::default() };
@@ -49,49 +50,48 @@ impl GgufPlan {
     }
 }
 
-fn choose(model: &Model, merged: bool) -> Result<Vec<Chosen>> {
+fn choose(model: &Model, towers: &Towers, merged: bool) -> Result<Vec<Chosen>> {
     let mut chosen = Vec::new();
     let mut names = HashSet::new();
     for tensor in in_order(model, merged) {
         let info = &model.tensors()[tensor].info;
-        let Some(name) = vision::place(&info.name) else { continue };
-        let wrong = |problem: String| Err(Error::tensor(model.base().file_of(info), &info.name, problem));
+        let wrong = |problem: String| Error::tensor(model.base().file_of(info), &info.name, problem);
+        let name = match towers.place(&info.name) {
+            Place::Tensor(name, _) => name,
+            Place::Left => continue,
+            Place::Slice { .. } | Place::Head | Place::Unknown => {
+                return Err(wrong("has no place in an mmproj file".to_owned()));
+            }
+        };
         if !info.dtype.is_float() {
-            return wrong(format!("is {}; GGUF is made from F32, F16 and BF16 weights", info.dtype));
+            return Err(wrong(format!("is {}; GGUF is made from F32, F16 and BF16 weights", info.dtype)));
         }
         if !names.insert(name.clone()) {
-            return wrong(format!("is a second {name}"));
+            return Err(wrong(format!("is a second {name}")));
         }
         let pieces = vec![Piece::Tensor { tensor, elements: info.elements() }];
-        let shift = vision::shift(&name);
-        chosen.push(Chosen::new(name, info.shape.clone(), pieces, shift));
+        let (shape, form) = towers.form(&name, &info.shape).map_err(wrong)?;
+        chosen.push(Chosen::new(name, shape, pieces, form));
     }
     Ok(chosen)
 }
 
-fn check_complete(model: &Model, chosen: &[Chosen]) -> Result<()> {
+fn check_complete(model: &Model, towers: &Towers, chosen: &[Chosen]) -> Result<()> {
     let names: HashSet<&str> = chosen.iter().map(|c| c.name.as_str()).collect();
-    match vision::needed(model.base().config(), chosen.len())?
-        .into_iter()
-        .find(|n| !names.contains(n.as_str()))
-    {
+    match towers.needed(chosen.len())?.into_iter().find(|n| !names.contains(n.as_str())) {
         Some(name) => {
-            let problem = format!("has no tensor for {name}, which the vision tower needs");
+            let problem = format!("has no tensor for {name}, which its towers need");
             Err(Error::invalid(model.base().location(), problem))
         }
         None => Ok(()),
     }
 }
 
-/// The first and the last matrices of the way from pixels to tokens keep their precision.
-fn set_types(output: OutputType, chosen: &mut [Chosen]) {
+fn set_types(towers: &Towers, output: OutputType, chosen: &mut [Chosen]) {
     let mut mixture = Mixture::new(output, Shape::default());
     for tensor in chosen {
         let [.., _, columns] = tensor.shape[..] else { continue };
-        tensor.as_type = match tensor.name.as_str() {
-            "v.patch_embd.weight" | "v.position_embd.weight" => TensorType::F32,
-            "mm.input_projection.weight" => TensorType::F16,
-            name => mixture.choose(name, columns),
-        };
+        let fixed = towers.fixed_type(&tensor.name, output);
+        tensor.as_type = fixed.unwrap_or_else(|| mixture.choose(&tensor.name, columns));
     }
 }

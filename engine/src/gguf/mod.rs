@@ -5,6 +5,7 @@
 mod choose;
 mod chosen;
 mod compare;
+mod form;
 mod general;
 mod head;
 mod lora;
@@ -15,9 +16,11 @@ mod name;
 mod options;
 mod plan;
 mod read;
+mod softplus;
 mod split;
 
 pub(crate) use compare::differences;
+pub(crate) use form::Form;
 pub use lora::LoraPlan;
 pub(crate) use metadata::{Metadata, Value};
 pub use name::title_of;

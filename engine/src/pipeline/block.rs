@@ -98,7 +98,7 @@ fn encode(
     values: &mut Vec<f32>,
     made: &mut Made,
 ) {
-    let Content::Encoded { shift, as_type, through_f16, importance, .. } = how else { return };
+    let Content::Encoded { form, as_type, through_f16, importance, .. } = how else { return };
     let tensor = &model.tensors()[tensor];
     let (dtype, row) = (tensor.info.dtype, tensor.row().max(1));
     let step = (CACHED as u64 / row).max(1) * row;
@@ -110,9 +110,7 @@ fn encode(
         let values = &mut values[..stored.len() / dtype.bytes() as usize];
         let read = |values: &mut [f32]| {
             dtype.widen(stored, values);
-            if *shift != 0.0 {
-                dtype.add(values, *shift);
-            }
+            form.apply(dtype, row as usize, values);
         };
         read(values);
         if *through_f16 {

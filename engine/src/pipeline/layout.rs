@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::checkpoint::Dtype;
+use crate::gguf::Form;
 use crate::io::Source;
 use crate::quant::{Importance, TensorType};
 
@@ -35,7 +36,7 @@ pub(crate) enum Content {
     Encoded {
         tensor: usize,
         elements: u64,
-        shift: f32,
+        form: Form,
         as_type: TensorType,
         /// Values are rounded to `f16` before.
         through_f16: bool,

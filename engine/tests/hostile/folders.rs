@@ -15,9 +15,14 @@ pub(crate) struct Folders(tempfile::TempDir);
 
 impl Folders {
     pub(crate) fn new() -> Self {
+        Self::of("gemma1-micro", &["base", "adapter"])
+    }
+
+    /// Copies of these folders of a fixture.
+    pub(crate) fn of(fixture: &str, parts: &[&str]) -> Self {
         let new = Self(tempfile::tempdir().unwrap());
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gemma1-micro");
-        for part in ["base", "adapter"] {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
+        for part in parts {
             fs::create_dir(new.0.path().join(part)).unwrap();
             for entry in fs::read_dir(fixture.join(part)).unwrap() {
                 let path = entry.unwrap().path();

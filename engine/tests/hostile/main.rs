@@ -6,6 +6,7 @@
 mod counting;
 mod folders;
 mod table;
+mod towers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -1,0 +1,44 @@
+//! The parameters that all towers have, in the converter's order.
+
+use crate::gguf::{Metadata, Value};
+
+/// The sizes of a tower.
+pub(super) struct Sizes {
+    /// Of the language model that it speaks to.
+    pub(super) projection: u32,
+    pub(super) width: u32,
+    pub(super) feed_forward: u32,
+    pub(super) layers: u32,
+    pub(super) heads: u32,
+}
+
+/// What a vision tower looks at.
+pub(super) struct Image {
+    pub(super) size: u32,
+    pub(super) patch: u32,
+    pub(super) mean: Value,
+    pub(super) deviation: Value,
+}
+
+pub(super) fn vision(sizes: &Sizes, image: Image, out: &mut Metadata) {
+    out.set("clip.has_vision_encoder", true);
+    out.set("clip.vision.projection_dim", sizes.projection);
+    out.set("clip.vision.image_size", image.size);
+    out.set("clip.vision.patch_size", image.patch);
+    tower("vision", sizes, out);
+    out.set("clip.vision.image_mean", image.mean);
+    out.set("clip.vision.image_std", image.deviation);
+}
+
+pub(super) fn audio(sizes: &Sizes, out: &mut Metadata) {
+    out.set("clip.has_audio_encoder", true);
+    out.set("clip.audio.projection_dim", sizes.projection);
+    tower("audio", sizes, out);
+}
+
+fn tower(kind: &str, sizes: &Sizes, out: &mut Metadata) {
+    out.set(&format!("clip.{kind}.embedding_length"), sizes.width);
+    out.set(&format!("clip.{kind}.feed_forward_length"), sizes.feed_forward);
+    out.set(&format!("clip.{kind}.block_count"), sizes.layers);
+    out.set(&format!("clip.{kind}.attention.head_count"), sizes.heads);
+}

@@ -1,0 +1,117 @@
+//! The towers that look and listen, with their projectors, which llama.cpp takes in a file of their own: one file a
+//! family.
+
+mod clip;
+mod gemma3;
+mod gemma4;
+mod part;
+mod preprocessor;
+
+use part::{Part, needed};
+
+use super::Place;
+use crate::checkpoint::Config;
+use crate::gguf::{Form, Metadata};
+use crate::model::Model;
+use crate::quant::{OutputType, TensorType};
+use crate::{Error, Result};
+
+/// The towers of a multimodal model, as its configuration describes them.
+#[derive(Debug)]
+pub(crate) struct Towers {
+    family: Family,
+    vision: Config,
+    /// Not every model has one.
+    audio: Option<Config>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Family {
+    Gemma3,
+    Gemma4,
+}
+
+impl Towers {
+    /// What `config.json` says the model has.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when it has no vision tower, or one of another class.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        let class = config.class().or_else(|| config.model_type()).unwrap_or("a model without architectures");
+        let family = match class {
+            "Gemma3ForConditionalGeneration" | "gemma3" => Some(Family::Gemma3),
+            "Gemma4ForConditionalGeneration" | "gemma4" => Some(Family::Gemma4),
+            _ => None,
+        };
+        let (Some(family), Some(vision)) = (family, config.part("vision_config")) else {
+            return Err(Error::unsupported(config.file(), format!("an mmproj file for {class}")).advise(
+                "it is made from multimodal Gemma 3 and 4 (Gemma3ForConditionalGeneration and so on)",
+            ));
+        };
+        let audio = match family {
+            Family::Gemma3 => None,
+            Family::Gemma4 => config.part("audio_config").filter(|part| !part.is_empty()),
+        };
+        Ok(Self { family, vision, audio })
+    }
+
+    /// What becomes of the checkpoint's tensor of this name.
+    pub(crate) fn place(&self, name: &str) -> Place {
+        let name = name.strip_prefix("model.").unwrap_or(name);
+        if name.starts_with("language_model.") || name == "lm_head.weight" {
+            return Place::Left;
+        }
+        match self.family {
+            Family::Gemma3 => gemma3::place(name),
+            Family::Gemma4 => gemma4::place(name, &self.parts()),
+        }
+    }
+
+    fn parts(&self) -> Vec<&'static Part> {
+        match self.family {
+            Family::Gemma3 => gemma3::PARTS.iter().collect(),
+            Family::Gemma4 => gemma4::parts(self.audio.is_some()),
+        }
+    }
+
+    /// The shape of a tensor in the file and how its values get there, or what is wrong with the shape it has.
+    pub(crate) fn form(&self, name: &str, shape: &[u64]) -> Result<(Vec<u64>, Form), String> {
+        match self.family {
+            Family::Gemma3 => Ok((shape.to_vec(), gemma3::form(name))),
+            Family::Gemma4 => gemma4::form(name, shape),
+        }
+    }
+
+    /// The type of matrices that have the same, or nearly the same, in every file.
+    pub(crate) fn fixed_type(&self, name: &str, output: OutputType) -> Option<TensorType> {
+        match self.family {
+            Family::Gemma3 => gemma3::fixed_type(name),
+            Family::Gemma4 => gemma4::fixed_type(name, output),
+        }
+    }
+
+    /// The tensors that a file cannot lack, of towers that have `held` tensors.
+    pub(crate) fn needed(&self, held: usize) -> Result<Vec<String>> {
+        let (vision, audio) = match self.family {
+            Family::Gemma3 => (gemma3::layers(&self.vision)?, 0),
+            Family::Gemma4 => gemma4::layers(&self.vision, self.audio.as_ref())?,
+        };
+        for layers in [vision, audio] {
+            if layers as usize > held {
+                let problem =
+                    format!("says num_hidden_layers is {layers}, but the towers have {held} tensors");
+                return Err(Error::invalid(self.vision.file(), problem));
+            }
+        }
+        Ok(self.parts().into_iter().flat_map(|part| needed(part, vision, audio)).collect())
+    }
+
+    /// Writes the parameters, in the converter's order.
+    pub(crate) fn parameters(&self, model: &Model, file_type: u32, out: &mut Metadata) -> Result<()> {
+        out.set("general.file_type", file_type);
+        match self.family {
+            Family::Gemma3 => gemma3::parameters(model, &self.vision, out),
+            Family::Gemma4 => gemma4::parameters(model, &self.vision, self.audio.as_ref(), out),
+        }
+    }
+}

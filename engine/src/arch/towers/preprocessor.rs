@@ -1,0 +1,47 @@
+//! How images are prepared, which the file says too.
+
+use serde_json::Value as Json;
+
+use crate::gguf::Value;
+use crate::io::read_source;
+use crate::model::Model;
+use crate::{Error, Result, json};
+
+/// What `preprocessor_config.json` and `processor_config.json` say.
+pub(super) struct Preprocessor<'a> {
+    model: &'a Model,
+    values: serde_json::Map<String, Json>,
+}
+
+impl<'a> Preprocessor<'a> {
+    /// Of the two files the second has the last word.
+    pub(super) fn of(model: &'a Model) -> Result<Self> {
+        let mut values = serde_json::Map::new();
+        for name in ["preprocessor_config.json", "processor_config.json"] {
+            let Some(source) = model.companion(name)? else { continue };
+            let mut config: serde_json::Map<String, Json> =
+                json::parse(source.location(), &read_source(&*source)?)?;
+            if let Some(Json::Object(inner)) = config.get("image_processor").cloned() {
+                config.extend(inner);
+            }
+            values.extend(config);
+        }
+        Ok(Self { model, values })
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Json> {
+        self.values.get(key)
+    }
+
+    /// One number for each colour.
+    pub(super) fn colours(&self, key: &str) -> Result<Value> {
+        let list = self.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+        let numbers: Vec<f32> = list.iter().filter_map(Json::as_f64).map(|n| n as f32).collect();
+        if numbers.len() != 3 {
+            let what =
+                format!("preprocessor_config.json with three numbers in {key}: copy it from the base model");
+            return Err(Error::Missing { folder: self.model.base().location().to_owned(), what });
+        }
+        Ok(Value::F32s(numbers))
+    }
+}

@@ -1,0 +1,66 @@
+//! What is done with a tensor's values before they are encoded.
+
+use super::softplus::softplus;
+use crate::checkpoint::Dtype;
+
+/// How values of the checkpoint become those of the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Form {
+    /// As they are, plus this.
+    Plus(f32),
+    /// The logarithm of 1 + e^x.
+    Softplus,
+    /// Each row is the pixels of a square, which stand colour by colour in the file instead of pixel by pixel.
+    Colours,
+}
+
+/// The colours of a pixel.
+const COLOURS: usize = 3;
+
+impl Form {
+    /// The values unchanged.
+    pub(crate) const SAME: Self = Self::Plus(0.0);
+
+    /// Gives whole granules of values this form. The converter has widened `bf16` by then, so only `f16` rounds.
+    pub(crate) fn apply(self, dtype: Dtype, row: usize, values: &mut [f32]) {
+        match self {
+            Self::Plus(0.0) => {}
+            Self::Plus(shift) => dtype.each(values, |value| value + shift),
+            Self::Softplus => dtype.each(values, softplus),
+            Self::Colours => values.chunks_mut(row.max(1)).for_each(by_colour),
+        }
+    }
+}
+
+fn by_colour(pixels: &mut [f32]) {
+    let count = pixels.len() / COLOURS;
+    let read = pixels.to_vec();
+    for (at, pixel) in read.chunks_exact(COLOURS).enumerate() {
+        pixel.iter().enumerate().for_each(|(colour, value)| pixels[colour * count + at] = *value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(form: Form, dtype: Dtype, row: usize, values: &[f32]) -> Vec<f32> {
+        let mut values = values.to_vec();
+        form.apply(dtype, row, &mut values);
+        values
+    }
+
+    #[test]
+    fn pixels_stand_colour_by_colour() {
+        let values =
+            applied(Form::Colours, Dtype::Bf16, 6, &[1., 2., 3., 4., 5., 6., 11., 12., 13., 14., 15., 16.]);
+        assert_eq!(values, [1., 4., 2., 5., 3., 6., 11., 14., 12., 15., 13., 16.]);
+    }
+
+    #[test]
+    fn only_half_precision_rounds() {
+        assert_eq!(applied(Form::Plus(1.0), Dtype::Bf16, 1, &[1e-4]), [1.0001]);
+        assert_eq!(applied(Form::Plus(1.0), Dtype::F16, 1, &[1e-4]), [1.0]);
+        assert_eq!(applied(Form::SAME, Dtype::F16, 1, &[1e-4]), [1e-4]);
+    }
+}

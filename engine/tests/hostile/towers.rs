@@ -1,0 +1,92 @@
+//! Multimodal models whose towers are not what their configuration says.
+
+use std::sync::Arc;
+
+use engine::{Checkpoint, GgufOptions, GgufPlan, LocalFolder, Model, OutputType};
+use serde_json::{Value, json};
+
+use crate::folders::Folders;
+
+const CONFIG: &str = "base/config.json";
+const WEIGHTS: &str = "base/model.safetensors";
+
+struct Case {
+    name: &'static str,
+    fixture: &'static str,
+    spoil: fn(&Folders),
+    says: &'static [&'static str],
+}
+
+macro_rules! cases {
+    ($fixture:literal: $($name:literal, [$($says:expr),+], $spoil:expr;)+) => {
+        vec![$(Case { name: $name, fixture: $fixture, spoil: $spoil, says: &[$($says),+] }),+]
+    };
+}
+
+#[test]
+fn towers_that_are_not_what_they_should_be_are_refused_by_what_is_wrong() {
+    let _turn = crate::TURN.lock();
+    let mut wrong = Vec::new();
+    for case in gemma4() {
+        let folders = Folders::of(&format!("families/{}", case.fixture), &["base"]);
+        (case.spoil)(&folders);
+        match plan(&folders) {
+            Ok(_) => wrong.push(format!("{}: was planned", case.name)),
+            Err(error) => {
+                let text = error.to_string();
+                let missing = case.says.iter().filter(|part| !text.contains(**part));
+                wrong.extend(missing.map(|part| format!("{}: {text:?} does not say {part:?}", case.name)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn plan(folders: &Folders) -> engine::Result<GgufPlan> {
+    let base = Checkpoint::open(Arc::new(LocalFolder::open(folders.base())?))?;
+    GgufPlan::mmproj(&Model::new(&base), &GgufOptions::new(OutputType::F16, "merged"))
+}
+
+fn set(folders: &Folders, part: &str, key: &str, value: Value) {
+    folders.json(CONFIG, |config| config[part][key] = value);
+}
+
+fn rename(folders: &Folders, from: &str, to: &str) {
+    folders.header(WEIGHTS, |header| {
+        let tensor = header.remove(from).unwrap();
+        header.insert(to.to_owned(), tensor);
+    });
+}
+
+fn gemma4() -> Vec<Case> {
+    cases! { "gemma4-towers":
+        "no vision tower", ["an mmproj file for Gemma4ForConditionalGeneration"],
+            |f| f.json(CONFIG, |c| { c.remove("vision_config"); });
+        "sounds that nobody hears", ["model.audio_tower.", "has no place in an mmproj file"],
+            |f| f.json(CONFIG, |c| c["audio_config"] = Value::Null);
+        "more layers than there are", ["no tensor for v.blk.2."], |f| set(f, "vision_config", "num_hidden_layers", json!(3));
+        "more layers to hear than there are", ["no tensor for a.blk.2."],
+            |f| set(f, "audio_config", "num_hidden_layers", json!(3));
+        "layers without end", ["config.json", "num_hidden_layers is 4000000000"],
+            |f| set(f, "audio_config", "num_hidden_layers", json!(4_000_000_000_u32));
+        "a negative count", ["config.json", "hidden_size is -1"], |f| set(f, "vision_config", "hidden_size", json!(-1));
+        "no colours", ["three numbers in image_mean"], |f| f.remove("base/processor_config.json");
+        "a colour too many", ["three numbers in image_std"],
+            |f| f.json("base/processor_config.json", |c| c["image_processor"]["image_std"] = json!([1, 1, 1, 1]));
+        "a tensor of another name", ["model.vision_tower.std_bases", "has no place in an mmproj file"],
+            |f| rename(f, "model.vision_tower.std_bias", "model.vision_tower.std_bases");
+        "a tensor twice", ["is a second v.blk.0.attn_q.weight"], |f| rename(f,
+            "model.vision_tower.encoder.layers.0.self_attn.k_proj.linear.weight",
+            "model.vision_tower.encoder.layers.0.self_attn.q_proj.weight");
+        "a tensor that is elsewhere", ["no tensor for mm.a.input_projection.weight"], |f| rename(f,
+            "model.embed_audio.embedding_projection.weight", "model.language_model.embedding_projection.weight");
+        "patches that are no squares", ["input_proj.weight", "no square of pixels"],
+            |f| f.header(WEIGHTS, |h| h["model.vision_tower.patch_embedder.input_proj.weight"]["shape"] = json!([48, 32]));
+        "channels that mix", ["depthwise_conv1d.weight", "no convolution of each channel alone"],
+            |f| f.header(WEIGHTS, |h| {
+                h["model.audio_tower.layers.0.lconv1d.depthwise_conv1d.weight"]["shape"] = json!([32, 5, 1]);
+            });
+        "scales in whole numbers", ["per_dim_scale", "I16"],
+            |f| f.header(WEIGHTS, |h| h["model.audio_tower.layers.1.self_attn.per_dim_scale"]["dtype"] = json!("I16"));
+    }
+}
