@@ -197,6 +197,9 @@ def tuned(sources, name, base, modules):
         shutil.copytree(FIXTURES / base / "base", merged)
         adapted.merge_and_unload().save_pretrained(merged)
         found = projectors(sources, merged, pathlib.Path(folder))
+        for kind in ["f32", "q8_0"]:
+            convert(sources, merged, kind, pathlib.Path(folder) / "text.gguf")
+            found[kind] = digest(pathlib.Path(folder) / "text.gguf")
     write(out / "expected.json", {"base": base, "gguf": found})
 
 

@@ -81,5 +81,8 @@ fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box
     if let Some(most) = args.split_max_size {
         options = options.split_at(most);
     }
+    if args.mmproj.is_some() {
+        options = options.with_towers_apart();
+    }
     Ok(options)
 }

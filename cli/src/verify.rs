@@ -75,7 +75,8 @@ fn options(
     name: &str,
     files: &[GgufFile],
 ) -> Result<GgufOptions, Box<dyn Error>> {
-    let mut options = GgufOptions::of_files(files, name)?;
+    // whether towers went into another file too, this one does not say
+    let mut options = GgufOptions::of_files(files, name)?.with_towers_apart();
     let reported = reported(folder, &Report::beside(name))?;
     if let Some(name) = args.name.as_deref().or_else(|| reported["name"].as_str()) {
         options = options.named(name);

@@ -150,24 +150,40 @@ fn several_types_need_a_place_for_each() {
 
 #[test]
 fn towers_go_into_a_file_of_their_own_and_verify() {
-    for (family, key, kind) in [
-        ("gemma3-vision", "clip.projector_type", "gemma3"),
-        ("gemma4-towers", "clip.audio.projector_type", "gemma4a"),
+    let tuned = fixture("../families/gemma4-towers-tuned/adapter");
+    for (family, adapter, key, kind) in [
+        ("gemma3-vision", None, "clip.projector_type", "gemma3"),
+        ("gemma4-towers", None, "clip.audio.projector_type", "gemma4a"),
+        ("gemma4-towers", Some(tuned.as_str()), "clip.vision.projector_type", "gemma4v"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let base = fixture(&format!("../families/{family}/base"));
         let (out, towers) = (path("m.gguf"), path("mmproj.gguf"));
-        let made =
-            export(&["gguf", "--base", &base, "--quant", "q4_k_m", "--out", &out, "--mmproj", &towers]);
+        let mut inputs = vec!["--base", base.as_str()];
+        inputs.extend(adapter.into_iter().flat_map(|adapter| ["--adapter", adapter]));
+        let to = ["gguf", "--quant", "q4_k_m", "--out", out.as_str(), "--mmproj", towers.as_str()];
+        let made = export(&[&to[..], &inputs].concat());
         assert!(made.status.success(), "{}", text(&made.stderr));
         for file in [&out, &towers] {
-            let verified = export(&["verify", "--base", &base, "--out", file]);
+            let verified = export(&[&["verify", "--out", file.as_str()], &inputs[..]].concat());
             assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
         }
         let inspected = text(&export(&["inspect", &towers]).stdout);
         assert!(inspected.contains(key) && inspected.contains(kind), "{inspected}");
     }
+}
+
+#[test]
+fn what_an_adapter_does_to_towers_is_not_left_out_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = fixture("../families/gemma4-towers/base");
+    let tuned = fixture("../families/gemma4-towers-tuned/adapter");
+    let out = folder.path().join("m.gguf");
+    let refused = export(&["gguf", "--base", &base, "--adapter", &tuned, "--out", out.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("make an mmproj file too"), "{}", text(&refused.stderr));
+    assert!(names(folder.path()).is_empty());
 }
 
 #[test]

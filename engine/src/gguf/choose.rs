@@ -26,6 +26,7 @@ pub(super) fn choose(
     model: &Model,
     architecture: Architecture,
     vocabulary: u64,
+    towers_apart: bool,
     chosen: &mut Vec<Chosen>,
 ) -> Result<()> {
     let mut names: HashSet<String> = chosen.iter().map(|c| c.name.clone()).collect();
@@ -41,8 +42,8 @@ pub(super) fn choose(
                 refuse_own_head(model, tensor)?;
                 continue;
             }
-            Place::Left if model.tensors()[tensor].is_target() => {
-                let problem = "is changed by the adapter, but has no place in a GGUF file: merge instead";
+            Place::Left if model.tensors()[tensor].is_target() && !towers_apart => {
+                let problem = "is changed by the adapter, but has no place in a GGUF file: make an mmproj file too, or merge instead";
                 return Err(Error::tensor(file(), &info.name, problem));
             }
             Place::Left => continue,

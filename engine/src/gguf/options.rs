@@ -20,6 +20,8 @@ pub struct GgufOptions {
     pub(super) imatrix: Option<Arc<Imatrix>>,
     pub(super) through_f16: bool,
     pub(super) split: Option<Split>,
+    /// Towers have a file of their own, so that what an adapter does to them is not lost.
+    pub(super) towers_apart: bool,
 }
 
 impl GgufOptions {
@@ -33,6 +35,7 @@ impl GgufOptions {
             imatrix: None,
             through_f16: false,
             split: None,
+            towers_apart: false,
         }
     }
 
@@ -75,6 +78,14 @@ impl GgufOptions {
     #[must_use]
     pub fn through_f16(self) -> Self {
         Self { through_f16: !self.output_type.is_the_converters(), ..self }
+    }
+
+    /// Leaves out vision and audio towers that the adapter changes: another file has them ([`GgufPlan::mmproj`]).
+    ///
+    /// [`GgufPlan::mmproj`]: crate::GgufPlan::mmproj
+    #[must_use]
+    pub fn with_towers_apart(self) -> Self {
+        Self { towers_apart: true, ..self }
     }
 
     /// Makes several files when one would have more than `most` bytes of tensors. llama.cpp is given the first.

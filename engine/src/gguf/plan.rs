@@ -52,7 +52,8 @@ impl GgufPlan {
         let tokenizer = Tokenizer::of(model, architecture)?;
         let given = architecture.given(model)?;
         let mut chosen: Vec<Chosen> = given.iter().map(Chosen::given).collect();
-        choose(model, architecture, tokenizer.vocabulary.tokens.len() as u64, &mut chosen)?;
+        let vocabulary = tokenizer.vocabulary.tokens.len() as u64;
+        choose(model, architecture, vocabulary, options.towers_apart, &mut chosen)?;
         check_complete(model, architecture, &chosen)?;
         let mut metadata = Metadata::new(architecture.as_str());
         metadata.set("general.type", "model");

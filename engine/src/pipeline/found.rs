@@ -67,7 +67,9 @@ impl Found {
             let problem = format!("is unchanged by the adapter: its changes are lost in rounding to {dtype}");
             return Err(Error::tensor(model.file_of(tensor), &tensor.info.name, problem));
         }
-        if changed == 0 {
+        // where its targets are all in another file, there is nothing to change in this one
+        let elsewhere = zero == 0 && adapter.modules() > 0;
+        if changed == 0 && !elsewhere {
             let problem = "changes nothing: every product of its factors is zero, as before training";
             return Err(Error::invalid(adapter.location(), problem));
         }

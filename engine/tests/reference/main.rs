@@ -17,7 +17,7 @@ use case::Case;
 
 #[test]
 fn merged_weights_equal_pefts() {
-    for case in cases().iter().filter(|case| case.model.adapter().is_some()) {
+    for case in cases().iter().filter(|case| !case.expected.merged.is_empty()) {
         merged::compare(case);
     }
 }
