@@ -143,7 +143,22 @@ def gemma4_towers(target):
     images("Gemma4", target)
 
 
-CASES = {"gemma3-vision": gemma3_vision, "gemma4-towers": gemma4_towers, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
+def gemma4_unified(target):
+    text = transformers.Gemma4UnifiedTextConfig(**TEXT, hidden_size=64, intermediate_size=96, head_dim=32,
+                                                global_head_dim=64, attention_k_eq_v=True, num_global_key_value_heads=1,
+                                                layer_types=["sliding_attention", "full_attention"],
+                                                rope_parameters=rope())
+    vision = transformers.Gemma4UnifiedVisionConfig(patch_size=4, mm_embed_dim=64, mm_posemb_size=32, output_proj_dims=64)
+    audio = transformers.Gemma4UnifiedAudioConfig(audio_embed_dim=640)
+    config = transformers.Gemma4UnifiedConfig(text_config=text, vision_config=vision, audio_config=audio)
+    save(transformers.Gemma4UnifiedForConditionalGeneration(config), "gemma4-unified", target)
+    tokenizer(target, saved=True)
+    images("Gemma4Unified", target)
+    generation = json.loads((target / "generation_config.json").read_text())
+    write(target / "generation_config.json", generation | dict(suppress_tokens=[5, 6, 7]))
+
+
+CASES = {"gemma3-vision": gemma3_vision, "gemma4-towers": gemma4_towers, "gemma4-unified": gemma4_unified, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
 # adapters that change towers: the base, and the modules
 TUNED = {"gemma4-towers-tuned": ("gemma4-towers", r".*vision_tower.*(q_proj\.linear|input_proj)|.*audio_tower.*ffw_layer_1\.linear")}
 
@@ -212,6 +227,14 @@ def projectors(sources, model, folder):
     return found
 
 
+def say_no_experts(path):
+    """The converter asks every Gemma 4 for the width of its experts, of which Gemma 4 Unified has none."""
+    config = json.loads(path.read_text())
+    if config["model_type"].startswith("gemma4_unified"):
+        config["text_config"] |= dict(moe_intermediate_size=None)
+        write(path, config)
+
+
 def expected(sources, base):
     """What the converter makes of a model in a folder called `merged`, and llama-quantize of its bf16 file."""
     found = {}
@@ -219,6 +242,7 @@ def expected(sources, base):
         folder = pathlib.Path(folder)
         model = folder / "merged"
         shutil.copytree(base, model)
+        say_no_experts(model / "config.json")
         options = ["--sentence-transformers-dense-modules"] if (model / "modules.json").exists() else []
         for kind in ["f32", "f16", "bf16", "q8_0"]:
             convert(sources, model, kind, folder / f"{kind}.gguf", *options)

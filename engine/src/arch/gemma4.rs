@@ -1,5 +1,6 @@
-//! Gemma 4 (`Gemma4ForCausalLM`, and the language model of `Gemma4ForConditionalGeneration`): two kinds of attention
-//! with heads of their own sizes, embeddings for each layer, experts.
+//! Gemma 4 (`Gemma4ForCausalLM`, and the language model of `Gemma4ForConditionalGeneration` and of
+//! `Gemma4UnifiedForConditionalGeneration`): two kinds of attention with heads of their own sizes, embeddings for each
+//! layer, experts.
 
 use serde_json::Value as Json;
 
@@ -8,6 +9,8 @@ use super::gemma3::{self, Defaults};
 use super::names::Names;
 use crate::checkpoint::Config;
 use crate::gguf::{Metadata, Value};
+use crate::io::read_source;
+use crate::model::Model;
 use crate::{Error, Result};
 
 pub(super) const NAMES: Names = Names {
@@ -105,7 +108,7 @@ impl Shape {
         let per_layer = if config.is_null("hidden_size_per_layer_input") {
             0
         } else {
-            count("hidden_size_per_layer_input", 256)?
+            count("hidden_size_per_layer_input", if is_unified(config) { 0 } else { 256 })?
         };
         Ok(Self {
             layers,
@@ -133,7 +136,14 @@ fn in_full_layer(layers: &Json, sliding: &[bool], key: &str) -> Option<u32> {
     u32::try_from(value).ok()
 }
 
-pub(super) fn parameters(config: &Config, file_type: u32, out: &mut Metadata) -> Result<()> {
+/// Gemma 4 Unified has no embeddings for each layer.
+fn is_unified(config: &Config) -> bool {
+    let class = config.class().or_else(|| config.model_type());
+    class.is_some_and(|class| class.starts_with("Gemma4Unified") || class.starts_with("gemma4_unified"))
+}
+
+pub(super) fn parameters(model: &Model, file_type: u32, out: &mut Metadata) -> Result<()> {
+    let config = model.base().config();
     let shape = Shape::of(config)?;
     gemma3::common(config, &DEFAULTS, file_type, out)?;
     out.own("attention.shared_kv_layers", shape.shared);
@@ -159,6 +169,20 @@ pub(super) fn parameters(config: &Config, file_type: u32, out: &mut Metadata) ->
     }
     out.own("rope.dimension_count", shape.global_head_dim);
     out.own("rope.dimension_count_swa", shape.head_dim);
+    if is_unified(config) {
+        suppressed(model, out)?;
+    }
+    Ok(())
+}
+
+/// Tokens that it must never say: those that stand for images and sounds.
+fn suppressed(model: &Model, out: &mut Metadata) -> Result<()> {
+    let Some(source) = model.companion("generation_config.json")? else { return Ok(()) };
+    let file = source.location().to_owned();
+    let tokens = Config::parse(file, &read_source(&*source)?)?.list("suppress_tokens")?;
+    if !tokens.is_empty() {
+        out.set("tokenizer.ggml.suppress_tokens", Value::I32s(tokens));
+    }
     Ok(())
 }
 

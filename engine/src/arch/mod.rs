@@ -36,7 +36,7 @@ pub enum Architecture {
     Gemma3,
     /// Gemma 3n, and the language model of multimodal Gemma 3n.
     Gemma3n,
-    /// Gemma 4, and the language model of multimodal Gemma 4.
+    /// Gemma 4, and the language model of multimodal Gemma 4 and Gemma 4 Unified.
     Gemma4,
     /// EmbeddingGemma.
     GemmaEmbedding,
@@ -69,6 +69,7 @@ impl Architecture {
             Some("Gemma4ForCausalLM" | "Gemma4ForConditionalGeneration" | "gemma4_text" | "gemma4") => {
                 Ok(Self::Gemma4)
             }
+            Some("Gemma4UnifiedForConditionalGeneration" | "gemma4_unified") => Ok(Self::Gemma4),
             Some("Gemma3TextModel") => Ok(Self::GemmaEmbedding),
             other => {
                 let class = other.unwrap_or("a model without architectures and model_type");
@@ -126,7 +127,7 @@ impl Architecture {
             Self::Gemma2 => gemma2::parameters(config, file_type, out),
             Self::Gemma3 => gemma3::parameters(config, file_type, out),
             Self::Gemma3n => gemma3n::parameters(config, file_type, out),
-            Self::Gemma4 => gemma4::parameters(config, file_type, out),
+            Self::Gemma4 => gemma4::parameters(model, file_type, out),
             Self::GemmaEmbedding => gemma_embedding::parameters(model, given, file_type, out),
         }
     }

@@ -12,6 +12,8 @@ pub(crate) enum Form {
     Softplus,
     /// Each row is the pixels of a square, which stand colour by colour in the file instead of pixel by pixel.
     Colours,
+    /// The first two dimensions change places; this many of the second follow each of the first.
+    Turned(u64),
 }
 
 /// The colours of a pixel.
@@ -21,6 +23,14 @@ impl Form {
     /// The values unchanged.
     pub(crate) const SAME: Self = Self::Plus(0.0);
 
+    /// Blocks of a tensor must be multiples of this many elements.
+    pub(crate) fn granule(self, row: u64, elements: u64) -> u64 {
+        match self {
+            Self::Plus(_) | Self::Softplus | Self::Colours => row,
+            Self::Turned(_) => elements,
+        }
+    }
+
     /// Gives whole granules of values this form. The converter has widened `bf16` by then, so only `f16` rounds.
     pub(crate) fn apply(self, dtype: Dtype, row: usize, values: &mut [f32]) {
         match self {
@@ -28,6 +38,7 @@ impl Form {
             Self::Plus(shift) => dtype.each(values, |value| value + shift),
             Self::Softplus => dtype.each(values, softplus),
             Self::Colours => values.chunks_mut(row.max(1)).for_each(by_colour),
+            Self::Turned(second) => turn(values, second as usize, row.max(1)),
         }
     }
 }
@@ -37,6 +48,15 @@ fn by_colour(pixels: &mut [f32]) {
     let read = pixels.to_vec();
     for (at, pixel) in read.chunks_exact(COLOURS).enumerate() {
         pixel.iter().enumerate().for_each(|(colour, value)| pixels[colour * count + at] = *value);
+    }
+}
+
+fn turn(values: &mut [f32], second: usize, row: usize) {
+    let first = values.len() / row / second.max(1);
+    let read = values.to_vec();
+    for (number, from) in read.chunks_exact(row).enumerate() {
+        let at = (number % second * first + number / second) * row;
+        values[at..at + row].copy_from_slice(from);
     }
 }
 
@@ -55,6 +75,18 @@ mod tests {
         let values =
             applied(Form::Colours, Dtype::Bf16, 6, &[1., 2., 3., 4., 5., 6., 11., 12., 13., 14., 15., 16.]);
         assert_eq!(values, [1., 4., 2., 5., 3., 6., 11., 14., 12., 15., 13., 16.]);
+    }
+
+    #[test]
+    fn two_dimensions_change_places() {
+        // 3 × 2 rows of 2
+        let values = applied(
+            Form::Turned(2),
+            Dtype::Bf16,
+            2,
+            &[0., 0., 1., 1., 10., 10., 11., 11., 20., 20., 21., 21.],
+        );
+        assert_eq!(values, [0., 0., 10., 10., 20., 20., 1., 1., 11., 11., 21., 21.]);
     }
 
     #[test]

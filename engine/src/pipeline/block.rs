@@ -101,7 +101,8 @@ fn encode(
     let Content::Encoded { form, as_type, through_f16, importance, .. } = how else { return };
     let tensor = &model.tensors()[tensor];
     let (dtype, row) = (tensor.info.dtype, tensor.row().max(1));
-    let step = (CACHED as u64 / row).max(1) * row;
+    let granule = form.granule(row, tensor.info.elements()).max(1);
+    let step = (CACHED as u64 / granule).max(1) * granule;
     values.resize(step as usize, 0.0);
     made.bytes.resize(as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize, 0);
     let pieces = made.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);

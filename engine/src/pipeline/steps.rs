@@ -72,8 +72,8 @@ fn step(model: &Model, content: &Content, part: (usize, usize)) -> Step {
             of_tensor(*number, model.tensors()[*number].info.elements(), model.granule(*number))
         }
         // the errors of encoded values are summed by rows
-        Content::Encoded { tensor, elements, .. } => {
-            of_tensor(*tensor, *elements, model.tensors()[*tensor].row())
+        Content::Encoded { tensor, elements, form, .. } => {
+            of_tensor(*tensor, *elements, form.granule(model.tensors()[*tensor].row(), *elements))
         }
     }
 }

@@ -27,7 +27,7 @@ macro_rules! cases {
 fn towers_that_are_not_what_they_should_be_are_refused_by_what_is_wrong() {
     let _turn = crate::TURN.lock();
     let mut wrong = Vec::new();
-    for case in gemma4() {
+    for case in gemma4().into_iter().chain(gemma4_unified()) {
         let folders = Folders::of(&format!("families/{}", case.fixture), &["base"]);
         (case.spoil)(&folders);
         match plan(&folders) {
@@ -56,6 +56,19 @@ fn rename(folders: &Folders, from: &str, to: &str) {
         let tensor = header.remove(from).unwrap();
         header.insert(to.to_owned(), tensor);
     });
+}
+
+fn gemma4_unified() -> Vec<Case> {
+    cases! { "gemma4-unified":
+        "patches of another size", ["patch_dense.weight", "patches have 15 × 15 pixels"],
+            |f| set(f, "vision_config", "patch_size", json!(5));
+        "patches without end", ["patch_dense.weight", "pixels in three colours"],
+            |f| set(f, "vision_config", "patch_size", json!(u32::MAX));
+        "positions of one side", ["pos_embedding", "without one row down and one across"],
+            |f| f.header(WEIGHTS, |h| h["model.vision_embedder.pos_embedding"]["shape"] = json!([64, 1, 64]));
+        "no patches", ["no tensor for v.patch_embd.bias"],
+            |f| rename(f, "model.vision_embedder.patch_dense.bias", "model.language_model.patch_dense.bias");
+    }
 }
 
 fn gemma4() -> Vec<Case> {

@@ -204,6 +204,6 @@ pub(super) fn write(
     Ok(())
 }
 
-fn count(config: &Config, key: &str, default: u32) -> Result<u32, Error> {
+pub(super) fn count(config: &Config, key: &str, default: u32) -> Result<u32, Error> {
     Ok(config.u32(key)?.unwrap_or(default))
 }

@@ -4,6 +4,7 @@
 mod clip;
 mod gemma3;
 mod gemma4;
+mod gemma4_unified;
 mod part;
 mod preprocessor;
 
@@ -29,6 +30,7 @@ pub(crate) struct Towers {
 enum Family {
     Gemma3,
     Gemma4,
+    Gemma4Unified,
 }
 
 impl Towers {
@@ -41,16 +43,19 @@ impl Towers {
         let family = match class {
             "Gemma3ForConditionalGeneration" | "gemma3" => Some(Family::Gemma3),
             "Gemma4ForConditionalGeneration" | "gemma4" => Some(Family::Gemma4),
+            "Gemma4UnifiedForConditionalGeneration" | "gemma4_unified" => Some(Family::Gemma4Unified),
             _ => None,
         };
         let (Some(family), Some(vision)) = (family, config.part("vision_config")) else {
             return Err(Error::unsupported(config.file(), format!("an mmproj file for {class}")).advise(
-                "it is made from multimodal Gemma 3 and 4 (Gemma3ForConditionalGeneration and so on)",
+                "it is made from multimodal models (Gemma3ForConditionalGeneration, Gemma4ForConditionalGeneration and so on)",
             ));
         };
         let audio = match family {
             Family::Gemma3 => None,
-            Family::Gemma4 => config.part("audio_config").filter(|part| !part.is_empty()),
+            Family::Gemma4 | Family::Gemma4Unified => {
+                config.part("audio_config").filter(|part| !part.is_empty())
+            }
         };
         Ok(Self { family, vision, audio })
     }
@@ -63,7 +68,7 @@ impl Towers {
         }
         match self.family {
             Family::Gemma3 => gemma3::place(name),
-            Family::Gemma4 => gemma4::place(name, &self.parts()),
+            Family::Gemma4 | Family::Gemma4Unified => gemma4::place(name, &self.parts()),
         }
     }
 
@@ -71,6 +76,7 @@ impl Towers {
         match self.family {
             Family::Gemma3 => gemma3::PARTS.iter().collect(),
             Family::Gemma4 => gemma4::parts(self.audio.is_some()),
+            Family::Gemma4Unified => gemma4_unified::parts(self.audio.is_some()),
         }
     }
 
@@ -79,6 +85,7 @@ impl Towers {
         match self.family {
             Family::Gemma3 => Ok((shape.to_vec(), gemma3::form(name))),
             Family::Gemma4 => gemma4::form(name, shape),
+            Family::Gemma4Unified => gemma4_unified::form(&self.vision, name, shape),
         }
     }
 
@@ -86,7 +93,7 @@ impl Towers {
     pub(crate) fn fixed_type(&self, name: &str, output: OutputType) -> Option<TensorType> {
         match self.family {
             Family::Gemma3 => gemma3::fixed_type(name),
-            Family::Gemma4 => gemma4::fixed_type(name, output),
+            Family::Gemma4 | Family::Gemma4Unified => gemma4::fixed_type(name, output),
         }
     }
 
@@ -95,6 +102,7 @@ impl Towers {
         let (vision, audio) = match self.family {
             Family::Gemma3 => (gemma3::layers(&self.vision)?, 0),
             Family::Gemma4 => gemma4::layers(&self.vision, self.audio.as_ref())?,
+            Family::Gemma4Unified => (0, 0),
         };
         for layers in [vision, audio] {
             if layers as usize > held {
@@ -112,6 +120,9 @@ impl Towers {
         match self.family {
             Family::Gemma3 => gemma3::parameters(model, &self.vision, out),
             Family::Gemma4 => gemma4::parameters(model, &self.vision, self.audio.as_ref(), out),
+            Family::Gemma4Unified => {
+                gemma4_unified::parameters(model, &self.vision, self.audio.as_ref(), out)
+            }
         }
     }
 }
