@@ -88,6 +88,64 @@ def gemma3n(target):
     tokenizer(target)
 
 
+def mobilenet(width, text):
+    """A small MobileNetV5 and its projector, by timm's names: a stage of each kind of block, and what fuses the last two."""
+    tensors = {"conv_stem.conv.weight": (12, 3, 3, 3), "conv_stem.conv.bias": (12,), "conv_stem.bn.weight": (12,),
+               "blocks.0.0.conv_exp.weight": (16, 12, 3, 3), "blocks.0.0.bn1.weight": (16,),
+               "blocks.0.0.conv_pwl.weight": (12, 16, 1, 1), "blocks.0.0.bn2.weight": (12,)}
+    for stage in (1, 2, 3):
+        block = f"blocks.{stage}.0."
+        tensors |= {block + "dw_start.conv.weight": (12, 1, 5, 5), block + "dw_start.bn.weight": (12,),
+                    block + "pw_exp.conv.weight": (16, 12, 1, 1), block + "pw_exp.bn.weight": (16,),
+                    block + "dw_mid.conv.weight": (16, 1, 3, 3), block + "dw_mid.bn.weight": (16,),
+                    block + "pw_proj.conv.weight": (12, 16, 1, 1), block + "pw_proj.bn.weight": (12,),
+                    block + "layer_scale.gamma": (12,)}
+    block = "blocks.3.1."
+    tensors |= {block + "norm.weight": (12,), block + "attn.query.proj.weight": (64, 12, 1, 1),
+                block + "attn.key.proj.weight": (8, 12, 1, 1), block + "attn.value.proj.weight": (8, 12, 1, 1),
+                block + "attn.output.proj.weight": (12, 64, 1, 1), block + "layer_scale.gamma": (12,)}
+    for part in ("key", "value"):
+        tensors |= {f"{block}attn.{part}.down_conv.weight": (12, 1, 3, 3), f"{block}attn.{part}.norm.weight": (12,)}
+    tensors |= {"msfa.ffn.pw_exp.conv.weight": (32, 24, 1, 1), "msfa.ffn.pw_exp.bn.weight": (32,),
+                "msfa.ffn.pw_proj.conv.weight": (width, 32, 1, 1), "msfa.ffn.pw_proj.bn.weight": (width,),
+                "msfa.norm.weight": (width,)}
+    return {f"model.vision_tower.timm_model.{name}": shape for name, shape in tensors.items()} | projector("vision", width, text)
+
+
+def projector(kind, width, text):
+    tensors = {"embedding.weight": (16, width), "hard_embedding_norm.weight": (width,),
+               "soft_embedding_norm.weight": (width,), "embedding_projection.weight": (text, width)}
+    return {f"model.embed_{kind}.{name}": shape for name, shape in tensors.items()}
+
+
+def gemma3n_towers(target):
+    """Written by hand, because transformers has the vision tower from timm."""
+    options = dict(TEXT) | dict(num_hidden_layers=1)
+    text = transformers.Gemma3nTextConfig(
+        **options, hidden_size=64, intermediate_size=[128], head_dim=32, vocab_size_per_layer_input=704,
+        hidden_size_per_layer_input=256, num_kv_shared_layers=0, laurel_rank=64, layer_types=["sliding_attention"],
+        activation_sparsity_pattern=[0.95])
+    audio = transformers.Gemma3nAudioConfig(hidden_size=32, conf_num_hidden_layers=2, conf_num_attention_heads=2,
+                                            sscp_conv_channel_size=[8, 4], input_feat_size=32, vocab_size=16)
+    save(transformers.Gemma3nForCausalLM(text), "gemma3n-towers", target)
+    tensors = {name.replace("model.", "model.language_model.", 1): tensor
+               for name, tensor in load_file(target / "model.safetensors").items()}
+    heard = transformers.models.gemma3n.modeling_gemma3n.Gemma3nAudioEncoder(audio)
+    towers = torch.nn.Module()
+    shapes = mobilenet(64, 64) | projector("audio", 32, 64)
+    shapes |= {f"model.audio_tower.{name}": tensor.shape for name, tensor in heard.state_dict().items()}
+    towers.state_dict = lambda: tensors_of_towers
+    tensors_of_towers = {name: torch.zeros(shape, dtype=torch.bfloat16) for name, shape in shapes.items()}
+    save_file(tensors | randomise(towers, "gemma3n-towers").state_dict(), target / "model.safetensors", {"format": "pt"})
+    vision = dict(model_type="gemma3n_vision", architecture="mobilenetv5_300m_enc", hidden_size=64, vocab_size=16)
+    write(target / "config.json", dict(
+        architectures=["Gemma3nForConditionalGeneration"], model_type="gemma3n", dtype="bfloat16",
+        text_config=text.to_dict(), vision_config=vision, audio_config=audio.to_dict()))
+    tokenizer(target)
+    write(target / "preprocessor_config.json", dict(image_seq_length=256, size=dict(height=256, width=256)))
+    write(target / "processor_config.json", dict(image_seq_length=256, processor_class="Gemma3nProcessor"))
+
+
 def rope():
     return {"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
             "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1000000.0}}
@@ -158,7 +216,7 @@ def gemma4_unified(target):
     write(target / "generation_config.json", generation | dict(suppress_tokens=[5, 6, 7]))
 
 
-CASES = {"gemma3-vision": gemma3_vision, "gemma4-towers": gemma4_towers, "gemma4-unified": gemma4_unified, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
+CASES = {"gemma3-vision": gemma3_vision, "gemma3n-towers": gemma3n_towers, "gemma4-towers": gemma4_towers, "gemma4-unified": gemma4_unified, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
 # adapters that change towers: the base, and the modules
 TUNED = {"gemma4-towers-tuned": ("gemma4-towers", r".*vision_tower.*(q_proj\.linear|input_proj)|.*audio_tower.*ffw_layer_1\.linear")}
 
@@ -172,9 +230,27 @@ def write(path, value):
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
+# The converter as it is stops at a Gemma 3n: it lost the names of two norms when Gemma 4 got its own. And what scales the
+# channels of a block it describes as a vector, on which llama.cpp aborts, though it lays the same out where it is in none.
+CONVERTER = """
+import gguf, runpy, sys
+gguf.TensorNameMap.block_mappings_cfg[gguf.MODEL_TENSOR.A_ENC_CONV1D_NORM] += (
+    "model.audio_tower.subsample_conv_projection.conv_{bid}.norm",)
+from conversion.gemma import Gemma3nVisionAudioModel as Towers
+modified = Towers.modify_tensors
+def laid_out(self, *tensor):
+    for name, data in modified(self, *tensor):
+        yield name, data[None, :, None, None] if name.endswith("layer_scale.gamma") else data
+Towers.modify_tensors = laid_out
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def convert(llama_cpp_sources, model, kind, target, *options):
-    environment = os.environ | {"PYTHONPATH": str(llama_cpp_sources / "gguf-py")}
-    command = [sys.executable, llama_cpp_sources / "convert_hf_to_gguf.py", model, "--outtype", kind, "--outfile", target]
+    environment = os.environ | {"PYTHONPATH": f"{llama_cpp_sources}:{llama_cpp_sources / 'gguf-py'}"}
+    program = [sys.executable, "-c", CONVERTER, llama_cpp_sources / "convert_hf_to_gguf.py"]
+    command = [*program, model, "--outtype", kind, "--outfile", target]
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 

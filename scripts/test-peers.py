@@ -45,6 +45,7 @@ def texts():
 # Adapters that PEFT does not load onto the base as it is. What they become is compared in engine/tests/reference with
 # what PEFT made where they were trained.
 NOT_FOR_PEFT_ALONE = {
+    "gemma4-towers-tuned": "what changes is not text",
     "multimodal": "it ignores factors named for the multimodal class",
     "resized": "the base must be resized by hand first",
     "resized-tokens": "the base must be resized by hand first",
@@ -242,6 +243,9 @@ def main():
             merged = out / "merged"
             inputs = ["--base", base_of(case), "--adapter", case / "adapter"]
             out.mkdir()
+            if name == "gemma3n-towers":
+                print(f"skip   {name:14} transformers has its vision tower from timm; the text is as that of gemma3n")
+                continue
             if not (case / "adapter").exists():
                 check_family(checks, case, out, args.export, types)
                 continue
@@ -250,8 +254,8 @@ def main():
                 print(f"skip   {name:14} transformers: PEFT, unmerged: {NOT_FOR_PEFT_ALONE[name]}")
             else:
                 checks.run("transformers: PEFT, unmerged", name, lambda: close_to_unmerged(case, merged))
-            if "gguf" not in json.loads((case / "expected.json").read_text()):
-                continue  # a shape that no GGUF file of a Gemma has
+            if "gguf" not in json.loads((case / "expected.json").read_text()) or name == "gemma4-towers-tuned":
+                continue  # a shape that no GGUF file of a Gemma has, or one whose changes are in another
             if base_of(case) != case / "base":
                 path = out / "f32.gguf"
                 export(args.export, "gguf", *inputs, "--quant", "f32", "--out", path)

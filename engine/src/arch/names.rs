@@ -92,12 +92,16 @@ impl Names {
     }
 }
 
+/// The kind of a module that is a tensor itself.
+pub(super) const WHOLE: &str = "";
+
 /// What a module may have.
 const KINDS: [&str; 2] = ["weight", "bias"];
 
 /// The name in the file of a tensor of a layer or model, whose modules have these kinds of tensors.
 pub(super) fn find(name: &str, table: &[(&str, &str)], kinds: &[&str]) -> Option<String> {
-    if let Some((_, whole)) = table.iter().find(|(known, whole)| *known == name && whole.contains('.')) {
+    let is_whole = |whole: &str| whole.contains('.') || kinds.contains(&WHOLE);
+    if let Some((_, whole)) = table.iter().find(|(known, whole)| *known == name && is_whole(whole)) {
         return Some((*whole).to_owned());
     }
     let (module, kind) = name.rsplit_once('.')?;

@@ -27,7 +27,7 @@ macro_rules! cases {
 fn towers_that_are_not_what_they_should_be_are_refused_by_what_is_wrong() {
     let _turn = crate::TURN.lock();
     let mut wrong = Vec::new();
-    for case in gemma4().into_iter().chain(gemma4_unified()) {
+    for case in gemma4().into_iter().chain(gemma4_unified()).chain(gemma3n()) {
         let folders = Folders::of(&format!("families/{}", case.fixture), &["base"]);
         (case.spoil)(&folders);
         match plan(&folders) {
@@ -56,6 +56,23 @@ fn rename(folders: &Folders, from: &str, to: &str) {
         let tensor = header.remove(from).unwrap();
         header.insert(to.to_owned(), tensor);
     });
+}
+
+fn gemma3n() -> Vec<Case> {
+    cases! { "gemma3n-towers":
+        "a block that does something else", ["blocks.1.0.pw_mix.conv.weight", "has no place in an mmproj file"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.1.0.pw_exp.conv.weight",
+                "model.vision_tower.timm_model.blocks.1.0.pw_mix.conv.weight");
+        "a block without a number", ["blocks.1.x.pw_exp.bn.weight", "has no place in an mmproj file"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.1.0.pw_exp.bn.weight",
+                "model.vision_tower.timm_model.blocks.1.x.pw_exp.bn.weight");
+        "more layers to hear than there are", ["no tensor for a.blk.2."],
+            |f| set(f, "audio_config", "conf_num_hidden_layers", json!(3));
+        "no stem", ["no tensor for v.conv_stem.conv.weight"],
+            |f| rename(f, "model.vision_tower.timm_model.conv_stem.conv.weight", "model.language_model.stem.weight");
+        "images of a negative size", ["size.height is -1, not a 32-bit count"],
+            |f| f.json("base/preprocessor_config.json", |c| c["size"]["height"] = json!(-1));
+    }
 }
 
 fn gemma4_unified() -> Vec<Case> {

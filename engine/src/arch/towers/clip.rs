@@ -20,6 +20,38 @@ pub(super) struct Image {
     pub(super) deviation: Value,
 }
 
+/// What llama.cpp calls a tower.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    /// What its norms add.
+    pub(super) epsilon: f32,
+}
+
+/// A tower that listens.
+pub(super) struct Heard {
+    pub(super) kind: Kind,
+    pub(super) sizes: Sizes,
+    /// The number of pitches that a sound is taken apart into.
+    pub(super) mel_bins: u32,
+}
+
+/// Towers that have their kinds each, in one file.
+pub(super) fn both(kind: Kind, sizes: &Sizes, image: Image, heard: Option<&Heard>, out: &mut Metadata) {
+    vision(sizes, image, out);
+    if let Some(heard) = heard {
+        out.set("clip.has_audio_encoder", true);
+        out.set("clip.audio.projection_dim", heard.sizes.projection);
+        tower("audio", &heard.sizes, out);
+    }
+    out.set("clip.vision.projector_type", kind.name);
+    out.set("clip.vision.attention.layer_norm_epsilon", kind.epsilon);
+    if let Some(heard) = heard {
+        out.set("clip.audio.projector_type", heard.kind.name);
+        out.set("clip.audio.num_mel_bins", heard.mel_bins);
+        out.set("clip.audio.attention.layer_norm_epsilon", heard.kind.epsilon);
+    }
+}
+
 pub(super) fn vision(sizes: &Sizes, image: Image, out: &mut Metadata) {
     out.set("clip.has_vision_encoder", true);
     out.set("clip.vision.projection_dim", sizes.projection);
@@ -28,12 +60,6 @@ pub(super) fn vision(sizes: &Sizes, image: Image, out: &mut Metadata) {
     tower("vision", sizes, out);
     out.set("clip.vision.image_mean", image.mean);
     out.set("clip.vision.image_std", image.deviation);
-}
-
-pub(super) fn audio(sizes: &Sizes, out: &mut Metadata) {
-    out.set("clip.has_audio_encoder", true);
-    out.set("clip.audio.projection_dim", sizes.projection);
-    tower("audio", sizes, out);
 }
 
 fn tower(kind: &str, sizes: &Sizes, out: &mut Metadata) {

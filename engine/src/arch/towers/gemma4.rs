@@ -1,6 +1,6 @@
 //! Vision and audio towers of a multimodal Gemma 4.
 
-use super::clip::{self, Image, Sizes};
+use super::clip::{self, Heard, Image, Kind, Sizes};
 use super::part::{Layers, Part, Tower, named};
 use super::preprocessor::Preprocessor;
 use crate::arch::Place;
@@ -119,14 +119,28 @@ pub(super) fn form(name: &str, shape: &[u64]) -> Result<(Vec<u64>, Form), String
             }
             Ok((vec![*rows, 3, side, side], Form::Colours))
         }
-        (name, [channels, depth, width]) if name.ends_with(".conv_dw.weight") => match depth {
-            1 => Ok((vec![*channels, *width], Form::SAME)),
-            _ => Err(format!("is {shape:?}, and no convolution of each channel alone")),
-        },
         (name, _) if name.ends_with(".per_dim_scale.weight") => Ok((shape.to_vec(), Form::Softplus)),
         (_, []) => Ok((vec![1], Form::SAME)),
+        _ => depthwise(name, shape),
+    }
+}
+
+/// A convolution of each channel alone is a matrix in the file; all else is as it is.
+fn depthwise(name: &str, shape: &[u64]) -> Result<(Vec<u64>, Form), String> {
+    match shape {
+        [channels, 1, width] if name.ends_with(".conv_dw.weight") => {
+            Ok((vec![*channels, *width], Form::SAME))
+        }
+        _ if name.ends_with(".conv_dw.weight") => {
+            Err(format!("is {shape:?}, and no convolution of each channel alone"))
+        }
         _ => Ok((shape.to_vec(), Form::SAME)),
     }
+}
+
+/// Convolutions of sounds.
+pub(super) fn is_convolution(name: &str) -> bool {
+    name.starts_with("a.conv1d.") || name.ends_with(".conv_dw.weight")
 }
 
 /// Embeddings of patches and places, and convolutions of sounds, keep their precision.
@@ -136,7 +150,7 @@ pub(super) fn fixed_type(name: &str, output: OutputType) -> Option<TensorType> {
         "v.patch_embd.weight" | "v.position_embd.weight" | "a.input_projection.weight" => {
             Some(TensorType::F32)
         }
-        _ => (name.starts_with("a.conv1d.") || name.ends_with(".conv_dw.weight")).then_some(TensorType::F32),
+        _ => is_convolution(name).then_some(TensorType::F32),
     }
 }
 
@@ -167,19 +181,18 @@ pub(super) fn parameters(
             let width = count(audio, "hidden_size", 1024)?;
             let heads = count(audio, "num_attention_heads", 8)?;
             let feed_forward = width.saturating_mul(4);
-            Some(Sizes { projection, width, feed_forward, layers: heard, heads })
+            Some((audio, Sizes { projection, width, feed_forward, layers: heard, heads }))
         }
     };
-    write(model, vision, &seen, audio.zip(heard.as_ref()), ["gemma4v", "gemma4a"], out)
+    write(model, ["gemma4v", "gemma4a"], (vision, seen), heard, out)
 }
 
 /// Writes the parameters of both towers under the names of their kinds.
 pub(super) fn write(
     model: &Model,
-    vision: &Config,
-    seen: &Sizes,
-    heard: Option<(&Config, &Sizes)>,
     kinds: [&'static str; 2],
+    (vision, seen): (&Config, Sizes),
+    heard: Option<(&Config, Sizes)>,
     out: &mut Metadata,
 ) -> Result<()> {
     let preprocessor = Preprocessor::of(model)?;
@@ -190,18 +203,19 @@ pub(super) fn write(
         mean: preprocessor.colours("image_mean")?,
         deviation: preprocessor.colours("image_std")?,
     };
-    clip::vision(seen, image, out);
-    if let Some((_, sizes)) = heard {
-        clip::audio(sizes, out);
-    }
-    out.set("clip.vision.projector_type", kinds[0]);
-    out.set("clip.vision.attention.layer_norm_epsilon", vision.f32("layer_norm_eps")?.unwrap_or(1e-6));
-    if let Some((audio, _)) = heard {
-        out.set("clip.audio.projector_type", kinds[1]);
-        out.set("clip.audio.num_mel_bins", count(audio, "input_feat_size", 128)?);
-        out.set("clip.audio.attention.layer_norm_epsilon", audio.f32("layer_norm_eps")?.unwrap_or(1e-6));
-    }
+    let heard = match heard {
+        None => None,
+        Some((audio, sizes)) => {
+            let mel_bins = count(audio, "input_feat_size", 128)?;
+            Some(Heard { kind: kind(audio, kinds[1])?, sizes, mel_bins })
+        }
+    };
+    clip::both(kind(vision, kinds[0])?, &seen, image, heard.as_ref(), out);
     Ok(())
+}
+
+fn kind(config: &Config, name: &'static str) -> Result<Kind> {
+    Ok(Kind { name, epsilon: config.f32("layer_norm_eps")?.unwrap_or(1e-6) })
 }
 
 pub(super) fn count(config: &Config, key: &str, default: u32) -> Result<u32, Error> {

@@ -4,10 +4,10 @@
 use super::clip::Sizes;
 use super::gemma4::{self, HEARD, SEEN, count};
 use super::part::Part;
+use crate::Result;
 use crate::checkpoint::Config;
 use crate::gguf::{Form, Metadata};
 use crate::model::Model;
-use crate::{Error, Result};
 
 const VISION: Part = Part {
     root: "vision_embedder.",
@@ -75,9 +75,9 @@ pub(super) fn parameters(
     let projection = model.base().config().u32("hidden_size")?.unwrap_or(2304);
     let sizes = |width| Sizes { projection, width, feed_forward: 0, layers: 0, heads: 0 };
     let seen = sizes(count(vision, "mm_embed_dim", 3840)?);
-    let heard = audio
-        .map(|audio| Ok::<_, Error>((audio, sizes(count(audio, "audio_embed_dim", 640)?))))
-        .transpose()?;
-    let heard = heard.as_ref().map(|(audio, sizes)| (*audio, sizes));
-    gemma4::write(model, vision, &seen, heard, ["gemma4uv", "gemma4ua"], out)
+    let heard = match audio {
+        None => None,
+        Some(audio) => Some((audio, sizes(count(audio, "audio_embed_dim", 640)?))),
+    };
+    gemma4::write(model, ["gemma4uv", "gemma4ua"], (vision, seen), heard, out)
 }

@@ -3,6 +3,7 @@
 
 mod clip;
 mod gemma3;
+mod gemma3n;
 mod gemma4;
 mod gemma4_unified;
 mod part;
@@ -29,6 +30,7 @@ pub(crate) struct Towers {
 #[derive(Debug, Clone, Copy)]
 enum Family {
     Gemma3,
+    Gemma3n,
     Gemma4,
     Gemma4Unified,
 }
@@ -42,6 +44,7 @@ impl Towers {
         let class = config.class().or_else(|| config.model_type()).unwrap_or("a model without architectures");
         let family = match class {
             "Gemma3ForConditionalGeneration" | "gemma3" => Some(Family::Gemma3),
+            "Gemma3nForConditionalGeneration" | "gemma3n" => Some(Family::Gemma3n),
             "Gemma4ForConditionalGeneration" | "gemma4" => Some(Family::Gemma4),
             "Gemma4UnifiedForConditionalGeneration" | "gemma4_unified" => Some(Family::Gemma4Unified),
             _ => None,
@@ -53,10 +56,9 @@ impl Towers {
         };
         let audio = match family {
             Family::Gemma3 => None,
-            Family::Gemma4 | Family::Gemma4Unified => {
-                config.part("audio_config").filter(|part| !part.is_empty())
-            }
+            Family::Gemma3n | Family::Gemma4 | Family::Gemma4Unified => config.part("audio_config"),
         };
+        let audio = audio.filter(|part| !part.is_empty());
         Ok(Self { family, vision, audio })
     }
 
@@ -68,6 +70,7 @@ impl Towers {
         }
         match self.family {
             Family::Gemma3 => gemma3::place(name),
+            Family::Gemma3n => gemma3n::place(name, &self.parts()),
             Family::Gemma4 | Family::Gemma4Unified => gemma4::place(name, &self.parts()),
         }
     }
@@ -75,6 +78,7 @@ impl Towers {
     fn parts(&self) -> Vec<&'static Part> {
         match self.family {
             Family::Gemma3 => gemma3::PARTS.iter().collect(),
+            Family::Gemma3n => gemma3n::parts(self.audio.is_some()),
             Family::Gemma4 => gemma4::parts(self.audio.is_some()),
             Family::Gemma4Unified => gemma4_unified::parts(self.audio.is_some()),
         }
@@ -84,6 +88,7 @@ impl Towers {
     pub(crate) fn form(&self, name: &str, shape: &[u64]) -> Result<(Vec<u64>, Form), String> {
         match self.family {
             Family::Gemma3 => Ok((shape.to_vec(), gemma3::form(name))),
+            Family::Gemma3n => Ok((gemma3n::shape(name, shape), Form::SAME)),
             Family::Gemma4 => gemma4::form(name, shape),
             Family::Gemma4Unified => gemma4_unified::form(&self.vision, name, shape),
         }
@@ -93,6 +98,7 @@ impl Towers {
     pub(crate) fn fixed_type(&self, name: &str, output: OutputType) -> Option<TensorType> {
         match self.family {
             Family::Gemma3 => gemma3::fixed_type(name),
+            Family::Gemma3n => gemma3n::fixed_type(name),
             Family::Gemma4 | Family::Gemma4Unified => gemma4::fixed_type(name, output),
         }
     }
@@ -101,6 +107,7 @@ impl Towers {
     pub(crate) fn needed(&self, held: usize) -> Result<Vec<String>> {
         let (vision, audio) = match self.family {
             Family::Gemma3 => (gemma3::layers(&self.vision)?, 0),
+            Family::Gemma3n => (0, gemma3n::layers(self.audio.as_ref())?),
             Family::Gemma4 => gemma4::layers(&self.vision, self.audio.as_ref())?,
             Family::Gemma4Unified => (0, 0),
         };
@@ -119,6 +126,7 @@ impl Towers {
         out.set("general.file_type", file_type);
         match self.family {
             Family::Gemma3 => gemma3::parameters(model, &self.vision, out),
+            Family::Gemma3n => gemma3n::parameters(model, &self.vision, self.audio.as_ref(), out),
             Family::Gemma4 => gemma4::parameters(model, &self.vision, self.audio.as_ref(), out),
             Family::Gemma4Unified => {
                 gemma4_unified::parameters(model, &self.vision, self.audio.as_ref(), out)

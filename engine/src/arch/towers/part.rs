@@ -1,6 +1,6 @@
 //! Parts of the towers: from a checkpoint's tensor names to the file's.
 
-use crate::arch::names::find;
+use crate::arch::names::{WHOLE, find};
 
 /// A tower or projector.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Tower {
 }
 
 /// What a module may have; some clip what goes in and comes out.
-const KINDS: [&str; 6] = ["weight", "bias", "input_min", "input_max", "output_min", "output_max"];
+const KINDS: [&str; 7] = [WHOLE, "weight", "bias", "input_min", "input_max", "output_min", "output_max"];
 
 /// The name in the file of a tensor of one of these parts.
 pub(super) fn named<'a>(parts: impl IntoIterator<Item = &'a Part>, name: &str) -> Option<String> {

@@ -33,6 +33,21 @@ impl<'a> Preprocessor<'a> {
         self.values.get(key)
     }
 
+    /// A count, which may be in an object.
+    pub(super) fn count(&self, path: &[&str], default: u32) -> Result<u32> {
+        let mut at = self.values.get(path[0]);
+        for key in &path[1..] {
+            at = at.and_then(|value| value.get(key));
+        }
+        match at {
+            None => Ok(default),
+            Some(value) => value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
+                let problem = format!("{} is {value}, not a 32-bit count", path.join("."));
+                Error::invalid(self.model.base().location(), problem)
+            }),
+        }
+    }
+
     /// One number for each colour.
     pub(super) fn colours(&self, key: &str) -> Result<Value> {
         let list = self.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
