@@ -216,7 +216,27 @@ def gemma4_unified(target):
     write(target / "generation_config.json", generation | dict(suppress_tokens=[5, 6, 7]))
 
 
-CASES = {"gemma3-vision": gemma3_vision, "gemma3n-towers": gemma3n_towers, "gemma4-towers": gemma4_towers, "gemma4-unified": gemma4_unified, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
+def gemma4_assistant(target):
+    """Written by hand, because transformers makes none without the model that it assists."""
+    text = transformers.Gemma4TextConfig(**TEXT, hidden_size=64, intermediate_size=96, head_dim=32, global_head_dim=64,
+                                         hidden_size_per_layer_input=0, vocab_size_per_layer_input=0,
+                                         rope_parameters=rope(), layer_types=["sliding_attention", "full_attention"])
+    save(transformers.Gemma4ForCausalLM(text), "gemma4-assistant", target)
+    tensors = {name: tensor for name, tensor in load_file(target / "model.safetensors").items()
+               if not any(part in name for part in ("k_proj", "v_proj", "k_norm"))}
+    random = torch.Generator().manual_seed(4)
+    shapes = {"pre_projection.weight": (64, 192), "post_projection.weight": (96, 64), "masked_embedding.centroids.weight": (16, 64)}
+    tensors |= {name: (0.1 * torch.randn(shape, generator=random)).bfloat16() for name, shape in shapes.items()}
+    tensors["masked_embedding.token_ordering"] = torch.arange(768)
+    save_file(tensors, target / "model.safetensors", {"format": "pt"})
+    write(target / "config.json", dict(
+        architectures=["Gemma4AssistantForCausalLM"], model_type="gemma4_assistant", dtype="bfloat16",
+        text_config=text.to_dict() | dict(architectures=None, num_kv_shared_layers=2), backbone_hidden_size=96, num_centroids=16,
+        use_ordered_embeddings=True, tie_word_embeddings=True))
+    tokenizer(target, saved=True)
+
+
+CASES = {"gemma3-vision": gemma3_vision, "gemma3n-towers": gemma3n_towers, "gemma4-towers": gemma4_towers, "gemma4-unified": gemma4_unified, "gemma4-assistant": gemma4_assistant, "gemma-embedding": gemma_embedding, "gemma3n": gemma3n, "gemma4-dense": gemma4_dense, "gemma4-moe": gemma4_moe}
 # adapters that change towers: the base, and the modules
 TUNED = {"gemma4-towers-tuned": ("gemma4-towers", r".*vision_tower.*(q_proj\.linear|input_proj)|.*audio_tower.*ffw_layer_1\.linear")}
 

@@ -243,6 +243,9 @@ def main():
             merged = out / "merged"
             inputs = ["--base", base_of(case), "--adapter", case / "adapter"]
             out.mkdir()
+            if name == "gemma4-assistant":
+                print(f"skip   {name:14} llama.cpp runs an assistant only beside the model that it assists")
+                continue
             if name == "gemma3n-towers":
                 print(f"skip   {name:14} transformers has its vision tower from timm; the text is as that of gemma3n")
                 continue

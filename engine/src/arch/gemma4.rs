@@ -108,7 +108,10 @@ impl Shape {
         let per_layer = if config.is_null("hidden_size_per_layer_input") {
             0
         } else {
-            count("hidden_size_per_layer_input", if is_unified(config) { 0 } else { 256 })?
+            count(
+                "hidden_size_per_layer_input",
+                if is(config, UNIFIED) || is(config, ASSISTANT) { 0 } else { 256 },
+            )?
         };
         Ok(Self {
             layers,
@@ -136,10 +139,13 @@ fn in_full_layer(layers: &Json, sliding: &[bool], key: &str) -> Option<u32> {
     u32::try_from(value).ok()
 }
 
-/// Gemma 4 Unified has no embeddings for each layer.
-fn is_unified(config: &Config) -> bool {
+/// Classes that have no embeddings for each layer.
+const UNIFIED: [&str; 2] = ["Unified", "unified"];
+const ASSISTANT: [&str; 2] = ["Assistant", "assistant"];
+
+fn is(config: &Config, kind: [&str; 2]) -> bool {
     let class = config.class().or_else(|| config.model_type());
-    class.is_some_and(|class| class.starts_with("Gemma4Unified") || class.starts_with("gemma4_unified"))
+    class.is_some_and(|class| kind.iter().any(|kind| class.contains(kind)))
 }
 
 pub(super) fn parameters(model: &Model, file_type: u32, out: &mut Metadata) -> Result<()> {
@@ -169,7 +175,7 @@ pub(super) fn parameters(model: &Model, file_type: u32, out: &mut Metadata) -> R
     }
     out.own("rope.dimension_count", shape.global_head_dim);
     out.own("rope.dimension_count_swa", shape.head_dim);
-    if is_unified(config) {
+    if is(config, UNIFIED) && !is(config, ASSISTANT) {
         suppressed(model, out)?;
     }
     Ok(())

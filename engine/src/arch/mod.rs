@@ -5,6 +5,7 @@ mod gemma2;
 mod gemma3;
 mod gemma3n;
 mod gemma4;
+mod gemma4_assistant;
 mod gemma_embedding;
 mod names;
 mod normal;
@@ -38,6 +39,8 @@ pub enum Architecture {
     Gemma3n,
     /// Gemma 4, and the language model of multimodal Gemma 4 and Gemma 4 Unified.
     Gemma4,
+    /// What drafts tokens for Gemma 4 or Gemma 4 Unified.
+    Gemma4Assistant,
     /// EmbeddingGemma.
     GemmaEmbedding,
 }
@@ -70,11 +73,18 @@ impl Architecture {
                 Ok(Self::Gemma4)
             }
             Some("Gemma4UnifiedForConditionalGeneration" | "gemma4_unified") => Ok(Self::Gemma4),
+            Some(
+                "Gemma4AssistantForCausalLM"
+                | "Gemma4UnifiedAssistantForCausalLM"
+                | "gemma4_assistant"
+                | "gemma4_unified_assistant",
+            ) => Ok(Self::Gemma4Assistant),
             Some("Gemma3TextModel") => Ok(Self::GemmaEmbedding),
             other => {
                 let class = other.unwrap_or("a model without architectures and model_type");
-                Err(Error::unsupported(config.file(), format!("GGUF for {class}"))
-                    .advise("this version exports Gemma 1, 2, 3, 3n and 4 and EmbeddingGemma"))
+                Err(Error::unsupported(config.file(), format!("GGUF for {class}")).advise(
+                    "this version exports Gemma 1, 2, 3, 3n and 4 with their assistants and EmbeddingGemma",
+                ))
             }
         }
     }
@@ -100,6 +110,7 @@ impl Architecture {
             Self::Gemma3 => "gemma3",
             Self::Gemma3n => "gemma3n",
             Self::Gemma4 => "gemma4",
+            Self::Gemma4Assistant => "gemma4-assistant",
             Self::GemmaEmbedding => "gemma-embedding",
         }
     }
@@ -108,7 +119,7 @@ impl Architecture {
     pub(crate) fn given(self, model: &Model) -> Result<Vec<Given>> {
         match self {
             Self::Gemma | Self::Gemma2 | Self::Gemma3 | Self::Gemma3n => Ok(Vec::new()),
-            Self::Gemma4 => Ok(vec![gemma4::frequencies(model.base().config())?]),
+            Self::Gemma4 | Self::Gemma4Assistant => Ok(vec![gemma4::frequencies(model.base().config())?]),
             Self::GemmaEmbedding => gemma_embedding::dense(model),
         }
     }
@@ -128,6 +139,7 @@ impl Architecture {
             Self::Gemma3 => gemma3::parameters(config, file_type, out),
             Self::Gemma3n => gemma3n::parameters(config, file_type, out),
             Self::Gemma4 => gemma4::parameters(model, file_type, out),
+            Self::Gemma4Assistant => gemma4_assistant::parameters(model, file_type, out),
             Self::GemmaEmbedding => gemma_embedding::parameters(model, given, file_type, out),
         }
     }
@@ -139,6 +151,7 @@ impl Architecture {
             Self::Gemma3 | Self::GemmaEmbedding => &gemma3::NAMES,
             Self::Gemma3n => &gemma3n::NAMES,
             Self::Gemma4 => &gemma4::NAMES,
+            Self::Gemma4Assistant => &gemma4_assistant::NAMES,
         }
     }
 
@@ -159,7 +172,11 @@ impl Architecture {
 
     /// The tensors that a file cannot lack in this layer.
     pub(crate) fn needed_in_layer(self, config: &Config, layer: u32) -> Result<Vec<String>> {
-        let more = if self == Self::Gemma4 { gemma4::needed(config, layer)? } else { Vec::new() };
+        let more = match self {
+            Self::Gemma4 => gemma4::needed(config, layer)?,
+            Self::Gemma4Assistant => vec![gemma4_assistant::NEEDED],
+            Self::Gemma | Self::Gemma2 | Self::Gemma3 | Self::Gemma3n | Self::GemmaEmbedding => Vec::new(),
+        };
         let names = self.names().needed().1.into_iter().chain(more.into_iter().map(str::to_owned));
         Ok(names.map(|name| format!("blk.{layer}.{name}")).collect())
     }
@@ -167,7 +184,7 @@ impl Architecture {
     /// Whether a head apart from the embedding has a place in the file.
     pub(crate) fn has_output(self) -> bool {
         match self {
-            Self::Gemma | Self::Gemma2 => false,
+            Self::Gemma | Self::Gemma2 | Self::Gemma4Assistant => false,
             Self::Gemma3 | Self::Gemma3n | Self::Gemma4 | Self::GemmaEmbedding => true,
         }
     }
@@ -176,7 +193,7 @@ impl Architecture {
     pub(crate) fn surplus(self) -> Surplus {
         match self {
             Self::Gemma | Self::Gemma2 => Surplus::Refused,
-            Self::Gemma3 | Self::Gemma4 | Self::GemmaEmbedding => Surplus::Cut,
+            Self::Gemma3 | Self::Gemma4 | Self::Gemma4Assistant | Self::GemmaEmbedding => Surplus::Cut,
             Self::Gemma3n => Surplus::Filled,
         }
     }
@@ -187,7 +204,7 @@ impl Architecture {
             Self::Gemma | Self::Gemma2 | Self::Gemma3 | Self::GemmaEmbedding => {
                 if name.ends_with("norm.weight") { 1.0 } else { 0.0 }
             }
-            Self::Gemma3n | Self::Gemma4 => 0.0,
+            Self::Gemma3n | Self::Gemma4 | Self::Gemma4Assistant => 0.0,
         }
     }
 }

@@ -112,11 +112,20 @@ pub(super) fn find(name: &str, table: &[(&str, &str)], kinds: &[&str]) -> Option
     Some(format!("{gguf}.{kind}"))
 }
 
-/// The vision and audio towers, and constants that old checkpoints carry along.
+/// The vision and audio towers, an assistant's short cut through the vocabulary, which llama.cpp does not take, and
+/// constants that old checkpoints carry along.
 fn is_left(name: &str) -> bool {
-    const TOWERS: [&str; 7] =
-        ["vision_", "vision.", "visual.", "audio_", "audio.", "projector.", "patch_embed"];
-    TOWERS.iter().any(|part| name.contains(part)) || name.ends_with(".rotary_emb.inv_freq")
+    const PARTS: [&str; 8] = [
+        "vision_",
+        "vision.",
+        "visual.",
+        "audio_",
+        "audio.",
+        "projector.",
+        "patch_embed",
+        "masked_embedding.",
+    ];
+    PARTS.iter().any(|part| name.contains(part)) || name.ends_with(".rotary_emb.inv_freq")
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(super) fn choose(
             Place::Slice { name, number } => (name, Some(number)),
             Place::Head if architecture.has_output() => ("output.weight".to_owned(), None),
             Place::Head => {
-                refuse_own_head(model, tensor)?;
+                refuse_own_head(model, architecture, tensor)?;
                 continue;
             }
             Place::Left if model.tensors()[tensor].is_target() && !towers_apart => {
@@ -130,7 +130,7 @@ fn fitted(
 }
 
 /// llama.cpp reads no head for this family; one that equals the embedding can be left out, another cannot.
-fn refuse_own_head(model: &Model, head: usize) -> Result<()> {
+fn refuse_own_head(model: &Model, architecture: Architecture, head: usize) -> Result<()> {
     let embedding = model.tensors().iter().position(|t| t.info.name.ends_with("embed_tokens.weight"));
     let same = match embedding {
         Some(embedding) => same_values(model, head, embedding)?,
@@ -140,7 +140,8 @@ fn refuse_own_head(model: &Model, head: usize) -> Result<()> {
         return Ok(());
     }
     let file = model.file_of(&model.tensors()[head]);
-    Err(Error::unsupported(file, "GGUF for a Gemma 1 or 2 whose lm_head differs from its embedding")
+    let feature = format!("GGUF for a {architecture} whose lm_head differs from its embedding");
+    Err(Error::unsupported(file, feature)
         .advise("llama.cpp has no place for it; export it as a merged model instead"))
 }
 

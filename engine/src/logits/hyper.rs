@@ -94,6 +94,9 @@ impl Hyper {
     }
 
     fn of_keys(architecture: Architecture, keys: &Keys<'_>) -> Result<Self, String> {
+        if architecture == Architecture::Gemma4Assistant {
+            return Err("is an assistant, which predicts nothing without the model beside it".to_owned());
+        }
         let (count, heads) = (keys.need("block_count")?, keys.need("attention.head_count")?);
         let (hidden, head_dim) = (keys.need("embedding_length")?, keys.need("attention.key_length")?);
         // the largest of a family divides its width by its heads instead
@@ -103,6 +106,7 @@ impl Hyper {
             Architecture::Gemma
             | Architecture::Gemma3n
             | Architecture::Gemma4
+            | Architecture::Gemma4Assistant
             | Architecture::GemmaEmbedding => usize::MAX,
         };
         let divisor = if count == largest { hidden / heads.max(1) } else { head_dim };
@@ -135,7 +139,10 @@ fn period(architecture: Architecture) -> u32 {
         Architecture::Gemma => 1,
         Architecture::Gemma2 => 2,
         Architecture::Gemma3n => 5,
-        Architecture::Gemma3 | Architecture::Gemma4 | Architecture::GemmaEmbedding => 6,
+        Architecture::Gemma3
+        | Architecture::Gemma4
+        | Architecture::Gemma4Assistant
+        | Architecture::GemmaEmbedding => 6,
     }
 }
 

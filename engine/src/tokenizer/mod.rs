@@ -56,7 +56,7 @@ impl Tokenizer {
         let files = Files::read(model)?;
         let config = model.base().config();
         let (vocabulary, kind) = match architecture {
-            Architecture::Gemma4 => {
+            Architecture::Gemma4 | Architecture::Gemma4Assistant => {
                 let (vocabulary, merges) = gemma4::read(model, &files)?;
                 (vocabulary, Kind::Merges(merges))
             }
