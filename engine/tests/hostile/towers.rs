@@ -42,6 +42,27 @@ fn towers_that_are_not_what_they_should_be_are_refused_by_what_is_wrong() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn an_assistant_that_lacks_what_ties_it_to_its_model_is_refused() {
+    let _turn = crate::TURN.lock();
+    let cases = cases! { "gemma4-assistant":
+        "no width of the model", ["config.json", "has no backbone_hidden_size"],
+            |f| f.json(CONFIG, |c| { c.remove("backbone_hidden_size"); });
+        "no way in", ["no tensor for nextn.pre_projection.weight"],
+            |f| rename(f, "pre_projection.weight", "audio_tower.x.weight");
+        "a layer without its scale", ["no tensor for blk.1.layer_output_scale.weight"],
+            |f| rename(f, "model.layers.1.layer_scalar", "audio_tower.x.weight");
+    };
+    for case in cases {
+        let folders = Folders::of(&format!("families/{}", case.fixture), &["base"]);
+        (case.spoil)(&folders);
+        let base = Checkpoint::open(Arc::new(LocalFolder::open(folders.base()).unwrap())).unwrap();
+        let plan = GgufPlan::new(&Model::new(&base), &GgufOptions::new(OutputType::F16, "merged"));
+        let text = plan.unwrap_err().to_string();
+        assert!(case.says.iter().all(|part| text.contains(part)), "{}: {text}", case.name);
+    }
+}
+
 fn plan(folders: &Folders) -> engine::Result<GgufPlan> {
     let base = Checkpoint::open(Arc::new(LocalFolder::open(folders.base())?))?;
     GgufPlan::mmproj(&Model::new(&base), &GgufOptions::new(OutputType::F16, "merged"))
