@@ -4,14 +4,12 @@
 //! the base; and one rounding to the checkpoint's type. Columns are independent, so they are what is vectorised;
 //! with or without vector instructions the result is the same to the bit.
 
-use std::ops::Range;
-
 use crate::wide::wide;
 
 /// Columns computed together, so that their sums stay in registers.
 const LANES: usize = 32;
 /// Columns of A (times the rank) that stay in the first-level cache while the rows go by.
-const TILE: usize = 512;
+const TILE: usize = 256;
 
 /// A row block's factors.
 pub(crate) struct Block<'a> {
@@ -30,34 +28,78 @@ wide! {
         let mut first = 0;
         while first < block.columns {
             let tile = first..block.columns.min(first + TILE);
-            for (row, b) in weights.chunks_exact_mut(block.columns).zip(block.b.chunks_exact(block.rank)) {
-                add_row(block, b, tile.clone(), &mut row[tile.clone()]);
+            let pairs = weights.chunks_mut(2 * block.columns).zip(block.b.chunks(2 * block.rank));
+            for (rows, b) in pairs {
+                let (row, other) = rows.split_at_mut(block.columns);
+                let (b, b_other) = b.split_at(block.rank);
+                if other.is_empty() {
+                    add_row(block, b, tile.start, &mut row[tile.clone()]);
+                } else {
+                    let rows = (&mut row[tile.clone()], &mut other[tile.clone()]);
+                    add_two_rows(block, (b, b_other), tile.start, rows);
+                }
             }
             first = tile.end;
         }
     }
 }
 
+/// Adds to the columns of a row from `first` on.
 #[inline(always)]
-fn add_row(block: &Block<'_>, b: &[f32], tile: Range<usize>, row: &mut [f32]) {
+fn add_row(block: &Block<'_>, b: &[f32], first: usize, row: &mut [f32]) {
     let (full, rest) = row.as_chunks_mut::<LANES>();
+    let last = first + full.len() * LANES;
     for (n, lanes) in full.iter_mut().enumerate() {
-        let at = tile.start + n * LANES;
         let mut sums = [0.0_f32; LANES];
         for (k, &factor) in b.iter().enumerate() {
-            let a = &block.a[k * block.columns + at..][..LANES];
-            for (sum, &a) in sums.iter_mut().zip(a) {
-                *sum = factor.mul_add(a, *sum);
-            }
+            add_product(factor, &block.a[k * block.columns + first + n * LANES..], &mut sums);
         }
-        for (weight, sum) in lanes.iter_mut().zip(sums) {
-            *weight += sum * block.scaling;
-        }
+        add_scaled(&sums, block.scaling, lanes);
     }
-    let at = tile.end - rest.len();
+    add_rest(block, b, last, rest);
+}
+
+/// The same for two rows, which both make use of what is read of A.
+#[inline(always)]
+fn add_two_rows(block: &Block<'_>, b: (&[f32], &[f32]), first: usize, rows: (&mut [f32], &mut [f32])) {
+    let (full, rest) = rows.0.as_chunks_mut::<LANES>();
+    let (full_other, rest_other) = rows.1.as_chunks_mut::<LANES>();
+    let last = first + full.len() * LANES;
+    for (n, (lanes, other)) in full.iter_mut().zip(full_other).enumerate() {
+        let (mut sums, mut others) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+        for (k, (&factor, &factor_other)) in b.0.iter().zip(b.1).enumerate() {
+            let a = &block.a[k * block.columns + first + n * LANES..];
+            add_product(factor, a, &mut sums);
+            add_product(factor_other, a, &mut others);
+        }
+        add_scaled(&sums, block.scaling, lanes);
+        add_scaled(&others, block.scaling, other);
+    }
+    add_rest(block, b.0, last, rest);
+    add_rest(block, b.1, last, rest_other);
+}
+
+#[inline(always)]
+fn add_product(factor: f32, a: &[f32], sums: &mut [f32; LANES]) {
+    for (sum, &a) in sums.iter_mut().zip(&a[..LANES]) {
+        *sum = factor.mul_add(a, *sum);
+    }
+}
+
+#[inline(always)]
+fn add_scaled(sums: &[f32; LANES], scaling: f32, weights: &mut [f32; LANES]) {
+    for (weight, sum) in weights.iter_mut().zip(sums) {
+        *weight += sum * scaling;
+    }
+}
+
+/// The columns that are no whole vectors.
+#[inline(always)]
+fn add_rest(block: &Block<'_>, b: &[f32], first: usize, rest: &mut [f32]) {
     for (n, weight) in rest.iter_mut().enumerate() {
-        let chain =
-            |sum: f32, (k, factor): (usize, &f32)| factor.mul_add(block.a[k * block.columns + at + n], sum);
+        let chain = |sum: f32, (k, factor): (usize, &f32)| {
+            factor.mul_add(block.a[k * block.columns + first + n], sum)
+        };
         *weight += b.iter().enumerate().fold(0.0, chain) * block.scaling;
     }
 }
