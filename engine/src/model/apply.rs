@@ -1,5 +1,7 @@
 //! The arithmetic of each kind of change, block by block, in PEFT's order of operations.
 
+use std::mem;
+
 use super::product::{Buffers, Product, Rescale, is_zero, store};
 use super::{Model, Tensor};
 use crate::Result;
@@ -26,6 +28,8 @@ pub(crate) struct Scratch {
     factor: Vec<f32>,
     line: Vec<f32>,
     buffers: Buffers,
+    /// What a change is made from, where that is not the base.
+    before: Vec<u8>,
 }
 
 impl Model {
@@ -49,12 +53,16 @@ impl Model {
         if tensor.replaced.is_some() {
             self.read_unchanged(tensor, first, count, scratch, merged)?;
             effect = if merged == base { Effect::Zero } else { Effect::Changed };
-        } else if tensor.is_target() {
-            merged.extend_from_slice(base);
         }
-        for change in self.changes(tensor) {
-            effect = effect.max(self.apply(change, tensor, first, scratch, merged)?);
+        // each change is made from one buffer into the other
+        let mut before = mem::take(&mut scratch.before);
+        for (number, change) in self.changes(tensor).enumerate() {
+            mem::swap(&mut before, merged);
+            let from = if number == 0 && tensor.replaced.is_none() { &*base } else { &before };
+            merged.resize(from.len(), 0);
+            effect = effect.max(self.apply(change, tensor, first, scratch, from, merged)?);
         }
+        scratch.before = before;
         Ok(effect)
     }
 
@@ -84,12 +92,14 @@ impl Model {
         if bytes.is_empty() { Ok(()) } else { self.base().read(base, first, bytes) }
     }
 
+    /// Makes a change: from `before` into `bytes`.
     fn apply(
         &self,
         change: &Change,
         tensor: &Tensor,
         first: u64,
         scratch: &mut Scratch,
+        before: &[u8],
         bytes: &mut [u8],
     ) -> Result<Effect> {
         let dtype = tensor.info.dtype;
@@ -107,7 +117,7 @@ impl Model {
                 let (scaling, rounded) = (*scaling, *rounded);
                 let product =
                     Product { dtype, right: &right, rank: rank as usize, scaling, rounded, rescale };
-                Ok(product.merge(factor, buffers, bytes))
+                Ok(product.merge(factor, buffers, before, bytes))
             }
             Change::Embedding { a, b, scaling, magnitude } => {
                 let (row, rows) = rows_of(dtype, b.shape[0], first, bytes);
@@ -121,11 +131,19 @@ impl Model {
                 };
                 product.rescale = factors.as_deref().map_or(Rescale::None, |f| Rescale::Columns(f));
                 read_columns(a, row, rows, scratch)?;
-                Ok(product.merge(&scratch.factor, &mut scratch.buffers, bytes))
+                Ok(product.merge(&scratch.factor, &mut scratch.buffers, before, bytes))
             }
-            Change::Rows { rows, values } => replace_rows(dtype, rows, values, first, scratch, bytes),
-            Change::Whole(_) => Ok(Effect::Zero),
-            Change::Add { values, scaling } => add_vector(dtype, values, *scaling, first, scratch, bytes),
+            Change::Rows { rows, values } => {
+                bytes.copy_from_slice(before);
+                replace_rows(dtype, rows, values, first, scratch, bytes)
+            }
+            Change::Whole(_) => {
+                bytes.copy_from_slice(before);
+                Ok(Effect::Zero)
+            }
+            Change::Add { values, scaling } => {
+                add_vector(dtype, values, *scaling, first, scratch, before, bytes)
+            }
         }
     }
 
@@ -190,7 +208,10 @@ fn replace_rows(
     for (number, row) in rows.iter().enumerate().filter(|(_, row)| (start..start + count).contains(*row)) {
         values.read(number as u64 * columns, columns, &mut scratch.raw, &mut scratch.buffers.weights)?;
         let at = (row - start) as usize * width;
-        effect = effect.max(store(dtype, &mut scratch.buffers, &mut bytes[at..at + width]));
+        let place = &mut bytes[at..at + width];
+        scratch.raw.clear();
+        scratch.raw.extend_from_slice(place);
+        effect = effect.max(store(dtype, &scratch.buffers.weights, &scratch.raw, place));
     }
     // a row that was listed and never trained is no loss
     Ok(if effect == Effect::Lost { Effect::Zero } else { effect })
@@ -202,17 +223,19 @@ fn add_vector(
     scaling: f32,
     first: u64,
     scratch: &mut Scratch,
+    before: &[u8],
     bytes: &mut [u8],
 ) -> Result<Effect> {
     let count = bytes.len() as u64 / dtype.bytes();
     values.read(first, count, &mut scratch.raw, &mut scratch.line)?;
     if is_zero(&scratch.line) {
+        bytes.copy_from_slice(before);
         return Ok(Effect::Zero);
     }
     scratch.buffers.weights.resize(count as usize, 0.0);
-    dtype.widen(bytes, &mut scratch.buffers.weights);
+    dtype.widen(before, &mut scratch.buffers.weights);
     scratch.buffers.weights.iter_mut().zip(&scratch.line).for_each(|(w, v)| *w += v * scaling);
-    Ok(store(dtype, &mut scratch.buffers, bytes))
+    Ok(store(dtype, &scratch.buffers.weights, before, bytes))
 }
 
 /// A matrix with rows for columns.

@@ -36,7 +36,7 @@ pub(super) enum Rescale<'a> {
 pub(super) struct Buffers {
     pub(super) weights: Vec<f32>,
     pub(super) delta: Vec<f32>,
-    pub(super) merged: Vec<u8>,
+    pub(super) rounded: Vec<u8>,
 }
 
 impl<'a> Product<'a> {
@@ -49,18 +49,26 @@ impl<'a> Product<'a> {
         self.right.len() / self.rank
     }
 
-    /// Merges whole rows, whose rows of the left factor are `left`.
-    pub(super) fn merge(&self, left: &[f32], buffers: &mut Buffers, bytes: &mut [u8]) -> Effect {
+    /// Merges whole rows, whose rows of the left factor are `left`: from `before` into `bytes`.
+    pub(super) fn merge(
+        &self,
+        left: &[f32],
+        buffers: &mut Buffers,
+        before: &[u8],
+        bytes: &mut [u8],
+    ) -> Effect {
         if matches!(self.rescale, Rescale::None) && (is_zero(left) || is_zero(self.right)) {
+            bytes.copy_from_slice(before);
             return Effect::Zero;
         }
         let step = (CACHED / self.columns()).max(1);
-        let pieces = bytes.chunks_mut(step * self.columns() * self.dtype.bytes() as usize);
+        let size = step * self.columns() * self.dtype.bytes() as usize;
+        let pieces = before.chunks(size).zip(bytes.chunks_mut(size));
         let mut effect = Effect::Lost;
-        for (number, (bytes, left)) in pieces.zip(left.chunks(step * self.rank)).enumerate() {
-            self.sum(left, buffers, bytes);
+        for (number, ((before, bytes), left)) in pieces.zip(left.chunks(step * self.rank)).enumerate() {
+            self.sum(left, buffers, before);
             self.rescale(number * step, &mut buffers.weights);
-            effect = effect.max(store(self.dtype, buffers, bytes));
+            effect = effect.max(store(self.dtype, &buffers.weights, before, bytes));
         }
         effect
     }
@@ -69,7 +77,7 @@ impl<'a> Product<'a> {
     pub(super) fn sum(&self, left: &[f32], buffers: &mut Buffers, bytes: &[u8]) {
         let (rank, columns, scaling) = (self.rank, self.columns(), self.scaling);
         let block = Block { a: self.right, b: left, rank, columns, scaling };
-        let Buffers { weights, delta, merged } = buffers;
+        let Buffers { weights, delta, rounded } = buffers;
         weights.resize(left.len() / rank * columns, 0.0);
         self.dtype.widen(bytes, weights);
         if !self.rounded {
@@ -78,9 +86,9 @@ impl<'a> Product<'a> {
         delta.clear();
         delta.resize(weights.len(), 0.0);
         kernel::add(&block, delta);
-        merged.resize(bytes.len(), 0);
-        self.dtype.narrow(delta, merged);
-        self.dtype.widen(merged, delta);
+        rounded.resize(bytes.len(), 0);
+        self.dtype.narrow(delta, rounded);
+        self.dtype.widen(rounded, delta);
         weights.iter_mut().zip(delta.iter()).for_each(|(w, d)| *w += d);
     }
 
@@ -114,16 +122,10 @@ fn rescale(row: &mut [f32], magnitude: f32) {
     row.iter_mut().for_each(|w| *w *= factor);
 }
 
-/// Rounds `weights` into `bytes` and says whether that changed them.
-pub(super) fn store(dtype: Dtype, buffers: &mut Buffers, bytes: &mut [u8]) -> Effect {
-    let Buffers { weights, merged, .. } = buffers;
-    merged.resize(bytes.len(), 0);
-    dtype.narrow(weights, merged);
-    if merged == bytes {
-        return Effect::Lost;
-    }
-    bytes.copy_from_slice(merged);
-    Effect::Changed
+/// Rounds `weights` into `bytes` and says whether they are other than `before`.
+pub(super) fn store(dtype: Dtype, weights: &[f32], before: &[u8], bytes: &mut [u8]) -> Effect {
+    dtype.narrow(weights, bytes);
+    if bytes == before { Effect::Lost } else { Effect::Changed }
 }
 
 pub(super) fn is_zero(values: &[f32]) -> bool {
@@ -146,8 +148,9 @@ mod tests {
         let dtype = Dtype::F32;
         let rescale = Rescale::Columns(&[2.0, 10.0]);
         let product = Product { dtype, right: &[1.0, 0.0], rank: 1, scaling: 1.0, rounded: false, rescale };
-        let mut bytes: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-        product.merge(&[1.0, 0.0], &mut Buffers::default(), &mut bytes);
+        let before: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let mut bytes = vec![0; before.len()];
+        product.merge(&[1.0, 0.0], &mut Buffers::default(), &before, &mut bytes);
         let mut merged = [0.0; 4];
         dtype.widen(&bytes, &mut merged);
         assert_eq!(merged, [4.0, 20.0, 6.0, 40.0]);

@@ -22,7 +22,9 @@ pub(super) struct Block {
 /// A block of one part.
 #[derive(Default)]
 pub(super) struct Made {
-    pub(super) bytes: Vec<u8>,
+    bytes: Vec<u8>,
+    /// They are the base's, and not here.
+    as_base: bool,
     /// How far the stored values are from the merged ones.
     pub(super) error: Tally,
 }
@@ -52,6 +54,7 @@ impl Block {
         }
         for (made, (file, part)) in self.parts.iter_mut().zip(&step.parts) {
             made.error.clear();
+            made.as_base = false;
             let Desk { merged, values, .. } = desk;
             match &files[*file].parts[*part].content {
                 Content::File(source) => {
@@ -64,7 +67,7 @@ impl Block {
                     made.bytes.resize(once * job.count as usize, 0);
                     made.bytes.chunks_mut(once.max(1)).for_each(|bytes| as_type.encode(values, None, bytes));
                 }
-                Content::Stored(_) if merged.is_empty() => self.base.clone_into(&mut made.bytes),
+                Content::Stored(_) if merged.is_empty() => made.as_base = true,
                 // a merged checkpoint is made alone, so nobody else needs them
                 Content::Stored(_) => std::mem::swap(merged, &mut made.bytes),
                 content @ Content::Encoded { tensor, .. } => {
@@ -74,6 +77,11 @@ impl Block {
             }
         }
         Ok(())
+    }
+
+    /// The bytes of each part.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.parts.iter().map(|made| if made.as_base { &*self.base } else { &*made.bytes })
     }
 
     fn read(&mut self, model: &Model, tensor: usize, job: &Job, desk: &mut Desk) -> Result<()> {

@@ -85,13 +85,13 @@ impl<'a, 'r> Writer<'a, 'r> {
     fn block(&mut self, job: &Job, block: &Block) -> Result<()> {
         let step = &self.steps[job.step];
         self.found.note(step, block);
-        for (made, (file, number)) in block.parts.iter().zip(&step.parts) {
+        for (bytes, (file, number)) in block.bytes().zip(&step.parts) {
             let part = &self.files[*file].parts[*number];
             let at = self.starts[*file][*number] + part.content.bytes_of(job.first, step.dtype);
-            self.sink.put(*file, *number, at, &made.bytes)?;
-            self.done += made.bytes.len() as u64;
+            self.sink.put(*file, *number, at, bytes)?;
+            self.done += bytes.len() as u64;
             if job.last && part.padding > 0 {
-                let end = at + made.bytes.len() as u64;
+                let end = at + bytes.len() as u64;
                 self.sink.put(*file, *number, end, &vec![0; part.padding as usize])?;
                 self.done += part.padding;
             }
