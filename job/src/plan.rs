@@ -27,6 +27,11 @@ pub(crate) fn gguf_file(quantization: Quantization) -> String {
     }
 }
 
+/// The file beside it with the towers of a multimodal model, as llama.cpp looks for it.
+pub(crate) fn towers_file(gguf: &str) -> String {
+    format!("mmproj-{gguf}")
+}
+
 /// What the owner called the job, else the base model's name, in the form of a title.
 fn model_name(job: &TrainingJob) -> String {
     let base = || job.base_model_id.as_deref().and_then(|id| id.rsplit('/').next());

@@ -30,7 +30,13 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
         Some(manifest) => (manifest, format!("The {} file had been made before", request.quantization)),
         None => {
             let manifest = write(work, &source, &shelf, &request, &file)?;
-            (manifest, format!("The {} file is written", request.quantization))
+            let towers = plan::towers_file(&file);
+            let beside = if manifest.files.iter().any(|made| made.name == towers) {
+                format!(", with {towers} for images and sounds beside it")
+            } else {
+                String::new()
+            };
+            (manifest, format!("The {} file is written{beside}", request.quantization))
         }
     };
     let mut made = Made { artifacts: Vec::new(), proof: manifest.proof.clone(), message };
@@ -54,25 +60,59 @@ fn write(
     file: &str,
 ) -> Result<Manifest, JobError> {
     let model = source.model()?;
-    let plan = GgufPlan::new(&model, &request.options)?;
-    work.reporter.begin(Stage::Export, format!("Writing {file} ({})", request.quantization), 0);
-    let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
+    let towers = towers(&model, request);
+    let options = request.options.clone();
+    let options = if towers.is_some() { options.with_towers_apart() } else { options };
+    let mut files = vec![(GgufPlan::new(&model, &options)?, file.to_owned())];
+    files.extend(towers.map(|plan| (plan, plan::towers_file(file))));
     shelf.clear()?;
-    let written = engine::gguf(&plan, file, &mut shelf.folder.upload(), &run).map_err(JobError::from);
-    let sealed = written.and_then(|outcome| {
-        let logits = proof::logits(work, &model, |run| {
-            let written = shelf.folder.open(file).map_err(JobError::bucket("read", file))?;
-            Ok(engine::compare_gguf(&model, &[written], run)?)
-        })?;
-        let proof = proof::of(&outcome, Some(file), logits);
-        shelf.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)
-    });
+    let sealed = write_all(work, &model, shelf, &files);
     if sealed.is_err() {
-        let planned = plan.files(file).into_iter().map(|planned| planned.name);
-        let names: Vec<String> = planned.chain([Report::beside(file)]).collect();
+        let names = |(plan, file): &(GgufPlan, String)| {
+            let planned = plan.files(file).into_iter().map(|planned| planned.name);
+            planned.chain([Report::beside(file)]).collect::<Vec<_>>()
+        };
+        let names: Vec<String> = files.iter().flat_map(names).collect();
         shelf.discard(names.iter().map(String::as_str));
     }
     sealed
+}
+
+/// The towers of a multimodal model, which llama.cpp takes in a file of their own. Where that cannot be made, the
+/// language model alone is still of use.
+fn towers(model: &Model, request: &GgufRequest) -> Option<GgufPlan> {
+    match GgufPlan::mmproj(model, &request.options) {
+        Ok(plan) => Some(plan),
+        Err(engine::Error::Unsupported { .. }) => None,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no file of the model's towers is made");
+            None
+        }
+    }
+}
+
+/// Writes the file people ask for, which is the first, and those beside it.
+fn write_all(
+    work: &Work<'_>,
+    model: &Model,
+    shelf: &Shelf,
+    files: &[(GgufPlan, String)],
+) -> Result<Manifest, JobError> {
+    let (mut made, mut proof) = (Vec::new(), None);
+    for (number, (plan, file)) in files.iter().enumerate() {
+        work.reporter.begin(Stage::Export, format!("Writing {file}"), 0);
+        let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
+        let outcome = engine::gguf(plan, file, &mut shelf.folder.upload(), &run)?;
+        if number == 0 {
+            let logits = proof::logits(work, model, |run| {
+                let written = shelf.folder.open(file).map_err(JobError::bucket("read", file))?;
+                Ok(engine::compare_gguf(model, &[written], run)?)
+            })?;
+            proof = proof::of(&outcome, Some(file), logits);
+        }
+        made.extend(outcome.files.into_iter().map(Into::into));
+    }
+    shelf.seal(work.export.id, made, proof)
 }
 
 /// Where the weights come from, and what tells whether they are the same as before.

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read, process::ExitCode};
 
-use crate::support::{BASE, World, change, copy, fixture};
+use crate::support::{BASE, World, change, fixture};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::domain::{ArtifactKind, Export, Quantization, Status};
@@ -102,9 +102,8 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
 async fn an_embedding_model_keeps_the_modules_behind_it() {
     let world = World::new();
     let base = world.path(&format!("base-models/{BASE}"));
-    fs::remove_dir_all(&base).unwrap();
-    copy(&fixture("families/gemma-embedding/base"), &base);
-    world.put_embedding_adapter();
+    world.put_base("gemma-embedding");
+    world.put_small_adapter("layers.0");
 
     let merged = world.export(ArtifactKind::Merged).await;
 
@@ -127,6 +126,31 @@ async fn an_embedding_model_keeps_the_modules_behind_it() {
     assert_eq!(from_merged.status, Status::Completed, "{:?}", from_merged.message);
     let from_merged = fs::read(world.path("files/job-1/model.gguf")).unwrap();
     assert!(from_merged.windows(12).any(|bytes| bytes == b"pooling_type"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_multimodal_model_has_its_towers_in_a_file_beside_the_gguf() {
+    let world = World::new();
+    world.put_base("gemma3-vision");
+    world.put_small_adapter("language_model.model.layers.0");
+
+    let export = world.export(ArtifactKind::Gguf).await;
+
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    assert!(export.message.as_ref().unwrap().contains("mmproj-model.gguf"), "{:?}", export.message);
+    assert_eq!(paths(&export), [world.url("files/job-1/model.gguf")]);
+    let towers = fs::read(world.path("files/job-1/mmproj-model.gguf")).unwrap();
+    assert!(towers.windows(20).any(|bytes| bytes == b"mm.input_projection."));
+    assert!(world.path("files/job-1/mmproj-model.report.json").exists());
+    let again = world.export(ArtifactKind::Gguf).await;
+    assert!(again.message.unwrap().contains("before"));
+
+    // without what says how images are prepared there is no such file, and the language model is still of use
+    fs::remove_file(world.path(&format!("base-models/{BASE}/preprocessor_config.json"))).unwrap();
+    fs::remove_file(world.path(&format!("base-models/{BASE}/processor_config.json"))).unwrap();
+    let export = world.export(ArtifactKind::Gguf).await;
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    assert!(!world.path("files/job-1/mmproj-model.gguf").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

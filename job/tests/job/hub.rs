@@ -70,12 +70,27 @@ async fn a_base_model_is_read_from_the_hub_when_the_bucket_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_towers_of_a_multimodal_model_go_to_the_hub_with_its_gguf() {
+    let hub = hub().await;
+    hub.put(BASE, Repo { files: files("families/gemma3-vision/base"), ..Repo::default() });
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    world.put_small_adapter("language_model.model.layers.0");
+    let made = export(&world, ArtifactKind::Gguf, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let pushed = hub.repo(REPO).unwrap();
+    for name in ["model.gguf", "mmproj-model.gguf"] {
+        assert!(pushed.files.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_modules_behind_an_embedding_model_come_from_the_hub_and_go_there() {
     let hub = hub().await;
     hub.put(BASE, Repo { files: files("families/gemma-embedding/base"), ..Repo::default() });
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
-    world.put_embedding_adapter();
+    world.put_small_adapter("layers.0");
     let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
     let (pushed, base) = (hub.repo(REPO).unwrap(), hub.repo(BASE).unwrap());

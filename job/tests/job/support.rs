@@ -68,11 +68,18 @@ impl World {
         copy(&fixture(from), &self.path("models/adapters/job-1"));
     }
 
-    /// Puts an adapter of the fixture `families/gemma-embedding` where `job-1` has its own.
-    pub(crate) fn put_embedding_adapter(&self) {
+    /// Puts a base model of the fixtures in the place of the usual one.
+    pub(crate) fn put_base(&self, family: &str) {
+        let base = self.path(&format!("base-models/{BASE}"));
+        fs::remove_dir_all(&base).unwrap();
+        copy(&fixture(&format!("families/{family}/base")), &base);
+    }
+
+    /// Puts a small adapter where `job-1` has its own: of the layer of that name, in a model 64 wide.
+    pub(crate) fn put_small_adapter(&self, layer: &str) {
         let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]});
         fs::write(self.path("models/adapters/job-1/adapter_config.json"), config.to_string()).unwrap();
-        let name = |half| format!("base_model.model.layers.0.self_attn.q_proj.lora_{half}.weight");
+        let name = |half| format!("base_model.model.{layer}.self_attn.q_proj.lora_{half}.weight");
         put_tensors(
             &self.path("models/adapters/job-1/adapter_model.safetensors"),
             &[(&name("A"), [2, 64], 0.25), (&name("B"), [64, 2], 0.5)],
