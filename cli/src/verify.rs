@@ -17,6 +17,9 @@ use crate::watch;
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, args.adapter.as_deref())?;
+    if args.logits {
+        engine::check_comparable(&model)?;
+    }
     let (verdict, logits) = if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
     print(&args.out, &verdict);
     if let Some(logits) = logits {

@@ -49,7 +49,7 @@ pub use gguf::{
 };
 pub use inspect::{Description, describe, describe_file};
 pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
-pub use logits::{Logits, can_compare, compare_gguf, compare_merged};
+pub use logits::{Logits, check_comparable, compare_gguf, compare_merged};
 pub use lora::{Adapter, AdapterConfig};
 pub use model::Model;
 pub use pipeline::{

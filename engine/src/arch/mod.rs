@@ -91,12 +91,13 @@ impl Architecture {
 
     /// The family of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        const ALL: [Architecture; 6] = [
+        const ALL: [Architecture; 7] = [
             Architecture::Gemma,
             Architecture::Gemma2,
             Architecture::Gemma3,
             Architecture::Gemma3n,
             Architecture::Gemma4,
+            Architecture::Gemma4Assistant,
             Architecture::GemmaEmbedding,
         ];
         ALL.into_iter().find(|known| known.as_str() == name)

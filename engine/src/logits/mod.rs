@@ -54,7 +54,7 @@ pub struct Logits {
 /// Compares a merged checkpoint with the base and adapter it was made of.
 ///
 /// # Errors
-/// When either cannot be read, or the model has no forward pass here ([`can_compare`]).
+/// When either cannot be read, or the model has no forward pass here ([`check_comparable`]).
 pub fn compare_merged(model: &Model, merged: &Checkpoint, run: &Run<'_>) -> Result<Logits> {
     let merged = Checkpointed::new(&Model::new(merged))?;
     let hyper = merged.hyper()?;
@@ -71,9 +71,12 @@ pub fn compare_gguf(model: &Model, files: &[Arc<dyn Source>], run: &Run<'_>) -> 
     compare(model, &file, &hyper, run)
 }
 
-/// Whether this model has a forward pass here.
-pub fn can_compare(model: &Model) -> bool {
-    Checkpointed::new(model).is_ok_and(|weights| weights.hyper().is_ok())
+/// Checks that this model has a forward pass here.
+///
+/// # Errors
+/// Why it has none.
+pub fn check_comparable(model: &Model) -> Result<()> {
+    Checkpointed::new(model)?.hyper().map(drop)
 }
 
 fn compare(model: &Model, exported: &dyn Weights, hyper: &Hyper, run: &Run<'_>) -> Result<Logits> {

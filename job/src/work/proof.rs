@@ -39,11 +39,12 @@ pub(super) fn logits(
         return Ok(None);
     }
     let bytes = model.bytes();
-    if !engine::can_compare(model) || bytes > LARGEST_COMPARED {
-        tracing::info!(
-            bytes,
-            "predictions not compared: too large a model, or one that has no forward pass here"
-        );
+    let reason = match engine::check_comparable(model) {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => (bytes > LARGEST_COMPARED).then(|| "the model is too large".to_owned()),
+    };
+    if let Some(reason) = reason {
+        tracing::info!(bytes, reason, "predictions not compared");
         return Ok(None);
     }
     work.reporter.begin(Stage::Export, "Comparing predictions with those of base and adapter", 0);
