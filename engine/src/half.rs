@@ -55,6 +55,12 @@ pub(crate) fn f32_to_f16(value: f32) -> u16 {
     sign | ((magnitude - 0x3800_0000 + 0x0fff + odd) >> 13) as u16
 }
 
+/// A value as it comes back from `f16`.
+#[inline(always)]
+pub(crate) fn through_f16(value: f32) -> f32 {
+    f16_to_f32(f32_to_f16(value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Form, head};
 use crate::arch::Given;
-use crate::half::{f16_to_f32, f32_to_f16};
+use crate::half::through_f16;
 use crate::pipeline::layout::{Content, Part};
 use crate::quant::{Importance, TensorType};
 
@@ -67,18 +67,19 @@ impl Chosen {
     }
 
     fn part(&self, piece: &Piece, padding: u64) -> Part {
-        let (as_type, form, through_f16) = (self.as_type, self.form, self.through_f16);
+        let (as_type, form) = (self.as_type, self.form);
         let name = self.name.clone();
         match piece {
             Piece::Tensor { tensor, elements } => {
                 let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
+                let through_f16 = self.through_f16;
                 let content = Content::Encoded { tensor, elements, form, as_type, through_f16, importance };
                 Part { name, content, bytes: as_type.bytes(elements), padding }
             }
             Piece::Values { values, times } => {
                 let bytes = as_type.bytes(values.len() as u64 * times);
-                let values = match through_f16 {
-                    true => values.iter().map(|value| f16_to_f32(f32_to_f16(*value))).collect(),
+                let values = match self.through_f16 {
+                    true => values.iter().copied().map(through_f16).collect(),
                     false => Arc::clone(values),
                 };
                 let content = Content::Values { values, times: *times, as_type };

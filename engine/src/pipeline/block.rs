@@ -2,7 +2,7 @@
 
 use super::layout::{Content, Layout};
 use super::steps::{Job, Step};
-use crate::half::{f16_to_f32, f32_to_f16};
+use crate::half;
 use crate::model::{CACHED, Effect, Model, Scratch};
 use crate::report::tally::Tally;
 use crate::{Error, Result};
@@ -123,7 +123,7 @@ fn encode(
         };
         read(values);
         if *through_f16 {
-            values.iter_mut().for_each(|value| *value = f16_to_f32(f32_to_f16(*value)));
+            values.iter_mut().for_each(|value| *value = half::through_f16(*value));
         }
         match importance {
             None => as_type.encode(values, None, bytes),

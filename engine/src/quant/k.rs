@@ -4,16 +4,10 @@ use super::blocks::mapped;
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::search::{Affine, AffineFound, affine, positive, side_by_side};
-use crate::half::{f16_to_f32, f32_to_f16};
+use crate::half::through_f16;
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 256;
-
-/// A value as it comes back from `f16`.
-#[inline(always)]
-pub(super) fn through_f16(value: f32) -> f32 {
-    f16_to_f32(f32_to_f16(value))
-}
 
 /// The mean of squares over a block, times `factor`, summed in order.
 #[inline(always)]

@@ -1,10 +1,11 @@
 //! Q2_K: 256 weights in 2 bits, 16 groups with 4-bit scales and minima, in 84 bytes.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::k::{BLOCK, get_pairs, mean_square, put_pairs, through_f16};
+use super::k::{BLOCK, get_pairs, mean_square, put_pairs};
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::search::{Affine, AffineFound, affine, positive, side_by_side};
+use crate::half::through_f16;
 use crate::wide::wide;
 
 /// Bytes of a block.

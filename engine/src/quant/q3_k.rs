@@ -1,10 +1,11 @@
 //! Q3_K: 256 weights in 3 bits, 16 groups with 6-bit scales, in 110 bytes.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::k::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs, through_f16};
+use super::k::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs};
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::search::{EPSILON, side_by_side, symmetric};
+use crate::half::through_f16;
 use crate::wide::wide;
 
 /// Bytes of a block.
