@@ -1,14 +1,15 @@
 //! The vision tower (MobileNetV5) and the audio tower (a conformer) of a multimodal Gemma 3n.
 
 use super::clip::{self, Heard, Image, Kind, Sizes};
+use super::gemma4::{count, is_convolution};
 use super::part::{Layers, Part, Tower, named};
 use super::preprocessor::Preprocessor;
+use crate::Result;
 use crate::arch::Place;
 use crate::checkpoint::Config;
 use crate::gguf::{Metadata, Value};
 use crate::model::Model;
 use crate::quant::TensorType;
-use crate::{Error, Result};
 
 /// Blocks are numbered by stage and within it, and called the same in the file.
 const BLOCKS: &str = "vision_tower.timm_model.blocks.";
@@ -152,7 +153,7 @@ pub(super) fn fixed_type(name: &str) -> Option<TensorType> {
     if name == "a.pre_encode.out.weight" {
         return Some(TensorType::F16);
     }
-    let exact = name.starts_with("v.conv_stem.") || super::gemma4::is_convolution(name);
+    let exact = name.starts_with("v.conv_stem.") || is_convolution(name);
     exact.then_some(TensorType::F32)
 }
 
@@ -169,7 +170,6 @@ pub(super) fn parameters(
     out: &mut Metadata,
 ) -> Result<()> {
     let projection = model.base().config().u32("hidden_size")?.unwrap_or(2048);
-    let count = |config: &Config, key: &str, default| Ok::<u32, Error>(config.u32(key)?.unwrap_or(default));
     let seen = Sizes {
         projection,
         width: count(vision, "hidden_size", 2048)?,
