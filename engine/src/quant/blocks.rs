@@ -10,6 +10,19 @@ macro_rules! each_block {
             $encode(values, place);
         }
     };
+    // with an importance matrix, what each weight of a row matters goes along
+    ($values:expr, $importance:expr, $bytes:expr, $plain:ident, $weighted:ident) => {
+        match $importance {
+            None => each_block!($values, $bytes, $plain),
+            Some(importance) => {
+                let weights = crate::quant::legacy::row_weights($values, importance);
+                let blocks = $values.as_chunks().0.iter().zip(weights.as_chunks().0);
+                for ((values, weights), place) in blocks.zip($bytes.as_chunks_mut().0) {
+                    $weighted(values, weights, place);
+                }
+            }
+        }
+    };
     ($values:expr, $weights:expr, $bytes:expr, $encode:ident) => {{
         let weights: Option<&[f32]> = $weights;
         let mut weights = weights.map(|weights| weights.as_chunks().0.iter());

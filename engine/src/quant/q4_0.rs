@@ -1,7 +1,7 @@
 //! Q4_0: 32 weights in 4 bits with one `f16` scale, in 18 bytes. The largest weight is −8 scales.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, largest, put_f16, put_nibbles, row_weights};
+use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, largest, put_f16, put_nibbles};
 use super::rounding::down;
 use super::search::{side_by_side, symmetric};
 use crate::wide::wide;
@@ -12,16 +12,7 @@ pub(super) const BYTES: usize = 18;
 wide! {
     /// `quantize_row_q4_0_ref` of ggml; with importances, of one row, `quantize_row_q4_0_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        let weights = importance.map(|importance| row_weights(values, importance));
-        each_block!(values, weights.as_deref(), bytes, encode_block);
-    }
-}
-
-#[inline(always)]
-fn encode_block(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
-    match weights {
-        None => plain(values, out),
-        Some(weights) => weighted(values, weights, out),
+        each_block!(values, importance, bytes, plain, weighted);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Q4_1: 32 weights in 4 bits with `f16` scale and minimum, in 20 bytes.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles, range, row_weights};
+use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles, range};
 use super::rounding::down;
 use super::search::{Affine, affine, side_by_side};
 use crate::wide::wide;
@@ -13,16 +13,7 @@ const SEARCH: Affine = Affine { top: 15, from: -0.9, by: 0.05, steps: 36, absolu
 wide! {
     /// `quantize_row_q4_1_ref` of ggml; with importances, of one row, `quantize_row_q4_1_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        let weights = importance.map(|importance| row_weights(values, importance));
-        each_block!(values, weights.as_deref(), bytes, encode_block);
-    }
-}
-
-#[inline(always)]
-fn encode_block(values: &[f32; BLOCK], weights: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
-    match weights {
-        None => plain(values, out),
-        Some(weights) => weighted(values, weights, out),
+        each_block!(values, importance, bytes, plain, weighted);
     }
 }
 

@@ -60,7 +60,11 @@ proptest! {
         let importance = vec![1.0; 256];
         for stored in TensorType::ALL {
             let mut bytes = vec![0; stored.bytes(512) as usize];
-            stored.encode(&values, important.then_some(&importance[..]), &mut bytes);
+            // importances are of one row
+            let rows = bytes.chunks_mut(stored.bytes(256) as usize);
+            for (values, bytes) in values.chunks(256).zip(rows) {
+                stored.encode(values, important.then_some(&importance[..]), bytes);
+            }
             let mut back = vec![0.0; 512];
             stored.decode(&bytes, &mut back);
             let most = values.iter().zip(&back).map(|(v, b)| (v - b).abs()).fold(0.0, f32::max);
