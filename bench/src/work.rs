@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use engine::{
-    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType, Run,
+    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType,
+    RunOptions,
 };
 
 use crate::peers::Peers;
@@ -135,8 +136,8 @@ fn gguf(model: &Model, output: OutputType, out: &mut LocalOutput) -> engine::Res
 }
 
 /// As the command line runs it.
-fn local() -> Run<'static> {
-    Run { block: Run::LOCAL_BLOCK, ..Run::default() }
+fn local() -> RunOptions<'static> {
+    RunOptions { block: RunOptions::LOCAL_BLOCK, ..RunOptions::default() }
 }
 
 fn shell(line: String) -> Vec<String> {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use engine::Description;
+use engine::FolderContent;
 use serde_json::Value;
 
 use crate::args::InspectArgs;
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn describe(path: &Path) -> Result<Description, Box<dyn Error>> {
+fn describe(path: &Path) -> Result<FolderContent, Box<dyn Error>> {
     if path.is_dir() {
         return Ok(engine::describe(open_folder(path)?)?);
     }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    Adapter, Checkpoint, Folder as _, LocalFolder, MergePlan, Model, OutputType, PlannedFile, Report, Source,
+    Adapter, Checkpoint, ExportReport, Folder as _, LocalFolder, MergePlan, Model, OutputType, PlannedFile,
+    Source,
 };
 
 pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
@@ -124,7 +125,7 @@ fn check_place(place: &Path, force: bool, plan: &MergePlan) -> Result<(), Box<dy
     };
     let planned = plan.files();
     let is_export = |name: &str| {
-        name.ends_with(".safetensors") || name == Report::FILE || planned.iter().any(|f| f.name == name)
+        name.ends_with(".safetensors") || name == ExportReport::FILE || planned.iter().any(|f| f.name == name)
     };
     match entries.iter().find(|e| !e.file_name().to_str().is_some_and(is_export)) {
         _ if entries.is_empty() => Ok(()),

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use engine::report::Proof;
-use engine::{Outcome, Summary, WrittenFile};
+use engine::report::ReportSummary;
+use engine::{Outcome, WrittenFile};
 use indicatif::DecimalBytes;
 
 pub(crate) struct Timer(Instant);
@@ -31,15 +31,15 @@ pub(crate) fn print(place: &Path, outcome: &Outcome, timer: &Timer) {
     }
     println!("  size    {} in {} files ({total} bytes)", DecimalBytes(total), outcome.files.len());
     println!("  time    {seconds:.1} s ({rate}/s)");
-    println!("  applied {}", applied(outcome.summary));
+    println!("  applied {}", applied(&outcome.report.summary));
     proof(&outcome.report.summary).iter().for_each(|line| println!("  {line}"));
 }
 
 /// How far the result is from the base, and a GGUF file from the weights it was made of.
-fn proof(proof: &Proof) -> Vec<String> {
+fn proof(proof: &ReportSummary) -> Vec<String> {
     let mut lines = Vec::new();
     if proof.tensors_changed > 0 {
-        let Proof { elements_changed, largest_change, mean_change, .. } = proof;
+        let ReportSummary { elements_changed, largest_change, mean_change, .. } = proof;
         lines.push(format!(
             "changed {elements_changed} weights, by {largest_change:.3e} at the most and {mean_change:.3e} in the mean"
         ));
@@ -58,13 +58,15 @@ pub(crate) fn print_lora(place: &Path, file: &WrittenFile, pairs: usize) {
     println!("  holds   {pairs} LoRA pairs");
 }
 
-fn applied(summary: Summary) -> String {
-    let Summary { pairs, changed, zero, unchanged } = summary;
-    if pairs == 0 {
+fn applied(summary: &ReportSummary) -> String {
+    let ReportSummary { pairs, tensors_changed, tensors_zero: zero, tensors_unchanged: unchanged, .. } =
+        summary;
+    if *pairs == 0 {
         return format!("no adapter: {unchanged} tensors as they were");
     }
-    let mut text = format!("{pairs} LoRA pairs to {} tensors, {unchanged} tensors unchanged", changed + zero);
-    if zero > 0 {
+    let mut text =
+        format!("{pairs} LoRA pairs to {} tensors, {unchanged} tensors unchanged", tensors_changed + zero);
+    if *zero > 0 {
         text.push_str(&format!(" ({zero} of the pairs are zero: they were never trained)"));
     }
     text
@@ -74,15 +76,27 @@ fn applied(summary: Summary) -> String {
 mod tests {
     use super::*;
 
+    fn summary(pairs: usize, changed: usize, zero: usize, unchanged: usize) -> ReportSummary {
+        ReportSummary {
+            pairs,
+            tensors_changed: changed,
+            tensors_zero: zero,
+            tensors_unchanged: unchanged,
+            elements_changed: 0,
+            largest_change: 0.0,
+            mean_change: 0.0,
+            rmse: None,
+            largest_error: None,
+        }
+    }
+
     #[test]
     fn the_summary_counts_pairs_and_tensors() {
-        let summary = Summary { pairs: 14, changed: 14, zero: 0, unchanged: 12 };
-        assert_eq!(applied(summary), "14 LoRA pairs to 14 tensors, 12 tensors unchanged");
+        assert_eq!(applied(&summary(14, 14, 0, 12)), "14 LoRA pairs to 14 tensors, 12 tensors unchanged");
     }
 
     #[test]
     fn untrained_pairs_are_mentioned() {
-        let summary = Summary { pairs: 3, changed: 1, zero: 2, unchanged: 5 };
-        assert!(applied(summary).contains("2 of the pairs are zero"));
+        assert!(applied(&summary(3, 1, 2, 5)).contains("2 of the pairs are zero"));
     }
 }

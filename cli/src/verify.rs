@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use engine::{
-    Checkpoint, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, Logits, MergePlan, Model,
-    Report, Stage, Verdict, split_name, split_of,
+    Checkpoint, ExportReport, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LogitDivergence,
+    MergePlan, Model, Stage, Verification, split_name, split_of,
 };
 use indicatif::DecimalBytes;
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
 }
 
 /// What the bytes say, and what the predictions say where that was asked for.
-type Found = (Verdict, Option<Logits>);
+type Found = (Verification, Option<LogitDivergence>);
 
 fn merged(args: &VerifyArgs, model: &Model) -> Result<Found, Box<dyn Error>> {
     let plan = MergePlan::new(model)?;
@@ -80,7 +80,7 @@ fn options(
 ) -> Result<GgufOptions, Box<dyn Error>> {
     // whether towers went into another file too, this one does not say
     let mut options = GgufOptions::of_files(files, name)?.with_towers_apart();
-    let reported = reported(folder, &Report::beside(name))?;
+    let reported = reported(folder, &ExportReport::beside(name))?;
     if let Some(name) = args.name.as_deref().or_else(|| reported["name"].as_str()) {
         options = options.named(name);
     }
@@ -115,7 +115,7 @@ fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Box<dyn Error>> {
     Ok(serde_json::from_slice::<Value>(&text).map_or(Value::Null, |report| report["options"].clone()))
 }
 
-fn print(place: &Path, verdict: &Verdict) {
+fn print(place: &Path, verdict: &Verification) {
     const SHOWN: usize = 50;
     println!("{}", place.display());
     let size = DecimalBytes(verdict.bytes);
@@ -132,8 +132,8 @@ fn print(place: &Path, verdict: &Verdict) {
     }
 }
 
-fn print_logits(logits: &Logits) {
-    let Logits { tokens, kl_mean, kl_max, top1 } = logits;
+fn print_logits(logits: &LogitDivergence) {
+    let LogitDivergence { tokens, kl_mean, kl_max, top1 } = logits;
     println!("  logits   of {tokens} tokens, beside base and adapter:");
     println!("           KL divergence {kl_mean:.2e} nats on average, {kl_max:.2e} at most");
     println!("           the same token first in {:.1} %", top1 * 100.0);

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::{Progress, Run, Stage, Update};
+use engine::{Progress, ProgressUpdate, RunOptions, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -14,7 +14,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn watched<T>(
     stage: Stage,
     threads: Option<NonZeroUsize>,
-    export: impl FnOnce(&Run<'_>) -> engine::Result<T>,
+    export: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
 ) -> Result<T, Box<dyn Error>> {
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
         // the second part of an export
@@ -22,7 +22,7 @@ pub(crate) fn watched<T>(
         Err(error) => return Err(error.into()),
     }
     let bar = Bar::new(stage);
-    let outcome = export(&Run { progress: &bar, threads, block: Run::LOCAL_BLOCK });
+    let outcome = export(&RunOptions { progress: &bar, threads, block: RunOptions::LOCAL_BLOCK });
     bar.0.finish_and_clear();
     match outcome {
         Err(engine::Error::Cancelled) => Err("interrupted: nothing was written".into()),
@@ -45,7 +45,7 @@ impl Bar {
 }
 
 impl Progress for Bar {
-    fn report(&self, update: Update) {
+    fn report(&self, update: ProgressUpdate) {
         self.0.set_length(update.total);
         self.0.set_position(update.done);
     }

@@ -64,11 +64,11 @@ pub enum Error {
     },
     /// Adapter tensors that belong to no tensor of the base model.
     #[error(
-        "{} of {total} adapter modules have no home in the base model (is it the right base?): {}",
+        "{} of {total} adapter modules match no tensor of the base model (is it the right base?): {}",
         modules.len(), some_of(modules)
     )]
-    Homeless {
-        /// The adapter's modules without a home, as the adapter names them.
+    UnmatchedModules {
+        /// The adapter's modules that match no tensor, as the adapter names them.
         modules: Vec<String>,
         /// How many modules the adapter has.
         total: usize,
@@ -113,7 +113,7 @@ impl Error {
             | Self::Missing { .. }
             | Self::Invalid { .. }
             | Self::InvalidTensor { .. }
-            | Self::Homeless { .. }
+            | Self::UnmatchedModules { .. }
             | Self::Cancelled) => other,
         }
     }

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::gemma::Architecture;
+use crate::gguf::{GgufFile, GgufTensor};
 use crate::io::{Folder, Source};
-use crate::{Adapter, Architecture, Checkpoint, Error, GgufFile, GgufTensor, Result};
+use crate::peft::Adapter;
 
 /// A folder's content.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Description {
+pub enum FolderContent {
     /// A full model.
     Model {
         /// `config.json`'s class.
@@ -58,13 +62,13 @@ pub enum Description {
 ///
 /// # Errors
 /// As [`Checkpoint::open`] and [`Adapter::open`].
-pub fn describe(folder: Arc<dyn Folder>) -> Result<Description> {
+pub fn describe(folder: Arc<dyn Folder>) -> Result<FolderContent> {
     if Checkpoint::is_in(&*folder)? {
         return model(&Checkpoint::open(folder)?);
     }
     let adapter = Adapter::open(folder)?;
     let config = adapter.config();
-    Ok(Description::Adapter {
+    Ok(FolderContent::Adapter {
         base_model: config.base_model.clone(),
         rank: config.rank,
         alpha: config.alpha,
@@ -73,12 +77,12 @@ pub fn describe(folder: Arc<dyn Folder>) -> Result<Description> {
     })
 }
 
-fn model(checkpoint: &Checkpoint) -> Result<Description> {
+fn model(checkpoint: &Checkpoint) -> Result<FolderContent> {
     let entries = checkpoint.folder().list().map_err(|e| Error::read(checkpoint.location(), e))?;
     let mut tokenizer: Vec<String> =
         entries.into_iter().map(|e| e.name).filter(|n| n.starts_with("tokenizer")).collect();
     tokenizer.sort();
-    Ok(Description::Model {
+    Ok(FolderContent::Model {
         class: checkpoint.config().class().map(str::to_owned),
         architecture: Architecture::of(checkpoint.config()).ok().map(Architecture::as_str),
         parameters: checkpoint.parameters(),
@@ -93,10 +97,10 @@ fn model(checkpoint: &Checkpoint) -> Result<Description> {
 ///
 /// # Errors
 /// As [`GgufFile::open`].
-pub fn describe_file(source: &dyn Source) -> Result<Description> {
+pub fn describe_file(source: &dyn Source) -> Result<FolderContent> {
     let file = GgufFile::open(source)?;
     let name = |t: &GgufTensor| t.stored.map_or_else(|| format!("type {}", t.code), |s| s.to_string());
-    Ok(Description::Gguf {
+    Ok(FolderContent::Gguf {
         parameters: file.tensors.iter().map(|t| t.shape.iter().product::<u64>()).sum(),
         tensors: file.tensors.len(),
         types: counted(file.tensors.iter().map(name)),

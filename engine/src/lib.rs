@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! use std::sync::Arc;
-//! use engine::{Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType, Run};
+//! use engine::{Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType, RunOptions};
 //!
 //! # fn main() -> engine::Result<()> {
 //! let base = Checkpoint::open(Arc::new(LocalFolder::open("base")?))?;
@@ -14,48 +14,47 @@
 //! let model = Model::with_adapter(&base, &adapter)?;
 //!
 //! let plan = MergePlan::new(&model)?;
-//! engine::merge(&plan, &mut LocalOutput::create("merged")?, &Run::default())?;
+//! engine::merge(&plan, &mut LocalOutput::create("merged")?, &RunOptions::default())?;
 //!
 //! let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "Merged"))?;
-//! engine::gguf(&plan, "model.gguf", &mut LocalOutput::create(".")?, &Run::default())?;
+//! engine::gguf(&plan, "model.gguf", &mut LocalOutput::create(".")?, &RunOptions::default())?;
 //! # Ok(())
 //! # }
 //! ```
 
-mod arch;
 mod checkpoint;
+mod convert;
 mod error;
+mod export;
+mod forward;
+mod gemma;
 mod gguf;
-mod half;
+mod imatrix;
 mod inspect;
 mod io;
-mod json;
-mod kept;
-mod logits;
-mod lora;
-mod model;
-mod pipeline;
+mod merge;
+mod numerics;
+mod peft;
+mod plan;
 mod progress;
 mod quant;
 pub mod report;
 mod tokenizer;
-mod wide;
 
-pub use arch::Architecture;
-pub use checkpoint::{Checkpoint, Config, Dtype, TensorInfo};
+pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo};
+pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
 pub use error::{Error, Result};
-pub use gguf::{
-    GgufFile, GgufKey, GgufOptions, GgufPlan, GgufTensor, LoraPlan, split_name, split_of, title_of,
-};
-pub use inspect::{Description, describe, describe_file};
-pub use io::{Entry, Folder, LocalFolder, LocalOutput, Output, Source};
-pub use logits::{Logits, check_comparable, compare_gguf, compare_merged};
-pub use lora::{Adapter, AdapterConfig};
-pub use model::Model;
-pub use pipeline::{
-    Difference, MergePlan, Outcome, PlannedFile, Run, Summary, Verdict, WrittenFile, gguf, ggufs, merge,
-    verify_gguf, verify_merge,
-};
-pub use progress::{Progress, Silent, Stage, Update};
-pub use quant::{Imatrix, OutputType, TensorType};
-pub use report::Report;
+pub use export::{Difference, Outcome, Verification, gguf, ggufs, merge, verify_gguf, verify_merge};
+pub use forward::{LogitDivergence, check_comparable, compare_gguf, compare_merged};
+pub use gemma::Architecture;
+pub use gguf::{GgufFile, GgufKey, GgufTensor, split_name, split_of};
+pub use imatrix::Imatrix;
+pub use inspect::{FolderContent, describe, describe_file};
+pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source};
+pub use merge::Model;
+pub use numerics::Dtype;
+pub use peft::{Adapter, AdapterConfig};
+pub use plan::{MergePlan, PlannedFile, WrittenFile};
+pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
+pub use quant::{OutputType, TensorType};
+pub use report::ExportReport;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Entry, Folder, LocalFolder, Source};
+use engine::{Folder, FolderEntry, LocalFolder, Source};
 
 /// A folder of the engine's smallest Gemma 3, some files hidden, one put over it.
 pub(crate) struct Overlay {
@@ -45,10 +45,11 @@ impl Folder for Overlay {
         self.part
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
         let mut entries = self.beneath()?.list()?;
         entries.retain(|entry| self.shows(&entry.name));
-        let own = |(name, file): &(&str, Arc<Bytes>)| Entry { name: (*name).to_owned(), size: file.size() };
+        let own =
+            |(name, file): &(&str, Arc<Bytes>)| FolderEntry { name: (*name).to_owned(), size: file.size() };
         entries.extend(self.file.as_ref().map(own));
         Ok(entries)
     }

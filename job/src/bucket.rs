@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use engine::{Entry, Folder, Output, Source};
+use engine::{Folder, FolderEntry, Output, Source};
 use futures_util::TryStreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, buffered::BufWriter};
 use shared::adapters::storage::{Place, StorageError};
@@ -103,8 +103,8 @@ impl Folder for Bucket {
         &self.location
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
-        Ok(self.files()?.into_iter().map(|file| Entry { name: file.name, size: file.size }).collect())
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
+        Ok(self.files()?.into_iter().map(|file| FolderEntry { name: file.name, size: file.size }).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {

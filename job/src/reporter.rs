@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use engine::Update;
+use engine::ProgressUpdate;
 use shared::{
     domain::{Claim, ExportId, Progress, Stage, Transition},
     ports::{ApplyError, Exports},
@@ -65,7 +65,7 @@ impl Reporter {
 }
 
 impl engine::Progress for Reporter {
-    fn report(&self, update: Update) {
+    fn report(&self, update: ProgressUpdate) {
         let mut note = self.note();
         note.progress.bytes_done = update.done;
         note.progress.bytes_total = update.total;

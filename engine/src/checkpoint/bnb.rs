@@ -8,9 +8,11 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::{Config, Dtype, Shard, TensorInfo};
-use crate::kept::Kept;
-use crate::{Error, Result, json};
+use super::FactorCache;
+use super::{ModelConfig, Shard, TensorInfo};
+use crate::error::{Error, Result};
+use crate::io::json;
+use crate::numerics::Dtype;
 
 /// What comes between a weight's name and its type in the name of the tensor that describes it.
 const STATE: &str = ".quant_state.bitsandbytes__";
@@ -60,7 +62,7 @@ const FP4: [f32; 16] = [
 
 /// The description of a weight.
 #[derive(Deserialize)]
-struct State {
+struct QuantState {
     quant_type: String,
     blocksize: u64,
     dtype: String,
@@ -71,16 +73,16 @@ struct State {
 }
 
 /// A weight in four bits.
-pub(super) struct Packed {
+pub(super) struct PackedWeight {
     table: &'static [f32; 16],
     blocksize: u64,
     codes: TensorInfo,
     absmax: TensorInfo,
-    nested: Option<Nested>,
+    nested: Option<NestedState>,
 }
 
 /// How scales that are bytes get their values.
-struct Nested {
+struct NestedState {
     map: TensorInfo,
     absmax: TensorInfo,
     blocksize: u64,
@@ -88,7 +90,7 @@ struct Nested {
 }
 
 /// A base may be quantised in this way and in no other.
-pub(super) fn check_method(config: &Config) -> Result<()> {
+pub(super) fn check_method(config: &ModelConfig) -> Result<()> {
     let Some(quantised) = config.top("quantization_config") else { return Ok(()) };
     let is = |key: &str| quantised.get(key).and_then(serde_json::Value::as_bool) == Some(true);
     let method = quantised.get("quant_method").and_then(serde_json::Value::as_str).unwrap_or("bitsandbytes");
@@ -104,7 +106,7 @@ pub(super) fn check_method(config: &Config) -> Result<()> {
 pub(super) fn unpack(
     shards: &[Shard],
     tensors: Vec<TensorInfo>,
-) -> Result<(Vec<TensorInfo>, HashMap<String, Packed>)> {
+) -> Result<(Vec<TensorInfo>, HashMap<String, PackedWeight>)> {
     let described: Vec<&TensorInfo> = tensors.iter().filter(|t| t.name.contains(STATE)).collect();
     if described.is_empty() {
         return Ok((tensors, HashMap::new()));
@@ -114,7 +116,7 @@ pub(super) fn unpack(
     let mut packed = HashMap::new();
     let mut floats = HashMap::new();
     for (tensor, state) in described.iter().zip(&states) {
-        let (weight, float) = Packed::new(shards, &by_name, tensor, state)?;
+        let (weight, float) = PackedWeight::new(shards, &by_name, tensor, state)?;
         floats.insert(weight.codes.name.clone(), float);
         packed.insert(weight.codes.name.clone(), weight);
     }
@@ -128,8 +130,8 @@ pub(super) fn unpack(
     Ok((tensors, packed))
 }
 
-fn read_states(shards: &[Shard], described: &[&TensorInfo]) -> Result<Vec<State>> {
-    let read = |tensors: &[&TensorInfo]| -> Result<Vec<State>> {
+fn read_states(shards: &[Shard], described: &[&TensorInfo]) -> Result<Vec<QuantState>> {
+    let read = |tensors: &[&TensorInfo]| -> Result<Vec<QuantState>> {
         tensors.iter().map(|tensor| read_state(shards, tensor)).collect()
     };
     let share = described.len().div_ceil(AT_ONCE);
@@ -147,7 +149,7 @@ fn read_states(shards: &[Shard], described: &[&TensorInfo]) -> Result<Vec<State>
     })
 }
 
-fn read_state(shards: &[Shard], tensor: &TensorInfo) -> Result<State> {
+fn read_state(shards: &[Shard], tensor: &TensorInfo) -> Result<QuantState> {
     let file = shards[tensor.shard].source.location();
     if tensor.bytes > MOST_STATE {
         return Err(Error::tensor(
@@ -161,13 +163,13 @@ fn read_state(shards: &[Shard], tensor: &TensorInfo) -> Result<State> {
     json::parse(&format!("{file}, tensor {}", tensor.name), &text)
 }
 
-impl Packed {
+impl PackedWeight {
     /// The weight, and what it looks like when it is read.
     fn new(
         shards: &[Shard],
         tensors: &HashMap<&str, &TensorInfo>,
         described: &TensorInfo,
-        state: &State,
+        state: &QuantState,
     ) -> Result<(Self, TensorInfo)> {
         let file = shards[described.shard].source.location();
         let wrong = |problem: String| Error::tensor(file, &described.name, problem);
@@ -199,7 +201,7 @@ impl Packed {
                 }
                 let (map, absmax) = (part(".nested_quant_map")?, part(".nested_absmax")?);
                 let offset = state.nested_offset.unwrap_or(0.0) as f32;
-                Some(Nested { map, absmax, blocksize, offset })
+                Some(NestedState { map, absmax, blocksize, offset })
             }
             Some(_) | None => None,
         };
@@ -224,7 +226,7 @@ impl Packed {
     pub(super) fn read(
         &self,
         shards: &[Shard],
-        scales: &Kept,
+        scales: &FactorCache,
         dtype: Dtype,
         first: u64,
         buffer: &mut [u8],

@@ -3,17 +3,18 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::json::Ordered;
-use crate::{Error, Result, json};
+use crate::error::{Error, Result};
+use crate::io::json;
+use crate::io::json::OrderedMap;
 
 /// A model's configuration. Look-ups see the language model's part first when there is one (`text_config`).
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ModelConfig {
     file: String,
     root: Map<String, Value>,
 }
 
-impl Config {
+impl ModelConfig {
     pub(crate) fn parse(file: String, bytes: &[u8]) -> Result<Self> {
         let root = json::parse(&file, bytes)?;
         Ok(Self { file, root })
@@ -106,12 +107,12 @@ impl Config {
 }
 
 /// What becomes of a key: its new value as JSON, or nothing.
-pub(crate) type Change = (&'static str, Option<String>);
+pub(crate) type ConfigEdit = (&'static str, Option<String>);
 
 /// The text of a configuration with some values set or removed: at the top, and in the language model's part where
 /// that has the key. Everything else stays as it was written, in its order.
-pub(crate) fn edited(file: &str, bytes: &[u8], changes: &[Change]) -> Result<Vec<u8>> {
-    let entries: Ordered<Box<RawValue>> = json::parse(file, bytes)?;
+pub(crate) fn edited(file: &str, bytes: &[u8], changes: &[ConfigEdit]) -> Result<Vec<u8>> {
+    let entries: OrderedMap<Box<RawValue>> = json::parse(file, bytes)?;
     let raw =
         |text: &str| RawValue::from_string(text.to_owned()).map_err(|e| Error::invalid(file, e.to_string()));
     let mut out: Vec<(String, Box<RawValue>)> = Vec::with_capacity(entries.0.len() + changes.len());

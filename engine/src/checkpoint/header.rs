@@ -8,9 +8,10 @@ use std::fmt;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::Dtype;
+use crate::error::{Error, Result};
 use crate::io::Source;
-use crate::{Error, Result, json};
+use crate::io::json;
+use crate::numerics::Dtype;
 
 /// The format's own limit on the JSON.
 const MOST: u64 = 100_000_000;
@@ -27,31 +28,31 @@ pub(crate) struct HeaderTensor {
 }
 
 #[derive(Deserialize)]
-struct Field {
+struct HeaderField {
     dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
 }
 
 /// The header's JSON without `__metadata__`; a tensor that comes twice is an error.
-struct Fields(Vec<(String, Field)>);
+struct HeaderFields(Vec<(String, HeaderField)>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for HeaderFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
+        deserializer.deserialize_map(HeaderVisitor)
     }
 }
 
-struct FieldsVisitor;
+struct HeaderVisitor;
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields;
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = HeaderFields;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of tensors")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderFields, A::Error> {
         let mut fields = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
@@ -63,7 +64,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 Err(error) => return Err(A::Error::custom(format_args!("tensor {name}: {error}"))),
             }
         }
-        Ok(Fields(fields))
+        Ok(HeaderFields(fields))
     }
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     }
     let mut text = vec![0; length as usize];
     source.read_at(8, &mut text).map_err(|e| Error::read(file, e))?;
-    let fields: Fields = json::parse(file, &text)?;
+    let fields: HeaderFields = json::parse(file, &text)?;
     drop(text);
     let data = 8 + length;
     let mut tensors = Vec::with_capacity(fields.0.len());
@@ -110,8 +111,8 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     Ok(tensors)
 }
 
-fn check_tensor(file: &str, size: u64, data: u64, name: String, field: Field) -> Result<HeaderTensor> {
-    let Field { dtype, shape, data_offsets: (begin, end) } = field;
+fn check_tensor(file: &str, size: u64, data: u64, name: String, field: HeaderField) -> Result<HeaderTensor> {
+    let HeaderField { dtype, shape, data_offsets: (begin, end) } = field;
     let Some(dtype) = Dtype::named(&dtype) else {
         return Err(Error::tensor(file, name, format!("has the unknown dtype {dtype:?}")));
     };
@@ -165,7 +166,7 @@ fn check_cover(file: &str, size: u64, data: u64, tensors: &mut [HeaderTensor]) -
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenTensor<'a> {
     dtype: &'a str,
     shape: &'a [u64],
     data_offsets: (u64, u64),
@@ -176,7 +177,7 @@ pub(crate) fn write<'a>(tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [
     let mut text = String::from(r#"{"__metadata__":{"format":"pt"}"#);
     let mut begin = 0;
     for (name, dtype, shape, bytes) in tensors {
-        let field = Written { dtype: dtype.as_str(), shape, data_offsets: (begin, begin + bytes) };
+        let field = WrittenTensor { dtype: dtype.as_str(), shape, data_offsets: (begin, begin + bytes) };
         text.push(',');
         text.push_str(&serde_json::Value::from(name).to_string());
         text.push(':');

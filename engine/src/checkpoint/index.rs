@@ -4,32 +4,33 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
-use crate::io::{Entry, Folder, read_optional};
-use crate::json::{self, Ordered};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::io::json;
+use crate::io::json::OrderedMap;
+use crate::io::{Folder, FolderEntry, read_optional};
 
 /// The name every tool gives the index.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// The shards by name, and the index's claims about them.
-pub(crate) struct Found {
+pub(crate) struct ShardFiles {
     pub(crate) shards: Vec<String>,
     pub(crate) weight_map: Option<Vec<(String, String)>>,
 }
 
 #[derive(Deserialize)]
-struct Index {
-    weight_map: Ordered<String>,
+struct ShardIndex {
+    weight_map: OrderedMap<String>,
 }
 
 /// `stem` is what the files' names begin with: `model` or `adapter_model`.
-pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<Found> {
+pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<ShardFiles> {
     let location = folder.location();
     let entries = folder.list().map_err(|e| Error::read(location, e))?;
     let index = format!("{stem}.safetensors.index.json");
     if let Some(bytes) = read_optional(folder, &index)? {
         let file = format!("{location}/{index}");
-        let weight_map = json::parse::<Index>(&file, &bytes)?.weight_map.0;
+        let weight_map = json::parse::<ShardIndex>(&file, &bytes)?.weight_map.0;
         let mut shards: Vec<String> = weight_map.iter().map(|(_, shard)| shard.clone()).collect();
         shards.sort();
         shards.dedup();
@@ -50,7 +51,7 @@ pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<Found> {
         if shards.is_empty() {
             return Err(Error::invalid(file, "names no shard"));
         }
-        return Ok(Found { shards, weight_map: Some(weight_map) });
+        return Ok(ShardFiles { shards, weight_map: Some(weight_map) });
     }
     let mut shards: Vec<String> = entries
         .iter()
@@ -62,10 +63,10 @@ pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<Found> {
     if shards.is_empty() {
         return Err(no_weights(location, stem, &entries));
     }
-    Ok(Found { shards, weight_map: None })
+    Ok(ShardFiles { shards, weight_map: None })
 }
 
-fn no_weights(location: &str, stem: &str, entries: &[Entry]) -> Error {
+fn no_weights(location: &str, stem: &str, entries: &[FolderEntry]) -> Error {
     let pickle = entries.iter().find(|e| {
         [".bin", ".pt", ".pth", ".ckpt"].iter().any(|end| e.name.ends_with(end))
             && ["model", "consolidated"].iter().any(|part| e.name.contains(part))

@@ -2,21 +2,26 @@
 
 mod bnb;
 pub(crate) mod config;
-mod dtype;
+mod factor_cache;
 pub(crate) mod header;
 pub(crate) mod index;
+mod model_files;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use config::Config;
-pub use dtype::Dtype;
+pub use config::ModelConfig;
+pub(crate) use factor_cache::FactorCache;
 pub(crate) use index::INDEX;
+pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles};
 
+use crate::error::{Error, Result};
 use crate::io::{Folder, Source, read_optional};
-use crate::kept::Kept;
-use crate::{Error, Result};
+use crate::numerics::Dtype;
+
+/// The file that makes a folder an adapter and not a model.
+pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// A tensor of a [`Checkpoint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,17 +55,17 @@ pub(crate) struct Shard {
 
 /// A full model: configuration and every tensor's place. Cheap to clone.
 #[derive(Clone)]
-pub struct Checkpoint(Arc<Opened>);
+pub struct Checkpoint(Arc<OpenCheckpoint>);
 
-struct Opened {
+struct OpenCheckpoint {
     folder: Arc<dyn Folder>,
-    config: Config,
+    config: Arc<ModelConfig>,
     shards: Vec<Shard>,
     tensors: Vec<TensorInfo>,
     /// The weights that are stored in four bits, by name.
-    packed: HashMap<String, bnb::Packed>,
+    packed: HashMap<String, bnb::PackedWeight>,
     /// Their scales.
-    scales: Kept,
+    scales: FactorCache,
     indexed: bool,
 }
 
@@ -77,7 +82,7 @@ impl Checkpoint {
             let what = "config.json, so it is not a model".to_owned();
             return Err(Error::Missing { folder: location, what });
         };
-        let config = Config::parse(format!("{location}/config.json"), &config)?;
+        let config = Arc::new(ModelConfig::parse(format!("{location}/config.json"), &config)?);
         bnb::check_method(&config)?;
         let found = index::find(&*folder, "model")?;
         let mut shards = Vec::with_capacity(found.shards.len());
@@ -104,8 +109,8 @@ impl Checkpoint {
             index::check(&format!("{location}/{INDEX}"), &weight_map, &held)?;
         }
         let (tensors, packed) = bnb::unpack(&shards, tensors)?;
-        let scales = Kept::default();
-        Ok(Self(Arc::new(Opened { folder, config, shards, tensors, packed, scales, indexed })))
+        let scales = FactorCache::default();
+        Ok(Self(Arc::new(OpenCheckpoint { folder, config, shards, tensors, packed, scales, indexed })))
     }
 
     /// Whether a folder holds a full model and not an adapter: it has a `config.json` and no
@@ -116,11 +121,11 @@ impl Checkpoint {
     pub fn is_in(folder: &dyn Folder) -> Result<bool> {
         let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
         let has = |name| entries.iter().any(|e| e.name == name);
-        Ok(has("config.json") && !has(crate::lora::CONFIG))
+        Ok(has("config.json") && !has(ADAPTER_CONFIG))
     }
 
     /// The configuration.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &ModelConfig {
         &self.0.config
     }
 
@@ -141,6 +146,11 @@ impl Checkpoint {
 
     pub(crate) fn folder(&self) -> &dyn Folder {
         &*self.0.folder
+    }
+
+    /// The small files of the model, with those of an adapter in front of them.
+    pub(crate) fn files(&self, adapter: Option<Arc<dyn Folder>>) -> ModelFiles {
+        ModelFiles::new(Arc::clone(&self.0.folder), adapter, Arc::clone(&self.0.config))
     }
 
     pub(crate) fn shards(&self) -> &[Shard] {

@@ -4,7 +4,7 @@
 
 /// A value, with its type.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum MetadataValue {
     U8(u8),
     I8(i8),
     U16(u16),
@@ -21,17 +21,17 @@ pub(crate) enum Value {
     F32s(Vec<f32>),
     I32s(Vec<i32>),
     /// A list of any other type, with the type's number.
-    List(u32, Vec<Value>),
+    List(u32, Vec<MetadataValue>),
 }
 
 /// Pairs in order. Setting a key again keeps its place.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Metadata {
+pub(crate) struct GgufMetadata {
     architecture: String,
-    pairs: Vec<(String, Value)>,
+    pairs: Vec<(String, MetadataValue)>,
 }
 
-impl Metadata {
+impl GgufMetadata {
     /// Begins with `general.architecture`.
     pub(crate) fn new(architecture: &str) -> Self {
         let mut metadata = Self { architecture: architecture.to_owned(), pairs: Vec::new() };
@@ -39,7 +39,7 @@ impl Metadata {
         metadata
     }
 
-    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<MetadataValue>) {
         let value = value.into();
         match self.pairs.iter_mut().find(|(known, _)| known == key) {
             Some((_, old)) => *old = value,
@@ -48,7 +48,7 @@ impl Metadata {
     }
 
     /// Sets one of the architecture's own keys.
-    pub(crate) fn own(&mut self, key: &str, value: impl Into<Value>) {
+    pub(crate) fn own(&mut self, key: &str, value: impl Into<MetadataValue>) {
         self.set(&format!("{}.{key}", self.architecture), value);
     }
 
@@ -58,7 +58,7 @@ impl Metadata {
     }
 
     /// One of the architecture's own keys.
-    pub(crate) fn own_value(&self, key: &str) -> Option<&Value> {
+    pub(crate) fn own_value(&self, key: &str) -> Option<&MetadataValue> {
         let key = format!("{}.{key}", self.architecture);
         self.pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
@@ -90,7 +90,7 @@ impl Metadata {
     }
 }
 
-impl Value {
+impl MetadataValue {
     fn code(&self) -> u32 {
         match self {
             Self::U8(_) => 0,
@@ -197,31 +197,31 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.extend(text.as_bytes());
 }
 
-impl From<u32> for Value {
+impl From<u32> for MetadataValue {
     fn from(value: u32) -> Self {
         Self::U32(value)
     }
 }
 
-impl From<f32> for Value {
+impl From<f32> for MetadataValue {
     fn from(value: f32) -> Self {
         Self::F32(value)
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for MetadataValue {
     fn from(value: bool) -> Self {
         Self::Bool(value)
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for MetadataValue {
     fn from(value: &str) -> Self {
         Self::String(value.to_owned())
     }
 }
 
-impl From<String> for Value {
+impl From<String> for MetadataValue {
     fn from(value: String) -> Self {
         Self::String(value)
     }
@@ -233,19 +233,19 @@ mod tests {
 
     #[test]
     fn setting_a_key_again_keeps_its_place() {
-        let mut metadata = Metadata::new("gemma");
+        let mut metadata = GgufMetadata::new("gemma");
         metadata.own("a", 1_u32);
         metadata.set("b", true);
         metadata.own("a", 2_u32);
         let keys: Vec<&str> = metadata.pairs.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["general.architecture", "gemma.a", "b"]);
-        assert_eq!(metadata.pairs[1].1, Value::U32(2));
+        assert_eq!(metadata.pairs[1].1, MetadataValue::U32(2));
     }
 
     #[test]
     fn a_pair_is_key_type_and_value() {
-        let mut metadata = Metadata::default();
-        metadata.set("k", Value::Strings(vec!["ab".to_owned()]));
+        let mut metadata = GgufMetadata::default();
+        metadata.set("k", MetadataValue::Strings(vec!["ab".to_owned()]));
         let mut out = Vec::new();
         metadata.write(&mut out);
         assert_eq!(out, b"\x01\0\0\0\0\0\0\0k\x09\0\0\0\x08\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0ab");

@@ -1,20 +1,20 @@
 //! One model in several files, as llama.cpp's `llama-gguf-split` makes them: the first has the metadata, each says
 //! which of how many it is, and llama.cpp opens all of them when it is given the first.
 
-use super::metadata::{Metadata, Value};
+use super::{GgufMetadata, MetadataValue};
 
 /// Where one file ends and the next begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Split {
+pub(crate) enum SplitLimit {
     /// Before the tensor with which a file would have more than so many bytes of tensors.
     Size(u64),
     /// After so many tensors.
     Counts(Vec<usize>),
 }
 
-impl Split {
+impl SplitLimit {
     /// The most bytes of tensors in a file.
-    pub(super) fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         match self {
             Self::Size(most) => Some(*most),
             Self::Counts(_) => None,
@@ -23,7 +23,7 @@ impl Split {
 
     /// How many tensors each file has, for tensors of these sizes (with padding). No file is empty: a tensor larger
     /// than the limit has a file of its own.
-    pub(super) fn counts(&self, sizes: &[u64]) -> Vec<usize> {
+    pub(crate) fn counts(&self, sizes: &[u64]) -> Vec<usize> {
         let most = match self {
             Self::Counts(counts) => return counts.clone(),
             Self::Size(most) => *most,
@@ -45,10 +45,10 @@ impl Split {
 }
 
 /// What says which file this is, from 0, in the tool's order. `tensors` is of all files.
-pub(super) fn describe(metadata: &mut Metadata, number: usize, count: usize, tensors: usize) {
-    metadata.set("split.no", Value::U16(number as u16));
-    metadata.set("split.tensors.count", Value::I32(tensors as i32));
-    metadata.set("split.count", Value::U16(count as u16));
+pub(crate) fn describe(metadata: &mut GgufMetadata, number: usize, count: usize, tensors: usize) {
+    metadata.set("split.no", MetadataValue::U16(number as u16));
+    metadata.set("split.tensors.count", MetadataValue::I32(tensors as i32));
+    metadata.set("split.count", MetadataValue::U16(count as u16));
 }
 
 /// What the file is called, numbered from 0, where the whole would be `name`.
@@ -72,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_file_ends_before_it_is_too_large() {
-        assert_eq!(Split::Size(10).counts(&[4, 6, 1, 20, 3, 3]), [2, 1, 1, 2]);
-        assert_eq!(Split::Size(1).counts(&[4, 6]), [1, 1]);
-        assert_eq!(Split::Size(100).counts(&[4, 6]), [2]);
+        assert_eq!(SplitLimit::Size(10).counts(&[4, 6, 1, 20, 3, 3]), [2, 1, 1, 2]);
+        assert_eq!(SplitLimit::Size(1).counts(&[4, 6]), [1, 1]);
+        assert_eq!(SplitLimit::Size(100).counts(&[4, 6]), [2]);
     }
 
     #[test]

@@ -20,15 +20,15 @@ const LEAST: u64 = 32 << 20;
 
 /// Writes a file from its beginning to its end, on a thread of its own.
 #[derive(Debug)]
-pub(super) struct Direct {
-    filling: Aligned,
-    full: Option<SyncSender<Aligned>>,
-    empty: Receiver<Aligned>,
+pub(super) struct DirectWriter {
+    filling: AlignedBuffer,
+    full: Option<SyncSender<AlignedBuffer>>,
+    empty: Receiver<AlignedBuffer>,
     thread: Option<JoinHandle<io::Result<()>>>,
     written: u64,
 }
 
-impl Direct {
+impl DirectWriter {
     /// `None` for files that are too small, and for file systems that cannot.
     pub(super) fn start(file: &File, size: u64) -> io::Result<Option<Self>> {
         if size < LEAST || !bypass(file, true) {
@@ -39,7 +39,7 @@ impl Direct {
         let (emptied, empty) = channel();
         let write = move || write(&file, &waiting, &emptied);
         let thread = thread::Builder::new().name("write".to_owned()).spawn(write)?;
-        let filling = Aligned::new();
+        let filling = AlignedBuffer::new();
         Ok(Some(Self { filling, full: Some(full), empty, thread: Some(thread), written: 0 }))
     }
 
@@ -63,7 +63,7 @@ impl Direct {
     }
 
     fn send(&mut self) -> io::Result<()> {
-        let next = self.empty.try_recv().unwrap_or_else(|_| Aligned::new());
+        let next = self.empty.try_recv().unwrap_or_else(|_| AlignedBuffer::new());
         let full = std::mem::replace(&mut self.filling, next);
         match self.full.as_ref().map(|sender| sender.send(full)) {
             Some(Ok(())) => Ok(()),
@@ -82,7 +82,7 @@ impl Direct {
     }
 }
 
-impl Drop for Direct {
+impl Drop for DirectWriter {
     fn drop(&mut self) {
         drop(self.full.take());
         if let Some(thread) = self.thread.take() {
@@ -91,7 +91,7 @@ impl Drop for Direct {
     }
 }
 
-fn write(file: &File, full: &Receiver<Aligned>, empty: &Sender<Aligned>) -> io::Result<()> {
+fn write(file: &File, full: &Receiver<AlignedBuffer>, empty: &Sender<AlignedBuffer>) -> io::Result<()> {
     let mut position = 0;
     while let Ok(mut buffer) = full.recv() {
         match file.write_all_at(buffer.filled(), position) {
@@ -127,13 +127,13 @@ fn bypass(_file: &File, _on: bool) -> bool {
 
 /// A buffer that begins at a multiple of [`ALIGNMENT`].
 #[derive(Debug)]
-struct Aligned {
+struct AlignedBuffer {
     bytes: Vec<u8>,
     start: usize,
     length: usize,
 }
 
-impl Aligned {
+impl AlignedBuffer {
     fn new() -> Self {
         let bytes = vec![0; BUFFER + ALIGNMENT];
         let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
@@ -188,7 +188,7 @@ mod tests {
         let path = folder.path().join("a");
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         let all = bytes(3 * BUFFER + 12_345);
-        let Some(mut direct) = Direct::start(&file, LEAST).unwrap() else {
+        let Some(mut direct) = DirectWriter::start(&file, LEAST).unwrap() else {
             eprintln!("skipped: the file system below {} has only cached writes", folder.path().display());
             return;
         };
@@ -212,7 +212,7 @@ mod tests {
         fs::write(&path, b"").unwrap();
         // opened for reading: nothing can be written
         let file = File::open(&path).unwrap();
-        let Some(mut direct) = Direct::start(&file, LEAST).unwrap() else { return };
+        let Some(mut direct) = DirectWriter::start(&file, LEAST).unwrap() else { return };
         let block = vec![1; BUFFER];
         let error = (0..8).find_map(|_| direct.write(&block).err()).or_else(|| direct.finish(&file).err());
         assert_eq!(error.and_then(|e| e.raw_os_error()), Some(9));
@@ -221,6 +221,6 @@ mod tests {
     #[test]
     fn small_files_go_through_the_cache() {
         let file = tempfile::tempfile_in(folder()).unwrap();
-        assert!(Direct::start(&file, LEAST - 1).unwrap().is_none());
+        assert!(DirectWriter::start(&file, LEAST - 1).unwrap().is_none());
     }
 }

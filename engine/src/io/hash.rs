@@ -5,7 +5,7 @@ use std::ops::Range;
 use sha2::{Digest as _, Sha256};
 
 use super::Source;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Bytes read at once.
 const BLOCK: u64 = 1 << 20;

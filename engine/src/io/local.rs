@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::pending::{PlacedFile, StreamedFile};
-use super::{Entry, Folder, Output, Source};
-use crate::{Error, Result};
+use super::PositionedFile;
+use super::atomic_file::StreamedFile;
+use super::{Folder, FolderEntry, Output, Source};
+use crate::error::{Error, Result};
 
 /// A directory.
 #[derive(Debug, Clone)]
@@ -36,14 +37,14 @@ impl Folder for LocalFolder {
         &self.location
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             // through symbolic links, because that is how a Hub cache looks
             let about = fs::metadata(entry.path())?;
             if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
-                entries.push(Entry { name, size: about.len() });
+                entries.push(FolderEntry { name, size: about.len() });
             }
         }
         Ok(entries)
@@ -107,8 +108,8 @@ impl LocalOutput {
     }
 
     /// Begins a file that is written at any position.
-    pub(crate) fn place(&self, name: &str, size: u64) -> io::Result<PlacedFile> {
-        PlacedFile::create(&self.path.join(name), size)
+    pub(crate) fn place(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
+        PositionedFile::create(&self.path.join(name), size)
     }
 }
 

@@ -1,19 +1,20 @@
 //! Where bytes come from and where they go: positioned reads in, sequential writes of known size out.
 
+mod atomic_file;
 mod direct;
 mod flusher;
 mod hash;
+pub(crate) mod json;
 mod local;
-mod pending;
-mod small;
+mod read_whole;
 
 use std::io;
 use std::sync::Arc;
 
+pub(crate) use atomic_file::PositionedFile;
 pub(crate) use hash::sha256;
 pub use local::{LocalFolder, LocalOutput};
-pub(crate) use pending::PlacedFile;
-pub(crate) use small::{read_optional, read_source};
+pub(crate) use read_whole::{read_optional, read_source};
 
 /// A file that can be read at any position, from many threads at once.
 pub trait Source: Send + Sync {
@@ -32,7 +33,7 @@ pub trait Source: Send + Sync {
 
 /// A file in a [`Folder`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct FolderEntry {
     /// The name in the folder, without a path.
     pub name: String,
     /// The size in bytes.
@@ -48,7 +49,7 @@ pub trait Folder: Send + Sync {
     ///
     /// # Errors
     /// When the folder cannot be listed.
-    fn list(&self) -> io::Result<Vec<Entry>>;
+    fn list(&self) -> io::Result<Vec<FolderEntry>>;
 
     /// Opens one of the listed files, or `folder/file` of a folder below it.
     ///

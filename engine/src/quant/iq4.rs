@@ -2,7 +2,7 @@
 
 use super::blocks::mapped;
 use super::legacy::BLOCK;
-use super::search::EPSILON;
+use super::scale_search::EPSILON;
 
 /// The levels (`kvalues_iq4nl`).
 pub(super) const LEVELS: [i8; 16] =

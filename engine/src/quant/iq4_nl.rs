@@ -3,7 +3,7 @@
 use super::blocks::{each_block, each_stored, mapped};
 use super::iq4::{LEVELS, level, scale, weights};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles};
-use crate::wide::wide;
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 18;

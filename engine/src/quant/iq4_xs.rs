@@ -2,10 +2,11 @@
 
 use super::blocks::{each_block, each_stored, mapped};
 use super::iq4::{LEVELS, level, scale, weights};
-use super::k::BLOCK;
-use super::legacy::{self, get_f16, get_nibbles, inverse, put_f16, put_nibbles};
+use super::k_quants::BLOCK;
+use super::legacy;
+use super::legacy::{get_f16, get_nibbles, inverse, put_f16, put_nibbles};
 use super::rounding::nearest;
-use crate::wide::wide;
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 136;

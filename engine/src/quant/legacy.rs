@@ -1,7 +1,7 @@
 //! What the types with 32 weights and no second level of scales have in common.
 
 use super::blocks::mapped;
-use crate::half::{f16_to_f32, f32_to_f16};
+use crate::numerics::half::{f16_to_f32, f32_to_f16};
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 32;

@@ -1,14 +1,13 @@
 //! How a GGUF file stores weights: the types of tensors, and the mixtures of them that files are named after.
 
 mod blocks;
-mod imatrix;
+mod importance;
 mod iq4;
 mod iq4_nl;
 mod iq4_xs;
-mod k;
+mod k_quants;
 mod legacy;
-mod mixture;
-mod output;
+mod output_type;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -20,18 +19,18 @@ mod q5_k;
 mod q6_k;
 mod q8_0;
 mod rounding;
-mod search;
+mod scale_search;
+mod tensor_types;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-pub use imatrix::Imatrix;
-pub(crate) use imatrix::Importance;
-pub(crate) use mixture::{Mixture, Shape};
-pub use output::OutputType;
+pub(crate) use importance::ColumnImportance;
+pub use output_type::OutputType;
+pub(crate) use tensor_types::{ModelShape, TypeSelector};
 
-use crate::checkpoint::Dtype;
+use crate::numerics::Dtype;
 
 /// How a tensor is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -142,7 +141,7 @@ impl TensorType {
             Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 | Self::Iq4Nl => {
                 legacy::BLOCK as u64
             }
-            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => k::BLOCK as u64,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => k_quants::BLOCK as u64,
         }
     }
 

@@ -1,12 +1,12 @@
 //! Q2_K: 256 weights in 2 bits, 16 groups with 4-bit scales and minima, in 84 bytes.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::k::{BLOCK, get_pairs, mean_square, put_pairs};
+use super::k_quants::{BLOCK, get_pairs, mean_square, put_pairs};
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
-use super::search::{Affine, AffineFound, affine, positive, side_by_side};
-use crate::half::through_f16;
-use crate::wide::wide;
+use super::scale_search::{AffineFound, AffineSearch, affine, positive, side_by_side};
+use crate::numerics::half::through_f16;
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 84;
@@ -19,7 +19,7 @@ wide! {
     }
 }
 
-struct Groups {
+struct Q2Groups {
     /// 4 bits each.
     scales: [u8; 16],
     mins: [u8; 16],
@@ -29,11 +29,12 @@ struct Groups {
 }
 
 #[inline(always)]
-fn plain(values: &[f32; BLOCK]) -> Groups {
+fn plain(values: &[f32; BLOCK]) -> Q2Groups {
     let x: [[f32; 16]; 16] = side_by_side(values);
     let mut weights = x;
     weights.as_flattened_mut().iter_mut().for_each(|weight| *weight = weight.abs());
-    let found = affine(&x, &weights, Affine { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: true });
+    let found =
+        affine(&x, &weights, AffineSearch { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: true });
     let most = |values: &[f32; 16]| values.iter().fold(0.0, |most: f32, v| if *v > most { *v } else { most });
     let (scale, min) = (most(&found.scale), most(&found.min));
     let levels = |values: &[f32; 16], most: f32| {
@@ -42,11 +43,11 @@ fn plain(values: &[f32; BLOCK]) -> Groups {
     };
     let (scales, mins) = (levels(&found.scale, scale), levels(&found.min, min));
     let stored = |most: f32| if most > 0.0 { most / 15.0 } else { 0.0 };
-    Groups { scales, mins, scale: stored(scale), min: stored(min), found }
+    Q2Groups { scales, mins, scale: stored(scale), min: stored(min), found }
 }
 
 #[inline(always)]
-fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Groups {
+fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Q2Groups {
     let mean = mean_square(values, 1.0);
     let x: [[f32; 16]; 16] = side_by_side(values);
     let mut weights: [[f32; 16]; 16] = side_by_side(importance);
@@ -57,10 +58,11 @@ fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Groups {
             sums[g] += weights[g];
         }
     }
-    let found = affine(&x, &weights, Affine { top: TOP, from: -0.9, by: 0.05, steps: 36, absolute: false });
+    let found =
+        affine(&x, &weights, AffineSearch { top: TOP, from: -0.9, by: 0.05, steps: 36, absolute: false });
     let (scale, scales) = positive(&found.scale, &sums, 15);
     let (min, mins) = positive(&found.min, &sums, 15);
-    Groups { scales, mins, scale, min, found }
+    Q2Groups { scales, mins, scale, min, found }
 }
 
 #[inline(always)]

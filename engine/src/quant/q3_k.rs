@@ -1,12 +1,12 @@
 //! Q3_K: 256 weights in 3 bits, 16 groups with 6-bit scales, in 110 bytes.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::k::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs};
+use super::k_quants::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs};
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
-use super::search::{EPSILON, side_by_side, symmetric};
-use crate::half::through_f16;
-use crate::wide::wide;
+use super::scale_search::{EPSILON, side_by_side, symmetric};
+use crate::numerics::half::through_f16;
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 110;
@@ -20,7 +20,7 @@ wide! {
     }
 }
 
-struct Groups {
+struct Q3Groups {
     /// 0..64, standing for −32..32.
     scales: [u8; 16],
     scale: f32,
@@ -29,7 +29,7 @@ struct Groups {
 }
 
 #[inline(always)]
-fn plain(values: &[f32; BLOCK]) -> Groups {
+fn plain(values: &[f32; BLOCK]) -> Q3Groups {
     let x: [[f32; 16]; 16] = side_by_side(values);
     let (found, lanes) = refine(&x);
     let (mut size, mut signed) = (0.0, 0.0);
@@ -50,7 +50,7 @@ fn plain(values: &[f32; BLOCK]) -> Groups {
             *level = lanes[g] as u8;
         }
     }
-    Groups { scales, scale: if zero { 0.0 } else { 1.0 / inverse }, levels }
+    Q3Groups { scales, scale: if zero { 0.0 } else { 1.0 / inverse }, levels }
 }
 
 /// A scale for each group, found by moving single levels as long as that helps, and the levels + 4
@@ -109,7 +109,7 @@ fn refine<const G: usize>(x: &[[f32; G]; 16]) -> ([f32; G], [[i32; G]; 16]) {
 }
 
 #[inline(always)]
-fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Groups {
+fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Q3Groups {
     let mean = mean_square(values, 2.0);
     let x: [[f32; 16]; 16] = side_by_side(values);
     let mut weights: [[f32; 16]; 16] = side_by_side(importance);
@@ -126,12 +126,12 @@ fn weighted(values: &[f32; BLOCK], importance: &[f32; BLOCK]) -> Groups {
     for (i, (level, x)) in levels.iter_mut().zip(values).enumerate() {
         *level = found.level(i / 16, *x, HALF);
     }
-    Groups { scales: mapped(&found.scale, |s| outer.level(0, s, 32)), scale: outer.scale[0], levels }
+    Q3Groups { scales: mapped(&found.scale, |s| outer.level(0, s, 32)), scale: outer.scale[0], levels }
 }
 
 #[inline(always)]
 fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
-    let Groups { scales, scale, mut levels } = match importance {
+    let Q3Groups { scales, scale, mut levels } = match importance {
         None => plain(values),
         Some(importance) => weighted(values, importance),
     };

@@ -3,8 +3,8 @@
 use super::blocks::{each_block, each_stored, mapped};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, largest, put_f16, put_nibbles};
 use super::rounding::down;
-use super::search::{side_by_side, symmetric};
-use crate::wide::wide;
+use super::scale_search::{side_by_side, symmetric};
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 18;

@@ -3,12 +3,12 @@
 use super::blocks::{each_block, each_stored, mapped};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles, range};
 use super::rounding::down;
-use super::search::{Affine, affine, side_by_side};
-use crate::wide::wide;
+use super::scale_search::{AffineSearch, affine, side_by_side};
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 20;
-const SEARCH: Affine = Affine { top: 15, from: -0.9, by: 0.05, steps: 36, absolute: false };
+const SEARCH: AffineSearch = AffineSearch { top: 15, from: -0.9, by: 0.05, steps: 36, absolute: false };
 
 wide! {
     /// `quantize_row_q4_1_ref` of ggml; with importances, of one row, `quantize_row_q4_1_impl`.

@@ -5,8 +5,8 @@ use super::legacy::{
     BLOCK, add_fifth_bits, get_f16, get_nibbles, inverse, largest, put_f16, put_fifth_bits, put_nibbles,
 };
 use super::rounding::down;
-use super::search::{side_by_side, symmetric};
-use crate::wide::wide;
+use super::scale_search::{side_by_side, symmetric};
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 22;

@@ -5,12 +5,12 @@ use super::legacy::{
     BLOCK, add_fifth_bits, get_f16, get_nibbles, inverse, put_f16, put_fifth_bits, put_nibbles, range,
 };
 use super::rounding::down;
-use super::search::{Affine, affine, side_by_side};
-use crate::wide::wide;
+use super::scale_search::{AffineSearch, affine, side_by_side};
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 24;
-const SEARCH: Affine = Affine { top: 31, from: -0.9, by: 0.05, steps: 36, absolute: false };
+const SEARCH: AffineSearch = AffineSearch { top: 31, from: -0.9, by: 0.05, steps: 36, absolute: false };
 
 wide! {
     /// `quantize_row_q5_1_ref` of ggml; with importances, of one row, `quantize_row_q5_1_impl`.

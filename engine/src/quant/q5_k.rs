@@ -1,14 +1,14 @@
 //! Q5_K: 256 weights in 5 bits, 8 groups with 6-bit scales and minima, in 176 bytes.
 
 use super::blocks::{each_block, each_stored};
-use super::k::{BLOCK, Groups, add_high_bits, affine_values, get_nibbles, put_nibbles};
-use super::search::Affine;
-use crate::wide::wide;
+use super::k_quants::{BLOCK, ScaleGroups, add_high_bits, affine_values, get_nibbles, put_nibbles};
+use super::scale_search::AffineSearch;
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 176;
 const TOP: i32 = 31;
-const SEARCH: Affine = Affine { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: false };
+const SEARCH: AffineSearch = AffineSearch { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: false };
 
 wide! {
     /// `quantize_row_q5_K_ref` of ggml; with importances, of one row, `quantize_row_q5_K_impl`.
@@ -20,8 +20,8 @@ wide! {
 #[inline(always)]
 fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
     let groups = match importance {
-        None => Groups::plain(values, SEARCH),
-        Some(importance) => Groups::weighted(values, importance, TOP),
+        None => ScaleGroups::plain(values, SEARCH),
+        Some(importance) => ScaleGroups::weighted(values, importance, TOP),
     };
     groups.put(&mut out[..16]);
     let levels = groups.levels(values, TOP);

@@ -1,12 +1,12 @@
 //! Q6_K: 256 weights in 6 bits, 16 groups with 8-bit scales, in 210 bytes.
 
 use super::blocks::{each_block, each_stored, mapped};
-use super::k::BLOCK;
+use super::k_quants::BLOCK;
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
-use super::search::{EPSILON, side_by_side, symmetric};
-use crate::half::through_f16;
-use crate::wide::wide;
+use super::scale_search::{EPSILON, side_by_side, symmetric};
+use crate::numerics::half::through_f16;
+use crate::numerics::simd::wide;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 210;

@@ -6,8 +6,8 @@
 use super::blocks::{each_block, each_stored};
 use super::legacy::{get_f16, size};
 use super::rounding::half_away;
-use crate::half::f32_to_f16;
-use crate::wide::wide;
+use crate::numerics::half::f32_to_f16;
+use crate::numerics::simd::wide;
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 32;
@@ -53,7 +53,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::half::f16_to_f32;
+    use crate::numerics::half::f16_to_f32;
 
     fn naive(values: &[f32; BLOCK]) -> Vec<u8> {
         let largest = values.iter().map(|v| v.abs()).fold(0.0, f32::max);

@@ -6,17 +6,15 @@
 
 use serde::Serialize;
 
-use super::Making;
-use crate::checkpoint::{INDEX, header};
+use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX, header};
+use crate::error::{Error, Result};
 use crate::io::{Folder, Source, sha256};
-use crate::lora::CONFIG;
-use crate::model::Model;
-use crate::pipeline::Run;
-use crate::{Error, Result};
+use crate::merge::Model;
+use crate::progress::RunOptions;
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Inputs {
+pub struct InputFiles {
     /// Of the base model.
     pub base: Vec<InputFile>,
     /// Of the adapter.
@@ -39,8 +37,8 @@ pub struct InputFile {
     pub header_sha256: Option<String>,
 }
 
-impl Inputs {
-    pub(crate) fn read(model: &Model, making: &Making, run: &Run<'_>) -> Result<Self> {
+impl InputFiles {
+    pub(crate) fn read(model: &Model, companions: &[String], run: &RunOptions<'_>) -> Result<Self> {
         let mut inputs = Self { base: Vec::new(), adapter: Vec::new() };
         let index = model.base().indexed().then_some(INDEX);
         for name in ["config.json"].into_iter().chain(index) {
@@ -50,14 +48,17 @@ impl Inputs {
             inputs.base.push(weights(&shard.name, &*shard.source, run)?);
         }
         if let Some(adapter) = model.adapter() {
-            inputs.adapter.push(whole(CONFIG, &*open(adapter.folder(), CONFIG)?, run)?);
+            inputs.adapter.push(whole(ADAPTER_CONFIG, &*open(&**adapter.folder(), ADAPTER_CONFIG)?, run)?);
             for (name, source) in adapter.files() {
                 inputs.adapter.push(whole(name, &**source, run)?);
             }
         }
-        for name in making.companions.iter().filter(|name| *name != "config.json") {
-            if let Some((of_adapter, source)) = model.companion_of(name)? {
-                let files = if of_adapter { &mut inputs.adapter } else { &mut inputs.base };
+        for name in companions.iter().filter(|name| *name != "config.json") {
+            if let Some((origin, source)) = model.files().find(name)? {
+                let files = match origin {
+                    FileOrigin::Adapter => &mut inputs.adapter,
+                    FileOrigin::Base => &mut inputs.base,
+                };
                 files.push(whole(name, &*source, run)?);
             }
         }
@@ -69,12 +70,12 @@ fn open(folder: &dyn Folder, name: &str) -> Result<std::sync::Arc<dyn Source>> {
     folder.open(name).map_err(|e| Error::read(format!("{}/{name}", folder.location()), e))
 }
 
-fn whole(name: &str, source: &dyn Source, run: &Run<'_>) -> Result<InputFile> {
+fn whole(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {
     let hash = sha256(source, 0..source.size(), &|| run.progress.cancelled())?;
     Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: Some(hash), header_sha256: None })
 }
 
-fn weights(name: &str, source: &dyn Source, run: &Run<'_>) -> Result<InputFile> {
+fn weights(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {
     let hash = sha256(source, 0..header::end(source)?, &|| run.progress.cancelled())?;
     Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: None, header_sha256: Some(hash) })
 }

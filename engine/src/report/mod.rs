@@ -3,45 +3,39 @@
 //! The same inputs and options give the same bytes: no times, no paths, no sums that depend on threads or blocks.
 //! docs/ENGINE.md explains the fields.
 
-mod build;
-mod compare;
+mod error_stats;
 mod inputs;
 mod pairs;
-pub(crate) mod tally;
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-pub(crate) use compare::compare;
-pub use inputs::{InputFile, Inputs};
-pub use pairs::Pair;
-
-use crate::io::Output;
-use crate::pipeline::WrittenFile;
-use crate::{Error, Result};
+pub(crate) use error_stats::{ErrorStats, ErrorTotal};
+pub use inputs::{InputFile, InputFiles};
+pub use pairs::AdapterPair;
+pub(crate) use pairs::adapter_pairs;
 
 /// Changes whenever a field changes its meaning or goes away.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The content of `export-report.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct ExportReport {
     /// The version of this shape: 1.
     pub format: u32,
     /// What made the export.
     pub made_by: MadeBy,
     /// What was made.
-    pub kind: Kind,
+    pub kind: ExportKind,
     /// What was asked for.
-    pub options: Options,
+    pub options: ReportOptions,
     /// The whole in a few numbers.
-    pub summary: Proof,
+    pub summary: ReportSummary,
     /// Every file that was made, but this one.
     pub outputs: Vec<OutputFile>,
     /// Every file that was read.
-    pub inputs: Inputs,
+    pub inputs: InputFiles,
     /// Every part of the adapter and the tensor it went to.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<AdapterPair>,
     /// Every tensor of the model.
     pub tensors: Vec<TensorReport>,
 }
@@ -59,7 +53,7 @@ pub struct MadeBy {
 /// The kinds of exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ExportKind {
     /// A merged checkpoint.
     Merged,
     /// A GGUF file.
@@ -68,7 +62,7 @@ pub enum Kind {
 
 /// What was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Options {
+pub struct ReportOptions {
     /// What the model is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -89,7 +83,7 @@ pub struct Options {
 /// The whole in a few numbers. A change is of a weight from the base's to the merged one; an error is that of the
 /// stored form of the merged weight.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Proof {
+pub struct ReportSummary {
     /// Parts of the adapter, each of which went to a tensor.
     pub pairs: usize,
     /// Tensors that differ from the base's.
@@ -141,7 +135,7 @@ pub struct TensorReport {
     pub effect: &'static str,
     /// How far it went, where a part of the adapter belongs to the tensor.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub change: Option<Change>,
+    pub change: Option<ChangeStats>,
     /// How a GGUF file has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredAs>,
@@ -158,7 +152,7 @@ pub struct ReadBytes {
 
 /// How far a merged tensor is from the base's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Change {
+pub struct ChangeStats {
     /// Elements that differ.
     pub elements: u64,
     /// The largest difference.
@@ -182,14 +176,15 @@ pub struct StoredAs {
 }
 
 /// What a plan says about the export, besides tensors.
-pub(crate) struct Making {
-    pub(crate) kind: Kind,
-    pub(crate) options: Options,
+#[derive(Debug, Clone)]
+pub(crate) struct ReportContext {
+    pub(crate) kind: ExportKind,
+    pub(crate) options: ReportOptions,
     /// Small files that are read where base or adapter have them.
     pub(crate) companions: Vec<String>,
 }
 
-impl Report {
+impl ExportReport {
     /// What the report is called in a merged folder.
     pub const FILE: &'static str = "export-report.json";
 
@@ -207,18 +202,4 @@ impl Report {
         text.push(b'\n');
         Ok(text)
     }
-}
-
-/// Writes the report as the next file.
-pub(crate) fn write(report: &Report, name: &str, output: &mut dyn Output) -> Result<WrittenFile> {
-    let mut put = || {
-        let text = report.to_json()?;
-        output.begin(name, text.len() as u64)?;
-        output.write(&text)?;
-        output.finish()?;
-        Ok(text)
-    };
-    let text = put().map_err(|e| Error::write(name, e))?;
-    let sha256 = hex::encode(Sha256::digest(&text));
-    Ok(WrittenFile { name: name.to_owned(), size: text.len() as u64, sha256 })
 }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use crate::lora::Change;
-use crate::model::Model;
+use crate::merge::{Model, ModelTensor};
+use crate::peft::{AdapterChange, ChangeKind};
 
 /// A part of an adapter and the tensor it went to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Pair {
+pub struct AdapterPair {
     /// What the adapter calls its target.
     pub module: String,
     /// `lora`, `dora`, `lora_embedding`, `lora_bias`, `trainable_tokens` or `modules_to_save`.
@@ -23,24 +23,26 @@ pub struct Pair {
 }
 
 /// All of them, in the adapter's order.
-pub(super) fn of(model: &Model) -> Vec<Pair> {
+pub(crate) fn adapter_pairs(model: &Model) -> Vec<AdapterPair> {
     let placed = model.placed().into_iter();
-    let pair = |(module, tensor): (&crate::lora::Module, &crate::model::Tensor)| {
+    let pair = |(module, tensor): (&AdapterChange, &ModelTensor)| {
         let (kind, rank, scaling) = describe(&module.change);
-        Pair { module: module.target.clone(), kind, rank, scaling, tensor: tensor.info.name.clone() }
+        AdapterPair { module: module.target.clone(), kind, rank, scaling, tensor: tensor.info.name.clone() }
     };
     placed.map(pair).collect()
 }
 
-fn describe(change: &Change) -> (&'static str, Option<u64>, Option<f32>) {
+fn describe(change: &ChangeKind) -> (&'static str, Option<u64>, Option<f32>) {
     match change {
-        Change::LowRank { a, scaling, magnitude, .. } => {
+        ChangeKind::LowRank { a, scaling, magnitude, .. } => {
             let kind = if magnitude.is_some() { "dora" } else { "lora" };
             (kind, a.shape.first().copied(), Some(*scaling))
         }
-        Change::Embedding { a, scaling, .. } => ("lora_embedding", a.shape.first().copied(), Some(*scaling)),
-        Change::Rows { .. } => ("trainable_tokens", None, None),
-        Change::Whole(_) => ("modules_to_save", None, None),
-        Change::Add { scaling, .. } => ("lora_bias", None, Some(*scaling)),
+        ChangeKind::Embedding { a, scaling, .. } => {
+            ("lora_embedding", a.shape.first().copied(), Some(*scaling))
+        }
+        ChangeKind::Rows { .. } => ("trainable_tokens", None, None),
+        ChangeKind::Whole(_) => ("modules_to_save", None, None),
+        ChangeKind::Add { scaling, .. } => ("lora_bias", None, Some(*scaling)),
     }
 }

@@ -8,21 +8,21 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::files::Files;
+use super::files::TokenizerFiles;
 use super::{TokenType, Vocabulary};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 const SCORE: f32 = -1000.0;
 
 #[derive(Deserialize)]
-struct Entry {
+struct AddedEntry {
     content: String,
     #[serde(default)]
     special: bool,
 }
 
 /// Gives added tokens their text, score and type.
-pub(super) fn apply(files: &Files, vocabulary: &mut Vocabulary) -> Result<()> {
+pub(super) fn apply(files: &TokenizerFiles, vocabulary: &mut Vocabulary) -> Result<()> {
     for (text, id) in files.added.iter().flat_map(|added| &added.0) {
         vocabulary.put(*id as usize, text, TokenType::UserDefined);
     }
@@ -35,7 +35,7 @@ pub(super) fn apply(files: &Files, vocabulary: &mut Vocabulary) -> Result<()> {
                     let problem = format!("added_tokens_decoder has a broken entry {id:?}");
                     Error::invalid(&files.config_file, problem)
                 };
-                let entry = Entry::deserialize(entry).map_err(|_| broken())?;
+                let entry = AddedEntry::deserialize(entry).map_err(|_| broken())?;
                 vocabulary.add(id.parse().map_err(|_| broken())?, &entry.content, entry.special);
             }
         }

@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use super::TokenType;
 use super::files::TokenizerJson;
-use super::sentencepiece::Piece;
-use crate::json::{self, Ordered};
-use crate::{Error, Result};
+use super::sentencepiece::SentencePiece;
+use crate::error::{Error, Result};
+use crate::io::json;
+use crate::io::json::OrderedMap;
 
 /// The byte that a tab is.
 const TAB: &str = "<0x09>";
@@ -23,21 +24,21 @@ const TAB: &str = "<0x09>";
 const LONGEST: usize = 512;
 
 /// The texts of added tokens.
-type Added<'a> = HashSet<&'a str>;
+type AddedTokens<'a> = HashSet<&'a str>;
 
 /// The part of the file that says how text becomes ids.
 #[derive(Deserialize)]
-struct File {
+struct TokenizerFile {
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
-    model: Bpe,
+    model: BpeModel,
 }
 
 /// The model, with what would make it another one.
 #[derive(Deserialize)]
-pub(super) struct Bpe {
+pub(super) struct BpeModel {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
@@ -52,19 +53,19 @@ pub(super) struct Bpe {
     byte_fallback: bool,
     #[serde(default)]
     ignore_merges: bool,
-    vocab: Ordered<u32>,
-    merges: Vec<Merge>,
+    vocab: OrderedMap<u32>,
+    merges: Vec<MergeRule>,
 }
 
 /// Two pieces that become one; before transformers 4.45 in one string.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Merge {
+enum MergeRule {
     Pair(String, String),
     Joined(String),
 }
 
-impl Merge {
+impl MergeRule {
     fn parts(&self) -> Option<(&str, &str)> {
         match self {
             Self::Pair(left, right) => Some((left, right)),
@@ -74,10 +75,10 @@ impl Merge {
 }
 
 /// Reads the pieces, by id. The scores are those that SentencePiece gives a vocabulary in order: 0, −1, −2 and so on.
-pub(super) fn read(file: &str, bytes: &[u8], known: &TokenizerJson) -> Result<Vec<(usize, Piece)>> {
-    let model = Bpe::of_gemma(file, bytes)?;
+pub(super) fn read(file: &str, bytes: &[u8], known: &TokenizerJson) -> Result<Vec<(usize, SentencePiece)>> {
+    let model = BpeModel::of_gemma(file, bytes)?;
     let refuse = |what| refuse(file, what);
-    let added: Added<'_> = known.added_tokens.iter().map(|token| token.content.as_str()).collect();
+    let added: AddedTokens<'_> = known.added_tokens.iter().map(|token| token.content.as_str()).collect();
     let ranks = ranks(&model, &added).map_err(refuse)?;
     check_splits(&model, &added).map_err(refuse)?;
     pieces(&model, &added, &ranks).map_err(refuse)
@@ -88,10 +89,10 @@ fn refuse(file: &str, what: String) -> Error {
         .advise("copy tokenizer.model beside it, if the base model has one")
 }
 
-impl Bpe {
+impl BpeModel {
     /// Reads the model of a tokenizer that treats text as Gemma's do.
     pub(super) fn of_gemma(file: &str, bytes: &[u8]) -> Result<Self> {
-        let File { normalizer, pre_tokenizer, model } = json::parse(file, bytes)?;
+        let TokenizerFile { normalizer, pre_tokenizer, model } = json::parse(file, bytes)?;
         match foreign(&normalizer, &pre_tokenizer, &model) {
             Some(what) => Err(refuse(file, what)),
             None => Ok(model),
@@ -100,9 +101,9 @@ impl Bpe {
 
     /// Its merges, each in one string. A space in a part becomes a letter that stands for it.
     pub(super) fn merges(&self) -> Vec<String> {
-        let text = |merge: &Merge| match merge {
-            Merge::Joined(text) => text.clone(),
-            Merge::Pair(left, right) => {
+        let text = |merge: &MergeRule| match merge {
+            MergeRule::Joined(text) => text.clone(),
+            MergeRule::Pair(left, right) => {
                 let whole = |part: &str| part.replace(' ', "\u{120}");
                 format!("{} {}", whole(left), whole(right))
             }
@@ -131,7 +132,7 @@ impl Bpe {
 }
 
 /// What is not as in a tokenizer of Gemma.
-fn foreign(normalizer: &Value, pre_tokenizer: &Value, model: &Bpe) -> Option<String> {
+fn foreign(normalizer: &Value, pre_tokenizer: &Value, model: &BpeModel) -> Option<String> {
     let is = |value: &Value, kind: &str| value.get("type").and_then(Value::as_str) == Some(kind);
     let replaces = is(normalizer, "Replace")
         && normalizer.pointer("/pattern/String").and_then(Value::as_str) == Some(" ")
@@ -159,7 +160,7 @@ fn foreign(normalizer: &Value, pre_tokenizer: &Value, model: &Bpe) -> Option<Str
 
 /// The place of each piece among those that merges make. Pieces that are added tokens are found in the text before
 /// merges see it, so that merges of them and to them do not count.
-fn ranks(model: &Bpe, added: &Added<'_>) -> Result<HashMap<String, usize>, String> {
+fn ranks(model: &BpeModel, added: &AddedTokens<'_>) -> Result<HashMap<String, usize>, String> {
     let mut ranks: HashMap<String, usize> = HashMap::new();
     let mut last = String::new();
     for merge in &model.merges {
@@ -181,8 +182,8 @@ fn ranks(model: &Bpe, added: &Added<'_>) -> Result<HashMap<String, usize>, Strin
 }
 
 /// SentencePiece joins any neighbours whose union is a piece.
-fn check_splits(model: &Bpe, added: &Added<'_>) -> Result<(), String> {
-    let merges: HashSet<(&str, &str)> = model.merges.iter().filter_map(Merge::parts).collect();
+fn check_splits(model: &BpeModel, added: &AddedTokens<'_>) -> Result<(), String> {
+    let merges: HashSet<(&str, &str)> = model.merges.iter().filter_map(MergeRule::parts).collect();
     let known: HashSet<&str> = model.vocab.0.iter().map(|(text, _)| text.as_str()).collect();
     let symbol =
         |part: &str| !added.contains(part) && (known.contains(part) || part.chars().nth(1).is_none());
@@ -201,10 +202,10 @@ fn check_splits(model: &Bpe, added: &Added<'_>) -> Result<(), String> {
 }
 
 fn pieces(
-    model: &Bpe,
-    added: &Added<'_>,
+    model: &BpeModel,
+    added: &AddedTokens<'_>,
     ranks: &HashMap<String, usize>,
-) -> Result<Vec<(usize, Piece)>, String> {
+) -> Result<Vec<(usize, SentencePiece)>, String> {
     let texts = model.texts()?;
     let mut order: Vec<(usize, u32)> = Vec::with_capacity(texts.len());
     for (id, text) in &texts {
@@ -221,7 +222,10 @@ fn pieces(
             text if model.unk_token.as_deref() == Some(text) => TokenType::Unknown,
             _ => TokenType::Normal,
         };
-        (id as usize, Piece { text: text.to_owned(), score: scores.get(&id).copied().unwrap_or(0.0), kind })
+        (
+            id as usize,
+            SentencePiece { text: text.to_owned(), score: scores.get(&id).copied().unwrap_or(0.0), kind },
+        )
     };
     Ok(texts.into_iter().map(piece).collect())
 }
@@ -251,7 +255,7 @@ mod tests {
         })
     }
 
-    fn read_value(value: &Value) -> Result<Vec<(usize, Piece)>> {
+    fn read_value(value: &Value) -> Result<Vec<(usize, SentencePiece)>> {
         let bytes = serde_json::to_vec(value).unwrap();
         read("tokenizer.json", &bytes, &json::parse("tokenizer.json", &bytes).unwrap())
     }

@@ -4,13 +4,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use crate::Result;
+use crate::checkpoint::ModelFiles;
+use crate::error::Result;
+use crate::io::json;
+use crate::io::json::OrderedMap;
 use crate::io::read_source;
-use crate::json::{self, Ordered};
-use crate::model::Model;
 
 /// What was found, parsed as far as it is needed.
-pub(crate) struct Files {
+pub(crate) struct TokenizerFiles {
     /// `tokenizer.model` and its location.
     pub(crate) sentencepiece: Option<(String, Vec<u8>)>,
     pub(crate) json: Option<TokenizerJson>,
@@ -19,7 +20,7 @@ pub(crate) struct Files {
     /// `tokenizer_config.json`
     pub(crate) config: Option<Map<String, Value>>,
     /// `added_tokens.json`: texts and ids.
-    pub(crate) added: Option<Ordered<u32>>,
+    pub(crate) added: Option<OrderedMap<u32>>,
     pub(crate) template_jinja: Option<String>,
     /// `chat_template.json`
     pub(crate) template_json: Option<Value>,
@@ -47,10 +48,10 @@ pub(crate) struct AddedToken {
     pub(crate) special: bool,
 }
 
-impl Files {
-    pub(crate) fn read(model: &Model) -> Result<Self> {
+impl TokenizerFiles {
+    pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
         let read = |name: &str| -> Result<Option<(String, Vec<u8>)>> {
-            match model.companion(name)? {
+            match files.open(name)? {
                 Some(source) => Ok(Some((source.location().to_owned(), read_source(&*source)?))),
                 None => Ok(None),
             }

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::bpe::{self, is_byte};
-use super::files::Files;
+use super::bpe;
+use super::bpe::is_byte;
+use super::files::TokenizerFiles;
 use super::{TokenType, Vocabulary};
-use crate::model::Model;
-use crate::{Error, Result};
+use crate::checkpoint::ModelFiles;
+use crate::error::{Error, Result};
 
 /// No token has a score that would mean anything.
 const SCORE: f32 = -1000.0;
@@ -34,13 +35,13 @@ const SPECIAL: [(&str, &str); 5] = [
 ];
 
 /// Reads tokens and merges.
-pub(super) fn read(model: &Model, files: &Files) -> Result<(Vocabulary, Vec<String>)> {
+pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles) -> Result<(Vocabulary, Vec<String>)> {
     let (Some((file, bytes)), Some(json)) = (&files.json_file, &files.json) else {
         let what = "tokenizer.json: copy it from the base model".to_owned();
-        return Err(Error::Missing { folder: model.base().location().to_owned(), what });
+        return Err(Error::Missing { folder: model.location().to_owned(), what });
     };
     let broken = |problem: String| Error::invalid(file, problem);
-    let bpe = bpe::Bpe::of_gemma(file, bytes)?;
+    let bpe = bpe::BpeModel::of_gemma(file, bytes)?;
     let special = special(files);
     let mut vocabulary = Vocabulary { tokens: Vec::new(), scores: Vec::new(), types: Vec::new() };
     let mut push = |id: u32, text: &str, kind: TokenType| {
@@ -73,7 +74,7 @@ pub(super) fn read(model: &Model, files: &Files) -> Result<(Vocabulary, Vec<Stri
 }
 
 /// The texts of special tokens: those that `tokenizer_config.json` names, and those it lists.
-fn special(files: &Files) -> HashSet<String> {
+fn special(files: &TokenizerFiles) -> HashSet<String> {
     let none = serde_json::Map::new();
     let config = files.config.as_ref().unwrap_or(&none);
     let text = |value: &Value| {

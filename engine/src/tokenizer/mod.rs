@@ -7,12 +7,12 @@ mod gemma4;
 mod sentencepiece;
 mod special;
 
-use crate::arch::{Architecture, Surplus};
-use crate::gguf::{Metadata, Value};
-use crate::model::Model;
-use crate::{Error, Result};
-use files::Files;
-use sentencepiece::Piece;
+use crate::checkpoint::{EmbeddingRows, ModelFiles};
+use crate::error::{Error, Result};
+use crate::gemma::{Architecture, VocabMismatch};
+use crate::gguf::{GgufMetadata, MetadataValue};
+use files::TokenizerFiles;
+use sentencepiece::SentencePiece;
 
 /// llama.cpp's kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +37,13 @@ pub(crate) struct Vocabulary {
 #[derive(Debug)]
 pub(crate) struct Tokenizer {
     pub(crate) vocabulary: Vocabulary,
-    special: special::Special,
-    kind: Kind,
+    special: special::SpecialTokens,
+    kind: TokenizerKind,
 }
 
 /// llama.cpp's tokenizers for Gemma.
 #[derive(Debug)]
-enum Kind {
+enum TokenizerKind {
     /// Joins by score.
     SentencePiece { gemma1: bool },
     /// Joins by these merges.
@@ -52,44 +52,47 @@ enum Kind {
 
 impl Tokenizer {
     /// Reads the model's tokenizer.
-    pub(crate) fn of(model: &Model, architecture: Architecture) -> Result<Self> {
-        let files = Files::read(model)?;
-        let config = model.base().config();
+    pub(crate) fn of(model: &ModelFiles, architecture: Architecture, rows: EmbeddingRows) -> Result<Self> {
+        let files = TokenizerFiles::read(model)?;
+        let config = model.config();
         let (vocabulary, kind) = match architecture {
             Architecture::Gemma4 | Architecture::Gemma4Assistant => {
                 let (vocabulary, merges) = gemma4::read(model, &files)?;
-                (vocabulary, Kind::Merges(merges))
+                (vocabulary, TokenizerKind::Merges(merges))
             }
             Architecture::Gemma
             | Architecture::Gemma2
             | Architecture::Gemma3
             | Architecture::Gemma3n
             | Architecture::GemmaEmbedding => {
-                let kind = Kind::SentencePiece { gemma1: architecture == Architecture::Gemma };
-                (sentencepiece_vocabulary(model, &files, architecture)?, kind)
+                let kind = TokenizerKind::SentencePiece { gemma1: architecture == Architecture::Gemma };
+                (sentencepiece_vocabulary(model, &files, architecture, rows)?, kind)
             }
         };
-        let special = special::Special::of(&files, config, &special::COMMON, vocabulary.tokens.len());
+        let special = special::SpecialTokens::of(&files, config, &special::COMMON, vocabulary.tokens.len());
         Ok(Self { vocabulary, special, kind })
     }
 
     /// Writes the tokenizer's keys, in the converter's order.
-    pub(crate) fn write(self, out: &mut Metadata) {
+    pub(crate) fn write(self, out: &mut GgufMetadata) {
         let Vocabulary { tokens, scores, types } = self.vocabulary;
         match &self.kind {
-            Kind::SentencePiece { .. } => {
+            TokenizerKind::SentencePiece { .. } => {
                 out.set("tokenizer.ggml.model", "llama");
                 out.set("tokenizer.ggml.pre", "default");
             }
-            Kind::Merges(_) => out.set("tokenizer.ggml.model", "gemma4"),
+            TokenizerKind::Merges(_) => out.set("tokenizer.ggml.model", "gemma4"),
         }
-        out.set("tokenizer.ggml.tokens", Value::Strings(tokens));
-        out.set("tokenizer.ggml.scores", Value::F32s(scores));
-        out.set("tokenizer.ggml.token_type", Value::I32s(types.into_iter().map(|t| t as i32).collect()));
+        out.set("tokenizer.ggml.tokens", MetadataValue::Strings(tokens));
+        out.set("tokenizer.ggml.scores", MetadataValue::F32s(scores));
+        out.set(
+            "tokenizer.ggml.token_type",
+            MetadataValue::I32s(types.into_iter().map(|t| t as i32).collect()),
+        );
         let (gemma1, add_bos) = match self.kind {
-            Kind::SentencePiece { gemma1 } => (gemma1, None),
-            Kind::Merges(merges) => {
-                out.set("tokenizer.ggml.merges", Value::Strings(merges));
+            TokenizerKind::SentencePiece { gemma1 } => (gemma1, None),
+            TokenizerKind::Merges(merges) => {
+                out.set("tokenizer.ggml.merges", MetadataValue::Strings(merges));
                 (false, Some(true))
             }
         };
@@ -104,20 +107,25 @@ impl Tokenizer {
     }
 }
 
-fn sentencepiece_vocabulary(model: &Model, files: &Files, architecture: Architecture) -> Result<Vocabulary> {
+fn sentencepiece_vocabulary(
+    model: &ModelFiles,
+    files: &TokenizerFiles,
+    architecture: Architecture,
+    rows: EmbeddingRows,
+) -> Result<Vocabulary> {
     let pieces = pieces(model, files)?;
-    let size = match model.resized_vocabulary() {
+    let size = match rows.resized {
         Some(rows) => Some(rows as usize),
-        None => model.base().config().u32("vocab_size")?.map(|n| n as usize),
+        None => model.config().u32("vocab_size")?.map(|n| n as usize),
     };
     let size = size.unwrap_or(pieces.len());
-    let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, architecture, size)?);
+    let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, architecture, rows, size)?);
     added::apply(files, &mut vocabulary)?;
     Ok(vocabulary)
 }
 
 /// Pieces and their ids: SentencePiece's own file, else what transformers made of it.
-fn pieces(model: &Model, files: &Files) -> Result<Vec<(usize, Piece)>> {
+fn pieces(model: &ModelFiles, files: &TokenizerFiles) -> Result<Vec<(usize, SentencePiece)>> {
     match (&files.sentencepiece, &files.json_file, &files.json) {
         (Some((file, bytes)), _, _) => {
             Ok(sentencepiece::read(file, bytes)?.into_iter().enumerate().collect())
@@ -126,21 +134,25 @@ fn pieces(model: &Model, files: &Files) -> Result<Vec<(usize, Piece)>> {
         (None, _, _) => {
             let what =
                 "tokenizer.model and no tokenizer.json: copy one of them from the base model".to_owned();
-            Err(Error::Missing { folder: model.base().location().to_owned(), what })
+            Err(Error::Missing { folder: model.location().to_owned(), what })
         }
     }
 }
 
 /// The list of tokens is as long as the embedding, but for a few thousand tokens of images and sounds where those
 /// need no row; a size beyond that is a lie that would cost memory.
-fn check_size(model: &Model, architecture: Architecture, size: usize) -> Result<usize> {
+fn check_size(
+    model: &ModelFiles,
+    architecture: Architecture,
+    rows: EmbeddingRows,
+    size: usize,
+) -> Result<usize> {
     const SLOTS: u64 = 4096;
-    let slots = if architecture.surplus() == Surplus::Filled { SLOTS } else { 0 };
-    let embedding = model.tensors().iter().find(|t| t.info.name.ends_with("embed_tokens.weight"));
-    match embedding.and_then(|t| t.info.shape.first()) {
+    let slots = if architecture.vocab_mismatch() == VocabMismatch::ZeroPad { SLOTS } else { 0 };
+    match rows.stored {
         Some(rows) if size as u64 > rows.saturating_add(slots) => {
             let problem = format!("says vocab_size is {size}, but the embedding has {rows} rows");
-            Err(Error::invalid(model.base().config().file(), problem))
+            Err(Error::invalid(model.config().file(), problem))
         }
         Some(_) | None => Ok(size),
     }

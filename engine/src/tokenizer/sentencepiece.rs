@@ -4,26 +4,26 @@
 //! buffer; a reader of four wire types is all it takes. Lengths are checked against what is left of the file.
 
 use super::{TokenType, Vocabulary};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A piece: its text, score and SentencePiece's type (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused,
 /// 6 byte).
-pub(crate) struct Piece {
+pub(crate) struct SentencePiece {
     pub(super) text: String,
     pub(super) score: f32,
     pub(super) kind: TokenType,
 }
 
 /// Reads the pieces.
-pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Piece>> {
+pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Vec<SentencePiece>> {
     let broken =
         |at: usize| Error::invalid(file, format!("is not a SentencePiece model: broken at byte {at}"));
     let mut pieces = Vec::new();
-    let mut message = Message { bytes, at: 0 };
+    let mut message = ProtoMessage { bytes, at: 0 };
     while message.at < bytes.len() {
         let at = message.at;
         match message.field() {
-            Some((1, Field::Bytes(piece))) => match parse_piece(piece) {
+            Some((1, ProtoField::Bytes(piece))) => match parse_piece(piece) {
                 Some(piece) => pieces.push(piece),
                 None => {
                     return Err(Error::invalid(
@@ -43,14 +43,14 @@ pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Piece>> {
     }
 }
 
-fn parse_piece(bytes: &[u8]) -> Option<Piece> {
-    let mut piece = Piece { text: String::new(), score: 0.0, kind: TokenType::Normal };
-    let mut message = Message { bytes, at: 0 };
+fn parse_piece(bytes: &[u8]) -> Option<SentencePiece> {
+    let mut piece = SentencePiece { text: String::new(), score: 0.0, kind: TokenType::Normal };
+    let mut message = ProtoMessage { bytes, at: 0 };
     while message.at < bytes.len() {
         match message.field()? {
-            (1, Field::Bytes(text)) => piece.text = String::from_utf8(text.to_vec()).ok()?,
-            (2, Field::Fixed32(bits)) => piece.score = f32::from_le_bytes(bits),
-            (3, Field::Varint(kind)) => piece.kind = token_type(kind)?,
+            (1, ProtoField::Bytes(text)) => piece.text = String::from_utf8(text.to_vec()).ok()?,
+            (2, ProtoField::Fixed32(bits)) => piece.score = f32::from_le_bytes(bits),
+            (3, ProtoField::Varint(kind)) => piece.kind = token_type(kind)?,
             _ => {}
         }
     }
@@ -70,7 +70,10 @@ fn token_type(kind: u64) -> Option<TokenType> {
 }
 
 /// Gives each of `size` ids its piece; ids without one are fillers.
-pub(crate) fn vocabulary(pieces: impl IntoIterator<Item = (usize, Piece)>, size: usize) -> Vocabulary {
+pub(crate) fn vocabulary(
+    pieces: impl IntoIterator<Item = (usize, SentencePiece)>,
+    size: usize,
+) -> Vocabulary {
     let mut vocabulary = Vocabulary {
         tokens: (0..size).map(|id| format!("[PAD{id}]")).collect(),
         scores: vec![-10_000.0; size],
@@ -85,33 +88,33 @@ pub(crate) fn vocabulary(pieces: impl IntoIterator<Item = (usize, Piece)>, size:
 }
 
 /// A protocol buffer being read.
-struct Message<'a> {
+struct ProtoMessage<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-enum Field<'a> {
+enum ProtoField<'a> {
     Varint(u64),
     Fixed64,
     Bytes(&'a [u8]),
     Fixed32([u8; 4]),
 }
 
-impl<'a> Message<'a> {
+impl<'a> ProtoMessage<'a> {
     /// The next field's number and value; `None` when the bytes make no sense.
-    fn field(&mut self) -> Option<(u64, Field<'a>)> {
+    fn field(&mut self) -> Option<(u64, ProtoField<'a>)> {
         let tag = self.varint()?;
         let value = match tag & 7 {
-            0 => Field::Varint(self.varint()?),
+            0 => ProtoField::Varint(self.varint()?),
             1 => {
                 self.take(8)?;
-                Field::Fixed64
+                ProtoField::Fixed64
             }
             2 => {
                 let length = usize::try_from(self.varint()?).ok()?;
-                Field::Bytes(self.take(length)?)
+                ProtoField::Bytes(self.take(length)?)
             }
-            5 => Field::Fixed32(self.take(4)?.try_into().ok()?),
+            5 => ProtoField::Fixed32(self.take(4)?.try_into().ok()?),
             _ => return None,
         };
         Some((tag >> 3, value))

@@ -2,24 +2,24 @@
 
 use serde_json::{Map, Value};
 
-use super::files::Files;
-use crate::checkpoint::Config;
-use crate::gguf::{self, Metadata};
+use super::files::TokenizerFiles;
+use crate::checkpoint::ModelConfig;
+use crate::gguf::{GgufMetadata, MetadataValue};
 
 /// What is looked for, in this order.
 pub(super) const COMMON: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
 
 /// Special ids and flags in the order they were found.
 #[derive(Debug, Default)]
-pub(crate) struct Special {
+pub(crate) struct SpecialTokens {
     ids: Vec<(String, u32)>,
     adds: Vec<(String, bool)>,
     template: Option<Value>,
 }
 
-impl Special {
+impl SpecialTokens {
     /// Ids outside a vocabulary of `size` tokens are left out.
-    pub(super) fn of(files: &Files, config: &Config, kinds: &[&str], size: usize) -> Self {
+    pub(super) fn of(files: &TokenizerFiles, config: &ModelConfig, kinds: &[&str], size: usize) -> Self {
         let mut special = Self::default();
         let mut names: Vec<String> = kinds.iter().map(|k| (*k).to_owned()).collect();
         let mut tokens = files.config.clone();
@@ -38,7 +38,7 @@ impl Special {
     }
 
     /// Ids of the tokens that `tokenizer_config.json` names.
-    fn read_tokens(&mut self, files: &Files, tokens: &Map<String, Value>, names: &[String]) {
+    fn read_tokens(&mut self, files: &TokenizerFiles, tokens: &Map<String, Value>, names: &[String]) {
         for name in names {
             if let Some(add) = tokens.get(&format!("add_{name}_token")).and_then(Value::as_bool)
                 && !self.adds.iter().any(|(known, _)| known == name)
@@ -70,12 +70,12 @@ impl Special {
     /// Whether the tokenizer puts special tokens around a text: read off the templates of its post-processor.
     fn read_post_processor(
         &mut self,
-        files: &Files,
+        files: &TokenizerFiles,
         tokens: Option<&mut Map<String, Value>>,
         names: &mut Vec<String>,
     ) {
         let Some(post) = files.json.as_ref().and_then(|json| json.post_processor.as_ref()) else { return };
-        let mut texts = Texts::of(tokens);
+        let mut texts = TokenTexts::of(tokens);
         let alone = [post.clone()];
         let processors = post.get("processors").and_then(Value::as_array).map_or(&alone[..], Vec::as_slice);
         for processor in processors {
@@ -93,7 +93,7 @@ impl Special {
         }
     }
 
-    fn read_template(&mut self, processor: &Value, texts: &mut Texts<'_>, names: &mut Vec<String>) {
+    fn read_template(&mut self, processor: &Value, texts: &mut TokenTexts<'_>, names: &mut Vec<String>) {
         let (mut first, mut last) = (None, None);
         let single = list(processor, "single");
         if single.len() > 1 {
@@ -129,7 +129,7 @@ impl Special {
     }
 
     /// Writes ids, flags and template. `sep` and `cls` have keys; a kind without one cannot come up here.
-    pub(crate) fn write(self, out: &mut Metadata) {
+    pub(crate) fn write(self, out: &mut GgufMetadata) {
         for (name, id) in self.ids {
             let name = match name.as_str() {
                 "unk" => "unknown",
@@ -151,7 +151,7 @@ impl Special {
 }
 
 /// The texts that `tokenizer_config.json` gives the special tokens, while the post-processor is read.
-struct Texts<'a> {
+struct TokenTexts<'a> {
     tokens: Option<&'a mut Map<String, Value>>,
     bos: Option<String>,
     cls: Option<String>,
@@ -159,7 +159,7 @@ struct Texts<'a> {
     sep: Option<String>,
 }
 
-impl<'a> Texts<'a> {
+impl<'a> TokenTexts<'a> {
     fn of(tokens: Option<&'a mut Map<String, Value>>) -> Self {
         let text = |key: &str| tokens.as_ref()?.get(key).and_then(token_text).map(str::to_owned);
         let (cls, sep) = (text("cls_token"), text("sep_token"));
@@ -229,13 +229,13 @@ fn token_text(value: &Value) -> Option<&str> {
 }
 
 /// An id at the top of `config.json`, else in the language model's part; lists are no id.
-fn config_id(config: &Config, key: &str) -> Option<u32> {
+fn config_id(config: &ModelConfig, key: &str) -> Option<u32> {
     let id = config.top(key).or_else(|| config.get(key))?.as_u64()?;
     u32::try_from(id).ok()
 }
 
 /// `tokenizer_config.json` first, then `chat_template.jinja`, then `chat_template.json`.
-fn template(files: &Files, tokens: &Map<String, Value>) -> Option<Value> {
+fn template(files: &TokenizerFiles, tokens: &Map<String, Value>) -> Option<Value> {
     let beside = || match &files.template_jinja {
         Some(text) => Some(Value::from(text.as_str())),
         None => files.template_json.as_ref()?.get("chat_template").cloned(),
@@ -244,7 +244,7 @@ fn template(files: &Files, tokens: &Map<String, Value>) -> Option<Value> {
 }
 
 /// Several named templates: each under its name, the default under none.
-fn write_templates(templates: &[Value], out: &mut Metadata) {
+fn write_templates(templates: &[Value], out: &mut GgufMetadata) {
     let mut names = Vec::new();
     let mut default = None;
     for entry in templates {
@@ -259,7 +259,7 @@ fn write_templates(templates: &[Value], out: &mut Metadata) {
         }
     }
     if !names.is_empty() {
-        out.set("tokenizer.chat_templates", gguf::Value::Strings(names));
+        out.set("tokenizer.chat_templates", MetadataValue::Strings(names));
     }
     if let Some(default) = default {
         out.set("tokenizer.chat_template", default);

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use engine::{
-    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType, Run,
+    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType,
+    RunOptions,
 };
 use folders::Folders;
 
@@ -70,8 +71,8 @@ fn export(folders: &Folders) -> engine::Result<()> {
     let merge = MergePlan::new(&model)?;
     let gguf = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "merged"))?;
     let mut out = LocalOutput::create(folders.out())?;
-    engine::gguf(&gguf, "model.gguf", &mut out, &Run::default())?;
-    engine::merge(&merge, &mut out, &Run::default())?;
+    engine::gguf(&gguf, "model.gguf", &mut out, &RunOptions::default())?;
+    engine::merge(&merge, &mut out, &RunOptions::default())?;
     Ok(())
 }
 

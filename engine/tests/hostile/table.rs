@@ -171,7 +171,7 @@ fn adapters() -> Vec<Case> {
         "a truncated adapter", [WEIGHTS, "tensor ", "truncated"], |f| f.bytes(ADAPTER, |b| b.truncate(b.len() - 4));
         "an A without its B", [WEIGHTS, A, "has no lora_B"], |f| f.header(ADAPTER, |h| rename(h, B, "base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"));
         "a B without its A", [WEIGHTS, B, "has no lora_A"], |f| f.header(ADAPTER, |h| rename(h, A, "base_model.model.zzz.lora_A.weight"));
-        "a pair without a home", ["1 of 14 adapter modules have no home", "model.layers.9.mlp.up_proj"], |f| {
+        "a pair that matches no tensor", ["1 of 14 adapter modules match no tensor", "model.layers.9.mlp.up_proj"], |f| {
             f.header(ADAPTER, |h| {
                 rename(h, A, "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight");
                 rename(h, B, "base_model.model.model.layers.9.mlp.up_proj.lora_B.weight");

@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use engine::{Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, Model, Output, OutputType, Run};
+use engine::{
+    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, Model, Output, OutputType, RunOptions,
+};
 
 /// Names the folder in the process with little memory.
 const FOLDER: &str = "ENGINE_MEMORY_TEST_FOLDER";
@@ -43,7 +45,7 @@ fn export(folder: &Path) {
     let model = Model::with_adapter(&base, &Adapter::open(open("adapter")).unwrap()).unwrap();
     let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "sparse")).unwrap();
     let mut dropped = Dropped::default();
-    engine::gguf(&plan, "model.gguf", &mut dropped, &Run::default()).unwrap();
+    engine::gguf(&plan, "model.gguf", &mut dropped, &RunOptions::default()).unwrap();
     assert_eq!(dropped.of_gguf, plan.size());
     let peak = peak();
     assert!(peak < PEAK, "{peak} KiB at the most");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::{
-    Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, Run, ggufs,
+    Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, RunOptions, ggufs,
 };
 
 use crate::support::{gguf, model, plan, run};
@@ -26,7 +26,7 @@ fn files_of_one_pass_equal_those_of_single_runs() {
         let mut expected = BTreeMap::new();
         for (number, output) in types.into_iter().enumerate() {
             let alone = tempfile::tempdir().unwrap();
-            let outcome = gguf(&model, output, alone.path(), &Run::default());
+            let outcome = gguf(&model, output, alone.path(), &RunOptions::default());
             assert_eq!(outcome.files[0].sha256, outcomes[number].files[0].sha256, "{case} {output}");
             assert_eq!(outcome.report.summary, outcomes[number].report.summary);
             assert_eq!(outcome.report.tensors, outcomes[number].report.tensors);
@@ -44,7 +44,8 @@ fn plans_of_two_models_are_not_one_pass() {
         .map(|case| (plan(&model(case), OutputType::Q8_0), format!("{case}.gguf")))
         .into();
     let folder = tempfile::tempdir().unwrap();
-    let error = ggufs(&plans, &mut LocalOutput::create(folder.path()).unwrap(), &Run::default()).unwrap_err();
+    let error =
+        ggufs(&plans, &mut LocalOutput::create(folder.path()).unwrap(), &RunOptions::default()).unwrap_err();
     assert!(error.to_string().contains("one pass reads one model"), "{error}");
     assert!(contents(folder.path()).is_empty());
 }
@@ -53,7 +54,7 @@ fn plans_of_two_models_are_not_one_pass() {
 fn files_of_a_split_hold_the_tensors_of_the_whole() {
     let model = model("gemma3-micro");
     let (whole, split) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    gguf(&model, OutputType::Q8_0, whole.path(), &Run::default());
+    gguf(&model, OutputType::Q8_0, whole.path(), &RunOptions::default());
     let most = 20_000;
     let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "merged").split_at(most)).unwrap();
     let outcome =
@@ -106,9 +107,13 @@ fn files_of_a_split_equal_those_of_llama_cpps_tool() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
     let options = GgufOptions::new(OutputType::F32, "adapter").split_at(1_000_000);
     let plan = GgufPlan::new(&model, &options).unwrap();
-    let outcome =
-        engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &Run::default())
-            .unwrap();
+    let outcome = engine::gguf(
+        &plan,
+        "m.gguf",
+        &mut LocalOutput::create(folder.path()).unwrap(),
+        &RunOptions::default(),
+    )
+    .unwrap();
     let made: Vec<&str> = outcome.files.iter().map(|file| file.sha256.as_str()).collect();
     assert_eq!(made[..4], OF_THE_TOOL);
     assert_eq!(made.len(), 5, "and the report");
@@ -119,10 +124,14 @@ fn what_fits_in_one_file_is_not_split() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
     let options = GgufOptions::new(OutputType::Q8_0, "merged").split_at(1 << 40);
     let plan = GgufPlan::new(&model, &options).unwrap();
-    let outcome =
-        engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &Run::default())
-            .unwrap();
+    let outcome = engine::gguf(
+        &plan,
+        "m.gguf",
+        &mut LocalOutput::create(folder.path()).unwrap(),
+        &RunOptions::default(),
+    )
+    .unwrap();
     let alone = tempfile::tempdir().unwrap();
-    let whole = gguf(&model, OutputType::Q8_0, alone.path(), &Run::default());
+    let whole = gguf(&model, OutputType::Q8_0, alone.path(), &RunOptions::default());
     assert_eq!(outcome.files[0], whole.files[0]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::{OutputType, Report, Run};
+use engine::{ExportReport, OutputType, RunOptions};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -50,7 +50,10 @@ fn a_report_has_the_same_bytes_whatever_the_threads_and_blocks() {
             let folder = tempfile::tempdir().unwrap();
             merge(&model, folder.path(), &run(threads, block));
             gguf(&model, OutputType::Q4_K_M, folder.path(), &run(threads, block));
-            reports.push((read(folder.path(), Report::FILE), read(folder.path(), &Report::beside("m.gguf"))));
+            reports.push((
+                read(folder.path(), ExportReport::FILE),
+                read(folder.path(), &ExportReport::beside("m.gguf")),
+            ));
         }
         assert!(reports.windows(2).all(|pair| pair[0] == pair[1]), "{case}");
     }
@@ -59,16 +62,16 @@ fn a_report_has_the_same_bytes_whatever_the_threads_and_blocks() {
 #[test]
 fn a_report_names_no_place_and_no_time() {
     let folder = tempfile::tempdir().unwrap();
-    merge(&model("gemma3-micro"), folder.path(), &Run::default());
-    let text = String::from_utf8(read(folder.path(), Report::FILE)).unwrap();
+    merge(&model("gemma3-micro"), folder.path(), &RunOptions::default());
+    let text = String::from_utf8(read(folder.path(), ExportReport::FILE)).unwrap();
     assert!(!text.contains('/'), "{text}");
 }
 
 #[test]
 fn outputs_and_inputs_are_known_by_their_hashes() {
     let folder = tempfile::tempdir().unwrap();
-    let outcome = merge(&model("gemma3-micro"), folder.path(), &Run::default());
-    let report = json(&folder.path().join(Report::FILE));
+    let outcome = merge(&model("gemma3-micro"), folder.path(), &RunOptions::default());
+    let report = json(&folder.path().join(ExportReport::FILE));
     let outputs = report["outputs"].as_array().unwrap();
     assert_eq!(outputs.len() + 1, outcome.files.len());
     for file in outputs {
@@ -95,8 +98,8 @@ fn outputs_and_inputs_are_known_by_their_hashes() {
 #[test]
 fn tensors_are_measured_against_the_base() {
     let folder = tempfile::tempdir().unwrap();
-    merge(&model("gemma3-micro"), folder.path(), &Run::default());
-    let report = json(&folder.path().join(Report::FILE));
+    merge(&model("gemma3-micro"), folder.path(), &RunOptions::default());
+    let report = json(&folder.path().join(ExportReport::FILE));
     let base = tensors(&fixture("gemma3-micro/base"));
     let merged = tensors(folder.path());
     let reported = report["tensors"].as_array().unwrap();
@@ -129,8 +132,8 @@ fn tensors_are_measured_against_the_base() {
 #[test]
 fn every_pair_has_its_tensor() {
     let folder = tempfile::tempdir().unwrap();
-    merge(&model("gemma3-micro"), folder.path(), &Run::default());
-    let report = json(&folder.path().join(Report::FILE));
+    merge(&model("gemma3-micro"), folder.path(), &RunOptions::default());
+    let report = json(&folder.path().join(ExportReport::FILE));
     let pairs = report["pairs"].as_array().unwrap();
     assert_eq!(report["summary"]["pairs"], pairs.len());
     let homes: std::collections::BTreeSet<&str> =
@@ -147,7 +150,7 @@ fn a_coarser_type_has_the_larger_error() {
     let model = model("gemma3-micro");
     let error = |output: OutputType| {
         let folder = tempfile::tempdir().unwrap();
-        gguf(&model, output, folder.path(), &Run::default()).report.summary.rmse.unwrap()
+        gguf(&model, output, folder.path(), &RunOptions::default()).report.summary.rmse.unwrap()
     };
     let errors = [
         OutputType::F32,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::{
     Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, Outcome,
-    OutputType, Run,
+    OutputType, RunOptions,
 };
 
 pub(crate) fn fixture(part: &str) -> PathBuf {
@@ -24,11 +24,11 @@ pub(crate) fn model(case: &str) -> Model {
 }
 
 /// So many threads, and blocks so long.
-pub(crate) fn run(threads: usize, block: u64) -> Run<'static> {
-    Run { threads: NonZeroUsize::new(threads), block, ..Run::default() }
+pub(crate) fn run(threads: usize, block: u64) -> RunOptions<'static> {
+    RunOptions { threads: NonZeroUsize::new(threads), block, ..RunOptions::default() }
 }
 
-pub(crate) fn merge(model: &Model, folder: &Path, run: &Run<'_>) -> Outcome {
+pub(crate) fn merge(model: &Model, folder: &Path, run: &RunOptions<'_>) -> Outcome {
     let plan = MergePlan::new(model).unwrap();
     engine::merge(&plan, &mut LocalOutput::create(folder).unwrap(), run).unwrap()
 }
@@ -37,7 +37,7 @@ pub(crate) fn plan(model: &Model, output: OutputType) -> GgufPlan {
     GgufPlan::new(model, &GgufOptions::new(output, "merged")).unwrap()
 }
 
-pub(crate) fn gguf(model: &Model, output: OutputType, folder: &Path, run: &Run<'_>) -> Outcome {
+pub(crate) fn gguf(model: &Model, output: OutputType, folder: &Path, run: &RunOptions<'_>) -> Outcome {
     engine::gguf(&plan(model, output), "m.gguf", &mut LocalOutput::create(folder).unwrap(), run).unwrap()
 }
 

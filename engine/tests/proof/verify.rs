@@ -4,26 +4,26 @@ use std::fs;
 use std::path::Path;
 
 use engine::{
-    Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType,
-    Report, Run, Verdict, verify_gguf, verify_merge,
+    ExportReport, Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model,
+    OutputType, RunOptions, Verification, verify_gguf, verify_merge,
 };
 
 use crate::support::{gguf, merge, model};
 
-fn check_merged(model: &Model, folder: &Path) -> Verdict {
+fn check_merged(model: &Model, folder: &Path) -> Verification {
     let plan = MergePlan::new(model).unwrap();
-    verify_merge(&plan, &LocalFolder::open(folder).unwrap(), &Run::default()).unwrap()
+    verify_merge(&plan, &LocalFolder::open(folder).unwrap(), &RunOptions::default()).unwrap()
 }
 
-fn check_gguf(model: &Model, folder: &Path, name: &str) -> Verdict {
+fn check_gguf(model: &Model, folder: &Path, name: &str) -> Verification {
     let folder = LocalFolder::open(folder).unwrap();
     let file = GgufFile::open(&*folder.open(name).unwrap()).unwrap();
     let plan = GgufPlan::new(model, &GgufOptions::of_files(&[file], name).unwrap().named("merged")).unwrap();
-    verify_gguf(&plan, name, &folder, &Run::default()).unwrap()
+    verify_gguf(&plan, name, &folder, &RunOptions::default()).unwrap()
 }
 
 /// Flips a bit and says what a check finds then, as lines; the file is as before afterwards.
-fn flipped(path: &Path, at: usize, check: &dyn Fn() -> Verdict) -> String {
+fn flipped(path: &Path, at: usize, check: &dyn Fn() -> Verification) -> String {
     let before = fs::read(path).unwrap();
     let mut bytes = before.clone();
     bytes[at] ^= 1;
@@ -37,7 +37,7 @@ fn flipped(path: &Path, at: usize, check: &dyn Fn() -> Verdict) -> String {
 #[test]
 fn a_flipped_byte_of_a_merged_folder_is_found() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
-    merge(&model, folder.path(), &Run::default());
+    merge(&model, folder.path(), &RunOptions::default());
     let check = || check_merged(&model, folder.path());
     let verdict = check();
     assert!(verdict.differences.is_empty() && verdict.reported, "{:?}", verdict.differences);
@@ -52,15 +52,15 @@ fn a_flipped_byte_of_a_merged_folder_is_found() {
     for name in ["tokenizer.model", "config.json", "model.safetensors.index.json"] {
         assert!(flipped(&folder.path().join(name), 10, &check).starts_with(name), "{name}");
     }
-    let text = fs::read_to_string(folder.path().join(Report::FILE)).unwrap();
+    let text = fs::read_to_string(folder.path().join(ExportReport::FILE)).unwrap();
     let rank = text.find("\"rank\": ").unwrap() + 8;
-    assert!(flipped(&folder.path().join(Report::FILE), rank, &check).contains("/pairs/0/rank"));
+    assert!(flipped(&folder.path().join(ExportReport::FILE), rank, &check).contains("/pairs/0/rank"));
 }
 
 #[test]
 fn what_is_missing_short_or_strange_is_found() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
-    merge(&model, folder.path(), &Run::default());
+    merge(&model, folder.path(), &RunOptions::default());
     let problems = || {
         let verdict = check_merged(&model, folder.path());
         verdict.differences.iter().map(|d| format!("{} {}", d.file, d.problem)).collect::<Vec<_>>().join("\n")
@@ -81,7 +81,7 @@ fn what_is_missing_short_or_strange_is_found() {
 #[test]
 fn a_flipped_byte_of_a_gguf_file_is_found() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
-    gguf(&model, OutputType::Q4_K_M, folder.path(), &Run::default());
+    gguf(&model, OutputType::Q4_K_M, folder.path(), &RunOptions::default());
     let check = || check_gguf(&model, folder.path(), "m.gguf");
     let verdict = check();
     assert!(verdict.differences.is_empty() && verdict.reported, "{:?}", verdict.differences);
@@ -92,7 +92,7 @@ fn a_flipped_byte_of_a_gguf_file_is_found() {
     // the type is what the check begins with, so the options are those of the file as it was
     let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q4_K_M, "merged")).unwrap();
     let opened = LocalFolder::open(folder.path()).unwrap();
-    let check = || verify_gguf(&plan, "m.gguf", &opened, &Run::default()).unwrap();
+    let check = || verify_gguf(&plan, "m.gguf", &opened, &RunOptions::default()).unwrap();
     assert!(flipped(&path, 0, &check).contains("is not a GGUF file"));
     let name = flipped(&path, key("general.name").end as usize - 1, &check);
     assert!(name.contains("general.name = Mergee, not Merged"), "{name}");
@@ -114,14 +114,15 @@ fn a_file_is_checked_without_its_report_and_under_its_own_name() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
     let options = GgufOptions::new(OutputType::Q8_0, "Ada/sonnets-1B-it-v2").split_at(20_000);
     let plan = GgufPlan::new(&model, &options).unwrap();
-    engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &Run::default()).unwrap();
+    engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &RunOptions::default())
+        .unwrap();
     fs::remove_file(folder.path().join("m.report.json")).unwrap();
     let opened = LocalFolder::open(folder.path()).unwrap();
     let files = plan.files("m.gguf");
     let files: Vec<GgufFile> =
         files.iter().map(|f| GgufFile::open(&*opened.open(&f.name).unwrap()).unwrap()).collect();
     let plan = GgufPlan::new(&model, &GgufOptions::of_files(&files, "m.gguf").unwrap()).unwrap();
-    let verdict = verify_gguf(&plan, "m.gguf", &opened, &Run::default()).unwrap();
+    let verdict = verify_gguf(&plan, "m.gguf", &opened, &RunOptions::default()).unwrap();
     assert!(verdict.differences.is_empty() && !verdict.reported, "{:?}", verdict.differences);
     assert_eq!(verdict.files, files.len());
 }

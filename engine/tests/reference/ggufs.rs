@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::{Folder, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, Run};
+use engine::{Folder, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, RunOptions};
 
 use crate::case::{Case, ExpectedGguf, ExpectedParts, sha256};
 
@@ -30,7 +30,7 @@ fn compare_one(case: &Case, kind: &str, output: OutputType, through_f16: bool, e
         false => GgufPlan::new(&case.model, &options).unwrap(),
     };
     let mut out = LocalOutput::create(folder.path()).unwrap();
-    let outcome = engine::gguf(&plan, "m.gguf", &mut out, &Run::default()).unwrap();
+    let outcome = engine::gguf(&plan, "m.gguf", &mut out, &RunOptions::default()).unwrap();
     let bytes = std::fs::read(folder.path().join("m.gguf")).unwrap();
     assert_eq!(plan.size(), bytes.len() as u64, "{}/{kind}: the planned size", case.name);
     assert_eq!(outcome.files[0].sha256, sha256(&bytes));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use engine::{Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LocalOutput, Run};
+use engine::{Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LocalOutput, RunOptions};
 use serde::Deserialize;
 
 use crate::case::{Case, sha256};
@@ -32,7 +32,7 @@ fn compare_one(case: &Case, folder: &Path) {
         let plan = GgufPlan::new(&case.model, &options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
-        engine::gguf(&plan, "m.gguf", &mut out, &Run::default()).unwrap();
+        engine::gguf(&plan, "m.gguf", &mut out, &RunOptions::default()).unwrap();
         check(name, &folder.path().join("m.gguf"), tensors);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use engine::{LocalOutput, LoraPlan, Run, TensorType};
+use engine::{LocalOutput, LoraPlan, RunOptions, TensorType};
 
 use crate::case::{Case, sha256};
 
@@ -18,7 +18,7 @@ pub(crate) fn compare(fixtures: &Path) {
             let plan = LoraPlan::new(&case.model, as_type, "adapter").unwrap();
             let folder = tempfile::tempdir().unwrap();
             let mut output = LocalOutput::create(folder.path()).unwrap();
-            let written = plan.write("a.gguf", &mut output, &Run::default()).unwrap();
+            let written = plan.write("a.gguf", &mut output, &RunOptions::default()).unwrap();
             let bytes = std::fs::read(folder.path().join("a.gguf")).unwrap();
             assert_eq!(
                 (written.size, plan.size()),

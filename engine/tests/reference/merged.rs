@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::{Checkpoint, Folder, LocalFolder, LocalOutput, MergePlan, Run};
+use engine::{Checkpoint, Folder, LocalFolder, LocalOutput, MergePlan, RunOptions};
 
 use crate::case::{Case, sha256};
 
@@ -12,8 +12,9 @@ pub(crate) fn compare(case: &Case) {
     let plan = MergePlan::new(&case.model).unwrap();
     let planned = plan.files();
     let outcome =
-        engine::merge(&plan, &mut LocalOutput::create(folder.path()).unwrap(), &Run::default()).unwrap();
-    assert!(outcome.summary.changed > 0, "{}: nothing changed", case.name);
+        engine::merge(&plan, &mut LocalOutput::create(folder.path()).unwrap(), &RunOptions::default())
+            .unwrap();
+    assert!(outcome.report.summary.tensors_changed > 0, "{}: nothing changed", case.name);
     for (planned, written) in planned.iter().zip(&outcome.files) {
         let bytes = std::fs::read(folder.path().join(&written.name)).unwrap();
         assert_eq!((&planned.name, planned.size), (&written.name, bytes.len() as u64), "{}", case.name);

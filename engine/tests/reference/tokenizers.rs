@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, Model, OutputType, Run};
+use engine::{Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, Model, OutputType, RunOptions};
 
 use crate::case::sha256;
 
@@ -26,6 +26,7 @@ fn gguf(folder: &Path) -> String {
     let base = Checkpoint::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap();
     let plan = GgufPlan::new(&Model::new(&base), &GgufOptions::new(OutputType::Q8_0, "merged")).unwrap();
     let out = tempfile::tempdir().unwrap();
-    engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(out.path()).unwrap(), &Run::default()).unwrap();
+    engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(out.path()).unwrap(), &RunOptions::default())
+        .unwrap();
     sha256(&std::fs::read(out.path().join("m.gguf")).unwrap())
 }

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use engine::{Entry, Folder, Source};
+use engine::{Folder, FolderEntry, Source};
 use futures_util::TryStreamExt;
 use hf_hub::{HFError, HFRepository, RepoTypeModel, repository::RepoTreeEntry};
 use shared::domain::HubRepo;
@@ -51,7 +51,7 @@ impl Hub {
             location: format!("{}/{repo}", self.client.endpoint()),
             repository,
             revision,
-            entries: files.iter().map(|f| Entry { name: f.name.clone(), size: f.size }).collect(),
+            entries: files.iter().map(|f| FolderEntry { name: f.name.clone(), size: f.size }).collect(),
             deadline: self.settings.deadline,
             runtime: self.runtime.clone(),
         };
@@ -63,7 +63,7 @@ struct Model {
     repository: HFRepository<RepoTypeModel>,
     revision: String,
     location: String,
-    entries: Vec<Entry>,
+    entries: Vec<FolderEntry>,
     deadline: Duration,
     runtime: Handle,
 }
@@ -73,7 +73,7 @@ impl Folder for Model {
         &self.location
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
         Ok(self.entries.iter().filter(|entry| !entry.name.contains('/')).cloned().collect())
     }
 
@@ -95,7 +95,7 @@ struct File {
     repository: HFRepository<RepoTypeModel>,
     revision: String,
     location: String,
-    entry: Entry,
+    entry: FolderEntry,
     deadline: Duration,
     runtime: Handle,
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Folder as _, GgufPlan, Model, Report, Run};
+use engine::{ExportReport, Folder as _, GgufPlan, Model, RunOptions};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
 use super::{Made, Pushable, Work, proof};
@@ -70,7 +70,7 @@ fn write(
     if sealed.is_err() {
         let names = |(plan, file): &(GgufPlan, String)| {
             let planned = plan.files(file).into_iter().map(|planned| planned.name);
-            planned.chain([Report::beside(file)]).collect::<Vec<_>>()
+            planned.chain([ExportReport::beside(file)]).collect::<Vec<_>>()
         };
         let names: Vec<String> = files.iter().flat_map(names).collect();
         shelf.discard(names.iter().map(String::as_str));
@@ -101,7 +101,7 @@ fn write_all(
     let (mut made, mut proof) = (Vec::new(), None);
     for (number, (plan, file)) in files.iter().enumerate() {
         work.reporter.begin(Stage::Export, format!("Writing {file}"), 0);
-        let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
+        let run = RunOptions { progress: work.reporter.as_ref(), ..RunOptions::default() };
         let outcome = engine::gguf(plan, file, &mut shelf.folder.upload(), &run)?;
         if number == 0 {
             let logits = proof::logits(work, model, |run| {

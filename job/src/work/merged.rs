@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Adapter, Checkpoint, Folder, MergePlan, Model, Report, Run};
+use engine::{Adapter, Checkpoint, ExportReport, Folder, MergePlan, Model, RunOptions};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{Made, Pushable, Work, proof};
@@ -69,19 +69,19 @@ fn merge(
     let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
     let plan = MergePlan::new(&model)?;
     let planned = plan.files().into_iter().map(|file| file.name);
-    let names: Vec<String> = planned.chain([Report::FILE.to_owned()]).collect();
+    let names: Vec<String> = planned.chain([ExportReport::FILE.to_owned()]).collect();
     raw.clear()?;
     work.reporter.begin(Stage::Export, "Merging the adapter into the base model", 0);
-    let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
+    let run = RunOptions { progress: work.reporter.as_ref(), ..RunOptions::default() };
     let merged = engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from);
     let sealed = merged.and_then(|outcome| {
         let logits = proof::logits(work, &model, |run| {
             Ok(engine::compare_merged(&model, &Checkpoint::open(Arc::new(raw.folder.clone()))?, run)?)
         })?;
-        let summary = outcome.summary;
+        let summary = outcome.report.summary;
         let message = format!(
             "Merged {} LoRA pairs into {} tensors; {} are the base's own",
-            summary.pairs, summary.changed, summary.unchanged
+            summary.pairs, summary.tensors_changed, summary.tensors_unchanged
         );
         let proof = proof::of(&outcome, None, logits);
         Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)?, message))

@@ -1,6 +1,6 @@
 //! From the engine's report to the summary in the record.
 
-use engine::{Model, Outcome, Run};
+use engine::{Model, Outcome, RunOptions};
 use shared::domain::{Logits, Proof, Stage};
 
 use super::Work;
@@ -33,7 +33,7 @@ pub(super) fn of(outcome: &Outcome, file: Option<&str>, logits: Option<Logits>) 
 pub(super) fn logits(
     work: &Work<'_>,
     model: &Model,
-    compare: impl FnOnce(&Run<'_>) -> Result<engine::Logits, JobError>,
+    compare: impl FnOnce(&RunOptions<'_>) -> Result<engine::LogitDivergence, JobError>,
 ) -> Result<Option<Logits>, JobError> {
     if !work.context.verify_logits {
         return Ok(None);
@@ -48,8 +48,8 @@ pub(super) fn logits(
         return Ok(None);
     }
     work.reporter.begin(Stage::Export, "Comparing predictions with those of base and adapter", 0);
-    let run = Run { progress: work.reporter.as_ref(), ..Run::default() };
-    let engine::Logits { tokens, kl_mean, kl_max, top1 } = compare(&run)?;
+    let run = RunOptions { progress: work.reporter.as_ref(), ..RunOptions::default() };
+    let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&run)?;
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     tracing::info!(tokens, kl_mean, kl_max, top1, "predictions compared");
     Ok(Some(Logits { tokens, kl_mean, kl_max, top1 }))

@@ -1,0 +1,192 @@
+//! A LoRA adapter as a GGUF file of its own, which llama.cpp adds to a model while it runs.
+//!
+//! The bytes are those of llama.cpp's `convert_lora_to_gguf.py`. Such a file has one alpha and pairs of factors for
+//! matrices; what else an adapter may hold has no place in it and is refused by name.
+
+use sha2::{Digest as _, Sha256};
+
+use super::model_name::ModelName;
+use crate::error::{Error, Result};
+use crate::gemma::{Architecture, MappedTensor};
+use crate::gguf::GgufMetadata;
+use crate::gguf::header;
+use crate::gguf::header::GgufTensorInfo;
+use crate::io::Output;
+use crate::merge::Model;
+use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
+use crate::plan::WrittenFile;
+use crate::progress::RunOptions;
+use crate::progress::{ProgressUpdate, Stage};
+use crate::quant::TensorType;
+
+/// Values encoded at a time.
+const STEP: u64 = 1 << 18;
+
+/// An adapter's GGUF file, checked and measured, with nothing written yet.
+#[derive(Debug)]
+pub struct LoraPlan {
+    header: Vec<u8>,
+    factors: Vec<LoraFactor>,
+    pairs: usize,
+}
+
+/// A factor and its form in the file.
+#[derive(Debug)]
+struct LoraFactor {
+    stored: AdapterTensor,
+    name: String,
+    as_type: TensorType,
+}
+
+impl LoraPlan {
+    /// The types that factors can be stored as.
+    pub const TYPES: [TensorType; 4] = [TensorType::F32, TensorType::F16, TensorType::Bf16, TensorType::Q8_0];
+
+    /// `folder` is what the adapter's folder is called; the name in the metadata is read from it.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the adapter holds what such a file cannot say.
+    pub fn new(model: &Model, as_type: TensorType, folder: &str) -> Result<Self> {
+        let Some(adapter) = model.adapter() else {
+            return Err(Error::invalid(model.base().location(), "has no adapter that could be a file"));
+        };
+        let architecture = Architecture::of(model.base().config())?;
+        if !Self::TYPES.contains(&as_type) {
+            return Err(Error::unsupported(adapter.location(), format!("an adapter as {as_type}")));
+        }
+        let mut pairs = Vec::new();
+        for (home, number) in model.homes() {
+            let module = &adapter.changes()[number];
+            let (a, b) = factors(adapter, module)?;
+            let MappedTensor::Tensor(name, Some(_)) = architecture.map_tensor(home) else {
+                let feature = format!("LoRA on {home} in a GGUF adapter");
+                return Err(refused(adapter, feature));
+            };
+            pairs.push((name, a, b));
+        }
+        pairs.sort_by(|one, other| first(one).cmp(&first(other)));
+        let parameters = pairs.iter().map(|(_, a, b)| a.shape[1] * b.shape[0]).sum();
+        let mut metadata = GgufMetadata::new(architecture.as_str());
+        metadata.set("general.type", "adapter");
+        metadata.set("adapter.type", "lora");
+        ModelName::of_adapter(folder, parameters).write(&mut metadata);
+        metadata.set("adapter.lora.alpha", alpha(adapter)?);
+        metadata.set("general.quantization_version", 2_u32);
+        let count = pairs.len();
+        let factors: Vec<LoraFactor> =
+            pairs.into_iter().flat_map(|pair| LoraFactor::both(pair, as_type)).collect();
+        let header = header::write(&metadata, &describe(&factors));
+        Ok(Self { header, factors, pairs: count })
+    }
+
+    /// The file's exact size in bytes.
+    pub fn size(&self) -> u64 {
+        let padded = |factor: &LoraFactor| factor.bytes() + header::padding(factor.bytes());
+        self.header.len() as u64 + self.factors.iter().map(padded).sum::<u64>()
+    }
+
+    /// How many pairs of factors it has.
+    pub fn pairs(&self) -> usize {
+        self.pairs
+    }
+
+    /// Writes the file under `name`.
+    ///
+    /// # Errors
+    /// When the adapter cannot be read or the output not written, and [`Error::Cancelled`] when the caller wished to
+    /// stop.
+    pub fn write(&self, name: &str, output: &mut dyn Output, run: &RunOptions<'_>) -> Result<WrittenFile> {
+        let (size, mut done, mut hash) = (self.size(), 0, Sha256::new());
+        output.begin(name, size).map_err(|e| Error::write(name, e))?;
+        let mut put = |bytes: &[u8]| {
+            output.write(bytes).map_err(|e| Error::write(name, e))?;
+            hash.update(bytes);
+            done += bytes.len() as u64;
+            run.progress.report(ProgressUpdate { stage: Stage::Converting, done, total: size });
+            if run.progress.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        };
+        put(&self.header)?;
+        for factor in &self.factors {
+            factor.encode(&mut put)?;
+            put(&vec![0; header::padding(factor.bytes()) as usize])?;
+        }
+        output.finish().map_err(|e| Error::write(name, e))?;
+        Ok(WrittenFile { name: name.to_owned(), size, sha256: hex::encode(hash.finalize()) })
+    }
+}
+
+impl LoraFactor {
+    fn both((name, a, b): (String, AdapterTensor, AdapterTensor), as_type: TensorType) -> [Self; 2] {
+        let one = |suffix: &str, stored: AdapterTensor| {
+            let fits = stored.shape[1].is_multiple_of(as_type.block());
+            // as the converter does, with rows that are no whole blocks
+            let as_type = if fits { as_type } else { TensorType::F16 };
+            Self { name: format!("{name}.{suffix}"), stored, as_type }
+        };
+        [one("lora_a", a), one("lora_b", b)]
+    }
+
+    fn bytes(&self) -> u64 {
+        self.as_type.bytes(self.stored.length())
+    }
+
+    fn encode(&self, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let (mut raw, mut values, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
+        for first in (0..self.stored.length()).step_by(STEP as usize) {
+            let count = STEP.min(self.stored.length() - first);
+            self.stored.read(first, count, &mut raw, &mut values)?;
+            bytes.resize(self.as_type.bytes(count) as usize, 0);
+            self.as_type.encode(&values, None, &mut bytes);
+            put(&bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the first of two factors lies: the converter takes pairs in that order.
+fn first((_, a, b): &(String, AdapterTensor, AdapterTensor)) -> (&str, u64) {
+    a.place().min(b.place())
+}
+
+/// The factors of a module that has nothing else.
+fn factors(adapter: &Adapter, module: &AdapterChange) -> Result<(AdapterTensor, AdapterTensor)> {
+    let target = &module.target;
+    let refuse = |what: &str| Err(refused(adapter, format!("{what} ({target}) in a GGUF adapter")));
+    match &module.change {
+        ChangeKind::LowRank { magnitude: Some(_), .. } => refuse("use_dora"),
+        ChangeKind::LowRank { a, b, .. } => Ok((a.clone(), b.clone())),
+        // llama.cpp reads a Gemma's head from the same tensor and would apply the factors to both
+        ChangeKind::Embedding { .. } => refuse("LoRA on the embedding"),
+        ChangeKind::Whole(_) => refuse("modules_to_save"),
+        ChangeKind::Rows { .. } => refuse("trainable_token_indices"),
+        ChangeKind::Add { .. } => refuse("lora_bias"),
+    }
+}
+
+/// The one alpha, which llama.cpp divides by each pair's rank.
+fn alpha(adapter: &Adapter) -> Result<f32> {
+    let config = adapter.config();
+    let module = |module: &AdapterChange| module.target.trim_end_matches(".weight").to_owned();
+    let mut alphas = adapter.changes().iter().map(|m| config.alpha_of(&module(m)));
+    let first = alphas.next().unwrap_or(config.alpha);
+    if alphas.all(|alpha| alpha == first) {
+        return Ok(first as f32);
+    }
+    let feature = if config.rslora { "use_rslora with several ranks" } else { "alpha_pattern" };
+    Err(refused(adapter, format!("{feature} in a GGUF adapter, which has one alpha,")))
+}
+
+fn refused(adapter: &Adapter, feature: String) -> Error {
+    Error::unsupported(adapter.location(), feature).advise("merge it into its base (gemma-export gguf)")
+}
+
+fn describe(factors: &[LoraFactor]) -> Vec<GgufTensorInfo> {
+    let mut offset = 0;
+    let one = |factor: &LoraFactor| {
+        let (name, shape) = (factor.name.clone(), factor.stored.shape.clone());
+        let described = GgufTensorInfo { name, shape, as_type: factor.as_type, offset };
+        offset += factor.bytes() + header::padding(factor.bytes());
+        described
+    };
+    factors.iter().map(one).collect()
+}

@@ -1,0 +1,64 @@
+//! A report that was written, beside what it must say.
+
+use std::fmt::Display;
+use std::io;
+
+use serde_json::Value;
+
+use super::Difference;
+use crate::error::{Error, Result};
+use crate::io::{Folder, read_source};
+use crate::report::ExportReport;
+
+/// Differences shown of one report.
+const SHOWN: usize = 5;
+
+/// What differs in the report of this name; `None` when there is none. The version that made it may be another.
+pub(crate) fn compare(
+    expected: &ExportReport,
+    name: &str,
+    folder: &dyn Folder,
+) -> Result<Option<Vec<Difference>>> {
+    let source = match folder.open(name) {
+        Ok(source) => source,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::read(format!("{}/{name}", folder.location()), error)),
+    };
+    let differ = |problem| Difference { file: name.to_owned(), tensor: None, problem };
+    let Ok(is) = serde_json::from_slice::<Value>(&read_source(&*source)?) else {
+        return Ok(Some(vec![differ("is not JSON".to_owned())]));
+    };
+    // by way of text, so that both numbers come from the same digits
+    let text = expected.to_json().map_err(|e| Error::invalid(name, e.to_string()))?;
+    let should = serde_json::from_slice(&text).map_err(|e| Error::invalid(name, e.to_string()))?;
+    let mut places = Vec::new();
+    differences(&is, &should, "", &mut places);
+    places.retain(|place| !place.starts_with("/made_by"));
+    let more = places.len().saturating_sub(SHOWN);
+    let mut found: Vec<Difference> =
+        places.iter().take(SHOWN).map(|place| differ(format!("says something else at {place}"))).collect();
+    if more > 0 {
+        found.push(differ(format!("and at {more} more places")));
+    }
+    Ok(Some(found))
+}
+
+/// JSON pointers to the leaves that differ.
+fn differences(is: &Value, should: &Value, at: &str, places: &mut Vec<String>) {
+    let mut below = |place: &dyn Display, is: Option<&Value>, should: Option<&Value>| {
+        let [is, should] = [is, should].map(|value| value.unwrap_or(&Value::Null));
+        differences(is, should, &format!("{at}/{place}"), places);
+    };
+    match (is, should) {
+        (Value::Object(is), Value::Object(should)) => {
+            for key in should.keys().chain(is.keys().filter(|key| !should.contains_key(*key))) {
+                below(key, is.get(key), should.get(key));
+            }
+        }
+        (Value::Array(is), Value::Array(should)) => {
+            (0..is.len().max(should.len())).for_each(|i| below(&i, is.get(i), should.get(i)));
+        }
+        _ if is == should => {}
+        _ => places.push(at.to_owned()),
+    }
+}

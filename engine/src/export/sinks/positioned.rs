@@ -1,0 +1,78 @@
+//! Where blocks go when several files are made at once: to their places, in whichever order they come.
+
+use sha2::{Digest as _, Sha256};
+
+use super::Sink;
+use crate::error::{Error, Result};
+use crate::io::{LocalOutput, PositionedFile};
+use crate::plan::{FileLayout, WrittenFile};
+
+/// Bytes read back at once.
+const BLOCK: u64 = 1 << 20;
+
+/// Files of a local folder, written at any position. What comes in a file's order is hashed as it comes, the rest is
+/// read back for it.
+pub(in crate::export) struct PositionedSink<'a> {
+    files: &'a [FileLayout],
+    open: Vec<OpenFile>,
+}
+
+struct OpenFile {
+    file: PositionedFile,
+    hash: Sha256,
+    /// Bytes from the beginning that are in the hash.
+    hashed: u64,
+}
+
+impl<'a> PositionedSink<'a> {
+    pub(in crate::export) fn new(files: &'a [FileLayout], folder: &LocalOutput) -> Result<Self> {
+        let open = |layout: &FileLayout| {
+            let failed = |e| Error::write(&layout.name, e);
+            let file = folder.place(&layout.name, layout.size()).map_err(failed)?;
+            let mut open = OpenFile { file, hash: Sha256::new(), hashed: 0 };
+            open.put(0, &layout.header).map_err(failed)?;
+            Ok(open)
+        };
+        Ok(Self { files, open: files.iter().map(open).collect::<Result<_>>()? })
+    }
+}
+
+impl OpenFile {
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_at(offset, bytes)?;
+        if offset == self.hashed {
+            self.hash.update(bytes);
+            self.hashed += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The hash of the whole file.
+    fn sha256(&mut self, size: u64) -> std::io::Result<String> {
+        let mut block = vec![0; BLOCK.min(size - self.hashed) as usize];
+        while self.hashed < size {
+            let block = &mut block[..BLOCK.min(size - self.hashed) as usize];
+            self.file.read_at(self.hashed, block)?;
+            self.hash.update(&*block);
+            self.hashed += block.len() as u64;
+        }
+        Ok(hex::encode(std::mem::take(&mut self.hash).finalize()))
+    }
+}
+
+impl Sink for PositionedSink<'_> {
+    fn put(&mut self, file: usize, _part: usize, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.open[file].put(offset, bytes).map_err(|e| Error::write(&self.files[file].name, e))
+    }
+
+    fn end(&mut self) -> Result<Vec<WrittenFile>> {
+        let mut written = Vec::new();
+        for (layout, mut open) in self.files.iter().zip(self.open.drain(..)) {
+            let failed = |e| Error::write(&layout.name, e);
+            let sha256 = open.sha256(layout.size()).map_err(failed)?;
+            open.file.finish().map_err(failed)?;
+            written.push(WrittenFile { name: layout.name.clone(), size: layout.size(), sha256 });
+        }
+        Ok(written)
+    }
+}

@@ -1,0 +1,79 @@
+//! What came to light while an export was made: per tensor of the model, and per part of each file.
+
+use super::digest::TensorDigest;
+use super::row_block::RowBlock;
+use super::schedule::ReadUnit;
+use crate::error::{Error, Result};
+use crate::merge::{MergeEffect, Model};
+use crate::plan::ExportPlan;
+use crate::report::ErrorTotal;
+
+/// A tensor of the model.
+#[derive(Debug, Clone)]
+pub(super) struct TensorStats {
+    /// What was read of the base's tensor; `None` when the export has no use for it.
+    pub(super) base: Option<TensorDigest>,
+    pub(super) effect: MergeEffect,
+    pub(super) change: ErrorTotal,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct ExportStats {
+    pub(super) tensors: Vec<TensorStats>,
+    /// By file and part: the squared errors of what is stored.
+    pub(super) errors: Vec<Vec<ErrorTotal>>,
+}
+
+impl ExportStats {
+    pub(super) fn new(plan: &ExportPlan) -> Self {
+        let nothing =
+            TensorStats { base: None, effect: MergeEffect::Untouched, change: ErrorTotal::default() };
+        Self {
+            tensors: vec![nothing; plan.model.tensors().len()],
+            errors: plan.files.iter().map(|file| vec![ErrorTotal::default(); file.parts.len()]).collect(),
+        }
+    }
+
+    pub(super) fn add(&mut self, unit: &ReadUnit, block: &RowBlock) {
+        if let (Some(tensor), Some(effect)) = (unit.tensor, block.effect) {
+            let found = &mut self.tensors[tensor];
+            found.effect = found.effect.max(effect);
+            found.change.add(&block.change);
+        }
+        for (made, (file, part)) in block.parts.iter().zip(&unit.parts) {
+            self.errors[*file][*part].add(&made.error);
+        }
+    }
+
+    pub(super) fn add_digests(&mut self, units: &[ReadUnit], digests: Vec<TensorDigest>) {
+        // a tensor without elements has no block, and so no hash
+        let hashed = units.iter().filter(|unit| unit.units > 0).filter_map(|unit| unit.tensor);
+        for (tensor, digest) in hashed.zip(digests) {
+            self.tensors[tensor].base = Some(digest);
+        }
+    }
+
+    /// The number of tensors on which the adapter had this effect.
+    pub(super) fn count(&self, effect: MergeEffect) -> usize {
+        self.tensors.iter().filter(|tensor| tensor.effect == effect).count()
+    }
+
+    /// Refuses a merge whose change is lost, in one tensor or in all.
+    pub(super) fn check_effect(&self, model: &Model) -> Result<()> {
+        let Some(adapter) = model.adapter() else { return Ok(()) };
+        if let Some(lost) = self.tensors.iter().position(|t| t.effect == MergeEffect::Lost) {
+            let tensor = &model.tensors()[lost];
+            let dtype = tensor.info.dtype;
+            let problem = format!("is unchanged by the adapter: its changes are lost in rounding to {dtype}");
+            return Err(Error::tensor(model.file_of(tensor), &tensor.info.name, problem));
+        }
+        // where its targets are all in another file, there is nothing to change in this one
+        let elsewhere = self.count(MergeEffect::Zero) == 0 && adapter.modules() > 0;
+        if self.count(MergeEffect::Changed) == 0 && !elsewhere {
+            let problem = "changes nothing: every product of its factors is zero, as before training";
+            return Err(Error::invalid(adapter.location(), problem));
+        }
+        Ok(())
+    }
+}

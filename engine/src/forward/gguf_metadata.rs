@@ -1,0 +1,48 @@
+//! A family's own keys, read from a file or made from a configuration.
+
+use crate::gguf::MetadataValue;
+
+pub(super) struct MetadataKeys<'a>(pub(super) &'a dyn Fn(&str) -> Option<&'a MetadataValue>);
+
+impl MetadataKeys<'_> {
+    pub(super) fn count(&self, key: &str) -> Option<usize> {
+        (self.0)(key)?.as_u32().map(|count| count as usize)
+    }
+
+    /// A count that the model cannot do without.
+    pub(super) fn need(&self, key: &str) -> Result<usize, String> {
+        self.count(key).ok_or_else(|| format!("lacks the parameter {key}"))
+    }
+
+    pub(super) fn number(&self, key: &str) -> Option<f32> {
+        match (self.0)(key) {
+            Some(MetadataValue::F32(number)) => Some(*number),
+            Some(_) | None => None,
+        }
+    }
+
+    /// A layer's count, or the one of all.
+    pub(super) fn count_at(&self, key: &str, layer: usize) -> Option<usize> {
+        match (self.0)(key) {
+            Some(MetadataValue::I32s(list)) => usize::try_from(*list.get(layer)?).ok(),
+            Some(_) | None => self.count(key),
+        }
+    }
+
+    pub(super) fn number_at(&self, key: &str, layer: usize) -> Option<f32> {
+        match (self.0)(key) {
+            Some(MetadataValue::F32s(list)) => list.get(layer).copied(),
+            Some(_) | None => None,
+        }
+    }
+
+    pub(super) fn switch_at(&self, key: &str, layer: usize) -> Option<bool> {
+        match (self.0)(key) {
+            Some(MetadataValue::List(_, list)) => match list.get(layer) {
+                Some(MetadataValue::Bool(switch)) => Some(*switch),
+                Some(_) | None => None,
+            },
+            Some(_) | None => None,
+        }
+    }
+}

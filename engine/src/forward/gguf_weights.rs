@@ -1,0 +1,74 @@
+//! A GGUF file's weights, decoded.
+
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+use super::hparams::HyperParameters;
+use super::weights::WeightSource;
+use crate::error::{Error, Result};
+use crate::gguf::{GgufFile, GgufTensor};
+use crate::io::Source;
+use crate::quant::TensorType;
+
+pub(super) struct GgufWeights {
+    parts: Vec<(Arc<dyn Source>, GgufFile)>,
+}
+
+impl GgufWeights {
+    /// Reads the heads of all parts; the first has the parameters.
+    pub(super) fn open(files: &[Arc<dyn Source>]) -> Result<Self> {
+        let open = |source: &Arc<dyn Source>| Ok((Arc::clone(source), GgufFile::open(&**source)?));
+        Ok(Self { parts: files.iter().map(open).collect::<Result<_>>()? })
+    }
+
+    pub(super) fn hyper(&self) -> Result<HyperParameters> {
+        match self.parts.first() {
+            Some((source, file)) => {
+                let tensors = self.parts.iter().map(|(_, file)| file.tensors.len()).sum();
+                HyperParameters::of_file(source.location(), file, tensors)
+            }
+            None => Err(Error::invalid("the GGUF file", "has no parts")),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<(&dyn Source, &GgufTensor)> {
+        self.parts.iter().find_map(|(source, file)| {
+            let tensor = file.tensors.iter().find(|t| t.name == name && is_readable(t))?;
+            Some((&**source, tensor))
+        })
+    }
+}
+
+/// Whether its rows are there, and whole blocks.
+fn is_readable(tensor: &GgufTensor) -> bool {
+    let whole = |stored: TensorType| tensor.shape.first().is_some_and(|n| n.is_multiple_of(stored.block()));
+    tensor.stored.is_some_and(whole) && !tensor.shape.contains(&0)
+}
+
+impl WeightSource for GgufWeights {
+    fn shape(&self, name: &str) -> Option<(usize, usize)> {
+        let (columns, rows) = self.find(name)?.1.shape.split_first()?;
+        Some((rows.iter().product::<u64>() as usize, *columns as usize))
+    }
+
+    fn rows(&self, name: &str, first: usize, count: usize) -> Result<Array2<f32>> {
+        let broken = |problem: &str| Error::tensor(self.location(), name, problem);
+        let (source, tensor) = self.find(name).ok_or_else(|| broken("is missing"))?;
+        let (_, columns) = self.shape(name).ok_or_else(|| broken("is no matrix"))?;
+        let stored = tensor.stored.ok_or_else(|| broken("has an unknown type"))?;
+        let row = stored.bytes(columns as u64);
+        let mut bytes = vec![0; row as usize * count];
+        let read = source.read_at(tensor.bytes.start + row * first as u64, &mut bytes);
+        read.map_err(|e| Error::read(source.location(), e))?;
+        let mut values = Array2::zeros((count, columns));
+        if let Some(values) = values.as_slice_mut() {
+            stored.decode(&bytes, values);
+        }
+        Ok(values)
+    }
+
+    fn location(&self) -> &str {
+        self.parts.first().map_or("the GGUF file", |(source, _)| source.location())
+    }
+}

@@ -1,0 +1,219 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::convert::{GgufOptions, GgufPlan};
+use crate::io::{LocalFolder, LocalOutput};
+use crate::peft::Adapter;
+use crate::plan::MergePlan;
+use crate::quant::OutputType;
+
+const CASES: [&str; 7] = [
+    "gemma1-micro",
+    "gemma2-micro",
+    "gemma3-micro",
+    "families/gemma3n",
+    "families/gemma4-dense",
+    "families/gemma4-moe",
+    "families/gemma-embedding",
+];
+
+fn fixture(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(case)
+}
+
+fn base(case: &str) -> Checkpoint {
+    Checkpoint::open(Arc::new(LocalFolder::open(fixture(case).join("base")).unwrap())).unwrap()
+}
+
+/// The models in `families` have theirs in `logits`.
+fn adapter(case: &str) -> Adapter {
+    let folder = fixture(&case.replace("families/", "logits/")).join("adapter");
+    Adapter::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap()
+}
+
+fn model(case: &str) -> Model {
+    Model::with_adapter(&base(case), &adapter(case)).unwrap()
+}
+
+/// A model as a GGUF file.
+fn file(exported: &Model, output: OutputType) -> (tempfile::TempDir, Arc<dyn Source>) {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = GgufPlan::new(exported, &GgufOptions::new(output, "x")).unwrap();
+    let mut out = LocalOutput::create(folder.path()).unwrap();
+    crate::gguf(&plan, "x.gguf", &mut out, &RunOptions::default()).unwrap();
+    let source = crate::io::Folder::open(&LocalFolder::open(folder.path()).unwrap(), "x.gguf").unwrap();
+    (folder, source)
+}
+
+fn of_gguf(case: &str, exported: &Model, output: OutputType) -> LogitDivergence {
+    let (_folder, source) = file(exported, output);
+    compare_gguf(&model(case), &[source], &RunOptions::default()).unwrap()
+}
+
+#[test]
+fn a_merged_model_says_what_base_and_adapter_say() {
+    for case in CASES {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = MergePlan::new(&model(case)).unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        crate::merge(&plan, &mut out, &RunOptions::default()).unwrap();
+        let merged = Checkpoint::open(Arc::new(LocalFolder::open(folder.path()).unwrap())).unwrap();
+        let logits = compare_merged(&model(case), &merged, &RunOptions::default()).unwrap();
+        assert!(logits.kl_mean < 1e-3 && logits.top1 > 0.9, "{case}: {logits:?}");
+        let without = compare_merged(&model(case), &base(case), &RunOptions::default()).unwrap();
+        assert!(
+            without.kl_mean > 10.0 * logits.kl_mean,
+            "{case}: the base alone: {without:?}, merged: {logits:?}"
+        );
+    }
+}
+
+#[test]
+fn the_fewer_bits_the_further_a_file_is_from_base_and_adapter() {
+    for case in CASES {
+        let mean = |output| of_gguf(case, &model(case), output).kl_mean;
+        let (bf16, q8_0, q2_k) = (mean(OutputType::BF16), mean(OutputType::Q8_0), mean(OutputType::Q2_K));
+        assert!(bf16 < 1e-3 && q8_0 < 1e-2 && q8_0 < q2_k, "{case}: {bf16} {q8_0} {q2_k}");
+    }
+}
+
+/// What `scripts/test-peers-logits.py` wrote down.
+#[derive(serde::Deserialize)]
+struct Expected {
+    folder: String,
+    config: serde_json::Map<String, serde_json::Value>,
+    ids: Vec<usize>,
+    logits: Vec<f32>,
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A case's base and adapter, the base with another configuration.
+fn changed(expected: &Expected, folder: &Path) -> Model {
+    copy(&fixture(&expected.folder).join("base"), folder);
+    let path = folder.join("config.json");
+    let mut config: serde_json::Map<_, _> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config.extend(expected.config.clone());
+    std::fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
+    let base = Checkpoint::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap();
+    Model::with_adapter(&base, &adapter(&expected.folder)).unwrap()
+}
+
+#[test]
+fn files_of_every_type_are_close() {
+    for case in &CASES[3..] {
+        for output in OutputType::ALL {
+            let logits = of_gguf(case, &model(case), output);
+            assert!(logits.kl_mean < 0.1, "{case} {output}: {logits:?}");
+        }
+    }
+}
+
+fn expected() -> BTreeMap<String, Expected> {
+    serde_json::from_slice(&std::fs::read(fixture("logits.json")).unwrap()).unwrap()
+}
+
+/// All logits of all tokens.
+fn logits(weights: &dyn WeightSource, hyper: &HyperParameters, ids: &[usize]) -> ndarray::Array2<f32> {
+    let hidden = model_pass::hidden(weights, hyper, &[ids.to_vec()], &RunOptions::default()).unwrap();
+    divergence::ModelSide::new(weights, hidden, hyper).logits(0, 768).unwrap()
+}
+
+fn largest(values: impl Iterator<Item = f32>) -> f32 {
+    values.map(f32::abs).fold(0.0, f32::max)
+}
+
+#[test]
+fn logits_are_those_of_transformers_and_peft() {
+    for (case, expected) in expected() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = ReferenceWeights::new(&changed(&expected, folder.path())).unwrap();
+        let found = logits(&weights, &weights.hyper().unwrap(), &expected.ids);
+        let last = found.row(expected.ids.len() - 1).to_owned();
+        let worst = largest(last.iter().zip(&expected.logits).map(|(a, b)| a - b));
+        let largest = largest(expected.logits.iter().copied());
+        assert!(worst < 1e-4 * largest, "{case}: off by {worst} where the largest is {largest}");
+    }
+}
+
+#[test]
+fn a_file_of_all_bits_says_what_the_checkpoint_says() {
+    for (case, mut expected) in expected() {
+        // for the others transformers takes the embeddings of token 0, and the file has none
+        expected.ids.retain(|id| *id < 704);
+        let folder = tempfile::tempdir().unwrap();
+        let model = Model::new(changed(&expected, folder.path()).base());
+        let weights = ReferenceWeights::new(&model).unwrap();
+        let ours = logits(&weights, &weights.hyper().unwrap(), &expected.ids);
+        let (_folder, source) = file(&model, OutputType::F32);
+        let file = GgufWeights::open(&[source]).unwrap();
+        let theirs = logits(&file, &file.hyper().unwrap(), &expected.ids);
+        let worst = largest((&ours - &theirs).into_iter());
+        assert!(worst <= 1e-5 * largest(ours.into_iter()), "{case}: off by {worst}");
+    }
+}
+
+#[test]
+fn a_file_that_predicts_no_numbers_is_not_close() {
+    let model = model("gemma3-micro");
+    let (folder, source) = file(&model, OutputType::F32);
+    let head = crate::GgufFile::open(&*source).unwrap();
+    let norm = head.tensors.iter().find(|tensor| tensor.name == "output_norm.weight").unwrap();
+    let mut bytes = std::fs::read(folder.path().join("x.gguf")).unwrap();
+    bytes[norm.bytes.start as usize..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(folder.path().join("x.gguf"), bytes).unwrap();
+    let error = compare_gguf(&model, &[source], &RunOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("x.gguf") && error.contains("no number"), "{error}");
+}
+
+#[test]
+fn what_is_not_known_or_does_not_fit_is_refused() {
+    let problem = |folder: &str, key: &str, value: serde_json::Value| {
+        let config = serde_json::Map::from_iter([(key.to_owned(), value)]);
+        let expected = Expected { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let weights = ReferenceWeights::new(&changed(&expected, folder.path()))?;
+        let hidden = |hyper| model_pass::hidden(&weights, &hyper, &[vec![2, 5]], &RunOptions::default());
+        weights.hyper().and_then(hidden)
+    };
+    for (case, key, value, wanted) in [
+        ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers is 4000000000"),
+        ("families/gemma4-moe", "num_key_value_heads", 0.into(), "do not go together"),
+        ("families/gemma4-dense", "num_attention_heads", 3.into(), "96 × 64"),
+        ("families/gemma4-dense", "hidden_activation", "relu".into(), "hidden_activation"),
+        ("families/gemma4-dense", "use_bidirectional_attention", "all".into(), "bidirectional"),
+        ("families/gemma3n", "num_kv_shared_layers", 9.into(), "could share"),
+        ("families/gemma3n", "altup_active_idx", 7.into(), "altup_proj"),
+        ("families/gemma3n", "altup_correct_scale", false.into(), "altup_correct_scale"),
+    ] {
+        let error = problem(case, key, value).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{case}, {key}: {error}");
+    }
+}
+
+/// llama.cpp lets every sixth layer of a Gemma 3 look back all the way, whatever the checkpoint says.
+#[test]
+fn a_pattern_of_layers_that_no_file_can_say_shows() {
+    let config = serde_json::json!({
+        "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 8
+    });
+    let serde_json::Value::Object(config) = config else { unreachable!() };
+    let expected =
+        Expected { folder: "gemma3-micro".to_owned(), config, ids: Vec::new(), logits: Vec::new() };
+    let folder = tempfile::tempdir().unwrap();
+    let model = changed(&expected, folder.path());
+    let (_folder, source) = file(&model, OutputType::F32);
+    let logits = compare_gguf(&model, &[source], &RunOptions::default()).unwrap();
+    assert!(logits.kl_mean > 1e-3, "{logits:?}");
+}

@@ -1,0 +1,127 @@
+//! Files that have no name yet: written beside their place, synced, renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::direct::DirectWriter;
+use super::flusher::Flusher;
+
+/// A file under a temporary name.
+#[derive(Debug)]
+struct PendingFile {
+    file: File,
+    temporary: PathBuf,
+    place: PathBuf,
+    finished: bool,
+}
+
+impl PendingFile {
+    /// Makes its folder, too, where that is missing.
+    fn create(place: PathBuf) -> io::Result<Self> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let plain = place.file_name().unwrap_or_default().display();
+        let temporary = place.with_file_name(format!(".{plain}.{}-{unique}.part", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
+        Ok(Self { file, temporary, place, finished: false })
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.place)?;
+        self.finished = true;
+        match self.place.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            // nothing can be done about a failure here, and the name says what it is
+            drop(fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+/// How bytes get from here to the disk.
+#[derive(Debug)]
+enum WriteMode {
+    Cached(Flusher),
+    Direct(DirectWriter),
+}
+
+/// A file that is written from its beginning to its end. It is visible under its name when it is finished, and gone
+/// if it never is.
+#[derive(Debug)]
+pub(super) struct StreamedFile {
+    way: WriteMode,
+    pending: PendingFile,
+}
+
+impl StreamedFile {
+    pub(super) fn create(place: PathBuf, size: u64) -> io::Result<Self> {
+        let pending = PendingFile::create(place)?;
+        let way = match DirectWriter::start(&pending.file, size)? {
+            Some(direct) => WriteMode::Direct(direct),
+            None => WriteMode::Cached(Flusher::new(&pending.file)?),
+        };
+        Ok(Self { way, pending })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.way {
+            WriteMode::Direct(direct) => direct.write(bytes),
+            WriteMode::Cached(flusher) => {
+                self.pending.file.write_all(bytes)?;
+                flusher.wrote(bytes.len());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self.way {
+            WriteMode::Direct(direct) => direct.finish(&self.pending.file)?,
+            WriteMode::Cached(flusher) => drop(flusher),
+        }
+        self.pending.finish()
+    }
+}
+
+/// A file that is written at any position. It is visible under its name when it is finished, and gone if it never is.
+#[derive(Debug)]
+pub(crate) struct PositionedFile {
+    flusher: Flusher,
+    pending: PendingFile,
+}
+
+impl PositionedFile {
+    pub(super) fn create(place: &Path, size: u64) -> io::Result<Self> {
+        let pending = PendingFile::create(place.to_owned())?;
+        pending.file.set_len(size)?;
+        Ok(Self { flusher: Flusher::new(&pending.file)?, pending })
+    }
+
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.pending.file.write_all_at(bytes, offset)?;
+        self.flusher.wrote(bytes.len());
+        Ok(())
+    }
+
+    pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.pending.file.read_exact_at(bytes, offset)
+    }
+
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.pending.finish()
+    }
+}

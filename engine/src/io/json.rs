@@ -1,0 +1,84 @@
+//! JSON read strictly: keys keep their order, and a key that comes twice is an error.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+
+use crate::error::{Error, Result};
+
+/// Parses a file's content; the error names the file and the place.
+pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|e| Error::invalid(file, format!("is not the JSON expected: {e}")))
+}
+
+/// A JSON object whose entries keep the file's order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderedMap<T>(pub(crate) Vec<(String, T)>);
+
+impl<T> Default for OrderedMap<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrderedMap<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OrderedMapVisitor(PhantomData))
+    }
+}
+
+struct OrderedMapVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OrderedMapVisitor<T> {
+    type Value = OrderedMap<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format_args!("the key {key:?} comes twice")));
+            }
+            entries.push((key, map.next_value()?));
+        }
+        Ok(OrderedMap(entries))
+    }
+}
+
+/// `null` counts as "not given".
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_keep_their_order() {
+        let read: OrderedMap<u8> = parse("x", br#"{"b":1,"a":2}"#).unwrap();
+        assert_eq!(read.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_refused() {
+        let error = parse::<OrderedMap<u8>>("x", br#"{"a":1,"a":2}"#).unwrap_err();
+        assert!(error.to_string().contains("the key \"a\" comes twice"), "{error}");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
+        let bomb = "[".repeat(1_000_000);
+        assert!(parse::<serde_json::Value>("x", bomb.as_bytes()).is_err());
+    }
+}

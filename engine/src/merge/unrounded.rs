@@ -1,0 +1,75 @@
+//! A tensor's rows before they are rounded, computed by a matrix library instead of the merge's own kernel: what the
+//! comparison of logits holds against an export.
+
+use ndarray::{Array1, Array2, Axis, Zip};
+
+use super::{MergeScratch, Model, ModelTensor};
+use crate::error::Result;
+use crate::peft::{AdapterTensor, ChangeKind};
+
+impl Model {
+    /// `rows` rows of `columns` from `first` on: W + scaling·B·A, and for DoRA with every row's magnitude. Other
+    /// changes replace or add, and have nothing to be computed in another way.
+    pub(crate) fn unrounded(
+        &self,
+        tensor: usize,
+        first: u64,
+        rows: u64,
+        columns: u64,
+    ) -> Result<Array2<f32>> {
+        let place = &self.tensors()[tensor];
+        let changes: Vec<&ChangeKind> = self.changes(place).collect();
+        match (&place.replaced, &changes[..]) {
+            (None, [ChangeKind::LowRank { a, b, scaling, magnitude, .. }]) => {
+                let rank = a.shape[0];
+                let factor = matrix(a, 0, rank, columns)?;
+                let product = matrix(b, first, rows, rank)?.dot(&factor) * *scaling;
+                let weights = self.of_base(place, first, rows, columns)? + product;
+                match magnitude {
+                    Some(magnitude) => Ok(with_magnitudes(weights, &vector(magnitude, first, rows)?)),
+                    None => Ok(weights),
+                }
+            }
+            _ => {
+                let (mut scratch, mut base, mut merged) = (MergeScratch::default(), Vec::new(), Vec::new());
+                self.read(tensor, first * columns, rows * columns, &mut scratch, &mut base, &mut merged)?;
+                // nothing is merged where nothing of the adapter belongs
+                let bytes = if merged.is_empty() { &base } else { &merged };
+                Ok(widened(place, bytes, rows, columns))
+            }
+        }
+    }
+
+    fn of_base(&self, tensor: &ModelTensor, first: u64, rows: u64, columns: u64) -> Result<Array2<f32>> {
+        let width = tensor.info.dtype.bytes();
+        let mut bytes = vec![0; (rows * columns * width) as usize];
+        self.base().read(&self.base().tensors()[tensor.base], first * columns * width, &mut bytes)?;
+        Ok(widened(tensor, &bytes, rows, columns))
+    }
+}
+
+fn widened(tensor: &ModelTensor, bytes: &[u8], rows: u64, columns: u64) -> Array2<f32> {
+    let mut values = Array2::zeros((rows as usize, columns as usize));
+    if let Some(values) = values.as_slice_mut() {
+        tensor.info.dtype.widen(bytes, values);
+    }
+    values
+}
+
+fn with_magnitudes(weights: Array2<f32>, magnitudes: &Array1<f32>) -> Array2<f32> {
+    let norms = weights.map_axis(Axis(1), |row| row.dot(&row).sqrt());
+    let factors = Zip::from(magnitudes).and(&norms).map_collect(|m, n| m / n);
+    weights * factors.insert_axis(Axis(1))
+}
+
+fn matrix(stored: &AdapterTensor, first: u64, rows: u64, columns: u64) -> Result<Array2<f32>> {
+    let mut values = Vec::new();
+    stored.read(first * columns, rows * columns, &mut Vec::new(), &mut values)?;
+    Array2::from_shape_vec((rows as usize, columns as usize), values).map_err(|e| stored.error(e.to_string()))
+}
+
+fn vector(stored: &AdapterTensor, first: u64, rows: u64) -> Result<Array1<f32>> {
+    let mut values = Vec::new();
+    stored.read(first, rows, &mut Vec::new(), &mut values)?;
+    Ok(Array1::from_vec(values))
+}

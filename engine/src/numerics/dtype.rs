@@ -1,0 +1,165 @@
+//! The element types of a checkpoint.
+
+use std::fmt;
+
+use super::half;
+use super::simd::wide;
+
+/// How a safetensors file stores an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// 32-bit IEEE float.
+    F32,
+    /// 16-bit IEEE float.
+    F16,
+    /// The upper half of an `F32`.
+    Bf16,
+    /// Anything else the format knows. Such tensors can be copied, not computed with.
+    Other(OtherDtype),
+}
+
+/// Types that are only copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OtherDtype {
+    name: &'static str,
+    bytes: u64,
+}
+
+impl Dtype {
+    /// The type with this name in a safetensors header.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        const OTHERS: [OtherDtype; 11] = [
+            OtherDtype { name: "F64", bytes: 8 },
+            OtherDtype { name: "I64", bytes: 8 },
+            OtherDtype { name: "U64", bytes: 8 },
+            OtherDtype { name: "I32", bytes: 4 },
+            OtherDtype { name: "U32", bytes: 4 },
+            OtherDtype { name: "I16", bytes: 2 },
+            OtherDtype { name: "U16", bytes: 2 },
+            OtherDtype { name: "I8", bytes: 1 },
+            OtherDtype { name: "U8", bytes: 1 },
+            OtherDtype { name: "BOOL", bytes: 1 },
+            OtherDtype { name: "F8_E4M3", bytes: 1 },
+        ];
+        match name {
+            "F32" => Some(Self::F32),
+            "F16" => Some(Self::F16),
+            "BF16" => Some(Self::Bf16),
+            _ => OTHERS.into_iter().find(|o| o.name == name).map(Self::Other),
+        }
+    }
+
+    /// The name in a safetensors header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Other(other) => other.name,
+        }
+    }
+
+    /// Bytes an element takes.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::Other(other) => other.bytes,
+        }
+    }
+
+    /// Whether this engine computes with it.
+    pub fn is_float(self) -> bool {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => true,
+            Self::Other(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Dtype {
+    /// Writes the values of `bytes` (little endian) to `values`, one for each element. Types that are only copied
+    /// write nothing.
+    pub(crate) fn widen(self, bytes: &[u8], values: &mut [f32]) {
+        match self {
+            Self::F32 => widen_f32(bytes, values),
+            Self::F16 => widen_f16(bytes, values),
+            Self::Bf16 => widen_bf16(bytes, values),
+            Self::Other(_) => {}
+        }
+    }
+
+    /// Rounds `values` to this type and writes their bytes (little endian).
+    pub(crate) fn narrow(self, values: &[f32], bytes: &mut [u8]) {
+        match self {
+            Self::F32 => narrow_f32(values, bytes),
+            Self::F16 => narrow_f16(values, bytes),
+            Self::Bf16 => narrow_bf16(values, bytes),
+            Self::Other(_) => {}
+        }
+    }
+
+    /// Replaces values of this type, as torch does on such a tensor where 16 bits are `f16` and all else is `f32`.
+    pub(crate) fn each(self, values: &mut [f32], replace: impl Fn(f32) -> f32) {
+        for value in values {
+            let new = replace(*value);
+            *value = if self == Self::F16 { half::f16_to_f32(half::f32_to_f16(new)) } else { new };
+        }
+    }
+}
+
+wide! {
+    fn widen_f32(bytes: &[u8], values: &mut [f32]) {
+        each_from(bytes, values, f32::from_le_bytes);
+    }
+}
+
+wide! {
+    fn widen_f16(bytes: &[u8], values: &mut [f32]) {
+        each_from(bytes, values, |b| half::f16_to_f32(u16::from_le_bytes(b)));
+    }
+}
+
+wide! {
+    fn widen_bf16(bytes: &[u8], values: &mut [f32]) {
+        each_from(bytes, values, |b| half::bf16_to_f32(u16::from_le_bytes(b)));
+    }
+}
+
+wide! {
+    fn narrow_f32(values: &[f32], bytes: &mut [u8]) {
+        each_to(values, bytes, f32::to_le_bytes);
+    }
+}
+
+wide! {
+    fn narrow_f16(values: &[f32], bytes: &mut [u8]) {
+        each_to(values, bytes, |v| half::f32_to_f16(v).to_le_bytes());
+    }
+}
+
+wide! {
+    fn narrow_bf16(values: &[f32], bytes: &mut [u8]) {
+        each_to(values, bytes, |v| half::f32_to_bf16(v).to_le_bytes());
+    }
+}
+
+#[inline(always)]
+fn each_from<const N: usize>(bytes: &[u8], values: &mut [f32], decode: impl Fn([u8; N]) -> f32) {
+    for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<N>().0) {
+        *value = decode(*bytes);
+    }
+}
+
+#[inline(always)]
+fn each_to<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) -> [u8; N]) {
+    for (bytes, value) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *bytes = encode(*value);
+    }
+}

@@ -1,0 +1,347 @@
+//! `adapter_config.json`: what PEFT says an adapter is.
+//!
+//! Everything that changes the result is either applied exactly or refused by name; fields that only matter in
+//! training (dropout, initialisation, `bias` of frozen layers) are ignored.
+
+use std::borrow::Cow;
+
+use regex::{Regex, RegexBuilder};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{AdapterChange, ChangeKind};
+use crate::error::{Error, Result};
+use crate::io::json;
+use crate::io::json::OrderedMap;
+
+#[derive(Deserialize)]
+struct RawConfig {
+    #[serde(default)]
+    peft_type: Option<String>,
+    #[serde(default)]
+    base_model_name_or_path: Option<String>,
+    r: u32,
+    lora_alpha: f64,
+    #[serde(default, deserialize_with = "json::or_default")]
+    use_rslora: bool,
+    #[serde(default, deserialize_with = "json::or_default")]
+    rank_pattern: OrderedMap<u32>,
+    #[serde(default, deserialize_with = "json::or_default")]
+    alpha_pattern: OrderedMap<f64>,
+    #[serde(default)]
+    target_modules: Option<Value>,
+    #[serde(default, deserialize_with = "json::or_default")]
+    use_dora: bool,
+    #[serde(default, deserialize_with = "json::or_default")]
+    ensure_weight_tying: bool,
+    #[serde(default, deserialize_with = "json::or_default")]
+    modules_to_save: Vec<String>,
+    #[serde(default)]
+    trainable_token_indices: Option<TokenIndices>,
+    #[serde(default, deserialize_with = "json::or_default")]
+    target_parameters: Vec<String>,
+}
+
+/// Of the input embedding, or of modules by name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum TokenIndices {
+    Embedding(Vec<u64>),
+    Modules(OrderedMap<Vec<u64>>),
+}
+
+/// What the adapter's configuration says, ready to be applied.
+#[derive(Debug, Clone)]
+pub struct AdapterConfig {
+    /// The rank of modules without an entry in `rank_pattern`.
+    pub rank: u32,
+    /// The numerator of the scaling of modules without an entry in `alpha_pattern`.
+    pub alpha: f64,
+    /// Whether the scaling is alpha / √rank and not alpha / rank.
+    pub rslora: bool,
+    /// The model the adapter was trained on, as the trainer named it.
+    pub base_model: Option<String>,
+    /// The targeted modules, as the trainer named them.
+    pub targets: Vec<String>,
+    /// Whether rows have magnitudes (DoRA).
+    pub dora: bool,
+    /// Whether embedding and head stay one tensor when one of them was trained whole.
+    pub(crate) ensure_tying: bool,
+    saved: Vec<String>,
+    tokens: Option<TokenIndices>,
+    parameters: Vec<String>,
+    ranks: ModulePatterns<u32>,
+    alphas: ModulePatterns<f64>,
+}
+
+/// Bytes a pattern may take when compiled; names of modules are far below.
+const MOST_PATTERN: usize = 256 << 10;
+
+/// Values for the modules that a pattern matches; the first match counts.
+#[derive(Debug, Clone)]
+struct ModulePatterns<T>(Vec<(Regex, T)>);
+
+impl<T: Copy> ModulePatterns<T> {
+    /// PEFT matches a key that begins with `^` from the start of the module's name, any other against the whole
+    /// name or what follows a dot in it (`get_pattern_key`).
+    fn new(file: &str, field: &str, entries: OrderedMap<T>) -> Result<Self> {
+        let compile = |(key, value): (String, T)| {
+            let pattern = if key.starts_with('^') { key.clone() } else { format!(r"^(?:.*\.)?(?:{key})$") };
+            match RegexBuilder::new(&pattern).size_limit(MOST_PATTERN).build() {
+                Ok(regex) => Ok((regex, value)),
+                Err(_) => Err(Error::unsupported(file, format!("the {field} {key:?}"))),
+            }
+        };
+        Ok(Self(entries.0.into_iter().map(compile).collect::<Result<_>>()?))
+    }
+
+    fn get(&self, module: &str) -> Option<T> {
+        self.0.iter().find(|(regex, _)| regex.is_match(module)).map(|(_, value)| *value)
+    }
+}
+
+impl AdapterConfig {
+    pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
+        let fields: Map<String, Value> = json::parse(file, bytes)?;
+        refuse_inexact(file, &fields)?;
+        let raw: RawConfig = json::parse(file, bytes)?;
+        match raw.peft_type.as_deref() {
+            Some("LORA") | None => {}
+            Some(other) => return Err(Error::unsupported(file, format!("peft_type {other}"))),
+        }
+        if raw.r == 0 || raw.rank_pattern.0.iter().any(|(_, r)| *r == 0) {
+            return Err(Error::invalid(file, "has a rank of 0"));
+        }
+        if let Some(parameter) = raw.target_parameters.iter().find(|p| !p.ends_with(".weight")) {
+            // the experts of a mixture: three dimensions, and factors for all experts in one matrix
+            return Err(Error::unsupported(
+                file,
+                format!("{parameter} in target_parameters, which is no matrix,"),
+            ));
+        }
+        let targets = match raw.target_modules {
+            Some(Value::Array(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect(),
+            Some(Value::String(pattern)) => vec![pattern],
+            Some(_) | None => Vec::new(),
+        };
+        Ok(Self {
+            rank: raw.r,
+            alpha: raw.lora_alpha,
+            rslora: raw.use_rslora,
+            base_model: raw.base_model_name_or_path,
+            targets,
+            dora: raw.use_dora,
+            ensure_tying: raw.ensure_weight_tying,
+            saved: raw.modules_to_save,
+            tokens: raw.trainable_token_indices,
+            parameters: raw.target_parameters,
+            ranks: ModulePatterns::new(file, "rank_pattern", raw.rank_pattern)?,
+            alphas: ModulePatterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
+        })
+    }
+
+    /// The rank of `module` (named without `base_model.model.`).
+    pub(crate) fn rank_of(&self, module: &str) -> u32 {
+        self.ranks.get(&self.key_of(module)).unwrap_or(self.rank)
+    }
+
+    /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
+    pub(crate) fn by_parameter(&self, module: &str) -> bool {
+        let name = format!("{module}.weight");
+        self.parameters.iter().any(|parameter| ends_with(&name, parameter))
+    }
+
+    /// What patterns are matched with: the module's name, or its parameter's.
+    fn key_of<'a>(&self, module: &'a str) -> Cow<'a, str> {
+        if self.by_parameter(module) { Cow::Owned(format!("{module}.weight")) } else { Cow::Borrowed(module) }
+    }
+
+    /// Whether `modules_to_save` names `module`, the end of its name, or a module it is in.
+    pub(crate) fn saves(&self, module: &str) -> bool {
+        self.saved.iter().any(|name| is_in(module, name))
+    }
+
+    /// The rows of `module` that were trained by themselves.
+    pub(crate) fn trained_tokens(&self, module: &str) -> Option<Vec<u64>> {
+        match self.tokens.as_ref()? {
+            TokenIndices::Embedding(rows) => Some(rows.clone()),
+            TokenIndices::Modules(modules) => {
+                modules.0.iter().find(|(name, _)| ends_with(module, name)).map(|(_, rows)| rows.clone())
+            }
+        }
+    }
+
+    /// Every module that the configuration says was saved whole must be there.
+    pub(crate) fn check_saved(&self, file: &str, modules: &[AdapterChange]) -> Result<()> {
+        let is_saved = |name: &str| {
+            modules.iter().any(|m| {
+                let module = m.target.rsplit_once('.').map_or(m.target.as_str(), |(module, _)| module);
+                matches!(m.change, ChangeKind::Whole(_)) && is_in(module, name)
+            })
+        };
+        match self.saved.iter().find(|name| !is_saved(name)) {
+            Some(name) => {
+                Err(Error::invalid(file, format!("says {name} is in modules_to_save, but it was not saved")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the scaling of `module` is, times its rank.
+    pub(crate) fn alpha_of(&self, module: &str) -> f64 {
+        let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);
+        if self.rslora { alpha * f64::from(self.rank_of(module)).sqrt() } else { alpha }
+    }
+
+    /// What B·A is multiplied with for `module`, rounded to `f32` as torch does when it meets a tensor.
+    pub(crate) fn scaling_of(&self, module: &str) -> f32 {
+        let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);
+        let rank = f64::from(self.rank_of(module));
+        (if self.rslora { alpha / rank.sqrt() } else { alpha / rank }) as f32
+    }
+}
+
+/// Whether a module's name is `end`, or ends with it after a dot.
+fn ends_with(module: &str, end: &str) -> bool {
+    module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether a module's name, or that of a module it is in, ends with `name`. PEFT does not ask for a dot before it:
+/// `norm` saves every norm.
+fn is_in(module: &str, name: &str) -> bool {
+    format!("{module}.").contains(&format!("{name}."))
+}
+
+/// Fields that, when set, make the adapter something other than what the modules of this crate apply.
+fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
+    const REFUSED: [&str; 11] = [
+        "alora_invocation_tokens",
+        "arrow_config",
+        "kasa_config",
+        "layer_replication",
+        "megatron_config",
+        "mica",
+        "monteclora_config",
+        "use_bdlora",
+        "use_qalora",
+        "velora_config",
+        "lora_variant",
+    ];
+    for field in REFUSED {
+        let Some(value) = fields.get(field) else { continue };
+        let harmless = is_unset(value);
+        if !harmless {
+            return Err(Error::unsupported(file, format!("{field} = {value}")));
+        }
+    }
+    refuse_changed_base(file, fields)
+}
+
+/// Some initialisations take a part of the base's weights into the factors. Such an adapter belongs to what was left
+/// of the base, which nobody saved.
+fn refuse_changed_base(file: &str, fields: &Map<String, Value>) -> Result<()> {
+    const KEEP_BASE: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+    match fields.get("init_lora_weights") {
+        Some(Value::String(name)) if !KEEP_BASE.contains(&name.to_lowercase().as_str()) => {
+            let error =
+                Error::unsupported(file, format!("init_lora_weights = {name:?}, which changes the base,"));
+            Err(error.advise(
+                "save it with path_initial_model_for_weight_conversion, which makes a plain LoRA of it",
+            ))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(fields: &str) -> Result<AdapterConfig> {
+        AdapterConfig::parse(
+            "adapter_config.json",
+            format!(r#"{{"r":8,"lora_alpha":16{fields}}}"#).as_bytes(),
+        )
+    }
+
+    #[test]
+    fn scaling_is_alpha_over_rank() {
+        assert_eq!(config("").unwrap().scaling_of("model.layers.0.mlp.up_proj"), 2.0);
+    }
+
+    #[test]
+    fn rslora_divides_by_the_root_of_the_rank() {
+        let scaling = config(r#","use_rslora":true"#).unwrap().scaling_of("x");
+        assert_eq!(scaling, (16.0 / 8.0_f64.sqrt()) as f32);
+    }
+
+    #[test]
+    fn patterns_match_whole_names_or_what_follows_a_dot() {
+        let config = config(r#","rank_pattern":{"q_proj":4,"^model.layers.1.":2},"alpha_pattern":{"layers.0.self_attn.q_proj":4}"#).unwrap();
+        assert_eq!(config.rank_of("model.layers.0.self_attn.q_proj"), 4);
+        assert_eq!(config.rank_of("model.layers.0.self_attn.eq_proj"), 8);
+        assert_eq!(config.rank_of("model.layers.1.mlp.up_proj"), 2);
+        assert_eq!(config.scaling_of("model.layers.0.self_attn.q_proj"), 1.0);
+        assert_eq!(config.scaling_of("model.layers.2.self_attn.q_proj"), 4.0);
+    }
+
+    #[test]
+    fn a_parameter_is_matched_by_its_own_name() {
+        let fields = r#","target_parameters":["q_proj.weight"],"rank_pattern":{"q_proj":4,"q_proj.weight":2,"v_proj":3}"#;
+        let config = config(fields).unwrap();
+        assert!(config.by_parameter("model.layers.0.self_attn.q_proj"));
+        assert!(!config.by_parameter("model.layers.0.self_attn.eq_proj"));
+        assert_eq!(config.rank_of("model.layers.0.self_attn.q_proj"), 2);
+        assert_eq!(config.rank_of("model.layers.0.self_attn.v_proj"), 3);
+    }
+
+    #[test]
+    fn a_saved_module_is_named_by_the_end_of_its_name_or_of_one_it_is_in() {
+        for (module, name) in [
+            ("model.norm", "norm"),
+            ("model.layers.0.input_layernorm", "norm"),
+            ("model.layers.0.mlp.up_proj", "mlp"),
+            ("lm_head", "lm_head"),
+        ] {
+            assert!(is_in(module, name), "{module} {name}");
+        }
+        assert!(!is_in("model.layers.0.mlp.up_proj", "up"));
+    }
+
+    #[test]
+    fn initialisations_that_leave_the_base_alone_are_plain_lora() {
+        for init in ["true", "false", "null", r#""gaussian""#, r#""eva""#, r#""orthogonal""#] {
+            config(&format!(r#","init_lora_weights":{init}"#)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_pattern_of_the_file_wins() {
+        let config = config(r#","rank_pattern":{"z.*":4,"z1":2}"#).unwrap();
+        assert_eq!(config.rank_of("a.z1"), 4);
+    }
+
+    #[test]
+    fn what_is_not_applied_exactly_is_refused_by_name() {
+        for (field, name) in [
+            (r#","target_parameters":["experts.gate_up_proj"]"#, "target_parameters"),
+            (r#","init_lora_weights":"pissa_niter_4""#, "pissa_niter_4"),
+            (r#","init_lora_weights":"olora""#, "olora"),
+            (r#","use_qalora":true"#, "use_qalora"),
+            (r#","layer_replication":[[0,4]]"#, "layer_replication"),
+            (r#","peft_type":"LOHA""#, "LOHA"),
+        ] {
+            let error = config(field).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("not supported"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A LoRA adapter as PEFT saves it.
+
+mod adapter_tensor;
+mod config;
+mod tensor_role;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use adapter_tensor::AdapterTensor;
+pub use config::AdapterConfig;
+
+use crate::checkpoint::{ADAPTER_CONFIG, header, index};
+use crate::error::{Error, Result};
+use crate::io::{Folder, Source, read_optional};
+
+/// What the names of files with its weights begin with.
+const WEIGHTS: &str = "adapter_model";
+
+/// An adapter: its configuration and the place of every tensor. Cheap to clone.
+#[derive(Clone)]
+pub struct Adapter(Arc<OpenAdapter>);
+
+struct OpenAdapter {
+    folder: Arc<dyn Folder>,
+    config: AdapterConfig,
+    modules: Vec<AdapterChange>,
+    /// Those with weights, and their index.
+    files: Vec<NamedSource>,
+}
+
+/// What the adapter does to one tensor.
+#[derive(Debug, Clone)]
+pub(crate) struct AdapterChange {
+    /// The tensor, as the adapter names it, without `base_model.model.`.
+    pub(crate) target: String,
+    /// What the tensor was when training began, where the adapter brings it along.
+    pub(crate) base: Option<AdapterTensor>,
+    pub(crate) change: ChangeKind,
+}
+
+/// The kinds of changes.
+#[derive(Debug, Clone)]
+pub(crate) enum ChangeKind {
+    /// W + scaling·B·A, with A \[rank, in\] and B \[out, rank\]; with a magnitude (DoRA), rows of that are then
+    /// given their magnitudes. `rounded` says that the product is rounded to the checkpoint's type before the sum.
+    LowRank {
+        a: AdapterTensor,
+        b: AdapterTensor,
+        scaling: f32,
+        magnitude: Option<AdapterTensor>,
+        rounded: bool,
+    },
+    /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\]; with a magnitude (DoRA), columns of that
+    /// are then given their magnitudes.
+    Embedding { a: AdapterTensor, b: AdapterTensor, scaling: f32, magnitude: Option<AdapterTensor> },
+    /// These rows are replaced.
+    Rows { rows: Vec<u64>, values: AdapterTensor },
+    /// The tensor is replaced.
+    Whole(AdapterTensor),
+    /// W + scaling·values, for a vector.
+    Add { values: AdapterTensor, scaling: f32 },
+}
+
+impl Adapter {
+    /// Reads `adapter_config.json` and the headers of the weights, and pairs the factors.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed, when an A has no B or the ranks do not fit, and when the
+    /// configuration asks for something that this engine does not apply exactly.
+    pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
+        let location = folder.location().to_owned();
+        let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
+        let Some(bytes) = read_optional(&*folder, ADAPTER_CONFIG)? else {
+            return Err(missing(ADAPTER_CONFIG));
+        };
+        let config = AdapterConfig::parse(&format!("{location}/{ADAPTER_CONFIG}"), &bytes)?;
+        let (tensors, files) = tensors(&*folder)?;
+        if tensors.is_empty() {
+            return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
+        }
+        let modules = tensor_role::modules(&config, tensors)?;
+        config.check_saved(&format!("{location}/{ADAPTER_CONFIG}"), &modules)?;
+        Ok(Self(Arc::new(OpenAdapter { folder, config, modules, files })))
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &AdapterConfig {
+        &self.0.config
+    }
+
+    /// How many tensors it changes.
+    pub fn modules(&self) -> usize {
+        self.0.modules.len()
+    }
+
+    /// The folder's location.
+    pub fn location(&self) -> &str {
+        self.0.folder.location()
+    }
+
+    pub(crate) fn folder(&self) -> &Arc<dyn Folder> {
+        &self.0.folder
+    }
+
+    /// The files with weights, and their index where there is one.
+    pub(crate) fn files(&self) -> &[NamedSource] {
+        &self.0.files
+    }
+
+    pub(crate) fn changes(&self) -> &[AdapterChange] {
+        &self.0.modules
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter").field("location", &self.location()).finish_non_exhaustive()
+    }
+}
+
+/// A file and its name in the folder.
+pub(crate) type NamedSource = (String, Arc<dyn Source>);
+
+/// Every tensor of the weights, of one file or of several shards, and the files.
+fn tensors(folder: &dyn Folder) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)> {
+    let location = folder.location();
+    let open = |name: &str| folder.open(name).map_err(|e| Error::read(format!("{location}/{name}"), e));
+    let found = index::find(folder, WEIGHTS)?;
+    let (mut tensors, mut held, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    for shard in &found.shards {
+        let source = open(shard)?;
+        for tensor in header::read(&*source)? {
+            held.push((tensor.name.clone(), shard.as_str()));
+            tensors.push(AdapterTensor::new(&source, tensor)?);
+        }
+        files.push((shard.clone(), source));
+    }
+    if let Some(weight_map) = &found.weight_map {
+        let held: Vec<_> = held.iter().map(|(tensor, shard)| (tensor.as_str(), *shard)).collect();
+        let index = format!("{WEIGHTS}.safetensors.index.json");
+        index::check(&format!("{location}/{index}"), weight_map, &held)?;
+        files.push((index.clone(), open(&index)?));
+    }
+    Ok((tensors, files))
+}

@@ -1,0 +1,320 @@
+//! From the names of an adapter's tensors to what they do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{AdapterChange, AdapterConfig, AdapterTensor, ChangeKind};
+use crate::checkpoint::ADAPTER_CONFIG;
+use crate::error::{Error, Result};
+
+/// What a tensor is to its module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum TensorRole {
+    A,
+    B,
+    Bias,
+    Magnitude,
+    EmbeddingA,
+    EmbeddingB,
+    Tokens,
+    /// What the base was when training began; saved with adapters for embeddings.
+    Base,
+    /// The module's new weight.
+    Weight,
+    /// The module's new bias.
+    WholeBias,
+    /// The same again; saved with embeddings that are in `modules_to_save`.
+    SavedWeight,
+    SavedBias,
+    /// What a module in `modules_to_save` was before; of no use.
+    Original,
+}
+
+/// Splits a tensor's name into its module, its role and the adapter's name. Names may carry `base_model.model.` in
+/// front and the name of the adapter (`default`) inside.
+fn parse_name(name: &str) -> Option<(&str, TensorRole, &str)> {
+    const MARKS: [(&str, TensorRole); 9] = [
+        (".lora_embedding_A", TensorRole::EmbeddingA),
+        (".lora_embedding_B", TensorRole::EmbeddingB),
+        (".lora_magnitude_vector", TensorRole::Magnitude),
+        (".token_adapter.trainable_tokens_delta", TensorRole::Tokens),
+        (".lora_A", TensorRole::A),
+        (".lora_B", TensorRole::B),
+        (".base_layer", TensorRole::Base),
+        (".modules_to_save", TensorRole::SavedWeight),
+        (".original_module", TensorRole::Original),
+    ];
+    let path = name.strip_prefix("base_model.model.").unwrap_or(name);
+    let Some((mark, role)) = MARKS.iter().find(|(mark, _)| path.contains(mark)) else {
+        let (module, kind) = path.rsplit_once('.')?;
+        return Some((module, whole(kind)?, "")).filter(|(module, ..)| !module.is_empty());
+    };
+    let (module, rest) = path.split_once(mark)?;
+    let (adapter, kind) = match rest.rsplit_once('.') {
+        Some((adapter, kind @ ("weight" | "bias"))) => (adapter, kind),
+        Some(_) | None => (rest, "weight"),
+    };
+    let role = match (role, kind) {
+        (TensorRole::B, "bias") => TensorRole::Bias,
+        (TensorRole::Base, "bias") => TensorRole::WholeBias,
+        (TensorRole::SavedWeight, "bias") => TensorRole::SavedBias,
+        (TensorRole::Original, _) => TensorRole::Original,
+        (_, "weight") => *role,
+        _ => return None,
+    };
+    let adapter = adapter.trim_matches('.');
+    let module = module.strip_suffix(".token_adapter").unwrap_or(module);
+    (!module.is_empty() && !adapter.contains('.')).then_some((module, role, adapter))
+}
+
+fn whole(kind: &str) -> Option<TensorRole> {
+    match kind {
+        "weight" => Some(TensorRole::Weight),
+        "bias" => Some(TensorRole::WholeBias),
+        _ => None,
+    }
+}
+
+/// Sorts tensors by module and makes of each module what it changes.
+pub(super) fn modules(config: &AdapterConfig, tensors: Vec<AdapterTensor>) -> Result<Vec<AdapterChange>> {
+    check_one_adapter(&tensors)?;
+    let mut parts: BTreeMap<String, BTreeMap<TensorRole, AdapterTensor>> = BTreeMap::new();
+    for tensor in tensors {
+        let Some((module, role, _)) = parse_name(&tensor.name) else {
+            return Err(tensor.error("is nothing that PEFT's LoRA saves"));
+        };
+        if role == TensorRole::Original {
+            continue;
+        }
+        let roles = parts.entry(module.to_owned()).or_default();
+        if let Some(before) = roles.get(&role) {
+            return Err(tensor.error(format!("says the same as {}", before.name)));
+        }
+        roles.insert(role, tensor);
+    }
+    let mut modules = Vec::new();
+    for (name, mut roles) in parts {
+        let base = roles.remove(&TensorRole::Base);
+        low_rank(config, &name, &mut roles, base.as_ref(), &mut modules)?;
+        embedding(config, &name, &mut roles, base.as_ref(), &mut modules)?;
+        if let Some(tokens) = roles.remove(&TensorRole::Tokens) {
+            modules.push(trained_tokens(config, &name, tokens, base.clone())?);
+        }
+        let weight = (TensorRole::Weight, TensorRole::SavedWeight, "weight");
+        for (role, again, suffix) in [weight, (TensorRole::WholeBias, TensorRole::SavedBias, "bias")] {
+            let (tensor, again) = (roles.remove(&role), roles.remove(&again));
+            if let Some(tensor) = tensor.or(again) {
+                check_saved(config, &name, &tensor)?;
+                modules.push(AdapterChange {
+                    target: format!("{name}.{suffix}"),
+                    base: None,
+                    change: ChangeKind::Whole(tensor),
+                });
+            }
+        }
+        if let Some((role, tensor)) = roles.pop_first() {
+            return Err(tensor.error(format!("has no {} to go with it", partner(role))));
+        }
+    }
+    Ok(modules)
+}
+
+/// A file with factors of several adapters says not which of them is meant.
+fn check_one_adapter(tensors: &[AdapterTensor]) -> Result<()> {
+    let named = |tensor: &AdapterTensor| parse_name(&tensor.name).map(|(.., adapter)| adapter.to_owned());
+    let names: BTreeSet<String> = tensors.iter().filter_map(named).filter(|name| !name.is_empty()).collect();
+    if let (Some(first), true) = (tensors.first(), names.len() > 1) {
+        let names: Vec<String> = names.into_iter().collect();
+        let feature = format!("a file with several adapters ({})", names.join(", "));
+        let advice = "save the one that is meant (save_pretrained with selected_adapters)";
+        return Err(Error::unsupported(first.location(), feature).advise(advice));
+    }
+    Ok(())
+}
+
+fn partner(role: TensorRole) -> &'static str {
+    match role {
+        TensorRole::A | TensorRole::Bias | TensorRole::Magnitude => "lora_B",
+        TensorRole::B => "lora_A",
+        TensorRole::EmbeddingA => "lora_embedding_B",
+        TensorRole::EmbeddingB => "lora_embedding_A",
+        TensorRole::Tokens
+        | TensorRole::Base
+        | TensorRole::Weight
+        | TensorRole::WholeBias
+        | TensorRole::SavedWeight
+        | TensorRole::SavedBias
+        | TensorRole::Original => "module",
+    }
+}
+
+fn low_rank(
+    config: &AdapterConfig,
+    name: &str,
+    roles: &mut BTreeMap<TensorRole, AdapterTensor>,
+    base: Option<&AdapterTensor>,
+    modules: &mut Vec<AdapterChange>,
+) -> Result<()> {
+    if !(roles.contains_key(&TensorRole::A) && roles.contains_key(&TensorRole::B)) {
+        return Ok(());
+    }
+    let (Some(a), Some(b)) = (roles.remove(&TensorRole::A), roles.remove(&TensorRole::B)) else {
+        return Ok(());
+    };
+    check_rank(config, name, (&a, a.matrix()?.0, "lora_A"), (&b, b.matrix()?.1))?;
+    let scaling = config.scaling_of(name);
+    if let Some(bias) = roles.remove(&TensorRole::Bias) {
+        let change = ChangeKind::Add { values: bias, scaling };
+        modules.push(AdapterChange {
+            target: format!("{name}.bias"),
+            base: roles.remove(&TensorRole::WholeBias),
+            change,
+        });
+    }
+    let magnitude = magnitude(config, roles, &b)?;
+    let change = ChangeKind::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
+    modules.push(AdapterChange { target: format!("{name}.weight"), base: base.cloned(), change });
+    Ok(())
+}
+
+fn embedding(
+    config: &AdapterConfig,
+    name: &str,
+    roles: &mut BTreeMap<TensorRole, AdapterTensor>,
+    base: Option<&AdapterTensor>,
+    modules: &mut Vec<AdapterChange>,
+) -> Result<()> {
+    if !(roles.contains_key(&TensorRole::EmbeddingA) && roles.contains_key(&TensorRole::EmbeddingB)) {
+        return Ok(());
+    }
+    let (Some(a), Some(b)) = (roles.remove(&TensorRole::EmbeddingA), roles.remove(&TensorRole::EmbeddingB))
+    else {
+        return Ok(());
+    };
+    check_rank(config, name, (&a, a.matrix()?.0, "lora_embedding_A"), (&b, b.matrix()?.1))?;
+    let magnitude = magnitude(config, roles, &b)?;
+    let change = ChangeKind::Embedding { a, b, scaling: config.scaling_of(name), magnitude };
+    modules.push(AdapterChange { target: format!("{name}.weight"), base: base.cloned(), change });
+    Ok(())
+}
+
+/// DoRA's magnitudes, one for each row of `b`.
+fn magnitude(
+    config: &AdapterConfig,
+    roles: &mut BTreeMap<TensorRole, AdapterTensor>,
+    b: &AdapterTensor,
+) -> Result<Option<AdapterTensor>> {
+    let magnitude = roles.remove(&TensorRole::Magnitude);
+    match &magnitude {
+        None if config.dora => {
+            Err(b.error(format!("has no magnitude vector, but use_dora in {ADAPTER_CONFIG}")))
+        }
+        Some(_) if !config.dora => {
+            Err(b.error(format!("has a magnitude vector, but not use_dora in {ADAPTER_CONFIG}")))
+        }
+        Some(magnitude) if magnitude.length() != b.shape[0] => {
+            let problem = format!("has {} values for {} rows", magnitude.length(), b.shape[0]);
+            Err(magnitude.error(problem))
+        }
+        Some(_) | None => Ok(magnitude),
+    }
+}
+
+fn check_rank(
+    config: &AdapterConfig,
+    name: &str,
+    a: (&AdapterTensor, u64, &str),
+    b: (&AdapterTensor, u64),
+) -> Result<()> {
+    let rank = u64::from(config.rank_of(name));
+    if a.1 != rank {
+        return Err(a.0.error(format!("has rank {}, but {ADAPTER_CONFIG} says {rank}", a.1)));
+    }
+    if b.1 != rank {
+        return Err(b.0.error(format!("has rank {}, but its {} has {rank}", b.1, a.2)));
+    }
+    Ok(())
+}
+
+/// Rows of an embedding that were trained by themselves.
+fn trained_tokens(
+    config: &AdapterConfig,
+    name: &str,
+    values: AdapterTensor,
+    base: Option<AdapterTensor>,
+) -> Result<AdapterChange> {
+    let Some(rows) = config.trained_tokens(name) else {
+        return Err(values.error(format!("is not in trainable_token_indices of {ADAPTER_CONFIG}")));
+    };
+    if values.matrix()?.0 != rows.len() as u64 {
+        return Err(values.error(format!(
+            "has {} rows for {} trainable_token_indices",
+            values.shape[0],
+            rows.len()
+        )));
+    }
+    Ok(AdapterChange { target: format!("{name}.weight"), base, change: ChangeKind::Rows { rows, values } })
+}
+
+/// A module saved whole is one that the configuration names, a bias, or an embedding that was resized.
+fn check_saved(config: &AdapterConfig, name: &str, tensor: &AdapterTensor) -> Result<()> {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let known =
+        config.saves(name) || matches!(last, "embed_tokens" | "lm_head") || tensor.name.ends_with(".bias");
+    if known {
+        Ok(())
+    } else {
+        Err(tensor.error(format!("is no LoRA factor and not in modules_to_save of {ADAPTER_CONFIG}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_carry_the_adapters_own_name() {
+        for (name, adapter) in [
+            ("base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", ""),
+            ("base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight", "default"),
+            ("model.layers.0.mlp.up_proj.lora_A.weight", ""),
+        ] {
+            assert_eq!(
+                parse_name(name),
+                Some(("model.layers.0.mlp.up_proj", TensorRole::A, adapter)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_kind_of_tensor_has_its_role() {
+        for (name, module, role) in [
+            ("base_model.model.lm_head.weight", "lm_head", TensorRole::Weight),
+            ("base_model.model.lm_head.modules_to_save.default.weight", "lm_head", TensorRole::SavedWeight),
+            ("base_model.model.lm_head.original_module.weight", "lm_head", TensorRole::Original),
+            ("base_model.model.x.y.bias", "x.y", TensorRole::WholeBias),
+            ("x.lora_B.bias", "x", TensorRole::Bias),
+            ("x.lora_embedding_A", "x", TensorRole::EmbeddingA),
+            ("x.lora_embedding_B.default", "x", TensorRole::EmbeddingB),
+            ("x.lora_magnitude_vector", "x", TensorRole::Magnitude),
+            ("x.lora_magnitude_vector.default.weight", "x", TensorRole::Magnitude),
+            ("x.base_layer.weight", "x", TensorRole::Base),
+            ("x.base_layer.bias", "x", TensorRole::WholeBias),
+            ("x.token_adapter.base_layer.weight", "x", TensorRole::Base),
+            ("x.token_adapter.trainable_tokens_delta", "x", TensorRole::Tokens),
+        ] {
+            assert_eq!(
+                parse_name(name).map(|(module, role, _)| (module, role)),
+                Some((module, role)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_none_of_them_has_no_role() {
+        for name in ["x.lora_A.bias", ".lora_A.weight", "x.lora_A.a.b.weight", "weight", "x.scales"] {
+            assert_eq!(parse_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! One pass over a model, and the files it writes.
+
+use std::ops::Range;
+
+use super::FileLayout;
+use crate::merge::Model;
+use crate::report::ReportContext;
+
+/// Everything that is fixed before an export starts: the model, the files to the byte, and the reports about them.
+#[derive(Debug)]
+pub(crate) struct ExportPlan {
+    pub(crate) model: Model,
+    pub(crate) files: Vec<FileLayout>,
+    pub(crate) reports: Vec<PlannedReport>,
+}
+
+/// A report about some of the files.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedReport {
+    /// The file it is written to.
+    pub(crate) file: String,
+    pub(crate) context: ReportContext,
+    /// The files it covers, by their numbers.
+    pub(crate) files: Range<usize>,
+}
+
+/// A file that a plan will make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Its name.
+    pub name: String,
+    /// Its exact size in bytes.
+    pub size: u64,
+}
+
+/// A file that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The SHA-256 of its content, in lower-case hex.
+    pub sha256: String,
+}
+
+impl ExportPlan {
+    /// The plan of files that one report covers.
+    pub(crate) fn new(
+        model: Model,
+        files: Vec<FileLayout>,
+        context: ReportContext,
+        report_file: impl Into<String>,
+    ) -> Self {
+        let report = PlannedReport { file: report_file.into(), context, files: 0..files.len() };
+        Self { model, files, reports: vec![report] }
+    }
+
+    /// Adds the files and reports of `other`, which is of the same model, to the pass.
+    pub(crate) fn append(&mut self, other: Self) {
+        let before = self.files.len();
+        self.files.extend(other.files);
+        self.reports.extend(other.reports.into_iter().map(|report| {
+            let files = report.files.start + before..report.files.end + before;
+            PlannedReport { files, ..report }
+        }));
+    }
+
+    /// The small files that are read where base or adapter have them.
+    pub(crate) fn companions(&self) -> &[String] {
+        self.reports.first().map(|report| report.context.companions.as_slice()).unwrap_or_default()
+    }
+
+    /// The files it makes, without the reports.
+    pub(crate) fn planned_files(&self) -> Vec<PlannedFile> {
+        self.files.iter().map(PlannedFile::of).collect()
+    }
+}
+
+impl PlannedFile {
+    pub(crate) fn of(layout: &FileLayout) -> Self {
+        Self { name: layout.name.clone(), size: layout.size() }
+    }
+}

@@ -1,0 +1,109 @@
+//! What an output file will hold, to the byte, before any of it is written.
+
+use std::sync::Arc;
+
+use crate::io::Source;
+use crate::numerics::Dtype;
+use crate::numerics::TensorTransform;
+use crate::quant::{ColumnImportance, TensorType};
+
+/// An output file: the head, then each part, then its padding.
+#[derive(Debug)]
+pub(crate) struct FileLayout {
+    pub(crate) name: String,
+    pub(crate) header: Vec<u8>,
+    pub(crate) parts: Vec<FilePart>,
+}
+
+/// A piece of an output file that is made block by block.
+pub(crate) struct FilePart {
+    /// What it is called in the file: a tensor, or the file itself.
+    pub(crate) name: String,
+    pub(crate) content: PartContent,
+    /// Bytes of the content.
+    pub(crate) bytes: u64,
+    /// Zero bytes after it.
+    pub(crate) padding: u64,
+}
+
+/// Where the bytes of a [`FilePart`] come from.
+pub(crate) enum PartContent {
+    /// A file as it is.
+    File(Arc<dyn Source>),
+    /// A tensor of the model, by its number, as the checkpoint stores it.
+    Stored(usize),
+    /// The first `elements` of a tensor of the model in a GGUF type.
+    Encoded {
+        tensor: usize,
+        elements: u64,
+        form: TensorTransform,
+        as_type: TensorType,
+        /// Values are rounded to `f16` before.
+        through_f16: bool,
+        /// How much each column matters.
+        importance: Option<ColumnImportance>,
+    },
+    /// Whole rows that are known already, `times` over, in a GGUF type.
+    Values { values: Arc<[f32]>, times: u64, as_type: TensorType },
+}
+
+impl PartContent {
+    /// The model's tensor that it is made of.
+    pub(crate) fn tensor(&self) -> Option<usize> {
+        match self {
+            Self::File(_) | Self::Values { .. } => None,
+            Self::Stored(tensor) | Self::Encoded { tensor, .. } => Some(*tensor),
+        }
+    }
+
+    /// Bytes that `count` of its units take: bytes of a file, elements of a tensor whose type this is, times over
+    /// which there are values.
+    pub(crate) fn bytes_of(&self, count: u64, dtype: Option<Dtype>) -> u64 {
+        match self {
+            Self::File(_) => count,
+            Self::Stored(_) => count * dtype.map_or(1, Dtype::bytes),
+            Self::Encoded { as_type, .. } => as_type.bytes(count),
+            Self::Values { values, as_type, .. } => count * as_type.bytes(values.len() as u64),
+        }
+    }
+}
+
+impl FileLayout {
+    /// A file whose content is already known.
+    pub(crate) fn small(name: impl Into<String>, content: Vec<u8>) -> Self {
+        Self { name: name.into(), header: content, parts: Vec::new() }
+    }
+
+    /// A copy of a file.
+    pub(crate) fn copy(name: impl Into<String>, source: Arc<dyn Source>) -> Self {
+        let name = name.into();
+        let (bytes, content) = (source.size(), PartContent::File(source));
+        let part = FilePart { name: name.clone(), bytes, content, padding: 0 };
+        Self { name, header: Vec::new(), parts: vec![part] }
+    }
+
+    /// Its size in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.header.len() as u64 + self.parts.iter().map(|p| p.bytes + p.padding).sum::<u64>()
+    }
+
+    /// Where each part begins.
+    pub(crate) fn starts(&self) -> Vec<u64> {
+        let mut at = self.header.len() as u64;
+        let start = |part: &FilePart| {
+            at += part.bytes + part.padding;
+            at - part.bytes - part.padding
+        };
+        self.parts.iter().map(start).collect()
+    }
+}
+
+impl std::fmt::Debug for FilePart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part")
+            .field("name", &self.name)
+            .field("bytes", &self.bytes)
+            .field("padding", &self.padding)
+            .finish_non_exhaustive()
+    }
+}

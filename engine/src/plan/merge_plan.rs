@@ -1,0 +1,136 @@
+//! The files of a merged checkpoint: one shard for each of the base's, and everything beside them that is needed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{ExportPlan, PlannedFile};
+use super::{FileLayout, FilePart, PartContent};
+use crate::checkpoint::{INDEX, config, header};
+use crate::error::{Error, Result};
+use crate::gemma;
+use crate::io::read_source;
+use crate::merge::{Model, ModelTensor};
+use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
+
+/// The files that belong to a model, where base or adapter have them, besides those of an embedding model's modules.
+/// Anything else in the folder stays there.
+const COMPANIONS: [&str; 17] = [
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+    "generation_config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "config.json",
+];
+
+/// A merge, checked and measured, with nothing written yet.
+#[derive(Debug)]
+pub struct MergePlan {
+    export: ExportPlan,
+}
+
+impl MergePlan {
+    /// # Errors
+    /// [`Error::Invalid`] when the model has no adapter, because the result would be the base itself;
+    /// [`Error::Read`] when a companion file cannot be opened.
+    pub fn new(model: &Model) -> Result<Self> {
+        if model.adapter().is_none() {
+            let problem = "is a full model without an adapter: there is nothing to merge";
+            return Err(Error::invalid(model.base().location(), problem));
+        }
+        let mut layouts: Vec<FileLayout> =
+            (0..model.base().shards().len()).map(|n| shard(model, n)).collect();
+        if model.base().indexed() {
+            layouts.push(index(model));
+        }
+        let companions = companions(model)?;
+        for name in &companions {
+            if let Some(source) = model.files().open(name)? {
+                layouts.push(match config_changes(model).as_slice() {
+                    changes @ [_, ..] if name == "config.json" => {
+                        let text = config::edited(source.location(), &read_source(&*source)?, changes)?;
+                        FileLayout::small(name, text)
+                    }
+                    _ => FileLayout::copy(name, source),
+                });
+            }
+        }
+        let context =
+            ReportContext { kind: ExportKind::Merged, options: ReportOptions::default(), companions };
+        Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
+    }
+
+    /// The files it will make, in order; the report comes after them.
+    pub fn files(&self) -> Vec<PlannedFile> {
+        self.export.planned_files()
+    }
+
+    pub(crate) fn export_plan(&self) -> &ExportPlan {
+        &self.export
+    }
+}
+
+/// Every file that is copied, where there is one.
+fn companions(model: &Model) -> Result<Vec<String>> {
+    let modules = gemma::module_files(model.files())?;
+    Ok(COMPANIONS.map(str::to_owned).into_iter().chain(modules).collect())
+}
+
+/// What the configuration must say differently from the base's.
+fn config_changes(model: &Model) -> Vec<config::ConfigEdit> {
+    let untied = model.untied().then(|| ("tie_word_embeddings", Some("false".to_owned())));
+    let resized = model.resized_vocabulary().map(|rows| ("vocab_size", Some(rows.to_string())));
+    let quantised = model.base().config().top("quantization_config").map(|_| ("quantization_config", None));
+    untied.into_iter().chain(resized).chain(quantised).collect()
+}
+
+fn shard(model: &Model, number: usize) -> FileLayout {
+    let held = || model.tensors().iter().enumerate().filter(|(_, t)| t.info.shard == number);
+    let described = |(_, t): (usize, &'_ ModelTensor)| {
+        (t.info.name.clone(), t.info.dtype, t.info.shape.clone(), t.info.bytes)
+    };
+    let described: Vec<_> = held().map(described).collect();
+    let header = header::write(described.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), *b)));
+    let part = |(tensor, t): (usize, &ModelTensor)| FilePart {
+        name: t.info.name.clone(),
+        content: PartContent::Stored(tensor),
+        bytes: t.info.bytes,
+        padding: 0,
+    };
+    FileLayout { name: model.base().shards()[number].name.clone(), header, parts: held().map(part).collect() }
+}
+
+#[derive(Serialize)]
+struct IndexFile<'a> {
+    metadata: IndexMetadata,
+    weight_map: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct IndexMetadata {
+    total_parameters: u64,
+    total_size: u64,
+}
+
+fn index(model: &Model) -> FileLayout {
+    let total_parameters = model.tensors().iter().map(|t| t.info.elements()).sum();
+    let metadata = IndexMetadata { total_parameters, total_size: model.bytes() };
+    let shards = model.base().shards();
+    let weight_map =
+        model.tensors().iter().map(|t| (t.info.name.as_str(), shards[t.info.shard].name.as_str())).collect();
+    let mut text = serde_json::to_vec_pretty(&IndexFile { metadata, weight_map }).unwrap_or_default();
+    text.push(b'\n');
+    FileLayout::small(INDEX, text)
+}

@@ -1,0 +1,10 @@
+//! What an export will write, to the byte, before any of it is written.
+
+mod export_plan;
+mod layout;
+mod merge_plan;
+
+pub(crate) use export_plan::{ExportPlan, PlannedReport};
+pub use export_plan::{PlannedFile, WrittenFile};
+pub(crate) use layout::{FileLayout, FilePart, PartContent};
+pub use merge_plan::MergePlan;

@@ -1,0 +1,199 @@
+//! How far numbers are from other numbers: counted, the largest difference, and a sum.
+//!
+//! A sum of floats depends on its order. Here each row is summed by itself, in one fixed order, and rows are added in
+//! their order, so neither the size of blocks nor the number of threads shows.
+
+use crate::numerics::Dtype;
+use crate::numerics::simd::wide;
+use crate::quant::TensorType;
+
+/// Elements brought to `f32` and compared at a time: a multiple of every type's block.
+const PIECE: usize = 1024;
+/// Sums that are kept side by side.
+const LANES: usize = 16;
+
+/// The differences over some whole rows.
+#[derive(Debug, Default)]
+pub(crate) struct ErrorStats {
+    /// Elements that differ at all.
+    changed: u64,
+    /// Elements compared.
+    elements: u64,
+    largest: f32,
+    /// A sum for each row.
+    rows: Vec<f64>,
+}
+
+/// The differences over a tensor.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct ErrorTotal {
+    pub(crate) changed: u64,
+    pub(crate) elements: u64,
+    pub(crate) largest: f32,
+    pub(crate) sum: f64,
+}
+
+impl ErrorStats {
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        (self.changed, self.elements, self.largest) = (0, 0, 0.0);
+    }
+
+    /// Adds absolute differences of stored values, in rows of `columns`. Elements that only `after` has are changed.
+    pub(crate) fn add_changes(&mut self, dtype: Dtype, columns: usize, before: &[u8], after: &[u8]) {
+        let width = dtype.bytes() as usize;
+        self.changed += (after.len().saturating_sub(before.len()) / width) as u64;
+        let (mut old, mut new) = ([0.0; PIECE], [0.0; PIECE]);
+        for (before, after) in before.chunks(columns * width).zip(after.chunks(columns * width)) {
+            let mut row = 0.0;
+            for (before, after) in before.chunks(PIECE * width).zip(after.chunks(PIECE * width)) {
+                let count = before.len() / width;
+                let (old, new) = (&mut old[..count], &mut new[..count]);
+                dtype.widen(before, old);
+                dtype.widen(after, new);
+                row += self.note(absolute(old, new));
+            }
+            self.rows.push(row);
+            self.elements += (before.len() / width) as u64;
+        }
+    }
+
+    /// Adds squared differences of values and what is stored for them, in rows of `columns`.
+    pub(crate) fn add_errors(&mut self, stored: TensorType, columns: usize, values: &[f32], bytes: &[u8]) {
+        let mut back = [0.0; PIECE];
+        let (row_bytes, piece_bytes) = (stored.bytes(columns as u64), stored.bytes(PIECE as u64));
+        for (values, bytes) in values.chunks(columns).zip(bytes.chunks(row_bytes as usize)) {
+            let mut row = 0.0;
+            for (values, bytes) in values.chunks(PIECE).zip(bytes.chunks(piece_bytes as usize)) {
+                let back = &mut back[..values.len()];
+                stored.decode(bytes, back);
+                row += self.note(squared(values, back));
+            }
+            self.rows.push(row);
+            self.elements += values.len() as u64;
+        }
+    }
+
+    fn note(&mut self, sums: LaneSums) -> f64 {
+        self.changed += sums.changed.iter().map(|n| u64::from(*n)).sum::<u64>();
+        self.largest = sums.largest.into_iter().fold(self.largest, f32::max);
+        sums.sum.into_iter().map(f64::from).sum()
+    }
+}
+
+impl ErrorTotal {
+    /// Adds the next rows.
+    pub(crate) fn add(&mut self, tally: &ErrorStats) {
+        self.changed += tally.changed;
+        self.elements += tally.elements;
+        self.largest = self.largest.max(tally.largest);
+        self.sum = tally.rows.iter().fold(self.sum, |sum, row| sum + row);
+    }
+
+    /// Adds another tensor's.
+    pub(crate) fn join(&mut self, other: &Self) {
+        self.changed += other.changed;
+        self.elements += other.elements;
+        self.largest = self.largest.max(other.largest);
+        self.sum += other.sum;
+    }
+
+    /// The sum over the number of elements; 0 for none.
+    pub(crate) fn mean(&self) -> f64 {
+        if self.elements == 0 { 0.0 } else { self.sum / self.elements as f64 }
+    }
+}
+
+/// Lane by lane.
+struct LaneSums {
+    changed: [u32; LANES],
+    largest: [f32; LANES],
+    sum: [f32; LANES],
+}
+
+wide! {
+    fn absolute(a: &[f32], b: &[f32]) -> LaneSums {
+        sums(a, b, |difference| difference)
+    }
+}
+
+wide! {
+    fn squared(a: &[f32], b: &[f32]) -> LaneSums {
+        sums(a, b, |difference| difference * difference)
+    }
+}
+
+#[inline(always)]
+fn sums(a: &[f32], b: &[f32], size: impl Fn(f32) -> f32) -> LaneSums {
+    let mut sums = LaneSums { changed: [0; LANES], largest: [0.0; LANES], sum: [0.0; LANES] };
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums.one(lane, a[lane], b[lane], &size);
+        }
+    }
+    for (lane, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+        sums.one(lane, *a, *b, &size);
+    }
+    sums
+}
+
+impl LaneSums {
+    #[inline(always)]
+    fn one(&mut self, lane: usize, a: f32, b: f32, size: &impl Fn(f32) -> f32) {
+        let difference = (a - b).abs();
+        self.changed[lane] += u32::from(a.to_bits() != b.to_bits());
+        self.largest[lane] = if difference > self.largest[lane] { difference } else { self.largest[lane] };
+        self.sum[lane] += size(difference);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_of_rows_add_up_to_the_whole(
+            rows in 1_usize..9, columns in prop::sample::select(vec![1_usize, 15, 16, 255, 300, 700]), cut in 0_usize..9, seed in any::<u32>(),
+        ) {
+            let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 1e7;
+            let (a, b): (Vec<f32>, Vec<f32>) = (0..rows * columns).map(|i| (value(i), value(i + 77))).unzip();
+            let total = |cuts: &[(usize, usize)]| {
+                let mut total = ErrorTotal::default();
+                for (from, to) in cuts {
+                    let (mut tally, range) = (ErrorStats::default(), from * columns..to * columns);
+                    tally.add_changes(Dtype::F32, columns, &bytes(&a[range.clone()]), &bytes(&b[range]));
+                    total.add(&tally);
+                }
+                total
+            };
+            let cut = cut.min(rows);
+            let whole = total(&[(0, rows)]);
+            prop_assert_eq!(total(&[(0, cut), (cut, rows)]), whole);
+            let exact: f64 = a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).sum();
+            prop_assert!((whole.sum - exact).abs() <= 1e-4 * exact + 1e-9);
+            prop_assert_eq!(whole.largest, a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max));
+        }
+    }
+
+    #[test]
+    fn elements_that_were_not_there_are_changed() {
+        let mut tally = ErrorStats::default();
+        tally.add_changes(Dtype::F32, 2, &bytes(&[1.0, 2.0]), &bytes(&[1.0, 4.0, 5.0, 6.0]));
+        assert_eq!((tally.changed, tally.elements, tally.largest), (3, 2, 2.0));
+    }
+
+    #[test]
+    fn errors_are_squares_against_what_is_stored() {
+        let mut tally = ErrorStats::default();
+        tally.add_errors(TensorType::F32, 2, &[1.0, 2.0, 3.0, 4.0], &bytes(&[1.0, 2.5, 3.0, 4.0]));
+        assert_eq!((tally.rows.as_slice(), tally.largest, tally.changed), (&[0.25, 0.0][..], 0.5, 1));
+    }
+}
