@@ -79,10 +79,10 @@ fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box
         options = options.through_f16();
     }
     if let Some(most) = args.split_max_size {
-        options = options.split_at(most);
+        options = options.with_split_size(most);
     }
     if args.mmproj.is_some() {
-        options = options.with_towers_apart();
+        options = options.with_separate_mmproj();
     }
     Ok(options)
 }

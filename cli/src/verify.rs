@@ -79,16 +79,16 @@ fn options(
     files: &[GgufFile],
 ) -> Result<GgufOptions, Box<dyn Error>> {
     // whether towers went into another file too, this one does not say
-    let mut options = GgufOptions::of_files(files, name)?.with_towers_apart();
+    let mut options = GgufOptions::from_files(files, name)?.with_separate_mmproj();
     let reported = reported(folder, &ExportReport::beside(name))?;
     if let Some(name) = args.name.as_deref().or_else(|| reported["name"].as_str()) {
-        options = options.named(name);
+        options = options.with_name(name);
     }
     if reported["through"] == "f16" {
         options = options.through_f16();
     }
     if let Some(most) = reported["split_max_size"].as_u64() {
-        options = options.split_at(most);
+        options = options.with_split_size(most);
     }
     let imatrix = files.iter().flat_map(|file| &file.keys).find(|key| key.name == "quantize.imatrix.file");
     match (&args.imatrix, imatrix) {

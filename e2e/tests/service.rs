@@ -5,18 +5,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use e2e::hub::{Access, Fault, Hub, Step};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::testing::{cloud_run::FakeCloudRun, emulator, process::Process};
+use shared::testing::cloud_run::FakeCloudRun;
+use shared::testing::emulator;
+use shared::testing::process::Process;
 
 /// The project that the Auth emulator issues tokens for.
 const PROJECT: &str = "demo-export";

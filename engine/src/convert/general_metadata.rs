@@ -1,16 +1,17 @@
-//! What a file says about its model: name, size, recommended sampling.
+//! The `general.*` keys: name, size label, recommended sampling.
 
+use super::GgufOptions;
 use super::model_name::{self, ModelName};
 use super::planned_tensor::PlannedTensor;
 use crate::checkpoint::ModelFiles;
 use crate::error::Result;
 use crate::gguf::{GgufMetadata, MetadataValue};
 
-/// What `generation_config.json` recommends.
+/// Sets the sampling parameters of `generation_config.json`.
 pub(super) fn sampling(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     let Some(source) = files.open("generation_config.json")? else { return Ok(()) };
     let bytes = crate::io::read_source(&*source)?;
-    // not every model has a valid one, and it is only advice
+    // only a recommendation: an invalid file is ignored, as the converter does
     let Ok(config) = serde_json::from_slice::<serde_json::Value>(&bytes) else { return Ok(()) };
     let number = |key: &str| config.get(key).and_then(serde_json::Value::as_f64).map(|n| n as f32);
     let whole =
@@ -37,13 +38,13 @@ pub(super) fn sampling(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()>
     Ok(())
 }
 
-/// What experts there are beside the first count once in the label, which says how many there are.
-fn size_label(chosen: &[PlannedTensor]) -> String {
+/// The size label. With experts, it counts the parameters of one expert, after the number of experts.
+fn size_label(tensors: &[PlannedTensor]) -> String {
     let experts: Vec<&PlannedTensor> =
-        chosen.iter().filter(|c| c.name.contains("_exps.") && c.shape.len() > 2).collect();
+        tensors.iter().filter(|c| c.name.contains("_exps.") && c.shape.len() > 2).collect();
     let elements =
-        |chosen: &mut dyn Iterator<Item = &PlannedTensor>| chosen.map(PlannedTensor::elements).sum::<u64>();
-    let (all, of_experts) = (elements(&mut chosen.iter()), elements(&mut experts.iter().copied()));
+        |tensors: &mut dyn Iterator<Item = &PlannedTensor>| tensors.map(PlannedTensor::elements).sum::<u64>();
+    let (all, of_experts) = (elements(&mut tensors.iter()), elements(&mut experts.iter().copied()));
     let each: u64 = experts.iter().map(|c| c.elements() / c.shape[0].max(1)).sum();
     match experts.len() as u64 {
         0 => model_name::size_label(all),
@@ -54,9 +55,13 @@ fn size_label(chosen: &[PlannedTensor]) -> String {
     }
 }
 
-pub(super) fn naming(folder: &str, chosen: &[PlannedTensor], out: &mut GgufMetadata) {
-    let parameters = chosen.iter().map(PlannedTensor::elements).sum();
-    let mut name = ModelName::of(folder, parameters);
-    name.size_label.get_or_insert_with(|| size_label(chosen));
+/// Sets the keys that name the model: those of the options, else those derived from the folder's name.
+pub(super) fn naming(options: &GgufOptions, tensors: &[PlannedTensor], out: &mut GgufMetadata) {
+    if let Some(labels) = &options.labels {
+        return labels.iter().for_each(|(key, value)| out.set(key, value.clone()));
+    }
+    let parameters = tensors.iter().map(PlannedTensor::elements).sum();
+    let mut name = ModelName::of(&options.folder, parameters);
+    name.size_label.get_or_insert_with(|| size_label(tensors));
     name.write(out);
 }

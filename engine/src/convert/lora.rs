@@ -55,7 +55,7 @@ impl LoraPlan {
             return Err(Error::unsupported(adapter.location(), format!("an adapter as {as_type}")));
         }
         let mut pairs = Vec::new();
-        for (home, number) in model.homes() {
+        for (home, number) in model.targets() {
             let module = &adapter.changes()[number];
             let (a, b) = factors(adapter, module)?;
             let MappedTensor::Tensor(name, Some(_)) = architecture.map_tensor(home) else {
@@ -145,21 +145,21 @@ impl LoraFactor {
 
 /// Where the first of two factors lies: the converter takes pairs in that order.
 fn first((_, a, b): &(String, AdapterTensor, AdapterTensor)) -> (&str, u64) {
-    a.place().min(b.place())
+    a.offset().min(b.offset())
 }
 
 /// The factors of a module that has nothing else.
-fn factors(adapter: &Adapter, module: &AdapterChange) -> Result<(AdapterTensor, AdapterTensor)> {
-    let target = &module.target;
+fn factors(adapter: &Adapter, change: &AdapterChange) -> Result<(AdapterTensor, AdapterTensor)> {
+    let target = &change.target;
     let refuse = |what: &str| Err(refused(adapter, format!("{what} ({target}) in a GGUF adapter")));
-    match &module.change {
+    match &change.kind {
         ChangeKind::LowRank { magnitude: Some(_), .. } => refuse("use_dora"),
         ChangeKind::LowRank { a, b, .. } => Ok((a.clone(), b.clone())),
         // llama.cpp reads a Gemma's head from the same tensor and would apply the factors to both
         ChangeKind::Embedding { .. } => refuse("LoRA on the embedding"),
-        ChangeKind::Whole(_) => refuse("modules_to_save"),
-        ChangeKind::Rows { .. } => refuse("trainable_token_indices"),
-        ChangeKind::Add { .. } => refuse("lora_bias"),
+        ChangeKind::Replace(_) => refuse("modules_to_save"),
+        ChangeKind::TokenRows { .. } => refuse("trainable_token_indices"),
+        ChangeKind::LoraBias { .. } => refuse("lora_bias"),
     }
 }
 

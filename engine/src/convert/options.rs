@@ -1,4 +1,4 @@
-//! What is asked of a GGUF file.
+//! The options of a GGUF file.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use crate::gguf::{GgufFile, MetadataValue};
 use crate::imatrix::Imatrix;
 use crate::quant::OutputType;
 
-/// Keys that name the model, which no input knows.
+/// The keys that name the model; they are not in any input.
 const LABELS: [&str; 6] = ["name", "version", "organization", "finetune", "basename", "size_label"];
 
-/// What a GGUF file is to be.
+/// The options of a GGUF file.
 #[derive(Debug, Clone)]
 pub struct GgufOptions {
     pub(super) output_type: OutputType,
     pub(super) folder: String,
-    /// The keys that name the model, as a file has them, instead of those that `folder` would give.
+    /// The keys that name the model, as a file has them, in place of those derived from `folder`.
     pub(super) labels: Option<Vec<(String, MetadataValue)>>,
     pub(super) imatrix: Option<Arc<Imatrix>>,
     pub(super) through_f16: bool,
     pub(super) split: Option<SplitLimit>,
-    /// Towers have a file of their own, so that what an adapter does to them is not lost.
-    pub(super) towers_apart: bool,
+    /// The encoders go to an mmproj file, so that an adapter may change them.
+    pub(super) separate_mmproj: bool,
 }
 
 impl GgufOptions {
-    /// `folder` is what the converter would find the merged model's folder called; name, base name, fine-tune and
-    /// size label in the metadata are read from it. A name with a space is taken as it is.
+    /// `folder` stands for the name of the merged model's folder, from which the converter derives name, base name,
+    /// fine-tune and size label. A name with a space is not analyzed.
     pub fn new(output_type: OutputType, folder: impl Into<String>) -> Self {
         Self {
             output_type,
@@ -36,22 +36,20 @@ impl GgufOptions {
             imatrix: None,
             through_f16: false,
             split: None,
-            towers_apart: false,
+            separate_mmproj: false,
         }
     }
 
-    /// What a file says about how it was made: its type, its names, how it is split. `files` are all of its parts in
-    /// order. An importance matrix is not in a file; where the first has the key `quantize.imatrix.file`, it must be
-    /// given again.
+    /// The options with which existing files were made: type, names, split. `files` are all parts in order. The
+    /// importance matrix is not in them; where the first has the key `quantize.imatrix.file`, it must be given again.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the type is not one of [`OutputType`]; `location` is the file's, for the message.
-    pub fn of_files(files: &[GgufFile], location: &str) -> Result<Self> {
+    pub fn from_files(files: &[GgufFile], location: &str) -> Result<Self> {
         let first = files.first();
         let file_type = first.and_then(|file| file.u32("general.file_type"));
         let Some(output_type) = file_type.and_then(OutputType::of_file_type) else {
-            let problem =
-                "does not say as which type it was made (general.file_type), so it cannot be made again";
+            let problem = "has no known general.file_type, so the options it was made with are not known";
             return Err(Error::invalid(location, problem));
         };
         let is_label = |key: &str| key.strip_prefix("general.").is_some_and(|label| LABELS.contains(&label));
@@ -62,36 +60,41 @@ impl GgufOptions {
         Ok(Self { labels: Some(labels), split, ..Self::new(output_type, "") })
     }
 
-    /// Names the model as the converter would if its folder were called so.
+    /// Derives the model's name from `folder`, as the converter does.
     #[must_use]
-    pub fn named(self, folder: impl Into<String>) -> Self {
+    pub fn with_name(self, folder: impl Into<String>) -> Self {
         Self { folder: folder.into(), labels: None, ..self }
     }
 
-    /// Lets an importance matrix weigh the columns, where the type can make use of it.
+    /// Weights the columns by an importance matrix, for the types that use one.
     #[must_use]
     pub fn with_imatrix(self, imatrix: Imatrix) -> Self {
         Self { imatrix: Some(Arc::new(imatrix)), ..self }
     }
 
-    /// Rounds weights to `f16` before they are quantised, which is what `llama-quantize` makes of a file that was
-    /// converted to F16. Types that the converter makes by itself know no such way.
+    /// Rounds weights to `f16` before they are quantized, like quantizing an F16 file with `llama-quantize`. No effect on
+    /// the types that the converter writes.
     #[must_use]
     pub fn through_f16(self) -> Self {
         Self { through_f16: !self.output_type.is_the_converters(), ..self }
     }
 
-    /// Leaves out vision and audio towers that the adapter changes: another file has them ([`GgufPlan::mmproj`]).
+    /// Leaves out vision and audio encoders that the adapter changes: an mmproj file has them ([`GgufPlan::mmproj`]).
     ///
     /// [`GgufPlan::mmproj`]: crate::GgufPlan::mmproj
     #[must_use]
-    pub fn with_towers_apart(self) -> Self {
-        Self { towers_apart: true, ..self }
+    pub fn with_separate_mmproj(self) -> Self {
+        Self { separate_mmproj: true, ..self }
     }
 
-    /// Makes several files when one would have more than `most` bytes of tensors. llama.cpp is given the first.
+    /// Splits the file so that none has more than `size` bytes of tensors. llama.cpp opens the first.
     #[must_use]
-    pub fn split_at(self, most: u64) -> Self {
-        Self { split: Some(SplitLimit::Size(most)), ..self }
+    pub fn with_split_size(self, size: u64) -> Self {
+        Self { split: Some(SplitLimit::Size(size)), ..self }
+    }
+
+    /// The name that the report gives, when it is not read from existing files.
+    pub(super) fn report_name(&self) -> Option<String> {
+        Some(self.folder.clone()).filter(|_| self.labels.is_none())
     }
 }

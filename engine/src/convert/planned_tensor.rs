@@ -1,25 +1,28 @@
-//! A tensor of a GGUF file, before it is written.
+//! The tensors of a GGUF file, before they are written.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::error::{Error, Result};
 use crate::gemma::ExtraTensor;
 use crate::gguf::header;
+use crate::merge::Model;
 use crate::numerics::TensorTransform;
 use crate::numerics::half::through_f16;
 use crate::plan::{FilePart, PartContent};
 use crate::quant::{ColumnImportance, TensorType};
 
-/// A tensor of the model and its form in the file.
+/// A tensor of the file: where its rows come from and how they are encoded.
 #[derive(Debug, Clone)]
 pub(super) struct PlannedTensor {
-    /// What its rows are, one piece after the other.
-    pub(super) pieces: Vec<RowSource>,
+    /// Where its rows come from, in order.
+    pub(super) rows: Vec<RowSource>,
     pub(super) name: String,
-    /// With surplus rows already cut.
+    /// Rows first; as the file has it, with rows that no token has left out.
     pub(super) shape: Vec<u64>,
-    pub(super) form: TensorTransform,
+    pub(super) transform: TensorTransform,
     pub(super) as_type: TensorType,
-    /// Values are rounded to `f16` before they are quantised.
+    /// Values are rounded to `f16` before they are quantized.
     pub(super) through_f16: bool,
     pub(super) importance: Option<ColumnImportance>,
 }
@@ -29,7 +32,7 @@ pub(super) struct PlannedTensor {
 pub(super) enum RowSource {
     /// The first elements of a tensor of the model, by its number.
     Tensor { tensor: usize, elements: u64 },
-    /// Values known already, some times over.
+    /// Known values, repeated `times` times.
     Values { values: Arc<[f32]>, times: u64 },
 }
 
@@ -42,40 +45,45 @@ impl PlannedTensor {
         self.as_type.bytes(self.elements())
     }
 
-    pub(super) fn given(given: &ExtraTensor) -> Self {
-        let pieces = vec![RowSource::Values { values: Arc::clone(&given.values), times: 1 }];
-        Self::new(given.name.clone(), given.shape.clone(), pieces, TensorTransform::IDENTITY)
+    pub(super) fn from_extra(extra: &ExtraTensor) -> Self {
+        let rows = vec![RowSource::Values { values: Arc::clone(&extra.values), times: 1 }];
+        Self::new(extra.name.clone(), extra.shape.clone(), rows, TensorTransform::IDENTITY)
     }
 
-    pub(super) fn new(name: String, shape: Vec<u64>, pieces: Vec<RowSource>, form: TensorTransform) -> Self {
-        Self { pieces, name, shape, form, as_type: TensorType::F32, through_f16: false, importance: None }
+    pub(super) fn new(
+        name: String,
+        shape: Vec<u64>,
+        rows: Vec<RowSource>,
+        transform: TensorTransform,
+    ) -> Self {
+        Self { rows, name, shape, transform, as_type: TensorType::F32, through_f16: false, importance: None }
     }
 
-    /// The tensors of the model that it is made of.
+    /// The numbers of the model's tensors that it is made of.
     pub(super) fn tensors(&self) -> impl Iterator<Item = usize> {
-        self.pieces.iter().filter_map(|piece| match piece {
+        self.rows.iter().filter_map(|source| match source {
             RowSource::Tensor { tensor, .. } => Some(*tensor),
             RowSource::Values { .. } => None,
         })
     }
 
     pub(super) fn parts(&self) -> impl Iterator<Item = FilePart> {
-        let last = self.pieces.len().saturating_sub(1);
-        self.pieces.iter().enumerate().map(move |(number, piece)| {
+        let last = self.rows.len().saturating_sub(1);
+        self.rows.iter().enumerate().map(move |(number, source)| {
             let padding = if number == last { header::padding(self.bytes()) } else { 0 };
-            self.part(piece, padding)
+            self.part(source, padding)
         })
     }
 
-    fn part(&self, piece: &RowSource, padding: u64) -> FilePart {
-        let (as_type, form) = (self.as_type, self.form);
+    fn part(&self, source: &RowSource, padding: u64) -> FilePart {
+        let (as_type, transform) = (self.as_type, self.transform);
         let name = self.name.clone();
-        match piece {
+        match source {
             RowSource::Tensor { tensor, elements } => {
                 let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
                 let through_f16 = self.through_f16;
                 let content =
-                    PartContent::Encoded { tensor, elements, form, as_type, through_f16, importance };
+                    PartContent::Encoded { tensor, elements, transform, as_type, through_f16, importance };
                 FilePart { name, content, bytes: as_type.bytes(elements), padding }
             }
             RowSource::Values { values, times } => {
@@ -88,5 +96,58 @@ impl PlannedTensor {
                 FilePart { name, content, bytes, padding }
             }
         }
+    }
+}
+
+/// The tensors of a file in their order, each name once.
+#[derive(Debug, Default)]
+pub(super) struct PlannedTensors {
+    names: HashSet<String>,
+    tensors: Vec<PlannedTensor>,
+}
+
+impl PlannedTensors {
+    /// Tensors that are not made of the model's.
+    pub(super) fn from_extra(extra: &[ExtraTensor]) -> Self {
+        let tensors: Vec<PlannedTensor> = extra.iter().map(PlannedTensor::from_extra).collect();
+        Self { names: tensors.iter().map(|tensor| tensor.name.clone()).collect(), tensors }
+    }
+
+    /// Appends a tensor that is made of the model's tensor of this number.
+    pub(super) fn push(&mut self, model: &Model, number: usize, tensor: PlannedTensor) -> Result<()> {
+        let source = &model.tensors()[number];
+        let error = |problem| Err(Error::tensor(model.file_of(source), &source.info.name, problem));
+        if !source.info.dtype.is_float() {
+            let dtype = source.info.dtype;
+            return error(format!("is {dtype}; GGUF is made from F32, F16 and BF16 weights"));
+        }
+        if !self.names.insert(tensor.name.clone()) {
+            return error(format!("is a second {}", tensor.name));
+        }
+        self.tensors.push(tensor);
+        Ok(())
+    }
+
+    /// Refuses a file that lacks one of these tensors; `reason` says what requires them.
+    pub(super) fn check_required(&self, model: &Model, required: &[String], reason: &str) -> Result<()> {
+        match required.iter().find(|name| !self.names.contains(name.as_str())) {
+            Some(name) => {
+                let problem = format!("has no tensor for {name}, which is required by {reason}");
+                Err(Error::invalid(model.base().location(), problem))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PlannedTensor> {
+        self.tensors.iter()
+    }
+
+    pub(super) fn into_vec(self) -> Vec<PlannedTensor> {
+        self.tensors
     }
 }

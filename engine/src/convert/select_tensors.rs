@@ -1,17 +1,17 @@
-//! Which tensors of a model a GGUF file has, in which order, and what of them.
+//! Selects the tensors of a language model for a GGUF file, in the converter's order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::planned_tensor::{PlannedTensor, RowSource};
+use super::planned_tensor::{PlannedTensor, PlannedTensors, RowSource};
 use crate::error::{Error, Result};
-use crate::gemma::{Architecture, MappedTensor, VocabMismatch};
-use crate::merge::{MergeEffect, MergeScratch, Model};
+use crate::gemma::{Architecture, ExtraTensor, MappedTensor, VocabMismatch};
+use crate::merge::{ElementRange, MergeScratch, MergedChunk, Model};
 use crate::numerics::TensorTransform;
 
-/// The model's tensors in the converter's order. A merged model is what PEFT saves: one file, so tensors come by
-/// name. A model as it is keeps its shards' order, by name within each.
-pub(super) fn in_order(model: &Model, merged: bool) -> Vec<usize> {
+/// The numbers of the model's tensors in the converter's order. A merged model is what PEFT saves: one file, sorted by
+/// name. A model without an adapter keeps the order of its shards, sorted by name within each.
+pub(super) fn converter_order(model: &Model, merged: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..model.tensors().len()).collect();
     let key = |i: &usize| {
         let info = &model.tensors()[*i].info;
@@ -21,131 +21,138 @@ pub(super) fn in_order(model: &Model, merged: bool) -> Vec<usize> {
     order
 }
 
-/// Appends the model's tensors to those that come first.
-pub(super) fn choose(
-    model: &Model,
+/// Selects the tensors of a language model.
+pub(super) struct TensorSelection<'a> {
+    model: &'a Model,
     architecture: Architecture,
+    /// The number of tokens.
     vocabulary: u64,
-    towers_apart: bool,
-    chosen: &mut Vec<PlannedTensor>,
-) -> Result<()> {
-    let mut names: HashSet<String> = chosen.iter().map(|c| c.name.clone()).collect();
-    let mut slices = TensorStacks::default();
-    for tensor in in_order(model, model.adapter().is_some()) {
-        let info = &model.tensors()[tensor].info;
-        let file = || model.file_of(&model.tensors()[tensor]);
-        let (name, slice) = match architecture.map_tensor(&info.name) {
-            MappedTensor::Tensor(name, _) => (name, None),
-            MappedTensor::StackPart { name, number } => (name, Some(number)),
-            MappedTensor::LmHead if architecture.has_output() => ("output.weight".to_owned(), None),
-            MappedTensor::LmHead => {
-                refuse_own_head(model, architecture, tensor)?;
-                continue;
-            }
-            MappedTensor::Skipped if model.tensors()[tensor].is_target() && !towers_apart => {
-                let problem = "is changed by the adapter, but has no place in a GGUF file: make an mmproj file too, or merge instead";
-                return Err(Error::tensor(file(), &info.name, problem));
-            }
-            MappedTensor::Skipped => continue,
-            MappedTensor::Unknown => {
-                return Err(Error::tensor(file(), &info.name, format!("has no place in {architecture}")));
-            }
-        };
-        if !info.dtype.is_float() {
-            let problem = format!("is {}; GGUF is made from F32, F16 and BF16 weights", info.dtype);
-            return Err(Error::tensor(file(), &info.name, problem));
-        }
-        let form = TensorTransform::Add(architecture.shift(&info.name));
-        let made = match slice {
-            Some(number) => slices.add(model, tensor, &name, number, architecture.slices())?,
-            None => Some(fitted(model, architecture, tensor, &name, vocabulary)?),
-        };
-        let Some((shape, pieces)) = made else { continue };
-        if !names.insert(name.clone()) {
-            return Err(Error::tensor(file(), &info.name, format!("is a second {name}")));
-        }
-        chosen.push(PlannedTensor::new(name, shape, pieces, form));
-    }
-    Ok(())
+    /// The vision and audio encoders go to a file of their own.
+    separate_mmproj: bool,
+    stacks: TensorStacks,
 }
 
-/// Tensors that are to become one, which is complete where the last of them stands.
+impl<'a> TensorSelection<'a> {
+    pub(super) fn new(
+        model: &'a Model,
+        architecture: Architecture,
+        vocabulary: u64,
+        separate_mmproj: bool,
+    ) -> Self {
+        Self { model, architecture, vocabulary, separate_mmproj, stacks: TensorStacks::default() }
+    }
+
+    /// All tensors of the file; `extra` are the first.
+    pub(super) fn select(mut self, extra: &[ExtraTensor]) -> Result<PlannedTensors> {
+        let mut planned = PlannedTensors::from_extra(extra);
+        for number in converter_order(self.model, self.model.adapter().is_some()) {
+            if let Some(tensor) = self.plan(number)? {
+                planned.push(self.model, number, tensor)?;
+            }
+        }
+        Ok(planned)
+    }
+
+    /// The tensor of the file that is complete with the model's tensor of this number; `None` for one that is not in
+    /// the file, or whose stack lacks tensors.
+    fn plan(&mut self, number: usize) -> Result<Option<PlannedTensor>> {
+        let tensor = &self.model.tensors()[number];
+        let info = &tensor.info;
+        let error = |problem| Err(Error::tensor(self.model.file_of(tensor), &info.name, problem));
+        let (name, part) = match self.architecture.map_tensor(&info.name) {
+            MappedTensor::Tensor(name, _) => (name, None),
+            MappedTensor::StackPart { name, number } => (name, Some(number)),
+            MappedTensor::LmHead if self.architecture.has_output() => ("output.weight".to_owned(), None),
+            MappedTensor::LmHead => {
+                refuse_own_lm_head(self.model, self.architecture, number)?;
+                return Ok(None);
+            }
+            MappedTensor::Skipped if tensor.is_target() && !self.separate_mmproj => {
+                let problem = "is changed by the adapter, but not stored in a GGUF file of the language model: make an mmproj file too, or merge instead";
+                return error(problem.to_owned());
+            }
+            MappedTensor::Skipped => return Ok(None),
+            MappedTensor::Unknown => {
+                return error(format!("is not a tensor that {} files have", self.architecture));
+            }
+        };
+        let transform = TensorTransform::Add(self.architecture.shift(&info.name));
+        let rows = match part {
+            Some(part) => self.stacks.add(self.model, number, &name, part)?,
+            None => Some(self.fit_vocabulary(number, &name)?),
+        };
+        Ok(rows.map(|(shape, rows)| PlannedTensor::new(name, shape, rows, transform)))
+    }
+
+    /// Shape and rows of a tensor. An embedding must have a row for each token: llama.cpp refuses the file otherwise.
+    fn fit_vocabulary(&self, number: usize, name: &str) -> Result<(Vec<u64>, Vec<RowSource>)> {
+        let (model, vocabulary) = (self.model, self.vocabulary);
+        let info = &model.tensors()[number].info;
+        let whole = vec![RowSource::Tensor { tensor: number, elements: info.elements() }];
+        let token_embedding = name == "token_embd.weight";
+        let [rows, columns] = info.shape[..] else { return Ok((info.shape.clone(), whole)) };
+        if rows == vocabulary || !(token_embedding || name == "per_layer_token_embd.weight") {
+            return Ok((info.shape.clone(), whole));
+        }
+        let kept = RowSource::Tensor { tensor: number, elements: rows.min(vocabulary) * columns };
+        let sources = match self.architecture.vocab_mismatch() {
+            VocabMismatch::Truncate if token_embedding && rows > vocabulary => vec![kept],
+            VocabMismatch::ZeroPad if rows < vocabulary => {
+                let zeros: Arc<[f32]> = vec![0.0; columns as usize].into();
+                vec![kept, RowSource::Values { values: zeros, times: vocabulary - rows }]
+            }
+            VocabMismatch::Truncate | VocabMismatch::ZeroPad | VocabMismatch::Reject => {
+                let problem = format!("has {rows} rows, but the tokenizer has {vocabulary} tokens");
+                return Err(Error::tensor(model.base().file_of(info), &info.name, problem));
+            }
+        };
+        Ok((vec![vocabulary, columns], sources))
+    }
+}
+
+/// Tensors that are stacked to one, by the name of the stack and their number in it.
 #[derive(Default)]
 struct TensorStacks(HashMap<String, BTreeMap<usize, usize>>);
 
 impl TensorStacks {
+    /// Adds the model's tensor `number` as `part` of a stack. Shape and rows of the stack, when it is complete.
     fn add(
         &mut self,
         model: &Model,
-        tensor: usize,
-        name: &str,
         number: usize,
-        count: usize,
+        name: &str,
+        part: usize,
     ) -> Result<Option<(Vec<u64>, Vec<RowSource>)>> {
-        let info = &model.tensors()[tensor].info;
-        let found = self.0.entry(name.to_owned()).or_default();
-        found.insert(number, tensor);
-        let same = found.values().all(|other| model.tensors()[*other].info.shape == info.shape);
-        if number >= count || !same {
-            let problem = format!("is no slice of {name}: there are {count} of one shape");
-            return Err(Error::tensor(model.file_of(&model.tensors()[tensor]), &info.name, problem));
+        let count = Architecture::STACK_SIZE;
+        let info = &model.tensors()[number].info;
+        let parts = self.0.entry(name.to_owned()).or_default();
+        parts.insert(part, number);
+        let same_shape = parts.values().all(|other| model.tensors()[*other].info.shape == info.shape);
+        if part >= count || !same_shape {
+            let problem = format!("is not part of {name}, which stacks {count} tensors of one shape");
+            return Err(Error::tensor(model.file_of(&model.tensors()[number]), &info.name, problem));
         }
-        if found.len() < count {
+        if parts.len() < count {
             return Ok(None);
         }
         let shape = [&[count as u64], info.shape.as_slice()].concat();
         let elements = info.elements();
-        Ok(Some((
-            shape,
-            found.values().map(|tensor| RowSource::Tensor { tensor: *tensor, elements }).collect(),
-        )))
+        let rows = parts.values().map(|tensor| RowSource::Tensor { tensor: *tensor, elements });
+        Ok(Some((shape, rows.collect())))
     }
 }
 
-/// A tensor's shape and pieces. Rows of embeddings and vocabulary must agree, or llama.cpp refuses the file.
-fn fitted(
-    model: &Model,
-    architecture: Architecture,
-    tensor: usize,
-    name: &str,
-    vocabulary: u64,
-) -> Result<(Vec<u64>, Vec<RowSource>)> {
-    let info = &model.tensors()[tensor].info;
-    let whole = vec![RowSource::Tensor { tensor, elements: info.elements() }];
-    let own = name == "token_embd.weight";
-    let [rows, columns] = info.shape[..] else { return Ok((info.shape.clone(), whole)) };
-    if rows == vocabulary || !(own || name == "per_layer_token_embd.weight") {
-        return Ok((info.shape.clone(), whole));
-    }
-    let kept = RowSource::Tensor { tensor, elements: rows.min(vocabulary) * columns };
-    let pieces = match architecture.vocab_mismatch() {
-        VocabMismatch::Truncate if own && rows > vocabulary => vec![kept],
-        VocabMismatch::ZeroPad if rows < vocabulary => {
-            let zeros: Arc<[f32]> = vec![0.0; columns as usize].into();
-            vec![kept, RowSource::Values { values: zeros, times: vocabulary - rows }]
-        }
-        VocabMismatch::Truncate | VocabMismatch::ZeroPad | VocabMismatch::Reject => {
-            let problem = format!("has {rows} rows, but the tokenizer has {vocabulary} tokens");
-            return Err(Error::tensor(model.base().file_of(info), &info.name, problem));
-        }
-    };
-    Ok((vec![vocabulary, columns], pieces))
-}
-
-/// llama.cpp reads no head for this family; one that equals the embedding can be left out, another cannot.
-fn refuse_own_head(model: &Model, architecture: Architecture, head: usize) -> Result<()> {
-    let embedding = model.tensors().iter().position(|t| t.info.name.ends_with("embed_tokens.weight"));
-    let same = match embedding {
-        Some(embedding) => same_values(model, head, embedding)?,
-        None => false,
-    };
-    if same {
+/// Refuses an lm_head that llama.cpp does not read for this family, unless it equals the embedding.
+fn refuse_own_lm_head(model: &Model, architecture: Architecture, lm_head: usize) -> Result<()> {
+    if let Some(embedding) = model.embedding()
+        && same_values(model, lm_head, embedding)?
+    {
         return Ok(());
     }
-    let file = model.file_of(&model.tensors()[head]);
+    let file = model.file_of(&model.tensors()[lm_head]);
     let feature = format!("GGUF for a {architecture} whose lm_head differs from its embedding");
     Err(Error::unsupported(file, feature)
-        .advise("llama.cpp has no place for it; export it as a merged model instead"))
+        .advise("llama.cpp does not read an lm_head of this family; export it as a merged model instead"))
 }
 
 fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
@@ -154,18 +161,16 @@ fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
     if (a.dtype, &a.shape) != (b.dtype, &b.shape) {
         return Ok(false);
     }
-    let granule = model.granule(one).max(model.granule(other));
-    let step = (STEP / granule).max(1) * granule;
+    let multiple = model.chunk_multiple(one).max(model.chunk_multiple(other));
+    let step = (STEP / multiple).max(1) * multiple;
     let mut scratch = MergeScratch::default();
-    let mut read = |tensor, first, count| {
-        let (mut base, mut merged) = (Vec::new(), Vec::new());
-        let effect = model.read(tensor, first, count, &mut scratch, &mut base, &mut merged)?;
-        Ok::<_, Error>(if effect == MergeEffect::Untouched { base } else { merged })
-    };
+    let (mut of_one, mut of_other) = (MergedChunk::default(), MergedChunk::default());
     let mut first = 0;
     while first < a.elements() {
         let count = step.min(a.elements() - first);
-        if read(one, first, count)? != read(other, first, count)? {
+        model.read(ElementRange { tensor: one, first, count }, &mut scratch, &mut of_one)?;
+        model.read(ElementRange { tensor: other, first, count }, &mut scratch, &mut of_other)?;
+        if of_one.stored() != of_other.stored() {
             return Ok(false);
         }
         first += count;

@@ -67,7 +67,7 @@ pub fn ggufs(
     let Some(((first, name), others)) = plans.split_first() else { return Ok(Vec::new()) };
     let mut plan = first.export_plan(name);
     for (other, other_name) in others {
-        if !other.model().is(first.model()) {
+        if !other.model().is_same(first.model()) {
             let problem = format!("is not the model of {other_name}: one pass reads one model");
             return Err(Error::invalid(other.model().base().location(), problem));
         }

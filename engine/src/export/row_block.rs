@@ -1,43 +1,45 @@
-//! One block: read, merged, encoded, and measured against what it was.
+//! One row block: read, merged, encoded, and measured.
 
 use super::schedule::{Chunk, ReadUnit};
 use crate::error::{Error, Result};
-use crate::merge::{CACHED, MergeEffect, MergeScratch, Model};
-use crate::numerics::half;
+use crate::merge::{CACHE_ELEMENTS, ElementRange, MergeEffect, MergeScratch, MergedChunk, Model};
+use crate::numerics::{TensorTransform, half};
 use crate::plan::{ExportPlan, PartContent};
+use crate::quant::{ColumnImportance, TensorType};
 use crate::report::ErrorStats;
 
-/// What a worker makes of a chunk. Kept and used again, because new memory costs more than the arithmetic.
+/// The bytes of a chunk in each output file. Reused, because allocation costs more than the arithmetic.
 #[derive(Default)]
 pub(super) struct RowBlock {
-    /// For each part of the step.
+    /// One for each part of the unit.
     pub(super) parts: Vec<EncodedRows>,
-    /// What the base stores.
+    /// The bytes of the base.
     pub(super) base: Vec<u8>,
     pub(super) effect: Option<MergeEffect>,
-    /// How far the merged values are from the base's.
+    /// Differences between merged and base values.
     pub(super) change: ErrorStats,
 }
 
-/// A block of one part.
+/// The bytes of a chunk in one part of an output file.
 #[derive(Default)]
 pub(super) struct EncodedRows {
     bytes: Vec<u8>,
-    /// They are the base's, and not here.
-    as_base: bool,
-    /// How far the stored values are from the merged ones.
+    /// The bytes are those of the base, and `bytes` is not used.
+    is_base: bool,
+    /// Differences between stored and merged values.
     pub(super) error: ErrorStats,
 }
 
-/// What a thread keeps from block to block.
+/// Buffers of a thread, reused from block to block.
 #[derive(Default)]
 pub(super) struct WorkerScratch {
-    scratch: MergeScratch,
-    merged: Vec<u8>,
+    merge: MergeScratch,
+    chunk: MergedChunk,
     values: Vec<f32>,
 }
 
 impl RowBlock {
+    /// Makes the block of a chunk.
     pub(super) fn make(
         &mut self,
         plan: &ExportPlan,
@@ -45,45 +47,25 @@ impl RowBlock {
         chunk: &Chunk,
         scratch: &mut WorkerScratch,
     ) -> Result<()> {
-        let model = &plan.model;
         self.change.clear();
         self.effect = None;
         self.parts.resize_with(unit.parts.len(), EncodedRows::default);
         if let Some(tensor) = unit.tensor {
-            self.read(model, tensor, chunk, scratch)?;
+            self.read(&plan.model, tensor, chunk, scratch)?;
         }
-        for (made, (file, part)) in self.parts.iter_mut().zip(&unit.parts) {
-            made.error.clear();
-            made.as_base = false;
-            let WorkerScratch { merged, values, .. } = scratch;
-            match &plan.files[*file].parts[*part].content {
-                PartContent::File(source) => {
-                    made.bytes.resize(chunk.count as usize, 0);
-                    let read = source.read_at(chunk.first, &mut made.bytes);
-                    read.map_err(|e| Error::read(source.location(), e))?;
-                }
-                PartContent::Values { values, as_type, .. } => {
-                    let once = as_type.bytes(values.len() as u64) as usize;
-                    made.bytes.resize(once * chunk.count as usize, 0);
-                    made.bytes.chunks_mut(once.max(1)).for_each(|bytes| as_type.encode(values, None, bytes));
-                }
-                PartContent::Stored(_) if merged.is_empty() => made.as_base = true,
-                // a merged checkpoint is made alone, so nobody else needs them
-                PartContent::Stored(_) => std::mem::swap(merged, &mut made.bytes),
-                content @ PartContent::Encoded { tensor, .. } => {
-                    let stored = if merged.is_empty() { &self.base } else { &*merged };
-                    encode(model, *tensor, content, chunk.first, stored, values, made);
-                }
-            }
+        for (rows, (file, part)) in self.parts.iter_mut().zip(&unit.parts) {
+            rows.fill(&plan.files[*file].parts[*part].content, plan, chunk, scratch)?;
         }
+        std::mem::swap(&mut self.base, &mut scratch.chunk.base);
         Ok(())
     }
 
     /// The bytes of each part.
     pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
-        self.parts.iter().map(|made| if made.as_base { &*self.base } else { &*made.bytes })
+        self.parts.iter().map(|rows| if rows.is_base { &*self.base } else { &*rows.bytes })
     }
 
+    /// Reads and merges the chunk into the scratch.
     fn read(
         &mut self,
         model: &Model,
@@ -91,60 +73,107 @@ impl RowBlock {
         chunk: &Chunk,
         scratch: &mut WorkerScratch,
     ) -> Result<()> {
-        let WorkerScratch { scratch, merged, .. } = scratch;
-        let effect = model.read(tensor, chunk.first, chunk.count, scratch, &mut self.base, merged)?;
+        let WorkerScratch { merge, chunk: values, .. } = scratch;
+        let range = ElementRange { tensor, first: chunk.first, count: chunk.count };
+        let effect = model.read(range, merge, values)?;
         let tensor = &model.tensors()[tensor];
         if effect != MergeEffect::Untouched {
-            self.change.add_changes(tensor.info.dtype, tensor.row() as usize, &self.base, merged);
+            let columns = tensor.row_length() as usize;
+            self.change.add_changes(tensor.info.dtype, columns, &values.base, &values.merged);
         }
         self.effect = Some(effect);
         Ok(())
     }
 }
 
-/// Encodes what is stored of a tensor from the element `first` on.
-fn encode(
-    model: &Model,
-    tensor: usize,
-    how: &PartContent,
-    first: u64,
-    stored: &[u8],
-    values: &mut Vec<f32>,
-    made: &mut EncodedRows,
-) {
-    let PartContent::Encoded { form, as_type, through_f16, importance, .. } = how else { return };
-    let tensor = &model.tensors()[tensor];
-    let (dtype, row) = (tensor.info.dtype, tensor.row().max(1));
-    let granule = form.granule(row, tensor.info.elements()).max(1);
-    let step = (CACHED as u64 / granule).max(1) * granule;
-    values.resize(step as usize, 0.0);
-    made.bytes.resize(as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize, 0);
-    let pieces = made.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);
-    let mut number = first / row;
-    for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(pieces) {
-        let values = &mut values[..stored.len() / dtype.bytes() as usize];
-        let read = |values: &mut [f32]| {
-            dtype.widen(stored, values);
-            form.apply(dtype, row as usize, values);
-        };
-        read(values);
-        if *through_f16 {
-            values.iter_mut().for_each(|value| *value = half::through_f16(*value));
-        }
-        match importance {
-            None => as_type.encode(values, None, bytes),
-            Some(importance) => {
-                let rows = bytes.chunks_exact_mut(as_type.bytes(row) as usize);
-                for (values, bytes) in values.chunks_exact(row as usize).zip(rows) {
-                    as_type.encode(values, Some(importance.of_row(number)), bytes);
-                    number += 1;
-                }
+impl EncodedRows {
+    fn fill(
+        &mut self,
+        content: &PartContent,
+        plan: &ExportPlan,
+        chunk: &Chunk,
+        scratch: &mut WorkerScratch,
+    ) -> Result<()> {
+        self.error.clear();
+        self.is_base = false;
+        match content {
+            PartContent::File(source) => {
+                self.bytes.resize(chunk.count as usize, 0);
+                let read = source.read_at(chunk.first, &mut self.bytes);
+                read.map_err(|e| Error::read(source.location(), e))?;
+            }
+            PartContent::Values { values, as_type, .. } => {
+                let once = as_type.bytes(values.len() as u64) as usize;
+                self.bytes.resize(once * chunk.count as usize, 0);
+                self.bytes.chunks_mut(once.max(1)).for_each(|bytes| as_type.encode(values, None, bytes));
+            }
+            PartContent::Stored(_) if scratch.chunk.merged.is_empty() => self.is_base = true,
+            // a merged checkpoint is the only file of its pass that stores the tensor, so the buffer can be taken
+            PartContent::Stored(_) => std::mem::swap(&mut scratch.chunk.merged, &mut self.bytes),
+            PartContent::Encoded { tensor, transform, as_type, through_f16, importance, .. } => {
+                let encoder = RowEncoder {
+                    model: &plan.model,
+                    tensor: *tensor,
+                    transform: *transform,
+                    as_type: *as_type,
+                    through_f16: *through_f16,
+                    importance: importance.as_ref(),
+                };
+                encoder.encode(chunk.first, scratch.chunk.stored(), &mut scratch.values, self);
             }
         }
-        if *through_f16 {
-            // that rounding is part of the error
+        Ok(())
+    }
+}
+
+/// How the values of a tensor are encoded.
+struct RowEncoder<'a> {
+    model: &'a Model,
+    tensor: usize,
+    transform: TensorTransform,
+    as_type: TensorType,
+    through_f16: bool,
+    importance: Option<&'a ColumnImportance>,
+}
+
+impl RowEncoder<'_> {
+    /// Encodes stored values from the element `first` on, a few at a time.
+    fn encode(&self, first: u64, stored: &[u8], values: &mut Vec<f32>, rows: &mut EncodedRows) {
+        let Self { transform, as_type, through_f16, .. } = *self;
+        let tensor = &self.model.tensors()[self.tensor];
+        let (dtype, columns) = (tensor.info.dtype, tensor.row_length().max(1));
+        let multiple = transform.granule(columns, tensor.info.elements()).max(1);
+        let step = (CACHE_ELEMENTS as u64 / multiple).max(1) * multiple;
+        values.resize(step as usize, 0.0);
+        rows.bytes.resize(as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize, 0);
+        let encoded = rows.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);
+        let mut row = first / columns;
+        for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(encoded) {
+            let values = &mut values[..stored.len() / dtype.bytes() as usize];
+            let read = |values: &mut [f32]| {
+                dtype.widen(stored, values);
+                transform.apply(dtype, columns as usize, values);
+            };
             read(values);
+            if through_f16 {
+                values.iter_mut().for_each(|value| *value = half::through_f16(*value));
+            }
+            self.encode_rows(&mut row, columns, values, bytes);
+            if through_f16 {
+                // the error is measured against the values before that rounding
+                read(values);
+            }
+            rows.error.add_errors(as_type, columns as usize, values, bytes);
         }
-        made.error.add_errors(*as_type, row as usize, values, bytes);
+    }
+
+    /// Encodes whole rows; with an importance matrix one by one, because each has its own weights.
+    fn encode_rows(&self, row: &mut u64, columns: u64, values: &[f32], bytes: &mut [u8]) {
+        let Some(importance) = self.importance else { return self.as_type.encode(values, None, bytes) };
+        let encoded = bytes.chunks_exact_mut(self.as_type.bytes(columns) as usize);
+        for (values, bytes) in values.chunks_exact(columns as usize).zip(encoded) {
+            self.as_type.encode(values, Some(importance.of_row(*row)), bytes);
+            *row += 1;
+        }
     }
 }

@@ -69,11 +69,11 @@ fn read_unit(model: &Model, content: &PartContent, part: (usize, usize)) -> Read
         PartContent::File(source) => without(source.size(), 1),
         PartContent::Values { values, times, .. } => without(*times, values.len() as u64 * 4),
         PartContent::Stored(number) => {
-            of_tensor(*number, model.tensors()[*number].info.elements(), model.granule(*number))
+            of_tensor(*number, model.tensors()[*number].info.elements(), model.chunk_multiple(*number))
         }
         // the errors of encoded values are summed by rows
-        PartContent::Encoded { tensor, elements, form, .. } => {
-            of_tensor(*tensor, *elements, form.granule(model.tensors()[*tensor].row(), *elements))
+        PartContent::Encoded { tensor, elements, transform, .. } => {
+            of_tensor(*tensor, *elements, transform.granule(model.tensors()[*tensor].row_length(), *elements))
         }
     }
 }

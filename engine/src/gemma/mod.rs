@@ -159,10 +159,8 @@ impl Architecture {
         self.tensor_names().map(name)
     }
 
-    /// How many slices become one tensor.
-    pub(crate) fn slices(self) -> usize {
-        gemma3n::STREAMS as usize - 1
-    }
+    /// The number of tensors in a stack: the AltUp projections of Gemma 3n.
+    pub(crate) const STACK_SIZE: usize = gemma3n::STREAMS as usize - 1;
 
     /// The tensors that a file cannot lack outside of its layers.
     pub(crate) fn needed(self) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The arithmetic of each kind of change, block by block, in PEFT's order of operations.
+//! Applies the changes of an adapter to chunks of a tensor, in PEFT's order of operations.
 
 use std::mem;
 
@@ -8,73 +8,107 @@ use crate::error::Result;
 use crate::numerics::Dtype;
 use crate::peft::{AdapterTensor, ChangeKind};
 
-/// What an adapter did to a block of a tensor.
+/// Elements of a tensor of the model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ElementRange {
+    /// The number of the tensor.
+    pub(crate) tensor: usize,
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+}
+
+/// A chunk of a tensor, before and after the merge. Reused, because allocation costs more than the arithmetic.
+#[derive(Debug, Default)]
+pub(crate) struct MergedChunk {
+    /// The bytes of the base. Shorter than the range where a resized tensor has more rows than the base's.
+    pub(crate) base: Vec<u8>,
+    /// The bytes of the merged tensor. Empty where the adapter does not change the tensor.
+    pub(crate) merged: Vec<u8>,
+}
+
+impl MergedChunk {
+    /// The bytes that the merged checkpoint stores.
+    pub(crate) fn stored(&self) -> &[u8] {
+        if self.merged.is_empty() { &self.base } else { &self.merged }
+    }
+}
+
+/// The effect of an adapter on a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum MergeEffect {
-    /// Nothing of the adapter belongs to the tensor.
+    /// The adapter does not change the tensor.
     Untouched,
-    /// The adapter's values make no difference here: a product of zero, or the base's own values.
+    /// The change is zero: a product of zero, or the base's own values.
     Zero,
-    /// The product is not zero, but too small to change the stored values.
+    /// The change is not zero, but too small to change the stored values.
     Lost,
     /// Stored values changed.
     Changed,
 }
 
-/// What a thread needs while it reads; kept, because new memory costs more than the arithmetic.
+/// Buffers of a thread, reused from chunk to chunk.
 #[derive(Debug, Default)]
 pub(crate) struct MergeScratch {
     raw: Vec<u8>,
     factor: Vec<f32>,
-    line: Vec<f32>,
+    vector: Vec<f32>,
     buffers: DeltaBuffers,
-    /// What a change is made from, where that is not the base.
+    /// The values before a change, where they are not the base's.
     before: Vec<u8>,
 }
 
+/// What a change is applied to.
+#[derive(Clone, Copy)]
+struct ChangeInput<'a> {
+    /// The number of the tensor.
+    tensor: usize,
+    dtype: Dtype,
+    /// The number of the first element.
+    first: u64,
+    before: &'a [u8],
+}
+
+impl ChangeInput<'_> {
+    /// The first row and the number of rows, of `columns` elements each.
+    fn rows(&self, columns: u64) -> (u64, u64) {
+        (self.first / columns, self.before.len() as u64 / (columns * self.dtype.bytes()))
+    }
+}
+
 impl Model {
-    /// Reads `count` elements from `first` on: into `base` what the base stores, into `merged` what the merged
-    /// checkpoint does. `merged` stays empty where nothing of the adapter belongs to the tensor; `base` ends early
-    /// where a resized tensor has rows that the base's has not.
+    /// Reads and merges a range of elements into `chunk`.
     pub(crate) fn read(
         &self,
-        tensor: usize,
-        first: u64,
-        count: u64,
+        range: ElementRange,
         scratch: &mut MergeScratch,
-        base: &mut Vec<u8>,
-        merged: &mut Vec<u8>,
+        chunk: &mut MergedChunk,
     ) -> Result<MergeEffect> {
-        let tensor = &self.tensors()[tensor];
-        let width = tensor.info.dtype.bytes();
-        self.read_base(tensor, first * width, count * width, base)?;
-        merged.clear();
+        let tensor = &self.tensors()[range.tensor];
+        self.read_base(tensor, range, &mut chunk.base)?;
+        chunk.merged.clear();
         let mut effect = MergeEffect::Untouched;
         if tensor.replaced.is_some() {
-            self.read_unchanged(tensor, first, count, scratch, merged)?;
-            effect = if merged == base { MergeEffect::Zero } else { MergeEffect::Changed };
+            self.read_start(range, scratch, &mut chunk.merged)?;
+            effect = if chunk.merged == chunk.base { MergeEffect::Zero } else { MergeEffect::Changed };
         }
-        // each change is made from one buffer into the other
-        let mut before = mem::take(&mut scratch.before);
+        // each change reads one buffer and writes the other
+        let mut previous = mem::take(&mut scratch.before);
         for (number, change) in self.changes(tensor).enumerate() {
-            mem::swap(&mut before, merged);
-            let from = if number == 0 && tensor.replaced.is_none() { &*base } else { &before };
-            merged.resize(from.len(), 0);
-            effect = effect.max(self.apply(change, tensor, first, scratch, from, merged)?);
+            mem::swap(&mut previous, &mut chunk.merged);
+            let before = if number == 0 && tensor.replaced.is_none() { &*chunk.base } else { &previous };
+            chunk.merged.resize(before.len(), 0);
+            let input =
+                ChangeInput { tensor: range.tensor, dtype: tensor.info.dtype, first: range.first, before };
+            effect = effect.max(self.apply(change, input, scratch, &mut chunk.merged)?);
         }
-        scratch.before = before;
+        scratch.before = previous;
         Ok(effect)
     }
 
-    /// Replaces `bytes` with what the adapter's changes begin with.
-    fn read_unchanged(
-        &self,
-        tensor: &ModelTensor,
-        first: u64,
-        count: u64,
-        scratch: &mut MergeScratch,
-        bytes: &mut Vec<u8>,
-    ) -> Result<()> {
+    /// Replaces `bytes` with the values that the changes start from.
+    fn read_start(&self, range: ElementRange, scratch: &mut MergeScratch, bytes: &mut Vec<u8>) -> Result<()> {
+        let ElementRange { tensor, first, count } = range;
+        let tensor = &self.tensors()[tensor];
         let width = tensor.info.dtype.bytes();
         bytes.resize((count * width) as usize, 0);
         let Some(stored) = &tensor.replaced else {
@@ -85,74 +119,69 @@ impl Model {
         Ok(())
     }
 
-    fn read_base(&self, tensor: &ModelTensor, first: u64, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    fn read_base(&self, tensor: &ModelTensor, range: ElementRange, bytes: &mut Vec<u8>) -> Result<()> {
         let base = &self.base().tensors()[tensor.base];
-        let end = (first + count).min(base.bytes);
+        let width = tensor.info.dtype.bytes();
+        let first = range.first * width;
+        let end = (first + range.count * width).min(base.bytes);
         bytes.resize(end.saturating_sub(first) as usize, 0);
         if bytes.is_empty() { Ok(()) } else { self.base().read(base, first, bytes) }
     }
 
-    /// Makes a change: from `before` into `bytes`.
+    /// Applies a change and writes the result to `bytes`.
     fn apply(
         &self,
         change: &ChangeKind,
-        tensor: &ModelTensor,
-        first: u64,
+        input: ChangeInput<'_>,
         scratch: &mut MergeScratch,
-        before: &[u8],
         bytes: &mut [u8],
     ) -> Result<MergeEffect> {
-        let dtype = tensor.info.dtype;
+        let dtype = input.dtype;
         match change {
             ChangeKind::LowRank { a, b, scaling, magnitude, rounded } => {
                 let (rank, columns) = (a.shape[0], a.shape[1]);
-                let (row, rows) = rows_of(dtype, columns, first, bytes);
+                let (row, rows) = input.rows(columns);
                 b.read(row * rank, rows * rank, &mut scratch.raw, &mut scratch.factor)?;
                 if let Some(magnitude) = magnitude {
-                    magnitude.read(row, rows, &mut scratch.raw, &mut scratch.line)?;
+                    magnitude.read(row, rows, &mut scratch.raw, &mut scratch.vector)?;
                 }
                 let right = self.0.factors.get(&a.name, || a.read_all())?;
-                let MergeScratch { factor, line, buffers, .. } = scratch;
-                let rescale = magnitude.as_ref().map_or(DoraScale::None, |_| DoraScale::Rows(line));
-                let (scaling, rounded) = (*scaling, *rounded);
-                let product =
-                    LowRankDelta { dtype, right: &right, rank: rank as usize, scaling, rounded, rescale };
-                Ok(product.merge(factor, buffers, before, bytes))
+                let MergeScratch { factor, vector, buffers, .. } = scratch;
+                let rescale = magnitude.as_ref().map_or(DoraScale::None, |_| DoraScale::Rows(vector));
+                let (scaling, rounded, rank) = (*scaling, *rounded, rank as usize);
+                let delta = LowRankDelta { dtype, right: &right, rank, scaling, rounded, rescale };
+                Ok(delta.merge(factor, buffers, input.before, bytes))
             }
             ChangeKind::Embedding { a, b, scaling, magnitude } => {
-                let (row, rows) = rows_of(dtype, b.shape[0], first, bytes);
+                let (row, rows) = input.rows(b.shape[0]);
                 let right = self.0.factors.get(&b.name, || transposed(b))?;
-                let mut product = LowRankDelta::of_embedding(dtype, &right, a, *scaling, magnitude.is_some());
+                let mut delta = LowRankDelta::for_embedding(dtype, &right, a, *scaling, magnitude.is_some());
                 let factors = match magnitude {
-                    Some(m) => {
-                        Some(self.0.factors.get(&m.name, || self.column_factors(tensor, &product, a, m))?)
+                    Some(magnitude) => {
+                        let factors = || self.column_factors(input.tensor, &delta, a, magnitude);
+                        Some(self.0.factors.get(&magnitude.name, factors)?)
                     }
                     None => None,
                 };
-                product.rescale = factors.as_deref().map_or(DoraScale::None, |f| DoraScale::Columns(f));
+                delta.rescale = factors.as_deref().map_or(DoraScale::None, |f| DoraScale::Columns(f));
                 read_columns(a, row, rows, scratch)?;
-                Ok(product.merge(&scratch.factor, &mut scratch.buffers, before, bytes))
+                Ok(delta.merge(&scratch.factor, &mut scratch.buffers, input.before, bytes))
             }
-            ChangeKind::Rows { rows, values } => {
-                bytes.copy_from_slice(before);
-                replace_rows(dtype, rows, values, first, scratch, bytes)
-            }
-            ChangeKind::Whole(_) => {
-                bytes.copy_from_slice(before);
+            ChangeKind::TokenRows { rows, values } => replace_rows(input, rows, values, scratch, bytes),
+            ChangeKind::Replace(_) => {
+                bytes.copy_from_slice(input.before);
                 Ok(MergeEffect::Zero)
             }
-            ChangeKind::Add { values, scaling } => {
-                add_vector(dtype, values, *scaling, first, scratch, before, bytes)
-            }
+            ChangeKind::LoraBias { values, scaling } => add_vector(input, values, *scaling, scratch, bytes),
         }
     }
 
-    /// What DoRA multiplies an embedding's columns with: magnitude / ‖column of the sum‖. Columns run over the whole
-    /// tensor, so it is read once more; torch sums their squares row by row.
+    /// DoRA's factor for each column of an embedding: magnitude / ‖column of the sum‖. Columns span the whole tensor,
+    /// so it is read once more; torch sums their squares row by row.
     fn column_factors(
         &self,
-        tensor: &ModelTensor,
-        product: &LowRankDelta<'_>,
+        tensor: usize,
+        delta: &LowRankDelta<'_>,
         a: &AdapterTensor,
         magnitude: &AdapterTensor,
     ) -> Result<Vec<f32>> {
@@ -161,11 +190,13 @@ impl Model {
         let (mut scratch, mut bytes) = (MergeScratch::default(), Vec::new());
         let mut squares = vec![0.0_f32; columns as usize];
         let step = (STEP / columns).max(1);
-        for row in (0..tensor.info.shape[0]).step_by(step as usize) {
-            let rows = step.min(tensor.info.shape[0] - row);
-            self.read_unchanged(tensor, row * columns, rows * columns, &mut scratch, &mut bytes)?;
+        let all_rows = self.tensors()[tensor].info.shape[0];
+        for row in (0..all_rows).step_by(step as usize) {
+            let rows = step.min(all_rows - row);
+            let range = ElementRange { tensor, first: row * columns, count: rows * columns };
+            self.read_start(range, &mut scratch, &mut bytes)?;
             read_columns(a, row, rows, &mut scratch)?;
-            product.sum(&scratch.factor, &mut scratch.buffers, &bytes);
+            delta.sum(&scratch.factor, &mut scratch.buffers, &bytes);
             for row in scratch.buffers.weights.chunks_exact(columns as usize) {
                 squares.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * w);
             }
@@ -175,18 +206,13 @@ impl Model {
     }
 }
 
-/// The first row of a block and how many it has.
-fn rows_of(dtype: Dtype, columns: u64, first: u64, bytes: &[u8]) -> (u64, u64) {
-    (first / columns, bytes.len() as u64 / (columns * dtype.bytes()))
-}
-
 /// Reads `rows` columns of A from `first` on into `factor`, as rows of `rank`.
 fn read_columns(a: &AdapterTensor, first: u64, rows: u64, scratch: &mut MergeScratch) -> Result<()> {
     let (rank, columns) = (a.shape[0], a.shape[1]);
     scratch.factor.resize((rows * rank) as usize, 0.0);
     for k in 0..rank {
-        a.read(k * columns + first, rows, &mut scratch.raw, &mut scratch.line)?;
-        for (row, value) in scratch.factor.chunks_exact_mut(rank as usize).zip(&scratch.line) {
+        a.read(k * columns + first, rows, &mut scratch.raw, &mut scratch.vector)?;
+        for (row, value) in scratch.factor.chunks_exact_mut(rank as usize).zip(&scratch.vector) {
             row[k as usize] = *value;
         }
     }
@@ -194,51 +220,47 @@ fn read_columns(a: &AdapterTensor, first: u64, rows: u64, scratch: &mut MergeScr
 }
 
 fn replace_rows(
-    dtype: Dtype,
+    input: ChangeInput<'_>,
     rows: &[u64],
     values: &AdapterTensor,
-    first: u64,
     scratch: &mut MergeScratch,
     bytes: &mut [u8],
 ) -> Result<MergeEffect> {
+    bytes.copy_from_slice(input.before);
     let columns = values.shape[1];
-    let (start, count) = rows_of(dtype, columns, first, bytes);
-    let width = (columns * dtype.bytes()) as usize;
+    let (start, count) = input.rows(columns);
+    let width = (columns * input.dtype.bytes()) as usize;
     let mut effect = MergeEffect::Zero;
     for (number, row) in rows.iter().enumerate().filter(|(_, row)| (start..start + count).contains(*row)) {
         values.read(number as u64 * columns, columns, &mut scratch.raw, &mut scratch.buffers.weights)?;
-        let at = (row - start) as usize * width;
-        let place = &mut bytes[at..at + width];
-        scratch.raw.clear();
-        scratch.raw.extend_from_slice(place);
-        effect = effect.max(store(dtype, &scratch.buffers.weights, &scratch.raw, place));
+        let offset = (row - start) as usize * width;
+        let (before, after) = (&input.before[offset..][..width], &mut bytes[offset..][..width]);
+        effect = effect.max(store(input.dtype, &scratch.buffers.weights, before, after));
     }
-    // a row that was listed and never trained is no loss
+    // a row that is listed and was never trained is no loss
     Ok(if effect == MergeEffect::Lost { MergeEffect::Zero } else { effect })
 }
 
 fn add_vector(
-    dtype: Dtype,
+    input: ChangeInput<'_>,
     values: &AdapterTensor,
     scaling: f32,
-    first: u64,
     scratch: &mut MergeScratch,
-    before: &[u8],
     bytes: &mut [u8],
 ) -> Result<MergeEffect> {
-    let count = bytes.len() as u64 / dtype.bytes();
-    values.read(first, count, &mut scratch.raw, &mut scratch.line)?;
-    if is_zero(&scratch.line) {
-        bytes.copy_from_slice(before);
+    let count = bytes.len() as u64 / input.dtype.bytes();
+    values.read(input.first, count, &mut scratch.raw, &mut scratch.vector)?;
+    if is_zero(&scratch.vector) {
+        bytes.copy_from_slice(input.before);
         return Ok(MergeEffect::Zero);
     }
     scratch.buffers.weights.resize(count as usize, 0.0);
-    dtype.widen(before, &mut scratch.buffers.weights);
-    scratch.buffers.weights.iter_mut().zip(&scratch.line).for_each(|(w, v)| *w += v * scaling);
-    Ok(store(dtype, &scratch.buffers.weights, before, bytes))
+    input.dtype.widen(input.before, &mut scratch.buffers.weights);
+    scratch.buffers.weights.iter_mut().zip(&scratch.vector).for_each(|(w, v)| *w += v * scaling);
+    Ok(store(input.dtype, &scratch.buffers.weights, input.before, bytes))
 }
 
-/// A matrix with rows for columns.
+/// The values of a matrix, transposed.
 fn transposed(matrix: &AdapterTensor) -> Result<Vec<f32>> {
     let values = matrix.read_all()?;
     let (rows, columns) = (matrix.shape[0] as usize, matrix.shape[1] as usize);

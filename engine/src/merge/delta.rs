@@ -1,4 +1,4 @@
-//! The product of two factors added to rows of a weight, and DoRA's magnitudes.
+//! The delta weight scaling·B·A, added to rows of a weight, and DoRA's magnitudes (PEFT's `get_delta_weight`).
 
 use super::MergeEffect;
 use super::kernel;
@@ -6,10 +6,10 @@ use super::kernel::Tile;
 use crate::numerics::Dtype;
 use crate::peft::AdapterTensor;
 
-/// Elements worked on at a time, few enough to stay in the cache.
-pub(crate) const CACHED: usize = 32 << 10;
+/// Elements merged at a time, few enough to stay in the cache.
+pub(crate) const CACHE_ELEMENTS: usize = 32 << 10;
 
-/// What is added to a tensor, but for the left factor, of which each block has its own rows.
+/// The delta of a tensor, without the left factor, whose rows come with each chunk.
 pub(super) struct LowRankDelta<'a> {
     /// The tensor's type.
     pub(super) dtype: Dtype,
@@ -17,22 +17,22 @@ pub(super) struct LowRankDelta<'a> {
     pub(super) right: &'a [f32],
     pub(super) rank: usize,
     pub(super) scaling: f32,
-    /// The product is rounded to the tensor's type before it is added.
+    /// The delta is rounded to the tensor's type before it is added.
     pub(super) rounded: bool,
     pub(super) rescale: DoraScale<'a>,
 }
 
-/// What DoRA does to the sum.
+/// How DoRA scales the sum of base and delta.
 pub(super) enum DoraScale<'a> {
-    /// Nothing: this is no DoRA.
+    /// Not at all: the adapter has no magnitudes.
     None,
-    /// Rows are given these magnitudes.
+    /// Each row to its magnitude.
     Rows(&'a [f32]),
-    /// Columns are multiplied with these.
+    /// Each column by its factor.
     Columns(&'a [f32]),
 }
 
-/// What a thread needs for it.
+/// Buffers of a thread, reused from chunk to chunk.
 #[derive(Debug, Default)]
 pub(super) struct DeltaBuffers {
     pub(super) weights: Vec<f32>,
@@ -41,8 +41,8 @@ pub(super) struct DeltaBuffers {
 }
 
 impl<'a> LowRankDelta<'a> {
-    /// Of the factors of an embedding, the other way round. A plain one is rounded, DoRA's is not.
-    pub(super) fn of_embedding(
+    /// The delta of an embedding, whose factors are transposed. It is rounded without DoRA, and not rounded with it.
+    pub(super) fn for_embedding(
         dtype: Dtype,
         right: &'a [f32],
         a: &AdapterTensor,
@@ -56,7 +56,7 @@ impl<'a> LowRankDelta<'a> {
         self.right.len() / self.rank
     }
 
-    /// Merges whole rows, whose rows of the left factor are `left`: from `before` into `bytes`.
+    /// Merges whole rows from `before` into `bytes`. `left` has their rows of the left factor.
     pub(super) fn merge(
         &self,
         left: &[f32],
@@ -68,7 +68,7 @@ impl<'a> LowRankDelta<'a> {
             bytes.copy_from_slice(before);
             return MergeEffect::Zero;
         }
-        let step = (CACHED / self.columns()).max(1);
+        let step = (CACHE_ELEMENTS / self.columns()).max(1);
         let size = step * self.columns() * self.dtype.bytes() as usize;
         let pieces = before.chunks(size).zip(bytes.chunks_mut(size));
         let mut effect = MergeEffect::Lost;
@@ -80,19 +80,19 @@ impl<'a> LowRankDelta<'a> {
         effect
     }
 
-    /// The sum of `bytes` and product, in `weights`.
+    /// Writes the sum of `bytes` and delta to `buffers.weights`.
     pub(super) fn sum(&self, left: &[f32], buffers: &mut DeltaBuffers, bytes: &[u8]) {
         let (rank, columns, scaling) = (self.rank, self.columns(), self.scaling);
-        let block = Tile { a: self.right, b: left, rank, columns, scaling };
+        let tile = Tile { a: self.right, b: left, rank, columns, scaling };
         let DeltaBuffers { weights, delta, rounded } = buffers;
         weights.resize(left.len() / rank * columns, 0.0);
         self.dtype.widen(bytes, weights);
         if !self.rounded {
-            return kernel::add(&block, weights);
+            return kernel::add(&tile, weights);
         }
         delta.clear();
         delta.resize(weights.len(), 0.0);
-        kernel::add(&block, delta);
+        kernel::add(&tile, delta);
         rounded.resize(bytes.len(), 0);
         self.dtype.narrow(delta, rounded);
         self.dtype.widen(rounded, delta);
@@ -113,7 +113,7 @@ impl<'a> LowRankDelta<'a> {
     }
 }
 
-/// Gives a row its magnitude. The norm is summed as torch sums it on 256-bit vectors: in eight lanes, then over the
+/// Scales a row to its magnitude. The norm is summed as torch sums it on 256-bit vectors: in eight lanes, then over the
 /// lanes.
 fn rescale(row: &mut [f32], magnitude: f32) {
     const LANES: usize = 8;
@@ -129,7 +129,7 @@ fn rescale(row: &mut [f32], magnitude: f32) {
     row.iter_mut().for_each(|w| *w *= factor);
 }
 
-/// Rounds `weights` into `bytes` and says whether they are other than `before`.
+/// Rounds `weights` into `bytes` and compares them with `before`.
 pub(super) fn store(dtype: Dtype, weights: &[f32], before: &[u8], bytes: &mut [u8]) -> MergeEffect {
     dtype.narrow(weights, bytes);
     if bytes == before { MergeEffect::Lost } else { MergeEffect::Changed }
@@ -151,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn rescaled_columns_are_multiplied_each_with_its_own() {
+    fn each_column_is_multiplied_by_its_own_factor() {
         let dtype = Dtype::F32;
         let rescale = DoraScale::Columns(&[2.0, 10.0]);
-        let product =
+        let delta =
             LowRankDelta { dtype, right: &[1.0, 0.0], rank: 1, scaling: 1.0, rounded: false, rescale };
         let before: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         let mut bytes = vec![0; before.len()];
-        product.merge(&[1.0, 0.0], &mut DeltaBuffers::default(), &before, &mut bytes);
+        delta.merge(&[1.0, 0.0], &mut DeltaBuffers::default(), &before, &mut bytes);
         let mut merged = [0.0; 4];
         dtype.widen(&bytes, &mut merged);
         assert_eq!(merged, [4.0, 20.0, 6.0, 40.0]);

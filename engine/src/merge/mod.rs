@@ -1,4 +1,5 @@
-//! A checkpoint seen through an adapter: what each exported tensor is made of.
+//! A base model with an adapter merged into it, computed chunk by chunk: which tensor each change targets, and PEFT's
+//! arithmetic.
 
 mod apply;
 mod delta;
@@ -9,16 +10,16 @@ mod unrounded;
 
 use std::sync::Arc;
 
-pub(crate) use apply::{MergeEffect, MergeScratch};
-pub(crate) use delta::CACHED;
+pub(crate) use apply::{ElementRange, MergeEffect, MergeScratch, MergedChunk};
+pub(crate) use delta::CACHE_ELEMENTS;
 pub(crate) use targets::is_embedding;
 
 use crate::checkpoint::{Checkpoint, EmbeddingRows, FactorCache, ModelFiles, TensorInfo};
 use crate::error::{Error, Result};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 
-/// A base model, with or without an adapter. Making one checks that everything in the adapter has exactly one home
-/// and fits it. Cheap to clone.
+/// A base model, with or without an adapter. Every change of the adapter matches exactly one tensor and fits its shape.
+/// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Model(Arc<ModelParts>);
 
@@ -28,38 +29,39 @@ struct ModelParts {
     adapter: Option<Adapter>,
     files: ModelFiles,
     tensors: Vec<ModelTensor>,
-    /// The embedding no longer serves as the head, though the base's configuration says so.
+    /// The lm_head is a tensor of its own, although the base's configuration ties it to the embedding.
     untied: bool,
+    /// The right factors in use.
     factors: FactorCache,
 }
 
-/// A tensor of the export.
+/// A tensor of the merged model.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelTensor {
-    /// As it will be stored; `offset` is of the base's tensor.
+    /// As it is stored after the merge; `offset` is the base tensor's.
     pub(crate) info: TensorInfo,
-    /// The base's tensor it comes from, by its number.
+    /// The number of the base tensor it is made from.
     pub(crate) base: usize,
-    /// What it was when training began, or has become, where the adapter brings that along.
+    /// The adapter's values in place of the base's: those at the start of training, or those after it.
     replaced: Option<AdapterTensor>,
-    /// What is done to it, by number in the adapter.
+    /// The changes to it, by their numbers in the adapter.
     changes: Vec<usize>,
 }
 
 impl ModelTensor {
-    /// The length of a row.
-    pub(crate) fn row(&self) -> u64 {
+    /// Elements in a row.
+    pub(crate) fn row_length(&self) -> u64 {
         self.info.shape.last().copied().unwrap_or(1)
     }
 
-    /// Whether anything of the adapter belongs to it.
+    /// Whether the adapter changes it.
     pub(crate) fn is_target(&self) -> bool {
         self.replaced.is_some() || !self.changes.is_empty()
     }
 }
 
 impl Model {
-    /// The base as it is.
+    /// The base without an adapter.
     pub fn new(base: &Checkpoint) -> Self {
         let (base, factors) = (base.clone(), FactorCache::default());
         let (tensors, files) = (targets::untouched(&base), base.files(None));
@@ -69,8 +71,8 @@ impl Model {
     /// The base with the adapter merged into it.
     ///
     /// # Errors
-    /// [`Error::UnmatchedModules`] when parts of the adapter belong to no tensor of the base, and
-    /// [`Error::InvalidTensor`] when one could belong to several or does not fit.
+    /// [`Error::UnmatchedModules`] when modules of the adapter match no tensor of the base, and
+    /// [`Error::InvalidTensor`] when one matches several or its shape does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         let targets::MatchedTargets { tensors, untied } = targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
@@ -78,8 +80,8 @@ impl Model {
         Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, factors })))
     }
 
-    /// Whether both are the same, and not only alike.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    /// Whether both are clones of one model.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -98,28 +100,29 @@ impl Model {
         &self.0.files
     }
 
-    /// Bytes of its weights.
+    /// The size of its weights in bytes.
     pub fn bytes(&self) -> u64 {
         self.tensors().iter().map(|tensor| tensor.info.bytes).sum()
     }
 
-    /// The tensors of the export, shard by shard.
+    /// Its tensors, shard by shard.
     pub(crate) fn tensors(&self) -> &[ModelTensor] {
         &self.0.tensors
     }
 
-    /// A number of layers that no checkpoint of this size could have is a lie that would cost memory.
+    /// Refuses a number of layers larger than the number of tensors, before memory is allocated for it.
     pub(crate) fn check_layers(&self) -> Result<()> {
         let config = self.base().config();
         let (layers, tensors) = (config.u32("num_hidden_layers")?.unwrap_or(0), self.tensors().len());
         if layers as usize > tensors {
-            let problem = format!("says num_hidden_layers is {layers}, but there are {tensors} tensors");
+            let problem =
+                format!("has num_hidden_layers {layers}, but the checkpoint has only {tensors} tensors");
             return Err(Error::invalid(config.file(), problem));
         }
         Ok(())
     }
 
-    /// Whether the configuration must say that embedding and head are two tensors.
+    /// Whether the merge makes two tensors of a tied embedding and lm_head, so that the configuration must change.
     pub(crate) fn untied(&self) -> bool {
         self.0.untied
     }
@@ -156,32 +159,32 @@ impl Model {
         !self.tensors()[tensor].changes.is_empty()
     }
 
-    /// Where each part of the adapter belongs: tensors by name, parts by number.
-    pub(crate) fn homes(&self) -> impl Iterator<Item = (&str, usize)> {
+    /// The name of each target tensor with the number of the change to it.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (&str, usize)> {
         self.tensors().iter().flat_map(|t| t.changes.iter().map(|change| (t.info.name.as_str(), *change)))
     }
 
     /// The changes to a tensor.
     fn changes<'a>(&'a self, tensor: &'a ModelTensor) -> impl Iterator<Item = &'a ChangeKind> {
         let all = self.adapter().map(Adapter::changes).unwrap_or_default();
-        tensor.changes.iter().filter_map(|i| all.get(*i)).map(|module| &module.change)
+        tensor.changes.iter().filter_map(|i| all.get(*i)).map(|change| &change.kind)
     }
 
-    /// Blocks of this tensor must be multiples of this many elements: whole rows where an adapter changes it.
-    pub(crate) fn granule(&self, tensor: usize) -> u64 {
+    /// Chunks of this tensor are multiples of this many elements: whole rows where an adapter changes it.
+    pub(crate) fn chunk_multiple(&self, tensor: usize) -> u64 {
         let tensor = &self.tensors()[tensor];
-        if tensor.is_target() { tensor.row() } else { 1 }
+        if tensor.is_target() { tensor.row_length() } else { 1 }
     }
 
-    /// What the adapter does and to which tensors, in the adapter's order. A change to a head that stayed one with its
-    /// embedding is the embedding's.
-    pub(crate) fn placed(&self) -> Vec<(&AdapterChange, &ModelTensor)> {
+    /// Every change of the adapter with its target, in the adapter's order. A change to an lm_head that stays tied to
+    /// the embedding has the embedding as its target.
+    pub(crate) fn matched_changes(&self) -> Vec<(&AdapterChange, &ModelTensor)> {
         let all = self.adapter().map(Adapter::changes).unwrap_or_default();
-        let twin = self.embedding().map(|number| &self.tensors()[number]);
-        let home = |(number, module)| {
-            let home = self.tensors().iter().find(|t| t.changes.contains(&number)).or(twin);
-            home.map(|tensor| (module, tensor))
+        let tied = self.embedding().map(|number| &self.tensors()[number]);
+        let matched = |(number, change)| {
+            let target = self.tensors().iter().find(|t| t.changes.contains(&number)).or(tied);
+            target.map(|tensor| (change, tensor))
         };
-        all.iter().enumerate().filter_map(home).collect()
+        all.iter().enumerate().filter_map(matched).collect()
     }
 }

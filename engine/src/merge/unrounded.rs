@@ -1,15 +1,15 @@
-//! A tensor's rows before they are rounded, computed by a matrix library instead of the merge's own kernel: what the
-//! comparison of logits holds against an export.
+//! Rows of merged weights before they are rounded, computed by a matrix library instead of the merge's own kernel: the
+//! reference of the logit check.
 
 use ndarray::{Array1, Array2, Axis, Zip};
 
-use super::{MergeScratch, Model, ModelTensor};
+use super::{ElementRange, MergeScratch, MergedChunk, Model, ModelTensor};
 use crate::error::Result;
 use crate::peft::{AdapterTensor, ChangeKind};
 
 impl Model {
-    /// `rows` rows of `columns` from `first` on: W + scaling·B·A, and for DoRA with every row's magnitude. Other
-    /// changes replace or add, and have nothing to be computed in another way.
+    /// `rows` rows of `columns` elements from `first` on: W + scaling·B·A, and with DoRA scaled to each row's
+    /// magnitude. Other changes replace or add values and are read as the merge makes them.
     pub(crate) fn unrounded(
         &self,
         tensor: usize,
@@ -17,30 +17,29 @@ impl Model {
         rows: u64,
         columns: u64,
     ) -> Result<Array2<f32>> {
-        let place = &self.tensors()[tensor];
-        let changes: Vec<&ChangeKind> = self.changes(place).collect();
-        match (&place.replaced, &changes[..]) {
+        let info = &self.tensors()[tensor];
+        let changes: Vec<&ChangeKind> = self.changes(info).collect();
+        match (&info.replaced, &changes[..]) {
             (None, [ChangeKind::LowRank { a, b, scaling, magnitude, .. }]) => {
                 let rank = a.shape[0];
                 let factor = matrix(a, 0, rank, columns)?;
                 let product = matrix(b, first, rows, rank)?.dot(&factor) * *scaling;
-                let weights = self.of_base(place, first, rows, columns)? + product;
+                let weights = self.base_rows(info, first, rows, columns)? + product;
                 match magnitude {
                     Some(magnitude) => Ok(with_magnitudes(weights, &vector(magnitude, first, rows)?)),
                     None => Ok(weights),
                 }
             }
             _ => {
-                let (mut scratch, mut base, mut merged) = (MergeScratch::default(), Vec::new(), Vec::new());
-                self.read(tensor, first * columns, rows * columns, &mut scratch, &mut base, &mut merged)?;
-                // nothing is merged where nothing of the adapter belongs
-                let bytes = if merged.is_empty() { &base } else { &merged };
-                Ok(widened(place, bytes, rows, columns))
+                let (mut scratch, mut chunk) = (MergeScratch::default(), MergedChunk::default());
+                let range = ElementRange { tensor, first: first * columns, count: rows * columns };
+                self.read(range, &mut scratch, &mut chunk)?;
+                Ok(widened(info, chunk.stored(), rows, columns))
             }
         }
     }
 
-    fn of_base(&self, tensor: &ModelTensor, first: u64, rows: u64, columns: u64) -> Result<Array2<f32>> {
+    fn base_rows(&self, tensor: &ModelTensor, first: u64, rows: u64, columns: u64) -> Result<Array2<f32>> {
         let width = tensor.info.dtype.bytes();
         let mut bytes = vec![0; (rows * columns * width) as usize];
         self.base().read(&self.base().tensors()[tensor.base], first * columns * width, &mut bytes)?;

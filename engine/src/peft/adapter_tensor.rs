@@ -1,4 +1,4 @@
-//! A tensor of an adapter, where it lies.
+//! A tensor in the file of an adapter.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,17 +36,17 @@ impl AdapterTensor {
         }
     }
 
-    /// The length of a vector, which may lie as a matrix of one row or column.
+    /// The length of a vector, which may be stored as a matrix of one row or column.
     pub(crate) fn length(&self) -> u64 {
         self.shape.iter().product()
     }
 
-    /// The file it is in, and where in it.
-    pub(crate) fn place(&self) -> (&str, u64) {
+    /// Its file and its offset in it.
+    pub(crate) fn offset(&self) -> (&str, u64) {
         (self.source.location(), self.offset)
     }
 
-    /// The file it is in, for error messages.
+    /// The location of its file, for error messages.
     pub(crate) fn location(&self) -> &str {
         self.source.location()
     }
@@ -72,7 +72,7 @@ impl AdapterTensor {
         Ok(())
     }
 
-    /// Whether both have the same shape and values.
+    /// Whether shape and values are equal.
     pub(crate) fn same_as(&self, other: &Self) -> Result<bool> {
         const STEP: u64 = 1 << 18;
         if self.shape != other.shape {
@@ -90,8 +90,8 @@ impl AdapterTensor {
         Ok(true)
     }
 
-    /// Whether this matrix is the other one with rows for columns.
-    pub(crate) fn transposes(&self, other: &Self) -> Result<bool> {
+    /// Whether this matrix is the transpose of `other`.
+    pub(crate) fn is_transpose_of(&self, other: &Self) -> Result<bool> {
         let ((rows, columns), flipped) = (self.matrix()?, other.matrix()?);
         if (columns, rows) != flipped {
             return Ok(false);
@@ -111,6 +111,6 @@ impl AdapterTensor {
 
 impl fmt::Debug for AdapterTensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stored").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("AdapterTensor").field("name", &self.name).finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
-//! `adapter_config.json`: what PEFT says an adapter is.
+//! `adapter_config.json`, PEFT's `LoraConfig`.
 //!
-//! Everything that changes the result is either applied exactly or refused by name; fields that only matter in
-//! training (dropout, initialisation, `bias` of frozen layers) are ignored.
+//! A field that changes the merged weights is applied exactly or refused by name. Fields that only matter in training
+//! (dropout, initialization, `bias` of frozen layers) are ignored.
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ struct RawConfig {
     target_parameters: Vec<String>,
 }
 
-/// Of the input embedding, or of modules by name.
+/// `trainable_token_indices`: rows of the input embedding, or of modules by name.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum TokenIndices {
@@ -50,7 +50,7 @@ enum TokenIndices {
     Modules(OrderedMap<Vec<u64>>),
 }
 
-/// What the adapter's configuration says, ready to be applied.
+/// The configuration of an adapter, checked.
 #[derive(Debug, Clone)]
 pub struct AdapterConfig {
     /// The rank of modules without an entry in `rank_pattern`.
@@ -59,23 +59,23 @@ pub struct AdapterConfig {
     pub alpha: f64,
     /// Whether the scaling is alpha / √rank and not alpha / rank.
     pub rslora: bool,
-    /// The model the adapter was trained on, as the trainer named it.
+    /// `base_model_name_or_path`: the model the adapter was trained on.
     pub base_model: Option<String>,
-    /// The targeted modules, as the trainer named them.
+    /// `target_modules`, as the file has them.
     pub targets: Vec<String>,
-    /// Whether rows have magnitudes (DoRA).
+    /// `use_dora`.
     pub dora: bool,
-    /// Whether embedding and head stay one tensor when one of them was trained whole.
+    /// `ensure_weight_tying`: embedding and lm_head stay one tensor when one of them is in `modules_to_save`.
     pub(crate) ensure_tying: bool,
-    saved: Vec<String>,
-    tokens: Option<TokenIndices>,
-    parameters: Vec<String>,
-    ranks: ModulePatterns<u32>,
-    alphas: ModulePatterns<f64>,
+    modules_to_save: Vec<String>,
+    trainable_tokens: Option<TokenIndices>,
+    target_parameters: Vec<String>,
+    rank_pattern: ModulePatterns<u32>,
+    alpha_pattern: ModulePatterns<f64>,
 }
 
-/// Bytes a pattern may take when compiled; names of modules are far below.
-const MOST_PATTERN: usize = 256 << 10;
+/// The largest compiled pattern, in bytes; a module's name compiles to far less.
+const MAX_PATTERN_SIZE: usize = 256 << 10;
 
 /// Values for the modules that a pattern matches; the first match counts.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl<T: Copy> ModulePatterns<T> {
     fn new(file: &str, field: &str, entries: OrderedMap<T>) -> Result<Self> {
         let compile = |(key, value): (String, T)| {
             let pattern = if key.starts_with('^') { key.clone() } else { format!(r"^(?:.*\.)?(?:{key})$") };
-            match RegexBuilder::new(&pattern).size_limit(MOST_PATTERN).build() {
+            match RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_SIZE).build() {
                 Ok(regex) => Ok((regex, value)),
                 Err(_) => Err(Error::unsupported(file, format!("the {field} {key:?}"))),
             }
@@ -116,7 +116,7 @@ impl AdapterConfig {
             // the experts of a mixture: three dimensions, and factors for all experts in one matrix
             return Err(Error::unsupported(
                 file,
-                format!("{parameter} in target_parameters, which is no matrix,"),
+                format!("{parameter} in target_parameters, which is not a matrix,"),
             ));
         }
         let targets = match raw.target_modules {
@@ -132,38 +132,38 @@ impl AdapterConfig {
             targets,
             dora: raw.use_dora,
             ensure_tying: raw.ensure_weight_tying,
-            saved: raw.modules_to_save,
-            tokens: raw.trainable_token_indices,
-            parameters: raw.target_parameters,
-            ranks: ModulePatterns::new(file, "rank_pattern", raw.rank_pattern)?,
-            alphas: ModulePatterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
+            modules_to_save: raw.modules_to_save,
+            trainable_tokens: raw.trainable_token_indices,
+            target_parameters: raw.target_parameters,
+            rank_pattern: ModulePatterns::new(file, "rank_pattern", raw.rank_pattern)?,
+            alpha_pattern: ModulePatterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
         })
     }
 
     /// The rank of `module` (named without `base_model.model.`).
     pub(crate) fn rank_of(&self, module: &str) -> u32 {
-        self.ranks.get(&self.key_of(module)).unwrap_or(self.rank)
+        self.rank_pattern.get(&self.pattern_name(module)).unwrap_or(self.rank)
     }
 
     /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
     pub(crate) fn by_parameter(&self, module: &str) -> bool {
         let name = format!("{module}.weight");
-        self.parameters.iter().any(|parameter| ends_with(&name, parameter))
+        self.target_parameters.iter().any(|parameter| ends_with(&name, parameter))
     }
 
-    /// What patterns are matched with: the module's name, or its parameter's.
-    fn key_of<'a>(&self, module: &'a str) -> Cow<'a, str> {
+    /// The name that patterns are matched with: the module's, or its parameter's.
+    fn pattern_name<'a>(&self, module: &'a str) -> Cow<'a, str> {
         if self.by_parameter(module) { Cow::Owned(format!("{module}.weight")) } else { Cow::Borrowed(module) }
     }
 
-    /// Whether `modules_to_save` names `module`, the end of its name, or a module it is in.
+    /// Whether `modules_to_save` names `module`, the end of its name, or a module that contains it.
     pub(crate) fn saves(&self, module: &str) -> bool {
-        self.saved.iter().any(|name| is_in(module, name))
+        self.modules_to_save.iter().any(|name| is_in(module, name))
     }
 
-    /// The rows of `module` that were trained by themselves.
+    /// The rows of `module` that `trainable_token_indices` trained.
     pub(crate) fn trained_tokens(&self, module: &str) -> Option<Vec<u64>> {
-        match self.tokens.as_ref()? {
+        match self.trainable_tokens.as_ref()? {
             TokenIndices::Embedding(rows) => Some(rows.clone()),
             TokenIndices::Modules(modules) => {
                 modules.0.iter().find(|(name, _)| ends_with(module, name)).map(|(_, rows)| rows.clone())
@@ -171,31 +171,33 @@ impl AdapterConfig {
         }
     }
 
-    /// Every module that the configuration says was saved whole must be there.
-    pub(crate) fn check_saved(&self, file: &str, modules: &[AdapterChange]) -> Result<()> {
+    /// Refuses an adapter without a module that `modules_to_save` names.
+    pub(crate) fn check_saved(&self, file: &str, changes: &[AdapterChange]) -> Result<()> {
         let is_saved = |name: &str| {
-            modules.iter().any(|m| {
-                let module = m.target.rsplit_once('.').map_or(m.target.as_str(), |(module, _)| module);
-                matches!(m.change, ChangeKind::Whole(_)) && is_in(module, name)
+            changes.iter().any(|change| {
+                let target = change.target.as_str();
+                let module = target.rsplit_once('.').map_or(target, |(module, _)| module);
+                matches!(change.kind, ChangeKind::Replace(_)) && is_in(module, name)
             })
         };
-        match self.saved.iter().find(|name| !is_saved(name)) {
-            Some(name) => {
-                Err(Error::invalid(file, format!("says {name} is in modules_to_save, but it was not saved")))
-            }
+        match self.modules_to_save.iter().find(|name| !is_saved(name)) {
+            Some(name) => Err(Error::invalid(
+                file,
+                format!("names {name} in modules_to_save, but its weights are not in the adapter"),
+            )),
             None => Ok(()),
         }
     }
 
-    /// What the scaling of `module` is, times its rank.
+    /// The scaling of `module` times its rank.
     pub(crate) fn alpha_of(&self, module: &str) -> f64 {
-        let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);
+        let alpha = self.alpha_pattern.get(&self.pattern_name(module)).unwrap_or(self.alpha);
         if self.rslora { alpha * f64::from(self.rank_of(module)).sqrt() } else { alpha }
     }
 
-    /// What B·A is multiplied with for `module`, rounded to `f32` as torch does when it meets a tensor.
+    /// The factor of B·A for `module`, rounded to `f32` as torch does when it multiplies a tensor.
     pub(crate) fn scaling_of(&self, module: &str) -> f32 {
-        let alpha = self.alphas.get(&self.key_of(module)).unwrap_or(self.alpha);
+        let alpha = self.alpha_pattern.get(&self.pattern_name(module)).unwrap_or(self.alpha);
         let rank = f64::from(self.rank_of(module));
         (if self.rslora { alpha / rank.sqrt() } else { alpha / rank }) as f32
     }
@@ -206,13 +208,13 @@ fn ends_with(module: &str, end: &str) -> bool {
     module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Whether a module's name, or that of a module it is in, ends with `name`. PEFT does not ask for a dot before it:
-/// `norm` saves every norm.
+/// Whether the name of a module, or of one that contains it, ends with `name`. PEFT requires no dot before it: `norm`
+/// saves every norm.
 fn is_in(module: &str, name: &str) -> bool {
     format!("{module}.").contains(&format!("{name}."))
 }
 
-/// Fields that, when set, make the adapter something other than what the modules of this crate apply.
+/// Refuses fields that, when set, change the weights in a way that this engine does not apply.
 fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
     const REFUSED: [&str; 11] = [
         "alora_invocation_tokens",
@@ -237,8 +239,8 @@ fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
     refuse_changed_base(file, fields)
 }
 
-/// Some initialisations take a part of the base's weights into the factors. Such an adapter belongs to what was left
-/// of the base, which nobody saved.
+/// Refuses initializations that move a part of the base's weights into the factors. Such an adapter belongs to the
+/// remaining base weights, which are not saved.
 fn refuse_changed_base(file: &str, fields: &Map<String, Value>) -> Result<()> {
     const KEEP_BASE: [&str; 3] = ["gaussian", "eva", "orthogonal"];
     match fields.get("init_lora_weights") {

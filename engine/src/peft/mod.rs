@@ -2,7 +2,7 @@
 
 mod adapter_tensor;
 mod config;
-mod tensor_role;
+mod state_dict;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,36 +14,36 @@ use crate::checkpoint::{ADAPTER_CONFIG, header, index};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, read_optional};
 
-/// What the names of files with its weights begin with.
+/// The stem of the weight files.
 const WEIGHTS: &str = "adapter_model";
 
-/// An adapter: its configuration and the place of every tensor. Cheap to clone.
+/// An adapter: its configuration and the changes it makes, with the offsets of their tensors. Cheap to clone.
 #[derive(Clone)]
 pub struct Adapter(Arc<OpenAdapter>);
 
 struct OpenAdapter {
     folder: Arc<dyn Folder>,
     config: AdapterConfig,
-    modules: Vec<AdapterChange>,
-    /// Those with weights, and their index.
+    changes: Vec<AdapterChange>,
+    /// The weight files, and their index.
     files: Vec<NamedSource>,
 }
 
-/// What the adapter does to one tensor.
+/// A change that the adapter makes to one tensor.
 #[derive(Debug, Clone)]
 pub(crate) struct AdapterChange {
-    /// The tensor, as the adapter names it, without `base_model.model.`.
+    /// The tensor, by the adapter's name without `base_model.model.`.
     pub(crate) target: String,
-    /// What the tensor was when training began, where the adapter brings it along.
-    pub(crate) base: Option<AdapterTensor>,
-    pub(crate) change: ChangeKind,
+    /// The tensor's values when training started, where the adapter has saved them.
+    pub(crate) base_layer: Option<AdapterTensor>,
+    pub(crate) kind: ChangeKind,
 }
 
 /// The kinds of changes.
 #[derive(Debug, Clone)]
 pub(crate) enum ChangeKind {
-    /// W + scaling·B·A, with A \[rank, in\] and B \[out, rank\]; with a magnitude (DoRA), rows of that are then
-    /// given their magnitudes. `rounded` says that the product is rounded to the checkpoint's type before the sum.
+    /// W + scaling·B·A, with A \[rank, in\] and B \[out, rank\]. With a magnitude (DoRA), each row of the sum is then
+    /// scaled to its magnitude. With `rounded`, the product is rounded to the checkpoint's type before it is added.
     LowRank {
         a: AdapterTensor,
         b: AdapterTensor,
@@ -51,15 +51,15 @@ pub(crate) enum ChangeKind {
         magnitude: Option<AdapterTensor>,
         rounded: bool,
     },
-    /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\]; with a magnitude (DoRA), columns of that
-    /// are then given their magnitudes.
+    /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\]. With a magnitude (DoRA), each column of the
+    /// sum is then scaled to its magnitude.
     Embedding { a: AdapterTensor, b: AdapterTensor, scaling: f32, magnitude: Option<AdapterTensor> },
-    /// These rows are replaced.
-    Rows { rows: Vec<u64>, values: AdapterTensor },
-    /// The tensor is replaced.
-    Whole(AdapterTensor),
-    /// W + scaling·values, for a vector.
-    Add { values: AdapterTensor, scaling: f32 },
+    /// Replaces these rows (`trainable_token_indices`).
+    TokenRows { rows: Vec<u64>, values: AdapterTensor },
+    /// Replaces the tensor (`modules_to_save`).
+    Replace(AdapterTensor),
+    /// W + scaling·values, for a vector (`lora_bias`).
+    LoraBias { values: AdapterTensor, scaling: f32 },
 }
 
 impl Adapter {
@@ -79,9 +79,9 @@ impl Adapter {
         if tensors.is_empty() {
             return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
-        let modules = tensor_role::modules(&config, tensors)?;
-        config.check_saved(&format!("{location}/{ADAPTER_CONFIG}"), &modules)?;
-        Ok(Self(Arc::new(OpenAdapter { folder, config, modules, files })))
+        let changes = state_dict::changes(&config, tensors)?;
+        config.check_saved(&format!("{location}/{ADAPTER_CONFIG}"), &changes)?;
+        Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files })))
     }
 
     /// The configuration.
@@ -89,9 +89,9 @@ impl Adapter {
         &self.0.config
     }
 
-    /// How many tensors it changes.
+    /// The number of changes, each to one tensor.
     pub fn modules(&self) -> usize {
-        self.0.modules.len()
+        self.0.changes.len()
     }
 
     /// The folder's location.
@@ -109,7 +109,7 @@ impl Adapter {
     }
 
     pub(crate) fn changes(&self) -> &[AdapterChange] {
-        &self.0.modules
+        &self.0.changes
     }
 }
 

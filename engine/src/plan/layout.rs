@@ -36,7 +36,7 @@ pub(crate) enum PartContent {
     Encoded {
         tensor: usize,
         elements: u64,
-        form: TensorTransform,
+        transform: TensorTransform,
         as_type: TensorType,
         /// Values are rounded to `f16` before.
         through_f16: bool,

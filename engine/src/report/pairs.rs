@@ -1,39 +1,39 @@
-//! The parts of an adapter and their homes.
+//! The changes of an adapter and their targets.
 
 use serde::Serialize;
 
 use crate::merge::{Model, ModelTensor};
 use crate::peft::{AdapterChange, ChangeKind};
 
-/// A part of an adapter and the tensor it went to.
+/// A change of the adapter and its target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AdapterPair {
-    /// What the adapter calls its target.
+    /// The target, by the name the adapter has for it.
     pub module: String,
     /// `lora`, `dora`, `lora_embedding`, `lora_bias`, `trainable_tokens` or `modules_to_save`.
     pub kind: &'static str,
     /// The rank, where there are factors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<u64>,
-    /// What the product is multiplied with.
+    /// The factor of the product.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<f32>,
     /// The tensor of the model.
     pub tensor: String,
 }
 
-/// All of them, in the adapter's order.
+/// All changes, in the adapter's order.
 pub(crate) fn adapter_pairs(model: &Model) -> Vec<AdapterPair> {
-    let placed = model.placed().into_iter();
-    let pair = |(module, tensor): (&AdapterChange, &ModelTensor)| {
-        let (kind, rank, scaling) = describe(&module.change);
-        AdapterPair { module: module.target.clone(), kind, rank, scaling, tensor: tensor.info.name.clone() }
+    let matched = model.matched_changes().into_iter();
+    let pair = |(change, tensor): (&AdapterChange, &ModelTensor)| {
+        let (kind, rank, scaling) = describe(&change.kind);
+        AdapterPair { module: change.target.clone(), kind, rank, scaling, tensor: tensor.info.name.clone() }
     };
-    placed.map(pair).collect()
+    matched.map(pair).collect()
 }
 
-fn describe(change: &ChangeKind) -> (&'static str, Option<u64>, Option<f32>) {
-    match change {
+fn describe(kind: &ChangeKind) -> (&'static str, Option<u64>, Option<f32>) {
+    match kind {
         ChangeKind::LowRank { a, scaling, magnitude, .. } => {
             let kind = if magnitude.is_some() { "dora" } else { "lora" };
             (kind, a.shape.first().copied(), Some(*scaling))
@@ -41,8 +41,8 @@ fn describe(change: &ChangeKind) -> (&'static str, Option<u64>, Option<f32>) {
         ChangeKind::Embedding { a, scaling, .. } => {
             ("lora_embedding", a.shape.first().copied(), Some(*scaling))
         }
-        ChangeKind::Rows { .. } => ("trainable_tokens", None, None),
-        ChangeKind::Whole(_) => ("modules_to_save", None, None),
-        ChangeKind::Add { scaling, .. } => ("lora_bias", None, Some(*scaling)),
+        ChangeKind::TokenRows { .. } => ("trainable_tokens", None, None),
+        ChangeKind::Replace(_) => ("modules_to_save", None, None),
+        ChangeKind::LoraBias { scaling, .. } => ("lora_bias", None, Some(*scaling)),
     }
 }

@@ -56,7 +56,8 @@ fn files_of_a_split_hold_the_tensors_of_the_whole() {
     let (whole, split) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     gguf(&model, OutputType::Q8_0, whole.path(), &RunOptions::default());
     let most = 20_000;
-    let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "merged").split_at(most)).unwrap();
+    let plan =
+        GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "merged").with_split_size(most)).unwrap();
     let outcome =
         engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(split.path()).unwrap(), &run(2, 3000))
             .unwrap();
@@ -105,7 +106,7 @@ const OF_THE_TOOL: [&str; 4] = [
 #[test]
 fn files_of_a_split_equal_those_of_llama_cpps_tool() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
-    let options = GgufOptions::new(OutputType::F32, "adapter").split_at(1_000_000);
+    let options = GgufOptions::new(OutputType::F32, "adapter").with_split_size(1_000_000);
     let plan = GgufPlan::new(&model, &options).unwrap();
     let outcome = engine::gguf(
         &plan,
@@ -122,7 +123,7 @@ fn files_of_a_split_equal_those_of_llama_cpps_tool() {
 #[test]
 fn what_fits_in_one_file_is_not_split() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
-    let options = GgufOptions::new(OutputType::Q8_0, "merged").split_at(1 << 40);
+    let options = GgufOptions::new(OutputType::Q8_0, "merged").with_split_size(1 << 40);
     let plan = GgufPlan::new(&model, &options).unwrap();
     let outcome = engine::gguf(
         &plan,

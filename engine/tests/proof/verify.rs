@@ -18,7 +18,8 @@ fn check_merged(model: &Model, folder: &Path) -> Verification {
 fn check_gguf(model: &Model, folder: &Path, name: &str) -> Verification {
     let folder = LocalFolder::open(folder).unwrap();
     let file = GgufFile::open(&*folder.open(name).unwrap()).unwrap();
-    let plan = GgufPlan::new(model, &GgufOptions::of_files(&[file], name).unwrap().named("merged")).unwrap();
+    let plan =
+        GgufPlan::new(model, &GgufOptions::from_files(&[file], name).unwrap().with_name("merged")).unwrap();
     verify_gguf(&plan, name, &folder, &RunOptions::default()).unwrap()
 }
 
@@ -112,7 +113,7 @@ fn a_flipped_byte_of_a_gguf_file_is_found() {
 #[test]
 fn a_file_is_checked_without_its_report_and_under_its_own_name() {
     let (model, folder) = (model("gemma3-micro"), tempfile::tempdir().unwrap());
-    let options = GgufOptions::new(OutputType::Q8_0, "Ada/sonnets-1B-it-v2").split_at(20_000);
+    let options = GgufOptions::new(OutputType::Q8_0, "Ada/sonnets-1B-it-v2").with_split_size(20_000);
     let plan = GgufPlan::new(&model, &options).unwrap();
     engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &RunOptions::default())
         .unwrap();
@@ -121,7 +122,7 @@ fn a_file_is_checked_without_its_report_and_under_its_own_name() {
     let files = plan.files("m.gguf");
     let files: Vec<GgufFile> =
         files.iter().map(|f| GgufFile::open(&*opened.open(&f.name).unwrap()).unwrap()).collect();
-    let plan = GgufPlan::new(&model, &GgufOptions::of_files(&files, "m.gguf").unwrap()).unwrap();
+    let plan = GgufPlan::new(&model, &GgufOptions::from_files(&files, "m.gguf").unwrap()).unwrap();
     let verdict = verify_gguf(&plan, "m.gguf", &opened, &RunOptions::default()).unwrap();
     assert!(verdict.differences.is_empty() && !verdict.reported, "{:?}", verdict.differences);
     assert_eq!(verdict.files, files.len());

@@ -23,7 +23,7 @@ pub(crate) fn compare(case: &Case) -> Vec<String> {
 
 fn compare_one(case: &Case, kind: &str, output: OutputType, through_f16: bool, expected: &ExpectedGguf) {
     let folder = tempfile::tempdir().unwrap();
-    let options = GgufOptions::new(output, "merged").with_towers_apart();
+    let options = GgufOptions::new(output, "merged").with_separate_mmproj();
     let options = if through_f16 { options.through_f16() } else { options };
     let plan = match kind.starts_with("mmproj-") {
         true => GgufPlan::mmproj(&case.model, &options).unwrap(),

@@ -62,7 +62,7 @@ fn write(
     let model = source.model()?;
     let towers = towers(&model, request);
     let options = request.options.clone();
-    let options = if towers.is_some() { options.with_towers_apart() } else { options };
+    let options = if towers.is_some() { options.with_separate_mmproj() } else { options };
     let mut files = vec![(GgufPlan::new(&model, &options)?, file.to_owned())];
     files.extend(towers.map(|plan| (plan, plan::towers_file(file))));
     shelf.clear()?;

@@ -1,4 +1,4 @@
-//! From the names of an adapter's tensors to what they do.
+//! Groups the tensors of an adapter's state dict by module, and makes the changes they stand for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,47 +6,50 @@ use super::{AdapterChange, AdapterConfig, AdapterTensor, ChangeKind};
 use crate::checkpoint::ADAPTER_CONFIG;
 use crate::error::{Error, Result};
 
-/// What a tensor is to its module.
+/// What a tensor of the state dict is to its module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum TensorRole {
     A,
     B,
+    /// The bias of `lora_B` (`lora_bias`).
     Bias,
+    /// DoRA's magnitude vector.
     Magnitude,
     EmbeddingA,
     EmbeddingB,
-    Tokens,
-    /// What the base was when training began; saved with adapters for embeddings.
-    Base,
-    /// The module's new weight.
+    /// Rows trained through `trainable_token_indices`.
+    TrainedTokens,
+    /// The base's weight when training started; saved with adapters of embeddings.
+    BaseLayer,
+    /// The module's full weight.
     Weight,
-    /// The module's new bias.
-    WholeBias,
-    /// The same again; saved with embeddings that are in `modules_to_save`.
+    /// The module's full bias.
+    FullBias,
+    /// The full weight once more; saved with embeddings that are in `modules_to_save`.
     SavedWeight,
     SavedBias,
-    /// What a module in `modules_to_save` was before; of no use.
-    Original,
+    /// The weight a module in `modules_to_save` had before training; not used.
+    OriginalModule,
 }
 
-/// Splits a tensor's name into its module, its role and the adapter's name. Names may carry `base_model.model.` in
-/// front and the name of the adapter (`default`) inside.
+/// Splits a tensor's name into module, role and name of the adapter. The prefix `base_model.model.` and the adapter's
+/// name (`default`) are optional.
 fn parse_name(name: &str) -> Option<(&str, TensorRole, &str)> {
     const MARKS: [(&str, TensorRole); 9] = [
         (".lora_embedding_A", TensorRole::EmbeddingA),
         (".lora_embedding_B", TensorRole::EmbeddingB),
         (".lora_magnitude_vector", TensorRole::Magnitude),
-        (".token_adapter.trainable_tokens_delta", TensorRole::Tokens),
+        (".token_adapter.trainable_tokens_delta", TensorRole::TrainedTokens),
         (".lora_A", TensorRole::A),
         (".lora_B", TensorRole::B),
-        (".base_layer", TensorRole::Base),
+        (".base_layer", TensorRole::BaseLayer),
         (".modules_to_save", TensorRole::SavedWeight),
-        (".original_module", TensorRole::Original),
+        (".original_module", TensorRole::OriginalModule),
     ];
     let path = name.strip_prefix("base_model.model.").unwrap_or(name);
     let Some((mark, role)) = MARKS.iter().find(|(mark, _)| path.contains(mark)) else {
         let (module, kind) = path.rsplit_once('.')?;
-        return Some((module, whole(kind)?, "")).filter(|(module, ..)| !module.is_empty());
+        return Some((module, full_role(kind)?, "")).filter(|(module, ..)| !module.is_empty());
     };
     let (module, rest) = path.split_once(mark)?;
     let (adapter, kind) = match rest.rsplit_once('.') {
@@ -55,9 +58,9 @@ fn parse_name(name: &str) -> Option<(&str, TensorRole, &str)> {
     };
     let role = match (role, kind) {
         (TensorRole::B, "bias") => TensorRole::Bias,
-        (TensorRole::Base, "bias") => TensorRole::WholeBias,
+        (TensorRole::BaseLayer, "bias") => TensorRole::FullBias,
         (TensorRole::SavedWeight, "bias") => TensorRole::SavedBias,
-        (TensorRole::Original, _) => TensorRole::Original,
+        (TensorRole::OriginalModule, _) => TensorRole::OriginalModule,
         (_, "weight") => *role,
         _ => return None,
     };
@@ -66,66 +69,66 @@ fn parse_name(name: &str) -> Option<(&str, TensorRole, &str)> {
     (!module.is_empty() && !adapter.contains('.')).then_some((module, role, adapter))
 }
 
-fn whole(kind: &str) -> Option<TensorRole> {
+fn full_role(kind: &str) -> Option<TensorRole> {
     match kind {
         "weight" => Some(TensorRole::Weight),
-        "bias" => Some(TensorRole::WholeBias),
+        "bias" => Some(TensorRole::FullBias),
         _ => None,
     }
 }
 
-/// Sorts tensors by module and makes of each module what it changes.
-pub(super) fn modules(config: &AdapterConfig, tensors: Vec<AdapterTensor>) -> Result<Vec<AdapterChange>> {
+/// The changes of all modules, sorted by the names of the modules.
+pub(super) fn changes(config: &AdapterConfig, tensors: Vec<AdapterTensor>) -> Result<Vec<AdapterChange>> {
     check_one_adapter(&tensors)?;
     let mut parts: BTreeMap<String, BTreeMap<TensorRole, AdapterTensor>> = BTreeMap::new();
     for tensor in tensors {
         let Some((module, role, _)) = parse_name(&tensor.name) else {
-            return Err(tensor.error("is nothing that PEFT's LoRA saves"));
+            return Err(tensor.error("is not a tensor that PEFT saves for LoRA"));
         };
-        if role == TensorRole::Original {
+        if role == TensorRole::OriginalModule {
             continue;
         }
         let roles = parts.entry(module.to_owned()).or_default();
         if let Some(before) = roles.get(&role) {
-            return Err(tensor.error(format!("says the same as {}", before.name)));
+            return Err(tensor.error(format!("repeats {}", before.name)));
         }
         roles.insert(role, tensor);
     }
-    let mut modules = Vec::new();
+    let mut changes = Vec::new();
     for (name, mut roles) in parts {
-        let base = roles.remove(&TensorRole::Base);
-        low_rank(config, &name, &mut roles, base.as_ref(), &mut modules)?;
-        embedding(config, &name, &mut roles, base.as_ref(), &mut modules)?;
-        if let Some(tokens) = roles.remove(&TensorRole::Tokens) {
-            modules.push(trained_tokens(config, &name, tokens, base.clone())?);
+        let base = roles.remove(&TensorRole::BaseLayer);
+        low_rank(config, &name, &mut roles, base.as_ref(), &mut changes)?;
+        embedding(config, &name, &mut roles, base.as_ref(), &mut changes)?;
+        if let Some(tokens) = roles.remove(&TensorRole::TrainedTokens) {
+            changes.push(trained_tokens(config, &name, tokens, base.clone())?);
         }
         let weight = (TensorRole::Weight, TensorRole::SavedWeight, "weight");
-        for (role, again, suffix) in [weight, (TensorRole::WholeBias, TensorRole::SavedBias, "bias")] {
+        for (role, again, suffix) in [weight, (TensorRole::FullBias, TensorRole::SavedBias, "bias")] {
             let (tensor, again) = (roles.remove(&role), roles.remove(&again));
             if let Some(tensor) = tensor.or(again) {
                 check_saved(config, &name, &tensor)?;
-                modules.push(AdapterChange {
+                changes.push(AdapterChange {
                     target: format!("{name}.{suffix}"),
-                    base: None,
-                    change: ChangeKind::Whole(tensor),
+                    base_layer: None,
+                    kind: ChangeKind::Replace(tensor),
                 });
             }
         }
         if let Some((role, tensor)) = roles.pop_first() {
-            return Err(tensor.error(format!("has no {} to go with it", partner(role))));
+            return Err(tensor.error(format!("has no matching {}", partner(role))));
         }
     }
-    Ok(modules)
+    Ok(changes)
 }
 
-/// A file with factors of several adapters says not which of them is meant.
+/// Refuses a file with the factors of several adapters: which of them is meant is not known.
 fn check_one_adapter(tensors: &[AdapterTensor]) -> Result<()> {
     let named = |tensor: &AdapterTensor| parse_name(&tensor.name).map(|(.., adapter)| adapter.to_owned());
     let names: BTreeSet<String> = tensors.iter().filter_map(named).filter(|name| !name.is_empty()).collect();
     if let (Some(first), true) = (tensors.first(), names.len() > 1) {
         let names: Vec<String> = names.into_iter().collect();
         let feature = format!("a file with several adapters ({})", names.join(", "));
-        let advice = "save the one that is meant (save_pretrained with selected_adapters)";
+        let advice = "save one of them (save_pretrained with selected_adapters)";
         return Err(Error::unsupported(first.location(), feature).advise(advice));
     }
     Ok(())
@@ -137,13 +140,13 @@ fn partner(role: TensorRole) -> &'static str {
         TensorRole::B => "lora_A",
         TensorRole::EmbeddingA => "lora_embedding_B",
         TensorRole::EmbeddingB => "lora_embedding_A",
-        TensorRole::Tokens
-        | TensorRole::Base
+        TensorRole::TrainedTokens
+        | TensorRole::BaseLayer
         | TensorRole::Weight
-        | TensorRole::WholeBias
+        | TensorRole::FullBias
         | TensorRole::SavedWeight
         | TensorRole::SavedBias
-        | TensorRole::Original => "module",
+        | TensorRole::OriginalModule => "module",
     }
 }
 
@@ -152,7 +155,7 @@ fn low_rank(
     name: &str,
     roles: &mut BTreeMap<TensorRole, AdapterTensor>,
     base: Option<&AdapterTensor>,
-    modules: &mut Vec<AdapterChange>,
+    changes: &mut Vec<AdapterChange>,
 ) -> Result<()> {
     if !(roles.contains_key(&TensorRole::A) && roles.contains_key(&TensorRole::B)) {
         return Ok(());
@@ -163,16 +166,16 @@ fn low_rank(
     check_rank(config, name, (&a, a.matrix()?.0, "lora_A"), (&b, b.matrix()?.1))?;
     let scaling = config.scaling_of(name);
     if let Some(bias) = roles.remove(&TensorRole::Bias) {
-        let change = ChangeKind::Add { values: bias, scaling };
-        modules.push(AdapterChange {
+        let kind = ChangeKind::LoraBias { values: bias, scaling };
+        changes.push(AdapterChange {
             target: format!("{name}.bias"),
-            base: roles.remove(&TensorRole::WholeBias),
-            change,
+            base_layer: roles.remove(&TensorRole::FullBias),
+            kind,
         });
     }
     let magnitude = magnitude(config, roles, &b)?;
-    let change = ChangeKind::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
-    modules.push(AdapterChange { target: format!("{name}.weight"), base: base.cloned(), change });
+    let kind = ChangeKind::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
+    changes.push(AdapterChange { target: format!("{name}.weight"), base_layer: base.cloned(), kind });
     Ok(())
 }
 
@@ -181,7 +184,7 @@ fn embedding(
     name: &str,
     roles: &mut BTreeMap<TensorRole, AdapterTensor>,
     base: Option<&AdapterTensor>,
-    modules: &mut Vec<AdapterChange>,
+    changes: &mut Vec<AdapterChange>,
 ) -> Result<()> {
     if !(roles.contains_key(&TensorRole::EmbeddingA) && roles.contains_key(&TensorRole::EmbeddingB)) {
         return Ok(());
@@ -192,8 +195,8 @@ fn embedding(
     };
     check_rank(config, name, (&a, a.matrix()?.0, "lora_embedding_A"), (&b, b.matrix()?.1))?;
     let magnitude = magnitude(config, roles, &b)?;
-    let change = ChangeKind::Embedding { a, b, scaling: config.scaling_of(name), magnitude };
-    modules.push(AdapterChange { target: format!("{name}.weight"), base: base.cloned(), change });
+    let kind = ChangeKind::Embedding { a, b, scaling: config.scaling_of(name), magnitude };
+    changes.push(AdapterChange { target: format!("{name}.weight"), base_layer: base.cloned(), kind });
     Ok(())
 }
 
@@ -235,7 +238,7 @@ fn check_rank(
     Ok(())
 }
 
-/// Rows of an embedding that were trained by themselves.
+/// The rows of an embedding that `trainable_token_indices` trained.
 fn trained_tokens(
     config: &AdapterConfig,
     name: &str,
@@ -252,7 +255,11 @@ fn trained_tokens(
             rows.len()
         )));
     }
-    Ok(AdapterChange { target: format!("{name}.weight"), base, change: ChangeKind::Rows { rows, values } })
+    Ok(AdapterChange {
+        target: format!("{name}.weight"),
+        base_layer: base,
+        kind: ChangeKind::TokenRows { rows, values },
+    })
 }
 
 /// A module saved whole is one that the configuration names, a bias, or an embedding that was resized.
@@ -291,17 +298,17 @@ mod tests {
         for (name, module, role) in [
             ("base_model.model.lm_head.weight", "lm_head", TensorRole::Weight),
             ("base_model.model.lm_head.modules_to_save.default.weight", "lm_head", TensorRole::SavedWeight),
-            ("base_model.model.lm_head.original_module.weight", "lm_head", TensorRole::Original),
-            ("base_model.model.x.y.bias", "x.y", TensorRole::WholeBias),
+            ("base_model.model.lm_head.original_module.weight", "lm_head", TensorRole::OriginalModule),
+            ("base_model.model.x.y.bias", "x.y", TensorRole::FullBias),
             ("x.lora_B.bias", "x", TensorRole::Bias),
             ("x.lora_embedding_A", "x", TensorRole::EmbeddingA),
             ("x.lora_embedding_B.default", "x", TensorRole::EmbeddingB),
             ("x.lora_magnitude_vector", "x", TensorRole::Magnitude),
             ("x.lora_magnitude_vector.default.weight", "x", TensorRole::Magnitude),
-            ("x.base_layer.weight", "x", TensorRole::Base),
-            ("x.base_layer.bias", "x", TensorRole::WholeBias),
-            ("x.token_adapter.base_layer.weight", "x", TensorRole::Base),
-            ("x.token_adapter.trainable_tokens_delta", "x", TensorRole::Tokens),
+            ("x.base_layer.weight", "x", TensorRole::BaseLayer),
+            ("x.base_layer.bias", "x", TensorRole::FullBias),
+            ("x.token_adapter.base_layer.weight", "x", TensorRole::BaseLayer),
+            ("x.token_adapter.trainable_tokens_delta", "x", TensorRole::TrainedTokens),
         ] {
             assert_eq!(
                 parse_name(name).map(|(module, role, _)| (module, role)),
