@@ -9,15 +9,15 @@ use engine::{LoraPlan, OutputType, TensorType};
 /// Get a fine-tuned Gemma out: merged, or as a GGUF file that llama.cpp loads.
 #[derive(Debug, Parser)]
 #[command(
-    name = "export",
+    name = "gemma-export",
     version,
     arg_required_else_help = true,
     after_help = "Examples:
-  export inspect ./my-adapter
-  export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
-  export gguf  --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
-  export lora  --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
-  export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
+  gemma-export inspect ./my-adapter
+  gemma-export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
+  gemma-export gguf  --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
+  gemma-export lora  --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
+  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
 
 Every export writes a report beside what it makes: inputs and outputs by their hashes, what each part
 of the adapter changed, and what quantisation cost.
@@ -41,7 +41,7 @@ pub(crate) enum Command {
 /// Merge a LoRA adapter into its base model: a folder of safetensors that transformers loads.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
+  gemma-export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
 
 The result has the base's shards, configuration and tokenizer; weights equal PEFT's merge_and_unload bit for bit.")]
 pub(crate) struct MergeArgs {
@@ -61,10 +61,10 @@ pub(crate) struct MergeArgs {
 /// Write GGUF files from a model, or from a base model and a LoRA adapter in one step.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
-  export gguf --base ./my-full-fine-tune --quant bf16 --out my-model.gguf
-  export gguf --base ./gemma-3-1b-it --adapter ./lora --quant q8_0,q4_k_m --out my-model-{quant}.gguf
-  export gguf --base ./gemma-3-27b-it --adapter ./lora --split-max-size 4G --out my-model.gguf
+  gemma-export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --quant q8_0 --out my-model.gguf
+  gemma-export gguf --base ./my-full-fine-tune --quant bf16 --out my-model.gguf
+  gemma-export gguf --base ./gemma-3-1b-it --adapter ./lora --quant q8_0,q4_k_m --out my-model-{quant}.gguf
+  gemma-export gguf --base ./gemma-3-27b-it --adapter ./lora --split-max-size 4G --out my-model.gguf
 
 q8_0 is half the size of f16 and as good in practice. bf16 keeps every bit of a bf16 checkpoint.
 Several types are made in one pass: the model is read and merged once. Beside my-model.gguf come
@@ -105,11 +105,11 @@ pub(crate) struct GgufArgs {
 /// Write a LoRA adapter as a GGUF file of its own, for llama.cpp's --lora.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  export lora --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
+  gemma-export lora --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
   llama-cli -m gemma-3-1b-it.gguf --lora my-adapter.gguf
 
 The file is small, and one model serves many of them. It holds LoRA on linear layers. What it cannot
-say (DoRA, whole modules, embeddings, biases) is refused: merge such an adapter with export gguf.")]
+say (DoRA, whole modules, embeddings, biases) is refused: merge such an adapter with gemma-export gguf.")]
 pub(crate) struct LoraArgs {
     /// The base model's folder (config.json, *.safetensors)
     #[arg(long, value_name = "DIR")]
@@ -134,8 +134,8 @@ pub(crate) struct LoraArgs {
 /// Check a finished export against its inputs: everything is made again and compared, byte for byte.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
-  export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf
+  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
+  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf
 
 Nothing is written. How a GGUF file was made is read from its report, or without one from the file.
 Exit status: 0 all is as it must be, 1 something differs, 2 wrong usage.")]
@@ -167,8 +167,8 @@ pub(crate) struct VerifyArgs {
 /// Say what a model folder, an adapter folder or a GGUF file holds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  export inspect ./my-adapter
-  export inspect --json my-model.gguf")]
+  gemma-export inspect ./my-adapter
+  gemma-export inspect --json my-model.gguf")]
 pub(crate) struct InspectArgs {
     /// A folder or a .gguf file
     #[arg(value_name = "PATH")]
@@ -227,7 +227,8 @@ mod tests {
     #[test]
     fn an_adapter_can_be_asked_for_in_each_of_its_types() {
         for (name, kind) in ["f32", "f16", "bf16", "q8_0"].into_iter().zip(LoraPlan::TYPES) {
-            let line = ["export", "lora", "--base", "b", "--adapter", "a", "--out", "o", "--quant", name];
+            let line =
+                ["gemma-export", "lora", "--base", "b", "--adapter", "a", "--out", "o", "--quant", name];
             let Command::Lora(args) = Args::try_parse_from(line).unwrap().command else { panic!("not lora") };
             assert_eq!(args.quant, kind);
         }
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn every_output_type_can_be_asked_for() {
         for output in OutputType::ALL {
-            let line = ["export", "gguf", "--base", "b", "--out", "o", "--quant", output.as_str()];
+            let line = ["gemma-export", "gguf", "--base", "b", "--out", "o", "--quant", output.as_str()];
             let Command::Gguf(args) = Args::try_parse_from(line).unwrap().command else { panic!("not gguf") };
             assert_eq!(args.quant, [output]);
         }

@@ -1,4 +1,4 @@
-//! `export gguf`
+//! `gemma-export gguf`
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

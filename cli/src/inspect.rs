@@ -1,4 +1,4 @@
-//! `export inspect`
+//! `gemma-export inspect`
 
 use std::error::Error;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `export lora`
+//! `gemma-export lora`
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! The `export` command: the engine by hand, on local folders.
+//! The `gemma-export` command: the engine by hand, on local folders.
 
 mod args;
 mod gguf;

@@ -1,4 +1,4 @@
-//! `export merge`
+//! `gemma-export merge`
 
 use std::error::Error;
 

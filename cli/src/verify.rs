@@ -1,4 +1,4 @@
-//! `export verify`
+//! `gemma-export verify`
 
 use std::error::Error;
 use std::io::ErrorKind;

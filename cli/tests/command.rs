@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn export(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_export")).args(args).output().unwrap()
+fn gemma_export(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gemma-export")).args(args).output().unwrap()
 }
 
 fn fixture(part: &str) -> String {
@@ -28,7 +28,7 @@ fn a_merge_says_what_it_made_and_exits_0() {
     let out = folder.path().join("merged");
     let out = out.to_str().unwrap();
     let merged =
-        export(&["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out]);
+        gemma_export(&["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out]);
     assert!(merged.status.success(), "{}", text(&merged.stderr));
     assert!(text(&merged.stdout).contains("14 LoRA pairs to 14 tensors, 14 tensors unchanged"));
     assert!(merged.stderr.is_empty(), "there is no terminal, so there is no bar");
@@ -41,11 +41,11 @@ fn an_existing_output_is_only_replaced_when_asked() {
     let out = folder.path().join("m.gguf");
     let base = fixture("base");
     let args = ["gguf", "--base", &base, "--out", out.to_str().unwrap()];
-    assert!(export(&args).status.success());
-    let again = export(&args);
+    assert!(gemma_export(&args).status.success());
+    let again = gemma_export(&args);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
-    assert!(export(&[&args[..], &["--force"]].concat()).status.success());
+    assert!(gemma_export(&[&args[..], &["--force"]].concat()).status.success());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_folder_that_no_export_made_is_not_replaced_even_when_asked() {
     let out = folder.path().to_str().unwrap();
     let args =
         ["merge", "--force", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out];
-    assert_eq!(export(&args).status.code(), Some(1));
+    assert_eq!(gemma_export(&args).status.code(), Some(1));
     assert!(folder.path().join("thesis.tex").exists());
 }
 
@@ -65,7 +65,7 @@ fn a_failure_exits_1_and_leaves_nothing() {
     let out = folder.path().join("merged");
     let args =
         ["merge", "--base", &fixture("base"), "--adapter", &fixture("base"), "--out", out.to_str().unwrap()];
-    let failed = export(&args);
+    let failed = gemma_export(&args);
     assert_eq!(failed.status.code(), Some(1));
     assert!(text(&failed.stderr).contains("has no adapter_config.json"), "{}", text(&failed.stderr));
     assert!(names(folder.path()).is_empty());
@@ -73,20 +73,20 @@ fn a_failure_exits_1_and_leaves_nothing() {
 
 #[test]
 fn wrong_usage_exits_2() {
-    assert_eq!(export(&["gguf", "--base", "x"]).status.code(), Some(2));
-    assert_eq!(export(&["gguf", "--base", "x", "--out", "y", "--quant", "q9"]).status.code(), Some(2));
+    assert_eq!(gemma_export(&["gguf", "--base", "x"]).status.code(), Some(2));
+    assert_eq!(gemma_export(&["gguf", "--base", "x", "--out", "y", "--quant", "q9"]).status.code(), Some(2));
 }
 
 #[test]
 fn inspect_speaks_json_when_asked() {
-    let inspected = export(&["inspect", "--json", &fixture("adapter")]);
+    let inspected = gemma_export(&["inspect", "--json", &fixture("adapter")]);
     let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!((value["kind"].as_str(), value["modules"].as_u64()), (Some("adapter"), Some(14)));
 }
 
 fn merged(out: &str) {
     let args = ["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out];
-    assert!(export(&args).status.success());
+    assert!(gemma_export(&args).status.success());
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_finished_export_is_verified_and_a_flipped_byte_found() {
     merged(out.to_str().unwrap());
     let (base, adapter) = (fixture("base"), fixture("adapter"));
     let verify =
-        || export(&["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()]);
+        || gemma_export(&["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()]);
     let verified = verify();
     assert!(verified.status.success(), "{}", text(&verified.stderr));
     assert!(text(&verified.stdout).contains("everything is as base and adapter make it"));
@@ -122,7 +122,7 @@ fn several_types_are_made_in_one_pass_and_each_verifies() {
     let (base, adapter) = (fixture("base"), fixture("adapter"));
     let inputs = ["--base", &base, "--adapter", &adapter];
     let made = ["--quant", "q8_0,q4_k_m", "--split-max-size", "30K", "--out", out.to_str().unwrap()];
-    let exported = export(&[&["gguf"], &inputs[..], &made[..]].concat());
+    let exported = gemma_export(&[&["gguf"], &inputs[..], &made[..]].concat());
     assert!(exported.status.success(), "{}", text(&exported.stderr));
     for quant in ["q8_0", "q4_k_m"] {
         let first = |path: &&PathBuf| {
@@ -131,7 +131,7 @@ fn several_types_are_made_in_one_pass_and_each_verifies() {
         };
         let files = names(folder.path());
         let path = files.iter().find(first).unwrap();
-        let verified = export(&[&["verify"], &inputs[..], &["--out", path.to_str().unwrap()]].concat());
+        let verified = gemma_export(&[&["verify"], &inputs[..], &["--out", path.to_str().unwrap()]].concat());
         assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
         assert!(text(&verified.stdout).contains("report   compared"));
     }
@@ -141,8 +141,15 @@ fn several_types_are_made_in_one_pass_and_each_verifies() {
 fn several_types_need_a_place_for_each() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.gguf");
-    let exported =
-        export(&["gguf", "--base", &fixture("base"), "--quant", "q8_0,f16", "--out", out.to_str().unwrap()]);
+    let exported = gemma_export(&[
+        "gguf",
+        "--base",
+        &fixture("base"),
+        "--quant",
+        "q8_0,f16",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
     assert_eq!(exported.status.code(), Some(1));
     assert!(text(&exported.stderr).contains("{quant}"), "{}", text(&exported.stderr));
     assert!(names(folder.path()).is_empty());
@@ -163,13 +170,13 @@ fn towers_go_into_a_file_of_their_own_and_verify() {
         let mut inputs = vec!["--base", base.as_str()];
         inputs.extend(adapter.into_iter().flat_map(|adapter| ["--adapter", adapter]));
         let to = ["gguf", "--quant", "q4_k_m", "--out", out.as_str(), "--mmproj", towers.as_str()];
-        let made = export(&[&to[..], &inputs].concat());
+        let made = gemma_export(&[&to[..], &inputs].concat());
         assert!(made.status.success(), "{}", text(&made.stderr));
         for file in [&out, &towers] {
-            let verified = export(&[&["verify", "--out", file.as_str()], &inputs[..]].concat());
+            let verified = gemma_export(&[&["verify", "--out", file.as_str()], &inputs[..]].concat());
             assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
         }
-        let inspected = text(&export(&["inspect", &towers]).stdout);
+        let inspected = text(&gemma_export(&["inspect", &towers]).stdout);
         assert!(inspected.contains(key) && inspected.contains(kind), "{inspected}");
     }
 }
@@ -180,7 +187,8 @@ fn what_an_adapter_does_to_towers_is_not_left_out_in_silence() {
     let base = fixture("../families/gemma4-towers/base");
     let tuned = fixture("../families/gemma4-towers-tuned/adapter");
     let out = folder.path().join("m.gguf");
-    let refused = export(&["gguf", "--base", &base, "--adapter", &tuned, "--out", out.to_str().unwrap()]);
+    let refused =
+        gemma_export(&["gguf", "--base", &base, "--adapter", &tuned, "--out", out.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("make an mmproj file too"), "{}", text(&refused.stderr));
     assert!(names(folder.path()).is_empty());
@@ -192,7 +200,7 @@ fn a_model_without_a_vision_tower_has_no_file_of_one() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let base = fixture("base");
     let args = ["gguf", "--base", &base, "--out", &path("m.gguf"), "--mmproj", &path("mmproj.gguf")];
-    let refused = export(&args);
+    let refused = gemma_export(&args);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         text(&refused.stderr).contains("an mmproj file for Gemma3ForCausalLM"),
