@@ -1,4 +1,4 @@
-//! The binary as a person or a script meets it.
+//! The built command: exit status, output and files.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,20 +23,20 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_merge_says_what_it_made_and_exits_0() {
+fn a_merge_prints_a_summary_and_exits_0() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("merged");
     let out = out.to_str().unwrap();
     let merged =
         gemma_export(&["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out]);
     assert!(merged.status.success(), "{}", text(&merged.stderr));
-    assert!(text(&merged.stdout).contains("14 LoRA pairs to 14 tensors, 14 tensors unchanged"));
+    assert!(text(&merged.stdout).contains("14 LoRA pairs merged into 14 tensors; 14 tensors unchanged"));
     assert!(merged.stderr.is_empty(), "there is no terminal, so there is no bar");
     assert_eq!(names(folder.path()), [Path::new(out)]);
 }
 
 #[test]
-fn an_existing_output_is_only_replaced_when_asked() {
+fn an_existing_output_is_replaced_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.gguf");
     let base = fixture("base");
@@ -49,7 +49,7 @@ fn an_existing_output_is_only_replaced_when_asked() {
 }
 
 #[test]
-fn a_folder_that_no_export_made_is_not_replaced_even_when_asked() {
+fn a_folder_with_other_files_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "years").unwrap();
     let out = folder.path().to_str().unwrap();
@@ -60,7 +60,7 @@ fn a_folder_that_no_export_made_is_not_replaced_even_when_asked() {
 }
 
 #[test]
-fn a_failure_exits_1_and_leaves_nothing() {
+fn a_failure_exits_1_and_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("merged");
     let args =
@@ -72,13 +72,32 @@ fn a_failure_exits_1_and_leaves_nothing() {
 }
 
 #[test]
-fn wrong_usage_exits_2() {
+fn a_usage_error_exits_2() {
     assert_eq!(gemma_export(&["gguf", "--base", "x"]).status.code(), Some(2));
     assert_eq!(gemma_export(&["gguf", "--base", "x", "--out", "y", "--quant", "q9"]).status.code(), Some(2));
 }
 
 #[test]
-fn inspect_speaks_json_when_asked() {
+fn a_closed_pipe_is_no_error() {
+    use std::process::Stdio;
+    let mut inspect = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    inspect.args(["inspect", &fixture("base")]).stdout(writer).stderr(Stdio::piped());
+    let inspected = inspect.spawn().unwrap().wait_with_output().unwrap();
+    assert!(inspected.status.success() && inspected.stderr.is_empty(), "{}", text(&inspected.stderr));
+}
+
+#[test]
+fn inspect_names_what_a_folder_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspected = gemma_export(&["inspect", folder.path().to_str().unwrap()]);
+    assert_eq!(inspected.status.code(), Some(1));
+    assert!(text(&inspected.stderr).contains("neither a model (config.json) nor an adapter"));
+}
+
+#[test]
+fn inspect_prints_json() {
     let inspected = gemma_export(&["inspect", "--json", &fixture("adapter")]);
     let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!((value["kind"].as_str(), value["modules"].as_u64()), (Some("adapter"), Some(14)));
@@ -90,7 +109,7 @@ fn merged(out: &str) {
 }
 
 #[test]
-fn a_finished_export_is_verified_and_a_flipped_byte_found() {
+fn verify_finds_a_flipped_byte() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("merged");
     merged(out.to_str().unwrap());
@@ -99,7 +118,7 @@ fn a_finished_export_is_verified_and_a_flipped_byte_found() {
         || gemma_export(&["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()]);
     let verified = verify();
     assert!(verified.status.success(), "{}", text(&verified.stderr));
-    assert!(text(&verified.stdout).contains("everything is as base and adapter make it"));
+    assert!(text(&verified.stdout).contains("identical to a new export of the same inputs"));
 
     let shard = out.join("model-00002-of-00002.safetensors");
     let mut bytes = std::fs::read(&shard).unwrap();
@@ -107,16 +126,16 @@ fn a_finished_export_is_verified_and_a_flipped_byte_found() {
     std::fs::write(&shard, bytes).unwrap();
     let verified = verify();
     assert_eq!(verified.status.code(), Some(1));
-    let said = text(&verified.stdout);
+    let stdout = text(&verified.stdout);
     assert!(
-        said.contains("✗ model-00002-of-00002.safetensors: tensor model.") && said.contains("1 of"),
-        "{said}"
+        stdout.contains("✗ model-00002-of-00002.safetensors: tensor model.") && stdout.contains("1 of"),
+        "{stdout}"
     );
-    assert!(text(&verified.stderr).contains("one thing is not as it must be"));
+    assert!(text(&verified.stderr).contains("verification failed: 1 difference"));
 }
 
 #[test]
-fn several_types_are_made_in_one_pass_and_each_verifies() {
+fn several_types_are_written_in_one_pass_and_verify() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("my-{quant}.gguf");
     let (base, adapter) = (fixture("base"), fixture("adapter"));
@@ -138,7 +157,7 @@ fn several_types_are_made_in_one_pass_and_each_verifies() {
 }
 
 #[test]
-fn several_types_need_a_place_for_each() {
+fn several_types_need_different_names() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.gguf");
     let exported = gemma_export(&[
@@ -156,7 +175,7 @@ fn several_types_need_a_place_for_each() {
 }
 
 #[test]
-fn towers_go_into_a_file_of_their_own_and_verify() {
+fn an_mmproj_file_is_written_and_verifies() {
     let tuned = fixture("../families/gemma4-towers-tuned/adapter");
     for (family, adapter, key, kind) in [
         ("gemma3-vision", None, "clip.projector_type", "gemma3"),
@@ -166,23 +185,23 @@ fn towers_go_into_a_file_of_their_own_and_verify() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let base = fixture(&format!("../families/{family}/base"));
-        let (out, towers) = (path("m.gguf"), path("mmproj.gguf"));
+        let (out, mmproj) = (path("m.gguf"), path("mmproj.gguf"));
         let mut inputs = vec!["--base", base.as_str()];
         inputs.extend(adapter.into_iter().flat_map(|adapter| ["--adapter", adapter]));
-        let to = ["gguf", "--quant", "q4_k_m", "--out", out.as_str(), "--mmproj", towers.as_str()];
+        let to = ["gguf", "--quant", "q4_k_m", "--out", out.as_str(), "--mmproj", mmproj.as_str()];
         let made = gemma_export(&[&to[..], &inputs].concat());
         assert!(made.status.success(), "{}", text(&made.stderr));
-        for file in [&out, &towers] {
+        for file in [&out, &mmproj] {
             let verified = gemma_export(&[&["verify", "--out", file.as_str()], &inputs[..]].concat());
             assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
         }
-        let inspected = text(&gemma_export(&["inspect", &towers]).stdout);
+        let inspected = text(&gemma_export(&["inspect", &mmproj]).stdout);
         assert!(inspected.contains(key) && inspected.contains(kind), "{inspected}");
     }
 }
 
 #[test]
-fn what_an_adapter_does_to_towers_is_not_left_out_in_silence() {
+fn adapter_changes_to_encoders_are_not_dropped_silently() {
     let folder = tempfile::tempdir().unwrap();
     let base = fixture("../families/gemma4-towers/base");
     let tuned = fixture("../families/gemma4-towers-tuned/adapter");
@@ -195,7 +214,7 @@ fn what_an_adapter_does_to_towers_is_not_left_out_in_silence() {
 }
 
 #[test]
-fn a_model_without_a_vision_tower_has_no_file_of_one() {
+fn an_mmproj_file_needs_a_multimodal_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let base = fixture("base");
