@@ -67,7 +67,7 @@ pub(crate) struct MergeArgs {
   gemma-export gguf --base ./gemma-3-1b-it --adapter ./my-adapter \\
       --quant q8_0,q4_k_m --out my-model-{quant}.gguf
   gemma-export gguf --base ./gemma-3-27b-it --adapter ./my-adapter \\
-      --split-max-size 4G --out my-model.gguf
+      --split-max-size 4G --out my-27b.gguf
 
 bf16 keeps every bit of a bf16 checkpoint; q8_0 takes about half the space of f16.
 Several types are written in one pass: the model is read and merged once.
