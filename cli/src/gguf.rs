@@ -16,21 +16,36 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         Some(name) => name.clone(),
         None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
     };
-    let (folder, names) = gguf_names(&args.out, &title, &args.quant)?;
-    let mut plans = Vec::new();
-    for (quant, name) in args.quant.iter().zip(names) {
-        let plan = GgufPlan::new(&model, &options(args, GgufOptions::new(*quant, &title))?)?;
-        check_absent(&folder, &plan.files(&name), args.run.force)?;
-        plans.push((plan, name));
-    }
+    let (folder, plans) = model_plans(args, &model, &title)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
         None => None,
     };
+    write_model(args, &folder, &plans)?;
+    mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
+}
+
+/// The output folder, and plan and file name of each type.
+fn model_plans(
+    args: &GgufArgs,
+    model: &Model,
+    title: &str,
+) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Box<dyn Error>> {
+    let (folder, names) = gguf_names(&args.out, title, &args.quant)?;
+    let mut plans = Vec::new();
+    for (quant, name) in args.quant.iter().zip(names) {
+        let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title))?)?;
+        check_absent(&folder, &plan.files(&name), args.run.force)?;
+        plans.push((plan, name));
+    }
+    Ok((folder, plans))
+}
+
+fn write_model(args: &GgufArgs, folder: &Path, plans: &[(GgufPlan, String)]) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let outcomes = progress::with_bar(Stage::Converting, args.run.threads, |run| {
-        let mut output = LocalOutput::create(&folder)?;
-        match plans.as_slice() {
+        let mut output = LocalOutput::create(folder)?;
+        match plans {
             // one type: sequential writes, hashed as written
             [(plan, name)] => Ok(vec![engine::gguf(plan, name, &mut output, run)?]),
             plans => engine::ggufs(plans, &mut output, run),
@@ -39,10 +54,10 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     for outcome in &outcomes {
         // llama.cpp loads split files from the first
         if let Some(first) = outcome.files.first() {
-            report::print(&report::export(&join(&folder, &first.name), outcome, started.elapsed()))?;
+            report::print(&report::export(&join(folder, &first.name), outcome, started.elapsed()))?;
         }
     }
-    mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
+    Ok(())
 }
 
 /// Plan, folder and name of the file of vision and audio encoders. Its type is the first of `--quant`.

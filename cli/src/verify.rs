@@ -3,16 +3,17 @@
 use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use engine::{
     Checkpoint, ExportReport, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LogitDivergence,
-    MergePlan, Model, Stage, Verification, split_name, split_of,
+    MergePlan, Model, Source, Stage, Verification, split_name, split_of,
 };
 use indicatif::DecimalBytes;
 use serde_json::Value;
 
 use crate::args::VerifyArgs;
-use crate::paths::{file_name, open_file, open_folder, open_model, parent};
+use crate::paths::{file_name, join, open_file, open_folder, open_model, parent};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
@@ -49,13 +50,8 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
         .ok_or_else(|| format!("{} is neither a folder nor a file", args.out.display()))?;
     let folder = open_folder(parent(&args.out))?;
     let (name, count) = split_of(name).unwrap_or((name.to_owned(), 1));
-    let (mut files, mut sources) = (Vec::new(), Vec::new());
-    for number in 0..count {
-        let part = if count == 1 { name.clone() } else { split_name(&name, number, count) };
-        let source = open_file(&parent(&args.out).join(part))?;
-        files.push(GgufFile::open(&*source)?);
-        sources.push(source);
-    }
+    let sources = open_parts(parent(&args.out), &name, count)?;
+    let files = sources.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
     let options = options(args, &folder, &name, &files)?;
     let is_mmproj =
         |file: &GgufFile| file.keys.iter().any(|k| k.name == "general.type" && k.text() == "mmproj");
@@ -68,6 +64,12 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
         let logits = || engine::compare_gguf(model, &sources, run);
         Ok((verdict, args.logits.then(logits).transpose()?))
     })
+}
+
+/// Opens the file, or all parts of a split one.
+fn open_parts(folder: &Path, name: &str, count: usize) -> Result<Vec<Arc<dyn Source>>, Box<dyn Error>> {
+    let part = |number| if count == 1 { name.to_owned() } else { split_name(name, number, count) };
+    (0..count).map(|number| open_file(&join(folder, &part(number)))).collect()
 }
 
 /// The options of the export: those of the command line, else of its report, else of the file.

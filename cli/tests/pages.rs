@@ -1,7 +1,7 @@
 //! README.md and the examples of `--help`, typed in bash. Folders with the names that they use hold fixtures.
 //!
-//! `make` runs as `make --dry-run`, which fails for an unknown target. `cargo install --locked --path P` copies the built command
-//! under the name that Cargo would install for the package in `P`, and `PATH` has no other `gemma-export`.
+//! `make` runs as `make --dry-run`, which fails for an unknown target. `cargo install --locked --path P` copies the built
+//! command under the name that Cargo would install for the package in `P`, and `PATH` has no other `gemma-export`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
