@@ -57,7 +57,7 @@ bench-service: build ## measure the functions beside a FastAPI service (needs Ja
 fuzz: ## hostile input for every reader of the engine, a minute each (cargo-fuzz): make fuzz [SECONDS=600]
 	./scripts/fuzz $(or $(SECONDS),60)
 
-build: ## the release binaries: health, list, create, get, export-job, export
+build: ## the release binaries: health, list, create, get, export-job, gemma-export
 	$(CARGO) build --release --locked --package health --package list --package create --package get --package job --package cli
 
 clean: ## remove what was built, and the local stack's data

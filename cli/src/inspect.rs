@@ -1,48 +1,59 @@
-//! `export inspect`
+//! `gemma-export inspect`
 
 use std::error::Error;
 use std::path::Path;
 
-use engine::FolderContent;
+use engine::{Checkpoint, FolderContent};
 use serde_json::Value;
 
 use crate::args::InspectArgs;
-use crate::place::{open_file, open_folder};
+use crate::paths::{open_file, open_folder};
+use crate::report;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<(), Box<dyn Error>> {
     let description = serde_json::to_value(describe(&args.path)?)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&description)?);
-        return Ok(());
+        return Ok(report::print(&[serde_json::to_string_pretty(&description)?])?);
     }
-    println!("{}", args.path.display());
-    for (key, value) in description.as_object().into_iter().flatten() {
-        match value.as_array().filter(|_| key == "keys") {
-            Some(entries) => print_pairs(entries),
-            None => println!("  {key:12} {}", text(value)),
-        }
-    }
-    Ok(())
+    let mut lines = vec![args.path.display().to_string()];
+    lines.extend(facts(&description));
+    Ok(report::print(&lines)?)
 }
 
 fn describe(path: &Path) -> Result<FolderContent, Box<dyn Error>> {
-    if path.is_dir() {
-        return Ok(engine::describe(open_folder(path)?)?);
+    if !path.is_dir() {
+        return Ok(engine::describe_file(&*open_file(path)?)?);
     }
-    Ok(engine::describe_file(&*open_file(path)?)?)
+    let folder = open_folder(path)?;
+    if !Checkpoint::is_in(&*folder)? && !path.join("adapter_config.json").exists() {
+        let missing = "contains neither a model (config.json) nor an adapter (adapter_config.json)";
+        return Err(format!("{} {missing}", path.display()).into());
+    }
+    Ok(engine::describe(folder)?)
 }
 
-fn print_pairs(entries: &[Value]) {
-    for pair in entries {
-        let at = |i: usize| pair.get(i).and_then(Value::as_str).unwrap_or_default();
-        // templates run over many lines
-        let first = at(1).lines().next().unwrap_or_default();
-        let more = if at(1).lines().count() > 1 { " …" } else { "" };
-        println!("  {:42} {first}{more}", at(0));
+/// The kind, the other facts in alphabetical order, and the metadata of a GGUF file in the file's order.
+fn facts(description: &Value) -> Vec<String> {
+    let fact = |(key, value): (&String, &Value)| format!("  {key:12} {}", text(value));
+    let fields = || description.as_object().into_iter().flatten();
+    let mut lines: Vec<String> = fields().filter(|(key, _)| *key == "kind").map(fact).collect();
+    lines.extend(fields().filter(|(key, _)| !["kind", "keys"].contains(&key.as_str())).map(fact));
+    if let Some(pairs) = description["keys"].as_array() {
+        lines.push("  metadata".to_owned());
+        lines.extend(pairs.iter().map(metadata));
     }
+    lines
 }
 
-/// A value without JSON's punctuation.
+/// A pair of key and value; of a value with several lines, such as a chat template, the first.
+fn metadata(pair: &Value) -> String {
+    let [key, value] = [0, 1].map(|i| pair[i].as_str().unwrap_or_default());
+    let first = value.lines().next().unwrap_or_default();
+    let more = if value.lines().count() > 1 { " \u{2026}" } else { "" };
+    format!("    {key:42} {first}{more}")
+}
+
+/// A JSON value without quotes and brackets; `[type, count]` as `count type`.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "unknown".to_owned(),

@@ -1,26 +1,22 @@
-//! `export lora`
+//! `gemma-export lora`
 
 use std::error::Error;
 
 use engine::{LocalOutput, LoraPlan, PlannedFile, Stage};
 
 use crate::args::LoraArgs;
-use crate::place::{check_new, folder_name, open_model, parent};
-use crate::{report, watch};
+use crate::paths::{check_absent, folder_name, open_model, output_file};
+use crate::{progress, report};
 
 pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, Some(&args.adapter))?;
     let title = args.name.clone().unwrap_or_else(|| folder_name(&args.adapter));
     let plan = LoraPlan::new(&model, args.quant, &title)?;
-    let name = args.out.file_name().and_then(|name| name.to_str()).filter(|_| !args.out.is_dir());
-    let Some(name) = name else {
-        return Err(format!("{} is a folder: give the file to make", args.out.display()).into());
-    };
+    let (folder, name) = output_file(&args.out)?;
     let planned = PlannedFile { name: name.to_owned(), size: plan.size() };
-    check_new(parent(&args.out), &[planned], args.force)?;
-    let written = watch::watched(Stage::Converting, None, |run| {
-        plan.write(name, &mut LocalOutput::create(parent(&args.out))?, run)
+    check_absent(folder, &[planned], args.force)?;
+    let written = progress::with_bar(Stage::Converting, None, |run| {
+        plan.write(name, &mut LocalOutput::create(folder)?, run)
     })?;
-    report::print_lora(&args.out, &written, plan.pairs());
-    Ok(())
+    Ok(report::print(&report::lora(&args.out, &written, plan.pairs()))?)
 }

@@ -1,41 +1,40 @@
-//! The `export` command: the engine by hand, on local folders.
+//! The `gemma-export` command: the engine on local folders.
 
 mod args;
 mod gguf;
 mod inspect;
 mod lora;
 mod merge;
-mod place;
+mod paths;
+mod progress;
 mod report;
 mod verify;
-mod watch;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use args::{Args, Command};
+use args::{CommandLine, ExportCommand};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match &args.command {
-        Command::Merge(args) => merge::run(args),
-        Command::Gguf(args) => gguf::run(args),
-        Command::Lora(args) => lora::run(args),
-        Command::Verify(args) => verify::run(args),
-        Command::Inspect(args) => inspect::run(args),
+    let result = match &CommandLine::parse().command {
+        ExportCommand::Merge(args) => merge::run(args),
+        ExportCommand::Gguf(args) => gguf::run(args),
+        ExportCommand::Lora(args) => lora::run(args),
+        ExportCommand::Verify(args) => verify::run(args),
+        ExportCommand::Inspect(args) => inspect::run(args),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&*error));
+            eprintln!("error: {}", with_causes(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error with everything that led to it, in one line.
-fn chain(error: &dyn Error) -> String {
+/// The error and its causes, in one line.
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,21 +1,21 @@
-//! `export merge`
+//! `gemma-export merge`
 
 use std::error::Error;
+use std::time::Instant;
 
 use engine::{LocalOutput, MergePlan, Stage};
 
 use crate::args::MergeArgs;
-use crate::place::{NewFolder, open_model};
-use crate::{report, watch};
+use crate::paths::{NewFolder, open_model};
+use crate::{progress, report};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let plan = MergePlan::new(&open_model(&args.base, Some(&args.adapter))?)?;
-    let place = NewFolder::prepare(&args.out, args.common.force, &plan)?;
-    let timer = report::Timer::start();
-    let outcome = watch::watched(Stage::Merging, args.common.threads, |run| {
-        engine::merge(&plan, &mut LocalOutput::create(place.path())?, run)
+    let folder = NewFolder::prepare(&args.out, args.run.force, &plan)?;
+    let started = Instant::now();
+    let outcome = progress::with_bar(Stage::Merging, args.run.threads, |run| {
+        engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
     })?;
-    place.commit()?;
-    report::print(&args.out, &outcome, &timer);
-    Ok(())
+    folder.commit()?;
+    Ok(report::print(&report::export(&args.out, &outcome, started.elapsed()))?)
 }

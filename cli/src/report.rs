@@ -1,73 +1,75 @@
-//! What was made, for people and for scripts that read lines.
+//! Summaries of exports on standard output, one fact per line.
 
+use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use engine::report::ReportSummary;
 use engine::{Outcome, WrittenFile};
 use indicatif::DecimalBytes;
 
-pub(crate) struct Timer(Instant);
-
-impl Timer {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+/// Prints lines. A reader that has closed the pipe, such as `head`, is no error.
+pub(crate) fn print(lines: &[String]) -> io::Result<()> {
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 
-/// Prints path, files with sizes and hashes, time, and what was applied.
-pub(crate) fn print(place: &Path, outcome: &Outcome, timer: &Timer) {
+/// The path, the files with sizes and SHA-256, the time, and the report's summary.
+pub(crate) fn export(path: &Path, outcome: &Outcome, elapsed: Duration) -> Vec<String> {
     let total: u64 = outcome.files.iter().map(|f| f.size).sum();
-    let seconds = timer.elapsed().as_secs_f64();
+    let seconds = elapsed.as_secs_f64();
     let rate = DecimalBytes((total as f64 / seconds.max(1e-9)) as u64);
-    println!("{}", place.display());
     let width = outcome.files.iter().map(|f| f.name.len()).max().unwrap_or(0);
-    for file in &outcome.files {
-        println!("  {:width$}  {:>10}  {}", file.name, DecimalBytes(file.size).to_string(), file.sha256);
-    }
-    println!("  size    {} in {} files ({total} bytes)", DecimalBytes(total), outcome.files.len());
-    println!("  time    {seconds:.1} s ({rate}/s)");
-    println!("  applied {}", applied(&outcome.report.summary));
-    proof(&outcome.report.summary).iter().for_each(|line| println!("  {line}"));
+    let file = |f: &WrittenFile| {
+        format!("  {:width$}  {:>10}  {}", f.name, DecimalBytes(f.size).to_string(), f.sha256)
+    };
+    let mut lines = vec![path.display().to_string()];
+    lines.extend(outcome.files.iter().map(file));
+    let count = outcome.files.len();
+    lines.push(format!("  size     {} in {count} files ({total} bytes)", DecimalBytes(total)));
+    lines.push(format!("  time     {seconds:.1} s ({rate}/s)"));
+    lines.extend(summary(&outcome.report.summary));
+    lines
 }
 
-/// How far the result is from the base, and a GGUF file from the weights it was made of.
-fn proof(proof: &ReportSummary) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Path, size, SHA-256 and number of LoRA pairs of a GGUF adapter.
+pub(crate) fn lora(path: &Path, file: &WrittenFile, pairs: usize) -> Vec<String> {
+    vec![
+        path.display().to_string(),
+        format!("  size     {} ({} bytes)", DecimalBytes(file.size), file.size),
+        format!("  sha256   {}", file.sha256),
+        format!("  adapter  {pairs} LoRA pairs"),
+    ]
+}
+
+/// What the adapter changed, and the quantization error of a GGUF file.
+fn summary(proof: &ReportSummary) -> Vec<String> {
+    let mut lines = vec![format!("  adapter  {}", adapter(proof))];
     if proof.tensors_changed > 0 {
         let ReportSummary { elements_changed, largest_change, mean_change, .. } = proof;
         lines.push(format!(
-            "changed {elements_changed} weights, by {largest_change:.3e} at the most and {mean_change:.3e} in the mean"
+            "  weights  {elements_changed} changed (max {largest_change:.3e}, mean {mean_change:.3e})"
         ));
     }
     if let (Some(rmse), Some(largest)) = (proof.rmse, proof.largest_error) {
-        lines.push(format!("error   {rmse:.3e} (root mean square), {largest:.3e} at the most"));
+        lines.push(format!("  error    RMSE {rmse:.3e}, max {largest:.3e} (quantization)"));
     }
     lines
 }
 
-/// Prints path, size and hash of an adapter's file, and what is in it.
-pub(crate) fn print_lora(place: &Path, file: &WrittenFile, pairs: usize) {
-    println!("{}", place.display());
-    println!("  size    {} ({} bytes)", DecimalBytes(file.size), file.size);
-    println!("  sha256  {}", file.sha256);
-    println!("  holds   {pairs} LoRA pairs");
-}
-
-fn applied(summary: &ReportSummary) -> String {
-    let ReportSummary { pairs, tensors_changed, tensors_zero: zero, tensors_unchanged: unchanged, .. } =
-        summary;
-    if *pairs == 0 {
-        return format!("no adapter: {unchanged} tensors as they were");
+fn adapter(proof: &ReportSummary) -> String {
+    let ReportSummary { pairs, tensors_changed, tensors_zero, tensors_unchanged, .. } = *proof;
+    if pairs == 0 {
+        return format!("none; {tensors_unchanged} tensors unchanged");
     }
+    let targets = tensors_changed + tensors_zero;
     let mut text =
-        format!("{pairs} LoRA pairs to {} tensors, {unchanged} tensors unchanged", tensors_changed + zero);
-    if *zero > 0 {
-        text.push_str(&format!(" ({zero} of the pairs are zero: they were never trained)"));
+        format!("{pairs} LoRA pairs merged into {targets} tensors; {tensors_unchanged} tensors unchanged");
+    if tensors_zero > 0 {
+        text.push_str(&format!(" ({tensors_zero} pairs are zero: they were never trained)"));
     }
     text
 }
@@ -76,27 +78,40 @@ fn applied(summary: &ReportSummary) -> String {
 mod tests {
     use super::*;
 
-    fn summary(pairs: usize, changed: usize, zero: usize, unchanged: usize) -> ReportSummary {
+    fn proof(pairs: usize, changed: usize, zero: usize, unchanged: usize) -> ReportSummary {
         ReportSummary {
             pairs,
             tensors_changed: changed,
             tensors_zero: zero,
             tensors_unchanged: unchanged,
-            elements_changed: 0,
-            largest_change: 0.0,
-            mean_change: 0.0,
+            elements_changed: 7,
+            largest_change: 0.5,
+            mean_change: 0.25,
             rmse: None,
             largest_error: None,
         }
     }
 
     #[test]
-    fn the_summary_counts_pairs_and_tensors() {
-        assert_eq!(applied(&summary(14, 14, 0, 12)), "14 LoRA pairs to 14 tensors, 12 tensors unchanged");
+    fn the_summary_states_each_count_once() {
+        assert_eq!(
+            summary(&proof(14, 14, 0, 12)),
+            [
+                "  adapter  14 LoRA pairs merged into 14 tensors; 12 tensors unchanged",
+                "  weights  7 changed (max 5.000e-1, mean 2.500e-1)",
+            ]
+        );
+        assert_eq!(summary(&proof(0, 0, 0, 26)), ["  adapter  none; 26 tensors unchanged"]);
+    }
+
+    #[test]
+    fn a_gguf_summary_states_the_quantization_error() {
+        let proof = ReportSummary { rmse: Some(0.001), largest_error: Some(0.25), ..proof(0, 0, 0, 26) };
+        assert_eq!(summary(&proof)[1], "  error    RMSE 1.000e-3, max 2.500e-1 (quantization)");
     }
 
     #[test]
     fn untrained_pairs_are_mentioned() {
-        assert!(applied(&summary(3, 1, 2, 5)).contains("2 of the pairs are zero"));
+        assert!(adapter(&proof(3, 1, 2, 5)).contains("2 pairs are zero"));
     }
 }

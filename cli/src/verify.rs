@@ -1,19 +1,20 @@
-//! `export verify`
+//! `gemma-export verify`
 
 use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use engine::{
     Checkpoint, ExportReport, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LogitDivergence,
-    MergePlan, Model, Stage, Verification, split_name, split_of,
+    MergePlan, Model, Source, Stage, Verification, split_name, split_of,
 };
 use indicatif::DecimalBytes;
 use serde_json::Value;
 
 use crate::args::VerifyArgs;
-use crate::place::{open_file, open_folder, open_model, parent};
-use crate::watch;
+use crate::paths::{file_name, join, open_file, open_folder, open_model, parent};
+use crate::{progress, report};
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, args.adapter.as_deref())?;
@@ -21,64 +22,64 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
         engine::check_comparable(&model)?;
     }
     let (verdict, logits) = if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
-    print(&args.out, &verdict);
-    if let Some(logits) = logits {
-        print_logits(&logits);
-    }
+    let mut lines = comparison(&args.out, &verdict);
+    lines.extend(logits.iter().flat_map(predictions));
+    report::print(&lines)?;
     match verdict.differences.len() {
         0 => Ok(()),
-        1 => Err("one thing is not as it must be".into()),
-        count => Err(format!("{count} things are not as they must be").into()),
+        1 => Err("verification failed: 1 difference".into()),
+        count => Err(format!("verification failed: {count} differences").into()),
     }
 }
 
-/// What the bytes say, and what the predictions say where that was asked for.
-type Found = (Verification, Option<LogitDivergence>);
+/// The comparison of bytes, and with `--logits` that of predictions.
+type VerifyOutcome = (Verification, Option<LogitDivergence>);
 
-fn merged(args: &VerifyArgs, model: &Model) -> Result<Found, Box<dyn Error>> {
+fn merged(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error>> {
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
-    watch::watched(Stage::Verifying, args.threads, |run| {
+    progress::with_bar(Stage::Verifying, args.threads, |run| {
         let verdict = engine::verify_merge(&plan, &*folder, run)?;
         let logits = || engine::compare_merged(model, &Checkpoint::open(folder.clone())?, run);
         Ok((verdict, args.logits.then(logits).transpose()?))
     })
 }
 
-fn gguf(args: &VerifyArgs, model: &Model) -> Result<Found, Box<dyn Error>> {
-    let name = args.out.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| format!("{} is neither a folder nor a file", args.out.display()))?;
+fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error>> {
+    let name = file_name(&args.out)
+        .ok_or_else(|| format!("{} is neither a folder nor a file", args.out.display()))?;
     let folder = open_folder(parent(&args.out))?;
     let (name, count) = split_of(name).unwrap_or((name.to_owned(), 1));
-    let (mut files, mut sources) = (Vec::new(), Vec::new());
-    for number in 0..count {
-        let part = if count == 1 { name.clone() } else { split_name(&name, number, count) };
-        let source = open_file(&parent(&args.out).join(part))?;
-        files.push(GgufFile::open(&*source)?);
-        sources.push(source);
-    }
+    let sources = open_parts(parent(&args.out), &name, count)?;
+    let files = sources.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
     let options = options(args, &folder, &name, &files)?;
-    let is_tower =
+    let is_mmproj =
         |file: &GgufFile| file.keys.iter().any(|k| k.name == "general.type" && k.text() == "mmproj");
     let plan = match files.first() {
-        Some(first) if is_tower(first) => GgufPlan::mmproj(model, &options)?,
+        Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,
     };
-    watch::watched(Stage::Verifying, args.threads, |run| {
+    progress::with_bar(Stage::Verifying, args.threads, |run| {
         let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
         let logits = || engine::compare_gguf(model, &sources, run);
         Ok((verdict, args.logits.then(logits).transpose()?))
     })
 }
 
-/// How the file was made: what was typed, else what its report says, else what it says itself.
+/// Opens the file, or all parts of a split one.
+fn open_parts(folder: &Path, name: &str, count: usize) -> Result<Vec<Arc<dyn Source>>, Box<dyn Error>> {
+    let part = |number| if count == 1 { name.to_owned() } else { split_name(name, number, count) };
+    (0..count).map(|number| open_file(&join(folder, &part(number)))).collect()
+}
+
+/// The options of the export: those of the command line, else of its report, else of the file.
 fn options(
     args: &VerifyArgs,
     folder: &LocalFolder,
     name: &str,
     files: &[GgufFile],
 ) -> Result<GgufOptions, Box<dyn Error>> {
-    // whether towers went into another file too, this one does not say
+    // a GGUF file does not record whether an mmproj file was written too
     let mut options = GgufOptions::from_files(files, name)?.with_separate_mmproj();
     let reported = reported(folder, &ExportReport::beside(name))?;
     if let Some(name) = args.name.as_deref().or_else(|| reported["name"].as_str()) {
@@ -93,16 +94,19 @@ fn options(
     let imatrix = files.iter().flat_map(|file| &file.keys).find(|key| key.name == "quantize.imatrix.file");
     match (&args.imatrix, imatrix) {
         (Some(path), Some(key)) => Ok(options.with_imatrix(Imatrix::open(&*open_file(path)?, key.text())?)),
-        (None, Some(key)) => {
-            Err(format!("{name} was made with the importance matrix {}: give it as --imatrix", key.text())
-                .into())
+        (None, Some(key)) => Err(format!(
+            "{name} was quantized with the importance matrix {}: pass it as --imatrix",
+            key.text()
+        )
+        .into()),
+        (Some(_), None) => {
+            Err(format!("{name} was quantized without an importance matrix: omit --imatrix").into())
         }
-        (Some(_), None) => Err(format!("{name} was made without an importance matrix").into()),
         (None, None) => Ok(options),
     }
 }
 
-/// The options in a report; nothing when there is none.
+/// The options in the report; `Null` when there is no report.
 fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Box<dyn Error>> {
     let source = match folder.open(name) {
         Ok(source) => source,
@@ -111,30 +115,35 @@ fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Box<dyn Error>> {
     };
     let mut text = vec![0; usize::try_from(source.size())?];
     source.read_at(0, &mut text)?;
-    // one that is broken says nothing, and the check finds it
+    // a broken report is found by the comparison
     Ok(serde_json::from_slice::<Value>(&text).map_or(Value::Null, |report| report["options"].clone()))
 }
 
-fn print(place: &Path, verdict: &Verification) {
+fn comparison(path: &Path, verdict: &Verification) -> Vec<String> {
     const SHOWN: usize = 50;
-    println!("{}", place.display());
     let size = DecimalBytes(verdict.bytes);
-    println!("  compared {} tensors, {size} in {} files", verdict.tensors, verdict.files);
-    println!("  report   {}", if verdict.reported { "compared" } else { "there is none" });
-    for difference in verdict.differences.iter().take(SHOWN) {
+    let mut lines = vec![
+        path.display().to_string(),
+        format!("  compared {} tensors, {size} in {} files", verdict.tensors, verdict.files),
+        format!("  report   {}", if verdict.reported { "compared" } else { "not found" }),
+    ];
+    lines.extend(verdict.differences.iter().take(SHOWN).map(|difference| {
         let tensor = difference.tensor.as_ref().map(|name| format!(": tensor {name}"));
-        println!("  \u{2717} {}{} {}", difference.file, tensor.unwrap_or_default(), difference.problem);
-    }
+        format!("  \u{2717} {}{} {}", difference.file, tensor.unwrap_or_default(), difference.problem)
+    }));
     match verdict.differences.len() {
-        0 => println!("  \u{2713} everything is as base and adapter make it"),
-        count if count > SHOWN => println!("  \u{2717} and {} more", count - SHOWN),
+        0 => lines.push("  \u{2713} identical to a new export of the same inputs".to_owned()),
+        count if count > SHOWN => lines.push(format!("  \u{2717} {} more differences", count - SHOWN)),
         _ => {}
     }
+    lines
 }
 
-fn print_logits(logits: &LogitDivergence) {
+fn predictions(logits: &LogitDivergence) -> [String; 3] {
     let LogitDivergence { tokens, kl_mean, kl_max, top1 } = logits;
-    println!("  logits   of {tokens} tokens, beside base and adapter:");
-    println!("           KL divergence {kl_mean:.2e} nats on average, {kl_max:.2e} at most");
-    println!("           the same token first in {:.1} %", top1 * 100.0);
+    [
+        format!("  logits   {tokens} tokens, compared with base and adapter"),
+        format!("           KL divergence: mean {kl_mean:.2e} nats, max {kl_max:.2e}"),
+        format!("           same most likely token: {:.1} %", top1 * 100.0),
+    ]
 }

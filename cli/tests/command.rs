@@ -1,12 +1,12 @@
-//! The binary as a person or a script meets it.
+//! The built command: exit status, output and files.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-fn export(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_export")).args(args).output().unwrap()
+fn gemma_export(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gemma-export")).args(args).output().unwrap()
 }
 
 fn fixture(part: &str) -> String {
@@ -23,83 +23,102 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_merge_says_what_it_made_and_exits_0() {
+fn a_merge_prints_a_summary_and_exits_0() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("merged");
     let out = out.to_str().unwrap();
     let merged =
-        export(&["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out]);
+        gemma_export(&["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out]);
     assert!(merged.status.success(), "{}", text(&merged.stderr));
-    assert!(text(&merged.stdout).contains("14 LoRA pairs to 14 tensors, 14 tensors unchanged"));
+    assert!(text(&merged.stdout).contains("14 LoRA pairs merged into 14 tensors; 14 tensors unchanged"));
     assert!(merged.stderr.is_empty(), "there is no terminal, so there is no bar");
     assert_eq!(names(folder.path()), [Path::new(out)]);
 }
 
 #[test]
-fn an_existing_output_is_only_replaced_when_asked() {
+fn an_existing_output_is_replaced_only_with_force() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.gguf");
     let base = fixture("base");
     let args = ["gguf", "--base", &base, "--out", out.to_str().unwrap()];
-    assert!(export(&args).status.success());
-    let again = export(&args);
+    assert!(gemma_export(&args).status.success());
+    let again = gemma_export(&args);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("--force"), "{}", text(&again.stderr));
-    assert!(export(&[&args[..], &["--force"]].concat()).status.success());
+    assert!(gemma_export(&[&args[..], &["--force"]].concat()).status.success());
 }
 
 #[test]
-fn a_folder_that_no_export_made_is_not_replaced_even_when_asked() {
+fn a_folder_with_other_files_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "years").unwrap();
     let out = folder.path().to_str().unwrap();
     let args =
         ["merge", "--force", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out];
-    assert_eq!(export(&args).status.code(), Some(1));
+    assert_eq!(gemma_export(&args).status.code(), Some(1));
     assert!(folder.path().join("thesis.tex").exists());
 }
 
 #[test]
-fn a_failure_exits_1_and_leaves_nothing() {
+fn a_failure_exits_1_and_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("merged");
     let args =
         ["merge", "--base", &fixture("base"), "--adapter", &fixture("base"), "--out", out.to_str().unwrap()];
-    let failed = export(&args);
+    let failed = gemma_export(&args);
     assert_eq!(failed.status.code(), Some(1));
     assert!(text(&failed.stderr).contains("has no adapter_config.json"), "{}", text(&failed.stderr));
     assert!(names(folder.path()).is_empty());
 }
 
 #[test]
-fn wrong_usage_exits_2() {
-    assert_eq!(export(&["gguf", "--base", "x"]).status.code(), Some(2));
-    assert_eq!(export(&["gguf", "--base", "x", "--out", "y", "--quant", "q9"]).status.code(), Some(2));
+fn a_usage_error_exits_2() {
+    assert_eq!(gemma_export(&["gguf", "--base", "x"]).status.code(), Some(2));
+    assert_eq!(gemma_export(&["gguf", "--base", "x", "--out", "y", "--quant", "q9"]).status.code(), Some(2));
 }
 
 #[test]
-fn inspect_speaks_json_when_asked() {
-    let inspected = export(&["inspect", "--json", &fixture("adapter")]);
+fn a_closed_pipe_is_no_error() {
+    use std::process::Stdio;
+    let mut inspect = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    inspect.args(["inspect", &fixture("base")]).stdout(writer).stderr(Stdio::piped());
+    let inspected = inspect.spawn().unwrap().wait_with_output().unwrap();
+    assert!(inspected.status.success() && inspected.stderr.is_empty(), "{}", text(&inspected.stderr));
+}
+
+#[test]
+fn inspect_names_what_a_folder_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspected = gemma_export(&["inspect", folder.path().to_str().unwrap()]);
+    assert_eq!(inspected.status.code(), Some(1));
+    assert!(text(&inspected.stderr).contains("neither a model (config.json) nor an adapter"));
+}
+
+#[test]
+fn inspect_prints_json() {
+    let inspected = gemma_export(&["inspect", "--json", &fixture("adapter")]);
     let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!((value["kind"].as_str(), value["modules"].as_u64()), (Some("adapter"), Some(14)));
 }
 
 fn merged(out: &str) {
     let args = ["merge", "--base", &fixture("base"), "--adapter", &fixture("adapter"), "--out", out];
-    assert!(export(&args).status.success());
+    assert!(gemma_export(&args).status.success());
 }
 
 #[test]
-fn a_finished_export_is_verified_and_a_flipped_byte_found() {
+fn verify_finds_a_flipped_byte() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("merged");
     merged(out.to_str().unwrap());
     let (base, adapter) = (fixture("base"), fixture("adapter"));
     let verify =
-        || export(&["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()]);
+        || gemma_export(&["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()]);
     let verified = verify();
     assert!(verified.status.success(), "{}", text(&verified.stderr));
-    assert!(text(&verified.stdout).contains("everything is as base and adapter make it"));
+    assert!(text(&verified.stdout).contains("identical to a new export of the same inputs"));
 
     let shard = out.join("model-00002-of-00002.safetensors");
     let mut bytes = std::fs::read(&shard).unwrap();
@@ -107,22 +126,22 @@ fn a_finished_export_is_verified_and_a_flipped_byte_found() {
     std::fs::write(&shard, bytes).unwrap();
     let verified = verify();
     assert_eq!(verified.status.code(), Some(1));
-    let said = text(&verified.stdout);
+    let stdout = text(&verified.stdout);
     assert!(
-        said.contains("✗ model-00002-of-00002.safetensors: tensor model.") && said.contains("1 of"),
-        "{said}"
+        stdout.contains("✗ model-00002-of-00002.safetensors: tensor model.") && stdout.contains("1 of"),
+        "{stdout}"
     );
-    assert!(text(&verified.stderr).contains("one thing is not as it must be"));
+    assert!(text(&verified.stderr).contains("verification failed: 1 difference"));
 }
 
 #[test]
-fn several_types_are_made_in_one_pass_and_each_verifies() {
+fn several_types_are_written_in_one_pass_and_verify() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("my-{quant}.gguf");
     let (base, adapter) = (fixture("base"), fixture("adapter"));
     let inputs = ["--base", &base, "--adapter", &adapter];
     let made = ["--quant", "q8_0,q4_k_m", "--split-max-size", "30K", "--out", out.to_str().unwrap()];
-    let exported = export(&[&["gguf"], &inputs[..], &made[..]].concat());
+    let exported = gemma_export(&[&["gguf"], &inputs[..], &made[..]].concat());
     assert!(exported.status.success(), "{}", text(&exported.stderr));
     for quant in ["q8_0", "q4_k_m"] {
         let first = |path: &&PathBuf| {
@@ -131,25 +150,32 @@ fn several_types_are_made_in_one_pass_and_each_verifies() {
         };
         let files = names(folder.path());
         let path = files.iter().find(first).unwrap();
-        let verified = export(&[&["verify"], &inputs[..], &["--out", path.to_str().unwrap()]].concat());
+        let verified = gemma_export(&[&["verify"], &inputs[..], &["--out", path.to_str().unwrap()]].concat());
         assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
         assert!(text(&verified.stdout).contains("report   compared"));
     }
 }
 
 #[test]
-fn several_types_need_a_place_for_each() {
+fn several_types_need_different_names() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("m.gguf");
-    let exported =
-        export(&["gguf", "--base", &fixture("base"), "--quant", "q8_0,f16", "--out", out.to_str().unwrap()]);
+    let exported = gemma_export(&[
+        "gguf",
+        "--base",
+        &fixture("base"),
+        "--quant",
+        "q8_0,f16",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
     assert_eq!(exported.status.code(), Some(1));
     assert!(text(&exported.stderr).contains("{quant}"), "{}", text(&exported.stderr));
     assert!(names(folder.path()).is_empty());
 }
 
 #[test]
-fn towers_go_into_a_file_of_their_own_and_verify() {
+fn an_mmproj_file_is_written_and_verifies() {
     let tuned = fixture("../families/gemma4-towers-tuned/adapter");
     for (family, adapter, key, kind) in [
         ("gemma3-vision", None, "clip.projector_type", "gemma3"),
@@ -159,40 +185,41 @@ fn towers_go_into_a_file_of_their_own_and_verify() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let base = fixture(&format!("../families/{family}/base"));
-        let (out, towers) = (path("m.gguf"), path("mmproj.gguf"));
+        let (out, mmproj) = (path("m.gguf"), path("mmproj.gguf"));
         let mut inputs = vec!["--base", base.as_str()];
         inputs.extend(adapter.into_iter().flat_map(|adapter| ["--adapter", adapter]));
-        let to = ["gguf", "--quant", "q4_k_m", "--out", out.as_str(), "--mmproj", towers.as_str()];
-        let made = export(&[&to[..], &inputs].concat());
+        let to = ["gguf", "--quant", "q4_k_m", "--out", out.as_str(), "--mmproj", mmproj.as_str()];
+        let made = gemma_export(&[&to[..], &inputs].concat());
         assert!(made.status.success(), "{}", text(&made.stderr));
-        for file in [&out, &towers] {
-            let verified = export(&[&["verify", "--out", file.as_str()], &inputs[..]].concat());
+        for file in [&out, &mmproj] {
+            let verified = gemma_export(&[&["verify", "--out", file.as_str()], &inputs[..]].concat());
             assert!(verified.status.success(), "{}{}", text(&verified.stdout), text(&verified.stderr));
         }
-        let inspected = text(&export(&["inspect", &towers]).stdout);
+        let inspected = text(&gemma_export(&["inspect", &mmproj]).stdout);
         assert!(inspected.contains(key) && inspected.contains(kind), "{inspected}");
     }
 }
 
 #[test]
-fn what_an_adapter_does_to_towers_is_not_left_out_in_silence() {
+fn adapter_changes_to_encoders_are_not_dropped_silently() {
     let folder = tempfile::tempdir().unwrap();
     let base = fixture("../families/gemma4-towers/base");
     let tuned = fixture("../families/gemma4-towers-tuned/adapter");
     let out = folder.path().join("m.gguf");
-    let refused = export(&["gguf", "--base", &base, "--adapter", &tuned, "--out", out.to_str().unwrap()]);
+    let refused =
+        gemma_export(&["gguf", "--base", &base, "--adapter", &tuned, "--out", out.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("make an mmproj file too"), "{}", text(&refused.stderr));
     assert!(names(folder.path()).is_empty());
 }
 
 #[test]
-fn a_model_without_a_vision_tower_has_no_file_of_one() {
+fn an_mmproj_file_needs_a_multimodal_model() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let base = fixture("base");
     let args = ["gguf", "--base", &base, "--out", &path("m.gguf"), "--mmproj", &path("mmproj.gguf")];
-    let refused = export(&args);
+    let refused = gemma_export(&args);
     assert_eq!(refused.status.code(), Some(1));
     assert!(
         text(&refused.stderr).contains("an mmproj file for Gemma3ForCausalLM"),

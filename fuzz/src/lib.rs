@@ -30,7 +30,7 @@ pub const ADAPTER_CONFIG: Target = Target(|bytes| {
     Model::with_adapter(&base, &Adapter::open(Arc::new(adapter))?).map(drop)
 });
 
-/// A GGUF file, as `export inspect` reads it.
+/// A GGUF file, as `gemma-export inspect` reads it.
 pub const GGUF: Target = Target(|bytes| engine::describe_file(&Bytes::new("model.gguf", bytes)).map(drop));
 
 /// An importance matrix, in either format.

@@ -188,7 +188,7 @@ fn what_is_not_known_or_does_not_fit_is_refused() {
         weights.hyper().and_then(hidden)
     };
     for (case, key, value, wanted) in [
-        ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers is 4000000000"),
+        ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers 4000000000"),
         ("families/gemma4-moe", "num_key_value_heads", 0.into(), "do not go together"),
         ("families/gemma4-dense", "num_attention_heads", 3.into(), "96 × 64"),
         ("families/gemma4-dense", "hidden_activation", "relu".into(), "hidden_activation"),

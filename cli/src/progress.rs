@@ -1,4 +1,4 @@
-//! A progress bar, and Ctrl-C.
+//! The progress bar, and interruption by signals.
 
 use std::error::Error;
 use std::num::NonZeroUsize;
@@ -9,30 +9,32 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Runs an export or a check under a progress bar on standard error, where that is a terminal. Ctrl-C and SIGTERM end it
-/// cleanly.
-pub(crate) fn watched<T>(
+/// Calls `work` with a progress bar on standard error, hidden unless that is a terminal.
+///
+/// # Errors
+/// Those of `work`. After SIGINT or SIGTERM it stops, leaves no partial output and fails.
+pub(crate) fn with_bar<T>(
     stage: Stage,
     threads: Option<NonZeroUsize>,
-    export: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
+    work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
 ) -> Result<T, Box<dyn Error>> {
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
-        // the second part of an export
+        // the handler is set once per process
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
         Err(error) => return Err(error.into()),
     }
-    let bar = Bar::new(stage);
-    let outcome = export(&RunOptions { progress: &bar, threads, block: RunOptions::LOCAL_BLOCK });
+    let bar = TerminalBar::new(stage);
+    let result = work(&RunOptions { progress: &bar, threads, block: RunOptions::LOCAL_BLOCK });
     bar.0.finish_and_clear();
-    match outcome {
-        Err(engine::Error::Cancelled) => Err("interrupted: nothing was written".into()),
-        outcome => Ok(outcome?),
+    match result {
+        Err(engine::Error::Cancelled) => Err("interrupted: no partial output remains".into()),
+        result => Ok(result?),
     }
 }
 
-struct Bar(ProgressBar);
+struct TerminalBar(ProgressBar);
 
-impl Bar {
+impl TerminalBar {
     fn new(stage: Stage) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         let template = "{msg} {wide_bar} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
@@ -44,7 +46,7 @@ impl Bar {
     }
 }
 
-impl Progress for Bar {
+impl Progress for TerminalBar {
     fn report(&self, update: ProgressUpdate) {
         self.0.set_length(update.total);
         self.0.set_position(update.done);
