@@ -137,7 +137,7 @@ fn gguf(model: &Model, output: OutputType, out: &mut LocalOutput) -> engine::Res
 
 /// As the command line runs it.
 fn local() -> RunOptions<'static> {
-    RunOptions { block: RunOptions::LOCAL_BLOCK, ..RunOptions::default() }
+    RunOptions { chunk_size: RunOptions::LOCAL_CHUNK, ..RunOptions::default() }
 }
 
 fn shell(line: String) -> Vec<String> {

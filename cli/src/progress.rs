@@ -24,7 +24,7 @@ pub(crate) fn with_bar<T>(
         Err(error) => return Err(error.into()),
     }
     let bar = TerminalBar::new(stage);
-    let result = work(&RunOptions { progress: &bar, threads, block: RunOptions::LOCAL_BLOCK });
+    let result = work(&RunOptions { progress: &bar, threads, chunk_size: RunOptions::LOCAL_CHUNK });
     bar.0.finish_and_clear();
     match result {
         Err(engine::Error::Cancelled) => Err("interrupted: no partial output remains".into()),

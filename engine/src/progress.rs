@@ -1,16 +1,16 @@
-//! How far an export is, and the wish to stop it.
+//! Progress of an export, its cancellation, and the options of a run.
 
 use std::num::NonZeroUsize;
 use std::thread;
 
-/// What the engine is doing.
+/// The stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Writing merged weights.
     Merging,
     /// Writing a GGUF file.
     Converting,
-    /// Comparing a finished export with what it must be.
+    /// Comparing an existing export with its inputs.
     Verifying,
 }
 
@@ -25,10 +25,10 @@ impl Stage {
     }
 }
 
-/// One sign of life. Bytes are output bytes; `total` is exact and known from the start.
+/// The progress so far. Bytes are output bytes; `total` is exact and known from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgressUpdate {
-    /// What is being done.
+    /// The stage.
     pub stage: Stage,
     /// Bytes written so far.
     pub done: u64,
@@ -36,7 +36,7 @@ pub struct ProgressUpdate {
     pub total: u64,
 }
 
-/// Told after every block of output (a few megabytes), from the thread that runs the export.
+/// Receives an update after every chunk of output (a few megabytes), on the thread that runs the export.
 pub trait Progress: Sync {
     /// Called often: do little here.
     fn report(&self, update: ProgressUpdate);
@@ -47,7 +47,7 @@ pub trait Progress: Sync {
     }
 }
 
-/// Nobody is watching.
+/// Ignores updates.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 
@@ -58,20 +58,20 @@ impl Progress for NoProgress {
 /// How to run an export.
 #[derive(Clone, Copy)]
 pub struct RunOptions<'a> {
-    /// Who is told how far it is, and may stop it.
+    /// Receives updates, and can cancel the run.
     pub progress: &'a dyn Progress,
-    /// Threads that read and compute; one more writes. Each holds about four blocks. `None` is one for each
-    /// processor; more are of use when reads are slow to answer.
+    /// Threads that read and compute, besides the one that writes. Each holds about four chunks. `None` is one for
+    /// each processor; more help when reads have a high latency.
     pub threads: Option<NonZeroUsize>,
     /// Bytes read at a time, about.
-    pub block: u64,
+    pub chunk_size: u64,
 }
 
 impl RunOptions<'_> {
     /// Large enough for the latency of an object store.
-    pub const REMOTE_BLOCK: u64 = 4 << 20;
-    /// Small enough to stay in the cache from the read to the write.
-    pub const LOCAL_BLOCK: u64 = 1 << 20;
+    pub const REMOTE_CHUNK: u64 = 4 << 20;
+    /// Small enough to stay in the processor's cache from read to write.
+    pub const LOCAL_CHUNK: u64 = 1 << 20;
 
     pub(crate) fn threads(&self) -> usize {
         let threads = self.threads.or_else(|| thread::available_parallelism().ok());
@@ -81,7 +81,7 @@ impl RunOptions<'_> {
 
 impl Default for RunOptions<'_> {
     fn default() -> Self {
-        Self { progress: &NoProgress, threads: None, block: Self::REMOTE_BLOCK }
+        Self { progress: &NoProgress, threads: None, chunk_size: Self::REMOTE_CHUNK }
     }
 }
 

@@ -1,7 +1,7 @@
-//! A LoRA adapter as a GGUF file of its own, which llama.cpp adds to a model while it runs.
+//! The plan of a LoRA adapter as a GGUF file, which llama.cpp applies at run time (`--lora`).
 //!
-//! The bytes are those of llama.cpp's `convert_lora_to_gguf.py`. Such a file has one alpha and pairs of factors for
-//! matrices; what else an adapter may hold has no place in it and is refused by name.
+//! The bytes are those of llama.cpp's `convert_lora_to_gguf.py`. The format stores one alpha and pairs of factors
+//! for matrices; anything else in an adapter is refused by name.
 
 use sha2::{Digest as _, Sha256};
 
@@ -22,7 +22,7 @@ use crate::quant::TensorType;
 /// Values encoded at a time.
 const STEP: u64 = 1 << 18;
 
-/// An adapter's GGUF file, checked and measured, with nothing written yet.
+/// The plan of an adapter's GGUF file, checked and measured. Nothing is written yet.
 #[derive(Debug)]
 pub struct LoraPlan {
     header: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct LoraPlan {
     pairs: usize,
 }
 
-/// A factor and its form in the file.
+/// A factor as the file stores it.
 #[derive(Debug)]
 struct LoraFactor {
     stored: AdapterTensor,
@@ -42,10 +42,10 @@ impl LoraPlan {
     /// The types that factors can be stored as.
     pub const TYPES: [TensorType; 4] = [TensorType::F32, TensorType::F16, TensorType::Bf16, TensorType::Q8_0];
 
-    /// `folder` is what the adapter's folder is called; the name in the metadata is read from it.
+    /// The name in the metadata is derived from `folder`, the name of the adapter's folder.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the adapter holds what such a file cannot say.
+    /// [`Error::Unsupported`] when the adapter has a change that the format cannot store.
     pub fn new(model: &Model, as_type: TensorType, folder: &str) -> Result<Self> {
         let Some(adapter) = model.adapter() else {
             return Err(Error::invalid(model.base().location(), "has no adapter that could be a file"));
@@ -55,11 +55,10 @@ impl LoraPlan {
             return Err(Error::unsupported(adapter.location(), format!("an adapter as {as_type}")));
         }
         let mut pairs = Vec::new();
-        for (home, number) in model.targets() {
-            let module = &adapter.changes()[number];
-            let (a, b) = factors(adapter, module)?;
-            let MappedTensor::Tensor(name, Some(_)) = architecture.map_tensor(home) else {
-                let feature = format!("LoRA on {home} in a GGUF adapter");
+        for (target, number) in model.targets() {
+            let (a, b) = factors(adapter, &adapter.changes()[number])?;
+            let MappedTensor::Tensor(name, Some(_)) = architecture.map_tensor(target) else {
+                let feature = format!("LoRA on {target} in a GGUF adapter");
                 return Err(refused(adapter, feature));
             };
             pairs.push((name, a, b));
@@ -79,13 +78,13 @@ impl LoraPlan {
         Ok(Self { header, factors, pairs: count })
     }
 
-    /// The file's exact size in bytes.
+    /// The size of the file in bytes.
     pub fn size(&self) -> u64 {
         let padded = |factor: &LoraFactor| factor.bytes() + header::padding(factor.bytes());
         self.header.len() as u64 + self.factors.iter().map(padded).sum::<u64>()
     }
 
-    /// How many pairs of factors it has.
+    /// The number of pairs of factors.
     pub fn pairs(&self) -> usize {
         self.pairs
     }
@@ -93,8 +92,8 @@ impl LoraPlan {
     /// Writes the file under `name`.
     ///
     /// # Errors
-    /// When the adapter cannot be read or the output not written, and [`Error::Cancelled`] when the caller wished to
-    /// stop.
+    /// When the adapter cannot be read or the output not written, and [`Error::Cancelled`] when the caller asked
+    /// to stop.
     pub fn write(&self, name: &str, output: &mut dyn Output, run: &RunOptions<'_>) -> Result<WrittenFile> {
         let (size, mut done, mut hash) = (self.size(), 0, Sha256::new());
         output.begin(name, size).map_err(|e| Error::write(name, e))?;
@@ -119,7 +118,7 @@ impl LoraFactor {
     fn both((name, a, b): (String, AdapterTensor, AdapterTensor), as_type: TensorType) -> [Self; 2] {
         let one = |suffix: &str, stored: AdapterTensor| {
             let fits = stored.shape[1].is_multiple_of(as_type.block());
-            // as the converter does, with rows that are no whole blocks
+            // as the converter does with rows that are not whole blocks
             let as_type = if fits { as_type } else { TensorType::F16 };
             Self { name: format!("{name}.{suffix}"), stored, as_type }
         };
@@ -143,19 +142,19 @@ impl LoraFactor {
     }
 }
 
-/// Where the first of two factors lies: the converter takes pairs in that order.
+/// The file and offset of the first factor of a pair: the order of the converter.
 fn first((_, a, b): &(String, AdapterTensor, AdapterTensor)) -> (&str, u64) {
     a.offset().min(b.offset())
 }
 
-/// The factors of a module that has nothing else.
+/// The factors of a change that has nothing else.
 fn factors(adapter: &Adapter, change: &AdapterChange) -> Result<(AdapterTensor, AdapterTensor)> {
     let target = &change.target;
     let refuse = |what: &str| Err(refused(adapter, format!("{what} ({target}) in a GGUF adapter")));
     match &change.kind {
         ChangeKind::LowRank { magnitude: Some(_), .. } => refuse("use_dora"),
         ChangeKind::LowRank { a, b, .. } => Ok((a.clone(), b.clone())),
-        // llama.cpp reads a Gemma's head from the same tensor and would apply the factors to both
+        // llama.cpp reads the lm_head of a Gemma from the same tensor and would apply the factors to both
         ChangeKind::Embedding { .. } => refuse("LoRA on the embedding"),
         ChangeKind::Replace(_) => refuse("modules_to_save"),
         ChangeKind::TokenRows { .. } => refuse("trainable_token_indices"),
@@ -163,7 +162,7 @@ fn factors(adapter: &Adapter, change: &AdapterChange) -> Result<(AdapterTensor, 
     }
 }
 
-/// The one alpha, which llama.cpp divides by each pair's rank.
+/// The alpha of the file, which llama.cpp divides by the rank of each pair.
 fn alpha(adapter: &Adapter) -> Result<f32> {
     let config = adapter.config();
     let module = |module: &AdapterChange| module.target.trim_end_matches(".weight").to_owned();

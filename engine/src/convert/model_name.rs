@@ -1,4 +1,4 @@
-//! What a model is called, guessed from its folder's name as llama.cpp's converter does (`Metadata` in gguf-py).
+//! The name of a model, derived from its folder's name as llama.cpp's converter does (`Metadata` in gguf-py).
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use regex::Regex;
 
 use crate::gguf::GgufMetadata;
 
-/// What a folder's name says about the model in it.
+/// The parts of a model's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ModelName {
     pub(crate) title: String,
@@ -24,14 +24,14 @@ pub fn title_of(folder: &str) -> String {
     folder.replace('-', " ").split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// Lower case all through, and neither a version nor a number.
+/// Whether a word is all lower case, and neither a version nor a number.
 fn is_plain(word: &str) -> bool {
     let lower = word.chars().any(char::is_lowercase) && !word.chars().any(char::is_uppercase);
     let numeric = word.starts_with(|c: char| c.is_ascii_digit());
     lower && !numeric && !VERSION_WORD.is_match(word)
 }
 
-/// A capital after everything that is no letter, as Python's `title`.
+/// A capital after every character that is not a letter, as Python's `title`.
 fn capitalize(word: &str) -> String {
     let mut out = String::with_capacity(word.len());
     let mut inside = false;
@@ -58,7 +58,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
 
-/// What a part of a name is; a part can be several things.
+/// The kinds of a part of a name; a part can be of several.
 #[derive(Clone, Copy, Default)]
 struct PartKinds {
     base: bool,
@@ -78,7 +78,7 @@ impl PartKinds {
     }
 }
 
-/// The parameters that a size in a name is compared with.
+/// The number of parameters that a size in a name is compared with.
 #[derive(Clone, Copy)]
 enum ParameterCount {
     /// Of a whole model.
@@ -88,17 +88,17 @@ enum ParameterCount {
 }
 
 impl ModelName {
-    /// Reads a folder's name, of a model with this many parameters.
+    /// Parses a folder's name, of a model with this many parameters.
     pub(crate) fn of(folder: &str, parameters: u64) -> Self {
         Self::read(folder, ParameterCount::All(parameters))
     }
 
-    /// Reads a folder's name, of an adapter to matrices with this many parameters.
+    /// Parses a folder's name, of an adapter to matrices with this many parameters.
     pub(crate) fn of_adapter(folder: &str, parameters: u64) -> Self {
         Self::read(folder, ParameterCount::Some(parameters))
     }
 
-    /// Writes what is known.
+    /// Sets the keys of the parts that are known.
     pub(super) fn write(self, out: &mut GgufMetadata) {
         out.set("general.name", self.title);
         let others = [
@@ -155,13 +155,13 @@ fn annotate(i: usize, part: &mut String, kinds: &mut PartKinds, parameters: Para
         kinds.size = fits;
         kinds.tune = !fits;
     } else if i > 0 && TUNE.is_match(part) {
-        // of an adapter, that it is a LoRA says nothing
+        // in the name of an adapter, `lora` is not part of the fine-tune's name
         kinds.other = matches!(parameters, ParameterCount::Some(_)) && part.eq_ignore_ascii_case("lora");
         kinds.tune = !kinds.other;
     }
 }
 
-/// The normal form of a size, and whether it can be this model's: otherwise it is likely a context length.
+/// The normal form of a size, and whether it fits the model: otherwise it is likely a context length.
 fn size(part: &str, parameters: ParameterCount) -> (String, bool) {
     let mut text: Vec<char> = part.replace('_', ".").chars().collect();
     if let [.., unit, digit] = text[..]
@@ -190,7 +190,7 @@ fn size(part: &str, parameters: ParameterCount) -> (String, bool) {
     (text.into_iter().collect(), fits)
 }
 
-/// `small` says nothing when there is a number.
+/// Ignores a word such as `small` when there is a number.
 fn drop_word_sizes(parts: &mut [(String, PartKinds)]) {
     let has_digit = |part: &str| part.chars().any(|c| c.is_ascii_digit());
     if parts.iter().any(|(part, kinds)| kinds.size && has_digit(part)) {
@@ -200,7 +200,7 @@ fn drop_word_sizes(parts: &mut [(String, PartKinds)]) {
     }
 }
 
-/// The name begins with its base: words and versions up to the first other part.
+/// Marks the base name: words and versions up to the first other part.
 fn mark_base(parts: &mut [(String, PartKinds)]) {
     let mut at_start = true;
     for (part, kinds) in parts.iter_mut() {
@@ -230,7 +230,7 @@ fn sizes(parts: &[(String, PartKinds)]) -> Option<String> {
     (!chosen.is_empty()).then(|| chosen.join("-"))
 }
 
-/// A count of parameters as people write it, with at least two digits: `2.7M`, `1000M`.
+/// A number of parameters with at least two digits: `2.7M`, `1000M`.
 pub(crate) fn size_label(parameters: u64) -> String {
     let count = parameters as f64;
     let (scaled, unit) = if count > 1e12 {

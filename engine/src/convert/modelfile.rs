@@ -1,14 +1,14 @@
-//! A `Modelfile`: what Ollama makes a model of, with the GGUF file beside it.
+//! The `Modelfile` from which Ollama creates a model of the GGUF file.
 //!
-//! Format: <https://docs.ollama.com/modelfile>. Ollama does not run the template inside the file, so a fine-tune that
-//! kept Gemma's turns gets them as a Go template; one with a template of its own gets none, for none would be right.
+//! Format: <https://docs.ollama.com/modelfile>. Ollama does not render the Jinja template of the file. A model with Gemma's turns
+//! gets them as a Go template; a model with another template gets none.
 
 use std::fmt::Write as _;
 
 use crate::gguf::GgufMetadata;
 use crate::plan::FileLayout;
 
-/// Gemma's turns; a system text goes before the first user's, as in Gemma's own template.
+/// Gemma's turns. A system message precedes the first user message, as in Gemma's own template.
 const TURNS: &str = r#"{{- range $i, $_ := .Messages }}
 {{- $last := eq (len (slice $.Messages $i)) 1 }}
 {{- if eq .Role "user" }}<start_of_turn>user
@@ -23,11 +23,11 @@ const TURNS: &str = r#"{{- range $i, $_ := .Messages }}
 {{- end }}
 {{- end }}"#;
 
-/// What generation_config.json recommends, and what Ollama calls it.
+/// Sampling parameters: the key in GGUF, and Ollama's name.
 const SAMPLING: [(&str, &str); 4] =
     [("temp", "temperature"), ("top_k", "top_k"), ("top_p", "top_p"), ("min_p", "min_p")];
 
-/// What a `Modelfile` says besides the file's name.
+/// The content of a `Modelfile` besides the file's name.
 #[derive(Debug)]
 pub(super) struct Modelfile {
     turns: bool,
@@ -47,7 +47,7 @@ impl Modelfile {
         }
     }
 
-    /// The file beside the one called `gguf`: `model.gguf` has `model.Modelfile`.
+    /// The file beside the GGUF file of this name: `model.Modelfile` for `model.gguf`.
     pub(super) fn layout(&self, gguf: &str) -> FileLayout {
         let name = format!("{}.Modelfile", gguf.strip_suffix(".gguf").unwrap_or(gguf));
         let text = self.text(gguf, &name);

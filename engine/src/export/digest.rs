@@ -1,4 +1,4 @@
-//! What was read of the base, hashed in order on a thread of its own.
+//! Hashes the bytes read of the base, in order, on a thread of its own.
 
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -6,11 +6,11 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use blake3::Hasher;
 
-/// Buffers on their way to the hash.
-const WAITING: usize = 2;
+/// Buffers in the queue.
+const QUEUE_LENGTH: usize = 2;
 
-/// The hash of what was read of a tensor. BLAKE3, because nobody else has a hash of single tensors to compare with,
-/// and it costs a third of a SHA-256.
+/// The hash of the bytes read of a tensor. BLAKE3 costs a third of SHA-256, and no other tool publishes hashes of single
+/// tensors to compare with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TensorDigest {
     pub(crate) bytes: u64,
@@ -18,30 +18,30 @@ pub(crate) struct TensorDigest {
     pub(crate) blake3: String,
 }
 
-/// The sending side.
+/// The sending side of the thread.
 pub(super) struct DigestThread<'scope> {
-    blocks: SyncSender<(Vec<u8>, bool)>,
+    chunks: SyncSender<(Vec<u8>, bool)>,
     spare: Receiver<Vec<u8>>,
     thread: ScopedJoinHandle<'scope, Vec<TensorDigest>>,
 }
 
 impl<'scope> DigestThread<'scope> {
     pub(super) fn start<'env>(scope: &'scope Scope<'scope, 'env>) -> Self {
-        let (blocks, filled) = sync_channel(WAITING);
+        let (chunks, filled) = sync_channel(QUEUE_LENGTH);
         let (emptied, spare) = channel();
-        Self { blocks, spare, thread: scope.spawn(move || hash(&filled, &emptied)) }
+        Self { chunks, spare, thread: scope.spawn(move || hash(&filled, &emptied)) }
     }
 
-    /// Takes the next block of a tensor and leaves another buffer in its place.
-    pub(super) fn put(&mut self, block: &mut Vec<u8>, last: bool) {
-        let block = mem::replace(block, self.spare.try_recv().unwrap_or_default());
-        // the other side ends only when it panics, which joining it brings up
-        self.blocks.send((block, last)).ok();
+    /// Takes the next chunk of a tensor, and leaves a spare buffer in its place.
+    pub(super) fn put(&mut self, chunk: &mut Vec<u8>, last: bool) {
+        let chunk = mem::replace(chunk, self.spare.try_recv().unwrap_or_default());
+        // the thread ends early only by a panic, which `finish` resumes
+        self.chunks.send((chunk, last)).ok();
     }
 
-    /// The tensors' hashes in their order.
+    /// The hashes, in the order of the tensors.
     pub(super) fn finish(self) -> Vec<TensorDigest> {
-        drop(self.blocks);
+        drop(self.chunks);
         match self.thread.join() {
             Ok(digests) => digests,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -51,16 +51,16 @@ impl<'scope> DigestThread<'scope> {
 
 fn hash(filled: &Receiver<(Vec<u8>, bool)>, emptied: &Sender<Vec<u8>>) -> Vec<TensorDigest> {
     let (mut digests, mut state, mut bytes) = (Vec::new(), Hasher::new(), 0);
-    while let Ok((block, last)) = filled.recv() {
-        state.update(&block);
-        bytes += block.len() as u64;
+    while let Ok((chunk, last)) = filled.recv() {
+        state.update(&chunk);
+        bytes += chunk.len() as u64;
         if last {
             let blake3 = state.finalize().to_hex().to_string();
             digests.push(TensorDigest { bytes: mem::take(&mut bytes), blake3 });
             state.reset();
         }
-        // nobody may want it any more
-        emptied.send(block).ok();
+        // the receiver may be gone at the end
+        emptied.send(chunk).ok();
     }
     digests
 }

@@ -1,4 +1,4 @@
-//! Many threads make numbered buffers, one takes them in order, and only a few exist at a time.
+//! Threads fill numbered buffers in parallel; one thread takes them in order. The number of buffers is bounded.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,35 +16,34 @@ struct QueueState<B> {
 
 struct SharedQueue<B> {
     state: Mutex<QueueState<B>>,
-    /// A buffer was finished, or a worker died.
+    /// A buffer was filled, or a worker panicked.
     made: Condvar,
-    /// A buffer was taken, or everything stops.
+    /// A buffer was taken, or the run stops.
     room: Condvar,
 }
 
-/// Runs `make` for 0..`jobs` on `threads` threads and `take` on this one, in order. Each thread has a scratch of its
-/// own. At most 2·`threads` results exist at a time; they are used again as they are. The first error, of either
-/// side, ends everything.
+/// Runs `make` for 0..`count` on `threads` threads and `take` on this one, in order. Each thread has its own scratch. At
+/// most 2·`threads` buffers exist; they are reused without being cleared. The first error of either side ends the run.
 pub(super) fn run<S: Default, B: Default + Send>(
-    jobs: usize,
+    count: usize,
     threads: usize,
     make: impl Fn(usize, &mut S, &mut B) -> Result<()> + Sync,
     mut take: impl FnMut(usize, &mut B) -> Result<()>,
 ) -> Result<()> {
-    let threads = threads.clamp(1, jobs.max(1));
+    let threads = threads.clamp(1, count.max(1));
     let window = 2 * threads;
     let state = QueueState { next: 0, taken: 0, done: BTreeMap::new(), free: Vec::new(), stop: false };
     let shared = SharedQueue { state: Mutex::new(state), made: Condvar::new(), room: Condvar::new() };
     thread::scope(|scope| {
         let _stop = StopOnDrop(&shared);
         for _ in 0..threads {
-            scope.spawn(|| work(&shared, jobs, window, &make));
+            scope.spawn(|| work(&shared, count, window, &make));
         }
-        for job in 0..jobs {
-            let mut buffer = shared.wait_for(job)??;
-            take(job, &mut buffer)?;
+        for number in 0..count {
+            let mut buffer = shared.wait_for(number)??;
+            take(number, &mut buffer)?;
             let mut state = shared.lock();
-            state.taken = job + 1;
+            state.taken = number + 1;
             state.free.push(buffer);
             drop(state);
             shared.room.notify_all();
@@ -55,34 +54,34 @@ pub(super) fn run<S: Default, B: Default + Send>(
 
 fn work<S: Default, B: Default>(
     shared: &SharedQueue<B>,
-    jobs: usize,
+    count: usize,
     window: usize,
     make: &(impl Fn(usize, &mut S, &mut B) -> Result<()> + Sync),
 ) {
-    // a panic in `make` must wake the taker, who would wait for ever
+    // wakes the taking thread when `make` panics
     let mut guard = DropSignal { shared, alive: false };
     let mut scratch = S::default();
-    while let Some((job, mut buffer)) = shared.claim(jobs, window) {
-        let made = make(job, &mut scratch, &mut buffer).map(|()| buffer);
-        shared.lock().done.insert(job, made);
+    while let Some((number, mut buffer)) = shared.claim(count, window) {
+        let made = make(number, &mut scratch, &mut buffer).map(|()| buffer);
+        shared.lock().done.insert(number, made);
         shared.made.notify_all();
     }
     guard.alive = true;
 }
 
 impl<B: Default> SharedQueue<B> {
-    /// The next job, once there is room for its result.
-    fn claim(&self, jobs: usize, window: usize) -> Option<(usize, B)> {
+    /// The next number and a buffer, once there is room for another.
+    fn claim(&self, count: usize, window: usize) -> Option<(usize, B)> {
         let mut state = self.lock();
-        while !state.stop && state.next < jobs && state.next >= state.taken + window {
+        while !state.stop && state.next < count && state.next >= state.taken + window {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.stop || state.next >= jobs {
+        if state.stop || state.next >= count {
             return None;
         }
-        let job = state.next;
+        let number = state.next;
         state.next += 1;
-        Some((job, state.free.pop().unwrap_or_default()))
+        Some((number, state.free.pop().unwrap_or_default()))
     }
 }
 
@@ -91,10 +90,10 @@ impl<B> SharedQueue<B> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_for(&self, job: usize) -> Result<Result<B>> {
+    fn wait_for(&self, number: usize) -> Result<Result<B>> {
         let mut state = self.lock();
         loop {
-            if let Some(made) = state.done.remove(&job) {
+            if let Some(made) = state.done.remove(&number) {
                 return Ok(made);
             }
             if state.stop {

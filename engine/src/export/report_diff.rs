@@ -1,4 +1,4 @@
-//! A report that was written, beside what it must say.
+//! Compares a written report with the expected one.
 
 use std::fmt::Display;
 use std::io;
@@ -13,7 +13,7 @@ use crate::report::ExportReport;
 /// Differences shown of one report.
 const SHOWN: usize = 5;
 
-/// What differs in the report of this name; `None` when there is none. The version that made it may be another.
+/// The differences in the report of this name, except for versions; `None` when there is no report.
 pub(crate) fn compare(
     expected: &ExportReport,
     name: &str,
@@ -36,9 +36,9 @@ pub(crate) fn compare(
     places.retain(|place| !place.starts_with("/made_by"));
     let more = places.len().saturating_sub(SHOWN);
     let mut found: Vec<Difference> =
-        places.iter().take(SHOWN).map(|place| differ(format!("says something else at {place}"))).collect();
+        places.iter().take(SHOWN).map(|place| differ(format!("differs at {place}"))).collect();
     if more > 0 {
-        found.push(differ(format!("and at {more} more places")));
+        found.push(differ(format!("differs at {more} more places")));
     }
     Ok(Some(found))
 }

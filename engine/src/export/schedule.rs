@@ -1,4 +1,4 @@
-//! The order of the work: what is read once and becomes parts of one or more files, cut into blocks.
+//! The order of the work: every tensor and file is read once, in chunks, for all files it becomes part of.
 
 use std::collections::HashMap;
 
@@ -13,40 +13,40 @@ pub(super) struct ReadUnit {
     /// The model's tensor.
     pub(super) tensor: Option<usize>,
     pub(super) dtype: Option<Dtype>,
-    /// Bytes of a file, elements of a tensor, times over which there are values.
-    pub(super) units: u64,
-    /// Blocks are multiples of this many units.
-    granule: u64,
-    /// Bytes a unit has before it is encoded.
+    /// The length: bytes of a file, elements of a tensor, repetitions of known values.
+    pub(super) length: u64,
+    /// Chunks are multiples of this length.
+    multiple: u64,
+    /// Bytes per unit of length, before it is encoded.
     width: u64,
 }
 
-/// A block of a step.
+/// A range of a unit that is processed at once.
 pub(super) struct Chunk {
     pub(super) unit: usize,
-    /// In the step's units.
+    /// In the unit's length.
     pub(super) first: u64,
     pub(super) count: u64,
-    /// It is the step's last.
+    /// Whether it is the unit's last.
     pub(super) last: bool,
 }
 
-/// One step for each tensor, in the order of the first file that has it, and for each file that is copied.
+/// One unit for each tensor, in the order of the first file that has it, and one for each file that is copied.
 pub(super) fn read_units(plan: &ExportPlan) -> Vec<ReadUnit> {
     let mut units: Vec<ReadUnit> = Vec::new();
-    let mut of_tensor = HashMap::new();
+    let mut by_tensor = HashMap::new();
     for (file, layout) in plan.files.iter().enumerate() {
         for (number, part) in layout.parts.iter().enumerate() {
             let new = read_unit(&plan.model, &part.content, (file, number));
-            let known = new.tensor.and_then(|tensor| of_tensor.get(&(tensor, new.units)).copied());
-            if let Some(known) = known.and_then(|at: usize| units.get_mut(at))
+            let known = new.tensor.and_then(|tensor| by_tensor.get(&(tensor, new.length)).copied());
+            if let Some(known) = known.and_then(|index: usize| units.get_mut(index))
                 && known.parts.iter().all(|(other, _)| *other != file)
             {
                 known.parts.push((file, number));
                 continue;
             }
             if let Some(tensor) = new.tensor {
-                of_tensor.insert((tensor, new.units), units.len());
+                by_tensor.insert((tensor, new.length), units.len());
             }
             units.push(new);
         }
@@ -56,37 +56,39 @@ pub(super) fn read_units(plan: &ExportPlan) -> Vec<ReadUnit> {
 
 fn read_unit(model: &Model, content: &PartContent, part: (usize, usize)) -> ReadUnit {
     let parts = vec![part];
-    let of_tensor = |number: usize, units, granule: u64| {
+    let tensor_unit = |number: usize, length, multiple: u64| {
         let dtype = model.tensors()[number].info.dtype;
-        let (width, granule) = (dtype.bytes(), granule.max(1));
-        ReadUnit { parts: parts.clone(), tensor: Some(number), dtype: Some(dtype), units, granule, width }
+        let (width, multiple) = (dtype.bytes(), multiple.max(1));
+        ReadUnit { parts: parts.clone(), tensor: Some(number), dtype: Some(dtype), length, multiple, width }
     };
-    let without = |units, width: u64| {
+    let other_unit = |length, width: u64| {
         let (parts, width) = (parts.clone(), width.max(1));
-        ReadUnit { parts, tensor: None, dtype: None, units, granule: 1, width }
+        ReadUnit { parts, tensor: None, dtype: None, length, multiple: 1, width }
     };
     match content {
-        PartContent::File(source) => without(source.size(), 1),
-        PartContent::Values { values, times, .. } => without(*times, values.len() as u64 * 4),
+        PartContent::File(source) => other_unit(source.size(), 1),
+        PartContent::Values { values, times, .. } => other_unit(*times, values.len() as u64 * 4),
         PartContent::Stored(number) => {
-            of_tensor(*number, model.tensors()[*number].info.elements(), model.chunk_multiple(*number))
+            tensor_unit(*number, model.tensors()[*number].info.elements(), model.chunk_multiple(*number))
         }
         // the errors of encoded values are summed by rows
-        PartContent::Encoded { tensor, elements, transform, .. } => {
-            of_tensor(*tensor, *elements, transform.granule(model.tensors()[*tensor].row_length(), *elements))
-        }
+        PartContent::Encoded { tensor, elements, transform, .. } => tensor_unit(
+            *tensor,
+            *elements,
+            transform.granule(model.tensors()[*tensor].row_length(), *elements),
+        ),
     }
 }
 
-/// The steps in blocks of about `block` bytes.
+/// The units in chunks of about `size` bytes.
 pub(super) fn chunks(units: &[ReadUnit], size: u64) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     for (number, unit) in units.iter().enumerate() {
-        let most = (size / unit.width / unit.granule).max(1) * unit.granule;
+        let most = (size / unit.width / unit.multiple).max(1) * unit.multiple;
         let mut first = 0;
-        while first < unit.units {
-            let count = most.min(unit.units - first);
-            chunks.push(Chunk { unit: number, first, count, last: first + count == unit.units });
+        while first < unit.length {
+            let count = most.min(unit.length - first);
+            chunks.push(Chunk { unit: number, first, count, last: first + count == unit.length });
             first += count;
         }
     }

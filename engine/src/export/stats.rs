@@ -1,4 +1,4 @@
-//! What came to light while an export was made: per tensor of the model, and per part of each file.
+//! Measurements of an export: for each tensor of the model, and for each part of each file.
 
 use super::digest::TensorDigest;
 use super::row_block::RowBlock;
@@ -8,47 +8,47 @@ use crate::merge::{MergeEffect, Model};
 use crate::plan::ExportPlan;
 use crate::report::ErrorTotal;
 
-/// A tensor of the model.
+/// The measurements of a tensor of the model.
 #[derive(Debug, Clone)]
 pub(super) struct TensorStats {
-    /// What was read of the base's tensor; `None` when the export has no use for it.
+    /// The bytes read of the base's tensor; `None` when the export does not use it.
     pub(super) base: Option<TensorDigest>,
     pub(super) effect: MergeEffect,
     pub(super) change: ErrorTotal,
 }
 
-/// All of them.
+/// The measurements of a pass.
 #[derive(Debug)]
 pub(super) struct ExportStats {
     pub(super) tensors: Vec<TensorStats>,
-    /// By file and part: the squared errors of what is stored.
+    /// By file and part: the squared errors of the stored values.
     pub(super) errors: Vec<Vec<ErrorTotal>>,
 }
 
 impl ExportStats {
     pub(super) fn new(plan: &ExportPlan) -> Self {
-        let nothing =
+        let unmeasured =
             TensorStats { base: None, effect: MergeEffect::Untouched, change: ErrorTotal::default() };
         Self {
-            tensors: vec![nothing; plan.model.tensors().len()],
+            tensors: vec![unmeasured; plan.model.tensors().len()],
             errors: plan.files.iter().map(|file| vec![ErrorTotal::default(); file.parts.len()]).collect(),
         }
     }
 
     pub(super) fn add(&mut self, unit: &ReadUnit, block: &RowBlock) {
         if let (Some(tensor), Some(effect)) = (unit.tensor, block.effect) {
-            let found = &mut self.tensors[tensor];
-            found.effect = found.effect.max(effect);
-            found.change.add(&block.change);
+            let stats = &mut self.tensors[tensor];
+            stats.effect = stats.effect.max(effect);
+            stats.change.add(&block.change);
         }
-        for (made, (file, part)) in block.parts.iter().zip(&unit.parts) {
-            self.errors[*file][*part].add(&made.error);
+        for (rows, (file, part)) in block.parts.iter().zip(&unit.parts) {
+            self.errors[*file][*part].add(&rows.error);
         }
     }
 
     pub(super) fn add_digests(&mut self, units: &[ReadUnit], digests: Vec<TensorDigest>) {
-        // a tensor without elements has no block, and so no hash
-        let hashed = units.iter().filter(|unit| unit.units > 0).filter_map(|unit| unit.tensor);
+        // a tensor without elements has no chunk, and so no hash
+        let hashed = units.iter().filter(|unit| unit.length > 0).filter_map(|unit| unit.tensor);
         for (tensor, digest) in hashed.zip(digests) {
             self.tensors[tensor].base = Some(digest);
         }
@@ -68,7 +68,7 @@ impl ExportStats {
             let problem = format!("is unchanged by the adapter: its changes are lost in rounding to {dtype}");
             return Err(Error::tensor(model.file_of(tensor), &tensor.info.name, problem));
         }
-        // where its targets are all in another file, there is nothing to change in this one
+        // with all targets in another file, this one stays unchanged
         let elsewhere = self.count(MergeEffect::Zero) == 0 && adapter.modules() > 0;
         if self.count(MergeEffect::Changed) == 0 && !elsewhere {
             let problem = "changes nothing: every product of its factors is zero, as before training";

@@ -10,20 +10,20 @@ use crate::plan::{ExportPlan, FileLayout, MergePlan};
 use crate::progress::{RunOptions, Stage};
 use crate::report::ExportReport;
 
-/// What a check found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
     /// Files compared, without the report.
     pub files: usize,
     /// Bytes compared.
     pub bytes: u64,
-    /// Tensors made again and compared.
+    /// Tensors recomputed and compared.
     pub tensors: usize,
     /// Whether there was a report, which was compared too.
     pub reported: bool,
-    /// What is not as it must be; nothing when all is well.
+    /// The differences found; empty when the export is as expected.
     pub differences: Vec<Difference>,
-    /// The report as it must be.
+    /// The expected report.
     pub report: ExportReport,
 }
 
@@ -41,7 +41,7 @@ pub fn verify_merge(plan: &MergePlan, folder: &dyn Folder, run: &RunOptions<'_>)
     verification.differences.extend(unplanned.map(|entry| Difference {
         file: entry.name,
         tensor: None,
-        problem: "is no file of this model".to_owned(),
+        problem: "is not a file of this model".to_owned(),
     }));
     Ok(verification)
 }

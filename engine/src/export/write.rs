@@ -20,7 +20,7 @@ pub(super) fn write(
     run: &RunOptions<'_>,
 ) -> Result<ExportStats> {
     let units = read_units(plan);
-    let chunks = chunks(&units, run.block);
+    let chunks = chunks(&units, run.chunk_size);
     let mut writer = SinkWriter::new(plan, stage, sink, run);
     thread::scope(|scope| {
         let mut digests = DigestThread::start(scope);

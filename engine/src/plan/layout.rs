@@ -1,4 +1,4 @@
-//! What an output file will hold, to the byte, before any of it is written.
+//! The layout of an output file, to the byte.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::numerics::Dtype;
 use crate::numerics::TensorTransform;
 use crate::quant::{ColumnImportance, TensorType};
 
-/// An output file: the head, then each part, then its padding.
+/// An output file: the header, then each part with its padding.
 #[derive(Debug)]
 pub(crate) struct FileLayout {
     pub(crate) name: String,
@@ -15,9 +15,9 @@ pub(crate) struct FileLayout {
     pub(crate) parts: Vec<FilePart>,
 }
 
-/// A piece of an output file that is made block by block.
+/// A part of an output file that is written in chunks.
 pub(crate) struct FilePart {
-    /// What it is called in the file: a tensor, or the file itself.
+    /// The name of the tensor, or of the file itself.
     pub(crate) name: String,
     pub(crate) content: PartContent,
     /// Bytes of the content.
@@ -28,9 +28,9 @@ pub(crate) struct FilePart {
 
 /// Where the bytes of a [`FilePart`] come from.
 pub(crate) enum PartContent {
-    /// A file as it is.
+    /// A copy of a file.
     File(Arc<dyn Source>),
-    /// A tensor of the model, by its number, as the checkpoint stores it.
+    /// A tensor of the model, by its number, in the checkpoint's type.
     Stored(usize),
     /// The first `elements` of a tensor of the model in a GGUF type.
     Encoded {
@@ -38,17 +38,17 @@ pub(crate) enum PartContent {
         elements: u64,
         transform: TensorTransform,
         as_type: TensorType,
-        /// Values are rounded to `f16` before.
+        /// Whether values are rounded to `f16` first.
         through_f16: bool,
-        /// How much each column matters.
+        /// The importance of each column.
         importance: Option<ColumnImportance>,
     },
-    /// Whole rows that are known already, `times` over, in a GGUF type.
+    /// Known rows, repeated `times` times, in a GGUF type.
     Values { values: Arc<[f32]>, times: u64, as_type: TensorType },
 }
 
 impl PartContent {
-    /// The model's tensor that it is made of.
+    /// The number of the model's tensor that it is made of.
     pub(crate) fn tensor(&self) -> Option<usize> {
         match self {
             Self::File(_) | Self::Values { .. } => None,
@@ -56,8 +56,7 @@ impl PartContent {
         }
     }
 
-    /// Bytes that `count` of its units take: bytes of a file, elements of a tensor whose type this is, times over
-    /// which there are values.
+    /// The size in bytes of `count` units: bytes of a file, elements of a tensor of type `dtype`, repetitions of values.
     pub(crate) fn bytes_of(&self, count: u64, dtype: Option<Dtype>) -> u64 {
         match self {
             Self::File(_) => count,

@@ -1,4 +1,4 @@
-//! The files of a merged checkpoint: one shard for each of the base's, and everything beside them that is needed.
+//! The plan of a merged checkpoint: one shard for each of the base's, and the small files of the model.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,7 @@ use crate::io::read_source;
 use crate::merge::{Model, ModelTensor};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
 
-/// The files that belong to a model, where base or adapter have them, besides those of an embedding model's modules.
-/// Anything else in the folder stays there.
+/// The small files of a model, besides those of an embedding model's modules. Other files are not copied.
 const COMPANIONS: [&str; 17] = [
     "tokenizer.model",
     "tokenizer.json",
@@ -35,7 +34,7 @@ const COMPANIONS: [&str; 17] = [
     "config.json",
 ];
 
-/// A merge, checked and measured, with nothing written yet.
+/// The plan of a merge, checked and measured. Nothing is written yet.
 #[derive(Debug)]
 pub struct MergePlan {
     export: ExportPlan,
@@ -72,7 +71,7 @@ impl MergePlan {
         Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
     }
 
-    /// The files it will make, in order; the report comes after them.
+    /// The output files in order. The report follows them.
     pub fn files(&self) -> Vec<PlannedFile> {
         self.export.planned_files()
     }
@@ -82,18 +81,18 @@ impl MergePlan {
     }
 }
 
-/// Every file that is copied, where there is one.
+/// The small files to copy, if they exist.
 fn companions(model: &Model) -> Result<Vec<String>> {
     let modules = gemma::module_files(model.files())?;
     Ok(COMPANIONS.map(str::to_owned).into_iter().chain(modules).collect())
 }
 
-/// What the configuration must say differently from the base's.
+/// The edits to the base's configuration.
 fn config_changes(model: &Model) -> Vec<config::ConfigEdit> {
     let untied = model.untied().then(|| ("tie_word_embeddings", Some("false".to_owned())));
     let resized = model.resized_vocabulary().map(|rows| ("vocab_size", Some(rows.to_string())));
-    let quantised = model.base().config().top("quantization_config").map(|_| ("quantization_config", None));
-    untied.into_iter().chain(resized).chain(quantised).collect()
+    let quantized = model.base().config().top("quantization_config").map(|_| ("quantization_config", None));
+    untied.into_iter().chain(resized).chain(quantized).collect()
 }
 
 fn shard(model: &Model, number: usize) -> FileLayout {

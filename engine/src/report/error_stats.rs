@@ -1,18 +1,18 @@
-//! How far numbers are from other numbers: counted, the largest difference, and a sum.
+//! Error statistics of two arrays: count, maximum, sum.
 //!
-//! A sum of floats depends on its order. Here each row is summed by itself, in one fixed order, and rows are added in
-//! their order, so neither the size of blocks nor the number of threads shows.
+//! A sum of floats depends on its order. Each row is summed in one fixed order, and rows are added in their order, so
+//! the result depends neither on the size of chunks nor on the number of threads.
 
 use crate::numerics::Dtype;
 use crate::numerics::simd::wide;
 use crate::quant::TensorType;
 
-/// Elements brought to `f32` and compared at a time: a multiple of every type's block.
+/// Elements widened to `f32` and compared at a time: a multiple of every type's block.
 const PIECE: usize = 1024;
-/// Sums that are kept side by side.
+/// Parallel partial sums.
 const LANES: usize = 16;
 
-/// The differences over some whole rows.
+/// Differences over whole rows of a tensor.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorStats {
     /// Elements that differ at all.
@@ -24,7 +24,7 @@ pub(crate) struct ErrorStats {
     rows: Vec<f64>,
 }
 
-/// The differences over a tensor.
+/// Differences over a tensor.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct ErrorTotal {
     pub(crate) changed: u64,
@@ -58,7 +58,7 @@ impl ErrorStats {
         }
     }
 
-    /// Adds squared differences of values and what is stored for them, in rows of `columns`.
+    /// Adds squared differences between values and their stored form, in rows of `columns`.
     pub(crate) fn add_errors(&mut self, stored: TensorType, columns: usize, values: &[f32], bytes: &[u8]) {
         let mut back = [0.0; PIECE];
         let (row_bytes, piece_bytes) = (stored.bytes(columns as u64), stored.bytes(PIECE as u64));
@@ -83,14 +83,14 @@ impl ErrorStats {
 
 impl ErrorTotal {
     /// Adds the next rows.
-    pub(crate) fn add(&mut self, tally: &ErrorStats) {
-        self.changed += tally.changed;
-        self.elements += tally.elements;
-        self.largest = self.largest.max(tally.largest);
-        self.sum = tally.rows.iter().fold(self.sum, |sum, row| sum + row);
+    pub(crate) fn add(&mut self, rows: &ErrorStats) {
+        self.changed += rows.changed;
+        self.elements += rows.elements;
+        self.largest = self.largest.max(rows.largest);
+        self.sum = rows.rows.iter().fold(self.sum, |sum, row| sum + row);
     }
 
-    /// Adds another tensor's.
+    /// Adds the differences over another tensor.
     pub(crate) fn join(&mut self, other: &Self) {
         self.changed += other.changed;
         self.elements += other.elements;
@@ -104,7 +104,7 @@ impl ErrorTotal {
     }
 }
 
-/// Lane by lane.
+/// The partial sums of a row.
 struct LaneSums {
     changed: [u32; LANES],
     largest: [f32; LANES],
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_of_rows_add_up_to_the_whole(
+        fn chunks_of_rows_add_up_to_the_whole(
             rows in 1_usize..9, columns in prop::sample::select(vec![1_usize, 15, 16, 255, 300, 700]), cut in 0_usize..9, seed in any::<u32>(),
         ) {
             let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) >> 8) as f32 / 1e7;
@@ -168,9 +168,9 @@ mod tests {
             let total = |cuts: &[(usize, usize)]| {
                 let mut total = ErrorTotal::default();
                 for (from, to) in cuts {
-                    let (mut tally, range) = (ErrorStats::default(), from * columns..to * columns);
-                    tally.add_changes(Dtype::F32, columns, &bytes(&a[range.clone()]), &bytes(&b[range]));
-                    total.add(&tally);
+                    let (mut stats, range) = (ErrorStats::default(), from * columns..to * columns);
+                    stats.add_changes(Dtype::F32, columns, &bytes(&a[range.clone()]), &bytes(&b[range]));
+                    total.add(&stats);
                 }
                 total
             };
@@ -184,16 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn elements_that_were_not_there_are_changed() {
-        let mut tally = ErrorStats::default();
-        tally.add_changes(Dtype::F32, 2, &bytes(&[1.0, 2.0]), &bytes(&[1.0, 4.0, 5.0, 6.0]));
-        assert_eq!((tally.changed, tally.elements, tally.largest), (3, 2, 2.0));
+    fn elements_without_a_counterpart_are_changed() {
+        let mut stats = ErrorStats::default();
+        stats.add_changes(Dtype::F32, 2, &bytes(&[1.0, 2.0]), &bytes(&[1.0, 4.0, 5.0, 6.0]));
+        assert_eq!((stats.changed, stats.elements, stats.largest), (3, 2, 2.0));
     }
 
     #[test]
-    fn errors_are_squares_against_what_is_stored() {
-        let mut tally = ErrorStats::default();
-        tally.add_errors(TensorType::F32, 2, &[1.0, 2.0, 3.0, 4.0], &bytes(&[1.0, 2.5, 3.0, 4.0]));
-        assert_eq!((tally.rows.as_slice(), tally.largest, tally.changed), (&[0.25, 0.0][..], 0.5, 1));
+    fn errors_are_squared_differences_to_the_stored_values() {
+        let mut stats = ErrorStats::default();
+        stats.add_errors(TensorType::F32, 2, &[1.0, 2.0, 3.0, 4.0], &bytes(&[1.0, 2.5, 3.0, 4.0]));
+        assert_eq!((stats.rows.as_slice(), stats.largest, stats.changed), (&[0.25, 0.0][..], 0.5, 1));
     }
 }

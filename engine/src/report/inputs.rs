@@ -1,8 +1,8 @@
-//! The files an export reads, by their hashes.
+//! The input files of an export, with their hashes.
 //!
-//! Small files and the adapter's are hashed whole, in a read of their own. A base's weights are read once, by the
-//! export itself, in the order of its output; so their files are known by the hash of the header here and the hashes
-//! of their tensors (`TensorReport::base`), which together cover every byte that was read.
+//! Small files and the adapter's are hashed whole. The weights of a base are read once, by the export itself, in the
+//! order of its output. Their files are identified by the hash of the header and the hashes of the tensors
+//! (`TensorReport::base`), which together cover every byte read.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::io::{Folder, Source, sha256};
 use crate::merge::Model;
 use crate::progress::RunOptions;
 
-/// What was read.
+/// The input files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputFiles {
     /// Of the base model.
@@ -22,7 +22,7 @@ pub struct InputFiles {
     pub adapter: Vec<InputFile>,
 }
 
-/// A file that was read.
+/// An input file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputFile {
     /// The name in its folder.

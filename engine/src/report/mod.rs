@@ -1,6 +1,7 @@
-//! The proof of an export: what it was made of, what became of it, and how far the two are apart.
+//! The report of an export: its inputs and outputs by hash, the effect of the adapter, and the error of the stored
+//! weights.
 //!
-//! The same inputs and options give the same bytes: no times, no paths, no sums that depend on threads or blocks.
+//! The same inputs and options give the same bytes: no times, no paths, no sums that depend on threads or chunks.
 //! docs/ENGINE.md explains the fields.
 
 mod error_stats;
@@ -14,7 +15,7 @@ pub use inputs::{InputFile, InputFiles};
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
 
-/// Changes whenever a field changes its meaning or goes away.
+/// The version of the shape, raised when a field changes its meaning or is removed.
 pub(crate) const FORMAT: u32 = 1;
 
 /// The content of `export-report.json`.
@@ -22,19 +23,19 @@ pub(crate) const FORMAT: u32 = 1;
 pub struct ExportReport {
     /// The version of this shape: 1.
     pub format: u32,
-    /// What made the export.
+    /// The versions of engine and format.
     pub made_by: MadeBy,
-    /// What was made.
+    /// The kind of export.
     pub kind: ExportKind,
-    /// What was asked for.
+    /// The options of the export.
     pub options: ReportOptions,
-    /// The whole in a few numbers.
+    /// Totals.
     pub summary: ReportSummary,
-    /// Every file that was made, but this one.
+    /// Every output file but the report.
     pub outputs: Vec<OutputFile>,
-    /// Every file that was read.
+    /// Every input file.
     pub inputs: InputFiles,
-    /// Every part of the adapter and the tensor it went to.
+    /// Every change of the adapter, with its target.
     pub pairs: Vec<AdapterPair>,
     /// Every tensor of the model.
     pub tensors: Vec<TensorReport>,
@@ -60,10 +61,10 @@ pub enum ExportKind {
     Gguf,
 }
 
-/// What was asked for.
+/// The options of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ReportOptions {
-    /// What the model is called.
+    /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The type of a GGUF file.
@@ -72,7 +73,7 @@ pub struct ReportOptions {
     /// The importance matrix that was used, by the SHA-256 of its file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<String>,
-    /// The type that weights were rounded to before they were quantised.
+    /// The type that weights were rounded to before they were quantized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<&'static str>,
     /// The most bytes of tensors in one of several files.
@@ -80,23 +81,23 @@ pub struct ReportOptions {
     pub split_max_size: Option<u64>,
 }
 
-/// The whole in a few numbers. A change is of a weight from the base's to the merged one; an error is that of the
-/// stored form of the merged weight.
+/// Totals of an export. A change is the difference of a merged weight from the base's; an error is the difference of a
+/// stored weight from the merged one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ReportSummary {
-    /// Parts of the adapter, each of which went to a tensor.
+    /// Changes of the adapter, each with a target.
     pub pairs: usize,
     /// Tensors that differ from the base's.
     pub tensors_changed: usize,
-    /// Tensors whose part of the adapter is exactly zero.
+    /// Tensors whose change is exactly zero.
     pub tensors_zero: usize,
-    /// Tensors no part of the adapter belongs to: the base's, byte for byte.
+    /// Tensors that the adapter does not change: the base's, byte for byte.
     pub tensors_unchanged: usize,
     /// Weights that differ from the base's.
     pub elements_changed: u64,
     /// The largest change.
     pub largest_change: f32,
-    /// The mean size of a change, over the tensors the adapter belongs to.
+    /// The mean size of a change, over the target tensors.
     pub mean_change: f64,
     /// The root of the mean squared error, over all stored tensors of a GGUF file.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,7 +107,7 @@ pub struct ReportSummary {
     pub largest_error: Option<f32>,
 }
 
-/// A file that was made.
+/// An output file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OutputFile {
     /// The name.
@@ -117,7 +118,7 @@ pub struct OutputFile {
     pub sha256: String,
 }
 
-/// What became of a tensor.
+/// A tensor of the model: its base, its change, its stored form.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TensorReport {
     /// The name in the checkpoint.
@@ -128,15 +129,15 @@ pub struct TensorReport {
     pub dtype: &'static str,
     /// The shape, rows first.
     pub shape: Vec<u64>,
-    /// What was read of the base's bytes, and their hash. Missing when the export has no use for the tensor.
+    /// The bytes read of the base's tensor, and their hash. Missing when the export does not use the tensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<ReadBytes>,
-    /// What the adapter did. Where it is `none`, the merged tensor has the base's bytes.
+    /// `none`, `zero`, `lost` or `changed`. With `none`, the merged tensor has the base's bytes.
     pub effect: &'static str,
-    /// How far it went, where a part of the adapter belongs to the tensor.
+    /// The size of the change, where the adapter changes the tensor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeStats>,
-    /// How a GGUF file has it.
+    /// Its form in a GGUF file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredAs>,
 }
@@ -144,13 +145,13 @@ pub struct TensorReport {
 /// Bytes and their hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadBytes {
-    /// How many.
+    /// The number of bytes.
     pub bytes: u64,
     /// The hash, in lower-case hex.
     pub blake3: String,
 }
 
-/// How far a merged tensor is from the base's.
+/// Differences of a merged tensor from the base's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ChangeStats {
     /// Elements that differ.
@@ -161,7 +162,7 @@ pub struct ChangeStats {
     pub mean: f64,
 }
 
-/// A tensor in a GGUF file, and how far it is from the merged one.
+/// A tensor in a GGUF file, and its error against the merged one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredAs {
     /// The name in the file.
@@ -175,7 +176,7 @@ pub struct StoredAs {
     pub largest_error: f32,
 }
 
-/// What a plan says about the export, besides tensors.
+/// The part of a report that the plan decides.
 #[derive(Debug, Clone)]
 pub(crate) struct ReportContext {
     pub(crate) kind: ExportKind,
@@ -185,15 +186,15 @@ pub(crate) struct ReportContext {
 }
 
 impl ExportReport {
-    /// What the report is called in a merged folder.
+    /// The name of the report in a merged folder.
     pub const FILE: &'static str = "export-report.json";
 
-    /// What the report beside a GGUF file, split or not, is called: `model.gguf` has `model.report.json`.
+    /// The name of the report beside a GGUF file, split or not: `model.report.json` for `model.gguf`.
     pub fn beside(gguf: &str) -> String {
         format!("{}.report.json", gguf.strip_suffix(".gguf").unwrap_or(gguf))
     }
 
-    /// As it is written.
+    /// The text of the file.
     ///
     /// # Errors
     /// Never: every field is text or a number.

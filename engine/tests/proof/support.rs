@@ -25,7 +25,7 @@ pub(crate) fn model(case: &str) -> Model {
 
 /// So many threads, and blocks so long.
 pub(crate) fn run(threads: usize, block: u64) -> RunOptions<'static> {
-    RunOptions { threads: NonZeroUsize::new(threads), block, ..RunOptions::default() }
+    RunOptions { threads: NonZeroUsize::new(threads), chunk_size: block, ..RunOptions::default() }
 }
 
 pub(crate) fn merge(model: &Model, folder: &Path, run: &RunOptions<'_>) -> Outcome {

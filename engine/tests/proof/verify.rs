@@ -67,7 +67,7 @@ fn what_is_missing_short_or_strange_is_found() {
         verdict.differences.iter().map(|d| format!("{} {}", d.file, d.problem)).collect::<Vec<_>>().join("\n")
     };
     fs::write(folder.path().join("other.safetensors"), "x").unwrap();
-    assert_eq!(problems(), "other.safetensors is no file of this model");
+    assert_eq!(problems(), "other.safetensors is not a file of this model");
     fs::remove_file(folder.path().join("other.safetensors")).unwrap();
     fs::remove_file(folder.path().join("tokenizer.model")).unwrap();
     assert_eq!(problems(), "tokenizer.model is missing");

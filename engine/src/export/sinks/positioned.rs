@@ -1,4 +1,4 @@
-//! Where blocks go when several files are made at once: to their places, in whichever order they come.
+//! Writes several files of a local folder at once, at any position.
 
 use sha2::{Digest as _, Sha256};
 
@@ -7,11 +7,11 @@ use crate::error::{Error, Result};
 use crate::io::{LocalOutput, PositionedFile};
 use crate::plan::{FileLayout, WrittenFile};
 
-/// Bytes read back at once.
-const BLOCK: u64 = 1 << 20;
+/// Bytes read back at a time.
+const READ_SIZE: u64 = 1 << 20;
 
-/// Files of a local folder, written at any position. What comes in a file's order is hashed as it comes, the rest is
-/// read back for it.
+/// Files of a local folder, written at any position. Bytes that arrive in the file's order are hashed at once; the rest
+/// is read back for the hash.
 pub(in crate::export) struct PositionedSink<'a> {
     files: &'a [FileLayout],
     open: Vec<OpenFile>,
@@ -20,7 +20,7 @@ pub(in crate::export) struct PositionedSink<'a> {
 struct OpenFile {
     file: PositionedFile,
     hash: Sha256,
-    /// Bytes from the beginning that are in the hash.
+    /// Bytes from the start that are hashed.
     hashed: u64,
 }
 
@@ -49,12 +49,12 @@ impl OpenFile {
 
     /// The hash of the whole file.
     fn sha256(&mut self, size: u64) -> std::io::Result<String> {
-        let mut block = vec![0; BLOCK.min(size - self.hashed) as usize];
+        let mut buffer = vec![0; READ_SIZE.min(size - self.hashed) as usize];
         while self.hashed < size {
-            let block = &mut block[..BLOCK.min(size - self.hashed) as usize];
-            self.file.read_at(self.hashed, block)?;
-            self.hash.update(&*block);
-            self.hashed += block.len() as u64;
+            let buffer = &mut buffer[..READ_SIZE.min(size - self.hashed) as usize];
+            self.file.read_at(self.hashed, buffer)?;
+            self.hash.update(&*buffer);
+            self.hashed += buffer.len() as u64;
         }
         Ok(hex::encode(std::mem::take(&mut self.hash).finalize()))
     }

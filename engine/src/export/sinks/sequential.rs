@@ -1,4 +1,4 @@
-//! Where blocks go: files made one after the other.
+//! Writes files one after the other.
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,7 +12,7 @@ pub(in crate::export) struct SequentialSink<'a> {
     output: &'a mut dyn Output,
     files: &'a [FileLayout],
     hash: Sha256,
-    /// How many files have been begun; all but the last of them are finished.
+    /// The number of files begun; all but the last are finished.
     begun: usize,
     written: Vec<WrittenFile>,
 }

@@ -1,4 +1,4 @@
-//! Where blocks go when a finished export is checked: nowhere, but beside what is there.
+//! Compares the expected bytes with files that exist, and writes nothing.
 
 use std::io;
 use std::sync::Arc;
@@ -11,31 +11,31 @@ use crate::gguf;
 use crate::io::{Folder, Source};
 use crate::plan::{FileLayout, WrittenFile};
 
-/// Something that is not as it must be.
+/// A difference between an export and what its inputs give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The file.
     pub file: String,
     /// The tensor, where it is in one.
     pub tensor: Option<String>,
-    /// How it differs.
+    /// The difference.
     pub problem: String,
 }
 
-/// Compares every block with the bytes at its place.
+/// Compares every chunk with the bytes at its offset.
 pub(in crate::export) struct VerifySink<'a> {
     files: &'a [FileLayout],
-    there: Vec<ComparedFile>,
+    compared: Vec<ComparedFile>,
     bytes: Vec<u8>,
     differences: Vec<Difference>,
 }
 
-/// A file that is compared, and the hash of what it should be.
+/// A file being compared, and the hash of its expected content.
 struct ComparedFile {
     source: Option<Arc<dyn Source>>,
     hash: Sha256,
-    /// What differs in the part that is being compared.
-    wrong: Option<DifferingBytes>,
+    /// The differences in the current part.
+    differing: Option<DifferingBytes>,
 }
 
 struct DifferingBytes {
@@ -46,7 +46,7 @@ struct DifferingBytes {
 
 impl<'a> VerifySink<'a> {
     pub(in crate::export) fn new(files: &'a [FileLayout], folder: &dyn Folder) -> Result<Self> {
-        let mut compare = Self { files, there: Vec::new(), bytes: Vec::new(), differences: Vec::new() };
+        let mut compare = Self { files, compared: Vec::new(), bytes: Vec::new(), differences: Vec::new() };
         for file in files {
             let source = match folder.open(&file.name) {
                 Ok(source) => Some(source),
@@ -63,7 +63,7 @@ impl<'a> VerifySink<'a> {
             }
             let mut hash = Sha256::new();
             hash.update(&file.header);
-            compare.there.push(ComparedFile { source, hash, wrong: None });
+            compare.compared.push(ComparedFile { source, hash, differing: None });
         }
         Ok(compare)
     }
@@ -97,14 +97,14 @@ impl<'a> VerifySink<'a> {
         Ok(())
     }
 
-    /// Notes what differed in the last part of a file.
+    /// Records the differences in the current part of a file.
     fn close(&mut self, file: usize) {
-        let Some(wrong) = self.there[file].wrong.take() else { return };
+        let Some(differing) = self.compared[file].differing.take() else { return };
         let layout = &self.files[file];
-        let part = &layout.parts[wrong.part];
+        let part = &layout.parts[differing.part];
         let (of, size) =
             if part.name == layout.name { (None, layout.size()) } else { (Some(&part.name), part.bytes) };
-        let DifferingBytes { first, bytes, .. } = wrong;
+        let DifferingBytes { first, bytes, .. } = differing;
         let problem = format!("differs in {bytes} of {size} bytes, first at byte {first} of the file");
         self.differ(&layout.name, of.map(String::as_str), problem);
     }
@@ -112,20 +112,21 @@ impl<'a> VerifySink<'a> {
 
 impl Sink for VerifySink<'_> {
     fn put(&mut self, file: usize, part: usize, offset: u64, bytes: &[u8]) -> Result<()> {
-        if self.there[file].wrong.as_ref().is_some_and(|wrong| wrong.part != part) {
+        if self.compared[file].differing.as_ref().is_some_and(|differing| differing.part != part) {
             self.close(file);
         }
-        let there = &mut self.there[file];
-        there.hash.update(bytes);
-        let Some(source) = &there.source else { return Ok(()) };
+        let compared = &mut self.compared[file];
+        compared.hash.update(bytes);
+        let Some(source) = &compared.source else { return Ok(()) };
         let held = source.size().saturating_sub(offset).min(bytes.len() as u64);
         self.bytes.resize(held as usize, 0);
         if held > 0 {
             source.read_at(offset, &mut self.bytes).map_err(|e| Error::read(source.location(), e))?;
         }
         if let Some((first, count)) = first_difference(&self.bytes, bytes) {
-            let wrong = there.wrong.get_or_insert(DifferingBytes { part, first: offset + first, bytes: 0 });
-            wrong.bytes += count;
+            let differing =
+                compared.differing.get_or_insert(DifferingBytes { part, first: offset + first, bytes: 0 });
+            differing.bytes += count;
         }
         Ok(())
     }
@@ -134,16 +135,16 @@ impl Sink for VerifySink<'_> {
         for file in 0..self.files.len() {
             self.close(file);
         }
-        let expected = |(layout, there): (&FileLayout, &mut ComparedFile)| WrittenFile {
+        let expected = |(layout, compared): (&FileLayout, &mut ComparedFile)| WrittenFile {
             name: layout.name.clone(),
             size: layout.size(),
-            sha256: hex::encode(std::mem::take(&mut there.hash).finalize()),
+            sha256: hex::encode(std::mem::take(&mut compared.hash).finalize()),
         };
-        Ok(self.files.iter().zip(&mut self.there).map(expected).collect())
+        Ok(self.files.iter().zip(&mut self.compared).map(expected).collect())
     }
 }
 
-/// Where bytes first differ from those expected, and in how many places; missing ones differ.
+/// The first differing byte and the number of differing bytes; missing bytes differ.
 fn first_difference(is: &[u8], should: &[u8]) -> Option<(u64, u64)> {
     if is == should {
         return None;
