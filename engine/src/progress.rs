@@ -65,6 +65,8 @@ pub struct RunOptions<'a> {
     pub threads: Option<NonZeroUsize>,
     /// Bytes read at a time, about.
     pub chunk_size: u64,
+    /// Exports NaN and infinity in base, adapter or result, which end an export otherwise.
+    pub allow_non_finite: bool,
 }
 
 impl RunOptions<'_> {
@@ -81,7 +83,7 @@ impl RunOptions<'_> {
 
 impl Default for RunOptions<'_> {
     fn default() -> Self {
-        Self { progress: &NoProgress, threads: None, chunk_size: Self::REMOTE_CHUNK }
+        Self { progress: &NoProgress, threads: None, chunk_size: Self::REMOTE_CHUNK, allow_non_finite: false }
     }
 }
 

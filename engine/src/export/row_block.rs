@@ -38,6 +38,13 @@ pub(super) struct WorkerScratch {
     values: Vec<f32>,
 }
 
+impl WorkerScratch {
+    /// Sets whether NaN and infinity are exported and not refused.
+    pub(super) fn allow_non_finite(&mut self, allow: bool) {
+        self.merge.allow_non_finite = allow;
+    }
+}
+
 impl RowBlock {
     /// Makes the block of a chunk.
     pub(super) fn make(

@@ -26,6 +26,7 @@ pub(super) fn write(
         let mut digests = DigestThread::start(scope);
         let make = |number: usize, scratch: &mut WorkerScratch, block: &mut RowBlock| {
             let chunk = &chunks[number];
+            scratch.allow_non_finite(run.allow_non_finite);
             block.make(plan, &units[chunk.unit], chunk, scratch)
         };
         let take = |number: usize, block: &mut RowBlock| {

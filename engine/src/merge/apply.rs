@@ -4,8 +4,8 @@ use std::mem;
 
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
 use super::{Model, ModelTensor};
-use crate::error::Result;
-use crate::numerics::Dtype;
+use crate::error::{Error, Result};
+use crate::numerics::{Dtype, first_non_finite};
 use crate::peft::{AdapterTensor, ChangeKind};
 
 /// Elements of a tensor of the model.
@@ -49,6 +49,8 @@ pub(crate) enum MergeEffect {
 /// Buffers of a thread, reused from chunk to chunk.
 #[derive(Debug, Default)]
 pub(crate) struct MergeScratch {
+    /// NaN and infinity are merged like other values, and not refused.
+    pub(crate) allow_non_finite: bool,
     raw: Vec<u8>,
     factor: Vec<f32>,
     vector: Vec<f32>,
@@ -102,7 +104,23 @@ impl Model {
             effect = effect.max(self.apply(change, input, scratch, &mut chunk.merged)?);
         }
         scratch.before = previous;
+        if !scratch.allow_non_finite {
+            self.check_finite(range, chunk)?;
+        }
         Ok(effect)
+    }
+
+    /// Refuses NaN and infinity in the base and in the merged values.
+    fn check_finite(&self, range: ElementRange, chunk: &MergedChunk) -> Result<()> {
+        let tensor = &self.tensors()[range.tensor];
+        for (bytes, whose) in [(&chunk.base, "of the base"), (&chunk.merged, "of the merged weights")] {
+            if let Some(position) = first_non_finite(tensor.info.dtype, bytes) {
+                let element = range.first + position as u64;
+                let problem = format!("element {element} {whose} is {NON_FINITE}");
+                return Err(Error::tensor(self.file_of(tensor), &tensor.info.name, problem));
+            }
+        }
+        Ok(())
     }
 
     /// Replaces `bytes` with the values that the changes start from.
@@ -114,7 +132,13 @@ impl Model {
         let Some(stored) = &tensor.replaced else {
             return self.base().read(&self.base().tensors()[tensor.base], first * width, bytes);
         };
-        stored.read(first, count, &mut scratch.raw, &mut scratch.buffers.weights)?;
+        read_adapter(
+            stored,
+            (first, count),
+            scratch.allow_non_finite,
+            &mut scratch.raw,
+            &mut scratch.buffers.weights,
+        )?;
         tensor.info.dtype.narrow(&scratch.buffers.weights, bytes);
         Ok(())
     }
@@ -141,11 +165,12 @@ impl Model {
             ChangeKind::LowRank { a, b, scaling, magnitude, rounded } => {
                 let (rank, columns) = (a.shape[0], a.shape[1]);
                 let (row, rows) = input.rows(columns);
-                b.read(row * rank, rows * rank, &mut scratch.raw, &mut scratch.factor)?;
+                let allow = scratch.allow_non_finite;
+                read_adapter(b, (row * rank, rows * rank), allow, &mut scratch.raw, &mut scratch.factor)?;
                 if let Some(magnitude) = magnitude {
-                    magnitude.read(row, rows, &mut scratch.raw, &mut scratch.vector)?;
+                    read_adapter(magnitude, (row, rows), allow, &mut scratch.raw, &mut scratch.vector)?;
                 }
-                let right = self.0.factors.get(&a.name, || a.read_all())?;
+                let right = self.0.factors.get(&a.name, || read_all(a, allow))?;
                 let MergeScratch { factor, vector, buffers, .. } = scratch;
                 let rescale = magnitude.as_ref().map_or(DoraScale::None, |_| DoraScale::Rows(vector));
                 let (scaling, rounded, rank) = (*scaling, *rounded, rank as usize);
@@ -154,11 +179,12 @@ impl Model {
             }
             ChangeKind::Embedding { a, b, scaling, magnitude } => {
                 let (row, rows) = input.rows(b.shape[0]);
-                let right = self.0.factors.get(&b.name, || transposed(b))?;
+                let allow = scratch.allow_non_finite;
+                let right = self.0.factors.get(&b.name, || transposed(b, allow))?;
                 let mut delta = LowRankDelta::for_embedding(dtype, &right, a, *scaling, magnitude.is_some());
                 let factors = match magnitude {
                     Some(magnitude) => {
-                        let factors = || self.column_factors(input.tensor, &delta, a, magnitude);
+                        let factors = || self.column_factors(input.tensor, &delta, (a, magnitude), allow);
                         Some(self.0.factors.get(&magnitude.name, factors)?)
                     }
                     None => None,
@@ -182,12 +208,13 @@ impl Model {
         &self,
         tensor: usize,
         delta: &LowRankDelta<'_>,
-        a: &AdapterTensor,
-        magnitude: &AdapterTensor,
+        (a, magnitude): (&AdapterTensor, &AdapterTensor),
+        allow_non_finite: bool,
     ) -> Result<Vec<f32>> {
         const STEP: u64 = 1 << 20;
         let columns = magnitude.length();
         let (mut scratch, mut bytes) = (MergeScratch::default(), Vec::new());
+        scratch.allow_non_finite = allow_non_finite;
         let mut squares = vec![0.0_f32; columns as usize];
         let step = (STEP / columns).max(1);
         let all_rows = self.tensors()[tensor].info.shape[0];
@@ -201,8 +228,28 @@ impl Model {
                 squares.iter_mut().zip(row).for_each(|(sum, w)| *sum += w * w);
             }
         }
-        let magnitudes = magnitude.read_all()?;
+        let magnitudes = read_all(magnitude, allow_non_finite)?;
         Ok(magnitudes.iter().zip(squares).map(|(magnitude, square)| magnitude / square.sqrt()).collect())
+    }
+}
+
+const NON_FINITE: &str =
+    "NaN or infinite: the training may have diverged (--allow-non-finite exports it nevertheless)";
+
+/// Reads values of the adapter, and refuses NaN and infinity.
+fn read_adapter(
+    stored: &AdapterTensor,
+    (first, count): (u64, u64),
+    allow_non_finite: bool,
+    raw: &mut Vec<u8>,
+    values: &mut Vec<f32>,
+) -> Result<()> {
+    stored.read(first, count, raw, values)?;
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(position) if !allow_non_finite => {
+            Err(stored.error(format!("element {} is {NON_FINITE}", first + position as u64)))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -211,7 +258,8 @@ fn read_columns(a: &AdapterTensor, first: u64, rows: u64, scratch: &mut MergeScr
     let (rank, columns) = (a.shape[0], a.shape[1]);
     scratch.factor.resize((rows * rank) as usize, 0.0);
     for k in 0..rank {
-        a.read(k * columns + first, rows, &mut scratch.raw, &mut scratch.vector)?;
+        let range = (k * columns + first, rows);
+        read_adapter(a, range, scratch.allow_non_finite, &mut scratch.raw, &mut scratch.vector)?;
         for (row, value) in scratch.factor.chunks_exact_mut(rank as usize).zip(&scratch.vector) {
             row[k as usize] = *value;
         }
@@ -232,7 +280,9 @@ fn replace_rows(
     let width = (columns * input.dtype.bytes()) as usize;
     let mut effect = MergeEffect::Zero;
     for (number, row) in rows.iter().enumerate().filter(|(_, row)| (start..start + count).contains(*row)) {
-        values.read(number as u64 * columns, columns, &mut scratch.raw, &mut scratch.buffers.weights)?;
+        let range = (number as u64 * columns, columns);
+        let (raw, weights) = (&mut scratch.raw, &mut scratch.buffers.weights);
+        read_adapter(values, range, scratch.allow_non_finite, raw, weights)?;
         let offset = (row - start) as usize * width;
         let (before, after) = (&input.before[offset..][..width], &mut bytes[offset..][..width]);
         effect = effect.max(store(input.dtype, &scratch.buffers.weights, before, after));
@@ -249,7 +299,8 @@ fn add_vector(
     bytes: &mut [u8],
 ) -> Result<MergeEffect> {
     let count = bytes.len() as u64 / input.dtype.bytes();
-    values.read(input.first, count, &mut scratch.raw, &mut scratch.vector)?;
+    let range = (input.first, count);
+    read_adapter(values, range, scratch.allow_non_finite, &mut scratch.raw, &mut scratch.vector)?;
     if is_zero(&scratch.vector) {
         bytes.copy_from_slice(input.before);
         return Ok(MergeEffect::Zero);
@@ -260,9 +311,16 @@ fn add_vector(
     Ok(store(input.dtype, &scratch.buffers.weights, input.before, bytes))
 }
 
+/// All values of a factor.
+fn read_all(stored: &AdapterTensor, allow_non_finite: bool) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    read_adapter(stored, (0, stored.length()), allow_non_finite, &mut Vec::new(), &mut values)?;
+    Ok(values)
+}
+
 /// The values of a matrix, transposed.
-fn transposed(matrix: &AdapterTensor) -> Result<Vec<f32>> {
-    let values = matrix.read_all()?;
+fn transposed(matrix: &AdapterTensor, allow_non_finite: bool) -> Result<Vec<f32>> {
+    let values = read_all(matrix, allow_non_finite)?;
     let (rows, columns) = (matrix.shape[0] as usize, matrix.shape[1] as usize);
     Ok((0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect())
 }

@@ -130,11 +130,14 @@ fn untie_lm_head(
     let Some(at) = matched.tensors.iter().position(|t| is_embedding(&t.info.name)) else {
         return if lm_head.is_empty() { Ok(()) } else { Err(unmatched(adapter, lm_head)) };
     };
-    let has_lm_head = matched.tensors.iter().any(|t| is_lm_head(&t.info.name));
+    let stored = matched.tensors.iter().position(|t| is_lm_head(&t.info.name));
     // an embedding model has no lm_head
     let headless = base.config().class().is_some_and(|class| class.ends_with("TextModel"));
     let tied = base.config().bool("tie_word_embeddings") != Some(false) && !headless;
-    if has_lm_head || !tied {
+    if let (Some(stored), true) = (stored, tied) {
+        return tie_stored_lm_head(base, adapter, matched, (stored, at));
+    }
+    if stored.is_some() || !tied {
         return if lm_head.is_empty() { Ok(()) } else { Err(unmatched(adapter, lm_head)) };
     }
     let embedding = &matched.tensors[at];
@@ -167,6 +170,36 @@ fn untie_lm_head(
     let first = matched.tensors.iter().position(|t| t.info.shard == shard).unwrap_or(0);
     matched.tensors.insert(first, tensor);
     matched.untied = true;
+    Ok(())
+}
+
+/// Keeps a stored lm_head equal to the embedding that the configuration ties it to, or unties them. Loaders ignore such an
+/// lm_head, or tie it by comparing the values.
+fn tie_stored_lm_head(
+    base: &Checkpoint,
+    adapter: &Adapter,
+    matched: &mut MatchedTargets,
+    (lm_head, embedding): (usize, usize),
+) -> Result<()> {
+    let [of_lm_head, of_embedding] = [&matched.tensors[lm_head], &matched.tensors[embedding]];
+    if !(of_lm_head.is_target() || of_embedding.is_target()) || equal(adapter, of_lm_head, of_embedding)? {
+        return Ok(());
+    }
+    let change = |number: &usize| &adapter.changes()[*number];
+    let embedding_only = of_embedding
+        .changes
+        .iter()
+        .any(|number| is_embedding_only(base, adapter, change(number), of_embedding));
+    if of_lm_head.is_target() || embedding_only {
+        matched.untied = true;
+        return Ok(());
+    }
+    // PEFT makes these changes to both
+    let (changes, replaced) = (of_embedding.changes.clone(), of_embedding.replaced.clone());
+    let (shape, bytes) = (of_embedding.info.shape.clone(), of_embedding.info.bytes);
+    let tensor = &mut matched.tensors[lm_head];
+    (tensor.changes, tensor.replaced, tensor.info.shape, tensor.info.bytes) =
+        (changes, replaced, shape, bytes);
     Ok(())
 }
 

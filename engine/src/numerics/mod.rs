@@ -2,10 +2,12 @@
 //! what llama.cpp's converter does to a tensor's values.
 
 mod dtype;
+mod finite;
 pub(crate) mod half;
 pub(crate) mod simd;
 pub(crate) mod torch;
 mod transform;
 
 pub use dtype::Dtype;
+pub(crate) use finite::first_non_finite;
 pub(crate) use transform::TensorTransform;

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::pattern::ModulePatterns;
 use super::{AdapterChange, ChangeKind};
 use crate::error::{Error, Result};
 use crate::io::json;
@@ -18,6 +18,8 @@ use crate::io::json::OrderedMap;
 struct RawConfig {
     #[serde(default)]
     peft_type: Option<String>,
+    #[serde(default)]
+    task_type: Option<String>,
     #[serde(default)]
     base_model_name_or_path: Option<String>,
     r: u32,
@@ -50,6 +52,9 @@ enum TokenIndices {
     Modules(OrderedMap<Vec<u64>>),
 }
 
+/// The names that PEFT gives classification heads; a model has one of them.
+const CLASSIFIERS: [&str; 2] = ["classifier", "score"];
+
 /// The configuration of an adapter, checked.
 #[derive(Debug, Clone)]
 pub struct AdapterConfig {
@@ -67,37 +72,13 @@ pub struct AdapterConfig {
     pub dora: bool,
     /// `ensure_weight_tying`: embedding and lm_head stay one tensor when one of them is in `modules_to_save`.
     pub(crate) ensure_tying: bool,
+    /// The task is classification: PEFT adds [`CLASSIFIERS`] to `modules_to_save`, whichever the model has.
+    classifier: bool,
     modules_to_save: Vec<String>,
     trainable_tokens: Option<TokenIndices>,
     target_parameters: Vec<String>,
     rank_pattern: ModulePatterns<u32>,
     alpha_pattern: ModulePatterns<f64>,
-}
-
-/// The largest compiled pattern, in bytes; a module's name compiles to far less.
-const MAX_PATTERN_SIZE: usize = 256 << 10;
-
-/// Values for the modules that a pattern matches; the first match counts.
-#[derive(Debug, Clone)]
-struct ModulePatterns<T>(Vec<(Regex, T)>);
-
-impl<T: Copy> ModulePatterns<T> {
-    /// PEFT matches a key that begins with `^` from the start of the module's name, any other against the whole
-    /// name or what follows a dot in it (`get_pattern_key`).
-    fn new(file: &str, field: &str, entries: OrderedMap<T>) -> Result<Self> {
-        let compile = |(key, value): (String, T)| {
-            let pattern = if key.starts_with('^') { key.clone() } else { format!(r"^(?:.*\.)?(?:{key})$") };
-            match RegexBuilder::new(&pattern).size_limit(MAX_PATTERN_SIZE).build() {
-                Ok(regex) => Ok((regex, value)),
-                Err(_) => Err(Error::unsupported(file, format!("the {field} {key:?}"))),
-            }
-        };
-        Ok(Self(entries.0.into_iter().map(compile).collect::<Result<_>>()?))
-    }
-
-    fn get(&self, module: &str) -> Option<T> {
-        self.0.iter().find(|(regex, _)| regex.is_match(module)).map(|(_, value)| *value)
-    }
 }
 
 impl AdapterConfig {
@@ -132,6 +113,7 @@ impl AdapterConfig {
             targets,
             dora: raw.use_dora,
             ensure_tying: raw.ensure_weight_tying,
+            classifier: matches!(raw.task_type.as_deref(), Some("SEQ_CLS" | "TOKEN_CLS")),
             modules_to_save: raw.modules_to_save,
             trainable_tokens: raw.trainable_token_indices,
             target_parameters: raw.target_parameters,
@@ -180,7 +162,9 @@ impl AdapterConfig {
                 matches!(change.kind, ChangeKind::Replace(_)) && is_in(module, name)
             })
         };
-        match self.modules_to_save.iter().find(|name| !is_saved(name)) {
+        let has_classifier = self.classifier && CLASSIFIERS.into_iter().any(is_saved);
+        let is_required = |name: &str| !(has_classifier && CLASSIFIERS.contains(&name));
+        match self.modules_to_save.iter().find(|name| is_required(name) && !is_saved(name)) {
             Some(name) => Err(Error::invalid(
                 file,
                 format!("names {name} in modules_to_save, but its weights are not in the adapter"),
@@ -288,10 +272,11 @@ mod tests {
 
     #[test]
     fn patterns_match_whole_names_or_what_follows_a_dot() {
-        let config = config(r#","rank_pattern":{"q_proj":4,"^model.layers.1.":2},"alpha_pattern":{"layers.0.self_attn.q_proj":4}"#).unwrap();
+        let config = config(r#","rank_pattern":{"q_proj":4,"^model.layers.1.*":2,"^model.layers.2":1},"alpha_pattern":{"layers.0.self_attn.q_proj":4}"#).unwrap();
         assert_eq!(config.rank_of("model.layers.0.self_attn.q_proj"), 4);
         assert_eq!(config.rank_of("model.layers.0.self_attn.eq_proj"), 8);
         assert_eq!(config.rank_of("model.layers.1.mlp.up_proj"), 2);
+        assert_eq!(config.rank_of("model.layers.2.mlp.up_proj"), 8);
         assert_eq!(config.scaling_of("model.layers.0.self_attn.q_proj"), 1.0);
         assert_eq!(config.scaling_of("model.layers.2.self_attn.q_proj"), 4.0);
     }
@@ -320,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn initialisations_that_leave_the_base_alone_are_plain_lora() {
+    fn initializations_that_keep_the_base_are_plain_lora() {
         for init in ["true", "false", "null", r#""gaussian""#, r#""eva""#, r#""orthogonal""#] {
             config(&format!(r#","init_lora_weights":{init}"#)).unwrap();
         }
@@ -333,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_applied_exactly_is_refused_by_name() {
+    fn fields_that_are_not_applied_exactly_are_refused_by_name() {
         for (field, name) in [
             (r#","target_parameters":["experts.gate_up_proj"]"#, "target_parameters"),
             (r#","init_lora_weights":"pissa_niter_4""#, "pissa_niter_4"),

@@ -2,6 +2,7 @@
 
 mod adapter_tensor;
 mod config;
+mod pattern;
 mod state_dict;
 
 use std::fmt;

@@ -21,6 +21,8 @@ enum TensorRole {
     TrainedTokens,
     /// The base's weight when training started; saved with adapters of embeddings.
     BaseLayer,
+    /// A full parameter whose name is not `weight` or `bias`; the module's name is then the parameter's.
+    Parameter,
     /// The module's full weight.
     Weight,
     /// The module's full bias.
@@ -49,7 +51,12 @@ fn parse_name(name: &str) -> Option<(&str, TensorRole, &str)> {
     let path = name.strip_prefix("base_model.model.").unwrap_or(name);
     let Some((mark, role)) = MARKS.iter().find(|(mark, _)| path.contains(mark)) else {
         let (module, kind) = path.rsplit_once('.')?;
-        return Some((module, full_role(kind)?, "")).filter(|(module, ..)| !module.is_empty());
+        let (name, role) = match kind {
+            "weight" => (module, TensorRole::Weight),
+            "bias" => (module, TensorRole::FullBias),
+            _ => (path, TensorRole::Parameter),
+        };
+        return Some((name, role, "")).filter(|(name, ..)| !name.is_empty());
     };
     let (module, rest) = path.split_once(mark)?;
     let (adapter, kind) = match rest.rsplit_once('.') {
@@ -67,14 +74,6 @@ fn parse_name(name: &str) -> Option<(&str, TensorRole, &str)> {
     let adapter = adapter.trim_matches('.');
     let module = module.strip_suffix(".token_adapter").unwrap_or(module);
     (!module.is_empty() && !adapter.contains('.')).then_some((module, role, adapter))
-}
-
-fn full_role(kind: &str) -> Option<TensorRole> {
-    match kind {
-        "weight" => Some(TensorRole::Weight),
-        "bias" => Some(TensorRole::FullBias),
-        _ => None,
-    }
 }
 
 /// The changes of all modules, sorted by the names of the modules.
@@ -101,6 +100,14 @@ pub(super) fn changes(config: &AdapterConfig, tensors: Vec<AdapterTensor>) -> Re
         embedding(config, &name, &mut roles, base.as_ref(), &mut changes)?;
         if let Some(tokens) = roles.remove(&TensorRole::TrainedTokens) {
             changes.push(trained_tokens(config, &name, tokens, base.clone())?);
+        }
+        if let Some(tensor) = roles.remove(&TensorRole::Parameter) {
+            check_saved(config, &name, &tensor)?;
+            changes.push(AdapterChange {
+                target: name.clone(),
+                base_layer: None,
+                kind: ChangeKind::Replace(tensor),
+            });
         }
         let weight = (TensorRole::Weight, TensorRole::SavedWeight, "weight");
         for (role, again, suffix) in [weight, (TensorRole::FullBias, TensorRole::SavedBias, "bias")] {
@@ -142,6 +149,7 @@ fn partner(role: TensorRole) -> &'static str {
         TensorRole::EmbeddingB => "lora_embedding_A",
         TensorRole::TrainedTokens
         | TensorRole::BaseLayer
+        | TensorRole::Parameter
         | TensorRole::Weight
         | TensorRole::FullBias
         | TensorRole::SavedWeight
@@ -270,7 +278,9 @@ fn check_saved(config: &AdapterConfig, name: &str, tensor: &AdapterTensor) -> Re
     if known {
         Ok(())
     } else {
-        Err(tensor.error(format!("is no LoRA factor and not in modules_to_save of {ADAPTER_CONFIG}")))
+        Err(tensor.error(format!(
+            "is not a LoRA factor, and {ADAPTER_CONFIG} does not name its module in modules_to_save"
+        )))
     }
 }
 
@@ -319,8 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_them_has_no_role() {
-        for name in ["x.lora_A.bias", ".lora_A.weight", "x.lora_A.a.b.weight", "weight", "x.scales"] {
+    fn a_parameter_of_any_name_is_its_own_module() {
+        let name = "base_model.model.model.multi_modal_projector.mm_input_projection_weight";
+        let module = "model.multi_modal_projector.mm_input_projection_weight";
+        assert_eq!(parse_name(name), Some((module, TensorRole::Parameter, "")));
+    }
+
+    #[test]
+    fn names_that_peft_does_not_write_have_no_role() {
+        for name in ["x.lora_A.bias", ".lora_A.weight", "x.lora_A.a.b.weight", "weight"] {
             assert_eq!(parse_name(name), None, "{name}");
         }
     }

@@ -76,7 +76,7 @@ impl ErrorStats {
 
     fn note(&mut self, sums: LaneSums) -> f64 {
         self.changed += sums.changed.iter().map(|n| u64::from(*n)).sum::<u64>();
-        self.largest = sums.largest.into_iter().fold(self.largest, f32::max);
+        self.largest = sums.largest.into_iter().fold(self.largest, larger);
         sums.sum.into_iter().map(f64::from).sum()
     }
 }
@@ -86,7 +86,7 @@ impl ErrorTotal {
     pub(crate) fn add(&mut self, rows: &ErrorStats) {
         self.changed += rows.changed;
         self.elements += rows.elements;
-        self.largest = self.largest.max(rows.largest);
+        self.largest = larger(self.largest, rows.largest);
         self.sum = rows.rows.iter().fold(self.sum, |sum, row| sum + row);
     }
 
@@ -94,7 +94,7 @@ impl ErrorTotal {
     pub(crate) fn join(&mut self, other: &Self) {
         self.changed += other.changed;
         self.elements += other.elements;
-        self.largest = self.largest.max(other.largest);
+        self.largest = larger(self.largest, other.largest);
         self.sum += other.sum;
     }
 
@@ -123,6 +123,12 @@ wide! {
     }
 }
 
+/// The larger of two values; NaN if one of them is.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a || b.is_nan() { b } else { a }
+}
+
 #[inline(always)]
 fn sums(a: &[f32], b: &[f32], size: impl Fn(f32) -> f32) -> LaneSums {
     let mut sums = LaneSums { changed: [0; LANES], largest: [0.0; LANES], sum: [0.0; LANES] };
@@ -143,7 +149,7 @@ impl LaneSums {
     fn one(&mut self, lane: usize, a: f32, b: f32, size: &impl Fn(f32) -> f32) {
         let difference = (a - b).abs();
         self.changed[lane] += u32::from(a.to_bits() != b.to_bits());
-        self.largest[lane] = if difference > self.largest[lane] { difference } else { self.largest[lane] };
+        self.largest[lane] = larger(self.largest[lane], difference);
         self.sum[lane] += size(difference);
     }
 }
@@ -195,5 +201,16 @@ mod tests {
         let mut stats = ErrorStats::default();
         stats.add_errors(TensorType::F32, 2, &[1.0, 2.0, 3.0, 4.0], &bytes(&[1.0, 2.5, 3.0, 4.0]));
         assert_eq!((stats.rows.as_slice(), stats.largest, stats.changed), (&[0.25, 0.0][..], 0.5, 1));
+    }
+
+    #[test]
+    fn nan_stays_in_every_statistic() {
+        let mut stats = ErrorStats::default();
+        let after = [1.0, f32::NAN, 3.0, 9.0];
+        stats.add_changes(Dtype::F32, 4, &bytes(&[1.0, 2.0, 3.0, 4.0]), &bytes(&after));
+        stats.add_changes(Dtype::F32, 4, &bytes(&[0.0; 4]), &bytes(&[5.0; 4]));
+        let mut total = ErrorTotal::default();
+        total.add(&stats);
+        assert!(total.largest.is_nan() && total.sum.is_nan() && total.mean().is_nan());
     }
 }

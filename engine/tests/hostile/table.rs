@@ -142,7 +142,7 @@ fn checkpoints() -> Vec<Case> {
                 h.insert("x.quant_state.bitsandbytes__nf4".to_owned(), moved);
             });
         };
-        "a tensor that the family does not know", [SHARD, "model.layers.0.mystery.weight", "no place"], |f| {
+        "a tensor that the family does not know", [SHARD, "model.layers.0.mystery.weight", "is not a tensor that gemma files have"], |f| {
             f.remove("base/model.safetensors.index.json");
             f.header(BASE_SHARD, |h| {
                 let moved = h.remove("model.layers.0.input_layernorm.weight").unwrap();
@@ -154,6 +154,16 @@ fn checkpoints() -> Vec<Case> {
 
 fn adapters() -> Vec<Case> {
     cases! {
+        "NaN in a factor", [WEIGHTS, B, "element 3 is NaN or infinite"], |f| f.value(ADAPTER, B, 3, f32::NAN);
+        "infinity in a factor", [WEIGHTS, A, "element 0 is NaN or infinite"], |f| f.value(ADAPTER, A, 0, f32::INFINITY);
+        "NaN in the base", [SHARD, EMBEDDING, "element 70 of the base is NaN or infinite"],
+            |f| f.value(BASE_SHARD, EMBEDDING, 70, f32::NAN);
+        "a pattern of one dialect", ["alpha_pattern \"(?i)q_proj\"", "a group with flags"],
+            |f| f.json(CONFIG, |c| { c.insert("alpha_pattern".into(), json!({"(?i)q_proj": 4})); });
+        "a classifier that was not saved", ["names score in modules_to_save"], |f| f.json(CONFIG, |c| {
+            c.insert("task_type".into(), json!("SEQ_CLS"));
+            c.insert("modules_to_save".into(), json!(["score", "classifier"]));
+        });
         "no adapter config", ["has no adapter_config.json"], |f| f.remove(CONFIG);
         "no adapter weights", ["has no adapter_model.safetensors"], |f| f.remove(ADAPTER);
         "adapter weights in a pickle", ["adapter_model.bin", "pickle"], |f| {
@@ -169,8 +179,8 @@ fn adapters() -> Vec<Case> {
         "an adapter index that lacks a tensor", ["adapter_model.safetensors.index.json", "not in the index"],
             |f| f.write("adapter/adapter_model.safetensors.index.json", r#"{"weight_map":{"x":"adapter_model.safetensors"}}"#);
         "a truncated adapter", [WEIGHTS, "tensor ", "truncated"], |f| f.bytes(ADAPTER, |b| b.truncate(b.len() - 4));
-        "an A without its B", [WEIGHTS, A, "has no lora_B"], |f| f.header(ADAPTER, |h| rename(h, B, "base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"));
-        "a B without its A", [WEIGHTS, B, "has no lora_A"], |f| f.header(ADAPTER, |h| rename(h, A, "base_model.model.zzz.lora_A.weight"));
+        "an A without its B", [WEIGHTS, A, "has no matching lora_B"], |f| f.header(ADAPTER, |h| rename(h, B, "base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"));
+        "a B without its A", [WEIGHTS, B, "has no matching lora_A"], |f| f.header(ADAPTER, |h| rename(h, A, "base_model.model.zzz.lora_A.weight"));
         "a pair that matches no tensor", ["1 of 14 adapter modules match no tensor", "model.layers.9.mlp.up_proj"], |f| {
             f.header(ADAPTER, |h| {
                 rename(h, A, "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight");
@@ -194,7 +204,7 @@ fn adapters() -> Vec<Case> {
             });
         "a factor of three dimensions", [WEIGHTS, A, "not two dimensions"], |f| f.header(ADAPTER, |h| h[A]["shape"] = json!([4, 16, 16]));
         "a factor of whole numbers", [WEIGHTS, A, "I32"], |f| f.header(ADAPTER, |h| h[A]["dtype"] = json!("I32"));
-        "a tensor that is no factor", [WEIGHTS, "score.weight", "no LoRA factor"],
+        "a tensor that is no factor", [WEIGHTS, "score.weight", "is not a LoRA factor"],
             |f| f.header(ADAPTER, |h| {
                 rename(h, A, "base_model.model.score.weight");
                 h.remove(B);
@@ -206,7 +216,7 @@ fn adapters() -> Vec<Case> {
         "DoRA without magnitudes", [WEIGHTS, "no magnitude vector", "use_dora"], |f| f.json(CONFIG, |c| c["use_dora"] = json!(true));
         "a parametrised expert", [CONFIG_FILE, "target_parameters", "not supported"],
             |f| f.json(CONFIG, |c| c["target_parameters"] = json!(["experts.gate_up_proj"]));
-        "a module that was not saved", [CONFIG_FILE, "lm_head is in modules_to_save"],
+        "a module that was not saved", [CONFIG_FILE, "names lm_head in modules_to_save"],
             |f| f.json(CONFIG, |c| c["modules_to_save"] = json!(["lm_head"]));
         "a pattern that never ends", [CONFIG_FILE, "rank_pattern"],
             |f| f.json(CONFIG, |c| c["rank_pattern"] = json!({"(((a{999}){999}){999})": 4}));

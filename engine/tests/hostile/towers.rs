@@ -81,10 +81,10 @@ fn rename(folders: &Folders, from: &str, to: &str) {
 
 fn gemma3n() -> Vec<Case> {
     cases! { "gemma3n-towers":
-        "a block that does something else", ["blocks.1.0.pw_mix.conv.weight", "has no place in an mmproj file"],
+        "a block that does something else", ["blocks.1.0.pw_mix.conv.weight", "is not a tensor that mmproj files have"],
             |f| rename(f, "model.vision_tower.timm_model.blocks.1.0.pw_exp.conv.weight",
                 "model.vision_tower.timm_model.blocks.1.0.pw_mix.conv.weight");
-        "a block without a number", ["blocks.1.x.pw_exp.bn.weight", "has no place in an mmproj file"],
+        "a block without a number", ["blocks.1.x.pw_exp.bn.weight", "is not a tensor that mmproj files have"],
             |f| rename(f, "model.vision_tower.timm_model.blocks.1.0.pw_exp.bn.weight",
                 "model.vision_tower.timm_model.blocks.1.x.pw_exp.bn.weight");
         "more layers to hear than there are", ["no tensor for a.blk.2."],
@@ -113,7 +113,7 @@ fn gemma4() -> Vec<Case> {
     cases! { "gemma4-towers":
         "no vision tower", ["an mmproj file for Gemma4ForConditionalGeneration"],
             |f| f.json(CONFIG, |c| { c.remove("vision_config"); });
-        "sounds that nobody hears", ["model.audio_tower.", "has no place in an mmproj file"],
+        "sounds that nobody hears", ["model.audio_tower.", "is not a tensor that mmproj files have"],
             |f| f.json(CONFIG, |c| c["audio_config"] = Value::Null);
         "more layers than there are", ["no tensor for v.blk.2."], |f| set(f, "vision_config", "num_hidden_layers", json!(3));
         "more layers to hear than there are", ["no tensor for a.blk.2."],
@@ -124,7 +124,7 @@ fn gemma4() -> Vec<Case> {
         "no colours", ["three numbers in image_mean"], |f| f.remove("base/processor_config.json");
         "a colour too many", ["three numbers in image_std"],
             |f| f.json("base/processor_config.json", |c| c["image_processor"]["image_std"] = json!([1, 1, 1, 1]));
-        "a tensor of another name", ["model.vision_tower.std_bases", "has no place in an mmproj file"],
+        "a tensor of another name", ["model.vision_tower.std_bases", "is not a tensor that mmproj files have"],
             |f| rename(f, "model.vision_tower.std_bias", "model.vision_tower.std_bases");
         "a tensor twice", ["is a second v.blk.0.attn_q.weight"], |f| rename(f,
             "model.vision_tower.encoder.layers.0.self_attn.k_proj.linear.weight",
