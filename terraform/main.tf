@@ -10,8 +10,8 @@ locals {
   site_id      = coalesce(var.hosting_site_id, var.project_id)
   hosting      = jsondecode(file("${path.module}/../hosting/firebase.json")).hosting
 
-  # What each function is given, and who may call it: everybody where Firebase Hosting forwards to it, since Hosting
-  # brings no identity along; otherwise the functions named in `callers`.
+  # Environment and callers of each function: everybody may call it if Firebase Hosting forwards to it, because Hosting
+  # has no identity; otherwise the functions in `callers` may.
   functions = {
     health = {
       env     = { PROJECT_ID = var.project_id }
@@ -84,7 +84,7 @@ module "function" {
   depends_on = [module.project_services]
 }
 
-# Functions that call functions. It stands here because the caller's account must exist first.
+# Functions that call functions. Not in the module, because the caller's account must exist first.
 resource "google_cloud_run_v2_service_iam_member" "calls" {
   for_each = merge([
     for name, function in local.functions : { for caller in function.callers : "${caller} calls ${name}" => [caller, name] }
@@ -173,7 +173,7 @@ module "bucket" {
   depends_on = [module.project_services]
 }
 
-# Who may do what with objects: role by role and bucket by bucket, never in the whole project.
+# Access to objects: each role is bound on one bucket, never on the whole project.
 resource "google_storage_bucket_iam_member" "job_writes" {
   for_each = module.bucket
 
@@ -199,7 +199,7 @@ resource "google_storage_bucket_iam_member" "job_reads" {
   member = module.job.service_account_member
 }
 
-# `get` signs download links in its own name.
+# `get` signs download links with its own service account.
 resource "google_service_account_iam_member" "get_signs" {
   service_account_id = module.function["get"].service_account_name
   role               = module.storage_roles.link_signer

@@ -1,5 +1,5 @@
 output "url" {
-  description = "Where the service answers."
+  description = "The URL of the service."
   value       = "https://${local.site_id}.web.app"
 }
 
@@ -9,7 +9,7 @@ output "function_urls" {
 }
 
 output "service_accounts" {
-  description = "Who each function and the job are."
+  description = "The e-mail addresses of the service accounts of functions and job."
   value = merge(
     { for name, function in module.function : name => function.service_account_email },
     { (local.job_name) = module.job.service_account_email },
@@ -42,7 +42,7 @@ output "dashboard" {
 }
 
 output "github" {
-  description = "What the deploying workflow needs: variables of its environment, not secrets."
+  description = "Variables of the environments of the deploying workflow; none is a secret."
   value = length(module.github_deployer) == 0 ? null : {
     workload_identity_provider = module.github_deployer[0].provider
     service_account            = module.github_deployer[0].service_account_email

@@ -9,7 +9,7 @@ variable "project_id" {
 }
 
 variable "environment" {
-  description = "What this deployment is called in labels and alerts: staging, production."
+  description = "The name of this deployment in labels and alerts, such as staging or production."
   type        = string
 
   validation {
@@ -19,7 +19,7 @@ variable "environment" {
 }
 
 variable "region" {
-  description = "Where functions, job, registry and buckets are. Firebase Hosting can rewrite to a few regions only."
+  description = "The region of functions, job, registry and buckets. Firebase Hosting rewrites to some regions only."
   type        = string
   default     = "us-central1"
 
@@ -28,7 +28,7 @@ variable "region" {
       "us-central1", "us-east1", "us-east4", "us-west1", "europe-west1", "europe-west2", "europe-west3",
       "asia-east1", "asia-northeast1", "asia-southeast1", "australia-southeast1",
     ], var.region)
-    error_message = "Take a region that has both Cloud Run and Firebase Hosting rewrites to it."
+    error_message = "region must support both Cloud Run and Firebase Hosting rewrites."
   }
 }
 
@@ -43,12 +43,12 @@ variable "images" {
 
   validation {
     condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
-    error_message = "Images are named by digest (…@sha256:<64 hex digits>), so that what runs is what was tested."
+    error_message = "Images must be named by digest (…@sha256:<64 hex digits>), so that the tested image is the one that runs."
   }
 }
 
 variable "deletion_protection" {
-  description = "Whether functions, job and database withstand terraform destroy, and buckets keep their objects."
+  description = "Whether functions, job and database are protected from terraform destroy, and buckets keep their objects."
   type        = bool
   default     = true
 }
@@ -62,13 +62,13 @@ variable "rust_log" {
 # Functions
 
 variable "min_instances" {
-  description = "Instances of a function that are kept warm, by function. They start in about 10 ms, so none is needed."
+  description = "Minimum instances, by function. Functions start in about 10 ms, so none is needed."
   type        = map(number)
   default     = {}
 }
 
 variable "max_instances" {
-  description = "The most instances of one function: what a flood of requests can cost."
+  description = "Maximum instances of one function. It limits the cost of a flood of requests."
   type        = number
   default     = 10
 }
@@ -76,24 +76,24 @@ variable "max_instances" {
 # Job
 
 variable "job_cpu" {
-  description = "CPUs of the export job: 1, 2, 4 or 8. Conversion to quantised GGUF is what uses them."
+  description = "CPUs of the export job: 1, 2, 4 or 8. Quantization uses all of them."
   type        = number
   default     = 4
 
   validation {
     condition     = contains([1, 2, 4, 8], var.job_cpu)
-    error_message = "Take 1, 2, 4 or 8."
+    error_message = "job_cpu must be 1, 2, 4 or 8."
   }
 }
 
 variable "job_memory" {
-  description = "Memory of the export job. It streams, so this does not grow with the model; 4 CPUs need 2Gi at least."
+  description = "Memory of the export job. The job streams, so it does not grow with the model; 4 CPUs need at least 2Gi."
   type        = string
   default     = "4Gi"
 }
 
 variable "job_timeout" {
-  description = "Longest run of one attempt of the export job, in seconds."
+  description = "Time limit of one attempt of the export job, in seconds."
   type        = number
   default     = 6 * 3600
 
@@ -104,24 +104,24 @@ variable "job_timeout" {
 }
 
 variable "base_models_uri" {
-  description = "A bucket or folder (gs://…) laid out as <owner>/<name>/ that is tried for base models before the Hub, or empty."
+  description = "A bucket or folder (gs://…) with base models as <owner>/<name>/, used before the Hub, or empty."
   type        = string
   default     = ""
 
   validation {
     condition     = var.base_models_uri == "" || startswith(var.base_models_uri, "gs://")
-    error_message = "It begins with gs://."
+    error_message = "base_models_uri begins with gs://, or is empty."
   }
 }
 
 variable "verify_logits" {
-  description = "Whether the job compares the predictions of what it makes with those of base and adapter, which takes about as long as reading both models."
+  description = "Whether the job compares the logits of its exports with those of base and adapter. It takes about as long as reading both models."
   type        = bool
   default     = false
 }
 
 variable "adapter_buckets" {
-  description = "Buckets of the Training Service that hold adapters: the job may read them."
+  description = "Buckets of the Training Service with adapters, which the job may read."
   type        = set(string)
   default     = []
 }
@@ -135,31 +135,31 @@ variable "firestore_database" {
 }
 
 variable "firestore_location" {
-  description = "Where a new database is. It can never be moved."
+  description = "Location of a new database. It cannot be changed later."
   type        = string
   default     = "nam5"
 }
 
 variable "create_database" {
-  description = "Whether the database is made here. False when the Training Service's is there already."
+  description = "Whether to create the database. False if the database of the Training Service exists."
   type        = bool
   default     = true
 }
 
 variable "manage_rules" {
-  description = "Whether the database's security rules are released from here. A database has one set of rules: false when another repository has it."
+  description = "Whether to release the database's security rules. A database has one set of rules: false if another repository releases it."
   type        = bool
   default     = true
 }
 
 variable "file_retention_days" {
-  description = "After how many days files for download are deleted. They can be made again from the raw models."
+  description = "Days until files for download are deleted. A later export writes them again from the raw models."
   type        = number
   default     = 30
 }
 
 variable "raw_retention_days" {
-  description = "After how many days merged raw models are deleted, or 0 to keep them. They can be made again from the adapters."
+  description = "Days until merged raw models are deleted, or 0 to keep them. A later export writes them again from the adapters."
   type        = number
   default     = 90
 }
@@ -167,7 +167,7 @@ variable "raw_retention_days" {
 # Hosting and sign-in
 
 variable "create_firebase_project" {
-  description = "Whether Firebase is added to the project here. False when it has been."
+  description = "Whether to add Firebase to the project. False if it is already added."
   type        = bool
   default     = true
 }
@@ -179,18 +179,18 @@ variable "hosting_site_id" {
 }
 
 variable "hosting_release" {
-  description = "Who releases the site: cli (firebase deploy, with the pages) or terraform (the rewrites and headers only, no pages). They would undo each other."
+  description = "What releases the site: cli (firebase deploy, with the pages) or terraform (the rewrites and headers only, no pages). Each would overwrite the other's release."
   type        = string
   default     = "cli"
 
   validation {
     condition     = contains(["cli", "terraform"], var.hosting_release)
-    error_message = "Take cli or terraform."
+    error_message = "hosting_release must be cli or terraform."
   }
 }
 
 variable "manage_auth" {
-  description = "Whether sign-in with e-mail and password is set up here. False when the project has users already."
+  description = "Whether to set up sign-in with e-mail and password. False if the project already has users."
   type        = bool
   default     = false
 }
@@ -198,7 +198,7 @@ variable "manage_auth" {
 # Operations
 
 variable "alert_emails" {
-  description = "Who is told when an alert fires."
+  description = "E-mail addresses that are notified when an alert fires."
   type        = set(string)
   default     = []
 }
@@ -210,6 +210,6 @@ variable "github_repository" {
 
   validation {
     condition     = var.github_repository == "" || can(regex("^[\\w.-]+/[\\w.-]+$", var.github_repository))
-    error_message = "It is owner/name."
+    error_message = "github_repository must be owner/name, or empty."
   }
 }

@@ -12,7 +12,7 @@ terraform {
     }
   }
 
-  # The bucket is named at init: scripts/cloud makes it, one a project.
+  # scripts/cloud creates the bucket, one per project, and names it at init.
   backend "gcs" {
     prefix = "export-service"
   }

@@ -1,5 +1,5 @@
-# The four functions on Lambda, in front of a project that has been deployed already. An example: it uses the same
-# binaries, but the site's rewrites keep pointing at Cloud Run.
+# An example: the four functions on Lambda, with the same binaries, for a project that is already deployed on Google
+# Cloud. The rewrites of the site still point to Cloud Run.
 
 terraform {
   required_version = ">= 1.9, < 2.0"
@@ -34,13 +34,13 @@ variable "project_id" {
 }
 
 variable "google_region" {
-  description = "Where the export job is."
+  description = "The region of the export job."
   type        = string
   default     = "us-central1"
 }
 
 variable "aws_region" {
-  description = "Where the functions are."
+  description = "The region of the functions."
   type        = string
   default     = "us-east-1"
 }
@@ -58,7 +58,7 @@ locals {
     PROJECT_ID   = var.project_id
     FIRESTORE_DB = "(default)"
     RUST_LOG     = "info,firestore=warn,hyper=warn"
-    # `scripts/package lambda` puts it into every zip: whom to ask for the function's Google account
+    # the settings of workload identity federation, which `scripts/package lambda` puts into every zip
     GOOGLE_APPLICATION_CREDENTIALS = "/var/task/google.json"
   }
 

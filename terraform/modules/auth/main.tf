@@ -6,7 +6,7 @@ variable "project_id" {
 }
 
 variable "authorized_domains" {
-  description = "Where sign-in pages may be."
+  description = "Domains that may have sign-in pages."
   type        = list(string)
 }
 

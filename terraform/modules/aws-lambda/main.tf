@@ -1,5 +1,5 @@
-# The same binaries as Lambda functions, with Google Cloud behind them: AWS says who a function is, and workload
-# identity federation turns that into the function's Google account. No key leaves either cloud.
+# The same binaries as Lambda functions, with the data on Google Cloud. AWS identifies a function by its role, and
+# workload identity federation maps the role to the function's Google service account. No key leaves either cloud.
 
 terraform {
   required_providers {
@@ -83,7 +83,7 @@ resource "aws_lambda_function_url" "this" {
   for_each = var.functions
 
   function_name      = aws_lambda_function.this[each.key].function_name
-  authorization_type = "NONE" # callers are told by their Firebase tokens
+  authorization_type = "NONE" # callers are authenticated by their Firebase tokens
 }
 
 # A public function URL needs both permissions.
@@ -131,7 +131,7 @@ resource "google_iam_workload_identity_pool_provider" "this" {
   }
 }
 
-# Each function becomes the account that it has on Cloud Run, with the same roles.
+# Each function uses its service account of Cloud Run, with the same roles.
 resource "google_service_account_iam_member" "federated" {
   for_each = var.functions
 

@@ -9,12 +9,12 @@ variable "aws_account_id" {
 }
 
 variable "packages" {
-  description = "The folder with <function>.zip, as `scripts/package lambda` makes them."
+  description = "The folder with <function>.zip, as `scripts/package lambda` writes them."
   type        = string
 }
 
 variable "functions" {
-  description = "The functions: their environment, and the Google account each becomes."
+  description = "The functions: environment and Google service account of each."
   type = map(object({
     env             = map(string)
     service_account = string
@@ -22,7 +22,7 @@ variable "functions" {
 }
 
 variable "max_concurrency" {
-  description = "The most instances of one function."
+  description = "Maximum concurrent executions of one function."
   type        = number
   default     = 10
 }

@@ -1,4 +1,4 @@
-# A bucket that nobody outside the project can be given access to by mistake.
+# A bucket that cannot be made public, not even by mistake.
 
 variable "project_id" {
   description = "The project."
@@ -6,17 +6,17 @@ variable "project_id" {
 }
 
 variable "name" {
-  description = "The bucket's name, unique in the world."
+  description = "The bucket's name, globally unique."
   type        = string
 }
 
 variable "location" {
-  description = "Where it is: beside what reads and writes it, so that nothing is paid for the way."
+  description = "Location: the region of functions and job, so that transfers are free."
   type        = string
 }
 
 variable "retention_days" {
-  description = "After how many days objects are deleted, or 0 to keep them."
+  description = "Days until objects are deleted, or 0 to keep them."
   type        = number
 }
 
@@ -34,12 +34,12 @@ resource "google_storage_bucket" "this" {
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
 
-  # What is in here can be made again; keeping deleted models for a week would cost as much as they do.
+  # An export can be repeated; keeping deleted models for a week would cost as much as the models.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
 
-  # Parts of uploads that a killed job left behind are invisible, and paid for.
+  # Parts of the uploads of a killed job are invisible, but billed.
   lifecycle_rule {
     action {
       type = "AbortIncompleteMultipartUpload"

@@ -1,7 +1,7 @@
 # Firestore's predefined roles are project-wide, and the narrowest one that writes (roles/datastore.user) also deletes
-# and exports. So: roles of our own, bound with a condition that names the database.
+# and exports. Hence these custom roles, bound with a condition on the database.
 #
-# What each method needs: https://cloud.google.com/firestore/docs/security/iam
+# Permissions of each method: https://cloud.google.com/firestore/docs/security/iam
 
 locals {
   read = [
@@ -15,12 +15,12 @@ locals {
       title       = "Export Service: read documents"
       permissions = local.read
     }
-    # create writes the record and keeps the execution's name on it.
+    # create writes the record, and later adds the execution's name.
     creator = {
       title       = "Export Service: read, create and update documents"
       permissions = concat(local.read, ["datastore.entities.create", "datastore.entities.update"])
     }
-    # The job changes what is there. It lists nothing.
+    # The job updates existing documents and lists none.
     updater = {
       title = "Export Service: read and update documents"
       permissions = [

@@ -23,7 +23,7 @@ resource "google_firestore_backup_schedule" "daily" {
 }
 
 locals {
-  # Known only when the database is there, so that everything below waits for it.
+  # Known only after the database exists, so that everything below depends on it.
   database = var.create_database ? google_firestore_database.this[0].name : var.database
 
   # The queries of the code need these and no others (Firestore adds __name__).
@@ -37,7 +37,7 @@ locals {
     }
   }
 
-  # Fields that no query names and every write of progress changes: an index entry would only cost writes.
+  # Fields that no query uses and every write of progress changes: an index would only add writes.
   unindexed = toset(["progress", "message", "lease_until", "artifacts"])
 }
 
@@ -70,8 +70,8 @@ resource "google_firestore_field" "unindexed" {
   index_config {}
 }
 
-# Exports are kept. Only a document that someone gives an `expire_at`, which this service never writes, is deleted
-# after that time; `lease_until` and the like must never be a TTL field.
+# Exports are kept. A document is deleted only if somebody sets its `expire_at`, which this service never writes.
+# `lease_until` and other times of the service must never be TTL fields.
 resource "google_firestore_field" "ttl" {
   project    = var.project_id
   database   = local.database

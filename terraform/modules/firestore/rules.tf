@@ -10,7 +10,7 @@ resource "google_firebaserules_ruleset" "this" {
     }
   }
 
-  # A release must never point at nothing.
+  # A release must always point to an existing ruleset.
   lifecycle {
     create_before_destroy = true
   }

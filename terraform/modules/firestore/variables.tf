@@ -9,36 +9,36 @@ variable "database" {
 }
 
 variable "location" {
-  description = "Where a new database is."
+  description = "Location of a new database."
   type        = string
 }
 
 variable "create_database" {
-  description = "Whether the database is made here."
+  description = "Whether to create the database."
   type        = bool
 }
 
 variable "manage_rules" {
-  description = "Whether security rules are released from here."
+  description = "Whether to release the security rules."
   type        = bool
 }
 
 variable "deletion_protection" {
-  description = "Whether the database withstands terraform destroy, can be taken back to any minute of the last week, and is backed up daily."
+  description = "Whether the database is protected from terraform destroy, has point-in-time recovery for 7 days, and is backed up daily."
   type        = bool
 }
 
 variable "readers" {
-  description = "Who reads documents, by name."
+  description = "IAM members that read documents, by name."
   type        = map(string)
 }
 
 variable "creators" {
-  description = "Who reads, creates and updates documents, by name."
+  description = "IAM members that read, create and update documents, by name."
   type        = map(string)
 }
 
 variable "updaters" {
-  description = "Who reads and updates documents, by name."
+  description = "IAM members that read and update documents, by name."
   type        = map(string)
 }

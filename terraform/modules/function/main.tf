@@ -1,4 +1,4 @@
-# One function: a Cloud Run service with an identity of its own.
+# One function: a Cloud Run service with its own service account.
 
 resource "google_service_account" "this" {
   project      = var.project_id
@@ -10,12 +10,12 @@ resource "google_cloud_run_v2_service" "this" {
   project             = var.project_id
   location            = var.region
   name                = var.name
-  ingress             = "INGRESS_TRAFFIC_ALL" # Firebase Hosting comes from outside, and so does create's call of list
+  ingress             = "INGRESS_TRAFFIC_ALL" # requests of Hosting, and of create to list, are external
   deletion_protection = var.deletion_protection
 
   template {
     service_account                  = google_service_account.this.email
-    timeout                          = "60s" # what Hosting waits
+    timeout                          = "60s" # Hosting's limit
     max_instance_request_concurrency = 80
 
     scaling {
@@ -59,7 +59,7 @@ resource "google_cloud_run_v2_service" "this" {
         }
       }
 
-      # It needs nothing else, so a restart may mend what does not answer it.
+      # /health depends on nothing else, so a restart may repair a function that does not respond.
       liveness_probe {
         timeout_seconds   = 2
         period_seconds    = 30

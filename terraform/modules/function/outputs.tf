@@ -4,21 +4,21 @@ output "name" {
 }
 
 output "uri" {
-  description = "Its own URL."
+  description = "The service's URL."
   value       = google_cloud_run_v2_service.this.uri
 }
 
 output "service_account_email" {
-  description = "Who it is."
+  description = "The service account's e-mail address."
   value       = google_service_account.this.email
 }
 
 output "service_account_name" {
-  description = "Its account, as a resource that roles are bound on."
+  description = "The service account's resource name, for bindings on it."
   value       = google_service_account.this.name
 }
 
 output "service_account_member" {
-  description = "Who it is, for IAM."
+  description = "The service account as an IAM member."
   value       = google_service_account.this.member
 }

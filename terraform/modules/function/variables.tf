@@ -4,41 +4,41 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where it runs."
+  description = "The function's region."
   type        = string
 }
 
 variable "name" {
-  description = "The function, and its service's name."
+  description = "The name of the function and of its service."
   type        = string
 }
 
 variable "image" {
-  description = "Its image, by digest."
+  description = "The image, by digest."
   type        = string
 }
 
 variable "env" {
-  description = "Its environment. No secrets: everybody who may see the service sees these."
+  description = "Environment variables. No secrets: everybody who may view the service can read them."
   type        = map(string)
 }
 
 variable "public" {
-  description = "Whether everybody may call it, as Firebase Hosting needs. It then tells callers by their tokens."
+  description = "Whether everybody may call it, as Firebase Hosting requires. Callers are then authenticated by their tokens."
   type        = bool
 }
 
 variable "min_instances" {
-  description = "Instances kept warm."
+  description = "Minimum instances."
   type        = number
 }
 
 variable "max_instances" {
-  description = "The most instances."
+  description = "Maximum instances."
   type        = number
 }
 
 variable "deletion_protection" {
-  description = "Whether it withstands terraform destroy."
+  description = "Whether it is protected from terraform destroy."
   type        = bool
 }

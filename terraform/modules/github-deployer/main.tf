@@ -1,4 +1,4 @@
-# Lets the main branch of one repository deploy, with tokens that last an hour and no key anywhere.
+# Allows workflows on the main branch of one repository to deploy, with tokens valid for an hour and without keys.
 
 variable "project_id" {
   description = "The project."
@@ -11,7 +11,7 @@ variable "repository" {
 }
 
 locals {
-  # What `make deploy` does, and no more. docs/DEPLOY.md lists the same for people.
+  # What `make deploy` needs, and no more. docs/DEPLOY.md lists the same roles for people.
   roles = toset([
     "roles/artifactregistry.admin",
     "roles/datastore.owner",
@@ -47,7 +47,7 @@ resource "google_iam_workload_identity_pool_provider" "this" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.this.workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
-  # Everybody's workflows have tokens of this issuer: this is what keeps all others out.
+  # All GitHub workflows have tokens of this issuer; the condition rejects other repositories and branches.
   attribute_condition = "assertion.repository == '${var.repository}' && assertion.ref == 'refs/heads/main'"
 
   attribute_mapping = {
@@ -80,6 +80,6 @@ output "provider" {
 }
 
 output "service_account_email" {
-  description = "Who the workflow becomes."
+  description = "The service account that the workflow uses."
   value       = google_service_account.this.email
 }

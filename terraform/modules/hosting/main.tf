@@ -1,5 +1,5 @@
-# The site in front. Its rewrites and headers are those of hosting/firebase.json, whoever releases them: the Firebase
-# CLI, which also uploads the pages, or Terraform, which cannot.
+# The Hosting site. Its rewrites and headers come from hosting/firebase.json. They are released by the Firebase CLI,
+# which also uploads the pages, or by Terraform, which cannot upload them.
 
 terraform {
   required_providers {
@@ -18,7 +18,7 @@ resource "google_firebase_project" "this" {
 
 resource "google_firebase_hosting_site" "this" {
   provider = google-beta
-  # The default site, named like the project, is Firebase's own; scripts/cloud makes it where Firebase has not.
+  # Firebase creates the default site, named like the project; scripts/cloud creates it if it is missing.
   count = var.site_id == var.project_id ? 0 : 1
 
   project = var.project_id

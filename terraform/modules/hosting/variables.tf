@@ -4,7 +4,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where the functions are."
+  description = "The region of the functions."
   type        = string
 }
 
@@ -14,12 +14,12 @@ variable "site_id" {
 }
 
 variable "create_firebase_project" {
-  description = "Whether Firebase is added to the project here."
+  description = "Whether to add Firebase to the project."
   type        = bool
 }
 
 variable "release" {
-  description = "Whether rewrites and headers are released from here."
+  description = "Whether to release rewrites and headers."
   type        = bool
 }
 

@@ -1,4 +1,4 @@
-# The export job, its identity, and who may start it.
+# The export job, its service account, and the permission to start it.
 
 resource "google_service_account" "this" {
   project      = var.project_id
@@ -19,7 +19,7 @@ resource "google_cloud_run_v2_job" "this" {
     template {
       service_account = google_service_account.this.email
       timeout         = "${var.timeout_seconds}s"
-      # A retry claims the export again while its lease lasts, and reuses what is there.
+      # A retry claims the export again while its lease lasts, and reuses complete artifacts.
       max_retries = 1
 
       containers {
@@ -32,7 +32,7 @@ resource "google_cloud_run_v2_job" "this" {
           }
         }
 
-        # The engine's threads follow the CPUs that it sees; the runtime's are told, because they only wait for I/O.
+        # The engine starts a thread per CPU; the async runtime's threads only wait for I/O, so at most 4 are enough.
         dynamic "env" {
           for_each = merge(var.env, { TOKIO_WORKER_THREADS = tostring(min(var.cpu, 4)) })
 

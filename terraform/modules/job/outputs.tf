@@ -4,11 +4,11 @@ output "name" {
 }
 
 output "service_account_email" {
-  description = "Who it is."
+  description = "The service account's e-mail address."
   value       = google_service_account.this.email
 }
 
 output "service_account_member" {
-  description = "Who it is, for IAM."
+  description = "The service account as an IAM member."
   value       = google_service_account.this.member
 }

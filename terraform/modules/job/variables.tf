@@ -4,7 +4,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where it runs."
+  description = "The job's region."
   type        = string
 }
 
@@ -14,7 +14,7 @@ variable "name" {
 }
 
 variable "image" {
-  description = "Its image, by digest."
+  description = "The image, by digest."
   type        = string
 }
 
@@ -29,21 +29,21 @@ variable "memory" {
 }
 
 variable "timeout_seconds" {
-  description = "Longest run of one attempt."
+  description = "Time limit of one attempt, in seconds."
   type        = number
 }
 
 variable "env" {
-  description = "Its environment. EXPORT_ID and HF_TOKEN come with each execution."
+  description = "Environment variables. Each execution adds EXPORT_ID and, if given, HF_TOKEN."
   type        = map(string)
 }
 
 variable "launchers" {
-  description = "Who may start it with an environment of their own, by name."
+  description = "IAM members that may start it with additional environment variables, by name."
   type        = map(string)
 }
 
 variable "deletion_protection" {
-  description = "Whether it withstands terraform destroy."
+  description = "Whether it is protected from terraform destroy."
   type        = bool
 }

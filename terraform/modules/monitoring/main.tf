@@ -1,17 +1,17 @@
-# What is measured and who is told. docs/OPERATIONS.md says what to do for each alert, under its name.
+# Metrics, alerts and the dashboard. docs/OPERATIONS.md has a section for each alert, under its name.
 
 locals {
   functions = join(" OR ", [for name in sort(var.functions) : "resource.label.service_name=\"${name}\""])
 
-  # Lines of the log that are counted. The texts are those that the code logs.
+  # Log lines that are counted. The filters match messages in the code.
   logged = {
     exports_failed = {
       filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export failed\""
-      description = "Exports that ended as failed, whoever is to blame"
+      description = "Exports that ended as failed, for any reason"
     }
     ends_lost = {
       filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"the end was not recorded\""
-      description = "Exports whose end could not be written: they are shown as failed when their lease runs out"
+      description = "Exports whose end could not be recorded; they count as failed when their lease expires"
     }
     launches_failed = {
       filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"create\" severity>=ERROR jsonPayload.message=\"a request failed inside\""
@@ -26,7 +26,7 @@ locals {
   in_functions = "resource.type=\"cloud_run_revision\" AND (${local.functions})"
   in_job       = "resource.type=\"cloud_run_job\" AND resource.label.job_name=\"${var.job_name}\""
 
-  # What fires, after how long.
+  # Conditions of the alerts: metric, threshold, duration.
   alerts = {
     "exports-failed" = {
       summary   = "More than 5 exports failed within an hour."
@@ -39,7 +39,7 @@ locals {
       severity  = "WARNING"
     }
     "job-failures" = {
-      summary   = "Executions of the export job end with a failure: more than 3 within an hour."
+      summary   = "More than 3 executions of the export job failed within an hour."
       filter    = "${local.in_job} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.label.result=\"failed\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
@@ -49,7 +49,7 @@ locals {
       severity  = "ERROR"
     }
     "ends-lost" = {
-      summary   = "The end of an export could not be written."
+      summary   = "The end of an export could not be recorded."
       filter    = "${local.in_job} AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["ends_lost"].name}\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
@@ -59,7 +59,7 @@ locals {
       severity  = "ERROR"
     }
     "launches-failed" = {
-      summary   = "Exports cannot be started: create answers 500."
+      summary   = "Exports cannot be started: create returns 500."
       filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["launches_failed"].name}\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
@@ -79,7 +79,7 @@ locals {
       severity  = "ERROR"
     }
     "server-errors" = {
-      summary   = "A function answers 5xx."
+      summary   = "A function returns 5xx."
       filter    = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\" AND metric.label.response_code_class=\"5xx\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
@@ -89,7 +89,7 @@ locals {
       severity  = "ERROR"
     }
     "slow-answers" = {
-      summary   = "One in a hundred requests takes more than 2 s, for 10 minutes."
+      summary   = "The p99 latency is over 2 s for 10 minutes."
       filter    = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_latencies\""
       aligner   = "ALIGN_PERCENTILE_99"
       reducer   = "REDUCE_MAX"
@@ -99,7 +99,7 @@ locals {
       severity  = "WARNING"
     }
     "near-max-instances" = {
-      summary   = "A function is about to run out of instances."
+      summary   = "A function uses more than 80 % of its maximum instances."
       filter    = "${local.in_functions} AND metric.type=\"run.googleapis.com/container/instance_count\""
       aligner   = "ALIGN_MAX"
       reducer   = "REDUCE_SUM"
@@ -113,7 +113,7 @@ locals {
   charts = [
     { title = "Requests a second, by function", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["resource.label.service_name"] },
     { title = "p99 latency, by function", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_latencies\"", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", by = ["resource.label.service_name"] },
-    { title = "Answers, by class", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
+    { title = "Responses, by class", filter = "${local.in_functions} AND metric.type=\"run.googleapis.com/request_count\"", aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.label.response_code_class"] },
     { title = "Executions of the job, by result", filter = "${local.in_job} AND metric.type=\"run.googleapis.com/job/completed_execution_count\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.label.result"] },
     { title = "Exports running", filter = "${local.in_job} AND metric.type=\"run.googleapis.com/job/running_executions\"", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = [] },
     { title = "Memory of the job", filter = "${local.in_job} AND metric.type=\"run.googleapis.com/container/memory/utilizations\"", aligner = "ALIGN_PERCENTILE_99", reducer = "REDUCE_MAX", by = [] },

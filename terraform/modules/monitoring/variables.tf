@@ -4,12 +4,12 @@ variable "project_id" {
 }
 
 variable "environment" {
-  description = "What this deployment is called in alerts."
+  description = "The name of this deployment in alerts."
   type        = string
 }
 
 variable "region" {
-  description = "Where functions and job run."
+  description = "The region of functions and job."
   type        = string
 }
 
@@ -24,16 +24,16 @@ variable "job_name" {
 }
 
 variable "host" {
-  description = "The host whose /health is asked from outside."
+  description = "The host of the uptime check on /health."
   type        = string
 }
 
 variable "emails" {
-  description = "Who is told when an alert fires."
+  description = "E-mail addresses that are notified when an alert fires."
   type        = set(string)
 }
 
 variable "max_instances" {
-  description = "The most instances of a function: an alert fires before it is reached."
+  description = "Maximum instances of a function; an alert fires at 80 %."
   type        = number
 }

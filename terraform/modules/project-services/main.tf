@@ -1,4 +1,4 @@
-# The APIs that the service needs. They stay on when it is destroyed: others may use them.
+# The APIs that the service needs. terraform destroy leaves them enabled, because others may use them.
 
 variable "project_id" {
   description = "The project."
@@ -34,6 +34,6 @@ resource "google_project_service" "this" {
 }
 
 output "services" {
-  description = "The APIs that are on."
+  description = "The enabled APIs."
   value       = [for service in google_project_service.this : service.service]
 }

@@ -1,4 +1,4 @@
-# Where images are. Tags never move; images that nothing has used for a while go.
+# The image registry. Tags are immutable. Images older than 30 days are deleted, except the last 10 versions.
 
 variable "project_id" {
   description = "The project."
@@ -6,7 +6,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where the registry is."
+  description = "The registry's region."
   type        = string
 }
 
@@ -43,6 +43,6 @@ resource "google_artifact_registry_repository" "this" {
 }
 
 output "url" {
-  description = "What image names begin with."
+  description = "The prefix of image names."
   value       = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.repository_id}"
 }

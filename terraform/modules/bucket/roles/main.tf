@@ -1,5 +1,5 @@
-# Roles of our own for objects: the predefined ones that write also change metadata, folders and holds, and the ones
-# that read also list.
+# Custom roles for objects: the predefined roles that write also change metadata, folders and holds, and those that
+# read also list.
 
 variable "project_id" {
   description = "The project."
@@ -17,7 +17,7 @@ locals {
         "storage.multipartUploads.list",
         "storage.multipartUploads.listParts",
         "storage.objects.create",
-        "storage.objects.delete", # writing over an object needs it, and so does removing a failed export's
+        "storage.objects.delete", # needed to overwrite objects, and to delete those of a failed export
         "storage.objects.get",
         "storage.objects.list",
       ]
@@ -50,11 +50,11 @@ output "writer" {
 }
 
 output "object_getter" {
-  description = "Reads objects, and lists none."
+  description = "Reads objects by name, without listing."
   value       = google_project_iam_custom_role.this["object_getter"].name
 }
 
 output "link_signer" {
-  description = "Signs in a service account's name, and gets no tokens of it."
+  description = "Signs as a service account, without getting tokens of it."
   value       = google_project_iam_custom_role.this["link_signer"].name
 }

@@ -74,13 +74,13 @@ fn wrong_settings_are_refused() {
     }
     for (setting, said) in [
         ("project_id=Demo", "A project id has"),
-        ("region=mars-north1", "Take a region"),
+        ("region=mars-north1", "region must support"),
         ("images={\"health\"=\"x\"}", "There must be an image for each"),
-        ("job_cpu=3", "Take 1, 2, 4 or 8"),
+        ("job_cpu=3", "job_cpu must be 1, 2, 4 or 8"),
         ("job_timeout=700000", "7 days at most"),
         ("base_models_uri=s3://models", "begins with gs://"),
-        ("hosting_release=both", "Take cli or terraform"),
-        ("github_repository=owner", "It is owner/name"),
+        ("hosting_release=both", "hosting_release must be cli or terraform"),
+        ("github_repository=owner", "github_repository must be owner/name"),
         ("environment=", "An environment's name"),
     ] {
         let refused = Copy::new().deploy_with(Settings::Staging, &[format!("-var={setting}")]);
