@@ -156,7 +156,7 @@ impl RowEncoder<'_> {
             };
             read(values);
             if through_f16 {
-                values.iter_mut().for_each(|value| *value = half::through_f16(*value));
+                values.iter_mut().for_each(|value| *value = half::round_to_f16(*value));
             }
             self.encode_rows(&mut row, columns, values, bytes);
             if through_f16 {

@@ -1,6 +1,6 @@
 //! Loops over the blocks of a type.
 //!
-//! They are macros because they belong into functions of [`wide!`](crate::wide::wide): a function that is handed to
+//! They are macros because they belong into functions of [`multiversion!`](crate::simd::multiversion): a function that is handed to
 //! another one is compiled by itself, without the vector instructions.
 
 /// Writes what a function makes of each block of values and, where there are any, its weights.

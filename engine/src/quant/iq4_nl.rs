@@ -3,12 +3,12 @@
 use super::blocks::{each_block, each_stored, mapped};
 use super::iq4::{LEVELS, level, scale, weights};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles};
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 18;
 
-wide! {
+multiversion! {
     /// `quantize_iq4_nl` of ggml; with importances, of one row.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, encode_block);
@@ -25,7 +25,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     put_nibbles(&mapped(values, |x| level(inverse * x)), &mut out[2..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_iq4_nl` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

@@ -6,12 +6,12 @@ use super::k_quants::BLOCK;
 use super::legacy;
 use super::legacy::{get_f16, get_nibbles, inverse, put_f16, put_nibbles};
 use super::rounding::nearest;
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 136;
 
-wide! {
+multiversion! {
     /// `quantize_iq4_xs` of ggml; with importances, of one row.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, encode_block);
@@ -50,7 +50,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     head[2..4].copy_from_slice(&high.to_le_bytes());
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_iq4_xs` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

@@ -4,7 +4,7 @@ use super::blocks::mapped;
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::scale_search::{AffineFound, AffineSearch, affine, positive, side_by_side};
-use crate::numerics::half::through_f16;
+use crate::numerics::half::round_to_f16;
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 256;
@@ -99,7 +99,7 @@ impl ScaleGroups {
     /// The levels 0..=`top` of the weights, for the scales as they are stored.
     #[inline(always)]
     pub(super) fn levels(&self, values: &[f32; BLOCK], top: i32) -> [u8; BLOCK] {
-        let (scale, min) = (through_f16(self.scale), through_f16(self.min));
+        let (scale, min) = (round_to_f16(self.scale), round_to_f16(self.min));
         let mut levels = [0; BLOCK];
         for (g, (levels, values)) in
             levels.as_chunks_mut::<32>().0.iter_mut().zip(values.as_chunks::<32>().0).enumerate()

@@ -5,14 +5,14 @@ use super::k_quants::{BLOCK, get_pairs, mean_square, put_pairs};
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::scale_search::{AffineFound, AffineSearch, affine, positive, side_by_side};
-use crate::numerics::half::through_f16;
-use crate::numerics::simd::wide;
+use crate::numerics::half::round_to_f16;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 84;
 const TOP: i32 = 3;
 
-wide! {
+multiversion! {
     /// `quantize_row_q2_K_ref` of ggml; with importances, of one row, `quantize_row_q2_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, encode_block);
@@ -71,7 +71,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
         None => plain(values),
         Some(importance) => weighted(values, importance),
     };
-    let (scale, min) = (through_f16(groups.scale), through_f16(groups.min));
+    let (scale, min) = (round_to_f16(groups.scale), round_to_f16(groups.min));
     let mut levels = [0; BLOCK];
     for (g, (levels, values)) in
         levels.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0).enumerate()
@@ -93,7 +93,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     put_f16(groups.min, &mut out[82..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q2_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

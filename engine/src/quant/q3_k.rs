@@ -5,15 +5,15 @@ use super::k_quants::{BLOCK, add_high_bits, get_pairs, mean_square, put_pairs};
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::scale_search::{EPSILON, side_by_side, symmetric};
-use crate::numerics::half::through_f16;
-use crate::numerics::simd::wide;
+use crate::numerics::half::round_to_f16;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 110;
 /// Levels are −4..4.
 const HALF: i32 = 4;
 
-wide! {
+multiversion! {
     /// `quantize_row_q3_K_ref` of ggml; with importances, of one row, `quantize_row_q3_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, encode_block);
@@ -138,7 +138,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     for (g, (levels, values)) in
         levels.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0).enumerate()
     {
-        let scale = through_f16(scale) * (f32::from(scales[g]) - 32.0);
+        let scale = round_to_f16(scale) * (f32::from(scales[g]) - 32.0);
         for (level, x) in levels.iter_mut().zip(values) {
             let stored = (nearest(x / scale).clamp(-HALF, HALF - 1) + HALF) as u8;
             *level = if scale == 0.0 { *level } else { stored };
@@ -164,7 +164,7 @@ fn put_scales(scales: &[u8; 16], out: &mut [u8]) {
     }
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q3_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

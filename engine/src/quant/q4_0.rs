@@ -4,12 +4,12 @@ use super::blocks::{each_block, each_stored, mapped};
 use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, largest, put_f16, put_nibbles};
 use super::rounding::down;
 use super::scale_search::{side_by_side, symmetric};
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 18;
 
-wide! {
+multiversion! {
     /// `quantize_row_q4_0_ref` of ggml; with importances, of one row, `quantize_row_q4_0_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, plain, weighted);
@@ -32,7 +32,7 @@ fn weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], out: &mut [u8; BYTES]
     put_nibbles(&mapped(values, |x| found.level(0, x, 8)), &mut out[2..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q4_0` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

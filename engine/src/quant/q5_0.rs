@@ -6,12 +6,12 @@ use super::legacy::{
 };
 use super::rounding::down;
 use super::scale_search::{side_by_side, symmetric};
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 22;
 
-wide! {
+multiversion! {
     /// `quantize_row_q5_0_ref` of ggml; with importances, of one row, `quantize_row_q5_0_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, plain, weighted);
@@ -39,7 +39,7 @@ fn put(scale: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     put_nibbles(levels, &mut out[6..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q5_0` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

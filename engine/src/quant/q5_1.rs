@@ -6,13 +6,13 @@ use super::legacy::{
 };
 use super::rounding::down;
 use super::scale_search::{AffineSearch, affine, side_by_side};
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 24;
 const SEARCH: AffineSearch = AffineSearch { top: 31, from: -0.9, by: 0.05, steps: 36, absolute: false };
 
-wide! {
+multiversion! {
     /// `quantize_row_q5_1_ref` of ggml; with importances, of one row, `quantize_row_q5_1_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, plain, weighted);
@@ -42,7 +42,7 @@ fn put(scale: f32, low: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     put_nibbles(levels, &mut out[8..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q5_1` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

@@ -3,14 +3,14 @@
 use super::blocks::{each_block, each_stored};
 use super::k_quants::{BLOCK, ScaleGroups, add_high_bits, affine_values, get_nibbles, put_nibbles};
 use super::scale_search::AffineSearch;
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 176;
 const TOP: i32 = 31;
 const SEARCH: AffineSearch = AffineSearch { top: TOP, from: -0.5, by: 0.1, steps: 15, absolute: false };
 
-wide! {
+multiversion! {
     /// `quantize_row_q5_K_ref` of ggml; with importances, of one row, `quantize_row_q5_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, encode_block);
@@ -32,7 +32,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     put_nibbles(&levels, &mut out[48..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q5_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

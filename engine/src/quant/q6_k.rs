@@ -5,13 +5,13 @@ use super::k_quants::BLOCK;
 use super::legacy::{get_f16, put_f16};
 use super::rounding::nearest;
 use super::scale_search::{EPSILON, side_by_side, symmetric};
-use crate::numerics::half::through_f16;
-use crate::numerics::simd::wide;
+use crate::numerics::half::round_to_f16;
+use crate::numerics::simd::multiversion;
 
 /// Bytes of a block.
 pub(super) const BYTES: usize = 210;
 
-wide! {
+multiversion! {
     /// `quantize_row_q6_K_ref` of ggml; with importances, of one row, `quantize_row_q6_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         each_block!(values, importance, bytes, encode_block);
@@ -40,7 +40,7 @@ fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &
     for (g, (levels, values)) in
         levels.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0).enumerate()
     {
-        let scale = through_f16(scale) * f32::from(scales[g]);
+        let scale = round_to_f16(scale) * f32::from(scales[g]);
         for (level, x) in levels.iter_mut().zip(values) {
             *level = if scale == 0.0 {
                 found.level(g, *x, 32)
@@ -70,7 +70,7 @@ fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     }
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q6_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);

@@ -7,14 +7,14 @@ use super::blocks::{each_block, each_stored};
 use super::legacy::{get_f16, size};
 use super::rounding::half_away;
 use crate::numerics::half::f32_to_f16;
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Weights in a block.
 pub(super) const BLOCK: usize = 32;
 /// Bytes of a block.
 pub(super) const BYTES: usize = 34;
 
-wide! {
+multiversion! {
     pub(super) fn encode(values: &[f32], bytes: &mut [u8]) {
         each_block!(values, bytes, encode_block);
     }
@@ -32,7 +32,7 @@ fn encode_block(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
     }
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q8_0` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
         each_stored!(bytes, values, decode_block);
