@@ -172,7 +172,7 @@ impl RowEncoder<'_> {
         let Some(importance) = self.importance else { return self.as_type.encode(values, None, bytes) };
         let encoded = bytes.chunks_exact_mut(self.as_type.bytes(columns) as usize);
         for (values, bytes) in values.chunks_exact(columns as usize).zip(encoded) {
-            self.as_type.encode(values, Some(importance.of_row(*row)), bytes);
+            self.as_type.encode(values, Some(importance.for_row(*row)), bytes);
             *row += 1;
         }
     }

@@ -139,9 +139,11 @@ impl TensorType {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
             Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 | Self::Iq4Nl => {
-                legacy::BLOCK as u64
+                legacy::BLOCK_SIZE as u64
             }
-            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => k_quants::BLOCK as u64,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => {
+                k_quants::BLOCK_SIZE as u64
+            }
         }
     }
 
@@ -150,18 +152,18 @@ impl TensorType {
         let bytes = match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::Q4_0 => q4_0::BYTES,
-            Self::Q4_1 => q4_1::BYTES,
-            Self::Q5_0 => q5_0::BYTES,
-            Self::Q5_1 => q5_1::BYTES,
-            Self::Q8_0 => q8_0::BYTES,
-            Self::Q2K => q2_k::BYTES,
-            Self::Q3K => q3_k::BYTES,
-            Self::Q4K => q4_k::BYTES,
-            Self::Q5K => q5_k::BYTES,
-            Self::Q6K => q6_k::BYTES,
-            Self::Iq4Nl => iq4_nl::BYTES,
-            Self::Iq4Xs => iq4_xs::BYTES,
+            Self::Q4_0 => q4_0::BLOCK_BYTES,
+            Self::Q4_1 => q4_1::BLOCK_BYTES,
+            Self::Q5_0 => q5_0::BLOCK_BYTES,
+            Self::Q5_1 => q5_1::BLOCK_BYTES,
+            Self::Q8_0 => q8_0::BLOCK_BYTES,
+            Self::Q2K => q2_k::BLOCK_BYTES,
+            Self::Q3K => q3_k::BLOCK_BYTES,
+            Self::Q4K => q4_k::BLOCK_BYTES,
+            Self::Q5K => q5_k::BLOCK_BYTES,
+            Self::Q6K => q6_k::BLOCK_BYTES,
+            Self::Iq4Nl => iq4_nl::BLOCK_BYTES,
+            Self::Iq4Xs => iq4_xs::BLOCK_BYTES,
         };
         bytes as u64
     }

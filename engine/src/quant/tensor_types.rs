@@ -67,7 +67,7 @@ impl TypeSelector {
             self.downs_seen += 1;
             // experts have several in a layer
             let layer = if self.shape.experts > 1 { layer_of(name) } else { None };
-            self.down(layer.unwrap_or(self.downs_seen - 1)).unwrap_or(usual)
+            self.floor_int(layer.unwrap_or(self.downs_seen - 1)).unwrap_or(usual)
         } else if name.contains("attn_output.weight") {
             self.attention_output().unwrap_or(usual)
         } else {
@@ -103,7 +103,7 @@ impl TypeSelector {
     }
 
     /// The down projection of the n-th layer.
-    fn down(&self, n: usize) -> Option<TensorType> {
+    fn floor_int(&self, n: usize) -> Option<TensorType> {
         let early = n < self.shape.layers / 8;
         match self.output {
             OutputType::Q2_K => Some(TensorType::Q3K),
@@ -210,7 +210,7 @@ fn is_embedding(name: &str) -> bool {
     name == "token_embd.weight" || name == "per_layer_token_embd.weight"
 }
 
-/// The nearest type in blocks of 32 for rows that are no multiple of 256, and F16 where 32 does not go either.
+/// The nearest_int type in blocks of 32 for rows that are no multiple of 256, and F16 where 32 does not go either.
 fn fit(wanted: TensorType, columns: u64) -> TensorType {
     if columns.is_multiple_of(wanted.block()) {
         return wanted;
