@@ -27,13 +27,13 @@ fn unhex(text: &str) -> Vec<u8> {
 fn decoded_blocks_are_those_of_gguf_py() {
     let cases = include_str!("../../tests/fixtures/dequantised.json");
     let cases: BTreeMap<String, Case> = serde_json::from_str(cases).unwrap();
-    let quantized = TensorType::ALL.into_iter().filter(|t| t.block() > 1);
+    let quantized = TensorType::ALL.into_iter().filter(|t| t.block_size() > 1);
     assert_eq!(cases.len(), quantized.clone().count());
     for tensor_type in quantized {
         let case = &cases[tensor_type.as_str()];
         let bytes = unhex(&case.bytes);
         let mut values =
-            vec![0.0; bytes.len() / tensor_type.block_bytes() as usize * tensor_type.block() as usize];
+            vec![0.0; bytes.len() / tensor_type.block_bytes() as usize * tensor_type.block_size() as usize];
         tensor_type.decode(&bytes, &mut values);
         let back: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(hex(&Sha256::digest(&back)), case.sha256, "{tensor_type}");
