@@ -231,9 +231,9 @@ mod tests {
     fn each_expert_s_rows_have_the_importances_of_its_columns() {
         let matrix = Imatrix::open(&Bytes(dat()), "m.dat").unwrap();
         let alone = matrix.of("t", &[5, 2]).unwrap().unwrap();
-        assert_eq!([0, 4].map(|row| alone.of_row(row)), [[2.0, 3.0]; 2]);
+        assert_eq!([0, 4].map(|row| alone.for_row(row)), [[2.0, 3.0]; 2]);
         let two = matrix.of("t", &[2, 5, 1]).unwrap().unwrap();
-        assert_eq!([0, 4, 5, 9].map(|row| two.of_row(row)[0]), [2.0, 2.0, 3.0, 3.0]);
+        assert_eq!([0, 4, 5, 9].map(|row| two.for_row(row)[0]), [2.0, 2.0, 3.0, 3.0]);
         assert!(matrix.of("other", &[5, 2]).unwrap().is_none());
         let error = matrix.of("t", &[5, 3]).unwrap_err().to_string();
         assert!(error.contains("3 columns") && error.contains("2 importances"), "{error}");

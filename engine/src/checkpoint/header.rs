@@ -113,7 +113,7 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
 
 fn check_tensor(file: &str, size: u64, data: u64, name: String, field: HeaderField) -> Result<HeaderTensor> {
     let HeaderField { dtype, shape, data_offsets: (begin, end) } = field;
-    let Some(dtype) = Dtype::named(&dtype) else {
+    let Some(dtype) = Dtype::from_name(&dtype) else {
         return Err(Error::tensor(file, name, format!("has the unknown dtype {dtype:?}")));
     };
     let bytes = shape.iter().try_fold(dtype.bytes(), |product, n| product.checked_mul(*n));

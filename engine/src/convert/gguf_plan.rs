@@ -16,7 +16,7 @@ use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, FileLayout, PlannedFile};
-use crate::quant::{ModelShape, TensorType, TypeSelector};
+use crate::quant::{ModelShape, TensorType, TypeSelector, layer_number};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
 
@@ -63,12 +63,12 @@ impl GgufPlan {
         architecture.parameters(model.files(), &extra, output.file_type(), &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.write(&mut metadata);
-        if !output.is_the_converters() {
+        if !output.is_converter_type() {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");
         }
         set_types(model, &metadata, options, &mut tensors);
-        let imatrix = options.imatrix.as_deref().filter(|_| !output.is_the_converters());
+        let imatrix = options.imatrix.as_deref().filter(|_| !output.is_converter_type());
         if let Some(imatrix) = imatrix {
             imatrix.describe(&mut metadata);
             set_importances(imatrix, &mut tensors)?;
@@ -144,18 +144,18 @@ impl GgufPlan {
 /// order.
 fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tensors: &mut [PlannedTensor]) {
     let output = options.output_type;
-    if !output.is_the_converters() {
-        tensors.sort_by(|a, b| (layer_of(&a.name), &a.name).cmp(&(layer_of(&b.name), &b.name)));
+    if !output.is_converter_type() {
+        tensors.sort_by(|a, b| (layer_number(&a.name), &a.name).cmp(&(layer_number(&b.name), &b.name)));
     }
     let count = |key| metadata.own_u32(key).unwrap_or(1);
     let shape = ModelShape {
         tied: !tensors.iter().any(|tensor| tensor.name == "output.weight"),
-        group: count("attention.head_count") / count("attention.head_count_kv").max(1),
+        gqa: count("attention.head_count") / count("attention.head_count_kv").max(1),
         layers: count("block_count") as usize,
-        values: tensors.iter().filter(|tensor| tensor.name.contains("attn_v.weight")).count(),
+        attn_v_layers: tensors.iter().filter(|tensor| tensor.name.contains("attn_v.weight")).count(),
         experts: metadata.own_u32("expert_count").unwrap_or(0),
-        important: options.imatrix.is_some(),
-        from: match model.tensors().iter().all(|tensor| tensor.info.dtype == Dtype::Bf16) {
+        has_imatrix: options.imatrix.is_some(),
+        source_type: match model.tensors().iter().all(|tensor| tensor.info.dtype == Dtype::Bf16) {
             _ if options.through_f16 => TensorType::F16,
             true => TensorType::Bf16,
             false => TensorType::F32,
@@ -166,15 +166,15 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
         if let [.., _, columns] = tensor.shape[..]
             && !tensor.name.ends_with("_norm.weight")
         {
-            tensor.as_type = selector.choose(&tensor.name, columns);
-            tensor.through_f16 = options.through_f16 && tensor.as_type.block() > 1;
+            tensor.as_type = selector.select(&tensor.name, columns);
+            tensor.through_f16 = options.through_f16 && tensor.as_type.block_size() > 1;
         }
     }
 }
 
 /// Sets the column importances of quantized tensors. The embedding may be missing from the importance matrix.
 fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<()> {
-    for tensor in tensors.iter_mut().filter(|tensor| tensor.as_type.block() > 1) {
+    for tensor in tensors.iter_mut().filter(|tensor| tensor.as_type.block_size() > 1) {
         tensor.importance = match imatrix.of(&tensor.name, &tensor.shape) {
             // as llama-quantize does
             Err(_) if tensor.name == "token_embd.weight" => None,
@@ -182,11 +182,6 @@ fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<(
         };
     }
     Ok(())
-}
-
-/// The layer of a GGUF name. Tensors outside of layers have `None`, which is sorted first.
-fn layer_of(name: &str) -> Option<u32> {
-    name.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()
 }
 
 /// Refuses a model without a required tensor, or with tensors of layers that the configuration does not count.

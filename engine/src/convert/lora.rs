@@ -117,7 +117,7 @@ impl LoraPlan {
 impl LoraFactor {
     fn both((name, a, b): (String, AdapterTensor, AdapterTensor), as_type: TensorType) -> [Self; 2] {
         let one = |suffix: &str, stored: AdapterTensor| {
-            let fits = stored.shape[1].is_multiple_of(as_type.block());
+            let fits = stored.shape[1].is_multiple_of(as_type.block_size());
             // as the converter does with rows that are not whole blocks
             let as_type = if fits { as_type } else { TensorType::F16 };
             Self { name: format!("{name}.{suffix}"), stored, as_type }

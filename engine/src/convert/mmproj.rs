@@ -30,7 +30,7 @@ impl GgufPlan {
             planned = select(&model, &encoders, merged)?;
         }
         planned.check_required(&model, &encoders.needed(planned.len())?, "its encoders")?;
-        let output = Some(options.output_type).filter(|t| t.is_the_converters()).unwrap_or(OutputType::F16);
+        let output = Some(options.output_type).filter(|t| t.is_converter_type()).unwrap_or(OutputType::F16);
         let mut tensors = planned.into_vec();
         set_types(&encoders, output, &mut tensors);
         let mut metadata = GgufMetadata::new("clip");
@@ -70,6 +70,6 @@ fn set_types(encoders: &MmprojEncoders, output: OutputType, tensors: &mut [Plann
     for tensor in tensors {
         let [.., _, columns] = tensor.shape[..] else { continue };
         let fixed = encoders.fixed_type(&tensor.name, output);
-        tensor.as_type = fixed.unwrap_or_else(|| selector.choose(&tensor.name, columns));
+        tensor.as_type = fixed.unwrap_or_else(|| selector.select(&tensor.name, columns));
     }
 }

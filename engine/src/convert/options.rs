@@ -48,7 +48,7 @@ impl GgufOptions {
     pub fn from_files(files: &[GgufFile], location: &str) -> Result<Self> {
         let first = files.first();
         let file_type = first.and_then(|file| file.u32("general.file_type"));
-        let Some(output_type) = file_type.and_then(OutputType::of_file_type) else {
+        let Some(output_type) = file_type.and_then(OutputType::from_file_type) else {
             let problem = "has no known general.file_type, so the options it was made with are not known";
             return Err(Error::invalid(location, problem));
         };
@@ -76,7 +76,7 @@ impl GgufOptions {
     /// the types that the converter writes.
     #[must_use]
     pub fn through_f16(self) -> Self {
-        Self { through_f16: !self.output_type.is_the_converters(), ..self }
+        Self { through_f16: !self.output_type.is_converter_type(), ..self }
     }
 
     /// Leaves out vision and audio encoders that the adapter changes: an mmproj file has them ([`GgufPlan::mmproj`]).

@@ -8,7 +8,7 @@ use crate::gemma::ExtraTensor;
 use crate::gguf::header;
 use crate::merge::Model;
 use crate::numerics::TensorTransform;
-use crate::numerics::half::through_f16;
+use crate::numerics::half::round_to_f16;
 use crate::plan::{FilePart, PartContent};
 use crate::quant::{ColumnImportance, TensorType};
 
@@ -89,7 +89,7 @@ impl PlannedTensor {
             RowSource::Values { values, times } => {
                 let bytes = as_type.bytes(values.len() as u64 * times);
                 let values = match self.through_f16 {
-                    true => values.iter().copied().map(through_f16).collect(),
+                    true => values.iter().copied().map(round_to_f16).collect(),
                     false => Arc::clone(values),
                 };
                 let content = PartContent::Values { values, times: *times, as_type };

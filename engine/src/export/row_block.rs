@@ -163,7 +163,7 @@ impl RowEncoder<'_> {
             };
             read(values);
             if through_f16 {
-                values.iter_mut().for_each(|value| *value = half::through_f16(*value));
+                values.iter_mut().for_each(|value| *value = half::round_to_f16(*value));
             }
             self.encode_rows(&mut row, columns, values, bytes);
             if through_f16 {
@@ -179,7 +179,7 @@ impl RowEncoder<'_> {
         let Some(importance) = self.importance else { return self.as_type.encode(values, None, bytes) };
         let encoded = bytes.chunks_exact_mut(self.as_type.bytes(columns) as usize);
         for (values, bytes) in values.chunks_exact(columns as usize).zip(encoded) {
-            self.as_type.encode(values, Some(importance.of_row(*row)), bytes);
+            self.as_type.encode(values, Some(importance.for_row(*row)), bytes);
             *row += 1;
         }
     }

@@ -42,7 +42,8 @@ impl GgufWeights {
 
 /// Whether its rows are there, and whole blocks.
 fn is_readable(tensor: &GgufTensor) -> bool {
-    let whole = |stored: TensorType| tensor.shape.first().is_some_and(|n| n.is_multiple_of(stored.block()));
+    let whole =
+        |stored: TensorType| tensor.shape.first().is_some_and(|n| n.is_multiple_of(stored.block_size()));
     tensor.stored.is_some_and(whole) && !tensor.shape.contains(&0)
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn write(metadata: &GgufMetadata, tensors: &[GgufTensorInfo]) -> Vec<
         write_string(&tensor.name, &mut out);
         out.extend((tensor.shape.len() as u32).to_le_bytes());
         tensor.shape.iter().rev().for_each(|n| out.extend(n.to_le_bytes()));
-        out.extend(tensor.as_type.code().to_le_bytes());
+        out.extend(tensor.as_type.ggml_type().to_le_bytes());
         out.extend(tensor.offset.to_le_bytes());
     }
     out.resize(out.len() + padding(out.len() as u64) as usize, 0);

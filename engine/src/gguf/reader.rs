@@ -202,7 +202,7 @@ impl<'a> HeaderReader<'a> {
         let shape = self.list(u64::from(dimensions), Self::u64)?;
         let code = self.u32()?;
         let offset = self.u64()?;
-        Ok(GgufTensor { name, shape, stored: TensorType::of_code(code), code, bytes: offset..offset })
+        Ok(GgufTensor { name, shape, stored: TensorType::from_ggml_type(code), code, bytes: offset..offset })
     }
 
     fn string(&mut self) -> Result<String, ReadError> {
@@ -244,7 +244,7 @@ fn place(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), ReadError>
         return Err(ReadError::Broken(format!("gives tensor {name} more elements than any file can hold")));
     }
     let Some(stored) = tensor.stored else { return Ok(()) };
-    let bytes = elements.and_then(|n| (n / stored.block()).checked_mul(stored.block_bytes()));
+    let bytes = elements.and_then(|n| (n / stored.block_size()).checked_mul(stored.block_bytes()));
     match bytes.and_then(|b| start.checked_add(b)) {
         Some(end) if end <= size => tensor.bytes = start..end,
         Some(_) | None => {

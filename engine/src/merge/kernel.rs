@@ -4,7 +4,7 @@
 //! the base; and one rounding to the checkpoint's type. Columns are independent, so they are vectorized;
 //! with or without vector instructions the result is the same to the bit.
 
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 
 /// Columns computed together, so that their sums stay in registers.
 const LANES: usize = 32;
@@ -22,7 +22,7 @@ pub(crate) struct Tile<'a> {
     pub(crate) scaling: f32,
 }
 
-wide! {
+multiversion! {
     /// Adds scaling·B·A to `weights` (\[rows, columns\]).
     pub(crate) fn add(tile: &Tile<'_>, weights: &mut [f32]) {
         let mut first = 0;

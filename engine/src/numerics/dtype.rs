@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::half;
-use super::simd::wide;
+use super::simd::multiversion;
 
 /// How a safetensors file stores an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,11 +14,11 @@ pub enum Dtype {
     F16,
     /// The upper half of an `F32`.
     Bf16,
-    /// Anything else the format knows. Such tensors can be copied, not computed with.
+    /// Any other type of the format. Such tensors can be copied, not computed with.
     Other(OtherDtype),
 }
 
-/// Types that are only copied.
+/// An element type that is only copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OtherDtype {
     name: &'static str,
@@ -26,8 +26,8 @@ pub struct OtherDtype {
 }
 
 impl Dtype {
-    /// The type with this name in a safetensors header.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    /// Parses the name in a safetensors header.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         const OTHERS: [OtherDtype; 11] = [
             OtherDtype { name: "F64", bytes: 8 },
             OtherDtype { name: "I64", bytes: 8 },
@@ -59,7 +59,7 @@ impl Dtype {
         }
     }
 
-    /// Bytes an element takes.
+    /// Bytes per element.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 => 4,
@@ -68,7 +68,7 @@ impl Dtype {
         }
     }
 
-    /// Whether this engine computes with it.
+    /// Whether this engine computes with the type.
     pub fn is_float(self) -> bool {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => true,
@@ -84,8 +84,7 @@ impl fmt::Display for Dtype {
 }
 
 impl Dtype {
-    /// Writes the values of `bytes` (little endian) to `values`, one for each element. Types that are only copied
-    /// write nothing.
+    /// Converts little-endian elements to `f32`. Does nothing for types that are only copied.
     pub(crate) fn widen(self, bytes: &[u8], values: &mut [f32]) {
         match self {
             Self::F32 => widen_f32(bytes, values),
@@ -95,7 +94,7 @@ impl Dtype {
         }
     }
 
-    /// Rounds `values` to this type and writes their bytes (little endian).
+    /// Rounds `values` to this type and writes them in little endian. Does nothing for types that are only copied.
     pub(crate) fn narrow(self, values: &[f32], bytes: &mut [u8]) {
         match self {
             Self::F32 => narrow_f32(values, bytes),
@@ -105,60 +104,61 @@ impl Dtype {
         }
     }
 
-    /// Replaces values of this type, as torch does on such a tensor where 16 bits are `f16` and all else is `f32`.
-    pub(crate) fn each(self, values: &mut [f32], replace: impl Fn(f32) -> f32) {
+    /// Replaces each value by `function` of it. Results are rounded to `f16` for an `f16` tensor and not rounded
+    /// otherwise, as torch does after the converter has widened `bf16` to `f32`.
+    pub(crate) fn map_values(self, values: &mut [f32], function: impl Fn(f32) -> f32) {
         for value in values {
-            let new = replace(*value);
-            *value = if self == Self::F16 { half::f16_to_f32(half::f32_to_f16(new)) } else { new };
+            let result = function(*value);
+            *value = if self == Self::F16 { half::round_to_f16(result) } else { result };
         }
     }
 }
 
-wide! {
+multiversion! {
     fn widen_f32(bytes: &[u8], values: &mut [f32]) {
-        each_from(bytes, values, f32::from_le_bytes);
+        decode_each(bytes, values, f32::from_le_bytes);
     }
 }
 
-wide! {
+multiversion! {
     fn widen_f16(bytes: &[u8], values: &mut [f32]) {
-        each_from(bytes, values, |b| half::f16_to_f32(u16::from_le_bytes(b)));
+        decode_each(bytes, values, |b| half::f16_to_f32(u16::from_le_bytes(b)));
     }
 }
 
-wide! {
+multiversion! {
     fn widen_bf16(bytes: &[u8], values: &mut [f32]) {
-        each_from(bytes, values, |b| half::bf16_to_f32(u16::from_le_bytes(b)));
+        decode_each(bytes, values, |b| half::bf16_to_f32(u16::from_le_bytes(b)));
     }
 }
 
-wide! {
+multiversion! {
     fn narrow_f32(values: &[f32], bytes: &mut [u8]) {
-        each_to(values, bytes, f32::to_le_bytes);
+        encode_each(values, bytes, f32::to_le_bytes);
     }
 }
 
-wide! {
+multiversion! {
     fn narrow_f16(values: &[f32], bytes: &mut [u8]) {
-        each_to(values, bytes, |v| half::f32_to_f16(v).to_le_bytes());
+        encode_each(values, bytes, |v| half::f32_to_f16(v).to_le_bytes());
     }
 }
 
-wide! {
+multiversion! {
     fn narrow_bf16(values: &[f32], bytes: &mut [u8]) {
-        each_to(values, bytes, |v| half::f32_to_bf16(v).to_le_bytes());
+        encode_each(values, bytes, |v| half::f32_to_bf16(v).to_le_bytes());
     }
 }
 
 #[inline(always)]
-fn each_from<const N: usize>(bytes: &[u8], values: &mut [f32], decode: impl Fn([u8; N]) -> f32) {
+fn decode_each<const N: usize>(bytes: &[u8], values: &mut [f32], decode: impl Fn([u8; N]) -> f32) {
     for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *value = decode(*bytes);
     }
 }
 
 #[inline(always)]
-fn each_to<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) -> [u8; N]) {
+fn encode_each<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) -> [u8; N]) {
     for (bytes, value) in bytes.as_chunks_mut::<N>().0.iter_mut().zip(values) {
         *bytes = encode(*value);
     }

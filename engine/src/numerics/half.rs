@@ -55,9 +55,9 @@ pub(crate) fn f32_to_f16(value: f32) -> u16 {
     sign | ((magnitude - 0x3800_0000 + 0x0fff + odd) >> 13) as u16
 }
 
-/// A value as it comes back from `f16`.
+/// Rounds to the nearest `f16` and converts back.
 #[inline(always)]
-pub(crate) fn through_f16(value: f32) -> f32 {
+pub(crate) fn round_to_f16(value: f32) -> f32 {
     f16_to_f32(f32_to_f16(value))
 }
 
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// The neighbours of `value` among the 16-bit floats, found by search, and the rule applied by hand.
+    /// Finds the two 16-bit floats around `value` by binary search and rounds to nearest, ties to even.
     fn nearest_by_search(value: f32, widen: impl Fn(u16) -> f32, infinity: u16) -> u16 {
         let sign = if value.is_sign_negative() { 0x8000 } else { 0 };
         let magnitude = f64::from(value.abs());

@@ -1,5 +1,5 @@
-//! Arithmetic that must equal another program's to the bit: element types, 16-bit floats, torch's special functions, and
-//! what llama.cpp's converter does to a tensor's values.
+//! Arithmetic that matches another program bit for bit: element types, 16-bit floats, torch's special functions, and
+//! the transforms that llama.cpp's converter applies to tensors.
 
 mod dtype;
 mod finite;

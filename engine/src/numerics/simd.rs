@@ -1,29 +1,29 @@
-//! Loops compiled twice: for any processor, and for those with 256-bit vectors, chosen when they run.
+//! Function multiversioning: loops compiled for any processor and for AVX2, chosen at run time.
 
-/// Defines a function whose body is compiled for the plain instruction set and once more with AVX2 and FMA.
+/// Defines a function whose body is compiled twice: for the baseline instruction set, and with AVX2 and FMA.
 ///
-/// The body is the same, and so is the result: Rust neither reorders floating-point operations nor fuses them.
-macro_rules! wide {
-    ($(#[$about:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
-        $(#[$about])*
+/// Both versions give the same bits: Rust neither reorders nor fuses floating-point operations.
+macro_rules! multiversion {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
         $vis fn $name($($arg: $type),*) $(-> $ret)? {
             #[inline(always)]
-            fn anywhere($($arg: $type),*) $(-> $ret)? $body
+            fn portable($($arg: $type),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn with_vectors($($arg: $type),*) $(-> $ret)? {
-                anywhere($($arg),*)
+            fn avx2_fma($($arg: $type),*) $(-> $ret)? {
+                portable($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-                // SAFETY: the processor has just been asked for both features.
-                return unsafe { with_vectors($($arg),*) };
+                // SAFETY: the processor has both features, as just detected.
+                return unsafe { avx2_fma($($arg),*) };
             }
-            anywhere($($arg),*)
+            portable($($arg),*)
         }
     };
 }
 
-pub(crate) use wide;
+pub(crate) use multiversion;

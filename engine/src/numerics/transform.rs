@@ -1,29 +1,29 @@
-//! What is done with a tensor's values before they are encoded.
+//! Transforms of a tensor's values before they are encoded.
 
 use super::Dtype;
 use super::torch::softplus;
 
-/// How values of the checkpoint become those of the file.
+/// How llama.cpp's converter changes a checkpoint tensor's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum TensorTransform {
-    /// As they are, plus this.
+    /// Adds a constant.
     Add(f32),
-    /// The logarithm of 1 + e^x.
+    /// log(1 + e^x).
     Softplus,
-    /// Each row is the pixels of a square, which stand colour by colour in the file instead of pixel by pixel.
+    /// Permutes each row of pixels from channels-last to channels-first.
     ChannelsFirst,
-    /// The first two dimensions change places; this many of the second follow each of the first.
+    /// Swaps the first two dimensions; the value is the size of the second.
     Transpose(u64),
 }
 
-/// The colours of a pixel.
-const COLOURS: usize = 3;
+/// Color channels per pixel.
+const CHANNELS: usize = 3;
 
 impl TensorTransform {
-    /// The values unchanged.
+    /// Leaves values unchanged.
     pub(crate) const IDENTITY: Self = Self::Add(0.0);
 
-    /// Blocks of a tensor must be multiples of this many elements.
+    /// The number of elements that must be transformed together: chunks of a tensor are multiples of it.
     pub(crate) fn granule(self, row: u64, elements: u64) -> u64 {
         match self {
             Self::Add(_) | Self::Softplus | Self::ChannelsFirst => row,
@@ -31,32 +31,32 @@ impl TensorTransform {
         }
     }
 
-    /// Gives whole granules of values this form. The converter has widened `bf16` by then, so only `f16` rounds.
+    /// Transforms whole granules in place. The converter has widened `bf16` by then, so only `f16` rounds.
     pub(crate) fn apply(self, dtype: Dtype, row: usize, values: &mut [f32]) {
         match self {
             Self::Add(0.0) => {}
-            Self::Add(shift) => dtype.each(values, |value| value + shift),
-            Self::Softplus => dtype.each(values, softplus),
-            Self::ChannelsFirst => values.chunks_mut(row.max(1)).for_each(by_colour),
-            Self::Transpose(second) => turn(values, second as usize, row.max(1)),
+            Self::Add(shift) => dtype.map_values(values, |value| value + shift),
+            Self::Softplus => dtype.map_values(values, softplus),
+            Self::ChannelsFirst => values.chunks_mut(row.max(1)).for_each(channels_first),
+            Self::Transpose(second) => transpose(values, second as usize, row.max(1)),
         }
     }
 }
 
-fn by_colour(pixels: &mut [f32]) {
-    let count = pixels.len() / COLOURS;
-    let read = pixels.to_vec();
-    for (at, pixel) in read.chunks_exact(COLOURS).enumerate() {
-        pixel.iter().enumerate().for_each(|(colour, value)| pixels[colour * count + at] = *value);
+fn channels_first(pixels: &mut [f32]) {
+    let count = pixels.len() / CHANNELS;
+    let interleaved = pixels.to_vec();
+    for (number, pixel) in interleaved.chunks_exact(CHANNELS).enumerate() {
+        pixel.iter().enumerate().for_each(|(channel, value)| pixels[channel * count + number] = *value);
     }
 }
 
-fn turn(values: &mut [f32], second: usize, row: usize) {
+fn transpose(values: &mut [f32], second: usize, row: usize) {
     let first = values.len() / row / second.max(1);
-    let read = values.to_vec();
-    for (number, from) in read.chunks_exact(row).enumerate() {
-        let at = (number % second * first + number / second) * row;
-        values[at..at + row].copy_from_slice(from);
+    let original = values.to_vec();
+    for (number, source) in original.chunks_exact(row).enumerate() {
+        let start = (number % second * first + number / second) * row;
+        values[start..start + row].copy_from_slice(source);
     }
 }
 
@@ -64,14 +64,14 @@ fn turn(values: &mut [f32], second: usize, row: usize) {
 mod tests {
     use super::*;
 
-    fn applied(form: TensorTransform, dtype: Dtype, row: usize, values: &[f32]) -> Vec<f32> {
+    fn applied(transform: TensorTransform, dtype: Dtype, row: usize, values: &[f32]) -> Vec<f32> {
         let mut values = values.to_vec();
-        form.apply(dtype, row, &mut values);
+        transform.apply(dtype, row, &mut values);
         values
     }
 
     #[test]
-    fn pixels_stand_colour_by_colour() {
+    fn pixels_become_channels_first() {
         let values = applied(
             TensorTransform::ChannelsFirst,
             Dtype::Bf16,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn two_dimensions_change_places() {
+    fn transpose_swaps_two_dimensions() {
         // 3 × 2 rows of 2
         let values = applied(
             TensorTransform::Transpose(2),

@@ -1,57 +1,66 @@
-//! Loops over the blocks of a type.
+//! Loops over the quantization blocks of a row.
 //!
-//! They are macros because they belong into functions of [`wide!`](crate::wide::wide): a function that is handed to
-//! another one is compiled by itself, without the vector instructions.
+//! They are macros because they must be expanded inside functions of [`multiversion!`](crate::numerics::simd): a
+//! function that is passed as a value is compiled separately, without the vector instructions.
 
-/// Writes what a function makes of each block of values and, where there are any, its weights.
-macro_rules! each_block {
+/// Encodes each block: `encode(values, out)`.
+macro_rules! encode_blocks {
     ($values:expr, $bytes:expr, $encode:ident) => {
-        for (values, place) in $values.as_chunks().0.iter().zip($bytes.as_chunks_mut().0) {
-            $encode(values, place);
+        for (values, out) in $values.as_chunks().0.iter().zip($bytes.as_chunks_mut().0) {
+            $encode(values, out);
         }
     };
-    // with an importance matrix, what each weight of a row matters goes along
-    ($values:expr, $importance:expr, $bytes:expr, $plain:ident, $weighted:ident) => {
+}
+
+/// Encodes each block of a row: `unweighted(values, out)` without an importance matrix, else
+/// `weighted(values, weights, out)` with the weights of [`row_weights`](crate::quant::importance::row_weights).
+macro_rules! encode_weighted_blocks {
+    ($values:expr, $importance:expr, $bytes:expr, $unweighted:ident, $weighted:ident) => {
         match $importance {
-            None => each_block!($values, $bytes, $plain),
+            None => crate::quant::blocks::encode_blocks!($values, $bytes, $unweighted),
             Some(importance) => {
-                let weights = crate::quant::legacy::row_weights($values, importance);
+                let weights = crate::quant::importance::row_weights($values, importance);
                 let blocks = $values.as_chunks().0.iter().zip(weights.as_chunks().0);
-                for ((values, weights), place) in blocks.zip($bytes.as_chunks_mut().0) {
-                    $weighted(values, weights, place);
+                for ((values, weights), out) in blocks.zip($bytes.as_chunks_mut().0) {
+                    $weighted(values, weights, out);
                 }
             }
         }
     };
-    ($values:expr, $weights:expr, $bytes:expr, $encode:ident) => {{
-        let weights: Option<&[f32]> = $weights;
-        let mut weights = weights.map(|weights| weights.as_chunks().0.iter());
-        for (values, place) in $values.as_chunks().0.iter().zip($bytes.as_chunks_mut().0) {
-            $encode(values, weights.as_mut().and_then(Iterator::next), place);
+}
+
+/// Encodes each block of a row with the importances of its columns, if there are any:
+/// `encode(values, importance, out)`.
+macro_rules! encode_blocks_with_importance {
+    ($values:expr, $importance:expr, $bytes:expr, $encode:ident) => {{
+        let importance: Option<&[f32]> = $importance;
+        let mut importance = importance.map(|importance| importance.as_chunks().0.iter());
+        for (values, out) in $values.as_chunks().0.iter().zip($bytes.as_chunks_mut().0) {
+            $encode(values, importance.as_mut().and_then(Iterator::next), out);
         }
     }};
 }
 
-/// Writes what a function makes of each stored block.
-macro_rules! each_stored {
+/// Decodes each block: `decode(block, values)`.
+macro_rules! decode_blocks {
     ($bytes:expr, $values:expr, $decode:ident) => {
-        for (stored, values) in $bytes.as_chunks().0.iter().zip($values.as_chunks_mut().0) {
-            $decode(stored, values);
+        for (block, values) in $bytes.as_chunks().0.iter().zip($values.as_chunks_mut().0) {
+            $decode(block, values);
         }
     };
 }
 
-pub(super) use {each_block, each_stored};
+pub(super) use {decode_blocks, encode_blocks, encode_blocks_with_importance, encode_weighted_blocks};
 
-/// `values.map(make)`, in a form that is compiled where it stands.
+/// `values.map(function)`, always inlined into the calling function.
 #[inline(always)]
-pub(super) fn mapped<T: Copy, U: Copy + Default, const N: usize>(
+pub(super) fn map_array<T: Copy, U: Copy + Default, const N: usize>(
     values: &[T; N],
-    make: impl Fn(T) -> U,
+    function: impl Fn(T) -> U,
 ) -> [U; N] {
-    let mut made = [U::default(); N];
-    for (made, value) in made.iter_mut().zip(values) {
-        *made = make(*value);
+    let mut results = [U::default(); N];
+    for (result, value) in results.iter_mut().zip(values) {
+        *result = function(*value);
     }
-    made
+    results
 }

@@ -1,4 +1,4 @@
-//! How a GGUF file stores weights: the types of tensors, and the mixtures of them that files are named after.
+//! Tensor types of GGUF files: encoders and decoders, and the selection of a type for each tensor.
 
 mod blocks;
 mod importance;
@@ -20,6 +20,7 @@ mod q6_k;
 mod q8_0;
 mod rounding;
 mod scale_search;
+mod tensor_name;
 mod tensor_types;
 #[cfg(test)]
 mod tests;
@@ -28,18 +29,19 @@ use std::fmt;
 
 pub(crate) use importance::ColumnImportance;
 pub use output_type::OutputType;
+pub(crate) use tensor_name::layer_number;
 pub(crate) use tensor_types::{ModelShape, TypeSelector};
 
 use crate::numerics::Dtype;
 
-/// How a tensor is stored.
+/// The type of a stored tensor (`ggml_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TensorType {
     /// 32-bit float.
     F32,
     /// 16-bit float.
     F16,
-    /// Brain float.
+    /// bfloat16.
     Bf16,
     /// 4 bits and a scale.
     Q4_0,
@@ -51,24 +53,39 @@ pub enum TensorType {
     Q5_1,
     /// 8 bits and a scale.
     Q8_0,
-    /// 2 bits with scales and minima of groups.
+    /// 2 bits, with scales and minima of groups.
     Q2K,
-    /// 3 bits with scales of groups.
+    /// 3 bits, with scales of groups.
     Q3K,
-    /// 4 bits with scales and minima of groups.
+    /// 4 bits, with scales and minima of groups.
     Q4K,
-    /// 5 bits with scales and minima of groups.
+    /// 5 bits, with scales and minima of groups.
     Q5K,
-    /// 6 bits with scales of groups.
+    /// 6 bits, with scales of groups.
     Q6K,
-    /// 4 bits on uneven levels and a scale.
+    /// 4 bits for nonlinear values, and a scale.
     Iq4Nl,
-    /// 4 bits on uneven levels with scales of groups.
+    /// 4 bits for nonlinear values, with scales of groups.
     Iq4Xs,
 }
 
+/// What ggml knows of a type (`ggml_type_traits`).
+struct TypeTraits {
+    name: &'static str,
+    /// The number in a file.
+    ggml_type: u32,
+    block_size: usize,
+    block_bytes: usize,
+}
+
+impl TypeTraits {
+    const fn new(name: &'static str, ggml_type: u32, block_size: usize, block_bytes: usize) -> Self {
+        Self { name, ggml_type, block_size, block_bytes }
+    }
+}
+
 impl TensorType {
-    /// All of them.
+    /// All types.
     pub const ALL: [Self; 15] = [
         Self::F32,
         Self::F16,
@@ -87,91 +104,57 @@ impl TensorType {
         Self::Iq4Xs,
     ];
 
-    /// The type with this number in a tensor's description.
-    pub fn of_code(code: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.code() == code)
-    }
-
-    /// The number in a tensor's description (`ggml_type`).
-    pub fn code(self) -> u32 {
+    fn traits(self) -> TypeTraits {
         match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::Q4_0 => 2,
-            Self::Q4_1 => 3,
-            Self::Q5_0 => 6,
-            Self::Q5_1 => 7,
-            Self::Q8_0 => 8,
-            Self::Q2K => 10,
-            Self::Q3K => 11,
-            Self::Q4K => 12,
-            Self::Q5K => 13,
-            Self::Q6K => 14,
-            Self::Iq4Nl => 20,
-            Self::Iq4Xs => 23,
-            Self::Bf16 => 30,
+            Self::F32 => TypeTraits::new("F32", 0, 1, 4),
+            Self::F16 => TypeTraits::new("F16", 1, 1, 2),
+            Self::Bf16 => TypeTraits::new("BF16", 30, 1, 2),
+            Self::Q4_0 => TypeTraits::new("Q4_0", 2, legacy::BLOCK_SIZE, q4_0::BLOCK_BYTES),
+            Self::Q4_1 => TypeTraits::new("Q4_1", 3, legacy::BLOCK_SIZE, q4_1::BLOCK_BYTES),
+            Self::Q5_0 => TypeTraits::new("Q5_0", 6, legacy::BLOCK_SIZE, q5_0::BLOCK_BYTES),
+            Self::Q5_1 => TypeTraits::new("Q5_1", 7, legacy::BLOCK_SIZE, q5_1::BLOCK_BYTES),
+            Self::Q8_0 => TypeTraits::new("Q8_0", 8, legacy::BLOCK_SIZE, q8_0::BLOCK_BYTES),
+            Self::Q2K => TypeTraits::new("Q2_K", 10, k_quants::BLOCK_SIZE, q2_k::BLOCK_BYTES),
+            Self::Q3K => TypeTraits::new("Q3_K", 11, k_quants::BLOCK_SIZE, q3_k::BLOCK_BYTES),
+            Self::Q4K => TypeTraits::new("Q4_K", 12, k_quants::BLOCK_SIZE, q4_k::BLOCK_BYTES),
+            Self::Q5K => TypeTraits::new("Q5_K", 13, k_quants::BLOCK_SIZE, q5_k::BLOCK_BYTES),
+            Self::Q6K => TypeTraits::new("Q6_K", 14, k_quants::BLOCK_SIZE, q6_k::BLOCK_BYTES),
+            Self::Iq4Nl => TypeTraits::new("IQ4_NL", 20, legacy::BLOCK_SIZE, iq4_nl::BLOCK_BYTES),
+            Self::Iq4Xs => TypeTraits::new("IQ4_XS", 23, k_quants::BLOCK_SIZE, iq4_xs::BLOCK_BYTES),
         }
     }
 
-    /// The name ggml gives it.
+    /// The type with this number in a file (`ggml_type`).
+    pub fn from_ggml_type(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|tensor_type| tensor_type.ggml_type() == number)
+    }
+
+    /// The number in a file (`ggml_type`).
+    pub fn ggml_type(self) -> u32 {
+        self.traits().ggml_type
+    }
+
+    /// ggml's name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::Bf16 => "BF16",
-            Self::Q4_0 => "Q4_0",
-            Self::Q4_1 => "Q4_1",
-            Self::Q5_0 => "Q5_0",
-            Self::Q5_1 => "Q5_1",
-            Self::Q8_0 => "Q8_0",
-            Self::Q2K => "Q2_K",
-            Self::Q3K => "Q3_K",
-            Self::Q4K => "Q4_K",
-            Self::Q5K => "Q5_K",
-            Self::Q6K => "Q6_K",
-            Self::Iq4Nl => "IQ4_NL",
-            Self::Iq4Xs => "IQ4_XS",
-        }
+        self.traits().name
     }
 
-    /// How many elements are stored together; a row is a multiple of it.
-    pub fn block(self) -> u64 {
-        match self {
-            Self::F32 | Self::F16 | Self::Bf16 => 1,
-            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 | Self::Iq4Nl => {
-                legacy::BLOCK as u64
-            }
-            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => k_quants::BLOCK as u64,
-        }
+    /// Elements per block; the length of a row is a multiple of it.
+    pub fn block_size(self) -> u64 {
+        self.traits().block_size as u64
     }
 
-    /// Bytes a block takes.
+    /// Bytes per block.
     pub fn block_bytes(self) -> u64 {
-        let bytes = match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::Q4_0 => q4_0::BYTES,
-            Self::Q4_1 => q4_1::BYTES,
-            Self::Q5_0 => q5_0::BYTES,
-            Self::Q5_1 => q5_1::BYTES,
-            Self::Q8_0 => q8_0::BYTES,
-            Self::Q2K => q2_k::BYTES,
-            Self::Q3K => q3_k::BYTES,
-            Self::Q4K => q4_k::BYTES,
-            Self::Q5K => q5_k::BYTES,
-            Self::Q6K => q6_k::BYTES,
-            Self::Iq4Nl => iq4_nl::BYTES,
-            Self::Iq4Xs => iq4_xs::BYTES,
-        };
-        bytes as u64
+        self.traits().block_bytes as u64
     }
 
-    /// Bytes that `elements` take, which must be whole blocks.
+    /// Bytes of `elements`, a multiple of the block size.
     pub(crate) fn bytes(self, elements: u64) -> u64 {
-        elements / self.block() * self.block_bytes()
+        elements / self.block_size() * self.block_bytes()
     }
 
-    /// Writes the stored form of whole rows; of one, where `importance` says how much each column matters.
+    /// Encodes whole rows (ggml's `quantize_row_…`, to the bit). With the `importance` of each column, encodes one row.
     pub(crate) fn encode(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         let encode = match self {
             Self::F32 => return Dtype::F32.narrow(values, bytes),
@@ -192,10 +175,8 @@ impl TensorType {
         };
         encode(values, importance, bytes);
     }
-}
 
-impl TensorType {
-    /// What stored whole blocks stand for (`dequantize_row_…` of ggml, to the bit): one value for each element.
+    /// Decodes whole blocks (ggml's `dequantize_row_…`, to the bit).
     pub(crate) fn decode(self, bytes: &[u8], values: &mut [f32]) {
         match self {
             Self::F32 => Dtype::F32.widen(bytes, values),

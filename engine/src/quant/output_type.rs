@@ -1,157 +1,82 @@
-//! What a GGUF file is made as, by the names people know.
+//! The quantization types of GGUF files: llama.cpp's `llama_ftype`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::TensorType;
 
-/// One type for all matrices, or a mixture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are llama.cpp's and say all there is to say")]
-#[expect(non_camel_case_types, reason = "Q4_K_M is not Q4KM to anybody")]
-pub enum OutputType {
-    F32,
-    F16,
-    BF16,
-    Q8_0,
-    Q6_K,
-    Q5_K_M,
-    Q5_K_S,
-    Q5_1,
-    Q5_0,
-    Q4_K_M,
-    Q4_K_S,
-    IQ4_NL,
-    IQ4_XS,
-    Q4_1,
-    Q4_0,
-    Q3_K_L,
-    Q3_K_M,
-    Q3_K_S,
-    Q2_K,
+/// Defines [`OutputType`] from the table of its values.
+macro_rules! output_types {
+    ($($variant:ident: $name:literal, $file_type:literal, $default_type:ident;)+) => {
+        /// What a GGUF file is quantized as: one type for all matrices, or a selection of types by tensor.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the names are llama.cpp's")]
+        #[expect(non_camel_case_types, reason = "the names are llama.cpp's")]
+        pub enum OutputType {
+            $($variant,)+
+        }
+
+        impl OutputType {
+            /// All types, the most exact first.
+            pub const ALL: [Self; [$($file_type),+].len()] = [$(Self::$variant),+];
+
+            /// The lower-case name, such as `q8_0`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The value of `general.file_type` (`llama_ftype`).
+            pub(crate) fn file_type(self) -> u32 {
+                match self {
+                    $(Self::$variant => $file_type,)+
+                }
+            }
+
+            /// The type of matrices for which no rule selects another one.
+            pub(super) fn default_type(self) -> TensorType {
+                match self {
+                    $(Self::$variant => TensorType::$default_type,)+
+                }
+            }
+        }
+    };
+}
+
+// name, llama_ftype, type of most matrices
+output_types! {
+    F32: "f32", 0, F32;
+    F16: "f16", 1, F16;
+    BF16: "bf16", 32, Bf16;
+    Q8_0: "q8_0", 7, Q8_0;
+    Q6_K: "q6_k", 18, Q6K;
+    Q5_K_M: "q5_k_m", 17, Q5K;
+    Q5_K_S: "q5_k_s", 16, Q5K;
+    Q5_1: "q5_1", 9, Q5_1;
+    Q5_0: "q5_0", 8, Q5_0;
+    Q4_K_M: "q4_k_m", 15, Q4K;
+    Q4_K_S: "q4_k_s", 14, Q4K;
+    IQ4_NL: "iq4_nl", 25, Iq4Nl;
+    IQ4_XS: "iq4_xs", 30, Iq4Xs;
+    Q4_1: "q4_1", 3, Q4_1;
+    Q4_0: "q4_0", 2, Q4_0;
+    Q3_K_L: "q3_k_l", 13, Q3K;
+    Q3_K_M: "q3_k_m", 12, Q3K;
+    Q3_K_S: "q3_k_s", 11, Q3K;
+    Q2_K: "q2_k", 10, Q2K;
 }
 
 impl OutputType {
-    /// All of them, the most exact first.
-    pub const ALL: [Self; 19] = [
-        Self::F32,
-        Self::F16,
-        Self::BF16,
-        Self::Q8_0,
-        Self::Q6_K,
-        Self::Q5_K_M,
-        Self::Q5_K_S,
-        Self::Q5_1,
-        Self::Q5_0,
-        Self::Q4_K_M,
-        Self::Q4_K_S,
-        Self::IQ4_NL,
-        Self::IQ4_XS,
-        Self::Q4_1,
-        Self::Q4_0,
-        Self::Q3_K_L,
-        Self::Q3_K_M,
-        Self::Q3_K_S,
-        Self::Q2_K,
-    ];
-
-    /// The name people use, lower case: `q8_0`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::BF16 => "bf16",
-            Self::Q8_0 => "q8_0",
-            Self::Q6_K => "q6_k",
-            Self::Q5_K_M => "q5_k_m",
-            Self::Q5_K_S => "q5_k_s",
-            Self::Q5_1 => "q5_1",
-            Self::Q5_0 => "q5_0",
-            Self::Q4_K_M => "q4_k_m",
-            Self::Q4_K_S => "q4_k_s",
-            Self::IQ4_NL => "iq4_nl",
-            Self::IQ4_XS => "iq4_xs",
-            Self::Q4_1 => "q4_1",
-            Self::Q4_0 => "q4_0",
-            Self::Q3_K_L => "q3_k_l",
-            Self::Q3_K_M => "q3_k_m",
-            Self::Q3_K_S => "q3_k_s",
-            Self::Q2_K => "q2_k",
-        }
+    /// The type with this value of `general.file_type`.
+    pub(crate) fn from_file_type(file_type: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|output| output.file_type() == file_type)
     }
 
-    /// The number under `general.file_type` (`llama_ftype`).
-    pub(crate) fn file_type(self) -> u32 {
-        match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::Q4_0 => 2,
-            Self::Q4_1 => 3,
-            Self::Q8_0 => 7,
-            Self::Q5_0 => 8,
-            Self::Q5_1 => 9,
-            Self::Q2_K => 10,
-            Self::Q3_K_S => 11,
-            Self::Q3_K_M => 12,
-            Self::Q3_K_L => 13,
-            Self::Q4_K_S => 14,
-            Self::Q4_K_M => 15,
-            Self::Q5_K_S => 16,
-            Self::Q5_K_M => 17,
-            Self::Q6_K => 18,
-            Self::IQ4_NL => 25,
-            Self::IQ4_XS => 30,
-            Self::BF16 => 32,
-        }
-    }
-
-    /// The type of a file with this number under `general.file_type`.
-    pub(crate) fn of_file_type(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|output| output.file_type() == number)
-    }
-
-    /// The type of matrices that have no reason for another.
-    pub(super) fn usual(self) -> TensorType {
-        match self {
-            Self::F32 => TensorType::F32,
-            Self::F16 => TensorType::F16,
-            Self::BF16 => TensorType::Bf16,
-            Self::Q8_0 => TensorType::Q8_0,
-            Self::Q6_K => TensorType::Q6K,
-            Self::Q5_K_M | Self::Q5_K_S => TensorType::Q5K,
-            Self::Q5_1 => TensorType::Q5_1,
-            Self::Q5_0 => TensorType::Q5_0,
-            Self::Q4_K_M | Self::Q4_K_S => TensorType::Q4K,
-            Self::IQ4_NL => TensorType::Iq4Nl,
-            Self::IQ4_XS => TensorType::Iq4Xs,
-            Self::Q4_1 => TensorType::Q4_1,
-            Self::Q4_0 => TensorType::Q4_0,
-            Self::Q3_K_L | Self::Q3_K_M | Self::Q3_K_S => TensorType::Q3K,
-            Self::Q2_K => TensorType::Q2K,
-        }
-    }
-
-    /// Whether it is llama.cpp's converter that makes such files by itself; the others come from `llama-quantize`,
-    /// which orders tensors and keys in its own way.
-    pub(crate) fn is_the_converters(self) -> bool {
-        match self {
-            Self::F32 | Self::F16 | Self::BF16 | Self::Q8_0 => true,
-            Self::Q6_K
-            | Self::Q5_K_M
-            | Self::Q5_K_S
-            | Self::Q5_1
-            | Self::Q5_0
-            | Self::Q4_K_M
-            | Self::Q4_K_S
-            | Self::IQ4_NL
-            | Self::IQ4_XS
-            | Self::Q4_1
-            | Self::Q4_0
-            | Self::Q3_K_L
-            | Self::Q3_K_M
-            | Self::Q3_K_S
-            | Self::Q2_K => false,
-        }
+    /// Whether llama.cpp's converter writes files of this type. `llama-quantize` writes the others, with its own order
+    /// of tensors and metadata.
+    pub(crate) fn is_converter_type(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::Q8_0)
     }
 }
 
@@ -169,8 +94,8 @@ impl FromStr for OutputType {
         let known = || Self::ALL.map(Self::as_str).join(", ");
         Self::ALL
             .into_iter()
-            .find(|t| t.as_str() == lower)
-            .ok_or_else(|| format!("{text:?} is no output type; there are {}", known()))
+            .find(|output| output.as_str() == lower)
+            .ok_or_else(|| format!("unknown output type {text:?}: use one of {}", known()))
     }
 }
 
@@ -179,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_output_type_is_found_by_its_name() {
+    fn every_output_type_is_parsed_from_its_name() {
         for output in OutputType::ALL {
             assert_eq!(output.as_str().to_uppercase().parse(), Ok(output));
         }

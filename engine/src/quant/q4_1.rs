@@ -1,53 +1,61 @@
 //! Q4_1: 32 weights in 4 bits with `f16` scale and minimum, in 20 bytes.
 
-use super::blocks::{each_block, each_stored, mapped};
-use super::legacy::{BLOCK, get_f16, get_nibbles, inverse, put_f16, put_nibbles, range};
-use super::rounding::down;
-use super::scale_search::{AffineSearch, affine, side_by_side};
-use crate::numerics::simd::wide;
+use super::blocks::{decode_blocks, encode_weighted_blocks, map_array};
+use super::legacy::{
+    BLOCK_SIZE, inverse_or_zero, min_max, pack_nibbles, read_f16, unpack_nibbles, write_f16,
+};
+use super::rounding::floor_int;
+use super::scale_search::{AffineSearch, interleave_groups, search_affine};
+use crate::numerics::simd::multiversion;
 
-/// Bytes of a block.
-pub(super) const BYTES: usize = 20;
-const SEARCH: AffineSearch = AffineSearch { top: 15, from: -0.9, by: 0.05, steps: 36, absolute: false };
+/// Bytes per block.
+pub(super) const BLOCK_BYTES: usize = 20;
+const SEARCH: AffineSearch =
+    AffineSearch { max_level: 15, rmin: -0.9, rdelta: 0.05, nstep: 36, use_mad: false };
 
-wide! {
-    /// `quantize_row_q4_1_ref` of ggml; with importances, of one row, `quantize_row_q4_1_impl`.
+multiversion! {
+    /// `quantize_row_q4_1_ref` of ggml; for one row with importances, `quantize_row_q4_1_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block!(values, importance, bytes, plain, weighted);
+        encode_weighted_blocks!(values, importance, bytes, encode_unweighted, encode_weighted);
     }
 }
 
 #[inline(always)]
-fn plain(values: &[f32; BLOCK], out: &mut [u8; BYTES]) {
-    let (low, high) = range(values);
+fn encode_unweighted(values: &[f32; BLOCK_SIZE], out: &mut [u8; BLOCK_BYTES]) {
+    let (low, high) = min_max(values);
     let scale = (high - low) / 15.0;
-    let inverse = inverse(scale);
-    put(scale, low, &mapped(values, |x| (down((x - low) * inverse + 0.5) as i8).min(15) as u8), out);
+    let inverse = inverse_or_zero(scale);
+    write_block(
+        scale,
+        low,
+        &map_array(values, |x| (floor_int((x - low) * inverse + 0.5) as i8).min(15) as u8),
+        out,
+    );
 }
 
 #[inline(always)]
-fn weighted(values: &[f32; BLOCK], weights: &[f32; BLOCK], out: &mut [u8; BYTES]) {
-    let x: [[f32; 1]; BLOCK] = side_by_side(values);
-    let found = affine(&x, &mapped(weights, |w| [w]), SEARCH);
-    put(found.scale[0], -found.min[0], &mapped(values, |x| found.level(0, x, 15)), out);
+fn encode_weighted(values: &[f32; BLOCK_SIZE], weights: &[f32; BLOCK_SIZE], out: &mut [u8; BLOCK_BYTES]) {
+    let x: [[f32; 1]; BLOCK_SIZE] = interleave_groups(values);
+    let scales = search_affine(&x, &map_array(weights, |w| [w]), SEARCH);
+    write_block(scales.scale[0], -scales.min[0], &map_array(values, |x| scales.level(0, x, 15)), out);
 }
 
 #[inline(always)]
-fn put(scale: f32, low: f32, levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
-    put_f16(scale, &mut out[..2]);
-    put_f16(low, &mut out[2..4]);
-    put_nibbles(levels, &mut out[4..]);
+fn write_block(scale: f32, low: f32, levels: &[u8; BLOCK_SIZE], out: &mut [u8; BLOCK_BYTES]) {
+    write_f16(scale, &mut out[..2]);
+    write_f16(low, &mut out[2..4]);
+    pack_nibbles(levels, &mut out[4..]);
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q4_1` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored!(bytes, values, decode_block);
+        decode_blocks!(bytes, values, decode_block);
     }
 }
 
 #[inline(always)]
-fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
-    let (scale, low) = (get_f16([bytes[0], bytes[1]]), get_f16([bytes[2], bytes[3]]));
-    *values = mapped(&get_nibbles(&bytes[4..]), |level| f32::from(level) * scale + low);
+fn decode_block(bytes: &[u8; BLOCK_BYTES], values: &mut [f32; BLOCK_SIZE]) {
+    let (scale, low) = (read_f16([bytes[0], bytes[1]]), read_f16([bytes[2], bytes[3]]));
+    *values = map_array(&unpack_nibbles(&bytes[4..]), |level| f32::from(level) * scale + low);
 }

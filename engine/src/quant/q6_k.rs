@@ -1,64 +1,68 @@
 //! Q6_K: 256 weights in 6 bits, 16 groups with 8-bit scales, in 210 bytes.
 
-use super::blocks::{each_block, each_stored, mapped};
-use super::k_quants::BLOCK;
-use super::legacy::{get_f16, put_f16};
-use super::rounding::nearest;
-use super::scale_search::{EPSILON, side_by_side, symmetric};
-use crate::numerics::half::through_f16;
-use crate::numerics::simd::wide;
+use super::blocks::{decode_blocks, encode_blocks_with_importance, map_array};
+use super::k_quants::BLOCK_SIZE;
+use super::legacy::{read_f16, write_f16};
+use super::rounding::nearest_int;
+use super::scale_search::{GROUP_MAX_EPS, interleave_groups, search_symmetric};
+use crate::numerics::half::round_to_f16;
+use crate::numerics::simd::multiversion;
 
-/// Bytes of a block.
-pub(super) const BYTES: usize = 210;
+/// Bytes per block.
+pub(super) const BLOCK_BYTES: usize = 210;
 
-wide! {
-    /// `quantize_row_q6_K_ref` of ggml; with importances, of one row, `quantize_row_q6_K_impl`.
+multiversion! {
+    /// `quantize_row_q6_K_ref` of ggml; for one row with importances, `quantize_row_q6_K_impl`.
     pub(super) fn encode(values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
-        each_block!(values, importance, bytes, encode_block);
+        encode_blocks_with_importance!(values, importance, bytes, encode_block);
     }
 }
 
 #[inline(always)]
-fn encode_block(values: &[f32; BLOCK], importance: Option<&[f32; BLOCK]>, out: &mut [u8; BYTES]) {
-    let x: [[f32; 16]; 16] = side_by_side(values);
-    let weights: Option<[[f32; 16]; 16]> = importance.map(|i| side_by_side(i));
-    let found = symmetric(&x, weights.as_ref(), 32);
-    let (mut size, mut signed) = (0.0, 0.0);
-    for scale in found.scale {
-        if scale.abs() > size {
-            (size, signed) = (scale.abs(), scale);
+fn encode_block(
+    values: &[f32; BLOCK_SIZE],
+    importance: Option<&[f32; BLOCK_SIZE]>,
+    out: &mut [u8; BLOCK_BYTES],
+) {
+    let x: [[f32; 16]; 16] = interleave_groups(values);
+    let weights: Option<[[f32; 16]; 16]> = importance.map(|i| interleave_groups(i));
+    let unrounded = search_symmetric(&x, weights.as_ref(), 32);
+    let (mut magnitude, mut signed) = (0.0, 0.0);
+    for scale in unrounded.scale {
+        if scale.abs() > magnitude {
+            (magnitude, signed) = (scale.abs(), scale);
         }
     }
-    if size < EPSILON {
+    if magnitude < GROUP_MAX_EPS {
         out.fill(0);
         return;
     }
     let inverse = -128.0 / signed;
     let scale = 1.0 / inverse;
-    let scales = mapped(&found.scale, |s| nearest(inverse * s).min(127) as i8);
-    let mut levels = [0; BLOCK];
+    let scales = map_array(&unrounded.scale, |s| nearest_int(inverse * s).min(127) as i8);
+    let mut levels = [0; BLOCK_SIZE];
     for (g, (levels, values)) in
         levels.as_chunks_mut::<16>().0.iter_mut().zip(values.as_chunks::<16>().0).enumerate()
     {
-        let scale = through_f16(scale) * f32::from(scales[g]);
+        let scale = round_to_f16(scale) * f32::from(scales[g]);
         for (level, x) in levels.iter_mut().zip(values) {
             *level = if scale == 0.0 {
-                found.level(g, *x, 32)
+                unrounded.level(g, *x, 32)
             } else {
-                (nearest(x / scale).clamp(-32, 31) + 32) as u8
+                (nearest_int(x / scale).clamp(-32, 31) + 32) as u8
             };
         }
     }
-    put_levels(&levels, out);
+    pack_levels(&levels, out);
     for (byte, scale) in out[192..208].iter_mut().zip(scales) {
         *byte = scale as u8;
     }
-    put_f16(scale, &mut out[208..]);
+    write_f16(scale, &mut out[208..]);
 }
 
-/// The lower four bits in 128 bytes, the upper two in 64.
+/// Packs the low four bits in 128 bytes, the high two in 64.
 #[inline(always)]
-fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
+fn pack_levels(levels: &[u8; BLOCK_SIZE], out: &mut [u8; BLOCK_BYTES]) {
     let (low, rest) = out.split_at_mut(128);
     for (n, levels) in levels.as_chunks::<128>().0.iter().enumerate() {
         for i in 0..32 {
@@ -70,17 +74,17 @@ fn put_levels(levels: &[u8; BLOCK], out: &mut [u8; BYTES]) {
     }
 }
 
-wide! {
+multiversion! {
     /// `dequantize_row_q6_K` of ggml.
     pub(super) fn decode(bytes: &[u8], values: &mut [f32]) {
-        each_stored!(bytes, values, decode_block);
+        decode_blocks!(bytes, values, decode_block);
     }
 }
 
 #[inline(always)]
-fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
-    let scale = get_f16([bytes[208], bytes[209]]);
-    let levels = get_levels(bytes);
+fn decode_block(bytes: &[u8; BLOCK_BYTES], values: &mut [f32; BLOCK_SIZE]) {
+    let scale = read_f16([bytes[208], bytes[209]]);
+    let levels = unpack_levels(bytes);
     for (g, (values, levels)) in
         values.as_chunks_mut::<16>().0.iter_mut().zip(levels.as_chunks::<16>().0).enumerate()
     {
@@ -91,10 +95,10 @@ fn decode_block(bytes: &[u8; BYTES], values: &mut [f32; BLOCK]) {
     }
 }
 
-/// Undoes [`put_levels`].
+/// The inverse of [`pack_levels`].
 #[inline(always)]
-fn get_levels(bytes: &[u8; BYTES]) -> [u8; BLOCK] {
-    let mut levels = [0; BLOCK];
+fn unpack_levels(bytes: &[u8; BLOCK_BYTES]) -> [u8; BLOCK_SIZE] {
+    let mut levels = [0; BLOCK_SIZE];
     for (n, levels) in levels.as_chunks_mut::<128>().0.iter_mut().enumerate() {
         let (low, high) = (&bytes[64 * n..64 * n + 64], &bytes[128 + 32 * n..160 + 32 * n]);
         for i in 0..32 {

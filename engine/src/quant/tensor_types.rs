@@ -1,91 +1,100 @@
-//! Which tensor of a file gets which type: the choices of llama.cpp's converter and of `llama-quantize`
-//! (`llama_tensor_get_type_impl`, as far as Gemma's tensors come in its way).
+//! Selects the type of each tensor by the rules of llama.cpp's converter and of `llama-quantize`
+//! (`llama_tensor_get_type_impl`, as far as it concerns Gemma's tensors).
 
-use super::{OutputType, TensorType};
+use super::{OutputType, TensorType, layer_number};
 
-/// A file's choices. The tensors must be asked for in the order of the file, because some choices count them.
+/// Selects the types of one file's tensors. Must see the tensors in the order of the file, because some rules count
+/// them.
 #[derive(Debug)]
 pub(crate) struct TypeSelector {
     output: OutputType,
     shape: ModelShape,
-    values_seen: usize,
-    downs_seen: usize,
+    /// `attn_v` tensors seen so far (`i_attention_wv`).
+    attn_v_count: usize,
+    /// `ffn_down` tensors seen so far (`i_ffn_down`).
+    ffn_down_count: usize,
 }
 
-/// What the choices depend on besides names.
+/// What the rules depend on besides names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ModelShape {
-    /// The embedding serves as the head.
+    /// The embedding is also the `lm_head`.
     pub(crate) tied: bool,
-    /// Query heads for each key-value head.
-    pub(crate) group: u32,
+    /// Attention heads per key-value head (`n_gqa`).
+    pub(crate) gqa: u32,
     pub(crate) layers: usize,
-    /// Layers that have values of their own.
-    pub(crate) values: usize,
+    /// Layers with an `attn_v` tensor (`n_attention_wv`).
+    pub(crate) attn_v_layers: usize,
     pub(crate) experts: u32,
-    /// There is an importance matrix.
-    pub(crate) important: bool,
-    /// The type of the matrices in the file that would be quantised; those too small for it keep that.
-    pub(crate) from: TensorType,
+    pub(crate) has_imatrix: bool,
+    /// The type of matrices that `llama-quantize` leaves unquantized: that of its source file.
+    pub(crate) source_type: TensorType,
 }
 
 impl Default for ModelShape {
     fn default() -> Self {
-        let from = TensorType::Bf16;
-        Self { tied: false, group: 0, layers: 0, values: 0, experts: 0, important: false, from }
+        Self {
+            tied: false,
+            gqa: 0,
+            layers: 0,
+            attn_v_layers: 0,
+            experts: 0,
+            has_imatrix: false,
+            source_type: TensorType::Bf16,
+        }
     }
 }
 
 impl TypeSelector {
     pub(crate) fn new(output: OutputType, shape: ModelShape) -> Self {
-        Self { output, shape, values_seen: 0, downs_seen: 0 }
+        Self { output, shape, attn_v_count: 0, ffn_down_count: 0 }
     }
 
-    /// The type of the matrix of this name whose rows are `columns` long.
-    pub(crate) fn choose(&mut self, name: &str, columns: u64) -> TensorType {
-        let usual = self.output.usual();
-        if is_exact(name) {
+    /// Selects the type of a matrix with rows of `columns` elements.
+    pub(crate) fn select(&mut self, name: &str, columns: u64) -> TensorType {
+        let default = self.output.default_type();
+        if is_f32(name) {
             return TensorType::F32;
         }
-        if self.output.is_the_converters() {
-            return if columns.is_multiple_of(usual.block()) { usual } else { TensorType::F16 };
+        if self.output.is_converter_type() {
+            return if columns.is_multiple_of(default.block_size()) { default } else { TensorType::F16 };
         }
-        if is_small(name) {
-            return self.shape.from;
+        if stays_unquantized(name) {
+            return self.shape.source_type;
         }
         let wanted = if name == "output.weight" || (self.shape.tied && is_embedding(name)) {
-            if columns.is_multiple_of(usual.block()) { TensorType::Q6K } else { TensorType::Q8_0 }
+            if columns.is_multiple_of(default.block_size()) { TensorType::Q6K } else { TensorType::Q8_0 }
         } else if is_embedding(name) {
-            usual
+            default
         } else if name.contains("attn_v.weight") {
-            self.values_seen += 1;
-            let value = self.value(self.values_seen - 1).unwrap_or(usual);
+            self.attn_v_count += 1;
+            let value = self.attn_v(self.attn_v_count - 1).unwrap_or(default);
             if self.shape.experts == 8 { TensorType::Q8_0 } else { value }
         } else if name.contains("attn_k.weight") && self.shape.experts == 8 {
             TensorType::Q8_0
         } else if name.contains("ffn_down") {
-            self.downs_seen += 1;
-            // experts have several in a layer
-            let layer = if self.shape.experts > 1 { layer_of(name) } else { None };
-            self.down(layer.unwrap_or(self.downs_seen - 1)).unwrap_or(usual)
+            self.ffn_down_count += 1;
+            // a layer with experts has several
+            let layer = if self.shape.experts > 1 { layer_number(name) } else { None };
+            self.ffn_down(layer.unwrap_or(self.ffn_down_count - 1)).unwrap_or(default)
         } else if name.contains("attn_output.weight") {
-            self.attention_output().unwrap_or(usual)
+            self.attn_output().unwrap_or(default)
         } else {
-            usual
+            default
         };
-        fit(wanted, columns)
+        fallback(wanted, columns)
     }
 
-    /// The value projection of the n-th layer, which is small and matters much.
-    fn value(&self, n: usize) -> Option<TensorType> {
-        let shared = self.shape.group >= 4;
+    /// The n-th `attn_v` tensor. Value projections are small and sensitive to quantization.
+    fn attn_v(&self, n: usize) -> Option<TensorType> {
+        let grouped = self.shape.gqa >= 4;
         match self.output {
-            OutputType::Q2_K => Some(if shared { TensorType::Q4K } else { TensorType::Q3K }),
+            OutputType::Q2_K => Some(if grouped { TensorType::Q4K } else { TensorType::Q3K }),
             OutputType::Q3_K_M => Some(if n < 2 { TensorType::Q5K } else { TensorType::Q4K }),
             OutputType::Q3_K_L => Some(TensorType::Q5K),
-            OutputType::IQ4_NL | OutputType::IQ4_XS => shared.then_some(TensorType::Q5K),
+            OutputType::IQ4_NL | OutputType::IQ4_XS => grouped.then_some(TensorType::Q5K),
             OutputType::Q4_K_M | OutputType::Q5_K_M => {
-                more_bits(n, self.shape.values).then_some(TensorType::Q6K)
+                use_more_bits(n, self.shape.attn_v_layers).then_some(TensorType::Q6K)
             }
             OutputType::Q4_K_S => (n < 4).then_some(TensorType::Q5K),
             OutputType::F32
@@ -102,8 +111,8 @@ impl TypeSelector {
         }
     }
 
-    /// The down projection of the n-th layer.
-    fn down(&self, n: usize) -> Option<TensorType> {
+    /// The `ffn_down` tensor of the n-th layer.
+    fn ffn_down(&self, n: usize) -> Option<TensorType> {
         let early = n < self.shape.layers / 8;
         match self.output {
             OutputType::Q2_K => Some(TensorType::Q3K),
@@ -112,14 +121,14 @@ impl TypeSelector {
             }
             OutputType::Q3_K_L => Some(TensorType::Q5K),
             OutputType::Q4_K_M | OutputType::Q5_K_M => {
-                more_bits(n, self.shape.layers).then_some(TensorType::Q6K)
+                use_more_bits(n, self.shape.layers).then_some(TensorType::Q6K)
             }
             OutputType::IQ4_NL | OutputType::IQ4_XS => {
-                (early && !self.shape.important).then_some(TensorType::Q5K)
+                (early && !self.shape.has_imatrix).then_some(TensorType::Q5K)
             }
             OutputType::Q4_K_S => early.then_some(TensorType::Q5K),
-            OutputType::Q4_0 => (early && self.shape.important).then_some(TensorType::Q4_1),
-            OutputType::Q5_0 => (early && self.shape.important).then_some(TensorType::Q5_1),
+            OutputType::Q4_0 => (early && self.shape.has_imatrix).then_some(TensorType::Q4_1),
+            OutputType::Q5_0 => (early && self.shape.has_imatrix).then_some(TensorType::Q5_1),
             OutputType::F32
             | OutputType::F16
             | OutputType::BF16
@@ -132,9 +141,9 @@ impl TypeSelector {
         }
     }
 
-    fn attention_output(&self) -> Option<TensorType> {
+    fn attn_output(&self) -> Option<TensorType> {
         if self.shape.experts == 8 {
-            return self.attention_output_of_eight();
+            return self.attn_output_with_8_experts();
         }
         match self.output {
             OutputType::Q2_K => Some(TensorType::Q3K),
@@ -159,8 +168,8 @@ impl TypeSelector {
         }
     }
 
-    /// The same with eight experts, whose attention is small beside them.
-    fn attention_output_of_eight(&self) -> Option<TensorType> {
+    /// The attention of models with 8 experts is small beside the experts.
+    fn attn_output_with_8_experts(&self) -> Option<TensorType> {
         match self.output {
             OutputType::Q2_K
             | OutputType::Q3_K_S
@@ -185,24 +194,20 @@ impl TypeSelector {
     }
 }
 
-/// The first and the last eighth of the layers, and every third between them.
-fn more_bits(n: usize, layers: usize) -> bool {
+/// The first and the last eighth of the layers, and every third between them (`use_more_bits`).
+fn use_more_bits(n: usize, layers: usize) -> bool {
     let eighth = layers / 8;
     n < eighth || n >= 7 * layers / 8 || n.wrapping_sub(eighth) % 3 == 2
 }
 
-fn layer_of(name: &str) -> Option<usize> {
-    name.strip_prefix("blk.")?.split_once('.')?.0.parse().ok()
-}
-
-/// Matrices that stay as exact as vectors, and scales.
-fn is_exact(name: &str) -> bool {
+/// Tensors that stay `f32`, like vectors.
+fn is_f32(name: &str) -> bool {
     !name.ends_with(".weight")
         || ["altup_correct_coef", "altup_predict_coef", "ffn_gate_inp"].iter().any(|part| name.contains(part))
 }
 
-/// Matrices too small to be worth quantising; they keep the checkpoint's values.
-fn is_small(name: &str) -> bool {
+/// Matrices too small to be worth quantizing.
+fn stays_unquantized(name: &str) -> bool {
     ["altup", "laurel", "per_layer_model_proj"].iter().any(|part| name.contains(part))
 }
 
@@ -210,9 +215,9 @@ fn is_embedding(name: &str) -> bool {
     name == "token_embd.weight" || name == "per_layer_token_embd.weight"
 }
 
-/// The nearest type in blocks of 32 for rows that are no multiple of 256, and F16 where 32 does not go either.
-fn fit(wanted: TensorType, columns: u64) -> TensorType {
-    if columns.is_multiple_of(wanted.block()) {
+/// The type for rows that are no multiple of the block size (`tensor_type_fallback`): one with blocks of 32, else F16.
+fn fallback(wanted: TensorType, columns: u64) -> TensorType {
+    if columns.is_multiple_of(wanted.block_size()) {
         return wanted;
     }
     let smaller = match wanted {
@@ -231,7 +236,7 @@ fn fit(wanted: TensorType, columns: u64) -> TensorType {
         | TensorType::Q8_0
         | TensorType::Iq4Nl => wanted,
     };
-    if columns.is_multiple_of(smaller.block()) { smaller } else { TensorType::F16 }
+    if columns.is_multiple_of(smaller.block_size()) { smaller } else { TensorType::F16 }
 }
 
 #[cfg(test)]
@@ -243,11 +248,11 @@ mod tests {
     /// The counts that `llama-quantize` prints for the shape of Gemma 3 1B as Q4_K_M.
     #[test]
     fn q4_k_m_of_a_1b_is_mostly_q5_0() {
-        let shape = ModelShape { tied: true, group: 4, layers: 26, values: 26, ..ModelShape::default() };
-        let mut mixture = TypeSelector::new(OutputType::Q4_K_M, shape);
+        let shape = ModelShape { tied: true, gqa: 4, layers: 26, attn_v_layers: 26, ..ModelShape::default() };
+        let mut selector = TypeSelector::new(OutputType::Q4_K_M, shape);
         let mut counts = BTreeMap::new();
         let mut count = |kind: TensorType| *counts.entry(kind.as_str()).or_insert(0) += 1;
-        count(mixture.choose("token_embd.weight", 1152));
+        count(selector.select("token_embd.weight", 1152));
         for layer in 0..26 {
             for (name, columns) in [
                 ("attn_k", 1152),
@@ -258,29 +263,31 @@ mod tests {
                 ("ffn_gate", 1152),
                 ("ffn_up", 1152),
             ] {
-                count(mixture.choose(&format!("blk.{layer}.{name}.weight"), columns));
+                count(selector.select(&format!("blk.{layer}.{name}.weight"), columns));
             }
         }
         assert_eq!(counts, BTreeMap::from([("Q4_K", 39), ("Q5_0", 117), ("Q6_K", 13), ("Q8_0", 14)]));
     }
 
     #[test]
-    fn small_matrices_keep_the_values_of_the_checkpoint() {
-        let of = |from| TypeSelector::new(OutputType::Q4_K_M, ModelShape { from, ..ModelShape::default() });
-        for from in [TensorType::Bf16, TensorType::F32] {
-            assert_eq!(of(from).choose("blk.0.laurel_l.weight", 256), from);
+    fn small_matrices_keep_the_type_of_the_source() {
+        let selector = |source_type| {
+            TypeSelector::new(OutputType::Q4_K_M, ModelShape { source_type, ..ModelShape::default() })
+        };
+        for source_type in [TensorType::Bf16, TensorType::F32] {
+            assert_eq!(selector(source_type).select("blk.0.laurel_l.weight", 256), source_type);
         }
-        assert_eq!(of(TensorType::Bf16).choose("blk.0.altup_predict_coef.weight", 4), TensorType::F32);
+        assert_eq!(selector(TensorType::Bf16).select("blk.0.altup_predict_coef.weight", 4), TensorType::F32);
     }
 
     #[test]
-    fn odd_rows_become_f16() {
+    fn rows_that_fit_no_block_become_f16() {
         assert_eq!(
-            TypeSelector::new(OutputType::Q4_0, ModelShape::default()).choose("blk.0.ffn_up.weight", 33),
+            TypeSelector::new(OutputType::Q4_0, ModelShape::default()).select("blk.0.ffn_up.weight", 33),
             TensorType::F16
         );
         assert_eq!(
-            TypeSelector::new(OutputType::Q8_0, ModelShape::default()).choose("blk.0.ffn_up.weight", 33),
+            TypeSelector::new(OutputType::Q8_0, ModelShape::default()).select("blk.0.ffn_up.weight", 33),
             TensorType::F16
         );
     }

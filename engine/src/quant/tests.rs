@@ -1,4 +1,4 @@
-//! What is stored, read back.
+//! Every type, encoded and decoded.
 
 use std::collections::BTreeMap;
 
@@ -22,26 +22,27 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
-/// The fixture is `scripts/test-peers-dequantise.py`'s.
+/// `scripts/test-peers-dequantise.py` makes the fixture.
 #[test]
-fn stored_blocks_stand_for_what_gguf_py_says() {
+fn decoded_blocks_are_those_of_gguf_py() {
     let cases = include_str!("../../tests/fixtures/dequantised.json");
     let cases: BTreeMap<String, Case> = serde_json::from_str(cases).unwrap();
-    let quantised = TensorType::ALL.into_iter().filter(|t| t.block() > 1);
-    assert_eq!(cases.len(), quantised.clone().count());
-    for stored in quantised {
-        let case = &cases[stored.as_str()];
+    let quantized = TensorType::ALL.into_iter().filter(|t| t.block_size() > 1);
+    assert_eq!(cases.len(), quantized.clone().count());
+    for tensor_type in quantized {
+        let case = &cases[tensor_type.as_str()];
         let bytes = unhex(&case.bytes);
-        let mut values = vec![0.0; bytes.len() / stored.block_bytes() as usize * stored.block() as usize];
-        stored.decode(&bytes, &mut values);
+        let mut values =
+            vec![0.0; bytes.len() / tensor_type.block_bytes() as usize * tensor_type.block_size() as usize];
+        tensor_type.decode(&bytes, &mut values);
         let back: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert_eq!(hex(&Sha256::digest(&back)), case.sha256, "{stored}");
+        assert_eq!(hex(&Sha256::digest(&back)), case.sha256, "{tensor_type}");
     }
 }
 
-/// The largest error over a block, as a part of its range; about half a step, and more where scales are rounded.
-fn ceiling(stored: TensorType) -> f32 {
-    match stored {
+/// The largest error of a block as a share of its range: about half a step, more where scales are quantized.
+fn ceiling(tensor_type: TensorType) -> f32 {
+    match tensor_type {
         TensorType::F32 => 0.0,
         TensorType::F16 => 0.0003,
         TensorType::Bf16 | TensorType::Q8_0 => 0.003,
@@ -56,19 +57,19 @@ fn ceiling(stored: TensorType) -> f32 {
 
 proptest! {
     #[test]
-    fn what_comes_back_is_near(values in prop::collection::vec(-1.0_f32..1.0, 512), important in any::<bool>()) {
+    fn decoded_values_are_near_the_originals(values in prop::collection::vec(-1.0_f32..1.0, 512), important in any::<bool>()) {
         let importance = vec![1.0; 256];
-        for stored in TensorType::ALL {
-            let mut bytes = vec![0; stored.bytes(512) as usize];
-            // importances are of one row
-            let rows = bytes.chunks_mut(stored.bytes(256) as usize);
+        for tensor_type in TensorType::ALL {
+            let mut bytes = vec![0; tensor_type.bytes(512) as usize];
+            // importances apply to one row
+            let rows = bytes.chunks_mut(tensor_type.bytes(256) as usize);
             for (values, bytes) in values.chunks(256).zip(rows) {
-                stored.encode(values, important.then_some(&importance[..]), bytes);
+                tensor_type.encode(values, important.then_some(&importance[..]), bytes);
             }
             let mut back = vec![0.0; 512];
-            stored.decode(&bytes, &mut back);
-            let most = values.iter().zip(&back).map(|(v, b)| (v - b).abs()).fold(0.0, f32::max);
-            prop_assert!(most <= 2.0 * ceiling(stored), "{stored}: {most}");
+            tensor_type.decode(&bytes, &mut back);
+            let largest = values.iter().zip(&back).map(|(v, b)| (v - b).abs()).fold(0.0, f32::max);
+            prop_assert!(largest <= 2.0 * ceiling(tensor_type), "{tensor_type}: {largest}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the result depends neither on the size of chunks nor on the number of threads.
 
 use crate::numerics::Dtype;
-use crate::numerics::simd::wide;
+use crate::numerics::simd::multiversion;
 use crate::quant::TensorType;
 
 /// Elements widened to `f32` and compared at a time: a multiple of every type's block.
@@ -111,13 +111,13 @@ struct LaneSums {
     sum: [f32; LANES],
 }
 
-wide! {
+multiversion! {
     fn absolute(a: &[f32], b: &[f32]) -> LaneSums {
         sums(a, b, |difference| difference)
     }
 }
 
-wide! {
+multiversion! {
     fn squared(a: &[f32], b: &[f32]) -> LaneSums {
         sums(a, b, |difference| difference * difference)
     }

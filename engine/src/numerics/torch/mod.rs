@@ -1,4 +1,4 @@
-//! Functions of torch, computed as torch computes them in `f32`.
+//! Functions of torch with torch's `f32` results.
 
 mod normal_icdf;
 mod softplus;

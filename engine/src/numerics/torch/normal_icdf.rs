@@ -1,8 +1,8 @@
-//! The quantile of the normal distribution, in `f32` as torch computes it.
+//! `torch.distributions.Normal(0, 1).icdf` in `f32`.
 
 use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
 
-/// The value that a normally distributed number stays below with this probability.
+/// The inverse cumulative distribution function (quantile) of the standard normal distribution.
 pub(crate) fn normal_icdf(probability: f32) -> f32 {
     let y = f64::from(2.0 * probability - 1.0);
     inverse_erf(y) as f32 * SQRT_2 as f32
@@ -27,7 +27,7 @@ fn inverse_erf(y: f64) -> f64 {
     (low + high) / 2.0
 }
 
-/// Its Taylor series, in the form whose terms all have one sign: 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·…·(2n+1)).
+/// The error function by its Taylor series, in the form whose terms all have one sign: 2/√π · e^(−x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·…·(2n+1)).
 fn erf(x: f64) -> f64 {
     let (mut term, mut sum) = (x, 0.0);
     for n in 1..400 {
@@ -43,10 +43,10 @@ mod tests {
 
     #[test]
     fn quantiles_are_torchs() {
-        // torch.distributions.Normal(0, 1).icdf of each, by their bits
+        // bits of torch.distributions.Normal(0, 1).icdf(probability)
         for (probability, bits) in QUANTILES {
-            let is = normal_icdf(probability);
-            assert_eq!(is.to_bits(), bits, "{probability}: {is} is not {}", f32::from_bits(bits));
+            let actual = normal_icdf(probability);
+            assert_eq!(actual.to_bits(), bits, "{probability}: {actual} is not {}", f32::from_bits(bits));
         }
     }
 

@@ -1,12 +1,12 @@
-//! Softplus in `f32`, bit for bit as torch computes it on whole vectors: the exponential by a polynomial, the logarithm
-//! with twice the digits.
+//! Softplus in `f32`, bit for bit as torch computes it on whole vectors (SLEEF): the exponential by a polynomial, the
+//! logarithm in double-float arithmetic.
 
-/// The logarithm of 1 + e^x.
+/// log(1 + e^x).
 pub(crate) fn softplus(x: f32) -> f32 {
     if x > 20.0 { x } else { log1p(exp(x)) }
 }
 
-/// e^x for x up to 20: a power of two, and a polynomial in what is left.
+/// e^x for x up to 20: a power of two times a polynomial in the remainder.
 fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_145_75;
     const LN2_LOW: f32 = 1.428_606_8e-6;
@@ -16,40 +16,40 @@ fn exp(x: f32) -> f32 {
         return 0.0;
     }
     let power = (x * std::f32::consts::LOG2_E).round_ties_even();
-    let rest = power.mul_add(-LN2_LOW, power.mul_add(-LN2_HIGH, x));
-    let sum = TERMS.iter().fold(0.0_f32, |sum, term| sum.mul_add(rest, *term));
-    let value = 1.0 + (rest * rest).mul_add(sum, rest);
-    // in two steps, because the smallest results have exponents below those of whole numbers
+    let remainder = power.mul_add(-LN2_LOW, power.mul_add(-LN2_HIGH, x));
+    let sum = TERMS.iter().fold(0.0_f32, |sum, term| sum.mul_add(remainder, *term));
+    let value = 1.0 + (remainder * remainder).mul_add(sum, remainder);
+    // in two steps, because the smallest results are subnormal
     let half = power as i32 >> 1;
     value * power_of_two(half) * power_of_two(power as i32 - half)
 }
 
-/// The logarithm of 1 + x for x of at least 0.
+/// log(1 + x) for x ≥ 0.
 fn log1p(x: f32) -> f32 {
-    const LN2: Pair = Pair(std::f32::consts::LN_2, -1.904_654_3e-9);
+    const LN2: DoubleFloat = DoubleFloat(std::f32::consts::LN_2, -1.904_654_3e-9);
     const TERMS: [f32; 3] = [0.302_729_5, 0.399_610_82, 0.666_669_5];
     let exponent = ((((1.0 + x) * (1.0 / 0.75)).to_bits() >> 23) & 0xff) as i32 - 127;
     let scale = power_of_two(-exponent);
     let m = x.mul_add(scale, scale - 1.0);
     // atanh of m / (2 + m)
-    let ratio = Pair(m, 0.0).over(Pair::sum(2.0, m));
+    let ratio = DoubleFloat(m, 0.0).divided_by(DoubleFloat::sum(2.0, m));
     let square = ratio.0 * ratio.0;
     let terms = TERMS.iter().fold(0.0_f32, |sum, term| sum.mul_add(square, *term));
-    let log = LN2.times(exponent as f32).plus(Pair(ratio.0 * 2.0, ratio.1 * 2.0));
-    let log = log.plus(Pair(square * ratio.0 * terms, 0.0));
+    let log = LN2.times(exponent as f32).plus(DoubleFloat(ratio.0 * 2.0, ratio.1 * 2.0));
+    let log = log.plus(DoubleFloat(square * ratio.0 * terms, 0.0));
     log.0 + log.1
 }
 
-/// 2 to a power that normal numbers have.
+/// 2^power, for exponents of normal numbers.
 fn power_of_two(power: i32) -> f32 {
     f32::from_bits(((power + 127) as u32) << 23)
 }
 
-/// A number as the sum of two, the second far smaller.
+/// A double-float: the unevaluated sum of two floats, the second far smaller.
 #[derive(Clone, Copy)]
-struct Pair(f32, f32);
+struct DoubleFloat(f32, f32);
 
-impl Pair {
+impl DoubleFloat {
     fn sum(a: f32, b: f32) -> Self {
         let sum = a + b;
         Self(sum, (a - sum) + b)
@@ -65,12 +65,12 @@ impl Pair {
         Self(product, self.1.mul_add(factor, self.0.mul_add(factor, -product)))
     }
 
-    fn over(self, divisor: Self) -> Self {
+    fn divided_by(self, divisor: Self) -> Self {
         let inverse = 1.0 / divisor.0;
         let quotient = self.0 * inverse;
-        let lost = inverse.mul_add(self.0, -quotient);
+        let remainder = inverse.mul_add(self.0, -quotient);
         let error = (-divisor.1).mul_add(inverse, (-divisor.0).mul_add(inverse, 1.0));
-        Self(quotient, quotient.mul_add(error, self.1.mul_add(inverse, lost)))
+        Self(quotient, quotient.mul_add(error, self.1.mul_add(inverse, remainder)))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_16_bit_number_becomes_what_torch_makes_of_it() {
+    fn every_bf16_gives_the_bits_of_torch() {
         let mut hash = Sha256::new();
         let numbers = (0..=u16::MAX).map(|bits| f32::from_bits(u32::from(bits) << 16));
         numbers.filter(|x| x.is_finite()).for_each(|x| hash.update(softplus(x).to_le_bytes()));
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_none() {
+    fn nan_stays_nan_and_infinities_have_their_limits() {
         assert!(softplus(f32::NAN).is_nan());
         assert_eq!((softplus(f32::INFINITY), softplus(f32::NEG_INFINITY)), (f32::INFINITY, 0.0));
     }
