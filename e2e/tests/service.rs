@@ -14,9 +14,7 @@ use std::time::Duration;
 use e2e::hub::{Access, Fault, Hub, Step};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::testing::cloud_run::FakeCloudRun;
-use shared::testing::emulator;
-use shared::testing::process::Process;
+use shared::testing::{cloud_run::FakeCloudRun, emulator, process::BinaryProcess};
 
 /// The project that the Auth emulator issues tokens for.
 const PROJECT: &str = "demo-export";
@@ -127,8 +125,8 @@ async fn cloud_run(settings: Vec<(String, String)>, logs: &JobLogs) -> FakeCloud
 struct Caller<'a> {
     client: reqwest::Client,
     token: &'a str,
-    create: &'a Process,
-    get: &'a Process,
+    create: &'a BinaryProcess,
+    get: &'a BinaryProcess,
     job_id: &'a str,
 }
 
@@ -224,13 +222,13 @@ async fn a_model_goes_from_training_to_the_bucket_and_the_hub() {
         common.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let cloud_run = cloud_run(job_settings, &job_logs).await;
     let base: Vec<(&str, &str)> = common.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let health = Process::listening(&binary("health"), &base).await;
-    let list = Process::listening(&binary("list"), &base).await;
-    let get_function = Process::listening(&binary("get"), &base).await;
+    let health = BinaryProcess::listening(&binary("health"), &base).await;
+    let list = BinaryProcess::listening(&binary("list"), &base).await;
+    let get_function = BinaryProcess::listening(&binary("get"), &base).await;
     let (list_url, endpoint) = (list.url(), cloud_run.endpoint());
     let mut for_create = base.clone();
     for_create.extend([("LIST_URL", list_url.as_str()), ("CLOUD_RUN_ENDPOINT", endpoint.as_str())]);
-    let create = Process::listening(&binary("create"), &for_create).await;
+    let create = BinaryProcess::listening(&binary("create"), &for_create).await;
 
     // what the platform's probes ask every function
     for function in [&health, &list, &get_function, &create] {

@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use engine::{Folder, FolderEntry, Output, Source};
 use futures_util::TryStreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, buffered::BufWriter};
-use shared::adapters::storage::{Place, StorageError};
+use shared::adapters::storage::{StorageError, StorageLocation};
 use tokio::{io::AsyncWriteExt, runtime::Handle};
 
 use crate::inputs::InputFile;
@@ -18,13 +18,13 @@ const PARTS: usize = 4;
 /// A folder of a bucket. Its methods block and must not be called on a thread of the runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    place: Place,
+    place: StorageLocation,
     location: String,
     runtime: Handle,
 }
 
 impl Bucket {
-    pub(crate) fn new(place: Place, runtime: Handle) -> Self {
+    pub(crate) fn new(place: StorageLocation, runtime: Handle) -> Self {
         let location = place.url();
         Self { place, location, runtime }
     }
@@ -116,7 +116,7 @@ impl Folder for Bucket {
 
 /// One file of a bucket.
 struct Object {
-    place: Place,
+    place: StorageLocation,
     location: String,
     size: u64,
     runtime: Handle,

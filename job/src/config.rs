@@ -3,7 +3,7 @@
 
 use secrecy::SecretString;
 use shared::{
-    config::{ConfigError, Documents, Lookup, optional, parsed, required},
+    config::{ConfigError, FirestoreConfig, Lookup, optional, parsed, required},
     domain::{Claim, ExecutionName, ExportId, ProcessId},
 };
 
@@ -13,7 +13,7 @@ use crate::{Buckets, Execution, HubSettings};
 #[derive(Debug)]
 pub struct Settings {
     /// Where documents are.
-    pub documents: Documents,
+    pub documents: FirestoreConfig,
     /// `GCS_EXPORT_BUCKET_NAME` and `GCS_EXPORT_FILES_BUCKET_NAME`.
     pub buckets: Buckets,
     /// `STORAGE_EMULATOR_HOST`.
@@ -36,7 +36,7 @@ impl Settings {
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let url = |value: String| value.trim_end_matches('/').to_owned();
         Ok(Self {
-            documents: Documents::from(lookup)?,
+            documents: FirestoreConfig::from(lookup)?,
             buckets: Buckets {
                 raw: bucket(&required(lookup, "GCS_EXPORT_BUCKET_NAME")?),
                 files: bucket(&required(lookup, "GCS_EXPORT_FILES_BUCKET_NAME")?),

@@ -6,12 +6,12 @@ use job::{Context, PROGRESS_INTERVAL, config::Settings};
 use shared::{
     adapters::{firestore::Firestore, storage::Storage},
     config::{self, process},
-    serve::{self, Fatal},
+    serve::{self, FatalError},
     telemetry,
 };
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, Fatal> {
+async fn main() -> Result<ExitCode, FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
     let settings = Settings::from(&process)?;
@@ -26,5 +26,5 @@ async fn main() -> Result<ExitCode, Fatal> {
         hub: settings.hub,
         progress_interval: PROGRESS_INTERVAL,
     };
-    Ok(job::run(context, settings.execution, serve::stopped()?).await)
+    Ok(job::run(context, settings.execution, serve::shutdown_signal()?).await)
 }

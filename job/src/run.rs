@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use shared::{
-    domain::{Artifact, Export, Refused, Status, TrainingJob, Transition},
+    domain::{Artifact, Export, Status, TrainingJob, Transition, TransitionError},
     ports::{ApplyError, Exports, PortError},
 };
 use tokio::runtime::Handle;
@@ -75,12 +75,12 @@ async fn claim_export(exports: &dyn Exports, execution: &Execution) -> Result<Ex
 async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError) -> ExitCode {
     tracing::warn!(export.id = %execution.export, error = &error as &dyn std::error::Error, "export not claimed");
     match error {
-        ApplyError::Refused(Refused::ClaimedByAnother) => ExitCode::SUCCESS,
-        ApplyError::Refused(Refused::LeaseExpired) => {
-            let message = Export::LOST.to_owned();
+        ApplyError::Refused(TransitionError::ClaimedByAnother) => ExitCode::SUCCESS,
+        ApplyError::Refused(TransitionError::LeaseExpired) => {
+            let message = Export::LEASE_EXPIRED_MESSAGE.to_owned();
             finish(context.exports.as_ref(), execution, &Transition::Fail { claim: None, message }).await
         }
-        ApplyError::Refused(Refused::Ended | Refused::NotClaimed)
+        ApplyError::Refused(TransitionError::Ended | TransitionError::NotClaimed)
         | ApplyError::NoSuchExport
         | ApplyError::Port(_) => ExitCode::FAILURE,
     }
@@ -164,7 +164,9 @@ async fn finish(exports: &dyn Exports, execution: &Execution, end: &Transition) 
             }
             Err(error @ ApplyError::Port(_)) => (error, waits.next()),
             // the answer to an earlier try was lost
-            Err(ApplyError::Refused(Refused::Ended)) if ended_as_told(exports, execution, end).await => {
+            Err(ApplyError::Refused(TransitionError::Ended))
+                if ended_as_told(exports, execution, end).await =>
+            {
                 return exit_code(end);
             }
             Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => (error, None),

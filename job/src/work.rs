@@ -62,7 +62,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn bucket(&self, url: &str) -> Result<Bucket, StorageError> {
-        Ok(Bucket::new(self.context.storage.place(url)?, self.runtime.clone()))
+        Ok(Bucket::new(self.context.storage.location(url)?, self.runtime.clone()))
     }
 
     /// The Hub, with the caller's token.

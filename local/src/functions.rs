@@ -6,7 +6,7 @@ use axum::Router;
 use shared::{
     adapters::{firebase_keys::FirebaseKeys, list_service},
     auth::Verifier,
-    config::Forward,
+    config::ListServiceConfig,
     ports::{DownloadLinks, JobLauncher},
 };
 use url::Url;
@@ -44,7 +44,7 @@ pub(crate) fn create(adapters: &Adapters, list_url: Url) -> Router {
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         launcher: Arc::clone(&adapters.launcher),
-        list: list_service::routes(Forward { list_url: Some(list_url), with_identity: false }),
+        list: list_service::routes(ListServiceConfig { list_url: Some(list_url), with_identity: false }),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use shared::{
-    domain::{Export, ExportId, Refused, Status, Transition},
+    domain::{Export, ExportId, Status, Transition, TransitionError},
     ports::{ApplyError, Exports as _},
 };
 
@@ -27,11 +27,11 @@ pub(crate) async fn end(store: &Store, id: ExportId, why: &str) -> Result<(), Ap
     }
     let fail = |claim| Transition::Fail { claim, message: why.to_owned() };
     let mut ended = store.apply(id, &fail(export.claim)).await;
-    if matches!(ended, Err(ApplyError::Refused(Refused::LeaseExpired))) {
+    if matches!(ended, Err(ApplyError::Refused(TransitionError::LeaseExpired))) {
         ended = store.apply(id, &fail(None)).await;
     }
     match ended {
-        Ok(Export { .. }) | Err(ApplyError::Refused(Refused::Ended)) => Ok(()),
+        Ok(Export { .. }) | Err(ApplyError::Refused(TransitionError::Ended)) => Ok(()),
         Err(error) => Err(error),
     }
 }

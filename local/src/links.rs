@@ -72,7 +72,7 @@ fn signed_text(path: &str, expires: i64) -> Vec<u8> {
 #[async_trait]
 impl DownloadLinks for LocalLinks {
     async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
-        let Ok(place) = self.storage.place(path) else { return Ok(None) };
+        let Ok(place) = self.storage.location(path) else { return Ok(None) };
         let path = place.path.as_ref();
         if path.split_once('/').is_none_or(|(bucket, _)| bucket != Bucket::Files.name()) {
             return Ok(None);

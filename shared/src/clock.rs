@@ -1,8 +1,8 @@
-//! What time it is.
+//! The current time.
 
 use jiff::Timestamp;
 
-/// Now, to the microsecond: no store keeps more, and what was written must equal what is read.
+/// The current time, truncated to microseconds: the precision of Firestore, so a stored time equals the time read back.
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default()

@@ -1,48 +1,48 @@
-//! Settings: one small struct per concern, whose fields name their variables. The lookup is a parameter, so tests set
-//! no environment. What is missing or malformed fails at start, by name.
+//! Settings from environment variables: one small struct per concern. The lookup is a parameter, so tests do not change
+//! the environment. A missing or malformed setting stops the process at start, with the name of the variable.
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
-/// Where settings come from; an empty value counts as not set.
+/// Looks up a variable. An empty value counts as unset.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// A setting that keeps the process from starting.
+/// A setting with which the process cannot start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// It is required.
+    /// A required variable is unset.
     #[error("{0} environment variable must be set")]
     Missing(&'static str),
-    /// It is not what it must be.
+    /// A variable has an invalid value.
     #[error("{name} environment variable must be {expected}, not {value:?}")]
     Malformed {
-        /// Which.
+        /// The variable.
         name: &'static str,
-        /// What it must be.
+        /// The expected format.
         expected: &'static str,
-        /// What it is.
+        /// The value.
         value: String,
     },
-    /// It turns off a check that production must not do without.
-    #[error("{emulator} must not be set where {production} is: it would let anybody in")]
+    /// An emulator variable, which disables token verification, is set in production.
+    #[error("{emulator} must not be set together with {production}: it disables token verification")]
     EmulatorInProduction {
         /// The variable to unset.
         emulator: &'static str,
-        /// What tells that this is production.
+        /// The variable that marks production.
         production: &'static str,
     },
-    /// The file cannot be read.
+    /// The file `.env` cannot be read.
     #[error(".env: {0}")]
     DotEnv(String),
 }
 
-/// Variables that the platforms set on what is deployed.
+/// Variables that Cloud Run and Lambda set.
 const PRODUCTION: [&str; 3] = ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME"];
 
-/// Reads `.env` into the environment where nothing is deployed; what is set already stays. Call it before anything
-/// else runs.
+/// Loads `.env` into the environment, except in production. Variables that are already set stay. Call it first in
+/// `main`.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+/// If the file exists and cannot be read.
 pub fn load_dotenv() -> Result<(), ConfigError> {
     if deployed(&process).is_some() {
         return Ok(());
@@ -55,25 +55,25 @@ pub fn load_dotenv() -> Result<(), ConfigError> {
     }
 }
 
-/// The process's own environment.
+/// Looks up a variable of the process environment.
 #[must_use]
 pub fn process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Which variable tells that this process is deployed, if one does.
+/// The variable that marks production, if one is set.
 #[must_use]
 pub fn deployed(lookup: &Lookup<'_>) -> Option<&'static str> {
     PRODUCTION.into_iter().find(|name| optional(lookup, name).is_some())
 }
 
-/// A setting that may be left out.
+/// An optional setting.
 #[must_use]
 pub fn optional(lookup: &Lookup<'_>, name: &str) -> Option<String> {
     lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
-/// A setting that must be there.
+/// A required setting.
 ///
 /// # Errors
 /// [`ConfigError::Missing`].
@@ -81,7 +81,7 @@ pub fn required(lookup: &Lookup<'_>, name: &'static str) -> Result<String, Confi
     optional(lookup, name).ok_or(ConfigError::Missing(name))
 }
 
-/// A setting that may be left out, of a type.
+/// An optional setting, parsed as `T`.
 ///
 /// # Errors
 /// [`ConfigError::Malformed`].
@@ -94,7 +94,7 @@ pub fn parsed<T: FromStr<Err: Display>>(
     value.parse().map(Some).map_err(|_| ConfigError::Malformed { name, expected, value })
 }
 
-/// A setting that is an http or https URL, and may be left out.
+/// An optional http or https URL.
 fn url(lookup: &Lookup<'_>, name: &'static str) -> Result<Option<url::Url>, ConfigError> {
     let expected = "an http or https URL";
     let Some(url) = parsed::<url::Url>(lookup, name, expected)? else { return Ok(None) };
@@ -105,39 +105,39 @@ fn url(lookup: &Lookup<'_>, name: &'static str) -> Result<Option<url::Url>, Conf
     }
 }
 
-/// Where the function listens.
+/// The address that a function listens on.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// `PORT`; 8080 unless set.
+pub struct ListenConfig {
+    /// `PORT`; default 8080.
     pub port: u16,
 }
 
-impl Listen {
+impl ListenConfig {
     /// Reads `PORT`.
     ///
     /// # Errors
-    /// When it is not a port.
+    /// If it is not a port number.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Self { port: parsed(lookup, "PORT", "a port number")?.unwrap_or(8080) })
     }
 }
 
-/// Whose tokens are taken, and whose keys sign them.
+/// The Firebase project that issues ID tokens, and its keys.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Firebase {
+pub struct FirebaseConfig {
     /// `PROJECT_ID`.
     pub project_id: String,
-    /// `FIREBASE_KEYS_URL`; Google's unless set.
+    /// `FIREBASE_KEYS_URL`; default is Google's endpoint.
     pub keys_url: Option<url::Url>,
-    /// Whether `FIREBASE_AUTH_EMULATOR_HOST` is set: tokens are unsigned then.
+    /// Whether `FIREBASE_AUTH_EMULATOR_HOST` is set. The emulator issues unsigned tokens.
     pub emulated: bool,
 }
 
-impl Firebase {
+impl FirebaseConfig {
     /// Reads `PROJECT_ID`, `FIREBASE_KEYS_URL` and `FIREBASE_AUTH_EMULATOR_HOST`.
     ///
     /// # Errors
-    /// When the emulator is named in production, or a setting is missing or malformed.
+    /// If the emulator is set in production, or a setting is missing or malformed.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let emulator = "FIREBASE_AUTH_EMULATOR_HOST";
         let emulated = optional(lookup, emulator).is_some();
@@ -149,20 +149,20 @@ impl Firebase {
     }
 }
 
-/// Where documents are.
+/// The Firestore database.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Documents {
+pub struct FirestoreConfig {
     /// `PROJECT_ID`.
     pub project_id: String,
-    /// `FIRESTORE_DB`; `(default)` unless set.
+    /// `FIRESTORE_DB`; default `(default)`.
     pub database: String,
 }
 
-impl Documents {
+impl FirestoreConfig {
     /// Reads `PROJECT_ID` and `FIRESTORE_DB`.
     ///
     /// # Errors
-    /// When `PROJECT_ID` is missing.
+    /// If `PROJECT_ID` is missing.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             project_id: required(lookup, "PROJECT_ID")?,
@@ -171,24 +171,24 @@ impl Documents {
     }
 }
 
-/// Which job works on exports.
+/// The Cloud Run job that runs exports.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Launch {
+pub struct CloudRunConfig {
     /// `PROJECT_ID`.
     pub project_id: String,
-    /// `REGION`; us-central1 unless set.
+    /// `REGION`; default `us-central1`.
     pub region: String,
-    /// `EXPORT_JOB_NAME`; export-job unless set.
+    /// `EXPORT_JOB_NAME`; default `export-job`.
     pub job_name: String,
-    /// `CLOUD_RUN_ENDPOINT`, for a stand-in without credentials.
+    /// `CLOUD_RUN_ENDPOINT`: a fake server, which is called without credentials.
     pub endpoint: Option<url::Url>,
 }
 
-impl Launch {
+impl CloudRunConfig {
     /// Reads `PROJECT_ID`, `REGION`, `EXPORT_JOB_NAME` and `CLOUD_RUN_ENDPOINT`.
     ///
     /// # Errors
-    /// When a setting is missing or malformed.
+    /// If a setting is missing or malformed.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             project_id: required(lookup, "PROJECT_ID")?,
@@ -199,22 +199,22 @@ impl Launch {
     }
 }
 
-/// Where the files are that people download.
+/// The bucket of files that users download.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Downloads {
+pub struct DownloadsConfig {
     /// `GCS_EXPORT_FILES_BUCKET_NAME`.
     pub bucket: String,
     /// `STORAGE_EMULATOR_HOST`.
     pub emulator: Option<String>,
-    /// `GOOGLE_APPLICATION_CREDENTIALS`, which Google's clients read, too; not set on Google Cloud.
+    /// `GOOGLE_APPLICATION_CREDENTIALS`, which Google's clients also read. Unset on Google Cloud.
     pub credentials: Option<PathBuf>,
 }
 
-impl Downloads {
+impl DownloadsConfig {
     /// Reads `GCS_EXPORT_FILES_BUCKET_NAME`, `STORAGE_EMULATOR_HOST` and `GOOGLE_APPLICATION_CREDENTIALS`.
     ///
     /// # Errors
-    /// When the bucket is missing.
+    /// If the bucket is missing.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             bucket: required(lookup, "GCS_EXPORT_FILES_BUCKET_NAME")?,
@@ -224,20 +224,20 @@ impl Downloads {
     }
 }
 
-/// Who answers `GET /exports` where one name stands for both methods.
+/// The function `list`, to which `create` forwards `GET /exports`.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Forward {
+pub struct ListServiceConfig {
     /// `LIST_URL`: the base URL of `list`.
     pub list_url: Option<url::Url>,
-    /// Whether `list` asks who calls it: where it is deployed, its platform does.
+    /// Whether to send an identity token. Cloud Run requires one in production.
     pub with_identity: bool,
 }
 
-impl Forward {
+impl ListServiceConfig {
     /// Reads `LIST_URL`.
     ///
     /// # Errors
-    /// When it is not a URL.
+    /// If it is not a URL.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         Ok(Self { list_url: url(lookup, "LIST_URL")?, with_identity: deployed(lookup).is_some() })
     }
@@ -253,27 +253,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn an_error_names_the_missing_variable() {
         let nothing = set(&[("PROJECT_ID", " ")]);
         for error in [
-            Firebase::from(&nothing).unwrap_err(),
-            Documents::from(&nothing).unwrap_err(),
-            Launch::from(&nothing).unwrap_err(),
+            FirebaseConfig::from(&nothing).unwrap_err(),
+            FirestoreConfig::from(&nothing).unwrap_err(),
+            CloudRunConfig::from(&nothing).unwrap_err(),
         ] {
             assert_eq!(error.to_string(), "PROJECT_ID environment variable must be set");
         }
-        let error = Downloads::from(&nothing).unwrap_err();
+        let error = DownloadsConfig::from(&nothing).unwrap_err();
         assert_eq!(error.to_string(), "GCS_EXPORT_FILES_BUCKET_NAME environment variable must be set");
     }
 
     #[test]
-    fn what_is_malformed_is_named() {
+    fn an_error_names_the_malformed_variable() {
         for port in ["http", "-1", "65536", "80 80"] {
-            let error = Listen::from(&set(&[("PORT", port)])).unwrap_err().to_string();
+            let error = ListenConfig::from(&set(&[("PORT", port)])).unwrap_err().to_string();
             assert_eq!(error, format!("PORT environment variable must be a port number, not {port:?}"));
         }
         for url in ["list", "list:8080", "ftp://list", "/exports"] {
-            let error = Forward::from(&set(&[("LIST_URL", url)])).unwrap_err().to_string();
+            let error = ListServiceConfig::from(&set(&[("LIST_URL", url)])).unwrap_err().to_string();
             assert!(
                 error.starts_with("LIST_URL environment variable must be an http or https URL"),
                 "{error}"
@@ -282,21 +282,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_a_default() {
+    fn omitted_variables_have_defaults() {
         let only = set(&[("PROJECT_ID", "demo")]);
-        assert_eq!(Listen::from(&only).unwrap(), Listen { port: 8080 });
-        assert_eq!(Documents::from(&only).unwrap().database, "(default)");
-        let launch = Launch::from(&only).unwrap();
+        assert_eq!(ListenConfig::from(&only).unwrap(), ListenConfig { port: 8080 });
+        assert_eq!(FirestoreConfig::from(&only).unwrap().database, "(default)");
+        let launch = CloudRunConfig::from(&only).unwrap();
         assert_eq!((launch.region.as_str(), launch.job_name.as_str()), ("us-central1", "export-job"));
-        assert_eq!((launch.endpoint, Forward::from(&only).unwrap().list_url), (None, None));
+        assert_eq!((launch.endpoint, ListServiceConfig::from(&only).unwrap().list_url), (None, None));
     }
 
     #[test]
-    fn the_auth_emulator_is_refused_in_production() {
+    fn the_auth_emulator_is_rejected_in_production() {
         let host = ("FIREBASE_AUTH_EMULATOR_HOST", "127.0.0.1:9099");
-        assert!(Firebase::from(&set(&[("PROJECT_ID", "demo"), host])).unwrap().emulated);
+        assert!(FirebaseConfig::from(&set(&[("PROJECT_ID", "demo"), host])).unwrap().emulated);
         for production in PRODUCTION {
-            let error = Firebase::from(&set(&[("PROJECT_ID", "demo"), host, (production, "x")])).unwrap_err();
+            let error =
+                FirebaseConfig::from(&set(&[("PROJECT_ID", "demo"), host, (production, "x")])).unwrap_err();
             assert!(matches!(error, ConfigError::EmulatorInProduction { .. }), "{production}");
             assert!(error.to_string().contains(production));
         }

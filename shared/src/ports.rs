@@ -1,4 +1,5 @@
-//! What the rules need from outside. Adapters implement these; `testing::conformance` holds them to it.
+//! Ports: the traits through which the service uses external systems. Adapters implement them;
+//! `testing::conformance` tests the stores.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,57 +8,63 @@ use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 
 use crate::domain::{
-    Artifact, ExecutionName, Export, ExportId, JobId, Refused, TrainingJob, Transition, UserId,
+    Artifact, Error, ExecutionName, Export, ExportId, JobId, TrainingJob, Transition, TransitionError, UserId,
 };
 
-/// Something outside did not work. The text and its sources are for the log only.
+/// An external system failed. Message and sources are only for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// It could not be reached, or not in time. Trying again may help.
+    /// It is unreachable or did not respond in time. A retry may succeed.
     #[error("{what} is unavailable")]
     Unavailable {
-        /// What was asked.
+        /// The name of the system.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It answered with an error, or with what it must not answer.
+    /// It returned an error or an invalid response.
     #[error("{what} failed")]
     Failed {
-        /// What was asked.
+        /// The name of the system.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl From<PortError> for Error {
+    fn from(error: PortError) -> Self {
+        Self::Internal(error.into())
+    }
 }
 
 /// The collection `training_jobs`.
 #[async_trait]
 pub trait TrainingJobs: Send + Sync {
-    /// The job of that id. A document that cannot be read as a job is an error.
+    /// The job with that id. A document that cannot be parsed is an error.
     async fn find(&self, id: &JobId) -> Result<Option<TrainingJob>, PortError>;
 
-    /// The completed jobs of `owner`, newest first; ones without a time last, equal ones by id. A document that
-    /// cannot be read as a job is logged and left out.
-    async fn completed_of(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError>;
+    /// The completed jobs of `owner`, newest first: by `created_at` descending, jobs without one last, then by id. A
+    /// document that cannot be parsed is logged and skipped.
+    async fn list_completed(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError>;
 
-    /// Sets `artifacts.{variant}.{type}` of that job and leaves everything else as it is, also fields that this
+    /// Sets `artifacts.{variant}.{type}` of that job. All other fields stay unchanged, including fields that this
     /// service does not know.
     async fn set_artifact(&self, id: &JobId, artifact: &Artifact) -> Result<(), PortError>;
 }
 
-/// Why an export did not change.
+/// Why a transition was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The rules forbid it.
+    /// The state machine rejected it.
     #[error(transparent)]
-    Refused(#[from] Refused),
-    /// There is no such export.
+    Refused(#[from] TransitionError),
+    /// The export does not exist.
     #[error("the export does not exist")]
     NoSuchExport,
-    /// The store did not work.
+    /// The store failed.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -65,35 +72,36 @@ pub enum ApplyError {
 /// The collection `exports`.
 #[async_trait]
 pub trait Exports: Send + Sync {
-    /// Writes a new export. One that exists already is an error and stays as it is.
+    /// Stores a new export. An existing export is an error and stays unchanged.
     async fn create(&self, export: &Export) -> Result<(), PortError>;
 
-    /// The export of that id.
+    /// The export with that id.
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError>;
 
-    /// The export of that job with the latest `started_at`.
+    /// The export of that job with the latest `started_at`. Documents that cannot be parsed are logged and skipped.
     async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError>;
 
-    /// Applies [`Export::apply`] to the stored export in one transaction, and answers what is stored then. Fields
-    /// that this service does not know stay as they are.
+    /// Applies [`Export::apply`] to the stored export in one transaction and returns the new state. Fields that this
+    /// service does not know stay unchanged.
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError>;
 }
 
-/// Why a job may not be running.
+/// Why a launch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
-    /// It was certainly not started.
+    /// The job was not started.
     #[error("the export job was not started")]
     NotStarted(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It may or may not have been started: starting it again could run it twice.
-    #[error("it is not known whether the export job was started")]
+    /// The job may have been started, so a retry could run it twice.
+    #[error("unknown whether the export job was started")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What starts the export job: a Cloud Run job or, locally, a process.
+/// Starts the export job: a Cloud Run job or, locally, a process.
 #[async_trait]
 pub trait JobLauncher: Send + Sync {
-    /// Starts the job for that export with `EXPORT_ID`, `PROJECT_ID` and, if given, `HF_TOKEN` in its environment.
+    /// Starts the job for that export with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
+    /// `HF_TOKEN`.
     async fn launch(
         &self,
         export: ExportId,
@@ -101,20 +109,20 @@ pub trait JobLauncher: Send + Sync {
     ) -> Result<ExecutionName, LaunchError>;
 }
 
-/// Where the public keys of Firebase's tokens come from.
+/// The public keys that sign Firebase ID tokens.
 #[async_trait]
 pub trait TokenKeys: Send + Sync {
-    /// The RS256 key of that id; `None` when the issuer has no such key (now).
+    /// The RS256 key with that id; `None` if the issuer currently has no such key.
     async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, PortError>;
 }
 
-/// What turns the path of an artifact's file into something a browser can fetch.
+/// Creates download links for artifacts.
 #[async_trait]
 pub trait DownloadLinks: Send + Sync {
-    /// An https URL (http on loopback) for that `gs://` or `file://` path, good for [`DOWNLOAD_LINK_LIFETIME`]
-    /// and for nobody who does not hold it. `None` for a path outside the bucket of downloads.
+    /// An https URL (http on loopback) for that `gs://` or `file://` path. The URL is unguessable and expires after
+    /// [`DOWNLOAD_LINK_LIFETIME`]. `None` for a path outside the bucket of downloads.
     async fn link(&self, path: &str) -> Result<Option<String>, PortError>;
 }
 
-/// How long a download link works.
+/// How long a download link is valid.
 pub const DOWNLOAD_LINK_LIFETIME: Duration = Duration::from_secs(15 * 60);

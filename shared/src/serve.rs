@@ -1,4 +1,4 @@
-//! Runs a router: as an HTTP server on `$PORT`, or behind the Lambda runtime API where there is one.
+//! Runs a router: as an HTTP server on `$PORT`, or on AWS Lambda behind the Lambda runtime API.
 
 use std::{fmt, net::Ipv4Addr, time::Duration};
 
@@ -16,29 +16,29 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Listen, Lookup},
+    config::{self, ListenConfig, Lookup},
     http::linger,
 };
 
-/// How long a connection may take to send a request's head, and may idle between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest head, in bytes: room for a token that is far too long, so that it gets its 401.
-const MAX_HEAD: usize = 128 * 1024;
+/// The longest that a request's header may take to arrive, and that a connection may be idle between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest request header, in bytes. Larger than any valid token, so an oversized token gets a 401.
+const MAX_HEADER: usize = 128 * 1024;
 /// The most header fields of one request.
 const MAX_FIELDS: usize = 100;
-/// How long requests in flight may take after SIGTERM. Cloud Run kills after 10 s.
-const DRAIN: Duration = Duration::from_secs(9);
+/// How long requests in flight may take after SIGTERM. Cloud Run sends SIGKILL after 10 s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// Why a process ends. Its `Debug` is for people: that is what `main` prints of it.
-pub struct Fatal(Box<dyn std::error::Error + Send + Sync>);
+/// The error that `main` returns. `main` prints its `Debug`, which is the message and its causes for people.
+pub struct FatalError(Box<dyn std::error::Error + Send + Sync>);
 
-impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Fatal {
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for FatalError {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
 
-impl fmt::Debug for Fatal {
+impl fmt::Debug for FatalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;
         let mut source = self.0.source();
@@ -50,27 +50,27 @@ impl fmt::Debug for Fatal {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then finishes what is in flight.
+/// Serves until SIGTERM or SIGINT, then completes the requests in flight.
 ///
 /// # Errors
-/// When a setting is malformed or the port is taken.
-pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), Fatal> {
+/// If a setting is malformed or the port is in use.
+pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), FatalError> {
     if config::optional(lookup, "AWS_LAMBDA_RUNTIME_API").is_some() {
         return Ok(lambda_http::run(router).await?);
     }
-    let Listen { port } = Listen::from(lookup)?;
+    let ListenConfig { port } = ListenConfig::from(lookup)?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
     tracing::info!(port = listener.local_addr()?.port(), "listening");
-    let stop = stopped()?;
+    let stop = shutdown_signal()?;
     serve(listener, router, stop).await;
     Ok(())
 }
 
-/// Resolves when the process is told to end, by SIGTERM or SIGINT.
+/// Resolves at SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When the signals cannot be listened for.
-pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+/// If the signal handlers cannot be installed.
+pub fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -80,7 +80,7 @@ pub fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Serves connections of `listener` until `stop` is ready, then finishes what is in flight.
+/// Serves connections of `listener` until `stop` resolves, then completes the requests in flight.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let router = router.layer(map_request(linger));
     let connections = GracefulShutdown::new();
@@ -90,8 +90,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => serve_connection(stream, router.clone(), &connections),
                 Err(error) => {
-                    // Out of file descriptors, most likely: connections that end give some back.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Probably no file descriptors are left; closing connections frees some.
+                    tracing::warn!(%error, "accepting a connection failed");
                     sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -99,26 +99,26 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         }
     }
     drop(listener);
-    tracing::info!("stopping");
-    if timeout(DRAIN, connections.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not finish in time");
+    tracing::info!("shutting down");
+    if timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not complete before the shutdown timeout");
     }
 }
 
 fn serve_connection(stream: TcpStream, router: Router, connections: &GracefulShutdown) {
-    // Answers are small and written whole: waiting for more to send only delays them.
+    // Responses are small and written at once: Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER)
         .max_headers(MAX_FIELDS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let connection = connections.watch(connection);
     tokio::spawn(async move {
-        // A peer that went away is not an error of ours.
+        // A client that disconnects is not an error of the service.
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection broke");
+            tracing::debug!(%error, "a connection ended with an error");
         }
     });
 }

@@ -1,4 +1,4 @@
-//! RunJob, against a server that fails in every way.
+//! The Cloud Run launcher with a fake server that has configurable failures.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use gcloud_sdk::tonic::Code;
 use shared::{
     adapters::cloud_run::CloudRunJobs,
-    config::Launch,
+    config::CloudRunConfig,
     domain::{ExecutionName, ExportId},
     ports::{JobLauncher, LaunchError},
-    testing::cloud_run::{Behaviour, FakeCloudRun},
+    testing::cloud_run::{FakeCloudRun, RunJobBehavior},
 };
 
 fn launcher(endpoint: &str) -> CloudRunJobs {
-    CloudRunJobs::new(Launch {
+    CloudRunJobs::new(CloudRunConfig {
         project_id: "demo".to_owned(),
         region: "europe-west1".to_owned(),
         job_name: "export-job".to_owned(),
@@ -27,7 +27,7 @@ async fn launch(server: &FakeCloudRun) -> Result<ExecutionName, LaunchError> {
 }
 
 #[tokio::test]
-async fn the_job_runs_with_its_export_in_its_environment() {
+async fn the_job_is_started_with_the_export_in_its_environment() {
     let server = FakeCloudRun::start().await;
     let launcher = launcher(&server.endpoint());
     let export = ExportId::random();
@@ -42,18 +42,18 @@ async fn the_job_runs_with_its_export_in_its_environment() {
     let env: Vec<_> = run.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(env, [("EXPORT_ID", id.as_str()), ("HF_TOKEN", "hf_canary"), ("PROJECT_ID", "demo")]);
     assert_eq!(without_token.env.keys().collect::<Vec<_>>(), ["EXPORT_ID", "PROJECT_ID"]);
-    assert_eq!(run.authorization, None, "no credentials go to a stand-in");
+    assert_eq!(run.authorization, None, "the fake server receives no credentials");
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_an_answer() {
+async fn a_slow_response_is_accepted() {
     let server = FakeCloudRun::start().await;
-    server.behave(Behaviour::Slow(Duration::from_secs(2)));
+    server.set_behavior(RunJobBehavior::Slow(Duration::from_secs(2)));
     launch(&server).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_cloud_run_refuses_was_not_started() {
+async fn a_rejected_job_was_not_started() {
     let server = FakeCloudRun::start().await;
     for code in [
         Code::NotFound,
@@ -62,7 +62,7 @@ async fn what_cloud_run_refuses_was_not_started() {
         Code::ResourceExhausted,
         Code::Unauthenticated,
     ] {
-        server.behave(Behaviour::Status(code));
+        server.set_behavior(RunJobBehavior::Status(code));
         let result = launch(&server).await;
         assert!(matches!(result, Err(LaunchError::NotStarted(_))), "{code:?}: {result:?}");
     }
@@ -70,40 +70,40 @@ async fn what_cloud_run_refuses_was_not_started() {
 }
 
 #[tokio::test]
-async fn what_breaks_off_is_unknown_and_never_sent_again() {
+async fn an_ambiguous_failure_is_unknown_and_not_retried() {
     let server = FakeCloudRun::start().await;
     for code in [Code::Unavailable, Code::Internal, Code::DeadlineExceeded, Code::Aborted, Code::Unknown] {
-        server.behave(Behaviour::Status(code));
+        server.set_behavior(RunJobBehavior::Status(code));
         let result = launch(&server).await;
         assert!(matches!(result, Err(LaunchError::Unknown(_))), "{code:?}: {result:?}");
     }
-    server.behave(Behaviour::DropReply);
+    server.set_behavior(RunJobBehavior::DropReply);
     let result = launch(&server).await;
     assert!(matches!(result, Err(LaunchError::Unknown(_))), "{result:?}");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(server.runs().len(), 1, "the job runs once, although its answer was lost");
+    assert_eq!(server.runs().len(), 1, "the job is started once although the response was lost");
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_is_unknown_in_time_and_blocks_nobody() {
+async fn a_missing_response_is_unknown_after_the_deadline_and_blocks_no_other_launch() {
     let server = FakeCloudRun::start().await;
-    server.behave(Behaviour::Hang);
+    server.set_behavior(RunJobBehavior::Hang);
     let hanging = launcher(&server.endpoint());
     let started = Instant::now();
-    let (hung, other) = tokio::join!(hanging.launch(ExportId::random(), None), async {
+    let (unanswered, other) = tokio::join!(hanging.launch(ExportId::random(), None), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        server.behave(Behaviour::Ok);
+        server.set_behavior(RunJobBehavior::Ok);
         let started = Instant::now();
         let result = hanging.launch(ExportId::random(), None).await;
         (result, started.elapsed())
     });
-    assert!(matches!(hung, Err(LaunchError::Unknown(_))), "{hung:?}");
+    assert!(matches!(unanswered, Err(LaunchError::Unknown(_))), "{unanswered:?}");
     assert!(started.elapsed() < Duration::from_secs(21));
     assert!(other.0.is_ok() && other.1 < Duration::from_secs(5), "{other:?}");
 }
 
 #[tokio::test]
-async fn where_nobody_listens_nothing_was_started_also_after_a_connection_was_there() {
+async fn a_refused_connection_means_not_started_also_after_an_earlier_connection() {
     let result = launcher("http://127.0.0.1:1").launch(ExportId::random(), None).await;
     assert!(matches!(result, Err(LaunchError::NotStarted(_))), "{result:?}");
 
@@ -116,14 +116,16 @@ async fn where_nobody_listens_nothing_was_started_also_after_a_connection_was_th
     assert!(matches!(result, Err(LaunchError::NotStarted(_))), "{result:?}");
 }
 
-/// The causes are for the log, and the log must not hold the token.
+/// Errors are logged with their causes, so they must not contain the token.
 #[tokio::test]
-async fn no_error_shows_the_token() {
+async fn errors_do_not_contain_the_token() {
     let server = FakeCloudRun::start().await;
-    for behaviour in
-        [Behaviour::Status(Code::PermissionDenied), Behaviour::Status(Code::Internal), Behaviour::DropReply]
-    {
-        server.behave(behaviour);
+    for behavior in [
+        RunJobBehavior::Status(Code::PermissionDenied),
+        RunJobBehavior::Status(Code::Internal),
+        RunJobBehavior::DropReply,
+    ] {
+        server.set_behavior(behavior);
         let token = "hf_canary".into();
         let error = launcher(&server.endpoint()).launch(ExportId::random(), Some(&token)).await.unwrap_err();
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");

@@ -1,4 +1,4 @@
-//! Firestore on its emulator: `scripts/with-firestore cargo test -p shared --test firestore`.
+//! The Firestore adapter with the emulator: `scripts/with-firestore cargo test -p shared --test firestore`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,23 +15,23 @@ use shared::{
     domain::ExportId,
     ports::{Exports, PortError, TrainingJobs},
     testing::{
-        conformance::{self, Harness},
+        conformance::{self, StoreHarness},
         emulator, fixtures,
     },
 };
 
-/// A database of its own in the emulator, by a project id of its own.
-struct Emulated {
+/// A database in the emulator with a project id of its own.
+struct EmulatedStore {
     store: Firestore,
     db: FirestoreDb,
 }
 
-impl Emulated {
+impl EmulatedStore {
     async fn new() -> Option<Self> {
         emulator("FIRESTORE_EMULATOR_HOST")?;
         let project_id = format!("demo-{}", ExportId::random());
         let db = FirestoreDb::with_options(FirestoreDbOptions::new(project_id.clone())).await.unwrap();
-        let store = Firestore::new(config::Documents { project_id, database: "(default)".to_owned() });
+        let store = Firestore::new(config::FirestoreConfig { project_id, database: "(default)".to_owned() });
         Some(Self { store, db })
     }
 
@@ -50,7 +50,7 @@ impl Emulated {
     }
 }
 
-/// JSON as Firestore keeps it; known times become timestamps.
+/// Converts JSON to a Firestore value; known times become timestamps.
 fn stored(name: &str, value: &Value) -> FirestoreValue {
     match (name, value) {
         ("created_at" | "started_at" | "updated_at" | "finished_at" | "lease_until", Value::String(text)) => {
@@ -71,7 +71,7 @@ fn stored(name: &str, value: &Value) -> FirestoreValue {
 }
 
 #[async_trait]
-impl Harness for Emulated {
+impl StoreHarness for EmulatedStore {
     fn training_jobs(&self) -> &dyn TrainingJobs {
         &self.store
     }
@@ -95,15 +95,15 @@ impl Harness for Emulated {
 }
 
 #[tokio::test]
-async fn firestore_keeps_the_contract() {
-    let Some(emulated) = Emulated::new().await else { return };
+async fn firestore_conforms() {
+    let Some(emulated) = EmulatedStore::new().await else { return };
     conformance::run(&emulated).await;
 }
 
-/// Firestore orders every text after every timestamp, whatever they say.
+/// Firestore sorts all strings after all timestamps.
 #[tokio::test]
-async fn the_latest_export_is_found_among_times_of_both_kinds() {
-    let Some(emulated) = Emulated::new().await else { return };
+async fn the_latest_export_is_found_among_string_times_and_timestamps() {
+    let Some(emulated) = EmulatedStore::new().await else { return };
     let older = |id: ExportId| json!({"export_id": id.to_string(), "job_id": "mixed", "type": "gguf", "status": "completed"});
     let [text, native] = [(); 2].map(|()| ExportId::random());
     let time = |text: &str| FirestoreTimestamp(StoredTime::parse(text).unwrap().into());
@@ -121,8 +121,8 @@ async fn the_latest_export_is_found_among_times_of_both_kinds() {
 }
 
 #[tokio::test]
-async fn times_are_kept_as_timestamps_and_are_the_servers() {
-    let Some(emulated) = Emulated::new().await else { return };
+async fn times_are_stored_as_timestamps_of_the_server() {
+    let Some(emulated) = EmulatedStore::new().await else { return };
     let export = fixtures::export();
     emulated.store.create(&export).await.unwrap();
     let id = export.id.to_string();
@@ -131,18 +131,19 @@ async fn times_are_kept_as_timestamps_and_are_the_servers() {
         assert!(matches!(found.fields[time].value_type, Some(ValueType::TimestampValue(_))), "{time}");
     }
     let started_at = Exports::find(&emulated.store, export.id).await.unwrap().unwrap().started_at;
-    assert_ne!(started_at, export.started_at, "the record was made with another time");
+    assert_ne!(started_at, export.started_at, "the server time replaces the time of the client");
     assert!(started_at.duration_since(shared::clock::now()).abs().as_secs() < 60);
 }
 
-/// Nobody listens at the one place, nobody answers at the other. Both are errors within the deadline.
+/// A refused connection and a missing response are both errors within the deadline.
 #[tokio::test]
-async fn a_database_that_is_down_is_an_error_in_time() {
+async fn an_unavailable_database_is_an_error_within_the_deadline() {
     let Some(_) = emulator("FIRESTORE_EMULATOR_HOST") else { return };
     let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
     let find = async |url: String| {
-        let settings = config::Documents { project_id: "demo".to_owned(), database: "(default)".to_owned() };
+        let settings =
+            config::FirestoreConfig { project_id: "demo".to_owned(), database: "(default)".to_owned() };
         let store = Firestore::at(settings, &url);
         let started = std::time::Instant::now();
         let error = TrainingJobs::find(&store, &fixtures::job_id("job-1")).await.unwrap_err();

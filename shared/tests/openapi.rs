@@ -1,4 +1,4 @@
-//! The API's description, beside what the code does.
+//! Compares the OpenAPI document with the behavior of the code.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use shared::{
     domain::{CreateExport, ExportId, HubRepo, JobId, Quantization, RawCreateExport, UserId},
 };
 
-/// Whether a value has the form of that schema of the document.
+/// A validator for that schema of the document.
 fn schema(name: &str) -> impl Fn(&Value) -> bool {
     let document: Value = serde_json::from_str(&openapi::json()).unwrap();
     let root =
@@ -21,27 +21,24 @@ fn schema(name: &str) -> impl Fn(&Value) -> bool {
 }
 
 #[test]
-fn the_document_in_the_repository_is_the_codes() {
+fn the_document_in_the_repository_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
     if env::var_os("UPDATE_OPENAPI").is_some() {
         fs::write(path, openapi::json()).unwrap();
     }
     let kept = fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        kept == openapi::json(),
-        "docs/openapi.json is not what the code says: `make openapi` writes it anew"
-    );
+    assert!(kept == openapi::json(), "docs/openapi.json is out of date: run `make openapi`");
 }
 
 #[test]
-fn the_page_for_people_names_every_problem_and_every_field_of_a_request() {
+fn api_md_documents_every_problem_type_and_every_request_field() {
     let page = include_str!("../../docs/API.md");
     for kind in ProblemKind::ALL {
         let (status, urn) = (kind.status().as_str().to_owned(), kind.urn());
         let code = urn.rsplit(':').next().unwrap();
-        let named =
+        let documents =
             |line: &str| line.starts_with(&format!("| {status} |")) && line.contains(&format!("`{code}`"));
-        assert!(page.lines().any(named), "{status} {code}");
+        assert!(page.lines().any(documents), "{status} {code}");
     }
     let document: Value = serde_json::from_str(&openapi::json()).unwrap();
     let fields = document["components"]["schemas"]["CreateExport"]["properties"].as_object().unwrap();
@@ -51,7 +48,7 @@ fn the_page_for_people_names_every_problem_and_every_field_of_a_request() {
 }
 
 #[test]
-fn the_examples_are_requests_that_the_service_takes() {
+fn the_examples_are_valid_requests() {
     let document: Value = serde_json::from_str(&openapi::json()).unwrap();
     let content = &document["paths"]["/exports"]["post"]["requestBody"]["content"]["application/json"];
     let (examples, documented) = (content["examples"].as_object().unwrap(), schema("CreateExport"));
@@ -62,7 +59,7 @@ fn the_examples_are_requests_that_the_service_takes() {
 }
 
 #[test]
-fn a_blank_is_what_the_service_takes_for_one() {
+fn the_blank_schema_matches_the_whitespace_of_the_service() {
     let blank = schema("Blank");
     for text in ('\0'..='\u{3100}').map(String::from) {
         assert_eq!(blank(&json!(text)), text.trim().is_empty(), "{text:?}");
@@ -70,34 +67,34 @@ fn a_blank_is_what_the_service_takes_for_one() {
 }
 
 #[test]
-fn limits_of_length_are_the_services() {
+fn length_limits_match_the_service() {
     let (job, user, repo) = (schema("JobId"), schema("UserId"), schema("HubRepo"));
     for over in [0, 1] {
         let x = |most: usize| "x".repeat(most + over);
-        let taken = over == 0;
+        let accepted = over == 0;
         assert_eq!(
             (x(JobId::MAX_BYTES).parse::<JobId>().is_ok(), job(&json!(x(JobId::MAX_BYTES)))),
-            (taken, taken)
+            (accepted, accepted)
         );
         assert_eq!(
             (x(UserId::MAX_CHARS).parse::<UserId>().is_ok(), user(&json!(x(UserId::MAX_CHARS)))),
-            (taken, taken)
+            (accepted, accepted)
         );
         let name = format!("a/{}", x(HubRepo::MAX_CHARS - 2));
-        assert_eq!((name.parse::<HubRepo>().is_ok(), repo(&json!(name))), (taken, taken));
+        assert_eq!((name.parse::<HubRepo>().is_ok(), repo(&json!(name))), (accepted, accepted));
     }
     let export = json!(ExportId::random());
     assert!(schema("ExportId")(&export));
 }
 
-/// A request's body, made of what people and programs send by mistake.
+/// Request bodies with valid values and with typical mistakes.
 fn bodies() -> impl Strategy<Value = Value> {
-    let odd = || {
-        let odd =
+    let invalid = || {
+        let values =
             [json!(null), json!(7), json!(true), json!([]), json!({}), json!(""), json!(" \n"), json!("x/y")];
-        select(odd.to_vec())
+        select(values.to_vec())
     };
-    let field = |good: Vec<Value>| prop_oneof![3 => select(good).prop_map(Some), 1 => odd().prop_map(Some), 2 => Just(None)];
+    let field = |good: Vec<Value>| prop_oneof![3 => select(good).prop_map(Some), 1 => invalid().prop_map(Some), 2 => Just(None)];
     let token = |text: String| json!(text);
     let quantizations = Quantization::ALL.map(|quantization| json!(quantization)).to_vec();
     let most = CreateExport::MAX_HF_TOKEN;
@@ -138,15 +135,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn a_body_has_the_documented_form_exactly_if_the_service_takes_it(body in bodies()) {
+    fn a_body_matches_the_schema_if_and_only_if_the_service_accepts_it(body in bodies()) {
         thread_local!(static DOCUMENTED: Box<dyn Fn(&Value) -> bool> = Box::new(schema("CreateExport")));
         let raw: RawCreateExport = serde_json::from_value(body.clone()).unwrap();
-        let taken = CreateExport::try_from(raw);
-        prop_assert_eq!(DOCUMENTED.with(|documented| documented(&body)), taken.is_ok(), "{} {:?}", body, taken);
+        let parsed = CreateExport::try_from(raw);
+        prop_assert_eq!(DOCUMENTED.with(|documented| documented(&body)), parsed.is_ok(), "{} {:?}", body, parsed);
     }
 
     #[test]
-    fn an_id_has_the_documented_form_exactly_if_the_service_takes_it(
+    fn an_id_matches_the_schema_if_and_only_if_the_service_accepts_it(
         text in "[a_.\\-/\u{0}\n\u{7f}\u{85}\u{2028}ü]{0,7}|__[a_.]{0,3}__",
     ) {
         thread_local!(static DOCUMENTED: Box<dyn Fn(&Value) -> bool> = Box::new(schema("JobId")));
@@ -155,7 +152,7 @@ proptest! {
     }
 
     #[test]
-    fn a_repository_has_the_documented_form_exactly_if_the_service_takes_it(
+    fn a_repository_matches_the_schema_if_and_only_if_the_service_accepts_it(
         text in "[aB_.\\-]{0,6}/[a9_.\\-]{0,6}(\\.git)?|[a/\n]{0,5}",
     ) {
         thread_local!(static DOCUMENTED: Box<dyn Fn(&Value) -> bool> = Box::new(schema("HubRepo")));

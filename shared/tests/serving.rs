@@ -1,4 +1,4 @@
-//! The server, as a client sees it that does not keep to the rules.
+//! The HTTP server with misbehaving clients.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -40,7 +40,7 @@ fn head(method: &str, path: &str, length: usize) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
 }
 
-/// Sends all of it before it reads a byte; the answer up to the end of its body, which is JSON.
+/// Sends the whole request before reading; returns the response up to the end of its JSON body.
 fn send_then_read(stream: &mut TcpStream, head: &str, length: usize) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
@@ -57,9 +57,9 @@ fn send_then_read(stream: &mut TcpStream, head: &str, length: usize) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Whatever refuses it: a route by its length, a path, a method.
+/// For rejections by a body limit, by path and by method.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_a_refused_body_to_its_end_sees_the_refusal_and_may_go_on() {
+async fn a_client_that_sends_a_rejected_body_receives_the_response_and_can_reuse_the_connection() {
     let server = server().await;
     let client = move || {
         let length = 20 << 20;
@@ -79,36 +79,36 @@ async fn who_sends_a_refused_body_to_its_end_sees_the_refusal_and_may_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_announces_too_much_is_refused_before_sending_it() {
+async fn a_content_length_over_the_limit_is_rejected_before_the_body_is_sent() {
     let mut stream = TcpStream::connect(server().await).unwrap();
-    let refusal = move || send_then_read(&mut stream, &head("POST", "/read", usize::MAX >> 1), 0);
-    let answer = tokio::task::spawn_blocking(refusal).await.unwrap();
+    let request = move || send_then_read(&mut stream, &head("POST", "/read", usize::MAX >> 1), 0);
+    let answer = tokio::task::spawn_blocking(request).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_never_stops_sending_is_cut_off() {
+async fn a_client_that_never_stops_sending_is_disconnected() {
     let mut stream = TcpStream::connect(server().await).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(head("POST", "/read", usize::MAX >> 1).as_bytes()).unwrap();
     let client = move || {
         let chunk = vec![0; 1 << 16];
-        let broke = (0..1 << 14).map(|_| stream.write_all(&chunk)).find_map(Result::err);
-        let kind = broke.map(|error| error.kind());
+        let error = (0..1 << 14).map(|_| stream.write_all(&chunk)).find_map(Result::err);
+        let kind = error.map(|error| error.kind());
         assert!(
             matches!(kind, Some(BrokenPipe | ConnectionReset)),
-            "a GiB was taken, or it stopped reading: {kind:?}"
+            "the server accepted a GiB, or stopped reading: {kind:?}"
         );
     };
     tokio::task::spawn_blocking(client).await.unwrap();
 }
 
-/// How long the server waits for that client, which sends `bytes` a byte every `pause`, and what it says at last.
-async fn waited(bytes: &[u8], pause: Duration) -> (Duration, String) {
+/// Sends `bytes`, one byte every `pause`. Returns the time until the server closes the connection, and its response.
+async fn time_until_closed(bytes: &[u8], pause: Duration) -> (Duration, String) {
     let mut stream = tokio::net::TcpStream::connect(server().await).await.unwrap();
     let started = Instant::now();
     let (mut reading, mut writing) = stream.split();
-    let mut said = Vec::new();
+    let mut response = Vec::new();
     let send = async {
         for byte in bytes {
             if writing.write_all(&[*byte]).await.is_err() {
@@ -119,30 +119,31 @@ async fn waited(bytes: &[u8], pause: Duration) -> (Duration, String) {
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        read = reading.read_to_end(&mut said) => drop(read),
+        read = reading.read_to_end(&mut response) => drop(read),
         () = send => {}
     }
-    (started.elapsed(), String::from_utf8(said).unwrap())
+    (started.elapsed(), String::from_utf8(response).unwrap())
 }
 
-/// The clock of these is tokio's, which jumps when there is nothing to do.
+/// The clock is paused: tokio advances it when all tasks are idle.
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_not_waited_for() {
+async fn an_incomplete_header_times_out() {
     let endless = [b"GET /get HTTP/1.1\r\nhost: x\r\nx: ".as_slice(), &[b'x'; 1000]].concat();
     for (bytes, pause) in [
         (&b""[..], Duration::ZERO),
         (&b"GET /get HTTP/1.1\r\nhost: x\r\n"[..], Duration::from_millis(1)),
         (&endless[..], Duration::from_secs(1)),
     ] {
-        let (time, said) = waited(bytes, pause).await;
+        let (time, response) = time_until_closed(bytes, pause).await;
         assert!((29..=40).contains(&time.as_secs()), "{time:?}");
-        assert_eq!(said, "");
+        assert_eq!(response, "");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_idles_after_an_answer_is_closed() {
-    let (time, said) = waited(b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n", Duration::from_millis(1)).await;
+async fn an_idle_connection_is_closed() {
+    let (time, response) =
+        time_until_closed(b"GET /get HTTP/1.1\r\nhost: x\r\n\r\n", Duration::from_millis(1)).await;
     assert!((29..=40).contains(&time.as_secs()), "{time:?}");
-    assert!(said.starts_with("HTTP/1.1 200 ") && said.ends_with("here"), "{said}");
+    assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("here"), "{response}");
 }

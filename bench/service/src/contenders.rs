@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use shared::testing::{Mint, cloud_run::FakeCloudRun, fixtures, process::serve_keys};
+use shared::testing::{TokenSigner, cloud_run::FakeCloudRun, fixtures, process::serve_keys};
 
 use crate::{Result, client::Ask, seed, server::Server};
 
@@ -90,7 +90,7 @@ impl World {
             ("GCS_EXPORT_FILES_BUCKET_NAME", "files".to_owned()),
             ("STORAGE_EMULATOR_HOST", "127.0.0.1:9".to_owned()),
         ];
-        let token = Mint::first().token(fixtures::ADA);
+        let token = TokenSigner::first().token(fixtures::ADA);
         Ok(Self { python: std::path::absolute(python)?, settings, token, _cloud_run: cloud_run })
     }
 

@@ -17,9 +17,9 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use contenders::{Route, World};
-use shared::serve::Fatal;
+use shared::serve::FatalError;
 
-type Result<T> = std::result::Result<T, Fatal>;
+type Result<T> = std::result::Result<T, FatalError>;
 
 /// Measure the functions beside a FastAPI service.
 #[derive(Debug, Parser)]

@@ -19,7 +19,7 @@ pub(crate) async fn serve(route: Route) -> Result<()> {
     for (collection, id, document) in seed::all() {
         store.put(collection, &id, document);
     }
-    let callers = firebase_keys::verifier(config::Firebase::from(&process)?);
+    let callers = firebase_keys::verifier(config::FirebaseConfig::from(&process)?);
     let jobs: Arc<dyn TrainingJobs> = Arc::clone(&store) as _;
     let exports: Arc<dyn Exports> = store;
     let router = match route {

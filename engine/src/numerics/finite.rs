@@ -1,7 +1,7 @@
 //! Finds NaN and infinity in stored values.
 
 use super::Dtype;
-use super::simd::wide;
+use super::simd::multiversion;
 
 /// Values that are tested before the search stops.
 const STEP: usize = 4096;
@@ -22,14 +22,14 @@ fn find<T>(values: &[T], any: impl Fn(&[T]) -> bool) -> Option<usize> {
     values[start..].chunks(1).position(any).map(|offset| start + offset)
 }
 
-wide! {
+multiversion! {
     /// Whether a 16-bit value has all bits of `exponent`.
     fn any_16(values: &[[u8; 2]], exponent: u16) -> bool {
         values.iter().fold(false, |any, value| any | (u16::from_le_bytes(*value) & exponent == exponent))
     }
 }
 
-wide! {
+multiversion! {
     /// Whether an `f32` has all bits of its exponent.
     fn any_32(values: &[[u8; 4]]) -> bool {
         const EXPONENT: u32 = 0x7f80_0000;

@@ -1,5 +1,5 @@
-//! `POST /exports`: starts an export. The path has one name in Firebase Hosting for all of its methods, and that is
-//! this function's, so it also passes `GET /exports` on to `list`.
+//! `POST /exports`: starts an export. Firebase Hosting routes a path to one function regardless of the method, so this
+//! function also forwards `GET /exports` to the function `list`.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use axum::{
     routing::{MethodRouter, post},
 };
 use shared::{
-    api::{Ack, ExportRequest, Problem},
+    api::{ExportStarted, Problem},
     auth::Verifier,
-    http::{Caller, envelope, to_the_end},
+    http::{Caller, ExportRequest, envelope, uncancelled},
     ports::{Exports, JobLauncher, TrainingJobs},
     service,
 };
 
-/// What the function needs.
+/// The dependencies of the function.
 #[derive(Clone)]
 pub struct Context {
-    /// Tells who calls.
+    /// Authenticates the caller.
     pub callers: Verifier,
-    /// The jobs.
+    /// The training jobs.
     pub jobs: Arc<dyn TrainingJobs>,
-    /// Their exports.
+    /// The exports.
     pub exports: Arc<dyn Exports>,
     /// Starts the export job.
     pub launcher: Arc<dyn JobLauncher>,
-    /// Who answers GET and HEAD; without one they are not allowed.
+    /// Handles GET and HEAD; without it they return 405.
     pub list: Option<MethodRouter>,
 }
 
@@ -37,22 +37,21 @@ impl FromRef<Context> for Verifier {
     }
 }
 
-/// The function's routes.
+/// The routes of the function.
 pub fn router(context: Context) -> Router {
     let list = context.list.clone().unwrap_or_default();
     let routes = Router::new().route("/exports", post(create)).with_state(context);
     envelope(routes.route("/exports", list))
 }
 
-/// Runs to its end also when the caller hangs up: a record whose job was never started helps nobody.
+/// Completes even if the client disconnects, so that no record is left without a started job.
 async fn create(
     State(Context { jobs, exports, launcher, .. }): State<Context>,
     Caller(caller): Caller,
     ExportRequest(request): ExportRequest,
-) -> Result<Json<Ack>, Problem> {
-    let id =
-        to_the_end(
-            async move { service::create::create(&*jobs, &*exports, &*launcher, &caller, &request).await },
-        );
+) -> Result<Json<ExportStarted>, Problem> {
+    let id = uncancelled(async move {
+        service::create::create(&*jobs, &*exports, &*launcher, &caller, &request).await
+    });
     Ok(Json(id.await?.into()))
 }

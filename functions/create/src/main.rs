@@ -1,25 +1,25 @@
-//! The function `create`.
+//! The binary of the function `create`.
 
 use std::sync::Arc;
 
 use shared::{
     adapters::{cloud_run::CloudRunJobs, firebase_keys, firestore::Firestore, list_service},
     config::{self, process},
-    serve::{self, Fatal},
+    serve::{self, FatalError},
     telemetry,
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Fatal> {
+async fn main() -> Result<(), FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
-    let store = Arc::new(Firestore::new(config::Documents::from(&process)?));
+    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?));
     let context = create::Context {
-        callers: firebase_keys::verifier(config::Firebase::from(&process)?),
+        callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
         jobs: Arc::clone(&store) as _,
         exports: store,
-        launcher: Arc::new(CloudRunJobs::new(config::Launch::from(&process)?)),
-        list: list_service::routes(config::Forward::from(&process)?),
+        launcher: Arc::new(CloudRunJobs::new(config::CloudRunConfig::from(&process)?)),
+        list: list_service::routes(config::ListServiceConfig::from(&process)?),
     };
     serve::run(create::router(context), &process).await
 }

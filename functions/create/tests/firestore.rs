@@ -1,4 +1,4 @@
-//! The binary with a store: `scripts/with-firestore cargo test -p create --test firestore`.
+//! The binary with the Firestore emulator: `scripts/with-firestore cargo test -p create --test firestore`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,23 +8,23 @@ use firestore::{FirestoreDb, FirestoreDbOptions};
 use gcloud_sdk::{google::firestore::v1::value::ValueType, tonic::Code};
 use serde_json::{Value, json};
 use shared::testing::{
-    Mint,
-    cloud_run::{Behaviour, FakeCloudRun},
+    TokenSigner,
+    cloud_run::{FakeCloudRun, RunJobBehavior},
     emulator, fixtures,
-    process::{Process, serve_keys},
+    process::{BinaryProcess, serve_keys},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_create");
 
-/// The function beside an emulator and a Cloud Run, in a project of its own.
-struct World {
+/// The function with an emulator and a fake Cloud Run, in a project of its own.
+struct TestContext {
     db: FirestoreDb,
     cloud_run: FakeCloudRun,
-    function: Process,
+    function: BinaryProcess,
     project: String,
 }
 
-impl World {
+impl TestContext {
     async fn new() -> Option<Self> {
         let host = emulator("FIRESTORE_EMULATOR_HOST")?;
         let project = format!("demo-{}", shared::domain::ExportId::random());
@@ -37,10 +37,10 @@ impl World {
             ("FIRESTORE_EMULATOR_HOST", &host),
             ("CLOUD_RUN_ENDPOINT", &endpoint),
         ];
-        let function = Process::listening(BINARY, &settings).await;
-        let world = Self { db, cloud_run, function, project };
-        world.insert("training_jobs", fixtures::JOB, fixtures::training_job(fixtures::ADA)).await;
-        Some(world)
+        let function = BinaryProcess::listening(BINARY, &settings).await;
+        let context = Self { db, cloud_run, function, project };
+        context.insert("training_jobs", fixtures::JOB, fixtures::training_job(fixtures::ADA)).await;
+        Some(context)
     }
 
     async fn insert(&self, collection: &str, id: &str, document: Value) {
@@ -57,12 +57,12 @@ impl World {
     }
 
     async fn post(&self, body: &Value) -> (u16, Value) {
-        let mut claims = shared::testing::mint::claims(fixtures::ADA);
+        let mut claims = shared::testing::tokens::claims(fixtures::ADA);
         claims["aud"] = json!(self.project);
         claims["iss"] = json!(format!("https://securetoken.google.com/{}", self.project));
         let answer = reqwest::Client::new()
             .post(format!("{}/exports", self.function.url()))
-            .bearer_auth(Mint::first().with_claims(&claims))
+            .bearer_auth(TokenSigner::first().with_claims(&claims))
             .header("content-type", "application/json")
             .body(body.to_string())
             .send()
@@ -82,18 +82,18 @@ fn valid() -> Value {
 }
 
 #[tokio::test]
-async fn a_record_has_the_older_services_shape_and_its_job_runs() {
-    let Some(world) = World::new().await else { return };
-    let (status, ack) = world.post(&valid()).await;
-    assert_eq!(status, 200, "{ack} {}", world.function.log());
-    let [run] = &world.cloud_run.runs()[..] else { unreachable!("one run") };
+async fn the_record_has_the_format_of_the_older_service_and_the_job_is_started() {
+    let Some(context) = TestContext::new().await else { return };
+    let (status, ack) = context.post(&valid()).await;
+    assert_eq!(status, 200, "{ack} {}", context.function.log());
+    let [run] = &context.cloud_run.runs()[..] else { unreachable!("one run") };
     assert_eq!(
         (run.env["EXPORT_ID"].as_str(), run.env["HF_TOKEN"].as_str()),
         (ack["export_id"].as_str().unwrap(), "hf_canary")
     );
-    assert_eq!(run.env["PROJECT_ID"], world.project);
+    assert_eq!(run.env["PROJECT_ID"], context.project);
 
-    let records = world.records().await;
+    let records = context.records().await;
     let [record] = &records[..] else { unreachable!("one record") };
     let field = |name: &str| record.fields[name].value_type.as_ref().unwrap();
     for (name, expected) in [
@@ -115,40 +115,40 @@ async fn a_record_has_the_older_services_shape_and_its_job_runs() {
         assert!(matches!(field(name), ValueType::TimestampValue(_)), "{name}");
     }
     assert!(matches!(field("finished_at"), ValueType::NullValue(_)));
-    assert!(!format!("{record:?}{}", world.function.log()).contains("canary"));
+    assert!(!format!("{record:?}{}", context.function.log()).contains("canary"));
 }
 
 #[tokio::test]
-async fn a_launch_that_is_refused_ends_its_record_and_one_that_breaks_off_does_not() {
-    let Some(world) = World::new().await else { return };
-    for (behaviour, expected) in
-        [(Behaviour::Status(Code::PermissionDenied), "failed"), (Behaviour::DropReply, "running")]
+async fn a_rejected_launch_fails_the_record_and_an_ambiguous_one_does_not() {
+    let Some(context) = TestContext::new().await else { return };
+    for (behavior, expected) in
+        [(RunJobBehavior::Status(Code::PermissionDenied), "failed"), (RunJobBehavior::DropReply, "running")]
     {
-        let before: Vec<_> = world.records().await.into_iter().map(|record| record.name).collect();
-        world.cloud_run.behave(behaviour);
-        let (status, problem) = world.post(&valid()).await;
+        let before: Vec<_> = context.records().await.into_iter().map(|record| record.name).collect();
+        context.cloud_run.set_behavior(behavior);
+        let (status, problem) = context.post(&valid()).await;
         assert_eq!((status, &problem["title"]), (500, &json!("Internal error")));
-        let records = world.records().await;
+        let records = context.records().await;
         let record = records.iter().find(|record| !before.contains(&record.name)).unwrap();
         let status = record.fields["status"].value_type.clone();
-        assert_eq!(status, Some(ValueType::StringValue(expected.to_owned())), "{behaviour:?}");
+        assert_eq!(status, Some(ValueType::StringValue(expected.to_owned())), "{behavior:?}");
     }
-    assert!(!world.function.log().contains("canary"), "{}", world.function.log());
+    assert!(!context.function.log().contains("canary"), "{}", context.function.log());
 }
 
-/// One request hangs at Cloud Run; the others, and the health of the process, do not notice.
+/// A slow Cloud Run response delays only its own request.
 #[tokio::test]
-async fn a_slow_launch_blocks_nobody_else() {
-    let Some(world) = World::new().await else { return };
-    world.post(&valid()).await;
-    world.cloud_run.behave(Behaviour::Slow(Duration::from_secs(3)));
+async fn a_slow_launch_does_not_block_other_requests() {
+    let Some(context) = TestContext::new().await else { return };
+    context.post(&valid()).await;
+    context.cloud_run.set_behavior(RunJobBehavior::Slow(Duration::from_secs(3)));
     let request = valid();
-    let (slow, refused) = tokio::join!(world.post(&request), async {
+    let (slow, rejected) = tokio::join!(context.post(&request), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let started = std::time::Instant::now();
-        let (status, _) = world.post(&json!({"job_id": "nowhere", "export_type": "gguf"})).await;
+        let (status, _) = context.post(&json!({"job_id": "nowhere", "export_type": "gguf"})).await;
         (status, started.elapsed())
     });
-    assert_eq!((slow.0, refused.0), (200, 404));
-    assert!(refused.1 < Duration::from_secs(2), "{refused:?}");
+    assert_eq!((slow.0, rejected.0), (200, 404));
+    assert!(rejected.1 < Duration::from_secs(2), "{rejected:?}");
 }

@@ -1,31 +1,31 @@
-//! `GET /exports/{job_id}`: one of the caller's jobs, and its latest export.
+//! `GET /exports/{job_id}`: a training job of the caller, and its latest export.
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
     extract::{FromRef, State},
-    routing::get,
+    routing,
 };
 use shared::{
-    api::{JobPath, JobWithExportBody, Problem},
+    api::{JobWithExportBody, Problem},
     auth::Verifier,
     clock,
-    http::{Caller, envelope},
+    http::{Caller, JobPath, envelope},
     ports::{DownloadLinks, Exports, TrainingJobs},
-    service,
+    service::get::{self, GetPorts},
 };
 
-/// What the function needs.
+/// The dependencies of the function.
 #[derive(Clone)]
 pub struct Context {
-    /// Tells who calls.
+    /// Authenticates the caller.
     pub callers: Verifier,
-    /// The jobs.
+    /// The training jobs.
     pub jobs: Arc<dyn TrainingJobs>,
-    /// Their exports.
+    /// The exports.
     pub exports: Arc<dyn Exports>,
-    /// Makes links to files.
+    /// Creates download links.
     pub links: Arc<dyn DownloadLinks>,
 }
 
@@ -35,16 +35,17 @@ impl FromRef<Context> for Verifier {
     }
 }
 
-/// The function's routes.
+/// The routes of the function.
 pub fn router(context: Context) -> Router {
-    envelope(Router::new().route("/exports/{job_id}", get(find)).with_state(context))
+    envelope(Router::new().route("/exports/{job_id}", routing::get(get_job)).with_state(context))
 }
 
-async fn find(
+async fn get_job(
     State(Context { jobs, exports, links, .. }): State<Context>,
     Caller(caller): Caller,
     JobPath(id): JobPath,
 ) -> Result<Json<JobWithExportBody>, Problem> {
-    let found = service::get::get(&*jobs, &*exports, &*links, &caller, &id, clock::now()).await?;
+    let ports = GetPorts { jobs: &*jobs, exports: &*exports, links: &*links };
+    let found = get::get(ports, &caller, &id, clock::now()).await?;
     Ok(Json(found.into()))
 }

@@ -1,26 +1,26 @@
-//! The binary: over a socket, and on Lambda. The store is down here: what needs none must work.
+//! The binary as HTTP server and on Lambda, without a store: requests that need no store must work.
 
 use serde_json::json;
 use shared::testing::{
-    Mint, fixtures,
-    lambda::{Function, Sender, event},
-    process::{Process, serve_keys, settings},
+    TokenSigner, fixtures,
+    lambda::{EventSource, LambdaFunction, event},
+    process::{BinaryProcess, serve_keys, settings},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_get");
-const DOWN: (&str, &str) = ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
+const NO_STORE: (&str, &str) = ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
 
 #[tokio::test]
-async fn a_missing_bucket_keeps_it_from_starting() {
-    let (status, complaint) = Process::start(BINARY, &[("PROJECT_ID", "demo")]).ended().await;
+async fn it_does_not_start_without_a_bucket() {
+    let (status, stderr) = BinaryProcess::start(BINARY, &[("PROJECT_ID", "demo")]).ended().await;
     assert!(!status.success());
-    assert_eq!(complaint.trim(), "Error: GCS_EXPORT_FILES_BUCKET_NAME environment variable must be set");
+    assert_eq!(stderr.trim(), "Error: GCS_EXPORT_FILES_BUCKET_NAME environment variable must be set");
 }
 
 #[tokio::test]
-async fn over_a_socket_it_knows_its_callers_before_it_needs_its_store() {
+async fn callers_are_authenticated_before_the_store_is_used() {
     let keys = serve_keys().await;
-    let process = Process::listening(BINARY, &[&settings(&keys)[..], &[DOWN]].concat()).await;
+    let process = BinaryProcess::listening(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
     let client = reqwest::Client::new();
     let status = async |path: &str, token: Option<&str>| {
         let request = client.get(format!("{}{path}", process.url()));
@@ -30,21 +30,25 @@ async fn over_a_socket_it_knows_its_callers_before_it_needs_its_store() {
         };
         request.send().await.unwrap().status().as_u16()
     };
-    let token = Mint::first().token(fixtures::ADA);
+    let token = TokenSigner::first().token(fixtures::ADA);
     assert_eq!(status("/exports/job-1", None).await, 401);
     assert_eq!(status("/exports/a%2Fb", Some(&token)).await, 400);
-    assert_eq!(status("/exports/job-1", Some(&token)).await, 500, "known, but the store is down");
+    assert_eq!(
+        status("/exports/job-1", Some(&token)).await,
+        500,
+        "authenticated, but the store is unavailable"
+    );
 }
 
 #[tokio::test]
-async fn it_answers_on_lambda() {
+async fn it_works_on_lambda() {
     let keys = serve_keys().await;
-    let mut function = Function::start(BINARY, &[&settings(&keys)[..], &[DOWN]].concat()).await;
-    let bearer = json!({"authorization": format!("Bearer {}", Mint::first().token(fixtures::ADA))});
-    for sender in [Sender::ApiGateway, Sender::FunctionUrl] {
-        let nobody = function.answer(event(sender, "GET", "/exports/job-1", &json!({}), None)).await;
-        assert_eq!(nobody["statusCode"], 401);
-        let no_id = function.answer(event(sender, "GET", "/exports/__x__", &bearer, None)).await;
-        assert_eq!(no_id["statusCode"], 400, "{no_id}");
+    let mut function = LambdaFunction::start(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
+    let bearer = json!({"authorization": format!("Bearer {}", TokenSigner::first().token(fixtures::ADA))});
+    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+        let unauthenticated = function.invoke(event(sender, "GET", "/exports/job-1", &json!({}), None)).await;
+        assert_eq!(unauthenticated["statusCode"], 401);
+        let invalid_id = function.invoke(event(sender, "GET", "/exports/__x__", &bearer, None)).await;
+        assert_eq!(invalid_id["statusCode"], 400, "{invalid_id}");
     }
 }

@@ -10,8 +10,8 @@ use shared::{
     auth::Verifier,
     clock,
     testing::{
-        FakeLinks, FixedKeys, MemoryStore, Mint, fixtures,
-        http::{Answer, request, send},
+        FakeLinks, FixedKeys, MemoryStore, TokenSigner, fixtures,
+        http::{TestResponse, request, send},
     },
 };
 
@@ -33,12 +33,12 @@ fn store() -> Arc<MemoryStore> {
     Arc::new(store)
 }
 
-async fn get_as(store: &Arc<MemoryStore>, uid: &str, path: &str) -> Answer {
-    send(&function(store), request("GET", path, Some(&Mint::first().token(uid)))).await
+async fn get_as(store: &Arc<MemoryStore>, uid: &str, path: &str) -> TestResponse {
+    send(&function(store), request("GET", path, Some(&TokenSigner::first().token(uid)))).await
 }
 
 #[tokio::test]
-async fn a_job_without_exports_has_none() {
+async fn a_job_without_exports_has_no_latest_export() {
     let answer = get_as(&store(), fixtures::ADA, "/exports/job-1").await;
     assert_eq!(answer.status.as_u16(), 200);
     insta::assert_json_snapshot!(answer.json(), @r#"
@@ -71,10 +71,10 @@ async fn a_job_without_exports_has_none() {
 }
 
 #[tokio::test]
-async fn the_latest_export_is_what_its_document_says() {
+async fn the_latest_export_is_returned_with_all_fields() {
     let store = store();
     let mut export = fixtures::export();
-    for transition in fixtures::a_whole_life() {
+    for transition in fixtures::lifecycle() {
         export = export.apply(&transition, fixtures::time(30)).unwrap();
     }
     store.put(EXPORTS, fixtures::EXPORT, documents::create(&export));
@@ -126,7 +126,7 @@ async fn the_latest_export_is_what_its_document_says() {
 }
 
 #[tokio::test]
-async fn a_running_export_is_running_until_its_lease_runs_out() {
+async fn a_running_export_fails_when_its_lease_expires() {
     let store = store();
     for (started, status) in [(clock::now(), "running"), (fixtures::time(0), "failed")] {
         let export = fixtures::new_export(fixtures::EXPORT.parse().unwrap(), fixtures::JOB, started);
@@ -137,7 +137,7 @@ async fn a_running_export_is_running_until_its_lease_runs_out() {
 }
 
 #[tokio::test]
-async fn strangers_and_strange_ids_are_refused() {
+async fn other_users_and_invalid_ids_are_rejected() {
     let store = store();
     let rows = [
         (fixtures::BOB, "/exports/job-1", 403, "not-owner"),
@@ -155,12 +155,12 @@ async fn strangers_and_strange_ids_are_refused() {
         assert_eq!(answer.status.as_u16(), status, "{path}");
         assert_eq!(answer.json()["type"], format!("urn:export-service:problem:{code}"), "{path}");
     }
-    let nobody = send(&function(&store), request("GET", "/exports/__x__", None)).await;
-    assert_eq!(nobody.status.as_u16(), 401, "who asks comes before what is asked");
+    let unauthenticated = send(&function(&store), request("GET", "/exports/__x__", None)).await;
+    assert_eq!(unauthenticated.status.as_u16(), 401, "authentication comes before validation");
 }
 
 #[tokio::test]
-async fn an_id_may_hold_anything_that_firestore_takes() {
+async fn an_id_can_contain_any_valid_firestore_characters() {
     let store = store();
     let job = json!({"user_id": fixtures::ADA, "status": "running"});
     store.put(TRAINING_JOBS, "ü 100%", job);

@@ -1,10 +1,10 @@
-//! `GET /health`: whether the service answers. Every function answers it, for the platform's probes; this one does
-//! nothing else.
+//! `GET /health`: reports that the service is running. All functions serve it for health probes; this one serves nothing
+//! else.
 
 use axum::Router;
 use shared::http::envelope;
 
-/// The function's routes.
+/// The routes of the function.
 pub fn router() -> Router {
     envelope(Router::new())
 }

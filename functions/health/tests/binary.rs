@@ -1,18 +1,18 @@
-//! The binary: over a socket, told to stop, and on Lambda.
+//! The binary as HTTP server, at SIGTERM, and on Lambda.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::testing::{
-    lambda::{Function, Sender, event},
-    process::Process,
+    lambda::{EventSource, LambdaFunction, event},
+    process::BinaryProcess,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_health");
 
 #[tokio::test]
-async fn it_needs_no_settings_and_stops_when_told() {
-    let mut process = Process::listening(BINARY, &[]).await;
+async fn it_needs_no_settings_and_stops_at_sigterm() {
+    let mut process = BinaryProcess::listening(BINARY, &[]).await;
     let answer = reqwest::get(format!("{}/health", process.url())).await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()),
@@ -20,17 +20,17 @@ async fn it_needs_no_settings_and_stops_when_told() {
     );
     let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     assert_eq!(body, json!({"status": "healthy", "service": "export"}));
-    let asked = Instant::now();
+    let terminated_at = Instant::now();
     process.terminate().await;
-    let (status, complaint) = process.ended().await;
-    assert!(status.success() && complaint.is_empty(), "{status}: {complaint}");
-    assert!(asked.elapsed() < Duration::from_secs(5), "idle connections are not waited for");
+    let (status, stderr) = process.ended().await;
+    assert!(status.success() && stderr.is_empty(), "{status}: {stderr}");
+    assert!(terminated_at.elapsed() < Duration::from_secs(5), "idle connections do not delay the shutdown");
     assert!(process.log().contains("GET /health 200"), "{}", process.log());
 }
 
 #[tokio::test]
-async fn where_it_is_deployed_it_logs_json() {
-    let process = Process::listening(BINARY, &[("K_SERVICE", "health")]).await;
+async fn it_logs_json_in_production() {
+    let process = BinaryProcess::listening(BINARY, &[("K_SERVICE", "health")]).await;
     reqwest::get(format!("{}/health", process.url())).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let lines: Vec<Value> = process.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -39,7 +39,7 @@ async fn where_it_is_deployed_it_logs_json() {
 }
 
 #[tokio::test]
-async fn a_malformed_setting_keeps_it_from_starting() {
+async fn it_does_not_start_with_a_malformed_setting() {
     let rows = [
         (("PORT", "http"), "PORT environment variable must be a port number, not \"http\""),
         (
@@ -48,17 +48,17 @@ async fn a_malformed_setting_keeps_it_from_starting() {
         ),
     ];
     for (setting, expected) in rows {
-        let (status, complaint) = Process::start(BINARY, &[setting]).ended().await;
+        let (status, stderr) = BinaryProcess::start(BINARY, &[setting]).ended().await;
         assert!(!status.success());
-        assert_eq!(complaint.trim(), format!("Error: {expected}"));
+        assert_eq!(stderr.trim(), format!("Error: {expected}"));
     }
 }
 
-/// In development only, and what is set already stays.
+/// Only outside production, and without overriding variables that are set.
 #[test]
-fn settings_may_come_from_a_file() {
+fn settings_are_loaded_from_a_dotenv_file() {
     let folder = tempfile::tempdir().unwrap();
-    let complaint = |contents: &str, variables: &[(&str, &str)]| {
+    let stderr = |contents: &str, variables: &[(&str, &str)]| {
         std::fs::write(folder.path().join(".env"), contents).unwrap();
         let output = std::process::Command::new(BINARY)
             .env_clear()
@@ -69,18 +69,18 @@ fn settings_may_come_from_a_file() {
         String::from_utf8(output.stderr).unwrap()
     };
     assert!(
-        complaint("PORT=from-file\n", &[])
+        stderr("PORT=from-file\n", &[])
             .contains("PORT environment variable must be a port number, not \"from-file\"")
     );
-    assert!(complaint("PORT=from-file\n", &[("PORT", "set")]).contains("not \"set\""));
+    assert!(stderr("PORT=from-file\n", &[("PORT", "set")]).contains("not \"set\""));
     let deployed = [("K_SERVICE", "health"), ("PORT", "set")];
-    assert!(complaint("hf_canary\n", &deployed).contains("not \"set\""), "nobody looks for the file there");
-    assert_eq!(complaint("hf_canary\n", &[]).trim(), "Error: .env: a line is not NAME=value");
+    assert!(stderr("hf_canary\n", &deployed).contains("not \"set\""), "the file is ignored in production");
+    assert_eq!(stderr("hf_canary\n", &[]).trim(), "Error: .env: a line is not NAME=value");
 }
 
 #[tokio::test]
-async fn rust_log_chooses_what_is_logged() {
-    let mut process = Process::start(BINARY, &[("RUST_LOG", "off"), ("PORT", "0")]);
+async fn rust_log_filters_log_lines() {
+    let mut process = BinaryProcess::start(BINARY, &[("RUST_LOG", "off"), ("PORT", "0")]);
     tokio::time::sleep(Duration::from_millis(500)).await;
     process.terminate().await;
     assert!(process.ended().await.0.success());
@@ -88,10 +88,10 @@ async fn rust_log_chooses_what_is_logged() {
 }
 
 #[tokio::test]
-async fn it_answers_on_lambda() {
-    let mut function = Function::start(BINARY, &[]).await;
-    for sender in [Sender::ApiGateway, Sender::FunctionUrl] {
-        let answer = function.answer(event(sender, "GET", "/health", &json!({}), None)).await;
+async fn it_works_on_lambda() {
+    let mut function = LambdaFunction::start(BINARY, &[]).await;
+    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+        let answer = function.invoke(event(sender, "GET", "/health", &json!({}), None)).await;
         assert_eq!(
             (&answer["statusCode"], &answer["isBase64Encoded"]),
             (&json!(200), &json!(false)),

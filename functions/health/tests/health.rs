@@ -3,14 +3,14 @@
 use shared::testing::http::{request, send};
 
 #[tokio::test]
-async fn it_answers_without_a_token() {
+async fn it_needs_no_token() {
     let answer = send(&health::router(), request("GET", "/health", None)).await;
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
     insta::assert_snapshot!(answer.body, @r#"{"status":"healthy","service":"export"}"#);
 }
 
 #[tokio::test]
-async fn head_answers_without_a_body_and_other_methods_are_not_allowed() {
+async fn head_has_no_body_and_other_methods_are_not_allowed() {
     let head = send(&health::router(), request("HEAD", "/health", None)).await;
     assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""));
     let post = send(&health::router(), request("POST", "/health", None)).await;

@@ -1,4 +1,4 @@
-//! `GET /exports`: the caller's jobs that can be exported.
+//! `GET /exports`: the training jobs of the caller that can be exported.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use shared::{
     service,
 };
 
-/// What the function needs.
+/// The dependencies of the function.
 #[derive(Clone)]
 pub struct Context {
-    /// Tells who calls.
+    /// Authenticates the caller.
     pub callers: Verifier,
-    /// The jobs.
+    /// The training jobs.
     pub jobs: Arc<dyn TrainingJobs>,
 }
 
@@ -30,7 +30,7 @@ impl FromRef<Context> for Verifier {
     }
 }
 
-/// The function's routes.
+/// The routes of the function.
 pub fn router(context: Context) -> Router {
     envelope(Router::new().route("/exports", get(list)).with_state(context))
 }

@@ -1,21 +1,21 @@
-//! The function `list`.
+//! The binary of the function `list`.
 
 use std::sync::Arc;
 
 use shared::{
     adapters::{firebase_keys, firestore::Firestore},
     config::{self, process},
-    serve::{self, Fatal},
+    serve::{self, FatalError},
     telemetry,
 };
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Fatal> {
+async fn main() -> Result<(), FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
     let context = list::Context {
-        callers: firebase_keys::verifier(config::Firebase::from(&process)?),
-        jobs: Arc::new(Firestore::new(config::Documents::from(&process)?)),
+        callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
+        jobs: Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?)),
     };
     serve::run(list::router(context), &process).await
 }

@@ -1,17 +1,17 @@
-//! The binary takes the tokens that the real Auth emulator issues, where it is told to and nowhere else:
+//! The binary accepts tokens of the Auth emulator only if the emulator is configured:
 //! `firebase emulators:exec --only auth --project demo-export 'cargo test -p list --test auth_emulator'`.
 
 use serde_json::{Value, json};
 use shared::testing::{
     emulator,
-    process::{Process, serve_keys},
+    process::{BinaryProcess, serve_keys},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_list");
 const PROJECT: &str = "demo-export";
 
 #[tokio::test]
-async fn who_signs_up_at_the_emulator_is_known_beside_it_only() {
+async fn emulator_tokens_are_accepted_only_if_the_emulator_is_configured() {
     let Some(host) = emulator("FIREBASE_AUTH_EMULATOR_HOST") else { return };
     let client = reqwest::Client::new();
     let answer = client
@@ -32,9 +32,9 @@ async fn who_signs_up_at_the_emulator_is_known_beside_it_only() {
     ];
     let emulated = [&production[..], &[("FIREBASE_AUTH_EMULATOR_HOST", host.as_str())]].concat();
     let other_project = [&emulated[..], &[("PROJECT_ID", "demo-other")]].concat();
-    // Known means that the store is asked, which is down here.
+    // 500 means authenticated: the store is requested, and it is unavailable here.
     for (settings, expected) in [(&emulated[..], 500), (&production[..], 401), (&other_project[..], 401)] {
-        let function = Process::listening(BINARY, settings).await;
+        let function = BinaryProcess::listening(BINARY, settings).await;
         let answer =
             client.get(format!("{}/exports", function.url())).bearer_auth(token).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), expected, "{}", function.log());

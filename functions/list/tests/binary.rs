@@ -1,73 +1,78 @@
-//! The binary: over a socket, and on Lambda. The store is down here: what needs none must work.
+//! The binary as HTTP server and on Lambda, without a store: requests that need no store must work.
 
 use serde_json::{Value, json};
 use shared::testing::{
-    Mint, fixtures,
-    lambda::{Function, Sender, event},
-    process::{Process, serve_keys, settings},
+    TokenSigner, fixtures,
+    lambda::{EventSource, LambdaFunction, event},
+    process::{BinaryProcess, serve_keys, settings},
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_list");
-const DOWN: (&str, &str) = ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
+const NO_STORE: (&str, &str) = ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
 
 #[tokio::test]
-async fn a_missing_setting_keeps_it_from_starting() {
-    let (status, complaint) = Process::start(BINARY, &[]).ended().await;
+async fn it_does_not_start_without_a_project() {
+    let (status, stderr) = BinaryProcess::start(BINARY, &[]).ended().await;
     assert!(!status.success());
-    assert_eq!(complaint.trim(), "Error: PROJECT_ID environment variable must be set");
+    assert_eq!(stderr.trim(), "Error: PROJECT_ID environment variable must be set");
 }
 
 #[tokio::test]
-async fn the_auth_emulator_in_production_keeps_it_from_starting() {
+async fn it_does_not_start_with_the_auth_emulator_in_production() {
     let emulator = ("FIREBASE_AUTH_EMULATOR_HOST", "127.0.0.1:9099");
     let variables = [("PROJECT_ID", "demo"), emulator, ("K_SERVICE", "list")];
-    let (status, complaint) = Process::start(BINARY, &variables).ended().await;
+    let (status, stderr) = BinaryProcess::start(BINARY, &variables).ended().await;
     assert!(!status.success());
     assert!(
-        complaint.contains("FIREBASE_AUTH_EMULATOR_HOST must not be set where K_SERVICE is"),
-        "{complaint}"
+        stderr.contains("FIREBASE_AUTH_EMULATOR_HOST must not be set together with K_SERVICE"),
+        "{stderr}"
     );
 }
 
 #[tokio::test]
-async fn over_a_socket_it_knows_its_callers_before_it_needs_its_store() {
+async fn callers_are_authenticated_before_the_store_is_used() {
     let keys = serve_keys().await;
-    let process = Process::listening(BINARY, &[&settings(&keys)[..], &[DOWN]].concat()).await;
+    let process = BinaryProcess::listening(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
     let url = format!("{}/exports", process.url());
     let client = reqwest::Client::new();
     let status =
         async |token: &str| client.get(&url).bearer_auth(token).send().await.unwrap().status().as_u16();
     assert_eq!(client.get(&url).send().await.unwrap().status().as_u16(), 401);
-    assert_eq!(status(&"x".repeat(64 * 1024)).await, 401, "far too long, and still an answer");
+    assert_eq!(status(&"x".repeat(64 * 1024)).await, 401, "oversized, but rejected with a 401");
     assert_eq!(status(&"x".repeat(256 * 1024)).await, 431);
     assert_eq!(
-        status(&Mint::second().token(fixtures::ADA)).await,
+        status(&TokenSigner::second().token(fixtures::ADA)).await,
         401,
-        "a key that the issuer does not have"
+        "a key that is not the issuer's"
     );
-    assert_eq!(status(&Mint::first().token(fixtures::ADA)).await, 500, "known, but the store is down");
+    assert_eq!(
+        status(&TokenSigner::first().token(fixtures::ADA)).await,
+        500,
+        "authenticated, but the store is unavailable"
+    );
     let log = process.log();
     assert!(log.contains("Firestore is unavailable") || log.contains("Firestore failed"), "{log}");
     assert!(!log.contains(fixtures::ADA), "{log}");
 }
 
 #[tokio::test]
-async fn it_answers_on_lambda() {
+async fn it_works_on_lambda() {
     let keys = serve_keys().await;
-    let mut function = Function::start(BINARY, &[&settings(&keys)[..], &[DOWN]].concat()).await;
-    for sender in [Sender::ApiGateway, Sender::FunctionUrl] {
-        let nobody = function.answer(event(sender, "GET", "/exports", &json!({}), None)).await;
-        assert_eq!(nobody["statusCode"], 401);
-        assert_eq!(nobody["headers"]["www-authenticate"], r#"Bearer realm="export""#);
-        assert_eq!(nobody["headers"]["content-type"], "application/problem+json");
+    let mut function = LambdaFunction::start(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
+    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+        let unauthenticated = function.invoke(event(sender, "GET", "/exports", &json!({}), None)).await;
+        assert_eq!(unauthenticated["statusCode"], 401);
+        assert_eq!(unauthenticated["headers"]["www-authenticate"], r#"Bearer realm="export""#);
+        assert_eq!(unauthenticated["headers"]["content-type"], "application/problem+json");
         let twice = json!({"authorization": "Bearer a,Bearer b"});
-        assert_eq!(function.answer(event(sender, "GET", "/exports", &twice, None)).await["statusCode"], 401);
-        let post = function.answer(event(sender, "POST", "/exports", &json!({}), Some("{}"))).await;
+        assert_eq!(function.invoke(event(sender, "GET", "/exports", &twice, None)).await["statusCode"], 401);
+        let post = function.invoke(event(sender, "POST", "/exports", &json!({}), Some("{}"))).await;
         assert_eq!((&post["statusCode"], &post["headers"]["allow"]), (&json!(405), &json!("GET,HEAD")));
-        let elsewhere = function.answer(event(sender, "GET", "/nowhere", &json!({}), None)).await;
-        assert_eq!(elsewhere["statusCode"], 404);
+        let unknown_path = function.invoke(event(sender, "GET", "/nowhere", &json!({}), None)).await;
+        assert_eq!(unknown_path["statusCode"], 404);
     }
-    let bearer = json!({"authorization": format!("Bearer {}", Mint::first().token(fixtures::ADA))});
-    let known: Value = function.answer(event(Sender::FunctionUrl, "GET", "/exports", &bearer, None)).await;
-    assert_eq!(known["statusCode"], 500, "known, but the store is down");
+    let bearer = json!({"authorization": format!("Bearer {}", TokenSigner::first().token(fixtures::ADA))});
+    let authenticated: Value =
+        function.invoke(event(EventSource::FunctionUrl, "GET", "/exports", &bearer, None)).await;
+    assert_eq!(authenticated["statusCode"], 500, "authenticated, but the store is unavailable");
 }

@@ -9,8 +9,8 @@ use shared::{
     adapters::documents::TRAINING_JOBS,
     auth::Verifier,
     testing::{
-        FixedKeys, MemoryStore, Mint, fixtures,
-        http::{Logs, REQUEST_ID, request, send},
+        FixedKeys, MemoryStore, TokenSigner, fixtures,
+        http::{CapturedLogs, REQUEST_ID, request, send},
     },
 };
 
@@ -20,11 +20,11 @@ fn function(store: &Arc<MemoryStore>) -> Router {
 }
 
 fn adas_token() -> String {
-    Mint::first().token(fixtures::ADA)
+    TokenSigner::first().token(fixtures::ADA)
 }
 
 #[tokio::test]
-async fn it_answers_the_platforms_probes_without_a_token() {
+async fn health_needs_no_token() {
     let answer = send(&function(&Arc::default()), request("GET", "/health", None)).await;
     assert_eq!(
         (answer.status.as_u16(), answer.body.as_str()),
@@ -33,7 +33,7 @@ async fn it_answers_the_platforms_probes_without_a_token() {
 }
 
 #[tokio::test]
-async fn it_lists_the_callers_jobs() {
+async fn it_lists_the_completed_jobs_of_the_caller() {
     let store = Arc::new(MemoryStore::default());
     store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
     store.put(TRAINING_JOBS, "bobs", fixtures::training_job(fixtures::BOB));
@@ -96,7 +96,7 @@ async fn it_lists_the_callers_jobs() {
 }
 
 #[tokio::test]
-async fn nobody_gets_nothing() {
+async fn a_missing_or_invalid_token_is_rejected() {
     let router = function(&Arc::default());
     let missing = send(&router, request("GET", "/exports", None)).await;
     assert_eq!(
@@ -123,7 +123,7 @@ async fn nobody_gets_nothing() {
 }
 
 #[tokio::test]
-async fn headers_that_a_gateway_would_set_let_nobody_in() {
+async fn identity_headers_of_gateways_are_ignored() {
     let mut forged = request("GET", "/exports", None);
     forged.headers_mut().insert("x-apigateway-api-userinfo", "eyJzdWIiOiJhZGEtdWlkIn0".parse().unwrap());
     forged
@@ -133,17 +133,17 @@ async fn headers_that_a_gateway_would_set_let_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_told_to_the_log_only() {
+async fn a_store_failure_is_only_described_in_the_log() {
     let store = Arc::new(MemoryStore::default());
     store.fail_next("list", 1);
-    let logs = Logs::default();
-    let guard = logs.collect();
+    let logs = CapturedLogs::default();
+    let guard = logs.capture();
     let answer = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
     drop(guard);
     assert_eq!(answer.status.as_u16(), 500);
     insta::assert_json_snapshot!(answer.json(), @r#"
     {
-      "detail": "something went wrong on our side: try again, and if it stays so, report the request_id",
+      "detail": "internal error: try again; if it persists, report the request_id",
       "request_id": "request-1",
       "status": 500,
       "title": "Internal error",
@@ -151,14 +151,14 @@ async fn a_store_that_is_down_is_told_to_the_log_only() {
     }
     "#);
     let error = logs.lines().into_iter().find(|line| line["severity"] == "ERROR").unwrap();
-    assert_eq!(error["error"], "the store in memory is unavailable: told to fail");
+    assert_eq!(error["error"], "the in-memory store is unavailable: configured failure");
     assert_eq!(error["request_id"], REQUEST_ID);
 }
 
 #[tokio::test]
-async fn a_request_is_one_line_without_its_secrets() {
-    let logs = Logs::default();
-    let guard = logs.collect();
+async fn a_request_is_one_log_line_without_secrets() {
+    let logs = CapturedLogs::default();
+    let guard = logs.capture();
     let token = adas_token();
     let mut traced = request("GET", "/exports?x=secret", Some(&token));
     let trace = "0af7651916cd43dd8448eb211c80319c";
@@ -180,7 +180,7 @@ async fn a_request_is_one_line_without_its_secrets() {
 }
 
 #[tokio::test]
-async fn other_methods_and_paths_are_told_so() {
+async fn other_methods_and_paths_are_rejected() {
     let router = function(&Arc::default());
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         let answer = send(&router, request(method, "/exports", None)).await;
@@ -194,14 +194,14 @@ async fn other_methods_and_paths_are_told_so() {
     );
     let head = send(&router, request("HEAD", "/exports", Some(&adas_token()))).await;
     assert_eq!((head.status.as_u16(), head.body.as_str()), (200, ""));
-    let nowhere = send(&router, request("GET", "/nowhere", None)).await;
-    assert_eq!((nowhere.status.as_u16(), nowhere.header("cache-control")), (404, "no-store"));
-    insta::assert_json_snapshot!(nowhere.json(), @r#"
+    let unknown_path = send(&router, request("GET", "/nowhere", None)).await;
+    assert_eq!((unknown_path.status.as_u16(), unknown_path.header("cache-control")), (404, "no-store"));
+    insta::assert_json_snapshot!(unknown_path.json(), @r#"
     {
-      "detail": "there is nothing at this path: see the API's documentation",
+      "detail": "this path does not exist: see the API documentation",
       "request_id": "request-1",
       "status": 404,
-      "title": "There is nothing here",
+      "title": "The path does not exist",
       "type": "urn:export-service:problem:no-such-path"
     }
     "#);

@@ -1,7 +1,7 @@
 //! From the engine's report to the summary in the record.
 
 use engine::{Model, Outcome, RunOptions};
-use shared::domain::{Logits, Proof, Stage};
+use shared::domain::{LogitDivergence, Proof, Stage};
 
 use super::Work;
 use crate::error::JobError;
@@ -10,7 +10,7 @@ use crate::error::JobError;
 const LARGEST_COMPARED: u64 = 32 << 30;
 
 /// What an export proved. `file` is the one that people download.
-pub(super) fn of(outcome: &Outcome, file: Option<&str>, logits: Option<Logits>) -> Option<Proof> {
+pub(super) fn of(outcome: &Outcome, file: Option<&str>, logits: Option<LogitDivergence>) -> Option<Proof> {
     let sha256 = |name: &str| {
         outcome.files.iter().find(|written| written.name == name).map(|written| written.sha256.clone())
     };
@@ -34,7 +34,7 @@ pub(super) fn logits(
     work: &Work<'_>,
     model: &Model,
     compare: impl FnOnce(&RunOptions<'_>) -> Result<engine::LogitDivergence, JobError>,
-) -> Result<Option<Logits>, JobError> {
+) -> Result<Option<LogitDivergence>, JobError> {
     if !work.context.verify_logits {
         return Ok(None);
     }
@@ -52,5 +52,5 @@ pub(super) fn logits(
     let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&run)?;
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     tracing::info!(tokens, kl_mean, kl_max, top1, "predictions compared");
-    Ok(Some(Logits { tokens, kl_mean, kl_max, top1 }))
+    Ok(Some(LogitDivergence { tokens, kl_mean, kl_max, top1 }))
 }

@@ -6,7 +6,7 @@ use job::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 use shared::{
-    adapters::storage::{Place, Storage},
+    adapters::storage::{Storage, StorageLocation},
     domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Status},
     ports::Exports,
     testing::{MemoryStore, emulator, fixtures},
@@ -54,8 +54,8 @@ impl Cloud {
         format!("gs://{}/{rest}", self.bucket(bucket)).trim_end_matches('/').to_owned()
     }
 
-    fn place(&self, path: &str) -> Place {
-        Storage::google(Some(&self.emulator)).place(&self.url(path)).unwrap()
+    fn place(&self, path: &str) -> StorageLocation {
+        Storage::google(Some(&self.emulator)).location(&self.url(path)).unwrap()
     }
 
     async fn upload(&self, from: &str, to: &str) {

@@ -17,7 +17,7 @@ async fn two_people_have_jobs_in_every_state() {
     let ids = |jobs: Vec<shared::domain::TrainingJob>| -> Vec<String> {
         jobs.iter().map(|job| job.id.to_string()).collect()
     };
-    let adas = store.completed_of(&"ada".parse().unwrap()).await.unwrap();
+    let adas = store.list_completed(&"ada".parse().unwrap()).await.unwrap();
     for job in &adas {
         let url = url::Url::parse(job.adapter_path.as_deref().unwrap()).unwrap();
         assert!(url.to_file_path().unwrap().starts_with(dir.bucket(Bucket::Training)), "{url}");
@@ -26,7 +26,7 @@ async fn two_people_have_jobs_in_every_state() {
         assert!(dir.bucket(Bucket::BaseModels).join(base).join("config.json").is_file(), "{base}");
     }
     assert_eq!(ids(adas), ["ada-sonnets-1b", "ada-recipes", "ada-assistant-full", "ada-broken"]);
-    assert_eq!(ids(store.completed_of(&"ben".parse().unwrap()).await.unwrap()), ["ben-tickets"]);
+    assert_eq!(ids(store.list_completed(&"ben".parse().unwrap()).await.unwrap()), ["ben-tickets"]);
     for (id, status) in [("ada-in-training", "running"), ("ada-failed", "failed")] {
         assert_eq!(store.find(&id.parse().unwrap()).await.unwrap().unwrap().status, status);
     }

@@ -3,7 +3,7 @@ use serde_json::json;
 use shared::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
-    domain::{ExportId, Refused, Transition},
+    domain::{ExportId, Transition, TransitionError},
     ports::{ApplyError, Exports, TrainingJobs},
     testing::{conformance, fixtures},
 };
@@ -13,7 +13,7 @@ use super::*;
 struct Harness(Store);
 
 #[async_trait]
-impl conformance::Harness for Harness {
+impl conformance::StoreHarness for Harness {
     fn training_jobs(&self) -> &dyn TrainingJobs {
         &self.0
     }
@@ -63,7 +63,7 @@ async fn of_many_processes_that_claim_an_export_one_gets_it() {
         match claim.await.unwrap() {
             Ok(_) => won += 1,
             Err(error) => {
-                assert!(matches!(error, ApplyError::Refused(Refused::ClaimedByAnother)), "{error:?}");
+                assert!(matches!(error, ApplyError::Refused(TransitionError::ClaimedByAnother)), "{error:?}");
             }
         }
     }

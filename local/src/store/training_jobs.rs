@@ -24,7 +24,7 @@ impl TrainingJobs for Store {
         Ok(self.with(find).await?)
     }
 
-    async fn completed_of(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
+    async fn list_completed(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
         let owner = owner.to_string();
         let find = move |connection: &mut Connection| {
             rows(connection, COMPLETED_OF, params![owner, TrainingJob::COMPLETED])

@@ -1,6 +1,6 @@
-//! Starts the export job as a Cloud Run job, with `EXPORT_ID`, `PROJECT_ID` and perhaps `HF_TOKEN` in its
-//! environment. RunJob cannot be repeated safely: what is sent once is never sent again, and an answer that does not
-//! come means that nobody knows.
+//! Starts the export job as a Cloud Run job, with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
+//! `HF_TOKEN`. RunJob is not idempotent: a request is never retried, and a missing response means that it is unknown
+//! whether the job was started.
 //!
 //! <https://cloud.google.com/run/docs/reference/rpc/google.cloud.run.v2#google.cloud.run.v2.RunJobRequest>
 
@@ -31,43 +31,43 @@ use crate::{
     ports::{JobLauncher, LaunchError},
 };
 
-/// The longest that a launch may take.
+/// The timeout of a launch.
 pub const DEADLINE: Duration = Duration::from_secs(20);
-/// How much of it is for the connection and the credentials.
-const CONNECT: Duration = Duration::from_secs(8);
+/// The part of [`DEADLINE`] for the connection and the credentials.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(8);
 
 const GOOGLE: &str = "https://run.googleapis.com";
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("no connection within {CONNECT:?}")]
+pub(super) enum RunJobError {
+    #[error("no connection within {CONNECT_DEADLINE:?}")]
     ConnectDeadline,
-    #[error("no answer within {DEADLINE:?}")]
+    #[error("no response within {DEADLINE:?}")]
     Deadline,
     #[error("no connection to Cloud Run")]
     Connect(#[source] gcloud_sdk::error::Error),
     #[error("no credentials for Cloud Run")]
     Credentials(#[source] Box<dyn StdError + Send + Sync>),
-    #[error("RunJob was refused: {0}")]
-    Refused(#[source] Box<Status>),
-    #[error("RunJob broke off: {0}")]
-    BrokeOff(#[source] Box<Status>),
+    #[error("RunJob was rejected: {0}")]
+    Rejected(#[source] Box<Status>),
+    #[error("RunJob failed and may have started the job: {0}")]
+    Ambiguous(#[source] Box<Status>),
 }
 
-impl From<Failure> for LaunchError {
-    fn from(failure: Failure) -> Self {
+impl From<RunJobError> for LaunchError {
+    fn from(failure: RunJobError) -> Self {
         match failure {
-            Failure::ConnectDeadline
-            | Failure::Connect(_)
-            | Failure::Credentials(_)
-            | Failure::Refused(_) => Self::NotStarted(failure.into()),
-            Failure::Deadline | Failure::BrokeOff(_) => Self::Unknown(failure.into()),
+            RunJobError::ConnectDeadline
+            | RunJobError::Connect(_)
+            | RunJobError::Credentials(_)
+            | RunJobError::Rejected(_) => Self::NotStarted(failure.into()),
+            RunJobError::Deadline | RunJobError::Ambiguous(_) => Self::Unknown(failure.into()),
         }
     }
 }
 
-impl From<Status> for Failure {
-    /// Definite are the answers by which Cloud Run says that it did nothing, and a port where nobody listens.
+impl From<Status> for RunJobError {
+    /// Rejected: status codes with which Cloud Run reports that it started nothing, and a refused connection.
     fn from(status: Status) -> Self {
         match status.code() {
             Code::NotFound
@@ -78,8 +78,8 @@ impl From<Status> for Failure {
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::AlreadyExists
-            | Code::ResourceExhausted => Self::Refused(Box::new(status)),
-            Code::Unavailable if nobody_listens(&status) => Self::Refused(Box::new(status)),
+            | Code::ResourceExhausted => Self::Rejected(Box::new(status)),
+            Code::Unavailable if connection_refused(&status) => Self::Rejected(Box::new(status)),
             Code::Ok
             | Code::Unavailable
             | Code::Cancelled
@@ -87,12 +87,12 @@ impl From<Status> for Failure {
             | Code::DeadlineExceeded
             | Code::Aborted
             | Code::Internal
-            | Code::DataLoss => Self::BrokeOff(Box::new(status)),
+            | Code::DataLoss => Self::Ambiguous(Box::new(status)),
         }
     }
 }
 
-fn nobody_listens(status: &Status) -> bool {
+fn connection_refused(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
         if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
@@ -103,56 +103,56 @@ fn nobody_listens(status: &Status) -> bool {
     false
 }
 
-/// The launcher of one job in one region.
+/// Launches one job in one region.
 pub struct CloudRunJobs {
-    settings: config::Launch,
-    /// A stand-in needs none; Cloud Run needs the environment's.
-    pub(super) credentials: fn() -> Result<Credentials, Failure>,
-    connected: OnceCell<Connected>,
+    settings: config::CloudRunConfig,
+    /// Anonymous for a fake server, else the credentials of the environment.
+    pub(super) credentials: fn() -> Result<Credentials, RunJobError>,
+    client: OnceCell<CloudRunClient>,
 }
 
-struct Connected {
+struct CloudRunClient {
     jobs: GoogleApi<JobsClient<GoogleAuthMiddleware>>,
     credentials: Credentials,
 }
 
 impl CloudRunJobs {
-    /// The job that the settings name; nothing is asked of it yet.
+    /// A launcher for the configured job. It connects on first use.
     #[must_use]
-    pub fn new(settings: config::Launch) -> Self {
-        let stand_in = settings.endpoint.is_some();
-        let credentials = if stand_in { nobodys } else { of_the_environment };
-        Self { settings, credentials, connected: OnceCell::new() }
+    pub fn new(settings: config::CloudRunConfig) -> Self {
+        let is_fake = settings.endpoint.is_some();
+        let credentials = if is_fake { anonymous_credentials } else { environment_credentials };
+        Self { settings, credentials, client: OnceCell::new() }
     }
 
-    async fn connect(&self) -> Result<Connected, Failure> {
+    async fn connect(&self) -> Result<CloudRunClient, RunJobError> {
         let endpoint = self.settings.endpoint.as_ref().map_or(GOOGLE, |url| url.as_str());
         let credentials = (self.credentials)()?;
         let jobs =
             GoogleApi::from_function_with_credentials(JobsClient::new, endpoint, None, credentials.clone());
-        Ok(Connected { jobs: jobs.await.map_err(Failure::Connect)?, credentials })
+        Ok(CloudRunClient { jobs: jobs.await.map_err(RunJobError::Connect)?, credentials })
     }
 
-    /// The client, with a token at hand: whatever fails up to here has started nothing.
-    async fn ready(&self) -> Result<JobsClient<GoogleAuthMiddleware>, Failure> {
+    /// The client, with a valid access token. A failure here means that no job was started.
+    async fn ready_client(&self) -> Result<JobsClient<GoogleAuthMiddleware>, RunJobError> {
         let ready = async {
-            let connected = self.connected.get_or_try_init(|| self.connect()).await?;
-            let token = connected.credentials.headers(axum::http::Extensions::new()).await;
-            token.map_err(|error| Failure::Credentials(error.into()))?;
-            Ok(connected.jobs.get())
+            let client = self.client.get_or_try_init(|| self.connect()).await?;
+            let token = client.credentials.headers(axum::http::Extensions::new()).await;
+            token.map_err(|error| RunJobError::Credentials(error.into()))?;
+            Ok(client.jobs.get())
         };
-        timeout(CONNECT, ready).await.unwrap_or(Err(Failure::ConnectDeadline))
+        timeout(CONNECT_DEADLINE, ready).await.unwrap_or(Err(RunJobError::ConnectDeadline))
     }
 
     fn request(
         &self,
         export: ExportId,
         hf_token: Option<&SecretString>,
-    ) -> Result<Request<RunJobRequest>, Failure> {
-        let config::Launch { project_id, region, job_name, .. } = &self.settings;
+    ) -> Result<Request<RunJobRequest>, RunJobError> {
+        let config::CloudRunConfig { project_id, region, job_name, .. } = &self.settings;
         let mut env =
-            vec![variable("EXPORT_ID", export.to_string()), variable("PROJECT_ID", project_id.clone())];
-        env.extend(hf_token.map(|token| variable("HF_TOKEN", token.expose_secret().to_owned())));
+            vec![env_var("EXPORT_ID", export.to_string()), env_var("PROJECT_ID", project_id.clone())];
+        env.extend(hf_token.map(|token| env_var("HF_TOKEN", token.expose_secret().to_owned())));
         let overrides = Overrides {
             container_overrides: vec![ContainerOverride { env, ..ContainerOverride::default() }],
             ..Overrides::default()
@@ -160,9 +160,10 @@ impl CloudRunJobs {
         let name = format!("projects/{project_id}/locations/{region}/jobs/{job_name}");
         let mut request =
             Request::new(RunJobRequest { name, overrides: Some(overrides), ..RunJobRequest::default() });
-        // The API routes by it, and the client does not send it.
-        let routing = MetadataValue::try_from(format!("location={region}"))
-            .map_err(|_| Failure::Refused(Box::new(Status::invalid_argument("REGION is not one"))))?;
+        // The routing header, which the client library does not send.
+        let routing = MetadataValue::try_from(format!("location={region}")).map_err(|_| {
+            RunJobError::Rejected(Box::new(Status::invalid_argument("REGION is not a valid header value")))
+        })?;
         request.metadata_mut().insert("x-goog-request-params", routing);
         Ok(request)
     }
@@ -175,32 +176,33 @@ impl JobLauncher for CloudRunJobs {
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError> {
-        let mut jobs = self.ready().await?;
+        let mut jobs = self.ready_client().await?;
         let request = self.request(export, hf_token)?;
-        let answer =
-            timeout(DEADLINE - CONNECT, jobs.run_job(request)).await.map_err(|_| Failure::Deadline)?;
-        let operation = answer.map_err(Failure::from)?.into_inner();
-        Ok(execution(&operation))
+        let answer = timeout(DEADLINE - CONNECT_DEADLINE, jobs.run_job(request))
+            .await
+            .map_err(|_| RunJobError::Deadline)?;
+        let operation = answer.map_err(RunJobError::from)?.into_inner();
+        Ok(execution_name(&operation))
     }
 }
 
-fn nobodys() -> Result<Credentials, Failure> {
+fn anonymous_credentials() -> Result<Credentials, RunJobError> {
     Ok(anonymous::Builder::new().build())
 }
 
-pub(super) fn of_the_environment() -> Result<Credentials, Failure> {
-    // A service account's key signs with the process's provider. Somebody may have installed it already.
+pub(super) fn environment_credentials() -> Result<Credentials, RunJobError> {
+    // Service account keys are used with the default crypto provider of the process. It may already be installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let credentials = Builder::default().with_scopes(GCP_DEFAULT_SCOPES.iter()).build();
-    credentials.map_err(|error| Failure::Credentials(error.into()))
+    credentials.map_err(|error| RunJobError::Credentials(error.into()))
 }
 
-fn variable(name: &str, value: String) -> EnvVar {
+fn env_var(name: &str, value: String) -> EnvVar {
     EnvVar { name: name.to_owned(), values: Some(Values::Value(value)) }
 }
 
-/// The execution's own name, the one that it finds in `CLOUD_RUN_EXECUTION`; else the operation's.
-fn execution(operation: &Operation) -> ExecutionName {
+/// The name of the execution, which is its `CLOUD_RUN_EXECUTION`; else the name of the operation.
+fn execution_name(operation: &Operation) -> ExecutionName {
     let execution = operation.metadata.as_ref().and_then(|any| Execution::decode(any.value.as_slice()).ok());
     let name = execution.map(|execution| execution.name).filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| operation.name.clone());

@@ -1,8 +1,8 @@
-//! Links to the files that people download: V4 signed URLs, so that the bucket stays private.
+//! Download links: V4 signed URLs, so the bucket stays private.
 //!
-//! <https://cloud.google.com/storage/docs/access-control/signed-urls>. On Cloud Run there is no private key: Google
-//! signs, which needs `iam.serviceAccounts.signBlob` on the function's own account. So it does elsewhere, where the
-//! function has that account by federation.
+//! <https://cloud.google.com/storage/docs/access-control/signed-urls>. There is no private key on Cloud Run: Google signs
+//! with `iam.serviceAccounts.signBlob`, for which the function's service account needs permission on itself. With
+//! workload identity federation the signature is created in the same way.
 
 use std::{
     path::PathBuf,
@@ -25,11 +25,11 @@ use crate::{
     ports::{DOWNLOAD_LINK_LIFETIME, DownloadLinks, PortError},
 };
 
-/// The longest that making a link may take.
+/// The timeout for creating a link.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum SigningError {
     #[error("no signature within {DEADLINE:?}")]
     Deadline,
     #[error(transparent)]
@@ -38,22 +38,22 @@ enum Failure {
     Federation(#[from] FederationError),
 }
 
-impl From<Failure> for PortError {
-    fn from(failure: Failure) -> Self {
-        Self::Unavailable { what: "the signer of download links", source: failure.into() }
+impl From<SigningError> for PortError {
+    fn from(failure: SigningError) -> Self {
+        Self::Unavailable { what: "the signing service for download links", source: failure.into() }
     }
 }
 
-/// Links to the bucket that the settings name.
+/// Links to the configured bucket, or to the storage emulator.
 #[must_use]
-pub fn links(settings: &config::Downloads) -> Arc<dyn DownloadLinks> {
+pub fn links(settings: &config::DownloadsConfig) -> Arc<dyn DownloadLinks> {
     match &settings.emulator {
         Some(host) => Arc::new(EmulatorLinks::new(&settings.bucket, host)),
         None => Arc::new(SignedLinks::new(settings)),
     }
 }
 
-/// Links to one bucket.
+/// Signed links to the objects of one bucket.
 pub struct SignedLinks {
     prefix: String,
     builder: GoogleCloudStorageBuilder,
@@ -62,13 +62,13 @@ pub struct SignedLinks {
 }
 
 impl SignedLinks {
-    /// Links to the bucket that the settings name, signed with the credentials of the environment.
+    /// Links to the configured bucket, signed with the credentials of the environment.
     #[must_use]
-    pub fn new(settings: &config::Downloads) -> Self {
+    pub fn new(settings: &config::DownloadsConfig) -> Self {
         Self::with(settings, GoogleCloudStorageBuilder::from_env())
     }
 
-    pub(super) fn with(settings: &config::Downloads, builder: GoogleCloudStorageBuilder) -> Self {
+    pub(super) fn with(settings: &config::DownloadsConfig, builder: GoogleCloudStorageBuilder) -> Self {
         let client = ClientOptions::new().with_timeout(DEADLINE).with_connect_timeout(DEADLINE);
         let retry = RetryConfig { max_retries: 1, retry_timeout: DEADLINE, ..RetryConfig::default() };
         let builder =
@@ -77,11 +77,12 @@ impl SignedLinks {
         Self { prefix, builder, credentials: settings.credentials.clone(), store: OnceLock::new() }
     }
 
-    fn store(&self) -> Result<&GoogleCloudStorage, Failure> {
+    fn store(&self) -> Result<&GoogleCloudStorage, SigningError> {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let account = self.credentials.as_deref().map(federation::account).transpose()?.flatten();
+        let account =
+            self.credentials.as_deref().map(federation::external_account_credentials).transpose()?.flatten();
         let builder = self.builder.clone();
         let builder = match account {
             Some((tokens, signer)) => builder.with_credentials(tokens).with_signing_credentials(signer),
@@ -91,34 +92,34 @@ impl SignedLinks {
         Ok(self.store.get_or_init(|| store))
     }
 
-    async fn sign(&self, object: &Path) -> Result<String, Failure> {
-        // A browser saves the file under its name, whatever it could show of it.
+    async fn sign(&self, object: &Path) -> Result<String, SigningError> {
+        // Browsers save the file instead of displaying it.
         let disposition = ("response-content-disposition".to_owned(), "attachment".to_owned());
         let mut options = SignedUrlOptions::default();
         options.extra_query.push(disposition);
         let signing = self.store()?.signed_url_opts(Method::GET, object, DOWNLOAD_LINK_LIFETIME, &options);
-        Ok(timeout(DEADLINE, signing).await.map_err(|_| Failure::Deadline)??.into())
+        Ok(timeout(DEADLINE, signing).await.map_err(|_| SigningError::Deadline)??.into())
     }
 }
 
 #[async_trait]
 impl DownloadLinks for SignedLinks {
     async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
-        match object(path, &self.prefix) {
+        match object_path(path, &self.prefix) {
             Some(object) => Ok(Some(self.sign(&object).await?)),
             None => Ok(None),
         }
     }
 }
 
-/// Links into the storage emulator, which knows no signatures.
+/// Unsigned links to the storage emulator, which does not verify signatures.
 pub struct EmulatorLinks {
     base: String,
     prefix: String,
 }
 
 impl EmulatorLinks {
-    /// Links to the bucket that the settings name, at `host`.
+    /// Links to `bucket` on the emulator at `host`.
     #[must_use]
     pub fn new(bucket: &str, host: &str) -> Self {
         let host = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
@@ -129,7 +130,7 @@ impl EmulatorLinks {
 #[async_trait]
 impl DownloadLinks for EmulatorLinks {
     async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
-        let Some(object) = object(path, &self.prefix) else { return Ok(None) };
+        let Some(object) = object_path(path, &self.prefix) else { return Ok(None) };
         let mut link = url::Url::parse(&self.base)
             .map_err(|error| PortError::Failed { what: "STORAGE_EMULATOR_HOST", source: error.into() })?;
         if let Ok(mut segments) = link.path_segments_mut() {
@@ -139,8 +140,8 @@ impl DownloadLinks for EmulatorLinks {
     }
 }
 
-/// The object's name, if the path is below the prefix.
-fn object(path: &str, prefix: &str) -> Option<Path> {
+/// The name of the object, if the path starts with the prefix.
+fn object_path(path: &str, prefix: &str) -> Option<Path> {
     let name = path.strip_prefix(prefix).filter(|name| !name.is_empty())?;
     Path::parse(name).ok()
 }
@@ -153,7 +154,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::testing::mint::{FIRST_KEY, FIRST_PUBLIC};
+    use crate::testing::tokens::{FIRST_KEY, FIRST_PUBLIC};
 
     const BUCKET: &str = "files";
 
@@ -164,7 +165,8 @@ mod tests {
             "client_id": "1", "token_uri": "https://oauth2.googleapis.com/token",
         });
         let builder = GoogleCloudStorageBuilder::new().with_service_account_key(account.to_string());
-        let settings = config::Downloads { bucket: BUCKET.to_owned(), emulator: None, credentials: None };
+        let settings =
+            config::DownloadsConfig { bucket: BUCKET.to_owned(), emulator: None, credentials: None };
         SignedLinks::with(&settings, builder)
     }
 
@@ -176,13 +178,13 @@ mod tests {
         (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
     }
 
-    /// Checks the link as Cloud Storage does.
+    /// Verifies the signature as Cloud Storage does.
     #[tokio::test]
-    async fn a_link_is_signed_for_a_quarter_of_an_hour() {
+    async fn a_link_is_signed_and_expires_after_15_minutes() {
         let link = signed().link("gs://files/job 1/model-q8_0.gguf").await.unwrap().unwrap();
         let (url, signature) = link.rsplit_once("&X-Goog-Signature=").unwrap();
-        let (place, query) = url.split_once('?').unwrap();
-        assert_eq!(place, "https://storage.googleapis.com/files/job%201/model-q8_0.gguf");
+        let (base, query) = url.split_once('?').unwrap();
+        assert_eq!(base, "https://storage.googleapis.com/files/job%201/model-q8_0.gguf");
         let get =
             |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap();
         assert_eq!((get("X-Goog-Expires"), get("X-Goog-SignedHeaders")), ("900", "host"));
@@ -206,9 +208,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_objects_of_the_bucket_have_links() {
+    async fn paths_outside_the_bucket_have_no_link() {
         let emulator = EmulatorLinks::new(BUCKET, "127.0.0.1:1");
-        for elsewhere in [
+        for outside in [
             "gs://models/x",
             "gs://files",
             "gs://files/",
@@ -218,13 +220,13 @@ mod tests {
             "ada/gemma",
             "",
         ] {
-            assert_eq!(signed().link(elsewhere).await.unwrap(), None, "{elsewhere}");
-            assert_eq!(emulator.link(elsewhere).await.unwrap(), None, "{elsewhere}");
+            assert_eq!(signed().link(outside).await.unwrap(), None, "{outside}");
+            assert_eq!(emulator.link(outside).await.unwrap(), None, "{outside}");
         }
     }
 
     #[tokio::test]
-    async fn the_emulator_gets_plain_links() {
+    async fn emulator_links_are_unsigned() {
         for host in ["127.0.0.1:5000", "http://127.0.0.1:5000", "http://127.0.0.1:5000/"] {
             let link = EmulatorLinks::new(BUCKET, host).link("gs://files/job 1/a%b#.gguf").await.unwrap();
             assert_eq!(link.as_deref(), Some("http://127.0.0.1:5000/files/job%201/a%25b%23.gguf"), "{host}");

@@ -1,9 +1,9 @@
-//! The HTTP client of the adapters.
+//! The HTTP client that the adapters use.
 
 use std::{sync::Arc, time::Duration};
 
-/// A client that gives up after `deadline` and follows nobody elsewhere. It goes past `HTTP_PROXY`, as gRPC to the same
-/// platform does: what runs on loopback is no proxy's business. Its trust anchors are built in, so a container needs no
+/// An HTTP client with the timeout `deadline` that does not follow redirects. It ignores `HTTP_PROXY`, as the gRPC
+/// clients do, so that requests to loopback are not proxied. Root certificates are built in, so containers need no
 /// certificate files.
 pub(super) fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
     let anchors = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -18,7 +18,7 @@ pub(super) fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Err
             let tls = tls.with_root_certificates(anchors).with_no_client_auth();
             client.tls_backend_preconfigured(tls).build()
         }
-        // The provider that is built in speaks TLS 1.2 and 1.3; the client's own default says why not otherwise.
+        // Cannot happen: the built-in provider supports TLS 1.2 and 1.3. If it did, the default client would report why.
         Err(_) => client.build(),
     }
 }

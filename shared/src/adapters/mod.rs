@@ -1,4 +1,4 @@
-//! What stands behind the ports.
+//! Adapters: the implementations of the ports, and the only modules that use cloud SDKs.
 
 pub mod cloud_run;
 pub mod documents;

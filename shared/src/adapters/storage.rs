@@ -1,6 +1,7 @@
-//! Buckets: Google Cloud Storage (`gs://bucket/path`) in the cloud, folders below one root (`file:///…`) locally.
-//! Both are `object_store`, so every reader and writer is the same code. A URL of the other scheme, or a file
-//! outside the root, is refused: documents name places, and they must not reach into the machine.
+//! Buckets: Google Cloud Storage (`gs://bucket/path`) in production, folders below one root (`file:///…`) locally.
+//!
+//! Both use `object_store`, so all other code is the same. A URL with the other scheme, or of a file outside the root, is
+//! rejected: the URLs come from documents, which must not give access to the file system of the machine.
 
 use std::{
     collections::HashMap,
@@ -16,63 +17,65 @@ use object_store::{
     path::{Path, PathPart},
 };
 
-/// Longest wait for one request: a part of an upload or a range of a download.
+/// The timeout of one request: a part of an upload or a range of a download.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long failing requests are tried again.
+/// How long failed requests are retried.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why a place cannot be used.
+/// Why a location cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// The URL is of a kind that this service does not use.
-    #[error("{0} is not a path in a bucket that this service uses (expected {1})")]
-    Foreign(String, &'static str),
-    /// The URL has no bucket, or a path that is not one.
-    #[error("{0} is not a valid path in a bucket")]
+    /// The URL has a scheme or a root that this storage does not support.
+    #[error("{0} is not a supported bucket URL (expected {1})")]
+    Unsupported(String, &'static str),
+    /// The URL has no bucket or an invalid path.
+    #[error("{0} is not a valid bucket URL")]
     Malformed(String),
-    /// The store behind it could not be set up.
-    #[error("the bucket of {url} cannot be used")]
+    /// The client for the bucket could not be created.
+    #[error("the bucket of {url} cannot be accessed")]
     Unusable {
-        /// The place that was asked for.
+        /// The requested URL.
         url: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: object_store::Error,
     },
 }
 
-/// A folder or an object: a store, and a path in it.
+/// The location of a folder or an object: a store and a path in it.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// The store that holds it.
+pub struct StorageLocation {
+    /// The store.
     pub store: Arc<dyn ObjectStore>,
     /// The path within the store.
     pub path: Path,
-    root: Root,
+    root: StoreRoot,
 }
 
-/// What a store's paths are relative to.
+/// The root of the paths in a store.
 #[derive(Debug, Clone)]
-enum Root {
+enum StoreRoot {
     Bucket(String),
     Folder(PathBuf),
 }
 
-impl Place {
-    /// The URL by which documents name it, without a slash at the end.
+impl StorageLocation {
+    /// The URL, as stored in documents, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         match &self.root {
-            Root::Bucket(bucket) => format!("gs://{bucket}/{}", self.path).trim_end_matches('/').to_owned(),
-            Root::Folder(root) => url::Url::from_file_path(root.join(self.path.as_ref()))
+            StoreRoot::Bucket(bucket) => {
+                format!("gs://{bucket}/{}", self.path).trim_end_matches('/').to_owned()
+            }
+            StoreRoot::Folder(root) => url::Url::from_file_path(root.join(self.path.as_ref()))
                 .map_or_else(|()| format!("file://{}/{}", root.display(), self.path), String::from),
         }
     }
 
-    /// What lies below this place at `relative`, which may have several segments. They are taken literally.
+    /// The location at `relative` below this one. The segments of `relative` are not decoded.
     ///
     /// # Errors
-    /// [`StorageError::Malformed`] for an empty segment, `.`, `..` and control characters.
+    /// [`StorageError::Malformed`] for empty segments, `.`, `..` and control characters.
     pub fn join(&self, relative: &str) -> Result<Self, StorageError> {
         let malformed = || StorageError::Malformed(format!("{}/{relative}", self.url()));
         let path = relative.split('/').try_fold(self.path.clone(), |path, segment| {
@@ -86,67 +89,80 @@ impl Place {
     }
 }
 
-/// Where buckets are.
+/// The implementation of buckets.
 #[derive(Debug)]
-enum Backend {
+enum StorageBackend {
     Google { emulator: Option<String> },
     Folder { root: PathBuf, store: Arc<LocalFileSystem> },
 }
 
-/// Finds the store of a URL.
+/// Resolves URLs to locations, with one client per bucket.
 #[derive(Debug)]
 pub struct Storage {
-    backend: Backend,
+    backend: StorageBackend,
     buckets: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl Storage {
-    /// Google Cloud Storage with the credentials of the environment; `emulator` is `STORAGE_EMULATOR_HOST`, which
-    /// needs none.
+    /// Google Cloud Storage with the credentials of the environment. `emulator` is `STORAGE_EMULATOR_HOST`, which is
+    /// accessed without credentials.
     #[must_use]
     pub fn google(emulator: Option<&str>) -> Self {
         let with_scheme =
             |host: &str| if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
-        Self { backend: Backend::Google { emulator: emulator.map(with_scheme) }, buckets: Mutex::default() }
+        Self {
+            backend: StorageBackend::Google { emulator: emulator.map(with_scheme) },
+            buckets: Mutex::default(),
+        }
     }
 
     /// Folders below `root`, which must exist.
     ///
     /// # Errors
-    /// [`StorageError::Unusable`] when `root` is not a folder.
+    /// [`StorageError::Unusable`] if `root` is not a folder.
     pub fn folder(root: &FilePath) -> Result<Self, StorageError> {
         let unusable = |source| StorageError::Unusable { url: root.display().to_string(), source };
         let store = LocalFileSystem::new_with_prefix(root).map_err(unusable)?.with_fsync(true);
         let root = root.canonicalize().map_err(|source| {
             unusable(object_store::Error::Generic { store: "folder", source: Box::new(source) })
         })?;
-        Ok(Self { backend: Backend::Folder { root, store: Arc::new(store) }, buckets: Mutex::default() })
+        Ok(Self {
+            backend: StorageBackend::Folder { root, store: Arc::new(store) },
+            buckets: Mutex::default(),
+        })
     }
 
-    /// The place of that URL. `gs://bucket/a/b`, or, over folders, `file:///root/bucket/a/b`.
+    /// The location at that URL: `gs://bucket/a/b` or, with local folders, `file:///root/bucket/a/b`.
     ///
     /// # Errors
-    /// When it is not a URL of this storage, or its store cannot be set up.
-    pub fn place(&self, url: &str) -> Result<Place, StorageError> {
+    /// If the URL is not supported by this storage, or the client for the bucket cannot be created.
+    pub fn location(&self, url: &str) -> Result<StorageLocation, StorageError> {
         let url = url.trim_end_matches('/');
         match &self.backend {
-            Backend::Google { emulator } => {
+            StorageBackend::Google { emulator } => {
                 let rest = url
                     .strip_prefix("gs://")
-                    .ok_or_else(|| StorageError::Foreign(url.to_owned(), "gs://bucket/path"))?;
+                    .ok_or_else(|| StorageError::Unsupported(url.to_owned(), "gs://bucket/path"))?;
                 let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
                 let path = Path::parse(path).map_err(|_| StorageError::Malformed(url.to_owned()))?;
                 let store = self.bucket(bucket, emulator.as_deref(), url)?;
-                Ok(Place { store, path, root: Root::Bucket(bucket.to_owned()) })
+                Ok(StorageLocation { store, path, root: StoreRoot::Bucket(bucket.to_owned()) })
             }
-            Backend::Folder { root, store } => {
-                let foreign = || StorageError::Foreign(url.to_owned(), "file:///…, below the local buckets");
+            StorageBackend::Folder { root, store } => {
+                let unsupported = || {
+                    StorageError::Unsupported(url.to_owned(), "file:///…, below the folder of local buckets")
+                };
                 let malformed = || StorageError::Malformed(url.to_owned());
-                let file = url::Url::parse(url).ok().filter(|u| u.scheme() == "file").ok_or_else(foreign)?;
+                let file =
+                    url::Url::parse(url).ok().filter(|u| u.scheme() == "file").ok_or_else(unsupported)?;
                 let file = file.to_file_path().map_err(|()| malformed())?;
-                let relative = file.strip_prefix(root).map_err(|_| foreign())?;
+                let relative = file.strip_prefix(root).map_err(|_| unsupported())?;
                 let path = Path::parse(relative.to_str().ok_or_else(malformed)?).map_err(|_| malformed())?;
-                Ok(Place { store: Arc::clone(store) as _, path, root: Root::Folder(root.clone()) })
+                Ok(StorageLocation {
+                    store: Arc::clone(store) as _,
+                    path,
+                    root: StoreRoot::Folder(root.clone()),
+                })
             }
         }
     }
@@ -182,7 +198,7 @@ fn google_bucket(name: &str, emulator: Option<&str>) -> object_store::Result<Arc
         backoff: BackoffConfig { max_backoff: Duration::from_secs(10), ..BackoffConfig::default() },
     };
     let builder = match emulator {
-        // The emulator knows no accounts; a static token keeps the client from looking for credentials.
+        // The emulator does not check tokens; with a static one the client does not search for credentials.
         Some(host) => GoogleCloudStorageBuilder::new().with_base_url(host).with_bearer_token("emulator"),
         None => GoogleCloudStorageBuilder::from_env(),
     };
@@ -195,40 +211,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_keeps_the_url_that_documents_hold() {
-        let place = Storage::google(None).place("gs://models/merged_models/job 1/").unwrap();
-        assert_eq!(place.url(), "gs://models/merged_models/job 1");
-        let file = place.join("ü#~%/b.json").unwrap();
+    fn a_location_round_trips_through_its_url() {
+        let location = Storage::google(None).location("gs://models/merged_models/job 1/").unwrap();
+        assert_eq!(location.url(), "gs://models/merged_models/job 1");
+        let file = location.join("ü#~%/b.json").unwrap();
         assert_eq!(file.url(), "gs://models/merged_models/job 1/ü#~%/b.json");
-        assert_eq!(Storage::google(None).place(&file.url()).unwrap().path, file.path);
+        assert_eq!(Storage::google(None).location(&file.url()).unwrap().path, file.path);
         for bad in ["", "..", "a//b", "a/../b", "/a", "a/", "a\nb"] {
-            assert!(place.join(bad).is_err(), "{bad:?}");
+            assert!(location.join(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_local_place_has_a_file_url_that_leads_back_to_it() {
+    fn a_local_location_round_trips_through_its_file_url() {
         let root = tempfile::tempdir().unwrap();
         let folder = Storage::folder(root.path()).unwrap();
         let top = url::Url::from_file_path(root.path().canonicalize().unwrap()).unwrap();
-        let file = folder.place(top.as_str()).unwrap().join("files/a b#%20ü.gguf").unwrap();
-        assert_eq!(folder.place(&file.url()).unwrap().path, file.path);
+        let file = folder.location(top.as_str()).unwrap().join("files/a b#%20ü.gguf").unwrap();
+        assert_eq!(folder.location(&file.url()).unwrap().path, file.path);
         assert!(file.url().ends_with("/files/a%20b%23%2520%C3%BC.gguf"), "{}", file.url());
     }
 
     #[test]
-    fn documents_cannot_reach_into_the_machine() {
+    fn urls_outside_the_root_are_rejected() {
         let root = tempfile::tempdir().unwrap();
         let folder = Storage::folder(root.path()).unwrap();
         let inside = url::Url::from_file_path(root.path().canonicalize().unwrap().join("files/x y")).unwrap();
-        assert_eq!(folder.place(inside.as_str()).unwrap().path.as_ref(), "files/x y");
+        assert_eq!(folder.location(inside.as_str()).unwrap().path.as_ref(), "files/x y");
         let above = format!("{}/../../../secret", inside.as_str());
         for bad in ["file:///etc/passwd", "gs://models/x", "/etc/passwd", "https://example.com/x", "", &above]
         {
-            assert!(folder.place(bad).is_err(), "{bad}");
+            assert!(folder.location(bad).is_err(), "{bad}");
         }
         for bad in ["file:///etc/passwd", "gs://", "gs:///x", "gs://b/a/../c", "gs://b/a//c", "s3://b/x"] {
-            assert!(Storage::google(None).place(bad).is_err(), "{bad}");
+            assert!(Storage::google(None).location(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An export, as callers see it.
+//! An export in responses.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,35 +8,35 @@ use crate::domain::{
     Status,
 };
 
-/// One export, and how it stands.
-// The fields up to `finished_at` are the contract; `quantization`, `progress` and `proof` were added.
+/// An export and its current state.
+// The fields up to `finished_at` are the original contract; `quantization`, `progress` and `proof` were added later.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Export))]
 pub struct ExportBody {
     export_id: ExportId,
     job_id: JobId,
-    /// What it makes, as asked for.
+    /// The requested artifact type.
     #[serde(rename = "type")]
     kind: ArtifactKind,
-    /// Where it goes, as asked for.
+    /// The requested destinations.
     destination: Destinations,
-    /// The repository on the Hub, as asked for.
+    /// The requested repository on the Hub.
     hf_repo_id: Option<HubRepo>,
-    /// `running`, then `completed` or `failed`, and never anything else.
+    /// `running`, then `completed` or `failed`.
     status: Status,
-    /// What happens, or what went wrong and what to do.
+    /// The current step, or what failed and what to do about it.
     message: Option<String>,
-    /// What it made.
+    /// The created artifacts.
     artifacts: Vec<Artifact>,
     started_at: Timestamp,
     updated_at: Timestamp,
-    /// Null while it runs.
+    /// Null while the export is running.
     finished_at: Option<Timestamp>,
-    /// Of a GGUF; null otherwise.
+    /// The quantization type of a GGUF; null for other types.
     quantization: Option<Quantization>,
-    /// How far it is.
+    /// Progress in bytes of output.
     progress: Option<Progress>,
-    /// What it proved; null until it is completed.
+    /// Summary of the export report; null until the export is completed.
     proof: Option<Proof>,
 }
 

@@ -1,20 +1,20 @@
-//! `GET /health`.
+//! The response of `GET /health`.
 
 use serde::Serialize;
 
-/// What a service that is up says of itself.
+/// The health of the service.
 #[derive(Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Health {
-    /// Always `healthy`: what is not does not answer.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Health))]
+pub struct HealthBody {
+    /// Always `healthy`.
     #[cfg_attr(feature = "openapi", schema(pattern = "^healthy$"))]
     status: &'static str,
-    /// Which service it is.
+    /// The name of the service, always `export`.
     #[cfg_attr(feature = "openapi", schema(pattern = "^export$"))]
     service: &'static str,
 }
 
-impl Default for Health {
+impl Default for HealthBody {
     fn default() -> Self {
         Self { status: "healthy", service: "export" }
     }

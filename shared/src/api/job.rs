@@ -1,75 +1,56 @@
-//! A training job, as callers see it.
+//! A training job in responses.
 
-use axum::{
-    extract::{FromRequestParts, Path},
-    http::request::Parts,
-};
 use serde::Serialize;
 
-use super::{ExportBody, Problem};
+use super::ExportBody;
 use crate::{
-    domain::{ArtifactKind, Artifacts, InvalidId, JobId, TrainingJob, UserId, Variant},
+    domain::{ArtifactKind, Artifacts, JobId, TrainingJob, UserId, Variant},
     service::get::JobWithExport,
 };
-
-/// The job that a path names in its one parameter.
-#[derive(Debug)]
-pub struct JobPath(pub JobId);
-
-impl<S: Send + Sync> FromRequestParts<S> for JobPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let not_text = |_| Problem::invalid("job_id", "job_id: must be UTF-8");
-        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(not_text)?;
-        let not_an_id = |why: InvalidId| Problem::invalid("job_id", format!("job_id: {why}"));
-        id.parse().map(Self).map_err(not_an_id)
-    }
-}
 
 /// A training job.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = TrainingJob))]
 pub struct JobBody {
     job_id: JobId,
-    /// What its owner called it.
+    /// The name that the owner gave the job.
     job_name: Option<String>,
-    /// Whose it is.
+    /// The owner.
     user_id: Option<UserId>,
-    /// Where the adapter is.
+    /// URL of the adapter folder.
     adapter_path: Option<String>,
     /// The base model on the Hugging Face Hub, `owner/name`.
     base_model_id: Option<String>,
-    /// `text` unless the job says otherwise.
+    /// The modality; `text` if the job has none.
     modality: String,
     artifacts: ArtifactsBody,
 }
 
-/// What exports of a job made so far.
+/// The artifacts that exports of the job have created so far.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Artifacts))]
 struct ArtifactsBody {
-    /// Files to download: places in a bucket or, for a single job, links.
-    file: FileBody,
-    /// Folders in a bucket, for later exports to start from.
-    raw: RawBody,
+    /// Files to download: `gs://` paths in the list, download links for a single job.
+    file: FilePathsBody,
+    /// Folders in a bucket, which later exports read.
+    raw: RawPathsBody,
     /// Repositories on the Hugging Face Hub, `owner/name`.
-    hf: FileBody,
+    hf: FilePathsBody,
 }
 
-/// By kind; null for what does not exist.
+/// A path for each type; null if there is none.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ArtifactPaths))]
-struct FileBody {
+struct FilePathsBody {
     adapter: Option<String>,
     merged: Option<String>,
     gguf: Option<String>,
 }
 
-/// By kind; null for what does not exist.
+/// A path for each type; null if there is none.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = RawArtifactPaths))]
-struct RawBody {
+struct RawPathsBody {
     adapter: Option<String>,
     merged: Option<String>,
 }
@@ -80,19 +61,19 @@ struct RawBody {
 pub struct JobWithExportBody {
     #[serde(flatten)]
     job: JobBody,
-    /// Null when nobody has exported the job.
+    /// Null if the job has no export.
     latest_export: Option<ExportBody>,
 }
 
 impl From<TrainingJob> for JobBody {
     fn from(job: TrainingJob) -> Self {
         let artifacts = ArtifactsBody {
-            file: FileBody::new(&job.artifacts, Variant::File),
-            raw: RawBody {
+            file: FilePathsBody::new(&job.artifacts, Variant::File),
+            raw: RawPathsBody {
                 adapter: path(&job.artifacts, Variant::Raw, ArtifactKind::Adapter),
                 merged: path(&job.artifacts, Variant::Raw, ArtifactKind::Merged),
             },
-            hf: FileBody::new(&job.artifacts, Variant::Hf),
+            hf: FilePathsBody::new(&job.artifacts, Variant::Hf),
         };
         Self {
             job_id: job.id,
@@ -107,16 +88,16 @@ impl From<TrainingJob> for JobBody {
 }
 
 impl From<JobWithExport> for JobWithExportBody {
-    /// Files are links here, because that is what a browser can open.
+    /// `file` holds download links, which a browser can open.
     fn from(found: JobWithExport) -> Self {
         let links = Artifacts::from_iter(found.downloads);
         let mut job = JobBody::from(found.job);
-        job.artifacts.file = FileBody::new(&links, Variant::File);
+        job.artifacts.file = FilePathsBody::new(&links, Variant::File);
         Self { job, latest_export: found.latest.map(Into::into) }
     }
 }
 
-impl FileBody {
+impl FilePathsBody {
     fn new(artifacts: &Artifacts, variant: Variant) -> Self {
         Self {
             adapter: path(artifacts, variant, ArtifactKind::Adapter),

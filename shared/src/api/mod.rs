@@ -1,5 +1,4 @@
-//! The wire: what requests and answers look like. `docs/API.md` describes it for people,
-//! `docs/openapi.json` for programs.
+//! The wire format of requests and responses. `docs/API.md` describes it in prose, `docs/openapi.json` as OpenAPI.
 
 mod create;
 mod export;
@@ -10,9 +9,9 @@ pub mod openapi;
 mod problem;
 mod problem_kind;
 
-pub use create::{Ack, ExportRequest};
+pub use create::ExportStarted;
 pub use export::ExportBody;
-pub use health::Health;
-pub use job::{JobBody, JobPath, JobWithExportBody};
+pub use health::HealthBody;
+pub use job::{JobBody, JobWithExportBody};
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;

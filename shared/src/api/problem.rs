@@ -1,4 +1,4 @@
-//! Every error: RFC 9457 problem details. The one place where an [`Error`] becomes a status.
+//! Error responses: RFC 9457 problem details. The only mapping from an [`Error`] to a status.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::{
     telemetry,
 };
 
-/// An answer that is not a success.
+/// An error response.
 #[derive(Debug)]
 pub struct Problem {
     kind: ProblemKind,
@@ -24,26 +24,26 @@ pub struct Problem {
     challenge: Option<Unauthenticated>,
 }
 
-/// What went wrong and what to do about it (RFC 9457).
+/// Problem details (RFC 9457).
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Problem))]
-pub(super) struct Body<'a> {
-    /// Which kind of problem it is: for programs.
+pub(super) struct ProblemBody<'a> {
+    /// The problem type, for programs.
     #[serde(rename = "type")]
     #[cfg_attr(feature = "openapi", schema(schema_with = super::openapi::urns))]
     kind: String,
-    /// The kind in words.
+    /// A short description of the problem type.
     title: &'a str,
-    /// The status of the answer.
+    /// The HTTP status.
     #[cfg_attr(feature = "openapi", schema(minimum = 400, maximum = 599))]
     status: u16,
-    /// What happened and what to do: for people.
+    /// What is wrong and what to do about it, for people.
     detail: &'a str,
-    /// The field of the request that is wrong, or `body` for the whole of it.
+    /// The invalid field of the request, or `body` for the whole body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     field: Option<&'a str>,
-    /// The request's id, as in `X-Request-Id` and in the service's log.
+    /// The request id, as in `X-Request-Id` and in the service's log.
     request_id: &'a str,
 }
 
@@ -52,48 +52,51 @@ impl Problem {
         Self { kind, detail: detail.into(), field: None, challenge: None }
     }
 
-    /// 400: the request is wrong by itself, in that field.
+    /// 400: `field` of the request is invalid.
     #[must_use]
     pub fn invalid(field: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { field: Some(field), ..Self::new(ProblemKind::InvalidRequest, detail) }
     }
 
-    /// 404 for a path that is not the service's.
+    /// 404 for a path without a route.
     #[must_use]
     pub fn no_such_path() -> Self {
-        Self::new(ProblemKind::NoSuchPath, "there is nothing at this path: see the API's documentation")
+        Self::new(ProblemKind::NoSuchPath, "this path does not exist: see the API documentation")
     }
 
-    /// 405; the `Allow` header is the router's.
+    /// 405. The router adds the `Allow` header.
     #[must_use]
     pub fn method_not_allowed() -> Self {
-        let detail = "this path does not take this method: the Allow header names those it takes";
+        let detail = "this path does not support this method: see the Allow header";
         Self::new(ProblemKind::MethodNotAllowed, detail)
     }
 
     /// 408: the body did not arrive in time.
     #[must_use]
     pub fn body_too_slow() -> Self {
-        Self::new(ProblemKind::BodyTooSlow, "the body did not arrive in time: send it at once")
+        Self::new(
+            ProblemKind::BodyTooSlow,
+            "the body did not arrive within 10 seconds: send it without pauses",
+        )
     }
 
     /// 413.
     #[must_use]
     pub fn body_too_large() -> Self {
-        Self::new(ProblemKind::BodyTooLarge, "the body must not be over 16 KiB")
+        Self::new(ProblemKind::BodyTooLarge, "the body is larger than 16 KiB")
     }
 
     /// 415.
     #[must_use]
     pub fn not_json() -> Self {
-        let detail = "the body must be JSON: send it with Content-Type: application/json";
+        let detail = "Content-Type is not application/json: send a JSON body with that Content-Type";
         Self::new(ProblemKind::NotJson, detail)
     }
 
-    /// 500. What happened is in the log, under the request's id.
+    /// 500. The cause is only in the log, under the request id.
     #[must_use]
     pub fn internal() -> Self {
-        let detail = "something went wrong on our side: try again, and if it stays so, report the request_id";
+        let detail = "internal error: try again; if it persists, report the request_id";
         Self::new(ProblemKind::Internal, detail)
     }
 }
@@ -110,8 +113,8 @@ impl From<Error> for Problem {
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
             Error::Internal(source) => {
-                let source: &dyn std::error::Error = &source;
-                tracing::error!(error = source, "a request failed inside");
+                let source: &(dyn std::error::Error + 'static) = &*source;
+                tracing::error!(error = source, "a request failed with an internal error");
                 Self::internal()
             }
         }
@@ -121,7 +124,7 @@ impl From<Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let tags = telemetry::current();
-        let body = Body {
+        let body = ProblemBody {
             kind: self.kind.urn(),
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
@@ -139,7 +142,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// RFC 6750, section 3.1: no error code for a request that brought no token.
+/// The `WWW-Authenticate` header. RFC 6750, section 3.1: no error code for a request without a token.
 fn challenge(why: Unauthenticated) -> String {
     let realm = r#"Bearer realm="export""#;
     match why {

@@ -1,36 +1,36 @@
-//! What can be wrong, as a client can tell it apart: the table of `docs/API.md`.
+//! The problem types that clients can distinguish: the table in `docs/API.md`.
 
 use axum::http::StatusCode;
 
-/// A kind of problem: one `type` on the wire, with its status and title.
+/// A problem type: one `type` on the wire, with its status and title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// The request is wrong by itself.
+    /// The request is invalid.
     InvalidRequest,
     /// The training job is not completed.
     NotCompleted,
-    /// Nobody knows who calls.
+    /// The token is missing or invalid.
     Unauthenticated,
-    /// The training job is not the caller's.
+    /// The training job belongs to another user.
     NotOwner,
-    /// There is no such training job.
+    /// The training job does not exist.
     NoSuchJob,
-    /// The path is not the service's.
+    /// The path does not exist.
     NoSuchPath,
-    /// The path does not take the method.
+    /// The path does not support the method.
     MethodNotAllowed,
     /// The body did not arrive in time.
     BodyTooSlow,
-    /// The body is over the limit.
+    /// The body exceeds the size limit.
     BodyTooLarge,
-    /// The body is not called JSON.
+    /// `Content-Type` is not `application/json`.
     NotJson,
-    /// Something on our side.
+    /// An internal error.
     Internal,
 }
 
 impl ProblemKind {
-    /// Every kind, by status.
+    /// Every type, ordered by status.
     pub const ALL: [Self; 11] = [
         Self::InvalidRequest,
         Self::NotCompleted,
@@ -54,7 +54,7 @@ impl ProblemKind {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Sign-in is required"),
             Self::NotOwner => (StatusCode::FORBIDDEN, "not-owner", "The training job is not yours"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "no-such-job", "The training job does not exist"),
-            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "The path does not exist"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
             }
@@ -65,7 +65,7 @@ impl ProblemKind {
         }
     }
 
-    /// The status it is answered with.
+    /// The HTTP status.
     #[must_use]
     pub fn status(self) -> StatusCode {
         self.row().0

@@ -1,17 +1,17 @@
-//! What a token must say of itself.
+//! Checks the claims of an ID token.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::domain::{Unauthenticated, UserId};
 
-/// How far the issuer's clock and ours may be apart, in seconds: the one figure for every check of a time.
+/// The tolerated clock skew for every time claim, in seconds.
 pub const MAX_SKEW: i64 = 60;
-/// The longest uid, in characters. [`UserId`] holds to it.
+/// The longest uid, in characters, the same as [`UserId::MAX_CHARS`].
 pub const MAX_SUBJECT: usize = 128;
 
-/// The user a payload names, if it is one of that project's and good at `now`.
-pub(super) fn user(
+/// The user that the claims identify, if they are for `project` and valid at `now`.
+pub(super) fn verified_user(
     claims: &Map<String, Value>,
     project: &str,
     now: Timestamp,
@@ -21,12 +21,12 @@ pub(super) fn user(
     if text("aud") != Some(project) || text("iss") != Some(issuer.as_str()) {
         return Err(Unauthenticated::WrongProject);
     }
-    times(claims, now.as_second())?;
+    check_times(claims, now.as_second())?;
     text("sub").and_then(|sub| sub.parse().ok()).ok_or(Unauthenticated::Subject)
 }
 
-/// Integers only: `1e9` and `1.0` are not what Firebase writes.
-fn times(claims: &Map<String, Value>, now: i64) -> Result<(), Unauthenticated> {
+/// Accepts integers only: Firebase does not write `1e9` or `1.0`.
+fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), Unauthenticated> {
     let time = |name: &str| claims.get(name).and_then(Value::as_i64).ok_or(Unauthenticated::Malformed);
     let (expires, issued, signed_in) = (time("exp")?, time("iat")?, time("auth_time")?);
     if expires <= now.saturating_sub(MAX_SKEW) {

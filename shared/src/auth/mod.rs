@@ -1,12 +1,11 @@
-//! From a request's bearer token to the user it names.
+//! Authentication: verifies Firebase ID tokens.
 //!
-//! Firebase ID tokens: <https://firebase.google.com/docs/auth/admin/verify-id-tokens>. The library checks the
-//! signature and nothing else; every rule about header and claims is checked here, because libraries take a missing
-//! or odd-typed claim for a good one.
+//! Rules: <https://firebase.google.com/docs/auth/admin/verify-id-tokens>. The JWT library verifies only the signature.
+//! All rules for header and claims are checked here, because libraries accept missing claims and claims of wrong types.
 
-mod claims;
 #[cfg(test)]
-mod table;
+mod bad_tokens;
+mod claims;
 mod token;
 mod verifier;
 

@@ -1,4 +1,4 @@
-//! The parts of a JWT, read strictly: canonical base64url, JSON objects, no name twice.
+//! Strict JWT parser: canonical base64url, JSON objects without duplicate names.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use serde_json::{Map, Value};
 
 use crate::domain::Unauthenticated;
 
-/// The longest token looked at, in bytes. Firebase's have about 1,000, and at most 1,000 more of custom claims.
+/// The longest accepted token, in bytes. Firebase ID tokens have about 1,000, plus at most 1,000 of custom claims.
 pub const MAX_TOKEN: usize = 8 * 1024;
 
-/// A token taken apart; nothing in it is checked yet.
-pub(super) struct Token<'a> {
+/// A parsed JWT. Signature and claims are not verified.
+pub(super) struct ParsedToken<'a> {
     pub header: Map<String, Value>,
     pub claims: Map<String, Value>,
-    /// What is signed.
+    /// The signed text: header and payload.
     pub message: &'a str,
-    /// Base64url, known to be canonical.
+    /// Canonical base64url.
     pub signature: &'a str,
 }
 
-impl<'a> Token<'a> {
+impl<'a> ParsedToken<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, Unauthenticated> {
         if text.len() > MAX_TOKEN {
             return Err(Unauthenticated::Malformed);
@@ -33,7 +33,7 @@ impl<'a> Token<'a> {
             let (message, signature) = text.rsplit_once('.')?;
             let (header, claims) = message.split_once('.')?;
             URL_SAFE_NO_PAD.decode(signature).ok()?;
-            Some(Self { header: object(header)?, claims: object(claims)?, message, signature })
+            Some(Self { header: decode_object(header)?, claims: decode_object(claims)?, message, signature })
         };
         parse().ok_or(Unauthenticated::Malformed)
     }
@@ -43,20 +43,19 @@ impl<'a> Token<'a> {
     }
 }
 
-/// A segment with a dot in it is not base64url, so four and more segments end here.
-fn object(segment: &str) -> Option<Map<String, Value>> {
+/// Decodes a segment. A dot is not base64url, so a token of four or more segments is rejected here.
+fn decode_object(segment: &str) -> Option<Map<String, Value>> {
     let bytes = URL_SAFE_NO_PAD.decode(segment).ok()?;
     serde_json::from_slice(&bytes).ok().map(|UniqueNames(object)| object)
 }
 
-/// A JSON object in which no name stands twice: readers that disagree about which one counts can be played off
-/// against each other.
+/// A JSON object without duplicate names. Parsers disagree about which duplicate wins, which an attacker can exploit.
 struct UniqueNames(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
+        struct UniqueNamesVisitor;
+        impl<'de> Visitor<'de> for UniqueNamesVisitor {
             type Value = UniqueNames;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,12 +66,12 @@ impl<'de> Deserialize<'de> for UniqueNames {
                 let mut object = Map::new();
                 while let Some((name, value)) = entries.next_entry::<String, Value>()? {
                     if object.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name stands twice"));
+                        return Err(A::Error::custom("duplicate name"));
                     }
                 }
                 Ok(UniqueNames(object))
             }
         }
-        deserializer.deserialize_map(Names)
+        deserializer.deserialize_map(UniqueNamesVisitor)
     }
 }

@@ -1,4 +1,4 @@
-//! Who sent a request.
+//! Verifies the ID token of a request.
 
 use std::sync::Arc;
 
@@ -6,47 +6,47 @@ use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, crypto};
 
-use super::{claims, token::Token};
+use super::{claims, token::ParsedToken};
 use crate::{
     domain::{Result, Unauthenticated, UserId},
     ports::TokenKeys,
 };
 
-/// The longest key id asked for; Google's have 40 characters.
+/// The longest key id that is looked up; Google's have 40 characters.
 const MAX_KEY_ID: usize = 128;
 
-/// Checks the ID tokens of one Firebase project.
+/// Verifies ID tokens of one Firebase project.
 #[derive(Clone)]
 pub struct Verifier {
     project: String,
-    signatures: Signatures,
+    signatures: SignaturePolicy,
 }
 
 #[derive(Clone)]
-enum Signatures {
+enum SignaturePolicy {
     Required(Arc<dyn TokenKeys>),
-    /// The Auth emulator signs nothing. Never in production: `config` refuses to start there.
+    /// The Auth emulator does not sign. `config` rejects it in production.
     Absent,
 }
 
 impl Verifier {
-    /// Takes tokens signed with one of the issuer's keys.
+    /// Accepts tokens that are signed with one of the issuer's keys.
     #[must_use]
     pub fn new(project: impl Into<String>, keys: Arc<dyn TokenKeys>) -> Self {
-        Self { project: project.into(), signatures: Signatures::Required(keys) }
+        Self { project: project.into(), signatures: SignaturePolicy::Required(keys) }
     }
 
-    /// Takes the Auth emulator's unsigned tokens, and no others.
+    /// Accepts only the unsigned tokens of the Auth emulator.
     #[must_use]
     pub fn for_emulator(project: impl Into<String>) -> Self {
-        Self { project: project.into(), signatures: Signatures::Absent }
+        Self { project: project.into(), signatures: SignaturePolicy::Absent }
     }
 
-    /// The user that the request's one `Authorization: Bearer` header names.
+    /// The user of the request's `Authorization: Bearer` header, which must occur exactly once.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`](crate::domain::Error::Unauthenticated), or an internal error when the issuer's
-    /// keys cannot be had.
+    /// [`Error::Unauthenticated`](crate::domain::Error::Unauthenticated), or an internal error if the issuer's
+    /// keys cannot be fetched.
     pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<UserId> {
         let mut all = headers.get_all(AUTHORIZATION).iter();
         let header = all.next().ok_or(Unauthenticated::Missing)?;
@@ -61,25 +61,25 @@ impl Verifier {
         self.verify(token, now).await
     }
 
-    /// The user that a token names.
+    /// The user that a token identifies.
     ///
     /// # Errors
-    /// As [`Verifier::caller`].
+    /// The same as [`Verifier::caller`].
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<UserId> {
-        let token = Token::parse(token)?;
+        let token = ParsedToken::parse(token)?;
         if token.header.contains_key("crit") {
             return Err(Unauthenticated::Malformed.into());
         }
         match &self.signatures {
-            Signatures::Required(keys) => signed(&token, &**keys).await?,
-            Signatures::Absent => unsigned(&token)?,
+            SignaturePolicy::Required(keys) => verify_signature(&token, &**keys).await?,
+            SignaturePolicy::Absent => verify_unsigned(&token)?,
         }
-        Ok(claims::user(&token.claims, &self.project, now)?)
+        Ok(claims::verified_user(&token.claims, &self.project, now)?)
     }
 }
 
-/// The key is the issuer's key of that id and never one that the token brings along.
-async fn signed(token: &Token<'_>, keys: &dyn TokenKeys) -> Result<()> {
+/// Verifies with the issuer's key of the token's `kid`. Keys embedded in the token are ignored.
+async fn verify_signature(token: &ParsedToken<'_>, keys: &dyn TokenKeys) -> Result<()> {
     if token.header("alg") != Some("RS256") {
         return Err(Unauthenticated::Algorithm.into());
     }
@@ -94,7 +94,7 @@ async fn signed(token: &Token<'_>, keys: &dyn TokenKeys) -> Result<()> {
     }
 }
 
-fn unsigned(token: &Token<'_>) -> Result<(), Unauthenticated> {
+fn verify_unsigned(token: &ParsedToken<'_>) -> Result<(), Unauthenticated> {
     if token.header("alg") != Some("none") {
         return Err(Unauthenticated::Algorithm);
     }

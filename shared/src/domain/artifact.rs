@@ -1,17 +1,17 @@
-//! What an export leaves behind, and where.
+//! The artifacts that an export creates, and where they are stored.
 
 use serde::{Deserialize, Serialize};
 
-/// What is exported. On the wire and in documents: the field `type`.
+/// The artifact type; the field `type` on the wire and in documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
-    /// The LoRA adapter as it was trained.
+    /// The LoRA adapter, unchanged.
     Adapter,
-    /// Base model and adapter as one model.
+    /// The base model with the adapter merged into it.
     Merged,
-    /// One GGUF file for llama.cpp and Ollama.
+    /// A GGUF file for llama.cpp and Ollama.
     Gguf,
 }
 
@@ -27,14 +27,14 @@ impl ArtifactKind {
     }
 }
 
-/// In which form it is kept.
+/// The form in which an artifact is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
-    /// A folder of model files in the bucket of raw models, for later exports to start from.
+    /// A folder of model files in the bucket of raw models, which later exports read.
     Raw,
-    /// One file in the bucket of files that people download.
+    /// One file in the bucket of downloads.
     File,
     /// A repository on the Hugging Face Hub.
     Hf,
@@ -52,31 +52,32 @@ impl Variant {
     }
 }
 
-/// One thing an export made: `path` is a URL (`gs://…`, `file://…`) or, for the Hub, `owner/name`.
+/// An artifact of an export. `path` is a URL (`gs://…`, `file://…`) or, on the Hub, `owner/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Artifact {
-    /// What it is.
+    /// The artifact type.
     #[serde(rename = "type")]
     pub kind: ArtifactKind,
-    /// Where it is.
+    /// The location.
     pub path: String,
-    /// In which form.
+    /// The form in which it is stored.
     pub variant: Variant,
 }
 
-/// Everything that exports of one training job have made so far: `artifacts.{variant}.{type}` of its document.
+/// The artifacts of a training job, at most one for each variant and type: `artifacts.{variant}.{type}` of its
+/// document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Artifacts(Vec<Artifact>);
 
 impl Artifacts {
-    /// Where the artifact of that form and kind is, if there is one.
+    /// The location of the artifact of that variant and type, if there is one.
     #[must_use]
     pub fn path(&self, variant: Variant, kind: ArtifactKind) -> Option<&str> {
         self.0.iter().find(|a| a.variant == variant && a.kind == kind).map(|a| a.path.as_str())
     }
 
-    /// Adds one, in place of an earlier one of the same form and kind.
+    /// Adds an artifact and replaces one of the same variant and type.
     pub fn set(&mut self, artifact: Artifact) {
         self.0.retain(|a| (a.variant, a.kind) != (artifact.variant, artifact.kind));
         self.0.push(artifact);

@@ -1,70 +1,70 @@
-//! What can go wrong for a caller. No transport in it: `api` maps these to statuses, in one place.
+//! Errors of a request, independent of HTTP: `api::Problem` maps them to statuses.
 
 use super::{InvalidRequest, JobId};
-use crate::ports::PortError;
 
-/// Result of a rule.
+/// The result of a domain rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request was not served. `Display` is for the caller, except [`Error::Internal`], whose source is for the log.
+/// Why a request failed. `Display` is the text for the caller; the source of [`Error::Internal`] is only for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No token, or one that is not good.
+    /// The token is missing or invalid.
     #[error("a valid Firebase ID token is required: send `Authorization: Bearer <token>`")]
     Unauthenticated(#[from] Unauthenticated),
-    /// The request is wrong by itself.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// There is no such job.
+    /// The training job does not exist.
     #[error("training job {0} does not exist")]
     NoSuchJob(JobId),
-    /// The job belongs to somebody else, or to nobody.
-    #[error("this training job belongs to another account")]
+    /// The training job belongs to another user, or has no owner.
+    #[error("this training job belongs to another user")]
     NotOwner,
-    /// The job is not finished.
+    /// The training job is not completed.
     #[error(
-        "the training job is not completed (its status is {status}): wait for it to finish, then export it"
+        "the training job is not completed (status: {status}): wait until it is completed, then export it"
     )]
     NotCompleted {
-        /// The status it has.
+        /// The current status.
         status: String,
     },
-    /// Something on our side.
+    /// A port failed (see `ports::PortError`).
     #[error("internal error")]
-    Internal(#[from] PortError),
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why a caller is not known. Told apart so that a client can tell "sign in again" from "this will never work".
+/// Why authentication failed. `Display` is `error_description` of the response: a client can distinguish an expired
+/// token from one that will never be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unauthenticated {
-    /// No token came along.
+    /// No `Authorization` header.
     #[error("missing")]
     Missing,
-    /// The header is not one `Bearer` token.
+    /// Not exactly one `Authorization: Bearer` header.
     #[error("not_bearer")]
     NotBearer,
-    /// The token is not a JWT of the form that Firebase issues.
+    /// Not a JWT in the format that Firebase issues.
     #[error("malformed")]
     Malformed,
-    /// It is signed with an algorithm other than RS256.
+    /// The signature algorithm is not RS256.
     #[error("algorithm")]
     Algorithm,
-    /// The issuer has no key of that id.
+    /// The issuer has no key with this id.
     #[error("unknown_key")]
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature is invalid.
     #[error("signature")]
     Signature,
-    /// It was issued by somebody else, or for another project.
+    /// The issuer or the audience is not the project.
     #[error("wrong_project")]
     WrongProject,
-    /// It names nobody.
+    /// The subject is missing or invalid.
     #[error("subject")]
     Subject,
-    /// It has expired.
+    /// The token has expired.
     #[error("expired")]
     Expired,
-    /// It is from the future, or says of itself no usable time.
+    /// A time claim is in the future.
     #[error("not_yet_valid")]
     NotYetValid,
 }

@@ -1,8 +1,8 @@
-//! One export, and the one place where its state changes.
+//! An export and its state machine. [`Export::apply`] is the only function that changes the state.
 //!
-//! `running → completed | failed`, never back. A running export holds a lease: who launched it, and then the job
-//! that claimed it, must renew it. One whose lease ran out **is** failed, whatever its document still says, so
-//! nothing can stay `running` for ever, not even when every process that knew of it is gone.
+//! `running → completed | failed`, never back. A running export has a lease, which is set at the launch and renewed by
+//! the job that claimed the export. An export whose lease has expired counts as failed, even if its document still says
+//! `running`, so no export stays `running` forever, even if all processes that worked on it are gone.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,178 +12,176 @@ use super::{
     Proof, Quantization, UserId,
 };
 
-/// How long a launched export may wait to be claimed by its job.
+/// The lease of a launched export until its job claims it.
 pub const LAUNCH_LEASE: SignedDuration = SignedDuration::from_mins(15);
-/// How long a claimed export may be silent. The job writes at least once a minute.
+/// The lease of a claimed export. The job renews it at least once a minute.
 pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_mins(5);
 
-/// The three values that clients know; anything finer has fields of its own.
+/// The status of an export. Clients know only these three values; [`Stage`] has the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Launched, and nothing final has happened.
+    /// The export is in progress.
     Running,
-    /// Every artifact is where it should be.
+    /// All artifacts have been created.
     Completed,
-    /// It ended without.
+    /// The export failed.
     Failed,
 }
 
-/// What the job is doing.
+/// The current stage of the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Waiting for the job to start.
     Queued,
-    /// Finding and checking adapter and base model.
+    /// Finding and checking the adapter and the base model.
     Fetch,
-    /// Merging, converting or packing, writing what comes out, and comparing its predictions where that is asked for.
+    /// Merging, converting or packing, writing the result, and comparing its predictions if configured.
     Export,
-    /// Sending to the destinations what is not written there directly.
+    /// Uploading to destinations that are not written directly.
     Upload,
     /// Recording the artifacts.
     Finish,
 }
 
-/// How far the job is, in bytes of output. `bytes_total` is 0 while it is unknown.
+/// The progress of the job, in bytes of output. `bytes_total` is 0 while it is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// The current stage.
     pub stage: Stage,
-    /// Bytes of this stage done.
+    /// Bytes written in this stage.
     pub bytes_done: u64,
-    /// Bytes of this stage in all.
+    /// Total bytes of this stage.
     pub bytes_total: u64,
 }
 
-/// Which execution works on an export.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The execution that processes an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The execution; a retry of the same execution may claim again.
+    /// The execution. A retry of the same execution can claim the export again.
     pub by: ExecutionName,
-    /// Which attempt of that execution, from 0.
+    /// The attempt of that execution, from 0.
     pub attempt: u32,
-    /// Which process; it may make its claim again, in case the answer to it was lost. `None` in documents of before
-    /// there were such ids.
+    /// The process, which can repeat its claim if the response was lost. `None` in documents that older versions wrote.
     pub process: Option<ProcessId>,
 }
 
 /// A document of `exports`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Export {
-    /// The document's id.
+    /// The document id.
     pub id: ExportId,
-    /// The training job it exports.
+    /// The training job that is exported.
     pub job_id: JobId,
-    /// Who asked for it. Documents of the older service may lack it.
+    /// The user who requested it. Documents of the older service may lack it.
     pub user_id: Option<UserId>,
-    /// What it makes.
+    /// The artifact type.
     pub kind: ArtifactKind,
-    /// Where it goes.
+    /// The destinations.
     pub destinations: Destinations,
-    /// The repository on the Hub, if one was named.
+    /// The repository on the Hub, if requested.
     pub hf_repo: Option<HubRepo>,
-    /// Whether that repository is to be private.
+    /// Whether that repository must be private.
     pub hf_private: bool,
-    /// The type of a GGUF's matrices.
+    /// The quantization type of a GGUF; `None` for other types.
     pub quantization: Option<Quantization>,
-    /// Where it stands. Changed by [`Export::apply`] only.
+    /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
-    /// What happened, for people.
+    /// The latest event, for people.
     pub message: Option<String>,
-    /// How far it is; `None` in documents of the older service.
+    /// The progress; `None` in documents of the older service.
     pub progress: Option<Progress>,
-    /// What it made.
+    /// The created artifacts.
     pub artifacts: Vec<Artifact>,
-    /// What it proved about that; `None` for adapters, which are only copied, and before its end.
+    /// Summary of the report; `None` until completion, and for adapters, which are only copied.
     pub proof: Option<Proof>,
-    /// The launcher's name for the execution.
+    /// The name that the launcher gave the execution.
     pub execution: Option<ExecutionName>,
-    /// Who works on it.
+    /// The execution that processes it.
     pub claim: Option<Claim>,
-    /// Until when a running export counts as alive; `None` in documents of the older service.
+    /// When the lease of a running export expires; `None` in documents of the older service.
     pub lease_until: Option<Timestamp>,
-    /// When it was asked for.
+    /// When it was requested.
     pub started_at: Timestamp,
-    /// When it last changed.
+    /// When it was last changed.
     pub updated_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
 }
 
-/// What a new export is made of.
+/// The data of a new export.
 #[derive(Debug)]
 pub struct NewExport<'a> {
-    /// Its id.
+    /// The id.
     pub id: ExportId,
-    /// Who asks.
+    /// The user who requests it.
     pub user: &'a UserId,
-    /// For what.
+    /// The validated request.
     pub request: &'a CreateExport,
 }
 
-/// Something that happens to a running export.
+/// A change of a running export.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
-    /// The launcher answered with the execution's name.
+    /// The launcher returned the name of the execution.
     Launched(ExecutionName),
-    /// A job starts to work on it.
+    /// A job claims the export.
     Claim(Claim),
-    /// The job that claimed it got further. Renews the lease.
+    /// The claiming job reports progress. Renews the lease.
     Progress {
-        /// Who reports.
+        /// The claim of the reporting job.
         claim: Claim,
-        /// How far it is.
+        /// The progress.
         progress: Progress,
-        /// What it does, for people.
+        /// The current step, for people.
         message: String,
     },
-    /// The job that claimed it is done.
+    /// The claiming job has created all artifacts.
     Complete {
-        /// Who reports.
+        /// The claim of the reporting job.
         claim: Claim,
-        /// What it made.
+        /// The created artifacts.
         artifacts: Vec<Artifact>,
-        /// What it proved about that.
+        /// Summary of the report.
         proof: Option<Proof>,
-        /// What it did, for people.
+        /// The result, for people.
         message: String,
     },
-    /// It ended without an artifact. `claim` is `None` when no job had claimed it.
+    /// The export failed. `claim` is `None` if no job has claimed it.
     Fail {
-        /// Who reports.
+        /// The claim of the reporting job.
         claim: Option<Claim>,
-        /// What went wrong and what to do, for people.
+        /// What failed and what to do about it, for people.
         message: String,
     },
 }
 
-/// Why a transition did not happen.
+/// Why a transition was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// It has ended; nothing changes it any more.
+pub enum TransitionError {
+    /// The export is completed or failed.
     #[error("the export has ended already")]
     Ended,
-    /// Its lease ran out, so everybody may take it for failed.
+    /// The lease has expired, so the export counts as failed.
     #[error("the export's lease has run out")]
     LeaseExpired,
-    /// Another execution, or a later attempt of this one, works on it.
-    #[error("another execution works on the export")]
+    /// Another execution, or a later attempt of the same execution, holds the claim.
+    #[error("another execution has claimed the export")]
     ClaimedByAnother,
-    /// It has not been claimed.
+    /// No job has claimed the export.
     #[error("the export has not been claimed")]
     NotClaimed,
 }
 
 impl Export {
-    /// What callers see of a running export whose lease ran out.
-    pub const LOST: &'static str =
-        "The export was interrupted and nobody is working on it any more: start it again.";
+    /// The message of an export whose lease expired.
+    pub const LEASE_EXPIRED_MESSAGE: &'static str = "The export job was interrupted: start the export again.";
 
-    /// A new export, running from `now` on.
+    /// A new export, which is running and started at `now`.
     #[must_use]
     pub fn new(new: &NewExport<'_>, now: Timestamp) -> Self {
         let NewExport { id, user, request } = *new;
@@ -203,91 +201,91 @@ impl Export {
             proof: None,
             execution: None,
             claim: None,
-            lease_until: Some(later(now, LAUNCH_LEASE)),
+            lease_until: Some(saturating_add(now, LAUNCH_LEASE)),
             started_at: now,
             updated_at: now,
             finished_at: None,
         }
     }
 
-    /// This export as it is at `now`: failed when it was running and its lease ran out. A document of the older
-    /// service has no lease and counts as alive for a day after its last change.
+    /// This export as of `now`: failed if it was running and its lease has expired. A document of the older service
+    /// has no lease and expires a day after its last change.
     #[must_use]
-    pub fn at(mut self, now: Timestamp) -> Self {
+    pub fn as_of(mut self, now: Timestamp) -> Self {
         if self.status == Status::Running && self.lease_end() < now {
             self.status = Status::Failed;
-            self.message = Some(Self::LOST.to_owned());
+            self.message = Some(Self::LEASE_EXPIRED_MESSAGE.to_owned());
             self.finished_at = Some(self.lease_end());
         }
         self
     }
 
     fn lease_end(&self) -> Timestamp {
-        let silent_for_a_day = || later(self.updated_at, SignedDuration::from_hours(24));
-        self.lease_until.unwrap_or_else(silent_for_a_day)
+        let a_day_after_update = || saturating_add(self.updated_at, SignedDuration::from_hours(24));
+        self.lease_until.unwrap_or_else(a_day_after_update)
     }
 
-    /// This export after `transition` at `now`.
+    /// Applies `transition` at `now`.
     ///
     /// # Errors
-    /// [`Refused`] when the export's state does not allow it; nothing has changed then.
-    pub fn apply(mut self, transition: &Transition, now: Timestamp) -> Result<Self, Refused> {
+    /// [`TransitionError`] if the export's state does not allow it.
+    pub fn apply(mut self, transition: &Transition, now: Timestamp) -> Result<Self, TransitionError> {
         if self.status != Status::Running {
-            return Err(Refused::Ended);
+            return Err(TransitionError::Ended);
         }
         let expired = self.lease_end() < now;
         match transition {
-            // An export that nobody works on may still be put down as what it is.
+            // An unclaimed or expired export can still be marked as failed.
             Transition::Fail { claim: None, message } if expired || self.claim.is_none() => {
-                self.end(Status::Failed, message, now);
+                self.finish(Status::Failed, message, now);
             }
-            _ if expired => return Err(Refused::LeaseExpired),
+            _ if expired => return Err(TransitionError::LeaseExpired),
             Transition::Launched(execution) => self.execution = Some(execution.clone()),
-            Transition::Claim(claim) => self.claimed(claim, now)?,
+            Transition::Claim(claim) => self.accept_claim(claim, now)?,
             Transition::Progress { claim, progress, message } => {
-                self.held_by(Some(claim))?;
+                self.check_claim(Some(claim))?;
                 self.progress = Some(*progress);
                 self.message = Some(message.clone());
-                self.lease_until = Some(later(now, CLAIM_LEASE));
+                self.lease_until = Some(saturating_add(now, CLAIM_LEASE));
             }
             Transition::Complete { claim, artifacts, proof, message } => {
-                self.held_by(Some(claim))?;
+                self.check_claim(Some(claim))?;
                 self.artifacts.clone_from(artifacts);
                 self.proof.clone_from(proof);
-                self.end(Status::Completed, message, now);
+                self.finish(Status::Completed, message, now);
             }
             Transition::Fail { claim, message } => {
-                self.held_by(claim.as_ref())?;
-                self.end(Status::Failed, message, now);
+                self.check_claim(claim.as_ref())?;
+                self.finish(Status::Failed, message, now);
             }
         }
         self.updated_at = now;
         Ok(self)
     }
 
-    fn claimed(&mut self, claim: &Claim, now: Timestamp) -> Result<(), Refused> {
+    fn accept_claim(&mut self, claim: &Claim, now: Timestamp) -> Result<(), TransitionError> {
         match &self.claim {
             Some(held) if held == claim && claim.process.is_some() => {}
             Some(held) if held.by != claim.by || held.attempt >= claim.attempt => {
-                return Err(Refused::ClaimedByAnother);
+                return Err(TransitionError::ClaimedByAnother);
             }
             Some(_) | None => {}
         }
         self.claim = Some(claim.clone());
-        self.lease_until = Some(later(now, CLAIM_LEASE));
+        self.lease_until = Some(saturating_add(now, CLAIM_LEASE));
         self.message = Some("The export job has started".to_owned());
         Ok(())
     }
 
-    fn held_by(&self, claim: Option<&Claim>) -> Result<(), Refused> {
+    fn check_claim(&self, claim: Option<&Claim>) -> Result<(), TransitionError> {
         match (&self.claim, claim) {
-            (None, _) => Err(Refused::NotClaimed),
+            (None, _) => Err(TransitionError::NotClaimed),
             (held, claim) if held.as_ref() == claim => Ok(()),
-            (Some(_), _) => Err(Refused::ClaimedByAnother),
+            (Some(_), _) => Err(TransitionError::ClaimedByAnother),
         }
     }
 
-    fn end(&mut self, status: Status, message: &str, now: Timestamp) {
+    fn finish(&mut self, status: Status, message: &str, now: Timestamp) {
         self.status = status;
         self.message = Some(message.to_owned());
         self.finished_at = Some(now);
@@ -295,8 +293,8 @@ impl Export {
     }
 }
 
-/// Documents hold whatever somebody wrote, so this must not overflow.
-fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+/// Times in documents come from other services, so the addition must not overflow.
+fn saturating_add(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
@@ -340,42 +338,45 @@ mod tests {
     }
 
     fn fail(claim: Option<Claim>) -> Transition {
-        Transition::Fail { claim, message: "It broke".to_owned() }
+        Transition::Fail { claim, message: "It failed".to_owned() }
     }
 
     #[test]
-    fn a_new_export_runs_under_the_lease_of_its_launch() {
+    fn a_new_export_is_running_with_the_launch_lease() {
         let export = running();
         assert_eq!((export.status, export.lease_until), (Status::Running, Some(at(900))));
-        assert_eq!(export.clone().at(at(900)), export);
+        assert_eq!(export.clone().as_of(at(900)), export);
     }
 
     #[test]
-    fn an_execution_may_claim_again_with_a_later_attempt_only() {
+    fn an_execution_can_claim_again_only_with_a_later_attempt() {
         let again = |by, attempt| claimed("run-1", 1).apply(&Transition::Claim(claim(by, attempt)), at(2));
         assert_eq!(again("run-1", 2).unwrap().claim, Some(claim("run-1", 2)));
         for (by, attempt) in [("run-1", 0), ("run-1", 1), ("run-2", 0), ("run-2", 9)] {
-            assert_eq!(again(by, attempt), Err(Refused::ClaimedByAnother), "{by} {attempt}");
+            assert_eq!(again(by, attempt), Err(TransitionError::ClaimedByAnother), "{by} {attempt}");
         }
     }
 
     #[test]
-    fn a_process_whose_answer_was_lost_may_make_its_claim_again() {
+    fn a_process_can_repeat_its_claim() {
         let [mine, twin] =
             [(); 2].map(|()| Claim { process: Some(ProcessId::random()), ..claim("run-1", 0) });
         let held = running().apply(&Transition::Claim(mine.clone()), at(1)).unwrap();
         let again = held.clone().apply(&Transition::Claim(mine.clone()), at(2)).unwrap();
         assert_eq!((&again.claim, again.lease_until), (&Some(mine.clone()), Some(at(302))));
-        // the same attempt in another process, or in one that says nothing of itself
+        // The same attempt, from another process or without a process id.
         for other in [twin, claim("run-1", 0)] {
-            assert_eq!(held.clone().apply(&Transition::Claim(other), at(2)), Err(Refused::ClaimedByAnother));
+            assert_eq!(
+                held.clone().apply(&Transition::Claim(other), at(2)),
+                Err(TransitionError::ClaimedByAnother)
+            );
         }
         let later = held.apply(&Transition::Claim(claim("run-1", 1)), at(2)).unwrap();
-        assert_eq!(later.apply(&Transition::Claim(mine), at(3)), Err(Refused::ClaimedByAnother));
+        assert_eq!(later.apply(&Transition::Claim(mine), at(3)), Err(TransitionError::ClaimedByAnother));
     }
 
     #[test]
-    fn only_the_holder_of_the_claim_reports() {
+    fn only_the_claiming_job_can_report() {
         for report in [
             progress("run-2", 0),
             progress("run-1", 1),
@@ -385,12 +386,12 @@ mod tests {
         ] {
             assert_eq!(
                 claimed("run-1", 0).apply(&report, at(2)),
-                Err(Refused::ClaimedByAnother),
+                Err(TransitionError::ClaimedByAnother),
                 "{report:?}"
             );
         }
         for report in [progress("run-1", 0), complete("run-1", 0), fail(Some(claim("run-1", 0)))] {
-            assert_eq!(running().apply(&report, at(2)), Err(Refused::NotClaimed), "{report:?}");
+            assert_eq!(running().apply(&report, at(2)), Err(TransitionError::NotClaimed), "{report:?}");
             assert!(claimed("run-1", 0).apply(&report, at(2)).is_ok(), "{report:?}");
         }
     }
@@ -403,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_launch_that_failed_ends_what_nobody_claimed() {
+    fn an_unclaimed_export_can_fail_without_a_claim() {
         let export = running().apply(&fail(None), at(2)).unwrap();
         assert_eq!(
             (export.status, export.finished_at, export.lease_until),
@@ -412,31 +413,31 @@ mod tests {
     }
 
     #[test]
-    fn the_launchers_answer_may_come_after_the_claim() {
+    fn the_execution_name_can_arrive_after_the_claim() {
         let launched = Transition::Launched(ExecutionName::new("run-1"));
         let export = claimed("run-1", 0).apply(&launched, at(2)).unwrap();
         assert_eq!((export.execution.unwrap().as_str(), export.claim.unwrap().attempt), ("run-1", 0));
     }
 
     #[test]
-    fn an_export_whose_lease_ran_out_is_failed_whatever_its_document_says() {
+    fn a_running_export_with_an_expired_lease_counts_as_failed() {
         let export = claimed("run-1", 0);
-        let seen = export.clone().at(at(302));
+        let seen = export.clone().as_of(at(302));
         assert_eq!((seen.status, seen.finished_at), (Status::Failed, Some(at(301))));
-        assert_eq!(seen.message.as_deref(), Some(Export::LOST));
+        assert_eq!(seen.message.as_deref(), Some(Export::LEASE_EXPIRED_MESSAGE));
         for late in [progress("run-1", 0), complete("run-1", 0), Transition::Claim(claim("run-1", 1))] {
-            assert_eq!(export.clone().apply(&late, at(302)), Err(Refused::LeaseExpired), "{late:?}");
+            assert_eq!(export.clone().apply(&late, at(302)), Err(TransitionError::LeaseExpired), "{late:?}");
         }
         assert_eq!(export.apply(&fail(None), at(302)).unwrap().status, Status::Failed);
     }
 
     #[test]
-    fn a_document_without_a_lease_is_alive_for_a_day() {
+    fn a_document_without_a_lease_expires_after_a_day() {
         let old = Export { lease_until: None, ..running() };
-        assert_eq!(old.clone().at(at(86_400)).status, Status::Running);
-        assert_eq!(old.at(at(86_401)).status, Status::Failed);
-        let end_of_time = Export { lease_until: None, updated_at: Timestamp::MAX, ..running() };
-        assert_eq!(end_of_time.at(at(0)).status, Status::Running);
+        assert_eq!(old.clone().as_of(at(86_400)).status, Status::Running);
+        assert_eq!(old.as_of(at(86_401)).status, Status::Failed);
+        let max_time = Export { lease_until: None, updated_at: Timestamp::MAX, ..running() };
+        assert_eq!(max_time.as_of(at(0)).status, Status::Running);
     }
 
     fn any_transition() -> impl Strategy<Value = Transition> {
@@ -451,10 +452,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: an end is an end, claims only ever move on within one execution,
-        /// a running export has a lease, an ended one has none and knows when it ended.
+        /// For any sequence of transitions: a final status stays, a claim only changes to a later attempt of the same
+        /// execution, a running export has a lease, and a finished one has no lease and a finish time.
         #[test]
-        fn state_only_moves_forward(steps in proptest::collection::vec((any_transition(), 0..400_i64), 1..40)) {
+        fn the_state_machine_keeps_its_invariants(steps in proptest::collection::vec((any_transition(), 0..400_i64), 1..40)) {
             let (mut export, mut now) = (running(), 0);
             for (transition, wait) in steps {
                 now += wait;

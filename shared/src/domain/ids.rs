@@ -1,11 +1,11 @@
-//! Ids, valid by construction: what has one of these types may be used as a document id or a path segment.
+//! Ids that are valid by construction, so they can be used as document ids and path segments.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why a text is not an id. Displays as what to do about it.
+/// Why a string is not a valid id. `Display` states the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidId(&'static str);
@@ -16,25 +16,25 @@ pub struct InvalidId(&'static str);
 pub struct JobId(String);
 
 impl JobId {
-    /// Firestore's limit for a text that a query compares, in bytes of UTF-8: a job's exports are found by its id. One
-    /// less than its limit for a document id.
+    /// Firestore's limit for a string in a query filter, in bytes of UTF-8: the exports of a job are queried by its id.
+    /// The limit for a document id is one byte more.
     pub const MAX_BYTES: usize = 1_499;
 }
 
 impl FromStr for JobId {
     type Err = InvalidId;
 
-    /// Accepts what Firestore accepts as a document id and as a text to query for, less control characters.
+    /// Accepts what Firestore accepts as a document id and in a query filter, except control characters.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let refuse = |why| Err(InvalidId(why));
+        let reject = |why| Err(InvalidId(why));
         match text {
-            "" => refuse("must not be empty"),
-            "." | ".." => refuse("must not be . or .."),
-            _ if text.len() > Self::MAX_BYTES => refuse("must not be over 1,499 bytes"),
-            _ if text.contains('/') => refuse("must not contain /"),
-            _ if text.chars().any(char::is_control) => refuse("must not contain control characters"),
+            "" => reject("must not be empty"),
+            "." | ".." => reject("must not be . or .."),
+            _ if text.len() > Self::MAX_BYTES => reject("must not be longer than 1,499 bytes"),
+            _ if text.contains('/') => reject("must not contain /"),
+            _ if text.chars().any(char::is_control) => reject("must not contain control characters"),
             _ if text.len() >= 4 && text.starts_with("__") && text.ends_with("__") => {
-                refuse("must not begin and end with __")
+                reject("must not start and end with __")
             }
             _ => Ok(Self(text.to_owned())),
         }
@@ -62,13 +62,13 @@ impl FromStr for ExportId {
     }
 }
 
-/// Firebase uid of a caller or an owner.
+/// Firebase uid of a user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct UserId(String);
 
 impl UserId {
-    /// Firebase's limit for a uid, in characters.
+    /// The maximum length of a Firebase uid, in characters.
     pub const MAX_CHARS: usize = 128;
 }
 
@@ -79,7 +79,7 @@ impl FromStr for UserId {
         match text.chars().count() {
             0 => Err(InvalidId("must not be empty")),
             1..=Self::MAX_CHARS => Ok(Self(text.to_owned())),
-            _ => Err(InvalidId("must not be over 128 characters")),
+            _ => Err(InvalidId("must not be longer than 128 characters")),
         }
     }
 }
@@ -90,21 +90,21 @@ impl FromStr for UserId {
 pub struct HubRepo(String);
 
 impl HubRepo {
-    /// The Hub's limit for `owner/name`, in characters.
+    /// The maximum length of `owner/name` on the Hub, in characters.
     pub const MAX_CHARS: usize = 96;
 }
 
 impl FromStr for HubRepo {
     type Err = InvalidId;
 
-    /// The Hub's own rules: `owner/name`, each of letters, digits, `-`, `_` and `.`, neither `--` nor `..`
-    /// anywhere, no part that starts or ends with `-` or `.`, no name that ends in `.git`, 96 characters at most.
+    /// The rules of the Hub: `owner/name`; letters, digits, `-`, `_` and `.`; no `--` or `..`; neither part starts or
+    /// ends with `-` or `.`; the name does not end with `.git`; at most 96 characters.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let form = InvalidId(
-            "must be owner/name: letters, digits, '-', '_' and '.', not at an end for '-' and '.', \
-             without '--' or '..', not ending in .git, at most 96 characters",
+        let invalid = InvalidId(
+            "must be owner/name: letters, digits, '-', '_' and '.'; neither part may start or end with '-' or '.'; \
+             no '--' or '..'; the name must not end with .git; at most 96 characters",
         );
-        let Some((owner, name)) = text.split_once('/') else { return Err(form) };
+        let Some((owner, name)) = text.split_once('/') else { return Err(invalid) };
         let part_is_valid = |part: &str| {
             let edge = |c: char| c == '-' || c == '.';
             !part.is_empty()
@@ -119,34 +119,35 @@ impl FromStr for HubRepo {
             || !part_is_valid(owner)
             || !part_is_valid(name)
         {
-            return Err(form);
+            return Err(invalid);
         }
         Ok(Self(text.to_owned()))
     }
 }
 
 impl HubRepo {
-    /// Owner and name.
+    /// The owner and the name.
     #[must_use]
     pub fn parts(&self) -> (&str, &str) {
         self.0.split_once('/').unwrap_or((&self.0, ""))
     }
 }
 
-/// Name of the execution that runs an export: Cloud Run's execution or, locally, a process.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+/// Name of the execution that runs an export: a Cloud Run execution or, locally, a process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ExecutionName(String);
 
 impl ExecutionName {
-    /// Wraps a launcher's own name for what it launched.
+    /// Wraps the name that the launcher gave the execution.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 }
 
-/// A process of an execution. Nobody else knows its id, so who brings it again is the same process.
+/// Id of a process of an execution. Only that process knows the id, so a repeated claim with it comes from the same
+/// process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ProcessId(Uuid);
@@ -162,7 +163,7 @@ impl ProcessId {
 macro_rules! as_text {
     ($($id:ty),*) => {$(
         impl $id {
-            /// The id as text.
+            /// The id as a string.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_id_is_what_firestore_takes_as_a_document_id_and_in_a_query() {
+    fn a_job_id_is_valid_as_a_firestore_document_id_and_in_a_query() {
         let longest = "x".repeat(1_499);
         for good in ["job-1", "a", "...", "__", "___", "__x", "x__", "ü 東", longest.as_str()] {
             assert!(good.parse::<JobId>().is_ok(), "{good}");
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_repo_has_the_hubs_own_form() {
+    fn a_hub_repo_follows_the_naming_rules_of_the_hub() {
         for good in ["ada/gemma", "Ada-1/gemma_3.1b", "a/b", "_a/b_"] {
             assert!(good.parse::<HubRepo>().is_ok(), "{good}");
         }

@@ -1,4 +1,4 @@
-//! What the service speaks of: ids, training jobs, exports, requests and errors. No I/O, no framework.
+//! Domain model: ids, training jobs, exports, requests and errors. No I/O and no framework.
 
 mod artifact;
 mod error;
@@ -12,10 +12,10 @@ mod training_job;
 pub use artifact::{Artifact, ArtifactKind, Artifacts, Variant};
 pub use error::{Error, Result, Unauthenticated};
 pub use export::{
-    CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Refused, Stage, Status, Transition,
+    CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
-pub use proof::{Logits, Proof};
+pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};
 pub use training_job::TrainingJob;

@@ -1,40 +1,40 @@
-//! What an export proved about what it made, in a few numbers. The whole is in the report beside the artifact.
+//! Summary of the verification report of an export. The full report is stored next to the artifact.
 
 use serde::{Deserialize, Serialize};
 
-/// The summary of a report. Numbers that are not finite are left out.
+/// Summary of the export report. Numbers that are not finite are null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Proof {
-    /// Parts of the adapter, each of which went to a tensor.
+    /// Number of adapter modules; each was merged into a tensor.
     pub pairs: u32,
-    /// Tensors that differ from the base model's.
+    /// Number of tensors that differ from the base model.
     pub tensors_changed: u32,
-    /// Tensors that are the base model's, byte for byte, before any quantisation.
+    /// Number of tensors that equal the base model byte for byte, before quantization.
     pub tensors_unchanged: u32,
-    /// The largest change of a weight.
+    /// The largest absolute change of a weight.
     pub largest_change: Option<f64>,
-    /// The root of the mean squared error of a GGUF's weights against the merged ones.
+    /// Root mean squared error of a GGUF's weights, compared with the merged weights.
     pub rmse: Option<f64>,
-    /// The SHA-256 of the file that people download, if there is one.
+    /// SHA-256 of the file to download, if there is one.
     pub sha256: Option<String>,
-    /// The SHA-256 of the report, which has those of everything else.
+    /// SHA-256 of the report, which contains the SHA-256 of all other files.
     pub report_sha256: String,
-    /// How close its predictions are to those of base and adapter, where the job was told to compare them.
+    /// Comparison of the predictions with those of base model and adapter, if the job is configured to compare them.
     #[serde(default)]
-    pub logits: Option<Logits>,
+    pub logits: Option<LogitDivergence>,
 }
 
-/// How close an export's predictions of the next token are to those of base and adapter, over a few fixed prompts.
+/// Divergence of the next-token predictions from those of base model and adapter, over a few fixed prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Logits {
-    /// Tokens predicted.
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Logits))]
+pub struct LogitDivergence {
+    /// Number of predicted tokens.
     pub tokens: u32,
-    /// The mean Kullback-Leibler divergence from the predictions of base and adapter, in nats.
+    /// Mean Kullback-Leibler divergence, in nats.
     pub kl_mean: f64,
-    /// The largest.
+    /// Maximum Kullback-Leibler divergence, in nats.
     pub kl_max: f64,
-    /// The share of tokens for which both find the same one most likely, from 0 to 1.
+    /// Share of tokens with the same most likely prediction, from 0 to 1.
     pub top1: f64,
 }

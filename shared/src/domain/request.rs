@@ -1,11 +1,11 @@
-//! `POST /exports`, from what arrives to what may be acted on.
+//! The request to create an export: parsing and validation.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{ArtifactKind, HubRepo, JobId, Quantization, UnknownQuantization};
 
-/// Where an export goes.
+/// A destination of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
@@ -16,17 +16,17 @@ pub enum Destination {
     HfHub,
 }
 
-/// One or both destinations, each once, in the order of [`Destination`].
+/// One or both destinations, without duplicates, in the order of [`Destination`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(
     feature = "openapi",
     derive(utoipa::ToSchema),
-    schema(min_items = 1, description = "One or both; repetitions are dropped.")
+    schema(min_items = 1, description = "One or both; duplicates are removed.")
 )]
 #[serde(transparent)]
 pub struct Destinations(Vec<Destination>);
 
-/// Google Cloud Storage, as for a request that names no destination.
+/// Google Cloud Storage, the default of a request.
 impl Default for Destinations {
     fn default() -> Self {
         Self(vec![Destination::Gcs])
@@ -34,7 +34,7 @@ impl Default for Destinations {
 }
 
 impl Destinations {
-    /// Collapses repetitions; `None` when there is no destination at all.
+    /// Removes duplicates; `None` if `all` is empty.
     #[must_use]
     pub fn new(mut all: Vec<Destination>) -> Option<Self> {
         all.sort_unstable();
@@ -42,26 +42,26 @@ impl Destinations {
         (!all.is_empty()).then_some(Self(all))
     }
 
-    /// Whether the export goes there.
+    /// Whether `destination` is one of them.
     #[must_use]
     pub fn contains(&self, destination: Destination) -> bool {
         self.0.contains(&destination)
     }
 
-    /// Every destination, each once.
+    /// The destinations, without duplicates.
     #[must_use]
     pub fn as_slice(&self) -> &[Destination] {
         &self.0
     }
 }
 
-/// Why a request is wrong by itself: the field, and what to do about it.
+/// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct InvalidRequest {
-    /// The field, as the caller wrote it.
+    /// The name of the field in the request.
     pub field: &'static str,
-    /// What it must be. Never holds the value: it may be a secret.
+    /// The rule that it violates. Never contains the value, which can be a secret.
     pub reason: String,
 }
 
@@ -71,64 +71,64 @@ impl InvalidRequest {
     }
 }
 
-/// The body as it may arrive: everything optional, blanks allowed, unknown fields ignored. A value of the wrong
-/// type is kept as such, so that the answer can name its field without ever repeating the value.
+/// The request body before validation: all fields are optional, unknown fields are ignored. A value of the wrong type
+/// is recorded without the value, so that the error can name the field without quoting a secret.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct RawCreateExport {
-    job_id: Field<String>,
-    export_type: Field<String>,
-    destination: Field<Vec<String>>,
-    hf_token: Field<SecretString>,
-    hf_repo_id: Field<String>,
-    hf_private: Field<bool>,
-    quantization: Field<String>,
+    job_id: BodyField<String>,
+    export_type: BodyField<String>,
+    destination: BodyField<Vec<String>>,
+    hf_token: BodyField<SecretString>,
+    hf_repo_id: BodyField<String>,
+    hf_private: BodyField<bool>,
+    quantization: BodyField<String>,
 }
 
-/// One field of a body: absent (or null), of its type, or of another.
+/// A field of the body: a value or nothing, or a value of the wrong type.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Field<T> {
-    Given(Option<T>),
-    OfAnotherType(IgnoredAny),
+enum BodyField<T> {
+    Valid(Option<T>),
+    WrongType(IgnoredAny),
 }
 
-impl<T> Default for Field<T> {
+impl<T> Default for BodyField<T> {
     fn default() -> Self {
-        Self::Given(None)
+        Self::Valid(None)
     }
 }
 
-impl<T> Field<T> {
-    fn named(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
+impl<T> BodyField<T> {
+    fn into_value(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
         match self {
-            Self::Given(value) => Ok(value),
-            Self::OfAnotherType(_) => Err(InvalidRequest::new(field, format!("must be {expected}"))),
+            Self::Valid(value) => Ok(value),
+            Self::WrongType(_) => Err(InvalidRequest::new(field, format!("must be {expected}"))),
         }
     }
 }
 
-/// What to export and where to, known to be complete and consistent.
+/// A validated request: what to export and where to.
 #[derive(Debug)]
 pub struct CreateExport {
     /// The training job.
     pub job_id: JobId,
-    /// What to make of it.
+    /// The artifact type.
     pub kind: ArtifactKind,
-    /// Where to put it.
+    /// The destinations.
     pub destinations: Destinations,
-    /// The token for the Hub, if the caller sent one (also used to read gated base models).
+    /// The access token of the Hub, if sent. It is also used to read gated base models.
     pub hf_token: Option<SecretString>,
-    /// The repository on the Hub, if the caller named one.
+    /// The repository on the Hub, if sent.
     pub hf_repo: Option<HubRepo>,
-    /// Whether that repository is to be private.
+    /// Whether that repository must be private.
     pub hf_private: bool,
-    /// The type of a GGUF's matrices; `None` for the other kinds.
+    /// The quantization type of a GGUF; `None` for other types.
     pub quantization: Option<Quantization>,
 }
 
 impl CreateExport {
-    /// The longest token taken for one of the Hub's, in bytes; theirs have 37.
+    /// The longest accepted access token of the Hub, in bytes; real ones have 37.
     pub const MAX_HF_TOKEN: usize = 1_024;
 }
 
@@ -136,38 +136,39 @@ impl TryFrom<RawCreateExport> for CreateExport {
     type Error = InvalidRequest;
 
     fn try_from(raw: RawCreateExport) -> Result<Self, InvalidRequest> {
-        let job_id = job_named(raw.job_id.named("job_id", "a string")?)?;
-        let kind = kind_named(raw.export_type.named("export_type", "a string")?.as_deref())?;
-        let destinations =
-            destinations_named(raw.destination.named("destination", "an array of gcs, hf_hub or both")?)?;
-        let hf_token = token_given(raw.hf_token.named("hf_token", "a string")?)?;
-        let hf_repo = repo_named(raw.hf_repo_id.named("hf_repo_id", "a string")?.as_deref())?;
-        let hf_private = raw.hf_private.named("hf_private", "true or false")?.unwrap_or(true);
+        let job_id = parse_job_id(raw.job_id.into_value("job_id", "a string")?)?;
+        let kind = parse_kind(raw.export_type.into_value("export_type", "a string")?.as_deref())?;
+        let destinations = parse_destinations(
+            raw.destination.into_value("destination", "an array of gcs, hf_hub or both")?,
+        )?;
+        let hf_token = parse_hf_token(raw.hf_token.into_value("hf_token", "a string")?)?;
+        let hf_repo = parse_hf_repo(raw.hf_repo_id.into_value("hf_repo_id", "a string")?.as_deref())?;
+        let hf_private = raw.hf_private.into_value("hf_private", "true or false")?.unwrap_or(true);
         let quantization =
-            quantization_for(kind, raw.quantization.named("quantization", "a string")?.as_deref())?;
+            parse_quantization(kind, raw.quantization.into_value("quantization", "a string")?.as_deref())?;
         if destinations.contains(Destination::HfHub) {
             if hf_repo.is_none() {
-                return Err(InvalidRequest::new("hf_repo_id", "is required when destination names hf_hub"));
+                return Err(InvalidRequest::new("hf_repo_id", "is required if destination contains hf_hub"));
             }
             if hf_token.is_none() {
-                return Err(InvalidRequest::new("hf_token", "is required when destination names hf_hub"));
+                return Err(InvalidRequest::new("hf_token", "is required if destination contains hf_hub"));
             }
         }
         Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantization })
     }
 }
 
-fn job_named(id: Option<String>) -> Result<JobId, InvalidRequest> {
+fn parse_job_id(id: Option<String>) -> Result<JobId, InvalidRequest> {
     let field = "job_id";
     let id = id.ok_or_else(|| InvalidRequest::new(field, "is required"))?;
     id.parse().map_err(|e: super::InvalidId| InvalidRequest::new(field, e.to_string()))
 }
 
-/// The token without the blanks around it. It becomes a header and a variable of the job's environment, so it must
-/// be fit for both.
-fn token_given(token: Option<SecretString>) -> Result<Option<SecretString>, InvalidRequest> {
+/// Trims the token and rejects characters that are invalid in a header or in an environment variable: the token is used
+/// in both.
+fn parse_hf_token(token: Option<SecretString>) -> Result<Option<SecretString>, InvalidRequest> {
     let Some(token) = token else { return Ok(None) };
-    match given(Some(token.expose_secret())) {
+    match non_blank(Some(token.expose_secret())) {
         None => Ok(None),
         Some(text)
             if text.len() <= CreateExport::MAX_HF_TOKEN && text.bytes().all(|b| b.is_ascii_graphic()) =>
@@ -178,12 +179,12 @@ fn token_given(token: Option<SecretString>) -> Result<Option<SecretString>, Inva
     }
 }
 
-/// A text that was given: neither absent nor blank.
-fn given(text: Option<&str>) -> Option<&str> {
+/// The trimmed string, or `None` if it is absent or blank.
+fn non_blank(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn kind_named(name: Option<&str>) -> Result<ArtifactKind, InvalidRequest> {
+fn parse_kind(name: Option<&str>) -> Result<ArtifactKind, InvalidRequest> {
     match name {
         Some("adapter") => Ok(ArtifactKind::Adapter),
         Some("merged") => Ok(ArtifactKind::Merged),
@@ -193,33 +194,36 @@ fn kind_named(name: Option<&str>) -> Result<ArtifactKind, InvalidRequest> {
     }
 }
 
-fn destinations_named(names: Option<Vec<String>>) -> Result<Destinations, InvalidRequest> {
+fn parse_destinations(names: Option<Vec<String>>) -> Result<Destinations, InvalidRequest> {
     let Some(names) = names else { return Ok(Destinations::default()) };
     let all = names
         .iter()
         .map(|name| match name.as_str() {
             "gcs" => Ok(Destination::Gcs),
             "hf_hub" => Ok(Destination::HfHub),
-            _ => Err(InvalidRequest::new("destination", "must hold gcs, hf_hub or both")),
+            _ => Err(InvalidRequest::new("destination", "must contain only gcs and hf_hub")),
         })
         .collect::<Result<Vec<_>, _>>()?;
     Destinations::new(all)
         .ok_or_else(|| InvalidRequest::new("destination", "must not be empty: gcs, hf_hub or both"))
 }
 
-fn repo_named(name: Option<&str>) -> Result<Option<HubRepo>, InvalidRequest> {
-    given(name)
+fn parse_hf_repo(name: Option<&str>) -> Result<Option<HubRepo>, InvalidRequest> {
+    non_blank(name)
         .map(str::parse)
         .transpose()
         .map_err(|e: super::InvalidId| InvalidRequest::new("hf_repo_id", e.to_string()))
 }
 
-fn quantization_for(kind: ArtifactKind, name: Option<&str>) -> Result<Option<Quantization>, InvalidRequest> {
+fn parse_quantization(
+    kind: ArtifactKind,
+    name: Option<&str>,
+) -> Result<Option<Quantization>, InvalidRequest> {
     let field = "quantization";
-    match (kind, given(name)) {
+    match (kind, non_blank(name)) {
         (ArtifactKind::Adapter | ArtifactKind::Merged, None) => Ok(None),
         (ArtifactKind::Adapter | ArtifactKind::Merged, Some(_)) => {
-            Err(InvalidRequest::new(field, "goes with export_type gguf only: leave it out"))
+            Err(InvalidRequest::new(field, "is only valid with export_type gguf: omit it"))
         }
         (ArtifactKind::Gguf, None) => Ok(Some(Quantization::DEFAULT)),
         (ArtifactKind::Gguf, Some(name)) => name.parse().map(Some).map_err(|_: UnknownQuantization| {
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_names_its_field_and_never_shows_the_token() {
+    fn an_error_names_the_field_and_never_contains_the_token() {
         let long = "x".repeat(1_501);
         let hub = json!(["hf_hub"]);
         let table = [
@@ -291,14 +295,14 @@ mod tests {
             ("quantization", json!({"export_type": "adapter", "quantization": "f16"})),
         ];
         for (field, change) in table {
-            let error = request(&with(&change)).expect_err(&format!("{change} must be refused"));
+            let error = request(&with(&change)).expect_err(&format!("{change} must be rejected"));
             assert_eq!(error.field, field, "{change}");
             assert!(!format!("{error} {error:?}").contains("canary"), "{change}");
         }
     }
 
     #[test]
-    fn what_is_left_out_has_a_default() {
+    fn omitted_fields_have_defaults() {
         let request = request(&json!({"job_id": "job-1", "export_type": "gguf"})).unwrap();
         assert_eq!(request.destinations.as_slice(), [Destination::Gcs]);
         assert_eq!(request.quantization, Some(Quantization::Q8_0));
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_and_blanks_mean_not_given() {
+    fn null_and_blank_count_as_omitted() {
         let blanks = json!({"destination": null, "hf_token": " ", "hf_repo_id": "", "hf_private": null,
             "export_type": "merged", "quantization": ""});
         let request = request(&with(&blanks)).unwrap();
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_ignored_and_destinations_collapse() {
+    fn unknown_fields_and_duplicate_destinations_are_ignored() {
         let change =
             json!({"destination": ["hf_hub", "gcs", "hf_hub"], "hf_repo_id": " ada/gemma ", "x": {"y": [1]}});
         let request = request(&with(&change)).unwrap();
@@ -324,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_kept_without_blanks_around_it_and_out_of_debug() {
+    fn the_token_is_trimmed_and_not_in_debug_output() {
         let request = request(&with(&json!({"hf_token": format!(" {CANARY}\n")}))).unwrap();
         assert_eq!(request.hf_token.as_ref().unwrap().expose_secret(), CANARY);
         assert!(!format!("{request:?}").contains("canary"));
@@ -333,14 +337,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_body_is_an_error_that_does_not_show_the_token() {
+    fn the_error_of_a_malformed_body_does_not_contain_the_token() {
         let twice = format!(r#"{{"hf_token":"{CANARY}","hf_token":"{CANARY}"}}"#);
         let error = serde_json::from_str::<RawCreateExport>(&twice).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
     }
 
     #[test]
-    fn every_quantization_has_the_name_that_documents_hold() {
+    fn quantization_types_serialize_as_their_names() {
         for quantization in Quantization::ALL {
             assert_eq!(serde_json::to_value(quantization).unwrap(), quantization.as_str());
         }

@@ -1,4 +1,4 @@
-//! A fine-tuning job, as the Training Service writes it.
+//! A fine-tuning job of the Training Service.
 
 use jiff::Timestamp;
 
@@ -7,45 +7,45 @@ use super::{Artifacts, Error, JobId, Result, UserId};
 /// A document of `training_jobs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingJob {
-    /// The document's id.
+    /// The document id.
     pub id: JobId,
-    /// What its owner called it.
+    /// The name that the owner gave the job.
     pub name: Option<String>,
-    /// Who may export it; a job that names no owner can be exported by nobody.
+    /// The user who may export it. A job without an owner cannot be exported.
     pub owner: Option<UserId>,
-    /// The Training Service's own status; only [`TrainingJob::COMPLETED`] can be exported.
+    /// The status set by the Training Service. Only [`TrainingJob::COMPLETED`] jobs can be exported.
     pub status: String,
-    /// Where the adapter is: `adapter_path`, else `artifacts.raw.adapter`. May hold a full fine-tune.
+    /// Location of the adapter: `adapter_path`, else `artifacts.raw.adapter`. Can contain a full fine-tune.
     pub adapter_path: Option<String>,
     /// The base model on the Hub, `owner/name`.
     pub base_model_id: Option<String>,
-    /// `text` unless the document says otherwise.
+    /// The modality; default `text`.
     pub modality: String,
-    /// What earlier exports made.
+    /// The artifacts of earlier exports.
     pub artifacts: Artifacts,
-    /// When it was created; orders the list.
+    /// Creation time, by which lists are sorted.
     pub created_at: Option<Timestamp>,
 }
 
 impl TrainingJob {
     /// The status of a job that can be exported.
     pub const COMPLETED: &'static str = "completed";
-    /// The modality of a job whose document names none.
+    /// The modality of a job whose document has none.
     pub const DEFAULT_MODALITY: &'static str = "text";
 
-    /// Whether `caller` owns this job.
+    /// Checks that `caller` owns this job.
     ///
     /// # Errors
-    /// [`Error::NotOwner`], also when the job names no owner.
-    pub fn owned_by(&self, caller: &UserId) -> Result<()> {
+    /// [`Error::NotOwner`], also if the job has no owner.
+    pub fn check_owner(&self, caller: &UserId) -> Result<()> {
         if self.owner.as_ref() == Some(caller) { Ok(()) } else { Err(Error::NotOwner) }
     }
 
-    /// Whether this job can be exported.
+    /// Checks that this job is completed.
     ///
     /// # Errors
-    /// [`Error::NotCompleted`] with the status it has.
-    pub fn completed(&self) -> Result<()> {
+    /// [`Error::NotCompleted`] with the current status.
+    pub fn check_completed(&self) -> Result<()> {
         if self.status == Self::COMPLETED {
             Ok(())
         } else {

@@ -1,4 +1,4 @@
-//! A request's body, within limits.
+//! Reads a request's body within a size limit and a time limit.
 
 use std::time::Duration;
 
@@ -11,26 +11,28 @@ use tokio::time::timeout;
 
 use crate::api::Problem;
 
-/// The largest body, in bytes.
+/// The largest accepted body, in bytes.
 pub const MAX_BODY: usize = 16 * 1024;
-/// How long a body may take to arrive.
+/// The longest that a body may take to arrive.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The whole body. One that announces too much is refused before a byte of it is read, one that does not announce
-/// as soon as it is too much.
+/// Reads the whole body. A `Content-Length` over [`MAX_BODY`] is rejected before anything is read; a chunked body is
+/// rejected as soon as it exceeds the limit.
 ///
 /// # Errors
-/// 413, 408, or 400 for one that breaks off.
+/// 413 for a body over the limit, 408 after [`BODY_TIMEOUT`], 400 if the body ends early.
 pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    let announced =
+    let content_length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    if content_length.is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Problem::body_too_large());
     }
     match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::body_too_large()),
-        Ok(Err(_)) => Err(Problem::invalid("body", "body: broke off")),
+        Ok(Err(_)) => {
+            Err(Problem::invalid("body", "body: the connection closed before the body was complete"))
+        }
         Err(_) => Err(Problem::body_too_slow()),
     }
 }

@@ -1,4 +1,4 @@
-//! Who sent the request.
+//! Extractor for the authenticated user.
 
 use axum::{
     extract::{FromRef, FromRequestParts},
@@ -7,7 +7,8 @@ use axum::{
 
 use crate::{api::Problem, auth::Verifier, clock, domain::UserId, telemetry};
 
-/// The authenticated caller. As an extractor of parts it runs before anything reads the body.
+/// The authenticated user. It is extracted from the request head, so an unauthenticated request is rejected before its
+/// body is read.
 #[derive(Debug)]
 pub struct Caller(pub UserId);
 

@@ -1,4 +1,4 @@
-//! Around every route: an id, one line in the log, headers, and an answer even to a panic.
+//! Middleware around every route: the request id, one log line per request, common headers, and a 500 after a panic.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -17,8 +17,7 @@ use crate::{
     telemetry::{RequestTags, in_request},
 };
 
-/// Puts the envelope around a function's routes, and `/health` beside them. Call it last: it covers what was added
-/// before.
+/// Adds `/health` and the middleware to a function's routes. Call it last: it applies to the routes added before.
 pub fn envelope(routes: Router) -> Router {
     routes
         .merge(health::route())
@@ -27,7 +26,7 @@ pub fn envelope(routes: Router) -> Router {
         .layer(middleware::from_fn(observe))
 }
 
-/// `OPTIONS` asks which methods there are; the router's `Allow` header says so in either case.
+/// 204 for `OPTIONS`, else 405. In both cases the router adds the `Allow` header.
 async fn other_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
@@ -42,7 +41,7 @@ async fn observe(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     in_request(Arc::clone(&tags), async move {
-        let mut response = answer(request, next).await;
+        let mut response = respond(request, next).await;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -50,19 +49,19 @@ async fn observe(request: Request, next: Next) -> Response {
             headers.insert("x-request-id", id);
         }
         let route = route.as_ref().map_or("none", MatchedPath::as_str);
-        log(&tags, &method, route, response.status(), started);
+        log_request(&tags, &method, route, response.status(), started);
         response
     })
     .await
 }
 
-/// The route's answer; a panic is logged by the hook and answered like any other failure inside.
-async fn answer(request: Request, next: Next) -> Response {
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answer.unwrap_or_else(|_| Problem::internal().into_response())
+/// The route's response, or a 500 if the route panics. The panic hook logs the panic.
+async fn respond(request: Request, next: Next) -> Response {
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    response.unwrap_or_else(|_| Problem::internal().into_response())
 }
 
-fn log(tags: &RequestTags, method: &Method, route: &str, status: StatusCode, started: Instant) {
+fn log_request(tags: &RequestTags, method: &Method, route: &str, status: StatusCode, started: Instant) {
     let duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
     tracing::info!(
         request_id = tags.id,

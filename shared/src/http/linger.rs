@@ -1,5 +1,5 @@
-//! The rest of a body that nobody reads. A client that is still sending when its connection is closed can lose the
-//! answer that was meant for it (RFC 9112, 9.6), so what a refused request goes on to send is read and thrown away.
+//! Drains request bodies that a route leaves unread. If a server closes a connection while the client still sends, the
+//! client can lose the response (RFC 9112, section 9.6), so the rest of a rejected request is read and discarded.
 
 use std::{
     pin::Pin,
@@ -16,19 +16,19 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::{Frame, SizeHint};
 use tokio::{runtime::Handle, time::timeout};
 
-/// The most that is thrown away, in bytes: Cloud Run takes no larger body.
-const MOST: usize = 32 << 20;
-/// How long that may take.
-const LONGEST: Duration = Duration::from_secs(5);
+/// The most bytes that are discarded: Cloud Run accepts no larger body.
+const MAX_DISCARDED: usize = 32 << 20;
+/// The longest that discarding may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes what a route leaves of its request's body be read in the background.
+/// Middleware: what a route leaves unread of the body is read in the background.
 pub(crate) async fn linger(request: Request) -> Request {
-    request.map(|body| if body.is_end_stream() { body } else { Body::new(Lingering(body)) })
+    request.map(|body| if body.is_end_stream() { body } else { Body::new(LingeringBody(body)) })
 }
 
-struct Lingering(Body);
+struct LingeringBody(Body);
 
-impl HttpBody for Lingering {
+impl HttpBody for LingeringBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -48,15 +48,15 @@ impl HttpBody for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for LingeringBody {
     fn drop(&mut self) {
         if let (false, Ok(runtime)) = (self.0.is_end_stream(), Handle::try_current()) {
-            runtime.spawn(timeout(LONGEST, discard(std::mem::take(&mut self.0))));
+            runtime.spawn(timeout(DISCARD_TIMEOUT, discard(std::mem::take(&mut self.0))));
         }
     }
 }
 
 async fn discard(body: Body) {
-    let mut rest = Limited::new(body, MOST);
+    let mut rest = Limited::new(body, MAX_DISCARDED);
     while let Some(Ok(_)) = rest.frame().await {}
 }

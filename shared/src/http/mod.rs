@@ -1,13 +1,17 @@
-//! What every function does with every request, whatever its route.
+//! The HTTP layer that all functions share: extractors, the middleware around every route, and body limits.
 
 pub mod body;
 mod caller;
 mod envelope;
+mod export_request;
 mod health;
+mod job_path;
 mod linger;
-mod to_the_end;
+mod uncancelled;
 
 pub use caller::Caller;
 pub use envelope::envelope;
+pub use export_request::ExportRequest;
+pub use job_path::JobPath;
 pub(crate) use linger::linger;
-pub use to_the_end::to_the_end;
+pub use uncancelled::uncancelled;

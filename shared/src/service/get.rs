@@ -1,4 +1,4 @@
-//! One job, and how its latest export stands.
+//! Gets a job and its latest export.
 
 use jiff::Timestamp;
 
@@ -7,34 +7,44 @@ use crate::{
     ports::{DownloadLinks, Exports, TrainingJobs},
 };
 
-/// A job with the links that its owner may open, and its latest export.
+/// A job with download links, and its latest export.
 #[derive(Debug)]
 pub struct JobWithExport {
     /// The job.
     pub job: TrainingJob,
-    /// For every file that can be downloaded now: the file, with the link as its path.
+    /// The files that can be downloaded, each with its link as path.
     pub downloads: Vec<Artifact>,
-    /// The latest export, as it is now.
+    /// The latest export, with its current status.
     pub latest: Option<Export>,
 }
 
-/// The caller's job of that id. A link that cannot be made is logged and left out: the rest is still worth having.
+/// The ports that [`get`] uses.
+#[derive(Clone, Copy)]
+pub struct GetPorts<'a> {
+    /// The training jobs.
+    pub jobs: &'a dyn TrainingJobs,
+    /// Their exports.
+    pub exports: &'a dyn Exports,
+    /// Creates the download links.
+    pub links: &'a dyn DownloadLinks,
+}
+
+/// The job of `caller` with that id, as of `now`. If a link cannot be created, that is logged and the link is omitted.
 ///
 /// # Errors
-/// No such job, not the caller's, or the store does not work; in that order.
+/// In this order: the job does not exist, has another owner; or a store fails.
 pub async fn get(
-    jobs: &dyn TrainingJobs,
-    exports: &dyn Exports,
-    links: &dyn DownloadLinks,
+    GetPorts { jobs, exports, links }: GetPorts<'_>,
     caller: &UserId,
     id: &JobId,
     now: Timestamp,
 ) -> Result<JobWithExport> {
-    // The export first: its job has the artifacts before it is completed, so an answer that says completed has them.
+    // Read the export before the job: artifacts are stored in the job before the export is completed, so a completed
+    // export is never returned without its artifacts.
     let latest = exports.latest(id).await;
     let job = jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
-    job.owned_by(caller)?;
-    let latest = latest?.map(|export| export.at(now));
+    job.check_owner(caller)?;
+    let latest = latest?.map(|export| export.as_of(now));
     let (adapter, merged, gguf) = tokio::join!(
         download(links, &job, ArtifactKind::Adapter),
         download(links, &job, ArtifactKind::Merged),
@@ -50,7 +60,7 @@ async fn download(links: &dyn DownloadLinks, job: &TrainingJob, kind: ArtifactKi
         Ok(link) => link.map(|path| Artifact { kind, path, variant: Variant::File }),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, job.id = %job.id, artifact.kind = kind.as_str(), "no download link");
+            tracing::warn!(error, job.id = %job.id, artifact.kind = kind.as_str(), "creating a download link failed");
             None
         }
     }
@@ -77,29 +87,33 @@ mod tests {
         store
     }
 
+    fn ports<'a>(store: &'a MemoryStore, links: &'a FakeLinks) -> GetPorts<'a> {
+        GetPorts { jobs: store, exports: store, links }
+    }
+
     async fn get_as(store: &MemoryStore, links: &FakeLinks, uid: &str) -> Result<JobWithExport> {
         let id = fixtures::job_id(fixtures::JOB);
-        get(store, store, links, &fixtures::user(uid), &id, clock::now()).await
+        get(ports(store, links), &fixtures::user(uid), &id, clock::now()).await
     }
 
     #[tokio::test]
     async fn the_owner_gets_the_job_with_links_to_its_files() {
-        let answer = get_as(&store(), &FakeLinks::default(), fixtures::ADA).await.unwrap();
-        let links: Vec<_> = answer.downloads.iter().map(|a| (a.kind, a.path.as_str())).collect();
+        let found = get_as(&store(), &FakeLinks::default(), fixtures::ADA).await.unwrap();
+        let links: Vec<_> = found.downloads.iter().map(|a| (a.kind, a.path.as_str())).collect();
         assert_eq!(links, [(ArtifactKind::Gguf, "https://files.test/job-1/model.gguf?signed")]);
-        assert!(answer.latest.is_none());
+        assert!(found.latest.is_none());
     }
 
     #[tokio::test]
-    async fn a_broken_signer_costs_the_links_only() {
+    async fn if_signing_fails_only_the_links_are_missing() {
         let links = FakeLinks::default();
-        links.break_down();
-        let answer = get_as(&store(), &links, fixtures::ADA).await.unwrap();
-        assert!(answer.downloads.is_empty());
+        links.set_failing();
+        let found = get_as(&store(), &links, fixtures::ADA).await.unwrap();
+        assert!(found.downloads.is_empty());
     }
 
     #[tokio::test]
-    async fn nobody_else_gets_it_even_while_exports_are_down() {
+    async fn another_user_is_rejected_even_if_the_exports_cannot_be_read() {
         let store = store();
         store.fail_next("latest", 1);
         let result = get_as(&store, &FakeLinks::default(), fixtures::BOB).await;
@@ -107,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_names_no_owner_is_nobodys() {
+    async fn a_job_without_an_owner_is_rejected() {
         let store = store();
         store.put(TRAINING_JOBS, fixtures::JOB, json!({"status": "completed"}));
         let result = get_as(&store, &FakeLinks::default(), fixtures::ADA).await;
@@ -115,14 +129,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_export_that_nobody_works_on_any_more_is_failed() {
+    async fn an_export_with_an_expired_lease_is_failed() {
         let store = store();
         let abandoned = fixtures::export();
         store.put(EXPORTS, fixtures::EXPORT, documents::create(&abandoned));
         let id = fixtures::job_id(fixtures::JOB);
         let late = abandoned.lease_until.unwrap() + jiff::SignedDuration::from_secs(1);
         let caller = fixtures::user(fixtures::ADA);
-        let answer = get(&store, &store, &FakeLinks::default(), &caller, &id, late).await.unwrap();
-        assert_eq!(answer.latest.unwrap().status, Status::Failed);
+        let found = get(ports(&store, &FakeLinks::default()), &caller, &id, late).await.unwrap();
+        assert_eq!(found.latest.unwrap().status, Status::Failed);
     }
 }

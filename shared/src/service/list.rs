@@ -1,14 +1,14 @@
-//! The jobs a caller can export.
+//! Lists the jobs that a user can export.
 
 use crate::{
     domain::{Result, TrainingJob, UserId},
     ports::TrainingJobs,
 };
 
-/// The caller's completed jobs, newest first.
+/// The completed jobs of `caller`, newest first.
 ///
 /// # Errors
-/// [`Error::Internal`](crate::domain::Error::Internal) when the store does not work.
+/// [`Error::Internal`](crate::domain::Error::Internal) if the store fails.
 pub async fn list(jobs: &dyn TrainingJobs, caller: &UserId) -> Result<Vec<TrainingJob>> {
-    Ok(jobs.completed_of(caller).await?)
+    Ok(jobs.list_completed(caller).await?)
 }

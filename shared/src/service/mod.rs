@@ -1,4 +1,4 @@
-//! The rules. They know domain and ports, and nothing of HTTP or of any cloud.
+//! The use cases: create an export, list jobs, get a job. They depend on domain and ports, not on HTTP or a cloud SDK.
 
 pub mod create;
 pub mod get;

@@ -1,4 +1,4 @@
-//! One JSON object a line, as Cloud Logging reads it.
+//! Formats each event as one JSON object per line, with the field names of Cloud Logging.
 
 use std::{error::Error, fmt};
 
@@ -15,7 +15,7 @@ use tracing_subscriber::{
 
 use super::request;
 
-/// Formats events; spans add nothing.
+/// The event formatter. Spans are ignored.
 pub(super) struct CloudLogging {
     project: Option<String>,
 }
@@ -37,7 +37,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = Fields(Map::new());
+        let mut line = LogFields(Map::new());
         event.record(&mut line);
         let mut line = line.0;
         let metadata = event.metadata();
@@ -64,15 +64,15 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
-struct Fields(Map<String, Value>);
+struct LogFields(Map<String, Value>);
 
-impl Fields {
+impl LogFields {
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
         self.0.insert(field.name().to_owned(), value.into());
     }
 }
 
-impl Visit for Fields {
+impl Visit for LogFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.set(field, format!("{value:?}"));
     }
@@ -97,7 +97,7 @@ impl Visit for Fields {
         self.set(field, value);
     }
 
-    /// The whole chain of causes.
+    /// Records the error and all of its sources.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         let mut text = value.to_string();
         let mut source = value.source();

@@ -1,6 +1,6 @@
-//! Logs: one JSON object a line where the service is deployed, compact text elsewhere. `RUST_LOG` chooses what.
+//! Logs to standard output: one JSON object per line in production, compact text elsewhere. `RUST_LOG` is the filter.
 //!
-//! Fields: <https://cloud.google.com/logging/docs/structured-logging>.
+//! Fields of the JSON: <https://cloud.google.com/logging/docs/structured-logging>.
 
 mod cloud;
 mod request;
@@ -17,20 +17,20 @@ use tracing_subscriber::{
 
 use crate::config::{self, ConfigError, Lookup};
 
-/// How lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Format {
-    /// For Cloud Logging; the project, if known, makes traces of request headers.
+pub enum LogFormat {
+    /// JSON for Cloud Logging. With a project, trace ids from request headers become links to traces.
     Json {
         /// `PROJECT_ID`.
         project: Option<String>,
     },
-    /// For people.
+    /// Text for people.
     Compact,
 }
 
-impl Format {
-    /// JSON where something is deployed.
+impl LogFormat {
+    /// JSON in production, else compact text.
     #[must_use]
     pub fn from(lookup: &Lookup<'_>) -> Self {
         match config::deployed(lookup) {
@@ -40,22 +40,21 @@ impl Format {
     }
 }
 
-/// Logs to standard output, and panics too, from now on. Without `RUST_LOG`: information, and warnings of libraries.
+/// Starts logging to standard output, including panics. Default filter: `info`, and `warn` for libraries.
 ///
 /// # Errors
-/// When `RUST_LOG` is not a filter.
+/// If `RUST_LOG` is not a valid filter.
 pub fn init(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     let name = "RUST_LOG";
-    let chosen =
-        config::optional(lookup, name).unwrap_or_else(|| "info,firestore=warn,hyper=warn".to_owned());
+    let value = config::optional(lookup, name).unwrap_or_else(|| "info,firestore=warn,hyper=warn".to_owned());
     let expected = "a filter such as info or shared=debug";
-    let filter = EnvFilter::try_new(&chosen).map_err(|_| ConfigError::Malformed {
+    let filter = EnvFilter::try_new(&value).map_err(|_| ConfigError::Malformed {
         name,
         expected,
-        value: chosen.clone(),
+        value: value.clone(),
     })?;
-    // A second subscriber, as in tests, leaves the first one in place.
-    let _ = subscriber(Format::from(lookup), std::io::stdout).with(filter).try_init();
+    // Fails if a subscriber is already installed, as in tests; that one stays.
+    let _ = subscriber(LogFormat::from(lookup), std::io::stdout).with(filter).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(panic.location = location, "{}", panic.payload_as_str().unwrap_or("panic"));
@@ -63,16 +62,16 @@ pub fn init(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Formats what is logged and writes it to `writer`.
-pub fn subscriber<W>(format: Format, writer: W) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync
+/// A subscriber that writes log lines to `writer`.
+pub fn subscriber<W>(format: LogFormat, writer: W) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let colours = std::io::stdout().is_terminal();
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    let colors = std::io::stdout().is_terminal();
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colors);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
-        Format::Json { project } => Box::new(layer.event_format(cloud::CloudLogging::new(project))),
-        Format::Compact => Box::new(layer.compact().with_target(false)),
+        LogFormat::Json { project } => Box::new(layer.event_format(cloud::CloudLogging::new(project))),
+        LogFormat::Compact => Box::new(layer.compact().with_target(false)),
     };
     tracing_subscriber::registry().with(layer)
 }

@@ -1,4 +1,4 @@
-//! What every line that is logged during a request has in common.
+//! Tags that all log lines of a request share.
 
 use std::{
     future::Future,
@@ -15,12 +15,12 @@ tokio::task_local! {
     static REQUEST: Arc<RequestTags>;
 }
 
-/// The request that is being served.
+/// The tags of one request.
 #[derive(Debug)]
 pub struct RequestTags {
-    /// The id that the answer carries: the client's own if it is a plain one, else a new one.
+    /// The request id in the response. The client's id if it is valid, else a random one.
     pub id: String,
-    /// The trace it belongs to, 32 hexadecimal digits.
+    /// The trace id, 32 hexadecimal digits.
     pub trace: Option<String>,
     caller: OnceLock<String>,
 }
@@ -30,11 +30,11 @@ impl RequestTags {
     #[must_use]
     pub fn new(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let plain = |id: &&str| {
+        let valid = |id: &&str| {
             (1..=64).contains(&id.len())
                 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        let id = text("x-request-id").filter(plain).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        let id = text("x-request-id").filter(valid).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         let trace = text("traceparent")
             .and_then(|value| value.split('-').nth(1))
             .or_else(|| text("x-cloud-trace-context").and_then(|value| value.split('/').next()))
@@ -43,27 +43,27 @@ impl RequestTags {
         Self { id, trace, caller: OnceLock::new() }
     }
 
-    /// Notes who called, as a hash: enough to find a user's requests, and nothing about the user.
+    /// Stores a hash of the uid, which allows finding the requests of a user without logging the uid.
     pub fn set_caller(&self, caller: &UserId) {
         let digest = Sha256::digest(caller.as_str());
         let hash = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        // Authenticated twice in one request, it is the same caller.
+        // Fails if the caller is already set; it is the same caller.
         let _ = self.caller.set(hash);
     }
 
-    /// The caller's hash, once known.
+    /// The hash of the caller's uid, once authenticated.
     #[must_use]
     pub fn caller(&self) -> Option<&str> {
         self.caller.get().map(String::as_str)
     }
 }
 
-/// Runs `future` as part of that request.
+/// Runs `future` with these tags.
 pub async fn in_request<F: Future>(tags: Arc<RequestTags>, future: F) -> F::Output {
     REQUEST.scope(tags, future).await
 }
 
-/// The request being served, if one is.
+/// The tags of the current request, if there is one.
 #[must_use]
 pub fn current() -> Option<Arc<RequestTags>> {
     REQUEST.try_with(Arc::clone).ok()
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_request_id_is_kept_and_any_other_replaced() {
+    fn a_valid_request_id_is_kept_and_an_invalid_one_replaced() {
         assert_eq!(tags("x-request-id", "abc-1.2_3").id, "abc-1.2_3");
         for odd in ["", "a b", "{\"x\":1}", "ü", &"x".repeat(65)] {
             assert!(Uuid::parse_str(&tags("x-request-id", odd).id).is_ok(), "{odd}");

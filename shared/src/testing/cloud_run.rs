@@ -1,4 +1,4 @@
-//! A stand-in for Cloud Run's RunJob, over gRPC, that can fail in every way.
+//! A fake Cloud Run server (gRPC, RunJob only) with configurable failures.
 
 use std::{
     collections::BTreeMap,
@@ -23,68 +23,68 @@ use tokio::{
     sync::Notify,
 };
 
-/// How the next requests end.
+/// The response to the next requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Behaviour {
-    /// The job runs.
+pub enum RunJobBehavior {
+    /// The job is started.
     #[default]
     Ok,
-    /// The job runs, and the answer takes this long.
+    /// The job is started, and the response is delayed.
     Slow(Duration),
-    /// The request is answered with that code, and nothing runs.
+    /// The response is that status code, and no job is started.
     Status(Code),
-    /// No answer ever comes.
+    /// There is no response.
     Hang,
-    /// The job runs, and the connection breaks before the answer.
+    /// The job is started, and the connection is closed before the response.
     DropReply,
 }
 
-/// One run that was asked for.
+/// A recorded RunJob request.
 #[derive(Debug, Clone)]
-pub struct Run {
-    /// The job's full name.
+pub struct RecordedRun {
+    /// The full name of the job.
     pub job: String,
-    /// The environment that the request adds.
+    /// The environment variables of the request.
     pub env: BTreeMap<String, String>,
     /// The routing header.
     pub request_params: Option<String>,
     /// The authorization header.
     pub authorization: Option<String>,
-    /// The execution's name, as the job finds it in `CLOUD_RUN_EXECUTION`.
+    /// The name of the execution, as in `CLOUD_RUN_EXECUTION`.
     pub execution: String,
 }
 
-/// The server. It stops when it is dropped.
+/// The server. It stops when dropped.
 pub struct FakeCloudRun {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     server: tokio::task::JoinHandle<()>,
 }
 
-struct Shared {
-    behaviour: Mutex<Behaviour>,
-    runs: Mutex<Vec<Run>>,
-    action: Box<dyn Fn(&Run) + Send + Sync>,
+struct ServerState {
+    behavior: Mutex<RunJobBehavior>,
+    runs: Mutex<Vec<RecordedRun>>,
+    action: Box<dyn Fn(&RecordedRun) + Send + Sync>,
 }
 
 impl FakeCloudRun {
-    /// Starts it on a free port of loopback.
+    /// Starts the server on a free loopback port.
     ///
     /// # Panics
-    /// When there is none.
+    /// If there is no free port.
     pub async fn start() -> Self {
         Self::with_action(|_| ()).await
     }
 
-    /// Starts it with something to do for every job that runs.
+    /// Starts the server with an action that is run for every started job.
     ///
     /// # Panics
-    /// When there is no free port.
-    pub async fn with_action(action: impl Fn(&Run) + Send + Sync + 'static) -> Self {
+    /// If there is no free port.
+    pub async fn with_action(action: impl Fn(&RecordedRun) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let shared = Arc::new(Shared {
-            behaviour: Mutex::default(),
+        let shared = Arc::new(ServerState {
+            behavior: Mutex::default(),
             runs: Mutex::default(),
             action: Box::new(action),
         });
@@ -92,20 +92,20 @@ impl FakeCloudRun {
         Self { address, shared, server }
     }
 
-    /// What `CLOUD_RUN_ENDPOINT` is to be.
+    /// The value for `CLOUD_RUN_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How requests from now on end.
-    pub fn behave(&self, behaviour: Behaviour) {
-        *self.shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
+    /// Sets the response to all further requests.
+    pub fn set_behavior(&self, behavior: RunJobBehavior) {
+        *self.shared.behavior.lock().unwrap_or_else(PoisonError::into_inner) = behavior;
     }
 
-    /// The jobs that run, in order.
+    /// The started jobs, in order.
     #[must_use]
-    pub fn runs(&self) -> Vec<Run> {
+    pub fn runs(&self) -> Vec<RecordedRun> {
         self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -116,17 +116,17 @@ impl Drop for FakeCloudRun {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, shared: Arc<ServerState>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         connections.spawn(connection(stream, Arc::clone(&shared)));
     }
 }
 
-/// Serves one connection until it ends, or is to break.
-async fn connection(stream: TcpStream, shared: Arc<Shared>) {
+/// Serves one connection until it ends or [`RunJobBehavior::DropReply`] closes it.
+async fn connection(stream: TcpStream, shared: Arc<ServerState>) {
     let cut = Arc::new(Notify::new());
-    let handler = RunJob { shared, cut: Arc::clone(&cut) };
+    let handler = RunJobService { shared, cut: Arc::clone(&cut) };
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let handler = handler.clone();
         async move {
@@ -149,40 +149,40 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 }
 
 #[derive(Clone)]
-struct RunJob {
-    shared: Arc<Shared>,
+struct RunJobService {
+    shared: Arc<ServerState>,
     cut: Arc<Notify>,
 }
 
-impl UnaryService<RunJobRequest> for RunJob {
+impl UnaryService<RunJobRequest> for RunJobService {
     type Response = Operation;
     type Future = BoxFuture<'static, Result<Response<Operation>, Status>>;
 
     fn call(&mut self, request: Request<RunJobRequest>) -> Self::Future {
         let Self { shared, cut } = self.clone();
         Box::pin(async move {
-            let behaviour = *shared.behaviour.lock().unwrap_or_else(PoisonError::into_inner);
-            match behaviour {
-                Behaviour::Status(code) => return Err(Status::new(code, "as told")),
-                Behaviour::Hang => std::future::pending().await,
-                Behaviour::Ok | Behaviour::Slow(_) | Behaviour::DropReply => {}
+            let behavior = *shared.behavior.lock().unwrap_or_else(PoisonError::into_inner);
+            match behavior {
+                RunJobBehavior::Status(code) => return Err(Status::new(code, "configured failure")),
+                RunJobBehavior::Hang => std::future::pending().await,
+                RunJobBehavior::Ok | RunJobBehavior::Slow(_) | RunJobBehavior::DropReply => {}
             }
-            let run = shared.run(&request);
-            match behaviour {
-                Behaviour::Slow(wait) => tokio::time::sleep(wait).await,
-                Behaviour::DropReply => {
+            let run = shared.record(&request);
+            match behavior {
+                RunJobBehavior::Slow(wait) => tokio::time::sleep(wait).await,
+                RunJobBehavior::DropReply => {
                     cut.notify_one();
                     std::future::pending::<()>().await;
                 }
-                Behaviour::Ok | Behaviour::Status(_) | Behaviour::Hang => {}
+                RunJobBehavior::Ok | RunJobBehavior::Status(_) | RunJobBehavior::Hang => {}
             }
             Ok(Response::new(operation(&run)))
         })
     }
 }
 
-impl Shared {
-    fn run(&self, request: &Request<RunJobRequest>) -> Run {
+impl ServerState {
+    fn record(&self, request: &Request<RunJobRequest>) -> RecordedRun {
         let header = |name| request.metadata().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let message = request.get_ref();
         let containers = message.overrides.iter().flat_map(|overrides| &overrides.container_overrides);
@@ -192,7 +192,7 @@ impl Shared {
                 Some(Values::ValueSource(_)) | None => None,
             });
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        let run = Run {
+        let run = RecordedRun {
             job: message.name.clone(),
             env: env.collect(),
             request_params: header("x-goog-request-params"),
@@ -206,7 +206,7 @@ impl Shared {
     }
 }
 
-fn operation(run: &Run) -> Operation {
+fn operation(run: &RecordedRun) -> Operation {
     let execution =
         Execution { name: format!("{}/executions/{}", run.job, run.execution), ..Execution::default() };
     let metadata = Any {

@@ -1,5 +1,5 @@
-//! What every store must do, as one suite: in memory, SQLite, Firestore. Ids and owners are random, so a suite may
-//! run against a store that holds other documents, and beside itself.
+//! The conformance suite for stores: in memory, SQLite and Firestore. Ids and owners are random, so the suite can run on
+//! a store with other documents, and concurrently with itself.
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -10,77 +10,79 @@ use super::fixtures;
 use crate::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
-    domain::{Artifact, ArtifactKind, Export, ExportId, Refused, Status, Transition, UserId, Variant},
+    domain::{
+        Artifact, ArtifactKind, Export, ExportId, Status, Transition, TransitionError, UserId, Variant,
+    },
     ports::{ApplyError, Exports, TrainingJobs},
 };
 
-/// A store, and a way past it to its documents.
+/// A store and direct access to its documents.
 #[async_trait]
-pub trait Harness: Send + Sync {
+pub trait StoreHarness: Send + Sync {
     /// The store's training jobs.
     fn training_jobs(&self) -> &dyn TrainingJobs;
     /// The store's exports.
     fn exports(&self) -> &dyn Exports;
-    /// Writes a document as it is. A store with a type for times uses it for `created_at`, `started_at`,
+    /// Writes a document unchanged. A store with a native timestamp type uses it for `created_at`, `started_at`,
     /// `updated_at`, `finished_at` and `lease_until` that hold RFC 3339 text.
     async fn put(&self, collection: &str, id: &str, document: Value);
-    /// A document as it is, times as RFC 3339 text.
+    /// Reads a document unchanged, with times as RFC 3339 strings.
     async fn document(&self, collection: &str, id: &str) -> Option<Value>;
 }
 
 /// Runs the whole suite.
 ///
 /// # Panics
-/// When the store does not keep the contract.
-pub async fn run(harness: &dyn Harness) {
-    an_export_is_found_as_it_was_created(harness).await;
-    creating_an_export_twice_is_an_error_and_changes_nothing(harness).await;
-    what_does_not_exist_is_not_found(harness).await;
+/// If the store does not conform.
+pub async fn run(harness: &dyn StoreHarness) {
+    a_created_export_can_be_read(harness).await;
+    creating_an_existing_export_fails_and_changes_nothing(harness).await;
+    missing_documents_are_not_found(harness).await;
     the_latest_export_has_the_latest_start(harness).await;
-    an_unreadable_export_does_not_hide_an_older_one(harness).await;
-    a_whole_life_is_stored_step_by_step(harness).await;
-    a_refused_transition_leaves_the_document_as_it_is(harness).await;
-    an_export_without_a_lease_left_can_only_fail(harness).await;
-    one_of_many_claims_wins(harness).await;
-    unknown_fields_of_an_export_survive(harness).await;
-    the_list_is_of_the_owners_completed_jobs_newest_first(harness).await;
-    an_unreadable_job_does_not_hide_the_others(harness).await;
-    an_artifact_joins_what_is_there(harness).await;
-    odd_ids_are_ids(harness).await;
+    invalid_exports_are_skipped(harness).await;
+    every_transition_is_stored(harness).await;
+    a_rejected_transition_does_not_change_the_document(harness).await;
+    an_export_with_an_expired_lease_can_only_fail(harness).await;
+    one_of_several_concurrent_claims_succeeds(harness).await;
+    unknown_fields_of_an_export_are_preserved(harness).await;
+    the_list_contains_the_completed_jobs_of_the_owner_newest_first(harness).await;
+    invalid_jobs_are_skipped(harness).await;
+    an_artifact_is_added_to_the_existing_ones(harness).await;
+    unusual_ids_are_supported(harness).await;
 }
 
 fn unique(name: &str) -> String {
     format!("{name}-{}", Uuid::new_v4())
 }
 
-fn somebody() -> UserId {
+fn random_user() -> UserId {
     fixtures::user(&unique("uid"))
 }
 
-/// An export document in the older service's shape.
+/// An export document of the older service.
 fn older(id: ExportId, job: &str, started_at: &str) -> Value {
     json!({
         "export_id": id.to_string(), "job_id": job, "type": "gguf", "destination": ["gcs"], "hf_repo_id": null,
         "status": "running", "message": null, "artifacts": [], "started_at": started_at,
-        "updated_at": started_at, "finished_at": null, "a_field_of_theirs": {"kept": [1, null, "ü"]},
+        "updated_at": started_at, "finished_at": null, "unknown_field": {"kept": [1, null, "ü"]},
     })
 }
 
-async fn create(harness: &dyn Harness, job: &str) -> Export {
+async fn create(harness: &dyn StoreHarness, job: &str) -> Export {
     let export = fixtures::new_export(ExportId::random(), job, clock::now());
     harness.exports().create(&export).await.expect("a new export is created");
     export
 }
 
-async fn find(harness: &dyn Harness, id: ExportId) -> Export {
+async fn find(harness: &dyn StoreHarness, id: ExportId) -> Export {
     harness.exports().find(id).await.expect("the store works").expect("the export exists")
 }
 
-async fn raw(harness: &dyn Harness, id: ExportId) -> Value {
+async fn raw(harness: &dyn StoreHarness, id: ExportId) -> Value {
     harness.document(EXPORTS, &id.to_string()).await.expect("the document exists")
 }
 
-/// A store may put its own clock's times in place of ours.
+/// Compares two exports. A store may replace the times with those of its own clock.
 fn assert_same(stored: &Export, written: &Export) {
     let close = |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_mins(1);
     assert!(close(stored.started_at, written.started_at) && close(stored.updated_at, written.updated_at));
@@ -93,7 +95,7 @@ fn assert_same(stored: &Export, written: &Export) {
     assert_eq!(*stored, at_its_times);
 }
 
-async fn an_export_is_found_as_it_was_created(harness: &dyn Harness) {
+async fn a_created_export_can_be_read(harness: &dyn StoreHarness) {
     let export = create(harness, &unique("job")).await;
     assert_same(&find(harness, export.id).await, &export);
     let document = raw(harness, export.id).await;
@@ -101,27 +103,29 @@ async fn an_export_is_found_as_it_was_created(harness: &dyn Harness) {
     assert_eq!((&document["status"], &document["finished_at"]), (&json!("running"), &Value::Null));
 }
 
-async fn creating_an_export_twice_is_an_error_and_changes_nothing(harness: &dyn Harness) {
+async fn creating_an_existing_export_fails_and_changes_nothing(harness: &dyn StoreHarness) {
     let export = create(harness, &unique("job")).await;
     let before = raw(harness, export.id).await;
     let twin = fixtures::new_export(export.id, &unique("job"), clock::now());
-    assert!(harness.exports().create(&twin).await.is_err(), "the second create is refused");
+    assert!(harness.exports().create(&twin).await.is_err(), "the second create fails");
     assert_eq!(raw(harness, export.id).await, before);
 }
 
-async fn what_does_not_exist_is_not_found(harness: &dyn Harness) {
+async fn missing_documents_are_not_found(harness: &dyn StoreHarness) {
     let (id, job) = (ExportId::random(), fixtures::job_id(&unique("job")));
     assert!(harness.exports().find(id).await.expect("the store works").is_none());
     assert!(harness.exports().latest(&job).await.expect("the store works").is_none());
     assert!(harness.training_jobs().find(&job).await.expect("the store works").is_none());
-    assert!(harness.training_jobs().completed_of(&somebody()).await.expect("the store works").is_empty());
+    assert!(
+        harness.training_jobs().list_completed(&random_user()).await.expect("the store works").is_empty()
+    );
     let claim = Transition::Claim(fixtures::claim("run-1"));
     assert!(matches!(harness.exports().apply(id, &claim).await, Err(ApplyError::NoSuchExport)));
     assert!(harness.training_jobs().set_artifact(&job, &fixtures::gguf()).await.is_err());
     assert_eq!(harness.document(TRAINING_JOBS, job.as_str()).await, None, "nothing was created");
 }
 
-async fn the_latest_export_has_the_latest_start(harness: &dyn Harness) {
+async fn the_latest_export_has_the_latest_start(harness: &dyn StoreHarness) {
     let (job, other) = (unique("job"), unique("job"));
     let [first, latest, second, elsewhere] = [(); 4].map(|()| ExportId::random());
     for (id, job, started_at) in [
@@ -136,7 +140,7 @@ async fn the_latest_export_has_the_latest_start(harness: &dyn Harness) {
     assert_eq!(found.expect("there are exports").id, latest);
 }
 
-async fn an_unreadable_export_does_not_hide_an_older_one(harness: &dyn Harness) {
+async fn invalid_exports_are_skipped(harness: &dyn StoreHarness) {
     let job = unique("job");
     let [good, bad] = [(); 2].map(|()| ExportId::random());
     harness.put(EXPORTS, &good.to_string(), older(good, &job, "2026-02-01T00:00:00Z")).await;
@@ -144,18 +148,19 @@ async fn an_unreadable_export_does_not_hide_an_older_one(harness: &dyn Harness) 
     broken["status"] = json!("exploded");
     harness.put(EXPORTS, &bad.to_string(), broken).await;
     let found = harness.exports().latest(&fixtures::job_id(&job)).await.expect("the store works");
-    assert_eq!(found.expect("one can be read").id, good);
+    assert_eq!(found.expect("one is valid").id, good);
     assert!(harness.exports().find(bad).await.is_err());
 }
 
-async fn a_whole_life_is_stored_step_by_step(harness: &dyn Harness) {
+async fn every_transition_is_stored(harness: &dyn StoreHarness) {
     let mut expected = create(harness, &unique("job")).await;
-    for transition in fixtures::a_whole_life() {
-        let answered = harness.exports().apply(expected.id, &transition).await.expect("it is allowed");
-        assert_eq!(find(harness, expected.id).await, answered, "the answer is what is stored");
-        expected = expected.apply(&transition, clock::now()).expect("it is allowed");
-        expected.lease_until = answered.lease_until;
-        assert_same(&answered, &expected);
+    for transition in fixtures::lifecycle() {
+        let returned =
+            harness.exports().apply(expected.id, &transition).await.expect("the transition is valid");
+        assert_eq!(find(harness, expected.id).await, returned, "the returned export is the stored one");
+        expected = expected.apply(&transition, clock::now()).expect("the transition is valid");
+        expected.lease_until = returned.lease_until;
+        assert_same(&returned, &expected);
     }
     let ended = find(harness, expected.id).await;
     assert_eq!(
@@ -165,42 +170,42 @@ async fn a_whole_life_is_stored_step_by_step(harness: &dyn Harness) {
     assert_eq!(ended.finished_at, Some(ended.updated_at));
 }
 
-async fn a_refused_transition_leaves_the_document_as_it_is(harness: &dyn Harness) {
+async fn a_rejected_transition_does_not_change_the_document(harness: &dyn StoreHarness) {
     let export = create(harness, &unique("job")).await;
-    let [claim, report, .., complete] = fixtures::a_whole_life();
-    let refused = async |transition: &Transition, why: Refused| {
+    let [claim, report, .., complete] = fixtures::lifecycle();
+    let assert_rejected = async |transition: &Transition, why: TransitionError| {
         let before = raw(harness, export.id).await;
         let result = harness.exports().apply(export.id, transition).await;
         assert!(matches!(result, Err(ApplyError::Refused(reason)) if reason == why), "{result:?}");
         assert_eq!(raw(harness, export.id).await, before);
     };
-    refused(&report, Refused::NotClaimed).await;
+    assert_rejected(&report, TransitionError::NotClaimed).await;
     harness.exports().apply(export.id, &claim).await.expect("the first claim");
-    // in another process, and in the same one, to which the answer may have been lost
-    refused(&Transition::Claim(fixtures::claim("run-1")), Refused::ClaimedByAnother).await;
+    // Rejected from another process, accepted from the same process, whose response may have been lost.
+    assert_rejected(&Transition::Claim(fixtures::claim("run-1")), TransitionError::ClaimedByAnother).await;
     harness.exports().apply(export.id, &claim).await.expect("the same claim again");
-    refused(&Transition::Claim(fixtures::claim("run-2")), Refused::ClaimedByAnother).await;
+    assert_rejected(&Transition::Claim(fixtures::claim("run-2")), TransitionError::ClaimedByAnother).await;
     harness.exports().apply(export.id, &complete).await.expect("the holder completes");
-    refused(&report, Refused::Ended).await;
+    assert_rejected(&report, TransitionError::Ended).await;
     let failure = Transition::Fail { claim: Some(fixtures::claim("run-1")), message: "too late".to_owned() };
-    refused(&failure, Refused::Ended).await;
+    assert_rejected(&failure, TransitionError::Ended).await;
 }
 
-async fn an_export_without_a_lease_left_can_only_fail(harness: &dyn Harness) {
+async fn an_export_with_an_expired_lease_can_only_fail(harness: &dyn StoreHarness) {
     let id = ExportId::random();
     let mut document = older(id, &unique("job"), "2026-01-01T00:00:00Z");
     document["lease_until"] = json!("2026-01-01T00:15:00Z");
     harness.put(EXPORTS, &id.to_string(), document).await;
     let claim = Transition::Claim(fixtures::claim("run-1"));
     let result = harness.exports().apply(id, &claim).await;
-    assert!(matches!(result, Err(ApplyError::Refused(Refused::LeaseExpired))), "{result:?}");
-    assert_eq!(find(harness, id).await.at(clock::now()).status, Status::Failed);
+    assert!(matches!(result, Err(ApplyError::Refused(TransitionError::LeaseExpired))), "{result:?}");
+    assert_eq!(find(harness, id).await.as_of(clock::now()).status, Status::Failed);
     let failure = Transition::Fail { claim: None, message: "lost".to_owned() };
-    let ended = harness.exports().apply(id, &failure).await.expect("it may be put down as failed");
+    let ended = harness.exports().apply(id, &failure).await.expect("it can be marked as failed");
     assert_eq!(ended.status, Status::Failed);
 }
 
-async fn one_of_many_claims_wins(harness: &dyn Harness) {
+async fn one_of_several_concurrent_claims_succeeds(harness: &dyn StoreHarness) {
     let export = create(harness, &unique("job")).await;
     let claims = ["run-1", "run-2", "run-3", "run-4"].map(|run| Transition::Claim(fixtures::claim(run)));
     let [a, b, c, d] = &claims;
@@ -210,28 +215,28 @@ async fn one_of_many_claims_wins(harness: &dyn Harness) {
     for result in [results.0, results.1, results.2, results.3] {
         match result {
             Ok(export) => won.push(export.claim),
-            Err(ApplyError::Refused(Refused::ClaimedByAnother)) => lost += 1,
-            Err(other) => panic!("a claim is won or lost: {other:?}"),
+            Err(ApplyError::Refused(TransitionError::ClaimedByAnother)) => lost += 1,
+            Err(other) => panic!("unexpected error: {other:?}"),
         }
     }
     assert_eq!((won.len(), lost), (1, 3));
     assert_eq!(find(harness, export.id).await.claim, won[0]);
 }
 
-async fn unknown_fields_of_an_export_survive(harness: &dyn Harness) {
+async fn unknown_fields_of_an_export_are_preserved(harness: &dyn StoreHarness) {
     let (id, job) = (ExportId::random(), unique("job"));
     let now = clock::now().to_string();
     harness.put(EXPORTS, &id.to_string(), older(id, &job, &now)).await;
-    for transition in fixtures::a_whole_life() {
-        harness.exports().apply(id, &transition).await.expect("it is allowed");
+    for transition in fixtures::lifecycle() {
+        harness.exports().apply(id, &transition).await.expect("the transition is valid");
     }
     let document = raw(harness, id).await;
-    assert_eq!(document["a_field_of_theirs"], json!({"kept": [1, null, "ü"]}));
+    assert_eq!(document["unknown_field"], json!({"kept": [1, null, "ü"]}));
     assert_eq!((&document["status"], &document["type"]), (&json!("completed"), &json!("gguf")));
 }
 
-async fn the_list_is_of_the_owners_completed_jobs_newest_first(harness: &dyn Harness) {
-    let (owner, other) = (somebody(), somebody());
+async fn the_list_contains_the_completed_jobs_of_the_owner_newest_first(harness: &dyn StoreHarness) {
+    let (owner, other) = (random_user(), random_user());
     let of = |owner: &UserId, status: &str, created_at: Value| {
         let mut job = fixtures::training_job(owner.as_str());
         job["status"] = json!(status);
@@ -249,29 +254,29 @@ async fn the_list_is_of_the_owners_completed_jobs_newest_first(harness: &dyn Har
     ] {
         harness.put(TRAINING_JOBS, id, job).await;
     }
-    let jobs = harness.training_jobs().completed_of(&owner).await.expect("the store works");
+    let jobs = harness.training_jobs().list_completed(&owner).await.expect("the store works");
     let ids: Vec<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
     assert_eq!(ids, [&d, &a, &b, &c]);
     assert!(jobs.iter().all(|job| job.owner.as_ref() == Some(&owner)));
 }
 
-async fn an_unreadable_job_does_not_hide_the_others(harness: &dyn Harness) {
-    let owner = somebody();
+async fn invalid_jobs_are_skipped(harness: &dyn StoreHarness) {
+    let owner = random_user();
     let (good, bad) = (unique("job"), unique("job"));
     harness.put(TRAINING_JOBS, &good, fixtures::training_job(owner.as_str())).await;
     let mut broken = fixtures::training_job(owner.as_str());
     broken["job_name"] = json!({"not": "text"});
     harness.put(TRAINING_JOBS, &bad, broken).await;
-    let jobs = harness.training_jobs().completed_of(&owner).await.expect("the store works");
+    let jobs = harness.training_jobs().list_completed(&owner).await.expect("the store works");
     assert_eq!(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), [&good]);
     assert!(harness.training_jobs().find(&fixtures::job_id(&bad)).await.is_err());
 }
 
-async fn an_artifact_joins_what_is_there(harness: &dyn Harness) {
+async fn an_artifact_is_added_to_the_existing_ones(harness: &dyn StoreHarness) {
     let id = unique("job");
     let jobs = harness.training_jobs();
     let hub = Artifact { kind: ArtifactKind::Merged, path: "ada/gemma".to_owned(), variant: Variant::Hf };
-    let mut expected = fixtures::training_job(somebody().as_str());
+    let mut expected = fixtures::training_job(random_user().as_str());
     harness.put(TRAINING_JOBS, &id, expected.clone()).await;
     for artifact in [&fixtures::gguf(), &hub] {
         jobs.set_artifact(&fixtures::job_id(&id), artifact).await.expect("the job exists");
@@ -281,21 +286,21 @@ async fn an_artifact_joins_what_is_there(harness: &dyn Harness) {
     let job = jobs.find(&fixtures::job_id(&id)).await.expect("the store works").expect("the job exists");
     assert_eq!(job.artifacts.path(Variant::Hf, ArtifactKind::Merged), Some("ada/gemma"));
 
-    for nothing in [json!({"artifacts": null}), json!({}), json!({"artifacts": {"hf": null}})] {
+    for without_artifacts in [json!({"artifacts": null}), json!({}), json!({"artifacts": {"hf": null}})] {
         let id = unique("job");
-        harness.put(TRAINING_JOBS, &id, nothing).await;
+        harness.put(TRAINING_JOBS, &id, without_artifacts).await;
         jobs.set_artifact(&fixtures::job_id(&id), &hub).await.expect("the job exists");
         let document = harness.document(TRAINING_JOBS, &id).await.expect("the document exists");
         assert_eq!(document, json!({"artifacts": {"hf": {"merged": "ada/gemma"}}}));
     }
 }
 
-async fn odd_ids_are_ids(harness: &dyn Harness) {
-    let owner = somebody();
-    let odd =
+async fn unusual_ids_are_supported(harness: &dyn StoreHarness) {
+    let owner = random_user();
+    let unusual =
         ["a b", "ü東🦀", "100%2F%", "a.b`c", "'; DROP TABLE x; --", "*_?[]", "\\", "\"", "__x", "#?&=+"];
-    let mut ids: Vec<String> = odd.map(unique).into();
-    // the longest there are
+    let mut ids: Vec<String> = unusual.map(unique).into();
+    // The longest valid id.
     ids.push(format!("{}x{}", Uuid::new_v4(), "é".repeat((1_499 - 37) / 2)));
     for id in &ids {
         harness.put(TRAINING_JOBS, id, fixtures::training_job(owner.as_str())).await;
@@ -309,7 +314,7 @@ async fn odd_ids_are_ids(harness: &dyn Harness) {
             harness.exports().latest(&job).await.expect("the store works").expect("the export exists");
         assert_eq!((latest.id, latest.job_id), (export.id, job));
     }
-    let listed = harness.training_jobs().completed_of(&owner).await.expect("the store works");
+    let listed = harness.training_jobs().list_completed(&owner).await.expect("the store works");
     ids.sort_unstable();
     assert_eq!(listed.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ids);
 }

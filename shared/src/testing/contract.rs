@@ -1,34 +1,34 @@
-//! Holds answers to the API's description, so that none of it is undocumented, whoever provokes it.
+//! Validates responses against the OpenAPI document, so that every response in a test is documented.
 
 use std::sync::LazyLock;
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::http::Answer;
+use super::http::TestResponse;
 use crate::api::{ProblemKind, openapi};
 
 static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(&openapi::json()).expect("the description is JSON"));
+    LazyLock::new(|| serde_json::from_str(&openapi::json()).expect("the document is JSON"));
 
-/// Checks that the answer to a request by that method and path is one of those that the description gives.
+/// Checks that the OpenAPI document describes this response to a request with that method and path.
 ///
 /// # Panics
-/// When it is not.
-pub(super) fn check(method: &Method, path: &str, answer: &Answer) {
-    let problem = serde_json::from_str::<Value>(&answer.body).unwrap_or_default();
+/// If it does not.
+pub(super) fn check(method: &Method, path: &str, response: &TestResponse) {
+    let problem = serde_json::from_str::<Value>(&response.body).unwrap_or_default();
     let no_route = problem["type"] == ProblemKind::NoSuchPath.urn();
-    if no_route || *method == Method::OPTIONS || answer.status == StatusCode::METHOD_NOT_ALLOWED {
-        // of no operation: the description has them in words
+    if no_route || *method == Method::OPTIONS || response.status == StatusCode::METHOD_NOT_ALLOWED {
+        // These belong to no operation; the description text covers them.
         return;
     }
-    let described = &operation(method, path)["responses"][answer.status.as_str()];
-    let what = format!("{method} {path}: {}", answer.status);
-    assert!(described.is_object(), "{what} is not in the API's description");
-    for name in described["headers"].as_object().into_iter().flatten().map(|(name, _)| name) {
-        assert!(answer.headers.contains_key(name), "{what} lacks the header {name}");
+    let documented = &operation(method, path)["responses"][response.status.as_str()];
+    let what = format!("{method} {path}: {}", response.status);
+    assert!(documented.is_object(), "{what} is not in the OpenAPI document");
+    for name in documented["headers"].as_object().into_iter().flatten().map(|(name, _)| name) {
+        assert!(response.headers.contains_key(name), "{what} lacks the header {name}");
     }
-    body(&what, &described["content"], answer);
+    check_body(&what, &documented["content"], response);
 }
 
 fn operation<'a>(method: &Method, path: &str) -> &'a Value {
@@ -40,17 +40,17 @@ fn operation<'a>(method: &Method, path: &str) -> &'a Value {
     &DOCUMENT["paths"][route][method]
 }
 
-fn body(what: &str, content: &Value, answer: &Answer) {
+fn check_body(what: &str, content: &Value, response: &TestResponse) {
     if content.is_null() {
-        assert!(answer.body.is_empty(), "{what} has a body that is not in the API's description");
+        assert!(response.body.is_empty(), "{what} has a body that is not in the OpenAPI document");
         return;
     }
-    let kind = answer.header(header::CONTENT_TYPE.as_str());
+    let kind = response.header(header::CONTENT_TYPE.as_str());
     let mut schema = content[kind]["schema"].clone();
-    assert!(schema.is_object(), "{what}: {kind} is not in the API's description");
+    assert!(schema.is_object(), "{what}: {kind} is not in the OpenAPI document");
     schema["components"] = json!({ "schemas": DOCUMENT["components"]["schemas"] });
-    let validator = jsonschema::draft202012::new(&schema).expect("the description holds schemas");
-    if let Err(error) = validator.validate(&answer.json()) {
-        panic!("{what}: {error} at {}: {}", error.instance_path(), answer.body);
+    let validator = jsonschema::draft202012::new(&schema).expect("the document has valid schemas");
+    if let Err(error) = validator.validate(&response.json()) {
+        panic!("{what}: {error} at {}: {}", error.instance_path(), response.body);
     }
 }

@@ -1,12 +1,12 @@
-//! Whether an emulator is there.
+//! Finds emulators.
 
 use std::io::Write;
 
-/// The emulator that a variable names. Without one the test that asks is skipped, and says so; where CI is set it
-/// fails, so that nobody takes a skipped test for a passed one.
+/// The address of the emulator in `variable`. If it is unset, the calling test is skipped with a message; in CI it fails,
+/// so that a skipped test does not count as passed.
 ///
 /// # Panics
-/// In CI, when the variable is not set.
+/// In CI, if the variable is unset.
 #[must_use]
 pub fn emulator(variable: &str) -> Option<String> {
     let host = std::env::var(variable).ok();
@@ -15,8 +15,8 @@ pub fn emulator(variable: &str) -> Option<String> {
             std::env::var_os("CI").is_none(),
             "{variable} must be set in CI: this test must not be skipped"
         );
-        // Not `eprintln!`: the test runner keeps that to itself when a test passes.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {variable} is not set, so nothing was tested");
+        // Not `eprintln!`: the test runner captures its output if the test passes.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {variable} is not set, this test was skipped");
     }
     host
 }

@@ -1,25 +1,25 @@
-//! A job, an export and what happens to it.
+//! A training job, an export and its transitions.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::{
     Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, JobId,
-    Logits, NewExport, ProcessId, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
+    LogitDivergence, NewExport, ProcessId, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
 };
 
-/// The project of every test.
+/// The project id in tests.
 pub const PROJECT: &str = "demo-project";
-/// A caller, and the owner of [`training_job`].
+/// A user, the owner of [`training_job`].
 pub const ADA: &str = "ada-uid";
-/// Another caller.
+/// Another user.
 pub const BOB: &str = "bob-uid";
 /// The job of [`training_job`] and [`export`].
 pub const JOB: &str = "job-1";
 /// The id of [`export`].
 pub const EXPORT: &str = "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10";
 
-/// A fixed time, and `seconds` after it.
+/// A fixed time plus `seconds`.
 #[must_use]
 pub fn time(seconds: i64) -> Timestamp {
     Timestamp::constant(1_790_000_000, 0)
@@ -27,25 +27,25 @@ pub fn time(seconds: i64) -> Timestamp {
         .unwrap_or_default()
 }
 
-/// The uid of that text.
+/// Parses a uid.
 ///
 /// # Panics
-/// When it is not one.
+/// If it is invalid.
 #[must_use]
 pub fn user(uid: &str) -> UserId {
     uid.parse().expect("a uid")
 }
 
-/// The job id of that text.
+/// Parses a job id.
 ///
 /// # Panics
-/// When it is not one.
+/// If it is invalid.
 #[must_use]
 pub fn job_id(id: &str) -> JobId {
     id.parse().expect("a job id")
 }
 
-/// A request for a q8_0 GGUF of that job, in the bucket.
+/// A request for a q8_0 GGUF of that job, exported to Google Cloud Storage.
 #[must_use]
 pub fn request(job: &str) -> CreateExport {
     CreateExport {
@@ -59,28 +59,28 @@ pub fn request(job: &str) -> CreateExport {
     }
 }
 
-/// Ada's export [`EXPORT`] of [`JOB`], just started.
+/// The export [`EXPORT`] of [`JOB`] by [`ADA`], just started.
 ///
 /// # Panics
-/// Never: its id is one.
+/// Never: the id is valid.
 #[must_use]
 pub fn export() -> Export {
     new_export(EXPORT.parse().expect("an export id"), JOB, time(0))
 }
 
-/// An export of Ada's, just started.
+/// An export by [`ADA`], just started.
 #[must_use]
 pub fn new_export(id: ExportId, job: &str, now: Timestamp) -> Export {
     Export::new(&NewExport { id, user: &user(ADA), request: &request(job) }, now)
 }
 
-/// The claim of an execution's first attempt, by a process of its own.
+/// The claim of the first attempt of an execution, with a random process id.
 #[must_use]
 pub fn claim(by: &str) -> Claim {
     Claim { by: ExecutionName::new(by), attempt: 0, process: Some(ProcessId::random()) }
 }
 
-/// The file that [`a_whole_life`] leaves behind.
+/// The artifact of [`lifecycle`].
 #[must_use]
 pub fn gguf() -> Artifact {
     Artifact {
@@ -90,7 +90,7 @@ pub fn gguf() -> Artifact {
     }
 }
 
-/// What that export proved.
+/// The report summary of that export.
 #[must_use]
 pub fn proof() -> Proof {
     Proof {
@@ -101,13 +101,13 @@ pub fn proof() -> Proof {
         rmse: Some(0.001),
         sha256: Some("ab".repeat(32)),
         report_sha256: "cd".repeat(32),
-        logits: Some(Logits { tokens: 64, kl_mean: 0.0005, kl_max: 0.004, top1: 0.984_375 }),
+        logits: Some(LogitDivergence { tokens: 64, kl_mean: 0.0005, kl_max: 0.004, top1: 0.984_375 }),
     }
 }
 
-/// What happens to an export that goes well.
+/// The transitions of a successful export.
 #[must_use]
-pub fn a_whole_life() -> [Transition; 5] {
+pub fn lifecycle() -> [Transition; 5] {
     let by = claim("run-1");
     let report = |bytes_done| Transition::Progress {
         claim: by.clone(),
@@ -134,6 +134,6 @@ pub fn training_job(owner: &str) -> Value {
     json!({
         "job_name": "Support bot", "user_id": owner, "status": "completed", "base_model_id": "google/gemma-3-1b-it",
         "modality": "text", "artifacts": {"raw": {"adapter": "gs://models/adapters/job-1"}},
-        "created_at": "2026-05-01T12:00:00Z", "a_field_of_theirs": {"kept": [1, 2]},
+        "created_at": "2026-05-01T12:00:00Z", "unknown_field": {"kept": [1, 2]},
     })
 }

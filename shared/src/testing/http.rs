@@ -1,8 +1,8 @@
-//! Drives a router without a socket, and reads what it logs.
+//! Sends requests to a router without a socket, and captures log lines.
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
 };
 
 use axum::{
@@ -16,14 +16,14 @@ use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::contract;
-use crate::telemetry::{Format, subscriber};
+use crate::telemetry::{LogFormat, subscriber};
 
-/// The id that [`request`] sends, and that every answer to it carries.
+/// The request id that [`request`] sends.
 pub const REQUEST_ID: &str = "request-1";
 
-/// An answer, read to its end.
+/// A response with its whole body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -32,27 +32,27 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
+impl TestResponse {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is not JSON.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
     }
 
-    /// A header as text; empty when it is missing.
+    /// The value of a header; empty if it is missing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// A request by that method and path, with that token.
+/// A request with that method, path and token.
 ///
 /// # Panics
-/// When it is not a request.
+/// If they do not form a valid request.
 #[must_use]
 pub fn request(method: &str, path: &str, token: Option<&str>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("x-request-id", REQUEST_ID);
@@ -72,58 +72,70 @@ pub fn post(token: Option<&str>, body: impl Into<Body>) -> Request<Body> {
     request
 }
 
-/// Sends a request to a function.
+/// Sends a request to a function and validates the response against the OpenAPI document.
 ///
 /// # Panics
-/// When the answer's body breaks off, or the answer is not one that the API's description gives.
-pub async fn send(function: &Router, request: Request<Body>) -> Answer {
+/// If the response is incomplete or is not in the OpenAPI document.
+pub async fn send(function: &Router, request: Request<Body>) -> TestResponse {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answer = exchange(function, request).await;
-    contract::check(&method, &path, &answer);
-    answer
+    let response = exchange(function, request).await;
+    contract::check(&method, &path, &response);
+    response
 }
 
-/// Sends a request to a router that may answer anything.
+/// Sends a request to a router without validating the response.
 ///
 /// # Panics
-/// When the answer's body breaks off.
-pub async fn exchange(router: &Router, request: Request<Body>) -> Answer {
+/// If the response is incomplete.
+pub async fn exchange(router: &Router, request: Request<Body>) -> TestResponse {
+    enable_all_log_events();
     let Ok(response) = router.clone().oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
     let body = String::from_utf8_lossy(&body).into_owned();
-    Answer { status: parts.status, headers: parts.headers, body }
+    TestResponse { status: parts.status, headers: parts.headers, body }
 }
 
-/// Collects what is logged, as JSON lines.
-#[derive(Debug, Clone, Default)]
-pub struct Logs(Arc<Mutex<Vec<u8>>>);
+/// Installs a global subscriber that discards events. Without one, an event that another thread logs for the first time
+/// while a capture starts can stay disabled in the capture.
+fn enable_all_log_events() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // Fails if the test has installed a subscriber of its own, which has the same effect.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+    });
+}
 
-impl Logs {
-    /// Collects what this thread logs until the guard is dropped.
+/// Captures log lines as JSON.
+#[derive(Debug, Clone, Default)]
+pub struct CapturedLogs(Arc<Mutex<Vec<u8>>>);
+
+impl CapturedLogs {
+    /// Captures the log lines of this thread until the guard is dropped.
     #[must_use]
-    pub fn collect(&self) -> tracing::subscriber::DefaultGuard {
-        let format = Format::Json { project: Some(super::fixtures::PROJECT.to_owned()) };
+    pub fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        enable_all_log_events();
+        let format = LogFormat::Json { project: Some(super::fixtures::PROJECT.to_owned()) };
         tracing::subscriber::set_default(subscriber(format, self.clone()))
     }
 
-    /// Everything so far.
+    /// The captured text.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// The lines so far.
+    /// The captured lines.
     ///
     /// # Panics
-    /// When one is not JSON.
+    /// If a line is not JSON.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 }
 
-impl io::Write for Logs {
+impl io::Write for CapturedLogs {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
@@ -134,7 +146,7 @@ impl io::Write for Logs {
     }
 }
 
-impl MakeWriter<'_> for Logs {
+impl MakeWriter<'_> for CapturedLogs {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {

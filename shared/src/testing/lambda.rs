@@ -1,4 +1,4 @@
-//! The Lambda runtime API, as far as one function needs it.
+//! A fake Lambda runtime API for one function.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -15,29 +15,29 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
 
-use super::process::{Process, serve_on_loopback};
+use super::process::{BinaryProcess, serve_on_loopback};
 
 /// A function that runs as on Lambda.
-pub struct Function {
-    process: Process,
+pub struct LambdaFunction {
+    process: BinaryProcess,
     events: mpsc::UnboundedSender<Value>,
     answers: mpsc::UnboundedReceiver<Value>,
 }
 
-struct Api {
+struct RuntimeApi {
     events: Mutex<mpsc::UnboundedReceiver<Value>>,
     answers: mpsc::UnboundedSender<Value>,
 }
 
-impl Function {
-    /// Starts a binary that asks a runtime API for events.
+impl LambdaFunction {
+    /// Starts a binary with the fake runtime API.
     pub async fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
         let (answered, answers) = mpsc::unbounded_channel();
-        let api = Arc::new(Api { events: Mutex::new(queue), answers: answered });
+        let api = Arc::new(RuntimeApi { events: Mutex::new(queue), answers: answered });
         let router = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(answer))
+            .route("/2018-06-01/runtime/invocation/next", get(next_event))
+            .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(receive_response))
             .with_state(api);
         let url = serve_on_loopback(router).await;
         let runtime = [
@@ -48,23 +48,23 @@ impl Function {
             ("AWS_LAMBDA_LOG_STREAM_NAME", "stream"),
             ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
         ];
-        let process = Process::start(binary, &[variables, &runtime].concat());
+        let process = BinaryProcess::start(binary, &[variables, &runtime].concat());
         Self { process, events, answers }
     }
 
-    /// What the function answers to an event.
+    /// The response of the function to an event.
     ///
     /// # Panics
-    /// When it does not answer.
-    pub async fn answer(&mut self, event: Value) -> Value {
+    /// If there is no response.
+    pub async fn invoke(&mut self, event: Value) -> Value {
         self.events.send(event).expect("the API runs");
         let answer = tokio::time::timeout(std::time::Duration::from_secs(30), self.answers.recv()).await;
-        let Ok(Some(answer)) = answer else { panic!("no answer: {}", self.process.log()) };
+        let Ok(Some(answer)) = answer else { panic!("no response: {}", self.process.log()) };
         answer
     }
 }
 
-async fn next(State(api): State<Arc<Api>>) -> Response {
+async fn next_event(State(api): State<Arc<RuntimeApi>>) -> Response {
     let Some(event) = api.events.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
     };
@@ -77,8 +77,8 @@ async fn next(State(api): State<Arc<Api>>) -> Response {
     (headers, event.to_string()).into_response()
 }
 
-async fn answer(
-    State(api): State<Arc<Api>>,
+async fn receive_response(
+    State(api): State<Arc<RuntimeApi>>,
     Path((_, outcome)): Path<(String, String)>,
     body: Bytes,
 ) -> StatusCode {
@@ -87,22 +87,22 @@ async fn answer(
     if api.answers.send(answer).is_ok() { StatusCode::ACCEPTED } else { StatusCode::GONE }
 }
 
-/// Who sends an event. Both speak payload format 2.0.
+/// The source of an event. Both use payload format 2.0.
 #[derive(Debug, Clone, Copy)]
-pub enum Sender {
+pub enum EventSource {
     /// An HTTP API of API Gateway.
     ApiGateway,
     /// A function URL.
     FunctionUrl,
 }
 
-/// An event as the sender makes it of a request.
+/// The event for a request.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 #[must_use]
-pub fn event(sender: Sender, method: &str, path: &str, headers: &Value, body: Option<&str>) -> Value {
-    let (domain, prefix, stage) = match sender {
-        Sender::ApiGateway => ("a1b2c3.execute-api.eu-central-1.amazonaws.com", "a1b2c3", "$default"),
-        Sender::FunctionUrl => ("a1b2c3d4e5.lambda-url.eu-central-1.on.aws", "a1b2c3d4e5", "$default"),
+pub fn event(source: EventSource, method: &str, path: &str, headers: &Value, body: Option<&str>) -> Value {
+    let (domain, prefix, stage) = match source {
+        EventSource::ApiGateway => ("a1b2c3.execute-api.eu-central-1.amazonaws.com", "a1b2c3", "$default"),
+        EventSource::FunctionUrl => ("a1b2c3d4e5.lambda-url.eu-central-1.on.aws", "a1b2c3d4e5", "$default"),
     };
     let mut event = json!({
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",

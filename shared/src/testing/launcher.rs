@@ -1,4 +1,4 @@
-//! A launcher that starts nothing and remembers everything.
+//! A launcher that records launches and starts nothing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,45 +10,45 @@ use crate::{
     ports::{JobLauncher, LaunchError},
 };
 
-/// How a launch is to end.
+/// The outcome of a launch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Outcome {
-    /// The job runs.
+pub enum LaunchOutcome {
+    /// The job is started.
     #[default]
     Started,
-    /// It certainly does not.
+    /// The job is not started.
     NotStarted,
-    /// Nobody knows.
+    /// It is unknown whether the job is started.
     Unknown,
-    /// The launcher itself breaks.
+    /// The launcher panics.
     Panic,
 }
 
-/// One launch that was asked for.
+/// A recorded launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Launch {
-    /// For which export.
+pub struct RecordedLaunch {
+    /// The export.
     pub export: ExportId,
-    /// With which token.
+    /// The access token of the Hub.
     pub hf_token: Option<String>,
 }
 
-/// Records launches and answers as told.
+/// Records launches and returns a configurable outcome.
 #[derive(Debug, Default)]
 pub struct RecordingLauncher {
-    outcome: Mutex<Outcome>,
-    launches: Mutex<Vec<Launch>>,
+    outcome: Mutex<LaunchOutcome>,
+    launches: Mutex<Vec<RecordedLaunch>>,
 }
 
 impl RecordingLauncher {
-    /// How every launch from now on ends.
-    pub fn set_outcome(&self, outcome: Outcome) {
+    /// Sets the outcome of all further launches.
+    pub fn set_outcome(&self, outcome: LaunchOutcome) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = outcome;
     }
 
-    /// What was asked for so far.
+    /// The recorded launches.
     #[must_use]
-    pub fn launches(&self) -> Vec<Launch> {
+    pub fn launches(&self) -> Vec<RecordedLaunch> {
         self.launches.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -61,13 +61,16 @@ impl JobLauncher for RecordingLauncher {
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError> {
         let hf_token = hf_token.map(|token| token.expose_secret().to_owned());
-        self.launches.lock().unwrap_or_else(PoisonError::into_inner).push(Launch { export, hf_token });
+        self.launches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(RecordedLaunch { export, hf_token });
         let outcome = *self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Outcome::Started => Ok(ExecutionName::new(format!("execution-of-{export}"))),
-            Outcome::NotStarted => Err(LaunchError::NotStarted("no such job".into())),
-            Outcome::Unknown => Err(LaunchError::Unknown("connection reset".into())),
-            Outcome::Panic => panic!("the launcher broke"),
+            LaunchOutcome::Started => Ok(ExecutionName::new(format!("execution-of-{export}"))),
+            LaunchOutcome::NotStarted => Err(LaunchError::NotStarted("no such job".into())),
+            LaunchOutcome::Unknown => Err(LaunchError::Unknown("connection reset".into())),
+            LaunchOutcome::Panic => panic!("the launcher panicked"),
         }
     }
 }

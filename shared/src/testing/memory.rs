@@ -1,4 +1,4 @@
-//! A store in memory. It keeps documents as JSON, so it reads and writes the same shapes as the real ones.
+//! An in-memory store. It stores documents as JSON, so it uses the same document formats as the real stores.
 
 use std::{
     collections::BTreeMap,
@@ -15,34 +15,34 @@ use crate::{
     ports::{ApplyError, Exports, PortError, TrainingJobs},
 };
 
-const WHAT: &str = "the store in memory";
+const STORE: &str = "the in-memory store";
 
-/// Every document, by collection and id. Can be told to fail.
+/// Documents by collection and id, with configurable failures.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     documents: BTreeMap<(String, String), Value>,
     failures: BTreeMap<&'static str, usize>,
     lost_answer: Option<fn(&Transition) -> bool>,
 }
 
 impl MemoryStore {
-    /// Writes a document as it is.
+    /// Writes a document unchanged.
     pub fn put(&self, collection: &str, id: &str, document: Value) {
         self.state().documents.insert((collection.to_owned(), id.to_owned()), document);
     }
 
-    /// A document as it is.
+    /// Reads a document unchanged.
     #[must_use]
     pub fn document(&self, collection: &str, id: &str) -> Option<Value> {
         self.state().documents.get(&(collection.to_owned(), id.to_owned())).cloned()
     }
 
-    /// Every document of a collection, by id.
+    /// All documents of a collection with their ids.
     #[must_use]
     pub fn documents(&self, collection: &str) -> Vec<(String, Value)> {
         self.state().of(collection).map(|(id, document)| (id.to_owned(), document.clone())).collect()
@@ -53,27 +53,27 @@ impl MemoryStore {
         self.state().failures.insert(operation, times);
     }
 
-    /// Makes the next such transition happen, and answers nevertheless that the store is unavailable.
-    pub fn lose_answer(&self, to: fn(&Transition) -> bool) {
-        self.state().lost_answer = Some(to);
+    /// Stores the next matching transition, but returns that the store is unavailable.
+    pub fn lose_answer(&self, matching: fn(&Transition) -> bool) {
+        self.state().lost_answer = Some(matching);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state, unless this operation was told to fail.
-    fn working(&self, operation: &'static str) -> Result<MutexGuard<'_, State>, PortError> {
+    /// The state, or the configured failure of this operation.
+    fn begin(&self, operation: &'static str) -> Result<MutexGuard<'_, MemoryState>, PortError> {
         let mut state = self.state();
         if let Some(left) = state.failures.get_mut(operation).filter(|left| **left > 0) {
             *left -= 1;
-            return Err(PortError::Unavailable { what: WHAT, source: "told to fail".into() });
+            return Err(PortError::Unavailable { what: STORE, source: "configured failure".into() });
         }
         Ok(state)
     }
 }
 
-impl State {
+impl MemoryState {
     fn of<'a>(&'a self, collection: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.documents
             .iter()
@@ -86,45 +86,45 @@ impl State {
     }
 }
 
-fn unreadable(error: DocumentError) -> PortError {
-    PortError::Failed { what: WHAT, source: error.into() }
+fn invalid_document(error: DocumentError) -> PortError {
+    PortError::Failed { what: STORE, source: error.into() }
 }
 
-/// What can be read; the rest is logged.
-fn readable<T>(read: Result<T, DocumentError>) -> Option<T> {
+/// The parsed document; logs an error.
+fn log_invalid<T>(read: Result<T, DocumentError>) -> Option<T> {
     read.inspect_err(documents::log_unreadable).ok()
 }
 
 #[async_trait]
 impl TrainingJobs for MemoryStore {
     async fn find(&self, id: &JobId) -> Result<Option<TrainingJob>, PortError> {
-        let mut state = self.working("find")?;
+        let mut state = self.begin("find")?;
         let document = state.get(TRAINING_JOBS, id.as_str());
         document
             .map(|document| documents::training_job(id.as_str(), document))
             .transpose()
-            .map_err(unreadable)
+            .map_err(invalid_document)
     }
 
-    async fn completed_of(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
-        let state = self.working("list")?;
+    async fn list_completed(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
+        let state = self.begin("list")?;
         let matches = |document: &Value| {
             document["user_id"] == owner.as_str() && document["status"] == TrainingJob::COMPLETED
         };
         let mut jobs: Vec<_> = state
             .of(TRAINING_JOBS)
             .filter(|(_, document)| matches(document))
-            .filter_map(|(id, document)| readable(documents::training_job(id, document)))
+            .filter_map(|(id, document)| log_invalid(documents::training_job(id, document)))
             .collect();
         newest_first(&mut jobs);
         Ok(jobs)
     }
 
     async fn set_artifact(&self, id: &JobId, artifact: &Artifact) -> Result<(), PortError> {
-        let mut state = self.working("set_artifact")?;
+        let mut state = self.begin("set_artifact")?;
         let document = state
             .get(TRAINING_JOBS, id.as_str())
-            .ok_or(PortError::Failed { what: WHAT, source: "no such training job".into() })?;
+            .ok_or(PortError::Failed { what: STORE, source: "no such training job".into() })?;
         documents::set_artifact(document, artifact);
         Ok(())
     }
@@ -133,10 +133,10 @@ impl TrainingJobs for MemoryStore {
 #[async_trait]
 impl Exports for MemoryStore {
     async fn create(&self, export: &Export) -> Result<(), PortError> {
-        let mut state = self.working("create")?;
+        let mut state = self.begin("create")?;
         let id = export.id.to_string();
         if state.get(EXPORTS, &id).is_some() {
-            return Err(PortError::Failed { what: WHAT, source: "the export exists already".into() });
+            return Err(PortError::Failed { what: STORE, source: "the export exists already".into() });
         }
         state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
         Ok(())
@@ -144,30 +144,30 @@ impl Exports for MemoryStore {
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
         let id = id.to_string();
-        let mut state = self.working("find")?;
+        let mut state = self.begin("find")?;
         state
             .get(EXPORTS, &id)
             .map(|document| documents::export(&id, document))
             .transpose()
-            .map_err(unreadable)
+            .map_err(invalid_document)
     }
 
     async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {
-        let state = self.working("latest")?;
+        let state = self.begin("latest")?;
         let of_job = state.of(EXPORTS).filter(|(_, document)| document["job_id"] == job.as_str());
         Ok(of_job
-            .filter_map(|(id, document)| readable(documents::export(id, document)))
+            .filter_map(|(id, document)| log_invalid(documents::export(id, document)))
             .max_by_key(|export| export.started_at))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {
         let id = id.to_string();
-        let mut state = self.working("apply")?;
+        let mut state = self.begin("apply")?;
         let document = state.get(EXPORTS, &id).ok_or(ApplyError::NoSuchExport)?;
-        let stored = documents::export(&id, document).map_err(unreadable)?;
+        let stored = documents::export(&id, document).map_err(invalid_document)?;
         let after = documents::apply(document, stored, transition, clock::now())?;
-        if state.lost_answer.take_if(|to| to(transition)).is_some() {
-            return Err(PortError::Unavailable { what: WHAT, source: "the answer was lost".into() }.into());
+        if state.lost_answer.take_if(|matches| matches(transition)).is_some() {
+            return Err(PortError::Unavailable { what: STORE, source: "the response was lost".into() }.into());
         }
         Ok(after)
     }
@@ -176,10 +176,10 @@ impl Exports for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::conformance::{self, Harness};
+    use crate::testing::conformance::{self, StoreHarness};
 
     #[async_trait]
-    impl Harness for MemoryStore {
+    impl StoreHarness for MemoryStore {
         fn training_jobs(&self) -> &dyn TrainingJobs {
             self
         }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_store_in_memory_keeps_the_contract() {
+    async fn the_in_memory_store_conforms() {
         conformance::run(&MemoryStore::default()).await;
     }
 }

@@ -1,5 +1,5 @@
-//! For tests, here and in the other crates: adapters in memory, fixtures, a mint for tokens, and the suite that
-//! every store must pass.
+//! Test support for this crate and others: in-memory adapters, fake servers, fixtures, a token signer, and the
+//! conformance suite for stores.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -13,11 +13,11 @@ pub mod lambda;
 pub mod launcher;
 pub mod links;
 pub mod memory;
-pub mod mint;
 pub mod process;
+pub mod tokens;
 
 pub use emulator::emulator;
-pub use launcher::{Outcome, RecordingLauncher};
+pub use launcher::{LaunchOutcome, RecordingLauncher};
 pub use links::FakeLinks;
 pub use memory::MemoryStore;
-pub use mint::{FixedKeys, Mint};
+pub use tokens::{FixedKeys, TokenSigner};

@@ -1,4 +1,4 @@
-//! The functions' real binaries, as processes.
+//! Runs the binaries of the functions as processes.
 
 use std::{
     net::SocketAddr,
@@ -15,23 +15,23 @@ use tokio::{
     time::timeout,
 };
 
-use super::{fixtures::PROJECT, mint::FIRST_CERTIFICATE};
+use super::{fixtures::PROJECT, tokens::FIRST_CERTIFICATE};
 use crate::serve::serve;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running binary; it is killed when dropped.
-pub struct Process {
+/// A running binary. It is killed when dropped.
+pub struct BinaryProcess {
     child: Child,
     log: Arc<Mutex<String>>,
     address: Option<SocketAddr>,
 }
 
-impl Process {
-    /// Starts a binary with nothing in its environment but `variables`, on a port that is free.
+impl BinaryProcess {
+    /// Starts a binary on a free port and waits until it listens. The environment contains only `variables`.
     ///
     /// # Panics
-    /// When it does not start to listen.
+    /// If it does not listen within the timeout.
     pub async fn listening(binary: &str, variables: &[(&str, &str)]) -> Self {
         let mut process = Self::start(binary, &[variables, &[("PORT", "0")]].concat());
         let found = async {
@@ -42,17 +42,17 @@ impl Process {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let Ok(port) = timeout(PATIENCE, found).await else {
+        let Ok(port) = timeout(TIMEOUT, found).await else {
             panic!("{binary} does not listen: {}", process.log())
         };
         process.address = Some(SocketAddr::from(([127, 0, 0, 1], port)));
         process
     }
 
-    /// Starts a binary with nothing in its environment but `variables`.
+    /// Starts a binary. The environment contains only `variables`.
     ///
     /// # Panics
-    /// When there is no such binary.
+    /// If the binary cannot be started.
     #[must_use]
     pub fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary)
@@ -77,45 +77,45 @@ impl Process {
         Self { child, log, address: None }
     }
 
-    /// The base URL of one that listens.
+    /// The base URL.
     ///
     /// # Panics
-    /// When it does not.
+    /// If the process was not started with [`BinaryProcess::listening`].
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address.expect("it listens"))
     }
 
-    /// What it logged so far.
+    /// Its log output so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks it to stop, as Cloud Run does.
+    /// Sends SIGTERM, as Cloud Run does.
     ///
     /// # Panics
-    /// When it cannot be asked.
+    /// If the signal cannot be sent.
     pub async fn terminate(&self) {
         let id = self.child.id().expect("it runs").to_string();
         let kill = Command::new("kill").args(["-TERM", &id]).status().await;
         assert!(kill.is_ok_and(|status| status.success()), "SIGTERM is sent");
     }
 
-    /// Waits for its end.
+    /// Waits until it exits and returns its status and its standard error.
     ///
     /// # Panics
-    /// When it does not end.
+    /// If it does not exit within the timeout.
     pub async fn ended(&mut self) -> (ExitStatus, String) {
-        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("it has a status");
-        let mut complaint = String::new();
+        let status = timeout(TIMEOUT, self.child.wait()).await.expect("it ends").expect("it has a status");
+        let mut stderr_text = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut complaint).await.expect("its complaint");
+            stderr.read_to_string(&mut stderr_text).await.expect("its standard error");
         }
-        (status, complaint)
+        (status, stderr_text)
     }
 
-    /// The port of the line `listening port=…`, or of its JSON.
+    /// The port in the log line `listening port=…`, or in its JSON form.
     fn port(&self) -> Option<u16> {
         let log = self.log();
         let line = log.lines().find(|line| line.contains("listening"))?;
@@ -124,21 +124,21 @@ impl Process {
     }
 }
 
-/// Serves the first mint's certificate, as Google does. The answer is what `FIREBASE_KEYS_URL` is to be.
+/// Serves the certificate of the first signer, as Google does. Returns the value for `FIREBASE_KEYS_URL`.
 ///
 /// # Panics
-/// When there is no free port.
+/// If there is no free port.
 pub async fn serve_keys() -> String {
     let keys = serde_json::json!({"first": FIRST_CERTIFICATE}).to_string();
-    let answer = ([("cache-control", "public, max-age=3600")], keys);
-    let router = Router::new().route("/keys", get(async move || answer));
+    let response = ([("cache-control", "public, max-age=3600")], keys);
+    let router = Router::new().route("/keys", get(async move || response));
     format!("{}/keys", serve_on_loopback(router).await)
 }
 
-/// Serves a router on a free port of loopback, for as long as the test runs. The answer is its base URL.
+/// Serves a router on a free loopback port until the test ends. Returns its base URL.
 ///
 /// # Panics
-/// When there is no free port.
+/// If there is no free port.
 pub async fn serve_on_loopback(router: Router) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -146,7 +146,7 @@ pub async fn serve_on_loopback(router: Router) -> String {
     format!("http://{address}")
 }
 
-/// The least that a function needs: a project, and keys.
+/// The required settings of the functions.
 #[must_use]
 pub fn settings(keys_url: &str) -> [(&str, &str); 3] {
     [("PROJECT_ID", PROJECT), ("FIREBASE_KEYS_URL", keys_url), ("GCS_EXPORT_FILES_BUCKET_NAME", "files")]

@@ -1,4 +1,4 @@
-//! `exports/{export_id}`.
+//! The document `exports/{export_id}`.
 
 use firestore::serialize_as_null;
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,12 @@ use serde_json::{Map, Value};
 
 use super::{DocumentError, EXPORTS, StoredTime};
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Logits, ProcessId,
-    Progress, Proof, Quantization, Stage, Status,
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Progress, Proof,
+    Quantization, Stage, Status,
 };
 
-/// The whole document. The fields up to `finished_at` are the older service's, with its types.
+/// The document. The fields up to `finished_at` are those of the older service, with its types. `serialize_as_null`
+/// writes `None` as null, also in nested structs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExportDocument {
     #[serde(default)]
@@ -42,15 +43,16 @@ pub struct ExportDocument {
     #[serde(default, with = "serialize_as_null")]
     progress: Option<ProgressFields>,
     #[serde(default, with = "serialize_as_null")]
-    proof: Option<ProofFields>,
+    proof: Option<Proof>,
     #[serde(default, with = "serialize_as_null")]
     execution: Option<String>,
     #[serde(default, with = "serialize_as_null")]
-    claim: Option<ClaimFields>,
+    claim: Option<Claim>,
     #[serde(default, with = "serialize_as_null")]
     lease_until: Option<StoredTime>,
 }
 
+/// [`Progress`] with signed integers, the only integers of Firestore.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct ProgressFields {
     stage: Stage,
@@ -58,53 +60,16 @@ struct ProgressFields {
     bytes_total: i64,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ProofFields {
-    pairs: u32,
-    tensors_changed: u32,
-    tensors_unchanged: u32,
-    #[serde(default, with = "serialize_as_null")]
-    largest_change: Option<f64>,
-    #[serde(default, with = "serialize_as_null")]
-    rmse: Option<f64>,
-    #[serde(default, with = "serialize_as_null")]
-    sha256: Option<String>,
-    report_sha256: String,
-    #[serde(default, with = "serialize_as_null")]
-    logits: Option<Logits>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct ClaimFields {
-    by: String,
-    attempt: u32,
-    #[serde(default, with = "serialize_as_null")]
-    process: Option<ProcessId>,
-}
-
-impl From<ClaimFields> for Claim {
-    fn from(stored: ClaimFields) -> Self {
-        let ClaimFields { by, attempt, process } = stored;
-        Self { by: ExecutionName::new(by), attempt, process }
-    }
-}
-
-impl From<&Claim> for ClaimFields {
-    fn from(claim: &Claim) -> Self {
-        Self { by: claim.by.to_string(), attempt: claim.attempt, process: claim.process }
-    }
-}
-
 impl ExportDocument {
-    /// The export that the document of that id describes. An `hf_repo_id` that is not one of the Hub's is left out.
+    /// Converts the document with that id to an export. An invalid `hf_repo_id` is dropped.
     ///
     /// # Errors
-    /// When `id` or `job_id` is not an id.
+    /// If `id` or `job_id` is invalid.
     pub fn into_export(self, id: &str) -> Result<Export, DocumentError> {
-        let wrong = |e| DocumentError::new(EXPORTS, id, e);
+        let invalid = |e| DocumentError::new(EXPORTS, id, e);
         Ok(Export {
-            id: id.parse().map_err(wrong)?,
-            job_id: self.job_id.parse().map_err(wrong)?,
+            id: id.parse().map_err(invalid)?,
+            job_id: self.job_id.parse().map_err(invalid)?,
             user_id: self.user_id.and_then(|uid| uid.parse().ok()),
             kind: self.kind,
             destinations: Destinations::new(self.destination).unwrap_or_default(),
@@ -115,9 +80,9 @@ impl ExportDocument {
             message: self.message,
             progress: self.progress.map(Into::into),
             artifacts: self.artifacts,
-            proof: self.proof.map(Into::into),
+            proof: self.proof,
             execution: self.execution.map(ExecutionName::new),
-            claim: self.claim.map(Into::into),
+            claim: self.claim,
             lease_until: self.lease_until.map(Into::into),
             started_at: self.started_at.into(),
             updated_at: self.updated_at.unwrap_or(self.started_at).into(),
@@ -144,60 +109,10 @@ impl From<&Export> for ExportDocument {
             hf_private: Some(export.hf_private),
             quantization: export.quantization,
             progress: export.progress.map(Into::into),
-            proof: export.proof.clone().map(Into::into),
+            proof: export.proof.clone(),
             execution: export.execution.as_ref().map(ToString::to_string),
-            claim: export.claim.as_ref().map(Into::into),
+            claim: export.claim.clone(),
             lease_until: export.lease_until.map(Into::into),
-        }
-    }
-}
-
-impl From<ProofFields> for Proof {
-    fn from(stored: ProofFields) -> Self {
-        let ProofFields {
-            pairs,
-            tensors_changed,
-            tensors_unchanged,
-            largest_change,
-            rmse,
-            sha256,
-            report_sha256,
-            logits,
-        } = stored;
-        Self {
-            pairs,
-            tensors_changed,
-            tensors_unchanged,
-            largest_change,
-            rmse,
-            sha256,
-            report_sha256,
-            logits,
-        }
-    }
-}
-
-impl From<Proof> for ProofFields {
-    fn from(proof: Proof) -> Self {
-        let Proof {
-            pairs,
-            tensors_changed,
-            tensors_unchanged,
-            largest_change,
-            rmse,
-            sha256,
-            report_sha256,
-            logits,
-        } = proof;
-        Self {
-            pairs,
-            tensors_changed,
-            tensors_unchanged,
-            largest_change,
-            rmse,
-            sha256,
-            report_sha256,
-            logits,
         }
     }
 }
@@ -224,16 +139,16 @@ impl From<Progress> for ProgressFields {
     }
 }
 
-/// The paths of the fields in which the documents of two exports differ: a field mask for the update from one to
-/// the other. A path with a dot names a field of a map, so that a map's other fields stay.
+/// The paths of the fields that differ between the documents of two exports: the field mask of an update. A dotted path
+/// is a field of a map, so the other fields of the map stay unchanged.
 #[must_use]
 pub fn changed_fields(before: &Export, after: &Export) -> Vec<String> {
     let mut paths = Vec::new();
-    differences(&fields(before), &fields(after), "", &mut paths);
+    collect_changes(&fields(before), &fields(after), "", &mut paths);
     paths
 }
 
-/// The document's fields as JSON.
+/// The fields of the document as JSON.
 pub(super) fn fields(export: &Export) -> Map<String, Value> {
     match serde_json::to_value(ExportDocument::from(export)) {
         Ok(Value::Object(fields)) => fields,
@@ -241,40 +156,40 @@ pub(super) fn fields(export: &Export) -> Map<String, Value> {
     }
 }
 
-fn differences(
+fn collect_changes(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
-    under: &str,
+    prefix: &str,
     paths: &mut Vec<String>,
 ) {
     for (name, new) in after {
-        let path = format!("{under}{name}");
+        let path = format!("{prefix}{name}");
         match (before.get(name), new) {
             (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) => {
-                differences(old, new, &format!("{path}."), paths);
+                collect_changes(old, new, &format!("{path}."), paths);
             }
             (Some(_) | None, _) => paths.push(path),
         }
     }
 }
 
-/// The older service also wrote a single name, and null.
+/// Deserializes an array, a single name or null: the older service wrote all three.
 fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Destination>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Stored {
+    enum OneOrMany {
         Many(Vec<Destination>),
         One(Destination),
     }
     Ok(match Option::deserialize(deserializer)? {
-        Some(Stored::Many(all)) => all,
-        Some(Stored::One(one)) => vec![one],
+        Some(OneOrMany::Many(all)) => all,
+        Some(OneOrMany::One(one)) => vec![one],
         None => Vec::new(),
     })
 }
 
-/// Null means none; an artifact of a kind or form that this service does not know is passed over.
+/// Deserializes an array or null. Artifacts of an unknown type or variant are skipped.
 fn known_artifacts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Artifact>, D::Error> {
     let stored: Option<Vec<Value>> = Option::deserialize(deserializer)?;
     let known = |value| serde_json::from_value(value).ok();
@@ -292,18 +207,18 @@ mod tests {
 
     const ID: &str = "6f4a2f0e-0a3c-4e0b-9c55-0d8a3c1f2b11";
 
-    /// As the older service wrote it.
+    /// A document as the older service writes it.
     fn older() -> Value {
         json!({
             "export_id": ID, "job_id": "job-1", "type": "gguf", "destination": ["gcs", "hf_hub"],
             "hf_repo_id": "ada/gemma", "status": "running", "message": null, "artifacts": [],
             "started_at": "2025-05-01T12:00:00.123456+00:00", "updated_at": "2025-05-01T12:00:01Z",
-            "finished_at": null, "a_field_of_theirs": {"x": 1},
+            "finished_at": null, "unknown_field": {"x": 1},
         })
     }
 
     #[test]
-    fn what_the_older_service_wrote_is_read() {
+    fn a_document_of_the_older_service_is_parsed() {
         let export = documents::export(ID, &older()).unwrap();
         assert_eq!(export.started_at.to_string(), "2025-05-01T12:00:00.123456Z");
         assert_eq!(export.hf_repo.unwrap().as_str(), "ada/gemma");
@@ -311,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_nulls_and_single_destinations_are_read() {
+    fn missing_fields_nulls_and_a_single_destination_are_parsed() {
         let sparse = json!({"job_id": "job-1", "type": "merged", "status": "failed", "destination": "hf_hub",
             "started_at": "2025-05-01T12:00:00", "artifacts": null, "hf_repo_id": "not a repo"});
         let export = documents::export(ID, &sparse).unwrap();
@@ -320,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_of_unknown_kinds_do_not_hide_the_known_ones() {
+    fn artifacts_of_unknown_types_are_skipped() {
         let mut document = older();
         document["artifacts"] = json!([{"type": "onnx", "path": "gs://x", "variant": "file"}, 7,
             {"type": "gguf", "path": "gs://y", "variant": "file", "sha256": "…"}]);
@@ -329,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_the_shape_is_an_error() {
+    fn a_document_with_invalid_fields_is_an_error() {
         for (field, value) in [
             ("status", json!("cancelled")),
             ("type", json!(null)),
@@ -344,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_the_older_service_is_written_with_its_type() {
+    fn all_fields_of_the_older_service_are_written_with_their_types() {
         insta::assert_json_snapshot!(documents::create(&fixtures::export()), @r#"
         {
           "artifacts": [],
@@ -376,9 +291,9 @@ mod tests {
         "#);
     }
 
-    /// A document as the older service's model has it: every field must be there, with its type.
+    /// The document model of the older service: every field is required, with its type.
     #[derive(Debug, Deserialize)]
-    struct Older {
+    struct OlderDocument {
         export_id: uuid::Uuid,
         job_id: String,
         #[serde(rename = "type")]
@@ -428,16 +343,16 @@ mod tests {
     }
 
     #[test]
-    fn the_older_service_reads_what_we_write_at_every_step() {
+    fn the_older_service_can_parse_the_document_after_every_transition() {
         let read = |export: &Export| {
             let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export)).unwrap();
-            FirestoreDb::deserialize_doc_to::<Older>(&document).unwrap()
+            FirestoreDb::deserialize_doc_to::<OlderDocument>(&document).unwrap()
         };
         let mut export = fixtures::export();
         export.destinations = Destinations::new(vec![Destination::Gcs, Destination::HfHub]).unwrap();
         export.hf_repo = Some("ada/gemma".parse().unwrap());
         let mut all = vec![export.clone()];
-        for transition in fixtures::a_whole_life() {
+        for transition in fixtures::lifecycle() {
             export = export.apply(&transition, fixtures::time(60)).unwrap();
             all.push(export.clone());
         }
@@ -463,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_older_service_is_lost_on_the_way_through() {
+    fn a_document_of_the_older_service_survives_a_round_trip() {
         let mut failed = older();
         failed["type"] = json!("adapter");
         failed["status"] = json!("failed");
@@ -479,8 +394,8 @@ mod tests {
         ]);
         for document in [older(), failed, completed] {
             let written = documents::create(&documents::export(ID, &document).unwrap());
-            let ours = document.as_object().unwrap().iter().filter(|(name, _)| *name != "a_field_of_theirs");
-            for (name, value) in ours {
+            let known = document.as_object().unwrap().iter().filter(|(name, _)| *name != "unknown_field");
+            for (name, value) in known {
                 let time = |value: &Value| value.as_str().and_then(StoredTime::parse);
                 let same =
                     written[name] == *value || time(value).is_some_and(|at| time(&written[name]) == Some(at));
@@ -490,9 +405,9 @@ mod tests {
     }
 
     #[test]
-    fn json_and_firestore_give_back_what_was_written() {
+    fn json_and_firestore_round_trip_every_state() {
         let mut export = fixtures::export();
-        for transition in fixtures::a_whole_life() {
+        for transition in fixtures::lifecycle() {
             export = export.apply(&transition, fixtures::time(60)).unwrap();
             let id = export.id.to_string();
             assert_eq!(documents::export(&id, &documents::create(&export)).unwrap(), export);
@@ -505,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn firestore_holds_times_as_timestamps_and_absent_values_as_nulls() {
+    fn firestore_stores_times_as_timestamps_and_none_as_null() {
         let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&fixtures::export())).unwrap();
         let stored = |name: &str| document.fields[name].value_type.clone().unwrap();
         for time in ["started_at", "updated_at", "lease_until"] {
@@ -517,7 +432,27 @@ mod tests {
     }
 
     #[test]
-    fn firestore_times_may_also_be_text() {
+    fn firestore_stores_none_as_null_in_nested_structs() {
+        let mut export = fixtures::export();
+        export.claim = Some(Claim { process: None, ..fixtures::claim("run-1") });
+        let numbers = Proof { largest_change: None, rmse: None, sha256: None, ..fixtures::proof() };
+        export.proof = Some(Proof { logits: None, ..numbers });
+        let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&export)).unwrap();
+        for (map, fields) in
+            [("proof", &["largest_change", "rmse", "sha256", "logits"][..]), ("claim", &["process"])]
+        {
+            let Some(ValueType::MapValue(stored)) = &document.fields[map].value_type else { panic!("{map}") };
+            for field in fields {
+                let value = stored.fields[*field].value_type.as_ref();
+                assert!(matches!(value, Some(ValueType::NullValue(_))), "{map}.{field}: {value:?}");
+            }
+        }
+        let read: ExportDocument = FirestoreDb::deserialize_doc_to(&document).unwrap();
+        assert_eq!(read.into_export(fixtures::EXPORT).unwrap(), export);
+    }
+
+    #[test]
+    fn firestore_times_can_be_strings() {
         let mut document =
             FirestoreDb::serialize_to_doc("", &ExportDocument::from(&fixtures::export())).unwrap();
         let text = ValueType::StringValue("2025-05-01T12:00:00+00:00".to_owned());
@@ -527,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_masks_what_changed_and_leaves_the_rest() {
+    fn an_update_changes_only_the_changed_fields() {
         let stored = documents::export(ID, &older()).unwrap();
         let launched = Transition::Launched(ExecutionName::new("run-1"));
         let now = "2025-05-01T12:01:00Z".parse().unwrap();
@@ -543,8 +478,8 @@ mod tests {
     }
 
     #[test]
-    fn progress_changes_field_by_field() {
-        let [claim, first, second, ..] = fixtures::a_whole_life();
+    fn progress_is_updated_field_by_field() {
+        let [claim, first, second, ..] = fixtures::lifecycle();
         let before = fixtures::export().apply(&claim, fixtures::time(1)).unwrap();
         let before = before.apply(&first, fixtures::time(2)).unwrap();
         let after = before.clone().apply(&second, fixtures::time(2)).unwrap();

@@ -1,7 +1,9 @@
-//! The stored shapes of `training_jobs` and `exports`, the same for every store: JSON text in SQLite, fields in
-//! Firestore. They are read leniently, because other services and an older version of this one write there too:
-//! times as text or as timestamps, fields missing or null, fields this service does not know. They are written with
-//! everything the older service requires, and updated field by field, so that what others wrote survives.
+//! The document formats of `training_jobs` and `exports`, the same in every store: JSON text in SQLite, fields in
+//! Firestore.
+//!
+//! Parsing is lenient, because other services and an older version of this one also write these documents: times can be
+//! strings or timestamps, and fields can be missing, null or unknown. Documents are written with all fields that the
+//! older service requires, and updated field by field, so the fields of other services are preserved.
 
 mod export;
 mod json;
@@ -13,22 +15,22 @@ pub use json::{apply, create, export, set_artifact, training_job};
 pub use time::StoredTime;
 pub use training_job::{TrainingJobDocument, newest_first};
 
-/// Collection of the Training Service's jobs.
+/// The collection of the Training Service.
 pub const TRAINING_JOBS: &str = "training_jobs";
-/// Collection of this service's exports.
+/// The collection of this service.
 pub const EXPORTS: &str = "exports";
 
-/// Why a document cannot be read. Not a reason to hide others.
+/// Why a document cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
-    /// It does not have the shape.
-    #[error("{collection}/{id} cannot be read")]
+    /// A field is missing or invalid.
+    #[error("{collection}/{id} cannot be parsed")]
     Shape {
-        /// Where it is.
+        /// The collection.
         collection: &'static str,
-        /// Its id.
+        /// The document id.
         id: String,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -44,8 +46,8 @@ impl DocumentError {
     }
 }
 
-/// Logs a document that is passed over.
+/// Logs that a document is skipped.
 pub fn log_unreadable(error: &DocumentError) {
     let DocumentError::Shape { collection, id, source } = error;
-    tracing::warn!(document.collection = collection, document.id = id, error = %source, "left out an unreadable document");
+    tracing::warn!(document.collection = collection, document.id = id, error = %source, "skipped a document that cannot be parsed");
 }

@@ -1,17 +1,17 @@
-//! A point in time in a document.
+//! Timestamps in documents.
 
 use firestore::FirestoreTimestamp;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-/// RFC 3339 text in JSON, a timestamp in Firestore, and read from either; text without an offset is UTC. Kept to
-/// the microsecond, as Firestore does.
+/// A timestamp: RFC 3339 in JSON, a native timestamp in Firestore; both are parsed from either. A time without an offset
+/// is UTC. Truncated to microseconds, the precision of Firestore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct StoredTime(FirestoreTimestamp);
 
 impl StoredTime {
-    /// Reads RFC 3339, and ISO 8601 without an offset.
+    /// Parses RFC 3339, and ISO 8601 without an offset.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let exact = text.parse::<Timestamp>().ok();
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_with_and_without_an_offset() {
+    fn times_are_parsed_with_and_without_an_offset() {
         let noon = Timestamp::from(StoredTime::parse("2026-05-01T12:00:00.25Z").unwrap());
         for same in
             ["2026-05-01T12:00:00.250000+00:00", "2026-05-01T14:00:00.25+02:00", "2026-05-01T12:00:00.250000"]
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_kept_to_the_microsecond() {
+    fn times_are_truncated_to_microseconds() {
         let stored = StoredTime::parse("2026-05-01T12:00:00.123456789Z").unwrap();
         assert_eq!(serde_json::to_value(stored).unwrap(), "2026-05-01T12:00:00.123456Z");
     }

@@ -1,4 +1,4 @@
-//! `training_jobs/{job_id}`, as the Training Service writes it.
+//! The document `training_jobs/{job_id}`, which the Training Service writes.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{DocumentError, StoredTime, TRAINING_JOBS};
 use crate::domain::{Artifact, ArtifactKind, Artifacts, TrainingJob, Variant};
 
-/// What this service reads of a training job.
+/// The fields of a training job that this service uses.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct TrainingJobDocument {
@@ -23,44 +23,44 @@ pub struct TrainingJobDocument {
 }
 
 impl TrainingJobDocument {
-    /// The job that the document of that id describes.
+    /// Converts the document with that id to a job.
     ///
     /// # Errors
-    /// When `id` is not one of a job.
+    /// If `id` is not a valid job id.
     pub fn into_job(self, id: &str) -> Result<TrainingJob, DocumentError> {
         let artifacts = artifacts(self.artifacts.as_ref());
-        let newer = || artifacts.path(Variant::Raw, ArtifactKind::Adapter).map(str::to_owned);
+        let raw_adapter = || artifacts.path(Variant::Raw, ArtifactKind::Adapter).map(str::to_owned);
         Ok(TrainingJob {
             id: id.parse().map_err(|e| DocumentError::new(TRAINING_JOBS, id, e))?,
-            name: given(self.job_name),
+            name: non_blank(self.job_name),
             owner: self.user_id.and_then(|uid| uid.parse().ok()),
             status: self.status.unwrap_or_else(|| "unknown".to_owned()),
-            adapter_path: given(self.adapter_path).or_else(newer),
-            base_model_id: given(self.base_model_id),
-            modality: given(self.modality).unwrap_or_else(|| TrainingJob::DEFAULT_MODALITY.to_owned()),
+            adapter_path: non_blank(self.adapter_path).or_else(raw_adapter),
+            base_model_id: non_blank(self.base_model_id),
+            modality: non_blank(self.modality).unwrap_or_else(|| TrainingJob::DEFAULT_MODALITY.to_owned()),
             artifacts,
             created_at: self.created_at.map(Into::into),
         })
     }
 }
 
-/// Orders a list of jobs: newest first, ones without a time last, equal ones by id.
+/// Sorts jobs by `created_at` descending, jobs without one last, then by id.
 pub fn newest_first(jobs: &mut [TrainingJob]) {
     jobs.sort_by(|a, b| (Reverse(a.created_at), &a.id).cmp(&(Reverse(b.created_at), &b.id)));
 }
 
-fn given(text: Option<String>) -> Option<String> {
+fn non_blank(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty())
 }
 
-/// `{variant: {type: path}}`; whatever is not a path in there is passed over.
+/// Parses `{variant: {type: path}}`. Values that are not paths are skipped.
 fn artifacts(stored: Option<&HashMap<String, Value>>) -> Artifacts {
     let kinds = [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf];
     let variants = [Variant::Raw, Variant::File, Variant::Hf];
     let all = variants.into_iter().flat_map(|variant| kinds.map(|kind| (variant, kind)));
     all.filter_map(|(variant, kind)| {
         let path = stored?.get(variant.as_str())?.get(kind.as_str())?.as_str()?;
-        Some(Artifact { kind, path: given(Some(path.to_owned()))?, variant })
+        Some(Artifact { kind, path: non_blank(Some(path.to_owned()))?, variant })
     })
     .collect()
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_document_and_a_newer_one_name_the_same_adapter() {
+    fn the_adapter_is_read_from_both_document_versions() {
         let older = job(json!({"adapter_path": "gs://b/a", "artifacts": null}));
         let newer =
             job(json!({"adapter_path": "", "artifacts": {"raw": {"adapter": "gs://b/a"}, "hf": null}}));
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn a_job_whose_owner_is_not_a_uid_has_none() {
+    fn an_invalid_owner_counts_as_no_owner() {
         assert_eq!(job(json!({"user_id": ""})).owner, None);
         assert_eq!(job(json!({"user_id": "u".repeat(129)})).owner, None);
     }
 
     #[test]
-    fn artifacts_may_be_partial_or_odd() {
+    fn invalid_artifacts_are_skipped() {
         let document =
             json!({"artifacts": {"file": {"gguf": "gs://b/x", "merged": null, "adapter": 3}, "raw": "x"}});
         let artifacts = job(document).artifacts;

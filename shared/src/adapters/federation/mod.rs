@@ -1,6 +1,7 @@
-//! A Google account by workload identity federation. Outside Google Cloud, `GOOGLE_APPLICATION_CREDENTIALS` names a
-//! file that says whom to ask for it; it holds no secret. Google's own clients read it (Firestore, RunJob); the client
-//! of Cloud Storage does not, so this lends it their tokens, and the account in whose name it has links signed.
+//! Workload identity federation: a Google service account for functions outside Google Cloud. There,
+//! `GOOGLE_APPLICATION_CREDENTIALS` names an external account file, which contains no secret. Google's clients (Firestore,
+//! RunJob) support such files. The Cloud Storage client does not, so this module provides it with access tokens and with
+//! the service account that signs links.
 //!
 //! <https://google.aip.dev/auth/4117>
 
@@ -23,62 +24,62 @@ use object_store::{
 };
 use serde::Deserialize;
 
-/// Why there is no account.
+/// Why there is no service account.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FederationError {
-    #[error("the file that GOOGLE_APPLICATION_CREDENTIALS names cannot be read")]
+    #[error("the file in GOOGLE_APPLICATION_CREDENTIALS cannot be read")]
     Read(#[from] io::Error),
-    #[error("the file that GOOGLE_APPLICATION_CREDENTIALS names is not credentials")]
+    #[error("the file in GOOGLE_APPLICATION_CREDENTIALS is not a credentials file")]
     Parse(#[from] serde_json::Error),
-    #[error("the credentials name no service account (service_account_impersonation_url), so none can sign")]
+    #[error("the credentials file has no service_account_impersonation_url, which is required to sign links")]
     NoAccount,
-    #[error("the credentials cannot be used")]
+    #[error("the credentials file is invalid")]
     Build(#[from] build_errors::Error),
 }
 
-/// What is read of the file here; Google's client reads the rest.
+/// The fields that this module uses; Google's client uses the others.
 #[derive(Deserialize)]
-struct File {
+struct CredentialsFile {
     #[serde(rename = "type")]
     kind: String,
     service_account_impersonation_url: Option<String>,
 }
 
-/// Tokens of the account that `file` leads to, and who signs with them. `None` where the file is of another kind,
-/// which the client of Cloud Storage reads itself. Nobody is asked for a token yet.
+/// The access tokens and the signing account of the external account in `file`. `None` for other types of credentials,
+/// which the Cloud Storage client supports. No token is requested yet.
 ///
 /// # Errors
-/// When the file is not there, is not credentials, or names no account.
-pub(super) fn account(
+/// If the file is missing, is not a credentials file, or has no service account.
+pub(super) fn external_account_credentials(
     file: &Path,
 ) -> Result<Option<(GcpCredentialProvider, GcpSigningCredentialProvider)>, FederationError> {
     let text = fs::read_to_string(file)?;
-    let File { kind, service_account_impersonation_url } = serde_json::from_str(&text)?;
+    let CredentialsFile { kind, service_account_impersonation_url } = serde_json::from_str(&text)?;
     if kind != "external_account" {
         return Ok(None);
     }
-    let email = service_account_impersonation_url.as_deref().and_then(email_in);
+    let email = service_account_impersonation_url.as_deref().and_then(email_of);
     let email = email.ok_or(FederationError::NoAccount)?.to_owned();
     let credentials = external_account::Builder::new(serde_json::from_str(&text)?)
         .with_scopes(GCP_DEFAULT_SCOPES.iter())
         .build_access_token_credentials()?;
-    // without a key Google signs, by IAM's signBlob
+    // Without a private key, links are signed by Google (IAM signBlob).
     let signer = GcpSigningCredential { email, private_key: None };
-    Ok(Some((Arc::new(Tokens(credentials)), Arc::new(StaticCredentialProvider::new(signer)))))
+    Ok(Some((Arc::new(AccessTokenProvider(credentials)), Arc::new(StaticCredentialProvider::new(signer)))))
 }
 
-/// The account in `…/serviceAccounts/<e-mail>:generateAccessToken`.
-fn email_in(url: &str) -> Option<&str> {
+/// The email in `…/serviceAccounts/<email>:generateAccessToken`.
+fn email_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("/serviceAccounts/")?;
     rest.strip_suffix(":generateAccessToken").filter(|email| !email.is_empty())
 }
 
-/// The tokens of Google's client, which keeps and renews them.
+/// Access tokens from Google's client, which caches and renews them.
 #[derive(Debug)]
-struct Tokens(AccessTokenCredentials);
+struct AccessTokenProvider(AccessTokenCredentials);
 
 #[async_trait]
-impl CredentialProvider for Tokens {
+impl CredentialProvider for AccessTokenProvider {
     type Credential = GcpCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<GcpCredential>> {

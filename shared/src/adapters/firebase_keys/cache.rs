@@ -1,5 +1,5 @@
-//! Keys that were fetched once are used until they expire, and a little longer while no new ones can be had. However
-//! many requests wait, one of them fetches.
+//! Caches keys until they expire, and for a limited time longer while the source is unavailable. Concurrent requests
+//! share one fetch.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -9,107 +9,107 @@ use std::{
 use jsonwebtoken::DecodingKey;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{Failure, parse::KeySet};
+use super::{KeysError, parse::KeySet};
 use crate::clock;
 
-/// How long expired keys are good for while no new ones can be had.
+/// How long expired keys are used while no new ones can be fetched.
 const STALE_FOR: Duration = Duration::from_secs(60 * 60);
-/// How often an unknown key id may cause a fetch: anybody can make up ids.
-const UNKNOWN_EVERY: Duration = Duration::from_secs(60);
-/// How soon after a failed fetch another one is tried while there are old keys.
-const RETRY_EVERY: Duration = Duration::from_secs(10);
-/// The longest that keys count as fresh, whatever the answer says.
+/// The minimum interval between fetches for unknown key ids, because clients can send arbitrary ids.
+const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(60);
+/// The minimum interval after a failed fetch while there are stale keys.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// The maximum freshness lifetime, regardless of the response.
 const MAX_FRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where keys come from, and for how long they are good.
-pub(super) trait Source: Send + Sync {
-    fn fetch(&self) -> impl Future<Output = Result<(KeySet, Duration), Failure>> + Send;
+/// A source of keys. Returns the keys and their freshness lifetime.
+pub(super) trait KeySource: Send + Sync {
+    fn fetch(&self) -> impl Future<Output = Result<(KeySet, Duration), KeysError>> + Send;
 }
 
-pub(super) struct Cache<S> {
+pub(super) struct KeyCache<S> {
     source: S,
-    keys: RwLock<Option<Fetched>>,
-    /// When the last fetch ended. Its lock is held during a fetch.
-    last: Mutex<Option<Attempt>>,
+    keys: RwLock<Option<CachedKeys>>,
+    /// The last fetch. Locked during a fetch.
+    last: Mutex<Option<FetchAttempt>>,
 }
 
 #[derive(Clone)]
-struct Fetched {
+struct CachedKeys {
     keys: Arc<KeySet>,
     fresh_until: Instant,
 }
 
 #[derive(Clone, Copy)]
-struct Attempt {
+struct FetchAttempt {
     ended: Instant,
     succeeded: bool,
 }
 
-impl<S: Source> Cache<S> {
+impl<S: KeySource> KeyCache<S> {
     pub(super) fn new(source: S) -> Self {
         Self { source, keys: RwLock::default(), last: Mutex::default() }
     }
 
-    /// The key of that id, fetching if need be.
-    pub(super) async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, Failure> {
-        let asked = Instant::now();
-        if let Some(key) = self.fresh(kid) {
+    /// The key with that id. Fetches keys if necessary.
+    pub(super) async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, KeysError> {
+        let requested_at = Instant::now();
+        if let Some(key) = self.fresh_key(kid) {
             return Ok(Some(key));
         }
         let mut last = self.last.lock().await;
-        if let Some(key) = self.fresh(kid) {
+        if let Some(key) = self.fresh_key(kid) {
             return Ok(Some(key));
         }
-        if self.worth_fetching(*last, asked) {
+        if self.should_fetch(*last, requested_at) {
             let fetched = self.source.fetch().await;
-            *last = Some(Attempt { ended: Instant::now(), succeeded: fetched.is_ok() });
+            *last = Some(FetchAttempt { ended: Instant::now(), succeeded: fetched.is_ok() });
             match fetched {
                 Ok((keys, fresh_for)) => {
                     let keys = Arc::new(keys);
-                    self.set(Fetched { keys, fresh_until: Instant::now() + fresh_for.min(MAX_FRESH) });
+                    self.set(CachedKeys { keys, fresh_until: Instant::now() + fresh_for.min(MAX_FRESH) });
                 }
-                Err(failure) if self.usable().is_some() => {
+                Err(failure) if self.usable_keys().is_some() => {
                     let failure: &dyn std::error::Error = &failure;
-                    tracing::warn!(error = failure, "using old keys: new ones cannot be had");
+                    tracing::warn!(error = failure, "fetching keys failed: using stale keys");
                 }
                 Err(failure) => return Err(failure),
             }
         }
-        // What is here now is as good as it gets: just fetched, or not to be fetched again yet.
-        let fetched = self.usable().ok_or(Failure::JustFailed)?;
+        // The keys were just fetched, or must not be fetched again yet.
+        let fetched = self.usable_keys().ok_or(KeysError::JustFailed)?;
         Ok(fetched.keys.get(kid, clock::now()))
     }
 
-    /// Whether to fetch now. Who waited while another fetched takes what that one got.
-    fn worth_fetching(&self, last: Option<Attempt>, asked: Instant) -> bool {
+    /// Whether to fetch now. A request that waited for the fetch of another request uses its result.
+    fn should_fetch(&self, last: Option<FetchAttempt>, requested_at: Instant) -> bool {
         let Some(last) = last else { return true };
-        if last.ended > asked {
+        if last.ended > requested_at {
             return false;
         }
         let fresh = self.current().is_some_and(|fetched| Instant::now() < fetched.fresh_until);
         match (fresh, last.succeeded) {
-            (true, _) => last.ended.elapsed() >= UNKNOWN_EVERY,
+            (true, _) => last.ended.elapsed() >= UNKNOWN_KEY_INTERVAL,
             (false, true) => true,
-            (false, false) => self.usable().is_none() || last.ended.elapsed() >= RETRY_EVERY,
+            (false, false) => self.usable_keys().is_none() || last.ended.elapsed() >= RETRY_INTERVAL,
         }
     }
 
-    fn fresh(&self, kid: &str) -> Option<Arc<DecodingKey>> {
+    fn fresh_key(&self, kid: &str) -> Option<Arc<DecodingKey>> {
         let fetched = self.current().filter(|fetched| Instant::now() < fetched.fresh_until)?;
         fetched.keys.get(kid, clock::now())
     }
 
-    /// The keys, fresh or not too old.
-    fn usable(&self) -> Option<Fetched> {
+    /// The fresh keys, or stale ones within [`STALE_FOR`].
+    fn usable_keys(&self) -> Option<CachedKeys> {
         self.current().filter(|fetched| Instant::now() < fetched.fresh_until + STALE_FOR)
     }
 
-    fn current(&self) -> Option<Fetched> {
+    fn current(&self) -> Option<CachedKeys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, fetched: Fetched) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(fetched);
+    fn set(&self, cached: CachedKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Some(cached);
     }
 }
 
@@ -120,34 +120,34 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::mint::FIRST_CERTIFICATE;
+    use crate::testing::tokens::FIRST_CERTIFICATE;
 
-    /// Answers after a second, with one key, `known`.
+    /// Responds after a second with one key, `known`.
     #[derive(Default)]
-    struct Fake {
+    struct FakeSource {
         fetches: AtomicUsize,
-        down: std::sync::atomic::AtomicBool,
+        unavailable: std::sync::atomic::AtomicBool,
         fresh_for: Duration,
     }
 
-    impl Source for Fake {
-        async fn fetch(&self) -> Result<(KeySet, Duration), Failure> {
+    impl KeySource for FakeSource {
+        async fn fetch(&self) -> Result<(KeySet, Duration), KeysError> {
             self.fetches.fetch_add(1, SeqCst);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            if self.down.load(SeqCst) {
-                return Err(Failure::Status(503));
+            if self.unavailable.load(SeqCst) {
+                return Err(KeysError::Status(503));
             }
             let keys = json!({"known": FIRST_CERTIFICATE}).to_string();
             Ok((KeySet::parse(keys.as_bytes()).unwrap(), self.fresh_for))
         }
     }
 
-    fn cache(fresh_for: u64) -> Cache<Fake> {
-        Cache::new(Fake { fresh_for: Duration::from_secs(fresh_for), ..Fake::default() })
+    fn cache(fresh_for: u64) -> KeyCache<FakeSource> {
+        KeyCache::new(FakeSource { fresh_for: Duration::from_secs(fresh_for), ..FakeSource::default() })
     }
 
-    impl Cache<Fake> {
-        async fn has(&self, kid: &str) -> Result<bool, Failure> {
+    impl KeyCache<FakeSource> {
+        async fn has(&self, kid: &str) -> Result<bool, KeysError> {
             self.key(kid).await.map(|key| key.is_some())
         }
 
@@ -155,8 +155,8 @@ mod tests {
             self.source.fetches.load(SeqCst)
         }
 
-        fn go_down(&self) {
-            self.source.down.store(true, SeqCst);
+        fn set_unavailable(&self) {
+            self.source.unavailable.store(true, SeqCst);
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn however_many_wait_one_fetches() {
+    async fn concurrent_requests_share_one_fetch() {
         let cache = cache(600);
         let all = futures_util::future::join_all((0..64).map(|_| cache.has("known"))).await;
         assert!(all.into_iter().all(|has| has.unwrap()));
@@ -173,9 +173,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn however_many_wait_one_fails_for_all_and_the_next_tries_again() {
+    async fn a_failed_fetch_fails_all_waiting_requests_and_the_next_request_fetches_again() {
         let cache = cache(600);
-        cache.go_down();
+        cache.set_unavailable();
         let all = futures_util::future::join_all((0..64).map(|_| cache.has("known"))).await;
         assert!(all.into_iter().all(|has| has.is_err()));
         assert_eq!(cache.fetches(), 1);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_are_fetched_again_when_they_expire() {
+    async fn expired_keys_are_fetched_again() {
         let cache = cache(600);
         for (later, fetches) in [(0, 1), (599, 1), (1, 2), (599, 2), (2, 3)] {
             wait(later).await;
@@ -194,25 +194,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unknown_id_causes_a_fetch_once_a_minute() {
+    async fn an_unknown_key_id_causes_at_most_one_fetch_per_minute() {
         let cache = cache(600);
         for (later, fetches) in [(0, 1), (1, 1), (58, 1), (1, 2), (59, 2), (1, 3)] {
             wait(later).await;
-            assert!(!cache.has("made-up").await.unwrap());
+            assert!(!cache.has("unknown").await.unwrap());
             assert!(cache.has("known").await.unwrap());
             assert_eq!(cache.fetches(), fetches, "{later}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn old_keys_serve_for_an_hour_while_there_are_no_new_ones() {
+    async fn stale_keys_are_used_for_an_hour_while_the_source_is_unavailable() {
         let cache = cache(600);
         assert!(cache.has("known").await.unwrap());
-        cache.go_down();
+        cache.set_unavailable();
         wait(600).await;
         assert!(cache.has("known").await.unwrap());
         assert!(cache.has("known").await.unwrap());
-        assert_eq!(cache.fetches(), 2, "a source that is down is not asked for every request");
+        assert_eq!(cache.fetches(), 2, "an unavailable source is not requested every time");
         wait(10).await;
         assert!(cache.has("known").await.unwrap());
         assert_eq!(cache.fetches(), 3);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn keys_that_are_not_to_be_kept_are_fetched_each_time() {
+    async fn keys_with_zero_lifetime_are_fetched_every_time() {
         let cache = cache(0);
         for fetches in 1..4 {
             assert!(cache.has("known").await.unwrap());
@@ -230,10 +230,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_hangs_up_during_a_fetch_does_not_keep_others_from_theirs() {
+    async fn a_canceled_fetch_does_not_block_later_requests() {
         let cache = cache(600);
-        let hasty = tokio::time::timeout(Duration::from_millis(100), cache.has("known")).await;
-        assert!(hasty.is_err());
+        let canceled = tokio::time::timeout(Duration::from_millis(100), cache.has("known")).await;
+        assert!(canceled.is_err());
         assert!(cache.has("known").await.unwrap());
     }
 }

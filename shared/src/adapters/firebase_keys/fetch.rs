@@ -1,49 +1,49 @@
-//! One fetch.
+//! Fetches keys over HTTPS.
 
 use std::time::Duration;
 
 use reqwest::header::CACHE_CONTROL;
 
-use super::{Failure, cache::Source, parse::KeySet};
+use super::{KeysError, cache::KeySource, parse::KeySet};
 use crate::adapters::http_client;
 
-/// The longest that a fetch may take.
+/// The timeout of a fetch.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The largest answer that is read.
+/// The largest accepted response body, in bytes.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
-/// Where keys are fetched from.
-pub(super) struct Endpoint {
+/// The endpoint of the keys.
+pub(super) struct KeysEndpoint {
     url: String,
     client: Result<reqwest::Client, std::sync::Arc<reqwest::Error>>,
 }
 
-impl Endpoint {
+impl KeysEndpoint {
     pub(super) fn new(url: String) -> Self {
         Self { url, client: http_client::client(DEADLINE).map_err(Into::into) }
     }
 }
 
-impl Source for Endpoint {
-    async fn fetch(&self) -> Result<(KeySet, Duration), Failure> {
-        let client = self.client.as_ref().map_err(|error| Failure::Client(error.clone()))?;
+impl KeySource for KeysEndpoint {
+    async fn fetch(&self) -> Result<(KeySet, Duration), KeysError> {
+        let client = self.client.as_ref().map_err(|error| KeysError::Client(error.clone()))?;
         let mut response = client.get(&self.url).send().await?;
         if response.status() != reqwest::StatusCode::OK {
-            return Err(Failure::Status(response.status().as_u16()));
+            return Err(KeysError::Status(response.status().as_u16()));
         }
         let fresh_for = max_age(response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok()));
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_BODY {
-                return Err(Failure::TooLarge);
+                return Err(KeysError::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
-        Ok((KeySet::parse(&body).ok_or(Failure::Unreadable)?, fresh_for))
+        Ok((KeySet::parse(&body).ok_or(KeysError::Unreadable)?, fresh_for))
     }
 }
 
-/// The directive `max-age`, strictly; whatever is not one says nothing.
+/// The smallest valid `max-age` directive, or zero. Malformed directives are ignored.
 fn max_age(cache_control: Option<&str>) -> Duration {
     let directives = cache_control.unwrap_or_default().split(',').map(str::trim);
     let seconds = directives.filter_map(|directive| {
@@ -91,39 +91,39 @@ mod tests {
         format!("http://{address}/keys")
     }
 
-    async fn fetched(router: Router) -> Result<(KeySet, Duration), Failure> {
-        Endpoint::new(serving(router).await).fetch().await
+    async fn fetched(router: Router) -> Result<(KeySet, Duration), KeysError> {
+        KeysEndpoint::new(serving(router).await).fetch().await
     }
 
     #[tokio::test]
-    async fn keys_come_with_the_time_they_are_good_for() {
+    async fn keys_have_the_freshness_lifetime_of_the_response() {
         let router =
             Router::new().route("/keys", get(async || ([("cache-control", "max-age=7")], r#"{"keys":[]}"#)));
         assert_eq!(fetched(router).await.unwrap().1, Duration::from_secs(7));
     }
 
     #[tokio::test]
-    async fn what_is_not_keys_is_an_error() {
+    async fn an_invalid_response_is_an_error() {
         let large = async || format!(r#"{{"keys":[]{}}}"#, " ".repeat(MAX_BODY));
-        assert!(matches!(fetched(Router::new().route("/keys", get(large))).await, Err(Failure::TooLarge)));
+        assert!(matches!(fetched(Router::new().route("/keys", get(large))).await, Err(KeysError::TooLarge)));
         let html = Router::new().route("/keys", get(async || "<html>"));
-        assert!(matches!(fetched(html).await, Err(Failure::Unreadable)));
+        assert!(matches!(fetched(html).await, Err(KeysError::Unreadable)));
         let broken = Router::new().route("/keys", get(async || StatusCode::SERVICE_UNAVAILABLE));
-        assert!(matches!(fetched(broken).await, Err(Failure::Status(503))));
-        let elsewhere =
+        assert!(matches!(fetched(broken).await, Err(KeysError::Status(503))));
+        let redirect =
             Router::new().route("/keys", get(async || axum::response::Redirect::temporary("/other")));
-        assert!(matches!(fetched(elsewhere).await, Err(Failure::Status(307))));
+        assert!(matches!(fetched(redirect).await, Err(KeysError::Status(307))));
         assert!(matches!(
-            Endpoint::new("http://127.0.0.1:1/".to_owned()).fetch().await,
-            Err(Failure::Request(_))
+            KeysEndpoint::new("http://127.0.0.1:1/".to_owned()).fetch().await,
+            Err(KeysError::Request(_))
         ));
     }
 
     #[tokio::test]
-    async fn an_answer_that_does_not_come_is_not_waited_for() {
+    async fn a_fetch_times_out() {
         let hanging = Router::new().route("/keys", get(async || std::future::pending::<()>().await));
         let started = std::time::Instant::now();
-        assert!(matches!(fetched(hanging).await, Err(Failure::Request(_))));
+        assert!(matches!(fetched(hanging).await, Err(KeysError::Request(_))));
         assert!(started.elapsed() < DEADLINE + Duration::from_secs(1));
     }
 }

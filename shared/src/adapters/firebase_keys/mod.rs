@@ -1,4 +1,4 @@
-//! The public keys of Firebase's ID tokens, from Google's endpoint: a JWK set, or a map of X.509 certificates.
+//! The public keys that sign Firebase ID tokens, from Google's endpoint: a JWK set, or a map of X.509 certificates.
 //!
 //! <https://firebase.google.com/docs/auth/admin/verify-id-tokens#verify_id_tokens_using_a_third-party_jwt_library>
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
 
-use self::{cache::Cache, fetch::Endpoint};
+use self::{cache::KeyCache, fetch::KeysEndpoint};
 use crate::{
     auth::Verifier,
     config,
@@ -21,44 +21,43 @@ use crate::{
 const GOOGLE: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
 
-/// Why there are no keys.
+/// Why keys cannot be fetched.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("no client")]
+enum KeysError {
+    #[error("the HTTP client could not be created")]
     Client(#[source] Arc<reqwest::Error>),
-    #[error("no answer")]
+    #[error("the request failed")]
     Request(#[from] reqwest::Error),
     #[error("status {0}")]
     Status(u16),
-    #[error("more than {} bytes", fetch::MAX_BODY)]
+    #[error("the response is larger than {} bytes", fetch::MAX_BODY)]
     TooLarge,
-    #[error("neither a JWK set nor a map of certificates")]
+    #[error("the response is neither a JWK set nor a map of certificates")]
     Unreadable,
-    #[error("the last attempt, a moment ago, failed")]
+    #[error("the last fetch failed and is not retried yet")]
     JustFailed,
 }
 
-impl From<Failure> for PortError {
-    fn from(failure: Failure) -> Self {
-        Self::Unavailable { what: "the source of Firebase's keys", source: failure.into() }
+impl From<KeysError> for PortError {
+    fn from(failure: KeysError) -> Self {
+        Self::Unavailable { what: "the endpoint of the Firebase keys", source: failure.into() }
     }
 }
 
-/// The keys, cached.
-pub struct FirebaseKeys(Cache<Endpoint>);
+/// The cached keys.
+pub struct FirebaseKeys(KeyCache<KeysEndpoint>);
 
 impl FirebaseKeys {
-    /// Keys of Google's endpoint, or of `url`. Nothing is fetched before the first token.
+    /// Keys from `url`, by default from Google's endpoint. They are fetched on first use.
     #[must_use]
     pub fn new(url: Option<url::Url>) -> Self {
-        Self(Cache::new(Endpoint::new(url.map_or_else(|| GOOGLE.to_owned(), String::from))))
+        Self(KeyCache::new(KeysEndpoint::new(url.map_or_else(|| GOOGLE.to_owned(), String::from))))
     }
 }
 
-/// What checks the tokens of the project that the settings name: with keys of its issuer, or, beside the Auth
-/// emulator, without.
+/// The verifier for the configured project: with the keys of the issuer, or for unsigned tokens of the Auth emulator.
 #[must_use]
-pub fn verifier(settings: config::Firebase) -> Verifier {
+pub fn verifier(settings: config::FirebaseConfig) -> Verifier {
     if settings.emulated {
         Verifier::for_emulator(settings.project_id)
     } else {

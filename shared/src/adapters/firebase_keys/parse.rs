@@ -1,4 +1,4 @@
-//! Key sets, in both of Google's forms.
+//! Parses key sets in both of Google's formats.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,38 +9,38 @@ use simple_asn1::ASN1Block;
 
 /// RS256 keys by id.
 #[derive(Default)]
-pub(super) struct KeySet(HashMap<String, Key>);
+pub(super) struct KeySet(HashMap<String, VerificationKey>);
 
-struct Key {
+struct VerificationKey {
     key: Arc<DecodingKey>,
-    /// A certificate's end; a JWK has none.
+    /// Expiry of the certificate; `None` for a JWK.
     expires: Option<Timestamp>,
 }
 
 impl KeySet {
-    /// Reads `{"keys": [JWK…]}` or `{kid: PEM…}`. A key that cannot be used is logged and left out.
+    /// Parses `{"keys": [JWK…]}` or `{kid: PEM…}`. Unusable keys are logged and skipped.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let object: Map<String, Value> = serde_json::from_slice(body).ok()?;
         let keys = match object.get("keys") {
             Some(Value::Array(jwks)) => {
-                jwks.iter().filter_map(|jwk| usable(kid(jwk)?, from_jwk(jwk))).collect()
+                jwks.iter().filter_map(|jwk| log_unusable(kid(jwk)?, from_jwk(jwk))).collect()
             }
             Some(_) => return None,
-            None => object.iter().filter_map(|(kid, pem)| usable(kid, from_certificate(pem))).collect(),
+            None => object.iter().filter_map(|(kid, pem)| log_unusable(kid, from_certificate(pem))).collect(),
         };
         Some(Self(keys))
     }
 
-    /// The key of that id, unless its certificate has expired.
+    /// The key with that id, unless its certificate has expired.
     pub(super) fn get(&self, kid: &str, now: Timestamp) -> Option<Arc<DecodingKey>> {
         let key = self.0.get(kid)?;
         key.expires.is_none_or(|expires| now < expires).then(|| Arc::clone(&key.key))
     }
 }
 
-fn usable(kid: &str, key: Option<Key>) -> Option<(String, Key)> {
+fn log_unusable(kid: &str, key: Option<VerificationKey>) -> Option<(String, VerificationKey)> {
     if key.is_none() {
-        tracing::warn!(kid, "left out a key that cannot be used");
+        tracing::warn!(kid, "skipped an unusable key");
     }
     Some((kid.to_owned(), key?))
 }
@@ -49,22 +49,22 @@ fn kid(jwk: &Value) -> Option<&str> {
     jwk["kid"].as_str()
 }
 
-fn from_jwk(jwk: &Value) -> Option<Key> {
+fn from_jwk(jwk: &Value) -> Option<VerificationKey> {
     let is_or_unset = |name: &str, expected: &str| jwk[name].is_null() || jwk[name] == expected;
     if jwk["kty"] != "RSA" || !is_or_unset("alg", "RS256") || !is_or_unset("use", "sig") {
         return None;
     }
     let key = DecodingKey::from_rsa_components(jwk["n"].as_str()?, jwk["e"].as_str()?).ok()?;
-    Some(Key { key: Arc::new(key), expires: None })
+    Some(VerificationKey { key: Arc::new(key), expires: None })
 }
 
-fn from_certificate(pem: &Value) -> Option<Key> {
+fn from_certificate(pem: &Value) -> Option<VerificationKey> {
     let pem = pem.as_str()?;
     let key = DecodingKey::from_rsa_pem(pem.as_bytes()).ok()?;
-    Some(Key { key: Arc::new(key), expires: Some(not_after(pem)?) })
+    Some(VerificationKey { key: Arc::new(key), expires: Some(not_after(pem)?) })
 }
 
-/// `notAfter` of a certificate (RFC 5280, section 4.1): certificate → to be signed → validity → the second time.
+/// `notAfter` of a certificate (RFC 5280, section 4.1): Certificate → TBSCertificate → Validity → second time.
 fn not_after(pem: &str) -> Option<Timestamp> {
     let der = pem::parse(pem).ok()?;
     let blocks = simple_asn1::from_der(der.contents()).ok()?;
@@ -99,8 +99,8 @@ mod tests {
     use crate::{
         clock,
         testing::{
-            Mint,
-            mint::{EXPIRED_CERTIFICATE, FIRST_CERTIFICATE, FIRST_PUBLIC, SECOND_PUBLIC},
+            TokenSigner,
+            tokens::{EXPIRED_CERTIFICATE, FIRST_CERTIFICATE, FIRST_PUBLIC, SECOND_PUBLIC},
         },
     };
 
@@ -108,9 +108,9 @@ mod tests {
         KeySet::parse(keys.to_string().as_bytes()).unwrap()
     }
 
-    /// The key verifies what the first mint signs.
+    /// Whether the key verifies tokens of the first signer.
     fn is_the_first(key: Option<Arc<DecodingKey>>) -> bool {
-        let token = Mint::first().token("ada");
+        let token = TokenSigner::first().token("ada");
         let (message, signature) = token.rsplit_once('.').unwrap();
         key.is_some_and(|key| crypto::verify(signature, message.as_bytes(), &key, Algorithm::RS256).unwrap())
     }
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_give_the_same_key() {
+    fn both_formats_yield_the_same_key() {
         let now = clock::now();
         assert!(is_the_first(parsed(&json!({"keys": [jwk("a")]})).get("a", now)));
         assert!(is_the_first(parsed(&json!({"a": FIRST_CERTIFICATE})).get("a", now)));
     }
 
     #[test]
-    fn the_key_of_an_expired_certificate_is_no_key() {
+    fn expired_certificates_are_ignored() {
         let keys = parsed(&json!({"a": EXPIRED_CERTIFICATE}));
         assert!(keys.get("a", clock::now()).is_none());
         assert!(keys.get("a", "2020-01-16T23:59:59Z".parse().unwrap()).is_some());
@@ -148,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn one_unusable_key_does_not_hide_the_others() {
+    fn unusable_keys_are_skipped() {
         let mut other = jwk("b");
         other["alg"] = json!("RS512");
         let keys = parsed(&json!({"keys": [other, {"kty": "EC", "kid": "c"}, {"kid": "d"}, 7, jwk("a")]}));
         assert!(is_the_first(keys.get("a", clock::now())));
         assert_eq!(keys.0.len(), 1);
-        // A bare public key says nothing of its end, so it is no certificate.
+        // A public key without a certificate has no expiry, so it is not accepted.
         let keys = parsed(&json!({"b": "nonsense", "c": SECOND_PUBLIC, "d": null, "a": FIRST_CERTIFICATE}));
         assert!(is_the_first(keys.get("a", clock::now())));
         assert_eq!(keys.0.len(), 1);
     }
 
     #[test]
-    fn what_is_neither_form_is_no_key_set() {
+    fn other_formats_are_rejected() {
         for bad in ["", "[]", "null", "<html>", r#"{"keys":{}}"#, r#"{"keys":"x"}"#] {
             assert!(KeySet::parse(bad.as_bytes()).is_none(), "{bad}");
         }

@@ -1,19 +1,19 @@
-//! What Firestore answers when it does not do as asked.
+//! Errors of the Firestore adapter.
 
 use firestore::errors::FirestoreError;
 use gcloud_sdk::tonic::{Code, Status};
 
 use crate::{
     adapters::documents::DocumentError,
-    domain::Refused,
+    domain::TransitionError,
     ports::{ApplyError, PortError},
 };
 
-const WHAT: &str = "Firestore";
+const STORE: &str = "Firestore";
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("no answer within the deadline")]
+pub(super) enum StoreError {
+    #[error("no response within the deadline")]
     Deadline,
     #[error(transparent)]
     Client(#[from] FirestoreError),
@@ -21,16 +21,16 @@ pub(super) enum Failure {
     Status(#[from] Box<Status>),
     #[error(transparent)]
     Document(#[from] DocumentError),
-    #[error("no document of that id")]
+    #[error("the document does not exist")]
     NoDocument,
     #[error("{0}")]
-    Refused(#[from] Refused),
-    #[error("the answer lacks {0}")]
+    Refused(#[from] TransitionError),
+    #[error("the response lacks {0}")]
     Incomplete(&'static str),
 }
 
-impl Failure {
-    /// Whether a transaction gave way to another one, and may run again.
+impl StoreError {
+    /// Whether a transaction was aborted because of contention and can be retried.
     pub(super) fn is_contention(&self) -> bool {
         match self {
             Self::Client(FirestoreError::DatabaseError(error)) => error.public.code == "Aborted",
@@ -44,7 +44,7 @@ impl Failure {
         }
     }
 
-    fn may_pass(&self) -> bool {
+    fn is_transient(&self) -> bool {
         match self {
             Self::Deadline => true,
             Self::Client(FirestoreError::DatabaseError(error)) => error.retry_possible,
@@ -60,32 +60,32 @@ impl Failure {
     }
 }
 
-impl From<Status> for Failure {
+impl From<Status> for StoreError {
     fn from(status: Status) -> Self {
         Self::Status(Box::new(status))
     }
 }
 
-impl From<Failure> for PortError {
-    fn from(failure: Failure) -> Self {
-        if failure.may_pass() {
-            Self::Unavailable { what: WHAT, source: failure.into() }
+impl From<StoreError> for PortError {
+    fn from(failure: StoreError) -> Self {
+        if failure.is_transient() {
+            Self::Unavailable { what: STORE, source: failure.into() }
         } else {
-            Self::Failed { what: WHAT, source: failure.into() }
+            Self::Failed { what: STORE, source: failure.into() }
         }
     }
 }
 
-impl From<Failure> for ApplyError {
-    fn from(failure: Failure) -> Self {
+impl From<StoreError> for ApplyError {
+    fn from(failure: StoreError) -> Self {
         match failure {
-            Failure::Refused(refused) => Self::Refused(refused),
-            Failure::NoDocument => Self::NoSuchExport,
-            Failure::Deadline
-            | Failure::Client(_)
-            | Failure::Status(_)
-            | Failure::Document(_)
-            | Failure::Incomplete(_) => Self::Port(failure.into()),
+            StoreError::Refused(refused) => Self::Refused(refused),
+            StoreError::NoDocument => Self::NoSuchExport,
+            StoreError::Deadline
+            | StoreError::Client(_)
+            | StoreError::Status(_)
+            | StoreError::Document(_)
+            | StoreError::Incomplete(_) => Self::Port(failure.into()),
         }
     }
 }

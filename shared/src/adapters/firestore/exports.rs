@@ -1,4 +1,5 @@
-//! `exports`. Times that others order by are the server's; leases are by our own clock.
+//! The collection `exports`. Firestore sets `started_at`, `updated_at` and `finished_at` to its own time; leases use the
+//! clock of the process.
 
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::{
-    Failure, Firestore, in_time,
-    query::Query,
-    training_jobs::id,
+    Firestore, StoreError,
+    query::DocumentQuery,
+    training_jobs::document_id,
+    within_deadline,
     write::{DocumentWrite, document},
 };
 use crate::{
@@ -27,13 +29,13 @@ use crate::{
 
 const UPDATED_AT: &str = "updated_at";
 const FINISHED_AT: &str = "finished_at";
-/// How long a transaction that gave way waits before it runs again: a little longer each time, at most this.
-const LONGEST_WAIT: Duration = Duration::from_millis(800);
+/// The longest delay between retries of an aborted transaction; the delay doubles each time.
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(800);
 
 #[async_trait]
 impl Exports for Firestore {
     async fn create(&self, export: &Export) -> Result<(), PortError> {
-        in_time(async {
+        within_deadline(async {
             let db = self.db().await?;
             let fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export))?.fields;
             let document = document(db, EXPORTS, &export.id.to_string(), fields);
@@ -44,44 +46,46 @@ impl Exports for Firestore {
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
-        in_time(async {
+        within_deadline(async {
             let db = self.db().await?;
             let found = db.fluent().select().by_id_in(EXPORTS).one(id.to_string()).await?;
-            Ok(found.as_ref().map(export).transpose()?)
+            Ok(found.as_ref().map(parse_export).transpose()?)
         })
         .await
-        .map_err(|failure: Failure| failure.into())
+        .map_err(|failure: StoreError| failure.into())
     }
 
     async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {
-        in_time(async {
+        within_deadline(async {
             let db = self.db().await?;
-            let mut found = Query::latest(job).run(db).await?;
-            if found.iter().any(starts_with_text) {
-                found.extend(Query::latest(job).with_timestamps_only().run(db).await?);
+            let mut found = DocumentQuery::latest(job).run(db).await?;
+            if found.iter().any(has_string_time) {
+                found.extend(DocumentQuery::latest(job).with_timestamps_only().run(db).await?);
             }
-            let readable =
-                found.iter().filter_map(|found| export(found).inspect_err(documents::log_unreadable).ok());
+            let readable = found
+                .iter()
+                .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
             Ok(readable.max_by_key(|export| export.started_at))
         })
         .await
-        .map_err(|failure: Failure| failure.into())
+        .map_err(|failure: StoreError| failure.into())
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {
-        in_time(async {
+        within_deadline(async {
             let db = self.db().await?;
             let mut mode = FirestoreTransactionMode::ReadWrite;
             let mut wait = Duration::from_millis(50);
             loop {
                 let options = FirestoreTransactionOptions::new().with_mode(mode);
-                let transaction = db.begin_transaction_with_options(options).await.map_err(Failure::from)?;
-                // Naming the attempt before keeps this one from starving.
+                let transaction =
+                    db.begin_transaction_with_options(options).await.map_err(StoreError::from)?;
+                // The id of the previous attempt gives the retry priority.
                 mode = FirestoreTransactionMode::ReadWriteRetry(transaction.transaction_id().clone());
-                match attempt(db, transaction, id, transition).await {
+                match try_apply(db, transaction, id, transition).await {
                     Err(failure) if failure.is_contention() => {
                         sleep(wait.mul_f64(jitter())).await;
-                        wait = LONGEST_WAIT.min(wait * 2);
+                        wait = MAX_RETRY_DELAY.min(wait * 2);
                     }
                     result => return result.map_err(ApplyError::from),
                 }
@@ -91,25 +95,25 @@ impl Exports for Firestore {
     }
 }
 
-/// One run of the transaction: what is read in it is what is written over, or nothing is written.
-async fn attempt(
+/// One attempt of the transaction. It fails if the document changes between its read and its write.
+async fn try_apply(
     db: &FirestoreDb,
     mut transaction: FirestoreTransaction<'_>,
     id: ExportId,
     transition: &Transition,
-) -> Result<Export, Failure> {
-    let inside = FirestoreConsistencySelector::Transaction(transaction.transaction_id().clone());
-    let inside = db.clone_with_consistency_selector(inside);
-    match prepare(&inside, id, transition).await {
+) -> Result<Export, StoreError> {
+    let selector = FirestoreConsistencySelector::Transaction(transaction.transaction_id().clone());
+    let transaction_db = db.clone_with_consistency_selector(selector);
+    match prepare(&transaction_db, id, transition).await {
         Ok((after, write, server_times)) => {
             transaction.add(write)?;
             let response = transaction.commit().await?;
             with_server_times(after, &server_times, &response)
         }
         Err(failure) => {
-            // Its locks would otherwise stay until the server forgets them.
+            // Releases the locks, which would otherwise remain until the transaction times out.
             if let Err(error) = transaction.rollback().await {
-                tracing::debug!(%error, "a transaction was not rolled back");
+                tracing::debug!(%error, "rolling back a transaction failed");
             }
             Err(failure)
         }
@@ -120,10 +124,10 @@ async fn prepare(
     db: &FirestoreDb,
     id: ExportId,
     transition: &Transition,
-) -> Result<(Export, DocumentWrite, Vec<&'static str>), Failure> {
+) -> Result<(Export, DocumentWrite, Vec<&'static str>), StoreError> {
     let id = id.to_string();
-    let found = db.fluent().select().by_id_in(EXPORTS).one(&id).await?.ok_or(Failure::NoDocument)?;
-    let stored = export(&found)?;
+    let found = db.fluent().select().by_id_in(EXPORTS).one(&id).await?.ok_or(StoreError::NoDocument)?;
+    let stored = parse_export(&found)?;
     let after = stored.clone().apply(transition, clock::now())?;
     let mut masked = changed_fields(&stored, &after);
     let server_times: Vec<_> =
@@ -136,17 +140,17 @@ async fn prepare(
     Ok((after, write, server_times))
 }
 
-/// The export with the times that the server set.
+/// Sets the times that the server assigned.
 fn with_server_times(
     mut export: Export,
     fields: &[&str],
     response: &FirestoreTransactionResponse,
-) -> Result<Export, Failure> {
+) -> Result<Export, StoreError> {
     let results = response.write_results.first().map_or(&[][..], |result| &result.transform_results);
     for (index, field) in fields.iter().enumerate() {
         let value = results.get(index).and_then(|result| result.value.value_type.as_ref());
         let Some(ValueType::TimestampValue(time)) = value else {
-            return Err(Failure::Incomplete("the server's times"));
+            return Err(StoreError::Incomplete("the times that the server assigned"));
         };
         let time: Timestamp = from_timestamp(*time)?;
         match *field {
@@ -157,19 +161,19 @@ fn with_server_times(
     Ok(export)
 }
 
-fn export(found: &Document) -> Result<Export, DocumentError> {
-    let id = id(found);
+fn parse_export(found: &Document) -> Result<Export, DocumentError> {
+    let id = document_id(found);
     let read: ExportDocument =
         FirestoreDb::deserialize_doc_to(found).map_err(|e| DocumentError::new(EXPORTS, id, e))?;
     read.into_export(id)
 }
 
-fn starts_with_text(found: &Document) -> bool {
+fn has_string_time(found: &Document) -> bool {
     let started_at = found.fields.get("started_at").and_then(|value| value.value_type.as_ref());
     matches!(started_at, Some(ValueType::StringValue(_)))
 }
 
-/// Between a half and one and a half, so that those who gave way to each other do not meet again.
+/// A random factor between 0.5 and 1.5, so that concurrent retries do not collide again.
 fn jitter() -> f64 {
     let random = uuid::Uuid::new_v4().as_u128() as u8;
     0.5 + f64::from(random) / 255.0

@@ -1,7 +1,7 @@
 //! Firestore: the collections `training_jobs` and `exports` of one database.
 //!
-//! Connects on first use, so that a function starts, and refuses bad requests, without it. Every operation ends
-//! within [`DEADLINE`], retries included. `FIRESTORE_EMULATOR_HOST` is honoured by the client.
+//! The adapter connects on first use, so a function can start and reject invalid requests without the database. Every
+//! operation ends within [`DEADLINE`], including retries. The client library supports `FIRESTORE_EMULATOR_HOST`.
 
 mod error;
 mod exports;
@@ -9,20 +9,20 @@ mod query;
 mod training_jobs;
 mod write;
 
-pub use query::{Index, needed_indexes};
+pub use query::{CompositeIndex, needed_indexes};
 
 use std::{sync::Arc, time::Duration};
 
 use firestore::{FirestoreDb, FirestoreDbOptions};
 use tokio::{sync::OnceCell, time::timeout};
 
-use self::error::Failure;
+use self::error::StoreError;
 use crate::config;
 
-/// The longest that one operation may take.
+/// The timeout of one operation.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// One database.
+/// A Firestore database.
 #[derive(Clone)]
 pub struct Firestore {
     options: Arc<FirestoreDbOptions>,
@@ -30,30 +30,32 @@ pub struct Firestore {
 }
 
 impl Firestore {
-    /// The database that the settings name; it need not be there yet.
+    /// The configured database. Connects on first use.
     #[must_use]
-    pub fn new(settings: config::Documents) -> Self {
+    pub fn new(settings: config::FirestoreConfig) -> Self {
         let options = FirestoreDbOptions::new(settings.project_id)
             .with_database_id(settings.database)
             .with_request_timeout(DEADLINE);
         Self { options: Arc::new(options), connected: Arc::default() }
     }
 
-    /// The database at that URL, wherever the settings would find it.
+    /// The configured database on the server at `url`.
     #[cfg(any(test, feature = "testing"))]
     #[must_use]
-    pub fn at(settings: config::Documents, url: &str) -> Self {
-        let found = Self::new(settings);
-        Self { options: Arc::new((*found.options).clone().with_firebase_api_url(url.to_owned())), ..found }
+    pub fn at(settings: config::FirestoreConfig, url: &str) -> Self {
+        let store = Self::new(settings);
+        Self { options: Arc::new((*store.options).clone().with_firebase_api_url(url.to_owned())), ..store }
     }
 
-    async fn db(&self) -> Result<&FirestoreDb, Failure> {
+    async fn db(&self) -> Result<&FirestoreDb, StoreError> {
         let connect = || FirestoreDb::with_options((*self.options).clone());
         Ok(self.connected.get_or_try_init(connect).await?)
     }
 }
 
-/// Ends `operation` in time.
-async fn in_time<T, E: From<Failure>>(operation: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    timeout(DEADLINE, operation).await.unwrap_or_else(|_| Err(Failure::Deadline.into()))
+/// Runs `operation` with the timeout [`DEADLINE`].
+async fn within_deadline<T, E: From<StoreError>>(
+    operation: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(DEADLINE, operation).await.unwrap_or_else(|_| Err(StoreError::Deadline.into()))
 }

@@ -1,5 +1,5 @@
-//! The queries, and the composite indexes that production needs for them. The emulator needs none, so nothing but
-//! [`needed_indexes`] tells when one is missing.
+//! The queries, and the composite indexes that they need in production. The emulator does not require indexes, so only
+//! [`needed_indexes`] reveals a missing one.
 
 use firestore::{FirestoreDb, FirestoreResult, FirestoreTimestamp};
 use gcloud_sdk::google::firestore::v1::Document;
@@ -10,39 +10,42 @@ use crate::{
     domain::{JobId, TrainingJob, UserId},
 };
 
-/// How many exports of a job are read to find the latest that can be read.
+/// The number of exports that are read to find the latest one that can be parsed.
 const CANDIDATES: u32 = 5;
 
 /// A composite index.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Index {
-    /// The collection it is for.
+pub struct CompositeIndex {
+    /// The collection.
     pub collection: &'static str,
-    /// Its fields in order, and whether each descends.
+    /// The fields in order, and whether each is descending.
     pub fields: Vec<(&'static str, bool)>,
 }
 
-/// The composite indexes that the queries of this module need, besides those that Firestore makes by itself.
+/// The composite indexes that the queries of this module need. Firestore creates single-field indexes automatically.
 #[must_use]
-pub fn needed_indexes() -> Vec<Index> {
-    [Query::completed_of_owner(""), Query::latest_of_job("")].iter().filter_map(Query::index).collect()
+pub fn needed_indexes() -> Vec<CompositeIndex> {
+    [DocumentQuery::completed_of_owner(""), DocumentQuery::latest_of_job("")]
+        .iter()
+        .filter_map(DocumentQuery::index)
+        .collect()
 }
 
-/// Documents with those values, the newest of them if so asked.
-pub(super) struct Query<'a> {
+/// Documents whose fields equal given values; optionally only the newest ones.
+pub(super) struct DocumentQuery<'a> {
     collection: &'static str,
     equal: Vec<(&'static str, &'a str)>,
-    newest: Option<Newest>,
+    newest: Option<NewestFirst>,
 }
 
-struct Newest {
+struct NewestFirst {
     by: &'static str,
     limit: u32,
-    /// Passes over times that are stored as text. Text sorts after every timestamp, whatever it says.
+    /// Skips times that are stored as strings. Firestore sorts all strings after all timestamps.
     timestamps_only: bool,
 }
 
-impl<'a> Query<'a> {
+impl<'a> DocumentQuery<'a> {
     pub(super) fn completed_of(owner: &'a UserId) -> Self {
         Self::completed_of_owner(owner.as_str())
     }
@@ -57,7 +60,7 @@ impl<'a> Query<'a> {
     }
 
     fn latest_of_job(job: &'a str) -> Self {
-        let newest = Newest { by: "started_at", limit: CANDIDATES, timestamps_only: false };
+        let newest = NewestFirst { by: "started_at", limit: CANDIDATES, timestamps_only: false };
         Self { collection: EXPORTS, equal: vec![("job_id", job)], newest: Some(newest) }
     }
 
@@ -68,11 +71,14 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Equality alone is served by the indexes of single fields; an order beside it is not.
-    fn index(&self) -> Option<Index> {
+    /// Equality filters use single-field indexes; a sort order in addition needs a composite index.
+    fn index(&self) -> Option<CompositeIndex> {
         let newest = self.newest.as_ref()?;
         let equal = self.equal.iter().map(|(field, _)| (*field, false));
-        Some(Index { collection: self.collection, fields: equal.chain([(newest.by, true)]).collect() })
+        Some(CompositeIndex {
+            collection: self.collection,
+            fields: equal.chain([(newest.by, true)]).collect(),
+        })
     }
 
     pub(super) async fn run(&self, db: &FirestoreDb) -> FirestoreResult<Vec<Document>> {
@@ -99,8 +105,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_export_of_a_job_needs_the_one_composite_index() {
-        let latest = Index { collection: "exports", fields: vec![("job_id", false), ("started_at", true)] };
+    fn only_the_latest_export_query_needs_a_composite_index() {
+        let latest =
+            CompositeIndex { collection: "exports", fields: vec![("job_id", false), ("started_at", true)] };
         assert_eq!(needed_indexes(), [latest]);
     }
 }

@@ -1,4 +1,4 @@
-//! `training_jobs`.
+//! The collection `training_jobs`.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,9 @@ use firestore::{FirestoreDb, FirestoreValue};
 use gcloud_sdk::google::firestore::v1::Document;
 
 use super::{
-    Failure, Firestore, in_time,
-    query::Query,
+    Firestore, StoreError,
+    query::DocumentQuery,
+    within_deadline,
     write::{DocumentWrite, document},
 };
 use crate::{
@@ -20,28 +21,28 @@ use crate::{
 #[async_trait]
 impl TrainingJobs for Firestore {
     async fn find(&self, id: &JobId) -> Result<Option<TrainingJob>, PortError> {
-        in_time(async {
+        within_deadline(async {
             let found = self.db().await?.fluent().select().by_id_in(TRAINING_JOBS).one(id.as_str()).await?;
-            Ok(found.as_ref().map(job).transpose()?)
+            Ok(found.as_ref().map(parse_job).transpose()?)
         })
         .await
-        .map_err(|failure: Failure| failure.into())
+        .map_err(|failure: StoreError| failure.into())
     }
 
-    async fn completed_of(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
-        in_time(async {
-            let found = Query::completed_of(owner).run(self.db().await?).await?;
-            let readable = |found: &Document| job(found).inspect_err(documents::log_unreadable).ok();
+    async fn list_completed(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
+        within_deadline(async {
+            let found = DocumentQuery::completed_of(owner).run(self.db().await?).await?;
+            let readable = |found: &Document| parse_job(found).inspect_err(documents::log_unreadable).ok();
             let mut jobs: Vec<_> = found.iter().filter_map(readable).collect();
             newest_first(&mut jobs);
             Ok(jobs)
         })
         .await
-        .map_err(|failure: Failure| failure.into())
+        .map_err(|failure: StoreError| failure.into())
     }
 
     async fn set_artifact(&self, id: &JobId, artifact: &Artifact) -> Result<(), PortError> {
-        in_time(async {
+        within_deadline(async {
             let db = self.db().await?;
             let (variant, kind) = (artifact.variant.as_str(), artifact.kind.as_str());
             let of_kind = FirestoreValue::from_map([(kind, artifact.path.as_str().into())]);
@@ -55,14 +56,14 @@ impl TrainingJobs for Firestore {
     }
 }
 
-fn job(found: &Document) -> Result<TrainingJob, documents::DocumentError> {
-    let id = id(found);
+fn parse_job(found: &Document) -> Result<TrainingJob, documents::DocumentError> {
+    let id = document_id(found);
     let read: TrainingJobDocument = FirestoreDb::deserialize_doc_to(found)
         .map_err(|e| documents::DocumentError::new(TRAINING_JOBS, id, e))?;
     read.into_job(id)
 }
 
-/// The last segment of a document's name.
-pub(super) fn id(found: &Document) -> &str {
+/// The document id: the last segment of its name.
+pub(super) fn document_id(found: &Document) -> &str {
     found.name.rsplit('/').next().unwrap_or_default()
 }

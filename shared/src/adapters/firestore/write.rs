@@ -1,4 +1,4 @@
-//! Writes that the client's own builders do not make: server times and field masks in one write.
+//! Writes with server times and a field mask, which the builders of the client library do not support.
 //!
 //! Server times: <https://firebase.google.com/docs/reference/firestore/rpc/google.firestore.v1#documenttransform>.
 
@@ -15,13 +15,13 @@ use gcloud_sdk::google::firestore::v1::{
     write::Operation,
 };
 
-use super::Failure;
+use super::StoreError;
 
-/// One write to one document.
+/// A write to one document.
 pub(super) struct DocumentWrite(Write);
 
 impl DocumentWrite {
-    /// Creates a document, which must not exist.
+    /// Creates a document. Fails if it exists.
     pub(super) fn create(document: Document) -> Self {
         Self(Write {
             current_document: Some(exists(false)),
@@ -30,7 +30,7 @@ impl DocumentWrite {
         })
     }
 
-    /// Sets those fields of a document, which must exist, to what `document` says, and no others.
+    /// Sets the fields at `field_paths` to their values in `document`. Fails if the document does not exist.
     pub(super) fn update(document: Document, field_paths: Vec<String>) -> Self {
         Self(Write { update_mask: Some(DocumentMask { field_paths }), ..Self::create(document).0 }).existing()
     }
@@ -40,7 +40,7 @@ impl DocumentWrite {
         self
     }
 
-    /// Lets the server set those fields to its time.
+    /// Sets those fields to the time of the server.
     pub(super) fn with_server_times(mut self, fields: &[&str]) -> Self {
         self.0.update_transforms = fields
             .iter()
@@ -52,8 +52,8 @@ impl DocumentWrite {
         self
     }
 
-    /// Writes it by itself.
-    pub(super) async fn commit(self, db: &FirestoreDb) -> Result<(), Failure> {
+    /// Commits the write without a transaction.
+    pub(super) async fn commit(self, db: &FirestoreDb) -> Result<(), StoreError> {
         let request = CommitRequest {
             database: db.get_database_path().clone(),
             writes: vec![self.0],
@@ -73,7 +73,7 @@ impl TryFrom<DocumentWrite> for Write {
     }
 }
 
-/// The document of that id, with those fields.
+/// A document with that id and those fields.
 pub(super) fn document(
     db: &FirestoreDb,
     collection: &str,

@@ -1,4 +1,4 @@
-//! Ids and names: the schemas of what [`crate::domain`] takes for one.
+//! Schemas of the ids and names that [`crate::domain`] parses.
 
 use serde_json::Value;
 use utoipa::{
@@ -8,7 +8,7 @@ use utoipa::{
 
 use crate::domain::{ExportId, HubRepo, JobId, Quantization, UserId};
 
-/// A text, to be described further.
+/// A string schema.
 pub(super) fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
@@ -16,12 +16,11 @@ pub(super) fn text() -> ObjectBuilder {
 impl ToSchema for JobId {}
 
 impl PartialSchema for JobId {
-    /// Control characters are those that Unicode calls so (Cc), as `char::is_control` does.
+    /// Control characters are those of Unicode category Cc, as in `char::is_control`.
     fn schema() -> RefOr<Schema> {
         text()
             .description(Some(format!(
-                "Id of a training job: a document id of Firestore without control characters, at most {} bytes of \
-                 UTF-8.",
+                "Id of a training job: a Firestore document id without control characters, at most {} bytes of UTF-8.",
                 Self::MAX_BYTES
             )))
             .min_length(Some(1))
@@ -37,7 +36,7 @@ impl ToSchema for ExportId {}
 impl PartialSchema for ExportId {
     fn schema() -> RefOr<Schema> {
         text()
-            .description(Some("Id of an export."))
+            .description(Some("Id of an export, a UUID."))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
             .into()
     }
@@ -48,7 +47,7 @@ impl ToSchema for UserId {}
 impl PartialSchema for UserId {
     fn schema() -> RefOr<Schema> {
         text()
-            .description(Some("A user's id in Firebase Authentication."))
+            .description(Some("User id (uid) in Firebase Authentication."))
             .min_length(Some(1))
             .max_length(Some(Self::MAX_CHARS))
             .into()
@@ -61,7 +60,9 @@ impl PartialSchema for HubRepo {
     fn schema() -> RefOr<Schema> {
         let part = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?";
         text()
-            .description(Some("A repository on the Hugging Face Hub, `owner/name`, by the Hub's own rules."))
+            .description(Some(
+                "A repository on the Hugging Face Hub, `owner/name`, with the naming rules of the Hub.",
+            ))
             .max_length(Some(Self::MAX_CHARS))
             .pattern(Some(format!(r"^(?!.*--)(?!.*\.\.)(?!.*\.git$){part}/{part}$")))
             .examples([Value::from("ada/recipes-gguf")])
@@ -75,7 +76,7 @@ impl PartialSchema for Quantization {
     fn schema() -> RefOr<Schema> {
         text()
             .description(Some(
-                "How a GGUF file stores its matrices, in llama.cpp's names, the most exact first.",
+                "Quantization type of a GGUF file, named as in llama.cpp; the most precise first.",
             ))
             .enum_values(Some(Self::ALL.map(Self::as_str)))
             .into()

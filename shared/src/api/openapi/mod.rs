@@ -1,11 +1,11 @@
-//! The API's description in OpenAPI 3.1, made from the types of the wire and the rules of the domain.
+//! The OpenAPI 3.1 description of the API, generated from the wire types and the domain's validation rules.
 //!
-//! <https://spec.openapis.org/oas/v3.1.1.html>. `docs/openapi.json` is what [`json`] answers, and a test says so.
+//! <https://spec.openapis.org/oas/v3.1.1.html>. `docs/openapi.json` equals [`json`]; a test checks it.
 
-mod answers;
 mod ids;
 mod operations;
 mod request;
+mod responses;
 
 use utoipa::{
     ToSchema,
@@ -15,15 +15,15 @@ use utoipa::{
     },
 };
 
-use super::{Ack, Health, JobBody, JobWithExportBody, problem};
+use super::{ExportStarted, HealthBody, JobBody, JobWithExportBody, problem};
 use crate::domain::RawCreateExport;
 
-pub(super) use answers::urns;
+pub(super) use responses::urns;
 
-/// The name of the way in which callers prove who they are.
+/// The name of the security scheme.
 const ID_TOKEN: &str = "firebase_id_token";
 
-/// The description.
+/// The OpenAPI document.
 #[must_use]
 pub fn document() -> OpenApi {
     OpenApiBuilder::new()
@@ -35,12 +35,12 @@ pub fn document() -> OpenApi {
         .build()
 }
 
-/// The description as a file.
+/// The OpenAPI document as pretty-printed JSON.
 ///
 /// # Panics
-/// Never: names and values are texts.
+/// Never: all map keys are strings.
 #[must_use]
-#[expect(clippy::expect_used, reason = "every map in it has texts as keys")]
+#[expect(clippy::expect_used, reason = "all map keys are strings")]
 pub fn json() -> String {
     let mut text = document().to_pretty_json().expect("JSON");
     text.push('\n');
@@ -54,11 +54,11 @@ fn info() -> Info {
     license.identifier = Some("Apache-2.0".to_owned());
     let mut info = Info::new("Export Service", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "Gets fine-tuned Gemma models out of training: the LoRA adapter as it is, merged with its base model, or as \
-         GGUF; to Google Cloud Storage and the Hugging Face Hub. Every answer carries `Cache-Control: no-store` and \
-         an `X-Request-Id`: yours, if you sent a plain one. `HEAD` works where `GET` does; `OPTIONS` answers 204; \
-         either it or a 405 names the methods of a path in `Allow`. Problems are those of RFC 9457. What stands in \
-         front of the service may answer with 429, 502, 503 or 504 of its own: try again a little later."
+        "Exports fine-tuned Gemma models to Google Cloud Storage and the Hugging Face Hub: the LoRA adapter itself, \
+         the adapter merged into its base model, or a GGUF file. Every response has `Cache-Control: no-store` and an \
+         `X-Request-Id`; a valid `X-Request-Id` in the request is kept. `HEAD` is supported wherever `GET` is. \
+         `OPTIONS` returns 204; it and a 405 list the supported methods in `Allow`. Errors are problem details (RFC \
+         9457). Proxies in front of the service can return 429, 502, 503 or 504: retry later."
             .to_owned(),
     );
     info.license = Some(license);
@@ -67,43 +67,51 @@ fn info() -> Info {
 
 fn components() -> Components {
     let mut components = Components::new();
-    for (name, schema) in answered() {
-        components.schemas.insert(name, whole(schema));
+    for (name, schema) in response_schemas() {
+        components.schemas.insert(name, with_all_required(schema));
     }
-    for (name, schema) in named::<problem::Body<'_>>().into_iter().chain(named::<RawCreateExport>()) {
+    for (name, schema) in
+        schemas_of::<problem::ProblemBody<'_>>().into_iter().chain(schemas_of::<RawCreateExport>())
+    {
         components.schemas.insert(name, schema);
     }
-    components.headers.extend(answers::headers());
+    components.headers.extend(responses::headers());
     components.security_schemes.insert(ID_TOKEN.to_owned(), id_token().into());
     components
 }
 
-/// Everything that a success may consist of.
-fn answered() -> Vec<(String, RefOr<Schema>)> {
-    [named::<Health>(), named::<JobBody>(), named::<JobWithExportBody>(), named::<Ack>()].concat()
+/// The schemas of successful responses.
+fn response_schemas() -> Vec<(String, RefOr<Schema>)> {
+    [
+        schemas_of::<HealthBody>(),
+        schemas_of::<JobBody>(),
+        schemas_of::<JobWithExportBody>(),
+        schemas_of::<ExportStarted>(),
+    ]
+    .concat()
 }
 
-/// A type and all that it is made of, by name.
-fn named<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
+/// The schema of a type and of every type that it refers to, by name.
+fn schemas_of<T: ToSchema>() -> Vec<(String, RefOr<Schema>)> {
     let mut all = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut all);
     all
 }
 
-/// A reference to the schema of that type.
-fn the<T: ToSchema>() -> Ref {
+/// A reference to the schema of `T`.
+fn schema_ref<T: ToSchema>() -> Ref {
     Ref::from_schema_name(T::name())
 }
 
-/// Our answers name every field, also where they hold null.
-fn whole(schema: RefOr<Schema>) -> RefOr<Schema> {
+/// Responses contain every field, with null where there is no value.
+fn with_all_required(schema: RefOr<Schema>) -> RefOr<Schema> {
     match schema {
         RefOr::T(Schema::Object(mut object)) => {
             object.required = object.properties.keys().cloned().collect();
             object.into()
         }
         RefOr::T(Schema::AllOf(mut all)) => {
-            all.items = all.items.into_iter().map(whole).collect();
+            all.items = all.items.into_iter().map(with_all_required).collect();
             RefOr::T(Schema::AllOf(all))
         }
         other @ (RefOr::Ref(_) | RefOr::T(_)) => other,
@@ -115,7 +123,7 @@ fn id_token() -> SecurityScheme {
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
         .description(Some(
-            "A Firebase ID token of the service's project, in exactly one header `Authorization: Bearer <token>`.",
+            "A Firebase ID token of the service's project, in exactly one `Authorization: Bearer <token>` header.",
         ))
         .build();
     SecurityScheme::Http(scheme)

@@ -1,4 +1,4 @@
-//! The routes: what each takes, and every status with which it answers.
+//! The operations: their parameters, bodies and all response statuses.
 
 use utoipa::openapi::{
     Array, ContentBuilder, HttpMethod, PathItem, Paths, PathsBuilder, Required,
@@ -10,29 +10,31 @@ use utoipa::openapi::{
 };
 
 use super::{
-    answers::{Answers, answers},
-    request, the,
+    request,
+    responses::{ResponsesByStatus, responses},
+    schema_ref,
 };
 use crate::{
-    api::{Ack, Health, JobBody, JobWithExportBody, ProblemKind as Kind},
+    api::{ExportStarted, HealthBody, JobBody, JobWithExportBody, ProblemKind as Kind},
     domain::{JobId, RawCreateExport},
 };
 
 pub(super) fn paths() -> Paths {
-    let exports = PathItemBuilder::from(readable(&list_jobs())).operation(HttpMethod::Post, create_export());
+    let exports =
+        PathItemBuilder::from(get_and_head(&list_jobs())).operation(HttpMethod::Post, create_export());
     PathsBuilder::new()
-        .path("/health", readable(&get_health()))
+        .path("/health", get_and_head(&get_health()))
         .path("/exports", exports.build())
-        .path("/exports/{job_id}", readable(&get_job()))
+        .path("/exports/{job_id}", get_and_head(&get_job()))
         .build()
 }
 
-/// GET, and HEAD with it.
-fn readable(get: &Operation) -> PathItem {
+/// A path with this GET operation and the HEAD operation that corresponds to it.
+fn get_and_head(get: &Operation) -> PathItem {
     let mut head = get.clone();
     head.operation_id = get.operation_id.as_ref().map(|id| format!("{id}Head"));
-    head.summary = get.summary.as_ref().map(|summary| format!("{summary}: the headers"));
-    head.description = Some("As GET, without a body.".to_owned());
+    head.summary = get.summary.as_ref().map(|summary| format!("{summary} (headers only)"));
+    head.description = Some("Same as GET, without a response body.".to_owned());
     for response in head.responses.responses.values_mut() {
         if let utoipa::openapi::RefOr::T(response) = response {
             response.content.clear();
@@ -42,36 +44,35 @@ fn readable(get: &Operation) -> PathItem {
     PathItemBuilder::new().operation(HttpMethod::Get, get.clone()).operation(HttpMethod::Head, head).build()
 }
 
-fn operation(id: &str, summary: &str, description: &str, answers: Answers) -> OperationBuilder {
+fn operation(id: &str, summary: &str, description: &str, responses: ResponsesByStatus) -> OperationBuilder {
     let mut operation =
         OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).description(Some(description));
-    for (status, answer) in answers {
-        operation = operation.response(status, answer);
+    for (status, response) in responses {
+        operation = operation.response(status, response);
     }
     operation
 }
 
 fn get_health() -> Operation {
-    let answers = answers("The service answers.", the::<Health>(), &[Kind::Internal]);
-    let description = "Needs no token and asks nobody.";
-    operation("getHealth", "Whether the service is up", description, answers)
+    let responses = responses("The service is running.", schema_ref::<HealthBody>(), &[Kind::Internal]);
+    let description = "Requires no token and checks no other service.";
+    operation("getHealth", "Check that the service is running", description, responses)
         .security(SecurityRequirement::default())
         .build()
 }
 
 fn list_jobs() -> Operation {
-    let mut answers =
-        answers("The jobs.", Array::new(the::<JobBody>()), &[Kind::Unauthenticated, Kind::Internal]);
-    follow(&mut answers, "$response.body#/0/job_id");
-    let description =
-        "The caller's training jobs that are completed, newest first: those that can be exported.";
-    operation("listJobs", "List the training jobs that can be exported", description, answers).build()
+    let mut responses =
+        responses("The jobs.", Array::new(schema_ref::<JobBody>()), &[Kind::Unauthenticated, Kind::Internal]);
+    link_to_get_job(&mut responses, "$response.body#/0/job_id");
+    let description = "The completed training jobs of the authenticated user, newest first. Only completed jobs can be exported.";
+    operation("listJobs", "List the training jobs that can be exported", description, responses).build()
 }
 
 fn create_export() -> Operation {
-    let mut answers = answers(
-        "The export's record exists and is `running`; its job is on the way.",
-        the::<Ack>(),
+    let mut responses = responses(
+        "The export's record exists and is `running`; its job is starting.",
+        schema_ref::<ExportStarted>(),
         &[
             Kind::InvalidRequest,
             Kind::NotCompleted,
@@ -84,19 +85,19 @@ fn create_export() -> Operation {
             Kind::Internal,
         ],
     );
-    follow(&mut answers, "$request.body#/job_id");
-    let description = "Checked in this order: 401, 413, 415, 400 by itself, 404, 403, 400 not completed.";
-    operation("createExport", "Start an export", description, answers).request_body(Some(body())).build()
+    link_to_get_job(&mut responses, "$request.body#/job_id");
+    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 404, 403, 400 (job not completed).";
+    operation("createExport", "Start an export", description, responses).request_body(Some(body())).build()
 }
 
 fn get_job() -> Operation {
     let kinds =
         [Kind::InvalidRequest, Kind::Unauthenticated, Kind::NotOwner, Kind::NoSuchJob, Kind::Internal];
-    let answers = answers("The job.", the::<JobWithExportBody>(), &kinds);
-    let description = "One of the caller's training jobs, of any status, and its latest export. Here \
-         `artifacts.file` holds links that a browser can open: they work for 15 minutes, for whoever holds them. Ask \
-         every 10 seconds while `latest_export.status` is `running`.";
-    operation("getJob", "A training job and its latest export", description, answers)
+    let responses = responses("The job.", schema_ref::<JobWithExportBody>(), &kinds);
+    let description = "A training job of the authenticated user, of any status, and its latest export. In this \
+         response `artifacts.file` holds download links. They need no sign-in and expire after 15 minutes. Poll every \
+         10 seconds while `latest_export.status` is `running`.";
+    operation("getJob", "Get a training job and its latest export", description, responses)
         .parameter(job_id())
         .build()
 }
@@ -106,30 +107,32 @@ fn job_id() -> Parameter {
         .name("job_id")
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
-        .description(Some("The training job."))
-        .schema(Some(the::<JobId>()))
+        .description(Some("The id of the training job."))
+        .schema(Some(schema_ref::<JobId>()))
         .build()
 }
 
 fn body() -> RequestBody {
     let examples =
         request::examples().map(|(name, value)| (name, ExampleBuilder::new().value(Some(value)).build()));
-    let content =
-        ContentBuilder::new().schema(Some(the::<RawCreateExport>())).examples_from_iter(examples).build();
+    let content = ContentBuilder::new()
+        .schema(Some(schema_ref::<RawCreateExport>()))
+        .examples_from_iter(examples)
+        .build();
     RequestBodyBuilder::new()
-        .description(Some("At most 16 KiB. Types that end in `+json` are taken as well."))
+        .description(Some("At most 16 KiB. Media types that end in `+json` are also accepted."))
         .required(Some(Required::True))
         .content("application/json", content)
         .build()
 }
 
-/// Says where in the answer or its request the id of a job stands, to be asked for next.
-fn follow(answers: &mut Answers, job_id: &str) {
+/// Adds an OpenAPI link from the 200 to `getJob`. `job_id` is the runtime expression that yields the job id.
+fn link_to_get_job(responses: &mut ResponsesByStatus, job_id: &str) {
     let link = LinkBuilder::new()
         .operation_id("getJob")
         .parameter("job_id", job_id)
-        .description("How the job and its latest export stand.");
-    if let Some(found) = answers.get_mut("200") {
-        found.links.insert("job".to_owned(), link.build().into());
+        .description("The job and the state of its latest export.");
+    if let Some(success) = responses.get_mut("200") {
+        success.links.insert("job".to_owned(), link.build().into());
     }
 }

@@ -1,5 +1,5 @@
-//! The body of `POST /exports`: what [`crate::domain::CreateExport`] is made from, with every rule that a schema can
-//! hold. What it cannot: the body's size, a name that stands twice, and a job id's length in bytes.
+//! Schema of the body of `POST /exports`, from which [`crate::domain::CreateExport`] is parsed. It has every rule that
+//! JSON Schema can express; it cannot express the body's size, duplicate field names, and a length in bytes.
 
 use serde_json::{Value, json};
 use utoipa::{
@@ -11,23 +11,27 @@ use utoipa::{
     },
 };
 
-use super::{ids::text, named, the};
+use super::{ids::text, schema_ref, schemas_of};
 use crate::domain::{
     ArtifactKind, CreateExport, Destination, Destinations, HubRepo, JobId, Quantization, RawCreateExport,
 };
 
-/// What `char::is_whitespace` takes for a blank, as a class of a regular expression of ECMA-262.
-const BLANK: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
+/// The characters of `char::is_whitespace`, as a character class of an ECMA-262 regular expression.
+const WHITESPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
-/// Text of nothing but blanks, which means "left out".
-struct Blank;
+/// A blank string, which is treated as an omitted field. The schema is named `Blank`.
+struct BlankText;
 
-impl ToSchema for Blank {}
+impl ToSchema for BlankText {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Blank".into()
+    }
+}
 
-impl PartialSchema for Blank {
+impl PartialSchema for BlankText {
     fn schema() -> RefOr<Schema> {
-        let description = "Nothing but blanks: means the same as leaving the field out.";
-        text().description(Some(description)).pattern(Some(format!("^[{BLANK}]*$"))).into()
+        let description = "Empty or only whitespace: the same as an omitted field.";
+        text().description(Some(description)).pattern(Some(format!("^[{WHITESPACE}]*$"))).into()
     }
 }
 
@@ -37,12 +41,12 @@ impl ToSchema for RawCreateExport {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.extend(named::<JobId>());
-        schemas.extend(named::<ArtifactKind>());
-        schemas.extend(named::<Destinations>());
-        schemas.extend(named::<HubRepo>());
-        schemas.extend(named::<Quantization>());
-        schemas.extend(named::<Blank>());
+        schemas.extend(schemas_of::<JobId>());
+        schemas.extend(schemas_of::<ArtifactKind>());
+        schemas.extend(schemas_of::<Destinations>());
+        schemas.extend(schemas_of::<HubRepo>());
+        schemas.extend(schemas_of::<Quantization>());
+        schemas.extend(schemas_of::<BlankText>());
     }
 }
 
@@ -51,75 +55,78 @@ impl PartialSchema for RawCreateExport {
         let token = text().pattern(Some(format!("^[!-~]{{1,{}}}$", CreateExport::MAX_HF_TOKEN)));
         ObjectBuilder::new()
             .description(Some(
-                "What to export and where to. Unknown fields are ignored; no field may stand twice. Blanks around \
-                 `hf_repo_id`, `hf_token` and `quantization` are dropped.",
+                "What to export and where to. Unknown fields are ignored; duplicate fields are rejected. Leading and \
+                 trailing whitespace of `hf_repo_id`, `hf_token` and `quantization` is removed.",
             ))
-            .property("job_id", the::<JobId>())
+            .property("job_id", schema_ref::<JobId>())
             .required("job_id")
-            .property("export_type", the::<ArtifactKind>())
+            .property("export_type", schema_ref::<ArtifactKind>())
             .required("export_type")
             .property("destination", destination())
             .property(
                 "hf_repo_id",
-                optional(the::<HubRepo>())
-                    .description(Some("The repository on the Hub. Required when `destination` names `hf_hub`.")),
+                optional(schema_ref::<HubRepo>())
+                    .description(Some("The repository on the Hub. Required if `destination` contains `hf_hub`.")),
             )
             .property(
                 "hf_token",
                 optional(token).description(Some(
-                    "An access token of the Hub. Required when `destination` names `hf_hub`, and for gated base \
-                     models. Goes to the export's job and nowhere else.",
+                    "An access token of the Hub. Required if `destination` contains `hf_hub`, and for gated base \
+                     models. It is passed to the export job only and never stored.",
                 )),
             )
             .property("hf_private", hf_private())
             .property(
                 "quantization",
-                optional(the::<Quantization>())
-                    .description(Some(format!("With `export_type` `gguf` only; `{}` if left out.", Quantization::DEFAULT))),
+                optional(schema_ref::<Quantization>())
+                    .description(Some(format!("Only with `export_type` `gguf`. Default: `{}`.", Quantization::DEFAULT))),
             )
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
 }
 
-/// That, or left out in one of the ways in which people leave something out.
+/// `schema`, or one of the values that count as omitted: null and a blank string.
 fn optional(schema: impl Into<RefOr<Schema>>) -> AnyOfBuilder {
-    AnyOfBuilder::new().item(schema).item(the::<Blank>()).item(ObjectBuilder::new().schema_type(Type::Null))
+    AnyOfBuilder::new()
+        .item(schema)
+        .item(schema_ref::<BlankText>())
+        .item(ObjectBuilder::new().schema_type(Type::Null))
 }
 
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
-        .item(the::<Destinations>())
+        .item(schema_ref::<Destinations>())
         .item(ObjectBuilder::new().schema_type(Type::Null))
         .default(Some(json!(Destinations::default())))
-        .description(Some("Where to; `gcs` if left out."))
+        .description(Some("Where to export to. Default: `gcs`."))
 }
 
 fn hf_private() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(SchemaType::Array(vec![Type::Boolean, Type::Null]))
         .default(Some(true.into()))
-        .description(Some("Whether the repository on the Hub is to be private."))
+        .description(Some("Whether the repository on the Hub is private."))
 }
 
-/// What the fields ask of each other: a quantization goes with a GGUF only, and the Hub asks where to and who. Spelled
-/// out as the four that there are, because that is the form from which programs can make up requests.
+/// The rules between fields: `quantization` only with `gguf`, and `hf_repo_id` and `hf_token` with `hf_hub`. They are
+/// written as the four valid combinations, because tools can generate requests from that form.
 fn combinations() -> Value {
     let gguf = json!({ "const": ArtifactKind::Gguf });
-    let none = json!({ "not": the::<Quantization>() });
-    let elsewhere = json!({ "not": { "type": "array", "contains": { "const": Destination::HfHub } } });
-    let repo = json!(the::<HubRepo>());
+    let no_quantization = json!({ "not": schema_ref::<Quantization>() });
+    let without_hub = json!({ "not": { "type": "array", "contains": { "const": Destination::HfHub } } });
+    let repo = json!(schema_ref::<HubRepo>());
     let token = json!({ "type": "string", "pattern": "[!-~]" });
-    let both = ["hf_repo_id", "hf_token"];
+    let hub_fields = ["hf_repo_id", "hf_token"];
     json!([
-        { "properties": { "export_type": gguf, "destination": elsewhere } },
-        { "properties": { "quantization": none, "destination": elsewhere } },
-        { "properties": { "export_type": gguf, "hf_repo_id": repo, "hf_token": token }, "required": both },
-        { "properties": { "quantization": none, "hf_repo_id": repo, "hf_token": token }, "required": both },
+        { "properties": { "export_type": gguf, "destination": without_hub } },
+        { "properties": { "quantization": no_quantization, "destination": without_hub } },
+        { "properties": { "export_type": gguf, "hf_repo_id": repo, "hf_token": token }, "required": hub_fields },
+        { "properties": { "quantization": no_quantization, "hf_repo_id": repo, "hf_token": token }, "required": hub_fields },
     ])
 }
 
-/// Requests to begin with.
+/// Example requests.
 pub(super) fn examples() -> [(&'static str, Value); 3] {
     [
         ("adapter", json!({ "job_id": "ada-recipes", "export_type": "adapter" })),

@@ -1,4 +1,4 @@
-//! Stand-ins for Google's token services, and for a Firestore that holds nothing.
+//! Fake servers for Google's token services and for an empty Firestore.
 
 use std::{
     collections::HashMap,
@@ -32,23 +32,23 @@ use crate::testing::process::serve_on_loopback;
 const AUDIENCE: &str =
     "//iam.googleapis.com/projects/123/locations/global/workloadIdentityPools/export-aws/providers/lambda";
 
-/// What the stand-ins were asked, in order.
-pub(super) type Asked = Arc<Mutex<Vec<String>>>;
+/// The requests that a fake server received, in order.
+pub(super) type RequestLog = Arc<Mutex<Vec<String>>>;
 
-/// Google's token services: each takes only what the step before gave out.
-pub(super) async fn google() -> (String, Asked) {
-    let asked = Asked::default();
+/// Google's token services. Each accepts only the token that the previous step returned.
+pub(super) async fn google() -> (String, RequestLog) {
+    let requests = RequestLog::default();
     let router = Router::new()
         .route("/v1/token", post(exchange))
         .route("/v1/projects/-/serviceAccounts/{what}", post(as_account))
-        .with_state(Arc::clone(&asked));
-    (serve_on_loopback(router).await, asked)
+        .with_state(Arc::clone(&requests));
+    (serve_on_loopback(router).await, requests)
 }
 
-async fn exchange(State(asked): State<Asked>, body: String) -> Response {
+async fn exchange(State(requests): State<RequestLog>, body: String) -> Response {
     let form = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    asked.lock().unwrap().push("exchange".to_owned());
-    if let Err(wrong) = aws_would_vouch_for(&form) {
+    requests.lock().unwrap().push("exchange".to_owned());
+    if let Err(wrong) = check_subject_token(&form) {
         return (StatusCode::BAD_REQUEST, Json(json!({"error": wrong}))).into_response();
     }
     let kind = "urn:ietf:params:oauth:token-type:access_token";
@@ -57,14 +57,14 @@ async fn exchange(State(asked): State<Asked>, body: String) -> Response {
 }
 
 async fn as_account(
-    State(asked): State<Asked>,
+    State(requests): State<RequestLog>,
     Path(what): Path<String>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
     let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (account, verb) = what.split_once(':').unwrap();
-    asked.lock().unwrap().push(verb.to_owned());
+    requests.lock().unwrap().push(verb.to_owned());
     let answer = match (account, verb, bearer) {
         (ACCOUNT, "generateAccessToken", "Bearer federated") => {
             json!({"accessToken": "of-export-get", "expireTime": "2100-01-01T00:00:00Z"})
@@ -80,9 +80,9 @@ async fn as_account(
     Json(answer).into_response()
 }
 
-/// Checks the subject token as Google does: by handing the request to AWS, which checks its signature.
+/// Checks the subject token, a signed GetCallerIdentity request. Google sends it to AWS, which verifies the signature.
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
-fn aws_would_vouch_for(form: &HashMap<String, String>) -> Result<(), String> {
+fn check_subject_token(form: &HashMap<String, String>) -> Result<(), String> {
     for (name, expected) in [
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
         ("subject_token_type", "urn:ietf:params:aws:token-type:aws4_request"),
@@ -105,7 +105,7 @@ fn aws_would_vouch_for(form: &HashMap<String, String>) -> Result<(), String> {
         .map(|header| (header["key"].as_str().unwrap().to_lowercase(), header["value"].as_str().unwrap()))
         .collect();
     if (headers["x-goog-cloud-target-resource"], headers["x-amz-security-token"]) != (AUDIENCE, SESSION) {
-        return Err(format!("for somebody else: {request}"));
+        return Err(format!("for another audience or session: {request}"));
     }
     let expected = authorization(&headers);
     if headers["authorization"] == expected { Ok(()) } else { Err(format!("{request} is not {expected}")) }
@@ -115,9 +115,9 @@ fn authorization(headers: &HashMap<String, &str>) -> String {
     let date = headers["x-amz-date"];
     let names = "host;x-amz-date;x-amz-security-token;x-goog-cloud-target-resource";
     let lines: String = names.split(';').map(|name| format!("{name}:{}\n", headers[name])).collect();
-    let nothing = hex(&Sha256::digest(""));
+    let empty_hash = hex(&Sha256::digest(""));
     let request =
-        format!("POST\n/\nAction=GetCallerIdentity&Version=2011-06-15\n{lines}\n{names}\n{nothing}");
+        format!("POST\n/\nAction=GetCallerIdentity&Version=2011-06-15\n{lines}\n{names}\n{empty_hash}");
     let scope = format!("{}/eu-west-1/sts/aws4_request", &date[..8]);
     let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(request)));
     let key =
@@ -135,23 +135,23 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A database without documents. It writes down whose token came with each request.
-pub(super) async fn firestore() -> (String, Asked) {
+/// An empty database. It records the token of each request.
+pub(super) async fn firestore() -> (String, RequestLog) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Asked::default();
-    let seen = Arc::clone(&asked);
+    let requests = RequestLog::default();
+    let log = Arc::clone(&requests);
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let seen = Arc::clone(&seen);
+            let log = Arc::clone(&log);
             let service = service_fn(move |request: Request<Incoming>| {
                 let token = request.headers().get("authorization").map(|value| value.to_str().unwrap());
-                seen.lock().unwrap().push(token.unwrap_or_default().to_owned());
+                log.lock().unwrap().push(token.unwrap_or_default().to_owned());
                 async { Ok::<_, Infallible>(Status::not_found("no document").into_http::<Body>()) }
             });
             let server = http2::Builder::new(TokioExecutor::new());
             tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
         }
     });
-    (url, asked)
+    (url, requests)
 }

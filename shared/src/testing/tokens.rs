@@ -1,4 +1,4 @@
-//! Makes tokens: good ones, and any kind of bad one.
+//! Creates valid and invalid tokens.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,26 +13,26 @@ use crate::{
     ports::{PortError, TokenKeys},
 };
 
-/// Private key of [`Mint::first`].
+/// The private key of [`TokenSigner::first`].
 pub const FIRST_KEY: &str = include_str!("keys/first.pem");
-/// Its public half.
+/// The corresponding public key.
 pub const FIRST_PUBLIC: &str = include_str!("keys/first.pub.pem");
-/// Private key of [`Mint::second`].
+/// The private key of [`TokenSigner::second`].
 pub const SECOND_KEY: &str = include_str!("keys/second.pem");
-/// Its public half.
+/// The corresponding public key.
 pub const SECOND_PUBLIC: &str = include_str!("keys/second.pub.pem");
-/// A certificate of the first key that is valid for a century.
+/// A certificate of the first key that is valid for 100 years.
 pub const FIRST_CERTIFICATE: &str = include_str!("keys/first.crt");
 /// A certificate of the second key that expired in 2020.
 pub const EXPIRED_CERTIFICATE: &str = include_str!("keys/second-expired.crt");
 
-/// One signing key of an issuer. The keys are for tests and known to everybody.
-pub struct Mint {
+/// One signing key of the issuer. The keys are public and only for tests.
+pub struct TokenSigner {
     kid: &'static str,
     key: EncodingKey,
 }
 
-impl Mint {
+impl TokenSigner {
     /// The issuer's current key, `first`.
     ///
     /// # Panics
@@ -51,28 +51,28 @@ impl Mint {
         Self { kid: "second", key: EncodingKey::from_rsa_pem(SECOND_KEY.as_bytes()).expect("an RSA key") }
     }
 
-    /// A good token of that user for [`PROJECT`].
+    /// A valid token of that user for [`PROJECT`].
     #[must_use]
     pub fn token(&self, uid: &str) -> String {
         self.with_claims(&claims(uid))
     }
 
-    /// A token that says exactly that.
+    /// A token with those claims.
     #[must_use]
     pub fn with_claims(&self, claims: &Value) -> String {
         self.sign(&json!({"alg": "RS256", "kid": self.kid, "typ": "JWT"}).to_string(), &claims.to_string())
     }
 
-    /// A token of any header and payload, signed with this key by RS256.
+    /// A token with that header and payload, signed with RS256.
     #[must_use]
     pub fn sign(&self, header: &str, payload: &str) -> String {
         self.sign_with(Algorithm::RS256, header, payload)
     }
 
-    /// A token of any header and payload, signed with this key by that algorithm of RSA.
+    /// A token with that header and payload, signed with that RSA algorithm.
     ///
     /// # Panics
-    /// When the algorithm is not one of RSA.
+    /// If the algorithm is not an RSA algorithm.
     #[must_use]
     pub fn sign_with(&self, algorithm: Algorithm, header: &str, payload: &str) -> String {
         let message = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
@@ -81,7 +81,7 @@ impl Mint {
     }
 }
 
-/// The claims of a good token, to be changed.
+/// The claims of a valid token.
 #[must_use]
 pub fn claims(uid: &str) -> Value {
     let now = clock::now().as_second();
@@ -92,7 +92,7 @@ pub fn claims(uid: &str) -> Value {
     })
 }
 
-/// A token as the Auth emulator issues it: unsigned.
+/// An unsigned token, as issued by the Auth emulator.
 #[must_use]
 pub fn unsigned(claims: &Value) -> String {
     format!("{}.{}.", encode(br#"{"alg":"none","typ":"JWT"}"#), encode(claims.to_string().as_bytes()))
@@ -104,7 +104,7 @@ pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The public keys of both mints, as an issuer that never rotates would give them.
+/// The public keys of both signers.
 pub struct FixedKeys(HashMap<&'static str, Arc<DecodingKey>>);
 
 impl Default for FixedKeys {

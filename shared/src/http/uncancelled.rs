@@ -1,11 +1,12 @@
-//! Work that must not stop half-way.
+//! Work that continues after its request is canceled.
 
 use std::panic;
 
 use crate::telemetry;
 
-/// Runs `work` to its end, also when the request that asks for it is dropped because its client went away.
-pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs `work` to completion, even if the caller's future is dropped because the client disconnected. Log lines keep
+/// the request's tags; a panic in `work` propagates to the caller.
+pub async fn uncancelled<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let running = match telemetry::current() {
         Some(tags) => tokio::spawn(telemetry::in_request(tags, work)),
         None => tokio::spawn(work),
@@ -29,10 +30,10 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_waits_for_any_more_still_ends() {
+    async fn work_completes_after_its_future_is_dropped() {
         let done = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&done);
-        let work = to_the_end(async move {
+        let work = uncancelled(async move {
             tokio::time::sleep(Duration::from_secs(2)).await;
             flag.store(true, Ordering::Relaxed);
         });
@@ -43,7 +44,7 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "broken")]
-    async fn a_panic_comes_through() {
-        to_the_end(async { panic!("broken") }).await;
+    async fn a_panic_propagates() {
+        uncancelled(async { panic!("broken") }).await;
     }
 }
