@@ -1,14 +1,16 @@
-"""Loads what `export` makes in llama.cpp and transformers, and compares with base + adapter in PEFT."""
+"""Loads GGUF files in llama.cpp and merged models in transformers, and compares logits, tokens and embeddings.
+
+    .venv-peers/bin/python -m tools.compat.inference [--cases FOLDER]
+
+The reference is base and adapter in PEFT and transformers.
+"""
 
 import argparse
 import json
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
-import traceback
 
 import llama_cpp
 import numpy as np
@@ -16,6 +18,8 @@ import peft
 import torch
 import transformers
 from safetensors.torch import load_file
+
+from tools.common import FIXTURES, Results, base_of, export, find_cases, scratch_folder, silence
 
 PROMPTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -25,13 +29,27 @@ PROMPTS = [
 
 
 def texts():
-    """A few hundred strings that tokenizers disagree about: spaces, newlines, bytes, emoji, special tokens.
+    """A few hundred strings on which tokenizers differ: spaces, newlines, bytes, emoji, special tokens.
 
-    Not among them: a space beside a literal U+2581, and more spaces than the longest token of spaces has. llama.cpp's
-    converter stores runs of U+2581 as spaces, and llama.cpp cuts these out of a text, the longest first, before it
+    Left out are a space beside a literal U+2581, and more spaces than the longest token of spaces has. llama.cpp's
+    converter stores runs of U+2581 as spaces, and llama.cpp splits a text at these, the longest first, before it
     merges anything; our files equal its files.
     """
-    words = ["hello", "Hello", "HELLO", "naïve", "日本語", "Привет", "مرحبا", "🙂", "👩‍👩‍👧", "a\u0301", "\u200b", "§", "½"]
+    words = [
+        "hello",
+        "Hello",
+        "HELLO",
+        "naïve",
+        "日本語",
+        "Привет",
+        "مرحبا",
+        "🙂",
+        "👩‍👩‍👧",
+        "a\u0301",
+        "\u200b",
+        "§",
+        "½",
+    ]
     joins = ["", " ", "  ", "   ", "\n", "\n\n", "\t", " \n ", "-", "'s "]
     special = ["<start_of_turn>user\nhi<end_of_turn>\n", "<bos>", "<unused3>", "<b>bold</b>", "<mask>", "▁"]
     numbers = ["0", "007", "3.14159", "1,000,000", "-1e-9", "0xFF", "12:34", "x=1;y=2"]
@@ -42,10 +60,10 @@ def texts():
     return [t for t in dict.fromkeys(found) if t]
 
 
-# Adapters that PEFT does not load onto the base as it is. What they become is compared in engine/tests/reference with
-# what PEFT made where they were trained.
+# Adapters that PEFT does not load onto the base as it is. engine/tests/reference compares their merged models with
+# those that PEFT made where they were trained.
 NOT_FOR_PEFT_ALONE = {
-    "gemma4-towers-tuned": "what changes is not text",
+    "gemma4-towers-tuned": "only vision and audio encoders change, not text",
     "multimodal": "it ignores factors named for the multimodal class",
     "resized": "the base must be resized by hand first",
     "resized-tokens": "the base must be resized by hand first",
@@ -54,41 +72,10 @@ NOT_FOR_PEFT_ALONE = {
 }
 
 
-class Checks:
-    """Runs checks and remembers how they ended."""
-
-    def __init__(self):
-        self.rows = []
-
-    def run(self, what, case, check):
-        try:
-            detail, ok = check(), True
-        except Exception as error:  # a check may fail in any way; every way is a row of the table
-            if not isinstance(error, AssertionError):
-                traceback.print_exc()
-            detail, ok = f"{type(error).__name__}: {error}".splitlines()[0], False
-        self.rows.append((what, case, "ok" if ok else "FAILED", detail))
-        print(f"{'ok    ' if ok else 'FAILED'} {case:14} {what:34} {detail}", flush=True)
-
-    def failed(self):
-        return sum(row[2] != "ok" for row in self.rows)
-
-
-def base_of(case):
-    """The case's base; cases of adapters share one."""
-    shared = json.loads((case / "expected.json").read_text()).get("base")
-    return case.parent.parent / shared / "base" if shared else case / "base"
-
-
-def export(program, *args):
-    done = subprocess.run([program, *map(str, args)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr.strip()
-
-
-def output_types(program):
-    """The types that `export gguf --help` offers."""
-    text = subprocess.run([program, "gguf", "--help"], capture_output=True, text=True, check=True).stdout
-    return re.search(r"--quant.*?possible\s+values:(.*?)]", text, re.S)[1].replace(",", " ").split()
+def output_types():
+    """The types that `gguf --help` lists."""
+    listed = re.search(r"--quant.*?possible\s+values:(.*?)]", export("gguf", "--help"), re.DOTALL)[1]
+    return listed.replace(",", " ").split()
 
 
 def load(folder, dtype):
@@ -107,17 +94,17 @@ def transformers_ids(folder):
 
 
 def same_as_merge_and_unload(case, merged):
-    """Equal weights give equal logits, to the bit."""
+    """Equal weights give logits that are equal bit for bit."""
     ids = transformers_ids(base_of(case))(PROMPTS[0])
     theirs = peft.PeftModel.from_pretrained(load(base_of(case), "auto"), case / "adapter").merge_and_unload()
     ours = logits(load(merged, "auto"), ids)
     theirs = logits(theirs, ids)
     assert np.array_equal(ours, theirs), f"largest difference {np.abs(ours - theirs).max()}"
-    return f"{ours.size} logits equal to the bit"
+    return f"{ours.size} logits equal bit for bit"
 
 
 def close_to_unmerged(case, merged):
-    """What is left is the rounding of merged weights to bf16."""
+    """Merged weights differ from base and adapter by their rounding to bf16."""
     worst, agree, total = 0.0, 0, 0
     theirs = peft.PeftModel.from_pretrained(load(base_of(case), torch.float32), case / "adapter").eval()
     mine = load(merged, torch.float32)
@@ -148,12 +135,14 @@ def llama_logits(path, merged, tolerance, lora=None):
     reference, ids_of = load(merged, torch.float32), transformers_ids(merged)
     worst, agree, total = 0.0, 0, 0
     for prompt in PROMPTS:
-        # ids past the embeddings for each layer are those of images and sounds, which are no text
-        ids = [i for i in ids_of("<bos>" + prompt) if i < getattr(reference.config, "vocab_size_per_layer_input", 1 << 30)]
+        # ids past the per-layer embeddings belong to images and sounds
+        ids = [
+            i for i in ids_of("<bos>" + prompt) if i < getattr(reference.config, "vocab_size_per_layer_input", 1 << 30)
+        ]
         model.reset()
         model.eval(ids)
         ours, theirs = model.scores[: len(ids)], logits(reference, ids)
-        assert np.isfinite(ours).all(), "not finite"
+        assert np.isfinite(ours).all(), "NaN or infinite logits"
         worst = max(worst, float(np.abs(ours - theirs).max() / np.abs(theirs).max()))
         agree += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
         total += len(ids)
@@ -175,16 +164,18 @@ def same_tokens(path, merged, without=()):
 
 
 def plain_added_tokens(folder):
-    """Tokens that llama.cpp's converter does not mark for Gemma 4, whose files ours equal."""
+    """Added tokens that llama.cpp's converter does not mark for Gemma 4; our files equal its files."""
     tokens = transformers.AutoTokenizer.from_pretrained(folder).added_tokens_decoder.values()
     return [token.content for token in tokens if not token.special and "\u2581" not in token.content]
 
 
 @torch.no_grad()
 def same_embeddings(path, folder):
-    """Mean of the tokens' states, through the dense modules, of length 1."""
+    """The reference is the normalized mean of the last hidden states, after the dense modules."""
     reference = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-    dense = [load_file(folder / module / "model.safetensors")["linear.weight"].float() for module in ("2_Dense", "3_Dense")]
+    dense = [
+        load_file(folder / module / "model.safetensors")["linear.weight"].float() for module in ("2_Dense", "3_Dense")
+    ]
     model = llama_cpp.Llama(str(path), n_ctx=256, n_threads=2, verbose=False, embedding=True)
     ids_of, worst = transformers_ids(folder), 0.0
     for prompt in PROMPTS:
@@ -194,23 +185,6 @@ def same_embeddings(path, folder):
         worst = max(worst, float(np.abs(ours - theirs).max()))
     assert worst < 0.01, f"difference {worst:.5f}"
     return f"largest difference {worst:.5f}"
-
-
-def check_family(checks, case, out, program, types):
-    """A model without an adapter: its files load, and say what transformers says."""
-    base, name = case / "base", case.name
-    embeds = (base / "modules.json").exists()
-    for kind in types:
-        export(program, "gguf", "--base", base, "--quant", kind, "--out", out / f"{kind}.gguf")
-        if not embeds:
-            checks.run(f"llama.cpp: generate from {kind}", name, lambda: generates(out / f"{kind}.gguf"))
-    if embeds:
-        checks.run("llama.cpp: embeddings of f32", name, lambda: same_embeddings(out / "f32.gguf", base))
-    else:
-        checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(out / "f32.gguf", base, 0.02))
-        checks.run("llama.cpp: logits of q8_0", name, lambda: llama_logits(out / "q8_0.gguf", base, 0.1))
-    without = plain_added_tokens(base) if name.startswith("gemma4") else ()
-    checks.run("llama.cpp: tokens", name, lambda: same_tokens(out / "q8_0.gguf", base, without))
 
 
 def as_saved_by_transformers(source, target):
@@ -224,65 +198,102 @@ def as_saved_by_transformers(source, target):
     return target
 
 
+class CaseChecks:
+    """The checks of one case, with files in a folder of its own."""
+
+    def __init__(self, results, case, out):
+        self.results, self.case, self.out = results, case, out
+        self.base, self.merged = base_of(case), out / "merged"
+        self.inputs = ["--base", self.base, "--adapter", case / "adapter"]
+        self.expected = json.loads((case / "expected.json").read_text())
+        out.mkdir()
+
+    def check(self, what, check, *args):
+        self.results.check(f"{self.case.name:19} {what:34}", check, *args)
+
+    def skip(self, what, reason):
+        self.results.skipped(f"{self.case.name:19} {what:34}", reason)
+
+    def gguf(self, name, file_type, inputs):
+        path = self.out / f"{name}.gguf"
+        export("gguf", *inputs, "--quant", file_type, "--out", path)
+        return path
+
+    def check_all(self, types):
+        if "quantization_config" in json.loads((self.base / "config.json").read_text()):
+            self.skip(
+                "all", "transformers needs bitsandbytes for its base; engine/tests/reference compares it bit for bit"
+            )
+        elif self.case.name == "gemma4-assistant":
+            self.skip("all", "llama.cpp runs an assistant only beside the model that it assists")
+        elif self.case.name == "gemma3n-towers":
+            self.skip("all", "the vision encoder of transformers needs timm; the text model is that of gemma3n")
+        elif (self.case / "adapter").exists():
+            self.check_adapter(types)
+        else:
+            self.check_base(types)
+
+    def check_base(self, types):
+        """A model without an adapter, against transformers."""
+        embeds = (self.base / "modules.json").exists()
+        files = {file_type: self.gguf(file_type, file_type, ["--base", self.base]) for file_type in types}
+        if embeds:
+            self.check("llama.cpp: embeddings of f32", same_embeddings, files["f32"], self.base)
+        else:
+            self.check_logits(files, self.base)
+        without = plain_added_tokens(self.base) if self.case.name.startswith("gemma4") else ()
+        self.check("llama.cpp: tokens", same_tokens, files["q8_0"], self.base, without)
+
+    def check_logits(self, files, reference):
+        for file_type, path in files.items():
+            self.check(f"llama.cpp: generate from {file_type}", generates, path)
+        self.check("llama.cpp: logits of f32", llama_logits, files["f32"], reference, 0.02)
+        self.check("llama.cpp: logits of q8_0", llama_logits, files["q8_0"], reference, 0.1)
+
+    def check_adapter(self, types):
+        name = self.case.name
+        export("merge", *self.inputs, "--out", self.merged)
+        if name in NOT_FOR_PEFT_ALONE:
+            self.skip("transformers: PEFT, unmerged", NOT_FOR_PEFT_ALONE[name])
+        else:
+            self.check("transformers: PEFT, unmerged", close_to_unmerged, self.case, self.merged)
+        if name == "gemma4-towers-tuned":
+            self.skip("llama.cpp", "its changes are in the mmproj file")
+        elif "gguf" not in self.expected:
+            self.skip("llama.cpp", "GGUF has no tensors for biases of a Gemma")
+        elif self.base != self.case / "base":
+            self.check(
+                "llama.cpp: logits of f32", llama_logits, self.gguf("f32", "f32", self.inputs), self.merged, 0.02
+            )
+        else:
+            self.check_everything(types)
+
+    def check_everything(self, types):
+        """A case with a base of its own: every type, the adapter as a GGUF file, and tokenizers."""
+        self.check("transformers: merge_and_unload", same_as_merge_and_unload, self.case, self.merged)
+        files = {file_type: self.gguf(file_type, file_type, self.inputs) for file_type in types}
+        self.check_logits(files, self.merged)
+        base, lora = self.gguf("base", "f32", ["--base", self.base]), self.out / "lora.gguf"
+        export("lora", *self.inputs, "--out", lora)
+        self.check("llama.cpp: logits of base and LoRA", llama_logits, base, self.merged, 0.02, str(lora))
+        self.check("llama.cpp: tokens", same_tokens, files["q8_0"], self.merged)
+        saved = as_saved_by_transformers(self.merged, self.out / "saved")
+        path = self.gguf("saved", "q8_0", ["--base", saved])
+        self.check("llama.cpp: tokens of tokenizer.json", same_tokens, path, saved)
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--export", required=True)
-    parser.add_argument("--cases", required=True, type=pathlib.Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=pathlib.Path, default=FIXTURES)
     args = parser.parse_args()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    types = output_types(args.export)
-    cases = sorted(p.parent for p in args.cases.rglob("expected.json"))
-    assert cases, f"no case in {args.cases}"
-    checks = Checks()
-    with tempfile.TemporaryDirectory() as scratch:
-        for case in cases:
-            if "quantization_config" in json.loads((base_of(case) / "config.json").read_text()):
-                continue  # for such a base transformers needs bitsandbytes; engine/tests/reference has it bit for bit
-            name, out = case.name, pathlib.Path(scratch) / case.name
-            merged = out / "merged"
-            inputs = ["--base", base_of(case), "--adapter", case / "adapter"]
-            out.mkdir()
-            if name == "gemma4-assistant":
-                print(f"skip   {name:14} llama.cpp runs an assistant only beside the model that it assists")
-                continue
-            if name == "gemma3n-towers":
-                print(f"skip   {name:14} transformers has its vision tower from timm; the text is as that of gemma3n")
-                continue
-            if not (case / "adapter").exists():
-                check_family(checks, case, out, args.export, types)
-                continue
-            export(args.export, "merge", *inputs, "--out", merged)
-            if name in NOT_FOR_PEFT_ALONE:
-                print(f"skip   {name:14} transformers: PEFT, unmerged: {NOT_FOR_PEFT_ALONE[name]}")
-            else:
-                checks.run("transformers: PEFT, unmerged", name, lambda: close_to_unmerged(case, merged))
-            if "gguf" not in json.loads((case / "expected.json").read_text()) or name == "gemma4-towers-tuned":
-                continue  # a shape that no GGUF file of a Gemma has, or one whose changes are in another
-            if base_of(case) != case / "base":
-                path = out / "f32.gguf"
-                export(args.export, "gguf", *inputs, "--quant", "f32", "--out", path)
-                checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(path, merged, 0.02))
-                continue
-            checks.run("transformers: merge_and_unload", name, lambda: same_as_merge_and_unload(case, merged))
-            for kind in types:
-                path = out / f"{kind}.gguf"
-                export(args.export, "gguf", *inputs, "--quant", kind, "--out", path)
-                checks.run(f"llama.cpp: generate from {kind}", name, lambda: generates(path))
-            checks.run("llama.cpp: logits of f32", name, lambda: llama_logits(out / "f32.gguf", merged, 0.02))
-            checks.run("llama.cpp: logits of q8_0", name, lambda: llama_logits(out / "q8_0.gguf", merged, 0.1))
-            base, lora = out / "base.gguf", out / "lora.gguf"
-            export(args.export, "gguf", "--base", base_of(case), "--quant", "f32", "--out", base)
-            export(args.export, "lora", *inputs, "--out", lora)
-            checks.run("llama.cpp: logits of base and LoRA", name, lambda: llama_logits(base, merged, 0.02, str(lora)))
-            checks.run("llama.cpp: tokens", name, lambda: same_tokens(out / "q8_0.gguf", merged))
-            saved, path = as_saved_by_transformers(merged, out / "saved"), out / "saved.gguf"
-            export(args.export, "gguf", "--base", saved, "--quant", "q8_0", "--out", path)
-            checks.run("llama.cpp: tokens of tokenizer.json", name, lambda: same_tokens(path, saved))
-    print(f"{len(checks.rows) - checks.failed()} passed, {checks.failed()} failed")
-    print(json.dumps({"llama-cpp-python": llama_cpp.__version__, "transformers": transformers.__version__,
-                      "peft": peft.__version__, "torch": torch.__version__}))
-    return 1 if checks.failed() else 0
+    silence()
+    types, results = output_types(), Results()
+    with scratch_folder() as scratch:
+        for case in find_cases(args.cases):
+            CaseChecks(results, case, scratch / case.name).check_all(types)
+    versions = [("llama-cpp-python", llama_cpp), ("transformers", transformers), ("peft", peft), ("torch", torch)]
+    print(json.dumps({name: module.__version__ for name, module in versions}))
+    return results.finish()
 
 
 if __name__ == "__main__":

@@ -1,23 +1,21 @@
-"""Loads split files in llama.cpp, by the first of them, and asks for the whole file's logits, to the bit.
+"""Loads split GGUF files in llama.cpp, and compares the logits with those of the whole file, bit for bit.
 
-    .venv-peers/bin/python scripts/test-peers-split.py --export target/release/export
+.venv-peers/bin/python -m tools.compat.split_files
 """
 
-import argparse
-import pathlib
-import subprocess
-import tempfile
+import sys
 
 import llama_cpp
 import numpy as np
 
-CASE = pathlib.Path(__file__).parent.parent / "engine/tests/fixtures/gemma3-micro"
+from tools.common import FIXTURES, Results, export, scratch_folder, silence
+
+CASE = FIXTURES / "gemma3-micro"
 TYPES = ["q8_0", "q4_k_m"]
 
 
-def export(program, *args):
-    inputs = ["--base", CASE / "base", "--adapter", CASE / "adapter"]
-    subprocess.run([program, "gguf", *inputs, "--quant", ",".join(TYPES), *args], check=True, stdout=subprocess.DEVNULL)
+def export_gguf(*options):
+    export("gguf", "--base", CASE / "base", "--adapter", CASE / "adapter", "--quant", ",".join(TYPES), *options)
 
 
 def logits(path):
@@ -27,19 +25,23 @@ def logits(path):
     return np.array(model.scores[: len(tokens)])
 
 
+def compare(parts, whole):
+    assert len(parts) > 1, f"{len(parts)} files: nothing was split"
+    assert (logits(parts[0]) == logits(whole)).all(), "logits differ"
+    return f"logits of {len(parts)} files equal those of one"
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--export", required=True)
-    program = parser.parse_args().export
-    with tempfile.TemporaryDirectory() as out:
-        out = pathlib.Path(out)
-        export(program, "--out", out / "whole-{quant}.gguf")
-        export(program, "--split-max-size", "100K", "--out", out / "split-{quant}.gguf")
+    silence()
+    results = Results()
+    with scratch_folder() as out:
+        export_gguf("--out", out / "whole-{quant}.gguf")
+        export_gguf("--split-max-size", "100K", "--out", out / "split-{quant}.gguf")
         for name in TYPES:
             parts = sorted(out.glob(f"split-{name}-*.gguf"))
-            assert len(parts) > 1, parts
-            assert (logits(parts[0]) == logits(out / f"whole-{name}.gguf")).all(), name
-            print(f"ok     {name}: {len(parts)} files have the logits of one")
+            results.check(name, compare, parts, out / f"whole-{name}.gguf")
+    return results.finish()
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())
