@@ -22,7 +22,7 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
-/// The fixture is `scripts/test-peers-dequantise.py`'s.
+/// The fixture that `tools/fixtures/dequantize.py` makes.
 #[test]
 fn stored_blocks_stand_for_what_gguf_py_says() {
     let cases = include_str!("../../tests/fixtures/dequantised.json");
