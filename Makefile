@@ -26,7 +26,7 @@ test-emulators: ## the same beside emulators of Firestore, Firebase and Cloud St
 test-api: ## try the local stack from docs/openapi.json with schemathesis (makes a Python environment)
 	./scripts/test-api
 
-test-peers: ## load what the engine writes in llama.cpp and transformers (makes a Python environment; slow)
+test-peers: ## compare with PEFT, transformers and llama.cpp (makes a Python environment; slow)
 	./scripts/test-peers
 
 openapi: ## write docs/openapi.json anew from the code's types

@@ -78,7 +78,7 @@ fn the_fewer_bits_the_further_a_file_is_from_base_and_adapter() {
     }
 }
 
-/// What `scripts/test-peers-logits.py` wrote down.
+/// The fixture that `tools/fixtures/logits.py` makes.
 #[derive(serde::Deserialize)]
 struct Expected {
     folder: String,

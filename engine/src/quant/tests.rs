@@ -22,7 +22,7 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
-/// `scripts/test-peers-dequantise.py` makes the fixture.
+/// The fixture that `tools/fixtures/dequantize.py` makes.
 #[test]
 fn decoded_blocks_are_those_of_gguf_py() {
     let cases = include_str!("../../tests/fixtures/dequantised.json");
