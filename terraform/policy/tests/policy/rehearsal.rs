@@ -83,14 +83,14 @@ pub(crate) struct Copy {
 impl Copy {
     /// Of the service itself.
     pub(crate) fn new() -> Self {
-        static INITIALISED: LazyLock<TempDir> = LazyLock::new(|| initialised("terraform"));
-        Self::of(INITIALISED.path(), "terraform")
+        static INITIALIZED: LazyLock<TempDir> = LazyLock::new(|| initialized("terraform"));
+        Self::of(INITIALIZED.path(), "terraform")
     }
 
     /// Of the example on AWS.
     pub(crate) fn aws() -> Self {
-        static INITIALISED: LazyLock<TempDir> = LazyLock::new(|| {
-            let folder = initialised("terraform/examples/aws");
+        static INITIALIZED: LazyLock<TempDir> = LazyLock::new(|| {
+            let folder = initialized("terraform/examples/aws");
             let packages = folder.path().join("target/lambda/arm64");
             fs::create_dir_all(&packages).unwrap();
             for name in ["health", "list", "create", "get"] {
@@ -98,12 +98,12 @@ impl Copy {
             }
             folder
         });
-        Self::of(INITIALISED.path(), "terraform/examples/aws")
+        Self::of(INITIALIZED.path(), "terraform/examples/aws")
     }
 
-    fn of(initialised: &Path, root_module: &'static str) -> Self {
+    fn of(initialized: &Path, root_module: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        copy(initialised, folder.path());
+        copy(initialized, folder.path());
         Self { folder, root_module }
     }
 
@@ -163,7 +163,7 @@ impl Copy {
     }
 }
 
-fn initialised(root_module: &str) -> TempDir {
+fn initialized(root_module: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for part in ["terraform", "hosting"] {
         copy(&root().join(part), &folder.path().join(part));
