@@ -27,10 +27,10 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
         let given: BTreeMap<_, _> =
             variables.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect();
         let name = function.text("function_name").trim_start_matches("export-");
-        // list is called by its own URL there: create passes nothing on
+        // on Lambda, list is called by its own URL: create forwards nothing
         let differs = differences(name, &given, "AWS_LAMBDA_FUNCTION_NAME");
         wrong.extend(differs.into_iter().filter(|d| d != "create reads LIST_URL and is not given it"));
-        // where scripts/package puts it; health asks nobody
+        // the path in the zip of scripts/package; health needs no credentials
         let credentials = given.get("GOOGLE_APPLICATION_CREDENTIALS").copied();
         if credentials != (name != "health").then_some("/var/task/google.json") {
             wrong.push(format!("{name} looks for its credentials at {credentials:?}"));

@@ -1,5 +1,5 @@
-//! `docs/DEPLOY.md`, followed line by line in a copy of the repository. Terraform, make and the scripts are the real
-//! ones, Terraform's providers the stand-ins; what reaches for a cloud is a script that answers as the cloud would.
+//! Runs `docs/DEPLOY.md` line by line in a copy of the repository. Terraform, make and the scripts are the real ones,
+//! Terraform's providers are fake, and every tool that needs a cloud is a script that returns what the cloud would.
 
 use std::{
     fs,
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::rehearsal::{PROJECT, providers, read, root, terraform};
 
-/// Who is played, by the name of the tool. `docs/DEPLOY.md` says why of each; everything else is real.
+/// The tools that are replaced by [`TOOL`]. `docs/DEPLOY.md` has the reason for each; all others are real.
 const PLAYED: [&str; 7] = ["gcloud", "docker", "firebase", "curl", "cargo", "rustup", "musl-gcc"];
 
-/// Commands in the page's text that are run elsewhere: of the deployment and of zips here, of Lambda in `aws.rs`, the
-/// others by `.ci/run`.
+/// Commands in the page's text that other tests run: those of the deployment and of zips in this file, those of Lambda
+/// in `aws.rs`, the others in `.ci/run`.
 const RUN_ELSEWHERE: [&str; 6] = [
     "scripts/cloud output ",
     "make lambda PROJECT_ID=",
@@ -27,7 +27,7 @@ const RUN_ELSEWHERE: [&str; 6] = [
     "make lint-terraform",
 ];
 
-/// What every machine has.
+/// Tools that every machine has.
 const EVERYWHERE: [&str; 25] = [
     "awk",
     "basename",
@@ -56,7 +56,7 @@ const EVERYWHERE: [&str; 25] = [
     "tr",
 ];
 
-/// Stands in for every tool that needs a cloud, a registry or minutes; writes down how it was called.
+/// Replaces every tool that needs a cloud, a registry or minutes, and records its calls.
 const TOOL: &str = r#"#!/usr/bin/env bash
 set -eu
 name=$(basename "$0")
@@ -137,7 +137,7 @@ impl Newcomer {
         self.folder.path().join("cloud")
     }
 
-    /// A folder with every tool but `missing`, and nothing else: what is installed here does not count.
+    /// A folder with every tool except `missing`, and nothing else, independent of the tools of this machine.
     fn tools_without(&self, missing: &str) -> PathBuf {
         let folder = self.folder.path().join(format!("without-{missing}"));
         fs::create_dir_all(&folder).unwrap();
@@ -156,7 +156,7 @@ impl Newcomer {
         self.folder.path().join("tools")
     }
 
-    /// Runs `script`; `None` takes a variable away.
+    /// Runs `script`; `None` removes a variable.
     fn types(&self, script: &str, environment: &[(&str, Option<&str>)]) -> Output {
         let path = std::env::var("PATH").unwrap();
         let real =
@@ -180,7 +180,7 @@ impl Newcomer {
         command.output().unwrap()
     }
 
-    /// How tools were called, in order.
+    /// The recorded calls of tools, in order.
     fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
@@ -210,7 +210,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The blocks of the page, one after the other, as one person would type them.
+/// The blocks of the page as one script.
 fn page() -> String {
     let page = read("docs/DEPLOY.md");
     let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -256,7 +256,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
         (5, 5, 1)
     );
 
-    // what was pushed is what runs
+    // the pushed images are the deployed ones
     let images = newcomer.repository().join("terraform/environments/demo-export.images.tfvars.json");
     let images: Value = serde_json::from_str(&fs::read_to_string(images).unwrap()).unwrap();
     let state = newcomer.state().to_string();
@@ -274,7 +274,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     assert_eq!(released["hosting"]["site"], PROJECT);
     assert_eq!(released["hosting"]["rewrites"].as_array().unwrap().len(), 3);
 
-    // the same again changes nothing; the version that runs can be rolled back to; and all of it can go
+    // a second deploy changes nothing; a rollback to the running version works; destroy removes everything
     let again = newcomer.types("make deploy PROJECT_ID=demo-export ENVIRONMENT=staging", &[]);
     assert!(
         again.status.success() && text(&again).contains("0 added, 0 changed, 0 destroyed"),
@@ -304,7 +304,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     assert_eq!(newcomer.state()["resources"].as_array().unwrap().len(), 0);
 }
 
-/// The commands in the text of a page: what stands in backquotes and begins with a tool.
+/// The commands in the text of a page: code spans that begin with the name of a tool.
 fn commands(text: &str) -> Vec<&str> {
     let tool = regex::Regex::new(
         r"^(make|scripts/\S+|terraform|gcloud|firebase|npm|apt-get|cargo|rustup|docker|podman|curl|git|export) ",
@@ -318,7 +318,7 @@ fn commands(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Every block of the page is run above, and every command in its text is run or says why it is not.
+/// Every block of the page is run above, and every command in its text is run or has a reason why it is not.
 #[test]
 fn every_command_of_the_page_is_run_or_says_why_not() {
     let page_text = read("docs/DEPLOY.md");
@@ -441,7 +441,7 @@ fn lambda_zips_hold_the_binary_and_whom_to_ask_for_an_account() {
     );
 }
 
-/// What the page says in prose, held against the code.
+/// The table of costs on the page is consistent.
 #[test]
 fn the_costs_add_up() {
     let page = read("docs/DEPLOY.md");
@@ -466,7 +466,7 @@ fn the_costs_add_up() {
             total[column]
         );
     }
-    // each row is its price times the exports, but for the tiers of the download
+    // each row is its price times the exports, except for the price tiers of downloads
     for row in &parts[..5] {
         for (column, exports) in [(2, 1_000.0), (3, 100_000.0)] {
             let expected = row[0] * exports;

@@ -1,5 +1,5 @@
-//! `hosting/` as the Firebase CLI serves it: the pages, their headers, and which paths are the functions'. The functions
-//! themselves are not there: the emulator would look for them in the cloud, and says so with a 500.
+//! `hosting/` as the Firebase CLI serves it: the pages, their headers, and the paths of functions. The functions
+//! themselves do not run: the emulator requests them from the cloud, and returns 500.
 
 use shared::testing::emulator;
 
@@ -58,7 +58,7 @@ fn pages_are_served_with_their_headers_and_api_paths_are_not_pages() {
         assert_eq!((answer.status, answer.header("cache-control")), (500, "no-store"), "{path}");
         assert!(answer.body.contains("Cloud Run service"), "{path} is not a function's: {}", answer.body);
     }
-    // only what is rewritten is a function's
+    // only rewritten paths reach a function
     assert_eq!(get(&host, "/healthy").status, 404);
     assert_eq!(get(&host, "/firebase.json").status, 404, "settings are not served");
 }

@@ -1,5 +1,5 @@
-//! The deployment, rehearsed offline: the real Terraform applies it against stand-ins for its providers, and rules look
-//! at what is there then. Every rule is also held against mutants of the code, and must catch them.
+//! Tests of the deployment without a cloud: the real Terraform applies it with fake providers, and rules check the
+//! resulting state. Every rule is also checked on mutants of the code, and must fail for them.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Images and workflows, as far as their text can tell.
+//! Rules on the text of Dockerfiles and workflows.
 
 use std::fs;
 
@@ -6,14 +6,14 @@ use regex::Regex;
 
 use crate::rehearsal::{read, root};
 
-/// The instructions of the last stage, without where files come from.
+/// The instructions of the last stage, without the sources of copied files.
 fn last_stage(dockerfile: &str) -> Vec<String> {
     let stage = dockerfile.rsplit("\nFROM ").next().unwrap();
     let instructions = stage.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     instructions.map(|line| line.replace("--from=build ", "").replace("/out/", "")).collect()
 }
 
-/// What is wrong with an image's recipe.
+/// The violations of a Dockerfile.
 fn wrong(dockerfile: &str) -> Vec<&'static str> {
     let (mut wrong, stage) = (Vec::new(), last_stage(dockerfile));
     let pinned = Regex::new(r"@sha256:[0-9a-f]{64}$").unwrap();
@@ -73,7 +73,7 @@ fn both_recipes_make_the_same_image() {
     assert!(source.contains(&format!("rust:{channel}-")), "the builder is not Rust {channel}");
 }
 
-/// A build needs every member of the workspace: Cargo reads all of their manifests.
+/// A build needs every member of the workspace, because Cargo reads all manifests.
 #[test]
 fn the_build_context_holds_every_member() {
     let members = Regex::new(r"(?m)^members = \[(.*)\]$").unwrap();
@@ -88,7 +88,7 @@ fn the_build_context_holds_every_member() {
     }
 }
 
-/// What is wrong with a workflow.
+/// The violations of a workflow.
 fn wrong_workflow(workflow: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     let pinned = Regex::new(r"^[\w-]+/[\w./-]+@[0-9a-f]{40} # v[\d.]+$").unwrap();
@@ -108,7 +108,7 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
     if workflow.contains("pull_request_target") {
         wrong.push("pull requests of others run with our rights".to_owned());
     }
-    // a value of an event in a script is a script of the event's
+    // an event's value in a script allows script injection
     if Regex::new(r"run: [^\n]*\$\{\{").unwrap().is_match(workflow) {
         wrong.push("a script holds an expression".to_owned());
     }
@@ -138,7 +138,7 @@ fn workflows_are_pinned_and_hold_no_secret() {
     assert!(read(".github/workflows/deploy.yml").contains("workload_identity_provider: ${{ vars."));
 }
 
-/// Workflows say `make` and scripts of ours, which a person can run as well.
+/// Workflows call `make` targets and scripts, which a person can run as well.
 #[test]
 fn workflows_call_verbs_that_exist() {
     let makefile = read("Makefile") + &read("packaging/deploy.mk");

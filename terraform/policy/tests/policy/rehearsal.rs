@@ -1,4 +1,4 @@
-//! Runs the real Terraform over a copy of `terraform/`, against the stand-ins, up to the state after an apply.
+//! Runs the real Terraform on a copy of `terraform/` with the fake providers, and reads the state after an apply.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Whether Terraform is here. Where it is not, tests that need it say so and pass; in CI they fail.
+/// Whether Terraform is installed. Without it, tests that need it print SKIPPED and pass; in CI they fail.
 pub(crate) fn terraform() -> bool {
     let there = Command::new("terraform").arg("version").output().is_ok();
     assert!(there || std::env::var_os("CI").is_none(), "terraform is not installed");
@@ -33,12 +33,12 @@ pub(crate) fn terraform() -> bool {
     there
 }
 
-/// What is deployed with which settings.
+/// The settings of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Settings {
     Staging,
     Production,
-    /// Production, with everything on that can be turned on.
+    /// Production, with every optional part enabled.
     Everything,
 }
 
@@ -74,7 +74,7 @@ impl Settings {
     }
 }
 
-/// A copy of what Terraform reads.
+/// A copy of the files that Terraform reads.
 pub(crate) struct Copy {
     folder: TempDir,
     root_module: &'static str,
@@ -83,14 +83,14 @@ pub(crate) struct Copy {
 impl Copy {
     /// Of the service itself.
     pub(crate) fn new() -> Self {
-        static INITIALISED: LazyLock<TempDir> = LazyLock::new(|| initialised("terraform"));
-        Self::of(INITIALISED.path(), "terraform")
+        static INITIALIZED: LazyLock<TempDir> = LazyLock::new(|| initialized("terraform"));
+        Self::of(INITIALIZED.path(), "terraform")
     }
 
     /// Of the example on AWS.
     pub(crate) fn aws() -> Self {
-        static INITIALISED: LazyLock<TempDir> = LazyLock::new(|| {
-            let folder = initialised("terraform/examples/aws");
+        static INITIALIZED: LazyLock<TempDir> = LazyLock::new(|| {
+            let folder = initialized("terraform/examples/aws");
             let packages = folder.path().join("target/lambda/arm64");
             fs::create_dir_all(&packages).unwrap();
             for name in ["health", "list", "create", "get"] {
@@ -98,16 +98,16 @@ impl Copy {
             }
             folder
         });
-        Self::of(INITIALISED.path(), "terraform/examples/aws")
+        Self::of(INITIALIZED.path(), "terraform/examples/aws")
     }
 
-    fn of(initialised: &Path, root_module: &'static str) -> Self {
+    fn of(initialized: &Path, root_module: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        copy(initialised, folder.path());
+        copy(initialized, folder.path());
         Self { folder, root_module }
     }
 
-    /// Replaces what must occur exactly once.
+    /// Replaces a text that must occur exactly once.
     pub(crate) fn edit(self, file: &str, from: &str, to: &str) -> Self {
         let path = self.folder.path().join(file);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -116,7 +116,7 @@ impl Copy {
         self
     }
 
-    /// Everything that is there after `terraform apply`.
+    /// The state after `terraform apply`.
     pub(crate) fn apply(&self, arguments: &[String]) -> Result<Deployment, String> {
         self.change("apply", arguments)
     }
@@ -131,12 +131,12 @@ impl Copy {
         self.apply(&[&settings.arguments(), others].concat())
     }
 
-    /// What is left when all of it is removed.
+    /// The state after `terraform destroy`.
     pub(crate) fn destroy(&self, settings: Settings) -> Result<Deployment, String> {
         self.change("destroy", &settings.arguments())
     }
 
-    /// What another apply would change.
+    /// The output of `terraform plan`.
     pub(crate) fn plan(&self, settings: Settings) -> Result<String, String> {
         self.run("plan", &settings.arguments())
     }
@@ -163,7 +163,7 @@ impl Copy {
     }
 }
 
-fn initialised(root_module: &str) -> TempDir {
+fn initialized(root_module: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for part in ["terraform", "hosting"] {
         copy(&root().join(part), &folder.path().join(part));
@@ -175,7 +175,7 @@ fn initialised(root_module: &str) -> TempDir {
     folder
 }
 
-/// The stand-ins, as `TF_REATTACH_PROVIDERS` names them.
+/// The fake providers, as a value of `TF_REATTACH_PROVIDERS`.
 pub(crate) fn providers() -> &'static str {
     static PROVIDERS: OnceLock<String> = OnceLock::new();
     PROVIDERS.get_or_init(plugin::start)
@@ -187,7 +187,7 @@ fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
     if verb != "validate" {
         command.arg("-input=false");
     }
-    // a short life: what is not collected need not be
+    // a short-lived process needs no garbage collection
     command.env("GOGC", "off");
     command.env("TF_REATTACH_PROVIDERS", providers());
     command.env("CHECKPOINT_DISABLE", "1").env_remove("TF_WORKSPACE").env_remove("TF_CLI_CONFIG_FILE");
@@ -195,13 +195,13 @@ fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
     command.output().unwrap()
 }
 
-/// Copies what a deployment is made of: no build output, no state.
+/// Copies the files of a deployment, without build output and state.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let (path, name) = (entry.path(), entry.file_name());
-        // A state or a .terraform of the original belong to a real deployment.
+        // A state or .terraform folder of the original belongs to a real deployment.
         let real = name == ".terraform"
             || name.to_string_lossy().starts_with("terraform.tfstate")
             || name == ".terraform.lock.hcl";
@@ -216,7 +216,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What is there after an apply.
+/// Resources and outputs after an apply.
 #[derive(Debug)]
 pub(crate) struct Deployment {
     pub(crate) resources: Vec<Resource>,
@@ -225,7 +225,7 @@ pub(crate) struct Deployment {
 
 #[derive(Debug)]
 pub(crate) struct Resource {
-    /// Where it is in the code, for people: `module.job.google_service_account.this`.
+    /// The address in the code, for messages: `module.job.google_service_account.this`.
     pub(crate) address: String,
     pub(crate) kind: String,
     pub(crate) values: Value,

@@ -1,4 +1,4 @@
-//! The security rules, on the Firestore emulator: `scripts/with-firestore cargo test -p policy`.
+//! Tests of the security rules on the Firestore emulator: `scripts/with-firestore cargo test -p policy`.
 
 use serde_json::{Value, json};
 use shared::testing::emulator;
@@ -11,12 +11,12 @@ struct Database {
     project: String,
 }
 
-/// Who asks.
+/// The sender of a request.
 #[derive(Debug, Clone, Copy)]
 enum Caller {
     Nobody,
     User(&'static str),
-    /// The emulator's word for what passes no rules: functions and job.
+    /// A caller to whom no rules apply (`owner` in the emulator): functions and job.
     Service,
 }
 
@@ -24,7 +24,7 @@ const ADA: Caller = Caller::User("ada");
 const BOB: Caller = Caller::User("bob");
 
 impl Database {
-    /// A fresh one, with an export of Ada's, one of Bob's, and one that names no owner.
+    /// A new database with an export of Ada, one of Bob, and one without an owner.
     fn new(host: &str, rules: &str) -> Self {
         let project = format!("demo-{}", shared::domain::ExportId::random());
         let database = Self { host: host.to_owned(), project };
@@ -101,7 +101,7 @@ impl Database {
     }
 }
 
-/// What the Authentication emulator gives out: a token that nobody signed.
+/// An unsigned token, as the Authentication emulator issues them.
 fn unsigned(uid: &str, project: &str) -> String {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
     let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -115,7 +115,7 @@ fn unsigned(uid: &str, project: &str) -> String {
 const ALLOWED: u16 = 200;
 const DENIED: u16 = 403;
 
-/// What is not as it must be.
+/// The violations.
 fn wrong(database: &Database) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut must = |what: &str, answer: u16, expected: u16| {

@@ -1,5 +1,5 @@
-//! The text of `terraform/`, without Terraform: every resource and argument exists in the provider's schema, versions
-//! are pinned, everything is described.
+//! Rules on the text of `terraform/`, without Terraform: every resource and argument exists in the provider's schema,
+//! versions are pinned, every variable and output has a description.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -39,7 +39,7 @@ fn hold(rule: Rule, files: &BTreeMap<String, String>) -> Vec<String> {
     found.collect()
 }
 
-/// Holds over the files as they are, and over none of the mutants: a file, what stands there, and what shall.
+/// The rule holds for the files as they are, and for no mutant: a file, its text, and the replacement.
 fn check(rule: Rule, mutants: &[(&str, &str, &str)]) {
     let files = files();
     let wrong = hold(rule, &files);
@@ -57,7 +57,7 @@ fn label(block: &Block, index: usize) -> &str {
     block.labels.get(index).map_or("", |label| label.as_str())
 }
 
-/// What Terraform itself takes in every block of that kind.
+/// The meta-arguments that Terraform accepts in every block of that kind.
 const META: [&str; 6] = ["count", "for_each", "provider", "depends_on", "lifecycle", "provisioner"];
 
 fn arguments_exist(_: &str, body: &Body) -> Vec<String> {
@@ -151,7 +151,7 @@ fn every_argument_is_in_the_providers_schema() {
     );
 }
 
-/// The text under that key of an object.
+/// The string value of that key of an object.
 fn part<'a>(object: &'a Expression, key: &str) -> Option<&'a String> {
     let Expression::Object(all) = object else { return None };
     let (_, value) = all.iter().find(|(name, _)| name.to_string() == key)?;
@@ -172,7 +172,7 @@ fn versions_are_exact(name: &str, body: &Body) -> Vec<String> {
                     wrong.push(format!("{} is a provider without a schema", attribute.key()));
                     continue;
                 };
-                // modules say which provider, and the deployment which version of it
+                // modules name the provider, and the root module its version
                 let pinned = version == Some(&known.version);
                 let left_open = name.contains("/modules/") && version.is_none();
                 if !pinned && !left_open {

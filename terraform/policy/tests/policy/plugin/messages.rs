@@ -1,4 +1,4 @@
-//! The messages of Terraform's plugin protocol, version 6, as far as a provider without state needs them:
+//! The messages of Terraform's plugin protocol, version 6, that a provider without state needs:
 //! <https://github.com/hashicorp/terraform/blob/main/docs/plugin-protocol/tfplugin6.6.proto>.
 
 use std::collections::HashMap;
@@ -67,20 +67,20 @@ pub(super) struct Schemas {
     pub(super) data_sources: HashMap<String, Schema>,
 }
 
-/// The requests for a resource or data source begin alike; what is not asked for stays empty.
+/// The common fields of requests for a resource or data source; fields that a method does not use are empty.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Request {
     #[prost(string, tag = "1")]
     pub(super) type_name: String,
-    /// Configuration, or the state before.
+    /// The configuration, or the prior state.
     #[prost(message, optional, tag = "2")]
     pub(super) first: Option<DynamicValue>,
-    /// The state that is proposed or planned.
+    /// The proposed or planned state.
     #[prost(message, optional, tag = "3")]
     pub(super) second: Option<DynamicValue>,
 }
 
-/// What answers with a state as its first field.
+/// A response with a state as its first field.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct State {
     #[prost(message, optional, tag = "1")]

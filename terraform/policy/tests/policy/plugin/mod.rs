@@ -1,8 +1,8 @@
-//! Stand-ins for the providers: they know every resource's arguments, as the real ones do, and nothing of any cloud.
-//! The real Terraform validates, plans and applies against them, so a rehearsal finds what Terraform itself finds:
-//! unknown and missing arguments, wrong types, cycles, references to nothing, values that break a validation.
+//! Fake providers with the schemas of the real ones, and without any cloud. The real Terraform validates, plans and
+//! applies with them, so a test finds what Terraform itself finds: unknown and missing arguments, wrong types, cycles,
+//! dangling references, values that violate a validation.
 //!
-//! Terraform is told of them by `TF_REATTACH_PROVIDERS`, which exists for debugging providers, and fetches nothing.
+//! `TF_REATTACH_PROVIDERS`, which exists for debugging providers, makes Terraform use them and download nothing.
 
 mod messages;
 pub(crate) mod schema;
@@ -34,7 +34,7 @@ use tower::Service;
 
 pub(crate) use values::NUMBER;
 
-/// All stand-ins, running as long as the process does: the value of `TF_REATTACH_PROVIDERS`.
+/// Starts all fake providers, which run until the process ends, and returns the value of `TF_REATTACH_PROVIDERS`.
 pub(crate) fn start() -> String {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut addresses = serde_json::Map::new();
@@ -67,7 +67,7 @@ impl StandIn {
         let state = |value: &Value| State { state: Some(values::encode(value)) }.encode_to_vec();
         Ok(match method {
             "GetProviderSchema" => self.schemas().encode_to_vec(),
-            // What Terraform checks against the schema is all there is to check.
+            // Terraform checks the schema; there are no other checks.
             "ValidateProviderConfig"
             | "ValidateResourceConfig"
             | "ValidateDataResourceConfig"
@@ -145,7 +145,7 @@ impl UnaryService<Vec<u8>> for Method {
     }
 }
 
-/// Leaves messages as they are: which type they have depends on the method.
+/// Passes messages through undecoded, because their type depends on the method.
 #[derive(Clone, Copy, Default)]
 struct Bytes;
 

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::messages;
 
-/// A provider: what it has, and which arguments that takes.
+/// A provider: its resources and data sources with their arguments.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Provider {
     /// `hashicorp/<name>`.
     pub(crate) source: String,
-    /// Which version this is the schema of.
+    /// The version that this schema belongs to.
     pub(crate) version: String,
     pub(crate) provider: Block,
     pub(crate) resource: BTreeMap<String, Block>,

@@ -1,4 +1,4 @@
-//! What the stand-in makes up: the attributes that the cloud would have computed.
+//! Generated values of the attributes that the cloud would compute.
 
 use rmpv::Value;
 
@@ -37,12 +37,12 @@ pub(super) fn from_json(value: &serde_json::Value) -> Value {
     }
 }
 
-/// `planned` with an unknown in the place of everything that only the cloud can know.
+/// `planned`, with an unknown value for every attribute that the cloud computes.
 pub(super) fn with_unknowns(block: &Block, planned: Value) -> Value {
     each_computed(block, planned, |_, _, _| Value::Ext(0, vec![0]))
 }
 
-/// `planned` with something plausible in the place of every unknown.
+/// `planned`, with a plausible value for every unknown one.
 pub(super) fn with_made_up(type_name: &str, block: &Block, planned: Value) -> Value {
     each_computed(block, planned, |given, name, kind| made_up(type_name, given, name, kind))
 }

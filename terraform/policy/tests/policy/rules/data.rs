@@ -58,7 +58,7 @@ fn written() -> BTreeSet<String> {
     document.as_object().unwrap().keys().cloned().collect()
 }
 
-/// An export must never expire because some field happens to be a time in the past.
+/// No field that the service writes may be a TTL field, or exports would be deleted.
 fn nothing_expires_by_surprise(deployment: &Deployment) -> Vec<String> {
     let written = written();
     let mut wrong = Vec::new();
@@ -91,9 +91,9 @@ fn no_field_that_the_service_writes_is_a_ttl() {
     );
 }
 
-/// An exempted field cannot be queried.
+/// A field without indexes cannot be queried.
 fn queried_fields_are_indexed(deployment: &Deployment) -> Vec<String> {
-    // Equality alone is served by single fields: these are what the queries and the browser's rules name.
+    // Queries by equality use single-field indexes: these fields are in the queries and in the security rules.
     let queried = ["user_id", "status", "job_id", "started_at"];
     let exempt = deployment.all("google_firestore_field").filter(|field| {
         let (name, kept) = (field.text("field"), field.at("index_config.0.indexes").as_array());
@@ -212,7 +212,7 @@ fn buckets_are_closed_and_do_not_fill_up(deployment: &Deployment) -> Vec<String>
         };
         must("keeps parts of uploads that were given up", has("AbortIncompleteMultipartUpload", 7));
         must("keeps what can be made again", has("Delete", 365));
-        // the job deletes the manifest first when it makes an artifact again: holding on to objects would fail it
+        // the job deletes the manifest before it rewrites an artifact, which a retention policy would prevent
         must("has a retention policy", bucket.at("retention_policy.0").is_null());
     }
     wrong.extend(differs("buckets", deployment.all("google_storage_bucket").count(), 2));

@@ -1,4 +1,4 @@
-//! What the world can reach: Hosting's rewrites, and the functions behind them.
+//! Public endpoints: Hosting's rewrites, and the functions behind them.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn hosting() -> Value {
     serde_json::from_str::<Value>(&read("hosting/firebase.json")).unwrap()["hosting"].clone()
 }
 
-/// The functions that Hosting forwards to. It brings no identity, so these must be public, and no others.
+/// The functions that Hosting forwards to. Hosting has no identity, so these must be public, and no others.
 fn rewritten() -> BTreeSet<String> {
     let rewrites = hosting()["rewrites"].as_array().unwrap().clone();
     rewrites.iter().filter_map(|rewrite| rewrite["run"]["serviceId"].as_str()).map(str::to_owned).collect()
@@ -154,8 +154,8 @@ fn hosting_is_the_same_whoever_releases_it() {
     );
 }
 
-/// API paths must never be cached: Hosting's CDN keeps even a 404 for ten minutes unless it is told not to. Of headers
-/// that match a path, the last counts.
+/// API paths must never be cached: Hosting's CDN keeps even a 404 for ten minutes without another header. Of headers
+/// that match a path, the last one applies.
 fn cached(hosting: &Value) -> Vec<String> {
     let headers = hosting["headers"].as_array().unwrap();
     let rewrites = hosting["rewrites"].as_array().unwrap().iter().map(|rewrite| &rewrite["source"]);
@@ -188,7 +188,7 @@ fn api_paths_are_never_cached() {
     }
 }
 
-/// `create` is given the URL of `list` before `list` exists.
+/// `create` has the URL of `list` in its environment before `list` exists.
 fn create_is_told_where_list_is(deployment: &Deployment) -> Vec<String> {
     let create =
         deployment.all("google_cloud_run_v2_service").find(|function| function.text("name") == "create");

@@ -1,4 +1,4 @@
-//! What functions and job are given is what their settings read: no more, no less, and they start with it.
+//! The environment of functions and job has exactly the variables that their settings read, and the settings accept it.
 
 use std::{
     cell::RefCell,
@@ -10,9 +10,9 @@ use shared::config::{ConfigError, Documents, Downloads, Firebase, Forward, Launc
 use super::{Mutant, check};
 use crate::rehearsal::{Deployment, Resource, read};
 
-/// Read by libraries: the filter of logs, and the runtime's threads.
+/// Read by libraries: the log filter, and the threads of the async runtime.
 const OF_LIBRARIES: [&str; 2] = ["RUST_LOG", "TOKIO_WORKER_THREADS"];
-/// Outside Google Cloud only: whom to ask for a Google account.
+/// Outside Google Cloud only: the settings of workload identity federation.
 const OF_FEDERATION: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 /// Set by Cloud Run, and by `create` for one execution.
 const OF_THE_PLATFORM: [(&str, &str); 4] = [
@@ -21,9 +21,9 @@ const OF_THE_PLATFORM: [(&str, &str); 4] = [
     ("CLOUD_RUN_TASK_ATTEMPT", "0"),
     ("EXPORT_ID", "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10"),
 ];
-/// Comes with one execution, if at all; nothing may configure it.
+/// Set for a single execution, if at all; no configuration may set it.
 const SECRETS: [&str; 1] = ["HF_TOKEN"];
-/// For development only: stand-ins, and other places of what Google and the Hub have one of.
+/// For development only: emulators, and other endpoints of Google and the Hub.
 const FOR_DEVELOPMENT: [&str; 6] = [
     "CLOUD_RUN_ENDPOINT",
     "FIREBASE_AUTH_EMULATOR_HOST",
@@ -32,17 +32,17 @@ const FOR_DEVELOPMENT: [&str; 6] = [
     "HF_ENDPOINT",
     "STORAGE_EMULATOR_HOST",
 ];
-/// Set by the platforms; telemetry asks where it is.
+/// Set by the platforms; telemetry reads them to detect the platform.
 const PLACES: [&str; 4] =
     ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"];
-/// May be left out where the thing is not there.
+/// Optional.
 const OPTIONAL: [&str; 2] = ["BASE_MODELS_URI", "VERIFY_LOGITS"];
 
 /// Reads the settings of one binary.
 type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
 
 fn health(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
-    // the project names traces in its log
+    // the trace field of a log line contains the project
     let _ = shared::telemetry::Format::from(lookup);
     Listen::from(lookup).map(drop)
 }
@@ -77,7 +77,8 @@ fn environment(workload: &Resource) -> BTreeMap<&str, &str> {
     all.filter_map(|env| Some((env["name"].as_str()?, env["value"].as_str()?))).collect()
 }
 
-/// How what `name` is `given` differs from what it reads. `place` is the variable that tells where it runs.
+/// The differences between the variables `given` to `name` and those it reads. `place` is the variable that identifies
+/// the platform.
 pub(crate) fn differences(name: &str, given: &BTreeMap<&str, &str>, place: &str) -> Vec<String> {
     let Some((_, settings)) = BINARIES.iter().find(|(of, _)| *of == name) else {
         return vec![format!("{name} is no binary of ours")];
@@ -171,7 +172,7 @@ fn environments_are_what_settings_read() {
     );
 }
 
-/// The tables above say which settings a function reads; its `main` must read the same.
+/// The functions above read the settings of each binary; its `main` must read the same.
 #[test]
 fn the_mains_read_those_settings() {
     let settings = regex::Regex::new(r"\b(Documents|Downloads|Firebase|Forward|Launch)::from\(").unwrap();

@@ -1,4 +1,4 @@
-//! Who may do what on what: all of it, written down, so that every change of it shows.
+//! The complete list of permissions: who has which role on which resource. Every change must change this list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::{
     rehearsal::{Deployment, PROJECT, read},
 };
 
-/// `who | what | where`, without the deployer's.
+/// `member | permissions | resource`, without those of the deployer.
 const GRANTS: &[&str] = &[
     "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
     "create | roles/run.invoker | service list",
@@ -27,7 +27,7 @@ const GRANTS: &[&str] = &[
     "list | datastore.databases.get datastore.entities.get datastore.entities.list | database (default)",
 ];
 
-/// Buckets of others, which staging does not have.
+/// Buckets of other services, which staging does not have.
 const OF_OTHERS: [&str; 2] = ["example-base-models", "example-training-adapters"];
 
 struct Grant {
@@ -37,11 +37,11 @@ struct Grant {
     conditional: bool,
 }
 
-/// Every binding of the deployment. Ways to grant that are not known here are a violation themselves.
+/// Every binding of the deployment. An unknown kind of binding is a violation.
 fn grants(deployment: &Deployment) -> Result<Vec<Grant>, String> {
     let mut grants = Vec::new();
     for resource in &deployment.resources {
-        // workload identity pools have "iam" in their names, too, and bind nothing
+        // workload identity pools have "iam" in their names as well, but are not bindings
         let binds = ["_iam_member", "_iam_binding", "_iam_policy", "_iam_audit_config"];
         if !binds.iter().any(|suffix| resource.kind.ends_with(suffix)) {
             continue;
@@ -253,7 +253,7 @@ fn a_workflow_becomes_the_deployer_and_nobody_else() {
     );
 }
 
-/// People and the workflow need the same roles, so the documentation lists the workflow's.
+/// People and the workflow need the same roles, so the documentation lists those of the workflow.
 fn the_deployers_roles_are_documented(deployment: &Deployment) -> Vec<String> {
     let grants = match grants(deployment) {
         Ok(grants) => grants,

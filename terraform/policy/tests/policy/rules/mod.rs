@@ -1,5 +1,5 @@
-//! Rules over what would be deployed, and for each rule ways to break it: the rule holds for every setting, and
-//! catches every mutant.
+//! Rules on the deployed resources, each with mutants of the code that violate it. A rule must hold for every setting
+//! and fail for every mutant.
 
 mod data;
 mod edge;
@@ -15,13 +15,13 @@ use std::{
 
 use crate::rehearsal::{Copy, Deployment, Settings, terraform};
 
-/// What is wrong, a line each; nothing when the rule holds.
+/// Returns the violations, one per line; empty if the rule holds.
 type Rule = fn(&Deployment) -> Vec<String>;
 
-/// A change to one file: what stands there once, and what shall stand there instead.
+/// A change to one file: a text that occurs once, and its replacement.
 struct Mutant(&'static str, &'static str, &'static str);
 
-/// Holds `rule` against every setting, and against each mutant, which it must not survive.
+/// Checks that `rule` holds for every setting and fails for each mutant.
 fn check(rule: Rule, mutants: &[Mutant]) {
     if !terraform() {
         return;
@@ -37,7 +37,7 @@ fn check(rule: Rule, mutants: &[Mutant]) {
     }
 }
 
-/// The code as it is, with those settings: made once.
+/// The deployment of the unchanged code with those settings; deployed once.
 fn deployed(settings: Settings) -> Arc<Deployment> {
     static MADE: LazyLock<Mutex<HashMap<Settings, Arc<Deployment>>>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Alerts, what they count, and the APIs that everything needs.
+//! Alerts, the metrics behind them, and the enabled APIs.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ fn source(folder: &str) -> String {
     text
 }
 
-/// A metric that counts a text which nobody logs stays at zero, and its alert never fires.
+/// A metric on a message that is not in the code stays at zero, and its alert never fires.
 fn counted_texts_are_logged(deployment: &Deployment) -> Vec<String> {
     let name = Regex::new("(?:job_name|service_name)=\"([^\"]+)\"").unwrap();
     let message = Regex::new("jsonPayload.message=\"([^\"]+)\"").unwrap();
@@ -135,7 +135,7 @@ fn every_metric_has_an_alert_and_every_alert_a_reader() {
     );
 }
 
-/// An alert's text sends its reader to a heading of docs/OPERATIONS.md.
+/// The text of every alert refers to a heading of docs/OPERATIONS.md.
 fn alerts_lead_to_a_paragraph(deployment: &Deployment) -> Vec<String> {
     let operations = read("docs/OPERATIONS.md");
     let (_, section) = operations.split_once("\n## Alerts\n").unwrap();
@@ -201,7 +201,7 @@ fn the_dashboard_has_its_tiles() {
     );
 }
 
-/// Which API a resource is made through.
+/// The API that manages a type of resource.
 fn api_of(kind: &str) -> &'static str {
     let apis = [
         ("google_artifact_registry_", "artifactregistry"),

@@ -174,7 +174,7 @@ fn the_job_has_limits_one_task_and_one_retry() {
     );
 }
 
-/// What is protected is protected everywhere: the database's own tests are with the data.
+/// Deletion protection of functions and job follows the setting; `data.rs` tests the database.
 fn protection_follows_the_setting(deployment: &Deployment) -> Vec<String> {
     let staging = deployment
         .all("google_firestore_database")
