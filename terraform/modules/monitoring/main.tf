@@ -14,11 +14,11 @@ locals {
       description = "Exports whose end could not be recorded; they count as failed when their lease expires"
     }
     launches_failed = {
-      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"create\" severity>=ERROR jsonPayload.message=\"a request failed inside\""
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"create\" severity>=ERROR jsonPayload.message=\"a request failed with an internal error\""
       description = "Exports that could not be started"
     }
     links_failed = {
-      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"get\" jsonPayload.message=\"no download link\""
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"get\" jsonPayload.message=\"creating a download link failed\""
       description = "Download links that could not be signed"
     }
   }

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use shared::config::{ConfigError, Documents, Downloads, Firebase, Forward, Launch, Listen, Lookup};
+use shared::config::{
+    CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, ListServiceConfig,
+    ListenConfig, Lookup,
+};
 
 use super::{Mutant, check};
 use crate::rehearsal::{Deployment, Resource, read};
@@ -43,25 +46,25 @@ type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
 
 fn health(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     // the trace field of a log line contains the project
-    let _ = shared::telemetry::Format::from(lookup);
-    Listen::from(lookup).map(drop)
+    let _ = shared::telemetry::LogFormat::from(lookup);
+    ListenConfig::from(lookup).map(drop)
 }
 
 fn list(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     health(lookup)?;
-    Firebase::from(lookup)?;
-    Documents::from(lookup).map(drop)
+    FirebaseConfig::from(lookup)?;
+    FirestoreConfig::from(lookup).map(drop)
 }
 
 fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     list(lookup)?;
-    Launch::from(lookup)?;
-    Forward::from(lookup).map(drop)
+    CloudRunConfig::from(lookup)?;
+    ListServiceConfig::from(lookup).map(drop)
 }
 
 fn get(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     list(lookup)?;
-    Downloads::from(lookup).map(drop)
+    DownloadsConfig::from(lookup).map(drop)
 }
 
 fn export_job(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
