@@ -135,6 +135,9 @@ pub(crate) struct LoraArgs {
     /// Replace existing output
     #[arg(long)]
     pub(crate) force: bool,
+    /// Export NaN and infinity in the adapter, instead of refusing them
+    #[arg(long)]
+    pub(crate) allow_non_finite: bool,
 }
 
 /// Recompute an export from its inputs and compare it, byte for byte
@@ -166,9 +169,8 @@ pub(crate) struct VerifyArgs {
     /// Also compare next-token predictions on fixed prompts (KL divergence); reads both models in full
     #[arg(long)]
     pub(crate) logits: bool,
-    /// Worker threads [default: one per processor]
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 /// Describe a model folder, an adapter folder or a GGUF file
@@ -190,9 +192,19 @@ pub(crate) struct RunArgs {
     /// Replace existing output
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// How the engine works
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct EngineArgs {
     /// Worker threads [default: one per processor]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Export NaN and infinity in base, adapter or result, instead of refusing them
+    #[arg(long)]
+    pub(crate) allow_non_finite: bool,
 }
 
 fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {

@@ -43,7 +43,7 @@ fn model_plans(
 
 fn write_model(args: &GgufArgs, folder: &Path, plans: &[(GgufPlan, String)]) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let outcomes = progress::with_bar(Stage::Converting, args.run.threads, |run| {
+    let outcomes = progress::with_bar(Stage::Converting, args.run.engine, |run| {
         let mut output = LocalOutput::create(folder)?;
         match plans {
             // one type: sequential writes, hashed as written
@@ -80,7 +80,7 @@ fn mmproj_plan(
 
 fn write_mmproj(args: &GgufArgs, plan: &GgufPlan, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let outcome = progress::with_bar(Stage::Converting, args.run.threads, |run| {
+    let outcome = progress::with_bar(Stage::Converting, args.run.engine, |run| {
         engine::gguf(plan, name, &mut LocalOutput::create(folder)?, run)
     })?;
     Ok(report::print(&report::export(&join(folder, name), &outcome, started.elapsed()))?)

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use engine::{LocalOutput, LoraPlan, PlannedFile, Stage};
 
-use crate::args::LoraArgs;
+use crate::args::{EngineArgs, LoraArgs};
 use crate::paths::{check_absent, folder_name, open_model, output_file};
 use crate::{progress, report};
 
@@ -15,8 +15,10 @@ pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
     let (folder, name) = output_file(&args.out)?;
     let planned = PlannedFile { name: name.to_owned(), size: plan.size() };
     check_absent(folder, &[planned], args.force)?;
-    let written = progress::with_bar(Stage::Converting, None, |run| {
-        plan.write(name, &mut LocalOutput::create(folder)?, run)
-    })?;
+    let written = progress::with_bar(
+        Stage::Converting,
+        EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() },
+        |run| plan.write(name, &mut LocalOutput::create(folder)?, run),
+    )?;
     Ok(report::print(&report::lora(&args.out, &written, plan.pairs()))?)
 }

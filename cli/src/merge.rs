@@ -13,7 +13,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let plan = MergePlan::new(&open_model(&args.base, Some(&args.adapter))?)?;
     let folder = NewFolder::prepare(&args.out, args.run.force, &plan)?;
     let started = Instant::now();
-    let outcome = progress::with_bar(Stage::Merging, args.run.threads, |run| {
+    let outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
     })?;
     folder.commit()?;

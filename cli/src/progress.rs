@@ -1,9 +1,9 @@
 //! The progress bar, and interruption by signals.
 
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::args::EngineArgs;
 use engine::{Progress, ProgressUpdate, RunOptions, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -15,7 +15,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Those of `work`. After SIGINT or SIGTERM it stops, leaves no partial output and fails.
 pub(crate) fn with_bar<T>(
     stage: Stage,
-    threads: Option<NonZeroUsize>,
+    args: EngineArgs,
     work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
 ) -> Result<T, Box<dyn Error>> {
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
@@ -24,7 +24,12 @@ pub(crate) fn with_bar<T>(
         Err(error) => return Err(error.into()),
     }
     let bar = TerminalBar::new(stage);
-    let result = work(&RunOptions { progress: &bar, threads, chunk_size: RunOptions::LOCAL_CHUNK });
+    let result = work(&RunOptions {
+        progress: &bar,
+        threads: args.threads,
+        chunk_size: RunOptions::LOCAL_CHUNK,
+        allow_non_finite: args.allow_non_finite,
+    });
     bar.0.finish_and_clear();
     match result {
         Err(engine::Error::Cancelled) => Err("interrupted: no partial output remains".into()),

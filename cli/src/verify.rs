@@ -38,7 +38,7 @@ type VerifyOutcome = (Verification, Option<LogitDivergence>);
 fn merged(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error>> {
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
-    progress::with_bar(Stage::Verifying, args.threads, |run| {
+    progress::with_bar(Stage::Verifying, args.engine, |run| {
         let verdict = engine::verify_merge(&plan, &*folder, run)?;
         let logits = || engine::compare_merged(model, &Checkpoint::open(folder.clone())?, run);
         Ok((verdict, args.logits.then(logits).transpose()?))
@@ -59,7 +59,7 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
         Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,
     };
-    progress::with_bar(Stage::Verifying, args.threads, |run| {
+    progress::with_bar(Stage::Verifying, args.engine, |run| {
         let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
         let logits = || engine::compare_gguf(model, &sources, run);
         Ok((verdict, args.logits.then(logits).transpose()?))

@@ -2,6 +2,10 @@
 
 use std::io;
 
+/// The end of every message about a value that is not finite.
+pub(crate) const NON_FINITE: &str =
+    "NaN or infinite: the training may have diverged (--allow-non-finite exports it nevertheless)";
+
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

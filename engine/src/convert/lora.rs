@@ -106,7 +106,7 @@ impl LoraPlan {
         };
         put(&self.header)?;
         for factor in &self.factors {
-            factor.encode(&mut put)?;
+            factor.encode(run.allow_non_finite, &mut put)?;
             put(&vec![0; header::padding(factor.bytes()) as usize])?;
         }
         output.finish().map_err(|e| Error::write(name, e))?;
@@ -129,11 +129,14 @@ impl LoraFactor {
         self.as_type.bytes(self.stored.length())
     }
 
-    fn encode(&self, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn encode(&self, allow_non_finite: bool, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let (mut raw, mut values, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         for first in (0..self.stored.length()).step_by(STEP as usize) {
             let count = STEP.min(self.stored.length() - first);
             self.stored.read(first, count, &mut raw, &mut values)?;
+            if !allow_non_finite {
+                self.stored.check_finite(first, &values)?;
+            }
             bytes.resize(self.as_type.bytes(count) as usize, 0);
             self.as_type.encode(&values, None, &mut bytes);
             put(&bytes)?;

@@ -4,7 +4,7 @@ use std::mem;
 
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
 use super::{Model, ModelTensor};
-use crate::error::{Error, Result};
+use crate::error::{Error, NON_FINITE, Result};
 use crate::numerics::{Dtype, first_non_finite};
 use crate::peft::{AdapterTensor, ChangeKind};
 
@@ -233,9 +233,6 @@ impl Model {
     }
 }
 
-const NON_FINITE: &str =
-    "NaN or infinite: the training may have diverged (--allow-non-finite exports it nevertheless)";
-
 /// Reads values of the adapter, and refuses NaN and infinity.
 fn read_adapter(
     stored: &AdapterTensor,
@@ -245,12 +242,7 @@ fn read_adapter(
     values: &mut Vec<f32>,
 ) -> Result<()> {
     stored.read(first, count, raw, values)?;
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(position) if !allow_non_finite => {
-            Err(stored.error(format!("element {} is {NON_FINITE}", first + position as u64)))
-        }
-        Some(_) | None => Ok(()),
-    }
+    if allow_non_finite { Ok(()) } else { stored.check_finite(first, values) }
 }
 
 /// Reads `rows` columns of A from `first` on into `factor`, as rows of `rank`.

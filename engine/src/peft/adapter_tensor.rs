@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::checkpoint::header::HeaderTensor;
-use crate::error::{Error, Result};
+use crate::error::{Error, NON_FINITE, Result};
 use crate::io::Source;
 use crate::numerics::Dtype;
 
@@ -70,6 +70,14 @@ impl AdapterTensor {
         values.resize(count as usize, 0.0);
         self.dtype.widen(raw, values);
         Ok(())
+    }
+
+    /// Refuses NaN and infinity among values that were read from the `first` on.
+    pub(crate) fn check_finite(&self, first: u64, values: &[f32]) -> Result<()> {
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(position) => Err(self.error(format!("element {} is {NON_FINITE}", first + position as u64))),
+            None => Ok(()),
+        }
     }
 
     /// Whether shape and values are equal.
