@@ -11,7 +11,8 @@ struct RetiredNames {
     names: &'static [(&'static str, &'static str)],
 }
 
-const TYPES: &[NameKind] = &[NameKind::Type, NameKind::Variant];
+const TYPES: &[NameKind] = &[NameKind::Type];
+const VARIANTS: &[NameKind] = &[NameKind::Variant];
 const MODULES: &[NameKind] = &[NameKind::Module];
 const VALUES: &[NameKind] = &[NameKind::Function, NameKind::Field, NameKind::Constant, NameKind::Macro];
 
@@ -21,11 +22,8 @@ const RETIRED: &[RetiredNames] = &[
         kinds: TYPES,
         names: &[
             ("Chosen", "PlannedTensor"),
-            ("Colours", "ChannelsFirst"),
-            ("Cut", "Truncate"),
             ("Described", "TensorInfo"),
             ("Desk", "WorkerScratch"),
-            ("Filled", "ZeroPad"),
             ("Form", "TensorTransform"),
             ("Found", "ExportStats"),
             ("Given", "ExtraTensor"),
@@ -40,12 +38,21 @@ const RETIRED: &[RetiredNames] = &[
             ("Part", "TensorMap"),
             ("Piece", "RowSource"),
             ("Place", "Mapped"),
-            ("Plus", "Add"),
-            ("Refused", "Reject"),
             ("Step", "ReadUnit"),
             ("Stored", "AdapterTensor"),
             ("Surplus", "VocabMismatch"),
             ("Tally", "ErrorStats"),
+        ],
+    },
+    RetiredNames {
+        package: "engine",
+        kinds: VARIANTS,
+        names: &[
+            ("Colours", "ChannelsFirst"),
+            ("Cut", "Truncate"),
+            ("Filled", "ZeroPad"),
+            ("Plus", "Add"),
+            ("Refused", "Reject"),
             ("Turned", "Transpose"),
         ],
     },
@@ -67,7 +74,6 @@ const RETIRED: &[RetiredNames] = &[
             ("k", "k_quants"),
             ("kept", "factor_cache"),
             ("logits", "forward"),
-            ("lora", "peft"),
             ("mixture", "tensor_types"),
             ("normal", "normal_icdf"),
             ("ordered", "parallel"),
@@ -126,26 +132,29 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("licence", "license"),
     ("neighbour", "neighbor"),
     ("normalis", "normaliz"),
-    ("optimis", "optimiz"),
+    ("optimisa", "optimiza"),
+    ("optimise", "optimize"),
     ("quantis", "quantiz"),
     ("serialis", "serializ"),
 ];
 
-/// What to write in a name's place, as a phrase; nothing if the name may stay.
-pub(crate) fn better_name(package: &str, declaration: &Declaration) -> Option<String> {
-    retired(package, declaration).or_else(|| respelled(&declaration.name))
+/// What is wrong with a declared name and what to write in its place; nothing if it may stay.
+pub(crate) fn objection(package: &str, declaration: &Declaration) -> Option<String> {
+    retired(package, declaration).or_else(|| british(&declaration.name))
 }
 
 fn retired(package: &str, declaration: &Declaration) -> Option<String> {
+    let name = &declaration.name;
     let concerns = |list: &&RetiredNames| list.package == package && list.kinds.contains(&declaration.kind);
     let mut names = RETIRED.iter().filter(concerns).flat_map(|list| list.names);
-    names.find(|(retired, _)| *retired == declaration.name).map(|(_, better)| (*better).to_owned())
+    let (_, better) = names.find(|(retired, _)| retired == name)?;
+    Some(format!("`{name}` is a retired name; write {better}"))
 }
 
-fn respelled(name: &str) -> Option<String> {
-    let name = name.to_lowercase();
-    let (british, american) = SPELLINGS.iter().find(|(british, _)| name.contains(british))?;
-    Some(format!("{american}… for {british}…"))
+fn british(name: &str) -> Option<String> {
+    let small = name.to_lowercase();
+    let (british, american) = SPELLINGS.iter().find(|(british, _)| small.contains(british))?;
+    Some(format!("`{name}` has the British spelling {british}; write {american}"))
 }
 
 #[cfg(test)]
@@ -157,14 +166,20 @@ mod tests {
     fn found(package: &str, code: &str) -> Vec<String> {
         declarations_of(&crate_of(&[("lib.rs", code)]))
             .iter()
-            .filter_map(|declared| Some(format!("{}: {}", declared.name, better_name(package, declared)?)))
+            .filter_map(|declared| objection(package, declared))
             .collect()
     }
 
     #[test]
     fn a_declared_name_is_compared_whole_in_its_package_and_with_its_kind() {
         let code = "struct Homeless; struct HomelessShelter; fn judge(form: u8) {} struct Row { form: u8 }";
-        assert_eq!(found("engine", code), ["Homeless: UnmatchedModules", "judge: check_effect"]);
+        assert_eq!(
+            found("engine", code),
+            [
+                "`Homeless` is a retired name; write UnmatchedModules",
+                "`judge` is a retired name; write check_effect",
+            ]
+        );
         assert!(found("shared", code).is_empty());
     }
 
@@ -172,9 +187,9 @@ mod tests {
     fn a_spelling_is_found_in_every_package_and_case() {
         let code = "enum Kind { Quantised } const MAX_COLOURS: u8 = 1; struct Quantized { serialiser: u8 }";
         let expected = [
-            "Quantised: quantiz… for quantis…",
-            "MAX_COLOURS: color… for colour…",
-            "serialiser: serializ… for serialis…",
+            "`Quantised` has the British spelling quantis; write quantiz",
+            "`MAX_COLOURS` has the British spelling colour; write color",
+            "`serialiser` has the British spelling serialis; write serializ",
         ];
         assert_eq!(found("local", code), expected);
     }

@@ -9,7 +9,7 @@ use crate::declarations::{Declaration, declarations_of};
 use crate::glossary::{self, DoubleName};
 use crate::module_graph::ModuleGraph;
 use crate::module_tree::{SourceModule, parse_crate};
-use crate::retired_names::better_name;
+use crate::retired_names::objection;
 use crate::type_names::{one_word_percent, one_word_types, types, unexplained_doubles};
 use crate::workspace::{Package, Workspace};
 
@@ -96,12 +96,8 @@ impl StructureReport {
 
     fn check_retired(&mut self, package: &str, declarations: &[Declaration]) {
         for declaration in declarations {
-            if let Some(better) = better_name(package, declaration) {
-                self.violations.push(format!(
-                    "{package}: `{}` is a retired name; write {better}{}",
-                    declaration.name,
-                    lines([declaration]),
-                ));
+            if let Some(objection) = objection(package, declaration) {
+                self.violations.push(format!("{package}: {objection}{}", lines([declaration])));
             }
         }
     }
