@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    Result,
     contenders::{Route, System, World},
+    result::Result,
 };
 
 /// Asks both systems for everything, and fails where they differ.

@@ -7,7 +7,7 @@ use hyper::{Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::Result;
+use crate::result::Result;
 
 /// A request to be sent any number of times.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::{
 use clap::ValueEnum;
 use shared::testing::{TokenSigner, cloud_run::FakeCloudRun, fixtures, process::serve_keys};
 
-use crate::{Result, client::Ask, seed, server::Server};
+use crate::{client::Ask, result::Result, seed, server::Server};
 
 /// A program that answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

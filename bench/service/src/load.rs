@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 
 use crate::{
-    Result,
     client::{Ask, Connection},
+    result::Result,
     server::Server,
 };
 

@@ -7,6 +7,7 @@ mod client;
 mod contenders;
 mod load;
 mod memory;
+mod result;
 mod rounds;
 mod seed;
 mod server;
@@ -17,9 +18,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
 use contenders::{Route, World};
-use shared::serve::FatalError;
-
-type Result<T> = std::result::Result<T, FatalError>;
+use result::Result;
 
 /// Measure the functions beside a FastAPI service.
 #[derive(Debug, Parser)]

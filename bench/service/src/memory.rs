@@ -10,7 +10,7 @@ use shared::{
     testing::{FakeLinks, MemoryStore, RecordingLauncher},
 };
 
-use crate::{Result, contenders::Route, seed};
+use crate::{contenders::Route, result::Result, seed};
 
 /// Serves until it is killed.
 pub(crate) async fn serve(route: Route) -> Result<()> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    Result,
     contenders::{Route, System, World},
     load::Load,
+    result::Result,
     server::Server,
 };
 

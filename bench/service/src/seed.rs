@@ -8,8 +8,8 @@ use shared::{
 };
 
 use crate::{
-    Result,
     client::{Ask, Connection},
+    result::Result,
 };
 
 /// The job that is asked for.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    Result,
     client::{Ask, Connection},
+    result::Result,
 };
 
 /// `USER_HZ`, the unit of times in `/proc`: 100 on every Linux.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Result,
     contenders::{Route, System, World},
+    result::Result,
 };
 
 /// What a start took.
