@@ -83,7 +83,7 @@ pub(crate) struct GgufArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,
     /// Quantization type, or several separated by commas
-    #[arg(long, value_name = "TYPE", default_value = "q8_0", value_delimiter = ',', value_parser = output_type())]
+    #[arg(long, value_name = "TYPE", default_value = "q8_0", value_delimiter = ',', ignore_case = true, value_parser = output_type())]
     pub(crate) quant: Vec<OutputType>,
     /// Importance matrix of llama.cpp (GGUF or .dat), for types below 8 bits
     #[arg(long, value_name = "FILE")]
@@ -124,7 +124,7 @@ pub(crate) struct LoraArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: PathBuf,
     /// Type of the LoRA matrices
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = factor_type())]
+    #[arg(long, value_name = "TYPE", default_value = "f32", ignore_case = true, value_parser = factor_type())]
     pub(crate) quant: TensorType,
     /// Output file
     #[arg(long, value_name = "FILE")]
@@ -210,7 +210,7 @@ pub(crate) struct EngineArgs {
 fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {
     use clap::builder::TypedValueParser as _;
     clap::builder::PossibleValuesParser::new(OutputType::ALL.map(OutputType::as_str))
-        .try_map(|name| name.parse::<OutputType>())
+        .try_map(|name| name.to_lowercase().parse::<OutputType>())
 }
 
 /// Parses `4G`, `500M`, `100K` or a number of bytes; units are 1000-based.

@@ -1,17 +1,25 @@
 //! `gemma-export gguf`
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use engine::{GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage};
+use engine::{ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage};
 
 use crate::args::GgufArgs;
-use crate::paths::{check_absent, folder_name, gguf_names, join, open_file, open_model};
+use crate::outputs::{InputHandles, check_files, is_reported};
+use crate::paths::{folder_name, gguf_names, join, open_file, open_model};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, args.adapter.as_deref())?;
+    if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
+        let base = args.base.display();
+        eprintln!(
+            "warning: {base} also holds an adapter, which is not applied: merge it with --adapter {base}"
+        );
+    }
     let title = match &args.name {
         Some(name) => name.clone(),
         None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
@@ -21,6 +29,10 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
         None => None,
     };
+    let mmproj_file = mmproj.iter().map(|(plan, folder, name)| (plan, folder.as_path(), name.as_str()));
+    let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
+    create_named_folder(&args.out)?;
+    check_outputs(args, model_files.chain(mmproj_file))?;
     write_model(args, &folder, &plans)?;
     mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
 }
@@ -35,10 +47,38 @@ fn model_plans(
     let mut plans = Vec::new();
     for (quant, name) in args.quant.iter().zip(names) {
         let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title))?)?;
-        check_absent(&folder, &plan.files(&name), args.run.force)?;
         plans.push((plan, name));
     }
     Ok((folder, plans))
+}
+
+/// Creates the folder that `--out` names with a slash at the end.
+fn create_named_folder(out: &Path) -> Result<(), Box<dyn Error>> {
+    let is_new_folder = out.to_string_lossy().ends_with('/') && !out.exists();
+    match is_new_folder.then(|| std::fs::create_dir(out)) {
+        Some(Err(error)) => Err(format!("cannot create {}: {error}", out.display()).into()),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+/// Fails unless every file of these plans can be written, the reports among them.
+fn check_outputs<'a>(
+    args: &GgufArgs,
+    plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
+) -> Result<(), Box<dyn Error>> {
+    let inputs = [Some(&args.base), args.adapter.as_ref(), args.imatrix.as_ref()];
+    let inputs = InputHandles::open(inputs.into_iter().flatten().map(PathBuf::as_path));
+    let (mut files, mut exports) = (Vec::new(), HashMap::new());
+    for (plan, folder, name) in plans {
+        let planned = plan.files(name).into_iter().map(|file| file.name);
+        for file in planned.chain([ExportReport::beside(name)]) {
+            let path = join(folder, &file);
+            exports.insert(path.clone(), name);
+            files.push(path);
+        }
+    }
+    let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name));
+    check_files(&files, &inputs, args.run.force, is_export)
 }
 
 fn write_model(args: &GgufArgs, folder: &Path, plans: &[(GgufPlan, String)]) -> Result<(), Box<dyn Error>> {
@@ -71,10 +111,6 @@ fn mmproj_plan(
     let plan = GgufPlan::mmproj(model, &GgufOptions::new(quant, title))?;
     let (folder, mut names) = gguf_names(path, "mmproj", &[quant])?;
     let name = names.swap_remove(0);
-    if path == args.out {
-        return Err("--mmproj and --out are the same file: give different names".into());
-    }
-    check_absent(&folder, &plan.files(&name), args.run.force)?;
     Ok((plan, folder, name))
 }
 

@@ -2,10 +2,11 @@
 
 use std::error::Error;
 
-use engine::{LocalOutput, LoraPlan, PlannedFile, Stage};
+use engine::{LocalOutput, LoraPlan, Stage};
 
 use crate::args::{EngineArgs, LoraArgs};
-use crate::paths::{check_absent, folder_name, open_model, output_file};
+use crate::outputs::{InputHandles, check_files, is_gguf_adapter};
+use crate::paths::{folder_name, open_model, output_file};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
@@ -13,8 +14,8 @@ pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
     let title = args.name.clone().unwrap_or_else(|| folder_name(&args.adapter));
     let plan = LoraPlan::new(&model, args.quant, &title)?;
     let (folder, name) = output_file(&args.out)?;
-    let planned = PlannedFile { name: name.to_owned(), size: plan.size() };
-    check_absent(folder, &[planned], args.force)?;
+    let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
+    check_files(std::slice::from_ref(&args.out), &inputs, args.force, is_gguf_adapter)?;
     let written = progress::with_bar(
         Stage::Converting,
         EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() },

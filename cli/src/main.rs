@@ -5,6 +5,7 @@ mod gguf;
 mod inspect;
 mod lora;
 mod merge;
+mod outputs;
 mod paths;
 mod progress;
 mod report;

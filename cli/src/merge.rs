@@ -6,12 +6,14 @@ use std::time::Instant;
 use engine::{LocalOutput, MergePlan, Stage};
 
 use crate::args::MergeArgs;
-use crate::paths::{NewFolder, open_model};
+use crate::outputs::{InputHandles, OutputFolder};
+use crate::paths::open_model;
 use crate::{progress, report};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let plan = MergePlan::new(&open_model(&args.base, Some(&args.adapter))?)?;
-    let folder = NewFolder::prepare(&args.out, args.run.force, &plan)?;
+    let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
+    let folder = OutputFolder::prepare(&args.out, &inputs, args.run.force)?;
     let started = Instant::now();
     let outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)

@@ -1,23 +1,20 @@
 //! Input paths, output paths, and which existing outputs may be replaced.
 
 use std::error::Error;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{
-    Adapter, Checkpoint, ExportReport, Folder as _, LocalFolder, MergePlan, Model, OutputType, PlannedFile,
-    Source,
-};
+use engine::{Adapter, Checkpoint, Folder as _, LocalFolder, Model, OutputType, Source};
 
 pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
     LocalFolder::open(path).map(Arc::new)
 }
 
 pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Box<dyn Error>> {
-    let name = file_name(path).ok_or_else(|| format!("{} is not a file", path.display()))?;
-    Ok(open_folder(parent(path))?.open(name).map_err(|e| format!("cannot read {}: {e}", path.display()))?)
+    let cannot = |e: &dyn std::fmt::Display| format!("cannot read {}: {e}", path.display());
+    let name = file_name(path).ok_or_else(|| cannot(&"not a file name"))?;
+    path.metadata().map_err(|e| cannot(&e))?;
+    Ok(open_folder(parent(path))?.open(name).map_err(|e| cannot(&e))?)
 }
 
 /// Opens the base model, and the adapter to merge into it if there is one.
@@ -86,92 +83,6 @@ pub(crate) fn gguf_names(
         )
         .into()),
         None => Ok((folder.to_owned(), names)),
-    }
-}
-
-/// Fails if one of the files exists, unless `force` is set.
-pub(crate) fn check_absent(folder: &Path, files: &[PlannedFile], force: bool) -> Result<(), Box<dyn Error>> {
-    match files.iter().map(|file| join(folder, &file.name)).find(|path| path.exists()) {
-        Some(path) if !force => {
-            Err(format!("{} exists: choose another output, or replace it with --force", path.display())
-                .into())
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// An output folder that appears complete: files are written to a hidden folder next to it, which is then renamed.
-pub(crate) struct NewFolder {
-    path: PathBuf,
-    staging: PathBuf,
-}
-
-impl NewFolder {
-    /// Creates the hidden folder.
-    ///
-    /// # Errors
-    /// When `path` holds something that must not be replaced, or the folder cannot be created.
-    pub(crate) fn prepare(path: &Path, force: bool, plan: &MergePlan) -> Result<Self, Box<dyn Error>> {
-        let Some(name) = path.file_name() else {
-            return Err(
-                format!("{} is not a valid output path: give the name of a folder", path.display()).into()
-            );
-        };
-        check_replaceable(path, force, plan)?;
-        let hidden = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
-        let folder = Self { staging: path.with_file_name(hidden), path: path.to_owned() };
-        fs::create_dir_all(&folder.staging)
-            .map_err(|e| format!("cannot create {}: {e}", folder.staging.display()))?;
-        Ok(folder)
-    }
-
-    /// The hidden folder to write to before [`commit`](Self::commit).
-    pub(crate) fn staging(&self) -> &Path {
-        &self.staging
-    }
-
-    /// Renames the hidden folder to its final name, replacing what is there.
-    pub(crate) fn commit(self) -> io::Result<()> {
-        if self.path.exists() {
-            fs::remove_dir_all(&self.path)?;
-        }
-        fs::rename(&self.staging, &self.path)
-    }
-}
-
-impl Drop for NewFolder {
-    fn drop(&mut self) {
-        if self.staging.exists() {
-            // a folder that cannot be removed stays, and its name ends in .part
-            drop(fs::remove_dir_all(&self.staging));
-        }
-    }
-}
-
-/// Fails unless `path` is absent, an empty folder, or, with `force`, a folder that holds files of an export only.
-fn check_replaceable(path: &Path, force: bool, plan: &MergePlan) -> Result<(), Box<dyn Error>> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries.collect::<io::Result<Vec<_>>>()?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(format!("cannot write to {}: {error}", path.display()).into()),
-    };
-    let planned = plan.files();
-    let is_export = |name: &str| {
-        name.ends_with(".safetensors") || name == ExportReport::FILE || planned.iter().any(|f| f.name == name)
-    };
-    match entries.iter().find(|e| !e.file_name().to_str().is_some_and(is_export)) {
-        _ if entries.is_empty() => Ok(()),
-        Some(other) => Err(format!(
-            "{} contains {:?}, which is not a file of an export: choose another output",
-            path.display(),
-            other.file_name()
-        )
-        .into()),
-        None if !force => {
-            Err(format!("{} is not empty: choose another output, or replace it with --force", path.display())
-                .into())
-        }
-        None => Ok(()),
     }
 }
 
