@@ -91,7 +91,7 @@ pub(crate) struct GgufArgs {
     /// Round weights to f16 first, like quantizing an f16 GGUF (for types below 8 bits)
     #[arg(long)]
     pub(crate) through_f16: bool,
-    /// Output file, in which {quant} is replaced by the type; or a folder, for <name>-<type>.gguf
+    /// Output file, in which {quant} is replaced by the type; or a folder, for NAME-TYPE.gguf
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Split output with more tensor data than this (4G, 500M; 1000-based, as in llama.cpp)
