@@ -1,5 +1,5 @@
-//! The Kullback-Leibler divergence of two models' logits. Logits are computed for a part of the vocabulary at a time, and
-//! only their sums are kept.
+//! The Kullback-Leibler divergence of two models' logits. Logits are computed for a part of the vocabulary at a time,
+//! and only their sums are kept.
 
 use ndarray::{Array2, ArrayView1};
 

@@ -8,8 +8,7 @@ use super::forward_pass::{gelu, rms_norm};
 use super::weights::{require_shape, shape_mismatch};
 use crate::error::Result;
 
-/// The weighted sum of the experts' outputs for `normed`; the router takes `x`. Experts that no token is given to are
-/// not read.
+/// The weighted sum of the experts' outputs for `normed`; the router takes `x`. Experts without tokens are not read.
 pub(super) fn experts(
     layer: &DecoderLayer<'_>,
     x: &Array2<f32>,

@@ -80,7 +80,7 @@ fn the_fewer_bits_the_larger_is_the_divergence() {
 
 /// The fixture that `tools/fixtures/logits.py` makes.
 #[derive(serde::Deserialize)]
-struct Expected {
+struct ExpectedLogits {
     folder: String,
     config: serde_json::Map<String, serde_json::Value>,
     ids: Vec<usize>,
@@ -100,7 +100,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A case's base and adapter, the base with another configuration.
-fn changed(expected: &Expected, folder: &Path) -> Model {
+fn changed(expected: &ExpectedLogits, folder: &Path) -> Model {
     copy(&fixture(&expected.folder).join("base"), folder);
     let path = folder.join("config.json");
     let mut config: serde_json::Map<_, _> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -120,7 +120,7 @@ fn files_of_every_type_are_close() {
     }
 }
 
-fn expected() -> BTreeMap<String, Expected> {
+fn expected() -> BTreeMap<String, ExpectedLogits> {
     serde_json::from_slice(&std::fs::read(fixture("logits.json")).unwrap()).unwrap()
 }
 
@@ -182,7 +182,8 @@ fn nan_logits_are_an_error() {
 fn unsupported_and_contradictory_configurations_are_rejected() {
     let problem = |folder: &str, key: &str, value: serde_json::Value| {
         let config = serde_json::Map::from_iter([(key.to_owned(), value)]);
-        let expected = Expected { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
+        let expected =
+            ExpectedLogits { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let weights = ReferenceWeights::new(&changed(&expected, folder.path()))?;
         let (prompts, run) = ([vec![2, 5]], RunOptions::default());
@@ -212,7 +213,7 @@ fn layer_types_that_a_file_has_no_key_for_raise_the_divergence() {
     });
     let serde_json::Value::Object(config) = config else { unreachable!() };
     let expected =
-        Expected { folder: "gemma3-micro".to_owned(), config, ids: Vec::new(), logits: Vec::new() };
+        ExpectedLogits { folder: "gemma3-micro".to_owned(), config, ids: Vec::new(), logits: Vec::new() };
     let folder = tempfile::tempdir().unwrap();
     let model = changed(&expected, folder.path());
     let (_folder, source) = file(&model, OutputType::F32);

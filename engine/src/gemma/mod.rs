@@ -46,25 +46,26 @@ pub enum Architecture {
     GemmaEmbedding,
 }
 
-/// Every family.
-const ALL: [Architecture; 7] = [
-    Architecture::Gemma,
-    Architecture::Gemma2,
-    Architecture::Gemma3,
-    Architecture::Gemma3n,
-    Architecture::Gemma4,
-    Architecture::Gemma4Assistant,
-    Architecture::GemmaEmbedding,
-];
-
 impl Architecture {
+    /// Every family.
+    const ALL: [Self; 7] = [
+        Self::Gemma,
+        Self::Gemma2,
+        Self::Gemma3,
+        Self::Gemma3n,
+        Self::Gemma4,
+        Self::Gemma4Assistant,
+        Self::GemmaEmbedding,
+    ];
+
     /// The family of the class in `config.json`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for any other class.
     pub fn of(config: &ModelConfig) -> Result<Self> {
         let class = config.class().or_else(|| config.model_type());
-        let is_family = |class: &str| ALL.into_iter().find(|known| known.family().classes.contains(&class));
+        let is_family =
+            |class: &str| Self::ALL.into_iter().find(|known| known.family().classes.contains(&class));
         class.and_then(is_family).ok_or_else(|| {
             let class = class.unwrap_or("a model without architectures and model_type");
             Error::unsupported(config.file(), format!("GGUF for {class}")).advise(
@@ -75,7 +76,7 @@ impl Architecture {
 
     /// The family with this value of `general.architecture`.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|known| known.as_str() == name)
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
     }
 
     /// The value of `general.architecture`, which is also the prefix of the family's metadata keys.
@@ -109,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_class_belongs_to_one_family() {
-        let mut classes: Vec<&str> = ALL.iter().flat_map(|known| known.family().classes).copied().collect();
+        let mut classes: Vec<&str> =
+            Architecture::ALL.iter().flat_map(|known| known.family().classes).copied().collect();
         let count = classes.len();
         classes.sort_unstable();
         classes.dedup();

@@ -20,7 +20,7 @@ use family::{EncoderConfigs, EncoderLayers, TransformedShape};
 use tensor_map::TensorMap;
 
 use super::canonical_name::{canonical_name, is_in_language_model};
-use super::{ALL, MappedTensor};
+use super::{Architecture, MappedTensor};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
@@ -42,7 +42,7 @@ impl MmprojEncoders {
     /// [`Error::Unsupported`] if the class has no vision encoder, or is not a known one.
     pub(crate) fn of(config: &ModelConfig) -> Result<Self> {
         let class = config.class().or_else(|| config.model_type()).unwrap_or("a model without architectures");
-        let mut families = ALL.iter().flat_map(|known| known.family().mmproj).copied();
+        let mut families = Architecture::ALL.iter().flat_map(|known| known.family().mmproj).copied();
         let family = families.find(|family| family.classes.contains(&class));
         let (Some(family), Some(vision)) = (family, config.part("vision_config")) else {
             return Err(Error::unsupported(config.file(), format!("an mmproj file for {class}")).advise(
