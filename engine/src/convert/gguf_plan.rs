@@ -8,7 +8,7 @@ use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors};
 use super::select_tensors::TensorSelection;
 use crate::error::{Error, Result};
-use crate::gemma::{self, Architecture, MappedTensor};
+use crate::gemma::{self, Architecture, MappedTensor, ParameterSource};
 use crate::gguf::header::{self, GgufTensorInfo};
 use crate::gguf::split::{self, SplitLimit};
 use crate::gguf::{GgufMetadata, split_name};
@@ -49,7 +49,7 @@ impl GgufPlan {
         let architecture = Architecture::of(model.base().config())?;
         model.check_layers()?;
         let tokenizer = Tokenizer::of(model.files(), architecture, model.embedding_rows())?;
-        let extra = architecture.extra_tensors(model.files())?;
+        let extra = architecture.family().extra_tensors(model.files())?;
         let vocabulary = tokenizer.vocabulary.tokens.len() as u64;
         let selection = TensorSelection::new(model, architecture, vocabulary, options.separate_mmproj);
         let planned = selection.select(&extra)?;
@@ -60,7 +60,9 @@ impl GgufPlan {
         metadata.set("general.type", "model");
         sampling(model.files(), &mut metadata)?;
         naming(options, &tensors, &mut metadata);
-        architecture.parameters(model.files(), &extra, output.file_type(), &mut metadata)?;
+        let (files, file_type) = (model.files(), output.file_type());
+        let source = ParameterSource { files, extra_tensors: &extra, file_type };
+        architecture.family().write_parameters(&source, &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.write(&mut metadata);
         if !output.is_converter_type() {
@@ -188,14 +190,14 @@ fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<(
 fn check_complete(model: &Model, architecture: Architecture, planned: &PlannedTensors) -> Result<()> {
     let config = model.base().config();
     let layers = config.need_u32("num_hidden_layers")?;
-    let mut required = architecture.needed();
+    let mut required = architecture.family().required_tensors();
     for layer in 0..layers {
-        required.extend(architecture.needed_in_layer(config, layer)?);
+        required.extend(architecture.family().required_layer_tensors(config, layer)?);
     }
     planned.check_required(model, &required, &format!("{layers} layers of {architecture}"))?;
     for tensor in model.tensors() {
         let info = &tensor.info;
-        if let MappedTensor::Tensor(_, Some(layer)) = architecture.map_tensor(&info.name)
+        if let MappedTensor::Tensor(_, Some(layer)) = architecture.family().map_tensor(&info.name)
             && layer >= layers
         {
             let problem = format!("is of layer {layer}, but num_hidden_layers is {layers}");

@@ -57,7 +57,7 @@ impl LoraPlan {
         let mut pairs = Vec::new();
         for (target, number) in model.targets() {
             let (a, b) = factors(adapter, &adapter.changes()[number])?;
-            let MappedTensor::Tensor(name, Some(_)) = architecture.map_tensor(target) else {
+            let MappedTensor::Tensor(name, Some(_)) = architecture.family().map_tensor(target) else {
                 let feature = format!("LoRA on {target} in a GGUF adapter");
                 return Err(refused(adapter, feature));
             };

@@ -29,7 +29,7 @@ impl GgufPlan {
             // the adapter changes the language model alone, so the report of this file does not list it
             planned = select(&model, &encoders, merged)?;
         }
-        planned.check_required(&model, &encoders.needed(planned.len())?, "its encoders")?;
+        planned.check_required(&model, &encoders.required_tensors(planned.len())?, "its encoders")?;
         let output = Some(options.output_type).filter(|t| t.is_converter_type()).unwrap_or(OutputType::F16);
         let mut tensors = planned.into_vec();
         set_types(&encoders, output, &mut tensors);
@@ -37,7 +37,7 @@ impl GgufPlan {
         metadata.set("general.type", "mmproj");
         sampling(model.files(), &mut metadata)?;
         naming(options, &tensors, &mut metadata);
-        encoders.parameters(model.files(), output.file_type(), &mut metadata)?;
+        encoders.write_parameters(model.files(), output.file_type(), &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
         let name = options.report_name();
         let options = ReportOptions { name, quantization: Some(output.as_str()), ..ReportOptions::default() };
@@ -51,7 +51,7 @@ fn select(model: &Model, encoders: &MmprojEncoders, merged: bool) -> Result<Plan
     for number in converter_order(model, merged) {
         let info = &model.tensors()[number].info;
         let error = |problem: String| Error::tensor(model.base().file_of(info), &info.name, problem);
-        let name = match encoders.place(&info.name) {
+        let name = match encoders.map_tensor(&info.name) {
             MappedTensor::Tensor(name, _) => name,
             MappedTensor::Skipped => continue,
             MappedTensor::StackPart { .. } | MappedTensor::LmHead | MappedTensor::Unknown => {
@@ -59,7 +59,7 @@ fn select(model: &Model, encoders: &MmprojEncoders, merged: bool) -> Result<Plan
             }
         };
         let rows = vec![RowSource::Tensor { tensor: number, elements: info.elements() }];
-        let (shape, transform) = encoders.form(&name, &info.shape).map_err(error)?;
+        let (shape, transform) = encoders.transform(&name, &info.shape).map_err(error)?;
         planned.push(model, number, PlannedTensor::new(name, shape, rows, transform))?;
     }
     Ok(planned)

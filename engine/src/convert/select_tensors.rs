@@ -59,10 +59,11 @@ impl<'a> TensorSelection<'a> {
         let tensor = &self.model.tensors()[number];
         let info = &tensor.info;
         let error = |problem| Err(Error::tensor(self.model.file_of(tensor), &info.name, problem));
-        let (name, part) = match self.architecture.map_tensor(&info.name) {
+        let family = self.architecture.family();
+        let (name, part) = match family.map_tensor(&info.name) {
             MappedTensor::Tensor(name, _) => (name, None),
-            MappedTensor::StackPart { name, number } => (name, Some(number)),
-            MappedTensor::LmHead if self.architecture.has_output() => ("output.weight".to_owned(), None),
+            MappedTensor::StackPart { name, number, count } => (name, Some((number, count))),
+            MappedTensor::LmHead if family.has_lm_head => ("output.weight".to_owned(), None),
             MappedTensor::LmHead => {
                 refuse_own_lm_head(self.model, self.architecture, number)?;
                 return Ok(None);
@@ -76,7 +77,7 @@ impl<'a> TensorSelection<'a> {
                 return error(format!("is not a tensor that {} files have", self.architecture));
             }
         };
-        let transform = TensorTransform::Add(self.architecture.shift(&info.name));
+        let transform = TensorTransform::Add(family.tensor_shift(&info.name));
         let rows = match part {
             Some(part) => self.stacks.add(self.model, number, &name, part)?,
             None => Some(self.fit_vocabulary(number, &name)?),
@@ -95,7 +96,7 @@ impl<'a> TensorSelection<'a> {
             return Ok((info.shape.clone(), whole));
         }
         let kept = RowSource::Tensor { tensor: number, elements: rows.min(vocabulary) * columns };
-        let sources = match self.architecture.vocab_mismatch() {
+        let sources = match self.architecture.family().vocab_mismatch {
             VocabMismatch::Truncate if token_embedding && rows > vocabulary => vec![kept],
             VocabMismatch::ZeroPad if rows < vocabulary => {
                 let zeros: Arc<[f32]> = vec![0.0; columns as usize].into();
@@ -115,15 +116,14 @@ impl<'a> TensorSelection<'a> {
 struct TensorStacks(HashMap<String, BTreeMap<usize, usize>>);
 
 impl TensorStacks {
-    /// Adds the model's tensor `number` as `part` of a stack. Shape and rows of the stack, when it is complete.
+    /// Adds the model's tensor `number` as `part` of a stack of `count`. Shape and rows of the stack, when it is complete.
     fn add(
         &mut self,
         model: &Model,
         number: usize,
         name: &str,
-        part: usize,
+        (part, count): (usize, usize),
     ) -> Result<Option<(Vec<u64>, Vec<RowSource>)>> {
-        let count = Architecture::STACK_SIZE;
         let info = &model.tensors()[number].info;
         let parts = self.0.entry(name.to_owned()).or_default();
         parts.insert(part, number);

@@ -1,27 +1,27 @@
-//! Attention within each prompt: rotary positions, groups of heads that share keys, windows, soft caps.
+//! Attention within each prompt: RoPE, grouped queries, sliding windows, soft caps.
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, s};
 
-use super::hparams::{HyperParameters, LayerHparams};
+use super::hparams::{LayerHparams, ModelHparams};
 
-/// Turns the two halves of every head by its token's position. Rows are tokens, prompt after prompt; frequencies are
-/// divided by their brakes, where there are any.
-pub(super) fn rotate(
+/// Rotates the two halves of every head by its token's position. Rows are tokens, prompt after prompt; frequencies are
+/// divided by `rope_freq_factors`, if there are any.
+pub(super) fn apply_rope(
     layer: &LayerHparams,
-    brakes: Option<&Array1<f32>>,
+    rope_freq_factors: Option<&Array1<f32>>,
     lengths: impl Iterator<Item = usize>,
     x: &mut Array2<f32>,
 ) {
     let half = layer.head_dim / 2;
     let frequency = |i: usize| {
-        let frequency = layer.theta.powf(-(i as f32) / half as f32);
-        brakes.map_or(frequency, |brakes| frequency / brakes[i])
+        let frequency = layer.rope_theta.powf(-(i as f32) / half as f32);
+        rope_freq_factors.map_or(frequency, |factors| frequency / factors[i])
     };
     let frequencies: Vec<f32> = (0..half).map(frequency).collect();
     for (position, mut row) in lengths.flat_map(|length| 0..length).zip(x.rows_mut()) {
         for mut head in row.exact_chunks_mut(layer.head_dim) {
             for (i, frequency) in frequencies.iter().enumerate() {
-                let (sin, cos) = (position as f32 / layer.stretch * frequency).sin_cos();
+                let (sin, cos) = (position as f32 / layer.rope_scale * frequency).sin_cos();
                 let (x, y) = (head[i], head[i + half]);
                 head[i] = x * cos - y * sin;
                 head[i + half] = y * cos + x * sin;
@@ -30,62 +30,65 @@ pub(super) fn rotate(
     }
 }
 
-/// Mixes the values of what every token sees.
-pub(super) fn mix(
-    hyper: &HyperParameters,
-    layer: &LayerHparams,
-    lengths: impl Iterator<Item = usize>,
-    query: &Array2<f32>,
-    key: &Array2<f32>,
-    value: &Array2<f32>,
-) -> Array2<f32> {
-    let mut out = Array2::zeros(query.raw_dim());
-    let group = hyper.heads / layer.key_value_heads;
-    let mut first = 0;
-    for length in lengths {
-        let tokens = first..first + length;
-        for head in 0..hyper.heads {
-            let columns = |head: usize| head * layer.head_dim..(head + 1) * layer.head_dim;
-            let (own, shared) =
-                (s![tokens.clone(), columns(head)], s![tokens.clone(), columns(head / group)]);
-            let weights = scores(hyper, layer, query.slice(own), key.slice(shared));
-            out.slice_mut(own).assign(&weights.dot(&value.slice(shared)));
-        }
-        first = tokens.end;
-    }
-    out
+/// The attention of a layer.
+pub(super) struct GroupedAttention<'a> {
+    pub(super) model: &'a ModelHparams,
+    pub(super) layer: &'a LayerHparams,
+    pub(super) query: &'a Array2<f32>,
+    pub(super) key: &'a Array2<f32>,
+    pub(super) value: &'a Array2<f32>,
 }
 
-/// How much each token looks at each: rows that sum to 1.
-fn scores(
-    hyper: &HyperParameters,
-    layer: &LayerHparams,
-    query: ArrayView2<'_, f32>,
-    key: ArrayView2<'_, f32>,
-) -> Array2<f32> {
-    let mut scores = query.dot(&key.t()) * hyper.scale;
-    if let Some(cap) = hyper.attention_cap {
-        scores.mapv_inplace(|x| cap * (x / cap).tanh());
-    }
-    let window = layer.window.unwrap_or(usize::MAX);
-    let sees = |at: usize, other: usize| {
-        if hyper.causal { other <= at && at - other < window } else { at.abs_diff(other) <= window / 2 }
-    };
-    for (at, mut row) in scores.rows_mut().into_iter().enumerate() {
-        for (other, score) in row.iter_mut().enumerate() {
-            if !sees(at, other) {
-                *score = f32::NEG_INFINITY;
+impl GroupedAttention<'_> {
+    /// softmax(q·kᵀ)·v of every head, within prompts of these lengths.
+    pub(super) fn output(&self, lengths: impl Iterator<Item = usize>) -> Array2<f32> {
+        let mut out = Array2::zeros(self.query.raw_dim());
+        let group = self.model.attention_heads / self.layer.key_value_heads;
+        let mut first = 0;
+        for length in lengths {
+            let tokens = first..first + length;
+            for head in 0..self.model.attention_heads {
+                let columns = |head: usize| head * self.layer.head_dim..(head + 1) * self.layer.head_dim;
+                let query = s![tokens.clone(), columns(head)];
+                let key_value = s![tokens.clone(), columns(head / group)];
+                let weights = self.weights(self.query.slice(query), self.key.slice(key_value));
+                out.slice_mut(query).assign(&weights.dot(&self.value.slice(key_value)));
             }
+            first = tokens.end;
         }
-        softmax(row);
+        out
     }
-    scores
+
+    /// One head's attention weights: a row for each token, which sums to 1.
+    fn weights(&self, query: ArrayView2<'_, f32>, key: ArrayView2<'_, f32>) -> Array2<f32> {
+        let mut weights = query.dot(&key.t()) * self.model.query_scale;
+        if let Some(cap) = self.model.attn_logit_softcapping {
+            weights.mapv_inplace(|x| cap * (x / cap).tanh());
+        }
+        for (at, mut row) in weights.rows_mut().into_iter().enumerate() {
+            for (other, score) in row.iter_mut().enumerate() {
+                if !self.attends(at, other) {
+                    *score = f32::NEG_INFINITY;
+                }
+            }
+            softmax(row);
+        }
+        weights
+    }
+
+    /// Whether the token at one position attends to the one at `other`.
+    fn attends(&self, at: usize, other: usize) -> bool {
+        let window = self.layer.sliding_window.unwrap_or(usize::MAX);
+        match self.model.is_causal {
+            true => other <= at && at - other < window,
+            false => at.abs_diff(other) <= window / 2,
+        }
+    }
 }
 
-/// Makes a row sum to 1.
 pub(super) fn softmax(mut row: ArrayViewMut1<'_, f32>) {
-    let most = row.fold(f32::NEG_INFINITY, |most, x| most.max(*x));
-    row.mapv_inplace(|x| (x - most).exp());
+    let max = row.fold(f32::NEG_INFINITY, |max, x| max.max(*x));
+    row.mapv_inplace(|x| (x - max).exp());
     let sum = row.sum();
     row /= sum;
 }

@@ -1,79 +1,80 @@
-//! Experts: each token goes through the few networks that a router gives it to.
+//! Experts: a router gives each token to a few of a layer's feed-forward networks.
 
 use ndarray::{Array2, ArrayViewMut1, Axis};
 
 use super::attention::softmax;
 use super::decoder_layer::DecoderLayer;
-use super::linear::{gelu, rms};
-use super::weights::{need, unfit};
+use super::forward_pass::{gelu, rms_norm};
+use super::weights::{require_shape, shape_mismatch};
 use crate::error::Result;
 
-/// What the experts make of `normed`, each token with those that the router finds for `x`. Experts that no token goes
-/// to are not read.
-pub(super) fn mix(block: &DecoderLayer<'_>, x: &Array2<f32>, normed: &Array2<f32>) -> Result<Array2<f32>> {
-    let shares = route(block, x)?;
-    let width = part_of(block, "ffn_gate_up_exps", 2 * shares.ncols())?;
-    let columns = part_of(block, "ffn_down_exps", shares.ncols())?;
-    if columns != x.ncols() {
-        return Err(unfit(
-            block.pass.weights,
-            &block.name("ffn_down_exps"),
-            (columns, width),
-            (x.ncols(), width),
-        ));
+/// The weighted sum of the experts' outputs for `normed`; the router takes `x`. Experts without tokens are not read.
+pub(super) fn experts(
+    layer: &DecoderLayer<'_>,
+    x: &Array2<f32>,
+    normed: &Array2<f32>,
+) -> Result<Array2<f32>> {
+    let weights = route(layer, x)?;
+    let intermediate_size = rows_per_part(layer, "ffn_gate_up_exps", 2 * weights.ncols())?;
+    let hidden_size = rows_per_part(layer, "ffn_down_exps", weights.ncols())?;
+    if hidden_size != x.ncols() {
+        let (found, expected) = ((hidden_size, intermediate_size), (x.ncols(), intermediate_size));
+        let name = layer.tensor_name("ffn_down_exps");
+        return Err(shape_mismatch(layer.pass.weights, &name, found, expected));
     }
     let product = |part: &str, expert: usize, rows: usize, x: &Array2<f32>| {
-        block.pass.product(&block.name(part), expert * rows..(expert + 1) * rows, x)
+        layer.pass.product(&layer.tensor_name(part), expert * rows..(expert + 1) * rows, x)
     };
     let mut out = Array2::zeros(x.raw_dim());
-    for (expert, shares) in shares.columns().into_iter().enumerate() {
-        let tokens: Vec<usize> = (0..x.nrows()).filter(|token| shares[*token] != 0.0).collect();
+    for (expert, weights) in weights.columns().into_iter().enumerate() {
+        let tokens: Vec<usize> = (0..x.nrows()).filter(|token| weights[*token] != 0.0).collect();
         if tokens.is_empty() {
             continue;
         }
-        let both = product("ffn_gate_up_exps", expert, 2 * width, &normed.select(Axis(0), &tokens))?;
-        let (gate, up) = both.view().split_at(Axis(1), width);
-        let fed = product("ffn_down_exps", expert, columns, &(gate.mapv(gelu) * up))?;
-        for (row, token) in fed.rows().into_iter().zip(tokens) {
-            out.row_mut(token).scaled_add(shares[token], &row);
+        let x = normed.select(Axis(0), &tokens);
+        let gate_up = product("ffn_gate_up_exps", expert, 2 * intermediate_size, &x)?;
+        let (gate, up) = gate_up.view().split_at(Axis(1), intermediate_size);
+        let down = product("ffn_down_exps", expert, hidden_size, &(gate.mapv(gelu) * up))?;
+        for (row, token) in down.rows().into_iter().zip(tokens) {
+            out.row_mut(token).scaled_add(weights[token], &row);
         }
     }
     Ok(out)
 }
 
-/// A column for each expert: the share of it that each token gets, most of them none.
-fn route(block: &DecoderLayer<'_>, x: &Array2<f32>) -> Result<Array2<f32>> {
+/// Each token's weight for each expert (tokens × experts), most of them 0.
+fn route(layer: &DecoderLayer<'_>, x: &Array2<f32>) -> Result<Array2<f32>> {
     let mut x = x.clone();
-    let factors = block.vector("ffn_gate_inp.scale", x.ncols())?;
-    rms(x.view_mut(), factors.as_ref(), block.pass.hyper.epsilon);
+    let scale = layer.vector("ffn_gate_inp.scale", x.ncols())?;
+    rms_norm(x.view_mut(), scale.as_ref(), layer.pass.hparams.rms_norm_eps);
     x /= (x.ncols() as f32).sqrt();
-    let mut shares = block.linear("ffn_gate_inp", block.width("ffn_gate_inp")?, &x)?;
-    for row in shares.rows_mut() {
-        keep_largest(row, block.pass.hyper.experts);
+    let mut weights = layer.linear("ffn_gate_inp", layer.out_features("ffn_gate_inp")?, &x)?;
+    for row in weights.rows_mut() {
+        softmax_topk(row, layer.pass.hparams.top_k_experts);
     }
-    match block.vector("ffn_down_exps.scale", shares.ncols())? {
-        Some(scales) => Ok(shares * scales),
-        None => Ok(shares),
+    match layer.vector("ffn_down_exps.scale", weights.ncols())? {
+        Some(scales) => Ok(weights * scales),
+        None => Ok(weights),
     }
 }
 
-/// Makes the largest few of a row sum to 1 and the others 0.
-fn keep_largest(mut row: ArrayViewMut1<'_, f32>, few: usize) {
+/// Softmax; then all but the `top_k` largest become 0, and those sum to 1 again.
+fn softmax_topk(mut row: ArrayViewMut1<'_, f32>, top_k: usize) {
     softmax(row.view_mut());
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
-    order.iter().skip(few).for_each(|expert| row[*expert] = 0.0);
+    order.iter().skip(top_k).for_each(|expert| row[*expert] = 0.0);
     let sum = row.sum();
     row /= sum;
 }
 
-/// The rows of each of so many parts of a stack.
-fn part_of(block: &DecoderLayer<'_>, part: &str, parts: usize) -> Result<usize> {
-    let name = block.name(part);
-    let (rows, columns) = need(block.pass.weights, &name)?;
+/// The rows of each of the `parts` matrices that are stacked in a tensor.
+fn rows_per_part(layer: &DecoderLayer<'_>, part: &str, parts: usize) -> Result<usize> {
+    let name = layer.tensor_name(part);
+    let (rows, columns) = require_shape(layer.pass.weights, &name)?;
     if parts == 0 || !rows.is_multiple_of(parts) {
-        let wanted = (rows.next_multiple_of(parts.max(1)), columns);
-        return Err(unfit(block.pass.weights, &name, (rows, columns), wanted));
+        let expected = (rows.next_multiple_of(parts.max(1)), columns);
+        return Err(shape_mismatch(layer.pass.weights, &name, (rows, columns), expected));
     }
     Ok(rows / parts)
 }

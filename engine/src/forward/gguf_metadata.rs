@@ -1,7 +1,8 @@
-//! A family's own keys, read from a file or made from a configuration.
+//! A family's metadata keys, read from a file or made from a configuration.
 
 use crate::gguf::MetadataValue;
 
+/// Values by their keys without the architecture in front.
 pub(super) struct MetadataKeys<'a>(pub(super) &'a dyn Fn(&str) -> Option<&'a MetadataValue>);
 
 impl MetadataKeys<'_> {
@@ -9,9 +10,9 @@ impl MetadataKeys<'_> {
         (self.0)(key)?.as_u32().map(|count| count as usize)
     }
 
-    /// A count that the model cannot do without.
-    pub(super) fn need(&self, key: &str) -> Result<usize, String> {
-        self.count(key).ok_or_else(|| format!("lacks the parameter {key}"))
+    /// A count without which there is no forward pass.
+    pub(super) fn require(&self, key: &str) -> Result<usize, String> {
+        self.count(key).ok_or_else(|| format!("has no {key}"))
     }
 
     pub(super) fn number(&self, key: &str) -> Option<f32> {
@@ -21,7 +22,7 @@ impl MetadataKeys<'_> {
         }
     }
 
-    /// A layer's count, or the one of all.
+    /// A layer's count, or the one that all layers have.
     pub(super) fn count_at(&self, key: &str, layer: usize) -> Option<usize> {
         match (self.0)(key) {
             Some(MetadataValue::I32s(list)) => usize::try_from(*list.get(layer)?).ok(),
@@ -36,10 +37,10 @@ impl MetadataKeys<'_> {
         }
     }
 
-    pub(super) fn switch_at(&self, key: &str, layer: usize) -> Option<bool> {
+    pub(super) fn flag_at(&self, key: &str, layer: usize) -> Option<bool> {
         match (self.0)(key) {
             Some(MetadataValue::List(_, list)) => match list.get(layer) {
-                Some(MetadataValue::Bool(switch)) => Some(*switch),
+                Some(MetadataValue::Bool(flag)) => Some(*flag),
                 Some(_) | None => None,
             },
             Some(_) | None => None,

@@ -1,10 +1,10 @@
-//! A GGUF file's weights, decoded.
+//! A GGUF file's weights, decoded to f32.
 
 use std::sync::Arc;
 
 use ndarray::Array2;
 
-use super::hparams::HyperParameters;
+use super::hparams::ModelHparams;
 use super::weights::WeightSource;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufTensor};
@@ -12,21 +12,22 @@ use crate::io::Source;
 use crate::quant::TensorType;
 
 pub(super) struct GgufWeights {
+    /// The parts of a split file.
     parts: Vec<(Arc<dyn Source>, GgufFile)>,
 }
 
 impl GgufWeights {
-    /// Reads the heads of all parts; the first has the parameters.
+    /// Reads the headers of all parts; the first has the metadata.
     pub(super) fn open(files: &[Arc<dyn Source>]) -> Result<Self> {
         let open = |source: &Arc<dyn Source>| Ok((Arc::clone(source), GgufFile::open(&**source)?));
         Ok(Self { parts: files.iter().map(open).collect::<Result<_>>()? })
     }
 
-    pub(super) fn hyper(&self) -> Result<HyperParameters> {
+    pub(super) fn hparams(&self) -> Result<ModelHparams> {
         match self.parts.first() {
             Some((source, file)) => {
                 let tensors = self.parts.iter().map(|(_, file)| file.tensors.len()).sum();
-                HyperParameters::of_file(source.location(), file, tensors)
+                ModelHparams::of_file(source.location(), file, tensors)
             }
             None => Err(Error::invalid("the GGUF file", "has no parts")),
         }
@@ -40,7 +41,7 @@ impl GgufWeights {
     }
 }
 
-/// Whether its rows are there, and whole blocks.
+/// Whether the tensor has a known type, elements, and rows of whole blocks.
 fn is_readable(tensor: &GgufTensor) -> bool {
     let whole =
         |stored: TensorType| tensor.shape.first().is_some_and(|n| n.is_multiple_of(stored.block_size()));
@@ -54,10 +55,10 @@ impl WeightSource for GgufWeights {
     }
 
     fn rows(&self, name: &str, first: usize, count: usize) -> Result<Array2<f32>> {
-        let broken = |problem: &str| Error::tensor(self.location(), name, problem);
-        let (source, tensor) = self.find(name).ok_or_else(|| broken("is missing"))?;
-        let (_, columns) = self.shape(name).ok_or_else(|| broken("is no matrix"))?;
-        let stored = tensor.stored.ok_or_else(|| broken("has an unknown type"))?;
+        let invalid = |problem: &str| Error::tensor(self.location(), name, problem);
+        let (source, tensor) = self.find(name).ok_or_else(|| invalid("is missing"))?;
+        let (_, columns) = self.shape(name).ok_or_else(|| invalid("has no dimensions"))?;
+        let stored = tensor.stored.ok_or_else(|| invalid("has an unknown type"))?;
         let row = stored.bytes(columns as u64);
         let mut bytes = vec![0; row as usize * count];
         let read = source.read_at(tensor.bytes.start + row * first as u64, &mut bytes);

@@ -1,21 +1,20 @@
-//! Whether an exported model still says what base and adapter say: both read a few fixed prompts, and their
-//! predictions of every next token are compared.
+//! Compares the logits of an exported model with those of base and adapter, on a few fixed prompts.
 //!
-//! This is a second, separate way through the arithmetic: LoRA factors are applied by a matrix library, layers
-//! are computed as the published models do, the exported file is read back and decoded. Weights pass by in blocks of
-//! rows, so that memory does not grow with the model; it takes as long as reading both models twice.
+//! This is a second implementation of the arithmetic, independent of the export: LoRA factors are applied by a matrix
+//! library, layers are computed as transformers does, the exported file is read back and decoded. Weights are read a
+//! chunk of rows at a time, so that memory does not grow with the model; it takes as long as reading both models twice.
 
 mod altup;
 mod attention;
 mod decoder_layer;
 mod divergence;
 mod experts;
+mod forward_pass;
 mod gguf_metadata;
 mod gguf_weights;
+mod hidden_states;
 mod hparams;
-mod linear;
 mod mlp;
-mod model_pass;
 mod per_layer_embedding;
 mod prompts;
 mod reference_weights;
@@ -33,35 +32,38 @@ use crate::io::Source;
 use crate::merge::Model;
 use crate::progress::RunOptions;
 use crate::tokenizer::Tokenizer;
+use divergence::{ModelLogits, divergence};
+use forward_pass::ForwardPass;
 use gguf_weights::GgufWeights;
-use hparams::HyperParameters;
+use hidden_states::hidden_states;
+use hparams::ModelHparams;
 use reference_weights::ReferenceWeights;
 use weights::WeightSource;
 
-/// How close an export's predictions are to those of base and adapter.
+/// How far an export's next-token distributions are from those of base and adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LogitDivergence {
-    /// Tokens predicted.
+    /// The number of tokens whose successor is predicted.
     pub tokens: usize,
-    /// The mean Kullback-Leibler divergence of the export's distribution from base and adapter's, in nats.
+    /// The mean Kullback-Leibler divergence of the export's distribution from that of base and adapter, in nats.
     pub kl_mean: f64,
     /// The largest.
     pub kl_max: f64,
-    /// The share of tokens for which both find the same one most likely.
+    /// The share of tokens for which both have the same most likely successor.
     pub top1: f64,
 }
 
-/// Compares a merged checkpoint with the base and adapter it was made of.
+/// Compares a merged checkpoint with the base and adapter it was made from.
 ///
 /// # Errors
-/// When either cannot be read, or the model has no forward pass here ([`check_comparable`]).
+/// If either cannot be read, or the model is not supported ([`check_comparable`]).
 pub fn compare_merged(model: &Model, merged: &Checkpoint, run: &RunOptions<'_>) -> Result<LogitDivergence> {
     let merged = ReferenceWeights::new(&Model::new(merged))?;
-    let hyper = merged.hyper()?;
-    compare(model, &merged, &hyper, run)
+    let hparams = merged.hparams()?;
+    compare(model, &merged, &hparams, run)
 }
 
-/// Compares a GGUF file, given in all its parts, with the base and adapter it was made of.
+/// Compares a GGUF file, given in all its parts, with the base and adapter it was made from.
 ///
 /// # Errors
 /// As [`compare_merged`].
@@ -71,34 +73,34 @@ pub fn compare_gguf(
     run: &RunOptions<'_>,
 ) -> Result<LogitDivergence> {
     let file = GgufWeights::open(files)?;
-    let hyper = file.hyper()?;
-    compare(model, &file, &hyper, run)
+    let hparams = file.hparams()?;
+    compare(model, &file, &hparams, run)
 }
 
-/// Checks that this model has a forward pass here.
+/// Checks that this model's logits can be computed.
 ///
 /// # Errors
-/// Why it has none.
+/// [`Error::Unsupported`] or [`Error::Invalid`] if they cannot.
 pub fn check_comparable(model: &Model) -> Result<()> {
-    ReferenceWeights::new(model)?.hyper().map(drop)
+    ReferenceWeights::new(model)?.hparams().map(drop)
 }
 
 fn compare(
     model: &Model,
     exported: &dyn WeightSource,
-    hyper: &HyperParameters,
+    hparams: &ModelHparams,
     run: &RunOptions<'_>,
 ) -> Result<LogitDivergence> {
     let reference = ReferenceWeights::new(model)?;
     let tokenizer =
         Tokenizer::of(model.files(), Architecture::of(model.base().config())?, model.embedding_rows())?;
     let prompts = prompts::prompts(&tokenizer.vocabulary.tokens);
-    let side = |weights, hyper| {
-        let hidden = model_pass::hidden(weights, hyper, &prompts, run)?;
-        Ok::<_, Error>(divergence::ModelSide::new(weights, hidden, hyper))
+    let logits = |weights, hparams| {
+        let hidden_states = hidden_states(&ForwardPass { weights, hparams, prompts: &prompts, run })?;
+        Ok::<_, Error>(ModelLogits::new(weights, hidden_states, hparams))
     };
-    let (one, other) = (side(&reference, &reference.hyper()?)?, side(exported, hyper)?);
-    divergence::between(&one, &other, run)
+    let (reference, exported) = (logits(&reference, &reference.hparams()?)?, logits(exported, hparams)?);
+    divergence(&reference, &exported, run)
 }
 
 #[cfg(test)]

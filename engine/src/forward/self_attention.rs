@@ -1,62 +1,79 @@
-//! A layer's attention: its queries, and keys and values of its own or of a layer before.
-
-use std::collections::HashMap;
+//! A layer's attention: its queries, and its own keys and values or those of a layer before it.
 
 use ndarray::Array2;
 
-use super::attention;
+use super::attention::{GroupedAttention, apply_rope};
 use super::decoder_layer::DecoderLayer;
 use super::weights::vector;
 use crate::error::{Error, Result};
 
-/// Keys and values.
-type KeyValue = (Array2<f32>, Array2<f32>);
+/// Keys and values of all tokens.
+type KeysAndValues = (Array2<f32>, Array2<f32>);
 
-/// The last of them, of layers that look back some way (`true`) and of those that look back all the way.
-pub(super) type KvCache = HashMap<bool, KeyValue>;
-
-/// What a layer's attention makes of tokens that are normed already, with the norm that follows it.
-pub(super) fn attend(block: &DecoderLayer<'_>, x: &Array2<f32>, kept: &mut KvCache) -> Result<Array2<f32>> {
-    let (pass, layer) = (block.pass, block.layer());
-    let local = layer.window.is_some();
-    let query = turned(block, "attn_q_norm", heads(block, "attn_q", pass.hyper.heads, x)?)?;
-    if !layer.borrows {
-        kept.insert(local, keys_and_values(block, x)?);
-    }
-    let width = layer.key_value_heads * layer.head_dim;
-    let Some((key, value)) = kept.get(&local).filter(|(key, _)| key.ncols() == width) else {
-        let problem = format!("has no layer whose keys layer {} could share", block.number);
-        return Err(Error::invalid(pass.weights.location(), problem));
-    };
-    let mixed = attention::mix(pass.hyper, layer, pass.lengths(), &query, key, value);
-    block.norm_if("post_attention_norm", block.linear("attn_output", x.ncols(), &mixed)?)
+/// The last keys and values of each kind of layer, which later layers may share.
+#[derive(Default)]
+pub(super) struct KvCache {
+    /// Of layers with a sliding window.
+    sliding: Option<KeysAndValues>,
+    /// Of layers with global attention.
+    global: Option<KeysAndValues>,
 }
 
-/// Where a layer of Gemma 4 has no values, they are its keys as they were before their norm.
-fn keys_and_values(block: &DecoderLayer<'_>, x: &Array2<f32>) -> Result<KeyValue> {
-    let (layer, norms_values) = (block.layer(), block.pass.hyper.norms_values);
-    let key = heads(block, "attn_k", layer.key_value_heads, x)?;
-    let own = block.has("attn_v") || !norms_values;
-    let mut value = if own { heads(block, "attn_v", layer.key_value_heads, x)? } else { key.clone() };
-    if norms_values {
-        block.pass.rms_parts(layer.head_dim, &mut value, None);
+impl KvCache {
+    fn of_kind(&mut self, is_sliding: bool) -> &mut Option<KeysAndValues> {
+        if is_sliding { &mut self.sliding } else { &mut self.global }
     }
-    Ok((turned(block, "attn_k_norm", key)?, value))
+}
+
+/// A layer's attention for normalized tokens, with the norm that follows it.
+pub(super) fn self_attention(
+    layer: &DecoderLayer<'_>,
+    x: &Array2<f32>,
+    cache: &mut KvCache,
+) -> Result<Array2<f32>> {
+    let (pass, hparams) = (layer.pass, layer.hparams());
+    let query = project(layer, "attn_q", pass.hparams.attention_heads, x)?;
+    let query = norm_and_rope(layer, "attn_q_norm", query)?;
+    let cached = cache.of_kind(hparams.sliding_window.is_some());
+    if !hparams.shares_kv {
+        *cached = Some(keys_and_values(layer, x)?);
+    }
+    let columns = hparams.key_value_heads * hparams.head_dim;
+    let Some((key, value)) = cached.as_ref().filter(|(key, _)| key.ncols() == columns) else {
+        let problem = format!("has no layer whose keys and values layer {} could share", layer.number);
+        return Err(Error::invalid(pass.weights.location(), problem));
+    };
+    let attention = GroupedAttention { model: pass.hparams, layer: hparams, query: &query, key, value };
+    let out = layer.linear("attn_output", x.ncols(), &attention.output(pass.lengths()))?;
+    layer.optional_norm("post_attention_norm", out)
+}
+
+/// A layer of Gemma 4 without `attn_v` uses its keys, before their norm, as values.
+fn keys_and_values(layer: &DecoderLayer<'_>, x: &Array2<f32>) -> Result<KeysAndValues> {
+    let (hparams, normalizes_values) = (layer.hparams(), layer.pass.hparams.normalizes_values);
+    let key = project(layer, "attn_k", hparams.key_value_heads, x)?;
+    let has_values = layer.has("attn_v") || !normalizes_values;
+    let mut value =
+        if has_values { project(layer, "attn_v", hparams.key_value_heads, x)? } else { key.clone() };
+    if normalizes_values {
+        layer.pass.norm_by_size(hparams.head_dim, &mut value, None);
+    }
+    Ok((norm_and_rope(layer, "attn_k_norm", key)?, value))
 }
 
 /// A projection into this many heads.
-fn heads(block: &DecoderLayer<'_>, part: &str, count: usize, x: &Array2<f32>) -> Result<Array2<f32>> {
-    block.linear(part, count * block.layer().head_dim, x)
+fn project(layer: &DecoderLayer<'_>, part: &str, heads: usize, x: &Array2<f32>) -> Result<Array2<f32>> {
+    layer.linear(part, heads * layer.hparams().head_dim, x)
 }
 
-/// Queries or keys, normed and at their positions.
-fn turned(block: &DecoderLayer<'_>, norm: &str, x: Array2<f32>) -> Result<Array2<f32>> {
-    let (pass, layer) = (block.pass, block.layer());
-    let mut x = pass.norm_parts(&block.name(norm), layer.head_dim, x)?;
-    let brakes = match layer.window {
+/// Queries or keys with their norm and RoPE. Frequency factors apply to global attention only.
+fn norm_and_rope(layer: &DecoderLayer<'_>, norm: &str, x: Array2<f32>) -> Result<Array2<f32>> {
+    let (pass, hparams) = (layer.pass, layer.hparams());
+    let mut x = pass.optional_norm_by_size(&layer.tensor_name(norm), hparams.head_dim, x)?;
+    let rope_freq_factors = match hparams.sliding_window {
         Some(_) => None,
-        None => vector(pass.weights, "rope_freqs.weight", layer.head_dim / 2)?,
+        None => vector(pass.weights, "rope_freqs.weight", hparams.head_dim / 2)?,
     };
-    attention::rotate(layer, brakes.as_ref(), pass.lengths(), &mut x);
+    apply_rope(hparams, rope_freq_factors.as_ref(), pass.lengths(), &mut x);
     Ok(x)
 }

@@ -26,7 +26,7 @@ fn base(case: &str) -> Checkpoint {
     Checkpoint::open(Arc::new(LocalFolder::open(fixture(case).join("base")).unwrap())).unwrap()
 }
 
-/// The models in `families` have theirs in `logits`.
+/// The adapters of the models in `families` are in `logits`.
 fn adapter(case: &str) -> Adapter {
     let folder = fixture(&case.replace("families/", "logits/")).join("adapter");
     Adapter::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap()
@@ -52,7 +52,7 @@ fn of_gguf(case: &str, exported: &Model, output: OutputType) -> LogitDivergence 
 }
 
 #[test]
-fn a_merged_model_says_what_base_and_adapter_say() {
+fn a_merged_model_has_the_logits_of_base_and_adapter() {
     for case in CASES {
         let folder = tempfile::tempdir().unwrap();
         let plan = MergePlan::new(&model(case)).unwrap();
@@ -70,7 +70,7 @@ fn a_merged_model_says_what_base_and_adapter_say() {
 }
 
 #[test]
-fn the_fewer_bits_the_further_a_file_is_from_base_and_adapter() {
+fn the_fewer_bits_the_larger_is_the_divergence() {
     for case in CASES {
         let mean = |output| of_gguf(case, &model(case), output).kl_mean;
         let (bf16, q8_0, q2_k) = (mean(OutputType::BF16), mean(OutputType::Q8_0), mean(OutputType::Q2_K));
@@ -80,7 +80,7 @@ fn the_fewer_bits_the_further_a_file_is_from_base_and_adapter() {
 
 /// The fixture that `tools/fixtures/logits.py` makes.
 #[derive(serde::Deserialize)]
-struct Expected {
+struct ExpectedLogits {
     folder: String,
     config: serde_json::Map<String, serde_json::Value>,
     ids: Vec<usize>,
@@ -100,7 +100,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A case's base and adapter, the base with another configuration.
-fn changed(expected: &Expected, folder: &Path) -> Model {
+fn changed(expected: &ExpectedLogits, folder: &Path) -> Model {
     copy(&fixture(&expected.folder).join("base"), folder);
     let path = folder.join("config.json");
     let mut config: serde_json::Map<_, _> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -120,14 +120,15 @@ fn files_of_every_type_are_close() {
     }
 }
 
-fn expected() -> BTreeMap<String, Expected> {
+fn expected() -> BTreeMap<String, ExpectedLogits> {
     serde_json::from_slice(&std::fs::read(fixture("logits.json")).unwrap()).unwrap()
 }
 
 /// All logits of all tokens.
-fn logits(weights: &dyn WeightSource, hyper: &HyperParameters, ids: &[usize]) -> ndarray::Array2<f32> {
-    let hidden = model_pass::hidden(weights, hyper, &[ids.to_vec()], &RunOptions::default()).unwrap();
-    divergence::ModelSide::new(weights, hidden, hyper).logits(0, 768).unwrap()
+fn logits(weights: &dyn WeightSource, hparams: &ModelHparams, ids: &[usize]) -> ndarray::Array2<f32> {
+    let (prompts, run) = ([ids.to_vec()], RunOptions::default());
+    let hidden = hidden_states(&ForwardPass { weights, hparams, prompts: &prompts, run: &run }).unwrap();
+    ModelLogits::new(weights, hidden, hparams).of_tokens(0, 768).unwrap()
 }
 
 fn largest(values: impl Iterator<Item = f32>) -> f32 {
@@ -139,7 +140,7 @@ fn logits_are_those_of_transformers_and_peft() {
     for (case, expected) in expected() {
         let folder = tempfile::tempdir().unwrap();
         let weights = ReferenceWeights::new(&changed(&expected, folder.path())).unwrap();
-        let found = logits(&weights, &weights.hyper().unwrap(), &expected.ids);
+        let found = logits(&weights, &weights.hparams().unwrap(), &expected.ids);
         let last = found.row(expected.ids.len() - 1).to_owned();
         let worst = largest(last.iter().zip(&expected.logits).map(|(a, b)| a - b));
         let largest = largest(expected.logits.iter().copied());
@@ -148,48 +149,50 @@ fn logits_are_those_of_transformers_and_peft() {
 }
 
 #[test]
-fn a_file_of_all_bits_says_what_the_checkpoint_says() {
+fn an_f32_file_has_the_logits_of_the_checkpoint() {
     for (case, mut expected) in expected() {
-        // for the others transformers takes the embeddings of token 0, and the file has none
+        // for the others transformers uses the per-layer embeddings of token 0, and the file has zeros
         expected.ids.retain(|id| *id < 704);
         let folder = tempfile::tempdir().unwrap();
         let model = Model::new(changed(&expected, folder.path()).base());
         let weights = ReferenceWeights::new(&model).unwrap();
-        let ours = logits(&weights, &weights.hyper().unwrap(), &expected.ids);
+        let ours = logits(&weights, &weights.hparams().unwrap(), &expected.ids);
         let (_folder, source) = file(&model, OutputType::F32);
         let file = GgufWeights::open(&[source]).unwrap();
-        let theirs = logits(&file, &file.hyper().unwrap(), &expected.ids);
+        let theirs = logits(&file, &file.hparams().unwrap(), &expected.ids);
         let worst = largest((&ours - &theirs).into_iter());
         assert!(worst <= 1e-5 * largest(ours.into_iter()), "{case}: off by {worst}");
     }
 }
 
 #[test]
-fn a_file_that_predicts_no_numbers_is_not_close() {
+fn nan_logits_are_an_error() {
     let model = model("gemma3-micro");
     let (folder, source) = file(&model, OutputType::F32);
-    let head = crate::GgufFile::open(&*source).unwrap();
-    let norm = head.tensors.iter().find(|tensor| tensor.name == "output_norm.weight").unwrap();
+    let header = crate::GgufFile::open(&*source).unwrap();
+    let norm = header.tensors.iter().find(|tensor| tensor.name == "output_norm.weight").unwrap();
     let mut bytes = std::fs::read(folder.path().join("x.gguf")).unwrap();
     bytes[norm.bytes.start as usize..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(folder.path().join("x.gguf"), bytes).unwrap();
     let error = compare_gguf(&model, &[source], &RunOptions::default()).unwrap_err().to_string();
-    assert!(error.contains("x.gguf") && error.contains("no number"), "{error}");
+    assert!(error.contains("x.gguf") && error.contains("produces NaN or infinite logits"), "{error}");
 }
 
 #[test]
-fn what_is_not_known_or_does_not_fit_is_refused() {
+fn unsupported_and_contradictory_configurations_are_rejected() {
     let problem = |folder: &str, key: &str, value: serde_json::Value| {
         let config = serde_json::Map::from_iter([(key.to_owned(), value)]);
-        let expected = Expected { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
+        let expected =
+            ExpectedLogits { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let weights = ReferenceWeights::new(&changed(&expected, folder.path()))?;
-        let hidden = |hyper| model_pass::hidden(&weights, &hyper, &[vec![2, 5]], &RunOptions::default());
-        weights.hyper().and_then(hidden)
+        let (prompts, run) = ([vec![2, 5]], RunOptions::default());
+        let hparams = &weights.hparams()?;
+        hidden_states(&ForwardPass { weights: &weights, hparams, prompts: &prompts, run: &run })
     };
     for (case, key, value, wanted) in [
         ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers 4000000000"),
-        ("families/gemma4-moe", "num_key_value_heads", 0.into(), "do not go together"),
+        ("families/gemma4-moe", "num_key_value_heads", 0.into(), "for 0 key-value heads"),
         ("families/gemma4-dense", "num_attention_heads", 3.into(), "96 × 64"),
         ("families/gemma4-dense", "hidden_activation", "relu".into(), "hidden_activation"),
         ("families/gemma4-dense", "use_bidirectional_attention", "all".into(), "bidirectional"),
@@ -202,15 +205,15 @@ fn what_is_not_known_or_does_not_fit_is_refused() {
     }
 }
 
-/// llama.cpp lets every sixth layer of a Gemma 3 look back all the way, whatever the checkpoint says.
+/// llama.cpp uses global attention in every sixth layer of a Gemma 3, whatever `layer_types` says.
 #[test]
-fn a_pattern_of_layers_that_no_file_can_say_shows() {
+fn layer_types_that_a_file_has_no_key_for_raise_the_divergence() {
     let config = serde_json::json!({
         "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 8
     });
     let serde_json::Value::Object(config) = config else { unreachable!() };
     let expected =
-        Expected { folder: "gemma3-micro".to_owned(), config, ids: Vec::new(), logits: Vec::new() };
+        ExpectedLogits { folder: "gemma3-micro".to_owned(), config, ids: Vec::new(), logits: Vec::new() };
     let folder = tempfile::tempdir().unwrap();
     let model = changed(&expected, folder.path());
     let (_folder, source) = file(&model, OutputType::F32);

@@ -1,4 +1,4 @@
-//! Weights by their GGUF names, wherever they come from.
+//! Weights by their GGUF names, from a file or a checkpoint.
 
 use std::ops::Range;
 
@@ -7,24 +7,32 @@ use ndarray::{Array1, Array2};
 use crate::error::{Error, Result};
 use crate::progress::RunOptions;
 
-/// A model's weights, widened, a block of rows at a time.
+/// A model's weights as f32, read a chunk of rows at a time.
 pub(super) trait WeightSource {
-    /// Rows and columns of a tensor; a vector is one row, matrices in a stack lie one below the other.
+    /// Rows and columns of a tensor. A vector is one row; the rows of stacked matrices follow each other.
     fn shape(&self, name: &str) -> Option<(usize, usize)>;
 
-    /// `count` rows from `first` on. Norms are factors: 1 is added to those that are stored without.
+    /// `count` rows from `first` on. Norms are factors: 1 is added to those that are stored without it.
     fn rows(&self, name: &str, first: usize, count: usize) -> Result<Array2<f32>>;
 
-    /// Where they are, for error messages.
+    /// Where they are read from, for error messages.
     fn location(&self) -> &str;
 }
 
-/// Elements read at a time.
-const BLOCK: usize = 1 << 22;
+/// The elements of a chunk.
+const CHUNK_ELEMENTS: usize = 1 << 22;
 
-/// The shape of a tensor that must be there.
-pub(super) fn need(weights: &dyn WeightSource, name: &str) -> Result<(usize, usize)> {
-    let missing = || Error::invalid(weights.location(), format!("has no tensor {name} that can be read"));
+/// Some rows of a tensor.
+pub(super) struct RowRange<'a> {
+    pub(super) tensor: &'a str,
+    pub(super) rows: Range<usize>,
+    /// The columns that the tensor must have.
+    pub(super) columns: usize,
+}
+
+/// Rows and columns of a tensor that the model requires.
+pub(super) fn require_shape(weights: &dyn WeightSource, name: &str) -> Result<(usize, usize)> {
+    let missing = || Error::invalid(weights.location(), format!("has no readable tensor {name}"));
     weights.shape(name).ok_or_else(missing)
 }
 
@@ -33,49 +41,48 @@ pub(super) fn vector(weights: &dyn WeightSource, name: &str, length: usize) -> R
     match weights.shape(name) {
         None => Ok(None),
         Some(shape) if shape == (1, length) => Ok(Some(weights.rows(name, 0, 1)?.row(0).to_owned())),
-        Some(shape) => Err(unfit(weights, name, shape, (1, length))),
+        Some(shape) => Err(shape_mismatch(weights, name, shape, (1, length))),
     }
 }
 
-/// A row of a table.
+/// A row of a matrix.
 pub(super) fn row(weights: &dyn WeightSource, name: &str, number: usize) -> Result<Array1<f32>> {
-    let (rows, columns) = need(weights, name)?;
+    let (rows, columns) = require_shape(weights, name)?;
     if number >= rows {
-        return Err(unfit(weights, name, (rows, columns), (number + 1, columns)));
+        return Err(shape_mismatch(weights, name, (rows, columns), (number + 1, columns)));
     }
     Ok(weights.rows(name, number, 1)?.row(0).to_owned())
 }
 
-/// Calls `each` with the first row and the rows of every block of some rows of a tensor that has this many columns.
-pub(super) fn blocks(
+/// Calls `each` with the number of the first row and the rows of every chunk.
+pub(super) fn for_each_chunk(
     weights: &dyn WeightSource,
-    name: &str,
-    rows: Range<usize>,
-    columns: usize,
+    range: RowRange<'_>,
     run: &RunOptions<'_>,
     mut each: impl FnMut(usize, Array2<f32>),
 ) -> Result<()> {
-    let shape = need(weights, name)?;
+    let RowRange { tensor, rows, columns } = range;
+    let shape = require_shape(weights, tensor)?;
     if rows.end > shape.0 || columns != shape.1 {
-        return Err(unfit(weights, name, shape, (rows.end, columns)));
+        return Err(shape_mismatch(weights, tensor, shape, (rows.end, columns)));
     }
-    let step = (BLOCK / columns.max(1)).max(1);
+    let step = (CHUNK_ELEMENTS / columns.max(1)).max(1);
     for first in rows.clone().step_by(step) {
         if run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        each(first, weights.rows(name, first, step.min(rows.end - first))?);
+        each(first, weights.rows(tensor, first, step.min(rows.end - first))?);
     }
     Ok(())
 }
 
-/// A tensor that does not go with the others, or with the parameters.
-pub(super) fn unfit(
+/// The error for a tensor whose shape contradicts the other tensors or the hyperparameters.
+pub(super) fn shape_mismatch(
     weights: &dyn WeightSource,
     name: &str,
     (rows, columns): (usize, usize),
-    (wanted_rows, wanted_columns): (usize, usize),
+    (expected_rows, expected_columns): (usize, usize),
 ) -> Error {
-    let problem = format!("is {rows} × {columns} where the model needs {wanted_rows} × {wanted_columns}");
+    let problem = format!("is {rows} × {columns}, but the model needs {expected_rows} × {expected_columns}");
     Error::tensor(weights.location(), name, problem)
 }

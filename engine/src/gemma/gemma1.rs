@@ -1,54 +1,69 @@
-//! Gemma 1 (`GemmaForCausalLM`).
+//! Gemma 1 and CodeGemma (`GemmaForCausalLM`).
 
+use super::attention::AttentionRules;
+use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
+use super::family::{config_count, no_extra_tensors, none_in_layer};
 use super::tensor_names::TensorNameMap;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
 
-/// A layer's modules.
-pub(super) const NAMES: TensorNameMap = TensorNameMap::layers(&[
-    ("input_layernorm", "attn_norm"),
-    ("post_attention_layernorm", "ffn_norm"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-]);
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma",
+    classes: &["GemmaForCausalLM", "gemma"],
+    tensor_names: &TensorNameMap::of_layers(&[
+        ("input_layernorm", "attn_norm"),
+        ("post_attention_layernorm", "ffn_norm"),
+        ("self_attn.q_proj", "attn_q"),
+        ("self_attn.k_proj", "attn_k"),
+        ("self_attn.v_proj", "attn_v"),
+        ("self_attn.o_proj", "attn_output"),
+        ("mlp.gate_proj", "ffn_gate"),
+        ("mlp.up_proj", "ffn_up"),
+        ("mlp.down_proj", "ffn_down"),
+    ]),
+    config_defaults: ConfigDefaults {
+        max_position_embeddings: Some(8192),
+        num_key_value_heads: Some(16),
+        ..ConfigDefaults::REQUIRED
+    },
+    attention: AttentionRules::with_period(1),
+    norm_shift: 1.0,
+    vocab_mismatch: VocabMismatch::Reject,
+    has_lm_head: false,
+    parameters,
+    extra_tensors: no_extra_tensors,
+    required_in_layer: none_in_layer,
+    mmproj: &[],
+};
 
-/// `GemmaConfig`'s value where `config.json` has none.
-const KEY_VALUE_HEADS: u32 = 16;
-
-pub(super) fn parameters(config: &ModelConfig, file_type: u32, out: &mut GgufMetadata) -> Result<()> {
-    common(config, file_type, KEY_VALUE_HEADS, out)
-}
-
-/// What Gemma 1 and Gemma 2 begin with. Neither has a key for RoPE: llama.cpp knows their base frequency.
-pub(super) fn common(
-    config: &ModelConfig,
-    file_type: u32,
-    key_value_heads: u32,
+/// The metadata of Gemma 1, with which that of Gemma 2 begins. Neither has a key for RoPE: llama.cpp has its base
+/// frequency built in.
+pub(super) fn parameters(
+    family: &ModelFamily,
+    source: &ParameterSource<'_>,
     out: &mut GgufMetadata,
 ) -> Result<()> {
-    refuse_rope_scaling(config)?;
-    let head_dim = config.u32("head_dim")?.unwrap_or(256);
-    out.own("context_length", config.u32("max_position_embeddings")?.unwrap_or(8192));
-    out.own("embedding_length", config.need_u32("hidden_size")?);
-    out.own("block_count", config.need_u32("num_hidden_layers")?);
-    out.own("feed_forward_length", config.need_u32("intermediate_size")?);
-    out.own("attention.head_count", config.need_u32("num_attention_heads")?);
-    out.own("attention.head_count_kv", config.u32("num_key_value_heads")?.unwrap_or(key_value_heads));
-    out.own("attention.layer_norm_rms_epsilon", config.f32("rms_norm_eps")?.unwrap_or(1e-6));
+    let (config, defaults) = (source.files.config(), &family.config_defaults);
+    let count = |field: &str, default: Option<u32>| config_count(config, field, default);
+    reject_rope_scaling(config)?;
+    let head_dim = count("head_dim", defaults.head_dim)?;
+    out.own("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
+    out.own("embedding_length", count("hidden_size", defaults.hidden_size)?);
+    out.own("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
+    out.own("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?);
+    out.own("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
+    out.own("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
+    let epsilon = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);
+    out.own("attention.layer_norm_rms_epsilon", epsilon);
     out.own("attention.key_length", head_dim);
     out.own("attention.value_length", head_dim);
-    out.set("general.file_type", file_type);
+    out.set("general.file_type", source.file_type);
     Ok(())
 }
 
-/// A stretched context has no place in the file, so that a model that needs it would silently go wrong.
-fn refuse_rope_scaling(config: &ModelConfig) -> Result<()> {
+/// These families' metadata has no key for RoPE scaling, so llama.cpp would run such a model without it.
+fn reject_rope_scaling(config: &ModelConfig) -> Result<()> {
     match config.get("rope_scaling") {
         None => Ok(()),
         Some(scaling) => Err(Error::unsupported(config.file(), format!("GGUF with rope_scaling {scaling}"))),

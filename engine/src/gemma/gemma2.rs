@@ -1,33 +1,63 @@
 //! Gemma 2 (`Gemma2ForCausalLM`).
 
+use super::attention::{AttentionRules, QueryScale};
+use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
+use super::family::{config_count, no_extra_tensors, none_in_layer};
 use super::gemma1;
 use super::tensor_names::TensorNameMap;
-use crate::checkpoint::ModelConfig;
 use crate::error::Result;
 use crate::gguf::GgufMetadata;
 
-/// A layer's modules.
-pub(super) const NAMES: TensorNameMap = TensorNameMap::layers(&[
-    ("input_layernorm", "attn_norm"),
-    ("post_attention_layernorm", "post_attention_norm"),
-    ("pre_feedforward_layernorm", "ffn_norm"),
-    ("post_feedforward_layernorm", "post_ffw_norm"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-]);
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma2",
+    classes: &["Gemma2ForCausalLM", "gemma2"],
+    tensor_names: &TensorNameMap::of_layers(&[
+        ("input_layernorm", "attn_norm"),
+        ("post_attention_layernorm", "post_attention_norm"),
+        ("pre_feedforward_layernorm", "ffn_norm"),
+        ("post_feedforward_layernorm", "post_ffw_norm"),
+        ("self_attn.q_proj", "attn_q"),
+        ("self_attn.k_proj", "attn_k"),
+        ("self_attn.v_proj", "attn_v"),
+        ("self_attn.o_proj", "attn_output"),
+        ("mlp.gate_proj", "ffn_gate"),
+        ("mlp.up_proj", "ffn_up"),
+        ("mlp.down_proj", "ffn_down"),
+    ]),
+    config_defaults: ConfigDefaults {
+        max_position_embeddings: Some(8192),
+        num_key_value_heads: Some(4),
+        sliding_window: Some(4096),
+        attn_logit_softcapping: Some(50.0),
+        final_logit_softcapping: Some(30.0),
+        ..ConfigDefaults::REQUIRED
+    },
+    attention: AttentionRules {
+        query_scale: QueryScale::HeadDim { unless_layers: Some(46) },
+        reads_query_scalar: true,
+        ..AttentionRules::with_period(2)
+    },
+    norm_shift: 1.0,
+    vocab_mismatch: VocabMismatch::Reject,
+    has_lm_head: false,
+    parameters,
+    extra_tensors: no_extra_tensors,
+    required_in_layer: none_in_layer,
+    mmproj: &[],
+};
 
-/// `Gemma2Config`'s value where `config.json` has none.
-const KEY_VALUE_HEADS: u32 = 4;
-
-pub(super) fn parameters(config: &ModelConfig, file_type: u32, out: &mut GgufMetadata) -> Result<()> {
-    gemma1::common(config, file_type, KEY_VALUE_HEADS, out)?;
-    out.own("attn_logit_softcapping", config.f32("attn_logit_softcapping")?.unwrap_or(50.0));
-    out.own("final_logit_softcapping", config.f32("final_logit_softcapping")?.unwrap_or(30.0));
-    out.own("attention.sliding_window", config.u32("sliding_window")?.unwrap_or(4096));
+fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
+    gemma1::parameters(family, source, out)?;
+    let (config, defaults) = (source.files.config(), &family.config_defaults);
+    for (field, default) in [
+        ("attn_logit_softcapping", defaults.attn_logit_softcapping),
+        ("final_logit_softcapping", defaults.final_logit_softcapping),
+    ] {
+        if let Some(cap) = config.f32(field)?.or(default) {
+            out.own(field, cap);
+        }
+    }
+    let window = config_count(config, "sliding_window", defaults.sliding_window)?;
+    out.own("attention.sliding_window", window);
     Ok(())
 }

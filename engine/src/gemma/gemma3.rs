@@ -1,13 +1,31 @@
 //! Gemma 3 (`Gemma3ForCausalLM`, and the language model of `Gemma3ForConditionalGeneration`).
 
+use super::attention::{AttentionRules, QueryScale};
+use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
+use super::family::{config_count, no_extra_tensors, none_in_layer};
+use super::mmproj;
 use super::rope::RopeParameters;
 use super::tensor_names::TensorNameMap;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufMetadata, MetadataValue};
 
-/// A layer's modules.
-pub(super) const LAYER: [(&str, &str); 13] = [
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma3",
+    classes: &["Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", "gemma3_text", "gemma3"],
+    tensor_names: &TENSOR_NAMES,
+    config_defaults: CONFIG_DEFAULTS,
+    attention: ATTENTION,
+    norm_shift: 1.0,
+    vocab_mismatch: VocabMismatch::Truncate,
+    has_lm_head: true,
+    parameters,
+    extra_tensors: no_extra_tensors,
+    required_in_layer: none_in_layer,
+    mmproj: &[&mmproj::GEMMA3],
+};
+
+pub(super) static TENSOR_NAMES: TensorNameMap = TensorNameMap::of_layers(&[
     ("input_layernorm", "attn_norm"),
     ("post_attention_layernorm", "post_attention_norm"),
     ("pre_feedforward_layernorm", "ffn_norm"),
@@ -21,102 +39,74 @@ pub(super) const LAYER: [(&str, &str); 13] = [
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
-];
+]);
 
-pub(super) const NAMES: TensorNameMap = TensorNameMap::layers(&LAYER);
-
-/// What a class of transformers takes where `config.json` has nothing, or null.
-pub(super) struct ConfigDefaults {
-    pub(super) layers: u32,
-    pub(super) context: u32,
-    pub(super) width: u32,
-    pub(super) feed_forward: u32,
-    pub(super) heads: u32,
-    pub(super) key_value_heads: u32,
-    pub(super) window: u32,
-    pub(super) softcap: Option<f32>,
-}
-
-const DEFAULTS: ConfigDefaults = ConfigDefaults {
-    layers: 26,
-    context: 131_072,
-    width: 2304,
-    feed_forward: 9216,
-    heads: 8,
-    key_value_heads: 4,
-    window: 4096,
-    softcap: None,
+pub(super) const CONFIG_DEFAULTS: ConfigDefaults = ConfigDefaults {
+    num_hidden_layers: Some(26),
+    max_position_embeddings: Some(131_072),
+    hidden_size: Some(2304),
+    intermediate_size: Some(9216),
+    num_attention_heads: Some(8),
+    num_key_value_heads: Some(4),
+    sliding_window: Some(4096),
+    ..ConfigDefaults::REQUIRED
 };
 
-pub(super) fn parameters(config: &ModelConfig, file_type: u32, out: &mut GgufMetadata) -> Result<()> {
-    common(config, &DEFAULTS, file_type, out)
-}
+pub(super) const ATTENTION: AttentionRules = AttentionRules {
+    query_scale: QueryScale::HeadDim { unless_layers: Some(62) },
+    reads_query_scalar: true,
+    ..AttentionRules::with_period(6)
+};
 
-/// What Gemma 3 and its descendants begin with. Sparse configurations (the multimodal ones) leave out what equals the
-/// defaults.
-pub(super) fn common(
-    config: &ModelConfig,
-    defaults: &ConfigDefaults,
-    file_type: u32,
+/// The metadata of Gemma 3, with which that of its descendants begins.
+pub(super) fn parameters(
+    family: &ModelFamily,
+    source: &ParameterSource<'_>,
     out: &mut GgufMetadata,
 ) -> Result<()> {
+    let (config, defaults) = (source.files.config(), &family.config_defaults);
     if let Some(cap) = config.get("attn_logit_softcapping") {
         let feature = format!("Gemma 3 with attn_logit_softcapping {cap}");
         return Err(Error::unsupported(config.file(), feature));
     }
-    let count = |key: &str, default: u32| Ok::<u32, Error>(config.u32(key)?.unwrap_or(default));
-    let head_dim = count("head_dim", 256)?;
+    let count = |field: &str, default: Option<u32>| config_count(config, field, default);
+    let head_dim = count("head_dim", defaults.head_dim)?;
     let rope = RopeParameters::of(config)?;
-    out.own("block_count", count("num_hidden_layers", defaults.layers)?);
-    out.own("context_length", count("max_position_embeddings", defaults.context)?);
-    out.own("embedding_length", count("hidden_size", defaults.width)?);
+    out.own("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
+    out.own("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
+    out.own("embedding_length", count("hidden_size", defaults.hidden_size)?);
     match config.get("intermediate_size").and_then(serde_json::Value::as_array) {
         Some(_) => out.own("feed_forward_length", MetadataValue::I32s(config.list("intermediate_size")?)),
-        None => out.own("feed_forward_length", count("intermediate_size", defaults.feed_forward)?),
+        None => out.own("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?),
     }
-    out.own("attention.head_count", count("num_attention_heads", defaults.heads)?);
-    out.own("attention.head_count_kv", count("num_key_value_heads", defaults.key_value_heads)?);
+    out.own("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
+    out.own("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
     if config.bool("is_causal") == Some(false) {
         out.own("attention.causal", false);
     }
-    if let Some(factor) = rope.linear_factor {
-        out.own("rope.scaling.type", "linear");
-        out.own("rope.scaling.factor", factor);
-    }
-    out.own("rope.freq_base", rope.theta);
-    out.own("rope.freq_base_swa", rope.local_theta);
-    out.own("attention.layer_norm_rms_epsilon", config.f32("rms_norm_eps")?.unwrap_or(1e-6));
-    for (key, name) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {
-        if let Some(experts) = config.u32(key)? {
-            out.own(name, experts);
-        }
-    }
+    rope.write(out);
+    let epsilon = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);
+    out.own("attention.layer_norm_rms_epsilon", epsilon);
+    experts(config, out)?;
     out.own("attention.key_length", head_dim);
     out.own("attention.value_length", head_dim);
-    out.set("general.file_type", file_type);
-    if let Some(cap) = config.f32("final_logit_softcapping")?.or(defaults.softcap).filter(|cap| *cap != 0.0) {
+    out.set("general.file_type", source.file_type);
+    let cap = config.f32("final_logit_softcapping")?.or(defaults.final_logit_softcapping);
+    if let Some(cap) = cap.filter(|cap| *cap != 0.0) {
         out.own("final_logit_softcapping", cap);
     }
     if config.u32("sliding_window_pattern")? != Some(1) {
-        out.own("attention.sliding_window", count("sliding_window", defaults.window)?);
+        out.own("attention.sliding_window", count("sliding_window", defaults.sliding_window)?);
     }
     Ok(())
 }
 
-/// For each layer whether its attention slides; every `period`th one's does not, unless the configuration says more.
-pub(crate) fn sliding(config: &ModelConfig, period: u32, layers: u32) -> Result<Vec<bool>> {
-    let Some(types) = config.get("layer_types") else {
-        return Ok((1..=layers).map(|layer| layer % period != 0).collect());
-    };
-    let types = types.as_array().map(Vec::as_slice).unwrap_or_default();
-    if types.len() != layers as usize {
-        let problem = format!("has {} layer_types for {layers} layers", types.len());
-        return Err(Error::invalid(config.file(), problem));
+/// How many experts a layer has and how many of them process a token.
+fn experts(config: &ModelConfig, out: &mut GgufMetadata) -> Result<()> {
+    for (field, key) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {
+        if let Some(experts) = config.u32(field)? {
+            out.own(key, experts);
+        }
     }
-    Ok(types.iter().map(|kind| kind.as_str() == Some("sliding_attention")).collect())
-}
-
-/// One switch a layer.
-pub(crate) fn switches(values: &[bool]) -> MetadataValue {
-    MetadataValue::List(7, values.iter().copied().map(MetadataValue::Bool).collect())
+    Ok(())
 }

@@ -1,16 +1,53 @@
 //! Gemma 3n (`Gemma3nForCausalLM`, and the language model of `Gemma3nForConditionalGeneration`): four streams of
-//! predictions (AltUp), low-rank residuals (Laurel), embeddings for each layer.
+//! hidden states (AltUp), low-rank residuals (Laurel), per-layer embeddings.
 
+use super::attention::{AttentionRules, QueryScale, layer_flags};
+use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
+use super::family::{config_count, no_extra_tensors, none_in_layer};
 use super::gemma3;
-use super::gemma3::ConfigDefaults;
-use super::tensor_names::TensorNameMap;
+use super::mmproj;
+use super::tensor_names::{StackedTensor, TensorNameMap};
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::numerics::torch::normal_icdf;
 
-pub(super) const NAMES: TensorNameMap = TensorNameMap {
-    layer: &[
+/// The number of AltUp's streams; all but the first have projections.
+const ALTUP_NUM_INPUTS: u32 = 4;
+
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma3n",
+    classes: &["Gemma3nForCausalLM", "Gemma3nForConditionalGeneration", "gemma3n_text", "gemma3n"],
+    tensor_names: &TENSOR_NAMES,
+    config_defaults: ConfigDefaults {
+        num_hidden_layers: Some(35),
+        max_position_embeddings: Some(32_768),
+        hidden_size: Some(2048),
+        intermediate_size: Some(16_384),
+        num_attention_heads: Some(8),
+        num_key_value_heads: Some(2),
+        sliding_window: Some(512),
+        num_kv_shared_layers: Some(15),
+        hidden_size_per_layer_input: Some(256),
+        final_logit_softcapping: Some(30.0),
+        ..ConfigDefaults::REQUIRED
+    },
+    attention: AttentionRules {
+        query_scale: QueryScale::One,
+        normalizes_values: true,
+        ..AttentionRules::with_period(5)
+    },
+    norm_shift: 0.0,
+    vocab_mismatch: VocabMismatch::ZeroPad,
+    has_lm_head: true,
+    parameters,
+    extra_tensors: no_extra_tensors,
+    required_in_layer: none_in_layer,
+    mmproj: &[&mmproj::GEMMA3N],
+};
+
+static TENSOR_NAMES: TensorNameMap = TensorNameMap {
+    layer_tensors: &[
         ("input_layernorm", "attn_norm"),
         ("post_attention_layernorm", "post_attention_norm"),
         ("pre_feedforward_layernorm", "ffn_norm"),
@@ -36,60 +73,53 @@ pub(super) const NAMES: TensorNameMap = TensorNameMap {
         ("per_layer_projection", "proj"),
         ("post_per_layer_input_norm", "post_norm"),
     ],
-    some_layers: &[],
-    model: &[
+    optional_layer_tensors: &[],
+    model_tensors: &[
         ("embed_tokens_per_layer", "per_layer_token_embd"),
         ("per_layer_model_projection", "per_layer_model_proj"),
         ("per_layer_projection_norm", "per_layer_proj_norm"),
     ],
-    some_models: &[],
-    lists: &[
-        ("altup_projections", "altup_proj.weight"),
-        ("altup_unembed_projections", "altup_unembd_proj.weight"),
+    optional_model_tensors: &[],
+    stacked_tensors: &[
+        altup_projections("altup_projections", "altup_proj.weight"),
+        altup_projections("altup_unembed_projections", "altup_unembd_proj.weight"),
     ],
 };
 
-/// The number of streams; all but the first have their projections.
-pub(super) const STREAMS: u32 = 4;
+/// One projection for each stream but the first.
+const fn altup_projections(modules: &'static str, name: &'static str) -> StackedTensor {
+    StackedTensor { modules, name, count: ALTUP_NUM_INPUTS as usize - 1 }
+}
 
-const DEFAULTS: ConfigDefaults = ConfigDefaults {
-    layers: 35,
-    context: 32_768,
-    width: 2048,
-    feed_forward: 16_384,
-    heads: 8,
-    key_value_heads: 2,
-    window: 512,
-    softcap: Some(30.0),
-};
-
-pub(super) fn parameters(config: &ModelConfig, file_type: u32, out: &mut GgufMetadata) -> Result<()> {
-    let count = |key: &str, default: u32| Ok::<u32, Error>(config.u32(key)?.unwrap_or(default));
-    let layers = count("num_hidden_layers", DEFAULTS.layers)?;
-    let streams = count("altup_num_inputs", STREAMS)?;
-    if streams != STREAMS {
+fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let (config, defaults) = (source.files.config(), &family.config_defaults);
+    let count = |field: &str, default: Option<u32>| config_count(config, field, default);
+    let layers = count("num_hidden_layers", defaults.num_hidden_layers)?;
+    let streams = count("altup_num_inputs", Some(ALTUP_NUM_INPUTS))?;
+    if streams != ALTUP_NUM_INPUTS {
         let feature = format!("GGUF with altup_num_inputs {streams}");
         return Err(Error::unsupported(config.file(), feature));
     }
-    gemma3::common(config, &DEFAULTS, file_type, out)?;
+    gemma3::parameters(family, source, out)?;
     if config.get("intermediate_size").is_none_or(serde_json::Value::is_number) {
-        // one for each layer, as the class makes of it
-        let width = count("intermediate_size", DEFAULTS.feed_forward)?;
-        out.own("feed_forward_length", MetadataValue::I32s(vec![width as i32; layers as usize]));
+        // the class makes a list of one number a layer of it
+        let size = count("intermediate_size", defaults.intermediate_size)?;
+        out.own("feed_forward_length", MetadataValue::I32s(vec![size as i32; layers as usize]));
     }
-    out.own("altup.active_idx", count("altup_active_idx", 0)?);
+    out.own("altup.active_idx", count("altup_active_idx", Some(0))?);
     out.own("altup.num_inputs", streams);
-    out.own("embedding_length_per_layer_input", count("hidden_size_per_layer_input", 256)?);
-    out.own("attention.shared_kv_layers", count("num_kv_shared_layers", 15)?);
-    out.own("activation_sparsity_scale", MetadataValue::F32s(sparsity(config, layers)?));
-    let sliding = gemma3::sliding(config, 5, layers)?;
-    out.own("attention.sliding_window_pattern", gemma3::switches(&sliding));
+    let per_layer = count("hidden_size_per_layer_input", defaults.hidden_size_per_layer_input)?;
+    out.own("embedding_length_per_layer_input", per_layer);
+    out.own("attention.shared_kv_layers", count("num_kv_shared_layers", defaults.num_kv_shared_layers)?);
+    out.own("activation_sparsity_scale", MetadataValue::F32s(activation_sparsity_scale(config, layers)?));
+    let sliding = family.attention.sliding_layers(config, layers)?;
+    out.own("attention.sliding_window_pattern", layer_flags(&sliding));
     Ok(())
 }
 
-/// How many standard deviations above the mean an activation must be to stay, by layer.
-fn sparsity(config: &ModelConfig, layers: u32) -> Result<Vec<f32>> {
-    let shares = match config.get("activation_sparsity_pattern") {
+/// For each layer the number of standard deviations above the mean below which activations become 0.
+fn activation_sparsity_scale(config: &ModelConfig, layers: u32) -> Result<Vec<f32>> {
+    let sparsities = match config.get("activation_sparsity_pattern") {
         None => (0..layers).map(|layer| if layers > 10 && layer < 10 { 0.95 } else { 0.0 }).collect(),
         Some(pattern) if pattern.is_number() => vec![pattern.as_f64().unwrap_or_default(); layers as usize],
         Some(pattern) => {
@@ -97,10 +127,10 @@ fn sparsity(config: &ModelConfig, layers: u32) -> Result<Vec<f32>> {
             list.iter().filter_map(serde_json::Value::as_f64).collect::<Vec<_>>()
         }
     };
-    if shares.len() != layers as usize {
+    if sparsities.len() != layers as usize {
         let problem =
-            format!("has {} values in activation_sparsity_pattern for {layers} layers", shares.len());
+            format!("has {} values in activation_sparsity_pattern for {layers} layers", sparsities.len());
         return Err(Error::invalid(config.file(), problem));
     }
-    Ok(shares.into_iter().map(|share| normal_icdf(share as f32)).collect())
+    Ok(sparsities.into_iter().map(|sparsity| normal_icdf(sparsity as f32)).collect())
 }

@@ -1,32 +1,44 @@
 //! Gemma 4 (`Gemma4ForCausalLM`, and the language model of `Gemma4ForConditionalGeneration` and of
-//! `Gemma4UnifiedForConditionalGeneration`): two kinds of attention with heads of their own sizes, embeddings for each
-//! layer, experts.
+//! `Gemma4UnifiedForConditionalGeneration`): global attention with other heads than sliding attention, per-layer
+//! embeddings, experts.
 
 use serde_json::Value as Json;
 
-use super::ExtraTensor;
+use super::attention::{AttentionRules, QueryScale, first_kv_shared_layer, layer_flags};
+use super::family::{ConfigDefaults, ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, config_count};
 use super::gemma3;
-use super::gemma3::ConfigDefaults;
+use super::mmproj;
 use super::tensor_names::TensorNameMap;
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::io::read_source;
 
-pub(super) const NAMES: TensorNameMap = TensorNameMap {
-    layer: &[
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "post_attention_norm"),
-        ("pre_feedforward_layernorm", "ffn_norm"),
-        ("post_feedforward_layernorm", "post_ffw_norm"),
-        ("self_attn.q_norm", "attn_q_norm"),
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.o_proj", "attn_output"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma4",
+    classes: &[
+        "Gemma4ForCausalLM",
+        "Gemma4ForConditionalGeneration",
+        "gemma4_text",
+        "gemma4",
+        "Gemma4UnifiedForConditionalGeneration",
+        "gemma4_unified",
     ],
-    some_layers: &[
+    tensor_names: &TENSOR_NAMES,
+    config_defaults: CONFIG_DEFAULTS,
+    attention: ATTENTION,
+    norm_shift: 0.0,
+    vocab_mismatch: VocabMismatch::Truncate,
+    has_lm_head: true,
+    parameters,
+    extra_tensors: rope_freqs,
+    required_in_layer,
+    mmproj: &[&mmproj::GEMMA4, &mmproj::GEMMA4_UNIFIED],
+};
+
+static TENSOR_NAMES: TensorNameMap = TensorNameMap {
+    layer_tensors: &LAYER_TENSORS,
+    optional_layer_tensors: &[
         ("self_attn.k_norm", "attn_k_norm"),
         ("self_attn.k_proj", "attn_k"),
         ("self_attn.v_proj", "attn_v"),
@@ -43,146 +55,180 @@ pub(super) const NAMES: TensorNameMap = TensorNameMap {
         ("experts.gate_up_proj", "ffn_gate_up_exps.weight"),
         ("experts.down_proj", "ffn_down_exps.weight"),
     ],
-    model: &[],
-    some_models: &[
+    model_tensors: &[],
+    optional_model_tensors: &[
         ("embed_tokens_per_layer", "per_layer_token_embd"),
         ("per_layer_model_projection", "per_layer_model_proj"),
         ("per_layer_projection_norm", "per_layer_proj_norm"),
     ],
-    lists: &[],
+    stacked_tensors: &[],
 };
 
-const DEFAULTS: ConfigDefaults = ConfigDefaults {
-    layers: 30,
-    context: 131_072,
-    width: 2304,
-    feed_forward: 9216,
-    heads: 8,
-    key_value_heads: 4,
-    window: 512,
-    softcap: None,
+pub(super) const LAYER_TENSORS: [(&str, &str); 10] = [
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "post_attention_norm"),
+    ("pre_feedforward_layernorm", "ffn_norm"),
+    ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.o_proj", "attn_output"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+pub(super) const CONFIG_DEFAULTS: ConfigDefaults = ConfigDefaults {
+    num_hidden_layers: Some(30),
+    max_position_embeddings: Some(131_072),
+    hidden_size: Some(2304),
+    intermediate_size: Some(9216),
+    num_attention_heads: Some(8),
+    num_key_value_heads: Some(4),
+    sliding_window: Some(512),
+    num_kv_shared_layers: Some(0),
+    hidden_size_per_layer_input: Some(256),
+    ..ConfigDefaults::REQUIRED
 };
 
-/// What the configuration says, with the class's values where it says nothing.
+pub(super) const ATTENTION: AttentionRules = AttentionRules {
+    query_scale: QueryScale::One,
+    normalizes_values: true,
+    ..AttentionRules::with_period(6)
+};
+
+/// The fields of `config.json` that decide which tensors a layer has and which shapes.
 struct Gemma4Params {
     layers: u32,
+    /// For each layer whether it uses a sliding window.
     sliding: Vec<bool>,
-    /// The last layers, which take keys and values from layers before them.
-    shared: u32,
-    per_layer: u32,
+    /// The number of last layers that use the keys and values of layers before them.
+    num_kv_shared_layers: u32,
+    /// 0 if the model has no per-layer embeddings.
+    hidden_size_per_layer_input: u32,
     head_dim: u32,
     global_head_dim: u32,
-    key_value_heads: u32,
+    num_key_value_heads: u32,
     global_key_value_heads: Option<u32>,
-    experts: bool,
-    /// Whether layers with full attention use their keys as values.
-    keys_are_values: bool,
+    has_experts: bool,
+    /// Whether layers with global attention use their keys as values.
+    attention_k_eq_v: bool,
 }
 
 impl Gemma4Params {
-    fn of(config: &ModelConfig) -> Result<Self> {
-        let count = |key: &str, default: u32| Ok::<u32, Error>(config.u32(key)?.unwrap_or(default));
-        let layers = count("num_hidden_layers", DEFAULTS.layers)?;
-        let mut sliding = gemma3::sliding(config, 6, layers)?;
+    fn of(family: &ModelFamily, config: &ModelConfig) -> Result<Self> {
+        let defaults = &family.config_defaults;
+        let count = |field: &str, default: Option<u32>| config_count(config, field, default);
+        let layers = count("num_hidden_layers", defaults.num_hidden_layers)?;
+        let mut sliding = family.attention.sliding_layers(config, layers)?;
         if let Some(last) = sliding.last_mut() {
             *last = false;
         }
-        let keys_are_values = config.bool("attention_k_eq_v") == Some(true);
+        let attention_k_eq_v = config.bool("attention_k_eq_v") == Some(true);
         let (global_head_dim, global_key_value_heads) = match config.get("per_layer_config") {
             Some(layers) => (
-                in_full_layer(layers, &sliding, "head_dim"),
-                in_full_layer(layers, &sliding, "num_key_value_heads"),
+                in_global_layer(layers, &sliding, "head_dim"),
+                in_global_layer(layers, &sliding, "num_key_value_heads"),
             ),
             None => {
-                let heads = config.u32("num_global_key_value_heads")?.filter(|_| keys_are_values);
-                (Some(count("global_head_dim", 512)?), heads)
+                let heads = config.u32("num_global_key_value_heads")?.filter(|_| attention_k_eq_v);
+                (Some(count("global_head_dim", Some(512))?), heads)
             }
         };
         let Some(global_head_dim) = global_head_dim else {
-            return Err(Error::invalid(
-                config.file(),
-                "has no head_dim for full attention in per_layer_config",
-            ));
-        };
-        let shared = count("num_kv_shared_layers", 0)?;
-        let per_layer = if config.is_null("hidden_size_per_layer_input") {
-            0
-        } else {
-            count(
-                "hidden_size_per_layer_input",
-                if is(config, UNIFIED) || is(config, ASSISTANT) { 0 } else { 256 },
-            )?
+            let problem = "has no head_dim of a layer with global attention in per_layer_config";
+            return Err(Error::invalid(config.file(), problem));
         };
         Ok(Self {
             layers,
             sliding,
-            shared,
-            per_layer,
-            head_dim: count("head_dim", 256)?,
+            num_kv_shared_layers: count("num_kv_shared_layers", defaults.num_kv_shared_layers)?,
+            hidden_size_per_layer_input: hidden_size_per_layer_input(family, config)?,
+            head_dim: count("head_dim", defaults.head_dim)?,
             global_head_dim,
-            key_value_heads: count("num_key_value_heads", DEFAULTS.key_value_heads)?,
+            num_key_value_heads: count("num_key_value_heads", defaults.num_key_value_heads)?,
             global_key_value_heads,
-            experts: config.bool("enable_moe_block") == Some(true),
-            keys_are_values,
+            has_experts: config.bool("enable_moe_block") == Some(true),
+            attention_k_eq_v,
         })
+    }
+
+    /// Whether this layer computes keys and values of its own.
+    fn has_kv(&self, layer: u32) -> bool {
+        (layer as usize) < first_kv_shared_layer(self.layers as usize, self.num_kv_shared_layers as usize)
     }
 }
 
-/// The value of the first layer with full attention that has one. Layers are named by number, with zeros in front.
-fn in_full_layer(layers: &Json, sliding: &[bool], key: &str) -> Option<u32> {
+/// Null means that the model has no per-layer embeddings, and so does a missing field in Gemma 4 Unified.
+fn hidden_size_per_layer_input(family: &ModelFamily, config: &ModelConfig) -> Result<u32> {
+    const FIELD: &str = "hidden_size_per_layer_input";
+    if config.is_null(FIELD) {
+        return Ok(0);
+    }
+    let default =
+        if is_unified(config) { Some(0) } else { family.config_defaults.hidden_size_per_layer_input };
+    config_count(config, FIELD, default)
+}
+
+/// The value of the first layer with global attention that has one. `per_layer_config` has layers by number, with
+/// leading zeros.
+fn in_global_layer(layers: &Json, sliding: &[bool], field: &str) -> Option<u32> {
     let value = |(name, layer): (&String, &Json)| {
         let number: usize = name.parse().ok()?;
-        let full = sliding.get(number) == Some(&false);
-        Some((number, layer.get(key).filter(|_| full)?.as_u64()?))
+        let is_global = sliding.get(number) == Some(&false);
+        Some((number, layer.get(field).filter(|_| is_global)?.as_u64()?))
     };
     let (_, value) = layers.as_object()?.iter().filter_map(value).min()?;
     u32::try_from(value).ok()
 }
 
-/// Classes that have no embeddings for each layer.
-const UNIFIED: [&str; 2] = ["Unified", "unified"];
-const ASSISTANT: [&str; 2] = ["Assistant", "assistant"];
-
-fn is(config: &ModelConfig, kind: [&str; 2]) -> bool {
+/// Whether the class is one of Gemma 4 Unified.
+fn is_unified(config: &ModelConfig) -> bool {
     let class = config.class().or_else(|| config.model_type());
-    class.is_some_and(|class| kind.iter().any(|kind| class.contains(kind)))
+    class.is_some_and(|class| class.contains("Unified") || class.contains("unified"))
 }
 
-pub(super) fn parameters(files: &ModelFiles, file_type: u32, out: &mut GgufMetadata) -> Result<()> {
-    let config = files.config();
-    let shape = Gemma4Params::of(config)?;
-    gemma3::common(config, &DEFAULTS, file_type, out)?;
-    out.own("attention.shared_kv_layers", shape.shared);
-    out.own("embedding_length_per_layer_input", shape.per_layer);
-    out.own("attention.sliding_window_pattern", gemma3::switches(&shape.sliding));
-    out.own("attention.key_length", shape.global_head_dim);
-    out.own("attention.value_length", shape.global_head_dim);
-    out.own("attention.key_length_swa", shape.head_dim);
-    out.own("attention.value_length_swa", shape.head_dim);
-    if let Some(width) = config.u32("moe_intermediate_size")? {
-        out.own("expert_feed_forward_length", width);
+fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
+    decoder_parameters(family, source, out)?;
+    if is_unified(source.files.config()) { suppress_tokens(source.files, out) } else { Ok(()) }
+}
+
+/// The metadata that Gemma 4 and its assistants have in common.
+pub(super) fn decoder_parameters(
+    family: &ModelFamily,
+    source: &ParameterSource<'_>,
+    out: &mut GgufMetadata,
+) -> Result<()> {
+    let config = source.files.config();
+    let params = Gemma4Params::of(family, config)?;
+    gemma3::parameters(family, source, out)?;
+    out.own("attention.shared_kv_layers", params.num_kv_shared_layers);
+    out.own("embedding_length_per_layer_input", params.hidden_size_per_layer_input);
+    out.own("attention.sliding_window_pattern", layer_flags(&params.sliding));
+    out.own("attention.key_length", params.global_head_dim);
+    out.own("attention.value_length", params.global_head_dim);
+    out.own("attention.key_length_swa", params.head_dim);
+    out.own("attention.value_length_swa", params.head_dim);
+    if let Some(size) = config.u32("moe_intermediate_size")? {
+        out.own("expert_feed_forward_length", size);
     }
     if config.bool("use_double_wide_mlp") == Some(true) {
-        let width = config.u32("intermediate_size")?.unwrap_or(DEFAULTS.feed_forward) as i32;
-        let first = shape.layers.saturating_sub(shape.shared);
-        let widths = (0..shape.layers).map(|layer| if layer < first { width } else { 2 * width });
-        out.own("feed_forward_length", MetadataValue::I32s(widths.collect()));
+        let default = family.config_defaults.intermediate_size;
+        let size = config_count(config, "intermediate_size", default)? as i32;
+        let sizes = (0..params.layers).map(|layer| if params.has_kv(layer) { size } else { 2 * size });
+        out.own("feed_forward_length", MetadataValue::I32s(sizes.collect()));
     }
-    if let Some(global) = shape.global_key_value_heads {
-        let heads =
-            shape.sliding.iter().map(|slides| if *slides { shape.key_value_heads } else { global } as i32);
-        out.own("attention.head_count_kv", MetadataValue::I32s(heads.collect()));
+    if let Some(global) = params.global_key_value_heads {
+        let heads = |sliding: &bool| if *sliding { params.num_key_value_heads } else { global } as i32;
+        let heads = params.sliding.iter().map(heads).collect();
+        out.own("attention.head_count_kv", MetadataValue::I32s(heads));
     }
-    out.own("rope.dimension_count", shape.global_head_dim);
-    out.own("rope.dimension_count_swa", shape.head_dim);
-    if is(config, UNIFIED) && !is(config, ASSISTANT) {
-        suppressed(files, out)?;
-    }
+    out.own("rope.dimension_count", params.global_head_dim);
+    out.own("rope.dimension_count_swa", params.head_dim);
     Ok(())
 }
 
-/// Tokens that it must never say: those that stand for images and sounds.
-fn suppressed(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
+/// `suppress_tokens` of `generation_config.json`: the tokens of images and audio, which must not be generated.
+fn suppress_tokens(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     let Some(source) = files.open("generation_config.json")? else { return Ok(()) };
     let file = source.location().to_owned();
     let tokens = ModelConfig::parse(file, &read_source(&*source)?)?.list("suppress_tokens")?;
@@ -192,54 +238,56 @@ fn suppressed(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     Ok(())
 }
 
-/// Layers with full attention turn only a part of each head. llama.cpp divides the frequencies of the others by so
-/// much that they stand still.
-pub(super) fn frequencies(config: &ModelConfig) -> Result<ExtraTensor> {
-    let head = Gemma4Params::of(config)?.global_head_dim;
+/// Layers with global attention rotate only a part of each head. llama.cpp divides the frequencies of the rest by
+/// 1e30, so that their angles are 0.
+pub(super) fn rope_freqs(family: &ModelFamily, files: &ModelFiles) -> Result<Vec<ExtraTensor>> {
+    let config = files.config();
+    let head_dim = Gemma4Params::of(family, config)?.global_head_dim;
     let rope = config.get("rope_parameters").and_then(|rope| rope.get("full_attention"));
     let kind = rope.and_then(|rope| rope.get("rope_type")).and_then(Json::as_str);
     if rope.is_some() && kind != Some("proportional") {
-        let feature = format!("GGUF for a Gemma 4 with rope type {kind:?} in its full attention");
+        let feature = format!("GGUF for a Gemma 4 with rope_type {kind:?} in full_attention");
         return Err(Error::unsupported(config.file(), feature));
     }
-    let factor = rope.and_then(|rope| rope.get("factor")).and_then(Json::as_f64).unwrap_or(1.0);
+    let number =
+        |field: &str, default: f64| rope.and_then(|r| r.get(field)).and_then(Json::as_f64).unwrap_or(default);
+    let factor = number("factor", 1.0);
     if factor != 1.0 {
-        let feature = format!("GGUF for a Gemma 4 with positions divided by {factor} in its full attention");
+        let feature = format!("GGUF for a Gemma 4 with RoPE factor {factor} in full_attention");
         return Err(Error::unsupported(config.file(), feature));
     }
-    let share =
-        rope.and_then(|rope| rope.get("partial_rotary_factor")).and_then(Json::as_f64).unwrap_or(0.25);
-    if !(0.0..=1.0).contains(&share) {
-        return Err(Error::invalid(config.file(), format!("has partial_rotary_factor {share}")));
+    let rotated = number("partial_rotary_factor", 0.25);
+    if !(0.0..=1.0).contains(&rotated) {
+        return Err(Error::invalid(config.file(), format!("has partial_rotary_factor {rotated}")));
     }
-    let turned = (f64::from(head) * share / 2.0) as u32;
-    let values: Vec<f32> = (0..head / 2).map(|at| if at < turned { 1.0 } else { 1e30 }).collect();
-    Ok(ExtraTensor {
+    let rotated = (f64::from(head_dim) * rotated / 2.0) as u32;
+    let values: Vec<f32> = (0..head_dim / 2).map(|at| if at < rotated { 1.0 } else { 1e30 }).collect();
+    Ok(vec![ExtraTensor {
         name: "rope_freqs.weight".to_owned(),
         shape: vec![values.len() as u64],
         values: values.into(),
-    })
+    }])
 }
 
-/// What a layer needs besides what all have.
-pub(super) fn needed(config: &ModelConfig, layer: u32) -> Result<Vec<&'static str>> {
-    let shape = Gemma4Params::of(config)?;
-    let mut needed = Vec::new();
-    if layer < shape.layers.saturating_sub(shape.shared) {
-        needed.extend(["attn_k.weight", "attn_k_norm.weight"]);
-        if !shape.keys_are_values || shape.sliding.get(layer as usize) == Some(&true) {
-            needed.push("attn_v.weight");
+/// Tensors that depend on the layer's kind of attention, and on whether the model has per-layer embeddings and experts.
+fn required_in_layer(family: &ModelFamily, config: &ModelConfig, layer: u32) -> Result<Vec<&'static str>> {
+    let params = Gemma4Params::of(family, config)?;
+    let mut required = Vec::new();
+    if params.has_kv(layer) {
+        required.extend(["attn_k.weight", "attn_k_norm.weight"]);
+        if !params.attention_k_eq_v || params.sliding.get(layer as usize) == Some(&true) {
+            required.push("attn_v.weight");
         }
     }
-    if shape.per_layer > 0 {
-        needed.extend(["inp_gate.weight", "proj.weight", "post_norm.weight"]);
+    if params.hidden_size_per_layer_input > 0 {
+        required.extend(["inp_gate.weight", "proj.weight", "post_norm.weight"]);
     }
-    if shape.experts {
-        needed.extend(["pre_ffw_norm_2.weight", "post_ffw_norm_1.weight", "post_ffw_norm_2.weight"]);
-        needed.extend(["ffn_gate_inp.weight", "ffn_gate_inp.scale", "ffn_down_exps.scale"]);
-        needed.extend(["ffn_gate_up_exps.weight", "ffn_down_exps.weight"]);
+    if params.has_experts {
+        required.extend(["pre_ffw_norm_2.weight", "post_ffw_norm_1.weight", "post_ffw_norm_2.weight"]);
+        required.extend(["ffn_gate_inp.weight", "ffn_gate_inp.scale", "ffn_down_exps.scale"]);
+        required.extend(["ffn_gate_up_exps.weight", "ffn_down_exps.weight"]);
     }
-    Ok(needed)
+    Ok(required)
 }
 
 #[cfg(test)]
@@ -247,13 +295,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_attention_has_the_heads_of_its_own_layers() {
+    fn the_heads_of_global_attention_are_those_of_its_layers() {
         let layers = serde_json::json!({
             "0": {"head_dim": 1}, "05": {"head_dim": 64}, "11": {"head_dim": 64, "num_key_value_heads": 2}
         });
         let sliding: Vec<bool> = (1..=12).map(|layer| layer % 6 != 0).collect();
-        assert_eq!(in_full_layer(&layers, &sliding, "head_dim"), Some(64));
-        assert_eq!(in_full_layer(&layers, &sliding, "num_key_value_heads"), Some(2));
-        assert_eq!(in_full_layer(&layers, &sliding, "x"), None);
+        assert_eq!(in_global_layer(&layers, &sliding, "head_dim"), Some(64));
+        assert_eq!(in_global_layer(&layers, &sliding, "num_key_value_heads"), Some(2));
+        assert_eq!(in_global_layer(&layers, &sliding, "x"), None);
     }
 }

@@ -1,31 +1,52 @@
-//! The assistants of Gemma 4 and Gemma 4 Unified, which draft tokens for them: layers that take keys and values from the
-//! model they assist, between two projections.
+//! The assistants of Gemma 4 and Gemma 4 Unified, which draft tokens for them: decoder layers between two projections,
+//! which use the keys and values of the model they assist.
 
+use super::attention::AttentionRules;
+use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
 use super::gemma4;
 use super::tensor_names::TensorNameMap;
-use crate::checkpoint::ModelFiles;
+use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
 
-pub(super) const NAMES: TensorNameMap = TensorNameMap {
-    layer: gemma4::NAMES.layer,
-    some_layers: &[LAYER_SCALE],
-    model: &[
-        ("pre_projection.weight", "nextn.pre_projection.weight"),
-        ("post_projection.weight", "nextn.post_projection.weight"),
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma4-assistant",
+    classes: &[
+        "Gemma4AssistantForCausalLM",
+        "Gemma4UnifiedAssistantForCausalLM",
+        "gemma4_assistant",
+        "gemma4_unified_assistant",
     ],
-    some_models: &[],
-    lists: &[],
+    tensor_names: &TensorNameMap {
+        layer_tensors: &gemma4::LAYER_TENSORS,
+        optional_layer_tensors: &[LAYER_SCALE],
+        model_tensors: &[
+            ("pre_projection.weight", "nextn.pre_projection.weight"),
+            ("post_projection.weight", "nextn.post_projection.weight"),
+        ],
+        optional_model_tensors: &[],
+        stacked_tensors: &[],
+    },
+    config_defaults: ConfigDefaults { hidden_size_per_layer_input: Some(0), ..gemma4::CONFIG_DEFAULTS },
+    attention: AttentionRules { has_own_kv: false, ..gemma4::ATTENTION },
+    norm_shift: 0.0,
+    vocab_mismatch: VocabMismatch::Truncate,
+    has_lm_head: false,
+    parameters,
+    extra_tensors: gemma4::rope_freqs,
+    required_in_layer,
+    mmproj: &[],
 };
 
 const LAYER_SCALE: (&str, &str) = ("layer_scalar", "layer_output_scale.weight");
 
-/// What a layer needs besides what Gemma 4's layers all have.
-pub(super) const NEEDED: &str = LAYER_SCALE.1;
+fn required_in_layer(_: &ModelFamily, _: &ModelConfig, _: u32) -> Result<Vec<&'static str>> {
+    Ok(vec![LAYER_SCALE.1])
+}
 
-pub(super) fn parameters(files: &ModelFiles, file_type: u32, out: &mut GgufMetadata) -> Result<()> {
-    let config = files.config();
-    gemma4::parameters(files, file_type, out)?;
+fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let config = source.files.config();
+    gemma4::decoder_parameters(family, source, out)?;
     out.own("embedding_length_out", config.need_u32("backbone_hidden_size")?);
     let Some(layers) = out.own_u32("block_count") else {
         return Err(Error::invalid(config.file(), "has no num_hidden_layers"));

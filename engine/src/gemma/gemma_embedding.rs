@@ -1,8 +1,11 @@
-//! EmbeddingGemma (`Gemma3TextModel`): Gemma 3 without a head, made to embed texts by sentence-transformers' modules.
+//! EmbeddingGemma (`Gemma3TextModel`): Gemma 3 without an lm_head, with the pooling and dense modules of
+//! sentence-transformers.
 
 use serde_json::Value;
 
-use super::{ExtraTensor, gemma3};
+use super::attention::AttentionRules;
+use super::family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, none_in_layer};
+use super::gemma3;
 use crate::checkpoint::ModelFiles;
 use crate::checkpoint::header;
 use crate::error::{Error, Result};
@@ -10,27 +13,41 @@ use crate::gguf::GgufMetadata;
 use crate::io::json;
 use crate::io::read_source;
 
-/// The largest dense module that is read: both together stay far below what a block of a large model takes.
-const LARGEST: u64 = 64 << 20;
+pub(super) static FAMILY: ModelFamily = ModelFamily {
+    name: "gemma-embedding",
+    classes: &["Gemma3TextModel"],
+    tensor_names: &gemma3::TENSOR_NAMES,
+    config_defaults: gemma3::CONFIG_DEFAULTS,
+    attention: AttentionRules {
+        reads_query_scalar: true,
+        is_causal: false,
+        ..AttentionRules::with_period(6)
+    },
+    norm_shift: 1.0,
+    vocab_mismatch: VocabMismatch::Truncate,
+    has_lm_head: true,
+    parameters,
+    extra_tensors: dense_modules,
+    required_in_layer: none_in_layer,
+    mmproj: &[],
+};
 
-pub(super) fn parameters(
-    files: &ModelFiles,
-    given: &[ExtraTensor],
-    file_type: u32,
-    out: &mut GgufMetadata,
-) -> Result<()> {
-    let config = files.config();
+/// The most bytes of a dense module: two of them are much smaller than a row block of a large model.
+const MAX_DENSE_BYTES: u64 = 64 << 20;
+
+fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let config = source.files.config();
     if config.get("sliding_window").is_none() {
         return Err(Error::invalid(config.file(), "has no sliding_window"));
     }
-    gemma3::parameters(config, file_type, out)?;
-    for dense in given {
+    gemma3::parameters(family, source, out)?;
+    for dense in source.extra_tensors {
         let name = dense.name.trim_end_matches(".weight");
-        let [outside, inside] = dense.shape[..] else { continue };
-        out.own(&format!("{name}_feat_in"), inside as u32);
-        out.own(&format!("{name}_feat_out"), outside as u32);
+        let [out_features, in_features] = dense.shape[..] else { continue };
+        out.own(&format!("{name}_feat_in"), in_features as u32);
+        out.own(&format!("{name}_feat_out"), out_features as u32);
     }
-    pooling(files, out)
+    pooling(source.files, out)
 }
 
 /// The modules of sentence-transformers, by path and type.
@@ -42,7 +59,7 @@ fn modules(files: &ModelFiles) -> Result<Vec<(String, String)>> {
     Ok(entries.iter().map(|entry| (text(entry, "path"), text(entry, "type"))).collect())
 }
 
-/// The files that modules with a folder of their own may have.
+/// The files that may be in the modules' folders.
 pub(crate) fn module_files(files: &ModelFiles) -> Result<Vec<String>> {
     let folders = modules(files)?.into_iter().map(|(path, _)| path).filter(|path| !path.is_empty());
     Ok(folders
@@ -58,7 +75,7 @@ fn module_config(files: &ModelFiles, path: &str) -> Result<Value> {
     }
 }
 
-/// How the embeddings of tokens become one: llama.cpp's numbers.
+/// How the embeddings of tokens are pooled into one, as llama.cpp's `llama_pooling_type`.
 fn pooling(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     let Some((path, _)) = modules(files)?.into_iter().find(|(_, kind)| kind.ends_with("Pooling")) else {
         return Ok(());
@@ -87,26 +104,29 @@ fn pooling(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     Ok(())
 }
 
-/// The dense modules after pooling.
-pub(super) fn dense(files: &ModelFiles) -> Result<Vec<ExtraTensor>> {
-    let mut given: Vec<ExtraTensor> = Vec::new();
+/// The weights of the dense modules after pooling.
+fn dense_modules(_: &ModelFamily, files: &ModelFiles) -> Result<Vec<ExtraTensor>> {
+    let mut weights: Vec<ExtraTensor> = Vec::new();
     for (path, _) in modules(files)?.into_iter().filter(|(_, kind)| kind.ends_with("Dense")) {
         let name = if path == "2_Dense" { "dense_2.weight" } else { "dense_3.weight" };
         let Some(source) = files.open(&format!("{path}/model.safetensors"))? else { continue };
-        if given.iter().any(|known| known.name == name) {
+        if weights.iter().any(|known| known.name == name) {
             return Err(Error::unsupported(source.location(), "GGUF with more than two dense modules"));
         }
         for tensor in header::read(&*source)?.into_iter().filter(|t| t.name == "linear.weight") {
-            if tensor.bytes > LARGEST || !tensor.dtype.is_float() {
-                let problem = format!("is {} of {} bytes", tensor.dtype, tensor.bytes);
+            if tensor.bytes > MAX_DENSE_BYTES || !tensor.dtype.is_float() {
+                let problem = format!(
+                    "is {} with {} bytes, not a float tensor of at most {MAX_DENSE_BYTES} bytes",
+                    tensor.dtype, tensor.bytes
+                );
                 return Err(Error::tensor(source.location(), tensor.name, problem));
             }
             let mut bytes = vec![0; tensor.bytes as usize];
             source.read_at(tensor.offset, &mut bytes).map_err(|e| Error::read(source.location(), e))?;
             let mut values = vec![0.0; (tensor.bytes / tensor.dtype.bytes()) as usize];
             tensor.dtype.widen(&bytes, &mut values);
-            given.push(ExtraTensor { name: name.to_owned(), shape: tensor.shape, values: values.into() });
+            weights.push(ExtraTensor { name: name.to_owned(), shape: tensor.shape, values: values.into() });
         }
     }
-    Ok(given)
+    Ok(weights)
 }

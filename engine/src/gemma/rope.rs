@@ -1,14 +1,18 @@
-//! Positions: since transformers 5 under `rope_parameters`, by kind of layer; before that spread over three keys.
+//! RoPE: since transformers 5 in `rope_parameters`, by layer type; before that in three fields.
 
 use serde_json::Value;
 
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
+use crate::gguf::GgufMetadata;
 
+/// RoPE's base frequency and linear scaling.
 pub(super) struct RopeParameters {
-    pub(super) theta: f32,
-    pub(super) local_theta: f32,
-    pub(super) linear_factor: Option<f32>,
+    /// Of layers with global attention.
+    theta: f32,
+    /// Of layers with a sliding window.
+    local_theta: f32,
+    linear_factor: Option<f32>,
 }
 
 impl RopeParameters {
@@ -29,13 +33,22 @@ impl RopeParameters {
         let (theta, local_theta) = (theta.unwrap_or(1e6), local_theta.unwrap_or(1e4));
         Ok(Self { theta, local_theta, linear_factor: linear_factor(config, global)? })
     }
+
+    pub(super) fn write(&self, out: &mut GgufMetadata) {
+        if let Some(factor) = self.linear_factor {
+            out.own("rope.scaling.type", "linear");
+            out.own("rope.scaling.factor", factor);
+        }
+        out.own("rope.freq_base", self.theta);
+        out.own("rope.freq_base_swa", self.local_theta);
+    }
 }
 
 fn linear_factor(config: &ModelConfig, rope: Option<&Value>) -> Result<Option<f32>> {
     let Some(rope) = rope else { return Ok(None) };
     let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
     match kind {
-        // Gemma 4 has its factors in a tensor
+        // the factors of Gemma 4 are a tensor of the file
         None | Some("default" | "proportional") => Ok(None),
         Some("linear") => match rope.get("factor").and_then(Value::as_f64) {
             Some(factor) => Ok(Some(factor as f32)),

@@ -1,120 +1,150 @@
 //! From a checkpoint's tensor names to a GGUF file's.
 
-/// What becomes of a tensor.
+use super::canonical_name::canonical_name;
+
+/// How a tensor of the checkpoint appears in the GGUF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MappedTensor {
-    /// It goes under this name, in this layer if it is in one.
+    /// Under this name, and in this layer if it is in one.
     Tensor(String, Option<u32>),
-    /// It is one of several that become one, one after the other.
+    /// As one of the matrices that are stacked into one tensor.
     StackPart {
-        /// Their common name.
+        /// The name of the stacked tensor.
         name: String,
-        /// Which of them it is.
+        /// The matrix's index in the stack.
         number: usize,
+        /// How many matrices the stack has.
+        count: usize,
     },
-    /// It is the output head.
+    /// As `output.weight`, if the family has an lm_head.
     LmHead,
-    /// It does not belong to the language model, or can be computed from the parameters.
+    /// Not at all: it is not part of the language model, or can be computed from the parameters.
     Skipped,
-    /// The family knows no such tensor.
+    /// The family has no such tensor.
     Unknown,
 }
 
-/// A family's modules by their names in the checkpoint and in the file. A name with a point in the file is that of a
-/// tensor whole, others lack `.weight` or `.bias`.
+/// Names in the checkpoint, and in the GGUF file. A GGUF name with a dot is a whole tensor's; without one it is a
+/// module's, whose tensors end in `.weight` and `.bias`.
+pub(super) type NameTable = &'static [(&'static str, &'static str)];
+
+/// A family's tensors and modules by their names in the checkpoint and in the GGUF file.
+#[derive(Debug)]
 pub(super) struct TensorNameMap {
     /// In every layer.
-    pub(super) layer: &'static [(&'static str, &'static str)],
+    pub(super) layer_tensors: NameTable,
     /// In some layers.
-    pub(super) some_layers: &'static [(&'static str, &'static str)],
-    /// Outside of layers, besides embedding, last norm and head.
-    pub(super) model: &'static [(&'static str, &'static str)],
-    /// The same, in some models.
-    pub(super) some_models: &'static [(&'static str, &'static str)],
-    /// Lists whose elements become one tensor.
-    pub(super) lists: &'static [(&'static str, &'static str)],
+    pub(super) optional_layer_tensors: NameTable,
+    /// Outside of layers, besides embedding, last norm and lm_head.
+    pub(super) model_tensors: NameTable,
+    /// Outside of layers, in some models.
+    pub(super) optional_model_tensors: NameTable,
+    pub(super) stacked_tensors: &'static [StackedTensor],
+}
+
+/// A module list whose weights are stacked into one tensor.
+#[derive(Debug)]
+pub(super) struct StackedTensor {
+    /// The list's name in the checkpoint.
+    pub(super) modules: &'static str,
+    /// The tensor's name in the GGUF file.
+    pub(super) name: &'static str,
+    /// How many modules the list has.
+    pub(super) count: usize,
+}
+
+/// The names of the tensors that every file of a family requires.
+pub(super) struct RequiredTensors {
+    /// Outside of layers.
+    pub(super) model: Vec<String>,
+    /// In a layer, without `blk.N.`.
+    pub(super) layer: Vec<String>,
 }
 
 impl TensorNameMap {
-    /// A family that has nothing but layers.
-    pub(super) const fn layers(layer: &'static [(&'static str, &'static str)]) -> Self {
-        Self { layer, some_layers: &[], model: &[], some_models: &[], lists: &[] }
+    /// A family that has only layers, besides embedding, last norm and lm_head.
+    pub(super) const fn of_layers(layer_tensors: NameTable) -> Self {
+        Self {
+            layer_tensors,
+            optional_layer_tensors: &[],
+            model_tensors: &[],
+            optional_model_tensors: &[],
+            stacked_tensors: &[],
+        }
     }
 
-    /// Looks a checkpoint's name up.
+    /// Looks up the name of a checkpoint's tensor.
     pub(super) fn map(&self, name: &str) -> MappedTensor {
-        if is_left(name) {
+        if is_skipped(name) {
             return MappedTensor::Skipped;
         }
-        let name = name.replace("language_model.", "");
-        let name = name.strip_prefix("model.").unwrap_or(&name);
-        match name {
+        let name = canonical_name(name);
+        match &*name {
             "embed_tokens.weight" => return MappedTensor::Tensor("token_embd.weight".to_owned(), None),
             "norm.weight" => return MappedTensor::Tensor("output_norm.weight".to_owned(), None),
             "lm_head.weight" => return MappedTensor::LmHead,
             _ => {}
         }
-        self.in_layer(name)
-            .or_else(|| self.in_list(name))
-            .or_else(|| self.beside(name))
+        self.map_layer_tensor(&name)
+            .or_else(|| self.map_stack_part(&name))
+            .or_else(|| self.map_model_tensor(&name))
             .unwrap_or(MappedTensor::Unknown)
     }
 
-    fn in_layer(&self, name: &str) -> Option<MappedTensor> {
+    fn map_layer_tensor(&self, name: &str) -> Option<MappedTensor> {
         let (number, rest) = name.strip_prefix("layers.")?.split_once('.')?;
         let number: u32 = number.parse().ok()?;
-        let found = find(rest, self.layer, &KINDS).or_else(|| find(rest, self.some_layers, &KINDS))?;
-        Some(MappedTensor::Tensor(format!("blk.{number}.{found}"), Some(number)))
+        let name = find(rest, self.layer_tensors, &SUFFIXES)
+            .or_else(|| find(rest, self.optional_layer_tensors, &SUFFIXES))?;
+        Some(MappedTensor::Tensor(format!("blk.{number}.{name}"), Some(number)))
     }
 
-    fn in_list(&self, name: &str) -> Option<MappedTensor> {
-        let (list, rest) = name.split_once('.')?;
-        let (_, name) = self.lists.iter().find(|(known, _)| *known == list)?;
+    fn map_stack_part(&self, name: &str) -> Option<MappedTensor> {
+        let (modules, rest) = name.split_once('.')?;
+        let stack = self.stacked_tensors.iter().find(|stack| stack.modules == modules)?;
         let number = rest.strip_suffix(".weight")?.parse().ok()?;
-        Some(MappedTensor::StackPart { name: (*name).to_owned(), number })
+        Some(MappedTensor::StackPart { name: stack.name.to_owned(), number, count: stack.count })
     }
 
-    fn beside(&self, name: &str) -> Option<MappedTensor> {
-        Some(MappedTensor::Tensor(
-            find(name, self.model, &KINDS).or_else(|| find(name, self.some_models, &KINDS))?,
-            None,
-        ))
+    fn map_model_tensor(&self, name: &str) -> Option<MappedTensor> {
+        let name = find(name, self.model_tensors, &SUFFIXES)
+            .or_else(|| find(name, self.optional_model_tensors, &SUFFIXES))?;
+        Some(MappedTensor::Tensor(name, None))
     }
 
-    /// The tensors that a file cannot lack, by their names in it: those of the model, and those of a layer.
-    pub(super) fn needed(&self) -> (Vec<String>, Vec<String>) {
-        let whole = |(_, name): &(&str, &str)| {
-            if name.contains('.') { (*name).to_owned() } else { format!("{name}.weight") }
-        };
-        let always = ["token_embd.weight", "output_norm.weight"].map(str::to_owned);
-        let model = always.into_iter().chain(self.model.iter().chain(self.lists).map(whole)).collect();
-        (model, self.layer.iter().map(whole).collect())
+    pub(super) fn required(&self) -> RequiredTensors {
+        let whole = |name: &str| if name.contains('.') { name.to_owned() } else { format!("{name}.weight") };
+        let always = ["token_embd.weight", "output_norm.weight"];
+        let model = always.into_iter().chain(self.model_tensors.iter().map(|(_, name)| *name));
+        let model = model.chain(self.stacked_tensors.iter().map(|stack| stack.name));
+        let layer = self.layer_tensors.iter().map(|(_, name)| *name);
+        RequiredTensors { model: model.map(whole).collect(), layer: layer.map(whole).collect() }
     }
 }
 
-/// The kind of a module that is a tensor itself.
-pub(super) const WHOLE: &str = "";
+/// The suffix of a module that is a tensor itself.
+pub(super) const NO_SUFFIX: &str = "";
 
-/// What a module may have.
-const KINDS: [&str; 2] = ["weight", "bias"];
+/// The suffixes of a module's tensors.
+const SUFFIXES: [&str; 2] = ["weight", "bias"];
 
-/// The name in the file of a tensor of a layer or model, whose modules have these kinds of tensors.
-pub(super) fn find(name: &str, table: &[(&str, &str)], kinds: &[&str]) -> Option<String> {
-    let is_whole = |whole: &str| whole.contains('.') || kinds.contains(&WHOLE);
-    if let Some((_, whole)) = table.iter().find(|(known, whole)| *known == name && is_whole(whole)) {
-        return Some((*whole).to_owned());
+/// The GGUF name of a tensor, whose module is in `table` and whose suffix is one of `suffixes`.
+pub(super) fn find(name: &str, table: &[(&str, &str)], suffixes: &[&str]) -> Option<String> {
+    let is_whole = |gguf: &str| gguf.contains('.') || suffixes.contains(&NO_SUFFIX);
+    if let Some((_, gguf)) = table.iter().find(|(known, gguf)| *known == name && is_whole(gguf)) {
+        return Some((*gguf).to_owned());
     }
-    let (module, kind) = name.rsplit_once('.')?;
-    if !kinds.contains(&kind) {
+    let (module, suffix) = name.rsplit_once('.')?;
+    if !suffixes.contains(&suffix) {
         return None;
     }
-    let (_, gguf) = table.iter().find(|(known, whole)| *known == module && !whole.contains('.'))?;
-    Some(format!("{gguf}.{kind}"))
+    let (_, gguf) = table.iter().find(|(known, gguf)| *known == module && !gguf.contains('.'))?;
+    Some(format!("{gguf}.{suffix}"))
 }
 
-/// The vision and audio towers, an assistant's short cut through the vocabulary, which llama.cpp does not take, and
-/// constants that old checkpoints carry along.
-fn is_left(name: &str) -> bool {
+/// Vision and audio encoders and projectors; an assistant's centroids of the vocabulary, which llama.cpp does not use;
+/// constants that old checkpoints contain.
+fn is_skipped(name: &str) -> bool {
     const PARTS: [&str; 8] = [
         "vision_",
         "vision.",
@@ -133,14 +163,18 @@ mod tests {
     use super::*;
 
     const NAMES: TensorNameMap = TensorNameMap {
-        layer: &[
+        layer_tensors: &[
             ("self_attn.q_proj", "attn_q"),
             ("altup.correct_output_scale", "altup_correct_scale.weight"),
         ],
-        some_layers: &[("self_attn.v_proj", "attn_v")],
-        model: &[("embed_tokens_per_layer", "per_layer_token_embd")],
-        some_models: &[],
-        lists: &[("altup_projections", "altup_proj.weight")],
+        optional_layer_tensors: &[("self_attn.v_proj", "attn_v")],
+        model_tensors: &[("embed_tokens_per_layer", "per_layer_token_embd")],
+        optional_model_tensors: &[],
+        stacked_tensors: &[StackedTensor {
+            modules: "altup_projections",
+            name: "altup_proj.weight",
+            count: 3,
+        }],
     };
 
     fn layer(name: &str) -> MappedTensor {
@@ -148,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_has_one_place_whatever_class_saved_it() {
+    fn a_layer_has_one_name_whatever_class_saved_it() {
         for name in [
             "model.layers.3.self_attn.q_proj.weight",
             "language_model.model.layers.3.self_attn.q_proj.weight",
@@ -167,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_a_list_are_slices_of_one_tensor() {
-        let slice = MappedTensor::StackPart { name: "altup_proj.weight".to_owned(), number: 2 };
-        assert_eq!(NAMES.map("model.language_model.altup_projections.2.weight"), slice);
+    fn modules_of_a_list_are_parts_of_one_stack() {
+        let part = MappedTensor::StackPart { name: "altup_proj.weight".to_owned(), number: 2, count: 3 };
+        assert_eq!(NAMES.map("model.language_model.altup_projections.2.weight"), part);
     }
 
     #[test]
-    fn what_is_needed_is_what_every_file_has() {
-        let (model, layer) = NAMES.needed();
+    fn required_tensors_are_those_that_are_not_optional() {
+        let RequiredTensors { model, layer } = NAMES.required();
         assert_eq!(
             model,
             ["token_embd.weight", "output_norm.weight", "per_layer_token_embd.weight", "altup_proj.weight"]
@@ -183,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn towers_are_left_out() {
+    fn encoders_and_projectors_are_skipped() {
         for name in [
             "vision_tower.vision_model.encoder.layers.0.self_attn.q_proj.weight",
             "multi_modal_projector.mm_input_projection_weight",
@@ -194,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_guessed() {
+    fn unknown_names_are_not_guessed() {
         for name in [
             "model.layers.0.self_attn.z_proj.weight",
             "model.layers.x.self_attn.q_proj.weight",

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 pub(crate) use apply::{ElementRange, MergeEffect, MergeScratch, MergedChunk};
 pub(crate) use delta::CACHE_ELEMENTS;
-pub(crate) use targets::is_embedding;
 
 use crate::checkpoint::{Checkpoint, EmbeddingRows, FactorCache, ModelFiles, TensorInfo};
 use crate::error::{Error, Result};
+use crate::gemma::is_token_embedding;
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 
 /// A base model, with or without an adapter. Every change of the adapter matches exactly one tensor and fits its shape.
@@ -129,7 +129,7 @@ impl Model {
 
     /// The token embedding, by its number.
     pub(crate) fn embedding(&self) -> Option<usize> {
-        self.tensors().iter().position(|tensor| is_embedding(&tensor.info.name))
+        self.tensors().iter().position(|tensor| is_token_embedding(&tensor.info.name))
     }
 
     /// The rows of the token embedding.

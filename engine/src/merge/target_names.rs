@@ -1,24 +1,9 @@
-//! Which tensor of the base an adapter's module means.
-//!
-//! The same layer is `model.layers.0` in a text checkpoint, `language_model.model.layers.0` or
-//! `model.language_model.layers.0` in a multimodal one, and an adapter trained on one of them is merged into
-//! another. So names are compared without `model.` at the front and without `language_model.` anywhere.
+//! Which tensor of the base an adapter's module means: the one with the same canonical name.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What is left of a name when the class it was saved from is taken out of it.
-pub(crate) fn canonical(name: &str) -> Cow<'_, str> {
-    let name = if name.contains("language_model.") {
-        Cow::Owned(name.replace("language_model.", ""))
-    } else {
-        Cow::Borrowed(name)
-    };
-    match name.strip_prefix("model.") {
-        Some(rest) => Cow::Owned(rest.to_owned()),
-        None => name,
-    }
-}
+use crate::gemma::canonical_name;
 
 /// Base tensors by their canonical names.
 pub(crate) struct TargetNames<'a>(HashMap<Cow<'a, str>, Vec<usize>>);
@@ -34,14 +19,14 @@ impl<'a> TargetNames<'a> {
     pub(crate) fn new(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut map: HashMap<_, Vec<usize>> = HashMap::new();
         for (index, name) in names.into_iter().enumerate() {
-            map.entry(canonical(name)).or_default().push(index);
+            map.entry(canonical_name(name)).or_default().push(index);
         }
         Self(map)
     }
 
     /// The tensor that `name` means.
     pub(crate) fn find(&self, name: &str) -> TargetMatch {
-        match self.0.get(&canonical(name)).map(Vec::as_slice) {
+        match self.0.get(&canonical_name(name)).map(Vec::as_slice) {
             None | Some([]) => TargetMatch::None,
             Some(&[index]) => TargetMatch::One(index),
             Some(several) => TargetMatch::Several(several.to_vec()),
@@ -52,18 +37,6 @@ impl<'a> TargetNames<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_layer_has_one_canonical_name_whatever_class_saved_it() {
-        for name in [
-            "model.layers.0.x",
-            "language_model.model.layers.0.x",
-            "model.language_model.layers.0.x",
-            "layers.0.x",
-        ] {
-            assert_eq!(canonical(name), "layers.0.x", "{name}");
-        }
-    }
 
     #[test]
     fn a_vision_layer_is_not_taken_for_a_language_layer() {

@@ -4,6 +4,7 @@ use super::ModelTensor;
 use super::target_names::{TargetMatch, TargetNames};
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::{Error, Result};
+use crate::gemma::{is_lm_head, is_token_embedding, lm_head_name};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 
 /// The tensors of the merged model, with their changes.
@@ -84,7 +85,7 @@ fn replacement(change: &AdapterChange) -> Option<&AdapterTensor> {
 
 /// Replaces the values of the base. An embedding or lm_head may have another number of rows.
 fn replace(tensor: &mut ModelTensor, stored: &AdapterTensor) -> Result<()> {
-    let resizable = is_embedding(&tensor.info.name) || is_lm_head(&tensor.info.name);
+    let resizable = is_token_embedding(&tensor.info.name) || is_lm_head(&tensor.info.name);
     let same = stored.shape == tensor.info.shape;
     let other_rows = stored.shape.get(1..) == tensor.info.shape.get(1..);
     if !(same || resizable && other_rows) {
@@ -127,7 +128,7 @@ fn untie_lm_head(
     matched: &mut MatchedTargets,
     lm_head: &[(usize, &AdapterChange)],
 ) -> Result<()> {
-    let Some(at) = matched.tensors.iter().position(|t| is_embedding(&t.info.name)) else {
+    let Some(at) = matched.tensors.iter().position(|t| is_token_embedding(&t.info.name)) else {
         return if lm_head.is_empty() { Ok(()) } else { Err(unmatched(adapter, lm_head)) };
     };
     let stored = matched.tensors.iter().position(|t| is_lm_head(&t.info.name));
@@ -253,32 +254,4 @@ fn same_change(lm_head: &ChangeKind, embedding: &ChangeKind) -> Result<bool> {
 fn unmatched(adapter: &Adapter, lm_head: &[(usize, &AdapterChange)]) -> Error {
     let modules = lm_head.iter().map(|(_, change)| change.target.clone()).collect();
     Error::UnmatchedModules { modules, total: adapter.modules() }
-}
-
-pub(crate) fn is_embedding(name: &str) -> bool {
-    name.ends_with("embed_tokens.weight") && !name.contains("vision") && !name.contains("audio")
-}
-
-fn is_lm_head(name: &str) -> bool {
-    name.ends_with("lm_head.weight")
-}
-
-/// The name of the lm_head in a checkpoint whose embedding has this name.
-fn lm_head_name(embedding: &str) -> String {
-    match embedding.strip_suffix("model.embed_tokens.weight") {
-        Some(prefix) if prefix.ends_with('.') => format!("{prefix}lm_head.weight"),
-        Some(_) | None => "lm_head.weight".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lm_head_is_named_after_the_embedding() {
-        assert_eq!(lm_head_name("model.embed_tokens.weight"), "lm_head.weight");
-        assert_eq!(lm_head_name("language_model.model.embed_tokens.weight"), "language_model.lm_head.weight");
-        assert_eq!(lm_head_name("model.language_model.embed_tokens.weight"), "lm_head.weight");
-    }
 }

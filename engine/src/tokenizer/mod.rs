@@ -148,7 +148,7 @@ fn check_size(
     size: usize,
 ) -> Result<usize> {
     const SLOTS: u64 = 4096;
-    let slots = if architecture.vocab_mismatch() == VocabMismatch::ZeroPad { SLOTS } else { 0 };
+    let slots = if architecture.family().vocab_mismatch == VocabMismatch::ZeroPad { SLOTS } else { 0 };
     match rows.stored {
         Some(rows) if size as u64 > rows.saturating_add(slots) => {
             let problem = format!("says vocab_size is {size}, but the embedding has {rows} rows");

@@ -100,9 +100,9 @@ fn gemma4_unified() -> Vec<Case> {
     cases! { "gemma4-unified":
         "patches of another size", ["patch_dense.weight", "patches have 15 × 15 pixels"],
             |f| set(f, "vision_config", "patch_size", json!(5));
-        "patches without end", ["patch_dense.weight", "pixels in three colours"],
+        "patches without end", ["patch_dense.weight", "pixels in three color channels"],
             |f| set(f, "vision_config", "patch_size", json!(u32::MAX));
-        "positions of one side", ["pos_embedding", "without one row down and one across"],
+        "positions of one side", ["pos_embedding", "needs a row and a column embedding"],
             |f| f.header(WEIGHTS, |h| h["model.vision_embedder.pos_embedding"]["shape"] = json!([64, 1, 64]));
         "no patches", ["no tensor for v.patch_embd.bias"],
             |f| rename(f, "model.vision_embedder.patch_dense.bias", "model.language_model.patch_dense.bias");
@@ -118,7 +118,7 @@ fn gemma4() -> Vec<Case> {
         "more layers than there are", ["no tensor for v.blk.2."], |f| set(f, "vision_config", "num_hidden_layers", json!(3));
         "more layers to hear than there are", ["no tensor for a.blk.2."],
             |f| set(f, "audio_config", "num_hidden_layers", json!(3));
-        "layers without end", ["config.json", "num_hidden_layers is 4000000000"],
+        "layers without end", ["config.json", "num_hidden_layers 4000000000"],
             |f| set(f, "audio_config", "num_hidden_layers", json!(4_000_000_000_u32));
         "a negative count", ["config.json", "hidden_size is -1"], |f| set(f, "vision_config", "hidden_size", json!(-1));
         "no colours", ["three numbers in image_mean"], |f| f.remove("base/processor_config.json");
@@ -133,7 +133,7 @@ fn gemma4() -> Vec<Case> {
             "model.embed_audio.embedding_projection.weight", "model.language_model.embedding_projection.weight");
         "patches that are no squares", ["input_proj.weight", "no square of pixels"],
             |f| f.header(WEIGHTS, |h| h["model.vision_tower.patch_embedder.input_proj.weight"]["shape"] = json!([48, 32]));
-        "channels that mix", ["depthwise_conv1d.weight", "no convolution of each channel alone"],
+        "channels that mix", ["depthwise_conv1d.weight", "not a depthwise convolution"],
             |f| f.header(WEIGHTS, |h| {
                 h["model.audio_tower.layers.0.lconv1d.depthwise_conv1d.weight"]["shape"] = json!([32, 5, 1]);
             });

@@ -1,70 +1,85 @@
-//! The vision tower (SigLIP) and projector of a multimodal Gemma 3.
+//! The vision encoder (SigLIP) and projector of a multimodal Gemma 3.
 
 use serde_json::Value as Json;
 
-use super::clip;
-use super::clip::{EncoderHparams, ImageInput};
+use super::clip_metadata;
+use super::clip_metadata::{EncoderHparams, ImageInput};
+use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::preprocessor::PreprocessorConfig;
-use super::tensor_map::{EncoderTensor, LayerMap, TensorMap, named};
+use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gemma::MappedTensor;
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
-use crate::quant::TensorType;
+use crate::quant::{OutputType, TensorType};
 
-pub(super) const PARTS: [TensorMap; 2] = [
-    TensorMap {
-        root: "vision_tower.",
-        around: &[
-            ("embeddings.patch_embedding.weight", "v.patch_embd.weight"),
-            ("embeddings.patch_embedding.bias", "v.patch_embd.bias"),
-            ("embeddings.position_embedding.weight", "v.position_embd.weight"),
-            ("post_layernorm.weight", "v.post_ln.weight"),
-            ("post_layernorm.bias", "v.post_ln.bias"),
-        ],
-        some_around: &[],
-        layers: Some(LayerMap {
-            root: "encoder.layers.",
-            tower: EncoderTensor::Vision,
-            modules: &[
-                ("layer_norm1", "ln1"),
-                ("layer_norm2", "ln2"),
-                ("mlp.fc1", "ffn_up"),
-                ("mlp.fc2", "ffn_down"),
-                ("self_attn.k_proj", "attn_k"),
-                ("self_attn.out_proj", "attn_out"),
-                ("self_attn.q_proj", "attn_q"),
-                ("self_attn.v_proj", "attn_v"),
-            ],
-            some_modules: &[],
-            kinds: &["weight", "bias"],
-        }),
-    },
-    TensorMap {
-        root: "multi_modal_projector.",
-        around: &[
-            ("mm_input_projection_weight", "mm.input_projection.weight"),
-            ("mm_soft_emb_norm.weight", "mm.soft_emb_norm.weight"),
-        ],
-        some_around: &[],
-        layers: None,
-    },
-];
+pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
+    classes: &["Gemma3ForConditionalGeneration", "gemma3"],
+    vision_maps: &[&VISION, &VISION_PROJECTOR],
+    audio_maps: &[],
+    map_tensor,
+    transform,
+    fixed_type,
+    encoder_layers,
+    parameters,
+};
 
-/// What becomes of a tensor. The tower's own head is not used.
-pub(super) fn place(name: &str) -> MappedTensor {
+static VISION: TensorMap = TensorMap {
+    prefix: "vision_tower.",
+    tensors: &[
+        ("embeddings.patch_embedding.weight", "v.patch_embd.weight"),
+        ("embeddings.patch_embedding.bias", "v.patch_embd.bias"),
+        ("embeddings.position_embedding.weight", "v.position_embd.weight"),
+        ("post_layernorm.weight", "v.post_ln.weight"),
+        ("post_layernorm.bias", "v.post_ln.bias"),
+    ],
+    optional_tensors: &[],
+    layers: Some(LayerMap {
+        prefix: "encoder.layers.",
+        encoder: EncoderKind::Vision,
+        modules: &[
+            ("layer_norm1", "ln1"),
+            ("layer_norm2", "ln2"),
+            ("mlp.fc1", "ffn_up"),
+            ("mlp.fc2", "ffn_down"),
+            ("self_attn.k_proj", "attn_k"),
+            ("self_attn.out_proj", "attn_out"),
+            ("self_attn.q_proj", "attn_q"),
+            ("self_attn.v_proj", "attn_v"),
+        ],
+        optional_modules: &[],
+        required_suffixes: &["weight", "bias"],
+    }),
+};
+
+/// From the vision encoder to the language model.
+static VISION_PROJECTOR: TensorMap = TensorMap {
+    prefix: "multi_modal_projector.",
+    tensors: &[
+        ("mm_input_projection_weight", "mm.input_projection.weight"),
+        ("mm_soft_emb_norm.weight", "mm.soft_emb_norm.weight"),
+    ],
+    optional_tensors: &[],
+    layers: None,
+};
+
+/// Older versions of transformers have one more name in front. The encoder's attention-pooling head is not used.
+fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
     let name = name.replace("vision_tower.vision_model.", "vision_tower.");
-    named(&PARTS, &name).map_or(MappedTensor::Skipped, |name| MappedTensor::Tensor(name, None))
+    gguf_name(maps.iter().copied(), &name)
+        .map_or(MappedTensor::Skipped, |name| MappedTensor::Tensor(name, None))
 }
 
-/// Of all norms here only the projector's is Gemma's.
-pub(super) fn form(name: &str) -> TensorTransform {
-    if name == "mm.soft_emb_norm.weight" { TensorTransform::Add(1.0) } else { TensorTransform::IDENTITY }
+/// Of all norms only the projector's is Gemma's, whose class multiplies by 1 + w.
+fn transform(_: &ModelConfig, name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
+    let is_gemma_norm = name == "mm.soft_emb_norm.weight";
+    let transform = if is_gemma_norm { TensorTransform::Add(1.0) } else { TensorTransform::IDENTITY };
+    Ok((shape.to_vec(), transform))
 }
 
-/// The first and the last matrices of the way from pixels to tokens keep their precision.
-pub(super) fn fixed_type(name: &str) -> Option<TensorType> {
+/// The embeddings of patches and positions and the projection keep their precision.
+fn fixed_type(name: &str, _: OutputType) -> Option<TensorType> {
     match name {
         "v.patch_embd.weight" | "v.position_embd.weight" => Some(TensorType::F32),
         "mm.input_projection.weight" => Some(TensorType::F16),
@@ -72,30 +87,31 @@ pub(super) fn fixed_type(name: &str) -> Option<TensorType> {
     }
 }
 
-pub(super) fn layers(tower: &ModelConfig) -> Result<u32> {
-    Ok(tower.u32("num_hidden_layers")?.unwrap_or(12))
+fn encoder_layers(configs: &EncoderConfigs<'_>) -> Result<EncoderLayers> {
+    Ok(EncoderLayers { vision: count(configs.vision, "num_hidden_layers", 12)?, audio: 0 })
 }
 
-/// What the configuration leaves out is as in `SiglipVisionConfig`.
-pub(super) fn parameters(files: &ModelFiles, tower: &ModelConfig, out: &mut GgufMetadata) -> Result<()> {
-    let count = |key: &str, default: u32| Ok::<u32, Error>(tower.u32(key)?.unwrap_or(default));
+/// Defaults are those of `SiglipVisionConfig`.
+fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let vision = configs.vision;
     let preprocessor = PreprocessorConfig::of(files)?;
-    let sizes = EncoderHparams {
-        projection: files.config().u32("hidden_size")?.unwrap_or(2304),
-        width: count("hidden_size", 768)?,
-        feed_forward: count("intermediate_size", 3072)?,
-        layers: layers(tower)?,
-        heads: count("num_attention_heads", 12)?,
+    let hparams = EncoderHparams {
+        projection_dim: count(files.config(), "hidden_size", 2304)?,
+        hidden_size: count(vision, "hidden_size", 768)?,
+        intermediate_size: count(vision, "intermediate_size", 3072)?,
+        layers: encoder_layers(configs)?.vision,
+        attention_heads: count(vision, "num_attention_heads", 12)?,
     };
-    let (size, patch) = (count("image_size", 224)?, count("patch_size", 16)?.max(1));
-    let (mean, deviation) = (preprocessor.colours("image_mean")?, preprocessor.colours("image_std")?);
-    clip::vision(&sizes, ImageInput { size, patch, mean, deviation }, out);
+    let image_size = count(vision, "image_size", 224)?;
+    let patch_size = count(vision, "patch_size", 16)?.max(1);
+    let (mean, std) = (preprocessor.channels("image_mean")?, preprocessor.channels("image_std")?);
+    clip_metadata::write_vision(&hparams, ImageInput { image_size, patch_size, mean, std }, out);
     out.set("clip.projector_type", "gemma3");
-    out.set("clip.vision.attention.layer_norm_epsilon", tower.f32("layer_norm_eps")?.unwrap_or(1e-6));
+    out.set("clip.vision.attention.layer_norm_epsilon", vision.f32("layer_norm_eps")?.unwrap_or(1e-6));
     out.set("clip.use_gelu", true);
     let tokens = preprocessor.get("image_seq_length").and_then(Json::as_u64).unwrap_or(256);
-    let side = u32::try_from(tokens.isqrt()).unwrap_or(u32::MAX).max(1);
-    let scale = size / patch / side;
+    let tokens_per_side = u32::try_from(tokens.isqrt()).unwrap_or(u32::MAX).max(1);
+    let scale = image_size / patch_size / tokens_per_side;
     if scale > 0 && scale != 4 {
         out.set("clip.vision.projector.scale_factor", scale);
     }
@@ -105,9 +121,10 @@ pub(super) fn parameters(files: &ModelFiles, tower: &ModelConfig, out: &mut Gguf
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gemma::canonical_name;
 
-    fn at(name: &str) -> MappedTensor {
-        place(name.strip_prefix("model.").unwrap_or(name))
+    fn mapped(name: &str) -> MappedTensor {
+        map_tensor(&canonical_name(name), GEMMA3.vision_maps)
     }
 
     fn tensor(name: &str) -> MappedTensor {
@@ -115,19 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_has_one_place_whatever_version_saved_it() {
+    fn a_tensor_has_one_name_whatever_version_saved_it() {
         for prefix in [
             "vision_tower.vision_model.",
             "model.vision_tower.vision_model.",
             "model.vision_tower.",
             "vision_tower.",
         ] {
-            let at = |name: &str| at(&format!("{prefix}{name}"));
+            let at = |name: &str| mapped(&format!("{prefix}{name}"));
             assert_eq!(at("embeddings.patch_embedding.bias"), tensor("v.patch_embd.bias"));
             assert_eq!(at("encoder.layers.3.mlp.fc1.weight"), tensor("v.blk.3.ffn_up.weight"));
             assert_eq!(at("head.probe"), MappedTensor::Skipped);
         }
         let projector = "model.multi_modal_projector.mm_input_projection_weight";
-        assert_eq!(at(projector), tensor("mm.input_projection.weight"));
+        assert_eq!(mapped(projector), tensor("mm.input_projection.weight"));
     }
 }

@@ -1,21 +1,34 @@
-//! The vision tower (MobileNetV5) and the audio tower (a conformer) of a multimodal Gemma 3n.
+//! The vision encoder (MobileNetV5), the audio encoder (a conformer) and the projectors of a multimodal Gemma 3n.
 
-use super::clip;
-use super::clip::{AudioEncoder, EncoderHparams, ImageInput, ProjectorKeys};
-use super::gemma4::{count, is_convolution};
+use super::clip_metadata;
+use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
+use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
+use super::gemma4::is_audio_convolution;
 use super::preprocessor::PreprocessorConfig;
-use super::tensor_map::{EncoderTensor, LayerMap, TensorMap, named};
+use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gemma::MappedTensor;
 use crate::gguf::{GgufMetadata, MetadataValue};
-use crate::quant::TensorType;
+use crate::numerics::TensorTransform;
+use crate::quant::{OutputType, TensorType};
 
-/// Blocks are numbered by stage and within it, and called the same in the file.
-const BLOCKS: &str = "vision_tower.timm_model.blocks.";
+pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
+    classes: &["Gemma3nForConditionalGeneration", "gemma3n"],
+    vision_maps: &[&VISION, &VISION_PROJECTOR],
+    audio_maps: &[&AUDIO, &AUDIO_PROJECTOR],
+    map_tensor,
+    transform,
+    fixed_type,
+    encoder_layers,
+    parameters,
+};
 
-/// What a block may have: it expands, mixes places or attends.
-const BLOCK: [&str; 22] = [
+/// timm's blocks are numbered by stage and within it, and have the same names in the file.
+const TIMM_BLOCKS: &str = "vision_tower.timm_model.blocks.";
+
+/// The tensors that one of timm's blocks may have: an inverted residual, a convolution, or attention.
+const TIMM_BLOCK_TENSORS: [&str; 22] = [
     "conv_exp.weight",
     "bn1.weight",
     "conv_pwl.weight",
@@ -40,9 +53,9 @@ const BLOCK: [&str; 22] = [
     "norm.weight",
 ];
 
-const VISION: TensorMap = TensorMap {
-    root: "vision_tower.timm_model.",
-    around: &[
+static VISION: TensorMap = TensorMap {
+    prefix: "vision_tower.timm_model.",
+    tensors: &[
         ("conv_stem.conv.weight", "v.conv_stem.conv.weight"),
         ("conv_stem.bn.weight", "v.conv_stem.bn.weight"),
         ("msfa.ffn.pw_exp.conv.weight", "v.msfa.ffn.pw_exp.conv.weight"),
@@ -51,36 +64,36 @@ const VISION: TensorMap = TensorMap {
         ("msfa.ffn.pw_proj.bn.weight", "v.msfa.ffn.pw_proj.bn.weight"),
         ("msfa.norm.weight", "v.msfa.norm.weight"),
     ],
-    some_around: &[("conv_stem.conv.bias", "v.conv_stem.conv.bias")],
+    optional_tensors: &[("conv_stem.conv.bias", "v.conv_stem.conv.bias")],
     layers: None,
 };
 
-/// From the vision tower to the language model.
-const SEEN: TensorMap = TensorMap {
-    root: "embed_vision.",
-    around: &[
+/// From the vision encoder to the language model.
+static VISION_PROJECTOR: TensorMap = TensorMap {
+    prefix: "embed_vision.",
+    tensors: &[
         ("embedding.weight", "mm.embedding.weight"),
         ("hard_embedding_norm.weight", "mm.hard_emb_norm.weight"),
         ("soft_embedding_norm.weight", "mm.soft_emb_norm.weight"),
         ("embedding_projection.weight", "mm.input_projection.weight"),
     ],
-    some_around: &[],
+    optional_tensors: &[],
     layers: None,
 };
 
-const AUDIO: TensorMap = TensorMap {
-    root: "audio_tower.",
-    around: &[
+static AUDIO: TensorMap = TensorMap {
+    prefix: "audio_tower.",
+    tensors: &[
         ("subsample_conv_projection.conv_0.conv.weight", "a.conv1d.0.weight"),
         ("subsample_conv_projection.conv_0.norm.weight", "a.conv1d.0.norm.weight"),
         ("subsample_conv_projection.conv_1.conv.weight", "a.conv1d.1.weight"),
         ("subsample_conv_projection.conv_1.norm.weight", "a.conv1d.1.norm.weight"),
         ("subsample_conv_projection.input_proj_linear.weight", "a.pre_encode.out.weight"),
     ],
-    some_around: &[],
+    optional_tensors: &[],
     layers: Some(LayerMap {
-        root: "conformer.",
-        tower: EncoderTensor::Audio,
+        prefix: "conformer.",
+        encoder: EncoderKind::Audio,
         modules: &[
             ("ffw_layer_start.pre_layer_norm", "ffn_norm"),
             ("ffw_layer_start.ffw_layer_1", "ffn_up"),
@@ -104,99 +117,99 @@ const AUDIO: TensorMap = TensorMap {
             ("ffw_layer_end.post_layer_norm", "ffn_post_norm_1"),
             ("norm", "layer_pre_norm"),
         ],
-        some_modules: &[("attention.attn.per_dim_scale", "per_dim_scale")],
-        kinds: &["weight"],
+        optional_modules: &[("attention.attn.per_dim_scale", "per_dim_scale")],
+        required_suffixes: &["weight"],
     }),
 };
 
-/// From the audio tower to the language model.
-const HEARD: TensorMap = TensorMap {
-    root: "embed_audio.",
-    around: &[
+/// From the audio encoder to the language model.
+static AUDIO_PROJECTOR: TensorMap = TensorMap {
+    prefix: "embed_audio.",
+    tensors: &[
         ("embedding.weight", "mm.a.embedding.weight"),
         ("hard_embedding_norm.weight", "mm.a.hard_emb_norm.weight"),
         ("soft_embedding_norm.weight", "mm.a.soft_emb_norm.weight"),
         ("embedding_projection.weight", "mm.a.input_projection.weight"),
     ],
-    some_around: &[],
+    optional_tensors: &[],
     layers: None,
 };
 
-pub(super) fn parts(audio: bool) -> Vec<&'static TensorMap> {
-    if audio { vec![&VISION, &SEEN, &AUDIO, &HEARD] } else { vec![&VISION, &SEEN] }
+fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
+    let gguf = timm_block_tensor(name).or_else(|| gguf_name(maps.iter().copied(), name));
+    gguf.map_or(MappedTensor::Unknown, |name| MappedTensor::Tensor(name, None))
 }
 
-pub(super) fn place(name: &str, parts: &[&'static TensorMap]) -> MappedTensor {
-    let found = in_block(name).or_else(|| named(parts.iter().copied(), name));
-    found.map_or(MappedTensor::Unknown, |name| MappedTensor::Tensor(name, None))
+fn timm_block_tensor(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(TIMM_BLOCKS)?;
+    let (stage, in_stage) = rest.split_once('.')?;
+    let (number, tensor) = in_stage.split_once('.')?;
+    let is_numbered = stage.parse::<u32>().is_ok() && number.parse::<u32>().is_ok();
+    (is_numbered && TIMM_BLOCK_TENSORS.contains(&tensor)).then(|| format!("v.blk.{rest}"))
 }
 
-fn in_block(name: &str) -> Option<String> {
-    let rest = name.strip_prefix(BLOCKS)?;
-    let (stage, of_stage) = rest.split_once('.')?;
-    let (number, module) = of_stage.split_once('.')?;
-    let numbered = stage.parse::<u32>().is_ok() && number.parse::<u32>().is_ok();
-    (numbered && BLOCK.contains(&module)).then(|| format!("v.blk.{rest}"))
-}
-
-/// The shape in the file: what is added to channels or scales them is laid out beside the image.
-pub(super) fn shape(name: &str, shape: &[u64]) -> Vec<u64> {
-    match (name, shape) {
+/// Vectors that are added to channels or scale them are stored with the shape of an image.
+fn transform(_: &ModelConfig, name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
+    let shape = match (name, shape) {
         ("v.conv_stem.conv.bias", [channels]) => vec![1, *channels, 1, 1],
         (name, [channels]) if name.ends_with(".layer_scale.gamma") => vec![1, *channels, 1, 1],
         _ => shape.to_vec(),
-    }
+    };
+    Ok((shape, TensorTransform::IDENTITY))
 }
 
-/// What sounds and pixels come to first keeps its precision.
-pub(super) fn fixed_type(name: &str) -> Option<TensorType> {
+/// The first convolutions and projections keep their precision.
+fn fixed_type(name: &str, _: OutputType) -> Option<TensorType> {
     if name == "a.pre_encode.out.weight" {
         return Some(TensorType::F16);
     }
-    let exact = name.starts_with("v.conv_stem.") || is_convolution(name);
-    exact.then_some(TensorType::F32)
+    let is_exact = name.starts_with("v.conv_stem.") || is_audio_convolution(name);
+    is_exact.then_some(TensorType::F32)
 }
 
-pub(super) fn layers(audio: Option<&ModelConfig>) -> Result<u32> {
-    Ok(audio.map_or(Ok(None), |audio| audio.u32("conf_num_hidden_layers"))?.unwrap_or(12))
+/// The vision encoder has blocks of timm instead of layers.
+fn encoder_layers(configs: &EncoderConfigs<'_>) -> Result<EncoderLayers> {
+    Ok(EncoderLayers { vision: 0, audio: configs.audio.map_or(Ok(12), audio_layers)? })
 }
 
-/// What the configuration leaves out is as in `Gemma3nVisionConfig` and `Gemma3nAudioConfig`; the tower for images is
-/// always the same, and what the converter says of its layers llama.cpp does not read.
-pub(super) fn parameters(
-    files: &ModelFiles,
-    vision: &ModelConfig,
-    audio: Option<&ModelConfig>,
-    out: &mut GgufMetadata,
-) -> Result<()> {
-    let projection = files.config().u32("hidden_size")?.unwrap_or(2048);
-    let seen = EncoderHparams {
-        projection,
-        width: count(vision, "hidden_size", 2048)?,
-        feed_forward: count(vision, "intermediate_size", 2048)?.saturating_mul(4),
+fn audio_layers(audio: &ModelConfig) -> Result<u32> {
+    count(audio, "conf_num_hidden_layers", 12)
+}
+
+/// Defaults are those of `Gemma3nVisionConfig` and `Gemma3nAudioConfig`. The vision encoder has one size, and llama.cpp
+/// does not read the metadata about its layers.
+fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let vision = configs.vision;
+    let projection_dim = count(files.config(), "hidden_size", 2048)?;
+    let hparams = EncoderHparams {
+        projection_dim,
+        hidden_size: count(vision, "hidden_size", 2048)?,
+        intermediate_size: count(vision, "intermediate_size", 2048)?.saturating_mul(4),
         layers: 128,
-        heads: count(vision, "num_attention_heads", 8)?,
+        attention_heads: count(vision, "num_attention_heads", 8)?,
     };
     let preprocessor = PreprocessorConfig::of(files)?;
     let tokens = preprocessor.count(&["image_seq_length"], 256)?;
-    let size = preprocessor.count(&["size", "height"], 768)?;
-    let (mean, deviation) = (MetadataValue::F32s(vec![0.0; 3]), MetadataValue::F32s(vec![1.0; 3]));
-    let image = ImageInput { size, patch: size / tokens.max(1), mean, deviation };
-    let kind = ProjectorKeys { name: "gemma3nv", epsilon: vision.f32("layer_norm_eps")?.unwrap_or(1e-6) };
-    let heard = match audio {
-        None => None,
-        Some(audio) => Some(AudioEncoder {
-            kind: ProjectorKeys { name: "gemma3na", epsilon: 1e-5 },
-            sizes: EncoderHparams {
-                projection,
-                width: count(audio, "hidden_size", 1536)?,
-                feed_forward: count(audio, "intermediate_size", 6144)?,
-                layers: layers(Some(audio))?,
-                heads: count(audio, "conf_num_attention_heads", 8)?,
-            },
-            mel_bins: count(audio, "input_feat_size", 128)?,
-        }),
-    };
-    clip::both(kind, &seen, image, heard.as_ref(), out);
+    let image_size = preprocessor.count(&["size", "height"], 768)?;
+    let (mean, std) = (MetadataValue::F32s(vec![0.0; 3]), MetadataValue::F32s(vec![1.0; 3]));
+    let input = ImageInput { image_size, patch_size: image_size / tokens.max(1), mean, std };
+    let norm_epsilon = vision.f32("layer_norm_eps")?.unwrap_or(1e-6);
+    let projector = ProjectorType { name: "gemma3nv", norm_epsilon };
+    let audio = configs.audio.map(|audio| audio_encoder(audio, projection_dim)).transpose()?;
+    clip_metadata::write_encoders(VisionEncoder { projector, hparams, input }, audio.as_ref(), out);
     Ok(())
+}
+
+fn audio_encoder(audio: &ModelConfig, projection_dim: u32) -> Result<AudioEncoder> {
+    Ok(AudioEncoder {
+        projector: ProjectorType { name: "gemma3na", norm_epsilon: 1e-5 },
+        hparams: EncoderHparams {
+            projection_dim,
+            hidden_size: count(audio, "hidden_size", 1536)?,
+            intermediate_size: count(audio, "intermediate_size", 6144)?,
+            layers: audio_layers(audio)?,
+            attention_heads: count(audio, "conf_num_attention_heads", 8)?,
+        },
+        mel_bins: count(audio, "input_feat_size", 128)?,
+    })
 }

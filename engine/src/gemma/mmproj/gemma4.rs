@@ -1,26 +1,38 @@
-//! Vision and audio towers of a multimodal Gemma 4.
+//! The vision and audio encoders and projectors of a multimodal Gemma 4.
 
-use super::clip;
-use super::clip::{AudioEncoder, EncoderHparams, ImageInput, ProjectorKeys};
+use super::clip_metadata;
+use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
+use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::preprocessor::PreprocessorConfig;
-use super::tensor_map::{EncoderTensor, LayerMap, TensorMap, named};
+use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gemma::MappedTensor;
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
 use crate::quant::{OutputType, TensorType};
 
-const VISION: TensorMap = TensorMap {
-    root: "vision_tower.",
-    around: &[
+pub(in crate::gemma) static GEMMA4: MmprojFamily = MmprojFamily {
+    classes: &["Gemma4ForConditionalGeneration", "gemma4"],
+    vision_maps: &[&VISION, &VISION_PROJECTOR],
+    audio_maps: &[&AUDIO, &AUDIO_PROJECTOR],
+    map_tensor,
+    transform: |_, name, shape| transform(name, shape),
+    fixed_type,
+    encoder_layers,
+    parameters,
+};
+
+static VISION: TensorMap = TensorMap {
+    prefix: "vision_tower.",
+    tensors: &[
         ("patch_embedder.input_proj.weight", "v.patch_embd.weight"),
         ("patch_embedder.position_embedding_table", "v.position_embd.weight"),
     ],
-    some_around: &[("std_bias", "v.std_bias"), ("std_scale", "v.std_scale")],
+    optional_tensors: &[("std_bias", "v.std_bias"), ("std_scale", "v.std_scale")],
     layers: Some(LayerMap {
-        root: "encoder.layers.",
-        tower: EncoderTensor::Vision,
+        prefix: "encoder.layers.",
+        encoder: EncoderKind::Vision,
         modules: &[
             ("input_layernorm", "ln1"),
             ("post_attention_layernorm", "attn_post_norm"),
@@ -36,14 +48,14 @@ const VISION: TensorMap = TensorMap {
             ("mlp.up_proj", "ffn_up"),
             ("mlp.down_proj", "ffn_down"),
         ],
-        some_modules: &[("layer_scalar", "out_scale.weight")],
-        kinds: &["weight"],
+        optional_modules: &[("layer_scalar", "out_scale.weight")],
+        required_suffixes: &["weight"],
     }),
 };
 
-const AUDIO: TensorMap = TensorMap {
-    root: "audio_tower.",
-    around: &[
+static AUDIO: TensorMap = TensorMap {
+    prefix: "audio_tower.",
+    tensors: &[
         ("subsample_conv_projection.layer0.conv.weight", "a.conv1d.0.weight"),
         ("subsample_conv_projection.layer0.norm.weight", "a.conv1d.0.norm.weight"),
         ("subsample_conv_projection.layer1.conv.weight", "a.conv1d.1.weight"),
@@ -52,10 +64,10 @@ const AUDIO: TensorMap = TensorMap {
         ("output_proj.weight", "a.pre_encode.out.weight"),
         ("output_proj.bias", "a.pre_encode.out.bias"),
     ],
-    some_around: &[],
+    optional_tensors: &[],
     layers: Some(LayerMap {
-        root: "layers.",
-        tower: EncoderTensor::Audio,
+        prefix: "layers.",
+        encoder: EncoderKind::Audio,
         modules: &[
             ("feed_forward1.pre_layer_norm", "ffn_norm"),
             ("feed_forward1.ffw_layer_1", "ffn_up"),
@@ -80,43 +92,42 @@ const AUDIO: TensorMap = TensorMap {
             ("feed_forward2.post_layer_norm", "ffn_post_norm_1"),
             ("norm_out", "ln2"),
         ],
-        some_modules: &[],
-        kinds: &["weight"],
+        optional_modules: &[],
+        required_suffixes: &["weight"],
     }),
 };
 
-/// From the vision tower to the language model.
-pub(super) const SEEN: TensorMap = TensorMap {
-    root: "embed_vision.",
-    around: &[("embedding_projection.weight", "mm.input_projection.weight")],
-    some_around: &[],
+/// From the vision encoder to the language model.
+pub(super) static VISION_PROJECTOR: TensorMap = TensorMap {
+    prefix: "embed_vision.",
+    tensors: &[("embedding_projection.weight", "mm.input_projection.weight")],
+    optional_tensors: &[],
     layers: None,
 };
 
-/// From the audio tower to the language model.
-pub(super) const HEARD: TensorMap = TensorMap {
-    root: "embed_audio.",
-    around: &[("embedding_projection.weight", "mm.a.input_projection.weight")],
-    some_around: &[],
+/// From the audio encoder to the language model.
+pub(super) static AUDIO_PROJECTOR: TensorMap = TensorMap {
+    prefix: "embed_audio.",
+    tensors: &[("embedding_projection.weight", "mm.a.input_projection.weight")],
+    optional_tensors: &[],
     layers: None,
 };
 
-pub(super) fn parts(audio: bool) -> Vec<&'static TensorMap> {
-    if audio { vec![&VISION, &SEEN, &AUDIO, &HEARD] } else { vec![&VISION, &SEEN] }
-}
-
-/// What becomes of a tensor. Layers that clip have their matrix one name further down.
-pub(super) fn place(name: &str, parts: &[&TensorMap]) -> MappedTensor {
+/// Layers that clip their input and output have their matrix in a module of its own, `linear`.
+pub(super) fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
     let name = name.replace(".linear.", ".");
-    named(parts.iter().copied(), &name).map_or(MappedTensor::Unknown, |name| MappedTensor::Tensor(name, None))
+    gguf_name(maps.iter().copied(), &name)
+        .map_or(MappedTensor::Unknown, |name| MappedTensor::Tensor(name, None))
 }
 
-pub(super) fn form(name: &str, shape: &[u64]) -> Result<(Vec<u64>, TensorTransform), String> {
+fn transform(name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
     match (name, shape) {
         ("v.patch_embd.weight", [rows, columns]) => {
             let side = (columns / 3).isqrt();
             if side * side * 3 != *columns {
-                return Err(format!("has rows of {columns}, which are no square of pixels in three colours"));
+                return Err(format!(
+                    "has rows of {columns} values, which is no square of pixels in three color channels"
+                ));
             }
             Ok((vec![*rows, 3, side, side], TensorTransform::ChannelsFirst))
         }
@@ -128,99 +139,102 @@ pub(super) fn form(name: &str, shape: &[u64]) -> Result<(Vec<u64>, TensorTransfo
     }
 }
 
-/// A convolution of each channel alone is a matrix in the file; all else is as it is.
-fn depthwise(name: &str, shape: &[u64]) -> Result<(Vec<u64>, TensorTransform), String> {
+/// A depthwise convolution is a matrix in the file; other tensors keep their shape.
+fn depthwise(name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
     match shape {
         [channels, 1, width] if name.ends_with(".conv_dw.weight") => {
             Ok((vec![*channels, *width], TensorTransform::IDENTITY))
         }
         _ if name.ends_with(".conv_dw.weight") => {
-            Err(format!("is {shape:?}, and no convolution of each channel alone"))
+            Err(format!("has shape {shape:?}, which is not a depthwise convolution"))
         }
         _ => Ok((shape.to_vec(), TensorTransform::IDENTITY)),
     }
 }
 
-/// Convolutions of sounds.
-pub(super) fn is_convolution(name: &str) -> bool {
+/// Whether this is a convolution of an audio encoder.
+pub(super) fn is_audio_convolution(name: &str) -> bool {
     name.starts_with("a.conv1d.") || name.ends_with(".conv_dw.weight")
 }
 
-/// Embeddings of patches and places, and convolutions of sounds, keep their precision.
+/// The embeddings of patches and positions, and the audio encoder's convolutions, keep their precision.
 pub(super) fn fixed_type(name: &str, output: OutputType) -> Option<TensorType> {
     match name {
         "v.patch_embd.weight" if output == OutputType::F16 => Some(TensorType::F16),
         "v.patch_embd.weight" | "v.position_embd.weight" | "a.input_projection.weight" => {
             Some(TensorType::F32)
         }
-        _ => is_convolution(name).then_some(TensorType::F32),
+        _ => is_audio_convolution(name).then_some(TensorType::F32),
     }
 }
 
-pub(super) fn layers(vision: &ModelConfig, audio: Option<&ModelConfig>) -> Result<(u32, u32)> {
-    let heard = audio.map_or(Ok(None), |audio| audio.u32("num_hidden_layers"))?;
-    Ok((vision.u32("num_hidden_layers")?.unwrap_or(16), heard.unwrap_or(12)))
+fn encoder_layers(configs: &EncoderConfigs<'_>) -> Result<EncoderLayers> {
+    let audio = configs.audio.map_or(Ok(12), |audio| count(audio, "num_hidden_layers", 12))?;
+    Ok(EncoderLayers { vision: count(configs.vision, "num_hidden_layers", 16)?, audio })
 }
 
-/// What the configuration leaves out is as in `Gemma4VisionConfig` and `Gemma4AudioConfig`.
-pub(super) fn parameters(
-    files: &ModelFiles,
-    vision: &ModelConfig,
-    audio: Option<&ModelConfig>,
-    out: &mut GgufMetadata,
-) -> Result<()> {
-    let projection = files.config().u32("hidden_size")?.unwrap_or(2304);
-    let (seen, heard) = layers(vision, audio)?;
-    let seen = EncoderHparams {
-        projection,
-        width: count(vision, "hidden_size", 768)?,
-        feed_forward: count(vision, "intermediate_size", 3072)?,
-        layers: seen,
-        heads: count(vision, "num_attention_heads", 12)?,
+/// Defaults are those of `Gemma4VisionConfig` and `Gemma4AudioConfig`.
+fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let (vision, projection_dim) = (configs.vision, count(files.config(), "hidden_size", 2304)?);
+    let layers = encoder_layers(configs)?;
+    let vision_hparams = EncoderHparams {
+        projection_dim,
+        hidden_size: count(vision, "hidden_size", 768)?,
+        intermediate_size: count(vision, "intermediate_size", 3072)?,
+        layers: layers.vision,
+        attention_heads: count(vision, "num_attention_heads", 12)?,
     };
-    let heard = match audio {
-        None => None,
-        Some(audio) => {
-            let width = count(audio, "hidden_size", 1024)?;
-            let heads = count(audio, "num_attention_heads", 8)?;
-            let feed_forward = width.saturating_mul(4);
-            Some((audio, EncoderHparams { projection, width, feed_forward, layers: heard, heads }))
-        }
+    let audio_hparams = |audio: &ModelConfig| {
+        let hidden_size = count(audio, "hidden_size", 1024)?;
+        Ok(EncoderHparams {
+            projection_dim,
+            hidden_size,
+            intermediate_size: hidden_size.saturating_mul(4),
+            layers: layers.audio,
+            attention_heads: count(audio, "num_attention_heads", 8)?,
+        })
     };
-    write(files, ["gemma4v", "gemma4a"], (vision, seen), heard, out)
+    let encoders = DescribedEncoders {
+        vision: (vision, "gemma4v", vision_hparams),
+        audio: match configs.audio {
+            Some(audio) => Some((audio, "gemma4a", audio_hparams(audio)?)),
+            None => None,
+        },
+    };
+    encoders.write(files, out)
 }
 
-/// Writes the parameters of both towers under the names of their kinds.
-pub(super) fn write(
-    files: &ModelFiles,
-    kinds: [&'static str; 2],
-    (vision, seen): (&ModelConfig, EncoderHparams),
-    heard: Option<(&ModelConfig, EncoderHparams)>,
-    out: &mut GgufMetadata,
-) -> Result<()> {
-    let preprocessor = PreprocessorConfig::of(files)?;
-    let image = ImageInput {
-        // it has no fixed size, and llama.cpp does not ask
-        size: 224,
-        patch: count(vision, "patch_size", 16)?,
-        mean: preprocessor.colours("image_mean")?,
-        deviation: preprocessor.colours("image_std")?,
-    };
-    let heard = match heard {
-        None => None,
-        Some((audio, sizes)) => {
-            let mel_bins = count(audio, "input_feat_size", 128)?;
-            Some(AudioEncoder { kind: kind(audio, kinds[1])?, sizes, mel_bins })
-        }
-    };
-    clip::both(kind(vision, kinds[0])?, &seen, image, heard.as_ref(), out);
-    Ok(())
+/// Encoders by configuration, projector type and sizes.
+pub(super) struct DescribedEncoders<'a> {
+    pub(super) vision: (&'a ModelConfig, &'static str, EncoderHparams),
+    pub(super) audio: Option<(&'a ModelConfig, &'static str, EncoderHparams)>,
 }
 
-fn kind(config: &ModelConfig, name: &'static str) -> Result<ProjectorKeys> {
-    Ok(ProjectorKeys { name, epsilon: config.f32("layer_norm_eps")?.unwrap_or(1e-6) })
+impl DescribedEncoders<'_> {
+    /// Writes the metadata of both encoders.
+    pub(super) fn write(self, files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
+        let (vision, name, hparams) = self.vision;
+        let preprocessor = PreprocessorConfig::of(files)?;
+        let input = ImageInput {
+            // images have no fixed size, and llama.cpp does not read this
+            image_size: 224,
+            patch_size: count(vision, "patch_size", 16)?,
+            mean: preprocessor.channels("image_mean")?,
+            std: preprocessor.channels("image_std")?,
+        };
+        let audio = match self.audio {
+            None => None,
+            Some((audio, name, hparams)) => {
+                let mel_bins = count(audio, "input_feat_size", 128)?;
+                Some(AudioEncoder { projector: projector_type(audio, name)?, hparams, mel_bins })
+            }
+        };
+        let vision = VisionEncoder { projector: projector_type(vision, name)?, hparams, input };
+        clip_metadata::write_encoders(vision, audio.as_ref(), out);
+        Ok(())
+    }
 }
 
-pub(super) fn count(config: &ModelConfig, key: &str, default: u32) -> Result<u32, Error> {
-    Ok(config.u32(key)?.unwrap_or(default))
+fn projector_type(config: &ModelConfig, name: &'static str) -> Result<ProjectorType> {
+    Ok(ProjectorType { name, norm_epsilon: config.f32("layer_norm_eps")?.unwrap_or(1e-6) })
 }

@@ -1,18 +1,30 @@
-//! The vision and audio embeddings of Gemma 4 Unified, which has no towers behind them: patches of pixels and frames of
-//! sound go to the language model nearly as they are.
+//! The vision and audio embedders of Gemma 4 Unified, which has no encoders: the language model takes projected patches
+//! of pixels and frames of audio.
 
-use super::clip::EncoderHparams;
+use super::clip_metadata::EncoderHparams;
+use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::gemma4;
-use super::gemma4::{HEARD, SEEN, count};
+use super::gemma4::{AUDIO_PROJECTOR, DescribedEncoders, VISION_PROJECTOR};
 use super::tensor_map::TensorMap;
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
 
-const VISION: TensorMap = TensorMap {
-    root: "vision_embedder.",
-    around: &[
+pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
+    classes: &["Gemma4UnifiedForConditionalGeneration", "gemma4_unified"],
+    vision_maps: &[&VISION, &VISION_PROJECTOR],
+    audio_maps: &[&AUDIO_PROJECTOR],
+    map_tensor: gemma4::map_tensor,
+    transform,
+    fixed_type: gemma4::fixed_type,
+    encoder_layers: |_| Ok(EncoderLayers { vision: 0, audio: 0 }),
+    parameters,
+};
+
+static VISION: TensorMap = TensorMap {
+    prefix: "vision_embedder.",
+    tensors: &[
         ("patch_ln1.weight", "v.patch_norm.1.weight"),
         ("patch_ln1.bias", "v.patch_norm.1.bias"),
         ("patch_dense.weight", "v.patch_embd.weight"),
@@ -23,66 +35,62 @@ const VISION: TensorMap = TensorMap {
         ("pos_norm.weight", "v.patch_norm.3.weight"),
         ("pos_norm.bias", "v.patch_norm.3.bias"),
     ],
-    some_around: &[],
+    optional_tensors: &[],
     layers: None,
 };
 
-pub(super) fn parts(audio: bool) -> Vec<&'static TensorMap> {
-    if audio { vec![&VISION, &SEEN, &HEARD] } else { vec![&VISION, &SEEN] }
-}
+/// The most values of the position embeddings, which are transposed in memory; the largest model has 9 million.
+const MAX_POSITION_VALUES: u64 = 1 << 26;
 
-/// Positions are turned as a whole, in memory; the largest model has 9 million values.
-const MOST_POSITIONS: u64 = 1 << 26;
-
-pub(super) fn form(
-    vision: &ModelConfig,
-    name: &str,
-    shape: &[u64],
-) -> Result<(Vec<u64>, TensorTransform), String> {
+fn transform(vision: &ModelConfig, name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
     match (name, shape) {
         ("v.patch_embd.weight" | "v.patch_norm.1.weight" | "v.patch_norm.1.bias", [.., pixels]) => {
-            let side = u64::from(side(vision).map_err(|error| error.to_string())?);
+            let side = u64::from(patch_side(vision).map_err(|error| error.to_string())?);
             if side.checked_mul(side).and_then(|square| square.checked_mul(3)) != Some(*pixels) {
                 return Err(format!(
-                    "is {shape:?}, but patches have {side} × {side} pixels in three colours"
+                    "has shape {shape:?}, but patches have {side} × {side} pixels in three color channels"
                 ));
             }
             Ok((shape.to_vec(), TensorTransform::ChannelsFirst))
         }
         ("v.position_embd.weight", [positions, 2, width]) => {
-            if positions.saturating_mul(*width) > MOST_POSITIONS / 2 {
-                return Err(format!("is {shape:?}, more than {MOST_POSITIONS} values"));
+            if positions.saturating_mul(*width) > MAX_POSITION_VALUES / 2 {
+                return Err(format!("has shape {shape:?}, more than {MAX_POSITION_VALUES} values"));
             }
             Ok((vec![2, *positions, *width], TensorTransform::Transpose(2)))
         }
         ("v.position_embd.weight", _) => {
-            Err(format!("is {shape:?}, without one row down and one across for each"))
+            Err(format!("has shape {shape:?}, but needs a row and a column embedding for each position"))
         }
         _ => Ok((shape.to_vec(), TensorTransform::IDENTITY)),
     }
 }
 
 /// The side of a patch, in pixels.
-fn side(vision: &ModelConfig) -> Result<u32> {
+fn patch_side(vision: &ModelConfig) -> Result<u32> {
     match vision.u32("model_patch_size")? {
         Some(side) => Ok(side),
         None => Ok(count(vision, "patch_size", 16)?.saturating_mul(count(vision, "pooling_kernel_size", 3)?)),
     }
 }
 
-/// What the configuration leaves out is as in `Gemma4UnifiedVisionConfig` and `Gemma4UnifiedAudioConfig`.
-pub(super) fn parameters(
-    files: &ModelFiles,
-    vision: &ModelConfig,
-    audio: Option<&ModelConfig>,
-    out: &mut GgufMetadata,
-) -> Result<()> {
-    let projection = files.config().u32("hidden_size")?.unwrap_or(2304);
-    let sizes = |width| EncoderHparams { projection, width, feed_forward: 0, layers: 0, heads: 0 };
-    let seen = sizes(count(vision, "mm_embed_dim", 3840)?);
-    let heard = match audio {
-        None => None,
-        Some(audio) => Some((audio, sizes(count(audio, "audio_embed_dim", 640)?))),
+/// Defaults are those of `Gemma4UnifiedVisionConfig` and `Gemma4UnifiedAudioConfig`.
+fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMetadata) -> Result<()> {
+    let projection_dim = count(files.config(), "hidden_size", 2304)?;
+    let hparams = |hidden_size| EncoderHparams {
+        projection_dim,
+        hidden_size,
+        intermediate_size: 0,
+        layers: 0,
+        attention_heads: 0,
     };
-    gemma4::write(files, ["gemma4uv", "gemma4ua"], (vision, seen), heard, out)
+    let vision = count(configs.vision, "mm_embed_dim", 3840)?;
+    let encoders = DescribedEncoders {
+        vision: (configs.vision, "gemma4uv", hparams(vision)),
+        audio: match configs.audio {
+            Some(audio) => Some((audio, "gemma4ua", hparams(count(audio, "audio_embed_dim", 640)?))),
+            None => None,
+        },
+    };
+    encoders.write(files, out)
 }

@@ -1,7 +1,8 @@
-//! The towers that look and listen, with their projectors, which llama.cpp takes in a file of their own: one file a
-//! family.
+//! Vision and audio encoders and their projectors, which llama.cpp reads from a file of their own: one file a
+//! multimodal class.
 
-mod clip;
+mod clip_metadata;
+mod family;
 mod gemma3;
 mod gemma3n;
 mod gemma4;
@@ -9,137 +10,97 @@ mod gemma4_unified;
 mod preprocessor;
 mod tensor_map;
 
-use tensor_map::{TensorMap, needed};
+pub(super) use family::MmprojFamily;
+pub(super) use gemma3::GEMMA3;
+pub(super) use gemma3n::GEMMA3N;
+pub(super) use gemma4::GEMMA4;
+pub(super) use gemma4_unified::GEMMA4_UNIFIED;
 
-use super::MappedTensor;
+use family::{EncoderConfigs, EncoderLayers, TransformedShape};
+use tensor_map::TensorMap;
+
+use super::canonical_name::{canonical_name, is_in_language_model};
+use super::{Architecture, MappedTensor};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
-use crate::numerics::TensorTransform;
 use crate::quant::{OutputType, TensorType};
 
-/// The towers of a multimodal model, as its configuration describes them.
+/// The encoders of a multimodal model, as its configuration describes them.
 #[derive(Debug)]
 pub(crate) struct MmprojEncoders {
-    family: ProjectorFamily,
+    family: &'static MmprojFamily,
     vision: ModelConfig,
-    /// Not every model has one.
+    /// `None` if the model has no audio encoder.
     audio: Option<ModelConfig>,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum ProjectorFamily {
-    Gemma3,
-    Gemma3n,
-    Gemma4,
-    Gemma4Unified,
-}
-
 impl MmprojEncoders {
-    /// What `config.json` says the model has.
+    /// The encoders that `config.json` describes.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when it has no vision tower, or one of another class.
+    /// [`Error::Unsupported`] if the class has no vision encoder, or is not a known one.
     pub(crate) fn of(config: &ModelConfig) -> Result<Self> {
         let class = config.class().or_else(|| config.model_type()).unwrap_or("a model without architectures");
-        let family = match class {
-            "Gemma3ForConditionalGeneration" | "gemma3" => Some(ProjectorFamily::Gemma3),
-            "Gemma3nForConditionalGeneration" | "gemma3n" => Some(ProjectorFamily::Gemma3n),
-            "Gemma4ForConditionalGeneration" | "gemma4" => Some(ProjectorFamily::Gemma4),
-            "Gemma4UnifiedForConditionalGeneration" | "gemma4_unified" => {
-                Some(ProjectorFamily::Gemma4Unified)
-            }
-            _ => None,
-        };
+        let mut families = Architecture::ALL.iter().flat_map(|known| known.family().mmproj).copied();
+        let family = families.find(|family| family.classes.contains(&class));
         let (Some(family), Some(vision)) = (family, config.part("vision_config")) else {
             return Err(Error::unsupported(config.file(), format!("an mmproj file for {class}")).advise(
                 "it is made from multimodal models (Gemma3ForConditionalGeneration, Gemma4ForConditionalGeneration and so on)",
             ));
         };
-        let audio = match family {
-            ProjectorFamily::Gemma3 => None,
-            ProjectorFamily::Gemma3n | ProjectorFamily::Gemma4 | ProjectorFamily::Gemma4Unified => {
-                config.part("audio_config")
-            }
-        };
+        let audio = if family.audio_maps.is_empty() { None } else { config.part("audio_config") };
         let audio = audio.filter(|part| !part.is_empty());
         Ok(Self { family, vision, audio })
     }
 
-    /// What becomes of the checkpoint's tensor of this name.
-    pub(crate) fn place(&self, name: &str) -> MappedTensor {
-        let name = name.strip_prefix("model.").unwrap_or(name);
-        if name.starts_with("language_model.") || name == "lm_head.weight" {
+    /// The GGUF name of the checkpoint's tensor of this name.
+    pub(crate) fn map_tensor(&self, name: &str) -> MappedTensor {
+        if is_in_language_model(name) {
             return MappedTensor::Skipped;
         }
-        match self.family {
-            ProjectorFamily::Gemma3 => gemma3::place(name),
-            ProjectorFamily::Gemma3n => gemma3n::place(name, &self.parts()),
-            ProjectorFamily::Gemma4 | ProjectorFamily::Gemma4Unified => gemma4::place(name, &self.parts()),
-        }
+        (self.family.map_tensor)(&canonical_name(name), &self.tensor_maps())
     }
 
-    fn parts(&self) -> Vec<&'static TensorMap> {
-        match self.family {
-            ProjectorFamily::Gemma3 => gemma3::PARTS.iter().collect(),
-            ProjectorFamily::Gemma3n => gemma3n::parts(self.audio.is_some()),
-            ProjectorFamily::Gemma4 => gemma4::parts(self.audio.is_some()),
-            ProjectorFamily::Gemma4Unified => gemma4_unified::parts(self.audio.is_some()),
-        }
+    fn tensor_maps(&self) -> Vec<&'static TensorMap> {
+        let audio = if self.audio.is_some() { self.family.audio_maps } else { &[] };
+        self.family.vision_maps.iter().chain(audio).copied().collect()
     }
 
-    /// The shape of a tensor in the file and how its values get there, or what is wrong with the shape it has.
-    pub(crate) fn form(&self, name: &str, shape: &[u64]) -> Result<(Vec<u64>, TensorTransform), String> {
-        match self.family {
-            ProjectorFamily::Gemma3 => Ok((shape.to_vec(), gemma3::form(name))),
-            ProjectorFamily::Gemma3n => Ok((gemma3n::shape(name, shape), TensorTransform::IDENTITY)),
-            ProjectorFamily::Gemma4 => gemma4::form(name, shape),
-            ProjectorFamily::Gemma4Unified => gemma4_unified::form(&self.vision, name, shape),
-        }
+    fn configs(&self) -> EncoderConfigs<'_> {
+        EncoderConfigs { vision: &self.vision, audio: self.audio.as_ref() }
     }
 
-    /// The type of matrices that have the same, or nearly the same, in every file.
+    /// The shape of the tensor of this GGUF name and how its values are stored, or what is wrong with its shape in the
+    /// checkpoint.
+    pub(crate) fn transform(&self, name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
+        (self.family.transform)(&self.vision, name, shape)
+    }
+
+    /// The type of a matrix whose type does not follow the file's.
     pub(crate) fn fixed_type(&self, name: &str, output: OutputType) -> Option<TensorType> {
-        match self.family {
-            ProjectorFamily::Gemma3 => gemma3::fixed_type(name),
-            ProjectorFamily::Gemma3n => gemma3n::fixed_type(name),
-            ProjectorFamily::Gemma4 | ProjectorFamily::Gemma4Unified => gemma4::fixed_type(name, output),
-        }
+        (self.family.fixed_type)(name, output)
     }
 
-    /// The tensors that a file cannot lack, of towers that have `held` tensors.
-    pub(crate) fn needed(&self, held: usize) -> Result<Vec<String>> {
-        let (vision, audio) = match self.family {
-            ProjectorFamily::Gemma3 => (gemma3::layers(&self.vision)?, 0),
-            ProjectorFamily::Gemma3n => (0, gemma3n::layers(self.audio.as_ref())?),
-            ProjectorFamily::Gemma4 => gemma4::layers(&self.vision, self.audio.as_ref())?,
-            ProjectorFamily::Gemma4Unified => (0, 0),
-        };
-        for layers in [vision, audio] {
-            if layers as usize > held {
-                let problem =
-                    format!("says num_hidden_layers is {layers}, but the towers have {held} tensors");
-                return Err(Error::invalid(self.vision.file(), problem));
-            }
+    /// The tensors that a file requires, of a model that has `tensors` of them.
+    pub(crate) fn required_tensors(&self, tensors: usize) -> Result<Vec<String>> {
+        let layers @ EncoderLayers { vision, audio } = (self.family.encoder_layers)(&self.configs())?;
+        if let Some(layers) = [vision, audio].into_iter().find(|layers| *layers as usize > tensors) {
+            let problem =
+                format!("has num_hidden_layers {layers}, but the encoders have only {tensors} tensors");
+            return Err(Error::invalid(self.vision.file(), problem));
         }
-        Ok(self.parts().into_iter().flat_map(|part| needed(part, vision, audio)).collect())
+        Ok(self.tensor_maps().into_iter().flat_map(|map| map.required_tensors(layers)).collect())
     }
 
-    /// Writes the parameters, in the converter's order.
-    pub(crate) fn parameters(
+    /// Writes the metadata, in the converter's order.
+    pub(crate) fn write_parameters(
         &self,
         files: &ModelFiles,
         file_type: u32,
         out: &mut GgufMetadata,
     ) -> Result<()> {
         out.set("general.file_type", file_type);
-        match self.family {
-            ProjectorFamily::Gemma3 => gemma3::parameters(files, &self.vision, out),
-            ProjectorFamily::Gemma3n => gemma3n::parameters(files, &self.vision, self.audio.as_ref(), out),
-            ProjectorFamily::Gemma4 => gemma4::parameters(files, &self.vision, self.audio.as_ref(), out),
-            ProjectorFamily::Gemma4Unified => {
-                gemma4_unified::parameters(files, &self.vision, self.audio.as_ref(), out)
-            }
-        }
+        (self.family.parameters)(files, &self.configs(), out)
     }
 }

@@ -1,4 +1,4 @@
-//! How images are prepared, which the file says too.
+//! How images are preprocessed, part of which is in the metadata.
 
 use serde_json::Value as Json;
 
@@ -8,14 +8,14 @@ use crate::gguf::MetadataValue;
 use crate::io::json;
 use crate::io::read_source;
 
-/// What `preprocessor_config.json` and `processor_config.json` say.
+/// The fields of `preprocessor_config.json` and `processor_config.json`.
 pub(super) struct PreprocessorConfig<'a> {
     files: &'a ModelFiles,
     values: serde_json::Map<String, Json>,
 }
 
 impl<'a> PreprocessorConfig<'a> {
-    /// Of the two files the second has the last word.
+    /// Reads both files; the second wins where both have a field.
     pub(super) fn of(files: &'a ModelFiles) -> Result<Self> {
         let mut values = serde_json::Map::new();
         for name in ["preprocessor_config.json", "processor_config.json"] {
@@ -34,7 +34,7 @@ impl<'a> PreprocessorConfig<'a> {
         self.values.get(key)
     }
 
-    /// A count, which may be in an object.
+    /// The count under this path of nested fields, else `default`.
     pub(super) fn count(&self, path: &[&str], default: u32) -> Result<u32> {
         let mut at = self.values.get(path[0]);
         for key in &path[1..] {
@@ -49,8 +49,8 @@ impl<'a> PreprocessorConfig<'a> {
         }
     }
 
-    /// One number for each colour.
-    pub(super) fn colours(&self, key: &str) -> Result<MetadataValue> {
+    /// One number for each color channel.
+    pub(super) fn channels(&self, key: &str) -> Result<MetadataValue> {
         let list = self.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
         let numbers: Vec<f32> = list.iter().filter_map(Json::as_f64).map(|n| n as f32).collect();
         if numbers.len() != 3 {

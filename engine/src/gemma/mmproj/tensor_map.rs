@@ -1,86 +1,102 @@
-//! Parts of the towers: from a checkpoint's tensor names to the file's.
+//! From the tensor names of an encoder or projector in the checkpoint to those in the GGUF file.
 
-use crate::gemma::tensor_names::{WHOLE, find};
+use super::family::EncoderLayers;
+use crate::gemma::tensor_names::{NO_SUFFIX, NameTable, find};
 
-/// A tower or projector.
+/// An encoder or projector.
 #[derive(Debug)]
 pub(super) struct TensorMap {
-    /// How its names begin in the checkpoint.
-    pub(super) root: &'static str,
-    /// Tensors outside of layers, by their names in the checkpoint, after the root, and in the file.
-    pub(super) around: &'static [(&'static str, &'static str)],
-    /// The same, in some models.
-    pub(super) some_around: &'static [(&'static str, &'static str)],
+    /// The start of its names in the checkpoint.
+    pub(super) prefix: &'static str,
+    /// Tensors outside of layers, by their names in the checkpoint without the prefix, and in the file.
+    pub(super) tensors: NameTable,
+    /// Tensors outside of layers, in some models.
+    pub(super) optional_tensors: NameTable,
     pub(super) layers: Option<LayerMap>,
 }
 
-/// The layers of a tower.
+/// The layers of an encoder.
 #[derive(Debug)]
 pub(super) struct LayerMap {
-    /// How their names go on after the root, up to the number.
-    pub(super) root: &'static str,
-    pub(super) tower: EncoderTensor,
-    /// Modules by their names in checkpoint and file. A name with a point in the file is that of a tensor whole.
-    pub(super) modules: &'static [(&'static str, &'static str)],
-    /// The same, in some models.
-    pub(super) some_modules: &'static [(&'static str, &'static str)],
-    /// What modules cannot lack.
-    pub(super) kinds: &'static [&'static str],
+    /// What follows the encoder's prefix, up to the layer's number.
+    pub(super) prefix: &'static str,
+    pub(super) encoder: EncoderKind,
+    /// Modules by their names in the checkpoint and in the file. A name in the file with a dot is a whole tensor's.
+    pub(super) modules: NameTable,
+    /// Modules in some models.
+    pub(super) optional_modules: NameTable,
+    /// The suffixes of the tensors that every module requires.
+    pub(super) required_suffixes: &'static [&'static str],
 }
 
+/// The two kinds of encoders in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EncoderTensor {
+pub(super) enum EncoderKind {
     Vision,
     Audio,
 }
 
-impl EncoderTensor {
-    /// How the names of its layers begin in the file.
-    fn blocks(self) -> &'static str {
+impl EncoderKind {
+    /// The start of its layers' names in the file.
+    fn layer_prefix(self) -> &'static str {
         match self {
             Self::Vision => "v.blk",
             Self::Audio => "a.blk",
         }
     }
-}
 
-/// What a module may have; some clip what goes in and comes out.
-const KINDS: [&str; 7] = [WHOLE, "weight", "bias", "input_min", "input_max", "output_min", "output_max"];
-
-/// The name in the file of a tensor of one of these parts.
-pub(super) fn named<'a>(parts: impl IntoIterator<Item = &'a TensorMap>, name: &str) -> Option<String> {
-    parts.into_iter().find_map(|part| in_part(part, name.strip_prefix(part.root)?))
-}
-
-fn in_part(part: &TensorMap, name: &str) -> Option<String> {
-    if let Some((_, file)) = part.around.iter().chain(part.some_around).find(|(known, _)| *known == name) {
-        return Some((*file).to_owned());
-    }
-    let layers = part.layers.as_ref()?;
-    let (number, rest) = name.strip_prefix(layers.root)?.split_once('.')?;
-    let number: u32 = number.parse().ok()?;
-    let found = find(rest, layers.modules, &KINDS).or_else(|| find(rest, layers.some_modules, &KINDS))?;
-    Some(format!("{}.{number}.{found}", layers.tower.blocks()))
-}
-
-/// The tensors that a file cannot lack where the towers have so many layers.
-pub(super) fn needed(part: &TensorMap, vision: u32, audio: u32) -> Vec<String> {
-    let mut needed: Vec<String> = part.around.iter().map(|(_, file)| (*file).to_owned()).collect();
-    let Some(layers) = &part.layers else { return needed };
-    let (blocks, count) = match layers.tower {
-        EncoderTensor::Vision => (layers.tower.blocks(), vision),
-        EncoderTensor::Audio => (layers.tower.blocks(), audio),
-    };
-    for layer in 0..count {
-        for (_, module) in layers.modules {
-            match module.contains('.') {
-                true => needed.push(format!("{blocks}.{layer}.{module}")),
-                false => {
-                    needed
-                        .extend(layers.kinds.iter().map(|kind| format!("{blocks}.{layer}.{module}.{kind}")));
-                }
-            }
+    fn count(self, layers: EncoderLayers) -> u32 {
+        match self {
+            Self::Vision => layers.vision,
+            Self::Audio => layers.audio,
         }
     }
-    needed
+}
+
+/// The suffixes of a module's tensors; some modules clip their input and output.
+const SUFFIXES: [&str; 7] =
+    [NO_SUFFIX, "weight", "bias", "input_min", "input_max", "output_min", "output_max"];
+
+/// The GGUF name of a tensor that one of these maps has.
+pub(super) fn gguf_name<'a>(maps: impl IntoIterator<Item = &'a TensorMap>, name: &str) -> Option<String> {
+    maps.into_iter().find_map(|map| map.gguf_name(name.strip_prefix(map.prefix)?))
+}
+
+impl TensorMap {
+    /// The GGUF name of the tensor that has this name after the prefix.
+    fn gguf_name(&self, name: &str) -> Option<String> {
+        let mut tensors = self.tensors.iter().chain(self.optional_tensors);
+        if let Some((_, gguf)) = tensors.find(|(known, _)| *known == name) {
+            return Some((*gguf).to_owned());
+        }
+        let layers = self.layers.as_ref()?;
+        let (number, rest) = name.strip_prefix(layers.prefix)?.split_once('.')?;
+        let number: u32 = number.parse().ok()?;
+        let gguf = find(rest, layers.modules, &SUFFIXES)
+            .or_else(|| find(rest, layers.optional_modules, &SUFFIXES))?;
+        Some(format!("{}.{number}.{gguf}", layers.encoder.layer_prefix()))
+    }
+
+    /// The tensors that a file requires if the encoders have so many layers.
+    pub(super) fn required_tensors(&self, counts: EncoderLayers) -> Vec<String> {
+        let mut required: Vec<String> = self.tensors.iter().map(|(_, gguf)| (*gguf).to_owned()).collect();
+        if let Some(layers) = &self.layers {
+            let count = layers.encoder.count(counts);
+            required.extend((0..count).flat_map(|layer| layers.required_in_layer(layer)));
+        }
+        required
+    }
+}
+
+impl LayerMap {
+    fn required_in_layer(&self, layer: u32) -> impl Iterator<Item = String> {
+        let prefix = self.encoder.layer_prefix();
+        self.modules.iter().flat_map(move |(_, gguf)| match gguf.contains('.') {
+            true => vec![format!("{prefix}.{layer}.{gguf}")],
+            false => {
+                let name = |suffix: &&str| format!("{prefix}.{layer}.{gguf}.{suffix}");
+                self.required_suffixes.iter().map(name).collect()
+            }
+        })
+    }
 }

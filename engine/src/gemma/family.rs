@@ -1,0 +1,158 @@
+//! A model family as one value: everything in which one generation of Gemma differs from another.
+
+use std::sync::Arc;
+
+use super::attention::AttentionRules;
+use super::mmproj::MmprojFamily;
+use super::tensor_names::{MappedTensor, TensorNameMap};
+use crate::checkpoint::{ModelConfig, ModelFiles};
+use crate::error::Result;
+use crate::gguf::GgufMetadata;
+
+/// The facts and tables of a family; each family's file has one as its `FAMILY`.
+#[derive(Debug)]
+pub(crate) struct ModelFamily {
+    /// llama.cpp's name: the value of `general.architecture` and the prefix of the family's metadata keys.
+    pub(crate) name: &'static str,
+    /// The entries of `architectures`, and the values of `model_type`, that belong to the family.
+    pub(super) classes: &'static [&'static str],
+    /// From the checkpoint's tensor names to the GGUF file's.
+    pub(super) tensor_names: &'static TensorNameMap,
+    pub(super) config_defaults: ConfigDefaults,
+    pub(crate) attention: AttentionRules,
+    /// Added to the weights of norms: 1 if the class multiplies by 1 + w, as a GGUF file stores the factor itself.
+    pub(super) norm_shift: f32,
+    pub(crate) vocab_mismatch: VocabMismatch,
+    /// Whether llama.cpp reads an lm_head that is not the embedding.
+    pub(crate) has_lm_head: bool,
+    /// Writes the family's metadata, in the converter's order.
+    pub(super) parameters: fn(&ModelFamily, &ParameterSource<'_>, &mut GgufMetadata) -> Result<()>,
+    /// Tensors of the GGUF file that are not in the checkpoint's shards.
+    pub(super) extra_tensors: fn(&ModelFamily, &ModelFiles) -> Result<Vec<ExtraTensor>>,
+    /// Tensors that a layer requires besides those of [`TensorNameMap::layer_tensors`].
+    pub(super) required_in_layer: fn(&ModelFamily, &ModelConfig, u32) -> Result<Vec<&'static str>>,
+    /// The vision and audio encoders of the family's multimodal classes.
+    pub(super) mmproj: &'static [&'static MmprojFamily],
+}
+
+/// What a family's metadata is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct ParameterSource<'a> {
+    pub(crate) files: &'a ModelFiles,
+    pub(crate) extra_tensors: &'a [ExtraTensor],
+    /// `general.file_type`.
+    pub(crate) file_type: u32,
+}
+
+/// A tensor of the GGUF file that is not in the checkpoint's shards.
+#[derive(Debug, Clone)]
+pub(crate) struct ExtraTensor {
+    pub(crate) name: String,
+    /// Rows first.
+    pub(crate) shape: Vec<u64>,
+    pub(crate) values: Arc<[f32]>,
+}
+
+/// How a different number of embedding rows and tokens is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VocabMismatch {
+    Reject,
+    /// Rows past the vocabulary are dropped.
+    Truncate,
+    /// Tokens past the last row (image and audio tokens) get rows of zeros.
+    ZeroPad,
+}
+
+/// The values of the transformers class for fields that `config.json` omits or sets to null, under the fields' names.
+/// A count of `None` has no default: `config.json` must have the field.
+#[derive(Debug)]
+pub(super) struct ConfigDefaults {
+    pub(super) num_hidden_layers: Option<u32>,
+    pub(super) max_position_embeddings: Option<u32>,
+    pub(super) hidden_size: Option<u32>,
+    pub(super) intermediate_size: Option<u32>,
+    pub(super) num_attention_heads: Option<u32>,
+    pub(super) num_key_value_heads: Option<u32>,
+    pub(super) head_dim: Option<u32>,
+    pub(super) sliding_window: Option<u32>,
+    pub(super) num_kv_shared_layers: Option<u32>,
+    pub(super) hidden_size_per_layer_input: Option<u32>,
+    pub(super) rms_norm_eps: f32,
+    pub(super) attn_logit_softcapping: Option<f32>,
+    pub(super) final_logit_softcapping: Option<f32>,
+}
+
+impl ConfigDefaults {
+    /// The fields for which a class has no value.
+    pub(super) const REQUIRED: Self = Self {
+        num_hidden_layers: None,
+        max_position_embeddings: None,
+        hidden_size: None,
+        intermediate_size: None,
+        num_attention_heads: None,
+        num_key_value_heads: None,
+        head_dim: Some(256),
+        sliding_window: None,
+        num_kv_shared_layers: None,
+        hidden_size_per_layer_input: None,
+        rms_norm_eps: 1e-6,
+        attn_logit_softcapping: None,
+        final_logit_softcapping: None,
+    };
+}
+
+impl ModelFamily {
+    /// The GGUF name of the checkpoint's tensor of this name.
+    pub(crate) fn map_tensor(&self, name: &str) -> MappedTensor {
+        self.tensor_names.map(name)
+    }
+
+    /// The constant that is added to every value of the checkpoint's tensor of this name.
+    pub(crate) fn tensor_shift(&self, name: &str) -> f32 {
+        if name.ends_with("norm.weight") { self.norm_shift } else { 0.0 }
+    }
+
+    /// Tensors of the GGUF file that are not in the checkpoint's shards; they come first in the file.
+    pub(crate) fn extra_tensors(&self, files: &ModelFiles) -> Result<Vec<ExtraTensor>> {
+        (self.extra_tensors)(self, files)
+    }
+
+    /// Writes the family's metadata, in the converter's order.
+    pub(crate) fn write_parameters(
+        &self,
+        source: &ParameterSource<'_>,
+        out: &mut GgufMetadata,
+    ) -> Result<()> {
+        (self.parameters)(self, source, out)
+    }
+
+    /// The tensors that every file requires outside of its layers.
+    pub(crate) fn required_tensors(&self) -> Vec<String> {
+        self.tensor_names.required().model
+    }
+
+    /// The tensors that a file requires in this layer.
+    pub(crate) fn required_layer_tensors(&self, config: &ModelConfig, layer: u32) -> Result<Vec<String>> {
+        let more = (self.required_in_layer)(self, config, layer)?;
+        let names = self.tensor_names.required().layer.into_iter().chain(more.into_iter().map(str::to_owned));
+        Ok(names.map(|name| format!("blk.{layer}.{name}")).collect())
+    }
+}
+
+/// The count in `config.json` under this field, else `default`.
+pub(super) fn config_count(config: &ModelConfig, field: &str, default: Option<u32>) -> Result<u32> {
+    match config.u32(field)?.or(default) {
+        Some(count) => Ok(count),
+        None => config.need_u32(field),
+    }
+}
+
+/// For families whose tensors all come from the checkpoint.
+pub(super) fn no_extra_tensors(_: &ModelFamily, _: &ModelFiles) -> Result<Vec<ExtraTensor>> {
+    Ok(Vec::new())
+}
+
+/// For families whose layers all have the same tensors.
+pub(super) fn none_in_layer(_: &ModelFamily, _: &ModelConfig, _: u32) -> Result<Vec<&'static str>> {
+    Ok(Vec::new())
+}

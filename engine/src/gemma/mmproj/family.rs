@@ -1,0 +1,54 @@
+//! The vision and audio encoders of a multimodal class as one value.
+
+use super::tensor_map::TensorMap;
+use crate::checkpoint::{ModelConfig, ModelFiles};
+use crate::error::Result;
+use crate::gemma::MappedTensor;
+use crate::gguf::GgufMetadata;
+use crate::numerics::TensorTransform;
+use crate::quant::{OutputType, TensorType};
+
+/// The facts and tables of a multimodal class; each class's file has one.
+#[derive(Debug)]
+pub(crate) struct MmprojFamily {
+    /// The entries of `architectures`, and the values of `model_type`, that have these encoders.
+    pub(super) classes: &'static [&'static str],
+    /// Vision encoder and projector.
+    pub(super) vision_maps: &'static [&'static TensorMap],
+    /// Audio encoder and projector; empty if the class has none.
+    pub(super) audio_maps: &'static [&'static TensorMap],
+    /// The GGUF name of a tensor, whose name is without `model.`.
+    pub(super) map_tensor: fn(&str, &[&'static TensorMap]) -> MappedTensor,
+    /// The shape of the tensor of this GGUF name and how its values are stored, or what is wrong with its shape in the
+    /// checkpoint.
+    pub(super) transform: fn(&ModelConfig, &str, &[u64]) -> Result<TransformedShape, String>,
+    /// The type of a matrix whose type does not follow the file's.
+    pub(super) fixed_type: fn(&str, OutputType) -> Option<TensorType>,
+    pub(super) encoder_layers: fn(&EncoderConfigs<'_>) -> Result<EncoderLayers>,
+    /// Writes the metadata, in the converter's order.
+    pub(super) parameters: fn(&ModelFiles, &EncoderConfigs<'_>, &mut GgufMetadata) -> Result<()>,
+}
+
+/// A shape in the GGUF file, and how the values get there.
+pub(crate) type TransformedShape = (Vec<u64>, TensorTransform);
+
+/// The encoders' parts of `config.json`.
+#[derive(Clone, Copy)]
+pub(super) struct EncoderConfigs<'a> {
+    /// `vision_config`.
+    pub(super) vision: &'a ModelConfig,
+    /// `audio_config`.
+    pub(super) audio: Option<&'a ModelConfig>,
+}
+
+/// How many numbered layers the encoders have; 0 for one without.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EncoderLayers {
+    pub(super) vision: u32,
+    pub(super) audio: u32,
+}
+
+/// The count in `config.json` under this field, else `default`.
+pub(super) fn count(config: &ModelConfig, field: &str, default: u32) -> Result<u32> {
+    Ok(config.u32(field)?.unwrap_or(default))
+}
