@@ -97,11 +97,11 @@ impl ListService {
         if kind != b"application/json" && kind != b"application/problem+json" {
             return Err(ListServiceError::UnexpectedResponse(response.status().as_u16()));
         }
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = response.status();
-        *response.headers_mut() = select_headers(response.headers(), &RESPONSE_HEADERS);
-        *response.body_mut() = Body::from(response.bytes().await?);
-        Ok(response)
+        let mut forwarded = Response::new(Body::empty());
+        *forwarded.status_mut() = response.status();
+        *forwarded.headers_mut() = select_headers(response.headers(), &RESPONSE_HEADERS);
+        *forwarded.body_mut() = Body::from(response.bytes().await?);
+        Ok(forwarded)
     }
 
     async fn identity_token(&self) -> Result<Option<HeaderValue>, ListServiceError> {
