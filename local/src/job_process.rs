@@ -1,4 +1,4 @@
-//! The export job as a process of the local stack: the job's own settings and code, over SQLite and folders.
+//! The export job as a process of the local stack: the job's settings and code, over SQLite and folders.
 
 use std::{io::Read as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -13,25 +13,25 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{data_dir::DataDir, logs, store::Store};
+use crate::{data_dir::DataDir, logs, store::DocumentStore};
 
-/// The database is on this machine, so progress may be recorded often.
+/// How often progress is recorded: often, because the database is on this machine.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a job whose stack is gone may take to notice and end by itself.
-const ALONE: Duration = Duration::from_secs(3);
+/// How long a job may take to end by itself after its stack has exited.
+const EXIT_GRACE: Duration = Duration::from_secs(3);
 
-/// Runs the export that the environment names.
+/// Runs the export that `EXPORT_ID` names.
 ///
 /// # Errors
-/// When the environment is not the one that the launcher sets.
+/// If a variable that the launcher sets is missing or invalid.
 pub(crate) async fn run() -> anyhow::Result<ExitCode> {
-    logs::to(std::io::stdout);
+    logs::init(std::io::stdout);
     let dir = DataDir::open(Path::new(&required(&process, "LOCAL_DATA_DIR")?))?;
     let _lock = dir.lock_job()?;
-    let stack_gone = watch_the_stack();
+    let stack_gone = wait_for_stack_exit();
     let settings = Settings::from(&process)?;
-    let store = Arc::new(Store::open(&dir.database()).context("cannot open the database")?);
+    let store = Arc::new(DocumentStore::open(&dir.database()).context("cannot open the database")?);
     let context = job::Context {
         training_jobs: Arc::clone(&store) as _,
         exports: store,
@@ -52,21 +52,21 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     Ok(job::run(context, settings.execution, stop).await)
 }
 
-/// Resolves when the stack is gone: standard input is a pipe that it holds and never writes to. If the work does
-/// not end soon after, the process does.
-fn watch_the_stack() -> oneshot::Receiver<()> {
-    let (gone, told) = oneshot::channel();
+/// Resolves when the stack has exited, which closes the pipe at standard input. Exits the process if it is still
+/// running some time later.
+fn wait_for_stack_exit() -> oneshot::Receiver<()> {
+    let (gone, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while matches!(std::io::stdin().read(&mut buffer), Ok(1..)) {}
         gone.send(()).ok();
-        std::thread::sleep(ALONE);
-        leave();
+        std::thread::sleep(EXIT_GRACE);
+        exit_process();
     });
-    told
+    receiver
 }
 
-#[expect(clippy::exit, reason = "the stack is gone and nothing may go on working in its name")]
-fn leave() -> ! {
+#[expect(clippy::exit, reason = "an export job must not outlive its stack")]
+fn exit_process() -> ! {
     std::process::exit(1)
 }

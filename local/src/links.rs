@@ -1,5 +1,5 @@
-//! Download links: what signed URLs of Cloud Storage are in production. A link names a file in the bucket of files
-//! and when it ends, signed with HMAC-SHA256, so it works for nobody who does not hold it.
+//! Download links, in place of the signed URLs of Cloud Storage. A link holds the path of a file to download, its expiry
+//! and an HMAC-SHA256 signature of both.
 
 use std::{path::Path, sync::Arc};
 
@@ -28,10 +28,10 @@ use crate::{
     secret_file,
 };
 
-/// What stays as it is in a path's segment (RFC 3986, unreserved).
+/// The characters that are percent-encoded in a path segment: all but the unreserved ones of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Makes links and serves them.
+/// Creates and serves links.
 pub(crate) struct LocalLinks {
     key: hmac::Key,
     origin: String,
@@ -40,26 +40,30 @@ pub(crate) struct LocalLinks {
 }
 
 impl LocalLinks {
-    /// Links below `origin` (`http://127.0.0.1:8080`), signed with the key in the data folder.
-    pub(crate) fn load_or_make(dir: DataDir, origin: String, storage: Arc<Storage>) -> anyhow::Result<Self> {
-        let secret = secret_file::load_or_make(&dir.keys().join("links.hmac"), || {
+    /// Links to `origin`, such as `http://127.0.0.1:8080`, signed with the key in the data folder.
+    pub(crate) fn load_or_create(
+        dir: DataDir,
+        origin: String,
+        storage: Arc<Storage>,
+    ) -> anyhow::Result<Self> {
+        let secret = secret_file::load_or_create(&dir.keys().join("links.hmac"), || {
             let mut secret = vec![0; 32];
-            aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("no random bytes"))?;
+            aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("cannot get random bytes"))?;
             Ok(secret)
         })?;
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), origin, dir, storage })
     }
 
-    fn link_until(&self, path: &str, expires: i64) -> String {
+    fn signed_link(&self, path: &str, expires: i64) -> String {
         let signature = hmac::sign(&self.key, &signed_text(path, expires));
         let signature = URL_SAFE_NO_PAD.encode(signature);
         let path: Vec<_> = path.split('/').map(|s| utf8_percent_encode(s, SEGMENT).to_string()).collect();
         format!("{}/downloads/{}?expires={expires}&signature={signature}", self.origin, path.join("/"))
     }
 
-    /// Whether this is the signature of that path, and its time has not run out. Takes the same time wherever a
-    /// wrong signature differs.
-    fn permits(&self, path: &str, link: &Permission, now: i64) -> bool {
+    /// Whether the signature matches the path and the expiry, and the link has not expired. Signatures are compared in
+    /// constant time.
+    fn is_valid(&self, path: &str, link: &LinkQuery, now: i64) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(&link.signature) else { return false };
         hmac::verify(&self.key, &signed_text(path, link.expires), &signature).is_ok() && now < link.expires
     }
@@ -72,13 +76,13 @@ fn signed_text(path: &str, expires: i64) -> Vec<u8> {
 #[async_trait]
 impl DownloadLinks for LocalLinks {
     async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
-        let Ok(place) = self.storage.location(path) else { return Ok(None) };
-        let path = place.path.as_ref();
+        let Ok(location) = self.storage.location(path) else { return Ok(None) };
+        let path = location.path.as_ref();
         if path.split_once('/').is_none_or(|(bucket, _)| bucket != Bucket::Files.name()) {
             return Ok(None);
         }
         let lifetime = i64::try_from(DOWNLOAD_LINK_LIFETIME.as_secs()).unwrap_or(i64::MAX);
-        Ok(Some(self.link_until(path, Timestamp::now().as_second().saturating_add(lifetime))))
+        Ok(Some(self.signed_link(path, Timestamp::now().as_second().saturating_add(lifetime))))
     }
 }
 
@@ -88,7 +92,7 @@ pub(crate) fn router(links: Arc<LocalLinks>) -> Router {
 }
 
 #[derive(Debug, Deserialize)]
-struct Permission {
+struct LinkQuery {
     expires: i64,
     signature: String,
 }
@@ -96,12 +100,12 @@ struct Permission {
 async fn download(
     State(links): State<Arc<LocalLinks>>,
     UrlPath(path): UrlPath<String>,
-    permission: Result<Query<Permission>, QueryRejection>,
+    query: Result<Query<LinkQuery>, QueryRejection>,
     request: Request,
 ) -> Response {
     let now = Timestamp::now().as_second();
-    if !permission.is_ok_and(|Query(link)| links.permits(&path, &link, now)) {
-        let why = "This link does not work, or not any more: ask the service for a new one.\n";
+    if !query.is_ok_and(|Query(link)| links.is_valid(&path, &link, now)) {
+        let why = "This download link is invalid or expired. Request a new one from the service.\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     let Some(file) = file_below(&links.dir.buckets(), &path) else {
@@ -119,7 +123,7 @@ async fn download(
     response
 }
 
-/// The file at `path` below `root`, symbolic links resolved; nothing that is outside of it.
+/// The file at `path` below `root` after resolving symbolic links; `None` if it is outside of `root`.
 fn file_below(root: &Path, path: &str) -> Option<std::path::PathBuf> {
     let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(['\\', '\0']);
     if !path.split('/').all(plain) {
@@ -138,7 +142,7 @@ mod tests {
     fn links(root: &Path) -> Arc<LocalLinks> {
         let dir = DataDir::open(root).unwrap();
         let storage = Arc::new(Storage::folder(&dir.buckets()).unwrap());
-        Arc::new(LocalLinks::load_or_make(dir, "http://127.0.0.1:1".to_owned(), storage).unwrap())
+        Arc::new(LocalLinks::load_or_create(dir, "http://127.0.0.1:1".to_owned(), storage).unwrap())
     }
 
     async fn fetch(links: &Arc<LocalLinks>, link: &str, range: Option<&str>) -> (StatusCode, Vec<u8>) {
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_fetches_the_file_and_any_range_of_it() {
+    async fn a_link_returns_the_file_and_any_range_of_it() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         for name in ["job-1/model.gguf", "job ü?#%/model-q8_0.gguf"] {
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_files_that_people_download_have_links() {
+    async fn only_files_in_the_bucket_of_downloads_have_links() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         let raw = put(&links, Bucket::Models, "merged_models/job-1/config.json");
@@ -182,13 +186,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_works_for_its_file_and_its_time_only() {
+    async fn a_link_is_valid_for_its_file_and_until_its_expiry_only() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         put(&links, Bucket::Files, "job-1/model.gguf");
         put(&links, Bucket::Files, "job-2/model.gguf");
         let now = Timestamp::now().as_second();
-        let good = links.link_until("files/job-1/model.gguf", now + 60);
+        let good = links.signed_link("files/job-1/model.gguf", now + 60);
         assert_eq!(fetch(&links, &good, None).await.0, StatusCode::OK);
         let other_end = if good.ends_with('A') { "E" } else { "A" };
         for bad in [
@@ -198,14 +202,14 @@ mod tests {
             format!("{}{other_end}", &good[..good.len() - 1]),
             good.split('?').next().unwrap().to_owned(),
             good.split('&').next().unwrap().to_owned(),
-            links.link_until("files/job-1/model.gguf", now),
+            links.signed_link("files/job-1/model.gguf", now),
         ] {
             assert_eq!(fetch(&links, &bad, None).await.0, StatusCode::FORBIDDEN, "{bad}");
         }
     }
 
     #[tokio::test]
-    async fn no_link_leads_out_of_the_buckets_not_even_a_signed_one() {
+    async fn a_signed_link_to_a_path_outside_of_the_buckets_is_not_found() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         std::fs::write(temp.path().join("secret"), "x").unwrap();
@@ -215,7 +219,7 @@ mod tests {
         for path in
             ["../secret", "files/../../secret", "files/out", "files", "files/", "files//etc", "/etc/passwd"]
         {
-            let link = links.link_until(path, far);
+            let link = links.signed_link(path, far);
             assert_eq!(fetch(&links, &link, None).await.0, StatusCode::NOT_FOUND, "{path}");
         }
     }

@@ -1,65 +1,64 @@
-//! What there is to export: base models, adapters and training jobs, made on the first start without a network and
-//! the same every time. Nothing that is there already is touched.
+//! The demo data: base models, adapters and training jobs. They are created on the first start, without a network, with
+//! the same bytes every time. Data that exists is not changed.
 
 mod documents;
 mod generated;
-mod micro;
-mod random;
+mod tiny_models;
 
 use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
 use shared::adapters::documents::TRAINING_JOBS;
 
-use self::micro::{Files, GEMMA2_ADAPTER, GEMMA2_BASE, GEMMA3_ADAPTER, GEMMA3_BASE};
+use self::tiny_models::{GEMMA2_ADAPTER, GEMMA2_BASE, GEMMA3_ADAPTER, GEMMA3_BASE, ModelFiles};
 use crate::{
     data_dir::{Bucket, DataDir},
-    store::Store,
+    store::DocumentStore,
 };
 
 pub(crate) use self::documents::BIG_ADAPTER;
 
-/// The base model that is generated.
+/// The generated base model.
 pub(crate) const BIG_BASE: &str = "google/gemma-3-1b-2-layers";
 const GEMMA2: &str = "google/gemma-2-micro";
 const GEMMA3: &str = "google/gemma-3-micro";
 
-/// Whether the model that takes a while has yet to be made.
+/// Whether the generated base model does not exist yet, which takes a moment to create.
 pub(crate) fn is_missing(dir: &DataDir) -> bool {
     !dir.bucket(Bucket::BaseModels).join(BIG_BASE).exists()
 }
 
-/// Makes what is missing. Documents come last: what they name is there.
+/// Creates what is missing: models first, then the documents that refer to them.
 ///
 /// # Errors
-/// When a file or a document cannot be written.
-pub(crate) async fn make(dir: &DataDir, store: &Store) -> anyhow::Result<()> {
+/// If a file or a document cannot be written.
+pub(crate) async fn create(dir: &DataDir, store: &DocumentStore) -> anyhow::Result<()> {
     let folders = dir.clone();
-    tokio::task::spawn_blocking(move || make_folders(&folders))
+    tokio::task::spawn_blocking(move || create_folders(&folders))
         .await?
-        .context("cannot make the demo's models")?;
+        .context("cannot create the models for the demo")?;
     for (id, document) in documents::training_jobs(&dir.bucket_url(Bucket::Training)?) {
         store.put_new(TRAINING_JOBS, id, &document).await?;
     }
     Ok(())
 }
 
-fn make_folders(dir: &DataDir) -> io::Result<()> {
+fn create_folders(dir: &DataDir) -> io::Result<()> {
     let drafts = dir.drafts();
     let models = dir.bucket(Bucket::BaseModels);
     let training = dir.bucket(Bucket::Training);
-    folder(&drafts, &models.join(GEMMA2), |to| write(to, GEMMA2_BASE))?;
-    folder(&drafts, &models.join(GEMMA3), |to| write(to, GEMMA3_BASE))?;
-    folder(&drafts, &models.join(BIG_BASE), generated::write_base)?;
-    folder(&drafts, &training.join(BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
-    folder(&drafts, &training.join(documents::MICRO_ADAPTER), |to| write(to, GEMMA3_ADAPTER))?;
-    folder(&drafts, &training.join(documents::FULL_MODEL), |to| write(to, GEMMA3_BASE))?;
-    folder(&drafts, &training.join(documents::BROKEN_ADAPTER), write_broken_adapter)?;
-    folder(&drafts, &training.join(documents::BENS_ADAPTER), |to| write(to, GEMMA2_ADAPTER))
+    create_folder(&drafts, &models.join(GEMMA2), |to| write(to, GEMMA2_BASE))?;
+    create_folder(&drafts, &models.join(GEMMA3), |to| write(to, GEMMA3_BASE))?;
+    create_folder(&drafts, &models.join(BIG_BASE), generated::write_base)?;
+    create_folder(&drafts, &training.join(BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
+    create_folder(&drafts, &training.join(documents::MICRO_ADAPTER), |to| write(to, GEMMA3_ADAPTER))?;
+    create_folder(&drafts, &training.join(documents::FULL_MODEL), |to| write(to, GEMMA3_BASE))?;
+    create_folder(&drafts, &training.join(documents::BROKEN_ADAPTER), write_broken_adapter)?;
+    create_folder(&drafts, &training.join(documents::BENS_ADAPTER), |to| write(to, GEMMA2_ADAPTER))
 }
 
-/// Makes `folder` whole or not at all.
-fn folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+/// Creates `folder` atomically: `fill` writes into `drafts`, which is then renamed.
+fn create_folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     if folder.exists() {
         return Ok(());
     }
@@ -75,14 +74,14 @@ fn folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<(
     fs::rename(drafts, folder)
 }
 
-fn write(folder: &Path, files: Files) -> io::Result<()> {
+fn write(folder: &Path, files: ModelFiles) -> io::Result<()> {
     files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
-/// An adapter whose upload ended half way.
+/// Writes an adapter whose weights are cut off in the middle.
 fn write_broken_adapter(folder: &Path) -> io::Result<()> {
     write(folder, GEMMA3_ADAPTER)?;
-    let weights = micro::file(GEMMA3_ADAPTER, "adapter_model.safetensors");
+    let weights = tiny_models::file(GEMMA3_ADAPTER, "adapter_model.safetensors");
     fs::write(folder.join("adapter_model.safetensors"), &weights[..weights.len() / 2])
 }
 

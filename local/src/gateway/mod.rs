@@ -1,13 +1,13 @@
-//! The gateway: what Firebase Hosting is in production. It applies the very `hosting/firebase.json` that is deployed,
-//! in Hosting's order: what Hosting keeps for itself below `/__/`, pages, rewrites to functions, the page for nothing.
-//! The API's description is served here and not in production.
+//! The gateway, in place of Firebase Hosting. It applies the `hosting/firebase.json` that is deployed, in the order of
+//! Hosting: reserved paths below `/__/`, static files, rewrites to functions, the page for 404. It also serves the API
+//! description, which production does not.
 
-mod docs;
+mod api_docs;
 mod glob;
-mod hosting;
+mod hosting_rules;
 pub(crate) mod loopback;
-mod pages;
-mod proxy;
+mod reverse_proxy;
+mod static_files;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -19,31 +19,31 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use self::{docs::Docs, hosting::Hosting, proxy::Proxy};
+use self::{api_docs::ApiDocs, hosting_rules::HostingRules, reverse_proxy::ReverseProxy};
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
-/// Below this path is what production has elsewhere: the token issuer.
+/// The path of the token issuer, which production has elsewhere.
 const LOCAL: &str = "/__/local";
 
-/// Where requests go.
+/// Routes requests to static files, the functions and the token issuer.
 pub(crate) struct Gateway {
-    docs: Docs,
-    hosting: Hosting,
-    proxy: Proxy,
+    api_docs: ApiDocs,
+    hosting: HostingRules,
+    proxy: ReverseProxy,
     services: BTreeMap<&'static str, SocketAddr>,
     issuer: SocketAddr,
 }
 
 impl Gateway {
-    /// A gateway in front of those functions, with the rules that are deployed.
+    /// A gateway in front of those functions, with the rules of `firebase.json`.
     pub(crate) fn new(
         services: BTreeMap<&'static str, SocketAddr>,
         issuer: SocketAddr,
     ) -> anyhow::Result<Self> {
         let names: Vec<_> = services.keys().copied().collect();
-        let hosting = Hosting::parse(FIREBASE_JSON, &names)?;
-        Ok(Self { docs: Docs::new()?, hosting, proxy: Proxy::new()?, services, issuer })
+        let hosting = HostingRules::parse(FIREBASE_JSON, &names)?;
+        Ok(Self { api_docs: ApiDocs::new(), hosting, proxy: ReverseProxy::new()?, services, issuer })
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -52,18 +52,19 @@ impl Gateway {
         if path.starts_with("/__/") {
             return match path.strip_prefix(LOCAL) {
                 Some(rest) => self.proxy.pass(self.issuer, &with_query(rest, &uri), request).await,
-                None => pages::not_found(),
+                None => static_files::not_found(),
             };
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let page = reads.then(|| pages::at(path).or_else(|| self.docs.at(path))).flatten();
+        let page = reads.then(|| static_files::get(path).or_else(|| self.api_docs.response(path))).flatten();
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
         let (mut response, from_service) = match (page, service) {
             (Some(page), _) => (page, false),
             (None, Some(to)) => (self.proxy.pass(*to, &with_query(path, &uri), request).await, true),
-            (None, None) => (pages::not_found(), false),
+            (None, None) => (static_files::not_found(), false),
         };
         self.hosting.add_headers(path, from_service, response.headers_mut());
+        api_docs::set_policy(path, response.headers_mut());
         response
     }
 }
@@ -72,10 +73,10 @@ fn with_query(path: &str, uri: &Uri) -> String {
     uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// Everything at the gateway's address; `downloads` has routes of its own.
+/// All routes of the gateway, and those of `downloads`.
 pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
     let gateway = Router::new().fallback(answer).with_state(gateway);
-    downloads.fallback_service(gateway).layer(from_fn(loopback::only))
+    downloads.fallback_service(gateway).layer(from_fn(loopback::require))
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

@@ -1,5 +1,5 @@
-//! The token issuer: what Firebase Authentication is in production. Its tokens fulfil every rule of Firebase's and
-//! its keys are published as Google's are, so they pass through the same verification code.
+//! The token issuer, in place of Firebase Authentication. Its tokens have the claims of Firebase ID tokens and its keys
+//! are published as Google publishes its own, so the code that verifies tokens is that of production.
 
 mod key;
 
@@ -19,23 +19,23 @@ use shared::domain::UserId;
 
 use key::SigningKey;
 
-/// How long a token is good, as Firebase's.
+/// The lifetime of a token, as Firebase's.
 const LIFETIME_SECONDS: i64 = 3_600;
 
-/// Mints tokens for one project.
-pub(crate) struct Issuer {
+/// Issues tokens for one project.
+pub(crate) struct TokenIssuer {
     key: SigningKey,
     project: String,
 }
 
-impl Issuer {
-    /// The issuer whose key is in that folder; the key is made when there is none.
-    pub(crate) fn load_or_make(keys: &Path, project: &str) -> anyhow::Result<Self> {
-        let key = SigningKey::load_or_make(&keys.join("tokens.pkcs8"))?;
+impl TokenIssuer {
+    /// The issuer with the key in that folder, which is created if it does not exist.
+    pub(crate) fn load_or_create(keys: &Path, project: &str) -> anyhow::Result<Self> {
+        let key = SigningKey::load_or_create(&keys.join("tokens.pkcs8"))?;
         Ok(Self { key, project: project.to_owned() })
     }
 
-    /// A fresh token for that user.
+    /// A new token for that user.
     pub(crate) fn token(&self, user: &UserId) -> anyhow::Result<String> {
         self.token_at(user, Timestamp::now().as_second())
     }
@@ -60,28 +60,31 @@ impl Issuer {
 }
 
 /// `GET /keys` and `POST /token?user=ada`.
-pub(crate) fn router(issuer: Arc<Issuer>) -> Router {
+pub(crate) fn router(issuer: Arc<TokenIssuer>) -> Router {
     Router::new().route("/keys", get(keys)).route("/token", post(token)).with_state(issuer)
 }
 
-async fn keys(State(issuer): State<Arc<Issuer>>) -> Response {
+async fn keys(State(issuer): State<Arc<TokenIssuer>>) -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=3600")], Json(issuer.public_keys())).into_response()
 }
 
 #[derive(Deserialize)]
-struct WhoAsks {
+struct TokenQuery {
     user: String,
 }
 
-async fn token(State(issuer): State<Arc<Issuer>>, Query(WhoAsks { user }): Query<WhoAsks>) -> Response {
-    let minted = match user.parse::<UserId>() {
+async fn token(
+    State(issuer): State<Arc<TokenIssuer>>,
+    Query(TokenQuery { user }): Query<TokenQuery>,
+) -> Response {
+    let issued = match user.parse::<UserId>() {
         Ok(user) => issuer.token(&user),
         Err(why) => {
             return (StatusCode::BAD_REQUEST, Json(json!({ "detail": format!("user: {why}") })))
                 .into_response();
         }
     };
-    match minted {
+    match issued {
         Ok(token) => {
             let body = Json(json!({ "token": token, "expires_in": LIFETIME_SECONDS }));
             ([(header::CACHE_CONTROL, "no-store")], body).into_response()

@@ -10,27 +10,27 @@ use shared::{
 
 use super::*;
 
-struct Setup {
+struct LauncherFixture {
     _temp: tempfile::TempDir,
     dir: DataDir,
-    store: Store,
-    launcher: Launcher,
+    store: DocumentStore,
+    launcher: SharedLauncher,
     export: Export,
 }
 
-/// A launcher whose job is that shell script, and an export to launch it for.
-async fn setup(script: &str) -> Setup {
+/// A launcher whose job is a shell script, and an export to launch.
+async fn setup(script: &str) -> LauncherFixture {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(temp.path()).unwrap();
-    let store = Store::open(&dir.database()).unwrap();
+    let store = DocumentStore::open(&dir.database()).unwrap();
     let command = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
     let launcher = ProcessLauncher::new(command, "demo-project", dir.clone(), store.clone()).unwrap();
     let export = fixtures::new_export(ExportId::random(), "job-1", clock::now());
     store.create(&export).await.unwrap();
-    Setup { _temp: temp, dir, store, launcher: Launcher(launcher), export }
+    LauncherFixture { _temp: temp, dir, store, launcher: SharedLauncher(launcher), export }
 }
 
-impl Setup {
+impl LauncherFixture {
     async fn ended(&self) -> Export {
         self.launcher.0.count.subscribe().wait_for(|count| *count == 0).await.unwrap();
         self.store.find(self.export.id).await.unwrap().unwrap()
@@ -38,19 +38,19 @@ impl Setup {
 }
 
 #[tokio::test]
-async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
+async fn a_job_gets_the_variables_of_cloud_run_and_not_the_stacks() {
     let setup = setup("env").await;
     let token = SecretString::from("hf_secret");
     let name = setup.launcher.launch(setup.export.id, Some(&token)).await.unwrap();
     setup.ended().await;
-    let log = std::fs::read_to_string(setup.dir.log_of(setup.export.id)).unwrap();
+    let log = std::fs::read_to_string(setup.dir.export_log(setup.export.id)).unwrap();
     let seen: BTreeMap<_, _> = log.lines().filter_map(|line| line.split_once('=')).collect();
     assert_eq!(seen["EXPORT_ID"], setup.export.id.to_string());
     assert_eq!(seen["PROJECT_ID"], "demo-project");
     assert_eq!(seen["HF_TOKEN"], "hf_secret");
     assert_eq!(seen["CLOUD_RUN_EXECUTION"], name.as_str());
     assert_eq!(seen["CLOUD_RUN_TASK_ATTEMPT"], "0");
-    // what the shell itself sets
+    // set by the shell itself
     let shells = ["PWD", "OLDPWD", "SHLVL", "_"];
     let expected = [
         "BASE_MODELS_URI",
@@ -66,12 +66,12 @@ async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
         "LOCAL_DATA_DIR",
         "PROJECT_ID",
     ];
-    let known = |name: &&&str| !shells.contains(*name) && !CONFIGURED.contains(*name);
+    let known = |name: &&&str| !shells.contains(*name) && !PASSED_ON.contains(*name);
     assert_eq!(seen.keys().filter(known).copied().collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
-async fn an_export_whose_job_dies_ends_as_failed_with_what_to_do() {
+async fn an_export_whose_job_exits_early_fails_with_a_message() {
     for (script, how) in [("exit 3", "exit code 3"), ("kill -9 $$", "killed by SIGKILL")] {
         let setup = setup(script).await;
         setup.launcher.launch(setup.export.id, None).await.unwrap();
@@ -83,7 +83,7 @@ async fn an_export_whose_job_dies_ends_as_failed_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_a_job_recorded_itself_stays() {
+async fn the_message_that_a_job_has_recorded_is_kept() {
     let setup = setup("sleep 0.2; exit 1").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
     let own = Transition::Fail { claim: None, message: "the adapter is broken".to_owned() };
@@ -92,29 +92,29 @@ async fn what_a_job_recorded_itself_stays() {
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_be_started_was_certainly_not_started() {
+async fn a_program_that_cannot_be_started_is_reported_as_not_started() {
     let mut setup = setup("").await;
     let nowhere = vec![OsString::from("/nowhere")];
     setup.launcher =
-        Launcher(ProcessLauncher::new(nowhere, "p", setup.dir.clone(), setup.store.clone()).unwrap());
+        SharedLauncher(ProcessLauncher::new(nowhere, "p", setup.dir.clone(), setup.store.clone()).unwrap());
     let launched = setup.launcher.launch(setup.export.id, None).await;
     assert!(matches!(launched, Err(LaunchError::NotStarted(_))), "{launched:?}");
 }
 
 #[tokio::test]
-async fn stopping_ends_the_jobs_and_all_their_processes() {
+async fn stop_ends_the_jobs_and_their_child_processes() {
     let setup = setup("sleep 1000 & sleep 1000; true").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     timeout(GRACE, setup.launcher.0.stop()).await.unwrap();
     let ended = setup.store.find(setup.export.id).await.unwrap().unwrap();
-    assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(interrupted::STACK_STOPPED)));
+    assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(recovery::STACK_STOPPED)));
     let late = setup.launcher.launch(setup.export.id, None).await;
     assert!(matches!(late, Err(LaunchError::NotStarted(_))));
 }
 
 #[tokio::test]
-async fn a_job_reads_the_end_of_its_input_only_when_its_stack_is_gone() {
+async fn the_standard_input_of_a_job_stays_open_while_the_stack_runs() {
     let setup = setup("read nothing; exit 7").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -123,7 +123,7 @@ async fn a_job_reads_the_end_of_its_input_only_when_its_stack_is_gone() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_stack_left_running_ends_and_its_drafts_go() {
+async fn recovery_fails_running_exports_and_removes_partial_files() {
     let setup = setup("").await;
     let claimed = fixtures::new_export(ExportId::random(), "job-2", clock::now());
     setup.store.create(&claimed).await.unwrap();
@@ -139,14 +139,11 @@ async fn what_an_earlier_stack_left_running_ends_and_its_drafts_go() {
         std::fs::write(files.join(name), "x").unwrap();
     }
 
-    assert_eq!(interrupted::clean_up(&setup.store, &setup.dir).await.unwrap(), 3);
+    assert_eq!(recovery::fail_interrupted_exports(&setup.store, &setup.dir).await.unwrap(), 3);
 
     for id in [setup.export.id, claimed.id, old] {
         let ended = setup.store.find(id).await.unwrap().unwrap();
-        assert_eq!(
-            (ended.status, ended.message.as_deref()),
-            (Status::Failed, Some(interrupted::STACK_STOPPED))
-        );
+        assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(recovery::STACK_STOPPED)));
     }
     let mut left: Vec<_> = std::fs::read_dir(files).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();

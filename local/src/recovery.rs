@@ -1,4 +1,4 @@
-//! Exports whose job is gone: they end as failed, so that nothing runs for ever.
+//! Marks exports as failed whose job has ended without recording it, and removes the files it left.
 
 use std::path::Path;
 
@@ -9,18 +9,18 @@ use shared::{
 
 use crate::{
     data_dir::{Bucket, DataDir},
-    store::Store,
+    store::DocumentStore,
 };
 
-/// What people read of an export that was running when its stack ended.
+/// The message of an export that was running when its stack stopped.
 pub(crate) const STACK_STOPPED: &str =
-    "The export was interrupted because the local stack stopped: start it again.";
+    "The export was interrupted because the local stack stopped. Start the export again.";
 
-/// Records that the export failed, if it has not ended in whatever way.
+/// Records that the export failed, unless it has ended already.
 ///
 /// # Errors
-/// When the store does not work.
-pub(crate) async fn end(store: &Store, id: ExportId, why: &str) -> Result<(), ApplyError> {
+/// If the store fails.
+pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: &str) -> Result<(), ApplyError> {
     let Some(export) = store.find(id).await? else { return Ok(()) };
     if export.status != Status::Running {
         return Ok(());
@@ -36,33 +36,33 @@ pub(crate) async fn end(store: &Store, id: ExportId, why: &str) -> Result<(), Ap
     }
 }
 
-/// Ends every export of an earlier stack, and removes what its jobs had half written. To be called when no job is at
-/// work any more.
-pub(crate) async fn clean_up(store: &Store, dir: &DataDir) -> anyhow::Result<usize> {
+/// Marks every running export as failed and removes partially written files. Call it only when no job is running.
+/// Returns how many exports it marked.
+pub(crate) async fn fail_interrupted_exports(store: &DocumentStore, dir: &DataDir) -> anyhow::Result<usize> {
     let running = store.running().await?;
     for export in &running {
-        end(store, export.id, STACK_STOPPED).await?;
-        tracing::info!(export.id = %export.id, "an export of an earlier stack has ended");
+        fail_export(store, export.id, STACK_STOPPED).await?;
+        tracing::info!(export.id = %export.id, "marked an export of an earlier stack as failed");
     }
     for bucket in [Bucket::Models, Bucket::Files] {
-        remove_drafts(&dir.bucket(bucket))?;
+        remove_partial_files(&dir.bucket(bucket))?;
     }
     Ok(running.len())
 }
 
-/// `name#1` is what a file is called until it is whole; no object can be called so.
-fn remove_drafts(folder: &Path) -> std::io::Result<()> {
+/// A file is called `name#1` until it is complete; no object may have such a name.
+fn remove_partial_files(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            remove_drafts(&entry.path())?;
-        } else if is_draft(&entry.file_name().to_string_lossy()) {
+            remove_partial_files(&entry.path())?;
+        } else if is_partial_file(&entry.file_name().to_string_lossy()) {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
 }
 
-fn is_draft(name: &str) -> bool {
+fn is_partial_file(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
