@@ -8,7 +8,7 @@ use object_store::{ObjectMeta, ObjectStoreExt, PutPayload, buffered::BufWriter};
 use shared::adapters::storage::{StorageError, StorageLocation};
 use tokio::{io::AsyncWriteExt, runtime::Handle};
 
-use crate::inputs::InputFile;
+use crate::input_folder::InputFile;
 
 /// Bytes of one part of an upload. Cloud Storage takes no part under 5 MiB but the last.
 const PART: usize = 8 << 20;

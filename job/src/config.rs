@@ -7,7 +7,7 @@ use shared::{
     domain::{Claim, ExecutionName, ExportId, ProcessId},
 };
 
-use crate::{Buckets, Execution, HubSettings};
+use crate::context::{Buckets, Execution, HubSettings};
 
 /// What the binary reads from its environment.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::inputs::InputFile;
+use crate::input_folder::InputFile;
 
 /// Changes whenever the same inputs and options would give other bytes.
 const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"), ", with reports");

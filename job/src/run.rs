@@ -9,9 +9,10 @@ use shared::{
 use tokio::runtime::Handle;
 
 use crate::{
-    Context, Execution,
+    context::{Context, Execution},
     error::JobError,
     reporter::{self, Reporter},
+    sources::InputSources,
     work::{Made, Work},
 };
 
@@ -100,9 +101,9 @@ async fn work(
         let (export, reporter) = (export.clone(), Arc::clone(reporter));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let (context, execution, runtime, reporter) = (&*context, &*execution, &runtime, &reporter);
-            let (export, training_job) = (&export, &training_job);
-            Work { context, execution, runtime, export, training_job, reporter }.run()
+            let sources = InputSources::new(&context, &execution, &runtime);
+            let (context, export, training_job, reporter) = (&*context, &export, &training_job, &reporter);
+            Work { context, sources, export, training_job, reporter }.run()
         })
     };
     tokio::pin!(blocking);

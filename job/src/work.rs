@@ -15,22 +15,21 @@ use shared::{
     adapters::storage::StorageError,
     domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, Proof, TrainingJob, Variant},
 };
-use tokio::runtime::Handle;
 
 use crate::{
-    Context, Execution,
     bucket::Bucket,
+    context::Context,
     error::JobError,
-    hub::{Card, Hub, Push},
+    hub::{Card, Push},
     manifest::ManifestFile,
     reporter::Reporter,
+    sources::InputSources,
 };
 
 /// What every part of the work looks at.
 pub(crate) struct Work<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) execution: &'a Execution,
-    pub(crate) runtime: &'a Handle,
+    pub(crate) sources: InputSources<'a>,
     pub(crate) export: &'a Export,
     pub(crate) training_job: &'a TrainingJob,
     pub(crate) reporter: &'a Arc<Reporter>,
@@ -61,18 +60,9 @@ impl Work<'_> {
         }
     }
 
-    pub(crate) fn bucket(&self, url: &str) -> Result<Bucket, StorageError> {
-        Ok(Bucket::new(self.context.storage.location(url)?, self.runtime.clone()))
-    }
-
-    /// The Hub, with the caller's token.
-    pub(crate) fn hub(&self) -> Result<Hub, JobError> {
-        Hub::new(&self.context.hub, self.execution.hf_token.clone(), self.runtime.clone())
-    }
-
     /// `{job_id}/` in the bucket of files that people download.
     fn files(&self) -> Result<Bucket, StorageError> {
-        self.bucket(&self.context.buckets.files)?.join(self.training_job.id.as_str())
+        self.sources.bucket(&self.context.buckets.files)?.join(self.training_job.id.as_str())
     }
 
     fn goes_to(&self, destination: Destination) -> bool {
@@ -97,7 +87,7 @@ impl Work<'_> {
         let card = Card { repo, kind: self.export.kind, base, how, files };
         let folder = Arc::clone(folder);
         let private = self.export.hf_private;
-        self.hub()?.push(&Push { repo, private, folder, files, card, reporter: self.reporter })?;
+        self.sources.hub()?.push(&Push { repo, private, folder, files, card, reporter: self.reporter })?;
         made.artifacts.push(self.artifact(Variant::Hf, repo.as_str()));
         made.message.push_str("; pushed to the Hugging Face Hub and read back");
         Ok(())

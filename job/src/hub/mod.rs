@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 pub(crate) use card::Card;
 pub(crate) use push::Push;
 
-use crate::{HubSettings, error::JobError};
+use crate::{context::HubSettings, error::JobError};
 
 /// A client with the caller's token, for code that blocks.
 pub(crate) struct Hub {

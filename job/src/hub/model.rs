@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::{Hub, error::Doing};
 use crate::{
     error::JobError,
-    inputs::{Input, InputFile},
+    input_folder::{InputFile, InputFolder},
 };
 
 /// Waits before a range that did not arrive is asked for again.
@@ -19,7 +19,7 @@ const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Du
 
 impl Hub {
     /// The model's files at the head of its main branch.
-    pub(crate) fn model(&self, repo: &HubRepo) -> Result<Input, JobError> {
+    pub(crate) fn model(&self, repo: &HubRepo) -> Result<InputFolder, JobError> {
         let repository = self.repository(repo);
         let doing = Doing::Reading(repo);
         let info = self.ask(&doing, repository.info().send())?;
@@ -55,7 +55,7 @@ impl Hub {
             deadline: self.settings.deadline,
             runtime: self.runtime.clone(),
         };
-        Ok(Input { folder: Arc::new(folder), files })
+        Ok(InputFolder { folder: Arc::new(folder), files })
     }
 }
 

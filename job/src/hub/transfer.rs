@@ -5,8 +5,8 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Hub;
-use crate::{error::JobError, hub::push::Push, manifest::ManifestFile};
+use super::{Hub, push::Push};
+use crate::{error::JobError, manifest::ManifestFile};
 
 /// Files above this size must go through Xet, never inside a commit.
 const LARGEST_INLINE: u64 = 10 << 20;

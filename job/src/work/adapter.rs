@@ -12,16 +12,17 @@ use crate::{
     blocks::{self, Fault},
     error::JobError,
     fingerprint::Fingerprint,
-    inputs::{self, Input, InputFile, Tuned},
+    input_folder::{InputFile, InputFolder},
+    inputs::{self, FineTune},
     manifest::{ManifestFile, Shelf},
 };
 
 const FILE: &str = "adapter.zip";
 
 pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
-    let (adapter, mut input) = match inputs::tuned(work)? {
-        Tuned::Adapter(adapter, input) => (adapter, input),
-        Tuned::FullModel(input) => {
+    let (adapter, mut input) = match inputs::fine_tune(&work.sources, work.training_job)? {
+        FineTune::Adapter(adapter, input) => (adapter, input),
+        FineTune::FullModel(input) => {
             return Err(JobError::Inputs(format!(
                 "{} holds a full fine-tuned model, not an adapter: export it as gguf",
                 input.location()
@@ -44,7 +45,7 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
     Ok(made)
 }
 
-fn zip(work: &Work<'_>, input: &Input, made: &mut Made) -> Result<(), JobError> {
+fn zip(work: &Work<'_>, input: &InputFolder, made: &mut Made) -> Result<(), JobError> {
     let fingerprint = Fingerprint::of("adapter").folder("adapter", &input.files).finish();
     let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), fingerprint);
     made.artifacts.push(work.artifact(Variant::File, shelf.folder.url_of(FILE)?));
@@ -69,7 +70,7 @@ fn is_part_of_an_adapter(file: &InputFile) -> bool {
 }
 
 /// The files with their hashes. An adapter is read once more for them: it is small.
-fn hashed(work: &Work<'_>, input: &Input) -> Result<Vec<ManifestFile>, JobError> {
+fn hashed(work: &Work<'_>, input: &InputFolder) -> Result<Vec<ManifestFile>, JobError> {
     let bytes = input.files.iter().map(|file| file.size).sum();
     work.reporter.begin(Stage::Export, "Hashing the adapter", bytes);
     let hash = |file: &InputFile| {

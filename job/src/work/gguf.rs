@@ -10,7 +10,8 @@ use super::{Made, Pushable, Work, proof};
 use crate::{
     error::JobError,
     fingerprint::Fingerprint,
-    inputs::{self, Input, Tuned},
+    input_folder::InputFolder,
+    inputs::{self, FineTune},
     manifest::{Manifest, Shelf},
     plan::{self, GgufRequest},
 };
@@ -124,10 +125,10 @@ struct Source {
 
 enum From {
     /// A full model, as it is.
-    Whole(Input),
+    Whole(InputFolder),
     /// A base model and an adapter. Also where their merge is at hand: a GGUF file keeps the order of the tensors
     /// it was made from, and the same export must give the same bytes.
-    Parts(Input, engine::Adapter),
+    Parts(InputFolder, engine::Adapter),
 }
 
 impl Source {
@@ -140,16 +141,16 @@ impl Source {
 }
 
 fn source(work: &Work<'_>) -> Result<Source, JobError> {
-    let (adapter, input) = match inputs::tuned(work) {
-        Ok(Tuned::Adapter(adapter, input)) => (adapter, input),
-        Ok(Tuned::FullModel(input)) => {
+    let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job) {
+        Ok(FineTune::Adapter(adapter, input)) => (adapter, input),
+        Ok(FineTune::FullModel(input)) => {
             let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
             let base = named_base(work);
             return Ok(Source { from: From::Whole(input), fingerprint, base });
         }
         Err(error) => return earlier_merge(work, error),
     };
-    let (name, base) = match inputs::base(work, &adapter) {
+    let (name, base) = match inputs::base_model(&work.sources, work.training_job, &adapter) {
         Ok(found) => found,
         Err(error) => return earlier_merge(work, error),
     };
@@ -167,7 +168,7 @@ fn earlier_merge(work: &Work<'_>, error: JobError) -> Result<Source, JobError> {
     let Some(url) = work.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
         return Err(error);
     };
-    let input = Input::in_bucket(work, url)?;
+    let input = work.sources.input_folder(url)?;
     if !input.has("config.json") {
         return Err(error);
     }

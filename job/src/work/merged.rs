@@ -11,16 +11,17 @@ use crate::{
     archive,
     error::JobError,
     fingerprint::Fingerprint,
-    inputs::{self, Input, Tuned},
+    input_folder::InputFolder,
+    inputs::{self, FineTune},
     manifest::{Manifest, Shelf},
 };
 
 const FILE: &str = "merged.zip";
 
 pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
-    let (adapter, input) = match inputs::tuned(work)? {
-        Tuned::Adapter(adapter, input) => (adapter, input),
-        Tuned::FullModel(input) => {
+    let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job)? {
+        FineTune::Adapter(adapter, input) => (adapter, input),
+        FineTune::FullModel(input) => {
             return Err(JobError::Inputs(format!(
                 "{} holds a full fine-tuned model, so there is nothing to merge: it is the model already; export it \
                  as gguf",
@@ -28,7 +29,7 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
             )));
         }
     };
-    let (base_name, base) = inputs::base(work, &adapter)?;
+    let (base_name, base) = inputs::base_model(&work.sources, work.training_job, &adapter)?;
     let raw = raw_shelf(work, &input, &base)?;
     let (manifest, message) = match raw.existing()? {
         Some(manifest) => (manifest, "The merged model had been made before".to_owned()),
@@ -53,8 +54,8 @@ pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
 }
 
 /// `merged_models/{job_id}/` in the bucket of raw models, for these inputs.
-fn raw_shelf(work: &Work<'_>, adapter: &Input, base: &Input) -> Result<Shelf, JobError> {
-    let folder = work.bucket(&work.context.buckets.raw)?.join("merged_models")?;
+fn raw_shelf(work: &Work<'_>, adapter: &InputFolder, base: &InputFolder) -> Result<Shelf, JobError> {
+    let folder = work.sources.bucket(&work.context.buckets.raw)?.join("merged_models")?;
     let fingerprint = Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.files);
     let folder = folder.join(work.training_job.id.as_str())?;
     Ok(Shelf::new(folder, "export-manifest.json", fingerprint.finish()))
@@ -63,7 +64,7 @@ fn raw_shelf(work: &Work<'_>, adapter: &Input, base: &Input) -> Result<Shelf, Jo
 fn merge(
     work: &Work<'_>,
     adapter: &Adapter,
-    base: &Input,
+    base: &InputFolder,
     raw: &Shelf,
 ) -> Result<(Manifest, String), JobError> {
     let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
