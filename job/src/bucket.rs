@@ -1,4 +1,4 @@
-//! A folder of a bucket, for code that blocks: the engine reads it by ranges and writes it by multipart upload.
+//! A folder of a bucket, for blocking code: the engine reads files by ranges and writes them by multipart upload.
 
 use std::{io, sync::Arc};
 
@@ -10,12 +10,12 @@ use tokio::{io::AsyncWriteExt, runtime::Handle};
 
 use crate::input_folder::InputFile;
 
-/// Bytes of one part of an upload. Cloud Storage takes no part under 5 MiB but the last.
-const PART: usize = 8 << 20;
-/// Parts under way at once: with [`PART`], what an upload holds in memory.
-const PARTS: usize = 4;
+/// Bytes of one part of an upload. Cloud Storage rejects parts under 5 MiB, except the last.
+const PART_SIZE: usize = 8 << 20;
+/// Parts in flight at once: times [`PART_SIZE`], the memory of an upload.
+const CONCURRENT_PARTS: usize = 4;
 
-/// A folder of a bucket. Its methods block and must not be called on a thread of the runtime.
+/// A folder of a bucket. Its methods block: they must not be called on a thread of the runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     place: StorageLocation,
@@ -39,7 +39,7 @@ impl Bucket {
         Ok(self.place.join(name)?.url())
     }
 
-    /// Its files, by name, without those of folders below it. None when there is no such folder.
+    /// The files directly in the folder, sorted by name. Empty if the folder does not exist.
     pub(crate) fn files(&self) -> io::Result<Vec<InputFile>> {
         let listing = self.place.store.list_with_delimiter(Some(&self.place.path));
         let objects = self.runtime.block_on(listing).map_err(io_error)?.objects;
@@ -48,7 +48,7 @@ impl Bucket {
         Ok(files)
     }
 
-    /// Its files and, by their paths, those of folders below it, in no order.
+    /// The files in the folder and below it, by their paths, unsorted.
     pub(crate) fn tree(&self) -> io::Result<Vec<InputFile>> {
         let listing = self.place.store.list(Some(&self.place.path)).try_collect::<Vec<_>>();
         let objects = self.runtime.block_on(listing).map_err(io_error)?;
@@ -62,7 +62,7 @@ impl Bucket {
         Some(InputFile { name, size: meta.size, version })
     }
 
-    /// The content of a small file, `None` when there is no such file. One over `limit` bytes is an error.
+    /// The content of a small file, `None` if it does not exist. A file over `limit` bytes is an error.
     pub(crate) fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
         let file = match self.open(name) {
             Ok(file) => file,
@@ -70,20 +70,20 @@ impl Bucket {
             Err(error) => return Err(error),
         };
         let size = usize::try_from(file.size()).ok().filter(|_| file.size() <= limit);
-        let size = size.ok_or_else(|| io::Error::other(format!("is over {limit} bytes")))?;
+        let size = size.ok_or_else(|| io::Error::other(format!("the file is over {limit} bytes")))?;
         let mut content = vec![0; size];
         file.read_at(0, &mut content)?;
         Ok(Some(content))
     }
 
-    /// Writes a small file at once.
+    /// Writes a small file in one request.
     pub(crate) fn put(&self, name: &str, content: Vec<u8>) -> io::Result<()> {
         let path = self.place.join(name).map_err(io::Error::other)?.path;
         self.runtime.block_on(self.place.store.put(&path, PutPayload::from(content))).map_err(io_error)?;
         Ok(())
     }
 
-    /// Removes a file; one that is not there is fine.
+    /// Removes a file, if it exists.
     pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
         let path = self.place.join(name).map_err(io::Error::other)?.path;
         match self.runtime.block_on(self.place.store.delete(&path)) {
@@ -92,7 +92,7 @@ impl Bucket {
         }
     }
 
-    /// Begins files in this folder.
+    /// An output that writes files into this folder.
     pub(crate) fn upload(&self) -> Upload {
         Upload { folder: self.clone(), file: None }
     }
@@ -110,19 +110,24 @@ impl Folder for Bucket {
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let place = self.place.join(name).map_err(io::Error::other)?;
         let meta = self.runtime.block_on(place.store.head(&place.path)).map_err(io_error)?;
-        Ok(Arc::new(Object { location: place.url(), place, size: meta.size, runtime: self.runtime.clone() }))
+        Ok(Arc::new(ObjectSource {
+            location: place.url(),
+            place,
+            size: meta.size,
+            runtime: self.runtime.clone(),
+        }))
     }
 }
 
 /// One file of a bucket.
-struct Object {
-    place: StorageLocation,
+struct ObjectSource {
+    place: Place,
     location: String,
     size: u64,
     runtime: Handle,
 }
 
-impl Source for Object {
+impl Source for ObjectSource {
     fn location(&self) -> &str {
         &self.location
     }
@@ -143,8 +148,8 @@ impl Source for Object {
     }
 }
 
-/// Files on their way into a [`Bucket`], one after the other. One that is dropped before its end is aborted: the
-/// store shows a file when its upload is completed and not before.
+/// Writes files into a [`Bucket`], one after the other. A file becomes visible when it is finished; dropping the
+/// upload before that aborts it.
 pub(crate) struct Upload {
     folder: Bucket,
     file: Option<BufWriter>,
@@ -154,7 +159,10 @@ impl Output for Upload {
     fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
         self.abort();
         let place = self.folder.place.join(name).map_err(io::Error::other)?;
-        self.file = Some(BufWriter::with_capacity(place.store, place.path, PART).with_max_concurrency(PARTS));
+        self.file = Some(
+            BufWriter::with_capacity(place.store, place.path, PART_SIZE)
+                .with_max_concurrency(CONCURRENT_PARTS),
+        );
         Ok(())
     }
 
@@ -174,7 +182,7 @@ impl Upload {
         if let Some(mut file) = self.file.take()
             && let Err(error) = self.folder.runtime.block_on(file.abort())
         {
-            tracing::warn!(%error, "an upload could not be aborted: the bucket's lifecycle rule will remove its parts");
+            tracing::warn!(%error, "an upload was not aborted: the bucket's lifecycle rule will remove its parts");
         }
     }
 }
@@ -186,10 +194,10 @@ impl Drop for Upload {
 }
 
 fn not_begun() -> io::Error {
-    io::Error::other("no file was begun")
+    io::Error::other("no file of the upload was begun")
 }
 
-/// Keeps what callers tell apart; the rest is for the log.
+/// Keeps the kinds of error that callers distinguish.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
 fn io_error(error: object_store::Error) -> io::Error {
     match error {

@@ -33,6 +33,10 @@ impl InputFolder {
         self.folder.location()
     }
 
+    /// Bytes of all files together.
+    pub(crate) fn size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
 
     /// Opens it as a checkpoint in the layout of transformers.
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, JobError> {

@@ -1,8 +1,49 @@
-//! The export job: one run, one export. Claim it, find its inputs, let the engine work, upload, finish.
+//! The export job. One execution works on one export: it claims the record, reads the inputs, lets the engine write
+//! the model, uploads it, and records the end.
+//!
+//! ```text
+//!  EXPORT_ID                                                                        module
+//!      │
+//!    claim ──────── refused: exit (0 if another execution owns the export)          records, run
+//!      │            from here on: progress and lease every few seconds              progress
+//!      ▼
+//!    fetch          training job's record  ─► adapter or full fine-tune             records, inputs
+//!      │            base model: bucket, else Hugging Face Hub                       sources, hub
+//!      ▼
+//!    plan           record + model ─► MergePlan or GgufPlan of the engine           plan
+//!      │            same fingerprint as the manifest's? reuse the files             fingerprint, artifact_folder
+//!      ▼
+//!    write          the engine reads inputs by ranges and writes to the bucket      work, bucket
+//!      │            compare logits (VERIFY_LOGITS), then write the manifest         work/proof, manifest
+//!      ▼
+//!    upload         one zip file (adapter, merged); one commit on the Hub           archive, hub
+//!      │
+//!      ▼
+//!    finish         training job: artifacts; export: completed or failed            records, run
+//! ```
+//!
+//! An error at any step rolls back the uncommitted files and records its message; a stop by the platform leaves the
+//! record as it is, for a retry of the execution.
+//!
+//! Modules use only modules further down:
+//!
+//! ```text
+//!  run
+//!  work · records · config
+//!  plan · inputs
+//!  sources
+//!  hub · archive · artifact_folder
+//!  fingerprint · manifest · chunks · bucket
+//!  input_folder · progress · context
+//!  error
+//! ```
+//!
+//! `run` is asynchronous. `work` and all that it calls block, on a thread of their own.
 
 mod archive;
-mod blocks;
+mod artifact_folder;
 mod bucket;
+mod chunks;
 pub mod config;
 mod context;
 mod error;
@@ -12,7 +53,8 @@ mod input_folder;
 mod inputs;
 mod manifest;
 mod plan;
-mod reporter;
+mod progress;
+mod records;
 mod run;
 mod sources;
 mod work;

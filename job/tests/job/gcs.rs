@@ -114,7 +114,7 @@ async fn every_kind_of_export_works_over_the_xml_api() {
             assert_eq!(sha256(&content), reference());
         }
         let again = cloud.export(kind).await;
-        assert!(again.message.unwrap().contains("before"), "{kind:?} was made again");
+        assert!(again.message.unwrap().contains("Reused"), "{kind:?} was made again");
     }
 }
 

@@ -124,7 +124,7 @@ async fn a_gated_base_model_says_which_licence_to_accept() {
         fs::remove_dir_all(world.path("base-models/google")).unwrap();
         let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
         assert_eq!(made.status, Status::Failed);
-        assert!(message(&made).contains(&format!("accept the licence of {BASE}")), "{}", message(&made));
+        assert!(message(&made).contains(&format!("accept the license of {BASE}")), "{}", message(&made));
     }
 }
 
@@ -177,7 +177,7 @@ async fn a_public_repository_is_refused_when_a_private_one_was_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_may_not_write_is_named_as_the_reason() {
     let hub = hub().await;
-    for (token, expected) in [(READER, "write access"), ("hf_canary_of_nobody", "refused hf_token")] {
+    for (token, expected) in [(READER, "write access"), ("hf_canary_of_nobody", "rejected hf_token")] {
         let world = World::with_hub(hub.endpoint(), Some(token));
         let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Failed);
