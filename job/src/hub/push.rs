@@ -55,7 +55,7 @@ impl Hub {
             card: request.card.render(),
         };
         push.ensure_repository()?;
-        self.check_transfer(request)?;
+        self.check_transfer(request.repo, request.files)?;
         let revision = push.commit()?;
         push.verify(&revision)
     }

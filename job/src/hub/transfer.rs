@@ -4,8 +4,9 @@
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
+use shared::domain::HubRepo;
 
-use super::{Hub, push::PushRequest};
+use super::Hub;
 use crate::{error::JobError, manifest::ManifestFile};
 
 /// Largest file in bytes that a commit may contain; larger files go through Xet.
@@ -19,46 +20,39 @@ struct BatchResponse {
 
 impl Hub {
     /// Fails if there are files over [`MAX_INLINE_SIZE`] and the Hub does not offer Xet for them.
-    pub(super) fn check_transfer(&self, request: &PushRequest<'_>) -> Result<(), JobError> {
-        let large: Vec<&ManifestFile> =
-            request.files.iter().filter(|file| file.size > MAX_INLINE_SIZE).collect();
+    pub(super) fn check_transfer(&self, repo: &HubRepo, files: &[ManifestFile]) -> Result<(), JobError> {
+        let large: Vec<&ManifestFile> = files.iter().filter(|file| file.size > MAX_INLINE_SIZE).collect();
         if large.is_empty() {
             return Ok(());
         }
-        let response = self.runtime.block_on(self.batch(request, &large));
+        let response = self.runtime.block_on(self.batch(repo, &large));
         match response.as_ref().map(|batch| batch.transfer.as_deref()) {
             Ok(Some("xet")) => Ok(()),
             Ok(other) => {
                 tracing::error!(offered = ?other, "the Hub does not offer Xet");
                 Err(JobError::InvalidInput(format!(
-                    "the Hugging Face Hub does not offer Xet for {}, which files over {MAX_INLINE_SIZE} bytes need: \
-                     enable Xet for the account, or export to gcs",
-                    request.repo
+                    "the Hugging Face Hub does not offer Xet for {repo}, which files over {MAX_INLINE_SIZE} bytes need: \
+                     enable Xet for the account, or export to gcs"
                 )))
             }
             Err(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "the LFS batch request failed");
                 Err(JobError::Interrupted(format!(
-                    "preparing the upload of large files to {} on the Hugging Face Hub failed: export again, files \
-                     already written are reused",
-                    request.repo
+                    "preparing the upload of large files to {repo} on the Hugging Face Hub failed: export again, files \
+                     already written are reused"
                 )))
             }
         }
     }
 
-    async fn batch(
-        &self,
-        request: &PushRequest<'_>,
-        files: &[&ManifestFile],
-    ) -> reqwest::Result<BatchResponse> {
+    async fn batch(&self, repo: &HubRepo, files: &[&ManifestFile]) -> reqwest::Result<BatchResponse> {
         let objects: Vec<_> =
             files.iter().map(|file| json!({ "oid": file.sha256, "size": file.size })).collect();
         let body = json!({
             "operation": "upload", "transfers": ["basic", "multipart", "xet"], "objects": objects,
             "hash_algo": "sha256", "ref": { "name": "main" },
         });
-        let url = format!("{}/{}.git/info/lfs/objects/batch", self.client.endpoint(), request.repo);
+        let url = format!("{}/{}.git/info/lfs/objects/batch", self.client.endpoint(), repo);
         let media = "application/vnd.git-lfs+json";
         let mut post = reqwest::Client::new()
             .post(url)
