@@ -18,30 +18,30 @@ const CONCURRENT_PARTS: usize = 4;
 /// A folder of a bucket. Its methods block: they must not be called on a thread of the runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    place: StorageLocation,
-    location: String,
+    folder: StorageLocation,
+    url: String,
     runtime: Handle,
 }
 
 impl Bucket {
-    pub(crate) fn new(place: StorageLocation, runtime: Handle) -> Self {
-        let location = place.url();
-        Self { place, location, runtime }
+    pub(crate) fn new(folder: StorageLocation, runtime: Handle) -> Self {
+        let url = folder.url();
+        Self { folder, url, runtime }
     }
 
     /// The folder below this one.
     pub(crate) fn join(&self, relative: &str) -> Result<Self, StorageError> {
-        Ok(Self::new(self.place.join(relative)?, self.runtime.clone()))
+        Ok(Self::new(self.folder.join(relative)?, self.runtime.clone()))
     }
 
     /// The URL of one of its files.
     pub(crate) fn url_of(&self, name: &str) -> Result<String, StorageError> {
-        Ok(self.place.join(name)?.url())
+        Ok(self.folder.join(name)?.url())
     }
 
     /// The files directly in the folder, sorted by name. Empty if the folder does not exist.
     pub(crate) fn files(&self) -> io::Result<Vec<InputFile>> {
-        let listing = self.place.store.list_with_delimiter(Some(&self.place.path));
+        let listing = self.folder.store.list_with_delimiter(Some(&self.folder.path));
         let objects = self.runtime.block_on(listing).map_err(io_error)?.objects;
         let mut files: Vec<InputFile> = objects.into_iter().filter_map(|meta| self.file(meta)).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -50,13 +50,13 @@ impl Bucket {
 
     /// The files in the folder and below it, by their paths, unsorted.
     pub(crate) fn tree(&self) -> io::Result<Vec<InputFile>> {
-        let listing = self.place.store.list(Some(&self.place.path)).try_collect::<Vec<_>>();
+        let listing = self.folder.store.list(Some(&self.folder.path)).try_collect::<Vec<_>>();
         let objects = self.runtime.block_on(listing).map_err(io_error)?;
         Ok(objects.into_iter().filter_map(|meta| self.file(meta)).collect())
     }
 
     fn file(&self, meta: ObjectMeta) -> Option<InputFile> {
-        let parts: Vec<_> = meta.location.prefix_match(&self.place.path)?.collect();
+        let parts: Vec<_> = meta.location.prefix_match(&self.folder.path)?.collect();
         let name = parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/");
         let version = meta.e_tag.unwrap_or_else(|| meta.last_modified.to_string());
         Some(InputFile { name, size: meta.size, version })
@@ -78,15 +78,15 @@ impl Bucket {
 
     /// Writes a small file in one request.
     pub(crate) fn put(&self, name: &str, content: Vec<u8>) -> io::Result<()> {
-        let path = self.place.join(name).map_err(io::Error::other)?.path;
-        self.runtime.block_on(self.place.store.put(&path, PutPayload::from(content))).map_err(io_error)?;
+        let path = self.folder.join(name).map_err(io::Error::other)?.path;
+        self.runtime.block_on(self.folder.store.put(&path, PutPayload::from(content))).map_err(io_error)?;
         Ok(())
     }
 
     /// Removes a file, if it exists.
     pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
-        let path = self.place.join(name).map_err(io::Error::other)?.path;
-        match self.runtime.block_on(self.place.store.delete(&path)) {
+        let path = self.folder.join(name).map_err(io::Error::other)?.path;
+        match self.runtime.block_on(self.folder.store.delete(&path)) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(io_error(error)),
         }
@@ -94,13 +94,13 @@ impl Bucket {
 
     /// An output that writes files into this folder.
     pub(crate) fn upload(&self) -> Upload {
-        Upload { folder: self.clone(), file: None }
+        Upload { bucket: self.clone(), file: None }
     }
 }
 
 impl Folder for Bucket {
     fn location(&self) -> &str {
-        &self.location
+        &self.url
     }
 
     fn list(&self) -> io::Result<Vec<FolderEntry>> {
@@ -108,11 +108,11 @@ impl Folder for Bucket {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        let place = self.place.join(name).map_err(io::Error::other)?;
-        let meta = self.runtime.block_on(place.store.head(&place.path)).map_err(io_error)?;
+        let object = self.folder.join(name).map_err(io::Error::other)?;
+        let meta = self.runtime.block_on(object.store.head(&object.path)).map_err(io_error)?;
         Ok(Arc::new(ObjectSource {
-            location: place.url(),
-            place,
+            url: object.url(),
+            object,
             size: meta.size,
             runtime: self.runtime.clone(),
         }))
@@ -121,15 +121,15 @@ impl Folder for Bucket {
 
 /// One file of a bucket.
 struct ObjectSource {
-    place: Place,
-    location: String,
+    object: StorageLocation,
+    url: String,
     size: u64,
     runtime: Handle,
 }
 
 impl Source for ObjectSource {
     fn location(&self) -> &str {
-        &self.location
+        &self.url
     }
 
     fn size(&self) -> u64 {
@@ -138,7 +138,7 @@ impl Source for ObjectSource {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let range = offset..offset + buffer.len() as u64;
-        let read = self.place.store.get_range(&self.place.path, range);
+        let read = self.object.store.get_range(&self.object.path, range);
         let bytes = self.runtime.block_on(read).map_err(io_error)?;
         if bytes.len() != buffer.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -151,16 +151,16 @@ impl Source for ObjectSource {
 /// Writes files into a [`Bucket`], one after the other. A file becomes visible when it is finished; dropping the
 /// upload before that aborts it.
 pub(crate) struct Upload {
-    folder: Bucket,
+    bucket: Bucket,
     file: Option<BufWriter>,
 }
 
 impl Output for Upload {
     fn begin(&mut self, name: &str, _size: u64) -> io::Result<()> {
         self.abort();
-        let place = self.folder.place.join(name).map_err(io::Error::other)?;
+        let object = self.bucket.folder.join(name).map_err(io::Error::other)?;
         self.file = Some(
-            BufWriter::with_capacity(place.store, place.path, PART_SIZE)
+            BufWriter::with_capacity(object.store, object.path, PART_SIZE)
                 .with_max_concurrency(CONCURRENT_PARTS),
         );
         Ok(())
@@ -168,19 +168,19 @@ impl Output for Upload {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_mut().ok_or_else(not_begun)?;
-        self.folder.runtime.block_on(file.write_all(bytes))
+        self.bucket.runtime.block_on(file.write_all(bytes))
     }
 
     fn finish(&mut self) -> io::Result<()> {
         let mut file = self.file.take().ok_or_else(not_begun)?;
-        self.folder.runtime.block_on(file.shutdown())
+        self.bucket.runtime.block_on(file.shutdown())
     }
 }
 
 impl Upload {
     fn abort(&mut self) {
         if let Some(mut file) = self.file.take()
-            && let Err(error) = self.folder.runtime.block_on(file.abort())
+            && let Err(error) = self.bucket.runtime.block_on(file.abort())
         {
             tracing::warn!(%error, "an upload was not aborted: the bucket's lifecycle rule will remove its parts");
         }

@@ -13,7 +13,7 @@ use crate::context::{Buckets, Execution, HubSettings};
 #[derive(Debug)]
 pub struct Settings {
     /// The database of documents.
-    pub documents: Documents,
+    pub documents: FirestoreConfig,
     /// `GCS_EXPORT_BUCKET_NAME` and `GCS_EXPORT_FILES_BUCKET_NAME`.
     pub buckets: Buckets,
     /// `STORAGE_EMULATOR_HOST`.

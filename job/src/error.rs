@@ -153,7 +153,7 @@ impl JobError {
             Self::Interrupted(_) | Self::Stopped => FailureKind::Interrupted,
             Self::Timeout(_) => FailureKind::Timeout,
             Self::Internal(_) | Self::Storage(StorageError::Unusable { .. }) => FailureKind::Internal,
-            Self::Storage(StorageError::Foreign(..) | StorageError::Malformed(_)) => {
+            Self::Storage(StorageError::Unsupported(..) | StorageError::Malformed(_)) => {
                 FailureKind::InvalidInput
             }
             Self::Engine(error) => FailureKind::of_engine(error),

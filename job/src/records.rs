@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::Retryable as _;
 use shared::{
-    domain::{Artifact, Export, Refused, Status, TrainingJob, Transition},
+    domain::{Artifact, Export, Status, TrainingJob, Transition, TransitionError},
     ports::{ApplyError, Exports, PortError},
 };
 
@@ -67,7 +67,11 @@ pub(crate) async fn finish(
         let result = exports.apply(execution.export, end).await;
         match result {
             // the response to an earlier try was lost
-            Err(ApplyError::Refused(Refused::Ended)) if is_recorded(exports, execution, end).await => Ok(()),
+            Err(ApplyError::Refused(TransitionError::Ended))
+                if is_recorded(exports, execution, end).await =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
             Ok(export) => {
                 tracing::info!(export.id = %export.id, status = ?export.status, "export ended");

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use shared::{
-    domain::{Export, Refused, Transition},
+    domain::{Export, Transition, TransitionError},
     ports::ApplyError,
 };
 use tokio::runtime::Handle;
@@ -62,9 +62,9 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
 async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError) -> ExitCode {
     tracing::warn!(export.id = %execution.export, error = &error as &dyn std::error::Error, "export not claimed");
     match error {
-        ApplyError::Refused(Refused::ClaimedByAnother) => ExitCode::SUCCESS,
-        ApplyError::Refused(Refused::LeaseExpired) => {
-            let message = Export::LOST.to_owned();
+        ApplyError::Refused(TransitionError::ClaimedByAnother) => ExitCode::SUCCESS,
+        ApplyError::Refused(TransitionError::LeaseExpired) => {
+            let message = Export::LEASE_EXPIRED_MESSAGE.to_owned();
             finish(context, execution, &Transition::Fail { claim: None, message }).await
         }
         ApplyError::Refused(TransitionError::Ended | TransitionError::NotClaimed)

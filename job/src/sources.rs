@@ -39,7 +39,7 @@ impl<'a> InputSources<'a> {
 
     /// The folder of a bucket at `url`.
     pub(crate) fn bucket(&self, url: &str) -> Result<Bucket, StorageError> {
-        Ok(Bucket::new(self.storage.place(url)?, self.runtime.clone()))
+        Ok(Bucket::new(self.storage.location(url)?, self.runtime.clone()))
     }
 
     /// The folder of a bucket at `url`, with its files: none if it does not exist.

@@ -10,7 +10,11 @@ use crate::error::JobError;
 const MAX_COMPARED_SIZE: u64 = 32 << 30;
 
 /// Summarizes the report of `outcome`. `file` is the one for download.
-pub(super) fn summarize(outcome: &Outcome, file: Option<&str>, logits: Option<Logits>) -> Option<Proof> {
+pub(super) fn summarize(
+    outcome: &Outcome,
+    file: Option<&str>,
+    logits: Option<LogitDivergence>,
+) -> Option<Proof> {
     let sha256 = |name: &str| {
         outcome.files.iter().find(|written| written.name == name).map(|written| written.sha256.clone())
     };
@@ -54,5 +58,5 @@ pub(super) fn compare_logits(
     let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&work.run_options())?;
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     tracing::info!(tokens, kl_mean, kl_max, top1, "logits compared");
-    Ok(Some(Logits { tokens, kl_mean, kl_max, top1 }))
+    Ok(Some(LogitDivergence { tokens, kl_mean, kl_max, top1 }))
 }

@@ -54,21 +54,21 @@ impl CloudWorld {
         format!("gs://{}/{rest}", self.bucket(bucket)).trim_end_matches('/').to_owned()
     }
 
-    fn place(&self, path: &str) -> StorageLocation {
+    fn location(&self, path: &str) -> StorageLocation {
         Storage::google(Some(&self.emulator)).location(&self.url(path)).unwrap()
     }
 
     async fn upload(&self, from: &str, to: &str) {
         for entry in fs::read_dir(fixture(from)).unwrap().map(Result::unwrap) {
-            let place = self.place(to).join(entry.file_name().to_str().unwrap()).unwrap();
+            let location = self.location(to).join(entry.file_name().to_str().unwrap()).unwrap();
             let content = PutPayload::from(fs::read(entry.path()).unwrap());
-            place.store.put(&place.path, content).await.unwrap();
+            location.store.put(&location.path, content).await.unwrap();
         }
     }
 
     async fn read(&self, path: &str) -> Vec<u8> {
-        let place = self.place(path);
-        place.store.get(&place.path).await.unwrap().bytes().await.unwrap().into()
+        let location = self.location(path);
+        location.store.get(&location.path).await.unwrap().bytes().await.unwrap().into()
     }
 
     async fn export(&self, kind: ArtifactKind) -> Export {
@@ -123,8 +123,8 @@ async fn an_upload_of_many_parts_is_complete() {
     let Some(cloud) = CloudWorld::start().await else { return };
     // more than two parts of an upload, in an adapter's folder
     let large: Vec<u8> = (0..20_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let place = cloud.place("models/adapters/job-1/notes.md");
-    place.store.put(&place.path, PutPayload::from(large.clone())).await.unwrap();
+    let location = cloud.location("models/adapters/job-1/notes.md");
+    location.store.put(&location.path, PutPayload::from(large.clone())).await.unwrap();
     let made = cloud.export(ArtifactKind::Adapter).await;
     assert_eq!(made.status, Status::Completed, "{:?}", made.message);
     let zipped = cloud.read("files/job-1/adapter.zip").await;
