@@ -1,5 +1,5 @@
-//! A folder as one zip file: entries stored, not deflated (weights do not compress), zip64 where needed, and the
-//! same bytes for the same files.
+//! Writes a folder as one zip file. Entries are stored, not deflated (weights do not compress), zip64 where needed;
+//! the same files give the same bytes.
 
 use std::io::{self, Write};
 
@@ -8,63 +8,54 @@ use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
-    blocks::{self, Fault},
     bucket::{Bucket, Upload},
+    chunks::for_each_chunk,
     error::JobError,
     manifest::ManifestFile,
-    reporter::Reporter,
+    progress::ProgressTracker,
 };
 
-/// Writes `names` of `from` as `to/archive`, which is visible when all of them are in it.
-pub(crate) fn pack(
+/// Writes the files `names` of `from` as `to/archive`, which becomes visible when it is complete.
+pub(crate) fn write_zip(
     from: &dyn Folder,
     names: &[String],
     to: &Bucket,
     archive: &str,
-    reporter: &Reporter,
+    progress: &ProgressTracker,
 ) -> Result<ManifestFile, JobError> {
-    let place = format!("{}/{archive}", to.location());
-    let failed = |source| JobError::Bucket { action: "write", place: place.clone(), source };
+    let location = format!("{}/{archive}", to.location());
+    let write_error = |source| JobError::bucket("write", &location)(source);
     let mut upload = to.upload();
-    upload.begin(archive, 0).map_err(failed)?;
-    let mut zip = ZipWriter::new_stream(Counted { upload, hash: Sha256::new(), size: 0 });
+    upload.begin(archive, 0).map_err(write_error)?;
+    let mut zip = ZipWriter::new_stream(HashingUpload { upload, hash: Sha256::new(), size: 0 });
     for name in names {
-        copy(from, name, &mut zip, reporter).map_err(|fault| match fault {
-            Fault::Read(e) => JobError::bucket("read", &format!("{}/{name}", from.location()))(e),
-            Fault::Taker(e) => failed(e),
-            Fault::Stopped => JobError::Stopped,
-        })?;
+        let location = format!("{}/{name}", from.location());
+        let source = from.open(name).map_err(JobError::bucket("read", &location))?;
+        zip.start_file(name, entry_options(source.size())).map_err(|e| write_error(io::Error::other(e)))?;
+        for_each_chunk(&*source, progress, |chunk| zip.write_all(chunk).map_err(write_error))?;
     }
-    let finished = zip.finish().map_err(|e| failed(io::Error::other(e)))?;
-    let Counted { mut upload, hash, size } = finished.into_inner();
-    upload.finish().map_err(failed)?;
+    let finished = zip.finish().map_err(|e| write_error(io::Error::other(e)))?;
+    let HashingUpload { mut upload, hash, size } = finished.into_inner();
+    upload.finish().map_err(write_error)?;
     Ok(ManifestFile { name: archive.to_owned(), size, sha256: hex::encode(hash.finalize()) })
 }
 
-fn copy<W: Write + io::Seek>(
-    from: &dyn Folder,
-    name: &str,
-    zip: &mut ZipWriter<W>,
-    reporter: &Reporter,
-) -> Result<(), Fault> {
-    let source = from.open(name).map_err(Fault::Read)?;
-    let options = SimpleFileOptions::default()
+fn entry_options(size: u64) -> SimpleFileOptions {
+    SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())
         .unix_permissions(0o644)
-        .large_file(source.size() >= u64::from(u32::MAX));
-    zip.start_file(name, options).map_err(|e| Fault::Taker(io::Error::other(e)))?;
-    blocks::each(&*source, reporter, |block| zip.write_all(block))
+        .large_file(size >= u64::from(u32::MAX))
 }
 
-/// The upload, counted and hashed on the way.
-struct Counted {
+/// An upload whose bytes are counted and hashed.
+struct HashingUpload {
     upload: Upload,
     hash: Sha256,
     size: u64,
 }
 
-impl Write for Counted {
+impl Write for HashingUpload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Output::write(&mut self.upload, bytes)?;
         self.hash.update(bytes);

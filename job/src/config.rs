@@ -1,5 +1,5 @@
-//! The job's settings. Cloud Run sets `CLOUD_RUN_*`; the launcher sets `EXPORT_ID`, `PROJECT_ID` and `HF_TOKEN`; the
-//! rest belongs to the job's own configuration.
+//! The job's settings from its environment. Cloud Run sets `CLOUD_RUN_*`; the launcher sets `EXPORT_ID`, `PROJECT_ID`
+//! and `HF_TOKEN`; the rest is the job's own configuration.
 
 use secrecy::SecretString;
 use shared::{
@@ -7,20 +7,20 @@ use shared::{
     domain::{Claim, ExecutionName, ExportId, ProcessId},
 };
 
-use crate::{Buckets, Execution, HubSettings};
+use crate::context::{Buckets, Execution, HubSettings};
 
-/// What the binary reads from its environment.
+/// The settings of the binary.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where documents are.
+    /// The database of documents.
     pub documents: FirestoreConfig,
     /// `GCS_EXPORT_BUCKET_NAME` and `GCS_EXPORT_FILES_BUCKET_NAME`.
     pub buckets: Buckets,
     /// `STORAGE_EMULATOR_HOST`.
     pub storage_emulator: Option<String>,
-    /// `BASE_MODELS_URI`, without a slash at the end.
+    /// `BASE_MODELS_URI`, without a trailing slash.
     pub base_models: Option<String>,
-    /// `VERIFY_LOGITS`: whether predictions are compared.
+    /// `VERIFY_LOGITS`: whether the logits of a written model are compared with those of base and adapter.
     pub verify_logits: bool,
     /// `HF_ENDPOINT`.
     pub hub: HubSettings,
@@ -29,21 +29,21 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads all of them.
+    /// Reads all settings.
     ///
     /// # Errors
-    /// When one is missing or malformed, by its name.
+    /// Names the setting that is missing or malformed.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
-        let url = |value: String| value.trim_end_matches('/').to_owned();
+        let without_slash = |value: String| value.trim_end_matches('/').to_owned();
         Ok(Self {
             documents: FirestoreConfig::from(lookup)?,
             buckets: Buckets {
-                raw: bucket(&required(lookup, "GCS_EXPORT_BUCKET_NAME")?),
-                files: bucket(&required(lookup, "GCS_EXPORT_FILES_BUCKET_NAME")?),
+                raw: bucket_url(&required(lookup, "GCS_EXPORT_BUCKET_NAME")?),
+                files: bucket_url(&required(lookup, "GCS_EXPORT_FILES_BUCKET_NAME")?),
             },
             storage_emulator: optional(lookup, "STORAGE_EMULATOR_HOST"),
-            base_models: optional(lookup, "BASE_MODELS_URI").map(url),
-            verify_logits: switch(lookup, "VERIFY_LOGITS")?,
+            base_models: optional(lookup, "BASE_MODELS_URI").map(without_slash),
+            verify_logits: flag(lookup, "VERIFY_LOGITS")?,
             hub: HubSettings::at(
                 optional(lookup, "HF_ENDPOINT").as_deref().unwrap_or(HubSettings::DEFAULT_ENDPOINT),
             ),
@@ -52,19 +52,19 @@ impl Settings {
     }
 }
 
-/// The execution that the environment describes. Outside Cloud Run it has no name, so it gets one of its own.
+/// Reads the execution's settings. Outside Cloud Run an execution gets a random name.
 ///
 /// # Errors
 /// When `EXPORT_ID` is missing or malformed.
 pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
     required(lookup, "EXPORT_ID")?;
     let export: Option<ExportId> = parsed(lookup, "EXPORT_ID", "a UUID")?;
-    let by =
+    let name =
         optional(lookup, "CLOUD_RUN_EXECUTION").unwrap_or_else(|| format!("by-hand-{}", ExportId::random()));
     Ok(Execution {
         export: export.ok_or(ConfigError::Missing("EXPORT_ID"))?,
         claim: Claim {
-            by: ExecutionName::new(by),
+            by: ExecutionName::new(name),
             attempt: parsed(lookup, "CLOUD_RUN_TASK_ATTEMPT", "a number")?.unwrap_or(0),
             process: Some(ProcessId::random()),
         },
@@ -72,8 +72,8 @@ pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
     })
 }
 
-/// A setting that is 1 or 0, which it is when it is left out.
-fn switch(lookup: &Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
+/// A setting of 1 or 0; the default is 0.
+fn flag(lookup: &Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
     match optional(lookup, name).as_deref() {
         None | Some("0") => Ok(false),
         Some("1") => Ok(true),
@@ -81,8 +81,8 @@ fn switch(lookup: &Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> 
     }
 }
 
-/// A bucket's name as a URL; a URL stays as it is.
-fn bucket(name: &str) -> String {
+/// The URL of a bucket, from its name or URL.
+fn bucket_url(name: &str) -> String {
     let name = name.trim_end_matches('/');
     if name.contains("://") { name.to_owned() } else { format!("gs://{name}") }
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_setting_is_named() {
         for missing in COMPLETE.map(|(name, _)| name) {
             let rest: Vec<_> = COMPLETE.into_iter().filter(|(name, _)| *name != missing).collect();
             let error = read(&rest).unwrap_err().to_string();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_a_default() {
+    fn an_optional_setting_has_a_default() {
         let settings = read(&COMPLETE).unwrap();
         assert_eq!(settings.buckets.raw, "gs://raw-models");
         assert_eq!(settings.hub.endpoint, "https://huggingface.co");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn predictions_are_compared_where_that_is_asked_for() {
+    fn logits_are_compared_when_verify_logits_is_1() {
         let verify = |value| {
             let mut all = COMPLETE.to_vec();
             all.push(("VERIFY_LOGITS", value));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_is_known_by_its_name_and_attempt() {
+    fn an_execution_is_identified_by_its_name_and_attempt() {
         let mut all = COMPLETE.to_vec();
         all.extend([
             ("CLOUD_RUN_EXECUTION", "export-job-x7"),

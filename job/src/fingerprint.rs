@@ -1,32 +1,32 @@
-//! What an artifact was made of, as one hash: equal fingerprints mean equal inputs and options.
+//! One hash over the inputs and options of an artifact: equal fingerprints mean equal bytes.
 
 use sha2::{Digest, Sha256};
 
-use crate::inputs::InputFile;
+use crate::input_folder::InputFile;
 
-/// Changes whenever the same inputs and options would give other bytes.
+/// Changes whenever the same inputs and options would give different bytes.
 const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"), ", with reports");
 
-/// Collects what goes into an artifact.
+/// The hash of an artifact's inputs and options.
 #[derive(Debug, Clone)]
 pub(crate) struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// For an artifact of that kind.
+    /// Of an artifact of `kind`.
     pub(crate) fn of(kind: &str) -> Self {
-        let mut new = Self(Sha256::new());
-        new.line(&[FORMAT, kind]);
-        new
+        let mut fingerprint = Self(Sha256::new());
+        fingerprint.line(&[FORMAT, kind]);
+        fingerprint
     }
 
-    /// An option that shapes the output.
+    /// Adds an option that changes the output.
     #[must_use]
     pub(crate) fn option(mut self, name: &str, value: &str) -> Self {
         self.line(&["option", name, value]);
         self
     }
 
-    /// A folder of inputs: every file's name, size and version.
+    /// Adds a folder of inputs: every file's name, size and version.
     #[must_use]
     pub(crate) fn folder(mut self, role: &str, files: &[InputFile]) -> Self {
         for file in files {
@@ -42,7 +42,7 @@ impl Fingerprint {
 
     fn line(&mut self, fields: &[&str]) {
         for field in fields {
-            // the length keeps fields apart
+            // the length separates the fields
             self.0.update((field.len() as u64).to_le_bytes());
             self.0.update(field);
         }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_cannot_run_into_each_other() {
+    fn a_different_split_into_fields_gives_a_different_fingerprint() {
         let a = Fingerprint::of("gguf").option("ab", "c").finish();
         let b = Fingerprint::of("gguf").option("a", "bc").finish();
         assert_ne!(a, b);

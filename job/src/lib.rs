@@ -1,96 +1,63 @@
-//! The export job: one run, one export. Claim it, find its inputs, let the engine work, upload, finish.
+//! The export job. One execution works on one export: it claims the record, reads the inputs, lets the engine write
+//! the model, uploads it, and records the end.
+//!
+//! ```text
+//!  EXPORT_ID                                                                        module
+//!      │
+//!    claim ──────── refused: exit (0 if another execution owns the export)          records, run
+//!      │            from here on: progress and lease every few seconds              progress
+//!      ▼
+//!    fetch          training job's record  ─► adapter or full fine-tune             records, inputs
+//!      │            base model: bucket, else Hugging Face Hub                       sources, hub
+//!      ▼
+//!    plan           record + model ─► MergePlan or GgufPlan of the engine           plan
+//!      │            same fingerprint as the manifest's? reuse the files             fingerprint, artifact_folder
+//!      ▼
+//!    write          the engine reads inputs by ranges and writes to the bucket      work, bucket
+//!      │            compare logits (VERIFY_LOGITS), then write the manifest         work/proof, manifest
+//!      ▼
+//!    upload         one zip file (adapter, merged); one commit on the Hub           archive, hub
+//!      │
+//!      ▼
+//!    finish         training job: artifacts; export: completed or failed            records, run
+//! ```
+//!
+//! An error at any step rolls back the uncommitted files and records its message; a stop by the platform leaves the
+//! record as it is, for a retry of the execution.
+//!
+//! Modules use only modules further down:
+//!
+//! ```text
+//!  run
+//!  work · records · config
+//!  plan · inputs
+//!  sources
+//!  hub · archive · artifact_folder
+//!  fingerprint · manifest · chunks · bucket
+//!  input_folder · progress · context
+//!  error
+//! ```
+//!
+//! `run` is asynchronous. `work` and all that it calls block, on a thread of their own.
 
 mod archive;
-mod blocks;
+mod artifact_folder;
 mod bucket;
+mod chunks;
 pub mod config;
+mod context;
 mod error;
 mod fingerprint;
 mod hub;
+mod input_folder;
 mod inputs;
 mod manifest;
 mod plan;
-mod reporter;
+mod progress;
+mod records;
 mod run;
+mod sources;
 mod work;
 
-use std::{sync::Arc, time::Duration};
-
-use secrecy::SecretString;
-use shared::{
-    adapters::storage::Storage,
-    domain::{Claim, ExportId},
-    ports::{Exports, TrainingJobs},
-};
-
+pub use context::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};
 pub use run::run;
-
-/// Longest time between two writes of progress in production: Firestore sustains about one write a second to a
-/// document, and people look every ten.
-pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Where the Hugging Face Hub is, and how patient to be with it.
-#[derive(Debug, Clone)]
-pub struct HubSettings {
-    /// `HF_ENDPOINT`, without a slash at the end.
-    pub endpoint: String,
-    /// How long one answer may take.
-    pub deadline: Duration,
-    /// How long an upload may stand still.
-    pub stall: Duration,
-}
-
-impl HubSettings {
-    /// The Hub that everybody uses.
-    pub const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
-
-    /// A Hub at `endpoint`, with the patience of production.
-    #[must_use]
-    pub fn at(endpoint: &str) -> Self {
-        Self {
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-            deadline: Duration::from_secs(60),
-            stall: Duration::from_secs(120),
-        }
-    }
-}
-
-/// What the job works with. Only `main` knows which adapters these are.
-pub struct Context {
-    /// The collection `training_jobs`.
-    pub training_jobs: Arc<dyn TrainingJobs>,
-    /// The collection `exports`.
-    pub exports: Arc<dyn Exports>,
-    /// What finds the store of a bucket's URL.
-    pub storage: Storage,
-    /// Where artifacts go.
-    pub buckets: Buckets,
-    /// Where base models are, as folders `<owner>/<name>/`.
-    pub base_models: Option<String>,
-    /// Whether the predictions of what is made are compared with those of base and adapter.
-    pub verify_logits: bool,
-    /// The Hugging Face Hub.
-    pub hub: HubSettings,
-    /// Least time between two writes of progress.
-    pub progress_interval: Duration,
-}
-
-/// The buckets, as URLs without a slash at the end.
-#[derive(Debug, Clone)]
-pub struct Buckets {
-    /// Of raw models (`GCS_EXPORT_BUCKET_NAME`).
-    pub raw: String,
-    /// Of the files that people download (`GCS_EXPORT_FILES_BUCKET_NAME`).
-    pub files: String,
-}
-
-/// One execution of the job.
-#[derive(Debug)]
-pub struct Execution {
-    /// The export it was launched for.
-    pub export: ExportId,
-    /// Under which name it works.
-    pub claim: Claim,
-    /// The caller's token for the Hub.
-    pub hf_token: Option<SecretString>,
-}

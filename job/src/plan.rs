@@ -1,25 +1,88 @@
 //! The one place where an export record becomes an engine plan.
 
-use engine::{GgufOptions, OutputType, title_of};
+use engine::{Adapter, ExportReport, GgufOptions, GgufPlan, MergePlan, Model, OutputType, title_of};
 use shared::domain::{Export, Quantization, TrainingJob};
 
-/// What the record asks of the engine for a GGUF file.
+use crate::{error::JobError, input_folder::InputFolder};
+
+/// A merge of base model and adapter.
+pub(crate) struct PlannedMerge {
+    pub(crate) model: Model,
+    pub(crate) plan: MergePlan,
+}
+
+impl PlannedMerge {
+    pub(crate) fn new(base: &InputFolder, adapter: &Adapter) -> Result<Self, JobError> {
+        let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
+        Ok(Self { plan: MergePlan::new(&model)?, model })
+    }
+
+    /// Every file that the engine writes, the report included.
+    pub(crate) fn file_names(&self) -> Vec<String> {
+        let files = self.plan.files().into_iter().map(|file| file.name);
+        files.chain([ExportReport::FILE.to_owned()]).collect()
+    }
+}
+
+/// The GGUF export that a record asks for.
 pub(crate) struct GgufRequest {
     pub(crate) quantization: Quantization,
-    pub(crate) options: GgufOptions,
-    /// `general.name`, the name people see in their tools.
-    pub(crate) name: String,
+    /// `general.name` of the metadata, which other tools show.
+    pub(crate) model_name: String,
+    /// The GGUF file's name in `{job_id}/`.
+    pub(crate) file_name: String,
+    /// The name of the mmproj file (vision and audio encoders and their projectors), as llama.cpp expects it.
+    pub(crate) mmproj_name: String,
 }
 
-/// Reads a GGUF export's record.
-pub(crate) fn gguf(export: &Export, job: &TrainingJob) -> GgufRequest {
-    let quantization = export.quantization.unwrap_or(Quantization::DEFAULT);
-    let name = model_name(job);
-    GgufRequest { quantization, options: GgufOptions::new(output_type(quantization), &name), name }
+/// One file of a GGUF export.
+pub(crate) struct PlannedGguf {
+    pub(crate) plan: GgufPlan,
+    pub(crate) file_name: String,
 }
 
-/// The file's name in `{job_id}/`.
-pub(crate) fn gguf_file(quantization: Quantization) -> String {
+impl GgufRequest {
+    pub(crate) fn new(export: &Export, job: &TrainingJob) -> Self {
+        let quantization = export.quantization.unwrap_or(Quantization::DEFAULT);
+        let file_name = gguf_file_name(quantization);
+        let mmproj_name = format!("mmproj-{file_name}");
+        Self { quantization, model_name: model_name(job), file_name, mmproj_name }
+    }
+
+    /// Plans the language model's file, which is the first, and for a multimodal model its mmproj file.
+    pub(crate) fn plan(&self, model: &Model) -> Result<Vec<PlannedGguf>, JobError> {
+        let options = GgufOptions::new(output_type(self.quantization)?, &self.model_name);
+        let mmproj = plan_mmproj(model, &options);
+        let options = if mmproj.is_some() { options.with_separate_mmproj() } else { options };
+        let language_model = GgufPlan::new(model, &options)?;
+        let named = |plan, file_name: &str| PlannedGguf { plan, file_name: file_name.to_owned() };
+        let mut files = vec![named(language_model, &self.file_name)];
+        files.extend(mmproj.map(|plan| named(plan, &self.mmproj_name)));
+        Ok(files)
+    }
+}
+
+impl PlannedGguf {
+    /// Every file that the engine writes for it, the report included.
+    pub(crate) fn file_names(&self) -> impl Iterator<Item = String> {
+        let files = self.plan.files(&self.file_name).into_iter().map(|file| file.name);
+        files.chain([ExportReport::beside(&self.file_name)])
+    }
+}
+
+/// `None` for a text-only model, and if the encoders cannot be converted: the language model is usable without them.
+fn plan_mmproj(model: &Model, options: &GgufOptions) -> Option<GgufPlan> {
+    match GgufPlan::mmproj(model, options) {
+        Ok(plan) => Some(plan),
+        Err(engine::Error::Unsupported { .. }) => None,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no mmproj file is written");
+            None
+        }
+    }
+}
+
+fn gguf_file_name(quantization: Quantization) -> String {
     if quantization == Quantization::DEFAULT {
         "model.gguf".to_owned()
     } else {
@@ -27,38 +90,33 @@ pub(crate) fn gguf_file(quantization: Quantization) -> String {
     }
 }
 
-/// The file beside it with the towers of a multimodal model, as llama.cpp looks for it.
-pub(crate) fn towers_file(gguf: &str) -> String {
-    format!("mmproj-{gguf}")
-}
-
-/// What the owner called the job, else the base model's name, in the form of a title.
+/// The training job's name, else the base model's, in the form of a title.
 fn model_name(job: &TrainingJob) -> String {
-    let base = || job.base_model_id.as_deref().and_then(|id| id.rsplit('/').next());
-    let named = job.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    title_of(named.or_else(base).unwrap_or(job.id.as_str()))
+    let base_model = || job.base_model_id.as_deref().and_then(|id| id.rsplit('/').next());
+    let name = job.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    title_of(name.or_else(base_model).unwrap_or(job.id.as_str()))
 }
 
-fn output_type(quantization: Quantization) -> OutputType {
-    match quantization {
-        Quantization::F32 => OutputType::F32,
-        Quantization::F16 => OutputType::F16,
-        Quantization::BF16 => OutputType::BF16,
-        Quantization::Q8_0 => OutputType::Q8_0,
-        Quantization::Q6_K => OutputType::Q6_K,
-        Quantization::Q5_K_M => OutputType::Q5_K_M,
-        Quantization::Q5_K_S => OutputType::Q5_K_S,
-        Quantization::Q5_1 => OutputType::Q5_1,
-        Quantization::Q5_0 => OutputType::Q5_0,
-        Quantization::Q4_K_M => OutputType::Q4_K_M,
-        Quantization::Q4_K_S => OutputType::Q4_K_S,
-        Quantization::IQ4_NL => OutputType::IQ4_NL,
-        Quantization::IQ4_XS => OutputType::IQ4_XS,
-        Quantization::Q4_1 => OutputType::Q4_1,
-        Quantization::Q4_0 => OutputType::Q4_0,
-        Quantization::Q3_K_L => OutputType::Q3_K_L,
-        Quantization::Q3_K_M => OutputType::Q3_K_M,
-        Quantization::Q3_K_S => OutputType::Q3_K_S,
-        Quantization::Q2_K => OutputType::Q2_K,
+/// The engine's type of the same name.
+fn output_type(quantization: Quantization) -> Result<OutputType, JobError> {
+    quantization.as_str().parse().map_err(JobError::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quantization_is_an_output_type_of_the_same_name() {
+        for quantization in Quantization::ALL {
+            assert_eq!(output_type(quantization).unwrap().as_str(), quantization.as_str());
+        }
+    }
+
+    #[test]
+    fn every_output_type_is_a_quantization() {
+        for output_type in OutputType::ALL {
+            assert!(output_type.as_str().parse::<Quantization>().is_ok(), "{output_type}");
+        }
     }
 }

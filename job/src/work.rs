@@ -1,7 +1,7 @@
-//! The work itself, from the claimed record to the artifacts. It blocks: files are read and written by the engine's
-//! threads, not by the runtime's.
+//! The work of an export, from the claimed record to the artifacts. It blocks: files are read and written by the
+//! engine's threads, not by the runtime's.
 //!
-//! Everything is made in the buckets first, where it can be reused, and pushed to the Hub from there.
+//! Artifacts are written to the buckets first, where later exports reuse them, and pushed to the Hub from there.
 
 mod adapter;
 mod gguf;
@@ -10,50 +10,50 @@ mod proof;
 
 use std::sync::Arc;
 
-use engine::Folder;
+use engine::{Folder, RunOptions};
 use shared::{
     adapters::storage::StorageError,
     domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, Proof, TrainingJob, Variant},
 };
-use tokio::runtime::Handle;
 
 use crate::{
-    Context, Execution,
     bucket::Bucket,
+    context::Context,
     error::JobError,
-    hub::{Card, Hub, Push},
+    hub::{ModelCard, PushRequest},
     manifest::ManifestFile,
-    reporter::Reporter,
+    progress::ProgressTracker,
+    sources::InputSources,
 };
 
-/// What every part of the work looks at.
-pub(crate) struct Work<'a> {
+/// One export and what it needs.
+pub(crate) struct ExportWork<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) execution: &'a Execution,
-    pub(crate) runtime: &'a Handle,
+    pub(crate) sources: InputSources<'a>,
     pub(crate) export: &'a Export,
     pub(crate) training_job: &'a TrainingJob,
-    pub(crate) reporter: &'a Arc<Reporter>,
+    pub(crate) progress: &'a Arc<ProgressTracker>,
 }
 
-/// What was made, and what to tell about it.
-pub(crate) struct Made {
+/// The artifacts of an export, and what the record says about them.
+pub(crate) struct ExportResult {
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) proof: Option<Proof>,
     pub(crate) message: String,
 }
 
-/// Files that go to the Hub as they are.
-struct Pushable<'a> {
+/// A model's files in a bucket, ready to be pushed to the Hub.
+struct ModelFiles<'a> {
     folder: Arc<dyn Folder>,
     files: &'a [ManifestFile],
-    base: Option<&'a HubRepo>,
-    how: &'a str,
+    base_model: Option<&'a HubRepo>,
+    /// How the model was made, in a sentence for the model card.
+    description: &'a str,
 }
 
-impl Work<'_> {
-    /// Makes the export's artifacts, reusing what is there.
-    pub(crate) fn run(&self) -> Result<Made, JobError> {
+impl ExportWork<'_> {
+    /// Writes the export's artifacts; those that exist for the same inputs and options are reused.
+    pub(crate) fn run(&self) -> Result<ExportResult, JobError> {
         match self.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),
@@ -61,21 +61,12 @@ impl Work<'_> {
         }
     }
 
-    pub(crate) fn bucket(&self, url: &str) -> Result<Bucket, StorageError> {
-        Ok(Bucket::new(self.context.storage.location(url)?, self.runtime.clone()))
+    /// `{job_id}/` in the bucket of files for download.
+    fn download_folder(&self) -> Result<Bucket, StorageError> {
+        self.sources.bucket(&self.context.buckets.files)?.join(self.training_job.id.as_str())
     }
 
-    /// The Hub, with the caller's token.
-    pub(crate) fn hub(&self) -> Result<Hub, JobError> {
-        Hub::new(&self.context.hub, self.execution.hf_token.clone(), self.runtime.clone())
-    }
-
-    /// `{job_id}/` in the bucket of files that people download.
-    fn files(&self) -> Result<Bucket, StorageError> {
-        self.bucket(&self.context.buckets.files)?.join(self.training_job.id.as_str())
-    }
-
-    fn goes_to(&self, destination: Destination) -> bool {
+    fn has_destination(&self, destination: Destination) -> bool {
         self.export.destinations.contains(destination)
     }
 
@@ -83,23 +74,29 @@ impl Work<'_> {
         Artifact { kind: self.export.kind, path: path.into(), variant }
     }
 
-    /// Pushes to the Hub if the export goes there, and adds what that makes to `made`.
-    fn push(&self, what: &Pushable<'_>, made: &mut Made) -> Result<(), JobError> {
-        if !self.goes_to(Destination::HfHub) {
+    /// Options for the engine that report to this export's progress.
+    fn run_options(&self) -> RunOptions<'_> {
+        RunOptions { progress: self.progress.as_ref(), ..RunOptions::default() }
+    }
+
+    /// Pushes to the Hub if it is a destination, and adds the artifact to `result`.
+    fn push(&self, model: &ModelFiles<'_>, result: &mut ExportResult) -> Result<(), JobError> {
+        if !self.has_destination(Destination::HfHub) {
             return Ok(());
         }
         let Some(repo) = &self.export.hf_repo else {
-            return Err(JobError::Inputs(
-                "the export goes to the Hugging Face Hub but names no hf_repo_id".to_owned(),
+            return Err(JobError::InvalidInput(
+                "the export's destination is the Hugging Face Hub, but hf_repo_id is missing: set it"
+                    .to_owned(),
             ));
         };
-        let Pushable { ref folder, files, base, how } = *what;
-        let card = Card { repo, kind: self.export.kind, base, how, files };
-        let folder = Arc::clone(folder);
-        let private = self.export.hf_private;
-        self.hub()?.push(&Push { repo, private, folder, files, card, reporter: self.reporter })?;
-        made.artifacts.push(self.artifact(Variant::Hf, repo.as_str()));
-        made.message.push_str("; pushed to the Hugging Face Hub and read back");
+        let ModelFiles { ref folder, files, base_model, description } = *model;
+        let card = ModelCard { repo, kind: self.export.kind, base_model, description, files };
+        let (folder, private) = (Arc::clone(folder), self.export.hf_private);
+        let request = PushRequest { repo, private, folder, files, card, progress: self.progress };
+        self.sources.hub()?.push(&request)?;
+        result.artifacts.push(self.artifact(Variant::Hf, repo.as_str()));
+        result.message.push_str("; pushed to the Hugging Face Hub and verified");
         Ok(())
     }
 }

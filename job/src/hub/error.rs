@@ -1,69 +1,79 @@
-//! What the Hub's refusals mean for the person who asked for the export.
+//! The Hub's errors, as messages that say what to do.
 
 use hf_hub::HFError;
 use shared::domain::HubRepo;
 
 use crate::error::JobError;
 
-/// What was being done, and to which repository.
-pub(super) enum Doing<'a> {
-    Reading(&'a HubRepo),
-    Writing(&'a HubRepo),
+/// A use of a repository, which decides what an error means.
+pub(super) enum HubOperation<'a> {
+    /// Reading a base model.
+    Read(&'a HubRepo),
+    /// Pushing an export.
+    Write(&'a HubRepo),
 }
 
-impl Doing<'_> {
+impl HubOperation<'_> {
     pub(super) fn failed(&self, error: HFError) -> JobError {
-        JobError::Hub { message: self.advice(&error), source: Box::new(error) }
+        JobError::Hub { message: self.message(&error), source: Box::new(error) }
     }
 
-    pub(super) fn too_slow(&self) -> JobError {
-        JobError::Inputs(match self {
-            Self::Reading(repo) => {
-                format!("the Hugging Face Hub did not answer about {repo} in time: try again")
+    pub(super) fn timed_out(&self) -> JobError {
+        JobError::Timeout(match self {
+            Self::Read(repo) => {
+                format!("the Hugging Face Hub did not respond in time for {repo}: start the export again")
             }
-            Self::Writing(repo) => format!(
-                "the Hugging Face Hub took nothing for {repo} in time: export again, what was made is kept"
+            Self::Write(repo) => format!(
+                "the upload to {repo} on the Hugging Face Hub made no progress in time: export again, files already \
+                 written are reused"
             ),
         })
     }
 
-    fn advice(&self, error: &HFError) -> String {
-        match (self, error) {
-            (Self::Reading(repo), HFError::AuthRequired { .. } | HFError::Forbidden { .. }) => format!(
-                "base model {repo} is gated: accept the licence of {repo} on its page on the Hugging Face Hub, and \
-                 use a token (hf_token) with read access"
-            ),
-            (Self::Reading(repo), HFError::RepoNotFound { .. }) => format!(
-                "base model {repo} is not on the Hugging Face Hub, or it is private and hf_token may not read it"
-            ),
-            (Self::Reading(repo), HFError::RateLimited { .. }) => {
-                format!(
-                    "the Hugging Face Hub has had too many requests to read {repo}: try again in a few minutes"
-                )
-            }
-            (Self::Reading(repo), _) => {
-                format!("the Hugging Face Hub did not give {repo} as it should: try again")
-            }
-            (Self::Writing(repo), HFError::AuthRequired { .. }) => format!(
-                "the Hugging Face Hub refused hf_token: make one with write access to {repo} and export again"
-            ),
-            (Self::Writing(repo), HFError::Forbidden { .. } | HFError::RepoNotFound { .. }) => {
-                format!(
-                    "hf_token may not write to {repo}: use a token with write access to it and export again"
-                )
-            }
-            (Self::Writing(repo), HFError::Conflict { .. }) => {
-                format!(
-                    "{repo} was changed by somebody else at the same time: export again, what was made is kept"
-                )
-            }
-            (Self::Writing(repo), HFError::RateLimited { .. }) => format!(
-                "the Hugging Face Hub has had too many requests for {repo}: export again in a few minutes, what was \
-                 made is kept"
-            ),
-            (Self::Writing(repo), _) => format!(
-                "the Hugging Face Hub did not take the files for {repo}: export again, what was made is kept"
-            ),
+    fn message(&self, error: &HFError) -> String {
+        match self {
+            Self::Read(repo) => read_message(repo, error),
+            Self::Write(repo) => write_message(repo, error),
         }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn read_message(repo: &HubRepo, error: &HFError) -> String {
+    match error {
+        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => format!(
+            "base model {repo} is gated: accept the license of {repo} on its page on the Hugging Face Hub, and use a \
+             token (hf_token) with read access"
+        ),
+        HFError::RepoNotFound { .. } => format!(
+            "base model {repo} does not exist on the Hugging Face Hub, or is private: check its name, or use a token \
+             (hf_token) with read access"
+        ),
+        HFError::RateLimited { .. } => format!(
+            "the Hugging Face Hub limits the rate of requests for {repo}: start the export again in a few minutes"
+        ),
+        _ => format!("reading {repo} from the Hugging Face Hub failed: start the export again"),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn write_message(repo: &HubRepo, error: &HFError) -> String {
+    match error {
+        HFError::AuthRequired { .. } => format!(
+            "the Hugging Face Hub rejected hf_token: create a token with write access to {repo} and export again"
+        ),
+        HFError::Forbidden { .. } | HFError::RepoNotFound { .. } => {
+            format!("hf_token has no write access to {repo}: use a token with write access and export again")
+        }
+        HFError::Conflict { .. } => format!(
+            "{repo} was changed by another commit during the upload: export again, files already written are reused"
+        ),
+        HFError::RateLimited { .. } => format!(
+            "the Hugging Face Hub limits the rate of requests for {repo}: export again in a few minutes, files already \
+             written are reused"
+        ),
+        _ => format!(
+            "the upload to {repo} on the Hugging Face Hub failed: export again, files already written are reused"
+        ),
     }
 }

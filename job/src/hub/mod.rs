@@ -1,9 +1,11 @@
-//! The Hugging Face Hub: base models come from it, exports go to it.
+//! The Hugging Face Hub: base models are read from it, exports are pushed to it.
 
 mod card;
 mod error;
+mod file_stream;
 mod model;
 mod push;
+mod stall;
 mod transfer;
 
 use hf_hub::HFClient;
@@ -11,12 +13,12 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::domain::HubRepo;
 use tokio::runtime::Handle;
 
-pub(crate) use card::Card;
-pub(crate) use push::Push;
+pub(crate) use card::ModelCard;
+pub(crate) use push::PushRequest;
 
-use crate::{HubSettings, error::JobError};
+use crate::{context::HubSettings, error::JobError};
 
-/// A client with the caller's token, for code that blocks.
+/// A client with the caller's token, for blocking code.
 pub(crate) struct Hub {
     client: HFClient,
     settings: HubSettings,
@@ -35,7 +37,10 @@ impl Hub {
             builder = builder.token(token.expose_secret());
         }
         let client = builder.build().map_err(|source| JobError::Hub {
-            message: "the Hugging Face client cannot be set up (HF_ENDPOINT)".to_owned(),
+            message: format!(
+                "the client of the Hugging Face Hub cannot be created for {} (HF_ENDPOINT)",
+                settings.endpoint
+            ),
             source: Box::new(source),
         })?;
         Ok(Self { client, settings: settings.clone(), token, runtime })
@@ -46,14 +51,14 @@ impl Hub {
         self.client.model(owner, name)
     }
 
-    /// Waits for an answer of the Hub, not longer than the deadline.
-    fn ask<T>(
+    /// Blocks until the Hub responds, at most for the deadline.
+    fn request<T>(
         &self,
-        doing: &error::Doing<'_>,
+        operation: &error::HubOperation<'_>,
         call: impl Future<Output = hf_hub::HFResult<T>>,
     ) -> Result<T, JobError> {
-        let answer =
+        let response =
             self.runtime.block_on(async { tokio::time::timeout(self.settings.deadline, call).await });
-        answer.map_err(|_| doing.too_slow())?.map_err(|error| doing.failed(error))
+        response.map_err(|_| operation.timed_out())?.map_err(|error| operation.failed(error))
     }
 }

@@ -1,34 +1,35 @@
-//! A model on the Hub as a folder that the engine reads by ranges, at one commit from the first byte to the last.
+//! A model on the Hub as a folder that the engine reads by ranges, all files at one commit.
 
 use std::{io, sync::Arc, time::Duration};
 
+use backon::Retryable;
 use engine::{Folder, FolderEntry, Source};
 use futures_util::TryStreamExt;
 use hf_hub::{HFError, HFRepository, RepoTypeModel, repository::RepoTreeEntry};
 use shared::domain::HubRepo;
 use tokio::runtime::Handle;
 
-use super::{Hub, error::Doing};
+use super::{Hub, error::HubOperation};
 use crate::{
     error::JobError,
-    inputs::{Input, InputFile},
+    input_folder::{InputFile, InputFolder},
 };
 
-/// Waits before a range that did not arrive is asked for again.
-const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
+/// Delays before the retries of a range that could not be read.
+const RETRY_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 impl Hub {
     /// The model's files at the head of its main branch.
-    pub(crate) fn model(&self, repo: &HubRepo) -> Result<Input, JobError> {
+    pub(crate) fn model(&self, repo: &HubRepo) -> Result<InputFolder, JobError> {
         let repository = self.repository(repo);
-        let doing = Doing::Reading(repo);
-        let info = self.ask(&doing, repository.info().send())?;
+        let operation = HubOperation::Read(repo);
+        let info = self.request(&operation, repository.info().send())?;
         let revision = info.sha.ok_or_else(|| {
-            JobError::Inputs(format!(
-                "the Hugging Face Hub knows no commit of base model {repo}: is it empty?"
+            JobError::NotFound(format!(
+                "base model {repo} has no commit on the Hugging Face Hub: check base_model_id"
             ))
         })?;
-        let tree = self.ask(&doing, async {
+        let tree = self.request(&operation, async {
             repository
                 .list_tree()
                 .revision(revision.clone())
@@ -37,8 +38,11 @@ impl Hub {
                 .try_collect::<Vec<_>>()
                 .await
         })?;
-        // a gated model shows its files to everybody and gives them to those who accepted its licence: ask now
-        self.ask(&doing, repository.get_file_metadata().filepath("config.json").revision(&revision).send())?;
+        // anyone may list the files of a gated model, but not read them: fail now rather than at the first range
+        self.request(
+            &operation,
+            repository.get_file_metadata().filepath("config.json").revision(&revision).send(),
+        )?;
         let files = tree.into_iter().filter_map(|entry| match entry {
             RepoTreeEntry::File { oid, size, path, lfs, .. } => {
                 let version = lfs.and_then(|lfs| lfs.sha256).unwrap_or(oid);
@@ -47,7 +51,7 @@ impl Hub {
             RepoTreeEntry::Directory { .. } => None,
         });
         let files: Vec<InputFile> = files.collect();
-        let folder = Model {
+        let folder = HubModel {
             location: format!("{}/{repo}", self.client.endpoint()),
             repository,
             revision,
@@ -55,11 +59,11 @@ impl Hub {
             deadline: self.settings.deadline,
             runtime: self.runtime.clone(),
         };
-        Ok(Input { folder: Arc::new(folder), files })
+        Ok(InputFolder { folder: Arc::new(folder), files })
     }
 }
 
-struct Model {
+struct HubModel {
     repository: HFRepository<RepoTypeModel>,
     revision: String,
     location: String,
@@ -68,7 +72,7 @@ struct Model {
     runtime: Handle,
 }
 
-impl Folder for Model {
+impl Folder for HubModel {
     fn location(&self) -> &str {
         &self.location
     }
@@ -80,7 +84,7 @@ impl Folder for Model {
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let entry = self.entries.iter().find(|entry| entry.name == name);
         let entry = entry.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        Ok(Arc::new(File {
+        Ok(Arc::new(HubFile {
             repository: self.repository.clone(),
             revision: self.revision.clone(),
             location: format!("{}/{name}", self.location),
@@ -91,7 +95,7 @@ impl Folder for Model {
     }
 }
 
-struct File {
+struct HubFile {
     repository: HFRepository<RepoTypeModel>,
     revision: String,
     location: String,
@@ -100,7 +104,7 @@ struct File {
     runtime: Handle,
 }
 
-impl File {
+impl HubFile {
     async fn range(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let download = self
             .repository
@@ -114,21 +118,17 @@ impl File {
     }
 
     async fn range_with_retries(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        for wait in AGAIN {
-            match self.range(offset, length).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        file = self.location,
-                        "a range did not arrive"
-                    );
-                }
-            }
-            tokio::time::sleep(wait).await;
-        }
-        self.range(offset, length).await
+        (|| self.range(offset, length))
+            .retry(RETRY_DELAYS.into_iter())
+            .when(|error| error.kind() != io::ErrorKind::PermissionDenied)
+            .notify(|error, _| {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    file = self.location,
+                    "a range was not read: retrying"
+                );
+            })
+            .await
     }
 }
 
@@ -142,7 +142,7 @@ fn io_error(error: HFError) -> io::Error {
     }
 }
 
-impl Source for File {
+impl Source for HubFile {
     fn location(&self) -> &str {
         &self.location
     }

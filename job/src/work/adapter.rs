@@ -1,95 +1,87 @@
-//! `adapter`: the adapter's files as they are, in one zip file or as a repository on the Hub.
+//! `adapter`: the adapter's files unchanged, in one zip file or as a repository on the Hub.
 
 use std::sync::Arc;
 
-use engine::Folder;
-use sha2::{Digest, Sha256};
 use shared::domain::{Destination, Stage, Variant};
 
-use super::{Made, Pushable, Work};
+use super::{ExportResult, ExportWork, ModelFiles};
 use crate::{
     archive,
-    blocks::{self, Fault},
+    artifact_folder::ArtifactFolder,
+    chunks,
     error::JobError,
     fingerprint::Fingerprint,
-    inputs::{self, Input, InputFile, Tuned},
-    manifest::{ManifestFile, Shelf},
+    input_folder::{InputFile, InputFolder},
+    inputs::{self, FineTune},
+    manifest::ManifestFile,
 };
 
-const FILE: &str = "adapter.zip";
+const ZIP_FILE: &str = "adapter.zip";
 
-pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
-    let (adapter, mut input) = match inputs::tuned(work)? {
-        Tuned::Adapter(adapter, input) => (adapter, input),
-        Tuned::FullModel(input) => {
-            return Err(JobError::Inputs(format!(
-                "{} holds a full fine-tuned model, not an adapter: export it as gguf",
+pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
+    let (adapter, mut input) = match inputs::fine_tune(&work.sources, work.training_job)? {
+        FineTune::Adapter(adapter, input) => (adapter, input),
+        FineTune::FullModel(input) => {
+            return Err(JobError::InvalidInput(format!(
+                "{} is a full fine-tuned model, not an adapter: export it as gguf",
                 input.location()
             )));
         }
     };
-    input.files.retain(is_part_of_an_adapter);
-    let mut made = Made { artifacts: Vec::new(), proof: None, message: "The adapter is exported".to_owned() };
-    if work.goes_to(Destination::Gcs) {
-        zip(work, &input, &mut made)?;
+    input.files.retain(is_adapter_file);
+    let message = "Exported the adapter".to_owned();
+    let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
+    if work.has_destination(Destination::Gcs) {
+        zip(work, &input, &mut result)?;
     }
-    if work.goes_to(Destination::HfHub) {
-        let files = hashed(work, &input)?;
-        let base = inputs::base_name(work.training_job, &adapter).ok();
-        let how =
-            format!("Trained with PEFT: rank {}, alpha {}.", adapter.config().rank, adapter.config().alpha);
-        let folder = Arc::clone(&input.folder);
-        work.push(&Pushable { folder, files: &files, base: base.as_ref(), how: &how }, &mut made)?;
+    if work.has_destination(Destination::HfHub) {
+        let files = hash_files(work, &input)?;
+        let base_model = inputs::base_model_name(work.training_job, &adapter).ok();
+        let config = adapter.config();
+        let description = format!("Trained with PEFT: rank {}, alpha {}.", config.rank, config.alpha);
+        let model = ModelFiles {
+            folder: Arc::clone(&input.folder),
+            files: &files,
+            base_model: base_model.as_ref(),
+            description: &description,
+        };
+        work.push(&model, &mut result)?;
     }
-    Ok(made)
+    Ok(result)
 }
 
-fn zip(work: &Work<'_>, input: &Input, made: &mut Made) -> Result<(), JobError> {
+fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) -> Result<(), JobError> {
     let fingerprint = Fingerprint::of("adapter").folder("adapter", &input.files).finish();
-    let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), fingerprint);
-    made.artifacts.push(work.artifact(Variant::File, shelf.folder.url_of(FILE)?));
-    if shelf.existing()?.is_some() {
-        made.message = "The adapter had been exported before and is unchanged".to_owned();
+    let target =
+        ArtifactFolder::new(work.download_folder()?, format!("{ZIP_FILE}.manifest.json"), fingerprint);
+    result.artifacts.push(work.artifact(Variant::File, target.bucket.url_of(ZIP_FILE)?));
+    if target.existing()?.is_some() {
+        result.message = "Reused the adapter of an earlier export: its inputs are unchanged".to_owned();
         return Ok(());
     }
-    let bytes = input.files.iter().map(|file| file.size).sum();
-    work.reporter.begin(Stage::Upload, "Packing the adapter", bytes);
+    work.progress.begin(Stage::Upload, "Packing the adapter", input.size());
     let names: Vec<String> = input.files.iter().map(|file| file.name.clone()).collect();
-    shelf.clear()?;
-    let packed = archive::pack(input.folder.as_ref(), &names, &shelf.folder, FILE, work.reporter)?;
-    shelf.seal(work.export.id, [packed], None)?;
+    target.clear()?;
+    let archive = archive::write_zip(input.folder.as_ref(), &names, &target.bucket, ZIP_FILE, work.progress)?;
+    target.commit(work.export.id, [archive], None)?;
     Ok(())
 }
 
-/// Everything the training left but its own state, which is of no use with the adapter and comes as pickles, which
-/// run code when they are opened.
-fn is_part_of_an_adapter(file: &InputFile) -> bool {
-    let pickle = [".bin", ".pt", ".pth", ".pkl"].iter().any(|end| file.name.ends_with(end));
-    !pickle && !file.name.starts_with('.')
+/// All files except the trainer's state, which an adapter does not need and which is pickled: loading a pickle can run
+/// code.
+fn is_adapter_file(file: &InputFile) -> bool {
+    let is_pickle = [".bin", ".pt", ".pth", ".pkl"].iter().any(|end| file.name.ends_with(end));
+    !is_pickle && !file.name.starts_with('.')
 }
 
-/// The files with their hashes. An adapter is read once more for them: it is small.
-fn hashed(work: &Work<'_>, input: &Input) -> Result<Vec<ManifestFile>, JobError> {
-    let bytes = input.files.iter().map(|file| file.size).sum();
-    work.reporter.begin(Stage::Export, "Hashing the adapter", bytes);
+/// The files with their hashes, for which all of them are read.
+fn hash_files(work: &ExportWork<'_>, input: &InputFolder) -> Result<Vec<ManifestFile>, JobError> {
+    work.progress.begin(Stage::Export, "Hashing the adapter", input.size());
     let hash = |file: &InputFile| {
-        let sha256 = hash_file(work, input.folder.as_ref(), &file.name)?;
+        let location = format!("{}/{}", input.location(), file.name);
+        let source = input.folder.open(&file.name).map_err(JobError::bucket("read", &location))?;
+        let sha256 = chunks::sha256(&*source, work.progress)?;
         Ok(ManifestFile { name: file.name.clone(), size: file.size, sha256 })
     };
     input.files.iter().map(hash).collect()
-}
-
-fn hash_file(work: &Work<'_>, folder: &dyn Folder, name: &str) -> Result<String, JobError> {
-    let failed = |e| JobError::bucket("read", &format!("{}/{name}", folder.location()))(e);
-    let source = folder.open(name).map_err(failed)?;
-    let mut hash = Sha256::new();
-    let update = |block: &[u8]| {
-        hash.update(block);
-        Ok(())
-    };
-    blocks::each(&*source, work.reporter, update).map_err(|fault| match fault {
-        Fault::Read(e) | Fault::Taker(e) => failed(e),
-        Fault::Stopped => JobError::Stopped,
-    })?;
-    Ok(hex::encode(hash.finalize()))
 }

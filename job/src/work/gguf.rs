@@ -1,181 +1,171 @@
-//! `gguf`: one file for llama.cpp and Ollama, from base and adapter, from a full fine-tune, or, where the parts cannot
-//! be had any more, from the merged model that an earlier export left.
+//! `gguf`: one file for llama.cpp and Ollama, from base model and adapter, from a full fine-tune, or, if those no
+//! longer exist, from the merged model of an earlier export.
 
 use std::sync::Arc;
 
-use engine::{ExportReport, Folder as _, GgufPlan, Model, RunOptions};
+use engine::{Adapter, Folder as _, Model};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
-use super::{Made, Pushable, Work, proof};
+use super::{ExportResult, ExportWork, ModelFiles, proof};
 use crate::{
+    artifact_folder::ArtifactFolder,
     error::JobError,
     fingerprint::Fingerprint,
-    inputs::{self, Input, Tuned},
-    manifest::{Manifest, Shelf},
-    plan::{self, GgufRequest},
+    input_folder::InputFolder,
+    inputs::{self, BaseModel, FineTune},
+    manifest::Manifest,
+    plan::{GgufRequest, PlannedGguf},
 };
 
-pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
-    let request = plan::gguf(work.export, work.training_job);
-    let file = plan::gguf_file(request.quantization);
-    let source = source(work)?;
-    let fingerprint = source
-        .fingerprint
-        .clone()
-        .option("quantization", request.quantization.as_str())
-        .option("name", &request.name)
-        .finish();
-    let shelf = Shelf::new(work.files()?, format!("{file}.manifest.json"), fingerprint);
-    let (manifest, message) = match shelf.existing()? {
-        Some(manifest) => (manifest, format!("The {} file had been made before", request.quantization)),
+pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
+    let request = GgufRequest::new(work.export, work.training_job);
+    let input = find_input(work)?;
+    let manifest_name = format!("{}.manifest.json", request.file_name);
+    let target = ArtifactFolder::new(work.download_folder()?, manifest_name, input.fingerprint(&request));
+    let (manifest, message) = match target.existing()? {
+        Some(manifest) => {
+            let message = format!(
+                "Reused the {} file of an earlier export: its inputs are unchanged",
+                request.quantization
+            );
+            (manifest, message)
+        }
         None => {
-            let manifest = write(work, &source, &shelf, &request, &file)?;
-            let towers = plan::towers_file(&file);
-            let beside = if manifest.files.iter().any(|made| made.name == towers) {
-                format!(", with {towers} for images and sounds beside it")
-            } else {
-                String::new()
-            };
-            (manifest, format!("The {} file is written{beside}", request.quantization))
+            let manifest = write(work, &input, &target, &request)?;
+            let message = written_message(&request, &manifest);
+            (manifest, message)
         }
     };
-    let mut made = Made { artifacts: Vec::new(), proof: manifest.proof.clone(), message };
-    if work.goes_to(Destination::Gcs) {
-        made.artifacts.push(work.artifact(Variant::File, shelf.folder.url_of(&file)?));
+    let mut result = ExportResult { artifacts: Vec::new(), proof: manifest.proof.clone(), message };
+    if work.has_destination(Destination::Gcs) {
+        result.artifacts.push(work.artifact(Variant::File, target.bucket.url_of(&request.file_name)?));
     }
-    let how = format!("Converted for llama.cpp as {}.", request.quantization);
-    let folder = Arc::new(shelf.folder.clone());
-    work.push(
-        &Pushable { folder, files: &manifest.files, base: source.base.as_ref(), how: &how },
-        &mut made,
-    )?;
-    Ok(made)
+    let model = ModelFiles {
+        folder: Arc::new(target.bucket.clone()),
+        files: &manifest.files,
+        base_model: input.base_model.as_ref(),
+        description: &format!("Converted for llama.cpp as {}.", request.quantization),
+    };
+    work.push(&model, &mut result)?;
+    Ok(result)
 }
 
+fn written_message(request: &GgufRequest, manifest: &Manifest) -> String {
+    let mut message = format!("Wrote the {} file", request.quantization);
+    if manifest.files.iter().any(|file| file.name == request.mmproj_name) {
+        message.push_str(&format!(", and {} for image and audio input", request.mmproj_name));
+    }
+    message
+}
+
+/// Writes and commits the files; none of them stay if that fails.
 fn write(
-    work: &Work<'_>,
-    source: &Source,
-    shelf: &Shelf,
+    work: &ExportWork<'_>,
+    input: &GgufInput,
+    target: &ArtifactFolder,
     request: &GgufRequest,
-    file: &str,
 ) -> Result<Manifest, JobError> {
-    let model = source.model()?;
-    let towers = towers(&model, request);
-    let options = request.options.clone();
-    let options = if towers.is_some() { options.with_separate_mmproj() } else { options };
-    let mut files = vec![(GgufPlan::new(&model, &options)?, file.to_owned())];
-    files.extend(towers.map(|plan| (plan, plan::towers_file(file))));
-    shelf.clear()?;
-    let sealed = write_all(work, &model, shelf, &files);
-    if sealed.is_err() {
-        let names = |(plan, file): &(GgufPlan, String)| {
-            let planned = plan.files(file).into_iter().map(|planned| planned.name);
-            planned.chain([ExportReport::beside(file)]).collect::<Vec<_>>()
-        };
-        let names: Vec<String> = files.iter().flat_map(names).collect();
-        shelf.discard(names.iter().map(String::as_str));
+    let model = input.model()?;
+    let files = request.plan(&model)?;
+    target.clear()?;
+    let result = write_files(work, &model, target, &files);
+    if result.is_err() {
+        let names: Vec<String> = files.iter().flat_map(PlannedGguf::file_names).collect();
+        target.rollback(names.iter().map(String::as_str));
     }
-    sealed
+    result
 }
 
-/// The towers of a multimodal model, which llama.cpp takes in a file of their own. Where that cannot be made, the
-/// language model alone is still of use.
-fn towers(model: &Model, request: &GgufRequest) -> Option<GgufPlan> {
-    match GgufPlan::mmproj(model, &request.options) {
-        Ok(plan) => Some(plan),
-        Err(engine::Error::Unsupported { .. }) => None,
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no file of the model's towers is made");
-            None
-        }
-    }
-}
-
-/// Writes the file people ask for, which is the first, and those beside it.
-fn write_all(
-    work: &Work<'_>,
+/// Writes `files`, of which the first is the language model.
+fn write_files(
+    work: &ExportWork<'_>,
     model: &Model,
-    shelf: &Shelf,
-    files: &[(GgufPlan, String)],
+    target: &ArtifactFolder,
+    files: &[PlannedGguf],
 ) -> Result<Manifest, JobError> {
-    let (mut made, mut proof) = (Vec::new(), None);
-    for (number, (plan, file)) in files.iter().enumerate() {
-        work.reporter.begin(Stage::Export, format!("Writing {file}"), 0);
-        let run = RunOptions { progress: work.reporter.as_ref(), ..RunOptions::default() };
-        let outcome = engine::gguf(plan, file, &mut shelf.folder.upload(), &run)?;
-        if number == 0 {
-            let logits = proof::logits(work, model, |run| {
-                let written = shelf.folder.open(file).map_err(JobError::bucket("read", file))?;
-                Ok(engine::compare_gguf(model, &[written], run)?)
+    let (mut written, mut proof) = (Vec::new(), None);
+    for (index, PlannedGguf { plan, file_name }) in files.iter().enumerate() {
+        work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
+        let outcome = engine::gguf(plan, file_name, &mut target.bucket.upload(), &work.run_options())?;
+        if index == 0 {
+            let logits = proof::compare_logits(work, model, |options| {
+                let file = target.bucket.open(file_name).map_err(JobError::bucket("read", file_name))?;
+                Ok(engine::compare_gguf(model, &[file], options)?)
             })?;
-            proof = proof::of(&outcome, Some(file), logits);
+            proof = proof::summarize(&outcome, Some(file_name), logits);
         }
-        made.extend(outcome.files.into_iter().map(Into::into));
+        written.extend(outcome.files.into_iter().map(Into::into));
     }
-    shelf.seal(work.export.id, made, proof)
+    target.commit(work.export.id, written, proof)
 }
 
-/// Where the weights come from, and what tells whether they are the same as before.
-struct Source {
-    from: From,
-    fingerprint: Fingerprint,
-    base: Option<HubRepo>,
+/// The model to convert.
+struct GgufInput {
+    weights: ModelWeights,
+    /// The fingerprint of its files.
+    files: Fingerprint,
+    base_model: Option<HubRepo>,
 }
 
-enum From {
-    /// A full model, as it is.
-    Whole(Input),
-    /// A base model and an adapter. Also where their merge is at hand: a GGUF file keeps the order of the tensors
-    /// it was made from, and the same export must give the same bytes.
-    Parts(Input, engine::Adapter),
+enum ModelWeights {
+    /// A full model.
+    FullModel(InputFolder),
+    /// A base model and an adapter. Preferred to a merged model of an earlier export: a GGUF file has the tensor order
+    /// of its input, and the same export must give the same bytes.
+    BaseAndAdapter(InputFolder, Adapter),
 }
 
-impl Source {
+impl GgufInput {
+    fn full_model(work: &ExportWork<'_>, input: InputFolder) -> Self {
+        let files = Fingerprint::of("gguf").folder("model", &input.files);
+        let base_model = work.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
+        Self { weights: ModelWeights::FullModel(input), files, base_model }
+    }
+
     fn model(&self) -> Result<Model, JobError> {
-        Ok(match &self.from {
-            From::Whole(input) => Model::new(&input.checkpoint()?),
-            From::Parts(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
+        Ok(match &self.weights {
+            ModelWeights::FullModel(input) => Model::new(&input.checkpoint()?),
+            ModelWeights::BaseAndAdapter(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
         })
     }
+
+    fn fingerprint(&self, request: &GgufRequest) -> String {
+        let files = self.files.clone();
+        files
+            .option("quantization", request.quantization.as_str())
+            .option("name", &request.model_name)
+            .finish()
+    }
 }
 
-fn source(work: &Work<'_>) -> Result<Source, JobError> {
-    let (adapter, input) = match inputs::tuned(work) {
-        Ok(Tuned::Adapter(adapter, input)) => (adapter, input),
-        Ok(Tuned::FullModel(input)) => {
-            let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
-            let base = named_base(work);
-            return Ok(Source { from: From::Whole(input), fingerprint, base });
-        }
-        Err(error) => return earlier_merge(work, error),
+fn find_input(work: &ExportWork<'_>) -> Result<GgufInput, JobError> {
+    let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job) {
+        Ok(FineTune::Adapter(adapter, input)) => (adapter, input),
+        Ok(FineTune::FullModel(input)) => return Ok(GgufInput::full_model(work, input)),
+        Err(error) => return merged_model(work, error),
     };
-    let (name, base) = match inputs::base(work, &adapter) {
-        Ok(found) => found,
-        Err(error) => return earlier_merge(work, error),
+    let BaseModel { name, input: base } = match inputs::base_model(&work.sources, work.training_job, &adapter)
+    {
+        Ok(base) => base,
+        Err(error) => return merged_model(work, error),
     };
-    let fingerprint = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
-    Ok(Source { from: From::Parts(base, adapter), fingerprint, base: Some(name) })
+    let files = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
+    Ok(GgufInput { weights: ModelWeights::BaseAndAdapter(base, adapter), files, base_model: Some(name) })
 }
 
-/// The base that the training job's document names, if it is a repository's name.
-fn named_base(work: &Work<'_>) -> Option<HubRepo> {
-    work.training_job.base_model_id.as_deref()?.parse().ok()
-}
-
-/// The merged model that the training job's document names, when its parts cannot be had (any more).
-fn earlier_merge(work: &Work<'_>, error: JobError) -> Result<Source, JobError> {
+/// The merged model of an earlier export, if there is one; else `error`, which base model or adapter gave.
+fn merged_model(work: &ExportWork<'_>, error: JobError) -> Result<GgufInput, JobError> {
     let Some(url) = work.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
         return Err(error);
     };
-    let input = Input::in_bucket(work, url)?;
+    let input = work.sources.input_folder(url)?;
     if !input.has("config.json") {
         return Err(error);
     }
     tracing::info!(
         reason = &error as &dyn std::error::Error,
         from = input.location(),
-        "using the merged model"
+        "using the merged model of an earlier export"
     );
-    let fingerprint = Fingerprint::of("gguf").folder("model", &input.files);
-    Ok(Source { from: From::Whole(input), fingerprint, base: named_base(work) })
+    Ok(GgufInput::full_model(work, input))
 }

@@ -1,113 +1,125 @@
-//! `merged`: base and adapter as one model. The raw folder first, which later exports start from, then from it the
-//! zip file that people download and the repository on the Hub.
+//! `merged`: base model and adapter as one model. First the raw folder, which later exports start from; from it the
+//! zip file for download and the repository on the Hub.
 
 use std::sync::Arc;
 
-use engine::{Adapter, Checkpoint, ExportReport, Folder, MergePlan, Model, RunOptions};
+use engine::{Checkpoint, Folder as _};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
-use super::{Made, Pushable, Work, proof};
+use super::{ExportResult, ExportWork, ModelFiles, proof};
 use crate::{
     archive,
+    artifact_folder::ArtifactFolder,
     error::JobError,
     fingerprint::Fingerprint,
-    inputs::{self, Input, Tuned},
-    manifest::{Manifest, Shelf},
+    input_folder::InputFolder,
+    inputs::{self, BaseModel, FineTune},
+    manifest::Manifest,
+    plan::PlannedMerge,
 };
 
-const FILE: &str = "merged.zip";
+const ZIP_FILE: &str = "merged.zip";
 
-pub(super) fn export(work: &Work<'_>) -> Result<Made, JobError> {
-    let (adapter, input) = match inputs::tuned(work)? {
-        Tuned::Adapter(adapter, input) => (adapter, input),
-        Tuned::FullModel(input) => {
-            return Err(JobError::Inputs(format!(
-                "{} holds a full fine-tuned model, so there is nothing to merge: it is the model already; export it \
-                 as gguf",
+pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
+    let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job)? {
+        FineTune::Adapter(adapter, input) => (adapter, input),
+        FineTune::FullModel(input) => {
+            return Err(JobError::InvalidInput(format!(
+                "{} is a full fine-tuned model, which needs no merge: export it as gguf",
                 input.location()
             )));
         }
     };
-    let (base_name, base) = inputs::base(work, &adapter)?;
-    let raw = raw_shelf(work, &input, &base)?;
+    let base = inputs::base_model(&work.sources, work.training_job, &adapter)?;
+    let raw = raw_folder(work, &input, &base)?;
     let (manifest, message) = match raw.existing()? {
-        Some(manifest) => (manifest, "The merged model had been made before".to_owned()),
-        None => merge(work, &adapter, &base, &raw)?,
+        Some(manifest) => {
+            (manifest, "Reused the merged model of an earlier export: its inputs are unchanged".to_owned())
+        }
+        None => merge(work, &PlannedMerge::new(&base.input, &adapter)?, &raw)?,
     };
-    let path = raw.folder.location().to_owned();
+    let path = raw.bucket.location().to_owned();
     let raw_artifact = Artifact { kind: ArtifactKind::Merged, path, variant: Variant::Raw };
-    let mut made = Made { artifacts: vec![raw_artifact], proof: manifest.proof.clone(), message };
-    if work.goes_to(Destination::Gcs) {
-        let packed = zip(work, &raw, &manifest)?;
-        made.proof = made.proof.map(|proof| Proof { sha256: packed, ..proof });
-        made.artifacts.push(work.artifact(Variant::File, work.files()?.url_of(FILE)?));
+    let mut result = ExportResult { artifacts: vec![raw_artifact], proof: manifest.proof.clone(), message };
+    if work.has_destination(Destination::Gcs) {
+        let sha256 = zip(work, &raw, &manifest)?;
+        result.proof = result.proof.map(|proof| Proof { sha256, ..proof });
+        result.artifacts.push(work.artifact(Variant::File, work.download_folder()?.url_of(ZIP_FILE)?));
     }
-    let pushable = Pushable {
-        folder: Arc::new(raw.folder.clone()),
+    let model = ModelFiles {
+        folder: Arc::new(raw.bucket.clone()),
         files: &manifest.files,
-        base: Some(&base_name),
-        how: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
+        base_model: Some(&base.name),
+        description: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
     };
-    work.push(&pushable, &mut made)?;
-    Ok(made)
+    work.push(&model, &mut result)?;
+    Ok(result)
 }
 
-/// `merged_models/{job_id}/` in the bucket of raw models, for these inputs.
-fn raw_shelf(work: &Work<'_>, adapter: &Input, base: &Input) -> Result<Shelf, JobError> {
-    let folder = work.bucket(&work.context.buckets.raw)?.join("merged_models")?;
-    let fingerprint = Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.files);
-    let folder = folder.join(work.training_job.id.as_str())?;
-    Ok(Shelf::new(folder, "export-manifest.json", fingerprint.finish()))
+/// `merged_models/{job_id}/` in the bucket of raw models.
+fn raw_folder(
+    work: &ExportWork<'_>,
+    adapter: &InputFolder,
+    base: &BaseModel,
+) -> Result<ArtifactFolder, JobError> {
+    let bucket = work.sources.bucket(&work.context.buckets.raw)?.join("merged_models")?;
+    let fingerprint =
+        Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
+    let bucket = bucket.join(work.training_job.id.as_str())?;
+    Ok(ArtifactFolder::new(bucket, "export-manifest.json", fingerprint.finish()))
 }
 
+/// Writes and commits the merged model; no file of it stays if that fails.
 fn merge(
-    work: &Work<'_>,
-    adapter: &Adapter,
-    base: &Input,
-    raw: &Shelf,
+    work: &ExportWork<'_>,
+    merge: &PlannedMerge,
+    raw: &ArtifactFolder,
 ) -> Result<(Manifest, String), JobError> {
-    let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
-    let plan = MergePlan::new(&model)?;
-    let planned = plan.files().into_iter().map(|file| file.name);
-    let names: Vec<String> = planned.chain([ExportReport::FILE.to_owned()]).collect();
     raw.clear()?;
-    work.reporter.begin(Stage::Export, "Merging the adapter into the base model", 0);
-    let run = RunOptions { progress: work.reporter.as_ref(), ..RunOptions::default() };
-    let merged = engine::merge(&plan, &mut raw.folder.upload(), &run).map_err(JobError::from);
-    let sealed = merged.and_then(|outcome| {
-        let logits = proof::logits(work, &model, |run| {
-            Ok(engine::compare_merged(&model, &Checkpoint::open(Arc::new(raw.folder.clone()))?, run)?)
-        })?;
-        let summary = outcome.report.summary;
-        let message = format!(
-            "Merged {} LoRA pairs into {} tensors; {} are the base's own",
-            summary.pairs, summary.tensors_changed, summary.tensors_unchanged
-        );
-        let proof = proof::of(&outcome, None, logits);
-        Ok((raw.seal(work.export.id, outcome.files.into_iter().map(Into::into), proof)?, message))
-    });
-    if sealed.is_err() {
-        raw.discard(names.iter().map(String::as_str));
+    let result = write_files(work, merge, raw);
+    if result.is_err() {
+        raw.rollback(merge.file_names().iter().map(String::as_str));
     }
-    sealed
+    result
 }
 
-/// Packs the raw folder, unless that has been done; the zip file's hash.
-fn zip(work: &Work<'_>, raw: &Shelf, manifest: &Manifest) -> Result<Option<String>, JobError> {
-    let contents = manifest
+fn write_files(
+    work: &ExportWork<'_>,
+    merge: &PlannedMerge,
+    raw: &ArtifactFolder,
+) -> Result<(Manifest, String), JobError> {
+    work.progress.begin(Stage::Export, "Merging the adapter into the base model", 0);
+    let outcome = engine::merge(&merge.plan, &mut raw.bucket.upload(), &work.run_options())?;
+    let logits = proof::compare_logits(work, &merge.model, |options| {
+        let merged = Checkpoint::open(Arc::new(raw.bucket.clone()))?;
+        Ok(engine::compare_merged(&merge.model, &merged, options)?)
+    })?;
+    let summary = &outcome.report.summary;
+    let message = format!(
+        "Merged {} LoRA pairs into {} tensors; {} tensors are unchanged",
+        summary.pairs, summary.tensors_changed, summary.tensors_unchanged
+    );
+    let proof = proof::summarize(&outcome, None, logits);
+    Ok((raw.commit(work.export.id, outcome.files.into_iter().map(Into::into), proof)?, message))
+}
+
+/// Writes the raw folder as a zip file, unless that exists; the zip file's hash.
+fn zip(work: &ExportWork<'_>, raw: &ArtifactFolder, manifest: &Manifest) -> Result<Option<String>, JobError> {
+    let fingerprint = manifest
         .files
         .iter()
         .fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
-    let shelf = Shelf::new(work.files()?, format!("{FILE}.manifest.json"), contents.finish());
-    if let Some(packed) = shelf.existing()? {
-        return Ok(packed.files.into_iter().next().map(|file| file.sha256));
+    let manifest_name = format!("{ZIP_FILE}.manifest.json");
+    let target = ArtifactFolder::new(work.download_folder()?, manifest_name, fingerprint.finish());
+    if let Some(existing) = target.existing()? {
+        return Ok(existing.files.into_iter().next().map(|file| file.sha256));
     }
     let bytes = manifest.files.iter().map(|file| file.size).sum();
-    work.reporter.begin(Stage::Upload, "Packing the merged model", bytes);
+    work.progress.begin(Stage::Upload, "Packing the merged model", bytes);
     let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
-    shelf.clear()?;
-    let packed = archive::pack(&raw.folder, &names, &shelf.folder, FILE, work.reporter)?;
-    let sha256 = packed.sha256.clone();
-    shelf.seal(work.export.id, [packed], None)?;
+    target.clear()?;
+    let archive = archive::write_zip(&raw.bucket, &names, &target.bucket, ZIP_FILE, work.progress)?;
+    let sha256 = archive.sha256.clone();
+    target.commit(work.export.id, [archive], None)?;
     Ok(Some(sha256))
 }

@@ -1,16 +1,20 @@
-//! From the engine's report to the summary in the record.
+//! The summary of the engine's report in the export's record.
 
 use engine::{Model, Outcome, RunOptions};
 use shared::domain::{LogitDivergence, Proof, Stage};
 
-use super::Work;
+use super::ExportWork;
 use crate::error::JobError;
 
-/// The largest model whose predictions are compared, in bytes of its weights: they are read twice more for it.
-const LARGEST_COMPARED: u64 = 32 << 30;
+/// Largest model whose logits are compared, in bytes of its weights, which are read twice more for it.
+const MAX_COMPARED_SIZE: u64 = 32 << 30;
 
-/// What an export proved. `file` is the one that people download.
-pub(super) fn of(outcome: &Outcome, file: Option<&str>, logits: Option<LogitDivergence>) -> Option<Proof> {
+/// Summarizes the report of `outcome`. `file` is the one for download.
+pub(super) fn summarize(
+    outcome: &Outcome,
+    file: Option<&str>,
+    logits: Option<LogitDivergence>,
+) -> Option<Proof> {
     let sha256 = |name: &str| {
         outcome.files.iter().find(|written| written.name == name).map(|written| written.sha256.clone())
     };
@@ -23,15 +27,16 @@ pub(super) fn of(outcome: &Outcome, file: Option<&str>, logits: Option<LogitDive
         largest_change: Some(f64::from(summary.largest_change)).filter(|n| n.is_finite()),
         rmse: summary.rmse.filter(|n| n.is_finite()),
         sha256: file.and_then(sha256),
-        // the report is what an export writes last
+        // the report is the last file of an export
         report_sha256: outcome.files.last()?.sha256.clone(),
         logits,
     })
 }
 
-/// How close what was made predicts to base and adapter, where the job is told to compare and can.
-pub(super) fn logits(
-    work: &Work<'_>,
+/// Compares the logits of the written model with those of base and adapter, if the settings ask for it and the engine
+/// can run the model.
+pub(super) fn compare_logits(
+    work: &ExportWork<'_>,
     model: &Model,
     compare: impl FnOnce(&RunOptions<'_>) -> Result<engine::LogitDivergence, JobError>,
 ) -> Result<Option<LogitDivergence>, JobError> {
@@ -41,16 +46,17 @@ pub(super) fn logits(
     let bytes = model.bytes();
     let reason = match engine::check_comparable(model) {
         Err(error) => Some(error.to_string()),
-        Ok(()) => (bytes > LARGEST_COMPARED).then(|| "the model is too large".to_owned()),
+        Ok(()) => {
+            (bytes > MAX_COMPARED_SIZE).then(|| format!("its weights are over {MAX_COMPARED_SIZE} bytes"))
+        }
     };
     if let Some(reason) = reason {
-        tracing::info!(bytes, reason, "predictions not compared");
+        tracing::info!(bytes, reason, "logits not compared");
         return Ok(None);
     }
-    work.reporter.begin(Stage::Export, "Comparing predictions with those of base and adapter", 0);
-    let run = RunOptions { progress: work.reporter.as_ref(), ..RunOptions::default() };
-    let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&run)?;
+    work.progress.begin(Stage::Export, "Comparing logits with those of base and adapter", 0);
+    let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&work.run_options())?;
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-    tracing::info!(tokens, kl_mean, kl_max, top1, "predictions compared");
+    tracing::info!(tokens, kl_mean, kl_max, top1, "logits compared");
     Ok(Some(LogitDivergence { tokens, kl_mean, kl_max, top1 }))
 }

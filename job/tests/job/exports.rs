@@ -1,4 +1,4 @@
-//! Whole exports over folders: what is made, what is recorded, what is reused, and what a failure leaves behind.
+//! Exports over local folders: the files, the records, what is reused, and what a failure leaves.
 
 use std::{fs, io::Read, process::ExitCode};
 
@@ -19,7 +19,7 @@ pub(crate) fn sha256_of(world: &World, file: &str) -> String {
     sha256(&fs::read(world.path(file)).unwrap())
 }
 
-/// The hash of what llama.cpp's converter makes of the same base and adapter as q8_0.
+/// The hash of the q8_0 file that llama.cpp's converter writes for the same base and adapter.
 pub(crate) fn reference() -> String {
     let expected = fs::read(fixture("gemma3-micro/expected.json")).unwrap();
     let expected: Value = serde_json::from_slice(&expected).unwrap();
@@ -39,7 +39,7 @@ fn read_zip(path: &std::path::Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_adapter_leaves_as_it_is_in_one_zip_file() {
+async fn an_adapter_is_exported_unchanged_in_one_zip_file() {
     let world = World::new();
     let folder = world.path("models/adapters/job-1");
     fs::write(folder.join("optimizer.pt"), b"pickle").unwrap();
@@ -74,7 +74,7 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
     let job = world.store.document("training_jobs", "job-1").unwrap();
     assert_eq!(job["artifacts"]["raw"]["merged"], json!(world.url("models/merged_models/job-1")));
     assert_eq!(job["artifacts"]["file"]["merged"], json!(world.url("files/job-1/merged.zip")));
-    assert_eq!(job["a_field_of_theirs"], json!({"kept": [1, 2]}), "what others wrote stays");
+    assert_eq!(job["unknown_field"], json!({"kept": [1, 2]}), "fields of other writers stay");
 
     let manifest: Value =
         serde_json::from_slice(&fs::read(raw.join("export-manifest.json")).unwrap()).unwrap();
@@ -99,7 +99,7 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_embedding_model_keeps_the_modules_behind_it() {
+async fn an_embedding_model_keeps_its_pooling_and_dense_modules() {
     let world = World::new();
     let base = world.path(&format!("base-models/{BASE}"));
     world.put_base("gemma-embedding");
@@ -115,7 +115,7 @@ async fn an_embedding_model_keeps_the_modules_behind_it() {
         assert_eq!(content, &fs::read(base.join(name)).unwrap(), "{name}");
     }
     let again = world.export(ArtifactKind::Merged).await;
-    assert!(again.message.unwrap().contains("before"));
+    assert!(again.message.unwrap().contains("Reused"));
 
     world.export(ArtifactKind::Gguf).await;
     let from_parts = fs::read(world.path("files/job-1/model.gguf")).unwrap();
@@ -129,7 +129,7 @@ async fn an_embedding_model_keeps_the_modules_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_multimodal_model_has_its_towers_in_a_file_beside_the_gguf() {
+async fn a_multimodal_model_has_an_mmproj_file_beside_the_gguf() {
     let world = World::new();
     world.put_base("gemma3-vision");
     world.put_small_adapter("language_model.model.layers.0");
@@ -139,13 +139,13 @@ async fn a_multimodal_model_has_its_towers_in_a_file_beside_the_gguf() {
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     assert!(export.message.as_ref().unwrap().contains("mmproj-model.gguf"), "{:?}", export.message);
     assert_eq!(paths(&export), [world.url("files/job-1/model.gguf")]);
-    let towers = fs::read(world.path("files/job-1/mmproj-model.gguf")).unwrap();
-    assert!(towers.windows(20).any(|bytes| bytes == b"mm.input_projection."));
+    let mmproj = fs::read(world.path("files/job-1/mmproj-model.gguf")).unwrap();
+    assert!(mmproj.windows(20).any(|bytes| bytes == b"mm.input_projection."));
     assert!(world.path("files/job-1/mmproj-model.report.json").exists());
     let again = world.export(ArtifactKind::Gguf).await;
-    assert!(again.message.unwrap().contains("before"));
+    assert!(again.message.unwrap().contains("Reused"));
 
-    // without what says how images are prepared there is no such file, and the language model is still of use
+    // without the preprocessor's configuration there is no mmproj file, and the language model is still written
     fs::remove_file(world.path(&format!("base-models/{BASE}/preprocessor_config.json"))).unwrap();
     fs::remove_file(world.path(&format!("base-models/{BASE}/processor_config.json"))).unwrap();
     let export = world.export(ArtifactKind::Gguf).await;
@@ -174,14 +174,14 @@ async fn a_gguf_is_the_reference_byte_for_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn predictions_are_compared_with_those_of_base_and_adapter() {
+async fn logits_are_compared_with_those_of_base_and_adapter() {
     let world = World::new().verifying_logits();
     for (kind, furthest) in [(ArtifactKind::Merged, 1e-3), (ArtifactKind::Gguf, 1e-2)] {
         let export = world.export(kind).await;
         assert_eq!(export.status, Status::Completed, "{:?}", export.message);
         let logits = export.proof.unwrap().logits.unwrap();
         assert!(logits.tokens > 0 && logits.top1 > 0.9 && logits.kl_max < furthest, "{kind:?} {logits:?}");
-        // rounding weights leaves a trace
+        // the rounding of weights shows in the logits
         assert!(logits.kl_mean > 0.0, "{kind:?} {logits:?}");
         let again = world.export(kind).await;
         assert_eq!(again.proof.unwrap().logits, Some(logits), "{kind:?}");
@@ -191,7 +191,7 @@ async fn predictions_are_compared_with_those_of_base_and_adapter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gguf_is_the_same_whatever_was_exported_before() {
     let world = World::new();
-    // so that the shards' order is not that of the names
+    // swaps the shards, so that their order is not that of the tensor names
     let base = world.path("base-models/google/gemma-3-micro");
     let (one, two) = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
     fs::rename(base.join(one), base.join("spare")).unwrap();
@@ -229,21 +229,21 @@ async fn each_type_has_a_file_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_for_the_same_inputs_is_not_made_again() {
+async fn files_of_the_same_inputs_are_reused() {
     let world = World::new();
     for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
         let first = world.export(kind).await;
         let before = (world.files("models"), world.files("files"));
         let again = world.export(kind).await;
         assert_eq!(again.status, Status::Completed, "{:?}", again.message);
-        assert!(again.message.unwrap().contains("before"));
+        assert!(again.message.unwrap().contains("Reused"));
         assert_eq!(again.proof, first.proof, "{kind:?}");
         assert_eq!(before, (world.files("models"), world.files("files")), "{kind:?} was written again");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_changed_or_vanished_is_made_again() {
+async fn changed_or_missing_files_are_written_again() {
     let world = World::new();
     world.export(ArtifactKind::Merged).await;
     let shard = world.path("models/merged_models/job-1/model-00001-of-00002.safetensors");
@@ -251,7 +251,7 @@ async fn what_changed_or_vanished_is_made_again() {
 
     fs::remove_file(&shard).unwrap();
     world.export(ArtifactKind::Merged).await;
-    assert!(fs::read(&shard).unwrap() == before, "a lost shard is made again");
+    assert!(fs::read(&shard).unwrap() == before, "a missing shard is written again");
 
     change(&world.path("models/adapters/job-1/adapter_model.safetensors"));
     world.export(ArtifactKind::Merged).await;
@@ -296,7 +296,7 @@ async fn a_merged_model_is_enough_for_a_gguf() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_says_what_to_do_and_leaves_no_file() {
+async fn a_failure_has_a_message_and_leaves_no_file() {
     type Break = fn(&World);
     let cases: [(&str, Break, &str); 9] = [
         (
@@ -322,7 +322,7 @@ async fn a_failure_says_what_to_do_and_leaves_no_file() {
         (
             "no base",
             |w| fs::remove_dir_all(w.path("base-models/google")).unwrap(),
-            "did not give google/gemma-3-micro",
+            "reading google/gemma-3-micro",
         ),
         (
             "cut base",
@@ -331,16 +331,16 @@ async fn a_failure_says_what_to_do_and_leaves_no_file() {
         ),
         ("another architecture", other_architecture, "LlamaForCausalLM"),
         (
-            "foreign place",
+            "foreign URL",
             |w| w.put_training_job("job-1", json!({"artifacts": null, "adapter_path": "file:///etc"})),
-            "is not a path in a bucket",
+            "is not a supported bucket URL",
         ),
         ("no adapter named", |w| w.put_training_job("job-1", json!({"artifacts": null})), "names no adapter"),
     ];
     for (name, damage, expected) in cases {
         for kind in [ArtifactKind::Merged, ArtifactKind::Gguf] {
             if name == "another architecture" && kind == ArtifactKind::Merged {
-                continue; // merging needs no knowledge of the architecture, a GGUF does
+                continue; // a merge is independent of the architecture, a GGUF file is not
             }
             let world = World::new();
             damage(&world);
@@ -360,14 +360,14 @@ async fn a_failure_says_what_to_do_and_leaves_no_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn predictions_that_cannot_be_compared_leave_no_file() {
+async fn logits_that_are_not_finite_leave_no_file() {
     for kind in [ArtifactKind::Merged, ArtifactKind::Gguf] {
         let world = World::new().verifying_logits();
-        // the weights of the last norm are NaN: the files can be written, but have no finite logits
+        // the model's last norm has the largest finite values: every file can be written, and logits overflow
         let shard = world.path("base-models/google/gemma-3-micro/model-00002-of-00002.safetensors");
         let mut content = fs::read(&shard).unwrap();
         let end = content.len();
-        content[end - 512..].fill(0xff);
+        content[end - 512..].fill(0x7f);
         fs::write(&shard, content).unwrap();
         let before = world.files("models");
         let export = world.export(kind).await;

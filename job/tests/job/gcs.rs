@@ -1,4 +1,4 @@
-//! The same exports over Cloud Storage's XML API, on the server that STORAGE_EMULATOR_HOST names.
+//! Exports over the XML API of Cloud Storage, on the emulator at STORAGE_EMULATOR_HOST.
 
 use std::{fs, sync::Arc};
 
@@ -17,14 +17,14 @@ use crate::{
     support::{BASE, fixture},
 };
 
-/// Buckets of this test alone, on the emulator; `None`, loudly, when there is none.
-struct Cloud {
+/// Buckets of one test on the emulator; `None`, with a message, if there is no emulator.
+struct CloudWorld {
     emulator: String,
     unique: String,
     store: Arc<MemoryStore>,
 }
 
-impl Cloud {
+impl CloudWorld {
     async fn start() -> Option<Self> {
         let emulator = emulator("STORAGE_EMULATOR_HOST")?;
         let unique = ExportId::random().to_string();
@@ -43,7 +43,7 @@ impl Cloud {
         Some(cloud)
     }
 
-    /// Letters and digits only: the server takes a bucket's name as it is encoded in the URL.
+    /// Letters and digits only: the emulator does not decode a bucket's name in the URL.
     fn bucket(&self, name: &str) -> String {
         format!("{name}{}", self.unique).replace('-', "")
     }
@@ -54,21 +54,21 @@ impl Cloud {
         format!("gs://{}/{rest}", self.bucket(bucket)).trim_end_matches('/').to_owned()
     }
 
-    fn place(&self, path: &str) -> StorageLocation {
+    fn location(&self, path: &str) -> StorageLocation {
         Storage::google(Some(&self.emulator)).location(&self.url(path)).unwrap()
     }
 
     async fn upload(&self, from: &str, to: &str) {
         for entry in fs::read_dir(fixture(from)).unwrap().map(Result::unwrap) {
-            let place = self.place(to).join(entry.file_name().to_str().unwrap()).unwrap();
+            let location = self.location(to).join(entry.file_name().to_str().unwrap()).unwrap();
             let content = PutPayload::from(fs::read(entry.path()).unwrap());
-            place.store.put(&place.path, content).await.unwrap();
+            location.store.put(&location.path, content).await.unwrap();
         }
     }
 
     async fn read(&self, path: &str) -> Vec<u8> {
-        let place = self.place(path);
-        place.store.get(&place.path).await.unwrap().bytes().await.unwrap().into()
+        let location = self.location(path);
+        location.store.get(&location.path).await.unwrap().bytes().await.unwrap().into()
     }
 
     async fn export(&self, kind: ArtifactKind) -> Export {
@@ -97,7 +97,7 @@ impl Cloud {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_export_works_over_the_xml_api() {
-    let Some(cloud) = Cloud::start().await else { return };
+    let Some(cloud) = CloudWorld::start().await else { return };
     for (kind, file) in [
         (ArtifactKind::Adapter, "adapter.zip"),
         (ArtifactKind::Merged, "merged.zip"),
@@ -114,17 +114,17 @@ async fn every_kind_of_export_works_over_the_xml_api() {
             assert_eq!(sha256(&content), reference());
         }
         let again = cloud.export(kind).await;
-        assert!(again.message.unwrap().contains("before"), "{kind:?} was made again");
+        assert!(again.message.unwrap().contains("Reused"), "{kind:?} was written again");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_of_many_parts_arrives_whole() {
-    let Some(cloud) = Cloud::start().await else { return };
-    // two parts and a bit, in an adapter's folder
+async fn an_upload_of_many_parts_is_complete() {
+    let Some(cloud) = CloudWorld::start().await else { return };
+    // more than two parts of an upload, in an adapter's folder
     let large: Vec<u8> = (0..20_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let place = cloud.place("models/adapters/job-1/notes.md");
-    place.store.put(&place.path, PutPayload::from(large.clone())).await.unwrap();
+    let location = cloud.location("models/adapters/job-1/notes.md");
+    location.store.put(&location.path, PutPayload::from(large.clone())).await.unwrap();
     let made = cloud.export(ArtifactKind::Adapter).await;
     assert_eq!(made.status, Status::Completed, "{:?}", made.message);
     let zipped = cloud.read("files/job-1/adapter.zip").await;
@@ -135,8 +135,8 @@ async fn an_upload_of_many_parts_arrives_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_is_not_there_fails_the_export_by_name() {
-    let Some(mut cloud) = Cloud::start().await else { return };
+async fn a_missing_bucket_fails_the_export_by_name() {
+    let Some(mut cloud) = CloudWorld::start().await else { return };
     cloud.unique = "gone".to_owned();
     let made = cloud.export(ArtifactKind::Adapter).await;
     assert_eq!(made.status, Status::Failed);

@@ -1,4 +1,4 @@
-//! Base models from the Hub and exports to it, against a stand-in with a real Xet store behind it.
+//! Base models from the Hub and exports to it, against a test server with a real Xet store.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -11,9 +11,9 @@ use shared::{
 
 use crate::support::{BASE, World, fixture};
 
-/// May write, and has accepted the licenses.
+/// Has write access, and has accepted the licenses.
 pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
-/// May read what is open.
+/// Has read access to public models.
 const READER: &str = "hf_canary_of_the_reader";
 pub(crate) const REPO: &str = "ada/my-gemma";
 
@@ -70,7 +70,7 @@ async fn a_base_model_is_read_from_the_hub_when_the_bucket_has_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_towers_of_a_multimodal_model_go_to_the_hub_with_its_gguf() {
+async fn the_mmproj_file_of_a_multimodal_model_is_pushed_with_its_gguf() {
     let hub = hub().await;
     hub.put(BASE, Repo { files: files("families/gemma3-vision/base"), ..Repo::default() });
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
@@ -85,7 +85,7 @@ async fn the_towers_of_a_multimodal_model_go_to_the_hub_with_its_gguf() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_modules_behind_an_embedding_model_come_from_the_hub_and_go_there() {
+async fn the_modules_of_an_embedding_model_are_read_from_the_hub_and_pushed() {
     let hub = hub().await;
     hub.put(BASE, Repo { files: files("families/gemma-embedding/base"), ..Repo::default() });
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
@@ -100,7 +100,7 @@ async fn the_modules_behind_an_embedding_model_come_from_the_hub_and_go_there() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_4_bit_base_model_is_read_as_floats_when_it_has_no_16_bit_sibling() {
+async fn a_4_bit_base_model_is_dequantized_when_it_has_no_16_bit_sibling() {
     let hub = hub().await;
     hub.put("ada/micro-bnb-4bit", Repo { files: files("gemma3-4bit/base"), ..Repo::default() });
     let world = World::with_hub(hub.endpoint(), Some(READER));
@@ -117,14 +117,14 @@ async fn a_4_bit_base_model_is_read_as_floats_when_it_has_no_16_bit_sibling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gated_base_model_says_which_licence_to_accept() {
+async fn a_gated_base_model_names_the_license_to_accept() {
     let hub = hub().await;
     for token in [None, Some(READER)] {
         let world = World::with_hub(hub.endpoint(), token);
         fs::remove_dir_all(world.path("base-models/google")).unwrap();
         let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
         assert_eq!(made.status, Status::Failed);
-        assert!(message(&made).contains(&format!("accept the licence of {BASE}")), "{}", message(&made));
+        assert!(message(&made).contains(&format!("accept the license of {BASE}")), "{}", message(&made));
     }
 }
 
@@ -175,9 +175,9 @@ async fn a_public_repository_is_refused_when_a_private_one_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_may_not_write_is_named_as_the_reason() {
+async fn a_token_without_write_access_is_named_as_the_reason() {
     let hub = hub().await;
-    for (token, expected) in [(READER, "write access"), ("hf_canary_of_nobody", "refused hf_token")] {
+    for (token, expected) in [(READER, "write access"), ("hf_canary_of_nobody", "rejected hf_token")] {
         let world = World::with_hub(hub.endpoint(), Some(token));
         let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Failed);
@@ -186,7 +186,7 @@ async fn a_token_that_may_not_write_is_named_as_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_step_is_recorded_and_what_was_made_is_kept() {
+async fn a_failure_at_any_step_is_recorded_and_written_files_are_kept() {
     let faults = [
         (Step::Create, Fault::Status(500)),
         (Step::Create, Fault::Status(401)),
@@ -216,7 +216,7 @@ async fn a_failure_at_any_step_is_recorded_and_what_was_made_is_kept() {
     let before = world.files("files");
     let made = export(&world, ArtifactKind::Gguf, &[Destination::HfHub]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
-    assert_eq!(world.files("files"), before, "the file was made once");
+    assert_eq!(world.files("files"), before, "the file was written once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

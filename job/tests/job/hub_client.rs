@@ -1,4 +1,4 @@
-//! What we push, read back by the client that most people have: Python's `huggingface_hub`, with Xet and without.
+//! Pushed files, read back with Python's `huggingface_hub`, with and without Xet.
 //! `scripts/with-hub-client` installs it.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -17,13 +17,13 @@ use crate::{
     support::World,
 };
 
-/// Every file below what was exported, by the name it has on the Hub.
+/// Every exported file, by its name on the Hub.
 fn exported(world: &World) -> BTreeMap<String, Vec<u8>> {
     let folders = ["models/adapters/job-1", "models/merged_models/job-1", "files/job-1"];
     let files =
         folders.iter().flat_map(|folder| fs::read_dir(world.path(folder)).unwrap().map(Result::unwrap));
     let named = files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()));
-    // manifests are the service's own, and the zip is what a bucket has in place of a repository
+    // manifests and zip files are in buckets only
     named.filter(|(name, _)| !name.ends_with("manifest.json") && !name.ends_with(".zip")).collect()
 }
 
@@ -53,14 +53,18 @@ async fn pythons_client_reads_back_every_byte_that_was_pushed() {
         assert_eq!(made.status, Status::Completed, "{:?}", made.message);
     }
     let mut expected = exported(&world);
-    // the last export's card
+    // the model card of the last export
     expected.insert("README.md".to_owned(), hub.repo(REPO).unwrap().files["README.md"].bytes.clone());
 
     for xet in [true, false] {
         let before = hub.asked(Step::ReadToken);
         let folder = tempfile::tempdir().unwrap();
         let read = read_back(&python, &hub, folder.path(), xet).await;
-        assert_eq!(hub.asked(Step::ReadToken) > before, xet, "large files come by Xet, or they do not");
+        assert_eq!(
+            hub.asked(Step::ReadToken) > before,
+            xet,
+            "large files are read through Xet only where it is enabled"
+        );
         assert_eq!(read["private"], true);
         assert_eq!(read["siblings"], json!(expected.keys().collect::<Vec<_>>()));
         let files = read["files"].as_object().unwrap();

@@ -1,4 +1,4 @@
-//! Who may work on an export, and what is left when it is stopped.
+//! Claims and leases of an export, stops, and failures of the store.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ fn claim(by: &str, attempt: u32) -> Transition {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_another_execution_works_on_is_left_to_it() {
+async fn an_export_of_another_execution_is_left_to_it() {
     let world = World::new();
     let id = world.create(ArtifactKind::Adapter, None).await;
     world.store.apply(id, &claim("run-1", 0)).await.unwrap();
@@ -45,13 +45,13 @@ async fn a_stopped_job_leaves_its_export_to_a_retry() {
         let retry = world.store.apply(id, &claim("run-1", 1)).await.unwrap();
         assert_eq!(retry.claim.unwrap().attempt, 1);
     } else {
-        // the work was done before the stop was seen
+        // the work ended before the stop was noticed
         assert_eq!(export.status, Status::Completed);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_whose_lease_ran_out_ends_as_failed() {
+async fn an_export_whose_lease_expired_ends_as_failed() {
     let world = World::new();
     let id = world.create(ArtifactKind::Adapter, None).await;
     let mut document = world.store.document("exports", &id.to_string()).unwrap();
@@ -67,7 +67,7 @@ async fn an_export_whose_lease_ran_out_ends_as_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_that_has_ended_is_not_done_again() {
+async fn an_export_that_has_ended_is_not_run_again() {
     let world = World::new();
     let export = world.export(ArtifactKind::Adapter).await;
     let before = world.files("files");
@@ -88,7 +88,7 @@ async fn a_store_that_fails_for_a_while_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_lost_on_the_way_loses_nothing() {
+async fn a_lost_response_of_the_store_loses_nothing() {
     let transitions: [fn(&Transition) -> bool; 2] =
         [|t| matches!(t, Transition::Claim(_)), |t| matches!(t, Transition::Complete { .. })];
     for (number, lost) in transitions.into_iter().enumerate() {
@@ -102,7 +102,7 @@ async fn an_answer_that_is_lost_on_the_way_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_of_a_job_that_is_gone_fails() {
+async fn an_export_whose_job_cannot_be_read_fails() {
     let world = World::new();
     let id = world.create(ArtifactKind::Adapter, None).await;
     world.store.fail_next("find", 1);

@@ -1,6 +1,6 @@
-"""Reads a model as anybody does who uses Python: read_back.py ENDPOINT REPO FOLDER, the token in HF_TOKEN.
+"""Reads a model with huggingface_hub: read_back.py ENDPOINT REPO FOLDER, the token in HF_TOKEN.
 
-Prints JSON: what the Hub says of the repository and its files, and the SHA-256 of every file of its snapshot.
+Prints JSON: the Hub's data on the repository and its files, and the SHA-256 of every file of the snapshot.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-//! One machine's worth of buckets and records for the tests of the job.
+//! Buckets in a temporary folder and records in memory, for the job's tests.
 
 use std::{
     fs,
@@ -35,7 +35,7 @@ impl World {
         Self::with_hub("http://127.0.0.1:9", None)
     }
 
-    /// The same, beside a Hub, for a caller with that token.
+    /// The same, with a Hub, for a caller with `token`.
     pub(crate) fn with_hub(endpoint: &str, token: Option<&'static str>) -> Self {
         let hub = HubSettings { stall: Duration::from_secs(5), ..HubSettings::at(endpoint) };
         let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ impl World {
         world
     }
 
-    /// The same, told to compare predictions.
+    /// The same, with VERIFY_LOGITS.
     pub(crate) fn verifying_logits(self) -> Self {
         Self { verify_logits: true, ..self }
     }
@@ -62,20 +62,20 @@ impl World {
         url::Url::from_file_path(self.path(relative)).unwrap().to_string()
     }
 
-    /// Puts a folder of fixtures where `job-1` has its adapter.
+    /// Replaces the adapter of `job-1` with a folder of fixtures.
     pub(crate) fn put_adapter(&self, from: &str) {
         fs::remove_dir_all(self.path("models/adapters/job-1")).ok();
         copy(&fixture(from), &self.path("models/adapters/job-1"));
     }
 
-    /// Puts a base model of the fixtures in the place of the usual one.
+    /// Replaces the base model with one of the fixtures.
     pub(crate) fn put_base(&self, family: &str) {
         let base = self.path(&format!("base-models/{BASE}"));
         fs::remove_dir_all(&base).unwrap();
         copy(&fixture(&format!("families/{family}/base")), &base);
     }
 
-    /// Puts a small adapter where `job-1` has its own: of the layer of that name, in a model 64 wide.
+    /// Replaces the adapter of `job-1` with one of the decoder layer `layer`, for a hidden size of 64.
     pub(crate) fn put_small_adapter(&self, layer: &str) {
         let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]});
         fs::write(self.path("models/adapters/job-1/adapter_config.json"), config.to_string()).unwrap();
@@ -110,7 +110,7 @@ impl World {
         id
     }
 
-    /// Runs an export from its creation to its end.
+    /// Creates an export and runs it to its end.
     pub(crate) async fn export(&self, kind: ArtifactKind) -> Export {
         let quantization = (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0);
         let id = self.create(kind, quantization).await;
@@ -145,7 +145,7 @@ impl World {
         Exports::find(self.store.as_ref(), id).await.unwrap().unwrap()
     }
 
-    /// Every file below a bucket, with its time of change.
+    /// Every file in a bucket, with its modification time.
     pub(crate) fn files(&self, bucket: &str) -> Vec<(PathBuf, SystemTime)> {
         let mut found = Vec::new();
         let mut folders = vec![self.path(bucket)];
@@ -193,7 +193,7 @@ fn put_tensors(path: &Path, tensors: &[(&str, [usize; 2], f32)]) {
     fs::write(path, [&length[..], header.as_bytes(), &data].concat()).unwrap();
 }
 
-/// Adds one byte to a file, in the middle of its data.
+/// Flips a bit of a file, in its data.
 pub(crate) fn change(path: &Path) {
     let mut content = fs::read(path).unwrap();
     let middle = content.len() - content.len() / 4;

@@ -1,9 +1,9 @@
-//! Progress on its way to the record: the work notes how far it is as often as it likes; at most one write per
-//! interval leaves, and one at least every [`HEARTBEAT`], which renews the lease.
+//! The progress of the work, and its record: at most one write per interval, and at least one every [`HEARTBEAT`],
+//! which renews the lease.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -15,42 +15,43 @@ use shared::{
     ports::{ApplyError, Exports},
 };
 
-/// Longest silence while the work goes on; well within the lease of a claim.
+/// Longest time between two writes; well within the lease of a claim.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
+/// What the record shows of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Note {
+struct ProgressNote {
     progress: Progress,
     message: String,
 }
 
-/// What the work tells.
+/// The progress of the work, and whether it has to stop. Shared by the work's threads and [`record`].
 #[derive(Debug)]
-pub(crate) struct Reporter {
-    note: Mutex<Note>,
+pub(crate) struct ProgressTracker {
+    note: Mutex<ProgressNote>,
     stopped: AtomicBool,
 }
 
-impl Reporter {
+impl ProgressTracker {
     pub(crate) fn new() -> Self {
         let progress = Progress { stage: Stage::Fetch, bytes_done: 0, bytes_total: 0 };
         let message = "Reading the adapter and the base model".to_owned();
-        Self { note: Mutex::new(Note { progress, message }), stopped: AtomicBool::new(false) }
+        Self { note: Mutex::new(ProgressNote { progress, message }), stopped: AtomicBool::new(false) }
     }
 
-    /// A new stage, which knows how many bytes it will take, or 0.
+    /// Begins a stage of `bytes_total` bytes, 0 if unknown.
     pub(crate) fn begin(&self, stage: Stage, message: impl Into<String>, bytes_total: u64) {
         let message = message.into();
         tracing::info!(stage = ?stage, bytes_total, "{message}");
-        *self.note() = Note { progress: Progress { stage, bytes_done: 0, bytes_total }, message };
+        *self.note() = ProgressNote { progress: Progress { stage, bytes_done: 0, bytes_total }, message };
     }
 
-    /// More bytes of the current stage are done.
+    /// Adds to the bytes done of the current stage.
     pub(crate) fn advance(&self, bytes: u64) {
         self.note().progress.bytes_done += bytes;
     }
 
-    /// The work shall end where it is.
+    /// Asks the work to stop.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -59,12 +60,12 @@ impl Reporter {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    fn note(&self) -> std::sync::MutexGuard<'_, Note> {
+    fn note(&self) -> MutexGuard<'_, ProgressNote> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl engine::Progress for Reporter {
+impl engine::Progress for ProgressTracker {
     fn report(&self, update: ProgressUpdate) {
         let mut note = self.note();
         note.progress.bytes_done = update.done;
@@ -76,34 +77,32 @@ impl engine::Progress for Reporter {
     }
 }
 
-/// Writes what `reporter` notes to the record until dropped. When the record refuses (somebody ended it, or another
-/// execution took over), the work is stopped: it would be for nothing.
-pub(crate) async fn keep_recording(
-    reporter: Arc<Reporter>,
+/// Writes `progress` to the export's record until dropped. If the store refuses (the export has ended, or another
+/// execution owns it), the work is stopped.
+pub(crate) async fn record(
+    progress: Arc<ProgressTracker>,
     exports: Arc<dyn Exports>,
     export: ExportId,
     claim: Claim,
-    every: Duration,
+    interval: Duration,
 ) {
-    let mut ticks = tokio::time::interval(every);
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last: Option<(Note, Instant)> = None;
+    let mut last: Option<(ProgressNote, Instant)> = None;
     loop {
         ticks.tick().await;
-        let note = reporter.note().clone();
+        let note = progress.note().clone();
         if last.as_ref().is_some_and(|(old, at)| *old == note && at.elapsed() < HEARTBEAT) {
             continue;
         }
-        let Note { progress, message } = note.clone();
-        let transition = Transition::Progress { claim: claim.clone(), progress, message };
-        match exports.apply(export, &transition).await {
+        match exports.apply(export, &transition(&claim, &note)).await {
             Ok(_) => last = Some((note, Instant::now())),
             Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "the export is no longer this job's"
+                    "the export no longer belongs to this execution: stopping"
                 );
-                reporter.stop();
+                progress.stop();
                 return;
             }
             Err(error @ ApplyError::Port(_)) => {
@@ -111,4 +110,9 @@ pub(crate) async fn keep_recording(
             }
         }
     }
+}
+
+fn transition(claim: &Claim, note: &ProgressNote) -> Transition {
+    let ProgressNote { progress, message } = note.clone();
+    Transition::Progress { claim: claim.clone(), progress, message }
 }

@@ -1,0 +1,80 @@
+//! What one execution of the job is given: the stores, the buckets, the Hub, and the export to work on.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use shared::{
+    adapters::storage::Storage,
+    domain::{Claim, ExportId},
+    ports::{Exports, TrainingJobs},
+};
+
+/// Shortest time between two writes of progress in production: Firestore sustains about one write a second to a
+/// document, and the web page polls every ten seconds.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The adapters and settings of the job. Only `main` chooses them.
+pub struct Context {
+    /// The collection `training_jobs`.
+    pub training_jobs: Arc<dyn TrainingJobs>,
+    /// The collection `exports`.
+    pub exports: Arc<dyn Exports>,
+    /// Resolves a bucket's URL to its store.
+    pub storage: Storage,
+    /// The buckets that artifacts are written to.
+    pub buckets: Buckets,
+    /// URL of the base models, folders `<owner>/<name>/`. `None`: all base models are read from the Hub.
+    pub base_models: Option<String>,
+    /// Whether the logits of a written model are compared with those of base and adapter.
+    pub verify_logits: bool,
+    /// The Hugging Face Hub.
+    pub hub: HubSettings,
+    /// Shortest time between two writes of progress.
+    pub progress_interval: Duration,
+}
+
+/// The buckets, as URLs without a trailing slash.
+#[derive(Debug, Clone)]
+pub struct Buckets {
+    /// Raw models (`GCS_EXPORT_BUCKET_NAME`).
+    pub raw: String,
+    /// Files for download (`GCS_EXPORT_FILES_BUCKET_NAME`).
+    pub files: String,
+}
+
+/// Endpoint and timeouts of the Hugging Face Hub.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// `HF_ENDPOINT`, without a trailing slash.
+    pub endpoint: String,
+    /// Longest time for one response.
+    pub deadline: Duration,
+    /// Longest time that an upload may make no progress.
+    pub stall: Duration,
+}
+
+impl HubSettings {
+    /// The public Hub.
+    pub const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
+
+    /// The Hub at `endpoint`, with the timeouts of production.
+    #[must_use]
+    pub fn at(endpoint: &str) -> Self {
+        Self {
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            deadline: Duration::from_secs(60),
+            stall: Duration::from_secs(120),
+        }
+    }
+}
+
+/// One execution of the job.
+#[derive(Debug)]
+pub struct Execution {
+    /// The export it was launched for.
+    pub export: ExportId,
+    /// The execution's name, attempt and process, which the claim records.
+    pub claim: Claim,
+    /// The caller's token for the Hub.
+    pub hf_token: Option<SecretString>,
+}

@@ -1,0 +1,105 @@
+//! The records of an export and its training job. Writes are retried while the store fails: a claim or an end that is
+//! lost would leave the export to its lease.
+
+use std::time::Duration;
+
+use backon::Retryable as _;
+use shared::{
+    domain::{Artifact, Export, Status, TrainingJob, Transition, TransitionError},
+    ports::{ApplyError, Exports, PortError},
+};
+
+use crate::{
+    context::{Context, Execution},
+    error::JobError,
+};
+
+/// Delays before the retries of a write.
+const RETRY_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
+
+/// Claims the export for `execution`. A retry is safe: the store identifies this process by its claim.
+pub(crate) async fn claim(exports: &dyn Exports, execution: &Execution) -> Result<Export, ApplyError> {
+    let transition = Transition::Claim(execution.claim.clone());
+    (|| exports.apply(execution.export, &transition))
+        .retry(RETRY_DELAYS.into_iter())
+        .when(is_store_failure)
+        .notify(|error, _| {
+            tracing::warn!(error = error as &dyn std::error::Error, "the claim failed: retrying");
+        })
+        .await
+}
+
+/// The training job of `export`.
+pub(crate) async fn find_training_job(context: &Context, export: &Export) -> Result<TrainingJob, JobError> {
+    match context.training_jobs.find(&export.job_id).await {
+        Ok(Some(job)) => Ok(job),
+        Ok(None) => Err(JobError::NotFound(format!(
+            "training job {} no longer exists: restore it or train again",
+            export.job_id
+        ))),
+        Err(error) => Err(store_error(&error)),
+    }
+}
+
+/// Adds `artifact` to the training job's record.
+pub(crate) async fn add_artifact(
+    context: &Context,
+    job: &TrainingJob,
+    artifact: &Artifact,
+) -> Result<(), JobError> {
+    (|| context.training_jobs.set_artifact(&job.id, artifact))
+        .retry(RETRY_DELAYS.into_iter())
+        .await
+        .map_err(|error| store_error(&error))
+}
+
+/// Records the end of the export, a [`Transition::Complete`] or [`Transition::Fail`].
+pub(crate) async fn finish(
+    exports: &dyn Exports,
+    execution: &Execution,
+    end: &Transition,
+) -> Result<(), ApplyError> {
+    let log = |error: &ApplyError| {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(export.id = %execution.export, error, "the end was not recorded");
+    };
+    (async || {
+        let result = exports.apply(execution.export, end).await;
+        match result {
+            // the response to an earlier try was lost
+            Err(ApplyError::Refused(TransitionError::Ended))
+                if is_recorded(exports, execution, end).await =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(export) => {
+                tracing::info!(export.id = %export.id, status = ?export.status, "export ended");
+                Ok(())
+            }
+        }
+    })
+    .retry(RETRY_DELAYS.into_iter())
+    .when(is_store_failure)
+    .notify(|error, _| log(error))
+    .await
+    .inspect_err(log)
+}
+
+/// Whether the record has this end, from this process.
+async fn is_recorded(exports: &dyn Exports, execution: &Execution, end: &Transition) -> bool {
+    let Ok(Some(export)) = exports.find(execution.export).await else { return false };
+    let is_completed = matches!(end, Transition::Complete { .. });
+    export.claim.as_ref() == Some(&execution.claim) && (export.status == Status::Completed) == is_completed
+}
+
+fn is_store_failure(error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Port(_))
+}
+
+fn store_error(error: &PortError) -> JobError {
+    tracing::error!(error = error as &dyn std::error::Error, "the store of records failed");
+    JobError::Internal(
+        "the records of the service could not be read or written: start the export again".to_owned(),
+    )
+}

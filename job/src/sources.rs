@@ -1,0 +1,68 @@
+//! Where inputs are read from: buckets, the folder of base models, and the Hub.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use shared::{
+    adapters::storage::{Storage, StorageError},
+    domain::HubRepo,
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    bucket::Bucket,
+    context::{Context, Execution, HubSettings},
+    error::JobError,
+    hub::Hub,
+    input_folder::InputFolder,
+};
+
+/// The storage and the Hub, with the caller's token.
+pub(crate) struct InputSources<'a> {
+    storage: &'a Storage,
+    base_models: Option<&'a str>,
+    hub: &'a HubSettings,
+    hf_token: Option<&'a SecretString>,
+    runtime: &'a Handle,
+}
+
+impl<'a> InputSources<'a> {
+    pub(crate) fn new(context: &'a Context, execution: &'a Execution, runtime: &'a Handle) -> Self {
+        Self {
+            storage: &context.storage,
+            base_models: context.base_models.as_deref(),
+            hub: &context.hub,
+            hf_token: execution.hf_token.as_ref(),
+            runtime,
+        }
+    }
+
+    /// The folder of a bucket at `url`.
+    pub(crate) fn bucket(&self, url: &str) -> Result<Bucket, StorageError> {
+        Ok(Bucket::new(self.storage.location(url)?, self.runtime.clone()))
+    }
+
+    /// The folder of a bucket at `url`, with its files: none if it does not exist.
+    pub(crate) fn input_folder(&self, url: &str) -> Result<InputFolder, JobError> {
+        let bucket = self.bucket(url)?;
+        let files = bucket.files().map_err(JobError::bucket("list", url))?;
+        Ok(InputFolder { folder: Arc::new(bucket), files })
+    }
+
+    /// The Hub, with the caller's token.
+    pub(crate) fn hub(&self) -> Result<Hub, JobError> {
+        Hub::new(self.hub, self.hf_token.cloned(), self.runtime.clone())
+    }
+
+    /// The base model `name`: its folder among the base models, else the repository on the Hub.
+    pub(crate) fn base_model(&self, name: &HubRepo) -> Result<InputFolder, JobError> {
+        if let Some(models) = self.base_models {
+            let input = self.input_folder(&format!("{models}/{name}"))?;
+            if !input.files.is_empty() {
+                return Ok(input);
+            }
+            tracing::info!(base = %name, looked_in = input.location(), "base model not in the bucket: reading it from the Hub");
+        }
+        self.hub()?.model(name)
+    }
+}
