@@ -72,7 +72,7 @@ impl GgufPlan {
         set_types(model, &metadata, options, &mut tensors);
         let imatrix = options.imatrix.as_deref().filter(|_| !output.is_converter_type());
         if let Some(imatrix) = imatrix {
-            imatrix.describe(&mut metadata);
+            imatrix.set_metadata(&mut metadata);
             set_importances(imatrix, &mut tensors)?;
         }
         let modelfile = Some(Modelfile::of(&metadata));
@@ -177,7 +177,7 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
 /// Sets the column importances of quantized tensors. The embedding may be missing from the importance matrix.
 fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<()> {
     for tensor in tensors.iter_mut().filter(|tensor| tensor.as_type.block_size() > 1) {
-        tensor.importance = match imatrix.of(&tensor.name, &tensor.shape) {
+        tensor.importance = match imatrix.importance(&tensor.name, &tensor.shape) {
             // as llama-quantize does
             Err(_) if tensor.name == "token_embd.weight" => None,
             importance => importance?,

@@ -31,7 +31,7 @@ pub(crate) struct TokenizerFiles {
 /// `tokenizer.json` without its vocabulary, which is only read where there is no `tokenizer.model`.
 #[derive(Deserialize)]
 pub(crate) struct TokenizerJson {
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     pub(crate) added_tokens: Vec<AddedToken>,
     #[serde(default)]
     pub(crate) post_processor: Option<Value>,
