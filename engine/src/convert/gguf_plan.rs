@@ -82,7 +82,7 @@ impl GgufPlan {
             quantization: Some(output.as_str()),
             imatrix: imatrix.map(|imatrix| imatrix.sha256().to_owned()),
             through: options.through_f16.then_some("f16"),
-            split_max_size: options.split.as_ref().and_then(SplitLimit::size),
+            split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
         Ok(Self { model: model.clone(), options, companions, tensors, headers, modelfile })
@@ -232,14 +232,14 @@ fn file_headers(
     tensors: &[PlannedTensor],
 ) -> Vec<FileHeader> {
     let sizes: Vec<u64> = tensors.iter().map(|t| t.bytes() + header::padding(t.bytes())).collect();
-    let counts = split.map_or_else(|| vec![tensors.len()], |split| split.counts(&sizes));
+    let counts = split.map_or_else(|| vec![tensors.len()], |split| split.tensor_counts(&sizes));
     let (mut metadata, mut first) = (metadata, 0);
     let file_header = |(number, count): (usize, &usize)| {
         let range = first..(first + count).min(tensors.len());
         first = range.end;
         let mut metadata = std::mem::take(&mut metadata);
         if counts.len() > 1 {
-            split::describe(&mut metadata, number, counts.len(), tensors.len());
+            split::set_split_metadata(&mut metadata, number, counts.len(), tensors.len());
         }
         FileHeader { bytes: header::write(&metadata, &tensor_infos(&tensors[range.clone()])), tensors: range }
     };
@@ -250,7 +250,7 @@ fn tensor_infos(tensors: &[PlannedTensor]) -> Vec<GgufTensorInfo> {
     let mut offset = 0;
     let info = |tensor: &PlannedTensor| {
         let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
-        let info = GgufTensorInfo { name, shape, as_type: tensor.as_type, offset };
+        let info = GgufTensorInfo { name, shape, tensor_type: tensor.as_type, offset };
         offset += tensor.bytes() + header::padding(tensor.bytes());
         info
     };
