@@ -230,7 +230,7 @@ fn token_text(value: &Value) -> Option<&str> {
 
 /// An id at the top of `config.json`, else in the language model's part; lists are no id.
 fn config_id(config: &ModelConfig, key: &str) -> Option<u32> {
-    let id = config.top(key).or_else(|| config.get(key))?.as_u64()?;
+    let id = config.top_level(key).or_else(|| config.get(key))?.as_u64()?;
     u32::try_from(id).ok()
 }
 
