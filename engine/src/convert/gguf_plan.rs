@@ -48,7 +48,7 @@ impl GgufPlan {
     pub fn new(model: &Model, options: &GgufOptions) -> Result<Self> {
         let architecture = Architecture::of(model.base().config())?;
         model.check_layers()?;
-        let tokenizer = Tokenizer::of(model.files(), architecture, model.embedding_rows())?;
+        let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
         let extra = architecture.family().extra_tensors(model.files())?;
         let vocabulary = tokenizer.vocabulary.tokens.len() as u64;
         let selection = TensorSelection::new(model, architecture, vocabulary, options.separate_mmproj);
@@ -64,7 +64,7 @@ impl GgufPlan {
         let source = ParameterSource { files, extra_tensors: &extra, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
-        tokenizer.write(&mut metadata);
+        tokenizer.set_metadata(&mut metadata);
         if !output.is_converter_type() {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");

@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn headers() -> Vec<Case> {
     cases! {
         "an empty file", [SHARD, "too short"], |f| f.write(BASE_SHARD, "");
-        "a file that ends in its header", [SHARD, "header is"], |f| f.bytes(BASE_SHARD, |b| b.truncate(300));
+        "a file that ends in its header", [SHARD, "has a header of"], |f| f.bytes(BASE_SHARD, |b| b.truncate(300));
         "a truncated file", [SHARD, "tensor ", "truncated"], |f| f.bytes(BASE_SHARD, |b| b.truncate(b.len() - 1));
         "a byte too many", [SHARD, "1 bytes after its last tensor"], |f| f.bytes(BASE_SHARD, |b| b.push(0));
         "a header longer than the file", [SHARD, "has a header of 90000000 bytes"],
@@ -72,7 +72,7 @@ fn headers() -> Vec<Case> {
             |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["dtype"] = json!("F7"));
         "a shape whose product overflows", [SHARD, EMBEDDING, "more than a file can hold"],
             |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["shape"] = json!([u64::MAX, 2]));
-        "a shape that does not fill its bytes", [SHARD, EMBEDDING, "takes"],
+        "a shape that does not fill its bytes", [SHARD, EMBEDDING, "needs"],
             |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["shape"] = json!([768, 255]));
         "a negative size", [SHARD, EMBEDDING], |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["shape"] = json!([-1, 256]));
         "offsets the wrong way round", [SHARD, EMBEDDING, "lies at"],
@@ -94,7 +94,7 @@ fn checkpoints() -> Vec<Case> {
         "fewer layers than there are", ["model.layers.1.", "num_hidden_layers is 1"],
             |f| f.json("base/config.json", |c| c["num_hidden_layers"] = json!(1));
         "a count that is none", ["config.json", "hidden_size"], |f| f.json("base/config.json", |c| c["hidden_size"] = json!("many"));
-        "a vocabulary larger than the embedding", ["config.json", "vocab_size is 4000000000"],
+        "a vocabulary larger than the embedding", ["config.json", "vocab_size 4000000000"],
             |f| f.json("base/config.json", |c| c["vocab_size"] = json!(4_000_000_000_u32));
         "a vocabulary smaller than the embedding", [SHARD, EMBEDDING, "768 rows"],
             |f| f.json("base/config.json", |c| c["vocab_size"] = json!(700));
