@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use engine::{
     Checkpoint, ExportReport, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LogitDivergence,
-    MergePlan, Model, Source, Stage, Verification, split_name, split_of,
+    MergePlan, Model, Source, Stage, Verification, parse_split_name, split_name,
 };
 use indicatif::DecimalBytes;
 use serde_json::Value;
@@ -49,7 +49,7 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
     let name = file_name(&args.out)
         .ok_or_else(|| format!("{} is neither a folder nor a file", args.out.display()))?;
     let folder = open_folder(parent(&args.out))?;
-    let (name, count) = split_of(name).unwrap_or((name.to_owned(), 1));
+    let (name, count) = parse_split_name(name).unwrap_or((name.to_owned(), 1));
     let sources = open_parts(parent(&args.out), &name, count)?;
     let files = sources.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
     let options = options(args, &folder, &name, &files)?;

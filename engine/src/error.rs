@@ -1,4 +1,4 @@
-//! What can go wrong, in words for the person who asked for the export.
+//! Errors, with messages for the user of an export.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use std::io;
 pub(crate) const NON_FINITE: &str =
     "NaN or infinite: the training may have diverged (--allow-non-finite exports it nevertheless)";
 
-/// The result of everything in this crate.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an export cannot be made. Each variant names the file, and where there is one, the tensor.
+/// Why an export fails. Each variant names the file, and the tensor if there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An input could not be read.
@@ -17,7 +17,7 @@ pub enum Error {
     Read {
         /// The file's location.
         file: String,
-        /// What the file system or the store said.
+        /// The error of the file system or the object store.
         #[source]
         source: io::Error,
     },
@@ -26,11 +26,11 @@ pub enum Error {
     Write {
         /// The file's name.
         file: String,
-        /// What the file system or the store said.
+        /// The error of the file system or the object store.
         #[source]
         source: io::Error,
     },
-    /// A folder lacks a file that is needed.
+    /// A folder lacks a required file.
     #[error("{folder} has no {what}")]
     Missing {
         /// The folder's location.
@@ -38,38 +38,38 @@ pub enum Error {
         /// The missing file, and what to do about it.
         what: String,
     },
-    /// A file's content breaks its format or contradicts the files beside it.
+    /// The content of a file violates its format or contradicts other files of the folder.
     #[error("{file}: {problem}")]
     Invalid {
         /// The file's location.
         file: String,
-        /// The broken rule.
+        /// What is wrong.
         problem: String,
     },
-    /// A tensor breaks its format or does not fit what it is to be combined with.
+    /// A tensor violates the format or does not match the tensor it is combined with.
     #[error("{file}: tensor {tensor}: {problem}")]
     InvalidTensor {
         /// The file's location.
         file: String,
         /// The tensor's name in that file.
         tensor: String,
-        /// The broken rule.
+        /// What is wrong.
         problem: String,
     },
-    /// Something this engine cannot apply exactly, so that it does not apply it at all.
+    /// A feature that cannot be applied exactly.
     #[error("{file}: {feature} is not supported{}", advice.as_deref().map(|a| format!(": {a}")).unwrap_or_default())]
     Unsupported {
-        /// The file that asks for it.
+        /// The file that requires it.
         file: String,
         /// The feature, as the file names it.
         feature: String,
-        /// What to do instead, where something can be done.
+        /// What to do instead, if there is a way.
         advice: Option<String>,
     },
-    /// Adapter tensors that belong to no tensor of the base model.
+    /// Adapter modules that match no tensor of the base model.
     #[error(
         "{} of {total} adapter modules match no tensor of the base model (is it the right base?): {}",
-        modules.len(), some_of(modules)
+        modules.len(), first_names(modules)
     )]
     UnmatchedModules {
         /// The adapter's modules that match no tensor, as the adapter names them.
@@ -123,8 +123,8 @@ impl Error {
     }
 }
 
-/// The first names of a list that may be very long.
-fn some_of(names: &[String]) -> String {
+/// The first names of a list, and the number of the others.
+fn first_names(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {

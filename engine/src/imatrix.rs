@@ -1,7 +1,7 @@
-//! Importance matrices: how much each column of a tensor mattered to a model reading some text.
+//! Importance matrices of llama.cpp: mean squares of each column's inputs on some text.
 //!
-//! Both of llama.cpp's formats are read: GGUF (sums of squares and counts for each tensor) and the older one (`.dat`,
-//! means times a number of calls). Lengths are checked against the file's size before anything is allocated.
+//! Reads both formats: GGUF (sums of squares and counts of each tensor) and the legacy one (`.dat`, means times the
+//! number of calls). Lengths are checked against the size of the file before memory is allocated.
 
 use std::collections::HashMap;
 
@@ -14,24 +14,25 @@ use crate::quant::ColumnImportance;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Imatrix {
     file: String,
-    /// Of the file, in lower-case hex.
+    /// SHA-256 of the file, in lower-case hex.
     sha256: String,
     dataset: Option<String>,
     chunks: u32,
+    /// Importances of columns by GGUF tensor name: \[experts, columns\].
     columns: HashMap<String, Vec<f32>>,
 }
 
 impl Imatrix {
-    /// Reads a matrix. `name` is what the GGUF's metadata will call the file.
+    /// Reads an importance matrix. `name` becomes `quantize.imatrix.file` in the GGUF metadata.
     ///
     /// # Errors
-    /// When the file is in neither format, is truncated, or holds a value that is not finite.
+    /// When the file has neither format, is truncated, or has a value that is not finite.
     pub fn open(source: &dyn Source, name: impl Into<String>) -> Result<Self> {
         let mut magic = [0; 4];
         if source.size() >= 4 {
             source.read_at(0, &mut magic).map_err(|e| Error::read(source.location(), e))?;
         }
-        let mut matrix = if &magic == b"GGUF" { of_gguf(source)? } else { of_dat(source)? };
+        let mut matrix = if &magic == b"GGUF" { parse_gguf(source)? } else { parse_dat(source)? };
         matrix.file = name.into();
         matrix.sha256 = sha256(source, 0..source.size(), &|| false)?;
         for (tensor, values) in &matrix.columns {
@@ -46,16 +47,16 @@ impl Imatrix {
         &self.sha256
     }
 
-    /// How many tensors it speaks of.
+    /// The number of tensors with importances.
     pub fn tensors(&self) -> usize {
         self.columns.len()
     }
 
-    /// The importances of a tensor's columns, by its GGUF name; of one with experts, those of each.
+    /// The importances of the columns of a tensor, by its GGUF name; per expert if it has experts.
     ///
     /// # Errors
-    /// When they are of other columns than the tensor has.
-    pub(crate) fn of(&self, tensor: &str, shape: &[u64]) -> Result<Option<ColumnImportance>> {
+    /// When their number is not that of the tensor's columns.
+    pub(crate) fn importance(&self, tensor: &str, shape: &[u64]) -> Result<Option<ColumnImportance>> {
         let (Some(values), [experts @ .., rows, columns]) = (self.columns.get(tensor), shape) else {
             return Ok(None);
         };
@@ -72,8 +73,8 @@ impl Imatrix {
         }))
     }
 
-    /// Notes its use as `llama-quantize` does.
-    pub(crate) fn describe(&self, out: &mut GgufMetadata) {
+    /// Sets the metadata that `llama-quantize` sets.
+    pub(crate) fn set_metadata(&self, out: &mut GgufMetadata) {
         out.set("quantize.imatrix.file", self.file.clone());
         if let Some(dataset) = &self.dataset {
             out.set("quantize.imatrix.dataset", dataset.clone());
@@ -85,8 +86,8 @@ impl Imatrix {
     }
 }
 
-/// `<tensor>.in_sum2` and `<tensor>.counts`.
-fn of_gguf(source: &dyn Source) -> Result<Imatrix> {
+/// Tensors `<name>.in_sum2` and `<name>.counts`.
+fn parse_gguf(source: &dyn Source) -> Result<Imatrix> {
     let file = GgufFile::open(source)?;
     let mut matrix = Imatrix {
         dataset: file.strings("imatrix.datasets").and_then(|list| list.first().cloned()),
@@ -94,19 +95,23 @@ fn of_gguf(source: &dyn Source) -> Result<Imatrix> {
         ..Imatrix::default()
     };
     if file.u32("imatrix.chunk_size").is_none() || file.strings("imatrix.datasets").is_none() {
-        return Err(Error::invalid(source.location(), "is a GGUF file without an importance matrix's keys"));
+        return Err(Error::invalid(
+            source.location(),
+            "is a GGUF file, but not an importance matrix: imatrix.datasets or imatrix.chunk_size is missing",
+        ));
     }
     for sums in &file.tensors {
         let Some(name) = sums.name.strip_suffix(".in_sum2") else { continue };
         let counts = file.tensors.iter().find(|t| t.name.strip_suffix(".counts") == Some(name));
         let Some(counts) = counts else {
-            return Err(Error::tensor(source.location(), &sums.name, "has no counts"));
+            return Err(Error::tensor(source.location(), &sums.name, "has no .counts tensor"));
         };
         let (mut values, counts) = (read_floats(source, sums)?, read_floats(source, counts)?);
-        // one count, or one for each expert
+        // one count, or one per expert
         let columns = values.len() / counts.len().max(1);
         if columns == 0 || columns * counts.len() != values.len() {
-            let problem = format!("has {} values for {} counts", values.len(), counts.len());
+            let problem =
+                format!("has {} values, which is no multiple of its {} counts", values.len(), counts.len());
             return Err(Error::tensor(source.location(), &sums.name, problem));
         }
         for (values, count) in values.chunks_exact_mut(columns).zip(counts) {
@@ -131,16 +136,16 @@ fn read_floats(source: &dyn Source, tensor: &GgufTensor) -> Result<Vec<f32>> {
 }
 
 /// i32 entries; for each: i32 length, name, i32 calls, i32 values, `f32`s; then i32 chunks, i32 length, dataset.
-fn of_dat(source: &dyn Source) -> Result<Imatrix> {
+fn parse_dat(source: &dyn Source) -> Result<Imatrix> {
     let bytes = read_source(source)?;
-    let mut reader = DatReader { bytes: &bytes, at: 0 };
-    let broken = |at: usize| {
-        Error::invalid(source.location(), format!("is no importance matrix: broken at byte {at}"))
+    let mut reader = DatReader { bytes: &bytes, position: 0 };
+    let invalid = |position: usize| {
+        Error::invalid(source.location(), format!("is not an importance matrix: invalid at byte {position}"))
     };
     let mut matrix = Imatrix::default();
-    let entries = reader.int().filter(|n| *n > 0).ok_or_else(|| broken(0))?;
+    let entries = reader.int().filter(|n| *n > 0).ok_or_else(|| invalid(0))?;
     for _ in 0..entries {
-        let (name, values) = reader.entry().ok_or_else(|| broken(reader.at))?;
+        let (name, values) = reader.entry().ok_or_else(|| invalid(reader.position))?;
         matrix.columns.insert(name, values);
     }
     if let Some(chunks) = reader.int() {
@@ -152,7 +157,7 @@ fn of_dat(source: &dyn Source) -> Result<Imatrix> {
 
 struct DatReader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
 impl<'a> DatReader<'a> {
@@ -176,10 +181,10 @@ impl<'a> DatReader<'a> {
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let end = self.at.checked_add(length)?;
-        let taken = self.bytes.get(self.at..end)?;
-        self.at = end;
-        Some(taken)
+        let end = self.position.checked_add(length)?;
+        let bytes = self.bytes.get(self.position..end)?;
+        self.position = end;
+        Some(bytes)
     }
 }
 
@@ -221,26 +226,26 @@ mod tests {
     }
 
     #[test]
-    fn the_older_format_holds_means_times_calls() {
+    fn the_legacy_format_has_means_times_calls() {
         let matrix = Imatrix::open(&Bytes(dat()), "m.dat").unwrap();
         assert_eq!(matrix.columns["t"], [2.0, 3.0]);
         assert_eq!((matrix.chunks, matrix.dataset.as_deref()), (7, Some("wiki")));
     }
 
     #[test]
-    fn each_expert_s_rows_have_the_importances_of_its_columns() {
+    fn rows_of_an_expert_have_the_importances_of_its_columns() {
         let matrix = Imatrix::open(&Bytes(dat()), "m.dat").unwrap();
-        let alone = matrix.of("t", &[5, 2]).unwrap().unwrap();
+        let alone = matrix.importance("t", &[5, 2]).unwrap().unwrap();
         assert_eq!([0, 4].map(|row| alone.for_row(row)), [[2.0, 3.0]; 2]);
-        let two = matrix.of("t", &[2, 5, 1]).unwrap().unwrap();
+        let two = matrix.importance("t", &[2, 5, 1]).unwrap().unwrap();
         assert_eq!([0, 4, 5, 9].map(|row| two.for_row(row)[0]), [2.0, 2.0, 3.0, 3.0]);
-        assert!(matrix.of("other", &[5, 2]).unwrap().is_none());
-        let error = matrix.of("t", &[5, 3]).unwrap_err().to_string();
+        assert!(matrix.importance("other", &[5, 2]).unwrap().is_none());
+        let error = matrix.importance("t", &[5, 3]).unwrap_err().to_string();
         assert!(error.contains("3 columns") && error.contains("2 importances"), "{error}");
     }
 
     #[test]
-    fn every_truncation_is_an_error_or_lacks_only_the_end() {
+    fn truncation_is_an_error_except_in_the_optional_end() {
         let whole = dat();
         for end in 0..whole.len() {
             let read = Imatrix::open(&Bytes(whole[..end].to_vec()), "m");
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_not_finite_are_refused() {
+    fn values_that_are_not_finite_are_an_error() {
         let mut bytes = dat();
         bytes[17..21].copy_from_slice(&f32::NAN.to_le_bytes());
         assert!(Imatrix::open(&Bytes(bytes), "m").unwrap_err().to_string().contains("not finite"));

@@ -1,4 +1,4 @@
-//! What a folder holds, from headers alone.
+//! Describes the content of a folder or file, from headers alone.
 
 use std::sync::Arc;
 
@@ -17,48 +17,48 @@ use crate::peft::Adapter;
 pub enum FolderContent {
     /// A full model.
     Model {
-        /// `config.json`'s class.
+        /// The first entry of `architectures` in `config.json`.
         class: Option<String>,
-        /// The GGUF architecture, when this engine can export one.
+        /// The GGUF architecture, if the family is supported.
         architecture: Option<&'static str>,
-        /// Elements of all tensors.
+        /// The number of elements of all tensors.
         parameters: u64,
-        /// How many tensors there are.
+        /// The number of tensors.
         tensors: usize,
-        /// Element types and how many tensors have each.
+        /// Element types, with the number of tensors of each.
         dtypes: Vec<(&'static str, usize)>,
-        /// Files with weights.
+        /// The weight files.
         shards: Vec<String>,
-        /// Tokenizer files.
+        /// The tokenizer files.
         tokenizer: Vec<String>,
     },
     /// A LoRA adapter.
     Adapter {
-        /// The model it was trained on, as the trainer named it.
+        /// `base_model_name_or_path`.
         base_model: Option<String>,
-        /// The rank.
+        /// `r`.
         rank: u32,
-        /// The scaling's numerator.
+        /// `lora_alpha`.
         alpha: f64,
-        /// Modules it changes.
+        /// The number of modules that the adapter changes.
         modules: usize,
-        /// What the trainer targeted.
+        /// `target_modules`.
         targets: Vec<String>,
     },
     /// A GGUF file.
     Gguf {
-        /// Elements of all tensors.
+        /// The number of elements of all tensors.
         parameters: u64,
-        /// How many tensors there are.
+        /// The number of tensors.
         tensors: usize,
-        /// Types and how many tensors have each.
+        /// Tensor types, with the number of tensors of each.
         types: Vec<(String, usize)>,
-        /// Keys and their values, long lists counted.
+        /// Metadata keys and values; long lists as their length.
         keys: Vec<(String, String)>,
     },
 }
 
-/// Reads a folder's headers.
+/// Describes a model or adapter.
 ///
 /// # Errors
 /// As [`Checkpoint::open`] and [`Adapter::open`].
@@ -87,13 +87,13 @@ fn model(checkpoint: &Checkpoint) -> Result<FolderContent> {
         architecture: Architecture::of(checkpoint.config()).ok().map(Architecture::as_str),
         parameters: checkpoint.parameters(),
         tensors: checkpoint.tensors().len(),
-        dtypes: counted(checkpoint.tensors().iter().map(|t| t.dtype.as_str())),
+        dtypes: count_each(checkpoint.tensors().iter().map(|t| t.dtype.as_str())),
         shards: checkpoint.shards().iter().map(|s| s.name.clone()).collect(),
         tokenizer,
     })
 }
 
-/// Reads a GGUF file's head.
+/// Describes a GGUF file.
 ///
 /// # Errors
 /// As [`GgufFile::open`].
@@ -103,13 +103,13 @@ pub fn describe_file(source: &dyn Source) -> Result<FolderContent> {
     Ok(FolderContent::Gguf {
         parameters: file.tensors.iter().map(|t| t.shape.iter().product::<u64>()).sum(),
         tensors: file.tensors.len(),
-        types: counted(file.tensors.iter().map(name)),
+        types: count_each(file.tensors.iter().map(name)),
         keys: file.keys.iter().map(|k| (k.name.clone(), k.text())).collect(),
     })
 }
 
-/// Each different item and how often it comes, in the order of first appearance.
-fn counted<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<(T, usize)> {
+/// Distinct items with their counts, in the order of first appearance.
+fn count_each<T: PartialEq>(items: impl Iterator<Item = T>) -> Vec<(T, usize)> {
     let mut counts: Vec<(T, usize)> = Vec::new();
     for item in items {
         match counts.iter_mut().find(|(known, _)| *known == item) {

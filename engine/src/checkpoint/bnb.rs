@@ -1,8 +1,8 @@
-//! Weights in bitsandbytes' 4-bit types, as QLoRA's bases are stored, read as the floats they were made from.
+//! 4-bit weights of bitsandbytes (NF4, FP4), as QLoRA's base models store them, read as floats.
 //!
-//! Two codes a byte, the upper half first; a scale for every block of the flat tensor. A value is table\[code\] · scale
-//! in `f32`, rounded once to the type the weight had. With double quantisation a scale is a byte itself:
-//! map\[byte\] · scale of its block + offset. Layout: `QuantState.as_dict` of bitsandbytes.
+//! Two codes per byte, the high half first, and a scale (`absmax`) per block of the flat tensor. A value is
+//! table\[code\] · scale in `f32`, rounded once to the dtype of the weight. With double quantization ("nested"), scales are
+//! bytes: map\[byte\] · scale of its block + offset. Layout: `QuantState.as_dict` of bitsandbytes.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,16 @@ use crate::error::{Error, Result};
 use crate::io::json;
 use crate::numerics::Dtype;
 
-/// What comes between a weight's name and its type in the name of the tensor that describes it.
-const STATE: &str = ".quant_state.bitsandbytes__";
-/// Endings of the tensors that belong to a weight.
-const PARTS: [&str; 4] = [".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map"];
-/// Bytes a description may take; bitsandbytes writes about 160.
-const MOST_STATE: u64 = 64 << 10;
-/// Descriptions asked for at a time: there is one for each weight, and stores are slow to answer.
-const AT_ONCE: usize = 16;
+/// In the name of a quant state, between the name of the weight and its type.
+const STATE_INFIX: &str = ".quant_state.bitsandbytes__";
+/// Suffixes of the other tensors of a weight.
+const PART_SUFFIXES: [&str; 4] = [".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map"];
+/// The maximum size of a quant state; bitsandbytes writes about 160 bytes.
+const MAX_STATE_BYTES: u64 = 64 << 10;
+/// Quant states read in parallel: there is one per weight, and object stores have a high latency.
+const PARALLEL_READS: usize = 16;
+/// Values decoded at a time.
+const DECODED_VALUES: usize = 8 << 10;
 
 const NF4: [f32; 16] = [
     -1.0,
@@ -60,7 +62,7 @@ const FP4: [f32; 16] = [
     -0.25,
 ];
 
-/// The description of a weight.
+/// The quant state of a weight, as stored.
 #[derive(Deserialize)]
 struct QuantState {
     quant_type: String,
@@ -72,16 +74,18 @@ struct QuantState {
     nested_offset: Option<f64>,
 }
 
-/// A weight in four bits.
+/// A 4-bit weight.
 pub(super) struct PackedWeight {
     table: &'static [f32; 16],
     blocksize: u64,
     codes: TensorInfo,
     absmax: TensorInfo,
     nested: Option<NestedState>,
+    /// The type of the decoded values.
+    dtype: Dtype,
 }
 
-/// How scales that are bytes get their values.
+/// The double quantization of scales.
 struct NestedState {
     map: TensorInfo,
     absmax: TensorInfo,
@@ -89,56 +93,58 @@ struct NestedState {
     offset: f32,
 }
 
-/// A base may be quantised in this way and in no other.
+/// Refuses base models that are quantized by another method.
 pub(super) fn check_method(config: &ModelConfig) -> Result<()> {
-    let Some(quantised) = config.top("quantization_config") else { return Ok(()) };
-    let is = |key: &str| quantised.get(key).and_then(serde_json::Value::as_bool) == Some(true);
-    let method = quantised.get("quant_method").and_then(serde_json::Value::as_str).unwrap_or("bitsandbytes");
+    let Some(quantization) = config.top_level("quantization_config") else { return Ok(()) };
+    let is = |key: &str| quantization.get(key).and_then(serde_json::Value::as_bool) == Some(true);
+    let method =
+        quantization.get("quant_method").and_then(serde_json::Value::as_str).unwrap_or("bitsandbytes");
     if method == "bitsandbytes" && (is("load_in_4bit") || is("_load_in_4bit")) {
         return Ok(());
     }
-    let eight = if method == "bitsandbytes" { " in 8 bits (llm_int8)" } else { "" };
-    let error = Error::unsupported(config.file(), format!("a base quantised with {method}{eight}"));
-    Err(error.advise("use the 16-bit model that it was made from"))
+    let bits = if method == "bitsandbytes" { " in 8 bits (llm_int8)" } else { "" };
+    let error = Error::unsupported(config.file(), format!("a base model quantized with {method}{bits}"));
+    Err(error.advise("use the 16-bit model that it was quantized from"))
 }
 
-/// Puts a float for each weight that is described as packed, in the place of the tensors that it is made of.
-pub(super) fn unpack(
+/// Replaces the tensors of each 4-bit weight by one float tensor.
+pub(super) fn unpack_tensors(
     shards: &[Shard],
     tensors: Vec<TensorInfo>,
 ) -> Result<(Vec<TensorInfo>, HashMap<String, PackedWeight>)> {
-    let described: Vec<&TensorInfo> = tensors.iter().filter(|t| t.name.contains(STATE)).collect();
-    if described.is_empty() {
+    let state_infos: Vec<&TensorInfo> = tensors.iter().filter(|t| t.name.contains(STATE_INFIX)).collect();
+    if state_infos.is_empty() {
         return Ok((tensors, HashMap::new()));
     }
-    let states = read_states(shards, &described)?;
+    let states = read_states(shards, &state_infos)?;
     let by_name: HashMap<&str, &TensorInfo> = tensors.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut packed = HashMap::new();
     let mut floats = HashMap::new();
-    for (tensor, state) in described.iter().zip(&states) {
-        let (weight, float) = PackedWeight::new(shards, &by_name, tensor, state)?;
+    for (info, state) in state_infos.iter().zip(&states) {
+        let parts =
+            WeightParts { file: shards[info.shard].source.location(), state: info, tensors: &by_name };
+        let (weight, float) = PackedWeight::new(&parts, state)?;
         floats.insert(weight.codes.name.clone(), float);
         packed.insert(weight.codes.name.clone(), weight);
     }
     let is_part = |name: &str| {
-        let weight = name.split_once(STATE).map(|(weight, _)| weight);
-        let weight = weight.or_else(|| PARTS.iter().find_map(|part| name.strip_suffix(part)));
+        let weight = name.split_once(STATE_INFIX).map(|(weight, _)| weight);
+        let weight = weight.or_else(|| PART_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)));
         weight.is_some_and(|weight| packed.contains_key(weight))
     };
-    let kept = tensors.into_iter().filter(|t| !is_part(&t.name));
-    let tensors = kept.map(|t| floats.remove(&t.name).unwrap_or(t)).collect();
+    let remaining = tensors.into_iter().filter(|t| !is_part(&t.name));
+    let tensors = remaining.map(|t| floats.remove(&t.name).unwrap_or(t)).collect();
     Ok((tensors, packed))
 }
 
-fn read_states(shards: &[Shard], described: &[&TensorInfo]) -> Result<Vec<QuantState>> {
-    let read = |tensors: &[&TensorInfo]| -> Result<Vec<QuantState>> {
-        tensors.iter().map(|tensor| read_state(shards, tensor)).collect()
+fn read_states(shards: &[Shard], infos: &[&TensorInfo]) -> Result<Vec<QuantState>> {
+    let read = |infos: &[&TensorInfo]| -> Result<Vec<QuantState>> {
+        infos.iter().map(|info| read_state(shards, info)).collect()
     };
-    let share = described.len().div_ceil(AT_ONCE);
+    let share = infos.len().div_ceil(PARALLEL_READS);
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            described.chunks(share).map(|tensors| scope.spawn(move || read(tensors))).collect();
-        let mut states = Vec::with_capacity(described.len());
+        let threads: Vec<_> = infos.chunks(share).map(|infos| scope.spawn(move || read(infos))).collect();
+        let mut states = Vec::with_capacity(infos.len());
         for thread in threads {
             match thread.join() {
                 Ok(read) => states.extend(read?),
@@ -149,115 +155,146 @@ fn read_states(shards: &[Shard], described: &[&TensorInfo]) -> Result<Vec<QuantS
     })
 }
 
-fn read_state(shards: &[Shard], tensor: &TensorInfo) -> Result<QuantState> {
-    let file = shards[tensor.shard].source.location();
-    if tensor.bytes > MOST_STATE {
-        return Err(Error::tensor(
-            file,
-            &tensor.name,
-            format!("is {} bytes, too many for a description", tensor.bytes),
-        ));
+fn read_state(shards: &[Shard], info: &TensorInfo) -> Result<QuantState> {
+    let file = shards[info.shard].source.location();
+    if info.bytes > MAX_STATE_BYTES {
+        let problem = format!("is a quant state of {} bytes; the maximum is {MAX_STATE_BYTES}", info.bytes);
+        return Err(Error::tensor(file, &info.name, problem));
     }
-    let mut text = vec![0; tensor.bytes as usize];
-    read(shards, tensor, 0, &mut text)?;
-    json::parse(&format!("{file}, tensor {}", tensor.name), &text)
+    let mut text = vec![0; info.bytes as usize];
+    read(shards, info, 0, &mut text)?;
+    json::parse(&format!("{file}, tensor {}", info.name), &text)
+}
+
+/// The tensors that a 4-bit weight consists of, and where to find them.
+struct WeightParts<'a> {
+    file: &'a str,
+    state: &'a TensorInfo,
+    tensors: &'a HashMap<&'a str, &'a TensorInfo>,
+}
+
+impl WeightParts<'_> {
+    fn invalid(&self, problem: String) -> Error {
+        Error::tensor(self.file, &self.state.name, problem)
+    }
+
+    fn name(&self, suffix: &str) -> String {
+        let weight = self.state.name.split_once(STATE_INFIX).map_or("", |(weight, _)| weight);
+        format!("{weight}{suffix}")
+    }
+
+    fn has(&self, suffix: &str) -> bool {
+        self.tensors.contains_key(self.name(suffix).as_str())
+    }
+
+    fn tensor(&self, suffix: &str) -> Result<TensorInfo> {
+        let name = self.name(suffix);
+        let tensor = self.tensors.get(name.as_str()).copied().cloned();
+        tensor.ok_or_else(|| self.invalid(format!("describes a weight whose tensor {name} is missing")))
+    }
+
+    fn check_length(&self, tensor: &TensorInfo, bytes: u64) -> Result<()> {
+        if tensor.bytes == bytes {
+            return Ok(());
+        }
+        let problem = format!("is {} bytes, but {} needs {bytes}", tensor.bytes, self.state.name);
+        Err(Error::tensor(self.file, &tensor.name, problem))
+    }
+
+    /// The double quantization, if the scales have one.
+    fn nested(&self, state: &QuantState) -> Result<Option<NestedState>> {
+        let Some(blocksize) = state.nested_blocksize.filter(|_| self.has(".nested_absmax")) else {
+            return Ok(None);
+        };
+        if state.nested_dtype.as_deref() != Some("float32") || blocksize == 0 {
+            return Err(self.invalid("has nested scales that are not float32".to_owned()));
+        }
+        let (map, absmax) = (self.tensor(".nested_quant_map")?, self.tensor(".nested_absmax")?);
+        let offset = state.nested_offset.unwrap_or(0.0) as f32;
+        Ok(Some(NestedState { map, absmax, blocksize, offset }))
+    }
+}
+
+impl QuantState {
+    fn table(&self) -> Result<&'static [f32; 16], String> {
+        match self.quant_type.as_str() {
+            "nf4" => Ok(&NF4),
+            "fp4" => Ok(&FP4),
+            other => Err(format!("has the unknown quant_type {other:?}")),
+        }
+    }
+
+    fn dtype(&self) -> Result<Dtype, String> {
+        match self.dtype.as_str() {
+            "bfloat16" => Ok(Dtype::Bf16),
+            "float16" => Ok(Dtype::F16),
+            "float32" => Ok(Dtype::F32),
+            other => Err(format!("has the dtype {other:?}, which is not a float")),
+        }
+    }
 }
 
 impl PackedWeight {
-    /// The weight, and what it looks like when it is read.
-    fn new(
-        shards: &[Shard],
-        tensors: &HashMap<&str, &TensorInfo>,
-        described: &TensorInfo,
-        state: &QuantState,
-    ) -> Result<(Self, TensorInfo)> {
-        let file = shards[described.shard].source.location();
-        let wrong = |problem: String| Error::tensor(file, &described.name, problem);
-        let name = described.name.split_once(STATE).map_or("", |(name, _)| name);
-        let part = |suffix: &str| {
-            let part = tensors.get(format!("{name}{suffix}").as_str());
-            part.copied().cloned().ok_or_else(|| wrong(format!("describes a weight without {name}{suffix}")))
-        };
-        let table = match state.quant_type.as_str() {
-            "nf4" => &NF4,
-            "fp4" => &FP4,
-            other => return Err(wrong(format!("has the unknown quant_type {other:?}"))),
-        };
-        let dtype = match state.dtype.as_str() {
-            "bfloat16" => Dtype::Bf16,
-            "float16" => Dtype::F16,
-            "float32" => Dtype::F32,
-            other => return Err(wrong(format!("has the dtype {other:?}, no float"))),
-        };
+    /// The weight, and the info of the float tensor that replaces it.
+    fn new(parts: &WeightParts<'_>, state: &QuantState) -> Result<(Self, TensorInfo)> {
+        let invalid = |problem| parts.invalid(problem);
+        let (table, dtype) = (state.table().map_err(invalid)?, state.dtype().map_err(invalid)?);
         let elements = state.shape.iter().try_fold(1_u64, |product, n| product.checked_mul(*n));
         let (Some(elements), 1..) = (elements, state.blocksize) else {
-            return Err(wrong(format!("has the shape {:?} in blocks of {}", state.shape, state.blocksize)));
+            return Err(invalid(format!(
+                "has the shape {:?} and blocksize {}",
+                state.shape, state.blocksize
+            )));
         };
-        let (codes, absmax) = (part("")?, part(".absmax")?);
-        let nested = match state.nested_blocksize {
-            Some(blocksize) if tensors.contains_key(format!("{name}.nested_absmax").as_str()) => {
-                if state.nested_dtype.as_deref() != Some("float32") || blocksize == 0 {
-                    return Err(wrong("has nested scales that are no float32".to_owned()));
-                }
-                let (map, absmax) = (part(".nested_quant_map")?, part(".nested_absmax")?);
-                let offset = state.nested_offset.unwrap_or(0.0) as f32;
-                Some(NestedState { map, absmax, blocksize, offset })
-            }
-            Some(_) | None => None,
-        };
+        let (codes, absmax, nested) = (parts.tensor("")?, parts.tensor(".absmax")?, parts.nested(state)?);
         let scales = elements.div_ceil(state.blocksize);
-        let scale = if nested.is_some() { 1 } else { 4 };
-        let mut lengths = vec![(&codes, elements.div_ceil(2)), (&absmax, scales * scale)];
+        let scale_bytes = if nested.is_some() { 1 } else { 4 };
+        parts.check_length(&codes, elements.div_ceil(2))?;
+        parts.check_length(&absmax, scales * scale_bytes)?;
         if let Some(nested) = &nested {
-            lengths.push((&nested.map, 256 * 4));
-            lengths.push((&nested.absmax, scales.div_ceil(nested.blocksize) * 4));
-        }
-        if let Some((tensor, bytes)) = lengths.iter().find(|(tensor, bytes)| tensor.bytes != *bytes) {
-            let problem = format!("is {} bytes, but {} needs {bytes}", tensor.bytes, described.name);
-            return Err(Error::tensor(file, &tensor.name, problem));
+            parts.check_length(&nested.map, 256 * 4)?;
+            parts.check_length(&nested.absmax, scales.div_ceil(nested.blocksize) * 4)?;
         }
         let bytes = elements.checked_mul(dtype.bytes());
-        let bytes = bytes.ok_or_else(|| wrong(format!("has the shape {:?}", state.shape)))?;
+        let bytes = bytes.ok_or_else(|| invalid(format!("has the shape {:?}", state.shape)))?;
         let float = TensorInfo { dtype, shape: state.shape.clone(), bytes, ..codes.clone() };
-        Ok((Self { table, blocksize: state.blocksize, codes, absmax, nested }, float))
+        Ok((Self { table, blocksize: state.blocksize, codes, absmax, nested, dtype }, float))
     }
 
-    /// Fills `buffer` with elements from `first` on, in the type of the float.
+    /// Fills `buffer` with decoded elements from `first` on.
     pub(super) fn read(
         &self,
         shards: &[Shard],
         scales: &FactorCache,
-        dtype: Dtype,
         first: u64,
         buffer: &mut [u8],
     ) -> Result<()> {
-        const STEP: usize = 8 << 10;
-        let width = dtype.bytes();
+        let width = self.dtype.bytes();
         let end = first + buffer.len() as u64 / width;
         let mut codes = vec![0; (end.div_ceil(2) - first / 2) as usize];
         read(shards, &self.codes, first / 2, &mut codes)?;
         let scales = scales.get(&self.codes.name, || self.scales(shards))?;
-        let mut values = [0.0_f32; STEP];
-        let mut at = first;
-        for buffer in buffer.chunks_mut(STEP * width as usize) {
+        let mut values = [0.0_f32; DECODED_VALUES];
+        let mut element = first;
+        for buffer in buffer.chunks_mut(DECODED_VALUES * width as usize) {
             let values = &mut values[..buffer.len() / width as usize];
             for value in values.iter_mut() {
-                let byte = codes[(at / 2 - first / 2) as usize];
-                let code = if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
-                *value = self.table[usize::from(code)] * scales[(at / self.blocksize) as usize];
-                at += 1;
+                let byte = codes[(element / 2 - first / 2) as usize];
+                let code = if element.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
+                *value = self.table[usize::from(code)] * scales[(element / self.blocksize) as usize];
+                element += 1;
             }
-            dtype.narrow(values, buffer);
+            self.dtype.narrow(values, buffer);
         }
         Ok(())
     }
 
-    /// The scale of every block.
+    /// The scale of each block.
     fn scales(&self, shards: &[Shard]) -> Result<Vec<f32>> {
-        let Some(nested) = &self.nested else { return floats(shards, &self.absmax) };
+        let Some(nested) = &self.nested else { return read_floats(shards, &self.absmax) };
         let mut bytes = vec![0; self.absmax.bytes as usize];
         read(shards, &self.absmax, 0, &mut bytes)?;
-        let (map, scales) = (floats(shards, &nested.map)?, floats(shards, &nested.absmax)?);
+        let (map, scales) = (read_floats(shards, &nested.map)?, read_floats(shards, &nested.absmax)?);
         let value = |(i, byte): (usize, &u8)| {
             let product = map[usize::from(*byte)] * scales[i / nested.blocksize as usize];
             product + nested.offset
@@ -266,7 +303,7 @@ impl PackedWeight {
     }
 }
 
-fn floats(shards: &[Shard], tensor: &TensorInfo) -> Result<Vec<f32>> {
+fn read_floats(shards: &[Shard], tensor: &TensorInfo) -> Result<Vec<f32>> {
     let mut bytes = vec![0; tensor.bytes as usize];
     read(shards, tensor, 0, &mut bytes)?;
     let mut values = vec![0.0; bytes.len() / 4];

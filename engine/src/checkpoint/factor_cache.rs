@@ -1,27 +1,32 @@
-//! What every block of a tensor needs, read once.
+//! A cache of values that every chunk of a tensor needs, such as LoRA factors and bitsandbytes scales.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 
-/// The values in use, by name. Few tensors are in work at once, so few are kept.
+/// The values used last, by name. Few tensors are processed at once, so the cache is small.
 #[derive(Debug, Default)]
 pub(crate) struct FactorCache(Mutex<Vec<(String, Arc<Vec<f32>>)>>);
 
 impl FactorCache {
-    const MOST: usize = 4;
+    const CAPACITY: usize = 4;
 
-    /// Values made on first use; others wait meanwhile, so `make` must not ask the same `FactorCache` itself.
-    pub(crate) fn get(&self, name: &str, make: impl FnOnce() -> Result<Vec<f32>>) -> Result<Arc<Vec<f32>>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, values)) = kept.iter().find(|(known, _)| known == name) {
+    /// The values of `name`, computed by `compute` if they are not cached. The cache is locked meanwhile: `compute` must
+    /// not use it.
+    pub(crate) fn get(
+        &self,
+        name: &str,
+        compute: impl FnOnce() -> Result<Vec<f32>>,
+    ) -> Result<Arc<Vec<f32>>> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, values)) = entries.iter().find(|(known, _)| known == name) {
             return Ok(Arc::clone(values));
         }
-        let values = Arc::new(make()?);
-        if kept.len() == Self::MOST {
-            kept.remove(0);
+        let values = Arc::new(compute()?);
+        if entries.len() == Self::CAPACITY {
+            entries.remove(0);
         }
-        kept.push((name.to_owned(), Arc::clone(&values)));
+        entries.push((name.to_owned(), Arc::clone(&values)));
         Ok(values)
     }
 }

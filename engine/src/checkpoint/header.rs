@@ -1,7 +1,7 @@
-//! The head of a safetensors file: u64 length, JSON, then the tensors' bytes without holes.
+//! The header of a safetensors file: u64 length and JSON, followed by the tensors' bytes without gaps.
 //!
-//! Format: <https://huggingface.co/docs/safetensors>, "Format". Every length is checked against the file's size
-//! before anything is allocated.
+//! Format: <https://huggingface.co/docs/safetensors>, "Format". Lengths are checked against the size of the file before
+//! memory is allocated.
 
 use std::fmt;
 
@@ -13,31 +13,32 @@ use crate::io::Source;
 use crate::io::json;
 use crate::numerics::Dtype;
 
-/// The format's own limit on the JSON.
-const MOST: u64 = 100_000_000;
+/// The format's maximum length of the JSON.
+const MAX_JSON_BYTES: u64 = 100_000_000;
 
-/// What a header says of one tensor.
+/// A tensor of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeaderTensor {
     pub(crate) name: String,
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<u64>,
-    /// Where its bytes begin in the file.
+    /// The position of its first byte in the file.
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
 }
 
+/// A tensor's entry in the JSON.
 #[derive(Deserialize)]
-struct HeaderField {
+struct HeaderEntry {
     dtype: String,
     shape: Vec<u64>,
     data_offsets: (u64, u64),
 }
 
-/// The header's JSON without `__metadata__`; a tensor that comes twice is an error.
-struct HeaderFields(Vec<(String, HeaderField)>);
+/// The entries of the JSON without `__metadata__`.
+struct HeaderEntries(Vec<(String, HeaderEntry)>);
 
-impl<'de> Deserialize<'de> for HeaderFields {
+impl<'de> Deserialize<'de> for HeaderEntries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(HeaderVisitor)
     }
@@ -46,36 +47,36 @@ impl<'de> Deserialize<'de> for HeaderFields {
 struct HeaderVisitor;
 
 impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = HeaderFields;
+    type Value = HeaderEntries;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object of tensors")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderFields, A::Error> {
-        let mut fields = Vec::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderEntries, A::Error> {
+        let mut entries = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
             match map.next_value() {
-                Ok(field) => fields.push((name, field)),
+                Ok(entry) => entries.push((name, entry)),
                 Err(error) => return Err(A::Error::custom(format_args!("tensor {name}: {error}"))),
             }
         }
-        Ok(HeaderFields(fields))
+        Ok(HeaderEntries(entries))
     }
 }
 
-/// Where the tensors of a file begin whose header has been read before.
-pub(crate) fn end(source: &dyn Source) -> Result<u64> {
+/// The length of the header with its length field, of a file whose header is valid.
+pub(crate) fn header_length(source: &dyn Source) -> Result<u64> {
     let mut length = [0; 8];
     source.read_at(0, &mut length).map_err(|e| Error::read(source.location(), e))?;
     Ok(u64::from_le_bytes(length).saturating_add(8).min(source.size()))
 }
 
-/// Reads and checks the header: tensors in the order of their bytes, which cover the file exactly.
+/// Reads and checks the header. Returns the tensors in the order of their bytes, which cover the file exactly.
 pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     let file = source.location();
     let size = source.size();
@@ -85,53 +86,50 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     let mut length = [0; 8];
     source.read_at(0, &mut length).map_err(|e| Error::read(file, e))?;
     let length = u64::from_le_bytes(length);
-    if length > MOST {
+    if length > MAX_JSON_BYTES {
         return Err(Error::invalid(
             file,
-            format!("says its header is {length} bytes; the format allows {MOST}"),
+            format!("has a header of {length} bytes; the format allows {MAX_JSON_BYTES}"),
         ));
     }
     if length > size - 8 {
         return Err(Error::invalid(
             file,
-            format!("says its header is {length} bytes, but the file has {size}"),
+            format!("has a header of {length} bytes, but the file has {size}: is it truncated?"),
         ));
     }
     let mut text = vec![0; length as usize];
     source.read_at(8, &mut text).map_err(|e| Error::read(file, e))?;
-    let fields: HeaderFields = json::parse(file, &text)?;
+    let entries: HeaderEntries = json::parse(file, &text)?;
     drop(text);
     let data = 8 + length;
-    let mut tensors = Vec::with_capacity(fields.0.len());
-    for (name, field) in fields.0 {
-        tensors.push(check_tensor(file, size, data, name, field)?);
+    let mut tensors = Vec::with_capacity(entries.0.len());
+    for (name, entry) in entries.0 {
+        tensors.push(check_tensor(file, size, data, name, entry)?);
     }
     check_unique(file, &tensors)?;
     check_cover(file, size, data, &mut tensors)?;
     Ok(tensors)
 }
 
-fn check_tensor(file: &str, size: u64, data: u64, name: String, field: HeaderField) -> Result<HeaderTensor> {
-    let HeaderField { dtype, shape, data_offsets: (begin, end) } = field;
+fn check_tensor(file: &str, size: u64, data: u64, name: String, entry: HeaderEntry) -> Result<HeaderTensor> {
+    let HeaderEntry { dtype, shape, data_offsets: (begin, end) } = entry;
     let Some(dtype) = Dtype::from_name(&dtype) else {
         return Err(Error::tensor(file, name, format!("has the unknown dtype {dtype:?}")));
     };
     let bytes = shape.iter().try_fold(dtype.bytes(), |product, n| product.checked_mul(*n));
     let Some(bytes) = bytes else {
-        return Err(Error::tensor(
-            file,
-            name,
-            format!("has the shape {shape:?}, more than any file can hold"),
-        ));
+        return Err(Error::tensor(file, name, format!("has the shape {shape:?}, more than a file can hold")));
     };
     if begin > end || end > size - data {
-        let held = size - data;
-        let problem =
-            format!("lies at {begin}..{end}, but the file has {held} bytes of tensors: is it truncated?");
+        let available = size - data;
+        let problem = format!(
+            "lies at {begin}..{end}, but the file has {available} bytes of tensors: is it truncated?"
+        );
         return Err(Error::tensor(file, name, problem));
     }
     if end - begin != bytes {
-        let problem = format!("is {} bytes, but {dtype} {shape:?} takes {bytes}", end - begin);
+        let problem = format!("is {} bytes, but {dtype} {shape:?} needs {bytes}", end - begin);
         return Err(Error::tensor(file, name, problem));
     }
     Ok(HeaderTensor { name, dtype, shape, offset: data + begin, bytes })
@@ -141,21 +139,21 @@ fn check_unique(file: &str, tensors: &[HeaderTensor]) -> Result<()> {
     let mut names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::tensor(file, pair[0], "comes twice")),
+        Some(pair) => Err(Error::tensor(file, pair[0], "appears twice")),
         None => Ok(()),
     }
 }
 
-/// No overlap, no hole, nothing left over.
+/// Checks that tensors cover the file without overlaps or gaps.
 fn check_cover(file: &str, size: u64, data: u64, tensors: &mut [HeaderTensor]) -> Result<()> {
     tensors.sort_by_key(|t| (t.offset, t.bytes));
     let mut end = data;
     for tensor in tensors {
         if tensor.offset < end {
-            return Err(Error::tensor(file, &tensor.name, "overlaps the tensor before it"));
+            return Err(Error::tensor(file, &tensor.name, "overlaps the previous tensor"));
         }
         if tensor.offset > end {
-            return Err(Error::tensor(file, &tensor.name, "leaves a hole before it"));
+            return Err(Error::tensor(file, &tensor.name, "leaves a gap after the previous tensor"));
         }
         end += tensor.bytes;
     }
@@ -165,32 +163,33 @@ fn check_cover(file: &str, size: u64, data: u64, tensors: &mut [HeaderTensor]) -
     Ok(())
 }
 
+/// A tensor's entry in the JSON, to be written.
 #[derive(Serialize)]
-struct WrittenTensor<'a> {
+struct WrittenEntry<'a> {
     dtype: &'a str,
     shape: &'a [u64],
     data_offsets: (u64, u64),
 }
 
-/// The head of a file that holds these tensors in this order: length, JSON padded with spaces to 8 bytes.
+/// The header of a file with these tensors in this order: length, and JSON padded with spaces to 8 bytes.
 pub(crate) fn write<'a>(tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [u64], u64)>) -> Vec<u8> {
     let mut text = String::from(r#"{"__metadata__":{"format":"pt"}"#);
     let mut begin = 0;
     for (name, dtype, shape, bytes) in tensors {
-        let field = WrittenTensor { dtype: dtype.as_str(), shape, data_offsets: (begin, begin + bytes) };
+        let entry = WrittenEntry { dtype: dtype.as_str(), shape, data_offsets: (begin, begin + bytes) };
         text.push(',');
         text.push_str(&serde_json::Value::from(name).to_string());
         text.push(':');
-        text.push_str(&serde_json::to_string(&field).unwrap_or_default());
+        text.push_str(&serde_json::to_string(&entry).unwrap_or_default());
         begin += bytes;
     }
     text.push('}');
     while text.len() % 8 != 0 {
         text.push(' ');
     }
-    let mut head = (text.len() as u64).to_le_bytes().to_vec();
-    head.extend_from_slice(text.as_bytes());
-    head
+    let mut header = (text.len() as u64).to_le_bytes().to_vec();
+    header.extend_from_slice(text.as_bytes());
+    header
 }
 
 #[cfg(test)]
@@ -242,10 +241,10 @@ mod tests {
                 offset += bytes;
                 tensor
             }).collect();
-            let mut found = read(&Bytes(file)).unwrap();
-            // tensors without bytes share their place with the next and may change turns with it
-            found.sort_by(|a, b| a.name.cmp(&b.name));
-            prop_assert_eq!(found, expected);
+            let mut tensors = read(&Bytes(file)).unwrap();
+            // a tensor without bytes has the position of the next one, so their order may change
+            tensors.sort_by(|a, b| a.name.cmp(&b.name));
+            prop_assert_eq!(tensors, expected);
         }
 
         #[test]

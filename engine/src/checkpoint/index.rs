@@ -1,4 +1,4 @@
-//! Which files hold the weights of a model or an adapter: the index where there is one, else files by name.
+//! The weight files of a model or adapter: those of the shard index if there is one, else files by name.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,10 +9,10 @@ use crate::io::json;
 use crate::io::json::OrderedMap;
 use crate::io::{Folder, FolderEntry, read_optional};
 
-/// The name every tool gives the index.
-pub(crate) const INDEX: &str = "model.safetensors.index.json";
+/// transformers' name of the shard index.
+pub(crate) const INDEX_FILE: &str = "model.safetensors.index.json";
 
-/// The shards by name, and the index's claims about them.
+/// The names of the shards, and the index's map from tensor to shard.
 pub(crate) struct ShardFiles {
     pub(crate) shards: Vec<String>,
     pub(crate) weight_map: Option<Vec<(String, String)>>,
@@ -23,8 +23,8 @@ struct ShardIndex {
     weight_map: OrderedMap<String>,
 }
 
-/// `stem` is what the files' names begin with: `model` or `adapter_model`.
-pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<ShardFiles> {
+/// Finds the shards of a folder. `stem` is the beginning of their names: `model` or `adapter_model`.
+pub(crate) fn find_shards(folder: &dyn Folder, stem: &str) -> Result<ShardFiles> {
     let location = folder.location();
     let entries = folder.list().map_err(|e| Error::read(location, e))?;
     let index = format!("{stem}.safetensors.index.json");
@@ -38,18 +38,18 @@ pub(crate) fn find(folder: &dyn Folder, stem: &str) -> Result<ShardFiles> {
             if shard.contains(['/', '\\']) || !shard.ends_with(".safetensors") {
                 return Err(Error::invalid(
                     file,
-                    format!("names {shard:?}, which is no safetensors file beside it"),
+                    format!("names {shard:?}, which is not a safetensors file of the same folder"),
                 ));
             }
             if !entries.iter().any(|e| e.name == *shard) {
                 return Err(Error::Missing {
                     folder: location.to_owned(),
-                    what: format!("{shard}, which its index names"),
+                    what: format!("{shard}, although the shard index names it"),
                 });
             }
         }
         if shards.is_empty() {
-            return Err(Error::invalid(file, "names no shard"));
+            return Err(Error::invalid(file, "names no shards"));
         }
         return Ok(ShardFiles { shards, weight_map: Some(weight_map) });
     }
@@ -74,30 +74,33 @@ fn no_weights(location: &str, stem: &str, entries: &[FolderEntry]) -> Error {
     match pickle {
         Some(pickle) => Error::unsupported(
             format!("{location}/{}", pickle.name),
-            "a pickle, which can run code when it is opened,",
+            "a pickle, which can run code when opened,",
         )
-        .advise("save it as safetensors (save_pretrained does so by default)"),
+        .advise("save the weights as safetensors (the default of save_pretrained)"),
         None => Error::Missing { folder: location.to_owned(), what: format!("{stem}.safetensors") },
     }
 }
 
-/// Every tensor is where the index says, and the index says of every tensor where it is. `tensors` are names with
-/// their shards'.
-pub(crate) fn check(file: &str, weight_map: &[(String, String)], tensors: &[(&str, &str)]) -> Result<()> {
-    let claimed: HashMap<&str, &str> =
+/// Checks that index and shards agree on every tensor. `tensors` are names of tensors with the names of their shards.
+pub(crate) fn check_weight_map(
+    file: &str,
+    weight_map: &[(String, String)],
+    tensors: &[(&str, &str)],
+) -> Result<()> {
+    let indexed: HashMap<&str, &str> =
         weight_map.iter().map(|(tensor, shard)| (tensor.as_str(), shard.as_str())).collect();
     for (tensor, shard) in tensors {
-        let problem = match claimed.get(tensor) {
-            Some(said) if said == shard => continue,
-            Some(said) => format!("is said to be in {said} but is in {shard}"),
+        let problem = match indexed.get(tensor) {
+            Some(named) if named == shard => continue,
+            Some(named) => format!("is in {named} by the index, but in {shard} in fact"),
             None => format!("is in {shard} but not in the index"),
         };
         return Err(Error::tensor(file, *tensor, problem));
     }
-    let held: HashSet<&str> = tensors.iter().map(|(tensor, _)| *tensor).collect();
-    match weight_map.iter().find(|(tensor, _)| !held.contains(tensor.as_str())) {
+    let stored: HashSet<&str> = tensors.iter().map(|(tensor, _)| *tensor).collect();
+    match weight_map.iter().find(|(tensor, _)| !stored.contains(tensor.as_str())) {
         Some((tensor, shard)) => {
-            let problem = format!("is said to be in {shard}, which does not have it");
+            let problem = format!("is in {shard} by the index, but the file does not have it");
             Err(Error::tensor(file, tensor, problem))
         }
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! A model as it lies in a folder: shards of safetensors, their headers read, not a weight touched.
+//! Checkpoints of transformers: `config.json` and safetensors shards. Opening one reads headers, not weights.
 
 mod bnb;
 pub(crate) mod config;
@@ -13,35 +13,35 @@ use std::sync::Arc;
 
 pub use config::ModelConfig;
 pub(crate) use factor_cache::FactorCache;
-pub(crate) use index::INDEX;
+pub(crate) use index::INDEX_FILE;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles};
 
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, read_optional};
 use crate::numerics::Dtype;
 
-/// The file that makes a folder an adapter and not a model.
+/// A folder with this file is an adapter, not a model.
 pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// A tensor of a [`Checkpoint`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
-    /// The name, as the checkpoint has it.
+    /// The name in the checkpoint.
     pub name: String,
     /// The element type.
     pub dtype: Dtype,
     /// The shape, rows first.
     pub shape: Vec<u64>,
-    /// Which of the shards holds it.
+    /// The index of its shard.
     pub(crate) shard: usize,
-    /// Where its bytes begin in the shard.
+    /// The position of its first byte in the shard.
     pub(crate) offset: u64,
-    /// How many bytes its elements take.
+    /// The length in bytes.
     pub(crate) bytes: u64,
 }
 
 impl TensorInfo {
-    /// How many elements it has.
+    /// The number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
     }
@@ -53,42 +53,42 @@ pub(crate) struct Shard {
     pub(crate) source: Arc<dyn Source>,
 }
 
-/// A full model: configuration and every tensor's place. Cheap to clone.
+/// A full model: its configuration and the infos of its tensors. Cheap to clone.
 #[derive(Clone)]
-pub struct Checkpoint(Arc<OpenCheckpoint>);
+pub struct Checkpoint(Arc<CheckpointInner>);
 
-struct OpenCheckpoint {
+struct CheckpointInner {
     folder: Arc<dyn Folder>,
     config: Arc<ModelConfig>,
     shards: Vec<Shard>,
     tensors: Vec<TensorInfo>,
-    /// The weights that are stored in four bits, by name.
+    /// The 4-bit weights by name.
     packed: HashMap<String, bnb::PackedWeight>,
-    /// Their scales.
+    /// The scales of 4-bit weights.
     scales: FactorCache,
-    indexed: bool,
+    has_index: bool,
 }
 
 impl Checkpoint {
-    /// Reads `config.json`, the index where there is one, and every shard's header.
+    /// Reads `config.json`, the shard index if there is one, and the header of every shard. 4-bit weights of bitsandbytes
+    /// become float tensors.
     ///
     /// # Errors
-    /// When a file is missing or cannot be read; when a header lies; when index and shards disagree; when the
-    /// weights are only there as a pickle (`.bin`), which this engine does not open, or quantised in another way than
-    /// bitsandbytes' four bits, which are read as floats.
+    /// When a file is missing or cannot be read; when a header is invalid; when index and shards disagree; when the
+    /// weights are pickles (`.bin`) or quantized with another method than bitsandbytes in 4 bits.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
-            let what = "config.json, so it is not a model".to_owned();
+            let what = "config.json: is it a model?".to_owned();
             return Err(Error::Missing { folder: location, what });
         };
         let config = Arc::new(ModelConfig::parse(format!("{location}/config.json"), &config)?);
         bnb::check_method(&config)?;
-        let found = index::find(&*folder, "model")?;
-        let mut shards = Vec::with_capacity(found.shards.len());
+        let files = index::find_shards(&*folder, "model")?;
+        let mut shards = Vec::with_capacity(files.shards.len());
         let mut tensors: Vec<TensorInfo> = Vec::new();
         let mut by_name = HashMap::new();
-        for (number, name) in found.shards.into_iter().enumerate() {
+        for (number, name) in files.shards.into_iter().enumerate() {
             let source = folder.open(&name).map_err(|e| Error::read(format!("{location}/{name}"), e))?;
             for t in header::read(&*source)? {
                 if let Some(other) = by_name.insert(t.name.clone(), tensors.len()) {
@@ -102,19 +102,18 @@ impl Checkpoint {
             }
             shards.push(Shard { name, source });
         }
-        let indexed = found.weight_map.is_some();
-        if let Some(weight_map) = found.weight_map {
-            let held: Vec<_> =
+        let has_index = files.weight_map.is_some();
+        if let Some(weight_map) = files.weight_map {
+            let stored: Vec<_> =
                 tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
-            index::check(&format!("{location}/{INDEX}"), &weight_map, &held)?;
+            index::check_weight_map(&format!("{location}/{INDEX_FILE}"), &weight_map, &stored)?;
         }
-        let (tensors, packed) = bnb::unpack(&shards, tensors)?;
+        let (tensors, packed) = bnb::unpack_tensors(&shards, tensors)?;
         let scales = FactorCache::default();
-        Ok(Self(Arc::new(OpenCheckpoint { folder, config, shards, tensors, packed, scales, indexed })))
+        Ok(Self(Arc::new(CheckpointInner { folder, config, shards, tensors, packed, scales, has_index })))
     }
 
-    /// Whether a folder holds a full model and not an adapter: it has a `config.json` and no
-    /// `adapter_config.json`.
+    /// Whether a folder has a full model and not an adapter: a `config.json` and no `adapter_config.json`.
     ///
     /// # Errors
     /// [`Error::Read`] when the folder cannot be listed.
@@ -139,7 +138,7 @@ impl Checkpoint {
         self.0.folder.location()
     }
 
-    /// How many elements all tensors have together.
+    /// The number of elements of all tensors.
     pub fn parameters(&self) -> u64 {
         self.0.tensors.iter().map(TensorInfo::elements).sum()
     }
@@ -148,7 +147,7 @@ impl Checkpoint {
         &*self.0.folder
     }
 
-    /// The small files of the model, with those of an adapter in front of them.
+    /// The small files of the model; those of the adapter replace them.
     pub(crate) fn files(&self, adapter: Option<Arc<dyn Folder>>) -> ModelFiles {
         ModelFiles::new(Arc::clone(&self.0.folder), adapter, Arc::clone(&self.0.config))
     }
@@ -157,21 +156,20 @@ impl Checkpoint {
         &self.0.shards
     }
 
-    /// Whether an index file names the shards.
-    pub(crate) fn indexed(&self) -> bool {
-        self.0.indexed
+    /// Whether the checkpoint has a shard index.
+    pub(crate) fn has_index(&self) -> bool {
+        self.0.has_index
     }
 
-    /// Where the tensor lies, for error messages.
+    /// The location of a tensor's shard, for error messages.
     pub(crate) fn file_of(&self, tensor: &TensorInfo) -> &str {
         self.0.shards[tensor.shard].source.location()
     }
 
-    /// Fills `buffer` with the tensor's bytes from `offset` within it on.
+    /// Fills `buffer` with the tensor's bytes from byte `offset` on.
     pub(crate) fn read(&self, tensor: &TensorInfo, offset: u64, buffer: &mut [u8]) -> Result<()> {
         if let Some(packed) = self.0.packed.get(&tensor.name) {
-            let (dtype, first) = (tensor.dtype, offset / tensor.dtype.bytes());
-            return packed.read(&self.0.shards, &self.0.scales, dtype, first, buffer);
+            return packed.read(&self.0.shards, &self.0.scales, offset / tensor.dtype.bytes(), buffer);
         }
         let source = &self.0.shards[tensor.shard].source;
         source.read_at(tensor.offset + offset, buffer).map_err(|e| Error::read(source.location(), e))

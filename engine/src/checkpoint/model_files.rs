@@ -16,19 +16,19 @@ pub(crate) struct ModelFiles {
     config: Arc<ModelConfig>,
 }
 
-/// The folder that a file was found in.
+/// The folder that a file comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileOrigin {
     Base,
     Adapter,
 }
 
-/// The rows of the model's embedding.
+/// The number of rows of the model's embedding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EmbeddingRows {
-    /// Of the exported model; `None` when it has no embedding.
+    /// In the exported model; `None` if it has no embedding.
     pub(crate) stored: Option<u64>,
-    /// The same, where an adapter resized the base's embedding.
+    /// The same, if an adapter resizes the embedding.
     pub(crate) resized: Option<u64>,
 }
 
@@ -51,12 +51,12 @@ impl ModelFiles {
         self.base.location()
     }
 
-    /// The file of this name: the adapter's where it has one that replaces the base's, else the base's.
+    /// Opens a file: the adapter's if it replaces the base's, else the base's.
     pub(crate) fn open(&self, name: &str) -> Result<Option<Arc<dyn Source>>> {
         Ok(self.find(name)?.map(|(_, source)| source))
     }
 
-    /// The same, with the folder it was found in.
+    /// Opens a file like [`open`](Self::open), and returns the folder it comes from.
     pub(crate) fn find(&self, name: &str) -> Result<Option<(FileOrigin, Arc<dyn Source>)>> {
         if let Some(adapter) = self.adapter.as_ref().filter(|_| is_replaceable(name))
             && let Some(source) = open_optional(&**adapter, name)?
@@ -67,8 +67,8 @@ impl ModelFiles {
     }
 }
 
-/// Whether an adapter's file of this name replaces the base's: tokenizer and chat template. Weights and configuration
-/// are always the base's.
+/// Whether an adapter's file of this name replaces the base's: tokenizer and chat template do, weights and configuration
+/// do not.
 fn is_replaceable(name: &str) -> bool {
     name.starts_with("tokenizer")
         || name.starts_with("chat_template")

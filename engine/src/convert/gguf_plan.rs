@@ -48,7 +48,7 @@ impl GgufPlan {
     pub fn new(model: &Model, options: &GgufOptions) -> Result<Self> {
         let architecture = Architecture::of(model.base().config())?;
         model.check_layers()?;
-        let tokenizer = Tokenizer::of(model.files(), architecture, model.embedding_rows())?;
+        let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
         let extra = architecture.family().extra_tensors(model.files())?;
         let vocabulary = tokenizer.vocabulary.tokens.len() as u64;
         let selection = TensorSelection::new(model, architecture, vocabulary, options.separate_mmproj);
@@ -64,7 +64,7 @@ impl GgufPlan {
         let source = ParameterSource { files, extra_tensors: &extra, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
         metadata.set("general.quantization_version", 2_u32);
-        tokenizer.write(&mut metadata);
+        tokenizer.set_metadata(&mut metadata);
         if !output.is_converter_type() {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");
@@ -72,7 +72,7 @@ impl GgufPlan {
         set_types(model, &metadata, options, &mut tensors);
         let imatrix = options.imatrix.as_deref().filter(|_| !output.is_converter_type());
         if let Some(imatrix) = imatrix {
-            imatrix.describe(&mut metadata);
+            imatrix.set_metadata(&mut metadata);
             set_importances(imatrix, &mut tensors)?;
         }
         let modelfile = Some(Modelfile::of(&metadata));
@@ -82,7 +82,7 @@ impl GgufPlan {
             quantization: Some(output.as_str()),
             imatrix: imatrix.map(|imatrix| imatrix.sha256().to_owned()),
             through: options.through_f16.then_some("f16"),
-            split_max_size: options.split.as_ref().and_then(SplitLimit::size),
+            split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
         Ok(Self { model: model.clone(), options, companions, tensors, headers, modelfile })
@@ -177,7 +177,7 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
 /// Sets the column importances of quantized tensors. The embedding may be missing from the importance matrix.
 fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<()> {
     for tensor in tensors.iter_mut().filter(|tensor| tensor.as_type.block_size() > 1) {
-        tensor.importance = match imatrix.of(&tensor.name, &tensor.shape) {
+        tensor.importance = match imatrix.importance(&tensor.name, &tensor.shape) {
             // as llama-quantize does
             Err(_) if tensor.name == "token_embd.weight" => None,
             importance => importance?,
@@ -232,14 +232,14 @@ fn file_headers(
     tensors: &[PlannedTensor],
 ) -> Vec<FileHeader> {
     let sizes: Vec<u64> = tensors.iter().map(|t| t.bytes() + header::padding(t.bytes())).collect();
-    let counts = split.map_or_else(|| vec![tensors.len()], |split| split.counts(&sizes));
+    let counts = split.map_or_else(|| vec![tensors.len()], |split| split.tensor_counts(&sizes));
     let (mut metadata, mut first) = (metadata, 0);
     let file_header = |(number, count): (usize, &usize)| {
         let range = first..(first + count).min(tensors.len());
         first = range.end;
         let mut metadata = std::mem::take(&mut metadata);
         if counts.len() > 1 {
-            split::describe(&mut metadata, number, counts.len(), tensors.len());
+            split::set_split_metadata(&mut metadata, number, counts.len(), tensors.len());
         }
         FileHeader { bytes: header::write(&metadata, &tensor_infos(&tensors[range.clone()])), tensors: range }
     };
@@ -250,7 +250,7 @@ fn tensor_infos(tensors: &[PlannedTensor]) -> Vec<GgufTensorInfo> {
     let mut offset = 0;
     let info = |tensor: &PlannedTensor| {
         let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
-        let info = GgufTensorInfo { name, shape, as_type: tensor.as_type, offset };
+        let info = GgufTensorInfo { name, shape, tensor_type: tensor.as_type, offset };
         offset += tensor.bytes() + header::padding(tensor.bytes());
         info
     };

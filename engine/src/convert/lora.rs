@@ -186,7 +186,7 @@ fn describe(factors: &[LoraFactor]) -> Vec<GgufTensorInfo> {
     let mut offset = 0;
     let one = |factor: &LoraFactor| {
         let (name, shape) = (factor.name.clone(), factor.stored.shape.clone());
-        let described = GgufTensorInfo { name, shape, as_type: factor.as_type, offset };
+        let described = GgufTensorInfo { name, shape, tensor_type: factor.as_type, offset };
         offset += factor.bytes() + header::padding(factor.bytes());
         described
     };

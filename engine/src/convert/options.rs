@@ -56,7 +56,7 @@ impl GgufOptions {
         let keys = first.into_iter().flat_map(|file| &file.keys).filter(|key| is_label(&key.name));
         let labels: Vec<_> = keys.map(|key| (key.name.clone(), key.value.clone())).collect();
         let counts = files.iter().map(|file| file.tensors.len()).collect();
-        let split = (files.len() > 1).then_some(SplitLimit::Counts(counts));
+        let split = (files.len() > 1).then_some(SplitLimit::TensorCounts(counts));
         Ok(Self { labels: Some(labels), split, ..Self::new(output_type, "") })
     }
 
@@ -90,7 +90,7 @@ impl GgufOptions {
     /// Splits the file so that none has more than `size` bytes of tensors. llama.cpp opens the first.
     #[must_use]
     pub fn with_split_size(self, size: u64) -> Self {
-        Self { split: Some(SplitLimit::Size(size)), ..self }
+        Self { split: Some(SplitLimit::Bytes(size)), ..self }
     }
 
     /// The name that the report gives, when it is not read from existing files.

@@ -93,7 +93,7 @@ fn compare(
 ) -> Result<LogitDivergence> {
     let reference = ReferenceWeights::new(model)?;
     let tokenizer =
-        Tokenizer::of(model.files(), Architecture::of(model.base().config())?, model.embedding_rows())?;
+        Tokenizer::open(model.files(), Architecture::of(model.base().config())?, model.embedding_rows())?;
     let prompts = prompts::prompts(&tokenizer.vocabulary.tokens);
     let logits = |weights, hparams| {
         let hidden_states = hidden_states(&ForwardPass { weights, hparams, prompts: &prompts, run })?;

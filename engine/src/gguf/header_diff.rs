@@ -1,31 +1,31 @@
-//! The head of a GGUF file beside the one it should have.
+//! Compares the header of a GGUF file with the expected one.
 
 use super::{GgufFile, GgufTensor};
 use crate::io::Source;
 
-/// What differs, key by key and tensor by tensor; nothing when both say the same in other bytes.
-pub(crate) fn differences(should: &[u8], size: u64, source: &dyn Source) -> Vec<String> {
-    let is = match GgufFile::open(source) {
-        Ok(is) => is,
+/// The differences, by key and tensor. Empty if the headers differ only in their bytes, not in their meaning.
+pub(crate) fn differences(expected: &[u8], size: u64, source: &dyn Source) -> Vec<String> {
+    let actual = match GgufFile::open(source) {
+        Ok(file) => file,
         Err(error) => return vec![format!("cannot be read: {error}")],
     };
-    let Some(should) = GgufFile::of_head(should, size) else { return Vec::new() };
-    let mut found = keys(&is, &should);
-    found.extend(tensors(&is.tensors, &should.tensors));
-    found
+    let Some(expected) = GgufFile::parse(expected, size) else { return Vec::new() };
+    let mut differences = metadata_differences(&actual, &expected);
+    differences.extend(tensor_differences(&actual.tensors, &expected.tensors));
+    differences
 }
 
-fn keys(is: &GgufFile, should: &GgufFile) -> Vec<String> {
-    let mut found = Vec::new();
-    for key in &should.keys {
-        match is.keys.iter().find(|k| k.name == key.name) {
-            None => found.push(format!("lacks the key {}", key.name)),
+fn metadata_differences(actual: &GgufFile, expected: &GgufFile) -> Vec<String> {
+    let mut differences = Vec::new();
+    for key in &expected.keys {
+        match actual.keys.iter().find(|k| k.name == key.name) {
+            None => differences.push(format!("has no key {}", key.name)),
             Some(other) if other.value != key.value && other.text() == key.text() => {
-                found.push(format!("has other values under {}", key.name));
+                differences.push(format!("has different values for {}", key.name));
             }
             Some(other) if other.value != key.value => {
-                found.push(format!(
-                    "says {} = {}, not {}",
+                differences.push(format!(
+                    "has {} = {}, not {}",
                     key.name,
                     short(&other.text()),
                     short(&key.text())
@@ -34,18 +34,18 @@ fn keys(is: &GgufFile, should: &GgufFile) -> Vec<String> {
             Some(_) => {}
         }
     }
-    let extra = is.keys.iter().filter(|k| should.keys.iter().all(|key| key.name != k.name));
-    found.extend(extra.map(|key| format!("has the key {}, which it should not", key.name)));
-    found
+    let extra = actual.keys.iter().filter(|k| expected.keys.iter().all(|key| key.name != k.name));
+    differences.extend(extra.map(|key| format!("has the unexpected key {}", key.name)));
+    differences
 }
 
-fn tensors(is: &[GgufTensor], should: &[GgufTensor]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (number, tensor) in should.iter().enumerate() {
-        match is.get(number) {
+fn tensor_differences(actual: &[GgufTensor], expected: &[GgufTensor]) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (number, tensor) in expected.iter().enumerate() {
+        match actual.get(number) {
             Some(other) if same(other, tensor) => {}
-            Some(other) => found.push(format!(
-                "describes tensor {} as {} {:?} of type {} at byte {}, not {} {:?} of type {} at byte {}",
+            Some(other) => differences.push(format!(
+                "has tensor {} as {} {:?} of type {} at byte {}, not {} {:?} of type {} at byte {}",
                 number + 1,
                 other.name,
                 other.shape,
@@ -56,19 +56,19 @@ fn tensors(is: &[GgufTensor], should: &[GgufTensor]) -> Vec<String> {
                 tensor.code,
                 tensor.bytes.start,
             )),
-            None => found.push(format!("lacks the tensor {}", tensor.name)),
+            None => differences.push(format!("has no tensor {}", tensor.name)),
         }
     }
-    let extra = is.iter().skip(should.len());
-    found.extend(extra.map(|tensor| format!("has the tensor {}, which it should not", tensor.name)));
-    found
+    let extra = actual.iter().skip(expected.len());
+    differences.extend(extra.map(|tensor| format!("has the unexpected tensor {}", tensor.name)));
+    differences
 }
 
 fn same(a: &GgufTensor, b: &GgufTensor) -> bool {
     (&a.name, &a.shape, a.code, a.bytes.start) == (&b.name, &b.shape, b.code, b.bytes.start)
 }
 
-/// The beginning of a text that may be a template.
+/// The beginning of a text, which may be a long template.
 fn short(text: &str) -> String {
     const SHOWN: usize = 60;
     let line: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();

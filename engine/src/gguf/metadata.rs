@@ -1,8 +1,8 @@
-//! The key-value pairs at the head of a GGUF file, in the order they were set.
+//! GGUF metadata: key-value pairs in the order in which they were set.
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
-/// A value, with its type.
+/// A value with its type (`gguf_metadata_value_t`).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum MetadataValue {
     U8(u8),
@@ -20,11 +20,11 @@ pub(crate) enum MetadataValue {
     Strings(Vec<String>),
     F32s(Vec<f32>),
     I32s(Vec<i32>),
-    /// A list of any other type, with the type's number.
+    /// An array of any other type, with the number of the type.
     List(u32, Vec<MetadataValue>),
 }
 
-/// Pairs in order. Setting a key again keeps its place.
+/// Key-value pairs in order. Setting an existing key keeps its position.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct GgufMetadata {
     architecture: String,
@@ -32,7 +32,7 @@ pub(crate) struct GgufMetadata {
 }
 
 impl GgufMetadata {
-    /// Begins with `general.architecture`.
+    /// Metadata that begins with `general.architecture`.
     pub(crate) fn new(architecture: &str) -> Self {
         let mut metadata = Self { architecture: architecture.to_owned(), pairs: Vec::new() };
         metadata.set("general.architecture", architecture);
@@ -47,31 +47,31 @@ impl GgufMetadata {
         }
     }
 
-    /// Sets one of the architecture's own keys.
+    /// Sets the key `<architecture>.<key>`.
     pub(crate) fn own(&mut self, key: &str, value: impl Into<MetadataValue>) {
         self.set(&format!("{}.{key}", self.architecture), value);
     }
 
-    /// One of the architecture's own keys, if it is a count, or the first layer's if it has one for each.
+    /// The value of `<architecture>.<key>` if it is a count, or its first element if it is an array with one per layer.
     pub(crate) fn own_u32(&self, key: &str) -> Option<u32> {
         self.own_value(key)?.as_u32()
     }
 
-    /// One of the architecture's own keys.
+    /// The value of `<architecture>.<key>`.
     pub(crate) fn own_value(&self, key: &str) -> Option<&MetadataValue> {
         let key = format!("{}.{key}", self.architecture);
         self.pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
 
-    /// A value in a few words.
+    /// The value as text; see [`MetadataValue::text`].
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| value.text())
     }
 
-    /// Makes a pair the last.
+    /// Moves a pair to the end.
     pub(crate) fn move_to_end(&mut self, key: &str) {
-        if let Some(place) = self.pairs.iter().position(|(known, _)| known == key) {
-            let pair = self.pairs.remove(place);
+        if let Some(index) = self.pairs.iter().position(|(known, _)| known == key) {
+            let pair = self.pairs.remove(index);
             self.pairs.push(pair);
         }
     }
@@ -80,18 +80,19 @@ impl GgufMetadata {
         self.pairs.len()
     }
 
-    /// Appends all pairs as they stand in a file.
+    /// Appends all pairs in the format of the file.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         for (key, value) in &self.pairs {
             write_string(key, out);
-            out.extend(value.code().to_le_bytes());
+            out.extend(value.gguf_type().to_le_bytes());
             value.write(out);
         }
     }
 }
 
 impl MetadataValue {
-    fn code(&self) -> u32 {
+    /// The number of the type (`gguf_type`).
+    fn gguf_type(&self) -> u32 {
         match self {
             Self::U8(_) => 0,
             Self::I8(_) => 1,
@@ -124,19 +125,19 @@ impl MetadataValue {
             Self::I64(v) => out.extend(v.to_le_bytes()),
             Self::F64(v) => out.extend(v.to_le_bytes()),
             Self::Strings(list) => {
-                write_list(8, list.len(), out);
+                write_array_header(8, list.len(), out);
                 list.iter().for_each(|v| write_string(v, out));
             }
             Self::F32s(list) => {
-                write_list(6, list.len(), out);
+                write_array_header(6, list.len(), out);
                 list.iter().for_each(|v| out.extend(v.to_le_bytes()));
             }
             Self::I32s(list) => {
-                write_list(5, list.len(), out);
+                write_array_header(5, list.len(), out);
                 list.iter().for_each(|v| out.extend(v.to_le_bytes()));
             }
-            Self::List(code, list) => {
-                write_list(*code, list.len(), out);
+            Self::List(element_type, list) => {
+                write_array_header(*element_type, list.len(), out);
                 list.iter().for_each(|v| v.write(out));
             }
         }
@@ -163,7 +164,7 @@ impl MetadataValue {
         }
     }
 
-    /// In a few words, for people.
+    /// The value as text for people; of an array, its length.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::U8(v) => v.to_string(),
@@ -186,12 +187,12 @@ impl MetadataValue {
     }
 }
 
-fn write_list(code: u32, length: usize, out: &mut Vec<u8>) {
-    out.extend(code.to_le_bytes());
+fn write_array_header(element_type: u32, length: usize, out: &mut Vec<u8>) {
+    out.extend(element_type.to_le_bytes());
     out.extend((length as u64).to_le_bytes());
 }
 
-/// A length in bytes, then the bytes.
+/// Appends a string: its length in bytes, then the bytes.
 pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.extend((text.len() as u64).to_le_bytes());
     out.extend(text.as_bytes());
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn setting_a_key_again_keeps_its_place() {
+    fn setting_an_existing_key_keeps_its_position() {
         let mut metadata = GgufMetadata::new("gemma");
         metadata.own("a", 1_u32);
         metadata.set("b", true);

@@ -1,5 +1,4 @@
-//! The GGUF format, version 3: metadata, tensor descriptions, and tensors at multiples of 32 bytes; written as gguf-py
-//! writes it.
+//! The GGUF format, version 3: metadata, tensor infos, and tensors at multiples of 32 bytes, as gguf-py writes them.
 
 pub(crate) mod header;
 mod header_diff;
@@ -10,4 +9,4 @@ pub(crate) mod split;
 pub(crate) use header_diff::differences;
 pub(crate) use metadata::{GgufMetadata, MetadataValue};
 pub use reader::{GgufFile, GgufKey, GgufTensor};
-pub use split::{split_name, split_of};
+pub use split::{parse_split_name, split_name};

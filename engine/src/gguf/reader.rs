@@ -1,6 +1,6 @@
-//! Reading GGUF files: for looking into them, and for checking what was written.
+//! Reads the header of GGUF files, to inspect or verify them.
 //!
-//! Every length is checked against what is left of the file before anything is allocated for it.
+//! Lengths are checked against the rest of the file before memory is allocated.
 
 use std::ops::Range;
 
@@ -10,48 +10,48 @@ use crate::error::{Error, Result};
 use crate::io::Source;
 use crate::quant::TensorType;
 
-/// Heads are mostly vocabularies; the largest known take a tenth of this.
-const MOST_HEAD: u64 = 256 << 20;
+/// Ten times the largest known header; most of a header is vocabulary.
+const MAX_HEADER_BYTES: u64 = 256 << 20;
 
-/// A GGUF file's head.
+/// The header of a GGUF file.
 #[derive(Debug, Clone)]
 pub struct GgufFile {
-    /// The pairs in order.
+    /// The metadata, in the order of the file.
     pub keys: Vec<GgufKey>,
-    /// The tensors in order.
+    /// The tensors, in the order of the file.
     pub tensors: Vec<GgufTensor>,
 }
 
-/// One of the pairs.
+/// A key-value pair of the metadata.
 #[derive(Debug, Clone)]
 pub struct GgufKey {
     /// The key.
     pub name: String,
     /// The value.
     pub(crate) value: MetadataValue,
-    /// Where key, type and value lie in the file.
+    /// The byte range of key, type and value in the file.
     pub bytes: Range<u64>,
 }
 
 impl GgufKey {
-    /// The value in a few words; long lists are counted.
+    /// The value as text; of an array, its length.
     pub fn text(&self) -> String {
         self.value.text()
     }
 }
 
-/// One of the tensors.
+/// A tensor of the file.
 #[derive(Debug, Clone)]
 pub struct GgufTensor {
     /// The name.
     pub name: String,
-    /// The length of a row first.
+    /// The dimensions in ggml's order: the length of a row first.
     pub shape: Vec<u64>,
-    /// How it is stored, if this engine knows the type.
+    /// The type, if this engine supports it.
     pub stored: Option<TensorType>,
-    /// The type's number.
+    /// The number of the type (`ggml_type`).
     pub code: u32,
-    /// Where its bytes lie in the file; empty when the type is not known.
+    /// The byte range of the data in the file; empty if the type is not supported.
     pub bytes: Range<u64>,
 }
 
@@ -66,7 +66,7 @@ impl GgufFile {
         self.value(key)?.as_u32()
     }
 
-    /// The value of a key, if it is a list of strings.
+    /// The value of a key, if it is an array of strings.
     pub(crate) fn strings(&self, key: &str) -> Option<&[String]> {
         match self.value(key) {
             Some(MetadataValue::Strings(list)) => Some(list),
@@ -74,66 +74,65 @@ impl GgufFile {
         }
     }
 
-    /// Reads the head of a file of that size; `None` when it is broken.
-    pub(crate) fn of_head(head: &[u8], size: u64) -> Option<Self> {
-        HeaderReader { bytes: head, at: 0 }.file(size).ok()
+    /// Parses the header of a file of this size; `None` if it is invalid.
+    pub(crate) fn parse(header: &[u8], size: u64) -> Option<Self> {
+        HeaderReader { bytes: header, position: 0 }.file(size).ok()
     }
 
-    /// Reads the head.
+    /// Reads the header.
     ///
     /// # Errors
-    /// When the file is no GGUF of version 2 or 3, is truncated, or lies about a length.
+    /// When the file is not GGUF version 2 or 3, is truncated, or has an invalid length.
     pub fn open(source: &dyn Source) -> Result<Self> {
-        let mut head = vec![0; source.size().min(1 << 20) as usize];
+        let mut header = vec![0; source.size().min(1 << 20) as usize];
         loop {
-            source.read_at(0, &mut head).map_err(|e| Error::read(source.location(), e))?;
-            let mut reader = HeaderReader { bytes: &head, at: 0 };
+            source.read_at(0, &mut header).map_err(|e| Error::read(source.location(), e))?;
+            let mut reader = HeaderReader { bytes: &header, position: 0 };
             match reader.file(source.size()) {
                 Ok(file) => return Ok(file),
-                Err(ReadError::Broken(problem)) => return Err(Error::invalid(source.location(), problem)),
-                Err(ReadError::More) => {}
+                Err(HeaderError::Invalid(problem)) => return Err(Error::invalid(source.location(), problem)),
+                Err(HeaderError::Incomplete) => {}
             }
-            let longer = (head.len() as u64 * 4).min(source.size()).min(MOST_HEAD);
-            if longer == head.len() as u64 {
-                return Err(Error::invalid(
-                    source.location(),
-                    "ends in the middle of its head: is it truncated?",
-                ));
+            let longer = (header.len() as u64 * 4).min(source.size()).min(MAX_HEADER_BYTES);
+            if longer == header.len() as u64 {
+                return Err(Error::invalid(source.location(), "ends inside the header: is it truncated?"));
             }
-            head.resize(longer as usize, 0);
+            header.resize(longer as usize, 0);
         }
     }
 }
 
-/// Why reading went no further.
-enum ReadError {
-    /// What has been read of the file ends here.
-    More,
-    Broken(String),
+/// Why a header cannot be read.
+enum HeaderError {
+    /// The header continues after the bytes read so far.
+    Incomplete,
+    Invalid(String),
 }
 
 struct HeaderReader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
 impl<'a> HeaderReader<'a> {
-    fn file(&mut self, size: u64) -> Result<GgufFile, ReadError> {
+    fn file(&mut self, size: u64) -> Result<GgufFile, HeaderError> {
         if self.take(4)? != b"GGUF" {
-            return Err(ReadError::Broken("is not a GGUF file".to_owned()));
+            return Err(HeaderError::Invalid("is not a GGUF file".to_owned()));
         }
         let version = self.u32()?;
         if !(2..=3).contains(&version) {
-            return Err(ReadError::Broken(format!("is GGUF version {version}; 2 and 3 are known")));
+            return Err(HeaderError::Invalid(format!(
+                "is GGUF version {version}; versions 2 and 3 are supported"
+            )));
         }
         let (tensors, keys) = (self.u64()?, self.u64()?);
         let keys = self.list(keys, Self::key)?;
         let mut tensors = self.list(tensors, Self::tensor)?;
         let alignment = keys.iter().find(|k| k.name == "general.alignment").and_then(|k| k.value.as_u32());
         let alignment = u64::from(alignment.filter(|a| *a > 0).unwrap_or(ALIGNMENT as u32));
-        let data = (self.at as u64).next_multiple_of(alignment);
+        let data = (self.position as u64).next_multiple_of(alignment);
         for tensor in &mut tensors {
-            place(tensor, data, size)?;
+            set_byte_range(tensor, data, size)?;
         }
         Ok(GgufFile { keys, tensors })
     }
@@ -141,9 +140,9 @@ impl<'a> HeaderReader<'a> {
     fn list<T>(
         &mut self,
         count: u64,
-        read: impl Fn(&mut Self) -> Result<T, ReadError>,
-    ) -> Result<Vec<T>, ReadError> {
-        // grows as entries are really there, whatever the count says
+        read: impl Fn(&mut Self) -> Result<T, HeaderError>,
+    ) -> Result<Vec<T>, HeaderError> {
+        // grows with the entries: the count may be wrong
         let mut list = Vec::new();
         for _ in 0..count {
             list.push(read(self)?);
@@ -151,15 +150,15 @@ impl<'a> HeaderReader<'a> {
         Ok(list)
     }
 
-    fn key(&mut self) -> Result<GgufKey, ReadError> {
-        let start = self.at as u64;
+    fn key(&mut self) -> Result<GgufKey, HeaderError> {
+        let start = self.position as u64;
         let name = self.string()?;
         let code = self.u32()?;
         let value = self.value(code, 0)?;
-        Ok(GgufKey { name, value, bytes: start..self.at as u64 })
+        Ok(GgufKey { name, value, bytes: start..self.position as u64 })
     }
 
-    fn value(&mut self, code: u32, depth: u32) -> Result<MetadataValue, ReadError> {
+    fn value(&mut self, code: u32, depth: u32) -> Result<MetadataValue, HeaderError> {
         Ok(match code {
             0 => MetadataValue::U8(self.array::<1>()?[0]),
             1 => MetadataValue::I8(i8::from_le_bytes(self.array()?)),
@@ -174,14 +173,16 @@ impl<'a> HeaderReader<'a> {
             10 => MetadataValue::U64(self.u64()?),
             11 => MetadataValue::I64(i64::from_le_bytes(self.array()?)),
             12 => MetadataValue::F64(f64::from_le_bytes(self.array()?)),
-            other => return Err(ReadError::Broken(format!("has a value of the unknown type {other}"))),
+            other => {
+                return Err(HeaderError::Invalid(format!("has a metadata value of unknown type {other}")));
+            }
         })
     }
 
-    fn array_value(&mut self, depth: u32) -> Result<MetadataValue, ReadError> {
-        const DEEPEST: u32 = 4;
-        if depth == DEEPEST {
-            return Err(ReadError::Broken("has lists in lists in lists".to_owned()));
+    fn array_value(&mut self, depth: u32) -> Result<MetadataValue, HeaderError> {
+        const MAX_DEPTH: u32 = 4;
+        if depth == MAX_DEPTH {
+            return Err(HeaderError::Invalid(format!("has arrays nested more than {MAX_DEPTH} deep")));
         }
         let (code, count) = (self.u32()?, self.u64()?);
         Ok(match code {
@@ -192,12 +193,14 @@ impl<'a> HeaderReader<'a> {
         })
     }
 
-    fn tensor(&mut self) -> Result<GgufTensor, ReadError> {
-        const MOST_DIMENSIONS: u32 = 4;
+    fn tensor(&mut self) -> Result<GgufTensor, HeaderError> {
+        const MAX_DIMENSIONS: u32 = 4;
         let name = self.string()?;
         let dimensions = self.u32()?;
-        if dimensions > MOST_DIMENSIONS {
-            return Err(ReadError::Broken(format!("says tensor {name} has {dimensions} dimensions")));
+        if dimensions > MAX_DIMENSIONS {
+            return Err(HeaderError::Invalid(format!(
+                "gives tensor {name} {dimensions} dimensions; the maximum is {MAX_DIMENSIONS}"
+            )));
         }
         let shape = self.list(u64::from(dimensions), Self::u64)?;
         let code = self.u32()?;
@@ -205,50 +208,50 @@ impl<'a> HeaderReader<'a> {
         Ok(GgufTensor { name, shape, stored: TensorType::from_ggml_type(code), code, bytes: offset..offset })
     }
 
-    fn string(&mut self) -> Result<String, ReadError> {
+    fn string(&mut self) -> Result<String, HeaderError> {
         let length = self.u64()?;
-        let length = usize::try_from(length).map_err(|_| ReadError::More)?;
+        let length = usize::try_from(length).map_err(|_| HeaderError::Incomplete)?;
         String::from_utf8(self.take(length)?.to_vec())
-            .map_err(|_| ReadError::Broken("has text that is not UTF-8".to_owned()))
+            .map_err(|_| HeaderError::Invalid("has a string that is not UTF-8".to_owned()))
     }
 
-    fn u32(&mut self) -> Result<u32, ReadError> {
+    fn u32(&mut self) -> Result<u32, HeaderError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    fn u64(&mut self) -> Result<u64, ReadError> {
+    fn u64(&mut self) -> Result<u64, HeaderError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ReadError> {
-        self.take(N)?.try_into().map_err(|_| ReadError::More)
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], HeaderError> {
+        self.take(N)?.try_into().map_err(|_| HeaderError::Incomplete)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], ReadError> {
-        let end = self.at.checked_add(length).ok_or(ReadError::More)?;
-        let taken = self.bytes.get(self.at..end).ok_or(ReadError::More)?;
-        self.at = end;
-        Ok(taken)
+    fn take(&mut self, length: usize) -> Result<&'a [u8], HeaderError> {
+        let end = self.position.checked_add(length).ok_or(HeaderError::Incomplete)?;
+        let bytes = self.bytes.get(self.position..end).ok_or(HeaderError::Incomplete)?;
+        self.position = end;
+        Ok(bytes)
     }
 }
 
-/// Turns the offset a tensor claims into its place in the file.
-fn place(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), ReadError> {
+/// Replaces a tensor's offset in the data section by its byte range in the file.
+fn set_byte_range(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), HeaderError> {
     let name = &tensor.name;
     let Some(start) = tensor.bytes.start.checked_add(data).filter(|s| *s <= size) else {
-        return Err(ReadError::Broken(format!("says tensor {name} lies past its end: is it truncated?")));
+        return Err(HeaderError::Invalid(format!("ends before tensor {name} begins: is it truncated?")));
     };
     tensor.bytes = start..start;
     let elements = tensor.shape.iter().try_fold(1_u64, |product, n| product.checked_mul(*n));
     if elements.is_none() {
-        return Err(ReadError::Broken(format!("gives tensor {name} more elements than any file can hold")));
+        return Err(HeaderError::Invalid(format!("gives tensor {name} more elements than a file can hold")));
     }
     let Some(stored) = tensor.stored else { return Ok(()) };
     let bytes = elements.and_then(|n| (n / stored.block_size()).checked_mul(stored.block_bytes()));
     match bytes.and_then(|b| start.checked_add(b)) {
         Some(end) if end <= size => tensor.bytes = start..end,
         Some(_) | None => {
-            return Err(ReadError::Broken(format!("ends before tensor {name} does: is it truncated?")));
+            return Err(HeaderError::Invalid(format!("ends inside tensor {name}: is it truncated?")));
         }
     }
     Ok(())

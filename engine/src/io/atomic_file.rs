@@ -1,4 +1,4 @@
-//! Files that have no name yet: written beside their place, synced, renamed.
+//! Files written atomically: under a temporary name beside the destination, synced, then renamed.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,34 +9,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::direct::DirectWriter;
 use super::flusher::Flusher;
 
-/// A file under a temporary name.
+/// A file under a temporary name. Removed when dropped unfinished.
 #[derive(Debug)]
 struct PendingFile {
     file: File,
     temporary: PathBuf,
-    place: PathBuf,
+    destination: PathBuf,
     finished: bool,
 }
 
 impl PendingFile {
-    /// Makes its folder, too, where that is missing.
-    fn create(place: PathBuf) -> io::Result<Self> {
+    /// Creates missing folders of the destination, too.
+    fn create(destination: PathBuf) -> io::Result<Self> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
-        if let Some(folder) = place.parent() {
+        if let Some(folder) = destination.parent() {
             fs::create_dir_all(folder)?;
         }
-        let plain = place.file_name().unwrap_or_default().display();
-        let temporary = place.with_file_name(format!(".{plain}.{}-{unique}.part", std::process::id()));
+        let plain = destination.file_name().unwrap_or_default().display();
+        let temporary = destination.with_file_name(format!(".{plain}.{}-{unique}.part", std::process::id()));
         let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
-        Ok(Self { file, temporary, place, finished: false })
+        Ok(Self { file, temporary, destination, finished: false })
     }
 
     fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::rename(&self.temporary, &self.place)?;
+        fs::rename(&self.temporary, &self.destination)?;
         self.finished = true;
-        match self.place.parent() {
+        match self.destination.parent() {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),
         }
@@ -46,39 +46,38 @@ impl PendingFile {
 impl Drop for PendingFile {
     fn drop(&mut self) {
         if !self.finished {
-            // nothing can be done about a failure here, and the name says what it is
+            // a file that cannot be removed is recognized by its name
             drop(fs::remove_file(&self.temporary));
         }
     }
 }
 
-/// How bytes get from here to the disk.
+/// How bytes are written to the disk.
 #[derive(Debug)]
 enum WriteMode {
     Cached(Flusher),
     Direct(DirectWriter),
 }
 
-/// A file that is written from its beginning to its end. It is visible under its name when it is finished, and gone
-/// if it never is.
+/// A file written sequentially. Visible under its name only when finished; removed when dropped unfinished.
 #[derive(Debug)]
 pub(super) struct StreamedFile {
-    way: WriteMode,
+    mode: WriteMode,
     pending: PendingFile,
 }
 
 impl StreamedFile {
-    pub(super) fn create(place: PathBuf, size: u64) -> io::Result<Self> {
-        let pending = PendingFile::create(place)?;
-        let way = match DirectWriter::start(&pending.file, size)? {
+    pub(super) fn create(destination: PathBuf, size: u64) -> io::Result<Self> {
+        let pending = PendingFile::create(destination)?;
+        let mode = match DirectWriter::start(&pending.file, size)? {
             Some(direct) => WriteMode::Direct(direct),
             None => WriteMode::Cached(Flusher::new(&pending.file)?),
         };
-        Ok(Self { way, pending })
+        Ok(Self { mode, pending })
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.way {
+        match &mut self.mode {
             WriteMode::Direct(direct) => direct.write(bytes),
             WriteMode::Cached(flusher) => {
                 self.pending.file.write_all(bytes)?;
@@ -89,7 +88,7 @@ impl StreamedFile {
     }
 
     pub(super) fn finish(self) -> io::Result<()> {
-        match self.way {
+        match self.mode {
             WriteMode::Direct(direct) => direct.finish(&self.pending.file)?,
             WriteMode::Cached(flusher) => drop(flusher),
         }
@@ -97,7 +96,7 @@ impl StreamedFile {
     }
 }
 
-/// A file that is written at any position. It is visible under its name when it is finished, and gone if it never is.
+/// A file written at any position. Visible under its name only when finished; removed when dropped unfinished.
 #[derive(Debug)]
 pub(crate) struct PositionedFile {
     flusher: Flusher,
@@ -105,8 +104,8 @@ pub(crate) struct PositionedFile {
 }
 
 impl PositionedFile {
-    pub(super) fn create(place: &Path, size: u64) -> io::Result<Self> {
-        let pending = PendingFile::create(place.to_owned())?;
+    pub(super) fn create(destination: &Path, size: u64) -> io::Result<Self> {
+        let pending = PendingFile::create(destination.to_owned())?;
         pending.file.set_len(size)?;
         Ok(Self { flusher: Flusher::new(&pending.file)?, pending })
     }

@@ -1,7 +1,7 @@
-//! Large files written past the page cache.
+//! Direct I/O: large files written without the page cache.
 //!
-//! The kernel then neither copies the bytes nor has them to write back at the end: a large file is on its disk sooner,
-//! for less processor time, and the cache keeps what other programs have in it.
+//! The kernel neither copies the bytes nor writes them back later: a large file is on the disk sooner, for less processor
+//! time, and does not displace other files from the cache.
 
 use std::fs::File;
 use std::io;
@@ -9,16 +9,16 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-/// What addresses, positions and lengths are multiples of: no disk has larger blocks.
+/// Addresses, positions and lengths are multiples of this: no disk has larger sectors.
 const ALIGNMENT: usize = 4096;
-/// Bytes written at a time.
-const BUFFER: usize = 2 << 20;
-/// Buffers on their way to the disk.
-const WAITING: usize = 2;
+/// Bytes per write.
+const BUFFER_SIZE: usize = 2 << 20;
+/// Full buffers that wait for the writing thread.
+const QUEUE_LENGTH: usize = 2;
 /// Smaller files are not worth a thread.
-const LEAST: u64 = 32 << 20;
+const MIN_FILE_SIZE: u64 = 32 << 20;
 
-/// Writes a file from its beginning to its end, on a thread of its own.
+/// Writes a file sequentially, on a separate thread.
 #[derive(Debug)]
 pub(super) struct DirectWriter {
     filling: AlignedBuffer,
@@ -29,13 +29,13 @@ pub(super) struct DirectWriter {
 }
 
 impl DirectWriter {
-    /// `None` for files that are too small, and for file systems that cannot.
+    /// `None` for files below [`MIN_FILE_SIZE`], and for file systems without direct I/O.
     pub(super) fn start(file: &File, size: u64) -> io::Result<Option<Self>> {
-        if size < LEAST || !bypass(file, true) {
+        if size < MIN_FILE_SIZE || !set_direct(file, true) {
             return Ok(None);
         }
         let file = file.try_clone()?;
-        let (full, waiting) = sync_channel(WAITING);
+        let (full, waiting) = sync_channel(QUEUE_LENGTH);
         let (emptied, empty) = channel();
         let write = move || write(&file, &waiting, &emptied);
         let thread = thread::Builder::new().name("write".to_owned()).spawn(write)?;
@@ -46,7 +46,7 @@ impl DirectWriter {
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.written += bytes.len() as u64;
         while !bytes.is_empty() {
-            bytes = self.filling.take(bytes);
+            bytes = self.filling.fill(bytes);
             if self.filling.is_full() {
                 self.send()?;
             }
@@ -54,7 +54,7 @@ impl DirectWriter {
         Ok(())
     }
 
-    /// Waits until everything is written and gives the file its length; does not sync it.
+    /// Waits until everything is written and sets the file's length. Does not sync.
     pub(super) fn finish(mut self, file: &File) -> io::Result<()> {
         self.filling.pad();
         self.send()?;
@@ -67,7 +67,7 @@ impl DirectWriter {
         let full = std::mem::replace(&mut self.filling, next);
         match self.full.as_ref().map(|sender| sender.send(full)) {
             Some(Ok(())) => Ok(()),
-            // the thread has ended, which it does when it cannot write
+            // the thread ends only when a write fails
             Some(Err(_)) | None => self.join().and(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -95,23 +95,23 @@ fn write(file: &File, full: &Receiver<AlignedBuffer>, empty: &Sender<AlignedBuff
     let mut position = 0;
     while let Ok(mut buffer) = full.recv() {
         match file.write_all_at(buffer.filled(), position) {
-            // a file system that has larger blocks, or promised too much
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput && bypass(file, false) => {
+            // the file system needs a larger alignment, or has no direct I/O after all
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && set_direct(file, false) => {
                 file.write_all_at(buffer.filled(), position)?;
             }
             written => written?,
         }
         position += buffer.filled().len() as u64;
         buffer.length = 0;
-        // nobody may want it any more
+        // the receiver may be gone
         empty.send(buffer).ok();
     }
     Ok(())
 }
 
-/// Turns writing past the cache on or off; says whether that could be done.
+/// Turns direct I/O on or off; returns whether that succeeded.
 #[cfg(target_os = "linux")]
-fn bypass(file: &File, on: bool) -> bool {
+fn set_direct(file: &File, on: bool) -> bool {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
     let set = |mut flags: OFlags| {
         flags.set(OFlags::DIRECT, on);
@@ -121,11 +121,11 @@ fn bypass(file: &File, on: bool) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn bypass(_file: &File, _on: bool) -> bool {
+fn set_direct(_file: &File, _on: bool) -> bool {
     false
 }
 
-/// A buffer that begins at a multiple of [`ALIGNMENT`].
+/// A buffer whose address is a multiple of [`ALIGNMENT`].
 #[derive(Debug)]
 struct AlignedBuffer {
     bytes: Vec<u8>,
@@ -135,7 +135,7 @@ struct AlignedBuffer {
 
 impl AlignedBuffer {
     fn new() -> Self {
-        let bytes = vec![0; BUFFER + ALIGNMENT];
+        let bytes = vec![0; BUFFER_SIZE + ALIGNMENT];
         let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         Self { bytes, start, length: 0 }
     }
@@ -145,15 +145,15 @@ impl AlignedBuffer {
     }
 
     fn is_full(&self) -> bool {
-        self.length == BUFFER
+        self.length == BUFFER_SIZE
     }
 
-    /// Takes what it has room for, and leaves the rest.
-    fn take<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let (taken, rest) = bytes.split_at(bytes.len().min(BUFFER - self.length));
-        let from = self.start + self.length;
-        self.bytes[from..from + taken.len()].copy_from_slice(taken);
-        self.length += taken.len();
+    /// Copies as many bytes as fit; returns the rest.
+    fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (copied, rest) = bytes.split_at(bytes.len().min(BUFFER_SIZE - self.length));
+        let start = self.start + self.length;
+        self.bytes[start..start + copied.len()].copy_from_slice(copied);
+        self.length += copied.len();
         rest
     }
 
@@ -171,34 +171,35 @@ mod tests {
 
     use super::*;
 
-    /// A folder on a disk, which the system's temporary one often is not.
+    /// A folder on a disk: the system's temporary folder may be in memory.
     fn folder() -> tempfile::TempDir {
         let program = std::env::current_exe().unwrap();
         tempfile::tempdir_in(program.parent().unwrap()).unwrap()
     }
 
-    /// Bytes that differ from place to place.
+    /// Pseudorandom bytes.
     fn bytes(count: usize) -> Vec<u8> {
         (0..count as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
     }
 
     #[test]
-    fn what_is_written_in_pieces_of_any_size_is_in_the_file() {
+    fn writes_of_any_size_end_up_in_the_file() {
         let folder = folder();
         let path = folder.path().join("a");
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
-        let all = bytes(3 * BUFFER + 12_345);
-        let Some(mut direct) = DirectWriter::start(&file, LEAST).unwrap() else {
-            eprintln!("skipped: the file system below {} has only cached writes", folder.path().display());
+        let all = bytes(3 * BUFFER_SIZE + 12_345);
+        let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE).unwrap() else {
+            eprintln!("skipped: the file system of {} has no direct I/O", folder.path().display());
             return;
         };
-        for piece in
-            [1, 4095, 4096, BUFFER - 1, BUFFER + 1, usize::MAX].iter().scan(&all[..], |rest, size| {
+        for piece in [1, 4095, 4096, BUFFER_SIZE - 1, BUFFER_SIZE + 1, usize::MAX].iter().scan(
+            &all[..],
+            |rest, size| {
                 let (piece, after) = rest.split_at(rest.len().min(*size));
                 *rest = after;
                 Some(piece)
-            })
-        {
+            },
+        ) {
             direct.write(piece).unwrap();
         }
         direct.finish(&file).unwrap();
@@ -206,21 +207,21 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_disk_comes_back() {
+    fn write_errors_are_returned() {
         let folder = folder();
         let path = folder.path().join("a");
         fs::write(&path, b"").unwrap();
         // opened for reading: nothing can be written
         let file = File::open(&path).unwrap();
-        let Some(mut direct) = DirectWriter::start(&file, LEAST).unwrap() else { return };
-        let block = vec![1; BUFFER];
-        let error = (0..8).find_map(|_| direct.write(&block).err()).or_else(|| direct.finish(&file).err());
+        let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE).unwrap() else { return };
+        let chunk = vec![1; BUFFER_SIZE];
+        let error = (0..8).find_map(|_| direct.write(&chunk).err()).or_else(|| direct.finish(&file).err());
         assert_eq!(error.and_then(|e| e.raw_os_error()), Some(9));
     }
 
     #[test]
-    fn small_files_go_through_the_cache() {
+    fn small_files_use_the_page_cache() {
         let file = tempfile::tempfile_in(folder()).unwrap();
-        assert!(DirectWriter::start(&file, LEAST - 1).unwrap().is_none());
+        assert!(DirectWriter::start(&file, MIN_FILE_SIZE - 1).unwrap().is_none());
     }
 }

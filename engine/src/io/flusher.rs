@@ -1,4 +1,4 @@
-//! Sends a file to the disk while it is still being written, so that the last sync has little left to wait for.
+//! Syncs a file while it is being written, so that the last sync is short.
 
 use std::fs::File;
 use std::io;
@@ -8,12 +8,12 @@ use std::thread::{self, JoinHandle};
 /// Bytes written between two syncs.
 const STRIDE: u64 = 64 << 20;
 
-/// A thread that syncs a file every now and then. It ends when this is dropped.
+/// A thread that syncs a file every [`STRIDE`] bytes. Ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Flusher {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    since: u64,
+    unsynced: u64,
 }
 
 impl Flusher {
@@ -21,21 +21,21 @@ impl Flusher {
         let file = file.try_clone()?;
         let (wake, woken) = sync_channel::<()>(1);
         let sync = move || {
-            // a failure comes up again, and is reported, when the file is finished
+            // a failure is reported by the last sync
             while woken.recv().is_ok() && file.sync_data().is_ok() {}
         };
         let thread = thread::Builder::new().name("flush".to_owned()).spawn(sync)?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), since: 0 })
+        Ok(Self { wake: Some(wake), thread: Some(thread), unsynced: 0 })
     }
 
-    /// Notes that bytes were written.
+    /// Counts bytes that were written.
     pub(super) fn wrote(&mut self, bytes: usize) {
-        self.since += bytes as u64;
-        if self.since >= STRIDE
+        self.unsynced += bytes as u64;
+        if self.unsynced >= STRIDE
             && let Some(wake) = &self.wake
             && wake.try_send(()).is_ok()
         {
-            self.since = 0;
+            self.unsynced = 0;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Hashes of what is stored.
+//! SHA-256 of stored files.
 
 use std::ops::Range;
 
@@ -7,23 +7,23 @@ use sha2::{Digest as _, Sha256};
 use super::Source;
 use crate::error::{Error, Result};
 
-/// Bytes read at once.
-const BLOCK: u64 = 1 << 20;
+/// Bytes per read.
+const CHUNK_SIZE: u64 = 1 << 20;
 
-/// The SHA-256 of a range of a file, in lower-case hex. Ends early when `stopped` says so.
-pub(crate) fn sha256(source: &dyn Source, range: Range<u64>, stopped: &dyn Fn() -> bool) -> Result<String> {
+/// The SHA-256 of a range of a file, in lower-case hex. Checks `cancelled` after each chunk.
+pub(crate) fn sha256(source: &dyn Source, range: Range<u64>, cancelled: &dyn Fn() -> bool) -> Result<String> {
     let mut hash = Sha256::new();
-    let mut block = vec![0; BLOCK.min(range.end - range.start) as usize];
-    let mut at = range.start;
-    while at < range.end {
-        if stopped() {
+    let mut chunk = vec![0; CHUNK_SIZE.min(range.end - range.start) as usize];
+    let mut offset = range.start;
+    while offset < range.end {
+        if cancelled() {
             return Err(Error::Cancelled);
         }
-        let length = BLOCK.min(range.end - at);
-        let block = &mut block[..length as usize];
-        source.read_at(at, block).map_err(|e| Error::read(source.location(), e))?;
-        hash.update(block);
-        at += length;
+        let length = CHUNK_SIZE.min(range.end - offset);
+        let chunk = &mut chunk[..length as usize];
+        source.read_at(offset, chunk).map_err(|e| Error::read(source.location(), e))?;
+        hash.update(chunk);
+        offset += length;
     }
     Ok(hex::encode(hash.finalize()))
 }

@@ -1,4 +1,4 @@
-//! JSON read strictly: keys keep their order, and a key that comes twice is an error.
+//! Strict JSON: objects keep their order, and duplicate keys are an error.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,12 +8,12 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::error::{Error, Result};
 
-/// Parses a file's content; the error names the file and the place.
+/// Parses a file's content. Errors name the file, line and column.
 pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| Error::invalid(file, format!("is not the JSON expected: {e}")))
+    serde_json::from_slice(bytes).map_err(|e| Error::invalid(file, format!("invalid JSON: {e}")))
 }
 
-/// A JSON object whose entries keep the file's order.
+/// A JSON object in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderedMap<T>(pub(crate) Vec<(String, T)>);
 
@@ -43,7 +43,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OrderedMapVisitor<T> {
         let mut seen = std::collections::HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!("the key {key:?} comes twice")));
+                return Err(A::Error::custom(format_args!("duplicate key {key:?}")));
             }
             entries.push((key, map.next_value()?));
         }
@@ -51,8 +51,8 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OrderedMapVisitor<T> {
     }
 }
 
-/// `null` counts as "not given".
-pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// Deserializes `null` as the default value.
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -71,9 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_comes_twice_is_refused() {
+    fn duplicate_keys_are_an_error() {
         let error = parse::<OrderedMap<u8>>("x", br#"{"a":1,"a":2}"#).unwrap_err();
-        assert!(error.to_string().contains("the key \"a\" comes twice"), "{error}");
+        assert!(error.to_string().contains("duplicate key \"a\""), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Directories and files of this machine.
+//! Folders and files of the local file system.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +11,7 @@ use super::atomic_file::StreamedFile;
 use super::{Folder, FolderEntry, Output, Source};
 use crate::error::{Error, Result};
 
-/// A directory.
+/// A folder of the local file system.
 #[derive(Debug, Clone)]
 pub struct LocalFolder {
     path: PathBuf,
@@ -25,7 +25,7 @@ impl LocalFolder {
         let path = path.into();
         let location = path.display().to_string();
         match fs::metadata(&path) {
-            Ok(about) if about.is_dir() => Ok(Self { path, location }),
+            Ok(metadata) if metadata.is_dir() => Ok(Self { path, location }),
             Ok(_) => Err(Error::read(location, io::Error::from(io::ErrorKind::NotADirectory))),
             Err(error) => Err(Error::read(location, error)),
         }
@@ -41,17 +41,17 @@ impl Folder for LocalFolder {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            // through symbolic links, because that is how a Hub cache looks
-            let about = fs::metadata(entry.path())?;
-            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
-                entries.push(FolderEntry { name, size: about.len() });
+            // follows symbolic links: a Hub cache consists of them
+            let metadata = fs::metadata(entry.path())?;
+            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                entries.push(FolderEntry { name, size: metadata.len() });
             }
         }
         Ok(entries)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        // a file of a folder below is named with its path
+        // a file of a subfolder is named with its path
         let is_plain = |part: &str| !(part.is_empty() || part.contains('\\') || part == "." || part == "..");
         if !name.split('/').all(is_plain) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is not a file name")));
@@ -60,7 +60,7 @@ impl Folder for LocalFolder {
     }
 }
 
-/// A file; its size is that at opening.
+/// A file, with its size when it was opened.
 struct LocalFile {
     file: File,
     location: String,
@@ -89,7 +89,7 @@ impl Source for LocalFile {
     }
 }
 
-/// A directory that receives files: each is written beside its place under a temporary name, synced, renamed.
+/// A folder that receives files: each is written under a temporary name, synced, then renamed.
 #[derive(Debug)]
 pub struct LocalOutput {
     path: PathBuf,
@@ -97,7 +97,7 @@ pub struct LocalOutput {
 }
 
 impl LocalOutput {
-    /// Makes the directory, and those above it, where they are missing.
+    /// Creates the folder and its parents if they are missing.
     ///
     /// # Errors
     /// [`Error::Write`] when that fails.
@@ -107,8 +107,8 @@ impl LocalOutput {
         Ok(Self { path, open: None })
     }
 
-    /// Begins a file that is written at any position.
-    pub(crate) fn place(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
+    /// Creates a file that is written at any position.
+    pub(crate) fn create_positioned(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
         PositionedFile::create(&self.path.join(name), size)
     }
 }
@@ -120,16 +120,16 @@ impl Output for LocalOutput {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.open.as_mut().ok_or_else(nothing_open)?.write(bytes)
+        self.open.as_mut().ok_or_else(no_open_file)?.write(bytes)
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.open.take().ok_or_else(nothing_open)?.finish()
+        self.open.take().ok_or_else(no_open_file)?.finish()
     }
 }
 
-fn nothing_open() -> io::Error {
-    io::Error::other("no file has been begun")
+fn no_open_file() -> io::Error {
+    io::Error::other("no file is open")
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_visible_under_the_name_until_finished() {
+    fn a_file_is_visible_only_when_finished() {
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
         out.begin("a", 1).unwrap();
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_dropped_unfinished_leaves_nothing() {
+    fn a_file_dropped_unfinished_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
         out.begin("a", 1).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_a_folder_below_gets_its_folder() {
+    fn subfolders_are_created() {
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
         out.begin("inner/a", 1).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_with_a_path_is_not_opened() {
+    fn a_name_outside_the_folder_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("inner")).unwrap();
         fs::write(folder.path().join("secret"), b"x").unwrap();

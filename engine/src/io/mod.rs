@@ -1,4 +1,4 @@
-//! Where bytes come from and where they go: positioned reads in, sequential writes of known size out.
+//! Inputs and outputs: positioned reads, and sequential writes of known size.
 
 mod atomic_file;
 mod direct;
@@ -16,7 +16,7 @@ pub(crate) use hash::sha256;
 pub use local::{LocalFolder, LocalOutput};
 pub(crate) use read_whole::{read_optional, read_source};
 
-/// A file that can be read at any position, from many threads at once.
+/// A file that can be read at any position by several threads at once.
 pub trait Source: Send + Sync {
     /// The file's location, for error messages.
     fn location(&self) -> &str;
@@ -27,7 +27,7 @@ pub trait Source: Send + Sync {
     /// Fills `buffer` from `offset` on.
     ///
     /// # Errors
-    /// When the bytes cannot be had, all of them: a short read is [`io::ErrorKind::UnexpectedEof`].
+    /// When not all bytes can be read: a short read is [`io::ErrorKind::UnexpectedEof`].
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
@@ -45,39 +45,39 @@ pub trait Folder: Send + Sync {
     /// The folder's location, for error messages.
     fn location(&self) -> &str;
 
-    /// The files in it, without those of folders below it, in any order.
+    /// The files of the folder without its subfolders, in any order.
     ///
     /// # Errors
     /// When the folder cannot be listed.
     fn list(&self) -> io::Result<Vec<FolderEntry>>;
 
-    /// Opens one of the listed files, or `folder/file` of a folder below it.
+    /// Opens a file, by its name or by `subfolder/name`.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such file; others when it cannot be opened.
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>>;
 }
 
-/// A place for finished files, written one after the other, each from its first byte to its last.
+/// A destination of files, which are written one after the other, each sequentially.
 ///
-/// Nothing is visible under a file's name until it is finished, and a file that never is leaves nothing behind:
-/// an implementation discards it when it is dropped.
+/// A file is visible under its name only when it is finished. An implementation discards an unfinished file when it is
+/// dropped.
 pub trait Output {
     /// Begins a file of exactly `size` bytes.
     ///
     /// # Errors
-    /// When the file cannot be begun.
+    /// When the file cannot be created.
     fn begin(&mut self, name: &str, size: u64) -> io::Result<()>;
 
-    /// Appends to the file begun last.
+    /// Appends to the current file.
     ///
     /// # Errors
-    /// When the bytes cannot be written, all of them.
+    /// When not all bytes can be written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes the file begun last durable and visible under its name.
+    /// Makes the current file durable and visible under its name.
     ///
     /// # Errors
-    /// When that fails; then nothing is visible.
+    /// When that fails; the file is then not visible.
     fn finish(&mut self) -> io::Result<()>;
 }

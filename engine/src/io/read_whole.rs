@@ -1,12 +1,12 @@
-//! Whole small files, with a cap.
+//! Reads small files whole, up to a maximum size.
 
 use super::{Folder, Source};
 use crate::error::{Error, Result};
 
-/// No JSON or tokenizer file of a real model is near this.
-const MOST: u64 = 256 << 20;
+/// Far more than the JSON and tokenizer files of real models.
+const MAX_SIZE: u64 = 256 << 20;
 
-/// The file's content, or `None` when the folder does not have it.
+/// The content of a file, or `None` if the folder has no file of this name.
 pub(crate) fn read_optional(folder: &dyn Folder, name: &str) -> Result<Option<Vec<u8>>> {
     match folder.open(name) {
         Ok(source) => read_source(&*source).map(Some),
@@ -15,12 +15,12 @@ pub(crate) fn read_optional(folder: &dyn Folder, name: &str) -> Result<Option<Ve
     }
 }
 
-/// The file's content.
+/// The content of a file.
 pub(crate) fn read_source(source: &dyn Source) -> Result<Vec<u8>> {
-    if source.size() > MOST {
+    if source.size() > MAX_SIZE {
         return Err(Error::invalid(
             source.location(),
-            format!("is {} bytes, more than {MOST}", source.size()),
+            format!("is {} bytes; the maximum is {MAX_SIZE}", source.size()),
         ));
     }
     let mut bytes = vec![0; source.size() as usize];

@@ -24,23 +24,23 @@ struct RawConfig {
     base_model_name_or_path: Option<String>,
     r: u32,
     lora_alpha: f64,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     use_rslora: bool,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     rank_pattern: OrderedMap<u32>,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     alpha_pattern: OrderedMap<f64>,
     #[serde(default)]
     target_modules: Option<Value>,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     use_dora: bool,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     ensure_weight_tying: bool,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     modules_to_save: Vec<String>,
     #[serde(default)]
     trainable_token_indices: Option<TokenIndices>,
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     target_parameters: Vec<String>,
 }
 

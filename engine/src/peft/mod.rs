@@ -127,7 +127,7 @@ pub(crate) type NamedSource = (String, Arc<dyn Source>);
 fn tensors(folder: &dyn Folder) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)> {
     let location = folder.location();
     let open = |name: &str| folder.open(name).map_err(|e| Error::read(format!("{location}/{name}"), e));
-    let found = index::find(folder, WEIGHTS)?;
+    let found = index::find_shards(folder, WEIGHTS)?;
     let (mut tensors, mut held, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for shard in &found.shards {
         let source = open(shard)?;
@@ -140,7 +140,7 @@ fn tensors(folder: &dyn Folder) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)
     if let Some(weight_map) = &found.weight_map {
         let held: Vec<_> = held.iter().map(|(tensor, shard)| (tensor.as_str(), *shard)).collect();
         let index = format!("{WEIGHTS}.safetensors.index.json");
-        index::check(&format!("{location}/{index}"), weight_map, &held)?;
+        index::check_weight_map(&format!("{location}/{index}"), weight_map, &held)?;
         files.push((index.clone(), open(&index)?));
     }
     Ok((tensors, files))

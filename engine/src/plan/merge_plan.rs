@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
-use crate::checkpoint::{INDEX, config, header};
+use crate::checkpoint::{INDEX_FILE, config, header};
 use crate::error::{Error, Result};
 use crate::gemma;
 use crate::io::read_source;
@@ -51,7 +51,7 @@ impl MergePlan {
         }
         let mut layouts: Vec<FileLayout> =
             (0..model.base().shards().len()).map(|n| shard(model, n)).collect();
-        if model.base().indexed() {
+        if model.base().has_index() {
             layouts.push(index(model));
         }
         let companions = companions(model)?;
@@ -59,7 +59,7 @@ impl MergePlan {
             if let Some(source) = model.files().open(name)? {
                 layouts.push(match config_changes(model).as_slice() {
                     changes @ [_, ..] if name == "config.json" => {
-                        let text = config::edited(source.location(), &read_source(&*source)?, changes)?;
+                        let text = config::edit_config(source.location(), &read_source(&*source)?, changes)?;
                         FileLayout::small(name, text)
                     }
                     _ => FileLayout::copy(name, source),
@@ -91,7 +91,8 @@ fn companions(model: &Model) -> Result<Vec<String>> {
 fn config_changes(model: &Model) -> Vec<config::ConfigEdit> {
     let untied = model.untied().then(|| ("tie_word_embeddings", Some("false".to_owned())));
     let resized = model.resized_vocabulary().map(|rows| ("vocab_size", Some(rows.to_string())));
-    let quantized = model.base().config().top("quantization_config").map(|_| ("quantization_config", None));
+    let quantized =
+        model.base().config().top_level("quantization_config").map(|_| ("quantization_config", None));
     untied.into_iter().chain(resized).chain(quantized).collect()
 }
 
@@ -131,5 +132,5 @@ fn index(model: &Model) -> FileLayout {
         model.tensors().iter().map(|t| (t.info.name.as_str(), shards[t.info.shard].name.as_str())).collect();
     let mut text = serde_json::to_vec_pretty(&IndexFile { metadata, weight_map }).unwrap_or_default();
     text.push(b'\n');
-    FileLayout::small(INDEX, text)
+    FileLayout::small(INDEX_FILE, text)
 }

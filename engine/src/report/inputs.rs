@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX, header};
+use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX_FILE, header};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, sha256};
 use crate::merge::Model;
@@ -40,7 +40,7 @@ pub struct InputFile {
 impl InputFiles {
     pub(crate) fn read(model: &Model, companions: &[String], run: &RunOptions<'_>) -> Result<Self> {
         let mut inputs = Self { base: Vec::new(), adapter: Vec::new() };
-        let index = model.base().indexed().then_some(INDEX);
+        let index = model.base().has_index().then_some(INDEX_FILE);
         for name in ["config.json"].into_iter().chain(index) {
             inputs.base.push(whole(name, &*open(model.base().folder(), name)?, run)?);
         }
@@ -76,6 +76,6 @@ fn whole(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputF
 }
 
 fn weights(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {
-    let hash = sha256(source, 0..header::end(source)?, &|| run.progress.cancelled())?;
+    let hash = sha256(source, 0..header::header_length(source)?, &|| run.progress.cancelled())?;
     Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: None, header_sha256: Some(hash) })
 }

@@ -1,9 +1,9 @@
-//! `tokenizer.json`: a SentencePiece vocabulary written down as byte-pair merges.
+//! `tokenizer.json`: a SentencePiece vocabulary in the form of BPE merges.
 //!
-//! Format: <https://huggingface.co/docs/tokenizers/api/models>. transformers writes a Gemma tokenizer so, and since
-//! version 5 nothing else. llama.cpp's SentencePiece tokenizer joins the neighbours whose union has the best score;
-//! this one the neighbours whose merge comes first. Both give the same ids when every way to split a piece is a merge
-//! and pieces come in the order of their scores, which is checked here.
+//! Format: <https://huggingface.co/docs/tokenizers/api/models>. transformers 5 writes Gemma tokenizers only in
+//! this form. llama.cpp's SentencePiece tokenizer merges the adjacent pieces whose union has the best score; BPE merges the
+//! pair that is first in the list. Both give the same ids if every split of a piece into two pieces is a merge and the
+//! merges are in the order of scores. This is checked here.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,22 +11,22 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::TokenType;
-use super::files::TokenizerJson;
 use super::sentencepiece::SentencePiece;
+use super::tokenizer_files::TokenizerJson;
 use crate::error::{Error, Result};
 use crate::io::json;
 use crate::io::json::OrderedMap;
 
-/// The byte that a tab is.
+/// The byte token of a tab.
 const TAB: &str = "<0x09>";
 
-/// Longer pieces are nobody's, and would take long to check.
-const LONGEST: usize = 512;
+/// The maximum length of a piece, to bound the time of the check. Far longer than real pieces.
+const MAX_PIECE_BYTES: usize = 512;
 
 /// The texts of added tokens.
 type AddedTokens<'a> = HashSet<&'a str>;
 
-/// The part of the file that says how text becomes ids.
+/// The parts of the file that define how text becomes ids.
 #[derive(Deserialize)]
 struct TokenizerFile {
     #[serde(default)]
@@ -36,7 +36,7 @@ struct TokenizerFile {
     model: BpeModel,
 }
 
-/// The model, with what would make it another one.
+/// The BPE model, with the options that change its result.
 #[derive(Deserialize)]
 pub(super) struct BpeModel {
     #[serde(rename = "type", default)]
@@ -57,7 +57,7 @@ pub(super) struct BpeModel {
     merges: Vec<MergeRule>,
 }
 
-/// Two pieces that become one; before transformers 4.45 in one string.
+/// Two pieces that are merged; one string with a space before transformers 4.45.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum MergeRule {
@@ -74,44 +74,45 @@ impl MergeRule {
     }
 }
 
-/// Reads the pieces, by id. The scores are those that SentencePiece gives a vocabulary in order: 0, −1, −2 and so on.
-pub(super) fn read(file: &str, bytes: &[u8], known: &TokenizerJson) -> Result<Vec<(usize, SentencePiece)>> {
-    let model = BpeModel::of_gemma(file, bytes)?;
-    let refuse = |what| refuse(file, what);
-    let added: AddedTokens<'_> = known.added_tokens.iter().map(|token| token.content.as_str()).collect();
-    let ranks = ranks(&model, &added).map_err(refuse)?;
-    check_splits(&model, &added).map_err(refuse)?;
-    pieces(&model, &added, &ranks).map_err(refuse)
+/// Parses the pieces with their ids. Scores are 0, −1, −2 and so on in the order of merges, as SentencePiece assigns
+/// them.
+pub(super) fn parse(file: &str, bytes: &[u8], json: &TokenizerJson) -> Result<Vec<(usize, SentencePiece)>> {
+    let model = BpeModel::parse(file, bytes)?;
+    let unsupported = |what| unsupported(file, what);
+    let added: AddedTokens<'_> = json.added_tokens.iter().map(|token| token.content.as_str()).collect();
+    let ranks = ranks(&model, &added).map_err(unsupported)?;
+    check_splits(&model, &added).map_err(unsupported)?;
+    pieces(&model, &added, &ranks).map_err(unsupported)
 }
 
-fn refuse(file: &str, what: String) -> Error {
+fn unsupported(file: &str, what: String) -> Error {
     Error::unsupported(file, format!("GGUF for a tokenizer {what}"))
-        .advise("copy tokenizer.model beside it, if the base model has one")
+        .advise("copy tokenizer.model into the folder, if the base model has one")
 }
 
 impl BpeModel {
-    /// Reads the model of a tokenizer that treats text as Gemma's do.
-    pub(super) fn of_gemma(file: &str, bytes: &[u8]) -> Result<Self> {
+    /// Parses the model; refuses tokenizers that do not work like Gemma's.
+    pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let TokenizerFile { normalizer, pre_tokenizer, model } = json::parse(file, bytes)?;
-        match foreign(&normalizer, &pre_tokenizer, &model) {
-            Some(what) => Err(refuse(file, what)),
+        match difference_from_gemma(&normalizer, &pre_tokenizer, &model) {
+            Some(what) => Err(unsupported(file, what)),
             None => Ok(model),
         }
     }
 
-    /// Its merges, each in one string. A space in a part becomes a letter that stands for it.
+    /// The merges as strings. A space in a piece becomes `Ġ` (U+0120), as in the converter.
     pub(super) fn merges(&self) -> Vec<String> {
         let text = |merge: &MergeRule| match merge {
             MergeRule::Joined(text) => text.clone(),
             MergeRule::Pair(left, right) => {
-                let whole = |part: &str| part.replace(' ', "\u{120}");
-                format!("{} {}", whole(left), whole(right))
+                let escape = |part: &str| part.replace(' ', "\u{120}");
+                format!("{} {}", escape(left), escape(right))
             }
         };
         self.merges.iter().map(text).collect()
     }
 
-    /// Texts by id. A tab that has the id of its byte is that byte: SentencePiece has no other.
+    /// The texts by id. A tab with the id of its byte token becomes the byte token, as in SentencePiece.
     pub(super) fn texts(&self) -> Result<BTreeMap<u32, &str>, String> {
         let vocab = &self.vocab.0;
         let id_of: HashMap<&str, u32> = vocab.iter().map(|(text, id)| (text.as_str(), *id)).collect();
@@ -120,7 +121,7 @@ impl BpeModel {
         for (text, id) in vocab {
             let text = if text == "\t" && byte == Some(id) { TAB } else { text };
             if texts.insert(*id, text).is_some_and(|other| other != text) {
-                return Err(format!("that gives {text:?} an id that another piece has"));
+                return Err(format!("that gives {text:?} the id of another piece"));
             }
         }
         let lacks = |byte: &String| byte != TAB && !id_of.contains_key(byte.as_str());
@@ -131,13 +132,13 @@ impl BpeModel {
     }
 }
 
-/// What is not as in a tokenizer of Gemma.
-fn foreign(normalizer: &Value, pre_tokenizer: &Value, model: &BpeModel) -> Option<String> {
+/// What distinguishes the tokenizer from Gemma's.
+fn difference_from_gemma(normalizer: &Value, pre_tokenizer: &Value, model: &BpeModel) -> Option<String> {
     let is = |value: &Value, kind: &str| value.get("type").and_then(Value::as_str) == Some(kind);
     let replaces = is(normalizer, "Replace")
         && normalizer.pointer("/pattern/String").and_then(Value::as_str) == Some(" ")
         && normalizer.get("content").and_then(Value::as_str) == Some("\u{2581}");
-    // no space is left to split at
+    // without effect: the normalizer has replaced all spaces
     let splits = is(pre_tokenizer, "Split")
         && pre_tokenizer.pointer("/pattern/String").and_then(Value::as_str) == Some(" ");
     let other = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
@@ -152,47 +153,48 @@ fn foreign(normalizer: &Value, pre_tokenizer: &Value, model: &BpeModel) -> Optio
     } else if model.dropout.is_some_and(|p| p > 0.0) || model.ignore_merges {
         Some("with dropout or ignore_merges".to_owned())
     } else if other(&model.continuing_subword_prefix) || other(&model.end_of_word_suffix) {
-        Some("with a prefix or suffix of words".to_owned())
+        Some("with continuing_subword_prefix or end_of_word_suffix".to_owned())
     } else {
         None
     }
 }
 
-/// The place of each piece among those that merges make. Pieces that are added tokens are found in the text before
-/// merges see it, so that merges of them and to them do not count.
+/// The rank of each merged piece. Merges from or to added tokens are ignored: added tokens are matched before the text is
+/// merged.
 fn ranks(model: &BpeModel, added: &AddedTokens<'_>) -> Result<HashMap<String, usize>, String> {
     let mut ranks: HashMap<String, usize> = HashMap::new();
     let mut last = String::new();
     for merge in &model.merges {
-        let (left, right) = merge.parts().ok_or("with a merge that is no pair")?;
-        let made = format!("{left}{right}");
-        if [left, right, &made].iter().any(|part| added.contains(*part)) {
+        let (left, right) = merge.parts().ok_or("with a merge that is not a pair")?;
+        let merged = format!("{left}{right}");
+        if [left, right, &merged].iter().any(|part| added.contains(*part)) {
             continue;
         }
         let next = ranks.len();
-        if ranks.insert(made.clone(), next).is_some() {
-            if made != last {
-                return Err(format!("whose merges to {made:?} do not stand together"));
+        if ranks.insert(merged.clone(), next).is_some() {
+            if merged != last {
+                return Err(format!("whose merges to {merged:?} are not consecutive"));
             }
-            ranks.insert(made.clone(), next - 1);
+            ranks.insert(merged.clone(), next - 1);
         }
-        last = made;
+        last = merged;
     }
     Ok(ranks)
 }
 
-/// SentencePiece joins any neighbours whose union is a piece.
+/// Checks that every split of a piece into two pieces is a merge: SentencePiece merges any two pieces whose union is a
+/// piece.
 fn check_splits(model: &BpeModel, added: &AddedTokens<'_>) -> Result<(), String> {
     let merges: HashSet<(&str, &str)> = model.merges.iter().filter_map(MergeRule::parts).collect();
     let known: HashSet<&str> = model.vocab.0.iter().map(|(text, _)| text.as_str()).collect();
     let symbol =
         |part: &str| !added.contains(part) && (known.contains(part) || part.chars().nth(1).is_none());
     for text in known.iter().filter(|text| !added.contains(**text)) {
-        if text.len() > LONGEST {
+        if text.len() > MAX_PIECE_BYTES {
             return Err(format!("with a piece of {} bytes", text.len()));
         }
-        for (at, _) in text.char_indices().skip(1) {
-            let (left, right) = text.split_at(at);
+        for (index, _) in text.char_indices().skip(1) {
+            let (left, right) = text.split_at(index);
             if symbol(left) && symbol(right) && !merges.contains(&(left, right)) {
                 return Err(format!("that never merges {left:?} and {right:?}, though {text:?} is a piece"));
             }
@@ -215,7 +217,7 @@ fn pieces(
     }
     order.sort_unstable();
     let mut scores: HashMap<u32, f32> = HashMap::with_capacity(order.len());
-    scores.extend(order.into_iter().enumerate().map(|(place, (_, id))| (id, -(place as f32))));
+    scores.extend(order.into_iter().enumerate().map(|(rank, (_, id))| (id, -(rank as f32))));
     let piece = |(id, text): (u32, &str)| {
         let kind = match text {
             text if is_byte(text) => TokenType::Byte,
@@ -242,7 +244,7 @@ mod tests {
 
     use super::*;
 
-    /// A tokenizer whose pieces are all bytes, then `pieces` in order.
+    /// A tokenizer with all byte tokens, then `pieces` in order.
     fn tokenizer(pieces: &[&str], merges: &[[&str; 2]]) -> Value {
         let bytes = (0..=u8::MAX).map(|byte| format!("<0x{byte:02X}>"));
         let texts = bytes.chain(pieces.iter().map(|piece| (*piece).to_owned()));
@@ -257,7 +259,7 @@ mod tests {
 
     fn read_value(value: &Value) -> Result<Vec<(usize, SentencePiece)>> {
         let bytes = serde_json::to_vec(value).unwrap();
-        read("tokenizer.json", &bytes, &json::parse("tokenizer.json", &bytes).unwrap())
+        parse("tokenizer.json", &bytes, &json::parse("tokenizer.json", &bytes).unwrap())
     }
 
     fn problem(value: &Value) -> String {
@@ -292,21 +294,21 @@ mod tests {
     }
 
     #[test]
-    fn a_union_that_sentencepiece_would_make_and_merges_do_not_is_refused() {
+    fn a_union_of_pieces_without_a_merge_is_refused() {
         let problem = problem(&tokenizer(&PIECES, &[["a", "b"]]));
         assert!(problem.contains("never merges \"ab\" and \"c\", though \"abc\" is a piece"), "{problem}");
     }
 
     #[test]
-    fn merges_that_no_order_of_scores_gives_are_refused() {
+    fn merges_that_match_no_order_of_scores_are_refused() {
         let pieces = ["<end>", "ab", "bc", "abc", "a", "b", "c"];
         let problem = problem(&tokenizer(&pieces, &[["ab", "c"], ["a", "b"], ["a", "bc"], ["b", "c"]]));
-        assert!(problem.contains("merges to \"abc\" do not stand together"), "{problem}");
+        assert!(problem.contains("merges to \"abc\" are not consecutive"), "{problem}");
     }
 
     #[test]
-    fn other_tokenizers_are_refused_by_what_they_do() {
-        for (at, other, what) in [
+    fn tokenizers_unlike_gemmas_are_refused() {
+        for (pointer, other, what) in [
             ("/normalizer", json!({"type": "NFC"}), "the normalizer"),
             ("/pre_tokenizer", json!({"type": "Metaspace"}), "the pre_tokenizer"),
             ("/model/type", json!("Unigram"), "\"Unigram\""),
@@ -318,7 +320,7 @@ mod tests {
             value["pre_tokenizer"] = Value::Null;
             value["model"]["ignore_merges"] = false.into();
             value["model"]["end_of_word_suffix"] = Value::Null;
-            *value.pointer_mut(at).unwrap() = other;
+            *value.pointer_mut(pointer).unwrap() = other;
             assert!(problem(&value).contains(what), "{}", problem(&value));
         }
     }

@@ -1,21 +1,20 @@
-//! Gemma 4's tokenizer: llama.cpp joins by merges here, as `tokenizer.json` does, so that both are taken as they are.
+//! Gemma 4's tokenizer: llama.cpp applies the BPE merges of `tokenizer.json`, so they are copied.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::bpe;
-use super::bpe::is_byte;
-use super::files::TokenizerFiles;
-use super::{TokenType, Vocabulary};
+use super::bpe::{BpeModel, is_byte};
+use super::tokenizer_files::TokenizerFiles;
+use super::{TokenType, TokenVocabulary};
 use crate::checkpoint::ModelFiles;
 use crate::error::{Error, Result};
 
-/// No token has a score that would mean anything.
+/// The converter's score of all tokens; BPE does not use scores.
 const SCORE: f32 = -1000.0;
 
-/// What chat programs must see to tell thoughts and tool calls from answers.
-const VISIBLE: [&str; 7] = [
+/// Tokens that chat programs must see, to separate thoughts and tool calls from answers: user-defined, not control.
+const VISIBLE_TOKENS: [&str; 7] = [
     "<|channel>",
     "<channel|>",
     "<|tool_call>",
@@ -25,8 +24,8 @@ const VISIBLE: [&str; 7] = [
     "<|\"|>",
 ];
 
-/// The special tokens of the tokenizer's class, where the configuration names no others.
-const SPECIAL: [(&str, &str); 5] = [
+/// The special tokens of the tokenizer's class, used if `tokenizer_config.json` does not set them.
+const DEFAULT_SPECIAL_TOKENS: [(&str, &str); 5] = [
     ("bos_token", "<bos>"),
     ("eos_token", "<eos>"),
     ("unk_token", "<unk>"),
@@ -34,26 +33,26 @@ const SPECIAL: [(&str, &str); 5] = [
     ("mask_token", "<mask>"),
 ];
 
-/// Reads tokens and merges.
-pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles) -> Result<(Vocabulary, Vec<String>)> {
+/// Reads the vocabulary and the merges.
+pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles) -> Result<(TokenVocabulary, Vec<String>)> {
     let (Some((file, bytes)), Some(json)) = (&files.json_file, &files.json) else {
         let what = "tokenizer.json: copy it from the base model".to_owned();
         return Err(Error::Missing { folder: model.location().to_owned(), what });
     };
-    let broken = |problem: String| Error::invalid(file, problem);
-    let bpe = bpe::BpeModel::of_gemma(file, bytes)?;
-    let special = special(files);
-    let mut vocabulary = Vocabulary { tokens: Vec::new(), scores: Vec::new(), types: Vec::new() };
+    let invalid = |problem: String| Error::invalid(file, problem);
+    let bpe = BpeModel::parse(file, bytes)?;
+    let special = special_texts(files);
+    let mut vocabulary = TokenVocabulary { tokens: Vec::new(), scores: Vec::new(), types: Vec::new() };
     let mut push = |id: u32, text: &str, kind: TokenType| {
         if id as usize != vocabulary.tokens.len() {
-            return Err(broken(format!("has no token {}", vocabulary.tokens.len())));
+            return Err(invalid(format!("has no token with id {}", vocabulary.tokens.len())));
         }
-        let kind = if VISIBLE.contains(&text) { TokenType::UserDefined } else { kind };
+        let kind = if VISIBLE_TOKENS.contains(&text) { TokenType::UserDefined } else { kind };
         vocabulary.tokens.push(text.to_owned());
         vocabulary.types.push(kind);
         Ok(())
     };
-    let texts = bpe.texts().map_err(|what| broken(format!("is a tokenizer {what}")))?;
+    let texts = bpe.texts().map_err(|what| invalid(format!("is a tokenizer {what}")))?;
     let base = texts.len();
     for (id, text) in texts {
         let kind = match text {
@@ -73,16 +72,18 @@ pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles) -> Result<(Vocabu
     Ok((vocabulary, bpe.merges()))
 }
 
-/// The texts of special tokens: those that `tokenizer_config.json` names, and those it lists.
-fn special(files: &TokenizerFiles) -> HashSet<String> {
+/// The texts of special tokens: the `*_token` entries and the lists of `tokenizer_config.json`.
+fn special_texts(files: &TokenizerFiles) -> HashSet<String> {
     let none = serde_json::Map::new();
     let config = files.config.as_ref().unwrap_or(&none);
     let text = |value: &Value| {
         let text = value.as_str().or_else(|| value.get("content")?.as_str());
         text.map(str::to_owned)
     };
-    let defaults =
-        SPECIAL.iter().filter(|(key, _)| !config.contains_key(*key)).map(|(_, text)| (*text).to_owned());
+    let defaults = DEFAULT_SPECIAL_TOKENS
+        .iter()
+        .filter(|(key, _)| !config.contains_key(*key))
+        .map(|(_, text)| (*text).to_owned());
     let named = config.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
     let lists = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
     let listed = lists.iter().filter_map(|key| config.get(*key)).flat_map(|value| match value {

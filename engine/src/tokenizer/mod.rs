@@ -1,20 +1,21 @@
-//! A tokenizer as llama.cpp wants it: tokens with scores and types, special ids, the chat template.
+//! Tokenizers as GGUF metadata: tokens with scores and types, special tokens, the chat template.
 
-mod added;
+mod added_tokens;
 mod bpe;
-mod files;
 mod gemma4;
 mod sentencepiece;
-mod special;
+mod special_tokens;
+mod tokenizer_files;
 
 use crate::checkpoint::{EmbeddingRows, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
-use files::TokenizerFiles;
 use sentencepiece::SentencePiece;
+use special_tokens::SpecialTokens;
+use tokenizer_files::TokenizerFiles;
 
-/// llama.cpp's kinds of tokens.
+/// Token types (`llama_token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TokenType {
     Normal = 1,
@@ -25,63 +26,64 @@ pub(crate) enum TokenType {
     Byte = 6,
 }
 
-/// Every id's token.
+/// The tokens by id, with scores and types.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Vocabulary {
+pub(crate) struct TokenVocabulary {
     pub(crate) tokens: Vec<String>,
     pub(crate) scores: Vec<f32>,
     pub(crate) types: Vec<TokenType>,
 }
 
-/// A model's tokenizer, from whichever files it came with.
+/// A model's tokenizer.
 #[derive(Debug)]
 pub(crate) struct Tokenizer {
-    pub(crate) vocabulary: Vocabulary,
-    special: special::SpecialTokens,
-    kind: TokenizerKind,
+    pub(crate) vocabulary: TokenVocabulary,
+    special: SpecialTokens,
+    model: TokenizerModel,
 }
 
-/// llama.cpp's tokenizers for Gemma.
+/// The tokenizer models of Gemma in llama.cpp (`tokenizer.ggml.model`).
 #[derive(Debug)]
-enum TokenizerKind {
-    /// Joins by score.
+enum TokenizerModel {
+    /// `llama`: merges the pair with the best score.
     SentencePiece { gemma1: bool },
-    /// Joins by these merges.
-    Merges(Vec<String>),
+    /// `gemma4`: applies these BPE merges.
+    Bpe(Vec<String>),
 }
 
 impl Tokenizer {
-    /// Reads the model's tokenizer.
-    pub(crate) fn of(model: &ModelFiles, architecture: Architecture, rows: EmbeddingRows) -> Result<Self> {
+    /// Reads the tokenizer files of a model.
+    pub(crate) fn open(model: &ModelFiles, architecture: Architecture, rows: EmbeddingRows) -> Result<Self> {
         let files = TokenizerFiles::read(model)?;
         let config = model.config();
-        let (vocabulary, kind) = match architecture {
+        let (vocabulary, tokenizer_model) = match architecture {
             Architecture::Gemma4 | Architecture::Gemma4Assistant => {
                 let (vocabulary, merges) = gemma4::read(model, &files)?;
-                (vocabulary, TokenizerKind::Merges(merges))
+                (vocabulary, TokenizerModel::Bpe(merges))
             }
             Architecture::Gemma
             | Architecture::Gemma2
             | Architecture::Gemma3
             | Architecture::Gemma3n
             | Architecture::GemmaEmbedding => {
-                let kind = TokenizerKind::SentencePiece { gemma1: architecture == Architecture::Gemma };
-                (sentencepiece_vocabulary(model, &files, architecture, rows)?, kind)
+                let tokenizer_model =
+                    TokenizerModel::SentencePiece { gemma1: architecture == Architecture::Gemma };
+                (sentencepiece_vocabulary(model, &files, architecture, rows)?, tokenizer_model)
             }
         };
-        let special = special::SpecialTokens::of(&files, config, &special::COMMON, vocabulary.tokens.len());
-        Ok(Self { vocabulary, special, kind })
+        let special = SpecialTokens::new(&files, config, vocabulary.tokens.len());
+        Ok(Self { vocabulary, special, model: tokenizer_model })
     }
 
-    /// Writes the tokenizer's keys, in the converter's order.
-    pub(crate) fn write(self, out: &mut GgufMetadata) {
-        let Vocabulary { tokens, scores, types } = self.vocabulary;
-        match &self.kind {
-            TokenizerKind::SentencePiece { .. } => {
+    /// Sets the `tokenizer.*` metadata in the converter's order.
+    pub(crate) fn set_metadata(self, out: &mut GgufMetadata) {
+        let TokenVocabulary { tokens, scores, types } = self.vocabulary;
+        match &self.model {
+            TokenizerModel::SentencePiece { .. } => {
                 out.set("tokenizer.ggml.model", "llama");
                 out.set("tokenizer.ggml.pre", "default");
             }
-            TokenizerKind::Merges(_) => out.set("tokenizer.ggml.model", "gemma4"),
+            TokenizerModel::Bpe(_) => out.set("tokenizer.ggml.model", "gemma4"),
         }
         out.set("tokenizer.ggml.tokens", MetadataValue::Strings(tokens));
         out.set("tokenizer.ggml.scores", MetadataValue::F32s(scores));
@@ -89,14 +91,14 @@ impl Tokenizer {
             "tokenizer.ggml.token_type",
             MetadataValue::I32s(types.into_iter().map(|t| t as i32).collect()),
         );
-        let (gemma1, add_bos) = match self.kind {
-            TokenizerKind::SentencePiece { gemma1 } => (gemma1, None),
-            TokenizerKind::Merges(merges) => {
+        let (gemma1, add_bos) = match self.model {
+            TokenizerModel::SentencePiece { gemma1 } => (gemma1, None),
+            TokenizerModel::Bpe(merges) => {
                 out.set("tokenizer.ggml.merges", MetadataValue::Strings(merges));
                 (false, Some(true))
             }
         };
-        self.special.write(out);
+        self.special.set_metadata(out);
         if gemma1 {
             out.set("tokenizer.ggml.eot_token_id", 107_u32);
         }
@@ -112,7 +114,7 @@ fn sentencepiece_vocabulary(
     files: &TokenizerFiles,
     architecture: Architecture,
     rows: EmbeddingRows,
-) -> Result<Vocabulary> {
+) -> Result<TokenVocabulary> {
     let pieces = pieces(model, files)?;
     let size = match rows.resized {
         Some(rows) => Some(rows as usize),
@@ -120,38 +122,38 @@ fn sentencepiece_vocabulary(
     };
     let size = size.unwrap_or(pieces.len());
     let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, architecture, rows, size)?);
-    added::apply(files, &mut vocabulary)?;
+    added_tokens::apply(files, &mut vocabulary)?;
     Ok(vocabulary)
 }
 
-/// Pieces and their ids: SentencePiece's own file, else what transformers made of it.
+/// Pieces with their ids, from `tokenizer.model`, else from `tokenizer.json`.
 fn pieces(model: &ModelFiles, files: &TokenizerFiles) -> Result<Vec<(usize, SentencePiece)>> {
     match (&files.sentencepiece, &files.json_file, &files.json) {
         (Some((file, bytes)), _, _) => {
-            Ok(sentencepiece::read(file, bytes)?.into_iter().enumerate().collect())
+            Ok(sentencepiece::parse(file, bytes)?.into_iter().enumerate().collect())
         }
-        (None, Some((file, bytes)), Some(json)) => bpe::read(file, bytes, json),
+        (None, Some((file, bytes)), Some(json)) => bpe::parse(file, bytes, json),
         (None, _, _) => {
-            let what =
-                "tokenizer.model and no tokenizer.json: copy one of them from the base model".to_owned();
+            let what = "tokenizer.model or tokenizer.json: copy one of them from the base model".to_owned();
             Err(Error::Missing { folder: model.location().to_owned(), what })
         }
     }
 }
 
-/// The list of tokens is as long as the embedding, but for a few thousand tokens of images and sounds where those
-/// need no row; a size beyond that is a lie that would cost memory.
+/// Checks `size` before memory is allocated: it is the number of embedding rows, plus some thousand image and audio
+/// tokens without a row in some families.
 fn check_size(
     model: &ModelFiles,
     architecture: Architecture,
     rows: EmbeddingRows,
     size: usize,
 ) -> Result<usize> {
-    const SLOTS: u64 = 4096;
-    let slots = if architecture.family().vocab_mismatch == VocabMismatch::ZeroPad { SLOTS } else { 0 };
+    const TOKENS_WITHOUT_ROW: u64 = 4096;
+    let pads = architecture.family().vocab_mismatch == VocabMismatch::ZeroPad;
+    let extra = if pads { TOKENS_WITHOUT_ROW } else { 0 };
     match rows.stored {
-        Some(rows) if size as u64 > rows.saturating_add(slots) => {
-            let problem = format!("says vocab_size is {size}, but the embedding has {rows} rows");
+        Some(rows) if size as u64 > rows.saturating_add(extra) => {
+            let problem = format!("has vocab_size {size}, but the embedding has {rows} rows");
             Err(Error::invalid(model.config().file(), problem))
         }
         Some(_) | None => Ok(size),

@@ -1,39 +1,39 @@
-//! `tokenizer.model`: SentencePiece's `ModelProto`, of which only the pieces matter here.
+//! `tokenizer.model`: the pieces of SentencePiece's `ModelProto`.
 //!
 //! Format: <https://github.com/google/sentencepiece/blob/master/src/sentencepiece_model.proto>. The file is a protocol
-//! buffer; a reader of four wire types is all it takes. Lengths are checked against what is left of the file.
+//! buffer with four wire types. Lengths are checked against the rest of the file.
 
-use super::{TokenType, Vocabulary};
+use super::{TokenType, TokenVocabulary};
 use crate::error::{Error, Result};
 
-/// A piece: its text, score and SentencePiece's type (1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused,
-/// 6 byte).
+/// A piece with its score and type.
 pub(crate) struct SentencePiece {
     pub(super) text: String,
     pub(super) score: f32,
     pub(super) kind: TokenType,
 }
 
-/// Reads the pieces.
-pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Vec<SentencePiece>> {
-    let broken =
-        |at: usize| Error::invalid(file, format!("is not a SentencePiece model: broken at byte {at}"));
+/// Parses the pieces.
+pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<SentencePiece>> {
+    let invalid = |position: usize| {
+        Error::invalid(file, format!("is not a SentencePiece model: invalid at byte {position}"))
+    };
     let mut pieces = Vec::new();
-    let mut message = ProtoMessage { bytes, at: 0 };
-    while message.at < bytes.len() {
-        let at = message.at;
+    let mut message = ProtoReader { bytes, position: 0 };
+    while message.position < bytes.len() {
+        let position = message.position;
         match message.field() {
             Some((1, ProtoField::Bytes(piece))) => match parse_piece(piece) {
                 Some(piece) => pieces.push(piece),
                 None => {
                     return Err(Error::invalid(
                         file,
-                        format!("piece {} is broken, at byte {at}", pieces.len()),
+                        format!("has an invalid piece {} at byte {position}", pieces.len()),
                     ));
                 }
             },
             Some(_) => {}
-            None => return Err(broken(at)),
+            None => return Err(invalid(position)),
         }
     }
     if pieces.is_empty() {
@@ -45,8 +45,8 @@ pub(crate) fn read(file: &str, bytes: &[u8]) -> Result<Vec<SentencePiece>> {
 
 fn parse_piece(bytes: &[u8]) -> Option<SentencePiece> {
     let mut piece = SentencePiece { text: String::new(), score: 0.0, kind: TokenType::Normal };
-    let mut message = ProtoMessage { bytes, at: 0 };
-    while message.at < bytes.len() {
+    let mut message = ProtoReader { bytes, position: 0 };
+    while message.position < bytes.len() {
         match message.field()? {
             (1, ProtoField::Bytes(text)) => piece.text = String::from_utf8(text.to_vec()).ok()?,
             (2, ProtoField::Fixed32(bits)) => piece.score = f32::from_le_bytes(bits),
@@ -57,7 +57,7 @@ fn parse_piece(bytes: &[u8]) -> Option<SentencePiece> {
     Some(piece)
 }
 
-/// The converter asks four questions of each piece; user-defined ones answer none of them with yes.
+/// The converter's type for a type of SentencePiece. It has no rule for user-defined pieces (4), which become normal.
 fn token_type(kind: u64) -> Option<TokenType> {
     match kind {
         1 | 4 => Some(TokenType::Normal),
@@ -69,12 +69,12 @@ fn token_type(kind: u64) -> Option<TokenType> {
     }
 }
 
-/// Gives each of `size` ids its piece; ids without one are fillers.
+/// A vocabulary of `size` tokens; ids without a piece are unused `[PAD…]` tokens.
 pub(crate) fn vocabulary(
     pieces: impl IntoIterator<Item = (usize, SentencePiece)>,
     size: usize,
-) -> Vocabulary {
-    let mut vocabulary = Vocabulary {
+) -> TokenVocabulary {
+    let mut vocabulary = TokenVocabulary {
         tokens: (0..size).map(|id| format!("[PAD{id}]")).collect(),
         scores: vec![-10_000.0; size],
         types: vec![TokenType::Unused; size],
@@ -87,10 +87,10 @@ pub(crate) fn vocabulary(
     vocabulary
 }
 
-/// A protocol buffer being read.
-struct ProtoMessage<'a> {
+/// A reader of a protocol buffer message.
+struct ProtoReader<'a> {
     bytes: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
 enum ProtoField<'a> {
@@ -100,8 +100,8 @@ enum ProtoField<'a> {
     Fixed32([u8; 4]),
 }
 
-impl<'a> ProtoMessage<'a> {
-    /// The next field's number and value; `None` when the bytes make no sense.
+impl<'a> ProtoReader<'a> {
+    /// The number and value of the next field; `None` if the bytes are invalid.
     fn field(&mut self) -> Option<(u64, ProtoField<'a>)> {
         let tag = self.varint()?;
         let value = match tag & 7 {
@@ -121,17 +121,17 @@ impl<'a> ProtoMessage<'a> {
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let end = self.at.checked_add(length)?;
-        let taken = self.bytes.get(self.at..end)?;
-        self.at = end;
-        Some(taken)
+        let end = self.position.checked_add(length)?;
+        let bytes = self.bytes.get(self.position..end)?;
+        self.position = end;
+        Some(bytes)
     }
 
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
+            let byte = *self.bytes.get(self.position)?;
+            self.position += 1;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Some(value);
@@ -157,14 +157,14 @@ mod tests {
             out.extend([0x0a, piece.len() as u8]);
             out.extend(piece);
         }
-        // trainer_spec, which is passed over
+        // trainer_spec, which is skipped
         out.extend([0x12, 2, 0x08, 1]);
         out
     }
 
     #[test]
     fn pieces_keep_text_score_and_type() {
-        let pieces = read("m", &model(&[("<unk>", 2), ("▁a", 1), ("<0x0A>", 6), ("user", 4)])).unwrap();
+        let pieces = parse("m", &model(&[("<unk>", 2), ("▁a", 1), ("<0x0A>", 6), ("user", 4)])).unwrap();
         let kinds: Vec<_> = pieces.iter().map(|p| (p.text.as_str(), p.kind)).collect();
         assert_eq!(
             kinds,
@@ -179,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn ids_without_a_piece_are_unused_fillers() {
-        let vocabulary = vocabulary(read("m", &model(&[("a", 1)])).unwrap().into_iter().enumerate(), 2);
+    fn ids_without_a_piece_are_unused_tokens() {
+        let vocabulary = vocabulary(parse("m", &model(&[("a", 1)])).unwrap().into_iter().enumerate(), 2);
         assert_eq!(vocabulary.tokens, ["a", "[PAD1]"]);
         assert_eq!(vocabulary.scores, [-1.5, -10_000.0]);
         assert_eq!(vocabulary.types, [TokenType::Normal, TokenType::Unused]);
@@ -190,22 +190,22 @@ mod tests {
     fn every_truncation_is_an_error_and_not_a_panic() {
         let whole = model(&[("ab", 1), ("cd", 3)]);
         for end in 0..whole.len() {
-            if let Ok(pieces) = read("m", &whole[..end]) {
+            if let Ok(pieces) = parse("m", &whole[..end]) {
                 assert!(pieces.len() <= 2);
             }
         }
-        assert!(read("m", &whole[..5]).is_err());
+        assert!(parse("m", &whole[..5]).is_err());
     }
 
     #[test]
     fn a_length_beyond_the_file_is_an_error() {
-        assert!(read("m", &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).is_err());
+        assert!(parse("m", &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).is_err());
     }
 
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
-            drop(read("m", &bytes));
+            drop(parse("m", &bytes));
         }
     }
 }

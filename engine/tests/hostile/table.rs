@@ -32,10 +32,10 @@ pub(crate) fn cases() -> Vec<Case> {
 fn headers() -> Vec<Case> {
     cases! {
         "an empty file", [SHARD, "too short"], |f| f.write(BASE_SHARD, "");
-        "a file that ends in its header", [SHARD, "header is"], |f| f.bytes(BASE_SHARD, |b| b.truncate(300));
+        "a file that ends in its header", [SHARD, "has a header of"], |f| f.bytes(BASE_SHARD, |b| b.truncate(300));
         "a truncated file", [SHARD, "tensor ", "truncated"], |f| f.bytes(BASE_SHARD, |b| b.truncate(b.len() - 1));
         "a byte too many", [SHARD, "1 bytes after its last tensor"], |f| f.bytes(BASE_SHARD, |b| b.push(0));
-        "a header longer than the file", [SHARD, "says its header is 90000000 bytes"],
+        "a header longer than the file", [SHARD, "has a header of 90000000 bytes"],
             |f| f.bytes(BASE_SHARD, |b| b[..8].copy_from_slice(&90_000_000_u64.to_le_bytes()));
         "a header longer than any file", [SHARD, "the format allows"],
             |f| f.bytes(BASE_SHARD, |b| b[..8].copy_from_slice(&u64::MAX.to_le_bytes()));
@@ -56,10 +56,10 @@ fn headers() -> Vec<Case> {
                 let end = h["model.layers.0.input_layernorm.weight"]["data_offsets"][1].as_u64().unwrap();
                 h["model.layers.0.post_attention_layernorm.weight"]["data_offsets"] = json!([end - 512 - 256, end - 256]);
             });
-        "a hole", [SHARD, "tensor ", "hole"], |f| f.header(BASE_SHARD, |h| {
+        "a gap", [SHARD, "tensor ", "gap"], |f| f.header(BASE_SHARD, |h| {
             h.remove("model.layers.0.input_layernorm.weight");
         });
-        "a tensor twice", [SHARD, EMBEDDING, "comes twice"], |f| f.bytes(BASE_SHARD, |b| {
+        "a tensor twice", [SHARD, EMBEDDING, "appears twice"], |f| f.bytes(BASE_SHARD, |b| {
             let data = 8 + u64::from_le_bytes(b[..8].try_into().unwrap()) as usize;
             let text = String::from_utf8(b[8..data].to_vec()).unwrap();
             let twice = text.trim_end().replacen('{', &format!("{{\"{EMBEDDING}\":{{\"dtype\":\"BF16\",\"shape\":[0],\"data_offsets\":[0,0]}},"), 1);
@@ -70,9 +70,9 @@ fn headers() -> Vec<Case> {
         });
         "an unknown dtype", [SHARD, EMBEDDING, "unknown dtype \"F7\""],
             |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["dtype"] = json!("F7"));
-        "a shape whose product overflows", [SHARD, EMBEDDING, "more than any file can hold"],
+        "a shape whose product overflows", [SHARD, EMBEDDING, "more than a file can hold"],
             |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["shape"] = json!([u64::MAX, 2]));
-        "a shape that does not fill its bytes", [SHARD, EMBEDDING, "takes"],
+        "a shape that does not fill its bytes", [SHARD, EMBEDDING, "needs"],
             |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["shape"] = json!([768, 255]));
         "a negative size", [SHARD, EMBEDDING], |f| f.header(BASE_SHARD, |h| h[EMBEDDING]["shape"] = json!([-1, 256]));
         "offsets the wrong way round", [SHARD, EMBEDDING, "lies at"],
@@ -94,7 +94,7 @@ fn checkpoints() -> Vec<Case> {
         "fewer layers than there are", ["model.layers.1.", "num_hidden_layers is 1"],
             |f| f.json("base/config.json", |c| c["num_hidden_layers"] = json!(1));
         "a count that is none", ["config.json", "hidden_size"], |f| f.json("base/config.json", |c| c["hidden_size"] = json!("many"));
-        "a vocabulary larger than the embedding", ["config.json", "vocab_size is 4000000000"],
+        "a vocabulary larger than the embedding", ["config.json", "vocab_size 4000000000"],
             |f| f.json("base/config.json", |c| c["vocab_size"] = json!(4_000_000_000_u32));
         "a vocabulary smaller than the embedding", [SHARD, EMBEDDING, "768 rows"],
             |f| f.json("base/config.json", |c| c["vocab_size"] = json!(700));
@@ -104,7 +104,7 @@ fn checkpoints() -> Vec<Case> {
             |f| f.json("base/model.safetensors.index.json", |i| i["weight_map"][EMBEDDING] = json!("../secret.safetensors"));
         "an index that names a pickle", [INDEX, "model.bin"],
             |f| f.json("base/model.safetensors.index.json", |i| i["weight_map"][EMBEDDING] = json!("model.bin"));
-        "an index that is wrong about a shard", [INDEX, EMBEDDING, "is said to be in model-00002"],
+        "an index that is wrong about a shard", [INDEX, EMBEDDING, "is in model-00002-of-00002.safetensors by the index"],
             |f| f.json("base/model.safetensors.index.json", |i| i["weight_map"][EMBEDDING] = json!("model-00002-of-00002.safetensors"));
         "an index that knows of a tensor too many", [INDEX, "ghost"],
             |f| f.json("base/model.safetensors.index.json", |i| i["weight_map"]["ghost"] = json!(SHARD));
@@ -133,7 +133,7 @@ fn checkpoints() -> Vec<Case> {
             |f| f.header(BASE_SHARD, |h| h["model.layers.0.mlp.up_proj.weight"]["dtype"] = json!("I16"));
         "a base in 8 bits", ["config.json", "bitsandbytes in 8 bits (llm_int8)", "not supported", "16-bit"],
             |f| f.json("base/config.json", |c| { c.insert("quantization_config".to_owned(), json!({"quant_method": "bitsandbytes", "load_in_8bit": true})); });
-        "a base quantised by others", ["config.json", "gptq", "not supported"],
+        "a base quantized by others", ["config.json", "gptq", "not supported"],
             |f| f.json("base/config.json", |c| { c.insert("quantization_config".to_owned(), json!({"quant_method": "gptq", "bits": 4})); });
         "a 4-bit weight whose description is none", [SHARD, "x.quant_state.bitsandbytes__nf4", "JSON"], |f| {
             f.remove("base/model.safetensors.index.json");
@@ -214,7 +214,7 @@ fn adapters() -> Vec<Case> {
             });
         "another kind of adapter", [CONFIG_FILE, "LOHA", "not supported"], |f| f.json(CONFIG, |c| c["peft_type"] = json!("LOHA"));
         "DoRA without magnitudes", [WEIGHTS, "no magnitude vector", "use_dora"], |f| f.json(CONFIG, |c| c["use_dora"] = json!(true));
-        "a parametrised expert", [CONFIG_FILE, "target_parameters", "not supported"],
+        "a parametrized expert", [CONFIG_FILE, "target_parameters", "not supported"],
             |f| f.json(CONFIG, |c| c["target_parameters"] = json!(["experts.gate_up_proj"]));
         "a module that was not saved", [CONFIG_FILE, "names lm_head in modules_to_save"],
             |f| f.json(CONFIG, |c| c["modules_to_save"] = json!(["lm_head"]));

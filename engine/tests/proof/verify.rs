@@ -100,7 +100,7 @@ fn a_flipped_byte_of_a_gguf_file_is_found() {
     let layers = flipped(&path, key("gemma3.block_count").end as usize - 4, &check);
     assert!(layers.contains("gemma3.block_count = 3, not 2"), "{layers}");
     let scores = flipped(&path, key("tokenizer.ggml.scores").end as usize - 1, &check);
-    assert!(scores.contains("other values under tokenizer.ggml.scores"), "{scores}");
+    assert!(scores.contains("different values for tokenizer.ggml.scores"), "{scores}");
     let first = &file.tensors[0];
     let described = flipped(&path, first.bytes.start as usize - 32, &check);
     assert!(described.contains("m.gguf"), "{described}");

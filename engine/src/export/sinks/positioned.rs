@@ -28,7 +28,7 @@ impl<'a> PositionedSink<'a> {
     pub(in crate::export) fn new(files: &'a [FileLayout], folder: &LocalOutput) -> Result<Self> {
         let open = |layout: &FileLayout| {
             let failed = |e| Error::write(&layout.name, e);
-            let file = folder.place(&layout.name, layout.size()).map_err(failed)?;
+            let file = folder.create_positioned(&layout.name, layout.size()).map_err(failed)?;
             let mut open = OpenFile { file, hash: Sha256::new(), hashed: 0 };
             open.put(0, &layout.header).map_err(failed)?;
             Ok(open)

@@ -1,19 +1,20 @@
-//! Added tokens over the SentencePiece vocabulary: `<start_of_turn>` must be a control token, or chat breaks.
+//! Added tokens, such as `<start_of_turn>`, which replace tokens of the SentencePiece vocabulary.
 //!
 //! transformers before 5 writes them to `tokenizer_config.json` (`added_tokens_decoder`), since 5 only to
-//! `tokenizer.json`. Either says the same, so the first of them that is there is used.
+//! `tokenizer.json`. Both have the same content; the first that exists is used.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::files::TokenizerFiles;
-use super::{TokenType, Vocabulary};
+use super::tokenizer_files::TokenizerFiles;
+use super::{TokenType, TokenVocabulary};
 use crate::error::{Error, Result};
 
 const SCORE: f32 = -1000.0;
 
+/// An entry of `added_tokens_decoder`.
 #[derive(Deserialize)]
 struct AddedEntry {
     content: String,
@@ -21,22 +22,22 @@ struct AddedEntry {
     special: bool,
 }
 
-/// Gives added tokens their text, score and type.
-pub(super) fn apply(files: &TokenizerFiles, vocabulary: &mut Vocabulary) -> Result<()> {
+/// Sets text, score and type of added tokens.
+pub(super) fn apply(files: &TokenizerFiles, vocabulary: &mut TokenVocabulary) -> Result<()> {
     for (text, id) in files.added.iter().flat_map(|added| &added.0) {
-        vocabulary.put(*id as usize, text, TokenType::UserDefined);
+        vocabulary.set(*id as usize, text, TokenType::UserDefined);
     }
     let decoder =
         files.config.as_ref().and_then(|c| c.get("added_tokens_decoder")).and_then(Value::as_object);
     match (decoder, &files.json) {
         (Some(decoder), _) if !decoder.is_empty() => {
             for (id, entry) in decoder {
-                let broken = || {
-                    let problem = format!("added_tokens_decoder has a broken entry {id:?}");
+                let invalid = || {
+                    let problem = format!("added_tokens_decoder has an invalid entry {id:?}");
                     Error::invalid(&files.config_file, problem)
                 };
-                let entry = AddedEntry::deserialize(entry).map_err(|_| broken())?;
-                vocabulary.add(id.parse().map_err(|_| broken())?, &entry.content, entry.special);
+                let entry = AddedEntry::deserialize(entry).map_err(|_| invalid())?;
+                vocabulary.add(id.parse().map_err(|_| invalid())?, &entry.content, entry.special);
             }
         }
         (_, Some(json)) => {
@@ -49,18 +50,18 @@ pub(super) fn apply(files: &TokenizerFiles, vocabulary: &mut Vocabulary) -> Resu
     Ok(())
 }
 
-impl Vocabulary {
+impl TokenVocabulary {
     fn add(&mut self, id: usize, text: &str, special: bool) {
         if special || looks_special(text) {
-            self.put(id, text, TokenType::Control);
+            self.set(id, text, TokenType::Control);
         } else {
             let text: Cow<'_, str> = text.replace('\u{2581}', " ").into();
-            self.put(id, &text, TokenType::UserDefined);
+            self.set(id, &text, TokenType::UserDefined);
         }
     }
 
-    /// Ids past the vocabulary are left out, as the converter does.
-    fn put(&mut self, id: usize, text: &str, kind: TokenType) {
+    /// Ignores ids beyond the vocabulary, as the converter does.
+    fn set(&mut self, id: usize, text: &str, kind: TokenType) {
         if id < self.tokens.len() {
             text.clone_into(&mut self.tokens[id]);
             self.scores[id] = SCORE;
@@ -69,7 +70,7 @@ impl Vocabulary {
     }
 }
 
-/// Tokens that are control tokens in all but their flag.
+/// The converter's rule for tokens that are control tokens without the `special` flag (`does_token_look_special`).
 fn looks_special(text: &str) -> bool {
     let between = |start: &str, end: &str| text.starts_with(start) && text.ends_with(end);
     matches!(text, "<pad>" | "<mask>" | "<2mass>" | "[@BOS@]")
@@ -83,8 +84,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn added_tokens_are_control_when_special_or_when_they_look_it() {
-        let mut vocabulary = Vocabulary {
+    fn added_tokens_are_control_if_special_or_if_they_look_special() {
+        let mut vocabulary = TokenVocabulary {
             tokens: vec![String::new(); 4],
             scores: vec![0.0; 4],
             types: vec![TokenType::Normal; 4],

@@ -1,4 +1,4 @@
-//! The files a tokenizer may be spread over.
+//! The files of a tokenizer.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -10,12 +10,12 @@ use crate::io::json;
 use crate::io::json::OrderedMap;
 use crate::io::read_source;
 
-/// What was found, parsed as far as it is needed.
+/// The files that exist, parsed as far as needed.
 pub(crate) struct TokenizerFiles {
-    /// `tokenizer.model` and its location.
+    /// Location and bytes of `tokenizer.model`.
     pub(crate) sentencepiece: Option<(String, Vec<u8>)>,
     pub(crate) json: Option<TokenizerJson>,
-    /// `tokenizer.json` and its location.
+    /// Location and bytes of `tokenizer.json`.
     pub(crate) json_file: Option<(String, Vec<u8>)>,
     /// `tokenizer_config.json`
     pub(crate) config: Option<Map<String, Value>>,
@@ -24,14 +24,14 @@ pub(crate) struct TokenizerFiles {
     pub(crate) template_jinja: Option<String>,
     /// `chat_template.json`
     pub(crate) template_json: Option<Value>,
-    /// Where `tokenizer_config.json` is, for error messages.
+    /// The location of `tokenizer_config.json`, for error messages.
     pub(crate) config_file: String,
 }
 
-/// `tokenizer.json` without its vocabulary, which is only read where there is no `tokenizer.model`.
+/// `tokenizer.json` without its vocabulary, which is read only without a `tokenizer.model`.
 #[derive(Deserialize)]
 pub(crate) struct TokenizerJson {
-    #[serde(default, deserialize_with = "json::or_default")]
+    #[serde(default, deserialize_with = "json::null_as_default")]
     pub(crate) added_tokens: Vec<AddedToken>,
     #[serde(default)]
     pub(crate) post_processor: Option<Value>,
@@ -39,7 +39,7 @@ pub(crate) struct TokenizerJson {
     _model: IgnoredAny,
 }
 
-/// A token that the tokenizer finds before it looks for pieces.
+/// A token that is matched before the text is split into pieces.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct AddedToken {
     pub(crate) id: u32,
@@ -66,7 +66,7 @@ impl TokenizerFiles {
             config: config.map(|(file, bytes)| json::parse(&file, &bytes)).transpose()?,
             added: read("added_tokens.json")?.map(|(file, bytes)| json::parse(&file, &bytes)).transpose()?,
             template_jinja: read("chat_template.jinja")?
-                .map(|(file, bytes)| text(&file, bytes))
+                .map(|(file, bytes)| decode_text(&file, bytes))
                 .transpose()?,
             template_json: read("chat_template.json")?
                 .map(|(file, bytes)| json::parse(&file, &bytes))
@@ -75,8 +75,8 @@ impl TokenizerFiles {
     }
 }
 
-/// Python opens text with universal newlines.
-fn text(file: &str, bytes: Vec<u8>) -> Result<String> {
+/// Decodes text with universal newlines, like Python's text mode.
+fn decode_text(file: &str, bytes: Vec<u8>) -> Result<String> {
     match String::from_utf8(bytes) {
         Ok(text) => Ok(text.replace("\r\n", "\n").replace('\r', "\n")),
         Err(_) => Err(crate::Error::invalid(file, "is not UTF-8 text")),

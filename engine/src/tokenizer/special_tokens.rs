@@ -1,31 +1,31 @@
-//! Special ids, the flags that go with them, and the chat template, as the converter finds them (`SpecialVocab`).
+//! Ids of special tokens, `add_*_token` flags and the chat template (gguf-py's `SpecialVocab`).
 
 use serde_json::{Map, Value};
 
-use super::files::TokenizerFiles;
+use super::tokenizer_files::TokenizerFiles;
 use crate::checkpoint::ModelConfig;
 use crate::gguf::{GgufMetadata, MetadataValue};
 
-/// What is looked for, in this order.
-pub(super) const COMMON: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
+/// The kinds of special tokens, in gguf-py's order.
+const KINDS: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
 
-/// Special ids and flags in the order they were found.
+/// Ids and flags in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct SpecialTokens {
     ids: Vec<(String, u32)>,
-    adds: Vec<(String, bool)>,
+    add_flags: Vec<(String, bool)>,
     template: Option<Value>,
 }
 
 impl SpecialTokens {
-    /// Ids outside a vocabulary of `size` tokens are left out.
-    pub(super) fn of(files: &TokenizerFiles, config: &ModelConfig, kinds: &[&str], size: usize) -> Self {
+    /// Reads the special tokens; ignores ids outside a vocabulary of `size` tokens.
+    pub(super) fn new(files: &TokenizerFiles, config: &ModelConfig, size: usize) -> Self {
         let mut special = Self::default();
-        let mut names: Vec<String> = kinds.iter().map(|k| (*k).to_owned()).collect();
+        let mut names: Vec<String> = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
         let mut tokens = files.config.clone();
         special.read_post_processor(files, tokens.as_mut(), &mut names);
         if let Some(tokens) = &tokens {
-            special.template = template(files, tokens);
+            special.template = chat_template(files, tokens);
             special.read_tokens(files, tokens, &names);
         }
         for name in &names {
@@ -37,13 +37,13 @@ impl SpecialTokens {
         special
     }
 
-    /// Ids of the tokens that `tokenizer_config.json` names.
+    /// Reads ids and flags of the tokens in `tokenizer_config.json`.
     fn read_tokens(&mut self, files: &TokenizerFiles, tokens: &Map<String, Value>, names: &[String]) {
         for name in names {
             if let Some(add) = tokens.get(&format!("add_{name}_token")).and_then(Value::as_bool)
-                && !self.adds.iter().any(|(known, _)| known == name)
+                && !self.add_flags.iter().any(|(known, _)| known == name)
             {
-                self.adds.push((name.clone(), add));
+                self.add_flags.push((name.clone(), add));
             }
             let Some(text) = tokens.get(&format!("{name}_token")).and_then(token_text) else { continue };
             let added = files.json.iter().flat_map(|json| &json.added_tokens);
@@ -53,21 +53,21 @@ impl SpecialTokens {
         }
     }
 
-    /// The first id found for a kind counts.
+    /// Sets the id of a kind, if it has none.
     fn set_id(&mut self, name: &str, id: u32) {
         if !self.ids.iter().any(|(known, _)| known == name) {
             self.ids.push((name.to_owned(), id));
         }
     }
 
-    fn set_add(&mut self, name: &str, add: bool) {
-        match self.adds.iter_mut().find(|(known, _)| known == name) {
+    fn set_add_flag(&mut self, name: &str, add: bool) {
+        match self.add_flags.iter_mut().find(|(known, _)| known == name) {
             Some((_, value)) => *value = add,
-            None => self.adds.push((name.to_owned(), add)),
+            None => self.add_flags.push((name.to_owned(), add)),
         }
     }
 
-    /// Whether the tokenizer puts special tokens around a text: read off the templates of its post-processor.
+    /// Reads from the post-processor whether the tokenizer adds special tokens to a text.
     fn read_post_processor(
         &mut self,
         files: &TokenizerFiles,
@@ -75,15 +75,15 @@ impl SpecialTokens {
         names: &mut Vec<String>,
     ) {
         let Some(post) = files.json.as_ref().and_then(|json| json.post_processor.as_ref()) else { return };
-        let mut texts = TokenTexts::of(tokens);
+        let mut texts = TokenTexts::new(tokens);
         let alone = [post.clone()];
         let processors = post.get("processors").and_then(Value::as_array).map_or(&alone[..], Vec::as_slice);
         for processor in processors {
             match processor.get("type").and_then(Value::as_str) {
                 Some("ByteLevel") => {
                     for name in ["bos", "eos"] {
-                        if !self.adds.iter().any(|(known, _)| known == name) {
-                            self.set_add(name, false);
+                        if !self.add_flags.iter().any(|(known, _)| known == name) {
+                            self.set_add_flag(name, false);
                         }
                     }
                 }
@@ -100,11 +100,11 @@ impl SpecialTokens {
             first = single.first().and_then(special_id);
             last = single.last().and_then(special_id);
             if let Some(first) = first {
-                self.set_add("bos", texts.is_first(first));
+                self.set_add_flag("bos", texts.is_first(first));
             }
             if let Some(last) = last {
                 texts.set_last(last, names);
-                self.set_add("eos", true);
+                self.set_add_flag("eos", true);
             }
         }
         let mut pair = list(processor, "pair");
@@ -125,11 +125,11 @@ impl SpecialTokens {
         if let [_, second] = middle {
             add |= separates(second);
         }
-        self.set_add("sep", add);
+        self.set_add_flag("sep", add);
     }
 
-    /// Writes ids, flags and template. `sep` and `cls` have keys; a kind without one cannot come up here.
-    pub(crate) fn write(self, out: &mut GgufMetadata) {
+    /// Sets the metadata of ids, flags and template.
+    pub(crate) fn set_metadata(self, out: &mut GgufMetadata) {
         for (name, id) in self.ids {
             let name = match name.as_str() {
                 "unk" => "unknown",
@@ -139,18 +139,18 @@ impl SpecialTokens {
             };
             out.set(&format!("tokenizer.ggml.{name}_token_id"), id);
         }
-        for (name, add) in self.adds {
+        for (name, add) in self.add_flags {
             out.set(&format!("tokenizer.ggml.add_{name}_token"), add);
         }
         match self.template {
-            Some(Value::Array(templates)) => write_templates(&templates, out),
+            Some(Value::Array(templates)) => set_templates(&templates, out),
             Some(Value::String(template)) => out.set("tokenizer.chat_template", template),
             Some(_) | None => {}
         }
     }
 }
 
-/// The texts that `tokenizer_config.json` gives the special tokens, while the post-processor is read.
+/// The texts of special tokens in `tokenizer_config.json`, updated while the post-processor is read.
 struct TokenTexts<'a> {
     tokens: Option<&'a mut Map<String, Value>>,
     bos: Option<String>,
@@ -160,7 +160,7 @@ struct TokenTexts<'a> {
 }
 
 impl<'a> TokenTexts<'a> {
-    fn of(tokens: Option<&'a mut Map<String, Value>>) -> Self {
+    fn new(tokens: Option<&'a mut Map<String, Value>>) -> Self {
         let text = |key: &str| tokens.as_ref()?.get(key).and_then(token_text).map(str::to_owned);
         let (cls, sep) = (text("cls_token"), text("sep_token"));
         let bos = text("bos_token").or_else(|| cls.clone());
@@ -168,7 +168,7 @@ impl<'a> TokenTexts<'a> {
         Self { bos, cls, eos, sep, tokens }
     }
 
-    /// Whether the leading token is the one that begins texts; it becomes that one if none is named.
+    /// Whether the leading token is the `bos` or `cls` token. Becomes both if they are not set.
     fn is_first(&mut self, first: &str) -> bool {
         let is = |text: &Option<String>| text.as_deref() == Some(first);
         if self.tokens.is_none() {
@@ -176,30 +176,30 @@ impl<'a> TokenTexts<'a> {
         } else if !is(&self.bos) && !is(&self.cls) {
             if self.bos.is_none() {
                 self.bos = Some(first.to_owned());
-                self.name("bos_token", first);
+                self.set_token("bos_token", first);
             }
             if self.cls.is_none() {
                 self.cls = Some(first.to_owned());
-                self.name("cls_token", first);
+                self.set_token("cls_token", first);
             }
         }
         let is = |text: &Option<String>| text.as_deref() == Some(first);
         is(&self.bos) || is(&self.cls)
     }
 
-    /// The trailing token ends texts; what was named for that ends turns.
+    /// Makes the trailing token the `eos` token; the previous `eos` token becomes `eot` or `eom`.
     fn set_last(&mut self, last: &str, names: &mut Vec<String>) {
         if self.tokens.is_some() && self.eos.as_deref() != Some(last) {
             for kind in ["eot", "eom"] {
                 if !names.iter().any(|n| n == kind) {
                     names.push(kind.to_owned());
                     if let Some(eos) = self.eos.clone() {
-                        self.name(&format!("{kind}_token"), &eos);
+                        self.set_token(&format!("{kind}_token"), &eos);
                     }
                     break;
                 }
             }
-            self.name("eos_token", last);
+            self.set_token("eos_token", last);
         }
         self.eos = Some(last.to_owned());
     }
@@ -208,7 +208,7 @@ impl<'a> TokenTexts<'a> {
         self.sep.as_deref() == Some(id) || self.eos.as_deref() == Some(id)
     }
 
-    fn name(&mut self, key: &str, text: &str) {
+    fn set_token(&mut self, key: &str, text: &str) {
         if let Some(tokens) = &mut self.tokens {
             tokens.insert(key.to_owned(), Value::from(text));
         }
@@ -223,28 +223,28 @@ fn special_id(entry: &Value) -> Option<&str> {
     entry.get("SpecialToken")?.get("id")?.as_str()
 }
 
-/// A token's text, which may be wrapped in an object.
+/// The text of a token: a string, or an object with `content`.
 fn token_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// An id at the top of `config.json`, else in the language model's part; lists are no id.
+/// An id at the top level of `config.json`, else in `text_config`. Lists are ignored.
 fn config_id(config: &ModelConfig, key: &str) -> Option<u32> {
-    let id = config.top(key).or_else(|| config.get(key))?.as_u64()?;
+    let id = config.top_level(key).or_else(|| config.get(key))?.as_u64()?;
     u32::try_from(id).ok()
 }
 
 /// `tokenizer_config.json` first, then `chat_template.jinja`, then `chat_template.json`.
-fn template(files: &TokenizerFiles, tokens: &Map<String, Value>) -> Option<Value> {
-    let beside = || match &files.template_jinja {
+fn chat_template(files: &TokenizerFiles, tokens: &Map<String, Value>) -> Option<Value> {
+    let from_file = || match &files.template_jinja {
         Some(text) => Some(Value::from(text.as_str())),
         None => files.template_json.as_ref()?.get("chat_template").cloned(),
     };
-    tokens.get("chat_template").cloned().or_else(beside)
+    tokens.get("chat_template").cloned().or_else(from_file)
 }
 
-/// Several named templates: each under its name, the default under none.
-fn write_templates(templates: &[Value], out: &mut GgufMetadata) {
+/// Sets several named templates: each by its name, the default one without a name.
+fn set_templates(templates: &[Value], out: &mut GgufMetadata) {
     let mut names = Vec::new();
     let mut default = None;
     for entry in templates {
