@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{Access, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step};
 
-type Hub = State<Arc<HubState>>;
+type HubRef = State<Arc<HubState>>;
 type HubResult = Result<Response, HubError>;
 
 /// An error response.
@@ -65,7 +65,7 @@ fn step(method: &Method, path: &str) -> Option<Step> {
     }
 }
 
-async fn fault(State(state): Hub, mut request: Request, next: Next) -> Response {
+async fn fault(State(state): HubRef, mut request: Request, next: Next) -> Response {
     if let Some(fault) = step(request.method(), request.uri().path()).and_then(|step| state.faults.next(step))
     {
         if let Some(answer) = fault.response().await {
@@ -113,7 +113,7 @@ impl HubState {
     }
 }
 
-async fn create(State(state): Hub, headers: HeaderMap, Json(body): Json<Value>) -> HubResult {
+async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value>) -> HubResult {
     let text = |field: &str| body[field].as_str().unwrap_or_default();
     let id = format!("{}/{}", text("organization"), text("name"));
     let Err(missing) = state.writable(&headers, &id) else {
@@ -127,7 +127,7 @@ async fn create(State(state): Hub, headers: HeaderMap, Json(body): Json<Value>) 
     Ok(Json(json!({ "url": format!("https://hub.test/{id}") })).into_response())
 }
 
-async fn info(State(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
+async fn info(State(state): HubRef, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
     let id = path[..2].join("/");
     let repo = state.readable(&headers, &id, false)?;
     let siblings: Vec<_> = repo.files.keys().map(|name| json!({ "rfilename": name })).collect();
@@ -150,7 +150,7 @@ fn entry(name: &str, content: &Content) -> Value {
 }
 
 async fn tree(
-    State(state): Hub,
+    State(state): HubRef,
     Path(path): Path<Vec<String>>,
     Query(options): Query<HashMap<String, String>>,
     headers: HeaderMap,
@@ -163,7 +163,7 @@ async fn tree(
 }
 
 async fn paths_info(
-    State(state): Hub,
+    State(state): HubRef,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     body: Bytes,
@@ -187,7 +187,7 @@ fn named_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, HubError
 }
 
 async fn preupload(
-    State(state): Hub,
+    State(state): HubRef,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     Json(body): Json<Value>,
@@ -202,7 +202,7 @@ async fn preupload(
 }
 
 async fn batch(
-    State(state): Hub,
+    State(state): HubRef,
     Path((owner, git)): Path<(String, String)>,
     headers: HeaderMap,
     fault: Option<axum::Extension<Fault>>,
@@ -216,7 +216,7 @@ async fn batch(
 }
 
 async fn write_token(
-    State(state): Hub,
+    State(state): HubRef,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     fault: Option<axum::Extension<Fault>>,
@@ -226,7 +226,7 @@ async fn write_token(
     Ok(token(if dead { "http://127.0.0.1:9" } else { &state.xet.endpoint }))
 }
 
-async fn read_token(State(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
+async fn read_token(State(state): HubRef, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
     state.readable(&headers, &path[..2].join("/"), true)?;
     Ok(token(&state.xet.endpoint))
 }
@@ -242,7 +242,7 @@ fn token(endpoint: &str) -> Response {
 }
 
 async fn commit(
-    State(state): Hub,
+    State(state): HubRef,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     fault: Option<axum::Extension<Fault>>,
@@ -287,7 +287,7 @@ async fn commit(
 /// Returns a file or a range of it. For a file in the Xet store, the headers contain its Xet hash; the bytes are returned
 /// too, for clients without Xet support.
 async fn resolve(
-    State(state): Hub,
+    State(state): HubRef,
     Path((owner, name, _, file)): Path<(String, String, String, String)>,
     method: Method,
     headers: HeaderMap,

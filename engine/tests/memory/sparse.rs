@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use synthetic_checkpoint::safetensors::{self, DType};
+use synthetic_checkpoint::{DType, safetensors};
 use synthetic_checkpoint::{DecoderShape, SeededWeights, sentencepiece};
 
 const SHAPE: DecoderShape = DecoderShape {
