@@ -2,7 +2,7 @@
 //! in Hosting's order: what Hosting keeps for itself below `/__/`, pages, rewrites to functions, the page for nothing.
 //! The API's description is served here and not in production.
 
-mod docs;
+mod api_docs;
 mod glob;
 mod hosting;
 pub(crate) mod loopback;
@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use self::{docs::Docs, hosting::Hosting, proxy::Proxy};
+use self::{api_docs::ApiDocs, hosting::Hosting, proxy::Proxy};
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
@@ -28,7 +28,7 @@ const LOCAL: &str = "/__/local";
 
 /// Where requests go.
 pub(crate) struct Gateway {
-    docs: Docs,
+    api_docs: ApiDocs,
     hosting: Hosting,
     proxy: Proxy,
     services: BTreeMap<&'static str, SocketAddr>,
@@ -43,7 +43,7 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let names: Vec<_> = services.keys().copied().collect();
         let hosting = Hosting::parse(FIREBASE_JSON, &names)?;
-        Ok(Self { docs: Docs::new()?, hosting, proxy: Proxy::new()?, services, issuer })
+        Ok(Self { api_docs: ApiDocs::new(), hosting, proxy: Proxy::new()?, services, issuer })
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -56,7 +56,7 @@ impl Gateway {
             };
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let page = reads.then(|| pages::at(path).or_else(|| self.docs.at(path))).flatten();
+        let page = reads.then(|| pages::at(path).or_else(|| self.api_docs.response(path))).flatten();
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
         let (mut response, from_service) = match (page, service) {
             (Some(page), _) => (page, false),
@@ -64,6 +64,7 @@ impl Gateway {
             (None, None) => (pages::not_found(), false),
         };
         self.hosting.add_headers(path, from_service, response.headers_mut());
+        api_docs::set_policy(path, response.headers_mut());
         response
     }
 }

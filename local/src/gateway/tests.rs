@@ -101,9 +101,10 @@ async fn pages_are_served_and_the_rest_is_the_page_for_nothing() {
         ("GET", "/", StatusCode::OK, "text/html"),
         ("HEAD", "/index.html", StatusCode::OK, "text/html"),
         ("GET", "/app.js", StatusCode::OK, "text/javascript"),
-        ("GET", "/docs", StatusCode::OK, "text/html"),
+        ("GET", "/docs/", StatusCode::OK, "text/html"),
+        ("GET", "/docs/swagger-ui.css", StatusCode::OK, "text/css"),
         ("HEAD", "/openapi.json", StatusCode::OK, "application/json"),
-        ("POST", "/docs", StatusCode::NOT_FOUND, "text/html"),
+        ("POST", "/docs/", StatusCode::NOT_FOUND, "text/html"),
         ("GET", "/nothing", StatusCode::NOT_FOUND, "text/html"),
         ("GET", "/../Cargo.toml", StatusCode::NOT_FOUND, "text/html"),
         ("POST", "/", StatusCode::NOT_FOUND, "text/html"),
@@ -113,6 +114,22 @@ async fn pages_are_served_and_the_rest_is_the_page_for_nothing() {
         assert_eq!(answered, status, "{method} {path}");
         assert!(headers["content-type"].to_str().unwrap().starts_with(kind), "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn the_api_description_keeps_the_policy_of_the_pages_but_for_images_in_data_urls() {
+    let app = gateway().await;
+    let policy = async |path| {
+        let (_, headers, _) = ask(&app, "GET", path, "").await;
+        headers["content-security-policy"].to_str().unwrap().to_owned()
+    };
+    let strict = policy("/").await;
+    assert_eq!(policy("/docs").await, strict);
+    for path in ["/docs/", "/docs/swagger-ui.css", "/docs/nothing"] {
+        assert_eq!(policy(path).await, strict.replace("img-src 'self'", "img-src 'self' data:"), "{path}");
+    }
+    let (status, headers, _) = ask(&app, "GET", "/docs", "").await;
+    assert_eq!((status, &headers["location"]), (StatusCode::PERMANENT_REDIRECT, &"/docs/".parse().unwrap()));
 }
 
 #[tokio::test]
