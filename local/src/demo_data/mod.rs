@@ -3,15 +3,14 @@
 
 mod documents;
 mod generated;
-mod micro;
-mod random;
+mod tiny_models;
 
 use std::{fs, io, path::Path};
 
 use anyhow::Context as _;
 use shared::adapters::documents::TRAINING_JOBS;
 
-use self::micro::{Files, GEMMA2_ADAPTER, GEMMA2_BASE, GEMMA3_ADAPTER, GEMMA3_BASE};
+use self::tiny_models::{GEMMA2_ADAPTER, GEMMA2_BASE, GEMMA3_ADAPTER, GEMMA3_BASE, ModelFiles};
 use crate::{
     data_dir::{Bucket, DataDir},
     store::Store,
@@ -75,14 +74,14 @@ fn folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<(
     fs::rename(drafts, folder)
 }
 
-fn write(folder: &Path, files: Files) -> io::Result<()> {
+fn write(folder: &Path, files: ModelFiles) -> io::Result<()> {
     files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
 /// An adapter whose upload ended half way.
 fn write_broken_adapter(folder: &Path) -> io::Result<()> {
     write(folder, GEMMA3_ADAPTER)?;
-    let weights = micro::file(GEMMA3_ADAPTER, "adapter_model.safetensors");
+    let weights = tiny_models::file(GEMMA3_ADAPTER, "adapter_model.safetensors");
     fs::write(folder.join("adapter_model.safetensors"), &weights[..weights.len() / 2])
 }
 

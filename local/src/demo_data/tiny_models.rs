@@ -1,7 +1,8 @@
-//! Tiny whole models, built into the binary: random weights in the shape of Gemma, a real SentencePiece tokenizer.
+//! Tiny but complete models with random weights in the shape of Gemma and a trained SentencePiece tokenizer, built into
+//! the binary.
 
 /// A model folder: names and contents.
-pub(crate) type Files = &'static [(&'static str, &'static [u8])];
+pub(crate) type ModelFiles = &'static [(&'static str, &'static [u8])];
 
 macro_rules! files {
     ($folder:literal: $($name:literal),+ $(,)?) => {
@@ -9,7 +10,7 @@ macro_rules! files {
     };
 }
 
-pub(crate) const GEMMA2_BASE: Files = files!("gemma2-micro/base":
+pub(crate) const GEMMA2_BASE: ModelFiles = files!("gemma2-micro/base":
     "config.json",
     "generation_config.json",
     "model-00001-of-00002.safetensors",
@@ -21,7 +22,7 @@ pub(crate) const GEMMA2_BASE: Files = files!("gemma2-micro/base":
     "tokenizer_config.json",
 );
 
-pub(crate) const GEMMA3_BASE: Files = files!("gemma3-micro/base":
+pub(crate) const GEMMA3_BASE: ModelFiles = files!("gemma3-micro/base":
     "config.json",
     "generation_config.json",
     "model-00001-of-00002.safetensors",
@@ -33,17 +34,17 @@ pub(crate) const GEMMA3_BASE: Files = files!("gemma3-micro/base":
     "tokenizer_config.json",
 );
 
-pub(crate) const GEMMA2_ADAPTER: Files = files!("gemma2-micro/adapter":
+pub(crate) const GEMMA2_ADAPTER: ModelFiles = files!("gemma2-micro/adapter":
     "adapter_config.json",
     "adapter_model.safetensors",
 );
 
-pub(crate) const GEMMA3_ADAPTER: Files = files!("gemma3-micro/adapter":
+pub(crate) const GEMMA3_ADAPTER: ModelFiles = files!("gemma3-micro/adapter":
     "adapter_config.json",
     "adapter_model.safetensors",
 );
 
 /// The file of that name.
-pub(crate) fn file(files: Files, name: &str) -> &'static [u8] {
+pub(crate) fn file(files: ModelFiles, name: &str) -> &'static [u8] {
     files.iter().find(|(n, _)| *n == name).map_or(&[], |(_, bytes)| *bytes)
 }
