@@ -1,9 +1,9 @@
 //! What `local run` says about itself, to be read and to be pasted.
 
-use crate::{stack::Stack, terminal};
+use crate::{stack::LocalStack, terminal};
 
 /// Where everything is, and lines for another terminal.
-pub(crate) fn show(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) fn show(stack: &LocalStack) -> anyhow::Result<()> {
     let origin = stack.origin();
     terminal::heading("The Export Service, on this machine only");
     terminal::field("page", origin);
@@ -29,23 +29,23 @@ pub(crate) fn show(stack: &Stack) -> anyhow::Result<()> {
 }
 
 /// It goes on serving.
-pub(crate) fn serving(stack: &Stack) {
+pub(crate) fn serving(stack: &LocalStack) {
     terminal::heading(&format!("Serving {} until Ctrl-C", stack.origin()));
 }
 
 /// It stops.
-pub(crate) fn stopping(stack: &Stack) {
+pub(crate) fn stopping(stack: &LocalStack) {
     let what = match stack.running_jobs() {
         0 => "Stopping.".to_owned(),
         1 => "Stopping: one running export ends as failed.".to_owned(),
         n => format!("Stopping: {n} running exports end as failed."),
     };
     terminal::line("");
-    terminal::remark(&what);
+    terminal::note(&what);
 }
 
 /// The first start takes longer.
 pub(crate) fn first_start() {
     terminal::line("");
-    terminal::remark("First start: making models for the demo.");
+    terminal::note("First start: making models for the demo.");
 }

@@ -10,9 +10,9 @@ use crate::{
     banner,
     data_dir::DataDir,
     demo,
-    issuer::Issuer,
+    issuer::TokenIssuer,
     job_process, logs,
-    stack::{Options, Stack},
+    stack::{LocalStack, StackOptions},
     terminal,
 };
 
@@ -27,28 +27,28 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the stack, run the demo, keep serving until Ctrl-C
-    Run(Serving),
+    Run(ServeArgs),
     /// Start the stack on a free port, run the demo, exit: 0 if everything it showed was right
-    Demo(Serving),
+    Demo(ServeArgs),
     /// Start the stack and nothing else
-    Serve(Serving),
+    Serve(ServeArgs),
     /// Print a fresh token, good for an hour
     Token {
         /// For whom
         #[arg(long, default_value = "ada")]
         user: String,
         #[command(flatten)]
-        place: Place,
+        data: DataArgs,
     },
     /// Remove everything the stack keeps
-    Reset(Place),
+    Reset(DataArgs),
     /// Run one export, as the stack's launcher asks
     #[command(hide = true)]
     Job,
 }
 
 #[derive(Debug, Args)]
-struct Place {
+struct DataArgs {
     /// The folder for everything the stack keeps
     #[arg(long, env = "LOCAL_DATA_DIR", default_value = ".local")]
     data_dir: PathBuf,
@@ -58,18 +58,18 @@ struct Place {
 }
 
 #[derive(Debug, Args)]
-struct Serving {
+struct ServeArgs {
     /// The port on 127.0.0.1; 0 for any that is free
     #[arg(long, env = "PORT")]
     port: Option<u16>,
     #[command(flatten)]
-    place: Place,
+    data: DataArgs,
 }
 
-impl Serving {
-    fn options(self, default_port: u16) -> Options {
-        let Place { data_dir, project } = self.place;
-        Options { port: self.port.unwrap_or(default_port), data_dir, project }
+impl ServeArgs {
+    fn options(self, default_port: u16) -> StackOptions {
+        let DataArgs { data_dir, project } = self.data;
+        StackOptions { port: self.port.unwrap_or(default_port), data_dir, project }
     }
 }
 
@@ -79,20 +79,20 @@ const PORT: u16 = 8080;
 /// Reads the command line, does what it says, answers how that went.
 pub async fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(serving) => run(&serving.options(PORT)).await,
-        Command::Demo(serving) => demo(&serving.options(0)).await,
-        Command::Serve(serving) => serve(&serving.options(PORT)).await,
-        Command::Token { user, place } => token(&user, &place),
-        Command::Reset(place) => reset(&place),
+        Command::Run(args) => run(&args.options(PORT)).await,
+        Command::Demo(args) => demo(&args.options(0)).await,
+        Command::Serve(args) => serve(&args.options(PORT)).await,
+        Command::Token { user, data } => token(&user, &data),
+        Command::Reset(data) => reset(&data),
         Command::Job => job_process::run().await,
     };
     done.unwrap_or_else(|error| {
-        terminal::problem(&error);
+        terminal::failure(&error);
         ExitCode::FAILURE
     })
 }
 
-async fn run(options: &Options) -> anyhow::Result<ExitCode> {
+async fn run(options: &StackOptions) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     tokio::pin!(stop);
     let stack = start(options).await?;
@@ -100,7 +100,7 @@ async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let finished = tokio::select! {
         shown = demo::run(&stack) => {
             if let Err(error) = shown {
-                terminal::problem(&error);
+                terminal::failure(&error);
             }
             true
         }
@@ -115,7 +115,7 @@ async fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn demo(options: &Options) -> anyhow::Result<ExitCode> {
+async fn demo(options: &StackOptions) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     let stack = start(options).await?;
     let shown = tokio::select! {
@@ -126,7 +126,7 @@ async fn demo(options: &Options) -> anyhow::Result<ExitCode> {
     shown.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(options: &Options) -> anyhow::Result<ExitCode> {
+async fn serve(options: &StackOptions) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     let stack = start(options).await?;
     banner::show(&stack)?;
@@ -137,25 +137,25 @@ async fn serve(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn token(user: &str, place: &Place) -> anyhow::Result<ExitCode> {
-    let dir = DataDir::open(&place.data_dir)?;
-    let issuer = Issuer::load_or_make(&dir.keys(), &place.project)?;
+fn token(user: &str, data: &DataArgs) -> anyhow::Result<ExitCode> {
+    let dir = DataDir::open(&data.data_dir)?;
+    let issuer = TokenIssuer::load_or_create(&dir.keys(), &data.project)?;
     terminal::line(&issuer.token(&user.parse().context("--user")?)?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn reset(place: &Place) -> anyhow::Result<ExitCode> {
-    if place.data_dir.exists() {
-        DataDir::open(&place.data_dir)?.reset()?;
+fn reset(data: &DataArgs) -> anyhow::Result<ExitCode> {
+    if data.data_dir.exists() {
+        DataDir::open(&data.data_dir)?.reset()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start(options: &Options) -> anyhow::Result<Stack> {
+async fn start(options: &StackOptions) -> anyhow::Result<LocalStack> {
     let dir = DataDir::open(&options.data_dir)?;
     let log = std::fs::File::options().create(true).append(true).open(dir.stack_log())?;
-    logs::to(log);
-    Stack::start(options).await
+    logs::init(log);
+    LocalStack::start(options).await
 }
 
 /// Resolves at Ctrl-C and at SIGTERM.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use shared::domain::ExportId;
 
-use crate::store::Store;
+use crate::store::DocumentStore;
 
 /// How long a stack waits for the export jobs of an earlier one to notice that it is gone.
 const OLD_JOBS_END_WITHIN: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ pub(crate) struct DataDir(PathBuf);
 
 /// Held by a process for as long as it lives; the system lets go of it, however the process ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct FolderLock {
     _file: File,
 }
 
@@ -117,7 +117,7 @@ impl DataDir {
 
     /// The log of that export's job.
     #[must_use]
-    pub(crate) fn log_of(&self, export: ExportId) -> PathBuf {
+    pub(crate) fn export_log(&self, export: ExportId) -> PathBuf {
         self.logs().join(format!("{export}.log"))
     }
 
@@ -149,10 +149,10 @@ impl DataDir {
     ///
     /// # Errors
     /// When there is another.
-    pub(crate) fn lock_stack(&self) -> anyhow::Result<Lock> {
+    pub(crate) fn lock_stack(&self) -> anyhow::Result<FolderLock> {
         let file = self.lock_file("stack.lock")?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(FolderLock { _file: file }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another local stack works on {}: stop it first, or give this one a folder of its own with \
                  --data-dir",
@@ -166,10 +166,10 @@ impl DataDir {
     ///
     /// # Errors
     /// When the lock's file cannot be used.
-    pub(crate) fn lock_job(&self) -> anyhow::Result<Lock> {
+    pub(crate) fn lock_job(&self) -> anyhow::Result<FolderLock> {
         let file = self.lock_file("jobs.lock")?;
         file.lock_shared().context("cannot lock the data folder")?;
-        Ok(Lock { _file: file })
+        Ok(FolderLock { _file: file })
     }
 
     /// Waits until no export job of an earlier stack is at work any more. They end by themselves as soon as their
@@ -202,12 +202,14 @@ impl DataDir {
         let lock = self.lock_stack()?;
         self.wait_for_old_jobs()?;
         for name in ["buckets", "logs", "keys", "hub", "drafts"] {
-            gone(fs::remove_dir_all(self.0.join(name))).with_context(|| format!("cannot remove {name}"))?;
+            ignore_not_found(fs::remove_dir_all(self.0.join(name)))
+                .with_context(|| format!("cannot remove {name}"))?;
         }
         for name in
             ["documents.db", "documents.db-wal", "documents.db-shm", "place", "jobs.lock", "stack.lock"]
         {
-            gone(fs::remove_file(self.0.join(name))).with_context(|| format!("cannot remove {name}"))?;
+            ignore_not_found(fs::remove_file(self.0.join(name)))
+                .with_context(|| format!("cannot remove {name}"))?;
         }
         drop(lock);
         match fs::remove_dir(&self.0) {
@@ -222,7 +224,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When the note of the last place, or the database, does not work.
-    pub(crate) async fn settle(&self, store: &Store) -> anyhow::Result<()> {
+    pub(crate) async fn update_document_urls(&self, store: &DocumentStore) -> anyhow::Result<()> {
         let note = self.0.join("place");
         let now =
             url::Url::from_file_path(self.buckets()).map_err(|()| anyhow!("not a place for buckets"))?;
@@ -249,7 +251,7 @@ impl DataDir {
     }
 }
 
-fn gone(result: io::Result<()>) -> io::Result<()> {
+fn ignore_not_found(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -11,18 +11,18 @@ use shared::{
 };
 use url::Url;
 
-use crate::store::Store;
+use crate::store::DocumentStore;
 
 /// What stands behind the ports on this machine.
-pub(crate) struct Adapters {
+pub(crate) struct LocalAdapters {
     pub(crate) project: String,
     pub(crate) keys_url: Url,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<DocumentStore>,
     pub(crate) launcher: Arc<dyn JobLauncher>,
     pub(crate) links: Arc<dyn DownloadLinks>,
 }
 
-impl Adapters {
+impl LocalAdapters {
     fn callers(&self) -> Verifier {
         let keys = FirebaseKeys::new(Some(self.keys_url.clone()));
         Verifier::new(self.project.clone(), Arc::new(keys))
@@ -33,12 +33,12 @@ pub(crate) fn health() -> Router {
     health::router()
 }
 
-pub(crate) fn list(adapters: &Adapters) -> Router {
+pub(crate) fn list(adapters: &LocalAdapters) -> Router {
     list::router(list::Context { callers: adapters.callers(), jobs: Arc::clone(&adapters.store) as _ })
 }
 
 /// `list_url` is where `list` is served: `create` passes `GET /exports` on to it, as it does in production.
-pub(crate) fn create(adapters: &Adapters, list_url: Url) -> Router {
+pub(crate) fn create(adapters: &LocalAdapters, list_url: Url) -> Router {
     create::router(create::Context {
         callers: adapters.callers(),
         jobs: Arc::clone(&adapters.store) as _,
@@ -48,7 +48,7 @@ pub(crate) fn create(adapters: &Adapters, list_url: Url) -> Router {
     })
 }
 
-pub(crate) fn get(adapters: &Adapters) -> Router {
+pub(crate) fn get(adapters: &LocalAdapters) -> Router {
     get::router(get::Context {
         callers: adapters.callers(),
         jobs: Arc::clone(&adapters.store) as _,

@@ -13,25 +13,25 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{data_dir::DataDir, logs, store::Store};
+use crate::{data_dir::DataDir, logs, store::DocumentStore};
 
 /// The database is on this machine, so progress may be recorded often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a job whose stack is gone may take to notice and end by itself.
-const ALONE: Duration = Duration::from_secs(3);
+const EXIT_GRACE: Duration = Duration::from_secs(3);
 
 /// Runs the export that the environment names.
 ///
 /// # Errors
 /// When the environment is not the one that the launcher sets.
 pub(crate) async fn run() -> anyhow::Result<ExitCode> {
-    logs::to(std::io::stdout);
+    logs::init(std::io::stdout);
     let dir = DataDir::open(Path::new(&required(&process, "LOCAL_DATA_DIR")?))?;
     let _lock = dir.lock_job()?;
-    let stack_gone = watch_the_stack();
+    let stack_gone = wait_for_stack_exit();
     let settings = Settings::from(&process)?;
-    let store = Arc::new(Store::open(&dir.database()).context("cannot open the database")?);
+    let store = Arc::new(DocumentStore::open(&dir.database()).context("cannot open the database")?);
     let context = job::Context {
         training_jobs: Arc::clone(&store) as _,
         exports: store,
@@ -54,19 +54,19 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
 
 /// Resolves when the stack is gone: standard input is a pipe that it holds and never writes to. If the work does
 /// not end soon after, the process does.
-fn watch_the_stack() -> oneshot::Receiver<()> {
-    let (gone, told) = oneshot::channel();
+fn wait_for_stack_exit() -> oneshot::Receiver<()> {
+    let (gone, receiver) = oneshot::channel();
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while matches!(std::io::stdin().read(&mut buffer), Ok(1..)) {}
         gone.send(()).ok();
-        std::thread::sleep(ALONE);
-        leave();
+        std::thread::sleep(EXIT_GRACE);
+        exit_process();
     });
-    told
+    receiver
 }
 
 #[expect(clippy::exit, reason = "the stack is gone and nothing may go on working in its name")]
-fn leave() -> ! {
+fn exit_process() -> ! {
     std::process::exit(1)
 }

@@ -30,15 +30,15 @@ use tokio::{
 
 use crate::{
     data_dir::{Bucket, DataDir},
-    interrupted,
-    store::Store,
+    recovery,
+    store::DocumentStore,
 };
 
 /// How long jobs have to end when the stack stops; Cloud Run gives ten seconds too.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What of the stack's own environment a job gets, as Cloud Run's configuration of the job would hold it.
-const CONFIGURED: [&str; 5] = ["HF_ENDPOINT", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "VERIFY_LOGITS"];
+const PASSED_ON: [&str; 5] = ["HF_ENDPOINT", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "VERIFY_LOGITS"];
 
 /// Starts and reaps processes.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(crate) struct ProcessLauncher {
     command: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
     dir: DataDir,
-    store: Store,
+    store: DocumentStore,
     running: Mutex<HashMap<ExportId, Pid>>,
     count: watch::Sender<usize>,
     stopping: watch::Sender<bool>,
@@ -58,7 +58,7 @@ impl ProcessLauncher {
         command: Vec<OsString>,
         project: &str,
         dir: DataDir,
-        store: Store,
+        store: DocumentStore,
     ) -> anyhow::Result<Arc<Self>> {
         let mut environment: Vec<(&str, OsString)> = vec![
             ("PROJECT_ID", project.into()),
@@ -71,7 +71,7 @@ impl ProcessLauncher {
             ("CLOUD_RUN_TASK_INDEX", "0".into()),
             ("CLOUD_RUN_TASK_ATTEMPT", "0".into()),
         ];
-        environment.extend(CONFIGURED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+        environment.extend(PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
         Ok(Arc::new(Self {
             command,
             environment,
@@ -112,7 +112,7 @@ impl ProcessLauncher {
     }
 
     fn spawn(&self, export: ExportId, name: &str, hf_token: Option<&SecretString>) -> std::io::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.dir.log_of(export))?;
+        let log = File::options().create(true).append(true).open(self.dir.export_log(export))?;
         let (program, arguments) = self.command.split_first().ok_or(std::io::ErrorKind::NotFound)?;
         let mut command = Command::new(program);
         command
@@ -138,15 +138,15 @@ impl ProcessLauncher {
         let ended = child.wait().await;
         drop(lifeline);
         let why = if *self.stopping.borrow() {
-            interrupted::STACK_STOPPED.to_owned()
+            recovery::STACK_STOPPED.to_owned()
         } else {
             format!(
                 "The export job ended without finishing ({}). Its log is {}. Start the export again.",
-                ended.map_or_else(|error| error.to_string(), how),
-                self.dir.log_of(export).display(),
+                ended.map_or_else(|error| error.to_string(), describe_exit),
+                self.dir.export_log(export).display(),
             )
         };
-        if let Err(error) = interrupted::end(&self.store, export, &why).await {
+        if let Err(error) = recovery::fail_export(&self.store, export, &why).await {
             tracing::error!(error = &error as &dyn std::error::Error, export.id = %export, "an end was not recorded");
         }
         let mut running = self.running();
@@ -155,7 +155,7 @@ impl ProcessLauncher {
     }
 }
 
-fn how(status: ExitStatus) -> String {
+fn describe_exit(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => {
@@ -169,10 +169,10 @@ fn how(status: ExitStatus) -> String {
 
 /// The launcher as the functions see it.
 #[derive(Debug, Clone)]
-pub(crate) struct Launcher(pub(crate) Arc<ProcessLauncher>);
+pub(crate) struct SharedLauncher(pub(crate) Arc<ProcessLauncher>);
 
 #[async_trait]
-impl JobLauncher for Launcher {
+impl JobLauncher for SharedLauncher {
     async fn launch(
         &self,
         export: ExportId,

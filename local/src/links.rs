@@ -41,8 +41,12 @@ pub(crate) struct LocalLinks {
 
 impl LocalLinks {
     /// Links below `origin` (`http://127.0.0.1:8080`), signed with the key in the data folder.
-    pub(crate) fn load_or_make(dir: DataDir, origin: String, storage: Arc<Storage>) -> anyhow::Result<Self> {
-        let secret = secret_file::load_or_make(&dir.keys().join("links.hmac"), || {
+    pub(crate) fn load_or_create(
+        dir: DataDir,
+        origin: String,
+        storage: Arc<Storage>,
+    ) -> anyhow::Result<Self> {
+        let secret = secret_file::load_or_create(&dir.keys().join("links.hmac"), || {
             let mut secret = vec![0; 32];
             aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("no random bytes"))?;
             Ok(secret)
@@ -50,7 +54,7 @@ impl LocalLinks {
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), origin, dir, storage })
     }
 
-    fn link_until(&self, path: &str, expires: i64) -> String {
+    fn signed_link(&self, path: &str, expires: i64) -> String {
         let signature = hmac::sign(&self.key, &signed_text(path, expires));
         let signature = URL_SAFE_NO_PAD.encode(signature);
         let path: Vec<_> = path.split('/').map(|s| utf8_percent_encode(s, SEGMENT).to_string()).collect();
@@ -59,7 +63,7 @@ impl LocalLinks {
 
     /// Whether this is the signature of that path, and its time has not run out. Takes the same time wherever a
     /// wrong signature differs.
-    fn permits(&self, path: &str, link: &Permission, now: i64) -> bool {
+    fn is_valid(&self, path: &str, link: &LinkQuery, now: i64) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(&link.signature) else { return false };
         hmac::verify(&self.key, &signed_text(path, link.expires), &signature).is_ok() && now < link.expires
     }
@@ -78,7 +82,7 @@ impl DownloadLinks for LocalLinks {
             return Ok(None);
         }
         let lifetime = i64::try_from(DOWNLOAD_LINK_LIFETIME.as_secs()).unwrap_or(i64::MAX);
-        Ok(Some(self.link_until(path, Timestamp::now().as_second().saturating_add(lifetime))))
+        Ok(Some(self.signed_link(path, Timestamp::now().as_second().saturating_add(lifetime))))
     }
 }
 
@@ -88,7 +92,7 @@ pub(crate) fn router(links: Arc<LocalLinks>) -> Router {
 }
 
 #[derive(Debug, Deserialize)]
-struct Permission {
+struct LinkQuery {
     expires: i64,
     signature: String,
 }
@@ -96,11 +100,11 @@ struct Permission {
 async fn download(
     State(links): State<Arc<LocalLinks>>,
     UrlPath(path): UrlPath<String>,
-    permission: Result<Query<Permission>, QueryRejection>,
+    query: Result<Query<LinkQuery>, QueryRejection>,
     request: Request,
 ) -> Response {
     let now = Timestamp::now().as_second();
-    if !permission.is_ok_and(|Query(link)| links.permits(&path, &link, now)) {
+    if !query.is_ok_and(|Query(link)| links.is_valid(&path, &link, now)) {
         let why = "This link does not work, or not any more: ask the service for a new one.\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
@@ -138,7 +142,7 @@ mod tests {
     fn links(root: &Path) -> Arc<LocalLinks> {
         let dir = DataDir::open(root).unwrap();
         let storage = Arc::new(Storage::folder(&dir.buckets()).unwrap());
-        Arc::new(LocalLinks::load_or_make(dir, "http://127.0.0.1:1".to_owned(), storage).unwrap())
+        Arc::new(LocalLinks::load_or_create(dir, "http://127.0.0.1:1".to_owned(), storage).unwrap())
     }
 
     async fn fetch(links: &Arc<LocalLinks>, link: &str, range: Option<&str>) -> (StatusCode, Vec<u8>) {
@@ -188,7 +192,7 @@ mod tests {
         put(&links, Bucket::Files, "job-1/model.gguf");
         put(&links, Bucket::Files, "job-2/model.gguf");
         let now = Timestamp::now().as_second();
-        let good = links.link_until("files/job-1/model.gguf", now + 60);
+        let good = links.signed_link("files/job-1/model.gguf", now + 60);
         assert_eq!(fetch(&links, &good, None).await.0, StatusCode::OK);
         let other_end = if good.ends_with('A') { "E" } else { "A" };
         for bad in [
@@ -198,7 +202,7 @@ mod tests {
             format!("{}{other_end}", &good[..good.len() - 1]),
             good.split('?').next().unwrap().to_owned(),
             good.split('&').next().unwrap().to_owned(),
-            links.link_until("files/job-1/model.gguf", now),
+            links.signed_link("files/job-1/model.gguf", now),
         ] {
             assert_eq!(fetch(&links, &bad, None).await.0, StatusCode::FORBIDDEN, "{bad}");
         }
@@ -215,7 +219,7 @@ mod tests {
         for path in
             ["../secret", "files/../../secret", "files/out", "files", "files/", "files//etc", "/etc/passwd"]
         {
-            let link = links.link_until(path, far);
+            let link = links.signed_link(path, far);
             assert_eq!(fetch(&links, &link, None).await.0, StatusCode::NOT_FOUND, "{path}");
         }
     }

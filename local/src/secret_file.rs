@@ -13,7 +13,7 @@ use anyhow::Context as _;
 ///
 /// # Errors
 /// When it cannot be read or made.
-pub(crate) fn load_or_make(
+pub(crate) fn load_or_create(
     path: &Path,
     make: impl FnOnce() -> anyhow::Result<Vec<u8>>,
 ) -> anyhow::Result<Vec<u8>> {
@@ -53,8 +53,8 @@ mod tests {
     fn a_secret_is_made_once_and_only_its_owner_reads_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
-        assert_eq!(load_or_make(&path, || Ok(b"first".to_vec())).unwrap(), b"first");
-        assert_eq!(load_or_make(&path, || Ok(b"second".to_vec())).unwrap(), b"first");
+        assert_eq!(load_or_create(&path, || Ok(b"first".to_vec())).unwrap(), b"first");
+        assert_eq!(load_or_create(&path, || Ok(b"second".to_vec())).unwrap(), b"first");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -63,8 +63,8 @@ mod tests {
     fn of_two_that_make_it_at_once_both_get_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
-        let slow = load_or_make(&path, || {
-            load_or_make(&path, || Ok(b"fast".to_vec()))?;
+        let slow = load_or_create(&path, || {
+            load_or_create(&path, || Ok(b"fast".to_vec()))?;
             Ok(b"slow".to_vec())
         });
         assert_eq!(slow.unwrap(), b"fast");

@@ -16,14 +16,14 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
     banner,
-    data_dir::{DataDir, Lock},
+    data_dir::{DataDir, FolderLock},
     demo_data, functions,
     gateway::{self, Gateway, loopback},
-    interrupted,
-    issuer::{self, Issuer},
-    launcher::{Launcher, ProcessLauncher},
+    issuer::{self, TokenIssuer},
+    launcher::{ProcessLauncher, SharedLauncher},
     links::{self, LocalLinks},
-    store::Store,
+    recovery,
+    store::DocumentStore,
 };
 
 /// How long requests under way may take when the stack stops.
@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// What a stack is made of.
 #[derive(Debug)]
-pub(crate) struct Options {
+pub(crate) struct StackOptions {
     /// The gateway's port; 0 for any that is free.
     pub(crate) port: u16,
     /// The folder for everything it keeps.
@@ -41,24 +41,24 @@ pub(crate) struct Options {
 }
 
 /// A running stack.
-pub(crate) struct Stack {
+pub(crate) struct LocalStack {
     origin: String,
     dir: DataDir,
-    issuer: Arc<Issuer>,
+    issuer: Arc<TokenIssuer>,
     launcher: Arc<ProcessLauncher>,
-    servers: Servers,
-    _lock: Lock,
+    servers: HttpServers,
+    _lock: FolderLock,
 }
 
 #[derive(Default)]
-struct Servers {
+struct HttpServers {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
-impl Stack {
+impl LocalStack {
     /// Starts everything: clears up after an earlier stack, makes the demo's data where it is missing, serves.
-    pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+    pub(crate) async fn start(options: &StackOptions) -> anyhow::Result<Self> {
         let dir = DataDir::open(&options.data_dir)?;
         let lock = dir.lock_stack()?;
         let entrance = listen(options.port).await.with_context(|| {
@@ -70,23 +70,23 @@ impl Stack {
         if demo_data::is_missing(&dir) {
             banner::first_start();
         }
-        demo_data::make(&dir, &store).await?;
+        demo_data::create(&dir, &store).await?;
 
-        let mut servers = Servers::default();
-        let issuer = Arc::new(Issuer::load_or_make(&dir.keys(), &options.project)?);
-        let token_issuer = issuer::router(Arc::clone(&issuer)).layer(from_fn(loopback::only));
+        let mut servers = HttpServers::default();
+        let issuer = Arc::new(TokenIssuer::load_or_create(&dir.keys(), &options.project)?);
+        let token_issuer = issuer::router(Arc::clone(&issuer)).layer(from_fn(loopback::require));
         let issuer_address = servers.serve_anywhere(token_issuer).await?;
 
         let command = vec![std::env::current_exe()?.into(), "job".into()];
         let launcher = ProcessLauncher::new(command, &options.project, dir.clone(), store.clone())?;
         let storage = Arc::new(Storage::folder(&dir.buckets())?);
-        let links = Arc::new(LocalLinks::load_or_make(dir.clone(), origin.clone(), storage)?);
+        let links = Arc::new(LocalLinks::load_or_create(dir.clone(), origin.clone(), storage)?);
 
-        let adapters = functions::Adapters {
+        let adapters = functions::LocalAdapters {
             project: options.project.clone(),
             keys_url: format!("http://{issuer_address}/keys").parse()?,
             store: Arc::new(store),
-            launcher: Arc::new(Launcher(Arc::clone(&launcher))),
+            launcher: Arc::new(SharedLauncher(Arc::clone(&launcher))),
             links: Arc::clone(&links) as _,
         };
         let services = serve_functions(&adapters, &mut servers).await?;
@@ -129,20 +129,20 @@ impl Stack {
 }
 
 /// The database, with nothing in it that an earlier stack left unfinished.
-async fn ready_store(dir: &DataDir) -> anyhow::Result<Store> {
+async fn ready_store(dir: &DataDir) -> anyhow::Result<DocumentStore> {
     let waiting = dir.clone();
     tokio::task::spawn_blocking(move || waiting.wait_for_old_jobs()).await??;
-    let store = Store::open(&dir.database())
+    let store = DocumentStore::open(&dir.database())
         .with_context(|| format!("{} cannot be opened", dir.database().display()))?;
-    dir.settle(&store).await?;
-    interrupted::clean_up(&store, dir).await?;
+    dir.update_document_urls(&store).await?;
+    recovery::fail_interrupted_exports(&store, dir).await?;
     Ok(store)
 }
 
 /// Each function at an address of its own.
 async fn serve_functions(
-    adapters: &functions::Adapters,
-    servers: &mut Servers,
+    adapters: &functions::LocalAdapters,
+    servers: &mut HttpServers,
 ) -> anyhow::Result<BTreeMap<&'static str, SocketAddr>> {
     let list = servers.serve_anywhere(functions::list(adapters)).await?;
     let create = functions::create(adapters, format!("http://{list}").parse()?);
@@ -154,7 +154,7 @@ async fn serve_functions(
     ]))
 }
 
-impl Servers {
+impl HttpServers {
     fn serve(&mut self, listener: TcpListener, router: Router) {
         let mut stop = self.stop.subscribe();
         let stopped = async move {

@@ -25,17 +25,17 @@ pub(crate) fn command(text: &str) {
 }
 
 /// A remark.
-pub(crate) fn remark(text: &str) {
+pub(crate) fn note(text: &str) {
     line(&format!("  {}", style(text).dim()));
 }
 
 /// Something that was checked and is as it should be.
-pub(crate) fn good(text: &str) {
+pub(crate) fn success(text: &str) {
     line(&format!("  {} {text}", style("✓").green().bold()));
 }
 
 /// Something that went wrong, with its causes.
-pub(crate) fn problem(error: &anyhow::Error) {
+pub(crate) fn failure(error: &anyhow::Error) {
     let mut text = format!("\n  {} {error}", style("✗").for_stderr().red().bold());
     for cause in error.chain().skip(1) {
         text.push_str(&format!("\n    {cause}"));

@@ -11,7 +11,7 @@ use shared::domain::{ArtifactKind, Status};
 use tokio::io::AsyncWriteExt as _;
 
 /// A caller.
-pub(super) struct Caller {
+pub(super) struct ApiClient {
     client: Client,
     origin: String,
     token: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct Caller {
 
 /// What the demo reads of a job in the list.
 #[derive(Debug, Deserialize)]
-pub(super) struct Job {
+pub(super) struct ListedJob {
     pub(super) job_id: String,
     pub(super) job_name: Option<String>,
     pub(super) base_model_id: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Job {
 
 /// What the demo reads of a job by itself.
 #[derive(Debug, Deserialize)]
-pub(super) struct Detail {
+pub(super) struct JobDetail {
     pub(super) artifacts: Value,
     pub(super) latest_export: Option<LatestExport>,
 }
@@ -38,23 +38,23 @@ pub(super) struct LatestExport {
     pub(super) status: Status,
     pub(super) message: Option<String>,
     pub(super) artifacts: Vec<Value>,
-    pub(super) progress: Option<Progress>,
+    pub(super) progress: Option<ExportProgress>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Progress {
+pub(super) struct ExportProgress {
     pub(super) bytes_done: u64,
     pub(super) bytes_total: u64,
 }
 
-impl Caller {
+impl ApiClient {
     pub(super) fn new(origin: &str, token: Option<String>) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).build()?;
         Ok(Self { client, origin: origin.to_owned(), token })
     }
 
     /// Status and JSON of any answer.
-    pub(super) async fn ask(
+    pub(super) async fn request(
         &self,
         method: Method,
         path: &str,
@@ -73,7 +73,7 @@ impl Caller {
     }
 
     async fn ok(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        match self.ask(method, path, body).await? {
+        match self.request(method, path, body).await? {
             (StatusCode::OK, answer) => Ok(answer),
             (status, answer) => bail!("{path} answers {status}: {answer}"),
         }
@@ -83,11 +83,11 @@ impl Caller {
         self.ok(Method::GET, "/health", None).await
     }
 
-    pub(super) async fn jobs(&self) -> anyhow::Result<Vec<Job>> {
+    pub(super) async fn jobs(&self) -> anyhow::Result<Vec<ListedJob>> {
         Ok(serde_json::from_value(self.ok(Method::GET, "/exports", None).await?)?)
     }
 
-    pub(super) async fn job(&self, id: &str) -> anyhow::Result<Detail> {
+    pub(super) async fn job(&self, id: &str) -> anyhow::Result<JobDetail> {
         Ok(serde_json::from_value(self.ok(Method::GET, &format!("/exports/{id}"), None).await?)?)
     }
 

@@ -7,8 +7,8 @@ mod verify;
 
 use std::time::Instant;
 
-use crate::{stack::Stack, terminal};
-use client::Caller;
+use crate::{stack::LocalStack, terminal};
+use client::ApiClient;
 use shared::domain::ArtifactKind;
 
 /// The job whose base model is large enough to watch.
@@ -20,11 +20,11 @@ const BROKEN: &str = "ada-broken";
 ///
 /// # Errors
 /// When the service does not do what it should, or a file is not what it should be.
-pub(crate) async fn run(stack: &Stack) -> anyhow::Result<()> {
+pub(crate) async fn run(stack: &LocalStack) -> anyhow::Result<()> {
     let start = Instant::now();
-    let ada = Caller::new(stack.origin(), Some(stack.token("ada")?))?;
-    let ben = Caller::new(stack.origin(), Some(stack.token("ben")?))?;
-    let nobody = Caller::new(stack.origin(), None)?;
+    let ada = ApiClient::new(stack.origin(), Some(stack.token("ada")?))?;
+    let ben = ApiClient::new(stack.origin(), Some(stack.token("ben")?))?;
+    let nobody = ApiClient::new(stack.origin(), None)?;
 
     terminal::heading("Demo: ada exports a fine-tuned model");
     steps::health(&nobody).await?;
@@ -33,10 +33,13 @@ pub(crate) async fn run(stack: &Stack) -> anyhow::Result<()> {
         steps::export(stack.dir(), &ada, JOB, kind).await?;
     }
     terminal::heading("What it says when something is wrong");
-    steps::refused(&nobody, &format!("/exports/{JOB}"), 401).await?;
-    steps::refused(&ben, &format!("/exports/{JOB}"), 403).await?;
-    steps::fails(&ada, BROKEN, ArtifactKind::Merged).await?;
+    steps::request_is_refused(&nobody, &format!("/exports/{JOB}"), 401).await?;
+    steps::request_is_refused(&ben, &format!("/exports/{JOB}"), 403).await?;
+    steps::export_fails(&ada, BROKEN, ArtifactKind::Merged).await?;
     terminal::line("");
-    terminal::good(&format!("Everything shown here was checked, in {:.1} s.", start.elapsed().as_secs_f64()));
+    terminal::success(&format!(
+        "Everything shown here was checked, in {:.1} s.",
+        start.elapsed().as_secs_f64()
+    ));
     Ok(())
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use shared::domain::{ArtifactKind, Status};
 
 use super::{
-    client::{Caller, Detail, LatestExport},
+    client::{ApiClient, JobDetail, LatestExport},
     verify,
 };
 use crate::{
@@ -21,31 +21,31 @@ use crate::{
 };
 
 /// Between two looks at a running export.
-const POLL: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// No export of the demo takes longer, on any machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A line for a stage of which nobody knows how long it is, and one for the others.
 const WAITING: &str = "  {prefix:<8} {spinner} {wide_msg}";
 const WORKING: &str = "  {prefix:<8} {bar:30.blue/dim} {percent:>3} %  {decimal_bytes:>9} of {decimal_total_bytes:<9}  {wide_msg}";
 
 /// `GET /health`.
-pub(super) async fn health(caller: &Caller) -> anyhow::Result<()> {
-    let health = caller.health().await?;
+pub(super) async fn health(client: &ApiClient) -> anyhow::Result<()> {
+    let health = client.health().await?;
     ensure!(health["status"] == "healthy", "the service is not healthy: {health}");
-    terminal::good("GET /health    healthy");
+    terminal::success("GET /health    healthy");
     Ok(())
 }
 
 /// `GET /exports`.
-pub(super) async fn list(caller: &Caller) -> anyhow::Result<()> {
-    let jobs = caller.jobs().await?;
+pub(super) async fn list(client: &ApiClient) -> anyhow::Result<()> {
+    let jobs = client.jobs().await?;
     ensure!(jobs.iter().any(|job| job.job_id == super::JOB), "the list lacks {}", super::JOB);
-    terminal::good(&format!("GET /exports   {} completed training jobs", jobs.len()));
+    terminal::success(&format!("GET /exports   {} completed training jobs", jobs.len()));
     for job in &jobs {
         let (name, base) =
             (job.job_name.as_deref().unwrap_or("–"), job.base_model_id.as_deref().unwrap_or("–"));
-        terminal::remark(&format!("  {:<20} {name:<26} {base}", job.job_id));
+        terminal::note(&format!("  {:<20} {name:<26} {base}", job.job_id));
     }
     Ok(())
 }
@@ -53,12 +53,12 @@ pub(super) async fn list(caller: &Caller) -> anyhow::Result<()> {
 /// `POST /exports`, then `GET /exports/{job_id}` until it has ended, then a look at the file.
 pub(super) async fn export(
     dir: &DataDir,
-    caller: &Caller,
+    client: &ApiClient,
     job: &str,
     kind: ArtifactKind,
 ) -> anyhow::Result<()> {
     terminal::line("");
-    let (detail, export) = run(caller, job, kind).await?;
+    let (detail, export) = export_and_wait(client, job, kind).await?;
     let message = export.message.unwrap_or_default();
     ensure!(export.status == Status::Completed, "the {} export failed: {message}", kind.as_str());
     ensure!(!export.artifacts.is_empty(), "the {} export names no artifact", kind.as_str());
@@ -66,7 +66,7 @@ pub(super) async fn export(
     let file = file_of(dir, link)?;
 
     let copy = tempfile::NamedTempFile::new_in(dir.root())?;
-    let sha256 = caller.download(link, copy.path()).await.context("the download link does not work")?;
+    let sha256 = client.download(link, copy.path()).await.context("the download link does not work")?;
     let (contents, recorded, size) = tokio::task::spawn_blocking({
         let (copy, file) = (copy.path().to_owned(), file.clone());
         move || anyhow::Ok((verify::file(kind, &copy)?, recorded_sha256(&file)?, copy.metadata()?.len()))
@@ -77,44 +77,48 @@ pub(super) async fn export(
     let expected = expected_tensors(dir, kind)?;
     ensure!(contents.tensors == expected, "{} tensors instead of {expected}", contents.tensors);
 
-    terminal::good(&format!("{:<8} {message}", kind.as_str()));
-    terminal::remark(&format!("  file      {}", shown(&file).display()));
-    terminal::remark(&format!("  size      {}", terminal::bytes(size)));
-    terminal::remark(&format!("  sha256    {sha256}"));
-    terminal::remark(&format!("  contents  {}, {} tensors", contents.summary, contents.tensors));
+    terminal::success(&format!("{:<8} {message}", kind.as_str()));
+    terminal::note(&format!("  file      {}", relative_path(&file).display()));
+    terminal::note(&format!("  size      {}", terminal::bytes(size)));
+    terminal::note(&format!("  sha256    {sha256}"));
+    terminal::note(&format!("  contents  {}, {} tensors", contents.summary, contents.tensors));
     Ok(())
 }
 
 /// An export that must fail, with a message that says why.
-pub(super) async fn fails(caller: &Caller, job: &str, kind: ArtifactKind) -> anyhow::Result<()> {
-    let (_, export) = run(caller, job, kind).await?;
+pub(super) async fn export_fails(client: &ApiClient, job: &str, kind: ArtifactKind) -> anyhow::Result<()> {
+    let (_, export) = export_and_wait(client, job, kind).await?;
     let message = export.message.unwrap_or_default();
     ensure!(export.status == Status::Failed, "an export of {job} did not fail");
     ensure!(message.contains("adapter_model.safetensors"), "the message does not name the file: {message}");
-    terminal::good(&format!("export of {job}: failed"));
-    terminal::remark(&format!("  {message}"));
+    terminal::success(&format!("export of {job}: failed"));
+    terminal::note(&format!("  {message}"));
     Ok(())
 }
 
 /// A request that must be refused with that status.
-pub(super) async fn refused(caller: &Caller, path: &str, expected: u16) -> anyhow::Result<()> {
-    let (status, answer) = caller.ask(Method::GET, path, None).await?;
+pub(super) async fn request_is_refused(client: &ApiClient, path: &str, expected: u16) -> anyhow::Result<()> {
+    let (status, answer) = client.request(Method::GET, path, None).await?;
     ensure!(status == expected, "GET {path} answers {status} instead of {expected}");
     let detail = answer["detail"].as_str().context("the answer has no detail")?;
-    terminal::good(&format!("GET {path}: {status}"));
-    terminal::remark(&format!("  {detail}"));
+    terminal::success(&format!("GET {path}: {status}"));
+    terminal::note(&format!("  {detail}"));
     Ok(())
 }
 
 /// Starts an export and follows it to its end.
-async fn run(caller: &Caller, job: &str, kind: ArtifactKind) -> anyhow::Result<(Detail, LatestExport)> {
-    let id = caller.export(job, kind).await?;
+async fn export_and_wait(
+    client: &ApiClient,
+    job: &str,
+    kind: ArtifactKind,
+) -> anyhow::Result<(JobDetail, LatestExport)> {
+    let id = client.export(job, kind).await?;
     let (unknown, known) = (ProgressStyle::with_template(WAITING)?, ProgressStyle::with_template(WORKING)?);
     let bar = ProgressBar::new(0).with_style(unknown.clone()).with_prefix(kind.as_str());
-    bar.enable_steady_tick(POLL);
+    bar.enable_steady_tick(POLL_INTERVAL);
     let follow = async {
         loop {
-            let mut detail = caller.job(job).await?;
+            let mut detail = client.job(job).await?;
             let export = detail.latest_export.take().context("the job has no export")?;
             ensure!(export.export_id == id, "the latest export is {} and not {id}", export.export_id);
             if let Some(progress) = &export.progress {
@@ -125,13 +129,13 @@ async fn run(caller: &Caller, job: &str, kind: ArtifactKind) -> anyhow::Result<(
                 bar.set_message(export.message.clone().unwrap_or_default());
             }
             match export.status {
-                Status::Running => tokio::time::sleep(POLL).await,
+                Status::Running => tokio::time::sleep(POLL_INTERVAL).await,
                 // the job as it is after the end: an answer reads the job and its export one after the other
-                Status::Completed | Status::Failed => return Ok((caller.job(job).await?, export)),
+                Status::Completed | Status::Failed => return Ok((client.job(job).await?, export)),
             }
         }
     };
-    let ended = tokio::time::timeout(PATIENCE, follow).await;
+    let ended = tokio::time::timeout(EXPORT_TIMEOUT, follow).await;
     bar.finish_and_clear();
     match ended {
         Ok(ended) => ended,
@@ -174,7 +178,7 @@ fn expected_tensors(dir: &DataDir, kind: ArtifactKind) -> anyhow::Result<usize> 
 }
 
 /// As short as the place from which it was started allows.
-fn shown(path: &Path) -> &Path {
+fn relative_path(path: &Path) -> &Path {
     let here = std::env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }

@@ -13,7 +13,7 @@ use shared::adapters::documents::TRAINING_JOBS;
 use self::tiny_models::{GEMMA2_ADAPTER, GEMMA2_BASE, GEMMA3_ADAPTER, GEMMA3_BASE, ModelFiles};
 use crate::{
     data_dir::{Bucket, DataDir},
-    store::Store,
+    store::DocumentStore,
 };
 
 pub(crate) use self::documents::BIG_ADAPTER;
@@ -32,9 +32,9 @@ pub(crate) fn is_missing(dir: &DataDir) -> bool {
 ///
 /// # Errors
 /// When a file or a document cannot be written.
-pub(crate) async fn make(dir: &DataDir, store: &Store) -> anyhow::Result<()> {
+pub(crate) async fn create(dir: &DataDir, store: &DocumentStore) -> anyhow::Result<()> {
     let folders = dir.clone();
-    tokio::task::spawn_blocking(move || make_folders(&folders))
+    tokio::task::spawn_blocking(move || create_folders(&folders))
         .await?
         .context("cannot make the demo's models")?;
     for (id, document) in documents::training_jobs(&dir.bucket_url(Bucket::Training)?) {
@@ -43,22 +43,22 @@ pub(crate) async fn make(dir: &DataDir, store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn make_folders(dir: &DataDir) -> io::Result<()> {
+fn create_folders(dir: &DataDir) -> io::Result<()> {
     let drafts = dir.drafts();
     let models = dir.bucket(Bucket::BaseModels);
     let training = dir.bucket(Bucket::Training);
-    folder(&drafts, &models.join(GEMMA2), |to| write(to, GEMMA2_BASE))?;
-    folder(&drafts, &models.join(GEMMA3), |to| write(to, GEMMA3_BASE))?;
-    folder(&drafts, &models.join(BIG_BASE), generated::write_base)?;
-    folder(&drafts, &training.join(BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
-    folder(&drafts, &training.join(documents::MICRO_ADAPTER), |to| write(to, GEMMA3_ADAPTER))?;
-    folder(&drafts, &training.join(documents::FULL_MODEL), |to| write(to, GEMMA3_BASE))?;
-    folder(&drafts, &training.join(documents::BROKEN_ADAPTER), write_broken_adapter)?;
-    folder(&drafts, &training.join(documents::BENS_ADAPTER), |to| write(to, GEMMA2_ADAPTER))
+    create_folder(&drafts, &models.join(GEMMA2), |to| write(to, GEMMA2_BASE))?;
+    create_folder(&drafts, &models.join(GEMMA3), |to| write(to, GEMMA3_BASE))?;
+    create_folder(&drafts, &models.join(BIG_BASE), generated::write_base)?;
+    create_folder(&drafts, &training.join(BIG_ADAPTER), |to| generated::write_adapter(to, BIG_BASE))?;
+    create_folder(&drafts, &training.join(documents::MICRO_ADAPTER), |to| write(to, GEMMA3_ADAPTER))?;
+    create_folder(&drafts, &training.join(documents::FULL_MODEL), |to| write(to, GEMMA3_BASE))?;
+    create_folder(&drafts, &training.join(documents::BROKEN_ADAPTER), write_broken_adapter)?;
+    create_folder(&drafts, &training.join(documents::BENS_ADAPTER), |to| write(to, GEMMA2_ADAPTER))
 }
 
 /// Makes `folder` whole or not at all.
-fn folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+fn create_folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     if folder.exists() {
         return Ok(());
     }

@@ -3,11 +3,11 @@ use shared::ports::TrainingJobs as _;
 
 use super::*;
 
-async fn made() -> (tempfile::TempDir, DataDir, Store) {
+async fn made() -> (tempfile::TempDir, DataDir, DocumentStore) {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(temp.path()).unwrap();
-    let store = Store::open(&dir.database()).unwrap();
-    make(&dir, &store).await.unwrap();
+    let store = DocumentStore::open(&dir.database()).unwrap();
+    create(&dir, &store).await.unwrap();
     (temp, dir, store)
 }
 
@@ -63,7 +63,7 @@ async fn what_is_there_already_stays_and_what_is_missing_is_made() {
     let mine = dir.bucket(Bucket::BaseModels).join(GEMMA2).join("config.json");
     fs::write(&mine, "mine").unwrap();
     fs::remove_dir_all(dir.bucket(Bucket::Training).join(documents::BENS_ADAPTER)).unwrap();
-    make(&dir, &store).await.unwrap();
+    create(&dir, &store).await.unwrap();
     assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
     assert!(dir.bucket(Bucket::Training).join(documents::BENS_ADAPTER).join("adapter_config.json").is_file());
     assert!(!dir.drafts().exists());

@@ -4,10 +4,10 @@ use std::fmt;
 
 /// A pattern over paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Glob(Vec<Segment>);
+pub(crate) struct Glob(Vec<GlobSegment>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
+enum GlobSegment {
     /// `**`
     Any,
     /// Literal pieces between the stars of one segment.
@@ -16,27 +16,27 @@ enum Segment {
 
 /// A pattern that uses more than stars. Hosting knows more; what is not applied here must not be in the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unsupported(String);
+pub(crate) struct UnsupportedGlob(String);
 
-impl fmt::Display for Unsupported {
+impl fmt::Display for UnsupportedGlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the local gateway knows `*` and `**` only, not {}", self.0)
     }
 }
 
-impl std::error::Error for Unsupported {}
+impl std::error::Error for UnsupportedGlob {}
 
 impl std::str::FromStr for Glob {
-    type Err = Unsupported;
+    type Err = UnsupportedGlob;
 
-    fn from_str(text: &str) -> Result<Self, Unsupported> {
+    fn from_str(text: &str) -> Result<Self, UnsupportedGlob> {
         if text.contains(['?', '[', ']', '{', '}', '(', ')', '!', '+', '@', '\\']) {
-            return Err(Unsupported(text.to_owned()));
+            return Err(UnsupportedGlob(text.to_owned()));
         }
         let segments = text.strip_prefix('/').unwrap_or(text).split('/');
         let segment = |segment: &str| match segment {
-            "**" => Segment::Any,
-            pieces => Segment::Pieces(pieces.split('*').map(str::to_owned).collect()),
+            "**" => GlobSegment::Any,
+            pieces => GlobSegment::Pieces(pieces.split('*').map(str::to_owned).collect()),
         };
         Ok(Self(segments.map(segment).collect()))
     }
@@ -44,26 +44,26 @@ impl std::str::FromStr for Glob {
 
 impl Glob {
     /// Whether that path, with its leading slash and without its query, fits.
-    pub(crate) fn fits(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         let segments: Vec<_> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
-        segments_fit(&self.0, &segments)
+        segments_match(&self.0, &segments)
     }
 }
 
-fn segments_fit(pattern: &[Segment], path: &[&str]) -> bool {
+fn segments_match(pattern: &[GlobSegment], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
-        (None, Some(_)) | (Some((Segment::Pieces(_), _)), None) => false,
+        (None, Some(_)) | (Some((GlobSegment::Pieces(_), _)), None) => false,
         // At the end it stands for one segment or more: `/a/**` is what lies below `/a/`.
-        (Some((Segment::Any, [])), first) => first.is_some(),
-        (Some((Segment::Any, rest)), _) => (0..=path.len()).any(|n| segments_fit(rest, &path[n..])),
-        (Some((Segment::Pieces(pieces), rest)), Some((segment, below))) => {
-            pieces_fit(pieces, segment) && segments_fit(rest, below)
+        (Some((GlobSegment::Any, [])), first) => first.is_some(),
+        (Some((GlobSegment::Any, rest)), _) => (0..=path.len()).any(|n| segments_match(rest, &path[n..])),
+        (Some((GlobSegment::Pieces(pieces), rest)), Some((segment, below))) => {
+            pieces_match(pieces, segment) && segments_match(rest, below)
         }
     }
 }
 
-fn pieces_fit(pieces: &[String], segment: &str) -> bool {
+fn pieces_match(pieces: &[String], segment: &str) -> bool {
     let Some((first, rest)) = pieces.split_first() else { return segment.is_empty() };
     let Some(mut left) = segment.strip_prefix(first.as_str()) else { return false };
     let Some((last, middle)) = rest.split_last() else { return left.is_empty() };
@@ -78,38 +78,42 @@ fn pieces_fit(pieces: &[String], segment: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn fits(glob: &str, path: &str) -> bool {
-        glob.parse::<Glob>().unwrap().fits(path)
+    fn matches(glob: &str, path: &str) -> bool {
+        glob.parse::<Glob>().unwrap().matches(path)
     }
 
     #[test]
     fn a_pattern_without_stars_fits_itself_only() {
-        assert!(fits("/exports", "/exports"));
+        assert!(matches("/exports", "/exports"));
         for path in ["/exports/", "/exports/1", "/export", "/Exports", "/", "/x/exports"] {
-            assert!(!fits("/exports", path), "{path}");
+            assert!(!matches("/exports", path), "{path}");
         }
     }
 
     #[test]
     fn two_stars_fit_everything_below() {
         for path in ["/exports/1", "/exports/1/2", "/exports/"] {
-            assert!(fits("/exports/**", path), "{path}");
+            assert!(matches("/exports/**", path), "{path}");
         }
         for path in ["/exports", "/exportsx/1", "/"] {
-            assert!(!fits("/exports/**", path), "{path}");
+            assert!(!matches("/exports/**", path), "{path}");
         }
         for path in ["/", "/a", "/a/b.html"] {
-            assert!(fits("**", path), "{path}");
+            assert!(matches("**", path), "{path}");
         }
-        assert!(fits("/a/**/z", "/a/z") && fits("/a/**/z", "/a/b/c/z") && !fits("/a/**/z", "/a/b"));
+        assert!(matches("/a/**/z", "/a/z") && matches("/a/**/z", "/a/b/c/z") && !matches("/a/**/z", "/a/b"));
     }
 
     #[test]
     fn one_star_stays_within_its_segment() {
-        assert!(fits("/exports/*", "/exports/1"));
-        assert!(!fits("/exports/*", "/exports/1/2"));
-        assert!(fits("**/*.js", "/a/app.js") && fits("**/*.js", "/app.js") && !fits("**/*.js", "/app.jsx"));
-        assert!(fits("/a*b*c", "/abbcc") && !fits("/a*b*c", "/ac") && !fits("/ab*bc", "/abc"));
+        assert!(matches("/exports/*", "/exports/1"));
+        assert!(!matches("/exports/*", "/exports/1/2"));
+        assert!(
+            matches("**/*.js", "/a/app.js")
+                && matches("**/*.js", "/app.js")
+                && !matches("**/*.js", "/app.jsx")
+        );
+        assert!(matches("/a*b*c", "/abbcc") && !matches("/a*b*c", "/ac") && !matches("/ab*bc", "/abc"));
     }
 
     #[test]

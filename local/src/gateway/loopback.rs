@@ -11,12 +11,12 @@ use axum::{
 };
 
 /// Refuses requests for other hosts, and requests that a page of another site makes.
-pub(crate) async fn only(request: Request, next: Next) -> Response {
+pub(crate) async fn require(request: Request, next: Next) -> Response {
     if !names_loopback(request.uri(), request.headers()) {
         return (StatusCode::MISDIRECTED_REQUEST, "This is a local service: use http://127.0.0.1\n")
             .into_response();
     }
-    if comes_from_elsewhere(request.headers()) {
+    if has_foreign_origin(request.headers()) {
         return (StatusCode::FORBIDDEN, "This is a local service: pages of other sites may not use it\n")
             .into_response();
     }
@@ -30,7 +30,7 @@ fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
     named.is_some_and(|authority| is_loopback(authority.host())) && uri.host().is_none_or(is_loopback)
 }
 
-fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
+fn has_foreign_origin(headers: &HeaderMap) -> bool {
     headers.get(header::ORIGIN).is_some_and(|origin| {
         let uri = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
         !uri.as_ref().and_then(Uri::host).is_some_and(is_loopback)
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     async fn status(headers: &[(&str, &str)]) -> StatusCode {
-        let app = Router::new().route("/", get(|| async {})).layer(from_fn(only));
+        let app = Router::new().route("/", get(|| async {})).layer(from_fn(require));
         let request = headers.iter().fold(Request::get("/"), |request, (k, v)| request.header(*k, *v));
         app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
     }

@@ -4,10 +4,10 @@
 
 mod api_docs;
 mod glob;
-mod hosting;
+mod hosting_rules;
 pub(crate) mod loopback;
-mod pages;
-mod proxy;
+mod reverse_proxy;
+mod static_files;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use self::{api_docs::ApiDocs, hosting::Hosting, proxy::Proxy};
+use self::{api_docs::ApiDocs, hosting_rules::HostingRules, reverse_proxy::ReverseProxy};
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
@@ -29,8 +29,8 @@ const LOCAL: &str = "/__/local";
 /// Where requests go.
 pub(crate) struct Gateway {
     api_docs: ApiDocs,
-    hosting: Hosting,
-    proxy: Proxy,
+    hosting: HostingRules,
+    proxy: ReverseProxy,
     services: BTreeMap<&'static str, SocketAddr>,
     issuer: SocketAddr,
 }
@@ -42,8 +42,8 @@ impl Gateway {
         issuer: SocketAddr,
     ) -> anyhow::Result<Self> {
         let names: Vec<_> = services.keys().copied().collect();
-        let hosting = Hosting::parse(FIREBASE_JSON, &names)?;
-        Ok(Self { api_docs: ApiDocs::new(), hosting, proxy: Proxy::new()?, services, issuer })
+        let hosting = HostingRules::parse(FIREBASE_JSON, &names)?;
+        Ok(Self { api_docs: ApiDocs::new(), hosting, proxy: ReverseProxy::new()?, services, issuer })
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -52,16 +52,16 @@ impl Gateway {
         if path.starts_with("/__/") {
             return match path.strip_prefix(LOCAL) {
                 Some(rest) => self.proxy.pass(self.issuer, &with_query(rest, &uri), request).await,
-                None => pages::not_found(),
+                None => static_files::not_found(),
             };
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let page = reads.then(|| pages::at(path).or_else(|| self.api_docs.response(path))).flatten();
+        let page = reads.then(|| static_files::get(path).or_else(|| self.api_docs.response(path))).flatten();
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
         let (mut response, from_service) = match (page, service) {
             (Some(page), _) => (page, false),
             (None, Some(to)) => (self.proxy.pass(*to, &with_query(path, &uri), request).await, true),
-            (None, None) => (pages::not_found(), false),
+            (None, None) => (static_files::not_found(), false),
         };
         self.hosting.add_headers(path, from_service, response.headers_mut());
         api_docs::set_policy(path, response.headers_mut());
@@ -76,7 +76,7 @@ fn with_query(path: &str, uri: &Uri) -> String {
 /// Everything at the gateway's address; `downloads` has routes of its own.
 pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
     let gateway = Router::new().fallback(answer).with_state(gateway);
-    downloads.fallback_service(gateway).layer(from_fn(loopback::only))
+    downloads.fallback_service(gateway).layer(from_fn(loopback::require))
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

@@ -23,8 +23,8 @@ pub(crate) struct SigningKey {
 
 impl SigningKey {
     /// The key in that file; made when there is none.
-    pub(crate) fn load_or_make(path: &Path) -> anyhow::Result<Self> {
-        let der = secret_file::load_or_make(path, || {
+    pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Self> {
+        let der = secret_file::load_or_create(path, || {
             let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow!("cannot generate a key"))?;
             let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| anyhow!("cannot encode a key"))?;
             Ok(der.as_ref().to_vec())

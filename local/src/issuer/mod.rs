@@ -23,15 +23,15 @@ use key::SigningKey;
 const LIFETIME_SECONDS: i64 = 3_600;
 
 /// Mints tokens for one project.
-pub(crate) struct Issuer {
+pub(crate) struct TokenIssuer {
     key: SigningKey,
     project: String,
 }
 
-impl Issuer {
+impl TokenIssuer {
     /// The issuer whose key is in that folder; the key is made when there is none.
-    pub(crate) fn load_or_make(keys: &Path, project: &str) -> anyhow::Result<Self> {
-        let key = SigningKey::load_or_make(&keys.join("tokens.pkcs8"))?;
+    pub(crate) fn load_or_create(keys: &Path, project: &str) -> anyhow::Result<Self> {
+        let key = SigningKey::load_or_create(&keys.join("tokens.pkcs8"))?;
         Ok(Self { key, project: project.to_owned() })
     }
 
@@ -60,20 +60,23 @@ impl Issuer {
 }
 
 /// `GET /keys` and `POST /token?user=ada`.
-pub(crate) fn router(issuer: Arc<Issuer>) -> Router {
+pub(crate) fn router(issuer: Arc<TokenIssuer>) -> Router {
     Router::new().route("/keys", get(keys)).route("/token", post(token)).with_state(issuer)
 }
 
-async fn keys(State(issuer): State<Arc<Issuer>>) -> Response {
+async fn keys(State(issuer): State<Arc<TokenIssuer>>) -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=3600")], Json(issuer.public_keys())).into_response()
 }
 
 #[derive(Deserialize)]
-struct WhoAsks {
+struct TokenQuery {
     user: String,
 }
 
-async fn token(State(issuer): State<Arc<Issuer>>, Query(WhoAsks { user }): Query<WhoAsks>) -> Response {
+async fn token(
+    State(issuer): State<Arc<TokenIssuer>>,
+    Query(TokenQuery { user }): Query<TokenQuery>,
+) -> Response {
     let minted = match user.parse::<UserId>() {
         Ok(user) => issuer.token(&user),
         Err(why) => {

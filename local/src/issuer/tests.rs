@@ -10,14 +10,14 @@ use super::*;
 
 const PROJECT: &str = "demo-project";
 
-fn issuer() -> (tempfile::TempDir, Arc<Issuer>) {
+fn issuer() -> (tempfile::TempDir, Arc<TokenIssuer>) {
     let temp = tempfile::tempdir().unwrap();
-    let issuer = Issuer::load_or_make(temp.path(), PROJECT).unwrap();
+    let issuer = TokenIssuer::load_or_create(temp.path(), PROJECT).unwrap();
     (temp, Arc::new(issuer))
 }
 
 /// The service's own check, with the keys that the issuer publishes.
-async fn verifier(issuer: &Arc<Issuer>, project: &str) -> Verifier {
+async fn verifier(issuer: &Arc<TokenIssuer>, project: &str) -> Verifier {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(shared::serve::serve(listener, router(Arc::clone(issuer)), std::future::pending()));
@@ -48,7 +48,7 @@ async fn a_token_is_good_for_an_hour_and_for_its_project() {
 #[tokio::test]
 async fn the_key_stays_the_same_and_another_issuers_tokens_are_refused() {
     let (temp, first) = issuer();
-    let again = Issuer::load_or_make(temp.path(), PROJECT).unwrap();
+    let again = TokenIssuer::load_or_create(temp.path(), PROJECT).unwrap();
     let verifier = verifier(&first, PROJECT).await;
     assert!(verifier.verify(&again.token(&ada()).unwrap(), clock::now()).await.is_ok());
     let (_other_temp, other) = issuer();

@@ -10,27 +10,27 @@ use shared::{
 
 use super::*;
 
-struct Setup {
+struct LauncherFixture {
     _temp: tempfile::TempDir,
     dir: DataDir,
-    store: Store,
-    launcher: Launcher,
+    store: DocumentStore,
+    launcher: SharedLauncher,
     export: Export,
 }
 
 /// A launcher whose job is that shell script, and an export to launch it for.
-async fn setup(script: &str) -> Setup {
+async fn setup(script: &str) -> LauncherFixture {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(temp.path()).unwrap();
-    let store = Store::open(&dir.database()).unwrap();
+    let store = DocumentStore::open(&dir.database()).unwrap();
     let command = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
     let launcher = ProcessLauncher::new(command, "demo-project", dir.clone(), store.clone()).unwrap();
     let export = fixtures::new_export(ExportId::random(), "job-1", clock::now());
     store.create(&export).await.unwrap();
-    Setup { _temp: temp, dir, store, launcher: Launcher(launcher), export }
+    LauncherFixture { _temp: temp, dir, store, launcher: SharedLauncher(launcher), export }
 }
 
-impl Setup {
+impl LauncherFixture {
     async fn ended(&self) -> Export {
         self.launcher.0.count.subscribe().wait_for(|count| *count == 0).await.unwrap();
         self.store.find(self.export.id).await.unwrap().unwrap()
@@ -43,7 +43,7 @@ async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
     let token = SecretString::from("hf_secret");
     let name = setup.launcher.launch(setup.export.id, Some(&token)).await.unwrap();
     setup.ended().await;
-    let log = std::fs::read_to_string(setup.dir.log_of(setup.export.id)).unwrap();
+    let log = std::fs::read_to_string(setup.dir.export_log(setup.export.id)).unwrap();
     let seen: BTreeMap<_, _> = log.lines().filter_map(|line| line.split_once('=')).collect();
     assert_eq!(seen["EXPORT_ID"], setup.export.id.to_string());
     assert_eq!(seen["PROJECT_ID"], "demo-project");
@@ -66,7 +66,7 @@ async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
         "LOCAL_DATA_DIR",
         "PROJECT_ID",
     ];
-    let known = |name: &&&str| !shells.contains(*name) && !CONFIGURED.contains(*name);
+    let known = |name: &&&str| !shells.contains(*name) && !PASSED_ON.contains(*name);
     assert_eq!(seen.keys().filter(known).copied().collect::<Vec<_>>(), expected);
 }
 
@@ -96,7 +96,7 @@ async fn a_program_that_cannot_be_started_was_certainly_not_started() {
     let mut setup = setup("").await;
     let nowhere = vec![OsString::from("/nowhere")];
     setup.launcher =
-        Launcher(ProcessLauncher::new(nowhere, "p", setup.dir.clone(), setup.store.clone()).unwrap());
+        SharedLauncher(ProcessLauncher::new(nowhere, "p", setup.dir.clone(), setup.store.clone()).unwrap());
     let launched = setup.launcher.launch(setup.export.id, None).await;
     assert!(matches!(launched, Err(LaunchError::NotStarted(_))), "{launched:?}");
 }
@@ -108,7 +108,7 @@ async fn stopping_ends_the_jobs_and_all_their_processes() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     timeout(GRACE, setup.launcher.0.stop()).await.unwrap();
     let ended = setup.store.find(setup.export.id).await.unwrap().unwrap();
-    assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(interrupted::STACK_STOPPED)));
+    assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(recovery::STACK_STOPPED)));
     let late = setup.launcher.launch(setup.export.id, None).await;
     assert!(matches!(late, Err(LaunchError::NotStarted(_))));
 }
@@ -139,14 +139,11 @@ async fn what_an_earlier_stack_left_running_ends_and_its_drafts_go() {
         std::fs::write(files.join(name), "x").unwrap();
     }
 
-    assert_eq!(interrupted::clean_up(&setup.store, &setup.dir).await.unwrap(), 3);
+    assert_eq!(recovery::fail_interrupted_exports(&setup.store, &setup.dir).await.unwrap(), 3);
 
     for id in [setup.export.id, claimed.id, old] {
         let ended = setup.store.find(id).await.unwrap().unwrap();
-        assert_eq!(
-            (ended.status, ended.message.as_deref()),
-            (Status::Failed, Some(interrupted::STACK_STOPPED))
-        );
+        assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(recovery::STACK_STOPPED)));
     }
     let mut left: Vec<_> = std::fs::read_dir(files).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();

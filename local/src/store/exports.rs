@@ -10,11 +10,11 @@ use shared::{
     ports::{ApplyError, Exports, PortError},
 };
 
-use super::{Store, StoreError, insert, read, rows};
+use super::{DocumentStore, StoreError, insert, read, rows};
 
-pub(super) const OF_JOB: &str =
+pub(super) const EXPORTS_OF_JOB: &str =
     "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.job_id' = ?1";
-pub(super) const RUNNING: &str =
+pub(super) const RUNNING_EXPORTS: &str =
     "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.status' = 'running'";
 
 impl From<StoreError> for ApplyError {
@@ -23,25 +23,25 @@ impl From<StoreError> for ApplyError {
     }
 }
 
-impl Store {
+impl DocumentStore {
     /// Every export whose document says that it is running.
     ///
     /// # Errors
     /// When the database does not work.
     pub(crate) async fn running(&self) -> Result<Vec<Export>, PortError> {
-        let find = |connection: &mut Connection| rows(connection, RUNNING, []);
-        Ok(readable(self.with(find).await?).collect())
+        let find = |connection: &mut Connection| rows(connection, RUNNING_EXPORTS, []);
+        Ok(readable(self.with_connection(find).await?).collect())
     }
 }
 
 #[async_trait]
-impl Exports for Store {
+impl Exports for DocumentStore {
     async fn create(&self, export: &Export) -> Result<(), PortError> {
         let (id, json) = (export.id.to_string(), documents::create(export).to_string());
         let create = move |connection: &mut Connection| {
             if insert(connection, EXPORTS, &id, &json)? { Ok(()) } else { Err(StoreError::Exists(id)) }
         };
-        Ok(self.with(create).await?)
+        Ok(self.with_connection(create).await?)
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
@@ -50,13 +50,13 @@ impl Exports for Store {
             let document = read(connection, EXPORTS, &id)?;
             Ok(document.map(|document| documents::export(&id, &document)).transpose()?)
         };
-        Ok(self.with(find).await?)
+        Ok(self.with_connection(find).await?)
     }
 
     async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {
         let job = job.to_string();
-        let find = move |connection: &mut Connection| rows(connection, OF_JOB, params![job]);
-        Ok(readable(self.with(find).await?).max_by_key(|export| export.started_at))
+        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
+        Ok(readable(self.with_connection(find).await?).max_by_key(|export| export.started_at))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

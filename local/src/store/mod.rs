@@ -33,7 +33,7 @@ const SCHEMA: &str = "
 
 /// A database of documents. Clones share one connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Store(Arc<Mutex<Connection>>);
+pub(crate) struct DocumentStore(Arc<Mutex<Connection>>);
 
 /// What can go wrong in here.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ impl From<StoreError> for PortError {
     }
 }
 
-impl Store {
+impl DocumentStore {
     /// The database in that file, made when there is none.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Store {
     ) -> Result<bool, PortError> {
         let (id, json) = (id.to_owned(), json.to_string());
         let put = move |connection: &mut Connection| Ok(insert(connection, collection, &id, &json)?);
-        Ok(self.with(put).await?)
+        Ok(self.with_connection(put).await?)
     }
 
     /// Lets every document that names something below the URL `before` name it below `after`.
@@ -97,10 +97,10 @@ impl Store {
             let sql = "UPDATE documents SET json = replace(json, ?1, ?2) WHERE instr(json, ?1) > 0";
             Ok(connection.execute(sql, params![before, after])?)
         };
-        Ok(self.with(change).await?)
+        Ok(self.with_connection(change).await?)
     }
 
-    async fn with<T: Send + 'static>(
+    async fn with_connection<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -116,7 +116,7 @@ impl Store {
         id: String,
         change: impl FnOnce(Option<&mut Value>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        self.with(move |connection| {
+        self.with_connection(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let mut document = read(&transaction, collection, &id)?;
             let outcome = change(document.as_mut());

@@ -10,10 +10,10 @@ use shared::{
 
 use super::*;
 
-struct Harness(Store);
+struct SqliteHarness(DocumentStore);
 
 #[async_trait]
-impl conformance::StoreHarness for Harness {
+impl conformance::StoreHarness for SqliteHarness {
     fn training_jobs(&self) -> &dyn TrainingJobs {
         &self.0
     }
@@ -33,16 +33,16 @@ impl conformance::StoreHarness for Harness {
     }
 }
 
-fn store() -> (tempfile::TempDir, Store) {
+fn store() -> (tempfile::TempDir, DocumentStore) {
     let temp = tempfile::tempdir().unwrap();
-    let store = Store::open(&temp.path().join("documents.db")).unwrap();
+    let store = DocumentStore::open(&temp.path().join("documents.db")).unwrap();
     (temp, store)
 }
 
 #[tokio::test]
 async fn sqlite_keeps_the_contract_of_every_store() {
     let (_temp, store) = store();
-    conformance::run(&Harness(store)).await;
+    conformance::run(&SqliteHarness(store)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +53,7 @@ async fn of_many_processes_that_claim_an_export_one_gets_it() {
     let claims: Vec<_> = (0..8)
         .map(|n| {
             // a connection of its own, as another process has
-            let store = Store::open(&temp.path().join("documents.db")).unwrap();
+            let store = DocumentStore::open(&temp.path().join("documents.db")).unwrap();
             let claim = Transition::Claim(fixtures::claim(&format!("run-{n}")));
             tokio::spawn(async move { store.apply(export.id, &claim).await })
         })
@@ -75,7 +75,7 @@ async fn changes_of_two_processes_to_one_document_are_both_kept() {
     let (temp, store) = store();
     store.put_new(TRAINING_JOBS, "job-1", &json!({})).await.unwrap();
     let count = |name: &'static str| {
-        let store = Store::open(&temp.path().join("documents.db")).unwrap();
+        let store = DocumentStore::open(&temp.path().join("documents.db")).unwrap();
         tokio::spawn(async move {
             for _ in 0..50 {
                 let add = move |document: Option<&mut Value>| {
@@ -97,7 +97,7 @@ async fn changes_of_two_processes_to_one_document_are_both_kept() {
 #[tokio::test]
 async fn queries_use_their_indexes() {
     let (_temp, store) = store();
-    for sql in [exports::OF_JOB, exports::RUNNING, training_jobs::COMPLETED_OF] {
+    for sql in [exports::EXPORTS_OF_JOB, exports::RUNNING_EXPORTS, training_jobs::COMPLETED_JOBS_OF] {
         let connection = store.0.lock().unwrap();
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let arguments = vec!["x"; statement.parameter_count()];

@@ -8,29 +8,29 @@ use shared::{
     ports::{PortError, TrainingJobs},
 };
 
-use super::{Store, StoreError, read, rows};
+use super::{DocumentStore, StoreError, read, rows};
 
-pub(super) const COMPLETED_OF: &str = "SELECT id, json FROM documents WHERE collection = 'training_jobs' \
+pub(super) const COMPLETED_JOBS_OF: &str = "SELECT id, json FROM documents WHERE collection = 'training_jobs' \
                             AND json ->> '$.user_id' = ?1 AND json ->> '$.status' = ?2";
 
 #[async_trait]
-impl TrainingJobs for Store {
+impl TrainingJobs for DocumentStore {
     async fn find(&self, id: &JobId) -> Result<Option<TrainingJob>, PortError> {
         let id = id.to_string();
         let find = move |connection: &mut Connection| {
             let document = read(connection, TRAINING_JOBS, &id)?;
             Ok(document.map(|document| documents::training_job(&id, &document)).transpose()?)
         };
-        Ok(self.with(find).await?)
+        Ok(self.with_connection(find).await?)
     }
 
     async fn list_completed(&self, owner: &UserId) -> Result<Vec<TrainingJob>, PortError> {
         let owner = owner.to_string();
         let find = move |connection: &mut Connection| {
-            rows(connection, COMPLETED_OF, params![owner, TrainingJob::COMPLETED])
+            rows(connection, COMPLETED_JOBS_OF, params![owner, TrainingJob::COMPLETED])
         };
         let mut jobs = Vec::new();
-        for (id, document) in self.with(find).await? {
+        for (id, document) in self.with_connection(find).await? {
             match documents::training_job(&id, &document) {
                 Ok(job) => jobs.push(job),
                 Err(error) => tracing::warn!(

@@ -5,7 +5,7 @@ use std::{net::TcpListener, process::Output};
 use reqwest::{Method, StatusCode};
 use tempfile::TempDir;
 
-use crate::process::{Stack, folder, program};
+use crate::process::{StackProcess, folder, program};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -60,7 +60,7 @@ fn a_port_that_is_taken_is_named() {
 #[tokio::test]
 async fn a_printed_token_works_for_its_project_only() {
     let temp = folder();
-    let stack = Stack::serve(temp.path());
+    let stack = StackProcess::serve(temp.path());
     for (arguments, status) in [
         (vec!["token"], StatusCode::OK),
         (vec!["token", "--user", "ben"], StatusCode::FORBIDDEN),
@@ -75,7 +75,7 @@ async fn a_printed_token_works_for_its_project_only() {
 #[tokio::test]
 async fn each_person_sees_their_own_jobs() {
     let temp = folder();
-    let stack = Stack::serve(temp.path());
+    let stack = StackProcess::serve(temp.path());
     for (user, expected) in [("ada", 4), ("ben", 1), ("carl", 0)] {
         let token = stack.token(user).await;
         let (status, jobs) = stack.ask(Method::GET, "/exports", &token, None).await;
@@ -86,7 +86,7 @@ async fn each_person_sees_their_own_jobs() {
 #[tokio::test]
 async fn nothing_is_reset_under_a_running_stack() {
     let temp = folder();
-    let stack = Stack::serve(temp.path());
+    let stack = StackProcess::serve(temp.path());
     let output = run(&temp, &["reset"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("another local stack"), "{}", text(&output.stderr));
@@ -99,7 +99,7 @@ async fn nothing_is_reset_under_a_running_stack() {
 #[tokio::test]
 async fn a_broken_adapter_is_named_and_a_full_model_becomes_a_gguf() {
     let temp = folder();
-    let stack = Stack::serve(temp.path());
+    let stack = StackProcess::serve(temp.path());
     stack.export("ada-broken", "gguf").await;
     let broken = stack.ended("ada-broken").await;
     assert_eq!(broken["status"], "failed");

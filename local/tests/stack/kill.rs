@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::process::{Stack, folder};
+use crate::process::{StackProcess, folder};
 
 const JOB: &str = "ada-sonnets-1b";
 const ROUNDS: u64 = 5;
@@ -56,7 +56,7 @@ fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
 #[tokio::test]
 async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment() {
     let temp = folder();
-    let stack = Stack::serve(temp.path());
+    let stack = StackProcess::serve(temp.path());
     for kind in ["merged", "gguf", "adapter"] {
         stack.export(JOB, kind).await;
         let ended = stack.ended(JOB).await;
@@ -71,7 +71,7 @@ async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment
     let mut interrupted = 0;
     for round in 0..ROUNDS {
         forget_what_was_made(temp.path());
-        let stack = Stack::serve(temp.path());
+        let stack = StackProcess::serve(temp.path());
         let kind = if round % 2 == 0 { "merged" } else { "gguf" };
         let killed = stack.export(JOB, kind).await;
         random ^= random << 13;
@@ -81,7 +81,7 @@ async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment
         tokio::time::sleep(moment).await;
         stack.kill();
 
-        let stack = Stack::serve(temp.path());
+        let stack = StackProcess::serve(temp.path());
         for (path, digest) in made(temp.path()) {
             assert_eq!(Some(&digest), whole.get(&path), "{} after {moment:?}", path.display());
         }
@@ -106,7 +106,7 @@ async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment
 #[tokio::test]
 async fn a_stack_that_is_told_to_stop_ends_its_exports_first() {
     let temp = folder();
-    let stack = Stack::serve(temp.path());
+    let stack = StackProcess::serve(temp.path());
     let id = stack.export(JOB, "merged").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(stack.terminate().success());

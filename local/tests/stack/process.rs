@@ -21,7 +21,7 @@ pub(crate) fn folder() -> TempDir {
         let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo-data");
         fs::remove_dir_all(&made).ok();
         fs::create_dir_all(&made).unwrap();
-        assert!(Stack::serve(&made).terminate().success());
+        assert!(StackProcess::serve(&made).terminate().success());
         made
     });
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -46,13 +46,13 @@ pub(crate) fn program(data_dir: &Path) -> Command {
 }
 
 /// `local serve`.
-pub(crate) struct Stack {
+pub(crate) struct StackProcess {
     child: Child,
     origin: String,
     client: Client,
 }
 
-impl Stack {
+impl StackProcess {
     /// Starts one on a free port and waits until it serves.
     pub(crate) fn serve(data_dir: &Path) -> Self {
         let mut child =
@@ -132,7 +132,7 @@ impl Stack {
     }
 }
 
-impl Drop for Stack {
+impl Drop for StackProcess {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();

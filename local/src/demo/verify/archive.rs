@@ -5,10 +5,10 @@ use std::{fs::File, io::BufReader, path::Path};
 use anyhow::{Context as _, ensure};
 use zip::ZipArchive;
 
-use super::{Contents, safetensors};
+use super::{FileContents, safetensors};
 
 /// Reads every file of the archive to its end, which compares its checksum, and looks into the weights.
-pub(super) fn check(path: &Path, expected: &[&str]) -> anyhow::Result<Contents> {
+pub(super) fn check(path: &Path, expected: &[&str]) -> anyhow::Result<FileContents> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?)).context("not a ZIP archive")?;
     let (mut names, mut tensors) = (Vec::new(), 0);
     for index in 0..archive.len() {
@@ -25,5 +25,5 @@ pub(super) fn check(path: &Path, expected: &[&str]) -> anyhow::Result<Contents> 
         ensure!(names.iter().any(|n| n == name), "there is no {name} in it");
     }
     ensure!(tensors > 0, "there are no weights in it");
-    Ok(Contents { summary: format!("ZIP of {} files", names.len()), tensors })
+    Ok(FileContents { summary: format!("ZIP of {} files", names.len()), tensors })
 }

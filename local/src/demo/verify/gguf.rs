@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::Contents;
+use super::FileContents;
 
 /// No name or text in a file of ours is longer.
 const MAX_TEXT: u64 = 1 << 20;
 const ALIGNMENT: u64 = 32;
 
 /// Walks through all keys and tensors and compares the places of the tensors with the file's length.
-pub(super) fn check(path: &Path) -> anyhow::Result<Contents> {
+pub(super) fn check(path: &Path) -> anyhow::Result<FileContents> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut reader = BufReader::new(file);
@@ -46,7 +46,7 @@ pub(super) fn check(path: &Path) -> anyhow::Result<Contents> {
         at = end.next_multiple_of(ALIGNMENT);
     }
     ensure!(data + at == size, "the file is not as long as its tensors");
-    Ok(Contents {
+    Ok(FileContents {
         summary: format!("GGUF v3, {architecture}, {keys} keys"),
         tensors: usize::try_from(tensors)?,
     })
@@ -144,7 +144,7 @@ mod tests {
         out
     }
 
-    fn checked(bytes: &[u8]) -> anyhow::Result<Contents> {
+    fn checked(bytes: &[u8]) -> anyhow::Result<FileContents> {
         let temp = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(temp.path(), bytes).unwrap();
         check(temp.path())
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_whole_file_is_as_long_as_its_tensors() {
         let good = file();
-        let contents = Contents { summary: "GGUF v3, gemma3, 2 keys".to_owned(), tensors: 1 };
+        let contents = FileContents { summary: "GGUF v3, gemma3, 2 keys".to_owned(), tensors: 1 };
         assert_eq!(checked(&good).unwrap(), contents);
         assert!(checked(&good[..good.len() - 32]).is_err());
         assert!(checked(&[good.as_slice(), &[0; 32]].concat()).is_err());

@@ -10,7 +10,7 @@ use shared::domain::ArtifactKind;
 
 /// What is in a file that is whole.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(super) struct FileContents {
     /// In a few words, for people.
     pub(super) summary: String,
     /// How many tensors.
@@ -18,7 +18,7 @@ pub(super) struct Contents {
 }
 
 /// Checks that the file is whole and of that kind.
-pub(super) fn file(kind: ArtifactKind, path: &Path) -> anyhow::Result<Contents> {
+pub(super) fn file(kind: ArtifactKind, path: &Path) -> anyhow::Result<FileContents> {
     match kind {
         ArtifactKind::Adapter => archive::check(path, &["adapter_config.json", "adapter_model.safetensors"]),
         ArtifactKind::Merged => archive::check(path, &["config.json", "tokenizer.json", "tokenizer.model"]),

@@ -9,7 +9,7 @@ use shared::{
 
 use crate::{
     data_dir::{Bucket, DataDir},
-    store::Store,
+    store::DocumentStore,
 };
 
 /// What people read of an export that was running when its stack ended.
@@ -20,7 +20,7 @@ pub(crate) const STACK_STOPPED: &str =
 ///
 /// # Errors
 /// When the store does not work.
-pub(crate) async fn end(store: &Store, id: ExportId, why: &str) -> Result<(), ApplyError> {
+pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: &str) -> Result<(), ApplyError> {
     let Some(export) = store.find(id).await? else { return Ok(()) };
     if export.status != Status::Running {
         return Ok(());
@@ -38,31 +38,31 @@ pub(crate) async fn end(store: &Store, id: ExportId, why: &str) -> Result<(), Ap
 
 /// Ends every export of an earlier stack, and removes what its jobs had half written. To be called when no job is at
 /// work any more.
-pub(crate) async fn clean_up(store: &Store, dir: &DataDir) -> anyhow::Result<usize> {
+pub(crate) async fn fail_interrupted_exports(store: &DocumentStore, dir: &DataDir) -> anyhow::Result<usize> {
     let running = store.running().await?;
     for export in &running {
-        end(store, export.id, STACK_STOPPED).await?;
+        fail_export(store, export.id, STACK_STOPPED).await?;
         tracing::info!(export.id = %export.id, "an export of an earlier stack has ended");
     }
     for bucket in [Bucket::Models, Bucket::Files] {
-        remove_drafts(&dir.bucket(bucket))?;
+        remove_partial_files(&dir.bucket(bucket))?;
     }
     Ok(running.len())
 }
 
 /// `name#1` is what a file is called until it is whole; no object can be called so.
-fn remove_drafts(folder: &Path) -> std::io::Result<()> {
+fn remove_partial_files(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            remove_drafts(&entry.path())?;
-        } else if is_draft(&entry.file_name().to_string_lossy()) {
+            remove_partial_files(&entry.path())?;
+        } else if is_partial_file(&entry.file_name().to_string_lossy()) {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
 }
 
-fn is_draft(name: &str) -> bool {
+fn is_partial_file(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -58,12 +58,12 @@ struct HeaderJson {
 
 /// The rules of one site.
 #[derive(Debug)]
-pub(crate) struct Hosting {
+pub(crate) struct HostingRules {
     rewrites: Vec<(Glob, String)>,
     headers: Vec<(Glob, HeaderName, HeaderValue)>,
 }
 
-impl Hosting {
+impl HostingRules {
     /// The rules in that text, which may send requests to `services` only.
     pub(crate) fn parse(text: &str, services: &[&str]) -> anyhow::Result<Self> {
         let FirebaseJson { hosting } = serde_json::from_str(text).context("firebase.json")?;
@@ -89,14 +89,14 @@ impl Hosting {
 
     /// The service that answers for that path.
     pub(crate) fn service(&self, path: &str) -> Option<&str> {
-        self.rewrites.iter().find(|(glob, _)| glob.fits(path)).map(|(_, service)| service.as_str())
+        self.rewrites.iter().find(|(glob, _)| glob.matches(path)).map(|(_, service)| service.as_str())
     }
 
     /// Sets the headers for that path. What a service said about caching stays.
     pub(crate) fn add_headers(&self, path: &str, from_service: bool, headers: &mut HeaderMap) {
         let said = from_service && headers.contains_key(axum::http::header::CACHE_CONTROL);
         for (glob, key, value) in &self.headers {
-            if glob.fits(path) && !(said && key == axum::http::header::CACHE_CONTROL) {
+            if glob.matches(path) && !(said && key == axum::http::header::CACHE_CONTROL) {
                 headers.insert(key.clone(), value.clone());
             }
         }
@@ -109,8 +109,8 @@ mod tests {
 
     const SERVICES: [&str; 4] = ["health", "list", "create", "get"];
 
-    fn deployed() -> Hosting {
-        Hosting::parse(include_str!("../../../hosting/firebase.json"), &SERVICES).unwrap()
+    fn deployed() -> HostingRules {
+        HostingRules::parse(include_str!("../../../hosting/firebase.json"), &SERVICES).unwrap()
     }
 
     fn headers(path: &str) -> HeaderMap {
@@ -179,7 +179,7 @@ mod tests {
             ),
             (r#"{"hosting":{"public":"dist"}}"#, "public"),
         ] {
-            let error = format!("{:#}", Hosting::parse(text, &SERVICES).unwrap_err());
+            let error = format!("{:#}", HostingRules::parse(text, &SERVICES).unwrap_err());
             assert!(error.contains(why), "{error}");
         }
     }

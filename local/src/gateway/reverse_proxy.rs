@@ -29,9 +29,9 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Sends requests to functions.
 #[derive(Debug, Clone)]
-pub(crate) struct Proxy(reqwest::Client);
+pub(crate) struct ReverseProxy(reqwest::Client);
 
-impl Proxy {
+impl ReverseProxy {
     /// A proxy that goes nowhere but to where it is told.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()

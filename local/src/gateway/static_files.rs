@@ -5,42 +5,46 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-struct Page {
+struct StaticFile {
     path: &'static str,
     kind: &'static str,
     bytes: &'static [u8],
 }
 
-macro_rules! page {
+macro_rules! file {
     ($path:literal, $kind:literal) => {
-        Page { path: $path, kind: $kind, bytes: include_bytes!(concat!("../../../hosting/public/", $path)) }
+        StaticFile {
+            path: $path,
+            kind: $kind,
+            bytes: include_bytes!(concat!("../../../hosting/public/", $path)),
+        }
     };
 }
 
-const PAGES: [Page; 5] = [
-    page!("index.html", "text/html; charset=utf-8"),
-    page!("404.html", "text/html; charset=utf-8"),
-    page!("app.js", "text/javascript; charset=utf-8"),
-    page!("style.css", "text/css; charset=utf-8"),
-    page!("icon.svg", "image/svg+xml"),
+const FILES: [StaticFile; 5] = [
+    file!("index.html", "text/html; charset=utf-8"),
+    file!("404.html", "text/html; charset=utf-8"),
+    file!("app.js", "text/javascript; charset=utf-8"),
+    file!("style.css", "text/css; charset=utf-8"),
+    file!("icon.svg", "image/svg+xml"),
 ];
 
 /// The page at that path; a folder's is its `index.html`.
-pub(crate) fn at(path: &str) -> Option<Response> {
+pub(crate) fn get(path: &str) -> Option<Response> {
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };
-    PAGES.iter().find(|page| page.path == name).map(|page| page.with(StatusCode::OK))
+    FILES.iter().find(|file| file.path == name).map(|file| file.with(StatusCode::OK))
 }
 
 /// What is answered where nothing is.
 pub(crate) fn not_found() -> Response {
-    PAGES
+    FILES
         .iter()
-        .find(|page| page.path == "404.html")
-        .map_or_else(|| StatusCode::NOT_FOUND.into_response(), |page| page.with(StatusCode::NOT_FOUND))
+        .find(|file| file.path == "404.html")
+        .map_or_else(|| StatusCode::NOT_FOUND.into_response(), |file| file.with(StatusCode::NOT_FOUND))
 }
 
-impl Page {
+impl StaticFile {
     fn with(&self, status: StatusCode) -> Response {
         (status, [(header::CONTENT_TYPE, self.kind)], self.bytes).into_response()
     }
@@ -60,14 +64,14 @@ mod tests {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         deployed.sort();
-        let mut served: Vec<_> = PAGES.iter().map(|page| page.path).collect();
+        let mut served: Vec<_> = FILES.iter().map(|file| file.path).collect();
         served.sort_unstable();
         assert_eq!(served, deployed);
     }
 
     #[test]
     fn the_page_offers_quantisations_that_the_service_takes_its_default_first() {
-        let page = std::str::from_utf8(PAGES[0].bytes).unwrap();
+        let page = std::str::from_utf8(FILES[0].bytes).unwrap();
         let options = page.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
         let offered: Vec<_> = options.map(|name| name.parse::<Quantization>().unwrap()).collect();
         assert_eq!(offered.first(), Some(&Quantization::DEFAULT));
