@@ -1,7 +1,7 @@
-// The page of the Export Service: signs in, lists jobs, starts exports, follows them. Plain DOM, no dependency.
+// The page of the Export Service: signs in, lists jobs, starts exports and shows their progress. It has no dependency.
 "use strict";
 
-/** Between two looks at a running export: small models are done in seconds, large ones in many minutes. */
+/** The delay between two requests for a running export grows, because exports take from seconds to many minutes. */
 const FIRST_WAIT_MS = 1500;
 const LONGEST_WAIT_MS = 10000;
 const $ = (selector, within = document) => within.querySelector(selector);
@@ -10,31 +10,31 @@ const stages = { queued: "Queued", fetch: "Reading", export: "Exporting", upload
 
 let token = sessionStorage.getItem("token");
 
-class Refused extends Error {
+class ServiceError extends Error {
   constructor(status, detail) {
     super(detail);
     this.status = status;
   }
 }
 
-/** Asks the service; a refusal carries the service's own words. */
-async function ask(path, options = {}) {
+/** Sends a request to the service. An error has the `detail` of the response as its message. */
+async function callApi(path, options = {}) {
   const headers = { Authorization: `Bearer ${token}`, ...options.headers };
   const response = await fetch(path, { ...options, headers }).catch(() => {
-    throw new Refused(0, "The service cannot be reached.");
+    throw new ServiceError(0, "The service cannot be reached.");
   });
   const body = await response.json().catch(() => null);
   if (!response.ok) {
-    throw new Refused(response.status, body?.detail ?? `The service answered ${response.status}.`);
+    throw new ServiceError(response.status, body?.detail ?? `The service returned status ${response.status}.`);
   }
   return body;
 }
 
 function show(problem) {
-  const refused = problem?.status === 401;
-  $("#problem").textContent = refused ? "This token is not valid, or not any more. Sign in again." : problem?.message;
+  const unauthorized = problem?.status === 401;
+  $("#problem").textContent = unauthorized ? "This token is invalid or expired. Sign in again." : problem?.message;
   $("#problem").hidden = !problem;
-  if (refused) {
+  if (unauthorized) {
     signOut();
   }
 }
@@ -45,7 +45,7 @@ function bytes(n) {
   return `${(n / 1000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
 }
 
-/** Who the token says we are. Only to be shown: the service verifies it. */
+/** The user id in the token, for display only: the service verifies the token. */
 function subject() {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
@@ -80,7 +80,7 @@ async function signInLocally(user) {
     show(null);
     signIn((await response.json()).token);
   } else {
-    show(new Error("The local stack gave no token."));
+    show(new Error("The local stack returned no token."));
   }
 }
 
@@ -91,12 +91,12 @@ function jobPath(job) {
 }
 
 async function listJobs() {
-  const jobs = await ask("/exports");
+  const jobs = await callApi("/exports");
   $("#no-jobs").hidden = jobs.length > 0;
   $("#jobs").replaceChildren(...jobs.map(card));
 }
 
-/** One job: what it is now, and what can be done with it. Details are fetched when it comes into view. */
+/** The card of a job. Its details are requested when it comes into view. */
 function card(job) {
   const item = $("#job-template").content.cloneNode(true).firstElementChild;
   const title = job.job_name || job.job_id;
@@ -135,7 +135,7 @@ function drawFiles(job, item, artifacts) {
       download.setAttribute("aria-label", `Download ${name}`);
       download.addEventListener("click", (event) => {
         event.preventDefault();
-        openFresh(job, kind).catch(show);
+        openNewLink(job, kind).catch(show);
       });
       entries.push(download);
     }
@@ -157,12 +157,12 @@ function drawFiles(job, item, artifacts) {
   );
 }
 
-/** A link works for a quarter of an hour, so each click asks for a new one. */
-async function openFresh(job, kind) {
-  const detail = await ask(jobPath(job));
+/** Opens a new link on each click, because a link is valid for 15 minutes. */
+async function openNewLink(job, kind) {
+  const detail = await callApi(jobPath(job));
   const link = detail.artifacts?.file?.[kind];
   if (!link) {
-    throw new Error("This file is not there any more: export it again.");
+    throw new Error("This file no longer exists. Export it again.");
   }
   location.assign(link);
 }
@@ -196,18 +196,18 @@ function drawExport(item, latest) {
   }
 }
 
-/** Shows the job as it is, again and again, less and less often, while an export of it is running. */
+/** Updates the card until the running export has ended, with a growing delay. */
 async function follow(job, item, wasRunning = false, wait = FIRST_WAIT_MS) {
-  const asked = token;
+  const requestToken = token;
   try {
-    const detail = await ask(jobPath(job));
-    if (token !== asked || !item.isConnected) {
+    const detail = await callApi(jobPath(job));
+    if (token !== requestToken || !item.isConnected) {
       return;
     }
     drawExport(item, detail.latest_export);
     drawFiles(job, item, detail.artifacts);
     const running = detail.latest_export?.status === "running";
-    // once more after the end: that answer may have read the job just before its artifact was recorded
+    // once more after the end, because the response may hold the job from before its artifact was recorded
     if (running || wasRunning) {
       setTimeout(() => follow(job, item, running, Math.min(1.5 * wait, LONGEST_WAIT_MS)), wait);
     }
@@ -231,7 +231,7 @@ async function startExport(job, item, form) {
   }
   $("fieldset", item).disabled = true;
   try {
-    await ask("/exports", {
+    await callApi("/exports", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(request),

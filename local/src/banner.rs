@@ -1,17 +1,17 @@
-//! What `local run` says about itself, to be read and to be pasted.
+//! What `local run` and `local serve` print: addresses, and commands to paste.
 
 use crate::{stack::LocalStack, terminal};
 
-/// Where everything is, and lines for another terminal.
+/// Prints addresses and paths, and commands for another terminal.
 pub(crate) fn show(stack: &LocalStack) -> anyhow::Result<()> {
     let origin = stack.origin();
-    terminal::heading("The Export Service, on this machine only");
+    terminal::heading("The Export Service is running on this machine");
     terminal::field("page", origin);
-    terminal::field("API", &format!("{origin}/docs"));
+    terminal::field("API", &format!("{origin}/docs/"));
     terminal::field("data", &stack.dir().root().display().to_string());
     terminal::field("log", &stack.dir().stack_log().display().to_string());
 
-    terminal::heading("Try it (a token for ada, good for an hour)");
+    terminal::heading("Try it (with a token for user ada, valid for an hour)");
     terminal::command(&format!("TOKEN={}", stack.token("ada")?));
     terminal::line("");
     for line in [
@@ -28,24 +28,18 @@ pub(crate) fn show(stack: &LocalStack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// It goes on serving.
+/// Prints that the stack is serving.
 pub(crate) fn serving(stack: &LocalStack) {
     terminal::heading(&format!("Serving {} until Ctrl-C", stack.origin()));
 }
 
-/// It stops.
+/// Prints that the stack stops, and what happens to running exports.
 pub(crate) fn stopping(stack: &LocalStack) {
     let what = match stack.running_jobs() {
         0 => "Stopping.".to_owned(),
-        1 => "Stopping: one running export ends as failed.".to_owned(),
-        n => format!("Stopping: {n} running exports end as failed."),
+        1 => "Stopping. 1 running export will be marked as failed.".to_owned(),
+        n => format!("Stopping. {n} running exports will be marked as failed."),
     };
     terminal::line("");
     terminal::note(&what);
-}
-
-/// The first start takes longer.
-pub(crate) fn first_start() {
-    terminal::line("");
-    terminal::note("First start: making models for the demo.");
 }

@@ -16,7 +16,7 @@ use crate::{
     terminal,
 };
 
-/// The whole Export Service on this machine: no account, no cloud, nothing but this program.
+/// Run the whole Export Service on this machine, without an account or a cloud
 #[derive(Debug, Parser)]
 #[command(name = "local", version)]
 struct Cli {
@@ -26,40 +26,40 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the stack, run the demo, keep serving until Ctrl-C
+    /// Start the stack, run the demo and serve until Ctrl-C
     Run(ServeArgs),
-    /// Start the stack on a free port, run the demo, exit: 0 if everything it showed was right
+    /// Start the stack on a free port, run the demo and exit with 0 if every check passed
     Demo(ServeArgs),
-    /// Start the stack and nothing else
+    /// Start the stack and serve until Ctrl-C
     Serve(ServeArgs),
-    /// Print a fresh token, good for an hour
+    /// Print a token that is valid for an hour
     Token {
-        /// For whom
+        /// The user that the token is for
         #[arg(long, default_value = "ada")]
         user: String,
         #[command(flatten)]
         data: DataArgs,
     },
-    /// Remove everything the stack keeps
+    /// Remove all data of the stack
     Reset(DataArgs),
-    /// Run one export, as the stack's launcher asks
+    /// Run one export; started by the stack for each export
     #[command(hide = true)]
     Job,
 }
 
 #[derive(Debug, Args)]
 struct DataArgs {
-    /// The folder for everything the stack keeps
+    /// The folder for all data of the stack
     #[arg(long, env = "LOCAL_DATA_DIR", default_value = ".local")]
     data_dir: PathBuf,
-    /// The project that tokens are for
+    /// The Firebase project that tokens are issued for
     #[arg(long, env = "PROJECT_ID", default_value = "demo-export")]
     project: String,
 }
 
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// The port on 127.0.0.1; 0 for any that is free
+    /// The port on 127.0.0.1, or 0 for any free port
     #[arg(long, env = "PORT")]
     port: Option<u16>,
     #[command(flatten)]
@@ -73,10 +73,10 @@ impl ServeArgs {
     }
 }
 
-/// The port that `run` and `serve` take unless told otherwise.
+/// The default port of `run` and `serve`.
 const PORT: u16 = 8080;
 
-/// Reads the command line, does what it says, answers how that went.
+/// Runs the command on the command line and returns its exit code.
 pub async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args.options(PORT)).await,
@@ -120,7 +120,7 @@ async fn demo(options: &StackOptions) -> anyhow::Result<ExitCode> {
     let stack = start(options).await?;
     let shown = tokio::select! {
         shown = demo::run(&stack) => shown,
-        () = stop => Err(anyhow::anyhow!("stopped before the end")),
+        () = stop => Err(anyhow::anyhow!("the demo was interrupted")),
     };
     stack.stop().await;
     shown.map(|()| ExitCode::SUCCESS)

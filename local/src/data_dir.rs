@@ -1,4 +1,4 @@
-//! The folder that holds everything the local stack keeps, `.local` by default.
+//! The folder of all data of the local stack, `.local` by default.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -12,19 +12,22 @@ use shared::domain::ExportId;
 
 use crate::store::DocumentStore;
 
-/// How long a stack waits for the export jobs of an earlier one to notice that it is gone.
+/// How long a stack waits for the export jobs of an earlier stack to end.
 const OLD_JOBS_END_WITHIN: Duration = Duration::from_secs(10);
 
-/// A bucket: a folder under `buckets/`.
+/// The file that holds the URL of the buckets at the last start.
+const LOCATION: &str = "location";
+
+/// A bucket, which is a folder in `buckets/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bucket {
     /// Merged models that later exports start from.
     Models,
-    /// Files that people download.
+    /// Files to download.
     Files,
     /// Base models, as `owner/name/`.
     BaseModels,
-    /// What the Training Service leaves: adapters and full fine-tunes.
+    /// The output of the Training Service: adapters and full fine-tunes.
     Training,
 }
 
@@ -44,24 +47,24 @@ impl Bucket {
     }
 }
 
-/// Where things are.
+/// The paths of all data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DataDir(PathBuf);
 
-/// Held by a process for as long as it lives; the system lets go of it, however the process ends.
+/// A lock that the operating system releases when the process ends.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     _file: File,
 }
 
 impl DataDir {
-    /// The folder at `path`, made when it is not there.
+    /// The folder at `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// If it cannot be created.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let make = |path: &Path| {
-            fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))
+            fs::create_dir_all(path).with_context(|| format!("cannot create the folder {}", path.display()))
         };
         make(path)?;
         let dir = Self(path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?);
@@ -73,7 +76,7 @@ impl DataDir {
         Ok(dir)
     }
 
-    /// The folder itself, absolute.
+    /// The absolute path of the folder.
     #[must_use]
     pub(crate) fn root(&self) -> &Path {
         &self.0
@@ -97,25 +100,25 @@ impl DataDir {
         self.buckets().join(bucket.name())
     }
 
-    /// The URL of that bucket, as documents name it.
+    /// The URL of that bucket in documents.
     ///
     /// # Errors
-    /// When the folder's path is not one that a URL can hold.
+    /// If the path cannot be expressed as a URL.
     pub(crate) fn bucket_url(&self, bucket: Bucket) -> anyhow::Result<String> {
         let path = self.bucket(bucket);
         match url::Url::from_file_path(&path) {
             Ok(url) => Ok(url.to_string()),
-            Err(()) => bail!("{} cannot be written as a URL", path.display()),
+            Err(()) => bail!("the path {} cannot be expressed as a URL", path.display()),
         }
     }
 
-    /// Logs: one file an export, and the stack's own.
+    /// The folder of the logs: one file per export, and one of the stack.
     #[must_use]
     pub(crate) fn logs(&self) -> PathBuf {
         self.0.join("logs")
     }
 
-    /// The log of that export's job.
+    /// The log of the job of that export.
     #[must_use]
     pub(crate) fn export_log(&self, export: ExportId) -> PathBuf {
         self.logs().join(format!("{export}.log"))
@@ -127,56 +130,54 @@ impl DataDir {
         self.logs().join("stack.log")
     }
 
-    /// Private keys.
+    /// The folder of private keys.
     #[must_use]
     pub(crate) fn keys(&self) -> PathBuf {
         self.0.join("keys")
     }
 
-    /// Where demo data is made before it gets its place.
+    /// The folder in which demo data is written before it is moved to its bucket.
     #[must_use]
     pub(crate) fn drafts(&self) -> PathBuf {
         self.0.join("drafts")
     }
 
-    /// Where the job's Hub client may keep what it has downloaded.
+    /// The download cache of the job's Hub client.
     #[must_use]
     pub(crate) fn hub_cache(&self) -> PathBuf {
         self.0.join("hub")
     }
 
-    /// Makes the calling process the only stack on this folder.
+    /// Locks the folder for one stack.
     ///
     /// # Errors
-    /// When there is another.
+    /// If another stack uses it.
     pub(crate) fn lock_stack(&self) -> anyhow::Result<FolderLock> {
         let file = self.lock_file("stack.lock")?;
         match file.try_lock() {
             Ok(()) => Ok(FolderLock { _file: file }),
             Err(TryLockError::WouldBlock) => bail!(
-                "another local stack works on {}: stop it first, or give this one a folder of its own with \
-                 --data-dir",
+                "another local stack uses {}: stop it first, or choose another folder with --data-dir",
                 self.0.display()
             ),
             Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
         }
     }
 
-    /// Shows that an export job is at work; many can be.
+    /// Locks the folder for an export job, of which there can be many.
     ///
     /// # Errors
-    /// When the lock's file cannot be used.
+    /// If the lock file cannot be used.
     pub(crate) fn lock_job(&self) -> anyhow::Result<FolderLock> {
         let file = self.lock_file("jobs.lock")?;
         file.lock_shared().context("cannot lock the data folder")?;
         Ok(FolderLock { _file: file })
     }
 
-    /// Waits until no export job of an earlier stack is at work any more. They end by themselves as soon as their
-    /// stack is gone.
+    /// Waits until the export jobs of an earlier stack have ended, which they do when their stack exits.
     ///
     /// # Errors
-    /// When one goes on.
+    /// If one is still running after a while.
     pub(crate) fn wait_for_old_jobs(&self) -> anyhow::Result<()> {
         let file = self.lock_file("jobs.lock")?;
         let start = Instant::now();
@@ -187,17 +188,19 @@ impl DataDir {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    bail!("an export job of an earlier stack is still running: end it and start again")
+                    bail!(
+                        "an export job of an earlier stack is still running: end that process and start again"
+                    )
                 }
                 Err(TryLockError::Error(error)) => return Err(error).context("cannot lock the data folder"),
             }
         }
     }
 
-    /// Removes everything the stack keeps, and the folder if nothing else is in it.
+    /// Removes all data of the stack, and the folder if nothing else is in it.
     ///
     /// # Errors
-    /// When something cannot be removed, or a stack works on it.
+    /// If something cannot be removed, or a stack uses the folder.
     pub(crate) fn reset(&self) -> anyhow::Result<()> {
         let lock = self.lock_stack()?;
         self.wait_for_old_jobs()?;
@@ -206,7 +209,7 @@ impl DataDir {
                 .with_context(|| format!("cannot remove {name}"))?;
         }
         for name in
-            ["documents.db", "documents.db-wal", "documents.db-shm", "place", "jobs.lock", "stack.lock"]
+            ["documents.db", "documents.db-wal", "documents.db-shm", LOCATION, "jobs.lock", "stack.lock"]
         {
             ignore_not_found(fs::remove_file(self.0.join(name)))
                 .with_context(|| format!("cannot remove {name}"))?;
@@ -220,24 +223,24 @@ impl DataDir {
         }
     }
 
-    /// Lets the documents name their files where the folder is now, in case it has been moved.
+    /// Updates the URLs of files in documents if the folder has been moved.
     ///
     /// # Errors
-    /// When the note of the last place, or the database, does not work.
+    /// If the file with the previous location, or the database, cannot be used.
     pub(crate) async fn update_document_urls(&self, store: &DocumentStore) -> anyhow::Result<()> {
-        let note = self.0.join("place");
-        let now =
-            url::Url::from_file_path(self.buckets()).map_err(|()| anyhow!("not a place for buckets"))?;
-        match fs::read_to_string(&note) {
+        let file = self.0.join(LOCATION);
+        let now = url::Url::from_file_path(self.buckets())
+            .map_err(|()| anyhow!("the path {} cannot be expressed as a URL", self.0.display()))?;
+        match fs::read_to_string(&file) {
             Ok(before) if before != now.as_str() => {
                 let changed = store.relocate(&before, now.as_str()).await?;
-                tracing::info!(changed, "documents follow their folder");
+                tracing::info!(changed, "updated the URLs in documents after the folder was moved");
             }
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        fs::write(note, now.as_str()).context("cannot write into the data folder")
+        fs::write(file, now.as_str()).context("cannot write into the data folder")
     }
 
     fn lock_file(&self, name: &str) -> anyhow::Result<File> {
@@ -263,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_stack_at_a_time_works_on_a_folder() {
+    fn a_second_stack_on_the_same_folder_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(&temp.path().join("deep/.local")).unwrap();
         let first = dir.lock_stack().unwrap();
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_waits_for_the_jobs_of_the_one_before() {
+    fn a_stack_waits_for_the_jobs_of_an_earlier_stack() {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path()).unwrap();
         let (one, two) = (dir.lock_job().unwrap(), dir.lock_job().unwrap());
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn reset_leaves_alone_what_is_not_the_stacks() {
+    fn reset_keeps_files_that_are_not_the_stacks() {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temp.path()).unwrap();
         fs::write(dir.database(), "x").unwrap();

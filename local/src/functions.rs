@@ -1,4 +1,4 @@
-//! The functions, as their own `main`s put them together, with the adapters of this machine.
+//! The functions, built as in their own `main`s, with the adapters of the local stack.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::store::DocumentStore;
 
-/// What stands behind the ports on this machine.
+/// The implementations of the ports on this machine.
 pub(crate) struct LocalAdapters {
     pub(crate) project: String,
     pub(crate) keys_url: Url,
@@ -37,7 +37,7 @@ pub(crate) fn list(adapters: &LocalAdapters) -> Router {
     list::router(list::Context { callers: adapters.callers(), jobs: Arc::clone(&adapters.store) as _ })
 }
 
-/// `list_url` is where `list` is served: `create` passes `GET /exports` on to it, as it does in production.
+/// `list_url` is the address of `list`: `create` forwards `GET /exports` to it, as in production.
 pub(crate) fn create(adapters: &LocalAdapters, list_url: Url) -> Router {
     create::router(create::Context {
         callers: adapters.callers(),

@@ -1,4 +1,4 @@
-//! The export job as a process of the local stack: the job's own settings and code, over SQLite and folders.
+//! The export job as a process of the local stack: the job's settings and code, over SQLite and folders.
 
 use std::{io::Read as _, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -15,16 +15,16 @@ use tokio::{
 
 use crate::{data_dir::DataDir, logs, store::DocumentStore};
 
-/// The database is on this machine, so progress may be recorded often.
+/// How often progress is recorded: often, because the database is on this machine.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a job whose stack is gone may take to notice and end by itself.
+/// How long a job may take to end by itself after its stack has exited.
 const EXIT_GRACE: Duration = Duration::from_secs(3);
 
-/// Runs the export that the environment names.
+/// Runs the export that `EXPORT_ID` names.
 ///
 /// # Errors
-/// When the environment is not the one that the launcher sets.
+/// If a variable that the launcher sets is missing or invalid.
 pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     logs::init(std::io::stdout);
     let dir = DataDir::open(Path::new(&required(&process, "LOCAL_DATA_DIR")?))?;
@@ -52,8 +52,8 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     Ok(job::run(context, settings.execution, stop).await)
 }
 
-/// Resolves when the stack is gone: standard input is a pipe that it holds and never writes to. If the work does
-/// not end soon after, the process does.
+/// Resolves when the stack has exited, which closes the pipe at standard input. Exits the process if it is still
+/// running some time later.
 fn wait_for_stack_exit() -> oneshot::Receiver<()> {
     let (gone, receiver) = oneshot::channel();
     std::thread::spawn(move || {
@@ -66,7 +66,7 @@ fn wait_for_stack_exit() -> oneshot::Receiver<()> {
     receiver
 }
 
-#[expect(clippy::exit, reason = "the stack is gone and nothing may go on working in its name")]
+#[expect(clippy::exit, reason = "an export job must not outlive its stack")]
 fn exit_process() -> ! {
     std::process::exit(1)
 }

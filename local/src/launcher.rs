@@ -1,6 +1,6 @@
-//! Starts the export job as a process: what Cloud Run Jobs is in production, with the same environment and nothing
-//! else in it. A process ends with its stack: its standard input is a pipe that nobody writes to, and whose end
-//! tells it that the stack is gone, however that happened.
+//! Starts each export job as a process, as Cloud Run Jobs does in production, with the same environment variables and
+//! no others. A process ends with its stack: its standard input is a pipe that the stack holds and never writes to, so
+//! the process reads the end of the pipe when the stack has exited for any reason.
 
 use std::{
     collections::HashMap,
@@ -34,13 +34,13 @@ use crate::{
     store::DocumentStore,
 };
 
-/// How long jobs have to end when the stack stops; Cloud Run gives ten seconds too.
+/// How long jobs have to end when the stack stops, as long as on Cloud Run.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What of the stack's own environment a job gets, as Cloud Run's configuration of the job would hold it.
+/// The variables of the stack's own environment that a job gets, as from the job's configuration on Cloud Run.
 const PASSED_ON: [&str; 5] = ["HF_ENDPOINT", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "VERIFY_LOGITS"];
 
-/// Starts and reaps processes.
+/// Starts processes and waits for their ends.
 #[derive(Debug)]
 pub(crate) struct ProcessLauncher {
     command: Vec<OsString>,
@@ -53,7 +53,7 @@ pub(crate) struct ProcessLauncher {
 }
 
 impl ProcessLauncher {
-    /// A launcher of `command`, a program and its arguments.
+    /// A launcher of `command`, which is a program and its arguments.
     pub(crate) fn new(
         command: Vec<OsString>,
         project: &str,
@@ -83,7 +83,7 @@ impl ProcessLauncher {
         }))
     }
 
-    /// Starts no more jobs, ends those that run, and waits until their exports are recorded as failed.
+    /// Starts no more jobs, ends the running ones, and waits until their exports are recorded as failed.
     pub(crate) async fn stop(&self) {
         self.stopping.send_replace(true);
         self.signal(Signal::SIGTERM);
@@ -94,7 +94,7 @@ impl ProcessLauncher {
         }
     }
 
-    /// How many jobs are at work.
+    /// How many jobs are running.
     pub(crate) fn running_jobs(&self) -> usize {
         self.running().len()
     }
@@ -102,7 +102,7 @@ impl ProcessLauncher {
     fn signal(&self, signal: Signal) {
         for (export, group) in self.running().iter() {
             if let Err(error) = killpg(*group, signal) {
-                tracing::warn!(%error, export.id = %export, "an export job could not be told to end");
+                tracing::warn!(%error, export.id = %export, "cannot signal an export job");
             }
         }
     }
@@ -132,7 +132,7 @@ impl ProcessLauncher {
         command.spawn()
     }
 
-    /// Waits for the end of a job and, if it has not recorded one, does so in its place.
+    /// Waits until a job's process has ended, and records a failure if the job has not recorded its own end.
     async fn reap(self: Arc<Self>, export: ExportId, mut child: Child) {
         let lifeline = child.stdin.take();
         let ended = child.wait().await;
@@ -141,13 +141,13 @@ impl ProcessLauncher {
             recovery::STACK_STOPPED.to_owned()
         } else {
             format!(
-                "The export job ended without finishing ({}). Its log is {}. Start the export again.",
+                "The export job exited before it finished ({}). See its log, {}, and start the export again.",
                 ended.map_or_else(|error| error.to_string(), describe_exit),
                 self.dir.export_log(export).display(),
             )
         };
         if let Err(error) = recovery::fail_export(&self.store, export, &why).await {
-            tracing::error!(error = &error as &dyn std::error::Error, export.id = %export, "an end was not recorded");
+            tracing::error!(error = &error as &dyn std::error::Error, export.id = %export, "cannot record the end of an export");
         }
         let mut running = self.running();
         running.remove(&export);
@@ -167,7 +167,7 @@ fn describe_exit(status: ExitStatus) -> String {
     }
 }
 
-/// The launcher as the functions see it.
+/// The port's implementation: a launcher whose tasks outlive the call.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedLauncher(pub(crate) Arc<ProcessLauncher>);
 

@@ -1,6 +1,13 @@
-//! The whole Export Service on one machine: the functions, the job and the engine of production, over SQLite, folders
-//! and processes in place of Firestore, Cloud Storage and Cloud Run, with a token issuer and a gateway in place of
-//! Firebase. No account, no network; everything is bound to loopback.
+//! The whole Export Service on one machine. It runs the functions, the job and the engine that production runs, over
+//! SQLite, folders and processes instead of Firestore, Cloud Storage and Cloud Run, with a token issuer and a gateway
+//! instead of Firebase. It needs no account and no network, and binds to loopback addresses only.
+//!
+//! ```text
+//! cli ─> stack ─┬─> gateway ─HTTP─> functions ─> store, links, launcher
+//!               ├─> issuer                                     │ starts
+//!               ├─> demo_data, recovery                        v
+//!               └─> data_dir                              job_process (this program, as `local job`)
+//! ```
 
 mod banner;
 pub mod cli;

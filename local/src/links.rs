@@ -1,5 +1,5 @@
-//! Download links: what signed URLs of Cloud Storage are in production. A link names a file in the bucket of files
-//! and when it ends, signed with HMAC-SHA256, so it works for nobody who does not hold it.
+//! Download links, in place of the signed URLs of Cloud Storage. A link holds the path of a file to download, its expiry
+//! and an HMAC-SHA256 signature of both.
 
 use std::{path::Path, sync::Arc};
 
@@ -28,10 +28,10 @@ use crate::{
     secret_file,
 };
 
-/// What stays as it is in a path's segment (RFC 3986, unreserved).
+/// The characters that are percent-encoded in a path segment: all but the unreserved ones of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Makes links and serves them.
+/// Creates and serves links.
 pub(crate) struct LocalLinks {
     key: hmac::Key,
     origin: String,
@@ -40,7 +40,7 @@ pub(crate) struct LocalLinks {
 }
 
 impl LocalLinks {
-    /// Links below `origin` (`http://127.0.0.1:8080`), signed with the key in the data folder.
+    /// Links to `origin`, such as `http://127.0.0.1:8080`, signed with the key in the data folder.
     pub(crate) fn load_or_create(
         dir: DataDir,
         origin: String,
@@ -48,7 +48,7 @@ impl LocalLinks {
     ) -> anyhow::Result<Self> {
         let secret = secret_file::load_or_create(&dir.keys().join("links.hmac"), || {
             let mut secret = vec![0; 32];
-            aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("no random bytes"))?;
+            aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("cannot get random bytes"))?;
             Ok(secret)
         })?;
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), origin, dir, storage })
@@ -61,8 +61,8 @@ impl LocalLinks {
         format!("{}/downloads/{}?expires={expires}&signature={signature}", self.origin, path.join("/"))
     }
 
-    /// Whether this is the signature of that path, and its time has not run out. Takes the same time wherever a
-    /// wrong signature differs.
+    /// Whether the signature matches the path and the expiry, and the link has not expired. Signatures are compared in
+    /// constant time.
     fn is_valid(&self, path: &str, link: &LinkQuery, now: i64) -> bool {
         let Ok(signature) = URL_SAFE_NO_PAD.decode(&link.signature) else { return false };
         hmac::verify(&self.key, &signed_text(path, link.expires), &signature).is_ok() && now < link.expires
@@ -76,8 +76,8 @@ fn signed_text(path: &str, expires: i64) -> Vec<u8> {
 #[async_trait]
 impl DownloadLinks for LocalLinks {
     async fn link(&self, path: &str) -> Result<Option<String>, PortError> {
-        let Ok(place) = self.storage.location(path) else { return Ok(None) };
-        let path = place.path.as_ref();
+        let Ok(location) = self.storage.location(path) else { return Ok(None) };
+        let path = location.path.as_ref();
         if path.split_once('/').is_none_or(|(bucket, _)| bucket != Bucket::Files.name()) {
             return Ok(None);
         }
@@ -105,7 +105,7 @@ async fn download(
 ) -> Response {
     let now = Timestamp::now().as_second();
     if !query.is_ok_and(|Query(link)| links.is_valid(&path, &link, now)) {
-        let why = "This link does not work, or not any more: ask the service for a new one.\n";
+        let why = "This download link is invalid or expired. Request a new one from the service.\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     let Some(file) = file_below(&links.dir.buckets(), &path) else {
@@ -123,7 +123,7 @@ async fn download(
     response
 }
 
-/// The file at `path` below `root`, symbolic links resolved; nothing that is outside of it.
+/// The file at `path` below `root` after resolving symbolic links; `None` if it is outside of `root`.
 fn file_below(root: &Path, path: &str) -> Option<std::path::PathBuf> {
     let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(['\\', '\0']);
     if !path.split('/').all(plain) {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_fetches_the_file_and_any_range_of_it() {
+    async fn a_link_returns_the_file_and_any_range_of_it() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         for name in ["job-1/model.gguf", "job ü?#%/model-q8_0.gguf"] {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_files_that_people_download_have_links() {
+    async fn only_files_in_the_bucket_of_downloads_have_links() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         let raw = put(&links, Bucket::Models, "merged_models/job-1/config.json");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_works_for_its_file_and_its_time_only() {
+    async fn a_link_is_valid_for_its_file_and_until_its_expiry_only() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         put(&links, Bucket::Files, "job-1/model.gguf");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_link_leads_out_of_the_buckets_not_even_a_signed_one() {
+    async fn a_signed_link_to_a_path_outside_of_the_buckets_is_not_found() {
         let temp = tempfile::tempdir().unwrap();
         let links = links(temp.path());
         std::fs::write(temp.path().join("secret"), "x").unwrap();

@@ -1,4 +1,4 @@
-//! The local stack's program.
+//! The program `local`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Exports whose job is gone: they end as failed, so that nothing runs for ever.
+//! Marks exports as failed whose job has ended without recording it, and removes the files it left.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::{
     store::DocumentStore,
 };
 
-/// What people read of an export that was running when its stack ended.
+/// The message of an export that was running when its stack stopped.
 pub(crate) const STACK_STOPPED: &str =
-    "The export was interrupted because the local stack stopped: start it again.";
+    "The export was interrupted because the local stack stopped. Start the export again.";
 
-/// Records that the export failed, if it has not ended in whatever way.
+/// Records that the export failed, unless it has ended already.
 ///
 /// # Errors
-/// When the store does not work.
+/// If the store fails.
 pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: &str) -> Result<(), ApplyError> {
     let Some(export) = store.find(id).await? else { return Ok(()) };
     if export.status != Status::Running {
@@ -36,13 +36,13 @@ pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: &str) 
     }
 }
 
-/// Ends every export of an earlier stack, and removes what its jobs had half written. To be called when no job is at
-/// work any more.
+/// Marks every running export as failed and removes partially written files. Call it only when no job is running.
+/// Returns how many exports it marked.
 pub(crate) async fn fail_interrupted_exports(store: &DocumentStore, dir: &DataDir) -> anyhow::Result<usize> {
     let running = store.running().await?;
     for export in &running {
         fail_export(store, export.id, STACK_STOPPED).await?;
-        tracing::info!(export.id = %export.id, "an export of an earlier stack has ended");
+        tracing::info!(export.id = %export.id, "marked an export of an earlier stack as failed");
     }
     for bucket in [Bucket::Models, Bucket::Files] {
         remove_partial_files(&dir.bucket(bucket))?;
@@ -50,7 +50,7 @@ pub(crate) async fn fail_interrupted_exports(store: &DocumentStore, dir: &DataDi
     Ok(running.len())
 }
 
-/// `name#1` is what a file is called until it is whole; no object can be called so.
+/// A file is called `name#1` until it is complete; no object may have such a name.
 fn remove_partial_files(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

@@ -1,4 +1,4 @@
-//! Secrets on disk: made once, readable by their owner only, and never half written.
+//! Secrets in files: created once, readable by their owner only, and never partially written.
 
 use std::{
     fs::{self, OpenOptions},
@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::Context as _;
 
-/// The secret in that file; `make` makes it when there is none yet.
+/// The secret in that file. If the file does not exist, `make` provides the secret.
 ///
 /// # Errors
-/// When it cannot be read or made.
+/// If the file cannot be read or created.
 pub(crate) fn load_or_create(
     path: &Path,
     make: impl FnOnce() -> anyhow::Result<Vec<u8>>,
@@ -22,14 +22,14 @@ pub(crate) fn load_or_create(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = make()?;
             write(path, &secret).with_context(|| format!("cannot write {}", path.display()))?;
-            // Another process may have been first: what is in the file counts.
+            // Another process may have created the file first.
             fs::read(path).with_context(|| format!("cannot read {}", path.display()))
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
-/// Under another name first, then linked to the final one, which fails when that exists already.
+/// Writes a file of another name and links it to the final one, which fails if that exists.
 fn write(path: &Path, secret: &[u8]) -> io::Result<()> {
     let draft = path.with_extension(format!("draft-{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_made_once_and_only_its_owner_reads_it() {
+    fn a_secret_is_created_once_and_readable_by_its_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         assert_eq!(load_or_create(&path, || Ok(b"first".to_vec())).unwrap(), b"first");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_make_it_at_once_both_get_the_same() {
+    fn two_concurrent_creators_get_the_same_secret() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         let slow = load_or_create(&path, || {

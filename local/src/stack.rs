@@ -1,5 +1,5 @@
-//! The stack: every part of the service, each function on a port of its own as each is deployed on its own, and the
-//! gateway in front of them.
+//! The local stack: every part of the service, with each function on its own port, as each is deployed on its own, and
+//! the gateway in front of them.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,6 @@ use shared::adapters::storage::Storage;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
-    banner,
     data_dir::{DataDir, FolderLock},
     demo_data, functions,
     gateway::{self, Gateway, loopback},
@@ -24,19 +23,20 @@ use crate::{
     links::{self, LocalLinks},
     recovery,
     store::DocumentStore,
+    terminal,
 };
 
-/// How long requests under way may take when the stack stops.
+/// How long requests in progress may take when the stack stops.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What a stack is made of.
+/// The settings of a stack.
 #[derive(Debug)]
 pub(crate) struct StackOptions {
-    /// The gateway's port; 0 for any that is free.
+    /// The port of the gateway, or 0 for any free port.
     pub(crate) port: u16,
-    /// The folder for everything it keeps.
+    /// The folder for all its data.
     pub(crate) data_dir: PathBuf,
-    /// The project that tokens are for.
+    /// The Firebase project that tokens are issued for.
     pub(crate) project: String,
 }
 
@@ -57,18 +57,22 @@ struct HttpServers {
 }
 
 impl LocalStack {
-    /// Starts everything: clears up after an earlier stack, makes the demo's data where it is missing, serves.
+    /// Starts all parts: cleans up after an earlier stack, creates missing demo data, and serves.
+    ///
+    /// # Errors
+    /// If another stack uses the folder, the port is taken, or a part cannot start.
     pub(crate) async fn start(options: &StackOptions) -> anyhow::Result<Self> {
         let dir = DataDir::open(&options.data_dir)?;
         let lock = dir.lock_stack()?;
         let entrance = listen(options.port).await.with_context(|| {
-            format!("port {} cannot be used: give another one with --port, or 0 for any", options.port)
+            format!("cannot use port {}: choose another with --port, or 0 for any free port", options.port)
         })?;
         let origin = format!("http://{}", entrance.local_addr()?);
 
         let store = ready_store(&dir).await?;
         if demo_data::is_missing(&dir) {
-            banner::first_start();
+            terminal::line("");
+            terminal::note("First start: creating the models for the demo.");
         }
         demo_data::create(&dir, &store).await?;
 
@@ -96,27 +100,27 @@ impl LocalStack {
         Ok(Self { origin, dir, issuer, launcher, servers, _lock: lock })
     }
 
-    /// Where it serves, `http://127.0.0.1:8080`.
+    /// The address that it serves, such as `http://127.0.0.1:8080`.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The folder of everything it keeps.
+    /// The folder of all its data.
     pub(crate) fn dir(&self) -> &DataDir {
         &self.dir
     }
 
-    /// How many exports are being worked on.
+    /// How many exports are running.
     pub(crate) fn running_jobs(&self) -> usize {
         self.launcher.running_jobs()
     }
 
-    /// A fresh token for that user.
+    /// A new token for that user.
     pub(crate) fn token(&self, user: &str) -> anyhow::Result<String> {
         self.issuer.token(&user.parse().context("the user's name")?)
     }
 
-    /// Stops: no new requests, then no more jobs, each recorded as what became of it.
+    /// Stops accepting requests, ends the running jobs and records their exports as failed.
     pub(crate) async fn stop(mut self) {
         self.servers.stop.send_replace(true);
         let drained = async { while self.servers.tasks.join_next().await.is_some() {} };
@@ -128,18 +132,18 @@ impl LocalStack {
     }
 }
 
-/// The database, with nothing in it that an earlier stack left unfinished.
+/// Opens the database and marks exports that an earlier stack left running as failed.
 async fn ready_store(dir: &DataDir) -> anyhow::Result<DocumentStore> {
     let waiting = dir.clone();
     tokio::task::spawn_blocking(move || waiting.wait_for_old_jobs()).await??;
     let store = DocumentStore::open(&dir.database())
-        .with_context(|| format!("{} cannot be opened", dir.database().display()))?;
+        .with_context(|| format!("cannot open {}", dir.database().display()))?;
     dir.update_document_urls(&store).await?;
     recovery::fail_interrupted_exports(&store, dir).await?;
     Ok(store)
 }
 
-/// Each function at an address of its own.
+/// Serves each function on its own port and returns the addresses.
 async fn serve_functions(
     adapters: &functions::LocalAdapters,
     servers: &mut HttpServers,

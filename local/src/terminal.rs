@@ -1,10 +1,10 @@
-//! What people read in the terminal. Colours only where somebody can see them.
+//! Output in the terminal, with colors if it is one.
 
 use std::io::Write as _;
 
 use console::style;
 
-/// One line. Where nobody reads any more, there is nothing to say, and nothing else to do about it.
+/// A line. Errors are ignored, because a closed output has no reader.
 pub(crate) fn line(text: &str) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
@@ -19,22 +19,22 @@ pub(crate) fn field(name: &str, value: &str) {
     line(&format!("  {}{value}", style(format!("{name:<10}")).dim()));
 }
 
-/// A line to be copied.
+/// A command to copy.
 pub(crate) fn command(text: &str) {
     line(&format!("    {text}"));
 }
 
-/// A remark.
+/// A dimmed line.
 pub(crate) fn note(text: &str) {
     line(&format!("  {}", style(text).dim()));
 }
 
-/// Something that was checked and is as it should be.
+/// A check that passed.
 pub(crate) fn success(text: &str) {
     line(&format!("  {} {text}", style("✓").green().bold()));
 }
 
-/// Something that went wrong, with its causes.
+/// An error with its causes, on standard error.
 pub(crate) fn failure(error: &anyhow::Error) {
     let mut text = format!("\n  {} {error}", style("✗").for_stderr().red().bold());
     for cause in error.chain().skip(1) {
@@ -43,7 +43,7 @@ pub(crate) fn failure(error: &anyhow::Error) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
-/// A number of bytes, for people.
+/// A number of bytes with a decimal unit.
 pub(crate) fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
 }

@@ -1,4 +1,4 @@
-//! The service as a person with curl sees it: HTTP through the gateway, JSON back.
+//! A client of the API, over HTTP through the gateway.
 
 use std::{path::Path, time::Duration};
 
@@ -10,14 +10,14 @@ use sha2::{Digest as _, Sha256};
 use shared::domain::{ArtifactKind, Status};
 use tokio::io::AsyncWriteExt as _;
 
-/// A caller.
+/// A client with or without a token.
 pub(super) struct ApiClient {
     client: Client,
     origin: String,
     token: Option<String>,
 }
 
-/// What the demo reads of a job in the list.
+/// The fields that the demo reads of a job in the list.
 #[derive(Debug, Deserialize)]
 pub(super) struct ListedJob {
     pub(super) job_id: String,
@@ -25,7 +25,7 @@ pub(super) struct ListedJob {
     pub(super) base_model_id: Option<String>,
 }
 
-/// What the demo reads of a job by itself.
+/// The fields that the demo reads of a single job.
 #[derive(Debug, Deserialize)]
 pub(super) struct JobDetail {
     pub(super) artifacts: Value,
@@ -53,7 +53,7 @@ impl ApiClient {
         Ok(Self { client, origin: origin.to_owned(), token })
     }
 
-    /// Status and JSON of any answer.
+    /// The status and the JSON of any response.
     pub(super) async fn request(
         &self,
         method: Method,
@@ -67,15 +67,15 @@ impl ApiClient {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request.send().await.with_context(|| format!("{path} does not answer"))?;
+        let response = request.send().await.with_context(|| format!("{path} does not respond"))?;
         let status = response.status();
-        Ok((status, response.json().await.with_context(|| format!("{path} does not answer with JSON"))?))
+        Ok((status, response.json().await.with_context(|| format!("the response of {path} is not JSON"))?))
     }
 
     async fn ok(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         match self.request(method, path, body).await? {
             (StatusCode::OK, answer) => Ok(answer),
-            (status, answer) => bail!("{path} answers {status}: {answer}"),
+            (status, answer) => bail!("{path} returned {status}: {answer}"),
         }
     }
 
@@ -91,18 +91,18 @@ impl ApiClient {
         Ok(serde_json::from_value(self.ok(Method::GET, &format!("/exports/{id}"), None).await?)?)
     }
 
-    /// Starts an export; answers its id.
+    /// Starts an export and returns its id.
     pub(super) async fn export(&self, id: &str, kind: ArtifactKind) -> anyhow::Result<String> {
         let mut request = json!({ "job_id": id, "export_type": kind, "destination": ["gcs"] });
         if kind == ArtifactKind::Gguf {
             request["quantization"] = "q8_0".into();
         }
         let answer = self.ok(Method::POST, "/exports", Some(&request)).await?;
-        let export = answer["export_id"].as_str().context("the answer names no export")?;
+        let export = answer["export_id"].as_str().context("the response has no export_id")?;
         Ok(export.to_owned())
     }
 
-    /// Fetches a link into a file and answers the SHA-256 of what came.
+    /// Downloads a link into a file and returns its SHA-256.
     pub(super) async fn download(&self, link: &str, to: &Path) -> anyhow::Result<String> {
         let mut response = self.client.get(link).send().await?.error_for_status()?;
         let mut file = tokio::fs::File::create(to).await?;

@@ -1,5 +1,5 @@
-//! The demo: what a person would do with curl, as user ada, and a look into every file that comes out. It ends well
-//! only if everything that it shows was checked.
+//! The demo: exports a model as user ada, with the requests that one would send with curl, and checks every response and
+//! every file.
 
 mod client;
 mod steps;
@@ -11,15 +11,15 @@ use crate::{stack::LocalStack, terminal};
 use client::ApiClient;
 use shared::domain::ArtifactKind;
 
-/// The job whose base model is large enough to watch.
+/// The job whose base model is large enough to show progress.
 const JOB: &str = "ada-sonnets-1b";
-/// The job whose adapter is cut short.
+/// The job whose adapter file is truncated.
 const BROKEN: &str = "ada-broken";
 
 /// Runs the whole demo.
 ///
 /// # Errors
-/// When the service does not do what it should, or a file is not what it should be.
+/// If a response or a file is not as expected.
 pub(crate) async fn run(stack: &LocalStack) -> anyhow::Result<()> {
     let start = Instant::now();
     let ada = ApiClient::new(stack.origin(), Some(stack.token("ada")?))?;
@@ -32,14 +32,11 @@ pub(crate) async fn run(stack: &LocalStack) -> anyhow::Result<()> {
     for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
         steps::export(stack.dir(), &ada, JOB, kind).await?;
     }
-    terminal::heading("What it says when something is wrong");
+    terminal::heading("Errors");
     steps::request_is_refused(&nobody, &format!("/exports/{JOB}"), 401).await?;
     steps::request_is_refused(&ben, &format!("/exports/{JOB}"), 403).await?;
     steps::export_fails(&ada, BROKEN, ArtifactKind::Merged).await?;
     terminal::line("");
-    terminal::success(&format!(
-        "Everything shown here was checked, in {:.1} s.",
-        start.elapsed().as_secs_f64()
-    ));
+    terminal::success(&format!("All checks passed in {:.1} s.", start.elapsed().as_secs_f64()));
     Ok(())
 }

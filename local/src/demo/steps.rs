@@ -1,4 +1,4 @@
-//! The steps of the demo: each asks, checks and shows.
+//! The steps of the demo. Each sends a request, checks the response and prints it.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,12 +20,12 @@ use crate::{
     terminal,
 };
 
-/// Between two looks at a running export.
+/// How often a running export is requested.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// No export of the demo takes longer, on any machine.
+/// More time than any export of the demo needs.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A line for a stage of which nobody knows how long it is, and one for the others.
+/// The progress lines of a stage of unknown and of known length.
 const WAITING: &str = "  {prefix:<8} {spinner} {wide_msg}";
 const WORKING: &str = "  {prefix:<8} {bar:30.blue/dim} {percent:>3} %  {decimal_bytes:>9} of {decimal_total_bytes:<9}  {wide_msg}";
 
@@ -50,7 +50,7 @@ pub(super) async fn list(client: &ApiClient) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `POST /exports`, then `GET /exports/{job_id}` until it has ended, then a look at the file.
+/// `POST /exports`, then `GET /exports/{job_id}` until the export has ended, then checks of the file.
 pub(super) async fn export(
     dir: &DataDir,
     client: &ApiClient,
@@ -62,7 +62,8 @@ pub(super) async fn export(
     let message = export.message.unwrap_or_default();
     ensure!(export.status == Status::Completed, "the {} export failed: {message}", kind.as_str());
     ensure!(!export.artifacts.is_empty(), "the {} export names no artifact", kind.as_str());
-    let link = detail.artifacts["file"][kind.as_str()].as_str().context("there is no link to the file")?;
+    let link =
+        detail.artifacts["file"][kind.as_str()].as_str().context("the response has no link to the file")?;
     let file = file_of(dir, link)?;
 
     let copy = tempfile::NamedTempFile::new_in(dir.root())?;
@@ -72,10 +73,10 @@ pub(super) async fn export(
         move || anyhow::Ok((verify::file(kind, &copy)?, recorded_sha256(&file)?, copy.metadata()?.len()))
     })
     .await?
-    .with_context(|| format!("{} is not as it should be", file.display()))?;
-    ensure!(sha256 == recorded, "the file's SHA-256 is {sha256}, but the record says {recorded}");
+    .with_context(|| format!("{} is not as expected", file.display()))?;
+    ensure!(sha256 == recorded, "the SHA-256 of the file is {sha256}, but {recorded} is recorded");
     let expected = expected_tensors(dir, kind)?;
-    ensure!(contents.tensors == expected, "{} tensors instead of {expected}", contents.tensors);
+    ensure!(contents.tensors == expected, "the file has {} tensors, expected {expected}", contents.tensors);
 
     terminal::success(&format!("{:<8} {message}", kind.as_str()));
     terminal::note(&format!("  file      {}", relative_path(&file).display()));
@@ -85,7 +86,7 @@ pub(super) async fn export(
     Ok(())
 }
 
-/// An export that must fail, with a message that says why.
+/// Starts an export that must fail with a message.
 pub(super) async fn export_fails(client: &ApiClient, job: &str, kind: ArtifactKind) -> anyhow::Result<()> {
     let (_, export) = export_and_wait(client, job, kind).await?;
     let message = export.message.unwrap_or_default();
@@ -99,7 +100,7 @@ pub(super) async fn export_fails(client: &ApiClient, job: &str, kind: ArtifactKi
 /// A request that must be refused with that status.
 pub(super) async fn request_is_refused(client: &ApiClient, path: &str, expected: u16) -> anyhow::Result<()> {
     let (status, answer) = client.request(Method::GET, path, None).await?;
-    ensure!(status == expected, "GET {path} answers {status} instead of {expected}");
+    ensure!(status == expected, "GET {path} returned {status}, expected {expected}");
     let detail = answer["detail"].as_str().context("the answer has no detail")?;
     terminal::success(&format!("GET {path}: {status}"));
     terminal::note(&format!("  {detail}"));
@@ -130,7 +131,7 @@ async fn export_and_wait(
             }
             match export.status {
                 Status::Running => tokio::time::sleep(POLL_INTERVAL).await,
-                // the job as it is after the end: an answer reads the job and its export one after the other
+                // requested again, because a response reads the job first and its export later
                 Status::Completed | Status::Failed => return Ok((client.job(job).await?, export)),
             }
         }
@@ -143,25 +144,25 @@ async fn export_and_wait(
     }
 }
 
-/// The file that a download link leads to.
+/// The file that a download link refers to.
 fn file_of(dir: &DataDir, link: &str) -> anyhow::Result<PathBuf> {
     let link = url::Url::parse(link)?;
-    let path = link.path().strip_prefix("/downloads/").context("the link does not lead to a download")?;
+    let path = link.path().strip_prefix("/downloads/").context("the link is not a download link")?;
     let path = percent_encoding::percent_decode_str(path).decode_utf8()?;
     Ok(dir.buckets().join(&*path))
 }
 
-/// What the job recorded of that file, beside it.
+/// The SHA-256 in the manifest of the file.
 fn recorded_sha256(file: &Path) -> anyhow::Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let manifest = std::fs::read(file.with_file_name(format!("{name}.manifest.json")))?;
     let manifest: Value = serde_json::from_slice(&manifest)?;
-    let files = manifest["files"].as_array().context("the manifest names no files")?;
+    let files = manifest["files"].as_array().context("the manifest has no files")?;
     let entry = files.iter().find(|entry| entry["name"] == name).context("the manifest lacks the file")?;
     Ok(entry["sha256"].as_str().context("the manifest has no SHA-256")?.to_owned())
 }
 
-/// As many tensors as went in.
+/// The number of tensors of the adapter or of the base model.
 fn expected_tensors(dir: &DataDir, kind: ArtifactKind) -> anyhow::Result<usize> {
     match kind {
         ArtifactKind::Adapter => {
@@ -172,12 +173,15 @@ fn expected_tensors(dir: &DataDir, kind: ArtifactKind) -> anyhow::Result<usize> 
             let base = dir.bucket(Bucket::BaseModels).join(crate::demo_data::BIG_BASE);
             let index: Value =
                 serde_json::from_slice(&std::fs::read(base.join("model.safetensors.index.json"))?)?;
-            Ok(index["weight_map"].as_object().context("the base model has no index")?.len())
+            Ok(index["weight_map"]
+                .as_object()
+                .context("the index of the base model has no weight_map")?
+                .len())
         }
     }
 }
 
-/// As short as the place from which it was started allows.
+/// The path relative to the current directory, if it is below it.
 fn relative_path(path: &Path) -> &Path {
     let here = std::env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)

@@ -1,17 +1,17 @@
-//! The training jobs of the demo: two people, every state, both ways in which documents name an adapter.
+//! The training jobs of the demo: two users, every status, and both fields that documents have for an adapter's path.
 
 use serde_json::{Value, json};
 
 use super::{BIG_BASE, GEMMA2, GEMMA3};
 
-/// Whose adapter, where in the bucket of training results.
+/// Paths in the bucket of training results; the first segment is the owner.
 pub(crate) const BIG_ADAPTER: &str = "ada/sonnets-1b";
 pub(crate) const MICRO_ADAPTER: &str = "ada/recipes";
 pub(crate) const FULL_MODEL: &str = "ada/assistant-full";
 pub(crate) const BROKEN_ADAPTER: &str = "ada/broken";
 pub(crate) const BENS_ADAPTER: &str = "ben/tickets";
 
-/// Id and document of every job; `training` is the URL of the bucket.
+/// The id and the document of every job; `training` is the URL of the bucket of training results.
 pub(crate) fn training_jobs(training: &str) -> Vec<(&'static str, Value)> {
     let at = |path: &str| format!("{training}/{path}");
     vec![

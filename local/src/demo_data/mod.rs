@@ -1,5 +1,5 @@
-//! What there is to export: base models, adapters and training jobs, made on the first start without a network and
-//! the same every time. Nothing that is there already is touched.
+//! The demo data: base models, adapters and training jobs. They are created on the first start, without a network, with
+//! the same bytes every time. Data that exists is not changed.
 
 mod documents;
 mod generated;
@@ -18,25 +18,25 @@ use crate::{
 
 pub(crate) use self::documents::BIG_ADAPTER;
 
-/// The base model that is generated.
+/// The generated base model.
 pub(crate) const BIG_BASE: &str = "google/gemma-3-1b-2-layers";
 const GEMMA2: &str = "google/gemma-2-micro";
 const GEMMA3: &str = "google/gemma-3-micro";
 
-/// Whether the model that takes a while has yet to be made.
+/// Whether the generated base model does not exist yet, which takes a moment to create.
 pub(crate) fn is_missing(dir: &DataDir) -> bool {
     !dir.bucket(Bucket::BaseModels).join(BIG_BASE).exists()
 }
 
-/// Makes what is missing. Documents come last: what they name is there.
+/// Creates what is missing: models first, then the documents that refer to them.
 ///
 /// # Errors
-/// When a file or a document cannot be written.
+/// If a file or a document cannot be written.
 pub(crate) async fn create(dir: &DataDir, store: &DocumentStore) -> anyhow::Result<()> {
     let folders = dir.clone();
     tokio::task::spawn_blocking(move || create_folders(&folders))
         .await?
-        .context("cannot make the demo's models")?;
+        .context("cannot create the models for the demo")?;
     for (id, document) in documents::training_jobs(&dir.bucket_url(Bucket::Training)?) {
         store.put_new(TRAINING_JOBS, id, &document).await?;
     }
@@ -57,7 +57,7 @@ fn create_folders(dir: &DataDir) -> io::Result<()> {
     create_folder(&drafts, &training.join(documents::BENS_ADAPTER), |to| write(to, GEMMA2_ADAPTER))
 }
 
-/// Makes `folder` whole or not at all.
+/// Creates `folder` atomically: `fill` writes into `drafts`, which is then renamed.
 fn create_folder(drafts: &Path, folder: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     if folder.exists() {
         return Ok(());
@@ -78,7 +78,7 @@ fn write(folder: &Path, files: ModelFiles) -> io::Result<()> {
     files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
-/// An adapter whose upload ended half way.
+/// Writes an adapter whose weights are cut off in the middle.
 fn write_broken_adapter(folder: &Path) -> io::Result<()> {
     write(folder, GEMMA3_ADAPTER)?;
     let weights = tiny_models::file(GEMMA3_ADAPTER, "adapter_model.safetensors");

@@ -12,7 +12,7 @@ async fn made() -> (tempfile::TempDir, DataDir, DocumentStore) {
 }
 
 #[tokio::test]
-async fn two_people_have_jobs_in_every_state() {
+async fn two_users_have_jobs_of_every_status() {
     let (_temp, dir, store) = made().await;
     let ids = |jobs: Vec<shared::domain::TrainingJob>| -> Vec<String> {
         jobs.iter().map(|job| job.id.to_string()).collect()
@@ -33,7 +33,7 @@ async fn two_people_have_jobs_in_every_state() {
 }
 
 #[tokio::test]
-async fn every_file_is_the_same_every_time() {
+async fn every_file_has_the_same_bytes_every_time() {
     let digests = |dir: &DataDir| {
         let mut digests: Vec<(std::path::PathBuf, Vec<u8>)> = Vec::new();
         let mut folders = vec![dir.buckets()];
@@ -58,7 +58,7 @@ async fn every_file_is_the_same_every_time() {
 }
 
 #[tokio::test]
-async fn what_is_there_already_stays_and_what_is_missing_is_made() {
+async fn existing_data_is_kept_and_missing_data_is_created() {
     let (_temp, dir, store) = made().await;
     let mine = dir.bucket(Bucket::BaseModels).join(GEMMA2).join("config.json");
     fs::write(&mine, "mine").unwrap();

@@ -1,7 +1,7 @@
 //! Tiny but complete models with random weights in the shape of Gemma and a trained SentencePiece tokenizer, built into
 //! the binary.
 
-/// A model folder: names and contents.
+/// The files of a model: names and contents.
 pub(crate) type ModelFiles = &'static [(&'static str, &'static [u8])];
 
 macro_rules! files {

@@ -27,7 +27,7 @@ pub(crate) struct ApiDocs {
 }
 
 impl ApiDocs {
-    /// The description that is made from the code.
+    /// The OpenAPI document of the code.
     pub(crate) fn new() -> Self {
         // The layout without the bar that loads other documents, and no badge of the online validator.
         let config = Config::from("/openapi.json").use_base_layout().validator_url("none");

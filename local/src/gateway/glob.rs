@@ -1,4 +1,4 @@
-//! The globs of `firebase.json`: `*` is anything within a segment, `**` is any number of segments.
+//! The globs of `firebase.json`: `*` matches any text within a segment, `**` any number of segments.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ pub(crate) struct Glob(Vec<GlobSegment>);
 enum GlobSegment {
     /// `**`
     Any,
-    /// Literal pieces between the stars of one segment.
+    /// The literals between the stars of one segment.
     Pieces(Vec<String>),
 }
 
-/// A pattern that uses more than stars. Hosting knows more; what is not applied here must not be in the file.
+/// A pattern with syntax that Hosting supports and this gateway does not.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnsupportedGlob(String);
 
 impl fmt::Display for UnsupportedGlob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the local gateway knows `*` and `**` only, not {}", self.0)
+        write!(f, "the local gateway supports only `*` and `**` in globs: {}", self.0)
     }
 }
 
@@ -43,7 +43,7 @@ impl std::str::FromStr for Glob {
 }
 
 impl Glob {
-    /// Whether that path, with its leading slash and without its query, fits.
+    /// Whether the pattern matches that path, which has a leading slash and no query.
     pub(crate) fn matches(&self, path: &str) -> bool {
         let segments: Vec<_> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
         segments_match(&self.0, &segments)
@@ -54,7 +54,7 @@ fn segments_match(pattern: &[GlobSegment], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
         (None, Some(_)) | (Some((GlobSegment::Pieces(_), _)), None) => false,
-        // At the end it stands for one segment or more: `/a/**` is what lies below `/a/`.
+        // At the end it matches one segment or more: `/a/**` does not match `/a`.
         (Some((GlobSegment::Any, [])), first) => first.is_some(),
         (Some((GlobSegment::Any, rest)), _) => (0..=path.len()).any(|n| segments_match(rest, &path[n..])),
         (Some((GlobSegment::Pieces(pieces), rest)), Some((segment, below))) => {
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_without_stars_fits_itself_only() {
+    fn a_pattern_without_stars_matches_itself_only() {
         assert!(matches("/exports", "/exports"));
         for path in ["/exports/", "/exports/1", "/export", "/Exports", "/", "/x/exports"] {
             assert!(!matches("/exports", path), "{path}");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn two_stars_fit_everything_below() {
+    fn two_stars_match_everything_below() {
         for path in ["/exports/1", "/exports/1/2", "/exports/"] {
             assert!(matches("/exports/**", path), "{path}");
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn one_star_stays_within_its_segment() {
+    fn one_star_matches_within_a_segment() {
         assert!(matches("/exports/*", "/exports/1"));
         assert!(!matches("/exports/*", "/exports/1/2"));
         assert!(
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_applied_here_is_refused() {
+    fn unsupported_syntax_is_rejected() {
         for glob in ["/@(a|b)", "/a?", "/{a,b}", "/[ab]", "!/a"] {
             assert!(glob.parse::<Glob>().is_err(), "{glob}");
         }

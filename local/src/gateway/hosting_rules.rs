@@ -1,5 +1,5 @@
-//! `firebase.json`, as Firebase Hosting reads it: of the rewrites the first that fits wins, of the headers the last
-//! one of each name (<https://firebase.google.com/docs/hosting/full-config>). Everything is by path, never by method.
+//! The rules of `firebase.json`, as Firebase Hosting applies them: the first rewrite that matches, and the last header of
+//! each name (<https://firebase.google.com/docs/hosting/full-config>). Rules depend on the path only, not on the method.
 
 use anyhow::{Context as _, ensure};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -7,8 +7,7 @@ use serde::Deserialize;
 
 use super::glob::Glob;
 
-/// The file itself. An unknown field is an error: a rule that production applies and this gateway does not would
-/// be one that nobody tries before it is deployed.
+/// The file. An unknown field is an error, because production would apply a rule that this gateway does not.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FirebaseJson {
@@ -64,16 +63,13 @@ pub(crate) struct HostingRules {
 }
 
 impl HostingRules {
-    /// The rules in that text, which may send requests to `services` only.
+    /// Parses the file. Rewrites may name only `services`.
     pub(crate) fn parse(text: &str, services: &[&str]) -> anyhow::Result<Self> {
         let FirebaseJson { hosting } = serde_json::from_str(text).context("firebase.json")?;
-        ensure!(hosting.public == "public", "firebase.json: the pages must be in public/");
+        ensure!(hosting.public == "public", "firebase.json: `public` must be `public`");
         let rewrite = |rewrite: RewriteJson| {
             let service = rewrite.run.service_id;
-            ensure!(
-                services.contains(&service.as_str()),
-                "firebase.json names no service of ours: {service}"
-            );
+            ensure!(services.contains(&service.as_str()), "firebase.json: unknown service {service}");
             Ok((rewrite.source.parse()?, service))
         };
         let rewrites = hosting.rewrites.into_iter().map(rewrite).collect::<anyhow::Result<_>>()?;
@@ -87,16 +83,16 @@ impl HostingRules {
         Ok(Self { rewrites, headers })
     }
 
-    /// The service that answers for that path.
+    /// The service that the path is rewritten to.
     pub(crate) fn service(&self, path: &str) -> Option<&str> {
         self.rewrites.iter().find(|(glob, _)| glob.matches(path)).map(|(_, service)| service.as_str())
     }
 
-    /// Sets the headers for that path. What a service said about caching stays.
+    /// Sets the headers for that path, but keeps a `Cache-Control` that a service has set.
     pub(crate) fn add_headers(&self, path: &str, from_service: bool, headers: &mut HeaderMap) {
-        let said = from_service && headers.contains_key(axum::http::header::CACHE_CONTROL);
+        let set_by_service = from_service && headers.contains_key(axum::http::header::CACHE_CONTROL);
         for (glob, key, value) in &self.headers {
-            if glob.matches(path) && !(said && key == axum::http::header::CACHE_CONTROL) {
+            if glob.matches(path) && !(set_by_service && key == axum::http::header::CACHE_CONTROL) {
                 headers.insert(key.clone(), value.clone());
             }
         }
@@ -120,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_route_has_its_function() {
+    fn each_route_is_rewritten_to_its_function() {
         let hosting = deployed();
         for (path, service) in [
             ("/health", Some("health")),
@@ -136,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn api_answers_are_never_cached_and_pages_always_asked_for_again() {
+    fn api_responses_are_not_stored_and_pages_are_revalidated() {
         for path in ["/health", "/exports", "/exports/job-1"] {
             assert_eq!(headers(path)["cache-control"], "no-store", "{path}");
         }
@@ -158,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_says_about_caching_stays() {
+    fn the_cache_control_of_a_service_is_kept() {
         let mut headers = HeaderMap::new();
         headers.insert("cache-control", HeaderValue::from_static("private"));
         deployed().add_headers("/exports", true, &mut headers);
@@ -166,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_would_not_be_applied_is_an_error() {
+    fn an_unsupported_rule_is_an_error() {
         for (text, why) in [
             (r#"{"hosting":{"public":"public","cleanUrls":true}}"#, "cleanUrls"),
             (

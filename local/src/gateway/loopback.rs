@@ -1,5 +1,5 @@
-//! Only this machine: a request must name a loopback host, or a page of somewhere else could reach the stack by a
-//! name that its owner points to 127.0.0.1 (DNS rebinding).
+//! Protection against requests that pages of other sites make: the host of a request must be a loopback address, because
+//! a foreign name can resolve to 127.0.0.1 (DNS rebinding), and its origin must be one, too.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Refuses requests for other hosts, and requests that a page of another site makes.
+/// Refuses requests to other hosts and from other origins.
 pub(crate) async fn require(request: Request, next: Next) -> Response {
     if !names_loopback(request.uri(), request.headers()) {
-        return (StatusCode::MISDIRECTED_REQUEST, "This is a local service: use http://127.0.0.1\n")
+        return (StatusCode::MISDIRECTED_REQUEST, "The local stack serves 127.0.0.1 and localhost only.\n")
             .into_response();
     }
     if has_foreign_origin(request.headers()) {
-        return (StatusCode::FORBIDDEN, "This is a local service: pages of other sites may not use it\n")
+        return (StatusCode::FORBIDDEN, "The local stack refuses requests from pages of other sites.\n")
             .into_response();
     }
     next.run(request).await
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_loopback_names_are_served() {
+    async fn only_loopback_hosts_are_served() {
         for host in ["127.0.0.1", "127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.1.2.3"]
         {
             assert_eq!(status(&[("host", host)]).await, StatusCode::OK, "{host}");

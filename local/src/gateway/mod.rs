@@ -1,6 +1,6 @@
-//! The gateway: what Firebase Hosting is in production. It applies the very `hosting/firebase.json` that is deployed,
-//! in Hosting's order: what Hosting keeps for itself below `/__/`, pages, rewrites to functions, the page for nothing.
-//! The API's description is served here and not in production.
+//! The gateway, in place of Firebase Hosting. It applies the `hosting/firebase.json` that is deployed, in the order of
+//! Hosting: reserved paths below `/__/`, static files, rewrites to functions, the page for 404. It also serves the API
+//! description, which production does not.
 
 mod api_docs;
 mod glob;
@@ -23,10 +23,10 @@ use self::{api_docs::ApiDocs, hosting_rules::HostingRules, reverse_proxy::Revers
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
-/// Below this path is what production has elsewhere: the token issuer.
+/// The path of the token issuer, which production has elsewhere.
 const LOCAL: &str = "/__/local";
 
-/// Where requests go.
+/// Routes requests to static files, the functions and the token issuer.
 pub(crate) struct Gateway {
     api_docs: ApiDocs,
     hosting: HostingRules,
@@ -36,7 +36,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway in front of those functions, with the rules that are deployed.
+    /// A gateway in front of those functions, with the rules of `firebase.json`.
     pub(crate) fn new(
         services: BTreeMap<&'static str, SocketAddr>,
         issuer: SocketAddr,
@@ -73,7 +73,7 @@ fn with_query(path: &str, uri: &Uri) -> String {
     uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
 }
 
-/// Everything at the gateway's address; `downloads` has routes of its own.
+/// All routes of the gateway, and those of `downloads`.
 pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
     let gateway = Router::new().fallback(answer).with_state(gateway);
     downloads.fallback_service(gateway).layer(from_fn(loopback::require))

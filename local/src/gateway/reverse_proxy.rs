@@ -1,4 +1,4 @@
-//! Passes a request on to a function and its answer back, as Hosting does, whatever the method.
+//! Forwards requests to functions and returns their responses, as Hosting does, for every method.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -9,13 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Hosting waits this long for a service.
+/// The timeout of Hosting for a service.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Cloud Run takes no more of a request's body.
+/// The limit of Cloud Run for the body of a request.
 const MAX_BODY: usize = 32 << 20;
 
-/// Headers of one connection, not of the message (RFC 9110, 7.6.1).
+/// Headers that are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
@@ -27,12 +27,12 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Sends requests to functions.
+/// An HTTP client that forwards requests.
 #[derive(Debug, Clone)]
 pub(crate) struct ReverseProxy(reqwest::Client);
 
 impl ReverseProxy {
-    /// A proxy that goes nowhere but to where it is told.
+    /// A proxy that follows no redirects and ignores proxy settings of the environment.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -43,7 +43,7 @@ impl ReverseProxy {
         Ok(Self(client))
     }
 
-    /// The answer of the service at `to` to that request, at that path and query.
+    /// Forwards the request to that path and query of the service at `to`, and returns the response.
     pub(crate) async fn pass(&self, to: SocketAddr, path_and_query: &str, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
         let host = parts.headers.remove(header::HOST);
@@ -75,7 +75,7 @@ impl ReverseProxy {
             Err(error) => {
                 let status =
                     if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-                tracing::error!(error = &error as &dyn std::error::Error, "a function did not answer");
+                tracing::error!(error = &error as &dyn std::error::Error, "a function did not respond");
                 status.into_response()
             }
         }

@@ -1,4 +1,4 @@
-//! The pages of `hosting/public`, built into the binary.
+//! The files in `hosting/public`, built into the binary.
 
 use axum::{
     http::{StatusCode, header},
@@ -29,14 +29,14 @@ const FILES: [StaticFile; 5] = [
     file!("icon.svg", "image/svg+xml"),
 ];
 
-/// The page at that path; a folder's is its `index.html`.
+/// The response for that path; `/` is `index.html`.
 pub(crate) fn get(path: &str) -> Option<Response> {
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };
     FILES.iter().find(|file| file.path == name).map(|file| file.with(StatusCode::OK))
 }
 
-/// What is answered where nothing is.
+/// The page for 404.
 pub(crate) fn not_found() -> Response {
     FILES
         .iter()
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_that_is_deployed_is_served_here_too() {
+    fn every_deployed_file_is_served() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../hosting/public");
         let mut deployed: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_offers_quantisations_that_the_service_takes_its_default_first() {
+    fn the_page_offers_quantizations_of_the_service_and_its_default_first() {
         let page = std::str::from_utf8(FILES[0].bytes).unwrap();
         let options = page.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
         let offered: Vec<_> = options.map(|name| name.parse::<Quantization>().unwrap()).collect();

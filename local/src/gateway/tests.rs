@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 
-/// A function that answers with its name and what it was asked.
+/// A function that responds with its name and the request.
 async fn function(name: &'static str) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -67,7 +67,7 @@ async fn asked(app: &Router, method: &str, path: &str, body: &'static str) -> Va
 }
 
 #[tokio::test]
-async fn a_path_names_its_function_whatever_the_method() {
+async fn a_path_is_rewritten_to_its_function_for_every_method() {
     let app = gateway().await;
     for (method, path, service) in [
         ("GET", "/health", "health"),
@@ -86,7 +86,7 @@ async fn a_path_names_its_function_whatever_the_method() {
 }
 
 #[tokio::test]
-async fn body_and_headers_arrive_and_those_of_the_connection_do_not() {
+async fn body_and_headers_are_forwarded_without_those_of_the_connection() {
     let asked = asked(&gateway().await, "POST", "/exports", r#"{"job_id":"ü"}"#).await;
     assert_eq!(asked["body"], r#"{"job_id":"ü"}"#);
     assert_eq!(asked["headers"]["authorization"], "Bearer x");
@@ -95,7 +95,7 @@ async fn body_and_headers_arrive_and_those_of_the_connection_do_not() {
 }
 
 #[tokio::test]
-async fn pages_are_served_and_the_rest_is_the_page_for_nothing() {
+async fn static_files_are_served_and_all_else_is_404() {
     let app = gateway().await;
     for (method, path, status, kind) in [
         ("GET", "/", StatusCode::OK, "text/html"),
@@ -110,14 +110,14 @@ async fn pages_are_served_and_the_rest_is_the_page_for_nothing() {
         ("POST", "/", StatusCode::NOT_FOUND, "text/html"),
         ("GET", "/__/auth/handler", StatusCode::NOT_FOUND, "text/html"),
     ] {
-        let (answered, headers, _) = ask(&app, method, path, "").await;
-        assert_eq!(answered, status, "{method} {path}");
+        let (actual, headers, _) = ask(&app, method, path, "").await;
+        assert_eq!(actual, status, "{method} {path}");
         assert!(headers["content-type"].to_str().unwrap().starts_with(kind), "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn the_api_description_keeps_the_policy_of_the_pages_but_for_images_in_data_urls() {
+async fn the_policy_of_the_api_description_adds_only_images_in_data_urls() {
     let app = gateway().await;
     let policy = async |path| {
         let (_, headers, _) = ask(&app, "GET", path, "").await;
@@ -133,7 +133,7 @@ async fn the_api_description_keeps_the_policy_of_the_pages_but_for_images_in_dat
 }
 
 #[tokio::test]
-async fn the_issuer_is_below_the_reserved_path() {
+async fn the_token_issuer_is_below_the_reserved_path() {
     let (status, _, body) = ask(&gateway().await, "POST", "/__/local/token?user=ada", "").await;
     assert_eq!(status, StatusCode::OK);
     let asked: Value = serde_json::from_slice(&body).unwrap();
@@ -141,14 +141,14 @@ async fn the_issuer_is_below_the_reserved_path() {
 }
 
 #[tokio::test]
-async fn a_function_that_does_not_answer_is_a_502() {
+async fn a_function_that_does_not_respond_is_a_502() {
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let services = ["health", "list", "create", "get"].map(|name| (name, nowhere)).into();
     let app = router(Arc::new(Gateway::new(services, nowhere).unwrap()), Router::new());
     assert_eq!(ask(&app, "GET", "/exports", "").await.0, StatusCode::BAD_GATEWAY);
 }
 
-/// A function that reads a request's head and refuses its body.
+/// A function that reads the headers of a request and refuses its body.
 async fn refusing() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -159,7 +159,7 @@ async fn refusing() -> SocketAddr {
 }
 
 #[tokio::test]
-async fn the_refusal_of_a_large_body_arrives() {
+async fn a_413_of_a_function_is_returned() {
     let function = refusing().await;
     let services = ["health", "list", "create", "get"].map(|name| (name, function)).into();
     let app = router(Arc::new(Gateway::new(services, function).unwrap()), Router::new());
@@ -170,14 +170,14 @@ async fn the_refusal_of_a_large_body_arrives() {
 }
 
 #[tokio::test]
-async fn a_large_body_arrives_whole() {
+async fn a_large_body_is_forwarded_completely() {
     let large: &'static str = Box::leak("x".repeat(700_000).into_boxed_str());
     let asked = asked(&gateway().await, "POST", "/exports", large).await;
     assert_eq!(asked["body"].as_str().unwrap().len(), large.len());
 }
 
 #[tokio::test]
-async fn the_gateway_serves_loopback_names_only() {
+async fn the_gateway_serves_loopback_hosts_only() {
     let app = gateway().await;
     let request = Request::get("/").header("host", "evil.example").body(Body::empty()).unwrap();
     assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::MISDIRECTED_REQUEST);

@@ -1,4 +1,4 @@
-//! The key that signs the local stack's tokens.
+//! The key that signs tokens.
 
 use std::path::Path;
 
@@ -15,29 +15,29 @@ use sha2::{Digest as _, Sha256};
 
 use crate::secret_file;
 
-/// An RSA key of 2048 bits and the id under which it is published.
+/// An RSA key of 2048 bits and its key id.
 pub(crate) struct SigningKey {
     pair: KeyPair,
     id: String,
 }
 
 impl SigningKey {
-    /// The key in that file; made when there is none.
+    /// The key in that file, which is created if it does not exist.
     pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Self> {
         let der = secret_file::load_or_create(path, || {
             let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| anyhow!("cannot generate a key"))?;
             let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| anyhow!("cannot encode a key"))?;
             Ok(der.as_ref().to_vec())
         })?;
-        let pair = KeyPair::from_pkcs8(&der)
-            .map_err(|error| anyhow!("{error}"))
-            .with_context(|| format!("{} is not a private key: remove it", path.display()))?;
+        let pair = KeyPair::from_pkcs8(&der).map_err(|error| anyhow!("{error}")).with_context(|| {
+            format!("{} does not hold a private key: delete it to create a new one", path.display())
+        })?;
         let digest = Sha256::digest(pair.public_key().modulus().big_endian_without_leading_zero());
         let id = digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { pair, id })
     }
 
-    /// The public half as a JWK set, in the form of Google's.
+    /// The public key as a JWK set, with the fields that Google's have.
     pub(crate) fn public_keys(&self) -> Value {
         let public = self.pair.public_key();
         let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -51,7 +51,7 @@ impl SigningKey {
         }] })
     }
 
-    /// A signed JWT of those claims.
+    /// A signed JWT with those claims.
     pub(crate) fn sign(&self, claims: &Value) -> anyhow::Result<String> {
         let header = json!({ "alg": "RS256", "kid": self.id, "typ": "JWT" });
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());

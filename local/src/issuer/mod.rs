@@ -1,5 +1,5 @@
-//! The token issuer: what Firebase Authentication is in production. Its tokens fulfil every rule of Firebase's and
-//! its keys are published as Google's are, so they pass through the same verification code.
+//! The token issuer, in place of Firebase Authentication. Its tokens have the claims of Firebase ID tokens and its keys
+//! are published as Google publishes its own, so the code that verifies tokens is that of production.
 
 mod key;
 
@@ -19,23 +19,23 @@ use shared::domain::UserId;
 
 use key::SigningKey;
 
-/// How long a token is good, as Firebase's.
+/// The lifetime of a token, as Firebase's.
 const LIFETIME_SECONDS: i64 = 3_600;
 
-/// Mints tokens for one project.
+/// Issues tokens for one project.
 pub(crate) struct TokenIssuer {
     key: SigningKey,
     project: String,
 }
 
 impl TokenIssuer {
-    /// The issuer whose key is in that folder; the key is made when there is none.
+    /// The issuer with the key in that folder, which is created if it does not exist.
     pub(crate) fn load_or_create(keys: &Path, project: &str) -> anyhow::Result<Self> {
         let key = SigningKey::load_or_create(&keys.join("tokens.pkcs8"))?;
         Ok(Self { key, project: project.to_owned() })
     }
 
-    /// A fresh token for that user.
+    /// A new token for that user.
     pub(crate) fn token(&self, user: &UserId) -> anyhow::Result<String> {
         self.token_at(user, Timestamp::now().as_second())
     }
@@ -77,14 +77,14 @@ async fn token(
     State(issuer): State<Arc<TokenIssuer>>,
     Query(TokenQuery { user }): Query<TokenQuery>,
 ) -> Response {
-    let minted = match user.parse::<UserId>() {
+    let issued = match user.parse::<UserId>() {
         Ok(user) => issuer.token(&user),
         Err(why) => {
             return (StatusCode::BAD_REQUEST, Json(json!({ "detail": format!("user: {why}") })))
                 .into_response();
         }
     };
-    match minted {
+    match issued {
         Ok(token) => {
             let body = Json(json!({ "token": token, "expires_in": LIFETIME_SECONDS }));
             ([(header::CACHE_CONTROL, "no-store")], body).into_response()

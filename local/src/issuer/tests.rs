@@ -16,7 +16,7 @@ fn issuer() -> (tempfile::TempDir, Arc<TokenIssuer>) {
     (temp, Arc::new(issuer))
 }
 
-/// The service's own check, with the keys that the issuer publishes.
+/// The verifier of the service, with the keys that the issuer publishes.
 async fn verifier(issuer: &Arc<TokenIssuer>, project: &str) -> Verifier {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/keys", listener.local_addr().unwrap()).parse().unwrap();
@@ -29,14 +29,14 @@ fn ada() -> UserId {
 }
 
 #[tokio::test]
-async fn a_token_passes_the_checks_of_production() {
+async fn a_token_passes_the_verification_of_the_service() {
     let (_temp, issuer) = issuer();
     let verifier = verifier(&issuer, PROJECT).await;
     assert_eq!(verifier.verify(&issuer.token(&ada()).unwrap(), clock::now()).await.unwrap(), ada());
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_an_hour_and_for_its_project() {
+async fn a_token_is_valid_for_an_hour_and_for_its_project() {
     let (_temp, issuer) = issuer();
     let now = clock::now();
     let old = issuer.token_at(&ada(), now.as_second() - LIFETIME_SECONDS - 61).unwrap();
@@ -46,7 +46,7 @@ async fn a_token_is_good_for_an_hour_and_for_its_project() {
 }
 
 #[tokio::test]
-async fn the_key_stays_the_same_and_another_issuers_tokens_are_refused() {
+async fn the_key_is_kept_and_tokens_of_another_issuer_are_refused() {
     let (temp, first) = issuer();
     let again = TokenIssuer::load_or_create(temp.path(), PROJECT).unwrap();
     let verifier = verifier(&first, PROJECT).await;
@@ -56,7 +56,7 @@ async fn the_key_stays_the_same_and_another_issuers_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn a_token_is_given_to_who_posts_and_names_a_user() {
+async fn a_token_is_issued_to_a_post_that_names_a_user() {
     let (_temp, issuer) = issuer();
     for (method, uri, status) in [
         ("POST", "/token?user=ada", StatusCode::OK),

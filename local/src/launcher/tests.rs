@@ -18,7 +18,7 @@ struct LauncherFixture {
     export: Export,
 }
 
-/// A launcher whose job is that shell script, and an export to launch it for.
+/// A launcher whose job is a shell script, and an export to launch.
 async fn setup(script: &str) -> LauncherFixture {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(temp.path()).unwrap();
@@ -38,7 +38,7 @@ impl LauncherFixture {
 }
 
 #[tokio::test]
-async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
+async fn a_job_gets_the_variables_of_cloud_run_and_not_the_stacks() {
     let setup = setup("env").await;
     let token = SecretString::from("hf_secret");
     let name = setup.launcher.launch(setup.export.id, Some(&token)).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
     assert_eq!(seen["HF_TOKEN"], "hf_secret");
     assert_eq!(seen["CLOUD_RUN_EXECUTION"], name.as_str());
     assert_eq!(seen["CLOUD_RUN_TASK_ATTEMPT"], "0");
-    // what the shell itself sets
+    // set by the shell itself
     let shells = ["PWD", "OLDPWD", "SHLVL", "_"];
     let expected = [
         "BASE_MODELS_URI",
@@ -71,7 +71,7 @@ async fn a_job_sees_the_contract_and_nothing_of_the_stacks_environment() {
 }
 
 #[tokio::test]
-async fn an_export_whose_job_dies_ends_as_failed_with_what_to_do() {
+async fn an_export_whose_job_exits_early_fails_with_a_message() {
     for (script, how) in [("exit 3", "exit code 3"), ("kill -9 $$", "killed by SIGKILL")] {
         let setup = setup(script).await;
         setup.launcher.launch(setup.export.id, None).await.unwrap();
@@ -83,7 +83,7 @@ async fn an_export_whose_job_dies_ends_as_failed_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_a_job_recorded_itself_stays() {
+async fn the_message_that_a_job_has_recorded_is_kept() {
     let setup = setup("sleep 0.2; exit 1").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
     let own = Transition::Fail { claim: None, message: "the adapter is broken".to_owned() };
@@ -92,7 +92,7 @@ async fn what_a_job_recorded_itself_stays() {
 }
 
 #[tokio::test]
-async fn a_program_that_cannot_be_started_was_certainly_not_started() {
+async fn a_program_that_cannot_be_started_is_reported_as_not_started() {
     let mut setup = setup("").await;
     let nowhere = vec![OsString::from("/nowhere")];
     setup.launcher =
@@ -102,7 +102,7 @@ async fn a_program_that_cannot_be_started_was_certainly_not_started() {
 }
 
 #[tokio::test]
-async fn stopping_ends_the_jobs_and_all_their_processes() {
+async fn stop_ends_the_jobs_and_their_child_processes() {
     let setup = setup("sleep 1000 & sleep 1000; true").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -114,7 +114,7 @@ async fn stopping_ends_the_jobs_and_all_their_processes() {
 }
 
 #[tokio::test]
-async fn a_job_reads_the_end_of_its_input_only_when_its_stack_is_gone() {
+async fn the_standard_input_of_a_job_stays_open_while_the_stack_runs() {
     let setup = setup("read nothing; exit 7").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -123,7 +123,7 @@ async fn a_job_reads_the_end_of_its_input_only_when_its_stack_is_gone() {
 }
 
 #[tokio::test]
-async fn what_an_earlier_stack_left_running_ends_and_its_drafts_go() {
+async fn recovery_fails_running_exports_and_removes_partial_files() {
     let setup = setup("").await;
     let claimed = fixtures::new_export(ExportId::random(), "job-2", clock::now());
     setup.store.create(&claimed).await.unwrap();

@@ -1,4 +1,4 @@
-//! `exports` in SQLite.
+//! The collection `exports` in SQLite.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
@@ -24,10 +24,10 @@ impl From<StoreError> for ApplyError {
 }
 
 impl DocumentStore {
-    /// Every export whose document says that it is running.
+    /// The exports whose status is `running`.
     ///
     /// # Errors
-    /// When the database does not work.
+    /// If the database fails.
     pub(crate) async fn running(&self) -> Result<Vec<Export>, PortError> {
         let find = |connection: &mut Connection| rows(connection, RUNNING_EXPORTS, []);
         Ok(readable(self.with_connection(find).await?).collect())
@@ -73,7 +73,7 @@ impl Exports for DocumentStore {
     }
 }
 
-/// The exports among those documents; one that cannot be read is logged and left out.
+/// Parses the documents; one that is invalid is logged and left out.
 fn readable(documents: Vec<(String, Value)>) -> impl Iterator<Item = Export> {
     documents.into_iter().filter_map(|(id, document)| match documents::export(&id, &document) {
         Ok(export) => Some(export),
@@ -81,7 +81,7 @@ fn readable(documents: Vec<(String, Value)>) -> impl Iterator<Item = Export> {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 export.id = id,
-                "an export cannot be read"
+                "cannot parse the document of an export"
             );
             None
         }

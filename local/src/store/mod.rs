@@ -1,6 +1,6 @@
-//! Documents in SQLite: what Firestore is in production. The stack and its export jobs, each a process, work on
-//! one database at once; every change is a transaction that takes the write lock first, so none is lost. A process
-//! may be killed at any moment: what it had not committed has not happened.
+//! Documents in SQLite, in place of Firestore. The stack and its export jobs are processes that use one database at the
+//! same time. Every change is a transaction that takes the write lock first, so no update is lost, and a killed process
+//! leaves only what it had committed.
 
 mod exports;
 mod training_jobs;
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use serde_json::Value;
 use shared::ports::PortError;
 
-/// How long a change waits for those of other processes.
+/// How long a change waits for the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SCHEMA: &str = "
@@ -35,18 +35,18 @@ const SCHEMA: &str = "
 #[derive(Debug, Clone)]
 pub(crate) struct DocumentStore(Arc<Mutex<Connection>>);
 
-/// What can go wrong in here.
+/// Errors of the database and of its documents.
 #[derive(Debug, thiserror::Error)]
 enum StoreError {
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
-    #[error("a document is not JSON")]
+    #[error("a document is not valid JSON")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Document(#[from] shared::adapters::documents::DocumentError),
-    #[error("{0} exists already")]
+    #[error("document {0} exists already")]
     Exists(String),
-    #[error("there is no {0}")]
+    #[error("document {0} does not exist")]
     Missing(String),
     #[error("the database's thread ended")]
     Thread(#[from] tokio::task::JoinError),
@@ -59,10 +59,10 @@ impl From<StoreError> for PortError {
 }
 
 impl DocumentStore {
-    /// The database in that file, made when there is none.
+    /// The database in that file, which is created if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be opened, or is not a database.
+    /// If it cannot be opened, or is not a database.
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -72,10 +72,10 @@ impl DocumentStore {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
-    /// Writes that document unless there is one of that id already; answers whether it did.
+    /// Writes the document unless one with that id exists; returns whether it did.
     ///
     /// # Errors
-    /// When the database does not work.
+    /// If the database fails.
     pub(crate) async fn put_new(
         &self,
         collection: &'static str,
@@ -87,10 +87,10 @@ impl DocumentStore {
         Ok(self.with_connection(put).await?)
     }
 
-    /// Lets every document that names something below the URL `before` name it below `after`.
+    /// Replaces the URL prefix `before` by `after` in all documents; returns how many it changed.
     ///
     /// # Errors
-    /// When the database does not work.
+    /// If the database fails.
     pub(crate) async fn relocate(&self, before: &str, after: &str) -> Result<usize, PortError> {
         let (before, after) = (json_text(before), json_text(after));
         let change = move |connection: &mut Connection| {
@@ -109,7 +109,7 @@ impl DocumentStore {
         tokio::task::spawn_blocking(work).await?
     }
 
-    /// Runs `change` on a document in a transaction of its own and keeps what it made of it when it succeeded.
+    /// Runs `change` on a document in a transaction, and writes the changed document if it succeeds.
     async fn change<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
         collection: &'static str,
@@ -143,7 +143,7 @@ fn read(connection: &Connection, collection: &str, id: &str) -> Result<Option<Va
     Ok(json.map(|json| serde_json::from_str(&json)).transpose()?)
 }
 
-/// Every id and document that a query finds.
+/// The ids and documents that a query returns.
 fn rows(
     connection: &Connection,
     sql: &str,
@@ -158,7 +158,7 @@ fn rows(
     .collect()
 }
 
-/// A text as it stands between a JSON text's quotes.
+/// A text as a JSON string without the quotes.
 fn json_text(text: &str) -> String {
     Value::from(text).to_string().trim_matches('"').to_owned()
 }

@@ -40,19 +40,19 @@ fn store() -> (tempfile::TempDir, DocumentStore) {
 }
 
 #[tokio::test]
-async fn sqlite_keeps_the_contract_of_every_store() {
+async fn sqlite_passes_the_conformance_suite() {
     let (_temp, store) = store();
     conformance::run(&SqliteHarness(store)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_processes_that_claim_an_export_one_gets_it() {
+async fn only_one_of_many_processes_can_claim_an_export() {
     let (temp, store) = store();
     let export = fixtures::new_export(ExportId::random(), "job-1", clock::now());
     store.create(&export).await.unwrap();
     let claims: Vec<_> = (0..8)
         .map(|n| {
-            // a connection of its own, as another process has
+            // a separate connection, as another process has
             let store = DocumentStore::open(&temp.path().join("documents.db")).unwrap();
             let claim = Transition::Claim(fixtures::claim(&format!("run-{n}")));
             tokio::spawn(async move { store.apply(export.id, &claim).await })
@@ -71,7 +71,7 @@ async fn of_many_processes_that_claim_an_export_one_gets_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_of_two_processes_to_one_document_are_both_kept() {
+async fn concurrent_changes_to_one_document_are_all_kept() {
     let (temp, store) = store();
     store.put_new(TRAINING_JOBS, "job-1", &json!({})).await.unwrap();
     let count = |name: &'static str| {
@@ -111,7 +111,7 @@ async fn queries_use_their_indexes() {
 }
 
 #[tokio::test]
-async fn a_new_document_never_replaces_an_old_one() {
+async fn put_new_does_not_replace_a_document() {
     let (_temp, store) = store();
     assert!(store.put_new(EXPORTS, "1", &json!({"a": 1})).await.unwrap());
     assert!(!store.put_new(EXPORTS, "1", &json!({"a": 2})).await.unwrap());
@@ -119,17 +119,17 @@ async fn a_new_document_never_replaces_an_old_one() {
 }
 
 #[tokio::test]
-async fn documents_follow_their_folder_when_it_moves() {
+async fn relocate_replaces_the_url_prefix_in_documents() {
     let (_temp, store) = store();
-    let job = json!({"adapter_path": "file:///old%20place/buckets/training/a", "x": "file:///other"});
+    let job = json!({"adapter_path": "file:///old%20folder/buckets/training/a", "x": "file:///other"});
     store.put_new(TRAINING_JOBS, "job-1", &job).await.unwrap();
-    store.relocate("file:///old%20place/buckets", "file:///new/buckets").await.unwrap();
+    store.relocate("file:///old%20folder/buckets", "file:///new/buckets").await.unwrap();
     let moved = TrainingJobs::find(&store, &"job-1".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!(moved.adapter_path.as_deref(), Some("file:///new/buckets/training/a"));
 }
 
 #[tokio::test]
-async fn running_exports_are_found_and_ended_ones_are_not() {
+async fn only_running_exports_are_returned() {
     let (_temp, store) = store();
     let (running, ended) = (
         fixtures::new_export(ExportId::random(), "a", clock::now()),

@@ -1,4 +1,4 @@
-//! `training_jobs` in SQLite.
+//! The collection `training_jobs` in SQLite.
 
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
@@ -36,7 +36,7 @@ impl TrainingJobs for DocumentStore {
                 Err(error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     job.id = id,
-                    "a training job cannot be read"
+                    "cannot parse the document of a training job"
                 ),
             }
         }
@@ -45,9 +45,9 @@ impl TrainingJobs for DocumentStore {
     }
 
     async fn set_artifact(&self, id: &JobId, artifact: &Artifact) -> Result<(), PortError> {
-        let artifact = artifact.clone();
+        let (job, artifact) = (id.to_string(), artifact.clone());
         let set = move |document: Option<&mut serde_json::Value>| {
-            let document = document.ok_or_else(|| StoreError::Missing("such training job".to_owned()))?;
+            let document = document.ok_or_else(|| StoreError::Missing(job.clone()))?;
             documents::set_artifact(document, &artifact);
             Ok::<_, StoreError>(())
         };

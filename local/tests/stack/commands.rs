@@ -1,4 +1,4 @@
-//! What the commands print and how they end.
+//! The output and the exit codes of the commands.
 
 use std::{net::TcpListener, process::Output};
 
@@ -16,24 +16,24 @@ fn run(temp: &TempDir, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_demo_ends_with_0_and_shows_every_file_with_its_hash() {
+fn the_demo_exits_with_0_and_prints_the_hash_of_every_file() {
     let temp = folder();
-    // the second time finds what the first has made
+    // the second run finds the data of the first
     for _ in 0..2 {
         let output = run(&temp, &["demo"]);
         let shown = text(&output.stdout);
         assert!(output.status.success(), "{shown}\n{}", text(&output.stderr));
-        for part in ["adapter.zip", "merged.zip", "model.gguf", "Everything shown here was checked"] {
+        for part in ["adapter.zip", "merged.zip", "model.gguf", "All checks passed"] {
             assert!(shown.contains(part), "{shown}");
         }
         let hashes = shown.lines().filter_map(|line| line.trim().strip_prefix("sha256")?.trim().into());
         assert!(hashes.clone().count() == 3 && hashes.clone().all(|hash: &str| hash.len() == 64), "{shown}");
-        assert!(!shown.contains('\u{1b}'), "no colours where nobody sees them");
+        assert!(!shown.contains('\u{1b}'), "no colors if the output is not a terminal");
     }
 }
 
 #[test]
-fn the_demo_does_not_end_with_0_when_a_file_is_not_what_was_recorded() {
+fn the_demo_exits_with_1_if_a_file_differs_from_its_record() {
     let temp = folder();
     assert!(run(&temp, &["demo"]).status.success());
     let file = temp.path().join("buckets/files/ada-sonnets-1b/model.gguf");
@@ -47,7 +47,7 @@ fn the_demo_does_not_end_with_0_when_a_file_is_not_what_was_recorded() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn a_port_in_use_is_named_in_the_error() {
     let temp = folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -58,7 +58,7 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn a_printed_token_works_for_its_project_only() {
+async fn a_printed_token_is_valid_for_its_user_and_project_only() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     for (arguments, status) in [
@@ -67,13 +67,13 @@ async fn a_printed_token_works_for_its_project_only() {
         (vec!["token", "--project", "another"], StatusCode::UNAUTHORIZED),
     ] {
         let token = text(&run(&temp, &arguments).stdout);
-        let (answered, answer) = stack.ask(Method::GET, "/exports/ada-recipes", token.trim(), None).await;
-        assert_eq!(answered, status, "{arguments:?}: {answer}");
+        let (actual, answer) = stack.ask(Method::GET, "/exports/ada-recipes", token.trim(), None).await;
+        assert_eq!(actual, status, "{arguments:?}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn each_person_sees_their_own_jobs() {
+async fn each_user_sees_only_their_own_jobs() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     for (user, expected) in [("ada", 4), ("ben", 1), ("carl", 0)] {
@@ -84,7 +84,7 @@ async fn each_person_sees_their_own_jobs() {
 }
 
 #[tokio::test]
-async fn nothing_is_reset_under_a_running_stack() {
+async fn reset_is_refused_while_a_stack_is_running() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     let output = run(&temp, &["reset"]);
@@ -97,7 +97,7 @@ async fn nothing_is_reset_under_a_running_stack() {
 }
 
 #[tokio::test]
-async fn a_broken_adapter_is_named_and_a_full_model_becomes_a_gguf() {
+async fn a_broken_adapter_is_named_and_a_full_fine_tune_is_converted_to_gguf() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     stack.export("ada-broken", "gguf").await;

@@ -1,8 +1,11 @@
-//! `kill -9` at any moment and start again: nothing is corrupt, interrupted exports are failed.
+//! After `kill -9` at any moment and a new start, no file is corrupt and interrupted exports have failed.
+//!
+//! The moments are random; the test prints their seed, and takes it from `KILL_SEED` if that is set.
 
 use std::{
     collections::BTreeMap,
     fs,
+    num::NonZeroU64,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -16,9 +19,8 @@ use crate::process::{StackProcess, folder};
 const JOB: &str = "ada-sonnets-1b";
 const ROUNDS: u64 = 5;
 
-/// Every file that an export has made under its final name, with its hash. Manifests say when they were made, so
-/// they are left out.
-fn made(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// The exported files under their final names, with their hashes. Manifests are left out because they hold the time.
+fn exported_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![data_dir.join("buckets/files"), data_dir.join("buckets/models")];
     while let Some(folder) = folders.pop() {
@@ -36,7 +38,7 @@ fn made(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-fn forget_what_was_made(data_dir: &Path) {
+fn remove_exports(data_dir: &Path) {
     for bucket in ["files", "models"] {
         let folder = data_dir.join("buckets").join(bucket);
         fs::remove_dir_all(&folder).unwrap();
@@ -53,8 +55,19 @@ fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
     rows.map(|row| row.map(|(id, json)| (id, serde_json::from_str(&json).unwrap())).unwrap()).collect()
 }
 
+/// `KILL_SEED` if it is set, or a new seed; it is not 0, because xorshift would stay there.
+fn seed() -> u64 {
+    match std::env::var("KILL_SEED") {
+        Ok(seed) => seed
+            .parse::<NonZeroU64>()
+            .unwrap_or_else(|_| panic!("KILL_SEED must be a positive integer: {seed}"))
+            .get(),
+        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1,
+    }
+}
+
 #[tokio::test]
-async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment() {
+async fn after_a_kill_at_any_moment_no_file_is_corrupt_and_no_export_is_running() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     for kind in ["merged", "gguf", "adapter"] {
@@ -63,14 +76,14 @@ async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment
         assert_eq!(ended["status"], "completed", "{ended}");
     }
     stack.kill();
-    let whole = made(temp.path());
+    let whole = exported_files(temp.path());
     assert!(whole.len() > 5, "{whole:?}");
 
-    let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
-    println!("seed {random}");
+    let mut random = seed();
+    println!("KILL_SEED={random}");
     let mut interrupted = 0;
     for round in 0..ROUNDS {
-        forget_what_was_made(temp.path());
+        remove_exports(temp.path());
         let stack = StackProcess::serve(temp.path());
         let kind = if round % 2 == 0 { "merged" } else { "gguf" };
         let killed = stack.export(JOB, kind).await;
@@ -82,7 +95,7 @@ async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment
         stack.kill();
 
         let stack = StackProcess::serve(temp.path());
-        for (path, digest) in made(temp.path()) {
+        for (path, digest) in exported_files(temp.path()) {
             assert_eq!(Some(&digest), whole.get(&path), "{} after {moment:?}", path.display());
         }
         let ended = stack.ended(JOB).await;
@@ -98,13 +111,17 @@ async fn nothing_is_corrupt_and_nothing_runs_for_ever_after_a_kill_at_any_moment
         stack.export(JOB, kind).await;
         let again = stack.ended(JOB).await;
         assert_eq!(again["status"], "completed", "{again}");
-        assert_eq!(exports(temp.path())[&killed]["status"], ended["status"], "the killed job wrote on");
+        assert_eq!(
+            exports(temp.path())[&killed]["status"],
+            ended["status"],
+            "the job went on after the kill"
+        );
     }
-    assert!(interrupted > 0, "no kill came in time");
+    assert!(interrupted > 0, "no export was running when its stack was killed");
 }
 
 #[tokio::test]
-async fn a_stack_that_is_told_to_stop_ends_its_exports_first() {
+async fn a_stack_that_is_terminated_fails_its_exports_first() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     let id = stack.export(JOB, "merged").await;
@@ -113,5 +130,9 @@ async fn a_stack_that_is_told_to_stop_ends_its_exports_first() {
     let export = &exports(temp.path())[&id];
     assert_eq!(export["status"], "failed", "{export}");
     assert!(export["message"].as_str().unwrap().contains("stack stopped"), "{export}");
-    assert_eq!(made(temp.path()).into_keys().collect::<Vec<_>>(), Vec::<PathBuf>::new(), "left behind");
+    assert_eq!(
+        exported_files(temp.path()).into_keys().collect::<Vec<_>>(),
+        Vec::<PathBuf>::new(),
+        "left behind"
+    );
 }

@@ -1,4 +1,4 @@
-//! The program as a whole: started, used over HTTP, killed.
+//! Tests of the program: they start it, use it over HTTP and kill it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

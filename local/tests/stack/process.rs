@@ -1,4 +1,4 @@
-//! The real program, over HTTP.
+//! The program as a process, used over HTTP.
 
 use std::{
     fs,
@@ -13,8 +13,8 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A new folder for a stack. The demo's models are linked into it from one that is made once a run, because making
-/// them takes most of the time that a stack takes to start.
+/// A new folder for a stack, with hard links to demo models that are created once per test run, because creating
+/// them takes most of the time of a start.
 pub(crate) fn folder() -> TempDir {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     let made = MADE.get_or_init(|| {
@@ -38,7 +38,7 @@ fn link(from: &Path, to: &Path) {
     }
 }
 
-/// The program with its own folder and nothing of this process's settings.
+/// The program with that data folder and none of this process's environment variables.
 pub(crate) fn program(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     command.env_clear().env("LOCAL_DATA_DIR", data_dir).current_dir(data_dir);
@@ -53,7 +53,7 @@ pub(crate) struct StackProcess {
 }
 
 impl StackProcess {
-    /// Starts one on a free port and waits until it serves.
+    /// Starts it on a free port and waits until it serves.
     pub(crate) fn serve(data_dir: &Path) -> Self {
         let mut child =
             program(data_dir).args(["serve", "--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -94,7 +94,7 @@ impl StackProcess {
         (response.status(), response.json().await.unwrap())
     }
 
-    /// Starts an export as ada; answers its id.
+    /// Starts an export as ada and returns its id.
     pub(crate) async fn export(&self, job: &str, kind: &str) -> String {
         let request = json!({"job_id": job, "export_type": kind});
         let token = self.token("ada").await;
@@ -103,7 +103,7 @@ impl StackProcess {
         answer["export_id"].as_str().unwrap().to_owned()
     }
 
-    /// The latest export of that job once it has ended.
+    /// Waits until the latest export of that job has ended and returns it.
     pub(crate) async fn ended(&self, job: &str) -> Value {
         let token = self.token("ada").await;
         let start = Instant::now();
@@ -124,7 +124,7 @@ impl StackProcess {
         self.child.wait().unwrap();
     }
 
-    /// `kill`, and how it ended.
+    /// `kill`; returns the exit status.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         let id = i32::try_from(self.child.id()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::SIGTERM).unwrap();

@@ -7,7 +7,7 @@ use zip::ZipArchive;
 
 use super::{FileContents, safetensors};
 
-/// Reads every file of the archive to its end, which compares its checksum, and looks into the weights.
+/// Reads every file of the archive, which compares its checksum, and checks the safetensors files.
 pub(super) fn check(path: &Path, expected: &[&str]) -> anyhow::Result<FileContents> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?)).context("not a ZIP archive")?;
     let (mut names, mut tensors) = (Vec::new(), 0);
@@ -22,8 +22,8 @@ pub(super) fn check(path: &Path, expected: &[&str]) -> anyhow::Result<FileConten
         names.push(name);
     }
     for name in expected {
-        ensure!(names.iter().any(|n| n == name), "there is no {name} in it");
+        ensure!(names.iter().any(|n| n == name), "the archive has no {name}");
     }
-    ensure!(tensors > 0, "there are no weights in it");
+    ensure!(tensors > 0, "the archive has no weights");
     Ok(FileContents { summary: format!("ZIP of {} files", names.len()), tensors })
 }

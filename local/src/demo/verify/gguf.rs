@@ -10,17 +10,17 @@ use anyhow::{Context as _, bail, ensure};
 
 use super::FileContents;
 
-/// No name or text in a file of ours is longer.
-const MAX_TEXT: u64 = 1 << 20;
+/// The maximum length of a string.
+const MAX_STRING: u64 = 1 << 20;
 const ALIGNMENT: u64 = 32;
 
-/// Walks through all keys and tensors and compares the places of the tensors with the file's length.
+/// Reads the metadata and the tensor infos, and compares the tensors' offsets with the length of the file.
 pub(super) fn check(path: &Path) -> anyhow::Result<FileContents> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
     let mut reader = BufReader::new(file);
-    ensure!(array(&mut reader)? == *b"GGUF", "the magic number is not GGUF's");
-    ensure!(u32(&mut reader)? == 3, "the version is not 3");
+    ensure!(array(&mut reader)? == *b"GGUF", "not a GGUF file");
+    ensure!(u32(&mut reader)? == 3, "the GGUF version is not 3");
     let (tensors, keys) = (u64(&mut reader)?, u64(&mut reader)?);
     let mut architecture = String::new();
     for _ in 0..keys {
@@ -37,34 +37,34 @@ pub(super) fn check(path: &Path) -> anyhow::Result<FileContents> {
         let name = text(&mut reader)?;
         spans.push(span(&mut reader).with_context(|| name)?);
     }
-    ensure!(!architecture.is_empty() && !spans.is_empty(), "there is no model in it");
+    ensure!(!architecture.is_empty() && !spans.is_empty(), "the file has no architecture or no tensors");
     let data = reader.stream_position()?.next_multiple_of(ALIGNMENT);
     spans.sort_unstable();
     let mut at = 0;
     for (begin, end) in spans {
-        ensure!(begin == at, "there is a gap or an overlap at {at}");
+        ensure!(begin == at, "there is a gap or an overlap of tensors at offset {at}");
         at = end.next_multiple_of(ALIGNMENT);
     }
-    ensure!(data + at == size, "the file is not as long as its tensors");
+    ensure!(data + at == size, "the length of the file does not match its tensors");
     Ok(FileContents {
         summary: format!("GGUF v3, {architecture}, {keys} keys"),
         tensors: usize::try_from(tensors)?,
     })
 }
 
-/// Where a tensor's data begins and ends.
+/// The offsets at which a tensor's data begins and ends.
 fn span(reader: &mut impl Read) -> anyhow::Result<(u64, u64)> {
     let dimensions = u32(reader)?;
-    ensure!(dimensions <= 4, "it has {dimensions} dimensions");
+    ensure!(dimensions <= 4, "{dimensions} dimensions");
     let mut elements: u64 = 1;
     for _ in 0..dimensions {
-        elements = elements.checked_mul(u64(reader)?).context("it is too large")?;
+        elements = elements.checked_mul(u64(reader)?).context("the size overflows")?;
     }
     let bytes = match u32(reader)? {
         0 => elements * 4,
         1 | 30 => elements * 2,
         8 => elements / 32 * 34,
-        other => bail!("its type is {other}"),
+        other => bail!("unexpected type {other}"),
     };
     let begin = u64(reader)?;
     Ok((begin, begin + bytes))
@@ -82,7 +82,7 @@ fn skip(reader: &mut impl Read, kind: u32) -> anyhow::Result<()> {
             let (kind, count) = (u32(reader)?, u64(reader)?);
             return (0..count).try_for_each(|_| skip(reader, kind));
         }
-        other => bail!("a value has the type {other}"),
+        other => bail!("unknown value type {other}"),
     };
     reader.read_exact(&mut [0; 8][..width])?;
     Ok(())
@@ -90,10 +90,10 @@ fn skip(reader: &mut impl Read, kind: u32) -> anyhow::Result<()> {
 
 fn text(reader: &mut impl Read) -> anyhow::Result<String> {
     let length = u64(reader)?;
-    ensure!(length <= MAX_TEXT, "a text has {length} bytes");
+    ensure!(length <= MAX_STRING, "a string of {length} bytes is too long");
     let mut text = String::new();
     reader.take(length).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 == length, "the file ends within a text");
+    ensure!(text.len() as u64 == length, "the file ends within a string");
     Ok(text)
 }
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file_is_as_long_as_its_tensors() {
+    fn a_file_of_any_other_length_is_rejected() {
         let good = file();
         let contents = FileContents { summary: "GGUF v3, gemma3, 2 keys".to_owned(), tensors: 1 };
         assert_eq!(checked(&good).unwrap(), contents);

@@ -1,4 +1,4 @@
-//! Looks into what was exported, with eyes of its own: nothing here is shared with the code that wrote it.
+//! Checks exported files with parsers of its own: it shares no code with the writers.
 
 mod archive;
 mod gguf;
@@ -8,16 +8,16 @@ use std::path::Path;
 
 use shared::domain::ArtifactKind;
 
-/// What is in a file that is whole.
+/// The contents of a complete file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FileContents {
-    /// In a few words, for people.
+    /// A short description.
     pub(super) summary: String,
-    /// How many tensors.
+    /// The number of tensors.
     pub(super) tensors: usize,
 }
 
-/// Checks that the file is whole and of that kind.
+/// Checks that the file is complete and of that kind.
 pub(super) fn file(kind: ArtifactKind, path: &Path) -> anyhow::Result<FileContents> {
     match kind {
         ArtifactKind::Adapter => archive::check(path, &["adapter_config.json", "adapter_model.safetensors"]),
@@ -26,7 +26,7 @@ pub(super) fn file(kind: ArtifactKind, path: &Path) -> anyhow::Result<FileConten
     }
 }
 
-/// Checks a file of weights; answers how many tensors it has.
+/// Checks a safetensors file and returns the number of tensors.
 pub(super) fn weights(path: &Path) -> anyhow::Result<usize> {
     let file = std::fs::File::open(path)?;
     let size = file.metadata()?.len();
