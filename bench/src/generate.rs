@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use synthetic_checkpoint::safetensors::{self, DType};
-use synthetic_checkpoint::{DecoderShape, NormalWeights, TensorSpec, sentencepiece};
+use synthetic_checkpoint::{DType, DecoderShape, NormalWeights, TensorSpec, safetensors, sentencepiece};
 
 const VOCAB_SIZE: u64 = 262_144;
 const RANK: u64 = 16;

@@ -5,9 +5,11 @@
 //! [`WeightSource`] or as a sparse file, and [`sentencepiece`] writes a tokenizer for the vocabulary.
 
 mod decoder_shape;
+mod dtype;
 pub mod safetensors;
 pub mod sentencepiece;
 mod weights;
 
 pub use decoder_shape::{DecoderShape, TensorSpec};
+pub use dtype::DType;
 pub use weights::{NormalWeights, SeededWeights, WeightSource};

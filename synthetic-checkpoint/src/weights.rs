@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::safetensors::DType;
+use crate::DType;
 
 /// Makes the weights of a file, tensor after tensor.
 pub trait WeightSource {

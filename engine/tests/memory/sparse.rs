@@ -4,8 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use synthetic_checkpoint::safetensors::{self, DType};
-use synthetic_checkpoint::{DecoderShape, SeededWeights, sentencepiece};
+use synthetic_checkpoint::{DType, DecoderShape, SeededWeights, safetensors, sentencepiece};
 
 const SHAPE: DecoderShape = DecoderShape {
     hidden_size: 4608,

@@ -4,10 +4,7 @@
 use std::{fs, io, path::Path, thread};
 
 use serde_json::{Map, Value, json};
-use synthetic_checkpoint::{
-    DecoderShape, SeededWeights, TensorSpec,
-    safetensors::{self, DType},
-};
+use synthetic_checkpoint::{DType, DecoderShape, SeededWeights, TensorSpec, safetensors};
 
 use super::tiny_models::{GEMMA3_ADAPTER, GEMMA3_BASE, file};
 
