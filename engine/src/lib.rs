@@ -1,8 +1,41 @@
 //! The export engine: merges LoRA adapters into Gemma checkpoints and writes safetensors and GGUF.
 //!
-//! Everything is streamed by blocks of rows: peak memory depends on the number of threads, never on the size of
-//! the model. Inputs are positioned reads ([`Source`], [`Folder`]), outputs are sequential writes whose sizes are
-//! known before the first byte ([`Output`]), so local disks, object stores and zip entries look the same.
+//! Merged weights equal PEFT's bit for bit, and GGUF files those of llama.cpp's converter and quantizer byte for byte,
+//! with the exceptions that `docs/ENGINE.md` lists. What cannot be done exactly is refused by name before the first byte
+//! is written.
+//!
+//! # Flow
+//!
+//! ```text
+//! Checkpoint ─┐                 ┌─ MergePlan ─┐                    ┌─ merge ──┐   files,
+//!             ├─ Model (targets)┤             ├─ export (parallel) ┤          ├─► report
+//! Adapter ────┘                 └─ GgufPlan ──┘                    └─ gguf ───┘   (Outcome)
+//! ```
+//!
+//! 1. [`Checkpoint`] and [`Adapter`] read configurations and headers, no weights.
+//! 2. [`Model`] matches every change of the adapter with one tensor of the base.
+//! 3. [`MergePlan`] and [`GgufPlan`] fix the layout of every output file to the byte, and refuse what is not exact.
+//! 4. [`merge`], [`gguf`] and [`ggufs`] read, merge and encode row blocks in parallel and write them in order.
+//! 5. The [`ExportReport`] lists inputs and outputs by hash, the effect on every tensor, and the error of every stored
+//!    one. [`verify_merge`] and [`verify_gguf`] do steps 1 to 4 again and compare; [`compare_merged`] and
+//!    [`compare_gguf`] compare logits.
+//!
+//! # Input and output
+//!
+//! Weights are streamed in chunks of rows: peak memory depends on the number of threads, never on the size of the model.
+//! Inputs are positioned reads ([`Source`], [`Folder`]). Outputs are sequential writes whose sizes are known before the
+//! first byte ([`Output`]), so local disks, object stores and zip entries are written alike. Nothing is visible under its
+//! name until it is finished.
+//!
+//! # Modules
+//!
+//! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
+//! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `report`, `plan`, `convert` (plans of GGUF
+//! files), `export`, `forward` (the logit check), `inspect`. `docs/ENGINE.md` describes them.
+//!
+//! # Example
+//!
+//! `examples/` has programs that merge, convert and verify.
 //!
 //! ```no_run
 //! use std::sync::Arc;
