@@ -5,12 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-<<<<<<< HEAD
-use synthetic_checkpoint::{DType, safetensors};
-use synthetic_checkpoint::{DecoderShape, NormalWeights, TensorSpec, sentencepiece};
-=======
 use synthetic_checkpoint::{DType, DecoderShape, NormalWeights, TensorSpec, safetensors, sentencepiece};
->>>>>>> w-local
 
 const VOCAB_SIZE: u64 = 262_144;
 const RANK: u64 = 16;

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! The element types that checkpoints are written in.
-=======
 //! The types of weights.
->>>>>>> w-local
 
 /// The type of every weight in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +9,7 @@ pub enum DType {
 }
 
 impl DType {
-<<<<<<< HEAD
-=======
     /// The name in a header.
->>>>>>> w-local
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BF16 => "BF16",

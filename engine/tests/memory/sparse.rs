@@ -4,12 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-<<<<<<< HEAD
-use synthetic_checkpoint::{DType, safetensors};
-use synthetic_checkpoint::{DecoderShape, SeededWeights, sentencepiece};
-=======
 use synthetic_checkpoint::{DType, DecoderShape, SeededWeights, safetensors, sentencepiece};
->>>>>>> w-local
 
 const SHAPE: DecoderShape = DecoderShape {
     hidden_size: 4608,
