@@ -34,7 +34,7 @@ pub(crate) enum Work {
     /// PEFT's merge, converted.
     #[value(name = "python-q8_0")]
     PythonQ8_0,
-    /// PEFT's merge, converted, quantised.
+    /// PEFT's merge, converted, quantized.
     #[value(name = "python-q4_k_m")]
     PythonQ4KM,
     /// The last step of that alone, from a finished file.

@@ -87,7 +87,9 @@ pub(crate) fn is_reported(path: &Path, gguf: &str) -> bool {
 pub(crate) fn is_gguf_adapter(path: &Path) -> bool {
     let source = crate::paths::open_file(path);
     let file = source.ok().and_then(|source| engine::GgufFile::open(&*source).ok());
-    file.is_some_and(|file| file.keys.iter().any(|k| k.name == "general.type" && k.text() == "adapter"))
+    file.is_some_and(|file| {
+        file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == "adapter")
+    })
 }
 
 /// The names of the files that a report lists; `None` when there is no report.

@@ -53,8 +53,9 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
     let sources = open_parts(parent(&args.out), &name, count)?;
     let files = sources.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
     let options = options(args, &folder, &name, &files)?;
-    let is_mmproj =
-        |file: &GgufFile| file.keys.iter().any(|k| k.name == "general.type" && k.text() == "mmproj");
+    let is_mmproj = |file: &GgufFile| {
+        file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == "mmproj")
+    };
     let plan = match files.first() {
         Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,
@@ -91,7 +92,8 @@ fn options(
     if let Some(most) = reported["split_max_size"].as_u64() {
         options = options.with_split_size(most);
     }
-    let imatrix = files.iter().flat_map(|file| &file.keys).find(|key| key.name == "quantize.imatrix.file");
+    let imatrix =
+        files.iter().flat_map(|file| &file.key_values).find(|pair| pair.key == "quantize.imatrix.file");
     match (&args.imatrix, imatrix) {
         (Some(path), Some(key)) => Ok(options.with_imatrix(Imatrix::open(&*open_file(path)?, key.text())?)),
         (None, Some(key)) => Err(format!(

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufMetadata, GgufTensor};
 use crate::io::{Source, read_source, sha256};
-use crate::quant::ColumnImportance;
+use crate::quant::{ColumnImportance, TensorType};
 
 /// An importance matrix.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,11 +127,11 @@ fn parse_gguf(source: &dyn Source) -> Result<Imatrix> {
 }
 
 fn read_floats(source: &dyn Source, tensor: &GgufTensor) -> Result<Vec<f32>> {
-    if tensor.code != 0 {
+    if tensor.tensor_type != Some(TensorType::F32) {
         return Err(Error::tensor(source.location(), &tensor.name, "is not F32"));
     }
-    let mut bytes = vec![0; (tensor.bytes.end - tensor.bytes.start) as usize];
-    source.read_at(tensor.bytes.start, &mut bytes).map_err(|e| Error::read(source.location(), e))?;
+    let mut bytes = vec![0; (tensor.byte_range.end - tensor.byte_range.start) as usize];
+    source.read_at(tensor.byte_range.start, &mut bytes).map_err(|e| Error::read(source.location(), e))?;
     Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
 }
 

@@ -99,12 +99,13 @@ fn model(checkpoint: &Checkpoint) -> Result<FolderContent> {
 /// As [`GgufFile::open`].
 pub fn describe_file(source: &dyn Source) -> Result<FolderContent> {
     let file = GgufFile::open(source)?;
-    let name = |t: &GgufTensor| t.stored.map_or_else(|| format!("type {}", t.code), |s| s.to_string());
+    let name =
+        |t: &GgufTensor| t.tensor_type.map_or_else(|| format!("type {}", t.ggml_type), |t| t.to_string());
     Ok(FolderContent::Gguf {
         parameters: file.tensors.iter().map(|t| t.shape.iter().product::<u64>()).sum(),
         tensors: file.tensors.len(),
         types: count_each(file.tensors.iter().map(name)),
-        keys: file.keys.iter().map(|k| (k.name.clone(), k.text())).collect(),
+        keys: file.key_values.iter().map(|pair| (pair.key.clone(), pair.text())).collect(),
     })
 }
 

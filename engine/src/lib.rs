@@ -80,7 +80,7 @@ pub use error::{Error, Result};
 pub use export::{Difference, Outcome, Verification, gguf, ggufs, merge, verify_gguf, verify_merge};
 pub use forward::{LogitDivergence, check_comparable, compare_gguf, compare_merged};
 pub use gemma::Architecture;
-pub use gguf::{GgufFile, GgufKey, GgufTensor, parse_split_name, split_name};
+pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name};
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
 pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source};

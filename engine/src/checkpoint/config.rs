@@ -47,7 +47,7 @@ impl ModelConfig {
     }
 
     /// A nested configuration, such as `vision_config`.
-    pub(crate) fn part(&self, key: &str) -> Option<Self> {
+    pub(crate) fn section(&self, key: &str) -> Option<Self> {
         let root = self.root.get(key)?.as_object()?.clone();
         Some(Self { file: self.file.clone(), root })
     }
@@ -67,12 +67,12 @@ impl ModelConfig {
     }
 
     /// A required count.
-    pub(crate) fn need_u32(&self, key: &str) -> Result<u32> {
+    pub(crate) fn required_u32(&self, key: &str) -> Result<u32> {
         self.u32(key)?.ok_or_else(|| Error::invalid(&self.file, format!("has no {key}")))
     }
 
     /// A list of counts, usually one per layer; empty if missing.
-    pub(crate) fn list(&self, key: &str) -> Result<Vec<i32>> {
+    pub(crate) fn counts(&self, key: &str) -> Result<Vec<i32>> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
         let count = |n: &Value| n.as_u64().and_then(|n| i32::try_from(n).ok());
         match value.as_array().and_then(|list| list.iter().map(count).collect()) {

@@ -149,13 +149,13 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
     if !output.is_converter_type() {
         tensors.sort_by(|a, b| (layer_number(&a.name), &a.name).cmp(&(layer_number(&b.name), &b.name)));
     }
-    let count = |key| metadata.own_u32(key).unwrap_or(1);
+    let count = |key| metadata.arch_u32(key).unwrap_or(1);
     let shape = ModelShape {
         tied: !tensors.iter().any(|tensor| tensor.name == "output.weight"),
         gqa: count("attention.head_count") / count("attention.head_count_kv").max(1),
         layers: count("block_count") as usize,
         attn_v_layers: tensors.iter().filter(|tensor| tensor.name.contains("attn_v.weight")).count(),
-        experts: metadata.own_u32("expert_count").unwrap_or(0),
+        experts: metadata.arch_u32("expert_count").unwrap_or(0),
         has_imatrix: options.imatrix.is_some(),
         source_type: match model.tensors().iter().all(|tensor| tensor.info.dtype == Dtype::Bf16) {
             _ if options.through_f16 => TensorType::F16,
@@ -189,7 +189,7 @@ fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<(
 /// Refuses a model without a required tensor, or with tensors of layers that the configuration does not count.
 fn check_complete(model: &Model, architecture: Architecture, planned: &PlannedTensors) -> Result<()> {
     let config = model.base().config();
-    let layers = config.need_u32("num_hidden_layers")?;
+    let layers = config.required_u32("num_hidden_layers")?;
     let mut required = architecture.family().required_tensors();
     for layer in 0..layers {
         required.extend(architecture.family().required_layer_tensors(config, layer)?);

@@ -53,8 +53,8 @@ impl GgufOptions {
             return Err(Error::invalid(location, problem));
         };
         let is_label = |key: &str| key.strip_prefix("general.").is_some_and(|label| LABELS.contains(&label));
-        let keys = first.into_iter().flat_map(|file| &file.keys).filter(|key| is_label(&key.name));
-        let labels: Vec<_> = keys.map(|key| (key.name.clone(), key.value.clone())).collect();
+        let pairs = first.into_iter().flat_map(|file| &file.key_values).filter(|pair| is_label(&pair.key));
+        let labels: Vec<_> = pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect();
         let counts = files.iter().map(|file| file.tensors.len()).collect();
         let split = (files.len() > 1).then_some(SplitLimit::TensorCounts(counts));
         Ok(Self { labels: Some(labels), split, ..Self::new(output_type, "") })

@@ -45,7 +45,7 @@ impl GgufWeights {
 fn is_readable(tensor: &GgufTensor) -> bool {
     let whole =
         |stored: TensorType| tensor.shape.first().is_some_and(|n| n.is_multiple_of(stored.block_size()));
-    tensor.stored.is_some_and(whole) && !tensor.shape.contains(&0)
+    tensor.tensor_type.is_some_and(whole) && !tensor.shape.contains(&0)
 }
 
 impl WeightSource for GgufWeights {
@@ -58,10 +58,10 @@ impl WeightSource for GgufWeights {
         let invalid = |problem: &str| Error::tensor(self.location(), name, problem);
         let (source, tensor) = self.find(name).ok_or_else(|| invalid("is missing"))?;
         let (_, columns) = self.shape(name).ok_or_else(|| invalid("has no dimensions"))?;
-        let stored = tensor.stored.ok_or_else(|| invalid("has an unknown type"))?;
+        let stored = tensor.tensor_type.ok_or_else(|| invalid("has an unknown type"))?;
         let row = stored.bytes(columns as u64);
         let mut bytes = vec![0; row as usize * count];
-        let read = source.read_at(tensor.bytes.start + row * first as u64, &mut bytes);
+        let read = source.read_at(tensor.byte_range.start + row * first as u64, &mut bytes);
         read.map_err(|e| Error::read(source.location(), e))?;
         let mut values = Array2::zeros((count, columns));
         if let Some(values) = values.as_slice_mut() {

@@ -70,11 +70,12 @@ impl ModelHparams {
         let source = ParameterSource { files: model.files(), extra_tensors: &[], file_type: 0 };
         family.write_parameters(&source, &mut metadata)?;
         // llama.cpp has the pattern of some families built in, but `layer_types` may differ from it
-        if let (Some(layers), None) = (metadata.own_u32("block_count"), metadata.own_value(SLIDING_PATTERN)) {
+        if let (Some(layers), None) = (metadata.arch_u32("block_count"), metadata.arch_value(SLIDING_PATTERN))
+        {
             let sliding = family.attention.sliding_layers(config, layers)?;
-            metadata.own(SLIDING_PATTERN, layer_flags(&sliding));
+            metadata.set_arch_key(SLIDING_PATTERN, layer_flags(&sliding));
         }
-        let hparams = Self::of_keys(&family.attention, &MetadataKeys(&|key| metadata.own_value(key)));
+        let hparams = Self::of_keys(&family.attention, &MetadataKeys(&|key| metadata.arch_value(key)));
         let mut hparams = hparams.map_err(|problem| Error::invalid(config.file(), problem))?;
         if family.attention.reads_query_scalar {
             let scalar = config.f32("query_pre_attn_scalar")?;

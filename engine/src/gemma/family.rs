@@ -143,7 +143,7 @@ impl ModelFamily {
 pub(super) fn config_count(config: &ModelConfig, field: &str, default: Option<u32>) -> Result<u32> {
     match config.u32(field)?.or(default) {
         Some(count) => Ok(count),
-        None => config.need_u32(field),
+        None => config.required_u32(field),
     }
 }
 

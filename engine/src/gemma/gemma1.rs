@@ -48,16 +48,16 @@ pub(super) fn parameters(
     let count = |field: &str, default: Option<u32>| config_count(config, field, default);
     reject_rope_scaling(config)?;
     let head_dim = count("head_dim", defaults.head_dim)?;
-    out.own("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
-    out.own("embedding_length", count("hidden_size", defaults.hidden_size)?);
-    out.own("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
-    out.own("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?);
-    out.own("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
-    out.own("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
+    out.set_arch_key("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
+    out.set_arch_key("embedding_length", count("hidden_size", defaults.hidden_size)?);
+    out.set_arch_key("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
+    out.set_arch_key("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?);
+    out.set_arch_key("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
+    out.set_arch_key("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
     let epsilon = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);
-    out.own("attention.layer_norm_rms_epsilon", epsilon);
-    out.own("attention.key_length", head_dim);
-    out.own("attention.value_length", head_dim);
+    out.set_arch_key("attention.layer_norm_rms_epsilon", epsilon);
+    out.set_arch_key("attention.key_length", head_dim);
+    out.set_arch_key("attention.value_length", head_dim);
     out.set("general.file_type", source.file_type);
     Ok(())
 }

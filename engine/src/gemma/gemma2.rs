@@ -54,10 +54,10 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
         ("final_logit_softcapping", defaults.final_logit_softcapping),
     ] {
         if let Some(cap) = config.f32(field)?.or(default) {
-            out.own(field, cap);
+            out.set_arch_key(field, cap);
         }
     }
     let window = config_count(config, "sliding_window", defaults.sliding_window)?;
-    out.own("attention.sliding_window", window);
+    out.set_arch_key("attention.sliding_window", window);
     Ok(())
 }

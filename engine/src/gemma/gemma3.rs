@@ -72,31 +72,35 @@ pub(super) fn parameters(
     let count = |field: &str, default: Option<u32>| config_count(config, field, default);
     let head_dim = count("head_dim", defaults.head_dim)?;
     let rope = RopeParameters::of(config)?;
-    out.own("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
-    out.own("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
-    out.own("embedding_length", count("hidden_size", defaults.hidden_size)?);
+    out.set_arch_key("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
+    out.set_arch_key("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
+    out.set_arch_key("embedding_length", count("hidden_size", defaults.hidden_size)?);
     match config.get("intermediate_size").and_then(serde_json::Value::as_array) {
-        Some(_) => out.own("feed_forward_length", MetadataValue::I32s(config.list("intermediate_size")?)),
-        None => out.own("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?),
+        Some(_) => {
+            out.set_arch_key("feed_forward_length", MetadataValue::I32s(config.counts("intermediate_size")?));
+        }
+        None => {
+            out.set_arch_key("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?);
+        }
     }
-    out.own("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
-    out.own("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
+    out.set_arch_key("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
+    out.set_arch_key("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
     if config.bool("is_causal") == Some(false) {
-        out.own("attention.causal", false);
+        out.set_arch_key("attention.causal", false);
     }
     rope.write(out);
     let epsilon = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);
-    out.own("attention.layer_norm_rms_epsilon", epsilon);
+    out.set_arch_key("attention.layer_norm_rms_epsilon", epsilon);
     experts(config, out)?;
-    out.own("attention.key_length", head_dim);
-    out.own("attention.value_length", head_dim);
+    out.set_arch_key("attention.key_length", head_dim);
+    out.set_arch_key("attention.value_length", head_dim);
     out.set("general.file_type", source.file_type);
     let cap = config.f32("final_logit_softcapping")?.or(defaults.final_logit_softcapping);
     if let Some(cap) = cap.filter(|cap| *cap != 0.0) {
-        out.own("final_logit_softcapping", cap);
+        out.set_arch_key("final_logit_softcapping", cap);
     }
     if config.u32("sliding_window_pattern")? != Some(1) {
-        out.own("attention.sliding_window", count("sliding_window", defaults.sliding_window)?);
+        out.set_arch_key("attention.sliding_window", count("sliding_window", defaults.sliding_window)?);
     }
     Ok(())
 }
@@ -105,7 +109,7 @@ pub(super) fn parameters(
 fn experts(config: &ModelConfig, out: &mut GgufMetadata) -> Result<()> {
     for (field, key) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {
         if let Some(experts) = config.u32(field)? {
-            out.own(key, experts);
+            out.set_arch_key(key, experts);
         }
     }
     Ok(())

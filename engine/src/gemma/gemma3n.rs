@@ -104,16 +104,22 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
     if config.get("intermediate_size").is_none_or(serde_json::Value::is_number) {
         // the class makes a list of one number a layer of it
         let size = count("intermediate_size", defaults.intermediate_size)?;
-        out.own("feed_forward_length", MetadataValue::I32s(vec![size as i32; layers as usize]));
+        out.set_arch_key("feed_forward_length", MetadataValue::I32s(vec![size as i32; layers as usize]));
     }
-    out.own("altup.active_idx", count("altup_active_idx", Some(0))?);
-    out.own("altup.num_inputs", streams);
+    out.set_arch_key("altup.active_idx", count("altup_active_idx", Some(0))?);
+    out.set_arch_key("altup.num_inputs", streams);
     let per_layer = count("hidden_size_per_layer_input", defaults.hidden_size_per_layer_input)?;
-    out.own("embedding_length_per_layer_input", per_layer);
-    out.own("attention.shared_kv_layers", count("num_kv_shared_layers", defaults.num_kv_shared_layers)?);
-    out.own("activation_sparsity_scale", MetadataValue::F32s(activation_sparsity_scale(config, layers)?));
+    out.set_arch_key("embedding_length_per_layer_input", per_layer);
+    out.set_arch_key(
+        "attention.shared_kv_layers",
+        count("num_kv_shared_layers", defaults.num_kv_shared_layers)?,
+    );
+    out.set_arch_key(
+        "activation_sparsity_scale",
+        MetadataValue::F32s(activation_sparsity_scale(config, layers)?),
+    );
     let sliding = family.attention.sliding_layers(config, layers)?;
-    out.own("attention.sliding_window_pattern", layer_flags(&sliding));
+    out.set_arch_key("attention.sliding_window_pattern", layer_flags(&sliding));
     Ok(())
 }
 

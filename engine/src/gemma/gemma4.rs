@@ -201,29 +201,29 @@ pub(super) fn decoder_parameters(
     let config = source.files.config();
     let params = Gemma4Params::of(family, config)?;
     gemma3::parameters(family, source, out)?;
-    out.own("attention.shared_kv_layers", params.num_kv_shared_layers);
-    out.own("embedding_length_per_layer_input", params.hidden_size_per_layer_input);
-    out.own("attention.sliding_window_pattern", layer_flags(&params.sliding));
-    out.own("attention.key_length", params.global_head_dim);
-    out.own("attention.value_length", params.global_head_dim);
-    out.own("attention.key_length_swa", params.head_dim);
-    out.own("attention.value_length_swa", params.head_dim);
+    out.set_arch_key("attention.shared_kv_layers", params.num_kv_shared_layers);
+    out.set_arch_key("embedding_length_per_layer_input", params.hidden_size_per_layer_input);
+    out.set_arch_key("attention.sliding_window_pattern", layer_flags(&params.sliding));
+    out.set_arch_key("attention.key_length", params.global_head_dim);
+    out.set_arch_key("attention.value_length", params.global_head_dim);
+    out.set_arch_key("attention.key_length_swa", params.head_dim);
+    out.set_arch_key("attention.value_length_swa", params.head_dim);
     if let Some(size) = config.u32("moe_intermediate_size")? {
-        out.own("expert_feed_forward_length", size);
+        out.set_arch_key("expert_feed_forward_length", size);
     }
     if config.bool("use_double_wide_mlp") == Some(true) {
         let default = family.config_defaults.intermediate_size;
         let size = config_count(config, "intermediate_size", default)? as i32;
         let sizes = (0..params.layers).map(|layer| if params.has_kv(layer) { size } else { 2 * size });
-        out.own("feed_forward_length", MetadataValue::I32s(sizes.collect()));
+        out.set_arch_key("feed_forward_length", MetadataValue::I32s(sizes.collect()));
     }
     if let Some(global) = params.global_key_value_heads {
         let heads = |sliding: &bool| if *sliding { params.num_key_value_heads } else { global } as i32;
         let heads = params.sliding.iter().map(heads).collect();
-        out.own("attention.head_count_kv", MetadataValue::I32s(heads));
+        out.set_arch_key("attention.head_count_kv", MetadataValue::I32s(heads));
     }
-    out.own("rope.dimension_count", params.global_head_dim);
-    out.own("rope.dimension_count_swa", params.head_dim);
+    out.set_arch_key("rope.dimension_count", params.global_head_dim);
+    out.set_arch_key("rope.dimension_count_swa", params.head_dim);
     Ok(())
 }
 
@@ -231,7 +231,7 @@ pub(super) fn decoder_parameters(
 fn suppress_tokens(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     let Some(source) = files.open("generation_config.json")? else { return Ok(()) };
     let file = source.location().to_owned();
-    let tokens = ModelConfig::parse(file, &read_source(&*source)?)?.list("suppress_tokens")?;
+    let tokens = ModelConfig::parse(file, &read_source(&*source)?)?.counts("suppress_tokens")?;
     if !tokens.is_empty() {
         out.set("tokenizer.ggml.suppress_tokens", MetadataValue::I32s(tokens));
     }

@@ -47,10 +47,10 @@ fn required_in_layer(_: &ModelFamily, _: &ModelConfig, _: u32) -> Result<Vec<&'s
 fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
     let config = source.files.config();
     gemma4::decoder_parameters(family, source, out)?;
-    out.own("embedding_length_out", config.need_u32("backbone_hidden_size")?);
-    let Some(layers) = out.own_u32("block_count") else {
+    out.set_arch_key("embedding_length_out", config.required_u32("backbone_hidden_size")?);
+    let Some(layers) = out.arch_u32("block_count") else {
         return Err(Error::invalid(config.file(), "has no num_hidden_layers"));
     };
-    out.own("nextn_predict_layers", layers);
+    out.set_arch_key("nextn_predict_layers", layers);
     Ok(())
 }

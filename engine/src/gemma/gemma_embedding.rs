@@ -44,8 +44,8 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
     for dense in source.extra_tensors {
         let name = dense.name.trim_end_matches(".weight");
         let [out_features, in_features] = dense.shape[..] else { continue };
-        out.own(&format!("{name}_feat_in"), in_features as u32);
-        out.own(&format!("{name}_feat_out"), out_features as u32);
+        out.set_arch_key(&format!("{name}_feat_in"), in_features as u32);
+        out.set_arch_key(&format!("{name}_feat_out"), out_features as u32);
     }
     pooling(source.files, out)
 }
@@ -100,7 +100,7 @@ fn pooling(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
             }
         }
     };
-    out.own("pooling_type", number);
+    out.set_arch_key("pooling_type", number);
     Ok(())
 }
 

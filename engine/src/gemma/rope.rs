@@ -36,11 +36,11 @@ impl RopeParameters {
 
     pub(super) fn write(&self, out: &mut GgufMetadata) {
         if let Some(factor) = self.linear_factor {
-            out.own("rope.scaling.type", "linear");
-            out.own("rope.scaling.factor", factor);
+            out.set_arch_key("rope.scaling.type", "linear");
+            out.set_arch_key("rope.scaling.factor", factor);
         }
-        out.own("rope.freq_base", self.theta);
-        out.own("rope.freq_base_swa", self.local_theta);
+        out.set_arch_key("rope.freq_base", self.theta);
+        out.set_arch_key("rope.freq_base_swa", self.local_theta);
     }
 }
 

@@ -17,25 +17,25 @@ pub(crate) fn differences(expected: &[u8], size: u64, source: &dyn Source) -> Ve
 
 fn metadata_differences(actual: &GgufFile, expected: &GgufFile) -> Vec<String> {
     let mut differences = Vec::new();
-    for key in &expected.keys {
-        match actual.keys.iter().find(|k| k.name == key.name) {
-            None => differences.push(format!("has no key {}", key.name)),
-            Some(other) if other.value != key.value && other.text() == key.text() => {
-                differences.push(format!("has different values for {}", key.name));
+    for pair in &expected.key_values {
+        match actual.key_values.iter().find(|p| p.key == pair.key) {
+            None => differences.push(format!("has no key {}", pair.key)),
+            Some(other) if other.value != pair.value && other.text() == pair.text() => {
+                differences.push(format!("has different values for {}", pair.key));
             }
-            Some(other) if other.value != key.value => {
+            Some(other) if other.value != pair.value => {
                 differences.push(format!(
                     "has {} = {}, not {}",
-                    key.name,
+                    pair.key,
                     short(&other.text()),
-                    short(&key.text())
+                    short(&pair.text())
                 ));
             }
             Some(_) => {}
         }
     }
-    let extra = actual.keys.iter().filter(|k| expected.keys.iter().all(|key| key.name != k.name));
-    differences.extend(extra.map(|key| format!("has the unexpected key {}", key.name)));
+    let extra = actual.key_values.iter().filter(|p| expected.key_values.iter().all(|pair| pair.key != p.key));
+    differences.extend(extra.map(|pair| format!("has the unexpected key {}", pair.key)));
     differences
 }
 
@@ -49,12 +49,12 @@ fn tensor_differences(actual: &[GgufTensor], expected: &[GgufTensor]) -> Vec<Str
                 number + 1,
                 other.name,
                 other.shape,
-                other.code,
-                other.bytes.start,
+                other.ggml_type,
+                other.byte_range.start,
                 tensor.name,
                 tensor.shape,
-                tensor.code,
-                tensor.bytes.start,
+                tensor.ggml_type,
+                tensor.byte_range.start,
             )),
             None => differences.push(format!("has no tensor {}", tensor.name)),
         }
@@ -65,7 +65,8 @@ fn tensor_differences(actual: &[GgufTensor], expected: &[GgufTensor]) -> Vec<Str
 }
 
 fn same(a: &GgufTensor, b: &GgufTensor) -> bool {
-    (&a.name, &a.shape, a.code, a.bytes.start) == (&b.name, &b.shape, b.code, b.bytes.start)
+    (&a.name, &a.shape, a.ggml_type, a.byte_range.start)
+        == (&b.name, &b.shape, b.ggml_type, b.byte_range.start)
 }
 
 /// The beginning of a text, which may be a long template.

@@ -48,17 +48,17 @@ impl GgufMetadata {
     }
 
     /// Sets the key `<architecture>.<key>`.
-    pub(crate) fn own(&mut self, key: &str, value: impl Into<MetadataValue>) {
+    pub(crate) fn set_arch_key(&mut self, key: &str, value: impl Into<MetadataValue>) {
         self.set(&format!("{}.{key}", self.architecture), value);
     }
 
     /// The value of `<architecture>.<key>` if it is a count, or its first element if it is an array with one per layer.
-    pub(crate) fn own_u32(&self, key: &str) -> Option<u32> {
-        self.own_value(key)?.as_u32()
+    pub(crate) fn arch_u32(&self, key: &str) -> Option<u32> {
+        self.arch_value(key)?.as_u32()
     }
 
     /// The value of `<architecture>.<key>`.
-    pub(crate) fn own_value(&self, key: &str) -> Option<&MetadataValue> {
+    pub(crate) fn arch_value(&self, key: &str) -> Option<&MetadataValue> {
         let key = format!("{}.{key}", self.architecture);
         self.pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
     }
@@ -235,9 +235,9 @@ mod tests {
     #[test]
     fn setting_an_existing_key_keeps_its_position() {
         let mut metadata = GgufMetadata::new("gemma");
-        metadata.own("a", 1_u32);
+        metadata.set_arch_key("a", 1_u32);
         metadata.set("b", true);
-        metadata.own("a", 2_u32);
+        metadata.set_arch_key("a", 2_u32);
         let keys: Vec<&str> = metadata.pairs.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, ["general.architecture", "gemma.a", "b"]);
         assert_eq!(metadata.pairs[1].1, MetadataValue::U32(2));

@@ -8,5 +8,5 @@ pub(crate) mod split;
 
 pub(crate) use header_diff::differences;
 pub(crate) use metadata::{GgufMetadata, MetadataValue};
-pub use reader::{GgufFile, GgufKey, GgufTensor};
+pub use reader::{GgufFile, GgufKeyValue, GgufTensor};
 pub use split::{parse_split_name, split_name};

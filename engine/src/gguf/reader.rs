@@ -17,23 +17,23 @@ const MAX_HEADER_BYTES: u64 = 256 << 20;
 #[derive(Debug, Clone)]
 pub struct GgufFile {
     /// The metadata, in the order of the file.
-    pub keys: Vec<GgufKey>,
+    pub key_values: Vec<GgufKeyValue>,
     /// The tensors, in the order of the file.
     pub tensors: Vec<GgufTensor>,
 }
 
 /// A key-value pair of the metadata.
 #[derive(Debug, Clone)]
-pub struct GgufKey {
+pub struct GgufKeyValue {
     /// The key.
-    pub name: String,
+    pub key: String,
     /// The value.
     pub(crate) value: MetadataValue,
     /// The byte range of key, type and value in the file.
-    pub bytes: Range<u64>,
+    pub byte_range: Range<u64>,
 }
 
-impl GgufKey {
+impl GgufKeyValue {
     /// The value as text; of an array, its length.
     pub fn text(&self) -> String {
         self.value.text()
@@ -48,17 +48,17 @@ pub struct GgufTensor {
     /// The dimensions in ggml's order: the length of a row first.
     pub shape: Vec<u64>,
     /// The type, if this engine supports it.
-    pub stored: Option<TensorType>,
+    pub tensor_type: Option<TensorType>,
     /// The number of the type (`ggml_type`).
-    pub code: u32,
+    pub ggml_type: u32,
     /// The byte range of the data in the file; empty if the type is not supported.
-    pub bytes: Range<u64>,
+    pub byte_range: Range<u64>,
 }
 
 impl GgufFile {
     /// The value of a key.
     pub(crate) fn value(&self, key: &str) -> Option<&MetadataValue> {
-        self.keys.iter().find(|k| k.name == key).map(|k| &k.value)
+        self.key_values.iter().find(|pair| pair.key == key).map(|k| &k.value)
     }
 
     /// The value of a key, if it is a count.
@@ -125,16 +125,17 @@ impl<'a> HeaderReader<'a> {
                 "is GGUF version {version}; versions 2 and 3 are supported"
             )));
         }
-        let (tensors, keys) = (self.u64()?, self.u64()?);
-        let keys = self.list(keys, Self::key)?;
+        let (tensors, pairs) = (self.u64()?, self.u64()?);
+        let key_values = self.list(pairs, Self::key_value)?;
         let mut tensors = self.list(tensors, Self::tensor)?;
-        let alignment = keys.iter().find(|k| k.name == "general.alignment").and_then(|k| k.value.as_u32());
+        let alignment = key_values.iter().find(|pair| pair.key == "general.alignment");
+        let alignment = alignment.and_then(|pair| pair.value.as_u32());
         let alignment = u64::from(alignment.filter(|a| *a > 0).unwrap_or(ALIGNMENT as u32));
         let data = (self.position as u64).next_multiple_of(alignment);
         for tensor in &mut tensors {
             set_byte_range(tensor, data, size)?;
         }
-        Ok(GgufFile { keys, tensors })
+        Ok(GgufFile { key_values, tensors })
     }
 
     fn list<T>(
@@ -150,16 +151,16 @@ impl<'a> HeaderReader<'a> {
         Ok(list)
     }
 
-    fn key(&mut self) -> Result<GgufKey, HeaderError> {
+    fn key_value(&mut self) -> Result<GgufKeyValue, HeaderError> {
         let start = self.position as u64;
-        let name = self.string()?;
-        let code = self.u32()?;
-        let value = self.value(code, 0)?;
-        Ok(GgufKey { name, value, bytes: start..self.position as u64 })
+        let key = self.string()?;
+        let gguf_type = self.u32()?;
+        let value = self.value(gguf_type, 0)?;
+        Ok(GgufKeyValue { key, value, byte_range: start..self.position as u64 })
     }
 
-    fn value(&mut self, code: u32, depth: u32) -> Result<MetadataValue, HeaderError> {
-        Ok(match code {
+    fn value(&mut self, gguf_type: u32, depth: u32) -> Result<MetadataValue, HeaderError> {
+        Ok(match gguf_type {
             0 => MetadataValue::U8(self.array::<1>()?[0]),
             1 => MetadataValue::I8(i8::from_le_bytes(self.array()?)),
             2 => MetadataValue::U16(u16::from_le_bytes(self.array()?)),
@@ -184,12 +185,12 @@ impl<'a> HeaderReader<'a> {
         if depth == MAX_DEPTH {
             return Err(HeaderError::Invalid(format!("has arrays nested more than {MAX_DEPTH} deep")));
         }
-        let (code, count) = (self.u32()?, self.u64()?);
-        Ok(match code {
+        let (element_type, count) = (self.u32()?, self.u64()?);
+        Ok(match element_type {
             5 => MetadataValue::I32s(self.list(count, |r| Ok(i32::from_le_bytes(r.array()?)))?),
             6 => MetadataValue::F32s(self.list(count, |r| Ok(f32::from_le_bytes(r.array()?)))?),
             8 => MetadataValue::Strings(self.list(count, Self::string)?),
-            _ => MetadataValue::List(code, self.list(count, |r| r.value(code, depth + 1))?),
+            _ => MetadataValue::List(element_type, self.list(count, |r| r.value(element_type, depth + 1))?),
         })
     }
 
@@ -203,9 +204,10 @@ impl<'a> HeaderReader<'a> {
             )));
         }
         let shape = self.list(u64::from(dimensions), Self::u64)?;
-        let code = self.u32()?;
+        let ggml_type = self.u32()?;
         let offset = self.u64()?;
-        Ok(GgufTensor { name, shape, stored: TensorType::from_ggml_type(code), code, bytes: offset..offset })
+        let tensor_type = TensorType::from_ggml_type(ggml_type);
+        Ok(GgufTensor { name, shape, tensor_type, ggml_type, byte_range: offset..offset })
     }
 
     fn string(&mut self) -> Result<String, HeaderError> {
@@ -238,18 +240,18 @@ impl<'a> HeaderReader<'a> {
 /// Replaces a tensor's offset in the data section by its byte range in the file.
 fn set_byte_range(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), HeaderError> {
     let name = &tensor.name;
-    let Some(start) = tensor.bytes.start.checked_add(data).filter(|s| *s <= size) else {
+    let Some(start) = tensor.byte_range.start.checked_add(data).filter(|s| *s <= size) else {
         return Err(HeaderError::Invalid(format!("ends before tensor {name} begins: is it truncated?")));
     };
-    tensor.bytes = start..start;
+    tensor.byte_range = start..start;
     let elements = tensor.shape.iter().try_fold(1_u64, |product, n| product.checked_mul(*n));
     if elements.is_none() {
         return Err(HeaderError::Invalid(format!("gives tensor {name} more elements than a file can hold")));
     }
-    let Some(stored) = tensor.stored else { return Ok(()) };
-    let bytes = elements.and_then(|n| (n / stored.block_size()).checked_mul(stored.block_bytes()));
+    let Some(tensor_type) = tensor.tensor_type else { return Ok(()) };
+    let bytes = elements.and_then(|n| (n / tensor_type.block_size()).checked_mul(tensor_type.block_bytes()));
     match bytes.and_then(|b| start.checked_add(b)) {
-        Some(end) if end <= size => tensor.bytes = start..end,
+        Some(end) if end <= size => tensor.byte_range = start..end,
         Some(_) | None => {
             return Err(HeaderError::Invalid(format!("ends inside tensor {name}: is it truncated?")));
         }

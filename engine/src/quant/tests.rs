@@ -25,7 +25,7 @@ fn unhex(text: &str) -> Vec<u8> {
 /// The fixture that `tools/fixtures/dequantize.py` makes.
 #[test]
 fn decoded_blocks_are_those_of_gguf_py() {
-    let cases = include_str!("../../tests/fixtures/dequantised.json");
+    let cases = include_str!("../../tests/fixtures/dequantized.json");
     let cases: BTreeMap<String, Case> = serde_json::from_str(cases).unwrap();
     let quantized = TensorType::ALL.into_iter().filter(|t| t.block_size() > 1);
     assert_eq!(cases.len(), quantized.clone().count());

@@ -121,8 +121,8 @@ fn gemma4() -> Vec<Case> {
         "layers without end", ["config.json", "num_hidden_layers 4000000000"],
             |f| set(f, "audio_config", "num_hidden_layers", json!(4_000_000_000_u32));
         "a negative count", ["config.json", "hidden_size is -1"], |f| set(f, "vision_config", "hidden_size", json!(-1));
-        "no colours", ["three numbers in image_mean"], |f| f.remove("base/processor_config.json");
-        "a colour too many", ["three numbers in image_std"],
+        "no colors", ["three numbers in image_mean"], |f| f.remove("base/processor_config.json");
+        "a color too many", ["three numbers in image_std"],
             |f| f.json("base/processor_config.json", |c| c["image_processor"]["image_std"] = json!([1, 1, 1, 1]));
         "a tensor of another name", ["model.vision_tower.std_bases", "is not a tensor that mmproj files have"],
             |f| rename(f, "model.vision_tower.std_bias", "model.vision_tower.std_bases");

@@ -71,7 +71,7 @@ fn files_of_a_split_hold_the_tensors_of_the_whole() {
     };
     let bytes = |(file, bytes): &(GgufFile, Vec<u8>)| -> Vec<(String, Vec<u8>)> {
         let tensor = |t: &engine::GgufTensor| {
-            (t.name.clone(), bytes[t.bytes.start as usize..t.bytes.end as usize].to_vec())
+            (t.name.clone(), bytes[t.byte_range.start as usize..t.byte_range.end as usize].to_vec())
         };
         file.tensors.iter().map(tensor).collect()
     };
@@ -81,15 +81,16 @@ fn files_of_a_split_hold_the_tensors_of_the_whole() {
         let part = open(split.path(), &file.name);
         assert_eq!(part.1.len() as u64, file.size);
         assert!(
-            part.0.tensors.len() == 1 || part.0.tensors.iter().all(|t| t.bytes.end - t.bytes.start <= most)
+            part.0.tensors.len() == 1
+                || part.0.tensors.iter().all(|t| t.byte_range.end - t.byte_range.start <= most)
         );
         let keys: Vec<(&str, String)> =
-            part.0.keys.iter().rev().take(3).map(|k| (k.name.as_str(), k.text())).collect();
+            part.0.key_values.iter().rev().take(3).map(|k| (k.key.as_str(), k.text())).collect();
         let count = whole.0.tensors.len().to_string();
         assert_eq!(keys[2], ("split.no", number.to_string()));
         assert_eq!(keys[0], ("split.count", planned.len().to_string()));
         assert_eq!(keys[1], ("split.tensors.count", count));
-        assert_eq!(part.0.keys.len() == 3, number > 0);
+        assert_eq!(part.0.key_values.len() == 3, number > 0);
         tensors.extend(bytes(&part));
     }
     assert!(tensors == bytes(&whole));

@@ -89,7 +89,7 @@ fn a_flipped_byte_of_a_gguf_file_is_found() {
 
     let path = folder.path().join("m.gguf");
     let file = GgufFile::open(&*LocalFolder::open(folder.path()).unwrap().open("m.gguf").unwrap()).unwrap();
-    let key = |name: &str| file.keys.iter().find(|key| key.name == name).unwrap().bytes.clone();
+    let key = |name: &str| file.key_values.iter().find(|pair| pair.key == name).unwrap().byte_range.clone();
     // the type is what the check begins with, so the options are those of the file as it was
     let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q4_K_M, "merged")).unwrap();
     let opened = LocalFolder::open(folder.path()).unwrap();
@@ -102,10 +102,10 @@ fn a_flipped_byte_of_a_gguf_file_is_found() {
     let scores = flipped(&path, key("tokenizer.ggml.scores").end as usize - 1, &check);
     assert!(scores.contains("different values for tokenizer.ggml.scores"), "{scores}");
     let first = &file.tensors[0];
-    let described = flipped(&path, first.bytes.start as usize - 32, &check);
+    let described = flipped(&path, first.byte_range.start as usize - 32, &check);
     assert!(described.contains("m.gguf"), "{described}");
     for tensor in &file.tensors {
-        let found = flipped(&path, tensor.bytes.end as usize - 1, &check);
+        let found = flipped(&path, tensor.byte_range.end as usize - 1, &check);
         assert!(found.contains(&format!("{:?} differs in 1 of", Some(&tensor.name))), "{found}");
     }
 }

@@ -50,13 +50,13 @@ fn compare_one(case: &Case, kind: &str, output: OutputType, through_f16: bool, e
 fn keys(file: &GgufFile, bytes: &[u8], expected: &ExpectedParts) -> Vec<String> {
     let mut differences = Vec::new();
     let mut seen = BTreeSet::new();
-    for key in &file.keys {
-        seen.insert(&key.name);
-        let entry = &bytes[key.bytes.start as usize..key.bytes.end as usize];
-        match expected.kv.get(&key.name) {
+    for pair in &file.key_values {
+        seen.insert(&pair.key);
+        let entry = &bytes[pair.byte_range.start as usize..pair.byte_range.end as usize];
+        match expected.kv.get(&pair.key) {
             Some(sha) if *sha == sha256(entry) => {}
-            Some(_) => differences.push(format!("key {} = {} differs", key.name, key.text())),
-            None => differences.push(format!("key {} = {} should not be there", key.name, key.text())),
+            Some(_) => differences.push(format!("key {} = {} differs", pair.key, pair.text())),
+            None => differences.push(format!("key {} = {} should not be there", pair.key, pair.text())),
         }
     }
     differences
@@ -72,8 +72,8 @@ fn tensors(file: &GgufFile, bytes: &[u8], expected: &ExpectedParts) -> Vec<Strin
     }
     for tensor in &file.tensors {
         let Some(wanted) = expected.tensors.get(&tensor.name) else { continue };
-        let data = &bytes[tensor.bytes.start as usize..tensor.bytes.end as usize];
-        let is = (tensor.stored.map(|t| t.as_str()).unwrap_or_default(), &tensor.shape);
+        let data = &bytes[tensor.byte_range.start as usize..tensor.byte_range.end as usize];
+        let is = (tensor.tensor_type.map(|t| t.as_str()).unwrap_or_default(), &tensor.shape);
         if is != (wanted.dtype.as_str(), &wanted.shape) {
             differences
                 .push(format!("tensor {} is {is:?}, not {} {:?}", tensor.name, wanted.dtype, wanted.shape));

@@ -1,4 +1,4 @@
-//! Quantising with an importance matrix, in both file formats, tensor by tensor.
+//! Quantizes with an importance matrix, in both file formats, tensor by tensor.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::case::{Case, sha256};
 
 #[derive(Deserialize)]
-struct Quantised {
+struct QuantizedTensor {
     #[serde(rename = "type")]
     kind: String,
     sha256: String,
@@ -22,8 +22,9 @@ pub(crate) fn compare(fixtures: &Path) {
 }
 
 fn compare_one(case: &Case, folder: &Path) {
-    let expected = std::fs::read(folder.join("quantised.json")).unwrap();
-    let expected: BTreeMap<String, BTreeMap<String, Quantised>> = serde_json::from_slice(&expected).unwrap();
+    let expected = std::fs::read(folder.join("quantized.json")).unwrap();
+    let expected: BTreeMap<String, BTreeMap<String, QuantizedTensor>> =
+        serde_json::from_slice(&expected).unwrap();
     for (number, (name, tensors)) in expected.iter().enumerate() {
         let format = if number % 2 == 0 { "imatrix.dat" } else { "imatrix.gguf" };
         let source = LocalFolder::open(folder).unwrap().open(format).unwrap();
@@ -37,15 +38,15 @@ fn compare_one(case: &Case, folder: &Path) {
     }
 }
 
-fn check(name: &str, path: &Path, tensors: &BTreeMap<String, Quantised>) {
+fn check(name: &str, path: &Path, tensors: &BTreeMap<String, QuantizedTensor>) {
     let bytes = std::fs::read(path).unwrap();
     let source = LocalFolder::open(path.parent().unwrap()).unwrap().open("m.gguf").unwrap();
     let file = GgufFile::open(&*source).unwrap();
     assert_eq!(file.tensors.len(), tensors.len());
     for tensor in &file.tensors {
         let wanted = &tensors[&tensor.name];
-        let is = sha256(&bytes[tensor.bytes.start as usize..tensor.bytes.end as usize]);
-        let kind = tensor.stored.map(|t| t.as_str()).unwrap_or_default();
+        let is = sha256(&bytes[tensor.byte_range.start as usize..tensor.byte_range.end as usize]);
+        let kind = tensor.tensor_type.map(|t| t.as_str()).unwrap_or_default();
         assert_eq!(
             (kind, is.as_str()),
             (wanted.kind.as_str(), wanted.sha256.as_str()),
@@ -53,6 +54,6 @@ fn check(name: &str, path: &Path, tensors: &BTreeMap<String, Quantised>) {
             tensor.name
         );
     }
-    let keys: Vec<&str> = file.keys.iter().rev().take(4).map(|k| k.name.as_str()).collect();
+    let keys: Vec<&str> = file.key_values.iter().rev().take(4).map(|k| k.key.as_str()).collect();
     assert_eq!(keys[0], "quantize.imatrix.chunks_count", "{name}: {keys:?}");
 }
