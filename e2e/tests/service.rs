@@ -100,9 +100,9 @@ async fn invalid_requests_do_not_return_the_token(service: &Service) {
     let whole = service.body("gguf").to_string();
     let truncated = whole[..whole.len() - 1].to_owned();
     for body in [invalid_repo.to_string(), invalid_kind.to_string(), truncated] {
-        let (status, answer) = service.post(body).await;
-        assert_eq!(status, 400, "{answer}");
-        assert!(!answer.contains(HF_TOKEN), "{answer}");
+        let (status, response) = service.post(body).await;
+        assert_eq!(status, 400, "{response}");
+        assert!(!response.contains(HF_TOKEN), "{response}");
     }
 }
 

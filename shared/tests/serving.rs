@@ -48,13 +48,13 @@ fn send_then_read(stream: &mut TcpStream, head: &str, length: usize) -> String {
     for sent in (0..length).step_by(chunk.len()) {
         stream.write_all(&chunk[..chunk.len().min(length - sent)]).unwrap();
     }
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let mut byte = [0];
-    while !answer.ends_with(b"}") {
+    while !response.ends_with(b"}") {
         stream.read_exact(&mut byte).unwrap();
-        answer.push(byte[0]);
+        response.push(byte[0]);
     }
-    String::from_utf8(answer).unwrap()
+    String::from_utf8(response).unwrap()
 }
 
 /// For rejections by a body limit, by path and by method.
@@ -70,9 +70,9 @@ async fn a_client_that_sends_a_rejected_body_receives_the_response_and_can_reuse
             ("POST", "/get", "405"),
             ("POST", "/read", "413"),
         ] {
-            let answer = send_then_read(&mut stream, &head(method, path, length), length);
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
-            assert!(answer.contains("application/problem+json"), "{path}: {answer}");
+            let response = send_then_read(&mut stream, &head(method, path, length), length);
+            assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {response}");
+            assert!(response.contains("application/problem+json"), "{path}: {response}");
         }
     };
     tokio::task::spawn_blocking(client).await.unwrap();
@@ -82,8 +82,8 @@ async fn a_client_that_sends_a_rejected_body_receives_the_response_and_can_reuse
 async fn a_content_length_over_the_limit_is_rejected_before_the_body_is_sent() {
     let mut stream = TcpStream::connect(server().await).unwrap();
     let request = move || send_then_read(&mut stream, &head("POST", "/read", usize::MAX >> 1), 0);
-    let answer = tokio::task::spawn_blocking(request).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let response = tokio::task::spawn_blocking(request).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

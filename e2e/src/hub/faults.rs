@@ -1,4 +1,4 @@
-//! What goes wrong, on purpose.
+//! Configurable failures.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// A step of reading or writing a model.
+/// A step in reading or writing a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// `GET /api/models/…`
@@ -36,26 +36,26 @@ pub enum Step {
     PathsInfo,
 }
 
-/// How it fails.
+/// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Answers with that status.
+    /// Returns that status.
     Status(u16),
-    /// Answers after that time, with 504.
+    /// Returns 504 after that time.
     Slow(Duration),
-    /// Offers no Xet (batch only).
+    /// Does not offer Xet (batch only).
     NoXet,
-    /// Says that it took the files, and has lost one (commit only).
+    /// Reports success but loses one file (commit only).
     LosesFile,
-    /// Hands out a write token for a Xet store that is not there (write token only).
+    /// Returns a write token for an unreachable Xet store (write token only).
     DeadStore,
 }
 
 #[derive(Default)]
-pub(super) struct Faults(Mutex<Steps>);
+pub(super) struct Faults(Mutex<StepCounts>);
 
 #[derive(Default)]
-struct Steps {
+struct StepCounts {
     faults: HashMap<Step, (Fault, usize)>,
     asked: HashMap<Step, usize>,
 }
@@ -69,27 +69,27 @@ impl Faults {
         self.lock().asked.get(&step).copied().unwrap_or(0)
     }
 
-    /// Counts a request, and answers the fault that it is to have.
+    /// Counts a request and returns its configured failure.
     pub(super) fn next(&self, step: Step) -> Option<Fault> {
-        let Steps { faults, asked } = &mut *self.lock();
+        let StepCounts { faults, asked } = &mut *self.lock();
         *asked.entry(step).or_default() += 1;
         let (fault, left) = faults.get_mut(&step)?;
         *left = left.checked_sub(1)?;
         Some(*fault)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Steps> {
+    fn lock(&self) -> MutexGuard<'_, StepCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Fault {
-    /// The answer that this fault gives in place of the real one, if it is that kind of fault.
-    pub(super) async fn answer(self) -> Option<Response> {
+    /// The response that replaces the real one, if the fault replaces it.
+    pub(super) async fn response(self) -> Option<Response> {
         match self {
             Self::Status(status) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Some((status, "told to fail").into_response())
+                Some((status, "configured failure").into_response())
             }
             Self::Slow(time) => {
                 tokio::time::sleep(time).await;

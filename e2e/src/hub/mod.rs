@@ -1,5 +1,5 @@
-//! The Hugging Face Hub: the part of its HTTP API that models are read and written by, over repositories in memory,
-//! with a real Xet store behind it. A commit that names a large file is refused unless the Xet store has its bytes.
+//! A fake Hugging Face Hub: the part of its HTTP API that reads and writes models, with in-memory repositories and a real
+//! Xet store. A commit with a large file is rejected unless the Xet store has its bytes.
 
 mod faults;
 mod repos;
@@ -16,26 +16,26 @@ use repos::Repos;
 pub use repos::{Content, Repo};
 use xet::XetStore;
 
-/// A file over this size is kept in the Xet store, as the Hub decides for weights.
+/// The largest file that is stored in git, in bytes; larger ones are stored in the Xet store.
 pub const LARGEST_REGULAR: u64 = 64 * 1024;
 
-/// What a token may do.
+/// The permissions of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    /// Whose token it is: the owner of the repositories that it may write.
+    /// The user, who owns the repositories that the token can write.
     pub user: String,
-    /// Whether it may write.
+    /// Whether the token has write access.
     pub write: bool,
-    /// Whether its user has accepted the licences of gated models.
-    pub licences: bool,
+    /// Whether the user has accepted the licenses of gated models.
+    pub licenses: bool,
 }
 
-/// A running stand-in.
+/// The running server.
 pub struct Hub {
-    state: Arc<State>,
+    state: Arc<HubState>,
 }
 
-struct State {
+struct HubState {
     endpoint: String,
     repos: Repos,
     xet: XetStore,
@@ -44,40 +44,40 @@ struct State {
 }
 
 impl Hub {
-    /// Starts one that knows `tokens`.
+    /// Starts a server that accepts `tokens`.
     ///
     /// # Panics
-    /// When no port can be had.
+    /// If there is no free port.
     pub async fn start(tokens: impl IntoIterator<Item = (&'static str, Access)>) -> Self {
         let tokens = tokens.into_iter().map(|(token, access)| (token.to_owned(), access)).collect();
         let xet = XetStore::start().await;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let (repos, faults) = (Repos::default(), Faults::default());
-        let state = Arc::new(State { endpoint, repos, xet, faults, tokens });
+        let state = Arc::new(HubState { endpoint, repos, xet, faults, tokens });
         let router = routes::router(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { state }
     }
 
-    /// Its address, for `HF_ENDPOINT`.
+    /// The base URL, for `HF_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.state.endpoint
     }
 
-    /// Puts a repository there.
+    /// Stores a repository.
     pub fn put(&self, id: &str, repo: Repo) {
         self.state.repos.put(id, repo);
     }
 
-    /// A repository as it is now.
+    /// The current state of a repository.
     #[must_use]
     pub fn repo(&self, id: &str) -> Option<Repo> {
         self.state.repos.get(id)
     }
 
-    /// How many requests of that step there were.
+    /// The number of requests of that step.
     #[must_use]
     pub fn asked(&self, step: Step) -> usize {
         self.state.faults.asked(step)

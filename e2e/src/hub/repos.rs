@@ -1,4 +1,4 @@
-//! Repositories: files at one commit each.
+//! In-memory repositories with one commit each.
 
 use std::{
     collections::BTreeMap,
@@ -8,30 +8,30 @@ use std::{
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-/// A model's repository.
+/// A model repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Repo {
-    /// Whether only its owner sees it.
+    /// Whether only the owner has access.
     pub private: bool,
-    /// Whether a licence must be accepted to read its files.
+    /// Whether reading files requires an accepted license.
     pub gated: bool,
-    /// How many commits it has.
+    /// The number of commits.
     pub commits: usize,
-    /// Its files, by name.
+    /// The files by name.
     pub files: BTreeMap<String, Content>,
 }
 
-/// A file.
+/// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// Its bytes.
+    /// The bytes.
     pub bytes: Vec<u8>,
-    /// Its hash in the Xet store, if it is kept there.
+    /// The Xet hash, if the file is in the Xet store.
     pub xet: Option<String>,
 }
 
 impl Repo {
-    /// A commit's name, which says how many there were.
+    /// The hash of the latest commit, which encodes the number of commits.
     #[must_use]
     pub fn head(&self) -> String {
         format!("{:040x}", self.commits)
@@ -39,13 +39,13 @@ impl Repo {
 }
 
 impl Content {
-    /// A file that is kept in git.
+    /// A file that is stored in git.
     #[must_use]
     pub fn regular(bytes: impl Into<Vec<u8>>) -> Self {
         Self { bytes: bytes.into(), xet: None }
     }
 
-    /// The hash of its bytes, in lower-case hex.
+    /// The SHA-256 of the bytes, in lowercase hex.
     #[must_use]
     pub fn sha256(&self) -> String {
         hex::encode(Sha256::digest(&self.bytes))

@@ -1,11 +1,11 @@
-//! The API.
+//! The HTTP API.
 
 use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Query, Request, State as Shared},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -14,21 +14,21 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use super::{Access, Content, Fault, LARGEST_REGULAR, Repo, State, Step};
+use super::{Access, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step};
 
-type Hub = Shared<Arc<State>>;
-type Answer = Result<Response, Refusal>;
+type Hub = State<Arc<HubState>>;
+type HubResult = Result<Response, HubError>;
 
-/// An answer with a reason.
-struct Refusal(StatusCode, &'static str);
+/// An error response.
+struct HubError(StatusCode, &'static str);
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HubError {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }
 
-pub(super) fn router(state: Arc<State>) -> Router {
+pub(super) fn router(state: Arc<HubState>) -> Router {
     let model = "/api/models/{owner}/{name}";
     Router::new()
         .route("/api/repos/create", post(create))
@@ -47,7 +47,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .with_state(state)
 }
 
-/// Which step a request belongs to.
+/// The step of a request.
 fn step(method: &Method, path: &str) -> Option<Step> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (method, parts.as_slice()) {
@@ -65,10 +65,10 @@ fn step(method: &Method, path: &str) -> Option<Step> {
     }
 }
 
-async fn fault(Shared(state): Hub, mut request: Request, next: Next) -> Response {
+async fn fault(State(state): Hub, mut request: Request, next: Next) -> Response {
     if let Some(fault) = step(request.method(), request.uri().path()).and_then(|step| state.faults.next(step))
     {
-        if let Some(answer) = fault.answer().await {
+        if let Some(answer) = fault.response().await {
             return answer;
         }
         request.extensions_mut().insert(fault);
@@ -76,48 +76,48 @@ async fn fault(Shared(state): Hub, mut request: Request, next: Next) -> Response
     next.run(request).await
 }
 
-impl State {
-    /// Whose token it is; a token that nobody knows is refused, none at all is nobody's.
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, Refusal> {
+impl HubState {
+    /// The permissions of the request's token; `None` without a token. An unknown token is rejected.
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, HubError> {
         let Some(header) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
         let known = token.and_then(|token| self.tokens.get(token));
-        known.map(Some).ok_or(Refusal(StatusCode::UNAUTHORIZED, "Invalid credentials"))
+        known.map(Some).ok_or(HubError(StatusCode::UNAUTHORIZED, "Invalid credentials"))
     }
 
-    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, Refusal> {
+    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, HubError> {
         let caller = self.caller(headers)?;
         let owns = caller.is_some_and(|access| id.starts_with(&format!("{}/", access.user)));
         let hidden = || match caller {
-            Some(_) => Refusal(StatusCode::NOT_FOUND, "Repository not found"),
-            None => Refusal(StatusCode::UNAUTHORIZED, "Invalid username or password."),
+            Some(_) => HubError(StatusCode::NOT_FOUND, "Repository not found"),
+            None => HubError(StatusCode::UNAUTHORIZED, "Invalid username or password."),
         };
         let repo = self.repos.get(id).ok_or_else(hidden)?;
         if repo.private && !owns {
             return Err(hidden());
         }
-        if content && repo.gated && !caller.is_some_and(|access| access.licences) {
+        if content && repo.gated && !caller.is_some_and(|access| access.licenses) {
             let status = if caller.is_some() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
-            return Err(Refusal(status, "Access to this model is restricted"));
+            return Err(HubError(status, "Access to this model is restricted"));
         }
         Ok(repo)
     }
 
-    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, Refusal> {
+    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, HubError> {
         let caller = self.caller(headers)?;
-        let access = caller.ok_or(Refusal(StatusCode::UNAUTHORIZED, "Invalid username or password."))?;
+        let access = caller.ok_or(HubError(StatusCode::UNAUTHORIZED, "Invalid username or password."))?;
         if !access.write || !id.starts_with(&format!("{}/", access.user)) {
-            return Err(Refusal(StatusCode::FORBIDDEN, "You don't have the rights to write there"));
+            return Err(HubError(StatusCode::FORBIDDEN, "You don't have the rights to write there"));
         }
-        self.repos.get(id).ok_or(Refusal(StatusCode::NOT_FOUND, "Repository not found"))
+        self.repos.get(id).ok_or(HubError(StatusCode::NOT_FOUND, "Repository not found"))
     }
 }
 
-async fn create(Shared(state): Hub, headers: HeaderMap, Json(body): Json<Value>) -> Answer {
+async fn create(State(state): Hub, headers: HeaderMap, Json(body): Json<Value>) -> HubResult {
     let text = |field: &str| body[field].as_str().unwrap_or_default();
     let id = format!("{}/{}", text("organization"), text("name"));
     let Err(missing) = state.writable(&headers, &id) else {
-        return Err(Refusal(StatusCode::CONFLICT, "You already created this model repo"));
+        return Err(HubError(StatusCode::CONFLICT, "You already created this model repo"));
     };
     if missing.0 != StatusCode::NOT_FOUND {
         return Err(missing);
@@ -127,7 +127,7 @@ async fn create(Shared(state): Hub, headers: HeaderMap, Json(body): Json<Value>)
     Ok(Json(json!({ "url": format!("https://hub.test/{id}") })).into_response())
 }
 
-async fn info(Shared(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> Answer {
+async fn info(State(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
     let id = path[..2].join("/");
     let repo = state.readable(&headers, &id, false)?;
     let siblings: Vec<_> = repo.files.keys().map(|name| json!({ "rfilename": name })).collect();
@@ -150,11 +150,11 @@ fn entry(name: &str, content: &Content) -> Value {
 }
 
 async fn tree(
-    Shared(state): Hub,
+    State(state): Hub,
     Path(path): Path<Vec<String>>,
     Query(options): Query<HashMap<String, String>>,
     headers: HeaderMap,
-) -> Answer {
+) -> HubResult {
     let repo = state.readable(&headers, &path[..2].join("/"), false)?;
     let recursive = options.get("recursive").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let listed = repo.files.iter().filter(|(name, _)| recursive || !name.contains('/'));
@@ -163,35 +163,35 @@ async fn tree(
 }
 
 async fn paths_info(
-    Shared(state): Hub,
+    State(state): Hub,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Answer {
+) -> HubResult {
     let repo = state.readable(&headers, &path[..2].join("/"), true)?;
     let names = named_paths(&headers, &body)?;
     let entries: Vec<_> = names.iter().filter_map(|name| Some(entry(name, repo.files.get(name)?))).collect();
     Ok(Json(entries).into_response())
 }
 
-/// Rust's client sends JSON here, Python's a form.
-fn named_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, Refusal> {
+/// The Rust client sends JSON, the Python client a form.
+fn named_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, HubError> {
     if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/x-www-form-urlencoded") {
         let fields = url::form_urlencoded::parse(body).filter(|(name, _)| name == "paths");
         return Ok(fields.map(|(_, path)| path.into_owned()).collect());
     }
     let body: Value =
-        serde_json::from_slice(body).map_err(|_| Refusal(StatusCode::BAD_REQUEST, "not JSON"))?;
+        serde_json::from_slice(body).map_err(|_| HubError(StatusCode::BAD_REQUEST, "not JSON"))?;
     let names = body["paths"].as_array().into_iter().flatten().filter_map(Value::as_str);
     Ok(names.map(str::to_owned).collect())
 }
 
 async fn preupload(
-    Shared(state): Hub,
+    State(state): Hub,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     Json(body): Json<Value>,
-) -> Answer {
+) -> HubResult {
     state.writable(&headers, &path[..2].join("/"))?;
     let mode = |file: &Value| {
         let large = file["size"].as_u64().is_some_and(|size| size > LARGEST_REGULAR);
@@ -202,12 +202,12 @@ async fn preupload(
 }
 
 async fn batch(
-    Shared(state): Hub,
+    State(state): Hub,
     Path((owner, git)): Path<(String, String)>,
     headers: HeaderMap,
     fault: Option<axum::Extension<Fault>>,
     Json(body): Json<Value>,
-) -> Answer {
+) -> HubResult {
     state.writable(&headers, &format!("{owner}/{}", git.trim_end_matches(".git")))?;
     let xet = body["transfers"].as_array().is_some_and(|all| all.contains(&json!("xet")));
     let refused = fault.is_some_and(|fault| fault.0 == Fault::NoXet);
@@ -216,17 +216,17 @@ async fn batch(
 }
 
 async fn write_token(
-    Shared(state): Hub,
+    State(state): Hub,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     fault: Option<axum::Extension<Fault>>,
-) -> Answer {
+) -> HubResult {
     state.writable(&headers, &path[..2].join("/"))?;
     let dead = fault.is_some_and(|fault| fault.0 == Fault::DeadStore);
     Ok(token(if dead { "http://127.0.0.1:9" } else { &state.xet.endpoint }))
 }
 
-async fn read_token(Shared(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> Answer {
+async fn read_token(State(state): Hub, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
     state.readable(&headers, &path[..2].join("/"), true)?;
     Ok(token(&state.xet.endpoint))
 }
@@ -242,37 +242,37 @@ fn token(endpoint: &str) -> Response {
 }
 
 async fn commit(
-    Shared(state): Hub,
+    State(state): Hub,
     Path(path): Path<Vec<String>>,
     headers: HeaderMap,
     fault: Option<axum::Extension<Fault>>,
     body: String,
-) -> Answer {
+) -> HubResult {
     let id = path[..2].join("/");
     let mut repo = state.writable(&headers, &id)?;
     for line in body.lines() {
-        let line: Value =
-            serde_json::from_str(line).map_err(|_| Refusal(StatusCode::BAD_REQUEST, "not a line of JSON"))?;
+        let line: Value = serde_json::from_str(line)
+            .map_err(|_| HubError(StatusCode::BAD_REQUEST, "the line is not JSON"))?;
         let value = &line["value"];
         let name = value["path"].as_str().unwrap_or_default().to_owned();
         match line["key"].as_str() {
             Some("header") => {}
             Some("file") => {
                 let content = BASE64_STANDARD.decode(value["content"].as_str().unwrap_or_default());
-                let bytes = content.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "not base64"))?;
+                let bytes = content.map_err(|_| HubError(StatusCode::BAD_REQUEST, "not base64"))?;
                 if bytes.len() as u64 > LARGEST_REGULAR {
-                    return Err(Refusal(StatusCode::BAD_REQUEST, "too large for a commit"));
+                    return Err(HubError(StatusCode::BAD_REQUEST, "too large for a commit"));
                 }
                 repo.files.insert(name, Content::regular(bytes));
             }
             Some("lfsFile") => {
                 let sha256 = value["oid"].as_str().unwrap_or_default();
                 let Some((xet, bytes)) = state.xet.file(sha256).await else {
-                    return Err(Refusal(StatusCode::BAD_REQUEST, "the file was never uploaded"));
+                    return Err(HubError(StatusCode::BAD_REQUEST, "the file was not uploaded"));
                 };
                 repo.files.insert(name, Content { bytes, xet: Some(xet) });
             }
-            _ => return Err(Refusal(StatusCode::BAD_REQUEST, "an operation that is not known")),
+            _ => return Err(HubError(StatusCode::BAD_REQUEST, "unknown operation")),
         }
     }
     if fault.is_some_and(|fault| fault.0 == Fault::LosesFile) {
@@ -284,16 +284,16 @@ async fn commit(
     Ok(Json(answer).into_response())
 }
 
-/// A file or a range of it. What the Xet store has is announced by its hash, and served as well, for clients that do
-/// not speak Xet.
+/// Returns a file or a range of it. For a file in the Xet store, the headers contain its Xet hash; the bytes are returned
+/// too, for clients without Xet support.
 async fn resolve(
-    Shared(state): Hub,
+    State(state): Hub,
     Path((owner, name, _, file)): Path<(String, String, String, String)>,
     method: Method,
     headers: HeaderMap,
-) -> Answer {
+) -> HubResult {
     let repo = state.readable(&headers, &format!("{owner}/{name}"), true)?;
-    let content = repo.files.get(&file).ok_or(Refusal(StatusCode::NOT_FOUND, "Entry not found"))?;
+    let content = repo.files.get(&file).ok_or(HubError(StatusCode::NOT_FOUND, "Entry not found"))?;
     let range = headers.get(header::RANGE).and_then(|range| parse_range(range, content.bytes.len()));
     let (status, bytes) = match range {
         Some((start, end)) => (StatusCode::PARTIAL_CONTENT, &content.bytes[start..end]),

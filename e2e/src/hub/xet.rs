@@ -1,4 +1,4 @@
-//! The Xet store: the client library's own server, in memory.
+//! The Xet store: the in-memory server of the client library.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -29,7 +29,7 @@ impl XetStore {
         Self { endpoint: format!("http://{address}"), client, _stop: stop }
     }
 
-    /// The file of that SHA-256, with its hash in the store, if all of its bytes are there.
+    /// The Xet hash and the bytes of the file with that SHA-256, if it was uploaded completely.
     pub(super) async fn file(&self, sha256: &str) -> Option<(String, Vec<u8>)> {
         for (file, _) in self.client.list_file_shard_entries().await.ok()? {
             if let Ok(bytes) = self.client.get_file_data(&file, None).await

@@ -52,7 +52,7 @@ impl Service {
         emulators.upload(&names.raw, &fixture("gemma3-micro/adapter"), "adapters").await;
         let (uid, token) = emulators.sign_up().await;
         emulators.insert_training_job(&names, &uid, BASE).await;
-        let access = Access { user: "ada".to_owned(), write: true, licences: true };
+        let access = Access { user: "ada".to_owned(), write: true, licenses: true };
         let hub = Hub::start([(HF_TOKEN, access)]).await;
 
         let common = settings(&emulators, &names, hub.endpoint());

@@ -39,13 +39,13 @@ async fn an_unauthenticated_request_is_rejected_before_its_body_is_sent() {
     let process = start(&[]).await;
     let head =
         "POST /exports HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n";
-    let answer = exchange(&process, &format!("{head}expect: 100-continue\r\n\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let response = exchange(&process, &format!("{head}expect: 100-continue\r\n\r\n")).await;
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
     let token = TokenSigner::first().token(fixtures::ADA);
-    let answer =
+    let response =
         exchange(&process, &format!("{head}authorization: Bearer {token}\r\nexpect: 100-continue\r\n\r\n"))
             .await;
-    assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 100 "), "{response}");
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn a_request_in_flight_completes_after_sigterm() {
         "new connections are rejected"
     );
     stream.write_all(b"}").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("job_id: is required"), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 400 ") && response.contains("job_id: is required"), "{response}");
     assert!(process.ended().await.0.success());
 }
 
@@ -109,10 +109,11 @@ async fn list_receives_the_callers_token_and_the_identity_token_of_the_service()
     ])
     .await;
     let token = TokenSigner::first().token(fixtures::ADA);
-    let answer = reqwest::Client::new().get(format!("{}/exports", process.url())).bearer_auth(&token).send();
-    let answer = answer.await.unwrap();
-    assert_eq!(answer.status().as_u16(), 200, "{}", process.log());
-    let received: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let response =
+        reqwest::Client::new().get(format!("{}/exports", process.url())).bearer_auth(&token).send();
+    let response = response.await.unwrap();
+    assert_eq!(response.status().as_u16(), 200, "{}", process.log());
+    let received: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(received["caller"], format!("Bearer {token}"));
     assert_eq!(received["service"], format!("Bearer {claims}"));
     assert!(!process.log().contains(&token) && !process.log().contains(claims.as_str()), "{}", process.log());
@@ -130,19 +131,23 @@ async fn it_works_on_lambda() {
     let mut function = LambdaFunction::start(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
     let bearer = format!("Bearer {}", TokenSigner::first().token(fixtures::ADA));
     let headers = json!({"authorization": bearer, "content-type": "application/json"});
-    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+    for source in [EventSource::ApiGateway, EventSource::FunctionUrl] {
         let unauthenticated =
-            function.invoke(event(sender, "POST", "/exports", &json!({}), Some("{}"))).await;
+            function.invoke(event(source, "POST", "/exports", &json!({}), Some("{}"))).await;
         assert_eq!(unauthenticated["statusCode"], 401);
-        let mut invalid = event(sender, "POST", "/exports", &headers, Some(r#"{"job_id":"a/b"}"#));
-        let answer = function.invoke(invalid.clone()).await;
-        let problem: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
-        assert_eq!((&answer["statusCode"], &problem["field"]), (&json!(400), &json!("job_id")), "{answer}");
+        let mut invalid = event(source, "POST", "/exports", &headers, Some(r#"{"job_id":"a/b"}"#));
+        let response = function.invoke(invalid.clone()).await;
+        let problem: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+        assert_eq!(
+            (&response["statusCode"], &problem["field"]),
+            (&json!(400), &json!("job_id")),
+            "{response}"
+        );
         invalid["body"] = json!(STANDARD.encode(r#"{"job_id":"a/b"}"#));
         invalid["isBase64Encoded"] = json!(true);
         assert_eq!(function.invoke(invalid).await["statusCode"], 400);
         let large = " ".repeat(16 * 1024 + 1);
-        let large = function.invoke(event(sender, "POST", "/exports", &headers, Some(&large))).await;
+        let large = function.invoke(event(source, "POST", "/exports", &headers, Some(&large))).await;
         assert_eq!(large["statusCode"], 413);
     }
 }

@@ -75,12 +75,12 @@ fn chunked(chunks: Vec<Vec<u8>>) -> Body {
 #[tokio::test]
 async fn an_export_is_stored_launched_and_acknowledged() {
     let context = TestContext::new();
-    let answer = context.post(valid().to_string()).await;
-    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "no-store"));
+    let response = context.post(valid().to_string()).await;
+    assert_eq!((response.status.as_u16(), response.header("cache-control")), (200, "no-store"));
     let [(id, record)] = &context.store.documents(EXPORTS)[..] else { panic!("one record") };
     let ack =
         json!({"success": true, "message": format!("Export job {id} started successfully"), "export_id": id});
-    assert_eq!(answer.json(), ack);
+    assert_eq!(response.json(), ack);
     assert_eq!((&record["status"], &record["user_id"]), (&json!("running"), &json!(fixtures::ADA)));
     let launches = context.launcher.launches();
     assert_eq!(
@@ -128,9 +128,9 @@ async fn errors_are_checked_in_the_order_401_413_415_400_404_403_400() {
         ("a running job", post(token, body(json!({"job_id": "running"}))), 400, "not-completed"),
     ];
     for (name, request, status, code) in rows {
-        let answer = send(&context.function(), request).await;
-        assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.body);
-        assert_eq!(answer.json()["type"], format!("urn:export-service:problem:{code}"), "{name}");
+        let response = send(&context.function(), request).await;
+        assert_eq!(response.status.as_u16(), status, "{name}: {}", response.body);
+        assert_eq!(response.json()["type"], format!("urn:export-service:problem:{code}"), "{name}");
     }
     assert!(context.is_unchanged());
 }
@@ -195,10 +195,10 @@ async fn json_media_types_with_parameters_and_suffixes_are_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_arrive_times_out() {
-    let answer = TestContext::new()
+    let response = TestContext::new()
         .post(Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()))
         .await;
-    assert_eq!(answer.status.as_u16(), 408);
+    assert_eq!(response.status.as_u16(), 408);
 }
 
 #[tokio::test]
@@ -206,15 +206,15 @@ async fn a_failed_launch_is_a_500_without_details() {
     for outcome in [LaunchOutcome::NotStarted, LaunchOutcome::Unknown, LaunchOutcome::Panic] {
         let context = TestContext::new();
         context.launcher.set_outcome(outcome);
-        let answer = context.post(valid().to_string()).await;
-        assert_eq!(answer.status.as_u16(), 500, "{outcome:?}");
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = context.post(valid().to_string()).await;
+        assert_eq!(response.status.as_u16(), 500, "{outcome:?}");
+        assert_eq!(response.header("cache-control"), "no-store");
         let expected = json!({
             "type": "urn:export-service:problem:internal", "title": "Internal error", "status": 500,
             "detail": "internal error: try again; if it persists, report the request_id",
             "request_id": "request-1",
         });
-        assert_eq!(answer.json(), expected, "{outcome:?}");
+        assert_eq!(response.json(), expected, "{outcome:?}");
         let (_, record) = &context.store.documents(EXPORTS)[0];
         let status = if outcome == LaunchOutcome::NotStarted { "failed" } else { "running" };
         assert_eq!(record["status"], status, "{outcome:?}");
@@ -242,11 +242,11 @@ async fn the_hub_token_is_only_passed_to_the_job() {
         for body in &bodies {
             let context = TestContext::new();
             context.launcher.set_outcome(outcome);
-            let answer = context.post(body.clone()).await;
+            let response = context.post(body.clone()).await;
             output.push_str(&format!(
                 "{}{:?}{:?}",
-                answer.body,
-                answer.headers,
+                response.body,
+                response.headers,
                 context.store.documents(EXPORTS)
             ));
         }
@@ -264,8 +264,8 @@ async fn the_hub_token_is_only_passed_to_the_job() {
 async fn get_is_forwarded_if_a_list_route_is_configured() {
     let context = TestContext::new();
     for method in ["GET", "HEAD", "PUT", "DELETE"] {
-        let answer = send(&context.function(), request(method, "/exports", None)).await;
-        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST"), "{method}");
+        let response = send(&context.function(), request(method, "/exports", None)).await;
+        assert_eq!((response.status.as_u16(), response.header("allow")), (405, "POST"), "{method}");
     }
     let list = get(async || Json(json!([])));
     let dependencies = Context {
@@ -276,8 +276,8 @@ async fn get_is_forwarded_if_a_list_route_is_configured() {
         list: Some(list),
     };
     let function = router(dependencies);
-    let answer = send(&function, request("GET", "/exports", None)).await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, "[]"));
+    let response = send(&function, request("GET", "/exports", None)).await;
+    assert_eq!((response.status.as_u16(), response.body.as_str()), (200, "[]"));
     let other = send(&function, request("PUT", "/exports", None)).await;
     assert_eq!(other.status.as_u16(), 405);
     let mut allowed: Vec<_> = other.header("allow").split(',').collect();

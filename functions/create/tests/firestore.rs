@@ -60,7 +60,7 @@ impl TestContext {
         let mut claims = shared::testing::tokens::claims(fixtures::ADA);
         claims["aud"] = json!(self.project);
         claims["iss"] = json!(format!("https://securetoken.google.com/{}", self.project));
-        let answer = reqwest::Client::new()
+        let response = reqwest::Client::new()
             .post(format!("{}/exports", self.function.url()))
             .bearer_auth(TokenSigner::first().with_claims(&claims))
             .header("content-type", "application/json")
@@ -68,7 +68,7 @@ impl TestContext {
             .send()
             .await
             .unwrap();
-        (answer.status().as_u16(), serde_json::from_str(&answer.text().await.unwrap()).unwrap())
+        (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
     async fn records(&self) -> Vec<gcloud_sdk::google::firestore::v1::Document> {

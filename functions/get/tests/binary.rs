@@ -45,10 +45,10 @@ async fn it_works_on_lambda() {
     let keys = serve_keys().await;
     let mut function = LambdaFunction::start(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
     let bearer = json!({"authorization": format!("Bearer {}", TokenSigner::first().token(fixtures::ADA))});
-    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
-        let unauthenticated = function.invoke(event(sender, "GET", "/exports/job-1", &json!({}), None)).await;
+    for source in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+        let unauthenticated = function.invoke(event(source, "GET", "/exports/job-1", &json!({}), None)).await;
         assert_eq!(unauthenticated["statusCode"], 401);
-        let invalid_id = function.invoke(event(sender, "GET", "/exports/__x__", &bearer, None)).await;
+        let invalid_id = function.invoke(event(source, "GET", "/exports/__x__", &bearer, None)).await;
         assert_eq!(invalid_id["statusCode"], 400, "{invalid_id}");
     }
 }

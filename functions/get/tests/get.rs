@@ -39,9 +39,9 @@ async fn get_as(store: &Arc<MemoryStore>, uid: &str, path: &str) -> TestResponse
 
 #[tokio::test]
 async fn a_job_without_exports_has_no_latest_export() {
-    let answer = get_as(&store(), fixtures::ADA, "/exports/job-1").await;
-    assert_eq!(answer.status.as_u16(), 200);
-    insta::assert_json_snapshot!(answer.json(), @r#"
+    let response = get_as(&store(), fixtures::ADA, "/exports/job-1").await;
+    assert_eq!(response.status.as_u16(), 200);
+    insta::assert_json_snapshot!(response.json(), @r#"
     {
       "adapter_path": "gs://models/adapters/job-1",
       "artifacts": {
@@ -78,8 +78,8 @@ async fn the_latest_export_is_returned_with_all_fields() {
         export = export.apply(&transition, fixtures::time(30)).unwrap();
     }
     store.put(EXPORTS, fixtures::EXPORT, documents::create(&export));
-    let answer = get_as(&store, fixtures::ADA, "/exports/job-1").await;
-    insta::assert_json_snapshot!(answer.json()["latest_export"], @r#"
+    let response = get_as(&store, fixtures::ADA, "/exports/job-1").await;
+    insta::assert_json_snapshot!(response.json()["latest_export"], @r#"
     {
       "artifacts": [
         {
@@ -131,8 +131,8 @@ async fn a_running_export_fails_when_its_lease_expires() {
     for (started, status) in [(clock::now(), "running"), (fixtures::time(0), "failed")] {
         let export = fixtures::new_export(fixtures::EXPORT.parse().unwrap(), fixtures::JOB, started);
         store.put(EXPORTS, fixtures::EXPORT, documents::create(&export));
-        let answer = get_as(&store, fixtures::ADA, "/exports/job-1").await;
-        assert_eq!(answer.json()["latest_export"]["status"], status);
+        let response = get_as(&store, fixtures::ADA, "/exports/job-1").await;
+        assert_eq!(response.json()["latest_export"]["status"], status);
     }
 }
 
@@ -151,9 +151,9 @@ async fn other_users_and_invalid_ids_are_rejected() {
         (fixtures::ADA, "/exports/", 404, "no-such-path"),
     ];
     for (uid, path, status, code) in rows {
-        let answer = get_as(&store, uid, path).await;
-        assert_eq!(answer.status.as_u16(), status, "{path}");
-        assert_eq!(answer.json()["type"], format!("urn:export-service:problem:{code}"), "{path}");
+        let response = get_as(&store, uid, path).await;
+        assert_eq!(response.status.as_u16(), status, "{path}");
+        assert_eq!(response.json()["type"], format!("urn:export-service:problem:{code}"), "{path}");
     }
     let unauthenticated = send(&function(&store), request("GET", "/exports/__x__", None)).await;
     assert_eq!(unauthenticated.status.as_u16(), 401, "authentication comes before validation");
@@ -164,6 +164,6 @@ async fn an_id_can_contain_any_valid_firestore_characters() {
     let store = store();
     let job = json!({"user_id": fixtures::ADA, "status": "running"});
     store.put(TRAINING_JOBS, "ü 100%", job);
-    let answer = get_as(&store, fixtures::ADA, "/exports/%C3%BC%20100%25").await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["job_id"]), (200, &json!("ü 100%")));
+    let response = get_as(&store, fixtures::ADA, "/exports/%C3%BC%20100%25").await;
+    assert_eq!((response.status.as_u16(), &response.json()["job_id"]), (200, &json!("ü 100%")));
 }

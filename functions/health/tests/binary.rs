@@ -13,12 +13,12 @@ const BINARY: &str = env!("CARGO_BIN_EXE_health");
 #[tokio::test]
 async fn it_needs_no_settings_and_stops_at_sigterm() {
     let mut process = BinaryProcess::listening(BINARY, &[]).await;
-    let answer = reqwest::get(format!("{}/health", process.url())).await.unwrap();
+    let response = reqwest::get(format!("{}/health", process.url())).await.unwrap();
     assert_eq!(
-        (answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()),
+        (response.status().as_u16(), response.headers()["cache-control"].to_str().unwrap()),
         (200, "no-store")
     );
-    let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(body, json!({"status": "healthy", "service": "export"}));
     let terminated_at = Instant::now();
     process.terminate().await;
@@ -90,15 +90,15 @@ async fn rust_log_filters_log_lines() {
 #[tokio::test]
 async fn it_works_on_lambda() {
     let mut function = LambdaFunction::start(BINARY, &[]).await;
-    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
-        let answer = function.invoke(event(sender, "GET", "/health", &json!({}), None)).await;
+    for source in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+        let response = function.invoke(event(source, "GET", "/health", &json!({}), None)).await;
         assert_eq!(
-            (&answer["statusCode"], &answer["isBase64Encoded"]),
+            (&response["statusCode"], &response["isBase64Encoded"]),
             (&json!(200), &json!(false)),
-            "{answer}"
+            "{response}"
         );
-        let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
         assert_eq!(body, json!({"status": "healthy", "service": "export"}));
-        assert_eq!(answer["headers"]["cache-control"], "no-store");
+        assert_eq!(response["headers"]["cache-control"], "no-store");
     }
 }

@@ -4,9 +4,9 @@ use shared::testing::http::{request, send};
 
 #[tokio::test]
 async fn it_needs_no_token() {
-    let answer = send(&health::router(), request("GET", "/health", None)).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
-    insta::assert_snapshot!(answer.body, @r#"{"status":"healthy","service":"export"}"#);
+    let response = send(&health::router(), request("GET", "/health", None)).await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (200, "application/json"));
+    insta::assert_snapshot!(response.body, @r#"{"status":"healthy","service":"export"}"#);
 }
 
 #[tokio::test]

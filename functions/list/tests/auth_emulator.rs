@@ -14,15 +14,15 @@ const PROJECT: &str = "demo-export";
 async fn emulator_tokens_are_accepted_only_if_the_emulator_is_configured() {
     let Some(host) = emulator("FIREBASE_AUTH_EMULATOR_HOST") else { return };
     let client = reqwest::Client::new();
-    let answer = client
+    let response = client
         .post(format!("http://{host}/identitytoolkit.googleapis.com/v1/accounts:signUp?key=any"))
         .header("content-type", "application/json")
         .body(json!({"returnSecureToken": true}).to_string())
         .send()
         .await
         .unwrap();
-    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    let token = answer["idToken"].as_str().unwrap();
+    let response: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    let token = response["idToken"].as_str().unwrap();
 
     let keys = serve_keys().await;
     let production = [
@@ -35,8 +35,8 @@ async fn emulator_tokens_are_accepted_only_if_the_emulator_is_configured() {
     // 500 means authenticated: the store is requested, and it is unavailable here.
     for (settings, expected) in [(&emulated[..], 500), (&production[..], 401), (&other_project[..], 401)] {
         let function = BinaryProcess::listening(BINARY, settings).await;
-        let answer =
+        let response =
             client.get(format!("{}/exports", function.url())).bearer_auth(token).send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), expected, "{}", function.log());
+        assert_eq!(response.status().as_u16(), expected, "{}", function.log());
     }
 }

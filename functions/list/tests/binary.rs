@@ -59,16 +59,16 @@ async fn callers_are_authenticated_before_the_store_is_used() {
 async fn it_works_on_lambda() {
     let keys = serve_keys().await;
     let mut function = LambdaFunction::start(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
-    for sender in [EventSource::ApiGateway, EventSource::FunctionUrl] {
-        let unauthenticated = function.invoke(event(sender, "GET", "/exports", &json!({}), None)).await;
+    for source in [EventSource::ApiGateway, EventSource::FunctionUrl] {
+        let unauthenticated = function.invoke(event(source, "GET", "/exports", &json!({}), None)).await;
         assert_eq!(unauthenticated["statusCode"], 401);
         assert_eq!(unauthenticated["headers"]["www-authenticate"], r#"Bearer realm="export""#);
         assert_eq!(unauthenticated["headers"]["content-type"], "application/problem+json");
         let twice = json!({"authorization": "Bearer a,Bearer b"});
-        assert_eq!(function.invoke(event(sender, "GET", "/exports", &twice, None)).await["statusCode"], 401);
-        let post = function.invoke(event(sender, "POST", "/exports", &json!({}), Some("{}"))).await;
+        assert_eq!(function.invoke(event(source, "GET", "/exports", &twice, None)).await["statusCode"], 401);
+        let post = function.invoke(event(source, "POST", "/exports", &json!({}), Some("{}"))).await;
         assert_eq!((&post["statusCode"], &post["headers"]["allow"]), (&json!(405), &json!("GET,HEAD")));
-        let unknown_path = function.invoke(event(sender, "GET", "/nowhere", &json!({}), None)).await;
+        let unknown_path = function.invoke(event(source, "GET", "/nowhere", &json!({}), None)).await;
         assert_eq!(unknown_path["statusCode"], 404);
     }
     let bearer = json!({"authorization": format!("Bearer {}", TokenSigner::first().token(fixtures::ADA))});

@@ -25,9 +25,9 @@ fn adas_token() -> String {
 
 #[tokio::test]
 async fn health_needs_no_token() {
-    let answer = send(&function(&Arc::default()), request("GET", "/health", None)).await;
+    let response = send(&function(&Arc::default()), request("GET", "/health", None)).await;
     assert_eq!(
-        (answer.status.as_u16(), answer.body.as_str()),
+        (response.status.as_u16(), response.body.as_str()),
         (200, r#"{"status":"healthy","service":"export"}"#)
     );
 }
@@ -38,10 +38,10 @@ async fn it_lists_the_completed_jobs_of_the_caller() {
     store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
     store.put(TRAINING_JOBS, "bobs", fixtures::training_job(fixtures::BOB));
     store.put(TRAINING_JOBS, "bare", json!({"user_id": fixtures::ADA, "status": "completed"}));
-    let answer = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
-    assert_eq!((answer.header("cache-control"), answer.header("x-request-id")), ("no-store", REQUEST_ID));
-    insta::assert_json_snapshot!(answer.json(), @r#"
+    let response = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (200, "application/json"));
+    assert_eq!((response.header("cache-control"), response.header("x-request-id")), ("no-store", REQUEST_ID));
+    insta::assert_json_snapshot!(response.json(), @r#"
     [
       {
         "adapter_path": "gs://models/adapters/job-1",
@@ -138,10 +138,10 @@ async fn a_store_failure_is_only_described_in_the_log() {
     store.fail_next("list", 1);
     let logs = CapturedLogs::default();
     let guard = logs.capture();
-    let answer = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
+    let response = send(&function(&store), request("GET", "/exports", Some(&adas_token()))).await;
     drop(guard);
-    assert_eq!(answer.status.as_u16(), 500);
-    insta::assert_json_snapshot!(answer.json(), @r#"
+    assert_eq!(response.status.as_u16(), 500);
+    insta::assert_json_snapshot!(response.json(), @r#"
     {
       "detail": "internal error: try again; if it persists, report the request_id",
       "request_id": "request-1",
@@ -183,9 +183,9 @@ async fn a_request_is_one_log_line_without_secrets() {
 async fn other_methods_and_paths_are_rejected() {
     let router = function(&Arc::default());
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
-        let answer = send(&router, request(method, "/exports", None)).await;
-        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET,HEAD"), "{method}");
-        assert_eq!(answer.header("cache-control"), "no-store");
+        let response = send(&router, request(method, "/exports", None)).await;
+        assert_eq!((response.status.as_u16(), response.header("allow")), (405, "GET,HEAD"), "{method}");
+        assert_eq!(response.header("cache-control"), "no-store");
     }
     let options = send(&router, request("OPTIONS", "/exports", None)).await;
     assert_eq!(

@@ -11,14 +11,14 @@ use shared::{
 
 use crate::support::{BASE, World, fixture};
 
-/// May write, and has accepted the licences.
+/// May write, and has accepted the licenses.
 pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
 /// May read what is open.
 const READER: &str = "hf_canary_of_the_reader";
 pub(crate) const REPO: &str = "ada/my-gemma";
 
 pub(crate) async fn hub() -> Hub {
-    let access = |write, licences| Access { user: "ada".to_owned(), write, licences };
+    let access = |write, licenses| Access { user: "ada".to_owned(), write, licenses };
     let hub = Hub::start([(WRITER, access(true, true)), (READER, access(false, false))]).await;
     hub.put(BASE, Repo { gated: true, commits: 3, files: files("gemma3-micro/base"), ..Repo::default() });
     hub

@@ -90,16 +90,17 @@ impl ListService {
         if let Some(identity) = self.identity_token().await? {
             request_headers.insert(IDENTITY_HEADER, identity);
         }
-        let answer = client.request(method.clone(), url).headers(request_headers).send().await?;
-        let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let forwarded = client.request(method.clone(), url).headers(request_headers).send().await?;
+        let kind =
+            forwarded.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         // For example an error page of Cloud Run, if it rejects the identity token.
         if kind != b"application/json" && kind != b"application/problem+json" {
-            return Err(ListServiceError::UnexpectedResponse(answer.status().as_u16()));
+            return Err(ListServiceError::UnexpectedResponse(forwarded.status().as_u16()));
         }
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = answer.status();
-        *response.headers_mut() = select_headers(answer.headers(), &RESPONSE_HEADERS);
-        *response.body_mut() = Body::from(answer.bytes().await?);
+        *response.status_mut() = forwarded.status();
+        *response.headers_mut() = select_headers(forwarded.headers(), &RESPONSE_HEADERS);
+        *response.body_mut() = Body::from(forwarded.bytes().await?);
         Ok(response)
     }
 
@@ -157,21 +158,24 @@ mod tests {
                 text("x-serverless-authorization"),
             ])
         });
-        let answer = forwarded_to(echo).await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let response = forwarded_to(echo).await;
+        assert_eq!(response.status, StatusCode::OK);
         let expected = serde_json::json!(["Bearer the.callers.token", REQUEST_ID, null, null]);
-        assert_eq!(answer.json(), expected);
+        assert_eq!(response.json(), expected);
     }
 
     #[tokio::test]
     async fn error_responses_of_list_are_forwarded() {
-        let answer = forwarded_to(get(async || {
+        let response = forwarded_to(get(async || {
             let headers = [("content-type", "application/problem+json"), ("www-authenticate", "Bearer")];
             (StatusCode::UNAUTHORIZED, headers, "{}").into_response()
         }))
         .await;
-        assert_eq!((answer.status.as_u16(), answer.header("www-authenticate")), (401, "Bearer"));
-        assert_eq!((answer.header("content-type"), answer.body.as_str()), ("application/problem+json", "{}"));
+        assert_eq!((response.status.as_u16(), response.header("www-authenticate")), (401, "Bearer"));
+        assert_eq!(
+            (response.header("content-type"), response.body.as_str()),
+            ("application/problem+json", "{}")
+        );
     }
 
     #[tokio::test]
@@ -185,9 +189,9 @@ mod tests {
             get(async || -> StatusCode { panic!("list broke") }),
         ] {
             let started = std::time::Instant::now();
-            let answer = forwarded_to(list).await;
-            assert_eq!(answer.status.as_u16(), 500);
-            assert!(!answer.body.contains("permission"));
+            let response = forwarded_to(list).await;
+            assert_eq!(response.status.as_u16(), 500);
+            assert!(!response.body.contains("permission"));
             assert!(started.elapsed() < DEADLINE + Duration::from_secs(1));
         }
     }

@@ -21,20 +21,20 @@ use super::process::{BinaryProcess, serve_on_loopback};
 pub struct LambdaFunction {
     process: BinaryProcess,
     events: mpsc::UnboundedSender<Value>,
-    answers: mpsc::UnboundedReceiver<Value>,
+    responses: mpsc::UnboundedReceiver<Value>,
 }
 
 struct RuntimeApi {
     events: Mutex<mpsc::UnboundedReceiver<Value>>,
-    answers: mpsc::UnboundedSender<Value>,
+    responses: mpsc::UnboundedSender<Value>,
 }
 
 impl LambdaFunction {
     /// Starts a binary with the fake runtime API.
     pub async fn start(binary: &str, variables: &[(&str, &str)]) -> Self {
         let (events, queue) = mpsc::unbounded_channel();
-        let (answered, answers) = mpsc::unbounded_channel();
-        let api = Arc::new(RuntimeApi { events: Mutex::new(queue), answers: answered });
+        let (answered, responses) = mpsc::unbounded_channel();
+        let api = Arc::new(RuntimeApi { events: Mutex::new(queue), responses: answered });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next_event))
             .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(receive_response))
@@ -49,7 +49,7 @@ impl LambdaFunction {
             ("AWS_LAMBDA_LOG_GROUP_NAME", "group"),
         ];
         let process = BinaryProcess::start(binary, &[variables, &runtime].concat());
-        Self { process, events, answers }
+        Self { process, events, responses }
     }
 
     /// The response of the function to an event.
@@ -58,9 +58,9 @@ impl LambdaFunction {
     /// If there is no response.
     pub async fn invoke(&mut self, event: Value) -> Value {
         self.events.send(event).expect("the API runs");
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), self.answers.recv()).await;
-        let Ok(Some(answer)) = answer else { panic!("no response: {}", self.process.log()) };
-        answer
+        let response = tokio::time::timeout(std::time::Duration::from_secs(30), self.responses.recv()).await;
+        let Ok(Some(response)) = response else { panic!("no response: {}", self.process.log()) };
+        response
     }
 }
 
@@ -82,9 +82,9 @@ async fn receive_response(
     Path((_, outcome)): Path<(String, String)>,
     body: Bytes,
 ) -> StatusCode {
-    let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let answer = if outcome == "response" { answer } else { json!({"error": answer}) };
-    if api.answers.send(answer).is_ok() { StatusCode::ACCEPTED } else { StatusCode::GONE }
+    let response = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let response = if outcome == "response" { response } else { json!({"error": response}) };
+    if api.responses.send(response).is_ok() { StatusCode::ACCEPTED } else { StatusCode::GONE }
 }
 
 /// The source of an event. Both use payload format 2.0.
