@@ -90,18 +90,18 @@ impl ListService {
         if let Some(identity) = self.identity_token().await? {
             request_headers.insert(IDENTITY_HEADER, identity);
         }
-        let response = client.request(method.clone(), url).headers(request_headers).send().await?;
+        let forwarded = client.request(method.clone(), url).headers(request_headers).send().await?;
         let kind =
-            response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+            forwarded.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         // For example an error page of Cloud Run, if it rejects the identity token.
         if kind != b"application/json" && kind != b"application/problem+json" {
-            return Err(ListServiceError::UnexpectedResponse(response.status().as_u16()));
+            return Err(ListServiceError::UnexpectedResponse(forwarded.status().as_u16()));
         }
-        let mut forwarded = Response::new(Body::empty());
-        *forwarded.status_mut() = response.status();
-        *forwarded.headers_mut() = select_headers(response.headers(), &RESPONSE_HEADERS);
-        *forwarded.body_mut() = Body::from(response.bytes().await?);
-        Ok(forwarded)
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = forwarded.status();
+        *response.headers_mut() = select_headers(forwarded.headers(), &RESPONSE_HEADERS);
+        *response.body_mut() = Body::from(forwarded.bytes().await?);
+        Ok(response)
     }
 
     async fn identity_token(&self) -> Result<Option<HeaderValue>, ListServiceError> {
