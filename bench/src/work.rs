@@ -93,7 +93,7 @@ impl Work {
             Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &local())?,
             Self::Q8_0 => gguf(&model, OutputType::Q8_0, &mut out)?,
             Self::Q4KM => gguf(&model, OutputType::Q4_K_M, &mut out)?,
-            // what others quantise
+            // what others quantize
             Self::LlamaQuantize => {
                 let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "bench"))?;
                 engine::gguf(&plan, BF16, &mut LocalOutput::create(scratch)?, &local())?
