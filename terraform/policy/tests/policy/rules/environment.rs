@@ -178,11 +178,11 @@ fn environments_are_what_settings_read() {
 /// The functions above read the settings of each binary; its `main` must read the same.
 #[test]
 fn the_mains_read_those_settings() {
-    let settings = regex::Regex::new(r"\b(Documents|Downloads|Firebase|Forward|Launch)::from\(").unwrap();
+    let settings = regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService)Config::from\(").unwrap();
     for (function, expected) in [
-        ("list", ["Documents", "Firebase"].as_slice()),
-        ("create", &["Documents", "Firebase", "Forward", "Launch"]),
-        ("get", &["Documents", "Downloads", "Firebase"]),
+        ("list", ["Firebase", "Firestore"].as_slice()),
+        ("create", &["CloudRun", "Firebase", "Firestore", "ListService"]),
+        ("get", &["Downloads", "Firebase", "Firestore"]),
         ("health", &[]),
     ] {
         let source = read(&format!("functions/{function}/src/main.rs"));
