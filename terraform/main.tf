@@ -252,8 +252,13 @@ module "github_deployer" {
   source = "./modules/github-deployer"
   count  = var.github_repository == "" ? 0 : 1
 
-  project_id = var.project_id
-  repository = var.github_repository
+  project_id  = var.project_id
+  environment = var.environment
+  repository = {
+    name     = var.github_repository
+    id       = var.github_repository_id
+    owner_id = var.github_owner_id
+  }
 
   depends_on = [module.project_services]
 }

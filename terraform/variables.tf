@@ -213,3 +213,25 @@ variable "github_repository" {
     error_message = "github_repository must be owner/name, or empty."
   }
 }
+
+variable "github_repository_id" {
+  description = "The numeric id of github_repository, which stays when it is renamed: `gh api repos/OWNER/NAME --jq .id`."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[0-9]+$", var.github_repository_id)) || var.github_repository == ""
+    error_message = "github_repository_id must be the number that `gh api repos/OWNER/NAME --jq .id` prints."
+  }
+}
+
+variable "github_owner_id" {
+  description = "The numeric id of the owner of github_repository: `gh api repos/OWNER/NAME --jq .owner.id`."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[0-9]+$", var.github_owner_id)) || var.github_repository == ""
+    error_message = "github_owner_id must be the number that `gh api repos/OWNER/NAME --jq .owner.id` prints."
+  }
+}

@@ -1,4 +1,5 @@
-# Allows workflows on the main branch of one repository to deploy, with tokens valid for an hour and without keys.
+# Allows one workflow on the main branch of one repository to deploy to one environment, with tokens valid for an hour
+# and without keys. A repository is identified by its numeric ids: a name can be registered again by somebody else.
 
 variable "project_id" {
   description = "The project."
@@ -6,7 +7,16 @@ variable "project_id" {
 }
 
 variable "repository" {
-  description = "owner/name of the repository."
+  description = "The repository: owner/name, and the numeric ids of the repository and of its owner."
+  type = object({
+    name     = string
+    id       = string
+    owner_id = string
+  })
+}
+
+variable "environment" {
+  description = "The environment of the repository whose jobs may deploy to this project."
   type        = string
 }
 
@@ -33,7 +43,7 @@ locals {
 resource "google_service_account" "this" {
   project      = var.project_id
   account_id   = "export-deployer"
-  display_name = "Export Service: deploys from ${var.repository}"
+  display_name = "Export Service: deploys from ${var.repository.name}"
 }
 
 resource "google_iam_workload_identity_pool" "this" {
@@ -47,12 +57,19 @@ resource "google_iam_workload_identity_pool_provider" "this" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.this.workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
-  # All GitHub workflows have tokens of this issuer; the condition rejects other repositories and branches.
-  attribute_condition = "assertion.repository == '${var.repository}' && assertion.ref == 'refs/heads/main'"
+  # All GitHub workflows have tokens of this issuer; the condition rejects other repositories, branches, workflows and
+  # environments. The environment's protection rules decide which jobs get its tokens.
+  attribute_condition = join(" && ", [
+    "assertion.repository_id == '${var.repository.id}'",
+    "assertion.repository_owner_id == '${var.repository.owner_id}'",
+    "assertion.ref == 'refs/heads/main'",
+    "assertion.workflow_ref == '${var.repository.name}/.github/workflows/deploy.yml@refs/heads/main'",
+    "assertion.environment == '${var.environment}'",
+  ])
 
   attribute_mapping = {
-    "google.subject"       = "assertion.sub"
-    "attribute.repository" = "assertion.repository"
+    "google.subject"        = "assertion.sub"
+    "attribute.environment" = "assertion.environment"
   }
 
   oidc {
@@ -63,7 +80,7 @@ resource "google_iam_workload_identity_pool_provider" "this" {
 resource "google_service_account_iam_member" "federated" {
   service_account_id = google_service_account.this.name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.this.name}/attribute.repository/${var.repository}"
+  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.this.name}/attribute.environment/${var.environment}"
 }
 
 resource "google_project_iam_member" "deploys" {

@@ -95,7 +95,8 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
     for line in
         workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "))
     {
-        if !pinned.is_match(line) {
+        // a workflow of this repository is of the same commit
+        if !pinned.is_match(line) && !line.starts_with("./.github/workflows/") {
             wrong.push(format!("{line} is not pinned by commit"));
         }
     }
@@ -105,8 +106,20 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
     if workflow.contains("secrets.") || workflow.contains("credentials_json") {
         wrong.push("there is a stored secret".to_owned());
     }
-    if workflow.contains("pull_request_target") {
-        wrong.push("pull requests of others run with our rights".to_owned());
+    let may_authenticate = workflow.contains("id-token: write");
+    for event in ["pull_request_target", "workflow_run", "issue_comment"] {
+        if workflow.contains(&format!("  {event}:")) {
+            wrong.push(format!("{event} runs what others have written with our rights"));
+        }
+    }
+    if may_authenticate && workflow.contains("  pull_request:") {
+        wrong.push("a pull request can request the deployer's token".to_owned());
+    }
+    if may_authenticate && !workflow.contains("    needs: gate\n") {
+        wrong.push("what is deployed was not checked".to_owned());
+    }
+    if may_authenticate && !workflow.contains("if: github.ref == 'refs/heads/main'\n") {
+        wrong.push("another branch can be deployed".to_owned());
     }
     // an event's value in a script allows script injection
     if Regex::new(r"run: [^\n]*\$\{\{").unwrap().is_match(workflow) {
@@ -135,7 +148,18 @@ fn workflows_are_pinned_and_hold_no_secret() {
             );
         }
     }
-    assert!(read(".github/workflows/deploy.yml").contains("workload_identity_provider: ${{ vars."));
+    let deploy = read(".github/workflows/deploy.yml");
+    assert!(deploy.contains("workload_identity_provider: ${{ vars."));
+    for (from, to) in [
+        ("  push:\n", "  workflow_run:\n"),
+        ("  push:\n", "  pull_request:\n"),
+        ("  push:\n", "  pull_request_target:\n"),
+        ("    needs: gate\n", ""),
+        ("    if: github.ref == 'refs/heads/main'\n", ""),
+    ] {
+        let mutant = deploy.replacen(from, to, 1);
+        assert!(mutant != deploy && !wrong_workflow(&mutant).is_empty(), "nothing minds {from:?} → {to:?}");
+    }
 }
 
 /// Workflows call `make` targets and scripts, which a person can run as well.

@@ -210,8 +210,14 @@ fn roles_are_bound_on_resources_and_never_primitive() {
 fn only_the_main_branch_deploys(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     for provider in deployment.all("google_iam_workload_identity_pool_provider") {
-        let expected =
-            "assertion.repository == 'example/export-service' && assertion.ref == 'refs/heads/main'";
+        let expected = [
+            "assertion.repository_id == '123456789'",
+            "assertion.repository_owner_id == '1234567'",
+            "assertion.ref == 'refs/heads/main'",
+            "assertion.workflow_ref == 'example/export-service/.github/workflows/deploy.yml@refs/heads/main'",
+            "assertion.environment == 'production'",
+        ]
+        .join(" && ");
         if provider.text("attribute_condition") != expected {
             wrong.push(format!("{} lets in {:?}", provider.address, provider.text("attribute_condition")));
         }
@@ -224,7 +230,7 @@ fn only_the_main_branch_deploys(deployment: &Deployment) -> Vec<String> {
         .filter(|m| m.text("role").ends_with("workloadIdentityUser"));
     for binding in federated {
         let expected = format!(
-            "principalSet://iam.googleapis.com/projects/{NUMBER}/locations/global/workloadIdentityPools/export-github/attribute.repository/example/export-service"
+            "principalSet://iam.googleapis.com/projects/{NUMBER}/locations/global/workloadIdentityPools/export-github/attribute.environment/production"
         );
         if binding.text("member") != expected || short(binding.text("service_account_id")) != "deployer" {
             wrong.push(format!(
@@ -238,17 +244,21 @@ fn only_the_main_branch_deploys(deployment: &Deployment) -> Vec<String> {
     wrong
 }
 
+const DEPLOYER: &str = "terraform/modules/github-deployer/main.tf";
+
 #[test]
 fn a_workflow_becomes_the_deployer_and_nobody_else() {
     check(
         only_the_main_branch_deploys,
         &[
-            Mutant("terraform/modules/github-deployer/main.tf", " && assertion.ref == 'refs/heads/main'", ""),
+            Mutant(DEPLOYER, "    \"assertion.ref == 'refs/heads/main'\",\n", ""),
+            Mutant(DEPLOYER, "    \"assertion.environment == '${var.environment}'\",\n", ""),
             Mutant(
-                "terraform/modules/github-deployer/main.tf",
-                "/attribute.repository/${var.repository}\"",
-                "/*\"",
+                DEPLOYER,
+                "assertion.repository_id == '${var.repository.id}'",
+                "assertion.repository == '${var.repository.name}'",
             ),
+            Mutant(DEPLOYER, "/attribute.environment/${var.environment}\"", "/*\""),
         ],
     );
 }
