@@ -178,7 +178,8 @@ fn environments_are_what_settings_read() {
 /// The functions above read the settings of each binary; its `main` must read the same.
 #[test]
 fn the_mains_read_those_settings() {
-    let settings = regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService)Config::from\(").unwrap();
+    let settings =
+        regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService)Config::from\(").unwrap();
     for (function, expected) in [
         ("list", ["Firebase", "Firestore"].as_slice()),
         ("create", &["CloudRun", "Firebase", "Firestore", "ListService"]),
