@@ -15,7 +15,7 @@
 //! 1. [`Checkpoint`] and [`Adapter`] read configurations and headers, no weights.
 //! 2. [`Model`] matches every change of the adapter with one tensor of the base.
 //! 3. [`MergePlan`] and [`GgufPlan`] fix the layout of every output file to the byte, and refuse what is not exact.
-//! 4. [`merge`], [`gguf`] and [`ggufs`] read, merge and encode row blocks in parallel and write them in order.
+//! 4. [`merge()`], [`gguf()`] and [`ggufs`] read, merge and encode row blocks in parallel and write them in order.
 //! 5. The [`ExportReport`] lists inputs and outputs by hash, the effect on every tensor, and the error of every stored
 //!    one. [`verify_merge`] and [`verify_gguf`] do steps 1 to 4 again and compare; [`compare_merged`] and
 //!    [`compare_gguf`] compare logits.

@@ -41,7 +41,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// When an input cannot be read or the output not written, when the adapter turns out to change nothing, and
-/// [`Error::Cancelled`](crate::Error::Cancelled) when the caller asked to stop.
+/// [`Error::Cancelled`] when the caller asked to stop.
 pub fn merge(plan: &MergePlan, output: &mut dyn Output, run: &RunOptions<'_>) -> Result<Outcome> {
     write_in_sequence(plan.export_plan(), Stage::Merging, output, run)
 }
@@ -58,7 +58,7 @@ pub fn gguf(plan: &GgufPlan, name: &str, output: &mut dyn Output, run: &RunOptio
 /// Writes several GGUF files of one model, each as [`gguf`] would, and reads and merges the model only once.
 ///
 /// # Errors
-/// As [`merge`], and [`Error::Invalid`](crate::Error::Invalid) when the plans are not of the same model.
+/// As [`merge`], and [`Error::Invalid`] when the plans are not of the same model.
 pub fn ggufs(
     plans: &[(GgufPlan, String)],
     output: &mut LocalOutput,

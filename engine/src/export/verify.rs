@@ -30,7 +30,7 @@ pub struct Verification {
 /// Checks a merged folder against its inputs, byte for byte.
 ///
 /// # Errors
-/// When an input or an output cannot be read, and as [`merge`](crate::merge). What differs is no error but in the
+/// When an input or an output cannot be read, and as [`merge`](crate::merge()). What differs is no error but in the
 /// [`Verification`].
 pub fn verify_merge(plan: &MergePlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Result<Verification> {
     let plan = plan.export_plan();
