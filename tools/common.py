@@ -180,6 +180,9 @@ class Shape:
     def model(self, family, **options):
         """A new model of these sizes; its weights come from torch's global generator."""
         heads, kv_heads, head_dim = self.heads
+        if family != "gemma":
+            # the only scale that llama.cpp computes with
+            options.setdefault("query_pre_attn_scalar", head_dim)
         config = transformers.AutoConfig.for_model(
             family,
             hidden_size=self.hidden,

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
         let base = args.base.display();
         eprintln!(
-            "warning: {base} also holds an adapter, which is not applied: merge it with --adapter {base}"
+            "warning: {base} also contains an adapter, which is not applied: merge it with --adapter {base}"
         );
     }
     let title = match &args.name {

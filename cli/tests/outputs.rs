@@ -172,7 +172,7 @@ fn a_base_that_holds_an_adapter_too_is_mentioned() {
     let inputs = Inputs::new();
     fs::copy(inputs.path("adapter/adapter_config.json"), inputs.path("base/adapter_config.json")).unwrap();
     let warning = inputs.succeed("gguf --base base --out m.gguf");
-    assert!(warning.contains("base also holds an adapter, which is not applied"), "{warning}");
+    assert!(warning.contains("base also contains an adapter, which is not applied"), "{warning}");
 }
 
 #[test]

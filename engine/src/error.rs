@@ -4,7 +4,7 @@ use std::io;
 
 /// The end of every message about a value that is not finite.
 pub(crate) const NON_FINITE: &str =
-    "NaN or infinite: the training may have diverged (--allow-non-finite exports it nevertheless)";
+    "NaN or infinite: the training may have diverged (--allow-non-finite exports it anyway)";
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -110,8 +110,11 @@ fn parse_gguf(source: &dyn Source) -> Result<Imatrix> {
         // one count, or one per expert
         let columns = values.len() / counts.len().max(1);
         if columns == 0 || columns * counts.len() != values.len() {
-            let problem =
-                format!("has {} values, which is no multiple of its {} counts", values.len(), counts.len());
+            let problem = format!(
+                "has {} values, which is not a multiple of its {} counts",
+                values.len(),
+                counts.len()
+            );
             return Err(Error::tensor(source.location(), &sums.name, problem));
         }
         for (values, count) in values.chunks_exact_mut(columns).zip(counts) {

@@ -48,6 +48,7 @@ impl GgufPlan {
     pub fn new(model: &Model, options: &GgufOptions) -> Result<Self> {
         let architecture = Architecture::of(model.base().config())?;
         model.check_layers()?;
+        architecture.family().check_expressible(model.base().config())?;
         let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
         let extra = architecture.family().extra_tensors(model.files())?;
         let vocabulary = tokenizer.vocabulary.tokens.len() as u64;

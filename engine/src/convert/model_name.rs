@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_types_are_recognised() {
+    fn versions_and_types_are_recognized() {
         let name = ModelName::of("org/Model-v0.1-7b-Q8_0-chat", 7_000_000_000);
         assert_eq!(name.organization.as_deref(), Some("Org"));
         assert_eq!(name.basename.as_deref(), Some("Model-v0.1"));

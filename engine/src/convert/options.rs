@@ -26,7 +26,7 @@ pub struct GgufOptions {
 }
 
 impl GgufOptions {
-    /// `folder` stands for the name of the merged model's folder, from which the converter derives name, base name,
+    /// `folder` is the name of the merged model's folder, from which the converter derives name, base name,
     /// fine-tune and size label. A name with a space is not analyzed.
     pub fn new(output_type: OutputType, folder: impl Into<String>) -> Self {
         Self {

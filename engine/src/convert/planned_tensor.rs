@@ -128,7 +128,7 @@ impl PlannedTensors {
         Ok(())
     }
 
-    /// Refuses a file that lacks one of these tensors; `reason` says what requires them.
+    /// Refuses a file that lacks one of these tensors; `reason` names what requires them.
     pub(super) fn check_required(&self, model: &Model, required: &[String], reason: &str) -> Result<()> {
         match required.iter().find(|name| !self.names.contains(name.as_str())) {
             Some(name) => {

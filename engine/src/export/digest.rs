@@ -1,4 +1,4 @@
-//! Hashes the bytes read of the base, in order, on a thread of its own.
+//! The BLAKE3 of each base tensor's bytes, computed as they are read, on a thread of its own.
 
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};

@@ -28,7 +28,7 @@ pub(crate) fn compare(
     let Ok(is) = serde_json::from_slice::<Value>(&read_source(&*source)?) else {
         return Ok(Some(vec![differ("is not JSON".to_owned())]));
     };
-    // by way of text, so that both numbers come from the same digits
+    // via text, so that both numbers come from the same digits
     let text = expected.to_json().map_err(|e| Error::invalid(name, e.to_string()))?;
     let should = serde_json::from_slice(&text).map_err(|e| Error::invalid(name, e.to_string()))?;
     let mut places = Vec::new();

@@ -1,4 +1,4 @@
-//! Measurements of an export: for each tensor of the model, and for each part of each file.
+//! Measurements of an export by tensor and by part of a file, and the check that the adapter had an effect.
 
 use super::digest::TensorDigest;
 use super::row_block::RowBlock;

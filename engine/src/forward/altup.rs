@@ -6,9 +6,9 @@ use std::f32::consts::FRAC_1_SQRT_2;
 use ndarray::{Array2, Axis};
 
 use super::decoder_layer::DecoderLayer;
-use super::forward_pass::ForwardPass;
 use super::hparams::AltupHparams;
 use super::mlp::feed_forward;
+use super::ops::ForwardPass;
 use super::per_layer_embedding::PerLayerInputs;
 use super::self_attention::{KvCache, self_attention};
 use super::weights::{require_shape, shape_mismatch};

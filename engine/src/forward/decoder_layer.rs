@@ -2,8 +2,8 @@
 
 use ndarray::{Array1, Array2};
 
-use super::forward_pass::ForwardPass;
 use super::hparams::LayerHparams;
+use super::ops::ForwardPass;
 use super::weights::{require_shape, vector};
 use crate::error::Result;
 

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayViewMut1, Axis};
 
 use super::attention::softmax;
 use super::decoder_layer::DecoderLayer;
-use super::forward_pass::{gelu, rms_norm};
+use super::ops::{gelu, rms_norm};
 use super::weights::{require_shape, shape_mismatch};
 use crate::error::Result;
 

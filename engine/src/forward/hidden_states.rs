@@ -4,8 +4,8 @@ use ndarray::Array2;
 
 use super::altup;
 use super::decoder_layer::DecoderLayer;
-use super::forward_pass::ForwardPass;
 use super::mlp::feed_forward;
+use super::ops::ForwardPass;
 use super::per_layer_embedding::PerLayerInputs;
 use super::self_attention::{KvCache, self_attention};
 use crate::error::Result;

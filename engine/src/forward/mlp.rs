@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 
 use super::decoder_layer::DecoderLayer;
 use super::experts;
-use super::forward_pass::gelu;
+use super::ops::gelu;
 use crate::error::Result;
 
 /// A layer's feed-forward network and experts, with the norms before and after them.

@@ -5,7 +5,7 @@ use std::f32::consts::FRAC_1_SQRT_2;
 use ndarray::{Array2, s};
 
 use super::decoder_layer::DecoderLayer;
-use super::forward_pass::{ForwardPass, gelu};
+use super::ops::{ForwardPass, gelu};
 use super::weights::{require_shape, shape_mismatch};
 use crate::error::Result;
 

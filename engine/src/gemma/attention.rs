@@ -7,8 +7,10 @@ use crate::gguf::MetadataValue;
 /// What a family's attention has in common in all its sizes.
 #[derive(Debug)]
 pub(crate) struct AttentionRules {
-    /// Every n-th layer uses global attention and the others a sliding window, unless `layer_types` says otherwise.
+    /// Every n-th layer uses global attention and the others a sliding window, unless `layer_types` overrides it.
     pub(crate) sliding_period: u32,
+    /// Whether the files store which layers use a sliding window. Otherwise llama.cpp takes the family's period.
+    pub(crate) stores_layer_types: bool,
     pub(crate) query_scale: QueryScale,
     /// Whether the class reads `query_pre_attn_scalar` and `use_bidirectional_attention`, for which a GGUF file has no
     /// keys.
@@ -26,6 +28,7 @@ impl AttentionRules {
     pub(super) const fn with_period(sliding_period: u32) -> Self {
         Self {
             sliding_period,
+            stores_layer_types: false,
             query_scale: QueryScale::HeadDim { unless_layers: None },
             reads_query_scalar: false,
             normalizes_values: false,

@@ -3,9 +3,9 @@
 use super::attention::AttentionRules;
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
 use super::family::{config_count, no_extra_tensors, none_in_layer};
+use super::rope;
 use super::tensor_names::TensorNameMap;
-use crate::checkpoint::ModelConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gguf::GgufMetadata;
 
 pub(super) static FAMILY: ModelFamily = ModelFamily {
@@ -37,8 +37,8 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     mmproj: &[],
 };
 
-/// The metadata of Gemma 1, with which that of Gemma 2 begins. Neither has a key for RoPE: llama.cpp has its base
-/// frequency built in.
+/// The metadata of Gemma 1, with which that of Gemma 2 begins. RoPE's base frequency is
+/// written where it is not the one that llama.cpp assumes.
 pub(super) fn parameters(
     family: &ModelFamily,
     source: &ParameterSource<'_>,
@@ -46,7 +46,6 @@ pub(super) fn parameters(
 ) -> Result<()> {
     let (config, defaults) = (source.files.config(), &family.config_defaults);
     let count = |field: &str, default: Option<u32>| config_count(config, field, default);
-    reject_rope_scaling(config)?;
     let head_dim = count("head_dim", defaults.head_dim)?;
     out.set_arch_key("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
     out.set_arch_key("embedding_length", count("hidden_size", defaults.hidden_size)?);
@@ -58,14 +57,10 @@ pub(super) fn parameters(
     out.set_arch_key("attention.layer_norm_rms_epsilon", epsilon);
     out.set_arch_key("attention.key_length", head_dim);
     out.set_arch_key("attention.value_length", head_dim);
+    if let Some(theta) = rope::global_theta(config)? {
+        // llama.cpp reads it for every family; the converter does not write it for this one
+        out.set_arch_key("rope.freq_base", theta);
+    }
     out.set("general.file_type", source.file_type);
     Ok(())
-}
-
-/// These families' metadata has no key for RoPE scaling, so llama.cpp would run such a model without it.
-fn reject_rope_scaling(config: &ModelConfig) -> Result<()> {
-    match config.get("rope_scaling") {
-        None => Ok(()),
-        Some(scaling) => Err(Error::unsupported(config.file(), format!("GGUF with rope_scaling {scaling}"))),
-    }
 }

@@ -35,6 +35,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     attention: AttentionRules {
         query_scale: QueryScale::One,
         normalizes_values: true,
+        stores_layer_types: true,
         ..AttentionRules::with_period(5)
     },
     norm_shift: 0.0,

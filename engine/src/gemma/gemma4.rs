@@ -93,6 +93,7 @@ pub(super) const CONFIG_DEFAULTS: ConfigDefaults = ConfigDefaults {
 pub(super) const ATTENTION: AttentionRules = AttentionRules {
     query_scale: QueryScale::One,
     normalizes_values: true,
+    stores_layer_types: true,
     ..AttentionRules::with_period(6)
 };
 

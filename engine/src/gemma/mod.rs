@@ -3,6 +3,7 @@
 
 mod attention;
 mod canonical_name;
+mod expressible;
 mod family;
 mod gemma1;
 mod gemma2;

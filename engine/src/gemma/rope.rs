@@ -30,6 +30,10 @@ impl RopeParameters {
             Some(theta) => Some(theta),
             None => config.f32("rope_local_base_freq")?,
         };
+        if let Some(kind) = local.and_then(rope_type).filter(|kind| *kind != "default") {
+            let feature = format!("GGUF with rope type {kind:?} in layers with a sliding window");
+            return Err(Error::unsupported(config.file(), feature));
+        }
         let (theta, local_theta) = (theta.unwrap_or(1e6), local_theta.unwrap_or(1e4));
         Ok(Self { theta, local_theta, linear_factor: linear_factor(config, global)? })
     }
@@ -44,10 +48,36 @@ impl RopeParameters {
     }
 }
 
+/// The base frequency of a family without scaling and without layer types; `None` for the one that llama.cpp assumes.
+///
+/// # Errors
+/// [`Error::Unsupported`] for any scaling: the family's files have no key for it.
+pub(super) fn global_theta(config: &ModelConfig) -> Result<Option<f32>> {
+    const ASSUMED: f32 = 10_000.0;
+    let mut theta = config.f32("rope_theta")?;
+    for field in ["rope_scaling", "rope_parameters"] {
+        let Some(rope) = config.get(field) else { continue };
+        let kind = rope_type(rope).unwrap_or("default");
+        let is_partial =
+            rope.get("partial_rotary_factor").and_then(Value::as_f64).is_some_and(|part| part != 1.0);
+        let has_layer_types = rope.as_object().is_some_and(|rope| rope.values().any(Value::is_object));
+        if kind != "default" || is_partial || has_layer_types {
+            return Err(Error::unsupported(config.file(), format!("GGUF with {field} {rope}")));
+        }
+        if let Some(given) = rope.get("rope_theta").and_then(Value::as_f64) {
+            theta = Some(given as f32);
+        }
+    }
+    Ok(theta.filter(|theta| *theta != ASSUMED))
+}
+
+fn rope_type(rope: &Value) -> Option<&str> {
+    rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str)
+}
+
 fn linear_factor(config: &ModelConfig, rope: Option<&Value>) -> Result<Option<f32>> {
     let Some(rope) = rope else { return Ok(None) };
-    let kind = rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str);
-    match kind {
+    match rope_type(rope) {
         // the factors of Gemma 4 are a tensor of the file
         None | Some("default" | "proportional") => Ok(None),
         Some("linear") => match rope.get("factor").and_then(Value::as_f64) {
@@ -55,5 +85,37 @@ fn linear_factor(config: &ModelConfig, rope: Option<&Value>) -> Result<Option<f3
             None => Err(Error::invalid(config.file(), "has linear rope_scaling without a factor")),
         },
         Some(other) => Err(Error::unsupported(config.file(), format!("GGUF with rope type {other:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn theta(fields: &str) -> Result<Option<f32>, String> {
+        let config = ModelConfig::parse("config.json".to_owned(), fields.as_bytes()).unwrap();
+        global_theta(&config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn another_base_frequency_is_written_and_the_assumed_one_is_not() {
+        assert_eq!(theta("{}"), Ok(None));
+        assert_eq!(theta(r#"{"rope_theta": 10000.0, "rope_scaling": null}"#), Ok(None));
+        assert_eq!(theta(r#"{"rope_theta": 500000}"#), Ok(Some(500_000.0)));
+        let parameters = r#"{"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}"#;
+        assert_eq!(theta(parameters), Ok(Some(1e6)));
+    }
+
+    #[test]
+    fn scaling_without_a_key_is_refused_in_both_spellings() {
+        for fields in [
+            r#"{"rope_scaling": {"type": "linear", "factor": 8.0}}"#,
+            r#"{"rope_parameters": {"rope_type": "linear", "factor": 8.0, "rope_theta": 10000.0}}"#,
+            r#"{"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}"#,
+            r#"{"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}"#,
+            r#"{"rope_parameters": {"full_attention": {"rope_type": "default"}}}"#,
+        ] {
+            assert!(theta(fields).unwrap_err().contains("GGUF with rope_"), "{fields}");
+        }
     }
 }

@@ -238,7 +238,7 @@ fn check_rank(
 ) -> Result<()> {
     let rank = u64::from(config.rank_of(name));
     if a.1 != rank {
-        return Err(a.0.error(format!("has rank {}, but {ADAPTER_CONFIG} says {rank}", a.1)));
+        return Err(a.0.error(format!("has rank {}, but {ADAPTER_CONFIG} has {rank}", a.1)));
     }
     if b.1 != rank {
         return Err(b.0.error(format!("has rank {}, but its {} has {rank}", b.1, a.2)));

@@ -4,9 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod counting;
+mod encoders;
 mod folders;
 mod table;
-mod towers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

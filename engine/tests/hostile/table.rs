@@ -193,7 +193,7 @@ fn adapters() -> Vec<Case> {
                 rename(h, B, "base_model.model.lm_head.lora_B.weight");
             });
         };
-        "a rank that the config does not know", [WEIGHTS, "lora_A", "has rank 4", "says 8"],
+        "a rank that the config does not know", [WEIGHTS, "lora_A", "has rank 4", "adapter_config.json has 8"],
             |f| f.json(CONFIG, |c| c["r"] = json!(8));
         "an A and a B of different ranks", [WEIGHTS, B, "has rank 2"], |f| f.header(ADAPTER, |h| h[B]["shape"] = json!([512, 2]));
         "a rank of nothing", [CONFIG_FILE, "rank of 0"], |f| f.json(CONFIG, |c| c["r"] = json!(0));

@@ -37,7 +37,8 @@ pub(crate) fn model(folder: &Path) -> u64 {
 }
 
 fn config() -> Value {
-    let mut config = json!({"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2"});
+    let mut config =
+        json!({"architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "query_pre_attn_scalar": 128});
     for (field, size) in SHAPE.config_sizes() {
         config[field] = size;
     }

@@ -1,3 +1,5 @@
+//! Tests of `demo_data`.
+
 use sha2::{Digest as _, Sha256};
 use shared::ports::TrainingJobs as _;
 

@@ -1,3 +1,5 @@
+//! Tests of `gateway`.
+
 use axum::{
     Json,
     body::{Body, to_bytes},

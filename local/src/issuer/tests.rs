@@ -1,3 +1,5 @@
+//! Tests of `issuer`.
+
 use axum::{
     body::{Body, to_bytes},
     http::Request,

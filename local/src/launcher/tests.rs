@@ -1,3 +1,5 @@
+//! Tests of `launcher`.
+
 use std::collections::BTreeMap;
 
 use shared::{

@@ -1,3 +1,5 @@
+//! Tests of `store`.
+
 use async_trait::async_trait;
 use serde_json::json;
 use shared::{

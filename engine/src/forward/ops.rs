@@ -1,4 +1,4 @@
-//! One forward pass: the products and norms of its layers.
+//! Operations of the forward pass on streamed weights: embedding rows, linear layers, RMSNorm, GELU.
 
 use std::ops::Range;
 

@@ -24,7 +24,7 @@ macro_rules! cases {
 }
 
 #[test]
-fn towers_that_are_not_what_they_should_be_are_refused_by_what_is_wrong() {
+fn invalid_encoders_are_refused_by_what_is_wrong() {
     let _turn = crate::TURN.lock();
     let mut wrong = Vec::new();
     for case in gemma4().into_iter().chain(gemma4_unified()).chain(gemma3n()) {
@@ -113,7 +113,7 @@ fn gemma4() -> Vec<Case> {
     cases! { "gemma4-towers":
         "no vision tower", ["an mmproj file for Gemma4ForConditionalGeneration"],
             |f| f.json(CONFIG, |c| { c.remove("vision_config"); });
-        "sounds that nobody hears", ["model.audio_tower.", "is not a tensor that mmproj files have"],
+        "an audio tensor without an audio_config", ["model.audio_tower.", "is not a tensor that mmproj files have"],
             |f| f.json(CONFIG, |c| c["audio_config"] = Value::Null);
         "more layers than there are", ["no tensor for v.blk.2."], |f| set(f, "vision_config", "num_hidden_layers", json!(3));
         "more layers to hear than there are", ["no tensor for a.blk.2."],

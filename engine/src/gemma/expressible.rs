@@ -1,0 +1,199 @@
+//! Refuses configurations that no metadata key of a family's GGUF files expresses: llama.cpp would run another model.
+
+use serde_json::Value;
+
+use super::attention::AttentionSizes;
+use super::family::{ModelFamily, config_count};
+use crate::checkpoint::ModelConfig;
+use crate::error::{Error, Result};
+
+impl ModelFamily {
+    /// # Errors
+    /// [`Error::Unsupported`] with the field and its value.
+    pub(crate) fn check_expressible(&self, config: &ModelConfig) -> Result<()> {
+        let refuse = |field: &str, value: String, reason: &str| {
+            let feature = format!("GGUF of a {} with {field} {value}", self.name);
+            Err(Error::unsupported(config.file(), feature)
+                .advise(format!("{reason}; export it as a merged model")))
+        };
+        for field in ["hidden_activation", "hidden_act"] {
+            if let Some(name) =
+                config.get(field).and_then(Value::as_str).filter(|name| !is_tanh_gelu(field, name))
+            {
+                return refuse(field, name.to_owned(), "llama.cpp computes gelu_pytorch_tanh");
+            }
+        }
+        for (field, default) in [
+            ("attn_logit_softcapping", self.config_defaults.attn_logit_softcapping),
+            ("final_logit_softcapping", self.config_defaults.final_logit_softcapping),
+        ] {
+            if let Some(cap) = default.filter(|_| config.is_null(field)) {
+                return refuse(field, "null".to_owned(), &format!("llama.cpp then computes with {cap}"));
+            }
+        }
+        if let Some(value) = self.other_attention(config) {
+            return refuse(
+                "use_bidirectional_attention",
+                value,
+                "llama.cpp's attention is fixed by the family",
+            );
+        }
+        if let Some((field, value)) = self.other_layer_types(config)? {
+            let reason = format!(
+                "llama.cpp uses global attention in every layer of {}",
+                self.attention.sliding_period
+            );
+            return refuse(field, value, &reason);
+        }
+        match self.other_query_scale(config)? {
+            Some(scalar) => {
+                refuse("query_pre_attn_scalar", scalar.to_string(), "llama.cpp scales by other sizes")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The value of `use_bidirectional_attention`, if it is not what llama.cpp does. Image tokens (`vision`) are the
+    /// matter of the mmproj file.
+    fn other_attention(&self, config: &ModelConfig) -> Option<String> {
+        let value = config.get("use_bidirectional_attention")?;
+        let bidirectional = match value {
+            Value::Bool(value) => *value,
+            Value::String(kind) => kind == "all",
+            Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+        };
+        let is_other = if self.attention.is_causal { bidirectional } else { value == &Value::Bool(false) };
+        is_other.then(|| value.to_string())
+    }
+
+    /// The field and its value that give another layer than every n-th global attention, in a family whose files do not
+    /// store the layers.
+    fn other_layer_types(&self, config: &ModelConfig) -> Result<Option<(&'static str, String)>> {
+        if self.attention.stores_layer_types || self.attention.sliding_period == 1 {
+            return Ok(None);
+        }
+        if let Some(types) = config.get("layer_types") {
+            let layers = config_count(config, "num_hidden_layers", self.config_defaults.num_hidden_layers)?;
+            let sliding = self.attention.sliding_layers(config, layers)?;
+            let expected = (0..layers as usize).map(|layer| self.attention.is_sliding(layer));
+            return Ok((!expected.eq(sliding)).then(|| ("layer_types", types.to_string())));
+        }
+        for field in ["sliding_window_pattern", "_sliding_window_pattern"] {
+            // with 1, every layer is global, and the file has no window
+            match config.u32(field)? {
+                Some(period) if period != self.attention.sliding_period && period != 1 => {
+                    return Ok(Some((field, period.to_string())));
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// `query_pre_attn_scalar`, if llama.cpp scales queries by another number.
+    fn other_query_scale(&self, config: &ModelConfig) -> Result<Option<f32>> {
+        const CLASS_DEFAULT: f32 = 256.0;
+        if !self.attention.reads_query_scalar {
+            return Ok(None);
+        }
+        let defaults = &self.config_defaults;
+        let count =
+            |field: &str, default: Option<u32>| config_count(config, field, default).map(|n| n as usize);
+        let sizes = AttentionSizes {
+            layers: count("num_hidden_layers", defaults.num_hidden_layers)?,
+            hidden_size: count("hidden_size", defaults.hidden_size)?,
+            attention_heads: count("num_attention_heads", defaults.num_attention_heads)?,
+            head_dim: count("head_dim", defaults.head_dim)?,
+        };
+        let scalar = config.f32("query_pre_attn_scalar")?.unwrap_or(CLASS_DEFAULT);
+        let expected = self.attention.query_scale.value(sizes);
+        Ok(((scalar.sqrt().recip() - expected).abs() > 1e-6 * expected).then_some(scalar))
+    }
+}
+
+/// Whether the activation is the approximation of GELU that llama.cpp computes. Early configurations of Gemma 1 name it
+/// `gelu` in `hidden_act`.
+fn is_tanh_gelu(field: &str, name: &str) -> bool {
+    matches!(name, "gelu_pytorch_tanh" | "gelu_new") || (field == "hidden_act" && name == "gelu")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::Architecture;
+    use super::*;
+
+    /// The error for a configuration of this class with these fields.
+    fn problem(class: &str, fields: &Value) -> Option<String> {
+        let mut config = json!({
+            "architectures": [class], "num_hidden_layers": 7, "hidden_size": 64, "num_attention_heads": 2,
+            "head_dim": 32, "query_pre_attn_scalar": 32
+        });
+        config.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let config = ModelConfig::parse("config.json".to_owned(), config.to_string().as_bytes()).unwrap();
+        let family = Architecture::of(&config).unwrap().family();
+        family.check_expressible(&config).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_setting_without_a_key_is_refused_by_name() {
+        let every_second: Vec<&str> =
+            ["full_attention", "sliding_attention"].into_iter().cycle().take(7).collect();
+        for (class, fields, name) in [
+            ("Gemma3ForCausalLM", json!({"layer_types": every_second}), "layer_types"),
+            ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 2}), "sliding_window_pattern 2"),
+            ("Gemma3ForCausalLM", json!({"query_pre_attn_scalar": 64}), "query_pre_attn_scalar 64"),
+            ("Gemma3ForCausalLM", json!({"query_pre_attn_scalar": null}), "query_pre_attn_scalar 256"),
+            (
+                "Gemma3ForCausalLM",
+                json!({"use_bidirectional_attention": true}),
+                "use_bidirectional_attention true",
+            ),
+            ("Gemma3ForCausalLM", json!({"hidden_activation": "silu"}), "hidden_activation silu"),
+            (
+                "Gemma3TextModel",
+                json!({"use_bidirectional_attention": false}),
+                "use_bidirectional_attention false",
+            ),
+            ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": null}), "attn_logit_softcapping null"),
+            ("Gemma2ForCausalLM", json!({"final_logit_softcapping": null}), "final_logit_softcapping null"),
+            ("Gemma2ForCausalLM", json!({"query_pre_attn_scalar": 224}), "query_pre_attn_scalar 224"),
+            ("GemmaForCausalLM", json!({"hidden_act": "silu"}), "hidden_act silu"),
+            (
+                "Gemma4ForCausalLM",
+                json!({"use_bidirectional_attention": "all"}),
+                "use_bidirectional_attention",
+            ),
+        ] {
+            let problem = problem(class, &fields).unwrap_or_default();
+            assert!(
+                problem.contains(name) && problem.contains("not supported"),
+                "{class} {fields}: {problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_llama_cpp_computes_is_accepted() {
+        let pattern: Vec<&str> =
+            (1..=7).map(|n| if n % 6 == 0 { "full_attention" } else { "sliding_attention" }).collect();
+        for (class, fields) in [
+            ("Gemma3ForCausalLM", json!({"layer_types": pattern, "sliding_window_pattern": 6})),
+            ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 1, "hidden_activation": null})),
+            (
+                "Gemma3ForCausalLM",
+                json!({"num_hidden_layers": 62, "hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128, "query_pre_attn_scalar": 168}),
+            ),
+            ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": 40.0})),
+            ("GemmaForCausalLM", json!({"hidden_act": "gelu", "query_pre_attn_scalar": 7})),
+            ("Gemma3TextModel", json!({"use_bidirectional_attention": true})),
+            (
+                "Gemma4ForCausalLM",
+                json!({"use_bidirectional_attention": "vision", "layer_types": ["full_attention"]}),
+            ),
+        ] {
+            assert_eq!(problem(class, &fields), None, "{class} {fields}");
+        }
+    }
+}
