@@ -143,6 +143,21 @@ impl Checkpoint {
         self.0.tensors.iter().map(TensorInfo::elements).sum()
     }
 
+    /// Refuses tensors without elements, which DeepSpeed ZeRO-3 saves when it does not gather the weights.
+    pub(crate) fn check_not_empty(&self) -> Result<()> {
+        match self.0.tensors.iter().find(|tensor| tensor.elements() == 0) {
+            Some(tensor) => {
+                let problem = format!(
+                    "has the shape {:?}, so no weights: it was probably saved by DeepSpeed ZeRO-3 without gathering \
+                     (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py)",
+                    tensor.shape
+                );
+                Err(Error::tensor(self.file_of(tensor), &tensor.name, problem))
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn folder(&self) -> &dyn Folder {
         &*self.0.folder
     }

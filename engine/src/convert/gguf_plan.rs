@@ -7,6 +7,7 @@ use super::general_metadata::{naming, sampling};
 use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors};
 use super::select_tensors::TensorSelection;
+use super::tensor_shapes::check_shapes;
 use crate::error::{Error, Result};
 use crate::gemma::{self, Architecture, MappedTensor, ParameterSource};
 use crate::gguf::header::{self, GgufTensorInfo};
@@ -48,6 +49,7 @@ impl GgufPlan {
     pub fn new(model: &Model, options: &GgufOptions) -> Result<Self> {
         let architecture = Architecture::of(model.base().config())?;
         model.check_layers()?;
+        model.base().check_not_empty()?;
         architecture.family().check_expressible(model.base().config())?;
         let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
         let extra = architecture.family().extra_tensors(model.files())?;
@@ -64,6 +66,7 @@ impl GgufPlan {
         let (files, file_type) = (model.files(), output.file_type());
         let source = ParameterSource { files, extra_tensors: &extra, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
+        check_shapes(model, &metadata, &tensors)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.set_metadata(&mut metadata);
         if !output.is_converter_type() {

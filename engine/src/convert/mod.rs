@@ -10,6 +10,7 @@ mod modelfile;
 mod options;
 mod planned_tensor;
 mod select_tensors;
+mod tensor_shapes;
 
 pub use gguf_plan::GgufPlan;
 pub use lora::LoraPlan;

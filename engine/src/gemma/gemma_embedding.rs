@@ -109,7 +109,11 @@ fn dense_modules(_: &ModelFamily, files: &ModelFiles) -> Result<Vec<ExtraTensor>
     let mut weights: Vec<ExtraTensor> = Vec::new();
     for (path, _) in modules(files)?.into_iter().filter(|(_, kind)| kind.ends_with("Dense")) {
         let name = if path == "2_Dense" { "dense_2.weight" } else { "dense_3.weight" };
-        let Some(source) = files.open(&format!("{path}/model.safetensors"))? else { continue };
+        let file = format!("{path}/model.safetensors");
+        let Some(source) = files.open(&file)? else {
+            let what = format!("{file}, which modules.json names");
+            return Err(Error::Missing { folder: files.location().to_owned(), what });
+        };
         if weights.iter().any(|known| known.name == name) {
             return Err(Error::unsupported(source.location(), "GGUF with more than two dense modules"));
         }

@@ -74,6 +74,7 @@ impl Model {
     /// [`Error::UnmatchedModules`] when modules of the adapter match no tensor of the base, and
     /// [`Error::InvalidTensor`] when one matches several or its shape does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
+        base.check_not_empty()?;
         let targets::MatchedTargets { tensors, untied } = targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
         let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), FactorCache::default());

@@ -86,6 +86,12 @@ fn headers() -> Vec<Case> {
 
 fn checkpoints() -> Vec<Case> {
     cases! {
+        "a tensor without weights", [SHARD, "layers.0.mlp.up_proj", "ZeRO-3"], |f| empty(f, "model.layers.0.mlp.up_proj.weight");
+        "fewer heads than the configuration counts", ["layers.0.self_attn", "but config.json requires"],
+            |f| f.json("base/config.json", |c| {
+                let heads = c["num_attention_heads"].as_u64().unwrap();
+                c.insert("num_attention_heads".into(), json!(2 * heads));
+            });
         "no config", ["has no config.json"], |f| f.remove("base/config.json");
         "a config that is no object", ["config.json", "JSON"], |f| f.write("base/config.json", "[1]");
         "an unknown architecture", ["config.json", "LlamaForCausalLM", "not supported"],
@@ -278,4 +284,20 @@ fn shrink(header: &mut serde_json::Map<String, Value>, name: &str, bytes: u64) {
             json!({"dtype": "F32", "shape": shape, "data_offsets": [from, to]}),
         );
     }
+}
+
+/// Gives the tensor the shape \[0\], and its bytes to a tensor of another name.
+fn empty(folders: &Folders, tensor: &str) {
+    folders.header(BASE_SHARD, |header| {
+        let mut rest = header[tensor].clone();
+        let end = rest["data_offsets"][1].clone();
+        header[tensor]["shape"] = json!([0]);
+        header[tensor]["data_offsets"] = json!([rest["data_offsets"][0], rest["data_offsets"][0]]);
+        rest["data_offsets"] = json!([rest["data_offsets"][0], end]);
+        header.insert("model.layers.0.mlp.up_proj.spare".into(), rest);
+    });
+    let file = BASE_SHARD.trim_start_matches("base/");
+    folders.json(&format!("base/{INDEX}"), |index| {
+        index["weight_map"]["model.layers.0.mlp.up_proj.spare"] = json!(file)
+    });
 }
