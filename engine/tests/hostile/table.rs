@@ -298,6 +298,6 @@ fn empty(folders: &Folders, tensor: &str) {
     });
     let file = BASE_SHARD.trim_start_matches("base/");
     folders.json(&format!("base/{INDEX}"), |index| {
-        index["weight_map"]["model.layers.0.mlp.up_proj.spare"] = json!(file)
+        index["weight_map"]["model.layers.0.mlp.up_proj.spare"] = json!(file);
     });
 }
