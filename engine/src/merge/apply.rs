@@ -3,6 +3,7 @@
 use std::mem;
 
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
+use super::effect::MergeEffect;
 use super::{Model, ModelTensor};
 use crate::error::{Error, NON_FINITE, Result};
 use crate::numerics::{Dtype, first_non_finite};
@@ -31,19 +32,6 @@ impl MergedChunk {
     pub(crate) fn stored(&self) -> &[u8] {
         if self.merged.is_empty() { &self.base } else { &self.merged }
     }
-}
-
-/// The effect of an adapter on a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum MergeEffect {
-    /// The adapter does not change the tensor.
-    Untouched,
-    /// The change is zero: a product of zero, or the base's own values.
-    Zero,
-    /// The change is not zero, but too small to change the stored values.
-    Lost,
-    /// Stored values changed.
-    Changed,
 }
 
 /// Buffers of a thread, reused from chunk to chunk.
@@ -305,8 +293,10 @@ fn add_vector(
 
 /// All values of a factor.
 fn read_all(stored: &AdapterTensor, allow_non_finite: bool) -> Result<Vec<f32>> {
-    let mut values = Vec::new();
-    read_adapter(stored, (0, stored.length()), allow_non_finite, &mut Vec::new(), &mut values)?;
+    let values = stored.read_all()?;
+    if !allow_non_finite {
+        stored.check_finite(0, &values)?;
+    }
     Ok(values)
 }
 

@@ -1,6 +1,6 @@
 //! The delta weight scaling·B·A, added to rows of a weight, and DoRA's magnitudes (PEFT's `get_delta_weight`).
 
-use super::MergeEffect;
+use super::effect::MergeEffect;
 use super::kernel;
 use super::kernel::Tile;
 use crate::numerics::Dtype;

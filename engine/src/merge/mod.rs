@@ -3,6 +3,7 @@
 
 mod apply;
 mod delta;
+mod effect;
 mod kernel;
 mod target_names;
 mod targets;
@@ -10,8 +11,9 @@ mod unrounded;
 
 use std::sync::Arc;
 
-pub(crate) use apply::{ElementRange, MergeEffect, MergeScratch, MergedChunk};
+pub(crate) use apply::{ElementRange, MergeScratch, MergedChunk};
 pub(crate) use delta::CACHE_ELEMENTS;
+pub(crate) use effect::MergeEffect;
 
 use crate::checkpoint::{Checkpoint, EmbeddingRows, FactorCache, ModelFiles, TensorInfo};
 use crate::error::{Error, Result};

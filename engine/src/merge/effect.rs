@@ -1,0 +1,14 @@
+//! The effect of an adapter on a tensor.
+
+/// The effect of an adapter on a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MergeEffect {
+    /// The adapter does not change the tensor.
+    Untouched,
+    /// The change is zero: a product of zero, or the base's own values.
+    Zero,
+    /// The change is not zero, but too small to change the stored values.
+    Lost,
+    /// Stored values changed.
+    Changed,
+}
