@@ -64,10 +64,9 @@ static VISION_PROJECTOR: TensorMap = TensorMap {
     layers: None,
 };
 
-/// Older versions of transformers have one more name in front. The encoder's attention-pooling head is not used.
+/// The encoder's attention-pooling head is not used.
 fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
-    let name = name.replace("vision_tower.vision_model.", "vision_tower.");
-    gguf_name(maps.iter().copied(), &name)
+    gguf_name(maps.iter().copied(), name)
         .map_or(MappedTensor::Skipped, |name| MappedTensor::Tensor(name, None))
 }
 

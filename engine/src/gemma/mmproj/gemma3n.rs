@@ -25,7 +25,7 @@ pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
 };
 
 /// timm's blocks are numbered by stage and within it, and have the same names in the file.
-const TIMM_BLOCKS: &str = "vision_tower.timm_model.blocks.";
+const TIMM_BLOCKS: &str = "vision_tower.blocks.";
 
 /// The tensors that one of timm's blocks may have: an inverted residual, a convolution, or attention.
 const TIMM_BLOCK_TENSORS: [&str; 22] = [
@@ -54,7 +54,7 @@ const TIMM_BLOCK_TENSORS: [&str; 22] = [
 ];
 
 static VISION: TensorMap = TensorMap {
-    prefix: "vision_tower.timm_model.",
+    prefix: "vision_tower.",
     tensors: &[
         ("conv_stem.conv.weight", "v.conv_stem.conv.weight"),
         ("conv_stem.bn.weight", "v.conv_stem.bn.weight"),

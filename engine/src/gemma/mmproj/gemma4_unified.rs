@@ -23,7 +23,7 @@ pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
 };
 
 static VISION: TensorMap = TensorMap {
-    prefix: "vision_embedder.",
+    prefix: "embed_vision.",
     tensors: &[
         ("patch_ln1.weight", "v.patch_norm.1.weight"),
         ("patch_ln1.bias", "v.patch_norm.1.bias"),
