@@ -4,6 +4,7 @@
 mod apply;
 mod delta;
 mod effect;
+mod experts;
 mod kernel;
 mod target_names;
 mod targets;

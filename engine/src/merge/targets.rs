@@ -63,8 +63,11 @@ fn add_change(
         replace(tensor, stored)?;
     }
     check_shape(tensor, &change.kind)?;
-    if let (false, ChangeKind::LowRank { b, .. } | ChangeKind::Embedding { b, .. } | ChangeKind::Replace(b)) =
-        (tensor.changes.is_empty(), &change.kind)
+    if let ChangeKind::LowRank { b, .. }
+    | ChangeKind::ExpertLowRank { b, .. }
+    | ChangeKind::Embedding { b, .. }
+    | ChangeKind::Replace(b) = &change.kind
+        && !tensor.changes.is_empty()
     {
         return Err(b.error(format!("is a second change to {}", tensor.info.name)));
     }
@@ -78,6 +81,7 @@ fn replacement(change: &AdapterChange) -> Option<&AdapterTensor> {
         ChangeKind::Replace(stored) => Some(stored),
         ChangeKind::LowRank { .. }
         | ChangeKind::Embedding { .. }
+        | ChangeKind::ExpertLowRank { .. }
         | ChangeKind::TokenRows { .. }
         | ChangeKind::LoraBias { .. } => change.base_layer.as_ref(),
     }
@@ -102,6 +106,7 @@ fn check_shape(tensor: &ModelTensor, change: &ChangeKind) -> Result<()> {
     let shape = &tensor.info.shape;
     let (delta, stored_in) = match change {
         ChangeKind::LowRank { a, b, .. } => (vec![b.shape[0], a.shape[1]], b),
+        ChangeKind::ExpertLowRank { a, b, rank, .. } => (vec![a.shape[0] / rank, b.shape[0], a.shape[1]], b),
         ChangeKind::Embedding { a, b, .. } => (vec![a.shape[1], b.shape[0]], b),
         ChangeKind::Replace(stored) => (stored.shape.clone(), stored),
         ChangeKind::LoraBias { values, .. } => (values.shape.clone(), values),
@@ -217,7 +222,7 @@ fn is_embedding_only(
         ChangeKind::LowRank { .. } | ChangeKind::Embedding { .. } => true,
         ChangeKind::Replace(_) => adapter.config().saves(name) && !adapter.config().ensure_tying && !resized,
         // PEFT ties these itself
-        ChangeKind::TokenRows { .. } | ChangeKind::LoraBias { .. } => false,
+        ChangeKind::TokenRows { .. } | ChangeKind::LoraBias { .. } | ChangeKind::ExpertLowRank { .. } => false,
     }
 }
 

@@ -52,6 +52,9 @@ enum TokenIndices {
     Modules(OrderedMap<Vec<u64>>),
 }
 
+/// The parameters of `Gemma4TextExperts`, which stack the weights of all experts, in the class's order.
+const EXPERT_PARAMETERS: [&str; 2] = ["gate_up_proj", "down_proj"];
+
 /// The names that PEFT gives classification heads; a model has one of them.
 const CLASSIFIERS: [&str; 2] = ["classifier", "score"];
 
@@ -93,12 +96,10 @@ impl AdapterConfig {
         if raw.r == 0 || raw.rank_pattern.0.iter().any(|(_, r)| *r == 0) {
             return Err(Error::invalid(file, "has a rank of 0"));
         }
-        if let Some(parameter) = raw.target_parameters.iter().find(|p| !p.ends_with(".weight")) {
-            // the experts of a mixture: three dimensions, and factors for all experts in one matrix
-            return Err(Error::unsupported(
-                file,
-                format!("{parameter} in target_parameters, which is not a matrix,"),
-            ));
+        if let Some(parameter) = raw.target_parameters.iter().find(|p| !is_known_parameter(p)) {
+            let feature = format!("{parameter} in target_parameters");
+            let advice = format!("parameters named weight, {} can be merged", EXPERT_PARAMETERS.join(" and "));
+            return Err(Error::unsupported(file, feature).advise(advice));
         }
         let targets = match raw.target_modules {
             Some(Value::Array(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect(),
@@ -129,8 +130,19 @@ impl AdapterConfig {
 
     /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
     pub(crate) fn by_parameter(&self, module: &str) -> bool {
-        let name = format!("{module}.weight");
-        self.target_parameters.iter().any(|parameter| ends_with(&name, parameter))
+        self.trains_parameter(&format!("{module}.weight"))
+    }
+
+    /// Whether `target_parameters` has the parameter of this name, or the end of its name.
+    fn trains_parameter(&self, name: &str) -> bool {
+        self.target_parameters.iter().any(|parameter| ends_with(name, parameter))
+    }
+
+    /// The parameters of a module that stacks the weights of experts, as far as they were trained, in the order in
+    /// which PEFT wraps them: the first is the innermost.
+    pub(super) fn expert_parameters(&self, module: &str) -> Vec<String> {
+        let names = EXPERT_PARAMETERS.iter().map(|parameter| format!("{module}.{parameter}"));
+        names.filter(|name| self.trains_parameter(name)).collect()
     }
 
     /// The name that patterns are matched with: the module's, or its parameter's.
@@ -185,6 +197,11 @@ impl AdapterConfig {
         let rank = f64::from(self.rank_of(module));
         (if self.rslora { alpha / rank.sqrt() } else { alpha / rank }) as f32
     }
+}
+
+fn is_known_parameter(parameter: &str) -> bool {
+    let name = parameter.rsplit('.').next().unwrap_or(parameter);
+    name == "weight" || EXPERT_PARAMETERS.contains(&name)
 }
 
 /// Whether a module's name is `end`, or ends with it after a dot.
@@ -320,7 +337,7 @@ mod tests {
     #[test]
     fn fields_that_are_not_applied_exactly_are_refused_by_name() {
         for (field, name) in [
-            (r#","target_parameters":["experts.gate_up_proj"]"#, "target_parameters"),
+            (r#","target_parameters":["router.per_expert_scale"]"#, "target_parameters"),
             (r#","init_lora_weights":"pissa_niter_4""#, "pissa_niter_4"),
             (r#","init_lora_weights":"olora""#, "olora"),
             (r#","use_qalora":true"#, "use_qalora"),

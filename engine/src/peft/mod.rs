@@ -52,6 +52,10 @@ pub(crate) enum ChangeKind {
         magnitude: Option<AdapterTensor>,
         rounded: bool,
     },
+    /// W + scaling·Bₑ·Aₑ for each expert e of a stack W \[experts, out, in\]; the product is rounded to the checkpoint's
+    /// type before it is added. The rows of A \[experts · rank, in\] are ordered by expert, the columns of
+    /// B \[out, rank · experts\] by rank.
+    ExpertLowRank { a: AdapterTensor, b: AdapterTensor, scaling: f32, rank: u64 },
     /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\]. With a magnitude (DoRA), each column of the
     /// sum is then scaled to its magnitude.
     Embedding { a: AdapterTensor, b: AdapterTensor, scaling: f32, magnitude: Option<AdapterTensor> },
