@@ -7,7 +7,6 @@ use super::general_metadata::{naming, sampling};
 use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors};
 use super::select_tensors::TensorSelection;
-use super::tensor_shapes::check_shapes;
 use crate::error::{Error, Result};
 use crate::gemma::{self, Architecture, MappedTensor, ParameterSource};
 use crate::gguf::header::{self, GgufTensorInfo};
@@ -16,7 +15,7 @@ use crate::gguf::{GgufMetadata, split_name};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::numerics::Dtype;
-use crate::plan::{ExportPlan, FileLayout, PlannedFile};
+use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model};
 use crate::quant::{ModelShape, TensorType, TypeSelector, layer_number};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
@@ -66,7 +65,7 @@ impl GgufPlan {
         let (files, file_type) = (model.files(), output.file_type());
         let source = ParameterSource { files, extra_tensors: &extra, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
-        check_shapes(model, &metadata, &tensors)?;
+        check_language_model(model, architecture)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.set_metadata(&mut metadata);
         if !output.is_converter_type() {

@@ -32,6 +32,7 @@ impl Export<'_> {
             outputs: self.files[planned.files.clone()].iter().map(output).collect(),
             inputs: self.inputs.clone(),
             pairs: adapter_pairs(model),
+            dropped_modules: model.dropped_modules().to_vec(),
             tensors: tensors.map(|((tensor, stats), stored)| report(model, tensor, stats, *stored)).collect(),
         }
     }

@@ -1,13 +1,12 @@
 //! What a forward pass needs besides the weights.
 
-use super::gguf_metadata::MetadataKeys;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gemma::{
     Architecture, AttentionRules, AttentionSizes, ModelFamily, ParameterSource, first_kv_shared_layer,
     layer_flags,
 };
-use crate::gguf::{GgufFile, GgufMetadata, MetadataValue};
+use crate::gguf::{GgufFile, GgufMetadata, MetadataKeys, MetadataValue};
 use crate::merge::Model;
 
 /// A model's hyperparameters, as llama.cpp reads them from a file's metadata.

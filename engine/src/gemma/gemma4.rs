@@ -1,5 +1,5 @@
 //! Gemma 4 (`Gemma4ForCausalLM`, and the language model of `Gemma4ForConditionalGeneration` and of
-//! `Gemma4UnifiedForConditionalGeneration`): global attention with other heads than sliding attention, per-layer
+//! `Gemma4UnifiedForConditionalGeneration` and `Gemma4UnifiedForCausalLM`): global attention with other heads than sliding attention, per-layer
 //! embeddings, experts.
 
 use serde_json::Value as Json;
@@ -22,7 +22,9 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
         "gemma4_text",
         "gemma4",
         "Gemma4UnifiedForConditionalGeneration",
+        "Gemma4UnifiedForCausalLM",
         "gemma4_unified",
+        "gemma4_unified_text",
     ],
     tensor_names: &TENSOR_NAMES,
     config_defaults: CONFIG_DEFAULTS,

@@ -15,6 +15,7 @@ mod gemma_embedding;
 mod mmproj;
 mod rope;
 mod tensor_names;
+mod tensor_shapes;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch
 pub(crate) use gemma_embedding::module_files;
 pub(crate) use mmproj::MmprojEncoders;
 pub(crate) use tensor_names::MappedTensor;
+pub(crate) use tensor_shapes::{ExpectedShape, TensorShapes};
 
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};

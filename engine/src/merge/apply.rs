@@ -2,10 +2,10 @@
 
 use std::mem;
 
-use super::experts;
-use super::experts::ExpertFactors;
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
 use super::effect::MergeEffect;
+use super::experts;
+use super::experts::ExpertFactors;
 use super::{Model, ModelTensor};
 use crate::error::{Error, NON_FINITE, Result};
 use crate::numerics::{Dtype, first_non_finite};

@@ -98,7 +98,8 @@ impl AdapterConfig {
         }
         if let Some(parameter) = raw.target_parameters.iter().find(|p| !is_known_parameter(p)) {
             let feature = format!("{parameter} in target_parameters");
-            let advice = format!("parameters named weight, {} can be merged", EXPERT_PARAMETERS.join(" and "));
+            let advice =
+                format!("parameters named weight, {} can be merged", EXPERT_PARAMETERS.join(" and "));
             return Err(Error::unsupported(file, feature).advise(advice));
         }
         let targets = match raw.target_modules {
@@ -180,6 +181,18 @@ impl AdapterConfig {
             Some(name) => Err(Error::invalid(
                 file,
                 format!("names {name} in modules_to_save, but its weights are not in the adapter"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses an adapter without the factors of a parameter that `target_parameters` names.
+    pub(crate) fn check_parameters(&self, file: &str, changes: &[AdapterChange]) -> Result<()> {
+        let is_trained = |name: &String| changes.iter().any(|change| ends_with(&change.target, name));
+        match self.target_parameters.iter().find(|name| !is_trained(name)) {
+            Some(name) => Err(Error::invalid(
+                file,
+                format!("names {name} in target_parameters, but its factors are not in the adapter"),
             )),
             None => Ok(()),
         }

@@ -85,7 +85,9 @@ impl Adapter {
             return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
         let changes = state_dict::changes(&config, tensors)?;
-        config.check_saved(&format!("{location}/{ADAPTER_CONFIG}"), &changes)?;
+        let file = format!("{location}/{ADAPTER_CONFIG}");
+        config.check_saved(&file, &changes)?;
+        config.check_parameters(&file, &changes)?;
         Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files })))
     }
 

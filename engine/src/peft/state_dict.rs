@@ -219,7 +219,8 @@ fn check_experts(
         if let Some(tensor) = roles.values().next()
             && !(0..trained.len()).all(is_there)
         {
-            let problem = format!("is one of several factors: target_parameters has {}", trained.join(" and "));
+            let problem =
+                format!("is one of several factors: target_parameters has {}", trained.join(" and "));
             return Err(tensor.error(problem));
         }
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::tensor_shapes::check_checkpoint;
 use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
-use crate::checkpoint::{INDEX_FILE, config, header};
+use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
+use crate::checkpoint::{INDEX_FILE, header};
 use crate::error::{Error, Result};
 use crate::gemma;
 use crate::io::read_source;
@@ -43,12 +45,14 @@ pub struct MergePlan {
 impl MergePlan {
     /// # Errors
     /// [`Error::Invalid`] when the model has no adapter, because the result would be the base itself;
+    /// [`Error::InvalidTensor`] when a tensor has another shape than `config.json` requires;
     /// [`Error::Read`] when a companion file cannot be opened.
     pub fn new(model: &Model) -> Result<Self> {
         if model.adapter().is_none() {
             let problem = "is a full model without an adapter: there is nothing to merge";
             return Err(Error::invalid(model.base().location(), problem));
         }
+        check_checkpoint(model)?;
         let mut layouts: Vec<FileLayout> =
             (0..model.base().shards().len()).map(|n| shard(model, n)).collect();
         if model.base().has_index() {
@@ -59,7 +63,7 @@ impl MergePlan {
             if let Some(source) = model.files().open(name)? {
                 layouts.push(match config_changes(model).as_slice() {
                     changes @ [_, ..] if name == "config.json" => {
-                        let text = config::edit_config(source.location(), &read_source(&*source)?, changes)?;
+                        let text = edit_config(source.location(), &read_source(&*source)?, changes)?;
                         FileLayout::small(name, text)
                     }
                     _ => FileLayout::copy(name, source),
@@ -88,11 +92,14 @@ fn companions(model: &Model) -> Result<Vec<String>> {
 }
 
 /// The edits to the base's configuration.
-fn config_changes(model: &Model) -> Vec<config::ConfigEdit> {
-    let untied = model.untied().then(|| ("tie_word_embeddings", Some("false".to_owned())));
-    let resized = model.resized_vocabulary().map(|rows| ("vocab_size", Some(rows.to_string())));
-    let quantized =
-        model.base().config().top_level("quantization_config").map(|_| ("quantization_config", None));
+fn config_changes(model: &Model) -> Vec<ConfigEdit> {
+    let edit = |key, value, section| ConfigEdit { key, value, section };
+    let (everywhere, language_model) = (EditedSection::Everywhere, EditedSection::LanguageModel);
+    let resized =
+        model.resized_vocabulary().map(|rows| edit("vocab_size", Some(rows.to_string()), language_model));
+    let untied = model.untied().then(|| edit("tie_word_embeddings", Some("false".to_owned()), everywhere));
+    let is_quantized = model.base().config().top_level("quantization_config").is_some();
+    let quantized = is_quantized.then(|| edit("quantization_config", None, everywhere));
     untied.into_iter().chain(resized).chain(quantized).collect()
 }
 

@@ -37,6 +37,9 @@ pub struct ExportReport {
     pub inputs: InputFiles,
     /// Every change of the adapter, with its target.
     pub pairs: Vec<AdapterPair>,
+    /// Modules of the adapter that the base lacks and whose change is exactly zero: left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped_modules: Vec<String>,
     /// Every tensor of the model.
     pub tensors: Vec<TensorReport>,
 }
