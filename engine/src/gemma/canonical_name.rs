@@ -16,6 +16,9 @@ const LANGUAGE_MODEL: &str = "language_model.";
 const RENAMED_MODULES: &[(&str, &str)] = &[
     // Gemma 3, PaliGemma, ShieldGemma 2: SigLIP
     ("vision_tower.vision_model.", "vision_tower."),
+    // T5Gemma 2: the language model of its encoder, and SigLIP
+    ("encoder.text_model.", "encoder."),
+    ("encoder.vision_tower.vision_model.", "encoder.vision_tower."),
     // Gemma 3n: timm's MobileNet
     ("vision_tower.timm_model.", "vision_tower."),
     // Gemma 4 Unified
@@ -90,6 +93,10 @@ mod tests {
             (
                 ["model.vision_tower.timm_model.conv_stem.conv.weight", "vision_tower.conv_stem.conv.weight"],
                 "vision_tower.conv_stem.conv.weight",
+            ),
+            (
+                ["model.encoder.text_model.layers.0.mlp.up_proj", "encoder.layers.0.mlp.up_proj"],
+                "encoder.layers.0.mlp.up_proj",
             ),
             (
                 ["model.vision_embedder.patch_dense.bias", "model.embed_vision.patch_dense.bias"],
