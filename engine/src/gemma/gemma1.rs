@@ -27,7 +27,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
         num_key_value_heads: Some(16),
         ..ConfigDefaults::REQUIRED
     },
-    attention: AttentionRules::with_period(1),
+    attention: AttentionRules { has_local_rope: false, ..AttentionRules::with_period(1) },
     norm_shift: 1.0,
     vocab_mismatch: VocabMismatch::Reject,
     has_lm_head: false,

@@ -35,6 +35,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     attention: AttentionRules {
         query_scale: QueryScale::HeadDim { unless_layers: Some(46) },
         reads_query_scalar: true,
+        has_local_rope: false,
         ..AttentionRules::with_period(2)
     },
     norm_shift: 1.0,

@@ -24,6 +24,7 @@ pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, 
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use gemma_embedding::module_files;
 pub(crate) use mmproj::MmprojEncoders;
+pub(crate) use rope::layer_rope;
 pub(crate) use tensor_names::MappedTensor;
 pub(crate) use tensor_shapes::{ExpectedShape, TensorShapes};
 

@@ -125,14 +125,15 @@ impl TensorShapes {
             ("attn_output", "weight") => vec![hidden, layer.queries],
             ("attn_q", "bias") => vec![layer.queries],
             ("attn_k" | "attn_v", "bias") => vec![layer.keys],
-            ("attn_output", "bias") => vec![hidden],
             ("ffn_gate" | "ffn_up", "weight") => vec![layer.intermediate, hidden],
             ("ffn_down", "weight") => vec![hidden, layer.intermediate],
             ("attn_q_norm" | "attn_k_norm", "weight") => vec![layer.head_dim],
             ("inp_gate", "weight") => vec![Some(self.per_layer_input), hidden],
             ("proj", "weight") => vec![hidden, Some(self.per_layer_input)],
             ("ffn_gate_inp", "weight") => vec![experts, hidden],
-            ("ffn_gate_inp", "scale") => vec![hidden],
+            ("attn_output", "bias") | ("ffn_gate_inp", "scale") | ("altup_correct_scale", "weight") => {
+                vec![hidden]
+            }
             ("ffn_down_exps", "scale") => vec![experts],
             ("ffn_gate_up_exps", "weight") => {
                 vec![experts, self.expert_intermediate.map(|size| 2 * size), hidden]
@@ -146,7 +147,6 @@ impl TensorShapes {
                 vec![self.altup_inputs.map(|inputs| inputs * inputs), self.altup_inputs]
             }
             ("layer_output_scale", "weight") => vec![Some(1)],
-            ("altup_correct_scale", "weight") => vec![hidden],
             (norm, "weight") if norm.contains("norm") => vec![hidden],
             _ => return None,
         };

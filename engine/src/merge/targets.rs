@@ -61,7 +61,12 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
 fn is_zero(change: &AdapterChange) -> Result<bool> {
     match &change.kind {
         ChangeKind::LowRank { b, magnitude: None, .. } => b.is_zero(),
-        _ => Ok(false),
+        ChangeKind::LowRank { .. }
+        | ChangeKind::ExpertLowRank { .. }
+        | ChangeKind::Embedding { .. }
+        | ChangeKind::TokenRows { .. }
+        | ChangeKind::Replace(_)
+        | ChangeKind::LoraBias { .. } => Ok(false),
     }
 }
 
