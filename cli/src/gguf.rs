@@ -13,6 +13,7 @@ use crate::paths::{folder_name, gguf_names, join, open_file, open_model};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     let model = open_model(&args.base, args.adapter.as_deref())?;
     if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
         let base = args.base.display();
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     create_named_folder(&args.out)?;
     check_outputs(args, model_files.chain(mmproj_file))?;
-    write_model(args, &folder, &plans)?;
+    write_model(args, &folder, &plans, started)?;
     mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
 }
 
@@ -81,8 +82,13 @@ fn check_outputs<'a>(
     check_files(&files, &inputs, args.run.force, is_export)
 }
 
-fn write_model(args: &GgufArgs, folder: &Path, plans: &[(GgufPlan, String)]) -> Result<(), Box<dyn Error>> {
-    let started = Instant::now();
+/// Writes the files, and prints how long they took since `started`, planning included.
+fn write_model(
+    args: &GgufArgs,
+    folder: &Path,
+    plans: &[(GgufPlan, String)],
+    started: Instant,
+) -> Result<(), Box<dyn Error>> {
     let outcomes = progress::with_bar(Stage::Converting, args.run.engine, |run| {
         let mut output = LocalOutput::create(folder)?;
         match plans {

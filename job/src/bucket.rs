@@ -107,6 +107,11 @@ impl Folder for Bucket {
         Ok(self.files()?.into_iter().map(|file| FolderEntry { name: file.name, size: file.size }).collect())
     }
 
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let files = self.join(subfolder).map_err(io::Error::other)?.files()?;
+        Ok(files.into_iter().map(|file| format!("{subfolder}/{}", file.name)).collect())
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let object = self.folder.join(name).map_err(io::Error::other)?;
         let meta = self.runtime.block_on(object.store.head(&object.path)).map_err(io_error)?;

@@ -9,8 +9,8 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::io::Source;
 use crate::io::json;
+use crate::io::{Source, refuse_lfs_pointer};
 use crate::numerics::Dtype;
 
 /// The format's maximum length of the JSON.
@@ -78,6 +78,7 @@ pub(crate) fn header_length(source: &dyn Source) -> Result<u64> {
 
 /// Reads and checks the header. Returns the tensors in the order of their bytes, which cover the file exactly.
 pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
+    refuse_lfs_pointer(source)?;
     let file = source.location();
     let size = source.size();
     if size < 8 {
@@ -85,6 +86,9 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     }
     let mut length = [0; 8];
     source.read_at(0, &mut length).map_err(|e| Error::read(file, e))?;
+    if length.starts_with(b"GGUF") {
+        return Err(Error::invalid(file, "is a GGUF file, not safetensors: give the model it was made from"));
+    }
     let length = u64::from_le_bytes(length);
     if length > MAX_JSON_BYTES {
         return Err(Error::invalid(

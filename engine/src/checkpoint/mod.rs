@@ -1,20 +1,23 @@
 //! Checkpoints of transformers: `config.json` and safetensors shards. Opening one reads headers, not weights.
 
 mod bnb;
+pub(crate) mod compiled;
 pub(crate) mod config;
 mod factor_cache;
 pub(crate) mod header;
 pub(crate) mod index;
 mod model_files;
+mod tokenizer_origins;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use compiled::{is_compiled, uncompiled};
 pub use config::ModelConfig;
 pub(crate) use factor_cache::FactorCache;
 pub(crate) use index::INDEX_FILE;
-pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles};
+pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, read_optional};
@@ -79,8 +82,10 @@ impl Checkpoint {
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
-            let what = "config.json: is it a model?".to_owned();
-            return Err(Error::Missing { folder: location, what });
+            let entries = folder.list().map_err(|e| Error::read(&location, e))?;
+            let has_gguf = entries.iter().any(|entry| entry.name.ends_with(".gguf"));
+            let hint = if has_gguf { "GGUF files cannot be exported again" } else { "is it a model?" };
+            return Err(Error::Missing { folder: location, what: format!("config.json: {hint}") });
         };
         let config = Arc::new(ModelConfig::parse(format!("{location}/config.json"), &config)?);
         bnb::check_method(&config)?;
@@ -108,6 +113,7 @@ impl Checkpoint {
                 tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
             index::check_weight_map(&format!("{location}/{INDEX_FILE}"), &weight_map, &stored)?;
         }
+        rename_compiled(&shards, &mut tensors)?;
         let (tensors, packed) = bnb::unpack_tensors(&shards, tensors)?;
         let scales = FactorCache::default();
         Ok(Self(Arc::new(CheckpointInner { folder, config, shards, tensors, packed, scales, has_index })))
@@ -189,6 +195,23 @@ impl Checkpoint {
         let source = &self.0.shards[tensor.shard].source;
         source.read_at(tensor.offset + offset, buffer).map_err(|e| Error::read(source.location(), e))
     }
+}
+
+/// Gives the tensors of a model saved after `torch.compile` the names of the model itself.
+fn rename_compiled(shards: &[Shard], tensors: &mut [TensorInfo]) -> Result<()> {
+    if !tensors.iter().any(|tensor| is_compiled(&tensor.name)) {
+        return Ok(());
+    }
+    let mut names = HashSet::new();
+    for tensor in tensors {
+        let name = uncompiled(&tensor.name);
+        if !names.insert(name.clone()) {
+            let file = shards[tensor.shard].source.location();
+            return Err(Error::tensor(file, &tensor.name, format!("is also stored as {name}")));
+        }
+        tensor.name = name;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Checkpoint {

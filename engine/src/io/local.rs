@@ -42,12 +42,27 @@ impl Folder for LocalFolder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             // follows symbolic links: a Hub cache consists of them
-            let metadata = fs::metadata(entry.path())?;
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                entries.push(FolderEntry { name, size: metadata.len() });
+            let size = match fs::metadata(entry.path()) {
+                Ok(metadata) if metadata.is_file() => metadata.len(),
+                // opening it fails with the link's target
+                Err(_) if entry.path().is_symlink() => 0,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(_) | Err(_) => continue,
+            };
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(FolderEntry { name, size });
             }
         }
         Ok(entries)
+    }
+
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let path = self.path.join(subfolder);
+        if !path.is_dir() {
+            return Ok(Vec::new());
+        }
+        let inner = Self { location: path.display().to_string(), path };
+        Ok(inner.list()?.into_iter().map(|entry| format!("{subfolder}/{}", entry.name)).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
@@ -69,9 +84,21 @@ struct LocalFile {
 
 impl LocalFile {
     fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = File::open(path).map_err(|error| broken_link(path, error))?;
         let size = file.metadata()?.len();
         Ok(Self { file, location: path.display().to_string(), size })
+    }
+}
+
+/// The error for a symbolic link that leads to no file; otherwise `error`. It is not [`io::ErrorKind::NotFound`]: a file
+/// that a folder names but cannot be read is not a file that the folder lacks.
+fn broken_link(path: &Path, error: io::Error) -> io::Error {
+    match fs::read_link(path) {
+        Ok(target) => io::Error::other(format!(
+            "it is a link to {}, which cannot be opened ({error}): download the file again, or remove the link",
+            target.display()
+        )),
+        Err(_) => error,
     }
 }
 
@@ -167,6 +194,21 @@ mod tests {
         out.finish().unwrap();
         let inner = LocalFolder::open(folder.path()).unwrap().open("inner/a").unwrap();
         assert_eq!(inner.size(), 1);
+    }
+
+    #[test]
+    fn a_dangling_link_is_listed_and_named_when_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123", folder.path().join("README.md")).unwrap();
+        fs::write(folder.path().join("a"), b"xy").unwrap();
+        let folder = LocalFolder::open(folder.path()).unwrap();
+        let mut entries = folder.list().unwrap();
+        entries.sort();
+        let names: Vec<_> = entries.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
+        assert_eq!(names, [("README.md", 0), ("a", 2)]);
+        let error = Folder::open(&folder, "README.md").err().unwrap();
+        assert_ne!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("a link to ../../blobs/0123"), "{error}");
     }
 
     #[test]

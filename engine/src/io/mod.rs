@@ -5,6 +5,7 @@ mod direct;
 mod flusher;
 mod hash;
 pub(crate) mod json;
+mod lfs_pointer;
 mod local;
 mod read_whole;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub(crate) use atomic_file::PositionedFile;
 pub(crate) use hash::sha256;
+pub(crate) use lfs_pointer::refuse_lfs_pointer;
 pub use local::{LocalFolder, LocalOutput};
 pub(crate) use read_whole::{read_optional, read_source};
 
@@ -50,6 +52,13 @@ pub trait Folder: Send + Sync {
     /// # Errors
     /// When the folder cannot be listed.
     fn list(&self) -> io::Result<Vec<FolderEntry>>;
+
+    /// The names of the files in a subfolder as [`open`](Self::open) takes them, `subfolder/name`, in any order; none if
+    /// there is no such subfolder.
+    ///
+    /// # Errors
+    /// When the subfolder cannot be listed.
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>>;
 
     /// Opens a file, by its name or by `subfolder/name`.
     ///

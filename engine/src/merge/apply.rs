@@ -49,6 +49,13 @@ pub(crate) struct MergeScratch {
     before: Vec<u8>,
 }
 
+impl MergeScratch {
+    /// Buffers with which NaN and infinity are not refused.
+    pub(crate) fn with_non_finite() -> Self {
+        Self { allow_non_finite: true, ..Self::default() }
+    }
+}
+
 /// What a change is applied to.
 #[derive(Clone, Copy)]
 pub(super) struct ChangeInput<'a> {

@@ -46,7 +46,9 @@ impl Model {
                 Ok(weights)
             }
             _ => {
-                let (mut scratch, mut chunk) = (MergeScratch::default(), MergedChunk::default());
+                // NaN and infinity show in the logits
+                let mut scratch = MergeScratch::with_non_finite();
+                let mut chunk = MergedChunk::default();
                 let range = ElementRange { tensor, first: first * columns, count: rows * columns };
                 self.read(range, &mut scratch, &mut chunk)?;
                 Ok(widened(info, chunk.stored(), rows, columns))

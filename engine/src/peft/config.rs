@@ -87,6 +87,7 @@ pub struct AdapterConfig {
 impl AdapterConfig {
     pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let fields: Map<String, Value> = json::parse(file, bytes)?;
+        refuse_mlx(file, &fields)?;
         refuse_inexact(file, &fields)?;
         let raw: RawConfig = json::parse(file, bytes)?;
         match raw.peft_type.as_deref() {
@@ -226,6 +227,19 @@ fn ends_with(module: &str, end: &str) -> bool {
 /// saves every norm.
 fn is_in(module: &str, name: &str) -> bool {
     format!("{module}.").contains(&format!("{name}."))
+}
+
+/// Refuses an adapter of MLX, whose configuration has the same name.
+fn refuse_mlx(file: &str, fields: &Map<String, Value>) -> Result<()> {
+    const MLX_FIELDS: [&str; 4] = ["lora_parameters", "fine_tune_type", "lora_layers", "num_layers"];
+    let is_mlx =
+        !fields.contains_key("peft_type") && MLX_FIELDS.iter().any(|field| fields.contains_key(*field));
+    if is_mlx {
+        let advice = "fuse it with `mlx_lm.fuse --dequantize` and export the result as a full model (gguf --base), or \
+                      convert it to PEFT's format";
+        return Err(Error::unsupported(file, "an adapter of MLX").advise(advice));
+    }
+    Ok(())
 }
 
 /// Refuses fields that, when set, change the weights in a way that this engine does not apply.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(crate) use adapter_tensor::AdapterTensor;
 pub use config::AdapterConfig;
 
+use crate::checkpoint::compiled::uncompiled;
 use crate::checkpoint::{ADAPTER_CONFIG, header, index};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, read_optional};
@@ -85,9 +86,10 @@ impl Adapter {
             return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
         let changes = state_dict::changes(&config, tensors)?;
-        let file = format!("{location}/{ADAPTER_CONFIG}");
-        config.check_saved(&file, &changes)?;
-        config.check_parameters(&file, &changes)?;
+        let config_file = format!("{location}/{ADAPTER_CONFIG}");
+        config.check_saved(&config_file, &changes)?;
+        config.check_parameters(&config_file, &changes)?;
+        check_scaling(&config_file, &changes)?;
         Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files })))
     }
 
@@ -120,6 +122,26 @@ impl Adapter {
     }
 }
 
+/// Refuses an adapter whose changes are all scaled to zero: the export would equal the base.
+fn check_scaling(file: &str, changes: &[AdapterChange]) -> Result<()> {
+    let is_zero = |change: &AdapterChange| match change.kind {
+        ChangeKind::LowRank { scaling, magnitude: None, .. }
+        | ChangeKind::ExpertLowRank { scaling, .. }
+        | ChangeKind::Embedding { scaling, magnitude: None, .. }
+        | ChangeKind::LoraBias { scaling, .. } => scaling == 0.0,
+        ChangeKind::LowRank { .. }
+        | ChangeKind::Embedding { .. }
+        | ChangeKind::TokenRows { .. }
+        | ChangeKind::Replace(_) => false,
+    };
+    if changes.iter().all(is_zero) {
+        let problem =
+            "has lora_alpha 0, so the adapter changes nothing: set lora_alpha to that of the training";
+        return Err(Error::invalid(file, problem));
+    }
+    Ok(())
+}
+
 impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter").field("location", &self.location()).finish_non_exhaustive()
@@ -137,8 +159,10 @@ fn tensors(folder: &dyn Folder) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)
     let (mut tensors, mut held, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for shard in &found.shards {
         let source = open(shard)?;
-        for tensor in header::read(&*source)? {
+        for mut tensor in header::read(&*source)? {
             held.push((tensor.name.clone(), shard.as_str()));
+            // changes() refuses names that are then equal
+            tensor.name = uncompiled(&tensor.name);
             tensors.push(AdapterTensor::new(&source, tensor)?);
         }
         files.push((shard.clone(), source));

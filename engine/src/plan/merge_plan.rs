@@ -11,12 +11,13 @@ use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
 use crate::checkpoint::{INDEX_FILE, header};
 use crate::error::{Error, Result};
 use crate::gemma;
-use crate::io::read_source;
+use crate::io::{Source, read_source};
 use crate::merge::{Model, ModelTensor};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
 
-/// The small files of a model, besides those of an embedding model's modules. Other files are not copied.
-const COMPANIONS: [&str; 17] = [
+/// The small files of a model before `config.json`, besides further chat templates and the files of an embedding model's
+/// modules. Other files are not copied.
+const COMPANIONS: [&str; 16] = [
     "tokenizer.model",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,7 +34,6 @@ const COMPANIONS: [&str; 17] = [
     "modules.json",
     "config_sentence_transformers.json",
     "sentence_bert_config.json",
-    "config.json",
 ];
 
 /// The plan of a merge, checked and measured. Nothing is written yet.
@@ -61,12 +61,9 @@ impl MergePlan {
         let companions = companions(model)?;
         for name in &companions {
             if let Some(source) = model.files().open(name)? {
-                layouts.push(match config_changes(model).as_slice() {
-                    changes @ [_, ..] if name == "config.json" => {
-                        let text = edit_config(source.location(), &read_source(&*source)?, changes)?;
-                        FileLayout::small(name, text)
-                    }
-                    _ => FileLayout::copy(name, source),
+                layouts.push(match edited(model, name, &*source)? {
+                    Some(text) => FileLayout::small(name, text),
+                    None => FileLayout::copy(name, source),
                 });
             }
         }
@@ -88,7 +85,19 @@ impl MergePlan {
 /// The small files to copy, if they exist.
 fn companions(model: &Model) -> Result<Vec<String>> {
     let modules = gemma::module_files(model.files())?;
-    Ok(COMPANIONS.map(str::to_owned).into_iter().chain(modules).collect())
+    let templates = model.files().additional_templates()?.to_vec();
+    let names = COMPANIONS.map(str::to_owned).into_iter().chain(templates).chain(modules);
+    Ok(names.chain(["config.json".to_owned()]).collect())
+}
+
+/// The content of a small file that is not copied as it is.
+fn edited(model: &Model, name: &str, source: &dyn Source) -> Result<Option<Vec<u8>>> {
+    match config_changes(model).as_slice() {
+        changes @ [_, ..] if name == "config.json" => {
+            edit_config(source.location(), &read_source(source)?, changes).map(Some)
+        }
+        _ => model.files().edited(name),
+    }
 }
 
 /// The edits to the base's configuration.

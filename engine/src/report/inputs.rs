@@ -1,6 +1,6 @@
 //! The input files of an export, with their hashes.
 //!
-//! Small files and the adapter's are hashed whole. The weights of a base are read once, by the export itself, in the
+//! Small files and the adapter's are hashed whole; those that a plan has read, when it reads them. The weights of a base are read once, by the export itself, in the
 //! order of its output. Their files are identified by the hash of the header and the hashes of the tensors
 //! (`TensorReport::base`), which together cover every byte read.
 
@@ -37,6 +37,12 @@ pub struct InputFile {
     pub header_sha256: Option<String>,
 }
 
+impl InputFile {
+    fn whole(name: &str, bytes: u64, sha256: String) -> Self {
+        Self { name: name.to_owned(), bytes, sha256: Some(sha256), header_sha256: None }
+    }
+}
+
 impl InputFiles {
     pub(crate) fn read(model: &Model, companions: &[String], run: &RunOptions<'_>) -> Result<Self> {
         let mut inputs = Self { base: Vec::new(), adapter: Vec::new() };
@@ -54,12 +60,15 @@ impl InputFiles {
             }
         }
         for name in companions.iter().filter(|name| *name != "config.json") {
-            if let Some((origin, source)) = model.files().find(name)? {
+            for (origin, source) in model.files().inputs(name)? {
                 let files = match origin {
                     FileOrigin::Adapter => &mut inputs.adapter,
                     FileOrigin::Base => &mut inputs.base,
                 };
-                files.push(whole(name, &*source, run)?);
+                files.push(match model.files().sha256(origin, name) {
+                    Some(hash) => InputFile::whole(name, source.size(), hash),
+                    None => whole(name, &*source, run)?,
+                });
             }
         }
         Ok(inputs)
@@ -72,7 +81,7 @@ fn open(folder: &dyn Folder, name: &str) -> Result<std::sync::Arc<dyn Source>> {
 
 fn whole(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {
     let hash = sha256(source, 0..source.size(), &|| run.progress.cancelled())?;
-    Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: Some(hash), header_sha256: None })
+    Ok(InputFile::whole(name, source.size(), hash))
 }
 
 fn weights(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {

@@ -81,6 +81,15 @@ impl Folder for HubModel {
         Ok(self.entries.iter().filter(|entry| !entry.name.contains('/')).cloned().collect())
     }
 
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let is_in = |name: &str| {
+            name.strip_prefix(subfolder)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| !rest.contains('/'))
+        };
+        Ok(self.entries.iter().map(|entry| entry.name.clone()).filter(|name| is_in(name)).collect())
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let entry = self.entries.iter().find(|entry| entry.name == name);
         let entry = entry.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
