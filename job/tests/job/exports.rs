@@ -349,7 +349,11 @@ async fn a_failure_has_a_message_and_leaves_no_file() {
             let code = world.run(id, "run-1", std::future::pending()).await;
             let export = world.record(id).await;
             let message = export.message.clone().unwrap();
-            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE), "{name}");
+            assert_eq!(
+                format!("{code:?}"),
+                format!("{:?}", ExitCode::SUCCESS),
+                "{name}: the end is recorded"
+            );
             assert_eq!(export.status, Status::Failed, "{name}: {message}");
             assert!(export.finished_at.is_some() && export.artifacts.is_empty(), "{name}");
             assert!(message.contains(expected), "{name}: {message}");

@@ -3,6 +3,7 @@
 mod artifact;
 mod error;
 mod export;
+mod failure;
 mod ids;
 mod proof;
 mod quantization;
@@ -14,6 +15,7 @@ pub use error::{Error, Result, Unauthenticated};
 pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
+pub use failure::{Failure, FailureCode};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};

@@ -2,7 +2,10 @@
 
 use crate::{
     clock,
-    domain::{CreateExport, Error, ExecutionName, Export, ExportId, NewExport, Result, Transition, UserId},
+    domain::{
+        CreateExport, Error, ExecutionName, Export, ExportId, Failure, FailureCode, NewExport, Result,
+        Transition, UserId,
+    },
     ports::{ApplyError, Exports, JobLauncher, LaunchError, PortError, TrainingJobs},
 };
 
@@ -58,7 +61,8 @@ async fn record_execution(exports: &dyn Exports, id: ExportId, execution: Execut
 
 /// Marks the record as failed, with one retry. If both fail, the record stays `running` until its lease expires.
 async fn mark_failed(exports: &dyn Exports, id: ExportId) {
-    let failure = Transition::Fail { claim: None, message: NOT_STARTED.to_owned() };
+    let failure = Failure::new(FailureCode::Internal, NOT_STARTED);
+    let failure = Transition::Fail { claim: None, failure };
     for attempt in 1..=2 {
         match exports.apply(id, &failure).await {
             Ok(_) | Err(ApplyError::Refused(_)) => return,
@@ -151,6 +155,7 @@ mod tests {
             assert!(matches!(result, Err(Error::Internal(_))), "{result:?}");
             let record = context.record().await;
             assert_eq!((record.status, record.message.as_deref()), (Status::Failed, Some(NOT_STARTED)));
+            assert_eq!(record.failure.unwrap().code, FailureCode::Internal);
             assert!(record.finished_at.is_some());
         }
     }

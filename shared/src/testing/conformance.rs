@@ -187,7 +187,8 @@ async fn a_rejected_transition_does_not_change_the_document(harness: &dyn StoreH
     assert_rejected(&Transition::Claim(fixtures::claim("run-2")), TransitionError::ClaimedByAnother).await;
     harness.exports().apply(export.id, &complete).await.expect("the holder completes");
     assert_rejected(&report, TransitionError::Ended).await;
-    let failure = Transition::Fail { claim: Some(fixtures::claim("run-1")), message: "too late".to_owned() };
+    let failure =
+        Transition::Fail { claim: Some(fixtures::claim("run-1")), failure: fixtures::failure("too late") };
     assert_rejected(&failure, TransitionError::Ended).await;
 }
 
@@ -200,7 +201,7 @@ async fn an_export_with_an_expired_lease_can_only_fail(harness: &dyn StoreHarnes
     let result = harness.exports().apply(id, &claim).await;
     assert!(matches!(result, Err(ApplyError::Refused(TransitionError::LeaseExpired))), "{result:?}");
     assert_eq!(find(harness, id).await.as_of(clock::now()).status, Status::Failed);
-    let failure = Transition::Fail { claim: None, message: "lost".to_owned() };
+    let failure = Transition::Fail { claim: None, failure: fixtures::failure("lost") };
     let ended = harness.exports().apply(id, &failure).await.expect("it can be marked as failed");
     assert_eq!(ended.status, Status::Failed);
 }

@@ -28,6 +28,7 @@ struct MemoryState {
     documents: BTreeMap<(String, String), Value>,
     failures: BTreeMap<&'static str, usize>,
     lost_answer: Option<fn(&Transition) -> bool>,
+    unavailable_for: Option<fn(&Transition) -> bool>,
 }
 
 impl MemoryStore {
@@ -56,6 +57,11 @@ impl MemoryStore {
     /// Stores the next matching transition, but returns that the store is unavailable.
     pub fn lose_answer(&self, matching: fn(&Transition) -> bool) {
         self.state().lost_answer = Some(matching);
+    }
+
+    /// Stores no matching transition from now on, and returns that the store is unavailable.
+    pub fn fail_on(&self, matching: fn(&Transition) -> bool) {
+        self.state().unavailable_for = Some(matching);
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
@@ -163,6 +169,9 @@ impl Exports for MemoryStore {
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {
         let id = id.to_string();
         let mut state = self.begin("apply")?;
+        if state.unavailable_for.is_some_and(|matches| matches(transition)) {
+            return Err(PortError::Unavailable { what: STORE, source: "configured failure".into() }.into());
+        }
         let document = state.get(EXPORTS, &id).ok_or(ApplyError::NoSuchExport)?;
         let stored = documents::export(&id, document).map_err(invalid_document)?;
         let after = documents::apply(document, stored, transition, clock::now())?;
