@@ -12,7 +12,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::config::ConfigEdit;
+use super::config::{ConfigEdit, EditedSection};
 use super::model_files::{FileOrigin, open_optional};
 use crate::error::{Error, Result};
 use crate::io::json;
@@ -103,7 +103,8 @@ pub(super) fn template_edit(
 ) -> Result<Option<ConfigEdit>> {
     let value = template_in(other, name)?;
     let has_own = json::parse::<TemplateField>(file, bytes)?.chat_template.is_some();
-    Ok((has_own || value.is_some()).then_some((TEMPLATE_KEY, value)))
+    let edit = ConfigEdit { key: TEMPLATE_KEY, value, section: EditedSection::Everywhere };
+    Ok((has_own || edit.value.is_some()).then_some(edit))
 }
 
 /// The only key of `tokenizer_config.json` that is read here.
