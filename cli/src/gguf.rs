@@ -5,11 +5,13 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use engine::{ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage};
+use engine::{
+    Checkpoint, ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage,
+};
 
 use crate::args::GgufArgs;
 use crate::outputs::{InputHandles, check_files, is_reported};
-use crate::paths::{folder_name, gguf_names, join, open_file, open_model};
+use crate::paths::{folder_name, gguf_names, join, open_file, open_folder, open_model};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
@@ -67,7 +69,7 @@ fn check_outputs<'a>(
     args: &GgufArgs,
     plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
 ) -> Result<(), Box<dyn Error>> {
-    let inputs = [Some(&args.base), args.adapter.as_ref(), args.imatrix.as_ref()];
+    let inputs = [Some(&args.base), args.adapter.as_ref(), args.imatrix.as_ref(), args.target_model.as_ref()];
     let inputs = InputHandles::open(inputs.into_iter().flatten().map(PathBuf::as_path));
     let (mut files, mut exports) = (Vec::new(), HashMap::new());
     for (plan, folder, name) in plans {
@@ -137,6 +139,9 @@ fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box
     }
     if let Some(most) = args.split_max_size {
         options = options.with_split_size(most);
+    }
+    if let Some(folder) = &args.target_model {
+        options = options.with_target(&Checkpoint::open(open_folder(folder)?)?);
     }
     if args.mmproj.is_some() {
         options = options.with_separate_mmproj();

@@ -66,7 +66,7 @@ impl ModelHparams {
         model.check_layers()?;
         reject_unsupported(config)?;
         let mut metadata = GgufMetadata::new(family.name);
-        let source = ParameterSource { files: model.files(), extra_tensors: &[], file_type: 0 };
+        let source = ParameterSource { files: model.files(), extra_tensors: &[], tensors: &[], file_type: 0 };
         family.write_parameters(&source, &mut metadata)?;
         // llama.cpp has the pattern of some families built in, but `layer_types` may differ from it
         if let (Some(layers), None) = (metadata.arch_u32("block_count"), metadata.arch_value(SLIDING_PATTERN))

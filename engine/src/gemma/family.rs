@@ -25,6 +25,9 @@ pub(crate) struct ModelFamily {
     pub(crate) vocab_mismatch: VocabMismatch,
     /// Whether llama.cpp reads an lm_head that is not the embedding.
     pub(crate) has_lm_head: bool,
+    /// For a drafter whose file has the tokenizer of the model that it drafts for: the token at the positions to be
+    /// drafted.
+    pub(crate) target_mask_token: Option<fn(&ModelConfig) -> Result<u32>>,
     /// Writes the family's metadata, in the converter's order.
     pub(super) parameters: fn(&ModelFamily, &ParameterSource<'_>, &mut GgufMetadata) -> Result<()>,
     /// Tensors of the GGUF file that are not in the checkpoint's shards.
@@ -40,6 +43,8 @@ pub(crate) struct ModelFamily {
 pub(crate) struct ParameterSource<'a> {
     pub(crate) files: &'a ModelFiles,
     pub(crate) extra_tensors: &'a [ExtraTensor],
+    /// The names of all tensors of the file.
+    pub(crate) tensors: &'a [&'a str],
     /// `general.file_type`.
     pub(crate) file_type: u32,
 }

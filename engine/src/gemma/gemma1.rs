@@ -31,6 +31,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     norm_shift: 1.0,
     vocab_mismatch: VocabMismatch::Reject,
     has_lm_head: false,
+    target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
     required_in_layer: none_in_layer,

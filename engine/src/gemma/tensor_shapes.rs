@@ -67,8 +67,10 @@ impl TensorShapes {
     /// When the configuration lacks a field, or has one that the family's files cannot express.
     pub(crate) fn of(family: &ModelFamily, files: &ModelFiles) -> Result<Self> {
         let mut metadata = GgufMetadata::new(family.name);
-        family
-            .write_parameters(&ParameterSource { files, extra_tensors: &[], file_type: 0 }, &mut metadata)?;
+        family.write_parameters(
+            &ParameterSource { files, extra_tensors: &[], tensors: &[], file_type: 0 },
+            &mut metadata,
+        )?;
         let value = |key: &str| metadata.arch_value(key);
         let keys = MetadataKeys(&value);
         let size = |key: &str| keys.count(key).map(|size| size as u64);

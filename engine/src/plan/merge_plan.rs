@@ -67,8 +67,12 @@ impl MergePlan {
                 });
             }
         }
-        let context =
-            ReportContext { kind: ExportKind::Merged, options: ReportOptions::default(), companions };
+        let context = ReportContext {
+            kind: ExportKind::Merged,
+            options: ReportOptions::default(),
+            companions,
+            target: None,
+        };
         Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
     }
 

@@ -4,13 +4,18 @@
 //! order of its output. Their files are identified by the hash of the header and the hashes of the tensors
 //! (`TensorReport::base`), which together cover every byte read.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX_FILE, header};
+use super::ReportContext;
+use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX_FILE, ModelFiles, header};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, sha256};
 use crate::merge::Model;
 use crate::progress::RunOptions;
+
+const CONFIG_FILE: &str = "config.json";
 
 /// The input files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +25,9 @@ pub struct InputFiles {
     /// Of the adapter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adapter: Vec<InputFile>,
+    /// Of the model that a drafter drafts for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub target: Vec<InputFile>,
 }
 
 /// An input file.
@@ -44,10 +52,11 @@ impl InputFile {
 }
 
 impl InputFiles {
-    pub(crate) fn read(model: &Model, companions: &[String], run: &RunOptions<'_>) -> Result<Self> {
-        let mut inputs = Self { base: Vec::new(), adapter: Vec::new() };
+    /// The inputs of a model, and of the small files that the reports of one export have in common.
+    pub(crate) fn read(model: &Model, context: Option<&ReportContext>, run: &RunOptions<'_>) -> Result<Self> {
+        let mut inputs = Self { base: Vec::new(), adapter: Vec::new(), target: Vec::new() };
         let index = model.base().has_index().then_some(INDEX_FILE);
-        for name in ["config.json"].into_iter().chain(index) {
+        for name in [CONFIG_FILE].into_iter().chain(index) {
             inputs.base.push(whole(name, &*open(model.base().folder(), name)?, run)?);
         }
         for shard in model.base().shards() {
@@ -59,23 +68,36 @@ impl InputFiles {
                 inputs.adapter.push(whole(name, &**source, run)?);
             }
         }
-        for name in companions.iter().filter(|name| *name != "config.json") {
-            for (origin, source) in model.files().inputs(name)? {
-                let files = match origin {
-                    FileOrigin::Adapter => &mut inputs.adapter,
-                    FileOrigin::Base => &mut inputs.base,
-                };
-                files.push(match model.files().sha256(origin, name) {
-                    Some(hash) => InputFile::whole(name, source.size(), hash),
-                    None => whole(name, &*source, run)?,
-                });
+        for name in context.map(|context| &context.companions).into_iter().flatten() {
+            for (origin, file) in
+                small_files(model.files(), name, run)?.into_iter().filter(|_| name != CONFIG_FILE)
+            {
+                match origin {
+                    FileOrigin::Adapter => inputs.adapter.push(file),
+                    FileOrigin::Base => inputs.base.push(file),
+                }
+            }
+            if let Some(target) = context.and_then(|context| context.target.as_ref()) {
+                inputs.target.extend(small_files(target, name, run)?.into_iter().map(|(_, file)| file));
             }
         }
         Ok(inputs)
     }
 }
 
-fn open(folder: &dyn Folder, name: &str) -> Result<std::sync::Arc<dyn Source>> {
+/// The files that the content of this name is made of.
+fn small_files(files: &ModelFiles, name: &str, run: &RunOptions<'_>) -> Result<Vec<(FileOrigin, InputFile)>> {
+    let described = |(origin, source): (FileOrigin, Arc<dyn Source>)| {
+        let file = match files.sha256(origin, name) {
+            Some(hash) => InputFile::whole(name, source.size(), hash),
+            None => whole(name, &*source, run)?,
+        };
+        Ok((origin, file))
+    };
+    files.inputs(name)?.into_iter().map(described).collect()
+}
+
+fn open(folder: &dyn Folder, name: &str) -> Result<Arc<dyn Source>> {
     folder.open(name).map_err(|e| Error::read(format!("{}/{name}", folder.location()), e))
 }
 

@@ -10,6 +10,8 @@ mod pairs;
 
 use serde::Serialize;
 
+use crate::checkpoint::ModelFiles;
+
 pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
 pub use pairs::AdapterPair;
@@ -186,6 +188,8 @@ pub(crate) struct ReportContext {
     pub(crate) options: ReportOptions,
     /// Small files that are read where base or adapter have them.
     pub(crate) companions: Vec<String>,
+    /// The files of the model that a drafter drafts for.
+    pub(crate) target: Option<ModelFiles>,
 }
 
 impl ExportReport {

@@ -58,11 +58,14 @@ enum TokenizerModel {
 impl Tokenizer {
     /// Reads the tokenizer files of a model.
     pub(crate) fn open(model: &ModelFiles, architecture: Architecture, rows: EmbeddingRows) -> Result<Self> {
-        let is_bpe = matches!(architecture, Architecture::Gemma4 | Architecture::Gemma4Assistant);
+        let is_bpe = matches!(
+            architecture,
+            Architecture::Gemma4 | Architecture::Gemma4Assistant | Architecture::Gemma4Dspark
+        );
         let bytes = TokenizerBytes::read(model)?;
         let files = bytes.parse(is_bpe)?;
         let (vocabulary, tokenizer_model) = match architecture {
-            Architecture::Gemma4 | Architecture::Gemma4Assistant => {
+            Architecture::Gemma4 | Architecture::Gemma4Assistant | Architecture::Gemma4Dspark => {
                 let (vocabulary, merges) = gemma4::read(model, &files)?;
                 (vocabulary, TokenizerModel::Bpe(merges))
             }
