@@ -127,6 +127,11 @@ fn a_file_in_place_of_a_folder_is_named() {
         "gguf --base files --out n.gguf",
         &["files has no config.json", "GGUF files cannot be exported"],
     );
+    fs::copy(inputs.path("base/config.json"), inputs.path("files/config.json")).unwrap();
+    inputs.refuse(
+        "gguf --base files --out n.gguf",
+        &["files has no model.safetensors", "GGUF files cannot be exported"],
+    );
     fs::copy(inputs.path("m.gguf"), inputs.path("base/model-00002-of-00002.safetensors")).unwrap();
     inputs.refuse(MERGE, &["model-00002-of-00002.safetensors: is a GGUF file"]);
 }

@@ -48,6 +48,12 @@ impl Bucket {
         Ok(files)
     }
 
+    /// The files of a subfolder, by their paths. Empty if it does not exist.
+    pub(crate) fn files_in(&self, subfolder: &str) -> io::Result<Vec<InputFile>> {
+        let files = self.join(subfolder).map_err(io::Error::other)?.files()?.into_iter();
+        Ok(files.map(|file| InputFile { name: format!("{subfolder}/{}", file.name), ..file }).collect())
+    }
+
     /// The files in the folder and below it, by their paths, unsorted.
     pub(crate) fn tree(&self) -> io::Result<Vec<InputFile>> {
         let listing = self.folder.store.list(Some(&self.folder.path)).try_collect::<Vec<_>>();
@@ -108,8 +114,7 @@ impl Folder for Bucket {
     }
 
     fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
-        let files = self.join(subfolder).map_err(io::Error::other)?.files()?;
-        Ok(files.into_iter().map(|file| format!("{subfolder}/{}", file.name)).collect())
+        Ok(self.files_in(subfolder)?.into_iter().map(|file| file.name).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {

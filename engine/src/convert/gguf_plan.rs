@@ -257,14 +257,17 @@ fn companions(model: &Model) -> Result<Vec<String>> {
         "tokenizer.model",
         "tokenizer.json",
         "tokenizer_config.json",
+        "special_tokens_map.json",
         "added_tokens.json",
         "chat_template.jinja",
         "chat_template.json",
+        "processor_config.json",
         "generation_config.json",
         "modules.json",
     ]
     .map(str::to_owned)
     .to_vec();
+    names.extend(model.files().additional_templates()?.iter().cloned());
     names.extend(gemma::module_files(model.files())?);
     Ok(names)
 }

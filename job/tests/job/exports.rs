@@ -99,6 +99,38 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_adapters_own_tokenizer_replaces_the_bases() {
+    let world = World::new();
+    let adapter = world.path("models/adapters/job-1");
+    let base = world.path(&format!("base-models/{BASE}"));
+    fs::copy(base.join("tokenizer.json"), adapter.join("tokenizer.json")).unwrap();
+    fs::write(adapter.join("chat_template.jinja"), "TUNED").unwrap();
+    fs::create_dir(adapter.join("additional_chat_templates")).unwrap();
+    fs::write(adapter.join("additional_chat_templates/tool.jinja"), "TOOL").unwrap();
+    let content = |zipped: &[(String, Vec<u8>)], name: &str| {
+        let content = zipped.iter().find(|(file, _)| file == name).map(|(_, content)| content.clone());
+        content.map(|content| String::from_utf8(content).unwrap())
+    };
+
+    let merged = world.export(ArtifactKind::Merged).await;
+
+    assert_eq!(merged.status, Status::Completed, "{:?}", merged.message);
+    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    assert_eq!(content(&zipped, "chat_template.jinja").as_deref(), Some("TUNED"));
+    assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("TOOL"));
+    assert!(!content(&zipped, "tokenizer_config.json").unwrap().contains("chat_template"));
+    assert_eq!(content(&zipped, "tokenizer.model"), None);
+
+    fs::write(adapter.join("additional_chat_templates/tool.jinja"), "OTHER").unwrap();
+    world.export(ArtifactKind::Merged).await;
+    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("OTHER"));
+    world.export(ArtifactKind::Adapter).await;
+    let zipped = read_zip(&world.path("files/job-1/adapter.zip"));
+    assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("OTHER"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_embedding_model_keeps_its_pooling_and_dense_modules() {
     let world = World::new();
     let base = world.path(&format!("base-models/{BASE}"));
