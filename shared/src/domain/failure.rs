@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::redaction::redact;
+
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -53,10 +55,10 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of that kind.
+    /// A failure of that kind. Secrets are removed from the message.
     #[must_use]
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: redact(&message.into()).into_owned() }
     }
 }
 

@@ -3,6 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
+use crate::redaction;
+
 use super::{ArtifactKind, HubRepo, JobId, Quantization, UnknownQuantization};
 
 /// A destination of an export.
@@ -185,7 +187,9 @@ fn parse_hf_token(token: Option<SecretString>) -> Result<Option<SecretString>, I
         Some(text)
             if text.len() <= CreateExport::MAX_HF_TOKEN && text.bytes().all(|b| b.is_ascii_graphic()) =>
         {
-            Ok(Some(text.into()))
+            let token = SecretString::from(text);
+            redaction::register(&token);
+            Ok(Some(token))
         }
         Some(_) => Err(InvalidRequest::new("hf_token", "must be an access token of the Hugging Face Hub")),
     }
