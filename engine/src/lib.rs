@@ -83,7 +83,7 @@ pub use gemma::Architecture;
 pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name};
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
-pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source};
+pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep_attributes};
 pub use merge::Model;
 pub use numerics::Dtype;
 pub use peft::{Adapter, AdapterConfig};

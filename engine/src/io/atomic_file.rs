@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,6 +34,7 @@ impl PendingFile {
 
     fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
+        keep_attributes(&self.destination, &self.temporary)?;
         fs::rename(&self.temporary, &self.destination)?;
         self.finished = true;
         match self.destination.parent() {
@@ -41,6 +42,20 @@ impl PendingFile {
             None => Ok(()),
         }
     }
+}
+
+/// Gives a draft the mode of the file that it replaces and, as far as the system allows, its owner and group. Nothing to
+/// do if there is no such file.
+///
+/// # Errors
+/// When the mode cannot be set.
+pub fn keep_attributes(replaced: &Path, draft: &Path) -> io::Result<()> {
+    let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
+    // only root may give a file away; a group needs membership
+    if chown(draft, Some(before.uid()), Some(before.gid())).is_err() {
+        drop(chown(draft, None, Some(before.gid())));
+    }
+    fs::set_permissions(draft, before.permissions())
 }
 
 impl Drop for PendingFile {

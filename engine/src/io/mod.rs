@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 
 pub(crate) use atomic_file::PositionedFile;
+pub use atomic_file::keep_attributes;
 pub(crate) use hash::sha256;
 pub(crate) use lfs_pointer::refuse_lfs_pointer;
 pub use local::{LocalFolder, LocalOutput};
