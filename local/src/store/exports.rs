@@ -6,7 +6,7 @@ use serde_json::Value;
 use shared::{
     adapters::documents::{self, EXPORTS},
     clock,
-    domain::{Export, ExportId, JobId, Transition},
+    domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
     ports::{ApplyError, Exports, PortError},
 };
 
@@ -57,6 +57,17 @@ impl Exports for DocumentStore {
         let job = job.to_string();
         let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
         Ok(readable(self.with_connection(find).await?).max_by_key(|export| export.started_at))
+    }
+
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        let job = job.to_string();
+        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
+        Ok(HistoryPage::of(readable(self.with_connection(find).await?), after, size))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

@@ -3,6 +3,7 @@
 mod create;
 mod export;
 mod health;
+mod history;
 mod job;
 #[cfg(feature = "openapi")]
 pub mod openapi;
@@ -12,6 +13,7 @@ mod problem_kind;
 pub use create::ExportStarted;
 pub use export::ExportBody;
 pub use health::HealthBody;
+pub use history::HistoryBody;
 pub use job::{JobBody, JobWithExportBody};
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;

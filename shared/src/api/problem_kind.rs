@@ -15,6 +15,8 @@ pub enum ProblemKind {
     NotOwner,
     /// The training job does not exist.
     NoSuchJob,
+    /// The export does not exist.
+    NoSuchExport,
     /// The path does not exist.
     NoSuchPath,
     /// The path does not support the method.
@@ -31,12 +33,13 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
         Self::NotOwner,
         Self::NoSuchJob,
+        Self::NoSuchExport,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
         Self::BodyTooSlow,
@@ -54,6 +57,7 @@ impl ProblemKind {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Sign-in is required"),
             Self::NotOwner => (StatusCode::FORBIDDEN, "not-owner", "The training job is not yours"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "no-such-job", "The training job does not exist"),
+            Self::NoSuchExport => (StatusCode::NOT_FOUND, "no-such-export", "The export does not exist"),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "The path does not exist"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")

@@ -4,6 +4,7 @@ mod artifact;
 mod error;
 mod export;
 mod failure;
+mod history;
 mod ids;
 mod proof;
 mod quantization;
@@ -16,6 +17,7 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
 pub use failure::{Failure, FailureCode};
+pub use history::{HistoryCursor, HistoryPage, InvalidPageSize, PageSize};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};

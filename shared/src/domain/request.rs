@@ -68,7 +68,7 @@ pub struct InvalidRequest {
 }
 
 impl InvalidRequest {
-    fn new(field: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(field: &'static str, reason: impl Into<String>) -> Self {
         Self { field, reason: reason.into() }
     }
 }

@@ -11,7 +11,8 @@ use crate::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
     domain::{
-        Artifact, ArtifactKind, Export, ExportId, Status, Transition, TransitionError, UserId, Variant,
+        Artifact, ArtifactKind, Export, ExportId, HistoryCursor, HistoryPage, Status, Transition,
+        TransitionError, UserId, Variant,
     },
     ports::{ApplyError, Exports, TrainingJobs},
 };
@@ -39,6 +40,7 @@ pub async fn run(harness: &dyn StoreHarness) {
     creating_an_existing_export_fails_and_changes_nothing(harness).await;
     missing_documents_are_not_found(harness).await;
     the_latest_export_has_the_latest_start(harness).await;
+    a_history_is_paged_newest_first(harness).await;
     invalid_exports_are_skipped(harness).await;
     every_transition_is_stored(harness).await;
     a_rejected_transition_does_not_change_the_document(harness).await;
@@ -138,6 +140,39 @@ async fn the_latest_export_has_the_latest_start(harness: &dyn StoreHarness) {
     }
     let found = harness.exports().latest(&fixtures::job_id(&job)).await.expect("the store works");
     assert_eq!(found.expect("there are exports").id, latest);
+}
+
+async fn a_history_is_paged_newest_first(harness: &dyn StoreHarness) {
+    let (job, other) = (unique("job"), unique("job"));
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        made.push(create(harness, &job).await.id);
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    create(harness, &other).await;
+    made.reverse();
+    let id = fixtures::job_id(&job);
+    let size = |text: &str| text.parse().expect("a page size");
+    let page = async |after: Option<ExportId>, count: &str| {
+        let after = match after {
+            Some(id) => Some(HistoryCursor::from(&find(harness, id).await)),
+            None => None,
+        };
+        harness.exports().history(&id, after, size(count)).await.expect("the store works")
+    };
+    let mut seen = Vec::new();
+    let mut next = None;
+    for expected in [2, 2, 1] {
+        let HistoryPage { exports, next: following } = page(next, "2").await;
+        assert_eq!(exports.len(), expected);
+        seen.extend(exports.iter().map(|export| export.id));
+        next = following;
+    }
+    assert_eq!((seen, next), (made.clone(), None));
+    let whole = page(None, "5").await;
+    assert_eq!((whole.exports.len(), whole.next), (5, None));
+    let nothing = page(made.last().copied(), "5").await;
+    assert_eq!((nothing.exports.len(), nothing.next), (0, None));
 }
 
 async fn invalid_exports_are_skipped(harness: &dyn StoreHarness) {

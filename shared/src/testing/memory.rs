@@ -11,7 +11,10 @@ use serde_json::Value;
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, TRAINING_JOBS, newest_first},
     clock,
-    domain::{Artifact, Export, ExportId, JobId, TrainingJob, Transition, UserId},
+    domain::{
+        Artifact, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, TrainingJob, Transition,
+        UserId,
+    },
     ports::{ApplyError, Exports, PortError, TrainingJobs},
 };
 
@@ -164,6 +167,18 @@ impl Exports for MemoryStore {
         Ok(of_job
             .filter_map(|(id, document)| log_invalid(documents::export(id, document)))
             .max_by_key(|export| export.started_at))
+    }
+
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        let state = self.begin("history")?;
+        let of_job = state.of(EXPORTS).filter(|(_, document)| document["job_id"] == job.as_str());
+        let exports = of_job.filter_map(|(id, document)| log_invalid(documents::export(id, document)));
+        Ok(HistoryPage::of(exports, after, size))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, ExportDocument, changed_fields},
     clock,
-    domain::{Export, ExportId, JobId, Transition},
+    domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
     ports::{ApplyError, Exports, PortError},
 };
 
@@ -66,6 +66,29 @@ impl Exports for Firestore {
                 .iter()
                 .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
             Ok(readable.max_by_key(|export| export.started_at))
+        })
+        .await
+        .map_err(|failure: StoreError| failure.into())
+    }
+
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        within_deadline(async {
+            let db = self.db().await?;
+            // one more than the page shows whether another follows
+            let mut found = DocumentQuery::history(job, after, size.get() + 1).run(db).await?;
+            let has_more = found.len() > size.get();
+            found.truncate(size.get());
+            let readable = found
+                .iter()
+                .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
+            let exports: Vec<Export> = readable.collect();
+            let next = exports.last().map(|export| export.id).filter(|_| has_more);
+            Ok(HistoryPage { exports, next })
         })
         .await
         .map_err(|failure: StoreError| failure.into())
