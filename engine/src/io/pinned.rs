@@ -34,6 +34,10 @@ impl Folder for PinnedFolder {
         self.folder.list()
     }
 
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        self.folder.list_subfolder(subfolder)
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = opened.get(name) {
