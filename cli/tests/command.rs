@@ -49,6 +49,29 @@ fn an_existing_output_is_replaced_only_with_force() {
 }
 
 #[test]
+fn the_hint_about_values_that_are_not_finite_names_the_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = folder.path().join("adapter");
+    std::fs::create_dir(&adapter).unwrap();
+    for file in names(Path::new(&fixture("adapter"))) {
+        std::fs::copy(&file, adapter.join(file.file_name().unwrap())).unwrap();
+    }
+    let weights = adapter.join("adapter_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let end = bytes.len();
+    bytes[end - 64..].fill(0xff);
+    std::fs::write(&weights, bytes).unwrap();
+    let (adapter, out) = (adapter.to_str().unwrap(), folder.path().join("out"));
+    let args = ["merge", "--base", &fixture("base"), "--adapter", adapter, "--out", out.to_str().unwrap()];
+    let refused = gemma_export(&args);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused.stderr);
+    assert!(error.contains("diverged (--allow-non-finite exports it anyway)"), "{error}");
+    let merged = gemma_export(&[&args[..], &["--allow-non-finite"]].concat());
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+}
+
+#[test]
 fn a_folder_with_other_files_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "years").unwrap();

@@ -112,6 +112,11 @@ impl JobError {
             Some(io::ErrorKind::PermissionDenied) => {
                 text.push_str(": the export job's service account has no permission for it");
             }
+            Some(io::ErrorKind::StaleNetworkFileHandle) => {
+                text.push_str(": it was changed during the export: start the export again");
+            }
+            Some(io::ErrorKind::StorageFull) => text.push_str(": the disk is full"),
+            Some(io::ErrorKind::ReadOnlyFilesystem) => text.push_str(": the disk is read-only"),
             Some(io::ErrorKind::UnexpectedEof) => text.push_str(": it is shorter than expected"),
             Some(_) => text.push_str(": the storage failed; start the export again"),
             None => {}

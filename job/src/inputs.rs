@@ -7,6 +7,9 @@ use shared::domain::{HubRepo, InvalidId, TrainingJob};
 
 use crate::{error::JobError, input_folder::InputFolder, sources::InputSources};
 
+/// transformers' folder of chat templates besides the default one.
+const TEMPLATE_FOLDER: &str = "additional_chat_templates/";
+
 /// The result of the training job.
 pub(crate) enum FineTune {
     /// A LoRA adapter.
@@ -29,7 +32,7 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
             job.id
         )));
     };
-    let input = sources.input_folder(url)?;
+    let mut input = sources.input_folder(url)?;
     if input.files.is_empty() {
         return Err(JobError::NotFound(format!(
             "there are no files at {url}, the adapter of training job {}: train it again",
@@ -37,6 +40,8 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
         )));
     }
     if input.has("adapter_config.json") {
+        // the trainer's checkpoints are in folders below the adapter, too
+        input.files.retain(|file| !file.name.contains('/') || file.name.starts_with(TEMPLATE_FOLDER));
         Ok(FineTune::Adapter(Adapter::open(Arc::clone(&input.folder))?, input))
     } else if input.has("config.json") {
         Ok(FineTune::FullModel(input))

@@ -99,8 +99,16 @@ async fn work(
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
             let sources = InputSources::new(&context, &execution, &runtime);
-            let (context, export, training_job, progress) = (&*context, &export, &training_job, &progress);
-            ExportWork { context, sources, export, training_job, progress }.run()
+            let work = ExportWork {
+                context: &context,
+                execution: &execution,
+                runtime: &runtime,
+                sources,
+                export: &export,
+                training_job: &training_job,
+                progress: &progress,
+            };
+            work.run()
         })
     };
     tokio::pin!(blocking);

@@ -17,9 +17,6 @@ use crate::{
     input_folder::InputFolder,
 };
 
-/// transformers' folder of chat templates besides the default one.
-const TEMPLATE_FOLDER: &str = "additional_chat_templates";
-
 /// The storage and the Hub, with the caller's token.
 pub(crate) struct InputSources<'a> {
     storage: &'a Storage,
@@ -45,12 +42,11 @@ impl<'a> InputSources<'a> {
         Ok(Bucket::new(self.storage.location(url)?, self.runtime.clone()))
     }
 
-    /// The folder of a bucket at `url`, with its files and chat templates: none if it does not exist.
+    /// The folder of a bucket at `url`, with its files: none if it does not exist.
     pub(crate) fn input_folder(&self, url: &str) -> Result<InputFolder, JobError> {
-        let bucket = self.bucket(url)?;
-        let mut files = bucket.files().map_err(JobError::bucket("list", url))?;
-        files.extend(bucket.files_in(TEMPLATE_FOLDER).map_err(JobError::bucket("list", url))?);
-        Ok(InputFolder { folder: Arc::new(bucket), files })
+        let snapshot = self.bucket(url)?.snapshot().map_err(JobError::bucket("list", url))?;
+        let files = snapshot.files();
+        Ok(InputFolder { folder: Arc::new(snapshot), files })
     }
 
     /// The Hub, with the caller's token.

@@ -20,7 +20,7 @@ pub(crate) use index::INDEX_FILE;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 
 use crate::error::{Error, Result};
-use crate::io::{Folder, Source, read_optional};
+use crate::io::{Folder, PinnedFolder, Source, read_optional};
 use crate::numerics::Dtype;
 
 /// A folder with this file is an adapter, not a model.
@@ -54,6 +54,8 @@ impl TensorInfo {
 pub(crate) struct Shard {
     pub(crate) name: String,
     pub(crate) source: Arc<dyn Source>,
+    /// The hash of the header that was read.
+    pub(crate) header_sha256: String,
 }
 
 /// A full model: its configuration and the infos of its tensors. Cheap to clone.
@@ -80,6 +82,7 @@ impl Checkpoint {
     /// When a file is missing or cannot be read; when a header is invalid; when index and shards disagree; when the
     /// weights are pickles (`.bin`) or quantized with another method than bitsandbytes in 4 bits.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
+        let folder = PinnedFolder::new(folder);
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
             let entries = folder.list().map_err(|e| Error::read(&location, e))?;
@@ -95,7 +98,8 @@ impl Checkpoint {
         let mut by_name = HashMap::new();
         for (number, name) in files.shards.into_iter().enumerate() {
             let source = folder.open(&name).map_err(|e| Error::read(format!("{location}/{name}"), e))?;
-            for t in header::read(&*source)? {
+            let (header, header_sha256) = header::read_hashed(&*source)?;
+            for t in header {
                 if let Some(other) = by_name.insert(t.name.clone(), tensors.len()) {
                     let other: usize = other;
                     let before: &Shard = &shards[tensors[other].shard];
@@ -105,7 +109,7 @@ impl Checkpoint {
                 let (dtype, shape, offset, bytes) = (t.dtype, t.shape, t.offset, t.bytes);
                 tensors.push(TensorInfo { name: t.name, dtype, shape, shard: number, offset, bytes });
             }
-            shards.push(Shard { name, source });
+            shards.push(Shard { name, source, header_sha256 });
         }
         let has_index = files.weight_map.is_some();
         if let Some(weight_map) = files.weight_map {

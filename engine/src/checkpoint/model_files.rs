@@ -1,11 +1,8 @@
 //! The small files of a model: configuration, tokenizer, chat template, generation settings.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-use sha2::{Digest as _, Sha256};
+use std::sync::{Arc, OnceLock};
 
 use super::ModelConfig;
 use super::config::edit_config;
@@ -20,7 +17,6 @@ pub(crate) struct ModelFiles {
     adapter: Option<Arc<dyn Folder>>,
     config: Arc<ModelConfig>,
     origins: Arc<OnceLock<TokenizerOrigins>>,
-    hashes: Arc<Mutex<BTreeMap<(FileOrigin, String), String>>>,
 }
 
 /// The folder that a file comes from.
@@ -52,7 +48,7 @@ impl ModelFiles {
         adapter: Option<Arc<dyn Folder>>,
         config: Arc<ModelConfig>,
     ) -> Self {
-        Self { base, adapter, config, origins: Arc::default(), hashes: Arc::default() }
+        Self { base, adapter, config, origins: Arc::default() }
     }
 
     /// The base's `config.json`.
@@ -75,13 +71,8 @@ impl ModelFiles {
 
     /// The content of a file as the exported model has it.
     pub(crate) fn read(&self, name: &str) -> Result<Option<SmallFile>> {
-        let origin = self.origins()?.of_file(name);
         let Some(source) = self.open(name)? else { return Ok(None) };
         let (location, bytes) = (source.location().to_owned(), read_source(&*source)?);
-        let hash = hex::encode(Sha256::digest(&bytes));
-        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
-        hashes.insert((origin, name.to_owned()), hash);
-        drop(hashes);
         let edited = self.edit_template(name, &location, &bytes)?;
         Ok(Some(SmallFile { location, bytes: edited.unwrap_or(bytes) }))
     }
@@ -118,12 +109,6 @@ impl ModelFiles {
             inputs.extend(source.map(|source| (origin, source)));
         }
         Ok(inputs)
-    }
-
-    /// The SHA-256 of a file that [`read`](Self::read) returned, in lower-case hex.
-    pub(crate) fn sha256(&self, origin: FileOrigin, name: &str) -> Option<String> {
-        let hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
-        hashes.get(&(origin, name.to_owned())).cloned()
     }
 
     fn folder(&self, origin: FileOrigin) -> Option<&dyn Folder> {

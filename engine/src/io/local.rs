@@ -5,9 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::PositionedFile;
 use super::atomic_file::StreamedFile;
+use super::pinned::changed;
 use super::{Folder, FolderEntry, Output, Source};
 use crate::error::{Error, Result};
 
@@ -75,18 +77,20 @@ impl Folder for LocalFolder {
     }
 }
 
-/// A file, with its size when it was opened.
+/// A file, with its size and its time of change when it was opened.
 struct LocalFile {
     file: File,
     location: String,
     size: u64,
+    modified: Option<SystemTime>,
 }
 
 impl LocalFile {
     fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path).map_err(|error| broken_link(path, error))?;
-        let size = file.metadata()?.len();
-        Ok(Self { file, location: path.display().to_string(), size })
+        let metadata = file.metadata()?;
+        let (size, modified) = (metadata.len(), metadata.modified().ok());
+        Ok(Self { file, location: path.display().to_string(), size, modified })
     }
 }
 
@@ -112,7 +116,12 @@ impl Source for LocalFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        let read = self.file.read_exact_at(buffer, offset);
+        let metadata = self.file.metadata()?;
+        if (metadata.len(), metadata.modified().ok()) != (self.size, self.modified) {
+            return Err(changed());
+        }
+        read
     }
 }
 
@@ -183,6 +192,40 @@ mod tests {
         out.write(b"x").unwrap();
         drop(out);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_changed_in_place_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, b"before").unwrap();
+        let opened = LocalFolder::open(folder.path()).unwrap().open("a").unwrap();
+        let mut bytes = [0; 6];
+        opened.read_at(0, &mut bytes).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(b"other!", 0).unwrap();
+        file.set_modified(SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
+        let error = opened.read_at(0, &mut bytes).unwrap_err();
+        assert!(error.to_string().contains("changed while it was being read"), "{error}");
+    }
+
+    #[test]
+    fn the_draft_of_a_killed_run_is_removed_and_that_of_a_running_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (killed, other) = (folder.path().join(".a.4194305-0.part"), folder.path().join(".ab.1-0.part"));
+        fs::write(&killed, b"x").unwrap();
+        fs::write(&other, b"x").unwrap();
+        let mut running = LocalOutput::create(folder.path()).unwrap();
+        running.begin("a", 1).unwrap();
+        assert!(!killed.exists() && other.exists());
+        let mut next = LocalOutput::create(folder.path()).unwrap();
+        next.begin("a", 1).unwrap();
+        running.write(b"1").unwrap();
+        running.finish().unwrap();
+        next.write(b"2").unwrap();
+        next.finish().unwrap();
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"2");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -22,6 +22,8 @@ struct RawConfig {
     task_type: Option<String>,
     #[serde(default)]
     base_model_name_or_path: Option<String>,
+    #[serde(default)]
+    revision: Option<String>,
     r: u32,
     lora_alpha: f64,
     #[serde(default, deserialize_with = "json::null_as_default")]
@@ -69,6 +71,8 @@ pub struct AdapterConfig {
     pub rslora: bool,
     /// `base_model_name_or_path`: the model the adapter was trained on.
     pub base_model: Option<String>,
+    /// `revision`: the commit, branch or tag of that model; `None` for the main branch.
+    pub revision: Option<String>,
     /// `target_modules`, as the file has them.
     pub targets: Vec<String>,
     /// `use_dora`.
@@ -113,6 +117,7 @@ impl AdapterConfig {
             alpha: raw.lora_alpha,
             rslora: raw.use_rslora,
             base_model: raw.base_model_name_or_path,
+            revision: raw.revision.filter(|revision| !revision.is_empty() && revision != "main"),
             targets,
             dora: raw.use_dora,
             ensure_tying: raw.ensure_weight_tying,

@@ -1,6 +1,6 @@
 //! Base models from the Hub and exports to it, against a test server with a real Xet store.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use e2e::hub::{Access, Content, Fault, Hub, Repo, Step};
 use serde_json::json;
@@ -55,6 +55,10 @@ pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]
     world.record(id).await
 }
 
+fn folder_of(file: PathBuf) -> PathBuf {
+    file.parent().unwrap().to_owned()
+}
+
 fn message(export: &Export) -> &str {
     export.message.as_deref().unwrap_or_default()
 }
@@ -66,7 +70,7 @@ async fn a_base_model_is_read_from_the_hub_when_the_bucket_has_none() {
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
     let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
-    assert_eq!(crate::exports::sha256_of(&world, "files/job-1/model.gguf"), crate::exports::reference());
+    assert_eq!(crate::exports::sha256_of(&world, "model.gguf"), crate::exports::reference());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +112,7 @@ async fn a_4_bit_base_model_is_dequantized_when_it_has_no_16_bit_sibling() {
     world.put_training_job("job-1", json!({"base_model_id": "ada/micro-bnb-4bit"}));
     let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
-    let config = fs::read_to_string(world.path("models/merged_models/job-1/config.json")).unwrap();
+    let config = fs::read_to_string(world.made("models/merged_models/job-1", "config.json")).unwrap();
     assert!(config.contains("Gemma3ForCausalLM") && !config.contains("quantization_config"), "{config}");
 
     hub.put("ada/micro", Repo { files: files("gemma3-micro/base"), ..Repo::default() });
@@ -142,8 +146,8 @@ async fn an_export_is_one_commit_with_every_file_and_a_card() {
         assert!(card.contains(&format!("base_model: {BASE}\n")) && card.contains("license: gemma"), "{card}");
         let folder = match kind {
             ArtifactKind::Adapter => world.path("models/adapters/job-1"),
-            ArtifactKind::Merged => world.path("models/merged_models/job-1"),
-            ArtifactKind::Gguf => world.path("files/job-1"),
+            ArtifactKind::Merged => folder_of(world.made("models/merged_models/job-1", "config.json")),
+            ArtifactKind::Gguf => folder_of(world.made("files/job-1", "model.gguf")),
         };
         let mut sent = 0;
         for (name, content) in repo.files.iter().filter(|(name, _)| *name != "README.md") {
@@ -153,9 +157,7 @@ async fn an_export_is_one_commit_with_every_file_and_a_card() {
             assert!(card.contains(name.as_str()));
             sent += 1;
         }
-        let manifests = ["model.gguf.manifest.json", "export-manifest.json"];
-        let local = fs::read_dir(folder).unwrap().map(Result::unwrap).map(|e| e.file_name());
-        assert_eq!(sent, local.filter(|name| !manifests.iter().any(|m| name == m)).count(), "{kind:?}");
+        assert_eq!(sent, fs::read_dir(folder).unwrap().count(), "{kind:?}");
         let hf = made.artifacts.iter().find(|artifact| artifact.variant == Variant::Hf).unwrap();
         assert_eq!(hf.path, REPO);
         let job = world.store.document("training_jobs", "job-1").unwrap();
