@@ -176,7 +176,7 @@ fn nan_logits_are_an_error() {
     let mut bytes = std::fs::read(folder.path().join("x.gguf")).unwrap();
     bytes[norm.byte_range.start as usize..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(folder.path().join("x.gguf"), bytes).unwrap();
-    let source = LocalFolder::open(folder.path()).unwrap().open("x.gguf").unwrap();
+    let source = crate::io::Folder::open(&LocalFolder::open(folder.path()).unwrap(), "x.gguf").unwrap();
     let error = compare_gguf(&model, &[source], &RunOptions::default()).unwrap_err().to_string();
     assert!(error.contains("x.gguf") && error.contains("produces NaN or infinite logits"), "{error}");
 }

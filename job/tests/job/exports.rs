@@ -126,7 +126,7 @@ async fn an_adapters_own_tokenizer_replaces_the_bases() {
     let merged = world.export(ArtifactKind::Merged).await;
 
     assert_eq!(merged.status, Status::Completed, "{:?}", merged.message);
-    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    let zipped = read_zip(&made(&world, "merged.zip"));
     assert_eq!(content(&zipped, "chat_template.jinja").as_deref(), Some("TUNED"));
     assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("TOOL"));
     assert!(!content(&zipped, "tokenizer_config.json").unwrap().contains("chat_template"));
@@ -134,10 +134,10 @@ async fn an_adapters_own_tokenizer_replaces_the_bases() {
 
     fs::write(adapter.join("additional_chat_templates/tool.jinja"), "OTHER").unwrap();
     world.export(ArtifactKind::Merged).await;
-    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    let zipped = read_zip(&made(&world, "merged.zip"));
     assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("OTHER"));
     world.export(ArtifactKind::Adapter).await;
-    let zipped = read_zip(&world.path("files/job-1/adapter.zip"));
+    let zipped = read_zip(&made(&world, "adapter.zip"));
     assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("OTHER"));
 }
 
