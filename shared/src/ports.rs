@@ -70,11 +70,20 @@ pub enum ApplyError {
     Port(#[from] PortError),
 }
 
+/// How storing a new export ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// It is stored.
+    Created,
+    /// An export with its id existed before.
+    Exists,
+}
+
 /// The collection `exports`.
 #[async_trait]
 pub trait Exports: Send + Sync {
-    /// Stores a new export. An existing export is an error and stays unchanged.
-    async fn create(&self, export: &Export) -> Result<(), PortError>;
+    /// Stores a new export. An existing export stays unchanged.
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError>;
 
     /// The export with that id.
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError>;

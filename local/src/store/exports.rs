@@ -7,7 +7,7 @@ use shared::{
     adapters::documents::{self, EXPORTS},
     clock,
     domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
-    ports::{ApplyError, Exports, PortError},
+    ports::{ApplyError, CreateOutcome, Exports, PortError},
 };
 
 use super::{DocumentStore, StoreError, insert, read, rows};
@@ -36,10 +36,11 @@ impl DocumentStore {
 
 #[async_trait]
 impl Exports for DocumentStore {
-    async fn create(&self, export: &Export) -> Result<(), PortError> {
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
         let (id, json) = (export.id.to_string(), documents::create(export).to_string());
         let create = move |connection: &mut Connection| {
-            if insert(connection, EXPORTS, &id, &json)? { Ok(()) } else { Err(StoreError::Exists(id)) }
+            let is_new = insert(connection, EXPORTS, &id, &json)?;
+            Ok::<_, StoreError>(if is_new { CreateOutcome::Created } else { CreateOutcome::Exists })
         };
         Ok(self.with_connection(create).await?)
     }

@@ -10,7 +10,7 @@ pub mod openapi;
 mod problem;
 mod problem_kind;
 
-pub use create::ExportStarted;
+pub use create::{ExportStarted, REPLAYED};
 pub use export::ExportBody;
 pub use health::HealthBody;
 pub use history::HistoryBody;

@@ -113,6 +113,7 @@ impl From<Error> for Problem {
             Error::NoSuchExport(_) => Self::new(ProblemKind::NoSuchExport, detail),
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
+            Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),
             Error::Internal(source) => {
                 let source: &(dyn std::error::Error + 'static) = &*source;
                 tracing::error!(error = source, "a request failed with an internal error");

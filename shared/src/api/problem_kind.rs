@@ -27,13 +27,15 @@ pub enum ProblemKind {
     BodyTooLarge,
     /// `Content-Type` is not `application/json`.
     NotJson,
+    /// The idempotency key was sent with another request before.
+    KeyReused,
     /// An internal error.
     Internal,
 }
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -45,6 +47,7 @@ impl ProblemKind {
         Self::BodyTooSlow,
         Self::BodyTooLarge,
         Self::NotJson,
+        Self::KeyReused,
         Self::Internal,
     ];
 
@@ -65,6 +68,11 @@ impl ProblemKind {
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The key belongs to another request",
+            ),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }

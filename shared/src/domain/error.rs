@@ -31,6 +31,9 @@ pub enum Error {
         /// The current status.
         status: String,
     },
+    /// The key was sent with another request before.
+    #[error("this Idempotency-Key was sent with another request within the last 24 hours: use a new key")]
+    KeyReused,
     /// A port failed (see `ports::PortError`).
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -101,6 +101,8 @@ pub struct Export {
     pub artifacts: Vec<Artifact>,
     /// Summary of the report; `None` until completion, and for adapters, which are only copied.
     pub proof: Option<Proof>,
+    /// [`request_hash`](super::request_hash) of the request, if it came with an idempotency key.
+    pub request_hash: Option<String>,
     /// The name that the launcher gave the execution.
     pub execution: Option<ExecutionName>,
     /// The execution that processes it.
@@ -124,6 +126,8 @@ pub struct NewExport<'a> {
     pub user: &'a UserId,
     /// The validated request.
     pub request: &'a CreateExport,
+    /// The hash of the request, if it came with an idempotency key.
+    pub request_hash: Option<String>,
 }
 
 /// A change of a running export.
@@ -189,11 +193,11 @@ impl Export {
     /// A new export, which is running and started at `now`.
     #[must_use]
     pub fn new(new: &NewExport<'_>, now: Timestamp) -> Self {
-        let NewExport { id, user, request } = *new;
+        let NewExport { id, user, request, request_hash } = new;
         Self {
-            id,
+            id: *id,
             job_id: request.job_id.clone(),
-            user_id: Some(user.clone()),
+            user_id: Some((*user).clone()),
             kind: request.kind,
             destinations: request.destinations.clone(),
             hf_repo: request.hf_repo.clone(),
@@ -205,6 +209,7 @@ impl Export {
             progress: Some(Progress { stage: Stage::Queued, bytes_done: 0, bytes_total: 0 }),
             artifacts: Vec::new(),
             proof: None,
+            request_hash: request_hash.clone(),
             execution: None,
             claim: None,
             lease_until: Some(saturating_add(now, LAUNCH_LEASE)),
@@ -324,7 +329,10 @@ mod tests {
             serde_json::from_str(r#"{"job_id":"job-1","export_type":"merged"}"#).unwrap();
         let request = raw.try_into().unwrap();
         let user = "ada".parse().unwrap();
-        Export::new(&NewExport { id: ExportId::random(), user: &user, request: &request }, at(0))
+        Export::new(
+            &NewExport { id: ExportId::random(), user: &user, request: &request, request_hash: None },
+            at(0),
+        )
     }
 
     fn claim(by: &str, attempt: u32) -> Claim {

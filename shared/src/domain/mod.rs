@@ -5,6 +5,7 @@ mod error;
 mod export;
 mod failure;
 mod history;
+mod idempotency;
 mod ids;
 mod proof;
 mod quantization;
@@ -18,6 +19,7 @@ pub use export::{
 };
 pub use failure::{Failure, FailureCode};
 pub use history::{HistoryCursor, HistoryPage, InvalidPageSize, PageSize};
+pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, request_hash};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};

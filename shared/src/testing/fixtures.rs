@@ -72,7 +72,7 @@ pub fn export() -> Export {
 /// An export by [`ADA`], just started.
 #[must_use]
 pub fn new_export(id: ExportId, job: &str, now: Timestamp) -> Export {
-    Export::new(&NewExport { id, user: &user(ADA), request: &request(job) }, now)
+    Export::new(&NewExport { id, user: &user(ADA), request: &request(job), request_hash: None }, now)
 }
 
 /// The claim of the first attempt of an execution, with a random process id.

@@ -15,7 +15,7 @@ use crate::{
         Artifact, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, TrainingJob, Transition,
         UserId,
     },
-    ports::{ApplyError, Exports, PortError, TrainingJobs},
+    ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
 };
 
 const STORE: &str = "the in-memory store";
@@ -141,14 +141,14 @@ impl TrainingJobs for MemoryStore {
 
 #[async_trait]
 impl Exports for MemoryStore {
-    async fn create(&self, export: &Export) -> Result<(), PortError> {
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
         let mut state = self.begin("create")?;
         let id = export.id.to_string();
         if state.get(EXPORTS, &id).is_some() {
-            return Err(PortError::Failed { what: STORE, source: "the export exists already".into() });
+            return Ok(CreateOutcome::Exists);
         }
         state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
-        Ok(())
+        Ok(CreateOutcome::Created)
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {

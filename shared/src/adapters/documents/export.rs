@@ -47,6 +47,8 @@ pub struct ExportDocument {
     #[serde(default, with = "serialize_as_null")]
     proof: Option<Proof>,
     #[serde(default, with = "serialize_as_null")]
+    request_hash: Option<String>,
+    #[serde(default, with = "serialize_as_null")]
     execution: Option<String>,
     #[serde(default, with = "serialize_as_null")]
     claim: Option<Claim>,
@@ -84,6 +86,7 @@ impl ExportDocument {
             progress: self.progress.map(Into::into),
             artifacts: self.artifacts,
             proof: self.proof,
+            request_hash: self.request_hash,
             execution: self.execution.map(ExecutionName::new),
             claim: self.claim,
             lease_until: self.lease_until.map(Into::into),
@@ -114,6 +117,7 @@ impl From<&Export> for ExportDocument {
             quantization: export.quantization,
             progress: export.progress.map(Into::into),
             proof: export.proof.clone(),
+            request_hash: export.request_hash.clone(),
             execution: export.execution.as_ref().map(ToString::to_string),
             claim: export.claim.clone(),
             lease_until: export.lease_until.map(Into::into),
@@ -296,6 +300,7 @@ mod tests {
           },
           "proof": null,
           "quantization": "q8_0",
+          "request_hash": null,
           "started_at": "2026-09-21T14:13:20Z",
           "status": "running",
           "type": "gguf",

@@ -24,7 +24,7 @@ use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, ExportDocument, changed_fields},
     clock,
     domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
-    ports::{ApplyError, Exports, PortError},
+    ports::{ApplyError, CreateOutcome, Exports, PortError},
 };
 
 const UPDATED_AT: &str = "updated_at";
@@ -34,15 +34,19 @@ const MAX_RETRY_DELAY: Duration = Duration::from_millis(800);
 
 #[async_trait]
 impl Exports for Firestore {
-    async fn create(&self, export: &Export) -> Result<(), PortError> {
-        within_deadline(async {
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
+        let created = within_deadline(async {
             let db = self.db().await?;
             let fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export))?.fields;
             let document = document(db, EXPORTS, &export.id.to_string(), fields);
             DocumentWrite::create(document).with_server_times(&["started_at", UPDATED_AT]).commit(db).await
         })
-        .await
-        .map_err(Into::into)
+        .await;
+        match created {
+            Ok(()) => Ok(CreateOutcome::Created),
+            Err(failure) if failure.is_existing() => Ok(CreateOutcome::Exists),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {

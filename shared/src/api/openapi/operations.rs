@@ -11,6 +11,7 @@ use utoipa::openapi::{
 };
 
 use super::{
+    ids::text,
     request,
     responses::{ResponsesByStatus, responses},
     schema_ref,
@@ -19,7 +20,7 @@ use crate::{
     api::{
         ExportBody, ExportStarted, HealthBody, HistoryBody, JobBody, JobWithExportBody, ProblemKind as Kind,
     },
-    domain::{ExportId, JobId, PageSize, RawCreateExport},
+    domain::{ExportId, IdempotencyKey, JobId, PageSize, RawCreateExport},
 };
 
 pub(super) fn paths() -> Paths {
@@ -87,12 +88,16 @@ fn create_export() -> Operation {
             Kind::BodyTooSlow,
             Kind::BodyTooLarge,
             Kind::NotJson,
+            Kind::KeyReused,
             Kind::Internal,
         ],
     );
     link_to_get_job(&mut responses, "$request.body#/job_id");
-    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 404, 403, 400 (job not completed).";
-    operation("createExport", "Start an export", description, responses).request_body(Some(body())).build()
+    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed).";
+    operation("createExport", "Start an export", description, responses)
+        .parameter(idempotency_key())
+        .request_body(Some(body()))
+        .build()
 }
 
 fn get_job() -> Operation {
@@ -156,6 +161,18 @@ fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Par
         .required(Required::False)
         .description(Some(description))
         .schema(Some(schema))
+        .build()
+}
+
+fn idempotency_key() -> Parameter {
+    let description = "A request that is repeated with its key within 24 hours starts nothing: it gets the response of the \
+         first, with the header `Idempotent-Replayed: true`.";
+    ParameterBuilder::new()
+        .name(IdempotencyKey::HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(text().pattern(Some(format!("^[!-~]{{1,{}}}$", IdempotencyKey::MAX_CHARS)))))
         .build()
 }
 
