@@ -59,6 +59,10 @@ struct ModelFiles<'a> {
 impl ExportWork<'_> {
     /// Writes the export's artifacts; those that exist for the same inputs and options are reused.
     pub(crate) fn run(&self) -> Result<ExportResult, JobError> {
+        if let Some(repo) = self.export.hf_repo.as_ref().filter(|_| self.has_destination(Destination::HfHub))
+        {
+            self.sources.hub()?.check_destination(repo, self.export.kind)?;
+        }
         match self.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),

@@ -19,11 +19,11 @@ use crate::{
 const RETRY_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 impl Hub {
-    /// The model's files at the head of its main branch.
-    pub(crate) fn model(&self, repo: &HubRepo) -> Result<InputFolder, JobError> {
+    /// The model's files at a commit, branch or tag; without one, at the head of its main branch.
+    pub(crate) fn model(&self, repo: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         let repository = self.repository(repo);
         let operation = HubOperation::Read(repo);
-        let info = self.request(&operation, repository.info().send())?;
+        let info = self.request(&operation, repository.info().maybe_revision(revision).send())?;
         let revision = info.sha.ok_or_else(|| {
             JobError::NotFound(format!(
                 "base model {repo} has no commit on the Hugging Face Hub: check base_model_id"
@@ -75,6 +75,10 @@ struct HubModel {
 impl Folder for HubModel {
     fn location(&self) -> &str {
         &self.location
+    }
+
+    fn revision(&self) -> Option<&str> {
+        Some(&self.revision)
     }
 
     fn list(&self) -> io::Result<Vec<FolderEntry>> {

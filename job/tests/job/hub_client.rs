@@ -55,6 +55,8 @@ async fn pythons_client_reads_back_every_byte_that_was_pushed() {
         assert_eq!(made.status, Status::Completed, "{:?}", made.message);
     }
     let mut expected = exported(&world);
+    // the merged model removes the adapter that was pushed before it
+    expected.retain(|name, _| !name.starts_with("adapter_"));
     // the model card of the last export
     expected.insert("README.md".to_owned(), hub.repo(REPO).unwrap().files["README.md"].bytes.clone());
 
