@@ -121,6 +121,10 @@ mod tests {
             Ok(Vec::new())
         }
 
+        fn list_subfolder(&self, _: &str) -> io::Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
         fn open(&self, _: &str) -> io::Result<Arc<dyn Source>> {
             Ok(Arc::new(ChangingFile(AtomicU8::new(7))))
         }
