@@ -82,7 +82,7 @@ impl Checkpoint {
     /// When a file is missing or cannot be read; when a header is invalid; when index and shards disagree; when the
     /// weights are pickles (`.bin`) or quantized with another method than bitsandbytes in 4 bits.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
-        let folder = PinnedFolder::new(folder);
+        let folder = PinnedFolder::pin(folder);
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
             let entries = folder.list().map_err(|e| Error::read(&location, e))?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::convert::{GgufOptions, GgufPlan};
-use crate::io::{LocalFolder, LocalOutput};
+use crate::io::{Folder as _, LocalFolder, LocalOutput};
 use crate::peft::Adapter;
 use crate::plan::MergePlan;
 use crate::quant::OutputType;
@@ -44,7 +44,7 @@ fn file(exported: &Model, output: OutputType) -> (tempfile::TempDir, Arc<dyn Sou
     let plan = GgufPlan::new(exported, &GgufOptions::new(output, "x")).unwrap();
     let mut out = LocalOutput::create(folder.path()).unwrap();
     crate::gguf(&plan, "x.gguf", &mut out, &RunOptions::default()).unwrap();
-    let source = crate::io::Folder::open(&LocalFolder::open(folder.path()).unwrap(), "x.gguf").unwrap();
+    let source = LocalFolder::open(folder.path()).unwrap().open("x.gguf").unwrap();
     (folder, source)
 }
 

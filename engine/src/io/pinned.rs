@@ -16,7 +16,7 @@ pub(crate) struct PinnedFolder {
 }
 
 impl PinnedFolder {
-    pub(crate) fn new(folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+    pub(crate) fn pin(folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
         Arc::new(Self { folder, opened: Mutex::default() })
     }
 }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_file_has_the_hash_of_the_bytes_that_were_read() {
-        let folder = PinnedFolder::new(Arc::new(ChangingFolder));
+        let folder = PinnedFolder::pin(Arc::new(ChangingFolder));
         assert_eq!(folder.open("a").unwrap().read_sha256(), None);
         let mut bytes = [0; 4];
         folder.open("a").unwrap().read_at(0, &mut bytes).unwrap();

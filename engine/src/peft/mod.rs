@@ -75,7 +75,7 @@ impl Adapter {
     /// When a file is missing or malformed, when an A has no B or the ranks do not fit, and when the
     /// configuration asks for something that this engine does not apply exactly.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
-        let folder = PinnedFolder::new(folder);
+        let folder = PinnedFolder::pin(folder);
         let location = folder.location().to_owned();
         let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
         let Some(bytes) = read_optional(&*folder, ADAPTER_CONFIG)? else {
