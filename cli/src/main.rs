@@ -1,6 +1,7 @@
 //! The `gemma-export` command: the engine on local folders.
 
 mod args;
+mod base_revision;
 mod gguf;
 mod inspect;
 mod lora;

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use engine::{Adapter, Checkpoint, Folder as _, LocalFolder, Model, OutputType, Source};
 
+use crate::base_revision;
+
 pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
     LocalFolder::open(path).map(Arc::new)
 }
@@ -22,14 +24,17 @@ pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Box<dyn Error>> 
 /// Opens the base model, and the adapter to merge into it if there is one.
 pub(crate) fn open_model(base: &Path, adapter: Option<&Path>) -> Result<Model, Box<dyn Error>> {
     check_is_folder("--base", base, "the model's folder: config.json, safetensors files, tokenizer")?;
-    let base = Checkpoint::open(open_folder(base)?)?;
+    let folder = base;
+    let base = Checkpoint::open(open_folder(folder)?)?;
     let Some(adapter) = adapter else { return Ok(Model::new(&base)) };
     check_is_folder(
         "--adapter",
         adapter,
         "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors",
     )?;
-    Ok(Model::with_adapter(&base, &Adapter::open(open_folder(adapter)?)?)?)
+    let adapter = Adapter::open(open_folder(adapter)?)?;
+    base_revision::check(folder, adapter.config())?;
+    Ok(Model::with_adapter(&base, &adapter)?)
 }
 
 /// Refuses a file where a folder is expected.

@@ -56,8 +56,8 @@ pub(crate) struct ObtainedArtifact {
     pub(crate) is_reused: bool,
 }
 
-enum Turn {
-    Published(PublishedArtifact),
+enum MakerTurn {
+    Published(Box<PublishedArtifact>),
     /// This export makes the artifact, in the folder of that name.
     Make(String),
 }
@@ -70,8 +70,10 @@ impl Maker<'_> {
         write: impl FnOnce(&Bucket) -> Result<NewArtifact, JobError>,
     ) -> Result<ObtainedArtifact, JobError> {
         let folder = match self.wait_for_turn(target)? {
-            Turn::Published(artifact) => return Ok(ObtainedArtifact { artifact, is_reused: true }),
-            Turn::Make(folder) => folder,
+            MakerTurn::Published(artifact) => {
+                return Ok(ObtainedArtifact { artifact: *artifact, is_reused: true });
+            }
+            MakerTurn::Make(folder) => folder,
         };
         let made = self.make(target, &folder, write);
         if !made.as_ref().is_ok_and(|made| !made.is_reused) {
@@ -100,15 +102,15 @@ impl Maker<'_> {
     }
 
     /// Waits until the artifact is published or nobody makes it.
-    fn wait_for_turn(&self, target: &ArtifactFolder) -> Result<Turn, JobError> {
+    fn wait_for_turn(&self, target: &ArtifactFolder) -> Result<MakerTurn, JobError> {
         let (mut wait, mut last_lookup): (Duration, Option<Instant>) = (FIRST_WAIT, None);
         loop {
             if let Some(artifact) = target.published()? {
-                return Ok(Turn::Published(artifact));
+                return Ok(MakerTurn::Published(Box::new(artifact)));
             }
             if last_lookup.is_none_or(|at| at.elapsed() >= LOOKUP_INTERVAL) {
                 if let Some(folder) = self.claim(target)? {
-                    return Ok(Turn::Make(folder));
+                    return Ok(MakerTurn::Make(folder));
                 }
                 if last_lookup.is_none() {
                     let message = "Waiting for another export that makes the same files";

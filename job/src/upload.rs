@@ -89,7 +89,7 @@ mod tests {
         for size in [0, 1, 70 << 30, 83_900_000_000, 84_000_000_000, 200_000_000_000, 5 << 40] {
             let part = part_size(size);
             assert!(size.div_ceil(part) <= MAX_PARTS, "{size}");
-            assert!(part >= MIN_PART_SIZE && part % MIB == 0, "{size}");
+            assert!(part >= MIN_PART_SIZE && part.is_multiple_of(MIB), "{size}");
         }
         assert_eq!((part_size(70 << 30), part_size(100 << 30)), (8 * MIB, 12 * MIB));
     }

@@ -151,7 +151,7 @@ impl World {
             .into_iter()
             .filter(|manifest| manifest["files"].as_array().unwrap().iter().any(|f| f["name"] == name))
             .max_by_key(|manifest| manifest["made_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap())
-            .unwrap_or_else(|| panic!("no artifact in {folder} has a file {name}"));
+            .unwrap();
         self.path(folder).join(newest["folder"].as_str().unwrap()).join(name)
     }
 

@@ -48,7 +48,7 @@ fn remove_exports(data_dir: &Path) {
     }
 }
 
-fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
+pub(crate) fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
     let database = Connection::open(data_dir.join("documents.db")).unwrap();
     let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");

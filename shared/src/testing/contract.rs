@@ -37,7 +37,7 @@ fn operation<'a>(method: &Method, path: &str) -> &'a Value {
     let route = match segments.as_slice() {
         ["exports", _, "history"] => "/exports/{job_id}/history",
         ["exports", _, "history", _] => "/exports/{job_id}/history/{export_id}",
-        ["health"] | ["exports"] => path,
+        ["health" | "exports"] => path,
         _ => "/exports/{job_id}",
     };
     &DOCUMENT["paths"][route][method]
