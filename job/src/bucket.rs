@@ -95,11 +95,9 @@ impl Bucket {
         let put = self.folder.store.put_opts(&path, PutPayload::from(content), options);
         match self.runtime.block_on(put) {
             Ok(_) => Ok(true),
-            Err(
-                object_store::Error::AlreadyExists { .. }
-                | object_store::Error::Precondition { .. }
-                | object_store::Error::NotFound { .. },
-            ) => Ok(false),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(false)
+            }
             Err(error) => Err(io_error(error)),
         }
     }
