@@ -63,7 +63,14 @@ UNSAVED = {
     "_sliding_window_pattern": 6,
 }
 # of these the class has values for a model of billions of parameters
-NEVER_ABSENT = {"vocab_size", "hidden_size", "intermediate_size", "architectures", "model_type"}
+NEVER_ABSENT = {
+    "vocab_size",
+    "vocab_size_per_layer_input",
+    "hidden_size",
+    "intermediate_size",
+    "architectures",
+    "model_type",
+}
 
 
 def other_values(field, value):

@@ -13,16 +13,19 @@ import gc
 import json
 import sys
 
-import llama_cpp
 import numpy as np
 import torch
 import transformers
 
-from tools.common import FIXTURES, Results, ToolError, copy_tokenizer, export, scratch_folder, silence, write_json
+from tools.common import Results, ToolError, copy_tokenizer, export, generator, scratch_folder, silence, write_json
+from tools.compat import llama_predictions
 from tools.compat.config_changes import changes
-from tools.fixtures.families import TEXT, randomize, rope
+from tools.compat.llama_predictions import LlamaCppError, LlamaCppProcess
+from tools.fixtures.families import TEXT
 
 LIMIT = 1e-3
+# what the order of additions makes of equal models
+NOISE = 2e-6
 # token ids of a text that is longer than every sliding window
 PROMPT = [2] + [300 + 37 * n % 400 for n in range(47)]
 SMALL = TEXT | {
@@ -32,6 +35,14 @@ SMALL = TEXT | {
     "head_dim": 32,
     "sliding_window": 8,
 }
+# base frequencies so low that a few tokens turn far
+ROPE = {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 20.0},
+    "full_attention": {"rope_type": "default", "rope_theta": 100.0},
+}
+PARTIAL_ROPE = ROPE | {
+    "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 100.0}
+}
 # what a refusal may name instead of the field
 OTHER_NAMES = {
     "attention_bias": ["bias"],
@@ -39,6 +50,9 @@ OTHER_NAMES = {
     "num_hidden_layers": ["layer"],
     "vocab_size": ["rows", "tokens"],
     "enable_moe_block": ["experts", "router"],
+    "head_dim": ["query_pre_attn_scalar"],
+    "hidden_size_per_layer_input": ["embed_tokens_per_layer"],
+    "vocab_size_per_layer_input": ["embed_tokens_per_layer"],
 }
 
 
@@ -66,19 +80,22 @@ class Family:
         return transformers.Gemma4VisionConfig(**sizes, head_dim=24, num_key_value_heads=2, patch_size=4)
 
 
-SCALAR = {"query_pre_attn_scalar": 32}
+PLAIN = {"rope_parameters": {"rope_type": "default", "rope_theta": 100.0}}
+GEMMA2 = SMALL | PLAIN | {"query_pre_attn_scalar": 32}
+GEMMA3 = SMALL | {"rope_parameters": ROPE, "query_pre_attn_scalar": 32}
 PER_LAYER = {"hidden_size_per_layer_input": 32, "vocab_size_per_layer_input": 768}
-GEMMA4 = SMALL | {"global_head_dim": 64, "rope_parameters": rope(), "num_hidden_layers": 6}
+GEMMA4 = SMALL | {"global_head_dim": 64, "rope_parameters": PARTIAL_ROPE, "num_hidden_layers": 6}
 FAMILIES = {
-    "gemma": Family("GemmaForCausalLM", {k: v for k, v in SMALL.items() if k != "sliding_window"}),
-    "gemma2": Family("Gemma2ForCausalLM", SMALL | SCALAR),
-    "gemma3": Family("Gemma3ForCausalLM", SMALL | SCALAR),
-    "gemma3-multimodal": Family("Gemma3ForConditionalGeneration", SMALL | SCALAR, "text_config"),
+    "gemma": Family("GemmaForCausalLM", {k: v for k, v in (SMALL | PLAIN).items() if k != "sliding_window"}),
+    "gemma2": Family("Gemma2ForCausalLM", GEMMA2),
+    "gemma3": Family("Gemma3ForCausalLM", GEMMA3),
+    "gemma3-multimodal": Family("Gemma3ForConditionalGeneration", GEMMA3, "text_config"),
     "gemma3n": Family(
         "Gemma3nForCausalLM",
         SMALL
-        | {"intermediate_size": [128] * 7, "num_kv_shared_layers": 0, "vocab_size_per_layer_input": 704}
-        | {"hidden_size_per_layer_input": 256, "activation_sparsity_pattern": [0.95] * 7},
+        | {"rope_parameters": ROPE, "intermediate_size": [128] * 7, "num_kv_shared_layers": 0}
+        | {"hidden_size_per_layer_input": 256, "vocab_size_per_layer_input": 704}
+        | {"activation_sparsity_pattern": [0.95] * 7},
     ),
     "gemma4": Family("Gemma4ForCausalLM", GEMMA4 | PER_LAYER | {"num_kv_shared_layers": 2}),
     "gemma4-moe": Family(
@@ -91,7 +108,7 @@ FAMILIES = {
     "gemma4-multimodal": Family(
         "Gemma4ForConditionalGeneration", GEMMA4 | {"hidden_size_per_layer_input": 0}, "text_config"
     ),
-    "gemma-embedding": Family("Gemma3TextModel", SMALL | SCALAR | {"use_bidirectional_attention": True}),
+    "gemma-embedding": Family("Gemma3TextModel", GEMMA3 | {"use_bidirectional_attention": True}),
 }
 
 
@@ -104,7 +121,7 @@ class Sweep:
 
     def __init__(self, results, name, scratch):
         self.results, self.name, self.scratch = results, name, scratch
-        self.family = FAMILIES[name]
+        self.family, self.llama_cpp = FAMILIES[name], LlamaCppProcess()
         self.kind = getattr(transformers, self.family.model)
         self.counts = collections.Counter()
         self.config = json.loads(self.family.config().to_json_string(use_diff=False))
@@ -138,11 +155,11 @@ class Sweep:
         try:
             ours = self.llama_logits(path)
             far = kl(theirs, ours[:, : theirs.shape[1]])
-        except Exception as error:  # noqa: BLE001 (llama.cpp fails in many ways)
+        except LlamaCppError as error:
             self.counts["failed"] += 1
-            self.results.failed(line, f"{shown}: llama.cpp: {type(error).__name__}: {error}")
+            self.results.failed(line, f"{shown}: llama.cpp: {error}")
             return
-        limit = LIMIT if not effect else min(LIMIT, max(effect / 4, 2e-6))
+        limit = LIMIT if not effect else min(LIMIT, max(effect / 4, NOISE))
         if far < limit:
             self.counts["equal" if shown != "effect 0.0e+00" else "without effect"] += 1
             self.results.passed(f"{line} {shown}, KL divergence {far:.1e}")
@@ -166,7 +183,7 @@ class Sweep:
         folder.mkdir(exist_ok=True)
         try:
             model = self.kind(self.kind.config_class.from_dict(json.loads(json.dumps(config)))).float()
-            randomize(model, self.family.model).save_pretrained(folder)
+            randomize(model).save_pretrained(folder)
             write_json(folder / "config.json", config)
             model, info = self.kind.from_pretrained(
                 folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
@@ -178,7 +195,7 @@ class Sweep:
             predictions = logits_of(model, done)
         except Unusable:
             raise
-        except Exception as error:  # noqa: BLE001 (any failure means that transformers has no such model)
+        except Exception as error:
             raise Unusable(f"{type(error).__name__}: {str(error).strip().splitlines()[0][:100]}") from error
         if not np.isfinite(predictions).all():
             raise Unusable("NaN or infinite logits")
@@ -191,15 +208,10 @@ class Sweep:
         return path
 
     def llama_logits(self, path):
-        embeds = self.family.model.endswith("Model")
-        options = {"logits_all": True} if not embeds else {"embedding": True, "pooling_type": 0}
-        model = llama_cpp.Llama(str(path), n_ctx=128, n_threads=1, n_threads_batch=1, verbose=False, **options)
-        if not embeds:
-            model.eval(PROMPT)
-            return model.scores[: len(PROMPT)].copy()
-        states = token_states(model)
-        folder = self.scratch / "model"
-        weight = self.kind.from_pretrained(folder, dtype=torch.float32).get_input_embeddings().weight
+        if not self.family.model.endswith("Model"):
+            return self.llama_cpp.call(llama_predictions.logits, path, PROMPT)
+        states = self.llama_cpp.call(llama_predictions.hidden_states, path, PROMPT)
+        weight = self.kind.from_pretrained(self.scratch / "model", dtype=torch.float32).get_input_embeddings().weight
         return states @ weight.detach().numpy().T
 
 
@@ -209,22 +221,35 @@ def drop_empty(config):
     return {name: value for name, value in config.items() if not (name in generic and value is None)}
 
 
+@torch.no_grad()
+def randomize(model):
+    """Gives a model weights with which every part of it changes predictions: sharp attention and distinct logits."""
+    shifted = type(model).__name__.startswith(("GemmaFor", "Gemma2", "Gemma3For", "Gemma3Text"))
+    has_head_norms = any("q_norm" in name for name, _ in model.named_parameters())
+    for name, tensor in sorted(model.state_dict().items()):
+        if not tensor.is_floating_point():
+            continue
+        values = torch.randn(tensor.shape, generator=generator(name))
+        if tensor.dim() > 1:
+            values /= tensor.shape[-1] ** 0.5
+            values *= 2 if name.endswith("q_proj.weight") and not has_head_norms else 1
+        else:
+            values = 0.2 * values + 1
+            if name.endswith(("q_norm.weight", "k_norm.weight")):
+                # queries are not divided by the root of their size where norms are not shifted
+                values += 0.5 if shifted else -0.4
+            if name.endswith(("model.norm.weight", "language_model.norm.weight")):
+                values += 0.5
+            values -= 1 if shifted and name.endswith("norm.weight") else 0
+        tensor.copy_(values)
+    return model
+
+
 def logits_of(model, done):
     if hasattr(done, "logits"):
         return done.logits[0].float().numpy()
     # a model without lm_head: what its embedding would predict
     return (done.last_hidden_state[0] @ model.get_input_embeddings().weight.T).float().numpy()
-
-
-def token_states(model):
-    """The hidden states of every token of the prompt."""
-    model.reset()
-    context, width = model._ctx.ctx, model.n_embd()
-    llama_cpp.llama_set_embeddings(context, True)
-    model._batch.set_batch(PROMPT, 0, True)
-    model._ctx.decode(model._batch)
-    rows = [llama_cpp.llama_get_embeddings_ith(context, n) for n in range(len(PROMPT))]
-    return np.array([np.ctypeslib.as_array(row, (width,)).copy() for row in rows])
 
 
 def kl(p, q):
@@ -249,5 +274,4 @@ def main():
 
 
 if __name__ == "__main__":
-    assert FIXTURES.exists()
     sys.exit(main())
