@@ -255,3 +255,17 @@ fn values_that_are_not_finite_are_exported_only_when_that_is_allowed() {
     inputs.succeed(verify);
     inputs.refuse(&format!("{verify} --logits"), &["produces NaN or infinite logits"]);
 }
+
+#[test]
+fn a_setting_of_no_known_class_is_named_in_a_warning_and_in_the_report() {
+    let inputs = Inputs::new();
+    let config = inputs.path("base/config.json");
+    let text = fs::read_to_string(&config).unwrap().replacen("{", "{\"attention_sinks\": 4,", 1);
+    fs::write(&config, text).unwrap();
+    let done = inputs.run("gguf --base base --out m.gguf");
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.success() && text.contains("warning: config.json has attention_sinks 4"), "{text}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(inputs.path("m.report.json")).unwrap()).unwrap();
+    assert_eq!(report["warnings"][0]["code"], "unknown_config_field");
+}

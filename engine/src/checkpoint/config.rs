@@ -52,6 +52,11 @@ impl ModelConfig {
         Some(Self { file: self.file.clone(), root })
     }
 
+    /// All fields at the top level.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.root.iter().map(|(field, value)| (field.as_str(), value))
+    }
+
     /// Whether the configuration has no keys.
     pub(crate) fn is_empty(&self) -> bool {
         self.root.is_empty()

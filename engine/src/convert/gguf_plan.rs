@@ -18,7 +18,7 @@ use crate::merge::Model;
 use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model};
 use crate::quant::{ModelShape, TensorType, TypeSelector, layer_number};
-use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
+use crate::report::{ExportKind, ExportReport, ExportWarning, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
 
 /// The plan of a GGUF file, checked and measured. Nothing is written yet.
@@ -28,6 +28,7 @@ pub struct GgufPlan {
     options: ReportOptions,
     /// Small files that are read where base or adapter have them.
     companions: Vec<String>,
+    warnings: Vec<ExportWarning>,
     /// Of the model that this one drafts for.
     target: Option<ModelFiles>,
     tensors: Vec<PlannedTensor>,
@@ -97,7 +98,9 @@ impl GgufPlan {
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
-        Ok(Self { model: model.clone(), options, companions, target, tensors, headers, modelfile })
+        let warnings = gemma::unknown_fields(model.base().config());
+        let warnings = warnings.iter().map(|field| ExportWarning::unknown_config_field(field)).collect();
+        Ok(Self { model: model.clone(), options, companions, warnings, target, tensors, headers, modelfile })
     }
 
     /// A plan of one file without a `Modelfile`.
@@ -110,12 +113,19 @@ impl GgufPlan {
     ) -> Self {
         let headers = file_headers(None, metadata, &tensors);
         let companions = companions.iter().map(|name| (*name).to_owned()).collect();
-        Self { model, options, companions, target: None, tensors, headers, modelfile: None }
+        let warnings = gemma::unknown_encoder_fields(model.base().config());
+        let warnings = warnings.iter().map(|field| ExportWarning::unknown_config_field(field)).collect();
+        Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None }
     }
 
     /// The size in bytes of all GGUF files together.
     pub fn size(&self) -> u64 {
         self.gguf_layouts("").iter().map(FileLayout::size).sum()
+    }
+
+    /// What could not be checked: settings of the model that no known class has.
+    pub fn warnings(&self) -> &[ExportWarning] {
+        &self.warnings
     }
 
     /// The files of an export that is named `name`. The report follows them.
@@ -130,8 +140,13 @@ impl GgufPlan {
     /// The pass that writes an export named `name`.
     pub(crate) fn export_plan(&self, name: &str) -> ExportPlan {
         let (options, companions) = (self.options.clone(), self.companions.clone());
-        let context =
-            ReportContext { kind: ExportKind::Gguf, options, companions, target: self.target.clone() };
+        let context = ReportContext {
+            kind: ExportKind::Gguf,
+            options,
+            companions,
+            warnings: self.warnings.clone(),
+            target: self.target.clone(),
+        };
         ExportPlan::new(self.model.clone(), self.layouts(name), context, ExportReport::beside(name))
     }
 

@@ -28,6 +28,7 @@ impl Export<'_> {
             },
             kind: context.kind,
             options: context.options.clone(),
+            warnings: context.warnings.clone(),
             summary: self.summary(context.kind, &stored),
             outputs: self.files[planned.files.clone()].iter().map(output).collect(),
             inputs: self.inputs.clone(),

@@ -13,6 +13,7 @@ mod gemma4;
 mod gemma4_assistant;
 mod gemma4_dspark;
 mod gemma_embedding;
+mod known_fields;
 mod mmproj;
 mod rope;
 mod tensor_names;
@@ -24,6 +25,7 @@ pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer
 pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, lm_head_name};
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use gemma_embedding::module_files;
+pub(crate) use known_fields::{unknown_encoder_fields, unknown_fields};
 pub(crate) use mmproj::MmprojEncoders;
 pub(crate) use rope::layer_rope;
 pub(crate) use tensor_names::MappedTensor;

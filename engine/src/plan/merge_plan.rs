@@ -71,6 +71,7 @@ impl MergePlan {
             kind: ExportKind::Merged,
             options: ReportOptions::default(),
             companions,
+            warnings: Vec::new(),
             target: None,
         };
         Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })

@@ -31,6 +31,9 @@ pub struct ExportReport {
     pub kind: ExportKind,
     /// The options of the export.
     pub options: ReportOptions,
+    /// What the export could not check.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ExportWarning>,
     /// Totals.
     pub summary: ReportSummary,
     /// Every output file but the report.
@@ -44,6 +47,25 @@ pub struct ExportReport {
     pub dropped_modules: Vec<String>,
     /// Every tensor of the model.
     pub tensors: Vec<TensorReport>,
+}
+
+/// Something that the export could not check, and that does not end it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportWarning {
+    /// For programs: `unknown_config_field`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl ExportWarning {
+    /// A field of `config.json` that no known class has.
+    pub(crate) fn unknown_config_field(field: &str) -> Self {
+        let message = format!(
+            "config.json has {field}, which no known Gemma class has: if it changes what the model computes, the file does not say so"
+        );
+        Self { code: "unknown_config_field", message }
+    }
 }
 
 /// Versions.
@@ -188,6 +210,7 @@ pub(crate) struct ReportContext {
     pub(crate) options: ReportOptions,
     /// Small files that are read where base or adapter have them.
     pub(crate) companions: Vec<String>,
+    pub(crate) warnings: Vec<ExportWarning>,
     /// The files of the model that a drafter drafts for.
     pub(crate) target: Option<ModelFiles>,
 }
