@@ -19,7 +19,7 @@ use shared::domain::{ExportId, Proof};
 use crate::{
     bucket::{Bucket, StoredFile},
     error::JobError,
-    manifest::{Manifest, ManifestFile},
+    manifest::{MakerClaim, Manifest, ManifestFile},
     snapshot::BucketSnapshot,
 };
 
@@ -147,8 +147,15 @@ impl ArtifactFolder {
         let is_old = |at: Timestamp| now.duration_since(at) > RETENTION;
         let published = self.bucket.join(PUBLISHED).map_err(io::Error::other)?;
         let (mut named, all) = (Vec::new(), self.bucket.snapshot()?);
-        for file in published.snapshot()?.files().iter().filter(|file| file.name.ends_with(".json")) {
+        for file in published.snapshot()?.files() {
             let Some(stored) = published.read(&file.name, MAX_MANIFEST_SIZE)? else { continue };
+            // the folder that a maker writes to, or that the next maker removes
+            if let Ok(claim) = serde_json::from_slice::<MakerClaim>(&stored.content)
+                && file.name.ends_with(".maker")
+            {
+                named.push(claim.folder);
+                continue;
+            }
             let Ok(manifest) = serde_json::from_slice::<Manifest>(&stored.content) else { continue };
             let url = self.bucket.url_of(&manifest.folder).map_err(io::Error::other)?;
             let is_replaced = manifest.artifact == self.artifact && manifest.fingerprint != self.fingerprint;

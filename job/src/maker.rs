@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use shared::{
     domain::{ExportId, ProcessId, Stage, Status},
     ports::Exports,
@@ -20,6 +19,7 @@ use crate::{
     artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
     bucket::{Bucket, StoredFile},
     error::JobError,
+    manifest::MakerClaim,
     progress::ProgressTracker,
 };
 
@@ -28,15 +28,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// How often the maker's export is looked up.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The export that makes an artifact, as the file beside the manifest names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct MakerClaim {
-    export_id: String,
-    process: Option<ProcessId>,
-    /// The folder it writes to.
-    folder: String,
-}
 
 /// An export that needs artifacts.
 pub(crate) struct Maker<'a> {

@@ -3,7 +3,7 @@
 use engine::WrittenFile;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::domain::Proof;
+use shared::domain::{ProcessId, Proof};
 
 /// The JSON document that publishes an artifact.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +34,15 @@ pub(crate) struct ManifestFile {
     pub(crate) size: u64,
     /// SHA-256 in lower-case hex.
     pub(crate) sha256: String,
+}
+
+/// The export that makes an artifact, as the file beside the manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MakerClaim {
+    pub(crate) export_id: String,
+    pub(crate) process: Option<ProcessId>,
+    /// The folder it writes to.
+    pub(crate) folder: String,
 }
 
 impl From<WrittenFile> for ManifestFile {

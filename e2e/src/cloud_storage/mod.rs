@@ -46,6 +46,11 @@ impl CloudStorage {
         self.objects.delete(path);
     }
 
+    /// Removes a bucket: nothing can be written to it from now on.
+    pub fn remove_bucket(&self, name: &str) {
+        self.objects.remove_bucket(name);
+    }
+
     /// The content of an object, by `bucket/path`.
     #[must_use]
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {

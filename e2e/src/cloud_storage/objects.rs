@@ -1,7 +1,7 @@
 //! The objects, by `bucket/path`, and the uploads that are not finished.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -34,6 +34,7 @@ struct ObjectsState {
     objects: BTreeMap<String, Object>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     overwrites: BTreeMap<String, (usize, Vec<u8>)>,
+    removed_buckets: BTreeSet<String>,
     last_generation: u64,
 }
 
@@ -77,6 +78,16 @@ impl Objects {
 
     pub(super) fn delete(&self, path: &str) -> bool {
         self.state().objects.remove(path).is_some()
+    }
+
+    pub(super) fn remove_bucket(&self, name: &str) {
+        let mut state = self.state();
+        state.objects.retain(|path, _| !path.starts_with(&format!("{name}/")));
+        state.removed_buckets.insert(name.to_owned());
+    }
+
+    pub(super) fn has_bucket(&self, name: &str) -> bool {
+        !self.state().removed_buckets.contains(name)
     }
 
     pub(super) fn paths(&self) -> Vec<String> {

@@ -15,8 +15,8 @@ use super::objects::{Object, Objects, Precondition};
 
 const GENERATION: &str = "x-goog-generation";
 const GENERATION_MATCH: &str = "x-goog-if-generation-match";
-/// No test depends on the time of an object.
-const MODIFIED: (&str, &str) = ("Thu, 01 Jan 2026 00:00:00 GMT", "2026-01-01T00:00:00.000Z");
+/// No object is old.
+const MODIFIED: (&str, &str) = ("Fri, 01 Jan 2100 00:00:00 GMT", "2100-01-01T00:00:00.000Z");
 
 type Store = State<Arc<Objects>>;
 type Parameters = Query<HashMap<String, String>>;
@@ -64,6 +64,9 @@ async fn write(
     headers: HeaderMap,
     content: Bytes,
 ) -> Response {
+    if !objects.has_bucket(&bucket) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     if let (Some(upload), Some(number)) = (parameters.get("uploadId"), parameters.get("partNumber")) {
         let number = number.parse().unwrap_or_default();
         return match objects.put_part(upload, number, content.to_vec()) {
@@ -93,6 +96,9 @@ async fn upload(
             object.e_tag
         );
         return (described(&object), body).into_response();
+    }
+    if !objects.has_bucket(&bucket) {
+        return StatusCode::NOT_FOUND.into_response();
     }
     let id = objects.begin_upload();
     format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>")

@@ -254,6 +254,16 @@ async fn the_artifact_of_a_dead_maker_is_made_by_the_next_export() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_cannot_be_written_to_is_named() {
+    let (cloud, storage) = CloudWorld::stand_in().await;
+    storage.remove_bucket(&cloud.bucket("files"));
+    let made = cloud.export(ArtifactKind::Gguf).await;
+    let failure = made.failure.unwrap();
+    assert!(failure.message.contains(&cloud.url("files/job-1")), "{}", failure.message);
+    assert_eq!(failure.code, FailureCode::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_bucket_fails_the_export_by_name() {
     let Some(mut cloud) = CloudWorld::start().await else { return };
     cloud.unique = "gone".to_owned();
