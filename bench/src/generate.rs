@@ -1,18 +1,23 @@
-//! A model with the shape of Gemma 3 1B, pseudo-random weights, and an adapter for all its linear layers.
+//! A model with the shape of Gemma 3 1B, pseudo-random weights, an adapter for all its linear layers, and a tokenizer of
+//! the size of Gemma 3's.
 
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use synthetic_checkpoint::{DType, DecoderShape, NormalWeights, TensorSpec, safetensors, sentencepiece};
+use synthetic_checkpoint::{
+    DType, DecoderShape, NormalWeights, TensorSpec, safetensors, sentencepiece, tokenizer_json,
+};
 
 const VOCAB_SIZE: u64 = 262_144;
 const RANK: u64 = 16;
+/// The folder of the base with a `tokenizer.json`.
+pub(crate) const BASE_WITH_JSON: &str = "base-tokenizer-json";
 
 /// Makes `base` and `adapter` below `scratch`, unless they are there already.
 pub(crate) fn model(scratch: &Path, layers: u32) -> Result<(), Box<dyn Error>> {
-    let done = scratch.join(format!("made-{layers}-layers"));
+    let done = scratch.join(format!("made-{layers}-layers-2"));
     if done.exists() {
         return Ok(());
     }
@@ -23,6 +28,7 @@ pub(crate) fn model(scratch: &Path, layers: u32) -> Result<(), Box<dyn Error>> {
     let shape = DecoderShape::gemma3_1b(layers.into(), VOCAB_SIZE);
     base(&scratch.join("base"), &shape)?;
     adapter(&scratch.join("adapter"), &shape)?;
+    base_with_tokenizer_json(scratch)?;
     fs::write(done, "")?;
     Ok(())
 }
@@ -34,6 +40,16 @@ fn base(folder: &Path, shape: &DecoderShape) -> Result<(), Box<dyn Error>> {
     fs::write(folder.join("tokenizer_config.json"), serde_json::to_vec_pretty(&tokenizer_config())?)?;
     fs::write(folder.join("tokenizer.model"), sentencepiece::tokenizer_model(VOCAB_SIZE))?;
     Ok(())
+}
+
+/// The base once more, with a `tokenizer.json` of real size in place of the `tokenizer.model`.
+fn base_with_tokenizer_json(scratch: &Path) -> Result<(), Box<dyn Error>> {
+    let (base, folder) = (scratch.join("base"), scratch.join(BASE_WITH_JSON));
+    fs::create_dir_all(&folder)?;
+    for name in ["model.safetensors", "config.json", "tokenizer_config.json"] {
+        fs::hard_link(base.join(name), folder.join(name))?;
+    }
+    Ok(fs::write(folder.join("tokenizer.json"), tokenizer_json::tokenizer_json(VOCAB_SIZE)?)?)
 }
 
 fn adapter(folder: &Path, shape: &DecoderShape) -> Result<(), Box<dyn Error>> {

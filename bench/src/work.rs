@@ -13,6 +13,7 @@ use engine::{
     RunOptions,
 };
 
+use crate::generate::BASE_WITH_JSON;
 use crate::peers::Peers;
 
 /// A finished file below the scratch folder, for `llama-quantize` to start from.
@@ -29,6 +30,8 @@ pub(crate) enum Work {
     Q8_0,
     #[value(name = "q4_k_m")]
     Q4KM,
+    /// Plans a GGUF file of a base with a large `tokenizer.json`, and writes none.
+    Plan,
     /// PEFT's merge, saved.
     PythonMerge,
     /// PEFT's merge, converted.
@@ -42,7 +45,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    pub(crate) const OURS: [Self; 5] = [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM];
+    pub(crate) const OURS: [Self; 6] =
+        [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM, Self::Plan];
     pub(crate) const THEIRS: [Self; 4] =
         [Self::PythonMerge, Self::PythonQ8_0, Self::PythonQ4KM, Self::LlamaQuantize];
 
@@ -53,7 +57,7 @@ impl Work {
         Ok(match self {
             Self::Cp => shell(format!("{copy} && sync {}/*", out.display())),
             Self::CpUnsynced => shell(copy),
-            Self::Merge | Self::Q8_0 | Self::Q4KM => {
+            Self::Merge | Self::Q8_0 | Self::Q4KM | Self::Plan => {
                 let program = std::env::current_exe()?.display().to_string();
                 let scratch = scratch.display().to_string();
                 vec![program, "--scratch".to_owned(), scratch, "run".to_owned(), self.name()]
@@ -75,9 +79,13 @@ impl Work {
                 vec![merge, peers.convert(&merged, "bf16", &bf16), peers.quantize(&bf16, &file)]
             }
             Self::LlamaQuantize => vec![peers.quantize(&scratch.join(BF16), &file)],
-            Self::PythonMerge | Self::Cp | Self::CpUnsynced | Self::Merge | Self::Q8_0 | Self::Q4KM => {
-                vec![merge]
-            }
+            Self::PythonMerge
+            | Self::Cp
+            | Self::CpUnsynced
+            | Self::Merge
+            | Self::Q8_0
+            | Self::Q4KM
+            | Self::Plan => vec![merge],
         };
         let quiet: Vec<String> = steps.into_iter().map(|step| format!("{step} >/dev/null 2>&1")).collect();
         format!("mkdir -p {} && {} && sync {}", out.display(), quiet.join(" && "), out.display())
@@ -86,6 +94,11 @@ impl Work {
     /// Does it in this process.
     pub(crate) fn run(self, scratch: &Path) -> Result<(), Box<dyn Error>> {
         let open = |name| Ok::<_, engine::Error>(Arc::new(LocalFolder::open(scratch.join(name))?));
+        if self == Self::Plan {
+            let model = Model::new(&Checkpoint::open(open(BASE_WITH_JSON)?)?);
+            GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "bench"))?;
+            return Ok(());
+        }
         let base = Checkpoint::open(open("base")?)?;
         let model = Model::with_adapter(&base, &Adapter::open(open("adapter")?)?)?;
         let mut out = LocalOutput::create(self.out(scratch))?;
@@ -98,7 +111,12 @@ impl Work {
                 let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "bench"))?;
                 engine::gguf(&plan, BF16, &mut LocalOutput::create(scratch)?, &local())?
             }
-            Self::Cp | Self::CpUnsynced | Self::PythonMerge | Self::PythonQ8_0 | Self::PythonQ4KM => {
+            Self::Plan
+            | Self::Cp
+            | Self::CpUnsynced
+            | Self::PythonMerge
+            | Self::PythonQ8_0
+            | Self::PythonQ4KM => {
                 return Err("is a program of its own".into());
             }
         };
@@ -152,6 +170,7 @@ impl fmt::Display for Work {
             Self::Merge => "merge (base + adapter)",
             Self::Q8_0 => "q8_0 (base + adapter)",
             Self::Q4KM => "q4_k_m (base + adapter)",
+            Self::Plan => "planning alone, tokenizer.json of 33 MB",
             Self::PythonMerge => "PEFT: merge",
             Self::PythonQ8_0 => "PEFT, converter: q8_0",
             Self::PythonQ4KM => "PEFT, converter, llama-quantize: q4_k_m",

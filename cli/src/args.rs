@@ -100,6 +100,9 @@ pub(crate) struct GgufArgs {
     /// Also write the vision and audio encoders to this file, like llama.cpp's --mmproj (f16 for types below 8 bits)
     #[arg(long, value_name = "FILE")]
     pub(crate) mmproj: Option<PathBuf>,
+    /// Folder of the model that a drafter (Gemma4DSparkModel) drafts for: its tokenizer goes into the file
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target_model: Option<PathBuf>,
     /// Model name in the metadata [default: name of the adapter's folder, or of the model's]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -163,6 +166,9 @@ pub(crate) struct VerifyArgs {
     /// Importance matrix, if the export had one
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
+    /// Folder of the model that a drafter drafts for, if the export had --target-model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target_model: Option<PathBuf>,
     /// Model name, if the export had --name [default: the name in the report or the GGUF file]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,

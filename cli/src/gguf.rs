@@ -5,14 +5,17 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use engine::{ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage};
+use engine::{
+    Checkpoint, ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage,
+};
 
 use crate::args::GgufArgs;
 use crate::outputs::{InputHandles, check_files, is_reported};
-use crate::paths::{folder_name, gguf_names, join, open_file, open_model};
+use crate::paths::{folder_name, gguf_names, join, open_file, open_folder, open_model};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     let model = open_model(&args.base, args.adapter.as_deref())?;
     if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
         let base = args.base.display();
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     create_named_folder(&args.out)?;
     check_outputs(args, model_files.chain(mmproj_file))?;
-    write_model(args, &folder, &plans)?;
+    write_model(args, &folder, &plans, started)?;
     mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
 }
 
@@ -66,7 +69,7 @@ fn check_outputs<'a>(
     args: &GgufArgs,
     plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
 ) -> Result<(), Box<dyn Error>> {
-    let inputs = [Some(&args.base), args.adapter.as_ref(), args.imatrix.as_ref()];
+    let inputs = [Some(&args.base), args.adapter.as_ref(), args.imatrix.as_ref(), args.target_model.as_ref()];
     let inputs = InputHandles::open(inputs.into_iter().flatten().map(PathBuf::as_path));
     let (mut files, mut exports) = (Vec::new(), HashMap::new());
     for (plan, folder, name) in plans {
@@ -81,8 +84,13 @@ fn check_outputs<'a>(
     check_files(&files, &inputs, args.run.force, is_export)
 }
 
-fn write_model(args: &GgufArgs, folder: &Path, plans: &[(GgufPlan, String)]) -> Result<(), Box<dyn Error>> {
-    let started = Instant::now();
+/// Writes the files, and prints how long they took since `started`, planning included.
+fn write_model(
+    args: &GgufArgs,
+    folder: &Path,
+    plans: &[(GgufPlan, String)],
+    started: Instant,
+) -> Result<(), Box<dyn Error>> {
     let outcomes = progress::with_bar(Stage::Converting, args.run.engine, |run| {
         let mut output = LocalOutput::create(folder)?;
         match plans {
@@ -131,6 +139,9 @@ fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box
     }
     if let Some(most) = args.split_max_size {
         options = options.with_split_size(most);
+    }
+    if let Some(folder) = &args.target_model {
+        options = options.with_target(&Checkpoint::open(open_folder(folder)?)?);
     }
     if args.mmproj.is_some() {
         options = options.with_separate_mmproj();

@@ -25,7 +25,8 @@ fn describe(path: &Path) -> Result<FolderContent, Box<dyn Error>> {
         return Ok(engine::describe_file(&*open_file(path)?)?);
     }
     let folder = open_folder(path)?;
-    if !Checkpoint::is_in(&*folder)? && !path.join("adapter_config.json").exists() {
+    let is_adapter = || path.join("adapter_config.json").symlink_metadata().is_ok();
+    if !Checkpoint::is_in(&*folder)? && !is_adapter() {
         let missing = "contains neither a model (config.json) nor an adapter (adapter_config.json)";
         return Err(format!("{} {missing}", path.display()).into());
     }

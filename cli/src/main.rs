@@ -1,6 +1,7 @@
 //! The `gemma-export` command: the engine on local folders.
 
 mod args;
+mod base_revision;
 mod gguf;
 mod inspect;
 mod lora;
@@ -35,8 +36,11 @@ fn main() -> ExitCode {
 }
 
 /// The error and its causes, in one line.
-fn with_causes(error: &dyn Error) -> String {
+fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
+    if error.downcast_ref().is_some_and(engine::Error::is_non_finite) {
+        text.push_str(" (--allow-non-finite exports it anyway)");
+    }
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));

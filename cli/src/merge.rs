@@ -11,10 +11,10 @@ use crate::paths::open_model;
 use crate::{progress, report};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
     let plan = MergePlan::new(&open_model(&args.base, Some(&args.adapter))?)?;
     let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
     let folder = OutputFolder::prepare(&args.out, &inputs, args.run.force)?;
-    let started = Instant::now();
     let outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
     })?;

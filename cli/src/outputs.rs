@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::ExportReport;
+use engine::{ExportReport, keep_attributes};
 use same_file::Handle;
 
 use crate::paths::{file_name, join, parent};
@@ -160,13 +160,17 @@ impl OutputFolder {
         let Some(replaced) = &self.replaced else {
             return Ok(fs::rename(&self.staging, &self.path).map_err(cannot)?);
         };
+        let staged = files_below(&self.staging).map_err(cannot)?;
+        for name in &staged {
+            keep_attributes(&self.path.join(name), &self.staging.join(name)).map_err(cannot)?;
+        }
         // without config.json, the folder is no model while it changes
         let (config, others): (Vec<_>, Vec<_>) = replaced.iter().partition(|name| *name == "config.json");
         for name in config.into_iter().chain(others) {
             remove_if_present(&self.path.join(name)).map_err(cannot)?;
         }
         let (config, others): (Vec<_>, Vec<_>) =
-            files_below(&self.staging)?.into_iter().partition(|name| name.as_os_str() == "config.json");
+            staged.into_iter().partition(|name| name.as_os_str() == "config.json");
         for name in others.into_iter().chain(config) {
             let target = self.path.join(&name);
             fs::create_dir_all(parent(&target)).map_err(cannot)?;

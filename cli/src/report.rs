@@ -32,7 +32,18 @@ pub(crate) fn export(path: &Path, outcome: &Outcome, elapsed: Duration) -> Vec<S
     lines.push(format!("  size     {} in {count} files ({total} bytes)", DecimalBytes(total)));
     lines.push(format!("  time     {seconds:.1} s ({rate}/s)"));
     lines.extend(summary(&outcome.report.summary));
+    lines.extend(dropped(&outcome.report.dropped_modules));
     lines
+}
+
+/// The modules of the adapter that were left out.
+fn dropped(modules: &[String]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let named = modules.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if modules.len() > SHOWN { ", …" } else { "" };
+    let count = modules.len();
+    (count > 0)
+        .then(|| format!("  dropped  {count} changes that are zero and not in the base: {named}{more}"))
 }
 
 /// Path, size, SHA-256 and number of LoRA pairs of a GGUF adapter.
@@ -108,6 +119,14 @@ mod tests {
     fn a_gguf_summary_states_the_quantization_error() {
         let proof = ReportSummary { rmse: Some(0.001), largest_error: Some(0.25), ..proof(0, 0, 0, 26) };
         assert_eq!(summary(&proof)[1], "  error    RMSE 1.000e-3, max 2.500e-1 (quantization)");
+    }
+
+    #[test]
+    fn dropped_modules_are_named() {
+        let modules = ["a", "b", "c", "d"].map(str::to_owned);
+        assert_eq!(dropped(&[]), None);
+        let line = dropped(&modules).unwrap();
+        assert_eq!(line, "  dropped  4 changes that are zero and not in the base: a, b, c, …");
     }
 
     #[test]

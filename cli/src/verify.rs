@@ -92,6 +92,9 @@ fn options(
     if let Some(most) = reported["split_max_size"].as_u64() {
         options = options.with_split_size(most);
     }
+    if let Some(folder) = &args.target_model {
+        options = options.with_target(&Checkpoint::open(open_folder(folder)?)?);
+    }
     let imatrix =
         files.iter().flat_map(|file| &file.key_values).find(|pair| pair.key == "quantize.imatrix.file");
     match (&args.imatrix, imatrix) {

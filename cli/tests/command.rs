@@ -49,6 +49,86 @@ fn an_existing_output_is_replaced_only_with_force() {
 }
 
 #[test]
+fn the_hint_about_values_that_are_not_finite_names_the_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = folder.path().join("adapter");
+    std::fs::create_dir(&adapter).unwrap();
+    for file in names(Path::new(&fixture("adapter"))) {
+        std::fs::copy(&file, adapter.join(file.file_name().unwrap())).unwrap();
+    }
+    let weights = adapter.join("adapter_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let end = bytes.len();
+    bytes[end - 64..].fill(0xff);
+    std::fs::write(&weights, bytes).unwrap();
+    let (adapter, out) = (adapter.to_str().unwrap(), folder.path().join("out"));
+    let args = ["merge", "--base", &fixture("base"), "--adapter", adapter, "--out", out.to_str().unwrap()];
+    let refused = gemma_export(&args);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused.stderr);
+    assert!(error.contains("diverged (--allow-non-finite exports it anyway)"), "{error}");
+    let merged = gemma_export(&[&args[..], &["--allow-non-finite"]].concat());
+    assert!(merged.status.success(), "{}", text(&merged.stderr));
+}
+
+#[test]
+fn a_base_of_an_unknown_revision_is_refused_if_the_adapter_names_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &Path| {
+        std::fs::create_dir_all(to).unwrap();
+        for file in names(Path::new(&fixture(from))) {
+            std::fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+    };
+    let adapter = folder.path().join("adapter");
+    copy("adapter", &adapter);
+    let config = adapter.join("adapter_config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let with_revision = |revision: &str| {
+        let text = text.replace(r#""revision": null"#, &format!(r#""revision": {revision}"#));
+        std::fs::write(&config, text).unwrap();
+    };
+    let hub = folder.path().join("models--google--gemma");
+    let snapshot = hub.join("snapshots/0123456789abcdef");
+    let named = folder.path().join("gemma@v2");
+    copy("base", &snapshot);
+    copy("base", &named);
+    std::fs::create_dir(hub.join("refs")).unwrap();
+    std::fs::write(hub.join("refs/v2"), "0123456789abcdef").unwrap();
+    let merge = |base: &Path| {
+        let scratch = tempfile::tempdir().unwrap();
+        let out = scratch.path().join("out");
+        let (base, adapter) = (base.to_str().unwrap(), adapter.to_str().unwrap());
+        gemma_export(&["merge", "--base", base, "--adapter", adapter, "--out", out.to_str().unwrap()])
+    };
+    let plain = fixture("base");
+    for (revision, unknown, known) in [
+        ("\"v2\"", vec![Path::new(&plain)], vec![&snapshot, &named]),
+        ("\"0123456789abcdef\"", vec![Path::new(&plain), &named], vec![&snapshot]),
+        ("\"v3\"", vec![Path::new(&plain), &named, &snapshot], vec![]),
+    ] {
+        with_revision(revision);
+        for base in unknown {
+            let refused = merge(base);
+            assert_eq!(refused.status.code(), Some(1), "{revision} {}", base.display());
+            assert!(text_of_error(&refused).contains("names the revision"), "{}", text_of_error(&refused));
+        }
+        for base in known {
+            let merged = merge(base);
+            assert!(merged.status.success(), "{revision}: {}", text_of_error(&merged));
+        }
+    }
+    for main in ["null", "\"main\""] {
+        with_revision(main);
+        assert!(merge(Path::new(&plain)).status.success(), "{main}");
+    }
+}
+
+fn text_of_error(output: &Output) -> String {
+    text(&output.stderr)
+}
+
+#[test]
 fn a_folder_with_other_files_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.tex"), "years").unwrap();

@@ -121,6 +121,20 @@ fn two_outputs_have_two_paths() {
 }
 
 #[test]
+fn a_file_that_is_replaced_keeps_its_mode() {
+    let inputs = Inputs::new();
+    for (command, file) in [
+        (format!("{MERGE} --out merged"), "merged/config.json"),
+        ("gguf --base base --out m.gguf".to_owned(), "m.gguf"),
+    ] {
+        inputs.succeed(&command);
+        fs::set_permissions(inputs.path(file), fs::Permissions::from_mode(0o640)).unwrap();
+        inputs.succeed(&format!("{command} --force"));
+        assert_eq!(fs::metadata(inputs.path(file)).unwrap().permissions().mode() & 0o777, 0o640, "{file}");
+    }
+}
+
+#[test]
 fn an_existing_empty_folder_is_filled_and_keeps_its_mode() {
     let inputs = Inputs::new();
     fs::create_dir(inputs.path("out")).unwrap();

@@ -3,4 +3,5 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+pub mod cloud_storage;
 pub mod hub;

@@ -66,8 +66,13 @@ async fn download_matches_manifest(service: &Service, detail: &Value, kind: &str
     let artifacts = detail["latest_export"]["artifacts"].as_array().unwrap();
     let file = artifacts.iter().find(|artifact| artifact["variant"] == "file").unwrap();
     let path = file["path"].as_str().unwrap().strip_prefix("gs://").unwrap();
-    let manifest = service.download(&format!("{}/{path}.manifest.json", service.emulators.storage)).await;
+    let mut parts: Vec<&str> = path.split('/').collect();
+    let (file, folder) = (parts.pop().unwrap(), parts.pop().unwrap());
+    let (fingerprint, _) = folder.split_once('-').unwrap();
+    let manifest = format!("{}/published/{fingerprint}.json", parts.join("/"));
+    let manifest = service.download(&format!("{}/{manifest}", service.emulators.storage)).await;
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["files"][0]["name"], file);
     assert_eq!(manifest["files"][0]["sha256"], json!(sha256(&content)), "{kind}");
     content
 }

@@ -3,8 +3,7 @@
 use std::io;
 
 /// The end of every message about a value that is not finite.
-pub(crate) const NON_FINITE: &str =
-    "NaN or infinite: the training may have diverged (--allow-non-finite exports it anyway)";
+pub(crate) const NON_FINITE: &str = "NaN or infinite: the training may have diverged";
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -83,6 +82,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is about a value that is NaN or infinite, which `RunOptions::allow_non_finite` exports.
+    pub fn is_non_finite(&self) -> bool {
+        matches!(self, Self::InvalidTensor { problem, .. } if problem.ends_with(NON_FINITE))
+    }
+
     pub(crate) fn read(file: impl Into<String>, source: io::Error) -> Self {
         Self::Read { file: file.into(), source }
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufMetadata, GgufTensor};
-use crate::io::{Source, read_source, sha256};
+use crate::io::{Source, read_source, refuse_lfs_pointer, sha256};
 use crate::quant::{ColumnImportance, TensorType};
 
 /// An importance matrix.
@@ -28,6 +28,7 @@ impl Imatrix {
     /// # Errors
     /// When the file has neither format, is truncated, or has a value that is not finite.
     pub fn open(source: &dyn Source, name: impl Into<String>) -> Result<Self> {
+        refuse_lfs_pointer(source)?;
         let mut magic = [0; 4];
         if source.size() >= 4 {
             source.read_at(0, &mut magic).map_err(|e| Error::read(source.location(), e))?;

@@ -31,7 +31,7 @@
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
 //! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (the logit check), `inspect`. `docs/ENGINE.md` describes them.
+//! files), `export`, `forward` (the logit check), `inspect`, `output_revision`. `docs/ENGINE.md` describes them.
 //!
 //! # Example
 //!
@@ -67,6 +67,7 @@ mod inspect;
 mod io;
 mod merge;
 mod numerics;
+mod output_revision;
 mod peft;
 mod plan;
 mod progress;
@@ -83,9 +84,10 @@ pub use gemma::Architecture;
 pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name};
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
-pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source};
+pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep_attributes};
 pub use merge::Model;
 pub use numerics::Dtype;
+pub use output_revision::OUTPUT_REVISION;
 pub use peft::{Adapter, AdapterConfig};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};

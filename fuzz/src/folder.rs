@@ -54,6 +54,10 @@ impl Folder for Overlay {
         Ok(entries)
     }
 
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        self.beneath()?.list_subfolder(subfolder)
+    }
+
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         match &self.file {
             Some((own, file)) if *own == name => Ok(file.clone()),

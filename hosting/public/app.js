@@ -172,7 +172,8 @@ function drawExport(item, latest) {
   const status = $(".status", item);
   status.hidden = !latest;
   status.className = `status ${latest?.status ?? ""}`;
-  status.textContent = latest ? `${kinds[latest.type] ?? latest.type} ${latest.status}` : "";
+  const code = latest?.failure ? ` (${latest.failure.code.replaceAll("_", " ")})` : "";
+  status.textContent = latest ? `${kinds[latest.type] ?? latest.type} ${latest.status}${code}` : "";
   $(".export", item).hidden = !latest;
   const message = $(".message", item);
   if (message.textContent !== (latest?.message ?? "")) {

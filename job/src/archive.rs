@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{
-    bucket::{Bucket, Upload},
-    chunks::for_each_chunk,
-    error::JobError,
-    manifest::ManifestFile,
-    progress::ProgressTracker,
+    bucket::Bucket, chunks::for_each_chunk, error::JobError, manifest::ManifestFile,
+    progress::ProgressTracker, upload::Upload,
 };
 
-/// Writes the files `names` of `from` as `to/archive`, which becomes visible when it is complete.
+/// More than the headers of one file in an archive.
+const MAX_ENTRY_OVERHEAD: u64 = 4 << 10;
+
+/// Writes `files` (names and sizes) of `from` as `to/archive`, which becomes visible when it is complete.
 pub(crate) fn write_zip(
     from: &dyn Folder,
-    names: &[String],
+    files: &[(&str, u64)],
     to: &Bucket,
     archive: &str,
     progress: &ProgressTracker,
@@ -26,18 +26,23 @@ pub(crate) fn write_zip(
     let location = format!("{}/{archive}", to.location());
     let write_error = |source| JobError::bucket("write", &location)(source);
     let mut upload = to.upload();
-    upload.begin(archive, 0).map_err(write_error)?;
+    upload.begin(archive, largest_size(files)).map_err(write_error)?;
     let mut zip = ZipWriter::new_stream(HashingUpload { upload, hash: Sha256::new(), size: 0 });
-    for name in names {
+    for (name, _) in files {
         let location = format!("{}/{name}", from.location());
         let source = from.open(name).map_err(JobError::bucket("read", &location))?;
-        zip.start_file(name, entry_options(source.size())).map_err(|e| write_error(io::Error::other(e)))?;
+        zip.start_file(*name, entry_options(source.size())).map_err(|e| write_error(io::Error::other(e)))?;
         for_each_chunk(&*source, progress, |chunk| zip.write_all(chunk).map_err(write_error))?;
     }
     let finished = zip.finish().map_err(|e| write_error(io::Error::other(e)))?;
     let HashingUpload { mut upload, hash, size } = finished.into_inner();
     upload.finish().map_err(write_error)?;
     Ok(ManifestFile { name: archive.to_owned(), size, sha256: hex::encode(hash.finalize()) })
+}
+
+/// At least the size of the archive.
+fn largest_size(files: &[(&str, u64)]) -> u64 {
+    files.iter().map(|(_, size)| size + MAX_ENTRY_OVERHEAD).sum::<u64>() + MAX_ENTRY_OVERHEAD
 }
 
 fn entry_options(size: u64) -> SimpleFileOptions {

@@ -1,107 +1,222 @@
-//! The files of one artifact and their manifest. The manifest is written last and removed first: the files it lists
-//! are complete and from one export.
+//! The artifacts of a training job in a bucket. Each is written into a folder of its own, checked, and then published by
+//! one write, of the manifest that names the folder:
+//!
+//! ```text
+//! {job_id}/published/{fingerprint}.json       the manifest: folder, files, hashes
+//! {job_id}/published/{fingerprint}.maker      who is making the artifact
+//! {job_id}/{fingerprint}-{random}/model.gguf  the files
+//! ```
+//!
+//! Published files are never written again. They are removed when their artifact has been replaced and they are older
+//! than the longest export, and by the lifecycle rules of the bucket. The folder of a failed attempt is removed at once,
+//! that of a killed one by the next attempt.
 
-use engine::Folder as _;
-use jiff::Timestamp;
+use std::{io, sync::Arc};
+
+use jiff::{SignedDuration, Timestamp};
 use shared::domain::{ExportId, Proof};
 
 use crate::{
-    bucket::Bucket,
+    bucket::{Bucket, StoredFile},
     error::JobError,
     manifest::{Manifest, ManifestFile},
+    snapshot::BucketSnapshot,
 };
 
 /// Largest manifest in bytes; one file takes a few hundred.
 const MAX_MANIFEST_SIZE: u64 = 4 << 20;
 
-/// A folder of a bucket, and the manifest of one artifact in it.
+/// How long replaced files are kept: longer than any export that reads them, and than any link to them is valid.
+const RETENTION: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// The folder of manifests.
+const PUBLISHED: &str = "published";
+
+/// An artifact of a training job, published or not.
 pub(crate) struct ArtifactFolder {
-    pub(crate) bucket: Bucket,
-    manifest_name: String,
+    /// The folder of the training job.
+    bucket: Bucket,
+    artifact: String,
     fingerprint: String,
 }
 
+/// What was written for an artifact.
+pub(crate) struct NewArtifact {
+    pub(crate) files: Vec<ManifestFile>,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// A published artifact and its files.
+pub(crate) struct PublishedArtifact {
+    pub(crate) manifest: Manifest,
+    pub(crate) bucket: Bucket,
+    pub(crate) files: Arc<BucketSnapshot>,
+}
+
 impl ArtifactFolder {
-    /// `fingerprint` is that of the artifact to write.
-    pub(crate) fn new(bucket: Bucket, manifest_name: impl Into<String>, fingerprint: String) -> Self {
-        Self { bucket, manifest_name: manifest_name.into(), fingerprint }
+    /// `bucket` is the folder of the training job, `fingerprint` that of the artifact's inputs and options.
+    pub(crate) fn new(bucket: Bucket, artifact: impl Into<String>, fingerprint: String) -> Self {
+        Self { bucket, artifact: artifact.into(), fingerprint }
     }
 
-    /// The manifest, if it has the same fingerprint and all of its files exist.
-    pub(crate) fn existing(&self) -> Result<Option<Manifest>, JobError> {
-        let Some(manifest) = self.read_manifest()? else { return Ok(None) };
-        let is_same = manifest.fingerprint == self.fingerprint;
-        Ok(if is_same && self.first_missing(&manifest.files)?.is_none() { Some(manifest) } else { None })
+    /// The artifact, if it is published and all of its files exist.
+    pub(crate) fn published(&self) -> Result<Option<PublishedArtifact>, JobError> {
+        Ok(self.stored_manifest()?.and_then(|(_, published)| published))
     }
 
-    /// Removes the manifest, then every file that it lists.
-    pub(crate) fn clear(&self) -> Result<(), JobError> {
-        let old = self.read_manifest()?;
-        self.remove(&self.manifest_name)?;
-        old.iter().flat_map(|manifest| &manifest.files).try_for_each(|file| self.remove(&file.name))
+    /// A folder for an attempt to make the artifact, by its name below the training job's.
+    pub(crate) fn new_folder_name(&self) -> String {
+        let random = ExportId::random().to_string();
+        format!("{}-{}", self.short_fingerprint(), random.split('-').next().unwrap_or_default())
     }
 
-    /// Checks that every file exists in its size, then writes the manifest.
-    pub(crate) fn commit(
+    /// The folder of that name.
+    pub(crate) fn folder(&self, name: &str) -> Result<Bucket, JobError> {
+        Ok(self.bucket.join(name)?)
+    }
+
+    /// Checks that every file of `new` is in `folder` in its size, and publishes them. If the artifact has been published
+    /// meanwhile, that one is returned.
+    pub(crate) fn publish(
         &self,
+        folder: &str,
         export: ExportId,
-        files: impl IntoIterator<Item = ManifestFile>,
-        proof: Option<Proof>,
-    ) -> Result<Manifest, JobError> {
+        new: NewArtifact,
+    ) -> Result<PublishedArtifact, JobError> {
         let manifest = Manifest {
+            artifact: self.artifact.clone(),
             fingerprint: self.fingerprint.clone(),
+            folder: folder.to_owned(),
             export_id: export.to_string(),
             made_at: Timestamp::now(),
-            files: files.into_iter().collect(),
-            proof,
+            files: new.files,
+            proof: new.proof,
         };
-        if let Some(missing) = self.first_missing(&manifest.files)? {
-            let folder = self.bucket.location();
-            return Err(JobError::Interrupted(format!(
-                "{folder}/{missing} was removed during the export: start the export again"
-            )));
-        }
-        let content = serde_json::to_vec_pretty(&manifest).map_err(std::io::Error::other);
-        content
-            .and_then(|content| self.bucket.put(&self.manifest_name, content))
-            .map_err(JobError::bucket("write", &self.location_of(&self.manifest_name)))?;
-        Ok(manifest)
-    }
-
-    /// Removes the files of a failed export, except those that a committed manifest lists.
-    pub(crate) fn rollback<'a>(&self, files: impl IntoIterator<Item = &'a str>) {
-        let committed =
-            self.read_manifest().ok().flatten().map(|manifest| manifest.files).unwrap_or_default();
-        for name in files.into_iter().filter(|name| committed.iter().all(|file| file.name != *name)) {
-            if let Err(error) = self.remove(name) {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    file = name,
-                    "a file of a failed export was not removed"
-                );
+        let published = self.open(manifest)?.map_err(|missing| {
+            JobError::Interrupted(format!("{missing} was removed during the export: start the export again"))
+        })?;
+        let content = serde_json::to_vec_pretty(&published.manifest).map_err(io::Error::other);
+        let content = content.map_err(JobError::bucket("write", &self.location_of(&self.manifest_name())))?;
+        loop {
+            let written = match self.stored_manifest()? {
+                None => self.bucket.create(&self.manifest_name(), content.clone()),
+                Some((_, Some(earlier))) => return Ok(earlier),
+                // its files have been removed
+                Some((stale, None)) => self.bucket.replace(&self.manifest_name(), content.clone(), &stale),
+            };
+            if written.map_err(JobError::bucket("write", &self.location_of(&self.manifest_name())))? {
+                return Ok(published);
             }
         }
     }
 
-    /// A manifest that is not valid JSON counts as none.
-    fn read_manifest(&self) -> Result<Option<Manifest>, JobError> {
-        let content = self.bucket.read(&self.manifest_name, MAX_MANIFEST_SIZE);
-        let content = content.map_err(JobError::bucket("read", &self.location_of(&self.manifest_name)))?;
-        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
+    /// The text of the file that says who is making the artifact.
+    pub(crate) fn read_maker(&self) -> Result<Option<StoredFile>, JobError> {
+        let name = self.maker_name();
+        self.bucket.read(&name, MAX_MANIFEST_SIZE).map_err(JobError::bucket("read", &self.location_of(&name)))
     }
 
-    /// The first of `files` that does not exist in its size.
-    fn first_missing<'a>(&self, files: &'a [ManifestFile]) -> Result<Option<&'a str>, JobError> {
-        let found = self.bucket.tree().map_err(JobError::bucket("list", self.bucket.location()))?;
-        let exists = |file: &ManifestFile| found.iter().any(|f| f.name == file.name && f.size == file.size);
-        Ok(files.iter().find(|file| !exists(file)).map(|file| file.name.as_str()))
+    /// Writes that file, in place of `old`; returns whether nobody else did meanwhile.
+    pub(crate) fn write_maker(&self, content: Vec<u8>, old: Option<&StoredFile>) -> Result<bool, JobError> {
+        let name = self.maker_name();
+        let written = match old {
+            None => self.bucket.create(&name, content),
+            Some(old) => self.bucket.replace(&name, content, old),
+        };
+        written.map_err(JobError::bucket("write", &self.location_of(&name)))
     }
 
-    fn remove(&self, name: &str) -> Result<(), JobError> {
-        self.bucket.delete(name).map_err(JobError::bucket("remove", &self.location_of(name)))
+    pub(crate) fn remove_maker(&self) {
+        log_failure(&self.maker_name(), self.bucket.delete(&self.maker_name()));
+    }
+
+    /// Removes an unpublished folder and its files.
+    pub(crate) fn remove_folder(&self, name: &str) {
+        let removed = self.folder(name).map_err(io::Error::other).and_then(|folder| {
+            folder.snapshot()?.files().iter().try_for_each(|file| folder.delete(&file.name))
+        });
+        log_failure(name, removed);
+    }
+
+    /// Removes older artifacts of this name that nobody reads any more. `in_use` are URLs of files and folders.
+    pub(crate) fn remove_outdated(&self, in_use: &[&str]) {
+        log_failure(&self.artifact, self.try_remove_outdated(in_use, Timestamp::now()));
+    }
+
+    fn try_remove_outdated(&self, in_use: &[&str], now: Timestamp) -> io::Result<()> {
+        let is_old = |at: Timestamp| now.duration_since(at) > RETENTION;
+        let published = self.bucket.join(PUBLISHED).map_err(io::Error::other)?;
+        let (mut named, all) = (Vec::new(), self.bucket.snapshot()?);
+        for file in published.snapshot()?.files().iter().filter(|file| file.name.ends_with(".json")) {
+            let Some(stored) = published.read(&file.name, MAX_MANIFEST_SIZE)? else { continue };
+            let Ok(manifest) = serde_json::from_slice::<Manifest>(&stored.content) else { continue };
+            let url = self.bucket.url_of(&manifest.folder).map_err(io::Error::other)?;
+            let is_replaced = manifest.artifact == self.artifact && manifest.fingerprint != self.fingerprint;
+            let is_in_use = in_use.iter().any(|path| path.starts_with(&url));
+            if is_replaced && is_old(manifest.made_at) && !is_in_use {
+                // first nobody finds the files any more
+                published.delete(&file.name)?;
+                self.remove_folder(&manifest.folder);
+            }
+            named.push(manifest.folder);
+        }
+        let is_left_over = |folder: &str| is_attempt(folder) && !named.iter().any(|name| name == folder);
+        let left_over = all.folders().into_iter().filter(|(folder, at)| is_left_over(folder) && is_old(*at));
+        left_over.for_each(|(folder, _)| self.remove_folder(folder));
+        Ok(())
+    }
+
+    /// The stored manifest, and the artifact if all of its files exist. A manifest that is not valid JSON has none.
+    fn stored_manifest(&self) -> Result<Option<(StoredFile, Option<PublishedArtifact>)>, JobError> {
+        let name = self.manifest_name();
+        let stored = self.bucket.read(&name, MAX_MANIFEST_SIZE);
+        let stored = stored.map_err(JobError::bucket("read", &self.location_of(&name)))?;
+        let Some(stored) = stored else { return Ok(None) };
+        let published = match serde_json::from_slice::<Manifest>(&stored.content) {
+            Ok(manifest) if manifest.fingerprint == self.fingerprint => self.open(manifest)?.ok(),
+            Ok(_) | Err(_) => None,
+        };
+        Ok(Some((stored, published)))
+    }
+
+    /// The files of a manifest; the location of the first that does not exist in its size.
+    fn open(&self, manifest: Manifest) -> Result<Result<PublishedArtifact, String>, JobError> {
+        let bucket = self.folder(&manifest.folder)?;
+        let files = bucket.snapshot().map_err(JobError::bucket("list", bucket.location()))?;
+        let missing = manifest.files.iter().find(|file| files.size_of(&file.name) != Some(file.size));
+        Ok(match missing {
+            Some(file) => Err(format!("{}/{}", bucket.location(), file.name)),
+            None => Ok(PublishedArtifact { manifest, files: Arc::new(files), bucket }),
+        })
+    }
+
+    /// The fingerprint in names; manifests have all of it.
+    fn short_fingerprint(&self) -> &str {
+        self.fingerprint.get(..16).unwrap_or(&self.fingerprint)
+    }
+
+    fn manifest_name(&self) -> String {
+        format!("{PUBLISHED}/{}.json", self.short_fingerprint())
+    }
+
+    fn maker_name(&self) -> String {
+        format!("{PUBLISHED}/{}.maker", self.short_fingerprint())
     }
 
     fn location_of(&self, name: &str) -> String {
         format!("{}/{name}", self.bucket.location())
+    }
+}
+
+/// Whether a folder has a name of [`ArtifactFolder::new_folder_name`].
+fn is_attempt(folder: &str) -> bool {
+    let is_hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    folder.split_once('-').is_some_and(|(fingerprint, random)| is_hex(fingerprint, 16) && is_hex(random, 8))
+}
+
+fn log_failure(name: &str, removed: io::Result<()>) {
+    if let Err(error) = removed {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, file = name, "removing files failed: the bucket's lifecycle rules will");
     }
 }

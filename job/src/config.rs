@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use shared::{
     config::{ConfigError, FirestoreConfig, Lookup, optional, parsed, required},
     domain::{Claim, ExecutionName, ExportId, ProcessId},
+    redaction,
 };
 
 use crate::context::{Buckets, Execution, HubSettings};
@@ -68,7 +69,7 @@ pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
             attempt: parsed(lookup, "CLOUD_RUN_TASK_ATTEMPT", "a number")?.unwrap_or(0),
             process: Some(ProcessId::random()),
         },
-        hf_token: optional(lookup, "HF_TOKEN").map(SecretString::from),
+        hf_token: optional(lookup, "HF_TOKEN").map(SecretString::from).inspect(redaction::register),
     })
 }
 

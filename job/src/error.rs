@@ -1,8 +1,11 @@
-//! Why an export fails: texts for the person who started it, and what kind of failure it is.
+//! Why an export fails: texts for the person who started it, and the code of the failure.
 
 use std::{error::Error as _, io};
 
-use shared::adapters::storage::StorageError;
+use shared::{
+    adapters::storage::StorageError,
+    domain::{Failure, FailureCode},
+};
 
 /// Longest message in a record, in characters.
 const MAX_MESSAGE_LENGTH: usize = 1_000;
@@ -56,70 +59,41 @@ pub(crate) enum JobError {
     Stopped,
 }
 
-/// What kind of failure a [`JobError`] is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailureKind {
-    /// The caller has to change the request, the training job or the model.
-    InvalidInput,
-    /// The caller's token, or the service's account, lacks a permission.
-    AccessDenied,
-    /// A model, repository or file does not exist.
-    NotFound,
-    /// Something outside changed, stopped or was unavailable: exporting again may succeed.
-    Interrupted,
-    /// A server did not respond in time.
-    Timeout,
-    /// A fault of the service.
-    Internal,
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn code_of_io(error: &io::Error) -> FailureCode {
+    match error.kind() {
+        io::ErrorKind::NotFound => FailureCode::NotFound,
+        io::ErrorKind::PermissionDenied => FailureCode::AccessDenied,
+        io::ErrorKind::TimedOut => FailureCode::Timeout,
+        io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::QuotaExceeded => {
+            FailureCode::Internal
+        }
+        _ => FailureCode::Interrupted,
+    }
 }
 
-impl FailureKind {
-    /// The name in logs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidInput => "invalid_input",
-            Self::AccessDenied => "access_denied",
-            Self::NotFound => "not_found",
-            Self::Interrupted => "interrupted",
-            Self::Timeout => "timeout",
-            Self::Internal => "internal",
-        }
+fn code_of_engine(error: &engine::Error) -> FailureCode {
+    match error {
+        engine::Error::Read { source, .. } | engine::Error::Write { source, .. } => code_of_io(source),
+        engine::Error::Cancelled => FailureCode::Interrupted,
+        engine::Error::Missing { .. }
+        | engine::Error::Invalid { .. }
+        | engine::Error::InvalidTensor { .. }
+        | engine::Error::Unsupported { .. }
+        | engine::Error::UnmatchedModules { .. } => FailureCode::InvalidInput,
     }
+}
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-    fn of_io(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotFound,
-            io::ErrorKind::PermissionDenied => Self::AccessDenied,
-            io::ErrorKind::TimedOut => Self::Timeout,
-            io::ErrorKind::UnexpectedEof => Self::InvalidInput,
-            _ => Self::Interrupted,
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn code_of_hub(error: &hf_hub::HFError) -> FailureCode {
+    use hf_hub::HFError;
+    match error {
+        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => FailureCode::AccessDenied,
+        HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } | HFError::EntryNotFound { .. } => {
+            FailureCode::NotFound
         }
-    }
-
-    fn of_engine(error: &engine::Error) -> Self {
-        match error {
-            engine::Error::Read { source, .. } | engine::Error::Write { source, .. } => Self::of_io(source),
-            engine::Error::Cancelled => Self::Interrupted,
-            engine::Error::Missing { .. }
-            | engine::Error::Invalid { .. }
-            | engine::Error::InvalidTensor { .. }
-            | engine::Error::Unsupported { .. }
-            | engine::Error::UnmatchedModules { .. } => Self::InvalidInput,
-        }
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-    fn of_hub(error: &hf_hub::HFError) -> Self {
-        use hf_hub::HFError;
-        match error {
-            HFError::AuthRequired { .. } | HFError::Forbidden { .. } => Self::AccessDenied,
-            HFError::RepoNotFound { .. }
-            | HFError::RevisionNotFound { .. }
-            | HFError::EntryNotFound { .. } => Self::NotFound,
-            HFError::InvalidParameter(_) | HFError::Url(_) => Self::Internal,
-            _ => Self::Interrupted,
-        }
+        HFError::InvalidParameter(_) | HFError::Url(_) => FailureCode::Internal,
+        _ => FailureCode::Interrupted,
     }
 }
 
@@ -138,6 +112,11 @@ impl JobError {
             Some(io::ErrorKind::PermissionDenied) => {
                 text.push_str(": the export job's service account has no permission for it");
             }
+            Some(io::ErrorKind::StaleNetworkFileHandle) => {
+                text.push_str(": it was changed during the export: start the export again");
+            }
+            Some(io::ErrorKind::StorageFull) => text.push_str(": the disk is full"),
+            Some(io::ErrorKind::ReadOnlyFilesystem) => text.push_str(": the disk is read-only"),
             Some(io::ErrorKind::UnexpectedEof) => text.push_str(": it is shorter than expected"),
             Some(_) => text.push_str(": the storage failed; start the export again"),
             None => {}
@@ -146,19 +125,24 @@ impl JobError {
         one_line.chars().take(MAX_MESSAGE_LENGTH).collect()
     }
 
-    pub(crate) fn kind(&self) -> FailureKind {
+    /// The failure for the record.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure::new(self.code(), self.message())
+    }
+
+    pub(crate) fn code(&self) -> FailureCode {
         match self {
-            Self::InvalidInput(_) => FailureKind::InvalidInput,
-            Self::NotFound(_) => FailureKind::NotFound,
-            Self::Interrupted(_) | Self::Stopped => FailureKind::Interrupted,
-            Self::Timeout(_) => FailureKind::Timeout,
-            Self::Internal(_) | Self::Storage(StorageError::Unusable { .. }) => FailureKind::Internal,
+            Self::InvalidInput(_) => FailureCode::InvalidInput,
+            Self::NotFound(_) => FailureCode::NotFound,
+            Self::Interrupted(_) | Self::Stopped => FailureCode::Interrupted,
+            Self::Timeout(_) => FailureCode::Timeout,
+            Self::Internal(_) | Self::Storage(StorageError::Unusable { .. }) => FailureCode::Internal,
             Self::Storage(StorageError::Unsupported(..) | StorageError::Malformed(_)) => {
-                FailureKind::InvalidInput
+                FailureCode::InvalidInput
             }
-            Self::Engine(error) => FailureKind::of_engine(error),
-            Self::Bucket { source, .. } => FailureKind::of_io(source),
-            Self::Hub { source, .. } => FailureKind::of_hub(source),
+            Self::Engine(error) => code_of_engine(error),
+            Self::Bucket { source, .. } => code_of_io(source),
+            Self::Hub { source, .. } => code_of_hub(source),
         }
     }
 
@@ -178,16 +162,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_io_error_has_the_kind_of_its_cause() {
-        for (cause, kind) in [
-            (io::ErrorKind::NotFound, FailureKind::NotFound),
-            (io::ErrorKind::PermissionDenied, FailureKind::AccessDenied),
-            (io::ErrorKind::TimedOut, FailureKind::Timeout),
-            (io::ErrorKind::ConnectionReset, FailureKind::Interrupted),
+    fn an_io_error_has_the_code_of_its_cause() {
+        for (cause, code) in [
+            (io::ErrorKind::NotFound, FailureCode::NotFound),
+            (io::ErrorKind::PermissionDenied, FailureCode::AccessDenied),
+            (io::ErrorKind::TimedOut, FailureCode::Timeout),
+            (io::ErrorKind::ConnectionReset, FailureCode::Interrupted),
+            (io::ErrorKind::UnexpectedEof, FailureCode::Interrupted),
+            (io::ErrorKind::StorageFull, FailureCode::Internal),
         ] {
-            assert_eq!(JobError::bucket("read", "gs://models/a")(cause.into()).kind(), kind, "{cause:?}");
+            assert_eq!(JobError::bucket("read", "gs://models/a")(cause.into()).code(), code, "{cause:?}");
             let file = "gs://models/a".to_owned();
-            assert_eq!(JobError::from(engine::Error::Read { file, source: cause.into() }).kind(), kind);
+            assert_eq!(JobError::from(engine::Error::Read { file, source: cause.into() }).code(), code);
         }
     }
 

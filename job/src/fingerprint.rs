@@ -1,11 +1,12 @@
-//! One hash over the inputs and options of an artifact: equal fingerprints mean equal bytes.
+//! One hash over the inputs and options of an artifact, and the revisions of the code that makes it: equal fingerprints
+//! mean equal bytes.
 
 use sha2::{Digest, Sha256};
 
 use crate::input_folder::InputFile;
 
-/// Changes whenever the same inputs and options would give different bytes.
-const FORMAT: &str = concat!("export-service ", env!("CARGO_PKG_VERSION"), ", with reports");
+/// Changes when the job itself writes other bytes, such as those of a zip file.
+const JOB_REVISION: u32 = 1;
 
 /// The hash of an artifact's inputs and options.
 #[derive(Debug, Clone)]
@@ -15,7 +16,12 @@ impl Fingerprint {
     /// Of an artifact of `kind`.
     pub(crate) fn of(kind: &str) -> Self {
         let mut fingerprint = Self(Sha256::new());
-        fingerprint.line(&[FORMAT, kind]);
+        fingerprint.line(&[
+            "export-service",
+            &JOB_REVISION.to_string(),
+            &engine::OUTPUT_REVISION.to_string(),
+            kind,
+        ]);
         fingerprint
     }
 

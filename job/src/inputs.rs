@@ -7,6 +7,9 @@ use shared::domain::{HubRepo, InvalidId, TrainingJob};
 
 use crate::{error::JobError, input_folder::InputFolder, sources::InputSources};
 
+/// transformers' folder of chat templates besides the default one.
+const TEMPLATE_FOLDER: &str = "additional_chat_templates/";
+
 /// The result of the training job.
 pub(crate) enum FineTune {
     /// A LoRA adapter.
@@ -29,7 +32,7 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
             job.id
         )));
     };
-    let input = sources.input_folder(url)?;
+    let mut input = sources.input_folder(url)?;
     if input.files.is_empty() {
         return Err(JobError::NotFound(format!(
             "there are no files at {url}, the adapter of training job {}: train it again",
@@ -37,6 +40,8 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
         )));
     }
     if input.has("adapter_config.json") {
+        // the trainer's checkpoints are in folders below the adapter, too
+        input.files.retain(|file| !file.name.contains('/') || file.name.starts_with(TEMPLATE_FOLDER));
         Ok(FineTune::Adapter(Adapter::open(Arc::clone(&input.folder))?, input))
     } else if input.has("config.json") {
         Ok(FineTune::FullModel(input))
@@ -54,8 +59,13 @@ pub(crate) fn base_model(
     job: &TrainingJob,
     adapter: &Adapter,
 ) -> Result<BaseModel, JobError> {
+    if let Some(revision) = revision(job, adapter) {
+        // a revision is one of the repository that is named, not of a sibling
+        let name = parse(job, declared_base_model(job, adapter)?)?;
+        return Ok(BaseModel { input: sources.base_model(&name, Some(revision))?, name });
+    }
     let sibling = base_model_name(job, adapter)?;
-    let error = match sources.base_model(&sibling) {
+    let error = match sources.base_model(&sibling, None) {
         Err(error) if error.is_repo_not_found() => error,
         result => return Ok(BaseModel { name: sibling, input: result? }),
     };
@@ -64,10 +74,17 @@ pub(crate) fn base_model(
         return Err(error);
     }
     tracing::warn!(base = %copy, missing = %sibling, "no 16-bit base model: using the 4-bit copy");
-    match sources.base_model(&copy) {
+    match sources.base_model(&copy, None) {
         Err(other) if other.is_repo_not_found() => Err(error),
         result => Ok(BaseModel { name: copy, input: result? }),
     }
+}
+
+/// The revision of the base model that the adapter was trained on, unless the training job names another model.
+fn revision<'a>(job: &TrainingJob, adapter: &'a Adapter) -> Option<&'a str> {
+    let config = adapter.config();
+    let is_same = job.base_model_id.as_ref().is_none_or(|id| Some(id) == config.base_model.as_ref());
+    config.revision.as_deref().filter(|_| is_same)
 }
 
 /// The base model's name on the Hub; for a bitsandbytes 4-bit copy that of its 16-bit sibling.

@@ -11,10 +11,11 @@
 //!      │            base model: bucket, else Hugging Face Hub                       sources, hub
 //!      ▼
 //!    plan           record + model ─► MergePlan or GgufPlan of the engine           plan
-//!      │            same fingerprint as the manifest's? reuse the files             fingerprint, artifact_folder
+//!      │            published with this fingerprint? reuse the files               fingerprint, artifact_folder
+//!      │            made by another export? wait for it                            maker
 //!      ▼
 //!    write          the engine reads inputs by ranges and writes to the bucket      work, bucket
-//!      │            compare logits (VERIFY_LOGITS), then write the manifest         work/proof, manifest
+//!      │            compare logits (VERIFY_LOGITS), then publish the manifest       work/proof, manifest
 //!      ▼
 //!    upload         one zip file (adapter, merged); one commit on the Hub           archive, hub
 //!      │
@@ -32,8 +33,10 @@
 //!  work · records · config
 //!  plan · inputs
 //!  sources
-//!  hub · archive · artifact_folder
+//!  hub · archive · maker
+//!  artifact_folder
 //!  fingerprint · manifest · chunks · bucket
+//!  snapshot · upload
 //!  input_folder · progress · context
 //!  error
 //! ```
@@ -51,12 +54,15 @@ mod fingerprint;
 mod hub;
 mod input_folder;
 mod inputs;
+mod maker;
 mod manifest;
 mod plan;
 mod progress;
 mod records;
 mod run;
+mod snapshot;
 mod sources;
+mod upload;
 mod work;
 
 pub use context::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};

@@ -1,15 +1,19 @@
-//! The manifest of an artifact: its files with sizes and hashes, and the fingerprint of its inputs.
+//! The manifest of an artifact: where its files are, their sizes and hashes, and the fingerprint of its inputs.
 
 use engine::WrittenFile;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::domain::Proof;
 
-/// The JSON document beside an artifact.
+/// The JSON document that publishes an artifact.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Manifest {
+    /// The artifact's name, such as `merged` or `q8_0`. An artifact replaces an older one of the same name.
+    pub(crate) artifact: String,
     /// The fingerprint of inputs and options.
     pub(crate) fingerprint: String,
+    /// The folder of the files, below that of the training job.
+    pub(crate) folder: String,
     /// The export that wrote the files.
     pub(crate) export_id: String,
     /// When the manifest was written.

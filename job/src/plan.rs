@@ -1,6 +1,6 @@
 //! The one place where an export record becomes an engine plan.
 
-use engine::{Adapter, ExportReport, GgufOptions, GgufPlan, MergePlan, Model, OutputType, title_of};
+use engine::{Adapter, GgufOptions, GgufPlan, MergePlan, Model, OutputType, title_of};
 use shared::domain::{Export, Quantization, TrainingJob};
 
 use crate::{error::JobError, input_folder::InputFolder};
@@ -15,12 +15,6 @@ impl PlannedMerge {
     pub(crate) fn new(base: &InputFolder, adapter: &Adapter) -> Result<Self, JobError> {
         let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
         Ok(Self { plan: MergePlan::new(&model)?, model })
-    }
-
-    /// Every file that the engine writes, the report included.
-    pub(crate) fn file_names(&self) -> Vec<String> {
-        let files = self.plan.files().into_iter().map(|file| file.name);
-        files.chain([ExportReport::FILE.to_owned()]).collect()
     }
 }
 
@@ -59,14 +53,6 @@ impl GgufRequest {
         let mut files = vec![named(language_model, &self.file_name)];
         files.extend(mmproj.map(|plan| named(plan, &self.mmproj_name)));
         Ok(files)
-    }
-}
-
-impl PlannedGguf {
-    /// Every file that the engine writes for it, the report included.
-    pub(crate) fn file_names(&self) -> impl Iterator<Item = String> {
-        let files = self.plan.files(&self.file_name).into_iter().map(|file| file.name);
-        files.chain([ExportReport::beside(&self.file_name)])
     }
 }
 

@@ -59,10 +59,6 @@ pub(crate) async fn finish(
     execution: &Execution,
     end: &Transition,
 ) -> Result<(), ApplyError> {
-    let log = |error: &ApplyError| {
-        let error = error as &dyn std::error::Error;
-        tracing::error!(export.id = %execution.export, error, "the end was not recorded");
-    };
     (async || {
         let result = exports.apply(execution.export, end).await;
         match result {
@@ -81,9 +77,15 @@ pub(crate) async fn finish(
     })
     .retry(RETRY_DELAYS.into_iter())
     .when(is_store_failure)
-    .notify(|error, _| log(error))
+    .notify(|error, _| {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(export.id = %execution.export, error, "recording the end failed: retrying");
+    })
     .await
-    .inspect_err(log)
+    .inspect_err(|error| {
+        let error = error as &dyn std::error::Error;
+        tracing::error!(export.id = %execution.export, error, "the end was not recorded");
+    })
 }
 
 /// Whether the record has this end, from this process.

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use shared::{
-    domain::{Export, Transition, TransitionError},
+    domain::{Export, ExportId, Transition, TransitionError},
     ports::ApplyError,
 };
 use tokio::runtime::Handle;
@@ -20,7 +20,8 @@ use crate::{
 /// Runs the export of `execution` and records how it ended. `stop` resolves when the platform stops the job; the
 /// record then stays as it is, for a retry of this execution to claim within its lease.
 ///
-/// The exit code is 0 when the export is completed or another execution works on it, else 1.
+/// The exit code is 0 when the export's end is recorded, completed or failed, and when another execution works on it.
+/// It is 1 when a retry has to go on: after a stop, and when the end was not recorded.
 pub async fn run(context: Context, execution: Execution, stop: impl Future<Output = ()>) -> ExitCode {
     let claim = execution.claim.clone();
     let id = execution.export;
@@ -51,25 +52,35 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
             return ExitCode::FAILURE;
         }
         Err(error) => {
-            let code = error.kind().as_str();
-            tracing::error!(export.id = %id, failure.code = code, error = &error as &dyn std::error::Error, "export failed");
-            Transition::Fail { claim: Some(claim), message: error.message() }
+            log_failure(id, &error);
+            Transition::Fail { claim: Some(claim), failure: error.failure() }
         }
     };
     finish(&context, &execution, &end).await
 }
 
+/// A failure that the caller has to resolve is no error of the service.
+fn log_failure(id: ExportId, error: &JobError) {
+    let code = error.code();
+    let error = error as &dyn std::error::Error;
+    if code.is_for_the_caller() {
+        tracing::warn!(export.id = %id, failure.code = code.as_str(), error, "export failed");
+    } else {
+        tracing::error!(export.id = %id, failure.code = code.as_str(), error, "export failed");
+    }
+}
+
 async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError) -> ExitCode {
     tracing::warn!(export.id = %execution.export, error = &error as &dyn std::error::Error, "export not claimed");
     match error {
-        ApplyError::Refused(TransitionError::ClaimedByAnother) => ExitCode::SUCCESS,
+        ApplyError::Refused(TransitionError::ClaimedByAnother | TransitionError::Ended) => ExitCode::SUCCESS,
         ApplyError::Refused(TransitionError::LeaseExpired) => {
-            let message = Export::LEASE_EXPIRED_MESSAGE.to_owned();
-            finish(context, execution, &Transition::Fail { claim: None, message }).await
+            finish(context, execution, &Transition::Fail { claim: None, failure: Export::lease_expired() })
+                .await
         }
-        ApplyError::Refused(TransitionError::Ended | TransitionError::NotClaimed)
-        | ApplyError::NoSuchExport
-        | ApplyError::Port(_) => ExitCode::FAILURE,
+        ApplyError::Refused(TransitionError::NotClaimed) | ApplyError::NoSuchExport | ApplyError::Port(_) => {
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -88,8 +99,16 @@ async fn work(
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
             let sources = InputSources::new(&context, &execution, &runtime);
-            let (context, export, training_job, progress) = (&*context, &export, &training_job, &progress);
-            ExportWork { context, sources, export, training_job, progress }.run()
+            let work = ExportWork {
+                context: &context,
+                execution: &execution,
+                runtime: &runtime,
+                sources,
+                export: &export,
+                training_job: &training_job,
+                progress: &progress,
+            };
+            work.run()
         })
     };
     tokio::pin!(blocking);
@@ -114,6 +133,8 @@ async fn work(
 
 /// Records the end; the exit code for it.
 async fn finish(context: &Context, execution: &Execution, end: &Transition) -> ExitCode {
-    let recorded = records::finish(context.exports.as_ref(), execution, end).await.is_ok();
-    if recorded && matches!(end, Transition::Complete { .. }) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match records::finish(context.exports.as_ref(), execution, end).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }

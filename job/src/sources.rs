@@ -44,9 +44,9 @@ impl<'a> InputSources<'a> {
 
     /// The folder of a bucket at `url`, with its files: none if it does not exist.
     pub(crate) fn input_folder(&self, url: &str) -> Result<InputFolder, JobError> {
-        let bucket = self.bucket(url)?;
-        let files = bucket.files().map_err(JobError::bucket("list", url))?;
-        Ok(InputFolder { folder: Arc::new(bucket), files })
+        let snapshot = self.bucket(url)?.snapshot().map_err(JobError::bucket("list", url))?;
+        let files = snapshot.files();
+        Ok(InputFolder { folder: Arc::new(snapshot), files })
     }
 
     /// The Hub, with the caller's token.
@@ -54,15 +54,17 @@ impl<'a> InputSources<'a> {
         Hub::new(self.hub, self.hf_token.cloned(), self.runtime.clone())
     }
 
-    /// The base model `name`: its folder among the base models, else the repository on the Hub.
-    pub(crate) fn base_model(&self, name: &HubRepo) -> Result<InputFolder, JobError> {
+    /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the
+    /// folder `<name>@<revision>`, else from the Hub: which revision the folder `<name>` has is not known.
+    pub(crate) fn base_model(&self, name: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         if let Some(models) = self.base_models {
-            let input = self.input_folder(&format!("{models}/{name}"))?;
+            let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
+            let input = self.input_folder(&format!("{models}/{folder}"))?;
             if !input.files.is_empty() {
                 return Ok(input);
             }
             tracing::info!(base = %name, looked_in = input.location(), "base model not in the bucket: reading it from the Hub");
         }
-        self.hub()?.model(name)
+        self.hub()?.model(name, revision)
     }
 }

@@ -15,12 +15,15 @@ use shared::{
     adapters::storage::StorageError,
     domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, Proof, TrainingJob, Variant},
 };
+use tokio::runtime::Handle;
 
 use crate::{
+    artifact_folder::{ArtifactFolder, NewArtifact},
     bucket::Bucket,
-    context::Context,
+    context::{Context, Execution},
     error::JobError,
     hub::{ModelCard, PushRequest},
+    maker::{Maker, ObtainedArtifact},
     manifest::ManifestFile,
     progress::ProgressTracker,
     sources::InputSources,
@@ -29,6 +32,8 @@ use crate::{
 /// One export and what it needs.
 pub(crate) struct ExportWork<'a> {
     pub(crate) context: &'a Context,
+    pub(crate) execution: &'a Execution,
+    pub(crate) runtime: &'a Handle,
     pub(crate) sources: InputSources<'a>,
     pub(crate) export: &'a Export,
     pub(crate) training_job: &'a TrainingJob,
@@ -54,11 +59,32 @@ struct ModelFiles<'a> {
 impl ExportWork<'_> {
     /// Writes the export's artifacts; those that exist for the same inputs and options are reused.
     pub(crate) fn run(&self) -> Result<ExportResult, JobError> {
+        if let Some(repo) = self.export.hf_repo.as_ref().filter(|_| self.has_destination(Destination::HfHub))
+        {
+            self.sources.hub()?.check_destination(repo, self.export.kind)?;
+        }
         match self.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),
             ArtifactKind::Gguf => gguf::export(self),
         }
+    }
+
+    /// The published artifact, or a new one whose files `write` writes into a folder.
+    fn obtain(
+        &self,
+        target: &ArtifactFolder,
+        write: impl FnOnce(&Bucket) -> Result<NewArtifact, JobError>,
+    ) -> Result<ObtainedArtifact, JobError> {
+        let maker = Maker {
+            exports: self.context.exports.as_ref(),
+            runtime: self.runtime,
+            progress: self.progress,
+            export: self.export.id,
+            process: self.execution.claim.process,
+            in_use: self.training_job.artifacts.paths().collect(),
+        };
+        maker.obtain(target, write)
     }
 
     /// `{job_id}/` in the bucket of files for download.

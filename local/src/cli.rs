@@ -138,16 +138,22 @@ async fn serve(options: &StackOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn token(user: &str, data: &DataArgs) -> anyhow::Result<ExitCode> {
-    let dir = DataDir::open(&data.data_dir)?;
+    let dir = DataDir::existing(&data.data_dir)?;
     let issuer = TokenIssuer::load_or_create(&dir.keys(), &data.project)?;
     terminal::line(&issuer.token(&user.parse().context("--user")?)?);
     Ok(ExitCode::SUCCESS)
 }
 
 fn reset(data: &DataArgs) -> anyhow::Result<ExitCode> {
-    if data.data_dir.exists() {
-        DataDir::open(&data.data_dir)?.reset()?;
+    if !data.data_dir.exists() {
+        terminal::line(&format!("nothing to remove: {} does not exist", data.data_dir.display()));
+        return Ok(ExitCode::SUCCESS);
     }
+    let dir = DataDir::existing(&data.data_dir)?;
+    for path in dir.contents() {
+        terminal::line(&format!("removing {}", path.display()));
+    }
+    dir.reset()?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -15,6 +15,12 @@ use crate::store::DocumentStore;
 /// How long a stack waits for the export jobs of an earlier stack to end.
 const OLD_JOBS_END_WITHIN: Duration = Duration::from_secs(10);
 
+/// The file that marks a folder as the stack's own.
+const MARKER: &str = ".export-service-local";
+
+/// What [`MARKER`] contains, for people.
+const MARKED: &str = "Data of the Export Service's local stack. `local reset` removes it.\n";
+
 /// The file that holds the URL of the buckets at the last start.
 const LOCATION: &str = "location";
 
@@ -58,11 +64,26 @@ pub(crate) struct FolderLock {
 }
 
 impl DataDir {
+    /// The folder at `path` of a stack that was started before.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn existing(path: &Path) -> anyhow::Result<Self> {
+        match path.canonicalize() {
+            Ok(path) if path.join(MARKER).exists() => Ok(Self(path)),
+            Ok(_) | Err(_) => bail!(
+                "{} is not a data folder of the local stack: name the --data-dir that `local serve` was started with",
+                path.display()
+            ),
+        }
+    }
+
     /// The folder at `path`, which is created if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be created.
+    /// If it cannot be created, or contains something else.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        check_own(path)?;
         let make = |path: &Path| {
             fs::create_dir_all(path).with_context(|| format!("cannot create the folder {}", path.display()))
         };
@@ -73,6 +94,8 @@ impl DataDir {
         }
         make(&dir.logs())?;
         make(&dir.keys())?;
+        let marker = dir.0.join(MARKER);
+        fs::write(&marker, MARKED).with_context(|| format!("cannot write {}", marker.display()))?;
         Ok(dir)
     }
 
@@ -197,6 +220,17 @@ impl DataDir {
         }
     }
 
+    /// What [`reset`](Self::reset) removes.
+    #[must_use]
+    pub(crate) fn contents(&self) -> Vec<PathBuf> {
+        OWN_FOLDERS
+            .iter()
+            .chain(&OWN_FILES)
+            .map(|name| self.0.join(name))
+            .filter(|path| path.exists())
+            .collect()
+    }
+
     /// Removes all data of the stack, and the folder if nothing else is in it.
     ///
     /// # Errors
@@ -204,13 +238,11 @@ impl DataDir {
     pub(crate) fn reset(&self) -> anyhow::Result<()> {
         let lock = self.lock_stack()?;
         self.wait_for_old_jobs()?;
-        for name in ["buckets", "logs", "keys", "hub", "drafts"] {
+        for name in OWN_FOLDERS {
             ignore_not_found(fs::remove_dir_all(self.0.join(name)))
                 .with_context(|| format!("cannot remove {name}"))?;
         }
-        for name in
-            ["documents.db", "documents.db-wal", "documents.db-shm", LOCATION, "jobs.lock", "stack.lock"]
-        {
+        for name in OWN_FILES {
             ignore_not_found(fs::remove_file(self.0.join(name)))
                 .with_context(|| format!("cannot remove {name}"))?;
         }
@@ -254,6 +286,25 @@ impl DataDir {
     }
 }
 
+/// The folders and files of a stack. The marker is the last to be removed.
+const OWN_FOLDERS: [&str; 5] = ["buckets", "logs", "keys", "hub", "drafts"];
+const OWN_FILES: [&str; 7] =
+    ["documents.db", "documents.db-wal", "documents.db-shm", LOCATION, "jobs.lock", "stack.lock", MARKER];
+
+/// Refuses a folder with other content. A stack of an earlier version has no marker, but its database and keys.
+fn check_own(path: &Path) -> anyhow::Result<()> {
+    let is_empty = match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error).with_context(|| format!("cannot open {}", path.display())),
+    };
+    let is_earlier = path.join(LOCATION).is_file() && path.join("documents.db").is_file();
+    if is_empty || is_earlier || path.join(MARKER).exists() {
+        return Ok(());
+    }
+    bail!("{} contains other files: choose an empty or a new folder with --data-dir", path.display())
+}
+
 fn ignore_not_found(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -289,6 +340,19 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(two);
         waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_folder_with_other_content_is_never_used_nor_reset() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join("keys")).unwrap();
+        fs::write(temp.path().join("keys/id_ed25519"), "x").unwrap();
+        assert!(DataDir::open(temp.path()).unwrap_err().to_string().contains("contains other files"));
+        assert!(DataDir::existing(temp.path()).unwrap_err().to_string().contains("not a data folder"));
+        assert!(temp.path().join("keys/id_ed25519").exists());
+        let typo = temp.path().join("typo");
+        assert!(DataDir::existing(&typo).is_err());
+        assert!(!typo.exists());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use nix::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
-    domain::{ExecutionName, ExportId},
+    domain::{ExecutionName, ExportId, Failure, FailureCode},
     ports::{JobLauncher, LaunchError},
 };
 use tokio::{
@@ -138,15 +138,16 @@ impl ProcessLauncher {
         let ended = child.wait().await;
         drop(lifeline);
         let why = if *self.stopping.borrow() {
-            recovery::STACK_STOPPED.to_owned()
+            recovery::stack_stopped()
         } else {
-            format!(
+            let message = format!(
                 "The export job exited before it finished ({}). See its log, {}, and start the export again.",
                 ended.map_or_else(|error| error.to_string(), describe_exit),
                 self.dir.export_log(export).display(),
-            )
+            );
+            Failure::new(FailureCode::Internal, message)
         };
-        if let Err(error) = recovery::fail_export(&self.store, export, &why).await {
+        if let Err(error) = recovery::fail_export(&self.store, export, why).await {
             tracing::error!(error = &error as &dyn std::error::Error, export.id = %export, "cannot record the end of an export");
         }
         let mut running = self.running();

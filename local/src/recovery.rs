@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use shared::{
-    domain::{Export, ExportId, Status, Transition, TransitionError},
+    domain::{Export, ExportId, Failure, FailureCode, Status, Transition, TransitionError},
     ports::{ApplyError, Exports as _},
 };
 
@@ -12,20 +12,22 @@ use crate::{
     store::DocumentStore,
 };
 
-/// The message of an export that was running when its stack stopped.
-pub(crate) const STACK_STOPPED: &str =
-    "The export was interrupted because the local stack stopped. Start the export again.";
+/// The failure of an export that was running when its stack stopped.
+pub(crate) fn stack_stopped() -> Failure {
+    let message = "The export was interrupted because the local stack stopped. Start the export again.";
+    Failure::new(FailureCode::Interrupted, message)
+}
 
 /// Records that the export failed, unless it has ended already.
 ///
 /// # Errors
 /// If the store fails.
-pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: &str) -> Result<(), ApplyError> {
+pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: Failure) -> Result<(), ApplyError> {
     let Some(export) = store.find(id).await? else { return Ok(()) };
     if export.status != Status::Running {
         return Ok(());
     }
-    let fail = |claim| Transition::Fail { claim, message: why.to_owned() };
+    let fail = |claim| Transition::Fail { claim, failure: why.clone() };
     let mut ended = store.apply(id, &fail(export.claim)).await;
     if matches!(ended, Err(ApplyError::Refused(TransitionError::LeaseExpired))) {
         ended = store.apply(id, &fail(None)).await;
@@ -41,7 +43,7 @@ pub(crate) async fn fail_export(store: &DocumentStore, id: ExportId, why: &str) 
 pub(crate) async fn fail_interrupted_exports(store: &DocumentStore, dir: &DataDir) -> anyhow::Result<usize> {
     let running = store.running().await?;
     for export in &running {
-        fail_export(store, export.id, STACK_STOPPED).await?;
+        fail_export(store, export.id, stack_stopped()).await?;
         tracing::info!(export.id = %export.id, "marked an export of an earlier stack as failed");
     }
     for bucket in [Bucket::Models, Bucket::Files] {

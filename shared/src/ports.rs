@@ -8,7 +8,8 @@ use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 
 use crate::domain::{
-    Artifact, Error, ExecutionName, Export, ExportId, JobId, TrainingJob, Transition, TransitionError, UserId,
+    Artifact, Error, ExecutionName, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
+    TrainingJob, Transition, TransitionError, UserId,
 };
 
 /// An external system failed. Message and sources are only for the log.
@@ -69,17 +70,34 @@ pub enum ApplyError {
     Port(#[from] PortError),
 }
 
+/// How storing a new export ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// It is stored.
+    Created,
+    /// An export with its id existed before.
+    Exists,
+}
+
 /// The collection `exports`.
 #[async_trait]
 pub trait Exports: Send + Sync {
-    /// Stores a new export. An existing export is an error and stays unchanged.
-    async fn create(&self, export: &Export) -> Result<(), PortError>;
+    /// Stores a new export. An existing export stays unchanged.
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError>;
 
     /// The export with that id.
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError>;
 
     /// The export of that job with the latest `started_at`. Documents that cannot be parsed are logged and skipped.
     async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError>;
+
+    /// The page of that job's exports after `after`. Documents that cannot be parsed are logged and skipped.
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError>;
 
     /// Applies [`Export::apply`] to the stored export in one transaction and returns the new state. Fields that this
     /// service does not know stay unchanged.

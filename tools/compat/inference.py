@@ -224,8 +224,8 @@ class CaseChecks:
             self.skip(
                 "all", "transformers needs bitsandbytes for its base; engine/tests/reference compares it bit for bit"
             )
-        elif self.case.name == "gemma4-assistant":
-            self.skip("all", "llama.cpp runs an assistant only beside the model that it assists")
+        elif self.case.name in ("gemma4-assistant", "gemma4-dspark"):
+            self.skip("all", "llama.cpp runs a drafter only beside the model that it drafts for")
         elif self.case.name == "gemma3n-towers":
             self.skip("all", "the vision encoder of transformers needs timm; the text model is that of gemma3n")
         elif (self.case / "adapter").exists():

@@ -26,7 +26,7 @@ fn job_and_export(job: &str, n: i64) -> [(&'static str, String, Value); 2] {
     let mut training_job = fixtures::training_job(fixtures::ADA);
     training_job["created_at"] = json!(fixtures::time(n).to_string());
     let export = fixtures::new_export(shared::domain::ExportId::random(), job, fixtures::time(0));
-    let failure = Transition::Fail { claim: None, message: "The adapter is missing".to_owned() };
+    let failure = Transition::Fail { claim: None, failure: fixtures::failure("The adapter is missing") };
     let export = export.clone().apply(&failure, fixtures::time(60)).unwrap_or(export);
     [(TRAINING_JOBS, job.to_owned(), training_job), (EXPORTS, export.id.to_string(), create(&export))]
 }

@@ -19,6 +19,8 @@ pub struct Repo {
     pub commits: usize,
     /// The files by name.
     pub files: BTreeMap<String, Content>,
+    /// The files of other revisions (branches, tags), by the revision's name.
+    pub revisions: BTreeMap<String, BTreeMap<String, Content>>,
 }
 
 /// The content of a file.
@@ -35,6 +37,22 @@ impl Repo {
     #[must_use]
     pub fn head(&self) -> String {
         format!("{:040x}", self.commits)
+    }
+
+    /// The hash of the commit of another revision.
+    #[must_use]
+    pub fn commit_of(revision: &str) -> String {
+        hex::encode(Sha1::digest(revision))
+    }
+
+    /// The commit and the files of a revision, by its name or the hash of its commit.
+    pub(super) fn at(&self, revision: &str) -> Option<(String, &BTreeMap<String, Content>)> {
+        if revision == "main" || revision == self.head() {
+            return Some((self.head(), &self.files));
+        }
+        let mut others = self.revisions.iter().map(|(name, files)| (name, Self::commit_of(name), files));
+        let (_, commit, files) = others.find(|(name, commit, _)| *name == revision || *commit == revision)?;
+        Some((commit, files))
     }
 }
 

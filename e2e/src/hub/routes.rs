@@ -24,8 +24,18 @@ struct HubError(StatusCode, &'static str);
 
 impl IntoResponse for HubError {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
+        let mut response = (self.0, Json(json!({ "error": self.1 }))).into_response();
+        if self.1 == NO_REVISION {
+            response.headers_mut().insert("x-error-code", HeaderValue::from_static("RevisionNotFound"));
+        }
+        response
     }
+}
+
+const NO_REVISION: &str = "Invalid rev id";
+
+fn no_revision() -> HubError {
+    HubError(StatusCode::NOT_FOUND, NO_REVISION)
 }
 
 pub(super) fn router(state: Arc<HubState>) -> Router {
@@ -130,10 +140,11 @@ async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value
 async fn info(State(state): HubRef, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
     let id = path[..2].join("/");
     let repo = state.readable(&headers, &id, false)?;
-    let siblings: Vec<_> = repo.files.keys().map(|name| json!({ "rfilename": name })).collect();
+    let (commit, files) = repo.at(path.get(2).map_or("main", String::as_str)).ok_or_else(no_revision)?;
+    let siblings: Vec<_> = files.keys().map(|name| json!({ "rfilename": name })).collect();
     let answer = json!({
         "id": id, "modelId": id, "private": repo.private, "gated": if repo.gated { json!("auto") } else { json!(false) },
-        "sha": repo.head(), "siblings": siblings, "tags": [], "downloads": 0, "likes": 0,
+        "sha": commit, "siblings": siblings, "tags": [], "downloads": 0, "likes": 0,
     });
     Ok(Json(answer).into_response())
 }
@@ -156,8 +167,9 @@ async fn tree(
     headers: HeaderMap,
 ) -> HubResult {
     let repo = state.readable(&headers, &path[..2].join("/"), false)?;
+    let (_, files) = repo.at(&path[2]).ok_or_else(no_revision)?;
     let recursive = options.get("recursive").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let listed = repo.files.iter().filter(|(name, _)| recursive || !name.contains('/'));
+    let listed = files.iter().filter(|(name, _)| recursive || !name.contains('/'));
     let entries: Vec<_> = listed.map(|(name, content)| entry(name, content)).collect();
     Ok(Json(entries).into_response())
 }
@@ -256,7 +268,16 @@ async fn commit(
         let value = &line["value"];
         let name = value["path"].as_str().unwrap_or_default().to_owned();
         match line["key"].as_str() {
-            Some("header") => {}
+            Some("header") => {
+                if value["parentCommit"].as_str().is_some_and(|parent| parent != repo.head()) {
+                    return Err(HubError(StatusCode::PRECONDITION_FAILED, "A commit has happened since"));
+                }
+            }
+            Some("deletedFile") => {
+                if repo.files.remove(&name).is_none() {
+                    return Err(HubError(StatusCode::BAD_REQUEST, "the file to delete does not exist"));
+                }
+            }
             Some("file") => {
                 let content = BASE64_STANDARD.decode(value["content"].as_str().unwrap_or_default());
                 let bytes = content.map_err(|_| HubError(StatusCode::BAD_REQUEST, "not base64"))?;
@@ -288,12 +309,13 @@ async fn commit(
 /// too, for clients without Xet support.
 async fn resolve(
     State(state): HubRef,
-    Path((owner, name, _, file)): Path<(String, String, String, String)>,
+    Path((owner, name, revision, file)): Path<(String, String, String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> HubResult {
     let repo = state.readable(&headers, &format!("{owner}/{name}"), true)?;
-    let content = repo.files.get(&file).ok_or(HubError(StatusCode::NOT_FOUND, "Entry not found"))?;
+    let (commit, files) = repo.at(&revision).ok_or_else(no_revision)?;
+    let content = files.get(&file).ok_or(HubError(StatusCode::NOT_FOUND, "Entry not found"))?;
     let range = headers.get(header::RANGE).and_then(|range| parse_range(range, content.bytes.len()));
     let (status, bytes) = match range {
         Some((start, end)) => (StatusCode::PARTIAL_CONTENT, &content.bytes[start..end]),
@@ -308,7 +330,7 @@ async fn resolve(
         answer.insert(name, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("")));
     };
     set("content-length", bytes.len().to_string());
-    set("x-repo-commit", repo.head());
+    set("x-repo-commit", commit.clone());
     set("accept-ranges", "bytes".to_owned());
     match &content.xet {
         None => set("etag", format!("\"{}\"", content.git_oid())),
@@ -317,8 +339,7 @@ async fn resolve(
             set("x-linked-etag", format!("\"{}\"", content.sha256()));
             set("x-linked-size", content.bytes.len().to_string());
             set("x-xet-hash", xet.clone());
-            let route =
-                format!("{}/api/models/{owner}/{name}/xet-read-token/{}", state.endpoint, repo.head());
+            let route = format!("{}/api/models/{owner}/{name}/xet-read-token/{commit}", state.endpoint);
             set("x-xet-refresh-route", route);
         }
     }

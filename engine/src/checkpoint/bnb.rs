@@ -95,7 +95,9 @@ struct NestedState {
 
 /// Refuses base models that are quantized by another method.
 pub(super) fn check_method(config: &ModelConfig) -> Result<()> {
-    let Some(quantization) = config.top_level("quantization_config") else { return Ok(()) };
+    let quantization =
+        config.top_level("quantization_config").filter(|value| **value != serde_json::json!({}));
+    let Some(quantization) = quantization else { return Ok(()) };
     let is = |key: &str| quantization.get(key).and_then(serde_json::Value::as_bool) == Some(true);
     let method =
         quantization.get("quant_method").and_then(serde_json::Value::as_str).unwrap_or("bitsandbytes");

@@ -106,41 +106,48 @@ impl ModelConfig {
     }
 }
 
-/// A key with its new value as JSON; `None` removes the key.
-pub(crate) type ConfigEdit = (&'static str, Option<String>);
+/// A change of `config.json`.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigEdit {
+    pub(crate) key: &'static str,
+    /// As JSON; `None` removes the key.
+    pub(crate) value: Option<String>,
+    pub(crate) section: EditedSection,
+}
 
-/// Sets or removes values at the top level, and in `text_config` if it has the key. Everything else keeps its bytes and
-/// order.
+/// Where a key is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EditedSection {
+    /// At the top level, and in `text_config` of a multimodal model.
+    Everywhere,
+    /// In `text_config` of a multimodal model, else at the top level.
+    LanguageModel,
+}
+
+/// Sets or removes values. A section that has the key already has its value replaced in any case. Everything else keeps
+/// its bytes and order.
 pub(crate) fn edit_config(file: &str, bytes: &[u8], edits: &[ConfigEdit]) -> Result<Vec<u8>> {
-    let entries: OrderedMap<Box<RawValue>> = json::parse(file, bytes)?;
-    let raw =
-        |text: &str| RawValue::from_string(text.to_owned()).map_err(|e| Error::invalid(file, e.to_string()));
-    let mut out: Vec<(String, Box<RawValue>)> = Vec::with_capacity(entries.0.len() + edits.len());
-    for (key, value) in entries.0 {
-        let value = match key.as_str() {
-            "text_config" => {
-                let section: Map<String, Value> = json::parse(file, value.get().as_bytes())?;
-                let inner: Vec<_> =
-                    edits.iter().filter(|(key, _)| section.contains_key(*key)).cloned().collect();
-                let text = if inner.is_empty() {
-                    value.get().as_bytes().to_vec()
-                } else {
-                    edit_config(file, value.get().as_bytes(), &inner)?
-                };
-                raw(&String::from_utf8_lossy(&text))?
-            }
-            _ if edits.iter().any(|(edited, _)| *edited == key) => continue,
-            _ => value,
-        };
-        out.push((key, value));
+    let OrderedMap(mut entries) = json::parse::<OrderedMap<Box<RawValue>>>(file, bytes)?;
+    let raw = |text: String| RawValue::from_string(text).map_err(|e| Error::invalid(file, e.to_string()));
+    let is_section =
+        |(key, value): &(String, Box<RawValue>)| key == "text_config" && value.get().starts_with('{');
+    let section = entries.iter().position(is_section);
+    if let Some(section) = section {
+        let text = edit_config(file, entries[section].1.get().as_bytes(), edits)?;
+        entries[section].1 = raw(String::from_utf8_lossy(&text).into_owned())?;
     }
-    for (key, value) in edits {
-        if let Some(value) = value {
-            out.push(((*key).to_owned(), raw(value)?));
+    for edit in edits {
+        let held = entries.iter().position(|(key, _)| key == edit.key);
+        if let Some(held) = held {
+            entries.remove(held);
+        }
+        let is_here = held.is_some() || section.is_none() || edit.section == EditedSection::Everywhere;
+        if let Some(value) = edit.value.clone().filter(|_| is_here) {
+            entries.push((edit.key.to_owned(), raw(value)?));
         }
     }
     let lines: Vec<String> =
-        out.iter().map(|(k, v)| format!("  {}: {}", Value::from(k.as_str()), v.get())).collect();
+        entries.iter().map(|(k, v)| format!("  {}: {}", Value::from(k.as_str()), v.get())).collect();
     Ok(format!("{{\n{}\n}}\n", lines.join(",\n")).into_bytes())
 }
 
@@ -148,16 +155,55 @@ pub(crate) fn edit_config(file: &str, bytes: &[u8], edits: &[ConfigEdit]) -> Res
 mod tests {
     use super::*;
 
+    const UNTIE: ConfigEdit = edit("tie_word_embeddings", EditedSection::Everywhere);
+    const RESIZE: ConfigEdit = edit("vocab_size", EditedSection::LanguageModel);
+
+    const fn edit(key: &'static str, section: EditedSection) -> ConfigEdit {
+        ConfigEdit { key, value: None, section }
+    }
+
+    fn edited(text: &str, edits: &[(ConfigEdit, Option<&str>)]) -> (String, Value) {
+        let with_value = |(edit, value): &(ConfigEdit, Option<&str>)| ConfigEdit {
+            value: value.map(str::to_owned),
+            ..edit.clone()
+        };
+        let edits: Vec<ConfigEdit> = edits.iter().map(with_value).collect();
+        let text = String::from_utf8(edit_config("c", text.as_bytes(), &edits).unwrap()).unwrap();
+        let value = serde_json::from_str(&text).unwrap();
+        (text, value)
+    }
+
     #[test]
     fn an_edited_config_keeps_everything_else() {
         let text =
-            br#"{"z": 1.50, "tie_word_embeddings": true, "c": {}, "text_config": {"vocab_size": 1, "b": 2}}"#;
-        let set = |key, value: &str| (key, Some(value.to_owned()));
-        let edits = [set("tie_word_embeddings", "false"), set("vocab_size", "9"), ("c", None)];
-        let text = String::from_utf8(edit_config("c", text, &edits).unwrap()).unwrap();
+            r#"{"z": 1.50, "tie_word_embeddings": true, "c": {}, "text_config": {"vocab_size": 1, "b": 2}}"#;
+        let removed = edit("c", EditedSection::Everywhere);
+        let (text, value) = edited(text, &[(UNTIE, Some("false")), (RESIZE, Some("9")), (removed, None)]);
         assert!(text.contains("\"z\": 1.50"), "{text}");
-        let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&value["tie_word_embeddings"], value.get("c")), (&false.into(), None));
         assert_eq!((&value["text_config"]["vocab_size"], &value["text_config"]["b"]), (&9.into(), &2.into()));
+    }
+
+    #[test]
+    fn a_field_of_the_language_model_is_set_where_its_class_reads_it() {
+        for (text, expected) in [
+            (r#"{"text_config": {"a": 1}}"#, serde_json::json!({"text_config": {"a": 1, "vocab_size": 9}})),
+            (r#"{"a": 1}"#, serde_json::json!({"a": 1, "vocab_size": 9})),
+            (
+                r#"{"vocab_size": 8, "text_config": {}}"#,
+                serde_json::json!({"vocab_size": 9, "text_config": {"vocab_size": 9}}),
+            ),
+            (r#"{"text_config": null}"#, serde_json::json!({"text_config": null, "vocab_size": 9})),
+        ] {
+            assert_eq!(edited(text, &[(RESIZE, Some("9"))]).1, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tied_embeddings_are_set_everywhere() {
+        let (_, value) = edited(r#"{"text_config": {}}"#, &[(UNTIE, Some("false"))]);
+        let expected =
+            serde_json::json!({"text_config": {"tie_word_embeddings": false}, "tie_word_embeddings": false});
+        assert_eq!(value, expected);
     }
 }

@@ -7,10 +7,11 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
-use crate::io::Source;
 use crate::io::json;
+use crate::io::{Source, refuse_lfs_pointer};
 use crate::numerics::Dtype;
 
 /// The format's maximum length of the JSON.
@@ -69,15 +70,14 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 }
 
-/// The length of the header with its length field, of a file whose header is valid.
-pub(crate) fn header_length(source: &dyn Source) -> Result<u64> {
-    let mut length = [0; 8];
-    source.read_at(0, &mut length).map_err(|e| Error::read(source.location(), e))?;
-    Ok(u64::from_le_bytes(length).saturating_add(8).min(source.size()))
-}
-
 /// Reads and checks the header. Returns the tensors in the order of their bytes, which cover the file exactly.
 pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
+    Ok(read_hashed(source)?.0)
+}
+
+/// Reads and checks the header like [`read`], and returns the SHA-256 of its bytes, with its length field.
+pub(crate) fn read_hashed(source: &dyn Source) -> Result<(Vec<HeaderTensor>, String)> {
+    refuse_lfs_pointer(source)?;
     let file = source.location();
     let size = source.size();
     if size < 8 {
@@ -85,6 +85,9 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     }
     let mut length = [0; 8];
     source.read_at(0, &mut length).map_err(|e| Error::read(file, e))?;
+    if length.starts_with(b"GGUF") {
+        return Err(Error::invalid(file, "is a GGUF file, not safetensors: give the model it was made from"));
+    }
     let length = u64::from_le_bytes(length);
     if length > MAX_JSON_BYTES {
         return Err(Error::invalid(
@@ -98,9 +101,11 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
             format!("has a header of {length} bytes, but the file has {size}: is it truncated?"),
         ));
     }
+    let mut hash = Sha256::new_with_prefix(length.to_le_bytes());
     let mut text = vec![0; length as usize];
     source.read_at(8, &mut text).map_err(|e| Error::read(file, e))?;
     let entries: HeaderEntries = json::parse(file, &text)?;
+    hash.update(&text);
     drop(text);
     let data = 8 + length;
     let mut tensors = Vec::with_capacity(entries.0.len());
@@ -109,7 +114,7 @@ pub(crate) fn read(source: &dyn Source) -> Result<Vec<HeaderTensor>> {
     }
     check_unique(file, &tensors)?;
     check_cover(file, size, data, &mut tensors)?;
-    Ok(tensors)
+    Ok((tensors, hex::encode(hash.finalize())))
 }
 
 fn check_tensor(file: &str, size: u64, data: u64, name: String, entry: HeaderEntry) -> Result<HeaderTensor> {

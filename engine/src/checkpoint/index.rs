@@ -77,7 +77,11 @@ fn no_weights(location: &str, stem: &str, entries: &[FolderEntry]) -> Error {
             "a pickle, which can run code when opened,",
         )
         .advise("save the weights as safetensors (the default of save_pretrained)"),
-        None => Error::Missing { folder: location.to_owned(), what: format!("{stem}.safetensors") },
+        None => {
+            let has_gguf = entries.iter().any(|entry| entry.name.ends_with(".gguf"));
+            let hint = if has_gguf { ": GGUF files cannot be exported again" } else { "" };
+            Error::Missing { folder: location.to_owned(), what: format!("{stem}.safetensors{hint}") }
+        }
     }
 }
 

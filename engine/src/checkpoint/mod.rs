@@ -1,23 +1,26 @@
 //! Checkpoints of transformers: `config.json` and safetensors shards. Opening one reads headers, not weights.
 
 mod bnb;
+pub(crate) mod compiled;
 pub(crate) mod config;
 mod factor_cache;
 pub(crate) mod header;
 pub(crate) mod index;
 mod model_files;
+mod tokenizer_origins;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use compiled::{is_compiled, uncompiled};
 pub use config::ModelConfig;
 pub(crate) use factor_cache::FactorCache;
 pub(crate) use index::INDEX_FILE;
-pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles};
+pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 
 use crate::error::{Error, Result};
-use crate::io::{Folder, Source, read_optional};
+use crate::io::{Folder, PinnedFolder, Source, read_optional};
 use crate::numerics::Dtype;
 
 /// A folder with this file is an adapter, not a model.
@@ -51,6 +54,8 @@ impl TensorInfo {
 pub(crate) struct Shard {
     pub(crate) name: String,
     pub(crate) source: Arc<dyn Source>,
+    /// The hash of the header that was read.
+    pub(crate) header_sha256: String,
 }
 
 /// A full model: its configuration and the infos of its tensors. Cheap to clone.
@@ -77,10 +82,13 @@ impl Checkpoint {
     /// When a file is missing or cannot be read; when a header is invalid; when index and shards disagree; when the
     /// weights are pickles (`.bin`) or quantized with another method than bitsandbytes in 4 bits.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
+        let folder = PinnedFolder::pin(folder);
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
-            let what = "config.json: is it a model?".to_owned();
-            return Err(Error::Missing { folder: location, what });
+            let entries = folder.list().map_err(|e| Error::read(&location, e))?;
+            let has_gguf = entries.iter().any(|entry| entry.name.ends_with(".gguf"));
+            let hint = if has_gguf { "GGUF files cannot be exported again" } else { "is it a model?" };
+            return Err(Error::Missing { folder: location, what: format!("config.json: {hint}") });
         };
         let config = Arc::new(ModelConfig::parse(format!("{location}/config.json"), &config)?);
         bnb::check_method(&config)?;
@@ -90,7 +98,8 @@ impl Checkpoint {
         let mut by_name = HashMap::new();
         for (number, name) in files.shards.into_iter().enumerate() {
             let source = folder.open(&name).map_err(|e| Error::read(format!("{location}/{name}"), e))?;
-            for t in header::read(&*source)? {
+            let (header, header_sha256) = header::read_hashed(&*source)?;
+            for t in header {
                 if let Some(other) = by_name.insert(t.name.clone(), tensors.len()) {
                     let other: usize = other;
                     let before: &Shard = &shards[tensors[other].shard];
@@ -100,7 +109,7 @@ impl Checkpoint {
                 let (dtype, shape, offset, bytes) = (t.dtype, t.shape, t.offset, t.bytes);
                 tensors.push(TensorInfo { name: t.name, dtype, shape, shard: number, offset, bytes });
             }
-            shards.push(Shard { name, source });
+            shards.push(Shard { name, source, header_sha256 });
         }
         let has_index = files.weight_map.is_some();
         if let Some(weight_map) = files.weight_map {
@@ -108,6 +117,7 @@ impl Checkpoint {
                 tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
             index::check_weight_map(&format!("{location}/{INDEX_FILE}"), &weight_map, &stored)?;
         }
+        rename_compiled(&shards, &mut tensors)?;
         let (tensors, packed) = bnb::unpack_tensors(&shards, tensors)?;
         let scales = FactorCache::default();
         Ok(Self(Arc::new(CheckpointInner { folder, config, shards, tensors, packed, scales, has_index })))
@@ -189,6 +199,23 @@ impl Checkpoint {
         let source = &self.0.shards[tensor.shard].source;
         source.read_at(tensor.offset + offset, buffer).map_err(|e| Error::read(source.location(), e))
     }
+}
+
+/// Gives the tensors of a model saved after `torch.compile` the names of the model itself.
+fn rename_compiled(shards: &[Shard], tensors: &mut [TensorInfo]) -> Result<()> {
+    if !tensors.iter().any(|tensor| is_compiled(&tensor.name)) {
+        return Ok(());
+    }
+    let mut names = HashSet::new();
+    for tensor in tensors {
+        let name = uncompiled(&tensor.name);
+        if !names.insert(name.clone()) {
+            let file = shards[tensor.shard].source.location();
+            return Err(Error::tensor(file, &tensor.name, format!("is also stored as {name}")));
+        }
+        tensor.name = name;
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Checkpoint {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::ModelConfig;
+use super::config::edit_config;
+use super::tokenizer_origins::{TokenizerOrigins, template_edit};
 use crate::error::{Error, Result};
-use crate::io::{Folder, Source};
+use crate::io::{Folder, Source, read_source, refuse_lfs_pointer};
 
 /// The small files of a base model and of the adapter merged into it. Cheap to clone.
 #[derive(Clone)]
@@ -14,13 +16,21 @@ pub(crate) struct ModelFiles {
     base: Arc<dyn Folder>,
     adapter: Option<Arc<dyn Folder>>,
     config: Arc<ModelConfig>,
+    origins: Arc<OnceLock<TokenizerOrigins>>,
 }
 
 /// The folder that a file comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FileOrigin {
     Base,
     Adapter,
+}
+
+/// A small file that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct SmallFile {
+    pub(crate) location: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The number of rows of the model's embedding.
@@ -38,7 +48,7 @@ impl ModelFiles {
         adapter: Option<Arc<dyn Folder>>,
         config: Arc<ModelConfig>,
     ) -> Self {
-        Self { base, adapter, config }
+        Self { base, adapter, config, origins: Arc::default() }
     }
 
     /// The base's `config.json`.
@@ -51,32 +61,73 @@ impl ModelFiles {
         self.base.location()
     }
 
-    /// Opens a file: the adapter's if it replaces the base's, else the base's.
+    /// Opens a file of the folder that it comes from; of an edited file ([`edited`](Self::edited)), the original.
     pub(crate) fn open(&self, name: &str) -> Result<Option<Arc<dyn Source>>> {
-        Ok(self.find(name)?.map(|(_, source)| source))
+        let origin = self.origins()?.of_file(name);
+        let source = self.folder(origin).map_or(Ok(None), |folder| open_optional(folder, name))?;
+        source.as_deref().map_or(Ok(()), refuse_lfs_pointer)?;
+        Ok(source)
     }
 
-    /// Opens a file like [`open`](Self::open), and returns the folder it comes from.
-    pub(crate) fn find(&self, name: &str) -> Result<Option<(FileOrigin, Arc<dyn Source>)>> {
-        if let Some(adapter) = self.adapter.as_ref().filter(|_| is_replaceable(name))
-            && let Some(source) = open_optional(&**adapter, name)?
-        {
-            return Ok(Some((FileOrigin::Adapter, source)));
+    /// The content of a file as the exported model has it.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<SmallFile>> {
+        let Some(source) = self.open(name)? else { return Ok(None) };
+        let (location, bytes) = (source.location().to_owned(), read_source(&*source)?);
+        let edited = self.edit_template(name, &location, &bytes)?;
+        Ok(Some(SmallFile { location, bytes: edited.unwrap_or(bytes) }))
+    }
+
+    /// The content of a file whose `chat_template` comes from the other folder, or is removed; `None` for any other
+    /// file.
+    pub(crate) fn edited(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        if self.origins()?.other_template(name).is_none() {
+            return Ok(None);
         }
-        Ok(open_optional(&*self.base, name)?.map(|source| (FileOrigin::Base, source)))
+        let Some(source) = self.open(name)? else { return Ok(None) };
+        self.edit_template(name, source.location(), &read_source(&*source)?)
+    }
+
+    fn edit_template(&self, name: &str, location: &str, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+        let other = self.origins()?.other_template(name).and_then(|origin| self.folder(origin));
+        match other.map(|folder| template_edit(location, bytes, folder, name)).transpose()?.flatten() {
+            Some(edit) => Ok(Some(edit_config(location, bytes, &[edit])?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The names of chat templates besides the default one, sorted: `additional_chat_templates/NAME.jinja`.
+    pub(crate) fn additional_templates(&self) -> Result<&[String]> {
+        Ok(self.origins()?.additional_templates())
+    }
+
+    /// The files that the content of this name is made of, each with its folder.
+    pub(crate) fn inputs(&self, name: &str) -> Result<Vec<(FileOrigin, Arc<dyn Source>)>> {
+        let origins = self.origins()?;
+        let mut inputs = Vec::new();
+        for origin in [Some(origins.of_file(name)), origins.other_template(name)].into_iter().flatten() {
+            let source = self.folder(origin).map_or(Ok(None), |folder| open_optional(folder, name))?;
+            inputs.extend(source.map(|source| (origin, source)));
+        }
+        Ok(inputs)
+    }
+
+    fn folder(&self, origin: FileOrigin) -> Option<&dyn Folder> {
+        match origin {
+            FileOrigin::Base => Some(&*self.base),
+            FileOrigin::Adapter => self.adapter.as_deref(),
+        }
+    }
+
+    fn origins(&self) -> Result<&TokenizerOrigins> {
+        if let Some(origins) = self.origins.get() {
+            return Ok(origins);
+        }
+        let origins = TokenizerOrigins::of(&*self.base, self.adapter.as_deref())?;
+        Ok(self.origins.get_or_init(|| origins))
     }
 }
 
-/// Whether an adapter's file of this name replaces the base's: tokenizer and chat template do, weights and configuration
-/// do not.
-fn is_replaceable(name: &str) -> bool {
-    name.starts_with("tokenizer")
-        || name.starts_with("chat_template")
-        || name == "added_tokens.json"
-        || name == "special_tokens_map.json"
-}
-
-fn open_optional(folder: &dyn Folder, name: &str) -> Result<Option<Arc<dyn Source>>> {
+pub(super) fn open_optional(folder: &dyn Folder, name: &str) -> Result<Option<Arc<dyn Source>>> {
     match folder.open(name) {
         Ok(source) => Ok(Some(source)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

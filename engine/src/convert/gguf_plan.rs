@@ -7,7 +7,7 @@ use super::general_metadata::{naming, sampling};
 use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors};
 use super::select_tensors::TensorSelection;
-use super::tensor_shapes::check_shapes;
+use crate::checkpoint::ModelFiles;
 use crate::error::{Error, Result};
 use crate::gemma::{self, Architecture, MappedTensor, ParameterSource};
 use crate::gguf::header::{self, GgufTensorInfo};
@@ -16,7 +16,7 @@ use crate::gguf::{GgufMetadata, split_name};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::numerics::Dtype;
-use crate::plan::{ExportPlan, FileLayout, PlannedFile};
+use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model};
 use crate::quant::{ModelShape, TensorType, TypeSelector, layer_number};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
@@ -28,6 +28,8 @@ pub struct GgufPlan {
     options: ReportOptions,
     /// Small files that are read where base or adapter have them.
     companions: Vec<String>,
+    /// Of the model that this one drafts for.
+    target: Option<ModelFiles>,
     tensors: Vec<PlannedTensor>,
     headers: Vec<FileHeader>,
     modelfile: Option<Modelfile>,
@@ -51,7 +53,9 @@ impl GgufPlan {
         model.check_layers()?;
         model.base().check_not_empty()?;
         architecture.family().check_expressible(model.base().config())?;
-        let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
+        let target = target_files(model, architecture, options)?;
+        let tokenizer_files = target.as_ref().unwrap_or(model.files());
+        let tokenizer = Tokenizer::open(tokenizer_files, architecture, model.embedding_rows())?;
         let extra = architecture.family().extra_tensors(model.files())?;
         let vocabulary = tokenizer.vocabulary.tokens.len() as u64;
         let selection = TensorSelection::new(model, architecture, vocabulary, options.separate_mmproj);
@@ -64,11 +68,15 @@ impl GgufPlan {
         sampling(model.files(), &mut metadata)?;
         naming(options, &tensors, &mut metadata);
         let (files, file_type) = (model.files(), output.file_type());
-        let source = ParameterSource { files, extra_tensors: &extra, file_type };
+        let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let source = ParameterSource { files, extra_tensors: &extra, tensors: &names, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
-        check_shapes(model, &metadata, &tensors)?;
+        check_language_model(model, architecture)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.set_metadata(&mut metadata);
+        if let Some(mask_token) = architecture.family().target_mask_token {
+            metadata.set("tokenizer.ggml.mask_token_id", mask_token(files.config())?);
+        }
         if !output.is_converter_type() {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");
@@ -89,7 +97,7 @@ impl GgufPlan {
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
-        Ok(Self { model: model.clone(), options, companions, tensors, headers, modelfile })
+        Ok(Self { model: model.clone(), options, companions, target, tensors, headers, modelfile })
     }
 
     /// A plan of one file without a `Modelfile`.
@@ -102,7 +110,7 @@ impl GgufPlan {
     ) -> Self {
         let headers = file_headers(None, metadata, &tensors);
         let companions = companions.iter().map(|name| (*name).to_owned()).collect();
-        Self { model, options, companions, tensors, headers, modelfile: None }
+        Self { model, options, companions, target: None, tensors, headers, modelfile: None }
     }
 
     /// The size in bytes of all GGUF files together.
@@ -122,7 +130,8 @@ impl GgufPlan {
     /// The pass that writes an export named `name`.
     pub(crate) fn export_plan(&self, name: &str) -> ExportPlan {
         let (options, companions) = (self.options.clone(), self.companions.clone());
-        let context = ReportContext { kind: ExportKind::Gguf, options, companions };
+        let context =
+            ReportContext { kind: ExportKind::Gguf, options, companions, target: self.target.clone() };
         ExportPlan::new(self.model.clone(), self.layouts(name), context, ExportReport::beside(name))
     }
 
@@ -143,6 +152,26 @@ impl GgufPlan {
             parts: self.tensors[file.tensors.clone()].iter().flat_map(PlannedTensor::parts).collect(),
         };
         self.headers.iter().enumerate().map(layout).collect()
+    }
+}
+
+/// The files of the model that a drafter drafts for, whose tokenizer it has.
+fn target_files(
+    model: &Model,
+    architecture: Architecture,
+    options: &GgufOptions,
+) -> Result<Option<ModelFiles>> {
+    match (architecture.family().target_mask_token, &options.target) {
+        (Some(_), Some(target)) => Ok(Some(target.files(None))),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            let problem = "is a drafter, whose file has the tokenizer of the model that it drafts for: give that model too";
+            Err(Error::invalid(model.base().location(), problem))
+        }
+        (None, Some(_)) => {
+            let problem = "is no drafter, and has a tokenizer of its own: give no target model";
+            Err(Error::invalid(model.base().location(), problem))
+        }
     }
 }
 
@@ -167,8 +196,15 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
             false => TensorType::F32,
         },
     };
+    let source_type = shape.source_type;
     let mut selector = TypeSelector::new(output, shape);
     for tensor in tensors {
+        if !output.is_converter_type() && is_one_row(&tensor.shape) {
+            // ggml knows it as a vector, which llama-quantize copies from the converter's file
+            tensor.shape.remove(0);
+            tensor.as_type = source_type;
+            continue;
+        }
         if let [.., _, columns] = tensor.shape[..]
             && !tensor.name.ends_with("_norm.weight")
         {
@@ -176,6 +212,10 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
             tensor.through_f16 = options.through_f16 && tensor.as_type.block_size() > 1;
         }
     }
+}
+
+fn is_one_row(shape: &[u64]) -> bool {
+    matches!(shape, [1, _])
 }
 
 /// Sets the column importances of quantized tensors. The embedding may be missing from the importance matrix.
@@ -217,14 +257,17 @@ fn companions(model: &Model) -> Result<Vec<String>> {
         "tokenizer.model",
         "tokenizer.json",
         "tokenizer_config.json",
+        "special_tokens_map.json",
         "added_tokens.json",
         "chat_template.jinja",
         "chat_template.json",
+        "processor_config.json",
         "generation_config.json",
         "modules.json",
     ]
     .map(str::to_owned)
     .to_vec();
+    names.extend(model.files().additional_templates()?.iter().cloned());
     names.extend(gemma::module_files(model.files())?);
     Ok(names)
 }

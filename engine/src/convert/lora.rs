@@ -157,6 +157,7 @@ fn factors(adapter: &Adapter, change: &AdapterChange) -> Result<(AdapterTensor, 
     match &change.kind {
         ChangeKind::LowRank { magnitude: Some(_), .. } => refuse("use_dora"),
         ChangeKind::LowRank { a, b, .. } => Ok((a.clone(), b.clone())),
+        ChangeKind::ExpertLowRank { .. } => refuse("LoRA on stacked experts"),
         // llama.cpp reads the lm_head of a Gemma from the same tensor and would apply the factors to both
         ChangeKind::Embedding { .. } => refuse("LoRA on the embedding"),
         ChangeKind::Replace(_) => refuse("modules_to_save"),

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::gemma::{MappedTensor, MmprojEncoders};
 use crate::gguf::GgufMetadata;
 use crate::merge::Model;
+use crate::plan::check_encoders;
 use crate::quant::{ModelShape, OutputType, TypeSelector};
 use crate::report::ReportOptions;
 
@@ -21,6 +22,7 @@ impl GgufPlan {
     /// the wrong shape.
     pub fn mmproj(model: &Model, options: &GgufOptions) -> Result<Self> {
         let encoders = MmprojEncoders::of(model.base().config())?;
+        check_encoders(model, &encoders)?;
         let merged = model.adapter().is_some();
         let mut planned = select(model, &encoders, merged)?;
         let trained = planned.iter().flat_map(PlannedTensor::tensors).any(|tensor| model.is_changed(tensor));

@@ -10,7 +10,6 @@ mod modelfile;
 mod options;
 mod planned_tensor;
 mod select_tensors;
-mod tensor_shapes;
 
 pub use gguf_plan::GgufPlan;
 pub use lora::LoraPlan;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gguf::split::SplitLimit;
 use crate::gguf::{GgufFile, MetadataValue};
@@ -23,6 +24,8 @@ pub struct GgufOptions {
     pub(super) split: Option<SplitLimit>,
     /// The encoders go to an mmproj file, so that an adapter may change them.
     pub(super) separate_mmproj: bool,
+    /// The model that a drafter drafts for.
+    pub(super) target: Option<Checkpoint>,
 }
 
 impl GgufOptions {
@@ -37,6 +40,7 @@ impl GgufOptions {
             through_f16: false,
             split: None,
             separate_mmproj: false,
+            target: None,
         }
     }
 
@@ -64,6 +68,12 @@ impl GgufOptions {
     #[must_use]
     pub fn with_name(self, folder: impl Into<String>) -> Self {
         Self { folder: folder.into(), labels: None, ..self }
+    }
+
+    /// The model that a drafter drafts for, whose tokenizer the file has.
+    #[must_use]
+    pub fn with_target(self, target: &Checkpoint) -> Self {
+        Self { target: Some(target.clone()), ..self }
     }
 
     /// Weights the columns by an importance matrix, for the types that use one.

@@ -163,7 +163,8 @@ fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
     }
     let multiple = model.chunk_multiple(one).max(model.chunk_multiple(other));
     let step = (STEP / multiple).max(1) * multiple;
-    let mut scratch = MergeScratch::default();
+    // the export refuses NaN and infinity; the comparison is of bytes
+    let mut scratch = MergeScratch::with_non_finite();
     let (mut of_one, mut of_other) = (MergedChunk::default(), MergedChunk::default());
     let mut first = 0;
     while first < a.elements() {

@@ -101,7 +101,7 @@ struct Export<'a> {
 impl<'a> Export<'a> {
     /// Makes every file of the plan and checks that the adapter had its effect.
     fn run(plan: &'a ExportPlan, stage: Stage, sink: &mut dyn Sink, run: &RunOptions<'_>) -> Result<Self> {
-        let inputs = InputFiles::read(&plan.model, plan.companions(), run)?;
+        let inputs = InputFiles::read(&plan.model, plan.input_context(), run)?;
         let stats = write::write(plan, stage, sink, run)?;
         stats.check_effect(&plan.model)?;
         Ok(Self { plan, inputs, stats, files: sink.end()? })

@@ -32,6 +32,7 @@ impl Export<'_> {
             outputs: self.files[planned.files.clone()].iter().map(output).collect(),
             inputs: self.inputs.clone(),
             pairs: adapter_pairs(model),
+            dropped_modules: model.dropped_modules().to_vec(),
             tensors: tensors.map(|((tensor, stats), stored)| report(model, tensor, stats, *stored)).collect(),
         }
     }
@@ -58,7 +59,7 @@ impl Export<'_> {
         let count = |effect| self.stats.count(effect);
         let (changed, zero) = (count(MergeEffect::Changed), count(MergeEffect::Zero));
         ReportSummary {
-            pairs: self.plan.model.adapter().map_or(0, |adapter| adapter.modules()),
+            pairs: self.plan.model.matched_changes().len(),
             tensors_changed: changed,
             tensors_zero: zero,
             tensors_unchanged: self.stats.tensors.len() - changed - zero,

@@ -1,13 +1,12 @@
 //! What a forward pass needs besides the weights.
 
-use super::gguf_metadata::MetadataKeys;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gemma::{
     Architecture, AttentionRules, AttentionSizes, ModelFamily, ParameterSource, first_kv_shared_layer,
-    layer_flags,
+    layer_flags, layer_rope,
 };
-use crate::gguf::{GgufFile, GgufMetadata, MetadataValue};
+use crate::gguf::{GgufFile, GgufMetadata, MetadataKeys, MetadataValue};
 use crate::merge::Model;
 
 /// A model's hyperparameters, as llama.cpp reads them from a file's metadata.
@@ -67,7 +66,7 @@ impl ModelHparams {
         model.check_layers()?;
         reject_unsupported(config)?;
         let mut metadata = GgufMetadata::new(family.name);
-        let source = ParameterSource { files: model.files(), extra_tensors: &[], file_type: 0 };
+        let source = ParameterSource { files: model.files(), extra_tensors: &[], tensors: &[], file_type: 0 };
         family.write_parameters(&source, &mut metadata)?;
         // llama.cpp has the pattern of some families built in, but `layer_types` may differ from it
         if let (Some(layers), None) = (metadata.arch_u32("block_count"), metadata.arch_value(SLIDING_PATTERN))
@@ -77,12 +76,37 @@ impl ModelHparams {
         }
         let hparams = Self::of_keys(&family.attention, &MetadataKeys(&|key| metadata.arch_value(key)));
         let mut hparams = hparams.map_err(|problem| Error::invalid(config.file(), problem))?;
+        hparams.read_settings(family, config)?;
         if family.attention.reads_query_scalar {
             let scalar = config.f32("query_pre_attn_scalar")?;
             hparams.query_scale = scalar.map_or(hparams.query_scale, |scalar| scalar.sqrt().recip());
             hparams.is_causal = config.bool("use_bidirectional_attention") != Some(true);
         }
         Ok(hparams)
+    }
+
+    /// Takes the settings that change predictions and not shapes from the configuration itself: a key that the converter
+    /// writes wrongly, or not at all, then shows.
+    fn read_settings(&mut self, family: &ModelFamily, config: &ModelConfig) -> Result<()> {
+        let defaults = &family.config_defaults;
+        let cap = |field: &str, default: Option<f32>| match config.is_null(field) {
+            true => Ok(None),
+            false => Ok(config.f32(field)?.or(default).filter(|cap| *cap != 0.0)),
+        };
+        self.attn_logit_softcapping = cap("attn_logit_softcapping", defaults.attn_logit_softcapping)?;
+        self.final_logit_softcapping = cap("final_logit_softcapping", defaults.final_logit_softcapping)?;
+        self.rms_norm_eps = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);
+        let layers = u32::try_from(self.layers.len()).unwrap_or(u32::MAX);
+        let sliding = family.attention.sliding_layers(config, layers)?;
+        let window = config.u32("sliding_window")?.or(defaults.sliding_window).map(|window| window as usize);
+        for (layer, is_sliding) in self.layers.iter_mut().zip(sliding) {
+            let stored = layer.sliding_window.is_some();
+            let is_sliding = if family.attention.stores_layer_types { stored } else { is_sliding };
+            let rope = layer_rope(&family.attention, config, is_sliding)?;
+            (layer.rope_theta, layer.rope_scale) = (rope.theta, rope.scale);
+            layer.sliding_window = window.filter(|_| is_sliding);
+        }
+        Ok(())
     }
 
     /// The hyperparameters of a file that has so many tensors in all its parts.

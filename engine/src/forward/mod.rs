@@ -9,7 +9,6 @@ mod attention;
 mod decoder_layer;
 mod divergence;
 mod experts;
-mod gguf_metadata;
 mod gguf_weights;
 mod hidden_states;
 mod hparams;

@@ -27,7 +27,8 @@ fn extra_tensors(architecture: Architecture, model: &Model) -> Result<Vec<ExtraT
         | Architecture::Gemma3
         | Architecture::Gemma3n
         | Architecture::Gemma4
-        | Architecture::Gemma4Assistant => architecture.family().extra_tensors(model.files()),
+        | Architecture::Gemma4Assistant
+        | Architecture::Gemma4Dspark => architecture.family().extra_tensors(model.files()),
     }
 }
 

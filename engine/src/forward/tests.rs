@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::convert::{GgufOptions, GgufPlan};
-use crate::io::{LocalFolder, LocalOutput};
+use crate::io::{Folder as _, LocalFolder, LocalOutput};
 use crate::peft::Adapter;
 use crate::plan::MergePlan;
 use crate::quant::OutputType;
@@ -44,7 +44,7 @@ fn file(exported: &Model, output: OutputType) -> (tempfile::TempDir, Arc<dyn Sou
     let plan = GgufPlan::new(exported, &GgufOptions::new(output, "x")).unwrap();
     let mut out = LocalOutput::create(folder.path()).unwrap();
     crate::gguf(&plan, "x.gguf", &mut out, &RunOptions::default()).unwrap();
-    let source = crate::io::Folder::open(&LocalFolder::open(folder.path()).unwrap(), "x.gguf").unwrap();
+    let source = LocalFolder::open(folder.path()).unwrap().open("x.gguf").unwrap();
     (folder, source)
 }
 
@@ -176,6 +176,7 @@ fn nan_logits_are_an_error() {
     let mut bytes = std::fs::read(folder.path().join("x.gguf")).unwrap();
     bytes[norm.byte_range.start as usize..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(folder.path().join("x.gguf"), bytes).unwrap();
+    let source = crate::io::Folder::open(&LocalFolder::open(folder.path()).unwrap(), "x.gguf").unwrap();
     let error = compare_gguf(&model, &[source], &RunOptions::default()).unwrap_err().to_string();
     assert!(error.contains("x.gguf") && error.contains("produces NaN or infinite logits"), "{error}");
 }

@@ -15,6 +15,8 @@ pub(crate) struct AttentionRules {
     /// Whether the class reads `query_pre_attn_scalar` and `use_bidirectional_attention`, for which a GGUF file has no
     /// keys.
     pub(crate) reads_query_scalar: bool,
+    /// Whether layers with a sliding window have a base frequency of RoPE of their own.
+    pub(super) has_local_rope: bool,
     /// Whether values are normalized, as keys are.
     pub(crate) normalizes_values: bool,
     /// Whether a token attends only to itself and the tokens before it.
@@ -31,6 +33,7 @@ impl AttentionRules {
             stores_layer_types: false,
             query_scale: QueryScale::HeadDim { unless_layers: None },
             reads_query_scalar: false,
+            has_local_rope: true,
             normalizes_values: false,
             is_causal: true,
             has_own_kv: true,
@@ -42,10 +45,16 @@ impl AttentionRules {
         !(layer + 1).is_multiple_of(self.sliding_period as usize)
     }
 
-    /// For each layer whether it uses a sliding window: `layer_types`, else the family's period.
+    /// For each layer whether it uses a sliding window: `layer_types`, else every n-th does not, by
+    /// `sliding_window_pattern` or the family's period.
     pub(crate) fn sliding_layers(&self, config: &ModelConfig, layers: u32) -> Result<Vec<bool>> {
         let Some(types) = config.get("layer_types") else {
-            return Ok((0..layers as usize).map(|layer| self.is_sliding(layer)).collect());
+            let pattern = match config.u32("sliding_window_pattern")? {
+                Some(period) => Some(period),
+                None => config.u32("_sliding_window_pattern")?,
+            };
+            let period = pattern.unwrap_or(self.sliding_period).max(1);
+            return Ok((1..=layers).map(|layer| !layer.is_multiple_of(period)).collect());
         };
         let types = types.as_array().map(Vec::as_slice).unwrap_or_default();
         if types.len() != layers as usize {

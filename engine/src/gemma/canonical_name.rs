@@ -1,25 +1,46 @@
-//! Tensor names without the class that saved them, and what the embedding and the lm_head are called.
+//! Tensor names without the class and the version of transformers that saved them, and what the embedding and the
+//! lm_head are called.
 //!
 //! The same layer is `model.layers.0` in a text checkpoint, `language_model.model.layers.0` or
 //! `model.language_model.layers.0` in a multimodal one, and an adapter trained on one of them is merged into
-//! another. So names are compared without `model.` at the front and without `language_model.` anywhere.
+//! another. So names are compared without `model.` at the front and without `language_model.` anywhere. The modules of
+//! an encoder have one name in Google's files and another in transformers, which renames them when it loads and saves
+//! (its `conversion_mapping.py`); an adapter has the names of the version that trained it ([`RENAMED_MODULES`]).
 
 use std::borrow::Cow;
 
 /// The part of the names of a multimodal checkpoint's language model that those of a text checkpoint lack.
 const LANGUAGE_MODEL: &str = "language_model.";
 
-/// A tensor or module name without `model.` at the front and without `language_model.`.
+/// Modules with two names: in one version of transformers or Google's files, and the canonical one.
+const RENAMED_MODULES: &[(&str, &str)] = &[
+    // Gemma 3, PaliGemma, ShieldGemma 2: SigLIP
+    ("vision_tower.vision_model.", "vision_tower."),
+    // T5Gemma 2: the language model of its encoder, and SigLIP
+    ("encoder.text_model.", "encoder."),
+    ("encoder.vision_tower.vision_model.", "encoder.vision_tower."),
+    // Gemma 3n: timm's MobileNet
+    ("vision_tower.timm_model.", "vision_tower."),
+    // Gemma 4 Unified
+    ("vision_embedder.", "embed_vision."),
+    ("embed_vision.multimodal_embedder.", "embed_vision."),
+];
+
+/// A tensor or module name without what classes and versions of transformers put in front of it.
 pub(crate) fn canonical_name(name: &str) -> Cow<'_, str> {
-    let name = if name.contains(LANGUAGE_MODEL) {
-        Cow::Owned(name.replace(LANGUAGE_MODEL, ""))
-    } else {
-        Cow::Borrowed(name)
-    };
-    match name.strip_prefix("model.") {
-        Some(rest) => Cow::Owned(rest.to_owned()),
-        None => name,
+    let mut name = Cow::Borrowed(name);
+    if name.contains(LANGUAGE_MODEL) {
+        name = Cow::Owned(name.replace(LANGUAGE_MODEL, ""));
     }
+    while let Some(rest) = name.strip_prefix("model.") {
+        name = Cow::Owned(rest.to_owned());
+    }
+    for (other, canonical) in RENAMED_MODULES {
+        if let Some(rest) = name.strip_prefix(other) {
+            name = Cow::Owned(format!("{canonical}{rest}"));
+        }
+    }
+    name
 }
 
 /// Whether this tensor of a multimodal checkpoint belongs to the language model.
@@ -55,9 +76,43 @@ mod tests {
             "model.layers.0.x",
             "language_model.model.layers.0.x",
             "model.language_model.layers.0.x",
+            "model.model.language_model.layers.0.x",
             "layers.0.x",
         ] {
             assert_eq!(canonical_name(name), "layers.0.x", "{name}");
+        }
+    }
+
+    #[test]
+    fn an_encoders_module_has_one_canonical_name_whatever_version_saved_it() {
+        for (names, canonical) in [
+            (
+                ["vision_tower.vision_model.head.mlp.fc1.weight", "model.vision_tower.head.mlp.fc1.weight"],
+                "vision_tower.head.mlp.fc1.weight",
+            ),
+            (
+                ["model.vision_tower.timm_model.conv_stem.conv.weight", "vision_tower.conv_stem.conv.weight"],
+                "vision_tower.conv_stem.conv.weight",
+            ),
+            (
+                ["model.encoder.text_model.layers.0.mlp.up_proj", "encoder.layers.0.mlp.up_proj"],
+                "encoder.layers.0.mlp.up_proj",
+            ),
+            (
+                ["model.vision_embedder.patch_dense.bias", "model.embed_vision.patch_dense.bias"],
+                "embed_vision.patch_dense.bias",
+            ),
+            (
+                [
+                    "model.embed_vision.embedding_projection.weight",
+                    "model.embed_vision.multimodal_embedder.embedding_projection.weight",
+                ],
+                "embed_vision.embedding_projection.weight",
+            ),
+        ] {
+            for name in names {
+                assert_eq!(canonical_name(name), canonical, "{name}");
+            }
         }
     }
 

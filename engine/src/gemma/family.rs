@@ -18,13 +18,16 @@ pub(crate) struct ModelFamily {
     pub(super) classes: &'static [&'static str],
     /// From the checkpoint's tensor names to the GGUF file's.
     pub(super) tensor_names: &'static TensorNameMap,
-    pub(super) config_defaults: ConfigDefaults,
+    pub(crate) config_defaults: ConfigDefaults,
     pub(crate) attention: AttentionRules,
     /// Added to the weights of norms: 1 if the class multiplies by 1 + w, as a GGUF file stores the factor itself.
     pub(super) norm_shift: f32,
     pub(crate) vocab_mismatch: VocabMismatch,
     /// Whether llama.cpp reads an lm_head that is not the embedding.
     pub(crate) has_lm_head: bool,
+    /// For a drafter whose file has the tokenizer of the model that it drafts for: the token at the positions to be
+    /// drafted.
+    pub(crate) target_mask_token: Option<fn(&ModelConfig) -> Result<u32>>,
     /// Writes the family's metadata, in the converter's order.
     pub(super) parameters: fn(&ModelFamily, &ParameterSource<'_>, &mut GgufMetadata) -> Result<()>,
     /// Tensors of the GGUF file that are not in the checkpoint's shards.
@@ -40,6 +43,8 @@ pub(crate) struct ModelFamily {
 pub(crate) struct ParameterSource<'a> {
     pub(crate) files: &'a ModelFiles,
     pub(crate) extra_tensors: &'a [ExtraTensor],
+    /// The names of all tensors of the file.
+    pub(crate) tensors: &'a [&'a str],
     /// `general.file_type`.
     pub(crate) file_type: u32,
 }
@@ -66,7 +71,7 @@ pub(crate) enum VocabMismatch {
 /// The values of the transformers class for fields that `config.json` omits or sets to null, under the fields' names.
 /// A count of `None` has no default: `config.json` must have the field.
 #[derive(Debug)]
-pub(super) struct ConfigDefaults {
+pub(crate) struct ConfigDefaults {
     pub(super) num_hidden_layers: Option<u32>,
     pub(super) max_position_embeddings: Option<u32>,
     pub(super) hidden_size: Option<u32>,
@@ -74,12 +79,12 @@ pub(super) struct ConfigDefaults {
     pub(super) num_attention_heads: Option<u32>,
     pub(super) num_key_value_heads: Option<u32>,
     pub(super) head_dim: Option<u32>,
-    pub(super) sliding_window: Option<u32>,
+    pub(crate) sliding_window: Option<u32>,
     pub(super) num_kv_shared_layers: Option<u32>,
     pub(super) hidden_size_per_layer_input: Option<u32>,
-    pub(super) rms_norm_eps: f32,
-    pub(super) attn_logit_softcapping: Option<f32>,
-    pub(super) final_logit_softcapping: Option<f32>,
+    pub(crate) rms_norm_eps: f32,
+    pub(crate) attn_logit_softcapping: Option<f32>,
+    pub(crate) final_logit_softcapping: Option<f32>,
 }
 
 impl ConfigDefaults {

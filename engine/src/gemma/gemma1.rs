@@ -27,10 +27,11 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
         num_key_value_heads: Some(16),
         ..ConfigDefaults::REQUIRED
     },
-    attention: AttentionRules::with_period(1),
+    attention: AttentionRules { has_local_rope: false, ..AttentionRules::with_period(1) },
     norm_shift: 1.0,
     vocab_mismatch: VocabMismatch::Reject,
     has_lm_head: false,
+    target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
     required_in_layer: none_in_layer,

@@ -35,11 +35,13 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     attention: AttentionRules {
         query_scale: QueryScale::HeadDim { unless_layers: Some(46) },
         reads_query_scalar: true,
+        has_local_rope: false,
         ..AttentionRules::with_period(2)
     },
     norm_shift: 1.0,
     vocab_mismatch: VocabMismatch::Reject,
     has_lm_head: false,
+    target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
     required_in_layer: none_in_layer,

@@ -19,6 +19,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     norm_shift: 1.0,
     vocab_mismatch: VocabMismatch::Truncate,
     has_lm_head: true,
+    target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
     required_in_layer: none_in_layer,

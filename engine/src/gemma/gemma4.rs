@@ -1,5 +1,5 @@
 //! Gemma 4 (`Gemma4ForCausalLM`, and the language model of `Gemma4ForConditionalGeneration` and of
-//! `Gemma4UnifiedForConditionalGeneration`): global attention with other heads than sliding attention, per-layer
+//! `Gemma4UnifiedForConditionalGeneration` and `Gemma4UnifiedForCausalLM`): global attention with other heads than sliding attention, per-layer
 //! embeddings, experts.
 
 use serde_json::Value as Json;
@@ -22,7 +22,9 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
         "gemma4_text",
         "gemma4",
         "Gemma4UnifiedForConditionalGeneration",
+        "Gemma4UnifiedForCausalLM",
         "gemma4_unified",
+        "gemma4_unified_text",
     ],
     tensor_names: &TENSOR_NAMES,
     config_defaults: CONFIG_DEFAULTS,
@@ -30,6 +32,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     norm_shift: 0.0,
     vocab_mismatch: VocabMismatch::Truncate,
     has_lm_head: true,
+    target_mask_token: None,
     parameters,
     extra_tensors: rope_freqs,
     required_in_layer,
@@ -262,12 +265,17 @@ pub(super) fn rope_freqs(family: &ModelFamily, files: &ModelFiles) -> Result<Vec
         return Err(Error::invalid(config.file(), format!("has partial_rotary_factor {rotated}")));
     }
     let rotated = (f64::from(head_dim) * rotated / 2.0) as u32;
+    Ok(vec![frequency_factors(head_dim, rotated)])
+}
+
+/// What llama.cpp divides the frequencies of a head's pairs by: those after the first `rotated` ones stand still.
+pub(super) fn frequency_factors(head_dim: u32, rotated: u32) -> ExtraTensor {
     let values: Vec<f32> = (0..head_dim / 2).map(|at| if at < rotated { 1.0 } else { 1e30 }).collect();
-    Ok(vec![ExtraTensor {
+    ExtraTensor {
         name: "rope_freqs.weight".to_owned(),
         shape: vec![values.len() as u64],
         values: values.into(),
-    }])
+    }
 }
 
 /// Tensors that depend on the layer's kind of attention, and on whether the model has per-layer embeddings and experts.

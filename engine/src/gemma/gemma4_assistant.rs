@@ -32,6 +32,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     norm_shift: 0.0,
     vocab_mismatch: VocabMismatch::Truncate,
     has_lm_head: false,
+    target_mask_token: None,
     parameters,
     extra_tensors: gemma4::rope_freqs,
     required_in_layer,

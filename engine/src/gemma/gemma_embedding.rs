@@ -26,6 +26,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     norm_shift: 1.0,
     vocab_mismatch: VocabMismatch::Truncate,
     has_lm_head: true,
+    target_mask_token: None,
     parameters,
     extra_tensors: dense_modules,
     required_in_layer: none_in_layer,

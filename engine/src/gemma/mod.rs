@@ -11,10 +11,12 @@ mod gemma3;
 mod gemma3n;
 mod gemma4;
 mod gemma4_assistant;
+mod gemma4_dspark;
 mod gemma_embedding;
 mod mmproj;
 mod rope;
 mod tensor_names;
+mod tensor_shapes;
 
 use std::fmt;
 
@@ -23,7 +25,9 @@ pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, 
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use gemma_embedding::module_files;
 pub(crate) use mmproj::MmprojEncoders;
+pub(crate) use rope::layer_rope;
 pub(crate) use tensor_names::MappedTensor;
+pub(crate) use tensor_shapes::{ExpectedShape, TensorShapes};
 
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
@@ -43,19 +47,22 @@ pub enum Architecture {
     Gemma4,
     /// The assistants that draft tokens for Gemma 4 and Gemma 4 Unified.
     Gemma4Assistant,
+    /// The DSpark drafters for Gemma 4.
+    Gemma4Dspark,
     /// EmbeddingGemma.
     GemmaEmbedding,
 }
 
 impl Architecture {
     /// Every family.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Gemma,
         Self::Gemma2,
         Self::Gemma3,
         Self::Gemma3n,
         Self::Gemma4,
         Self::Gemma4Assistant,
+        Self::Gemma4Dspark,
         Self::GemmaEmbedding,
     ];
 
@@ -94,6 +101,7 @@ impl Architecture {
             Self::Gemma3n => &gemma3n::FAMILY,
             Self::Gemma4 => &gemma4::FAMILY,
             Self::Gemma4Assistant => &gemma4_assistant::FAMILY,
+            Self::Gemma4Dspark => &gemma4_dspark::FAMILY,
             Self::GemmaEmbedding => &gemma_embedding::FAMILY,
         }
     }

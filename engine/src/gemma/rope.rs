@@ -2,9 +2,37 @@
 
 use serde_json::Value;
 
+use super::attention::AttentionRules;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
+
+/// RoPE of a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LayerRope {
+    pub(crate) theta: f32,
+    /// Positions are divided by it.
+    pub(crate) scale: f32,
+}
+
+/// RoPE of layers with a sliding window or of the others, as the class reads it from `config.json`.
+pub(crate) fn layer_rope(
+    rules: &AttentionRules,
+    config: &ModelConfig,
+    is_sliding: bool,
+) -> Result<LayerRope> {
+    if !rules.has_local_rope {
+        return Ok(LayerRope { theta: global_theta(config)?.unwrap_or(ASSUMED_THETA), scale: 1.0 });
+    }
+    let rope = RopeParameters::of(config)?;
+    Ok(match is_sliding {
+        true => LayerRope { theta: rope.local_theta, scale: 1.0 },
+        false => LayerRope { theta: rope.theta, scale: rope.linear_factor.unwrap_or(1.0) },
+    })
+}
+
+/// The base frequency that llama.cpp assumes where a file has none.
+const ASSUMED_THETA: f32 = 10_000.0;
 
 /// RoPE's base frequency and linear scaling.
 pub(super) struct RopeParameters {
@@ -53,7 +81,6 @@ impl RopeParameters {
 /// # Errors
 /// [`Error::Unsupported`] for any scaling: the family's files have no key for it.
 pub(super) fn global_theta(config: &ModelConfig) -> Result<Option<f32>> {
-    const ASSUMED: f32 = 10_000.0;
     let mut theta = config.f32("rope_theta")?;
     for field in ["rope_scaling", "rope_parameters"] {
         let Some(rope) = config.get(field) else { continue };
@@ -68,7 +95,7 @@ pub(super) fn global_theta(config: &ModelConfig) -> Result<Option<f32>> {
             theta = Some(given as f32);
         }
     }
-    Ok(theta.filter(|theta| *theta != ASSUMED))
+    Ok(theta.filter(|theta| *theta != ASSUMED_THETA))
 }
 
 fn rope_type(rope: &Value) -> Option<&str> {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::MetadataValue;
 use super::header::ALIGNMENT;
 use crate::error::{Error, Result};
-use crate::io::Source;
+use crate::io::{Source, refuse_lfs_pointer};
 use crate::quant::TensorType;
 
 /// Ten times the largest known header; most of a header is vocabulary.
@@ -84,6 +84,7 @@ impl GgufFile {
     /// # Errors
     /// When the file is not GGUF version 2 or 3, is truncated, or has an invalid length.
     pub fn open(source: &dyn Source) -> Result<Self> {
+        refuse_lfs_pointer(source)?;
         let mut header = vec![0; source.size().min(1 << 20) as usize];
         loop {
             source.read_at(0, &mut header).map_err(|e| Error::read(source.location(), e))?;

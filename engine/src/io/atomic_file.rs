@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::direct::DirectWriter;
+use super::drafts;
 use super::flusher::Flusher;
 
 /// A file under a temporary name. Removed when dropped unfinished.
@@ -19,21 +19,19 @@ struct PendingFile {
 }
 
 impl PendingFile {
-    /// Creates missing folders of the destination, too.
+    /// Creates missing folders of the destination, too. Removes drafts of the same destination that killed processes left.
     fn create(destination: PathBuf) -> io::Result<Self> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
         if let Some(folder) = destination.parent() {
             fs::create_dir_all(folder)?;
         }
-        let plain = destination.file_name().unwrap_or_default().display();
-        let temporary = destination.with_file_name(format!(".{plain}.{}-{unique}.part", std::process::id()));
-        let file = File::options().read(true).write(true).create_new(true).open(&temporary)?;
+        drafts::remove_abandoned(&destination);
+        let (file, temporary) = drafts::create(&destination)?;
         Ok(Self { file, temporary, destination, finished: false })
     }
 
     fn finish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
+        keep_attributes(&self.destination, &self.temporary)?;
         fs::rename(&self.temporary, &self.destination)?;
         self.finished = true;
         match self.destination.parent() {
@@ -41,6 +39,20 @@ impl PendingFile {
             None => Ok(()),
         }
     }
+}
+
+/// Gives a draft the mode of the file that it replaces and, as far as the system allows, its owner and group. Nothing to
+/// do if there is no such file.
+///
+/// # Errors
+/// When the mode cannot be set.
+pub fn keep_attributes(replaced: &Path, draft: &Path) -> io::Result<()> {
+    let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
+    // only root may give a file away; a group needs membership
+    if chown(draft, Some(before.uid()), Some(before.gid())).is_err() {
+        drop(chown(draft, None, Some(before.gid())));
+    }
+    fs::set_permissions(draft, before.permissions())
 }
 
 impl Drop for PendingFile {

@@ -4,13 +4,40 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use crate::error::{Error, Result};
 
 /// Parses a file's content. Errors name the file, line and column.
-pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|e| Error::invalid(file, format!("invalid JSON: {e}")))
+pub(crate) fn parse<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Result<T> {
+    // text that is valid as a whole is not validated string by string
+    let parsed = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    };
+    parsed.map_err(|error| Error::invalid(file, problem(bytes, &error)))
+}
+
+/// The numbers that Python's `json` writes, although JSON does not have them.
+const PYTHON_NUMBERS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+fn problem(bytes: &[u8], error: &serde_json::Error) -> String {
+    let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    // the column is that of the first byte which is not JSON, or of the one before
+    let is_at = |start: usize, number: &str| {
+        line.get(start..).is_some_and(|rest| rest.starts_with(number.as_bytes()))
+    };
+    let starts = error.column().saturating_sub(2)..=error.column();
+    let found = |number: &&&str| starts.clone().any(|start| is_at(start, number));
+    match PYTHON_NUMBERS.iter().find(found) {
+        Some(number) => format!(
+            "has {number} at line {} column {}, which is not JSON (Python's json module writes it): put null or a finite \
+             number in its place",
+            error.line(),
+            error.column()
+        ),
+        None => format!("invalid JSON: {error}"),
+    }
 }
 
 /// A JSON object in the order of the file.
@@ -68,6 +95,21 @@ mod tests {
     fn entries_keep_their_order() {
         let read: OrderedMap<u8> = parse("x", br#"{"b":1,"a":2}"#).unwrap();
         assert_eq!(read.0, [("b".to_owned(), 1), ("a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn numbers_of_python_are_named() {
+        for number in PYTHON_NUMBERS {
+            for text in [format!(r#"{{"a": {number}}}"#), format!("{{\n \"a\": 1,\n \"b\": [{number}, 1]}}")]
+            {
+                let error =
+                    parse::<serde_json::Value>("config.json", text.as_bytes()).unwrap_err().to_string();
+                let expected = format!("config.json: has {number} at line");
+                assert!(error.starts_with(&expected) && error.contains("put null"), "{error}");
+            }
+        }
+        let error = parse::<serde_json::Value>("x", b"{\"NaN\": oops}").unwrap_err().to_string();
+        assert!(error.contains("invalid JSON"), "{error}");
     }
 
     #[test]

@@ -5,9 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::PositionedFile;
 use super::atomic_file::StreamedFile;
+use super::pinned::changed;
 use super::{Folder, FolderEntry, Output, Source};
 use crate::error::{Error, Result};
 
@@ -42,12 +44,27 @@ impl Folder for LocalFolder {
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             // follows symbolic links: a Hub cache consists of them
-            let metadata = fs::metadata(entry.path())?;
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                entries.push(FolderEntry { name, size: metadata.len() });
+            let size = match fs::metadata(entry.path()) {
+                Ok(metadata) if metadata.is_file() => metadata.len(),
+                // opening it fails with the link's target
+                Err(_) if entry.path().is_symlink() => 0,
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(_) | Err(_) => continue,
+            };
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(FolderEntry { name, size });
             }
         }
         Ok(entries)
+    }
+
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let path = self.path.join(subfolder);
+        if !path.is_dir() {
+            return Ok(Vec::new());
+        }
+        let inner = Self { location: path.display().to_string(), path };
+        Ok(inner.list()?.into_iter().map(|entry| format!("{subfolder}/{}", entry.name)).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
@@ -60,18 +77,32 @@ impl Folder for LocalFolder {
     }
 }
 
-/// A file, with its size when it was opened.
+/// A file, with its size and its time of change when it was opened.
 struct LocalFile {
     file: File,
     location: String,
     size: u64,
+    modified: Option<SystemTime>,
 }
 
 impl LocalFile {
     fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        Ok(Self { file, location: path.display().to_string(), size })
+        let file = File::open(path).map_err(|error| broken_link(path, error))?;
+        let metadata = file.metadata()?;
+        let (size, modified) = (metadata.len(), metadata.modified().ok());
+        Ok(Self { file, location: path.display().to_string(), size, modified })
+    }
+}
+
+/// The error for a symbolic link that leads to no file; otherwise `error`. It is not [`io::ErrorKind::NotFound`]: a file
+/// that a folder names but cannot be read is not a file that the folder lacks.
+fn broken_link(path: &Path, error: io::Error) -> io::Error {
+    match fs::read_link(path) {
+        Ok(target) => io::Error::other(format!(
+            "it is a link to {}, which cannot be opened ({error}): download the file again, or remove the link",
+            target.display()
+        )),
+        Err(_) => error,
     }
 }
 
@@ -85,7 +116,12 @@ impl Source for LocalFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
+        let read = self.file.read_exact_at(buffer, offset);
+        let metadata = self.file.metadata()?;
+        if (metadata.len(), metadata.modified().ok()) != (self.size, self.modified) {
+            return Err(changed());
+        }
+        read
     }
 }
 
@@ -159,6 +195,40 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_changed_in_place_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, b"before").unwrap();
+        let opened = LocalFolder::open(folder.path()).unwrap().open("a").unwrap();
+        let mut bytes = [0; 6];
+        opened.read_at(0, &mut bytes).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(b"other!", 0).unwrap();
+        file.set_modified(SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
+        let error = opened.read_at(0, &mut bytes).unwrap_err();
+        assert!(error.to_string().contains("changed while it was being read"), "{error}");
+    }
+
+    #[test]
+    fn the_draft_of_a_killed_run_is_removed_and_that_of_a_running_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (killed, other) = (folder.path().join(".a.4194305-0.part"), folder.path().join(".ab.1-0.part"));
+        fs::write(&killed, b"x").unwrap();
+        fs::write(&other, b"x").unwrap();
+        let mut running = LocalOutput::create(folder.path()).unwrap();
+        running.begin("a", 1).unwrap();
+        assert!(!killed.exists() && other.exists());
+        let mut next = LocalOutput::create(folder.path()).unwrap();
+        next.begin("a", 1).unwrap();
+        running.write(b"1").unwrap();
+        running.finish().unwrap();
+        next.write(b"2").unwrap();
+        next.finish().unwrap();
+        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"2");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
     fn subfolders_are_created() {
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
@@ -167,6 +237,21 @@ mod tests {
         out.finish().unwrap();
         let inner = LocalFolder::open(folder.path()).unwrap().open("inner/a").unwrap();
         assert_eq!(inner.size(), 1);
+    }
+
+    #[test]
+    fn a_dangling_link_is_listed_and_named_when_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("../../blobs/0123", folder.path().join("README.md")).unwrap();
+        fs::write(folder.path().join("a"), b"xy").unwrap();
+        let folder = LocalFolder::open(folder.path()).unwrap();
+        let mut entries = folder.list().unwrap();
+        entries.sort();
+        let names: Vec<_> = entries.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
+        assert_eq!(names, [("README.md", 0), ("a", 2)]);
+        let error = Folder::open(&folder, "README.md").err().unwrap();
+        assert_ne!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("a link to ../../blobs/0123"), "{error}");
     }
 
     #[test]

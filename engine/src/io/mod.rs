@@ -2,18 +2,24 @@
 
 mod atomic_file;
 mod direct;
+mod drafts;
 mod flusher;
 mod hash;
 pub(crate) mod json;
+mod lfs_pointer;
 mod local;
+mod pinned;
 mod read_whole;
 
 use std::io;
 use std::sync::Arc;
 
 pub(crate) use atomic_file::PositionedFile;
+pub use atomic_file::keep_attributes;
 pub(crate) use hash::sha256;
+pub(crate) use lfs_pointer::refuse_lfs_pointer;
 pub use local::{LocalFolder, LocalOutput};
+pub(crate) use pinned::PinnedFolder;
 pub(crate) use read_whole::{read_optional, read_source};
 
 /// A file that can be read at any position by several threads at once.
@@ -29,6 +35,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When not all bytes can be read: a short read is [`io::ErrorKind::UnexpectedEof`].
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// The SHA-256 of the bytes that were read, in lower-case hex, if the file was read in one piece and the source keeps
+    /// its hash.
+    fn read_sha256(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A file in a [`Folder`].
@@ -45,11 +57,23 @@ pub trait Folder: Send + Sync {
     /// The folder's location, for error messages.
     fn location(&self) -> &str;
 
+    /// The commit of the repository whose files these are, if it is known.
+    fn revision(&self) -> Option<&str> {
+        None
+    }
+
     /// The files of the folder without its subfolders, in any order.
     ///
     /// # Errors
     /// When the folder cannot be listed.
     fn list(&self) -> io::Result<Vec<FolderEntry>>;
+
+    /// The names of the files in a subfolder as [`open`](Self::open) takes them, `subfolder/name`, in any order; none if
+    /// there is no such subfolder.
+    ///
+    /// # Errors
+    /// When the subfolder cannot be listed.
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>>;
 
     /// Opens a file, by its name or by `subfolder/name`.
     ///

@@ -1,6 +1,6 @@
 //! Reads small files whole, up to a maximum size.
 
-use super::{Folder, Source};
+use super::{Folder, Source, refuse_lfs_pointer};
 use crate::error::{Error, Result};
 
 /// Far more than the JSON and tokenizer files of real models.
@@ -23,6 +23,7 @@ pub(crate) fn read_source(source: &dyn Source) -> Result<Vec<u8>> {
             format!("is {} bytes; the maximum is {MAX_SIZE}", source.size()),
         ));
     }
+    refuse_lfs_pointer(source)?;
     let mut bytes = vec![0; source.size() as usize];
     source.read_at(0, &mut bytes).map_err(|e| Error::read(source.location(), e))?;
     Ok(bytes)

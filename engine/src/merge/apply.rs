@@ -4,6 +4,8 @@ use std::mem;
 
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
 use super::effect::MergeEffect;
+use super::experts;
+use super::experts::ExpertFactors;
 use super::{Model, ModelTensor};
 use crate::error::{Error, NON_FINITE, Result};
 use crate::numerics::{Dtype, first_non_finite};
@@ -47,15 +49,22 @@ pub(crate) struct MergeScratch {
     before: Vec<u8>,
 }
 
+impl MergeScratch {
+    /// Buffers with which NaN and infinity are not refused.
+    pub(crate) fn with_non_finite() -> Self {
+        Self { allow_non_finite: true, ..Self::default() }
+    }
+}
+
 /// What a change is applied to.
 #[derive(Clone, Copy)]
-struct ChangeInput<'a> {
+pub(super) struct ChangeInput<'a> {
     /// The number of the tensor.
     tensor: usize,
-    dtype: Dtype,
+    pub(super) dtype: Dtype,
     /// The number of the first element.
-    first: u64,
-    before: &'a [u8],
+    pub(super) first: u64,
+    pub(super) before: &'a [u8],
 }
 
 impl ChangeInput<'_> {
@@ -164,6 +173,14 @@ impl Model {
                 let (scaling, rounded, rank) = (*scaling, *rounded, rank as usize);
                 let delta = LowRankDelta { dtype, right: &right, rank, scaling, rounded, rescale };
                 Ok(delta.merge(factor, buffers, input.before, bytes))
+            }
+            ChangeKind::ExpertLowRank { a, b, scaling, rank } => {
+                let allow = scratch.allow_non_finite;
+                let right = self.0.factors.get(&a.name, || read_all(a, allow))?;
+                let left = self.0.factors.get(&b.name, || experts::rows_by_expert(b, *rank, allow))?;
+                let (rows, scaling) = (b.shape[0], *scaling);
+                let factors = ExpertFactors { left: &left, right: &right, rows, rank: *rank, scaling };
+                Ok(factors.merge(input, &mut scratch.buffers, bytes))
             }
             ChangeKind::Embedding { a, b, scaling, magnitude } => {
                 let (row, rows) = input.rows(b.shape[0]);
@@ -292,7 +309,7 @@ fn add_vector(
 }
 
 /// All values of a factor.
-fn read_all(stored: &AdapterTensor, allow_non_finite: bool) -> Result<Vec<f32>> {
+pub(super) fn read_all(stored: &AdapterTensor, allow_non_finite: bool) -> Result<Vec<f32>> {
     let values = stored.read_all()?;
     if !allow_non_finite {
         stored.check_finite(0, &values)?;

@@ -4,6 +4,7 @@
 mod apply;
 mod delta;
 mod effect;
+mod experts;
 mod kernel;
 mod target_names;
 mod targets;
@@ -33,6 +34,8 @@ struct ModelParts {
     tensors: Vec<ModelTensor>,
     /// The lm_head is a tensor of its own, although the base's configuration ties it to the embedding.
     untied: bool,
+    /// Modules of the adapter that the base lacks and whose change is zero.
+    dropped: Vec<String>,
     /// The right factors in use.
     factors: FactorCache,
 }
@@ -67,7 +70,15 @@ impl Model {
     pub fn new(base: &Checkpoint) -> Self {
         let (base, factors) = (base.clone(), FactorCache::default());
         let (tensors, files) = (targets::untouched(&base), base.files(None));
-        Self(Arc::new(ModelParts { base, adapter: None, files, tensors, untied: false, factors }))
+        Self(Arc::new(ModelParts {
+            base,
+            adapter: None,
+            files,
+            tensors,
+            untied: false,
+            dropped: Vec::new(),
+            factors,
+        }))
     }
 
     /// The base with the adapter merged into it.
@@ -77,10 +88,10 @@ impl Model {
     /// [`Error::InvalidTensor`] when one matches several or its shape does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         base.check_not_empty()?;
-        let targets::MatchedTargets { tensors, untied } = targets::find(base, adapter)?;
+        let targets::MatchedTargets { tensors, untied, dropped } = targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
         let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), FactorCache::default());
-        Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, factors })))
+        Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, dropped, factors })))
     }
 
     /// Whether both are clones of one model.
@@ -128,6 +139,11 @@ impl Model {
     /// Whether the merge makes two tensors of a tied embedding and lm_head, so that the configuration must change.
     pub(crate) fn untied(&self) -> bool {
         self.0.untied
+    }
+
+    /// Modules of the adapter that the base lacks. Their change is exactly zero, so it is left out.
+    pub fn dropped_modules(&self) -> &[String] {
+        &self.0.dropped
     }
 
     /// The token embedding, by its number.
@@ -180,7 +196,7 @@ impl Model {
     }
 
     /// Every change of the adapter with its target, in the adapter's order. A change to an lm_head that stays tied to
-    /// the embedding has the embedding as its target.
+    /// the embedding has the embedding as its target; those that are left out have none.
     pub(crate) fn matched_changes(&self) -> Vec<(&AdapterChange, &ModelTensor)> {
         let all = self.adapter().map(Adapter::changes).unwrap_or_default();
         let tied = self.embedding().map(|number| &self.tensors()[number]);
@@ -188,6 +204,7 @@ impl Model {
             let target = self.tensors().iter().find(|t| t.changes.contains(&number)).or(tied);
             target.map(|tensor| (change, tensor))
         };
-        all.iter().enumerate().filter_map(matched).collect()
+        let kept = all.iter().enumerate().filter(|(_, change)| !self.0.dropped.contains(&change.target));
+        kept.filter_map(matched).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Matches the changes of an adapter with the tensors of the base, and unties the lm_head where they require it.
 
+use std::mem;
+
 use super::ModelTensor;
 use super::target_names::{TargetMatch, TargetNames};
 use crate::checkpoint::{Checkpoint, TensorInfo};
@@ -11,6 +13,8 @@ use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 pub(super) struct MatchedTargets {
     pub(super) tensors: Vec<ModelTensor>,
     pub(super) untied: bool,
+    /// Modules that the base lacks and whose change is zero.
+    pub(super) dropped: Vec<String>,
 }
 
 /// The base's tensors without changes.
@@ -26,13 +30,14 @@ pub(super) fn untouched(base: &Checkpoint) -> Vec<ModelTensor> {
 
 pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTargets> {
     let names = TargetNames::new(base.tensors().iter().map(|t| t.name.as_str()));
-    let mut matched = MatchedTargets { tensors: untouched(base), untied: false };
+    let mut matched = MatchedTargets { tensors: untouched(base), untied: false, dropped: Vec::new() };
     let mut lm_head = Vec::new();
     let mut unmatched = Vec::new();
     for (number, change) in adapter.changes().iter().enumerate() {
         match names.find(&change.target) {
             TargetMatch::One(target) => add_change(base, &mut matched.tensors[target], number, change)?,
             TargetMatch::None if is_lm_head(&change.target) => lm_head.push((number, change)),
+            TargetMatch::None if is_zero(change)? => matched.dropped.push(change.target.clone()),
             TargetMatch::None => unmatched.push(change.target.clone()),
             TargetMatch::Several(several) => {
                 let several: Vec<&str> = several.iter().map(|i| base.tensors()[*i].name.as_str()).collect();
@@ -41,11 +46,28 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
             }
         }
     }
+    if matched.dropped.len() == adapter.modules() {
+        unmatched = mem::take(&mut matched.dropped);
+    }
     if !unmatched.is_empty() {
         return Err(Error::UnmatchedModules { modules: unmatched, total: adapter.modules() });
     }
     untie_lm_head(base, adapter, &mut matched, &lm_head)?;
     Ok(matched)
+}
+
+/// Whether a change is zero because its left factor is, as that of a module that training never reached. A layer of
+/// Gemma 3n or 4 that uses the keys and values of another has such modules in some versions of its class.
+fn is_zero(change: &AdapterChange) -> Result<bool> {
+    match &change.kind {
+        ChangeKind::LowRank { b, magnitude: None, .. } => b.is_zero(),
+        ChangeKind::LowRank { .. }
+        | ChangeKind::ExpertLowRank { .. }
+        | ChangeKind::Embedding { .. }
+        | ChangeKind::TokenRows { .. }
+        | ChangeKind::Replace(_)
+        | ChangeKind::LoraBias { .. } => Ok(false),
+    }
 }
 
 /// Adds a change to its target.
@@ -63,8 +85,11 @@ fn add_change(
         replace(tensor, stored)?;
     }
     check_shape(tensor, &change.kind)?;
-    if let (false, ChangeKind::LowRank { b, .. } | ChangeKind::Embedding { b, .. } | ChangeKind::Replace(b)) =
-        (tensor.changes.is_empty(), &change.kind)
+    if let ChangeKind::LowRank { b, .. }
+    | ChangeKind::ExpertLowRank { b, .. }
+    | ChangeKind::Embedding { b, .. }
+    | ChangeKind::Replace(b) = &change.kind
+        && !tensor.changes.is_empty()
     {
         return Err(b.error(format!("is a second change to {}", tensor.info.name)));
     }
@@ -78,6 +103,7 @@ fn replacement(change: &AdapterChange) -> Option<&AdapterTensor> {
         ChangeKind::Replace(stored) => Some(stored),
         ChangeKind::LowRank { .. }
         | ChangeKind::Embedding { .. }
+        | ChangeKind::ExpertLowRank { .. }
         | ChangeKind::TokenRows { .. }
         | ChangeKind::LoraBias { .. } => change.base_layer.as_ref(),
     }
@@ -102,6 +128,7 @@ fn check_shape(tensor: &ModelTensor, change: &ChangeKind) -> Result<()> {
     let shape = &tensor.info.shape;
     let (delta, stored_in) = match change {
         ChangeKind::LowRank { a, b, .. } => (vec![b.shape[0], a.shape[1]], b),
+        ChangeKind::ExpertLowRank { a, b, rank, .. } => (vec![a.shape[0] / rank, b.shape[0], a.shape[1]], b),
         ChangeKind::Embedding { a, b, .. } => (vec![a.shape[1], b.shape[0]], b),
         ChangeKind::Replace(stored) => (stored.shape.clone(), stored),
         ChangeKind::LoraBias { values, .. } => (values.shape.clone(), values),
@@ -217,7 +244,9 @@ fn is_embedding_only(
         ChangeKind::LowRank { .. } | ChangeKind::Embedding { .. } => true,
         ChangeKind::Replace(_) => adapter.config().saves(name) && !adapter.config().ensure_tying && !resized,
         // PEFT ties these itself
-        ChangeKind::TokenRows { .. } | ChangeKind::LoraBias { .. } => false,
+        ChangeKind::TokenRows { .. } | ChangeKind::LoraBias { .. } | ChangeKind::ExpertLowRank { .. } => {
+            false
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows of merged weights before they are rounded, computed by a matrix library instead of the merge's own kernel: the
 //! reference of the logit check.
 
-use ndarray::{Array1, Array2, Axis, Zip};
+use ndarray::{Array1, Array2, Axis, Zip, s};
 
 use super::{ElementRange, MergeScratch, MergedChunk, Model, ModelTensor};
 use crate::error::Result;
@@ -30,8 +30,25 @@ impl Model {
                     None => Ok(weights),
                 }
             }
+            (None, [ChangeKind::ExpertLowRank { a, b, scaling, rank }]) => {
+                let mut weights = self.base_rows(info, first, rows, columns)?;
+                let (experts, of_expert) = (a.shape[0] / rank, b.shape[0]);
+                let mut factor = (u64::MAX, Array2::zeros((0, 0)));
+                for (row, mut values) in (first..).zip(weights.rows_mut()) {
+                    let expert = row / of_expert;
+                    if factor.0 != expert {
+                        factor = (expert, matrix(a, expert * rank, *rank, columns)?);
+                    }
+                    let left = vector(b, row % of_expert * b.shape[1], b.shape[1])?;
+                    let left = left.slice(s![expert as usize..;experts as usize]);
+                    values += &(left.dot(&factor.1) * *scaling);
+                }
+                Ok(weights)
+            }
             _ => {
-                let (mut scratch, mut chunk) = (MergeScratch::default(), MergedChunk::default());
+                // NaN and infinity show in the logits
+                let mut scratch = MergeScratch::with_non_finite();
+                let mut chunk = MergedChunk::default();
                 let range = ElementRange { tensor, first: first * columns, count: rows * columns };
                 self.read(range, &mut scratch, &mut chunk)?;
                 Ok(widened(info, chunk.stored(), rows, columns))

@@ -80,6 +80,11 @@ impl AdapterTensor {
         }
     }
 
+    /// Whether all values are zero.
+    pub(crate) fn is_zero(&self) -> Result<bool> {
+        Ok(self.read_all()?.iter().all(|value| *value == 0.0))
+    }
+
     /// Whether shape and values are equal.
     pub(crate) fn same_as(&self, other: &Self) -> Result<bool> {
         const STEP: u64 = 1 << 18;

@@ -22,6 +22,8 @@ struct RawConfig {
     task_type: Option<String>,
     #[serde(default)]
     base_model_name_or_path: Option<String>,
+    #[serde(default)]
+    revision: Option<String>,
     r: u32,
     lora_alpha: f64,
     #[serde(default, deserialize_with = "json::null_as_default")]
@@ -52,6 +54,9 @@ enum TokenIndices {
     Modules(OrderedMap<Vec<u64>>),
 }
 
+/// The parameters of `Gemma4TextExperts`, which stack the weights of all experts, in the class's order.
+const EXPERT_PARAMETERS: [&str; 2] = ["gate_up_proj", "down_proj"];
+
 /// The names that PEFT gives classification heads; a model has one of them.
 const CLASSIFIERS: [&str; 2] = ["classifier", "score"];
 
@@ -66,6 +71,8 @@ pub struct AdapterConfig {
     pub rslora: bool,
     /// `base_model_name_or_path`: the model the adapter was trained on.
     pub base_model: Option<String>,
+    /// `revision`: the commit, branch or tag of that model; `None` for the main branch.
+    pub revision: Option<String>,
     /// `target_modules`, as the file has them.
     pub targets: Vec<String>,
     /// `use_dora`.
@@ -84,6 +91,7 @@ pub struct AdapterConfig {
 impl AdapterConfig {
     pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let fields: Map<String, Value> = json::parse(file, bytes)?;
+        refuse_mlx(file, &fields)?;
         refuse_inexact(file, &fields)?;
         let raw: RawConfig = json::parse(file, bytes)?;
         match raw.peft_type.as_deref() {
@@ -93,12 +101,11 @@ impl AdapterConfig {
         if raw.r == 0 || raw.rank_pattern.0.iter().any(|(_, r)| *r == 0) {
             return Err(Error::invalid(file, "has a rank of 0"));
         }
-        if let Some(parameter) = raw.target_parameters.iter().find(|p| !p.ends_with(".weight")) {
-            // the experts of a mixture: three dimensions, and factors for all experts in one matrix
-            return Err(Error::unsupported(
-                file,
-                format!("{parameter} in target_parameters, which is not a matrix,"),
-            ));
+        if let Some(parameter) = raw.target_parameters.iter().find(|p| !is_known_parameter(p)) {
+            let feature = format!("{parameter} in target_parameters");
+            let advice =
+                format!("parameters named weight, {} can be merged", EXPERT_PARAMETERS.join(" and "));
+            return Err(Error::unsupported(file, feature).advise(advice));
         }
         let targets = match raw.target_modules {
             Some(Value::Array(names)) => names.iter().filter_map(|n| n.as_str().map(str::to_owned)).collect(),
@@ -110,6 +117,7 @@ impl AdapterConfig {
             alpha: raw.lora_alpha,
             rslora: raw.use_rslora,
             base_model: raw.base_model_name_or_path,
+            revision: raw.revision.filter(|revision| !revision.is_empty() && revision != "main"),
             targets,
             dora: raw.use_dora,
             ensure_tying: raw.ensure_weight_tying,
@@ -129,8 +137,19 @@ impl AdapterConfig {
 
     /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
     pub(crate) fn by_parameter(&self, module: &str) -> bool {
-        let name = format!("{module}.weight");
-        self.target_parameters.iter().any(|parameter| ends_with(&name, parameter))
+        self.trains_parameter(&format!("{module}.weight"))
+    }
+
+    /// Whether `target_parameters` has the parameter of this name, or the end of its name.
+    fn trains_parameter(&self, name: &str) -> bool {
+        self.target_parameters.iter().any(|parameter| ends_with(name, parameter))
+    }
+
+    /// The parameters of a module that stacks the weights of experts, as far as they were trained, in the order in
+    /// which PEFT wraps them: the first is the innermost.
+    pub(super) fn expert_parameters(&self, module: &str) -> Vec<String> {
+        let names = EXPERT_PARAMETERS.iter().map(|parameter| format!("{module}.{parameter}"));
+        names.filter(|name| self.trains_parameter(name)).collect()
     }
 
     /// The name that patterns are matched with: the module's, or its parameter's.
@@ -173,6 +192,18 @@ impl AdapterConfig {
         }
     }
 
+    /// Refuses an adapter without the factors of a parameter that `target_parameters` names.
+    pub(crate) fn check_parameters(&self, file: &str, changes: &[AdapterChange]) -> Result<()> {
+        let is_trained = |name: &String| changes.iter().any(|change| ends_with(&change.target, name));
+        match self.target_parameters.iter().find(|name| !is_trained(name)) {
+            Some(name) => Err(Error::invalid(
+                file,
+                format!("names {name} in target_parameters, but its factors are not in the adapter"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The scaling of `module` times its rank.
     pub(crate) fn alpha_of(&self, module: &str) -> f64 {
         let alpha = self.alpha_pattern.get(&self.pattern_name(module)).unwrap_or(self.alpha);
@@ -187,6 +218,11 @@ impl AdapterConfig {
     }
 }
 
+fn is_known_parameter(parameter: &str) -> bool {
+    let name = parameter.rsplit('.').next().unwrap_or(parameter);
+    name == "weight" || EXPERT_PARAMETERS.contains(&name)
+}
+
 /// Whether a module's name is `end`, or ends with it after a dot.
 fn ends_with(module: &str, end: &str) -> bool {
     module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
@@ -196,6 +232,19 @@ fn ends_with(module: &str, end: &str) -> bool {
 /// saves every norm.
 fn is_in(module: &str, name: &str) -> bool {
     format!("{module}.").contains(&format!("{name}."))
+}
+
+/// Refuses an adapter of MLX, whose configuration has the same name.
+fn refuse_mlx(file: &str, fields: &Map<String, Value>) -> Result<()> {
+    const MLX_FIELDS: [&str; 4] = ["lora_parameters", "fine_tune_type", "lora_layers", "num_layers"];
+    let is_mlx =
+        !fields.contains_key("peft_type") && MLX_FIELDS.iter().any(|field| fields.contains_key(*field));
+    if is_mlx {
+        let advice = "fuse it with `mlx_lm.fuse --dequantize` and export the result as a full model (gguf --base), or \
+                      convert it to PEFT's format";
+        return Err(Error::unsupported(file, "an adapter of MLX").advise(advice));
+    }
+    Ok(())
 }
 
 /// Refuses fields that, when set, change the weights in a way that this engine does not apply.
@@ -320,7 +369,7 @@ mod tests {
     #[test]
     fn fields_that_are_not_applied_exactly_are_refused_by_name() {
         for (field, name) in [
-            (r#","target_parameters":["experts.gate_up_proj"]"#, "target_parameters"),
+            (r#","target_parameters":["router.per_expert_scale"]"#, "target_parameters"),
             (r#","init_lora_weights":"pissa_niter_4""#, "pissa_niter_4"),
             (r#","init_lora_weights":"olora""#, "olora"),
             (r#","use_qalora":true"#, "use_qalora"),

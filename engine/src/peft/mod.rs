@@ -11,9 +11,10 @@ use std::sync::Arc;
 pub(crate) use adapter_tensor::AdapterTensor;
 pub use config::AdapterConfig;
 
+use crate::checkpoint::compiled::uncompiled;
 use crate::checkpoint::{ADAPTER_CONFIG, header, index};
 use crate::error::{Error, Result};
-use crate::io::{Folder, Source, read_optional};
+use crate::io::{Folder, PinnedFolder, Source, read_optional};
 
 /// The stem of the weight files.
 const WEIGHTS: &str = "adapter_model";
@@ -52,6 +53,10 @@ pub(crate) enum ChangeKind {
         magnitude: Option<AdapterTensor>,
         rounded: bool,
     },
+    /// W + scaling·Bₑ·Aₑ for each expert e of a stack W \[experts, out, in\]; the product is rounded to the checkpoint's
+    /// type before it is added. The rows of A \[experts · rank, in\] are ordered by expert, the columns of
+    /// B \[out, rank · experts\] by rank.
+    ExpertLowRank { a: AdapterTensor, b: AdapterTensor, scaling: f32, rank: u64 },
     /// W + (scaling·B·A)ᵀ, with A \[rank, tokens\] and B \[hidden, rank\]. With a magnitude (DoRA), each column of the
     /// sum is then scaled to its magnitude.
     Embedding { a: AdapterTensor, b: AdapterTensor, scaling: f32, magnitude: Option<AdapterTensor> },
@@ -70,6 +75,7 @@ impl Adapter {
     /// When a file is missing or malformed, when an A has no B or the ranks do not fit, and when the
     /// configuration asks for something that this engine does not apply exactly.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
+        let folder = PinnedFolder::pin(folder);
         let location = folder.location().to_owned();
         let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
         let Some(bytes) = read_optional(&*folder, ADAPTER_CONFIG)? else {
@@ -81,7 +87,10 @@ impl Adapter {
             return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
         let changes = state_dict::changes(&config, tensors)?;
-        config.check_saved(&format!("{location}/{ADAPTER_CONFIG}"), &changes)?;
+        let config_file = format!("{location}/{ADAPTER_CONFIG}");
+        config.check_saved(&config_file, &changes)?;
+        config.check_parameters(&config_file, &changes)?;
+        check_scaling(&config_file, &changes)?;
         Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files })))
     }
 
@@ -114,6 +123,26 @@ impl Adapter {
     }
 }
 
+/// Refuses an adapter whose changes are all scaled to zero: the export would equal the base.
+fn check_scaling(file: &str, changes: &[AdapterChange]) -> Result<()> {
+    let is_zero = |change: &AdapterChange| match change.kind {
+        ChangeKind::LowRank { scaling, magnitude: None, .. }
+        | ChangeKind::ExpertLowRank { scaling, .. }
+        | ChangeKind::Embedding { scaling, magnitude: None, .. }
+        | ChangeKind::LoraBias { scaling, .. } => scaling == 0.0,
+        ChangeKind::LowRank { .. }
+        | ChangeKind::Embedding { .. }
+        | ChangeKind::TokenRows { .. }
+        | ChangeKind::Replace(_) => false,
+    };
+    if changes.iter().all(is_zero) {
+        let problem =
+            "has lora_alpha 0, so the adapter changes nothing: set lora_alpha to that of the training";
+        return Err(Error::invalid(file, problem));
+    }
+    Ok(())
+}
+
 impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter").field("location", &self.location()).finish_non_exhaustive()
@@ -131,8 +160,10 @@ fn tensors(folder: &dyn Folder) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)
     let (mut tensors, mut held, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for shard in &found.shards {
         let source = open(shard)?;
-        for tensor in header::read(&*source)? {
+        for mut tensor in header::read(&*source)? {
             held.push((tensor.name.clone(), shard.as_str()));
+            // changes() refuses names that are then equal
+            tensor.name = uncompiled(&tensor.name);
             tensors.push(AdapterTensor::new(&source, tensor)?);
         }
         files.push((shard.clone(), source));

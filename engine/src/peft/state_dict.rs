@@ -94,7 +94,11 @@ pub(super) fn changes(config: &AdapterConfig, tensors: Vec<AdapterTensor>) -> Re
         roles.insert(role, tensor);
     }
     let mut changes = Vec::new();
+    check_experts(config, &parts)?;
     for (name, mut roles) in parts {
+        if let Some(parameter) = expert_parameter(config, &name) {
+            experts(config, parameter, &mut roles, &mut changes)?;
+        }
         let base = roles.remove(&TensorRole::BaseLayer);
         low_rank(config, &name, &mut roles, base.as_ref(), &mut changes)?;
         embedding(config, &name, &mut roles, base.as_ref(), &mut changes)?;
@@ -184,6 +188,62 @@ fn low_rank(
     let magnitude = magnitude(config, roles, &b)?;
     let kind = ChangeKind::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
     changes.push(AdapterChange { target: format!("{name}.weight"), base_layer: base.cloned(), kind });
+    Ok(())
+}
+
+/// The module inside of PEFT's wrappers, and how many there are around it.
+fn unwrapped(name: &str) -> (&str, usize) {
+    let (mut module, mut depth) = (name, 0);
+    while let Some(inner) = module.strip_suffix(".base_layer") {
+        (module, depth) = (inner, depth + 1);
+    }
+    (module, depth)
+}
+
+/// The stack of experts' weights that the factors of this name change. PEFT wraps a module once for each parameter, and
+/// the name of a wrapper inside of another has `base_layer` at its end.
+fn expert_parameter(config: &AdapterConfig, name: &str) -> Option<String> {
+    let (module, depth) = unwrapped(name);
+    config.expert_parameters(module).into_iter().rev().nth(depth)
+}
+
+/// Refuses stacks of experts some of whose factors are missing: the others cannot be told apart.
+fn check_experts(
+    config: &AdapterConfig,
+    parts: &BTreeMap<String, BTreeMap<TensorRole, AdapterTensor>>,
+) -> Result<()> {
+    for (name, roles) in parts {
+        let (module, _) = unwrapped(name);
+        let trained = config.expert_parameters(module);
+        let is_there = |depth| parts.contains_key(&format!("{module}{}", ".base_layer".repeat(depth)));
+        if let Some(tensor) = roles.values().next()
+            && !(0..trained.len()).all(is_there)
+        {
+            let problem =
+                format!("is one of several factors: target_parameters has {}", trained.join(" and "));
+            return Err(tensor.error(problem));
+        }
+    }
+    Ok(())
+}
+
+fn experts(
+    config: &AdapterConfig,
+    parameter: String,
+    roles: &mut BTreeMap<TensorRole, AdapterTensor>,
+    changes: &mut Vec<AdapterChange>,
+) -> Result<()> {
+    let (Some(a), Some(b)) = (roles.remove(&TensorRole::A), roles.remove(&TensorRole::B)) else {
+        return Ok(());
+    };
+    let (rank, scaling) = (u64::from(config.rank_of(&parameter)), config.scaling_of(&parameter));
+    let (rows, columns) = (a.matrix()?.0, b.matrix()?.1);
+    if rows != columns || !rows.is_multiple_of(rank) {
+        let problem = format!("has {columns} columns for {rows} rows of its lora_A, with the rank {rank}");
+        return Err(b.error(problem));
+    }
+    let kind = ChangeKind::ExpertLowRank { a, b, scaling, rank };
+    changes.push(AdapterChange { target: parameter, base_layer: None, kind });
     Ok(())
 }
 

@@ -66,9 +66,9 @@ impl ExportPlan {
         }));
     }
 
-    /// The small files that are read where base or adapter have them.
-    pub(crate) fn companions(&self) -> &[String] {
-        self.reports.first().map(|report| report.context.companions.as_slice()).unwrap_or_default()
+    /// What its reports have in common: all are about one model and read the same small files.
+    pub(crate) fn input_context(&self) -> Option<&ReportContext> {
+        Some(&self.reports.first()?.context)
     }
 
     /// The files it makes, without the reports.

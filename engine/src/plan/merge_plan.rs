@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::tensor_shapes::check_checkpoint;
 use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
-use crate::checkpoint::{INDEX_FILE, config, header};
+use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
+use crate::checkpoint::{INDEX_FILE, header};
 use crate::error::{Error, Result};
 use crate::gemma;
-use crate::io::read_source;
+use crate::io::{Source, read_source};
 use crate::merge::{Model, ModelTensor};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
 
-/// The small files of a model, besides those of an embedding model's modules. Other files are not copied.
-const COMPANIONS: [&str; 17] = [
+/// The small files of a model before `config.json`, besides further chat templates and the files of an embedding model's
+/// modules. Other files are not copied.
+const COMPANIONS: [&str; 16] = [
     "tokenizer.model",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -31,7 +34,6 @@ const COMPANIONS: [&str; 17] = [
     "modules.json",
     "config_sentence_transformers.json",
     "sentence_bert_config.json",
-    "config.json",
 ];
 
 /// The plan of a merge, checked and measured. Nothing is written yet.
@@ -43,12 +45,14 @@ pub struct MergePlan {
 impl MergePlan {
     /// # Errors
     /// [`Error::Invalid`] when the model has no adapter, because the result would be the base itself;
+    /// [`Error::InvalidTensor`] when a tensor has another shape than `config.json` requires;
     /// [`Error::Read`] when a companion file cannot be opened.
     pub fn new(model: &Model) -> Result<Self> {
         if model.adapter().is_none() {
             let problem = "is a full model without an adapter: there is nothing to merge";
             return Err(Error::invalid(model.base().location(), problem));
         }
+        check_checkpoint(model)?;
         let mut layouts: Vec<FileLayout> =
             (0..model.base().shards().len()).map(|n| shard(model, n)).collect();
         if model.base().has_index() {
@@ -57,17 +61,18 @@ impl MergePlan {
         let companions = companions(model)?;
         for name in &companions {
             if let Some(source) = model.files().open(name)? {
-                layouts.push(match config_changes(model).as_slice() {
-                    changes @ [_, ..] if name == "config.json" => {
-                        let text = config::edit_config(source.location(), &read_source(&*source)?, changes)?;
-                        FileLayout::small(name, text)
-                    }
-                    _ => FileLayout::copy(name, source),
+                layouts.push(match edited(model, name, &*source)? {
+                    Some(text) => FileLayout::small(name, text),
+                    None => FileLayout::copy(name, source),
                 });
             }
         }
-        let context =
-            ReportContext { kind: ExportKind::Merged, options: ReportOptions::default(), companions };
+        let context = ReportContext {
+            kind: ExportKind::Merged,
+            options: ReportOptions::default(),
+            companions,
+            target: None,
+        };
         Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
     }
 
@@ -84,15 +89,30 @@ impl MergePlan {
 /// The small files to copy, if they exist.
 fn companions(model: &Model) -> Result<Vec<String>> {
     let modules = gemma::module_files(model.files())?;
-    Ok(COMPANIONS.map(str::to_owned).into_iter().chain(modules).collect())
+    let templates = model.files().additional_templates()?.to_vec();
+    let names = COMPANIONS.map(str::to_owned).into_iter().chain(templates).chain(modules);
+    Ok(names.chain(["config.json".to_owned()]).collect())
+}
+
+/// The content of a small file that is not copied as it is.
+fn edited(model: &Model, name: &str, source: &dyn Source) -> Result<Option<Vec<u8>>> {
+    match config_changes(model).as_slice() {
+        changes @ [_, ..] if name == "config.json" => {
+            edit_config(source.location(), &read_source(source)?, changes).map(Some)
+        }
+        _ => model.files().edited(name),
+    }
 }
 
 /// The edits to the base's configuration.
-fn config_changes(model: &Model) -> Vec<config::ConfigEdit> {
-    let untied = model.untied().then(|| ("tie_word_embeddings", Some("false".to_owned())));
-    let resized = model.resized_vocabulary().map(|rows| ("vocab_size", Some(rows.to_string())));
-    let quantized =
-        model.base().config().top_level("quantization_config").map(|_| ("quantization_config", None));
+fn config_changes(model: &Model) -> Vec<ConfigEdit> {
+    let edit = |key, value, section| ConfigEdit { key, value, section };
+    let (everywhere, language_model) = (EditedSection::Everywhere, EditedSection::LanguageModel);
+    let resized =
+        model.resized_vocabulary().map(|rows| edit("vocab_size", Some(rows.to_string()), language_model));
+    let untied = model.untied().then(|| edit("tie_word_embeddings", Some("false".to_owned()), everywhere));
+    let is_quantized = model.base().config().top_level("quantization_config").is_some();
+    let quantized = is_quantized.then(|| edit("quantization_config", None, everywhere));
     untied.into_iter().chain(resized).chain(quantized).collect()
 }
 

@@ -3,8 +3,10 @@
 mod export_plan;
 mod layout;
 mod merge_plan;
+mod tensor_shapes;
 
 pub(crate) use export_plan::{ExportPlan, PlannedReport};
 pub use export_plan::{PlannedFile, WrittenFile};
 pub(crate) use layout::{FileLayout, FilePart, PartContent};
 pub use merge_plan::MergePlan;
+pub(crate) use tensor_shapes::{check_encoders, check_language_model};

@@ -1,25 +1,37 @@
 //! The input files of an export, with their hashes.
 //!
-//! Small files and the adapter's are hashed whole. The weights of a base are read once, by the export itself, in the
-//! order of its output. Their files are identified by the hash of the header and the hashes of the tensors
-//! (`TensorReport::base`), which together cover every byte read.
+//! Small files and the adapter's are hashed whole; the hash of a file that was parsed is that of the bytes that were
+//! parsed. The weights of a base are read once, by the export itself, in the order of its output. Their files are
+//! identified by the hash of the header and the hashes of the tensors (`TensorReport::base`), which together cover every
+//! byte read.
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX_FILE, header};
+use super::ReportContext;
+use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX_FILE, ModelFiles, Shard};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, sha256};
 use crate::merge::Model;
 use crate::progress::RunOptions;
 
+const CONFIG_FILE: &str = "config.json";
+
 /// The input files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputFiles {
+    /// The commit of the base model's repository, if it was read from one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_revision: Option<String>,
     /// Of the base model.
     pub base: Vec<InputFile>,
     /// Of the adapter.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub adapter: Vec<InputFile>,
+    /// Of the model that a drafter drafts for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub target: Vec<InputFile>,
 }
 
 /// An input file.
@@ -38,14 +50,16 @@ pub struct InputFile {
 }
 
 impl InputFiles {
-    pub(crate) fn read(model: &Model, companions: &[String], run: &RunOptions<'_>) -> Result<Self> {
-        let mut inputs = Self { base: Vec::new(), adapter: Vec::new() };
+    /// The inputs of a model, and of the small files that the reports of one export have in common.
+    pub(crate) fn read(model: &Model, context: Option<&ReportContext>, run: &RunOptions<'_>) -> Result<Self> {
+        let base_revision = model.base().folder().revision().map(str::to_owned);
+        let mut inputs = Self { base_revision, base: Vec::new(), adapter: Vec::new(), target: Vec::new() };
         let index = model.base().has_index().then_some(INDEX_FILE);
-        for name in ["config.json"].into_iter().chain(index) {
+        for name in [CONFIG_FILE].into_iter().chain(index) {
             inputs.base.push(whole(name, &*open(model.base().folder(), name)?, run)?);
         }
         for shard in model.base().shards() {
-            inputs.base.push(weights(&shard.name, &*shard.source, run)?);
+            inputs.base.push(weights(shard));
         }
         if let Some(adapter) = model.adapter() {
             inputs.adapter.push(whole(ADAPTER_CONFIG, &*open(&**adapter.folder(), ADAPTER_CONFIG)?, run)?);
@@ -53,29 +67,43 @@ impl InputFiles {
                 inputs.adapter.push(whole(name, &**source, run)?);
             }
         }
-        for name in companions.iter().filter(|name| *name != "config.json") {
-            if let Some((origin, source)) = model.files().find(name)? {
-                let files = match origin {
-                    FileOrigin::Adapter => &mut inputs.adapter,
-                    FileOrigin::Base => &mut inputs.base,
-                };
-                files.push(whole(name, &*source, run)?);
+        for name in context.map(|context| &context.companions).into_iter().flatten() {
+            for (origin, file) in
+                small_files(model.files(), name, run)?.into_iter().filter(|_| name != CONFIG_FILE)
+            {
+                match origin {
+                    FileOrigin::Adapter => inputs.adapter.push(file),
+                    FileOrigin::Base => inputs.base.push(file),
+                }
+            }
+            if let Some(target) = context.and_then(|context| context.target.as_ref()) {
+                inputs.target.extend(small_files(target, name, run)?.into_iter().map(|(_, file)| file));
             }
         }
         Ok(inputs)
     }
 }
 
-fn open(folder: &dyn Folder, name: &str) -> Result<std::sync::Arc<dyn Source>> {
+/// The files that the content of this name is made of.
+fn small_files(files: &ModelFiles, name: &str, run: &RunOptions<'_>) -> Result<Vec<(FileOrigin, InputFile)>> {
+    let described =
+        |(origin, source): (FileOrigin, Arc<dyn Source>)| Ok((origin, whole(name, &*source, run)?));
+    files.inputs(name)?.into_iter().map(described).collect()
+}
+
+fn open(folder: &dyn Folder, name: &str) -> Result<Arc<dyn Source>> {
     folder.open(name).map_err(|e| Error::read(format!("{}/{name}", folder.location()), e))
 }
 
 fn whole(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {
-    let hash = sha256(source, 0..source.size(), &|| run.progress.cancelled())?;
+    let hash = match source.read_sha256() {
+        Some(hash) => hash,
+        None => sha256(source, 0..source.size(), &|| run.progress.cancelled())?,
+    };
     Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: Some(hash), header_sha256: None })
 }
 
-fn weights(name: &str, source: &dyn Source, run: &RunOptions<'_>) -> Result<InputFile> {
-    let hash = sha256(source, 0..header::header_length(source)?, &|| run.progress.cancelled())?;
-    Ok(InputFile { name: name.to_owned(), bytes: source.size(), sha256: None, header_sha256: Some(hash) })
+fn weights(shard: &Shard) -> InputFile {
+    let (name, header_sha256) = (shard.name.clone(), Some(shard.header_sha256.clone()));
+    InputFile { name, bytes: shard.source.size(), sha256: None, header_sha256 }
 }

@@ -10,6 +10,8 @@ mod pairs;
 
 use serde::Serialize;
 
+use crate::checkpoint::ModelFiles;
+
 pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
 pub use pairs::AdapterPair;
@@ -37,6 +39,9 @@ pub struct ExportReport {
     pub inputs: InputFiles,
     /// Every change of the adapter, with its target.
     pub pairs: Vec<AdapterPair>,
+    /// Modules of the adapter that the base lacks and whose change is exactly zero: left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped_modules: Vec<String>,
     /// Every tensor of the model.
     pub tensors: Vec<TensorReport>,
 }
@@ -183,6 +188,8 @@ pub(crate) struct ReportContext {
     pub(crate) options: ReportOptions,
     /// Small files that are read where base or adapter have them.
     pub(crate) companions: Vec<String>,
+    /// The files of the model that a drafter drafts for.
+    pub(crate) target: Option<ModelFiles>,
 }
 
 impl ExportReport {

@@ -38,6 +38,7 @@ fn describe(kind: &ChangeKind) -> (&'static str, Option<u64>, Option<f32>) {
             let kind = if magnitude.is_some() { "dora" } else { "lora" };
             (kind, a.shape.first().copied(), Some(*scaling))
         }
+        ChangeKind::ExpertLowRank { rank, scaling, .. } => ("lora", Some(*rank), Some(*scaling)),
         ChangeKind::Embedding { a, scaling, .. } => {
             ("lora_embedding", a.shape.first().copied(), Some(*scaling))
         }

@@ -1,53 +1,83 @@
 //! Added tokens, such as `<start_of_turn>`, which replace tokens of the SentencePiece vocabulary.
 //!
 //! transformers before 5 writes them to `tokenizer_config.json` (`added_tokens_decoder`), since 5 only to
-//! `tokenizer.json`. Both have the same content; the first that exists is used.
+//! `tokenizer.json`. Both have the same content, unless they come from different folders.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::tokenizer_files::TokenizerFiles;
 use super::{TokenType, TokenVocabulary};
-use crate::error::{Error, Result};
 
 const SCORE: f32 = -1000.0;
 
-/// An entry of `added_tokens_decoder`.
-#[derive(Deserialize)]
-struct AddedEntry {
-    content: String,
-    #[serde(default)]
-    special: bool,
-}
+/// The special tokens of the tokenizer's class, used if `tokenizer_config.json` does not set them.
+const DEFAULT_SPECIAL_TOKENS: [(&str, &str); 5] = [
+    ("bos_token", "<bos>"),
+    ("eos_token", "<eos>"),
+    ("unk_token", "<unk>"),
+    ("pad_token", "<pad>"),
+    ("mask_token", "<mask>"),
+];
 
-/// Sets text, score and type of added tokens.
-pub(super) fn apply(files: &TokenizerFiles, vocabulary: &mut TokenVocabulary) -> Result<()> {
+/// Sets text, score and type of added tokens. Those that only `tokenizer.json` has are added to those of
+/// `tokenizer_config.json`, as in transformers.
+pub(super) fn apply(files: &TokenizerFiles<'_>, vocabulary: &mut TokenVocabulary) {
     for (text, id) in files.added.iter().flat_map(|added| &added.0) {
         vocabulary.set(*id as usize, text, TokenType::UserDefined);
     }
-    let decoder =
-        files.config.as_ref().and_then(|c| c.get("added_tokens_decoder")).and_then(Value::as_object);
-    match (decoder, &files.json) {
-        (Some(decoder), _) if !decoder.is_empty() => {
-            for (id, entry) in decoder {
-                let invalid = || {
-                    let problem = format!("added_tokens_decoder has an invalid entry {id:?}");
-                    Error::invalid(&files.config_file, problem)
-                };
-                let entry = AddedEntry::deserialize(entry).map_err(|_| invalid())?;
-                vocabulary.add(id.parse().map_err(|_| invalid())?, &entry.content, entry.special);
-            }
-        }
-        (_, Some(json)) => {
-            for token in &json.added_tokens {
-                vocabulary.add(token.id as usize, &token.content, token.special);
-            }
-        }
-        (_, None) => {}
+    let of_config = files.config.iter().flat_map(|config| &config.added_tokens).flatten();
+    let of_json = files.json.iter().flat_map(|json| &json.added_tokens);
+    let known: HashSet<u32> = of_config.clone().map(|(id, _)| *id).collect();
+    for token in of_json.filter(|token| !known.contains(&token.id)) {
+        vocabulary.add(token.id as usize, &token.content, token.special);
     }
-    Ok(())
+    for (id, token) in of_config {
+        vocabulary.add(*id as usize, &token.content, token.special);
+    }
+}
+
+/// Sets the types of pieces that `tokenizer.model` calls user-defined, for folders in which nothing else lists added
+/// tokens. transformers makes added tokens of them, too.
+pub(super) fn apply_user_defined(
+    files: &TokenizerFiles<'_>,
+    user_defined: &[usize],
+    vocabulary: &mut TokenVocabulary,
+) {
+    let of_config = files.config.as_ref().and_then(|config| config.added_tokens.as_ref());
+    if files.json.is_some() || of_config.is_some_and(|tokens| !tokens.is_empty()) {
+        return;
+    }
+    let special = special_texts(files);
+    for id in user_defined {
+        if let Some(text) = vocabulary.tokens.get(*id).cloned() {
+            vocabulary.add(*id, &text, special.contains(&text));
+        }
+    }
+}
+
+/// The texts of special tokens: the `*_token` entries and the lists of `tokenizer_config.json`.
+pub(super) fn special_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
+    let none = serde_json::Map::new();
+    let config = files.config.as_ref().map_or(&none, |config| &config.fields);
+    let text = |value: &Value| {
+        let text = value.as_str().or_else(|| value.get("content")?.as_str());
+        text.map(str::to_owned)
+    };
+    let defaults = DEFAULT_SPECIAL_TOKENS
+        .iter()
+        .filter(|(key, _)| !config.contains_key(*key))
+        .map(|(_, text)| (*text).to_owned());
+    let named = config.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
+    let lists = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
+    let listed = lists.iter().filter_map(|key| config.get(*key)).flat_map(|value| match value {
+        Value::Array(list) => list.iter().filter_map(text).collect::<Vec<_>>(),
+        Value::Object(named) => named.values().filter_map(text).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    });
+    defaults.chain(named).chain(listed).collect()
 }
 
 impl TokenVocabulary {

@@ -1,10 +1,7 @@
 //! Gemma 4's tokenizer: llama.cpp applies the BPE merges of `tokenizer.json`, so they are copied.
 
-use std::collections::HashSet;
-
-use serde_json::Value;
-
-use super::bpe::{BpeModel, is_byte};
+use super::added_tokens::special_texts;
+use super::bpe::is_byte;
 use super::tokenizer_files::TokenizerFiles;
 use super::{TokenType, TokenVocabulary};
 use crate::checkpoint::ModelFiles;
@@ -24,23 +21,14 @@ const VISIBLE_TOKENS: [&str; 7] = [
     "<|\"|>",
 ];
 
-/// The special tokens of the tokenizer's class, used if `tokenizer_config.json` does not set them.
-const DEFAULT_SPECIAL_TOKENS: [(&str, &str); 5] = [
-    ("bos_token", "<bos>"),
-    ("eos_token", "<eos>"),
-    ("unk_token", "<unk>"),
-    ("pad_token", "<pad>"),
-    ("mask_token", "<mask>"),
-];
-
 /// Reads the vocabulary and the merges.
-pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles) -> Result<(TokenVocabulary, Vec<String>)> {
-    let (Some((file, bytes)), Some(json)) = (&files.json_file, &files.json) else {
+pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles<'_>) -> Result<(TokenVocabulary, Vec<String>)> {
+    let json = files.json.as_ref();
+    let Some((json, bpe)) = json.and_then(|json| Some((json, json.model.as_ref()?))) else {
         let what = "tokenizer.json: copy it from the base model".to_owned();
         return Err(Error::Missing { folder: model.location().to_owned(), what });
     };
-    let invalid = |problem: String| Error::invalid(file, problem);
-    let bpe = BpeModel::parse(file, bytes)?;
+    let invalid = |problem: String| Error::invalid(json.file, problem);
     let special = special_texts(files);
     let mut vocabulary = TokenVocabulary { tokens: Vec::new(), scores: Vec::new(), types: Vec::new() };
     let mut push = |id: u32, text: &str, kind: TokenType| {
@@ -70,26 +58,4 @@ pub(super) fn read(model: &ModelFiles, files: &TokenizerFiles) -> Result<(TokenV
     }
     vocabulary.scores = vec![SCORE; vocabulary.tokens.len()];
     Ok((vocabulary, bpe.merges()))
-}
-
-/// The texts of special tokens: the `*_token` entries and the lists of `tokenizer_config.json`.
-fn special_texts(files: &TokenizerFiles) -> HashSet<String> {
-    let none = serde_json::Map::new();
-    let config = files.config.as_ref().unwrap_or(&none);
-    let text = |value: &Value| {
-        let text = value.as_str().or_else(|| value.get("content")?.as_str());
-        text.map(str::to_owned)
-    };
-    let defaults = DEFAULT_SPECIAL_TOKENS
-        .iter()
-        .filter(|(key, _)| !config.contains_key(*key))
-        .map(|(_, text)| (*text).to_owned());
-    let named = config.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
-    let lists = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
-    let listed = lists.iter().filter_map(|key| config.get(*key)).flat_map(|value| match value {
-        Value::Array(list) => list.iter().filter_map(text).collect::<Vec<_>>(),
-        Value::Object(named) => named.values().filter_map(text).collect(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
-    });
-    defaults.chain(named).chain(listed).collect()
 }

@@ -2,9 +2,13 @@
 
 mod added_tokens;
 mod bpe;
+mod bpe_vocab;
+mod chat_template;
 mod gemma4;
+mod score_order;
 mod sentencepiece;
 mod special_tokens;
+mod tokenizer_config;
 mod tokenizer_files;
 
 use crate::checkpoint::{EmbeddingRows, ModelFiles};
@@ -13,7 +17,7 @@ use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
 use sentencepiece::SentencePiece;
 use special_tokens::SpecialTokens;
-use tokenizer_files::TokenizerFiles;
+use tokenizer_files::{TokenizerBytes, TokenizerFiles};
 
 /// Token types (`llama_token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +58,14 @@ enum TokenizerModel {
 impl Tokenizer {
     /// Reads the tokenizer files of a model.
     pub(crate) fn open(model: &ModelFiles, architecture: Architecture, rows: EmbeddingRows) -> Result<Self> {
-        let files = TokenizerFiles::read(model)?;
-        let config = model.config();
+        let is_bpe = matches!(
+            architecture,
+            Architecture::Gemma4 | Architecture::Gemma4Assistant | Architecture::Gemma4Dspark
+        );
+        let bytes = TokenizerBytes::read(model)?;
+        let files = bytes.parse(is_bpe)?;
         let (vocabulary, tokenizer_model) = match architecture {
-            Architecture::Gemma4 | Architecture::Gemma4Assistant => {
+            Architecture::Gemma4 | Architecture::Gemma4Assistant | Architecture::Gemma4Dspark => {
                 let (vocabulary, merges) = gemma4::read(model, &files)?;
                 (vocabulary, TokenizerModel::Bpe(merges))
             }
@@ -71,7 +79,7 @@ impl Tokenizer {
                 (sentencepiece_vocabulary(model, &files, architecture, rows)?, tokenizer_model)
             }
         };
-        let special = SpecialTokens::new(&files, config, vocabulary.tokens.len());
+        let special = SpecialTokens::new(&files, model.config(), &vocabulary);
         Ok(Self { vocabulary, special, model: tokenizer_model })
     }
 
@@ -111,7 +119,7 @@ impl Tokenizer {
 
 fn sentencepiece_vocabulary(
     model: &ModelFiles,
-    files: &TokenizerFiles,
+    files: &TokenizerFiles<'_>,
     architecture: Architecture,
     rows: EmbeddingRows,
 ) -> Result<TokenVocabulary> {
@@ -121,19 +129,22 @@ fn sentencepiece_vocabulary(
         None => model.config().u32("vocab_size")?.map(|n| n as usize),
     };
     let size = size.unwrap_or(pieces.len());
+    let user_defined: Vec<usize> =
+        pieces.iter().filter(|(_, piece)| piece.is_user_defined).map(|(id, _)| *id).collect();
     let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, architecture, rows, size)?);
-    added_tokens::apply(files, &mut vocabulary)?;
+    added_tokens::apply(files, &mut vocabulary);
+    added_tokens::apply_user_defined(files, &user_defined, &mut vocabulary);
     Ok(vocabulary)
 }
 
-/// Pieces with their ids, from `tokenizer.model`, else from `tokenizer.json`.
-fn pieces(model: &ModelFiles, files: &TokenizerFiles) -> Result<Vec<(usize, SentencePiece)>> {
-    match (&files.sentencepiece, &files.json_file, &files.json) {
-        (Some((file, bytes)), _, _) => {
-            Ok(sentencepiece::parse(file, bytes)?.into_iter().enumerate().collect())
+/// Pieces with their ids, from `tokenizer.model`, else from `tokenizer.json`; sorted by id.
+fn pieces(model: &ModelFiles, files: &TokenizerFiles<'_>) -> Result<Vec<(usize, SentencePiece)>> {
+    match (files.sentencepiece, &files.json) {
+        (Some(file), _) => {
+            Ok(sentencepiece::parse(&file.location, &file.bytes)?.into_iter().enumerate().collect())
         }
-        (None, Some((file, bytes)), Some(json)) => bpe::parse(file, bytes, json),
-        (None, _, _) => {
+        (None, Some(json)) => json.pieces(),
+        (None, None) => {
             let what = "tokenizer.model or tokenizer.json: copy one of them from the base model".to_owned();
             Err(Error::Missing { folder: model.location().to_owned(), what })
         }
@@ -159,3 +170,6 @@ fn check_size(
         Some(_) | None => Ok(size),
     }
 }
+
+#[cfg(test)]
+mod tests;

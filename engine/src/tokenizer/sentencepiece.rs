@@ -6,11 +6,16 @@
 use super::{TokenType, TokenVocabulary};
 use crate::error::{Error, Result};
 
+/// SentencePiece's number of the type of user-defined pieces.
+const USER_DEFINED: u64 = 4;
+
 /// A piece with its score and type.
 pub(crate) struct SentencePiece {
     pub(super) text: String,
     pub(super) score: f32,
     pub(super) kind: TokenType,
+    /// A symbol that the trainer was given (`USER_DEFINED`).
+    pub(super) is_user_defined: bool,
 }
 
 /// Parses the pieces.
@@ -44,23 +49,27 @@ pub(crate) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<SentencePiece>> {
 }
 
 fn parse_piece(bytes: &[u8]) -> Option<SentencePiece> {
-    let mut piece = SentencePiece { text: String::new(), score: 0.0, kind: TokenType::Normal };
+    let mut piece =
+        SentencePiece { text: String::new(), score: 0.0, kind: TokenType::Normal, is_user_defined: false };
     let mut message = ProtoReader { bytes, position: 0 };
     while message.position < bytes.len() {
         match message.field()? {
             (1, ProtoField::Bytes(text)) => piece.text = String::from_utf8(text.to_vec()).ok()?,
             (2, ProtoField::Fixed32(bits)) => piece.score = f32::from_le_bytes(bits),
-            (3, ProtoField::Varint(kind)) => piece.kind = token_type(kind)?,
+            (3, ProtoField::Varint(kind)) => {
+                piece.kind = token_type(kind)?;
+                piece.is_user_defined = kind == USER_DEFINED;
+            }
             _ => {}
         }
     }
     Some(piece)
 }
 
-/// The converter's type for a type of SentencePiece. It has no rule for user-defined pieces (4), which become normal.
+/// The converter's type for a type of SentencePiece. It has no rule for user-defined pieces, which become normal.
 fn token_type(kind: u64) -> Option<TokenType> {
     match kind {
-        1 | 4 => Some(TokenType::Normal),
+        1 | USER_DEFINED => Some(TokenType::Normal),
         2 => Some(TokenType::Unknown),
         3 => Some(TokenType::Control),
         5 => Some(TokenType::Unused),
@@ -69,22 +78,43 @@ fn token_type(kind: u64) -> Option<TokenType> {
     }
 }
 
-/// A vocabulary of `size` tokens; ids without a piece are unused `[PAD…]` tokens.
+/// A vocabulary of `size` tokens, from pieces sorted by id; ids without a piece are unused `[PAD…]` tokens.
 pub(crate) fn vocabulary(
     pieces: impl IntoIterator<Item = (usize, SentencePiece)>,
     size: usize,
 ) -> TokenVocabulary {
     let mut vocabulary = TokenVocabulary {
-        tokens: (0..size).map(|id| format!("[PAD{id}]")).collect(),
-        scores: vec![-10_000.0; size],
-        types: vec![TokenType::Unused; size],
+        tokens: Vec::with_capacity(size),
+        scores: Vec::with_capacity(size),
+        types: Vec::with_capacity(size),
     };
     for (id, piece) in pieces.into_iter().filter(|(id, _)| *id < size) {
-        vocabulary.tokens[id] = piece.text;
-        vocabulary.scores[id] = piece.score;
-        vocabulary.types[id] = piece.kind;
+        vocabulary.pad_to(id);
+        vocabulary.push(piece);
     }
+    vocabulary.pad_to(size);
     vocabulary
+}
+
+impl TokenVocabulary {
+    fn push(&mut self, piece: SentencePiece) {
+        self.tokens.push(piece.text);
+        self.scores.push(piece.score);
+        self.types.push(piece.kind);
+    }
+
+    /// Adds unused tokens up to `size`.
+    fn pad_to(&mut self, size: usize) {
+        for id in self.tokens.len()..size {
+            let text = format!("[PAD{id}]");
+            self.push(SentencePiece {
+                text,
+                score: -10_000.0,
+                kind: TokenType::Unused,
+                is_user_defined: false,
+            });
+        }
+    }
 }
 
 /// A reader of a protocol buffer message.

@@ -1,54 +1,72 @@
-//! Ids of special tokens, `add_*_token` flags and the chat template (gguf-py's `SpecialVocab`).
+//! Ids of special tokens and `add_*_token` flags (gguf-py's `SpecialVocab`).
 
 use serde_json::{Map, Value};
 
+use super::TokenVocabulary;
+use super::chat_template::ChatTemplate;
 use super::tokenizer_files::TokenizerFiles;
 use crate::checkpoint::ModelConfig;
-use crate::gguf::{GgufMetadata, MetadataValue};
+use crate::gguf::GgufMetadata;
 
 /// The kinds of special tokens, in gguf-py's order.
 const KINDS: [&str; 7] = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"];
+
+/// The texts of transformers' `GemmaTokenizer` for tokens that no file names.
+const DEFAULT_TOKENS: [(&str, &str); 4] =
+    [("bos", "<bos>"), ("eos", "<eos>"), ("unk", "<unk>"), ("pad", "<pad>")];
 
 /// Ids and flags in the order in which they were found.
 #[derive(Debug, Default)]
 pub(crate) struct SpecialTokens {
     ids: Vec<(String, u32)>,
     add_flags: Vec<(String, bool)>,
-    template: Option<Value>,
+    template: Option<ChatTemplate>,
 }
 
 impl SpecialTokens {
-    /// Reads the special tokens; ignores ids outside a vocabulary of `size` tokens.
-    pub(super) fn new(files: &TokenizerFiles, config: &ModelConfig, size: usize) -> Self {
-        let mut special = Self::default();
+    /// Reads the special tokens; ignores ids outside of the vocabulary.
+    pub(super) fn new(
+        files: &TokenizerFiles<'_>,
+        config: &ModelConfig,
+        vocabulary: &TokenVocabulary,
+    ) -> Self {
+        let mut special = Self { template: ChatTemplate::of(files), ..Self::default() };
         let mut names: Vec<String> = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
-        let mut tokens = files.config.clone();
+        let mut tokens = token_fields(files);
         special.read_post_processor(files, tokens.as_mut(), &mut names);
         if let Some(tokens) = &tokens {
-            special.template = chat_template(files, tokens);
-            special.read_tokens(files, tokens, &names);
+            special.read_tokens(tokens, &names, |text| token_id(files, vocabulary, text));
         }
         for name in &names {
             if let Some(id) = config_id(config, &format!("{name}_token_id")) {
                 special.set_id(name, id);
             }
         }
-        special.ids.retain(|(_, id)| (*id as usize) < size);
+        for (name, text) in DEFAULT_TOKENS {
+            if let Some(id) = token_id(files, vocabulary, text) {
+                special.set_id(name, id);
+            }
+        }
+        special.ids.retain(|(_, id)| (*id as usize) < vocabulary.tokens.len());
         special
     }
 
     /// Reads ids and flags of the tokens in `tokenizer_config.json`.
-    fn read_tokens(&mut self, files: &TokenizerFiles, tokens: &Map<String, Value>, names: &[String]) {
+    fn read_tokens(
+        &mut self,
+        tokens: &Map<String, Value>,
+        names: &[String],
+        id_of: impl Fn(&str) -> Option<u32>,
+    ) {
         for name in names {
             if let Some(add) = tokens.get(&format!("add_{name}_token")).and_then(Value::as_bool)
                 && !self.add_flags.iter().any(|(known, _)| known == name)
             {
                 self.add_flags.push((name.clone(), add));
             }
-            let Some(text) = tokens.get(&format!("{name}_token")).and_then(token_text) else { continue };
-            let added = files.json.iter().flat_map(|json| &json.added_tokens);
-            if let Some(token) = added.into_iter().find(|t| t.content == text) {
-                self.set_id(name, token.id);
+            let text = tokens.get(&format!("{name}_token")).and_then(token_text);
+            if let Some(id) = text.and_then(&id_of) {
+                self.set_id(name, id);
             }
         }
     }
@@ -70,7 +88,7 @@ impl SpecialTokens {
     /// Reads from the post-processor whether the tokenizer adds special tokens to a text.
     fn read_post_processor(
         &mut self,
-        files: &TokenizerFiles,
+        files: &TokenizerFiles<'_>,
         tokens: Option<&mut Map<String, Value>>,
         names: &mut Vec<String>,
     ) {
@@ -142,10 +160,8 @@ impl SpecialTokens {
         for (name, add) in self.add_flags {
             out.set(&format!("tokenizer.ggml.add_{name}_token"), add);
         }
-        match self.template {
-            Some(Value::Array(templates)) => set_templates(&templates, out),
-            Some(Value::String(template)) => out.set("tokenizer.chat_template", template),
-            Some(_) | None => {}
+        if let Some(template) = self.template {
+            template.set_metadata(out);
         }
     }
 }
@@ -234,34 +250,29 @@ fn config_id(config: &ModelConfig, key: &str) -> Option<u32> {
     u32::try_from(id).ok()
 }
 
-/// `tokenizer_config.json` first, then `chat_template.jinja`, then `chat_template.json`.
-fn chat_template(files: &TokenizerFiles, tokens: &Map<String, Value>) -> Option<Value> {
-    let from_file = || match &files.template_jinja {
-        Some(text) => Some(Value::from(text.as_str())),
-        None => files.template_json.as_ref()?.get("chat_template").cloned(),
-    };
-    tokens.get("chat_template").cloned().or_else(from_file)
+/// The fields of `tokenizer_config.json`. As in transformers, the tokens of `special_tokens_map.json` replace its own
+/// where it has no `added_tokens_decoder`.
+fn token_fields(files: &TokenizerFiles<'_>) -> Option<Map<String, Value>> {
+    let mut fields = files.config.as_ref().map(|config| config.fields.clone());
+    let has_decoder = files.config.as_ref().is_some_and(|config| config.added_tokens.is_some());
+    if let Some(map) = files.special_tokens_map.as_ref().filter(|_| !has_decoder) {
+        let tokens = map.iter().filter(|(key, _)| key.ends_with("_token"));
+        fields.get_or_insert_default().extend(tokens.map(|(key, value)| (key.clone(), value.clone())));
+    }
+    fields
 }
 
-/// Sets several named templates: each by its name, the default one without a name.
-fn set_templates(templates: &[Value], out: &mut GgufMetadata) {
-    let mut names = Vec::new();
-    let mut default = None;
-    for entry in templates {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        let (Some(name), Some(template)) = (text("name"), text("template")) else { continue };
-        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        if name == "default" {
-            default = Some(template.to_owned());
-        } else if !name.is_empty() {
-            out.set(&format!("tokenizer.chat_template.{name}"), template);
-            names.push(name);
-        }
+/// The id of a token by its text: an added token's, else, without a `tokenizer.json`, that of the vocabulary.
+fn token_id(files: &TokenizerFiles<'_>, vocabulary: &TokenVocabulary, text: &str) -> Option<u32> {
+    let of_json = files.json.iter().flat_map(|json| &json.added_tokens);
+    if let Some(token) = of_json.clone().find(|token| token.content == text) {
+        return Some(token.id);
     }
-    if !names.is_empty() {
-        out.set("tokenizer.chat_templates", MetadataValue::Strings(names));
-    }
-    if let Some(default) = default {
-        out.set("tokenizer.chat_template", default);
-    }
+    let of_config = files.config.iter().flat_map(|config| &config.added_tokens).flatten();
+    let in_config = || of_config.clone().find(|(_, token)| token.content == text).map(|(id, _)| *id);
+    let in_vocabulary = || {
+        let position = vocabulary.tokens.iter().position(|token| token == text);
+        position.and_then(|id| u32::try_from(id).ok()).filter(|_| files.json.is_none())
+    };
+    in_config().or_else(in_vocabulary)
 }

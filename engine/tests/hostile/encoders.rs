@@ -98,11 +98,11 @@ fn gemma3n() -> Vec<Case> {
 
 fn gemma4_unified() -> Vec<Case> {
     cases! { "gemma4-unified":
-        "patches of another size", ["patch_dense.weight", "patches have 15 × 15 pixels"],
+        "patches of another size", ["patch_dense.weight", "requires [64, 675]"],
             |f| set(f, "vision_config", "patch_size", json!(5));
         "patches without end", ["patch_dense.weight", "pixels in three color channels"],
             |f| set(f, "vision_config", "patch_size", json!(u32::MAX));
-        "positions of one side", ["pos_embedding", "needs a row and a column embedding"],
+        "positions of one side", ["pos_embedding", "requires [any, 2, 64]"],
             |f| f.header(WEIGHTS, |h| h["model.vision_embedder.pos_embedding"]["shape"] = json!([64, 1, 64]));
         "no patches", ["no tensor for v.patch_embd.bias"],
             |f| rename(f, "model.vision_embedder.patch_dense.bias", "model.language_model.patch_dense.bias");
@@ -131,7 +131,7 @@ fn gemma4() -> Vec<Case> {
             "model.vision_tower.encoder.layers.0.self_attn.q_proj.weight");
         "a tensor that is elsewhere", ["no tensor for mm.a.input_projection.weight"], |f| rename(f,
             "model.embed_audio.embedding_projection.weight", "model.language_model.embedding_projection.weight");
-        "patches that are no squares", ["input_proj.weight", "no square of pixels"],
+        "patches that are no squares", ["input_proj.weight", "requires [32, 48]"],
             |f| f.header(WEIGHTS, |h| h["model.vision_tower.patch_embedder.input_proj.weight"]["shape"] = json!([48, 32]));
         "channels that mix", ["depthwise_conv1d.weight", "not a depthwise convolution"],
             |f| f.header(WEIGHTS, |h| {

@@ -100,7 +100,7 @@ fn checkpoints() -> Vec<Case> {
         "fewer layers than there are", ["model.layers.1.", "num_hidden_layers is 1"],
             |f| f.json("base/config.json", |c| c["num_hidden_layers"] = json!(1));
         "a count that is none", ["config.json", "hidden_size"], |f| f.json("base/config.json", |c| c["hidden_size"] = json!("many"));
-        "a vocabulary larger than the embedding", ["config.json", "vocab_size 4000000000"],
+        "a vocabulary larger than the embedding", [EMBEDDING, "vocab_size of config.json is 4000000000"],
             |f| f.json("base/config.json", |c| c["vocab_size"] = json!(4_000_000_000_u32));
         "a vocabulary smaller than the embedding", [SHARD, EMBEDDING, "768 rows"],
             |f| f.json("base/config.json", |c| c["vocab_size"] = json!(700));
@@ -220,8 +220,10 @@ fn adapters() -> Vec<Case> {
             });
         "another kind of adapter", [CONFIG_FILE, "LOHA", "not supported"], |f| f.json(CONFIG, |c| c["peft_type"] = json!("LOHA"));
         "DoRA without magnitudes", [WEIGHTS, "no magnitude vector", "use_dora"], |f| f.json(CONFIG, |c| c["use_dora"] = json!(true));
-        "a parametrized expert", [CONFIG_FILE, "target_parameters", "not supported"],
+        "a parameter that was not saved", [CONFIG_FILE, "names experts.gate_up_proj in target_parameters"],
             |f| f.json(CONFIG, |c| c["target_parameters"] = json!(["experts.gate_up_proj"]));
+        "a parameter that has no factors", [CONFIG_FILE, "router.scale in target_parameters", "not supported"],
+            |f| f.json(CONFIG, |c| c["target_parameters"] = json!(["router.scale"]));
         "a module that was not saved", [CONFIG_FILE, "names lm_head in modules_to_save"],
             |f| f.json(CONFIG, |c| c["modules_to_save"] = json!(["lm_head"]));
         "a pattern that never ends", [CONFIG_FILE, "rank_pattern"],

@@ -4,5 +4,6 @@
 
 mod outputs;
 mod report;
+mod shapes;
 mod support;
 mod verify;

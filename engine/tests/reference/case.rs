@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) model: Model,
+    pub(crate) target: Option<Checkpoint>,
     pub(crate) expected: Expected,
 }
 
@@ -18,6 +19,8 @@ pub(crate) struct Case {
 pub(crate) struct Expected {
     /// The case whose base it shares, if it has none of its own.
     base: Option<String>,
+    /// The case whose base is the model that this one drafts for, if it is a drafter.
+    target: Option<String>,
     /// The merged checkpoint's tensors, where there is an adapter.
     #[serde(default)]
     pub(crate) merged: BTreeMap<String, ExpectedTensor>,
@@ -60,13 +63,16 @@ impl Case {
             None => folder.join("base"),
         };
         let base = Checkpoint::open(open(base)).unwrap();
+        let of_case =
+            |name: &String| Checkpoint::open(open(folder.join("../..").join(name).join("base"))).unwrap();
+        let target = expected.target.as_ref().map(of_case);
         let model = if folder.join("adapter").exists() {
             let adapter = Adapter::open(open(folder.join("adapter"))).unwrap();
             Model::with_adapter(&base, &adapter).unwrap()
         } else {
             Model::new(&base)
         };
-        Self { name: folder.display().to_string(), model, expected }
+        Self { name: folder.display().to_string(), model, target, expected }
     }
 }
 

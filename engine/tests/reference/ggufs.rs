@@ -25,6 +25,10 @@ fn compare_one(case: &Case, kind: &str, output: OutputType, through_f16: bool, e
     let folder = tempfile::tempdir().unwrap();
     let options = GgufOptions::new(output, "merged").with_separate_mmproj();
     let options = if through_f16 { options.through_f16() } else { options };
+    let options = match &case.target {
+        Some(target) => options.with_target(target),
+        None => options,
+    };
     let plan = match kind.starts_with("mmproj-") {
         true => GgufPlan::mmproj(&case.model, &options).unwrap(),
         false => GgufPlan::new(&case.model, &options).unwrap(),

@@ -6,14 +6,19 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{FromRef, State},
+    http::HeaderValue,
+    response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
 use shared::{
-    api::{ExportStarted, Problem},
+    api::{ExportStarted, Problem, REPLAYED},
     auth::Verifier,
-    http::{Caller, ExportRequest, envelope, uncancelled},
+    http::{Caller, ExportRequest, RequestKey, envelope, uncancelled},
     ports::{Exports, JobLauncher, TrainingJobs},
-    service,
+    service::{
+        self,
+        create::{CreatePorts, StartedExport},
+    },
 };
 
 /// The dependencies of the function.
@@ -48,10 +53,17 @@ pub fn router(context: Context) -> Router {
 async fn create(
     State(Context { jobs, exports, launcher, .. }): State<Context>,
     Caller(caller): Caller,
+    RequestKey(key): RequestKey,
     ExportRequest(request): ExportRequest,
-) -> Result<Json<ExportStarted>, Problem> {
-    let id = uncancelled(async move {
-        service::create::create(&*jobs, &*exports, &*launcher, &caller, &request).await
+) -> Result<Response, Problem> {
+    let started = uncancelled(async move {
+        let ports = CreatePorts { jobs: &*jobs, exports: &*exports, launcher: &*launcher };
+        service::create::create(ports, &caller, &request, key.as_ref()).await
     });
-    Ok(Json(id.await?.into()))
+    let StartedExport { id, replayed } = started.await?;
+    let mut response = Json(ExportStarted::from(id)).into_response();
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }

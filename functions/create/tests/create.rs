@@ -284,3 +284,33 @@ async fn get_is_forwarded_if_a_list_route_is_configured() {
     allowed.sort_unstable();
     assert_eq!(allowed, ["GET", "HEAD", "POST"]);
 }
+
+#[tokio::test]
+async fn a_request_with_a_key_can_be_repeated() {
+    let context = TestContext::new();
+    let token = &TokenSigner::first().token(fixtures::ADA);
+    let with_key = |key: &str, body: &Value| {
+        let mut request = post(Some(token), Body::from(body.to_string()));
+        request.headers_mut().append("idempotency-key", key.parse().unwrap());
+        request
+    };
+    let asked = json!({"job_id": fixtures::JOB, "export_type": "merged"});
+    let first = send(&context.function(), with_key("a-key", &asked)).await;
+    assert_eq!((first.status.as_u16(), first.headers.get("idempotent-replayed")), (200, None));
+    let again = send(&context.function(), with_key("a-key", &asked)).await;
+    assert_eq!(again.json(), first.json());
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    let other = json!({"job_id": fixtures::JOB, "export_type": "adapter"});
+    let reused = send(&context.function(), with_key("a-key", &other)).await;
+    assert_eq!(reused.status.as_u16(), 422);
+    assert!(reused.json()["type"].as_str().unwrap().ends_with("idempotency-key-reused"));
+    for key in ["", "two words", &"x".repeat(256)] {
+        let refused = send(&context.function(), with_key(key, &asked)).await;
+        assert_eq!(refused.status.as_u16(), 400, "{key:?}");
+        assert_eq!(refused.json()["field"], "Idempotency-Key");
+    }
+    let mut twice = with_key("a", &asked);
+    twice.headers_mut().append("idempotency-key", "b".parse().unwrap());
+    assert_eq!(send(&context.function(), twice).await.status.as_u16(), 400);
+    assert_eq!(context.launcher.launches().len(), 1);
+}

@@ -1,4 +1,5 @@
-//! `GET /exports/{job_id}`: a training job of the caller, and its latest export.
+//! `GET /exports/{job_id}`: a training job of the caller, and its latest export. `GET /exports/{job_id}/history`: its
+//! exports, page by page, or one of them.
 
 use std::sync::Arc;
 
@@ -8,12 +9,15 @@ use axum::{
     routing,
 };
 use shared::{
-    api::{JobWithExportBody, Problem},
+    api::{ExportBody, HistoryBody, JobWithExportBody, Problem},
     auth::Verifier,
     clock,
-    http::{Caller, JobPath, envelope},
+    http::{Caller, ExportPath, JobPath, PageQuery, envelope},
     ports::{DownloadLinks, Exports, TrainingJobs},
-    service::get::{self, GetPorts},
+    service::{
+        get::{self, GetPorts},
+        history::{self, HistoryPorts},
+    },
 };
 
 /// The dependencies of the function.
@@ -37,7 +41,11 @@ impl FromRef<Context> for Verifier {
 
 /// The routes of the function.
 pub fn router(context: Context) -> Router {
-    envelope(Router::new().route("/exports/{job_id}", routing::get(get_job)).with_state(context))
+    let routes = Router::new()
+        .route("/exports/{job_id}", routing::get(get_job))
+        .route("/exports/{job_id}/history", routing::get(get_history))
+        .route("/exports/{job_id}/history/{export_id}", routing::get(get_export));
+    envelope(routes.with_state(context))
 }
 
 async fn get_job(
@@ -48,4 +56,23 @@ async fn get_job(
     let ports = GetPorts { jobs: &*jobs, exports: &*exports, links: &*links };
     let found = get::get(ports, &caller, &id, clock::now()).await?;
     Ok(Json(found.into()))
+}
+
+async fn get_history(
+    State(Context { jobs, exports, .. }): State<Context>,
+    Caller(caller): Caller,
+    JobPath(id): JobPath,
+    PageQuery(request): PageQuery,
+) -> Result<Json<HistoryBody>, Problem> {
+    let ports = HistoryPorts { jobs: &*jobs, exports: &*exports };
+    Ok(Json(history::page(ports, &caller, &id, request, clock::now()).await?.into()))
+}
+
+async fn get_export(
+    State(Context { jobs, exports, .. }): State<Context>,
+    Caller(caller): Caller,
+    ExportPath(job, export): ExportPath,
+) -> Result<Json<ExportBody>, Problem> {
+    let ports = HistoryPorts { jobs: &*jobs, exports: &*exports };
+    Ok(Json(history::find(ports, &caller, &job, export, clock::now()).await?.into()))
 }

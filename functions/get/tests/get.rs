@@ -92,6 +92,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
         "gcs"
       ],
       "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
+      "failure": null,
       "finished_at": "2026-09-21T14:13:50Z",
       "hf_repo_id": null,
       "job_id": "job-1",
@@ -166,4 +167,62 @@ async fn an_id_can_contain_any_valid_firestore_characters() {
     store.put(TRAINING_JOBS, "ü 100%", job);
     let response = get_as(&store, fixtures::ADA, "/exports/%C3%BC%20100%25").await;
     assert_eq!((response.status.as_u16(), &response.json()["job_id"]), (200, &json!("ü 100%")));
+}
+
+/// Stores exports of the job, the newest first.
+fn put_exports(store: &MemoryStore, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let mut export = fixtures::export();
+        export.id = shared::domain::ExportId::random();
+        export.started_at = fixtures::time(number as i64);
+        ids.insert(0, export.id.to_string());
+        store.put(EXPORTS, &ids[0], documents::create(&export));
+    }
+    ids
+}
+
+#[tokio::test]
+async fn a_history_is_paged_by_tokens() {
+    let store = store();
+    let ids = put_exports(&store, 5);
+    let mut seen = Vec::new();
+    let mut path = "/exports/job-1/history?page_size=2".to_owned();
+    loop {
+        let page = get_as(&store, fixtures::ADA, &path).await.json();
+        let exports = page["exports"].as_array().unwrap().iter();
+        seen.extend(exports.map(|export| export["export_id"].as_str().unwrap().to_owned()));
+        let Some(token) = page["next_page_token"].as_str() else { break };
+        path = format!("/exports/job-1/history?page_size=2&page_token={token}");
+    }
+    assert_eq!(seen, ids);
+    let one = get_as(&store, fixtures::ADA, &format!("/exports/job-1/history/{}", ids[3])).await.json();
+    assert_eq!(one["export_id"], ids[3].as_str());
+}
+
+#[tokio::test]
+async fn what_a_history_refuses() {
+    let store = store();
+    put_exports(&store, 1);
+    let mut elsewhere = fixtures::export();
+    elsewhere.id = shared::domain::ExportId::random();
+    elsewhere.job_id = "job-9".parse().unwrap();
+    let foreign = elsewhere.id.to_string();
+    store.put(EXPORTS, &foreign, documents::create(&elsewhere));
+    for (path, status, kind) in [
+        ("/exports/job-1/history?page_size=0".to_owned(), 400, "invalid-request"),
+        ("/exports/job-1/history?page_size=101".to_owned(), 400, "invalid-request"),
+        ("/exports/job-1/history?page_token=x".to_owned(), 400, "invalid-request"),
+        (format!("/exports/job-1/history?page_token={foreign}"), 400, "invalid-request"),
+        (format!("/exports/job-1/history/{foreign}"), 404, "no-such-export"),
+        ("/exports/job-1/history/x".to_owned(), 400, "invalid-request"),
+        ("/exports/job-2/history".to_owned(), 404, "no-such-job"),
+    ] {
+        let response = get_as(&store, fixtures::ADA, &path).await;
+        assert_eq!(response.status.as_u16(), status, "{path}");
+        assert!(response.json()["type"].as_str().unwrap().ends_with(kind), "{path}");
+    }
+    for path in ["/exports/job-1/history", "/exports/job-1/history/00000000-0000-4000-8000-000000000000"] {
+        assert_eq!(get_as(&store, "ben-uid", path).await.status.as_u16(), 403, "{path}");
+    }
 }

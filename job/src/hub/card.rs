@@ -18,23 +18,49 @@ pub(crate) struct ModelCard<'a> {
     pub(crate) files: &'a [ManifestFile],
 }
 
+/// The service's section of a card. The rest of a card belongs to the repository's owner.
+const BEGIN: &str = "<!-- export-service -->";
+const END: &str = "<!-- /export-service -->";
+
 impl ModelCard<'_> {
-    /// `README.md`: YAML front matter for the Hub, then Markdown.
-    pub(crate) fn render(&self) -> String {
-        let (library, relation, what) = match self.kind {
-            ArtifactKind::Adapter => ("peft", "adapter", "A LoRA adapter"),
-            ArtifactKind::Merged => {
-                ("transformers", "finetune", "A fine-tuned model, adapter and base merged")
+    /// `README.md`: YAML front matter for the Hub, then Markdown. Text of the owner in `existing` is kept, and so are the
+    /// entries of files that `stays` there.
+    pub(crate) fn render(&self, existing: Option<&str>, stays: impl Fn(&str) -> bool) -> String {
+        let section = self.section(&kept_rows(existing.unwrap_or_default(), |name| {
+            stays(name) && self.files.iter().all(|file| file.name != name)
+        }));
+        match existing.filter(|text| !is_own(text)) {
+            Some(text) => with_section(text, &section),
+            None => {
+                let (_, title) = self.repo.parts();
+                format!("{}\n# {title}\n\n{section}\n", self.front_matter())
             }
-            ArtifactKind::Gguf => ("gguf", "quantized", "A GGUF file for llama.cpp and Ollama"),
+        }
+    }
+
+    fn front_matter(&self) -> String {
+        let (library, relation) = match self.kind {
+            ArtifactKind::Adapter => ("peft", "adapter"),
+            ArtifactKind::Merged => ("transformers", "finetune"),
+            ArtifactKind::Gguf => ("gguf", "quantized"),
         };
         let mut text = format!("---\nlibrary_name: {library}\npipeline_tag: text-generation\n");
         if let Some(base) = self.base_model {
             let license = license(base);
             write!(text, "base_model: {base}\nbase_model_relation: {relation}\nlicense: {license}\n").ok();
         }
-        let (_, title) = self.repo.parts();
-        write!(text, "---\n\n# {title}\n\n{what}").ok();
+        text.push_str("---\n");
+        text
+    }
+
+    /// What the files are, and their hashes. `rows` are those of files that are there already.
+    fn section(&self, rows: &str) -> String {
+        let what = match self.kind {
+            ArtifactKind::Adapter => "A LoRA adapter",
+            ArtifactKind::Merged => "A fine-tuned model, adapter and base merged",
+            ArtifactKind::Gguf => "A GGUF file for llama.cpp and Ollama",
+        };
+        let mut text = format!("{BEGIN}\n{what}");
         match self.base_model {
             Some(base) => {
                 write!(text, " of [{base}](https://huggingface.co/{base}), whose license applies.\n\n").ok()
@@ -43,11 +69,43 @@ impl ModelCard<'_> {
         };
         write!(text, "{}\n\n## Files\n\n| file | bytes | SHA-256 |\n| --- | --- | --- |\n", self.description)
             .ok();
+        text.push_str(rows);
         for file in self.files {
             writeln!(text, "| `{}` | {} | `{}` |", file.name, file.size, file.sha256).ok();
         }
+        text.push_str(END);
         text
     }
+}
+
+/// The text before, in and after the service's section.
+fn split_section(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (section, after) = rest.split_once(END)?;
+    Some((before, section, after))
+}
+
+/// Whether nothing in a card is the owner's: front matter, title and section only.
+fn is_own(text: &str) -> bool {
+    let Some((before, _, after)) = split_section(text) else { return text.trim().is_empty() };
+    let body = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+    let body = body.map_or(before, |(_, body)| body).trim();
+    after.trim().is_empty() && body.lines().count() <= 1 && (body.is_empty() || body.starts_with("# "))
+}
+
+fn with_section(text: &str, section: &str) -> String {
+    match split_section(text) {
+        Some((before, _, after)) => format!("{before}{section}{after}"),
+        None => format!("{}\n\n{section}\n", text.trim_end()),
+    }
+}
+
+/// The rows of the service's table whose files `stays`.
+fn kept_rows(text: &str, stays: impl Fn(&str) -> bool) -> String {
+    let section = split_section(text).map(|(_, section, _)| section).unwrap_or_default();
+    let name = |row: &str| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+    let kept = section.lines().filter(|row| name(row).is_some_and(|name| stays(&name)));
+    kept.map(|row| format!("{row}\n")).collect()
 }
 
 /// The license of the Gemma family of `base`, as the Hub names it: Apache-2.0 from Gemma 4 on, `gemma` before.
@@ -73,13 +131,40 @@ mod tests {
             files: &files,
         };
         assert_eq!(
-            card.render(),
+            card.render(None, |_| true),
             "---\nlibrary_name: gguf\npipeline_tag: text-generation\nbase_model: google/gemma-3-1b-it\n\
-             base_model_relation: quantized\nlicense: gemma\n---\n\n# my-gemma\n\nA GGUF file for llama.cpp and Ollama of \
+             base_model_relation: quantized\nlicense: gemma\n---\n\n# my-gemma\n\n<!-- export-service -->\nA GGUF file for llama.cpp and Ollama of \
              [google/gemma-3-1b-it](https://huggingface.co/google/gemma-3-1b-it), whose license applies.\n\n\
              Quantized to q8_0.\n\n## Files\n\n| file | bytes | SHA-256 |\n| --- | --- | --- |\n\
-             | `model.gguf` | 5 | `abc` |\n"
+             | `model.gguf` | 5 | `abc` |\n<!-- /export-service -->\n"
         );
+    }
+
+    #[test]
+    fn text_of_the_owner_and_entries_of_files_that_stay_are_kept() {
+        let repo = "ada/my-gemma".parse().unwrap();
+        let file = |name: &str| ManifestFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() };
+        let (first, second) = ([file("model.gguf")], [file("model-q4_k_m.gguf")]);
+        let card = |files| ModelCard {
+            repo: &repo,
+            kind: ArtifactKind::Gguf,
+            base_model: None,
+            description: "Quantized.",
+            files,
+        };
+        let one = card(&first).render(None, |_| true);
+        let both = card(&second).render(Some(&one), |_| true);
+        assert!(both.contains("`model.gguf`") && both.contains("`model-q4_k_m.gguf`"), "{both}");
+        assert_eq!(both.matches(BEGIN).count(), 1);
+        assert!(!card(&second).render(Some(&one), |_| false).contains("`model.gguf`"));
+
+        let owners = "---\nlicense: mit\n---\n\n# Mine\n\nHow I trained it.\n";
+        let kept = card(&first).render(Some(owners), |_| true);
+        assert!(kept.starts_with(owners.trim_end()) && kept.contains("`model.gguf`"), "{kept}");
+        let after = format!("{kept}\nMore of mine.\n");
+        let again = card(&second).render(Some(&after), |_| true);
+        assert!(again.starts_with(owners.trim_end()) && again.ends_with("More of mine.\n"), "{again}");
+        assert_eq!(again.matches(BEGIN).count(), 1);
     }
 
     #[test]

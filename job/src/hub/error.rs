@@ -49,6 +49,9 @@ fn read_message(repo: &HubRepo, error: &HFError) -> String {
             "base model {repo} does not exist on the Hugging Face Hub, or is private: check its name, or use a token \
              (hf_token) with read access"
         ),
+        HFError::RevisionNotFound { .. } => format!(
+            "base model {repo} has no such revision as the adapter's adapter_config.json names: correct `revision` there"
+        ),
         HFError::RateLimited { .. } => format!(
             "the Hugging Face Hub limits the rate of requests for {repo}: start the export again in a few minutes"
         ),

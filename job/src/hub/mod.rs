@@ -1,6 +1,7 @@
 //! The Hugging Face Hub: base models are read from it, exports are pushed to it.
 
 mod card;
+mod contents;
 mod error;
 mod file_stream;
 mod model;

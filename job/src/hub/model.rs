@@ -19,11 +19,11 @@ use crate::{
 const RETRY_DELAYS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(20)];
 
 impl Hub {
-    /// The model's files at the head of its main branch.
-    pub(crate) fn model(&self, repo: &HubRepo) -> Result<InputFolder, JobError> {
+    /// The model's files at a commit, branch or tag; without one, at the head of its main branch.
+    pub(crate) fn model(&self, repo: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         let repository = self.repository(repo);
         let operation = HubOperation::Read(repo);
-        let info = self.request(&operation, repository.info().send())?;
+        let info = self.request(&operation, repository.info().maybe_revision(revision).send())?;
         let revision = info.sha.ok_or_else(|| {
             JobError::NotFound(format!(
                 "base model {repo} has no commit on the Hugging Face Hub: check base_model_id"
@@ -77,8 +77,21 @@ impl Folder for HubModel {
         &self.location
     }
 
+    fn revision(&self) -> Option<&str> {
+        Some(&self.revision)
+    }
+
     fn list(&self) -> io::Result<Vec<FolderEntry>> {
         Ok(self.entries.iter().filter(|entry| !entry.name.contains('/')).cloned().collect())
+    }
+
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let is_in = |name: &str| {
+            name.strip_prefix(subfolder)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| !rest.contains('/'))
+        };
+        Ok(self.entries.iter().map(|entry| entry.name.clone()).filter(|name| is_in(name)).collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {

@@ -14,6 +14,7 @@ use shared::domain::{HubRepo, Stage};
 use super::{
     Hub,
     card::ModelCard,
+    contents::RepositoryContents,
     error::HubOperation,
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
@@ -40,21 +41,27 @@ struct PushOperation<'a> {
     request: &'a PushRequest<'a>,
     operation: HubOperation<'a>,
     repository: HFRepository<RepoTypeModel>,
-    /// The rendered model card.
-    card: String,
+    /// The repository before the push.
+    before: RepositoryContents,
+    /// The rendered model card; `None` if the repository's is not text.
+    card: Option<String>,
 }
 
 impl Hub {
     /// Pushes the files and the model card, and verifies what the Hub then has.
     pub(crate) fn push(&self, request: &PushRequest<'_>) -> Result<(), JobError> {
-        let push = PushOperation {
+        let mut push = PushOperation {
             hub: self,
             request,
             operation: HubOperation::Write(request.repo),
             repository: self.repository(request.repo),
-            card: request.card.render(),
+            before: RepositoryContents::default(),
+            card: None,
         };
         push.ensure_repository()?;
+        push.before = self.contents(request.repo, &push.operation)?;
+        push.before.check(request.repo, request.card.kind)?;
+        push.card = push.render_card()?;
         self.check_transfer(request.repo, request.files)?;
         let revision = push.commit()?;
         push.verify(&revision)
@@ -88,6 +95,24 @@ impl PushOperation<'_> {
         Ok(())
     }
 
+    /// The model card, with what the repository's has of its owner.
+    fn render_card(&self) -> Result<Option<String>, JobError> {
+        let card = &self.request.card;
+        let removed = self.removed();
+        let stays = |name: &str| self.before.has(name) && !removed.contains(&name);
+        if !self.before.has(CARD_FILE) {
+            return Ok(Some(card.render(None, stays)));
+        }
+        let download = self.repository.download_file_to_bytes().filename(CARD_FILE.to_owned()).send();
+        let existing = self.hub.request(&self.operation, download)?;
+        Ok(std::str::from_utf8(&existing).ok().map(|existing| card.render(Some(existing), stays)))
+    }
+
+    /// The files that the commit removes, because a loader would use them instead of the pushed ones.
+    fn removed(&self) -> Vec<&str> {
+        self.before.contradicting(self.request.card.kind, self.request.files)
+    }
+
     /// Uploads every file in one commit; the commit's hash.
     fn commit(&self) -> Result<String, JobError> {
         let request = self.request;
@@ -100,6 +125,7 @@ impl PushOperation<'_> {
             .create_commit()
             .operations(self.commit_operations(&detector)?)
             .commit_message(format!("Export {}", request.card.kind.as_str()))
+            .maybe_parent_commit(self.before.head.clone())
             .progress(Progress::new(UploadProgress(Arc::clone(&detector))))
             .send();
         match self.hub.runtime.block_on(detector.watch(self.hub.settings.stall, commit)) {
@@ -110,9 +136,10 @@ impl PushOperation<'_> {
         }
     }
 
-    /// Adds the card and every other file.
+    /// Removes what contradicts the files; adds the card and every other file.
     fn commit_operations(&self, detector: &Arc<StallDetector>) -> Result<Vec<CommitOperation>, JobError> {
-        let mut operations = vec![CommitOperation::add_bytes(CARD_FILE, self.card.clone())];
+        let mut operations: Vec<_> = self.removed().into_iter().map(CommitOperation::delete).collect();
+        operations.extend(self.card.clone().map(|card| CommitOperation::add_bytes(CARD_FILE, card)));
         let folder = &self.request.folder;
         for file in self.files() {
             let location = format!("{}/{}", folder.location(), file.name);
@@ -130,14 +157,23 @@ impl PushOperation<'_> {
     }
 
     /// Compares the Hub's files with those that were sent: sizes of all, hashes of those it stores by hash, and the
-    /// bytes of the others.
+    /// bytes of the others. Checks that no file is left that a loader would use instead.
     fn verify(&self, revision: &str) -> Result<(), JobError> {
-        let card = ManifestFile {
+        let request = self.request;
+        let after = self.hub.contents(request.repo, &self.operation)?;
+        if let Some(left) = after.contradicting(request.card.kind, request.files).first() {
+            return Err(JobError::Interrupted(format!(
+                "{left} of {} on the Hugging Face Hub contradicts the files that were sent: remove it and export again, \
+                 files already written are reused",
+                request.repo
+            )));
+        }
+        let card = self.card.as_ref().map(|card| ManifestFile {
             name: CARD_FILE.to_owned(),
-            size: self.card.len() as u64,
-            sha256: hex::encode(Sha256::digest(self.card.as_bytes())),
-        };
-        let files: Vec<&ManifestFile> = self.files().chain([&card]).collect();
+            size: card.len() as u64,
+            sha256: hex::encode(Sha256::digest(card.as_bytes())),
+        });
+        let files: Vec<&ManifestFile> = self.files().chain(&card).collect();
         let names = files.iter().map(|file| file.name.clone()).collect();
         let paths_info = self.repository.get_paths_info().paths(names).revision(revision).send();
         let entries = self.hub.request(&self.operation, paths_info)?;

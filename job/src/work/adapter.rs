@@ -7,7 +7,7 @@ use shared::domain::{Destination, Stage, Variant};
 use super::{ExportResult, ExportWork, ModelFiles};
 use crate::{
     archive,
-    artifact_folder::ArtifactFolder,
+    artifact_folder::{ArtifactFolder, NewArtifact},
     chunks,
     error::JobError,
     fingerprint::Fingerprint,
@@ -52,18 +52,17 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
 
 fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) -> Result<(), JobError> {
     let fingerprint = Fingerprint::of("adapter").folder("adapter", &input.files).finish();
-    let target =
-        ArtifactFolder::new(work.download_folder()?, format!("{ZIP_FILE}.manifest.json"), fingerprint);
-    result.artifacts.push(work.artifact(Variant::File, target.bucket.url_of(ZIP_FILE)?));
-    if target.existing()?.is_some() {
+    let target = ArtifactFolder::new(work.download_folder()?, "adapter", fingerprint);
+    let obtained = work.obtain(&target, |folder| {
+        work.progress.begin(Stage::Upload, "Packing the adapter", input.size());
+        let files: Vec<_> = input.files.iter().map(|file| (file.name.as_str(), file.size)).collect();
+        let archive = archive::write_zip(input.folder.as_ref(), &files, folder, ZIP_FILE, work.progress)?;
+        Ok(NewArtifact { files: vec![archive], proof: None })
+    })?;
+    if obtained.is_reused {
         result.message = "Reused the adapter of an earlier export: its inputs are unchanged".to_owned();
-        return Ok(());
     }
-    work.progress.begin(Stage::Upload, "Packing the adapter", input.size());
-    let names: Vec<String> = input.files.iter().map(|file| file.name.clone()).collect();
-    target.clear()?;
-    let archive = archive::write_zip(input.folder.as_ref(), &names, &target.bucket, ZIP_FILE, work.progress)?;
-    target.commit(work.export.id, [archive], None)?;
+    result.artifacts.push(work.artifact(Variant::File, obtained.artifact.bucket.url_of(ZIP_FILE)?));
     Ok(())
 }
 

@@ -1,18 +1,18 @@
 //! `gguf`: one file for llama.cpp and Ollama, from base model and adapter, from a full fine-tune, or, if those no
 //! longer exist, from the merged model of an earlier export.
 
-use std::sync::Arc;
-
 use engine::{Adapter, Folder as _, Model};
 use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles, proof};
 use crate::{
-    artifact_folder::ArtifactFolder,
+    artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
+    bucket::Bucket,
     error::JobError,
     fingerprint::Fingerprint,
     input_folder::InputFolder,
     inputs::{self, BaseModel, FineTune},
+    maker::ObtainedArtifact,
     manifest::Manifest,
     plan::{GgufRequest, PlannedGguf},
 };
@@ -20,28 +20,29 @@ use crate::{
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let request = GgufRequest::new(work.export, work.training_job);
     let input = find_input(work)?;
-    let manifest_name = format!("{}.manifest.json", request.file_name);
-    let target = ArtifactFolder::new(work.download_folder()?, manifest_name, input.fingerprint(&request));
-    let (manifest, message) = match target.existing()? {
-        Some(manifest) => {
-            let message = format!(
-                "Reused the {} file of an earlier export: its inputs are unchanged",
-                request.quantization
-            );
-            (manifest, message)
-        }
+    let artifact = format!("gguf {}", request.quantization);
+    let target = ArtifactFolder::new(work.download_folder()?, artifact, input.fingerprint(&request));
+    let obtained = match target.published()? {
+        Some(artifact) => ObtainedArtifact { artifact, is_reused: true },
         None => {
-            let manifest = write(work, &input, &target, &request)?;
-            let message = written_message(&request, &manifest);
-            (manifest, message)
+            let model = input.model()?;
+            let files = request.plan(&model)?;
+            work.obtain(&target, |folder| write(work, &model, folder, &files))?
         }
+    };
+    let ObtainedArtifact { artifact: PublishedArtifact { manifest, bucket, files }, is_reused } = obtained;
+    let message = match is_reused {
+        true => {
+            format!("Reused the {} file of an earlier export: its inputs are unchanged", request.quantization)
+        }
+        false => written_message(&request, &manifest),
     };
     let mut result = ExportResult { artifacts: Vec::new(), proof: manifest.proof.clone(), message };
     if work.has_destination(Destination::Gcs) {
-        result.artifacts.push(work.artifact(Variant::File, target.bucket.url_of(&request.file_name)?));
+        result.artifacts.push(work.artifact(Variant::File, bucket.url_of(&request.file_name)?));
     }
     let model = ModelFiles {
-        folder: Arc::new(target.bucket.clone()),
+        folder: files,
         files: &manifest.files,
         base_model: input.base_model.as_ref(),
         description: &format!("Converted for llama.cpp as {}.", request.quantization),
@@ -58,45 +59,28 @@ fn written_message(request: &GgufRequest, manifest: &Manifest) -> String {
     message
 }
 
-/// Writes and commits the files; none of them stay if that fails.
+/// Writes `files`, of which the first is the language model.
 fn write(
     work: &ExportWork<'_>,
-    input: &GgufInput,
-    target: &ArtifactFolder,
-    request: &GgufRequest,
-) -> Result<Manifest, JobError> {
-    let model = input.model()?;
-    let files = request.plan(&model)?;
-    target.clear()?;
-    let result = write_files(work, &model, target, &files);
-    if result.is_err() {
-        let names: Vec<String> = files.iter().flat_map(PlannedGguf::file_names).collect();
-        target.rollback(names.iter().map(String::as_str));
-    }
-    result
-}
-
-/// Writes `files`, of which the first is the language model.
-fn write_files(
-    work: &ExportWork<'_>,
     model: &Model,
-    target: &ArtifactFolder,
+    folder: &Bucket,
     files: &[PlannedGguf],
-) -> Result<Manifest, JobError> {
+) -> Result<NewArtifact, JobError> {
     let (mut written, mut proof) = (Vec::new(), None);
     for (index, PlannedGguf { plan, file_name }) in files.iter().enumerate() {
         work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
-        let outcome = engine::gguf(plan, file_name, &mut target.bucket.upload(), &work.run_options())?;
+        let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options())?;
         if index == 0 {
             let logits = proof::compare_logits(work, model, |options| {
-                let file = target.bucket.open(file_name).map_err(JobError::bucket("read", file_name))?;
+                let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
+                let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
                 Ok(engine::compare_gguf(model, &[file], options)?)
             })?;
             proof = proof::summarize(&outcome, Some(file_name), logits);
         }
         written.extend(outcome.files.into_iter().map(Into::into));
     }
-    target.commit(work.export.id, written, proof)
+    Ok(NewArtifact { files: written, proof })
 }
 
 /// The model to convert.

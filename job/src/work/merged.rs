@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use engine::{Checkpoint, Folder as _};
+use engine::Checkpoint;
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles, proof};
 use crate::{
     archive,
-    artifact_folder::ArtifactFolder,
+    artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
+    bucket::Bucket,
     error::JobError,
     fingerprint::Fingerprint,
     input_folder::InputFolder,
     inputs::{self, BaseModel, FineTune},
-    manifest::Manifest,
     plan::PlannedMerge,
 };
 
@@ -31,24 +31,36 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         }
     };
     let base = inputs::base_model(&work.sources, work.training_job, &adapter)?;
-    let raw = raw_folder(work, &input, &base)?;
-    let (manifest, message) = match raw.existing()? {
-        Some(manifest) => {
-            (manifest, "Reused the merged model of an earlier export: its inputs are unchanged".to_owned())
+    let target = raw_folder(work, &input, &base)?;
+    let (raw, message) = match target.published()? {
+        Some(raw) => (raw, None),
+        None => {
+            let merge = PlannedMerge::new(&base.input, &adapter)?;
+            let mut message = None;
+            let obtained = work.obtain(&target, |folder| {
+                let (new, text) = write(work, &merge, folder)?;
+                message = Some(text);
+                Ok(new)
+            })?;
+            (obtained.artifact, message.filter(|_| !obtained.is_reused))
         }
-        None => merge(work, &PlannedMerge::new(&base.input, &adapter)?, &raw)?,
     };
+    let message = message.unwrap_or_else(|| {
+        "Reused the merged model of an earlier export: its inputs are unchanged".to_owned()
+    });
     let path = raw.bucket.location().to_owned();
     let raw_artifact = Artifact { kind: ArtifactKind::Merged, path, variant: Variant::Raw };
-    let mut result = ExportResult { artifacts: vec![raw_artifact], proof: manifest.proof.clone(), message };
+    let proof = raw.manifest.proof.clone();
+    let mut result = ExportResult { artifacts: vec![raw_artifact], proof, message };
     if work.has_destination(Destination::Gcs) {
-        let sha256 = zip(work, &raw, &manifest)?;
+        let zip = zip(work, &raw)?;
+        let sha256 = zip.manifest.files.first().map(|file| file.sha256.clone());
         result.proof = result.proof.map(|proof| Proof { sha256, ..proof });
-        result.artifacts.push(work.artifact(Variant::File, work.download_folder()?.url_of(ZIP_FILE)?));
+        result.artifacts.push(work.artifact(Variant::File, zip.bucket.url_of(ZIP_FILE)?));
     }
     let model = ModelFiles {
-        folder: Arc::new(raw.bucket.clone()),
-        files: &manifest.files,
+        folder: Arc::clone(&raw.files) as _,
+        files: &raw.manifest.files,
         base_model: Some(&base.name),
         description: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
     };
@@ -56,7 +68,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     Ok(result)
 }
 
-/// `merged_models/{job_id}/` in the bucket of raw models.
+/// The merged model below `merged_models/{job_id}/` in the bucket of raw models.
 fn raw_folder(
     work: &ExportWork<'_>,
     adapter: &InputFolder,
@@ -66,32 +78,20 @@ fn raw_folder(
     let fingerprint =
         Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
     let bucket = bucket.join(work.training_job.id.as_str())?;
-    Ok(ArtifactFolder::new(bucket, "export-manifest.json", fingerprint.finish()))
+    Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
 }
 
-/// Writes and commits the merged model; no file of it stays if that fails.
-fn merge(
+/// Writes the merged model, and what the record says about it.
+fn write(
     work: &ExportWork<'_>,
     merge: &PlannedMerge,
-    raw: &ArtifactFolder,
-) -> Result<(Manifest, String), JobError> {
-    raw.clear()?;
-    let result = write_files(work, merge, raw);
-    if result.is_err() {
-        raw.rollback(merge.file_names().iter().map(String::as_str));
-    }
-    result
-}
-
-fn write_files(
-    work: &ExportWork<'_>,
-    merge: &PlannedMerge,
-    raw: &ArtifactFolder,
-) -> Result<(Manifest, String), JobError> {
+    folder: &Bucket,
+) -> Result<(NewArtifact, String), JobError> {
     work.progress.begin(Stage::Export, "Merging the adapter into the base model", 0);
-    let outcome = engine::merge(&merge.plan, &mut raw.bucket.upload(), &work.run_options())?;
+    let outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options())?;
     let logits = proof::compare_logits(work, &merge.model, |options| {
-        let merged = Checkpoint::open(Arc::new(raw.bucket.clone()))?;
+        let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
+        let merged = Checkpoint::open(Arc::new(files))?;
         Ok(engine::compare_merged(&merge.model, &merged, options)?)
     })?;
     let summary = &outcome.report.summary;
@@ -100,26 +100,21 @@ fn write_files(
         summary.pairs, summary.tensors_changed, summary.tensors_unchanged
     );
     let proof = proof::summarize(&outcome, None, logits);
-    Ok((raw.commit(work.export.id, outcome.files.into_iter().map(Into::into), proof)?, message))
+    Ok((NewArtifact { files: outcome.files.into_iter().map(Into::into).collect(), proof }, message))
 }
 
-/// Writes the raw folder as a zip file, unless that exists; the zip file's hash.
-fn zip(work: &ExportWork<'_>, raw: &ArtifactFolder, manifest: &Manifest) -> Result<Option<String>, JobError> {
-    let fingerprint = manifest
-        .files
-        .iter()
-        .fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
-    let manifest_name = format!("{ZIP_FILE}.manifest.json");
-    let target = ArtifactFolder::new(work.download_folder()?, manifest_name, fingerprint.finish());
-    if let Some(existing) = target.existing()? {
-        return Ok(existing.files.into_iter().next().map(|file| file.sha256));
-    }
-    let bytes = manifest.files.iter().map(|file| file.size).sum();
-    work.progress.begin(Stage::Upload, "Packing the merged model", bytes);
-    let names: Vec<String> = manifest.files.iter().map(|file| file.name.clone()).collect();
-    target.clear()?;
-    let archive = archive::write_zip(&raw.bucket, &names, &target.bucket, ZIP_FILE, work.progress)?;
-    let sha256 = archive.sha256.clone();
-    target.commit(work.export.id, [archive], None)?;
-    Ok(Some(sha256))
+/// The raw folder as a zip file.
+fn zip(work: &ExportWork<'_>, raw: &PublishedArtifact) -> Result<PublishedArtifact, JobError> {
+    let files = &raw.manifest.files;
+    let fingerprint =
+        files.iter().fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
+    let target = ArtifactFolder::new(work.download_folder()?, "merged", fingerprint.finish());
+    let obtained = work.obtain(&target, |folder| {
+        let files: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.size)).collect();
+        let bytes = files.iter().map(|(_, size)| size).sum();
+        work.progress.begin(Stage::Upload, "Packing the merged model", bytes);
+        let archive = archive::write_zip(&*raw.files, &files, folder, ZIP_FILE, work.progress)?;
+        Ok(NewArtifact { files: vec![archive], proof: None })
+    })?;
+    Ok(obtained.artifact)
 }

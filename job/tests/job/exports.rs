@@ -1,8 +1,10 @@
 //! Exports over local folders: the files, the records, what is reused, and what a failure leaves.
 
-use std::{fs, io::Read, process::ExitCode};
+use std::{fs, io::Read, path::PathBuf, process::ExitCode};
 
-use crate::support::{BASE, World, change, fixture};
+use futures_util::future::join_all;
+
+use crate::support::{BASE, World, change, fixture, published};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::domain::{ArtifactKind, Export, Quantization, Status};
@@ -15,8 +17,18 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The hash of a file of an artifact in `files/job-1`.
 pub(crate) fn sha256_of(world: &World, file: &str) -> String {
-    sha256(&fs::read(world.path(file)).unwrap())
+    sha256(&fs::read(made(world, file)).unwrap())
+}
+
+fn made(world: &World, file: &str) -> PathBuf {
+    world.made("files/job-1", file)
+}
+
+/// The URL of a file of an artifact in `files/job-1`.
+fn url(world: &World, file: &str) -> String {
+    url::Url::from_file_path(made(world, file)).unwrap().to_string()
 }
 
 /// The hash of the q8_0 file that llama.cpp's converter writes for the same base and adapter.
@@ -50,8 +62,8 @@ async fn an_adapter_is_exported_unchanged_in_one_zip_file() {
     let export = world.export(ArtifactKind::Adapter).await;
 
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-    assert_eq!(paths(&export), [world.url("files/job-1/adapter.zip")]);
-    let zipped = read_zip(&world.path("files/job-1/adapter.zip"));
+    assert_eq!(paths(&export), [url(&world, "adapter.zip")]);
+    let zipped = read_zip(&made(&world, "adapter.zip"));
     let names: Vec<&str> = zipped.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
     for (name, content) in &zipped {
@@ -66,20 +78,19 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
     let export = world.export(ArtifactKind::Merged).await;
 
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-    let raw = world.path("models/merged_models/job-1");
-    assert_eq!(
-        paths(&export),
-        [world.url("models/merged_models/job-1"), world.url("files/job-1/merged.zip")]
-    );
+    let raw = world.made("models/merged_models/job-1", "config.json").parent().unwrap().to_owned();
+    let raw_url = url::Url::from_file_path(&raw).unwrap().to_string();
+    assert_eq!(paths(&export), [raw_url.clone(), url(&world, "merged.zip")]);
     let job = world.store.document("training_jobs", "job-1").unwrap();
-    assert_eq!(job["artifacts"]["raw"]["merged"], json!(world.url("models/merged_models/job-1")));
-    assert_eq!(job["artifacts"]["file"]["merged"], json!(world.url("files/job-1/merged.zip")));
+    assert_eq!(job["artifacts"]["raw"]["merged"], json!(raw_url));
+    assert_eq!(job["artifacts"]["file"]["merged"], json!(url(&world, "merged.zip")));
     assert_eq!(job["unknown_field"], json!({"kept": [1, 2]}), "fields of other writers stay");
 
-    let manifest: Value =
-        serde_json::from_slice(&fs::read(raw.join("export-manifest.json")).unwrap()).unwrap();
+    let [manifest] = &published(&world.path("models/merged_models/job-1"))[..] else {
+        panic!("one artifact")
+    };
     let files = manifest["files"].as_array().unwrap();
-    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    let zipped = read_zip(&made(&world, "merged.zip"));
     assert_eq!(files.len(), zipped.len());
     for (file, (name, content)) in files.iter().zip(&zipped) {
         assert_eq!(file["name"], json!(name));
@@ -94,8 +105,40 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
     let proof = export.proof.unwrap();
     assert_eq!((proof.pairs, proof.tensors_changed, proof.tensors_unchanged), (14, 14, 14));
     assert_eq!(proof.report_sha256, sha256(&fs::read(raw.join("export-report.json")).unwrap()));
-    assert_eq!(proof.sha256, Some(sha256_of(&world, "files/job-1/merged.zip")));
+    assert_eq!(proof.sha256, Some(sha256_of(&world, "merged.zip")));
     assert!(proof.largest_change > Some(0.0) && proof.rmse.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapters_own_tokenizer_replaces_the_bases() {
+    let world = World::new();
+    let adapter = world.path("models/adapters/job-1");
+    let base = world.path(&format!("base-models/{BASE}"));
+    fs::copy(base.join("tokenizer.json"), adapter.join("tokenizer.json")).unwrap();
+    fs::write(adapter.join("chat_template.jinja"), "TUNED").unwrap();
+    fs::create_dir(adapter.join("additional_chat_templates")).unwrap();
+    fs::write(adapter.join("additional_chat_templates/tool.jinja"), "TOOL").unwrap();
+    let content = |zipped: &[(String, Vec<u8>)], name: &str| {
+        let content = zipped.iter().find(|(file, _)| file == name).map(|(_, content)| content.clone());
+        content.map(|content| String::from_utf8(content).unwrap())
+    };
+
+    let merged = world.export(ArtifactKind::Merged).await;
+
+    assert_eq!(merged.status, Status::Completed, "{:?}", merged.message);
+    let zipped = read_zip(&made(&world, "merged.zip"));
+    assert_eq!(content(&zipped, "chat_template.jinja").as_deref(), Some("TUNED"));
+    assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("TOOL"));
+    assert!(!content(&zipped, "tokenizer_config.json").unwrap().contains("chat_template"));
+    assert_eq!(content(&zipped, "tokenizer.model"), None);
+
+    fs::write(adapter.join("additional_chat_templates/tool.jinja"), "OTHER").unwrap();
+    world.export(ArtifactKind::Merged).await;
+    let zipped = read_zip(&made(&world, "merged.zip"));
+    assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("OTHER"));
+    world.export(ArtifactKind::Adapter).await;
+    let zipped = read_zip(&made(&world, "adapter.zip"));
+    assert_eq!(content(&zipped, "additional_chat_templates/tool.jinja").as_deref(), Some("OTHER"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +151,7 @@ async fn an_embedding_model_keeps_its_pooling_and_dense_modules() {
     let merged = world.export(ArtifactKind::Merged).await;
 
     assert_eq!(merged.status, Status::Completed, "{:?}", merged.message);
-    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    let zipped = read_zip(&made(&world, "merged.zip"));
     for name in ["modules.json", "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"]
     {
         let (_, content) = zipped.iter().find(|(zipped, _)| zipped == name).unwrap();
@@ -118,13 +161,13 @@ async fn an_embedding_model_keeps_its_pooling_and_dense_modules() {
     assert!(again.message.unwrap().contains("Reused"));
 
     world.export(ArtifactKind::Gguf).await;
-    let from_parts = fs::read(world.path("files/job-1/model.gguf")).unwrap();
+    let from_parts = fs::read(made(&world, "model.gguf")).unwrap();
     assert!(from_parts.windows(12).any(|bytes| bytes == b"pooling_type"));
     fs::remove_dir_all(base).unwrap();
     fs::remove_dir_all(world.path("files/job-1")).unwrap();
     let from_merged = world.export(ArtifactKind::Gguf).await;
     assert_eq!(from_merged.status, Status::Completed, "{:?}", from_merged.message);
-    let from_merged = fs::read(world.path("files/job-1/model.gguf")).unwrap();
+    let from_merged = fs::read(made(&world, "model.gguf")).unwrap();
     assert!(from_merged.windows(12).any(|bytes| bytes == b"pooling_type"));
 }
 
@@ -138,10 +181,10 @@ async fn a_multimodal_model_has_an_mmproj_file_beside_the_gguf() {
 
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     assert!(export.message.as_ref().unwrap().contains("mmproj-model.gguf"), "{:?}", export.message);
-    assert_eq!(paths(&export), [world.url("files/job-1/model.gguf")]);
-    let mmproj = fs::read(world.path("files/job-1/mmproj-model.gguf")).unwrap();
+    assert_eq!(paths(&export), [url(&world, "model.gguf")]);
+    let mmproj = fs::read(made(&world, "mmproj-model.gguf")).unwrap();
     assert!(mmproj.windows(20).any(|bytes| bytes == b"mm.input_projection."));
-    assert!(world.path("files/job-1/mmproj-model.report.json").exists());
+    assert!(made(&world, "mmproj-model.report.json").exists());
     let again = world.export(ArtifactKind::Gguf).await;
     assert!(again.message.unwrap().contains("Reused"));
 
@@ -150,7 +193,8 @@ async fn a_multimodal_model_has_an_mmproj_file_beside_the_gguf() {
     fs::remove_file(world.path(&format!("base-models/{BASE}/processor_config.json"))).unwrap();
     let export = world.export(ArtifactKind::Gguf).await;
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-    assert!(!world.path("files/job-1/mmproj-model.gguf").exists());
+    let folder = made(&world, "model.gguf").parent().unwrap().to_owned();
+    assert!(!folder.join("mmproj-model.gguf").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,15 +204,13 @@ async fn a_gguf_is_the_reference_byte_for_byte() {
     let export = world.export(ArtifactKind::Gguf).await;
 
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-    assert_eq!(paths(&export), [world.url("files/job-1/model.gguf")]);
-    assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), reference());
+    assert_eq!(paths(&export), [url(&world, "model.gguf")]);
+    assert_eq!(sha256_of(&world, "model.gguf"), reference());
     let proof = export.proof.unwrap();
     assert_eq!((proof.pairs, proof.sha256), (14, Some(reference())));
-    assert_eq!(proof.report_sha256, sha256_of(&world, "files/job-1/model.report.json"));
+    assert_eq!(proof.report_sha256, sha256_of(&world, "model.report.json"));
     assert!(proof.rmse > Some(0.0));
-    assert!(
-        fs::read_to_string(world.path("files/job-1/model.Modelfile")).unwrap().contains("FROM ./model.gguf")
-    );
+    assert!(fs::read_to_string(made(&world, "model.Modelfile")).unwrap().contains("FROM ./model.gguf"));
     let progress = export.progress.unwrap();
     assert_eq!(progress.bytes_done, progress.bytes_total);
 }
@@ -202,11 +244,11 @@ async fn a_gguf_is_the_same_whatever_was_exported_before() {
     fs::write(base.join("model.safetensors.index.json"), index).unwrap();
 
     world.export(ArtifactKind::Gguf).await;
-    let from_parts = sha256_of(&world, "files/job-1/model.gguf");
+    let from_parts = sha256_of(&world, "model.gguf");
     fs::remove_dir_all(world.path("files/job-1")).unwrap();
     world.export(ArtifactKind::Merged).await;
     world.export(ArtifactKind::Gguf).await;
-    assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), from_parts);
+    assert_eq!(sha256_of(&world, "model.gguf"), from_parts);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,8 +265,8 @@ async fn each_type_has_a_file_of_its_own() {
         world.run(id, "run-1", std::future::pending()).await;
         let export = world.record(id).await;
         assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-        assert_eq!(paths(&export), [world.url(&format!("files/job-1/{file}"))]);
-        assert!(fs::read(world.path(&format!("files/job-1/{file}"))).unwrap().starts_with(b"GGUF"));
+        assert_eq!(paths(&export), [url(&world, file)]);
+        assert!(fs::read(made(&world, file)).unwrap().starts_with(b"GGUF"));
     }
 }
 
@@ -246,24 +288,22 @@ async fn files_of_the_same_inputs_are_reused() {
 async fn changed_or_missing_files_are_written_again() {
     let world = World::new();
     world.export(ArtifactKind::Merged).await;
-    let shard = world.path("models/merged_models/job-1/model-00001-of-00002.safetensors");
-    let before = fs::read(&shard).unwrap();
+    let read = |number: u32| {
+        let shard = format!("model-0000{number}-of-00002.safetensors");
+        fs::read(world.made("models/merged_models/job-1", &shard)).unwrap()
+    };
+    let before = [read(1), read(2)];
 
-    fs::remove_file(&shard).unwrap();
+    fs::remove_file(world.made("models/merged_models/job-1", "model-00001-of-00002.safetensors")).unwrap();
     world.export(ArtifactKind::Merged).await;
-    assert!(fs::read(&shard).unwrap() == before, "a missing shard is written again");
+    assert!([read(1), read(2)] == before, "a missing shard is written again");
 
     change(&world.path("models/adapters/job-1/adapter_model.safetensors"));
     world.export(ArtifactKind::Merged).await;
-    assert!(
-        fs::read(&shard).unwrap() != before || {
-            let other = world.path("models/merged_models/job-1/model-00002-of-00002.safetensors");
-            fs::read(other).unwrap() != before
-        }
-    );
-    let zipped = read_zip(&world.path("files/job-1/merged.zip"));
+    assert!([read(1), read(2)] != before);
+    let zipped = read_zip(&made(&world, "merged.zip"));
     for (name, content) in zipped {
-        let raw = fs::read(world.path("models/merged_models/job-1").join(&name)).unwrap();
+        let raw = fs::read(world.made("models/merged_models/job-1", &name)).unwrap();
         assert!(content == raw, "{name} in the zip is that of the new merge");
     }
 }
@@ -292,7 +332,7 @@ async fn a_merged_model_is_enough_for_a_gguf() {
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
     let export = world.export(ArtifactKind::Gguf).await;
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-    assert_eq!(sha256_of(&world, "files/job-1/model.gguf"), reference());
+    assert_eq!(sha256_of(&world, "model.gguf"), reference());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -349,7 +389,11 @@ async fn a_failure_has_a_message_and_leaves_no_file() {
             let code = world.run(id, "run-1", std::future::pending()).await;
             let export = world.record(id).await;
             let message = export.message.clone().unwrap();
-            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE), "{name}");
+            assert_eq!(
+                format!("{code:?}"),
+                format!("{:?}", ExitCode::SUCCESS),
+                "{name}: the end is recorded"
+            );
             assert_eq!(export.status, Status::Failed, "{name}: {message}");
             assert!(export.finished_at.is_some() && export.artifacts.is_empty(), "{name}");
             assert!(message.contains(expected), "{name}: {message}");
@@ -376,6 +420,70 @@ async fn logits_that_are_not_finite_leave_no_file() {
         assert!(message.contains("produces NaN or infinite logits"), "{message}");
         assert_eq!((world.files("files"), world.files("models")), (Vec::new(), before), "{kind:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_exports_at_the_same_time_make_one_artifact() {
+    for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
+        let world = World::new();
+        let exports = join_all((0..40).map(|_| world.export(kind))).await;
+        for made in &exports {
+            assert_eq!(made.status, Status::Completed, "{kind:?}: {:?}", made.message);
+            assert_eq!((&made.artifacts, &made.proof), (&exports[0].artifacts, &exports[0].proof));
+        }
+        let files = world.files("files");
+        let of_name = |name: &str| files.iter().filter(|(path, _)| path.ends_with(name)).count();
+        let file = match kind {
+            ArtifactKind::Adapter => "adapter.zip",
+            ArtifactKind::Merged => "merged.zip",
+            ArtifactKind::Gguf => "model.gguf",
+        };
+        assert_eq!(of_name(file), 1, "{files:?}");
+        assert!(files.iter().all(|(path, _)| path.extension().is_none_or(|e| e != "maker")), "{files:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn different_exports_at_the_same_time_do_not_disturb_each_other() {
+    let world = World::new();
+    let gguf = async |quantization| {
+        let id = world.create(ArtifactKind::Gguf, Some(quantization)).await;
+        world.run(id, "run-1", std::future::pending()).await;
+        world.record(id).await
+    };
+    let (one, other, merged) = tokio::join!(
+        gguf(Quantization::Q8_0),
+        gguf(Quantization::Q4_K_M),
+        world.export(ArtifactKind::Merged)
+    );
+    for made in [&one, &other, &merged] {
+        assert_eq!(made.status, Status::Completed, "{:?}", made.message);
+    }
+    assert_eq!(sha256_of(&world, "model.gguf"), reference());
+    assert_eq!(other.artifacts[0].path, url(&world, "model-q4_k_m.gguf"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_artifact_is_removed_when_nobody_reads_it_any_more() {
+    let world = World::new();
+    world.export(ArtifactKind::Gguf).await;
+    let first = made(&world, "model.gguf");
+    change(&world.path("models/adapters/job-1/adapter_model.safetensors"));
+    world.export(ArtifactKind::Gguf).await;
+    let second = made(&world, "model.gguf");
+    assert!(first.exists() && first != second, "links to the first may still be valid");
+
+    for manifest in
+        fs::read_dir(world.path("files/job-1/published")).unwrap().map(|entry| entry.unwrap().path())
+    {
+        let mut content: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+        content["made_at"] = json!("2020-01-01T00:00:00Z");
+        fs::write(manifest, content.to_string()).unwrap();
+    }
+    world.put_adapter("gemma3-micro/adapter");
+    world.export(ArtifactKind::Gguf).await;
+    assert!(!first.exists(), "the first is old and replaced");
+    assert!(second.exists(), "the training job still names the second");
 }
 
 fn remove(world: &World, file: &str) {

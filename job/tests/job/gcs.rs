@@ -1,13 +1,15 @@
-//! Exports over the XML API of Cloud Storage, on the emulator at STORAGE_EMULATOR_HOST.
+//! Exports over the XML API of Cloud Storage, on the stand-in and on the emulator at STORAGE_EMULATOR_HOST.
 
 use std::{fs, sync::Arc};
 
+use e2e::cloud_storage::CloudStorage;
+use futures_util::future::join_all;
 use job::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 use shared::{
     adapters::storage::{Storage, StorageLocation},
-    domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Status},
+    domain::{ArtifactKind, CreateExport, Export, ExportId, FailureCode, NewExport, Quantization, Status},
     ports::Exports,
     testing::{MemoryStore, emulator, fixtures},
 };
@@ -26,7 +28,16 @@ struct CloudWorld {
 
 impl CloudWorld {
     async fn start() -> Option<Self> {
-        let emulator = emulator("STORAGE_EMULATOR_HOST")?;
+        Some(Self::at(emulator("STORAGE_EMULATOR_HOST")?).await)
+    }
+
+    /// Buckets on the stand-in.
+    async fn stand_in() -> (Self, CloudStorage) {
+        let storage = CloudStorage::start().await;
+        (Self::at(storage.endpoint().to_owned()).await, storage)
+    }
+
+    async fn at(emulator: String) -> Self {
         let unique = ExportId::random().to_string();
         let cloud = Self { emulator, unique, store: Arc::default() };
         for bucket in ["models", "files", "base-models"] {
@@ -40,7 +51,7 @@ impl CloudWorld {
         job["base_model_id"] = json!(BASE);
         job["artifacts"] = json!({"raw": {"adapter": cloud.url("models/adapters/job-1")}});
         cloud.store.put("training_jobs", "job-1", job);
-        Some(cloud)
+        cloud
     }
 
     /// Letters and digits only: the emulator does not decode a bucket's name in the URL.
@@ -66,17 +77,25 @@ impl CloudWorld {
         }
     }
 
-    async fn read(&self, path: &str) -> Vec<u8> {
-        let location = self.location(path);
+    /// The path of an object on the stand-in.
+    fn object(&self, path: &str) -> String {
+        self.url(path).trim_start_matches("gs://").to_owned()
+    }
+
+    async fn read(&self, url: &str) -> Vec<u8> {
+        let location = Storage::google(Some(&self.emulator)).location(url).unwrap();
         location.store.get(&location.path).await.unwrap().bytes().await.unwrap().into()
     }
 
     async fn export(&self, kind: ArtifactKind) -> Export {
+        self.export_as(kind, (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0)).await
+    }
+
+    async fn export_as(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> Export {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
-        let quantization = (kind == ArtifactKind::Gguf).then_some(shared::domain::Quantization::Q8_0);
         let request = CreateExport { kind, quantization, ..fixtures::request("job-1") };
-        let new = NewExport { id, user: &user, request: &request };
+        let new = NewExport { id, user: &user, request: &request, request_hash: None };
         self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
         let context = Context {
             training_jobs: self.store.clone(),
@@ -95,9 +114,7 @@ impl CloudWorld {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_export_works_over_the_xml_api() {
-    let Some(cloud) = CloudWorld::start().await else { return };
+async fn every_kind_works(cloud: &CloudWorld) {
     for (kind, file) in [
         (ArtifactKind::Adapter, "adapter.zip"),
         (ArtifactKind::Merged, "merged.zip"),
@@ -105,33 +122,135 @@ async fn every_kind_of_export_works_over_the_xml_api() {
     ] {
         let made = cloud.export(kind).await;
         assert_eq!(made.status, Status::Completed, "{:?}", made.message);
-        assert_eq!(made.artifacts.last().unwrap().path, cloud.url(&format!("files/job-1/{file}")));
-        let content = cloud.read(&format!("files/job-1/{file}")).await;
-        let manifest = cloud.read(&format!("files/job-1/{file}.manifest.json")).await;
-        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-        assert_eq!(manifest["files"][0]["sha256"], json!(sha256(&content)));
+        let path = &made.artifacts.last().unwrap().path;
+        assert!(path.starts_with(&cloud.url("files/job-1/")) && path.ends_with(file), "{path}");
+        let content = cloud.read(path).await;
         if kind == ArtifactKind::Gguf {
             assert_eq!(sha256(&content), reference());
         }
         let again = cloud.export(kind).await;
+        assert_eq!(&again.artifacts.last().unwrap().path, path);
         assert!(again.message.unwrap().contains("Reused"), "{kind:?} was written again");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_of_many_parts_is_complete() {
+async fn every_kind_of_export_works_over_the_xml_api() {
+    every_kind_works(&CloudWorld::stand_in().await.0).await;
     let Some(cloud) = CloudWorld::start().await else { return };
+    every_kind_works(&cloud).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_many_parts_is_complete() {
+    let (cloud, storage) = CloudWorld::stand_in().await;
+    many_parts(&cloud).await;
+    let zip = storage.paths().into_iter().find(|path| path.ends_with("adapter.zip")).unwrap();
+    assert_eq!(storage.part_sizes(&zip).len(), 3);
+    let Some(cloud) = CloudWorld::start().await else { return };
+    many_parts(&cloud).await;
+}
+
+async fn many_parts(cloud: &CloudWorld) {
     // more than two parts of an upload, in an adapter's folder
     let large: Vec<u8> = (0..20_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let location = cloud.location("models/adapters/job-1/notes.md");
     location.store.put(&location.path, PutPayload::from(large.clone())).await.unwrap();
     let made = cloud.export(ArtifactKind::Adapter).await;
     assert_eq!(made.status, Status::Completed, "{:?}", made.message);
-    let zipped = cloud.read("files/job-1/adapter.zip").await;
+    let zipped = cloud.read(&made.artifacts[0].path).await;
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(zipped)).unwrap();
     let mut content = Vec::new();
     std::io::Read::read_to_end(&mut archive.by_name("notes.md").unwrap(), &mut content).unwrap();
     assert!(content == large);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_exports_at_the_same_time_make_one_artifact() {
+    for kind in [ArtifactKind::Merged, ArtifactKind::Gguf] {
+        let (cloud, storage) = CloudWorld::stand_in().await;
+        let exports = join_all((0..40).map(|_| cloud.export(kind))).await;
+        let reused = exports.iter().filter(|made| made.message.as_ref().unwrap().contains("Reused")).count();
+        for made in &exports {
+            assert_eq!(made.status, Status::Completed, "{:?}", made.message);
+            assert_eq!((&made.artifacts, &made.proof), (&exports[0].artifacts, &exports[0].proof));
+        }
+        assert_eq!(reused, 39, "{kind:?}");
+        let paths = storage.paths();
+        let made = |end: &str| paths.iter().filter(|path| path.ends_with(end)).count();
+        let (file, expected) =
+            if kind == ArtifactKind::Merged { ("merged.zip", 2) } else { ("model.gguf", 1) };
+        assert_eq!((made(file), made("export-report.json")), (1, expected - 1), "{paths:?}");
+        assert_eq!(
+            (made(".maker"), paths.iter().filter(|p| p.contains("published/")).count()),
+            (0, expected)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn different_exports_at_the_same_time_do_not_disturb_each_other() {
+    let (cloud, _storage) = CloudWorld::stand_in().await;
+    let exports = join_all([
+        cloud.export_as(ArtifactKind::Gguf, Some(Quantization::Q8_0)),
+        cloud.export_as(ArtifactKind::Gguf, Some(Quantization::Q4_K_M)),
+        cloud.export_as(ArtifactKind::Merged, None),
+        cloud.export_as(ArtifactKind::Adapter, None),
+    ])
+    .await;
+    for made in &exports {
+        assert_eq!(made.status, Status::Completed, "{:?}", made.message);
+    }
+    assert_eq!(sha256(&cloud.read(&exports[0].artifacts[0].path).await), reference());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_is_overwritten_ends_the_export_by_name() {
+    let mut failed = 0;
+    for reads in 0..12 {
+        let (cloud, storage) = CloudWorld::stand_in().await;
+        let file = cloud.object("models/adapters/job-1/adapter_model.safetensors");
+        let mut other = storage.read(&file).unwrap();
+        let end = other.len();
+        other[end - 64..].fill(0x11);
+        storage.overwrite_after(&file, reads, other);
+        let made = cloud.export(ArtifactKind::Merged).await;
+        let message = made.message.clone().unwrap();
+        if made.status == Status::Completed {
+            continue; // the adapter was read in fewer requests
+        }
+        failed += 1;
+        assert!(message.contains("adapter_model.safetensors: it was changed during the export"), "{message}");
+        assert_eq!(made.failure.unwrap().code, FailureCode::Interrupted);
+        assert!(storage.paths().iter().all(|path| !path.contains("merged_models")), "nothing is left");
+    }
+    assert!(failed > 3, "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_artifact_of_a_dead_maker_is_made_by_the_next_export() {
+    let (cloud, storage) = CloudWorld::stand_in().await;
+    let first = cloud.export(ArtifactKind::Gguf).await;
+    let (manifest, folder) = {
+        let path = &first.artifacts[0].path;
+        let folder = path.trim_start_matches("gs://").trim_end_matches("/model.gguf").to_owned();
+        let manifest = storage.paths().into_iter().find(|path| path.contains("published/")).unwrap();
+        (manifest, folder)
+    };
+    // as if the first export had been killed before it published its files
+    storage.delete(&manifest);
+    let claim =
+        json!({"export_id": first.id.to_string(), "process": null, "folder": folder.rsplit('/').next()});
+    let maker = manifest.replace(".json", ".maker");
+    storage.put(&maker, claim.to_string().into());
+
+    let second = cloud.export(ArtifactKind::Gguf).await;
+
+    assert_eq!(second.status, Status::Completed, "{:?}", second.message);
+    assert_ne!(second.artifacts[0].path, first.artifacts[0].path);
+    assert_eq!(sha256(&cloud.read(&second.artifacts[0].path).await), reference());
+    let paths = storage.paths();
+    assert!(paths.iter().all(|path| !path.starts_with(&folder) && *path != maker), "{paths:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Base models from the Hub and exports to it, against a test server with a real Xet store.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use e2e::hub::{Access, Content, Fault, Hub, Repo, Step};
 use serde_json::json;
@@ -9,7 +9,7 @@ use shared::{
     testing::fixtures,
 };
 
-use crate::support::{BASE, World, fixture};
+use crate::support::{self, BASE, World, fixture};
 
 /// Has write access, and has accepted the licenses.
 pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
@@ -55,6 +55,10 @@ pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]
     world.record(id).await
 }
 
+fn folder_of(file: PathBuf) -> PathBuf {
+    file.parent().unwrap().to_owned()
+}
+
 fn message(export: &Export) -> &str {
     export.message.as_deref().unwrap_or_default()
 }
@@ -66,7 +70,7 @@ async fn a_base_model_is_read_from_the_hub_when_the_bucket_has_none() {
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
     let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
-    assert_eq!(crate::exports::sha256_of(&world, "files/job-1/model.gguf"), crate::exports::reference());
+    assert_eq!(crate::exports::sha256_of(&world, "model.gguf"), crate::exports::reference());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +112,7 @@ async fn a_4_bit_base_model_is_dequantized_when_it_has_no_16_bit_sibling() {
     world.put_training_job("job-1", json!({"base_model_id": "ada/micro-bnb-4bit"}));
     let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
-    let config = fs::read_to_string(world.path("models/merged_models/job-1/config.json")).unwrap();
+    let config = fs::read_to_string(world.made("models/merged_models/job-1", "config.json")).unwrap();
     assert!(config.contains("Gemma3ForCausalLM") && !config.contains("quantization_config"), "{config}");
 
     hub.put("ada/micro", Repo { files: files("gemma3-micro/base"), ..Repo::default() });
@@ -142,8 +146,8 @@ async fn an_export_is_one_commit_with_every_file_and_a_card() {
         assert!(card.contains(&format!("base_model: {BASE}\n")) && card.contains("license: gemma"), "{card}");
         let folder = match kind {
             ArtifactKind::Adapter => world.path("models/adapters/job-1"),
-            ArtifactKind::Merged => world.path("models/merged_models/job-1"),
-            ArtifactKind::Gguf => world.path("files/job-1"),
+            ArtifactKind::Merged => folder_of(world.made("models/merged_models/job-1", "config.json")),
+            ArtifactKind::Gguf => folder_of(world.made("files/job-1", "model.gguf")),
         };
         let mut sent = 0;
         for (name, content) in repo.files.iter().filter(|(name, _)| *name != "README.md") {
@@ -153,9 +157,7 @@ async fn an_export_is_one_commit_with_every_file_and_a_card() {
             assert!(card.contains(name.as_str()));
             sent += 1;
         }
-        let manifests = ["model.gguf.manifest.json", "export-manifest.json"];
-        let local = fs::read_dir(folder).unwrap().map(Result::unwrap).map(|e| e.file_name());
-        assert_eq!(sent, local.filter(|name| !manifests.iter().any(|m| name == m)).count(), "{kind:?}");
+        assert_eq!(sent, fs::read_dir(folder).unwrap().count(), "{kind:?}");
         let hf = made.artifacts.iter().find(|artifact| artifact.variant == Variant::Hf).unwrap();
         assert_eq!(hf.path, REPO);
         let job = world.store.document("training_jobs", "job-1").unwrap();
@@ -229,4 +231,124 @@ async fn a_large_file_never_goes_inside_a_commit() {
     assert_eq!(made.status, Status::Failed);
     assert!(message(&made).contains("Xet"), "{}", message(&made));
     assert_eq!(hub.repo(REPO).unwrap().commits, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_base_is_read_at_the_revision_of_the_adapter() {
+    let hub = hub().await;
+    let mut other = files("gemma3-micro/base");
+    let shard = other.get_mut("model-00002-of-00002.safetensors").unwrap();
+    let end = shard.bytes.len();
+    shard.bytes[end - 512..].fill(0x3c);
+    let revisions = BTreeMap::from([("v2".to_owned(), other)]);
+    hub.put(BASE, Repo { files: files("gemma3-micro/base"), revisions, commits: 4, ..Repo::default() });
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let report = || fs::read(world.made("models/merged_models/job-1", "export-report.json")).unwrap();
+    let revision = || {
+        let report: serde_json::Value = serde_json::from_slice(&report()).unwrap();
+        report["inputs"]["base_revision"].clone()
+    };
+    let merged =
+        || fs::read(world.made("models/merged_models/job-1", "model-00002-of-00002.safetensors")).unwrap();
+    set_revision(&world, json!("v2"));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    assert_eq!(revision(), json!(Repo::commit_of("v2")));
+    let of_v2 = merged();
+
+    for main in [json!(null), json!("main")] {
+        set_revision(&world, main);
+        let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        assert!(merged() != of_v2 && revision().is_null(), "the bucket's copy of the main branch");
+    }
+    set_revision(&world, json!("v3"));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Failed);
+    assert!(message(&made).contains("no such revision"), "{}", message(&made));
+
+    // a copy of that revision in the bucket
+    support::copy(&fixture("gemma3-micro/base"), &world.path(&format!("base-models/{BASE}@v3")));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+}
+
+fn set_revision(world: &World, revision: serde_json::Value) {
+    let path = world.path("models/adapters/job-1/adapter_config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["revision"] = revision;
+    config["base_model_name_or_path"] = json!(BASE);
+    fs::write(path, config.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_model_replaces_what_a_loader_would_use_instead() {
+    let stale: [(&str, &[&str]); 3] = [
+        ("single file", &["model.safetensors"]),
+        ("other shards", &["model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"]),
+        ("pickle and template", &["pytorch_model.bin", "chat_template.jinja", "adapter_model.bin"]),
+    ];
+    for (name, stale) in stale {
+        let hub = hub().await;
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let owners = BTreeMap::from([("notes.txt".to_owned(), Content::regular("mine"))]);
+        hub.put(REPO, Repo { private: true, commits: 1, files: owners, ..Repo::default() });
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        let mut repo = hub.repo(REPO).unwrap();
+        repo.files.extend(stale.iter().map(|name| ((*name).to_owned(), Content::regular("stale"))));
+        hub.put(REPO, repo);
+
+        let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+
+        assert_eq!(made.status, Status::Completed, "{name}: {}", message(&made));
+        let repo = hub.repo(REPO).unwrap();
+        for gone in stale.iter().chain(&["adapter_config.json", "adapter_model.safetensors"]) {
+            assert!(!repo.files.contains_key(*gone), "{name}: {gone}");
+        }
+        assert!(
+            repo.files.contains_key("model.safetensors.index.json") && repo.files.contains_key("notes.txt")
+        );
+        assert_eq!(repo.commits, 3, "one commit an export");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_is_not_pushed_beside_a_full_model() {
+    let hub = hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::Gcs, Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Failed);
+    assert!(message(&made).contains("has the weights of a full model"), "{}", message(&made));
+    assert_eq!((hub.repo(REPO).unwrap().commits, world.files("files")), (1, Vec::new()), "before any work");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_card_keeps_the_owners_text_and_lists_every_gguf_file() {
+    let hub = hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let owners = "---\nlicense: mit\n---\n\nHow I trained it.\n";
+    let readme = BTreeMap::from([("README.md".to_owned(), Content::regular(owners))]);
+    hub.put(REPO, Repo { private: true, commits: 1, files: readme, ..Repo::default() });
+    for quantization in [Quantization::Q8_0, Quantization::Q4_K_M] {
+        let id = world
+            .create_for(CreateExport {
+                quantization: Some(quantization),
+                destinations: Destinations::new(vec![Destination::HfHub]).unwrap(),
+                hf_repo: Some(REPO.parse().unwrap()),
+                ..fixtures::request("job-1")
+            })
+            .await;
+        world.run(id, "run-1", std::future::pending()).await;
+        let made = world.record(id).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    }
+    let repo = hub.repo(REPO).unwrap();
+    let card = String::from_utf8(repo.files["README.md"].bytes.clone()).unwrap();
+    assert!(card.starts_with(owners.trim_end()), "{card}");
+    for name in ["model.gguf", "model-q4_k_m.gguf"] {
+        assert!(repo.files.contains_key(name) && card.contains(&format!("`{name}`")), "{card}");
+    }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::support::World;
 use shared::{
-    domain::{ArtifactKind, Claim, Quantization, Status, Transition},
+    domain::{ArtifactKind, Claim, FailureCode, Quantization, Status, Transition},
     ports::Exports,
     testing::fixtures,
 };
@@ -60,10 +60,11 @@ async fn an_export_whose_lease_expired_ends_as_failed() {
 
     let code = world.run(id, "run-1", std::future::pending()).await;
 
-    assert!(is(code, ExitCode::FAILURE));
+    assert!(is(code, ExitCode::SUCCESS), "the end is recorded");
     let export = world.record(id).await;
     assert_eq!(export.status, Status::Failed);
     assert!(export.finished_at.is_some());
+    assert_eq!(export.failure.unwrap().code, FailureCode::Interrupted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +73,7 @@ async fn an_export_that_has_ended_is_not_run_again() {
     let export = world.export(ArtifactKind::Adapter).await;
     let before = world.files("files");
     let code = world.run(export.id, "run-9", std::future::pending()).await;
-    assert!(is(code, ExitCode::FAILURE));
+    assert!(is(code, ExitCode::SUCCESS));
     assert_eq!(world.record(export.id).await.finished_at, export.finished_at);
     assert_eq!(world.files("files"), before);
 }
@@ -107,8 +108,22 @@ async fn an_export_whose_job_cannot_be_read_fails() {
     let id = world.create(ArtifactKind::Adapter, None).await;
     world.store.fail_next("find", 1);
     let code = world.run(id, "run-1", std::future::pending()).await;
-    assert!(is(code, ExitCode::FAILURE));
+    assert!(is(code, ExitCode::SUCCESS));
     let export = world.record(id).await;
     assert_eq!(export.status, Status::Failed);
-    assert!(export.message.unwrap().contains("start the export again"));
+    let failure = export.failure.unwrap();
+    assert_eq!(failure.code, FailureCode::Internal, "a store that fails is no invalid input");
+    assert_eq!(export.message.as_ref(), Some(&failure.message));
+    assert!(failure.message.contains("start the export again"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_cannot_be_recorded_is_left_to_a_retry() {
+    let world = World::new();
+    let id = world.create(ArtifactKind::Merged, None).await;
+    std::fs::remove_dir_all(world.path("models/adapters")).unwrap();
+    world.store.fail_on(|transition| matches!(transition, Transition::Fail { .. }));
+    let code = world.run(id, "run-1", std::future::pending()).await;
+    assert!(is(code, ExitCode::FAILURE));
+    assert_eq!(world.record(id).await.status, Status::Running);
 }

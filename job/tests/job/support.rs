@@ -105,7 +105,7 @@ impl World {
     pub(crate) async fn create_for(&self, request: CreateExport) -> ExportId {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
-        let new = NewExport { id, user: &user, request: &request };
+        let new = NewExport { id, user: &user, request: &request, request_hash: None };
         self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
         id
     }
@@ -145,6 +145,16 @@ impl World {
         Exports::find(self.store.as_ref(), id).await.unwrap().unwrap()
     }
 
+    /// A file of the newest published artifact in `folder` that has one of that name.
+    pub(crate) fn made(&self, folder: &str, name: &str) -> PathBuf {
+        let newest = published(&self.path(folder))
+            .into_iter()
+            .filter(|manifest| manifest["files"].as_array().unwrap().iter().any(|f| f["name"] == name))
+            .max_by_key(|manifest| manifest["made_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap())
+            .unwrap();
+        self.path(folder).join(newest["folder"].as_str().unwrap()).join(name)
+    }
+
     /// Every file in a bucket, with its modification time.
     pub(crate) fn files(&self, bucket: &str) -> Vec<(PathBuf, SystemTime)> {
         let mut found = Vec::new();
@@ -160,6 +170,15 @@ impl World {
         found.sort();
         found
     }
+}
+
+/// The manifests of a training job's folder.
+pub(crate) fn published(folder: &Path) -> Vec<Value> {
+    let manifests = fs::read_dir(folder.join("published")).unwrap().map(|entry| entry.unwrap().path());
+    manifests
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+        .collect()
 }
 
 /// A folder of the engine's fixtures.

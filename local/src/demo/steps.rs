@@ -152,10 +152,13 @@ fn file_of(dir: &DataDir, link: &str) -> anyhow::Result<PathBuf> {
     Ok(dir.buckets().join(&*path))
 }
 
-/// The SHA-256 in the manifest of the file.
+/// The SHA-256 in the manifest of the file: `published/{fingerprint}.json` for `{fingerprint}-{random}/{name}`.
 fn recorded_sha256(file: &Path) -> anyhow::Result<String> {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let manifest = std::fs::read(file.with_file_name(format!("{name}.manifest.json")))?;
+    let folder = file.parent().context("the file has no folder")?;
+    let attempt = folder.file_name().and_then(|folder| folder.to_str()).unwrap_or_default();
+    let (fingerprint, _) = attempt.split_once('-').context("the folder is not one of an artifact")?;
+    let manifest = std::fs::read(folder.with_file_name("published").join(format!("{fingerprint}.json")))?;
     let manifest: Value = serde_json::from_slice(&manifest)?;
     let files = manifest["files"].as_array().context("the manifest has no files")?;
     let entry = files.iter().find(|entry| entry["name"] == name).context("the manifest lacks the file")?;

@@ -1,5 +1,5 @@
 //! Protection against requests that pages of other sites make: the host of a request must be a loopback address, because
-//! a foreign name can resolve to 127.0.0.1 (DNS rebinding), and its origin must be one, too.
+//! a foreign name can resolve to 127.0.0.1 (DNS rebinding), and its origin must be that host and port.
 
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ pub(crate) async fn require(request: Request, next: Next) -> Response {
             .into_response();
     }
     if has_foreign_origin(request.headers()) {
-        return (StatusCode::FORBIDDEN, "The local stack refuses requests from pages of other sites.\n")
+        return (StatusCode::FORBIDDEN, "The local stack refuses requests from pages of other origins.\n")
             .into_response();
     }
     next.run(request).await
@@ -31,10 +31,10 @@ fn names_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
 }
 
 fn has_foreign_origin(headers: &HeaderMap) -> bool {
-    headers.get(header::ORIGIN).is_some_and(|origin| {
-        let uri = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        !uri.as_ref().and_then(Uri::host).is_some_and(is_loopback)
-    })
+    let own =
+        headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| format!("http://{host}"));
+    let is_own = |origin: &str| own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(origin));
+    headers.get(header::ORIGIN).is_some_and(|origin| !origin.to_str().is_ok_and(is_own))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -81,7 +81,14 @@ mod tests {
     async fn pages_of_other_sites_are_refused() {
         let host = ("host", "127.0.0.1:8080");
         assert_eq!(status(&[host, ("origin", "http://127.0.0.1:8080")]).await, StatusCode::OK);
-        for origin in ["https://evil.example", "null", ""] {
+        for origin in [
+            "https://evil.example",
+            "null",
+            "",
+            "http://127.0.0.1:9777",
+            "https://127.0.0.1:8080",
+            "http://localhost:8080",
+        ] {
             assert_eq!(status(&[host, ("origin", origin)]).await, StatusCode::FORBIDDEN, "{origin}");
         }
     }

@@ -14,8 +14,8 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{Method, Uri},
-    middleware::from_fn,
+    http::Method,
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 
@@ -50,8 +50,9 @@ impl Gateway {
         let uri = request.uri().clone();
         let path = uri.path();
         if path.starts_with("/__/") {
-            return match path.strip_prefix(LOCAL) {
-                Some(rest) => self.proxy.pass(self.issuer, &with_query(rest, &uri), request).await,
+            let rest = path.strip_prefix(LOCAL).filter(|rest| rest.starts_with('/'));
+            return match rest {
+                Some(rest) => self.proxy.pass(self.issuer, rest, request).await,
                 None => static_files::not_found(),
             };
         }
@@ -60,27 +61,39 @@ impl Gateway {
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
         let (mut response, from_service) = match (page, service) {
             (Some(page), _) => (page, false),
-            (None, Some(to)) => (self.proxy.pass(*to, &with_query(path, &uri), request).await, true),
+            (None, Some(to)) => (self.proxy.pass(*to, path, request).await, true),
             (None, None) => (static_files::not_found(), false),
         };
-        self.hosting.add_headers(path, from_service, response.headers_mut());
-        api_docs::set_policy(path, response.headers_mut());
+        if from_service {
+            response.extensions_mut().insert(FromService);
+        }
         response
     }
 }
 
-fn with_query(path: &str, uri: &Uri) -> String {
-    uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
-}
+/// Marks the response of a function, which decides itself whether it may be stored.
+#[derive(Clone, Copy)]
+struct FromService;
 
 /// All routes of the gateway, and those of `downloads`.
 pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
+    let headers = from_fn_with_state(Arc::clone(&gateway), add_headers);
     let gateway = Router::new().fallback(answer).with_state(gateway);
-    downloads.fallback_service(gateway).layer(from_fn(loopback::require))
+    downloads.fallback_service(gateway).layer(from_fn(loopback::require)).layer(headers)
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     gateway.answer(request).await.into_response()
+}
+
+/// Adds the headers of `firebase.json` to every response, refusals and files of the buckets included.
+async fn add_headers(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let from_service = response.extensions().get::<FromService>().is_some();
+    gateway.hosting.add_headers(&path, from_service, response.headers_mut());
+    api_docs::set_policy(&path, response.headers_mut());
+    response
 }
 
 #[cfg(test)]

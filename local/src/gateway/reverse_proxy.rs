@@ -3,17 +3,17 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use reqwest::Url;
+use serde_json::json;
+use shared::{api::Problem, http::body};
 
 /// The timeout of Hosting for a service.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The limit of Cloud Run for the body of a request.
-const MAX_BODY: usize = 32 << 20;
 
 /// Headers that are not forwarded (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -43,25 +43,23 @@ impl ReverseProxy {
         Ok(Self(client))
     }
 
-    /// Forwards the request to that path and query of the service at `to`, and returns the response.
-    pub(crate) async fn pass(&self, to: SocketAddr, path_and_query: &str, request: Request) -> Response {
+    /// Forwards the request to that path of the service at `to`, and returns the response.
+    pub(crate) async fn pass(&self, to: SocketAddr, path: &str, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
+        let body = match body::read(&parts.headers, body).await {
+            Ok(body) => body,
+            Err(problem) => return problem.into_response(),
+        };
+        let Some(url) = service_url(to, path, parts.uri.query()) else {
+            return Problem::no_such_path().into_response();
+        };
         let host = parts.headers.remove(header::HOST);
         strip(&mut parts.headers);
         if let Some(host) = host {
             parts.headers.insert(HeaderName::from_static("x-forwarded-host"), host);
         }
         parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("http"));
-        let Ok(body) = to_bytes(body, MAX_BODY).await else {
-            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-        };
-        let sent = self
-            .0
-            .request(parts.method, format!("http://{to}{path_and_query}"))
-            .headers(parts.headers)
-            .body(body)
-            .send()
-            .await;
+        let sent = self.0.request(parts.method, url).headers(parts.headers).body(body).send().await;
         match sent {
             Ok(answer) => {
                 let status = answer.status();
@@ -76,10 +74,28 @@ impl ReverseProxy {
                 let status =
                     if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
                 tracing::error!(error = &error as &dyn std::error::Error, "a function did not respond");
-                status.into_response()
+                no_answer(status)
             }
         }
     }
+}
+
+/// The URL of a path of the service at `to`. The path cannot change host or port.
+fn service_url(to: SocketAddr, path: &str, query: Option<&str>) -> Option<Url> {
+    let mut url = Url::parse(&format!("http://{to}/")).ok()?;
+    url.set_path(path);
+    url.set_query(query);
+    Some(url)
+}
+
+/// The problem of a function that does not answer.
+fn no_answer(status: StatusCode) -> Response {
+    let detail = "the function did not answer: try again; the reason is in logs/stack.log of the data folder";
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem =
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, content_type, problem.to_string()).into_response()
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -172,8 +172,8 @@ async fn a_413_of_a_function_is_returned() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_forwarded_completely() {
-    let large: &'static str = Box::leak("x".repeat(700_000).into_boxed_str());
+async fn a_body_of_the_largest_size_is_forwarded_completely() {
+    let large: &'static str = Box::leak("x".repeat(shared::http::body::MAX_BODY).into_boxed_str());
     let asked = asked(&gateway().await, "POST", "/exports", large).await;
     assert_eq!(asked["body"].as_str().unwrap().len(), large.len());
 }
@@ -183,4 +183,53 @@ async fn the_gateway_serves_loopback_hosts_only() {
     let app = gateway().await;
     let request = Request::get("/").header("host", "evil.example").body(Body::empty()).unwrap();
     assert_eq!(app.oneshot(request).await.unwrap().status(), StatusCode::MISDIRECTED_REQUEST);
+}
+
+#[tokio::test]
+async fn a_path_cannot_name_another_host() {
+    let elsewhere = function("elsewhere").await;
+    let app = gateway().await;
+    for path in [
+        format!("/__/local@{elsewhere}/x.html"),
+        format!("/__/local:80@{elsewhere}/"),
+        "/__/localx".to_owned(),
+    ] {
+        let (status, headers, body) = ask(&app, "POST", &path, "").await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        assert!(headers.contains_key("content-security-policy"), "{path}");
+        assert!(!String::from_utf8_lossy(&body).contains("Bearer"), "{path}");
+    }
+    let asked: Value = {
+        let (_, _, body) = ask(&app, "POST", "/__/local/token?user=ada", "").await;
+        serde_json::from_slice(&body).unwrap()
+    };
+    assert_eq!((&asked["service"], &asked["uri"]), (&json!("issuer"), &json!("/token?user=ada")));
+}
+
+#[tokio::test]
+async fn every_response_has_the_security_headers() {
+    let app = gateway().await;
+    for path in ["/", "/nothing", "/exports", "/exports/a", "/__/local/keys", "/__/x", "/docs/"] {
+        let (_, headers, _) = ask(&app, "GET", path, "").await;
+        assert!(headers.contains_key("content-security-policy"), "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_the_gateway_are_problems() {
+    let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    let services = ["health", "list", "create", "get"].map(|name| (name, nowhere));
+    let gateway = Gateway::new(services.into(), nowhere).unwrap();
+    let app = router(Arc::new(gateway), Router::new());
+    let large = "x".repeat(40_000).leak();
+    for (body, expected) in [("", StatusCode::BAD_GATEWAY), (large, StatusCode::PAYLOAD_TOO_LARGE)] {
+        let (status, headers, text) = ask(&app, "POST", "/exports", body).await;
+        assert_eq!(
+            (status, &headers["content-type"]),
+            (expected, &"application/problem+json".parse().unwrap())
+        );
+        let problem: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(problem["status"], expected.as_u16());
+    }
 }

@@ -88,7 +88,7 @@ async fn an_export_whose_job_exits_early_fails_with_a_message() {
 async fn the_message_that_a_job_has_recorded_is_kept() {
     let setup = setup("sleep 0.2; exit 1").await;
     setup.launcher.launch(setup.export.id, None).await.unwrap();
-    let own = Transition::Fail { claim: None, message: "the adapter is broken".to_owned() };
+    let own = Transition::Fail { claim: None, failure: fixtures::failure("the adapter is broken") };
     setup.store.apply(setup.export.id, &own).await.unwrap();
     assert_eq!(setup.ended().await.message.unwrap(), "the adapter is broken");
 }
@@ -110,7 +110,7 @@ async fn stop_ends_the_jobs_and_their_child_processes() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     timeout(GRACE, setup.launcher.0.stop()).await.unwrap();
     let ended = setup.store.find(setup.export.id).await.unwrap().unwrap();
-    assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(recovery::STACK_STOPPED)));
+    assert_eq!((ended.status, ended.failure), (Status::Failed, Some(recovery::stack_stopped())));
     let late = setup.launcher.launch(setup.export.id, None).await;
     assert!(matches!(late, Err(LaunchError::NotStarted(_))));
 }
@@ -145,7 +145,7 @@ async fn recovery_fails_running_exports_and_removes_partial_files() {
 
     for id in [setup.export.id, claimed.id, old] {
         let ended = setup.store.find(id).await.unwrap().unwrap();
-        assert_eq!((ended.status, ended.message.as_deref()), (Status::Failed, Some(recovery::STACK_STOPPED)));
+        assert_eq!((ended.status, ended.failure), (Status::Failed, Some(recovery::stack_stopped())));
     }
     let mut left: Vec<_> = std::fs::read_dir(files).unwrap().map(|e| e.unwrap().file_name()).collect();
     left.sort();

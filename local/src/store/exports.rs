@@ -6,8 +6,8 @@ use serde_json::Value;
 use shared::{
     adapters::documents::{self, EXPORTS},
     clock,
-    domain::{Export, ExportId, JobId, Transition},
-    ports::{ApplyError, Exports, PortError},
+    domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
+    ports::{ApplyError, CreateOutcome, Exports, PortError},
 };
 
 use super::{DocumentStore, StoreError, insert, read, rows};
@@ -36,10 +36,11 @@ impl DocumentStore {
 
 #[async_trait]
 impl Exports for DocumentStore {
-    async fn create(&self, export: &Export) -> Result<(), PortError> {
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
         let (id, json) = (export.id.to_string(), documents::create(export).to_string());
         let create = move |connection: &mut Connection| {
-            if insert(connection, EXPORTS, &id, &json)? { Ok(()) } else { Err(StoreError::Exists(id)) }
+            let is_new = insert(connection, EXPORTS, &id, &json)?;
+            Ok::<_, StoreError>(if is_new { CreateOutcome::Created } else { CreateOutcome::Exists })
         };
         Ok(self.with_connection(create).await?)
     }
@@ -57,6 +58,17 @@ impl Exports for DocumentStore {
         let job = job.to_string();
         let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
         Ok(readable(self.with_connection(find).await?).max_by_key(|export| export.started_at))
+    }
+
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        let job = job.to_string();
+        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
+        Ok(HistoryPage::of(readable(self.with_connection(find).await?), after, size))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

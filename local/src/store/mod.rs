@@ -44,8 +44,6 @@ enum StoreError {
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Document(#[from] shared::adapters::documents::DocumentError),
-    #[error("document {0} exists already")]
-    Exists(String),
     #[error("document {0} does not exist")]
     Missing(String),
     #[error("the database's thread ended")]

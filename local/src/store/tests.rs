@@ -140,7 +140,7 @@ async fn only_running_exports_are_returned() {
     for export in [&running, &ended] {
         store.create(export).await.unwrap();
     }
-    store.apply(ended.id, &Transition::Fail { claim: None, message: "x".to_owned() }).await.unwrap();
+    store.apply(ended.id, &Transition::Fail { claim: None, failure: fixtures::failure("x") }).await.unwrap();
     let ids: Vec<_> = store.running().await.unwrap().iter().map(|export| export.id).collect();
     assert_eq!(ids, [running.id]);
 }

@@ -19,19 +19,21 @@ use crate::process::{StackProcess, folder};
 const JOB: &str = "ada-sonnets-1b";
 const ROUNDS: u64 = 5;
 
-/// The exported files under their final names, with their hashes. Manifests are left out because they hold the time.
+/// The exported files by job and name, with their hashes. The folders between them differ with every attempt. Manifests
+/// are left out because they hold the time.
 fn exported_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![data_dir.join("buckets/files"), data_dir.join("buckets/models")];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+        for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() {
                 folders.push(path);
-            } else if !name.contains("manifest.json") && !name.contains('#') {
+            } else if !folder.ends_with("published") && !name.contains('#') {
                 let digest = Sha256::digest(fs::read(&path).unwrap()).to_vec();
-                files.insert(path.strip_prefix(data_dir).unwrap().to_owned(), digest);
+                let job = folder.parent().unwrap().strip_prefix(data_dir).unwrap();
+                files.insert(job.join(name), digest);
             }
         }
     }
@@ -46,7 +48,7 @@ fn remove_exports(data_dir: &Path) {
     }
 }
 
-fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
+pub(crate) fn exports(data_dir: &Path) -> BTreeMap<String, Value> {
     let database = Connection::open(data_dir.join("documents.db")).unwrap();
     let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(verdict, "ok");

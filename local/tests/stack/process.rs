@@ -27,6 +27,9 @@ pub(crate) fn folder() -> TempDir {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let base_models = Path::new("buckets/base-models");
     link(&made.join(base_models), &folder.path().join(base_models));
+    // without it the stack refuses a folder that has content
+    let marker = ".export-service-local";
+    fs::copy(made.join(marker), folder.path().join(marker)).unwrap();
     folder
 }
 

@@ -16,6 +16,9 @@ pub struct ExportStarted {
     export_id: ExportId,
 }
 
+/// The header of a response that repeats an earlier one.
+pub const REPLAYED: &str = "Idempotent-Replayed";
+
 impl From<ExportId> for ExportStarted {
     fn from(export_id: ExportId) -> Self {
         Self { success: true, message: format!("Export job {export_id} started successfully"), export_id }

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::{
-    Artifact, ArtifactKind, Destinations, Export, ExportId, HubRepo, JobId, Progress, Proof, Quantization,
-    Status,
+    Artifact, ArtifactKind, Destinations, Export, ExportId, Failure, HubRepo, JobId, Progress, Proof,
+    Quantization, Status,
 };
 
 /// An export and its current state.
-// The fields up to `finished_at` are the original contract; `quantization`, `progress` and `proof` were added later.
+// The fields up to `finished_at` are the original contract; `quantization`, `progress`, `proof` and `failure` were added later.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Export))]
 pub struct ExportBody {
@@ -38,6 +38,8 @@ pub struct ExportBody {
     progress: Option<Progress>,
     /// Summary of the export report; null until the export is completed.
     proof: Option<Proof>,
+    /// Why the export failed; null for other states, and for exports that failed before this field existed.
+    failure: Option<Failure>,
 }
 
 impl From<Export> for ExportBody {
@@ -57,6 +59,7 @@ impl From<Export> for ExportBody {
             quantization: export.quantization,
             progress: export.progress,
             proof: export.proof,
+            failure: export.failure,
         }
     }
 }

@@ -3,15 +3,17 @@
 mod create;
 mod export;
 mod health;
+mod history;
 mod job;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod problem;
 mod problem_kind;
 
-pub use create::ExportStarted;
+pub use create::{ExportStarted, REPLAYED};
 pub use export::ExportBody;
 pub use health::HealthBody;
+pub use history::HistoryBody;
 pub use job::{JobBody, JobWithExportBody};
 pub use problem::Problem;
 pub use problem_kind::ProblemKind;

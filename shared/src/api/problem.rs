@@ -110,8 +110,10 @@ impl From<Error> for Problem {
             }
             Error::Invalid(invalid) => Self::invalid(invalid.field, detail),
             Error::NoSuchJob(_) => Self::new(ProblemKind::NoSuchJob, detail),
+            Error::NoSuchExport(_) => Self::new(ProblemKind::NoSuchExport, detail),
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
+            Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),
             Error::Internal(source) => {
                 let source: &(dyn std::error::Error + 'static) = &*source;
                 tracing::error!(error = source, "a request failed with an internal error");

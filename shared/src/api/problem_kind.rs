@@ -15,6 +15,8 @@ pub enum ProblemKind {
     NotOwner,
     /// The training job does not exist.
     NoSuchJob,
+    /// The export does not exist.
+    NoSuchExport,
     /// The path does not exist.
     NoSuchPath,
     /// The path does not support the method.
@@ -25,23 +27,27 @@ pub enum ProblemKind {
     BodyTooLarge,
     /// `Content-Type` is not `application/json`.
     NotJson,
+    /// The idempotency key was sent with another request before.
+    KeyReused,
     /// An internal error.
     Internal,
 }
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
         Self::NotOwner,
         Self::NoSuchJob,
+        Self::NoSuchExport,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
         Self::BodyTooSlow,
         Self::BodyTooLarge,
         Self::NotJson,
+        Self::KeyReused,
         Self::Internal,
     ];
 
@@ -54,6 +60,7 @@ impl ProblemKind {
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Sign-in is required"),
             Self::NotOwner => (StatusCode::FORBIDDEN, "not-owner", "The training job is not yours"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "no-such-job", "The training job does not exist"),
+            Self::NoSuchExport => (StatusCode::NOT_FOUND, "no-such-export", "The export does not exist"),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "The path does not exist"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
@@ -61,6 +68,11 @@ impl ProblemKind {
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The key belongs to another request",
+            ),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }

@@ -77,6 +77,11 @@ impl Artifacts {
         self.0.iter().find(|a| a.variant == variant && a.kind == kind).map(|a| a.path.as_str())
     }
 
+    /// The locations of all artifacts.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|artifact| artifact.path.as_str())
+    }
+
     /// Adds an artifact and replaces one of the same variant and type.
     pub fn set(&mut self, artifact: Artifact) {
         self.0.retain(|a| (a.variant, a.kind) != (artifact.variant, artifact.kind));

@@ -1,6 +1,6 @@
 //! Errors of a request, independent of HTTP: `api::Problem` maps them to statuses.
 
-use super::{InvalidRequest, JobId};
+use super::{ExportId, InvalidRequest, JobId};
 
 /// The result of a domain rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,6 +17,9 @@ pub enum Error {
     /// The training job does not exist.
     #[error("training job {0} does not exist")]
     NoSuchJob(JobId),
+    /// The export does not exist, or is of another training job.
+    #[error("export {0} of this training job does not exist")]
+    NoSuchExport(ExportId),
     /// The training job belongs to another user, or has no owner.
     #[error("this training job belongs to another user")]
     NotOwner,
@@ -28,6 +31,9 @@ pub enum Error {
         /// The current status.
         status: String,
     },
+    /// The key was sent with another request before.
+    #[error("this Idempotency-Key was sent with another request within the last 24 hours: use a new key")]
+    KeyReused,
     /// A port failed (see `ports::PortError`).
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

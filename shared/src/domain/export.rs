@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, HubRepo, JobId, ProcessId,
-    Proof, Quantization, UserId,
+    Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, Failure, FailureCode,
+    HubRepo, JobId, ProcessId, Proof, Quantization, UserId,
 };
 
 /// The lease of a launched export until its job claims it.
@@ -93,12 +93,16 @@ pub struct Export {
     pub status: Status,
     /// The latest event, for people.
     pub message: Option<String>,
+    /// Why it failed; `None` for other states, and in documents that older versions wrote.
+    pub failure: Option<Failure>,
     /// The progress; `None` in documents of the older service.
     pub progress: Option<Progress>,
     /// The created artifacts.
     pub artifacts: Vec<Artifact>,
     /// Summary of the report; `None` until completion, and for adapters, which are only copied.
     pub proof: Option<Proof>,
+    /// [`request_hash`](super::request_hash) of the request, if it came with an idempotency key.
+    pub request_hash: Option<String>,
     /// The name that the launcher gave the execution.
     pub execution: Option<ExecutionName>,
     /// The execution that processes it.
@@ -122,6 +126,8 @@ pub struct NewExport<'a> {
     pub user: &'a UserId,
     /// The validated request.
     pub request: &'a CreateExport,
+    /// The hash of the request, if it came with an idempotency key.
+    pub request_hash: Option<String>,
 }
 
 /// A change of a running export.
@@ -155,8 +161,8 @@ pub enum Transition {
     Fail {
         /// The claim of the reporting job.
         claim: Option<Claim>,
-        /// What failed and what to do about it, for people.
-        message: String,
+        /// Why it failed.
+        failure: Failure,
     },
 }
 
@@ -178,17 +184,20 @@ pub enum TransitionError {
 }
 
 impl Export {
-    /// The message of an export whose lease expired.
-    pub const LEASE_EXPIRED_MESSAGE: &'static str = "The export job was interrupted: start the export again.";
+    /// The failure of an export whose lease expired.
+    #[must_use]
+    pub fn lease_expired() -> Failure {
+        Failure::new(FailureCode::Interrupted, "The export job was interrupted: start the export again.")
+    }
 
     /// A new export, which is running and started at `now`.
     #[must_use]
     pub fn new(new: &NewExport<'_>, now: Timestamp) -> Self {
-        let NewExport { id, user, request } = *new;
+        let NewExport { id, user, request, request_hash } = new;
         Self {
-            id,
+            id: *id,
             job_id: request.job_id.clone(),
-            user_id: Some(user.clone()),
+            user_id: Some((*user).clone()),
             kind: request.kind,
             destinations: request.destinations.clone(),
             hf_repo: request.hf_repo.clone(),
@@ -196,9 +205,11 @@ impl Export {
             quantization: request.quantization,
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
+            failure: None,
             progress: Some(Progress { stage: Stage::Queued, bytes_done: 0, bytes_total: 0 }),
             artifacts: Vec::new(),
             proof: None,
+            request_hash: request_hash.clone(),
             execution: None,
             claim: None,
             lease_until: Some(saturating_add(now, LAUNCH_LEASE)),
@@ -213,9 +224,8 @@ impl Export {
     #[must_use]
     pub fn as_of(mut self, now: Timestamp) -> Self {
         if self.status == Status::Running && self.lease_end() < now {
-            self.status = Status::Failed;
-            self.message = Some(Self::LEASE_EXPIRED_MESSAGE.to_owned());
-            self.finished_at = Some(self.lease_end());
+            let expired_at = self.lease_end();
+            self.fail(&Self::lease_expired(), expired_at);
         }
         self
     }
@@ -236,8 +246,8 @@ impl Export {
         let expired = self.lease_end() < now;
         match transition {
             // An unclaimed or expired export can still be marked as failed.
-            Transition::Fail { claim: None, message } if expired || self.claim.is_none() => {
-                self.finish(Status::Failed, message, now);
+            Transition::Fail { claim: None, failure } if expired || self.claim.is_none() => {
+                self.fail(failure, now);
             }
             _ if expired => return Err(TransitionError::LeaseExpired),
             Transition::Launched(execution) => self.execution = Some(execution.clone()),
@@ -254,9 +264,9 @@ impl Export {
                 self.proof.clone_from(proof);
                 self.finish(Status::Completed, message, now);
             }
-            Transition::Fail { claim, message } => {
+            Transition::Fail { claim, failure } => {
                 self.check_claim(claim.as_ref())?;
-                self.finish(Status::Failed, message, now);
+                self.fail(failure, now);
             }
         }
         self.updated_at = now;
@@ -283,6 +293,11 @@ impl Export {
             (held, claim) if held.as_ref() == claim => Ok(()),
             (Some(_), _) => Err(TransitionError::ClaimedByAnother),
         }
+    }
+
+    fn fail(&mut self, failure: &Failure, at: Timestamp) {
+        self.failure = Some(failure.clone());
+        self.finish(Status::Failed, &failure.message, at);
     }
 
     fn finish(&mut self, status: Status, message: &str, now: Timestamp) {
@@ -314,7 +329,10 @@ mod tests {
             serde_json::from_str(r#"{"job_id":"job-1","export_type":"merged"}"#).unwrap();
         let request = raw.try_into().unwrap();
         let user = "ada".parse().unwrap();
-        Export::new(&NewExport { id: ExportId::random(), user: &user, request: &request }, at(0))
+        Export::new(
+            &NewExport { id: ExportId::random(), user: &user, request: &request, request_hash: None },
+            at(0),
+        )
     }
 
     fn claim(by: &str, attempt: u32) -> Claim {
@@ -338,7 +356,7 @@ mod tests {
     }
 
     fn fail(claim: Option<Claim>) -> Transition {
-        Transition::Fail { claim, message: "It failed".to_owned() }
+        Transition::Fail { claim, failure: Failure::new(FailureCode::NotFound, "It failed") }
     }
 
     #[test]
@@ -424,7 +442,8 @@ mod tests {
         let export = claimed("run-1", 0);
         let seen = export.clone().as_of(at(302));
         assert_eq!((seen.status, seen.finished_at), (Status::Failed, Some(at(301))));
-        assert_eq!(seen.message.as_deref(), Some(Export::LEASE_EXPIRED_MESSAGE));
+        assert_eq!(seen.message, Some(Export::lease_expired().message));
+        assert_eq!(seen.failure, Some(Export::lease_expired()));
         for late in [progress("run-1", 0), complete("run-1", 0), Transition::Claim(claim("run-1", 1))] {
             assert_eq!(export.clone().apply(&late, at(302)), Err(TransitionError::LeaseExpired), "{late:?}");
         }
@@ -472,6 +491,7 @@ mod tests {
                 }
                 prop_assert_eq!(export.finished_at.is_some(), export.status != Status::Running);
                 prop_assert_eq!(export.lease_until.is_some(), export.status == Status::Running);
+                prop_assert_eq!(export.failure.is_some(), export.status == Status::Failed);
                 prop_assert_eq!(!export.artifacts.is_empty(), export.status == Status::Completed);
                 let (id, job, started) = (export.id, &export.job_id, export.started_at);
                 prop_assert_eq!((id, job, started), (before.id, &before.job_id, before.started_at));

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// Why a string is not a valid id. `Display` states the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,12 @@ impl ExportId {
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// The id that a hash stands for.
+    pub(super) fn from_hash(hash: [u8; 32]) -> Self {
+        let [bytes, _] = *hash.as_chunks::<16>().0 else { return Self(Uuid::nil()) };
+        Self(Builder::from_custom_bytes(bytes).into_uuid())
     }
 }
 

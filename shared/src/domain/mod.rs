@@ -3,6 +3,9 @@
 mod artifact;
 mod error;
 mod export;
+mod failure;
+mod history;
+mod idempotency;
 mod ids;
 mod proof;
 mod quantization;
@@ -14,6 +17,9 @@ pub use error::{Error, Result, Unauthenticated};
 pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
+pub use failure::{Failure, FailureCode};
+pub use history::{HistoryCursor, HistoryPage, InvalidPageSize, PageSize};
+pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, request_hash};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};

@@ -66,7 +66,8 @@ impl FromStr for Quantization {
     type Err = UnknownQuantization;
 
     fn from_str(name: &str) -> Result<Self, UnknownQuantization> {
-        Self::ALL.into_iter().find(|quantization| quantization.as_str() == name).ok_or(UnknownQuantization)
+        let is_named = |quantization: &Self| quantization.as_str().eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().find(is_named).ok_or(UnknownQuantization)
     }
 }
 
@@ -99,7 +100,8 @@ mod tests {
             let json = serde_json::to_string(&quantization).unwrap();
             assert_eq!(serde_json::from_str::<Quantization>(&json).unwrap(), quantization);
         }
-        for bad in ["", "Q8_0", "q9_0", "q4_k", "q4_k_m "] {
+        assert_eq!("Q4_K_M".parse(), Ok(Quantization::Q4_K_M));
+        for bad in ["", "q9_0", "q4_k", "q4_k_m "] {
             assert_eq!(bad.parse::<Quantization>(), Err(UnknownQuantization), "{bad:?}");
         }
     }

@@ -3,6 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
+use crate::redaction;
+
 use super::{ArtifactKind, HubRepo, JobId, Quantization, UnknownQuantization};
 
 /// A destination of an export.
@@ -66,7 +68,7 @@ pub struct InvalidRequest {
 }
 
 impl InvalidRequest {
-    fn new(field: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(field: &'static str, reason: impl Into<String>) -> Self {
         Self { field, reason: reason.into() }
     }
 }
@@ -85,25 +87,37 @@ pub struct RawCreateExport {
     quantization: BodyField<String>,
 }
 
-/// A field of the body: a value or nothing, or a value of the wrong type.
-#[derive(Debug, Deserialize)]
+/// A field of the body: a value, null, a value of the wrong type, or nothing.
+#[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
 enum BodyField<T> {
-    Valid(Option<T>),
+    Value(T),
+    Null(()),
     WrongType(IgnoredAny),
-}
-
-impl<T> Default for BodyField<T> {
-    fn default() -> Self {
-        Self::Valid(None)
-    }
+    #[default]
+    #[serde(skip)]
+    Omitted,
 }
 
 impl<T> BodyField<T> {
+    /// The value. Null counts as omitted.
     fn into_value(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
         match self {
-            Self::Valid(value) => Ok(value),
+            Self::Value(value) => Ok(Some(value)),
+            Self::Null(()) | Self::Omitted => Ok(None),
             Self::WrongType(_) => Err(InvalidRequest::new(field, format!("must be {expected}"))),
+        }
+    }
+
+    /// The value of a field that may be omitted and not null.
+    fn into_non_null(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
+        match self {
+            Self::Null(()) => {
+                Err(InvalidRequest::new(field, format!("must be {expected}; omit it for the default")))
+            }
+            other @ (Self::Value(_) | Self::WrongType(_) | Self::Omitted) => {
+                other.into_value(field, expected)
+            }
         }
     }
 }
@@ -139,7 +153,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
         let job_id = parse_job_id(raw.job_id.into_value("job_id", "a string")?)?;
         let kind = parse_kind(raw.export_type.into_value("export_type", "a string")?.as_deref())?;
         let destinations = parse_destinations(
-            raw.destination.into_value("destination", "an array of gcs, hf_hub or both")?,
+            raw.destination.into_non_null("destination", "an array of gcs, hf_hub or both")?,
         )?;
         let hf_token = parse_hf_token(raw.hf_token.into_value("hf_token", "a string")?)?;
         let hf_repo = parse_hf_repo(raw.hf_repo_id.into_value("hf_repo_id", "a string")?.as_deref())?;
@@ -173,7 +187,9 @@ fn parse_hf_token(token: Option<SecretString>) -> Result<Option<SecretString>, I
         Some(text)
             if text.len() <= CreateExport::MAX_HF_TOKEN && text.bytes().all(|b| b.is_ascii_graphic()) =>
         {
-            Ok(Some(text.into()))
+            let token = SecretString::from(text);
+            redaction::register(&token);
+            Ok(Some(token))
         }
         Some(_) => Err(InvalidRequest::new("hf_token", "must be an access token of the Hugging Face Hub")),
     }
@@ -271,6 +287,7 @@ mod tests {
             ("export_type", json!({"export_type": ""})),
             ("export_type", json!({"export_type": "GGUF"})),
             ("export_type", json!({"export_type": ["gguf"]})),
+            ("destination", json!({"destination": null})),
             ("destination", json!({"destination": []})),
             ("destination", json!({"destination": "gcs"})),
             ("destination", json!({"destination": ["gcs", "s3"]})),
@@ -311,7 +328,7 @@ mod tests {
 
     #[test]
     fn null_and_blank_count_as_omitted() {
-        let blanks = json!({"destination": null, "hf_token": " ", "hf_repo_id": "", "hf_private": null,
+        let blanks = json!({"hf_token": " ", "hf_repo_id": "", "hf_private": null,
             "export_type": "merged", "quantization": ""});
         let request = request(&with(&blanks)).unwrap();
         assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());

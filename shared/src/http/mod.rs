@@ -3,15 +3,21 @@
 pub mod body;
 mod caller;
 mod envelope;
+mod export_path;
 mod export_request;
 mod health;
+mod idempotency_key;
 mod job_path;
 mod linger;
+mod page_query;
 mod uncancelled;
 
 pub use caller::Caller;
 pub use envelope::envelope;
+pub use export_path::ExportPath;
 pub use export_request::ExportRequest;
+pub use idempotency_key::RequestKey;
 pub use job_path::JobPath;
 pub(crate) use linger::linger;
+pub use page_query::PageQuery;
 pub use uncancelled::uncancelled;

@@ -2,39 +2,117 @@
 
 use crate::{
     clock,
-    domain::{CreateExport, Error, ExecutionName, Export, ExportId, NewExport, Result, Transition, UserId},
-    ports::{ApplyError, Exports, JobLauncher, LaunchError, PortError, TrainingJobs},
+    domain::{
+        CreateExport, Error, ExecutionName, Export, ExportId, Failure, FailureCode, IdempotencyKey,
+        KEY_LIFETIME, NewExport, Result, Transition, UserId, request_hash,
+    },
+    ports::{ApplyError, CreateOutcome, Exports, JobLauncher, LaunchError, PortError, TrainingJobs},
 };
 
 /// The message of the record if its job could not be started.
 const NOT_STARTED: &str = "The export job could not be started. Try again in a few minutes.";
 
-/// Starts an export of a job of `caller`. The record is stored before the job starts, because clients request it
+/// An export that a request started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartedExport {
+    /// Its id.
+    pub id: ExportId,
+    /// An earlier request with the same key started it.
+    pub replayed: bool,
+}
+
+/// The ports that [`create`] uses.
+#[derive(Clone, Copy)]
+pub struct CreatePorts<'a> {
+    /// The training jobs.
+    pub jobs: &'a dyn TrainingJobs,
+    /// Their exports.
+    pub exports: &'a dyn Exports,
+    /// Starts the export job.
+    pub launcher: &'a dyn JobLauncher,
+}
+
+/// Starts an export of a job of `caller`. With a key, a request that is repeated within [`KEY_LIFETIME`] starts nothing:
+/// the export of the first is returned. The record is stored before the job starts, because clients request it
 /// immediately after the response.
 ///
 /// # Errors
-/// In this order: the job does not exist, has another owner, is not completed; or a port fails. If the job was not
+/// In this order: the key was sent with another request; the job does not exist, has another owner, is not completed; or
+/// a port fails. If the job was not
 /// started, the record is marked as failed. If it is unknown whether it was started, the record stays `running`; if
 /// the job is not running, the lease of the record expires.
 pub async fn create(
-    jobs: &dyn TrainingJobs,
-    exports: &dyn Exports,
-    launcher: &dyn JobLauncher,
+    ports: CreatePorts<'_>,
     caller: &UserId,
     request: &CreateExport,
-) -> Result<ExportId> {
+    key: Option<&IdempotencyKey>,
+) -> Result<StartedExport> {
+    let Some(key) = key else {
+        check_job(ports.jobs, caller, request).await?;
+        let new = NewExport { id: ExportId::random(), user: caller, request, request_hash: None };
+        return match start(ports, &new).await? {
+            Some(started) => Ok(started),
+            None => Err(exists_twice()),
+        };
+    };
+    let hash = request_hash(request);
+    let now = clock::now();
+    for number in 0.. {
+        let id = key.export_id(caller, number);
+        if let Some(earlier) = ports.exports.find(id).await? {
+            if earlier.started_at + KEY_LIFETIME < now {
+                continue;
+            }
+            return replay(&earlier, &hash);
+        }
+        check_job(ports.jobs, caller, request).await?;
+        let new = NewExport { id, user: caller, request, request_hash: Some(hash.clone()) };
+        if let Some(started) = start(ports, &new).await? {
+            return Ok(started);
+        }
+        // another request with the key was faster
+        return match ports.exports.find(id).await? {
+            Some(earlier) => replay(&earlier, &hash),
+            None => Err(exists_twice()),
+        };
+    }
+    Err(exists_twice())
+}
+
+fn exists_twice() -> Error {
+    PortError::Failed { what: "creating the export", source: "its id exists".into() }.into()
+}
+
+async fn check_job(jobs: &dyn TrainingJobs, caller: &UserId, request: &CreateExport) -> Result<()> {
     let job = jobs.find(&request.job_id).await?;
     let job = job.ok_or_else(|| Error::NoSuchJob(request.job_id.clone()))?;
     job.check_owner(caller)?;
-    job.check_completed()?;
+    job.check_completed()
+}
 
-    let id = ExportId::random();
-    let export = Export::new(&NewExport { id, user: caller, request }, clock::now());
-    exports.create(&export).await?;
+/// The answer to a request that was repeated. If its job could not be started, it is the error of that time.
+fn replay(earlier: &Export, hash: &str) -> Result<StartedExport> {
+    if earlier.request_hash.as_deref() != Some(hash) {
+        return Err(Error::KeyReused);
+    }
+    let not_started = earlier.failure.as_ref().is_some_and(|failure| failure.message == NOT_STARTED);
+    if not_started && earlier.claim.is_none() {
+        return Err(PortError::Failed { what: "launching the export job", source: NOT_STARTED.into() }.into());
+    }
+    Ok(StartedExport { id: earlier.id, replayed: true })
+}
+
+/// Stores the record and starts the job; `None` if the record exists.
+async fn start(ports: CreatePorts<'_>, new: &NewExport<'_>) -> Result<Option<StartedExport>> {
+    let CreatePorts { exports, launcher, .. } = ports;
+    let (id, request) = (new.id, new.request);
+    if exports.create(&Export::new(new, clock::now())).await? == CreateOutcome::Exists {
+        return Ok(None);
+    }
     match launcher.launch(id, request.hf_token.as_ref()).await {
         Ok(execution) => {
             record_execution(exports, id, execution).await;
-            Ok(id)
+            Ok(Some(StartedExport { id, replayed: false }))
         }
         Err(error) => {
             if matches!(error, LaunchError::NotStarted(_)) {
@@ -58,7 +136,8 @@ async fn record_execution(exports: &dyn Exports, id: ExportId, execution: Execut
 
 /// Marks the record as failed, with one retry. If both fail, the record stays `running` until its lease expires.
 async fn mark_failed(exports: &dyn Exports, id: ExportId) {
-    let failure = Transition::Fail { claim: None, message: NOT_STARTED.to_owned() };
+    let failure = Failure::new(FailureCode::Internal, NOT_STARTED);
+    let failure = Transition::Fail { claim: None, failure };
     for attempt in 1..=2 {
         match exports.apply(id, &failure).await {
             Ok(_) | Err(ApplyError::Refused(_)) => return,
@@ -95,7 +174,18 @@ mod tests {
         }
 
         async fn create(&self, uid: &str, request: &CreateExport) -> Result<ExportId> {
-            create(&self.store, &self.store, &self.launcher, &fixtures::user(uid), request).await
+            Ok(self.create_with(uid, request, None).await?.id)
+        }
+
+        async fn create_with(
+            &self,
+            uid: &str,
+            request: &CreateExport,
+            key: Option<&str>,
+        ) -> Result<StartedExport> {
+            let ports = CreatePorts { jobs: &self.store, exports: &self.store, launcher: &self.launcher };
+            let key = key.map(|key| key.parse().unwrap());
+            create(ports, &fixtures::user(uid), request, key.as_ref()).await
         }
 
         fn records(&self) -> Vec<serde_json::Value> {
@@ -120,6 +210,59 @@ mod tests {
         assert_eq!(record.user_id.unwrap().as_str(), fixtures::ADA);
         assert_eq!(record.execution.unwrap().as_str(), format!("execution-of-{id}"));
         assert!(!format!("{:?}", context.records()).contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn a_thousand_requests_with_one_key_start_one_export() {
+        let context = TestContext::new();
+        let request = fixtures::request(fixtures::JOB);
+        let all = (0..1000).map(|_| context.create_with(fixtures::ADA, &request, Some("key")));
+        let started: Vec<_> =
+            futures_util::future::join_all(all).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!((context.records().len(), context.launcher.launches().len()), (1, 1));
+        assert!(started.iter().all(|one| one.id == started[0].id));
+        assert_eq!(started.iter().filter(|one| !one.replayed).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_key_stands_for_one_request_of_one_user_for_a_day() {
+        let context = TestContext::new();
+        let request = fixtures::request(fixtures::JOB);
+        let first = context.create_with(fixtures::ADA, &request, Some("key")).await.unwrap();
+        let other = CreateExport { hf_private: false, ..fixtures::request(fixtures::JOB) };
+        let reused = context.create_with(fixtures::ADA, &other, Some("key")).await;
+        assert!(matches!(reused, Err(Error::KeyReused)), "{reused:?}");
+        let foreign = context.create_with(fixtures::BOB, &request, Some("key")).await;
+        assert!(matches!(foreign, Err(Error::NotOwner)), "{foreign:?}");
+        // whatever happened since
+        context.store.put(
+            TRAINING_JOBS,
+            fixtures::JOB,
+            json!({"user_id": fixtures::ADA, "status": "deleted"}),
+        );
+        let again = context.create_with(fixtures::ADA, &request, Some("key")).await.unwrap();
+        assert_eq!(again, StartedExport { replayed: true, ..first });
+
+        context.store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
+        let mut old = context.store.document(EXPORTS, &first.id.to_string()).unwrap();
+        old["started_at"] =
+            json!((clock::now() - KEY_LIFETIME - jiff::SignedDuration::from_secs(1)).to_string());
+        context.store.put(EXPORTS, &first.id.to_string(), old);
+        let later = context.create_with(fixtures::ADA, &request, Some("key")).await.unwrap();
+        assert!(later.id != first.id && !later.replayed);
+        assert_eq!(context.records().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_launch_that_failed_is_replayed_as_a_failure() {
+        let context = TestContext::new();
+        context.launcher.set_outcome(LaunchOutcome::NotStarted);
+        let request = fixtures::request(fixtures::JOB);
+        for _ in 0..2 {
+            let failed = context.create_with(fixtures::ADA, &request, Some("key")).await;
+            assert!(matches!(failed, Err(Error::Internal(_))), "{failed:?}");
+        }
+        assert_eq!(context.records().len(), 1);
     }
 
     #[tokio::test]
@@ -151,6 +294,7 @@ mod tests {
             assert!(matches!(result, Err(Error::Internal(_))), "{result:?}");
             let record = context.record().await;
             assert_eq!((record.status, record.message.as_deref()), (Status::Failed, Some(NOT_STARTED)));
+            assert_eq!(record.failure.unwrap().code, FailureCode::Internal);
             assert!(record.finished_at.is_some());
         }
     }

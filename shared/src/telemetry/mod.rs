@@ -3,8 +3,10 @@
 //! Fields of the JSON: <https://cloud.google.com/logging/docs/structured-logging>.
 
 mod cloud;
+mod redacting_writer;
 mod request;
 
+pub use redacting_writer::RedactingWriter;
 pub use request::{RequestTags, current, in_request};
 
 use std::io::IsTerminal;
@@ -68,7 +70,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let colors = std::io::stdout().is_terminal();
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colors);
+    let layer = tracing_subscriber::fmt::layer().with_writer(RedactingWriter(writer)).with_ansi(colors);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Json { project } => Box::new(layer.event_format(cloud::CloudLogging::new(project))),
         LogFormat::Compact => Box::new(layer.compact().with_target(false)),

@@ -33,8 +33,11 @@ pub(super) fn check(method: &Method, path: &str, response: &TestResponse) {
 
 fn operation<'a>(method: &Method, path: &str) -> &'a Value {
     let method = method.as_str().to_ascii_lowercase();
-    let route = match path {
-        "/health" | "/exports" => path,
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let route = match segments.as_slice() {
+        ["exports", _, "history"] => "/exports/{job_id}/history",
+        ["exports", _, "history", _] => "/exports/{job_id}/history/{export_id}",
+        ["health" | "exports"] => path,
         _ => "/exports/{job_id}",
     };
     &DOCUMENT["paths"][route][method]

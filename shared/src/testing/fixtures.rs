@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, JobId,
-    LogitDivergence, NewExport, ProcessId, Progress, Proof, Quantization, Stage, Transition, UserId, Variant,
+    Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, Failure,
+    FailureCode, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof, Quantization, Stage,
+    Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -71,7 +72,7 @@ pub fn export() -> Export {
 /// An export by [`ADA`], just started.
 #[must_use]
 pub fn new_export(id: ExportId, job: &str, now: Timestamp) -> Export {
-    Export::new(&NewExport { id, user: &user(ADA), request: &request(job) }, now)
+    Export::new(&NewExport { id, user: &user(ADA), request: &request(job), request_hash: None }, now)
 }
 
 /// The claim of the first attempt of an execution, with a random process id.
@@ -103,6 +104,12 @@ pub fn proof() -> Proof {
         report_sha256: "cd".repeat(32),
         logits: Some(LogitDivergence { tokens: 64, kl_mean: 0.0005, kl_max: 0.004, top1: 0.984_375 }),
     }
+}
+
+/// A failure with that message.
+#[must_use]
+pub fn failure(message: &str) -> Failure {
+    Failure::new(FailureCode::Interrupted, message)
 }
 
 /// The transitions of a successful export.

@@ -11,8 +11,11 @@ use serde_json::Value;
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, TRAINING_JOBS, newest_first},
     clock,
-    domain::{Artifact, Export, ExportId, JobId, TrainingJob, Transition, UserId},
-    ports::{ApplyError, Exports, PortError, TrainingJobs},
+    domain::{
+        Artifact, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, TrainingJob, Transition,
+        UserId,
+    },
+    ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
 };
 
 const STORE: &str = "the in-memory store";
@@ -28,6 +31,7 @@ struct MemoryState {
     documents: BTreeMap<(String, String), Value>,
     failures: BTreeMap<&'static str, usize>,
     lost_answer: Option<fn(&Transition) -> bool>,
+    unavailable_for: Option<fn(&Transition) -> bool>,
 }
 
 impl MemoryStore {
@@ -56,6 +60,11 @@ impl MemoryStore {
     /// Stores the next matching transition, but returns that the store is unavailable.
     pub fn lose_answer(&self, matching: fn(&Transition) -> bool) {
         self.state().lost_answer = Some(matching);
+    }
+
+    /// Stores no matching transition from now on, and returns that the store is unavailable.
+    pub fn fail_on(&self, matching: fn(&Transition) -> bool) {
+        self.state().unavailable_for = Some(matching);
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
@@ -132,14 +141,14 @@ impl TrainingJobs for MemoryStore {
 
 #[async_trait]
 impl Exports for MemoryStore {
-    async fn create(&self, export: &Export) -> Result<(), PortError> {
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
         let mut state = self.begin("create")?;
         let id = export.id.to_string();
         if state.get(EXPORTS, &id).is_some() {
-            return Err(PortError::Failed { what: STORE, source: "the export exists already".into() });
+            return Ok(CreateOutcome::Exists);
         }
         state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
-        Ok(())
+        Ok(CreateOutcome::Created)
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
@@ -160,9 +169,24 @@ impl Exports for MemoryStore {
             .max_by_key(|export| export.started_at))
     }
 
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        let state = self.begin("history")?;
+        let of_job = state.of(EXPORTS).filter(|(_, document)| document["job_id"] == job.as_str());
+        let exports = of_job.filter_map(|(id, document)| log_invalid(documents::export(id, document)));
+        Ok(HistoryPage::of(exports, after, size))
+    }
+
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {
         let id = id.to_string();
         let mut state = self.begin("apply")?;
+        if state.unavailable_for.is_some_and(|matches| matches(transition)) {
+            return Err(PortError::Unavailable { what: STORE, source: "configured failure".into() }.into());
+        }
         let document = state.get(EXPORTS, &id).ok_or(ApplyError::NoSuchExport)?;
         let stored = documents::export(&id, document).map_err(invalid_document)?;
         let after = documents::apply(document, stored, transition, clock::now())?;

@@ -6,8 +6,8 @@ locals {
   # Log lines that are counted. The filters match messages in the code.
   logged = {
     exports_failed = {
-      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export failed\""
-      description = "Exports that ended as failed, for any reason"
+      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export failed\" severity>=ERROR"
+      description = "Exports that ended as failed, for a reason that their callers cannot resolve"
     }
     ends_lost = {
       filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"the end was not recorded\""
@@ -29,7 +29,7 @@ locals {
   # Conditions of the alerts: metric, threshold, duration.
   alerts = {
     "exports-failed" = {
-      summary   = "More than 5 exports failed within an hour."
+      summary   = "More than 5 exports failed within an hour, for reasons that their callers cannot resolve."
       filter    = "${local.in_job} AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["exports_failed"].name}\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
@@ -39,7 +39,7 @@ locals {
       severity  = "WARNING"
     }
     "job-failures" = {
-      summary   = "More than 3 executions of the export job failed within an hour."
+      summary   = "More than 3 executions of the export job ended within an hour before they recorded the end of their export."
       filter    = "${local.in_job} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.label.result=\"failed\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"

@@ -1,9 +1,10 @@
 //! The vision and audio encoders of a multimodal class as one value.
 
-use super::tensor_map::TensorMap;
+use super::encoder_shapes::EncoderSizes;
+use super::tensor_map::{EncoderKind, TensorMap};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
-use crate::gemma::MappedTensor;
+use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
 use crate::quant::{OutputType, TensorType};
@@ -22,6 +23,10 @@ pub(crate) struct MmprojFamily {
     /// The shape of the tensor of this GGUF name and how its values are stored, or what is wrong with its shape in the
     /// checkpoint.
     pub(super) transform: fn(&ModelConfig, &str, &[u64]) -> Result<TransformedShape, String>,
+    /// The sizes of an encoder's layers; `None` if they differ or the class has no such encoder.
+    pub(super) layer_sizes: fn(&EncoderConfigs<'_>, EncoderKind) -> Result<Option<EncoderSizes>>,
+    /// The shape in the checkpoint of the tensor of this GGUF name, outside of layers; `None` where it is not known.
+    pub(super) tensor_shape: fn(&EncoderConfigs<'_>, &str) -> Result<Option<ExpectedShape>>,
     /// The type of a matrix whose type does not follow the file's.
     pub(super) fixed_type: fn(&str, OutputType) -> Option<TensorType>,
     pub(super) encoder_layers: fn(&EncoderConfigs<'_>) -> Result<EncoderLayers>,
@@ -39,6 +44,8 @@ pub(super) struct EncoderConfigs<'a> {
     pub(super) vision: &'a ModelConfig,
     /// `audio_config`.
     pub(super) audio: Option<&'a ModelConfig>,
+    /// `hidden_size` of the language model, where `config.json` has it.
+    pub(super) text_hidden: Option<u64>,
 }
 
 /// How many numbered layers the encoders have; 0 for one without.

@@ -4,12 +4,13 @@ use serde_json::Value as Json;
 
 use super::clip_metadata;
 use super::clip_metadata::{EncoderHparams, ImageInput};
+use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::preprocessor::PreprocessorConfig;
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
-use crate::gemma::MappedTensor;
+use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
 use crate::quant::{OutputType, TensorType};
@@ -20,6 +21,8 @@ pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
     audio_maps: &[],
     map_tensor,
     transform,
+    layer_sizes,
+    tensor_shape,
     fixed_type,
     encoder_layers,
     parameters,
@@ -64,10 +67,9 @@ static VISION_PROJECTOR: TensorMap = TensorMap {
     layers: None,
 };
 
-/// Older versions of transformers have one more name in front. The encoder's attention-pooling head is not used.
+/// The encoder's attention-pooling head is not used.
 fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
-    let name = name.replace("vision_tower.vision_model.", "vision_tower.");
-    gguf_name(maps.iter().copied(), &name)
+    gguf_name(maps.iter().copied(), name)
         .map_or(MappedTensor::Skipped, |name| MappedTensor::Tensor(name, None))
 }
 
@@ -76,6 +78,46 @@ fn transform(_: &ModelConfig, name: &str, shape: &[u64]) -> Result<TransformedSh
     let is_gemma_norm = name == "mm.soft_emb_norm.weight";
     let transform = if is_gemma_norm { TensorTransform::Add(1.0) } else { TensorTransform::IDENTITY };
     Ok((shape.to_vec(), transform))
+}
+
+fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option<EncoderSizes>> {
+    if kind == EncoderKind::Audio {
+        return Ok(None);
+    }
+    let (hidden, intermediate) = (hidden_size(configs)?, count(configs.vision, "intermediate_size", 3072)?);
+    let heads = count(configs.vision, "num_attention_heads", 12)?;
+    Ok(Some(EncoderSizes::with_heads(hidden, intermediate, heads)))
+}
+
+fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<ExpectedShape>> {
+    let (hidden, vision) = (Some(u64::from(hidden_size(configs)?)), configs.vision);
+    let (image, patch) = (image_size(vision)?, patch_size(vision)?);
+    let per_side = u64::from(image / patch);
+    let [patch, channels] = [patch, count(vision, "num_channels", 3)?].map(|size| Some(u64::from(size)));
+    let sizes = match name {
+        "v.patch_embd.weight" => vec![hidden, channels, patch, patch],
+        "v.position_embd.weight" => vec![Some(per_side * per_side), hidden],
+        "mm.input_projection.weight" => vec![hidden, configs.text_hidden],
+        "v.patch_embd.bias" | "v.post_ln.weight" | "v.post_ln.bias" | "mm.soft_emb_norm.weight" => {
+            vec![hidden]
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(ExpectedShape(sizes)))
+}
+
+fn hidden_size(configs: &EncoderConfigs<'_>) -> Result<u32> {
+    count(configs.vision, "hidden_size", 768)
+}
+
+/// The side of an image, in pixels.
+fn image_size(vision: &ModelConfig) -> Result<u32> {
+    count(vision, "image_size", 224)
+}
+
+/// The side of a patch, in pixels.
+fn patch_size(vision: &ModelConfig) -> Result<u32> {
+    Ok(count(vision, "patch_size", 16)?.max(1))
 }
 
 /// The embeddings of patches and positions and the projection keep their precision.
@@ -97,13 +139,12 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
     let preprocessor = PreprocessorConfig::of(files)?;
     let hparams = EncoderHparams {
         projection_dim: count(files.config(), "hidden_size", 2304)?,
-        hidden_size: count(vision, "hidden_size", 768)?,
+        hidden_size: hidden_size(configs)?,
         intermediate_size: count(vision, "intermediate_size", 3072)?,
         layers: encoder_layers(configs)?.vision,
         attention_heads: count(vision, "num_attention_heads", 12)?,
     };
-    let image_size = count(vision, "image_size", 224)?;
-    let patch_size = count(vision, "patch_size", 16)?.max(1);
+    let (image_size, patch_size) = (image_size(vision)?, patch_size(vision)?);
     let (mean, std) = (preprocessor.channels("image_mean")?, preprocessor.channels("image_std")?);
     clip_metadata::write_vision(&hparams, ImageInput { image_size, patch_size, mean, std }, out);
     out.set("clip.projector_type", "gemma3");

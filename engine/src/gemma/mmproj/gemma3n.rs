@@ -2,13 +2,14 @@
 
 use super::clip_metadata;
 use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
+use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::gemma4::is_audio_convolution;
 use super::preprocessor::PreprocessorConfig;
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
-use crate::gemma::MappedTensor;
+use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::numerics::TensorTransform;
 use crate::quant::{OutputType, TensorType};
@@ -19,13 +20,15 @@ pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
     audio_maps: &[&AUDIO, &AUDIO_PROJECTOR],
     map_tensor,
     transform,
+    layer_sizes,
+    tensor_shape,
     fixed_type,
     encoder_layers,
     parameters,
 };
 
 /// timm's blocks are numbered by stage and within it, and have the same names in the file.
-const TIMM_BLOCKS: &str = "vision_tower.timm_model.blocks.";
+const TIMM_BLOCKS: &str = "vision_tower.blocks.";
 
 /// The tensors that one of timm's blocks may have: an inverted residual, a convolution, or attention.
 const TIMM_BLOCK_TENSORS: [&str; 22] = [
@@ -54,7 +57,7 @@ const TIMM_BLOCK_TENSORS: [&str; 22] = [
 ];
 
 static VISION: TensorMap = TensorMap {
-    prefix: "vision_tower.timm_model.",
+    prefix: "vision_tower.",
     tensors: &[
         ("conv_stem.conv.weight", "v.conv_stem.conv.weight"),
         ("conv_stem.bn.weight", "v.conv_stem.bn.weight"),
@@ -156,6 +159,28 @@ fn transform(_: &ModelConfig, name: &str, shape: &[u64]) -> Result<TransformedSh
         _ => shape.to_vec(),
     };
     Ok((shape, TensorTransform::IDENTITY))
+}
+
+/// The vision encoder's blocks have the sizes of timm's model.
+fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option<EncoderSizes>> {
+    let audio = configs.audio.filter(|_| kind == EncoderKind::Audio);
+    audio.map(|audio| EncoderSizes::conformer(audio, 1536, "conf_num_attention_heads")).transpose()
+}
+
+fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<ExpectedShape>> {
+    let (encoder, name) = match (name.strip_prefix("mm.a."), configs.audio) {
+        (Some(name), Some(audio)) => (Some(count(audio, "hidden_size", 1536)?), name),
+        (Some(_), None) => return Ok(None),
+        (None, _) => (Some(count(configs.vision, "hidden_size", 2048)?), name.trim_start_matches("mm.")),
+    };
+    let encoder = encoder.map(u64::from);
+    let sizes = match name {
+        "embedding.weight" => vec![None, encoder],
+        "hard_emb_norm.weight" | "soft_emb_norm.weight" => vec![encoder],
+        "input_projection.weight" => vec![configs.text_hidden, encoder],
+        _ => return Ok(None),
+    };
+    Ok(Some(ExpectedShape(sizes)))
 }
 
 /// The first convolutions and projections keep their precision.

@@ -2,12 +2,13 @@
 
 use super::clip_metadata;
 use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
+use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::preprocessor::PreprocessorConfig;
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
-use crate::gemma::MappedTensor;
+use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
 use crate::quant::{OutputType, TensorType};
@@ -18,10 +19,16 @@ pub(in crate::gemma) static GEMMA4: MmprojFamily = MmprojFamily {
     audio_maps: &[&AUDIO, &AUDIO_PROJECTOR],
     map_tensor,
     transform: |_, name, shape| transform(name, shape),
+    layer_sizes,
+    tensor_shape,
     fixed_type,
     encoder_layers,
     parameters,
 };
+
+/// The sizes of `Gemma4VisionConfig` and `Gemma4AudioConfig` where `config.json` has none.
+const VISION_HIDDEN_SIZE: u32 = 768;
+const AUDIO_HIDDEN_SIZE: u32 = 1024;
 
 static VISION: TensorMap = TensorMap {
     prefix: "vision_tower.",
@@ -139,6 +146,45 @@ fn transform(name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
     }
 }
 
+fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option<EncoderSizes>> {
+    if kind == EncoderKind::Audio {
+        let sizes = |audio| EncoderSizes::conformer(audio, AUDIO_HIDDEN_SIZE, "num_attention_heads");
+        return configs.audio.map(sizes).transpose();
+    }
+    let size = |field: &str, default: u32| count(configs.vision, field, default).map(u64::from);
+    let head_dim = size("head_dim", 64)?;
+    Ok(Some(EncoderSizes {
+        hidden: size("hidden_size", VISION_HIDDEN_SIZE)?,
+        intermediate: size("intermediate_size", 3072)?,
+        head_dim,
+        queries: head_dim.saturating_mul(size("num_attention_heads", 12)?),
+        keys: head_dim.saturating_mul(size("num_key_value_heads", 12)?),
+    }))
+}
+
+fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<ExpectedShape>> {
+    let size = |field: &str, default: u32| count(configs.vision, field, default).map(u64::from);
+    let hidden = size("hidden_size", VISION_HIDDEN_SIZE)?;
+    let patch = size("patch_size", 16)?;
+    let sizes = match (name, configs.audio) {
+        ("v.patch_embd.weight", _) => vec![Some(hidden), Some(3 * patch * patch)],
+        ("v.position_embd.weight", _) => {
+            vec![Some(2), Some(size("position_embedding_size", 10 * 1024)?), Some(hidden)]
+        }
+        ("v.std_bias" | "v.std_scale", _) => vec![Some(hidden)],
+        ("mm.input_projection.weight", _) => vec![configs.text_hidden, Some(hidden)],
+        ("mm.a.input_projection.weight", Some(audio)) => {
+            vec![configs.text_hidden, Some(count(audio, "output_proj_dims", 1536)?.into())]
+        }
+        ("a.pre_encode.out.weight", Some(audio)) => {
+            let hidden = count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?;
+            vec![Some(count(audio, "output_proj_dims", 1536)?.into()), Some(hidden.into())]
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(ExpectedShape(sizes)))
+}
+
 /// A depthwise convolution is a matrix in the file; other tensors keep their shape.
 fn depthwise(name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
     match shape {
@@ -179,13 +225,13 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
     let layers = encoder_layers(configs)?;
     let vision_hparams = EncoderHparams {
         projection_dim,
-        hidden_size: count(vision, "hidden_size", 768)?,
+        hidden_size: count(vision, "hidden_size", VISION_HIDDEN_SIZE)?,
         intermediate_size: count(vision, "intermediate_size", 3072)?,
         layers: layers.vision,
         attention_heads: count(vision, "num_attention_heads", 12)?,
     };
     let audio_hparams = |audio: &ModelConfig| {
-        let hidden_size = count(audio, "hidden_size", 1024)?;
+        let hidden_size = count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?;
         Ok(EncoderHparams {
             projection_dim,
             hidden_size,

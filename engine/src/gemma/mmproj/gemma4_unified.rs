@@ -8,6 +8,7 @@ use super::gemma4::{AUDIO_PROJECTOR, DescribedEncoders, VISION_PROJECTOR};
 use super::tensor_map::TensorMap;
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
+use crate::gemma::ExpectedShape;
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
 
@@ -17,13 +18,15 @@ pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
     audio_maps: &[&AUDIO_PROJECTOR],
     map_tensor: gemma4::map_tensor,
     transform,
+    layer_sizes: |_, _| Ok(None),
+    tensor_shape,
     fixed_type: gemma4::fixed_type,
     encoder_layers: |_| Ok(EncoderLayers { vision: 0, audio: 0 }),
     parameters,
 };
 
 static VISION: TensorMap = TensorMap {
-    prefix: "vision_embedder.",
+    prefix: "embed_vision.",
     tensors: &[
         ("patch_ln1.weight", "v.patch_norm.1.weight"),
         ("patch_ln1.bias", "v.patch_norm.1.bias"),
@@ -64,6 +67,24 @@ fn transform(vision: &ModelConfig, name: &str, shape: &[u64]) -> Result<Transfor
         }
         _ => Ok((shape.to_vec(), TensorTransform::IDENTITY)),
     }
+}
+
+fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<ExpectedShape>> {
+    let width = Some(u64::from(count(configs.vision, "mm_embed_dim", 3840)?));
+    let side = u64::from(patch_side(configs.vision)?);
+    let pixels = side.checked_mul(side).and_then(|square| square.checked_mul(3));
+    let sizes = match (name, configs.audio) {
+        ("v.patch_norm.1.weight" | "v.patch_norm.1.bias", _) => vec![pixels],
+        ("v.patch_embd.weight", _) => vec![width, pixels],
+        ("v.position_embd.weight", _) => vec![None, Some(2), width],
+        ("mm.input_projection.weight", _) => vec![configs.text_hidden, width],
+        ("mm.a.input_projection.weight", Some(audio)) => {
+            vec![configs.text_hidden, Some(count(audio, "audio_embed_dim", 640)?.into())]
+        }
+        (name, _) if name.starts_with("v.patch_") => vec![width],
+        _ => return Ok(None),
+    };
+    Ok(Some(ExpectedShape(sizes)))
 }
 
 /// The side of a patch, in pixels.

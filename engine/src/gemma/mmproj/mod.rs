@@ -2,6 +2,7 @@
 //! multimodal class.
 
 mod clip_metadata;
+mod encoder_shapes;
 mod family;
 mod gemma3;
 mod gemma3n;
@@ -17,10 +18,10 @@ pub(super) use gemma4::GEMMA4;
 pub(super) use gemma4_unified::GEMMA4_UNIFIED;
 
 use family::{EncoderConfigs, EncoderLayers, TransformedShape};
-use tensor_map::TensorMap;
+use tensor_map::{EncoderKind, TensorMap};
 
 use super::canonical_name::{canonical_name, is_in_language_model};
-use super::{Architecture, MappedTensor};
+use super::{Architecture, ExpectedShape, MappedTensor};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
@@ -33,6 +34,7 @@ pub(crate) struct MmprojEncoders {
     vision: ModelConfig,
     /// `None` if the model has no audio encoder.
     audio: Option<ModelConfig>,
+    text_hidden: Option<u64>,
 }
 
 impl MmprojEncoders {
@@ -51,7 +53,8 @@ impl MmprojEncoders {
         };
         let audio = if family.audio_maps.is_empty() { None } else { config.section("audio_config") };
         let audio = audio.filter(|part| !part.is_empty());
-        Ok(Self { family, vision, audio })
+        let text_hidden = config.u32("hidden_size")?.map(u64::from);
+        Ok(Self { family, vision, audio, text_hidden })
     }
 
     /// The GGUF name of the checkpoint's tensor of this name.
@@ -68,7 +71,21 @@ impl MmprojEncoders {
     }
 
     fn configs(&self) -> EncoderConfigs<'_> {
-        EncoderConfigs { vision: &self.vision, audio: self.audio.as_ref() }
+        EncoderConfigs { vision: &self.vision, audio: self.audio.as_ref(), text_hidden: self.text_hidden }
+    }
+
+    /// The shape that the configuration gives the checkpoint's tensor of this name; `None` where it is not known.
+    pub(crate) fn expected_shape(&self, name: &str) -> Result<Option<ExpectedShape>> {
+        let MappedTensor::Tensor(name, _) = self.map_tensor(name) else { return Ok(None) };
+        let configs = self.configs();
+        for kind in [EncoderKind::Vision, EncoderKind::Audio] {
+            let layer = name.strip_prefix(kind.layer_prefix()).and_then(|rest| rest.strip_prefix('.'));
+            if let Some((_, tensor)) = layer.and_then(|layer| layer.split_once('.')) {
+                let sizes = (self.family.layer_sizes)(&configs, kind)?;
+                return Ok(sizes.and_then(|sizes| sizes.in_layer(tensor)));
+            }
+        }
+        (self.family.tensor_shape)(&configs, &name)
     }
 
     /// The shape of the tensor of this GGUF name and how its values are stored, or what is wrong with its shape in the

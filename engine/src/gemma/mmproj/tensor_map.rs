@@ -38,7 +38,7 @@ pub(super) enum EncoderKind {
 
 impl EncoderKind {
     /// The start of its layers' names in the file.
-    fn layer_prefix(self) -> &'static str {
+    pub(super) fn layer_prefix(self) -> &'static str {
         match self {
             Self::Vision => "v.blk",
             Self::Audio => "a.blk",

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{DocumentError, EXPORTS, StoredTime};
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Progress, Proof,
-    Quantization, Stage, Status,
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Failure, Progress,
+    Proof, Quantization, Stage, Status,
 };
 
 /// The document. The fields up to `finished_at` are those of the older service, with its types. `serialize_as_null`
@@ -40,10 +40,14 @@ pub struct ExportDocument {
     hf_private: Option<bool>,
     #[serde(default, with = "serialize_as_null")]
     quantization: Option<Quantization>,
+    #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
+    failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
     progress: Option<ProgressFields>,
     #[serde(default, with = "serialize_as_null")]
     proof: Option<Proof>,
+    #[serde(default, with = "serialize_as_null")]
+    request_hash: Option<String>,
     #[serde(default, with = "serialize_as_null")]
     execution: Option<String>,
     #[serde(default, with = "serialize_as_null")]
@@ -78,9 +82,11 @@ impl ExportDocument {
             quantization: self.quantization,
             status: self.status,
             message: self.message,
+            failure: self.failure,
             progress: self.progress.map(Into::into),
             artifacts: self.artifacts,
             proof: self.proof,
+            request_hash: self.request_hash,
             execution: self.execution.map(ExecutionName::new),
             claim: self.claim,
             lease_until: self.lease_until.map(Into::into),
@@ -101,6 +107,7 @@ impl From<&Export> for ExportDocument {
             hf_repo_id: export.hf_repo.as_ref().map(ToString::to_string),
             status: export.status,
             message: export.message.clone(),
+            failure: export.failure.clone(),
             artifacts: export.artifacts.clone(),
             started_at: export.started_at.into(),
             updated_at: Some(export.updated_at.into()),
@@ -110,6 +117,7 @@ impl From<&Export> for ExportDocument {
             quantization: export.quantization,
             progress: export.progress.map(Into::into),
             proof: export.proof.clone(),
+            request_hash: export.request_hash.clone(),
             execution: export.execution.as_ref().map(ToString::to_string),
             claim: export.claim.clone(),
             lease_until: export.lease_until.map(Into::into),
@@ -196,6 +204,12 @@ fn known_artifacts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
     Ok(stored.unwrap_or_default().into_iter().filter_map(known).collect())
 }
 
+/// Deserializes a failure or null. A code that this version does not know counts as null.
+fn known_failure<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Failure>, D::Error> {
+    let stored: Option<Value> = Option::deserialize(deserializer)?;
+    Ok(stored.and_then(|value| serde_json::from_value(value).ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use firestore::{FirestoreDb, FirestoreTimestamp};
@@ -203,7 +217,10 @@ mod tests {
     use serde_json::json;
 
     use super::{super::json as documents, *};
-    use crate::{domain::Transition, testing::fixtures};
+    use crate::{
+        domain::{FailureCode, Transition},
+        testing::fixtures,
+    };
 
     const ID: &str = "6f4a2f0e-0a3c-4e0b-9c55-0d8a3c1f2b11";
 
@@ -269,6 +286,7 @@ mod tests {
           ],
           "execution": null,
           "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
+          "failure": null,
           "finished_at": null,
           "hf_private": true,
           "hf_repo_id": null,
@@ -282,6 +300,7 @@ mod tests {
           },
           "proof": null,
           "quantization": "q8_0",
+          "request_hash": null,
           "started_at": "2026-09-21T14:13:20Z",
           "status": "running",
           "type": "gguf",
@@ -475,6 +494,27 @@ mod tests {
         expected["updated_at"] = json!("2025-05-01T12:01:00Z");
         expected["execution"] = json!("run-1");
         assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn a_failure_round_trips_and_an_unknown_code_is_none() {
+        let failure = Failure::new(FailureCode::AccessDenied, "The token may not write");
+        let failed = Transition::Fail { claim: None, failure: failure.clone() };
+        let export = fixtures::export().apply(&failed, fixtures::time(1)).unwrap();
+        let mut document = documents::create(&export);
+        assert_eq!(
+            document["failure"],
+            json!({"code": "access_denied", "message": "The token may not write"})
+        );
+        assert_eq!(documents::export(fixtures::EXPORT, &document).unwrap(), export);
+        let stored = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&export)).unwrap();
+        let read: ExportDocument = FirestoreDb::deserialize_doc_to(&stored).unwrap();
+        assert_eq!(read.into_export(fixtures::EXPORT).unwrap().failure, Some(failure));
+        for unknown in [json!({"code": "of a later version", "message": "x"}), json!(7), json!(null)] {
+            document["failure"] = unknown;
+            let read = documents::export(fixtures::EXPORT, &document).unwrap();
+            assert_eq!((read.failure, read.status), (None, Status::Failed));
+        }
     }
 
     #[test]

@@ -2,24 +2,58 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 use super::{DocumentError, StoredTime, TRAINING_JOBS};
 use crate::domain::{Artifact, ArtifactKind, Artifacts, TrainingJob, Variant};
 
 /// The fields of a training job that this service uses.
+///
+/// A field of another type counts as missing: another service writes the document, and one odd field must not make the
+/// job unreadable.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct TrainingJobDocument {
-    job_name: Option<String>,
-    user_id: Option<String>,
-    status: Option<String>,
-    adapter_path: Option<String>,
-    base_model_id: Option<String>,
-    modality: Option<String>,
-    artifacts: Option<HashMap<String, Value>>,
-    created_at: Option<StoredTime>,
+    job_name: LenientField<String>,
+    user_id: LenientField<String>,
+    status: LenientField<String>,
+    adapter_path: LenientField<String>,
+    base_model_id: LenientField<String>,
+    modality: LenientField<String>,
+    artifacts: LenientField<HashMap<String, Value>>,
+    created_at: LenientField<StoredTime>,
+}
+
+/// A field of the type `T`, of another type, or none.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum LenientField<T> {
+    Valid(Option<T>),
+    WrongType(IgnoredAny),
+}
+
+impl<T> Default for LenientField<T> {
+    fn default() -> Self {
+        Self::Valid(None)
+    }
+}
+
+impl<T> LenientField<T> {
+    /// The value. A value of another type is logged by the names of document and field.
+    fn read(self, id: &str, field: &'static str) -> Option<T> {
+        match self {
+            Self::Valid(value) => value,
+            Self::WrongType(_) => {
+                tracing::warn!(
+                    job.id = id,
+                    field,
+                    "a field of a training job has another type and is ignored"
+                );
+                None
+            }
+        }
+    }
 }
 
 impl TrainingJobDocument {
@@ -28,18 +62,19 @@ impl TrainingJobDocument {
     /// # Errors
     /// If `id` is not a valid job id.
     pub fn into_job(self, id: &str) -> Result<TrainingJob, DocumentError> {
-        let artifacts = artifacts(self.artifacts.as_ref());
+        let artifacts = artifacts(self.artifacts.read(id, "artifacts").as_ref());
         let raw_adapter = || artifacts.path(Variant::Raw, ArtifactKind::Adapter).map(str::to_owned);
         Ok(TrainingJob {
             id: id.parse().map_err(|e| DocumentError::new(TRAINING_JOBS, id, e))?,
-            name: non_blank(self.job_name),
-            owner: self.user_id.and_then(|uid| uid.parse().ok()),
-            status: self.status.unwrap_or_else(|| "unknown".to_owned()),
-            adapter_path: non_blank(self.adapter_path).or_else(raw_adapter),
-            base_model_id: non_blank(self.base_model_id),
-            modality: non_blank(self.modality).unwrap_or_else(|| TrainingJob::DEFAULT_MODALITY.to_owned()),
+            name: non_blank(self.job_name.read(id, "job_name")),
+            owner: self.user_id.read(id, "user_id").and_then(|uid| uid.parse().ok()),
+            status: self.status.read(id, "status").unwrap_or_else(|| "unknown".to_owned()),
+            adapter_path: non_blank(self.adapter_path.read(id, "adapter_path")).or_else(raw_adapter),
+            base_model_id: non_blank(self.base_model_id.read(id, "base_model_id")),
+            modality: non_blank(self.modality.read(id, "modality"))
+                .unwrap_or_else(|| TrainingJob::DEFAULT_MODALITY.to_owned()),
             artifacts,
-            created_at: self.created_at.map(Into::into),
+            created_at: self.created_at.read(id, "created_at").map(Into::into),
         })
     }
 }
@@ -93,6 +128,17 @@ mod tests {
             assert_eq!((job.modality.as_str(), job.status.as_str()), ("text", "unknown"));
             assert_eq!((job.owner, job.created_at, job.adapter_path), (None, None, None));
         }
+    }
+
+    #[test]
+    fn a_field_of_another_type_counts_as_missing() {
+        let odd = job(json!({
+            "job_name": 7, "user_id": "ada", "status": ["completed"], "adapter_path": {"x": 1}, "base_model_id": false,
+            "modality": 1.5, "artifacts": "none", "created_at": 1_700_000_000,
+        }));
+        assert_eq!((odd.modality.as_str(), odd.status.as_str()), ("text", "unknown"));
+        assert_eq!((odd.name, odd.created_at, odd.adapter_path, odd.base_model_id), (None, None, None, None));
+        assert_eq!(odd.owner.unwrap().as_str(), "ada");
     }
 
     #[test]

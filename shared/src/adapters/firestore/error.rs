@@ -44,6 +44,20 @@ impl StoreError {
         }
     }
 
+    /// Whether a document that was to be created existed before.
+    pub(super) fn is_existing(&self) -> bool {
+        match self {
+            Self::Client(FirestoreError::DataConflictError(_)) => true,
+            Self::Status(status) => status.code() == Code::AlreadyExists,
+            Self::Client(_)
+            | Self::Deadline
+            | Self::Document(_)
+            | Self::NoDocument
+            | Self::Refused(_)
+            | Self::Incomplete(_) => false,
+        }
+    }
+
     fn is_transient(&self) -> bool {
         match self {
             Self::Deadline => true,

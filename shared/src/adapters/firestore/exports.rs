@@ -23,8 +23,8 @@ use super::{
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, ExportDocument, changed_fields},
     clock,
-    domain::{Export, ExportId, JobId, Transition},
-    ports::{ApplyError, Exports, PortError},
+    domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
+    ports::{ApplyError, CreateOutcome, Exports, PortError},
 };
 
 const UPDATED_AT: &str = "updated_at";
@@ -34,15 +34,19 @@ const MAX_RETRY_DELAY: Duration = Duration::from_millis(800);
 
 #[async_trait]
 impl Exports for Firestore {
-    async fn create(&self, export: &Export) -> Result<(), PortError> {
-        within_deadline(async {
+    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
+        let created = within_deadline(async {
             let db = self.db().await?;
             let fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export))?.fields;
             let document = document(db, EXPORTS, &export.id.to_string(), fields);
             DocumentWrite::create(document).with_server_times(&["started_at", UPDATED_AT]).commit(db).await
         })
-        .await
-        .map_err(Into::into)
+        .await;
+        match created {
+            Ok(()) => Ok(CreateOutcome::Created),
+            Err(failure) if failure.is_existing() => Ok(CreateOutcome::Exists),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
@@ -66,6 +70,29 @@ impl Exports for Firestore {
                 .iter()
                 .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
             Ok(readable.max_by_key(|export| export.started_at))
+        })
+        .await
+        .map_err(|failure: StoreError| failure.into())
+    }
+
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        within_deadline(async {
+            let db = self.db().await?;
+            // one more than the page shows whether another follows
+            let mut found = DocumentQuery::history(job, after, size.get() + 1).run(db).await?;
+            let has_more = found.len() > size.get();
+            found.truncate(size.get());
+            let readable = found
+                .iter()
+                .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
+            let exports: Vec<Export> = readable.collect();
+            let next = exports.last().map(|export| export.id).filter(|_| has_more);
+            Ok(HistoryPage { exports, next })
         })
         .await
         .map_err(|failure: StoreError| failure.into())

@@ -1,14 +1,17 @@
 //! The queries, and the composite indexes that they need in production. The emulator does not require indexes, so only
 //! [`needed_indexes`] reveals a missing one.
 
-use firestore::{FirestoreDb, FirestoreResult, FirestoreTimestamp};
+use firestore::{FirestoreDb, FirestoreQueryCursor, FirestoreReference, FirestoreResult, FirestoreTimestamp};
 use gcloud_sdk::google::firestore::v1::Document;
 use jiff::Timestamp;
 
 use crate::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
-    domain::{JobId, TrainingJob, UserId},
+    domain::{HistoryCursor, JobId, TrainingJob, UserId},
 };
+
+/// The field of a document's name, by which every index ends in the direction of its last field.
+const NAME: &str = "__name__";
 
 /// The number of exports that are read to find the latest one that can be parsed.
 const CANDIDATES: u32 = 5;
@@ -41,6 +44,8 @@ pub(super) struct DocumentQuery<'a> {
 struct NewestFirst {
     by: &'static str,
     limit: u32,
+    /// Only documents after this one.
+    after: Option<HistoryCursor>,
     /// Skips times that are stored as strings. Firestore sorts all strings after all timestamps.
     timestamps_only: bool,
 }
@@ -60,8 +65,15 @@ impl<'a> DocumentQuery<'a> {
     }
 
     fn latest_of_job(job: &'a str) -> Self {
-        let newest = NewestFirst { by: "started_at", limit: CANDIDATES, timestamps_only: false };
+        let newest = NewestFirst { by: "started_at", limit: CANDIDATES, after: None, timestamps_only: false };
         Self { collection: EXPORTS, equal: vec![("job_id", job)], newest: Some(newest) }
+    }
+
+    /// Exports whose start is stored as a string, which this service does not write, are not among them.
+    pub(super) fn history(job: &'a JobId, after: Option<HistoryCursor>, limit: usize) -> Self {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let newest = NewestFirst { by: "started_at", limit, after, timestamps_only: true };
+        Self { collection: EXPORTS, equal: vec![("job_id", job.as_str())], newest: Some(newest) }
     }
 
     pub(super) fn with_timestamps_only(mut self) -> Self {
@@ -81,6 +93,14 @@ impl<'a> DocumentQuery<'a> {
         })
     }
 
+    fn after(&self, db: &FirestoreDb, cursor: HistoryCursor) -> FirestoreQueryCursor {
+        let name = format!("{}/{}/{}", db.get_documents_path(), self.collection, cursor.id);
+        FirestoreQueryCursor::AfterValue(vec![
+            FirestoreTimestamp(cursor.started_at).into(),
+            FirestoreReference(name).into(),
+        ])
+    }
+
     pub(super) async fn run(&self, db: &FirestoreDb) -> FirestoreResult<Vec<Document>> {
         let query = db.fluent().select().from(self.collection).filter(|q| {
             let equal = self.equal.iter().map(|(field, value)| q.field(field).eq(*value));
@@ -93,7 +113,12 @@ impl<'a> DocumentQuery<'a> {
         });
         match &self.newest {
             Some(newest) => {
-                query.order(|o| o.fields([o.field(newest.by).desc()])).limit(newest.limit).query().await
+                let query = query.order(|o| o.fields([o.field(newest.by).desc(), o.field(NAME).desc()]));
+                let query = match newest.after {
+                    Some(after) => query.start_at(self.after(db, after)),
+                    None => query,
+                };
+                query.limit(newest.limit).query().await
             }
             None => query.query().await,
         }

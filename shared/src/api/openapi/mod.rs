@@ -15,7 +15,7 @@ use utoipa::{
     },
 };
 
-use super::{ExportStarted, HealthBody, JobBody, JobWithExportBody, problem};
+use super::{ExportStarted, HealthBody, HistoryBody, JobBody, JobWithExportBody, problem};
 use crate::domain::RawCreateExport;
 
 pub(super) use responses::urns;
@@ -86,6 +86,7 @@ fn response_schemas() -> Vec<(String, RefOr<Schema>)> {
         schemas_of::<HealthBody>(),
         schemas_of::<JobBody>(),
         schemas_of::<JobWithExportBody>(),
+        schemas_of::<HistoryBody>(),
         schemas_of::<ExportStarted>(),
     ]
     .concat()

@@ -1,7 +1,8 @@
 //! The operations: their parameters, bodies and all response statuses.
 
 use utoipa::openapi::{
-    Array, ContentBuilder, HttpMethod, PathItem, Paths, PathsBuilder, Required,
+    Array, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Paths, PathsBuilder, RefOr, Required, Schema,
+    Type,
     example::ExampleBuilder,
     link::LinkBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
@@ -10,13 +11,16 @@ use utoipa::openapi::{
 };
 
 use super::{
+    ids::text,
     request,
     responses::{ResponsesByStatus, responses},
     schema_ref,
 };
 use crate::{
-    api::{ExportStarted, HealthBody, JobBody, JobWithExportBody, ProblemKind as Kind},
-    domain::{JobId, RawCreateExport},
+    api::{
+        ExportBody, ExportStarted, HealthBody, HistoryBody, JobBody, JobWithExportBody, ProblemKind as Kind,
+    },
+    domain::{ExportId, IdempotencyKey, JobId, PageSize, RawCreateExport},
 };
 
 pub(super) fn paths() -> Paths {
@@ -26,6 +30,8 @@ pub(super) fn paths() -> Paths {
         .path("/health", get_and_head(&get_health()))
         .path("/exports", exports.build())
         .path("/exports/{job_id}", get_and_head(&get_job()))
+        .path("/exports/{job_id}/history", get_and_head(&list_exports()))
+        .path("/exports/{job_id}/history/{export_id}", get_and_head(&get_export()))
         .build()
 }
 
@@ -36,7 +42,7 @@ fn get_and_head(get: &Operation) -> PathItem {
     head.summary = get.summary.as_ref().map(|summary| format!("{summary} (headers only)"));
     head.description = Some("Same as GET, without a response body.".to_owned());
     for response in head.responses.responses.values_mut() {
-        if let utoipa::openapi::RefOr::T(response) = response {
+        if let RefOr::T(response) = response {
             response.content.clear();
             response.links.clear();
         }
@@ -82,12 +88,16 @@ fn create_export() -> Operation {
             Kind::BodyTooSlow,
             Kind::BodyTooLarge,
             Kind::NotJson,
+            Kind::KeyReused,
             Kind::Internal,
         ],
     );
     link_to_get_job(&mut responses, "$request.body#/job_id");
-    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 404, 403, 400 (job not completed).";
-    operation("createExport", "Start an export", description, responses).request_body(Some(body())).build()
+    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed).";
+    operation("createExport", "Start an export", description, responses)
+        .parameter(idempotency_key())
+        .request_body(Some(body()))
+        .build()
 }
 
 fn get_job() -> Operation {
@@ -99,6 +109,70 @@ fn get_job() -> Operation {
          10 seconds while `latest_export.status` is `running`.";
     operation("getJob", "Get a training job and its latest export", description, responses)
         .parameter(job_id())
+        .build()
+}
+
+fn list_exports() -> Operation {
+    let kinds =
+        [Kind::InvalidRequest, Kind::Unauthenticated, Kind::NotOwner, Kind::NoSuchJob, Kind::Internal];
+    let responses = responses("A page of the exports.", schema_ref::<HistoryBody>(), &kinds);
+    let description = "The exports of a training job of the authenticated user, newest first.";
+    let size = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(PageSize::MAX))
+        .default(Some(PageSize::DEFAULT.get().into()));
+    operation("listExports", "List the exports of a training job", description, responses)
+        .parameter(job_id())
+        .parameter(query("page_size", "The number of exports.", size))
+        .parameter(query("page_token", "`next_page_token` of the page before.", schema_ref::<ExportId>()))
+        .build()
+}
+
+fn get_export() -> Operation {
+    let kinds = [
+        Kind::InvalidRequest,
+        Kind::Unauthenticated,
+        Kind::NotOwner,
+        Kind::NoSuchJob,
+        Kind::NoSuchExport,
+        Kind::Internal,
+    ];
+    let responses = responses("The export.", schema_ref::<ExportBody>(), &kinds);
+    let description =
+        "An export of a training job of the authenticated user, also when another has begun since.";
+    operation("getExport", "Get an export", description, responses)
+        .parameter(job_id())
+        .parameter(
+            ParameterBuilder::new()
+                .name("export_id")
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some("The id of the export."))
+                .schema(Some(schema_ref::<ExportId>())),
+        )
+        .build()
+}
+
+fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+fn idempotency_key() -> Parameter {
+    let description = "A request that is repeated with its key within 24 hours starts nothing: it gets the response of the \
+         first, with the header `Idempotent-Replayed: true`.";
+    ParameterBuilder::new()
+        .name(IdempotencyKey::HEADER)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(text().pattern(Some(format!("^[!-~]{{1,{}}}$", IdempotencyKey::MAX_CHARS)))))
         .build()
 }
 

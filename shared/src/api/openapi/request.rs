@@ -79,6 +79,7 @@ impl PartialSchema for RawCreateExport {
             .property(
                 "quantization",
                 optional(schema_ref::<Quantization>())
+                    .item(upper_case_quantization())
                     .description(Some(format!("Only with `export_type` `gguf`. Default: `{}`.", Quantization::DEFAULT))),
             )
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
@@ -94,10 +95,14 @@ fn optional(schema: impl Into<RefOr<Schema>>) -> AnyOfBuilder {
         .item(ObjectBuilder::new().schema_type(Type::Null))
 }
 
+/// The names as llama.cpp's tools write them.
+fn upper_case_quantization() -> ObjectBuilder {
+    text().enum_values(Some(Quantization::ALL.map(|quantization| quantization.as_str().to_ascii_uppercase())))
+}
+
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
         .item(schema_ref::<Destinations>())
-        .item(ObjectBuilder::new().schema_type(Type::Null))
         .default(Some(json!(Destinations::default())))
         .description(Some("Where to export to. Default: `gcs`."))
 }
@@ -113,7 +118,8 @@ fn hf_private() -> ObjectBuilder {
 /// written as the four valid combinations, because tools can generate requests from that form.
 fn combinations() -> Value {
     let gguf = json!({ "const": ArtifactKind::Gguf });
-    let no_quantization = json!({ "not": schema_ref::<Quantization>() });
+    let quantization = [json!(schema_ref::<Quantization>()), json!(upper_case_quantization().build())];
+    let no_quantization = json!({ "not": { "anyOf": quantization } });
     let without_hub = json!({ "not": { "type": "array", "contains": { "const": Destination::HfHub } } });
     let repo = json!(schema_ref::<HubRepo>());
     let token = json!({ "type": "string", "pattern": "[!-~]" });

@@ -63,6 +63,8 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::Unauthenticated => "The ID token is missing or invalid.",
         ProblemKind::NotOwner => "The training job belongs to another user, or has no owner.",
         ProblemKind::NoSuchJob => "The training job does not exist.",
+        ProblemKind::KeyReused => "The key was sent with another request within the last 24 hours.",
+        ProblemKind::NoSuchExport => "The export does not exist, or is of another training job.",
         ProblemKind::NoSuchPath => "The path does not exist.",
         ProblemKind::MethodNotAllowed => "The path does not support this method.",
         ProblemKind::BodyTooSlow => "The body took more than 10 seconds to arrive.",

@@ -1,21 +1,21 @@
 //! A family's metadata keys, read from a file or made from a configuration.
 
-use crate::gguf::MetadataValue;
+use super::MetadataValue;
 
 /// Values by their keys without the architecture in front.
-pub(super) struct MetadataKeys<'a>(pub(super) &'a dyn Fn(&str) -> Option<&'a MetadataValue>);
+pub(crate) struct MetadataKeys<'a>(pub(crate) &'a dyn Fn(&str) -> Option<&'a MetadataValue>);
 
 impl MetadataKeys<'_> {
-    pub(super) fn count(&self, key: &str) -> Option<usize> {
+    pub(crate) fn count(&self, key: &str) -> Option<usize> {
         (self.0)(key)?.as_u32().map(|count| count as usize)
     }
 
     /// A count without which there is no forward pass.
-    pub(super) fn require(&self, key: &str) -> Result<usize, String> {
+    pub(crate) fn require(&self, key: &str) -> Result<usize, String> {
         self.count(key).ok_or_else(|| format!("has no {key}"))
     }
 
-    pub(super) fn number(&self, key: &str) -> Option<f32> {
+    pub(crate) fn number(&self, key: &str) -> Option<f32> {
         match (self.0)(key) {
             Some(MetadataValue::F32(number)) => Some(*number),
             Some(_) | None => None,
@@ -23,21 +23,21 @@ impl MetadataKeys<'_> {
     }
 
     /// A layer's count, or the one that all layers have.
-    pub(super) fn count_at(&self, key: &str, layer: usize) -> Option<usize> {
+    pub(crate) fn count_at(&self, key: &str, layer: usize) -> Option<usize> {
         match (self.0)(key) {
             Some(MetadataValue::I32s(list)) => usize::try_from(*list.get(layer)?).ok(),
             Some(_) | None => self.count(key),
         }
     }
 
-    pub(super) fn number_at(&self, key: &str, layer: usize) -> Option<f32> {
+    pub(crate) fn number_at(&self, key: &str, layer: usize) -> Option<f32> {
         match (self.0)(key) {
             Some(MetadataValue::F32s(list)) => list.get(layer).copied(),
             Some(_) | None => None,
         }
     }
 
-    pub(super) fn flag_at(&self, key: &str, layer: usize) -> Option<bool> {
+    pub(crate) fn flag_at(&self, key: &str, layer: usize) -> Option<bool> {
         match (self.0)(key) {
             Some(MetadataValue::List(_, list)) => match list.get(layer) {
                 Some(MetadataValue::Bool(flag)) => Some(*flag),

@@ -1,0 +1,257 @@
+//! What the command says about inputs that it does not export.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Copies of a base and its adapter, in a folder that goes away.
+struct Inputs(tempfile::TempDir);
+
+impl Inputs {
+    fn new() -> Self {
+        Self::of("gemma3-micro")
+    }
+
+    fn of(fixture: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures");
+        let fixture = fixtures.join(fixture);
+        for part in ["base", "adapter"] {
+            fs::create_dir(folder.path().join(part)).unwrap();
+            for entry in fs::read_dir(fixture.join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+        command.current_dir(self.0.path()).args(args.split(' ')).output().unwrap()
+    }
+
+    fn succeed(&self, args: &str) {
+        let ended = self.run(args);
+        assert!(ended.status.success(), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
+    }
+
+    /// Runs what must fail with all of these in its message.
+    fn refuse(&self, args: &str, parts: &[&str]) {
+        let ended = self.run(args);
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{args}: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{args}: {part:?} is not in: {error}");
+        }
+    }
+}
+
+const MERGE: &str = "merge --base base --adapter adapter --out out";
+const GGUF: &str = "gguf --base base --adapter adapter --out m.gguf";
+
+#[test]
+fn links_that_lead_nowhere_do_not_matter_where_the_file_is_not_needed() {
+    let inputs = Inputs::new();
+    for name in ["base/README.md", "adapter/training_args.bin"] {
+        symlink("../../blobs/0123", inputs.path(name)).unwrap();
+    }
+    for args in
+        [MERGE, GGUF, "inspect base", "inspect adapter", "verify --base base --adapter adapter --out out"]
+    {
+        inputs.succeed(args);
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_named_with_its_target_where_the_file_is_needed() {
+    let inputs = Inputs::new();
+    for (name, args) in [
+        ("base/tokenizer.model", GGUF),
+        ("base/generation_config.json", MERGE),
+        ("base/config.json", "inspect base"),
+        ("base/model-00002-of-00002.safetensors", MERGE),
+        ("adapter/adapter_config.json", "inspect adapter"),
+        ("adapter/adapter_model.safetensors", MERGE),
+        ("adapter/tokenizer_config.json", GGUF),
+    ] {
+        let file = inputs.path(name);
+        let before = fs::read(&file).ok();
+        fs::remove_file(&file).ok();
+        symlink("../../blobs/0123", &file).unwrap();
+        inputs.refuse(args, &[name, "a link to ../../blobs/0123"]);
+        fs::remove_file(&file).unwrap();
+        before.map_or(Ok(()), |bytes| fs::write(&file, bytes)).unwrap();
+    }
+}
+
+const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";
+
+#[test]
+fn a_git_lfs_pointer_is_named_as_what_it_is() {
+    for (name, args) in [
+        ("base/model-00002-of-00002.safetensors", MERGE),
+        ("base/config.json", "inspect base"),
+        ("base/tokenizer.model", GGUF),
+        // only copied
+        ("base/tokenizer.json", MERGE),
+        ("adapter/adapter_model.safetensors", "inspect adapter"),
+        ("adapter/tokenizer.json", GGUF),
+        ("x.gguf", "inspect x.gguf"),
+        ("i.dat", "gguf --base base --quant q2_k --imatrix i.dat --out m.gguf"),
+    ] {
+        let inputs = Inputs::new();
+        fs::write(inputs.path(name), LFS_POINTER).unwrap();
+        inputs.refuse(args, &[name, "is a Git LFS pointer", "git lfs pull"]);
+    }
+}
+
+#[test]
+fn a_file_in_place_of_a_folder_is_named() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --out m.gguf");
+    inputs.refuse("gguf --base m.gguf --out n.gguf", &["--base m.gguf is a GGUF file", "config.json"]);
+    inputs.refuse("merge --base base --adapter m.gguf --out out", &["--adapter m.gguf is a GGUF file"]);
+    let weights = "merge --base base --adapter adapter/adapter_model.safetensors --out out";
+    inputs.refuse(weights, &["adapter_model.safetensors is a file", "adapter_config.json"]);
+    fs::create_dir(inputs.path("files")).unwrap();
+    fs::copy(inputs.path("m.gguf"), inputs.path("files/m.gguf")).unwrap();
+    inputs.refuse(
+        "gguf --base files --out n.gguf",
+        &["files has no config.json", "GGUF files cannot be exported"],
+    );
+    fs::copy(inputs.path("base/config.json"), inputs.path("files/config.json")).unwrap();
+    inputs.refuse(
+        "gguf --base files --out n.gguf",
+        &["files has no model.safetensors", "GGUF files cannot be exported"],
+    );
+    fs::copy(inputs.path("m.gguf"), inputs.path("base/model-00002-of-00002.safetensors")).unwrap();
+    inputs.refuse(MERGE, &["model-00002-of-00002.safetensors: is a GGUF file"]);
+}
+
+#[test]
+fn an_adapter_of_mlx_is_refused_with_advice() {
+    let inputs = Inputs::new();
+    fs::rename(inputs.path("adapter/adapter_model.safetensors"), inputs.path("adapter/adapters.safetensors"))
+        .unwrap();
+    let config =
+        r#"{"fine_tune_type": "lora", "lora_parameters": {"rank": 8, "scale": 20.0}, "num_layers": 16}"#;
+    fs::write(inputs.path("adapter/adapter_config.json"), config).unwrap();
+    inputs.refuse(MERGE, &["an adapter of MLX is not supported", "mlx_lm.fuse"]);
+    inputs.refuse("inspect adapter", &["an adapter of MLX"]);
+}
+
+/// Replaces a part of a text file.
+fn replace(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{from} is not in {}", path.display());
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn pythons_nan_in_a_configuration_is_named() {
+    let inputs = Inputs::new();
+    replace(&inputs.path("base/config.json"), "{", "{\"router_aux_loss_coef\": NaN,");
+    inputs.refuse(MERGE, &["base/config.json: has NaN at line", "put null or a finite number"]);
+    let inputs = Inputs::new();
+    replace(&inputs.path("adapter/adapter_config.json"), "{", "{\"lora_dropout\": -Infinity,");
+    inputs.refuse(MERGE, &["adapter/adapter_config.json: has -Infinity at line"]);
+}
+
+#[test]
+fn an_empty_quantization_config_is_none() {
+    for value in ["{}", "null"] {
+        let inputs = Inputs::new();
+        replace(&inputs.path("base/config.json"), "{", &format!("{{\"quantization_config\": {value},"));
+        inputs.succeed(MERGE);
+        inputs.succeed(GGUF);
+    }
+}
+
+#[test]
+fn a_lora_alpha_of_0_is_refused() {
+    let inputs = Inputs::new();
+    let path = inputs.path("adapter/adapter_config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["lora_alpha"] = 0.into();
+    fs::write(&path, config.to_string()).unwrap();
+    inputs.refuse(MERGE, &["adapter_config.json: has lora_alpha 0", "changes nothing", "set lora_alpha"]);
+    inputs.refuse("inspect adapter", &["lora_alpha 0"]);
+}
+
+/// Rewrites the names of the tensors in a safetensors file.
+fn rename_tensors(path: &Path, rename: impl Fn(&str) -> String) {
+    let bytes = fs::read(path).unwrap();
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes[8..end]).unwrap();
+    let renamed: serde_json::Map<_, _> = header
+        .into_iter()
+        .map(|(name, entry)| (if name == "__metadata__" { name } else { rename(&name) }, entry))
+        .collect();
+    let header = serde_json::to_vec(&renamed).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(path, [&length[..], &header, &bytes[end..]].concat()).unwrap();
+}
+
+#[test]
+fn names_from_torch_compile_are_those_of_the_model() {
+    let inputs = Inputs::new();
+    inputs.succeed("merge --base base --adapter adapter --out expected");
+    let compiled = |name: &str| name.replacen("base_model.model.", "base_model.model._orig_mod.", 1);
+    rename_tensors(&inputs.path("adapter/adapter_model.safetensors"), compiled);
+    for shard in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+        rename_tensors(&inputs.path("base").join(shard), |name| format!("_orig_mod.{name}"));
+    }
+    let index = inputs.path("base/model.safetensors.index.json");
+    let text = fs::read_to_string(&index).unwrap().replace("\"model.", "\"_orig_mod.model.");
+    fs::write(&index, text.replace("\"_orig_mod.model.safetensors", "\"model.safetensors")).unwrap();
+    inputs.succeed(MERGE);
+    for shard in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+        let [found, expected] =
+            ["out", "expected"].map(|out| fs::read(inputs.path(out).join(shard)).unwrap());
+        assert!(found == expected, "{shard}");
+    }
+}
+
+/// Stores the embedding, whose first value becomes NaN, as the lm_head too.
+fn store_lm_head_with_nan(base: &Path) {
+    let shard = base.join("model-00001-of-00002.safetensors");
+    let bytes = fs::read(&shard).unwrap();
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..end]).unwrap();
+    let mut entry = header["model.embed_tokens.weight"].clone();
+    let [first, last] = [0, 1].map(|at| entry["data_offsets"][at].as_u64().unwrap() as usize);
+    let mut data = bytes[end..].to_vec();
+    assert_eq!(entry["dtype"], "BF16");
+    data[first..first + 2].copy_from_slice(&0x7fc0_u16.to_le_bytes());
+    entry["data_offsets"] = vec![data.len(), data.len() + last - first].into();
+    data.extend_from_within(first..last);
+    header["lm_head.weight"] = entry;
+    let header = serde_json::to_vec(&header).unwrap();
+    fs::write(&shard, [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()).unwrap();
+    let index = base.join("model.safetensors.index.json");
+    replace(
+        &index,
+        "\"weight_map\": {",
+        "\"weight_map\": {\"lm_head.weight\": \"model-00001-of-00002.safetensors\",",
+    );
+}
+
+#[test]
+fn values_that_are_not_finite_are_exported_only_when_that_is_allowed() {
+    let inputs = Inputs::of("gemma2-micro");
+    store_lm_head_with_nan(&inputs.path("base"));
+    let args = "gguf --base base --quant f16 --out m.gguf";
+    inputs.refuse(args, &["model.embed_tokens.weight", "element 0", "NaN or infinite"]);
+    inputs.succeed(&format!("{args} --allow-non-finite"));
+    let verify = "verify --base base --out m.gguf --allow-non-finite";
+    inputs.succeed(verify);
+    inputs.refuse(&format!("{verify} --logits"), &["produces NaN or infinite logits"]);
+}

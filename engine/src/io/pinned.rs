@@ -1,0 +1,144 @@
+//! A folder whose files are opened once: every reader of a file reads the same one, and the hash of a small file is that
+//! of the bytes that were parsed.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Folder, FolderEntry, Source};
+
+/// A folder whose opened files are kept.
+pub(crate) struct PinnedFolder {
+    folder: Arc<dyn Folder>,
+    opened: Mutex<HashMap<String, Arc<dyn Source>>>,
+}
+
+impl PinnedFolder {
+    pub(crate) fn pin(folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+        Arc::new(Self { folder, opened: Mutex::default() })
+    }
+}
+
+impl Folder for PinnedFolder {
+    fn location(&self) -> &str {
+        self.folder.location()
+    }
+
+    fn revision(&self) -> Option<&str> {
+        self.folder.revision()
+    }
+
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
+        self.folder.list()
+    }
+
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        self.folder.list_subfolder(subfolder)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = opened.get(name) {
+            return Ok(Arc::clone(source));
+        }
+        let source = self.folder.open(name)?;
+        let source: Arc<dyn Source> = Arc::new(PinnedSource { source, sha256: OnceLock::new() });
+        opened.insert(name.to_owned(), Arc::clone(&source));
+        Ok(source)
+    }
+}
+
+/// A file that hashes what is read of it at once.
+struct PinnedSource {
+    source: Arc<dyn Source>,
+    sha256: OnceLock<String>,
+}
+
+impl Source for PinnedSource {
+    fn location(&self) -> &str {
+        self.source.location()
+    }
+
+    fn size(&self) -> u64 {
+        self.source.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.source.read_at(offset, buffer)?;
+        if offset == 0 && buffer.len() as u64 == self.size() {
+            let hash = hex::encode(Sha256::digest(&*buffer));
+            if *self.sha256.get_or_init(|| hash.clone()) != hash {
+                return Err(changed());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_sha256(&self) -> Option<String> {
+        self.sha256.get().cloned()
+    }
+}
+
+/// The error of a file that is no longer the one that was opened.
+pub(super) fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::StaleNetworkFileHandle, "the file was changed while it was being read")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+
+    /// A file with other bytes at every read.
+    struct ChangingFile(AtomicU8);
+
+    impl Source for ChangingFile {
+        fn location(&self) -> &str {
+            "changing"
+        }
+
+        fn size(&self) -> u64 {
+            4
+        }
+
+        fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<()> {
+            buffer.fill(self.0.fetch_add(1, Ordering::Relaxed));
+            Ok(())
+        }
+    }
+
+    struct ChangingFolder;
+
+    impl Folder for ChangingFolder {
+        fn location(&self) -> &str {
+            "folder"
+        }
+
+        fn list(&self) -> io::Result<Vec<FolderEntry>> {
+            Ok(Vec::new())
+        }
+
+        fn list_subfolder(&self, _: &str) -> io::Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
+        fn open(&self, _: &str) -> io::Result<Arc<dyn Source>> {
+            Ok(Arc::new(ChangingFile(AtomicU8::new(7))))
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_hash_of_the_bytes_that_were_read() {
+        let folder = PinnedFolder::pin(Arc::new(ChangingFolder));
+        assert_eq!(folder.open("a").unwrap().read_sha256(), None);
+        let mut bytes = [0; 4];
+        folder.open("a").unwrap().read_at(0, &mut bytes).unwrap();
+        let expected = hex::encode(Sha256::digest([7; 4]));
+        assert_eq!(folder.open("a").unwrap().read_sha256(), Some(expected));
+        let error = folder.open("a").unwrap().read_at(0, &mut bytes).unwrap_err();
+        assert!(error.to_string().contains("changed while it was being read"), "{error}");
+    }
+}

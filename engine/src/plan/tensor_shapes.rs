@@ -1,0 +1,69 @@
+//! Refuses a model whose tensors do not have the shapes that its configuration gives them.
+
+use crate::error::{Error, Result};
+use crate::gemma::{Architecture, ExpectedShape, MmprojEncoders, TensorShapes};
+use crate::merge::{Model, ModelTensor};
+
+/// Checks the language model.
+///
+/// # Errors
+/// [`Error::InvalidTensor`] with the shape and the one that `config.json` requires.
+pub(crate) fn check_language_model(model: &Model, architecture: Architecture) -> Result<()> {
+    let shapes = TensorShapes::of(architecture.family(), model.files())?;
+    for tensor in model.tensors() {
+        let expected = shapes.expected(&architecture.family().map_tensor(&tensor.info.name));
+        if let Some(expected) = expected.filter(|expected| !expected.matches(&tensor.info.shape)) {
+            return Err(mismatch(model, tensor, expected));
+        }
+    }
+    Ok(())
+}
+
+/// Checks vision and audio encoders and their projectors.
+///
+/// # Errors
+/// [`Error::InvalidTensor`] with the shape and the one that `config.json` requires.
+pub(crate) fn check_encoders(model: &Model, encoders: &MmprojEncoders) -> Result<()> {
+    for tensor in model.tensors() {
+        let expected = encoders.expected_shape(&tensor.info.name)?;
+        if let Some(expected) = expected.filter(|expected| !expected.matches(&tensor.info.shape)) {
+            return Err(mismatch(model, tensor, expected));
+        }
+    }
+    Ok(())
+}
+
+/// Checks what is known of a checkpoint's class. A class without GGUF files, or a setting that they cannot express, has no
+/// shapes to compare with.
+pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
+    let config = model.base().config();
+    if let Ok(architecture) = Architecture::of(config) {
+        model.check_layers()?;
+        if TensorShapes::of(architecture.family(), model.files()).is_ok() {
+            check_language_model(model, architecture)?;
+        }
+    }
+    if let Ok(encoders) = MmprojEncoders::of(config) {
+        check_encoders(model, &encoders)?;
+    }
+    check_vocabulary(model)
+}
+
+/// transformers loads no embedding that has other rows than the configuration has tokens.
+fn check_vocabulary(model: &Model) -> Result<()> {
+    let (config, rows) = (model.base().config(), model.embedding_rows().stored);
+    let Some(tokens) = config.u32("vocab_size")?.map(u64::from) else { return Ok(()) };
+    match model.embedding().map(|number| &model.tensors()[number]) {
+        Some(embedding) if model.resized_vocabulary().is_none() && rows != Some(tokens) => {
+            let problem =
+                format!("has {} rows, but vocab_size of config.json is {tokens}", rows.unwrap_or(0));
+            Err(Error::tensor(model.file_of(embedding), &embedding.info.name, problem))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn mismatch(model: &Model, tensor: &ModelTensor, expected: ExpectedShape) -> Error {
+    let problem = format!("has the shape {:?}, but config.json requires {expected}", tensor.info.shape);
+    Error::tensor(model.file_of(tensor), &tensor.info.name, problem)
+}

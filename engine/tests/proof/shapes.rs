@@ -1,0 +1,130 @@
+//! Models whose tensors do not have the shapes that config.json gives them: neither merged nor converted.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, MergePlan, Model, OutputType};
+use serde_json::{Value, json};
+
+use crate::support::{checkpoint, fixture};
+
+/// A fixture, the section and field of its config.json that is changed, and the tensor that fits no more.
+struct SpoiledConfig {
+    fixture: &'static str,
+    section: &'static str,
+    field: &'static str,
+    value: Value,
+    tensor: &'static str,
+}
+
+fn spoiled(
+    fixture: &'static str,
+    section: &'static str,
+    field: &'static str,
+    value: Value,
+    tensor: &'static str,
+) -> SpoiledConfig {
+    SpoiledConfig { fixture, section, field, value, tensor }
+}
+
+impl SpoiledConfig {
+    fn model(&self, folder: &Path) -> Model {
+        let base = fixture(&format!("families/{}/base", self.fixture));
+        for entry in fs::read_dir(base).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        let path = folder.join("config.json");
+        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let section = if self.section.is_empty() { &mut config } else { &mut config[self.section] };
+        section[self.field] = self.value.clone();
+        fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
+        Model::new(&checkpoint(folder))
+    }
+
+    fn check(&self, error: engine::Error) {
+        let text = error.to_string();
+        let says = ["has the shape", "config.json requires", self.tensor];
+        assert!(says.iter().all(|part| text.contains(part)), "{} {}: {text}", self.fixture, self.field);
+    }
+}
+
+fn options() -> GgufOptions {
+    GgufOptions::new(OutputType::F16, "m")
+}
+
+#[test]
+fn no_gguf_of_a_language_model_with_other_shapes() {
+    for case in [
+        spoiled("gemma4-moe", "", "moe_intermediate_size", json!(16), "experts.down_proj"),
+        spoiled("gemma4-moe", "", "num_experts", json!(8), "experts.down_proj"),
+        spoiled("gemma4-moe", "", "num_key_value_heads", json!(1), "self_attn.k_proj"),
+        spoiled("gemma4-moe", "", "head_dim", json!(16), "self_attn.k_norm"),
+        spoiled("gemma4-dense", "", "hidden_size_per_layer_input", json!(16), "embed_tokens_per_layer"),
+        spoiled("gemma4-dense", "", "use_double_wide_mlp", json!(false), "mlp.down_proj"),
+        spoiled("gemma3n", "", "laurel_rank", json!(32), "laurel.linear_left"),
+        spoiled("gemma3n", "", "intermediate_size", json!([128, 64]), "mlp.down_proj"),
+        spoiled("gemma3-vision", "text_config", "num_attention_heads", json!(4), "self_attn.o_proj"),
+        spoiled("gemma4-assistant", "", "backbone_hidden_size", json!(48), "projection"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        case.check(GgufPlan::new(&case.model(folder.path()), &options()).unwrap_err());
+    }
+}
+
+#[test]
+fn no_mmproj_of_encoders_with_other_shapes() {
+    for case in [
+        spoiled("gemma3-vision", "vision_config", "hidden_size", json!(32), "multi_modal_projector"),
+        spoiled("gemma3-vision", "vision_config", "intermediate_size", json!(64), "mlp.fc1"),
+        spoiled("gemma3-vision", "vision_config", "image_size", json!(28), "position_embedding"),
+        spoiled("gemma3-vision", "text_config", "hidden_size", json!(32), "mm_input_projection"),
+        spoiled("gemma4-towers", "vision_config", "head_dim", json!(8), "self_attn."),
+        spoiled("gemma4-towers", "vision_config", "position_embedding_size", json!(7), "position_embedding"),
+        spoiled("gemma4-towers", "audio_config", "output_proj_dims", json!(7), "output_proj"),
+        spoiled("gemma4-unified", "vision_config", "mm_embed_dim", json!(32), "embed_vision"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        case.check(GgufPlan::mmproj(&case.model(folder.path()), &options()).unwrap_err());
+    }
+}
+
+#[test]
+fn no_merge_of_a_model_with_other_shapes() {
+    let experts =
+        ("experts", spoiled("gemma4-moe", "", "moe_intermediate_size", json!(16), "experts.down_proj"));
+    let image_size = spoiled("gemma3-vision", "vision_config", "image_size", json!(28), "position_embedding");
+    for (adapter, case) in [experts, ("vision-names", image_size)] {
+        let folder = tempfile::tempdir().unwrap();
+        let base = case.model(folder.path()).base().clone();
+        let adapter = LocalFolder::open(fixture(&format!("adapters/{adapter}/adapter"))).unwrap();
+        let model = Model::with_adapter(&base, &Adapter::open(Arc::new(adapter)).unwrap()).unwrap();
+        case.check(MergePlan::new(&model).unwrap_err());
+    }
+}
+
+#[test]
+fn no_merge_of_an_embedding_with_other_rows_than_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = spoiled("gemma4-moe", "", "vocab_size", json!(700), "embed_tokens");
+    let base = case.model(folder.path()).base().clone();
+    let adapter = LocalFolder::open(fixture("adapters/experts/adapter")).unwrap();
+    let model = Model::with_adapter(&base, &Adapter::open(Arc::new(adapter)).unwrap()).unwrap();
+    let text = MergePlan::new(&model).unwrap_err().to_string();
+    assert!(text.contains("has 768 rows, but vocab_size of config.json is 700"), "{text}");
+}
+
+#[test]
+fn changes_that_are_zero_and_not_in_the_base_are_dropped_by_name() {
+    let base = checkpoint(&fixture("families/gemma4-dense/base"));
+    let adapter = LocalFolder::open(fixture("adapters/zero-pairs/adapter")).unwrap();
+    let model = Model::with_adapter(&base, &Adapter::open(Arc::new(adapter)).unwrap()).unwrap();
+    assert_eq!(model.dropped_modules(), ["model.layers.5.self_attn.k_proj.weight"]);
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = crate::support::merge(&model, folder.path(), &crate::support::run(1, 4 << 20));
+    assert_eq!(outcome.report.dropped_modules, model.dropped_modules());
+    assert!(outcome.report.pairs.iter().all(|pair| pair.tensor.contains("q_proj")));
+}

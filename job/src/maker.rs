@@ -1,0 +1,193 @@
+//! Makes each artifact once: of several exports that need the same one, one makes it and the others wait for it. What
+//! they wait for is the lease of the maker's export: if that ends without a result, the next one makes the artifact.
+//!
+//! No artifact depends on this: two that are made at the same time are in folders of their own, and the first to be
+//! published is used.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    domain::{ExportId, ProcessId, Stage, Status},
+    ports::Exports,
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
+    bucket::{Bucket, StoredFile},
+    error::JobError,
+    progress::ProgressTracker,
+};
+
+/// Times between two looks at an artifact that another export makes.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How often the maker's export is looked up.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The export that makes an artifact, as the file beside the manifest names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MakerClaim {
+    export_id: String,
+    process: Option<ProcessId>,
+    /// The folder it writes to.
+    folder: String,
+}
+
+/// An export that needs artifacts.
+pub(crate) struct Maker<'a> {
+    pub(crate) exports: &'a dyn Exports,
+    pub(crate) runtime: &'a Handle,
+    pub(crate) progress: &'a ProgressTracker,
+    pub(crate) export: ExportId,
+    pub(crate) process: Option<ProcessId>,
+    /// URLs of files and folders that are not removed.
+    pub(crate) in_use: Vec<&'a str>,
+}
+
+/// An artifact, and who made it.
+pub(crate) struct ObtainedArtifact {
+    pub(crate) artifact: PublishedArtifact,
+    /// Whether another export made it.
+    pub(crate) is_reused: bool,
+}
+
+enum MakerTurn {
+    Published(Box<PublishedArtifact>),
+    /// This export makes the artifact, in the folder of that name.
+    Make(String),
+}
+
+impl Maker<'_> {
+    /// The published artifact, or a new one: `write` writes its files into a folder. If that fails, no file of it stays.
+    pub(crate) fn obtain(
+        &self,
+        target: &ArtifactFolder,
+        write: impl FnOnce(&Bucket) -> Result<NewArtifact, JobError>,
+    ) -> Result<ObtainedArtifact, JobError> {
+        let folder = match self.wait_for_turn(target)? {
+            MakerTurn::Published(artifact) => {
+                return Ok(ObtainedArtifact { artifact: *artifact, is_reused: true });
+            }
+            MakerTurn::Make(folder) => folder,
+        };
+        let made = self.make(target, &folder, write);
+        if !made.as_ref().is_ok_and(|made| !made.is_reused) {
+            target.remove_folder(&folder);
+        }
+        self.release(target);
+        if made.is_ok() {
+            target.remove_outdated(&self.in_use);
+        }
+        made
+    }
+
+    fn make(
+        &self,
+        target: &ArtifactFolder,
+        folder: &str,
+        write: impl FnOnce(&Bucket) -> Result<NewArtifact, JobError>,
+    ) -> Result<ObtainedArtifact, JobError> {
+        // the last maker may have published it just before this one claimed it
+        if let Some(artifact) = target.published()? {
+            return Ok(ObtainedArtifact { artifact, is_reused: true });
+        }
+        let new = write(&target.folder(folder)?)?;
+        let artifact = target.publish(folder, self.export, new)?;
+        Ok(ObtainedArtifact { is_reused: artifact.manifest.folder != folder, artifact })
+    }
+
+    /// Waits until the artifact is published or nobody makes it.
+    fn wait_for_turn(&self, target: &ArtifactFolder) -> Result<MakerTurn, JobError> {
+        let (mut wait, mut last_lookup): (Duration, Option<Instant>) = (FIRST_WAIT, None);
+        loop {
+            if let Some(artifact) = target.published()? {
+                return Ok(MakerTurn::Published(Box::new(artifact)));
+            }
+            if last_lookup.is_none_or(|at| at.elapsed() >= LOOKUP_INTERVAL) {
+                if let Some(folder) = self.claim(target)? {
+                    return Ok(MakerTurn::Make(folder));
+                }
+                if last_lookup.is_none() {
+                    let message = "Waiting for another export that makes the same files";
+                    self.progress.begin(Stage::Export, message, 0);
+                }
+                last_lookup = Some(Instant::now());
+            }
+            if self.progress.is_stopped() {
+                return Err(JobError::Stopped);
+            }
+            thread::sleep(wait);
+            wait = (wait * 3 / 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Claims the making of the artifact; the folder to write to, or `None` if another export makes it.
+    fn claim(&self, target: &ArtifactFolder) -> Result<Option<String>, JobError> {
+        let stored = target.read_maker()?;
+        let held = stored.as_ref().and_then(parse);
+        if let Some(held) = &held {
+            if self.is_mine(held) {
+                // an earlier write succeeded although its response was lost
+                return Ok(Some(held.folder.clone()));
+            }
+            if self.is_working(held) {
+                return Ok(None);
+            }
+        }
+        let folder = target.new_folder_name();
+        let mine = MakerClaim { export_id: self.export.to_string(), process: self.process, folder };
+        let content = serde_json::to_vec(&mine).unwrap_or_default();
+        if !target.write_maker(content, stored.as_ref())? {
+            return Ok(None);
+        }
+        if let Some(held) = held {
+            tracing::info!(maker = held.export_id, "an export ended before its artifact: making it again");
+            target.remove_folder(&held.folder);
+        }
+        Ok(Some(mine.folder))
+    }
+
+    /// Whether that process holds its export. It does if the store cannot tell.
+    fn is_working(&self, held: &MakerClaim) -> bool {
+        let Ok(export) = held.export_id.parse() else { return false };
+        match self.runtime.block_on(self.exports.find(export)) {
+            Ok(Some(export)) => {
+                let export = export.as_of(jiff::Timestamp::now());
+                let process = export.claim.and_then(|claim| claim.process);
+                export.status == Status::Running && process == held.process
+            }
+            Ok(None) => false,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    maker = held.export_id,
+                    "the export of an artifact's maker was not read"
+                );
+                true
+            }
+        }
+    }
+
+    /// Removes the claim, unless another export has taken it over.
+    fn release(&self, target: &ArtifactFolder) {
+        let held = target.read_maker().ok().flatten().as_ref().and_then(parse);
+        if held.is_some_and(|held| self.is_mine(&held)) {
+            target.remove_maker();
+        }
+    }
+
+    fn is_mine(&self, held: &MakerClaim) -> bool {
+        held.export_id == self.export.to_string() && held.process == self.process
+    }
+}
+
+/// A claim that is not valid JSON counts as none.
+fn parse(stored: &StoredFile) -> Option<MakerClaim> {
+    serde_json::from_slice(&stored.content).ok()
+}

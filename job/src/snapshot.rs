@@ -1,0 +1,171 @@
+//! The files of a bucket's folder as they were when it was listed. A file that has changed since cannot be read, so that
+//! no export mixes two versions.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use engine::{Folder, FolderEntry, Source};
+use jiff::Timestamp;
+use object_store::{GetOptions, GetRange, ObjectMeta};
+use shared::adapters::storage::StorageLocation;
+use tokio::runtime::Handle;
+
+use crate::input_folder::InputFile;
+
+/// The files of a folder and below it, each pinned by its entity tag. Its methods block: they must not be called on a
+/// thread of the runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct BucketSnapshot {
+    folder: StorageLocation,
+    url: String,
+    objects: BTreeMap<String, ObjectMeta>,
+    runtime: Handle,
+}
+
+impl BucketSnapshot {
+    pub(crate) fn new(folder: StorageLocation, objects: Vec<ObjectMeta>, runtime: Handle) -> Self {
+        let name = |object: &ObjectMeta| {
+            let parts: Vec<_> = object.location.prefix_match(&folder.path)?.collect();
+            Some(parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/"))
+        };
+        let objects = objects.into_iter().filter_map(|object| Some((name(&object)?, object))).collect();
+        Self { url: folder.url(), folder, objects, runtime }
+    }
+
+    /// The files, sorted by their paths below the folder.
+    pub(crate) fn files(&self) -> Vec<InputFile> {
+        let file = |(name, object): (&String, &ObjectMeta)| InputFile {
+            name: name.clone(),
+            size: object.size,
+            version: object.e_tag.clone().unwrap_or_else(|| object.last_modified.to_string()),
+        };
+        self.objects.iter().map(file).collect()
+    }
+
+    /// The size of a file, if it exists.
+    pub(crate) fn size_of(&self, name: &str) -> Option<u64> {
+        self.objects.get(name).map(|object| object.size)
+    }
+
+    /// The folders directly below this one, each with the time of its youngest file.
+    pub(crate) fn folders(&self) -> BTreeMap<&str, Timestamp> {
+        let mut folders = BTreeMap::new();
+        for (name, object) in &self.objects {
+            let written = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
+            if let Some((folder, _)) = name.split_once('/') {
+                let youngest = folders.entry(folder).or_insert(written);
+                *youngest = written.max(*youngest);
+            }
+        }
+        folders
+    }
+}
+
+impl Folder for BucketSnapshot {
+    fn location(&self) -> &str {
+        &self.url
+    }
+
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
+        let files = self.objects.iter().filter(|(name, _)| !name.contains('/'));
+        Ok(files.map(|(name, object)| FolderEntry { name: name.clone(), size: object.size }).collect())
+    }
+
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let is_in = |name: &str| {
+            name.strip_prefix(subfolder)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| !rest.contains('/'))
+        };
+        Ok(self.objects.keys().filter(|name| is_in(name)).cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        let object = self.objects.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(ObjectSource {
+            url: format!("{}/{name}", self.url),
+            folder: self.folder.clone(),
+            object: object.clone(),
+            runtime: self.runtime.clone(),
+        }))
+    }
+}
+
+/// One version of a file in a bucket.
+struct ObjectSource {
+    folder: StorageLocation,
+    url: String,
+    object: ObjectMeta,
+    runtime: Handle,
+}
+
+impl ObjectSource {
+    fn options(&self, offset: u64, length: usize) -> GetOptions {
+        let ObjectMeta { e_tag, version, last_modified, .. } = self.object.clone();
+        GetOptions {
+            range: Some(GetRange::Bounded(offset..offset + length as u64)),
+            if_unmodified_since: e_tag.is_none().then_some(last_modified),
+            if_match: e_tag,
+            version,
+            ..GetOptions::default()
+        }
+    }
+}
+
+impl Source for ObjectSource {
+    fn location(&self) -> &str {
+        &self.url
+    }
+
+    fn size(&self) -> u64 {
+        self.object.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let options = self.options(offset, buffer.len());
+        let read = async { self.folder.store.get_opts(&self.object.location, options).await?.bytes().await };
+        let bytes = self.runtime.block_on(read).map_err(pinned_error)?;
+        if bytes.len() != buffer.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+}
+
+/// A file that was listed, and is now missing or of another version, has changed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn pinned_error(error: object_store::Error) -> io::Error {
+    match error {
+        object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. } => {
+            io::Error::new(io::ErrorKind::StaleNetworkFileHandle, error)
+        }
+        other => io_error(other),
+    }
+}
+
+/// Keeps the kinds of error that callers distinguish.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+pub(crate) fn io_error(error: object_store::Error) -> io::Error {
+    match error {
+        object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            io::Error::new(io::ErrorKind::PermissionDenied, error)
+        }
+        other => io::Error::new(kind_of_cause(&other).unwrap_or(io::ErrorKind::Other), other),
+    }
+}
+
+/// The kind of the first I/O error among the causes, such as a full disk.
+fn kind_of_cause(error: &object_store::Error) -> Option<io::ErrorKind> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
+}

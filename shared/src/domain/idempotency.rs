@@ -1,0 +1,95 @@
+//! Keys with which a client may repeat a request.
+
+use std::str::FromStr;
+
+use jiff::SignedDuration;
+use sha2::{Digest as _, Sha256};
+
+use super::{CreateExport, ExportId, UserId};
+
+/// How long a key stands for the request that it came with first.
+pub const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
+
+/// The value of the header `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// The header.
+    pub const HEADER: &'static str = "Idempotency-Key";
+
+    /// The longest key, in characters.
+    pub const MAX_CHARS: usize = 255;
+
+    /// The id of the export that this key of a user stands for. `use_` is the number of times that the key expired before.
+    /// One record with an id can exist, so one request with a key creates it, however many arrive at once.
+    #[must_use]
+    pub fn export_id(&self, user: &UserId, use_: u32) -> ExportId {
+        let mut hash = Sha256::new();
+        for part in [user.as_str().as_bytes(), self.0.as_bytes(), &use_.to_be_bytes()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        ExportId::from_hash(hash.finalize().into())
+    }
+}
+
+/// The text cannot be a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to {} visible ASCII characters", IdempotencyKey::MAX_CHARS)]
+pub struct InvalidIdempotencyKey;
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidIdempotencyKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIdempotencyKey> {
+        let is_valid =
+            (1..=Self::MAX_CHARS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        is_valid.then(|| Self(text.to_owned())).ok_or(InvalidIdempotencyKey)
+    }
+}
+
+/// A hash of what a request asks for, without the token.
+#[must_use]
+pub fn request_hash(request: &CreateExport) -> String {
+    let CreateExport { job_id, kind, destinations, hf_token: _, hf_repo, hf_private, quantization } = request;
+    let asked = serde_json::json!([job_id, kind, destinations, hf_repo, hf_private, quantization]);
+    Sha256::digest(asked.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixtures;
+
+    #[test]
+    fn a_key_has_visible_ascii_characters() {
+        for good in ["a", "7b1c-!~", &"x".repeat(255)] {
+            assert!(good.parse::<IdempotencyKey>().is_ok(), "{good}");
+        }
+        for bad in ["", " ", "a b", "ü", "a\n", &"x".repeat(256)] {
+            assert_eq!(bad.parse::<IdempotencyKey>(), Err(InvalidIdempotencyKey), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_differ_by_user_key_and_use() {
+        let key = |text: &str| text.parse::<IdempotencyKey>().unwrap();
+        let (ada, bob) = (fixtures::user(fixtures::ADA), fixtures::user(fixtures::BOB));
+        let id = key("k").export_id(&ada, 0);
+        assert_eq!(id, key("k").export_id(&ada, 0));
+        for other in [key("k").export_id(&bob, 0), key("l").export_id(&ada, 0), key("k").export_id(&ada, 1)] {
+            assert_ne!(id, other);
+        }
+    }
+
+    #[test]
+    fn the_hash_depends_on_the_request_and_not_on_the_token() {
+        let request = fixtures::request("job-1");
+        let with_token = CreateExport { hf_token: Some("hf_secret".into()), ..fixtures::request("job-1") };
+        assert_eq!(request_hash(&request), request_hash(&with_token));
+        let public = CreateExport { hf_private: false, ..fixtures::request("job-1") };
+        assert_ne!(request_hash(&request), request_hash(&public));
+        assert_ne!(request_hash(&request), request_hash(&fixtures::request("job-2")));
+    }
+}

@@ -1,0 +1,78 @@
+//! Gets the earlier exports of a job.
+
+use jiff::Timestamp;
+
+use crate::{
+    domain::{
+        Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageSize, Result, UserId,
+    },
+    ports::{Exports, TrainingJobs},
+};
+
+/// The ports that [`page`] and [`find`] use.
+#[derive(Clone, Copy)]
+pub struct HistoryPorts<'a> {
+    /// The training jobs.
+    pub jobs: &'a dyn TrainingJobs,
+    /// Their exports.
+    pub exports: &'a dyn Exports,
+}
+
+/// Which page is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct PageRequest {
+    /// How many exports.
+    pub size: PageSize,
+    /// The last export of the page before.
+    pub after: Option<ExportId>,
+}
+
+/// A page of the exports of the caller's job, newest first, as of `now`.
+///
+/// # Errors
+/// In this order: the job does not exist, has another owner, the page before is of another job; or a store fails.
+pub async fn page(
+    ports: HistoryPorts<'_>,
+    caller: &UserId,
+    job: &JobId,
+    request: PageRequest,
+    now: Timestamp,
+) -> Result<HistoryPage> {
+    check_owner(ports, caller, job).await?;
+    let after = match request.after {
+        Some(id) => match of_job(ports, job, id).await? {
+            Some(export) => Some(HistoryCursor::from(&export)),
+            None => return Err(InvalidRequest::new("page_token", "is not a token of this history").into()),
+        },
+        None => None,
+    };
+    let mut page = ports.exports.history(job, after, request.size).await?;
+    page.exports = page.exports.into_iter().map(|export| export.as_of(now)).collect();
+    Ok(page)
+}
+
+/// An export of the caller's job, as of `now`.
+///
+/// # Errors
+/// In this order: the job does not exist, has another owner, the export does not exist or is of another job; or a store
+/// fails.
+pub async fn find(
+    ports: HistoryPorts<'_>,
+    caller: &UserId,
+    job: &JobId,
+    id: ExportId,
+    now: Timestamp,
+) -> Result<Export> {
+    check_owner(ports, caller, job).await?;
+    let found = of_job(ports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
+    Ok(found.as_of(now))
+}
+
+async fn check_owner(ports: HistoryPorts<'_>, caller: &UserId, id: &JobId) -> Result<()> {
+    let job = ports.jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
+    job.check_owner(caller)
+}
+
+async fn of_job(ports: HistoryPorts<'_>, job: &JobId, id: ExportId) -> Result<Option<Export>> {
+    Ok(ports.exports.find(id).await?.filter(|export| export.job_id == *job))
+}
