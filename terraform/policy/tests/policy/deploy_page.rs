@@ -216,7 +216,8 @@ fn what_is_missing_is_said_before_anything_is_done() {
     }
     for verb in ["plan", "deploy", "promote", "destroy"] {
         let output = newcomer.types(&format!("export PATH={}; make {verb}", path.display()), &staging);
-        let said = "terraform/.terraform.lock.hcl is missing, so the providers cannot be verified: run make lock";
+        let said =
+            "terraform/.terraform.lock.hcl is missing, so the providers cannot be verified: run make lock";
         assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
     }
     let changes = newcomer

@@ -98,7 +98,11 @@ impl Newcomer {
     pub(crate) fn tools_without(&self, missing: &str) -> PathBuf {
         let folder = self.folder.path().join(format!("without-{}", missing.replace(' ', "-")));
         fs::create_dir_all(&folder).unwrap();
-        for name in PLAYED.iter().chain(&["terraform"]).filter(|name| !missing.split(' ').any(|missing| missing == **name)) {
+        for name in PLAYED
+            .iter()
+            .chain(&["terraform"])
+            .filter(|name| !missing.split(' ').any(|missing| missing == **name))
+        {
             symlink(self.tools().join("tool"), folder.join(name)).unwrap();
         }
         let path = std::env::var("PATH").unwrap();
@@ -153,8 +157,9 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let real =
-            name == ".terraform" || name.starts_with(".terraform.lock") || name.starts_with("terraform.tfstate")
+        let real = name == ".terraform"
+            || name.starts_with(".terraform.lock")
+            || name.starts_with("terraform.tfstate")
             || name.contains(".tfvars.json");
         if real || name.ends_with(".tfvars") {
             continue;
@@ -170,4 +175,3 @@ fn copy(from: &Path, to: &Path) {
 pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
-

@@ -24,7 +24,8 @@ impl Newcomer {
     fn settings(&self, lines: &[&str]) {
         let names: Vec<_> = lines.iter().filter_map(|line| line.split(" = ").next()).collect();
         let staging = read("terraform/environments/staging.tfvars.example");
-        let kept = staging.lines().filter(|line| !names.contains(&line.split_whitespace().next().unwrap_or("")));
+        let kept =
+            staging.lines().filter(|line| !names.contains(&line.split_whitespace().next().unwrap_or("")));
         let kept: Vec<_> = kept.map(|line| line.replace("example-", "")).collect();
         let file = self.repository().join("terraform/environments/staging.tfvars");
         fs::write(file, format!("{}\n{}\n", kept.join("\n"), lines.join("\n"))).unwrap();
@@ -78,7 +79,10 @@ fn alerts_wait_for_their_metrics_and_pages_do_not_wait_for_alerts() {
     fs::write(newcomer.cloud().join("metric-delay"), "1000000").unwrap();
     let output = newcomer.make("deploy");
     let said = text(&output);
-    assert!(!output.status.success() && said.contains("the service is deployed, but its alerts are not"), "{said}");
+    assert!(
+        !output.status.success() && said.contains("the service is deployed, but its alerts are not"),
+        "{said}"
+    );
     assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (12, 1));
     let applies: Vec<_> = newcomer.calls().into_iter().filter(|call| call.contains(" apply ")).collect();
     assert!(applies[0].contains("-target module.monitoring.google_logging_metric.this"), "{}", applies[0]);
@@ -135,8 +139,13 @@ fn what_was_destroyed_can_be_deployed_again() {
     let newcomer = Newcomer::with_settings(&GITHUB);
     newcomer.succeeds("deploy");
     let said = newcomer.succeeds("destroy");
-    for stays in ["gs://demo-export-terraform-state", "firebase hosting:disable", "manage_auth", "identity pool", "custom roles"]
-    {
+    for stays in [
+        "gs://demo-export-terraform-state",
+        "firebase hosting:disable",
+        "manage_auth",
+        "identity pool",
+        "custom roles",
+    ] {
         assert!(said.contains(stays), "destroy does not say that {stays} stays:\n{said}");
     }
     assert_eq!(newcomer.remembered("pools/export-github"), "DELETED");
@@ -158,7 +167,11 @@ fn what_was_destroyed_can_be_deployed_again() {
         fs::write(role.unwrap().path(), PURGED).unwrap();
     }
     let output = newcomer.make("deploy");
-    assert!(!output.status.success() && text(&output).contains("then set another name_prefix"), "{}", text(&output));
+    assert!(
+        !output.status.success() && text(&output).contains("then set another name_prefix"),
+        "{}",
+        text(&output)
+    );
     newcomer.succeeds("destroy");
     newcomer.settings(&[&GITHUB[..], &["name_prefix = \"again-\""]].concat());
     newcomer.succeeds("deploy");
@@ -172,7 +185,8 @@ fn rules_and_sign_in_that_exist_are_left_or_replaced_and_never_absent() {
         return;
     }
     for (managed, ours) in [("false", false), ("true", true)] {
-        let newcomer = Newcomer::with_settings(&[&format!("manage_rules = {managed}"), "create_database = false"]);
+        let newcomer =
+            Newcomer::with_settings(&[&format!("manage_rules = {managed}"), "create_database = false"]);
         for file in ["rules", "identity-platform"] {
             fs::write(newcomer.cloud().join(file), "of the Training Service").unwrap();
         }
@@ -210,7 +224,11 @@ fn digests_are_those_of_the_push() {
     let output = newcomer.make_with("deploy", &[("ENGINE", Some("podman"))]);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(newcomer.count("podman push --digestfile"), 5);
-    assert_eq!(newcomer.count("gcloud artifacts docker images"), 0, "Container Analysis is another permission");
+    assert_eq!(
+        newcomer.count("gcloud artifacts docker images"),
+        0,
+        "Container Analysis is another permission"
+    );
 }
 
 /// Two deployments in one project share no name.
@@ -241,7 +259,9 @@ fn the_prefix_is_in_every_name() {
     }
     let released = newcomer.remembered("firebase.json");
     assert!(released.contains("\"serviceId\": \"second-create\""), "{released}");
-    assert!(newcomer.calls().iter().any(|call| call.contains("-backend-config=prefix=second-export-service")));
+    assert!(
+        newcomer.calls().iter().any(|call| call.contains("-backend-config=prefix=second-export-service"))
+    );
 }
 
 /// What a service's revisions get of the traffic, and the job's image.
@@ -253,7 +273,8 @@ fn traffic(newcomer: &Newcomer) -> (Vec<(String, i64)>, String) {
         let revision = part["revision"].as_str().filter(|name| !name.is_empty()).unwrap_or("latest");
         (revision.to_owned(), part["percent"].as_i64().unwrap_or(0))
     });
-    let image = newcomer.resources("google_cloud_run_v2_job")[0]["template"][0]["template"][0]["containers"][0]["image"]
+    let image = newcomer.resources("google_cloud_run_v2_job")[0]["template"][0]["template"][0]["containers"]
+        [0]["image"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -282,8 +303,15 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
     newcomer.succeeds("deploy TRAFFIC=10");
     let (canary, job) = traffic(&newcomer);
     assert_eq!(canary, [("create-00001".to_owned(), 90), ("latest".to_owned(), 10)]);
-    assert_eq!((&job, newcomer.count("firebase deploy")), (&old_job, pages), "job and pages follow at the end");
-    assert_eq!(newcomer.count("curl --silent --show-error --output /dev/null --write-out %{http_code} --retry"), 5);
+    assert_eq!(
+        (&job, newcomer.count("firebase deploy")),
+        (&old_job, pages),
+        "job and pages follow at the end"
+    );
+    assert_eq!(
+        newcomer.count("curl --silent --show-error --output /dev/null --write-out %{http_code} --retry"),
+        5
+    );
     newcomer.succeeds("promote");
     let (all, new_job) = traffic(&newcomer);
     assert_eq!((all, newcomer.count("firebase deploy")), (vec![("latest".to_owned(), 100)], pages + 1));

@@ -15,12 +15,8 @@ use super::values::field;
 const METRIC_DELAY: u32 = 12;
 
 /// APIs that reject the credentials of a person unless the request names a quota project.
-const NEED_QUOTA_PROJECT: [&str; 4] = [
-    "google_billing_budget",
-    "google_firebase_",
-    "google_firebaserules_",
-    "google_identity_platform_",
-];
+const NEED_QUOTA_PROJECT: [&str; 4] =
+    ["google_billing_budget", "google_firebase_", "google_firebaserules_", "google_identity_platform_"];
 
 /// One project. Without a folder it remembers nothing and refuses nothing.
 #[derive(Debug, Clone)]

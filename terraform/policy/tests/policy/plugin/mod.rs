@@ -48,7 +48,8 @@ pub(crate) fn start(cloud: &Cloud) -> String {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         addresses.insert(format!("registry.terraform.io/{}", provider.source), reattach(address));
-        let server = tonic::transport::Server::builder().add_service(StandIn(Arc::new(provider), cloud.clone()));
+        let server =
+            tonic::transport::Server::builder().add_service(StandIn(Arc::new(provider), cloud.clone()));
         runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     }
     std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
@@ -92,7 +93,9 @@ impl StandIn {
                 let request = decoded()?;
                 state(&Cloud::normalized(&request.type_name, values::decode(request.first.as_ref())))
             }
-            "ImportResourceState" => self.import(&ImportRequest::decode(request).map_err(bad)?).encode_to_vec(),
+            "ImportResourceState" => {
+                self.import(&ImportRequest::decode(request).map_err(bad)?).encode_to_vec()
+            }
             "PlanResourceChange" => {
                 let request = decoded()?;
                 let planned = values::decode(request.second.as_ref());

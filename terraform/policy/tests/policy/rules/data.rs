@@ -162,8 +162,10 @@ fn a_protected_database_can_be_taken_back_and_is_backed_up() {
 /// The provider replaces a release by deleting it first, and without a release browsers have no access. The Firebase
 /// CLI patches it.
 fn terraform_releases_no_rules(deployment: &Deployment) -> Vec<String> {
-    let rules = deployment.resources.iter().filter(|resource| resource.kind.starts_with("google_firebaserules_"));
-    let rules = rules.map(|resource| format!("{} deletes the release before it replaces it", resource.address));
+    let rules =
+        deployment.resources.iter().filter(|resource| resource.kind.starts_with("google_firebaserules_"));
+    let rules =
+        rules.map(|resource| format!("{} deletes the release before it replaces it", resource.address));
     let cli = deployment.outputs["firebase"]["value"]["only"].as_array().cloned().unwrap_or_default();
     rules.chain((!cli.contains(&"firestore".into())).then(|| "nobody releases rules".to_owned())).collect()
 }
@@ -172,7 +174,7 @@ fn terraform_releases_no_rules(deployment: &Deployment) -> Vec<String> {
 fn security_rules_are_released_without_a_gap() {
     let release = "resource \"google_firestore_index\" \"this\" {";
     let by_terraform = concat!(
-        "resource \"google_firebaserules_release\" \"this\" {\n  project = var.project_id\n",
+        "resource \"google_firebaserules_release\" \"other\" {\n  project = var.project_id\n",
         "  name = \"cloud.firestore\"\n  ruleset_name = \"x\"\n}\n",
         "resource \"google_firestore_index\" \"this\" {"
     );
@@ -180,7 +182,8 @@ fn security_rules_are_released_without_a_gap() {
         |deployment| {
             // production's database has the Training Service's rules
             let wrong = terraform_releases_no_rules(deployment);
-            let production = deployment.outputs["firebase"]["value"]["only"] == serde_json::json!(["hosting"]);
+            let production =
+                deployment.outputs["firebase"]["value"]["only"] == serde_json::json!(["hosting"]);
             if production { Vec::new() } else { wrong }
         },
         &[

@@ -51,11 +51,7 @@ fn the_public_functions_are_those_of_the_rewrites() {
         &[
             Mutant("terraform/main.tf", "contains(local.public_functions, each.key)", "true"),
             Mutant("terraform/main.tf", "callers = [\"create\"]", "callers = [\"create\", \"get\"]"),
-            Mutant(
-                "terraform/modules/function/main.tf",
-                "  invoker_iam_disabled = var.public\n",
-                "",
-            ),
+            Mutant("terraform/modules/function/main.tf", "  invoker_iam_disabled = var.public\n", ""),
             Mutant(
                 "terraform/modules/job/main.tf",
                 "  member   = each.value\n",

@@ -165,7 +165,11 @@ fn environments_are_what_settings_read() {
                 "env     = { PROJECT_ID = var.project_id }",
                 "env     = { PROJECT_ID = var.project_id, GOOGLE_APPLICATION_CREDENTIALS = \"/key.json\" }",
             ),
-            Mutant(main, "        LIST_URL        = \"https://${var.name_prefix}list-", "        LIST_URL        = \"list-"),
+            Mutant(
+                main,
+                "        LIST_URL        = \"https://${var.name_prefix}list-",
+                "        LIST_URL        = \"list-",
+            ),
             Mutant(
                 main,
                 "        REGION          = var.region\n",
