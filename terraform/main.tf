@@ -5,8 +5,8 @@ locals {
   }
 
   job_name     = "export-job"
-  raw_bucket   = "${var.project_id}-export-models"
-  files_bucket = "${var.project_id}-export-files"
+  raw_bucket   = "${var.project_id}-${var.name_prefix}export-models"
+  files_bucket = "${var.project_id}-${var.name_prefix}export-files"
   site_id      = coalesce(var.hosting_site_id, var.project_id)
   hosting      = jsondecode(file("${path.module}/../hosting/firebase.json")).hosting
 
@@ -28,9 +28,9 @@ locals {
       env = {
         PROJECT_ID      = var.project_id
         REGION          = var.region
-        EXPORT_JOB_NAME = local.job_name
+        EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
         FIRESTORE_DB    = var.firestore_database
-        LIST_URL        = "https://list-${data.google_project.this.number}.${var.region}.run.app"
+        LIST_URL        = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
       }
       callers = []
     }
@@ -61,8 +61,9 @@ module "project_services" {
 module "registry" {
   source = "./modules/registry"
 
-  project_id = var.project_id
-  region     = var.region
+  project_id  = var.project_id
+  region      = var.region
+  name_prefix = var.name_prefix
 
   depends_on = [module.project_services]
 }
@@ -71,12 +72,17 @@ module "function" {
   source   = "./modules/function"
   for_each = local.functions
 
-  project_id          = var.project_id
-  region              = var.region
-  name                = each.key
-  image               = var.images[each.key]
-  env                 = merge(each.value.env, { RUST_LOG = var.rust_log })
-  public              = contains(local.public_functions, each.key)
+  project_id  = var.project_id
+  region      = var.region
+  name        = each.key
+  name_prefix = var.name_prefix
+  image       = var.images[each.key]
+  env         = merge(each.value.env, { RUST_LOG = var.rust_log })
+  public      = contains(local.public_functions, each.key)
+  canary = var.canary == null ? null : {
+    percent  = var.canary.percent
+    revision = var.canary.revisions[each.key]
+  }
   min_instances       = lookup(var.min_instances, each.key, 0)
   max_instances       = var.max_instances
   deletion_protection = var.deletion_protection
@@ -100,10 +106,12 @@ resource "google_cloud_run_v2_service_iam_member" "calls" {
 module "job" {
   source = "./modules/job"
 
-  project_id      = var.project_id
-  region          = var.region
-  name            = local.job_name
-  image           = var.images["export-job"]
+  project_id  = var.project_id
+  region      = var.region
+  name        = local.job_name
+  name_prefix = var.name_prefix
+  # executions have no revisions: until a canary is promoted, all run the image from before
+  image           = var.canary == null ? var.images["export-job"] : var.canary.images["export-job"]
   cpu             = var.job_cpu
   memory          = var.job_memory
   timeout_seconds = var.job_timeout
@@ -131,7 +139,7 @@ module "firestore" {
   database            = var.firestore_database
   location            = var.firestore_location
   create_database     = var.create_database
-  manage_rules        = var.manage_rules
+  name_prefix         = var.name_prefix
   deletion_protection = var.deletion_protection
   readers = {
     list = module.function["list"].service_account_member
@@ -146,7 +154,8 @@ module "firestore" {
 module "storage_roles" {
   source = "./modules/bucket/roles"
 
-  project_id = var.project_id
+  project_id  = var.project_id
+  name_prefix = var.name_prefix
 
   depends_on = [module.project_services]
 }
@@ -215,6 +224,7 @@ module "hosting" {
   project_id              = var.project_id
   region                  = var.region
   site_id                 = local.site_id
+  name_prefix             = var.name_prefix
   create_firebase_project = var.create_firebase_project
   release                 = var.hosting_release == "terraform"
   rewrites                = local.hosting.rewrites
@@ -228,9 +238,7 @@ module "auth" {
   count  = var.manage_auth ? 1 : 0
 
   project_id         = var.project_id
-  authorized_domains = ["${local.site_id}.web.app", "${local.site_id}.firebaseapp.com"]
-
-  depends_on = [module.hosting]
+  authorized_domains = [module.hosting.host, replace(module.hosting.host, ".web.app", ".firebaseapp.com")]
 }
 
 module "monitoring" {
@@ -239,9 +247,10 @@ module "monitoring" {
   project_id    = var.project_id
   environment   = var.environment
   region        = var.region
-  functions     = keys(local.functions)
-  job_name      = local.job_name
-  host          = "${local.site_id}.web.app"
+  name_prefix   = var.name_prefix
+  functions     = { for name in keys(local.functions) : name => "${var.name_prefix}${name}" }
+  job_name      = "${var.name_prefix}${local.job_name}"
+  host          = module.hosting.host
   emails        = var.alert_emails
   max_instances = var.max_instances
 
@@ -253,6 +262,7 @@ module "github_deployer" {
   count  = var.github_repository == "" ? 0 : 1
 
   project_id  = var.project_id
+  name_prefix = var.name_prefix
   environment = var.environment
   repository = {
     name     = var.github_repository
@@ -261,4 +271,22 @@ module "github_deployer" {
   }
 
   depends_on = [module.project_services]
+}
+
+# Earlier versions released the security rules here. scripts/cloud does so now, by the Firebase CLI: the provider
+# replaces a release by deleting it first, and browsers have no access to the database in between.
+removed {
+  from = module.firestore.google_firebaserules_release.this
+
+  lifecycle {
+    destroy = false
+  }
+}
+
+removed {
+  from = module.firestore.google_firebaserules_ruleset.this
+
+  lifecycle {
+    destroy = false
+  }
 }

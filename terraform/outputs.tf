@@ -1,6 +1,6 @@
 output "url" {
   description = "The URL of the service."
-  value       = "https://${local.site_id}.web.app"
+  value       = "https://${module.hosting.host}"
 }
 
 output "function_urls" {
@@ -31,9 +31,24 @@ output "job" {
   value       = module.job.name
 }
 
-output "site_id" {
-  description = "The Hosting site, for firebase deploy."
-  value       = local.site_id
+output "firebase" {
+  description = "What the Firebase CLI deploys, and where to."
+  value = {
+    only        = concat(var.hosting_release == "cli" ? ["hosting"] : [], var.manage_rules ? ["firestore"] : [])
+    site        = module.hosting.site_id
+    database    = var.firestore_database
+    region      = var.region
+    name_prefix = var.name_prefix
+  }
+}
+
+output "release" {
+  description = "The images, and how much of the traffic they have. scripts/release-file derives the next release from it."
+  value = {
+    images    = var.images
+    canary    = var.canary
+    revisions = var.canary == null ? { for name, function in module.function : name => function.revision } : var.canary.revisions
+  }
 }
 
 output "dashboard" {

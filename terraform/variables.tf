@@ -47,6 +47,32 @@ variable "images" {
   }
 }
 
+variable "canary" {
+  description = "The percentage of the traffic that new revisions get; the revisions that get the rest, and the images from before. scripts/release-file writes it."
+  type = object({
+    percent   = number
+    revisions = map(string)
+    images    = map(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.canary == null || try(var.canary.percent >= 0 && var.canary.percent < 100, false)
+    error_message = "A canary has 0 to 99 percent of the traffic."
+  }
+}
+
+variable "name_prefix" {
+  description = "What names in the project begin with, such as `exports-`, if names like `list` and `get` are taken. It ends with a hyphen, and cannot be changed later."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([a-z][a-z0-9-]{0,8}-)?$", var.name_prefix))
+    error_message = "name_prefix has at most 10 lowercase letters, digits and hyphens, begins with a letter and ends with a hyphen."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether functions, job and database are protected from terraform destroy, and buckets keep their objects."
   type        = bool
@@ -112,6 +138,11 @@ variable "base_models_uri" {
     condition     = var.base_models_uri == "" || startswith(var.base_models_uri, "gs://")
     error_message = "base_models_uri begins with gs://, or is empty."
   }
+
+  validation {
+    condition     = !startswith(var.base_models_uri, "gs://example-")
+    error_message = "base_models_uri names a placeholder (gs://example-…): name a bucket with base models, or leave it empty."
+  }
 }
 
 variable "verify_logits" {
@@ -121,9 +152,14 @@ variable "verify_logits" {
 }
 
 variable "adapter_buckets" {
-  description = "Buckets of the Training Service with adapters, which the job may read."
+  description = "Buckets of the Training Service with adapters, which the job may read. Whoever deploys needs storage.buckets.setIamPolicy on them."
   type        = set(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for bucket in var.adapter_buckets : !startswith(bucket, "example-")])
+    error_message = "adapter_buckets names a placeholder (example-…): name the Training Service's buckets."
+  }
 }
 
 # Data
@@ -147,7 +183,7 @@ variable "create_database" {
 }
 
 variable "manage_rules" {
-  description = "Whether to release the database's security rules. A database has one set of rules: false if another repository releases it."
+  description = "Whether `make deploy` releases the database's security rules. A database has one set of rules: false if another repository releases them."
   type        = bool
   default     = true
 }
@@ -201,6 +237,11 @@ variable "alert_emails" {
   description = "E-mail addresses that are notified when an alert fires."
   type        = set(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for email in var.alert_emails : !endswith(email, "@example.com")])
+    error_message = "alert_emails names a placeholder (…@example.com): name addresses that are read."
+  }
 }
 
 variable "github_repository" {
@@ -211,6 +252,11 @@ variable "github_repository" {
   validation {
     condition     = var.github_repository == "" || can(regex("^[\\w.-]+/[\\w.-]+$", var.github_repository))
     error_message = "github_repository must be owner/name, or empty."
+  }
+
+  validation {
+    condition     = !startswith(var.github_repository, "example/")
+    error_message = "github_repository names a placeholder (example/…): name your repository, or leave it empty."
   }
 }
 

@@ -4,11 +4,11 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = "6.50.0"
+      version = "8.7.0"
     }
     google-beta = {
       source  = "hashicorp/google-beta"
-      version = "6.50.0"
+      version = "8.7.0"
     }
   }
 
@@ -18,13 +18,16 @@ terraform {
   }
 }
 
+# Identity Platform, Firebase and billing budgets reject a person's credentials without a quota project. Terraform
+# ignores that of the application-default credentials.
 provider "google" {
-  project        = var.project_id
-  region         = var.region
-  default_labels = local.labels
+  project               = var.project_id
+  region                = var.region
+  default_labels        = local.labels
+  billing_project       = var.project_id
+  user_project_override = true
 }
 
-# Firebase's management APIs count against a project's quota, not against the caller's.
 provider "google-beta" {
   project               = var.project_id
   region                = var.region

@@ -7,11 +7,11 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "6.29.0"
+      version = "6.69.1"
     }
     google = {
       source  = "hashicorp/google"
-      version = "6.50.0"
+      version = "8.7.0"
     }
   }
 }

@@ -1,17 +1,6 @@
 # The same binaries as Lambda functions, with the data on Google Cloud. AWS identifies a function by its role, and
 # workload identity federation maps the role to the function's Google service account. No key leaves either cloud.
 
-terraform {
-  required_providers {
-    aws = {
-      source = "hashicorp/aws"
-    }
-    google = {
-      source = "hashicorp/google"
-    }
-  }
-}
-
 locals {
   role_names = { for name in keys(var.functions) : name => "export-${name}" }
 }

@@ -4,21 +4,20 @@
 # Permissions of each method: https://cloud.google.com/firestore/docs/security/iam
 
 locals {
-  read = [
-    "datastore.databases.get", # to begin and roll back transactions
-    "datastore.entities.get",
-    "datastore.entities.list",
-  ]
-
   roles = {
     reader = {
       title       = "Export Service: read documents"
-      permissions = local.read
+      permissions = ["datastore.entities.get", "datastore.entities.list"]
     }
     # create writes the record, and later adds the execution's name.
     creator = {
-      title       = "Export Service: read, create and update documents"
-      permissions = concat(local.read, ["datastore.entities.create", "datastore.entities.update"])
+      title = "Export Service: read, create and update documents"
+      permissions = [
+        "datastore.databases.get", # to begin and roll back transactions
+        "datastore.entities.create",
+        "datastore.entities.get",
+        "datastore.entities.update",
+      ]
     }
     # The job updates existing documents and lists none.
     updater = {
@@ -43,7 +42,7 @@ resource "google_project_iam_custom_role" "this" {
   for_each = local.roles
 
   project     = var.project_id
-  role_id     = "exportFirestore${title(each.key)}"
+  role_id     = "${replace(var.name_prefix, "-", "_")}exportFirestore${title(each.key)}"
   title       = each.value.title
   permissions = each.value.permissions
 }

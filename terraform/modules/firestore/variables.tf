@@ -18,9 +18,9 @@ variable "create_database" {
   type        = bool
 }
 
-variable "manage_rules" {
-  description = "Whether to release the security rules."
-  type        = bool
+variable "name_prefix" {
+  description = "What the ids of the roles begin with."
+  type        = string
 }
 
 variable "deletion_protection" {

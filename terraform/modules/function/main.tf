@@ -2,16 +2,18 @@
 
 resource "google_service_account" "this" {
   project      = var.project_id
-  account_id   = "export-${var.name}"
+  account_id   = "${var.name_prefix}export-${var.name}"
   display_name = "Export Service: ${var.name}"
 }
 
 resource "google_cloud_run_v2_service" "this" {
   project             = var.project_id
   location            = var.region
-  name                = var.name
+  name                = "${var.name_prefix}${var.name}"
   ingress             = "INGRESS_TRAFFIC_ALL" # requests of Hosting, and of create to list, are external
   deletion_protection = var.deletion_protection
+  # Hosting has no identity. Unlike a binding of allUsers, this is permitted under domain-restricted sharing.
+  invoker_iam_disabled = var.public
 
   template {
     service_account                  = google_service_account.this.email
@@ -72,18 +74,20 @@ resource "google_cloud_run_v2_service" "this" {
     }
   }
 
+  dynamic "traffic" {
+    for_each = var.canary == null ? [] : [var.canary]
+
+    content {
+      type     = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+      revision = traffic.value.revision
+      percent  = 100 - traffic.value.percent
+    }
+  }
+
+  # The tag gives the latest revision a URL of its own, with or without traffic.
   traffic {
     type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
-    percent = 100
+    percent = var.canary == null ? 100 : var.canary.percent
+    tag     = var.canary == null ? null : "canary"
   }
-}
-
-resource "google_cloud_run_v2_service_iam_member" "public" {
-  count = var.public ? 1 : 0
-
-  project  = var.project_id
-  location = var.region
-  name     = google_cloud_run_v2_service.this.name
-  role     = "roles/run.invoker"
-  member   = "allUsers"
 }

@@ -9,7 +9,12 @@ variable "region" {
 }
 
 variable "name" {
-  description = "The name of the function and of its service."
+  description = "The name of the function, and of its service after the prefix."
+  type        = string
+}
+
+variable "name_prefix" {
+  description = "What the names of the service and of its account begin with."
   type        = string
 }
 
@@ -26,6 +31,14 @@ variable "env" {
 variable "public" {
   description = "Whether everybody may call it, as Firebase Hosting requires. Callers are then authenticated by their tokens."
   type        = bool
+}
+
+variable "canary" {
+  description = "The percentage of the traffic that the latest revision gets, and the revision that gets the rest; null if the latest gets all."
+  type = object({
+    percent  = number
+    revision = string
+  })
 }
 
 variable "min_instances" {

@@ -6,6 +6,11 @@ variable "project_id" {
   type        = string
 }
 
+variable "name_prefix" {
+  description = "What the ids of the account and of the identity pool begin with."
+  type        = string
+}
+
 variable "repository" {
   description = "The repository: owner/name, and the numeric ids of the repository and of its owner."
   type = object({
@@ -21,11 +26,13 @@ variable "environment" {
 }
 
 locals {
-  # What `make deploy` needs, and no more. docs/DEPLOY.md lists the same roles for people.
+  # What `make deploy` needs after a first deployment by a person, and no more. docs/DEPLOY.md lists the same roles.
   roles = toset([
     "roles/artifactregistry.admin",
     "roles/datastore.owner",
-    "roles/firebase.admin",
+    "roles/firebase.viewer",
+    "roles/firebasehosting.admin",
+    "roles/firebaserules.admin",
     "roles/iam.roleAdmin",
     "roles/iam.serviceAccountAdmin",
     "roles/iam.serviceAccountUser",
@@ -42,13 +49,13 @@ locals {
 
 resource "google_service_account" "this" {
   project      = var.project_id
-  account_id   = "export-deployer"
+  account_id   = "${var.name_prefix}export-deployer"
   display_name = "Export Service: deploys from ${var.repository.name}"
 }
 
 resource "google_iam_workload_identity_pool" "this" {
   project                   = var.project_id
-  workload_identity_pool_id = "export-github"
+  workload_identity_pool_id = "${var.name_prefix}export-github"
   display_name              = "Export Service: GitHub"
 }
 

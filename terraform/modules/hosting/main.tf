@@ -1,14 +1,6 @@
 # The Hosting site. Its rewrites and headers come from hosting/firebase.json. They are released by the Firebase CLI,
 # which also uploads the pages, or by Terraform, which cannot upload them.
 
-terraform {
-  required_providers {
-    google-beta = {
-      source = "hashicorp/google-beta"
-    }
-  }
-}
-
 resource "google_firebase_project" "this" {
   provider = google-beta
   count    = var.create_firebase_project ? 1 : 0
@@ -18,9 +10,8 @@ resource "google_firebase_project" "this" {
 
 resource "google_firebase_hosting_site" "this" {
   provider = google-beta
-  # Firebase creates the default site, named like the project; scripts/cloud creates it if it is missing.
-  count = var.site_id == var.project_id ? 0 : 1
 
+  # The provider takes a site that exists, and never deletes the default site, which is named like the project.
   project = var.project_id
   site_id = var.site_id
 
@@ -31,7 +22,7 @@ resource "google_firebase_hosting_version" "this" {
   provider = google-beta
   count    = var.release ? 1 : 0
 
-  site_id = var.site_id
+  site_id = google_firebase_hosting_site.this.site_id
 
   config {
     dynamic "rewrites" {
@@ -41,7 +32,7 @@ resource "google_firebase_hosting_version" "this" {
         glob = rewrites.value.source
 
         run {
-          service_id = rewrites.value.run.serviceId
+          service_id = "${var.name_prefix}${rewrites.value.run.serviceId}"
           region     = var.region
         }
       }
@@ -56,15 +47,13 @@ resource "google_firebase_hosting_version" "this" {
       }
     }
   }
-
-  depends_on = [google_firebase_project.this, google_firebase_hosting_site.this]
 }
 
 resource "google_firebase_hosting_release" "this" {
   provider = google-beta
   count    = var.release ? 1 : 0
 
-  site_id      = var.site_id
+  site_id      = google_firebase_hosting_site.this.site_id
   version_name = google_firebase_hosting_version.this[0].name
   message      = "Rewrites and headers of hosting/firebase.json"
 }

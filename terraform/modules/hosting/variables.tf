@@ -8,6 +8,11 @@ variable "region" {
   type        = string
 }
 
+variable "name_prefix" {
+  description = "What the names of the functions' services begin with."
+  type        = string
+}
+
 variable "site_id" {
   description = "The site, <id>.web.app."
   type        = string

@@ -2,14 +2,14 @@
 
 resource "google_service_account" "this" {
   project      = var.project_id
-  account_id   = "export-job"
+  account_id   = "${var.name_prefix}export-job"
   display_name = "Export Service: the export job"
 }
 
 resource "google_cloud_run_v2_job" "this" {
   project             = var.project_id
   location            = var.region
-  name                = var.name
+  name                = "${var.name_prefix}${var.name}"
   deletion_protection = var.deletion_protection
 
   template {
@@ -46,13 +46,21 @@ resource "google_cloud_run_v2_job" "this" {
   }
 }
 
-# roles/run.invoker lacks run.jobs.runWithOverrides, which EXPORT_ID and HF_TOKEN need.
+# roles/run.invoker lacks run.jobs.runWithOverrides, which EXPORT_ID and HF_TOKEN need, and
+# roles/run.jobsExecutorWithOverrides also cancels executions.
+resource "google_project_iam_custom_role" "launcher" {
+  project     = var.project_id
+  role_id     = "${replace(var.name_prefix, "-", "_")}exportJobLauncher"
+  title       = "Export Service: start the export job"
+  permissions = ["run.jobs.run", "run.jobs.runWithOverrides"]
+}
+
 resource "google_cloud_run_v2_job_iam_member" "launches" {
   for_each = var.launchers
 
   project  = var.project_id
   location = var.region
   name     = google_cloud_run_v2_job.this.name
-  role     = "roles/run.jobsExecutorWithOverrides"
+  role     = google_project_iam_custom_role.launcher.name
   member   = each.value
 }

@@ -9,7 +9,12 @@ variable "region" {
 }
 
 variable "name" {
-  description = "The job's name."
+  description = "The job's name, after the prefix."
+  type        = string
+}
+
+variable "name_prefix" {
+  description = "What the names of the job, of its account and of its role begin with."
   type        = string
 }
 

@@ -1,7 +1,7 @@
 # Metrics, alerts and the dashboard. docs/OPERATIONS.md has a section for each alert, under its name.
 
 locals {
-  functions = join(" OR ", [for name in sort(var.functions) : "resource.label.service_name=\"${name}\""])
+  functions = join(" OR ", [for name in sort(values(var.functions)) : "resource.label.service_name=\"${name}\""])
 
   # Log lines that are counted. The filters match messages in the code.
   logged = {
@@ -14,11 +14,11 @@ locals {
       description = "Exports whose end could not be recorded; they count as failed when their lease expires"
     }
     launches_failed = {
-      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"create\" severity>=ERROR jsonPayload.message=\"a request failed with an internal error\""
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.functions.create}\" severity>=ERROR jsonPayload.message=\"a request failed with an internal error\""
       description = "Exports that could not be started"
     }
     links_failed = {
-      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"get\" jsonPayload.message=\"creating a download link failed\""
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.functions.get}\" jsonPayload.message=\"creating a download link failed\""
       description = "Download links that could not be signed"
     }
   }
@@ -124,7 +124,7 @@ resource "google_logging_metric" "this" {
   for_each = local.logged
 
   project     = var.project_id
-  name        = "export_service/${each.key}"
+  name        = "${replace(var.name_prefix, "-", "_")}export_service/${each.key}"
   description = each.value.description
   filter      = each.value.filter
 
@@ -148,7 +148,7 @@ resource "google_monitoring_alert_policy" "this" {
   for_each = local.alerts
 
   project               = var.project_id
-  display_name          = "Export Service (${var.environment}): ${each.key}"
+  display_name          = "Export Service (${var.name_prefix}${var.environment}): ${each.key}"
   combiner              = "OR"
   severity              = each.value.severity
   notification_channels = [for channel in google_monitoring_notification_channel.email : channel.name]
@@ -187,7 +187,7 @@ resource "google_monitoring_alert_policy" "this" {
 
 resource "google_monitoring_uptime_check_config" "health" {
   project          = var.project_id
-  display_name     = "Export Service (${var.environment}): /health"
+  display_name     = "Export Service (${var.name_prefix}${var.environment}): /health"
   period           = "60s"
   timeout          = "10s"
   selected_regions = ["USA", "EUROPE", "ASIA_PACIFIC"]
@@ -219,7 +219,7 @@ resource "google_monitoring_uptime_check_config" "health" {
 
 resource "google_monitoring_alert_policy" "unreachable" {
   project               = var.project_id
-  display_name          = "Export Service (${var.environment}): unreachable"
+  display_name          = "Export Service (${var.name_prefix}${var.environment}): unreachable"
   combiner              = "OR"
   severity              = "CRITICAL"
   notification_channels = [for channel in google_monitoring_notification_channel.email : channel.name]
@@ -255,16 +255,15 @@ resource "google_monitoring_alert_policy" "unreachable" {
 resource "google_monitoring_dashboard" "this" {
   project = var.project_id
   dashboard_json = jsonencode({
-    displayName = "Export Service (${var.environment})"
+    displayName = "Export Service (${var.name_prefix}${var.environment})"
     mosaicLayout = {
       columns = 12
       tiles = [
-        for i, chart in local.charts : {
-          xPos   = (i % 2) * 6
-          yPos   = floor(i / 2) * 4
-          width  = 6
-          height = 4
-          widget = {
+        # the API leaves zeros out of what it returns, so they would differ from it forever
+        for i, chart in local.charts : merge(
+          i % 2 == 0 ? {} : { xPos = 6 },
+          i < 2 ? {} : { yPos = floor(i / 2) * 4 },
+          { width = 6, height = 4, widget = {
             title = chart.title
             xyChart = {
               dataSets = [{
@@ -282,8 +281,8 @@ resource "google_monitoring_dashboard" "this" {
                 }
               }]
             }
-          }
-        }
+          } }
+        )
       ]
     }
   })

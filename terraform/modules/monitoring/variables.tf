@@ -3,6 +3,11 @@ variable "project_id" {
   type        = string
 }
 
+variable "name_prefix" {
+  description = "What the names of metrics begin with."
+  type        = string
+}
+
 variable "environment" {
   description = "The name of this deployment in alerts."
   type        = string
@@ -14,8 +19,8 @@ variable "region" {
 }
 
 variable "functions" {
-  description = "The functions' service names."
-  type        = list(string)
+  description = "The name of each function's service, by function."
+  type        = map(string)
 }
 
 variable "job_name" {

@@ -1,7 +1,13 @@
-# The image registry. Tags are immutable. Images older than 30 days are deleted, except the last 10 versions.
+# The image registry. Images older than 30 days are deleted, except the last 10 versions: immutable tags would prevent
+# it. Deployments name images by digest, so a tag that moves changes nothing.
 
 variable "project_id" {
   description = "The project."
+  type        = string
+}
+
+variable "name_prefix" {
+  description = "What the registry's name begins with."
   type        = string
 }
 
@@ -13,13 +19,9 @@ variable "region" {
 resource "google_artifact_registry_repository" "this" {
   project       = var.project_id
   location      = var.region
-  repository_id = "export-service"
+  repository_id = "${var.name_prefix}export-service"
   description   = "Images of the Export Service"
   format        = "DOCKER"
-
-  docker_config {
-    immutable_tags = true
-  }
 
   cleanup_policy_dry_run = false
 

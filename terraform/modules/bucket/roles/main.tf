@@ -6,6 +6,11 @@ variable "project_id" {
   type        = string
 }
 
+variable "name_prefix" {
+  description = "What the ids of the roles begin with."
+  type        = string
+}
+
 locals {
   roles = {
     writer = {
@@ -14,8 +19,6 @@ locals {
       permissions = [
         "storage.multipartUploads.abort",
         "storage.multipartUploads.create",
-        "storage.multipartUploads.list",
-        "storage.multipartUploads.listParts",
         "storage.objects.create",
         "storage.objects.delete", # needed to overwrite objects, and to delete those of a failed export
         "storage.objects.get",
@@ -39,7 +42,7 @@ resource "google_project_iam_custom_role" "this" {
   for_each = local.roles
 
   project     = var.project_id
-  role_id     = each.value.role_id
+  role_id     = "${replace(var.name_prefix, "-", "_")}${each.value.role_id}"
   title       = each.value.title
   permissions = each.value.permissions
 }

@@ -1,20 +1,13 @@
-//! Runs `docs/DEPLOY.md` line by line in a copy of the repository. Terraform, make and the scripts are the real ones,
-//! Terraform's providers are fake, and every tool that needs a cloud is a script that returns what the cloud would.
+//! Runs `docs/DEPLOY.md` line by line on the machine of a [`Newcomer`].
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::fs;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::rehearsal::{PROJECT, providers, read, root, terraform};
-
-/// The tools that are replaced by [`TOOL`]. `docs/DEPLOY.md` has the reason for each; all others are real.
-const PLAYED: [&str; 7] = ["gcloud", "docker", "firebase", "curl", "cargo", "rustup", "musl-gcc"];
+use crate::{
+    newcomer::{Newcomer, PLAYED, text},
+    rehearsal::{PROJECT, read, terraform},
+};
 
 /// Commands in the page's text that other tests run: those of the deployment and of zips in this file, those of Lambda
 /// in `aws.rs`, the others in `.ci/run`.
@@ -27,199 +20,12 @@ const RUN_ELSEWHERE: [&str; 6] = [
     "make lint-terraform",
 ];
 
-/// Tools that every machine has.
-const EVERYWHERE: [&str; 25] = [
-    "awk",
-    "basename",
-    "bash",
-    "cat",
-    "chmod",
-    "cp",
-    "cut",
-    "dirname",
-    "env",
-    "git",
-    "grep",
-    "head",
-    "install",
-    "ls",
-    "make",
-    "mkdir",
-    "mktemp",
-    "python3",
-    "rm",
-    "sed",
-    "seq",
-    "sh",
-    "sha256sum",
-    "touch",
-    "tr",
-];
-
-/// Replaces every tool that needs a cloud, a registry or minutes, and records its calls.
-const TOOL: &str = r#"#!/usr/bin/env bash
-set -eu
-name=$(basename "$0")
-echo "$name $*" >>"$CALLS"
-case "$name $*" in
-    "gcloud auth print-access-token"* | "gcloud auth application-default print-access-token"*)
-        case $2 in "${SIGNED_OUT:-}") exit 1 ;; esac
-        echo token ;;
-    "gcloud storage buckets describe"*) [ -e "$CLOUD/state" ] ;;
-    "gcloud storage buckets create"*) touch "$CLOUD/state" ;;
-    "gcloud artifacts docker images describe "*)
-        image=${5#*export-service/}
-        [ -e "$CLOUD/pushed-${image%%:*}" ] || exit 1
-        printf 'sha256:%s\n' "$(printf %s "$image" | sha256sum | cut -d ' ' -f 1)" ;;
-    "gcloud services api-keys list"*) echo projects/1/locations/global/keys/2 ;;
-    "gcloud services api-keys get-key-string"*) echo key ;;
-    "docker info") [ -z "${DAEMON_DOWN:-}" ] ;;
-    "docker push "*) image=${2#*export-service/}; touch "$CLOUD/pushed-${image%%:*}" ;;
-    "cargo build "*)
-        mkdir -p "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release"
-        for bin in health list create get export-job; do
-            printf '#!/bin/sh\n' >"$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/$bin"
-        done ;;
-    "cargo lambda build "*)
-        while [ "$1" != --lambda-dir ]; do shift; done
-        for function in health list create get; do
-            mkdir -p "$2/$function"
-            python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("bootstrap", "")' "$2/$function/bootstrap.zip"
-        done ;;
-    "rustup target list --installed") echo x86_64-unknown-linux-musl ;;
-    "firebase hosting:sites:get "*) [ -e "$CLOUD/site" ] ;;
-    "firebase hosting:sites:create "*) touch "$CLOUD/site" ;;
-    "firebase deploy "*) cp "$CONFIG_OF_HOSTING" "$CLOUD/firebase.json" ;;
-    "curl "*identitytoolkit*) echo '{"idToken": "id-token", "localId": "uid"}' ;;
-    "curl "*/health) echo '{"status":"healthy","service":"export"}' ;;
-    "terraform "*)
-        # the state is a file here, so there is no bucket to name
-        arguments=()
-        for argument in "$@"; do
-            [[ $argument == -backend-config=* ]] || arguments+=("$argument")
-        done
-        exec "$TERRAFORM" "${arguments[@]}" ;;
-esac
-"#;
-
-struct Newcomer {
-    folder: TempDir,
-}
-
-impl Newcomer {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let newcomer = Self { folder };
-        for part in ["terraform", "hosting", "scripts", "packaging", "docs"] {
-            copy(&root().join(part), &newcomer.repository().join(part));
-        }
-        for file in ["Makefile", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
-            fs::copy(root().join(file), newcomer.repository().join(file)).unwrap();
-        }
-        let backend = newcomer.repository().join("terraform/backend_override.tf");
-        fs::write(backend, "terraform {\n  backend \"local\" {}\n}\n").unwrap();
-        fs::create_dir_all(newcomer.cloud()).unwrap();
-        let tools = newcomer.tools();
-        fs::create_dir_all(&tools).unwrap();
-        fs::write(tools.join("tool"), TOOL).unwrap();
-        fs::set_permissions(tools.join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
-        for name in PLAYED.iter().chain(&["terraform"]) {
-            symlink("tool", tools.join(name)).unwrap();
-        }
-        newcomer
-    }
-
-    fn repository(&self) -> PathBuf {
-        self.folder.path().join("repository")
-    }
-
-    fn cloud(&self) -> PathBuf {
-        self.folder.path().join("cloud")
-    }
-
-    /// A folder with every tool except `missing`, and nothing else, independent of the tools of this machine.
-    fn tools_without(&self, missing: &str) -> PathBuf {
-        let folder = self.folder.path().join(format!("without-{missing}"));
-        fs::create_dir_all(&folder).unwrap();
-        for name in PLAYED.iter().chain(&["terraform"]).filter(|name| **name != missing) {
-            symlink(self.tools().join("tool"), folder.join(name)).unwrap();
-        }
-        let path = std::env::var("PATH").unwrap();
-        for name in EVERYWHERE {
-            let real = path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.exists());
-            symlink(real.unwrap_or_else(|| panic!("{name} is not installed")), folder.join(name)).unwrap();
-        }
-        folder
-    }
-
-    fn tools(&self) -> PathBuf {
-        self.folder.path().join("tools")
-    }
-
-    /// Runs `script`; `None` removes a variable.
-    fn types(&self, script: &str, environment: &[(&str, Option<&str>)]) -> Output {
-        let path = std::env::var("PATH").unwrap();
-        let real =
-            path.split(':').map(|folder| Path::new(folder).join("terraform")).find(|file| file.exists());
-        let mut command = Command::new("bash");
-        command.args(["-euo", "pipefail", "-c", script]).current_dir(self.repository());
-        command.env("PATH", format!("{}:{path}", self.tools().display()));
-        command.env("CALLS", self.folder.path().join("calls")).env("CLOUD", self.cloud());
-        command.env("CONFIG_OF_HOSTING", self.repository().join("hosting/.firebase.deploy.json"));
-        command.env("TERRAFORM", real.unwrap()).env("TF_REATTACH_PROVIDERS", providers());
-        command.env("CARGO_TARGET_DIR", self.repository().join("target")).env("CHECKPOINT_DISABLE", "1");
-        command.env("PASSWORD", "correct horse").env("APPROVE", "yes").env("ENGINE", "docker");
-        command.env_remove("PROJECT_ID").env_remove("ENVIRONMENT").env_remove("TF_CLI_CONFIG_FILE");
-        command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
-        for (name, value) in environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.output().unwrap()
-    }
-
-    /// The recorded calls of tools, in order.
-    fn calls(&self) -> Vec<String> {
-        let calls = fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default();
-        calls.lines().map(str::to_owned).collect()
-    }
-
-    fn state(&self) -> Value {
-        let state = fs::read_to_string(self.repository().join("terraform/terraform.tfstate")).unwrap();
-        serde_json::from_str(&state).unwrap()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let real =
-            name == ".terraform" || name.starts_with("terraform.tfstate") || name.contains(".tfvars.json");
-        if real || name.ends_with(".tfvars") {
-            continue;
-        }
-        if path.is_dir() {
-            copy(&path, &to.join(name));
-        } else {
-            fs::copy(&path, to.join(name)).unwrap();
-        }
-    }
-}
-
 /// The blocks of the page as one script.
 fn page() -> String {
     let page = read("docs/DEPLOY.md");
     let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let script: String = blocks.collect();
-    script.replace("my-project", PROJECT)
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    script.replace("my-project", PROJECT).replace("my-adapters", "training-adapters")
 }
 
 #[test]
@@ -240,12 +46,14 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
         found.unwrap_or_else(|| panic!("nobody called {beginning}:\n{}", calls.join("\n")))
     };
     let order = [
+        "gcloud config set project demo-export",
+        "gcloud auth application-default login",
+        "terraform -chdir=terraform providers lock",
         "gcloud storage buckets create gs://demo-export-terraform-state",
         "cargo build --release --locked --target x86_64-unknown-linux-musl --package health",
         "docker build --file packaging/Dockerfile.prebuilt",
         "docker push us-central1-docker.pkg.dev/demo-export/export-service/health:",
-        "firebase hosting:sites:create demo-export --project demo-export",
-        "firebase deploy --only hosting --project demo-export",
+        "firebase deploy --only hosting,firestore --project demo-export",
         "curl --fail --silent --show-error https://demo-export.web.app/health",
         "gcloud logging read --project demo-export",
     ];
@@ -253,11 +61,11 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     let count = |beginning: &str| calls.iter().filter(|call| call.starts_with(beginning)).count();
     assert_eq!(
         (count("docker build"), count("docker push"), count("gcloud storage buckets create")),
-        (5, 5, 1)
+        (10, 5, 1)
     );
 
     // the pushed images are the deployed ones
-    let images = newcomer.repository().join("terraform/environments/demo-export.images.tfvars.json");
+    let images = newcomer.repository().join("terraform/environments/demo-export.release.tfvars.json");
     let images: Value = serde_json::from_str(&fs::read_to_string(images).unwrap()).unwrap();
     let state = newcomer.state().to_string();
     for (name, image) in images["images"].as_object().unwrap() {
@@ -286,6 +94,10 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
         5,
         "pushed twice"
     );
+    // nothing of the deployment is on this machine only
+    let second_machine = "rm -r terraform/environments/*.json terraform/.terraform; make plan PROJECT_ID=demo-export ENVIRONMENT=staging";
+    let plan = newcomer.types(second_machine, &[]);
+    assert!(plan.status.success() && text(&plan).contains("No changes."), "{}", text(&plan));
     let url = newcomer.types(
         "scripts/cloud output url",
         &[("PROJECT_ID", Some(PROJECT)), ("ENVIRONMENT", Some("staging"))],
@@ -370,7 +182,8 @@ fn what_is_missing_is_said_before_anything_is_done() {
         ("gcloud", "plan deploy destroy logs", "gcloud is not installed: https://"),
         ("terraform", "plan deploy destroy", "terraform is not installed: https://"),
         ("firebase", "deploy", "firebase is not installed: npm install"),
-        ("docker", "deploy package", "no container engine works (tried docker podman"),
+        ("docker podman", "deploy package", "no container engine works (tried docker podman"),
+        ("curl", "deploy", "curl is not installed: https://"),
         ("musl-gcc", "deploy package", "musl-gcc is not installed: apt-get install musl-tools"),
         ("cargo", "deploy package", "cargo is not installed: https://rustup.rs"),
     ] {
@@ -380,7 +193,7 @@ fn what_is_missing_is_said_before_anything_is_done() {
             assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
         }
     }
-    let path = newcomer.tools_without("nothing");
+    let path = newcomer.tools_without("podman");
     for (variable, verbs, said) in [
         (
             ("SIGNED_OUT", "print-access-token"),
@@ -400,6 +213,12 @@ fn what_is_missing_is_said_before_anything_is_done() {
                 newcomer.types(&format!("export PATH={}; make {verb}", path.display()), &environment);
             assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
         }
+    }
+    for verb in ["plan", "deploy", "promote", "destroy"] {
+        let output = newcomer.types(&format!("export PATH={}; make {verb}", path.display()), &staging);
+        let said =
+            "terraform/.terraform.lock.hcl is missing, so the providers cannot be verified: run make lock";
+        assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
     }
     let changes = newcomer
         .calls()

@@ -6,8 +6,10 @@
 mod aws;
 mod deploy_page;
 mod hosting;
+mod newcomer;
 mod packaging;
 mod plugin;
+mod refusals;
 mod rehearsal;
 mod rules;
 mod security_rules;

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::plugin;
+use crate::plugin::{self, cloud::Cloud};
 
 pub(crate) const PROJECT: &str = "demo-export";
 
@@ -37,6 +37,7 @@ pub(crate) fn terraform() -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Settings {
     Staging,
+    /// With the placeholders filled in.
     Production,
     /// Production, with every optional part enabled.
     Everything,
@@ -59,11 +60,24 @@ impl Settings {
         };
         let images = ["health", "list", "create", "get", "export-job"].map(image).join(",");
         arguments.push(format!("-var=images={{{images}}}"));
+        if self == Self::Staging {
+            arguments.push("-var=adapter_buckets=[]".to_owned());
+        } else {
+            for setting in [
+                "adapter_buckets=[\"training-adapters\"]",
+                "base_models_uri=gs://base-models",
+                "alert_emails=[\"oncall@demo.dev\"]",
+                "github_repository=owner/export-service",
+            ] {
+                arguments.push(format!("-var={setting}"));
+            }
+        }
         if self == Self::Everything {
             for setting in [
                 "create_database=true",
                 "create_firebase_project=true",
                 "manage_auth=true",
+                "manage_rules=true",
                 "hosting_release=terraform",
                 "hosting_site_id=demo-export-site",
             ] {
@@ -175,10 +189,10 @@ fn initialized(root_module: &str) -> TempDir {
     folder
 }
 
-/// The fake providers, as a value of `TF_REATTACH_PROVIDERS`.
+/// The fake providers of a cloud that refuses nothing, as a value of `TF_REATTACH_PROVIDERS`.
 pub(crate) fn providers() -> &'static str {
     static PROVIDERS: OnceLock<String> = OnceLock::new();
-    PROVIDERS.get_or_init(plugin::start)
+    PROVIDERS.get_or_init(|| plugin::start(&Cloud::without_memory()))
 }
 
 fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {

@@ -141,8 +141,8 @@ fn every_argument_is_in_the_providers_schema() {
             (function, "\"google_service_account\"", "\"google_service_user\""),
             (
                 function,
-                "  name                = var.name\n",
-                "  name                = var.name\n  uri = \"x\"\n",
+                "  name                = \"${var.name_prefix}${var.name}\"\n",
+                "  name                = \"${var.name_prefix}${var.name}\"\n  uri = \"x\"\n",
             ),
             ("terraform/modules/function/main.tf", "      dynamic \"env\" {", "      dynamic \"envs\" {"),
             ("terraform/modules/bucket/main.tf", "      type = \"AbortIncompleteMultipartUpload\"\n", ""),
@@ -193,10 +193,10 @@ fn providers_are_pinned_to_the_versions_of_the_schemas() {
     check(
         versions_are_exact,
         &[
-            ("terraform/versions.tf", "version = \"6.50.0\"", "version = \"~> 6.0\""),
-            ("terraform/versions.tf", "      version = \"6.50.0\"\n", ""),
+            ("terraform/versions.tf", "version = \"8.7.0\"", "version = \"~> 8.0\""),
+            ("terraform/versions.tf", "      version = \"8.7.0\"\n", ""),
             ("terraform/versions.tf", "hashicorp/google-beta", "example/google-beta"),
-            ("terraform/examples/aws/main.tf", "6.29.0", "6.28.0"),
+            ("terraform/examples/aws/main.tf", "6.69.1", "6.69.0"),
         ],
     );
 }

@@ -88,6 +88,63 @@ pub(super) struct State {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct Diagnostic {
+    /// 1 error, 2 warning.
+    #[prost(int32, tag = "1")]
+    pub(super) severity: i32,
+    #[prost(string, tag = "2")]
+    pub(super) summary: String,
+}
+
+impl Diagnostic {
+    pub(super) fn error(summary: String) -> Self {
+        Self { severity: 1, summary }
+    }
+}
+
+/// The response to `ApplyResourceChange`. The legacy type system permits a result that differs from the plan, as the
+/// results of the real providers may.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Applied {
+    #[prost(message, optional, tag = "1")]
+    pub(super) state: Option<DynamicValue>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) diagnostics: Vec<Diagnostic>,
+    #[prost(bool, tag = "4")]
+    pub(super) legacy_type_system: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ConfigureRequest {
+    #[prost(message, optional, tag = "2")]
+    pub(super) config: Option<DynamicValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ImportRequest {
+    #[prost(string, tag = "1")]
+    pub(super) type_name: String,
+    #[prost(string, tag = "2")]
+    pub(super) id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ImportedResource {
+    #[prost(string, tag = "1")]
+    pub(super) type_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(super) state: Option<DynamicValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Imported {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) resources: Vec<ImportedResource>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct RawState {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) json: Vec<u8>,

@@ -1,9 +1,10 @@
-//! Fake providers with the schemas of the real ones, and without any cloud. The real Terraform validates, plans and
+//! Fake providers with the schemas of the real ones, in front of a fake cloud. The real Terraform validates, plans and
 //! applies with them, so a test finds what Terraform itself finds: unknown and missing arguments, wrong types, cycles,
 //! dangling references, values that violate a validation.
 //!
 //! `TF_REATTACH_PROVIDERS`, which exists for debugging providers, makes Terraform use them and download nothing.
 
+pub(crate) mod cloud;
 mod messages;
 pub(crate) mod schema;
 mod values;
@@ -17,7 +18,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use messages::{DynamicValue, Request, Schemas, State, UpgradeRequest};
+use cloud::Cloud;
+use messages::{
+    Applied, ConfigureRequest, Diagnostic, DynamicValue, ImportRequest, Imported, ImportedResource, Request,
+    Schemas, State, UpgradeRequest,
+};
 use prost::Message;
 use rmpv::Value;
 use schema::Provider;
@@ -34,15 +39,17 @@ use tower::Service;
 
 pub(crate) use values::NUMBER;
 
-/// Starts all fake providers, which run until the process ends, and returns the value of `TF_REATTACH_PROVIDERS`.
-pub(crate) fn start() -> String {
+/// Starts all fake providers of that cloud, which run until the process ends, and returns the value of
+/// `TF_REATTACH_PROVIDERS`.
+pub(crate) fn start(cloud: &Cloud) -> String {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut addresses = serde_json::Map::new();
     for provider in schema::all() {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         addresses.insert(format!("registry.terraform.io/{}", provider.source), reattach(address));
-        let server = tonic::transport::Server::builder().add_service(StandIn(Arc::new(provider)));
+        let server =
+            tonic::transport::Server::builder().add_service(StandIn(Arc::new(provider), cloud.clone()));
         runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     }
     std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
@@ -58,7 +65,7 @@ fn reattach(address: SocketAddr) -> serde_json::Value {
 
 /// One provider.
 #[derive(Clone)]
-struct StandIn(Arc<Provider>);
+struct StandIn(Arc<Provider>, Cloud);
 
 impl StandIn {
     fn answer(&self, method: &str, request: &[u8]) -> Result<Vec<u8>, Status> {
@@ -71,14 +78,24 @@ impl StandIn {
             "ValidateProviderConfig"
             | "ValidateResourceConfig"
             | "ValidateDataResourceConfig"
-            | "ConfigureProvider"
             | "StopProvider" => Vec::new(),
+            "ConfigureProvider" => {
+                let config = ConfigureRequest::decode(request).map_err(bad)?.config;
+                self.1.configure(&self.0.source, &values::decode(config.as_ref()));
+                Vec::new()
+            }
             "UpgradeResourceState" => {
                 let raw = UpgradeRequest::decode(request).map_err(bad)?.raw_state.unwrap_or_default();
                 let value = DynamicValue { msgpack: Vec::new(), json: raw.json };
                 state(&values::decode(Some(&value)))
             }
-            "ReadResource" => state(&values::decode(decoded()?.first.as_ref())),
+            "ReadResource" => {
+                let request = decoded()?;
+                state(&Cloud::normalized(&request.type_name, values::decode(request.first.as_ref())))
+            }
+            "ImportResourceState" => {
+                self.import(&ImportRequest::decode(request).map_err(bad)?).encode_to_vec()
+            }
             "PlanResourceChange" => {
                 let request = decoded()?;
                 let planned = values::decode(request.second.as_ref());
@@ -86,12 +103,7 @@ impl StandIn {
                 let block = &self.0.resource[&request.type_name];
                 state(&if created { values::with_unknowns(block, planned) } else { planned })
             }
-            "ApplyResourceChange" => {
-                let request = decoded()?;
-                let block = &self.0.resource[&request.type_name];
-                let planned = values::decode(request.second.as_ref());
-                state(&values::with_made_up(&request.type_name, block, planned))
-            }
+            "ApplyResourceChange" => self.apply(&decoded()?).encode_to_vec(),
             "ReadDataSource" => {
                 let request = decoded()?;
                 let block = &self.0.data[&request.type_name];
@@ -100,6 +112,34 @@ impl StandIn {
             }
             _ => return Err(Status::new(Code::Unimplemented, method)),
         })
+    }
+
+    fn apply(&self, request: &Request) -> Applied {
+        let block = &self.0.resource[&request.type_name];
+        let before = values::decode(request.first.as_ref());
+        let after = values::with_made_up(&request.type_name, block, values::decode(request.second.as_ref()));
+        let after = values::next_revision(&request.type_name, &before, after);
+        let (state, diagnostics) = match self.1.apply(&self.0.source, &request.type_name, (&before, &after)) {
+            Ok(()) => (after, Vec::new()),
+            Err(error) => (before, vec![Diagnostic::error(error)]),
+        };
+        Applied { state: Some(values::encode(&state)), diagnostics, legacy_type_system: true }
+    }
+
+    fn import(&self, request: &ImportRequest) -> Imported {
+        match self.1.find(&request.type_name, &request.id) {
+            Some(state) => Imported {
+                resources: vec![ImportedResource {
+                    type_name: request.type_name.clone(),
+                    state: Some(values::encode(&state)),
+                }],
+                diagnostics: Vec::new(),
+            },
+            None => Imported {
+                resources: Vec::new(),
+                diagnostics: vec![Diagnostic::error(format!("Cannot import non-existent {}", request.id))],
+            },
+        }
     }
 
     fn schemas(&self) -> Schemas {

@@ -7,6 +7,29 @@ use super::{messages::DynamicValue, schema::Block};
 /// The number of every project, and of every AWS account.
 pub(crate) const NUMBER: &str = "123456789012";
 
+/// The field of an object; nil if there is none.
+pub(super) fn field<'a>(object: &'a Value, name: &str) -> &'a Value {
+    let fields = object.as_map().map_or(&[][..], Vec::as_slice);
+    fields.iter().find(|(key, _)| key.as_str() == Some(name)).map_or(&Value::Nil, |(_, value)| value)
+}
+
+/// A Cloud Run service gets a new revision whenever its template changes.
+pub(super) fn next_revision(type_name: &str, before: &Value, after: Value) -> Value {
+    let changed = field(before, "template") != field(&after, "template");
+    if type_name != "google_cloud_run_v2_service" || after.is_nil() || !changed {
+        return after;
+    }
+    let last = field(before, "latest_ready_revision").as_str().and_then(|name| name.rsplit('-').next());
+    let next = last.and_then(|number| number.parse::<u32>().ok()).unwrap_or(0) + 1;
+    let name = format!("{}-{next:05}", field(&after, "name").as_str().unwrap_or_default());
+    let Value::Map(fields) = after else { return after };
+    let set = |(key, value): (Value, Value)| match key.as_str() {
+        Some("latest_ready_revision") => (key, Value::from(name.as_str())),
+        _ => (key, value),
+    };
+    Value::Map(fields.into_iter().map(set).collect())
+}
+
 pub(super) fn decode(value: Option<&DynamicValue>) -> Value {
     let Some(value) = value else { return Value::Nil };
     if value.json.is_empty() {
@@ -71,9 +94,9 @@ fn made_up(type_name: &str, given: &[(Value, Value)], name: &str, kind: &str) ->
         found.and_then(|(_, value)| value.as_str()).unwrap_or_default()
     };
     let email = || format!("{}@{}.iam.gserviceaccount.com", of("account_id"), of("project"));
-    let pool = || {
+    let pool = |project: &str| {
         format!(
-            "projects/{NUMBER}/locations/global/workloadIdentityPools/{}",
+            "projects/{project}/locations/global/workloadIdentityPools/{}",
             of("workload_identity_pool_id")
         )
     };
@@ -86,10 +109,17 @@ fn made_up(type_name: &str, given: &[(Value, Value)], name: &str, kind: &str) ->
         ("google_project_iam_custom_role", "name" | "id") => {
             format!("projects/{}/roles/{}", of("project"), of("role_id"))
         }
-        ("google_iam_workload_identity_pool", "name" | "id") => pool(),
+        ("google_iam_workload_identity_pool", "id") => pool(of("project")),
+        ("google_iam_workload_identity_pool", "name") => pool(NUMBER),
         ("google_iam_workload_identity_pool_provider", "name" | "id") => {
-            format!("{}/providers/{}", pool(), of("workload_identity_pool_provider_id"))
+            let project = if name == "id" { of("project") } else { NUMBER };
+            format!("{}/providers/{}", pool(project), of("workload_identity_pool_provider_id"))
         }
+        ("google_identity_platform_config", "id") => format!("projects/{}/config", of("project")),
+        ("google_cloud_run_v2_service", "uri") => {
+            format!("https://{}-{NUMBER}.{}.run.app", of("name"), of("location"))
+        }
+        ("google_firebase_hosting_site", "default_url") => format!("https://{}.web.app", of("site_id")),
         ("google_project", "number") | ("aws_caller_identity", "account_id") => NUMBER.to_owned(),
         _ => format!("{type_name}/{name}"),
     };

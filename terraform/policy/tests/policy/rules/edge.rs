@@ -25,27 +25,20 @@ fn rewritten() -> BTreeSet<String> {
 fn only_what_hosting_forwards_to_is_public(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     for resource in &deployment.resources {
-        let public = resource.values.to_string().contains("allUsers")
-            || resource.values.to_string().contains("allAuthenticatedUsers");
-        if public
-            && (resource.kind != INVOKER
-                || resource.text("role") != "roles/run.invoker"
-                || resource.text("member") != "allUsers")
-        {
+        // bindings of allUsers are refused under domain-restricted sharing
+        let values = resource.values.to_string();
+        if values.contains("allUsers") || values.contains("allAuthenticatedUsers") {
             wrong.push(format!("{} is open to everybody", resource.address));
         }
     }
     let public: BTreeSet<_> = deployment
-        .all(INVOKER)
-        .filter(|m| m.text("member") == "allUsers")
-        .map(|m| m.text("name").to_owned())
+        .all("google_cloud_run_v2_service")
+        .filter(|service| *service.at("invoker_iam_disabled") == true)
+        .map(|service| service.text("name").to_owned())
         .collect();
     wrong.extend(differs("public functions", public, rewritten()));
-    let callers: Vec<_> = deployment
-        .all(INVOKER)
-        .filter(|member| member.text("member") != "allUsers")
-        .map(|member| (member.text("member"), member.text("name")))
-        .collect();
+    let callers: Vec<_> =
+        deployment.all(INVOKER).map(|member| (member.text("member"), member.text("name"))).collect();
     let expected = vec![("serviceAccount:export-create@demo-export.iam.gserviceaccount.com", "list")];
     wrong.extend(differs("callers", callers, expected));
     wrong
@@ -58,15 +51,16 @@ fn the_public_functions_are_those_of_the_rewrites() {
         &[
             Mutant("terraform/main.tf", "contains(local.public_functions, each.key)", "true"),
             Mutant("terraform/main.tf", "callers = [\"create\"]", "callers = [\"create\", \"get\"]"),
+            Mutant("terraform/modules/function/main.tf", "  invoker_iam_disabled = var.public\n", ""),
             Mutant(
                 "terraform/modules/job/main.tf",
                 "  member   = each.value\n",
                 "  member   = \"allUsers\"\n",
             ),
             Mutant(
-                "terraform/modules/function/main.tf",
+                "terraform/main.tf",
+                "  member   = module.function[each.value[0]].service_account_member\n",
                 "  member   = \"allUsers\"\n",
-                "  member   = \"allAuthenticatedUsers\"\n",
             ),
         ],
     );
@@ -207,7 +201,7 @@ fn list_url_is_the_one_that_cloud_run_will_give() {
         create_is_told_where_list_is,
         &[Mutant(
             "terraform/main.tf",
-            "\"https://list-${data.google_project.this.number}",
+            "\"https://${var.name_prefix}list-${data.google_project.this.number}",
             "\"https://list-${var.project_id}",
         )],
     );

@@ -143,7 +143,7 @@ fn environments_are_what_settings_read() {
     check(
         what_is_given_is_what_is_read,
         &[
-            Mutant(main, "        EXPORT_JOB_NAME = local.job_name\n", ""),
+            Mutant(main, "        EXPORT_JOB_NAME = \"${var.name_prefix}${local.job_name}\"\n", ""),
             Mutant(
                 main,
                 "GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
@@ -165,7 +165,11 @@ fn environments_are_what_settings_read() {
                 "env     = { PROJECT_ID = var.project_id }",
                 "env     = { PROJECT_ID = var.project_id, GOOGLE_APPLICATION_CREDENTIALS = \"/key.json\" }",
             ),
-            Mutant(main, "        LIST_URL        = \"https://list-", "        LIST_URL        = \"list-"),
+            Mutant(
+                main,
+                "        LIST_URL        = \"https://${var.name_prefix}list-",
+                "        LIST_URL        = \"list-",
+            ),
             Mutant(
                 main,
                 "        REGION          = var.region\n",

@@ -82,6 +82,12 @@ fn wrong_settings_are_refused() {
         ("hosting_release=both", "hosting_release must be cli or terraform"),
         ("github_repository=owner", "github_repository must be owner/name"),
         ("environment=", "An environment's name"),
+        ("name_prefix=exports", "ends with a hyphen"),
+        ("adapter_buckets=[\"example-training-adapters\"]", "adapter_buckets names a placeholder"),
+        ("base_models_uri=gs://example-base-models", "base_models_uri names a placeholder"),
+        ("alert_emails=[\"oncall@example.com\"]", "alert_emails names a placeholder"),
+        ("github_repository=example/export-service", "github_repository names a placeholder"),
+        ("canary={percent=100,revisions={},images={}}", "0 to 99 percent"),
     ] {
         let refused = Copy::new().deploy_with(Settings::Staging, &[format!("-var={setting}")]);
         let error = refused.err().unwrap_or_else(|| panic!("{setting} is taken"));

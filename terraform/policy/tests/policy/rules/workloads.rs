@@ -70,13 +70,13 @@ fn every_workload_runs_its_own_image_by_digest() {
         &[
             Mutant(
                 "terraform/main.tf",
-                "image               = var.images[each.key]",
-                "image               = var.images[\"health\"]",
+                "image       = var.images[each.key]",
+                "image       = var.images[\"health\"]",
             ),
             Mutant(
                 "terraform/main.tf",
-                "image           = var.images[\"export-job\"]",
-                "image           = split(\"@\", var.images[\"export-job\"])[0]",
+                "? var.images[\"export-job\"] :",
+                "? split(\"@\", var.images[\"export-job\"])[0] :",
             ),
         ],
     );

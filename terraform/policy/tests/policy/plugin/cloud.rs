@@ -1,0 +1,213 @@
+//! What Google Cloud remembers between two runs of Terraform, and what it refuses. The memory is a folder, because the
+//! scripts that replace gcloud and firebase share it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rmpv::Value;
+
+use super::values::field;
+
+/// A metric is known to alerts after so many further configurations of a provider, unless the file `metric-delay` says
+/// otherwise. An apply configures two providers twice, once to plan and once to apply.
+const METRIC_DELAY: u32 = 12;
+
+/// APIs that reject the credentials of a person unless the request names a quota project.
+const NEED_QUOTA_PROJECT: [&str; 4] =
+    ["google_billing_budget", "google_firebase_", "google_firebaserules_", "google_identity_platform_"];
+
+/// One project. Without a folder it remembers nothing and refuses nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Cloud(Option<PathBuf>);
+
+/// The state of something whose id stays reserved after its deletion: a file with one word.
+const ACTIVE: &str = "ACTIVE";
+const DELETED: &str = "DELETED";
+/// Deleted so long ago that it cannot be restored, while its id is still reserved.
+pub(crate) const PURGED: &str = "PURGED";
+
+impl Cloud {
+    pub(crate) fn without_memory() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn in_folder(folder: PathBuf) -> Self {
+        fs::create_dir_all(&folder).unwrap();
+        Self(Some(folder))
+    }
+
+    /// Notes whether the provider sends a quota project.
+    pub(super) fn configure(&self, source: &str, config: &Value) {
+        let Some(folder) = &self.0 else { return };
+        write(folder, "clock", &(clock(folder) + 1).to_string());
+        let sends = field(config, "user_project_override").as_bool() == Some(true)
+            && field(config, "billing_project").as_str().is_some();
+        write(folder, &format!("quota-project/{source}"), if sends { "sent" } else { "missing" });
+    }
+
+    /// Creates, changes or deletes a resource; nil stands for a resource that does not exist.
+    ///
+    /// # Errors
+    /// What the cloud returns.
+    pub(super) fn apply(&self, source: &str, kind: &str, change: (&Value, &Value)) -> Result<(), String> {
+        let Some(folder) = &self.0 else { return Ok(()) };
+        if NEED_QUOTA_PROJECT.iter().any(|prefix| kind.starts_with(prefix))
+            && read(folder, &format!("quota-project/{source}")).as_deref() != Some("sent")
+        {
+            return Err("Error 403: Your application is authenticating by using local Application Default \
+                        Credentials. The API requires a quota project, which is not set by default."
+                .to_owned());
+        }
+        let (before, after) = change;
+        if after.is_nil() {
+            delete(folder, kind, before);
+            return Ok(());
+        }
+        if before.is_nil() {
+            create(folder, kind, after)?;
+        }
+        if kind == "google_monitoring_alert_policy" {
+            metrics_are_known(folder, after)?;
+        }
+        let mut bytes = Vec::new();
+        rmpv::encode::write_value(&mut bytes, after).unwrap();
+        let kept = folder.join(format!("kept/{kind}/{}", text(after, "id").replace('/', "~")));
+        fs::create_dir_all(kept.parent().unwrap()).unwrap();
+        fs::write(kept, bytes).unwrap();
+        Ok(())
+    }
+
+    /// The resource with that id, for `terraform import`.
+    pub(super) fn find(&self, kind: &str, id: &str) -> Option<Value> {
+        let bytes = fs::read(self.0.as_ref()?.join(format!("kept/{kind}/{}", id.replace('/', "~")))).ok()?;
+        rmpv::decode::read_value(&mut bytes.as_slice()).ok()
+    }
+
+    /// The resource as the API returns it: zeros of a dashboard are left out.
+    pub(super) fn normalized(kind: &str, state: Value) -> Value {
+        let Value::Map(mut fields) = state else { return state };
+        if kind == "google_monitoring_dashboard" {
+            for (name, value) in &mut fields {
+                if let (Some("dashboard_json"), Some(json)) = (name.as_str(), value.as_str()) {
+                    *value = json.replace("\"xPos\":0,", "").replace("\"yPos\":0,", "").into();
+                }
+            }
+        }
+        Value::Map(fields)
+    }
+}
+
+fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
+    match kind {
+        "google_logging_metric" => {
+            write(folder, &metric(text(after, "name")), &clock(folder).to_string());
+        }
+        "google_identity_platform_config" => {
+            if read(folder, "identity-platform").is_some() {
+                return Err("Error creating Config: googleapi: Error 400: INVALID_PROJECT_ID : Identity \
+                            Platform has already been enabled for this project."
+                    .to_owned());
+            }
+            write(folder, "identity-platform", ACTIVE);
+        }
+        "google_iam_workload_identity_pool" | "google_iam_workload_identity_pool_provider" => {
+            if read(folder, &pool(after)).is_some() {
+                return Err("googleapi: Error 409: Requested entity already exists".to_owned());
+            }
+            write(folder, &pool(after), ACTIVE);
+        }
+        "google_project_iam_custom_role" => {
+            let file = format!("roles/{}", text(after, "role_id"));
+            match read(folder, &file).as_deref() {
+                Some(ACTIVE) => return Err(format!("{file} already exists and must be imported")),
+                Some(PURGED) => {
+                    return Err(format!(
+                        "googleapi: Error 400: You can't create a role_id ({}) which has been marked for deletion",
+                        text(after, "role_id")
+                    ));
+                }
+                // the provider undeletes it
+                Some(_) | None => write(folder, &file, ACTIVE),
+            }
+        }
+        "google_firebaserules_release" => {
+            if read(folder, "rules").is_some() {
+                return Err("googleapi: Error 409: Requested entity already exists".to_owned());
+            }
+            write(folder, "rules", ACTIVE);
+        }
+        // the provider takes an existing site
+        "google_firebase_hosting_site" => write(folder, &format!("sites/{}", text(after, "site_id")), ACTIVE),
+        "google_firebase_hosting_version" | "google_firebase_hosting_release" => {
+            if read(folder, &format!("sites/{}", text(after, "site_id"))).is_none() {
+                return Err("googleapi: Error 404: Requested entity was not found.".to_owned());
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Some deletions only hide, and some are skipped by the provider.
+fn delete(folder: &Path, kind: &str, before: &Value) {
+    match kind {
+        "google_iam_workload_identity_pool" | "google_iam_workload_identity_pool_provider" => {
+            write(folder, &pool(before), DELETED);
+        }
+        "google_project_iam_custom_role" => {
+            write(folder, &format!("roles/{}", text(before, "role_id")), DELETED);
+        }
+        "google_firebaserules_release" => fs::remove_file(folder.join("rules")).unwrap(),
+        "google_logging_metric" => fs::remove_file(folder.join(metric(text(before, "name")))).unwrap(),
+        _ => {}
+    }
+}
+
+fn metrics_are_known(folder: &Path, alert: &Value) -> Result<(), String> {
+    let named = regex::Regex::new(r"logging\.googleapis\.com/user/([\w/.-]+)").unwrap();
+    let alert = alert.to_string();
+    let delay = read(folder, "metric-delay").and_then(|delay| delay.parse().ok()).unwrap_or(METRIC_DELAY);
+    for found in named.captures_iter(&alert) {
+        let created = read(folder, &metric(&found[1])).and_then(|created| created.parse::<u32>().ok());
+        if created.is_none_or(|created| clock(folder) < created + delay) {
+            return Err(format!(
+                "Error creating AlertPolicy: googleapi: Error 404: Cannot find metric that matches type = \
+                 \"{}\". If a metric was created recently, it could take up to 10 minutes to become available. \
+                 Please try again soon.",
+                &found[0]
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn clock(folder: &Path) -> u32 {
+    read(folder, "clock").and_then(|clock| clock.parse().ok()).unwrap_or(0)
+}
+
+fn metric(name: &str) -> String {
+    format!("metrics/{}", name.replace('/', "~"))
+}
+
+/// The file of a pool, or of a provider of a pool.
+fn pool(resource: &Value) -> String {
+    let (pool, provider) =
+        (text(resource, "workload_identity_pool_id"), text(resource, "workload_identity_pool_provider_id"));
+    if provider.is_empty() { format!("pools/{pool}") } else { format!("pools/{pool}.{provider}") }
+}
+
+fn text<'a>(resource: &'a Value, name: &str) -> &'a str {
+    field(resource, name).as_str().unwrap_or_default()
+}
+
+fn read(folder: &Path, file: &str) -> Option<String> {
+    fs::read_to_string(folder.join(file)).ok().map(|text| text.trim().to_owned())
+}
+
+fn write(folder: &Path, file: &str, text: &str) {
+    let path = folder.join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}

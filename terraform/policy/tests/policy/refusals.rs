@@ -1,0 +1,328 @@
+//! Deployments in a cloud that refuses what the real one is known to refuse.
+
+use std::{fs, process::Output};
+
+use serde_json::Value;
+
+use crate::{
+    newcomer::{Newcomer, text},
+    plugin::cloud::PURGED,
+    rehearsal::{PROJECT, read, terraform},
+};
+
+impl Newcomer {
+    /// Signed in, with locked providers, and with the settings of staging and these lines in addition. A line replaces
+    /// the setting of the same name.
+    fn with_settings(lines: &[&str]) -> Self {
+        let newcomer = Self::new();
+        newcomer.settings(lines);
+        let signs_in = "firebase login; make lock";
+        assert!(newcomer.types(signs_in, &[]).status.success());
+        newcomer
+    }
+
+    fn settings(&self, lines: &[&str]) {
+        let names: Vec<_> = lines.iter().filter_map(|line| line.split(" = ").next()).collect();
+        let staging = read("terraform/environments/staging.tfvars.example");
+        let kept =
+            staging.lines().filter(|line| !names.contains(&line.split_whitespace().next().unwrap_or("")));
+        let kept: Vec<_> = kept.map(|line| line.replace("example-", "")).collect();
+        let file = self.repository().join("terraform/environments/staging.tfvars");
+        fs::write(file, format!("{}\n{}\n", kept.join("\n"), lines.join("\n"))).unwrap();
+    }
+
+    fn make(&self, verb: &str) -> Output {
+        self.make_with(verb, &[])
+    }
+
+    fn make_with(&self, verb: &str, environment: &[(&str, Option<&str>)]) -> Output {
+        self.types(&format!("make {verb} PROJECT_ID={PROJECT} ENVIRONMENT=staging"), environment)
+    }
+
+    fn succeeds(&self, verb: &str) -> String {
+        let output = self.make(verb);
+        assert!(output.status.success(), "{verb}: {}", text(&output));
+        text(&output)
+    }
+
+    /// Replaces a text of a file of the repository.
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.repository().join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(before.contains(from), "{file} must hold {from:?}");
+        fs::write(path, before.replace(from, to)).unwrap();
+    }
+
+    fn count(&self, beginning: &str) -> usize {
+        self.calls().iter().filter(|call| call.starts_with(beginning)).count()
+    }
+
+    fn remembered(&self, file: &str) -> String {
+        fs::read_to_string(self.cloud().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    }
+
+    /// The attributes of each instance of a resource.
+    fn resources(&self, kind: &str) -> Vec<Value> {
+        let state = self.state();
+        let groups = state["resources"].as_array().unwrap().iter().filter(|group| group["type"] == kind);
+        let instances = groups.flat_map(|group| group["instances"].as_array().unwrap().clone());
+        instances.map(|instance| instance["attributes"].clone()).collect()
+    }
+}
+
+#[test]
+fn alerts_wait_for_their_metrics_and_pages_do_not_wait_for_alerts() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    fs::write(newcomer.cloud().join("metric-delay"), "1000000").unwrap();
+    let output = newcomer.make("deploy");
+    let said = text(&output);
+    assert!(
+        !output.status.success() && said.contains("the service is deployed, but its alerts are not"),
+        "{said}"
+    );
+    assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (12, 1));
+    let applies: Vec<_> = newcomer.calls().into_iter().filter(|call| call.contains(" apply ")).collect();
+    assert!(applies[0].contains("-target module.monitoring.google_logging_metric.this"), "{}", applies[0]);
+
+    // an hour later
+    fs::write(newcomer.cloud().join("metric-delay"), "0").unwrap();
+    newcomer.succeeds("deploy");
+
+    // any other error ends a deployment at once, before pages that would call what is not there
+    newcomer.edit("terraform/modules/job/main.tf", "max_retries = 1", "max_retries = \"one\"");
+    let output = newcomer.make("deploy");
+    assert!(!output.status.success(), "{}", text(&output));
+    assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (12, 2));
+}
+
+#[test]
+fn requests_name_a_quota_project() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    for file in ["quota-project/hashicorp/google", "quota-project/hashicorp/google-beta"] {
+        assert_eq!(newcomer.remembered(file), "sent", "{file}");
+    }
+    let without = Newcomer::with_settings(&[]);
+    without.edit("terraform/versions.tf", "  user_project_override = true\n", "");
+    let said = text(&without.make("deploy"));
+    assert!(said.contains("requires a quota project"), "{said}");
+}
+
+#[test]
+fn errors_of_the_firebase_cli_are_shown() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let output = newcomer.make_with("deploy", &[("HOSTING_DOWN", Some("yes"))]);
+    assert!(!output.status.success() && text(&output).contains("had HTTP Error: 503"), "{}", text(&output));
+    assert!(!text(&output).contains("deployed: https://"));
+}
+
+const GITHUB: [&str; 3] = [
+    "github_repository = \"owner/export-service\"",
+    "github_repository_id = \"1\"",
+    "github_owner_id = \"2\"",
+];
+
+#[test]
+fn what_was_destroyed_can_be_deployed_again() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&GITHUB);
+    newcomer.succeeds("deploy");
+    let said = newcomer.succeeds("destroy");
+    for stays in [
+        "gs://demo-export-terraform-state",
+        "firebase hosting:disable",
+        "manage_auth",
+        "identity pool",
+        "custom roles",
+    ] {
+        assert!(said.contains(stays), "destroy does not say that {stays} stays:\n{said}");
+    }
+    assert_eq!(newcomer.remembered("pools/export-github"), "DELETED");
+    newcomer.succeeds("deploy");
+    for (file, state) in [
+        ("pools/export-github", "ACTIVE"),
+        ("pools/export-github.github", "ACTIVE"),
+        ("identity-platform", "ACTIVE"),
+        ("roles/exportObjectWriter", "ACTIVE"),
+        ("sites/demo-export", "ACTIVE"),
+    ] {
+        assert_eq!(newcomer.remembered(file), state, "{file}");
+    }
+    assert!(newcomer.succeeds("deploy").contains("0 added, 0 changed, 0 destroyed"));
+
+    // weeks later the ids of roles are reserved, and nothing can restore them
+    newcomer.succeeds("destroy");
+    for role in fs::read_dir(newcomer.cloud().join("roles")).unwrap() {
+        fs::write(role.unwrap().path(), PURGED).unwrap();
+    }
+    let output = newcomer.make("deploy");
+    assert!(
+        !output.status.success() && text(&output).contains("then set another name_prefix"),
+        "{}",
+        text(&output)
+    );
+    newcomer.succeeds("destroy");
+    newcomer.settings(&[&GITHUB[..], &["name_prefix = \"again-\""]].concat());
+    newcomer.succeeds("deploy");
+    assert_eq!(newcomer.remembered("roles/again_exportObjectWriter"), "ACTIVE");
+}
+
+/// The project of another service, whose database has rules and whose sign-in has users.
+#[test]
+fn rules_and_sign_in_that_exist_are_left_or_replaced_and_never_absent() {
+    if !terraform() {
+        return;
+    }
+    for (managed, ours) in [("false", false), ("true", true)] {
+        let newcomer =
+            Newcomer::with_settings(&[&format!("manage_rules = {managed}"), "create_database = false"]);
+        for file in ["rules", "identity-platform"] {
+            fs::write(newcomer.cloud().join(file), "of the Training Service").unwrap();
+        }
+        let kept = newcomer.cloud().join("kept/google_identity_platform_config");
+        fs::create_dir_all(&kept).unwrap();
+        // {"id": …, "project": …} as MessagePack, all other attributes unset
+        let config = Newcomer::with_settings(&[]);
+        config.succeeds("deploy");
+        let existing = "kept/google_identity_platform_config/projects~demo-export~config";
+        fs::copy(config.cloud().join(existing), newcomer.cloud().join(existing)).unwrap();
+        newcomer.succeeds("deploy");
+        let rules = read("terraform/modules/firestore/firestore.rules");
+        assert_eq!(newcomer.remembered("rules") == rules, ours, "manage_rules = {managed}");
+        assert_eq!(newcomer.resources("google_identity_platform_config").len(), 1);
+    }
+}
+
+#[test]
+fn terraform_releases_hosting_in_a_project_without_a_site() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&["hosting_release = \"terraform\""]);
+    newcomer.succeeds("deploy");
+    assert_eq!(newcomer.remembered("sites/demo-export"), "ACTIVE");
+    assert_eq!(newcomer.count("firebase deploy --only firestore --project"), 1);
+}
+
+#[test]
+fn digests_are_those_of_the_push() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let output = newcomer.make_with("deploy", &[("ENGINE", Some("podman"))]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(newcomer.count("podman push --digestfile"), 5);
+    assert_eq!(
+        newcomer.count("gcloud artifacts docker images"),
+        0,
+        "Container Analysis is another permission"
+    );
+}
+
+/// Two deployments in one project share no name.
+#[test]
+fn the_prefix_is_in_every_name() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[&GITHUB[..], &["name_prefix = \"second-\""]].concat());
+    newcomer.succeeds("deploy");
+    for (kind, name) in [
+        ("google_cloud_run_v2_service", "name"),
+        ("google_cloud_run_v2_job", "name"),
+        ("google_service_account", "account_id"),
+        ("google_project_iam_custom_role", "role_id"),
+        ("google_artifact_registry_repository", "repository_id"),
+        ("google_iam_workload_identity_pool", "workload_identity_pool_id"),
+        ("google_storage_bucket", "name"),
+        ("google_logging_metric", "name"),
+    ] {
+        let found = newcomer.resources(kind);
+        assert!(!found.is_empty(), "{kind}");
+        for resource in found {
+            let name = resource[name].as_str().unwrap();
+            let prefixes = ["second-", "second_", "demo-export-second-"];
+            assert!(prefixes.iter().any(|prefix| name.starts_with(prefix)), "{kind} {name}");
+        }
+    }
+    let released = newcomer.remembered("firebase.json");
+    assert!(released.contains("\"serviceId\": \"second-create\""), "{released}");
+    assert!(
+        newcomer.calls().iter().any(|call| call.contains("-backend-config=prefix=second-export-service"))
+    );
+}
+
+/// What a service's revisions get of the traffic, and the job's image.
+fn traffic(newcomer: &Newcomer) -> (Vec<(String, i64)>, String) {
+    let services = newcomer.resources("google_cloud_run_v2_service");
+    let create = services.iter().find(|service| service["name"] == "create").unwrap();
+    let traffic = create["traffic"].as_array().unwrap().iter();
+    let traffic = traffic.map(|part| {
+        let revision = part["revision"].as_str().filter(|name| !name.is_empty()).unwrap_or("latest");
+        (revision.to_owned(), part["percent"].as_i64().unwrap_or(0))
+    });
+    let image = newcomer.resources("google_cloud_run_v2_job")[0]["template"][0]["template"][0]["containers"]
+        [0]["image"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    (traffic.collect(), image)
+}
+
+#[test]
+fn a_canary_gets_its_share_after_its_test_and_never_without() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let early = newcomer.make("deploy TRAFFIC=10");
+    assert!(!early.status.success() && text(&early).contains("nothing is deployed yet"), "{}", text(&early));
+    let odd = newcomer.make("deploy TRAFFIC=0");
+    assert!(!odd.status.success() && text(&odd).contains("a percentage from 1 to 100"), "{}", text(&odd));
+    newcomer.succeeds("deploy");
+    let none = newcomer.make("promote");
+    assert!(!none.status.success() && text(&none).contains("no canary is deployed"), "{}", text(&none));
+    let (before, old_job) = traffic(&newcomer);
+    assert_eq!(before, [("latest".to_owned(), 100)]);
+    let pages = newcomer.count("firebase deploy");
+
+    let version = read("Cargo.toml").lines().find(|line| line.starts_with("version = ")).unwrap().to_owned();
+    newcomer.edit("Cargo.toml", &version, "version = \"99.1.0\"");
+    newcomer.succeeds("deploy TRAFFIC=10");
+    let (canary, job) = traffic(&newcomer);
+    assert_eq!(canary, [("create-00001".to_owned(), 90), ("latest".to_owned(), 10)]);
+    assert_eq!(
+        (&job, newcomer.count("firebase deploy")),
+        (&old_job, pages),
+        "job and pages follow at the end"
+    );
+    assert_eq!(
+        newcomer.count("curl --silent --show-error --output /dev/null --write-out %{http_code} --retry"),
+        5
+    );
+    newcomer.succeeds("promote");
+    let (all, new_job) = traffic(&newcomer);
+    assert_eq!((all, newcomer.count("firebase deploy")), (vec![("latest".to_owned(), 100)], pages + 1));
+    assert_ne!(new_job, old_job);
+
+    newcomer.edit("Cargo.toml", "version = \"99.1.0\"", "version = \"99.2.0\"");
+    let broken = "https://canary---create-123456789012.us-central1.run.app/exports";
+    let output = newcomer.make_with("deploy TRAFFIC=10", &[("BROKEN", Some(broken))]);
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("/exports returned 500 instead of 401"), "{said}");
+    assert_eq!(traffic(&newcomer), (vec![("latest".to_owned(), 100)], new_job), "{said}");
+    let images = newcomer.remembered("../repository/terraform/environments/demo-export.release.tfvars.json");
+    assert!(images.contains("\"canary\": null"), "{images}");
+}

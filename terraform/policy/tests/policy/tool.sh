@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Replaces every tool that needs a cloud, a registry or minutes: records its call, and returns or refuses what the real
+# one would. $CLOUD is the folder that the fake providers remember the cloud in.
+set -eu
+name=$(basename "$0")
+echo "$name $*" >>"$CALLS"
+refuse() { echo "$name: $*" >&2; exit 1; }
+digest() { printf 'sha256:%s' "$(printf %s "$1" | sha256sum | cut -d ' ' -f 1)"; }
+# the value that follows an argument
+after() { # ARGUMENT ARGUMENTS…
+    local wanted=$1
+    shift
+    while [ $# -gt 1 ]; do [ "$1" != "$wanted" ] || { echo "$2"; return; }; shift; done
+}
+
+case "$name $*" in
+    "gcloud auth print-access-token"* | "gcloud auth application-default print-access-token"*)
+        case $2 in "${SIGNED_OUT:-}") exit 1 ;; esac
+        echo token ;;
+    "gcloud auth application-default login"*)
+        # without a project of gcloud's, the credentials have no quota project
+        [ -e "$CLOUD/gcloud-project" ] || refuse "no quota project: gcloud config set project" ;;
+    "gcloud config set project"*) touch "$CLOUD/gcloud-project" ;;
+    "gcloud storage buckets describe"*) [ -e "$CLOUD/state" ] ;;
+    "gcloud storage buckets create"*) touch "$CLOUD/state" ;;
+    "gcloud artifacts docker images describe "*)
+        refuse "PERMISSION_DENIED: Permission 'containeranalysis.occurrences.list' denied" ;;
+    "gcloud artifacts docker tags list "*)
+        for pushed in "$CLOUD/pushed/${5##*/}":*; do
+            [ ! -e "$pushed" ] || echo "${pushed##*:} $(digest "${pushed##*/}")"
+        done ;;
+    "gcloud iam workload-identity-pools list "*)
+        pool=$(after --filter "$@")
+        pool=${pool#name\~/}
+        [ ! -e "$CLOUD/pools/${pool%$}" ] || cat "$CLOUD/pools/${pool%$}" ;;
+    "gcloud iam workload-identity-pools undelete "*) printf ACTIVE >"$CLOUD/pools/$4" ;;
+    "gcloud iam workload-identity-pools providers undelete "*)
+        printf ACTIVE >"$CLOUD/pools/$(after --workload-identity-pool "$@").$5" ;;
+    "gcloud services api-keys list"*) [ ! -e "$CLOUD/api-key" ] || echo projects/1/locations/global/keys/2 ;;
+    "gcloud services api-keys create"*) touch "$CLOUD/api-key" ;;
+    "gcloud services api-keys get-key-string"*) echo key ;;
+    "docker info") [ -z "${DAEMON_DOWN:-}" ] ;;
+    "docker push "* | "podman push "*)
+        image=${!#}
+        image=${image#*export-service/}
+        mkdir -p "$CLOUD/pushed"
+        touch "$CLOUD/pushed/$image"
+        [ "$name" = docker ] || digest "$image" >"$(after --digestfile "$@")" ;;
+    "docker image inspect "*)
+        image=${!#}
+        printf 'elsewhere/%s@sha256:%s\n' "${image##*/}" "$(printf '1%.0s' $(seq 64))"
+        echo "${image%:*}@$(digest "${image##*/}")" ;;
+    "podman image inspect "*) refuse "the digest is that of the uncompressed image" ;;
+    "cargo build "*)
+        mkdir -p "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release"
+        for bin in health list create get export-job; do
+            printf '#!/bin/sh\n' >"$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/$bin"
+        done ;;
+    "cargo lambda build "*)
+        while [ "$1" != --lambda-dir ]; do shift; done
+        for function in health list create get; do
+            mkdir -p "$2/$function"
+            python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("bootstrap", "")' "$2/$function/bootstrap.zip"
+        done ;;
+    "rustup target list --installed") echo x86_64-unknown-linux-musl ;;
+    "firebase login"*) touch "$CLOUD/firebase-login" ;;
+    "firebase deploy "*)
+        [ -e "$CLOUD/firebase-login" ] || refuse "Error: Failed to authenticate, have you run firebase login?"
+        [ "${GOOGLE_CLOUD_QUOTA_PROJECT:-}" = "$(after --project "$@")" ] ||
+            refuse "Error: Request had HTTP Error: 403, the API requires a quota project"
+        [ -z "${HOSTING_DOWN:-}" ] || refuse "Error: Request to firebasehosting.googleapis.com had HTTP Error: 503"
+        config=$(after --config "$@")
+        cp "$config" "$CLOUD/firebase.json"
+        folder=$(dirname "$config")
+        case ,$(after --only "$@"), in
+            *,hosting,*)
+                site=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["hosting"]["site"])' "$config")
+                [ -e "$CLOUD/sites/$site" ] || refuse "Error: HTTP Error: 404, Requested entity was not found." ;;
+        esac
+        case ,$(after --only "$@"), in *,firestore,*)
+            # it patches the release, whether or not there is one
+            cp "$folder/.firestore.rules" "$CLOUD/rules" ;;
+        esac ;;
+    "curl "*identitytoolkit.googleapis.com/admin/v2/*)
+        if [ -e "$CLOUD/identity-platform" ]; then printf 200; else printf 404; fi ;;
+    "curl "*identitytoolkit*)
+        # a new key is refused for minutes
+        echo >>"$CLOUD/sign-ins"
+        if [ "$(wc -l <"$CLOUD/sign-ins")" -le 3 ]; then
+            echo '{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}'
+        else
+            echo '{"idToken": "id-token", "localId": "uid"}'
+        fi ;;
+    "curl "*canary---*)
+        url=${!#}
+        case $url in
+            "${BROKEN:-none}"*) printf 500 ;;
+            */health) printf 200 ;;
+            *) printf 401 ;;
+        esac ;;
+    "curl "*/health) echo '{"status":"healthy","service":"export"}' ;;
+    "terraform "*"providers lock"*) echo '# locked' >terraform/.terraform.lock.hcl ;;
+    "terraform "*)
+        # the state is a file here, so there is no bucket to name; fake providers are in no lock file
+        arguments=()
+        for argument in "$@"; do
+            [[ $argument == -backend-config=* || $argument == -lockfile=* ]] || arguments+=("$argument")
+        done
+        exec "$TERRAFORM" "${arguments[@]}" ;;
+esac
