@@ -117,7 +117,7 @@ def dequantize(path, dtype):
     tensors = {}
     for tensor in gguf.GGUFReader(path).tensors:
         name = tensor_name(tensor.name)
-        values = torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type))
+        values = torch.tensor(gguf.quants.dequantize(tensor.data, tensor.tensor_type))
         tensors[name] = (values - 1 if name.endswith("norm.weight") else values).to(dtype)
     return tensors
 
