@@ -140,10 +140,10 @@ fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
         }
         // the provider takes an existing site
         "google_firebase_hosting_site" => write(folder, &format!("sites/{}", text(after, "site_id")), ACTIVE),
-        "google_firebase_hosting_version" | "google_firebase_hosting_release" => {
-            if read(folder, &format!("sites/{}", text(after, "site_id"))).is_none() {
-                return Err("googleapi: Error 404: Requested entity was not found.".to_owned());
-            }
+        "google_firebase_hosting_version" | "google_firebase_hosting_release"
+            if read(folder, &format!("sites/{}", text(after, "site_id"))).is_none() =>
+        {
+            return Err("googleapi: Error 404: Requested entity was not found.".to_owned());
         }
         _ => {}
     }
