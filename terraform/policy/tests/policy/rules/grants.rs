@@ -301,3 +301,41 @@ fn the_documentation_lists_the_roles_of_the_deployer() {
         ],
     );
 }
+
+/// The words of a table's cell that are code. `.list` after `storage.objects.get` is `storage.objects.list`.
+fn words(cell: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for word in cell.split('`').skip(1).step_by(2) {
+        let full = match (word.strip_prefix('.'), found.last().and_then(|last| last.rsplit_once('.'))) {
+            (Some(end), Some((start, _))) => format!("{start}.{end}"),
+            _ => word.to_owned(),
+        };
+        found.push(full);
+    }
+    found
+}
+
+#[test]
+fn the_table_of_the_documentation_is_this_list() {
+    let page = read("docs/SECURITY.md");
+    let section = page.split("## Calls, permissions and roles").nth(1).unwrap();
+    let rows = section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| ")).skip(2);
+    let mut documented = BTreeMap::<String, BTreeSet<String>>::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [identity, _, permissions, role] = cells[..] else { panic!("{row}") };
+        let who = identity.trim_matches('`').trim_start_matches("the ").to_owned();
+        let predefined = words(role).into_iter().filter(|role| role.starts_with("roles/"));
+        let predefined: Vec<String> = predefined.collect();
+        documented.entry(who).or_default().extend(match predefined.is_empty() {
+            true => words(permissions),
+            false => predefined,
+        });
+    }
+    let mut granted = BTreeMap::<String, BTreeSet<String>>::new();
+    for grant in GRANTS.iter().filter(|grant| !grant.starts_with("everybody")) {
+        let [who, permissions, _] = grant.split(" | ").collect::<Vec<_>>()[..] else { panic!("{grant}") };
+        granted.entry(who.to_owned()).or_default().extend(permissions.split(' ').map(str::to_owned));
+    }
+    assert_eq!(documented, granted);
+}
