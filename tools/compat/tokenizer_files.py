@@ -234,7 +234,9 @@ def main():
                 prepare_adapter(out / "adapter")
                 name = f"{prepare_base.__name__:15} {prepare_adapter.__name__:23}"
                 if {prepare_base, prepare_adapter} & {base_slow, tuned_slow} and not has_protobuf():
-                    results.skipped(name, "transformers needs protobuf to read tokenizer.model (tools/requirements.txt)")
+                    results.skipped(
+                        name, "transformers needs protobuf to read tokenizer.model (tools/requirements.txt)"
+                    )
                     continue
                 results.check(name, compare, out / "base", out / "adapter", own, out)
     return results.finish()

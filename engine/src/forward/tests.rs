@@ -152,7 +152,8 @@ fn logits_are_those_of_transformers_and_peft() {
 
 #[test]
 fn an_f32_file_has_the_logits_of_the_checkpoint() {
-    for (case, mut expected) in expected() {
+    // its shared keys and values and its sparsity are not those of llama.cpp: no file is written
+    for (case, mut expected) in expected().into_iter().filter(|(case, _)| case != "gemma3n-shared") {
         // for the others transformers uses the per-layer embeddings of token 0, and the file has zeros
         expected.ids.retain(|id| *id < 704);
         let folder = tempfile::tempdir().unwrap();

@@ -31,6 +31,24 @@ impl ModelFamily {
                 return refuse(field, "null".to_owned(), &format!("llama.cpp then computes with {cap}"));
             }
         }
+        if config.bool("is_causal") == Some(false) {
+            return refuse("is_causal", "false".to_owned(), "llama.cpp's attention is fixed by the family");
+        }
+        if let Some(layers) = config.get("per_layer_config").filter(|_| !self.reads_per_layer_config()) {
+            return refuse("per_layer_config", layers.to_string(), "llama.cpp has one value for every layer");
+        }
+        if let Some(rope) = self.other_rope_type(config) {
+            return refuse("rope_type", rope.to_owned(), "llama.cpp then turns every dimension of a head");
+        }
+        if config.class() == Some("Gemma3ForConditionalGeneration")
+            && let Some(cap) = config.get("final_logit_softcapping")
+        {
+            let reason = "the class does not read it in transformers, and llama.cpp does";
+            return refuse("final_logit_softcapping", cap.to_string(), reason);
+        }
+        if let Some((field, value, expected)) = self.other_fixed_setting(config)? {
+            return refuse(field, value, &format!("llama.cpp computes with {expected}"));
+        }
         if let Some(value) = self.other_attention(config) {
             return refuse(
                 "use_bidirectional_attention",
@@ -53,16 +71,27 @@ impl ModelFamily {
         }
     }
 
+    /// RoPE of a part of each head, which only files of Gemma 4 store.
+    fn other_rope_type<'a>(&self, config: &'a ModelConfig) -> Option<&'a str> {
+        let layers = config.get("rope_parameters").and_then(|rope| rope.get("full_attention"));
+        let rope = layers.or_else(|| config.get("rope_scaling"))?;
+        let kind = rope.get("rope_type")?.as_str()?;
+        (kind == "proportional" && !self.reads_per_layer_config()).then_some(kind)
+    }
+
     /// The value of `use_bidirectional_attention`, if it is not what llama.cpp does. Image tokens (`vision`) are the
     /// matter of the mmproj file.
     fn other_attention(&self, config: &ModelConfig) -> Option<String> {
-        let value = config.get("use_bidirectional_attention")?;
+        let Some(value) = config.get("use_bidirectional_attention") else {
+            // the class is causal without it
+            return (!self.attention.is_causal).then(|| "null".to_owned());
+        };
         let bidirectional = match value {
             Value::Bool(value) => *value,
             Value::String(kind) => kind == "all",
             Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
         };
-        let is_other = if self.attention.is_causal { bidirectional } else { value == &Value::Bool(false) };
+        let is_other = bidirectional == self.attention.is_causal;
         is_other.then(|| value.to_string())
     }
 
@@ -79,9 +108,10 @@ impl ModelFamily {
             return Ok((!expected.eq(sliding)).then(|| ("layer_types", types.to_string())));
         }
         for field in ["sliding_window_pattern", "_sliding_window_pattern"] {
-            // with 1, every layer is global, and the file has no window
+            // with 1, every layer is global, and the file has no window, which EmbeddingGemma's must have
             match config.u32(field)? {
-                Some(period) if period != self.attention.sliding_period && period != 1 => {
+                Some(1) if self.attention.is_causal => {}
+                Some(period) if period != self.attention.sliding_period => {
                     return Ok(Some((field, period.to_string())));
                 }
                 Some(_) | None => {}
@@ -156,6 +186,24 @@ mod tests {
                 json!({"use_bidirectional_attention": false}),
                 "use_bidirectional_attention false",
             ),
+            ("Gemma3TextModel", json!({}), "use_bidirectional_attention null"),
+            (
+                "Gemma3TextModel",
+                json!({"use_bidirectional_attention": true, "sliding_window_pattern": 1}),
+                "sliding_window_pattern 1",
+            ),
+            (
+                "Gemma3ForConditionalGeneration",
+                json!({"text_config": {"final_logit_softcapping": 30.0}}),
+                "final_logit_softcapping 30.0",
+            ),
+            (
+                "Gemma3ForCausalLM",
+                json!({"rope_parameters": {"full_attention": {"rope_type": "proportional"}}}),
+                "rope_type proportional",
+            ),
+            ("GemmaForCausalLM", json!({"is_causal": false}), "is_causal false"),
+            ("Gemma2ForCausalLM", json!({"per_layer_config": {"1": {"head_dim": 8}}}), "per_layer_config"),
             ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": null}), "attn_logit_softcapping null"),
             ("Gemma2ForCausalLM", json!({"final_logit_softcapping": null}), "final_logit_softcapping null"),
             ("Gemma2ForCausalLM", json!({"query_pre_attn_scalar": 224}), "query_pre_attn_scalar 224"),

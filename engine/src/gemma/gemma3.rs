@@ -86,9 +86,6 @@ pub(super) fn parameters(
     }
     out.set_arch_key("attention.head_count", count("num_attention_heads", defaults.num_attention_heads)?);
     out.set_arch_key("attention.head_count_kv", count("num_key_value_heads", defaults.num_key_value_heads)?);
-    if config.bool("is_causal") == Some(false) {
-        out.set_arch_key("attention.causal", false);
-    }
     rope.write(out);
     let epsilon = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);
     out.set_arch_key("attention.layer_norm_rms_epsilon", epsilon);
@@ -106,8 +103,12 @@ pub(super) fn parameters(
     Ok(())
 }
 
-/// How many experts a layer has and how many of them process a token.
+/// How many experts a layer has and how many of them process a token. Without `enable_moe_block` a model has none,
+/// whatever the other fields say.
 fn experts(config: &ModelConfig, out: &mut GgufMetadata) -> Result<()> {
+    if config.bool("enable_moe_block") != Some(true) {
+        return Ok(());
+    }
     for (field, key) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {
         if let Some(experts) = config.u32(field)? {
             out.set_arch_key(key, experts);

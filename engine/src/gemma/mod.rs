@@ -5,6 +5,7 @@ mod attention;
 mod canonical_name;
 mod expressible;
 mod family;
+mod fixed_settings;
 mod gemma1;
 mod gemma2;
 mod gemma3;

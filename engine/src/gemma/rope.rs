@@ -45,6 +45,7 @@ pub(super) struct RopeParameters {
 
 impl RopeParameters {
     pub(super) fn of(config: &ModelConfig) -> Result<Self> {
+        reject_ambiguous(config)?;
         let parameters = config.get("rope_parameters");
         let global =
             parameters.map(|p| p.get("full_attention").unwrap_or(p)).or_else(|| config.get("rope_scaling"));
@@ -98,6 +99,26 @@ pub(super) fn global_theta(config: &ModelConfig) -> Result<Option<f32>> {
     Ok(theta.filter(|theta| *theta != ASSUMED_THETA))
 }
 
+/// Rejects spellings that versions of transformers and llama.cpp's converter read in different ways.
+fn reject_ambiguous(config: &ModelConfig) -> Result<()> {
+    let (parameters, scaling) = (config.get("rope_parameters"), config.get("rope_scaling"));
+    let feature = match (parameters.and_then(Value::as_object), scaling) {
+        (Some(parameters), _) if !parameters.is_empty() && !parameters.values().any(Value::is_object) => {
+            "rope_parameters that have no layer types".to_owned()
+        }
+        (Some(_), Some(scaling)) => format!("rope_scaling {scaling} beside rope_parameters"),
+        (_, Some(scaling))
+            if scaling.get("rope_type").is_none() && rope_type(scaling).unwrap_or("default") != "default" =>
+        {
+            format!("rope_scaling {scaling}, which has no rope_type")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::unsupported(config.file(), format!("GGUF with {feature}")).advise(
+        "versions of transformers read it in different ways: write rope_parameters for each layer type",
+    ))
+}
+
 fn rope_type(rope: &Value) -> Option<&str> {
     rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str)
 }
@@ -131,6 +152,24 @@ mod tests {
         assert_eq!(theta(r#"{"rope_theta": 500000}"#), Ok(Some(500_000.0)));
         let parameters = r#"{"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}"#;
         assert_eq!(theta(parameters), Ok(Some(1e6)));
+    }
+
+    #[test]
+    fn ambiguous_spellings_are_refused_where_layer_types_have_rope() {
+        let of = |fields: &str| {
+            let config = ModelConfig::parse("config.json".to_owned(), fields.as_bytes()).unwrap();
+            RopeParameters::of(&config).map(|rope| rope.theta).map_err(|error| error.to_string())
+        };
+        for fields in [
+            r#"{"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}"#,
+            r#"{"rope_scaling": {"type": "linear", "factor": 8.0}}"#,
+            r#"{"rope_scaling": {"rope_type": "linear", "factor": 8.0}, "rope_parameters": {"full_attention": {"rope_type": "default"}}}"#,
+        ] {
+            assert!(of(fields).unwrap_err().contains("rope_"), "{fields}");
+        }
+        let parts = r#"{"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 5.0}}, "rope_scaling": null}"#;
+        assert_eq!(of(parts), Ok(5.0));
+        assert_eq!(of(r#"{"rope_scaling": {"rope_type": "linear", "factor": 8.0}}"#), Ok(1e6));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) enum MappedTensor {
 }
 
 /// Names in the checkpoint, and in the GGUF file. A GGUF name with a dot is a whole tensor's; without one it is a
-/// module's, whose tensors end in `.weight` and `.bias`.
+/// module's, whose tensor ends in `.weight` (outside of layers also in `.bias`).
 pub(super) type NameTable = &'static [(&'static str, &'static str)];
 
 /// A family's tensors and modules by their names in the checkpoint and in the GGUF file.
@@ -107,8 +107,8 @@ impl TensorNameMap {
     }
 
     fn map_model_tensor(&self, name: &str) -> Option<MappedTensor> {
-        let name = find(name, self.model_tensors, &SUFFIXES)
-            .or_else(|| find(name, self.optional_model_tensors, &SUFFIXES))?;
+        let name = find(name, self.model_tensors, &MODEL_SUFFIXES)
+            .or_else(|| find(name, self.optional_model_tensors, &MODEL_SUFFIXES))?;
         Some(MappedTensor::Tensor(name, None))
     }
 
@@ -125,8 +125,10 @@ impl TensorNameMap {
 /// The suffix of a module that is a tensor itself.
 pub(super) const NO_SUFFIX: &str = "";
 
-/// The suffixes of a module's tensors.
-const SUFFIXES: [&str; 2] = ["weight", "bias"];
+/// The suffix of a tensor in a layer. llama.cpp loads no biases there.
+const SUFFIXES: [&str; 1] = ["weight"];
+/// The suffixes of a module's tensors outside of layers.
+const MODEL_SUFFIXES: [&str; 2] = ["weight", "bias"];
 
 /// The GGUF name of a tensor, whose module is in `table` and whose suffix is one of `suffixes`.
 pub(super) fn find(name: &str, table: &[(&str, &str)], suffixes: &[&str]) -> Option<String> {
@@ -197,7 +199,7 @@ mod tests {
     fn names_without_weight_get_theirs() {
         let scale = NAMES.map("model.layers.3.altup.correct_output_scale");
         assert_eq!(scale, layer("blk.3.altup_correct_scale.weight"));
-        assert_eq!(NAMES.map("model.layers.3.self_attn.v_proj.bias"), layer("blk.3.attn_v.bias"));
+        assert_eq!(NAMES.map("model.layers.3.self_attn.v_proj.bias"), MappedTensor::Unknown);
     }
 
     #[test]

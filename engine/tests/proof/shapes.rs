@@ -65,7 +65,7 @@ fn no_gguf_of_a_language_model_with_other_shapes() {
         spoiled("gemma4-moe", "", "head_dim", json!(16), "self_attn.k_norm"),
         spoiled("gemma4-dense", "", "hidden_size_per_layer_input", json!(16), "embed_tokens_per_layer"),
         spoiled("gemma4-dense", "", "use_double_wide_mlp", json!(false), "mlp.down_proj"),
-        spoiled("gemma3n", "", "laurel_rank", json!(32), "laurel.linear_left"),
+        spoiled("gemma3n", "", "head_dim", json!(16), "self_attn."),
         spoiled("gemma3n", "", "intermediate_size", json!([128, 64]), "mlp.down_proj"),
         spoiled("gemma3-vision", "text_config", "num_attention_heads", json!(4), "self_attn.o_proj"),
         spoiled("gemma4-assistant", "", "backbone_hidden_size", json!(48), "projection"),
