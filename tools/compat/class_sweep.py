@@ -12,7 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from tools.common import Results, copy_tokenizer, export, randomize_adapter, scratch_folder, silence, try_export
+from tools.common import Results, copy_tokenizer, randomize_adapter, scratch_folder, silence, try_export
 
 TEXT = {
     "hidden_size": 64,

@@ -45,11 +45,12 @@ impl AttentionRules {
         !(layer + 1).is_multiple_of(self.sliding_period as usize)
     }
 
-    /// For each layer whether it uses a sliding window: `layer_types`, else every n-th does not, by
-    /// `sliding_window_pattern` or the family's period.
+    /// For each layer whether it uses a sliding window: `layer_types`, else every n-th does not. Classes whose files do not
+    /// store the layers read n from `sliding_window_pattern`; the others have the family's period.
     pub(crate) fn sliding_layers(&self, config: &ModelConfig, layers: u32) -> Result<Vec<bool>> {
         let Some(types) = config.get("layer_types") else {
             let pattern = match config.u32("sliding_window_pattern")? {
+                _ if self.stores_layer_types => None,
                 Some(period) => Some(period),
                 None => config.u32("_sliding_window_pattern")?,
             };

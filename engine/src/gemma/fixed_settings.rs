@@ -1,7 +1,9 @@
-//! Settings of Gemma 3n that llama.cpp has as constants: a file with other values loads, and runs another model.
+//! Settings of Gemma 3n that llama.cpp has as constants: a file with other values loads, and runs another model. And which
+//! layers of Gemma 4 share keys and values: llama.cpp takes those of the two layers before the first that shares.
 
 use serde_json::Value;
 
+use super::attention::first_kv_shared_layer;
 use super::family::{ModelFamily, config_count};
 use crate::checkpoint::ModelConfig;
 use crate::error::Result;
@@ -30,6 +32,9 @@ impl ModelFamily {
 
     /// The first setting whose value is not llama.cpp's constant.
     pub(super) fn other_fixed_setting(&self, config: &ModelConfig) -> Result<Option<OtherSetting>> {
+        if self.name == "gemma4" {
+            return self.other_shared_layers(config);
+        }
         if self.name != "gemma3n" {
             return Ok(None);
         }
@@ -54,6 +59,33 @@ impl ModelFamily {
             return Ok(Some(("layer_types", types, "a layer with a sliding window at least".to_owned())));
         }
         Ok(other_sparsity(config, layers as usize))
+    }
+}
+
+impl ModelFamily {
+    /// `num_kv_shared_layers`, if a layer that shares uses the keys of another layer than llama.cpp takes. The class uses
+    /// the last layer of the same kind that computes its own; llama.cpp takes the last layer for global attention, and the
+    /// one before it for a sliding window.
+    fn other_shared_layers(&self, config: &ModelConfig) -> Result<Option<OtherSetting>> {
+        const FIELD: &str = "num_kv_shared_layers";
+        let defaults = &self.config_defaults;
+        let layers = config_count(config, "num_hidden_layers", defaults.num_hidden_layers)?;
+        let shared = config_count(config, FIELD, defaults.num_kv_shared_layers)?;
+        if shared == 0 {
+            return Ok(None);
+        }
+        let mut sliding = self.attention.sliding_layers(config, layers)?;
+        if let Some(last) = sliding.last_mut() {
+            *last = false;
+        }
+        let (own, sharing) = sliding.split_at(first_kv_shared_layer(layers as usize, shared as usize));
+        let is_llama_cpps = |is_sliding: bool| {
+            let last = own.iter().rposition(|kind| *kind == is_sliding);
+            last.is_some() && last == own.len().checked_sub(if is_sliding { 2 } else { 1 })
+        };
+        let differs = |is_sliding| sharing.contains(&is_sliding) && !is_llama_cpps(is_sliding);
+        let expected = "a layer with a sliding window and one with global attention before those that share";
+        Ok((differs(true) || differs(false)).then(|| (FIELD, shared.to_string(), expected.to_owned())))
     }
 }
 
@@ -108,6 +140,30 @@ mod tests {
             assert_eq!(refused(30, &fields), Some(field), "{fields}");
         }
         assert_eq!(refused(7, &json!({})), Some("activation_sparsity_pattern"));
+    }
+
+    #[test]
+    fn shared_layers_of_gemma4_follow_one_layer_of_each_kind() {
+        let refused = |layers: u32, period: u32, shared: u32| {
+            let kind = |layer: u32| match (layer + 1).is_multiple_of(period) {
+                true => "full_attention",
+                false => "sliding_attention",
+            };
+            let types: Vec<&str> = (0..layers).map(kind).collect();
+            let config = json!({
+                "architectures": ["Gemma4ForCausalLM"], "num_hidden_layers": layers, "layer_types": types,
+                "num_kv_shared_layers": shared
+            });
+            let config = ModelConfig::parse("config.json".to_owned(), config.to_string().as_bytes()).unwrap();
+            Architecture::Gemma4.family().other_fixed_setting(&config).unwrap().is_some()
+        };
+        // six alternating layers
+        assert_eq!(
+            [0, 1, 2, 3, 4, 6].map(|shared| refused(6, 2, shared)),
+            [false, true, false, true, false, true]
+        );
+        // Google's E2B and E4B
+        assert!(!refused(35, 5, 20) && !refused(42, 6, 18));
     }
 
     #[test]
