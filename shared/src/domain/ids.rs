@@ -64,7 +64,10 @@ impl FromStr for ExportId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Uuid::parse_str(text).map(Self).map_err(|_| InvalidId("must be a UUID"))
+        // the form with hyphens, of the four that the library reads
+        let is_hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
+        let id = Uuid::parse_str(text).ok().filter(|_| is_hyphenated);
+        id.map(Self).ok_or(InvalidId("must be a UUID"))
     }
 }
 

@@ -32,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageQuery {
         let size = raw.page_size.map_or(Ok(PageSize::DEFAULT), |text| text.parse());
         let size =
             size.map_err(|why: InvalidPageSize| Problem::invalid("page_size", format!("page_size: {why}")))?;
-        let after = raw.page_token.filter(|token| !token.is_empty()).map(|token| token.parse::<ExportId>());
+        let after = raw.page_token.map(|token| token.parse::<ExportId>());
         let invalid =
             |_: InvalidId| Problem::invalid("page_token", "page_token: is not a token of this history");
         Ok(Self(PageRequest { size, after: after.transpose().map_err(invalid)? }))
