@@ -97,7 +97,8 @@ pub(super) fn parameters(
     if let Some(cap) = cap.filter(|cap| *cap != 0.0) {
         out.set_arch_key("final_logit_softcapping", cap);
     }
-    if config.u32("sliding_window_pattern")? != Some(1) {
+    // Gemma 3n and 4 do not read the pattern
+    if family.attention.stores_layer_types || config.u32("sliding_window_pattern")? != Some(1) {
         out.set_arch_key("attention.sliding_window", count("sliding_window", defaults.sliding_window)?);
     }
     Ok(())
