@@ -9,7 +9,7 @@ use super::planned_tensor::{PlannedTensor, PlannedTensors};
 use super::select_tensors::TensorSelection;
 use crate::checkpoint::ModelFiles;
 use crate::error::{Error, Result};
-use crate::gemma::{self, Architecture, MappedTensor, ParameterSource};
+use crate::gemma::{self, Architecture, MappedTensor, ParameterSource, TensorShapes};
 use crate::gguf::header::{self, GgufTensorInfo};
 use crate::gguf::split::{self, SplitLimit};
 use crate::gguf::{GgufMetadata, split_name};
@@ -72,7 +72,8 @@ impl GgufPlan {
         let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         let source = ParameterSource { files, extra_tensors: &extra, tensors: &names, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
-        check_language_model(model, architecture)?;
+        let shapes = TensorShapes::of_metadata(&metadata, model.base().config())?;
+        check_language_model(model, architecture, &shapes)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.set_metadata(&mut metadata);
         if let Some(mask_token) = architecture.family().target_mask_token {
@@ -98,8 +99,7 @@ impl GgufPlan {
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
-        let warnings = gemma::unknown_fields(model.base().config());
-        let warnings = warnings.iter().map(|field| ExportWarning::unknown_config_field(field)).collect();
+        let warnings = ExportWarning::unknown_config_fields(&gemma::unknown_fields(model.base().config()));
         Ok(Self { model: model.clone(), options, companions, warnings, target, tensors, headers, modelfile })
     }
 
@@ -113,8 +113,8 @@ impl GgufPlan {
     ) -> Self {
         let headers = file_headers(None, metadata, &tensors);
         let companions = companions.iter().map(|name| (*name).to_owned()).collect();
-        let warnings = gemma::unknown_encoder_fields(model.base().config());
-        let warnings = warnings.iter().map(|field| ExportWarning::unknown_config_field(field)).collect();
+        let unknown = gemma::unknown_encoder_fields(model.base().config());
+        let warnings = ExportWarning::unknown_config_fields(&unknown);
         Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None }
     }
 

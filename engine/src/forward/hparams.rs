@@ -4,7 +4,7 @@ use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gemma::{
     Architecture, AttentionRules, AttentionSizes, ModelFamily, ParameterSource, first_kv_shared_layer,
-    layer_flags, layer_rope,
+    layer_rope,
 };
 use crate::gguf::{GgufFile, GgufMetadata, MetadataKeys, MetadataValue};
 use crate::merge::Model;
@@ -68,12 +68,6 @@ impl ModelHparams {
         let mut metadata = GgufMetadata::new(family.name);
         let source = ParameterSource { files: model.files(), extra_tensors: &[], tensors: &[], file_type: 0 };
         family.write_parameters(&source, &mut metadata)?;
-        // llama.cpp has the pattern of some families built in, but `layer_types` may differ from it
-        if let (Some(layers), None) = (metadata.arch_u32("block_count"), metadata.arch_value(SLIDING_PATTERN))
-        {
-            let sliding = family.attention.sliding_layers(config, layers)?;
-            metadata.set_arch_key(SLIDING_PATTERN, layer_flags(&sliding));
-        }
         let hparams = Self::of_keys(&family.attention, &MetadataKeys(&|key| metadata.arch_value(key)));
         let mut hparams = hparams.map_err(|problem| Error::invalid(config.file(), problem))?;
         hparams.read_settings(family, config)?;
@@ -86,7 +80,7 @@ impl ModelHparams {
     }
 
     /// Takes the settings that change predictions and not shapes from the configuration itself: a key that the converter
-    /// writes wrongly, or not at all, then shows.
+    /// writes wrongly, or not at all, then shows, and so do layer types other than those that llama.cpp has built in.
     fn read_settings(&mut self, family: &ModelFamily, config: &ModelConfig) -> Result<()> {
         let defaults = &family.config_defaults;
         let cap = |field: &str, default: Option<f32>| match config.is_null(field) {

@@ -22,7 +22,7 @@ mod tensor_shapes;
 
 use std::fmt;
 
-pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer, layer_flags};
+pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
 pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, lm_head_name};
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use gemma_embedding::module_files;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::family::{ModelFamily, ParameterSource};
 use super::tensor_names::MappedTensor;
-use crate::checkpoint::ModelFiles;
+use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gguf::{GgufMetadata, MetadataKeys};
 
@@ -71,6 +71,14 @@ impl TensorShapes {
             &ParameterSource { files, extra_tensors: &[], tensors: &[], file_type: 0 },
             &mut metadata,
         )?;
+        Self::of_metadata(&metadata, files.config())
+    }
+
+    /// The sizes in the family's metadata, which were made from this configuration.
+    ///
+    /// # Errors
+    /// When a field of the configuration has the wrong type.
+    pub(crate) fn of_metadata(metadata: &GgufMetadata, config: &ModelConfig) -> Result<Self> {
         let value = |key: &str| metadata.arch_value(key);
         let keys = MetadataKeys(&value);
         let size = |key: &str| keys.count(key).map(|size| size as u64);
@@ -80,7 +88,7 @@ impl TensorShapes {
             per_layer_input: size("embedding_length_per_layer_input").unwrap_or(0),
             experts: size("expert_count"),
             expert_intermediate: size("expert_feed_forward_length"),
-            laurel_rank: files.config().u32("laurel_rank")?.map(u64::from),
+            laurel_rank: config.u32("laurel_rank")?.map(u64::from),
             altup_inputs: size("altup.num_inputs"),
             layers: (0..keys.count("block_count").unwrap_or(0))
                 .map(|layer| LayerSizes::of(&keys, layer))

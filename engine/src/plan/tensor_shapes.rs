@@ -2,21 +2,18 @@
 
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, ExpectedShape, MmprojEncoders, TensorShapes};
-use crate::merge::{Model, ModelTensor};
+use crate::merge::Model;
 
 /// Checks the language model.
 ///
 /// # Errors
 /// [`Error::InvalidTensor`] with the shape and the one that `config.json` requires.
-pub(crate) fn check_language_model(model: &Model, architecture: Architecture) -> Result<()> {
-    let shapes = TensorShapes::of(architecture.family(), model.files())?;
-    for tensor in model.tensors() {
-        let expected = shapes.expected(&architecture.family().map_tensor(&tensor.info.name));
-        if let Some(expected) = expected.filter(|expected| !expected.matches(&tensor.info.shape)) {
-            return Err(mismatch(model, tensor, expected));
-        }
-    }
-    Ok(())
+pub(crate) fn check_language_model(
+    model: &Model,
+    architecture: Architecture,
+    shapes: &TensorShapes,
+) -> Result<()> {
+    check_shapes(model, |name| Ok(shapes.expected(&architecture.family().map_tensor(name))))
 }
 
 /// Checks vision and audio encoders and their projectors.
@@ -24,10 +21,16 @@ pub(crate) fn check_language_model(model: &Model, architecture: Architecture) ->
 /// # Errors
 /// [`Error::InvalidTensor`] with the shape and the one that `config.json` requires.
 pub(crate) fn check_encoders(model: &Model, encoders: &MmprojEncoders) -> Result<()> {
+    check_shapes(model, |name| encoders.expected_shape(name))
+}
+
+fn check_shapes(model: &Model, expected: impl Fn(&str) -> Result<Option<ExpectedShape>>) -> Result<()> {
     for tensor in model.tensors() {
-        let expected = encoders.expected_shape(&tensor.info.name)?;
+        let expected = expected(&tensor.info.name)?;
         if let Some(expected) = expected.filter(|expected| !expected.matches(&tensor.info.shape)) {
-            return Err(mismatch(model, tensor, expected));
+            let problem =
+                format!("has the shape {:?}, but config.json requires {expected}", tensor.info.shape);
+            return Err(Error::tensor(model.file_of(tensor), &tensor.info.name, problem));
         }
     }
     Ok(())
@@ -39,8 +42,8 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     let config = model.base().config();
     if let Ok(architecture) = Architecture::of(config) {
         model.check_layers()?;
-        if TensorShapes::of(architecture.family(), model.files()).is_ok() {
-            check_language_model(model, architecture)?;
+        if let Ok(shapes) = TensorShapes::of(architecture.family(), model.files()) {
+            check_language_model(model, architecture, &shapes)?;
         }
     }
     if let Ok(encoders) = MmprojEncoders::of(config) {
@@ -61,9 +64,4 @@ fn check_vocabulary(model: &Model) -> Result<()> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-fn mismatch(model: &Model, tensor: &ModelTensor, expected: ExpectedShape) -> Error {
-    let problem = format!("has the shape {:?}, but config.json requires {expected}", tensor.info.shape);
-    Error::tensor(model.file_of(tensor), &tensor.info.name, problem)
 }

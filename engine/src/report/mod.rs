@@ -59,8 +59,12 @@ pub struct ExportWarning {
 }
 
 impl ExportWarning {
-    /// A field of `config.json` that no known class has.
-    pub(crate) fn unknown_config_field(field: &str) -> Self {
+    /// Fields of `config.json` that no known class has, each with its value.
+    pub(crate) fn unknown_config_fields(fields: &[String]) -> Vec<Self> {
+        fields.iter().map(|field| Self::unknown_config_field(field)).collect()
+    }
+
+    fn unknown_config_field(field: &str) -> Self {
         let message = format!(
             "config.json has {field}, which no known Gemma class has: if it changes what the model computes, the file does not say so"
         );
