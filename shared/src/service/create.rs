@@ -1,5 +1,6 @@
 //! Creates an export: stores a record with status `running` and starts the job.
 
+use super::owned_job;
 use crate::{
     clock,
     domain::{
@@ -84,10 +85,7 @@ fn exists_twice() -> Error {
 }
 
 async fn check_job(jobs: &dyn TrainingJobs, caller: &UserId, request: &CreateExport) -> Result<()> {
-    let job = jobs.find(&request.job_id).await?;
-    let job = job.ok_or_else(|| Error::NoSuchJob(request.job_id.clone()))?;
-    job.check_owner(caller)?;
-    job.check_completed()
+    owned_job(jobs, caller, &request.job_id).await?.check_completed()
 }
 
 /// The answer to a request that was repeated. If its job could not be started, it is the error of that time.

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::owned_job;
 use crate::{
-    domain::{Artifact, ArtifactKind, Error, Export, JobId, Result, TrainingJob, UserId, Variant},
+    domain::{Artifact, ArtifactKind, Export, JobId, Result, TrainingJob, UserId, Variant},
     ports::{DownloadLinks, Exports, TrainingJobs},
 };
 
@@ -42,8 +43,7 @@ pub async fn get(
     // Read the export before the job: artifacts are stored in the job before the export is completed, so a completed
     // export is never returned without its artifacts.
     let latest = exports.latest(id).await;
-    let job = jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
-    job.check_owner(caller)?;
+    let job = owned_job(jobs, caller, id).await?;
     let latest = latest?.map(|export| export.as_of(now));
     let (adapter, merged, gguf) = tokio::join!(
         download(links, &job, ArtifactKind::Adapter),
@@ -74,7 +74,7 @@ mod tests {
     use crate::{
         adapters::documents::{self, EXPORTS, TRAINING_JOBS},
         clock,
-        domain::Status,
+        domain::{Error, Status},
         testing::{FakeLinks, MemoryStore, fixtures},
     };
 

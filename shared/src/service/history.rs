@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::owned_job;
 use crate::{
     domain::{
         Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageSize, Result, UserId,
@@ -38,7 +39,7 @@ pub async fn page(
     request: PageRequest,
     now: Timestamp,
 ) -> Result<HistoryPage> {
-    check_owner(ports, caller, job).await?;
+    owned_job(ports.jobs, caller, job).await?;
     let after = match request.after {
         Some(id) => match of_job(ports, job, id).await? {
             Some(export) => Some(HistoryCursor::from(&export)),
@@ -63,14 +64,9 @@ pub async fn find(
     id: ExportId,
     now: Timestamp,
 ) -> Result<Export> {
-    check_owner(ports, caller, job).await?;
+    owned_job(ports.jobs, caller, job).await?;
     let found = of_job(ports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
     Ok(found.as_of(now))
-}
-
-async fn check_owner(ports: HistoryPorts<'_>, caller: &UserId, id: &JobId) -> Result<()> {
-    let job = ports.jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
-    job.check_owner(caller)
 }
 
 async fn of_job(ports: HistoryPorts<'_>, job: &JobId, id: ExportId) -> Result<Option<Export>> {

@@ -4,3 +4,18 @@ pub mod create;
 pub mod get;
 pub mod history;
 pub mod list;
+
+use crate::{
+    domain::{Error, JobId, Result, TrainingJob, UserId},
+    ports::TrainingJobs,
+};
+
+/// The job with that id, if it belongs to `caller`.
+///
+/// # Errors
+/// In this order: a store fails, the job does not exist, has another owner.
+async fn owned_job(jobs: &dyn TrainingJobs, caller: &UserId, id: &JobId) -> Result<TrainingJob> {
+    let job = jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
+    job.check_owner(caller)?;
+    Ok(job)
+}

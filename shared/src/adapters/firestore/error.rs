@@ -32,30 +32,18 @@ pub(super) enum StoreError {
 impl StoreError {
     /// Whether a transaction was aborted because of contention and can be retried.
     pub(super) fn is_contention(&self) -> bool {
-        match self {
-            Self::Client(FirestoreError::DatabaseError(error)) => error.public.code == "Aborted",
-            Self::Status(status) => status.code() == Code::Aborted,
-            Self::Client(_)
-            | Self::Deadline
-            | Self::Document(_)
-            | Self::NoDocument
-            | Self::Refused(_)
-            | Self::Incomplete(_) => false,
-        }
+        let of_client = matches!(self, Self::Client(FirestoreError::DatabaseError(error)) if error.public.code == "Aborted");
+        of_client || self.has_code(Code::Aborted)
     }
 
     /// Whether a document that was to be created existed before.
     pub(super) fn is_existing(&self) -> bool {
-        match self {
-            Self::Client(FirestoreError::DataConflictError(_)) => true,
-            Self::Status(status) => status.code() == Code::AlreadyExists,
-            Self::Client(_)
-            | Self::Deadline
-            | Self::Document(_)
-            | Self::NoDocument
-            | Self::Refused(_)
-            | Self::Incomplete(_) => false,
-        }
+        matches!(self, Self::Client(FirestoreError::DataConflictError(_)))
+            || self.has_code(Code::AlreadyExists)
+    }
+
+    fn has_code(&self, code: Code) -> bool {
+        matches!(self, Self::Status(status) if status.code() == code)
     }
 
     fn is_transient(&self) -> bool {
