@@ -2,57 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-/// Copies of a base and its adapter, in a folder that goes away.
-struct Inputs(tempfile::TempDir);
-
-impl Inputs {
-    fn new() -> Self {
-        Self::of("gemma3-micro")
-    }
-
-    fn of(fixture: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures");
-        let fixture = fixtures.join(fixture);
-        for part in ["base", "adapter"] {
-            fs::create_dir(folder.path().join(part)).unwrap();
-            for entry in fs::read_dir(fixture.join(part)).unwrap() {
-                let path = entry.unwrap().path();
-                fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
-            }
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
-        command.current_dir(self.0.path()).args(args.split(' ')).output().unwrap()
-    }
-
-    fn succeed(&self, args: &str) {
-        let ended = self.run(args);
-        assert!(ended.status.success(), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
-    }
-
-    /// Runs what must fail with all of these in its message.
-    fn refuse(&self, args: &str, parts: &[&str]) {
-        let ended = self.run(args);
-        let error = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(1), "{args}: {error}");
-        for part in parts {
-            assert!(error.contains(part), "{args}: {part:?} is not in: {error}");
-        }
-    }
-}
+use support::Inputs;
 
 const MERGE: &str = "merge --base base --adapter adapter --out out";
 const GGUF: &str = "gguf --base base --adapter adapter --out m.gguf";

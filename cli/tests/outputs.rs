@@ -2,53 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-/// Copies of a base and its adapter, in a folder that goes away.
-struct Inputs(tempfile::TempDir);
+use support::Inputs;
 
-impl Inputs {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures/gemma3-micro");
-        for part in ["base", "adapter"] {
-            fs::create_dir(folder.path().join(part)).unwrap();
-            for entry in fs::read_dir(fixture.join(part)).unwrap() {
-                let path = entry.unwrap().path();
-                fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
-            }
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
-        command.current_dir(self.0.path()).args(args.split(' ')).output().unwrap()
-    }
-
-    /// Runs what must succeed.
-    fn succeed(&self, args: &str) -> String {
-        let ended = self.run(args);
-        assert!(ended.status.success(), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
-        String::from_utf8(ended.stderr).unwrap()
-    }
-
-    /// Runs what must fail with this message, and change nothing.
-    fn refuse(&self, args: &str, message: &str) {
-        let before = contents(self.0.path());
-        let ended = self.run(args);
-        let error = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(1), "{args}: {error}");
-        assert!(error.contains(message), "{args}: {error}");
-        assert_eq!(contents(self.0.path()), before, "{args}");
-    }
+/// Runs what must fail with this message, and change nothing.
+fn refuse(inputs: &Inputs, args: &str, message: &str) {
+    let before = contents(&inputs.path(""));
+    inputs.refuse(args, &[message]);
+    assert_eq!(contents(&inputs.path("")), before, "{args}");
 }
 
 /// Every file below a folder with its content, and every folder.
@@ -80,14 +47,14 @@ fn an_output_that_is_an_input_is_refused() {
     fs::hard_link(inputs.path(SHARD), inputs.path("hard.gguf")).unwrap();
     symlink(inputs.path("adapter/adapter_model.safetensors"), inputs.path("soft.gguf")).unwrap();
     for out in ["base", "adapter", "link", "./base/../base"] {
-        inputs.refuse(&format!("{MERGE} --out {out} --force"), "is an input of this export");
+        refuse(&inputs, &format!("{MERGE} --out {out} --force"), "is an input of this export");
     }
     for out in [SHARD, "hard.gguf", "soft.gguf", "link/config.json"] {
         let args = format!("gguf --base base --adapter adapter --out {out} --force");
-        inputs.refuse(&args, "is an input of this export");
+        refuse(&inputs, &args, "is an input of this export");
     }
     let args = "lora --base base --adapter adapter --out adapter/adapter_model.safetensors --force";
-    inputs.refuse(args, "is an input of this export");
+    refuse(&inputs, args, "is an input of this export");
 }
 
 #[test]
@@ -95,29 +62,29 @@ fn force_replaces_only_what_a_report_lists() {
     let inputs = Inputs::new();
     fs::create_dir(inputs.path("loras")).unwrap();
     fs::write(inputs.path("loras/style.safetensors"), "hand made").unwrap();
-    inputs.refuse(&format!("{MERGE} --out loras --force"), "which no export report lists");
+    refuse(&inputs, &format!("{MERGE} --out loras --force"), "which no export report lists");
     inputs.succeed(&format!("{MERGE} --out merged"));
-    inputs.refuse(&format!("{MERGE} --out merged"), "--force");
+    refuse(&inputs, &format!("{MERGE} --out merged"), "--force");
     inputs.succeed(&format!("{MERGE} --out merged --force"));
     fs::write(inputs.path("merged/notes.txt"), "mine").unwrap();
-    inputs.refuse(&format!("{MERGE} --out merged --force"), "notes.txt");
+    refuse(&inputs, &format!("{MERGE} --out merged --force"), "notes.txt");
 
     fs::write(inputs.path("m.gguf"), "hand made").unwrap();
-    inputs.refuse("gguf --base base --out m.gguf --force", "no export report beside it lists it");
+    refuse(&inputs, "gguf --base base --out m.gguf --force", "no export report beside it lists it");
     fs::remove_file(inputs.path("m.gguf")).unwrap();
     inputs.succeed("gguf --base base --out m.gguf");
-    inputs.refuse("gguf --base base --out m.gguf", "--force");
+    refuse(&inputs, "gguf --base base --out m.gguf", "--force");
     inputs.succeed("gguf --base base --quant BF16 --out m.gguf --force");
 
     inputs.succeed("lora --base base --adapter adapter --out l.gguf");
     inputs.succeed("lora --base base --adapter adapter --out l.gguf --force");
-    inputs.refuse("lora --base base --adapter adapter --out m.gguf --force", "remove it");
+    refuse(&inputs, "lora --base base --adapter adapter --out m.gguf --force", "remove it");
 }
 
 #[test]
 fn two_outputs_have_two_paths() {
     let inputs = Inputs::new();
-    inputs.refuse("gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "written twice");
+    refuse(&inputs, "gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "written twice");
 }
 
 #[test]
@@ -175,8 +142,8 @@ fn the_drafts_of_a_killed_run_are_removed() {
 #[test]
 fn a_missing_folder_is_not_created_in_silence() {
     let inputs = Inputs::new();
-    inputs.refuse(&format!("{MERGE} --out nope/merged"), "the folder nope does not exist");
-    inputs.refuse("gguf --base base --out nope/m.gguf", "the folder nope does not exist");
+    refuse(&inputs, &format!("{MERGE} --out nope/merged"), "the folder nope does not exist");
+    refuse(&inputs, "gguf --base base --out nope/m.gguf", "the folder nope does not exist");
     inputs.succeed("gguf --base base --out new/");
     assert!(inputs.path("new/base-q8_0.gguf").exists());
 }
@@ -192,7 +159,7 @@ fn a_base_that_holds_an_adapter_too_is_mentioned() {
 #[test]
 fn a_path_that_does_not_exist_is_named_as_typed() {
     let inputs = Inputs::new();
-    inputs.refuse("inspect does/not/exist", "does/not/exist");
+    refuse(&inputs, "inspect does/not/exist", "does/not/exist");
 }
 
 #[test]
@@ -201,7 +168,7 @@ fn a_full_standard_output_is_an_error_and_no_panic() {
     inputs.succeed("gguf --base base --out m.gguf");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
-    let command = command.current_dir(inputs.0.path()).args(["inspect", "m.gguf"]);
+    let command = command.current_dir(inputs.path("")).args(["inspect", "m.gguf"]);
     let ended = command.stdout(Stdio::from(full)).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("No space left"));

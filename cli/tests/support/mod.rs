@@ -1,0 +1,54 @@
+//! A base and an adapter to run the command on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Copies of a base and its adapter, in a folder that goes away.
+pub(crate) struct Inputs(tempfile::TempDir);
+
+impl Inputs {
+    pub(crate) fn new() -> Self {
+        Self::of("gemma3-micro")
+    }
+
+    pub(crate) fn of(fixture: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures");
+        let fixture = fixtures.join(fixture);
+        for part in ["base", "adapter"] {
+            fs::create_dir(folder.path().join(part)).unwrap();
+            for entry in fs::read_dir(fixture.join(part)).unwrap() {
+                let path = entry.unwrap().path();
+                fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn run(&self, args: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+        command.current_dir(self.0.path()).args(args.split(' ')).output().unwrap()
+    }
+
+    /// Runs what must succeed, and returns its standard error.
+    pub(crate) fn succeed(&self, args: &str) -> String {
+        let ended = self.run(args);
+        assert!(ended.status.success(), "{args}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stderr).unwrap()
+    }
+
+    /// Runs what must fail with all of these in its message.
+    pub(crate) fn refuse(&self, args: &str, parts: &[&str]) {
+        let ended = self.run(args);
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{args}: {error}");
+        for part in parts {
+            assert!(error.contains(part), "{args}: {part:?} is not in: {error}");
+        }
+    }
+}
