@@ -26,7 +26,9 @@ impl XetStore {
         );
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(async move { server.serve_until_stopped(listener, stopped).await });
-        Self { endpoint: format!("http://{address}"), client, _stop: stop }
+        // Clients remember on disk what a store has, by its endpoint; a port alone may be that of an earlier store.
+        let endpoint = format!("http://{}@{address}", uuid::Uuid::new_v4());
+        Self { endpoint, client, _stop: stop }
     }
 
     /// The Xet hash and the bytes of the file with that SHA-256, if it was uploaded completely.
