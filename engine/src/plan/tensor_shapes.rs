@@ -19,9 +19,14 @@ pub(crate) fn check_language_model(
 /// Checks vision and audio encoders and their projectors.
 ///
 /// # Errors
-/// [`Error::InvalidTensor`] with the shape and the one that `config.json` requires.
+/// [`Error::InvalidTensor`] with the shape and the one that `config.json` or another tensor requires.
 pub(crate) fn check_encoders(model: &Model, encoders: &MmprojEncoders) -> Result<()> {
-    check_shapes(model, |name| encoders.expected_shape(name))
+    check_shapes(model, |name| encoders.expected_shape(name))?;
+    let tensors = model.tensors();
+    let shapes = tensors.iter().map(|tensor| (tensor.info.name.as_str(), tensor.info.shape.as_slice()));
+    encoders.misfit(shapes).map_or(Ok(()), |(number, problem)| {
+        Err(Error::tensor(model.file_of(&tensors[number]), &tensors[number].info.name, problem))
+    })
 }
 
 fn check_shapes(model: &Model, expected: impl Fn(&str) -> Result<Option<ExpectedShape>>) -> Result<()> {

@@ -79,6 +79,10 @@ fn rename(folders: &Folders, from: &str, to: &str) {
     });
 }
 
+fn shape(folders: &Folders, tensor: &str, shape: Value) {
+    folders.header(WEIGHTS, |header| header[tensor]["shape"] = shape);
+}
+
 fn gemma3n() -> Vec<Case> {
     cases! { "gemma3n-towers":
         "a block that does something else", ["blocks.1.0.pw_mix.conv.weight", "is not a tensor that mmproj files have"],
@@ -91,6 +95,24 @@ fn gemma3n() -> Vec<Case> {
             |f| set(f, "audio_config", "conf_num_hidden_layers", json!(3));
         "no stem", ["no tensor for v.conv_stem.conv.weight"],
             |f| rename(f, "model.vision_tower.timm_model.conv_stem.conv.weight", "model.language_model.stem.weight");
+        "a convolution that returns too much", ["blocks.1.0.pw_proj.conv.weight", "requires 12"],
+            |f| shape(f, "model.vision_tower.timm_model.blocks.1.0.pw_proj.conv.weight", json!([16, 12, 1, 1]));
+        "a block that takes what the one before does not return", ["blocks.1.0.dw_start.conv.weight", "bn2.weight requires 12"],
+            |f| shape(f, "model.vision_tower.timm_model.blocks.1.0.dw_start.conv.weight", json!([60, 1, 5, 1]));
+        "a full convolution where one for each channel is", ["blocks.3.0.dw_mid.conv.weight", "requires 1"],
+            |f| shape(f, "model.vision_tower.timm_model.blocks.3.0.dw_mid.conv.weight", json!([4, 4, 3, 3]));
+        "a norm of the fusion", ["msfa.norm.weight", "has 2 dimensions instead of 1"],
+            |f| shape(f, "model.vision_tower.timm_model.msfa.norm.weight", json!([1, 64]));
+        "a stem's bias", ["conv_stem", "requires"],
+            |f| shape(f, "model.vision_tower.timm_model.conv_stem.conv.weight", json!([3, 12, 3, 3]));
+        "a kernel of another size", ["conv_1.conv.weight", "requires [4, 8, 5, 3]"],
+            |f| set(f, "audio_config", "sscp_conv_kernel_size", json!([[3, 3], [5, 3]]));
+        "other features", ["input_proj_linear.weight", "requires [32, 64]"],
+            |f| set(f, "audio_config", "input_feat_size", json!(64));
+        "kernels that are no sizes", ["sscp_conv_kernel_size is [3,3]", "for each convolution"],
+            |f| set(f, "audio_config", "sscp_conv_kernel_size", json!([3, 3]));
+        "a depthwise convolution of another width", ["depthwise_conv1d.weight", "requires [32, 1, 3]"],
+            |f| set(f, "audio_config", "conf_conv_kernel_size", json!(3));
         "images of a negative size", ["size.height is -1, not a 32-bit count"],
             |f| f.json("base/preprocessor_config.json", |c| c["size"]["height"] = json!(-1));
     }
@@ -111,6 +133,12 @@ fn gemma4_unified() -> Vec<Case> {
 
 fn gemma4() -> Vec<Case> {
     cases! { "gemma4-towers":
+        "convolutions of other channels", ["input_proj_linear.weight", "requires [32, 64]"],
+            |f| set(f, "audio_config", "subsampling_conv_channels", json!([64, 4]));
+        "a depthwise convolution of another width", ["depthwise_conv1d.weight", "requires [32, 1, 3]"],
+            |f| set(f, "audio_config", "conv_kernel_size", json!(3));
+        "a norm of other channels", ["layer1.norm.weight", "requires [4]"],
+            |f| shape(f, "model.audio_tower.subsample_conv_projection.layer1.norm.weight", json!([2, 2]));
         "no vision tower", ["an mmproj file for Gemma4ForConditionalGeneration"],
             |f| f.json(CONFIG, |c| { c.remove("vision_config"); });
         "an audio tensor without an audio_config", ["model.audio_tower.", "is not a tensor that mmproj files have"],
@@ -133,7 +161,7 @@ fn gemma4() -> Vec<Case> {
             "model.embed_audio.embedding_projection.weight", "model.language_model.embedding_projection.weight");
         "patches that are no squares", ["input_proj.weight", "requires [32, 48]"],
             |f| f.header(WEIGHTS, |h| h["model.vision_tower.patch_embedder.input_proj.weight"]["shape"] = json!([48, 32]));
-        "channels that mix", ["depthwise_conv1d.weight", "not a depthwise convolution"],
+        "channels that mix", ["depthwise_conv1d.weight", "requires [32, 1, 5]"],
             |f| f.header(WEIGHTS, |h| {
                 h["model.audio_tower.layers.0.lconv1d.depthwise_conv1d.weight"]["shape"] = json!([32, 5, 1]);
             });

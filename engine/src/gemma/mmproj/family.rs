@@ -27,11 +27,22 @@ pub(crate) struct MmprojFamily {
     pub(super) layer_sizes: fn(&EncoderConfigs<'_>, EncoderKind) -> Result<Option<EncoderSizes>>,
     /// The shape in the checkpoint of the tensor of this GGUF name, outside of layers; `None` where it is not known.
     pub(super) tensor_shape: fn(&EncoderConfigs<'_>, &str) -> Result<Option<ExpectedShape>>,
+    /// The position of the first tensor whose shape does not fit the others', and why: of encoders whose sizes are not in
+    /// the configuration.
+    pub(super) misfit: fn(&[EncoderTensor<'_>]) -> Option<(usize, String)>,
     /// The type of a matrix whose type does not follow the file's.
     pub(super) fixed_type: fn(&str, OutputType) -> Option<TensorType>,
     pub(super) encoder_layers: fn(&EncoderConfigs<'_>) -> Result<EncoderLayers>,
     /// Writes the metadata, in the converter's order.
     pub(super) parameters: fn(&ModelFiles, &EncoderConfigs<'_>, &mut GgufMetadata) -> Result<()>,
+}
+
+/// A tensor's name and shape in the checkpoint, and its name in the GGUF file; empty if it is not in it.
+#[derive(Debug)]
+pub(super) struct EncoderTensor<'a> {
+    pub(super) name: &'a str,
+    pub(super) shape: &'a [u64],
+    pub(super) in_file: String,
 }
 
 /// A shape in the GGUF file, and how the values get there.

@@ -23,6 +23,7 @@ pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
     transform,
     layer_sizes,
     tensor_shape,
+    misfit: |_| None,
     fixed_type,
     encoder_layers,
     parameters,

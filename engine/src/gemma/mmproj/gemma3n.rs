@@ -5,7 +5,9 @@ use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorTy
 use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::gemma4::is_audio_convolution;
+use super::mobilenet;
 use super::preprocessor::PreprocessorConfig;
+use super::subsampling::{Subsampling, numbers};
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
@@ -22,39 +24,17 @@ pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
     transform,
     layer_sizes,
     tensor_shape,
+    misfit: mobilenet::misfit,
     fixed_type,
     encoder_layers,
     parameters,
 };
 
+/// The hidden size of `Gemma3nAudioConfig` where `config.json` has none.
+const AUDIO_HIDDEN_SIZE: u32 = 1536;
+
 /// timm's blocks are numbered by stage and within it, and have the same names in the file.
 const TIMM_BLOCKS: &str = "vision_tower.blocks.";
-
-/// The tensors that one of timm's blocks may have: an inverted residual, a convolution, or attention.
-const TIMM_BLOCK_TENSORS: [&str; 22] = [
-    "conv_exp.weight",
-    "bn1.weight",
-    "conv_pwl.weight",
-    "bn2.weight",
-    "dw_start.conv.weight",
-    "dw_start.bn.weight",
-    "dw_mid.conv.weight",
-    "dw_mid.bn.weight",
-    "pw_exp.conv.weight",
-    "pw_exp.bn.weight",
-    "pw_proj.conv.weight",
-    "pw_proj.bn.weight",
-    "layer_scale.gamma",
-    "attn.query.proj.weight",
-    "attn.key.proj.weight",
-    "attn.value.proj.weight",
-    "attn.output.proj.weight",
-    "attn.key.down_conv.weight",
-    "attn.key.norm.weight",
-    "attn.value.down_conv.weight",
-    "attn.value.norm.weight",
-    "norm.weight",
-];
 
 static VISION: TensorMap = TensorMap {
     prefix: "vision_tower.",
@@ -144,11 +124,8 @@ fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
 }
 
 fn timm_block_tensor(name: &str) -> Option<String> {
-    let rest = name.strip_prefix(TIMM_BLOCKS)?;
-    let (stage, in_stage) = rest.split_once('.')?;
-    let (number, tensor) = in_stage.split_once('.')?;
-    let is_numbered = stage.parse::<u32>().is_ok() && number.parse::<u32>().is_ok();
-    (is_numbered && TIMM_BLOCK_TENSORS.contains(&tensor)).then(|| format!("v.blk.{rest}"))
+    let name = format!("{}{}", mobilenet::BLOCKS, name.strip_prefix(TIMM_BLOCKS)?);
+    mobilenet::is_tensor(&name).then_some(name)
 }
 
 /// Vectors that are added to channels or scale them are stored with the shape of an image.
@@ -164,12 +141,31 @@ fn transform(_: &ModelConfig, name: &str, shape: &[u64]) -> Result<TransformedSh
 /// The vision encoder's blocks have the sizes of timm's model.
 fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option<EncoderSizes>> {
     let audio = configs.audio.filter(|_| kind == EncoderKind::Audio);
-    audio.map(|audio| EncoderSizes::conformer(audio, 1536, "conf_num_attention_heads")).transpose()
+    let sizes = |audio| {
+        EncoderSizes::conformer(audio, AUDIO_HIDDEN_SIZE, "conf_num_attention_heads", "conf_conv_kernel_size")
+    };
+    audio.map(sizes).transpose()
+}
+
+/// Each convolution has a margin of one feature on both sides.
+fn subsampling(audio: &ModelConfig) -> Result<Subsampling> {
+    let kernels: [[u64; 2]; 2] = numbers(audio, "sscp_conv_kernel_size", [[3, 3], [3, 3]])?;
+    let strides: [[u64; 2]; 2] = numbers(audio, "sscp_conv_stride_size", [[2, 2], [2, 2]])?;
+    let mut features = u64::from(count(audio, "input_feat_size", 128)?);
+    for ([_, kernel], [_, stride]) in kernels.into_iter().zip(strides) {
+        features = (features + 2).saturating_sub(kernel) / stride.max(1) + 1;
+    }
+    let channels = numbers(audio, "sscp_conv_channel_size", [128, 32])?;
+    let hidden = count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?.into();
+    Ok(Subsampling { channels, kernels, features, hidden })
 }
 
 fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<ExpectedShape>> {
+    if let (true, Some(audio)) = (name.starts_with("a."), configs.audio) {
+        return Ok(subsampling(audio)?.shape(name, "a.pre_encode.out.weight"));
+    }
     let (encoder, name) = match (name.strip_prefix("mm.a."), configs.audio) {
-        (Some(name), Some(audio)) => (Some(count(audio, "hidden_size", 1536)?), name),
+        (Some(name), Some(audio)) => (Some(count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?), name),
         (Some(_), None) => return Ok(None),
         (None, _) => (Some(count(configs.vision, "hidden_size", 2048)?), name.trim_start_matches("mm.")),
     };
@@ -230,7 +226,7 @@ fn audio_encoder(audio: &ModelConfig, projection_dim: u32) -> Result<AudioEncode
         projector: ProjectorType { name: "gemma3na", norm_epsilon: 1e-5 },
         hparams: EncoderHparams {
             projection_dim,
-            hidden_size: count(audio, "hidden_size", 1536)?,
+            hidden_size: count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?,
             intermediate_size: count(audio, "intermediate_size", 6144)?,
             layers: audio_layers(audio)?,
             attention_heads: count(audio, "conf_num_attention_heads", 8)?,

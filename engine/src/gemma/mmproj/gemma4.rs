@@ -5,6 +5,7 @@ use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorTy
 use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::preprocessor::PreprocessorConfig;
+use super::subsampling::{Subsampling, numbers};
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
@@ -21,6 +22,7 @@ pub(in crate::gemma) static GEMMA4: MmprojFamily = MmprojFamily {
     transform: |_, name, shape| transform(name, shape),
     layer_sizes,
     tensor_shape,
+    misfit: |_| None,
     fixed_type,
     encoder_layers,
     parameters,
@@ -148,7 +150,9 @@ fn transform(name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
 
 fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option<EncoderSizes>> {
     if kind == EncoderKind::Audio {
-        let sizes = |audio| EncoderSizes::conformer(audio, AUDIO_HIDDEN_SIZE, "num_attention_heads");
+        let sizes = |audio| {
+            EncoderSizes::conformer(audio, AUDIO_HIDDEN_SIZE, "num_attention_heads", "conv_kernel_size")
+        };
         return configs.audio.map(sizes).transpose();
     }
     let size = |field: &str, default: u32| count(configs.vision, field, default).map(u64::from);
@@ -159,6 +163,7 @@ fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option
         head_dim,
         queries: head_dim.saturating_mul(size("num_attention_heads", 12)?),
         keys: head_dim.saturating_mul(size("num_key_value_heads", 12)?),
+        convolution: None,
     }))
 }
 
@@ -180,9 +185,19 @@ fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<Expec
             let hidden = count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?;
             vec![Some(count(audio, "output_proj_dims", 1536)?.into()), Some(hidden.into())]
         }
+        ("a.pre_encode.out.bias", Some(audio)) => vec![Some(count(audio, "output_proj_dims", 1536)?.into())],
+        (_, Some(audio)) => return Ok(subsampling(audio)?.shape(name, "a.input_projection.weight")),
         _ => return Ok(None),
     };
     Ok(Some(ExpectedShape(sizes)))
+}
+
+/// transformers takes the features after both convolutions for a quarter of the first one's channels, whatever
+/// `input_feat_size` is.
+fn subsampling(audio: &ModelConfig) -> Result<Subsampling> {
+    let channels: [u64; 2] = numbers(audio, "subsampling_conv_channels", [128, 32])?;
+    let hidden = count(audio, "hidden_size", AUDIO_HIDDEN_SIZE)?.into();
+    Ok(Subsampling { channels, kernels: [[3, 3], [3, 3]], features: channels[0] / 4, hidden })
 }
 
 /// A depthwise convolution is a matrix in the file; other tensors keep their shape.
@@ -190,9 +205,6 @@ fn depthwise(name: &str, shape: &[u64]) -> Result<TransformedShape, String> {
     match shape {
         [channels, 1, width] if name.ends_with(".conv_dw.weight") => {
             Ok((vec![*channels, *width], TensorTransform::IDENTITY))
-        }
-        _ if name.ends_with(".conv_dw.weight") => {
-            Err(format!("has shape {shape:?}, which is not a depthwise convolution"))
         }
         _ => Ok((shape.to_vec(), TensorTransform::IDENTITY)),
     }

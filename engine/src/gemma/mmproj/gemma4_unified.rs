@@ -20,6 +20,7 @@ pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
     transform,
     layer_sizes: |_, _| Ok(None),
     tensor_shape,
+    misfit: |_| None,
     fixed_type: gemma4::fixed_type,
     encoder_layers: |_| Ok(EncoderLayers { vision: 0, audio: 0 }),
     parameters,

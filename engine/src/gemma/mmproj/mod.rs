@@ -8,7 +8,9 @@ mod gemma3;
 mod gemma3n;
 mod gemma4;
 mod gemma4_unified;
+mod mobilenet;
 mod preprocessor;
+mod subsampling;
 mod tensor_map;
 
 pub(super) use family::MmprojFamily;
@@ -17,7 +19,7 @@ pub(super) use gemma3n::GEMMA3N;
 pub(super) use gemma4::GEMMA4;
 pub(super) use gemma4_unified::GEMMA4_UNIFIED;
 
-use family::{EncoderConfigs, EncoderLayers, TransformedShape};
+use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape};
 use tensor_map::{EncoderKind, TensorMap};
 
 use super::canonical_name::{canonical_name, is_in_language_model};
@@ -86,6 +88,23 @@ impl MmprojEncoders {
             }
         }
         (self.family.tensor_shape)(&configs, &name)
+    }
+
+    /// The position of the first tensor whose shape does not fit the others', and why. The tensors have the checkpoint's
+    /// names and shapes.
+    pub(crate) fn misfit<'a>(
+        &self,
+        tensors: impl Iterator<Item = (&'a str, &'a [u64])>,
+    ) -> Option<(usize, String)> {
+        let in_file = |name: &str| match self.map_tensor(name) {
+            MappedTensor::Tensor(name, _) => name,
+            MappedTensor::Skipped
+            | MappedTensor::StackPart { .. }
+            | MappedTensor::LmHead
+            | MappedTensor::Unknown => String::new(),
+        };
+        let tensors = tensors.map(|(name, shape)| EncoderTensor { name, shape, in_file: in_file(name) });
+        (self.family.misfit)(&tensors.collect::<Vec<_>>())
     }
 
     /// The shape of the tensor of this GGUF name and how its values are stored, or what is wrong with its shape in the
