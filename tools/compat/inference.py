@@ -262,11 +262,15 @@ class CaseChecks:
         elif "gguf" not in self.expected:
             self.skip("llama.cpp", "GGUF has no tensors for biases of a Gemma")
         elif self.base != self.case / "base":
-            self.check(
-                "llama.cpp: logits of f32", llama_logits, self.gguf("f32", "f32", self.inputs), self.merged, 0.02
-            )
+            file = self.gguf("f32", "f32", [*self.inputs, *self.encoders()])
+            self.check("llama.cpp: logits of f32", llama_logits, file, self.merged, 0.02)
         else:
             self.check_everything(types)
+
+    def encoders(self):
+        """The argument for a file of its own for the encoders, of a model that has some."""
+        has_encoders = "vision_config" in json.loads((self.base / "config.json").read_text())
+        return ["--mmproj", self.out / "mmproj.gguf"] if has_encoders else []
 
     def check_everything(self, types):
         """A case with a base of its own: every type, the adapter as a GGUF file, and tokenizers."""
