@@ -80,17 +80,37 @@ async fn download_matches_manifest(service: &Service, detail: &Value, kind: &str
 #[tokio::test(flavor = "multi_thread")]
 async fn no_response_document_or_log_contains_a_token() {
     let Some(service) = Service::start().await else { return };
+    no_place_contains_a_token(&service).await;
+    assert!(tokens_of_runs(&service).iter().all(|token| token == HF_TOKEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_key_no_execution_contains_a_token_either() {
+    let Some(service) = Service::with_token_key().await else { return };
+    no_place_contains_a_token(&service).await;
+    let tokens = tokens_of_runs(&service);
+    assert!(
+        tokens.iter().all(|token| token.starts_with("sealed:v1:") && !token.contains("canary")),
+        "{tokens:?}"
+    );
+}
+
+fn tokens_of_runs(service: &Service) -> Vec<String> {
+    service.cloud_run.runs().into_iter().map(|mut run| run.env.remove("HF_TOKEN").unwrap()).collect()
+}
+
+async fn no_place_contains_a_token(service: &Service) {
     for kind in KINDS {
         service.export(kind).await;
     }
-    invalid_requests_do_not_return_the_token(&service).await;
+    invalid_requests_do_not_return_the_token(service).await;
     service.hub.fail(Step::Commit, Fault::Status(401), usize::MAX);
     let failed = service.export("adapter").await;
     assert_eq!(failed["latest_export"]["status"], "failed", "{failed}");
     let message = failed["latest_export"]["message"].as_str().unwrap();
     assert!(message.contains(REPO) && !failed.to_string().contains(HF_TOKEN), "{failed}");
 
-    only_the_token_variable_of_a_run_contains_the_token(&service);
+    only_the_token_variable_of_a_run_contains_the_token(service);
     for (source, text) in service.logs_and_documents().await {
         assert!(!text.is_empty(), "{source} is empty");
         assert!(!text.contains(HF_TOKEN), "{source} contains the Hub token");

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use shared::{
     adapters::storage::Storage,
     domain::{Claim, ExportId},
-    ports::{Exports, TrainingJobs},
+    ports::{EncryptionKey, Exports, TrainingJobs},
 };
 
 /// Shortest time between two writes of progress in production: Firestore sustains about one write a second to a
@@ -19,6 +19,8 @@ pub struct Context {
     pub training_jobs: Arc<dyn TrainingJobs>,
     /// The collection `exports`.
     pub exports: Arc<dyn Exports>,
+    /// Opens sealed Hub tokens. `None`: tokens are not sealed.
+    pub token_key: Option<Arc<dyn EncryptionKey>>,
     /// Resolves a bucket's URL to its store.
     pub storage: Storage,
     /// The buckets that artifacts are written to.
@@ -75,6 +77,6 @@ pub struct Execution {
     pub export: ExportId,
     /// The execution's name, attempt and process, which the claim records.
     pub claim: Claim,
-    /// The caller's token for the Hub.
+    /// The caller's token for the Hub; sealed where there is a key.
     pub hf_token: Option<SecretString>,
 }

@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use job::{Context, PROGRESS_INTERVAL, config::Settings};
 use shared::{
-    adapters::{firestore::Firestore, storage::Storage},
+    adapters::{firestore::Firestore, kms::KmsKey, storage::Storage},
     config::{self, process},
     serve::{self, FatalError},
     telemetry,
@@ -16,7 +16,9 @@ async fn main() -> Result<ExitCode, FatalError> {
     telemetry::init(&process)?;
     let settings = Settings::from(&process)?;
     let store = Arc::new(Firestore::new(settings.documents));
+    let token_key = config::KmsConfig::from(&process)?.map(|key| Arc::new(KmsKey::new(key)) as _);
     let context = Context {
+        token_key,
         training_jobs: Arc::clone(&store) as _,
         exports: store,
         storage: Storage::google(settings.storage_emulator.as_deref()),

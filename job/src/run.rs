@@ -2,9 +2,11 @@
 
 use std::{process::ExitCode, sync::Arc};
 
+use secrecy::SecretString;
 use shared::{
     domain::{Export, ExportId, Transition, TransitionError},
     ports::ApplyError,
+    service::hub_token,
 };
 use tokio::runtime::Handle;
 
@@ -93,12 +95,13 @@ async fn work(
     stop: impl Future<Output = ()>,
 ) -> Result<ExportResult, JobError> {
     let training_job = records::find_training_job(context, export).await?;
+    let hf_token = hub_token(context, execution).await?;
     let blocking = {
         let (context, execution) = (Arc::clone(context), Arc::clone(execution));
         let (export, progress) = (export.clone(), Arc::clone(progress));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let sources = InputSources::new(&context, &execution, &runtime);
+            let sources = InputSources::new(&context, hf_token.as_ref(), &runtime);
             let work = ExportWork {
                 context: &context,
                 execution: &execution,
@@ -129,6 +132,20 @@ async fn work(
         records::add_artifact(context, &training_job, artifact).await?;
     }
     Ok(result)
+}
+
+/// The caller's token for the Hub.
+async fn hub_token(context: &Context, execution: &Execution) -> Result<Option<SecretString>, JobError> {
+    let Some(token) = &execution.hf_token else { return Ok(None) };
+    match hub_token::open(context.token_key.as_deref(), execution.export, token).await {
+        Ok(token) => Ok(Some(token)),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the Hub token was not opened");
+            Err(JobError::Internal(
+                "the service could not read the Hub token of this export: start the export again".to_owned(),
+            ))
+        }
+    }
 }
 
 /// Records the end; the exit code for it.

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     bucket::Bucket,
-    context::{Context, Execution, HubSettings},
+    context::{Context, HubSettings},
     error::JobError,
     hub::Hub,
     input_folder::InputFolder,
@@ -27,12 +27,12 @@ pub(crate) struct InputSources<'a> {
 }
 
 impl<'a> InputSources<'a> {
-    pub(crate) fn new(context: &'a Context, execution: &'a Execution, runtime: &'a Handle) -> Self {
+    pub(crate) fn new(context: &'a Context, hf_token: Option<&'a SecretString>, runtime: &'a Handle) -> Self {
         Self {
             storage: &context.storage,
             base_models: context.base_models.as_deref(),
             hub: &context.hub,
-            hf_token: execution.hf_token.as_ref(),
+            hf_token,
             runtime,
         }
     }

@@ -13,7 +13,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{data_dir::DataDir, logs, store::DocumentStore};
+use crate::{data_dir::DataDir, logs, store::DocumentStore, token_key};
 
 /// How often progress is recorded: often, because the database is on this machine.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -35,6 +35,7 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
     let context = job::Context {
         training_jobs: Arc::clone(&store) as _,
         exports: store,
+        token_key: Some(Arc::new(token_key::load_or_create(&dir)?)),
         storage: Storage::folder(&dir.buckets())?,
         buckets: settings.buckets,
         base_models: settings.base_models,

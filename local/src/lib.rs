@@ -26,3 +26,4 @@ mod secret_file;
 mod stack;
 mod store;
 mod terminal;
+mod token_key;

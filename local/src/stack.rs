@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::{Router, middleware::from_fn};
-use shared::adapters::storage::Storage;
+use shared::{adapters::storage::Storage, service::hub_token::SealingLauncher};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     links::{self, LocalLinks},
     recovery,
     store::DocumentStore,
-    terminal,
+    terminal, token_key,
 };
 
 /// How long requests in progress may take when the stack stops.
@@ -90,7 +90,10 @@ impl LocalStack {
             project: options.project.clone(),
             keys_url: format!("http://{issuer_address}/keys").parse()?,
             store: Arc::new(store),
-            launcher: Arc::new(SharedLauncher(Arc::clone(&launcher))),
+            launcher: Arc::new(SealingLauncher {
+                launcher: Arc::new(SharedLauncher(Arc::clone(&launcher))),
+                key: Arc::new(token_key::load_or_create(&dir)?),
+            }),
             links: Arc::clone(&links) as _,
         };
         let services = serve_functions(&adapters, &mut servers).await?;

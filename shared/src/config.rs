@@ -199,6 +199,37 @@ impl CloudRunConfig {
     }
 }
 
+/// The key of Cloud KMS that seals the callers' Hub tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub struct KmsConfig {
+    /// `HF_TOKEN_KEY`, the key's resource name.
+    pub key: String,
+    /// `KMS_ENDPOINT`: a fake server, which is called without credentials.
+    pub endpoint: Option<url::Url>,
+}
+
+impl KmsConfig {
+    /// Reads `HF_TOKEN_KEY` and `KMS_ENDPOINT`; `None` if there is no key.
+    ///
+    /// # Errors
+    /// If a setting is malformed.
+    pub fn from(lookup: &Lookup<'_>) -> Result<Option<Self>, ConfigError> {
+        let name = "HF_TOKEN_KEY";
+        let Some(key) = optional(lookup, name) else { return Ok(None) };
+        let parts: Vec<&str> = key.split('/').collect();
+        let is_key = matches!(
+            parts[..],
+            ["projects", project, "locations", location, "keyRings", ring, "cryptoKeys", key]
+                if [project, location, ring, key].iter().all(|part| !part.is_empty())
+        );
+        if !is_key {
+            let expected = "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY";
+            return Err(ConfigError::Malformed { name, expected, value: key });
+        }
+        Ok(Some(Self { key, endpoint: url(lookup, "KMS_ENDPOINT")? }))
+    }
+}
+
 /// The bucket of files that users download.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DownloadsConfig {

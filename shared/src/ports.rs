@@ -119,12 +119,22 @@ pub enum LaunchError {
 #[async_trait]
 pub trait JobLauncher: Send + Sync {
     /// Starts the job for that export with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
-    /// `HF_TOKEN`.
+    /// `HF_TOKEN`, which is the token or, where a key is set, the sealed token.
     async fn launch(
         &self,
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError>;
+}
+
+/// Encrypts short texts.
+#[async_trait]
+pub trait EncryptionKey: Send + Sync {
+    /// Encrypts `plaintext` so that it can only be decrypted with the same `context`.
+    async fn encrypt(&self, plaintext: &[u8], context: &[u8]) -> Result<Vec<u8>, PortError>;
+
+    /// The text that was encrypted with this key and that `context`.
+    async fn decrypt(&self, ciphertext: &[u8], context: &[u8]) -> Result<Vec<u8>, PortError>;
 }
 
 /// The public keys that sign Firebase ID tokens.

@@ -12,7 +12,7 @@ use std::{
 use e2e::hub::{Access, Hub};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::testing::{cloud_run::FakeCloudRun, process::BinaryProcess};
+use shared::testing::{cloud_run::FakeCloudRun, encryption::FakeKms, process::BinaryProcess};
 
 use emulators::{Emulators, Names, PROJECT};
 
@@ -40,11 +40,21 @@ pub(crate) struct Service {
     list: BinaryProcess,
     health: BinaryProcess,
     job_logs: JobLogs,
+    _kms: Option<FakeKms>,
 }
 
 impl Service {
     /// Starts everything; `None` without emulators.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts everything, with a key that seals Hub tokens; `None` without emulators.
+    pub(crate) async fn with_token_key() -> Option<Self> {
+        Self::start_with(Some(FakeKms::start().await)).await
+    }
+
+    async fn start_with(kms: Option<FakeKms>) -> Option<Self> {
         let emulators = Emulators::find()?;
         let names = Names::unique();
         emulators.create_buckets(&names).await;
@@ -55,7 +65,10 @@ impl Service {
         let access = Access { user: "ada".to_owned(), write: true, licenses: true };
         let hub = Hub::start([(HF_TOKEN, access)]).await;
 
-        let common = settings(&emulators, &names, hub.endpoint());
+        let mut common = settings(&emulators, &names, hub.endpoint());
+        if let Some(kms) = &kms {
+            common.extend([("HF_TOKEN_KEY", FakeKms::KEY.to_owned()), ("KMS_ENDPOINT", kms.endpoint())]);
+        }
         let job_logs = JobLogs::default();
         let cloud_run = start_cloud_run(common.clone(), &job_logs).await;
         let health = start_function("health", &common, &[]).await;
@@ -65,7 +78,20 @@ impl Service {
         let for_create = [("LIST_URL", list_url.as_str()), ("CLOUD_RUN_ENDPOINT", endpoint.as_str())];
         let create = start_function("create", &common, &for_create).await;
         let (client, job_id) = (reqwest::Client::new(), names.job_id);
-        Some(Self { emulators, hub, cloud_run, client, token, job_id, create, get, list, health, job_logs })
+        Some(Self {
+            emulators,
+            hub,
+            cloud_run,
+            client,
+            token,
+            job_id,
+            create,
+            get,
+            list,
+            health,
+            job_logs,
+            _kms: kms,
+        })
     }
 
     /// The functions by name.

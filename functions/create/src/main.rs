@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use shared::{
-    adapters::{cloud_run::CloudRunJobs, firebase_keys, firestore::Firestore, list_service},
+    adapters::{cloud_run::CloudRunJobs, firebase_keys, firestore::Firestore, kms::KmsKey, list_service},
     config::{self, process},
+    ports::JobLauncher,
     serve::{self, FatalError},
+    service::hub_token::SealingLauncher,
     telemetry,
 };
 
@@ -14,11 +16,16 @@ async fn main() -> Result<(), FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
     let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?));
+    let launcher: Arc<dyn JobLauncher> = Arc::new(CloudRunJobs::new(config::CloudRunConfig::from(&process)?));
+    let launcher = match config::KmsConfig::from(&process)? {
+        Some(key) => Arc::new(SealingLauncher { launcher, key: Arc::new(KmsKey::new(key)) }),
+        None => launcher,
+    };
     let context = create::Context {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
         jobs: Arc::clone(&store) as _,
         exports: store,
-        launcher: Arc::new(CloudRunJobs::new(config::CloudRunConfig::from(&process)?)),
+        launcher,
         list: list_service::routes(config::ListServiceConfig::from(&process)?),
     };
     serve::run(create::router(context), &process).await

@@ -100,6 +100,7 @@ impl CloudWorld {
         let context = Context {
             training_jobs: self.store.clone(),
             exports: self.store.clone(),
+            token_key: None,
             storage: Storage::google(Some(&self.emulator)),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),

@@ -1,11 +1,17 @@
 //! Base models from the Hub and exports to it, against a test server with a real Xet store.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use e2e::hub::{Access, Content, Fault, Hub, Repo, Step};
+use job::Execution;
 use serde_json::json;
 use shared::{
-    domain::{ArtifactKind, CreateExport, Destination, Destinations, Export, Quantization, Status, Variant},
+    adapters::aes_key::{AesKey, KEY_LEN},
+    domain::{
+        ArtifactKind, CreateExport, Destination, Destinations, Export, ExportId, Quantization, Status,
+        Variant,
+    },
+    service::hub_token,
     testing::fixtures,
 };
 
@@ -162,6 +168,27 @@ async fn an_export_is_one_commit_with_every_file_and_a_card() {
         assert_eq!(hf.path, REPO);
         let job = world.store.document("training_jobs", "job-1").unwrap();
         assert_eq!(job["artifacts"]["hf"][kind.as_str()], serde_json::json!(REPO));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_token_is_opened_by_the_job_of_its_export() {
+    let hub = hub().await;
+    let mut world = World::with_hub(hub.endpoint(), Some(WRITER));
+    world.token_key = Some(Arc::new(AesKey::new(&[1; KEY_LEN]).unwrap()));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+
+    // the token of one export in the execution of another
+    let (one, other) = (ExportId::random(), world.create(ArtifactKind::Adapter, None).await);
+    let sealed = hub_token::seal(&**world.token_key.as_ref().unwrap(), one, &WRITER.into()).await.unwrap();
+    for key in [world.token_key.clone(), None] {
+        let execution =
+            Execution { export: other, claim: fixtures::claim("run-1"), hf_token: Some(sealed.clone()) };
+        job::run(job::Context { token_key: key, ..world.context() }, execution, std::future::pending()).await;
+        let failed = world.record(other).await;
+        assert_eq!(failed.status, Status::Failed);
+        assert!(message(&failed).contains("could not read the Hub token"), "{}", message(&failed));
     }
 }
 

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use shared::{
     adapters::storage::Storage,
     domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Quantization},
-    ports::Exports,
+    ports::{EncryptionKey, Exports},
+    service::hub_token,
     testing::{MemoryStore, fixtures},
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     hub: HubSettings,
     token: Option<&'static str>,
+    pub(crate) token_key: Option<Arc<dyn EncryptionKey>>,
     verify_logits: bool,
     pub(crate) store: Arc<MemoryStore>,
 }
@@ -39,7 +41,7 @@ impl World {
     pub(crate) fn with_hub(endpoint: &str, token: Option<&'static str>) -> Self {
         let hub = HubSettings { stall: Duration::from_secs(12), ..HubSettings::at(endpoint) };
         let folder = tempfile::tempdir().unwrap();
-        let world = Self { folder, hub, token, verify_logits: false, store: Arc::default() };
+        let world = Self { folder, hub, token, token_key: None, verify_logits: false, store: Arc::default() };
         for bucket in ["models", "files", "base-models"] {
             fs::create_dir_all(world.path(bucket)).unwrap();
         }
@@ -124,7 +126,11 @@ impl World {
         execution: &str,
         stop: impl Future<Output = ()>,
     ) -> ExitCode {
-        let (claim, hf_token) = (fixtures::claim(execution), self.token.map(SecretString::from));
+        let (claim, token) = (fixtures::claim(execution), self.token.map(SecretString::from));
+        let hf_token = match (&self.token_key, token) {
+            (Some(key), Some(token)) => Some(hub_token::seal(&**key, id, &token).await.unwrap()),
+            (_, token) => token,
+        };
         job::run(self.context(), Execution { export: id, claim, hf_token }, stop).await
     }
 
@@ -132,6 +138,7 @@ impl World {
         Context {
             training_jobs: self.store.clone(),
             exports: self.store.clone(),
+            token_key: self.token_key.clone(),
             storage: Storage::folder(self.folder.path()).unwrap(),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),

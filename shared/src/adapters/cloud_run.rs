@@ -186,7 +186,7 @@ impl JobLauncher for CloudRunJobs {
     }
 }
 
-fn anonymous_credentials() -> Result<Credentials, RunJobError> {
+pub(super) fn anonymous_credentials() -> Result<Credentials, RunJobError> {
     Ok(anonymous::Builder::new().build())
 }
 

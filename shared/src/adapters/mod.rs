@@ -1,5 +1,6 @@
 //! Adapters: the implementations of the ports, and the only modules that use cloud SDKs.
 
+pub mod aes_key;
 pub mod cloud_run;
 pub mod documents;
 pub mod download_links;
@@ -7,5 +8,6 @@ mod federation;
 pub mod firebase_keys;
 pub mod firestore;
 mod http_client;
+pub mod kms;
 pub mod list_service;
 pub mod storage;

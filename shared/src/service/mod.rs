@@ -1,8 +1,9 @@
-//! The use cases: create an export, list jobs, get a job. They depend on domain and ports, not on HTTP or a cloud SDK.
+//! The use cases: create an export, list jobs, get a job; and the way of a Hub token to the job. They depend on domain and ports, not on HTTP or a cloud SDK.
 
 pub mod create;
 pub mod get;
 pub mod history;
+pub mod hub_token;
 pub mod list;
 
 use crate::{

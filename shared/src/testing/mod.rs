@@ -7,6 +7,7 @@ pub mod cloud_run;
 pub mod conformance;
 mod contract;
 mod emulator;
+pub mod encryption;
 pub mod fixtures;
 pub mod http;
 pub mod lambda;
