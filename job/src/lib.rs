@@ -52,6 +52,7 @@ mod context;
 mod error;
 mod fingerprint;
 mod hub;
+mod hub_cause;
 mod input_folder;
 mod inputs;
 mod maker;

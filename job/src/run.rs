@@ -98,7 +98,7 @@ async fn work(
         let (export, progress) = (export.clone(), Arc::clone(progress));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let sources = InputSources::new(&context, &execution, &runtime);
+            let sources = InputSources::new(&context, &execution, &progress, &runtime);
             let work = ExportWork {
                 context: &context,
                 execution: &execution,

@@ -15,6 +15,7 @@ use crate::{
     error::JobError,
     hub::Hub,
     input_folder::InputFolder,
+    progress::ProgressTracker,
 };
 
 /// The storage and the Hub, with the caller's token.
@@ -23,16 +24,23 @@ pub(crate) struct InputSources<'a> {
     base_models: Option<&'a str>,
     hub: &'a HubSettings,
     hf_token: Option<&'a SecretString>,
+    progress: &'a Arc<ProgressTracker>,
     runtime: &'a Handle,
 }
 
 impl<'a> InputSources<'a> {
-    pub(crate) fn new(context: &'a Context, execution: &'a Execution, runtime: &'a Handle) -> Self {
+    pub(crate) fn new(
+        context: &'a Context,
+        execution: &'a Execution,
+        progress: &'a Arc<ProgressTracker>,
+        runtime: &'a Handle,
+    ) -> Self {
         Self {
             storage: &context.storage,
             base_models: context.base_models.as_deref(),
             hub: &context.hub,
             hf_token: execution.hf_token.as_ref(),
+            progress,
             runtime,
         }
     }
@@ -50,8 +58,8 @@ impl<'a> InputSources<'a> {
     }
 
     /// The Hub, with the caller's token.
-    pub(crate) fn hub(&self) -> Result<Hub, JobError> {
-        Hub::new(self.hub, self.hf_token.cloned(), self.runtime.clone())
+    pub(crate) fn hub(&self) -> Result<Arc<Hub>, JobError> {
+        Hub::new(self.hub, self.hf_token.cloned(), self.progress, self.runtime.clone())
     }
 
     /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the

@@ -1,5 +1,6 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
+use engine::FolderEntry;
 use futures_util::TryStreamExt as _;
 use hf_hub::{HFError, repository::RepoTreeEntry};
 use shared::domain::{ArtifactKind, HubRepo};
@@ -12,7 +13,7 @@ use crate::{error::JobError, manifest::ManifestFile};
 pub(super) struct RepositoryContents {
     /// The commit, if there is one.
     pub(super) head: Option<String>,
-    pub(super) files: Vec<String>,
+    pub(super) files: Vec<FolderEntry>,
 }
 
 /// Small files of a model that loaders read if they exist.
@@ -37,7 +38,7 @@ impl Hub {
     /// Fails if an export of `kind` to `repo` would be used together with what is there: transformers applies an adapter to
     /// the full model beside it. A repository that cannot be read is left to the push.
     pub(crate) fn check_destination(&self, repo: &HubRepo, kind: ArtifactKind) -> Result<(), JobError> {
-        match self.contents(repo, &HubOperation::Write(repo)) {
+        match self.contents(repo, &HubOperation::Write(repo.clone())) {
             Ok(contents) => contents.check(repo, kind),
             Err(error) => {
                 tracing::info!(
@@ -53,13 +54,13 @@ impl Hub {
     pub(super) fn contents(
         &self,
         repo: &HubRepo,
-        operation: &HubOperation<'_>,
+        operation: &HubOperation,
     ) -> Result<RepositoryContents, JobError> {
         let repository = self.repository(repo);
-        let Some(head) = self.request(operation, repository.info().send())?.sha else {
+        let Some(head) = self.request(operation, || repository.info().send())?.sha else {
             return Ok(RepositoryContents::default());
         };
-        let tree = self.request(operation, async {
+        let tree = self.request(operation, async || {
             let listed = repository.list_tree().revision(head.clone()).recursive(true).send()?;
             match listed.try_collect::<Vec<_>>().await {
                 // a repository without a commit has no tree
@@ -68,7 +69,7 @@ impl Hub {
             }
         })?;
         let files = tree.into_iter().filter_map(|entry| match entry {
-            RepoTreeEntry::File { path, .. } => Some(path),
+            RepoTreeEntry::File { path, size, .. } => Some(FolderEntry { name: path, size }),
             RepoTreeEntry::Directory { .. } => None,
         });
         Ok(RepositoryContents { head: Some(head), files: files.collect() })
@@ -77,11 +78,20 @@ impl Hub {
 
 impl RepositoryContents {
     pub(super) fn has(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file == name)
+        self.size_of(name).is_some()
+    }
+
+    /// The size of a file, if it exists.
+    pub(super) fn size_of(&self, name: &str) -> Option<u64> {
+        self.files.iter().find(|file| file.name == name).map(|file| file.size)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.name.as_str())
     }
 
     pub(super) fn check(&self, repo: &HubRepo, kind: ArtifactKind) -> Result<(), JobError> {
-        match self.files.iter().find(|file| kind == ArtifactKind::Adapter && is_model_weights(file)) {
+        match self.names().find(|file| kind == ArtifactKind::Adapter && is_model_weights(file)) {
             Some(weights) => Err(JobError::InvalidInput(format!(
                 "{repo} has the weights of a full model ({weights}), to which transformers would apply the adapter: choose \
                  another repository (hf_repo_id), or remove the model there"
@@ -100,7 +110,7 @@ impl RepositoryContents {
             ArtifactKind::Gguf => false,
         };
         let is_pushed = |name: &str| pushed.iter().any(|file| file.name == name);
-        self.files.iter().map(String::as_str).filter(|name| contradicts(name) && !is_pushed(name)).collect()
+        self.names().filter(|name| contradicts(name) && !is_pushed(name)).collect()
     }
 }
 
@@ -124,7 +134,7 @@ mod tests {
     use super::*;
 
     fn contradicting(kind: ArtifactKind, existing: &[&str], pushed: &[&str]) -> Vec<String> {
-        let files = existing.iter().map(|name| (*name).to_owned()).collect();
+        let files = existing.iter().map(|name| FolderEntry { name: (*name).to_owned(), size: 1 }).collect();
         let file = |name: &&str| ManifestFile { name: (*name).to_owned(), size: 1, sha256: String::new() };
         let pushed: Vec<_> = pushed.iter().map(file).collect();
         let contents = RepositoryContents { head: None, files };

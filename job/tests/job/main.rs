@@ -5,6 +5,8 @@
 mod exports;
 mod gcs;
 mod hub;
+mod hub_causes;
 mod hub_client;
+mod hub_patience;
 mod lifecycle;
 mod support;
