@@ -1,6 +1,6 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
-use engine::FolderEntry;
+use engine::{FolderEntry, is_adapter_file, is_companion};
 use futures_util::TryStreamExt as _;
 use hf_hub::{HFError, repository::RepoTreeEntry};
 use shared::domain::{ArtifactKind, HubRepo};
@@ -15,24 +15,6 @@ pub(super) struct RepositoryContents {
     pub(super) head: Option<String>,
     pub(super) files: Vec<FolderEntry>,
 }
-
-/// Small files of a model that loaders read if they exist.
-const COMPANIONS: [&str; 14] = [
-    "tokenizer.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "video_preprocessor_config.json",
-    "modules.json",
-];
 
 impl Hub {
     /// Fails if an export of `kind` to `repo` would be used together with what is there: transformers applies an adapter to
@@ -104,18 +86,12 @@ impl RepositoryContents {
     pub(super) fn contradicting(&self, kind: ArtifactKind, pushed: &[ManifestFile]) -> Vec<&str> {
         let contradicts = |name: &str| match kind {
             ArtifactKind::Adapter => is_adapter_file(name),
-            ArtifactKind::Merged => {
-                is_adapter_file(name) || is_model_weights(name) || COMPANIONS.contains(&name)
-            }
+            ArtifactKind::Merged => is_adapter_file(name) || is_model_weights(name) || is_companion(name),
             ArtifactKind::Gguf => false,
         };
         let is_pushed = |name: &str| pushed.iter().any(|file| file.name == name);
         self.names().filter(|name| contradicts(name) && !is_pushed(name)).collect()
     }
-}
-
-fn is_adapter_file(name: &str) -> bool {
-    name == "adapter_config.json" || name.starts_with("adapter_model.") || name.starts_with("adapter_model-")
 }
 
 /// Whether transformers reads weights from a file of this name.
@@ -148,6 +124,7 @@ mod tests {
             "adapter_config.json",
             "adapter_model.safetensors",
             "added_tokens.json",
+            "additional_chat_templates/old.jinja",
             "config.json",
             "model-00001-of-00002.safetensors",
             "model.gguf",
@@ -161,6 +138,7 @@ mod tests {
             "adapter_config.json",
             "adapter_model.safetensors",
             "added_tokens.json",
+            "additional_chat_templates/old.jinja",
             "model-00001-of-00002.safetensors",
             "model.safetensors.index.json",
             "pytorch_model.bin",
