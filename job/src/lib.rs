@@ -49,6 +49,7 @@ mod bucket;
 mod chunks;
 pub mod config;
 mod context;
+mod edited_folder;
 mod error;
 mod fingerprint;
 mod hub;

@@ -62,16 +62,25 @@ impl<'a> InputSources<'a> {
         Hub::new(self.hub, self.hf_token.cloned(), self.progress, self.runtime.clone())
     }
 
+    /// Whether there is a base model of that name. One that cannot be looked up counts as missing.
+    pub(crate) fn has_base_model(&self, name: &HubRepo) -> bool {
+        let found = self.base_model(name, None).inspect_err(|error| {
+            tracing::info!(base = %name, error = error as &dyn std::error::Error, "no such base model");
+        });
+        found.is_ok()
+    }
+
     /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the
     /// folder `<name>@<revision>`, else from the Hub: which revision the folder `<name>` has is not known.
     pub(crate) fn base_model(&self, name: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         if let Some(models) = self.base_models {
             let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
             let input = self.input_folder(&format!("{models}/{folder}"))?;
-            if !input.files.is_empty() {
+            if input.has("config.json") {
                 return Ok(input);
             }
-            tracing::info!(base = %name, looked_in = input.location(), "base model not in the bucket: reading it from the Hub");
+            let (looked_in, files) = (input.location(), input.files.len());
+            tracing::info!(base = %name, looked_in, files, "base model not in the bucket: reading it from the Hub");
         }
         self.hub()?.model(name, revision)
     }
