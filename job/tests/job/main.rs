@@ -9,5 +9,6 @@ mod hub_causes;
 mod hub_client;
 mod hub_inputs;
 mod hub_patience;
+mod hub_transformers;
 mod lifecycle;
 mod support;
