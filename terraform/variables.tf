@@ -82,7 +82,7 @@ variable "deletion_protection" {
 variable "rust_log" {
   description = "RUST_LOG of functions and job."
   type        = string
-  default     = "info,firestore=warn,hyper=warn"
+  default     = "info,firestore=warn,hf_hub::retry=off,hyper=warn"
 }
 
 # Functions

@@ -75,7 +75,7 @@ mod quant;
 pub mod report;
 mod tokenizer;
 
-pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo};
+pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo, is_companion};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
 pub use error::{Error, Result};
 pub use export::{Difference, Outcome, Verification, gguf, ggufs, merge, verify_gguf, verify_merge};
@@ -88,7 +88,7 @@ pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep
 pub use merge::Model;
 pub use numerics::Dtype;
 pub use output_revision::OUTPUT_REVISION;
-pub use peft::{Adapter, AdapterConfig};
+pub use peft::{Adapter, AdapterConfig, is_adapter_file};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{OutputType, TensorType};

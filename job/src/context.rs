@@ -53,6 +53,10 @@ pub struct HubSettings {
     pub deadline: Duration,
     /// Longest time that an upload may make no progress.
     pub stall: Duration,
+    /// Delays before the retries of a request that failed, unless the Hub says how long to wait.
+    pub retry_delays: [Duration; 3],
+    /// Longest time that a request is retried, with all its waits.
+    pub patience: Duration,
 }
 
 impl HubSettings {
@@ -66,6 +70,9 @@ impl HubSettings {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             deadline: Duration::from_secs(60),
             stall: Duration::from_secs(120),
+            retry_delays: [1, 5, 20].map(Duration::from_secs),
+            // several of the Hub's quotas, which are for 300 s each
+            patience: Duration::from_secs(30 * 60),
         }
     }
 }

@@ -7,6 +7,8 @@ use shared::{
     domain::{Failure, FailureCode},
 };
 
+use crate::hub_cause::HubCause;
+
 /// Longest message in a record, in characters.
 const MAX_MESSAGE_LENGTH: usize = 1_000;
 
@@ -22,9 +24,6 @@ pub(crate) enum JobError {
     /// Something outside changed or stopped during the export. Exporting again may succeed.
     #[error("{0}")]
     Interrupted(String),
-    /// A server did not respond in time.
-    #[error("{0}")]
-    Timeout(String),
     /// A fault of the service.
     #[error("{0}")]
     Internal(String),
@@ -48,11 +47,13 @@ pub(crate) enum JobError {
     /// The Hugging Face Hub rejected a request or failed.
     #[error("{message}")]
     Hub {
+        /// Why.
+        cause: HubCause,
         /// What is wrong, and what to do.
         message: String,
-        /// The client's error.
+        /// The error of the request.
         #[source]
-        source: Box<hf_hub::HFError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The platform stopped the job, or another execution owns the export.
     #[error("the export was stopped")]
@@ -84,19 +85,6 @@ fn code_of_engine(error: &engine::Error) -> FailureCode {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-fn code_of_hub(error: &hf_hub::HFError) -> FailureCode {
-    use hf_hub::HFError;
-    match error {
-        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => FailureCode::AccessDenied,
-        HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. } | HFError::EntryNotFound { .. } => {
-            FailureCode::NotFound
-        }
-        HFError::InvalidParameter(_) | HFError::Url(_) => FailureCode::Internal,
-        _ => FailureCode::Interrupted,
-    }
-}
-
 impl JobError {
     /// Names the operation and the location of an I/O error.
     pub(crate) fn bucket(action: &'static str, location: &str) -> impl FnOnce(io::Error) -> Self {
@@ -105,9 +93,11 @@ impl JobError {
 
     /// One line for the record: the error and the kind of its cause, without a server's response.
     pub(crate) fn message(&self) -> String {
+        if let Some(error) = self.inner() {
+            return error.message();
+        }
         let mut text = self.to_string();
-        let io_error = self.source().and_then(|source| source.downcast_ref::<io::Error>());
-        match io_error.map(io::Error::kind) {
+        match self.io_error().map(io::Error::kind) {
             Some(io::ErrorKind::NotFound) => text.push_str(": it does not exist"),
             Some(io::ErrorKind::PermissionDenied) => {
                 text.push_str(": the export job's service account has no permission for it");
@@ -131,29 +121,40 @@ impl JobError {
     }
 
     pub(crate) fn code(&self) -> FailureCode {
+        if let Some(error) = self.inner() {
+            return error.code();
+        }
         match self {
             Self::InvalidInput(_) => FailureCode::InvalidInput,
             Self::NotFound(_) => FailureCode::NotFound,
             Self::Interrupted(_) | Self::Stopped => FailureCode::Interrupted,
-            Self::Timeout(_) => FailureCode::Timeout,
             Self::Internal(_) | Self::Storage(StorageError::Unusable { .. }) => FailureCode::Internal,
             Self::Storage(StorageError::Unsupported(..) | StorageError::Malformed(_)) => {
                 FailureCode::InvalidInput
             }
             Self::Engine(error) => code_of_engine(error),
             Self::Bucket { source, .. } => code_of_io(source),
-            Self::Hub { source, .. } => code_of_hub(source),
+            Self::Hub { cause, .. } => cause.code(),
         }
     }
 
     /// Whether the Hub has no such repository, or hides it from this token.
     pub(crate) fn is_repo_not_found(&self) -> bool {
-        matches!(self, Self::Hub { source, .. } if matches!(**source, hf_hub::HFError::RepoNotFound { .. }))
+        matches!(self, Self::Hub { cause: HubCause::MissingRepository, .. })
     }
 
     /// Whether the job was stopped rather than failed.
     pub(crate) fn is_stopped(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Engine(engine::Error::Cancelled))
+        matches!(self.inner().unwrap_or(self), Self::Stopped | Self::Engine(engine::Error::Cancelled))
+    }
+
+    fn io_error(&self) -> Option<&io::Error> {
+        self.source()?.downcast_ref()
+    }
+
+    /// The error of this crate that a file of the Hub has given the engine.
+    fn inner(&self) -> Option<&Self> {
+        self.io_error()?.get_ref()?.downcast_ref()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use engine::Adapter;
+use engine::{Adapter, is_companion};
 use shared::domain::{HubRepo, InvalidId, TrainingJob};
 
 use crate::{error::JobError, input_folder::InputFolder, sources::InputSources};
 
-/// transformers' folder of chat templates besides the default one.
-const TEMPLATE_FOLDER: &str = "additional_chat_templates/";
+/// Most files or folders that a message names.
+const MAX_NAMES: usize = 5;
 
 /// The result of the training job.
 pub(crate) enum FineTune {
@@ -34,22 +34,75 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
     };
     let mut input = sources.input_folder(url)?;
     if input.files.is_empty() {
-        return Err(JobError::NotFound(format!(
-            "there are no files at {url}, the adapter of training job {}: train it again",
-            job.id
-        )));
+        return Err(no_files(sources, job, url)?);
     }
     if input.has("adapter_config.json") {
         // the trainer's checkpoints are in folders below the adapter, too
-        input.files.retain(|file| !file.name.contains('/') || file.name.starts_with(TEMPLATE_FOLDER));
+        input.files.retain(|file| !file.name.contains('/') || is_companion(&file.name));
         Ok(FineTune::Adapter(Adapter::open(Arc::clone(&input.folder))?, input))
     } else if input.has("config.json") {
         Ok(FineTune::FullModel(input))
     } else {
-        Err(JobError::InvalidInput(format!(
-            "the adapter at {url} has no adapter_config.json: save it with PEFT's save_pretrained"
-        )))
+        Err(no_adapter(&input, job))
     }
+}
+
+/// Why there are no files at `url`: it can name a file and not a folder.
+fn no_files(sources: &InputSources<'_>, job: &TrainingJob, url: &str) -> Result<JobError, JobError> {
+    let (folder, name) = url.trim_end_matches('/').rsplit_once('/').unwrap_or_default();
+    if !name.contains('.') || !sources.input_folder(folder)?.has(name) {
+        return Ok(JobError::NotFound(format!(
+            "there are no files at {url}, the adapter of training job {}: train it again",
+            job.id
+        )));
+    }
+    let advice = match is_archive(name) {
+        true => "unpack it in the bucket, and set adapter_path to the folder of its files".to_owned(),
+        false => format!("set adapter_path to its folder, {folder}"),
+    };
+    Ok(JobError::InvalidInput(format!(
+        "adapter_path of training job {} names the file {url}: {advice}",
+        job.id
+    )))
+}
+
+/// What a folder has that is neither an adapter nor a model, and where an adapter is.
+fn no_adapter(input: &InputFolder, job: &TrainingJob) -> JobError {
+    let url = input.location();
+    let names = || input.files.iter().map(|file| file.name.as_str());
+    let mut below: Vec<_> = names().filter_map(|name| name.strip_suffix("/adapter_config.json")).collect();
+    below.sort_by_key(|folder| (step(folder), *folder));
+    let advice = match (below.last(), names().find(|name| is_archive(name))) {
+        (Some(last), _) => {
+            let first: Vec<_> = below.iter().rev().take(MAX_NAMES).copied().collect();
+            format!(
+                "there are adapters in {}: set adapter_path to one of them, such as {url}/{last}",
+                first.join(", ")
+            )
+        }
+        (None, Some(archive)) => {
+            format!(
+                "it has the archive {archive}: unpack it in the bucket, and set adapter_path to the folder of its files"
+            )
+        }
+        (None, None) => {
+            let found: Vec<_> = names().take(MAX_NAMES).collect();
+            format!("it has {}: save the adapter with PEFT's save_pretrained", found.join(", "))
+        }
+    };
+    JobError::InvalidInput(format!(
+        "{url}, the adapter of training job {}, has no adapter_config.json; {advice}",
+        job.id
+    ))
+}
+
+fn is_archive(name: &str) -> bool {
+    [".zip", ".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
+}
+
+/// The step of a trainer's checkpoint, `checkpoint-500`.
+fn step(folder: &str) -> Option<u64> {
+    folder.rsplit_once('-')?.1.parse().ok()
 }
 
 /// Opens the base model of `adapter`. For a bitsandbytes 4-bit copy that is its 16-bit sibling, whose weights the copy
@@ -59,17 +112,18 @@ pub(crate) fn base_model(
     job: &TrainingJob,
     adapter: &Adapter,
 ) -> Result<BaseModel, JobError> {
+    let declared = DeclaredBaseModel::of(job, adapter)?;
     if let Some(revision) = revision(job, adapter) {
         // a revision is one of the repository that is named, not of a sibling
-        let name = parse(job, declared_base_model(job, adapter)?)?;
+        let name = declared.parse(declared.name)?;
         return Ok(BaseModel { input: sources.base_model(&name, Some(revision))?, name });
     }
-    let sibling = base_model_name(job, adapter)?;
+    let sibling = declared.sibling()?;
     let error = match sources.base_model(&sibling, None) {
         Err(error) if error.is_repo_not_found() => error,
         result => return Ok(BaseModel { name: sibling, input: result? }),
     };
-    let copy = parse(job, declared_base_model(job, adapter)?)?;
+    let copy = declared.parse(declared.name)?;
     if copy == sibling {
         return Err(error);
     }
@@ -87,26 +141,56 @@ fn revision<'a>(job: &TrainingJob, adapter: &'a Adapter) -> Option<&'a str> {
     config.revision.as_deref().filter(|_| is_same)
 }
 
-/// The base model's name on the Hub; for a bitsandbytes 4-bit copy that of its 16-bit sibling.
-pub(crate) fn base_model_name(job: &TrainingJob, adapter: &Adapter) -> Result<HubRepo, JobError> {
-    parse(job, sixteen_bit(declared_base_model(job, adapter)?))
+/// The name of the base model on the Hub, for those who use the adapter; `None` if nothing names one. For a bitsandbytes
+/// 4-bit copy that is its 16-bit sibling, if it exists.
+pub(crate) fn base_model_name(
+    sources: &InputSources<'_>,
+    job: &TrainingJob,
+    adapter: &Adapter,
+) -> Result<Option<HubRepo>, JobError> {
+    let Ok(declared) = DeclaredBaseModel::of(job, adapter) else { return Ok(None) };
+    let (copy, sibling) = (declared.parse(declared.name)?, declared.sibling()?);
+    Ok(Some(if copy == sibling || sources.has_base_model(&sibling) { sibling } else { copy }))
 }
 
 /// The base model that the training job names, else the one in `adapter_config.json`.
-fn declared_base_model<'a>(job: &'a TrainingJob, adapter: &'a Adapter) -> Result<&'a str, JobError> {
-    let declared = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
-    declared.ok_or_else(|| {
-        JobError::InvalidInput(format!(
-            "neither training job {} (base_model_id) nor its adapter (base_model_name_or_path) names a base model: \
-             set one of them",
-            job.id
-        ))
-    })
+struct DeclaredBaseModel<'a> {
+    job: &'a TrainingJob,
+    name: &'a str,
+    is_adapters: bool,
 }
 
-fn parse(job: &TrainingJob, name: &str) -> Result<HubRepo, JobError> {
-    let invalid = |why| format!("base_model_id {name:?} of training job {}: {why}", job.id);
-    name.parse().map_err(|why: InvalidId| JobError::InvalidInput(invalid(why)))
+impl<'a> DeclaredBaseModel<'a> {
+    fn of(job: &'a TrainingJob, adapter: &'a Adapter) -> Result<Self, JobError> {
+        let is_adapters = job.base_model_id.is_none();
+        let name = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
+        let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+            JobError::InvalidInput(format!(
+                "neither training job {} (base_model_id) nor its adapter (base_model_name_or_path) names a base model: \
+                 set one of them",
+                job.id
+            ))
+        })?;
+        Ok(Self { job, name, is_adapters })
+    }
+
+    /// The 16-bit sibling of a bitsandbytes 4-bit copy; the model itself if it is not one.
+    fn sibling(&self) -> Result<HubRepo, JobError> {
+        self.parse(sixteen_bit(self.name))
+    }
+
+    fn parse(&self, name: &str) -> Result<HubRepo, JobError> {
+        let job = &self.job.id;
+        name.parse().map_err(|why: InvalidId| {
+            JobError::InvalidInput(match self.is_adapters {
+                true => format!(
+                    "base_model_name_or_path {name:?} in adapter_config.json is not a model on the Hugging Face Hub: set \
+                     base_model_id of training job {job} to the name that the base model has there (owner/name)"
+                ),
+                false => format!("base_model_id {name:?} of training job {job}: {why}"),
+            })
+        })
+    }
 }
 
 fn sixteen_bit(name: &str) -> &str {

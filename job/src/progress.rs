@@ -18,6 +18,9 @@ use shared::{
 /// Longest time between two writes; well within the lease of a claim.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
+/// Time between two checks, during a wait, whether the job is stopped.
+const STOP_INTERVAL: Duration = Duration::from_millis(250);
+
 /// What the record shows of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ProgressNote {
@@ -29,14 +32,27 @@ struct ProgressNote {
 #[derive(Debug)]
 pub(crate) struct ProgressTracker {
     note: Mutex<ProgressNote>,
+    wait: Mutex<Wait>,
     stopped: AtomicBool,
+}
+
+/// What the work waits for.
+#[derive(Debug, Default)]
+struct Wait {
+    /// The threads that wait.
+    waiting: usize,
+    message: String,
 }
 
 impl ProgressTracker {
     pub(crate) fn new() -> Self {
         let progress = Progress { stage: Stage::Fetch, bytes_done: 0, bytes_total: 0 };
         let message = "Reading the adapter and the base model".to_owned();
-        Self { note: Mutex::new(ProgressNote { progress, message }), stopped: AtomicBool::new(false) }
+        Self {
+            note: Mutex::new(ProgressNote { progress, message }),
+            wait: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        }
     }
 
     /// Begins a stage of `bytes_total` bytes, 0 if unknown.
@@ -51,6 +67,27 @@ impl ProgressTracker {
         self.note().progress.bytes_done += bytes;
     }
 
+    /// Adds what is waited for to the message, until [`Self::sleep`] ends.
+    pub(crate) fn begin_wait(&self, message: String) {
+        let mut wait = self.wait();
+        wait.waiting += 1;
+        wait.message = message;
+    }
+
+    /// Sleeps for `time`, or until the job is stopped.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.is_stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            tokio::time::sleep(left.min(STOP_INTERVAL)).await;
+        }
+        let mut wait = self.wait();
+        wait.waiting = wait.waiting.saturating_sub(1);
+    }
+
     /// Asks the work to stop.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
@@ -58,6 +95,20 @@ impl ProgressTracker {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// What the record shows now.
+    fn current(&self) -> ProgressNote {
+        let mut note = self.note().clone();
+        let wait = self.wait();
+        if wait.waiting > 0 {
+            note.message = format!("{}: {}", note.message, wait.message);
+        }
+        note
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Wait> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self) -> MutexGuard<'_, ProgressNote> {
@@ -91,7 +142,7 @@ pub(crate) async fn record(
     let mut last: Option<(ProgressNote, Instant)> = None;
     loop {
         ticks.tick().await;
-        let note = progress.note().clone();
+        let note = progress.current();
         if last.as_ref().is_some_and(|(old, at)| *old == note && at.elapsed() < HEARTBEAT) {
             continue;
         }

@@ -101,7 +101,7 @@ async fn work(
         let (export, progress) = (export.clone(), Arc::clone(progress));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let sources = InputSources::new(&context, hf_token.as_ref(), &runtime);
+            let sources = InputSources::new(&context, hf_token.as_ref(), &progress, &runtime);
             let work = ExportWork {
                 context: &context,
                 execution: &execution,

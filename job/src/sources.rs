@@ -15,6 +15,7 @@ use crate::{
     error::JobError,
     hub::Hub,
     input_folder::InputFolder,
+    progress::ProgressTracker,
 };
 
 /// The storage and the Hub, with the caller's token.
@@ -23,16 +24,23 @@ pub(crate) struct InputSources<'a> {
     base_models: Option<&'a str>,
     hub: &'a HubSettings,
     hf_token: Option<&'a SecretString>,
+    progress: &'a Arc<ProgressTracker>,
     runtime: &'a Handle,
 }
 
 impl<'a> InputSources<'a> {
-    pub(crate) fn new(context: &'a Context, hf_token: Option<&'a SecretString>, runtime: &'a Handle) -> Self {
+    pub(crate) fn new(
+        context: &'a Context,
+        hf_token: Option<&'a SecretString>,
+        progress: &'a Arc<ProgressTracker>,
+        runtime: &'a Handle,
+    ) -> Self {
         Self {
             storage: &context.storage,
             base_models: context.base_models.as_deref(),
             hub: &context.hub,
             hf_token,
+            progress,
             runtime,
         }
     }
@@ -50,8 +58,16 @@ impl<'a> InputSources<'a> {
     }
 
     /// The Hub, with the caller's token.
-    pub(crate) fn hub(&self) -> Result<Hub, JobError> {
-        Hub::new(self.hub, self.hf_token.cloned(), self.runtime.clone())
+    pub(crate) fn hub(&self) -> Result<Arc<Hub>, JobError> {
+        Hub::new(self.hub, self.hf_token.cloned(), self.progress, self.runtime.clone())
+    }
+
+    /// Whether there is a base model of that name. One that cannot be looked up counts as missing.
+    pub(crate) fn has_base_model(&self, name: &HubRepo) -> bool {
+        let found = self.base_model(name, None).inspect_err(|error| {
+            tracing::info!(base = %name, error = error as &dyn std::error::Error, "no such base model");
+        });
+        found.is_ok()
     }
 
     /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the
@@ -60,10 +76,11 @@ impl<'a> InputSources<'a> {
         if let Some(models) = self.base_models {
             let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
             let input = self.input_folder(&format!("{models}/{folder}"))?;
-            if !input.files.is_empty() {
+            if input.has("config.json") {
                 return Ok(input);
             }
-            tracing::info!(base = %name, looked_in = input.location(), "base model not in the bucket: reading it from the Hub");
+            let (looked_in, files) = (input.location(), input.files.len());
+            tracing::info!(base = %name, looked_in, files, "base model not in the bucket: reading it from the Hub");
         }
         self.hub()?.model(name, revision)
     }

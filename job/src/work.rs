@@ -10,7 +10,7 @@ mod proof;
 
 use std::sync::Arc;
 
-use engine::{Folder, RunOptions};
+use engine::{Folder, Model, RunOptions};
 use shared::{
     adapters::storage::StorageError,
     domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, Proof, TrainingJob, Variant},
@@ -28,6 +28,9 @@ use crate::{
     progress::ProgressTracker,
     sources::InputSources,
 };
+
+/// Most ranges that a model is read in, if they do not become too large.
+const MAX_RANGES: u64 = 4_096;
 
 /// One export and what it needs.
 pub(crate) struct ExportWork<'a> {
@@ -100,9 +103,10 @@ impl ExportWork<'_> {
         Artifact { kind: self.export.kind, path: path.into(), variant }
     }
 
-    /// Options for the engine that report to this export's progress.
-    fn run_options(&self) -> RunOptions<'_> {
-        RunOptions { progress: self.progress.as_ref(), ..RunOptions::default() }
+    /// Options for the engine that report to this export's progress. Larger models are read in larger ranges.
+    fn run_options(&self, model: &Model) -> RunOptions<'_> {
+        let chunk_size = chunk_size(model.bytes());
+        RunOptions { progress: self.progress.as_ref(), chunk_size, ..RunOptions::default() }
     }
 
     /// Pushes to the Hub if it is a destination, and adds the artifact to `result`.
@@ -124,5 +128,22 @@ impl ExportWork<'_> {
         result.artifacts.push(self.artifact(Variant::Hf, repo.as_str()));
         result.message.push_str("; pushed to the Hugging Face Hub and verified");
         Ok(())
+    }
+}
+
+/// The size of the ranges of weights of `bytes` bytes: at most [`MAX_RANGES`] of them, in the limits of memory.
+fn chunk_size(bytes: u64) -> u64 {
+    (bytes / MAX_RANGES).clamp(RunOptions::REMOTE_CHUNK, 4 * RunOptions::REMOTE_CHUNK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_grow_with_the_model_within_limits() {
+        assert_eq!(chunk_size(2 << 30), RunOptions::REMOTE_CHUNK);
+        assert_eq!(chunk_size(32 << 30), 8 << 20);
+        assert_eq!(chunk_size(500 << 30), 16 << 20);
     }
 }

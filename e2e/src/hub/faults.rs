@@ -11,6 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::Answer;
+
 /// A step in reading or writing a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -18,8 +20,12 @@ pub enum Step {
     Info,
     /// `GET /api/models/…/tree/…`
     Tree,
+    /// `HEAD …/resolve/…`
+    Resolve,
     /// `GET …/resolve/…`
     Download,
+    /// `GET` of a signed link.
+    Storage,
     /// `POST /api/repos/create`
     Create,
     /// `POST /api/models/…/preupload/…`
@@ -39,8 +45,12 @@ pub enum Step {
 /// How a request fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Returns that status.
+    /// Returns that status, in no words of the Hub.
     Status(u16),
+    /// Returns that error response.
+    Answer(Answer),
+    /// Does as asked, and then returns 504 (commit only).
+    LosesAnswer,
     /// Returns 504 after that time.
     Slow(Duration),
     /// Does not offer Xet (batch only).
@@ -56,13 +66,21 @@ pub(super) struct Faults(Mutex<StepCounts>);
 
 #[derive(Default)]
 struct StepCounts {
-    faults: HashMap<Step, (Fault, usize)>,
+    faults: HashMap<Step, PlannedFault>,
     asked: HashMap<Step, usize>,
 }
 
+struct PlannedFault {
+    fault: Fault,
+    /// Requests that succeed before the first that fails.
+    after: usize,
+    /// Requests that fail.
+    times: usize,
+}
+
 impl Faults {
-    pub(super) fn set(&self, step: Step, fault: Fault, times: usize) {
-        self.lock().faults.insert(step, (fault, times));
+    pub(super) fn set(&self, step: Step, fault: Fault, after: usize, times: usize) {
+        self.lock().faults.insert(step, PlannedFault { fault, after, times });
     }
 
     pub(super) fn asked(&self, step: Step) -> usize {
@@ -73,9 +91,13 @@ impl Faults {
     pub(super) fn next(&self, step: Step) -> Option<Fault> {
         let StepCounts { faults, asked } = &mut *self.lock();
         *asked.entry(step).or_default() += 1;
-        let (fault, left) = faults.get_mut(&step)?;
-        *left = left.checked_sub(1)?;
-        Some(*fault)
+        let planned = faults.get_mut(&step)?;
+        if let Some(after) = planned.after.checked_sub(1) {
+            planned.after = after;
+            return None;
+        }
+        planned.times = planned.times.checked_sub(1)?;
+        Some(planned.fault)
     }
 
     fn lock(&self) -> MutexGuard<'_, StepCounts> {
@@ -95,7 +117,8 @@ impl Fault {
                 tokio::time::sleep(time).await;
                 Some(StatusCode::GATEWAY_TIMEOUT.into_response())
             }
-            Self::NoXet | Self::LosesFile | Self::DeadStore => None,
+            Self::Answer(answer) => Some(answer.into_response()),
+            Self::NoXet | Self::LosesAnswer | Self::LosesFile | Self::DeadStore => None,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A fake Hugging Face Hub: the part of its HTTP API that reads and writes models, with in-memory repositories and a real
 //! Xet store. A commit with a large file is rejected unless the Xet store has its bytes.
 
+mod answers;
+mod cdn;
 mod faults;
+mod ranges;
 mod repos;
 mod routes;
 mod xet;
@@ -10,6 +13,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use tokio::net::TcpListener;
 
+pub use answers::Answer;
 use faults::Faults;
 pub use faults::{Fault, Step};
 use repos::Repos;
@@ -37,6 +41,8 @@ pub struct Hub {
 
 struct HubState {
     endpoint: String,
+    /// The base URL of the storage.
+    cdn: String,
     repos: Repos,
     xet: XetStore,
     faults: Faults,
@@ -51,12 +57,12 @@ impl Hub {
     pub async fn start(tokens: impl IntoIterator<Item = (&'static str, Access)>) -> Self {
         let tokens = tokens.into_iter().map(|(token, access)| (token.to_owned(), access)).collect();
         let xet = XetStore::start().await;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let ((listener, endpoint), (storage, cdn)) = (listen().await, listen().await);
         let (repos, faults) = (Repos::default(), Faults::default());
-        let state = Arc::new(HubState { endpoint, repos, xet, faults, tokens });
-        let router = routes::router(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens });
+        let (hub, cdn) = (routes::router(Arc::clone(&state)), cdn::router(Arc::clone(&state)));
+        tokio::spawn(async move { axum::serve(listener, hub).await });
+        tokio::spawn(async move { axum::serve(storage, cdn).await });
         Self { state }
     }
 
@@ -85,6 +91,18 @@ impl Hub {
 
     /// Makes the next `times` requests of that step fail.
     pub fn fail(&self, step: Step, fault: Fault, times: usize) {
-        self.state.faults.set(step, fault, times);
+        self.state.faults.set(step, fault, 0, times);
     }
+
+    /// Makes every request of that step fail, after the next `after`.
+    pub fn fail_after(&self, step: Step, fault: Fault, after: usize) {
+        self.state.faults.set(step, fault, after, usize::MAX);
+    }
+}
+
+/// A free port, and its base URL.
+async fn listen() -> (TcpListener, String) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, format!("http://{address}"))
 }

@@ -14,28 +14,14 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use super::{Access, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step};
+use super::{Access, Answer, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step, cdn, ranges};
 
 type HubRef = State<Arc<HubState>>;
-type HubResult = Result<Response, HubError>;
+type HubResult = Result<Response, Answer>;
 
-/// An error response.
-struct HubError(StatusCode, &'static str);
-
-impl IntoResponse for HubError {
-    fn into_response(self) -> Response {
-        let mut response = (self.0, Json(json!({ "error": self.1 }))).into_response();
-        if self.1 == NO_REVISION {
-            response.headers_mut().insert("x-error-code", HeaderValue::from_static("RevisionNotFound"));
-        }
-        response
-    }
-}
-
-const NO_REVISION: &str = "Invalid rev id";
-
-fn no_revision() -> HubError {
-    HubError(StatusCode::NOT_FOUND, NO_REVISION)
+/// A request that the real client does not send.
+const fn bad_request(message: &'static str) -> Answer {
+    Answer::new(400, None, message)
 }
 
 pub(super) fn router(state: Arc<HubState>) -> Router {
@@ -70,6 +56,7 @@ fn step(method: &Method, path: &str) -> Option<Step> {
         (_, ["api", "models", _, _, "xet-write-token", _]) => Some(Step::WriteToken),
         (_, ["api", "models", _, _, "xet-read-token", _]) => Some(Step::ReadToken),
         (_, [_, _, "info", "lfs", "objects", "batch"]) => Some(Step::Batch),
+        (&Method::HEAD, [_, _, "resolve", ..]) => Some(Step::Resolve),
         (&Method::GET, [_, _, "resolve", ..]) => Some(Step::Download),
         _ => None,
     }
@@ -88,38 +75,34 @@ async fn fault(State(state): HubRef, mut request: Request, next: Next) -> Respon
 
 impl HubState {
     /// The permissions of the request's token; `None` without a token. An unknown token is rejected.
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, HubError> {
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, Answer> {
         let Some(header) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
         let known = token.and_then(|token| self.tokens.get(token));
-        known.map(Some).ok_or(HubError(StatusCode::UNAUTHORIZED, "Invalid credentials"))
+        known.map(Some).ok_or(Answer::INVALID_TOKEN)
     }
 
-    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, HubError> {
+    fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, Answer> {
         let caller = self.caller(headers)?;
         let owns = caller.is_some_and(|access| id.starts_with(&format!("{}/", access.user)));
-        let hidden = || match caller {
-            Some(_) => HubError(StatusCode::NOT_FOUND, "Repository not found"),
-            None => HubError(StatusCode::UNAUTHORIZED, "Invalid username or password."),
-        };
-        let repo = self.repos.get(id).ok_or_else(hidden)?;
+        let hidden = if caller.is_some() { Answer::NO_REPOSITORY } else { Answer::NO_CREDENTIALS };
+        let repo = self.repos.get(id).ok_or(hidden)?;
         if repo.private && !owns {
-            return Err(hidden());
+            return Err(hidden);
         }
         if content && repo.gated && !caller.is_some_and(|access| access.licenses) {
-            let status = if caller.is_some() { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
-            return Err(HubError(status, "Access to this model is restricted"));
+            return Err(if caller.is_some() { Answer::LICENSE } else { Answer::GATED });
         }
         Ok(repo)
     }
 
-    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, HubError> {
+    fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, Answer> {
         let caller = self.caller(headers)?;
-        let access = caller.ok_or(HubError(StatusCode::UNAUTHORIZED, "Invalid username or password."))?;
+        let access = caller.ok_or(Answer::NO_CREDENTIALS)?;
         if !access.write || !id.starts_with(&format!("{}/", access.user)) {
-            return Err(HubError(StatusCode::FORBIDDEN, "You don't have the rights to write there"));
+            return Err(Answer::NO_WRITE_ACCESS);
         }
-        self.repos.get(id).ok_or(HubError(StatusCode::NOT_FOUND, "Repository not found"))
+        self.repos.get(id).ok_or(Answer::NO_REPOSITORY)
     }
 }
 
@@ -127,9 +110,9 @@ async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value
     let text = |field: &str| body[field].as_str().unwrap_or_default();
     let id = format!("{}/{}", text("organization"), text("name"));
     let Err(missing) = state.writable(&headers, &id) else {
-        return Err(HubError(StatusCode::CONFLICT, "You already created this model repo"));
+        return Err(Answer::REPOSITORY_EXISTS);
     };
-    if missing.0 != StatusCode::NOT_FOUND {
+    if missing != Answer::NO_REPOSITORY {
         return Err(missing);
     }
     let private = body["private"].as_bool().unwrap_or(false);
@@ -140,7 +123,7 @@ async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value
 async fn info(State(state): HubRef, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
     let id = path[..2].join("/");
     let repo = state.readable(&headers, &id, false)?;
-    let (commit, files) = repo.at(path.get(2).map_or("main", String::as_str)).ok_or_else(no_revision)?;
+    let (commit, files) = repo.at(path.get(2).map_or("main", String::as_str)).ok_or(Answer::NO_REVISION)?;
     let siblings: Vec<_> = files.keys().map(|name| json!({ "rfilename": name })).collect();
     let answer = json!({
         "id": id, "modelId": id, "private": repo.private, "gated": if repo.gated { json!("auto") } else { json!(false) },
@@ -167,7 +150,7 @@ async fn tree(
     headers: HeaderMap,
 ) -> HubResult {
     let repo = state.readable(&headers, &path[..2].join("/"), false)?;
-    let (_, files) = repo.at(&path[2]).ok_or_else(no_revision)?;
+    let (_, files) = repo.at(&path[2]).ok_or(Answer::NO_REVISION)?;
     let recursive = options.get("recursive").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let listed = files.iter().filter(|(name, _)| recursive || !name.contains('/'));
     let entries: Vec<_> = listed.map(|(name, content)| entry(name, content)).collect();
@@ -187,13 +170,12 @@ async fn paths_info(
 }
 
 /// The Rust client sends JSON, the Python client a form.
-fn named_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, HubError> {
+fn named_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, Answer> {
     if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/x-www-form-urlencoded") {
         let fields = url::form_urlencoded::parse(body).filter(|(name, _)| name == "paths");
         return Ok(fields.map(|(_, path)| path.into_owned()).collect());
     }
-    let body: Value =
-        serde_json::from_slice(body).map_err(|_| HubError(StatusCode::BAD_REQUEST, "not JSON"))?;
+    let body: Value = serde_json::from_slice(body).map_err(|_| bad_request("not JSON"))?;
     let names = body["paths"].as_array().into_iter().flatten().filter_map(Value::as_str);
     Ok(names.map(str::to_owned).collect())
 }
@@ -263,50 +245,53 @@ async fn commit(
     let id = path[..2].join("/");
     let mut repo = state.writable(&headers, &id)?;
     for line in body.lines() {
-        let line: Value = serde_json::from_str(line)
-            .map_err(|_| HubError(StatusCode::BAD_REQUEST, "the line is not JSON"))?;
+        let line: Value = serde_json::from_str(line).map_err(|_| bad_request("the line is not JSON"))?;
         let value = &line["value"];
         let name = value["path"].as_str().unwrap_or_default().to_owned();
         match line["key"].as_str() {
             Some("header") => {
                 if value["parentCommit"].as_str().is_some_and(|parent| parent != repo.head()) {
-                    return Err(HubError(StatusCode::PRECONDITION_FAILED, "A commit has happened since"));
+                    return Err(Answer::COMMIT_HAPPENED);
                 }
             }
             Some("deletedFile") => {
                 if repo.files.remove(&name).is_none() {
-                    return Err(HubError(StatusCode::BAD_REQUEST, "the file to delete does not exist"));
+                    return Err(bad_request("the file to delete does not exist"));
                 }
             }
             Some("file") => {
                 let content = BASE64_STANDARD.decode(value["content"].as_str().unwrap_or_default());
-                let bytes = content.map_err(|_| HubError(StatusCode::BAD_REQUEST, "not base64"))?;
+                let bytes = content.map_err(|_| bad_request("not base64"))?;
                 if bytes.len() as u64 > LARGEST_REGULAR {
-                    return Err(HubError(StatusCode::BAD_REQUEST, "too large for a commit"));
+                    return Err(bad_request("too large for a commit"));
                 }
                 repo.files.insert(name, Content::regular(bytes));
             }
             Some("lfsFile") => {
                 let sha256 = value["oid"].as_str().unwrap_or_default();
                 let Some((xet, bytes)) = state.xet.file(sha256).await else {
-                    return Err(HubError(StatusCode::BAD_REQUEST, "the file was not uploaded"));
+                    return Err(bad_request("the file was not uploaded"));
                 };
                 repo.files.insert(name, Content { bytes, xet: Some(xet) });
             }
-            _ => return Err(HubError(StatusCode::BAD_REQUEST, "unknown operation")),
+            _ => return Err(bad_request("unknown operation")),
         }
     }
-    if fault.is_some_and(|fault| fault.0 == Fault::LosesFile) {
+    let fault = fault.map(|fault| fault.0);
+    if fault == Some(Fault::LosesFile) {
         repo.files.pop_last();
     }
     repo.commits += 1;
     let answer = json!({ "commitUrl": format!("https://hub.test/{id}/commit/{}", repo.head()), "commitOid": repo.head() });
     state.repos.put(&id, repo);
+    if fault == Some(Fault::LosesAnswer) {
+        return Ok(StatusCode::GATEWAY_TIMEOUT.into_response());
+    }
     Ok(Json(answer).into_response())
 }
 
-/// Returns a file or a range of it. For a file in the Xet store, the headers contain its Xet hash; the bytes are returned
-/// too, for clients without Xet support.
+/// Returns a file or a range of it. A file in the Xet store is behind a redirect to the storage; the headers have its Xet
+/// hash.
 async fn resolve(
     State(state): HubRef,
     Path((owner, name, revision, file)): Path<(String, String, String, String)>,
@@ -314,27 +299,21 @@ async fn resolve(
     headers: HeaderMap,
 ) -> HubResult {
     let repo = state.readable(&headers, &format!("{owner}/{name}"), true)?;
-    let (commit, files) = repo.at(&revision).ok_or_else(no_revision)?;
-    let content = files.get(&file).ok_or(HubError(StatusCode::NOT_FOUND, "Entry not found"))?;
-    let range = headers.get(header::RANGE).and_then(|range| parse_range(range, content.bytes.len()));
-    let (status, bytes) = match range {
-        Some((start, end)) => (StatusCode::PARTIAL_CONTENT, &content.bytes[start..end]),
-        None => (StatusCode::OK, content.bytes.as_slice()),
+    let (commit, files) = repo.at(&revision).ok_or(Answer::NO_REVISION)?;
+    let content = files.get(&file).ok_or(Answer::NO_ENTRY)?;
+    let mut response = match content.xet {
+        None => ranges::respond(&method, &headers, &content.bytes),
+        Some(_) => StatusCode::FOUND.into_response(),
     };
-    let mut response = (status, bytes.to_vec()).into_response();
-    if method == Method::HEAD {
-        *response.body_mut() = axum::body::Body::empty();
-    }
-    let answer = response.headers_mut();
     let mut set = |name: &'static str, value: String| {
-        answer.insert(name, HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("")));
+        let value = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static(""));
+        response.headers_mut().insert(name, value);
     };
-    set("content-length", bytes.len().to_string());
     set("x-repo-commit", commit.clone());
-    set("accept-ranges", "bytes".to_owned());
     match &content.xet {
         None => set("etag", format!("\"{}\"", content.git_oid())),
         Some(xet) => {
+            set("location", cdn::link(&state.cdn, &format!("{owner}/{name}"), &commit, &file));
             set("etag", format!("\"{}\"", content.sha256()));
             set("x-linked-etag", format!("\"{}\"", content.sha256()));
             set("x-linked-size", content.bytes.len().to_string());
@@ -343,15 +322,5 @@ async fn resolve(
             set("x-xet-refresh-route", route);
         }
     }
-    if let Some((start, end)) = range {
-        set("content-range", format!("bytes {start}-{}/{}", end - 1, content.bytes.len()));
-    }
     Ok(response)
-}
-
-fn parse_range(range: &HeaderValue, length: usize) -> Option<(usize, usize)> {
-    let (start, end) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
-    let start: usize = start.parse().ok()?;
-    let end = if end.is_empty() { length } else { end.parse::<usize>().ok()? + 1 };
-    (start < end && end <= length).then_some((start, end))
 }

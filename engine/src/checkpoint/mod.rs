@@ -1,6 +1,7 @@
 //! Checkpoints of transformers: `config.json` and safetensors shards. Opening one reads headers, not weights.
 
 mod bnb;
+mod companions;
 pub(crate) mod compiled;
 pub(crate) mod config;
 mod factor_cache;
@@ -13,6 +14,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use companions::COMPANION_FILES;
+pub use companions::is_companion;
 use compiled::{is_compiled, uncompiled};
 pub use config::ModelConfig;
 pub(crate) use factor_cache::FactorCache;

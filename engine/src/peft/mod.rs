@@ -19,6 +19,12 @@ use crate::io::{Folder, PinnedFolder, Source, read_optional};
 /// The stem of the weight files.
 const WEIGHTS: &str = "adapter_model";
 
+/// Whether PEFT saves an adapter's configuration or weights under this name.
+#[must_use]
+pub fn is_adapter_file(name: &str) -> bool {
+    name == ADAPTER_CONFIG || name.strip_prefix(WEIGHTS).is_some_and(|rest| rest.starts_with(['.', '-']))
+}
+
 /// An adapter: its configuration and the changes it makes, with the offsets of their tensors. Cheap to clone.
 #[derive(Clone)]
 pub struct Adapter(Arc<OpenAdapter>);

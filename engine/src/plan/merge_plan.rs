@@ -8,33 +8,12 @@ use super::tensor_shapes::check_checkpoint;
 use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
 use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
-use crate::checkpoint::{INDEX_FILE, header};
+use crate::checkpoint::{COMPANION_FILES, INDEX_FILE, header};
 use crate::error::{Error, Result};
 use crate::gemma;
 use crate::io::{Source, read_source};
 use crate::merge::{Model, ModelTensor};
 use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
-
-/// The small files of a model before `config.json`, besides further chat templates and the files of an embedding model's
-/// modules. Other files are not copied.
-const COMPANIONS: [&str; 16] = [
-    "tokenizer.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "video_preprocessor_config.json",
-    "generation_config.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_bert_config.json",
-];
 
 /// The plan of a merge, checked and measured. Nothing is written yet.
 #[derive(Debug)]
@@ -91,7 +70,7 @@ impl MergePlan {
 fn companions(model: &Model) -> Result<Vec<String>> {
     let modules = gemma::module_files(model.files())?;
     let templates = model.files().additional_templates()?.to_vec();
-    let names = COMPANIONS.map(str::to_owned).into_iter().chain(templates).chain(modules);
+    let names = COMPANION_FILES.map(str::to_owned).into_iter().chain(templates).chain(modules);
     Ok(names.chain(["config.json".to_owned()]).collect())
 }
 

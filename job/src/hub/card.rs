@@ -22,6 +22,9 @@ pub(crate) struct ModelCard<'a> {
 const BEGIN: &str = "<!-- export-service -->";
 const END: &str = "<!-- /export-service -->";
 
+/// The Hub's name of the task of embedding models.
+const EMBEDDING: &str = "sentence-similarity";
+
 impl ModelCard<'_> {
     /// `README.md`: YAML front matter for the Hub, then Markdown. Text of the owner in `existing` is kept, and so are the
     /// entries of files that `stays` there.
@@ -39,18 +42,37 @@ impl ModelCard<'_> {
     }
 
     fn front_matter(&self) -> String {
+        let task = self.task();
         let (library, relation) = match self.kind {
             ArtifactKind::Adapter => ("peft", "adapter"),
+            ArtifactKind::Merged if task == EMBEDDING => ("sentence-transformers", "finetune"),
             ArtifactKind::Merged => ("transformers", "finetune"),
             ArtifactKind::Gguf => ("gguf", "quantized"),
         };
-        let mut text = format!("---\nlibrary_name: {library}\npipeline_tag: text-generation\n");
+        let mut text = format!("---\nlibrary_name: {library}\npipeline_tag: {task}\n");
         if let Some(base) = self.base_model {
             let license = license(base);
-            write!(text, "base_model: {base}\nbase_model_relation: {relation}\nlicense: {license}\n").ok();
+            write!(text, "base_model: {base}\nbase_model_relation: {relation}\n{license}").ok();
         }
         text.push_str("---\n");
         text
+    }
+
+    /// The Hub's name of what the model does.
+    fn task(&self) -> &'static str {
+        let has = |is: fn(&str) -> bool| self.files.iter().any(|file| is(&file.name));
+        let is_embedding_base = self.base_model.is_some_and(|base| base.parts().1.contains("embeddinggemma"));
+        if is_embedding_base || has(|name| name == "modules.json") {
+            EMBEDDING
+        } else if has(|name| {
+            name == "preprocessor_config.json"
+                || name == "processor_config.json"
+                || name.starts_with("mmproj-")
+        }) {
+            "image-text-to-text"
+        } else {
+            "text-generation"
+        }
     }
 
     /// What the files are, and their hashes. `rows` are those of files that are there already.
@@ -108,10 +130,20 @@ fn kept_rows(text: &str, stays: impl Fn(&str) -> bool) -> String {
     kept.map(|row| format!("{row}\n")).collect()
 }
 
-/// The license of the Gemma family of `base`, as the Hub names it: Apache-2.0 from Gemma 4 on, `gemma` before.
+/// The license of the Gemma family of `base`, as front matter; empty if the name has no known family.
 fn license(base: &HubRepo) -> &'static str {
-    let (_, name) = base.parts();
-    if name.to_ascii_lowercase().starts_with("gemma-4") { "apache-2.0" } else { "gemma" }
+    let name = base.parts().1.to_ascii_lowercase();
+    let has = |family: &str| name.contains(family);
+    if has("medgemma") {
+        "license: other\nlicense_name: health-ai-developer-foundations\n\
+         license_link: https://developers.google.com/health-ai-developer-foundations/terms\n"
+    } else if has("gemma-4") || has("embeddinggemma-2") {
+        "license: apache-2.0\n"
+    } else if has("gemma") {
+        "license: gemma\n"
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]
@@ -168,9 +200,39 @@ mod tests {
     }
 
     #[test]
-    fn gemma_4_has_another_license_than_earlier_families() {
-        assert_eq!(license(&"google/gemma-4-E2B-it".parse().unwrap()), "apache-2.0");
-        assert_eq!(license(&"unsloth/gemma-3n-E2B".parse().unwrap()), "gemma");
-        assert_eq!(license(&"google/gemma-2b".parse().unwrap()), "gemma");
+    fn each_family_has_its_license() {
+        for (base, expected) in [
+            ("google/gemma-4-E2B-it", "license: apache-2.0\n"),
+            ("unsloth/gemma-3n-E2B", "license: gemma\n"),
+            ("google/gemma-2b", "license: gemma\n"),
+            ("google/embeddinggemma-300m", "license: gemma\n"),
+            ("ada/micro", ""),
+        ] {
+            assert_eq!(license(&base.parse().unwrap()), expected, "{base}");
+        }
+        assert!(license(&"google/medgemma-4b-it".parse().unwrap()).starts_with("license: other\n"));
+    }
+
+    #[test]
+    fn the_task_is_that_of_the_files() {
+        let repo = "ada/my-gemma".parse().unwrap();
+        let front_matter = |kind, name: &str, base: &str| {
+            let files = [ManifestFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() }];
+            let base = base.parse().unwrap();
+            ModelCard { repo: &repo, kind, base_model: Some(&base), description: "", files: &files }
+                .front_matter()
+        };
+        let (text, image) = ("pipeline_tag: text-generation\n", "pipeline_tag: image-text-to-text\n");
+        let base = "google/gemma-3-4b-it";
+        assert!(front_matter(ArtifactKind::Merged, "config.json", base).contains(text));
+        assert!(front_matter(ArtifactKind::Merged, "preprocessor_config.json", base).contains(image));
+        assert!(front_matter(ArtifactKind::Gguf, "mmproj-model.gguf", base).contains(image));
+        let embedding = front_matter(ArtifactKind::Merged, "modules.json", base);
+        assert!(
+            embedding.contains("library_name: sentence-transformers\npipeline_tag: sentence-similarity\n")
+        );
+        let adapter =
+            front_matter(ArtifactKind::Adapter, "adapter_config.json", "google/embeddinggemma-300m");
+        assert!(adapter.contains("library_name: peft\npipeline_tag: sentence-similarity\n"), "{adapter}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
+use engine::{FolderEntry, is_adapter_file, is_companion};
 use futures_util::TryStreamExt as _;
 use hf_hub::{HFError, repository::RepoTreeEntry};
 use shared::domain::{ArtifactKind, HubRepo};
@@ -12,32 +13,14 @@ use crate::{error::JobError, manifest::ManifestFile};
 pub(super) struct RepositoryContents {
     /// The commit, if there is one.
     pub(super) head: Option<String>,
-    pub(super) files: Vec<String>,
+    pub(super) files: Vec<FolderEntry>,
 }
-
-/// Small files of a model that loaders read if they exist.
-const COMPANIONS: [&str; 14] = [
-    "tokenizer.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "video_preprocessor_config.json",
-    "modules.json",
-];
 
 impl Hub {
     /// Fails if an export of `kind` to `repo` would be used together with what is there: transformers applies an adapter to
     /// the full model beside it. A repository that cannot be read is left to the push.
     pub(crate) fn check_destination(&self, repo: &HubRepo, kind: ArtifactKind) -> Result<(), JobError> {
-        match self.contents(repo, &HubOperation::Write(repo)) {
+        match self.contents(repo, &HubOperation::Write(repo.clone())) {
             Ok(contents) => contents.check(repo, kind),
             Err(error) => {
                 tracing::info!(
@@ -53,13 +36,13 @@ impl Hub {
     pub(super) fn contents(
         &self,
         repo: &HubRepo,
-        operation: &HubOperation<'_>,
+        operation: &HubOperation,
     ) -> Result<RepositoryContents, JobError> {
         let repository = self.repository(repo);
-        let Some(head) = self.request(operation, repository.info().send())?.sha else {
+        let Some(head) = self.request(operation, || repository.info().send())?.sha else {
             return Ok(RepositoryContents::default());
         };
-        let tree = self.request(operation, async {
+        let tree = self.request(operation, async || {
             let listed = repository.list_tree().revision(head.clone()).recursive(true).send()?;
             match listed.try_collect::<Vec<_>>().await {
                 // a repository without a commit has no tree
@@ -68,7 +51,7 @@ impl Hub {
             }
         })?;
         let files = tree.into_iter().filter_map(|entry| match entry {
-            RepoTreeEntry::File { path, .. } => Some(path),
+            RepoTreeEntry::File { path, size, .. } => Some(FolderEntry { name: path, size }),
             RepoTreeEntry::Directory { .. } => None,
         });
         Ok(RepositoryContents { head: Some(head), files: files.collect() })
@@ -77,11 +60,20 @@ impl Hub {
 
 impl RepositoryContents {
     pub(super) fn has(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file == name)
+        self.size_of(name).is_some()
+    }
+
+    /// The size of a file, if it exists.
+    pub(super) fn size_of(&self, name: &str) -> Option<u64> {
+        self.files.iter().find(|file| file.name == name).map(|file| file.size)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.name.as_str())
     }
 
     pub(super) fn check(&self, repo: &HubRepo, kind: ArtifactKind) -> Result<(), JobError> {
-        match self.files.iter().find(|file| kind == ArtifactKind::Adapter && is_model_weights(file)) {
+        match self.names().find(|file| kind == ArtifactKind::Adapter && is_model_weights(file)) {
             Some(weights) => Err(JobError::InvalidInput(format!(
                 "{repo} has the weights of a full model ({weights}), to which transformers would apply the adapter: choose \
                  another repository (hf_repo_id), or remove the model there"
@@ -94,18 +86,12 @@ impl RepositoryContents {
     pub(super) fn contradicting(&self, kind: ArtifactKind, pushed: &[ManifestFile]) -> Vec<&str> {
         let contradicts = |name: &str| match kind {
             ArtifactKind::Adapter => is_adapter_file(name),
-            ArtifactKind::Merged => {
-                is_adapter_file(name) || is_model_weights(name) || COMPANIONS.contains(&name)
-            }
+            ArtifactKind::Merged => is_adapter_file(name) || is_model_weights(name) || is_companion(name),
             ArtifactKind::Gguf => false,
         };
         let is_pushed = |name: &str| pushed.iter().any(|file| file.name == name);
-        self.files.iter().map(String::as_str).filter(|name| contradicts(name) && !is_pushed(name)).collect()
+        self.names().filter(|name| contradicts(name) && !is_pushed(name)).collect()
     }
-}
-
-fn is_adapter_file(name: &str) -> bool {
-    name == "adapter_config.json" || name.starts_with("adapter_model.") || name.starts_with("adapter_model-")
 }
 
 /// Whether transformers reads weights from a file of this name.
@@ -124,7 +110,7 @@ mod tests {
     use super::*;
 
     fn contradicting(kind: ArtifactKind, existing: &[&str], pushed: &[&str]) -> Vec<String> {
-        let files = existing.iter().map(|name| (*name).to_owned()).collect();
+        let files = existing.iter().map(|name| FolderEntry { name: (*name).to_owned(), size: 1 }).collect();
         let file = |name: &&str| ManifestFile { name: (*name).to_owned(), size: 1, sha256: String::new() };
         let pushed: Vec<_> = pushed.iter().map(file).collect();
         let contents = RepositoryContents { head: None, files };
@@ -138,6 +124,7 @@ mod tests {
             "adapter_config.json",
             "adapter_model.safetensors",
             "added_tokens.json",
+            "additional_chat_templates/old.jinja",
             "config.json",
             "model-00001-of-00002.safetensors",
             "model.gguf",
@@ -151,6 +138,7 @@ mod tests {
             "adapter_config.json",
             "adapter_model.safetensors",
             "added_tokens.json",
+            "additional_chat_templates/old.jinja",
             "model-00001-of-00002.safetensors",
             "model.safetensors.index.json",
             "pytorch_model.bin",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::Folder;
+use engine::{Folder, FolderEntry};
 use hf_hub::{
     HFRepository, RepoTypeModel,
     progress::Progress,
@@ -15,7 +15,8 @@ use super::{
     Hub,
     card::ModelCard,
     contents::RepositoryContents,
-    error::HubOperation,
+    error::{HubError, HubOperation},
+    file::HubFile,
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
 };
@@ -37,9 +38,9 @@ pub(crate) struct PushRequest<'a> {
 
 /// One push, step by step.
 struct PushOperation<'a> {
-    hub: &'a Hub,
+    hub: &'a Arc<Hub>,
     request: &'a PushRequest<'a>,
-    operation: HubOperation<'a>,
+    operation: HubOperation,
     repository: HFRepository<RepoTypeModel>,
     /// The repository before the push.
     before: RepositoryContents,
@@ -49,11 +50,11 @@ struct PushOperation<'a> {
 
 impl Hub {
     /// Pushes the files and the model card, and verifies what the Hub then has.
-    pub(crate) fn push(&self, request: &PushRequest<'_>) -> Result<(), JobError> {
+    pub(crate) fn push(self: &Arc<Self>, request: &PushRequest<'_>) -> Result<(), JobError> {
         let mut push = PushOperation {
             hub: self,
             request,
-            operation: HubOperation::Write(request.repo),
+            operation: HubOperation::Write(request.repo.clone()),
             repository: self.repository(request.repo),
             before: RepositoryContents::default(),
             card: None,
@@ -64,6 +65,7 @@ impl Hub {
         push.card = push.render_card()?;
         self.check_transfer(request.repo, request.files)?;
         let revision = push.commit()?;
+        push.operation = HubOperation::Check(self.url_of(request.repo));
         push.verify(&revision)
     }
 }
@@ -72,20 +74,14 @@ impl PushOperation<'_> {
     /// Creates the repository if it does not exist; rejects a public one where a private one is required.
     fn ensure_repository(&self) -> Result<(), JobError> {
         let PushRequest { repo, private, .. } = *self.request;
-        if !self.hub.request(&self.operation, self.repository.exists().send())? {
-            let create = self
-                .hub
-                .client
-                .create_repository()
-                .repo_id(repo.as_str())
-                .repo_type(RepoTypeModel)
-                .private(private)
-                .exist_ok(true)
-                .send();
-            self.hub.request(&self.operation, create)?;
+        if !self.hub.request(&self.operation, || self.repository.exists().send())? {
+            self.hub.request(&self.operation, || {
+                let create = self.hub.client.create_repository().repo_id(repo.as_str());
+                create.repo_type(RepoTypeModel).private(private).exist_ok(true).send()
+            })?;
         }
         // also after creating it: another client may have created it in between
-        let info = self.hub.request(&self.operation, self.repository.info().send())?;
+        let info = self.hub.request(&self.operation, || self.repository.info().send())?;
         if private && info.private != Some(true) {
             return Err(JobError::InvalidInput(format!(
                 "{repo} is public, but the export asks for a private repository: make it private on the Hugging Face \
@@ -100,11 +96,8 @@ impl PushOperation<'_> {
         let card = &self.request.card;
         let removed = self.removed();
         let stays = |name: &str| self.before.has(name) && !removed.contains(&name);
-        if !self.before.has(CARD_FILE) {
-            return Ok(Some(card.render(None, stays)));
-        }
-        let download = self.repository.download_file_to_bytes().filename(CARD_FILE.to_owned()).send();
-        let existing = self.hub.request(&self.operation, download)?;
+        let Some(size) = self.before.size_of(CARD_FILE) else { return Ok(Some(card.render(None, stays))) };
+        let existing = self.read(CARD_FILE, size, self.before.head.as_deref().unwrap_or("main"))?;
         Ok(std::str::from_utf8(&existing).ok().map(|existing| card.render(Some(existing), stays)))
     }
 
@@ -115,6 +108,11 @@ impl PushOperation<'_> {
 
     /// Uploads every file in one commit; the commit's hash.
     fn commit(&self) -> Result<String, JobError> {
+        let commit = self.hub.runtime.block_on(self.hub.with_retries(|| self.try_commit()));
+        commit.map_err(|error| self.operation.failed(error))
+    }
+
+    async fn try_commit(&self) -> Result<String, HubError> {
         let request = self.request;
         let total = request.files.iter().map(|file| file.size).sum();
         let message = format!("Pushing to {} on the Hugging Face Hub", request.repo);
@@ -123,16 +121,29 @@ impl PushOperation<'_> {
         let commit = self
             .repository
             .create_commit()
-            .operations(self.commit_operations(&detector)?)
+            .operations(self.commit_operations(&detector).map_err(HubError::Read)?)
             .commit_message(format!("Export {}", request.card.kind.as_str()))
             .maybe_parent_commit(self.before.head.clone())
             .progress(Progress::new(UploadProgress(Arc::clone(&detector))))
             .send();
-        match self.hub.runtime.block_on(detector.watch(self.hub.settings.stall, commit)) {
-            UploadEnd::Finished(Ok(commit)) => Ok(commit.commit_oid.unwrap_or_else(|| "main".to_owned())),
-            UploadEnd::Finished(Err(error)) => Err(self.operation.failed(error)),
-            UploadEnd::Stalled => Err(self.operation.timed_out()),
-            UploadEnd::Stopped => Err(JobError::Stopped),
+        let error = match detector.watch(self.hub.settings.stall, commit).await {
+            UploadEnd::Finished(commit) => match self.hub.checked(commit).await {
+                Ok(commit) => return Ok(commit.commit_oid.unwrap_or_else(|| "main".to_owned())),
+                Err(error) => error,
+            },
+            UploadEnd::Stalled => HubError::Stalled,
+            UploadEnd::Stopped => HubError::Stopped,
+        };
+        // the commit may have been made although its answer was lost: the check decides whether it was this one
+        match self.repository.info().send().await {
+            Ok(info) if info.sha != self.before.head && error.is_ambiguous() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the repository has changed: checking it"
+                );
+                Ok(info.sha.unwrap_or_else(|| "main".to_owned()))
+            }
+            Ok(_) | Err(_) => Err(error),
         }
     }
 
@@ -174,9 +185,10 @@ impl PushOperation<'_> {
             sha256: hex::encode(Sha256::digest(card.as_bytes())),
         });
         let files: Vec<&ManifestFile> = self.files().chain(&card).collect();
-        let names = files.iter().map(|file| file.name.clone()).collect();
-        let paths_info = self.repository.get_paths_info().paths(names).revision(revision).send();
-        let entries = self.hub.request(&self.operation, paths_info)?;
+        let names: Vec<_> = files.iter().map(|file| file.name.clone()).collect();
+        let entries = self.hub.request(&self.operation, || {
+            self.repository.get_paths_info().paths(names.clone()).revision(revision).send()
+        })?;
         for file in files {
             let entry = entries.iter().find_map(|entry| match entry {
                 RepoTreeEntry::File { path, size, lfs, .. } if *path == file.name => {
@@ -208,8 +220,14 @@ impl PushOperation<'_> {
         if let Some(lfs) = lfs {
             return Ok(lfs.sha256.as_deref() == Some(&file.sha256));
         }
-        let name = file.name.clone();
-        let download = self.repository.download_file_to_bytes().filename(name).revision(revision).send();
-        Ok(hex::encode(Sha256::digest(self.hub.request(&self.operation, download)?)) == file.sha256)
+        Ok(hex::encode(Sha256::digest(self.read(&file.name, size, revision)?)) == file.sha256)
+    }
+
+    /// The content of a small file of the repository.
+    fn read(&self, name: &str, size: u64, revision: &str) -> Result<Vec<u8>, JobError> {
+        let entry = FolderEntry { name: name.to_owned(), size };
+        let (hub, operation) = (Arc::clone(self.hub), self.operation.clone());
+        let file = HubFile::new(hub, operation, self.request.repo, revision, &entry);
+        file.and_then(|file| file.read()).map_err(JobError::bucket("read", name))
     }
 }

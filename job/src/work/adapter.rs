@@ -1,14 +1,17 @@
-//! `adapter`: the adapter's files unchanged, in one zip file or as a repository on the Hub.
+//! `adapter`: the adapter's files, in one zip file or as a repository on the Hub.
 
 use std::sync::Arc;
 
-use shared::domain::{Destination, Stage, Variant};
+use engine::{is_adapter_file, is_companion};
+use serde_json::{Map, Value};
+use shared::domain::{Destination, HubRepo, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles};
 use crate::{
     archive,
     artifact_folder::{ArtifactFolder, NewArtifact},
     chunks,
+    edited_folder::EditedFolder,
     error::JobError,
     fingerprint::Fingerprint,
     input_folder::{InputFile, InputFolder},
@@ -17,6 +20,8 @@ use crate::{
 };
 
 const ZIP_FILE: &str = "adapter.zip";
+const CONFIG_FILE: &str = "adapter_config.json";
+const BASE_MODEL_FIELD: &str = "base_model_name_or_path";
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let (adapter, mut input) = match inputs::fine_tune(&work.sources, work.training_job)? {
@@ -28,15 +33,16 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             )));
         }
     };
-    input.files.retain(is_adapter_file);
+    input.files.retain(is_part_of_adapter);
     let message = "Exported the adapter".to_owned();
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
         zip(work, &input, &mut result)?;
     }
     if work.has_destination(Destination::HfHub) {
+        let base_model = inputs::base_model_name(&work.sources, work.training_job, &adapter)?;
+        let input = with_base_model(input, base_model.as_ref())?;
         let files = hash_files(work, &input)?;
-        let base_model = inputs::base_model_name(work.training_job, &adapter).ok();
         let config = adapter.config();
         let description = format!("Trained with PEFT: rank {}, alpha {}.", config.rank, config.alpha);
         let model = ModelFiles {
@@ -66,11 +72,38 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
     Ok(())
 }
 
-/// All files except the trainer's state, which an adapter does not need and which is pickled: loading a pickle can run
-/// code.
-fn is_adapter_file(file: &InputFile) -> bool {
-    let is_pickle = [".bin", ".pt", ".pth", ".pkl"].iter().any(|end| file.name.ends_with(end));
-    !is_pickle && !file.name.starts_with('.')
+/// What an adapter consists of: configuration and weights, tokenizer, templates and processors, and the card. A trainer's
+/// folder also has its own state, logs and settings, which can contain tokens, and pickles, which can run code.
+fn is_part_of_adapter(file: &InputFile) -> bool {
+    let name = file.name.as_str();
+    (is_adapter_file(name) && !name.ends_with(".bin")) || is_companion(name) || name == "README.md"
+}
+
+/// The adapter with the base model's name in `adapter_config.json`, if that has a path of the trainer's machine.
+fn with_base_model(mut input: InputFolder, base_model: Option<&HubRepo>) -> Result<InputFolder, JobError> {
+    let Some(base_model) = base_model else { return Ok(input) };
+    let location = format!("{}/{CONFIG_FILE}", input.location());
+    let source = input.folder.open(CONFIG_FILE).map_err(JobError::bucket("read", &location))?;
+    let mut content = vec![0; source.size() as usize];
+    source.read_at(0, &mut content).map_err(JobError::bucket("read", &location))?;
+    let mut config: Map<String, Value> = serde_json::from_slice(&content).map_err(|error| {
+        JobError::InvalidInput(format!("{location} is not a JSON object ({error}): save it again"))
+    })?;
+    if config
+        .get(BASE_MODEL_FIELD)
+        .and_then(Value::as_str)
+        .is_some_and(|name| name.parse::<HubRepo>().is_ok())
+    {
+        return Ok(input);
+    }
+    config.insert(BASE_MODEL_FIELD.to_owned(), base_model.as_str().into());
+    let content =
+        serde_json::to_vec_pretty(&config).map_err(|error| JobError::Internal(error.to_string()))?;
+    for file in input.files.iter_mut().filter(|file| file.name == CONFIG_FILE) {
+        file.size = content.len() as u64;
+    }
+    input.folder = Arc::new(EditedFolder::new(input.folder, CONFIG_FILE, content));
+    Ok(input)
 }
 
 /// The files with their hashes, for which all of them are read.

@@ -69,7 +69,7 @@ fn write(
     let (mut written, mut proof) = (Vec::new(), None);
     for (index, PlannedGguf { plan, file_name }) in files.iter().enumerate() {
         work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
-        let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options())?;
+        let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
         if index == 0 {
             let logits = proof::compare_logits(work, model, |options| {
                 let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;

@@ -88,7 +88,7 @@ fn write(
     folder: &Bucket,
 ) -> Result<(NewArtifact, String), JobError> {
     work.progress.begin(Stage::Export, "Merging the adapter into the base model", 0);
-    let outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options())?;
+    let outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options(&merge.model))?;
     let logits = proof::compare_logits(work, &merge.model, |options| {
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
         let merged = Checkpoint::open(Arc::new(files))?;

@@ -55,7 +55,7 @@ pub(super) fn compare_logits(
         return Ok(None);
     }
     work.progress.begin(Stage::Export, "Comparing logits with those of base and adapter", 0);
-    let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&work.run_options())?;
+    let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = compare(&work.run_options(model))?;
     let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
     tracing::info!(tokens, kl_mean, kl_max, top1, "logits compared");
     Ok(Some(LogitDivergence { tokens, kl_mean, kl_max, top1 }))

@@ -30,7 +30,7 @@ pub(crate) async fn hub() -> Hub {
     hub
 }
 
-fn files(folder: &str) -> BTreeMap<String, Content> {
+pub(crate) fn files(folder: &str) -> BTreeMap<String, Content> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(fixture(folder)).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
@@ -65,7 +65,7 @@ fn folder_of(file: PathBuf) -> PathBuf {
     file.parent().unwrap().to_owned()
 }
 
-fn message(export: &Export) -> &str {
+pub(crate) fn message(export: &Export) -> &str {
     export.message.as_deref().unwrap_or_default()
 }
 

@@ -5,6 +5,10 @@
 mod exports;
 mod gcs;
 mod hub;
+mod hub_causes;
 mod hub_client;
+mod hub_inputs;
+mod hub_patience;
+mod hub_transformers;
 mod lifecycle;
 mod support;

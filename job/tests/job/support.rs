@@ -39,7 +39,12 @@ impl World {
 
     /// The same, with a Hub, for a caller with `token`.
     pub(crate) fn with_hub(endpoint: &str, token: Option<&'static str>) -> Self {
-        let hub = HubSettings { stall: Duration::from_secs(12), ..HubSettings::at(endpoint) };
+        let hub = HubSettings {
+            stall: Duration::from_secs(12),
+            retry_delays: [1, 2, 3].map(Duration::from_millis),
+            patience: Duration::from_secs(20),
+            ..HubSettings::at(endpoint)
+        };
         let folder = tempfile::tempdir().unwrap();
         let world = Self { folder, hub, token, token_key: None, verify_logits: false, store: Arc::default() };
         for bucket in ["models", "files", "base-models"] {

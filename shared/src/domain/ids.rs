@@ -113,6 +113,15 @@ impl FromStr for HubRepo {
             "must be owner/name: letters, digits, '-', '_' and '.'; neither part may start or end with '-' or '.'; \
              no '--' or '..'; the name must not end with .git; at most 96 characters",
         );
+        if text.contains("://") {
+            return Err(InvalidId("must be owner/name, not a URL"));
+        }
+        if text.ends_with('/') {
+            return Err(InvalidId("must be owner/name, without a slash at the end"));
+        }
+        if text.contains('@') {
+            return Err(InvalidId("must be owner/name, without @ and a revision"));
+        }
         let Some((owner, name)) = text.split_once('/') else { return Err(invalid) };
         let part_is_valid = |part: &str| {
             let edge = |c: char| c == '-' || c == '.';

@@ -48,7 +48,8 @@ impl LogFormat {
 /// If `RUST_LOG` is not a valid filter.
 pub fn init(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     let name = "RUST_LOG";
-    let value = config::optional(lookup, name).unwrap_or_else(|| "info,firestore=warn,hyper=warn".to_owned());
+    let value = config::optional(lookup, name)
+        .unwrap_or_else(|| "info,firestore=warn,hf_hub::retry=off,hyper=warn".to_owned());
     let expected = "a filter such as info or shared=debug";
     let filter = EnvFilter::try_new(&value).map_err(|_| ConfigError::Malformed {
         name,

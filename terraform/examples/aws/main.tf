@@ -57,7 +57,7 @@ locals {
   database = {
     PROJECT_ID   = var.project_id
     FIRESTORE_DB = "(default)"
-    RUST_LOG     = "info,firestore=warn,hyper=warn"
+    RUST_LOG     = "info,firestore=warn,hf_hub::retry=off,hyper=warn"
     # the settings of workload identity federation, which `scripts/package lambda` puts into every zip
     GOOGLE_APPLICATION_CREDENTIALS = "/var/task/google.json"
   }

@@ -84,8 +84,9 @@ pub fn newest_first(jobs: &mut [TrainingJob]) {
     jobs.sort_by(|a, b| (Reverse(a.created_at), &a.id).cmp(&(Reverse(b.created_at), &b.id)));
 }
 
+/// The text without white space around it, if there is any text.
 fn non_blank(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.trim().is_empty())
+    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Parses `{variant: {type: path}}`. Values that are not paths are skipped.
@@ -117,6 +118,15 @@ mod tests {
             job(json!({"adapter_path": "", "artifacts": {"raw": {"adapter": "gs://b/a"}, "hf": null}}));
         assert_eq!(older.adapter_path.as_deref(), Some("gs://b/a"));
         assert_eq!(newer.adapter_path.as_deref(), Some("gs://b/a"));
+    }
+
+    #[test]
+    fn white_space_around_a_text_does_not_count() {
+        let job = job(
+            json!({"base_model_id": " google/gemma-3-1b-it\n", "adapter_path": "gs://b/a ", "job_name": " "}),
+        );
+        assert_eq!(job.base_model_id.as_deref(), Some("google/gemma-3-1b-it"));
+        assert_eq!((job.adapter_path.as_deref(), job.name), (Some("gs://b/a"), None));
     }
 
     #[test]

@@ -1,0 +1,45 @@
+//! The storage behind the Hub, which serves large files at signed links. It has an address of its own, and refuses requests
+//! with a token.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{HubState, Step, ranges};
+
+pub(super) fn router(state: Arc<HubState>) -> Router {
+    Router::new().route("/{owner}/{name}/{revision}/{*file}", get(file)).with_state(state)
+}
+
+/// The signed link of a file.
+pub(super) fn link(endpoint: &str, repo: &str, revision: &str, file: &str) -> String {
+    format!("{endpoint}/{repo}/{revision}/{file}?Expires=1&Signature=canary_of_a_link&Key-Pair-Id=K1")
+}
+
+async fn file(
+    State(state): State<Arc<HubState>>,
+    Path((owner, name, revision, file)): Path<(String, String, String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(fault) = state.faults.next(Step::Storage)
+        && let Some(answer) = fault.response().await
+    {
+        return answer;
+    }
+    if headers.contains_key(header::AUTHORIZATION) {
+        return (StatusCode::BAD_REQUEST, "Only one auth mechanism allowed").into_response();
+    }
+    let repo = state.repos.get(&format!("{owner}/{name}"));
+    let found = repo.as_ref().and_then(|repo| repo.at(&revision)).and_then(|(_, files)| files.get(&file));
+    match found {
+        Some(content) => ranges::respond(&method, &headers, &content.bytes),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

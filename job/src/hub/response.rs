@@ -1,0 +1,170 @@
+//! Error responses of the Hub: status, error code, message, and how long to wait.
+//!
+//! The headers: <https://huggingface.co/docs/hub/rate-limits>, and `hf_raise_for_status` of `huggingface_hub`.
+
+use std::{fmt, time::Duration};
+
+use hf_hub::HFError;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+use shared::redaction::redact;
+
+use crate::hub_cause::HubCause;
+
+/// Longest message of the Hub that is repeated, in characters.
+const MAX_MESSAGE_LENGTH: usize = 240;
+/// Longest body that is searched for a message, in bytes.
+const MAX_BODY_LENGTH: usize = 64 << 10;
+
+/// An error response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HubResponse {
+    pub(super) status: u16,
+    /// `X-Error-Code`.
+    code: Option<String>,
+    /// The Hub's own message, in one line and without secrets.
+    pub(super) message: Option<String>,
+    /// How long to wait before the next request.
+    pub(super) wait: Option<Duration>,
+}
+
+/// The body of an error response.
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: Option<String>,
+    /// Of the Git LFS API.
+    message: Option<String>,
+}
+
+impl HubResponse {
+    /// Reads the response, whose status is an error.
+    pub(super) async fn read(response: reqwest::Response) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body =
+            response.bytes().await.ok().filter(|body| body.len() <= MAX_BODY_LENGTH).unwrap_or_default();
+        let header = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        Self {
+            status,
+            code: header("x-error-code"),
+            message: header("x-error-message").or_else(|| message_of(&body)).and_then(|text| cleaned(&text)),
+            wait: wait(&headers),
+        }
+    }
+
+    /// The response that the client's error has, if the Hub responded.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+    pub(super) fn of(error: &HFError) -> Option<Self> {
+        // the code is what the client derives from the request, if the header has none
+        let (context, code) = match error {
+            HFError::Http { context }
+            | HFError::AuthRequired { context }
+            | HFError::Forbidden { context }
+            | HFError::Conflict { context }
+            | HFError::RateLimited { context, .. } => (context, None),
+            HFError::RepoNotFound { context, .. } => (context.as_ref()?, Some("RepoNotFound")),
+            HFError::RevisionNotFound { context, .. } => (context.as_ref()?, Some("RevisionNotFound")),
+            HFError::EntryNotFound { context, .. } => (context.as_ref()?, Some("EntryNotFound")),
+            _ => return None,
+        };
+        let message = context.server_message.clone().or_else(|| message_of(context.body.as_bytes()));
+        Some(Self {
+            status: context.status.as_u16(),
+            code: context.error_code.clone().or(code.map(str::to_owned)),
+            message: message.and_then(|text| cleaned(&text)),
+            wait: if let HFError::RateLimited { retry_after, .. } = error { *retry_after } else { None },
+        })
+    }
+
+    pub(super) fn cause(&self) -> HubCause {
+        let says = |words: &[&str]| {
+            let message = self.message.as_deref().unwrap_or_default().to_lowercase();
+            words.iter().any(|word| message.contains(word))
+        };
+        match (self.code.as_deref(), self.status) {
+            (Some("GatedRepo"), _) => HubCause::Gated,
+            (Some("RepoNotFound"), _) => HubCause::MissingRepository,
+            (Some("RevisionNotFound"), _) => HubCause::MissingRevision,
+            (Some("EntryNotFound"), _) => HubCause::MissingFile,
+            (_, 401) if says(&["credentials", "token"]) => HubCause::InvalidToken,
+            (_, 401 | 404) => HubCause::MissingRepository,
+            (_, 402) => HubCause::StorageLimit,
+            (_, 403) if says(&["storage"]) => HubCause::StorageLimit,
+            (_, 403) => HubCause::Denied,
+            (_, 409 | 412) => HubCause::Conflict,
+            (_, 429) => HubCause::RateLimited,
+            (_, 408 | 504) => HubCause::Timeout,
+            (_, 400..500) => HubCause::Rejected,
+            _ => HubCause::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for HubResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the Hub returned {}", self.status)?;
+        self.code.as_ref().map_or(Ok(()), |code| write!(f, " {code}"))?;
+        self.message.as_ref().map_or(Ok(()), |message| write!(f, ": {message}"))
+    }
+}
+
+fn message_of(body: &[u8]) -> Option<String> {
+    let body: ErrorBody = serde_json::from_slice(body).ok()?;
+    body.error.or(body.message)
+}
+
+/// One line of limited length without secrets, and without the query of a URL, which can be a signature.
+fn cleaned(message: &str) -> Option<String> {
+    let redacted = redact(message);
+    let without_query = |word: &str| match word.split_once('?') {
+        Some((url, _)) if url.contains("://") => url.to_owned(),
+        _ => word.to_owned(),
+    };
+    let words: Vec<_> = redacted.split_whitespace().map(without_query).collect();
+    let line = words.join(" ");
+    let text: String = line.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_LENGTH).collect();
+    let shortened = if text.len() < line.len() { "…" } else { "" };
+    (!text.is_empty()).then(|| format!("{text}{shortened}"))
+}
+
+/// `Retry-After: 95`, or the time until the quota is full again: `RateLimit: "api";r=0;t=95`.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
+    let parameter = |parameters: &str, name: &str| {
+        parameters.split([';', ',']).find_map(|one| one.trim().strip_prefix(name).and_then(seconds))
+    };
+    text(RETRY_AFTER.as_str()).and_then(seconds).or_else(|| {
+        text("ratelimit")
+            .filter(|quota| parameter(quota, "r=") == Some(Duration::ZERO))
+            .and_then(|quota| parameter(quota, "t="))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(reqwest::header::HeaderName::from_static(name), value.parse().unwrap())])
+    }
+
+    #[test]
+    fn the_time_to_wait_is_in_either_header() {
+        let seconds = |name, value| wait(&headers(name, value)).map(|wait| wait.as_secs());
+        assert_eq!(seconds("retry-after", "95"), Some(95));
+        assert_eq!(seconds("ratelimit", "\"api\";r=0;t=55"), Some(55));
+        assert_eq!(seconds("ratelimit", "\"resolvers\"; r=0; t=7"), Some(7));
+        assert_eq!(seconds("ratelimit", "\"api\";r=4;t=55"), None, "there are requests left");
+        assert_eq!(seconds("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    }
+
+    #[test]
+    fn a_message_is_one_bounded_line_without_secrets() {
+        let message = "see\n https://cdn.test/a?Signature=abc123def&x=1 of hf_AbCdEfGhIjKlMnOpQrStUvWx";
+        assert_eq!(cleaned(message).unwrap(), "see https://cdn.test/a of [redacted]");
+        assert_eq!(cleaned(&"é".repeat(500)).unwrap().chars().count(), MAX_MESSAGE_LENGTH + 1);
+        assert_eq!(cleaned(" \n"), None);
+        assert_eq!(message_of(br#"{"message": "of Git LFS"}"#).as_deref(), Some("of Git LFS"));
+    }
+}

@@ -1,0 +1,190 @@
+//! What the Hub refuses, in its own words: the record names the cause, and what to do about it.
+
+use std::fs;
+
+use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
+use serde_json::json;
+use shared::domain::{ArtifactKind, Destination, Export, FailureCode, Status};
+
+use crate::{
+    hub::{REPO, WRITER, export, files, hub, message},
+    support::{BASE, World},
+};
+
+/// Buckets without the base model, which is read from the Hub.
+fn world_without_base(hub: &Hub, token: Option<&'static str>) -> World {
+    let world = World::with_hub(hub.endpoint(), token);
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    world
+}
+
+fn code(export: &Export) -> FailureCode {
+    export.failure.as_ref().unwrap().code
+}
+
+/// The Hub's own message is in the record, in quotes.
+fn quotes(export: &Export, answer: Answer) -> bool {
+    let start: String = answer.message.chars().take(60).collect();
+    message(export).contains(&format!("(the Hub: \"{start}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_base_model_names_the_true_cause() {
+    let accept = format!("accept the license of {BASE}");
+    let read = [
+        (Step::Resolve, Answer::GATED, accept.as_str(), FailureCode::AccessDenied),
+        (Step::Resolve, Answer::LICENSE, &accept, FailureCode::AccessDenied),
+        (Step::Resolve, Answer::AWAITING_REVIEW, "wait until its authors", FailureCode::AccessDenied),
+        (Step::Resolve, Answer::REJECTED, "another account", FailureCode::AccessDenied),
+        (Step::Resolve, Answer::FINE_GRAINED, "read public gated repositories", FailureCode::AccessDenied),
+        (Step::Info, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
+        (Step::Info, Answer::NO_REPOSITORY, "does not exist", FailureCode::NotFound),
+        (Step::Info, Answer::NO_CREDENTIALS, "or is private", FailureCode::NotFound),
+        (Step::Tree, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
+        (Step::Info, Answer::UNAVAILABLE, "start the export again", FailureCode::Interrupted),
+    ];
+    for (step, answer, expected, code_expected) in read {
+        let hub = hub().await;
+        hub.fail(step, Fault::Answer(answer), usize::MAX);
+        let world = world_without_base(&hub, Some(WRITER));
+        let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+        assert_eq!((made.status, code(&made)), (Status::Failed, code_expected), "{}", message(&made));
+        assert!(message(&made).contains(expected) && quotes(&made, answer), "{}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_push_names_the_true_cause() {
+    let push = [
+        (Step::Create, Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),
+        (Step::Create, Answer::NO_CREDENTIALS, "rejected hf_token", FailureCode::AccessDenied),
+        (Step::Batch, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
+        (Step::Batch, Answer::STORAGE_PATTERNS, "may not store more", FailureCode::InvalidInput),
+        (Step::Batch, Answer::PAYMENT_REQUIRED, "may not store more", FailureCode::InvalidInput),
+        (Step::Batch, Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),
+        (Step::Commit, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
+        (Step::Commit, Answer::SECRET_FOUND, "refused the content", FailureCode::InvalidInput),
+        (Step::Commit, Answer::INVALID_CARD, "refused the content", FailureCode::InvalidInput),
+        (Step::Commit, Answer::COMMIT_HAPPENED, "changed by another commit", FailureCode::Interrupted),
+        (Step::Commit, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
+    ];
+    for (step, answer, expected, code_expected) in push {
+        let hub = hub().await;
+        hub.fail(step, Fault::Answer(answer), usize::MAX);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        if step == Step::Batch {
+            fs::write(world.path("models/adapters/job-1/tokenizer.json"), vec![7; 11 << 20]).unwrap();
+        }
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!((made.status, code(&made)), (Status::Failed, code_expected), "{}", message(&made));
+        let text = message(&made);
+        assert!(text.contains(expected) && text.contains(REPO) && quotes(&made, answer), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_16_bit_sibling_is_absent_without_a_token_too() {
+    let hub = hub().await;
+    hub.put("ada/micro-bnb-4bit", Repo { files: files("gemma3-4bit/base"), ..Repo::default() });
+    let world = World::with_hub(hub.endpoint(), None);
+    world.put_adapter("adapters/4bit/adapter");
+    world.put_training_job("job-1", json!({"base_model_id": "ada/micro-bnb-4bit"}));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_without_config_json_is_no_base_model() {
+    let content = |name: &str| [(name.to_owned(), Content::regular("x"))].into_iter().collect();
+    for (files, expected) in [
+        (content("model-q4_0.gguf"), "GGUF files"),
+        (content("adapter_config.json"), "an adapter"),
+        (content("README.md"), "no model"),
+        (Default::default(), "no model"),
+    ] {
+        let hub = hub().await;
+        hub.put(BASE, Repo { files, ..Repo::default() });
+        let world = world_without_base(&hub, None);
+        let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+        assert_eq!(code(&made), FailureCode::InvalidInput, "{}", message(&made));
+        assert!(
+            message(&made).contains(expected) && message(&made).contains("set base_model_id"),
+            "{}",
+            message(&made)
+        );
+    }
+}
+
+/// The base model with its weights in the storage behind the Hub.
+fn in_storage(mut repo: Repo) -> Repo {
+    for (name, content) in &mut repo.files {
+        content.xet = name.ends_with(".safetensors").then(|| "00".repeat(32));
+    }
+    repo
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_has_expired_is_asked_for_again() {
+    let hub = hub().await;
+    hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+    hub.fail(Step::Storage, Fault::Status(403), 2);
+    let world = world_without_base(&hub, Some(WRITER));
+    let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    assert_eq!(crate::exports::sha256_of(&world, "model.gguf"), crate::exports::reference());
+
+    hub.fail(Step::Storage, Fault::Status(403), usize::MAX);
+    let world = world_without_base(&hub, Some(WRITER));
+    let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
+    assert_eq!(code(&made), FailureCode::Interrupted);
+    assert!(!message(&made).contains("service account"), "{}", message(&made));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_resolved_once() {
+    let hub = hub().await;
+    hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+    let world = world_without_base(&hub, Some(WRITER));
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let files = hub.repo(BASE).unwrap().files.len();
+    assert!(hub.asked(Step::Resolve) <= files + 1, "{} for {files} files", hub.asked(Step::Resolve));
+    assert!(hub.asked(Step::Storage) > 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_revoked_while_the_base_is_read_is_named() {
+    for after in [1, 2] {
+        let hub = hub().await;
+        hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+        hub.fail_after(Step::Resolve, Fault::Answer(Answer::INVALID_TOKEN), after);
+        let world = world_without_base(&hub, Some(WRITER));
+        let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+        assert_eq!(code(&made), FailureCode::AccessDenied, "{}", message(&made));
+        assert!(message(&made).contains("was revoked"), "{}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_although_its_answer_was_lost_is_checked() {
+    let hub = hub().await;
+    hub.fail(Step::Commit, Fault::LosesAnswer, 1);
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    assert_eq!((hub.repo(REPO).unwrap().commits, hub.asked(Step::Commit)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_and_could_not_be_read_back_says_where_it_is() {
+    for answer in [Answer::UNAVAILABLE, Answer::INVALID_TOKEN] {
+        let hub = hub().await;
+        hub.fail(Step::PathsInfo, Fault::Answer(answer), usize::MAX);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Failed);
+        let expected = format!("the files are at {}/{REPO}, but could not be checked", hub.endpoint());
+        assert!(message(&made).contains(&expected), "{}", message(&made));
+        assert_eq!(hub.repo(REPO).unwrap().commits, 1);
+    }
+}

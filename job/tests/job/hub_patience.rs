@@ -1,0 +1,110 @@
+//! Failures of the Hub that pass: requests are repeated, after the time that the Hub asks for.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use e2e::hub::{Answer, Fault, Step};
+use shared::domain::{ArtifactKind, CreateExport, Destination, Destinations, Status};
+use shared::testing::fixtures;
+
+use crate::{
+    hub::{REPO, WRITER, export, hub, message},
+    support::World,
+};
+
+const READING: [Step; 3] = [Step::Info, Step::Tree, Step::Resolve];
+const PUSHING: [Step; 7] = [
+    Step::Create,
+    Step::Preupload,
+    Step::Batch,
+    Step::WriteToken,
+    Step::Commit,
+    Step::PathsInfo,
+    Step::Download,
+];
+
+/// An export whose base model is read from the Hub, and which is pushed to it with a file for the batch request.
+async fn export_with(faults: &[(Step, Fault)], times: usize) -> shared::domain::Export {
+    let hub = hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    fs::write(world.path("models/adapters/job-1/tokenizer.model"), vec![7; 11 << 20]).unwrap();
+    for (step, fault) in faults {
+        hub.fail(*step, *fault, times);
+    }
+    let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+    if made.status == Status::Completed {
+        assert_eq!(hub.repo(REPO).unwrap().commits, 1);
+        for (step, _) in faults {
+            assert!(hub.asked(*step) > times, "{step:?}");
+        }
+    }
+    made
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_fails_for_a_while_is_repeated_at_every_step() {
+    for step in READING.into_iter().chain(PUSHING) {
+        let made = export_with(&[(step, Fault::Answer(Answer::UNAVAILABLE))], 2).await;
+        assert_eq!(made.status, Status::Completed, "{step:?}: {}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hubs_quota_is_waited_for() {
+    for answer in [Answer::QUOTA, Answer::RETRY_AFTER] {
+        let started = Instant::now();
+        let steps = [Step::Info, Step::Resolve, Step::Batch, Step::Commit];
+        // the client does not see the header of the quota: it is asked for with one more request
+        let times = if answer == Answer::QUOTA { 2 } else { 1 };
+        let made = export_with(&steps.map(|step| (step, Fault::Answer(answer))), times).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        assert!(started.elapsed() > Duration::from_secs(4), "a second each");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_takes_too_long_ends_the_export() {
+    for step in [Step::Info, Step::Resolve, Step::Batch, Step::Commit] {
+        let started = Instant::now();
+        let made = export_with(&[(step, Fault::Answer(Answer::LONG_QUOTA))], usize::MAX).await;
+        assert_eq!(made.status, Status::Failed);
+        assert!(message(&made).contains("limits the rate of requests"), "{}", message(&made));
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_is_shown_and_ends_when_the_job_is_stopped() {
+    let hub = hub().await;
+    hub.fail(
+        Step::Resolve,
+        Fault::Answer(Answer { header: Some(("retry-after", "15")), ..Answer::QUOTA }),
+        usize::MAX,
+    );
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    let request = CreateExport {
+        kind: ArtifactKind::Merged,
+        quantization: None,
+        destinations: Destinations::new(vec![Destination::Gcs]).unwrap(),
+        ..fixtures::request("job-1")
+    };
+    let id = world.create_for(request).await;
+    let started = Instant::now();
+    let shown = async {
+        loop {
+            let export = world.record(id).await;
+            if message(&export).ends_with("waiting 15 s for the Hugging Face Hub's quota") {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "{}", message(&export));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    world.run(id, "run-1", shown).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(world.record(id).await.status, Status::Running, "left to a retry of the execution");
+}
