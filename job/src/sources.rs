@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use shared::{
     adapters::storage::{Storage, StorageError},
-    domain::HubRepo,
+    domain::{FailureCode, HubRepo},
 };
 use tokio::runtime::Handle;
 
@@ -62,12 +62,16 @@ impl<'a> InputSources<'a> {
         Hub::new(self.hub, self.hf_token.cloned(), self.progress, self.runtime.clone())
     }
 
-    /// Whether there is a base model of that name. One that cannot be looked up counts as missing.
+    /// Whether there is a base model of that name, also if the token may not read it. One that cannot be looked up counts as
+    /// missing.
     pub(crate) fn has_base_model(&self, name: &HubRepo) -> bool {
-        let found = self.base_model(name, None).inspect_err(|error| {
-            tracing::info!(base = %name, error = error as &dyn std::error::Error, "no such base model");
-        });
-        found.is_ok()
+        match self.base_model(name, None) {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::info!(base = %name, error = &error as &dyn std::error::Error, "the base model was not opened");
+                error.code() == FailureCode::AccessDenied
+            }
+        }
     }
 
     /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the

@@ -51,6 +51,8 @@ pub enum Fault {
     Answer(Answer),
     /// Does as asked, and then returns 504 (commit only).
     LosesAnswer,
+    /// Somebody else commits `other.txt` first (commit only).
+    OtherCommit,
     /// Returns 504 after that time.
     Slow(Duration),
     /// Does not offer Xet (batch only).
@@ -118,7 +120,7 @@ impl Fault {
                 Some(StatusCode::GATEWAY_TIMEOUT.into_response())
             }
             Self::Answer(answer) => Some(answer.into_response()),
-            Self::NoXet | Self::LosesAnswer | Self::LosesFile | Self::DeadStore => None,
+            Self::NoXet | Self::LosesAnswer | Self::OtherCommit | Self::LosesFile | Self::DeadStore => None,
         }
     }
 }

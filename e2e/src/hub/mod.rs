@@ -94,9 +94,9 @@ impl Hub {
         self.state.faults.set(step, fault, 0, times);
     }
 
-    /// Makes every request of that step fail, after the next `after`.
-    pub fn fail_after(&self, step: Step, fault: Fault, after: usize) {
-        self.state.faults.set(step, fault, after, usize::MAX);
+    /// Makes `times` requests of that step fail, after the next `after`.
+    pub fn fail_after(&self, step: Step, fault: Fault, after: usize, times: usize) {
+        self.state.faults.set(step, fault, after, times);
     }
 }
 

@@ -244,6 +244,12 @@ async fn commit(
 ) -> HubResult {
     let id = path[..2].join("/");
     let mut repo = state.writable(&headers, &id)?;
+    let fault = fault.map(|fault| fault.0);
+    if fault == Some(Fault::OtherCommit) {
+        repo.commits += 1;
+        repo.files.insert("other.txt".to_owned(), Content::regular("other"));
+        state.repos.put(&id, repo.clone());
+    }
     for line in body.lines() {
         let line: Value = serde_json::from_str(line).map_err(|_| bad_request("the line is not JSON"))?;
         let value = &line["value"];
@@ -277,7 +283,6 @@ async fn commit(
             _ => return Err(bad_request("unknown operation")),
         }
     }
-    let fault = fault.map(|fault| fault.0);
     if fault == Some(Fault::LosesFile) {
         repo.files.pop_last();
     }

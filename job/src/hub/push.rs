@@ -48,6 +48,19 @@ struct PushOperation<'a> {
     card: Option<String>,
 }
 
+/// A commit that has the files, or may have them.
+struct PushedCommit {
+    revision: String,
+    /// Why the answer is not known, if the repository has changed nevertheless.
+    failure: Option<HubError>,
+}
+
+impl PushedCommit {
+    fn new(hash: Option<String>, failure: Option<HubError>) -> Self {
+        Self { revision: hash.unwrap_or_else(|| "main".to_owned()), failure }
+    }
+}
+
 impl Hub {
     /// Pushes the files and the model card, and verifies what the Hub then has.
     pub(crate) fn push(self: &Arc<Self>, request: &PushRequest<'_>) -> Result<(), JobError> {
@@ -64,9 +77,14 @@ impl Hub {
         push.before.check(request.repo, request.card.kind)?;
         push.card = push.render_card()?;
         self.check_transfer(request.repo, request.files)?;
-        let revision = push.commit()?;
-        push.operation = HubOperation::Check(self.url_of(request.repo));
-        push.verify(&revision)
+        let commit = push.commit()?;
+        let push_operation =
+            std::mem::replace(&mut push.operation, HubOperation::Check(self.url_of(request.repo)));
+        match (push.verify(&commit.revision), commit.failure) {
+            // the other commit that failed this one
+            (Err(JobError::Interrupted(_)), Some(error)) => Err(push_operation.failed(error)),
+            (verified, _) => verified,
+        }
     }
 }
 
@@ -106,13 +124,13 @@ impl PushOperation<'_> {
         self.before.contradicting(self.request.card.kind, self.request.files)
     }
 
-    /// Uploads every file in one commit; the commit's hash.
-    fn commit(&self) -> Result<String, JobError> {
+    /// Uploads every file in one commit.
+    fn commit(&self) -> Result<PushedCommit, JobError> {
         let commit = self.hub.runtime.block_on(self.hub.with_retries(|| self.try_commit()));
         commit.map_err(|error| self.operation.failed(error))
     }
 
-    async fn try_commit(&self) -> Result<String, HubError> {
+    async fn try_commit(&self) -> Result<PushedCommit, HubError> {
         let request = self.request;
         let total = request.files.iter().map(|file| file.size).sum();
         let message = format!("Pushing to {} on the Hugging Face Hub", request.repo);
@@ -128,7 +146,7 @@ impl PushOperation<'_> {
             .send();
         let error = match detector.watch(self.hub.settings.stall, commit).await {
             UploadEnd::Finished(commit) => match self.hub.checked(commit).await {
-                Ok(commit) => return Ok(commit.commit_oid.unwrap_or_else(|| "main".to_owned())),
+                Ok(commit) => return Ok(PushedCommit::new(commit.commit_oid, None)),
                 Err(error) => error,
             },
             UploadEnd::Stalled => HubError::Stalled,
@@ -141,7 +159,7 @@ impl PushOperation<'_> {
                     error = &error as &dyn std::error::Error,
                     "the repository has changed: checking it"
                 );
-                Ok(info.sha.unwrap_or_else(|| "main".to_owned()))
+                Ok(PushedCommit::new(info.sha, Some(error)))
             }
             Ok(_) | Err(_) => Err(error),
         }

@@ -19,13 +19,20 @@ use crate::support::{self, BASE, World, fixture};
 
 /// Has write access, and has accepted the licenses.
 pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
+/// Has write access, and has accepted no license.
+pub(crate) const WITHOUT_LICENSES: &str = "hf_canary_without_licenses";
 /// Has read access to public models.
 const READER: &str = "hf_canary_of_the_reader";
 pub(crate) const REPO: &str = "ada/my-gemma";
 
 pub(crate) async fn hub() -> Hub {
     let access = |write, licenses| Access { user: "ada".to_owned(), write, licenses };
-    let hub = Hub::start([(WRITER, access(true, true)), (READER, access(false, false))]).await;
+    let tokens = [
+        (WRITER, access(true, true)),
+        (WITHOUT_LICENSES, access(true, false)),
+        (READER, access(false, false)),
+    ];
+    let hub = Hub::start(tokens).await;
     hub.put(BASE, Repo { gated: true, commits: 3, files: files("gemma3-micro/base"), ..Repo::default() });
     hub
 }

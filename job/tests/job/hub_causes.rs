@@ -157,7 +157,7 @@ async fn a_token_that_is_revoked_while_the_base_is_read_is_named() {
     for after in [1, 2] {
         let hub = hub().await;
         hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
-        hub.fail_after(Step::Resolve, Fault::Answer(Answer::INVALID_TOKEN), after);
+        hub.fail_after(Step::Resolve, Fault::Answer(Answer::INVALID_TOKEN), after, usize::MAX);
         let world = world_without_base(&hub, Some(WRITER));
         let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
         assert_eq!(code(&made), FailureCode::AccessDenied, "{}", message(&made));
@@ -173,6 +173,22 @@ async fn what_was_published_although_its_answer_was_lost_is_checked() {
     let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
     assert_eq!((hub.repo(REPO).unwrap().commits, hub.asked(Step::Commit)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commit_of_somebody_else_is_no_push() {
+    let hub = hub().await;
+    hub.fail(Step::Commit, Fault::OtherCommit, 1);
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    assert_eq!((made.status, code(&made)), (Status::Failed, FailureCode::Interrupted));
+    assert!(
+        message(&made).contains("changed by another commit") && quotes(&made, Answer::COMMIT_HAPPENED),
+        "{}",
+        message(&made)
+    );
+    let names: Vec<_> = hub.repo(REPO).unwrap().files.into_keys().collect();
+    assert_eq!(names, ["other.txt"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

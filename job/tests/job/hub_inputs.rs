@@ -8,7 +8,7 @@ use shared::domain::{ArtifactKind, Destination, Export, FailureCode, Status};
 
 use crate::{
     exports::{reference, sha256_of},
-    hub::{REPO, WRITER, export, files, hub, message},
+    hub::{REPO, WITHOUT_LICENSES, WRITER, export, files, hub, message},
     support::{BASE, World, copy, fixture},
 };
 
@@ -94,17 +94,22 @@ async fn a_path_of_the_trainers_machine_is_not_pushed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_card_of_an_adapter_names_a_base_model_that_exists() {
     let hub = hub().await;
-    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let world = World::with_hub(hub.endpoint(), Some(WITHOUT_LICENSES));
     world.put_training_job("job-1", json!({"base_model_id": "ada/gemma-3-tiny-unsloth-bnb-4bit"}));
     let mut cards = Vec::new();
-    for _ in 0..2 {
+    let sibling = |gated| Repo { gated, files: files("gemma3-micro/base"), ..Repo::default() };
+    for gated in [None, Some(true), Some(false)] {
+        if let Some(gated) = gated {
+            hub.put("ada/gemma-3-tiny", sibling(gated));
+        }
         let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
         cards.push(String::from_utf8(hub.repo(REPO).unwrap().files["README.md"].bytes.clone()).unwrap());
-        hub.put("ada/gemma-3-tiny", Repo { files: files("gemma3-micro/base"), ..Repo::default() });
     }
     assert!(cards[0].contains("base_model: ada/gemma-3-tiny-unsloth-bnb-4bit\n"), "{}", cards[0]);
-    assert!(cards[1].contains("base_model: ada/gemma-3-tiny\n"), "{}", cards[1]);
+    for card in &cards[1..] {
+        assert!(card.contains("base_model: ada/gemma-3-tiny\n"), "{card}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

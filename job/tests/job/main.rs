@@ -7,6 +7,7 @@ mod gcs;
 mod hub;
 mod hub_causes;
 mod hub_client;
+mod hub_faults;
 mod hub_inputs;
 mod hub_patience;
 mod hub_transformers;

@@ -1,0 +1,160 @@
+//! Exports with random failures of the Hub: none is completed and wrong, none logs a secret, and none takes longer than it
+//! may. `HUB_FAULT_RUNS` sets their number.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use e2e::hub::{Answer, Fault, Hub, Step};
+use shared::{
+    domain::{ArtifactKind, Destination, Status},
+    telemetry::{self, LogFormat},
+};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt};
+
+use crate::{
+    hub::{REPO, WRITER, export, hub, message},
+    support::{BASE, World},
+};
+
+const KINDS: [ArtifactKind; 3] = [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf];
+const STEPS: [Step; 12] = [
+    Step::Info,
+    Step::Tree,
+    Step::Resolve,
+    Step::Download,
+    Step::Storage,
+    Step::Create,
+    Step::Preupload,
+    Step::Batch,
+    Step::WriteToken,
+    Step::Commit,
+    Step::Commit,
+    Step::PathsInfo,
+];
+const FAULTS: [Fault; 15] = [
+    Fault::Answer(Answer::NO_CREDENTIALS),
+    Fault::Answer(Answer::INVALID_TOKEN),
+    Fault::Answer(Answer::NO_REPOSITORY),
+    Fault::Answer(Answer::NO_ENTRY),
+    Fault::Answer(Answer::LICENSE),
+    Fault::Answer(Answer::NO_WRITE_ACCESS),
+    Fault::Answer(Answer::STORAGE_LIMIT),
+    Fault::Answer(Answer::SECRET_FOUND),
+    Fault::Answer(Answer::COMMIT_HAPPENED),
+    Fault::Answer(Answer::LONG_QUOTA),
+    Fault::Answer(Answer::UNAVAILABLE),
+    Fault::Status(403),
+    Fault::Status(500),
+    Fault::LosesAnswer,
+    Fault::OtherCommit,
+];
+
+/// The log of this test.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Pseudo-random numbers of a run.
+struct Random {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        let mut hasher = DefaultHasher::new();
+        self.drawn += 1;
+        (self.seed, self.drawn).hash(&mut hasher);
+        usize::try_from(hasher.finish() % limit as u64).unwrap()
+    }
+}
+
+/// A Hub with the base model's weights in its storage, and buckets without the base model.
+async fn hub_and_world() -> (Hub, World) {
+    let hub = hub().await;
+    let mut base = hub.repo(BASE).unwrap();
+    for (name, content) in &mut base.files {
+        content.xet = name.ends_with(".safetensors").then(|| "00".repeat(32));
+    }
+    hub.put(BASE, base);
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    (hub, world)
+}
+
+/// The pushed files by name, as hashes.
+fn pushed(hub: &Hub) -> BTreeMap<String, String> {
+    let files = hub.repo(REPO).map(|repo| repo.files).unwrap_or_default();
+    let is_ours = |name: &str| !matches!(name, "other.txt" | "README.md" | "export-report.json");
+    files.into_iter().filter(|(name, _)| is_ours(name)).map(|(name, file)| (name, file.sha256())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_failures_never_complete_a_wrong_export_nor_log_a_secret() {
+    let runs = std::env::var("HUB_FAULT_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(30);
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = telemetry::subscriber(LogFormat::Compact, move || writer.clone());
+    tracing::subscriber::set_global_default(subscriber.with(EnvFilter::new("info"))).unwrap();
+    let mut expected = Vec::new();
+    for kind in KINDS {
+        let (hub, world) = hub_and_world().await;
+        let made = export(&world, kind, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        expected.push(pushed(&hub));
+    }
+    assert!(lines.take().contains("export ended"), "the log is read");
+
+    let (mut completed, mut failed) = (0, 0);
+    for seed in 0..runs {
+        let mut random = Random { seed, drawn: 0 };
+        let kind = random.below(KINDS.len());
+        let (hub, world) = hub_and_world().await;
+        let mut faults = Vec::new();
+        for _ in 0..=random.below(3) {
+            let (step, fault) = (STEPS[random.below(STEPS.len())], FAULTS[random.below(FAULTS.len())]);
+            let (after, times) = (random.below(3), 1 + random.below(5));
+            hub.fail_after(step, fault, after, times);
+            faults.push((step, fault, after, times));
+        }
+        let started = Instant::now();
+        let made = export(&world, KINDS[kind], &[Destination::HfHub]).await;
+        let run = format!("seed {seed}, {:?}, {faults:?}: {}", KINDS[kind], message(&made));
+        assert!(started.elapsed() < Duration::from_secs(40), "{run}");
+        match made.status {
+            Status::Completed => {
+                completed += 1;
+                assert_eq!(pushed(&hub), expected[kind], "{run}");
+            }
+            Status::Failed => {
+                failed += 1;
+                assert!(message(&made).contains(": ") && made.artifacts.is_empty(), "{run}");
+            }
+            Status::Running => panic!("{run}"),
+        }
+        assert!(!lines.take().contains("canary"), "{run}: the log has a secret");
+    }
+    assert!(completed > 0 && failed > 0, "{completed} completed, {failed} failed");
+}
