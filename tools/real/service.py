@@ -101,7 +101,7 @@ def wait_for_origin(process, log):
 def running(data):
     """A stack on an empty folder, with the logit check after each export and without a network."""
     data.mkdir()
-    log = data / "serving"
+    log = data.with_name("serving.log")
     environment = os.environ | {"VERIFY_LOGITS": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
     line = [local_program(), "serve", "--port", "0", "--data-dir", data]
     with log.open("w") as output:

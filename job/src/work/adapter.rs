@@ -33,13 +33,13 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             )));
         }
     };
-    input.files.retain(is_part_of_adapter);
     let message = "Exported the adapter".to_owned();
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
         zip(work, &input, &mut result)?;
     }
     if work.has_destination(Destination::HfHub) {
+        input.files.retain(is_part_of_adapter);
         let base_model = inputs::base_model_name(&work.sources, work.training_job, &adapter)?;
         let input = with_base_model(input, base_model.as_ref())?;
         let files = hash_files(work, &input)?;
@@ -72,8 +72,9 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
     Ok(())
 }
 
-/// What an adapter consists of: configuration and weights, tokenizer, templates and processors, and the card. A trainer's
-/// folder also has its own state, logs and settings, which can contain tokens, and pickles, which can run code.
+/// What is published of an adapter: configuration and weights, tokenizer, templates and processors, and the card. A trainer's
+/// folder also has its own state, logs and settings, which can contain tokens, and pickles, which can run code. The zip file
+/// is the owner's alone, and has every file.
 fn is_part_of_adapter(file: &InputFile) -> bool {
     let name = file.name.as_str();
     (is_adapter_file(name) && !name.ends_with(".bin")) || is_companion(name) || name == "README.md"
