@@ -33,13 +33,14 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             )));
         }
     };
+    input.files.retain(|file| !is_trainers_own(file));
     let message = "Exported the adapter".to_owned();
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
         zip(work, &input, &mut result)?;
     }
     if work.has_destination(Destination::HfHub) {
-        input.files.retain(is_part_of_adapter);
+        input.files.retain(is_published);
         let base_model = inputs::base_model_name(&work.sources, work.training_job, &adapter)?;
         let input = with_base_model(input, base_model.as_ref())?;
         let files = hash_files(work, &input)?;
@@ -72,12 +73,16 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
     Ok(())
 }
 
-/// What is published of an adapter: configuration and weights, tokenizer, templates and processors, and the card. A trainer's
-/// folder also has its own state, logs and settings, which can contain tokens, and pickles, which can run code. The zip file
-/// is the owner's alone, and has every file.
-fn is_part_of_adapter(file: &InputFile) -> bool {
-    let name = file.name.as_str();
-    (is_adapter_file(name) && !name.ends_with(".bin")) || is_companion(name) || name == "README.md"
+/// Hidden files and pickles, which hold the trainer's state and can run code, are in no export.
+fn is_trainers_own(file: &InputFile) -> bool {
+    const PICKLES: [&str; 7] = [".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"];
+    file.name.starts_with('.') || PICKLES.iter().any(|end| file.name.ends_with(end))
+}
+
+/// What is published of an adapter: configuration and weights, tokenizer, templates and processors, and the card. The folder
+/// can also have the trainer's logs and settings, in which tokens may be. The zip file, which is the owner's alone, has them.
+fn is_published(file: &InputFile) -> bool {
+    is_adapter_file(&file.name) || is_companion(&file.name) || file.name == "README.md"
 }
 
 /// The adapter with the base model's name in `adapter_config.json`, if that has a path of the trainer's machine.
