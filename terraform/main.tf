@@ -31,6 +31,8 @@ locals {
         EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
         FIRESTORE_DB    = var.firestore_database
         LIST_URL        = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
+
+        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)
       }
       callers = []
     }

@@ -200,6 +200,17 @@ variable "raw_retention_days" {
   default     = 90
 }
 
+variable "export_retention_days" {
+  description = "Days after the end of an export until its record is deleted, or 0 to keep it. A change applies to new exports."
+  type        = number
+  default     = 365
+
+  validation {
+    condition     = var.export_retention_days >= 0 && var.export_retention_days <= 65535 && floor(var.export_retention_days) == var.export_retention_days
+    error_message = "export_retention_days must be a number of days from 1 to 65535, or 0 to keep the records."
+  }
+}
+
 # Hosting and sign-in
 
 variable "create_firebase_project" {

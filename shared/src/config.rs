@@ -1,7 +1,7 @@
 //! Settings from environment variables: one small struct per concern. The lookup is a parameter, so tests do not change
 //! the environment. A missing or malformed setting stops the process at start, with the name of the variable.
 
-use std::{fmt::Display, path::PathBuf, str::FromStr};
+use std::{fmt::Display, num::NonZeroU16, path::PathBuf, str::FromStr};
 
 /// Looks up a variable. An empty value counts as unset.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -224,6 +224,25 @@ impl DownloadsConfig {
     }
 }
 
+/// How long the records of exports are kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// `EXPORT_RETENTION_DAYS`: days after the end of an export; default 365. `None` for 0: no record is deleted.
+    pub days: Option<NonZeroU16>,
+}
+
+impl RetentionConfig {
+    /// Reads `EXPORT_RETENTION_DAYS`.
+    ///
+    /// # Errors
+    /// If it is not a number of days.
+    pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
+        let expected = "a number of days from 1 to 65535, or 0 to keep the records";
+        let days = parsed(lookup, "EXPORT_RETENTION_DAYS", expected)?.unwrap_or(365);
+        Ok(Self { days: NonZeroU16::new(days) })
+    }
+}
+
 /// The function `list`, to which `create` forwards `GET /exports`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListServiceConfig {
@@ -289,6 +308,21 @@ mod tests {
         let launch = CloudRunConfig::from(&only).unwrap();
         assert_eq!((launch.region.as_str(), launch.job_name.as_str()), ("us-central1", "export-job"));
         assert_eq!((launch.endpoint, ListServiceConfig::from(&only).unwrap().list_url), (None, None));
+        assert_eq!(RetentionConfig::from(&only).unwrap().days, NonZeroU16::new(365));
+    }
+
+    #[test]
+    fn a_retention_of_0_days_keeps_the_records() {
+        let days = |text| RetentionConfig::from(&set(&[("EXPORT_RETENTION_DAYS", text)]));
+        assert_eq!(days("0").unwrap().days, None);
+        assert_eq!(days("30").unwrap().days, NonZeroU16::new(30));
+        for text in ["-1", "65536", "a year"] {
+            let error = days(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("EXPORT_RETENTION_DAYS environment variable must be a number"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

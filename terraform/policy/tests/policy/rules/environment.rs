@@ -7,7 +7,7 @@ use std::{
 
 use shared::config::{
     CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, ListServiceConfig,
-    ListenConfig, Lookup,
+    ListenConfig, Lookup, RetentionConfig,
 };
 
 use super::{Mutant, check};
@@ -59,6 +59,7 @@ fn list(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
 fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     list(lookup)?;
     CloudRunConfig::from(lookup)?;
+    RetentionConfig::from(lookup)?;
     ListServiceConfig::from(lookup).map(drop)
 }
 
@@ -144,6 +145,7 @@ fn environments_are_what_settings_read() {
         what_is_given_is_what_is_read,
         &[
             Mutant(main, "        EXPORT_JOB_NAME = \"${var.name_prefix}${local.job_name}\"\n", ""),
+            Mutant(main, "        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)\n", ""),
             Mutant(
                 main,
                 "GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
@@ -183,10 +185,11 @@ fn environments_are_what_settings_read() {
 #[test]
 fn the_mains_read_those_settings() {
     let settings =
-        regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService)Config::from\(").unwrap();
+        regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService|Retention)Config::from\(")
+            .unwrap();
     for (function, expected) in [
         ("list", ["Firebase", "Firestore"].as_slice()),
-        ("create", &["CloudRun", "Firebase", "Firestore", "ListService"]),
+        ("create", &["CloudRun", "Firebase", "Firestore", "ListService", "Retention"]),
         ("get", &["Downloads", "Firebase", "Firestore"]),
         ("health", &[]),
     ] {

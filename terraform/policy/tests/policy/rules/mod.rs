@@ -78,6 +78,8 @@ fn wrong_settings_are_refused() {
         ("images={\"health\"=\"x\"}", "There must be an image for each"),
         ("job_cpu=3", "job_cpu must be 1, 2, 4 or 8"),
         ("job_timeout=700000", "7 days at most"),
+        ("export_retention_days=70000", "days from 1 to 65535"),
+        ("export_retention_days=0.5", "days from 1 to 65535"),
         ("base_models_uri=s3://models", "begins with gs://"),
         ("hosting_release=both", "hosting_release must be cli or terraform"),
         ("github_repository=owner", "github_repository must be owner/name"),
