@@ -246,15 +246,17 @@ module "auth" {
 module "monitoring" {
   source = "./modules/monitoring"
 
-  project_id    = var.project_id
-  environment   = var.environment
-  region        = var.region
-  name_prefix   = var.name_prefix
-  functions     = { for name in keys(local.functions) : name => "${var.name_prefix}${name}" }
-  job_name      = "${var.name_prefix}${local.job_name}"
-  host          = module.hosting.host
-  emails        = var.alert_emails
-  max_instances = var.max_instances
+  project_id     = var.project_id
+  project_number = data.google_project.this.number
+  budget         = var.budget
+  environment    = var.environment
+  region         = var.region
+  name_prefix    = var.name_prefix
+  functions      = { for name in keys(local.functions) : name => "${var.name_prefix}${name}" }
+  job_name       = "${var.name_prefix}${local.job_name}"
+  host           = module.hosting.host
+  emails         = var.alert_emails
+  max_instances  = var.max_instances
 
   depends_on = [module.project_services]
 }

@@ -255,6 +255,25 @@ variable "alert_emails" {
   }
 }
 
+variable "budget" {
+  description = "The billing account of the project and the monthly amount, in its currency, of a budget with notifications; null for none. Whoever deploys needs roles/billing.costsManager on the billing account."
+  type = object({
+    billing_account = string
+    monthly_amount  = number
+  })
+  default = null
+
+  validation {
+    condition     = var.budget == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "budget.billing_account must be the id that `gcloud billing accounts list` prints, such as 01AB23-45CD67-89EF01."
+  }
+
+  validation {
+    condition     = var.budget == null || try(var.budget.monthly_amount > 0 && floor(var.budget.monthly_amount) == var.budget.monthly_amount, false)
+    error_message = "budget.monthly_amount must be a whole number above 0."
+  }
+}
+
 variable "github_repository" {
   description = "owner/name of the repository whose workflow may deploy, or empty for none."
   type        = string

@@ -248,6 +248,7 @@ fn the_prefix_is_in_every_name() {
         ("google_iam_workload_identity_pool", "workload_identity_pool_id"),
         ("google_storage_bucket", "name"),
         ("google_logging_metric", "name"),
+        ("google_monitoring_custom_service", "service_id"),
     ] {
         let found = newcomer.resources(kind);
         assert!(!found.is_empty(), "{kind}");

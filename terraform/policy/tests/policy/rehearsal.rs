@@ -80,6 +80,7 @@ impl Settings {
                 "manage_rules=true",
                 "hosting_release=terraform",
                 "hosting_site_id=demo-export-site",
+                "budget={billing_account=\"01AB23-45CD67-89EF01\",monthly_amount=100}",
             ] {
                 arguments.push(format!("-var={setting}"));
             }
