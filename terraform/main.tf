@@ -46,6 +46,8 @@ locals {
     }
   }
 
+  app_check = var.app_check == null ? {} : { APP_CHECK_PROJECT_NUMBER = data.google_project.this.number }
+
   # Hosting's rewrites decide which functions are public.
   public_functions = toset([for rewrite in local.hosting.rewrites : rewrite.run.serviceId])
 }
@@ -79,7 +81,7 @@ module "function" {
   name        = each.key
   name_prefix = var.name_prefix
   image       = var.images[each.key]
-  env         = merge(each.value.env, { RUST_LOG = var.rust_log })
+  env         = merge(each.value.env, { RUST_LOG = var.rust_log }, each.key == "health" ? {} : local.app_check)
   public      = contains(local.public_functions, each.key)
   canary = var.canary == null ? null : {
     percent  = var.canary.percent

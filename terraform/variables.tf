@@ -242,6 +242,21 @@ variable "manage_auth" {
   default     = false
 }
 
+variable "app_check" {
+  description = "The Firebase web app that the page is, with the project's API key for browsers and the site key of reCAPTCHA Enterprise; null if requests need no App Check token. None is a secret: the page contains them."
+  type = object({
+    app_id   = string
+    api_key  = string
+    site_key = string
+  })
+  default = null
+
+  validation {
+    condition     = var.app_check == null || can(regex("^1:[0-9]+:web:[0-9a-f]+$", var.app_check.app_id))
+    error_message = "app_check.app_id must be the id of a web app, such as 1:123456789012:web:0123456789abcdef: `firebase apps:list web`."
+  }
+}
+
 # Operations
 
 variable "alert_emails" {

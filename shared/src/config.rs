@@ -131,10 +131,12 @@ pub struct FirebaseConfig {
     pub keys_url: Option<url::Url>,
     /// Whether `FIREBASE_AUTH_EMULATOR_HOST` is set. The emulator issues unsigned tokens.
     pub emulated: bool,
+    /// `APP_CHECK_PROJECT_NUMBER`: the project's number, if requests need an App Check token.
+    pub app_check: Option<u64>,
 }
 
 impl FirebaseConfig {
-    /// Reads `PROJECT_ID`, `FIREBASE_KEYS_URL` and `FIREBASE_AUTH_EMULATOR_HOST`.
+    /// Reads `PROJECT_ID`, `FIREBASE_KEYS_URL`, `FIREBASE_AUTH_EMULATOR_HOST` and `APP_CHECK_PROJECT_NUMBER`.
     ///
     /// # Errors
     /// If the emulator is set in production, or a setting is missing or malformed.
@@ -145,7 +147,8 @@ impl FirebaseConfig {
             return Err(ConfigError::EmulatorInProduction { emulator, production });
         }
         let keys_url = url(lookup, "FIREBASE_KEYS_URL")?;
-        Ok(Self { project_id: required(lookup, "PROJECT_ID")?, keys_url, emulated })
+        let app_check = parsed(lookup, "APP_CHECK_PROJECT_NUMBER", "the project's number")?;
+        Ok(Self { project_id: required(lookup, "PROJECT_ID")?, keys_url, emulated, app_check })
     }
 }
 
@@ -309,6 +312,16 @@ mod tests {
         assert_eq!((launch.region.as_str(), launch.job_name.as_str()), ("us-central1", "export-job"));
         assert_eq!((launch.endpoint, ListServiceConfig::from(&only).unwrap().list_url), (None, None));
         assert_eq!(RetentionConfig::from(&only).unwrap().days, NonZeroU16::new(365));
+    }
+
+    #[test]
+    fn app_check_needs_the_number_of_the_project() {
+        let number =
+            |text| FirebaseConfig::from(&set(&[("PROJECT_ID", "demo"), ("APP_CHECK_PROJECT_NUMBER", text)]));
+        assert_eq!(number("").unwrap().app_check, None);
+        assert_eq!(number("123456789012").unwrap().app_check, Some(123_456_789_012));
+        let error = number("demo-export").unwrap_err().to_string();
+        assert!(error.starts_with("APP_CHECK_PROJECT_NUMBER environment variable must be"), "{error}");
     }
 
     #[test]

@@ -10,8 +10,11 @@ use shared::config::{
     ListenConfig, Lookup, RetentionConfig,
 };
 
-use super::{Mutant, check};
-use crate::rehearsal::{Deployment, Resource, read};
+use super::{Mutant, check, differs};
+use crate::{
+    plugin::NUMBER,
+    rehearsal::{Deployment, Resource, read},
+};
 
 /// Read by libraries: the log filter, and the threads of the async runtime.
 const OF_LIBRARIES: [&str; 2] = ["RUST_LOG", "TOKIO_WORKER_THREADS"];
@@ -39,7 +42,7 @@ const FOR_DEVELOPMENT: [&str; 6] = [
 const PLACES: [&str; 4] =
     ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"];
 /// Optional.
-const OPTIONAL: [&str; 2] = ["BASE_MODELS_URI", "VERIFY_LOGITS"];
+const OPTIONAL: [&str; 3] = ["APP_CHECK_PROJECT_NUMBER", "BASE_MODELS_URI", "VERIFY_LOGITS"];
 
 /// Reads the settings of one binary.
 type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
@@ -176,6 +179,36 @@ fn environments_are_what_settings_read() {
                 main,
                 "        REGION          = var.region\n",
                 "        REGION          = var.region\n        FIREBASE_AUTH_EMULATOR_HOST = \"localhost:9099\"\n",
+            ),
+        ],
+    );
+}
+
+/// Every function that authenticates callers requires App Check, or none does.
+fn app_check_is_required_by_all(deployment: &Deployment) -> Vec<String> {
+    let required = !deployment.outputs["firebase"]["value"]["app_check"].is_null();
+    let mut wrong = Vec::new();
+    for workload in deployment.all("google_cloud_run_v2_service") {
+        let number = environment(workload).get("APP_CHECK_PROJECT_NUMBER").copied();
+        let expected = (required && workload.text("name") != "health").then_some(NUMBER);
+        wrong.extend(differs(&workload.address, number, expected));
+    }
+    let page = &deployment.outputs["firebase"]["value"]["app_check"]["project_number"];
+    wrong.extend(differs("the page's project", page.as_str(), required.then_some(NUMBER)));
+    wrong
+}
+
+#[test]
+fn app_check_is_one_setting() {
+    let main = "terraform/main.tf";
+    check(
+        app_check_is_required_by_all,
+        &[
+            Mutant(main, "each.key == \"health\" ? {}", "each.key != \"get\" ? {}"),
+            Mutant(
+                main,
+                "{ APP_CHECK_PROJECT_NUMBER = data.google_project.this.number }",
+                "{ APP_CHECK_PROJECT_NUMBER = \"1\" }",
             ),
         ],
     );

@@ -83,6 +83,7 @@ fn wrong_settings_are_refused() {
         ("base_models_uri=s3://models", "begins with gs://"),
         ("budget={billing_account=\"my account\",monthly_amount=100}", "`gcloud billing accounts list`"),
         ("budget={billing_account=\"01AB23-45CD67-89EF01\",monthly_amount=0}", "a whole number above 0"),
+        ("app_check={app_id=\"page\",api_key=\"\",site_key=\"\"}", "the id of a web app"),
         ("hosting_release=both", "hosting_release must be cli or terraform"),
         ("github_repository=owner", "github_repository must be owner/name"),
         ("environment=", "An environment's name"),

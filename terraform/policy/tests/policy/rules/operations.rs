@@ -404,9 +404,9 @@ fn api_of(kind: &str) -> &'static str {
 fn every_api_that_is_used_is_on(deployment: &Deployment) -> Vec<String> {
     let on: BTreeSet<_> =
         deployment.all("google_project_service").map(|service| service.text("service").to_owned()).collect();
-    // the Firebase CLI releases security rules, get signs links through iamcredentials, and workflows exchange their
+    // the page gets App Check tokens for proofs of reCAPTCHA, the Firebase CLI releases security rules, get signs links through iamcredentials, and workflows exchange their
     // tokens at sts
-    let others = ["firebaserules", "iamcredentials", "sts"];
+    let others = ["firebaseappcheck", "firebaserules", "iamcredentials", "recaptchaenterprise", "sts"];
     let needed = deployment.resources.iter().map(|resource| api_of(&resource.kind)).chain(others);
     let off: BTreeSet<_> =
         needed.map(|api| format!("{api}.googleapis.com")).filter(|api| !on.contains(api)).collect();
