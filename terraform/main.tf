@@ -31,6 +31,8 @@ locals {
         EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
         FIRESTORE_DB    = var.firestore_database
         LIST_URL        = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
+
+        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)
       }
       callers = []
     }
@@ -43,6 +45,8 @@ locals {
       callers = []
     }
   }
+
+  app_check = var.app_check == null ? {} : { APP_CHECK_PROJECT_NUMBER = data.google_project.this.number }
 
   # Hosting's rewrites decide which functions are public.
   public_functions = toset([for rewrite in local.hosting.rewrites : rewrite.run.serviceId])
@@ -77,7 +81,7 @@ module "function" {
   name        = each.key
   name_prefix = var.name_prefix
   image       = var.images[each.key]
-  env         = merge(each.value.env, { RUST_LOG = var.rust_log })
+  env         = merge(each.value.env, { RUST_LOG = var.rust_log }, each.key == "health" ? {} : local.app_check)
   public      = contains(local.public_functions, each.key)
   canary = var.canary == null ? null : {
     percent  = var.canary.percent
@@ -244,15 +248,17 @@ module "auth" {
 module "monitoring" {
   source = "./modules/monitoring"
 
-  project_id    = var.project_id
-  environment   = var.environment
-  region        = var.region
-  name_prefix   = var.name_prefix
-  functions     = { for name in keys(local.functions) : name => "${var.name_prefix}${name}" }
-  job_name      = "${var.name_prefix}${local.job_name}"
-  host          = module.hosting.host
-  emails        = var.alert_emails
-  max_instances = var.max_instances
+  project_id     = var.project_id
+  project_number = data.google_project.this.number
+  budget         = var.budget
+  environment    = var.environment
+  region         = var.region
+  name_prefix    = var.name_prefix
+  functions      = { for name in keys(local.functions) : name => "${var.name_prefix}${name}" }
+  job_name       = "${var.name_prefix}${local.job_name}"
+  host           = module.hosting.host
+  emails         = var.alert_emails
+  max_instances  = var.max_instances
 
   depends_on = [module.project_services]
 }

@@ -39,6 +39,7 @@ output "firebase" {
     database    = var.firestore_database
     region      = var.region
     name_prefix = var.name_prefix
+    app_check   = var.app_check == null ? null : merge(var.app_check, { project_number = data.google_project.this.number })
   }
 }
 

@@ -200,6 +200,17 @@ variable "raw_retention_days" {
   default     = 90
 }
 
+variable "export_retention_days" {
+  description = "Days after the end of an export until its record is deleted, or 0 to keep it. A change applies to new exports."
+  type        = number
+  default     = 365
+
+  validation {
+    condition     = var.export_retention_days >= 0 && var.export_retention_days <= 65535 && floor(var.export_retention_days) == var.export_retention_days
+    error_message = "export_retention_days must be a number of days from 1 to 65535, or 0 to keep the records."
+  }
+}
+
 # Hosting and sign-in
 
 variable "create_firebase_project" {
@@ -231,6 +242,21 @@ variable "manage_auth" {
   default     = false
 }
 
+variable "app_check" {
+  description = "The Firebase web app that the page is, with the project's API key for browsers and the site key of reCAPTCHA Enterprise; null if requests need no App Check token. None is a secret: the page contains them."
+  type = object({
+    app_id   = string
+    api_key  = string
+    site_key = string
+  })
+  default = null
+
+  validation {
+    condition     = var.app_check == null || can(regex("^1:[0-9]+:web:[0-9a-f]+$", var.app_check.app_id))
+    error_message = "app_check.app_id must be the id of a web app, such as 1:123456789012:web:0123456789abcdef: `firebase apps:list web`."
+  }
+}
+
 # Operations
 
 variable "alert_emails" {
@@ -241,6 +267,25 @@ variable "alert_emails" {
   validation {
     condition     = alltrue([for email in var.alert_emails : !endswith(email, "@example.com")])
     error_message = "alert_emails names a placeholder (…@example.com): name addresses that are read."
+  }
+}
+
+variable "budget" {
+  description = "The billing account of the project and the monthly amount, in its currency, of a budget with notifications; null for none. Whoever deploys needs roles/billing.costsManager on the billing account."
+  type = object({
+    billing_account = string
+    monthly_amount  = number
+  })
+  default = null
+
+  validation {
+    condition     = var.budget == null || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "budget.billing_account must be the id that `gcloud billing accounts list` prints, such as 01AB23-45CD67-89EF01."
+  }
+
+  validation {
+    condition     = var.budget == null || try(var.budget.monthly_amount > 0 && floor(var.budget.monthly_amount) == var.budget.monthly_amount, false)
+    error_message = "budget.monthly_amount must be a whole number above 0."
   }
 }
 

@@ -11,27 +11,80 @@ const stages = { queued: "Queued", fetch: "Reading", export: "Exporting", upload
 let token = sessionStorage.getItem("token");
 
 class ServiceError extends Error {
-  constructor(status, detail) {
+  constructor(status, detail, type = "") {
     super(detail);
     this.status = status;
+    this.type = type;
   }
+}
+
+/** The settings of App Check, or null where the deployment does not require it. */
+let appCheck;
+let appToken = { header: {}, until: Infinity };
+
+async function loadAppCheck() {
+  const response = await fetch("/app-check.json").catch(() => null);
+  if (!response?.ok || !response.headers.get("Content-Type")?.startsWith("application/json")) {
+    return null;
+  }
+  const settings = await response.json();
+  await new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = `https://www.google.com/recaptcha/enterprise.js?render=${encodeURIComponent(settings.site_key)}`;
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", reject);
+    document.head.append(script);
+  });
+  await new Promise((resolve) => grecaptcha.enterprise.ready(resolve));
+  appToken.until = 0;
+  return settings;
+}
+
+/** The header that proves to the service that this page sends the request. A token is used until shortly before its end. */
+async function appCheckHeader() {
+  appCheck ??= loadAppCheck();
+  const settings = await appCheck;
+  if (Date.now() < appToken.until) {
+    return appToken.header;
+  }
+  const proof = await grecaptcha.enterprise.execute(settings.site_key, { action: "fire_app_check" });
+  const app = `projects/${settings.project_number}/apps/${settings.app_id}`;
+  const response = await fetch(
+    `https://firebaseappcheck.googleapis.com/v1/${app}:exchangeRecaptchaEnterpriseToken?key=${settings.api_key}`,
+    {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ recaptcha_enterprise_token: proof }),
+    },
+  );
+  if (!response.ok) {
+    throw new Error(`App Check returned status ${response.status}.`);
+  }
+  const { token: value, ttl } = await response.json();
+  appToken = { header: { "X-Firebase-AppCheck": value }, until: Date.now() + 1000 * (parseFloat(ttl) - 60) };
+  return appToken.header;
 }
 
 /** Sends a request to the service. An error has the `detail` of the response as its message. */
 async function callApi(path, options = {}) {
-  const headers = { Authorization: `Bearer ${token}`, ...options.headers };
+  const app = await appCheckHeader().catch(() => {
+    appCheck = undefined;
+    throw new ServiceError(0, "This page could not be verified. Reload it, or allow reCAPTCHA.");
+  });
+  const headers = { Authorization: `Bearer ${token}`, ...app, ...options.headers };
   const response = await fetch(path, { ...options, headers }).catch(() => {
     throw new ServiceError(0, "The service cannot be reached.");
   });
   const body = await response.json().catch(() => null);
   if (!response.ok) {
-    throw new ServiceError(response.status, body?.detail ?? `The service returned status ${response.status}.`);
+    const detail = body?.detail ?? `The service returned status ${response.status}.`;
+    throw new ServiceError(response.status, detail, body?.type);
   }
   return body;
 }
 
 function show(problem) {
-  const unauthorized = problem?.status === 401;
+  const unauthorized = problem?.status === 401 && !problem.type.endsWith(":unverified-app");
   $("#problem").textContent = unauthorized ? "This token is invalid or expired. Sign in again." : problem?.message;
   $("#problem").hidden = !problem;
   if (unauthorized) {

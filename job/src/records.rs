@@ -62,17 +62,11 @@ pub(crate) async fn finish(
     (async || {
         let result = exports.apply(execution.export, end).await;
         match result {
-            // the response to an earlier try was lost
-            Err(ApplyError::Refused(TransitionError::Ended))
-                if is_recorded(exports, execution, end).await =>
-            {
-                Ok(())
+            // the response to an earlier try may have been lost
+            Err(error @ ApplyError::Refused(TransitionError::Ended)) => {
+                recorded(exports, execution, end).await.ok_or(error)
             }
-            Err(error) => Err(error),
-            Ok(export) => {
-                tracing::info!(export.id = %export.id, status = ?export.status, "export ended");
-                Ok(())
-            }
+            result => result,
         }
     })
     .retry(RETRY_DELAYS.into_iter())
@@ -82,17 +76,22 @@ pub(crate) async fn finish(
         tracing::warn!(export.id = %execution.export, error, "recording the end failed: retrying");
     })
     .await
+    .map(|export| {
+        let code = export.failure.as_ref().map(|failure| failure.code.as_str());
+        tracing::info!(export.id = %export.id, status = ?export.status, failure.code = code, "export ended");
+    })
     .inspect_err(|error| {
         let error = error as &dyn std::error::Error;
         tracing::error!(export.id = %execution.export, error, "the end was not recorded");
     })
 }
 
-/// Whether the record has this end, from this process.
-async fn is_recorded(exports: &dyn Exports, execution: &Execution, end: &Transition) -> bool {
-    let Ok(Some(export)) = exports.find(execution.export).await else { return false };
+/// The export, if its record has this end from this process.
+async fn recorded(exports: &dyn Exports, execution: &Execution, end: &Transition) -> Option<Export> {
+    let export = exports.find(execution.export).await.ok()??;
     let is_completed = matches!(end, Transition::Complete { .. });
-    export.claim.as_ref() == Some(&execution.claim) && (export.status == Status::Completed) == is_completed
+    let same = (export.status == Status::Completed) == is_completed;
+    (same && export.claim.as_ref() == Some(&execution.claim)).then_some(export)
 }
 
 fn is_store_failure(error: &ApplyError) -> bool {

@@ -1,10 +1,11 @@
 //! One execution, from the claim to the exit code.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use shared::{
-    domain::{Export, ExportId, Transition, TransitionError},
+    clock,
+    domain::{Claim, Export, ExportId, Transition, TransitionError},
     ports::ApplyError,
     service::hub_token,
 };
@@ -19,6 +20,9 @@ use crate::{
     work::{ExportResult, ExportWork},
 };
 
+/// Most exports take minutes; the largest models and slow downloads take more than an hour.
+const LONG: Duration = Duration::from_secs(2 * 3600);
+
 /// Runs the export of `execution` and records how it ended. `stop` resolves when the platform stops the job; the
 /// record then stays as it is, for a retry of this execution to claim within its lease.
 ///
@@ -31,7 +35,7 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
         Ok(export) => export,
         Err(error) => return not_claimed(&context, &execution, error).await,
     };
-    tracing::info!(export.id = %id, job.id = %export.job_id, kind = export.kind.as_str(), "export claimed");
+    log_claim(&export, &claim);
     let (context, execution) = (Arc::new(context), Arc::new(execution));
     let progress = Arc::new(ProgressTracker::new());
     let recording = tokio::spawn(progress::record(
@@ -41,7 +45,9 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
         claim.clone(),
         context.progress_interval,
     ));
+    let warning = tokio::spawn(warn_when_long(id));
     let result = work(&context, &execution, &export, &progress, stop).await;
+    warning.abort();
     recording.abort();
     // an aborted task has ended when its handle resolves, so no progress can follow the end
     recording.await.ok();
@@ -59,6 +65,22 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
         }
     };
     finish(&context, &execution, &end).await
+}
+
+/// How long the export waited for its first execution is a service level objective.
+fn log_claim(export: &Export, claim: &Claim) {
+    let kind = export.kind.as_str();
+    let waited = clock::now().duration_since(export.started_at).as_secs_f64();
+    tracing::info!(
+        export.id = %export.id, job.id = %export.job_id, kind, attempt = claim.attempt,
+        seconds_since_request = waited, "export claimed"
+    );
+}
+
+/// Logs one line if the export still runs after [`LONG`]; an alert counts it.
+async fn warn_when_long(id: ExportId) {
+    tokio::time::sleep(LONG).await;
+    tracing::warn!(export.id = %id, hours = LONG.as_secs() / 3600, "export runs long");
 }
 
 /// A failure that the caller has to resolve is no error of the service.
@@ -153,5 +175,26 @@ async fn finish(context: &Context, execution: &Execution, end: &Transition) -> E
     match records::finish(context.exports.as_ref(), execution, end).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::testing::http::CapturedLogs;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_long_export_is_logged_as_long() {
+        let log = CapturedLogs::default();
+        let _guard = log.capture();
+        for (hours, lines) in [(1, 0), (3, 1)] {
+            let work = tokio::time::sleep(Duration::from_secs(hours * 3600));
+            tokio::select! {
+                () = async { warn_when_long(ExportId::random()).await; std::future::pending().await } => {}
+                () = work => {}
+            }
+            assert_eq!(log.text().matches("export runs long").count(), lines, "{hours} h");
+        }
     }
 }

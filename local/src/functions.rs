@@ -44,6 +44,8 @@ pub(crate) fn create(adapters: &LocalAdapters, list_url: Url) -> Router {
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         launcher: Arc::clone(&adapters.launcher),
+        // nothing deletes documents of SQLite
+        retention_days: None,
         list: list_service::routes(ListServiceConfig { list_url: Some(list_url), with_identity: false }),
     })
 }

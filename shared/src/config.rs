@@ -1,7 +1,7 @@
 //! Settings from environment variables: one small struct per concern. The lookup is a parameter, so tests do not change
 //! the environment. A missing or malformed setting stops the process at start, with the name of the variable.
 
-use std::{fmt::Display, path::PathBuf, str::FromStr};
+use std::{fmt::Display, num::NonZeroU16, path::PathBuf, str::FromStr};
 
 /// Looks up a variable. An empty value counts as unset.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -131,10 +131,12 @@ pub struct FirebaseConfig {
     pub keys_url: Option<url::Url>,
     /// Whether `FIREBASE_AUTH_EMULATOR_HOST` is set. The emulator issues unsigned tokens.
     pub emulated: bool,
+    /// `APP_CHECK_PROJECT_NUMBER`: the project's number, if requests need an App Check token.
+    pub app_check: Option<u64>,
 }
 
 impl FirebaseConfig {
-    /// Reads `PROJECT_ID`, `FIREBASE_KEYS_URL` and `FIREBASE_AUTH_EMULATOR_HOST`.
+    /// Reads `PROJECT_ID`, `FIREBASE_KEYS_URL`, `FIREBASE_AUTH_EMULATOR_HOST` and `APP_CHECK_PROJECT_NUMBER`.
     ///
     /// # Errors
     /// If the emulator is set in production, or a setting is missing or malformed.
@@ -145,7 +147,8 @@ impl FirebaseConfig {
             return Err(ConfigError::EmulatorInProduction { emulator, production });
         }
         let keys_url = url(lookup, "FIREBASE_KEYS_URL")?;
-        Ok(Self { project_id: required(lookup, "PROJECT_ID")?, keys_url, emulated })
+        let app_check = parsed(lookup, "APP_CHECK_PROJECT_NUMBER", "the project's number")?;
+        Ok(Self { project_id: required(lookup, "PROJECT_ID")?, keys_url, emulated, app_check })
     }
 }
 
@@ -255,6 +258,25 @@ impl DownloadsConfig {
     }
 }
 
+/// How long the records of exports are kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// `EXPORT_RETENTION_DAYS`: days after the end of an export; default 365. `None` for 0: no record is deleted.
+    pub days: Option<NonZeroU16>,
+}
+
+impl RetentionConfig {
+    /// Reads `EXPORT_RETENTION_DAYS`.
+    ///
+    /// # Errors
+    /// If it is not a number of days.
+    pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
+        let expected = "a number of days from 1 to 65535, or 0 to keep the records";
+        let days = parsed(lookup, "EXPORT_RETENTION_DAYS", expected)?.unwrap_or(365);
+        Ok(Self { days: NonZeroU16::new(days) })
+    }
+}
+
 /// The function `list`, to which `create` forwards `GET /exports`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListServiceConfig {
@@ -320,6 +342,31 @@ mod tests {
         let launch = CloudRunConfig::from(&only).unwrap();
         assert_eq!((launch.region.as_str(), launch.job_name.as_str()), ("us-central1", "export-job"));
         assert_eq!((launch.endpoint, ListServiceConfig::from(&only).unwrap().list_url), (None, None));
+        assert_eq!(RetentionConfig::from(&only).unwrap().days, NonZeroU16::new(365));
+    }
+
+    #[test]
+    fn app_check_needs_the_number_of_the_project() {
+        let number =
+            |text| FirebaseConfig::from(&set(&[("PROJECT_ID", "demo"), ("APP_CHECK_PROJECT_NUMBER", text)]));
+        assert_eq!(number("").unwrap().app_check, None);
+        assert_eq!(number("123456789012").unwrap().app_check, Some(123_456_789_012));
+        let error = number("demo-export").unwrap_err().to_string();
+        assert!(error.starts_with("APP_CHECK_PROJECT_NUMBER environment variable must be"), "{error}");
+    }
+
+    #[test]
+    fn a_retention_of_0_days_keeps_the_records() {
+        let days = |text| RetentionConfig::from(&set(&[("EXPORT_RETENTION_DAYS", text)]));
+        assert_eq!(days("0").unwrap().days, None);
+        assert_eq!(days("30").unwrap().days, NonZeroU16::new(30));
+        for text in ["-1", "65536", "a year"] {
+            let error = days(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("EXPORT_RETENTION_DAYS environment variable must be a number"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -53,7 +53,10 @@ impl EmulatedStore {
 /// Converts JSON to a Firestore value; known times become timestamps.
 fn stored(name: &str, value: &Value) -> FirestoreValue {
     match (name, value) {
-        ("created_at" | "started_at" | "updated_at" | "finished_at" | "lease_until", Value::String(text)) => {
+        (
+            "created_at" | "started_at" | "updated_at" | "finished_at" | "lease_until" | "expire_at",
+            Value::String(text),
+        ) => {
             let time = StoredTime::parse(text).unwrap();
             FirestoreTimestamp(time.into()).into()
         }

@@ -1,7 +1,7 @@
 //! `POST /exports`: starts an export. Firebase Hosting routes a path to one function regardless of the method, so this
 //! function also forwards `GET /exports` to the function `list`.
 
-use std::sync::Arc;
+use std::{num::NonZeroU16, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -32,6 +32,8 @@ pub struct Context {
     pub exports: Arc<dyn Exports>,
     /// Starts the export job.
     pub launcher: Arc<dyn JobLauncher>,
+    /// How many days after its end the record of an export is kept; `None` if it is never deleted.
+    pub retention_days: Option<NonZeroU16>,
     /// Handles GET and HEAD; without it they return 405.
     pub list: Option<MethodRouter>,
 }
@@ -51,13 +53,13 @@ pub fn router(context: Context) -> Router {
 
 /// Completes even if the client disconnects, so that no record is left without a started job.
 async fn create(
-    State(Context { jobs, exports, launcher, .. }): State<Context>,
+    State(Context { jobs, exports, launcher, retention_days, .. }): State<Context>,
     Caller(caller): Caller,
     RequestKey(key): RequestKey,
     ExportRequest(request): ExportRequest,
 ) -> Result<Response, Problem> {
     let started = uncancelled(async move {
-        let ports = CreatePorts { jobs: &*jobs, exports: &*exports, launcher: &*launcher };
+        let ports = CreatePorts { jobs: &*jobs, exports: &*exports, launcher: &*launcher, retention_days };
         service::create::create(ports, &caller, &request, key.as_ref()).await
     });
     let StartedExport { id, replayed } = started.await?;

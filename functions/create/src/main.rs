@@ -26,6 +26,7 @@ async fn main() -> Result<(), FatalError> {
         jobs: Arc::clone(&store) as _,
         exports: store,
         launcher,
+        retention_days: config::RetentionConfig::from(&process)?.days,
         list: list_service::routes(config::ListServiceConfig::from(&process)?),
     };
     serve::run(create::router(context), &process).await

@@ -42,6 +42,7 @@ impl TestContext {
             jobs: Arc::clone(&self.store) as _,
             exports: Arc::clone(&self.store) as _,
             launcher: Arc::clone(&self.launcher) as _,
+            retention_days: fixtures::RETENTION_DAYS,
             list: None,
         })
     }
@@ -273,6 +274,7 @@ async fn get_is_forwarded_if_a_list_route_is_configured() {
         jobs: Arc::clone(&context.store) as _,
         exports: Arc::clone(&context.store) as _,
         launcher: Arc::clone(&context.launcher) as _,
+        retention_days: fixtures::RETENTION_DAYS,
         list: Some(list),
     };
     let function = router(dependencies);

@@ -95,7 +95,7 @@ impl CloudWorld {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
         let request = CreateExport { kind, quantization, ..fixtures::request("job-1") };
-        let new = NewExport { id, user: &user, request: &request, request_hash: None };
+        let new = NewExport { id, user: &user, request: &request, request_hash: None, retention_days: None };
         self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
         let context = Context {
             training_jobs: self.store.clone(),

@@ -6,7 +6,7 @@ use crate::support::World;
 use shared::{
     domain::{ArtifactKind, Claim, FailureCode, Quantization, Status, Transition},
     ports::Exports,
-    testing::fixtures,
+    testing::{fixtures, http::CapturedLogs},
 };
 
 fn is(code: ExitCode, expected: ExitCode) -> bool {
@@ -65,6 +65,36 @@ async fn an_export_whose_lease_expired_ends_as_failed() {
     assert_eq!(export.status, Status::Failed);
     assert!(export.finished_at.is_some());
     assert_eq!(export.failure.unwrap().code, FailureCode::Interrupted);
+}
+
+/// The fields that log-based metrics read.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_claim_and_the_end_are_logged_with_what_is_measured() {
+    let world = World::new();
+    let log = CapturedLogs::default();
+    let guard = log.capture();
+    world.export(ArtifactKind::Adapter).await;
+    world.put_training_job("job-1", serde_json::json!({"artifacts": {}}));
+    world.export(ArtifactKind::Adapter).await;
+    let lost = world.create(ArtifactKind::Adapter, None).await;
+    let mut document = world.store.document("exports", &lost.to_string()).unwrap();
+    document["lease_until"] = serde_json::json!("2020-01-01T00:00:00Z");
+    world.store.put("exports", &lost.to_string(), document);
+    world.run(lost, "run-1", std::future::pending()).await;
+    drop(guard);
+
+    let lines = log.lines();
+    let of =
+        |message: &str| lines.iter().filter(|line| line["message"] == message).cloned().collect::<Vec<_>>();
+    let claims = of("export claimed");
+    assert_eq!(claims.len(), 2);
+    for claim in claims {
+        assert_eq!(claim["attempt"], 0);
+        assert!((0.0..60.0).contains(&claim["seconds_since_request"].as_f64().unwrap()), "{claim}");
+    }
+    let codes: Vec<_> =
+        of("export ended").iter().map(|line| line.get("failure.code").cloned().unwrap_or_default()).collect();
+    assert_eq!(codes, [serde_json::json!(null), "invalid_input".into(), "interrupted".into()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

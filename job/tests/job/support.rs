@@ -112,7 +112,7 @@ impl World {
     pub(crate) async fn create_for(&self, request: CreateExport) -> ExportId {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
-        let new = NewExport { id, user: &user, request: &request, request_hash: None };
+        let new = NewExport { id, user: &user, request: &request, request_hash: None, retention_days: None };
         self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
         id
     }

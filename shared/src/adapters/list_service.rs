@@ -16,7 +16,7 @@ use gcloud_sdk::{GoogleAuthHeaders, IdTokenAudience};
 use tokio::{sync::OnceCell, time::timeout};
 
 use super::http_client;
-use crate::{api::Problem, config, domain::Error, ports::PortError, telemetry};
+use crate::{api::Problem, auth::APP_CHECK_HEADER, config, domain::Error, ports::PortError, telemetry};
 
 /// The timeout of the whole request.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -24,8 +24,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const IDENTITY_HEADER: HeaderName = HeaderName::from_static("x-serverless-authorization");
 
 /// The request headers that are forwarded.
-const REQUEST_HEADERS: [HeaderName; 4] = [
+const REQUEST_HEADERS: [HeaderName; 5] = [
     header::AUTHORIZATION,
+    APP_CHECK_HEADER,
     header::ACCEPT,
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("x-cloud-trace-context"),
@@ -142,6 +143,7 @@ mod tests {
         let settings = config::ListServiceConfig { list_url: Some(list_url), with_identity: false };
         let router = envelope(Router::new().route("/exports", routes(settings).unwrap()));
         let mut request = request("GET", "/exports", Some("the.callers.token"));
+        request.headers_mut().insert(APP_CHECK_HEADER, "an.app.token".parse().unwrap());
         request.headers_mut().insert("cookie", "session=1".parse().unwrap());
         request.headers_mut().insert(IDENTITY_HEADER, "Bearer forged".parse().unwrap());
         exchange(&router, request).await
@@ -153,6 +155,7 @@ mod tests {
             let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap().to_owned());
             axum::Json([
                 text("authorization"),
+                text("x-firebase-appcheck"),
                 text("x-request-id"),
                 text("cookie"),
                 text("x-serverless-authorization"),
@@ -160,7 +163,8 @@ mod tests {
         });
         let response = forwarded_to(echo).await;
         assert_eq!(response.status, StatusCode::OK);
-        let expected = serde_json::json!(["Bearer the.callers.token", REQUEST_ID, null, null]);
+        let expected =
+            serde_json::json!(["Bearer the.callers.token", "an.app.token", REQUEST_ID, null, null]);
         assert_eq!(response.json(), expected);
     }
 

@@ -108,6 +108,11 @@ impl From<Error> for Problem {
             Error::Unauthenticated(why) => {
                 Self { challenge: Some(why), ..Self::new(ProblemKind::Unauthenticated, detail) }
             }
+            // RFC 9110, section 15.5.2: a 401 has a challenge
+            Error::UnverifiedApp(_) => Self {
+                challenge: Some(Unauthenticated::Missing),
+                ..Self::new(ProblemKind::UnverifiedApp, detail)
+            },
             Error::Invalid(invalid) => Self::invalid(invalid.field, detail),
             Error::NoSuchJob(_) => Self::new(ProblemKind::NoSuchJob, detail),
             Error::NoSuchExport(_) => Self::new(ProblemKind::NoSuchExport, detail),

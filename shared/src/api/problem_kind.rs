@@ -11,6 +11,8 @@ pub enum ProblemKind {
     NotCompleted,
     /// The token is missing or invalid.
     Unauthenticated,
+    /// App Check is required, and its token is missing or invalid.
+    UnverifiedApp,
     /// The training job belongs to another user.
     NotOwner,
     /// The training job does not exist.
@@ -35,10 +37,11 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
+        Self::UnverifiedApp,
         Self::NotOwner,
         Self::NoSuchJob,
         Self::NoSuchExport,
@@ -58,6 +61,7 @@ impl ProblemKind {
                 (StatusCode::BAD_REQUEST, "not-completed", "The training job is not completed")
             }
             Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Sign-in is required"),
+            Self::UnverifiedApp => (StatusCode::UNAUTHORIZED, "unverified-app", "The app is not verified"),
             Self::NotOwner => (StatusCode::FORBIDDEN, "not-owner", "The training job is not yours"),
             Self::NoSuchJob => (StatusCode::NOT_FOUND, "no-such-job", "The training job does not exist"),
             Self::NoSuchExport => (StatusCode::NOT_FOUND, "no-such-export", "The export does not exist"),

@@ -21,19 +21,24 @@ pub(super) fn verified_user(
     if text("aud") != Some(project) || text("iss") != Some(issuer.as_str()) {
         return Err(Unauthenticated::WrongProject);
     }
-    check_times(claims, now.as_second())?;
+    check_times(claims, &["iat", "auth_time"], now.as_second())?;
     text("sub").and_then(|sub| sub.parse().ok()).ok_or(Unauthenticated::Subject)
 }
 
-/// Accepts integers only: Firebase does not write `1e9` or `1.0`.
-fn check_times(claims: &Map<String, Value>, now: i64) -> Result<(), Unauthenticated> {
+/// Checks `exp`, and that the times `past` are. Accepts integers only: Firebase does not write `1e9` or `1.0`.
+pub(super) fn check_times(
+    claims: &Map<String, Value>,
+    past: &[&str],
+    now: i64,
+) -> Result<(), Unauthenticated> {
     let time = |name: &str| claims.get(name).and_then(Value::as_i64).ok_or(Unauthenticated::Malformed);
-    let (expires, issued, signed_in) = (time("exp")?, time("iat")?, time("auth_time")?);
+    let expires = time("exp")?;
+    let past = past.iter().map(|name| time(name)).collect::<Result<Vec<_>, _>>()?;
     if expires <= now.saturating_sub(MAX_SKEW) {
         return Err(Unauthenticated::Expired);
     }
     let latest = now.saturating_add(MAX_SKEW);
-    if issued > latest || signed_in > latest {
+    if past.iter().any(|time| *time > latest) {
         return Err(Unauthenticated::NotYetValid);
     }
     Ok(())

@@ -35,7 +35,8 @@ impl<'a> ParsedToken<'a> {
             URL_SAFE_NO_PAD.decode(signature).ok()?;
             Some(Self { header: decode_object(header)?, claims: decode_object(claims)?, message, signature })
         };
-        parse().ok_or(Unauthenticated::Malformed)
+        // no critical extension is known here (RFC 7515, section 4.1.11)
+        parse().filter(|token| !token.header.contains_key("crit")).ok_or(Unauthenticated::Malformed)
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {

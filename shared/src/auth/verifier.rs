@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, crypto};
 
-use super::{claims, token::ParsedToken};
+use super::{AppCheck, claims, token::ParsedToken};
 use crate::{
     domain::{Result, Unauthenticated, UserId},
     ports::TokenKeys,
@@ -20,6 +20,7 @@ const MAX_KEY_ID: usize = 128;
 pub struct Verifier {
     project: String,
     signatures: SignaturePolicy,
+    app_check: Option<AppCheck>,
 }
 
 #[derive(Clone)]
@@ -33,21 +34,32 @@ impl Verifier {
     /// Accepts tokens that are signed with one of the issuer's keys.
     #[must_use]
     pub fn new(project: impl Into<String>, keys: Arc<dyn TokenKeys>) -> Self {
-        Self { project: project.into(), signatures: SignaturePolicy::Required(keys) }
+        Self { project: project.into(), signatures: SignaturePolicy::Required(keys), app_check: None }
     }
 
     /// Accepts only the unsigned tokens of the Auth emulator.
     #[must_use]
     pub fn for_emulator(project: impl Into<String>) -> Self {
-        Self { project: project.into(), signatures: SignaturePolicy::Absent }
+        Self { project: project.into(), signatures: SignaturePolicy::Absent, app_check: None }
     }
 
-    /// The user of the request's `Authorization: Bearer` header, which must occur exactly once.
+    /// Requires App Check tokens as well.
+    #[must_use]
+    pub fn with_app_check(self, app_check: AppCheck) -> Self {
+        Self { app_check: Some(app_check), ..self }
+    }
+
+    /// The user of the request's `Authorization: Bearer` header, which must occur exactly once. Where App Check is
+    /// required, the app is verified first.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`](crate::domain::Error::Unauthenticated), or an internal error if the issuer's
-    /// keys cannot be fetched.
+    /// [`Error::UnverifiedApp`](crate::domain::Error::UnverifiedApp),
+    /// [`Error::Unauthenticated`](crate::domain::Error::Unauthenticated), or an internal error if the keys of an
+    /// issuer cannot be fetched.
     pub async fn caller(&self, headers: &HeaderMap, now: Timestamp) -> Result<UserId> {
+        if let Some(app_check) = &self.app_check {
+            app_check.check(headers, now).await?;
+        }
         let mut all = headers.get_all(AUTHORIZATION).iter();
         let header = all.next().ok_or(Unauthenticated::Missing)?;
         if all.next().is_some() {
@@ -67,9 +79,6 @@ impl Verifier {
     /// The same as [`Verifier::caller`].
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<UserId> {
         let token = ParsedToken::parse(token)?;
-        if token.header.contains_key("crit") {
-            return Err(Unauthenticated::Malformed.into());
-        }
         match &self.signatures {
             SignaturePolicy::Required(keys) => verify_signature(&token, &**keys).await?,
             SignaturePolicy::Absent => verify_unsigned(&token)?,
@@ -79,7 +88,7 @@ impl Verifier {
 }
 
 /// Verifies with the issuer's key of the token's `kid`. Keys embedded in the token are ignored.
-async fn verify_signature(token: &ParsedToken<'_>, keys: &dyn TokenKeys) -> Result<()> {
+pub(super) async fn verify_signature(token: &ParsedToken<'_>, keys: &dyn TokenKeys) -> Result<()> {
     if token.header("alg") != Some("RS256") {
         return Err(Unauthenticated::Algorithm.into());
     }

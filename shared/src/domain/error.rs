@@ -11,6 +11,9 @@ pub enum Error {
     /// The token is missing or invalid.
     #[error("a valid Firebase ID token is required: send `Authorization: Bearer <token>`")]
     Unauthenticated(#[from] Unauthenticated),
+    /// App Check is required, and its token is missing or invalid.
+    #[error("a valid App Check token of this project is required ({0}): send it as `X-Firebase-AppCheck`")]
+    UnverifiedApp(Unauthenticated),
     /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),

@@ -4,6 +4,8 @@
 //! the job that claimed the export. An export whose lease has expired counts as failed, even if its document still says
 //! `running`, so no export stays `running` forever, even if all processes that worked on it are gone.
 
+use std::num::NonZeroU16;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +117,10 @@ pub struct Export {
     pub updated_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// How many days after its end the document is kept; `None` if it is never deleted.
+    pub retention_days: Option<NonZeroU16>,
+    /// When Firestore may delete the document; `None` while the export runs.
+    pub expire_at: Option<Timestamp>,
 }
 
 /// The data of a new export.
@@ -128,6 +134,8 @@ pub struct NewExport<'a> {
     pub request: &'a CreateExport,
     /// The hash of the request, if it came with an idempotency key.
     pub request_hash: Option<String>,
+    /// How many days after its end its document is kept; `None` if it is never deleted.
+    pub retention_days: Option<NonZeroU16>,
 }
 
 /// A change of a running export.
@@ -193,7 +201,7 @@ impl Export {
     /// A new export, which is running and started at `now`.
     #[must_use]
     pub fn new(new: &NewExport<'_>, now: Timestamp) -> Self {
-        let NewExport { id, user, request, request_hash } = new;
+        let NewExport { id, user, request, request_hash, retention_days } = new;
         Self {
             id: *id,
             job_id: request.job_id.clone(),
@@ -216,6 +224,8 @@ impl Export {
             started_at: now,
             updated_at: now,
             finished_at: None,
+            retention_days: *retention_days,
+            expire_at: None,
         }
     }
 
@@ -304,6 +314,9 @@ impl Export {
         self.status = status;
         self.message = Some(message.to_owned());
         self.finished_at = Some(now);
+        self.expire_at = self
+            .retention_days
+            .map(|days| saturating_add(now, SignedDuration::from_hours(24 * i64::from(days.get()))));
         self.lease_until = None;
     }
 }
@@ -330,7 +343,13 @@ mod tests {
         let request = raw.try_into().unwrap();
         let user = "ada".parse().unwrap();
         Export::new(
-            &NewExport { id: ExportId::random(), user: &user, request: &request, request_hash: None },
+            &NewExport {
+                id: ExportId::random(),
+                user: &user,
+                request: &request,
+                request_hash: None,
+                retention_days: NonZeroU16::new(30),
+            },
             at(0),
         )
     }
@@ -472,7 +491,7 @@ mod tests {
 
     proptest! {
         /// For any sequence of transitions: a final status stays, a claim only changes to a later attempt of the same
-        /// execution, a running export has a lease, and a finished one has no lease and a finish time.
+        /// execution, a running export has a lease, and a finished one has no lease, a finish time and an expiry.
         #[test]
         fn the_state_machine_keeps_its_invariants(steps in proptest::collection::vec((any_transition(), 0..400_i64), 1..40)) {
             let (mut export, mut now) = (running(), 0);
@@ -490,6 +509,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(export.finished_at.is_some(), export.status != Status::Running);
+                let a_month_later = export.finished_at.map(|end| end + SignedDuration::from_hours(30 * 24));
+                prop_assert_eq!(export.expire_at, a_month_later);
                 prop_assert_eq!(export.lease_until.is_some(), export.status == Status::Running);
                 prop_assert_eq!(export.failure.is_some(), export.status == Status::Failed);
                 prop_assert_eq!(!export.artifacts.is_empty(), export.status == Status::Completed);

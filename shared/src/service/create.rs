@@ -1,5 +1,7 @@
 //! Creates an export: stores a record with status `running` and starts the job.
 
+use std::num::NonZeroU16;
+
 use super::owned_job;
 use crate::{
     clock,
@@ -22,7 +24,7 @@ pub struct StartedExport {
     pub replayed: bool,
 }
 
-/// The ports that [`create`] uses.
+/// The ports and the setting that [`create`] uses.
 #[derive(Clone, Copy)]
 pub struct CreatePorts<'a> {
     /// The training jobs.
@@ -31,6 +33,8 @@ pub struct CreatePorts<'a> {
     pub exports: &'a dyn Exports,
     /// Starts the export job.
     pub launcher: &'a dyn JobLauncher,
+    /// How many days after its end a record is kept; `None` if it is never deleted.
+    pub retention_days: Option<NonZeroU16>,
 }
 
 /// Starts an export of a job of `caller`. With a key, a request that is repeated within [`KEY_LIFETIME`] starts nothing:
@@ -48,9 +52,11 @@ pub async fn create(
     request: &CreateExport,
     key: Option<&IdempotencyKey>,
 ) -> Result<StartedExport> {
+    let retention_days = ports.retention_days;
     let Some(key) = key else {
         check_job(ports.jobs, caller, request).await?;
-        let new = NewExport { id: ExportId::random(), user: caller, request, request_hash: None };
+        let id = ExportId::random();
+        let new = NewExport { id, user: caller, request, request_hash: None, retention_days };
         return match start(ports, &new).await? {
             Some(started) => Ok(started),
             None => Err(exists_twice()),
@@ -67,7 +73,8 @@ pub async fn create(
             return replay(&earlier, &hash);
         }
         check_job(ports.jobs, caller, request).await?;
-        let new = NewExport { id, user: caller, request, request_hash: Some(hash.clone()) };
+        let request_hash = Some(hash.clone());
+        let new = NewExport { id, user: caller, request, request_hash, retention_days };
         if let Some(started) = start(ports, &new).await? {
             return Ok(started);
         }
@@ -181,7 +188,12 @@ mod tests {
             request: &CreateExport,
             key: Option<&str>,
         ) -> Result<StartedExport> {
-            let ports = CreatePorts { jobs: &self.store, exports: &self.store, launcher: &self.launcher };
+            let ports = CreatePorts {
+                jobs: &self.store,
+                exports: &self.store,
+                launcher: &self.launcher,
+                retention_days: NonZeroU16::new(30),
+            };
             let key = key.map(|key| key.parse().unwrap());
             create(ports, &fixtures::user(uid), request, key.as_ref()).await
         }
@@ -205,6 +217,7 @@ mod tests {
         assert_eq!((launch.export, launch.hf_token.as_deref()), (id, Some("hf_canary")));
         let record = context.record().await;
         assert_eq!((record.id, record.status), (id, Status::Running));
+        assert_eq!((record.retention_days, record.expire_at), (NonZeroU16::new(30), None));
         assert_eq!(record.user_id.unwrap().as_str(), fixtures::ADA);
         assert_eq!(record.execution.unwrap().as_str(), format!("execution-of-{id}"));
         assert!(!format!("{:?}", context.records()).contains("canary"));

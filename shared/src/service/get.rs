@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::owned_job;
+use super::{as_of, owned_job};
 use crate::{
     domain::{Artifact, ArtifactKind, Export, JobId, Result, TrainingJob, UserId, Variant},
     ports::{DownloadLinks, Exports, TrainingJobs},
@@ -44,7 +44,7 @@ pub async fn get(
     // export is never returned without its artifacts.
     let latest = exports.latest(id).await;
     let job = owned_job(jobs, caller, id).await?;
-    let latest = latest?.map(|export| export.as_of(now));
+    let latest = latest?.map(|export| as_of(export, now));
     let (adapter, merged, gguf) = tokio::join!(
         download(links, &job, ArtifactKind::Adapter),
         download(links, &job, ArtifactKind::Merged),
@@ -74,8 +74,8 @@ mod tests {
     use crate::{
         adapters::documents::{self, EXPORTS, TRAINING_JOBS},
         clock,
-        domain::{Error, Status},
-        testing::{FakeLinks, MemoryStore, fixtures},
+        domain::{Error, Status, Transition},
+        testing::{FakeLinks, MemoryStore, fixtures, http::CapturedLogs},
     };
 
     fn store() -> MemoryStore {
@@ -138,5 +138,27 @@ mod tests {
         let caller = fixtures::user(fixtures::ADA);
         let found = get(ports(&store, &FakeLinks::default()), &caller, &id, late).await.unwrap();
         assert_eq!(found.latest.unwrap().status, Status::Failed);
+    }
+
+    #[tokio::test]
+    async fn an_expired_lease_is_logged_while_it_is_recent_and_an_end_is_not() {
+        let (store, log) = (store(), CapturedLogs::default());
+        let _guard = log.capture();
+        let abandoned = fixtures::export();
+        store.put(EXPORTS, fixtures::EXPORT, documents::create(&abandoned));
+        let (id, caller) = (fixtures::job_id(fixtures::JOB), fixtures::user(fixtures::ADA));
+        let expiry = abandoned.lease_until.unwrap();
+        let mut counts = Vec::new();
+        for seconds in [0, 60, 2 * 3600] {
+            let now = expiry + jiff::SignedDuration::from_secs(seconds);
+            get(ports(&store, &FakeLinks::default()), &caller, &id, now).await.unwrap();
+            counts.push(log.text().matches("the lease of an export expired").count());
+        }
+        let failure = Transition::Fail { claim: None, failure: fixtures::failure("lost") };
+        store.put(EXPORTS, fixtures::EXPORT, documents::create(&abandoned.apply(&failure, expiry).unwrap()));
+        let now = expiry + jiff::SignedDuration::from_secs(60);
+        get(ports(&store, &FakeLinks::default()), &caller, &id, now).await.unwrap();
+        counts.push(log.text().matches("the lease of an export expired").count());
+        assert_eq!(counts, [0, 1, 1, 1]);
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::owned_job;
+use super::{as_of, owned_job};
 use crate::{
     domain::{
         Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageSize, Result, UserId,
@@ -48,7 +48,7 @@ pub async fn page(
         None => None,
     };
     let mut page = ports.exports.history(job, after, request.size).await?;
-    page.exports = page.exports.into_iter().map(|export| export.as_of(now)).collect();
+    page.exports = page.exports.into_iter().map(|export| as_of(export, now)).collect();
     Ok(page)
 }
 
@@ -66,7 +66,7 @@ pub async fn find(
 ) -> Result<Export> {
     owned_job(ports.jobs, caller, job).await?;
     let found = of_job(ports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
-    Ok(found.as_of(now))
+    Ok(as_of(found, now))
 }
 
 async fn of_job(ports: HistoryPorts<'_>, job: &JobId, id: ExportId) -> Result<Option<Export>> {

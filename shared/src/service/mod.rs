@@ -6,8 +6,10 @@ pub mod history;
 pub mod hub_token;
 pub mod list;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::{
-    domain::{Error, JobId, Result, TrainingJob, UserId},
+    domain::{Error, Export, JobId, Result, Status, TrainingJob, UserId},
     ports::TrainingJobs,
 };
 
@@ -19,4 +21,17 @@ async fn owned_job(jobs: &dyn TrainingJobs, caller: &UserId, id: &JobId) -> Resu
     let job = jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
     job.check_owner(caller)?;
     Ok(job)
+}
+
+/// A lease that expired earlier is not logged again.
+const RECENT: SignedDuration = SignedDuration::from_hours(1);
+
+/// The export as of `now`. If its lease expired recently, the job that worked on it is gone, which is logged.
+fn as_of(export: Export, now: Timestamp) -> Export {
+    let ran = export.status == Status::Running;
+    let export = export.as_of(now);
+    if ran && export.finished_at.is_some_and(|end| now.duration_since(end) < RECENT) {
+        tracing::warn!(export.id = %export.id, "the lease of an export expired");
+    }
+    export
 }

@@ -25,7 +25,7 @@ pub trait StoreHarness: Send + Sync {
     /// The store's exports.
     fn exports(&self) -> &dyn Exports;
     /// Writes a document unchanged. A store with a native timestamp type uses it for `created_at`, `started_at`,
-    /// `updated_at`, `finished_at` and `lease_until` that hold RFC 3339 text.
+    /// `updated_at`, `finished_at`, `lease_until` and `expire_at` that hold RFC 3339 text.
     async fn put(&self, collection: &str, id: &str, document: Value);
     /// Reads a document unchanged, with times as RFC 3339 strings.
     async fn document(&self, collection: &str, id: &str) -> Option<Value>;
@@ -44,6 +44,7 @@ pub async fn run(harness: &dyn StoreHarness) {
     invalid_exports_are_skipped(harness).await;
     every_transition_is_stored(harness).await;
     a_rejected_transition_does_not_change_the_document(harness).await;
+    only_an_ended_export_expires(harness).await;
     an_export_with_an_expired_lease_can_only_fail(harness).await;
     one_of_several_concurrent_claims_succeeds(harness).await;
     unknown_fields_of_an_export_are_preserved(harness).await;
@@ -197,6 +198,7 @@ async fn every_transition_is_stored(harness: &dyn StoreHarness) {
         assert_eq!(find(harness, expected.id).await, returned, "the returned export is the stored one");
         expected = expected.apply(&transition, clock::now()).expect("the transition is valid");
         expected.lease_until = returned.lease_until;
+        expected.expire_at = returned.expire_at;
         assert_same(&returned, &expected);
     }
     let ended = find(harness, expected.id).await;
@@ -227,6 +229,40 @@ async fn a_rejected_transition_does_not_change_the_document(harness: &dyn StoreH
     let failure =
         Transition::Fail { claim: Some(fixtures::claim("run-1")), failure: fixtures::failure("too late") };
     assert_rejected(&failure, TransitionError::Ended).await;
+}
+
+async fn only_an_ended_export_expires(harness: &dyn StoreHarness) {
+    let [claim, first, second, launched, complete] = fixtures::lifecycle();
+    let running = [claim, first, second, launched];
+    let failed = Transition::Fail { claim: None, failure: fixtures::failure("not started") };
+    let kept = Export {
+        retention_days: None,
+        ..fixtures::new_export(ExportId::random(), &unique("job"), clock::now())
+    };
+    for (export, transitions, end) in [
+        (fixtures::new_export(ExportId::random(), &unique("job"), clock::now()), &running[..], &complete),
+        (fixtures::new_export(ExportId::random(), &unique("job"), clock::now()), &[], &failed),
+        (kept, &[], &failed),
+    ] {
+        harness.exports().create(&export).await.expect("the store works");
+        for transition in transitions {
+            assert_eq!(raw(harness, export.id).await["expire_at"], Value::Null, "before {transition:?}");
+            harness.exports().apply(export.id, transition).await.expect("the transition is valid");
+        }
+        assert_eq!(raw(harness, export.id).await["expire_at"], Value::Null, "before {end:?}");
+        harness.exports().apply(export.id, end).await.expect("the transition is valid");
+        let document = raw(harness, export.id).await;
+        let Some(days) = export.retention_days else {
+            assert_eq!(document["expire_at"], Value::Null, "without a retention");
+            continue;
+        };
+        let time = |field: &str| -> Timestamp {
+            document[field].as_str().and_then(|text| text.parse().ok()).expect("a time")
+        };
+        let kept = time("expire_at").duration_since(time("finished_at"));
+        let expected = SignedDuration::from_hours(24 * i64::from(days.get()));
+        assert!((kept - expected).abs() < SignedDuration::from_mins(1), "{kept}");
+    }
 }
 
 async fn an_export_with_an_expired_lease_can_only_fail(harness: &dyn StoreHarness) {

@@ -1,5 +1,7 @@
 //! A training job, an export and its transitions.
 
+use std::num::NonZeroU16;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,6 +21,9 @@ pub const BOB: &str = "bob-uid";
 pub const JOB: &str = "job-1";
 /// The id of [`export`].
 pub const EXPORT: &str = "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10";
+
+/// How long the document of [`export`] is kept.
+pub const RETENTION_DAYS: Option<NonZeroU16> = NonZeroU16::new(365);
 
 /// A fixed time plus `seconds`.
 #[must_use]
@@ -72,7 +77,14 @@ pub fn export() -> Export {
 /// An export by [`ADA`], just started.
 #[must_use]
 pub fn new_export(id: ExportId, job: &str, now: Timestamp) -> Export {
-    Export::new(&NewExport { id, user: &user(ADA), request: &request(job), request_hash: None }, now)
+    let new = NewExport {
+        id,
+        user: &user(ADA),
+        request: &request(job),
+        request_hash: None,
+        retention_days: RETENTION_DAYS,
+    };
+    Export::new(&new, now)
 }
 
 /// The claim of the first attempt of an execution, with a random process id.

@@ -68,6 +68,8 @@ locals {
     create = merge(local.database, {
       REGION          = var.google_region
       EXPORT_JOB_NAME = "export-job"
+
+      EXPORT_RETENTION_DAYS = "365"
     })
     get = merge(local.database, {
       GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"

@@ -70,8 +70,8 @@ resource "google_firestore_field" "unindexed" {
   index_config {}
 }
 
-# Exports are kept. A document is deleted only if somebody sets its `expire_at`, which this service never writes.
-# `lease_until` and other times of the service must never be TTL fields.
+# The service sets `expire_at` when an export ends. `lease_until` and its other times must never be TTL fields. Without
+# the exemption from indexes, times that only grow would limit the writes of the whole collection.
 resource "google_firestore_field" "ttl" {
   project    = var.project_id
   database   = local.database

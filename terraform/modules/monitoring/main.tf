@@ -3,8 +3,26 @@
 locals {
   functions = join(" OR ", [for name in sort(values(var.functions)) : "resource.label.service_name=\"${name}\""])
 
-  # Log lines that are counted. The filters match messages in the code.
+  # Log lines that are counted, by `labels`, or measured by `value`. The filters match messages in the code.
   logged = {
+    exports_ended = {
+      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export ended\""
+      description = "Exports whose end is recorded, with the code of a failure"
+      labels      = { failure_code = "EXTRACT(jsonPayload.\"failure.code\")" }
+    }
+    exports_started = {
+      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export claimed\" jsonPayload.attempt=0"
+      description = "Seconds from the request of an export to the start of its job"
+      value       = "EXTRACT(jsonPayload.seconds_since_request)"
+    }
+    exports_long = {
+      filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export runs long\""
+      description = "Exports that run for more than two hours"
+    }
+    leases_expired = {
+      filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"${var.functions.get}\" jsonPayload.message=\"the lease of an export expired\""
+      description = "Responses with an export whose job is gone"
+    }
     exports_failed = {
       filter      = "resource.type=\"cloud_run_job\" resource.labels.job_name=\"${var.job_name}\" jsonPayload.message=\"export failed\" severity>=ERROR"
       description = "Exports that ended as failed, for a reason that their callers cannot resolve"
@@ -51,6 +69,26 @@ locals {
     "ends-lost" = {
       summary   = "The end of an export could not be recorded."
       filter    = "${local.in_job} AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["ends_lost"].name}\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 600
+      threshold = 0
+      duration  = 0
+      severity  = "ERROR"
+    }
+    "exports-long" = {
+      summary   = "An export runs for more than two hours."
+      filter    = "${local.in_job} AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["exports_long"].name}\""
+      aligner   = "ALIGN_DELTA"
+      reducer   = "REDUCE_SUM"
+      period    = 600
+      threshold = 0
+      duration  = 0
+      severity  = "WARNING"
+    }
+    "leases-expired" = {
+      summary   = "The job of an export is gone, and its end is not recorded."
+      filter    = "resource.type=\"cloud_run_revision\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.this["leases_expired"].name}\""
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_SUM"
       period    = 600
@@ -128,10 +166,35 @@ resource "google_logging_metric" "this" {
   description = each.value.description
   filter      = each.value.filter
 
+  label_extractors = lookup(each.value, "labels", null)
+  value_extractor  = lookup(each.value, "value", null)
+
   metric_descriptor {
     metric_kind = "DELTA"
-    value_type  = "INT64"
-    unit        = "1"
+    value_type  = contains(keys(each.value), "value") ? "DISTRIBUTION" : "INT64"
+    unit        = contains(keys(each.value), "value") ? "s" : "1"
+
+    dynamic "labels" {
+      for_each = lookup(each.value, "labels", {})
+
+      content {
+        key        = labels.key
+        value_type = "STRING"
+      }
+    }
+  }
+
+  # From 1 s to 9 h, in steps of 15 %.
+  dynamic "bucket_options" {
+    for_each = contains(keys(each.value), "value") ? [1] : []
+
+    content {
+      exponential_buckets {
+        num_finite_buckets = 75
+        growth_factor      = 1.15
+        scale              = 1
+      }
+    }
   }
 }
 

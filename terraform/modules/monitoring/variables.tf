@@ -3,6 +3,19 @@ variable "project_id" {
   type        = string
 }
 
+variable "project_number" {
+  description = "The project's number."
+  type        = string
+}
+
+variable "budget" {
+  description = "The billing account and the monthly amount of a budget with notifications, or null for none."
+  type = object({
+    billing_account = string
+    monthly_amount  = number
+  })
+}
+
 variable "name_prefix" {
   description = "What the names of metrics begin with."
   type        = string

@@ -1,5 +1,7 @@
 //! The document `exports/{export_id}`.
 
+use std::num::NonZeroU16;
+
 use firestore::serialize_as_null;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -54,6 +56,10 @@ pub struct ExportDocument {
     claim: Option<Claim>,
     #[serde(default, with = "serialize_as_null")]
     lease_until: Option<StoredTime>,
+    #[serde(default, with = "serialize_as_null")]
+    retention_days: Option<i64>,
+    #[serde(default, with = "serialize_as_null")]
+    expire_at: Option<StoredTime>,
 }
 
 /// [`Progress`] with signed integers, the only integers of Firestore.
@@ -93,6 +99,11 @@ impl ExportDocument {
             started_at: self.started_at.into(),
             updated_at: self.updated_at.unwrap_or(self.started_at).into(),
             finished_at: self.finished_at.map(Into::into),
+            retention_days: self
+                .retention_days
+                .and_then(|days| u16::try_from(days).ok())
+                .and_then(NonZeroU16::new),
+            expire_at: self.expire_at.map(Into::into),
         })
     }
 }
@@ -121,6 +132,8 @@ impl From<&Export> for ExportDocument {
             execution: export.execution.as_ref().map(ToString::to_string),
             claim: export.claim.clone(),
             lease_until: export.lease_until.map(Into::into),
+            retention_days: export.retention_days.map(|days| days.get().into()),
+            expire_at: export.expire_at.map(Into::into),
         }
     }
 }
@@ -285,6 +298,7 @@ mod tests {
             "gcs"
           ],
           "execution": null,
+          "expire_at": null,
           "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
           "failure": null,
           "finished_at": null,
@@ -301,6 +315,7 @@ mod tests {
           "proof": null,
           "quantization": "q8_0",
           "request_hash": null,
+          "retention_days": 365,
           "started_at": "2026-09-21T14:13:20Z",
           "status": "running",
           "type": "gguf",
@@ -445,8 +460,27 @@ mod tests {
         for time in ["started_at", "updated_at", "lease_until"] {
             assert!(matches!(stored(time), ValueType::TimestampValue(_)), "{time}");
         }
-        for absent in ["finished_at", "hf_repo_id", "claim", "execution"] {
+        for absent in ["finished_at", "expire_at", "hf_repo_id", "claim", "execution"] {
             assert!(matches!(stored(absent), ValueType::NullValue(_)), "{absent}");
+        }
+    }
+
+    #[test]
+    fn an_ended_export_expires_by_a_native_timestamp_as_a_ttl_needs() {
+        let failed = Transition::Fail { claim: None, failure: fixtures::failure("not started") };
+        let ended = fixtures::export().apply(&failed, fixtures::time(60)).unwrap();
+        let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&ended)).unwrap();
+        let value = document.fields["expire_at"].value_type.clone();
+        let Some(ValueType::TimestampValue(at)) = value else { panic!("{value:?}") };
+        assert_eq!(at.seconds, fixtures::time(60 + 365 * 24 * 3600).as_second());
+    }
+
+    #[test]
+    fn a_retention_that_is_no_number_of_days_keeps_the_document() {
+        for odd in [json!(null), json!(0), json!(-1), json!(65_536)] {
+            let mut document = documents::create(&fixtures::export());
+            document["retention_days"] = odd;
+            assert_eq!(documents::export(fixtures::EXPORT, &document).unwrap().retention_days, None);
         }
     }
 

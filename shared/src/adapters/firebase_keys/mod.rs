@@ -1,4 +1,5 @@
-//! The public keys that sign Firebase ID tokens, from Google's endpoint: a JWK set, or a map of X.509 certificates.
+//! The public keys that sign Firebase ID tokens and App Check tokens, from Google's endpoints: a JWK set, or a map of
+//! X.509 certificates.
 //!
 //! <https://firebase.google.com/docs/auth/admin/verify-id-tokens#verify_id_tokens_using_a_third-party_jwt_library>
 
@@ -13,13 +14,16 @@ use jsonwebtoken::DecodingKey;
 
 use self::{cache::KeyCache, fetch::KeysEndpoint};
 use crate::{
-    auth::Verifier,
+    auth::{AppCheck, Verifier},
     config,
     ports::{PortError, TokenKeys},
 };
 
 const GOOGLE: &str =
     "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
+
+/// <https://firebase.google.com/docs/app-check/custom-resource-backend>
+const APP_CHECK: &str = "https://firebaseappcheck.googleapis.com/v1/jwks";
 
 /// Why keys cannot be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +55,29 @@ impl FirebaseKeys {
     /// Keys from `url`, by default from Google's endpoint. They are fetched on first use.
     #[must_use]
     pub fn new(url: Option<url::Url>) -> Self {
-        Self(KeyCache::new(KeysEndpoint::new(url.map_or_else(|| GOOGLE.to_owned(), String::from))))
+        Self::at(url.map_or_else(|| GOOGLE.to_owned(), String::from))
+    }
+
+    fn at(url: String) -> Self {
+        Self(KeyCache::new(KeysEndpoint::new(url)))
     }
 }
 
-/// The verifier for the configured project: with the keys of the issuer, or for unsigned tokens of the Auth emulator.
+/// The verifier for the configured project: with the keys of the issuer, or for unsigned tokens of the Auth emulator; and
+/// with App Check if it is required.
 #[must_use]
 pub fn verifier(settings: config::FirebaseConfig) -> Verifier {
-    if settings.emulated {
+    let verifier = if settings.emulated {
         Verifier::for_emulator(settings.project_id)
     } else {
         Verifier::new(settings.project_id, Arc::new(FirebaseKeys::new(settings.keys_url)))
+    };
+    match settings.app_check {
+        Some(number) => {
+            let keys = Arc::new(FirebaseKeys::at(APP_CHECK.to_owned()));
+            verifier.with_app_check(AppCheck::new(number, keys))
+        }
+        None => verifier,
     }
 }
 

@@ -68,8 +68,11 @@ fn get_health() -> Operation {
 }
 
 fn list_jobs() -> Operation {
-    let mut responses =
-        responses("The jobs.", Array::new(schema_ref::<JobBody>()), &[Kind::Unauthenticated, Kind::Internal]);
+    let mut responses = responses(
+        "The jobs.",
+        Array::new(schema_ref::<JobBody>()),
+        &[Kind::Unauthenticated, Kind::UnverifiedApp, Kind::Internal],
+    );
     link_to_get_job(&mut responses, "$response.body#/0/job_id");
     let description = "The completed training jobs of the authenticated user, newest first. Only completed jobs can be exported.";
     operation("listJobs", "List the training jobs that can be exported", description, responses).build()
@@ -83,6 +86,7 @@ fn create_export() -> Operation {
             Kind::InvalidRequest,
             Kind::NotCompleted,
             Kind::Unauthenticated,
+            Kind::UnverifiedApp,
             Kind::NotOwner,
             Kind::NoSuchJob,
             Kind::BodyTooSlow,
@@ -101,8 +105,14 @@ fn create_export() -> Operation {
 }
 
 fn get_job() -> Operation {
-    let kinds =
-        [Kind::InvalidRequest, Kind::Unauthenticated, Kind::NotOwner, Kind::NoSuchJob, Kind::Internal];
+    let kinds = [
+        Kind::InvalidRequest,
+        Kind::Unauthenticated,
+        Kind::UnverifiedApp,
+        Kind::NotOwner,
+        Kind::NoSuchJob,
+        Kind::Internal,
+    ];
     let responses = responses("The job.", schema_ref::<JobWithExportBody>(), &kinds);
     let description = "A training job of the authenticated user, of any status, and its latest export. In this \
          response `artifacts.file` holds download links. They need no sign-in and expire after 15 minutes. Poll every \
@@ -113,8 +123,14 @@ fn get_job() -> Operation {
 }
 
 fn list_exports() -> Operation {
-    let kinds =
-        [Kind::InvalidRequest, Kind::Unauthenticated, Kind::NotOwner, Kind::NoSuchJob, Kind::Internal];
+    let kinds = [
+        Kind::InvalidRequest,
+        Kind::Unauthenticated,
+        Kind::UnverifiedApp,
+        Kind::NotOwner,
+        Kind::NoSuchJob,
+        Kind::Internal,
+    ];
     let responses = responses("A page of the exports.", schema_ref::<HistoryBody>(), &kinds);
     let description = "The exports of a training job of the authenticated user, newest first.";
     let size = ObjectBuilder::new()
@@ -133,6 +149,7 @@ fn get_export() -> Operation {
     let kinds = [
         Kind::InvalidRequest,
         Kind::Unauthenticated,
+        Kind::UnverifiedApp,
         Kind::NotOwner,
         Kind::NoSuchJob,
         Kind::NoSuchExport,

@@ -61,6 +61,9 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::InvalidRequest => "The request is invalid; `field` names the invalid field.",
         ProblemKind::NotCompleted => "The training job is not completed.",
         ProblemKind::Unauthenticated => "The ID token is missing or invalid.",
+        ProblemKind::UnverifiedApp => {
+            "The deployment requires App Check, and `X-Firebase-AppCheck` is missing or invalid."
+        }
         ProblemKind::NotOwner => "The training job belongs to another user, or has no owner.",
         ProblemKind::NoSuchJob => "The training job does not exist.",
         ProblemKind::KeyReused => "The key was sent with another request within the last 24 hours.",

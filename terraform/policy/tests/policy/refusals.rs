@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     newcomer::{Newcomer, text},
-    plugin::cloud::PURGED,
+    plugin::{NUMBER, cloud::PURGED},
     rehearsal::{PROJECT, read, terraform},
 };
 
@@ -231,6 +231,32 @@ fn digests_are_those_of_the_push() {
     );
 }
 
+#[test]
+fn the_page_knows_app_check_where_functions_require_it() {
+    if !terraform() {
+        return;
+    }
+    let app =
+        "app_check = { app_id = \"1:123456789012:web:0123abcd\", api_key = \"key\", site_key = \"site\" }";
+    let newcomer = Newcomer::with_settings(&[app]);
+    newcomer.succeeds("deploy");
+    let settings: Value = serde_json::from_str(&newcomer.remembered("app-check.json")).unwrap();
+    assert_eq!((&settings["site_key"], &settings["project_number"]), (&"site".into(), &NUMBER.into()));
+    let released: Value = serde_json::from_str(&newcomer.remembered("firebase.json")).unwrap();
+    let policy = released["hosting"]["headers"][0]["headers"][0]["value"].as_str().unwrap().to_owned();
+    for allowed in [
+        "script-src https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/ 'self';",
+        "connect-src https://firebaseappcheck.googleapis.com https://www.google.com/recaptcha/ 'self';",
+        "; frame-src https://www.google.com/recaptcha/",
+    ] {
+        assert!(policy.contains(allowed), "{policy}");
+    }
+    newcomer.settings(&[]);
+    newcomer.succeeds("deploy");
+    assert!(!newcomer.cloud().join("app-check.json").exists());
+    assert!(!newcomer.remembered("firebase.json").contains("recaptcha"));
+}
+
 /// Two deployments in one project share no name.
 #[test]
 fn the_prefix_is_in_every_name() {
@@ -248,6 +274,7 @@ fn the_prefix_is_in_every_name() {
         ("google_iam_workload_identity_pool", "workload_identity_pool_id"),
         ("google_storage_bucket", "name"),
         ("google_logging_metric", "name"),
+        ("google_monitoring_custom_service", "service_id"),
     ] {
         let found = newcomer.resources(kind);
         assert!(!found.is_empty(), "{kind}");

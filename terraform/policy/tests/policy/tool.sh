@@ -71,6 +71,7 @@ case "$name $*" in
         [ -z "${HOSTING_DOWN:-}" ] || refuse "Error: Request to firebasehosting.googleapis.com had HTTP Error: 503"
         config=$(after --config "$@")
         cp "$config" "$CLOUD/firebase.json"
+        cp "$(dirname "$config")/public/app-check.json" "$CLOUD/" 2>/dev/null || rm -f "$CLOUD/app-check.json"
         folder=$(dirname "$config")
         case ,$(after --only "$@"), in
             *,hosting,*)

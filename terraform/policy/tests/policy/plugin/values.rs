@@ -115,6 +115,9 @@ fn made_up(type_name: &str, given: &[(Value, Value)], name: &str, kind: &str) ->
             let project = if name == "id" { of("project") } else { NUMBER };
             format!("{}/providers/{}", pool(project), of("workload_identity_pool_provider_id"))
         }
+        ("google_monitoring_slo", "name") => {
+            format!("projects/{NUMBER}/services/{}/serviceLevelObjectives/{}", of("service"), of("slo_id"))
+        }
         ("google_identity_platform_config", "id") => format!("projects/{}/config", of("project")),
         ("google_cloud_run_v2_service", "uri") => {
             format!("https://{}-{NUMBER}.{}.run.app", of("name"), of("location"))

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use shared::{
     adapters::{documents, firestore::needed_indexes},
+    domain::Transition,
     testing::fixtures,
 };
 
@@ -52,23 +53,27 @@ fn indexes_equal_those_of_the_queries_in_the_code() {
     );
 }
 
-/// Fields that the service writes into an export.
-fn written() -> BTreeSet<String> {
-    let document = documents::create(&fixtures::export());
-    document.as_object().unwrap().keys().cloned().collect()
-}
-
-/// No field that the service writes may be a TTL field, or exports would be deleted.
-fn nothing_expires_by_surprise(deployment: &Deployment) -> Vec<String> {
-    let written = written();
+/// Deleted is what has ended: the TTL is the one time that a running export does not have.
+fn only_ended_exports_are_deleted(deployment: &Deployment) -> Vec<String> {
+    let running = documents::create(&fixtures::export());
+    let failure = Transition::Fail { claim: None, failure: fixtures::failure("not started") };
+    let ended = documents::create(&fixtures::export().apply(&failure, fixtures::time(1)).unwrap());
     let mut wrong = Vec::new();
     let ttl: Vec<_> = deployment
         .all("google_firestore_field")
         .filter(|field| !field.at("ttl_config.0").is_null())
         .collect();
     for field in &ttl {
-        if written.contains(field.text("field")) {
-            wrong.push(format!("{} makes exports expire by {}", field.address, field.text("field")));
+        let (address, name) = (&field.address, field.text("field"));
+        if !running[name].is_null() {
+            wrong.push(format!("{address} deletes running exports by {name}"));
+        }
+        if ended[name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).is_none() {
+            wrong.push(format!("{address} deletes nothing: an ended export has {name} = {}", ended[name]));
+        }
+        let indexes = field.at("index_config.0.indexes").as_array();
+        if field.at("index_config.0").is_null() || indexes.is_some_and(|indexes| !indexes.is_empty()) {
+            wrong.push(format!("{address} is indexed, which limits the writes of the collection"));
         }
     }
     wrong.extend(differs("TTL fields", ttl.len(), 1));
@@ -76,17 +81,15 @@ fn nothing_expires_by_surprise(deployment: &Deployment) -> Vec<String> {
 }
 
 #[test]
-fn no_field_that_the_service_writes_is_a_ttl() {
-    assert!(written().contains("lease_until"), "the fixture is a whole export: {:?}", written());
+fn exports_are_deleted_some_time_after_their_end() {
+    let file = "terraform/modules/firestore/main.tf";
     check(
-        nothing_expires_by_surprise,
+        only_ended_exports_are_deleted,
         &[
-            Mutant(
-                "terraform/modules/firestore/main.tf",
-                "field      = \"expire_at\"",
-                "field      = \"finished_at\"",
-            ),
-            Mutant("terraform/modules/firestore/main.tf", "  ttl_config {}\n", ""),
+            Mutant(file, "field      = \"expire_at\"", "field      = \"lease_until\""),
+            Mutant(file, "field      = \"expire_at\"", "field      = \"deleted_at\""),
+            Mutant(file, "  ttl_config {}\n", ""),
+            Mutant(file, "  ttl_config {}\n\n  index_config {}\n", "  ttl_config {}\n"),
         ],
     );
 }

@@ -7,11 +7,14 @@ use std::{
 
 use shared::config::{
     CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, ListServiceConfig,
-    ListenConfig, Lookup,
+    ListenConfig, Lookup, RetentionConfig,
 };
 
-use super::{Mutant, check};
-use crate::rehearsal::{Deployment, Resource, read};
+use super::{Mutant, check, differs};
+use crate::{
+    plugin::NUMBER,
+    rehearsal::{Deployment, Resource, read},
+};
 
 /// Read by libraries: the log filter, and the threads of the async runtime.
 const OF_LIBRARIES: [&str; 2] = ["RUST_LOG", "TOKIO_WORKER_THREADS"];
@@ -39,7 +42,7 @@ const FOR_DEVELOPMENT: [&str; 6] = [
 const PLACES: [&str; 4] =
     ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"];
 /// Optional.
-const OPTIONAL: [&str; 2] = ["BASE_MODELS_URI", "VERIFY_LOGITS"];
+const OPTIONAL: [&str; 3] = ["APP_CHECK_PROJECT_NUMBER", "BASE_MODELS_URI", "VERIFY_LOGITS"];
 
 /// Reads the settings of one binary.
 type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
@@ -59,6 +62,7 @@ fn list(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
 fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     list(lookup)?;
     CloudRunConfig::from(lookup)?;
+    RetentionConfig::from(lookup)?;
     ListServiceConfig::from(lookup).map(drop)
 }
 
@@ -144,6 +148,7 @@ fn environments_are_what_settings_read() {
         what_is_given_is_what_is_read,
         &[
             Mutant(main, "        EXPORT_JOB_NAME = \"${var.name_prefix}${local.job_name}\"\n", ""),
+            Mutant(main, "        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)\n", ""),
             Mutant(
                 main,
                 "GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
@@ -179,14 +184,45 @@ fn environments_are_what_settings_read() {
     );
 }
 
+/// Every function that authenticates callers requires App Check, or none does.
+fn app_check_is_required_by_all(deployment: &Deployment) -> Vec<String> {
+    let required = !deployment.outputs["firebase"]["value"]["app_check"].is_null();
+    let mut wrong = Vec::new();
+    for workload in deployment.all("google_cloud_run_v2_service") {
+        let number = environment(workload).get("APP_CHECK_PROJECT_NUMBER").copied();
+        let expected = (required && workload.text("name") != "health").then_some(NUMBER);
+        wrong.extend(differs(&workload.address, number, expected));
+    }
+    let page = &deployment.outputs["firebase"]["value"]["app_check"]["project_number"];
+    wrong.extend(differs("the page's project", page.as_str(), required.then_some(NUMBER)));
+    wrong
+}
+
+#[test]
+fn app_check_is_one_setting() {
+    let main = "terraform/main.tf";
+    check(
+        app_check_is_required_by_all,
+        &[
+            Mutant(main, "each.key == \"health\" ? {}", "each.key != \"get\" ? {}"),
+            Mutant(
+                main,
+                "{ APP_CHECK_PROJECT_NUMBER = data.google_project.this.number }",
+                "{ APP_CHECK_PROJECT_NUMBER = \"1\" }",
+            ),
+        ],
+    );
+}
+
 /// The functions above read the settings of each binary; its `main` must read the same.
 #[test]
 fn the_mains_read_those_settings() {
     let settings =
-        regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService)Config::from\(").unwrap();
+        regex::Regex::new(r"\b(CloudRun|Downloads|Firebase|Firestore|ListService|Retention)Config::from\(")
+            .unwrap();
     for (function, expected) in [
         ("list", ["Firebase", "Firestore"].as_slice()),
-        ("create", &["CloudRun", "Firebase", "Firestore", "ListService"]),
+        ("create", &["CloudRun", "Firebase", "Firestore", "ListService", "Retention"]),
         ("get", &["Downloads", "Firebase", "Firestore"]),
         ("health", &[]),
     ] {

@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use shared::domain::FailureCode;
+
 use super::{Mutant, check, deployed, differs};
-use crate::rehearsal::{Deployment, Settings, read, root, terraform};
+use crate::{
+    plugin::NUMBER,
+    rehearsal::{Deployment, Resource, Settings, read, root, terraform},
+};
 
 /// The source of a crate, without its tests.
 fn source(folder: &str) -> String {
@@ -28,6 +33,7 @@ fn source(folder: &str) -> String {
 fn counted_texts_are_logged(deployment: &Deployment) -> Vec<String> {
     let name = Regex::new("(?:job_name|service_name)=\"([^\"]+)\"").unwrap();
     let message = Regex::new("jsonPayload.message=\"([^\"]+)\"").unwrap();
+    let field = Regex::new("jsonPayload\\.\"?([\\w.]+)").unwrap();
     let mut wrong = Vec::new();
     for metric in deployment.all("google_logging_metric") {
         let filter = metric.text("filter");
@@ -43,12 +49,20 @@ fn counted_texts_are_logged(deployment: &Deployment) -> Vec<String> {
         if !logged.contains(&format!("\"{text}\"")) {
             wrong.push(format!("{} counts {text:?}, which is not logged there", metric.address));
         }
+        let extractors = metric.at("label_extractors").as_object().into_iter().flat_map(|all| all.values());
+        let values = extractors.filter_map(|value| value.as_str()).chain([metric.text("value_extractor")]);
+        let read = values
+            .chain([filter])
+            .flat_map(|text| field.captures_iter(text))
+            .map(|found| found[1].to_owned());
+        let unknown = read.filter(|name| name != "message" && !logged.contains(&format!("{name} = ")));
+        wrong.extend(unknown.map(|name| format!("{} reads {name}, which no line has", metric.address)));
         let names = ["health", "list", "create", "get", "export-job"];
         if !name.captures(filter).is_some_and(|found| names.contains(&&found[1])) {
             wrong.push(format!("{} counts in nothing that is deployed: {filter}", metric.address));
         }
     }
-    wrong.extend(differs("log metrics", deployment.all("google_logging_metric").count(), 4));
+    wrong.extend(differs("log metrics", deployment.all("google_logging_metric").count(), 8));
     wrong
 }
 
@@ -65,11 +79,44 @@ fn log_metrics_count_what_is_logged() {
             ),
             Mutant(
                 file,
-                "resource.labels.service_name=\\\"${var.functions.get}\\\"",
-                "resource.labels.service_name=\\\"gets\\\"",
+                "service_name=\\\"${var.functions.get}\\\" jsonPayload.message=\\\"creating",
+                "service_name=\\\"gets\\\" jsonPayload.message=\\\"creating",
             ),
+            Mutant(file, "EXTRACT(jsonPayload.seconds_since_request)", "EXTRACT(jsonPayload.seconds)"),
+            Mutant(file, "EXTRACT(jsonPayload.\\\"failure.code\\\")", "EXTRACT(jsonPayload.cause_of_end)"),
         ],
     );
+}
+
+/// Metrics of Google Cloud that alerts and objectives watch, also by their names in PromQL.
+const OF_THE_PLATFORM: [&str; 9] = [
+    "monitoring.googleapis.com/uptime_check/check_passed",
+    "run.googleapis.com/container/instance_count",
+    "run.googleapis.com/job/completed_execution_count",
+    "run.googleapis.com/request_count",
+    "run.googleapis.com/request_latencies",
+    "serviceruntime.googleapis.com/quota/exceeded",
+    "serviceruntime_googleapis_com:quota_allocation_usage",
+    "serviceruntime_googleapis_com:quota_limit",
+    "serviceruntime_googleapis_com:quota_rate_net_usage",
+];
+
+/// What the conditions of an alert and the objectives watch.
+fn queries(resource: &Resource) -> Vec<String> {
+    let conditions = resource.at("conditions").as_array().into_iter().flatten();
+    let of_alert = conditions.flat_map(|condition| {
+        [
+            condition["condition_threshold"][0]["filter"].clone(),
+            condition["condition_prometheus_query_language"][0]["query"].clone(),
+        ]
+    });
+    let of_objective = [
+        "request_based_sli.0.good_total_ratio.0.total_service_filter",
+        "request_based_sli.0.good_total_ratio.0.bad_service_filter",
+        "request_based_sli.0.distribution_cut.0.distribution_filter",
+    ];
+    let of_objective = of_objective.map(|path| resource.at(path).clone());
+    of_alert.chain(of_objective).filter_map(|query| query.as_str().map(str::to_owned)).collect()
 }
 
 fn alerts_watch_what_can_go_wrong(deployment: &Deployment) -> Vec<String> {
@@ -77,33 +124,42 @@ fn alerts_watch_what_can_go_wrong(deployment: &Deployment) -> Vec<String> {
     let metrics: BTreeSet<_> = deployment
         .all("google_logging_metric")
         .map(|m| format!("logging.googleapis.com/user/{}", m.text("name")))
+        .chain(OF_THE_PLATFORM.map(str::to_owned))
         .collect();
-    let platform = [
-        "monitoring.googleapis.com/uptime_check/check_passed",
-        "run.googleapis.com/container/instance_count",
-        "run.googleapis.com/job/completed_execution_count",
-        "run.googleapis.com/request_count",
-        "run.googleapis.com/request_latencies",
-    ];
-    let named = Regex::new("metric.type=\"([^\"]+)\"").unwrap();
-    let mut watched = BTreeSet::new();
+    let objectives: BTreeSet<_> =
+        deployment.all("google_monitoring_slo").map(|slo| slo.text("name").to_owned()).collect();
+    let named = Regex::new("metric.type=\"([^\"]+)\"|(serviceruntime_googleapis_com:\\w+)").unwrap();
+    let burn = Regex::new("^select_slo_burn_rate\\(\"([^\"]+)\", \"[0-9]+s\"\\)$").unwrap();
+    let (mut watched, mut burning) = (BTreeSet::new(), BTreeSet::new());
     let emails = deployment.all("google_monitoring_notification_channel").count();
-    for alert in deployment.all("google_monitoring_alert_policy") {
-        let condition = alert.at("conditions.0.condition_threshold.0");
-        let filter = condition["filter"].as_str().unwrap_or_default();
-        let metric = named.captures(filter).map(|found| found[1].to_owned()).unwrap_or_default();
-        if !metrics.contains(&metric) && !platform.contains(&metric.as_str()) {
-            wrong.push(format!("{} watches {metric:?}, which nothing writes", alert.address));
-        }
-        watched.insert(metric);
-        let told = alert.at("notification_channels").as_array().map_or(0, Vec::len);
-        wrong.extend(differs(&format!("{} channels", alert.address), told, emails));
-        if !filter.contains("resource.type=") {
-            wrong.push(format!("{} does not say whose metric it watches", alert.address));
+    let alerts = deployment.all("google_monitoring_alert_policy");
+    for resource in alerts.chain(deployment.all("google_monitoring_slo")) {
+        for query in queries(resource) {
+            if let Some(objective) = burn.captures(&query) {
+                burning.insert(objective[1].to_owned());
+                continue;
+            }
+            let names: BTreeSet<_> = named
+                .captures_iter(&query)
+                .filter_map(|found| found.get(1).or(found.get(2)))
+                .map(|found| found.as_str().to_owned())
+                .collect();
+            let unknown: Vec<_> = names.difference(&metrics).collect();
+            if names.is_empty() || !unknown.is_empty() {
+                wrong.push(format!("{} watches {query:?}, which nothing writes", resource.address));
+            }
+            if !query.contains("resource.type=") && !query.contains("monitored_resource=") {
+                wrong.push(format!("{} does not say whose metric it watches", resource.address));
+            }
+            watched.extend(names);
         }
     }
-    let all: BTreeSet<_> = metrics.into_iter().chain(platform.map(str::to_owned)).collect();
-    wrong.extend(differs("watched", watched, all));
+    for alert in deployment.all("google_monitoring_alert_policy") {
+        let told = alert.at("notification_channels").as_array().map_or(0, Vec::len);
+        wrong.extend(differs(&format!("{} channels", alert.address), told, emails));
+    }
+    wrong.extend(differs("watched", watched, metrics));
+    wrong.extend(differs("objectives with alerts", burning, objectives));
     let uptime = deployment.all("google_monitoring_uptime_check_config").next();
     let asks = uptime.is_some_and(|check| {
         check.text("http_check.0.path") == "/health" && *check.at("http_check.0.validate_ssl") == true
@@ -131,6 +187,21 @@ fn every_metric_has_an_alert_and_every_alert_a_reader() {
                 "  severity              = each.value.severity\n  notification_channels = [for channel in google_monitoring_notification_channel.email : channel.name]",
                 "  severity              = each.value.severity\n  notification_channels = []",
             ),
+            Mutant(
+                "terraform/modules/monitoring/quotas.tf",
+                "metric.type=\\\"serviceruntime.googleapis.com/quota/exceeded\\\"",
+                "metric.type=\\\"serviceruntime.googleapis.com/quota\\\"",
+            ),
+            Mutant(
+                "terraform/modules/monitoring/slo.tf",
+                "values  = \"${local.in_job} AND metric.type=\\\"logging.googleapis.com/user/${google_logging_metric.this[\"exports_started\"].name}",
+                "values  = \"${local.in_job} AND metric.type=\\\"logging.googleapis.com/user/started",
+            ),
+            Mutant(
+                "terraform/modules/monitoring/slo.tf",
+                "select_slo_burn_rate(\\\"${google_monitoring_slo.this[each.value.objective].name}",
+                "select_slo_burn_rate(\\\"${google_monitoring_slo.this[\"start\"].name}",
+            ),
         ],
     );
 }
@@ -148,8 +219,9 @@ fn alerts_lead_to_a_paragraph(deployment: &Deployment) -> Vec<String> {
         .filter_map(|alert| heading.captures(alert.text("documentation.0.content")))
         .map(|found| found.get(1).unwrap().as_str())
         .collect();
-    let each = differs("alerts that lead to a heading", led.len(), alerts.len());
-    differs("headings", led, headings).into_iter().chain(each).collect()
+    let lost = alerts.iter().filter(|alert| !heading.is_match(alert.text("documentation.0.content")));
+    let lost = lost.map(|alert| format!("{} leads to no heading", alert.address));
+    differs("headings", led, headings).into_iter().chain(lost).collect()
 }
 
 #[test]
@@ -162,6 +234,105 @@ fn every_alert_has_its_paragraph_and_every_paragraph_its_alert() {
             Mutant(file, "What to do: docs/OPERATIONS.md, \\\"unreachable\\\".", "Ask somebody."),
         ],
     );
+}
+
+/// The code of a failure, and whether it is the caller's to resolve.
+const CODES: [FailureCode; 6] = [
+    FailureCode::InvalidInput,
+    FailureCode::AccessDenied,
+    FailureCode::NotFound,
+    FailureCode::Interrupted,
+    FailureCode::Timeout,
+    FailureCode::Internal,
+];
+
+/// Each objective has an alert on a fast and one on a slow use of its budget, each with a long and a short window; only
+/// faults of the service count against the objective of exports.
+fn objectives_count_faults_and_alert_on_their_budgets(deployment: &Deployment) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for slo in deployment.all("google_monitoring_slo") {
+        let goal = slo.at("goal").as_f64().unwrap_or_default();
+        if !(0.9..1.0).contains(&goal) || slo.at("rolling_period_days") != 30 {
+            wrong.push(format!("{}: {goal} of {}", slo.address, slo.at("rolling_period_days")));
+        }
+        let of_slo = |alert: &&Resource| {
+            queries(alert).iter().any(|query| query.contains(&format!("(\"{}\"", slo.text("name"))))
+        };
+        let alerts: Vec<_> = deployment.all("google_monitoring_alert_policy").filter(of_slo).collect();
+        wrong.extend(differs(&format!("{} alerts", slo.address), alerts.len(), 2));
+        for alert in alerts {
+            let windows: BTreeSet<_> = queries(alert).into_iter().collect();
+            if windows.len() != 2 || alert.text("combiner") != "AND" {
+                wrong.push(format!("{} needs a long and a short window: {windows:?}", alert.address));
+            }
+        }
+    }
+    let faults: BTreeSet<_> =
+        CODES.iter().filter(|code| !code.is_for_the_caller()).map(|code| code.as_str().to_owned()).collect();
+    let listed = Regex::new("metric.label.failure_code=one_of\\(([^)]*)\\)").unwrap();
+    let counted: BTreeSet<_> = deployment
+        .all("google_monitoring_slo")
+        .flat_map(queries)
+        .filter_map(|query| listed.captures(&query).map(|found| found[1].to_owned()))
+        .flat_map(|codes| codes.split(", ").map(|code| code.trim_matches('"').to_owned()).collect::<Vec<_>>())
+        .collect();
+    wrong.extend(differs("faults", counted, faults));
+    wrong.extend(differs("objectives", deployment.all("google_monitoring_slo").count(), 3));
+    wrong
+}
+
+#[test]
+fn objectives_are_of_the_service_and_their_budgets_are_watched() {
+    let file = "terraform/modules/monitoring/slo.tf";
+    check(
+        objectives_count_faults_and_alert_on_their_budgets,
+        &[
+            Mutant(file, "\"internal\", \"interrupted\", \"timeout\"", "\"internal\", \"not_found\""),
+            Mutant(file, "[\"21600s\", \"1800s\"]", "[\"21600s\"]"),
+            Mutant(file, "goal    = 0.95", "goal    = 1"),
+            Mutant(file, "  combiner              = \"AND\"\n", "  combiner              = \"OR\"\n"),
+            Mutant(file, "    slow = {", "    # slow = {"),
+        ],
+    );
+}
+
+/// Someone is told before the money is spent; without a budget nothing needs the billing account.
+fn a_budget_notifies_early(deployment: &Deployment) -> Vec<String> {
+    let emails = deployment.all("google_monitoring_notification_channel").count();
+    let mut wrong = Vec::new();
+    for budget in deployment.all("google_billing_budget") {
+        let rules = budget.at("threshold_rules").as_array().cloned().unwrap_or_default();
+        let early =
+            |rule: &serde_json::Value| rule["threshold_percent"].as_f64().is_some_and(|part| part < 1.0);
+        let forecast = |rule: &serde_json::Value| rule["spend_basis"] == "FORECASTED_SPEND";
+        if !rules.iter().any(early) || !rules.iter().any(forecast) {
+            wrong.push(format!("{} notifies too late: {rules:?}", budget.address));
+        }
+        let expected = serde_json::json!([format!("projects/{NUMBER}")]);
+        wrong.extend(differs("projects of the budget", budget.at("budget_filter.0.projects"), &expected));
+        let told =
+            budget.at("all_updates_rule.0.monitoring_notification_channels").as_array().map_or(0, Vec::len);
+        wrong.extend(differs("channels of the budget", told, emails));
+    }
+    wrong
+}
+
+#[test]
+fn a_budget_is_of_this_project_and_notifies_in_time() {
+    let file = "terraform/modules/monitoring/budget.tf";
+    check(
+        a_budget_notifies_early,
+        &[
+            Mutant(file, "for_each = [0.5, 0.9, 1]", "for_each = [1, 2]"),
+            Mutant(file, "    spend_basis       = \"FORECASTED_SPEND\"\n", ""),
+            Mutant(file, "projects = [\"projects/${var.project_number}\"]", "projects = []"),
+            Mutant(file, "for_each = length(var.emails) == 0 ? [] : [1]", "for_each = []"),
+        ],
+    );
+    if terraform() {
+        assert_eq!(deployed(Settings::Everything).all("google_billing_budget").count(), 1);
+        assert_eq!(deployed(Settings::Staging).all("google_billing_budget").count(), 0);
+    }
 }
 
 fn the_dashboard_can_be_read(deployment: &Deployment) -> Vec<String> {
@@ -209,6 +380,7 @@ fn the_dashboard_has_its_tiles() {
 fn api_of(kind: &str) -> &'static str {
     let apis = [
         ("google_artifact_registry_", "artifactregistry"),
+        ("google_billing_budget", "billingbudgets"),
         ("google_cloud_run_v2_", "run"),
         ("google_firebase_hosting_", "firebasehosting"),
         ("google_firebase_", "firebase"),
@@ -232,9 +404,9 @@ fn api_of(kind: &str) -> &'static str {
 fn every_api_that_is_used_is_on(deployment: &Deployment) -> Vec<String> {
     let on: BTreeSet<_> =
         deployment.all("google_project_service").map(|service| service.text("service").to_owned()).collect();
-    // the Firebase CLI releases security rules, get signs links through iamcredentials, and workflows exchange their
+    // the page gets App Check tokens for proofs of reCAPTCHA, the Firebase CLI releases security rules, get signs links through iamcredentials, and workflows exchange their
     // tokens at sts
-    let others = ["firebaserules", "iamcredentials", "sts"];
+    let others = ["firebaseappcheck", "firebaserules", "iamcredentials", "recaptchaenterprise", "sts"];
     let needed = deployment.resources.iter().map(|resource| api_of(&resource.kind)).chain(others);
     let off: BTreeSet<_> =
         needed.map(|api| format!("{api}.googleapis.com")).filter(|api| !on.contains(api)).collect();
