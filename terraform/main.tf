@@ -10,6 +10,11 @@ locals {
   site_id      = coalesce(var.hosting_site_id, var.project_id)
   hosting      = jsondecode(file("${path.module}/../hosting/firebase.json")).hosting
 
+  # Where create and the job find the key of Hub tokens: not its output, because what names the functions, such as metrics, would
+  # then wait for it.
+  token_key     = "projects/${var.project_id}/locations/${var.region}/keyRings/${var.name_prefix}export-service/cryptoKeys/hub-tokens"
+  token_key_env = var.seal_hub_tokens ? { HF_TOKEN_KEY = local.token_key } : {}
+
   # Environment and callers of each function: everybody may call it if Firebase Hosting forwards to it, because Hosting
   # has no identity; otherwise the functions in `callers` may.
   functions = {
@@ -25,7 +30,7 @@ locals {
       callers = ["create"]
     }
     create = {
-      env = {
+      env = merge(local.token_key_env, {
         PROJECT_ID      = var.project_id
         REGION          = var.region
         EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
@@ -33,7 +38,7 @@ locals {
         LIST_URL        = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
 
         EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)
-      }
+      })
       callers = []
     }
     get = {
@@ -129,11 +134,40 @@ module "job" {
     },
     var.base_models_uri == "" ? {} : { BASE_MODELS_URI = var.base_models_uri },
     var.verify_logits ? { VERIFY_LOGITS = "1" } : {},
+    local.token_key_env,
   )
   launchers           = { create = module.function["create"].service_account_member }
   deletion_protection = var.deletion_protection
 
   depends_on = [module.project_services]
+}
+
+# What `create` encrypts, the job alone decrypts.
+module "token_key" {
+  source = "./modules/token-key"
+  count  = var.seal_hub_tokens ? 1 : 0
+
+  project_id  = var.project_id
+  region      = var.region
+  name_prefix = var.name_prefix
+
+  depends_on = [module.project_services]
+}
+
+resource "google_kms_crypto_key_iam_member" "seals" {
+  for_each = { for index, key in module.token_key : index => key.id }
+
+  crypto_key_id = each.value
+  role          = "roles/cloudkms.cryptoKeyEncrypter"
+  member        = module.function["create"].service_account_member
+}
+
+resource "google_kms_crypto_key_iam_member" "opens" {
+  for_each = { for index, key in module.token_key : index => key.id }
+
+  crypto_key_id = each.value
+  role          = "roles/cloudkms.cryptoKeyDecrypter"
+  member        = module.job.service_account_member
 }
 
 module "firestore" {

@@ -29,6 +29,7 @@ locals {
   # What `make deploy` needs after a first deployment by a person, and no more. docs/DEPLOY.md lists the same roles.
   roles = toset([
     "roles/artifactregistry.admin",
+    "roles/cloudkms.admin",
     "roles/datastore.owner",
     "roles/firebase.viewer",
     "roles/firebasehosting.admin",

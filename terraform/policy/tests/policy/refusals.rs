@@ -144,6 +144,7 @@ fn what_was_destroyed_can_be_deployed_again() {
         "firebase hosting:disable",
         "manage_auth",
         "identity pool",
+        "the key ring export-service",
         "custom roles",
     ] {
         assert!(said.contains(stays), "destroy does not say that {stays} stays:\n{said}");
@@ -156,6 +157,8 @@ fn what_was_destroyed_can_be_deployed_again() {
         ("identity-platform", "ACTIVE"),
         ("roles/exportObjectWriter", "ACTIVE"),
         ("sites/demo-export", "ACTIVE"),
+        ("kms/export-service", "ACTIVE"),
+        ("kms/export-service.hub-tokens", "ACTIVE"),
     ] {
         assert_eq!(newcomer.remembered(file), state, "{file}");
     }

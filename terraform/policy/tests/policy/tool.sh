@@ -36,6 +36,13 @@ case "$name $*" in
     "gcloud iam workload-identity-pools undelete "*) printf ACTIVE >"$CLOUD/pools/$4" ;;
     "gcloud iam workload-identity-pools providers undelete "*)
         printf ACTIVE >"$CLOUD/pools/$(after --workload-identity-pool "$@").$5" ;;
+    "gcloud kms keyrings list "*)
+        ring=$(after --filter "$@")
+        ring=${ring#name\~/}
+        [ ! -e "$CLOUD/kms/${ring%$}" ] || echo "projects/demo-export/locations/$(after --location "$@")/keyRings/${ring%$}" ;;
+    "gcloud kms keys list "*)
+        ring=$(after --keyring "$@")
+        [ ! -e "$CLOUD/kms/${ring##*/}.hub-tokens" ] || echo "$ring/cryptoKeys/hub-tokens" ;;
     "gcloud services api-keys list"*) [ ! -e "$CLOUD/api-key" ] || echo projects/1/locations/global/keys/2 ;;
     "gcloud services api-keys create"*) touch "$CLOUD/api-key" ;;
     "gcloud services api-keys get-key-string"*) echo key ;;

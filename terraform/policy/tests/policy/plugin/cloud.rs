@@ -27,6 +27,8 @@ const ACTIVE: &str = "ACTIVE";
 const DELETED: &str = "DELETED";
 /// Deleted so long ago that it cannot be restored, while its id is still reserved.
 pub(crate) const PURGED: &str = "PURGED";
+/// A key whose versions were destroyed.
+const DESTROYED: &str = "DESTROYED";
 
 impl Cloud {
     pub(crate) fn without_memory() -> Self {
@@ -132,6 +134,12 @@ fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
                 Some(_) | None => write(folder, &file, ACTIVE),
             }
         }
+        "google_kms_key_ring" | "google_kms_crypto_key" => {
+            if read(folder, &kms(after)).is_some() {
+                return Err(format!("googleapi: Error 409: {} already exists.", text(after, "name")));
+            }
+            write(folder, &kms(after), ACTIVE);
+        }
         "google_firebaserules_release" => {
             if read(folder, "rules").is_some() {
                 return Err("googleapi: Error 409: Requested entity already exists".to_owned());
@@ -159,6 +167,8 @@ fn delete(folder: &Path, kind: &str, before: &Value) {
         "google_project_iam_custom_role" => {
             write(folder, &format!("roles/{}", text(before, "role_id")), DELETED);
         }
+        // the key stays, without a version that can encrypt
+        "google_kms_crypto_key" => write(folder, &kms(before), DESTROYED),
         "google_firebaserules_release" => fs::remove_file(folder.join("rules")).unwrap(),
         "google_logging_metric" => fs::remove_file(folder.join(metric(text(before, "name")))).unwrap(),
         _ => {}
@@ -196,6 +206,13 @@ fn pool(resource: &Value) -> String {
     let (pool, provider) =
         (text(resource, "workload_identity_pool_id"), text(resource, "workload_identity_pool_provider_id"));
     if provider.is_empty() { format!("pools/{pool}") } else { format!("pools/{pool}.{provider}") }
+}
+
+/// The file of a key ring or key.
+fn kms(resource: &Value) -> String {
+    let (ring, name) =
+        (text(resource, "key_ring").rsplit('/').next().unwrap_or_default(), text(resource, "name"));
+    if ring.is_empty() { format!("kms/{name}") } else { format!("kms/{ring}.{name}") }
 }
 
 fn text<'a>(resource: &'a Value, name: &str) -> &'a str {

@@ -118,6 +118,10 @@ fn made_up(type_name: &str, given: &[(Value, Value)], name: &str, kind: &str) ->
         ("google_monitoring_slo", "name") => {
             format!("projects/{NUMBER}/services/{}/serviceLevelObjectives/{}", of("service"), of("slo_id"))
         }
+        ("google_kms_key_ring", "id") => {
+            format!("projects/{}/locations/{}/keyRings/{}", of("project"), of("location"), of("name"))
+        }
+        ("google_kms_crypto_key", "id") => format!("{}/cryptoKeys/{}", of("key_ring"), of("name")),
         ("google_identity_platform_config", "id") => format!("projects/{}/config", of("project")),
         ("google_cloud_run_v2_service", "uri") => {
             format!("https://{}-{NUMBER}.{}.run.app", of("name"), of("location"))

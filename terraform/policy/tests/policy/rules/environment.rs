@@ -6,8 +6,8 @@ use std::{
 };
 
 use shared::config::{
-    CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, ListServiceConfig,
-    ListenConfig, Lookup, RetentionConfig,
+    CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, KmsConfig,
+    ListServiceConfig, ListenConfig, Lookup, RetentionConfig,
 };
 
 use super::{Mutant, check, differs};
@@ -30,12 +30,13 @@ const OF_THE_PLATFORM: [(&str, &str); 4] = [
 /// Set for a single execution, if at all; no configuration may set it.
 const SECRETS: [&str; 1] = ["HF_TOKEN"];
 /// For development only: emulators, and other endpoints of Google and the Hub.
-const FOR_DEVELOPMENT: [&str; 6] = [
+const FOR_DEVELOPMENT: [&str; 7] = [
     "CLOUD_RUN_ENDPOINT",
     "FIREBASE_AUTH_EMULATOR_HOST",
     "FIREBASE_KEYS_URL",
     "FIRESTORE_EMULATOR_HOST",
     "HF_ENDPOINT",
+    "KMS_ENDPOINT",
     "STORAGE_EMULATOR_HOST",
 ];
 /// Set by the platforms; telemetry reads them to detect the platform.
@@ -62,6 +63,7 @@ fn list(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
 fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     list(lookup)?;
     CloudRunConfig::from(lookup)?;
+    KmsConfig::from(lookup)?;
     RetentionConfig::from(lookup)?;
     ListServiceConfig::from(lookup).map(drop)
 }
@@ -72,6 +74,7 @@ fn get(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
 }
 
 fn export_job(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    KmsConfig::from(lookup)?;
     job::config::Settings::from(lookup).map(drop)
 }
 

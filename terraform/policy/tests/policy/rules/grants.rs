@@ -11,6 +11,7 @@ use crate::{
 /// `member | permissions | resource`, without those of the deployer.
 const GRANTS: &[&str] = &[
     "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.update | database (default)",
+    "create | roles/cloudkms.cryptoKeyEncrypter | key hub-tokens",
     "create | roles/run.invoker | service list",
     "create | run.jobs.run run.jobs.runWithOverrides | job export-job",
     "everybody | no check of the invoker | service create",
@@ -20,6 +21,7 @@ const GRANTS: &[&str] = &[
     "get | iam.serviceAccounts.signBlob | account get",
     "get | storage.objects.get | bucket demo-export-export-files",
     "job | datastore.databases.get datastore.entities.get datastore.entities.update | database (default)",
+    "job | roles/cloudkms.cryptoKeyDecrypter | key hub-tokens",
     "job | roles/storage.objectViewer | bucket base-models",
     "job | roles/storage.objectViewer | bucket training-adapters",
     "job | storage.multipartUploads.abort storage.multipartUploads.create storage.objects.create storage.objects.delete storage.objects.get storage.objects.list | bucket demo-export-export-files",
@@ -58,6 +60,9 @@ fn grants(deployment: &Deployment) -> Result<Vec<Grant>, String> {
             "google_project_iam_member" => "project".to_owned(),
             "google_cloud_run_v2_service_iam_member" => format!("service {}", resource.text("name")),
             "google_cloud_run_v2_job_iam_member" => format!("job {}", resource.text("name")),
+            "google_kms_crypto_key_iam_member" => {
+                format!("key {}", resource.text("crypto_key_id").rsplit('/').next().unwrap_or_default())
+            }
             "google_storage_bucket_iam_member" => format!("bucket {}", resource.text("bucket")),
             "google_service_account_iam_member" => {
                 format!("account {}", short(resource.text("service_account_id")))
@@ -138,6 +143,11 @@ fn grants_are_those_written_down() {
                 "terraform/modules/job/main.tf",
                 "google_project_iam_custom_role.launcher.name",
                 "\"roles/run.developer\"",
+            ),
+            Mutant(
+                "terraform/main.tf",
+                "role          = \"roles/cloudkms.cryptoKeyEncrypter\"",
+                "role          = \"roles/cloudkms.cryptoKeyEncrypterDecrypter\"",
             ),
             Mutant(
                 "terraform/main.tf",
