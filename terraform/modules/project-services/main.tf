@@ -9,6 +9,7 @@ locals {
   services = toset([
     "artifactregistry.googleapis.com",
     "billingbudgets.googleapis.com",
+    "cloudkms.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "firebase.googleapis.com",
     "firebaseappcheck.googleapis.com",
