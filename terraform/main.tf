@@ -67,12 +67,29 @@ module "project_services" {
   project_id = var.project_id
 }
 
+module "encryption" {
+  source = "./modules/encryption"
+  providers = {
+    google-beta = google-beta
+  }
+
+  project_id = var.project_id
+  keys = {
+    storage  = var.kms_key_name
+    registry = var.kms_key_name
+    database = var.create_database ? var.firestore_kms_key_name : ""
+  }
+
+  depends_on = [module.project_services]
+}
+
 module "registry" {
   source = "./modules/registry"
 
-  project_id  = var.project_id
-  region      = var.region
-  name_prefix = var.name_prefix
+  project_id   = var.project_id
+  region       = var.region
+  name_prefix  = var.name_prefix
+  kms_key_name = module.encryption.keys["registry"]
 
   depends_on = [module.project_services]
 }
@@ -177,6 +194,7 @@ module "firestore" {
   database            = var.firestore_database
   location            = var.firestore_location
   create_database     = var.create_database
+  kms_key_name        = module.encryption.keys["database"]
   name_prefix         = var.name_prefix
   deletion_protection = var.deletion_protection
   readers = {
@@ -215,6 +233,7 @@ module "bucket" {
   location       = var.region
   name           = each.value.name
   retention_days = each.value.retention_days
+  kms_key_name   = module.encryption.keys["storage"]
   force_destroy  = !var.deletion_protection
 
   depends_on = [module.project_services]

@@ -217,6 +217,28 @@ variable "export_retention_days" {
   }
 }
 
+variable "kms_key_name" {
+  description = "The customer-managed key of buckets and registry, in `region`, or empty for Google's. Whoever deploys needs roles/cloudkms.admin on it. A registry cannot change its key."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.kms_key_name == "" || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key_name))
+    error_message = "kms_key_name must be projects/…/locations/…/keyRings/…/cryptoKeys/…, or empty."
+  }
+}
+
+variable "firestore_kms_key_name" {
+  description = "The customer-managed key of a new database, in its location (`us` for nam5, `europe` for eur3), or empty for Google's. A database cannot change its key."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.firestore_kms_key_name == "" || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.firestore_kms_key_name))
+    error_message = "firestore_kms_key_name must be projects/…/locations/…/keyRings/…/cryptoKeys/…, or empty."
+  }
+}
+
 # Hosting and sign-in
 
 variable "create_firebase_project" {

@@ -20,6 +20,11 @@ variable "retention_days" {
   type        = number
 }
 
+variable "kms_key_name" {
+  description = "The customer-managed key (projects/…/cryptoKeys/…), or null for Google's."
+  type        = string
+}
+
 variable "force_destroy" {
   description = "Whether terraform destroy may delete a bucket with objects in it."
   type        = bool
@@ -33,6 +38,14 @@ resource "google_storage_bucket" "this" {
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = var.force_destroy
+
+  dynamic "encryption" {
+    for_each = var.kms_key_name == null ? [] : [var.kms_key_name]
+
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
 
   # An export can be repeated; keeping deleted models for a week would cost as much as the models.
   soft_delete_policy {

@@ -18,6 +18,11 @@ variable "create_database" {
   type        = bool
 }
 
+variable "kms_key_name" {
+  description = "The customer-managed key (projects/…/cryptoKeys/…), of a new database, or null for Google's."
+  type        = string
+}
+
 variable "name_prefix" {
   description = "What the ids of the roles begin with."
   type        = string

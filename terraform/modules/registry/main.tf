@@ -11,6 +11,11 @@ variable "name_prefix" {
   type        = string
 }
 
+variable "kms_key_name" {
+  description = "The customer-managed key (projects/…/cryptoKeys/…), or null for Google's."
+  type        = string
+}
+
 variable "region" {
   description = "The registry's region."
   type        = string
@@ -22,6 +27,7 @@ resource "google_artifact_registry_repository" "this" {
   repository_id = "${var.name_prefix}export-service"
   description   = "Images of the Export Service"
   format        = "DOCKER"
+  kms_key_name  = var.kms_key_name
 
   cleanup_policy_dry_run = false
 

@@ -162,6 +162,66 @@ fn workflows_are_pinned_and_hold_no_secret() {
     }
 }
 
+/// What is missing so that every image has a signed provenance and a signed SBOM, by a job that cannot deploy.
+fn unsigned(workflow: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (deploy, attest) = workflow.split_once("\n  attest:\n").unwrap_or((workflow, ""));
+    let mut must = |what: &str, holds: bool| {
+        if !holds {
+            wrong.push(what.to_owned());
+        }
+    };
+    must("attests what is not deployed", attest.contains("    needs: deploy\n"));
+    must(
+        "can become the deployer",
+        !attest.contains("environment:") && !attest.contains("google-github-actions"),
+    );
+    must(
+        "cannot sign",
+        attest.contains("      id-token: write ") && attest.contains("      attestations: write\n"),
+    );
+    must("the deploying job signs", !deploy.contains("attestations: write"));
+    must("no provenance", attest.contains("          subject-checksums: target/package/images.sha256\n"));
+    for image in ["health", "list", "create", "get", "export-job"] {
+        let subject =
+            |field: &str| format!("fromJSON(needs.deploy.outputs.images)['{image}'].{field} }}}}\n");
+        let sbom = format!("          sbom-path: target/package/sbom/{image}.cdx.json\n");
+        let signed = attest.contains(&(subject("digest") + &sbom)) && attest.contains(&subject("name"));
+        must(&format!("no SBOM of {image}"), signed);
+    }
+    wrong
+}
+
+#[test]
+fn images_have_a_signed_provenance_and_sbom() {
+    let workflow = read(".github/workflows/deploy.yml");
+    assert_eq!(unsigned(&workflow), Vec::<String>::new());
+    for (from, to) in [
+        ("    needs: deploy\n", "    needs: gate\n"),
+        ("      attestations: write\n", ""),
+        ("          subject-checksums: target/package/images.sha256\n", ""),
+        ("sbom/get.cdx.json", "sbom/list.cdx.json"),
+        ("['export-job'].digest", "['create'].digest"),
+        ("  attest:\n", "  attest:\n    environment: production\n"),
+    ] {
+        let mutant = workflow.replacen(from, to, 1);
+        assert!(mutant != workflow && !unsigned(&mutant).is_empty(), "nothing minds {from:?} → {to:?}");
+    }
+}
+
+#[test]
+fn what_is_signed_are_the_pushed_digests() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pushed.tfvars.json");
+    let digest = "0123456789abcdef".repeat(4);
+    fs::write(&file, format!("{{\"images\":{{\"get\":\"r/p/get@sha256:{digest}\"}}}}")).unwrap();
+    let output = std::process::Command::new(root().join("scripts/attestation-subjects")).arg(&file).output();
+    let output = output.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let images = format!("images={{\"get\": {{\"name\": \"r/p/get\", \"digest\": \"sha256:{digest}\"}}}}");
+    assert_eq!(text, format!("{images}\nchecksums<<END\n{digest}  r/p/get\nEND\n"));
+}
+
 /// Workflows call `make` targets and scripts, which a person can run as well.
 #[test]
 fn workflows_call_verbs_that_exist() {

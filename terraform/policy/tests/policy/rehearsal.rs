@@ -80,6 +80,8 @@ impl Settings {
                 "manage_rules=true",
                 "hosting_release=terraform",
                 "hosting_site_id=demo-export-site",
+                "kms_key_name=projects/keys/locations/us-central1/keyRings/exports/cryptoKeys/models",
+                "firestore_kms_key_name=projects/keys/locations/us/keyRings/exports/cryptoKeys/records",
                 "app_check={app_id=\"1:123456789012:web:0123abcd\",api_key=\"key\",site_key=\"site\"}",
                 "budget={billing_account=\"01AB23-45CD67-89EF01\",monthly_amount=100}",
             ] {

@@ -94,6 +94,7 @@ fn made_up(type_name: &str, given: &[(Value, Value)], name: &str, kind: &str) ->
         found.and_then(|(_, value)| value.as_str()).unwrap_or_default()
     };
     let email = || format!("{}@{}.iam.gserviceaccount.com", of("account_id"), of("project"));
+    let agent = |service: &str| format!("serviceAccount:service-{NUMBER}@{service}.iam.gserviceaccount.com");
     let pool = |project: &str| {
         format!(
             "projects/{project}/locations/global/workloadIdentityPools/{}",
@@ -114,6 +115,10 @@ fn made_up(type_name: &str, given: &[(Value, Value)], name: &str, kind: &str) ->
         ("google_iam_workload_identity_pool_provider", "name" | "id") => {
             let project = if name == "id" { of("project") } else { NUMBER };
             format!("{}/providers/{}", pool(project), of("workload_identity_pool_provider_id"))
+        }
+        ("google_storage_project_service_account", "member") => agent("gs-project-accounts"),
+        ("google_project_service_identity", "member") => {
+            agent(&format!("gcp-sa-{}", of("service").trim_end_matches(".googleapis.com")))
         }
         ("google_monitoring_slo", "name") => {
             format!("projects/{NUMBER}/services/{}/serviceLevelObjectives/{}", of("service"), of("slo_id"))

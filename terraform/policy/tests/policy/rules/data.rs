@@ -8,8 +8,11 @@ use shared::{
     testing::fixtures,
 };
 
-use super::{Mutant, check, differs};
-use crate::rehearsal::{Deployment, read};
+use super::{Mutant, check, deployed, differs};
+use crate::{
+    plugin::NUMBER,
+    rehearsal::{Deployment, Settings, read, terraform},
+};
 
 fn indexes_are_those_that_queries_need(deployment: &Deployment) -> Vec<String> {
     let found: BTreeSet<_> = deployment
@@ -274,4 +277,62 @@ fn the_registry_is_cleaned_up() {
             Mutant(file, "cleanup_policy_dry_run = false", "cleanup_policy_dry_run = true"),
         ],
     );
+}
+
+/// With customer-managed keys everything that is stored is encrypted with them, and only Google's services may use them.
+fn stored_data_has_the_keys_of_the_settings(deployment: &Deployment) -> Vec<String> {
+    let key = |region: &str, name: &str| {
+        format!("projects/keys/locations/{region}/keyRings/exports/cryptoKeys/{name}")
+    };
+    let (models, records) = (key("us-central1", "models"), key("us", "records"));
+    let bindings: BTreeSet<_> = deployment
+        .all("google_kms_crypto_key_iam_member")
+        .map(|grant| (grant.text("member"), grant.text("role"), grant.text("crypto_key_id")))
+        .collect();
+    let has_keys = !bindings.is_empty();
+    let expected = |key: &String| if has_keys { key.clone() } else { String::new() };
+    let role = "roles/cloudkms.cryptoKeyEncrypterDecrypter";
+    let agents = [
+        ("gs-project-accounts", &models),
+        ("gcp-sa-artifactregistry", &models),
+        ("gcp-sa-firestore", &records),
+    ]
+    .map(|(service, key)| {
+        (format!("serviceAccount:service-{NUMBER}@{service}.iam.gserviceaccount.com"), key)
+    });
+    let all: BTreeSet<_> = agents.iter().map(|(member, key)| (member.as_str(), role, key.as_str())).collect();
+    let mut wrong = Vec::new();
+    wrong.extend(differs("who may use the keys", &bindings, &if has_keys { all } else { BTreeSet::new() }));
+    for (kind, path, key) in [
+        ("google_storage_bucket", "encryption.0.default_kms_key_name", &models),
+        ("google_artifact_registry_repository", "kms_key_name", &models),
+        ("google_firestore_database", "cmek_config.0.kms_key_name", &records),
+    ] {
+        for resource in deployment.all(kind) {
+            wrong.extend(differs(&resource.address, resource.text(path).to_owned(), expected(key)));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn keys_of_the_settings_encrypt_everything_that_is_stored() {
+    let (encryption, bucket) = ("terraform/modules/encryption/main.tf", "terraform/modules/bucket/main.tf");
+    check(
+        stored_data_has_the_keys_of_the_settings,
+        &[
+            Mutant(bucket, "for_each = var.kms_key_name == null ? [] : [var.kms_key_name]", "for_each = []"),
+            Mutant("terraform/modules/registry/main.tf", "  kms_key_name  = var.kms_key_name\n", ""),
+            Mutant(
+                "terraform/main.tf",
+                "var.create_database ? var.firestore_kms_key_name : \"\"",
+                "var.kms_key_name",
+            ),
+            Mutant(encryption, "roles/cloudkms.cryptoKeyEncrypterDecrypter", "roles/cloudkms.admin"),
+        ],
+    );
+    if terraform() {
+        assert_eq!(deployed(Settings::Everything).all("google_kms_crypto_key_iam_member").count(), 3);
+        assert_eq!(deployed(Settings::Production).all("google_kms_crypto_key_iam_member").count(), 0);
+    }
 }

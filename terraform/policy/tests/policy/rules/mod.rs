@@ -84,6 +84,8 @@ fn wrong_settings_are_refused() {
         ("budget={billing_account=\"my account\",monthly_amount=100}", "`gcloud billing accounts list`"),
         ("budget={billing_account=\"01AB23-45CD67-89EF01\",monthly_amount=0}", "a whole number above 0"),
         ("app_check={app_id=\"page\",api_key=\"\",site_key=\"\"}", "the id of a web app"),
+        ("kms_key_name=models", "kms_key_name must be projects/"),
+        ("firestore_kms_key_name=records", "cryptoKeys/…, or empty"),
         ("hosting_release=both", "hosting_release must be cli or terraform"),
         ("github_repository=owner", "github_repository must be owner/name"),
         ("environment=", "An environment's name"),

@@ -387,6 +387,7 @@ fn api_of(kind: &str) -> &'static str {
         ("google_firestore_", "firestore"),
         ("google_iam_", "iam"),
         ("google_identity_platform_", "identitytoolkit"),
+        ("google_kms_", "cloudkms"),
         ("google_logging_", "logging"),
         ("google_monitoring_", "monitoring"),
         ("google_project_iam_custom_role", "iam"),
