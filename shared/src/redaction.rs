@@ -22,12 +22,11 @@ const SHORTEST: usize = 6;
 static SECRETS: RwLock<VecDeque<SecretString>> = RwLock::new(VecDeque::new());
 
 /// What comes before a secret whose value is not known.
-const MARKS: [Mark; 5] = [
+const MARKS: [Mark; 3] = [
     Mark { text: "hf_", is_part: true, shortest: 20 },
     Mark { text: "Bearer ", is_part: false, shortest: SHORTEST },
-    Mark { text: "X-Goog-Signature=", is_part: false, shortest: SHORTEST },
-    Mark { text: "X-Amz-Signature=", is_part: false, shortest: SHORTEST },
-    Mark { text: "&Signature=", is_part: false, shortest: SHORTEST },
+    // of signed URLs: X-Goog-Signature, X-Amz-Signature, and CloudFront's
+    Mark { text: "Signature=", is_part: false, shortest: SHORTEST },
 ];
 
 struct Mark {
@@ -118,6 +117,10 @@ mod tests {
             (
                 "https://x/y?a=1&X-Goog-Signature=00ff00ff&b=2",
                 "https://x/y?a=1&X-Goog-Signature=[redacted]&b=2",
+            ),
+            (
+                "https://x/y?Signature=00ff00ff&Key-Pair-Id=K1",
+                "https://x/y?Signature=[redacted]&Key-Pair-Id=K1",
             ),
             ("\"hf_token\" is required; my_hf_variables", "\"hf_token\" is required; my_hf_variables"),
             ("hf_private, hf_repo_id", "hf_private, hf_repo_id"),

@@ -1,6 +1,9 @@
 //! Pushes an export to the Hub: one commit with every file, which is verified afterwards.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use engine::{Folder, FolderEntry};
 use hf_hub::{
@@ -46,6 +49,8 @@ struct PushOperation<'a> {
     before: RepositoryContents,
     /// The rendered model card; `None` if the repository's is not text.
     card: Option<String>,
+    /// Whether the answer to a commit was lost, and the repository could not be read.
+    may_be_published: AtomicBool,
 }
 
 /// A commit that has the files, or may have them.
@@ -71,6 +76,7 @@ impl Hub {
             repository: self.repository(request.repo),
             before: RepositoryContents::default(),
             card: None,
+            may_be_published: AtomicBool::new(false),
         };
         push.ensure_repository()?;
         push.before = self.contents(request.repo, &push.operation)?;
@@ -127,7 +133,20 @@ impl PushOperation<'_> {
     /// Uploads every file in one commit.
     fn commit(&self) -> Result<PushedCommit, JobError> {
         let commit = self.hub.runtime.block_on(self.hub.with_retries(|| self.try_commit()));
-        commit.map_err(|error| self.operation.failed(error))
+        commit.map_err(|error| self.failed_commit(error))
+    }
+
+    fn failed_commit(&self, error: HubError) -> JobError {
+        let mut failed = self.operation.failed(error);
+        if let JobError::Hub { message, .. } = &mut failed
+            && self.may_be_published.load(Ordering::Relaxed)
+        {
+            let url = self.hub.url_of(self.request.repo);
+            message.push_str(&format!(
+                "; the answer to a commit was lost, so the files may be at {url} already"
+            ));
+        }
+        failed
     }
 
     async fn try_commit(&self) -> Result<PushedCommit, HubError> {
@@ -161,7 +180,13 @@ impl PushOperation<'_> {
                 );
                 Ok(PushedCommit::new(info.sha, Some(error)))
             }
-            Ok(_) | Err(_) => Err(error),
+            Ok(_) => Err(error),
+            Err(_) => {
+                if detector.is_committing() && error.is_ambiguous() {
+                    self.may_be_published.store(true, Ordering::Relaxed);
+                }
+                Err(error)
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,6 +21,7 @@ pub(super) struct StallDetector {
     progress: Arc<ProgressTracker>,
     last_activity: Mutex<Instant>,
     bytes_done: AtomicU64,
+    committing: AtomicBool,
 }
 
 /// How a watched upload ended.
@@ -32,11 +33,21 @@ pub(super) enum UploadEnd<T> {
 
 impl StallDetector {
     pub(super) fn new(progress: Arc<ProgressTracker>) -> Self {
-        Self { progress, last_activity: Mutex::new(Instant::now()), bytes_done: AtomicU64::new(0) }
+        Self {
+            progress,
+            last_activity: Mutex::new(Instant::now()),
+            bytes_done: AtomicU64::new(0),
+            committing: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn note_activity(&self) {
         *self.last_activity.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the files are uploaded and the commit is requested.
+    pub(super) fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::Relaxed)
     }
 
     fn idle_time(&self) -> Duration {
@@ -74,6 +85,9 @@ impl ProgressHandler for UploadProgress {
                 self.0.note_activity();
                 self.0.progress.advance(bytes_completed - before);
             }
+        }
+        if let ProgressEvent::Upload(UploadEvent::Committing) = event {
+            self.0.committing.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -176,6 +176,23 @@ async fn what_was_published_although_its_answer_was_lost_is_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_published_says_where_it_would_be() {
+    let (clean, hub) = (hub().await, hub().await);
+    let world = World::with_hub(clean.endpoint(), Some(WRITER));
+    assert_eq!(export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await.status, Status::Completed);
+    let before_the_check = clean.asked(Step::Info) - 1;
+    for fault in [Fault::LosesAnswer, Fault::Answer(Answer::STORAGE_LIMIT)] {
+        hub.fail(Step::Commit, fault, 1);
+        hub.fail_after(Step::Info, Fault::Answer(Answer::UNAVAILABLE), before_the_check, usize::MAX);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Failed);
+        let expected = format!("the files may be at {}/{REPO} already", hub.endpoint());
+        assert_eq!(message(&made).contains(&expected), fault == Fault::LosesAnswer, "{}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_commit_of_somebody_else_is_no_push() {
     let hub = hub().await;
     hub.fail(Step::Commit, Fault::OtherCommit, 1);
