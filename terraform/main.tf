@@ -26,11 +26,13 @@ locals {
     }
     create = {
       env = {
-        PROJECT_ID      = var.project_id
-        REGION          = var.region
-        EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
-        FIRESTORE_DB    = var.firestore_database
-        LIST_URL        = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
+        PROJECT_ID          = var.project_id
+        REGION              = var.region
+        EXPORT_JOB_NAME     = "${var.name_prefix}${local.job_name}"
+        FIRESTORE_DB        = var.firestore_database
+        LIST_URL            = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
+        MAX_RUNNING_EXPORTS = tostring(var.max_running_exports)
+        MAX_DAILY_EXPORTS   = tostring(var.max_daily_exports)
       }
       callers = []
     }

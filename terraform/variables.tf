@@ -99,6 +99,18 @@ variable "max_instances" {
   default     = 10
 }
 
+variable "max_running_exports" {
+  description = "How many exports of one caller may run at the same time; 0 for no limit."
+  type        = number
+  default     = 3
+}
+
+variable "max_daily_exports" {
+  description = "How many exports one caller may start within 24 hours; 0 for no limit."
+  type        = number
+  default     = 50
+}
+
 # Job
 
 variable "job_cpu" {

@@ -7,6 +7,7 @@ use shared::{
     adapters::{firebase_keys::FirebaseKeys, list_service},
     auth::Verifier,
     config::ListServiceConfig,
+    domain::CallerLimits,
     ports::{DownloadLinks, JobLauncher},
 };
 use url::Url;
@@ -19,6 +20,7 @@ pub(crate) struct LocalAdapters {
     pub(crate) keys_url: Url,
     pub(crate) store: Arc<DocumentStore>,
     pub(crate) launcher: Arc<dyn JobLauncher>,
+    pub(crate) limits: CallerLimits,
     pub(crate) links: Arc<dyn DownloadLinks>,
 }
 
@@ -44,6 +46,7 @@ pub(crate) fn create(adapters: &LocalAdapters, list_url: Url) -> Router {
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         launcher: Arc::clone(&adapters.launcher),
+        limits: adapters.limits,
         list: list_service::routes(ListServiceConfig { list_url: Some(list_url), with_identity: false }),
     })
 }

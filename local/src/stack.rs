@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::{Router, middleware::from_fn};
-use shared::adapters::storage::Storage;
+use shared::{adapters::storage::Storage, config};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
@@ -90,6 +90,7 @@ impl LocalStack {
             project: options.project.clone(),
             keys_url: format!("http://{issuer_address}/keys").parse()?,
             store: Arc::new(store),
+            limits: config::caller_limits(&config::process)?,
             launcher: Arc::new(SharedLauncher(Arc::clone(&launcher))),
             links: Arc::clone(&links) as _,
         };

@@ -3,6 +3,8 @@
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
+use crate::domain::CallerLimits;
+
 /// Looks up a variable. An empty value counts as unset.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -243,6 +245,19 @@ impl ListServiceConfig {
     }
 }
 
+/// Reads `MAX_RUNNING_EXPORTS` and `MAX_DAILY_EXPORTS`, the limits of each caller.
+///
+/// # Errors
+/// If one is not a number.
+pub fn caller_limits(lookup: &Lookup<'_>) -> Result<CallerLimits, ConfigError> {
+    let limit = |name, default| Ok(parsed(lookup, name, "a number, or 0 for no limit")?.unwrap_or(default));
+    let CallerLimits { running, daily } = CallerLimits::default();
+    Ok(CallerLimits {
+        running: limit("MAX_RUNNING_EXPORTS", running)?,
+        daily: limit("MAX_DAILY_EXPORTS", daily)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,6 +304,19 @@ mod tests {
         let launch = CloudRunConfig::from(&only).unwrap();
         assert_eq!((launch.region.as_str(), launch.job_name.as_str()), ("us-central1", "export-job"));
         assert_eq!((launch.endpoint, ListServiceConfig::from(&only).unwrap().list_url), (None, None));
+    }
+
+    #[test]
+    fn callers_have_limits_by_default() {
+        let limits = |variables| caller_limits(&set(variables));
+        assert_eq!(limits(&[]).unwrap(), CallerLimits { running: 3, daily: 50 });
+        let zero = limits(&[("MAX_RUNNING_EXPORTS", "0"), ("MAX_DAILY_EXPORTS", "7")]).unwrap();
+        assert_eq!(zero, CallerLimits { running: 0, daily: 7 });
+        let error = limits(&[("MAX_DAILY_EXPORTS", "-1")]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("MAX_DAILY_EXPORTS environment variable must be a number, or 0"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -31,7 +31,14 @@ pub(crate) async fn serve(route: Route) -> Result<()> {
         }
         Route::Create => {
             let launcher = Arc::new(RecordingLauncher::default());
-            create::router(create::Context { callers, jobs, exports, launcher, list: None })
+            create::router(create::Context {
+                callers,
+                jobs,
+                exports,
+                launcher,
+                limits: config::caller_limits(&process)?,
+                list: None,
+            })
         }
     };
     serve::run(router, &process).await

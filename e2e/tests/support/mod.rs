@@ -62,7 +62,11 @@ impl Service {
         let list = start_function("list", &common, &[]).await;
         let get = start_function("get", &common, &[]).await;
         let (list_url, endpoint) = (list.url(), cloud_run.endpoint());
-        let for_create = [("LIST_URL", list_url.as_str()), ("CLOUD_RUN_ENDPOINT", endpoint.as_str())];
+        let for_create = [
+            ("LIST_URL", list_url.as_str()),
+            ("CLOUD_RUN_ENDPOINT", endpoint.as_str()),
+            ("MAX_RUNNING_EXPORTS", "0"),
+        ];
         let create = start_function("create", &common, &for_create).await;
         let (client, job_id) = (reqwest::Client::new(), names.job_id);
         Some(Self { emulators, hub, cloud_run, client, token, job_id, create, get, list, health, job_logs })

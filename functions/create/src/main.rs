@@ -19,6 +19,7 @@ async fn main() -> Result<(), FatalError> {
         jobs: Arc::clone(&store) as _,
         exports: store,
         launcher: Arc::new(CloudRunJobs::new(config::CloudRunConfig::from(&process)?)),
+        limits: config::caller_limits(&process)?,
         list: list_service::routes(config::ListServiceConfig::from(&process)?),
     };
     serve::run(create::router(context), &process).await

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     adapters::storage::Storage,
-    domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Quantization},
+    domain::{ArtifactKind, CallerLimits, CreateExport, Export, ExportId, NewExport, Quantization},
     ports::Exports,
     testing::{MemoryStore, fixtures},
 };
@@ -106,7 +106,7 @@ impl World {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
         let new = NewExport { id, user: &user, request: &request, request_hash: None };
-        self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
+        self.store.create(&Export::new(&new, jiff::Timestamp::now()), CallerLimits::NONE).await.unwrap();
         id
     }
 

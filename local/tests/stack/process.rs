@@ -45,6 +45,7 @@ fn link(from: &Path, to: &Path) {
 pub(crate) fn program(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     command.env_clear().env("LOCAL_DATA_DIR", data_dir).current_dir(data_dir);
+    command.envs([("MAX_RUNNING_EXPORTS", "0"), ("MAX_DAILY_EXPORTS", "0")]);
     command
 }
 

@@ -9,6 +9,7 @@ mod job;
 pub mod openapi;
 mod problem;
 mod problem_kind;
+pub mod rate_limit;
 
 pub use create::{ExportStarted, REPLAYED};
 pub use export::ExportBody;

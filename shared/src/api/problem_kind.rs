@@ -29,13 +29,15 @@ pub enum ProblemKind {
     NotJson,
     /// The idempotency key was sent with another request before.
     KeyReused,
+    /// The caller has as many exports as they may.
+    TooManyExports,
     /// An internal error.
     Internal,
 }
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -48,6 +50,7 @@ impl ProblemKind {
         Self::BodyTooLarge,
         Self::NotJson,
         Self::KeyReused,
+        Self::TooManyExports,
         Self::Internal,
     ];
 
@@ -73,6 +76,9 @@ impl ProblemKind {
                 "idempotency-key-reused",
                 "The key belongs to another request",
             ),
+            Self::TooManyExports => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-exports", "You have too many exports")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }

@@ -1,6 +1,6 @@
 //! Errors of a request, independent of HTTP: `api::Problem` maps them to statuses.
 
-use super::{ExportId, InvalidRequest, JobId};
+use super::{CallerQuotas, ExportId, InvalidRequest, JobId};
 
 /// The result of a domain rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,6 +34,9 @@ pub enum Error {
     /// The key was sent with another request before.
     #[error("this Idempotency-Key was sent with another request within the last 24 hours: use a new key")]
     KeyReused,
+    /// The caller has as many exports as they may.
+    #[error("{0}")]
+    TooManyExports(CallerQuotas),
     /// A port failed (see `ports::PortError`).
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

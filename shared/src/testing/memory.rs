@@ -12,8 +12,8 @@ use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, TRAINING_JOBS, newest_first},
     clock,
     domain::{
-        Artifact, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, TrainingJob, Transition,
-        UserId,
+        Artifact, CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
+        TrainingJob, Transition, UserId,
     },
     ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
 };
@@ -90,6 +90,12 @@ impl MemoryState {
             .map(|((_, id), document)| (id.as_str(), document))
     }
 
+    fn quotas(&self, user: &UserId, limits: CallerLimits) -> CallerQuotas {
+        let of_user = self.of(EXPORTS).filter(|(_, document)| document["user_id"] == user.as_str());
+        let exports = of_user.filter_map(|(id, document)| log_invalid(documents::export(id, document)));
+        CallerQuotas::count(limits, exports, clock::now())
+    }
+
     fn get(&mut self, collection: &str, id: &str) -> Option<&mut Value> {
         self.documents.get_mut(&(collection.to_owned(), id.to_owned()))
     }
@@ -141,14 +147,22 @@ impl TrainingJobs for MemoryStore {
 
 #[async_trait]
 impl Exports for MemoryStore {
-    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
         let mut state = self.begin("create")?;
         let id = export.id.to_string();
         if state.get(EXPORTS, &id).is_some() {
             return Ok(CreateOutcome::Exists);
         }
+        let quotas = export.user_id.as_ref().map(|user| state.quotas(user, limits)).unwrap_or_default();
+        if quotas.is_exhausted() {
+            return Ok(CreateOutcome::TooMany(quotas));
+        }
         state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
-        Ok(CreateOutcome::Created)
+        Ok(CreateOutcome::Created(quotas.with_one_more()))
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        Ok(self.begin("quotas")?.quotas(user, limits))
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {

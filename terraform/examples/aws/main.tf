@@ -66,8 +66,10 @@ locals {
     health = { PROJECT_ID = var.project_id, RUST_LOG = local.database.RUST_LOG }
     list   = local.database
     create = merge(local.database, {
-      REGION          = var.google_region
-      EXPORT_JOB_NAME = "export-job"
+      REGION              = var.google_region
+      EXPORT_JOB_NAME     = "export-job"
+      MAX_RUNNING_EXPORTS = "3"
+      MAX_DAILY_EXPORTS   = "50"
     })
     get = merge(local.database, {
       GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"

@@ -9,13 +9,14 @@ locals {
       title       = "Export Service: read documents"
       permissions = ["datastore.entities.get", "datastore.entities.list"]
     }
-    # create writes the record, and later adds the execution's name.
+    # create counts the exports of the caller, writes the record, and later adds the execution's name.
     creator = {
       title = "Export Service: read, create and update documents"
       permissions = [
         "datastore.databases.get", # to begin and roll back transactions
         "datastore.entities.create",
         "datastore.entities.get",
+        "datastore.entities.list",
         "datastore.entities.update",
       ]
     }

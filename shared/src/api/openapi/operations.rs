@@ -1,8 +1,8 @@
 //! The operations: their parameters, bodies and all response statuses.
 
 use utoipa::openapi::{
-    Array, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Paths, PathsBuilder, RefOr, Required, Schema,
-    Type,
+    Array, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Paths, PathsBuilder, Ref, RefOr, Required,
+    Schema, Type,
     example::ExampleBuilder,
     link::LinkBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
@@ -89,11 +89,13 @@ fn create_export() -> Operation {
             Kind::BodyTooLarge,
             Kind::NotJson,
             Kind::KeyReused,
+            Kind::TooManyExports,
             Kind::Internal,
         ],
     );
     link_to_get_job(&mut responses, "$request.body#/job_id");
-    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed).";
+    add_rate_limits(&mut responses);
+    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed), 429.";
     operation("createExport", "Start an export", description, responses)
         .parameter(idempotency_key())
         .request_body(Some(body()))
@@ -198,6 +200,20 @@ fn body() -> RequestBody {
         .required(Some(Required::True))
         .content("application/json", content)
         .build()
+}
+
+/// Adds the headers of the caller's limits to all responses. Those of a 200 and a 429 also have what is left.
+fn add_rate_limits(responses: &mut ResponsesByStatus) {
+    let header = |name: &str| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+    for (status, response) in responses {
+        response.headers.insert("RateLimit-Policy".to_owned(), header("RateLimitPolicy"));
+        if matches!(status.as_str(), "200" | "429") {
+            response.headers.insert("RateLimit".to_owned(), header("RateLimit"));
+        }
+        if status == "429" {
+            response.headers.insert("Retry-After".to_owned(), header("RetryAfter"));
+        }
+    }
 }
 
 /// Adds an OpenAPI link from the 200 to `getJob`. `job_id` is the runtime expression that yields the job id.

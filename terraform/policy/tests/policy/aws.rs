@@ -90,9 +90,9 @@ fn lambda_functions_have_urls_roles_and_no_keys() {
         (module, "  invoked_via_function_url = true\n", ""),
         (module, "attribute.aws_role/${local.role_names[each.key]}", "*"),
         ("terraform/examples/aws/main.tf", "/var/task/google.json", "/opt/google.json"),
-        ("terraform/examples/aws/main.tf", "      REGION          = var.google_region\n", ""),
+        ("terraform/examples/aws/main.tf", "      REGION              = var.google_region\n", ""),
         ("terraform/examples/aws/main.tf", "GCS_EXPORT_FILES_BUCKET_NAME =", "GCS_FILES ="),
-        ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME = \"export-job\"", "HF_TOKEN = \"x\""),
+        ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME     = \"export-job\"", "HF_TOKEN = \"x\""),
     ] {
         let mutant =
             deploy(&Copy::aws().edit(file, from, to)).unwrap_or_else(|error| panic!("{from:?}: {error}"));

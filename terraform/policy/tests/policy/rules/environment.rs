@@ -7,7 +7,7 @@ use std::{
 
 use shared::config::{
     CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, ListServiceConfig,
-    ListenConfig, Lookup,
+    ListenConfig, Lookup, caller_limits,
 };
 
 use super::{Mutant, check};
@@ -59,6 +59,7 @@ fn list(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
 fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     list(lookup)?;
     CloudRunConfig::from(lookup)?;
+    caller_limits(lookup)?;
     ListServiceConfig::from(lookup).map(drop)
 }
 
@@ -143,7 +144,7 @@ fn environments_are_what_settings_read() {
     check(
         what_is_given_is_what_is_read,
         &[
-            Mutant(main, "        EXPORT_JOB_NAME = \"${var.name_prefix}${local.job_name}\"\n", ""),
+            Mutant(main, "        EXPORT_JOB_NAME     = \"${var.name_prefix}${local.job_name}\"\n", ""),
             Mutant(
                 main,
                 "GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
@@ -167,13 +168,13 @@ fn environments_are_what_settings_read() {
             ),
             Mutant(
                 main,
-                "        LIST_URL        = \"https://${var.name_prefix}list-",
-                "        LIST_URL        = \"list-",
+                "        LIST_URL            = \"https://${var.name_prefix}list-",
+                "        LIST_URL            = \"list-",
             ),
             Mutant(
                 main,
-                "        REGION          = var.region\n",
-                "        REGION          = var.region\n        FIREBASE_AUTH_EMULATOR_HOST = \"localhost:9099\"\n",
+                "        REGION              = var.region\n",
+                "        REGION              = var.region\n        FIREBASE_AUTH_EMULATOR_HOST = \"localhost:9099\"\n",
             ),
         ],
     );

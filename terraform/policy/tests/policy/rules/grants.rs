@@ -10,7 +10,7 @@ use crate::{
 
 /// `member | permissions | resource`, without those of the deployer.
 const GRANTS: &[&str] = &[
-    "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.update | database (default)",
+    "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
     "create | roles/run.invoker | service list",
     "create | run.jobs.run run.jobs.runWithOverrides | job export-job",
     "everybody | no check of the invoker | service create",
