@@ -36,6 +36,15 @@ locals {
       }
       callers = []
     }
+    cancel = {
+      env = {
+        PROJECT_ID      = var.project_id
+        REGION          = var.region
+        EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
+        FIRESTORE_DB    = var.firestore_database
+      }
+      callers = []
+    }
     get = {
       env = {
         PROJECT_ID                   = var.project_id
@@ -129,6 +138,7 @@ module "job" {
     var.verify_logits ? { VERIFY_LOGITS = "1" } : {},
   )
   launchers           = { create = module.function["create"].service_account_member }
+  cancelers           = { cancel = module.function["cancel"].service_account_member }
   deletion_protection = var.deletion_protection
 
   depends_on = [module.project_services]
@@ -147,8 +157,9 @@ module "firestore" {
     list = module.function["list"].service_account_member
     get  = module.function["get"].service_account_member
   }
-  creators = { create = module.function["create"].service_account_member }
-  updaters = { job = module.job.service_account_member }
+  creators  = { create = module.function["create"].service_account_member }
+  cancelers = { cancel = module.function["cancel"].service_account_member }
+  updaters  = { job = module.job.service_account_member }
 
   depends_on = [module.project_services]
 }

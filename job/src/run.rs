@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use shared::{
-    domain::{Export, ExportId, Transition, TransitionError},
+    domain::{Export, ExportId, Status, TrainingJob, Transition, TransitionError},
     ports::ApplyError,
 };
 use tokio::runtime::Handle;
@@ -43,20 +43,37 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
     recording.abort();
     // an aborted task has ended when its handle resolves, so no progress can follow the end
     recording.await.ok();
+    let result = match result {
+        Ok((training_job, result)) => {
+            record_artifacts(&context, &execution, &training_job, &result).await.map(|()| result)
+        }
+        Err(error) => Err(error),
+    };
     let end = match result {
         Ok(ExportResult { artifacts, proof, message }) => {
             Transition::Complete { claim, artifacts, proof, message }
         }
-        Err(error) if error.is_stopped() => {
-            tracing::warn!(export.id = %id, "stopped before the end: a retry may claim the export within its lease");
-            return ExitCode::FAILURE;
-        }
+        Err(error) if error.is_stopped() => return stopped(&context, id).await,
         Err(error) => {
             log_failure(id, &error);
             Transition::Fail { claim: Some(claim), failure: error.failure() }
         }
     };
     finish(&context, &execution, &end).await
+}
+
+/// The exit code after a stop. An export that has ended, because it was cancelled, is not run again.
+async fn stopped(context: &Context, id: ExportId) -> ExitCode {
+    match context.exports.find(id).await {
+        Ok(Some(export)) if export.status != Status::Running => {
+            tracing::info!(export.id = %id, status = ?export.status, "stopped: the export has ended");
+            ExitCode::SUCCESS
+        }
+        Ok(_) | Err(_) => {
+            tracing::warn!(export.id = %id, "stopped before the end: a retry may claim the export within its lease");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A failure that the caller has to resolve is no error of the service.
@@ -78,20 +95,20 @@ async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError
             finish(context, execution, &Transition::Fail { claim: None, failure: Export::lease_expired() })
                 .await
         }
-        ApplyError::Refused(TransitionError::NotClaimed) | ApplyError::NoSuchExport | ApplyError::Port(_) => {
-            ExitCode::FAILURE
-        }
+        ApplyError::Refused(TransitionError::NotClaimed | TransitionError::Finishing)
+        | ApplyError::NoSuchExport
+        | ApplyError::Port(_) => ExitCode::FAILURE,
     }
 }
 
-/// Runs the blocking work on a thread of its own, and updates the training job's record.
+/// Runs the blocking work on a thread of its own.
 async fn work(
     context: &Arc<Context>,
     execution: &Arc<Execution>,
     export: &Export,
     progress: &Arc<ProgressTracker>,
     stop: impl Future<Output = ()>,
-) -> Result<ExportResult, JobError> {
+) -> Result<(TrainingJob, ExportResult), JobError> {
     let training_job = records::find_training_job(context, export).await?;
     let blocking = {
         let (context, execution) = (Arc::clone(context), Arc::clone(execution));
@@ -125,10 +142,21 @@ async fn work(
             "the export job failed unexpectedly: this is a fault of the service, not of the model".to_owned(),
         )
     })??;
+    Ok((training_job, result))
+}
+
+/// Sets the artifacts in the training job's record, unless the export has been cancelled.
+async fn record_artifacts(
+    context: &Context,
+    execution: &Execution,
+    training_job: &TrainingJob,
+    result: &ExportResult,
+) -> Result<(), JobError> {
+    records::begin_finish(context.exports.as_ref(), execution).await?;
     for artifact in &result.artifacts {
-        records::add_artifact(context, &training_job, artifact).await?;
+        records::add_artifact(context, training_job, artifact).await?;
     }
-    Ok(result)
+    Ok(())
 }
 
 /// Records the end; the exit code for it.

@@ -59,3 +59,12 @@ pub(crate) fn get(adapters: &LocalAdapters) -> Router {
         links: Arc::clone(&adapters.links),
     })
 }
+
+pub(crate) fn cancel(adapters: &LocalAdapters) -> Router {
+    cancel::router(cancel::Context {
+        callers: adapters.callers(),
+        jobs: Arc::clone(&adapters.store) as _,
+        exports: Arc::clone(&adapters.store) as _,
+        launcher: Arc::clone(&adapters.launcher),
+    })
+}

@@ -156,6 +156,7 @@ async fn serve_functions(
         ("list", list),
         ("create", servers.serve_anywhere(create).await?),
         ("get", servers.serve_anywhere(functions::get(adapters)).await?),
+        ("cancel", servers.serve_anywhere(functions::cancel(adapters)).await?),
     ]))
 }
 

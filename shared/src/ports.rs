@@ -121,7 +121,7 @@ pub enum LaunchError {
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Starts the export job: a Cloud Run job or, locally, a process.
+/// Starts and stops the export job: a Cloud Run job or, locally, a process.
 #[async_trait]
 pub trait JobLauncher: Send + Sync {
     /// Starts the job for that export with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
@@ -131,6 +131,9 @@ pub trait JobLauncher: Send + Sync {
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError>;
+
+    /// Asks an execution to stop. It may have ended.
+    async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError>;
 }
 
 /// The public keys that sign Firebase ID tokens.

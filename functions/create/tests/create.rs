@@ -338,7 +338,7 @@ async fn every_answer_names_the_limits_and_too_many_exports_are_429() {
     assert!(refused.header("ratelimit").starts_with(r#""running";r=0, "daily";r=7;t="#));
     insta::assert_json_snapshot!(refused.json(), @r#"
     {
-      "detail": "2 of your exports are running, as many as allowed: wait until one ends",
+      "detail": "2 of your exports are running, as many as allowed: wait until one ends, or cancel one",
       "request_id": "request-1",
       "status": 429,
       "title": "You have too many exports",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod cancel;
 mod commands;
 mod equal_exports;
 mod kill;

@@ -112,6 +112,7 @@ impl From<Error> for Problem {
             Error::Invalid(invalid) => Self::invalid(invalid.field, detail),
             Error::NoSuchJob(_) => Self::new(ProblemKind::NoSuchJob, detail),
             Error::NoSuchExport(_) => Self::new(ProblemKind::NoSuchExport, detail),
+            Error::NotRunning => Self::new(ProblemKind::NotRunning, detail),
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
             Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),

@@ -21,6 +21,8 @@ pub enum ProblemKind {
     NoSuchPath,
     /// The path does not support the method.
     MethodNotAllowed,
+    /// No export is running.
+    NotRunning,
     /// The body did not arrive in time.
     BodyTooSlow,
     /// The body exceeds the size limit.
@@ -37,7 +39,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -47,6 +49,7 @@ impl ProblemKind {
         Self::NoSuchPath,
         Self::MethodNotAllowed,
         Self::BodyTooSlow,
+        Self::NotRunning,
         Self::BodyTooLarge,
         Self::NotJson,
         Self::KeyReused,
@@ -69,6 +72,7 @@ impl ProblemKind {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
             }
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow"),
+            Self::NotRunning => (StatusCode::CONFLICT, "not-running", "No export is running"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
             Self::KeyReused => (

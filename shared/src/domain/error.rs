@@ -20,6 +20,11 @@ pub enum Error {
     /// The export does not exist, or is of another training job.
     #[error("export {0} of this training job does not exist")]
     NoSuchExport(ExportId),
+    /// The export has ended, or there is none.
+    #[error(
+        "no export is running that could be cancelled: GET /exports/{{job_id}} has the state of the latest one"
+    )]
+    NotRunning,
     /// The training job belongs to another user, or has no owner.
     #[error("this training job belongs to another user")]
     NotOwner,

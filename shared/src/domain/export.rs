@@ -14,7 +14,7 @@ use super::{
 
 /// The lease of a launched export until its job claims it.
 pub const LAUNCH_LEASE: SignedDuration = SignedDuration::from_mins(15);
-/// The lease of a claimed export. The job renews it at least once a minute.
+/// The lease of a claimed export. The job renews it several times a minute.
 pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The status of an export. Clients know only these three values; [`Stage`] has the details.
@@ -43,7 +43,7 @@ pub enum Stage {
     Export,
     /// Uploading to destinations that are not written directly.
     Upload,
-    /// Recording the artifacts.
+    /// Recording the artifacts. An export in this stage cannot be cancelled.
     Finish,
 }
 
@@ -164,6 +164,8 @@ pub enum Transition {
         /// Why it failed.
         failure: Failure,
     },
+    /// The caller cancels the export.
+    Cancel,
 }
 
 /// Why a transition was rejected.
@@ -181,6 +183,9 @@ pub enum TransitionError {
     /// No job has claimed the export.
     #[error("the export has not been claimed")]
     NotClaimed,
+    /// Its artifacts are being recorded, so it cannot be cancelled.
+    #[error("the export is about to be completed")]
+    Finishing,
 }
 
 impl Export {
@@ -188,6 +193,12 @@ impl Export {
     #[must_use]
     pub fn lease_expired() -> Failure {
         Failure::new(FailureCode::Interrupted, "The export job was interrupted: start the export again.")
+    }
+
+    /// The failure of an export that its caller cancelled.
+    #[must_use]
+    pub fn cancelled() -> Failure {
+        Failure::new(FailureCode::Cancelled, "The export was cancelled.")
     }
 
     /// A new export, which is running and started at `now`.
@@ -250,6 +261,8 @@ impl Export {
                 self.fail(failure, now);
             }
             _ if expired => return Err(TransitionError::LeaseExpired),
+            Transition::Cancel if self.is_finishing() => return Err(TransitionError::Finishing),
+            Transition::Cancel => self.fail(&Self::cancelled(), now),
             Transition::Launched(execution) => self.execution = Some(execution.clone()),
             Transition::Claim(claim) => self.accept_claim(claim, now)?,
             Transition::Progress { claim, progress, message } => {
@@ -271,6 +284,10 @@ impl Export {
         }
         self.updated_at = now;
         Ok(self)
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.progress.is_some_and(|progress| progress.stage == Stage::Finish)
     }
 
     fn accept_claim(&mut self, claim: &Claim, now: Timestamp) -> Result<(), TransitionError> {
@@ -431,6 +448,28 @@ mod tests {
     }
 
     #[test]
+    fn a_running_export_can_be_cancelled_until_its_artifacts_are_recorded() {
+        for export in [running(), claimed("run-1", 0)] {
+            let cancelled = export.apply(&Transition::Cancel, at(2)).unwrap();
+            assert_eq!((cancelled.status, cancelled.finished_at), (Status::Failed, Some(at(2))));
+            assert_eq!(cancelled.failure, Some(Export::cancelled()));
+            for late in [progress("run-1", 0), complete("run-1", 0), Transition::Cancel] {
+                assert_eq!(cancelled.clone().apply(&late, at(3)), Err(TransitionError::Ended), "{late:?}");
+            }
+        }
+        let finish = Progress { stage: Stage::Finish, bytes_done: 0, bytes_total: 0 };
+        let message = "Recording the artifacts".to_owned();
+        let finish = Transition::Progress { claim: claim("run-1", 0), progress: finish, message };
+        let finishing = claimed("run-1", 0).apply(&finish, at(2)).unwrap();
+        assert_eq!(finishing.clone().apply(&Transition::Cancel, at(3)), Err(TransitionError::Finishing));
+        assert!(finishing.apply(&complete("run-1", 0), at(3)).is_ok());
+        assert_eq!(
+            claimed("run-1", 0).apply(&Transition::Cancel, at(302)),
+            Err(TransitionError::LeaseExpired)
+        );
+    }
+
+    #[test]
     fn the_execution_name_can_arrive_after_the_claim() {
         let launched = Transition::Launched(ExecutionName::new("run-1"));
         let export = claimed("run-1", 0).apply(&launched, at(2)).unwrap();
@@ -467,6 +506,7 @@ mod tests {
             by().prop_map(|c| progress(c.by.as_str(), c.attempt)),
             by().prop_map(|c| complete(c.by.as_str(), c.attempt)),
             proptest::option::of(by()).prop_map(fail),
+            Just(Transition::Cancel),
         ]
     }
 

@@ -13,8 +13,11 @@ pub struct PageSize(u8);
 impl PageSize {
     /// The size of a page that is not asked for.
     pub const DEFAULT: Self = Self(20);
-    /// The size of the largest page.
+    /// The most exports of a page.
     pub const MAX: u8 = 100;
+
+    /// The largest page.
+    pub const LARGEST: Self = Self(Self::MAX);
 
     /// The number of exports.
     #[must_use]

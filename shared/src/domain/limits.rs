@@ -126,7 +126,7 @@ impl fmt::Display for CallerQuotas {
             }
             (_, Some(running)) => write!(
                 f,
-                "{} of your exports are running, as many as allowed: wait until one ends",
+                "{} of your exports are running, as many as allowed: wait until one ends, or cancel one",
                 running.used
             ),
             (_, None) => f.write_str("you have too many exports: try again later"),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::owned_job;
+use super::{export_of_job, owned_job};
 use crate::{
     domain::{
         Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageSize, Result, UserId,
@@ -41,7 +41,7 @@ pub async fn page(
 ) -> Result<HistoryPage> {
     owned_job(ports.jobs, caller, job).await?;
     let after = match request.after {
-        Some(id) => match of_job(ports, job, id).await? {
+        Some(id) => match export_of_job(ports.exports, job, id).await? {
             Some(export) => Some(HistoryCursor::from(&export)),
             None => return Err(InvalidRequest::new("page_token", "is not a token of this history").into()),
         },
@@ -65,10 +65,6 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Export> {
     owned_job(ports.jobs, caller, job).await?;
-    let found = of_job(ports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
+    let found = export_of_job(ports.exports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
     Ok(found.as_of(now))
-}
-
-async fn of_job(ports: HistoryPorts<'_>, job: &JobId, id: ExportId) -> Result<Option<Export>> {
-    Ok(ports.exports.find(id).await?.filter(|export| export.job_id == *job))
 }

@@ -1,13 +1,14 @@
-//! The use cases: create an export, list jobs, get a job. They depend on domain and ports, not on HTTP or a cloud SDK.
+//! The use cases: create and cancel an export, list jobs, get a job and its exports. They depend on domain and ports, not on HTTP or a cloud SDK.
 
+pub mod cancel;
 pub mod create;
 pub mod get;
 pub mod history;
 pub mod list;
 
 use crate::{
-    domain::{Error, JobId, Result, TrainingJob, UserId},
-    ports::TrainingJobs,
+    domain::{Error, Export, ExportId, JobId, Result, TrainingJob, UserId},
+    ports::{Exports, TrainingJobs},
 };
 
 /// The job with that id, if it belongs to `caller`.
@@ -18,4 +19,9 @@ async fn owned_job(jobs: &dyn TrainingJobs, caller: &UserId, id: &JobId) -> Resu
     let job = jobs.find(id).await?.ok_or_else(|| Error::NoSuchJob(id.clone()))?;
     job.check_owner(caller)?;
     Ok(job)
+}
+
+/// The export with that id, if it is of that job.
+async fn export_of_job(exports: &dyn Exports, job: &JobId, id: ExportId) -> Result<Option<Export>> {
+    Ok(exports.find(id).await?.filter(|export| export.job_id == *job))
 }

@@ -47,6 +47,7 @@ pub async fn run(harness: &dyn StoreHarness) {
     every_transition_is_stored(harness).await;
     a_rejected_transition_does_not_change_the_document(harness).await;
     an_export_with_an_expired_lease_can_only_fail(harness).await;
+    a_cancelled_export_has_ended(harness).await;
     one_of_several_concurrent_claims_succeeds(harness).await;
     unknown_fields_of_an_export_are_preserved(harness).await;
     the_list_contains_the_completed_jobs_of_the_owner_newest_first(harness).await;
@@ -321,6 +322,19 @@ async fn an_export_with_an_expired_lease_can_only_fail(harness: &dyn StoreHarnes
     let failure = Transition::Fail { claim: None, failure: fixtures::failure("lost") };
     let ended = harness.exports().apply(id, &failure).await.expect("it can be marked as failed");
     assert_eq!(ended.status, Status::Failed);
+}
+
+async fn a_cancelled_export_has_ended(harness: &dyn StoreHarness) {
+    let export = create(harness, &unique("job")).await;
+    let [claim, report, .., complete] = fixtures::lifecycle();
+    harness.exports().apply(export.id, &claim).await.expect("the claim");
+    let cancelled = harness.exports().apply(export.id, &Transition::Cancel).await.expect("it is running");
+    assert_eq!((cancelled.status, cancelled.failure.clone()), (Status::Failed, Some(Export::cancelled())));
+    assert_eq!(find(harness, export.id).await, cancelled);
+    for late in [report, complete, Transition::Cancel] {
+        let result = harness.exports().apply(export.id, &late).await;
+        assert!(matches!(result, Err(ApplyError::Refused(TransitionError::Ended))), "{result:?}");
+    }
 }
 
 async fn one_of_several_concurrent_claims_succeeds(harness: &dyn StoreHarness) {

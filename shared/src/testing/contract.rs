@@ -41,6 +41,7 @@ fn operation<'a>(method: &Method, path: &str) -> &'a Value {
     let method = method.as_str().to_ascii_lowercase();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let route = match segments.as_slice() {
+        ["exports", _, "cancel"] => "/exports/{job_id}/cancel",
         ["exports", _, "history"] => "/exports/{job_id}/history",
         ["exports", _, "history", _] => "/exports/{job_id}/history/{export_id}",
         ["health" | "exports"] => path,

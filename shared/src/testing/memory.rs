@@ -32,6 +32,7 @@ struct MemoryState {
     failures: BTreeMap<&'static str, usize>,
     lost_answer: Option<fn(&Transition) -> bool>,
     unavailable_for: Option<fn(&Transition) -> bool>,
+    cancelled_after: Option<fn(&Transition) -> bool>,
 }
 
 impl MemoryStore {
@@ -65,6 +66,11 @@ impl MemoryStore {
     /// Stores no matching transition from now on, and returns that the store is unavailable.
     pub fn fail_on(&self, matching: fn(&Transition) -> bool) {
         self.state().unavailable_for = Some(matching);
+    }
+
+    /// Cancels the export right after the next matching transition.
+    pub fn cancel_after(&self, matching: fn(&Transition) -> bool) {
+        self.state().cancelled_after = Some(matching);
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
@@ -201,9 +207,13 @@ impl Exports for MemoryStore {
         if state.unavailable_for.is_some_and(|matches| matches(transition)) {
             return Err(PortError::Unavailable { what: STORE, source: "configured failure".into() }.into());
         }
+        let is_cancelled = state.cancelled_after.take_if(|matches| matches(transition)).is_some();
         let document = state.get(EXPORTS, &id).ok_or(ApplyError::NoSuchExport)?;
         let stored = documents::export(&id, document).map_err(invalid_document)?;
         let after = documents::apply(document, stored, transition, clock::now())?;
+        if is_cancelled {
+            documents::apply(document, after.clone(), &Transition::Cancel, clock::now())?;
+        }
         if state.lost_answer.take_if(|matches| matches(transition)).is_some() {
             return Err(PortError::Unavailable { what: STORE, source: "the response was lost".into() }.into());
         }

@@ -1,4 +1,4 @@
-# An example: the four functions on Lambda, with the same binaries, for a project that is already deployed on Google
+# An example: the five functions on Lambda, with the same binaries, for a project that is already deployed on Google
 # Cloud. The rewrites of the site still point to Cloud Run.
 
 terraform {
@@ -70,6 +70,10 @@ locals {
       EXPORT_JOB_NAME     = "export-job"
       MAX_RUNNING_EXPORTS = "3"
       MAX_DAILY_EXPORTS   = "50"
+    })
+    cancel = merge(local.database, {
+      REGION          = var.google_region
+      EXPORT_JOB_NAME = "export-job"
     })
     get = merge(local.database, {
       GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"

@@ -20,6 +20,16 @@ locals {
         "datastore.entities.update",
       ]
     }
+    # cancel looks for the running export of a job, and ends its record.
+    canceler = {
+      title = "Export Service: read, list and update documents"
+      permissions = [
+        "datastore.databases.get",
+        "datastore.entities.get",
+        "datastore.entities.list",
+        "datastore.entities.update",
+      ]
+    }
     # The job updates existing documents and lists none.
     updater = {
       title = "Export Service: read and update documents"
@@ -33,7 +43,7 @@ locals {
 
   # {"reader/list": {role: reader, member: …}}
   bindings = merge([
-    for role, members in { reader = var.readers, creator = var.creators, updater = var.updaters } : {
+    for role, members in { reader = var.readers, creator = var.creators, canceler = var.cancelers, updater = var.updaters } : {
       for name, member in members : "${role}/${name}" => { role = role, member = member }
     }
   ]...)

@@ -1,8 +1,8 @@
 //! The operations: their parameters, bodies and all response statuses.
 
 use utoipa::openapi::{
-    Array, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Paths, PathsBuilder, Ref, RefOr, Required,
-    Schema, Type,
+    Array, ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, PathItem, Paths, PathsBuilder, Ref,
+    RefOr, Required, Schema, Type,
     example::ExampleBuilder,
     link::LinkBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
@@ -30,6 +30,10 @@ pub(super) fn paths() -> Paths {
         .path("/health", get_and_head(&get_health()))
         .path("/exports", exports.build())
         .path("/exports/{job_id}", get_and_head(&get_job()))
+        .path(
+            "/exports/{job_id}/cancel",
+            PathItemBuilder::new().operation(HttpMethod::Post, cancel_export()).build(),
+        )
         .path("/exports/{job_id}/history", get_and_head(&list_exports()))
         .path("/exports/{job_id}/history/{export_id}", get_and_head(&get_export()))
         .build()
@@ -153,6 +157,39 @@ fn get_export() -> Operation {
                 .description(Some("The id of the export."))
                 .schema(Some(schema_ref::<ExportId>())),
         )
+        .build()
+}
+
+fn cancel_export() -> Operation {
+    let kinds = [
+        Kind::InvalidRequest,
+        Kind::Unauthenticated,
+        Kind::NotOwner,
+        Kind::NoSuchJob,
+        Kind::NoSuchExport,
+        Kind::NotRunning,
+        Kind::BodyTooSlow,
+        Kind::BodyTooLarge,
+        Kind::NotJson,
+        Kind::Internal,
+    ];
+    let responses = responses("The export, which has failed.", schema_ref::<ExportBody>(), &kinds);
+    let description = "Cancels an export of a training job of the authenticated user. It ends as `failed` with the code \
+         `cancelled` at once; its job stops within 15 seconds, and its files are removed.";
+    let schema = ObjectBuilder::new().property(
+        "export_id",
+        OneOfBuilder::new()
+            .item(schema_ref::<ExportId>())
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .description(Some("The export to cancel. Without it, the newest one that is running.")),
+    );
+    let body = RequestBodyBuilder::new()
+        .required(Some(Required::False))
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        .build();
+    operation("cancelExport", "Cancel an export", description, responses)
+        .parameter(job_id())
+        .request_body(Some(body))
         .build()
 }
 

@@ -65,6 +65,9 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::NoSuchJob => "The training job does not exist.",
         ProblemKind::KeyReused => "The key was sent with another request within the last 24 hours.",
         ProblemKind::NoSuchExport => "The export does not exist, or is of another training job.",
+        ProblemKind::NotRunning => {
+            "No export is running, or the export has ended or is about to be completed."
+        }
         ProblemKind::NoSuchPath => "The path does not exist.",
         ProblemKind::MethodNotAllowed => "The path does not support this method.",
         ProblemKind::BodyTooSlow => "The body took more than 10 seconds to arrive.",

@@ -15,7 +15,7 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     let functions: Vec<_> = deployment.all("aws_lambda_function").collect();
     let names: BTreeSet<_> = functions.iter().map(|function| function.text("function_name")).collect();
-    if names != ["export-create", "export-get", "export-health", "export-list"].into() {
+    if names != ["export-cancel", "export-create", "export-get", "export-health", "export-list"].into() {
         wrong.push(format!("functions: {names:?}"));
     }
     for function in &functions {
@@ -48,7 +48,7 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
         ("lambda:InvokeFunction", "invoked_via_function_url"),
     ] {
         let all = deployment.all("aws_lambda_permission").filter(|p| p.text("action") == action);
-        if all.filter(|permission| !permission.at(condition).is_null()).count() != 4 {
+        if all.filter(|permission| !permission.at(condition).is_null()).count() != functions.len() {
             wrong
                 .push(format!("{action} must be granted for each function, with {condition} and no further"));
         }
@@ -61,14 +61,17 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
             (account, binding.text("member").rsplit('/').next().unwrap_or_default())
         })
         .collect();
-    let itself =
-        ["export-create", "export-get", "export-health", "export-list"].map(|name| (name, name)).into();
+    let itself = ["export-cancel", "export-create", "export-get", "export-health", "export-list"]
+        .map(|name| (name, name))
+        .into();
     if roles != itself {
         wrong.push(format!("who becomes whom: {roles:?}"));
     }
     let provider = deployment.all("google_iam_workload_identity_pool_provider").next();
     let condition = provider.map(|provider| provider.text("attribute_condition")).unwrap_or_default();
-    if condition != "attribute.aws_role in ['export-create', 'export-get', 'export-health', 'export-list']" {
+    if condition
+        != "attribute.aws_role in ['export-cancel', 'export-create', 'export-get', 'export-health', 'export-list']"
+    {
         wrong.push(format!("the pool lets in {condition:?}"));
     }
     wrong

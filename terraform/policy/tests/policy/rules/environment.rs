@@ -68,12 +68,23 @@ fn get(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     DownloadsConfig::from(lookup).map(drop)
 }
 
+fn cancel(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    list(lookup)?;
+    CloudRunConfig::from(lookup).map(drop)
+}
+
 fn export_job(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     job::config::Settings::from(lookup).map(drop)
 }
 
-const BINARIES: [(&str, Settings); 5] =
-    [("health", health), ("list", list), ("create", create), ("get", get), ("export-job", export_job)];
+const BINARIES: [(&str, Settings); 6] = [
+    ("health", health),
+    ("list", list),
+    ("create", create),
+    ("get", get),
+    ("cancel", cancel),
+    ("export-job", export_job),
+];
 
 fn environment(workload: &Resource) -> BTreeMap<&str, &str> {
     let template = if workload.kind.ends_with("job") { "template.0.template.0" } else { "template.0" };
@@ -189,6 +200,7 @@ fn the_mains_read_those_settings() {
         ("list", ["Firebase", "Firestore"].as_slice()),
         ("create", &["CloudRun", "Firebase", "Firestore", "ListService"]),
         ("get", &["Downloads", "Firebase", "Firestore"]),
+        ("cancel", &["CloudRun", "Firebase", "Firestore"]),
         ("health", &[]),
     ] {
         let source = read(&format!("functions/{function}/src/main.rs"));
