@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{FromRef, State},
-    http::HeaderValue,
+    http::{HeaderValue, header},
     middleware::map_response,
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
 use shared::{
-    api::{ExportStarted, Problem, REPLAYED, rate_limit},
+    api::{ExportStarted, Problem, REPLAYED, links, rate_limit},
     auth::Verifier,
     domain::CallerLimits,
     http::{Caller, ExportRequest, RequestKey, envelope, uncancelled},
@@ -65,6 +65,7 @@ async fn create(
     RequestKey(key): RequestKey,
     ExportRequest(request): ExportRequest,
 ) -> Result<Response, Problem> {
+    let job = request.job_id.clone();
     let started = uncancelled(async move {
         let ports = CreatePorts { jobs: &*jobs, exports: &*exports, launcher: &*launcher, limits };
         service::create::create(ports, &caller, &request, key.as_ref()).await
@@ -72,6 +73,7 @@ async fn create(
     let StartedExport { id, replayed, quotas } = started.await?;
     let mut response = Json(ExportStarted::from(id)).into_response();
     let headers = response.headers_mut();
+    headers.extend(links::export(&job, id).map(|path| (header::LOCATION, path)));
     headers.extend(rate_limit::state(&quotas).map(|state| (rate_limit::STATE, state)));
     if replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));

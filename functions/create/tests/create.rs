@@ -87,6 +87,7 @@ async fn an_export_is_stored_launched_and_acknowledged() {
     let ack =
         json!({"success": true, "message": format!("Export job {id} started successfully"), "export_id": id});
     assert_eq!(response.json(), ack);
+    assert_eq!(response.header("location"), format!("/exports/{}/history/{id}", fixtures::JOB));
     assert_eq!((&record["status"], &record["user_id"]), (&json!("running"), &json!(fixtures::ADA)));
     let launches = context.launcher.launches();
     assert_eq!(

@@ -5,6 +5,7 @@ mod export;
 mod health;
 mod history;
 mod job;
+pub mod links;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod problem;

@@ -59,6 +59,13 @@ pub struct Progress {
     pub bytes_total: u64,
 }
 
+impl Progress {
+    fn is_continued_by(self, next: Self) -> bool {
+        let Self { stage, bytes_done, bytes_total } = self;
+        next.stage == stage && next.bytes_total == bytes_total && next.bytes_done >= bytes_done
+    }
+}
+
 /// The execution that processes an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
@@ -97,6 +104,8 @@ pub struct Export {
     pub failure: Option<Failure>,
     /// The progress; `None` in documents of the older service.
     pub progress: Option<Progress>,
+    /// When the job began the step that the progress is of: a stage, or the writing of one of several files.
+    pub step_started_at: Option<Timestamp>,
     /// The created artifacts.
     pub artifacts: Vec<Artifact>,
     /// Summary of the report; `None` until completion, and for adapters, which are only copied.
@@ -218,6 +227,7 @@ impl Export {
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,
             progress: Some(Progress { stage: Stage::Queued, bytes_done: 0, bytes_total: 0 }),
+            step_started_at: None,
             artifacts: Vec::new(),
             proof: None,
             request_hash: request_hash.clone(),
@@ -239,6 +249,16 @@ impl Export {
             self.fail(&Self::lease_expired(), expired_at);
         }
         self
+    }
+
+    /// How many seconds the current step still takes at its speed so far. `None` while that is unknown.
+    #[must_use]
+    pub fn eta_seconds(&self) -> Option<u64> {
+        let Progress { bytes_done, bytes_total, .. } =
+            self.progress.filter(|_| self.status == Status::Running)?;
+        let elapsed = self.updated_at.duration_since(self.step_started_at?).as_secs_f64();
+        let left = bytes_total.checked_sub(bytes_done)?;
+        (bytes_done > 0 && elapsed > 0.0).then(|| (elapsed * left as f64 / bytes_done as f64).ceil() as u64)
     }
 
     fn lease_end(&self) -> Timestamp {
@@ -267,6 +287,9 @@ impl Export {
             Transition::Claim(claim) => self.accept_claim(claim, now)?,
             Transition::Progress { claim, progress, message } => {
                 self.check_claim(Some(claim))?;
+                if !self.progress.is_some_and(|before| before.is_continued_by(*progress)) {
+                    self.step_started_at = Some(now);
+                }
                 self.progress = Some(*progress);
                 self.message = Some(message.clone());
                 self.lease_until = Some(saturating_add(now, CLAIM_LEASE));
@@ -429,6 +452,32 @@ mod tests {
             assert_eq!(running().apply(&report, at(2)), Err(TransitionError::NotClaimed), "{report:?}");
             assert!(claimed("run-1", 0).apply(&report, at(2)).is_ok(), "{report:?}");
         }
+    }
+
+    #[test]
+    fn the_time_left_follows_from_the_speed_of_the_step() {
+        let report = |stage, bytes_done, bytes_total| Transition::Progress {
+            claim: claim("run-1", 0),
+            progress: Progress { stage, bytes_done, bytes_total },
+            message: "Writing".to_owned(),
+        };
+        let mut export = claimed("run-1", 0);
+        assert_eq!(export.eta_seconds(), None);
+        for (at_second, stage, done, total, eta) in [
+            (10, Stage::Fetch, 0, 0, None),
+            (20, Stage::Export, 0, 100, None),
+            (30, Stage::Export, 25, 100, Some(30)),
+            (40, Stage::Export, 50, 100, Some(20)),
+            (50, Stage::Export, 0, 300, None),
+            (60, Stage::Export, 100, 300, Some(20)),
+            (70, Stage::Upload, 100, 300, None),
+            (71, Stage::Upload, 400, 300, None),
+        ] {
+            export = export.apply(&report(stage, done, total), at(at_second)).unwrap();
+            assert_eq!(export.eta_seconds(), eta, "after {at_second} s");
+        }
+        let ended = export.apply(&complete("run-1", 0), at(80)).unwrap();
+        assert_eq!(ended.eta_seconds(), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::{export_of_job, owned_job};
 use crate::{
     domain::{
-        Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageSize, Result, UserId,
+        Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageRequest, Result,
+        UserId,
     },
     ports::{Exports, TrainingJobs},
 };
@@ -19,15 +20,6 @@ pub struct HistoryPorts<'a> {
     pub exports: &'a dyn Exports,
 }
 
-/// Which page is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct PageRequest {
-    /// How many exports.
-    pub size: PageSize,
-    /// The last export of the page before.
-    pub after: Option<ExportId>,
-}
-
 /// A page of the exports of the caller's job, newest first, as of `now`.
 ///
 /// # Errors
@@ -36,7 +28,7 @@ pub async fn page(
     ports: HistoryPorts<'_>,
     caller: &UserId,
     job: &JobId,
-    request: PageRequest,
+    request: PageRequest<ExportId>,
     now: Timestamp,
 ) -> Result<HistoryPage> {
     owned_job(ports.jobs, caller, job).await?;

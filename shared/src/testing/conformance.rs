@@ -92,7 +92,10 @@ async fn raw(harness: &dyn StoreHarness, id: ExportId) -> Value {
 fn assert_same(stored: &Export, written: &Export) {
     let close = |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_mins(1);
     assert!(close(stored.started_at, written.started_at) && close(stored.updated_at, written.updated_at));
+    let begun = |export: &Export| export.step_started_at.unwrap_or(Timestamp::UNIX_EPOCH);
+    assert!(close(begun(stored), begun(written)));
     let at_its_times = Export {
+        step_started_at: stored.step_started_at,
         started_at: stored.started_at,
         updated_at: stored.updated_at,
         finished_at: stored.finished_at,

@@ -45,6 +45,8 @@ pub struct ExportDocument {
     #[serde(default, with = "serialize_as_null")]
     progress: Option<ProgressFields>,
     #[serde(default, with = "serialize_as_null")]
+    step_started_at: Option<StoredTime>,
+    #[serde(default, with = "serialize_as_null")]
     proof: Option<Proof>,
     #[serde(default, with = "serialize_as_null")]
     request_hash: Option<String>,
@@ -84,6 +86,7 @@ impl ExportDocument {
             message: self.message,
             failure: self.failure,
             progress: self.progress.map(Into::into),
+            step_started_at: self.step_started_at.map(Into::into),
             artifacts: self.artifacts,
             proof: self.proof,
             request_hash: self.request_hash,
@@ -116,6 +119,7 @@ impl From<&Export> for ExportDocument {
             hf_private: Some(export.hf_private),
             quantization: export.quantization,
             progress: export.progress.map(Into::into),
+            step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
             request_hash: export.request_hash.clone(),
             execution: export.execution.as_ref().map(ToString::to_string),
@@ -303,6 +307,7 @@ mod tests {
           "request_hash": null,
           "started_at": "2026-09-21T14:13:20Z",
           "status": "running",
+          "step_started_at": null,
           "type": "gguf",
           "updated_at": "2026-09-21T14:13:20Z",
           "user_id": "ada-uid"

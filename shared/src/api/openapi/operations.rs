@@ -72,11 +72,18 @@ fn get_health() -> Operation {
 }
 
 fn list_jobs() -> Operation {
-    let mut responses =
-        responses("The jobs.", Array::new(schema_ref::<JobBody>()), &[Kind::Unauthenticated, Kind::Internal]);
+    let mut responses = responses(
+        "The jobs.",
+        Array::new(schema_ref::<JobBody>()),
+        &[Kind::InvalidRequest, Kind::Unauthenticated, Kind::Internal],
+    );
+    add_header(&mut responses, "Link", "NextPage");
     link_to_get_job(&mut responses, "$response.body#/0/job_id");
-    let description = "The completed training jobs of the authenticated user, newest first. Only completed jobs can be exported.";
-    operation("listJobs", "List the training jobs that can be exported", description, responses).build()
+    let description = "The completed training jobs of the authenticated user, newest first. Only completed jobs can be exported. Without parameters, all of them.";
+    operation("listJobs", "List the training jobs that can be exported", description, responses)
+        .parameter(query("page_size", "The number of jobs.", page_size()))
+        .parameter(query("page_token", "The token in the `Link` of the page before.", schema_ref::<JobId>()))
+        .build()
 }
 
 fn create_export() -> Operation {
@@ -99,6 +106,7 @@ fn create_export() -> Operation {
     );
     link_to_get_job(&mut responses, "$request.body#/job_id");
     add_rate_limits(&mut responses);
+    add_header(&mut responses, "Location", "ExportPath");
     let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed), 429.";
     operation("createExport", "Start an export", description, responses)
         .parameter(idempotency_key())
@@ -123,14 +131,9 @@ fn list_exports() -> Operation {
         [Kind::InvalidRequest, Kind::Unauthenticated, Kind::NotOwner, Kind::NoSuchJob, Kind::Internal];
     let responses = responses("A page of the exports.", schema_ref::<HistoryBody>(), &kinds);
     let description = "The exports of a training job of the authenticated user, newest first.";
-    let size = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .minimum(Some(1))
-        .maximum(Some(PageSize::MAX))
-        .default(Some(PageSize::DEFAULT.get().into()));
     operation("listExports", "List the exports of a training job", description, responses)
         .parameter(job_id())
-        .parameter(query("page_size", "The number of exports.", size))
+        .parameter(query("page_size", "The number of exports.", page_size()))
         .parameter(query("page_token", "`next_page_token` of the page before.", schema_ref::<ExportId>()))
         .build()
 }
@@ -193,6 +196,14 @@ fn cancel_export() -> Operation {
         .build()
 }
 
+fn page_size() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(PageSize::MAX))
+        .default(Some(PageSize::DEFAULT.get().into()))
+}
+
 fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -237,6 +248,14 @@ fn body() -> RequestBody {
         .required(Some(Required::True))
         .content("application/json", content)
         .build()
+}
+
+/// Adds a header to the 200.
+fn add_header(responses: &mut ResponsesByStatus, name: &str, component: &str) {
+    if let Some(success) = responses.get_mut("200") {
+        let header = RefOr::Ref(Ref::new(format!("#/components/headers/{component}")));
+        success.headers.insert(name.to_owned(), header);
+    }
 }
 
 /// Adds the headers of the caller's limits to all responses. Those of a 200 and a 429 also have what is left.

@@ -86,7 +86,7 @@ pub(in crate::api) fn urns() -> RefOr<Schema> {
 }
 
 /// The headers that responses refer to.
-pub(super) fn headers() -> [(String, RefOr<Header>); 6] {
+pub(super) fn headers() -> [(String, RefOr<Header>); 8] {
     // The builder has no `required`: <https://spec.openapis.org/oas/v3.1.1.html#header-object>
     let required = || Extensions::from_iter([("required", Value::from(true))]);
     let optional = |schema: ObjectBuilder, description: &str| {
@@ -107,6 +107,11 @@ pub(super) fn headers() -> [(String, RefOr<Header>); 6] {
             ),
         ),
         ("NoStore", header(text().enum_values(Some([json!("no-store")])), "Responses must not be cached.")),
+        (
+            "NextPage",
+            optional(text(), "RFC 8288: the next page has `rel=\"next\"`; absent on the last page.").build(),
+        ),
+        ("ExportPath", header(text(), "The path of the export, which follows it also when another has begun since.")),
         (
             "RateLimitPolicy",
             optional(text(), "The limits of each caller; absent without limits. `running`: exports at the same time; `daily`: exports within 24 hours.").build(),
