@@ -270,6 +270,10 @@ async fn invalid_exports_are_skipped(harness: &dyn StoreHarness) {
     harness.put(EXPORTS, &bad.to_string(), broken).await;
     let found = harness.exports().latest(&fixtures::job_id(&job)).await.expect("the store works");
     assert_eq!(found.expect("one is valid").id, good);
+    let size = "1".parse().expect("a page size");
+    let page = harness.exports().history(&fixtures::job_id(&job), None, size).await.expect("the store works");
+    let ids: Vec<_> = page.exports.iter().map(|export| export.id).collect();
+    assert_eq!((ids, page.next), (vec![good], None), "it takes no place in a page");
     assert!(harness.exports().find(bad).await.is_err());
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{
     Firestore, StoreError, callers,
-    query::DocumentQuery,
+    query::{DocumentQuery, after_document, after_export},
     retry_delay::RetryDelay,
     training_jobs::document_id,
     within_deadline,
@@ -96,13 +96,19 @@ impl Exports for Firestore {
     ) -> Result<HistoryPage, PortError> {
         within_deadline(async {
             let db = self.db().await?;
-            // one more than the page shows whether another follows
-            let mut found = DocumentQuery::history(job, after, size.get() + 1).run(db).await?;
-            let has_more = found.len() > size.get();
-            found.truncate(size.get());
-            let exports: Vec<Export> = readable(&found).collect();
-            let next = exports.last().map(|export| export.id).filter(|_| has_more);
-            Ok(HistoryPage { exports, next })
+            let mut place = after.map(|after| after_export(db, after));
+            let mut exports: Vec<Export> = Vec::new();
+            loop {
+                // one more than the page shows whether another follows
+                let missing = size.get() + 1 - exports.len();
+                let found = DocumentQuery::history(job, place, missing).run(db).await?;
+                exports.extend(readable(&found));
+                place = found.last().and_then(after_document);
+                let is_last = found.len() < missing || place.is_none();
+                if is_last || exports.len() > size.get() {
+                    return Ok(HistoryPage::of(exports, after, size));
+                }
+            }
         })
         .await
         .map_err(|failure: StoreError| failure.into())

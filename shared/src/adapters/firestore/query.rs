@@ -4,7 +4,7 @@
 use firestore::{
     FirestoreDb, FirestoreQueryCursor, FirestoreQueryDirection, FirestoreQueryFilter,
     FirestoreQueryFilterCompare, FirestoreQueryFilterComposite, FirestoreQueryFilterCompositeOperator,
-    FirestoreQueryParams, FirestoreReference, FirestoreResult, FirestoreTimestamp,
+    FirestoreQueryParams, FirestoreReference, FirestoreResult, FirestoreTimestamp, FirestoreValue,
 };
 use gcloud_sdk::google::firestore::v1::{Document, RunQueryRequest, run_query_request::QueryType};
 use jiff::Timestamp;
@@ -61,7 +61,7 @@ struct NewestFirst {
     by: &'static str,
     limit: u32,
     /// Only documents after this one.
-    after: Option<HistoryCursor>,
+    after: Option<FirestoreQueryCursor>,
     /// Skips times that are stored as strings. Firestore sorts all strings after all timestamps.
     timestamps_only: bool,
 }
@@ -86,7 +86,7 @@ impl<'a> DocumentQuery<'a> {
     }
 
     /// Exports whose start is stored as a string, which this service does not write, are not among them.
-    pub(super) fn history(job: &'a JobId, after: Option<HistoryCursor>, limit: usize) -> Self {
+    pub(super) fn history(job: &'a JobId, after: Option<FirestoreQueryCursor>, limit: usize) -> Self {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let newest = NewestFirst { by: "started_at", limit, after, timestamps_only: true };
         Self {
@@ -135,16 +135,8 @@ impl<'a> DocumentQuery<'a> {
         })
     }
 
-    fn after(&self, db: &FirestoreDb, cursor: HistoryCursor) -> FirestoreQueryCursor {
-        let name = format!("{}/{}/{}", db.get_documents_path(), self.collection, cursor.id);
-        FirestoreQueryCursor::AfterValue(vec![
-            FirestoreTimestamp(cursor.started_at).into(),
-            FirestoreReference(name).into(),
-        ])
-    }
-
     pub(super) async fn run(&self, db: &FirestoreDb) -> FirestoreResult<Vec<Document>> {
-        let FirestoreQueryParams { filter, order_by, limit, start_at, .. } = self.params(db);
+        let FirestoreQueryParams { filter, order_by, limit, start_at, .. } = self.params();
         let query = db.fluent().select().from(self.collection).filter(|_| filter.clone());
         let Some(limit) = limit else { return query.query().await };
         let query = query.order(|_| order_by.clone().unwrap_or_default()).limit(limit);
@@ -158,7 +150,7 @@ impl<'a> DocumentQuery<'a> {
     pub(super) async fn run_timed(&self, db: &FirestoreDb) -> Result<(ReadTime, Vec<Document>), StoreError> {
         let request = RunQueryRequest {
             parent: db.get_documents_path().clone(),
-            query_type: Some(QueryType::StructuredQuery(self.params(db).try_into()?)),
+            query_type: Some(QueryType::StructuredQuery(self.params().try_into()?)),
             ..RunQueryRequest::default()
         };
         let mut responses = db.client().get().run_query(request).await?.into_inner();
@@ -171,7 +163,7 @@ impl<'a> DocumentQuery<'a> {
         Ok((earliest.ok_or(StoreError::Incomplete("the read time"))?, found))
     }
 
-    fn params(&self, db: &FirestoreDb) -> FirestoreQueryParams {
+    fn params(&self) -> FirestoreQueryParams {
         let text = |(field, value): &(&str, &str)| {
             FirestoreQueryFilterCompare::Equal((*field).to_owned(), (*value).into())
         };
@@ -189,11 +181,24 @@ impl<'a> DocumentQuery<'a> {
             );
         let Some(newest) = &self.newest else { return params };
         let order = [newest.by, NAME].map(|by| (by, FirestoreQueryDirection::Descending).into());
-        params
-            .with_order_by(order.into())
-            .with_limit(newest.limit)
-            .opt_start_at(newest.after.map(|after| self.after(db, after)))
+        params.with_order_by(order.into()).with_limit(newest.limit).opt_start_at(newest.after.clone())
     }
+}
+
+/// The place after an export in a history.
+pub(super) fn after_export(db: &FirestoreDb, cursor: HistoryCursor) -> FirestoreQueryCursor {
+    let name = format!("{}/{EXPORTS}/{}", db.get_documents_path(), cursor.id);
+    FirestoreQueryCursor::AfterValue(vec![
+        FirestoreTimestamp(cursor.started_at).into(),
+        FirestoreReference(name).into(),
+    ])
+}
+
+/// The place after a document of a history.
+pub(super) fn after_document(found: &Document) -> Option<FirestoreQueryCursor> {
+    let started_at = found.fields.get("started_at")?.clone();
+    let name = FirestoreReference(found.name.clone()).into();
+    Some(FirestoreQueryCursor::AfterValue(vec![FirestoreValue::from(started_at), name]))
 }
 
 #[cfg(test)]
