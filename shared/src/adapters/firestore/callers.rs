@@ -12,6 +12,7 @@ use super::{
     exports::readable,
     query::DocumentQuery,
     retry_delay::RetryDelay,
+    training_jobs::document_id,
     write::{DocumentWrite, commit, document},
 };
 use crate::{
@@ -32,12 +33,15 @@ pub(super) async fn create(
     limits: CallerLimits,
 ) -> Result<CreateOutcome, StoreError> {
     let caller = Sha256::digest(user.as_str()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let query = DocumentQuery::counted(user, limits);
+    let (query, id) = (DocumentQuery::counted(user, limits), export.to_string());
     let mut delay = RetryDelay::default();
     loop {
         let caller_document = async { Ok(db.fluent().select().by_id_in(CALLERS).one(&caller).await?) };
         let (counted, seen) = tokio::try_join!(query.run_timed(db), caller_document)?;
         let (read_time, found) = counted;
+        if found.iter().any(|found| document_id(found) == id) {
+            return Ok(CreateOutcome::Exists);
+        }
         let quotas = CallerQuotas::count(limits, readable(&found), clock::now());
         if quotas.is_exhausted() {
             return Ok(CreateOutcome::TooMany(quotas));
