@@ -4,6 +4,7 @@
 
 mod cancel;
 mod commands;
+mod echoing_hub;
 mod equal_exports;
 mod kill;
 mod process;
