@@ -72,8 +72,8 @@ bench-service: build ## compare the functions with a FastAPI service (needs the 
 fuzz: ## fuzz every reader of the engine, a minute each (cargo-fuzz): make fuzz [SECONDS=600]
 	./scripts/fuzz $(or $(SECONDS),60)
 
-build: ## the release binaries: health, list, create, get, export-job, gemma-export
-	$(CARGO) build --release --locked --package health --package list --package create --package get --package job --package cli
+build: ## the release binaries: health, list, create, get, cancel, export-job, gemma-export
+	$(CARGO) build --release --locked --package health --package list --package create --package get --package cancel --package job --package cli
 
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean

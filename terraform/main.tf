@@ -31,14 +31,24 @@ locals {
     }
     create = {
       env = merge(local.token_key_env, {
+        PROJECT_ID            = var.project_id
+        REGION                = var.region
+        EXPORT_JOB_NAME       = "${var.name_prefix}${local.job_name}"
+        FIRESTORE_DB          = var.firestore_database
+        LIST_URL              = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
+        MAX_RUNNING_EXPORTS   = tostring(var.max_running_exports)
+        MAX_DAILY_EXPORTS     = tostring(var.max_daily_exports)
+        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)
+      })
+      callers = []
+    }
+    cancel = {
+      env = {
         PROJECT_ID      = var.project_id
         REGION          = var.region
         EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
         FIRESTORE_DB    = var.firestore_database
-        LIST_URL        = "https://${var.name_prefix}list-${data.google_project.this.number}.${var.region}.run.app"
-
-        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)
-      })
+      }
       callers = []
     }
     get = {
@@ -154,6 +164,7 @@ module "job" {
     local.token_key_env,
   )
   launchers           = { create = module.function["create"].service_account_member }
+  cancelers           = { cancel = module.function["cancel"].service_account_member }
   deletion_protection = var.deletion_protection
 
   depends_on = [module.project_services]
@@ -201,8 +212,9 @@ module "firestore" {
     list = module.function["list"].service_account_member
     get  = module.function["get"].service_account_member
   }
-  creators = { create = module.function["create"].service_account_member }
-  updaters = { job = module.job.service_account_member }
+  creators  = { create = module.function["create"].service_account_member }
+  cancelers = { cancel = module.function["cancel"].service_account_member }
+  updaters  = { job = module.job.service_account_member }
 
   depends_on = [module.project_services]
 }

@@ -33,12 +33,12 @@ variable "region" {
 }
 
 variable "images" {
-  description = "The image of each function (health, list, create, get) and of the job (export-job), by digest. scripts/push-images writes them."
+  description = "The image of each function (health, list, create, get, cancel) and of the job (export-job), by digest. scripts/push-images writes them."
   type        = map(string)
 
   validation {
-    condition     = toset(keys(var.images)) == toset(["health", "list", "create", "get", "export-job"])
-    error_message = "There must be an image for each of health, list, create, get and export-job, and no other."
+    condition     = toset(keys(var.images)) == toset(["health", "list", "create", "get", "cancel", "export-job"])
+    error_message = "There must be an image for each of health, list, create, get, cancel and export-job, and no other."
   }
 
   validation {
@@ -97,6 +97,18 @@ variable "max_instances" {
   description = "Maximum instances of one function. It limits the cost of a flood of requests."
   type        = number
   default     = 10
+}
+
+variable "max_running_exports" {
+  description = "How many exports of one caller may run at the same time; 0 for no limit."
+  type        = number
+  default     = 3
+}
+
+variable "max_daily_exports" {
+  description = "How many exports one caller may start within 24 hours; 0 for no limit."
+  type        = number
+  default     = 50
 }
 
 # Job

@@ -1,4 +1,4 @@
-//! The whole service with the binaries that are deployed: the four functions and the job, with the emulators of Firestore,
+//! The whole service with the binaries that are deployed: the functions and the job, with the emulators of Firestore,
 //! Firebase Auth and Cloud Storage, a fake RunJob server that starts the job, and a fake Hub with a real Xet store.
 //!
 //! `make test-emulators` starts the emulators. `SERVICE_BINARIES` is the folder of the binaries; `make test-emulators`

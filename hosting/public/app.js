@@ -157,6 +157,8 @@ function card(job) {
   $(".facts", item).textContent = [job.base_model_id, job.modality, job.job_id].filter(Boolean).join(" · ");
   $("legend", item).textContent = `New export of ${title}`;
   $("progress", item).setAttribute("aria-label", `Progress of ${title}`);
+  $(".cancel", item).setAttribute("aria-label", `Cancel the export of ${title}`);
+  $(".cancel", item).addEventListener("click", () => cancelExport(job, item));
   const form = $("form", item);
   form.addEventListener("change", () => drawChoices(form));
   form.addEventListener("submit", (event) => {
@@ -236,7 +238,7 @@ function drawExport(item, latest) {
 
   const bar = $("progress", item);
   const amount = $(".amount", item);
-  bar.hidden = amount.hidden = !running;
+  bar.hidden = amount.hidden = $(".cancel", item).hidden = !running;
   if (!running) {
     return;
   }
@@ -268,6 +270,18 @@ async function follow(job, item, wasRunning = false, wait = FIRST_WAIT_MS) {
   } catch (problem) {
     show(problem);
   }
+}
+
+async function cancelExport(job, item) {
+  const button = $(".cancel", item);
+  button.disabled = true;
+  try {
+    drawExport(item, await callApi(`${jobPath(job)}/cancel`, { method: "POST" }));
+    show(null);
+  } catch (problem) {
+    show(problem);
+  }
+  button.disabled = false;
 }
 
 async function startExport(job, item, form) {

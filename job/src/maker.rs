@@ -10,7 +10,7 @@ use std::{
 };
 
 use shared::{
-    domain::{ExportId, ProcessId, Stage, Status},
+    domain::{Export, ExportId, ProcessId, Stage, Status},
     ports::Exports,
 };
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use crate::{
     error::JobError,
     manifest::MakerClaim,
     progress::ProgressTracker,
+    records,
 };
 
 /// Times between two looks at an artifact that another export makes.
@@ -88,8 +89,19 @@ impl Maker<'_> {
             return Ok(ObtainedArtifact { artifact, is_reused: true });
         }
         let new = write(&target.folder(folder)?)?;
+        self.check_held()?;
         let artifact = target.publish(folder, self.export, new)?;
         Ok(ObtainedArtifact { is_reused: artifact.manifest.folder != folder, artifact })
+    }
+
+    /// Fails if the export has been cancelled, or is held by another process: nothing is published after that.
+    fn check_held(&self) -> Result<(), JobError> {
+        let found = self.runtime.block_on(records::find_export(self.exports, self.export))?;
+        if found.is_some_and(|export| is_held(export, self.process)) {
+            Ok(())
+        } else {
+            Err(JobError::Stopped)
+        }
     }
 
     /// Waits until the artifact is published or nobody makes it.
@@ -147,11 +159,7 @@ impl Maker<'_> {
     fn is_working(&self, held: &MakerClaim) -> bool {
         let Ok(export) = held.export_id.parse() else { return false };
         match self.runtime.block_on(self.exports.find(export)) {
-            Ok(Some(export)) => {
-                let export = export.as_of(jiff::Timestamp::now());
-                let process = export.claim.and_then(|claim| claim.process);
-                export.status == Status::Running && process == held.process
-            }
+            Ok(Some(export)) => is_held(export, held.process),
             Ok(None) => false,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -176,6 +184,12 @@ impl Maker<'_> {
     fn is_mine(&self, held: &MakerClaim) -> bool {
         held.export_id == self.export.to_string() && held.process == self.process
     }
+}
+
+/// Whether that process works on the export.
+fn is_held(export: Export, process: Option<ProcessId>) -> bool {
+    let export = export.as_of(jiff::Timestamp::now());
+    export.status == Status::Running && export.claim.and_then(|claim| claim.process) == process
 }
 
 /// A claim that is not valid JSON counts as none.

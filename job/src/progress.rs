@@ -15,8 +15,9 @@ use shared::{
     ports::{ApplyError, Exports},
 };
 
-/// Longest time between two writes; well within the lease of a claim.
-const HEARTBEAT: Duration = Duration::from_secs(60);
+/// Longest time between two writes; well within the lease of a claim. It is also the longest time until the work of a
+/// cancelled export is stopped.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Time between two checks, during a wait, whether the job is stopped.
 const STOP_INTERVAL: Duration = Duration::from_millis(250);
@@ -149,7 +150,7 @@ pub(crate) async fn record(
         match exports.apply(export, &transition(&claim, &note)).await {
             Ok(_) => last = Some((note, Instant::now())),
             Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => {
-                tracing::error!(
+                tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the export no longer belongs to this execution: stopping"
                 );

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::Retryable as _;
 use shared::{
-    domain::{Artifact, Export, Status, TrainingJob, Transition, TransitionError},
+    domain::{Artifact, Export, ExportId, Progress, Stage, Status, TrainingJob, Transition, TransitionError},
     ports::{ApplyError, Exports, PortError},
 };
 
@@ -38,6 +38,29 @@ pub(crate) async fn find_training_job(context: &Context, export: &Export) -> Res
             export.job_id
         ))),
         Err(error) => Err(store_error(&error)),
+    }
+}
+
+/// The export with that id.
+pub(crate) async fn find_export(exports: &dyn Exports, id: ExportId) -> Result<Option<Export>, JobError> {
+    (|| exports.find(id)).retry(RETRY_DELAYS.into_iter()).await.map_err(|error| store_error(&error))
+}
+
+/// Begins the stage in which an export can no longer be cancelled. Fails if this execution does not hold it any more.
+pub(crate) async fn begin_finish(exports: &dyn Exports, execution: &Execution) -> Result<(), JobError> {
+    let transition = Transition::Progress {
+        claim: execution.claim.clone(),
+        progress: Progress { stage: Stage::Finish, bytes_done: 0, bytes_total: 0 },
+        message: "Recording the artifacts".to_owned(),
+    };
+    let begun = (|| exports.apply(execution.export, &transition))
+        .retry(RETRY_DELAYS.into_iter())
+        .when(is_store_failure)
+        .await;
+    match begun {
+        Ok(_) => Ok(()),
+        Err(ApplyError::Refused(_) | ApplyError::NoSuchExport) => Err(JobError::Stopped),
+        Err(ApplyError::Port(error)) => Err(store_error(&error)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use secrecy::SecretString;
 use shared::{
     clock,
-    domain::{Claim, Export, ExportId, Transition, TransitionError},
+    domain::{Claim, Export, ExportId, Status, TrainingJob, Transition, TransitionError},
     ports::ApplyError,
     service::hub_token,
 };
@@ -51,14 +51,17 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
     recording.abort();
     // an aborted task has ended when its handle resolves, so no progress can follow the end
     recording.await.ok();
+    let result = match result {
+        Ok((training_job, result)) => {
+            record_artifacts(&context, &execution, &training_job, &result).await.map(|()| result)
+        }
+        Err(error) => Err(error),
+    };
     let end = match result {
         Ok(ExportResult { artifacts, proof, message }) => {
             Transition::Complete { claim, artifacts, proof, message }
         }
-        Err(error) if error.is_stopped() => {
-            tracing::warn!(export.id = %id, "stopped before the end: a retry may claim the export within its lease");
-            return ExitCode::FAILURE;
-        }
+        Err(error) if error.is_stopped() => return stopped(&context, id).await,
         Err(error) => {
             log_failure(id, &error);
             Transition::Fail { claim: Some(claim), failure: error.failure() }
@@ -83,6 +86,20 @@ async fn warn_when_long(id: ExportId) {
     tracing::warn!(export.id = %id, hours = LONG.as_secs() / 3600, "export runs long");
 }
 
+/// The exit code after a stop. An export that has ended, because it was cancelled, is not run again.
+async fn stopped(context: &Context, id: ExportId) -> ExitCode {
+    match context.exports.find(id).await {
+        Ok(Some(export)) if export.status != Status::Running => {
+            tracing::info!(export.id = %id, status = ?export.status, "stopped: the export has ended");
+            ExitCode::SUCCESS
+        }
+        Ok(_) | Err(_) => {
+            tracing::warn!(export.id = %id, "stopped before the end: a retry may claim the export within its lease");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// A failure that the caller has to resolve is no error of the service.
 fn log_failure(id: ExportId, error: &JobError) {
     let code = error.code();
@@ -102,20 +119,20 @@ async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError
             finish(context, execution, &Transition::Fail { claim: None, failure: Export::lease_expired() })
                 .await
         }
-        ApplyError::Refused(TransitionError::NotClaimed) | ApplyError::NoSuchExport | ApplyError::Port(_) => {
-            ExitCode::FAILURE
-        }
+        ApplyError::Refused(TransitionError::NotClaimed | TransitionError::Finishing)
+        | ApplyError::NoSuchExport
+        | ApplyError::Port(_) => ExitCode::FAILURE,
     }
 }
 
-/// Runs the blocking work on a thread of its own, and updates the training job's record.
+/// Runs the blocking work on a thread of its own.
 async fn work(
     context: &Arc<Context>,
     execution: &Arc<Execution>,
     export: &Export,
     progress: &Arc<ProgressTracker>,
     stop: impl Future<Output = ()>,
-) -> Result<ExportResult, JobError> {
+) -> Result<(TrainingJob, ExportResult), JobError> {
     let training_job = records::find_training_job(context, export).await?;
     let hf_token = hub_token(context, execution).await?;
     let blocking = {
@@ -150,10 +167,21 @@ async fn work(
             "the export job failed unexpectedly: this is a fault of the service, not of the model".to_owned(),
         )
     })??;
+    Ok((training_job, result))
+}
+
+/// Sets the artifacts in the training job's record, unless the export has been cancelled.
+async fn record_artifacts(
+    context: &Context,
+    execution: &Execution,
+    training_job: &TrainingJob,
+    result: &ExportResult,
+) -> Result<(), JobError> {
+    records::begin_finish(context.exports.as_ref(), execution).await?;
     for artifact in &result.artifacts {
-        records::add_artifact(context, &training_job, artifact).await?;
+        records::add_artifact(context, training_job, artifact).await?;
     }
-    Ok(result)
+    Ok(())
 }
 
 /// The caller's token for the Hub.

@@ -7,6 +7,7 @@ use shared::{
     adapters::{firebase_keys::FirebaseKeys, list_service},
     auth::Verifier,
     config::ListServiceConfig,
+    domain::CallerLimits,
     ports::{DownloadLinks, JobLauncher},
 };
 use url::Url;
@@ -19,6 +20,7 @@ pub(crate) struct LocalAdapters {
     pub(crate) keys_url: Url,
     pub(crate) store: Arc<DocumentStore>,
     pub(crate) launcher: Arc<dyn JobLauncher>,
+    pub(crate) limits: CallerLimits,
     pub(crate) links: Arc<dyn DownloadLinks>,
 }
 
@@ -46,6 +48,7 @@ pub(crate) fn create(adapters: &LocalAdapters, list_url: Url) -> Router {
         launcher: Arc::clone(&adapters.launcher),
         // nothing deletes documents of SQLite
         retention_days: None,
+        limits: adapters.limits,
         list: list_service::routes(ListServiceConfig { list_url: Some(list_url), with_identity: false }),
     })
 }
@@ -56,5 +59,14 @@ pub(crate) fn get(adapters: &LocalAdapters) -> Router {
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         links: Arc::clone(&adapters.links),
+    })
+}
+
+pub(crate) fn cancel(adapters: &LocalAdapters) -> Router {
+    cancel::router(cancel::Context {
+        callers: adapters.callers(),
+        jobs: Arc::clone(&adapters.store) as _,
+        exports: Arc::clone(&adapters.store) as _,
+        launcher: Arc::clone(&adapters.launcher),
     })
 }

@@ -20,7 +20,7 @@ use nix::{
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     domain::{ExecutionName, ExportId, Failure, FailureCode},
-    ports::{JobLauncher, LaunchError},
+    ports::{JobLauncher, LaunchError, PortError},
 };
 use tokio::{
     process::{Child, Command},
@@ -168,6 +168,11 @@ fn describe_exit(status: ExitStatus) -> String {
     }
 }
 
+fn execution_name(export: ExportId) -> String {
+    let id = export.to_string();
+    format!("export-job-{}", id.split('-').next().unwrap_or_default())
+}
+
 /// The port's implementation: a launcher whose tasks outlive the call.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedLauncher(pub(crate) Arc<ProcessLauncher>);
@@ -183,8 +188,7 @@ impl JobLauncher for SharedLauncher {
         if *launcher.stopping.borrow() {
             return Err(LaunchError::NotStarted("the stack is stopping".into()));
         }
-        let id = export.to_string();
-        let name = format!("export-job-{}", id.split('-').next().unwrap_or_default());
+        let name = execution_name(export);
         let child = launcher
             .spawn(export, &name, hf_token)
             .map_err(|error| LaunchError::NotStarted(Box::new(error)))?;
@@ -197,6 +201,14 @@ impl JobLauncher for SharedLauncher {
         }
         tokio::spawn(Arc::clone(launcher).reap(export, child));
         Ok(ExecutionName::new(name))
+    }
+
+    async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError> {
+        let running = self.0.running();
+        let group = running.iter().find(|(export, _)| execution_name(**export) == execution.as_str());
+        let Some((_, group)) = group else { return Ok(()) };
+        killpg(*group, Signal::SIGTERM)
+            .map_err(|error| PortError::Failed { what: "stopping an export job", source: error.into() })
     }
 }
 

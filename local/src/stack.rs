@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::{Router, middleware::from_fn};
-use shared::{adapters::storage::Storage, service::hub_token::SealingLauncher};
+use shared::{adapters::storage::Storage, config, service::hub_token::SealingLauncher};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
@@ -90,6 +90,7 @@ impl LocalStack {
             project: options.project.clone(),
             keys_url: format!("http://{issuer_address}/keys").parse()?,
             store: Arc::new(store),
+            limits: config::caller_limits(&config::process)?,
             launcher: Arc::new(SealingLauncher {
                 launcher: Arc::new(SharedLauncher(Arc::clone(&launcher))),
                 key: Arc::new(token_key::load_or_create(&dir)?),
@@ -158,6 +159,7 @@ async fn serve_functions(
         ("list", list),
         ("create", servers.serve_anywhere(create).await?),
         ("get", servers.serve_anywhere(functions::get(adapters)).await?),
+        ("cancel", servers.serve_anywhere(functions::cancel(adapters)).await?),
     ]))
 }
 

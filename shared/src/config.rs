@@ -3,6 +3,8 @@
 
 use std::{fmt::Display, num::NonZeroU16, path::PathBuf, str::FromStr};
 
+use crate::domain::CallerLimits;
+
 /// Looks up a variable. An empty value counts as unset.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -296,6 +298,19 @@ impl ListServiceConfig {
     }
 }
 
+/// Reads `MAX_RUNNING_EXPORTS` and `MAX_DAILY_EXPORTS`, the limits of each caller.
+///
+/// # Errors
+/// If one is not a number.
+pub fn caller_limits(lookup: &Lookup<'_>) -> Result<CallerLimits, ConfigError> {
+    let limit = |name, default| Ok(parsed(lookup, name, "a number, or 0 for no limit")?.unwrap_or(default));
+    let CallerLimits { running, daily } = CallerLimits::default();
+    Ok(CallerLimits {
+        running: limit("MAX_RUNNING_EXPORTS", running)?,
+        daily: limit("MAX_DAILY_EXPORTS", daily)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,6 +382,19 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn callers_have_limits_by_default() {
+        let limits = |variables| caller_limits(&set(variables));
+        assert_eq!(limits(&[]).unwrap(), CallerLimits { running: 3, daily: 50 });
+        let zero = limits(&[("MAX_RUNNING_EXPORTS", "0"), ("MAX_DAILY_EXPORTS", "7")]).unwrap();
+        assert_eq!(zero, CallerLimits { running: 0, daily: 7 });
+        let error = limits(&[("MAX_DAILY_EXPORTS", "-1")]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("MAX_DAILY_EXPORTS environment variable must be a number, or 0"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,8 +8,8 @@ use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 
 use crate::domain::{
-    Artifact, Error, ExecutionName, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
-    TrainingJob, Transition, TransitionError, UserId,
+    Artifact, CallerLimits, CallerQuotas, Error, ExecutionName, Export, ExportId, HistoryCursor, HistoryPage,
+    JobId, PageSize, TrainingJob, Transition, TransitionError, UserId,
 };
 
 /// An external system failed. Message and sources are only for the log.
@@ -73,17 +73,23 @@ pub enum ApplyError {
 /// How storing a new export ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateOutcome {
-    /// It is stored.
-    Created,
+    /// It is stored, and this is what its user has used of their limits since then.
+    Created(CallerQuotas),
     /// An export with its id existed before.
     Exists,
+    /// It is not stored, because its user has as many exports as they may.
+    TooMany(CallerQuotas),
 }
 
 /// The collection `exports`.
 #[async_trait]
 pub trait Exports: Send + Sync {
-    /// Stores a new export. An existing export stays unchanged.
-    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError>;
+    /// Stores a new export if its user has fewer exports than `limits`. They are counted in the same transaction. An
+    /// existing export stays unchanged.
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError>;
+
+    /// What that user has used of `limits`.
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError>;
 
     /// The export with that id.
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError>;
@@ -115,7 +121,7 @@ pub enum LaunchError {
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Starts the export job: a Cloud Run job or, locally, a process.
+/// Starts and stops the export job: a Cloud Run job or, locally, a process.
 #[async_trait]
 pub trait JobLauncher: Send + Sync {
     /// Starts the job for that export with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
@@ -125,6 +131,9 @@ pub trait JobLauncher: Send + Sync {
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError>;
+
+    /// Asks an execution to stop. It may have ended.
+    async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError>;
 }
 
 /// Encrypts short texts.

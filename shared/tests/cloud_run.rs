@@ -131,3 +131,15 @@ async fn errors_do_not_contain_the_token() {
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn an_execution_is_cancelled_by_its_name() {
+    let server = FakeCloudRun::start().await;
+    let launcher = launcher(&server.endpoint());
+    let execution = launcher.launch(ExportId::random(), None).await.unwrap();
+    launcher.cancel(&execution).await.unwrap();
+    let job = &server.runs()[0].job;
+    assert_eq!(server.cancelled(), [format!("{job}/executions/{execution}")]);
+    server.set_behavior(RunJobBehavior::Status(Code::FailedPrecondition));
+    assert!(launcher.cancel(&execution).await.is_err());
+}

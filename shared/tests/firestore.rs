@@ -12,7 +12,7 @@ use shared::{
         firestore::Firestore,
     },
     config,
-    domain::ExportId,
+    domain::{CallerLimits, ExportId},
     ports::{Exports, PortError, TrainingJobs},
     testing::{
         conformance::{self, StoreHarness},
@@ -127,7 +127,7 @@ async fn the_latest_export_is_found_among_string_times_and_timestamps() {
 async fn times_are_stored_as_timestamps_of_the_server() {
     let Some(emulated) = EmulatedStore::new().await else { return };
     let export = fixtures::export();
-    emulated.store.create(&export).await.unwrap();
+    emulated.store.create(&export, CallerLimits::NONE).await.unwrap();
     let id = export.id.to_string();
     let found = emulated.db.fluent().select().by_id_in(EXPORTS).one(&id).await.unwrap().unwrap();
     for time in ["started_at", "updated_at", "lease_until"] {

@@ -37,6 +37,7 @@ pub(crate) async fn serve(route: Route) -> Result<()> {
                 exports,
                 launcher,
                 retention_days: None,
+                limits: config::caller_limits(&process)?,
                 list: None,
             })
         }

@@ -37,6 +37,7 @@ pub(crate) struct Service {
     pub(crate) job_id: String,
     pub(crate) create: BinaryProcess,
     get: BinaryProcess,
+    pub(crate) cancel: BinaryProcess,
     list: BinaryProcess,
     health: BinaryProcess,
     job_logs: JobLogs,
@@ -75,8 +76,13 @@ impl Service {
         let list = start_function("list", &common, &[]).await;
         let get = start_function("get", &common, &[]).await;
         let (list_url, endpoint) = (list.url(), cloud_run.endpoint());
-        let for_create = [("LIST_URL", list_url.as_str()), ("CLOUD_RUN_ENDPOINT", endpoint.as_str())];
+        let for_create = [
+            ("LIST_URL", list_url.as_str()),
+            ("CLOUD_RUN_ENDPOINT", endpoint.as_str()),
+            ("MAX_RUNNING_EXPORTS", "0"),
+        ];
         let create = start_function("create", &common, &for_create).await;
+        let cancel = start_function("cancel", &common, &[("CLOUD_RUN_ENDPOINT", endpoint.as_str())]).await;
         let (client, job_id) = (reqwest::Client::new(), names.job_id);
         Some(Self {
             emulators,
@@ -87,6 +93,7 @@ impl Service {
             job_id,
             create,
             get,
+            cancel,
             list,
             health,
             job_logs,
@@ -95,8 +102,14 @@ impl Service {
     }
 
     /// The functions by name.
-    pub(crate) fn functions(&self) -> [(&'static str, &BinaryProcess); 4] {
-        [("health", &self.health), ("list", &self.list), ("get", &self.get), ("create", &self.create)]
+    pub(crate) fn functions(&self) -> [(&'static str, &BinaryProcess); 5] {
+        [
+            ("health", &self.health),
+            ("list", &self.list),
+            ("get", &self.get),
+            ("create", &self.create),
+            ("cancel", &self.cancel),
+        ]
     }
 
     /// The output of all jobs so far.

@@ -6,13 +6,15 @@ use std::{num::NonZeroU16, sync::Arc};
 use axum::{
     Json, Router,
     extract::{FromRef, State},
-    http::HeaderValue,
+    http::{HeaderValue, header},
+    middleware::map_response,
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
 use shared::{
-    api::{ExportStarted, Problem, REPLAYED},
+    api::{ExportStarted, Problem, REPLAYED, links, rate_limit},
     auth::Verifier,
+    domain::CallerLimits,
     http::{Caller, ExportRequest, RequestKey, envelope, uncancelled},
     ports::{Exports, JobLauncher, TrainingJobs},
     service::{
@@ -34,6 +36,8 @@ pub struct Context {
     pub launcher: Arc<dyn JobLauncher>,
     /// How many days after its end the record of an export is kept; `None` if it is never deleted.
     pub retention_days: Option<NonZeroU16>,
+    /// The limits of each caller.
+    pub limits: CallerLimits,
     /// Handles GET and HEAD; without it they return 405.
     pub list: Option<MethodRouter>,
 }
@@ -47,25 +51,35 @@ impl FromRef<Context> for Verifier {
 /// The routes of the function.
 pub fn router(context: Context) -> Router {
     let list = context.list.clone().unwrap_or_default();
-    let routes = Router::new().route("/exports", post(create)).with_state(context);
+    let policy = rate_limit::policy(context.limits);
+    let with_policy = map_response(move |mut response: Response| {
+        response.headers_mut().extend(policy.clone().map(|policy| (rate_limit::POLICY, policy)));
+        std::future::ready(response)
+    });
+    let routes = Router::new().route("/exports", post(create).route_layer(with_policy)).with_state(context);
     envelope(routes.route("/exports", list))
 }
 
 /// Completes even if the client disconnects, so that no record is left without a started job.
 async fn create(
-    State(Context { jobs, exports, launcher, retention_days, .. }): State<Context>,
+    State(Context { jobs, exports, launcher, retention_days, limits, .. }): State<Context>,
     Caller(caller): Caller,
     RequestKey(key): RequestKey,
     ExportRequest(request): ExportRequest,
 ) -> Result<Response, Problem> {
+    let job = request.job_id.clone();
     let started = uncancelled(async move {
-        let ports = CreatePorts { jobs: &*jobs, exports: &*exports, launcher: &*launcher, retention_days };
+        let ports =
+            CreatePorts { jobs: &*jobs, exports: &*exports, launcher: &*launcher, retention_days, limits };
         service::create::create(ports, &caller, &request, key.as_ref()).await
     });
-    let StartedExport { id, replayed } = started.await?;
+    let StartedExport { id, replayed, quotas } = started.await?;
     let mut response = Json(ExportStarted::from(id)).into_response();
+    let headers = response.headers_mut();
+    headers.extend(links::export(&job, id).map(|path| (header::LOCATION, path)));
+    headers.extend(rate_limit::state(&quotas).map(|state| (rate_limit::STATE, state)));
     if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }

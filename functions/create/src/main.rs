@@ -27,6 +27,7 @@ async fn main() -> Result<(), FatalError> {
         exports: store,
         launcher,
         retention_days: config::RetentionConfig::from(&process)?.days,
+        limits: config::caller_limits(&process)?,
         list: list_service::routes(config::ListServiceConfig::from(&process)?),
     };
     serve::run(create::router(context), &process).await

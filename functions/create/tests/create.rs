@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use shared::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     auth::Verifier,
+    domain::CallerLimits,
     testing::{
         FixedKeys, LaunchOutcome, MemoryStore, RecordingLauncher, TokenSigner, fixtures,
         http::{CapturedLogs, TestResponse, post, request, send},
@@ -21,15 +22,19 @@ use shared::{
 
 const CANARY: &str = "hf_canary";
 
-#[derive(Default)]
 struct TestContext {
     store: Arc<MemoryStore>,
     launcher: Arc<RecordingLauncher>,
+    limits: CallerLimits,
 }
 
 impl TestContext {
     fn new() -> Self {
-        let context = Self::default();
+        let context = Self {
+            store: Arc::default(),
+            launcher: Arc::default(),
+            limits: CallerLimits { running: 2, daily: 9 },
+        };
         context.store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
         context.store.put(TRAINING_JOBS, "bobs", fixtures::training_job(fixtures::BOB));
         context.store.put(TRAINING_JOBS, "running", json!({"user_id": fixtures::ADA, "status": "running"}));
@@ -43,6 +48,7 @@ impl TestContext {
             exports: Arc::clone(&self.store) as _,
             launcher: Arc::clone(&self.launcher) as _,
             retention_days: fixtures::RETENTION_DAYS,
+            limits: self.limits,
             list: None,
         })
     }
@@ -82,6 +88,7 @@ async fn an_export_is_stored_launched_and_acknowledged() {
     let ack =
         json!({"success": true, "message": format!("Export job {id} started successfully"), "export_id": id});
     assert_eq!(response.json(), ack);
+    assert_eq!(response.header("location"), format!("/exports/{}/history/{id}", fixtures::JOB));
     assert_eq!((&record["status"], &record["user_id"]), (&json!("running"), &json!(fixtures::ADA)));
     let launches = context.launcher.launches();
     assert_eq!(
@@ -275,6 +282,7 @@ async fn get_is_forwarded_if_a_list_route_is_configured() {
         exports: Arc::clone(&context.store) as _,
         launcher: Arc::clone(&context.launcher) as _,
         retention_days: fixtures::RETENTION_DAYS,
+        limits: CallerLimits::NONE,
         list: Some(list),
     };
     let function = router(dependencies);
@@ -315,4 +323,39 @@ async fn a_request_with_a_key_can_be_repeated() {
     twice.headers_mut().append("idempotency-key", "b".parse().unwrap());
     assert_eq!(send(&context.function(), twice).await.status.as_u16(), 400);
     assert_eq!(context.launcher.launches().len(), 1);
+}
+
+#[tokio::test]
+async fn every_answer_names_the_limits_and_too_many_exports_are_429() {
+    let context = TestContext::new();
+    let policy = r#""running";q=2, "daily";q=9;w=86400"#;
+    for (left, daily) in [(1, 8), (0, 7)] {
+        let response = context.post(valid().to_string()).await;
+        assert_eq!((response.status.as_u16(), response.header("ratelimit-policy")), (200, policy));
+        let state = response.header("ratelimit");
+        assert!(state.starts_with(&format!(r#""running";r={left}, "daily";r={daily};t=86"#)), "{state}");
+    }
+    let refused = context.post(valid().to_string()).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "60"));
+    assert_eq!(refused.header("ratelimit-policy"), policy);
+    assert!(refused.header("ratelimit").starts_with(r#""running";r=0, "daily";r=7;t="#));
+    insta::assert_json_snapshot!(refused.json(), @r#"
+    {
+      "detail": "2 of your exports are running, as many as allowed: wait until one ends, or cancel one",
+      "request_id": "request-1",
+      "status": 429,
+      "title": "You have too many exports",
+      "type": "urn:export-service:problem:too-many-exports"
+    }
+    "#);
+    assert_eq!(context.launcher.launches().len(), 2);
+    for refused in [context.post("{").await, send(&context.function(), post(None, "{}")).await] {
+        assert_eq!(refused.header("ratelimit-policy"), policy);
+    }
+    let unlimited = TestContext { limits: CallerLimits::NONE, ..context };
+    let response = unlimited.post(valid().to_string()).await;
+    assert_eq!(response.status.as_u16(), 200);
+    assert!(
+        !response.headers.contains_key("ratelimit") && !response.headers.contains_key("ratelimit-policy")
+    );
 }

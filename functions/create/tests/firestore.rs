@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use firestore::{FirestoreDb, FirestoreDbOptions};
 use gcloud_sdk::{google::firestore::v1::value::ValueType, tonic::Code};
@@ -22,6 +25,7 @@ struct TestContext {
     cloud_run: FakeCloudRun,
     function: BinaryProcess,
     project: String,
+    client: reqwest::Client,
 }
 
 impl TestContext {
@@ -38,7 +42,7 @@ impl TestContext {
             ("CLOUD_RUN_ENDPOINT", &endpoint),
         ];
         let function = BinaryProcess::listening(BINARY, &settings).await;
-        let context = Self { db, cloud_run, function, project };
+        let context = Self { db, cloud_run, function, project, client: reqwest::Client::new() };
         context.insert("training_jobs", fixtures::JOB, fixtures::training_job(fixtures::ADA)).await;
         Some(context)
     }
@@ -57,18 +61,19 @@ impl TestContext {
     }
 
     async fn post(&self, body: &Value) -> (u16, Value) {
+        let response = self.request(body).send().await.unwrap();
+        (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
+    }
+
+    fn request(&self, body: &Value) -> reqwest::RequestBuilder {
         let mut claims = shared::testing::tokens::claims(fixtures::ADA);
         claims["aud"] = json!(self.project);
         claims["iss"] = json!(format!("https://securetoken.google.com/{}", self.project));
-        let response = reqwest::Client::new()
+        self.client
             .post(format!("{}/exports", self.function.url()))
             .bearer_auth(TokenSigner::first().with_claims(&claims))
             .header("content-type", "application/json")
             .body(body.to_string())
-            .send()
-            .await
-            .unwrap();
-        (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
 
     async fn records(&self) -> Vec<gcloud_sdk::google::firestore::v1::Document> {
@@ -151,4 +156,24 @@ async fn a_slow_launch_does_not_block_other_requests() {
     });
     assert_eq!((slow.0, rejected.0), (200, 404));
     assert!(rejected.1 < Duration::from_secs(2), "{rejected:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_equal_requests_with_one_key_start_one_export() {
+    let Some(context) = TestContext::new().await else { return };
+    let request = || context.request(&valid()).header("idempotency-key", "one-key").send();
+    let answers = futures_util::future::join_all((0..1_000).map(|_| request())).await;
+    let (mut ids, mut first, mut other) = (BTreeSet::new(), 0, BTreeMap::<u16, usize>::new());
+    for answer in answers {
+        let answer = answer.unwrap();
+        if answer.status() != 200 {
+            *other.entry(answer.status().as_u16()).or_default() += 1;
+            continue;
+        }
+        first += usize::from(!answer.headers().contains_key("idempotent-replayed"));
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        ids.insert(answer["export_id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!((ids.len(), first, other), (1, 1, BTreeMap::new()), "{}", context.function.log());
+    assert_eq!((context.records().await.len(), context.cloud_run.runs().len()), (1, 1));
 }

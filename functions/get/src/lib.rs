@@ -12,6 +12,7 @@ use shared::{
     api::{ExportBody, HistoryBody, JobWithExportBody, Problem},
     auth::Verifier,
     clock,
+    domain::ExportId,
     http::{Caller, ExportPath, JobPath, PageQuery, envelope},
     ports::{DownloadLinks, Exports, TrainingJobs},
     service::{
@@ -62,10 +63,10 @@ async fn get_history(
     State(Context { jobs, exports, .. }): State<Context>,
     Caller(caller): Caller,
     JobPath(id): JobPath,
-    PageQuery(request): PageQuery,
+    PageQuery(request): PageQuery<ExportId>,
 ) -> Result<Json<HistoryBody>, Problem> {
     let ports = HistoryPorts { jobs: &*jobs, exports: &*exports };
-    Ok(Json(history::page(ports, &caller, &id, request, clock::now()).await?.into()))
+    Ok(Json(history::page(ports, &caller, &id, request.unwrap_or_default(), clock::now()).await?.into()))
 }
 
 async fn get_export(

@@ -91,6 +91,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
       "destination": [
         "gcs"
       ],
+      "eta_seconds": null,
       "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
       "failure": null,
       "finished_at": "2026-09-21T14:13:50Z",

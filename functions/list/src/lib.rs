@@ -5,14 +5,17 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{FromRef, State},
+    http::header,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use shared::{
-    api::{JobBody, Problem},
+    api::{JobBody, Problem, links},
     auth::Verifier,
-    http::{Caller, envelope},
+    domain::JobId,
+    http::{Caller, PageQuery, envelope},
     ports::TrainingJobs,
-    service,
+    service::{self, list::JobPage},
 };
 
 /// The dependencies of the function.
@@ -35,7 +38,15 @@ pub fn router(context: Context) -> Router {
     envelope(Router::new().route("/exports", get(list)).with_state(context))
 }
 
-async fn list(State(context): State<Context>, Caller(caller): Caller) -> Result<Json<Vec<JobBody>>, Problem> {
-    let jobs = service::list::list(&*context.jobs, &caller).await?;
-    Ok(Json(jobs.into_iter().map(Into::into).collect()))
+async fn list(
+    State(context): State<Context>,
+    Caller(caller): Caller,
+    PageQuery(page): PageQuery<JobId>,
+) -> Result<Response, Problem> {
+    let JobPage { jobs, next } = service::list::list(&*context.jobs, &caller, page).await?;
+    let jobs: Vec<JobBody> = jobs.into_iter().map(Into::into).collect();
+    let mut response = Json(jobs).into_response();
+    let link = next.as_ref().and_then(links::next_page);
+    response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+    Ok(response)
 }

@@ -206,3 +206,39 @@ async fn other_methods_and_paths_are_rejected() {
     }
     "#);
 }
+
+#[tokio::test]
+async fn the_list_is_paged_by_links_if_a_page_is_asked_for() {
+    let store = Arc::new(MemoryStore::default());
+    for name in ["d", "ü ?", "b", "c", "a"] {
+        store.put(TRAINING_JOBS, name, fixtures::training_job(fixtures::ADA));
+    }
+    store.put(TRAINING_JOBS, "bobs", fixtures::training_job(fixtures::BOB));
+    let ask = async |path: &str| send(&function(&store), request("GET", path, Some(&adas_token()))).await;
+    let ids = |response: &shared::testing::http::TestResponse| {
+        let jobs = response.json();
+        let jobs = jobs.as_array().unwrap().iter();
+        jobs.map(|job| job["job_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let whole = ask("/exports").await;
+    assert_eq!((ids(&whole).len(), whole.headers.get("link")), (5, None));
+    let (mut path, mut seen) = ("/exports?page_size=2".to_owned(), Vec::new());
+    for count in [2, 2, 1] {
+        let page = ask(&path).await;
+        assert_eq!(ids(&page).len(), count, "{path}");
+        seen.extend(ids(&page));
+        let Some(next) = page.header("link").strip_suffix(">; rel=\"next\"") else { break };
+        path = next.strip_prefix('<').unwrap().to_owned();
+    }
+    assert_eq!(seen, ids(&whole));
+    let exact = ask("/exports?page_size=5").await;
+    assert_eq!((ids(&exact).len(), exact.headers.get("link")), (5, None));
+    for wrong in
+        ["page_size=0", "page_size=101", "page_token=x", "page_token=bobs", "page_token=", "page_token=a/b"]
+    {
+        let refused = ask(&format!("/exports?{wrong}")).await;
+        assert_eq!(refused.status.as_u16(), 400, "{wrong}");
+        let field = wrong.split('=').next().unwrap();
+        assert_eq!(refused.json()["field"], field);
+    }
+}

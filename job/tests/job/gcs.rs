@@ -9,7 +9,10 @@ use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 use shared::{
     adapters::storage::{Storage, StorageLocation},
-    domain::{ArtifactKind, CreateExport, Export, ExportId, FailureCode, NewExport, Quantization, Status},
+    domain::{
+        ArtifactKind, CallerLimits, CreateExport, Export, ExportId, FailureCode, NewExport, Quantization,
+        Status,
+    },
     ports::Exports,
     testing::{MemoryStore, emulator, fixtures},
 };
@@ -96,7 +99,7 @@ impl CloudWorld {
         let user = fixtures::user(fixtures::ADA);
         let request = CreateExport { kind, quantization, ..fixtures::request("job-1") };
         let new = NewExport { id, user: &user, request: &request, request_hash: None, retention_days: None };
-        self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
+        self.store.create(&Export::new(&new, jiff::Timestamp::now()), CallerLimits::NONE).await.unwrap();
         let context = Context {
             training_jobs: self.store.clone(),
             exports: self.store.clone(),

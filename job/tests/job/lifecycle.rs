@@ -1,10 +1,11 @@
 //! Claims and leases of an export, stops, and failures of the store.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use crate::support::World;
+use job::{Context, Execution};
 use shared::{
-    domain::{ArtifactKind, Claim, FailureCode, Quantization, Status, Transition},
+    domain::{ArtifactKind, Claim, Export, FailureCode, Quantization, Status, Transition},
     ports::Exports,
     testing::{fixtures, http::CapturedLogs},
 };
@@ -156,4 +157,29 @@ async fn an_end_that_cannot_be_recorded_is_left_to_a_retry() {
     let code = world.run(id, "run-1", std::future::pending()).await;
     assert!(is(code, ExitCode::FAILURE));
     assert_eq!(world.record(id).await.status, Status::Running);
+}
+
+/// The job notices when it writes its progress; if it writes none any more, before it publishes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_export_leaves_no_file_and_exits_with_0() {
+    let cancelled: [(Duration, fn(&Transition) -> bool); 2] = [
+        (Duration::from_millis(1), |transition| matches!(transition, Transition::Claim(_))),
+        (Duration::from_secs(3_600), |transition| matches!(transition, Transition::Progress { .. })),
+    ];
+    for (progress_interval, after) in cancelled {
+        for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
+            let world = World::new();
+            let quantization = (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0);
+            let id = world.create(kind, quantization).await;
+            let (job, models) = (world.store.document("training_jobs", "job-1"), world.files("models"));
+            world.store.cancel_after(after);
+            let context = Context { progress_interval, ..world.context() };
+            let execution = Execution { export: id, claim: fixtures::claim("run-1"), hf_token: None };
+            let code = job::run(context, execution, std::future::pending()).await;
+            assert!(is(code, ExitCode::SUCCESS), "{kind:?}");
+            assert_eq!(world.record(id).await.failure, Some(Export::cancelled()), "{kind:?}");
+            assert_eq!((world.files("files"), world.files("models")), (vec![], models), "{kind:?}");
+            assert_eq!(world.store.document("training_jobs", "job-1"), job, "{kind:?}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     adapters::storage::Storage,
-    domain::{ArtifactKind, CreateExport, Export, ExportId, NewExport, Quantization},
+    domain::{ArtifactKind, CallerLimits, CreateExport, Export, ExportId, NewExport, Quantization},
     ports::{EncryptionKey, Exports},
     service::hub_token,
     testing::{MemoryStore, fixtures},
@@ -113,7 +113,7 @@ impl World {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
         let new = NewExport { id, user: &user, request: &request, request_hash: None, retention_days: None };
-        self.store.create(&Export::new(&new, jiff::Timestamp::now())).await.unwrap();
+        self.store.create(&Export::new(&new, jiff::Timestamp::now()), CallerLimits::NONE).await.unwrap();
         id
     }
 

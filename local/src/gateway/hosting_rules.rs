@@ -103,7 +103,7 @@ impl HostingRules {
 mod tests {
     use super::*;
 
-    const SERVICES: [&str; 4] = ["health", "list", "create", "get"];
+    const SERVICES: [&str; 5] = ["health", "list", "create", "get", "cancel"];
 
     fn deployed() -> HostingRules {
         HostingRules::parse(include_str!("../../../hosting/firebase.json"), &SERVICES).unwrap()
@@ -123,6 +123,8 @@ mod tests {
             ("/exports", Some("create")),
             ("/exports/job-1", Some("get")),
             ("/exports/a/b", Some("get")),
+            ("/exports/job-1/cancel", Some("cancel")),
+            ("/exports/job-1/history", Some("get")),
             ("/", None),
             ("/index.html", None),
             ("/exportsx", None),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::{
     adapters::documents::EXPORTS,
     clock,
-    domain::{Export, Status, Transition},
+    domain::{CallerLimits, Export, Status, Transition},
     ports::Exports as _,
     testing::fixtures,
 };
@@ -28,7 +28,7 @@ async fn setup(script: &str) -> LauncherFixture {
     let command = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
     let launcher = ProcessLauncher::new(command, "demo-project", dir.clone(), store.clone()).unwrap();
     let export = fixtures::new_export(ExportId::random(), "job-1", clock::now());
-    store.create(&export).await.unwrap();
+    store.create(&export, CallerLimits::NONE).await.unwrap();
     LauncherFixture { _temp: temp, dir, store, launcher: SharedLauncher(launcher), export }
 }
 
@@ -128,7 +128,7 @@ async fn the_standard_input_of_a_job_stays_open_while_the_stack_runs() {
 async fn recovery_fails_running_exports_and_removes_partial_files() {
     let setup = setup("").await;
     let claimed = fixtures::new_export(ExportId::random(), "job-2", clock::now());
-    setup.store.create(&claimed).await.unwrap();
+    setup.store.create(&claimed, CallerLimits::NONE).await.unwrap();
     setup.store.apply(claimed.id, &Transition::Claim(fixtures::claim("run-1"))).await.unwrap();
     let old = ExportId::random();
     let lapsed = serde_json::json!({"job_id": "job-3", "type": "gguf", "status": "running",

@@ -1,12 +1,15 @@
 //! The collection `exports` in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use serde_json::Value;
 use shared::{
     adapters::documents::{self, EXPORTS},
     clock,
-    domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
+    domain::{
+        CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
+        Transition, UserId,
+    },
     ports::{ApplyError, CreateOutcome, Exports, PortError},
 };
 
@@ -14,6 +17,8 @@ use super::{DocumentStore, StoreError, insert, read, rows};
 
 pub(super) const EXPORTS_OF_JOB: &str =
     "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.job_id' = ?1";
+pub(super) const EXPORTS_OF_USER: &str =
+    "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.user_id' = ?1";
 pub(super) const RUNNING_EXPORTS: &str =
     "SELECT id, json FROM documents WHERE collection = 'exports' AND json ->> '$.status' = 'running'";
 
@@ -36,13 +41,32 @@ impl DocumentStore {
 
 #[async_trait]
 impl Exports for DocumentStore {
-    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
         let (id, json) = (export.id.to_string(), documents::create(export).to_string());
+        let user = export.user_id.clone();
         let create = move |connection: &mut Connection| {
-            let is_new = insert(connection, EXPORTS, &id, &json)?;
-            Ok::<_, StoreError>(if is_new { CreateOutcome::Created } else { CreateOutcome::Exists })
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let quotas = match &user {
+                Some(user) => count(&transaction, user, limits)?,
+                None => CallerQuotas::default(),
+            };
+            if !insert(&transaction, EXPORTS, &id, &json)? {
+                return Ok(CreateOutcome::Exists);
+            }
+            if quotas.is_exhausted() {
+                // dropping the transaction takes the insert back
+                return Ok(CreateOutcome::TooMany(quotas));
+            }
+            transaction.commit()?;
+            Ok::<_, StoreError>(CreateOutcome::Created(quotas.with_one_more()))
         };
         Ok(self.with_connection(create).await?)
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        let user = user.clone();
+        let count = move |connection: &mut Connection| count(connection, &user, limits);
+        Ok(self.with_connection(count).await?)
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
@@ -83,6 +107,11 @@ impl Exports for DocumentStore {
         };
         self.change(EXPORTS, id, change).await
     }
+}
+
+fn count(connection: &Connection, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, StoreError> {
+    let exports = readable(rows(connection, EXPORTS_OF_USER, params![user.as_str()])?);
+    Ok(CallerQuotas::count(limits, exports, clock::now()))
 }
 
 /// Parses the documents; one that is invalid is logged and left out.

@@ -28,6 +28,7 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS training_jobs_of ON documents (json ->> '$.user_id', json ->> '$.status')
         WHERE collection = 'training_jobs';
     CREATE INDEX IF NOT EXISTS exports_of ON documents (json ->> '$.job_id') WHERE collection = 'exports';
+    CREATE INDEX IF NOT EXISTS exports_by ON documents (json ->> '$.user_id') WHERE collection = 'exports';
     CREATE INDEX IF NOT EXISTS exports_in ON documents (json ->> '$.status') WHERE collection = 'exports';
 ";
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use shared::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
-    domain::{ExportId, Transition, TransitionError},
+    domain::{CallerLimits, ExportId, Transition, TransitionError},
     ports::{ApplyError, Exports, TrainingJobs},
     testing::{conformance, fixtures},
 };
@@ -51,7 +51,7 @@ async fn sqlite_passes_the_conformance_suite() {
 async fn only_one_of_many_processes_can_claim_an_export() {
     let (temp, store) = store();
     let export = fixtures::new_export(ExportId::random(), "job-1", clock::now());
-    store.create(&export).await.unwrap();
+    store.create(&export, CallerLimits::NONE).await.unwrap();
     let claims: Vec<_> = (0..8)
         .map(|n| {
             // a separate connection, as another process has
@@ -99,7 +99,12 @@ async fn concurrent_changes_to_one_document_are_all_kept() {
 #[tokio::test]
 async fn queries_use_their_indexes() {
     let (_temp, store) = store();
-    for sql in [exports::EXPORTS_OF_JOB, exports::RUNNING_EXPORTS, training_jobs::COMPLETED_JOBS_OF] {
+    for sql in [
+        exports::EXPORTS_OF_JOB,
+        exports::EXPORTS_OF_USER,
+        exports::RUNNING_EXPORTS,
+        training_jobs::COMPLETED_JOBS_OF,
+    ] {
         let connection = store.0.lock().unwrap();
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let arguments = vec!["x"; statement.parameter_count()];
@@ -138,7 +143,7 @@ async fn only_running_exports_are_returned() {
         fixtures::new_export(ExportId::random(), "a", clock::now()),
     );
     for export in [&running, &ended] {
-        store.create(export).await.unwrap();
+        store.create(export, CallerLimits::NONE).await.unwrap();
     }
     store.apply(ended.id, &Transition::Fail { claim: None, failure: fixtures::failure("x") }).await.unwrap();
     let ids: Vec<_> = store.running().await.unwrap().iter().map(|export| export.id).collect();

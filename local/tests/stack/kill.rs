@@ -21,7 +21,7 @@ const ROUNDS: u64 = 5;
 
 /// The exported files by job and name, with their hashes. The folders between them differ with every attempt. Manifests
 /// are left out because they hold the time.
-fn exported_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn exported_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![data_dir.join("buckets/files"), data_dir.join("buckets/models")];
     while let Some(folder) = folders.pop() {

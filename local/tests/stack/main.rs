@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod cancel;
 mod commands;
+mod echoing_hub;
 mod equal_exports;
 mod kill;
 mod process;

@@ -45,6 +45,7 @@ fn link(from: &Path, to: &Path) {
 pub(crate) fn program(data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     command.env_clear().env("LOCAL_DATA_DIR", data_dir).current_dir(data_dir);
+    command.envs([("MAX_RUNNING_EXPORTS", "0"), ("MAX_DAILY_EXPORTS", "0")]);
     command
 }
 
@@ -58,8 +59,14 @@ pub(crate) struct StackProcess {
 impl StackProcess {
     /// Starts it on a free port and waits until it serves.
     pub(crate) fn serve(data_dir: &Path) -> Self {
-        let mut child =
-            program(data_dir).args(["serve", "--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+        Self::serve_with(data_dir, &[], Stdio::inherit())
+    }
+
+    /// The same with more variables, and its log elsewhere.
+    pub(crate) fn serve_with(data_dir: &Path, variables: &[(&str, &str)], log: Stdio) -> Self {
+        let mut command = program(data_dir);
+        command.args(["serve", "--port", "0"]).envs(variables.iter().copied()).stderr(log);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let mut seen = Vec::new();
         let mut origin = None;

@@ -1,4 +1,4 @@
-//! Starts the export job as a Cloud Run job, with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
+//! Starts and cancels the export job as a Cloud Run job. It is started with the environment variables `EXPORT_ID`, `PROJECT_ID` and, if given,
 //! `HF_TOKEN`. RunJob is not idempotent: a request is never retried, and a missing response means that it is unknown
 //! whether the job was started.
 //!
@@ -11,8 +11,9 @@ use gcloud_sdk::{
     GCP_DEFAULT_SCOPES, GoogleApi, GoogleAuthMiddleware,
     google::{
         cloud::run::v2::{
-            EnvVar, Execution, RunJobRequest,
+            CancelExecutionRequest, EnvVar, Execution, RunJobRequest,
             env_var::Values,
+            executions_client::ExecutionsClient,
             jobs_client::JobsClient,
             run_job_request::{Overrides, overrides::ContainerOverride},
         },
@@ -28,7 +29,7 @@ use tokio::{sync::OnceCell, time::timeout};
 use crate::{
     config,
     domain::{ExecutionName, ExportId},
-    ports::{JobLauncher, LaunchError},
+    ports::{JobLauncher, LaunchError, PortError},
 };
 
 /// The timeout of a launch.
@@ -52,6 +53,22 @@ pub(super) enum RunJobError {
     Rejected(#[source] Box<Status>),
     #[error("RunJob failed and may have started the job: {0}")]
     Ambiguous(#[source] Box<Status>),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CancelError {
+    #[error(transparent)]
+    NoClient(#[from] RunJobError),
+    #[error("no response within {DEADLINE:?}")]
+    Deadline,
+    #[error("CancelExecution failed: {0}")]
+    Failed(#[source] Box<Status>),
+}
+
+impl From<CancelError> for PortError {
+    fn from(failure: CancelError) -> Self {
+        Self::Failed { what: "Cloud Run", source: failure.into() }
+    }
 }
 
 impl From<RunJobError> for LaunchError {
@@ -113,6 +130,7 @@ pub struct CloudRunJobs {
 
 struct CloudRunClient {
     jobs: GoogleApi<JobsClient<GoogleAuthMiddleware>>,
+    executions: GoogleApi<ExecutionsClient<GoogleAuthMiddleware>>,
     credentials: Credentials,
 }
 
@@ -130,16 +148,26 @@ impl CloudRunJobs {
         let credentials = (self.credentials)()?;
         let jobs =
             GoogleApi::from_function_with_credentials(JobsClient::new, endpoint, None, credentials.clone());
-        Ok(CloudRunClient { jobs: jobs.await.map_err(RunJobError::Connect)?, credentials })
+        let executions = GoogleApi::from_function_with_credentials(
+            ExecutionsClient::new,
+            endpoint,
+            None,
+            credentials.clone(),
+        );
+        Ok(CloudRunClient {
+            jobs: jobs.await.map_err(RunJobError::Connect)?,
+            executions: executions.await.map_err(RunJobError::Connect)?,
+            credentials,
+        })
     }
 
     /// The client, with a valid access token. A failure here means that no job was started.
-    async fn ready_client(&self) -> Result<JobsClient<GoogleAuthMiddleware>, RunJobError> {
+    async fn ready_client(&self) -> Result<&CloudRunClient, RunJobError> {
         let ready = async {
             let client = self.client.get_or_try_init(|| self.connect()).await?;
             let token = client.credentials.headers(axum::http::Extensions::new()).await;
             token.map_err(|error| RunJobError::Credentials(error.into()))?;
-            Ok(client.jobs.get())
+            Ok(client)
         };
         timeout(CONNECT_DEADLINE, ready).await.unwrap_or(Err(RunJobError::ConnectDeadline))
     }
@@ -149,21 +177,39 @@ impl CloudRunJobs {
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<Request<RunJobRequest>, RunJobError> {
-        let config::CloudRunConfig { project_id, region, job_name, .. } = &self.settings;
-        let mut env =
-            vec![env_var("EXPORT_ID", export.to_string()), env_var("PROJECT_ID", project_id.clone())];
+        let project_id = self.settings.project_id.clone();
+        let mut env = vec![env_var("EXPORT_ID", export.to_string()), env_var("PROJECT_ID", project_id)];
         env.extend(hf_token.map(|token| env_var("HF_TOKEN", token.expose_secret().to_owned())));
         let overrides = Overrides {
             container_overrides: vec![ContainerOverride { env, ..ContainerOverride::default() }],
             ..Overrides::default()
         };
-        let name = format!("projects/{project_id}/locations/{region}/jobs/{job_name}");
-        let mut request =
-            Request::new(RunJobRequest { name, overrides: Some(overrides), ..RunJobRequest::default() });
-        // The routing header, which the client library does not send.
-        let routing = MetadataValue::try_from(format!("location={region}")).map_err(|_| {
-            RunJobError::Rejected(Box::new(Status::invalid_argument("REGION is not a valid header value")))
-        })?;
+        let name = self.job_name();
+        let request = RunJobRequest { name, overrides: Some(overrides), ..RunJobRequest::default() };
+        self.routed(request).map_err(|status| RunJobError::Rejected(Box::new(status)))
+    }
+
+    async fn cancel_execution(&self, execution: &ExecutionName) -> Result<(), CancelError> {
+        let mut executions = self.ready_client().await?.executions.get();
+        let name = format!("{}/executions/{execution}", self.job_name());
+        let failed = |status| CancelError::Failed(Box::new(status));
+        let request = CancelExecutionRequest { name, ..CancelExecutionRequest::default() };
+        let request = self.routed(request).map_err(failed)?;
+        let answer = timeout(DEADLINE - CONNECT_DEADLINE, executions.cancel_execution(request)).await;
+        answer.map_err(|_| CancelError::Deadline)?.map_err(failed)?;
+        Ok(())
+    }
+
+    fn job_name(&self) -> String {
+        let config::CloudRunConfig { project_id, region, job_name, .. } = &self.settings;
+        format!("projects/{project_id}/locations/{region}/jobs/{job_name}")
+    }
+
+    /// Adds the routing header, which the client library does not send.
+    fn routed<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let routing = MetadataValue::try_from(format!("location={}", self.settings.region))
+            .map_err(|_| Status::invalid_argument("REGION is not a valid header value"))?;
+        let mut request = Request::new(message);
         request.metadata_mut().insert("x-goog-request-params", routing);
         Ok(request)
     }
@@ -176,13 +222,17 @@ impl JobLauncher for CloudRunJobs {
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError> {
-        let mut jobs = self.ready_client().await?;
+        let mut jobs = self.ready_client().await?.jobs.get();
         let request = self.request(export, hf_token)?;
         let answer = timeout(DEADLINE - CONNECT_DEADLINE, jobs.run_job(request))
             .await
             .map_err(|_| RunJobError::Deadline)?;
         let operation = answer.map_err(RunJobError::from)?.into_inner();
         Ok(execution_name(&operation))
+    }
+
+    async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError> {
+        Ok(self.cancel_execution(execution).await?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     response::Response,
     routing::{MethodRouter, get},
 };
@@ -33,8 +33,8 @@ const REQUEST_HEADERS: [HeaderName; 5] = [
 ];
 
 /// The response headers that are forwarded.
-const RESPONSE_HEADERS: [HeaderName; 3] =
-    [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::WWW_AUTHENTICATE];
+const RESPONSE_HEADERS: [HeaderName; 4] =
+    [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::LINK, header::WWW_AUTHENTICATE];
 
 #[derive(Debug, thiserror::Error)]
 enum ListServiceError {
@@ -75,23 +75,25 @@ pub fn routes(settings: config::ListServiceConfig) -> Option<MethodRouter> {
 }
 
 async fn forward(State(list): State<Arc<ListService>>, request: Request) -> Result<Response, Problem> {
-    let response = timeout(DEADLINE, list.send(request.method(), request.headers())).await;
+    let (request, _) = request.into_parts();
+    let response = timeout(DEADLINE, list.send(&request)).await;
     Ok(response.map_err(|_| ListServiceError::Deadline).flatten().map_err(Error::from)?)
 }
 
 impl ListService {
-    async fn send(&self, method: &Method, headers: &HeaderMap) -> Result<Response, ListServiceError> {
+    async fn send(&self, request: &Parts) -> Result<Response, ListServiceError> {
         let client = self.client.as_ref().map_err(|error| ListServiceError::Client(Arc::clone(error)))?;
         let mut url = self.url.clone();
         url.set_path(&format!("{}/exports", url.path().trim_end_matches('/')));
-        let mut request_headers = select_headers(headers, &REQUEST_HEADERS);
+        url.set_query(request.uri.query());
+        let mut request_headers = select_headers(&request.headers, &REQUEST_HEADERS);
         if let Some(id) = telemetry::current().and_then(|tags| HeaderValue::from_str(&tags.id).ok()) {
             request_headers.insert("x-request-id", id);
         }
         if let Some(identity) = self.identity_token().await? {
             request_headers.insert(IDENTITY_HEADER, identity);
         }
-        let forwarded = client.request(method.clone(), url).headers(request_headers).send().await?;
+        let forwarded = client.request(request.method.clone(), url).headers(request_headers).send().await?;
         let kind =
             forwarded.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         // For example an error page of Cloud Run, if it rejects the identity token.
@@ -142,7 +144,7 @@ mod tests {
         tokio::spawn(serve(listener, Router::new().route("/exports", list), std::future::pending()));
         let settings = config::ListServiceConfig { list_url: Some(list_url), with_identity: false };
         let router = envelope(Router::new().route("/exports", routes(settings).unwrap()));
-        let mut request = request("GET", "/exports", Some("the.callers.token"));
+        let mut request = request("GET", "/exports?page_size=1&page_token=%C3%BC", Some("the.callers.token"));
         request.headers_mut().insert(APP_CHECK_HEADER, "an.app.token".parse().unwrap());
         request.headers_mut().insert("cookie", "session=1".parse().unwrap());
         request.headers_mut().insert(IDENTITY_HEADER, "Bearer forged".parse().unwrap());
@@ -151,20 +153,24 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_listed_headers_are_forwarded_to_list() {
-        let echo = get(async |headers: HeaderMap| {
+        let echo = get(async |uri: axum::http::Uri, headers: HeaderMap| {
             let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap().to_owned());
-            axum::Json([
+            let body = axum::Json([
+                uri.query().map(str::to_owned),
                 text("authorization"),
                 text("x-firebase-appcheck"),
                 text("x-request-id"),
                 text("cookie"),
                 text("x-serverless-authorization"),
-            ])
+            ]);
+            ([(header::LINK, "</exports>; rel=\"next\"")], body)
         });
         let response = forwarded_to(echo).await;
         assert_eq!(response.status, StatusCode::OK);
+        assert_eq!(response.header("link"), "</exports>; rel=\"next\"");
+        let query = "page_size=1&page_token=%C3%BC";
         let expected =
-            serde_json::json!(["Bearer the.callers.token", "an.app.token", REQUEST_ID, null, null]);
+            serde_json::json!([query, "Bearer the.callers.token", "an.app.token", REQUEST_ID, null, null]);
         assert_eq!(response.json(), expected);
     }
 

@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// An export and its current state.
-// The fields up to `finished_at` are the original contract; `quantization`, `progress`, `proof` and `failure` were added later.
+// The fields up to `finished_at` are the original contract; `quantization`, `progress`, `eta_seconds`, `proof` and `failure` were added later.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Export))]
 pub struct ExportBody {
@@ -36,6 +36,8 @@ pub struct ExportBody {
     quantization: Option<Quantization>,
     /// Progress in bytes of output.
     progress: Option<Progress>,
+    /// How many seconds the current step still takes at its speed so far; null while that is unknown, and after the end.
+    eta_seconds: Option<u64>,
     /// Summary of the export report; null until the export is completed.
     proof: Option<Proof>,
     /// Why the export failed; null for other states, and for exports that failed before this field existed.
@@ -45,6 +47,7 @@ pub struct ExportBody {
 impl From<Export> for ExportBody {
     fn from(export: Export) -> Self {
         Self {
+            eta_seconds: export.eta_seconds(),
             export_id: export.id,
             job_id: export.job_id,
             kind: export.kind,

@@ -5,10 +5,12 @@ mod export;
 mod health;
 mod history;
 mod job;
+pub mod links;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod problem;
 mod problem_kind;
+pub mod rate_limit;
 
 pub use create::{ExportStarted, REPLAYED};
 pub use export::ExportBody;

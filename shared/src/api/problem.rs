@@ -9,9 +9,9 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::ProblemKind;
+use super::{ProblemKind, rate_limit};
 use crate::{
-    domain::{Error, Unauthenticated},
+    domain::{CallerQuotas, Error, Unauthenticated},
     telemetry,
 };
 
@@ -22,6 +22,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     field: Option<&'static str>,
     challenge: Option<Unauthenticated>,
+    quotas: Option<CallerQuotas>,
 }
 
 /// Problem details (RFC 9457).
@@ -49,7 +50,7 @@ pub(super) struct ProblemBody<'a> {
 
 impl Problem {
     fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), field: None, challenge: None }
+        Self { kind, detail: detail.into(), field: None, challenge: None, quotas: None }
     }
 
     /// 400: `field` of the request is invalid.
@@ -116,9 +117,13 @@ impl From<Error> for Problem {
             Error::Invalid(invalid) => Self::invalid(invalid.field, detail),
             Error::NoSuchJob(_) => Self::new(ProblemKind::NoSuchJob, detail),
             Error::NoSuchExport(_) => Self::new(ProblemKind::NoSuchExport, detail),
+            Error::NotRunning => Self::new(ProblemKind::NotRunning, detail),
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
             Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),
+            Error::TooManyExports(quotas) => {
+                Self { quotas: Some(quotas), ..Self::new(ProblemKind::TooManyExports, detail) }
+            }
             Error::Internal(source) => {
                 let source: &(dyn std::error::Error + 'static) = &*source;
                 tracing::error!(error = source, "a request failed with an internal error");
@@ -144,6 +149,10 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(challenge) = self.challenge.and_then(|why| challenge(why).parse().ok()) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(quotas) = self.quotas {
+            headers.insert(header::RETRY_AFTER, quotas.retry_after().into());
+            headers.extend(rate_limit::state(&quotas).map(|state| (rate_limit::STATE, state)));
         }
         response
     }

@@ -23,6 +23,8 @@ pub enum ProblemKind {
     NoSuchPath,
     /// The path does not support the method.
     MethodNotAllowed,
+    /// No export is running.
+    NotRunning,
     /// The body did not arrive in time.
     BodyTooSlow,
     /// The body exceeds the size limit.
@@ -31,13 +33,15 @@ pub enum ProblemKind {
     NotJson,
     /// The idempotency key was sent with another request before.
     KeyReused,
+    /// The caller has as many exports as they may.
+    TooManyExports,
     /// An internal error.
     Internal,
 }
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -48,9 +52,11 @@ impl ProblemKind {
         Self::NoSuchPath,
         Self::MethodNotAllowed,
         Self::BodyTooSlow,
+        Self::NotRunning,
         Self::BodyTooLarge,
         Self::NotJson,
         Self::KeyReused,
+        Self::TooManyExports,
         Self::Internal,
     ];
 
@@ -70,6 +76,7 @@ impl ProblemKind {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed")
             }
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow"),
+            Self::NotRunning => (StatusCode::CONFLICT, "not-running", "No export is running"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
             Self::KeyReused => (
@@ -77,6 +84,9 @@ impl ProblemKind {
                 "idempotency-key-reused",
                 "The key belongs to another request",
             ),
+            Self::TooManyExports => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-exports", "You have too many exports")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }

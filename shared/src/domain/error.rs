@@ -1,6 +1,6 @@
 //! Errors of a request, independent of HTTP: `api::Problem` maps them to statuses.
 
-use super::{ExportId, InvalidRequest, JobId};
+use super::{CallerQuotas, ExportId, InvalidRequest, JobId};
 
 /// The result of a domain rule.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +23,11 @@ pub enum Error {
     /// The export does not exist, or is of another training job.
     #[error("export {0} of this training job does not exist")]
     NoSuchExport(ExportId),
+    /// The export has ended, or there is none.
+    #[error(
+        "no export is running that could be cancelled: GET /exports/{{job_id}} has the state of the latest one"
+    )]
+    NotRunning,
     /// The training job belongs to another user, or has no owner.
     #[error("this training job belongs to another user")]
     NotOwner,
@@ -37,6 +42,9 @@ pub enum Error {
     /// The key was sent with another request before.
     #[error("this Idempotency-Key was sent with another request within the last 24 hours: use a new key")]
     KeyReused,
+    /// The caller has as many exports as they may.
+    #[error("{0}")]
+    TooManyExports(CallerQuotas),
     /// A port failed (see `ports::PortError`).
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -16,7 +16,7 @@ use super::{
 
 /// The lease of a launched export until its job claims it.
 pub const LAUNCH_LEASE: SignedDuration = SignedDuration::from_mins(15);
-/// The lease of a claimed export. The job renews it at least once a minute.
+/// The lease of a claimed export. The job renews it several times a minute.
 pub const CLAIM_LEASE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The status of an export. Clients know only these three values; [`Stage`] has the details.
@@ -45,7 +45,7 @@ pub enum Stage {
     Export,
     /// Uploading to destinations that are not written directly.
     Upload,
-    /// Recording the artifacts.
+    /// Recording the artifacts. An export in this stage cannot be cancelled.
     Finish,
 }
 
@@ -59,6 +59,13 @@ pub struct Progress {
     pub bytes_done: u64,
     /// Total bytes of this stage.
     pub bytes_total: u64,
+}
+
+impl Progress {
+    fn is_continued_by(self, next: Self) -> bool {
+        let Self { stage, bytes_done, bytes_total } = self;
+        next.stage == stage && next.bytes_total == bytes_total && next.bytes_done >= bytes_done
+    }
 }
 
 /// The execution that processes an export.
@@ -99,6 +106,8 @@ pub struct Export {
     pub failure: Option<Failure>,
     /// The progress; `None` in documents of the older service.
     pub progress: Option<Progress>,
+    /// When the job began the step that the progress is of: a stage, or the writing of one of several files.
+    pub step_started_at: Option<Timestamp>,
     /// The created artifacts.
     pub artifacts: Vec<Artifact>,
     /// Summary of the report; `None` until completion, and for adapters, which are only copied.
@@ -172,6 +181,8 @@ pub enum Transition {
         /// Why it failed.
         failure: Failure,
     },
+    /// The caller cancels the export.
+    Cancel,
 }
 
 /// Why a transition was rejected.
@@ -189,6 +200,9 @@ pub enum TransitionError {
     /// No job has claimed the export.
     #[error("the export has not been claimed")]
     NotClaimed,
+    /// Its artifacts are being recorded, so it cannot be cancelled.
+    #[error("the export is about to be completed")]
+    Finishing,
 }
 
 impl Export {
@@ -196,6 +210,12 @@ impl Export {
     #[must_use]
     pub fn lease_expired() -> Failure {
         Failure::new(FailureCode::Interrupted, "The export job was interrupted: start the export again.")
+    }
+
+    /// The failure of an export that its caller cancelled.
+    #[must_use]
+    pub fn cancelled() -> Failure {
+        Failure::new(FailureCode::Cancelled, "The export was cancelled.")
     }
 
     /// A new export, which is running and started at `now`.
@@ -215,6 +235,7 @@ impl Export {
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,
             progress: Some(Progress { stage: Stage::Queued, bytes_done: 0, bytes_total: 0 }),
+            step_started_at: None,
             artifacts: Vec::new(),
             proof: None,
             request_hash: request_hash.clone(),
@@ -240,6 +261,16 @@ impl Export {
         self
     }
 
+    /// How many seconds the current step still takes at its speed so far. `None` while that is unknown.
+    #[must_use]
+    pub fn eta_seconds(&self) -> Option<u64> {
+        let Progress { bytes_done, bytes_total, .. } =
+            self.progress.filter(|_| self.status == Status::Running)?;
+        let elapsed = self.updated_at.duration_since(self.step_started_at?).as_secs_f64();
+        let left = bytes_total.checked_sub(bytes_done)?;
+        (bytes_done > 0 && elapsed > 0.0).then(|| (elapsed * left as f64 / bytes_done as f64).ceil() as u64)
+    }
+
     fn lease_end(&self) -> Timestamp {
         let a_day_after_update = || saturating_add(self.updated_at, SignedDuration::from_hours(24));
         self.lease_until.unwrap_or_else(a_day_after_update)
@@ -260,10 +291,15 @@ impl Export {
                 self.fail(failure, now);
             }
             _ if expired => return Err(TransitionError::LeaseExpired),
+            Transition::Cancel if self.is_finishing() => return Err(TransitionError::Finishing),
+            Transition::Cancel => self.fail(&Self::cancelled(), now),
             Transition::Launched(execution) => self.execution = Some(execution.clone()),
             Transition::Claim(claim) => self.accept_claim(claim, now)?,
             Transition::Progress { claim, progress, message } => {
                 self.check_claim(Some(claim))?;
+                if !self.progress.is_some_and(|before| before.is_continued_by(*progress)) {
+                    self.step_started_at = Some(now);
+                }
                 self.progress = Some(*progress);
                 self.message = Some(message.clone());
                 self.lease_until = Some(saturating_add(now, CLAIM_LEASE));
@@ -281,6 +317,10 @@ impl Export {
         }
         self.updated_at = now;
         Ok(self)
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.progress.is_some_and(|progress| progress.stage == Stage::Finish)
     }
 
     fn accept_claim(&mut self, claim: &Claim, now: Timestamp) -> Result<(), TransitionError> {
@@ -434,6 +474,32 @@ mod tests {
     }
 
     #[test]
+    fn the_time_left_follows_from_the_speed_of_the_step() {
+        let report = |stage, bytes_done, bytes_total| Transition::Progress {
+            claim: claim("run-1", 0),
+            progress: Progress { stage, bytes_done, bytes_total },
+            message: "Writing".to_owned(),
+        };
+        let mut export = claimed("run-1", 0);
+        assert_eq!(export.eta_seconds(), None);
+        for (at_second, stage, done, total, eta) in [
+            (10, Stage::Fetch, 0, 0, None),
+            (20, Stage::Export, 0, 100, None),
+            (30, Stage::Export, 25, 100, Some(30)),
+            (40, Stage::Export, 50, 100, Some(20)),
+            (50, Stage::Export, 0, 300, None),
+            (60, Stage::Export, 100, 300, Some(20)),
+            (70, Stage::Upload, 100, 300, None),
+            (71, Stage::Upload, 400, 300, None),
+        ] {
+            export = export.apply(&report(stage, done, total), at(at_second)).unwrap();
+            assert_eq!(export.eta_seconds(), eta, "after {at_second} s");
+        }
+        let ended = export.apply(&complete("run-1", 0), at(80)).unwrap();
+        assert_eq!(ended.eta_seconds(), None);
+    }
+
+    #[test]
     fn progress_renews_the_lease() {
         let export = claimed("run-1", 0).apply(&progress("run-1", 0), at(100)).unwrap();
         assert_eq!(export.lease_until, Some(at(400)));
@@ -446,6 +512,28 @@ mod tests {
         assert_eq!(
             (export.status, export.finished_at, export.lease_until),
             (Status::Failed, Some(at(2)), None)
+        );
+    }
+
+    #[test]
+    fn a_running_export_can_be_cancelled_until_its_artifacts_are_recorded() {
+        for export in [running(), claimed("run-1", 0)] {
+            let cancelled = export.apply(&Transition::Cancel, at(2)).unwrap();
+            assert_eq!((cancelled.status, cancelled.finished_at), (Status::Failed, Some(at(2))));
+            assert_eq!(cancelled.failure, Some(Export::cancelled()));
+            for late in [progress("run-1", 0), complete("run-1", 0), Transition::Cancel] {
+                assert_eq!(cancelled.clone().apply(&late, at(3)), Err(TransitionError::Ended), "{late:?}");
+            }
+        }
+        let finish = Progress { stage: Stage::Finish, bytes_done: 0, bytes_total: 0 };
+        let message = "Recording the artifacts".to_owned();
+        let finish = Transition::Progress { claim: claim("run-1", 0), progress: finish, message };
+        let finishing = claimed("run-1", 0).apply(&finish, at(2)).unwrap();
+        assert_eq!(finishing.clone().apply(&Transition::Cancel, at(3)), Err(TransitionError::Finishing));
+        assert!(finishing.apply(&complete("run-1", 0), at(3)).is_ok());
+        assert_eq!(
+            claimed("run-1", 0).apply(&Transition::Cancel, at(302)),
+            Err(TransitionError::LeaseExpired)
         );
     }
 
@@ -486,6 +574,7 @@ mod tests {
             by().prop_map(|c| progress(c.by.as_str(), c.attempt)),
             by().prop_map(|c| complete(c.by.as_str(), c.attempt)),
             proptest::option::of(by()).prop_map(fail),
+            Just(Transition::Cancel),
         ]
     }
 

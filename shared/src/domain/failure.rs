@@ -19,6 +19,8 @@ pub enum FailureCode {
     Interrupted,
     /// A server did not respond in time.
     Timeout,
+    /// The caller cancelled the export.
+    Cancelled,
     /// A fault of the service.
     Internal,
 }
@@ -33,6 +35,7 @@ impl FailureCode {
             Self::NotFound => "not_found",
             Self::Interrupted => "interrupted",
             Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
             Self::Internal => "internal",
         }
     }
@@ -74,6 +77,7 @@ mod tests {
             FailureCode::NotFound,
             FailureCode::Interrupted,
             FailureCode::Timeout,
+            FailureCode::Cancelled,
             FailureCode::Internal,
         ] {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());

@@ -7,6 +7,8 @@ mod failure;
 mod history;
 mod idempotency;
 mod ids;
+mod limits;
+mod page;
 mod proof;
 mod quantization;
 mod request;
@@ -18,9 +20,11 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
 pub use failure::{Failure, FailureCode};
-pub use history::{HistoryCursor, HistoryPage, InvalidPageSize, PageSize};
+pub use history::{HistoryCursor, HistoryPage};
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, request_hash};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
+pub use limits::{CallerLimits, CallerQuotas, DAILY_WINDOW, Quota};
+pub use page::{InvalidPageSize, PageRequest, PageSize};
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};

@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::api::Problem;
@@ -35,4 +36,31 @@ pub async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         }
         Err(_) => Err(Problem::body_too_slow()),
     }
+}
+
+/// The JSON object in the body. Rejects with 415 or 400.
+pub(super) fn json_object<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
+    if !is_json(headers) {
+        return Err(Problem::not_json());
+    }
+    parse_object(bytes).ok_or_else(not_an_object)
+}
+
+/// The error of `serde_json` is dropped: it can quote the body, which holds the Hub token.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    serde_json::from_slice(bytes).ok().filter(|_| is_object)
+}
+
+fn not_an_object() -> Problem {
+    Problem::invalid("body", "body: must be one JSON object without duplicate field names")
+}
+
+/// Whether `Content-Type` is `application/json` or `application/…+json`, with any parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

@@ -2,6 +2,7 @@
 
 pub mod body;
 mod caller;
+mod cancel_request;
 mod envelope;
 mod export_path;
 mod export_request;
@@ -13,6 +14,7 @@ mod page_query;
 mod uncancelled;
 
 pub use caller::Caller;
+pub use cancel_request::CancelRequest;
 pub use envelope::envelope;
 pub use export_path::ExportPath;
 pub use export_request::ExportRequest;

@@ -6,8 +6,8 @@ use super::owned_job;
 use crate::{
     clock,
     domain::{
-        CreateExport, Error, ExecutionName, Export, ExportId, Failure, FailureCode, IdempotencyKey,
-        KEY_LIFETIME, NewExport, Result, Transition, UserId, request_hash,
+        CallerLimits, CallerQuotas, CreateExport, Error, ExecutionName, Export, ExportId, Failure,
+        FailureCode, IdempotencyKey, KEY_LIFETIME, NewExport, Result, Transition, UserId, request_hash,
     },
     ports::{ApplyError, CreateOutcome, Exports, JobLauncher, LaunchError, PortError, TrainingJobs},
 };
@@ -22,6 +22,8 @@ pub struct StartedExport {
     pub id: ExportId,
     /// An earlier request with the same key started it.
     pub replayed: bool,
+    /// What the caller has used of their limits.
+    pub quotas: CallerQuotas,
 }
 
 /// The ports and the setting that [`create`] uses.
@@ -35,6 +37,8 @@ pub struct CreatePorts<'a> {
     pub launcher: &'a dyn JobLauncher,
     /// How many days after its end a record is kept; `None` if it is never deleted.
     pub retention_days: Option<NonZeroU16>,
+    /// The limits of each caller.
+    pub limits: CallerLimits,
 }
 
 /// Starts an export of a job of `caller`. With a key, a request that is repeated within [`KEY_LIFETIME`] starts nothing:
@@ -42,10 +46,10 @@ pub struct CreatePorts<'a> {
 /// immediately after the response.
 ///
 /// # Errors
-/// In this order: the key was sent with another request; the job does not exist, has another owner, is not completed; or
-/// a port fails. If the job was not
-/// started, the record is marked as failed. If it is unknown whether it was started, the record stays `running`; if
-/// the job is not running, the lease of the record expires.
+/// In this order: the key was sent with another request; the job does not exist, has another owner, is not completed; the
+/// caller has as many exports as they may; or a port fails. If the job was not started, the record is marked as failed. If
+/// it is unknown whether it was started, the record stays `running`; if the job is not running, the lease of the record
+/// expires.
 pub async fn create(
     ports: CreatePorts<'_>,
     caller: &UserId,
@@ -57,10 +61,7 @@ pub async fn create(
         check_job(ports.jobs, caller, request).await?;
         let id = ExportId::random();
         let new = NewExport { id, user: caller, request, request_hash: None, retention_days };
-        return match start(ports, &new).await? {
-            Some(started) => Ok(started),
-            None => Err(exists_twice()),
-        };
+        return start(ports, &new).await?.ok_or_else(exists_twice);
     };
     let hash = request_hash(request);
     let now = clock::now();
@@ -70,19 +71,19 @@ pub async fn create(
             if earlier.started_at + KEY_LIFETIME < now {
                 continue;
             }
-            return replay(&earlier, &hash);
+            return replay(ports, caller, &earlier, &hash).await;
         }
         check_job(ports.jobs, caller, request).await?;
         let request_hash = Some(hash.clone());
         let new = NewExport { id, user: caller, request, request_hash, retention_days };
-        if let Some(started) = start(ports, &new).await? {
-            return Ok(started);
+        let started = start(ports, &new).await;
+        if matches!(started, Ok(None) | Err(Error::TooManyExports(_)))
+            && let Some(earlier) = ports.exports.find(id).await?
+        {
+            // another request with the key was faster
+            return replay(ports, caller, &earlier, &hash).await;
         }
-        // another request with the key was faster
-        return match ports.exports.find(id).await? {
-            Some(earlier) => replay(&earlier, &hash),
-            None => Err(exists_twice()),
-        };
+        return started?.ok_or_else(exists_twice);
     }
     Err(exists_twice())
 }
@@ -96,7 +97,12 @@ async fn check_job(jobs: &dyn TrainingJobs, caller: &UserId, request: &CreateExp
 }
 
 /// The answer to a request that was repeated. If its job could not be started, it is the error of that time.
-fn replay(earlier: &Export, hash: &str) -> Result<StartedExport> {
+async fn replay(
+    ports: CreatePorts<'_>,
+    caller: &UserId,
+    earlier: &Export,
+    hash: &str,
+) -> Result<StartedExport> {
     if earlier.request_hash.as_deref() != Some(hash) {
         return Err(Error::KeyReused);
     }
@@ -104,20 +110,23 @@ fn replay(earlier: &Export, hash: &str) -> Result<StartedExport> {
     if not_started && earlier.claim.is_none() {
         return Err(PortError::Failed { what: "launching the export job", source: NOT_STARTED.into() }.into());
     }
-    Ok(StartedExport { id: earlier.id, replayed: true })
+    let quotas = ports.exports.quotas(caller, ports.limits).await?;
+    Ok(StartedExport { id: earlier.id, replayed: true, quotas })
 }
 
 /// Stores the record and starts the job; `None` if the record exists.
 async fn start(ports: CreatePorts<'_>, new: &NewExport<'_>) -> Result<Option<StartedExport>> {
-    let CreatePorts { exports, launcher, .. } = ports;
+    let CreatePorts { exports, launcher, limits, .. } = ports;
     let (id, request) = (new.id, new.request);
-    if exports.create(&Export::new(new, clock::now())).await? == CreateOutcome::Exists {
-        return Ok(None);
-    }
+    let quotas = match exports.create(&Export::new(new, clock::now()), limits).await? {
+        CreateOutcome::Created(quotas) => quotas,
+        CreateOutcome::Exists => return Ok(None),
+        CreateOutcome::TooMany(quotas) => return Err(Error::TooManyExports(quotas)),
+    };
     match launcher.launch(id, request.hf_token.as_ref()).await {
         Ok(execution) => {
             record_execution(exports, id, execution).await;
-            Ok(Some(StartedExport { id, replayed: false }))
+            Ok(Some(StartedExport { id, replayed: false, quotas }))
         }
         Err(error) => {
             if matches!(error, LaunchError::NotStarted(_)) {
@@ -165,15 +174,19 @@ mod tests {
         testing::{LaunchOutcome, MemoryStore, RecordingLauncher, fixtures},
     };
 
-    #[derive(Default)]
     struct TestContext {
         store: MemoryStore,
         launcher: RecordingLauncher,
+        limits: CallerLimits,
     }
 
     impl TestContext {
         fn new() -> Self {
-            let context = Self::default();
+            let context = Self {
+                store: MemoryStore::default(),
+                launcher: RecordingLauncher::default(),
+                limits: CallerLimits::NONE,
+            };
             context.store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
             context
         }
@@ -193,6 +206,7 @@ mod tests {
                 exports: &self.store,
                 launcher: &self.launcher,
                 retention_days: NonZeroU16::new(30),
+                limits: self.limits,
             };
             let key = key.map(|key| key.parse().unwrap());
             create(ports, &fixtures::user(uid), request, key.as_ref()).await
@@ -233,6 +247,24 @@ mod tests {
         assert_eq!((context.records().len(), context.launcher.launches().len()), (1, 1));
         assert!(started.iter().all(|one| one.id == started[0].id));
         assert_eq!(started.iter().filter(|one| !one.replayed).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_caller_starts_no_more_exports_than_allowed_and_a_replay_is_not_counted() {
+        let context = TestContext { limits: CallerLimits { running: 1, daily: 2 }, ..TestContext::new() };
+        let request = fixtures::request(fixtures::JOB);
+        let first = context.create_with(fixtures::ADA, &request, Some("key")).await.unwrap();
+        assert_eq!(first.quotas.daily.unwrap().used, 1);
+        for key in [None, Some("another")] {
+            let refused = context.create_with(fixtures::ADA, &request, key).await;
+            assert!(matches!(refused, Err(Error::TooManyExports(_))), "{refused:?}");
+        }
+        let again = context.create_with(fixtures::ADA, &request, Some("key")).await.unwrap();
+        assert_eq!(again, StartedExport { replayed: true, ..first });
+        let ended = Transition::Fail { claim: None, failure: fixtures::failure("ended") };
+        context.store.apply(first.id, &ended).await.unwrap();
+        context.create(fixtures::ADA, &request).await.unwrap();
+        assert_eq!((context.records().len(), context.launcher.launches().len()), (2, 2));
     }
 
     #[tokio::test]

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{as_of, owned_job};
+use super::{as_of, export_of_job, owned_job};
 use crate::{
     domain::{
-        Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageSize, Result, UserId,
+        Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageRequest, Result,
+        UserId,
     },
     ports::{Exports, TrainingJobs},
 };
@@ -19,15 +20,6 @@ pub struct HistoryPorts<'a> {
     pub exports: &'a dyn Exports,
 }
 
-/// Which page is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct PageRequest {
-    /// How many exports.
-    pub size: PageSize,
-    /// The last export of the page before.
-    pub after: Option<ExportId>,
-}
-
 /// A page of the exports of the caller's job, newest first, as of `now`.
 ///
 /// # Errors
@@ -36,12 +28,12 @@ pub async fn page(
     ports: HistoryPorts<'_>,
     caller: &UserId,
     job: &JobId,
-    request: PageRequest,
+    request: PageRequest<ExportId>,
     now: Timestamp,
 ) -> Result<HistoryPage> {
     owned_job(ports.jobs, caller, job).await?;
     let after = match request.after {
-        Some(id) => match of_job(ports, job, id).await? {
+        Some(id) => match export_of_job(ports.exports, job, id).await? {
             Some(export) => Some(HistoryCursor::from(&export)),
             None => return Err(InvalidRequest::new("page_token", "is not a token of this history").into()),
         },
@@ -65,10 +57,6 @@ pub async fn find(
     now: Timestamp,
 ) -> Result<Export> {
     owned_job(ports.jobs, caller, job).await?;
-    let found = of_job(ports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
+    let found = export_of_job(ports.exports, job, id).await?.ok_or(Error::NoSuchExport(id))?;
     Ok(as_of(found, now))
-}
-
-async fn of_job(ports: HistoryPorts<'_>, job: &JobId, id: ExportId) -> Result<Option<Export>> {
-    Ok(ports.exports.find(id).await?.filter(|export| export.job_id == *job))
 }

@@ -82,6 +82,10 @@ impl JobLauncher for SealingLauncher {
         let sealed = sealed.transpose().map_err(|error| LaunchError::NotStarted(error.into()))?;
         self.launcher.launch(export, sealed.as_ref()).await
     }
+
+    async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError> {
+        self.launcher.cancel(execution).await
+    }
 }
 
 #[cfg(test)]

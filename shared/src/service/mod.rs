@@ -1,5 +1,7 @@
-//! The use cases: create an export, list jobs, get a job; and the way of a Hub token to the job. They depend on domain and ports, not on HTTP or a cloud SDK.
+//! The use cases: create and cancel an export, list jobs, get a job and its exports; and the way of a Hub token to the job.
+//! They depend on domain and ports, not on HTTP or a cloud SDK.
 
+pub mod cancel;
 pub mod create;
 pub mod get;
 pub mod history;
@@ -9,8 +11,8 @@ pub mod list;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    domain::{Error, Export, JobId, Result, Status, TrainingJob, UserId},
-    ports::TrainingJobs,
+    domain::{Error, Export, ExportId, JobId, Result, Status, TrainingJob, UserId},
+    ports::{Exports, TrainingJobs},
 };
 
 /// The job with that id, if it belongs to `caller`.
@@ -34,4 +36,9 @@ fn as_of(export: Export, now: Timestamp) -> Export {
         tracing::warn!(export.id = %export.id, "the lease of an export expired");
     }
     export
+}
+
+/// The export with that id, if it is of that job.
+async fn export_of_job(exports: &dyn Exports, job: &JobId, id: ExportId) -> Result<Option<Export>> {
+    Ok(exports.find(id).await?.filter(|export| export.job_id == *job))
 }

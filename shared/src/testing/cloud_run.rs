@@ -1,4 +1,4 @@
-//! A fake Cloud Run server (gRPC, RunJob only) with configurable failures.
+//! A fake Cloud Run server (gRPC, RunJob and CancelExecution) with configurable failures.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use gcloud_sdk::{
     google::{
-        cloud::run::v2::{Execution, RunJobRequest, env_var::Values},
+        cloud::run::v2::{CancelExecutionRequest, Execution, RunJobRequest, env_var::Values},
         longrunning::Operation,
     },
     prost::Message,
@@ -64,6 +64,7 @@ pub struct FakeCloudRun {
 struct ServerState {
     behavior: Mutex<RunJobBehavior>,
     runs: Mutex<Vec<RecordedRun>>,
+    cancelled: Mutex<Vec<String>>,
     action: Box<dyn Fn(&RecordedRun) + Send + Sync>,
 }
 
@@ -86,6 +87,7 @@ impl FakeCloudRun {
         let shared = Arc::new(ServerState {
             behavior: Mutex::default(),
             runs: Mutex::default(),
+            cancelled: Mutex::default(),
             action: Box::new(action),
         });
         let server = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -107,6 +109,12 @@ impl FakeCloudRun {
     #[must_use]
     pub fn runs(&self) -> Vec<RecordedRun> {
         self.shared.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The full names of the cancelled executions, in order.
+    #[must_use]
+    pub fn cancelled(&self) -> Vec<String> {
+        self.shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -130,12 +138,16 @@ async fn connection(stream: TcpStream, shared: Arc<ServerState>) {
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let handler = handler.clone();
         async move {
-            let codec = tonic_prost::ProstCodec::<Operation, RunJobRequest>::default();
             let response = match request.uri().path() {
                 "/google.cloud.run.v2.Jobs/RunJob" => {
+                    let codec = tonic_prost::ProstCodec::<Operation, RunJobRequest>::default();
                     tonic::server::Grpc::new(codec).unary(handler, request).await
                 }
-                _ => Status::unimplemented("RunJob only").into_http(),
+                "/google.cloud.run.v2.Executions/CancelExecution" => {
+                    let codec = tonic_prost::ProstCodec::<Operation, CancelExecutionRequest>::default();
+                    tonic::server::Grpc::new(codec).unary(handler, request).await
+                }
+                _ => Status::unimplemented("RunJob and CancelExecution only").into_http(),
             };
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -177,6 +189,25 @@ impl UnaryService<RunJobRequest> for RunJobService {
                 RunJobBehavior::Ok | RunJobBehavior::Status(_) | RunJobBehavior::Hang => {}
             }
             Ok(Response::new(operation(&run)))
+        })
+    }
+}
+
+impl UnaryService<CancelExecutionRequest> for RunJobService {
+    type Response = Operation;
+    type Future = BoxFuture<'static, Result<Response<Operation>, Status>>;
+
+    fn call(&mut self, request: Request<CancelExecutionRequest>) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            if let RunJobBehavior::Status(code) =
+                *shared.behavior.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                return Err(Status::new(code, "configured failure"));
+            }
+            let name = request.into_inner().name;
+            shared.cancelled.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            Ok(Response::new(Operation::default()))
         })
     }
 }

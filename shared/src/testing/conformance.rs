@@ -11,8 +11,8 @@ use crate::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
     domain::{
-        Artifact, ArtifactKind, Export, ExportId, HistoryCursor, HistoryPage, Status, Transition,
-        TransitionError, UserId, Variant,
+        Artifact, ArtifactKind, CallerLimits, CallerQuotas, CreateExport, Export, ExportId, HistoryCursor,
+        HistoryPage, NewExport, Status, Transition, TransitionError, UserId, Variant,
     },
     ports::{ApplyError, CreateOutcome, Exports, TrainingJobs},
 };
@@ -38,6 +38,8 @@ pub trait StoreHarness: Send + Sync {
 pub async fn run(harness: &dyn StoreHarness) {
     a_created_export_can_be_read(harness).await;
     creating_an_existing_export_changes_nothing(harness).await;
+    a_caller_has_no_more_exports_than_the_limits(harness).await;
+    concurrent_exports_of_a_caller_stay_within_the_limits(harness).await;
     missing_documents_are_not_found(harness).await;
     the_latest_export_has_the_latest_start(harness).await;
     a_history_is_paged_newest_first(harness).await;
@@ -46,6 +48,7 @@ pub async fn run(harness: &dyn StoreHarness) {
     a_rejected_transition_does_not_change_the_document(harness).await;
     only_an_ended_export_expires(harness).await;
     an_export_with_an_expired_lease_can_only_fail(harness).await;
+    a_cancelled_export_has_ended(harness).await;
     one_of_several_concurrent_claims_succeeds(harness).await;
     unknown_fields_of_an_export_are_preserved(harness).await;
     the_list_contains_the_completed_jobs_of_the_owner_newest_first(harness).await;
@@ -73,8 +76,8 @@ fn older(id: ExportId, job: &str, started_at: &str) -> Value {
 
 async fn create(harness: &dyn StoreHarness, job: &str) -> Export {
     let export = fixtures::new_export(ExportId::random(), job, clock::now());
-    let created = harness.exports().create(&export).await.expect("the store works");
-    assert_eq!(created, CreateOutcome::Created);
+    let created = harness.exports().create(&export, CallerLimits::NONE).await.expect("the store works");
+    assert_eq!(created, CreateOutcome::Created(CallerQuotas::default()));
     export
 }
 
@@ -90,7 +93,10 @@ async fn raw(harness: &dyn StoreHarness, id: ExportId) -> Value {
 fn assert_same(stored: &Export, written: &Export) {
     let close = |a: Timestamp, b: Timestamp| a.duration_since(b).abs() < SignedDuration::from_mins(1);
     assert!(close(stored.started_at, written.started_at) && close(stored.updated_at, written.updated_at));
+    let begun = |export: &Export| export.step_started_at.unwrap_or(Timestamp::UNIX_EPOCH);
+    assert!(close(begun(stored), begun(written)));
     let at_its_times = Export {
+        step_started_at: stored.step_started_at,
         started_at: stored.started_at,
         updated_at: stored.updated_at,
         finished_at: stored.finished_at,
@@ -111,9 +117,93 @@ async fn creating_an_existing_export_changes_nothing(harness: &dyn StoreHarness)
     let export = create(harness, &unique("job")).await;
     let before = raw(harness, export.id).await;
     let twin = fixtures::new_export(export.id, &unique("job"), clock::now());
-    let second = harness.exports().create(&twin).await.expect("the store works");
+    let second = harness.exports().create(&twin, CallerLimits::NONE).await.expect("the store works");
     assert_eq!(second, CreateOutcome::Exists);
     assert_eq!(raw(harness, export.id).await, before);
+}
+
+fn export_of(user: &UserId, job: &str) -> Export {
+    let request: CreateExport = fixtures::request(job);
+    let new = NewExport {
+        id: ExportId::random(),
+        user,
+        request: &request,
+        request_hash: None,
+        retention_days: None,
+    };
+    Export::new(&new, clock::now())
+}
+
+async fn a_caller_has_no_more_exports_than_the_limits(harness: &dyn StoreHarness) {
+    let (user, other, job) = (random_user(), random_user(), unique("job"));
+    let create = async |user: &UserId, limits: CallerLimits| {
+        let export = export_of(user, &job);
+        (harness.exports().create(&export, limits).await.expect("the store works"), export.id)
+    };
+    let used = |outcome: CreateOutcome| match outcome {
+        CreateOutcome::Created(quotas) => {
+            (true, [quotas.running, quotas.daily].map(|quota| quota.map_or(0, |quota| quota.used)))
+        }
+        CreateOutcome::TooMany(quotas) => {
+            (false, [quotas.running, quotas.daily].map(|quota| quota.map_or(0, |quota| quota.used)))
+        }
+        CreateOutcome::Exists => panic!("the ids are random"),
+    };
+    let limits = CallerLimits { running: 2, daily: 4 };
+    let only_running = CallerLimits { daily: 0, ..limits };
+    let (outcome, first) = create(&user, limits).await;
+    assert_eq!(used(outcome), (true, [1, 1]));
+    assert_eq!(used(create(&user, limits).await.0), (true, [2, 2]));
+    let (refused, id) = create(&user, limits).await;
+    assert_eq!(used(refused), (false, [2, 2]));
+    assert!(harness.exports().find(id).await.expect("the store works").is_none(), "nothing is stored");
+    assert_eq!(used(create(&user, only_running).await.0), (false, [2, 0]));
+    assert_eq!(used(create(&other, limits).await.0), (true, [1, 1]), "each caller has their own");
+
+    let failure = Transition::Fail { claim: None, failure: fixtures::failure("ended") };
+    harness.exports().apply(first, &failure).await.expect("it is running");
+    assert_eq!(used(create(&user, limits).await.0), (true, [2, 3]));
+    let lost = ExportId::random();
+    let mut document = older(lost, &job, "2026-01-01T00:00:00Z");
+    document["user_id"] = json!(user.as_str());
+    document["lease_until"] = json!("2026-01-01T00:15:00Z");
+    harness.put(EXPORTS, &lost.to_string(), document).await;
+    assert_eq!(used(create(&user, only_running).await.0), (false, [2, 0]), "it lost its lease");
+    let daily = CallerLimits { running: 0, ..limits };
+    assert_eq!(used(create(&user, daily).await.0), (true, [0, 4]), "it is older than a day");
+    assert_eq!(used(create(&user, daily).await.0), (false, [0, 4]));
+    assert_eq!(used(create(&user, CallerLimits::NONE).await.0), (true, [0, 0]));
+
+    let quotas = harness.exports().quotas(&user, limits).await.expect("the store works");
+    assert_eq!([quotas.running, quotas.daily].map(|quota| quota.map(|quota| quota.used)), [Some(4), Some(4)]);
+    let none = harness.exports().quotas(&random_user(), limits).await.expect("the store works");
+    assert_eq!(none.running.map(|quota| quota.used), Some(0));
+}
+
+async fn concurrent_exports_of_a_caller_stay_within_the_limits(harness: &dyn StoreHarness) {
+    for limits in [
+        CallerLimits { running: 3, daily: 50 },
+        CallerLimits { running: 0, daily: 3 },
+        CallerLimits { running: 3, daily: 0 },
+    ] {
+        let (user, job) = (random_user(), unique("job"));
+        let exports: Vec<_> = (0..24).map(|_| export_of(&user, &job)).collect();
+        let created = futures_util::future::join_all(
+            exports.iter().map(|export| harness.exports().create(export, limits)),
+        )
+        .await;
+        let count = |matches: fn(&CreateOutcome) -> bool| {
+            created.iter().flatten().filter(|outcome| matches(outcome)).count()
+        };
+        let stored = count(|outcome| matches!(outcome, CreateOutcome::Created(_)));
+        let refused = count(|outcome| matches!(outcome, CreateOutcome::TooMany(_)));
+        assert_eq!((stored, refused), (3, 21), "{created:?}");
+        let mut found = 0;
+        for export in &exports {
+            found += usize::from(harness.exports().find(export.id).await.expect("the store works").is_some());
+        }
+        assert_eq!(found, 3);
+    }
 }
 
 async fn missing_documents_are_not_found(harness: &dyn StoreHarness) {
@@ -187,6 +277,10 @@ async fn invalid_exports_are_skipped(harness: &dyn StoreHarness) {
     harness.put(EXPORTS, &bad.to_string(), broken).await;
     let found = harness.exports().latest(&fixtures::job_id(&job)).await.expect("the store works");
     assert_eq!(found.expect("one is valid").id, good);
+    let size = "1".parse().expect("a page size");
+    let page = harness.exports().history(&fixtures::job_id(&job), None, size).await.expect("the store works");
+    let ids: Vec<_> = page.exports.iter().map(|export| export.id).collect();
+    assert_eq!((ids, page.next), (vec![good], None), "it takes no place in a page");
     assert!(harness.exports().find(bad).await.is_err());
 }
 
@@ -244,7 +338,7 @@ async fn only_an_ended_export_expires(harness: &dyn StoreHarness) {
         (fixtures::new_export(ExportId::random(), &unique("job"), clock::now()), &[], &failed),
         (kept, &[], &failed),
     ] {
-        harness.exports().create(&export).await.expect("the store works");
+        harness.exports().create(&export, CallerLimits::NONE).await.expect("the store works");
         for transition in transitions {
             assert_eq!(raw(harness, export.id).await["expire_at"], Value::Null, "before {transition:?}");
             harness.exports().apply(export.id, transition).await.expect("the transition is valid");
@@ -277,6 +371,19 @@ async fn an_export_with_an_expired_lease_can_only_fail(harness: &dyn StoreHarnes
     let failure = Transition::Fail { claim: None, failure: fixtures::failure("lost") };
     let ended = harness.exports().apply(id, &failure).await.expect("it can be marked as failed");
     assert_eq!(ended.status, Status::Failed);
+}
+
+async fn a_cancelled_export_has_ended(harness: &dyn StoreHarness) {
+    let export = create(harness, &unique("job")).await;
+    let [claim, report, .., complete] = fixtures::lifecycle();
+    harness.exports().apply(export.id, &claim).await.expect("the claim");
+    let cancelled = harness.exports().apply(export.id, &Transition::Cancel).await.expect("it is running");
+    assert_eq!((cancelled.status, cancelled.failure.clone()), (Status::Failed, Some(Export::cancelled())));
+    assert_eq!(find(harness, export.id).await, cancelled);
+    for late in [report, complete, Transition::Cancel] {
+        let result = harness.exports().apply(export.id, &late).await;
+        assert!(matches!(result, Err(ApplyError::Refused(TransitionError::Ended))), "{result:?}");
+    }
 }
 
 async fn one_of_several_concurrent_claims_succeeds(harness: &dyn StoreHarness) {

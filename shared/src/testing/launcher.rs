@@ -1,13 +1,16 @@
-//! A launcher that records launches and starts nothing.
+//! A launcher that records what it is asked, and starts nothing.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     domain::{ExecutionName, ExportId},
-    ports::{JobLauncher, LaunchError},
+    ports::{JobLauncher, LaunchError, PortError},
 };
 
 /// The outcome of a launch.
@@ -38,6 +41,8 @@ pub struct RecordedLaunch {
 pub struct RecordingLauncher {
     outcome: Mutex<LaunchOutcome>,
     launches: Mutex<Vec<RecordedLaunch>>,
+    cancelled: Mutex<Vec<String>>,
+    cancel_fails: AtomicBool,
 }
 
 impl RecordingLauncher {
@@ -50,6 +55,17 @@ impl RecordingLauncher {
     #[must_use]
     pub fn launches(&self) -> Vec<RecordedLaunch> {
         self.launches.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The names of the executions that were cancelled.
+    #[must_use]
+    pub fn cancelled(&self) -> Vec<String> {
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes all further cancellations fail.
+    pub fn set_cancel_failing(&self) {
+        self.cancel_fails.store(true, Ordering::Relaxed);
     }
 }
 
@@ -72,5 +88,13 @@ impl JobLauncher for RecordingLauncher {
             LaunchOutcome::Unknown => Err(LaunchError::Unknown("connection reset".into())),
             LaunchOutcome::Panic => panic!("the launcher panicked"),
         }
+    }
+
+    async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError> {
+        if self.cancel_fails.load(Ordering::Relaxed) {
+            return Err(PortError::Unavailable { what: "the launcher", source: "configured failure".into() });
+        }
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner).push(execution.to_string());
+        Ok(())
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, TRAINING_JOBS, newest_first},
     clock,
     domain::{
-        Artifact, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, TrainingJob, Transition,
-        UserId,
+        Artifact, CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
+        TrainingJob, Transition, UserId,
     },
     ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
 };
@@ -32,6 +32,7 @@ struct MemoryState {
     failures: BTreeMap<&'static str, usize>,
     lost_answer: Option<fn(&Transition) -> bool>,
     unavailable_for: Option<fn(&Transition) -> bool>,
+    cancelled_after: Option<fn(&Transition) -> bool>,
 }
 
 impl MemoryStore {
@@ -67,6 +68,11 @@ impl MemoryStore {
         self.state().unavailable_for = Some(matching);
     }
 
+    /// Cancels the export right after the next matching transition.
+    pub fn cancel_after(&self, matching: fn(&Transition) -> bool) {
+        self.state().cancelled_after = Some(matching);
+    }
+
     fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,6 +94,12 @@ impl MemoryState {
             .iter()
             .filter(move |((c, _), _)| c == collection)
             .map(|((_, id), document)| (id.as_str(), document))
+    }
+
+    fn quotas(&self, user: &UserId, limits: CallerLimits) -> CallerQuotas {
+        let of_user = self.of(EXPORTS).filter(|(_, document)| document["user_id"] == user.as_str());
+        let exports = of_user.filter_map(|(id, document)| log_invalid(documents::export(id, document)));
+        CallerQuotas::count(limits, exports, clock::now())
     }
 
     fn get(&mut self, collection: &str, id: &str) -> Option<&mut Value> {
@@ -141,14 +153,22 @@ impl TrainingJobs for MemoryStore {
 
 #[async_trait]
 impl Exports for MemoryStore {
-    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
         let mut state = self.begin("create")?;
         let id = export.id.to_string();
         if state.get(EXPORTS, &id).is_some() {
             return Ok(CreateOutcome::Exists);
         }
+        let quotas = export.user_id.as_ref().map(|user| state.quotas(user, limits)).unwrap_or_default();
+        if quotas.is_exhausted() {
+            return Ok(CreateOutcome::TooMany(quotas));
+        }
         state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
-        Ok(CreateOutcome::Created)
+        Ok(CreateOutcome::Created(quotas.with_one_more()))
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        Ok(self.begin("quotas")?.quotas(user, limits))
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
@@ -187,9 +207,13 @@ impl Exports for MemoryStore {
         if state.unavailable_for.is_some_and(|matches| matches(transition)) {
             return Err(PortError::Unavailable { what: STORE, source: "configured failure".into() }.into());
         }
+        let is_cancelled = state.cancelled_after.take_if(|matches| matches(transition)).is_some();
         let document = state.get(EXPORTS, &id).ok_or(ApplyError::NoSuchExport)?;
         let stored = documents::export(&id, document).map_err(invalid_document)?;
         let after = documents::apply(document, stored, transition, clock::now())?;
+        if is_cancelled {
+            documents::apply(document, after.clone(), &Transition::Cancel, clock::now())?;
+        }
         if state.lost_answer.take_if(|matches| matches(transition)).is_some() {
             return Err(PortError::Unavailable { what: STORE, source: "the response was lost".into() }.into());
         }

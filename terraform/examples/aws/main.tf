@@ -1,4 +1,4 @@
-# An example: the four functions on Lambda, with the same binaries, for a project that is already deployed on Google
+# An example: the five functions on Lambda, with the same binaries, for a project that is already deployed on Google
 # Cloud. The rewrites of the site still point to Cloud Run.
 
 terraform {
@@ -66,6 +66,12 @@ locals {
     health = { PROJECT_ID = var.project_id, RUST_LOG = local.database.RUST_LOG }
     list   = local.database
     create = merge(local.database, {
+      REGION              = var.google_region
+      EXPORT_JOB_NAME     = "export-job"
+      MAX_RUNNING_EXPORTS = "3"
+      MAX_DAILY_EXPORTS   = "50"
+    })
+    cancel = merge(local.database, {
       REGION          = var.google_region
       EXPORT_JOB_NAME = "export-job"
 

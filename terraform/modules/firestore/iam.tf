@@ -9,13 +9,24 @@ locals {
       title       = "Export Service: read documents"
       permissions = ["datastore.entities.get", "datastore.entities.list"]
     }
-    # create writes the record, and later adds the execution's name.
+    # create counts the exports of the caller, writes the record, and later adds the execution's name.
     creator = {
       title = "Export Service: read, create and update documents"
       permissions = [
         "datastore.databases.get", # to begin and roll back transactions
         "datastore.entities.create",
         "datastore.entities.get",
+        "datastore.entities.list",
+        "datastore.entities.update",
+      ]
+    }
+    # cancel looks for the running export of a job, and ends its record.
+    canceler = {
+      title = "Export Service: read, list and update documents"
+      permissions = [
+        "datastore.databases.get",
+        "datastore.entities.get",
+        "datastore.entities.list",
         "datastore.entities.update",
       ]
     }
@@ -32,7 +43,7 @@ locals {
 
   # {"reader/list": {role: reader, member: …}}
   bindings = merge([
-    for role, members in { reader = var.readers, creator = var.creators, updater = var.updaters } : {
+    for role, members in { reader = var.readers, creator = var.creators, canceler = var.cancelers, updater = var.updaters } : {
       for name, member in members : "${role}/${name}" => { role = role, member = member }
     }
   ]...)

@@ -43,6 +43,13 @@ locals {
         { path = "started_at", order = "DESCENDING" },
       ]
     }
+    exports_of_caller = {
+      collection = "exports"
+      fields = [
+        { path = "user_id", order = "ASCENDING" },
+        { path = "started_at", order = "DESCENDING" },
+      ]
+    }
   }
 
   # Fields that no query uses and every write of progress changes: an index would only add writes.

@@ -43,6 +43,11 @@ variable "creators" {
   type        = map(string)
 }
 
+variable "cancelers" {
+  description = "IAM members that read, list and update documents, by name."
+  type        = map(string)
+}
+
 variable "updaters" {
   description = "IAM members that read and update documents, by name."
   type        = map(string)

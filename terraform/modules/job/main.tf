@@ -1,4 +1,4 @@
-# The export job, its service account, and the permission to start it.
+# The export job, its service account, and the permissions to start and to cancel it.
 
 resource "google_service_account" "this" {
   project      = var.project_id
@@ -62,5 +62,22 @@ resource "google_cloud_run_v2_job_iam_member" "launches" {
   location = var.region
   name     = google_cloud_run_v2_job.this.name
   role     = google_project_iam_custom_role.launcher.name
+  member   = each.value
+}
+
+resource "google_project_iam_custom_role" "canceler" {
+  project     = var.project_id
+  role_id     = "${replace(var.name_prefix, "-", "_")}exportJobCanceler"
+  title       = "Export Service: cancel executions of the export job"
+  permissions = ["run.executions.cancel"]
+}
+
+resource "google_cloud_run_v2_job_iam_member" "cancels" {
+  for_each = var.cancelers
+
+  project  = var.project_id
+  location = var.region
+  name     = google_cloud_run_v2_job.this.name
+  role     = google_project_iam_custom_role.canceler.name
   member   = each.value
 }

@@ -48,6 +48,11 @@ variable "launchers" {
   type        = map(string)
 }
 
+variable "cancelers" {
+  description = "IAM members that may cancel its executions, by name."
+  type        = map(string)
+}
+
 variable "deletion_protection" {
   description = "Whether it is protected from terraform destroy."
   type        = bool

@@ -47,6 +47,8 @@ pub struct ExportDocument {
     #[serde(default, with = "serialize_as_null")]
     progress: Option<ProgressFields>,
     #[serde(default, with = "serialize_as_null")]
+    step_started_at: Option<StoredTime>,
+    #[serde(default, with = "serialize_as_null")]
     proof: Option<Proof>,
     #[serde(default, with = "serialize_as_null")]
     request_hash: Option<String>,
@@ -90,6 +92,7 @@ impl ExportDocument {
             message: self.message,
             failure: self.failure,
             progress: self.progress.map(Into::into),
+            step_started_at: self.step_started_at.map(Into::into),
             artifacts: self.artifacts,
             proof: self.proof,
             request_hash: self.request_hash,
@@ -127,6 +130,7 @@ impl From<&Export> for ExportDocument {
             hf_private: Some(export.hf_private),
             quantization: export.quantization,
             progress: export.progress.map(Into::into),
+            step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
             request_hash: export.request_hash.clone(),
             execution: export.execution.as_ref().map(ToString::to_string),
@@ -318,6 +322,7 @@ mod tests {
           "retention_days": 365,
           "started_at": "2026-09-21T14:13:20Z",
           "status": "running",
+          "step_started_at": null,
           "type": "gguf",
           "updated_at": "2026-09-21T14:13:20Z",
           "user_id": "ada-uid"

@@ -42,6 +42,11 @@ impl StoreError {
             || self.has_code(Code::AlreadyExists)
     }
 
+    /// Whether a document has changed since it was read.
+    pub(super) fn is_changed(&self) -> bool {
+        self.has_code(Code::FailedPrecondition)
+    }
+
     fn has_code(&self, code: Code) -> bool {
         matches!(self, Self::Status(status) if status.code() == code)
     }

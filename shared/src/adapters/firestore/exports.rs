@@ -1,8 +1,6 @@
 //! The collection `exports`. Firestore sets `started_at`, `updated_at` and `finished_at` to its own time; leases use the
 //! clock of the process.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use firestore::{
     FirestoreConsistencySelector, FirestoreDb, FirestoreTransaction, FirestoreTransactionMode,
@@ -11,11 +9,11 @@ use firestore::{
 };
 use gcloud_sdk::google::firestore::v1::{Document, value::ValueType};
 use jiff::Timestamp;
-use tokio::time::sleep;
 
 use super::{
-    Firestore, StoreError,
-    query::DocumentQuery,
+    Firestore, StoreError, callers,
+    query::{DocumentQuery, after_document, after_export},
+    retry_delay::RetryDelay,
     training_jobs::document_id,
     within_deadline,
     write::{DocumentWrite, document},
@@ -23,30 +21,48 @@ use super::{
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, ExportDocument, changed_fields},
     clock,
-    domain::{Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize, Transition},
+    domain::{
+        CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
+        Transition, UserId,
+    },
     ports::{ApplyError, CreateOutcome, Exports, PortError},
 };
 
 const UPDATED_AT: &str = "updated_at";
 const FINISHED_AT: &str = "finished_at";
-/// The longest delay between retries of an aborted transaction; the delay doubles each time.
-const MAX_RETRY_DELAY: Duration = Duration::from_millis(800);
 
 #[async_trait]
 impl Exports for Firestore {
-    async fn create(&self, export: &Export) -> Result<CreateOutcome, PortError> {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
         let created = within_deadline(async {
             let db = self.db().await?;
             let fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export))?.fields;
             let document = document(db, EXPORTS, &export.id.to_string(), fields);
-            DocumentWrite::create(document).with_server_times(&["started_at", UPDATED_AT]).commit(db).await
+            let write = DocumentWrite::create(document).with_server_times(&["started_at", UPDATED_AT]);
+            match &export.user_id {
+                Some(user) if limits != CallerLimits::NONE => {
+                    callers::create(db, &write, user, export.id, limits).await
+                }
+                Some(_) | None => {
+                    write.commit(db).await?;
+                    Ok(CreateOutcome::Created(CallerQuotas::default()))
+                }
+            }
         })
         .await;
         match created {
-            Ok(()) => Ok(CreateOutcome::Created),
             Err(failure) if failure.is_existing() => Ok(CreateOutcome::Exists),
-            Err(failure) => Err(failure.into()),
+            created => Ok(created?),
         }
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        within_deadline(async {
+            let found = DocumentQuery::counted(user, limits).run(self.db().await?).await?;
+            Ok(CallerQuotas::count(limits, readable(&found), clock::now()))
+        })
+        .await
+        .map_err(|failure: StoreError| failure.into())
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
@@ -66,10 +82,7 @@ impl Exports for Firestore {
             if found.iter().any(has_string_time) {
                 found.extend(DocumentQuery::latest(job).with_timestamps_only().run(db).await?);
             }
-            let readable = found
-                .iter()
-                .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
-            Ok(readable.max_by_key(|export| export.started_at))
+            Ok(readable(&found).max_by_key(|export| export.started_at))
         })
         .await
         .map_err(|failure: StoreError| failure.into())
@@ -83,16 +96,19 @@ impl Exports for Firestore {
     ) -> Result<HistoryPage, PortError> {
         within_deadline(async {
             let db = self.db().await?;
-            // one more than the page shows whether another follows
-            let mut found = DocumentQuery::history(job, after, size.get() + 1).run(db).await?;
-            let has_more = found.len() > size.get();
-            found.truncate(size.get());
-            let readable = found
-                .iter()
-                .filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok());
-            let exports: Vec<Export> = readable.collect();
-            let next = exports.last().map(|export| export.id).filter(|_| has_more);
-            Ok(HistoryPage { exports, next })
+            let mut place = after.map(|after| after_export(db, after));
+            let mut exports: Vec<Export> = Vec::new();
+            loop {
+                // one more than the page shows whether another follows
+                let missing = size.get() + 1 - exports.len();
+                let found = DocumentQuery::history(job, place, missing).run(db).await?;
+                exports.extend(readable(&found));
+                place = found.last().and_then(after_document);
+                let is_last = found.len() < missing || place.is_none();
+                if is_last || exports.len() > size.get() {
+                    return Ok(HistoryPage::of(exports, after, size));
+                }
+            }
         })
         .await
         .map_err(|failure: StoreError| failure.into())
@@ -102,7 +118,7 @@ impl Exports for Firestore {
         within_deadline(async {
             let db = self.db().await?;
             let mut mode = FirestoreTransactionMode::ReadWrite;
-            let mut wait = Duration::from_millis(50);
+            let mut delay = RetryDelay::default();
             loop {
                 let options = FirestoreTransactionOptions::new().with_mode(mode);
                 let transaction =
@@ -111,8 +127,7 @@ impl Exports for Firestore {
                 mode = FirestoreTransactionMode::ReadWriteRetry(transaction.transaction_id().clone());
                 match try_apply(db, transaction, id, transition).await {
                     Err(failure) if failure.is_contention() => {
-                        sleep(wait.mul_f64(jitter())).await;
-                        wait = MAX_RETRY_DELAY.min(wait * 2);
+                        delay.wait().await;
                     }
                     result => return result.map_err(ApplyError::from),
                 }
@@ -200,8 +215,7 @@ fn has_string_time(found: &Document) -> bool {
     matches!(started_at, Some(ValueType::StringValue(_)))
 }
 
-/// A random factor between 0.5 and 1.5, so that concurrent retries do not collide again.
-fn jitter() -> f64 {
-    let random = uuid::Uuid::new_v4().as_u128() as u8;
-    0.5 + f64::from(random) / 255.0
+/// The exports of the documents that can be parsed; the others are logged.
+pub(super) fn readable(found: &[Document]) -> impl Iterator<Item = Export> {
+    found.iter().filter_map(|found| parse_export(found).inspect_err(documents::log_unreadable).ok())
 }

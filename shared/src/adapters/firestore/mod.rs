@@ -3,9 +3,11 @@
 //! The adapter connects on first use, so a function can start and reject invalid requests without the database. Every
 //! operation ends within [`DEADLINE`], including retries. The client library supports `FIRESTORE_EMULATOR_HOST`.
 
+mod callers;
 mod error;
 mod exports;
 mod query;
+mod retry_delay;
 mod training_jobs;
 mod write;
 

@@ -5,19 +5,23 @@
 use std::collections::HashMap;
 
 use firestore::{FirestoreDb, errors::FirestoreError};
-use gcloud_sdk::google::firestore::v1::{
-    CommitRequest, Document, DocumentMask, Precondition, Value, Write,
-    document_transform::{
-        FieldTransform,
-        field_transform::{ServerValue, TransformType},
+use gcloud_sdk::{
+    google::firestore::v1::{
+        CommitRequest, Document, DocumentMask, Precondition, Value, Write,
+        document_transform::{
+            FieldTransform,
+            field_transform::{ServerValue, TransformType},
+        },
+        precondition::ConditionType,
+        write::Operation,
     },
-    precondition::ConditionType,
-    write::Operation,
+    prost_types::Timestamp,
 };
 
 use super::StoreError;
 
 /// A write to one document.
+#[derive(Clone)]
 pub(super) struct DocumentWrite(Write);
 
 impl DocumentWrite {
@@ -52,16 +56,31 @@ impl DocumentWrite {
         self
     }
 
+    /// Fails if the document has changed since `update_time`; `None` if it did not exist.
+    pub(super) fn if_unchanged_since(mut self, update_time: Option<Timestamp>) -> Self {
+        let condition = update_time.map_or(ConditionType::Exists(false), ConditionType::UpdateTime);
+        self.0.current_document = Some(Precondition { condition_type: Some(condition) });
+        self
+    }
+
     /// Commits the write without a transaction.
     pub(super) async fn commit(self, db: &FirestoreDb) -> Result<(), StoreError> {
-        let request = CommitRequest {
-            database: db.get_database_path().clone(),
-            writes: vec![self.0],
-            ..CommitRequest::default()
-        };
-        db.client().get().commit(request).await?;
-        Ok(())
+        commit(db, [self]).await
     }
+}
+
+/// Commits all of the writes or none.
+pub(super) async fn commit(
+    db: &FirestoreDb,
+    writes: impl IntoIterator<Item = DocumentWrite>,
+) -> Result<(), StoreError> {
+    let request = CommitRequest {
+        database: db.get_database_path().clone(),
+        writes: writes.into_iter().map(|write| write.0).collect(),
+        ..CommitRequest::default()
+    };
+    db.client().get().commit(request).await?;
+    Ok(())
 }
 
 /// For [`firestore::FirestoreTransactionOps::add`].

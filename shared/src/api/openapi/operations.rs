@@ -1,8 +1,8 @@
 //! The operations: their parameters, bodies and all response statuses.
 
 use utoipa::openapi::{
-    Array, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Paths, PathsBuilder, RefOr, Required, Schema,
-    Type,
+    Array, ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, PathItem, Paths, PathsBuilder, Ref,
+    RefOr, Required, Schema, Type,
     example::ExampleBuilder,
     link::LinkBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
@@ -30,6 +30,10 @@ pub(super) fn paths() -> Paths {
         .path("/health", get_and_head(&get_health()))
         .path("/exports", exports.build())
         .path("/exports/{job_id}", get_and_head(&get_job()))
+        .path(
+            "/exports/{job_id}/cancel",
+            PathItemBuilder::new().operation(HttpMethod::Post, cancel_export()).build(),
+        )
         .path("/exports/{job_id}/history", get_and_head(&list_exports()))
         .path("/exports/{job_id}/history/{export_id}", get_and_head(&get_export()))
         .build()
@@ -71,11 +75,15 @@ fn list_jobs() -> Operation {
     let mut responses = responses(
         "The jobs.",
         Array::new(schema_ref::<JobBody>()),
-        &[Kind::Unauthenticated, Kind::UnverifiedApp, Kind::Internal],
+        &[Kind::InvalidRequest, Kind::Unauthenticated, Kind::UnverifiedApp, Kind::Internal],
     );
+    add_header(&mut responses, "Link", "NextPage");
     link_to_get_job(&mut responses, "$response.body#/0/job_id");
-    let description = "The completed training jobs of the authenticated user, newest first. Only completed jobs can be exported.";
-    operation("listJobs", "List the training jobs that can be exported", description, responses).build()
+    let description = "The completed training jobs of the authenticated user, newest first. Only completed jobs can be exported. Without parameters, all of them.";
+    operation("listJobs", "List the training jobs that can be exported", description, responses)
+        .parameter(query("page_size", "The number of jobs.", page_size()))
+        .parameter(query("page_token", "The token in the `Link` of the page before.", schema_ref::<JobId>()))
+        .build()
 }
 
 fn create_export() -> Operation {
@@ -93,11 +101,14 @@ fn create_export() -> Operation {
             Kind::BodyTooLarge,
             Kind::NotJson,
             Kind::KeyReused,
+            Kind::TooManyExports,
             Kind::Internal,
         ],
     );
     link_to_get_job(&mut responses, "$request.body#/job_id");
-    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed).";
+    add_rate_limits(&mut responses);
+    add_header(&mut responses, "Location", "ExportPath");
+    let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed), 429.";
     operation("createExport", "Start an export", description, responses)
         .parameter(idempotency_key())
         .request_body(Some(body()))
@@ -133,14 +144,9 @@ fn list_exports() -> Operation {
     ];
     let responses = responses("A page of the exports.", schema_ref::<HistoryBody>(), &kinds);
     let description = "The exports of a training job of the authenticated user, newest first.";
-    let size = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .minimum(Some(1))
-        .maximum(Some(PageSize::MAX))
-        .default(Some(PageSize::DEFAULT.get().into()));
     operation("listExports", "List the exports of a training job", description, responses)
         .parameter(job_id())
-        .parameter(query("page_size", "The number of exports.", size))
+        .parameter(query("page_size", "The number of exports.", page_size()))
         .parameter(query("page_token", "`next_page_token` of the page before.", schema_ref::<ExportId>()))
         .build()
 }
@@ -169,6 +175,47 @@ fn get_export() -> Operation {
                 .schema(Some(schema_ref::<ExportId>())),
         )
         .build()
+}
+
+fn cancel_export() -> Operation {
+    let kinds = [
+        Kind::InvalidRequest,
+        Kind::Unauthenticated,
+        Kind::NotOwner,
+        Kind::NoSuchJob,
+        Kind::NoSuchExport,
+        Kind::NotRunning,
+        Kind::BodyTooSlow,
+        Kind::BodyTooLarge,
+        Kind::NotJson,
+        Kind::Internal,
+    ];
+    let responses = responses("The export, which has failed.", schema_ref::<ExportBody>(), &kinds);
+    let description = "Cancels an export of a training job of the authenticated user. It ends as `failed` with the code \
+         `cancelled` at once; its job stops within 15 seconds, and its files are removed.";
+    let schema = ObjectBuilder::new().property(
+        "export_id",
+        OneOfBuilder::new()
+            .item(schema_ref::<ExportId>())
+            .item(ObjectBuilder::new().schema_type(Type::Null))
+            .description(Some("The export to cancel. Without it, the newest one that is running.")),
+    );
+    let body = RequestBodyBuilder::new()
+        .required(Some(Required::False))
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        .build();
+    operation("cancelExport", "Cancel an export", description, responses)
+        .parameter(job_id())
+        .request_body(Some(body))
+        .build()
+}
+
+fn page_size() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(PageSize::MAX))
+        .default(Some(PageSize::DEFAULT.get().into()))
 }
 
 fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
@@ -215,6 +262,28 @@ fn body() -> RequestBody {
         .required(Some(Required::True))
         .content("application/json", content)
         .build()
+}
+
+/// Adds a header to the 200.
+fn add_header(responses: &mut ResponsesByStatus, name: &str, component: &str) {
+    if let Some(success) = responses.get_mut("200") {
+        let header = RefOr::Ref(Ref::new(format!("#/components/headers/{component}")));
+        success.headers.insert(name.to_owned(), header);
+    }
+}
+
+/// Adds the headers of the caller's limits to all responses. Those of a 200 and a 429 also have what is left.
+fn add_rate_limits(responses: &mut ResponsesByStatus) {
+    let header = |name: &str| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+    for (status, response) in responses {
+        response.headers.insert("RateLimit-Policy".to_owned(), header("RateLimitPolicy"));
+        if matches!(status.as_str(), "200" | "429") {
+            response.headers.insert("RateLimit".to_owned(), header("RateLimit"));
+        }
+        if status == "429" {
+            response.headers.insert("Retry-After".to_owned(), header("RetryAfter"));
+        }
+    }
 }
 
 /// Adds an OpenAPI link from the 200 to `getJob`. `job_id` is the runtime expression that yields the job id.

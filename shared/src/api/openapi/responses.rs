@@ -68,11 +68,17 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::NoSuchJob => "The training job does not exist.",
         ProblemKind::KeyReused => "The key was sent with another request within the last 24 hours.",
         ProblemKind::NoSuchExport => "The export does not exist, or is of another training job.",
+        ProblemKind::NotRunning => {
+            "No export is running, or the export has ended or is about to be completed."
+        }
         ProblemKind::NoSuchPath => "The path does not exist.",
         ProblemKind::MethodNotAllowed => "The path does not support this method.",
         ProblemKind::BodyTooSlow => "The body took more than 10 seconds to arrive.",
         ProblemKind::BodyTooLarge => "The body is larger than 16 KiB.",
         ProblemKind::NotJson => "`Content-Type` is not `application/json`.",
+        ProblemKind::TooManyExports => {
+            "The caller has as many running exports, or exports within 24 hours, as the deployment allows."
+        }
         ProblemKind::Internal => "Internal error. If it persists, report the `request_id`.",
     }
 }
@@ -83,16 +89,15 @@ pub(in crate::api) fn urns() -> RefOr<Schema> {
 }
 
 /// The headers that responses refer to.
-pub(super) fn headers() -> [(String, RefOr<Header>); 3] {
-    let header = |schema: ObjectBuilder, description: &str| {
-        // The builder has no `required`: <https://spec.openapis.org/oas/v3.1.1.html#header-object>
-        let required = Extensions::from_iter([("required", Value::from(true))]);
+pub(super) fn headers() -> [(String, RefOr<Header>); 8] {
+    // The builder has no `required`: <https://spec.openapis.org/oas/v3.1.1.html#header-object>
+    let required = || Extensions::from_iter([("required", Value::from(true))]);
+    let optional = |schema: ObjectBuilder, description: &str| {
         let schema: RefOr<Schema> = schema.into();
-        HeaderBuilder::new()
-            .schema(Some(schema))
-            .description(Some(description))
-            .extensions(Some(required))
-            .build()
+        HeaderBuilder::new().schema(Some(schema)).description(Some(description))
+    };
+    let header = |schema: ObjectBuilder, description: &str| {
+        optional(schema, description).extensions(Some(required())).build()
     };
     let id = text().min_length(Some(1)).max_length(Some(64)).pattern(Some("^[A-Za-z0-9_.-]+$"));
     let challenge = text().pattern(Some(r#"^Bearer realm="export""#));
@@ -105,6 +110,26 @@ pub(super) fn headers() -> [(String, RefOr<Header>); 3] {
             ),
         ),
         ("NoStore", header(text().enum_values(Some([json!("no-store")])), "Responses must not be cached.")),
+        (
+            "NextPage",
+            optional(text(), "RFC 8288: the next page has `rel=\"next\"`; absent on the last page.").build(),
+        ),
+        ("ExportPath", header(text(), "The path of the export, which follows it also when another has begun since.")),
+        (
+            "RateLimitPolicy",
+            optional(text(), "The limits of each caller; absent without limits. `running`: exports at the same time; `daily`: exports within 24 hours.").build(),
+        ),
+        (
+            "RateLimit",
+            optional(text(), "What is left of the limits (`r`), and in how many seconds more is (`t`); absent without limits.").build(),
+        ),
+        (
+            "RetryAfter",
+            header(
+                ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
+                "The seconds to wait before the next request.",
+            ),
+        ),
         ("Challenge", header(challenge, "RFC 6750. `error_description` names what is wrong with the token.")),
     ]
     .map(|(name, header)| (name.to_owned(), header.into()))

@@ -15,7 +15,7 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     let functions: Vec<_> = deployment.all("aws_lambda_function").collect();
     let names: BTreeSet<_> = functions.iter().map(|function| function.text("function_name")).collect();
-    if names != ["export-create", "export-get", "export-health", "export-list"].into() {
+    if names != ["export-cancel", "export-create", "export-get", "export-health", "export-list"].into() {
         wrong.push(format!("functions: {names:?}"));
     }
     for function in &functions {
@@ -48,7 +48,7 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
         ("lambda:InvokeFunction", "invoked_via_function_url"),
     ] {
         let all = deployment.all("aws_lambda_permission").filter(|p| p.text("action") == action);
-        if all.filter(|permission| !permission.at(condition).is_null()).count() != 4 {
+        if all.filter(|permission| !permission.at(condition).is_null()).count() != functions.len() {
             wrong
                 .push(format!("{action} must be granted for each function, with {condition} and no further"));
         }
@@ -61,14 +61,17 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
             (account, binding.text("member").rsplit('/').next().unwrap_or_default())
         })
         .collect();
-    let itself =
-        ["export-create", "export-get", "export-health", "export-list"].map(|name| (name, name)).into();
+    let itself = ["export-cancel", "export-create", "export-get", "export-health", "export-list"]
+        .map(|name| (name, name))
+        .into();
     if roles != itself {
         wrong.push(format!("who becomes whom: {roles:?}"));
     }
     let provider = deployment.all("google_iam_workload_identity_pool_provider").next();
     let condition = provider.map(|provider| provider.text("attribute_condition")).unwrap_or_default();
-    if condition != "attribute.aws_role in ['export-create', 'export-get', 'export-health', 'export-list']" {
+    if condition
+        != "attribute.aws_role in ['export-cancel', 'export-create', 'export-get', 'export-health', 'export-list']"
+    {
         wrong.push(format!("the pool lets in {condition:?}"));
     }
     wrong
@@ -90,9 +93,9 @@ fn lambda_functions_have_urls_roles_and_no_keys() {
         (module, "  invoked_via_function_url = true\n", ""),
         (module, "attribute.aws_role/${local.role_names[each.key]}", "*"),
         ("terraform/examples/aws/main.tf", "/var/task/google.json", "/opt/google.json"),
-        ("terraform/examples/aws/main.tf", "      REGION          = var.google_region\n", ""),
+        ("terraform/examples/aws/main.tf", "      REGION              = var.google_region\n", ""),
         ("terraform/examples/aws/main.tf", "GCS_EXPORT_FILES_BUCKET_NAME =", "GCS_FILES ="),
-        ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME = \"export-job\"", "HF_TOKEN = \"x\""),
+        ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME     = \"export-job\"", "HF_TOKEN = \"x\""),
     ] {
         let mutant =
             deploy(&Copy::aws().edit(file, from, to)).unwrap_or_else(|error| panic!("{from:?}: {error}"));

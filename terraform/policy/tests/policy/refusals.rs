@@ -226,7 +226,7 @@ fn digests_are_those_of_the_push() {
     let newcomer = Newcomer::with_settings(&[]);
     let output = newcomer.make_with("deploy", &[("ENGINE", Some("podman"))]);
     assert!(output.status.success(), "{}", text(&output));
-    assert_eq!(newcomer.count("podman push --digestfile"), 5);
+    assert_eq!(newcomer.count("podman push --digestfile"), 6);
     assert_eq!(
         newcomer.count("gcloud artifacts docker images"),
         0,
@@ -340,7 +340,7 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
     );
     assert_eq!(
         newcomer.count("curl --silent --show-error --output /dev/null --write-out %{http_code} --retry"),
-        5
+        6
     );
     newcomer.succeeds("promote");
     let (all, new_job) = traffic(&newcomer);

@@ -49,9 +49,17 @@ fn indexes_equal_those_of_the_queries_in_the_code() {
     check(
         indexes_are_those_that_queries_need,
         &[
-            Mutant(file, "order = \"DESCENDING\"", "order = \"ASCENDING\""),
+            Mutant(
+                file,
+                "path = \"user_id\", order = \"ASCENDING\"",
+                "path = \"user_id\", order = \"DESCENDING\"",
+            ),
             Mutant(file, "path = \"job_id\"", "path = \"user_id\""),
-            Mutant(file, "      collection = \"exports\"\n", "      collection = \"training_jobs\"\n"),
+            Mutant(
+                file,
+                "latest_export = {\n      collection = \"exports\"\n",
+                "latest_export = {\n      collection = \"training_jobs\"\n",
+            ),
         ],
     );
 }

@@ -54,8 +54,8 @@ fn the_public_functions_are_those_of_the_rewrites() {
             Mutant("terraform/modules/function/main.tf", "  invoker_iam_disabled = var.public\n", ""),
             Mutant(
                 "terraform/modules/job/main.tf",
-                "  member   = each.value\n",
-                "  member   = \"allUsers\"\n",
+                "custom_role.launcher.name\n  member   = each.value\n",
+                "custom_role.launcher.name\n  member   = \"allUsers\"\n",
             ),
             Mutant(
                 "terraform/main.tf",
@@ -67,7 +67,7 @@ fn the_public_functions_are_those_of_the_rewrites() {
 }
 
 fn released_rewrites_are_those_of_the_cli(deployment: &Deployment) -> Vec<String> {
-    let (hosting, functions) = (hosting(), ["health", "list", "create", "get"]);
+    let (hosting, functions) = (hosting(), ["health", "list", "create", "get", "cancel"]);
     let mut wrong = Vec::new();
     for name in rewritten() {
         if !functions.contains(&name.as_str()) {

@@ -7,7 +7,7 @@ use std::{
 
 use shared::config::{
     CloudRunConfig, ConfigError, DownloadsConfig, FirebaseConfig, FirestoreConfig, KmsConfig,
-    ListServiceConfig, ListenConfig, Lookup, RetentionConfig,
+    ListServiceConfig, ListenConfig, Lookup, RetentionConfig, caller_limits,
 };
 
 use super::{Mutant, check, differs};
@@ -65,6 +65,7 @@ fn create(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     CloudRunConfig::from(lookup)?;
     KmsConfig::from(lookup)?;
     RetentionConfig::from(lookup)?;
+    caller_limits(lookup)?;
     ListServiceConfig::from(lookup).map(drop)
 }
 
@@ -73,13 +74,24 @@ fn get(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     DownloadsConfig::from(lookup).map(drop)
 }
 
+fn cancel(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    list(lookup)?;
+    CloudRunConfig::from(lookup).map(drop)
+}
+
 fn export_job(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     KmsConfig::from(lookup)?;
     job::config::Settings::from(lookup).map(drop)
 }
 
-const BINARIES: [(&str, Settings); 5] =
-    [("health", health), ("list", list), ("create", create), ("get", get), ("export-job", export_job)];
+const BINARIES: [(&str, Settings); 6] = [
+    ("health", health),
+    ("list", list),
+    ("create", create),
+    ("get", get),
+    ("cancel", cancel),
+    ("export-job", export_job),
+];
 
 fn environment(workload: &Resource) -> BTreeMap<&str, &str> {
     let template = if workload.kind.ends_with("job") { "template.0.template.0" } else { "template.0" };
@@ -150,7 +162,7 @@ fn environments_are_what_settings_read() {
     check(
         what_is_given_is_what_is_read,
         &[
-            Mutant(main, "        EXPORT_JOB_NAME = \"${var.name_prefix}${local.job_name}\"\n", ""),
+            Mutant(main, "        EXPORT_JOB_NAME       = \"${var.name_prefix}${local.job_name}\"\n", ""),
             Mutant(main, "        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)\n", ""),
             Mutant(
                 main,
@@ -175,13 +187,13 @@ fn environments_are_what_settings_read() {
             ),
             Mutant(
                 main,
-                "        LIST_URL        = \"https://${var.name_prefix}list-",
-                "        LIST_URL        = \"list-",
+                "        LIST_URL            = \"https://${var.name_prefix}list-",
+                "        LIST_URL            = \"list-",
             ),
             Mutant(
                 main,
-                "        REGION          = var.region\n",
-                "        REGION          = var.region\n        FIREBASE_AUTH_EMULATOR_HOST = \"localhost:9099\"\n",
+                "        REGION              = var.region\n",
+                "        REGION              = var.region\n        FIREBASE_AUTH_EMULATOR_HOST = \"localhost:9099\"\n",
             ),
         ],
     );
@@ -227,6 +239,7 @@ fn the_mains_read_those_settings() {
         ("list", ["Firebase", "Firestore"].as_slice()),
         ("create", &["CloudRun", "Firebase", "Firestore", "ListService", "Retention"]),
         ("get", &["Downloads", "Firebase", "Firestore"]),
+        ("cancel", &["CloudRun", "Firebase", "Firestore"]),
         ("health", &[]),
     ] {
         let source = read(&format!("functions/{function}/src/main.rs"));

@@ -10,10 +10,13 @@ use crate::{
 
 /// `member | permissions | resource`, without those of the deployer.
 const GRANTS: &[&str] = &[
-    "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.update | database (default)",
+    "cancel | datastore.databases.get datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
+    "cancel | run.executions.cancel | job export-job",
+    "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
     "create | roles/cloudkms.cryptoKeyEncrypter | key hub-tokens",
     "create | roles/run.invoker | service list",
     "create | run.jobs.run run.jobs.runWithOverrides | job export-job",
+    "everybody | no check of the invoker | service cancel",
     "everybody | no check of the invoker | service create",
     "everybody | no check of the invoker | service get",
     "everybody | no check of the invoker | service health",
@@ -147,14 +150,19 @@ fn grants_are_those_written_down() {
                 "\"roles/run.developer\"",
             ),
             Mutant(
+                "terraform/modules/job/main.tf",
+                "google_project_iam_custom_role.canceler.name",
+                "google_project_iam_custom_role.launcher.name",
+            ),
+            Mutant(
                 "terraform/main.tf",
                 "role          = \"roles/cloudkms.cryptoKeyEncrypter\"",
                 "role          = \"roles/cloudkms.cryptoKeyEncrypterDecrypter\"",
             ),
             Mutant(
                 "terraform/main.tf",
-                "updaters = { job = module.job.service_account_member }",
-                "updaters = {}",
+                "updaters  = { job = module.job.service_account_member }",
+                "updaters  = {}",
             ),
             Mutant(
                 "terraform/modules/firestore/iam.tf",

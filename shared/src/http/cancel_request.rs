@@ -1,0 +1,35 @@
+//! Extractor for the body of `POST /exports/{job_id}/cancel`.
+
+use axum::extract::{FromRequest, Request};
+use serde::Deserialize;
+
+use super::body;
+use crate::{
+    api::Problem,
+    domain::{ExportId, InvalidId},
+};
+
+/// The export that the body names; `None` without a body. Rejects with 408, 413, 415 or 400.
+#[derive(Debug)]
+pub struct CancelRequest(pub Option<ExportId>);
+
+#[derive(Deserialize)]
+struct RawCancelRequest {
+    export_id: Option<serde_json::Value>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for CancelRequest {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = body::read(&parts.headers, body).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        let raw: RawCancelRequest = body::json_object(&parts.headers, &bytes)?;
+        let invalid = |why: InvalidId| Problem::invalid("export_id", format!("export_id: {why}"));
+        let id = raw.export_id.map(|id| id.as_str().unwrap_or_default().parse());
+        Ok(Self(id.transpose().map_err(invalid)?))
+    }
+}
