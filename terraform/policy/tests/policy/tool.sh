@@ -60,12 +60,12 @@ case "$name $*" in
     "podman image inspect "*) refuse "the digest is that of the uncompressed image" ;;
     "cargo build "*)
         mkdir -p "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release"
-        for bin in health list create get export-job; do
+        for bin in health list create get cancel export-job; do
             printf '#!/bin/sh\n' >"$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/$bin"
         done ;;
     "cargo lambda build "*)
         while [ "$1" != --lambda-dir ]; do shift; done
-        for function in health list create get; do
+        for function in health list create get cancel; do
             mkdir -p "$2/$function"
             python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("bootstrap", "")' "$2/$function/bootstrap.zip"
         done ;;
