@@ -27,6 +27,11 @@ resource "google_kms_crypto_key" "this" {
   name            = "hub-tokens"
   purpose         = "ENCRYPT_DECRYPT"
   rotation_period = "7776000s"
+
+  # destroying a key destroys its versions for good
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 output "id" {
