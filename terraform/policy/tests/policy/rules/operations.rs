@@ -82,7 +82,11 @@ fn log_metrics_count_what_is_logged() {
                 "service_name=\\\"${var.functions.get}\\\" jsonPayload.message=\\\"creating",
                 "service_name=\\\"gets\\\" jsonPayload.message=\\\"creating",
             ),
-            Mutant(file, "EXTRACT(jsonPayload.seconds_since_request)", "EXTRACT(jsonPayload.seconds)"),
+            Mutant(
+                file,
+                "EXTRACT(jsonPayload.seconds_since_request)",
+                "EXTRACT(jsonPayload.seconds_since_claim)",
+            ),
             Mutant(file, "EXTRACT(jsonPayload.\\\"failure.code\\\")", "EXTRACT(jsonPayload.cause_of_end)"),
         ],
     );
