@@ -181,6 +181,7 @@ fn cancel_export() -> Operation {
     let kinds = [
         Kind::InvalidRequest,
         Kind::Unauthenticated,
+        Kind::UnverifiedApp,
         Kind::NotOwner,
         Kind::NoSuchJob,
         Kind::NoSuchExport,
