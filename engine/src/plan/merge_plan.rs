@@ -1,6 +1,7 @@
 //! The plan of a merged checkpoint: one shard for each of the base's, and the small files of the model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -46,6 +47,25 @@ impl MergePlan {
                 });
             }
         }
+        Ok(Self::of(model, layouts, companions))
+    }
+
+    /// The plan of a full model's own files, byte for byte. Writing them checks every weight.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), but for a model without an adapter.
+    pub fn own_files(model: &Model) -> Result<Self> {
+        check_checkpoint(model)?;
+        let mut layouts =
+            (0..model.base().shards().len()).map(|n| own_shard(model, n)).collect::<Result<Vec<_>>>()?;
+        let companions = companions(model)?;
+        for name in [INDEX_FILE.to_owned()].iter().chain(&companions) {
+            layouts.extend(model.files().open(name)?.map(|source| FileLayout::copy(name, source)));
+        }
+        Ok(Self::of(model, layouts, companions))
+    }
+
+    fn of(model: &Model, layouts: Vec<FileLayout>, companions: Vec<String>) -> Self {
         let context = ReportContext {
             kind: ExportKind::Merged,
             options: ReportOptions::default(),
@@ -53,7 +73,7 @@ impl MergePlan {
             warnings: Vec::new(),
             target: None,
         };
-        Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
+        Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) }
     }
 
     /// The output files in order. The report follows them.
@@ -103,13 +123,29 @@ fn shard(model: &Model, number: usize) -> FileLayout {
     };
     let described: Vec<_> = held().map(described).collect();
     let header = header::write(described.iter().map(|(n, d, s, b)| (n.as_str(), *d, s.as_slice(), *b)));
-    let part = |(tensor, t): (usize, &ModelTensor)| FilePart {
-        name: t.info.name.clone(),
-        content: PartContent::Stored(tensor),
-        bytes: t.info.bytes,
-        padding: 0,
-    };
-    FileLayout { name: model.base().shards()[number].name.clone(), header, parts: held().map(part).collect() }
+    let parts = held().map(stored_part).collect();
+    FileLayout { name: model.base().shards()[number].name.clone(), header, parts }
+}
+
+fn stored_part((tensor, t): (usize, &ModelTensor)) -> FilePart {
+    let (name, bytes) = (t.info.name.clone(), t.info.bytes);
+    FilePart { name, content: PartContent::Stored(tensor), bytes, padding: 0 }
+}
+
+/// A shard as it is: its header, and its tensors in their order. The weights of a quantized one are not looked at.
+fn own_shard(model: &Model, number: usize) -> Result<FileLayout> {
+    let stored = &model.base().shards()[number];
+    let mut parts: Vec<_> =
+        model.tensors().iter().enumerate().filter(|(_, t)| t.info.shard == number).collect();
+    parts.sort_by_key(|(_, t)| t.info.offset);
+    let start = parts.first().map_or(0, |(_, t)| t.info.offset);
+    let weights: u64 = parts.iter().map(|(_, t)| t.info.bytes).sum();
+    if start + weights != stored.source.size() {
+        return Ok(FileLayout::copy(&stored.name, Arc::clone(&stored.source)));
+    }
+    let mut header = vec![0; usize::try_from(start).unwrap_or(usize::MAX)];
+    stored.source.read_at(0, &mut header).map_err(|e| Error::read(stored.source.location(), e))?;
+    Ok(FileLayout { name: stored.name.clone(), header, parts: parts.into_iter().map(stored_part).collect() })
 }
 
 #[derive(Serialize)]

@@ -28,7 +28,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         FineTune::Adapter(adapter, input) => (adapter, input),
         FineTune::FullModel(input) => {
             return Err(JobError::InvalidInput(format!(
-                "{} is a full fine-tuned model, not an adapter: export it as gguf",
+                "{} is a full fine-tuned model, not an adapter: export it as merged or gguf",
                 input.location()
             )));
         }

@@ -1,9 +1,9 @@
 //! `merged`: base model and adapter as one model. First the raw folder, which later exports start from; from it the
-//! zip file for download and the repository on the Hub.
+//! zip file for download and the repository on the Hub. The files of a full fine-tune are checked and stay as they are.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use engine::Checkpoint;
+use engine::{Checkpoint, Folder, MergePlan, Model, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles, proof};
@@ -15,6 +15,7 @@ use crate::{
     fingerprint::Fingerprint,
     input_folder::InputFolder,
     inputs::{self, BaseModel, FineTune},
+    manifest::ManifestFile,
     plan::PlannedMerge,
 };
 
@@ -23,12 +24,7 @@ const ZIP_FILE: &str = "merged.zip";
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job)? {
         FineTune::Adapter(adapter, input) => (adapter, input),
-        FineTune::FullModel(input) => {
-            return Err(JobError::InvalidInput(format!(
-                "{} is a full fine-tuned model, which needs no merge: export it as gguf",
-                input.location()
-            )));
-        }
+        FineTune::FullModel(input) => return full_model(work, &input),
     };
     let base = inputs::base_model(&work.sources, work.training_job, &adapter)?;
     let target = raw_folder(work, &input, &base)?;
@@ -53,7 +49,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let proof = raw.manifest.proof.clone();
     let mut result = ExportResult { artifacts: vec![raw_artifact], proof, message };
     if work.has_destination(Destination::Gcs) {
-        let zip = zip(work, &raw)?;
+        let zip = zip(work, &*raw.files, &raw.manifest.files)?;
         let sha256 = zip.manifest.files.first().map(|file| file.sha256.clone());
         result.proof = result.proof.map(|proof| Proof { sha256, ..proof });
         result.artifacts.push(work.artifact(Variant::File, zip.bucket.url_of(ZIP_FILE)?));
@@ -103,17 +99,63 @@ fn write(
     Ok((NewArtifact { files: outcome.files.into_iter().map(Into::into).collect(), proof }, message))
 }
 
-/// The raw folder as a zip file.
-fn zip(work: &ExportWork<'_>, raw: &PublishedArtifact) -> Result<PublishedArtifact, JobError> {
-    let files = &raw.manifest.files;
+/// The model's own files, each weight of them checked.
+fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult, JobError> {
+    let model = Model::new(&input.checkpoint()?);
+    work.progress.begin(Stage::Export, "Checking the full fine-tuned model", 0);
+    let plan = MergePlan::own_files(&model)?;
+    let outcome = engine::merge(&plan, &mut Discard, &work.run_options(&model))?;
+    let mut files: Vec<ManifestFile> = outcome.files.into_iter().map(Into::into).collect();
+    // the report of a pass that wrote nothing
+    files.pop();
+    let message = format!("Checked the full fine-tuned model and its {} files", files.len());
+    let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
+    if work.has_destination(Destination::Gcs) {
+        let zip = zip(work, &*input.folder, &files)?;
+        result.artifacts.push(work.artifact(Variant::File, zip.bucket.url_of(ZIP_FILE)?));
+    }
+    let base_model = work.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
+    let model = ModelFiles {
+        folder: Arc::clone(&input.folder),
+        files: &files,
+        base_model: base_model.as_ref(),
+        description: "A full fine-tune: the files are those of its training.",
+    };
+    work.push(&model, &mut result)?;
+    Ok(result)
+}
+
+/// Keeps nothing of what is written.
+struct Discard;
+
+impl Output for Discard {
+    fn begin(&mut self, _: &str, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A model's files as a zip file.
+fn zip(
+    work: &ExportWork<'_>,
+    folder: &dyn Folder,
+    files: &[ManifestFile],
+) -> Result<PublishedArtifact, JobError> {
     let fingerprint =
         files.iter().fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
     let target = ArtifactFolder::new(work.download_folder()?, "merged", fingerprint.finish());
-    let obtained = work.obtain(&target, |folder| {
+    let obtained = work.obtain(&target, |to| {
         let files: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.size)).collect();
         let bytes = files.iter().map(|(_, size)| size).sum();
         work.progress.begin(Stage::Upload, "Packing the merged model", bytes);
-        let archive = archive::write_zip(&*raw.files, &files, folder, ZIP_FILE, work.progress)?;
+        let archive = archive::write_zip(folder, &files, to, ZIP_FILE, work.progress)?;
         Ok(NewArtifact { files: vec![archive], proof: None })
     })?;
     Ok(obtained.artifact)

@@ -309,20 +309,49 @@ async fn changed_or_missing_files_are_written_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_fine_tune_is_converted_but_not_merged() {
+async fn a_full_fine_tune_is_converted_or_packed_as_it_is() {
     let world = World::new();
     world.put_adapter("gemma3-micro/base");
     world.put_training_job("job-1", json!({"base_model_id": null}));
+    let folder = world.path("models/adapters/job-1");
+    fs::write(folder.join("optimizer.pt"), "pickle").unwrap();
 
     let gguf = world.export(ArtifactKind::Gguf).await;
     assert_eq!(gguf.status, Status::Completed, "{:?}", gguf.message);
 
-    for kind in [ArtifactKind::Merged, ArtifactKind::Adapter] {
-        let refused = world.export(kind).await;
-        assert_eq!(refused.status, Status::Failed);
-        let message = refused.message.unwrap();
-        assert!(message.contains("full fine-tuned model") && message.contains("gguf"), "{message}");
+    let merged = world.export(ArtifactKind::Merged).await;
+    assert_eq!(merged.status, Status::Completed, "{:?}", merged.message);
+    assert_eq!(paths(&merged), [url(&world, "merged.zip")]);
+    let zipped = read_zip(&made(&world, "merged.zip"));
+    let names: Vec<&str> = zipped.iter().map(|(name, _)| name.as_str()).collect();
+    for name in ["config.json", "tokenizer_config.json", "model.safetensors.index.json"] {
+        assert!(names.contains(&name), "{names:?}");
     }
+    assert!(!names.contains(&"optimizer.pt") && !names.contains(&"export-report.json"), "{names:?}");
+    for (name, content) in zipped {
+        assert!(content == fs::read(folder.join(&name)).unwrap(), "{name} is another");
+    }
+
+    let refused = world.export(ArtifactKind::Adapter).await;
+    assert_eq!(refused.status, Status::Failed);
+    let message = refused.message.unwrap();
+    assert!(message.contains("full fine-tuned model") && message.contains("merged or gguf"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_fine_tune_with_a_weight_that_is_no_number_is_refused() {
+    let world = World::new();
+    world.put_adapter("gemma3-micro/base");
+    world.put_training_job("job-1", json!({"base_model_id": null}));
+    let shard = world.path("models/adapters/job-1/model-00002-of-00002.safetensors");
+    let mut bytes = fs::read(&shard).unwrap();
+    let end = bytes.len();
+    bytes[end - 2..].copy_from_slice(&0x7fc0_u16.to_le_bytes());
+    fs::write(&shard, bytes).unwrap();
+    let refused = world.export(ArtifactKind::Merged).await;
+    assert_eq!(refused.status, Status::Failed);
+    assert!(refused.message.as_ref().unwrap().contains("NaN"), "{:?}", refused.message);
+    assert!(world.files("files").iter().all(|(path, _)| path.extension().is_none_or(|end| end != "zip")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
