@@ -40,10 +40,11 @@ impl FailureCode {
         }
     }
 
-    /// Whether the caller has to change something before a repeated export can succeed.
+    /// Whether it is no fault of the service: the caller has to change something before a repeated export can succeed, or has
+    /// cancelled it.
     #[must_use]
     pub fn is_for_the_caller(self) -> bool {
-        matches!(self, Self::InvalidInput | Self::AccessDenied | Self::NotFound)
+        matches!(self, Self::InvalidInput | Self::AccessDenied | Self::NotFound | Self::Cancelled)
     }
 }
 

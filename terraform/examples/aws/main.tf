@@ -70,12 +70,12 @@ locals {
       EXPORT_JOB_NAME     = "export-job"
       MAX_RUNNING_EXPORTS = "3"
       MAX_DAILY_EXPORTS   = "50"
+
+      EXPORT_RETENTION_DAYS = "365"
     })
     cancel = merge(local.database, {
       REGION          = var.google_region
       EXPORT_JOB_NAME = "export-job"
-
-      EXPORT_RETENTION_DAYS = "365"
     })
     get = merge(local.database, {
       GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"

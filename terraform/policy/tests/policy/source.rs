@@ -217,7 +217,12 @@ fn variables_and_outputs_are_described(_: &str, body: &Body) -> Vec<String> {
         if kind == "variable" && !text(block, "type") {
             wrong.push(format!("{kind} {name} has no type"));
         }
-        let secret = ["token", "secret", "password", "private_key"].iter().any(|word| name.contains(word));
+        let is_switch = block.body.attributes().any(|attribute| {
+            attribute.key() == "type"
+                && matches!(attribute.expr(), Expression::Variable(kind) if kind.as_str() == "bool")
+        });
+        let secret = !is_switch
+            && ["token", "secret", "password", "private_key"].iter().any(|word| name.contains(word));
         if secret {
             wrong.push(format!(
                 "{kind} {name}: secrets do not pass through Terraform, whose state keeps them"

@@ -241,7 +241,8 @@ fn every_alert_has_its_paragraph_and_every_paragraph_its_alert() {
 }
 
 /// The code of a failure, and whether it is the caller's to resolve.
-const CODES: [FailureCode; 6] = [
+const CODES: [FailureCode; 7] = [
+    FailureCode::Cancelled,
     FailureCode::InvalidInput,
     FailureCode::AccessDenied,
     FailureCode::NotFound,
