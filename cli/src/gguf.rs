@@ -19,9 +19,9 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, args.adapter.as_deref())?;
     if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
         let base = args.base.display();
-        eprintln!(
+        report::warn(&format!(
             "warning: {base} also contains an adapter, which is not applied: merge it with --adapter {base}"
-        );
+        ));
     }
     let title = match &args.name {
         Some(name) => name.clone(),
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
     for warning in all.flat_map(GgufPlan::warnings) {
-        eprintln!("warning: {}", warning.message);
+        report::warn(&format!("warning: {}", warning.message));
     }
     create_named_folder(&args.out)?;
     check_outputs(args, model_files.chain(mmproj_file))?;

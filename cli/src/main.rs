@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_causes(&*error));
+            report::warn(&format!("error: {}", with_causes(&*error)));
             ExitCode::FAILURE
         }
     }

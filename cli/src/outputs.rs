@@ -146,7 +146,12 @@ impl OutputFolder {
         let lock = File::open(&staging).map_err(cannot)?;
         // without locks on this file system, abandoned folders stay
         lock.try_lock().ok();
-        Ok(Self { path: path.to_owned(), staging, _lock: lock, replaced })
+        // a new folder cannot be renamed to a name with a dot at its end
+        let path = match (&replaced, path.file_name()) {
+            (None, Some(name)) => join(parent(path), &name.to_string_lossy()),
+            (Some(_), _) | (None, None) => path.to_owned(),
+        };
+        Ok(Self { path, staging, _lock: lock, replaced })
     }
 
     /// The staging folder, to write to before [`commit`](Self::commit).

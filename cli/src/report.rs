@@ -17,6 +17,11 @@ pub(crate) fn print(lines: &[String]) -> io::Result<()> {
     }
 }
 
+/// Prints a line to standard error. Where that cannot be written, there is nobody to tell.
+pub(crate) fn warn(line: &str) {
+    writeln!(io::stderr(), "{line}").ok();
+}
+
 /// The path, the files with sizes and SHA-256, the time, and the report's summary.
 pub(crate) fn export(path: &Path, outcome: &Outcome, elapsed: Duration) -> Vec<String> {
     let total: u64 = outcome.files.iter().map(|f| f.size).sum();

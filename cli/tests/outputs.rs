@@ -117,6 +117,15 @@ fn an_existing_empty_folder_is_filled_and_keeps_its_mode() {
 }
 
 #[test]
+fn a_new_folder_may_be_named_with_a_dot_at_its_end() {
+    let inputs = Inputs::new();
+    for out in ["one/.", "./two/./"] {
+        inputs.succeed(&format!("{MERGE} --out {out}"));
+        assert!(inputs.path(out).join("config.json").exists(), "{out}");
+    }
+}
+
+#[test]
 fn the_current_folder_can_be_the_output() {
     let inputs = Inputs::new();
     fs::create_dir(inputs.path("here")).unwrap();
@@ -172,4 +181,9 @@ fn a_full_standard_output_is_an_error_and_no_panic() {
     let ended = command.stdout(Stdio::from(full)).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("No space left"));
+
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+    let ended = command.args(["inspect", "does/not/exist"]).stderr(Stdio::from(full)).status().unwrap();
+    assert_eq!(ended.code(), Some(1));
 }

@@ -31,6 +31,15 @@ impl ModelFamily {
                 return refuse(field, "null".to_owned(), &format!("llama.cpp then computes with {cap}"));
             }
         }
+        for field in ["attn_logit_softcapping", "final_logit_softcapping"] {
+            if config.get(field).and_then(Value::as_f64) == Some(0.0) {
+                return refuse(
+                    field,
+                    "0".to_owned(),
+                    "transformers divides by it, and llama.cpp takes it for none",
+                );
+            }
+        }
         if config.bool("is_causal") == Some(false) {
             return refuse("is_causal", "false".to_owned(), "llama.cpp's attention is fixed by the family");
         }
@@ -204,6 +213,8 @@ mod tests {
             ),
             ("GemmaForCausalLM", json!({"is_causal": false}), "is_causal false"),
             ("Gemma2ForCausalLM", json!({"per_layer_config": {"1": {"head_dim": 8}}}), "per_layer_config"),
+            ("Gemma4ForCausalLM", json!({"final_logit_softcapping": 0.0}), "final_logit_softcapping 0"),
+            ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": 0}), "attn_logit_softcapping 0"),
             ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": null}), "attn_logit_softcapping null"),
             ("Gemma2ForCausalLM", json!({"final_logit_softcapping": null}), "final_logit_softcapping null"),
             ("Gemma2ForCausalLM", json!({"query_pre_attn_scalar": 224}), "query_pre_attn_scalar 224"),

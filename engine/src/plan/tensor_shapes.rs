@@ -1,8 +1,8 @@
 //! Refuses a model whose tensors do not have the shapes that its configuration gives them.
 
 use crate::error::{Error, Result};
-use crate::gemma::{Architecture, ExpectedShape, MmprojEncoders, TensorShapes};
-use crate::merge::Model;
+use crate::gemma::{Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes};
+use crate::merge::{Model, ModelTensor};
 
 /// Checks the language model.
 ///
@@ -13,7 +13,33 @@ pub(crate) fn check_language_model(
     architecture: Architecture,
     shapes: &TensorShapes,
 ) -> Result<()> {
-    check_shapes(model, |name| Ok(shapes.expected(&architecture.family().map_tensor(name))))
+    check_shapes(model, |name| Ok(shapes.expected(&architecture.family().map_tensor(name))))?;
+    check_vocabulary(model)?;
+    check_head(model, architecture)
+}
+
+/// A head has the rows of the embedding. A model whose configuration unties them has a head of its own.
+fn check_head(model: &Model, architecture: Architecture) -> Result<()> {
+    let is_head =
+        |tensor: &&ModelTensor| architecture.family().map_tensor(&tensor.info.name) == MappedTensor::LmHead;
+    let (config, rows) = (model.base().config(), model.embedding_rows().stored);
+    match model.tensors().iter().find(is_head) {
+        Some(head) if head.info.shape.first().copied() != rows => {
+            let problem = format!(
+                "has the shape {:?}, but the embedding has {} rows",
+                head.info.shape,
+                rows.unwrap_or(0)
+            );
+            Err(Error::tensor(model.file_of(head), &head.info.name, problem))
+        }
+        None if config.bool("tie_word_embeddings") == Some(false)
+            && config.class().is_some_and(|class| class.ends_with("ForCausalLM")) =>
+        {
+            let problem = "has tie_word_embeddings false, but the model has no lm_head.weight";
+            Err(Error::invalid(config.file(), problem))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Checks vision and audio encoders and their projectors.

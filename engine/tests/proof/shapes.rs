@@ -76,6 +76,24 @@ fn no_gguf_of_a_language_model_with_other_shapes() {
 }
 
 #[test]
+fn no_gguf_of_a_vocabulary_or_head_that_is_not_there() {
+    for (case, says) in [
+        (spoiled("gemma3-vision", "text_config", "vocab_size", json!(100), "embed_tokens"), "vocab_size"),
+        (spoiled("gemma4-dense", "", "vocab_size", json!(100), "embed_tokens"), "vocab_size"),
+        (spoiled("gemma4-dense", "", "tie_word_embeddings", json!(false), "lm_head.weight"), "no lm_head"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = GgufPlan::new(&case.model(folder.path()), &options()).unwrap_err().to_string();
+        assert!(
+            error.contains(says) && error.contains(case.tensor),
+            "{} {}: {error}",
+            case.fixture,
+            case.field
+        );
+    }
+}
+
+#[test]
 fn no_mmproj_of_encoders_with_other_shapes() {
     for case in [
         spoiled("gemma3-vision", "vision_config", "hidden_size", json!(32), "multi_modal_projector"),
