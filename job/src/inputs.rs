@@ -113,7 +113,7 @@ pub(crate) fn base_model(
     adapter: &Adapter,
 ) -> Result<BaseModel, JobError> {
     let declared = DeclaredBaseModel::of(job, adapter)?;
-    if let Some(revision) = revision(job, adapter) {
+    if let Some(revision) = adapter.config().revision.as_deref() {
         // a revision is one of the repository that is named, not of a sibling
         let name = declared.parse(declared.name)?;
         return Ok(BaseModel { input: sources.base_model(&name, Some(revision))?, name });
@@ -132,13 +132,6 @@ pub(crate) fn base_model(
         Err(other) if other.is_repo_not_found() => Err(error),
         result => Ok(BaseModel { name: copy, input: result? }),
     }
-}
-
-/// The revision of the base model that the adapter was trained on, unless the training job names another model.
-fn revision<'a>(job: &TrainingJob, adapter: &'a Adapter) -> Option<&'a str> {
-    let config = adapter.config();
-    let is_same = job.base_model_id.as_ref().is_none_or(|id| Some(id) == config.base_model.as_ref());
-    config.revision.as_deref().filter(|_| is_same)
 }
 
 /// The name of the base model on the Hub, for those who use the adapter; `None` if nothing names one. For a bitsandbytes

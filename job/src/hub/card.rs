@@ -110,8 +110,12 @@ fn split_section(text: &str) -> Option<(&str, &str, &str)> {
 /// Whether nothing in a card is the owner's: front matter, title and section only.
 fn is_own(text: &str) -> bool {
     let Some((before, _, after)) = split_section(text) else { return text.trim().is_empty() };
-    let body = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
-    let body = body.map_or(before, |(_, body)| body).trim();
+    let parts = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+    // ours always names the library first
+    if parts.is_some_and(|(front_matter, _)| !front_matter.starts_with("library_name: ")) {
+        return false;
+    }
+    let body = parts.map_or(before, |(_, body)| body).trim();
     after.trim().is_empty() && body.lines().count() <= 1 && (body.is_empty() || body.starts_with("# "))
 }
 
@@ -133,7 +137,15 @@ fn kept_rows(text: &str, stays: impl Fn(&str) -> bool) -> String {
 /// The license of the Gemma family of `base`, as front matter; empty if the name has no known family.
 fn license(base: &HubRepo) -> &'static str {
     let name = base.parts().1.to_ascii_lowercase();
-    let has = |family: &str| name.contains(family);
+    let has = |family: &str| {
+        let rest = name.split_once(family).map(|(_, rest)| rest);
+        // "gemma-4b" is not of Gemma 4
+        rest.is_some_and(|rest| {
+            !family.ends_with(|c: char| c.is_ascii_digit())
+                || rest.is_empty()
+                || rest.starts_with(['-', '.', '_'])
+        })
+    };
     if has("medgemma") {
         "license: other\nlicense_name: health-ai-developer-foundations\n\
          license_link: https://developers.google.com/health-ai-developer-foundations/terms\n"
@@ -190,6 +202,11 @@ mod tests {
         assert_eq!(both.matches(BEGIN).count(), 1);
         assert!(!card(&second).render(Some(&one), |_| false).contains("`model.gguf`"));
 
+        let form = "---\nlicense: mit\n---\n";
+        let once = card(&first).render(Some(form), |_| true);
+        let twice = card(&second).render(Some(&once), |_| true);
+        assert!(twice.starts_with("---\nlicense: mit\n---"), "{twice}");
+
         let owners = "---\nlicense: mit\n---\n\n# Mine\n\nHow I trained it.\n";
         let kept = card(&first).render(Some(owners), |_| true);
         assert!(kept.starts_with(owners.trim_end()) && kept.contains("`model.gguf`"), "{kept}");
@@ -206,6 +223,9 @@ mod tests {
             ("unsloth/gemma-3n-E2B", "license: gemma\n"),
             ("google/gemma-2b", "license: gemma\n"),
             ("google/embeddinggemma-300m", "license: gemma\n"),
+            ("ada/embeddinggemma-270m", "license: gemma\n"),
+            ("ada/gemma-4bit", "license: gemma\n"),
+            ("google/embeddinggemma-2", "license: apache-2.0\n"),
             ("ada/micro", ""),
         ] {
             assert_eq!(license(&base.parse().unwrap()), expected, "{base}");

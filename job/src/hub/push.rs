@@ -172,7 +172,8 @@ impl PushOperation<'_> {
             UploadEnd::Stopped => HubError::Stopped,
         };
         // the commit may have been made although its answer was lost: the check decides whether it was this one
-        match self.repository.info().send().await {
+        let info = tokio::time::timeout(self.hub.settings.deadline, self.repository.info().send()).await;
+        match info.map_err(|_| HubError::Timeout).and_then(|info| Ok(info?)) {
             Ok(info) if info.sha != self.before.head && error.is_ambiguous() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

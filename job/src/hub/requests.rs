@@ -22,6 +22,9 @@ use crate::{error::JobError, hub_cause::HubCause};
 /// Delay between requests when the quota is used up and the Hub does not say for how long.
 const QUOTA_DELAY: Duration = Duration::from_secs(60);
 
+/// Least time between two requests, whatever the Hub says.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
 impl Hub {
     /// Blocks until the client's call succeeds, or fails for good.
     pub(super) fn request<T, F>(
@@ -51,8 +54,9 @@ impl Hub {
             .when(|error| error.is_transient() && !self.progress.is_stopped())
             .adjust(|error: &HubError, delay| {
                 let quota = (error.cause() == HubCause::RateLimited).then_some(QUOTA_DELAY);
-                let wait = error.wait().or(delay).or(quota)?;
-                (Instant::now() + wait <= until).then_some(wait)
+                // a Hub that names no time at all is not asked again at once
+                let wait = error.wait().or(delay).or(quota)?.max(SHORTEST_WAIT);
+                Instant::now().checked_add(wait).is_some_and(|at| at <= until).then_some(wait)
             })
             .notify(|error, wait| self.announce(error, wait))
             .sleep(move |wait| {

@@ -79,10 +79,11 @@ fn is_trainers_own(file: &InputFile) -> bool {
     file.name.starts_with('.') || PICKLES.iter().any(|end| file.name.ends_with(end))
 }
 
-/// What is published of an adapter: configuration and weights, tokenizer, templates and processors, and the card. The folder
+/// What is published of an adapter: configuration and weights, tokenizer, templates and processors. The folder
 /// can also have the trainer's logs and settings, in which tokens may be. The zip file, which is the owner's alone, has them.
 fn is_published(file: &InputFile) -> bool {
-    is_adapter_file(&file.name) || is_companion(&file.name) || file.name == "README.md"
+    let is_weights = file.name.ends_with(".safetensors") || file.name.ends_with(".json");
+    (is_adapter_file(&file.name) && is_weights) || is_companion(&file.name)
 }
 
 /// The adapter with the base model's name in `adapter_config.json`, if that has a path of the trainer's machine.

@@ -131,6 +131,8 @@ fn find_input(work: &ExportWork<'_>) -> Result<GgufInput, JobError> {
     let BaseModel { name, input: base } = match inputs::base_model(&work.sources, work.training_job, &adapter)
     {
         Ok(base) => base,
+        // of which revision an earlier merge was made is not known
+        Err(error) if adapter.config().revision.is_some() || error.is_stopped() => return Err(error),
         Err(error) => return merged_model(work, error),
     };
     let files = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);

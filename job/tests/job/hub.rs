@@ -301,6 +301,18 @@ async fn the_base_is_read_at_the_revision_of_the_adapter() {
     assert_eq!(made.status, Status::Failed);
     assert!(message(&made).contains("no such revision"), "{}", message(&made));
 
+    // nor is an earlier merge taken for it
+    let gguf = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
+    assert!(message(&gguf).contains("no such revision"), "{}", message(&gguf));
+
+    // the training job's name of the base has that revision, too, whatever the adapter calls it
+    let path = world.path("models/adapters/job-1/adapter_config.json");
+    let config = fs::read_to_string(&path).unwrap();
+    fs::write(&path, config.replace(BASE, "/content/gemma")).unwrap();
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert!(message(&made).contains("no such revision"), "{}", message(&made));
+    fs::write(&path, config).unwrap();
+
     // a copy of that revision in the bucket
     support::copy(&fixture("gemma3-micro/base"), &world.path(&format!("base-models/{BASE}@v3")));
     let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
