@@ -8,7 +8,7 @@ use std::{error::Error as StdError, io, time::Duration};
 
 use async_trait::async_trait;
 use gcloud_sdk::{
-    GCP_DEFAULT_SCOPES, GoogleApi, GoogleAuthMiddleware,
+    GoogleApi, GoogleAuthMiddleware,
     google::{
         cloud::run::v2::{
             CancelExecutionRequest, EnvVar, Execution, RunJobRequest,
@@ -19,13 +19,14 @@ use gcloud_sdk::{
         },
         longrunning::Operation,
     },
-    google_cloud_auth::credentials::{Builder, Credentials, anonymous},
+    google_cloud_auth::{build_errors, credentials::Credentials},
     prost::Message,
-    tonic::{Code, Request, Status, metadata::MetadataValue},
+    tonic::{Code, Request, Status},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::OnceCell, time::timeout};
 
+use super::google_api::{anonymous_credentials, environment_credentials, routed};
 use crate::{
     config,
     domain::{ExecutionName, ExportId},
@@ -124,7 +125,7 @@ fn connection_refused(status: &Status) -> bool {
 pub struct CloudRunJobs {
     settings: config::CloudRunConfig,
     /// Anonymous for a fake server, else the credentials of the environment.
-    pub(super) credentials: fn() -> Result<Credentials, RunJobError>,
+    pub(super) credentials: fn() -> Result<Credentials, build_errors::Error>,
     client: OnceCell<CloudRunClient>,
 }
 
@@ -145,7 +146,7 @@ impl CloudRunJobs {
 
     async fn connect(&self) -> Result<CloudRunClient, RunJobError> {
         let endpoint = self.settings.endpoint.as_ref().map_or(GOOGLE, |url| url.as_str());
-        let credentials = (self.credentials)()?;
+        let credentials = (self.credentials)().map_err(|error| RunJobError::Credentials(error.into()))?;
         let jobs =
             GoogleApi::from_function_with_credentials(JobsClient::new, endpoint, None, credentials.clone());
         let executions = GoogleApi::from_function_with_credentials(
@@ -205,13 +206,8 @@ impl CloudRunJobs {
         format!("projects/{project_id}/locations/{region}/jobs/{job_name}")
     }
 
-    /// Adds the routing header, which the client library does not send.
     fn routed<T>(&self, message: T) -> Result<Request<T>, Status> {
-        let routing = MetadataValue::try_from(format!("location={}", self.settings.region))
-            .map_err(|_| Status::invalid_argument("REGION is not a valid header value"))?;
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("x-goog-request-params", routing);
-        Ok(request)
+        routed(message, format!("location={}", self.settings.region), "REGION")
     }
 }
 
@@ -234,17 +230,6 @@ impl JobLauncher for CloudRunJobs {
     async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError> {
         Ok(self.cancel_execution(execution).await?)
     }
-}
-
-pub(super) fn anonymous_credentials() -> Result<Credentials, RunJobError> {
-    Ok(anonymous::Builder::new().build())
-}
-
-pub(super) fn environment_credentials() -> Result<Credentials, RunJobError> {
-    // Service account keys are used with the default crypto provider of the process. It may already be installed.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let credentials = Builder::default().with_scopes(GCP_DEFAULT_SCOPES.iter()).build();
-    credentials.map_err(|error| RunJobError::Credentials(error.into()))
 }
 
 fn env_var(name: &str, value: String) -> EnvVar {

@@ -9,11 +9,11 @@ use gcloud_sdk::{
     GoogleApi, GoogleAuthMiddleware,
     google::cloud::kms::v1::{DecryptRequest, key_management_service_client::KeyManagementServiceClient},
     proto_ext::kms::EncryptRequest,
-    tonic::{Code, Request, Response, Status, metadata::MetadataValue},
+    tonic::{Code, Request, Response, Status},
 };
 use tokio::{sync::OnceCell, time::timeout};
 
-use super::cloud_run::{anonymous_credentials, environment_credentials};
+use super::google_api::{anonymous_credentials, environment_credentials, routed};
 use crate::{
     config::KmsConfig,
     ports::{EncryptionKey, PortError},
@@ -94,14 +94,12 @@ impl KmsKey {
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let mut request = Request::new(message);
-        // The routing header, which the client library does not send.
-        if let Ok(routing) = MetadataValue::try_from(format!("name={}", self.settings.key)) {
-            request.metadata_mut().insert("x-goog-request-params", routing);
-        }
+        let rejected = |status| KmsError::Rejected(Box::new(status));
+        let request =
+            routed(message, format!("name={}", self.settings.key), "HF_TOKEN_KEY").map_err(rejected)?;
         let response = async {
             let client = self.client.get_or_try_init(|| self.connect()).await?.get();
-            send(client, request).await.map_err(|status| KmsError::Rejected(Box::new(status)))
+            send(client, request).await.map_err(rejected)
         };
         let response = timeout(DEADLINE, response).await.unwrap_or(Err(KmsError::Deadline))?;
         Ok(response.into_inner())

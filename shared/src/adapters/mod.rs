@@ -7,6 +7,7 @@ pub mod download_links;
 mod federation;
 pub mod firebase_keys;
 pub mod firestore;
+mod google_api;
 mod http_client;
 pub mod kms;
 pub mod list_service;

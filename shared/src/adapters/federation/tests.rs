@@ -16,7 +16,7 @@ use object_store::{
 use self::google::hex;
 use super::external_account_credentials;
 use crate::{
-    adapters::{cloud_run, cloud_run::CloudRunJobs, download_links::SignedLinks, firestore::Firestore},
+    adapters::{cloud_run::CloudRunJobs, download_links::SignedLinks, firestore::Firestore, google_api},
     config,
     domain::ExportId,
     ports::{DownloadLinks, JobLauncher, TrainingJobs},
@@ -109,7 +109,7 @@ async fn check_cloud_run() {
     let endpoint = Some(run.endpoint().parse().unwrap());
     let (project_id, region, job_name) = ("demo".into(), "us-central1".into(), "export-job".into());
     let mut jobs = CloudRunJobs::new(config::CloudRunConfig { project_id, region, job_name, endpoint });
-    jobs.credentials = cloud_run::environment_credentials;
+    jobs.credentials = google_api::environment_credentials;
     jobs.launch(ExportId::random(), None).await.unwrap();
     assert_eq!(run.runs()[0].authorization.as_deref(), Some("Bearer of-export-get"));
 }

@@ -1,0 +1,34 @@
+//! What the gRPC clients of Google's services have in common.
+
+use gcloud_sdk::{
+    GCP_DEFAULT_SCOPES,
+    google_cloud_auth::{
+        build_errors::Error as CredentialsError,
+        credentials::{Builder, Credentials, anonymous},
+    },
+    tonic::{Request, Status, metadata::MetadataValue},
+};
+
+/// Credentials for a fake server, which requires none.
+pub(super) fn anonymous_credentials() -> Result<Credentials, CredentialsError> {
+    Ok(anonymous::Builder::new().build())
+}
+
+/// The credentials of the environment.
+pub(super) fn environment_credentials() -> Result<Credentials, CredentialsError> {
+    // Service account keys are used with the default crypto provider of the process. It may already be installed.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Builder::default().with_scopes(GCP_DEFAULT_SCOPES.iter()).build()
+}
+
+/// A request with the routing header, which the client library does not send. `params` contain the value of `setting`.
+///
+/// # Errors
+/// If `params` are not a valid header value.
+pub(super) fn routed<T>(message: T, params: String, setting: &str) -> Result<Request<T>, Status> {
+    let routing = MetadataValue::try_from(params)
+        .map_err(|_| Status::invalid_argument(format!("{setting} is not a valid header value")))?;
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("x-goog-request-params", routing);
+    Ok(request)
+}
