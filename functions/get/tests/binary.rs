@@ -1,54 +1,24 @@
 //! The binary as HTTP server and on Lambda, without a store: requests that need no store must work.
 
-use serde_json::json;
-use shared::testing::{
-    TokenSigner, fixtures,
-    lambda::{EventSource, LambdaFunction, event},
-    process::{BinaryProcess, serve_keys, settings},
-};
+use reqwest::Method;
+use shared::testing::{functions::JobFunction, process::BinaryProcess};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_get");
-const NO_STORE: (&str, &str) = ("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
+const FUNCTION: JobFunction =
+    JobFunction { binary: env!("CARGO_BIN_EXE_get"), method: Method::GET, suffix: "" };
 
 #[tokio::test]
 async fn it_does_not_start_without_a_bucket() {
-    let (status, stderr) = BinaryProcess::start(BINARY, &[("PROJECT_ID", "demo")]).ended().await;
+    let (status, stderr) = BinaryProcess::start(FUNCTION.binary, &[("PROJECT_ID", "demo")]).ended().await;
     assert!(!status.success());
     assert_eq!(stderr.trim(), "Error: GCS_EXPORT_FILES_BUCKET_NAME environment variable must be set");
 }
 
 #[tokio::test]
 async fn callers_are_authenticated_before_the_store_is_used() {
-    let keys = serve_keys().await;
-    let process = BinaryProcess::listening(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
-    let client = reqwest::Client::new();
-    let status = async |path: &str, token: Option<&str>| {
-        let request = client.get(format!("{}{path}", process.url()));
-        let request = match token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        };
-        request.send().await.unwrap().status().as_u16()
-    };
-    let token = TokenSigner::first().token(fixtures::ADA);
-    assert_eq!(status("/exports/job-1", None).await, 401);
-    assert_eq!(status("/exports/a%2Fb", Some(&token)).await, 400);
-    assert_eq!(
-        status("/exports/job-1", Some(&token)).await,
-        500,
-        "authenticated, but the store is unavailable"
-    );
+    FUNCTION.authenticates_callers_before_the_store_is_used().await;
 }
 
 #[tokio::test]
 async fn it_works_on_lambda() {
-    let keys = serve_keys().await;
-    let mut function = LambdaFunction::start(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
-    let bearer = json!({"authorization": format!("Bearer {}", TokenSigner::first().token(fixtures::ADA))});
-    for source in [EventSource::ApiGateway, EventSource::FunctionUrl] {
-        let unauthenticated = function.invoke(event(source, "GET", "/exports/job-1", &json!({}), None)).await;
-        assert_eq!(unauthenticated["statusCode"], 401);
-        let invalid_id = function.invoke(event(source, "GET", "/exports/__x__", &bearer, None)).await;
-        assert_eq!(invalid_id["statusCode"], 400, "{invalid_id}");
-    }
+    FUNCTION.works_on_lambda().await;
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,13 +14,11 @@ use gcloud_sdk::{
     },
     prost::Message,
     prost_types::Any,
-    tonic::{self, Code, Request, Response, Status, server::UnaryService},
+    tonic::{Code, Request, Response, Status, server::UnaryService},
 };
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-};
+use tokio::{net::TcpStream, sync::Notify};
+
+use super::grpc::{self, GrpcServer};
 
 /// The response to the next requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,9 +53,8 @@ pub struct RecordedRun {
 
 /// The server. It stops when dropped.
 pub struct FakeCloudRun {
-    address: SocketAddr,
     shared: Arc<ServerState>,
-    server: tokio::task::JoinHandle<()>,
+    server: GrpcServer,
 }
 
 struct ServerState {
@@ -82,22 +78,21 @@ impl FakeCloudRun {
     /// # Panics
     /// If there is no free port.
     pub async fn with_action(action: impl Fn(&RecordedRun) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
         let shared = Arc::new(ServerState {
             behavior: Mutex::default(),
             runs: Mutex::default(),
             cancelled: Mutex::default(),
             action: Box::new(action),
         });
-        let server = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self { address, shared, server }
+        let state = Arc::clone(&shared);
+        let server = GrpcServer::start(move |stream| connection(stream, Arc::clone(&state))).await;
+        Self { shared, server }
     }
 
     /// The value for `CLOUD_RUN_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.endpoint()
     }
 
     /// Sets the response to all further requests.
@@ -118,44 +113,26 @@ impl FakeCloudRun {
     }
 }
 
-impl Drop for FakeCloudRun {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<ServerState>) {
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(connection(stream, Arc::clone(&shared)));
-    }
-}
-
 /// Serves one connection until it ends or [`RunJobBehavior::DropReply`] closes it.
 async fn connection(stream: TcpStream, shared: Arc<ServerState>) {
     let cut = Arc::new(Notify::new());
     let handler = RunJobService { shared, cut: Arc::clone(&cut) };
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let serving = grpc::serve(stream, move |request| {
         let handler = handler.clone();
         async move {
-            let response = match request.uri().path() {
+            match request.uri().path() {
                 "/google.cloud.run.v2.Jobs/RunJob" => {
-                    let codec = tonic_prost::ProstCodec::<Operation, RunJobRequest>::default();
-                    tonic::server::Grpc::new(codec).unary(handler, request).await
+                    grpc::method::<RunJobRequest, Operation>().unary(handler, request).await
                 }
                 "/google.cloud.run.v2.Executions/CancelExecution" => {
-                    let codec = tonic_prost::ProstCodec::<Operation, CancelExecutionRequest>::default();
-                    tonic::server::Grpc::new(codec).unary(handler, request).await
+                    grpc::method::<CancelExecutionRequest, Operation>().unary(handler, request).await
                 }
                 _ => Status::unimplemented("RunJob and CancelExecution only").into_http(),
-            };
-            Ok::<_, std::convert::Infallible>(response)
+            }
         }
     });
-    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        _ = serving => {}
+        () = serving => {}
         () = cut.notified() => {}
     }
 }

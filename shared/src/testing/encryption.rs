@@ -1,21 +1,16 @@
 //! The conformance suite for encryption keys, and a fake Cloud KMS (gRPC, Encrypt and Decrypt) with one key.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use gcloud_sdk::{
     google::cloud::kms::v1::{DecryptRequest, EncryptResponse},
-    prost::Message,
     proto_ext::kms::{DecryptResponse, EncryptRequest},
-    tonic::{
-        Request, Response, Status,
-        server::{Grpc, UnaryService},
-    },
+    tonic::{Request, Response, Status, body::Body, server::UnaryService},
 };
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use hyper::body::Incoming;
 
+use super::grpc::{self, GrpcServer};
 use crate::{
     adapters::aes_key::{AesKey, KEY_LEN},
     ports::{EncryptionKey, PortError},
@@ -47,10 +42,7 @@ fn rejected(result: Result<Vec<u8>, PortError>) {
 }
 
 /// The server. It stops when dropped.
-pub struct FakeKms {
-    address: SocketAddr,
-    server: tokio::task::JoinHandle<()>,
-}
+pub struct FakeKms(GrpcServer);
 
 impl FakeKms {
     /// The resource name of its key, for `HF_TOKEN_KEY`.
@@ -61,53 +53,34 @@ impl FakeKms {
     /// # Panics
     /// If there is no free port.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
         let key = Arc::new(AesKey::new(&[7; KEY_LEN]).expect("a key"));
-        let server = tokio::spawn(async move {
-            let mut connections = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(connection(stream, KmsService(Arc::clone(&key))));
-            }
-        });
-        Self { address, server }
+        Self(GrpcServer::start(move |stream| grpc::serve(stream, answer(KmsService(Arc::clone(&key))))).await)
     }
 
     /// The value for `KMS_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.0.endpoint()
     }
 }
 
-impl Drop for FakeKms {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn connection(stream: TcpStream, kms: KmsService) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+fn answer(
+    kms: KmsService,
+) -> impl Fn(hyper::Request<Incoming>) -> BoxFuture<'static, hyper::Response<Body>> + Send {
+    move |request| {
         let kms = kms.clone();
-        async move {
-            let response = match request.uri().path().rsplit('/').next() {
-                Some("Encrypt") => grpc::<EncryptRequest, EncryptResponse>().unary(kms, request).await,
-                Some("Decrypt") => grpc::<DecryptRequest, DecryptResponse>().unary(kms, request).await,
+        Box::pin(async move {
+            match request.uri().path().rsplit('/').next() {
+                Some("Encrypt") => {
+                    grpc::method::<EncryptRequest, EncryptResponse>().unary(kms, request).await
+                }
+                Some("Decrypt") => {
+                    grpc::method::<DecryptRequest, DecryptResponse>().unary(kms, request).await
+                }
                 Some(_) | None => Status::unimplemented("Encrypt and Decrypt only").into_http(),
-            };
-            Ok::<_, std::convert::Infallible>(response)
-        }
-    });
-    let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    http.serve_connection(TokioIo::new(stream), service).await.ok();
-}
-
-fn grpc<Q, R>() -> Grpc<tonic_prost::ProstCodec<R, Q>>
-where
-    Q: Message + Default + Send + 'static,
-    R: Message + Send + 'static,
-{
-    Grpc::new(tonic_prost::ProstCodec::default())
+            }
+        })
+    }
 }
 
 #[derive(Clone)]

@@ -9,6 +9,8 @@ mod contract;
 mod emulator;
 pub mod encryption;
 pub mod fixtures;
+pub mod functions;
+mod grpc;
 pub mod http;
 pub mod lambda;
 pub mod launcher;
