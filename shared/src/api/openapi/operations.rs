@@ -90,20 +90,14 @@ fn create_export() -> Operation {
     let mut responses = responses(
         "The export's record exists and is `running`; its job is starting.",
         schema_ref::<ExportStarted>(),
-        &[
-            Kind::InvalidRequest,
+        &of_a_job(&[
             Kind::NotCompleted,
-            Kind::Unauthenticated,
-            Kind::UnverifiedApp,
-            Kind::NotOwner,
-            Kind::NoSuchJob,
             Kind::BodyTooSlow,
             Kind::BodyTooLarge,
             Kind::NotJson,
             Kind::KeyReused,
             Kind::TooManyExports,
-            Kind::Internal,
-        ],
+        ]),
     );
     link_to_get_job(&mut responses, "$request.body#/job_id");
     add_rate_limits(&mut responses);
@@ -116,14 +110,7 @@ fn create_export() -> Operation {
 }
 
 fn get_job() -> Operation {
-    let kinds = [
-        Kind::InvalidRequest,
-        Kind::Unauthenticated,
-        Kind::UnverifiedApp,
-        Kind::NotOwner,
-        Kind::NoSuchJob,
-        Kind::Internal,
-    ];
+    let kinds = of_a_job(&[]);
     let responses = responses("The job.", schema_ref::<JobWithExportBody>(), &kinds);
     let description = "A training job of the authenticated user, of any status, and its latest export. In this \
          response `artifacts.file` holds download links. They need no sign-in and expire after 15 minutes. Poll every \
@@ -134,14 +121,7 @@ fn get_job() -> Operation {
 }
 
 fn list_exports() -> Operation {
-    let kinds = [
-        Kind::InvalidRequest,
-        Kind::Unauthenticated,
-        Kind::UnverifiedApp,
-        Kind::NotOwner,
-        Kind::NoSuchJob,
-        Kind::Internal,
-    ];
+    let kinds = of_a_job(&[]);
     let responses = responses("A page of the exports.", schema_ref::<HistoryBody>(), &kinds);
     let description = "The exports of a training job of the authenticated user, newest first.";
     operation("listExports", "List the exports of a training job", description, responses)
@@ -152,15 +132,7 @@ fn list_exports() -> Operation {
 }
 
 fn get_export() -> Operation {
-    let kinds = [
-        Kind::InvalidRequest,
-        Kind::Unauthenticated,
-        Kind::UnverifiedApp,
-        Kind::NotOwner,
-        Kind::NoSuchJob,
-        Kind::NoSuchExport,
-        Kind::Internal,
-    ];
+    let kinds = of_a_job(&[Kind::NoSuchExport]);
     let responses = responses("The export.", schema_ref::<ExportBody>(), &kinds);
     let description =
         "An export of a training job of the authenticated user, also when another has begun since.";
@@ -178,19 +150,13 @@ fn get_export() -> Operation {
 }
 
 fn cancel_export() -> Operation {
-    let kinds = [
-        Kind::InvalidRequest,
-        Kind::Unauthenticated,
-        Kind::UnverifiedApp,
-        Kind::NotOwner,
-        Kind::NoSuchJob,
+    let kinds = of_a_job(&[
         Kind::NoSuchExport,
         Kind::NotRunning,
         Kind::BodyTooSlow,
         Kind::BodyTooLarge,
         Kind::NotJson,
-        Kind::Internal,
-    ];
+    ]);
     let responses = responses("The export, which has failed.", schema_ref::<ExportBody>(), &kinds);
     let description = "Cancels an export of a training job of the authenticated user. It ends as `failed` with the code \
          `cancelled` at once; its job stops within 15 seconds, and its files are removed.";
@@ -209,6 +175,19 @@ fn cancel_export() -> Operation {
         .parameter(job_id())
         .request_body(Some(body))
         .build()
+}
+
+/// The problems of every operation on a training job of the caller, and `more`.
+fn of_a_job(more: &[Kind]) -> Vec<Kind> {
+    let always = [
+        Kind::InvalidRequest,
+        Kind::Unauthenticated,
+        Kind::UnverifiedApp,
+        Kind::NotOwner,
+        Kind::NoSuchJob,
+        Kind::Internal,
+    ];
+    Kind::ALL.into_iter().filter(|kind| always.contains(kind) || more.contains(kind)).collect()
 }
 
 fn page_size() -> ObjectBuilder {
