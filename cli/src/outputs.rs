@@ -130,11 +130,13 @@ impl OutputFolder {
     /// When `path` holds something that must not be replaced, or the folder cannot be created.
     pub(crate) fn prepare(path: &Path, inputs: &InputHandles, force: bool) -> Result<Self, Box<dyn Error>> {
         let replaced = replaceable_files(path, inputs, force)?;
-        let (folder, stem) = match (&replaced, path.file_name()) {
-            (Some(_), _) => (path, String::new()),
+        let (path, folder, stem) = match (&replaced, path.file_name()) {
+            (Some(_), _) => (path.to_owned(), path, String::new()),
             (None, Some(name)) => {
                 existing_folder(parent(path))?;
-                (parent(path), format!("{}.", name.to_string_lossy()))
+                let name = name.to_string_lossy();
+                // without a dot at its end, to which a folder cannot be renamed
+                (join(parent(path), &name), parent(path), format!("{name}."))
             }
             (None, None) => return Err(format!("{} is not a valid output path", path.display()).into()),
         };
@@ -146,11 +148,6 @@ impl OutputFolder {
         let lock = File::open(&staging).map_err(cannot)?;
         // without locks on this file system, abandoned folders stay
         lock.try_lock().ok();
-        // a new folder cannot be renamed to a name with a dot at its end
-        let path = match (&replaced, path.file_name()) {
-            (None, Some(name)) => join(parent(path), &name.to_string_lossy()),
-            (Some(_), _) | (None, None) => path.to_owned(),
-        };
         Ok(Self { path, staging, _lock: lock, replaced })
     }
 

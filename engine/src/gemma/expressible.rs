@@ -30,8 +30,6 @@ impl ModelFamily {
             if let Some(cap) = default.filter(|_| config.is_null(field)) {
                 return refuse(field, "null".to_owned(), &format!("llama.cpp then computes with {cap}"));
             }
-        }
-        for field in ["attn_logit_softcapping", "final_logit_softcapping"] {
             if config.get(field).and_then(Value::as_f64) == Some(0.0) {
                 return refuse(
                     field,

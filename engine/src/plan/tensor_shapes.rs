@@ -73,14 +73,17 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     let config = model.base().config();
     if let Ok(architecture) = Architecture::of(config) {
         model.check_layers()?;
-        if let Ok(shapes) = TensorShapes::of(architecture.family(), model.files()) {
-            check_language_model(model, architecture, &shapes)?;
+        match TensorShapes::of(architecture.family(), model.files()) {
+            Ok(shapes) => check_language_model(model, architecture, &shapes)?,
+            Err(_) => check_vocabulary(model)?,
         }
+    } else {
+        check_vocabulary(model)?;
     }
-    if let Ok(encoders) = MmprojEncoders::of(config) {
-        check_encoders(model, &encoders)?;
+    match MmprojEncoders::of(config) {
+        Ok(encoders) => check_encoders(model, &encoders),
+        Err(_) => Ok(()),
     }
-    check_vocabulary(model)
 }
 
 /// transformers loads no embedding that has other rows than the configuration has tokens.
