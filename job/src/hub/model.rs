@@ -1,6 +1,6 @@
 //! A model on the Hub as a folder that the engine reads by ranges, all files at one commit.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use engine::{Folder, FolderEntry, Source};
 use futures_util::TryStreamExt;
@@ -40,13 +40,15 @@ impl Hub {
         });
         let files: Vec<InputFile> = files.collect();
         check_is_model(repo, &files)?;
-        let folder = HubModel {
-            hub: Arc::clone(self),
-            location: self.url_of(repo),
-            repo: repo.clone(),
-            revision,
-            entries: files.iter().map(|f| FolderEntry { name: f.name.clone(), size: f.size }).collect(),
+        let entries: Vec<_> =
+            files.iter().map(|f| FolderEntry { name: f.name.clone(), size: f.size }).collect();
+        let open = |entry: &FolderEntry| {
+            let file = HubFile::new(Arc::clone(self), operation.clone(), repo, &revision, entry)?;
+            Ok((entry.name.clone(), Arc::new(file)))
         };
+        let opened = entries.iter().map(open).collect::<io::Result<_>>();
+        let opened = opened.map_err(|error| JobError::Internal(error.to_string()))?;
+        let folder = HubModel { location: self.url_of(repo), revision, entries, files: opened };
         // anyone may list the files of a gated model, but not read them: fail now rather than at the first range
         let config = folder.file("config.json").map_err(|error| JobError::Internal(error.to_string()))?;
         config.check_access()?;
@@ -73,19 +75,16 @@ fn check_is_model(repo: &HubRepo, files: &[InputFile]) -> Result<(), JobError> {
 }
 
 struct HubModel {
-    hub: Arc<Hub>,
-    repo: HubRepo,
     revision: String,
     location: String,
     entries: Vec<FolderEntry>,
+    /// By name. The Hub is asked once where each is.
+    files: BTreeMap<String, Arc<HubFile>>,
 }
 
 impl HubModel {
-    fn file(&self, name: &str) -> io::Result<HubFile> {
-        let entry = self.entries.iter().find(|entry| entry.name == name);
-        let entry = entry.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        let operation = HubOperation::Read(self.repo.clone());
-        HubFile::new(Arc::clone(&self.hub), operation, &self.repo, &self.revision, entry)
+    fn file(&self, name: &str) -> io::Result<&Arc<HubFile>> {
+        self.files.get(name).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -112,6 +111,6 @@ impl Folder for HubModel {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        Ok(Arc::new(self.file(name)?))
+        Ok(Arc::clone(self.file(name)?) as _)
     }
 }

@@ -173,16 +173,16 @@ impl PushOperation<'_> {
         };
         // the commit may have been made although its answer was lost: the check decides whether it was this one
         let info = tokio::time::timeout(self.hub.settings.deadline, self.repository.info().send()).await;
-        match info.map_err(|_| HubError::Timeout).and_then(|info| Ok(info?)) {
-            Ok(info) if info.sha != self.before.head && error.is_ambiguous() => {
+        match info.ok().and_then(Result::ok) {
+            Some(info) if info.sha != self.before.head && error.is_ambiguous() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the repository has changed: checking it"
                 );
                 Ok(PushedCommit::new(info.sha, Some(error)))
             }
-            Ok(_) => Err(error),
-            Err(_) => {
+            Some(_) => Err(error),
+            None => {
                 if detector.is_committing() && error.is_ambiguous() {
                     self.may_be_published.store(true, Ordering::Relaxed);
                 }
