@@ -112,6 +112,6 @@ impl ApiClient {
             file.write_all(&part).await?;
         }
         file.flush().await?;
-        Ok(super::verify::hex(&digest.finalize()))
+        Ok(hex::encode(digest.finalize()))
     }
 }

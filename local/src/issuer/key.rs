@@ -33,7 +33,7 @@ impl SigningKey {
             format!("{} does not hold a private key: delete it to create a new one", path.display())
         })?;
         let digest = Sha256::digest(pair.public_key().modulus().big_endian_without_leading_zero());
-        let id = digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(&digest[..20]);
         Ok(Self { pair, id })
     }
 

@@ -54,7 +54,7 @@ impl FromStr for IdempotencyKey {
 pub fn request_hash(request: &CreateExport) -> String {
     let CreateExport { job_id, kind, destinations, hf_token: _, hf_repo, hf_private, quantization } = request;
     let asked = serde_json::json!([job_id, kind, destinations, hf_repo, hf_private, quantization]);
-    Sha256::digest(asked.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(asked.to_string()))
 }
 
 #[cfg(test)]

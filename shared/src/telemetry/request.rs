@@ -46,7 +46,7 @@ impl RequestTags {
     /// Stores a hash of the uid, which allows finding the requests of a user without logging the uid.
     pub fn set_caller(&self, caller: &UserId) {
         let digest = Sha256::digest(caller.as_str());
-        let hash = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(&digest[..6]);
         // Fails if the caller is already set; it is the same caller.
         let _ = self.caller.set(hash);
     }

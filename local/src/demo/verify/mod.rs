@@ -32,8 +32,3 @@ pub(super) fn weights(path: &Path) -> anyhow::Result<usize> {
     let size = file.metadata()?.len();
     safetensors::check(file, size)
 }
-
-/// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -13,7 +13,6 @@ use object_store::{
     gcp::GoogleCloudStorageBuilder,
 };
 
-use self::google::hex;
 use super::external_account_credentials;
 use crate::{
     adapters::{cloud_run::CloudRunJobs, download_links::SignedLinks, firestore::Firestore, google_api},
@@ -123,7 +122,7 @@ async fn check_download_links(google: &str) {
     let link = links.link("gs://files/job-1/model.gguf").await.unwrap().unwrap();
     assert!(link.starts_with("https://storage.googleapis.com/files/job-1/model.gguf?"), "{link}");
     assert!(link.contains(&format!("X-Goog-Credential={}%2F", ACCOUNT.replace('@', "%40"))), "{link}");
-    assert!(link.ends_with(&format!("X-Goog-Signature={}", hex(SIGNATURE))), "{link}");
+    assert!(link.ends_with(&format!("X-Goog-Signature={}", hex::encode(SIGNATURE))), "{link}");
 }
 
 #[tokio::test]

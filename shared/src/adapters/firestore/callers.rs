@@ -32,7 +32,7 @@ pub(super) async fn create(
     export: ExportId,
     limits: CallerLimits,
 ) -> Result<CreateOutcome, StoreError> {
-    let caller = Sha256::digest(user.as_str()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let caller = hex::encode(Sha256::digest(user.as_str()));
     let (query, id) = (DocumentQuery::counted(user, limits), export.to_string());
     let mut delay = RetryDelay::default();
     loop {

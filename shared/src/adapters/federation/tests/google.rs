@@ -115,24 +115,20 @@ fn authorization(headers: &HashMap<String, &str>) -> String {
     let date = headers["x-amz-date"];
     let names = "host;x-amz-date;x-amz-security-token;x-goog-cloud-target-resource";
     let lines: String = names.split(';').map(|name| format!("{name}:{}\n", headers[name])).collect();
-    let empty_hash = hex(&Sha256::digest(""));
+    let empty_hash = hex::encode(Sha256::digest(""));
     let request =
         format!("POST\n/\nAction=GetCallerIdentity&Version=2011-06-15\n{lines}\n{names}\n{empty_hash}");
     let scope = format!("{}/eu-west-1/sts/aws4_request", &date[..8]);
-    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex(&Sha256::digest(request)));
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hex::encode(Sha256::digest(request)));
     let key =
         scope.split('/').fold(format!("AWS4{}", ACCESS_KEY.1).into_bytes(), |key, part| hmac(&key, part));
-    let (id, signature) = (ACCESS_KEY.0, hex(&hmac(&key, &text)));
+    let (id, signature) = (ACCESS_KEY.0, hex::encode(hmac(&key, &text)));
     format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
     let mac = crypto::sign(text.as_bytes(), &EncodingKey::from_secret(key), Algorithm::HS256).unwrap();
     BASE64_URL_SAFE_NO_PAD.decode(mac).unwrap()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An empty database. It records the token of each request.
