@@ -106,7 +106,8 @@ fn write_model(
     for outcome in &outcomes {
         // llama.cpp loads split files from the first
         if let Some(first) = outcome.files.first() {
-            report::print(&report::export(&join(folder, &first.name), outcome, started.elapsed()))?;
+            let path = join(folder, &first.name);
+            report::print_export(&path, &report::export(&path, outcome, started.elapsed()))?;
         }
     }
     Ok(())
@@ -131,7 +132,8 @@ fn write_mmproj(args: &GgufArgs, plan: &GgufPlan, folder: &Path, name: &str) -> 
     let outcome = progress::with_bar(Stage::Converting, args.run.engine, |run| {
         engine::gguf(plan, name, &mut LocalOutput::create(folder)?, run)
     })?;
-    Ok(report::print(&report::export(&join(folder, name), &outcome, started.elapsed()))?)
+    let path = join(folder, name);
+    Ok(report::print_export(&path, &report::export(&path, &outcome, started.elapsed()))?)
 }
 
 fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box<dyn Error>> {

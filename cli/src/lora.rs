@@ -21,5 +21,5 @@ pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
         EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() },
         |run| plan.write(name, &mut LocalOutput::create(folder)?, run),
     )?;
-    Ok(report::print(&report::lora(&args.out, &written, plan.pairs()))?)
+    Ok(report::print_export(&args.out, &report::lora(&args.out, &written, plan.pairs()))?)
 }

@@ -19,5 +19,5 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
     })?;
     folder.commit()?;
-    Ok(report::print(&report::export(&args.out, &outcome, started.elapsed()))?)
+    Ok(report::print_export(&args.out, &report::export(&args.out, &outcome, started.elapsed()))?)
 }

@@ -17,6 +17,14 @@ pub(crate) fn print(lines: &[String]) -> io::Result<()> {
     }
 }
 
+/// Prints the summary of an export that is complete at `path`.
+pub(crate) fn print_export(path: &Path, lines: &[String]) -> Result<(), String> {
+    print(lines).map_err(|error| {
+        let path = path.display();
+        format!("{path} is complete, but its summary cannot be written to standard output: {error}")
+    })
+}
+
 /// Prints a line to standard error. Where that cannot be written, there is nobody to tell.
 pub(crate) fn warn(line: &str) {
     writeln!(io::stderr(), "{line}").ok();

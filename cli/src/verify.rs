@@ -17,6 +17,7 @@ use crate::paths::{file_name, join, open_file, open_folder, open_model, parent};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
+    args.out.symlink_metadata().map_err(|error| format!("cannot read {}: {error}", args.out.display()))?;
     let model = open_model(&args.base, args.adapter.as_deref())?;
     if args.logits {
         engine::check_comparable(&model)?;

@@ -149,6 +149,18 @@ fn the_drafts_of_a_killed_run_are_removed() {
 }
 
 #[test]
+fn a_gguf_run_that_was_killed_at_its_end_can_be_repeated() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --out m.gguf");
+    // the report is the first file under its name
+    fs::remove_file(inputs.path("m.Modelfile")).unwrap();
+    fs::rename(inputs.path("m.gguf"), inputs.path(".m.gguf.4194000-0.part")).unwrap();
+    inputs.succeed("gguf --base base --out m.gguf --force");
+    assert!(inputs.path("m.gguf").exists() && inputs.path("m.Modelfile").exists());
+    assert!(!inputs.path(".m.gguf.4194000-0.part").exists());
+}
+
+#[test]
 fn a_missing_folder_is_not_created_in_silence() {
     let inputs = Inputs::new();
     refuse(&inputs, &format!("{MERGE} --out nope/merged"), "the folder nope does not exist");
@@ -169,18 +181,25 @@ fn a_base_that_holds_an_adapter_too_is_mentioned() {
 fn a_path_that_does_not_exist_is_named_as_typed() {
     let inputs = Inputs::new();
     refuse(&inputs, "inspect does/not/exist", "does/not/exist");
+    refuse(&inputs, "verify --base base --out does/not/exist.gguf", "does/not/exist.gguf");
 }
 
 #[test]
 fn a_full_standard_output_is_an_error_and_no_panic() {
     let inputs = Inputs::new();
     inputs.succeed("gguf --base base --out m.gguf");
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
-    let command = command.current_dir(inputs.path("")).args(["inspect", "m.gguf"]);
-    let ended = command.stdout(Stdio::from(full)).output().unwrap();
-    assert_eq!(ended.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("No space left"));
+    for (args, says) in [
+        ("inspect m.gguf".to_owned(), "No space left"),
+        (format!("{MERGE} --out merged"), "merged is complete"),
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+        let command = command.current_dir(inputs.path("")).args(args.split(' '));
+        let ended = command.stdout(Stdio::from(full)).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        let text = String::from_utf8_lossy(&ended.stderr);
+        assert!(text.contains(says), "{args}: {text}");
+    }
 
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));

@@ -16,7 +16,7 @@ use crate::gguf::{GgufMetadata, split_name};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::numerics::Dtype;
-use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model};
+use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model, missing_tensor};
 use crate::quant::{ModelShape, TensorType, TypeSelector, layer_number};
 use crate::report::{ExportKind, ExportReport, ExportWarning, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
@@ -247,16 +247,14 @@ fn set_importances(imatrix: &Imatrix, tensors: &mut [PlannedTensor]) -> Result<(
 
 /// Refuses a model without a required tensor, or with tensors of layers that the configuration does not count.
 fn check_complete(model: &Model, architecture: Architecture, planned: &PlannedTensors) -> Result<()> {
-    let config = model.base().config();
+    let (config, family) = (model.base().config(), architecture.family());
     let layers = config.required_u32("num_hidden_layers")?;
-    let mut required = architecture.family().required_tensors();
-    for layer in 0..layers {
-        required.extend(architecture.family().required_layer_tensors(config, layer)?);
+    if let Some(missing) = planned.missing(&family.required_tensors(config, layers)?) {
+        return Err(missing_tensor(model, architecture, layers, missing));
     }
-    planned.check_required(model, &required, &format!("{layers} layers of {architecture}"))?;
     for tensor in model.tensors() {
         let info = &tensor.info;
-        if let MappedTensor::Tensor(_, Some(layer)) = architecture.family().map_tensor(&info.name)
+        if let MappedTensor::Tensor(_, Some(layer)) = family.map_tensor(&info.name)
             && layer >= layers
         {
             let problem = format!("is of layer {layer}, but num_hidden_layers is {layers}");

@@ -109,7 +109,7 @@ impl LoraPlan {
             factor.encode(run.allow_non_finite, &mut put)?;
             put(&vec![0; header::padding(factor.bytes()) as usize])?;
         }
-        output.finish().map_err(|e| Error::write(name, e))?;
+        output.finish().and_then(|()| output.publish(&[])).map_err(|e| Error::write(name, e))?;
         Ok(WrittenFile { name: name.to_owned(), size, sha256: hex::encode(hash.finalize()) })
     }
 }

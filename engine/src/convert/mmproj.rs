@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gemma::{MappedTensor, MmprojEncoders};
 use crate::gguf::GgufMetadata;
 use crate::merge::Model;
-use crate::plan::check_encoders;
+use crate::plan::{check_encoders, missing_encoder_tensor};
 use crate::quant::{ModelShape, OutputType, TypeSelector};
 use crate::report::ReportOptions;
 
@@ -31,7 +31,9 @@ impl GgufPlan {
             // the adapter changes the language model alone, so the report of this file does not list it
             planned = select(&model, &encoders, merged)?;
         }
-        planned.check_required(&model, &encoders.required_tensors(planned.len())?, "its encoders")?;
+        if let Some(name) = planned.missing(&encoders.required_tensors(planned.len())?) {
+            return Err(missing_encoder_tensor(&model, name));
+        }
         let output = Some(options.output_type).filter(|t| t.is_converter_type()).unwrap_or(OutputType::F16);
         let mut tensors = planned.into_vec();
         set_types(&encoders, output, &mut tensors);

@@ -128,15 +128,9 @@ impl PlannedTensors {
         Ok(())
     }
 
-    /// Refuses a file that lacks one of these tensors; `reason` names what requires them.
-    pub(super) fn check_required(&self, model: &Model, required: &[String], reason: &str) -> Result<()> {
-        match required.iter().find(|name| !self.names.contains(name.as_str())) {
-            Some(name) => {
-                let problem = format!("has no tensor for {name}, which is required by {reason}");
-                Err(Error::invalid(model.base().location(), problem))
-            }
-            None => Ok(()),
-        }
+    /// The first of these tensors that the file would lack.
+    pub(super) fn missing<'a>(&self, required: &'a [String]) -> Option<&'a str> {
+        required.iter().map(String::as_str).find(|name| !self.names.contains(*name))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::planned_tensor::{PlannedTensor, PlannedTensors, RowSource};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, ExtraTensor, MappedTensor, VocabMismatch};
-use crate::merge::{ElementRange, MergeScratch, MergedChunk, Model};
+use crate::merge::Model;
 use crate::numerics::TensorTransform;
 
 /// The numbers of the model's tensors in the converter's order. A merged model is what PEFT saves: one file, sorted by
@@ -145,7 +145,7 @@ impl TensorStacks {
 /// Refuses an lm_head that llama.cpp does not read for this family, unless it equals the embedding.
 fn refuse_own_lm_head(model: &Model, architecture: Architecture, lm_head: usize) -> Result<()> {
     if let Some(embedding) = model.embedding()
-        && same_values(model, lm_head, embedding)?
+        && model.same_values(lm_head, embedding)?
     {
         return Ok(());
     }
@@ -153,28 +153,4 @@ fn refuse_own_lm_head(model: &Model, architecture: Architecture, lm_head: usize)
     let feature = format!("GGUF for a {architecture} whose lm_head differs from its embedding");
     Err(Error::unsupported(file, feature)
         .advise("llama.cpp does not read an lm_head of this family; export it as a merged model instead"))
-}
-
-fn same_values(model: &Model, one: usize, other: usize) -> Result<bool> {
-    const STEP: u64 = 1 << 20;
-    let (a, b) = (&model.tensors()[one].info, &model.tensors()[other].info);
-    if (a.dtype, &a.shape) != (b.dtype, &b.shape) {
-        return Ok(false);
-    }
-    let multiple = model.chunk_multiple(one).max(model.chunk_multiple(other));
-    let step = (STEP / multiple).max(1) * multiple;
-    // the export refuses NaN and infinity; the comparison is of bytes
-    let mut scratch = MergeScratch::with_non_finite();
-    let (mut of_one, mut of_other) = (MergedChunk::default(), MergedChunk::default());
-    let mut first = 0;
-    while first < a.elements() {
-        let count = step.min(a.elements() - first);
-        model.read(ElementRange { tensor: one, first, count }, &mut scratch, &mut of_one)?;
-        model.read(ElementRange { tensor: other, first, count }, &mut scratch, &mut of_other)?;
-        if of_one.stored() != of_other.stored() {
-            return Ok(false);
-        }
-        first += count;
-    }
-    Ok(true)
 }

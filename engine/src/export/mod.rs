@@ -107,7 +107,7 @@ impl<'a> Export<'a> {
         Ok(Self { plan, inputs, stats, files: sink.end()? })
     }
 
-    /// Writes the reports, after all files.
+    /// Writes the reports, after all files, and makes all of them visible.
     fn write_reports(&self, output: &mut dyn Output) -> Result<Vec<Outcome>> {
         let outcome = |planned: &_| {
             let report = self.report(planned);
@@ -115,6 +115,10 @@ impl<'a> Export<'a> {
             files.push(report::write(&report, &planned.file, output)?);
             Ok(Outcome { files, report })
         };
-        self.plan.reports.iter().map(outcome).collect()
+        let outcomes = self.plan.reports.iter().map(outcome).collect::<Result<_>>()?;
+        let reports: Vec<&str> = self.plan.reports.iter().map(|planned| planned.file.as_str()).collect();
+        let first = reports.first().copied().unwrap_or_default();
+        output.publish(&reports).map_err(|error| Error::write(first, error))?;
+        Ok(outcomes)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::attention::AttentionRules;
 use super::mmproj::MmprojFamily;
-use super::tensor_names::{MappedTensor, TensorNameMap};
+use super::tensor_names::{MappedTensor, RequiredTensors, TensorNameMap};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gguf::GgufMetadata;
@@ -32,8 +32,9 @@ pub(crate) struct ModelFamily {
     pub(super) parameters: fn(&ModelFamily, &ParameterSource<'_>, &mut GgufMetadata) -> Result<()>,
     /// Tensors of the GGUF file that are not in the checkpoint's shards.
     pub(super) extra_tensors: fn(&ModelFamily, &ModelFiles) -> Result<Vec<ExtraTensor>>,
-    /// Tensors that a layer requires besides those of [`TensorNameMap::layer_tensors`].
-    pub(super) required_in_layer: fn(&ModelFamily, &ModelConfig, u32) -> Result<Vec<&'static str>>,
+    /// Tensors that a layer requires besides those of [`TensorNameMap::layer_tensors`], or those that are required outside
+    /// of layers besides [`TensorNameMap::model_tensors`].
+    pub(super) also_required: fn(&ModelFamily, &ModelConfig, Option<u32>) -> Result<Vec<&'static str>>,
     /// The vision and audio encoders of the family's multimodal classes.
     pub(super) mmproj: &'static [&'static MmprojFamily],
 }
@@ -131,16 +132,34 @@ impl ModelFamily {
         (self.parameters)(self, source, out)
     }
 
-    /// The tensors that every file requires outside of its layers.
-    pub(crate) fn required_tensors(&self) -> Vec<String> {
-        self.tensor_names.required().model
+    /// The tensors that the file of a model with `layers` layers requires.
+    pub(crate) fn required_tensors(&self, config: &ModelConfig, layers: u32) -> Result<Vec<String>> {
+        let RequiredTensors { model, layer: always } = self.tensor_names.required();
+        let mut required = model;
+        required.extend((self.also_required)(self, config, None)?.into_iter().map(str::to_owned));
+        for layer in 0..layers {
+            let more = (self.also_required)(self, config, Some(layer))?;
+            let names = always.iter().map(String::as_str).chain(more);
+            required.extend(names.map(|name| format!("blk.{layer}.{name}")));
+        }
+        Ok(required)
     }
 
-    /// The tensors that a file requires in this layer.
-    pub(crate) fn required_layer_tensors(&self, config: &ModelConfig, layer: u32) -> Result<Vec<String>> {
-        let more = (self.required_in_layer)(self, config, layer)?;
-        let names = self.tensor_names.required().layer.into_iter().chain(more.into_iter().map(str::to_owned));
-        Ok(names.map(|name| format!("blk.{layer}.{name}")).collect())
+    /// Whether a tensor of a GGUF file is one of the keys and values that a layer takes from another layer, so that
+    /// transformers neither loads nor saves it.
+    pub(crate) fn is_shared_kv(&self, config: &ModelConfig, name: &str, layers: u32) -> Result<bool> {
+        let shared = config.u32("num_kv_shared_layers")?.or(self.config_defaults.num_kv_shared_layers);
+        let Some((layer, name)) = name.strip_prefix("blk.").and_then(|name| name.split_once('.')) else {
+            return Ok(false);
+        };
+        let first = layers.saturating_sub(shared.unwrap_or(0));
+        let is_kv = ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"].contains(&name);
+        Ok(is_kv && layer.parse().is_ok_and(|layer: u32| layer >= first))
+    }
+
+    /// The checkpoint's name of a tensor, as errors show it.
+    pub(crate) fn checkpoint_name(&self, name: &str) -> String {
+        self.tensor_names.checkpoint_name(name)
     }
 }
 
@@ -157,7 +176,7 @@ pub(super) fn no_extra_tensors(_: &ModelFamily, _: &ModelFiles) -> Result<Vec<Ex
     Ok(Vec::new())
 }
 
-/// For families whose layers all have the same tensors.
-pub(super) fn none_in_layer(_: &ModelFamily, _: &ModelConfig, _: u32) -> Result<Vec<&'static str>> {
+/// For families whose models all have the same tensors.
+pub(super) fn no_more_tensors(_: &ModelFamily, _: &ModelConfig, _: Option<u32>) -> Result<Vec<&'static str>> {
     Ok(Vec::new())
 }

@@ -2,7 +2,7 @@
 
 use super::attention::{AttentionRules, QueryScale};
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
-use super::family::{config_count, no_extra_tensors, none_in_layer};
+use super::family::{config_count, no_extra_tensors, no_more_tensors};
 use super::gemma1;
 use super::tensor_names::TensorNameMap;
 use crate::error::Result;
@@ -44,7 +44,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
-    required_in_layer: none_in_layer,
+    also_required: no_more_tensors,
     mmproj: &[],
 };
 

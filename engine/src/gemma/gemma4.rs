@@ -35,7 +35,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: rope_freqs,
-    required_in_layer,
+    also_required,
     mmproj: &[&mmproj::GEMMA4, &mmproj::GEMMA4_UNIFIED],
 };
 
@@ -279,9 +279,20 @@ pub(super) fn frequency_factors(head_dim: u32, rotated: u32) -> ExtraTensor {
 }
 
 /// Tensors that depend on the layer's kind of attention, and on whether the model has per-layer embeddings and experts.
-fn required_in_layer(family: &ModelFamily, config: &ModelConfig, layer: u32) -> Result<Vec<&'static str>> {
+fn also_required(
+    family: &ModelFamily,
+    config: &ModelConfig,
+    layer: Option<u32>,
+) -> Result<Vec<&'static str>> {
     let params = Gemma4Params::of(family, config)?;
     let mut required = Vec::new();
+    let Some(layer) = layer else {
+        if params.hidden_size_per_layer_input > 0 {
+            required.extend(["per_layer_token_embd.weight", "per_layer_model_proj.weight"]);
+            required.push("per_layer_proj_norm.weight");
+        }
+        return Ok(required);
+    };
     if params.has_kv(layer) {
         required.extend(["attn_k.weight", "attn_k_norm.weight"]);
         if !params.attention_k_eq_v || params.sliding.get(layer as usize) == Some(&true) {

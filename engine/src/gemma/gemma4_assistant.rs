@@ -35,14 +35,14 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: gemma4::rope_freqs,
-    required_in_layer,
+    also_required,
     mmproj: &[],
 };
 
 const LAYER_SCALE: (&str, &str) = ("layer_scalar", "layer_output_scale.weight");
 
-fn required_in_layer(_: &ModelFamily, _: &ModelConfig, _: u32) -> Result<Vec<&'static str>> {
-    Ok(vec![LAYER_SCALE.1])
+fn also_required(_: &ModelFamily, _: &ModelConfig, layer: Option<u32>) -> Result<Vec<&'static str>> {
+    Ok(layer.map(|_| LAYER_SCALE.1).into_iter().collect())
 }
 
 fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::attention::AttentionRules;
-use super::family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, none_in_layer};
+use super::family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, no_more_tensors};
 use super::gemma3;
 use crate::checkpoint::ModelFiles;
 use crate::checkpoint::header;
@@ -29,7 +29,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: dense_modules,
-    required_in_layer: none_in_layer,
+    also_required: no_more_tensors,
     mmproj: &[],
 };
 

@@ -112,6 +112,31 @@ impl TensorNameMap {
         Some(MappedTensor::Tensor(name, None))
     }
 
+    /// The name in the checkpoint, as its class saves it, of a tensor of the GGUF file; the same name if there is none.
+    pub(super) fn checkpoint_name(&self, name: &str) -> String {
+        let in_layer = name.strip_prefix("blk.").and_then(|name| name.split_once('.'));
+        let (layer, rest) = in_layer.map_or((None, name), |(layer, rest)| (Some(layer), rest));
+        let tables = match layer {
+            Some(_) => [self.layer_tensors, self.optional_layer_tensors],
+            None => [self.model_tensors, self.optional_model_tensors],
+        };
+        let always: NameTable = &[("embed_tokens", "token_embd"), ("norm", "output_norm")];
+        let stored = |(saved, gguf): &(&str, &str)| match rest.strip_prefix(gguf)? {
+            "" => Some((*saved).to_owned()),
+            suffix => suffix.starts_with('.').then(|| format!("{saved}{suffix}")),
+        };
+        let stack = self.stacked_tensors.iter().find(|stack| stack.name == name);
+        let saved = match stack {
+            Some(stack) => Some(format!("{}.N.weight", stack.modules)),
+            None => tables.into_iter().chain([always]).flatten().find_map(stored),
+        };
+        match (saved, layer) {
+            (Some(saved), Some(layer)) => format!("model.layers.{layer}.{saved}"),
+            (Some(saved), None) => format!("model.{saved}"),
+            (None, _) => name.to_owned(),
+        }
+    }
+
     pub(super) fn required(&self) -> RequiredTensors {
         let whole = |name: &str| if name.contains('.') { name.to_owned() } else { format!("{name}.weight") };
         let always = ["token_embd.weight", "output_norm.weight"];
@@ -206,6 +231,22 @@ mod tests {
     fn modules_of_a_list_are_parts_of_one_stack() {
         let part = MappedTensor::StackPart { name: "altup_proj.weight".to_owned(), number: 2, count: 3 };
         assert_eq!(NAMES.map("model.language_model.altup_projections.2.weight"), part);
+    }
+
+    #[test]
+    fn a_tensor_of_the_file_has_a_name_in_the_checkpoint() {
+        for (gguf, saved) in [
+            ("blk.3.attn_q.weight", "model.layers.3.self_attn.q_proj.weight"),
+            ("blk.3.attn_v.weight", "model.layers.3.self_attn.v_proj.weight"),
+            ("blk.3.altup_correct_scale.weight", "model.layers.3.altup.correct_output_scale"),
+            ("token_embd.weight", "model.embed_tokens.weight"),
+            ("output_norm.weight", "model.norm.weight"),
+            ("per_layer_token_embd.weight", "model.embed_tokens_per_layer.weight"),
+            ("altup_proj.weight", "model.altup_projections.N.weight"),
+            ("blk.3.unknown.weight", "blk.3.unknown.weight"),
+        ] {
+            assert_eq!(NAMES.checkpoint_name(gguf), saved);
+        }
     }
 
     #[test]

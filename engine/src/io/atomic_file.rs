@@ -1,4 +1,5 @@
-//! Files written atomically: under a temporary name beside the destination, synced, then renamed.
+//! Files written atomically: under a temporary name beside the destination, synced, then renamed when all files of an
+//! export are.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,13 +10,13 @@ use super::direct::DirectWriter;
 use super::drafts;
 use super::flusher::Flusher;
 
-/// A file under a temporary name. Removed when dropped unfinished.
+/// A file under a temporary name. Removed when dropped before it is published.
 #[derive(Debug)]
-struct PendingFile {
+pub(super) struct PendingFile {
     file: File,
     temporary: PathBuf,
     destination: PathBuf,
-    finished: bool,
+    published: bool,
 }
 
 impl PendingFile {
@@ -26,14 +27,19 @@ impl PendingFile {
         }
         drafts::remove_abandoned(&destination);
         let (file, temporary) = drafts::create(&destination)?;
-        Ok(Self { file, temporary, destination, finished: false })
+        Ok(Self { file, temporary, destination, published: false })
     }
 
-    fn finish(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
+    /// Whether it will have this path.
+    pub(super) fn is_for(&self, destination: &Path) -> bool {
+        self.destination == destination
+    }
+
+    /// Makes the file visible under its name.
+    pub(super) fn publish(mut self) -> io::Result<()> {
         keep_attributes(&self.destination, &self.temporary)?;
         fs::rename(&self.temporary, &self.destination)?;
-        self.finished = true;
+        self.published = true;
         match self.destination.parent() {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),
@@ -57,7 +63,7 @@ pub fn keep_attributes(replaced: &Path, draft: &Path) -> io::Result<()> {
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.published {
             // a file that cannot be removed is recognized by its name
             drop(fs::remove_file(&self.temporary));
         }
@@ -71,7 +77,7 @@ enum WriteMode {
     Direct(DirectWriter),
 }
 
-/// A file written sequentially. Visible under its name only when finished; removed when dropped unfinished.
+/// A file written sequentially.
 #[derive(Debug)]
 pub(super) struct StreamedFile {
     mode: WriteMode,
@@ -99,16 +105,18 @@ impl StreamedFile {
         }
     }
 
-    pub(super) fn finish(self) -> io::Result<()> {
+    /// Makes the bytes durable.
+    pub(super) fn finish(self) -> io::Result<PendingFile> {
         match self.mode {
             WriteMode::Direct(direct) => direct.finish(&self.pending.file)?,
             WriteMode::Cached(flusher) => drop(flusher),
         }
-        self.pending.finish()
+        self.pending.file.sync_all()?;
+        Ok(self.pending)
     }
 }
 
-/// A file written at any position. Visible under its name only when finished; removed when dropped unfinished.
+/// A file written at any position.
 #[derive(Debug)]
 pub(crate) struct PositionedFile {
     flusher: Flusher,
@@ -132,7 +140,10 @@ impl PositionedFile {
         self.pending.file.read_exact_at(bytes, offset)
     }
 
-    pub(crate) fn finish(self) -> io::Result<()> {
-        self.pending.finish()
+    /// Makes the bytes durable.
+    pub(super) fn finish(self) -> io::Result<PendingFile> {
+        drop(self.flusher);
+        self.pending.file.sync_all()?;
+        Ok(self.pending)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::PositionedFile;
-use super::atomic_file::StreamedFile;
+use super::atomic_file::{PendingFile, StreamedFile};
 use super::pinned::changed;
 use super::{Folder, FolderEntry, Output, Source};
 use crate::error::{Error, Result};
@@ -125,11 +125,13 @@ impl Source for LocalFile {
     }
 }
 
-/// A folder that receives files: each is written under a temporary name, synced, then renamed.
+/// A folder that receives files: each is written under a temporary name and synced, and all are renamed at the end. A
+/// process that is killed leaves no file without a report that lists it.
 #[derive(Debug)]
 pub struct LocalOutput {
     path: PathBuf,
     open: Option<StreamedFile>,
+    finished: Vec<PendingFile>,
 }
 
 impl LocalOutput {
@@ -140,12 +142,18 @@ impl LocalOutput {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(|e| Error::write(path.display().to_string(), e))?;
-        Ok(Self { path, open: None })
+        Ok(Self { path, open: None, finished: Vec::new() })
     }
 
     /// Creates a file that is written at any position.
     pub(crate) fn create_positioned(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
         PositionedFile::create(&self.path.join(name), size)
+    }
+
+    /// Makes such a file durable.
+    pub(crate) fn finish_positioned(&mut self, file: PositionedFile) -> io::Result<()> {
+        self.finished.push(file.finish()?);
+        Ok(())
     }
 }
 
@@ -160,7 +168,15 @@ impl Output for LocalOutput {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.open.take().ok_or_else(no_open_file)?.finish()
+        self.finished.push(self.open.take().ok_or_else(no_open_file)?.finish()?);
+        Ok(())
+    }
+
+    fn publish(&mut self, reports: &[&str]) -> io::Result<()> {
+        let reports: Vec<PathBuf> = reports.iter().map(|name| self.path.join(name)).collect();
+        let is_report = |file: &PendingFile| reports.iter().any(|report| file.is_for(report));
+        let (first, others): (Vec<_>, Vec<_>) = self.finished.drain(..).partition(is_report);
+        first.into_iter().chain(others).try_for_each(PendingFile::publish)
     }
 }
 
@@ -173,22 +189,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_visible_only_when_finished() {
+    fn a_file_is_visible_only_when_published() {
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
         out.begin("a", 1).unwrap();
         out.write(b"x").unwrap();
         assert!(!folder.path().join("a").exists());
         out.finish().unwrap();
+        assert!(!folder.path().join("a").exists());
+        out.publish(&[]).unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"x");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn a_file_dropped_unfinished_is_removed() {
+    fn reports_are_visible_before_what_they_list() {
+        let folder = tempfile::tempdir().unwrap();
+        // a folder cannot be replaced by a file, so that the second file stays unpublished
+        fs::create_dir(folder.path().join("a")).unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        for name in ["a", "b", "report"] {
+            out.begin(name, 1).unwrap();
+            out.write(b"x").unwrap();
+            out.finish().unwrap();
+        }
+        assert!(out.publish(&["report"]).is_err());
+        drop(out);
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "report"]);
+    }
+
+    #[test]
+    fn files_that_are_dropped_unpublished_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let mut out = LocalOutput::create(folder.path()).unwrap();
-        out.begin("a", 1).unwrap();
+        for name in ["a", "b"] {
+            out.begin(name, 1).unwrap();
+            out.write(b"x").unwrap();
+            out.finish().unwrap();
+        }
+        out.begin("c", 1).unwrap();
         out.write(b"x").unwrap();
         drop(out);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -222,8 +264,10 @@ mod tests {
         next.begin("a", 1).unwrap();
         running.write(b"1").unwrap();
         running.finish().unwrap();
+        running.publish(&[]).unwrap();
         next.write(b"2").unwrap();
         next.finish().unwrap();
+        next.publish(&[]).unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"2");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
@@ -235,6 +279,7 @@ mod tests {
         out.begin("inner/a", 1).unwrap();
         out.write(b"x").unwrap();
         out.finish().unwrap();
+        out.publish(&[]).unwrap();
         let inner = LocalFolder::open(folder.path()).unwrap().open("inner/a").unwrap();
         assert_eq!(inner.size(), 1);
     }

@@ -84,8 +84,8 @@ pub trait Folder: Send + Sync {
 
 /// A destination of files, which are written one after the other, each sequentially.
 ///
-/// A file is visible under its name only when it is finished. An implementation discards an unfinished file when it is
-/// dropped.
+/// A file is visible under its name only when it is finished, or later. An implementation discards a file that is not
+/// visible when it is dropped.
 pub trait Output {
     /// Begins a file of exactly `size` bytes.
     ///
@@ -99,9 +99,19 @@ pub trait Output {
     /// When not all bytes can be written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes the current file durable and visible under its name.
+    /// Makes the current file durable.
     ///
     /// # Errors
     /// When that fails; the file is then not visible.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// Makes the files visible that were finished and are not yet: first these reports, so that a report lists every file
+    /// that can be seen, then the other files in their order.
+    ///
+    /// # Errors
+    /// When that fails; some files may be visible then.
+    fn publish(&mut self, reports: &[&str]) -> io::Result<()> {
+        let _ = reports;
+        Ok(())
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) use effect::MergeEffect;
 
 use crate::checkpoint::{Checkpoint, EmbeddingRows, FactorCache, ModelFiles, TensorInfo};
 use crate::error::{Error, Result};
-use crate::gemma::is_token_embedding;
+use crate::gemma::{is_lm_head, is_token_embedding};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 
 /// A base model, with or without an adapter. Every change of the adapter matches exactly one tensor and fits its shape.
@@ -136,9 +136,21 @@ impl Model {
         Ok(())
     }
 
-    /// Whether the merge makes two tensors of a tied embedding and lm_head, so that the configuration must change.
-    pub(crate) fn untied(&self) -> bool {
-        self.0.untied
+    /// Whether embedding and lm_head are two tensors with different values although the base's configuration ties them, so
+    /// that the configuration must change: the merge made them differ, or the base stores them so.
+    pub(crate) fn untied(&self) -> Result<bool> {
+        if self.0.untied {
+            return Ok(true);
+        }
+        let lm_head = self.tensors().iter().position(|tensor| is_lm_head(&tensor.info.name));
+        match (lm_head, self.embedding()) {
+            (Some(lm_head), Some(embedding))
+                if self.base().config().bool("tie_word_embeddings") != Some(false) =>
+            {
+                Ok(!self.same_values(lm_head, embedding)?)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Modules of the adapter that the base lacks. Their change is exactly zero, so it is left out.
@@ -149,6 +161,31 @@ impl Model {
     /// The token embedding, by its number.
     pub(crate) fn embedding(&self) -> Option<usize> {
         self.tensors().iter().position(|tensor| is_token_embedding(&tensor.info.name))
+    }
+
+    /// Whether two tensors are equal after the merge, byte for byte.
+    pub(crate) fn same_values(&self, one: usize, other: usize) -> Result<bool> {
+        const STEP: u64 = 1 << 20;
+        let (a, b) = (&self.tensors()[one].info, &self.tensors()[other].info);
+        if (a.dtype, &a.shape) != (b.dtype, &b.shape) {
+            return Ok(false);
+        }
+        let multiple = self.chunk_multiple(one).max(self.chunk_multiple(other));
+        let step = (STEP / multiple).max(1) * multiple;
+        // the export refuses NaN and infinity; the comparison is of bytes
+        let mut scratch = MergeScratch::with_non_finite();
+        let (mut of_one, mut of_other) = (MergedChunk::default(), MergedChunk::default());
+        let mut first = 0;
+        while first < a.elements() {
+            let count = step.min(a.elements() - first);
+            self.read(ElementRange { tensor: one, first, count }, &mut scratch, &mut of_one)?;
+            self.read(ElementRange { tensor: other, first, count }, &mut scratch, &mut of_other)?;
+            if of_one.stored() != of_other.stored() {
+                return Ok(false);
+            }
+            first += count;
+        }
+        Ok(true)
     }
 
     /// The rows of the token embedding.

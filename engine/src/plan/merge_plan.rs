@@ -38,19 +38,21 @@ impl MergePlan {
         if model.base().has_index() {
             layouts.push(index(model));
         }
-        let companions = companions(model)?;
+        let (companions, changes) = (companions(model)?, config_changes(model)?);
         for name in &companions {
             if let Some(source) = model.files().open(name)? {
-                layouts.push(match edited(model, name, &*source)? {
-                    Some(text) => FileLayout::small(name, text),
-                    None => FileLayout::copy(name, source),
-                });
+                let text = match edited_config(name, &*source, &changes)? {
+                    Some(text) => Some(text),
+                    None => model.files().edited(name)?,
+                };
+                layouts.push(small_file(name, text, source));
             }
         }
         Ok(Self::of(model, layouts, companions))
     }
 
-    /// The plan of a full model's own files, byte for byte. Writing them checks every weight.
+    /// The plan of a full model's own files, byte for byte; only a configuration that ties an embedding to an lm_head with
+    /// other values is changed. Writing them checks every weight.
     ///
     /// # Errors
     /// As [`new`](Self::new), but for a model without an adapter.
@@ -59,8 +61,11 @@ impl MergePlan {
         let mut layouts =
             (0..model.base().shards().len()).map(|n| own_shard(model, n)).collect::<Result<Vec<_>>>()?;
         let companions = companions(model)?;
+        let changes = untying(model)?;
         for name in [INDEX_FILE.to_owned()].iter().chain(&companions) {
-            layouts.extend(model.files().open(name)?.map(|source| FileLayout::copy(name, source)));
+            if let Some(source) = model.files().open(name)? {
+                layouts.push(small_file(name, edited_config(name, &*source, &changes)?, source));
+            }
         }
         Ok(Self::of(model, layouts, companions))
     }
@@ -94,26 +99,38 @@ fn companions(model: &Model) -> Result<Vec<String>> {
     Ok(names.chain(["config.json".to_owned()]).collect())
 }
 
-/// The content of a small file that is not copied as it is.
-fn edited(model: &Model, name: &str, source: &dyn Source) -> Result<Option<Vec<u8>>> {
-    match config_changes(model).as_slice() {
-        changes @ [_, ..] if name == "config.json" => {
-            edit_config(source.location(), &read_source(source)?, changes).map(Some)
-        }
-        _ => model.files().edited(name),
+/// A small file as it is, or with another text.
+fn small_file(name: &str, text: Option<Vec<u8>>, source: Arc<dyn Source>) -> FileLayout {
+    match text {
+        Some(text) => FileLayout::small(name, text),
+        None => FileLayout::copy(name, source),
     }
 }
 
+/// The text of `config.json` with these changes, if there are any; `None` for any other file.
+fn edited_config(name: &str, source: &dyn Source, changes: &[ConfigEdit]) -> Result<Option<Vec<u8>>> {
+    if name != "config.json" || changes.is_empty() {
+        return Ok(None);
+    }
+    edit_config(source.location(), &read_source(source)?, changes).map(Some)
+}
+
 /// The edits to the base's configuration.
-fn config_changes(model: &Model) -> Vec<ConfigEdit> {
+fn config_changes(model: &Model) -> Result<Vec<ConfigEdit>> {
     let edit = |key, value, section| ConfigEdit { key, value, section };
     let (everywhere, language_model) = (EditedSection::Everywhere, EditedSection::LanguageModel);
     let resized =
         model.resized_vocabulary().map(|rows| edit("vocab_size", Some(rows.to_string()), language_model));
-    let untied = model.untied().then(|| edit("tie_word_embeddings", Some("false".to_owned()), everywhere));
     let is_quantized = model.base().config().top_level("quantization_config").is_some();
     let quantized = is_quantized.then(|| edit("quantization_config", None, everywhere));
-    untied.into_iter().chain(resized).chain(quantized).collect()
+    Ok(untying(model)?.into_iter().chain(resized).chain(quantized).collect())
+}
+
+/// The edit that makes a loader read the lm_head that is stored.
+fn untying(model: &Model) -> Result<Vec<ConfigEdit>> {
+    let (value, section) = (Some("false".to_owned()), EditedSection::Everywhere);
+    let edit = ConfigEdit { key: "tie_word_embeddings", value, section };
+    Ok(if model.untied()? { vec![edit] } else { Vec::new() })
 }
 
 fn shard(model: &Model, number: usize) -> FileLayout {

@@ -1,5 +1,6 @@
 //! Refuses a model whose tensors do not have the shapes that its configuration gives them.
 
+use super::completeness::{check_encoders_complete, check_language_model_complete};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes};
 use crate::merge::{Model, ModelTensor};
@@ -67,12 +68,13 @@ fn check_shapes(model: &Model, expected: impl Fn(&str) -> Result<Option<Expected
     Ok(())
 }
 
-/// Checks what is known of a checkpoint's class. A class without GGUF files, or a setting that they cannot express, has no
+/// Checks completeness and shapes, as far as a checkpoint's class is known. A class without GGUF files, or a setting that they cannot express, has no
 /// shapes to compare with.
 pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     let config = model.base().config();
     if let Ok(architecture) = Architecture::of(config) {
         model.check_layers()?;
+        check_language_model_complete(model, architecture)?;
         match TensorShapes::of(architecture.family(), model.files()) {
             Ok(shapes) => check_language_model(model, architecture, &shapes)?,
             Err(_) => check_vocabulary(model)?,
@@ -81,7 +83,10 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
         check_vocabulary(model)?;
     }
     match MmprojEncoders::of(config) {
-        Ok(encoders) => check_encoders(model, &encoders),
+        Ok(encoders) => {
+            check_encoders_complete(model, &encoders)?;
+            check_encoders(model, &encoders)
+        }
         Err(_) => Ok(()),
     }
 }

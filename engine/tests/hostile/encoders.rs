@@ -48,9 +48,9 @@ fn an_assistant_that_lacks_what_ties_it_to_its_model_is_refused() {
     let cases = cases! { "gemma4-assistant":
         "no width of the model", ["config.json", "has no backbone_hidden_size"],
             |f| f.json(CONFIG, |c| { c.remove("backbone_hidden_size"); });
-        "no way in", ["no tensor for nextn.pre_projection.weight"],
+        "no way in", ["no tensor model.pre_projection.weight"],
             |f| rename(f, "pre_projection.weight", "audio_tower.x.weight");
-        "a layer without its scale", ["no tensor for blk.1.layer_output_scale.weight"],
+        "a layer without its scale", ["no tensor model.layers.1.layer_scalar"],
             |f| rename(f, "model.layers.1.layer_scalar", "audio_tower.x.weight");
     };
     for case in cases {

@@ -96,7 +96,7 @@ fn checkpoints() -> Vec<Case> {
         "a config that is no object", ["config.json", "JSON"], |f| f.write("base/config.json", "[1]");
         "an unknown architecture", ["config.json", "LlamaForCausalLM", "not supported"],
             |f| f.json("base/config.json", |c| c["architectures"] = json!(["LlamaForCausalLM"]));
-        "more layers than there are", ["no tensor for blk.2."], |f| f.json("base/config.json", |c| c["num_hidden_layers"] = json!(3));
+        "more layers than there are", ["no tensor model.layers.2."], |f| f.json("base/config.json", |c| c["num_hidden_layers"] = json!(3));
         "fewer layers than there are", ["model.layers.1.", "num_hidden_layers is 1"],
             |f| f.json("base/config.json", |c| c["num_hidden_layers"] = json!(1));
         "a count that is none", ["config.json", "hidden_size"], |f| f.json("base/config.json", |c| c["hidden_size"] = json!("many"));
@@ -148,7 +148,7 @@ fn checkpoints() -> Vec<Case> {
                 h.insert("x.quant_state.bitsandbytes__nf4".to_owned(), moved);
             });
         };
-        "a tensor that the family does not know", [SHARD, "model.layers.0.mystery.weight", "is not a tensor that gemma files have"], |f| {
+        "a tensor that the family does not know", ["no tensor model.layers.0.input_layernorm.weight", "model.layers.0.mystery.weight is not a tensor that gemma"], |f| {
             f.remove("base/model.safetensors.index.json");
             f.header(BASE_SHARD, |h| {
                 let moved = h.remove("model.layers.0.input_layernorm.weight").unwrap();

@@ -28,15 +28,20 @@ fn spoiled(
     SpoiledConfig { fixture, section, field, value, tensor }
 }
 
+/// Copies a fixture's base.
+fn copy_base(fixture_name: &str, folder: &Path) {
+    let base = fixture(&format!("families/{fixture_name}/base"));
+    for entry in fs::read_dir(base).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
 impl SpoiledConfig {
     fn model(&self, folder: &Path) -> Model {
-        let base = fixture(&format!("families/{}/base", self.fixture));
-        for entry in fs::read_dir(base).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_file() {
-                fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
-            }
-        }
+        copy_base(self.fixture, folder);
         let path = folder.join("config.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let section = if self.section.is_empty() { &mut config } else { &mut config[self.section] };
@@ -121,6 +126,74 @@ fn no_merge_of_a_model_with_other_shapes() {
         let adapter = LocalFolder::open(fixture(&format!("adapters/{adapter}/adapter"))).unwrap();
         let model = Model::with_adapter(&base, &Adapter::open(Arc::new(adapter)).unwrap()).unwrap();
         case.check(MergePlan::new(&model).unwrap_err());
+    }
+}
+
+/// Replaces a part of a tensor's name wherever the files of a folder have it.
+fn rename_tensor(folder: &Path, name: &str, other: &str) {
+    assert_eq!(name.len(), other.len());
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        while let Some(at) = bytes.windows(name.len()).position(|window| window == name.as_bytes()) {
+            bytes[at..at + name.len()].copy_from_slice(other.as_bytes());
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn no_model_that_lacks_a_tensor() {
+    let gguf = |model: &Model| GgufPlan::new(model, &options()).err();
+    let merged = |model: &Model| MergePlan::own_files(model).err();
+    let mmproj = |model: &Model| GgufPlan::mmproj(model, &options()).err();
+    let of_language_model: [&dyn Fn(&Model) -> Option<engine::Error>; 2] = [&gguf, &merged];
+    let of_encoders: [&dyn Fn(&Model) -> Option<engine::Error>; 2] = [&mmproj, &merged];
+    for (fixture, name, other, says, plans) in [
+        (
+            "gemma4-moe",
+            "layers.1.self_attn.q_proj",
+            "layers.9.self_attn.q_proj",
+            "layers.1.self_attn.q_proj.weight",
+            of_language_model,
+        ),
+        (
+            "gemma4-moe",
+            "layers.0.experts.down_proj",
+            "layers.9.experts.down_proj",
+            "layers.0.experts.down_proj",
+            of_language_model,
+        ),
+        (
+            "gemma4-dense",
+            "embed_tokens_per_layer",
+            "embed_tokens_vision_xx",
+            "embed_tokens_per_layer.weight",
+            of_language_model,
+        ),
+        (
+            "gemma3n",
+            "altup_projections.1.",
+            "altup_vision_ions.1.",
+            "altup_projections.N.weight",
+            of_language_model,
+        ),
+        (
+            "gemma3-vision",
+            "layers.0.mlp.fc1.weight",
+            "layers.9.mlp.fc1.weight",
+            "v.blk.0.ffn_up.weight",
+            of_encoders,
+        ),
+    ] {
+        for plan in plans {
+            let folder = tempfile::tempdir().unwrap();
+            copy_base(fixture, folder.path());
+            rename_tensor(folder.path(), name, other);
+            let error = plan(&Model::new(&checkpoint(folder.path())));
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains("has no tensor") && text.contains(says), "{fixture} {name}: {text}");
+        }
     }
 }
 

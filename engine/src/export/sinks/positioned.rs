@@ -14,6 +14,7 @@ const READ_SIZE: u64 = 1 << 20;
 /// is read back for the hash.
 pub(in crate::export) struct PositionedSink<'a> {
     files: &'a [FileLayout],
+    folder: &'a mut LocalOutput,
     open: Vec<OpenFile>,
 }
 
@@ -25,7 +26,7 @@ struct OpenFile {
 }
 
 impl<'a> PositionedSink<'a> {
-    pub(in crate::export) fn new(files: &'a [FileLayout], folder: &LocalOutput) -> Result<Self> {
+    pub(in crate::export) fn new(files: &'a [FileLayout], folder: &'a mut LocalOutput) -> Result<Self> {
         let open = |layout: &FileLayout| {
             let failed = |e| Error::write(&layout.name, e);
             let file = folder.create_positioned(&layout.name, layout.size()).map_err(failed)?;
@@ -33,7 +34,8 @@ impl<'a> PositionedSink<'a> {
             open.put(0, &layout.header).map_err(failed)?;
             Ok(open)
         };
-        Ok(Self { files, open: files.iter().map(open).collect::<Result<_>>()? })
+        let open = files.iter().map(open).collect::<Result<_>>()?;
+        Ok(Self { files, folder, open })
     }
 }
 
@@ -70,7 +72,7 @@ impl Sink for PositionedSink<'_> {
         for (layout, mut open) in self.files.iter().zip(self.open.drain(..)) {
             let failed = |e| Error::write(&layout.name, e);
             let sha256 = open.sha256(layout.size()).map_err(failed)?;
-            open.file.finish().map_err(failed)?;
+            self.folder.finish_positioned(open.file).map_err(failed)?;
             written.push(WrittenFile { name: layout.name.clone(), size: layout.size(), sha256 });
         }
         Ok(written)
