@@ -78,7 +78,9 @@ mod tokenizer;
 pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo, is_companion};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
 pub use error::{Error, Result};
-pub use export::{Difference, Outcome, Verification, gguf, ggufs, merge, verify_gguf, verify_merge};
+pub use export::{
+    Difference, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, verify_gguf, verify_merge,
+};
 pub use forward::{LogitDivergence, check_comparable, compare_gguf, compare_merged};
 pub use gemma::Architecture;
 pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name};

@@ -179,7 +179,7 @@ function drawChoices(form) {
   $(".quantization", form).hidden = form.elements.export_type.value !== "gguf";
 }
 
-function drawFiles(job, item, artifacts) {
+function drawFiles(job, item, { artifacts, latest_export: latest }) {
   const entries = [];
   for (const [kind, name] of Object.entries(kinds)) {
     const link = artifacts?.file?.[kind];
@@ -190,7 +190,7 @@ function drawFiles(job, item, artifacts) {
       download.setAttribute("aria-label", `Download ${name}`);
       download.addEventListener("click", (event) => {
         event.preventDefault();
-        openNewLink(job, kind).catch(show);
+        openNewLink(job, (detail) => detail.artifacts?.file?.[kind]).catch(show);
       });
       entries.push(download);
     }
@@ -203,6 +203,18 @@ function drawFiles(job, item, artifacts) {
       entries.push(page);
     }
   }
+  for (const file of filesOf(latest)) {
+    const download = document.createElement("a");
+    download.href = file.link;
+    download.textContent = `↓ ${file.name} (${bytes(file.bytes)})`;
+    download.title = `SHA-256 ${file.sha256}`;
+    download.addEventListener("click", (event) => {
+      event.preventDefault();
+      const same = ({ latest_export: now }) => filesOf(now).find((one) => one.sha256 === file.sha256)?.link;
+      openNewLink(job, same).catch(show);
+    });
+    entries.push(download);
+  }
   $(".files", item).replaceChildren(
     ...entries.map((entry) => {
       const li = document.createElement("li");
@@ -212,10 +224,14 @@ function drawFiles(job, item, artifacts) {
   );
 }
 
+/** The files of an export that can be downloaded. */
+function filesOf(latest) {
+  return (latest?.artifacts ?? []).flatMap((artifact) => artifact.files ?? []).filter((file) => file.link);
+}
+
 /** Opens a new link on each click, because a link is valid for 15 minutes. */
-async function openNewLink(job, kind) {
-  const detail = await callApi(jobPath(job));
-  const link = detail.artifacts?.file?.[kind];
+async function openNewLink(job, find) {
+  const link = find(await callApi(jobPath(job)));
   if (!link) {
     throw new Error("This file no longer exists. Export it again.");
   }
@@ -261,7 +277,7 @@ async function follow(job, item, wasRunning = false, wait = FIRST_WAIT_MS) {
       return;
     }
     drawExport(item, detail.latest_export);
-    drawFiles(job, item, detail.artifacts);
+    drawFiles(job, item, detail);
     const running = detail.latest_export?.status === "running";
     // once more after the end, because the response may hold the job from before its artifact was recorded
     if (running || wasRunning) {

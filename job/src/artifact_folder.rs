@@ -197,6 +197,10 @@ impl ArtifactFolder {
         })
     }
 
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// The fingerprint in names; manifests have all of it.
     fn short_fingerprint(&self) -> &str {
         self.fingerprint.get(..16).unwrap_or(&self.fingerprint)

@@ -60,6 +60,22 @@ pub(crate) enum JobError {
     Stopped,
 }
 
+/// The text with the last segments of URLs in buckets in place of the URLs.
+fn without_folders(text: &str) -> String {
+    let name = |word: &str| match ["gs://", "file://"].iter().find_map(|scheme| word.find(scheme)) {
+        Some(start) => {
+            let (before, url) = word.split_at(start);
+            let end =
+                url.rfind(|c: char| !matches!(c, '/' | ':' | ',' | ';' | '.' | ')')).map_or(0, |at| at + 1);
+            let (path, after) = url.split_at(url.ceil_char_boundary(end));
+            let last = path.rsplit('/').next().unwrap_or(path);
+            format!("{before}{last}{}", after.trim_start_matches('/'))
+        }
+        None => word.to_owned(),
+    };
+    text.split(' ').map(name).collect::<Vec<_>>().join(" ")
+}
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
 fn code_of_io(error: &io::Error) -> FailureCode {
     match error.kind() {
@@ -91,12 +107,28 @@ impl JobError {
         move |source| Self::Bucket { action, location: location.to_owned(), source }
     }
 
-    /// One line for the record: the error and the kind of its cause, without a server's response.
+    /// One line for the record: the error and the kind of its cause, without a server's response, and without the paths of
+    /// this service's storage, which the log has.
     pub(crate) fn message(&self) -> String {
         if let Some(error) = self.inner() {
             return error.message();
         }
-        let mut text = self.to_string();
+        let is_of_a_file = match self {
+            // a bucket that does not exist is named
+            Self::Bucket { action, source, .. } => {
+                *action == "read" || source.kind() != io::ErrorKind::NotFound
+            }
+            Self::Engine(_) => true,
+            Self::InvalidInput(_)
+            | Self::NotFound(_)
+            | Self::Interrupted(_)
+            | Self::Internal(_)
+            | Self::Storage(_)
+            | Self::Hub { .. }
+            | Self::Stopped => false,
+        };
+        let text = self.to_string();
+        let mut text = if is_of_a_file { without_folders(&text) } else { text };
         match self.io_error().map(io::Error::kind) {
             Some(io::ErrorKind::NotFound) => text.push_str(": it does not exist"),
             Some(io::ErrorKind::PermissionDenied) => {
@@ -179,9 +211,21 @@ mod tests {
     }
 
     #[test]
+    fn paths_of_the_storage_are_not_in_messages() {
+        for (text, shown) in [
+            ("gs://models/adapters/job-1/config.json: tensor a: is F8", "config.json: tensor a: is F8"),
+            ("file:///var/lib/x/adapters/job-1/: has no rank", "job-1: has no rank"),
+            ("neither (gs://a/b.json) nor gs://a/ü, b", "neither (b.json) nor ü, b"),
+            ("a/b and https://c/d stay", "a/b and https://c/d stay"),
+        ] {
+            assert_eq!(without_folders(text), shown);
+        }
+    }
+
+    #[test]
     fn a_message_is_one_line_with_the_cause() {
         let error = JobError::bucket("read", "gs://models/a")(io::ErrorKind::NotFound.into());
-        assert_eq!(error.message(), "cannot read gs://models/a: it does not exist");
+        assert_eq!(error.message(), "cannot read a: it does not exist");
         let long = JobError::Internal("two\nlines ".repeat(200));
         assert_eq!(long.message().chars().count(), MAX_MESSAGE_LENGTH);
         assert!(long.message().starts_with("two lines two"));

@@ -3,7 +3,7 @@
 use engine::WrittenFile;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::domain::{ProcessId, Proof};
+use shared::domain::{ArtifactFile, ProcessId, Proof};
 
 /// The JSON document that publishes an artifact.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +43,12 @@ pub(crate) struct MakerClaim {
     pub(crate) process: Option<ProcessId>,
     /// The folder it writes to.
     pub(crate) folder: String,
+}
+
+impl From<ManifestFile> for ArtifactFile {
+    fn from(file: ManifestFile) -> Self {
+        Self { name: file.name, bytes: file.size, sha256: file.sha256 }
+    }
 }
 
 impl From<WrittenFile> for ManifestFile {

@@ -18,7 +18,7 @@ impl PlannedMerge {
     }
 }
 
-/// The GGUF export that a record asks for.
+/// A GGUF file that a record asks for.
 pub(crate) struct GgufRequest {
     pub(crate) quantization: Quantization,
     /// `general.name` of the metadata, which other tools show.
@@ -36,8 +36,16 @@ pub(crate) struct PlannedGguf {
 }
 
 impl GgufRequest {
-    pub(crate) fn new(export: &Export, job: &TrainingJob) -> Self {
-        let quantization = export.quantization.unwrap_or(Quantization::DEFAULT);
+    /// One for each type of the record; a record without any is older than the field.
+    pub(crate) fn all(export: &Export, job: &TrainingJob) -> Vec<Self> {
+        let types = match export.quantizations.as_slice() {
+            [] => &[Quantization::DEFAULT],
+            types => types,
+        };
+        types.iter().map(|quantization| Self::new(*quantization, job)).collect()
+    }
+
+    fn new(quantization: Quantization, job: &TrainingJob) -> Self {
         let file_name = gguf_file_name(quantization);
         let mmproj_name = format!("mmproj-{file_name}");
         Self { quantization, model_name: model_name(job), file_name, mmproj_name }

@@ -178,7 +178,8 @@ async fn record_artifacts(
     result: &ExportResult,
 ) -> Result<(), JobError> {
     records::begin_finish(context.exports.as_ref(), execution).await?;
-    for artifact in &result.artifacts {
+    // of several of one variant and type, the first stays
+    for artifact in result.artifacts.iter().rev() {
         records::add_artifact(context, training_job, artifact).await?;
     }
     Ok(())

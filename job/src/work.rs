@@ -18,7 +18,7 @@ use shared::{
 use tokio::runtime::Handle;
 
 use crate::{
-    artifact_folder::{ArtifactFolder, NewArtifact},
+    artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
     bucket::Bucket,
     context::{Context, Execution},
     error::JobError,
@@ -31,6 +31,9 @@ use crate::{
 
 /// Most ranges that a model is read in, if they do not become too large.
 const MAX_RANGES: u64 = 4_096;
+
+/// The end of the message of an export whose files are on the Hub.
+const PUSHED: &str = "; pushed to the Hugging Face Hub and verified";
 
 /// One export and what it needs.
 pub(crate) struct ExportWork<'a> {
@@ -100,7 +103,13 @@ impl ExportWork<'_> {
     }
 
     fn artifact(&self, variant: Variant, path: impl Into<String>) -> Artifact {
-        Artifact { kind: self.export.kind, path: path.into(), variant }
+        Artifact::new(self.export.kind, variant, path)
+    }
+
+    /// The published artifact for download, of which `name` is the main file.
+    fn download(&self, published: &PublishedArtifact, name: &str) -> Result<Artifact, JobError> {
+        let files = published.manifest.files.iter().cloned().map(Into::into).collect();
+        Ok(Artifact { files, ..self.artifact(Variant::File, published.bucket.url_of(name)?) })
     }
 
     /// Options for the engine that report to this export's progress. Larger models are read in larger ranges.
@@ -109,10 +118,10 @@ impl ExportWork<'_> {
         RunOptions { progress: self.progress.as_ref(), chunk_size, ..RunOptions::default() }
     }
 
-    /// Pushes to the Hub if it is a destination, and adds the artifact to `result`.
-    fn push(&self, model: &ModelFiles<'_>, result: &mut ExportResult) -> Result<(), JobError> {
+    /// Pushes to the Hub if it is a destination.
+    fn push(&self, model: &ModelFiles<'_>) -> Result<Option<Artifact>, JobError> {
         if !self.has_destination(Destination::HfHub) {
-            return Ok(());
+            return Ok(None);
         }
         let Some(repo) = &self.export.hf_repo else {
             return Err(JobError::InvalidInput(
@@ -125,8 +134,15 @@ impl ExportWork<'_> {
         let (folder, private) = (Arc::clone(folder), self.export.hf_private);
         let request = PushRequest { repo, private, folder, files, card, progress: self.progress };
         self.sources.hub()?.push(&request)?;
-        result.artifacts.push(self.artifact(Variant::Hf, repo.as_str()));
-        result.message.push_str("; pushed to the Hugging Face Hub and verified");
+        Ok(Some(self.artifact(Variant::Hf, repo.as_str())))
+    }
+
+    /// Pushes to the Hub if it is a destination, and adds that to `result`.
+    fn push_to(&self, model: &ModelFiles<'_>, result: &mut ExportResult) -> Result<(), JobError> {
+        if let Some(pushed) = self.push(model)? {
+            result.artifacts.push(pushed);
+            result.message.push_str(PUSHED);
+        }
         Ok(())
     }
 }

@@ -133,6 +133,11 @@ impl GgufPlan {
         self.layouts(name).iter().map(PlannedFile::of).collect()
     }
 
+    /// The model's tensors in the order of the file.
+    pub(crate) fn tensor_order(&self) -> Vec<usize> {
+        self.tensors.iter().flat_map(PlannedTensor::tensors).collect()
+    }
+
     pub(crate) fn model(&self) -> &Model {
         &self.model
     }

@@ -21,10 +21,10 @@ pub use verify::{Verification, verify_gguf, verify_merge};
 use crate::convert::GgufPlan;
 use crate::error::{Error, Result};
 use crate::io::{LocalOutput, Output};
-use crate::plan::{ExportPlan, MergePlan, WrittenFile};
+use crate::plan::{ExportPlan, MergePlan, PlannedReport, WrittenFile};
 use crate::progress::{RunOptions, Stage};
 use crate::report::{ExportReport, InputFiles};
-use sinks::{PositionedSink, SequentialSink, Sink};
+use sinks::{EachSink, PositionedSink, SequentialSink, Sink};
 use stats::ExportStats;
 
 /// What an export made.
@@ -64,18 +64,63 @@ pub fn ggufs(
     output: &mut LocalOutput,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Outcome>> {
-    let Some(((first, name), others)) = plans.split_first() else { return Ok(Vec::new()) };
-    let mut plan = first.export_plan(name);
-    for (other, other_name) in others {
-        if !other.model().is_same(first.model()) {
-            let problem = format!("is not the model of {other_name}: one pass reads one model");
-            return Err(Error::invalid(other.model().base().location(), problem));
-        }
-        plan.append(other.export_plan(other_name));
-    }
+    let named = plans.iter().map(|(plan, name)| (plan, name.as_str()));
+    let Some(plan) = combined(named)? else { return Ok(Vec::new()) };
     let mut sink = PositionedSink::new(&plan.files, output)?;
     let export = Export::run(&plan, Stage::Converting, &mut sink, run)?;
     export.write_reports(output)
+}
+
+/// Writes several GGUF files of one model, each as [`gguf`] would, to an output of its own. Files with their tensors in the
+/// same order are written in one pass over the model: those of the converter's types, and those of the other types.
+///
+/// # Errors
+/// As [`ggufs`].
+pub fn ggufs_to_each<'a>(
+    files: Vec<(&'a GgufPlan, &'a str, &'a mut dyn Output)>,
+    run: &RunOptions<'_>,
+) -> Result<Vec<Outcome>> {
+    let mut passes: Vec<(Vec<usize>, Vec<(usize, GgufFileTo<'a>)>)> = Vec::new();
+    for (number, file) in files.into_iter().enumerate() {
+        let order = file.0.tensor_order();
+        match passes.iter_mut().find(|(other, _)| *other == order) {
+            Some((_, same)) => same.push((number, file)),
+            None => passes.push((order, vec![(number, file)])),
+        }
+    }
+    let mut outcomes = Vec::new();
+    for (_, files) in passes {
+        let (numbers, mut files): (Vec<usize>, Vec<_>) = files.into_iter().unzip();
+        let Some(plan) = combined(files.iter().map(|(plan, name, _)| (*plan, *name)))? else { continue };
+        let export = {
+            let outputs = files.iter_mut().map(|(.., output)| &mut **output as &mut dyn Output);
+            Export::run(&plan, Stage::Converting, &mut EachSink::new(&plan, outputs), run)?
+        };
+        for ((number, planned), (.., output)) in numbers.into_iter().zip(&plan.reports).zip(&mut files) {
+            outcomes.push((number, export.write_report(planned, *output)?));
+        }
+    }
+    outcomes.sort_by_key(|(number, _)| *number);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// A plan, the name of its file, and where that goes.
+type GgufFileTo<'a> = (&'a GgufPlan, &'a str, &'a mut dyn Output);
+
+/// The pass that writes all of these files; `None` if there are none.
+fn combined<'a>(plans: impl Iterator<Item = (&'a GgufPlan, &'a str)>) -> Result<Option<ExportPlan>> {
+    let mut pass: Option<(&GgufPlan, ExportPlan)> = None;
+    for (plan, name) in plans {
+        match &mut pass {
+            None => pass = Some((plan, plan.export_plan(name))),
+            Some((first, _)) if !plan.model().is_same(first.model()) => {
+                let problem = format!("is not the model of {name}: one pass reads one model");
+                return Err(Error::invalid(plan.model().base().location(), problem));
+            }
+            Some((_, pass)) => pass.append(plan.export_plan(name)),
+        }
+    }
+    Ok(pass.map(|(_, pass)| pass))
 }
 
 fn write_in_sequence(
@@ -109,16 +154,30 @@ impl<'a> Export<'a> {
 
     /// Writes the reports, after all files, and makes all of them visible.
     fn write_reports(&self, output: &mut dyn Output) -> Result<Vec<Outcome>> {
-        let outcome = |planned: &_| {
-            let report = self.report(planned);
-            let mut files = self.files[planned.files.clone()].to_vec();
-            files.push(report::write(&report, &planned.file, output)?);
-            Ok(Outcome { files, report })
-        };
+        let outcome = |planned| self.finish_report(planned, output);
         let outcomes = self.plan.reports.iter().map(outcome).collect::<Result<_>>()?;
-        let reports: Vec<&str> = self.plan.reports.iter().map(|planned| planned.file.as_str()).collect();
-        let first = reports.first().copied().unwrap_or_default();
-        output.publish(&reports).map_err(|error| Error::write(first, error))?;
+        publish(&self.plan.reports, output)?;
         Ok(outcomes)
     }
+
+    /// Writes one of the reports, and makes it and its files visible, which alone are in this output.
+    fn write_report(&self, planned: &PlannedReport, output: &mut dyn Output) -> Result<Outcome> {
+        let outcome = self.finish_report(planned, output)?;
+        publish(std::slice::from_ref(planned), output)?;
+        Ok(outcome)
+    }
+
+    fn finish_report(&self, planned: &PlannedReport, output: &mut dyn Output) -> Result<Outcome> {
+        let report = self.report(planned);
+        let mut files = self.files[planned.files.clone()].to_vec();
+        files.push(report::write(&report, &planned.file, output)?);
+        Ok(Outcome { files, report })
+    }
+}
+
+/// Makes the finished files of an output visible, these reports first.
+fn publish(reports: &[PlannedReport], output: &mut dyn Output) -> Result<()> {
+    let names: Vec<&str> = reports.iter().map(|planned| planned.file.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    output.publish(&names).map_err(|error| Error::write(first, error))
 }

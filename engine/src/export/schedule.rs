@@ -1,7 +1,5 @@
 //! The order of the work: every tensor and file is read once, in chunks, for all files it becomes part of.
 
-use std::collections::HashMap;
-
 use crate::merge::Model;
 use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, PartContent};
@@ -31,24 +29,35 @@ pub(super) struct Chunk {
     pub(super) last: bool,
 }
 
-/// One unit for each tensor, in the order of the first file that has it, and one for each file that is copied.
+/// One unit for each tensor, in the order of the first file that has it, and one for each file that is copied and for known
+/// values. The parts of files with their tensors in the same order come in each file's order.
 pub(super) fn read_units(plan: &ExportPlan) -> Vec<ReadUnit> {
     let mut units: Vec<ReadUnit> = Vec::new();
-    let mut by_tensor = HashMap::new();
-    for (file, layout) in plan.files.iter().enumerate() {
-        for (number, part) in layout.parts.iter().enumerate() {
+    for report in &plan.reports {
+        // where the next part of this export's files belongs
+        let mut next = 0;
+        let parts = report.files.clone().flat_map(|file| {
+            plan.files[file].parts.iter().enumerate().map(move |(number, part)| (file, number, part))
+        });
+        for (file, number, part) in parts {
             let new = read_unit(&plan.model, &part.content, (file, number));
-            let known = new.tensor.and_then(|tensor| by_tensor.get(&(tensor, new.length)).copied());
-            if let Some(known) = known.and_then(|index: usize| units.get_mut(index))
-                && known.parts.iter().all(|(other, _)| *other != file)
-            {
-                known.parts.push((file, number));
-                continue;
+            let is_known = |unit: &ReadUnit| {
+                unit.tensor.is_some()
+                    && (unit.tensor, unit.length) == (new.tensor, new.length)
+                    && unit.parts.iter().all(|(other, _)| *other != file)
+            };
+            // most often the next one
+            let known = units.iter().skip(next).position(is_known).map(|at| at + next);
+            match known.or_else(|| units.iter().position(is_known)) {
+                Some(at) => {
+                    units[at].parts.push((file, number));
+                    next = at + 1;
+                }
+                None => {
+                    units.insert(next, new);
+                    next += 1;
+                }
             }
-            if let Some(tensor) = new.tensor {
-                by_tensor.insert((tensor, new.length), units.len());
-            }
-            units.push(new);
         }
     }
     units

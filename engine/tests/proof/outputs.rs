@@ -4,14 +4,36 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::{
-    Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, RunOptions, ggufs,
+    Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, Model, Output, OutputType,
+    RunOptions, ggufs, ggufs_to_each,
 };
 
-use crate::support::{gguf, model, plan, run};
+use crate::support::{checkpoint, fixture, gguf, model, plan, run};
 
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries.map(|e| (e.file_name().into_string().unwrap(), std::fs::read(e.path()).unwrap())).collect()
+}
+
+#[test]
+fn files_to_an_output_each_equal_those_of_single_runs() {
+    let types = [OutputType::Q4_K_M, OutputType::Q8_0, OutputType::Q2_K, OutputType::BF16];
+    let family = |name: &str| Model::new(&checkpoint(&fixture(&format!("families/{name}/base"))));
+    for model in [model("gemma3-micro"), family("gemma3n"), family("gemma4-dense"), family("gemma4-moe")] {
+        let plans = types.map(|t| plan(&model, t));
+        let folders = types.map(|_| tempfile::tempdir().unwrap());
+        let mut outputs: Vec<_> =
+            folders.iter().map(|folder| LocalOutput::create(folder.path()).unwrap()).collect();
+        let files = plans.iter().zip(&mut outputs);
+        let files = files.map(|(plan, output)| (plan, "m.gguf", output as &mut dyn Output)).collect();
+        let outcomes = ggufs_to_each(files, &run(3, 5000)).unwrap();
+        for ((output, folder), outcome) in types.into_iter().zip(&folders).zip(outcomes) {
+            let alone = tempfile::tempdir().unwrap();
+            let expected = gguf(&model, output, alone.path(), &RunOptions::default());
+            assert_eq!(outcome.files, expected.files, "{output}");
+            assert!(contents(folder.path()) == contents(alone.path()), "{output}");
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use shared::{
     service::{
         get::{self, GetPorts},
         history::{self, HistoryPorts},
+        links,
     },
 };
 
@@ -70,10 +71,12 @@ async fn get_history(
 }
 
 async fn get_export(
-    State(Context { jobs, exports, .. }): State<Context>,
+    State(Context { jobs, exports, links: download_links, .. }): State<Context>,
     Caller(caller): Caller,
     ExportPath(job, export): ExportPath,
 ) -> Result<Json<ExportBody>, Problem> {
     let ports = HistoryPorts { jobs: &*jobs, exports: &*exports };
-    Ok(Json(history::find(ports, &caller, &job, export, clock::now()).await?.into()))
+    let export = history::find(ports, &caller, &job, export, clock::now()).await?;
+    let links = links::of_export(&*download_links, &export).await;
+    Ok(Json(ExportBody::new(export, &links)))
 }

@@ -83,7 +83,22 @@ async fn the_latest_export_is_returned_with_all_fields() {
     {
       "artifacts": [
         {
+          "files": [
+            {
+              "bytes": 291545600,
+              "link": "https://files.test/job-1/model.gguf?signed",
+              "name": "model.gguf",
+              "sha256": "abababababababababababababababababababababababababababababababab"
+            },
+            {
+              "bytes": 61444,
+              "link": "https://files.test/job-1/model.report.json?signed",
+              "name": "model.report.json",
+              "sha256": "abababababababababababababababababababababababababababababababab"
+            }
+          ],
           "path": "gs://files/job-1/model.gguf",
+          "quantization": "q8_0",
           "type": "gguf",
           "variant": "file"
         }
@@ -119,6 +134,9 @@ async fn the_latest_export_is_returned_with_all_fields() {
         "tensors_unchanged": 158
       },
       "quantization": "q8_0",
+      "quantizations": [
+        "q8_0"
+      ],
       "started_at": "2026-09-21T14:13:20Z",
       "status": "completed",
       "type": "gguf",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::{is_adapter_file, is_companion};
 use serde_json::{Map, Value};
-use shared::domain::{Destination, HubRepo, Stage, Variant};
+use shared::domain::{Destination, HubRepo, Stage};
 
 use super::{ExportResult, ExportWork, ModelFiles};
 use crate::{
@@ -52,7 +52,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             base_model: base_model.as_ref(),
             description: &description,
         };
-        work.push(&model, &mut result)?;
+        work.push_to(&model, &mut result)?;
     }
     Ok(result)
 }
@@ -69,7 +69,7 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
     if obtained.is_reused {
         result.message = "Reused the adapter of an earlier export: its inputs are unchanged".to_owned();
     }
-    result.artifacts.push(work.artifact(Variant::File, obtained.artifact.bucket.url_of(ZIP_FILE)?));
+    result.artifacts.push(work.download(&obtained.artifact, ZIP_FILE)?);
     Ok(())
 }
 

@@ -1,83 +1,210 @@
-//! `gguf`: one file for llama.cpp and Ollama, from base model and adapter, from a full fine-tune, or, if those no
+//! `gguf`: files for llama.cpp and Ollama, one for each quantization type, from base model and adapter, from a full fine-tune, or, if those no
 //! longer exist, from the merged model of an earlier export.
 
-use engine::{Adapter, Folder as _, Model};
-use shared::domain::{ArtifactKind, Destination, HubRepo, Stage, Variant};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{ExportResult, ExportWork, ModelFiles, proof};
+use engine::{Adapter, Folder as _, Model, Outcome, Output};
+use shared::domain::{Artifact, ArtifactKind, Destination, HubRepo, Stage, Variant};
+
+use super::{ExportResult, ExportWork, ModelFiles, PUSHED, proof};
 use crate::{
-    artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
+    artifact_folder::{ArtifactFolder, NewArtifact},
     bucket::Bucket,
     error::JobError,
     fingerprint::Fingerprint,
     input_folder::InputFolder,
     inputs::{self, BaseModel, FineTune},
     maker::ObtainedArtifact,
-    manifest::Manifest,
     plan::{GgufRequest, PlannedGguf},
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
-    let request = GgufRequest::new(work.export, work.training_job);
+    let requests = GgufRequest::all(work.export, work.training_job);
     let input = find_input(work)?;
-    let artifact = format!("gguf {}", request.quantization);
-    let target = ArtifactFolder::new(work.download_folder()?, artifact, input.fingerprint(&request));
-    let obtained = match target.published()? {
-        Some(artifact) => ObtainedArtifact { artifact, is_reused: true },
-        None => {
-            let model = input.model()?;
-            let files = request.plan(&model)?;
-            work.obtain(&target, |folder| write(work, &model, folder, &files))?
-        }
+    let targets: Vec<_> =
+        requests.iter().map(|request| target(work, &input, request)).collect::<Result<_, _>>()?;
+    let made = obtain_all(work, &input, &requests, &targets)?;
+    let mut result = ExportResult {
+        artifacts: Vec::new(),
+        proof: made.first().and_then(|first| first.artifact.manifest.proof.clone()),
+        message: message(&requests, &made),
     };
-    let ObtainedArtifact { artifact: PublishedArtifact { manifest, bucket, files }, is_reused } = obtained;
-    let message = match is_reused {
-        true => {
-            format!("Reused the {} file of an earlier export: its inputs are unchanged", request.quantization)
+    for (request, ObtainedArtifact { artifact, .. }) in requests.iter().zip(&made) {
+        let quantization = Some(request.quantization);
+        if work.has_destination(Destination::Gcs) {
+            let download = work.download(artifact, &request.file_name)?;
+            result.artifacts.push(Artifact { quantization, ..download });
         }
-        false => written_message(&request, &manifest),
-    };
-    let mut result = ExportResult { artifacts: Vec::new(), proof: manifest.proof.clone(), message };
-    if work.has_destination(Destination::Gcs) {
-        result.artifacts.push(work.artifact(Variant::File, bucket.url_of(&request.file_name)?));
+        let model = ModelFiles {
+            folder: Arc::clone(&artifact.files) as _,
+            files: &artifact.manifest.files,
+            base_model: input.base_model.as_ref(),
+            description: &format!("Converted for llama.cpp as {}.", request.quantization),
+        };
+        let pushed = work.push(&model)?;
+        result.artifacts.extend(pushed.map(|pushed| Artifact { quantization, ..pushed }));
     }
-    let model = ModelFiles {
-        folder: files,
-        files: &manifest.files,
-        base_model: input.base_model.as_ref(),
-        description: &format!("Converted for llama.cpp as {}.", request.quantization),
-    };
-    work.push(&model, &mut result)?;
+    if work.has_destination(Destination::HfHub) {
+        result.message.push_str(PUSHED);
+    }
     Ok(result)
 }
 
-fn written_message(request: &GgufRequest, manifest: &Manifest) -> String {
-    let mut message = format!("Wrote the {} file", request.quantization);
-    if manifest.files.iter().any(|file| file.name == request.mmproj_name) {
-        message.push_str(&format!(", and {} for image and audio input", request.mmproj_name));
-    }
-    message
+fn target(
+    work: &ExportWork<'_>,
+    input: &GgufInput,
+    request: &GgufRequest,
+) -> Result<ArtifactFolder, JobError> {
+    let artifact = format!("gguf {}", request.quantization);
+    Ok(ArtifactFolder::new(work.download_folder()?, artifact, input.fingerprint(request)))
 }
 
-/// Writes `files`, of which the first is the language model.
-fn write(
+fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
+    let types = |is_reused: bool| {
+        let of_kind = requests.iter().zip(made).filter(|(_, made)| made.is_reused == is_reused);
+        of_kind.map(|(request, _)| request.quantization.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let mmproj = requests.iter().zip(made).find(|(request, made)| {
+        !made.is_reused && made.artifact.manifest.files.iter().any(|file| file.name == request.mmproj_name)
+    });
+    let mmproj = mmproj.map_or_else(String::new, |(request, _)| {
+        format!(", and {} for image and audio input", request.mmproj_name)
+    });
+    let count = |types: &str| if types.contains(", ") { "files" } else { "file" };
+    match (types(false), types(true)) {
+        (written, reused) if reused.is_empty() => {
+            format!("Wrote the {written} {}{mmproj}", count(&written))
+        }
+        (written, reused) if written.is_empty() => {
+            format!("Reused the {reused} {} of an earlier export: its inputs are unchanged", count(&reused))
+        }
+        (written, reused) => {
+            format!(
+                "Wrote the {written} {}{mmproj}; reused the {reused} {} of an earlier export",
+                count(&written),
+                count(&reused)
+            )
+        }
+    }
+}
+
+/// A file that is not published yet: its number among the requests, its folder, and its plan.
+struct PendingGguf<'a> {
+    number: usize,
+    target: &'a ArtifactFolder,
+    /// The language model's file is the first.
+    files: Vec<PlannedGguf>,
+}
+
+/// The published artifacts, and new ones for those that are missing. All of these are written in as few passes over the
+/// model as possible, after all of them have been planned.
+fn obtain_all(
+    work: &ExportWork<'_>,
+    input: &GgufInput,
+    requests: &[GgufRequest],
+    targets: &[ArtifactFolder],
+) -> Result<Vec<ObtainedArtifact>, JobError> {
+    let mut obtained: BTreeMap<usize, ObtainedArtifact> = BTreeMap::new();
+    for (number, target) in targets.iter().enumerate() {
+        let published = target.published()?;
+        obtained.extend(published.map(|artifact| (number, ObtainedArtifact { artifact, is_reused: true })));
+    }
+    if obtained.len() < targets.len() {
+        let model = input.model()?;
+        let plan = |number: usize| {
+            let files = requests[number].plan(&model)?;
+            Ok(PendingGguf { number, target: &targets[number], files })
+        };
+        let missing = (0..targets.len()).filter(|number| !obtained.contains_key(number));
+        let mut pending = missing.map(plan).collect::<Result<Vec<_>, JobError>>()?;
+        // two exports that need the same files claim them in the same order, so that neither waits for the other forever
+        pending.sort_by(|a, b| a.target.fingerprint().cmp(b.target.fingerprint()));
+        GgufMaker { work, model: &model, written: BTreeMap::new(), obtained: &mut obtained }
+            .obtain(&pending, Vec::new())?;
+    }
+    Ok(obtained.into_values().collect())
+}
+
+/// Makes several artifacts: claims one after the other, and writes those that nobody else makes together.
+struct GgufMaker<'a> {
+    work: &'a ExportWork<'a>,
+    model: &'a Model,
+    /// By their numbers, before they are published.
+    written: BTreeMap<usize, NewArtifact>,
+    obtained: &'a mut BTreeMap<usize, ObtainedArtifact>,
+}
+
+impl GgufMaker<'_> {
+    /// Obtains `pending`, while those in `claimed` wait to be written into their folders.
+    fn obtain(
+        &mut self,
+        pending: &[PendingGguf<'_>],
+        claimed: Vec<(&PendingGguf<'_>, Bucket)>,
+    ) -> Result<(), JobError> {
+        let Some((first, rest)) = pending.split_first() else {
+            return self.write(&claimed);
+        };
+        let mut claimed = Some(claimed);
+        let made = self.work.obtain(first.target, |folder| {
+            let mut claimed = claimed.take().unwrap_or_default();
+            claimed.push((first, folder.clone()));
+            self.obtain(rest, claimed)?;
+            let missing = || JobError::Internal("a file of the export was not written".to_owned());
+            self.written.remove(&first.number).ok_or_else(missing)
+        })?;
+        self.obtained.insert(first.number, made);
+        match claimed {
+            // somebody else made it
+            Some(claimed) => self.obtain(rest, claimed),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes files into their folders, the language models together.
+    fn write(&mut self, claimed: &[(&PendingGguf<'_>, Bucket)]) -> Result<(), JobError> {
+        let Self { work, model, .. } = *self;
+        let language_models = claimed.iter().filter_map(|(pending, folder)| {
+            let PlannedGguf { plan, file_name } = pending.files.first()?;
+            Some((plan, file_name.as_str(), folder.upload()))
+        });
+        let mut language_models: Vec<_> = language_models.collect();
+        let names: Vec<_> = language_models.iter().map(|(_, name, _)| *name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        work.progress.begin(Stage::Export, format!("Writing {}", names.join(", ")), 0);
+        let files = language_models.iter_mut();
+        let files = files.map(|(plan, name, upload)| (*plan, *name, upload as &mut dyn Output)).collect();
+        let outcomes = engine::ggufs_to_each(files, &work.run_options(model))?;
+        for ((pending, folder), outcome) in claimed.iter().zip(outcomes) {
+            let new = finish(work, model, pending, folder, outcome)?;
+            self.written.insert(pending.number, new);
+        }
+        Ok(())
+    }
+}
+
+/// Compares the predictions of a language model's file, and writes the other files beside it.
+fn finish(
     work: &ExportWork<'_>,
     model: &Model,
+    pending: &PendingGguf<'_>,
     folder: &Bucket,
-    files: &[PlannedGguf],
+    outcome: Outcome,
 ) -> Result<NewArtifact, JobError> {
-    let (mut written, mut proof) = (Vec::new(), None);
-    for (index, PlannedGguf { plan, file_name }) in files.iter().enumerate() {
+    let Some((PlannedGguf { file_name, .. }, others)) = pending.files.split_first() else {
+        return Err(JobError::Internal("a GGUF export has no file".to_owned()));
+    };
+    let logits = proof::compare_logits(work, model, |options| {
+        let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
+        let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
+        Ok(engine::compare_gguf(model, &[file], options)?)
+    })?;
+    let proof = proof::summarize(&outcome, Some(file_name), logits);
+    let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();
+    for PlannedGguf { plan, file_name } in others {
         work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
         let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
-        if index == 0 {
-            let logits = proof::compare_logits(work, model, |options| {
-                let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
-                let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
-                Ok(engine::compare_gguf(model, &[file], options)?)
-            })?;
-            proof = proof::summarize(&outcome, Some(file_name), logits);
-        }
         written.extend(outcome.files.into_iter().map(Into::into));
     }
     Ok(NewArtifact { files: written, proof })

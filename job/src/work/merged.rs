@@ -45,14 +45,14 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         "Reused the merged model of an earlier export: its inputs are unchanged".to_owned()
     });
     let path = raw.bucket.location().to_owned();
-    let raw_artifact = Artifact { kind: ArtifactKind::Merged, path, variant: Variant::Raw };
+    let raw_artifact = Artifact::new(ArtifactKind::Merged, Variant::Raw, path);
     let proof = raw.manifest.proof.clone();
     let mut result = ExportResult { artifacts: vec![raw_artifact], proof, message };
     if work.has_destination(Destination::Gcs) {
         let zip = zip(work, &*raw.files, &raw.manifest.files)?;
         let sha256 = zip.manifest.files.first().map(|file| file.sha256.clone());
         result.proof = result.proof.map(|proof| Proof { sha256, ..proof });
-        result.artifacts.push(work.artifact(Variant::File, zip.bucket.url_of(ZIP_FILE)?));
+        result.artifacts.push(work.download(&zip, ZIP_FILE)?);
     }
     let model = ModelFiles {
         folder: Arc::clone(&raw.files) as _,
@@ -60,7 +60,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         base_model: Some(&base.name),
         description: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
     };
-    work.push(&model, &mut result)?;
+    work.push_to(&model, &mut result)?;
     Ok(result)
 }
 
@@ -112,7 +112,7 @@ fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
         let zip = zip(work, &*input.folder, &files)?;
-        result.artifacts.push(work.artifact(Variant::File, zip.bucket.url_of(ZIP_FILE)?));
+        result.artifacts.push(work.download(&zip, ZIP_FILE)?);
     }
     let base_model = work.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
     let model = ModelFiles {
@@ -121,7 +121,7 @@ fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult
         base_model: base_model.as_ref(),
         description: "A full fine-tune: the files are those of its training.",
     };
-    work.push(&model, &mut result)?;
+    work.push_to(&model, &mut result)?;
     Ok(result)
 }
 

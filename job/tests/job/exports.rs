@@ -7,7 +7,10 @@ use futures_util::future::join_all;
 use crate::support::{BASE, World, change, fixture, published};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::domain::{ArtifactKind, Export, Quantization, Status};
+use shared::{
+    domain::{ArtifactKind, CreateExport, Export, Quantization, Status},
+    testing::fixtures,
+};
 
 fn paths(export: &Export) -> Vec<&str> {
     export.artifacts.iter().map(|artifact| artifact.path.as_str()).collect()
@@ -268,6 +271,67 @@ async fn each_type_has_a_file_of_its_own() {
         assert_eq!(paths(&export), [url(&world, file)]);
         assert!(fs::read(made(&world, file)).unwrap().starts_with(b"GGUF"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_types_of_one_export_are_those_of_single_exports() {
+    let (alone, world) = (World::new(), World::new());
+    let types = [Quantization::Q4_K_M, Quantization::Q8_0, Quantization::Q6_K];
+    let names = ["model-q4_k_m.gguf", "model.gguf", "model-q6_k.gguf"];
+    for quantization in types {
+        let id = alone.create(ArtifactKind::Gguf, Some(quantization)).await;
+        alone.run(id, "run-1", std::future::pending()).await;
+    }
+    // one of them exists already
+    let id = world.create(ArtifactKind::Gguf, Some(Quantization::Q6_K)).await;
+    world.run(id, "run-1", std::future::pending()).await;
+    let request = CreateExport {
+        kind: ArtifactKind::Gguf,
+        quantizations: types.to_vec(),
+        ..fixtures::request("job-1")
+    };
+    let id = world.create_for(request).await;
+    world.run(id, "run-2", std::future::pending()).await;
+    let export = world.record(id).await;
+    assert_eq!(
+        export.message.as_deref(),
+        Some("Wrote the q4_k_m, q8_0 files; reused the q6_k file of an earlier export")
+    );
+    for ((artifact, quantization), name) in export.artifacts.iter().zip(types).zip(names) {
+        assert_eq!(
+            (artifact.quantization, artifact.path.as_str()),
+            (Some(quantization), &*url(&world, name))
+        );
+        assert!(fs::read(made(&world, name)).unwrap() == fs::read(made(&alone, name)).unwrap(), "{name}");
+        let files: Vec<_> = artifact.files.iter().map(|file| file.name.as_str()).collect();
+        let stem = name.trim_end_matches(".gguf");
+        assert_eq!(files, [name, &format!("{stem}.Modelfile"), &format!("{stem}.report.json")]);
+        assert_eq!(artifact.files[0].sha256, sha256_of(&world, name));
+    }
+    let job = world.store.document("training_jobs", "job-1").unwrap();
+    assert_eq!(job["artifacts"]["file"]["gguf"], url(&world, "model-q4_k_m.gguf"), "the first is the job's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_of_the_same_types_in_other_orders_do_not_wait_for_each_other() {
+    let world = World::new();
+    let export = async |types: [Quantization; 3]| {
+        let request = CreateExport {
+            kind: ArtifactKind::Gguf,
+            quantizations: types.to_vec(),
+            ..fixtures::request("job-1")
+        };
+        let id = world.create_for(request).await;
+        world.run(id, "run-1", std::future::pending()).await;
+        world.record(id).await
+    };
+    let [a, b, c] = [Quantization::Q4_K_M, Quantization::Q8_0, Quantization::Q6_K];
+    let (one, two, three) = tokio::join!(export([a, b, c]), export([c, b, a]), export([b, a, c]));
+    for made in [&one, &two, &three] {
+        assert_eq!(made.status, Status::Completed, "{:?}", made.message);
+        assert_eq!(made.artifacts.len(), 3);
+    }
+    assert_eq!(sha256_of(&world, "model.gguf"), reference());
 }
 
 #[tokio::test(flavor = "multi_thread")]

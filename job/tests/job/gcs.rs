@@ -97,7 +97,8 @@ impl CloudWorld {
     async fn export_as(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> Export {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
-        let request = CreateExport { kind, quantization, ..fixtures::request("job-1") };
+        let quantizations = quantization.into_iter().collect();
+        let request = CreateExport { kind, quantizations, ..fixtures::request("job-1") };
         let new = NewExport { id, user: &user, request: &request, request_hash: None, retention_days: None };
         self.store.create(&Export::new(&new, jiff::Timestamp::now()), CallerLimits::NONE).await.unwrap();
         let context = Context {

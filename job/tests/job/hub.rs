@@ -55,7 +55,7 @@ pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]
     let id = world
         .create_for(CreateExport {
             kind,
-            quantization: (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0),
+            quantizations: (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0).into_iter().collect(),
             destinations: Destinations::new(to.to_vec()).unwrap(),
             hf_repo: to.contains(&Destination::HfHub).then(|| REPO.parse().unwrap()),
             ..fixtures::request("job-1")
@@ -381,7 +381,7 @@ async fn the_card_keeps_the_owners_text_and_lists_every_gguf_file() {
     for quantization in [Quantization::Q8_0, Quantization::Q4_K_M] {
         let id = world
             .create_for(CreateExport {
-                quantization: Some(quantization),
+                quantizations: vec![quantization],
                 destinations: Destinations::new(vec![Destination::HfHub]).unwrap(),
                 hf_repo: Some(REPO.parse().unwrap()),
                 ..fixtures::request("job-1")

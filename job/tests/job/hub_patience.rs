@@ -88,7 +88,7 @@ async fn a_wait_is_shown_and_ends_when_the_job_is_stopped() {
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
     let request = CreateExport {
         kind: ArtifactKind::Merged,
-        quantization: None,
+        quantizations: Vec::new(),
         destinations: Destinations::new(vec![Destination::Gcs]).unwrap(),
         ..fixtures::request("job-1")
     };

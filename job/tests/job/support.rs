@@ -106,7 +106,8 @@ impl World {
     }
 
     pub(crate) async fn create(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> ExportId {
-        self.create_for(CreateExport { kind, quantization, ..fixtures::request("job-1") }).await
+        let quantizations = quantization.into_iter().collect();
+        self.create_for(CreateExport { kind, quantizations, ..fixtures::request("job-1") }).await
     }
 
     pub(crate) async fn create_for(&self, request: CreateExport) -> ExportId {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::ExportBody;
 use crate::{
     domain::{ArtifactKind, Artifacts, JobId, TrainingJob, UserId, Variant},
-    service::get::JobWithExport,
+    service::{get::JobWithExport, links::FileLinks},
 };
 
 /// A training job.
@@ -90,10 +90,10 @@ impl From<TrainingJob> for JobBody {
 impl From<JobWithExport> for JobWithExportBody {
     /// `file` holds download links, which a browser can open.
     fn from(found: JobWithExport) -> Self {
-        let links = Artifacts::from_iter(found.downloads);
-        let mut job = JobBody::from(found.job);
-        job.artifacts.file = FilePathsBody::new(&links, Variant::File);
-        Self { job, latest_export: found.latest.map(Into::into) }
+        let JobWithExport { job, latest, links } = found;
+        let mut job = JobBody::from(job);
+        job.artifacts.file = job.artifacts.file.linked(&links);
+        Self { job, latest_export: latest.map(|export| ExportBody::new(export, &links)) }
     }
 }
 
@@ -104,6 +104,12 @@ impl FilePathsBody {
             merged: path(artifacts, variant, ArtifactKind::Merged),
             gguf: path(artifacts, variant, ArtifactKind::Gguf),
         }
+    }
+
+    /// FileLinks in place of the paths.
+    fn linked(self, links: &FileLinks) -> Self {
+        let link = |path: Option<String>| links.get(&path?).map(str::to_owned);
+        Self { adapter: link(self.adapter), merged: link(self.merged), gguf: link(self.gguf) }
     }
 }
 

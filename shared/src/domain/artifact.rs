@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Quantization;
+
 /// The artifact type; the field `type` on the wire and in documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -54,7 +56,6 @@ impl Variant {
 
 /// An artifact of an export. `path` is a URL (`gs://…`, `file://…`) or, on the Hub, `owner/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Artifact {
     /// The artifact type.
     #[serde(rename = "type")]
@@ -63,6 +64,37 @@ pub struct Artifact {
     pub path: String,
     /// The form in which it is stored.
     pub variant: Variant,
+    /// The quantization type of a GGUF; `None` for other types, and in documents that older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
+    /// The files of [`Variant::File`], beside the one at `path`; empty in documents that older versions wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ArtifactFile>,
+}
+
+/// A file of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactFile {
+    /// The name in its folder.
+    pub name: String,
+    /// The size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hex.
+    pub sha256: String,
+}
+
+impl Artifact {
+    /// An artifact without files of its own.
+    #[must_use]
+    pub fn new(kind: ArtifactKind, variant: Variant, path: impl Into<String>) -> Self {
+        Self { kind, path: path.into(), variant, quantization: None, files: Vec::new() }
+    }
+
+    /// The files with their locations.
+    pub fn located_files(&self) -> impl Iterator<Item = (&ArtifactFile, String)> {
+        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        self.files.iter().map(move |file| (file, format!("{folder}/{}", file.name)))
+    }
 }
 
 /// The artifacts of a training job, at most one for each variant and type: `artifacts.{variant}.{type}` of its

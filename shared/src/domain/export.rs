@@ -96,8 +96,8 @@ pub struct Export {
     pub hf_repo: Option<HubRepo>,
     /// Whether that repository must be private.
     pub hf_private: bool,
-    /// The quantization type of a GGUF; `None` for other types.
-    pub quantization: Option<Quantization>,
+    /// The quantization types of a GGUF; empty for other types.
+    pub quantizations: Vec<Quantization>,
     /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
     /// The latest event, for people.
@@ -230,7 +230,7 @@ impl Export {
             destinations: request.destinations.clone(),
             hf_repo: request.hf_repo.clone(),
             hf_private: request.hf_private,
-            quantization: request.quantization,
+            quantizations: request.quantizations.clone(),
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,
@@ -408,9 +408,8 @@ mod tests {
     }
 
     fn complete(by: &str, attempt: u32) -> Transition {
-        let path = "gs://files/job-1/merged.zip".to_owned();
-        let artifacts =
-            vec![Artifact { kind: ArtifactKind::Merged, path, variant: crate::domain::Variant::File }];
+        let path = "gs://files/job-1/merged.zip";
+        let artifacts = vec![Artifact::new(ArtifactKind::Merged, crate::domain::Variant::File, path)];
         Transition::Complete { claim: claim(by, attempt), artifacts, proof: None, message: "Done".to_owned() }
     }
 

@@ -52,7 +52,14 @@ impl FromStr for IdempotencyKey {
 /// A hash of what a request asks for, without the token.
 #[must_use]
 pub fn request_hash(request: &CreateExport) -> String {
-    let CreateExport { job_id, kind, destinations, hf_token: _, hf_repo, hf_private, quantization } = request;
+    let CreateExport { job_id, kind, destinations, hf_token: _, hf_repo, hf_private, quantizations } =
+        request;
+    // one type as requests had it before there could be several
+    let quantization = match quantizations.as_slice() {
+        [] => serde_json::Value::Null,
+        [one] => serde_json::json!(one),
+        several => serde_json::json!(several),
+    };
     let asked = serde_json::json!([job_id, kind, destinations, hf_repo, hf_private, quantization]);
     hex::encode(Sha256::digest(asked.to_string()))
 }

@@ -14,7 +14,7 @@ mod quantization;
 mod request;
 mod training_job;
 
-pub use artifact::{Artifact, ArtifactKind, Artifacts, Variant};
+pub use artifact::{Artifact, ArtifactFile, ArtifactKind, Artifacts, Variant};
 pub use error::{Error, Result, Unauthenticated};
 pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,

@@ -85,6 +85,7 @@ pub struct RawCreateExport {
     hf_repo_id: BodyField<String>,
     hf_private: BodyField<bool>,
     quantization: BodyField<String>,
+    quantizations: BodyField<Vec<String>>,
 }
 
 /// A field of the body: a value, null, a value of the wrong type, or nothing.
@@ -137,13 +138,16 @@ pub struct CreateExport {
     pub hf_repo: Option<HubRepo>,
     /// Whether that repository must be private.
     pub hf_private: bool,
-    /// The quantization type of a GGUF; `None` for other types.
-    pub quantization: Option<Quantization>,
+    /// The quantization types of a GGUF, each once; empty for other types.
+    pub quantizations: Vec<Quantization>,
 }
 
 impl CreateExport {
     /// The longest accepted access token of the Hub, in bytes; real ones have 37.
     pub const MAX_HF_TOKEN: usize = 1_024;
+
+    /// The most quantization types of one export.
+    pub const MAX_QUANTIZATIONS: usize = 8;
 }
 
 impl TryFrom<RawCreateExport> for CreateExport {
@@ -158,8 +162,9 @@ impl TryFrom<RawCreateExport> for CreateExport {
         let hf_token = parse_hf_token(raw.hf_token.into_value("hf_token", "a string")?)?;
         let hf_repo = parse_hf_repo(raw.hf_repo_id.into_value("hf_repo_id", "a string")?.as_deref())?;
         let hf_private = raw.hf_private.into_value("hf_private", "true or false")?.unwrap_or(true);
-        let quantization =
-            parse_quantization(kind, raw.quantization.into_value("quantization", "a string")?.as_deref())?;
+        let one = raw.quantization.into_value("quantization", "a string")?;
+        let several = raw.quantizations.into_value("quantizations", "an array of quantization types")?;
+        let quantizations = parse_quantizations(kind, one.as_deref(), several)?;
         if destinations.contains(Destination::HfHub) {
             if hf_repo.is_none() {
                 return Err(InvalidRequest::new("hf_repo_id", "is required if destination contains hf_hub"));
@@ -168,7 +173,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
                 return Err(InvalidRequest::new("hf_token", "is required if destination contains hf_hub"));
             }
         }
-        Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantization })
+        Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantizations })
     }
 }
 
@@ -231,21 +236,41 @@ fn parse_hf_repo(name: Option<&str>) -> Result<Option<HubRepo>, InvalidRequest> 
         .map_err(|e: super::InvalidId| InvalidRequest::new("hf_repo_id", e.to_string()))
 }
 
-fn parse_quantization(
+/// The types of `quantization` or `quantizations`; without both, the default of a GGUF.
+fn parse_quantizations(
     kind: ArtifactKind,
-    name: Option<&str>,
-) -> Result<Option<Quantization>, InvalidRequest> {
-    let field = "quantization";
-    match (kind, non_blank(name)) {
-        (ArtifactKind::Adapter | ArtifactKind::Merged, None) => Ok(None),
-        (ArtifactKind::Adapter | ArtifactKind::Merged, Some(_)) => {
-            Err(InvalidRequest::new(field, "is only valid with export_type gguf: omit it"))
-        }
-        (ArtifactKind::Gguf, None) => Ok(Some(Quantization::DEFAULT)),
-        (ArtifactKind::Gguf, Some(name)) => name.parse().map(Some).map_err(|_: UnknownQuantization| {
+    one: Option<&str>,
+    several: Option<Vec<String>>,
+) -> Result<Vec<Quantization>, InvalidRequest> {
+    const FIELD: &str = "quantizations";
+    let one = non_blank(one);
+    let field = if several.is_some() { FIELD } else { "quantization" };
+    if kind != ArtifactKind::Gguf && (one.is_some() || several.is_some()) {
+        return Err(InvalidRequest::new(field, "is only valid with export_type gguf: omit it"));
+    }
+    let parse = |name: &str| {
+        name.trim().parse().map_err(|_: UnknownQuantization| {
             let all = Quantization::ALL.map(Quantization::as_str).join(", ");
-            InvalidRequest::new(field, format!("must be one of {all}"))
-        }),
+            let rule = if field == FIELD { "must contain only" } else { "must be one of" };
+            InvalidRequest::new(field, format!("{rule} {all}"))
+        })
+    };
+    match (kind, one, several) {
+        (ArtifactKind::Gguf, None, None) => Ok(vec![Quantization::DEFAULT]),
+        (_, None, None) => Ok(Vec::new()),
+        (_, Some(one), None) => Ok(vec![parse(one)?]),
+        (_, Some(_), Some(_)) => {
+            Err(InvalidRequest::new(FIELD, "is sent instead of quantization: omit one of them"))
+        }
+        (_, None, Some(names)) => {
+            let types = names.iter().map(|name| parse(name)).collect::<Result<Vec<_>, _>>()?;
+            let is_repeated = types.iter().enumerate().any(|(at, name)| types[..at].contains(name));
+            if types.is_empty() || types.len() > CreateExport::MAX_QUANTIZATIONS || is_repeated {
+                let most = CreateExport::MAX_QUANTIZATIONS;
+                return Err(InvalidRequest::new(FIELD, format!("must have 1 to {most} types, each once")));
+            }
+            Ok(types)
+        }
     }
 }
 
@@ -310,6 +335,17 @@ mod tests {
             ("quantization", json!({"quantization": 8})),
             ("quantization", json!({"export_type": "merged", "quantization": "q8_0"})),
             ("quantization", json!({"export_type": "adapter", "quantization": "f16"})),
+            ("quantizations", json!({"quantizations": []})),
+            ("quantizations", json!({"quantizations": "q8_0"})),
+            ("quantizations", json!({"quantizations": ["q8_0", null]})),
+            ("quantizations", json!({"quantizations": ["q8_0", "q9_0"]})),
+            ("quantizations", json!({"quantizations": ["q8_0", "Q8_0"]})),
+            (
+                "quantizations",
+                json!({"quantizations": Quantization::ALL[..9].iter().map(|q| q.as_str()).collect::<Vec<_>>()}),
+            ),
+            ("quantizations", json!({"quantizations": ["q8_0"], "quantization": "q8_0"})),
+            ("quantizations", json!({"export_type": "merged", "quantizations": ["q8_0"]})),
         ];
         for (field, change) in table {
             let error = request(&with(&change)).expect_err(&format!("{change} must be rejected"));
@@ -322,7 +358,7 @@ mod tests {
     fn omitted_fields_have_defaults() {
         let request = request(&json!({"job_id": "job-1", "export_type": "gguf"})).unwrap();
         assert_eq!(request.destinations.as_slice(), [Destination::Gcs]);
-        assert_eq!(request.quantization, Some(Quantization::Q8_0));
+        assert_eq!(request.quantizations, [Quantization::Q8_0]);
         assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());
     }
 
@@ -332,7 +368,13 @@ mod tests {
             "export_type": "merged", "quantization": ""});
         let request = request(&with(&blanks)).unwrap();
         assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());
-        assert_eq!(request.quantization, None);
+        assert_eq!(request.quantizations, []);
+    }
+
+    #[test]
+    fn several_quantizations_keep_their_order() {
+        let request = request(&with(&json!({"quantizations": ["Q4_K_M", " q8_0"]}))).unwrap();
+        assert_eq!(request.quantizations, [Quantization::Q4_K_M, Quantization::Q8_0]);
     }
 
     #[test]

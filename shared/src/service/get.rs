@@ -1,10 +1,16 @@
 //! Gets a job and its latest export.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use super::{as_of, owned_job};
+use super::{
+    as_of,
+    links::{self, FileLinks},
+    owned_job,
+};
 use crate::{
-    domain::{Artifact, ArtifactKind, Export, JobId, Result, TrainingJob, UserId, Variant},
+    domain::{ArtifactKind, Export, JobId, Result, TrainingJob, UserId, Variant},
     ports::{DownloadLinks, Exports, TrainingJobs},
 };
 
@@ -13,10 +19,10 @@ use crate::{
 pub struct JobWithExport {
     /// The job.
     pub job: TrainingJob,
-    /// The files that can be downloaded, each with its link as path.
-    pub downloads: Vec<Artifact>,
     /// The latest export, with its current status.
     pub latest: Option<Export>,
+    /// FileLinks to the files of both.
+    pub links: FileLinks,
 }
 
 /// The ports that [`get`] uses.
@@ -45,25 +51,12 @@ pub async fn get(
     let latest = exports.latest(id).await;
     let job = owned_job(jobs, caller, id).await?;
     let latest = latest?.map(|export| as_of(export, now));
-    let (adapter, merged, gguf) = tokio::join!(
-        download(links, &job, ArtifactKind::Adapter),
-        download(links, &job, ArtifactKind::Merged),
-        download(links, &job, ArtifactKind::Gguf),
-    );
-    let downloads = [adapter, merged, gguf].into_iter().flatten().collect();
-    Ok(JobWithExport { job, downloads, latest })
-}
-
-async fn download(links: &dyn DownloadLinks, job: &TrainingJob, kind: ArtifactKind) -> Option<Artifact> {
-    let path = job.artifacts.path(Variant::File, kind)?;
-    match links.link(path).await {
-        Ok(link) => link.map(|path| Artifact { kind, path, variant: Variant::File }),
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, job.id = %job.id, artifact.kind = kind.as_str(), "creating a download link failed");
-            None
-        }
-    }
+    let kinds = [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf];
+    let of_job = kinds.into_iter().filter_map(|kind| job.artifacts.path(Variant::File, kind));
+    let mut locations: BTreeSet<String> = of_job.map(str::to_owned).collect();
+    locations.extend(latest.iter().flat_map(links::files_of));
+    let links = links::create(links, locations).await;
+    Ok(JobWithExport { job, latest, links })
 }
 
 #[cfg(test)]
@@ -99,8 +92,9 @@ mod tests {
     #[tokio::test]
     async fn the_owner_gets_the_job_with_links_to_its_files() {
         let found = get_as(&store(), &FakeLinks::default(), fixtures::ADA).await.unwrap();
-        let links: Vec<_> = found.downloads.iter().map(|a| (a.kind, a.path.as_str())).collect();
-        assert_eq!(links, [(ArtifactKind::Gguf, "https://files.test/job-1/model.gguf?signed")]);
+        let link = |kind| found.links.get(found.job.artifacts.path(Variant::File, kind).unwrap());
+        assert_eq!(link(ArtifactKind::Gguf), Some("https://files.test/job-1/model.gguf?signed"));
+        assert_eq!(link(ArtifactKind::Merged), None);
         assert!(found.latest.is_none());
     }
 
@@ -109,7 +103,7 @@ mod tests {
         let links = FakeLinks::default();
         links.set_failing();
         let found = get_as(&store(), &links, fixtures::ADA).await.unwrap();
-        assert!(found.downloads.is_empty());
+        assert_eq!(found.links.get("gs://files/job-1/model.gguf"), None);
     }
 
     #[tokio::test]

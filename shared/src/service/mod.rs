@@ -6,6 +6,7 @@ pub mod create;
 pub mod get;
 pub mod history;
 pub mod hub_token;
+pub mod links;
 pub mod list;
 
 use jiff::{SignedDuration, Timestamp};

@@ -459,7 +459,7 @@ async fn odd_fields_leave_a_job_readable(harness: &dyn StoreHarness) {
 async fn an_artifact_is_added_to_the_existing_ones(harness: &dyn StoreHarness) {
     let id = unique("job");
     let jobs = harness.training_jobs();
-    let hub = Artifact { kind: ArtifactKind::Merged, path: "ada/gemma".to_owned(), variant: Variant::Hf };
+    let hub = Artifact::new(ArtifactKind::Merged, Variant::Hf, "ada/gemma");
     let mut expected = fixtures::training_job(random_user().as_str());
     harness.put(TRAINING_JOBS, &id, expected.clone()).await;
     for artifact in [&fixtures::gguf(), &hub] {

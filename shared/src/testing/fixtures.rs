@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId, Failure,
-    FailureCode, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof, Quantization, Stage,
+    Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId,
+    Failure, FailureCode, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof, Quantization, Stage,
     Transition, UserId, Variant,
 };
 
@@ -61,7 +61,7 @@ pub fn request(job: &str) -> CreateExport {
         hf_token: None,
         hf_repo: None,
         hf_private: true,
-        quantization: Some(Quantization::Q8_0),
+        quantizations: vec![Quantization::Q8_0],
     }
 }
 
@@ -96,10 +96,11 @@ pub fn claim(by: &str) -> Claim {
 /// The artifact of [`lifecycle`].
 #[must_use]
 pub fn gguf() -> Artifact {
+    let file = |name: &str, bytes| ArtifactFile { name: name.to_owned(), bytes, sha256: "ab".repeat(32) };
     Artifact {
-        kind: ArtifactKind::Gguf,
-        path: format!("gs://files/{JOB}/model.gguf"),
-        variant: Variant::File,
+        quantization: Some(Quantization::Q8_0),
+        files: vec![file("model.gguf", 291_545_600), file("model.report.json", 61_444)],
+        ..Artifact::new(ArtifactKind::Gguf, Variant::File, format!("gs://files/{JOB}/model.gguf"))
     }
 }
 

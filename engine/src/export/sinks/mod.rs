@@ -1,9 +1,12 @@
-//! Where the bytes of an export go: files in sequence, files at any position, or a comparison with files that exist.
+//! Where the bytes of an export go: files in sequence, to one output or to several, files at any position, or a comparison
+//! with files that exist.
 
+mod each;
 mod positioned;
 mod sequential;
 mod verify;
 
+pub(super) use each::EachSink;
 pub(super) use positioned::PositionedSink;
 pub(super) use sequential::SequentialSink;
 pub use verify::Difference;

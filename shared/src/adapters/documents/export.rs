@@ -42,6 +42,8 @@ pub struct ExportDocument {
     hf_private: Option<bool>,
     #[serde(default, with = "serialize_as_null")]
     quantization: Option<Quantization>,
+    #[serde(default)]
+    quantizations: Vec<Quantization>,
     #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
     failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
@@ -87,7 +89,10 @@ impl ExportDocument {
             destinations: Destinations::new(self.destination).unwrap_or_default(),
             hf_repo: self.hf_repo_id.and_then(|repo| repo.parse().ok()),
             hf_private: self.hf_private.unwrap_or(true),
-            quantization: self.quantization,
+            quantizations: match self.quantizations.is_empty() {
+                true => self.quantization.into_iter().collect(),
+                false => self.quantizations,
+            },
             status: self.status,
             message: self.message,
             failure: self.failure,
@@ -128,7 +133,8 @@ impl From<&Export> for ExportDocument {
             finished_at: export.finished_at.map(Into::into),
             user_id: export.user_id.as_ref().map(ToString::to_string),
             hf_private: Some(export.hf_private),
-            quantization: export.quantization,
+            quantization: export.quantizations.first().copied(),
+            quantizations: export.quantizations.clone(),
             progress: export.progress.map(Into::into),
             step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
@@ -318,6 +324,9 @@ mod tests {
           },
           "proof": null,
           "quantization": "q8_0",
+          "quantizations": [
+            "q8_0"
+          ],
           "request_hash": null,
           "retention_days": 365,
           "started_at": "2026-09-21T14:13:20Z",

@@ -96,7 +96,7 @@ fn artifacts(stored: Option<&HashMap<String, Value>>) -> Artifacts {
     let all = variants.into_iter().flat_map(|variant| kinds.map(|kind| (variant, kind)));
     all.filter_map(|(variant, kind)| {
         let path = stored?.get(variant.as_str())?.get(kind.as_str())?.as_str()?;
-        Some(Artifact { kind, path: non_blank(Some(path.to_owned()))?, variant })
+        Some(Artifact::new(kind, variant, non_blank(Some(path.to_owned()))?))
     })
     .collect()
 }

@@ -7,7 +7,7 @@ use utoipa::{
     openapi::{
         ObjectBuilder, RefOr, Schema, Type,
         extensions::Extensions,
-        schema::{AnyOfBuilder, SchemaType},
+        schema::{AnyOfBuilder, ArrayBuilder, SchemaType},
     },
 };
 
@@ -56,7 +56,7 @@ impl PartialSchema for RawCreateExport {
         ObjectBuilder::new()
             .description(Some(
                 "What to export and where to. Unknown fields are ignored; duplicate fields are rejected. Leading and \
-                 trailing whitespace of `hf_repo_id`, `hf_token` and `quantization` is removed.",
+                 trailing whitespace of `hf_repo_id`, `hf_token` and quantization types is removed.",
             ))
             .property("job_id", schema_ref::<JobId>())
             .required("job_id")
@@ -82,6 +82,7 @@ impl PartialSchema for RawCreateExport {
                     .item(upper_case_quantization())
                     .description(Some(format!("Only with `export_type` `gguf`. Default: `{}`.", Quantization::DEFAULT))),
             )
+            .property("quantizations", quantizations())
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
@@ -100,6 +101,21 @@ fn upper_case_quantization() -> ObjectBuilder {
     text().enum_values(Some(Quantization::ALL.map(|quantization| quantization.as_str().to_ascii_uppercase())))
 }
 
+fn quantizations() -> AnyOfBuilder {
+    let array = |item: RefOr<Schema>| {
+        let array = ArrayBuilder::new().items(item).min_items(Some(1)).unique_items(true);
+        array.max_items(Some(CreateExport::MAX_QUANTIZATIONS))
+    };
+    AnyOfBuilder::new()
+        .item(array(schema_ref::<Quantization>().into()))
+        .item(array(upper_case_quantization().into()))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .description(Some(
+            "Several types in one export, each once: a file each, from as few passes over the weights as possible. Only with \
+             `export_type` `gguf`, and instead of `quantization`.",
+        ))
+}
+
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
         .item(schema_ref::<Destinations>())
@@ -114,29 +130,43 @@ fn hf_private() -> ObjectBuilder {
         .description(Some("Whether the repository on the Hub is private."))
 }
 
-/// The rules between fields: `quantization` only with `gguf`, and `hf_repo_id` and `hf_token` with `hf_hub`. They are
-/// written as the four valid combinations, because tools can generate requests from that form.
+/// The rules between fields: `quantization` or `quantizations` only with `gguf`, and `hf_repo_id` and `hf_token` with
+/// `hf_hub`. They are written as the valid combinations, because tools can generate requests from that form.
 fn combinations() -> Value {
     let gguf = json!({ "const": ArtifactKind::Gguf });
     let quantization = [json!(schema_ref::<Quantization>()), json!(upper_case_quantization().build())];
     let no_quantization = json!({ "not": { "anyOf": quantization } });
+    let no_quantizations = json!({ "type": "null" });
     let without_hub = json!({ "not": { "type": "array", "contains": { "const": Destination::HfHub } } });
     let repo = json!(schema_ref::<HubRepo>());
     let token = json!({ "type": "string", "pattern": "[!-~]" });
-    let hub_fields = ["hf_repo_id", "hf_token"];
-    json!([
-        { "properties": { "export_type": gguf, "destination": without_hub } },
-        { "properties": { "quantization": no_quantization, "destination": without_hub } },
-        { "properties": { "export_type": gguf, "hf_repo_id": repo, "hf_token": token }, "required": hub_fields },
-        { "properties": { "quantization": no_quantization, "hf_repo_id": repo, "hf_token": token }, "required": hub_fields },
-    ])
+    let kinds = [
+        json!({ "export_type": gguf, "quantizations": no_quantizations }),
+        json!({ "export_type": gguf, "quantization": no_quantization }),
+        json!({ "quantization": no_quantization, "quantizations": no_quantizations }),
+    ];
+    let to_storage = json!({ "destination": without_hub });
+    let to_hub = json!({ "hf_repo_id": repo, "hf_token": token });
+    let combined = |kind: &Value, destination: &Value| {
+        let parts = [kind, destination].into_iter().filter_map(Value::as_object).flatten();
+        Value::from(parts.map(|(name, rule)| (name.clone(), rule.clone())).collect::<serde_json::Map<_, _>>())
+    };
+    let to_storage = kinds.iter().map(|kind| json!({ "properties": combined(kind, &to_storage) }));
+    let to_hub = kinds
+        .iter()
+        .map(|kind| json!({ "properties": combined(kind, &to_hub), "required": ["hf_repo_id", "hf_token"] }));
+    to_storage.chain(to_hub).collect()
 }
 
 /// Example requests.
-pub(super) fn examples() -> [(&'static str, Value); 3] {
+pub(super) fn examples() -> [(&'static str, Value); 4] {
     [
         ("adapter", json!({ "job_id": "ada-recipes", "export_type": "adapter" })),
         ("gguf", json!({ "job_id": "ada-recipes", "export_type": "gguf", "quantization": "q4_k_m" })),
+        (
+            "gguf in several types",
+            json!({ "job_id": "ada-recipes", "export_type": "gguf", "quantizations": ["q8_0", "q4_k_m"] }),
+        ),
         (
             "merged, to the Hub as well",
             json!({
