@@ -70,32 +70,59 @@ impl Newcomer {
     }
 }
 
+/// Log-based metrics are known after so many configurations of providers.
+fn metrics_are_known_after(newcomer: &Newcomer, configurations: u32) {
+    fs::write(newcomer.cloud().join("metric-delay"), configurations.to_string()).unwrap();
+}
+
 #[test]
 fn alerts_wait_for_their_metrics_and_pages_do_not_wait_for_alerts() {
     if !terraform() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
-    fs::write(newcomer.cloud().join("metric-delay"), "1000000").unwrap();
+    metrics_are_known_after(&newcomer, 1_000_000);
+    // a warning about what is refused is no error, and no error is one of monitoring because of a warning
+    fs::write(newcomer.cloud().join("deprecated"), "google_monitoring_slo").unwrap();
     let output = newcomer.make("deploy");
     let said = text(&output);
+    assert!(said.contains("Argument is deprecated"), "{said}");
     assert!(
-        !output.status.success() && said.contains("the service is deployed, but its alerts are not"),
+        !output.status.success() && said.contains("but alerts or objectives are missing: run make deploy"),
         "{said}"
     );
-    assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (12, 1));
+    assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (11, 1));
     let applies: Vec<_> = newcomer.calls().into_iter().filter(|call| call.contains(" apply ")).collect();
     assert!(applies[0].contains("-target module.monitoring.google_logging_metric.this"), "{}", applies[0]);
 
     // an hour later
-    fs::write(newcomer.cloud().join("metric-delay"), "0").unwrap();
+    metrics_are_known_after(&newcomer, 0);
     newcomer.succeeds("deploy");
 
     // any other error ends a deployment at once, before pages that would call what is not there
     newcomer.edit("terraform/modules/job/main.tf", "max_retries = 1", "max_retries = \"one\"");
     let output = newcomer.make("deploy");
     assert!(!output.status.success(), "{}", text(&output));
-    assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (12, 2));
+    assert_eq!((newcomer.count("sleep 60"), newcomer.count("firebase deploy")), (11, 2));
+}
+
+/// Objectives are refused in other words than alerts, and may be all that is refused.
+#[test]
+fn objectives_wait_for_their_metrics() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let log_alerts = "metric.type=\\\"logging.googleapis.com/user/${google_logging_metric";
+    newcomer.edit(
+        "terraform/modules/monitoring/main.tf",
+        log_alerts,
+        "metric.type=\\\"custom/${google_logging_metric",
+    );
+    let said = newcomer.succeeds("deploy");
+    assert!(said.contains("The metric referenced by the provided filter is unknown"), "{said}");
+    assert!(!said.contains("Cannot find metric"), "{said}");
+    assert_eq!(newcomer.resources("google_monitoring_slo").len(), 3);
 }
 
 #[test]
@@ -340,7 +367,7 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
     );
     assert_eq!(
         newcomer.count("curl --silent --show-error --output /dev/null --write-out %{http_code} --retry"),
-        6
+        8
     );
     newcomer.succeeds("promote");
     let (all, new_job) = traffic(&newcomer);
@@ -348,11 +375,35 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
     assert_ne!(new_job, old_job);
 
     newcomer.edit("Cargo.toml", "version = \"99.1.0\"", "version = \"99.2.0\"");
-    let broken = "https://canary---create-123456789012.us-central1.run.app/exports";
+    let broken = "https://canary---cancel-123456789012.us-central1.run.app/exports";
     let output = newcomer.make_with("deploy TRAFFIC=10", &[("BROKEN", Some(broken))]);
     let said = text(&output);
-    assert!(!output.status.success() && said.contains("/exports returned 500 instead of 401"), "{said}");
+    let wrong = "POST https://canary---cancel-123456789012.us-central1.run.app/exports/smoke-test/cancel returned 500 instead of 401";
+    assert!(!output.status.success() && said.contains(wrong), "{said}");
     assert_eq!(traffic(&newcomer), (vec![("latest".to_owned(), 100)], new_job), "{said}");
     let images = newcomer.remembered("../repository/terraform/environments/demo-export.release.tfvars.json");
     assert!(images.contains("\"canary\": null"), "{images}");
+}
+
+#[test]
+fn a_canary_is_tested_before_its_alerts_are_waited_for() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    metrics_are_known_after(&newcomer, 1_000_000);
+    let monitoring = "terraform/modules/monitoring/main.tf";
+    newcomer.edit(monitoring, "auto_close = \"${24 * 3600}s\"", "auto_close = \"${12 * 3600}s\"");
+    let waits = newcomer.count("sleep 60");
+    let broken = "https://canary---health-123456789012.us-central1.run.app/health";
+    let output = newcomer.make_with("deploy TRAFFIC=10", &[("BROKEN", Some(broken))]);
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("the smoke test failed"), "{said}");
+    assert_eq!(newcomer.count("sleep 60"), waits, "a broken canary is ended at once");
+    let output = newcomer.make("deploy TRAFFIC=10");
+    let said = text(&output);
+    let missing = "but alerts or objectives are missing: run make deploy TRAFFIC=10 again";
+    assert!(!output.status.success() && said.contains(missing), "{said}");
+    assert_eq!(traffic(&newcomer).0.last(), Some(&("latest".to_owned(), 10)), "{said}");
 }

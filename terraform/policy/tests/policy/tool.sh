@@ -104,6 +104,7 @@ case "$name $*" in
         case $url in
             "${BROKEN:-none}"*) printf 500 ;;
             */health) printf 200 ;;
+            */cancel) if [[ " $* " == *" --data "* ]]; then printf 401; else printf 405; fi ;;
             *) printf 401 ;;
         esac ;;
     "curl "*/health) echo '{"status":"healthy","service":"export"}' ;;

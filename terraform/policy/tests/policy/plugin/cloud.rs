@@ -70,15 +70,19 @@ impl Cloud {
         if before.is_nil() {
             create(folder, kind, after)?;
         }
-        if kind == "google_monitoring_alert_policy" {
-            metrics_are_known(folder, after)?;
-        }
+        metrics_are_known(folder, kind, after)?;
         let mut bytes = Vec::new();
         rmpv::encode::write_value(&mut bytes, after).unwrap();
         let kept = folder.join(format!("kept/{kind}/{}", text(after, "id").replace('/', "~")));
         fs::create_dir_all(kept.parent().unwrap()).unwrap();
         fs::write(kept, bytes).unwrap();
         Ok(())
+    }
+
+    /// What the provider says about a type that the file `deprecated` names.
+    pub(super) fn warning(&self, kind: &str) -> Option<String> {
+        let deprecated = read(self.0.as_ref()?, "deprecated")?;
+        (deprecated == kind).then(|| "Argument is deprecated".to_owned())
     }
 
     /// The resource with that id, for `terraform import`.
@@ -175,22 +179,30 @@ fn delete(folder: &Path, kind: &str, before: &Value) {
     }
 }
 
-fn metrics_are_known(folder: &Path, alert: &Value) -> Result<(), String> {
+/// Monitoring refuses alerts and objectives on log-based metrics that are too young.
+fn metrics_are_known(folder: &Path, kind: &str, resource: &Value) -> Result<(), String> {
     let named = regex::Regex::new(r"logging\.googleapis\.com/user/([\w/.-]+)").unwrap();
-    let alert = alert.to_string();
+    let resource = resource.to_string();
     let delay = read(folder, "metric-delay").and_then(|delay| delay.parse().ok()).unwrap_or(METRIC_DELAY);
-    for found in named.captures_iter(&alert) {
-        let created = read(folder, &metric(&found[1])).and_then(|created| created.parse::<u32>().ok());
-        if created.is_none_or(|created| clock(folder) < created + delay) {
-            return Err(format!(
-                "Error creating AlertPolicy: googleapi: Error 404: Cannot find metric that matches type = \
-                 \"{}\". If a metric was created recently, it could take up to 10 minutes to become available. \
-                 Please try again soon.",
-                &found[0]
-            ));
+    let is_unknown = |name: &str| {
+        let created = read(folder, &metric(name)).and_then(|created| created.parse::<u32>().ok());
+        created.is_none_or(|created| clock(folder) < created + delay)
+    };
+    let unknown = named.captures_iter(&resource).find(|found| is_unknown(&found[1]));
+    match (kind, unknown) {
+        ("google_monitoring_alert_policy", Some(found)) => Err(format!(
+            "Error creating AlertPolicy: googleapi: Error 404: Cannot find metric(s) that match type = \
+             \"{}\". If a metric was created recently, it could take up to 10 minutes to become available. \
+             Please try again soon.",
+            &found[0]
+        )),
+        ("google_monitoring_slo", Some(_)) => {
+            Err("Error creating Slo: googleapi: Error 400: Invalid SLO definition: The metric referenced by \
+                 the provided filter is unknown. Check the metric name and labels."
+                .to_owned())
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn clock(folder: &Path) -> u32 {

@@ -100,6 +100,23 @@ impl Diagnostic {
     pub(super) fn error(summary: String) -> Self {
         Self { severity: 1, summary }
     }
+
+    pub(super) fn warning(summary: String) -> Self {
+        Self { severity: 2, summary }
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ValidateRequest {
+    #[prost(string, tag = "1")]
+    pub(super) type_name: String,
+}
+
+/// The response to `ValidateResourceConfig`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Validated {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 /// The response to `ApplyResourceChange`. The legacy type system permits a result that differs from the plan, as the

@@ -21,7 +21,7 @@ use std::{
 use cloud::Cloud;
 use messages::{
     Applied, ConfigureRequest, Diagnostic, DynamicValue, ImportRequest, Imported, ImportedResource, Request,
-    Schemas, State, UpgradeRequest,
+    Schemas, State, UpgradeRequest, ValidateRequest, Validated,
 };
 use prost::Message;
 use rmpv::Value;
@@ -75,10 +75,12 @@ impl StandIn {
         Ok(match method {
             "GetProviderSchema" => self.schemas().encode_to_vec(),
             // Terraform checks the schema; there are no other checks.
-            "ValidateProviderConfig"
-            | "ValidateResourceConfig"
-            | "ValidateDataResourceConfig"
-            | "StopProvider" => Vec::new(),
+            "ValidateProviderConfig" | "ValidateDataResourceConfig" | "StopProvider" => Vec::new(),
+            "ValidateResourceConfig" => {
+                let kind = ValidateRequest::decode(request).map_err(bad)?.type_name;
+                let warning = self.1.warning(&kind).map(Diagnostic::warning);
+                Validated { diagnostics: warning.into_iter().collect() }.encode_to_vec()
+            }
             "ConfigureProvider" => {
                 let config = ConfigureRequest::decode(request).map_err(bad)?.config;
                 self.1.configure(&self.0.source, &values::decode(config.as_ref()));
