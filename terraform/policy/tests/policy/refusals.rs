@@ -208,6 +208,28 @@ fn what_was_destroyed_can_be_deployed_again() {
     assert_eq!(newcomer.remembered("roles/again_exportObjectWriter"), "ACTIVE");
 }
 
+/// A pool that somebody has undeleted after its provider was gone for good, and one that lost its provider only.
+#[test]
+fn a_pool_without_its_provider_is_completed() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&GITHUB);
+    newcomer.succeeds("deploy");
+    newcomer.succeeds("destroy");
+    fs::write(newcomer.cloud().join("pools/export-github"), "ACTIVE").unwrap();
+    fs::remove_file(newcomer.cloud().join("pools/export-github.github")).unwrap();
+    let kept = newcomer.cloud().join("kept/google_iam_workload_identity_pool_provider");
+    fs::remove_dir_all(kept).unwrap();
+    newcomer.succeeds("deploy");
+    assert_eq!(newcomer.remembered("pools/export-github.github"), "ACTIVE");
+
+    newcomer.succeeds("destroy");
+    fs::write(newcomer.cloud().join("pools/export-github"), "ACTIVE").unwrap();
+    newcomer.succeeds("deploy");
+    assert_eq!(newcomer.remembered("pools/export-github.github"), "ACTIVE");
+}
+
 /// The project of another service, whose database has rules and whose sign-in has users.
 #[test]
 fn rules_and_sign_in_that_exist_are_left_or_replaced_and_never_absent() {

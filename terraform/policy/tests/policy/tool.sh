@@ -33,6 +33,10 @@ case "$name $*" in
         pool=$(after --filter "$@")
         pool=${pool#name\~/}
         [ ! -e "$CLOUD/pools/${pool%$}" ] || cat "$CLOUD/pools/${pool%$}" ;;
+    "gcloud iam workload-identity-pools providers list "*)
+        pool=$(after --workload-identity-pool "$@")
+        [ "$(cat "$CLOUD/pools/$pool")" = ACTIVE ] || refuse "NOT_FOUND: the pool $pool is deleted"
+        [ ! -e "$CLOUD/pools/$pool.github" ] || cat "$CLOUD/pools/$pool.github" ;;
     "gcloud iam workload-identity-pools undelete "*) printf ACTIVE >"$CLOUD/pools/$4" ;;
     "gcloud iam workload-identity-pools providers undelete "*)
         printf ACTIVE >"$CLOUD/pools/$(after --workload-identity-pool "$@").$5" ;;
