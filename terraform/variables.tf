@@ -158,7 +158,7 @@ variable "base_models_uri" {
 }
 
 variable "seal_hub_tokens" {
-  description = "Whether Hub tokens are encrypted with a key of Cloud KMS on their way to the job (HF_TOKEN_KEY). Without it everyone who may see executions can read them. The key costs about 0.06 USD a month, and its operations 0.03 USD for 10,000 exports."
+  description = "Whether Hub tokens are encrypted with a key of Cloud KMS on their way to the job (HF_TOKEN_KEY). Without it everyone who may see executions can read them. If it is switched off later, Terraform plans to destroy the key and its ring, and only forgets them. The key costs about 0.06 USD a month, and its operations 0.03 USD for 10,000 exports."
   type        = bool
   default     = true
 }

@@ -1,5 +1,5 @@
-# The key that seals the callers' Hub tokens on their way to the job. Key rings and keys cannot be deleted, only the versions of a
-# key can: so `make destroy` leaves both out of its work, and the next `make deploy` takes them back.
+# The key that seals the callers' Hub tokens on their way to the job. Key rings and keys cannot be deleted, only the
+# versions of a key can, and then it is of no use. So Terraform only forgets both, and the next `make deploy` takes them back.
 
 variable "project_id" {
   description = "The project."
@@ -27,11 +27,7 @@ resource "google_kms_crypto_key" "this" {
   name            = "hub-tokens"
   purpose         = "ENCRYPT_DECRYPT"
   rotation_period = "7776000s"
-
-  # destroying a key destroys its versions for good
-  lifecycle {
-    prevent_destroy = true
-  }
+  deletion_policy = "ABANDON"
 }
 
 output "id" {

@@ -208,6 +208,25 @@ fn what_was_destroyed_can_be_deployed_again() {
     assert_eq!(newcomer.remembered("roles/again_exportObjectWriter"), "ACTIVE");
 }
 
+/// A plan says what a deployment does: without sealing, the key leaves the state and stays in the project.
+#[test]
+fn hub_tokens_need_not_be_sealed_any_more() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    newcomer.settings(&["seal_hub_tokens = false"]);
+    let plan = newcomer.succeeds("plan");
+    assert!(plan.contains("0 to add, 2 to change, 4 to destroy"), "{plan}");
+    newcomer.succeeds("deploy");
+    assert!(newcomer.resources("google_kms_crypto_key").is_empty());
+    assert_eq!(newcomer.remembered("kms/export-service.hub-tokens"), "ACTIVE");
+    newcomer.settings(&[]);
+    newcomer.succeeds("deploy");
+    assert_eq!(newcomer.resources("google_kms_crypto_key").len(), 1);
+}
+
 /// A pool that somebody has undeleted after its provider was gone for good, and one that lost its provider only.
 #[test]
 fn a_pool_without_its_provider_is_completed() {

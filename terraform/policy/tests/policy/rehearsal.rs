@@ -151,12 +151,6 @@ impl Copy {
 
     /// The state after `terraform destroy`.
     pub(crate) fn destroy(&self, settings: Settings) -> Result<Deployment, String> {
-        // as scripts/cloud does: Google Cloud keeps both
-        for kept in ["google_kms_crypto_key", "google_kms_key_ring"] {
-            let address = format!("module.token_key[0].{kept}.this");
-            let mut forget = Command::new("terraform");
-            forget.current_dir(self.module()).args(["state", "rm", &address]).output().unwrap();
-        }
         self.change("destroy", &settings.arguments())
     }
 

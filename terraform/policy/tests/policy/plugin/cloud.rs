@@ -64,7 +64,9 @@ impl Cloud {
         }
         let (before, after) = change;
         if after.is_nil() {
-            delete(folder, kind, before);
+            if text(before, "deletion_policy") != "ABANDON" {
+                delete(folder, kind, before);
+            }
             return Ok(());
         }
         if before.is_nil() {
