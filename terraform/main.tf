@@ -116,8 +116,9 @@ module "function" {
   env         = merge(each.value.env, { RUST_LOG = var.rust_log }, each.key == "health" ? {} : local.app_check)
   public      = contains(local.public_functions, each.key)
   canary = var.canary == null ? null : {
-    percent  = var.canary.percent
-    revision = var.canary.revisions[each.key]
+    percent = var.canary.percent
+    # null for a function that the canary adds
+    revision = lookup(var.canary.revisions, each.key, null)
   }
   min_instances       = lookup(var.min_instances, each.key, 0)
   max_instances       = var.max_instances

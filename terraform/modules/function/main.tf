@@ -6,6 +6,10 @@ resource "google_service_account" "this" {
   display_name = "Export Service: ${var.name}"
 }
 
+locals {
+  stable = try(var.canary.revision, null)
+}
+
 resource "google_cloud_run_v2_service" "this" {
   project             = var.project_id
   location            = var.region
@@ -75,19 +79,19 @@ resource "google_cloud_run_v2_service" "this" {
   }
 
   dynamic "traffic" {
-    for_each = var.canary == null ? [] : [var.canary]
+    for_each = local.stable == null ? [] : [local.stable]
 
     content {
       type     = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-      revision = traffic.value.revision
-      percent  = 100 - traffic.value.percent
+      revision = traffic.value
+      percent  = 100 - var.canary.percent
     }
   }
 
   # The tag gives the latest revision a URL of its own, with or without traffic.
   traffic {
     type    = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
-    percent = var.canary == null ? 100 : var.canary.percent
+    percent = local.stable == null ? 100 : var.canary.percent
     tag     = var.canary == null ? null : "canary"
   }
 }

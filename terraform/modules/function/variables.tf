@@ -34,7 +34,7 @@ variable "public" {
 }
 
 variable "canary" {
-  description = "The percentage of the traffic that the latest revision gets, and the revision that gets the rest; null if the latest gets all."
+  description = "The percentage of the traffic that the latest revision gets, and the revision that gets the rest, null if there is none yet; null if the latest gets all."
   type = object({
     percent  = number
     revision = string

@@ -448,3 +448,52 @@ fn a_canary_is_tested_before_its_alerts_are_waited_for() {
     assert!(!output.status.success() && said.contains(missing), "{said}");
     assert_eq!(traffic(&newcomer).0.last(), Some(&("latest".to_owned(), 10)), "{said}");
 }
+
+/// The state of a version that had no function `cancel`.
+fn forget_cancel(newcomer: &Newcomer) {
+    let mut state = newcomer.state();
+    let release = &mut state["outputs"]["release"];
+    for path in ["/value/images", "/value/revisions", "/type/1/revisions/1"] {
+        let values = release.pointer_mut(path).and_then(Value::as_object_mut).unwrap();
+        values.remove("cancel").unwrap();
+    }
+    let of_cancel = |group: &Value| group["module"] == "module.function[\"cancel\"]";
+    state["resources"].as_array_mut().unwrap().retain(|group| !of_cancel(group));
+    for group in state["resources"].as_array_mut().unwrap() {
+        group["instances"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|instance| !matches!(instance["index_key"].as_str(), Some("cancel" | "canceler/cancel")));
+    }
+    let file = newcomer.repository().join("terraform/terraform.tfstate");
+    fs::write(file, serde_json::to_string(&state).unwrap()).unwrap();
+}
+
+#[test]
+fn a_function_can_be_added_also_by_a_canary() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    forget_cancel(&newcomer);
+    let plan = newcomer.succeeds("plan");
+    assert!(plan.contains("module.function[\"cancel\"].google_cloud_run_v2_service.this"), "{plan}");
+
+    let broken = "https://canary---cancel-123456789012.us-central1.run.app/health";
+    let output = newcomer.make_with("deploy TRAFFIC=10", &[("BROKEN", Some(broken))]);
+    assert!(!output.status.success() && text(&output).contains("the smoke test failed"), "{}", text(&output));
+    assert!(newcomer.succeeds("plan").contains("No changes."));
+
+    forget_cancel(&newcomer);
+    newcomer.succeeds("deploy TRAFFIC=10");
+    let share = |name: &str| {
+        let services = newcomer.resources("google_cloud_run_v2_service");
+        let service = services.into_iter().find(|service| service["name"] == name).unwrap();
+        let traffic = service["traffic"].as_array().unwrap().iter();
+        traffic.map(|part| part["percent"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((share("get"), share("cancel")), (vec![90, 10], vec![100]));
+    newcomer.succeeds("promote");
+    assert_eq!((share("get"), share("cancel")), (vec![100], vec![100]));
+}
