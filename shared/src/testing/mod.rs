@@ -10,6 +10,7 @@ mod emulator;
 pub mod encryption;
 pub mod fixtures;
 pub mod functions;
+pub mod google;
 mod grpc;
 pub mod http;
 pub mod lambda;

@@ -335,22 +335,38 @@ fn words(cell: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn the_table_of_the_documentation_is_this_list() {
+/// A row of the table in docs/SECURITY.md.
+pub(crate) struct Row {
+    pub(crate) identity: String,
+    pub(crate) calls: String,
+    pub(crate) permissions: Vec<String>,
+    roles: Vec<String>,
+}
+
+pub(crate) fn rows() -> Vec<Row> {
     let page = read("docs/SECURITY.md");
     let section = page.split("## Calls, permissions and roles").nth(1).unwrap();
     let rows = section.split("\n## ").next().unwrap().lines().filter(|line| line.starts_with("| ")).skip(2);
-    let mut documented = BTreeMap::<String, BTreeSet<String>>::new();
-    for row in rows {
+    rows.map(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [identity, _, permissions, role] = cells[..] else { panic!("{row}") };
-        let who = identity.trim_matches('`').trim_start_matches("the ").to_owned();
-        let predefined = words(role).into_iter().filter(|role| role.starts_with("roles/"));
-        let predefined: Vec<String> = predefined.collect();
-        documented.entry(who).or_default().extend(match predefined.is_empty() {
-            true => words(permissions),
-            false => predefined,
-        });
+        let [identity, calls, permissions, role] = cells[..] else { panic!("{row}") };
+        Row {
+            identity: identity.trim_matches('`').trim_start_matches("the ").to_owned(),
+            calls: calls.to_owned(),
+            permissions: words(permissions),
+            roles: words(role),
+        }
+    })
+    .collect()
+}
+
+#[test]
+fn the_table_of_the_documentation_is_this_list() {
+    let mut documented = BTreeMap::<String, BTreeSet<String>>::new();
+    for Row { identity, permissions, roles, .. } in rows() {
+        let predefined: Vec<_> = roles.into_iter().filter(|role| role.starts_with("roles/")).collect();
+        let granted = if predefined.is_empty() { permissions } else { predefined };
+        documented.entry(identity).or_default().extend(granted);
     }
     let mut granted = BTreeMap::<String, BTreeSet<String>>::new();
     for grant in GRANTS.iter().filter(|grant| !grant.starts_with("everybody")) {

@@ -4,7 +4,7 @@
 mod data;
 mod edge;
 pub(crate) mod environment;
-mod grants;
+pub(crate) mod grants;
 mod operations;
 mod workloads;
 
