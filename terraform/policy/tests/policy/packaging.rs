@@ -88,18 +88,49 @@ fn the_build_context_holds_every_member() {
     }
 }
 
+/// The first major version of each action that runs on node24. Runners have no older Node.js.
+const FIRST_ON_NODE24: [(&str, u32); 7] = [
+    ("actions/attest", 3),
+    ("actions/cache", 5),
+    ("actions/checkout", 5),
+    ("actions/setup-node", 5),
+    ("google-github-actions/auth", 3),
+    ("google-github-actions/setup-gcloud", 3),
+    ("hashicorp/setup-terraform", 4),
+];
+
+/// What is wrong with `owner/name@commit # v1.2.3`.
+fn wrong_action(line: &str) -> Option<String> {
+    let pinned = Regex::new(r"^([\w-]+/[\w./-]+)@[0-9a-f]{40} # v(\d+)\.\d+\.\d+$").unwrap();
+    let Some(found) = pinned.captures(line) else {
+        return Some(format!("{line} is not pinned by commit, with its version"));
+    };
+    let first = FIRST_ON_NODE24.iter().find(|(action, _)| *action == &found[1]);
+    match (first, found[2].parse::<u32>()) {
+        (Some((_, first)), Ok(major)) if major >= *first => None,
+        (Some((_, first)), _) => Some(format!("{line} does not run on node24: v{first} does")),
+        (None, _) => Some(format!("since which version does {line} run on node24?")),
+    }
+}
+
 /// The violations of a workflow.
 fn wrong_workflow(workflow: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    let pinned = Regex::new(r"^[\w-]+/[\w./-]+@[0-9a-f]{40} # v[\d.]+$").unwrap();
-    for line in
-        workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "))
-    {
-        // a workflow of this repository is of the same commit
-        if !pinned.is_match(line) && !line.starts_with("./.github/workflows/") {
-            wrong.push(format!("{line} is not pinned by commit"));
-        }
-    }
+    let uses =
+        workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "));
+    // a workflow of this repository is of the same commit
+    wrong.extend(uses.filter(|line| !line.starts_with("./.github/workflows/")).filter_map(wrong_action));
+    let installs = Regex::new(r"run: (?:cargo|npm) install ([^&|\n]*)").unwrap();
+    let packages = installs.captures_iter(workflow).flat_map(|found| {
+        let words = found.get(1).unwrap().as_str().split_whitespace();
+        words.filter(|word| !word.starts_with("--"))
+    });
+    let exact = Regex::new(r"@\d+\.\d+\.\d+$").unwrap();
+    wrong.extend(
+        packages
+            .filter(|package| !exact.is_match(package))
+            .map(|package| format!("{package} has no version")),
+    );
     if !workflow.contains("\npermissions:\n  contents: read\n") {
         wrong.push("tokens may do more than read".to_owned());
     }
@@ -131,11 +162,24 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
 #[test]
 fn workflows_are_pinned_and_hold_no_secret() {
     let commit = Regex::new("@[0-9a-f]{40}").unwrap();
+    let versioned = Regex::new(r"(install [^\n]*[\w-])@[\d.]+").unwrap();
     for file in [".github/workflows/ci.yml", ".github/workflows/deploy.yml"] {
         let workflow = read(file);
         assert_eq!(wrong_workflow(&workflow), Vec::<String>::new(), "{file}");
         let tagged = commit.replace(&workflow, "@v4").into_owned();
         assert!(!wrong_workflow(&tagged).is_empty(), "{file}: nothing minds a tag");
+        for used in workflow.lines().filter(|line| line.contains(" # v")) {
+            let (action, _) = used.split_once(" # v").unwrap();
+            for other in [format!("{action} # v2.0.0"), action.to_owned()] {
+                let mutant = workflow.replacen(used, &other, 1);
+                assert!(!wrong_workflow(&mutant).is_empty(), "{file}: nothing minds {other}");
+            }
+        }
+        let unpinned = versioned.replace(&workflow, "$1").into_owned();
+        assert!(
+            unpinned != workflow && !wrong_workflow(&unpinned).is_empty(),
+            "{file}: nothing minds any version"
+        );
         for (from, to) in [
             ("  contents: read\n", "  contents: write\n"),
             ("make ", "${{ github.head_ref }} "),
