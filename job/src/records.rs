@@ -104,9 +104,25 @@ pub(crate) async fn finish(
         tracing::info!(export.id = %export.id, status = ?export.status, failure.code = code, "export ended");
     })
     .inspect_err(|error| {
-        let error = error as &dyn std::error::Error;
-        tracing::error!(export.id = %execution.export, error, "the end was not recorded");
+        let (id, cause) = (execution.export, error as &dyn std::error::Error);
+        match error {
+            // it was cancelled, most likely
+            ApplyError::Refused(TransitionError::Ended) => {
+                tracing::info!(export.id = %id, "the export has ended already");
+            }
+            ApplyError::Refused(TransitionError::ClaimedByAnother) => {
+                tracing::warn!(export.id = %id, "another process works on the export");
+            }
+            ApplyError::Refused(_) | ApplyError::NoSuchExport | ApplyError::Port(_) => {
+                tracing::error!(export.id = %id, error = cause, "the end was not recorded");
+            }
+        }
     })
+}
+
+/// Whether the export has an end, or another process that records it.
+pub(crate) fn is_settled(error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Refused(TransitionError::ClaimedByAnother | TransitionError::Ended))
 }
 
 /// The export, if its record has this end from this process.
@@ -126,4 +142,53 @@ fn store_error(error: &PortError) -> JobError {
     JobError::Internal(
         "the records of the service could not be read or written: start the export again".to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use shared::{
+        adapters::documents::{self, EXPORTS},
+        clock,
+        domain::Claim,
+        testing::{MemoryStore, fixtures, http::CapturedLogs},
+    };
+
+    use super::*;
+
+    /// What is logged of the end of an export that is in the store as `stored`, and whether nothing is left to do.
+    async fn end(stored: Export, claim: &Claim) -> (Vec<String>, bool) {
+        let (store, log) = (MemoryStore::default(), CapturedLogs::default());
+        store.put(EXPORTS, &stored.id.to_string(), documents::create(&stored));
+        let execution = Execution { export: stored.id, claim: claim.clone(), hf_token: None };
+        let message = "Exported".to_owned();
+        let completed =
+            Transition::Complete { claim: claim.clone(), artifacts: Vec::new(), proof: None, message };
+        let guard = log.capture();
+        let error = finish(&store, &execution, &completed).await.unwrap_err();
+        drop(guard);
+        let text = |field: &serde_json::Value| field.as_str().unwrap_or_default().to_owned();
+        let lines =
+            log.lines().into_iter().map(|line| text(&line["severity"]) + " " + &text(&line["message"]));
+        (lines.collect(), is_settled(&error))
+    }
+
+    #[tokio::test]
+    async fn only_an_end_that_is_lost_is_logged_as_an_error() {
+        let (ours, others) = (fixtures::claim("run-1"), fixtures::claim("run-2"));
+        let claimed = |claim: &Claim, age: i64| {
+            let since = clock::now() - SignedDuration::from_secs(age);
+            let export = fixtures::new_export(ExportId::random(), fixtures::JOB, since);
+            export.apply(&Transition::Claim(claim.clone()), since).unwrap()
+        };
+        let cancelled = claimed(&ours, 0).apply(&Transition::Cancel, clock::now()).unwrap();
+        assert_eq!(end(cancelled, &ours).await, (vec!["INFO the export has ended already".to_owned()], true));
+        let taken = claimed(&others, 0);
+        assert_eq!(
+            end(taken, &ours).await,
+            (vec!["WARNING another process works on the export".to_owned()], true)
+        );
+        let expired = claimed(&ours, 3_600);
+        assert_eq!(end(expired, &ours).await, (vec!["ERROR the end was not recorded".to_owned()], false));
+    }
 }

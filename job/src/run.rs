@@ -114,14 +114,12 @@ fn log_failure(id: ExportId, error: &JobError) {
 async fn not_claimed(context: &Context, execution: &Execution, error: ApplyError) -> ExitCode {
     tracing::warn!(export.id = %execution.export, error = &error as &dyn std::error::Error, "export not claimed");
     match error {
-        ApplyError::Refused(TransitionError::ClaimedByAnother | TransitionError::Ended) => ExitCode::SUCCESS,
         ApplyError::Refused(TransitionError::LeaseExpired) => {
             finish(context, execution, &Transition::Fail { claim: None, failure: Export::lease_expired() })
                 .await
         }
-        ApplyError::Refused(TransitionError::NotClaimed | TransitionError::Finishing)
-        | ApplyError::NoSuchExport
-        | ApplyError::Port(_) => ExitCode::FAILURE,
+        error if records::is_settled(&error) => ExitCode::SUCCESS,
+        ApplyError::Refused(_) | ApplyError::NoSuchExport | ApplyError::Port(_) => ExitCode::FAILURE,
     }
 }
 
@@ -202,8 +200,8 @@ async fn hub_token(context: &Context, execution: &Execution) -> Result<Option<Se
 /// Records the end; the exit code for it.
 async fn finish(context: &Context, execution: &Execution, end: &Transition) -> ExitCode {
     match records::finish(context.exports.as_ref(), execution, end).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) if !records::is_settled(&error) => ExitCode::FAILURE,
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
     }
 }
 
