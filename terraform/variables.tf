@@ -158,7 +158,7 @@ variable "base_models_uri" {
 }
 
 variable "seal_hub_tokens" {
-  description = "Whether Hub tokens are encrypted with a key of Cloud KMS on their way to the job (HF_TOKEN_KEY). Without it everyone who may see executions can read them. If it is switched off later, Terraform plans to destroy the key and its ring, and only forgets them. The key costs about 0.06 USD a month, and its operations 0.03 USD for 10,000 exports."
+  description = "Whether Hub tokens are encrypted with a key of Cloud KMS on their way to the job (HF_TOKEN_KEY). Without it everyone who may see executions can read them. If it is switched off later, Terraform plans to destroy the key and its ring, and only forgets them. Each version of the key costs 0.06 USD a month, and 10,000 operations 0.03 USD."
   type        = bool
   default     = true
 }
@@ -260,7 +260,7 @@ variable "create_firebase_project" {
 }
 
 variable "hosting_site_id" {
-  description = "The Hosting site, <id>.web.app. The project's default site has the project's id."
+  description = "The Hosting site, <id>.web.app; if empty, the project's default site, which has the project's id. A deployment replaces what the site serves, so each deployment in a project needs a site of its own."
   type        = string
   default     = ""
 }

@@ -39,6 +39,12 @@ variable "google_region" {
   default     = "us-central1"
 }
 
+variable "seal_hub_tokens" {
+  description = "Whether Hub tokens are sealed with the key of the deployment on Google Cloud, as its setting of this name says."
+  type        = bool
+  default     = true
+}
+
 variable "aws_region" {
   description = "The region of the functions."
   type        = string
@@ -62,10 +68,14 @@ locals {
     GOOGLE_APPLICATION_CREDENTIALS = "/var/task/google.json"
   }
 
+  token_key = var.seal_hub_tokens ? {
+    HF_TOKEN_KEY = "projects/${var.project_id}/locations/${var.google_region}/keyRings/export-service/cryptoKeys/hub-tokens"
+  } : {}
+
   env = {
     health = { PROJECT_ID = var.project_id, RUST_LOG = local.database.RUST_LOG }
     list   = local.database
-    create = merge(local.database, {
+    create = merge(local.database, local.token_key, {
       REGION              = var.google_region
       EXPORT_JOB_NAME     = "export-job"
       MAX_RUNNING_EXPORTS = "3"

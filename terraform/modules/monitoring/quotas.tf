@@ -1,7 +1,7 @@
 # An alert on quotas of the APIs that functions and job call: one was exceeded, or more than 80 % of one is used.
 
 locals {
-  quotas = "monitored_resource=\"consumer_quota\", service=~\"(run|firestore|iamcredentials)\\\\.googleapis\\\\.com\""
+  quotas = "monitored_resource=\"consumer_quota\", service=~\"(run|firestore|iamcredentials|cloudkms)\\\\.googleapis\\\\.com\""
 }
 
 resource "google_monitoring_alert_policy" "quotas" {

@@ -35,7 +35,14 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
         if credentials != (name != "health").then_some("/var/task/google.json") {
             wrong.push(format!("{name} looks for its credentials at {credentials:?}"));
         }
-        let environment = function.at("environment.0.variables").to_string().to_lowercase();
+        // as on Google Cloud, where the job would not open what another key has sealed
+        let key =
+            format!("projects/{PROJECT}/locations/us-central1/keyRings/export-service/cryptoKeys/hub-tokens");
+        if given.get("HF_TOKEN_KEY").copied() != (name == "create").then_some(key.as_str()) {
+            wrong.push(format!("{name} seals Hub tokens with {:?}", given.get("HF_TOKEN_KEY")));
+        }
+        let others = given.iter().filter(|(variable, _)| **variable != "HF_TOKEN_KEY");
+        let environment = format!("{:?}", others.collect::<Vec<_>>()).to_lowercase();
         if ["secret", "token", "aws_access_key", "private_key"]
             .iter()
             .any(|secret| environment.contains(secret))
@@ -94,6 +101,12 @@ fn lambda_functions_have_urls_roles_and_no_keys() {
         (module, "attribute.aws_role/${local.role_names[each.key]}", "*"),
         ("terraform/examples/aws/main.tf", "/var/task/google.json", "/opt/google.json"),
         ("terraform/examples/aws/main.tf", "      REGION              = var.google_region\n", ""),
+        (
+            "terraform/examples/aws/main.tf",
+            "merge(local.database, local.token_key, {",
+            "merge(local.database, {",
+        ),
+        ("terraform/examples/aws/main.tf", "cryptoKeys/hub-tokens", "cryptoKeys/tokens"),
         ("terraform/examples/aws/main.tf", "GCS_EXPORT_FILES_BUCKET_NAME =", "GCS_FILES ="),
         ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME     = \"export-job\"", "HF_TOKEN = \"x\""),
     ] {

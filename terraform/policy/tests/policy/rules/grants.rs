@@ -335,6 +335,34 @@ fn words(cell: &str) -> Vec<String> {
     found
 }
 
+/// The summary says of each identity what it has a role on.
+#[test]
+fn the_summary_of_the_documentation_names_every_grant() {
+    let page = read("docs/SECURITY.md");
+    let section = page.split("| who | may | on |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let summary: BTreeSet<_> = section
+        .lines()
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [who, _, on] = cells[..] else { return None };
+            Some((who.replace("the job", "job"), on.to_owned()))
+        })
+        .collect();
+    for grant in GRANTS.iter().filter(|grant| !grant.starts_with("everybody")) {
+        let [who, _, place] = grant.split(" | ").collect::<Vec<_>>()[..] else { panic!("{grant}") };
+        let on = match place.split(' ').next().unwrap() {
+            "database" => "the database",
+            "key" => "the key of Hub tokens",
+            "job" => "the one job",
+            "bucket" => "bucket",
+            "account" => "itself",
+            _ => "`list`",
+        };
+        let named = summary.iter().any(|(row, resource)| row.contains(who) && resource.contains(on));
+        assert!(named, "docs/SECURITY.md does not say that {who} has a role on {on}");
+    }
+}
+
 /// A row of the table in docs/SECURITY.md.
 pub(crate) struct Row {
     pub(crate) identity: String,

@@ -210,6 +210,36 @@ fn every_metric_has_an_alert_and_every_alert_a_reader() {
     );
 }
 
+/// The quotas of every API that functions and job call, by the permissions of their calls. Cloud Storage has no quota of
+/// requests.
+fn quotas_of_called_apis_are_watched(deployment: &Deployment) -> Vec<String> {
+    let mut called = BTreeSet::new();
+    for permission in super::grants::rows().into_iter().flat_map(|row| row.permissions) {
+        called.insert(match permission.split('.').next().unwrap_or_default() {
+            "datastore" => "firestore".to_owned(),
+            "iam" => "iamcredentials".to_owned(),
+            other => other.to_owned(),
+        });
+    }
+    called.remove("storage");
+    let named = Regex::new("service=~\"\\(([a-z|]+)\\)").unwrap();
+    let mut wrong = Vec::new();
+    let alerts = deployment.all("google_monitoring_alert_policy").flat_map(queries);
+    for query in alerts.filter(|query| query.contains("consumer_quota") && query.contains("service=~")) {
+        let watched = named.captures(&query).map(|found| found[1].split('|').map(str::to_owned).collect());
+        wrong.extend(differs("APIs whose quotas are watched", watched.unwrap_or_default(), called.clone()));
+    }
+    wrong
+}
+
+#[test]
+fn the_quotas_of_every_called_api_are_watched() {
+    check(
+        quotas_of_called_apis_are_watched,
+        &[Mutant("terraform/modules/monitoring/quotas.tf", "|iamcredentials|cloudkms)", "|iamcredentials)")],
+    );
+}
+
 /// The text of every alert refers to a heading of docs/OPERATIONS.md.
 fn alerts_lead_to_a_paragraph(deployment: &Deployment) -> Vec<String> {
     let operations = read("docs/OPERATIONS.md");
