@@ -101,6 +101,8 @@ module "registry" {
   name_prefix  = var.name_prefix
   kms_key_name = module.encryption.keys["registry"]
 
+  deletion_protection = var.deletion_protection
+
   depends_on = [module.project_services]
 }
 

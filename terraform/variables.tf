@@ -74,7 +74,7 @@ variable "name_prefix" {
 }
 
 variable "deletion_protection" {
-  description = "Whether functions, job and database are protected from terraform destroy, and buckets keep their objects."
+  description = "Whether functions, job, registry and database are protected from terraform destroy, and buckets keep their objects."
   type        = bool
   default     = true
 }
@@ -230,7 +230,7 @@ variable "export_retention_days" {
 }
 
 variable "kms_key_name" {
-  description = "The customer-managed key of buckets and registry, in `region`, or empty for Google's. Whoever deploys needs roles/cloudkms.admin on it. A registry cannot change its key."
+  description = "The customer-managed key of buckets and registry, in `region`, or empty for Google's. Whoever deploys needs roles/cloudkms.admin on it. A registry cannot change its key: another one replaces it, without its images, and is refused with deletion_protection."
   type        = string
   default     = ""
 

@@ -11,9 +11,10 @@ resource "google_firebase_project" "this" {
 resource "google_firebase_hosting_site" "this" {
   provider = google-beta
 
-  # The provider takes a site that exists, and never deletes the default site, which is named like the project.
-  project = var.project_id
-  site_id = var.site_id
+  # The provider takes a site that exists. A site that is deleted cannot be made again, by nobody.
+  project         = var.project_id
+  site_id         = var.site_id
+  deletion_policy = "ABANDON"
 
   depends_on = [google_firebase_project.this]
 }

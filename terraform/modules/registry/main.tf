@@ -21,6 +21,11 @@ variable "region" {
   type        = string
 }
 
+variable "deletion_protection" {
+  description = "Whether the registry is protected from terraform destroy, and from its replacement."
+  type        = bool
+}
+
 resource "google_artifact_registry_repository" "this" {
   project       = var.project_id
   location      = var.region
@@ -28,6 +33,8 @@ resource "google_artifact_registry_repository" "this" {
   description   = "Images of the Export Service"
   format        = "DOCKER"
   kms_key_name  = var.kms_key_name
+  # another key would replace the registry, and delete the images that make rollback deploys
+  deletion_policy = var.deletion_protection ? "PREVENT" : "DELETE"
 
   cleanup_policy_dry_run = false
 

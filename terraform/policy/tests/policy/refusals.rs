@@ -163,12 +163,13 @@ fn what_was_destroyed_can_be_deployed_again() {
     if !terraform() {
         return;
     }
-    let newcomer = Newcomer::with_settings(&GITHUB);
+    let site = ["hosting_site_id = \"demo-exports\""];
+    let newcomer = Newcomer::with_settings(&[&GITHUB[..], &site].concat());
     newcomer.succeeds("deploy");
     let said = newcomer.succeeds("destroy");
     for stays in [
         "gs://demo-export-terraform-state",
-        "firebase hosting:disable",
+        "firebase hosting:disable --project demo-export --site demo-exports",
         "manage_auth",
         "identity pool",
         "the key ring export-service",
@@ -183,7 +184,7 @@ fn what_was_destroyed_can_be_deployed_again() {
         ("pools/export-github.github", "ACTIVE"),
         ("identity-platform", "ACTIVE"),
         ("roles/exportObjectWriter", "ACTIVE"),
-        ("sites/demo-export", "ACTIVE"),
+        ("sites/demo-exports", "ACTIVE"),
         ("kms/export-service", "ACTIVE"),
         ("kms/export-service.hub-tokens", "ACTIVE"),
     ] {
@@ -203,9 +204,28 @@ fn what_was_destroyed_can_be_deployed_again() {
         text(&output)
     );
     newcomer.succeeds("destroy");
-    newcomer.settings(&[&GITHUB[..], &["name_prefix = \"again-\""]].concat());
+    newcomer.settings(&[&GITHUB[..], &site, &["name_prefix = \"again-\""]].concat());
     newcomer.succeeds("deploy");
     assert_eq!(newcomer.remembered("roles/again_exportObjectWriter"), "ACTIVE");
+}
+
+/// Another service has a function of the same name.
+#[test]
+fn a_name_that_is_taken_is_met_with_another() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let taken = newcomer.cloud().join("taken/google_cloud_run_v2_service");
+    fs::create_dir_all(&taken).unwrap();
+    fs::write(taken.join("list"), "of another service").unwrap();
+    let said = text(&newcomer.make("deploy"));
+    let advice = "rename that, or, if nothing is deployed yet, run make destroy, then set name_prefix in terraform/environments/staging.tfvars";
+    assert!(said.contains("'list' already exists") && said.contains(advice), "{said}");
+    newcomer.succeeds("destroy");
+    newcomer.settings(&["name_prefix = \"ours-\""]);
+    newcomer.succeeds("deploy");
+    assert!(taken.join("list").exists());
 }
 
 /// A plan says what a deployment does: without sealing, the key leaves the state and stays in the project.

@@ -64,8 +64,10 @@ impl Cloud {
         }
         let (before, after) = change;
         if after.is_nil() {
-            if text(before, "deletion_policy") != "ABANDON" {
-                delete(folder, kind, before);
+            match text(before, "deletion_policy") {
+                "PREVENT" => return Err("Error: deletion_policy is set to \"PREVENT\"".to_owned()),
+                "ABANDON" => {}
+                _ => delete(folder, kind, before),
             }
             return Ok(());
         }
@@ -108,6 +110,10 @@ impl Cloud {
 }
 
 fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
+    let name = text(after, "name");
+    if read(folder, &format!("taken/{kind}/{name}")).is_some() {
+        return Err(format!("googleapi: Error 409: Resource '{name}' already exists."));
+    }
     match kind {
         "google_logging_metric" => {
             write(folder, &metric(text(after, "name")), &clock(folder).to_string());
@@ -152,8 +158,17 @@ fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
             }
             write(folder, "rules", ACTIVE);
         }
-        // the provider takes an existing site
-        "google_firebase_hosting_site" => write(folder, &format!("sites/{}", text(after, "site_id")), ACTIVE),
+        "google_firebase_hosting_site" => {
+            let file = format!("sites/{}", text(after, "site_id"));
+            if read(folder, &file).as_deref() == Some(DELETED) {
+                return Err(format!(
+                    "googleapi: Error 400: Invalid name: `{}` is reserved",
+                    text(after, "site_id")
+                ));
+            }
+            // the provider takes an existing site
+            write(folder, &file, ACTIVE);
+        }
         "google_firebase_hosting_version" | "google_firebase_hosting_release"
             if read(folder, &format!("sites/{}", text(after, "site_id"))).is_none() =>
         {
@@ -176,6 +191,10 @@ fn delete(folder: &Path, kind: &str, before: &Value) {
         // the key stays, without a version that can encrypt
         "google_kms_crypto_key" => write(folder, &kms(before), DESTROYED),
         "google_firebaserules_release" => fs::remove_file(folder.join("rules")).unwrap(),
+        // the provider never deletes the default site
+        "google_firebase_hosting_site" if text(before, "site_id") != text(before, "project") => {
+            write(folder, &format!("sites/{}", text(before, "site_id")), DELETED);
+        }
         "google_logging_metric" => fs::remove_file(folder.join(metric(text(before, "name")))).unwrap(),
         _ => {}
     }

@@ -254,7 +254,12 @@ fn buckets_are_private_and_expire() {
 /// Versions with immutable tags cannot be deleted, and every version has a tag.
 fn old_images_can_be_deleted(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
+    let protects =
+        deployment.all("google_cloud_run_v2_job").any(|job| *job.at("deletion_protection") == true);
     for registry in deployment.all("google_artifact_registry_repository") {
+        // a new key replaces the registry
+        let policy = if protects { "PREVENT" } else { "DELETE" };
+        wrong.extend(differs(&registry.address, registry.text("deletion_policy"), policy));
         if *registry.at("docker_config.0.immutable_tags") == true {
             wrong.push(format!("{}: immutable tags prevent the clean-up", registry.address));
         }
@@ -283,6 +288,7 @@ fn the_registry_is_cleaned_up() {
                 "  cleanup_policy_dry_run = false\n  docker_config {\n    immutable_tags = true\n  }\n",
             ),
             Mutant(file, "cleanup_policy_dry_run = false", "cleanup_policy_dry_run = true"),
+            Mutant(file, "var.deletion_protection ? \"PREVENT\" : \"DELETE\"", "\"DELETE\""),
         ],
     );
 }
