@@ -178,11 +178,12 @@ fn what_was_destroyed_can_be_deployed_again() {
         assert!(said.contains(stays), "destroy does not say that {stays} stays:\n{said}");
     }
     assert_eq!(newcomer.remembered("pools/export-github"), "DELETED");
-    newcomer.succeeds("deploy");
+    assert!(newcomer.succeeds("deploy").contains("Database ID '(default)' is not available"));
     for (file, state) in [
         ("pools/export-github", "ACTIVE"),
         ("pools/export-github.github", "ACTIVE"),
         ("identity-platform", "ACTIVE"),
+        ("database", "ACTIVE"),
         ("roles/exportObjectWriter", "ACTIVE"),
         ("sites/demo-exports", "ACTIVE"),
         ("kms/export-service", "ACTIVE"),

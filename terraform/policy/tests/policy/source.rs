@@ -1,7 +1,11 @@
 //! Rules on the text of `terraform/`, without Terraform: every resource and argument exists in the provider's schema,
 //! versions are pinned, every variable and output has a description.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use hcl::{Block, Body, Expression, Structure};
 
@@ -199,6 +203,39 @@ fn providers_are_pinned_to_the_versions_of_the_schemas() {
             ("terraform/examples/aws/main.tf", "6.69.1", "6.69.0"),
         ],
     );
+}
+
+/// Each folder with resources says which Terraform and which providers it needs.
+#[test]
+fn every_module_names_its_providers() {
+    let mut modules: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>, bool)> = BTreeMap::new();
+    for (name, text) in files() {
+        let body: Body = hcl::from_str(&text).unwrap();
+        let folder = name.rsplit_once('/').unwrap().0.to_owned();
+        let (used, named, versioned) = modules.entry(folder).or_default();
+        for block in body.blocks() {
+            match block.identifier.as_str() {
+                "resource" | "data" => {
+                    let provider = block.body.attributes().find(|attribute| attribute.key() == "provider");
+                    let of_type = || label(block, 0).split('_').next().unwrap_or_default().to_owned();
+                    used.insert(provider.map_or_else(of_type, |provider| provider.expr().to_string()));
+                }
+                "terraform" => {
+                    *versioned |=
+                        block.body.attributes().any(|attribute| attribute.key() == "required_version");
+                    let required = block.body.blocks().flat_map(|block| block.body.attributes());
+                    named.extend(required.map(|attribute| attribute.key().to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(modules.len() > 12, "{:?}", modules.keys());
+    for (folder, (used, named, versioned)) in modules {
+        assert!(used.is_empty() || versioned, "{folder} names no version of Terraform");
+        let missing: Vec<_> = used.difference(&named).collect();
+        assert!(missing.is_empty(), "{folder} uses {missing:?}, and names {named:?}");
+    }
 }
 
 fn variables_and_outputs_are_described(_: &str, body: &Body) -> Vec<String> {

@@ -27,6 +27,8 @@ const ACTIVE: &str = "ACTIVE";
 const DELETED: &str = "DELETED";
 /// Deleted so long ago that it cannot be restored, while its id is still reserved.
 pub(crate) const PURGED: &str = "PURGED";
+/// An id that is reserved no more.
+const FREE: &str = "FREE";
 /// A key whose versions were destroyed.
 const DESTROYED: &str = "DESTROYED";
 
@@ -146,6 +148,18 @@ fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
                 Some(_) | None => write(folder, &file, ACTIVE),
             }
         }
+        "google_firestore_database" => match read(folder, "database").as_deref() {
+            Some(DELETED) => {
+                // the next attempt is minutes later
+                write(folder, "database", FREE);
+                return Err(format!(
+                    "Error creating Database: googleapi: Error 409: Database ID '{name}' is not available in \
+                     project '{}'. Please retry in 274 seconds.",
+                    text(after, "project")
+                ));
+            }
+            Some(_) | None => write(folder, "database", ACTIVE),
+        },
         "google_kms_key_ring" | "google_kms_crypto_key" => {
             if read(folder, &kms(after)).is_some() {
                 return Err(format!("googleapi: Error 409: {} already exists.", text(after, "name")));
@@ -188,6 +202,7 @@ fn delete(folder: &Path, kind: &str, before: &Value) {
         "google_project_iam_custom_role" => {
             write(folder, &format!("roles/{}", text(before, "role_id")), DELETED);
         }
+        "google_firestore_database" => write(folder, "database", DELETED),
         // the key stays, without a version that can encrypt
         "google_kms_crypto_key" => write(folder, &kms(before), DESTROYED),
         "google_firebaserules_release" => fs::remove_file(folder.join("rules")).unwrap(),
