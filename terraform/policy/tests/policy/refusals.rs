@@ -221,7 +221,7 @@ fn a_name_that_is_taken_is_met_with_another() {
     fs::create_dir_all(&taken).unwrap();
     fs::write(taken.join("list"), "of another service").unwrap();
     let said = text(&newcomer.make("deploy"));
-    let advice = "rename that, or, if nothing is deployed yet, run make destroy, then set name_prefix in terraform/environments/staging.tfvars";
+    let advice = "rename that, or, if nothing is deployed yet, run make destroy, then set name_prefix (for a Hosting site: hosting_site_id) in terraform/environments/staging.tfvars";
     assert!(said.contains("'list' already exists") && said.contains(advice), "{said}");
     newcomer.succeeds("destroy");
     newcomer.settings(&["name_prefix = \"ours-\""]);
@@ -468,6 +468,18 @@ fn a_canary_is_tested_before_its_alerts_are_waited_for() {
     let missing = "but alerts or objectives are missing: run make deploy TRAFFIC=10 again";
     assert!(!output.status.success() && said.contains(missing), "{said}");
     assert_eq!(traffic(&newcomer).0.last(), Some(&("latest".to_owned(), 10)), "{said}");
+}
+
+#[test]
+fn a_canary_of_an_older_version_is_not_promoted_without_the_newer_function() {
+    let newcomer = Newcomer::new();
+    let release = "{\"release\": {\"value\": {\"images\": {\"health\": \"r/health\", \"list\": \"r/list\", \"create\": \"r/create\", \"get\": \"r/get\", \"export-job\": \"r/export-job\"}, \"canary\": {\"percent\": 10}}}}";
+    let output = newcomer.types(&format!("scripts/release-file promote <<<'{release}'"), &[]);
+    assert!(
+        !output.status.success() && text(&output).contains("has no image of cancel"),
+        "{}",
+        text(&output)
+    );
 }
 
 /// The state of a version that had no function `cancel`.
