@@ -248,6 +248,22 @@ fn hub_tokens_need_not_be_sealed_any_more() {
     assert_eq!(newcomer.resources("google_kms_crypto_key").len(), 1);
 }
 
+/// A key that was taken back is safe before anything else is applied.
+#[test]
+fn a_deployment_that_nobody_approves_can_be_destroyed() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    newcomer.succeeds("destroy");
+    let output = newcomer.make_with("deploy", &[("APPROVE", None)]);
+    assert!(!output.status.success() && text(&output).contains("approval"), "{}", text(&output));
+    assert_eq!(newcomer.resources("google_kms_crypto_key").len(), 1);
+    newcomer.succeeds("destroy");
+    assert_eq!(newcomer.remembered("kms/export-service.hub-tokens"), "ACTIVE");
+}
+
 /// A pool that somebody has undeleted after its provider was gone for good, and one that lost its provider only.
 #[test]
 fn a_pool_without_its_provider_is_completed() {

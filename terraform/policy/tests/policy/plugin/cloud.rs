@@ -91,10 +91,15 @@ impl Cloud {
         (deprecated == kind).then(|| "Argument is deprecated".to_owned())
     }
 
-    /// The resource with that id, for `terraform import`.
+    /// The resource with that id, for `terraform import`, which knows no deletion policy.
     pub(super) fn find(&self, kind: &str, id: &str) -> Option<Value> {
         let bytes = fs::read(self.0.as_ref()?.join(format!("kept/{kind}/{}", id.replace('/', "~")))).ok()?;
-        rmpv::decode::read_value(&mut bytes.as_slice()).ok()
+        let Value::Map(fields) = rmpv::decode::read_value(&mut bytes.as_slice()).ok()? else { return None };
+        let imported = fields.into_iter().map(|(name, value)| match name.as_str() {
+            Some("deletion_policy") => (name, Value::Nil),
+            _ => (name, value),
+        });
+        Some(Value::Map(imported.collect()))
     }
 
     /// The resource as the API returns it: zeros of a dashboard are left out.
