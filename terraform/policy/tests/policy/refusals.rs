@@ -443,10 +443,15 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
         (&old_job, pages),
         "job and pages follow at the end"
     );
-    assert_eq!(
-        newcomer.count("curl --silent --show-error --output /dev/null --write-out %{http_code} --retry"),
-        8
-    );
+    let requests: Vec<_> =
+        newcomer.calls().into_iter().filter(|call| call.contains("https://canary---")).collect();
+    let hosting: Value = serde_json::from_str(&read("hosting/firebase.json")).unwrap();
+    for rewrite in hosting["hosting"]["rewrites"].as_array().unwrap() {
+        let name = rewrite["run"]["serviceId"].as_str().unwrap();
+        let to_it = requests.iter().filter(|call| call.contains(&format!("//canary---{name}-")));
+        let (health, other): (Vec<_>, Vec<_>) = to_it.partition(|call| call.ends_with("/health"));
+        assert!(!health.is_empty() && (name == "health" || !other.is_empty()), "{name}: {requests:?}");
+    }
     newcomer.succeeds("promote");
     let (all, new_job) = traffic(&newcomer);
     assert_eq!((all, newcomer.count("firebase deploy")), (vec![("latest".to_owned(), 100)], pages + 1));
