@@ -95,14 +95,15 @@ struct NestedState {
 
 /// Refuses base models that are quantized by another method.
 pub(super) fn check_method(config: &ModelConfig) -> Result<()> {
-    let quantization =
-        config.top_level("quantization_config").filter(|value| **value != serde_json::json!({}));
-    let Some(quantization) = quantization else { return Ok(()) };
-    let is = |key: &str| quantization.get(key).and_then(serde_json::Value::as_bool) == Some(true);
-    let method =
-        quantization.get("quant_method").and_then(serde_json::Value::as_str).unwrap_or("bitsandbytes");
-    if method == "bitsandbytes" && (is("load_in_4bit") || is("_load_in_4bit")) {
+    let quantization = config.top_level("quantization_config");
+    if quantization.object()?.is_none_or(serde_json::Map::is_empty) {
         return Ok(());
+    }
+    let method = quantization.field("quant_method")?.str()?.unwrap_or("bitsandbytes");
+    for field in ["load_in_4bit", "_load_in_4bit"] {
+        if method == "bitsandbytes" && quantization.field(field)?.bool()? == Some(true) {
+            return Ok(());
+        }
     }
     let bits = if method == "bitsandbytes" { " in 8 bits (llm_int8)" } else { "" };
     let error = Error::unsupported(config.file(), format!("a base model quantized with {method}{bits}"));

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::config_field::ConfigField;
 use crate::error::{Error, Result};
 use crate::io::json;
 use crate::io::json::OrderedMap;
@@ -11,13 +12,15 @@ use crate::io::json::OrderedMap;
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
     file: String,
+    /// The section of the file that this is, with a dot after it; empty for the whole.
+    section: String,
     root: Map<String, Value>,
 }
 
 impl ModelConfig {
     pub(crate) fn parse(file: String, bytes: &[u8]) -> Result<Self> {
         let root = json::parse(&file, bytes)?;
-        Ok(Self { file, root })
+        Ok(Self { file, section: String::new(), root })
     }
 
     /// The file's location, for error messages.
@@ -35,21 +38,24 @@ impl ModelConfig {
         self.root.get("model_type")?.as_str()
     }
 
-    /// The value of `key` at the top level only. `null` counts as missing.
-    pub(crate) fn top_level(&self, key: &str) -> Option<&Value> {
-        self.root.get(key).filter(|v| !v.is_null())
+    /// A field at the top level.
+    pub(crate) fn top_level(&self, key: &str) -> ConfigField<'_> {
+        ConfigField::new(&self.file, &self.section, &self.root, key)
     }
 
-    /// The value of `key` in `text_config`, else at the top level. `null` counts as missing.
-    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
-        let text = self.root.get("text_config").and_then(Value::as_object).and_then(|t| t.get(key));
-        text.filter(|v| !v.is_null()).or_else(|| self.top_level(key))
+    /// A field in `text_config`, else at the top level.
+    pub(crate) fn field(&self, key: &str) -> ConfigField<'_> {
+        let text = self.root.get("text_config").and_then(Value::as_object);
+        match text.filter(|text| text.get(key).is_some_and(|value| !value.is_null())) {
+            Some(text) => ConfigField::new(&self.file, "text_config.", text, key),
+            None => self.top_level(key),
+        }
     }
 
     /// A nested configuration, such as `vision_config`.
     pub(crate) fn section(&self, key: &str) -> Option<Self> {
         let root = self.root.get(key)?.as_object()?.clone();
-        Some(Self { file: self.file.clone(), root })
+        Some(Self { file: self.file.clone(), section: format!("{key}."), root })
     }
 
     /// All fields at the top level.
@@ -64,26 +70,12 @@ impl ModelConfig {
 
     /// A count.
     pub(crate) fn u32(&self, key: &str) -> Result<Option<u32>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_u64().and_then(|n| u32::try_from(n).ok()) {
-            Some(n) => Ok(Some(n)),
-            None => Err(self.wrong_type(key, value, "a 32-bit count")),
-        }
+        self.field(key).u32()
     }
 
     /// A required count.
     pub(crate) fn required_u32(&self, key: &str) -> Result<u32> {
         self.u32(key)?.ok_or_else(|| Error::invalid(&self.file, format!("has no {key}")))
-    }
-
-    /// A list of counts, usually one per layer; empty if missing.
-    pub(crate) fn counts(&self, key: &str) -> Result<Vec<i32>> {
-        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
-        let count = |n: &Value| n.as_u64().and_then(|n| i32::try_from(n).ok());
-        match value.as_array().and_then(|list| list.iter().map(count).collect()) {
-            Some(list) => Ok(list),
-            None => Err(self.wrong_type(key, value, "a list of counts")),
-        }
     }
 
     /// Whether `key` is explicitly `null` in `text_config`, or at the top level if there is no `text_config`.
@@ -94,20 +86,12 @@ impl ModelConfig {
 
     /// A number.
     pub(crate) fn f32(&self, key: &str) -> Result<Option<f32>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_f64() {
-            Some(n) => Ok(Some(n as f32)),
-            None => Err(self.wrong_type(key, value, "a number")),
-        }
+        self.field(key).f32()
     }
 
     /// A boolean.
-    pub(crate) fn bool(&self, key: &str) -> Option<bool> {
-        self.get(key)?.as_bool()
-    }
-
-    fn wrong_type(&self, key: &str, value: &Value, expected: &str) -> Error {
-        Error::invalid(&self.file, format!("{key} is {value}, not {expected}"))
+    pub(crate) fn bool(&self, key: &str) -> Result<Option<bool>> {
+        self.field(key).bool()
     }
 }
 

@@ -74,7 +74,7 @@ impl ModelHparams {
         if family.attention.reads_query_scalar {
             let scalar = config.f32("query_pre_attn_scalar")?;
             hparams.query_scale = scalar.map_or(hparams.query_scale, |scalar| scalar.sqrt().recip());
-            hparams.is_causal = config.bool("use_bidirectional_attention") != Some(true);
+            hparams.is_causal = config.bool("use_bidirectional_attention")? != Some(true);
         }
         Ok(hparams)
     }
@@ -195,13 +195,12 @@ fn layers(
 
 /// Rejects values that transformers' classes support and llama.cpp does not.
 fn reject_unsupported(config: &ModelConfig) -> Result<()> {
-    let text = |key: &str| config.get(key).and_then(serde_json::Value::as_str);
+    let activation = config.field("hidden_activation").str()?;
+    let attention = config.field("use_bidirectional_attention").value();
     let unsupported = [
-        text("hidden_activation")
-            .filter(|kind| *kind != "gelu_pytorch_tanh")
-            .map(|_| "another hidden_activation"),
-        text("use_bidirectional_attention").filter(|kind| *kind == "all").map(|_| "bidirectional attention"),
-        config.bool("altup_correct_scale").filter(|scales| !scales).map(|_| "altup_correct_scale false"),
+        activation.filter(|kind| *kind != "gelu_pytorch_tanh").map(|_| "another hidden_activation"),
+        attention.filter(|kind| **kind == "all").map(|_| "bidirectional attention"),
+        config.bool("altup_correct_scale")?.filter(|scales| !scales).map(|_| "altup_correct_scale false"),
     ];
     match unsupported.into_iter().flatten().next() {
         Some(feature) => {

@@ -48,7 +48,7 @@ impl AttentionRules {
     /// For each layer whether it uses a sliding window: `layer_types`, else every n-th does not. Classes whose files do not
     /// store the layers read n from `sliding_window_pattern`; the others have the family's period.
     pub(crate) fn sliding_layers(&self, config: &ModelConfig, layers: u32) -> Result<Vec<bool>> {
-        let Some(types) = config.get("layer_types") else {
+        let Some(types) = config.field("layer_types").strs()? else {
             let pattern = match config.u32("sliding_window_pattern")? {
                 _ if self.stores_layer_types => None,
                 Some(period) => Some(period),
@@ -57,12 +57,11 @@ impl AttentionRules {
             let period = pattern.unwrap_or(self.sliding_period).max(1);
             return Ok((1..=layers).map(|layer| !layer.is_multiple_of(period)).collect());
         };
-        let types = types.as_array().map(Vec::as_slice).unwrap_or_default();
         if types.len() != layers as usize {
             let problem = format!("has {} layer_types for {layers} layers", types.len());
             return Err(Error::invalid(config.file(), problem));
         }
-        Ok(types.iter().map(|kind| kind.as_str() == Some("sliding_attention")).collect())
+        Ok(types.into_iter().map(|kind| kind == "sliding_attention").collect())
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::attention::AttentionSizes;
 use super::family::{ModelFamily, config_count};
+use super::rope::global_rope;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 
@@ -17,9 +18,7 @@ impl ModelFamily {
                 .advise(format!("{reason}; export it as a merged model")))
         };
         for field in ["hidden_activation", "hidden_act"] {
-            if let Some(name) =
-                config.get(field).and_then(Value::as_str).filter(|name| !is_tanh_gelu(field, name))
-            {
+            if let Some(name) = config.field(field).str()?.filter(|name| !is_tanh_gelu(field, name)) {
                 return refuse(field, name.to_owned(), "llama.cpp computes gelu_pytorch_tanh");
             }
         }
@@ -30,7 +29,7 @@ impl ModelFamily {
             if let Some(cap) = default.filter(|_| config.is_null(field)) {
                 return refuse(field, "null".to_owned(), &format!("llama.cpp then computes with {cap}"));
             }
-            if config.get(field).and_then(Value::as_f64) == Some(0.0) {
+            if config.f32(field)? == Some(0.0) {
                 return refuse(
                     field,
                     "0".to_owned(),
@@ -38,17 +37,18 @@ impl ModelFamily {
                 );
             }
         }
-        if config.bool("is_causal") == Some(false) {
+        if config.bool("is_causal")? == Some(false) {
             return refuse("is_causal", "false".to_owned(), "llama.cpp's attention is fixed by the family");
         }
-        if let Some(layers) = config.get("per_layer_config").filter(|_| !self.reads_per_layer_config()) {
+        let per_layer = config.field("per_layer_config");
+        if let Some(layers) = per_layer.value().filter(|_| !self.reads_per_layer_config()) {
             return refuse("per_layer_config", layers.to_string(), "llama.cpp has one value for every layer");
         }
-        if let Some(rope) = self.other_rope_type(config) {
+        if let Some(rope) = self.other_rope_type(config)? {
             return refuse("rope_type", rope.to_owned(), "llama.cpp then turns every dimension of a head");
         }
         if config.class() == Some("Gemma3ForConditionalGeneration")
-            && let Some(cap) = config.get("final_logit_softcapping")
+            && let Some(cap) = config.field("final_logit_softcapping").value()
         {
             let reason = "the class does not read it in transformers, and llama.cpp does";
             return refuse("final_logit_softcapping", cap.to_string(), reason);
@@ -56,7 +56,7 @@ impl ModelFamily {
         if let Some((field, value, expected)) = self.other_fixed_setting(config)? {
             return refuse(field, value, &format!("llama.cpp computes with {expected}"));
         }
-        if let Some(value) = self.other_attention(config) {
+        if let Some(value) = self.other_attention(config)? {
             return refuse(
                 "use_bidirectional_attention",
                 value,
@@ -79,27 +79,25 @@ impl ModelFamily {
     }
 
     /// RoPE of a part of each head, which only files of Gemma 4 store.
-    fn other_rope_type<'a>(&self, config: &'a ModelConfig) -> Option<&'a str> {
-        let layers = config.get("rope_parameters").and_then(|rope| rope.get("full_attention"));
-        let rope = layers.or_else(|| config.get("rope_scaling"))?;
-        let kind = rope.get("rope_type")?.as_str()?;
-        (kind == "proportional" && !self.reads_per_layer_config()).then_some(kind)
+    fn other_rope_type<'a>(&self, config: &'a ModelConfig) -> Result<Option<&'a str>> {
+        let kind = global_rope(config)?.field("rope_type")?.str()?;
+        Ok(kind.filter(|kind| *kind == "proportional" && !self.reads_per_layer_config()))
     }
 
     /// The value of `use_bidirectional_attention`, if it is not what llama.cpp does. Image tokens (`vision`) are the
     /// matter of the mmproj file.
-    fn other_attention(&self, config: &ModelConfig) -> Option<String> {
-        let Some(value) = config.get("use_bidirectional_attention") else {
+    fn other_attention(&self, config: &ModelConfig) -> Result<Option<String>> {
+        let field = config.field("use_bidirectional_attention");
+        let Some(value) = field.value() else {
             // the class is causal without it
-            return (!self.attention.is_causal).then(|| "null".to_owned());
+            return Ok((!self.attention.is_causal).then(|| "null".to_owned()));
         };
-        let bidirectional = match value {
-            Value::Bool(value) => *value,
-            Value::String(kind) => kind == "all",
-            Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
+        let bidirectional = match field.value() {
+            Some(Value::String(kind)) if matches!(kind.as_str(), "all" | "vision") => kind == "all",
+            _ => field.bool()? == Some(true),
         };
         let is_other = bidirectional == self.attention.is_causal;
-        is_other.then(|| value.to_string())
+        Ok(is_other.then(|| value.to_string()))
     }
 
     /// The field and its value that give another layer than every n-th global attention, in a family whose files do not
@@ -108,7 +106,7 @@ impl ModelFamily {
         if self.attention.stores_layer_types || self.attention.sliding_period == 1 {
             return Ok(None);
         }
-        if let Some(types) = config.get("layer_types") {
+        if let Some(types) = config.field("layer_types").value() {
             let layers = config_count(config, "num_hidden_layers", self.config_defaults.num_hidden_layers)?;
             let sliding = self.attention.sliding_layers(config, layers)?;
             let expected = (0..layers as usize).map(|layer| self.attention.is_sliding(layer));
@@ -228,6 +226,45 @@ mod tests {
                 problem.contains(name) && problem.contains("not supported"),
                 "{class} {fields}: {problem}"
             );
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_by_name() {
+        for (class, fields, name) in [
+            ("GemmaForCausalLM", json!({"is_causal": 0}), "is_causal is 0"),
+            ("Gemma3ForCausalLM", json!({"is_causal": "no"}), "is_causal is \"no\""),
+            (
+                "Gemma3ForCausalLM",
+                json!({"use_bidirectional_attention": 1}),
+                "use_bidirectional_attention is 1",
+            ),
+            (
+                "Gemma3ForCausalLM",
+                json!({"use_bidirectional_attention": "true"}),
+                "use_bidirectional_attention is \"true\"",
+            ),
+            ("Gemma3ForCausalLM", json!({"hidden_activation": ["silu"]}), "hidden_activation is [\"silu\"]"),
+            ("Gemma3ForCausalLM", json!({"rope_scaling": "linear"}), "rope_scaling is \"linear\""),
+            ("Gemma2ForCausalLM", json!({"rope_parameters": []}), "rope_parameters is []"),
+            (
+                "Gemma3ForCausalLM",
+                json!({"layer_types": "full_attention"}),
+                "layer_types is \"full_attention\"",
+            ),
+            (
+                "Gemma2ForCausalLM",
+                json!({"attn_logit_softcapping": "50"}),
+                "attn_logit_softcapping is \"50\"",
+            ),
+            (
+                "Gemma3ForCausalLM",
+                json!({"rope_parameters": {"full_attention": {"rope_type": 3}}}),
+                "rope_parameters.full_attention.rope_type is 3",
+            ),
+        ] {
+            let problem = problem(class, &fields).unwrap_or_default();
+            assert!(problem.contains(&format!("config.json: {name}, not ")), "{class} {fields}: {problem}");
         }
     }
 

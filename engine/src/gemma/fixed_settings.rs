@@ -44,7 +44,7 @@ impl ModelFamily {
                 return Ok(Some((field, value.to_string(), constant.to_string())));
             }
         }
-        if config.bool("altup_correct_scale") == Some(false) {
+        if config.bool("altup_correct_scale")? == Some(false) {
             return Ok(Some(("altup_correct_scale", "false".to_owned(), "true".to_owned())));
         }
         let defaults = &self.config_defaults;
@@ -55,7 +55,7 @@ impl ModelFamily {
             return Ok(Some(("num_kv_shared_layers", shared.to_string(), expected.to_string())));
         }
         if !self.attention.sliding_layers(config, layers)?.contains(&true) {
-            let types = config.get("layer_types").map_or_else(String::new, Value::to_string);
+            let types = config.field("layer_types").value().map_or_else(String::new, Value::to_string);
             return Ok(Some(("layer_types", types, "a layer with a sliding window at least".to_owned())));
         }
         Ok(other_sparsity(config, layers as usize))
@@ -93,7 +93,7 @@ impl ModelFamily {
 fn other_sparsity(config: &ModelConfig, layers: usize) -> Option<OtherSetting> {
     const FIELD: &str = "activation_sparsity_pattern";
     let expected = |layer: usize| if layer < SPARSE_LAYERS { SPARSITY } else { 0.0 };
-    let value = config.get(FIELD);
+    let value = config.field(FIELD).value();
     let matches = match value {
         None => layers > SPARSE_LAYERS,
         Some(Value::Array(list)) => {

@@ -1,5 +1,7 @@
 //! Gemma 3 (`Gemma3ForCausalLM`, and the language model of `Gemma3ForConditionalGeneration`).
 
+use serde_json::Value;
+
 use super::attention::{AttentionRules, QueryScale};
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
 use super::family::{config_count, no_extra_tensors, no_more_tensors};
@@ -66,7 +68,7 @@ pub(super) fn parameters(
     out: &mut GgufMetadata,
 ) -> Result<()> {
     let (config, defaults) = (source.files.config(), &family.config_defaults);
-    if let Some(cap) = config.get("attn_logit_softcapping") {
+    if let Some(cap) = config.field("attn_logit_softcapping").value() {
         let feature = format!("Gemma 3 with attn_logit_softcapping {cap}");
         return Err(Error::unsupported(config.file(), feature));
     }
@@ -76,11 +78,13 @@ pub(super) fn parameters(
     out.set_arch_key("block_count", count("num_hidden_layers", defaults.num_hidden_layers)?);
     out.set_arch_key("context_length", count("max_position_embeddings", defaults.max_position_embeddings)?);
     out.set_arch_key("embedding_length", count("hidden_size", defaults.hidden_size)?);
-    match config.get("intermediate_size").and_then(serde_json::Value::as_array) {
-        Some(_) => {
-            out.set_arch_key("feed_forward_length", MetadataValue::I32s(config.counts("intermediate_size")?));
+    let intermediate = config.field("intermediate_size");
+    match intermediate.value() {
+        Some(Value::Array(_)) => {
+            let sizes = intermediate.counts()?.unwrap_or_default();
+            out.set_arch_key("feed_forward_length", MetadataValue::I32s(sizes));
         }
-        None => {
+        Some(_) | None => {
             out.set_arch_key("feed_forward_length", count("intermediate_size", defaults.intermediate_size)?);
         }
     }
@@ -107,7 +111,7 @@ pub(super) fn parameters(
 /// How many experts a layer has and how many of them process a token. Without `enable_moe_block` a model has none,
 /// whatever the other fields say.
 fn experts(config: &ModelConfig, out: &mut GgufMetadata) -> Result<()> {
-    if config.bool("enable_moe_block") != Some(true) {
+    if config.bool("enable_moe_block")? != Some(true) {
         return Ok(());
     }
     for (field, key) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {

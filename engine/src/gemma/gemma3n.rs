@@ -1,6 +1,8 @@
 //! Gemma 3n (`Gemma3nForCausalLM`, and the language model of `Gemma3nForConditionalGeneration`): four streams of
 //! hidden states (AltUp), low-rank residuals (Laurel), per-layer embeddings.
 
+use serde_json::Value;
+
 use super::attention::{AttentionRules, QueryScale, layer_flags};
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
 use super::family::{config_count, no_extra_tensors, no_more_tensors};
@@ -103,7 +105,7 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
         return Err(Error::unsupported(config.file(), feature));
     }
     gemma3::parameters(family, source, out)?;
-    if config.get("intermediate_size").is_none_or(serde_json::Value::is_number) {
+    if !config.field("intermediate_size").value().is_some_and(Value::is_array) {
         // the class makes a list of one number a layer of it
         let size = count("intermediate_size", defaults.intermediate_size)?;
         out.set_arch_key("feed_forward_length", MetadataValue::I32s(vec![size as i32; layers as usize]));
@@ -127,13 +129,11 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
 
 /// For each layer the number of standard deviations above the mean below which activations become 0.
 fn activation_sparsity_scale(config: &ModelConfig, layers: u32) -> Result<Vec<f32>> {
-    let sparsities = match config.get("activation_sparsity_pattern") {
+    let pattern = config.field("activation_sparsity_pattern");
+    let sparsities = match pattern.value() {
         None => (0..layers).map(|layer| if layers > 10 && layer < 10 { 0.95 } else { 0.0 }).collect(),
-        Some(pattern) if pattern.is_number() => vec![pattern.as_f64().unwrap_or_default(); layers as usize],
-        Some(pattern) => {
-            let list = pattern.as_array().map(Vec::as_slice).unwrap_or_default();
-            list.iter().filter_map(serde_json::Value::as_f64).collect::<Vec<_>>()
-        }
+        Some(Value::Number(_)) => vec![pattern.f64()?.unwrap_or_default(); layers as usize],
+        Some(_) => pattern.f64s()?.unwrap_or_default(),
     };
     if sparsities.len() != layers as usize {
         let problem =

@@ -2,14 +2,14 @@
 //! `Gemma4UnifiedForConditionalGeneration` and `Gemma4UnifiedForCausalLM`): global attention with other heads than sliding attention, per-layer
 //! embeddings, experts.
 
-use serde_json::Value as Json;
+use serde_json::Map;
 
 use super::attention::{AttentionRules, QueryScale, first_kv_shared_layer, layer_flags};
 use super::family::{ConfigDefaults, ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, config_count};
 use super::gemma3;
 use super::mmproj;
 use super::tensor_names::TensorNameMap;
-use crate::checkpoint::{ModelConfig, ModelFiles};
+use crate::checkpoint::{ConfigField, ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::io::read_source;
@@ -127,11 +127,12 @@ impl Gemma4Params {
         if let Some(last) = sliding.last_mut() {
             *last = false;
         }
-        let attention_k_eq_v = config.bool("attention_k_eq_v") == Some(true);
-        let (global_head_dim, global_key_value_heads) = match config.get("per_layer_config") {
-            Some(layers) => (
-                in_global_layer(layers, &sliding, "head_dim"),
-                in_global_layer(layers, &sliding, "num_key_value_heads"),
+        let attention_k_eq_v = config.bool("attention_k_eq_v")? == Some(true);
+        let per_layer = config.field("per_layer_config");
+        let (global_head_dim, global_key_value_heads) = match per_layer.object()? {
+            Some(_) => (
+                in_global_layer(&per_layer, &sliding, "head_dim")?,
+                in_global_layer(&per_layer, &sliding, "num_key_value_heads")?,
             ),
             None => {
                 let heads = config.u32("num_global_key_value_heads")?.filter(|_| attention_k_eq_v);
@@ -151,7 +152,7 @@ impl Gemma4Params {
             global_head_dim,
             num_key_value_heads: count("num_key_value_heads", defaults.num_key_value_heads)?,
             global_key_value_heads,
-            has_experts: config.bool("enable_moe_block") == Some(true),
+            has_experts: config.bool("enable_moe_block")? == Some(true),
             attention_k_eq_v,
         })
     }
@@ -175,14 +176,16 @@ fn hidden_size_per_layer_input(family: &ModelFamily, config: &ModelConfig) -> Re
 
 /// The value of the first layer with global attention that has one. `per_layer_config` has layers by number, with
 /// leading zeros.
-fn in_global_layer(layers: &Json, sliding: &[bool], field: &str) -> Option<u32> {
-    let value = |(name, layer): (&String, &Json)| {
-        let number: usize = name.parse().ok()?;
-        let is_global = sliding.get(number) == Some(&false);
-        Some((number, layer.get(field).filter(|_| is_global)?.as_u64()?))
-    };
-    let (_, value) = layers.as_object()?.iter().filter_map(value).min()?;
-    u32::try_from(value).ok()
+fn in_global_layer(layers: &ConfigField<'_>, sliding: &[bool], field: &str) -> Result<Option<u32>> {
+    let mut first: Option<(usize, u32)> = None;
+    for name in layers.object()?.into_iter().flat_map(Map::keys) {
+        let Ok(number) = name.parse() else { continue };
+        let value = layers.field(name)?.field(field)?.u32()?;
+        if let Some(value) = value.filter(|_| sliding.get(number) == Some(&false)) {
+            first = Some(first.map_or((number, value), |first| first.min((number, value))));
+        }
+    }
+    Ok(first.map(|(_, value)| value))
 }
 
 /// Whether the class is one of Gemma 4 Unified.
@@ -215,7 +218,7 @@ pub(super) fn decoder_parameters(
     if let Some(size) = config.u32("moe_intermediate_size")? {
         out.set_arch_key("expert_feed_forward_length", size);
     }
-    if config.bool("use_double_wide_mlp") == Some(true) {
+    if config.bool("use_double_wide_mlp")? == Some(true) {
         let default = family.config_defaults.intermediate_size;
         let size = config_count(config, "intermediate_size", default)? as i32;
         let sizes = (0..params.layers).map(|layer| if params.has_kv(layer) { size } else { 2 * size });
@@ -235,8 +238,8 @@ pub(super) fn decoder_parameters(
 fn suppress_tokens(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
     let Some(source) = files.open("generation_config.json")? else { return Ok(()) };
     let file = source.location().to_owned();
-    let tokens = ModelConfig::parse(file, &read_source(&*source)?)?.counts("suppress_tokens")?;
-    if !tokens.is_empty() {
+    let config = ModelConfig::parse(file, &read_source(&*source)?)?;
+    if let Some(tokens) = config.field("suppress_tokens").counts()?.filter(|tokens| !tokens.is_empty()) {
         out.set("tokenizer.ggml.suppress_tokens", MetadataValue::I32s(tokens));
     }
     Ok(())
@@ -247,20 +250,18 @@ fn suppress_tokens(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
 pub(super) fn rope_freqs(family: &ModelFamily, files: &ModelFiles) -> Result<Vec<ExtraTensor>> {
     let config = files.config();
     let head_dim = Gemma4Params::of(family, config)?.global_head_dim;
-    let rope = config.get("rope_parameters").and_then(|rope| rope.get("full_attention"));
-    let kind = rope.and_then(|rope| rope.get("rope_type")).and_then(Json::as_str);
-    if rope.is_some() && kind != Some("proportional") {
+    let rope = config.field("rope_parameters").field("full_attention")?;
+    let kind = rope.field("rope_type")?.str()?;
+    if rope.value().is_some() && kind != Some("proportional") {
         let feature = format!("GGUF for a Gemma 4 with rope_type {kind:?} in full_attention");
         return Err(Error::unsupported(config.file(), feature));
     }
-    let number =
-        |field: &str, default: f64| rope.and_then(|r| r.get(field)).and_then(Json::as_f64).unwrap_or(default);
-    let factor = number("factor", 1.0);
+    let factor = rope.field("factor")?.f64()?.unwrap_or(1.0);
     if factor != 1.0 {
         let feature = format!("GGUF for a Gemma 4 with RoPE factor {factor} in full_attention");
         return Err(Error::unsupported(config.file(), feature));
     }
-    let rotated = number("partial_rotary_factor", 0.25);
+    let rotated = rope.field("partial_rotary_factor")?.f64()?.unwrap_or(0.25);
     if !(0.0..=1.0).contains(&rotated) {
         return Err(Error::invalid(config.file(), format!("has partial_rotary_factor {rotated}")));
     }
@@ -316,12 +317,14 @@ mod tests {
 
     #[test]
     fn the_heads_of_global_attention_are_those_of_its_layers() {
-        let layers = serde_json::json!({
-            "0": {"head_dim": 1}, "05": {"head_dim": 64}, "11": {"head_dim": 64, "num_key_value_heads": 2}
-        });
+        let config = br#"{"per_layer_config": {
+            "0": {"head_dim": 1}, "05": {"head_dim": 64}, "11": {"head_dim": 65, "num_key_value_heads": 2}
+        }}"#;
+        let config = ModelConfig::parse("config.json".to_owned(), config).unwrap();
+        let layers = config.field("per_layer_config");
         let sliding: Vec<bool> = (1..=12).map(|layer| layer % 6 != 0).collect();
-        assert_eq!(in_global_layer(&layers, &sliding, "head_dim"), Some(64));
-        assert_eq!(in_global_layer(&layers, &sliding, "num_key_value_heads"), Some(2));
-        assert_eq!(in_global_layer(&layers, &sliding, "x"), None);
+        assert_eq!(in_global_layer(&layers, &sliding, "head_dim").unwrap(), Some(64));
+        assert_eq!(in_global_layer(&layers, &sliding, "num_key_value_heads").unwrap(), Some(2));
+        assert_eq!(in_global_layer(&layers, &sliding, "x").unwrap(), None);
     }
 }

@@ -9,7 +9,7 @@ use super::family::{
 };
 use super::gemma4;
 use super::tensor_names::TensorNameMap;
-use crate::checkpoint::{ModelConfig, ModelFiles};
+use crate::checkpoint::{ConfigField, ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::{GgufMetadata, MetadataValue};
 
@@ -51,21 +51,14 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
 };
 
 /// A field of `dflash_config`, else of the configuration itself.
-fn draft_field<'a>(config: &'a ModelConfig, field: &str) -> Option<&'a Value> {
-    let section = config.get("dflash_config").and_then(|section| section.get(field));
-    section.or_else(|| config.get(field)).filter(|value| !value.is_null())
-}
-
-fn count(config: &ModelConfig, field: &str) -> Result<Option<u32>> {
-    let Some(value) = draft_field(config, field) else { return Ok(None) };
-    match value.as_u64().and_then(|count| u32::try_from(count).ok()) {
-        Some(count) => Ok(Some(count)),
-        None => Err(Error::invalid(config.file(), format!("{field} is {value}, not a 32-bit count"))),
-    }
+fn draft_field<'a>(config: &'a ModelConfig, field: &str) -> Result<ConfigField<'a>> {
+    let nested = config.field("dflash_config").field(field)?;
+    Ok(if nested.value().is_some() { nested } else { config.field(field) })
 }
 
 fn require(config: &ModelConfig, field: &str) -> Result<u32> {
-    count(config, field)?.ok_or_else(|| Error::invalid(config.file(), format!("has no {field}")))
+    let count = draft_field(config, field)?.u32()?;
+    count.ok_or_else(|| Error::invalid(config.file(), format!("has no {field}")))
 }
 
 fn mask_token(config: &ModelConfig) -> Result<u32> {
@@ -74,28 +67,27 @@ fn mask_token(config: &ModelConfig) -> Result<u32> {
 
 /// Refuses what llama.cpp does not run, as the converter does.
 fn check_supported(config: &ModelConfig) -> Result<()> {
-    let text = |field: &str| draft_field(config, field).and_then(Value::as_str);
     let is_set = |field: &str| {
-        draft_field(config, field)
-            .is_some_and(|value| value != &Value::Bool(false) && value.as_f64() != Some(0.0))
+        let field = draft_field(config, field)?;
+        Ok(field.value().is_some_and(|value| value != &Value::Bool(false) && value.as_f64() != Some(0.0)))
     };
-    let is_global = |kind: &Value| kind.as_str() == Some("full_attention");
-    let layer_types = config.get("layer_types").and_then(Value::as_array);
-    let problem = if config.bool("attention_k_eq_v") != Some(true) {
+    let layer_types = config.field("layer_types").strs()?;
+    let markov_head = draft_field(config, "markov_head_type")?.str()?;
+    let draft_vocab = draft_field(config, "draft_vocab_size")?.u32()?;
+    let problem = if config.bool("attention_k_eq_v")? != Some(true) {
         "without attention_k_eq_v"
-    } else if !layer_types.is_some_and(|types| types.iter().all(is_global)) {
+    } else if !layer_types.is_some_and(|types| types.iter().all(|kind| *kind == "full_attention")) {
         "with layer_types other than full_attention"
-    } else if text("markov_head_type").is_some_and(|kind| kind != "vanilla") {
+    } else if markov_head.is_some_and(|kind| kind != "vanilla") {
         "with another markov_head_type than vanilla"
-    } else if is_set("attention_bias") || is_set("enable_moe_block") {
+    } else if is_set("attention_bias")? || is_set("enable_moe_block")? {
         "with attention_bias or enable_moe_block"
-    } else if is_set("final_logit_softcapping") {
+    } else if is_set("final_logit_softcapping")? {
         "with final_logit_softcapping"
-    } else if is_set("conv_kernel_size") || is_set("attention_value_scale") || is_set("output_multiplier") {
-        "with conv_kernel_size, attention_value_scale or output_multiplier"
-    } else if count(config, "draft_vocab_size")?
-        .is_some_and(|draft| Some(draft) != config.u32("vocab_size").ok().flatten())
+    } else if is_set("conv_kernel_size")? || is_set("attention_value_scale")? || is_set("output_multiplier")?
     {
+        "with conv_kernel_size, attention_value_scale or output_multiplier"
+    } else if draft_vocab.is_some() && draft_vocab != config.u32("vocab_size")? {
         "with a draft_vocab_size of its own"
     } else {
         return Ok(());
@@ -112,15 +104,17 @@ struct DraftRope<'a> {
 
 impl<'a> DraftRope<'a> {
     fn of(config: &'a ModelConfig) -> Result<Self> {
-        let Some(rope) = config.get("rope_parameters") else {
+        let parameters = config.field("rope_parameters");
+        if parameters.value().is_none() {
             return Ok(Self { theta: Some(1e6), kind: "proportional", rotated: Some(0.25) });
-        };
-        let rope = rope.get("full_attention").unwrap_or(rope);
-        match rope.get("rope_type").and_then(Value::as_str) {
+        }
+        let full_attention = parameters.field("full_attention")?;
+        let rope = if full_attention.value().is_some() { full_attention } else { parameters };
+        match rope.field("rope_type")?.str()? {
             Some(kind @ ("default" | "proportional")) => Ok(Self {
-                theta: rope.get("rope_theta").and_then(Value::as_f64).map(|theta| theta as f32),
+                theta: rope.field("rope_theta")?.f32()?,
                 kind,
-                rotated: rope.get("partial_rotary_factor").and_then(Value::as_f64),
+                rotated: rope.field("partial_rotary_factor")?.f64()?,
             }),
             other => {
                 let feature = format!("GGUF for a Gemma4DSparkModel with rope_type {other:?}");
@@ -148,9 +142,8 @@ fn parameters(_: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetad
     if config.u32("num_key_value_heads")?.is_some() {
         out.set_arch_key("attention.head_count_kv", key_value_heads);
     }
-    let is_causal =
-        config.bool("is_causal").or_else(|| draft_field(config, "causal").and_then(Value::as_bool));
-    if config.bool("is_causal") == Some(false) {
+    let is_causal = config.bool("is_causal")?.or(draft_field(config, "causal")?.bool()?);
+    if config.bool("is_causal")? == Some(false) {
         out.set_arch_key("attention.causal", false);
     }
     if let Some(theta) = rope.theta {
@@ -164,11 +157,11 @@ fn parameters(_: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetad
         out.set_arch_key("attention.value_length", head_dim);
     }
     out.set("general.file_type", source.file_type);
-    if rope.rotated.is_some() && config.get("rope_parameters").is_some() {
+    if rope.rotated.is_some() && config.field("rope_parameters").value().is_some() {
         out.set_arch_key("rope.dimension_count", head_dim);
     }
-    out.set_arch_key("block_size", count(config, "block_size")?.unwrap_or(16));
-    if draft_field(config, "input_embedding_scale").is_some() {
+    out.set_arch_key("block_size", draft_field(config, "block_size")?.u32()?.unwrap_or(16));
+    if draft_field(config, "input_embedding_scale")?.value().is_some() {
         out.set_arch_key("embedding_scale", embedding_scale(hidden));
     }
     out.set_arch_key("target_layers", target_layers(config)?);
@@ -183,7 +176,7 @@ fn parameters(_: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetad
     out.set_arch_key("embedding_scale", embedding_scale(hidden));
     out.set_arch_key("attention.scale", 1.0_f32);
     out.set_arch_key("hidden_activation", "gelu_pytorch_tanh");
-    out.set_arch_key("sample_from_anchor", config.bool("sample_from_anchor").unwrap_or(true));
+    out.set_arch_key("sample_from_anchor", config.bool("sample_from_anchor")?.unwrap_or(true));
     let has_confidence_head = source.tensors.iter().any(|name| name.starts_with("conf_proj."));
     out.set_arch_key("has_confidence_head", has_confidence_head);
     Ok(())
@@ -195,17 +188,16 @@ fn embedding_scale(hidden: u32) -> f32 {
 
 /// The layers of the target whose outputs are read, counted from 1.
 fn target_layers(config: &ModelConfig) -> Result<MetadataValue> {
-    let layers = draft_field(config, "target_layer_ids").and_then(Value::as_array);
-    let next = |layer: &Value| layer.as_u64().and_then(|layer| i32::try_from(layer + 1).ok());
-    match layers.and_then(|layers| layers.iter().map(next).collect::<Option<Vec<i32>>>()) {
-        Some(layers) if !layers.is_empty() => Ok(MetadataValue::I32s(layers)),
-        Some(_) | None => Err(Error::invalid(config.file(), "has no target_layer_ids")),
+    let layers = draft_field(config, "target_layer_ids")?.counts()?.unwrap_or_default();
+    match layers.is_empty() {
+        true => Err(Error::invalid(config.file(), "has no target_layer_ids")),
+        false => Ok(MetadataValue::I32s(layers.into_iter().map(|layer| layer.saturating_add(1)).collect())),
     }
 }
 
 /// The window of all layers, which `dflash_config` turns on.
 fn sliding_window(config: &ModelConfig, layers: u32, out: &mut GgufMetadata) -> Result<()> {
-    if draft_field(config, "use_swa") != Some(&Value::Bool(true)) {
+    if draft_field(config, "use_swa")?.bool()? != Some(true) {
         return Ok(());
     }
     out.set_arch_key("attention.sliding_window", require(config, "swa_window_size")?);

@@ -38,7 +38,7 @@ const MAX_DENSE_BYTES: u64 = 64 << 20;
 
 fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
     let config = source.files.config();
-    if config.get("sliding_window").is_none() {
+    if config.field("sliding_window").value().is_none() {
         return Err(Error::invalid(config.file(), "has no sliding_window"));
     }
     gemma3::parameters(family, source, out)?;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::attention::AttentionRules;
-use crate::checkpoint::ModelConfig;
+use crate::checkpoint::{ConfigField, ModelConfig};
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
 
@@ -46,25 +46,16 @@ pub(super) struct RopeParameters {
 impl RopeParameters {
     pub(super) fn of(config: &ModelConfig) -> Result<Self> {
         reject_ambiguous(config)?;
-        let parameters = config.get("rope_parameters");
-        let global =
-            parameters.map(|p| p.get("full_attention").unwrap_or(p)).or_else(|| config.get("rope_scaling"));
-        let local = parameters.and_then(|p| p.get("sliding_attention"));
-        let theta_in = |part: Option<&Value>| part?.get("rope_theta")?.as_f64().map(|n| n as f32);
-        let theta = match theta_in(global) {
-            Some(theta) => Some(theta),
-            None => config.f32("rope_theta")?,
-        };
-        let local_theta = match theta_in(local) {
-            Some(theta) => Some(theta),
-            None => config.f32("rope_local_base_freq")?,
-        };
-        if let Some(kind) = local.and_then(rope_type).filter(|kind| *kind != "default") {
+        let (global, local) =
+            (global_rope(config)?, config.field("rope_parameters").field("sliding_attention")?);
+        let theta = global.field("rope_theta")?.f32()?.or(config.f32("rope_theta")?);
+        let local_theta = local.field("rope_theta")?.f32()?.or(config.f32("rope_local_base_freq")?);
+        if let Some(kind) = rope_type(&local)?.filter(|kind| *kind != "default") {
             let feature = format!("GGUF with rope type {kind:?} in layers with a sliding window");
             return Err(Error::unsupported(config.file(), feature));
         }
         let (theta, local_theta) = (theta.unwrap_or(1e6), local_theta.unwrap_or(1e4));
-        Ok(Self { theta, local_theta, linear_factor: linear_factor(config, global)? })
+        Ok(Self { theta, local_theta, linear_factor: linear_factor(config, &global)? })
     }
 
     pub(super) fn write(&self, out: &mut GgufMetadata) {
@@ -77,6 +68,17 @@ impl RopeParameters {
     }
 }
 
+/// RoPE of layers with global attention, in the spelling that the configuration has.
+pub(super) fn global_rope(config: &ModelConfig) -> Result<ConfigField<'_>> {
+    let parameters = config.field("rope_parameters");
+    let full_attention = parameters.field("full_attention")?;
+    Ok(match (full_attention.value(), parameters.value()) {
+        (Some(_), _) => full_attention,
+        (None, Some(_)) => parameters,
+        (None, None) => config.field("rope_scaling"),
+    })
+}
+
 /// The base frequency of a family without scaling and without layer types; `None` for the one that llama.cpp assumes.
 ///
 /// # Errors
@@ -84,52 +86,49 @@ impl RopeParameters {
 pub(super) fn global_theta(config: &ModelConfig) -> Result<Option<f32>> {
     let mut theta = config.f32("rope_theta")?;
     for field in ["rope_scaling", "rope_parameters"] {
-        let Some(rope) = config.get(field) else { continue };
-        let kind = rope_type(rope).unwrap_or("default");
-        let is_partial =
-            rope.get("partial_rotary_factor").and_then(Value::as_f64).is_some_and(|part| part != 1.0);
-        let has_layer_types = rope.as_object().is_some_and(|rope| rope.values().any(Value::is_object));
+        let rope = config.field(field);
+        let Some(fields) = rope.object()? else { continue };
+        let kind = rope_type(&rope)?.unwrap_or("default");
+        let is_partial = rope.field("partial_rotary_factor")?.f64()?.is_some_and(|part| part != 1.0);
+        let has_layer_types = fields.values().any(Value::is_object);
         if kind != "default" || is_partial || has_layer_types {
-            return Err(Error::unsupported(config.file(), format!("GGUF with {field} {rope}")));
+            let value = Value::Object(fields.clone());
+            return Err(Error::unsupported(config.file(), format!("GGUF with {field} {value}")));
         }
-        if let Some(given) = rope.get("rope_theta").and_then(Value::as_f64) {
-            theta = Some(given as f32);
-        }
+        theta = rope.field("rope_theta")?.f32()?.or(theta);
     }
     Ok(theta.filter(|theta| *theta != ASSUMED_THETA))
 }
 
 /// Rejects spellings that versions of transformers and llama.cpp's converter read in different ways.
 fn reject_ambiguous(config: &ModelConfig) -> Result<()> {
-    let (parameters, scaling) = (config.get("rope_parameters"), config.get("rope_scaling"));
-    let feature = match (parameters.and_then(Value::as_object), scaling) {
+    let rope_scaling = config.field("rope_scaling");
+    let (parameters, scaling) = (config.field("rope_parameters").object()?, rope_scaling.value());
+    let has_old_type = rope_scaling.field("rope_type")?.value().is_none()
+        && rope_type(&rope_scaling)?.is_some_and(|kind| kind != "default");
+    let feature = match (parameters, scaling) {
         (Some(parameters), _) if !parameters.is_empty() && !parameters.values().any(Value::is_object) => {
             "rope_parameters that have no layer types".to_owned()
         }
         (Some(_), Some(scaling)) => format!("rope_scaling {scaling} beside rope_parameters"),
-        (_, Some(scaling))
-            if scaling.get("rope_type").is_none() && rope_type(scaling).unwrap_or("default") != "default" =>
-        {
-            format!("rope_scaling {scaling}, which has no rope_type")
-        }
-        _ => return Ok(()),
+        (None, Some(scaling)) if has_old_type => format!("rope_scaling {scaling}, which has no rope_type"),
+        (None, Some(_) | None) | (Some(_), None) => return Ok(()),
     };
     Err(Error::unsupported(config.file(), format!("GGUF with {feature}")).advise(
         "versions of transformers read it in different ways: write rope_parameters for each layer type",
     ))
 }
 
-fn rope_type(rope: &Value) -> Option<&str> {
-    rope.get("rope_type").or_else(|| rope.get("type")).and_then(Value::as_str)
+fn rope_type<'a>(rope: &ConfigField<'a>) -> Result<Option<&'a str>> {
+    Ok(rope.field("rope_type")?.str()?.or(rope.field("type")?.str()?))
 }
 
-fn linear_factor(config: &ModelConfig, rope: Option<&Value>) -> Result<Option<f32>> {
-    let Some(rope) = rope else { return Ok(None) };
-    match rope_type(rope) {
+fn linear_factor(config: &ModelConfig, rope: &ConfigField<'_>) -> Result<Option<f32>> {
+    match rope_type(rope)? {
         // the factors of Gemma 4 are a tensor of the file
         None | Some("default" | "proportional") => Ok(None),
-        Some("linear") => match rope.get("factor").and_then(Value::as_f64) {
-            Some(factor) => Ok(Some(factor as f32)),
+        Some("linear") => match rope.field("factor")?.f32()? {
+            Some(factor) => Ok(Some(factor)),
             None => Err(Error::invalid(config.file(), "has linear rope_scaling without a factor")),
         },
         Some(other) => Err(Error::unsupported(config.file(), format!("GGUF with rope type {other:?}"))),

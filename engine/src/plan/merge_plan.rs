@@ -121,7 +121,7 @@ fn config_changes(model: &Model) -> Result<Vec<ConfigEdit>> {
     let (everywhere, language_model) = (EditedSection::Everywhere, EditedSection::LanguageModel);
     let resized =
         model.resized_vocabulary().map(|rows| edit("vocab_size", Some(rows.to_string()), language_model));
-    let is_quantized = model.base().config().top_level("quantization_config").is_some();
+    let is_quantized = model.base().config().top_level("quantization_config").value().is_some();
     let quantized = is_quantized.then(|| edit("quantization_config", None, everywhere));
     Ok(untying(model)?.into_iter().chain(resized).chain(quantized).collect())
 }

@@ -33,7 +33,7 @@ fn check_head(model: &Model, architecture: Architecture) -> Result<()> {
             );
             Err(Error::tensor(model.file_of(head), &head.info.name, problem))
         }
-        None if config.bool("tie_word_embeddings") == Some(false)
+        None if config.bool("tie_word_embeddings")? == Some(false)
             && config.class().is_some_and(|class| class.ends_with("ForCausalLM")) =>
         {
             let problem = "has tie_word_embeddings false, but the model has no lm_head.weight";

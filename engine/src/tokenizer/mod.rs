@@ -79,7 +79,7 @@ impl Tokenizer {
                 (sentencepiece_vocabulary(model, &files, architecture, rows)?, tokenizer_model)
             }
         };
-        let special = SpecialTokens::new(&files, model.config(), &vocabulary);
+        let special = SpecialTokens::new(&files, model.config(), &vocabulary)?;
         Ok(Self { vocabulary, special, model: tokenizer_model })
     }
 

@@ -6,6 +6,7 @@ use super::TokenVocabulary;
 use super::chat_template::ChatTemplate;
 use super::tokenizer_files::TokenizerFiles;
 use crate::checkpoint::ModelConfig;
+use crate::error::Result;
 use crate::gguf::GgufMetadata;
 
 /// The kinds of special tokens, in gguf-py's order.
@@ -29,7 +30,7 @@ impl SpecialTokens {
         files: &TokenizerFiles<'_>,
         config: &ModelConfig,
         vocabulary: &TokenVocabulary,
-    ) -> Self {
+    ) -> Result<Self> {
         let mut special = Self { template: ChatTemplate::of(files), ..Self::default() };
         let mut names: Vec<String> = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
         let mut tokens = token_fields(files);
@@ -38,7 +39,7 @@ impl SpecialTokens {
             special.read_tokens(tokens, &names, |text| token_id(files, vocabulary, text));
         }
         for name in &names {
-            if let Some(id) = config_id(config, &format!("{name}_token_id")) {
+            if let Some(id) = config_id(config, &format!("{name}_token_id"))? {
                 special.set_id(name, id);
             }
         }
@@ -48,7 +49,7 @@ impl SpecialTokens {
             }
         }
         special.ids.retain(|(_, id)| (*id as usize) < vocabulary.tokens.len());
-        special
+        Ok(special)
     }
 
     /// Reads ids and flags of the tokens in `tokenizer_config.json`.
@@ -245,9 +246,15 @@ fn token_text(value: &Value) -> Option<&str> {
 }
 
 /// An id at the top level of `config.json`, else in `text_config`. Lists are ignored.
-fn config_id(config: &ModelConfig, key: &str) -> Option<u32> {
-    let id = config.top_level(key).or_else(|| config.get(key))?.as_u64()?;
-    u32::try_from(id).ok()
+fn config_id(config: &ModelConfig, key: &str) -> Result<Option<u32>> {
+    let top_level = config.top_level(key);
+    let id = if top_level.value().is_some() { top_level } else { config.field(key) };
+    match id.value() {
+        // as the converter does; -1 stands for no token
+        Some(Value::Array(_)) => Ok(None),
+        Some(Value::Number(number)) if number.as_i64() == Some(-1) => Ok(None),
+        Some(_) | None => id.u32(),
+    }
 }
 
 /// The fields of `tokenizer_config.json`. As in transformers, the tokens of `special_tokens_map.json` replace its own

@@ -1,7 +1,5 @@
 //! The vision encoder (SigLIP) and projector of a multimodal Gemma 3.
 
-use serde_json::Value as Json;
-
 use super::clip_metadata;
 use super::clip_metadata::{EncoderHparams, ImageInput};
 use super::encoder_shapes::EncoderSizes;
@@ -151,9 +149,8 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
     out.set("clip.projector_type", "gemma3");
     out.set("clip.vision.attention.layer_norm_epsilon", vision.f32("layer_norm_eps")?.unwrap_or(1e-6));
     out.set("clip.use_gelu", true);
-    let tokens = preprocessor.get("image_seq_length").and_then(Json::as_u64).unwrap_or(256);
-    let tokens_per_side = u32::try_from(tokens.isqrt()).unwrap_or(u32::MAX).max(1);
-    let scale = image_size / patch_size / tokens_per_side;
+    let tokens = preprocessor.field("image_seq_length").u32()?.unwrap_or(256);
+    let scale = image_size / patch_size / tokens.isqrt().max(1);
     if scale > 0 && scale != 4 {
         out.set("clip.vision.projector.scale_factor", scale);
     }

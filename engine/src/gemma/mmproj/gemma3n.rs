@@ -210,8 +210,8 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
         attention_heads: count(vision, "num_attention_heads", 8)?,
     };
     let preprocessor = PreprocessorConfig::of(files)?;
-    let tokens = preprocessor.count(&["image_seq_length"], 256)?;
-    let image_size = preprocessor.count(&["size", "height"], 768)?;
+    let tokens = preprocessor.field("image_seq_length").u32()?.unwrap_or(256);
+    let image_size = preprocessor.field("size").field("height")?.u32()?.unwrap_or(768);
     let (mean, std) = (MetadataValue::F32s(vec![0.0; 3]), MetadataValue::F32s(vec![1.0; 3]));
     let input = ImageInput { image_size, patch_size: image_size / tokens.max(1), mean, std };
     let norm_epsilon = vision.f32("layer_norm_eps")?.unwrap_or(1e-6);

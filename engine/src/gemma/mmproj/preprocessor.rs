@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::checkpoint::ModelFiles;
+use crate::checkpoint::{ConfigField, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::MetadataValue;
 use crate::io::json;
@@ -30,34 +30,18 @@ impl<'a> PreprocessorConfig<'a> {
         Ok(Self { files, values })
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Json> {
-        self.values.get(key)
-    }
-
-    /// The count under this path of nested fields, else `default`.
-    pub(super) fn count(&self, path: &[&str], default: u32) -> Result<u32> {
-        let mut at = self.values.get(path[0]);
-        for key in &path[1..] {
-            at = at.and_then(|value| value.get(key));
-        }
-        match at {
-            None => Ok(default),
-            Some(value) => value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
-                let problem = format!("{} is {value}, not a 32-bit count", path.join("."));
-                Error::invalid(self.files.location(), problem)
-            }),
-        }
+    pub(super) fn field(&self, key: &str) -> ConfigField<'_> {
+        ConfigField::new(self.files.location(), "", &self.values, key)
     }
 
     /// One number for each color channel.
     pub(super) fn channels(&self, key: &str) -> Result<MetadataValue> {
-        let list = self.get(key).and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-        let numbers: Vec<f32> = list.iter().filter_map(Json::as_f64).map(|n| n as f32).collect();
+        let numbers = self.field(key).f64s()?.unwrap_or_default();
         if numbers.len() != 3 {
             let what =
                 format!("preprocessor_config.json with three numbers in {key}: copy it from the base model");
             return Err(Error::Missing { folder: self.files.location().to_owned(), what });
         }
-        Ok(MetadataValue::F32s(numbers))
+        Ok(MetadataValue::F32s(numbers.into_iter().map(|number| number as f32).collect()))
     }
 }

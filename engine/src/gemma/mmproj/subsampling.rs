@@ -40,7 +40,7 @@ impl Subsampling {
 
 /// The numbers in `config.json` under this field, else `default`.
 pub(super) fn numbers<T: DeserializeOwned>(config: &ModelConfig, field: &str, default: T) -> Result<T> {
-    let Some(value) = config.get(field).filter(|value| !value.is_null()) else { return Ok(default) };
+    let Some(value) = config.field(field).value() else { return Ok(default) };
     serde_json::from_value(value.clone()).map_err(|_| {
         Error::invalid(
             config.file(),
