@@ -190,6 +190,20 @@ def per_layer_changes(config):
         yield "per_layer_config absent", names, set_field(config, "per_layer_config", ABSENT)
 
 
+def top_level_changes(config, section):
+    """Fields of a section at the top level, where a multimodal class does not read them."""
+    inner = config[section]
+    for field, value in inner.items():
+        if field not in NEVER_ABSENT and ABSENT not in VALUES.get(field, ()):
+            moved = set_field(config, section, set_field(inner, field, ABSENT))
+            yield f"{field} at the top level only", (field,), set_field(moved, field, value)
+            without = set_field(config, section, set_field(inner, field, None))
+            yield f"{field} at the top level, None in {section}", (field,), set_field(without, field, value)
+    for field, value in (UNSAVED | inner).items():
+        for other in [other for other in other_values(field, value) if other is not ABSENT][:1]:
+            yield f"{field} {other!r} at the top level too", (field,), set_field(config, field, other)
+
+
 def changes(config):
     """What is changed, names of which a refusal has one, and the changed configuration."""
     yield from simple_changes(config)

@@ -19,7 +19,7 @@ import transformers
 
 from tools.common import Results, ToolError, copy_tokenizer, export, generator, scratch_folder, silence, write_json
 from tools.compat import llama_predictions
-from tools.compat.config_changes import changes
+from tools.compat.config_changes import changes, top_level_changes
 from tools.compat.llama_predictions import LlamaCppError, LlamaCppProcess
 from tools.fixtures import families
 from tools.fixtures.families import TEXT
@@ -133,13 +133,20 @@ class Sweep:
         self.predictions = self.transformers_logits(self.config)
 
     def run(self, only):
-        section = self.config[self.family.section] if self.family.section else self.config
-        for what, names, changed in changes(section):
+        for what, names, changed in self.changes():
             if only in what:
-                whole = self.config | {self.family.section: changed} if self.family.section else changed
-                self.check(what, names, whole)
+                self.check(what, names, changed)
         parts = ", ".join(f"{count} {end}" for end, count in sorted(self.counts.items()))
         print(f"       {self.name}: {parts}", flush=True)
+
+    def changes(self):
+        section = self.family.section
+        if not section:
+            yield from changes(self.config)
+            return
+        for what, names, changed in changes(self.config[section]):
+            yield what, names, self.config | {section: changed}
+        yield from top_level_changes(self.config, section)
 
     def check(self, what, names, config):
         line = f"{self.name:18} {what[:90]:60}"

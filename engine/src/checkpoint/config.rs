@@ -8,7 +8,11 @@ use crate::error::{Error, Result};
 use crate::io::json;
 use crate::io::json::OrderedMap;
 
-/// A model's configuration. Lookups prefer the language model's section (`text_config`) to the top level.
+/// The section of the language model in the configuration of a multimodal model.
+const TEXT_CONFIG: &str = "text_config";
+
+/// A model's configuration. A field is read in the section of the language model: `text_config` of a multimodal model, else
+/// the top level. transformers' multimodal classes read nothing about the language model at the top level.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
     file: String,
@@ -43,19 +47,36 @@ impl ModelConfig {
         ConfigField::new(&self.file, &self.section, &self.root, key)
     }
 
-    /// A field in `text_config`, else at the top level.
+    /// A field of the language model.
     pub(crate) fn field(&self, key: &str) -> ConfigField<'_> {
-        let text = self.root.get("text_config").and_then(Value::as_object);
-        match text.filter(|text| text.get(key).is_some_and(|value| !value.is_null())) {
+        match self.root.get(TEXT_CONFIG).and_then(Value::as_object) {
             Some(text) => ConfigField::new(&self.file, "text_config.", text, key),
             None => self.top_level(key),
         }
     }
 
+    /// Whether embedding and lm_head are one tensor where the checkpoint does not store both. transformers reads the field at
+    /// the top level of a multimodal model too.
+    pub(crate) fn ties_embeddings(&self) -> Result<bool> {
+        Ok(self.top_level("tie_word_embeddings").bool()?.unwrap_or(true))
+    }
+
     /// A nested configuration, such as `vision_config`.
-    pub(crate) fn section(&self, key: &str) -> Option<Self> {
-        let root = self.root.get(key)?.as_object()?.clone();
-        Some(Self { file: self.file.clone(), section: format!("{key}."), root })
+    pub(crate) fn section(&self, key: &str) -> Result<Option<Self>> {
+        let root = self.top_level(key).object()?.cloned();
+        Ok(root.map(|root| Self { file: self.file.clone(), section: format!("{key}."), root }))
+    }
+
+    /// Refuses the configuration of a multimodal class without a section of the language model: transformers then takes the
+    /// sizes that the class has by default, whatever is at the top level.
+    pub(crate) fn require_text_config(&self) -> Result<()> {
+        match self.top_level(TEXT_CONFIG).object()? {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid(
+                &self.file,
+                format!("has no {TEXT_CONFIG}, in which its class reads the language model's configuration"),
+            )),
+        }
     }
 
     /// All fields at the top level.
@@ -78,10 +99,9 @@ impl ModelConfig {
         self.u32(key)?.ok_or_else(|| Error::invalid(&self.file, format!("has no {key}")))
     }
 
-    /// Whether `key` is explicitly `null` in `text_config`, or at the top level if there is no `text_config`.
+    /// Whether a field of the language model is explicitly `null`.
     pub(crate) fn is_null(&self, key: &str) -> bool {
-        let part = self.root.get("text_config").and_then(Value::as_object).unwrap_or(&self.root);
-        part.get(key).is_some_and(Value::is_null)
+        self.field(key).is_null()
     }
 
     /// A number.
@@ -119,7 +139,7 @@ pub(crate) fn edit_config(file: &str, bytes: &[u8], edits: &[ConfigEdit]) -> Res
     let OrderedMap(mut entries) = json::parse::<OrderedMap<Box<RawValue>>>(file, bytes)?;
     let raw = |text: String| RawValue::from_string(text).map_err(|e| Error::invalid(file, e.to_string()));
     let is_section =
-        |(key, value): &(String, Box<RawValue>)| key == "text_config" && value.get().starts_with('{');
+        |(key, value): &(String, Box<RawValue>)| key == TEXT_CONFIG && value.get().starts_with('{');
     let section = entries.iter().position(is_section);
     if let Some(section) = section {
         let text = edit_config(file, entries[section].1.get().as_bytes(), edits)?;
@@ -160,6 +180,35 @@ mod tests {
         let text = String::from_utf8(edit_config("c", text.as_bytes(), &edits).unwrap()).unwrap();
         let value = serde_json::from_str(&text).unwrap();
         (text, value)
+    }
+
+    fn config(text: &str) -> ModelConfig {
+        ModelConfig::parse("config.json".to_owned(), text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_language_model_of_a_multimodal_model_is_described_in_its_section_alone() {
+        let config = config(
+            r#"{"sliding_window": 8, "head_dim": 4, "hidden_size": 1, "text_config": {"sliding_window": null, "hidden_size": 2}}"#,
+        );
+        assert_eq!(config.u32("sliding_window").unwrap(), None);
+        assert!(config.is_null("sliding_window") && !config.is_null("head_dim"));
+        assert_eq!(config.u32("head_dim").unwrap(), None);
+        assert_eq!(config.u32("hidden_size").unwrap(), Some(2));
+        assert_eq!(config.top_level("hidden_size").u32().unwrap(), Some(1));
+    }
+
+    #[test]
+    fn embeddings_are_tied_by_the_top_level() {
+        for (text, tied) in [
+            (r#"{"tie_word_embeddings": false}"#, false),
+            (r#"{"tie_word_embeddings": false, "text_config": {"tie_word_embeddings": true}}"#, false),
+            (r#"{"text_config": {"tie_word_embeddings": false}}"#, true),
+            ("{}", true),
+        ] {
+            assert_eq!(config(text).ties_embeddings().unwrap(), tied, "{text}");
+        }
+        assert!(config(r#"{"tie_word_embeddings": "false"}"#).ties_embeddings().is_err());
     }
 
     #[test]

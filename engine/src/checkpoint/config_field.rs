@@ -27,6 +27,11 @@ impl<'a> ConfigField<'a> {
         self.value.filter(|value| !value.is_null())
     }
 
+    /// Whether the value is explicitly `null`.
+    pub(crate) fn is_null(&self) -> bool {
+        self.value.is_some_and(Value::is_null)
+    }
+
     /// A count.
     pub(crate) fn u32(&self) -> Result<Option<u32>> {
         self.read("a 32-bit count", |value| value.as_u64()?.try_into().ok())

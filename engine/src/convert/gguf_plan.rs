@@ -99,7 +99,7 @@ impl GgufPlan {
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
-        let warnings = ExportWarning::unknown_config_fields(&gemma::unknown_fields(model.base().config()));
+        let warnings = ExportWarning::unknown_config_fields(&gemma::unknown_fields(model.base().config())?);
         Ok(Self { model: model.clone(), options, companions, warnings, target, tensors, headers, modelfile })
     }
 
@@ -110,12 +110,12 @@ impl GgufPlan {
         companions: &[&str],
         metadata: GgufMetadata,
         tensors: Vec<PlannedTensor>,
-    ) -> Self {
+    ) -> Result<Self> {
         let headers = file_headers(None, metadata, &tensors);
         let companions = companions.iter().map(|name| (*name).to_owned()).collect();
-        let unknown = gemma::unknown_encoder_fields(model.base().config());
+        let unknown = gemma::unknown_encoder_fields(model.base().config())?;
         let warnings = ExportWarning::unknown_config_fields(&unknown);
-        Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None }
+        Ok(Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None })
     }
 
     /// The size in bytes of all GGUF files together.

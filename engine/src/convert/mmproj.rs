@@ -46,7 +46,7 @@ impl GgufPlan {
         let name = options.report_name();
         let options = ReportOptions { name, quantization: Some(output.as_str()), ..ReportOptions::default() };
         let companions = ["preprocessor_config.json", "processor_config.json", "generation_config.json"];
-        Ok(Self::single_file(model, options, &companions, metadata, tensors))
+        Self::single_file(model, options, &companions, metadata, tensors)
     }
 }
 

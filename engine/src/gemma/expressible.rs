@@ -12,6 +12,9 @@ impl ModelFamily {
     /// # Errors
     /// [`Error::Unsupported`] with the field and its value.
     pub(crate) fn check_expressible(&self, config: &ModelConfig) -> Result<()> {
+        if self.is_multimodal(config) {
+            config.require_text_config()?;
+        }
         let refuse = |field: &str, value: String, reason: &str| {
             let feature = format!("GGUF of a {} with {field} {value}", self.name);
             Err(Error::unsupported(config.file(), feature)
@@ -76,6 +79,12 @@ impl ModelFamily {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether the class describes its language model in `text_config`.
+    fn is_multimodal(&self, config: &ModelConfig) -> bool {
+        let class = config.class().or_else(|| config.model_type());
+        class.is_some_and(|class| self.mmproj.iter().any(|family| family.classes.contains(&class)))
     }
 
     /// RoPE of a part of each head, which only files of Gemma 4 store.
@@ -199,7 +208,7 @@ mod tests {
             ),
             (
                 "Gemma3ForConditionalGeneration",
-                json!({"text_config": {"final_logit_softcapping": 30.0}}),
+                json!({"text_config": {"num_hidden_layers": 7, "final_logit_softcapping": 30.0}}),
                 "final_logit_softcapping 30.0",
             ),
             (
@@ -265,6 +274,18 @@ mod tests {
         ] {
             let problem = problem(class, &fields).unwrap_or_default();
             assert!(problem.contains(&format!("config.json: {name}, not ")), "{class} {fields}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_multimodal_class_has_a_section_of_the_language_model() {
+        for (fields, expected) in [
+            (json!({}), "has no text_config"),
+            (json!({"text_config": null}), "has no text_config"),
+            (json!({"text_config": []}), "text_config is [], not an object"),
+        ] {
+            let problem = problem("Gemma3ForConditionalGeneration", &fields).unwrap_or_default();
+            assert!(problem.contains(expected), "{fields}: {problem}");
         }
     }
 

@@ -48,7 +48,10 @@ fn also_required(_: &ModelFamily, _: &ModelConfig, layer: Option<u32>) -> Result
 fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
     let config = source.files.config();
     gemma4::decoder_parameters(family, source, out)?;
-    out.set_arch_key("embedding_length_out", config.required_u32("backbone_hidden_size")?);
+    let Some(backbone_hidden_size) = config.top_level("backbone_hidden_size").u32()? else {
+        return Err(Error::invalid(config.file(), "has no backbone_hidden_size"));
+    };
+    out.set_arch_key("embedding_length_out", backbone_hidden_size);
     let Some(layers) = out.arch_u32("block_count") else {
         return Err(Error::invalid(config.file(), "has no num_hidden_layers"));
     };

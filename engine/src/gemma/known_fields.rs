@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use crate::checkpoint::ModelConfig;
+use crate::error::Result;
 
 /// Fields of every configuration, and of its generation settings up to transformers 4.
 const COMMON: &[&str] = &[
@@ -228,21 +229,22 @@ const AUDIO: &[&str] = &[
 
 /// The fields of the language model that no known class has, with their values. A field that is null, false or empty is
 /// none of them.
-pub(crate) fn unknown_fields(config: &ModelConfig) -> Vec<String> {
-    let nested =
-        config.section("text_config").map(|section| unknown_in(&section, LANGUAGE_MODEL, "text_config."));
+pub(crate) fn unknown_fields(config: &ModelConfig) -> Result<Vec<String>> {
+    let nested = config.section("text_config")?;
+    let nested = nested.map(|section| unknown_in(&section, LANGUAGE_MODEL, "text_config."));
     let mut unknown = unknown_in(config, LANGUAGE_MODEL, "");
     unknown.extend(nested.into_iter().flatten());
-    unknown
+    Ok(unknown)
 }
 
 /// The same of the vision and audio encoders.
-pub(crate) fn unknown_encoder_fields(config: &ModelConfig) -> Vec<String> {
+pub(crate) fn unknown_encoder_fields(config: &ModelConfig) -> Result<Vec<String>> {
     let of_section = |name: &str, known| {
-        let unknown = config.section(name).map(|section| unknown_in(&section, known, &format!("{name}.")));
-        unknown.unwrap_or_default()
+        let section = config.section(name)?;
+        let unknown = section.map(|section| unknown_in(&section, known, &format!("{name}.")));
+        Ok(unknown.unwrap_or_default())
     };
-    [of_section("vision_config", VISION), of_section("audio_config", AUDIO)].concat()
+    Ok([of_section("vision_config", VISION)?, of_section("audio_config", AUDIO)?].concat())
 }
 
 fn unknown_in(config: &ModelConfig, known: &[&str], prefix: &str) -> Vec<String> {
@@ -274,9 +276,9 @@ mod tests {
         let unknown = config(
             r#"{"hidden_size": 1, "attention_sink": 4, "new_norm": false, "text_config": {"gate": "x"}}"#,
         );
-        assert_eq!(unknown_fields(&unknown), ["attention_sink 4", "text_config.gate \"x\""]);
+        assert_eq!(unknown_fields(&unknown).unwrap(), ["attention_sink 4", "text_config.gate \"x\""]);
         let encoders =
             config(r#"{"vision_config": {"patch_size": 4, "registers": 2}, "audio_config": null}"#);
-        assert_eq!(unknown_encoder_fields(&encoders), ["vision_config.registers 2"]);
+        assert_eq!(unknown_encoder_fields(&encoders).unwrap(), ["vision_config.registers 2"]);
     }
 }

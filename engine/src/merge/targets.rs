@@ -161,7 +161,7 @@ fn untie_lm_head(
     let stored = matched.tensors.iter().position(|t| is_lm_head(&t.info.name));
     // an embedding model has no lm_head
     let headless = base.config().class().is_some_and(|class| class.ends_with("TextModel"));
-    let tied = base.config().bool("tie_word_embeddings")? != Some(false) && !headless;
+    let tied = base.config().ties_embeddings()? && !headless;
     if let (Some(stored), true) = (stored, tied) {
         return tie_stored_lm_head(base, adapter, matched, (stored, at));
     }

@@ -33,14 +33,17 @@ fn check_head(model: &Model, architecture: Architecture) -> Result<()> {
             );
             Err(Error::tensor(model.file_of(head), &head.info.name, problem))
         }
-        None if config.bool("tie_word_embeddings")? == Some(false)
-            && config.class().is_some_and(|class| class.ends_with("ForCausalLM")) =>
-        {
+        None if config.class().is_some_and(has_head) && !config.ties_embeddings()? => {
             let problem = "has tie_word_embeddings false, but the model has no lm_head.weight";
             Err(Error::invalid(config.file(), problem))
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether the class has a head, if no checkpoint stores it: a new one with random weights.
+fn has_head(class: &str) -> bool {
+    class.ends_with("ForCausalLM") || class.ends_with("ForConditionalGeneration")
 }
 
 /// Checks vision and audio encoders and their projectors.

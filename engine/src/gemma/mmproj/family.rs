@@ -13,7 +13,7 @@ use crate::quant::{OutputType, TensorType};
 #[derive(Debug)]
 pub(crate) struct MmprojFamily {
     /// The entries of `architectures`, and the values of `model_type`, that have these encoders.
-    pub(super) classes: &'static [&'static str],
+    pub(in crate::gemma) classes: &'static [&'static str],
     /// Vision encoder and projector.
     pub(super) vision_maps: &'static [&'static TensorMap],
     /// Audio encoder and projector; empty if the class has none.

@@ -48,12 +48,13 @@ impl MmprojEncoders {
         let class = config.class().or_else(|| config.model_type()).unwrap_or("a model without architectures");
         let mut families = Architecture::ALL.iter().flat_map(|known| known.family().mmproj).copied();
         let family = families.find(|family| family.classes.contains(&class));
-        let (Some(family), Some(vision)) = (family, config.section("vision_config")) else {
+        let (Some(family), Some(vision)) = (family, config.section("vision_config")?) else {
             return Err(Error::unsupported(config.file(), format!("an mmproj file for {class}")).advise(
                 "it is made from multimodal models (Gemma3ForConditionalGeneration, Gemma4ForConditionalGeneration and so on)",
             ));
         };
-        let audio = if family.audio_maps.is_empty() { None } else { config.section("audio_config") };
+        config.require_text_config()?;
+        let audio = if family.audio_maps.is_empty() { None } else { config.section("audio_config")? };
         let audio = audio.filter(|part| !part.is_empty());
         let text_hidden = config.u32("hidden_size")?.map(u64::from);
         Ok(Self { family, vision, audio, text_hidden })
