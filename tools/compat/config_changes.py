@@ -73,6 +73,29 @@ NEVER_ABSENT = {
 }
 
 
+# fields whose type does not matter: neither transformers nor the engine reads them
+UNTYPED = {
+    *("architectures", "model_type", "transformers_version", "id2label", "label2id", "problem_type"),
+    *("attn_implementation", "_name_or_path", "output_attentions", "output_hidden_states", "dtype"),
+}
+# types that a class declares besides that of its default
+ALSO = {
+    "attention_dropout": [type(None)],
+    "bos_token_id": [type(None)],
+    "eos_token_id": [list, type(None)],
+    "pad_token_id": [type(None)],
+    "use_bidirectional_attention": [type(None)],
+    "return_dict": [type(None)],
+    "layer_types": [type(None)],
+    "rope_parameters": [type(None)],
+    "intermediate_size": [int, list],
+    "activation_sparsity_pattern": [float, list, type(None)],
+    "num_experts": [type(None)],
+    "top_k_experts": [type(None)],
+    "moe_intermediate_size": [type(None)],
+}
+
+
 def other_values(field, value):
     """Plausible values other than `value`."""
     if field in VALUES:
@@ -104,6 +127,22 @@ def simple_changes(config):
             yield f"{field} {name}", (field,), set_field(config, field, other)
         if field in config and field not in NEVER_ABSENT and ABSENT not in VALUES.get(field, ()):
             yield f"{field} absent", (field,), set_field(config, field, ABSENT)
+
+
+# a value of each type in JSON
+TYPES = [None, True, 0, 1.5, "true", ["x"], {"x": 1}]
+
+
+def type_changes(config):
+    """Values of other types. A whole number for another number is not one: versions before 5 take it."""
+    for field, value in (UNSAVED | config).items():
+        if field in UNTYPED:
+            continue
+        kinds = {type(value), *map(type, VALUES.get(field, ())), *ALSO.get(field, ())}
+        kinds |= {int, float} if kinds & {int, float} else set()
+        for other in TYPES:
+            if type(other) not in kinds and value is not None:
+                yield f"{field} {other!r}, of another type", (field,), set_field(config, field, other)
 
 
 def layer_type_changes(config):
@@ -207,6 +246,7 @@ def top_level_changes(config, section):
 def changes(config):
     """What is changed, names of which a refusal has one, and the changed configuration."""
     yield from simple_changes(config)
+    yield from type_changes(config)
     yield from layer_type_changes(config)
     yield from rope_changes(config)
     yield from per_layer_changes(config)

@@ -153,6 +153,9 @@ class Sweep:
         try:
             theirs = self.transformers_logits(config)
         except Unusable as error:
+            if "of another type" in what:
+                self.must_refuse(line, names, config)
+                return
             self.counts["refused by transformers"] += 1
             self.results.skipped(line, f"transformers: {error}")
             return
@@ -178,6 +181,17 @@ class Sweep:
         else:
             self.counts["failed"] += 1
             self.results.failed(f"{line} {shown}, KL divergence {far:.1e}")
+
+    def must_refuse(self, line, names, config):
+        """Checks a change that transformers refuses, and that versions of it read in other ways."""
+        write_json(self.scratch / "model/config.json", config)
+        try:
+            self.convert(config)
+        except ToolError as error:
+            self.refused(line, names, "transformers refuses it", str(error))
+        else:
+            self.counts["failed"] += 1
+            self.results.failed(f"{line} transformers refuses it, and the command does not")
 
     def refused(self, line, names, shown, message):
         allowed = [*names, *(other for name in names for other in OTHER_NAMES.get(name, []))]

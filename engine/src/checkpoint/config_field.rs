@@ -92,9 +92,51 @@ impl<'a> ConfigField<'a> {
         }
     }
 
+    /// Refuses a value of none of these types: JSON's types in Python's words, with `|` between them.
+    pub(crate) fn check_type(&self, types: &str, class: &str) -> Result<()> {
+        let Some(value) = self.value else { return Ok(()) };
+        if types.split('|').any(|name| name == type_name(value)) {
+            return Ok(());
+        }
+        let expected: Vec<&str> = types.split('|').map(description).collect();
+        let expected = expected.join(" or ");
+        Err(self.invalid(format!(
+            "is {value}, not {expected}: correct it, or remove it for the value that {class} has without it"
+        )))
+    }
+
+    /// The field's name, after those of the sections that it is in.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// An error about the field.
     pub(crate) fn invalid(&self, problem: impl fmt::Display) -> Error {
         Error::invalid(self.file, format!("{} {problem}", self.name))
+    }
+}
+
+/// The name of a value's type.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    }
+}
+
+/// A type in a sentence.
+fn description(type_name: &str) -> &str {
+    match type_name {
+        "bool" => "true or false",
+        "number" => "a number",
+        "string" => "a string",
+        "list" => "a list",
+        "object" => "an object",
+        other => other,
     }
 }
 
@@ -138,6 +180,17 @@ mod tests {
             with_field(json!([]), |field| field.field("y").map(drop)),
             Err(message("[]", "an object"))
         );
+    }
+
+    #[test]
+    fn a_declared_type_is_checked() {
+        let checked = |value: Value, types| with_field(value, |field| field.check_type(types, "C"));
+        for (value, types) in [(json!(1.5), "number"), (json!(null), "bool|null"), (json!({}), "list|object")]
+        {
+            assert_eq!(checked(value, types), Ok(()));
+        }
+        let error = checked(json!(0), "bool|null").unwrap_err();
+        assert!(error.starts_with("config.json: s.x is 0, not true or false or null: "), "{error}");
     }
 
     #[test]

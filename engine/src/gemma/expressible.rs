@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::attention::AttentionSizes;
 use super::family::{ModelFamily, config_count};
+use super::known_fields::check_types;
 use super::rope::global_rope;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ impl ModelFamily {
     /// # Errors
     /// [`Error::Unsupported`] with the field and its value.
     pub(crate) fn check_expressible(&self, config: &ModelConfig) -> Result<()> {
+        check_types(config)?;
         if self.is_multimodal(config) {
             config.require_text_config()?;
         }
@@ -188,7 +190,6 @@ mod tests {
             ("Gemma3ForCausalLM", json!({"layer_types": every_second}), "layer_types"),
             ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 2}), "sliding_window_pattern 2"),
             ("Gemma3ForCausalLM", json!({"query_pre_attn_scalar": 64}), "query_pre_attn_scalar 64"),
-            ("Gemma3ForCausalLM", json!({"query_pre_attn_scalar": null}), "query_pre_attn_scalar 256"),
             (
                 "Gemma3ForCausalLM",
                 json!({"use_bidirectional_attention": true}),
@@ -295,7 +296,7 @@ mod tests {
             (1..=7).map(|n| if n % 6 == 0 { "full_attention" } else { "sliding_attention" }).collect();
         for (class, fields) in [
             ("Gemma3ForCausalLM", json!({"layer_types": pattern, "sliding_window_pattern": 6})),
-            ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 1, "hidden_activation": null})),
+            ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 1})),
             (
                 "Gemma3ForCausalLM",
                 json!({"num_hidden_layers": 62, "hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128, "query_pre_attn_scalar": 168}),

@@ -1,257 +1,130 @@
-//! The fields of `config.json` that transformers' classes of the families have, in version 5.23 and before. A field that is
-//! not among them may change what a model computes without anybody here knowing it.
+//! The fields of `config.json`, by the classes of transformers that read them (`config_fields.json`). A field that its class
+//! does not have may change what a model computes without the engine applying it. A field of another type than the class
+//! declares makes no model in transformers.
 
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::checkpoint::ModelConfig;
 use crate::error::Result;
+use crate::io::json;
 
-/// Fields of every configuration, and of its generation settings up to transformers 4.
-const COMMON: &[&str] = &[
-    "add_cross_attention",
-    "architectures",
-    "auto_map",
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "bos_token_id",
-    "cache_implementation",
-    "chunk_size_feed_forward",
-    "cross_attention_hidden_size",
-    "decoder_start_token_id",
-    "diversity_penalty",
-    "do_sample",
-    "dtype",
-    "early_stopping",
-    "encoder_no_repeat_ngram_size",
-    "eos_token_id",
-    "exponential_decay_length_penalty",
-    "finetuning_task",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "id2label",
-    "initializer_range",
-    "is_decoder",
-    "is_encoder_decoder",
-    "label2id",
-    "length_penalty",
-    "max_length",
-    "min_length",
-    "model_type",
-    "no_repeat_ngram_size",
-    "num_beam_groups",
-    "num_beams",
-    "num_return_sequences",
-    "output_attentions",
-    "output_hidden_states",
-    "output_scores",
-    "pad_token_id",
-    "prefix",
-    "problem_type",
-    "pruned_heads",
-    "quantization_config",
-    "remove_invalid_values",
-    "repetition_penalty",
-    "return_dict",
-    "return_dict_in_generate",
-    "sep_token_id",
-    "suppress_tokens",
-    "task_specific_params",
-    "temperature",
-    "tf_legacy_loss",
-    "tie_encoder_decoder",
-    "tie_word_embeddings",
-    "tokenizer_class",
-    "top_k",
-    "top_p",
-    "torch_dtype",
-    "torchscript",
-    "transformers_version",
-    "typical_p",
-    "unsloth_fixed",
-    "unsloth_version",
-    "use_bfloat16",
-    "use_cache",
-];
+/// The sections that describe the language model: the whole file, and the part of a multimodal model's.
+const LANGUAGE_MODEL: [&str; 2] = ["", "text_config"];
+/// Those of vision and audio encoders.
+const ENCODERS: [&str; 2] = ["vision_config", "audio_config"];
 
-/// Fields of the language models, and of the multimodal classes around them.
-const LANGUAGE_MODEL: &[&str] = &[
-    "activation_sparsity_pattern",
-    "altup_active_idx",
-    "altup_coef_clip",
-    "altup_correct_scale",
-    "altup_num_inputs",
-    "attention_bias",
-    "attention_dropout",
-    "attention_k_eq_v",
-    "attn_logit_softcapping",
-    "audio_config",
-    "audio_soft_tokens_per_image",
-    "audio_token_id",
-    "backbone_hidden_size",
-    "block_size",
-    "boa_token_id",
-    "boi_token_id",
-    "boi_token_index",
-    "centroid_intermediate_top_k",
-    "confidence_head_with_markov",
-    "dflash_config",
-    "draft_vocab_size",
-    "enable_confidence_head",
-    "enable_moe_block",
-    "eoa_token_id",
-    "eoa_token_index",
-    "eoi_token_id",
-    "eoi_token_index",
-    "final_logit_softcapping",
-    "global_head_dim",
-    "head_dim",
-    "hidden_act",
-    "hidden_activation",
-    "hidden_size",
-    "hidden_size_per_layer_input",
-    "image_token_id",
-    "image_token_index",
-    "intermediate_size",
-    "is_causal",
-    "laurel_rank",
-    "layer_types",
-    "markov_head_type",
-    "markov_rank",
-    "mask_token_id",
-    "max_position_embeddings",
-    "mm_tokens_per_image",
-    "moe_intermediate_size",
-    "num_anchors",
-    "num_attention_heads",
-    "num_centroids",
-    "num_experts",
-    "num_global_key_value_heads",
-    "num_hidden_layers",
-    "num_key_value_heads",
-    "num_kv_shared_layers",
-    "num_target_layers",
-    "per_layer_config",
-    "query_pre_attn_scalar",
-    "rms_norm_eps",
-    "rope_local_base_freq",
-    "rope_parameters",
-    "rope_scaling",
-    "rope_theta",
-    "sample_from_anchor",
-    "sliding_window",
-    "sliding_window_pattern",
-    "target_layer_ids",
-    "text_config",
-    "top_k_experts",
-    "use_bidirectional_attention",
-    "use_double_wide_mlp",
-    "use_ordered_embeddings",
-    "video_token_id",
-    "vision_config",
-    "vision_soft_tokens_per_image",
-    "vocab_size",
-    "vocab_size_per_layer_input",
-];
+/// A configuration class.
+#[derive(Debug, Deserialize)]
+struct ConfigClass {
+    /// The model classes, and the values of `model_type`, that have it.
+    models: Vec<String>,
+    /// The classes of its sections.
+    sections: BTreeMap<String, String>,
+    /// Types by name, with `|` between several.
+    fields: BTreeMap<String, String>,
+    /// Fields that the class reads without declaring them, or with other types, and those of earlier versions.
+    other: BTreeMap<String, String>,
+}
 
-/// Fields of the vision encoders.
-const VISION: &[&str] = &[
-    "architecture",
-    "attention_bias",
-    "attention_dropout",
-    "do_pooling",
-    "head_dim",
-    "hidden_act",
-    "hidden_activation",
-    "hidden_size",
-    "image_size",
-    "intermediate_size",
-    "label_names",
-    "layer_norm_eps",
-    "max_position_embeddings",
-    "mm_embed_dim",
-    "mm_posemb_size",
-    "model_args",
-    "model_patch_size",
-    "num_attention_heads",
-    "num_channels",
-    "num_classes",
-    "num_hidden_layers",
-    "num_key_value_heads",
-    "output_proj_dims",
-    "patch_size",
-    "pooling_kernel_size",
-    "position_embedding_size",
-    "rms_norm_eps",
-    "rope_parameters",
-    "standardize",
-    "use_clipped_linears",
-    "vision_use_head",
-    "vocab_offset",
-    "vocab_size",
-];
+impl ConfigClass {
+    fn types(&self, field: &str) -> Option<&str> {
+        self.other.get(field).or_else(|| self.fields.get(field)).map(String::as_str)
+    }
+}
 
-/// Fields of the audio encoders.
-const AUDIO: &[&str] = &[
-    "attention_chunk_size",
-    "attention_context_left",
-    "attention_context_right",
-    "attention_invalid_logits_value",
-    "attention_logit_cap",
-    "audio_embed_dim",
-    "conf_attention_chunk_size",
-    "conf_attention_context_left",
-    "conf_attention_context_right",
-    "conf_attention_logit_cap",
-    "conf_conv_kernel_size",
-    "conf_num_attention_heads",
-    "conf_num_hidden_layers",
-    "conf_reduction_factor",
-    "conf_residual_weight",
-    "conv_kernel_size",
-    "gradient_clipping",
-    "hidden_act",
-    "hidden_size",
-    "input_feat_size",
-    "num_attention_heads",
-    "num_hidden_layers",
-    "output_proj_dims",
-    "residual_weight",
-    "rms_norm_eps",
-    "sscp_conv_channel_size",
-    "sscp_conv_group_norm_eps",
-    "sscp_conv_kernel_size",
-    "sscp_conv_stride_size",
-    "subsampling_conv_channels",
-    "use_clipped_linears",
-    "vocab_offset",
-    "vocab_size",
-];
+#[derive(Debug, Deserialize)]
+struct ConfigClasses(BTreeMap<String, ConfigClass>);
 
-/// The fields of the language model that no known class has, with their values. A field that is null, false or empty is
-/// none of them.
+/// A part of a configuration, and its class.
+struct ConfigPart<'a> {
+    class_name: &'a str,
+    /// Its class, and the one that all inherit from.
+    classes: [Option<&'a ConfigClass>; 2],
+    config: ModelConfig,
+}
+
+impl ConfigClasses {
+    fn load() -> Result<Self> {
+        json::parse("config_fields.json", include_bytes!("config_fields.json"))
+    }
+
+    /// The name of the class of a model's configuration; `None` for a model of no known class.
+    fn name_of(&self, config: &ModelConfig) -> Option<&str> {
+        let of_model = |model: &str| {
+            let (name, _) =
+                self.0.iter().find(|(_, class)| class.models.iter().any(|known| known == model))?;
+            Some(name.as_str())
+        };
+        config.class().and_then(of_model).or_else(|| config.model_type().and_then(of_model))
+    }
+
+    /// These parts of a configuration, as far as it has them.
+    fn parts(&self, config: &ModelConfig, sections: &[&str]) -> Result<Vec<ConfigPart<'_>>> {
+        let Some(whole) = self.name_of(config) else { return Ok(Vec::new()) };
+        let mut parts = Vec::new();
+        for section in sections {
+            let (name, config) = match self.0.get(whole).and_then(|class| class.sections.get(*section)) {
+                _ if section.is_empty() => (whole, Some(config.clone())),
+                Some(name) => (name.as_str(), config.section(section)?),
+                None => continue,
+            };
+            let classes = [name, "PreTrainedConfig"].map(|class| self.0.get(class));
+            parts.extend(config.map(|config| ConfigPart { class_name: name, classes, config }));
+        }
+        Ok(parts)
+    }
+}
+
+impl ConfigPart<'_> {
+    fn types(&self, field: &str) -> Option<&str> {
+        self.classes.iter().flatten().find_map(|class| class.types(field))
+    }
+
+    fn check_types(&self) -> Result<()> {
+        for (name, _) in self.config.fields() {
+            let types = self.types(name).filter(|types| *types != "any");
+            if let Some(types) = types {
+                self.config.top_level(name).check_type(types, self.class_name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The fields that the class does not have, with their values. A field that is null, false or empty is none of them.
+    fn unknown(&self) -> Vec<String> {
+        let unknown =
+            self.config.fields().filter(|(name, value)| self.types(name).is_none() && is_set(value));
+        let described = unknown.map(|(name, value)| {
+            format!("{} {value}, which {} does not have", self.config.top_level(name).name(), self.class_name)
+        });
+        described.collect()
+    }
+}
+
+/// Refuses fields of the language model whose types are not those of their class.
+///
+/// # Errors
+/// [`Error::Invalid`](crate::Error::Invalid) with the field and its value.
+pub(super) fn check_types(config: &ModelConfig) -> Result<()> {
+    ConfigClasses::load()?.parts(config, &LANGUAGE_MODEL)?.iter().try_for_each(ConfigPart::check_types)
+}
+
+/// The same of vision and audio encoders.
+pub(super) fn check_encoder_types(config: &ModelConfig) -> Result<()> {
+    ConfigClasses::load()?.parts(config, &ENCODERS)?.iter().try_for_each(ConfigPart::check_types)
+}
+
+/// The fields of the language model that their class does not have, with their values.
 pub(crate) fn unknown_fields(config: &ModelConfig) -> Result<Vec<String>> {
-    let nested = config.section("text_config")?;
-    let nested = nested.map(|section| unknown_in(&section, LANGUAGE_MODEL, "text_config."));
-    let mut unknown = unknown_in(config, LANGUAGE_MODEL, "");
-    unknown.extend(nested.into_iter().flatten());
-    Ok(unknown)
+    Ok(ConfigClasses::load()?.parts(config, &LANGUAGE_MODEL)?.iter().flat_map(ConfigPart::unknown).collect())
 }
 
-/// The same of the vision and audio encoders.
+/// The same of vision and audio encoders.
 pub(crate) fn unknown_encoder_fields(config: &ModelConfig) -> Result<Vec<String>> {
-    let of_section = |name: &str, known| {
-        let section = config.section(name)?;
-        let unknown = section.map(|section| unknown_in(&section, known, &format!("{name}.")));
-        Ok(unknown.unwrap_or_default())
-    };
-    Ok([of_section("vision_config", VISION)?, of_section("audio_config", AUDIO)?].concat())
-}
-
-fn unknown_in(config: &ModelConfig, known: &[&str], prefix: &str) -> Vec<String> {
-    let is_unknown =
-        |field: &str| !(field.starts_with('_') || known.contains(&field) || COMMON.contains(&field));
-    let unknown = config.fields().filter(|(field, value)| is_unknown(field) && is_set(value));
-    unknown.map(|(field, value)| format!("{prefix}{field} {value}")).collect()
+    Ok(ConfigClasses::load()?.parts(config, &ENCODERS)?.iter().flat_map(ConfigPart::unknown).collect())
 }
 
 fn is_set(value: &Value) -> bool {
@@ -265,20 +138,111 @@ fn is_set(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::Architecture;
     use super::*;
 
-    fn config(text: &str) -> ModelConfig {
-        ModelConfig::parse("config.json".to_owned(), text.as_bytes()).unwrap()
+    fn config(fields: &Value) -> ModelConfig {
+        ModelConfig::parse("config.json".to_owned(), fields.to_string().as_bytes()).unwrap()
     }
 
     #[test]
-    fn a_field_of_no_class_is_named_with_its_value() {
-        let unknown = config(
-            r#"{"hidden_size": 1, "attention_sink": 4, "new_norm": false, "text_config": {"gate": "x"}}"#,
+    fn every_class_of_a_family_has_its_fields() {
+        let classes = ConfigClasses::load().unwrap();
+        for model in Architecture::ALL.iter().flat_map(|known| known.family().classes) {
+            let name = classes.name_of(&config(&json!({"architectures": [model]})));
+            let class = name.and_then(|name| classes.0.get(name));
+            assert!(class.is_some_and(|class| !class.fields.is_empty()), "{model}");
+            for section in class.into_iter().flat_map(|class| class.sections.values()) {
+                assert!(classes.0.contains_key(section), "{section}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_that_its_class_does_not_have_is_named_with_its_value() {
+        let unknown = config(&json!({
+            "architectures": ["Gemma3ForConditionalGeneration"], "attention_sink": 4, "new_norm": false,
+            "sliding_window": 8, "_gate": 1, "_name_or_path": "x", "torch_dtype": "bfloat16",
+            "text_config": {"gate": "x", "sliding_window": 8, "num_experts": 2, "rope_scaling": {"factor": 8}},
+            "vision_config": {"patch_size": 4, "registers": 2},
+        }));
+        assert_eq!(
+            unknown_fields(&unknown).unwrap(),
+            [
+                "_gate 1, which Gemma3Config does not have",
+                "attention_sink 4, which Gemma3Config does not have",
+                "sliding_window 8, which Gemma3Config does not have",
+                "text_config.gate \"x\", which Gemma3TextConfig does not have",
+                "text_config.num_experts 2, which Gemma3TextConfig does not have",
+            ]
         );
-        assert_eq!(unknown_fields(&unknown).unwrap(), ["attention_sink 4", "text_config.gate \"x\""]);
-        let encoders =
-            config(r#"{"vision_config": {"patch_size": 4, "registers": 2}, "audio_config": null}"#);
-        assert_eq!(unknown_encoder_fields(&encoders).unwrap(), ["vision_config.registers 2"]);
+        assert_eq!(
+            unknown_encoder_fields(&unknown).unwrap(),
+            ["vision_config.registers 2, which SiglipVisionConfig does not have"]
+        );
+    }
+
+    #[test]
+    fn a_field_that_one_family_has_is_unknown_in_another() {
+        let fields = json!({"hidden_size": 64, "sliding_window": 8, "laurel_rank": 64});
+        for (model_type, unknown) in [
+            ("gemma", vec!["laurel_rank 64", "sliding_window 8"]),
+            ("gemma2", vec!["laurel_rank 64"]),
+            ("gemma3n_text", vec![]),
+        ] {
+            let mut fields = fields.clone();
+            fields["model_type"] = model_type.into();
+            let found = unknown_fields(&config(&fields)).unwrap();
+            assert!(found.len() == unknown.len(), "{found:?}");
+            assert!(found.iter().zip(unknown).all(|(found, name)| found.starts_with(name)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_the_class_does_not_declare_is_refused() {
+        for (model, field, value) in [
+            ("Gemma3ForCausalLM", "rms_norm_eps", json!(null)),
+            ("Gemma3ForCausalLM", "hidden_activation", json!(null)),
+            ("Gemma3ForCausalLM", "attention_bias", json!(1)),
+            ("Gemma3ForCausalLM", "use_bidirectional_attention", json!("vision")),
+            ("Gemma3ForCausalLM", "is_causal", json!(null)),
+            ("Gemma3ForCausalLM", "tie_word_embeddings", json!(0)),
+            ("Gemma4ForCausalLM", "use_bidirectional_attention", json!(true)),
+            ("Gemma4ForCausalLM", "enable_moe_block", json!(null)),
+            ("GemmaForCausalLM", "hidden_act", json!(null)),
+            ("Gemma2ForCausalLM", "rope_theta", json!("10000")),
+        ] {
+            let error = check_types(&config(&json!({"architectures": [model], field: value}))).unwrap_err();
+            let start = format!("config.json: {field} is {value}, not ");
+            assert!(error.to_string().starts_with(&start), "{error}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_and_values_of_earlier_versions_are_accepted() {
+        for (model, field, value) in [
+            ("Gemma3ForCausalLM", "rms_norm_eps", json!(1)),
+            ("Gemma3ForCausalLM", "query_pre_attn_scalar", json!(32.0)),
+            ("Gemma3ForCausalLM", "final_logit_softcapping", json!(null)),
+            ("GemmaForCausalLM", "hidden_activation", json!(null)),
+            ("Gemma4ForCausalLM", "hidden_size_per_layer_input", json!(null)),
+            ("Gemma3nForCausalLM", "intermediate_size", json!([1, 2])),
+        ] {
+            check_types(&config(&json!({"architectures": [model], field: value}))).unwrap();
+        }
+    }
+
+    #[test]
+    fn sections_have_the_types_of_their_classes() {
+        let multimodal = config(&json!({
+            "architectures": ["Gemma4ForConditionalGeneration"],
+            "text_config": {"head_dim": "32"}, "vision_config": {"patch_size": null}
+        }));
+        let error = check_types(&multimodal).unwrap_err().to_string();
+        assert!(error.contains("text_config.head_dim is \"32\", not a number"), "{error}");
+        let error = check_encoder_types(&multimodal).unwrap_err().to_string();
+        assert!(error.contains("vision_config.patch_size is null, not a number"), "{error}");
     }
 }

@@ -59,14 +59,14 @@ pub struct ExportWarning {
 }
 
 impl ExportWarning {
-    /// Fields of `config.json` that no known class has, each with its value.
+    /// Fields of `config.json` that their class does not have, each with its value.
     pub(crate) fn unknown_config_fields(fields: &[String]) -> Vec<Self> {
         fields.iter().map(|field| Self::unknown_config_field(field)).collect()
     }
 
     fn unknown_config_field(field: &str) -> Self {
         let message = format!(
-            "config.json has {field}, which no known Gemma class has: if it changes what the model computes, the file does not say so"
+            "config.json has {field}: it may change what the model computes, and the export does not take it into account"
         );
         Self { code: "unknown_config_field", message }
     }

@@ -23,6 +23,7 @@ use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape};
 use tensor_map::{EncoderKind, TensorMap};
 
 use super::canonical_name::{canonical_name, is_in_language_model};
+use super::known_fields::check_encoder_types;
 use super::{Architecture, ExpectedShape, MappedTensor};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
@@ -54,6 +55,7 @@ impl MmprojEncoders {
             ));
         };
         config.require_text_config()?;
+        check_encoder_types(config)?;
         let audio = if family.audio_maps.is_empty() { None } else { config.section("audio_config")? };
         let audio = audio.filter(|part| !part.is_empty());
         let text_hidden = config.u32("hidden_size")?.map(u64::from);
