@@ -145,6 +145,24 @@ def type_changes(config):
                 yield f"{field} {other!r}, of another type", (field,), set_field(config, field, other)
 
 
+# values that no model can have
+INVALID = {
+    "sliding_window": [0, None],
+    "num_experts": [1, None],
+    "top_k_experts": [0, 5, None],
+    "moe_intermediate_size": [None],
+    "pad_token_id": [768, -769],
+}
+
+
+def invalid_changes(config):
+    for field, values in INVALID.items():
+        # without experts a model has none of their fields
+        if field in config and not ("experts" in field or field.startswith("moe_")) or config.get("enable_moe_block"):
+            for value in values:
+                yield f"{field} {value!r}, invalid", (field,), set_field(config, field, value)
+
+
 def layer_type_changes(config):
     layers = config["num_hidden_layers"]
     window, full = "sliding_attention", "full_attention"
@@ -247,6 +265,7 @@ def changes(config):
     """What is changed, names of which a refusal has one, and the changed configuration."""
     yield from simple_changes(config)
     yield from type_changes(config)
+    yield from invalid_changes(config)
     yield from layer_type_changes(config)
     yield from rope_changes(config)
     yield from per_layer_changes(config)

@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import gc
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -109,6 +110,7 @@ FAMILIES = {
         | {"top_k_experts": 2, "moe_intermediate_size": 32, "num_global_key_value_heads": 1}
         | {"num_key_value_heads": 2, "num_attention_heads": 4},
     ),
+    "gemma4-unified": Family("Gemma4UnifiedForCausalLM", GEMMA4),
     "gemma4-multimodal": Family(
         "Gemma4ForConditionalGeneration", GEMMA4 | {"hidden_size_per_layer_input": 0}, "text_config"
     ),
@@ -131,6 +133,7 @@ class Sweep:
         self.config = json.loads(self.family.config().to_json_string(use_diff=False))
         self.config = drop_empty(self.config) | {"architectures": [self.family.model]}
         self.predictions = self.transformers_logits(self.config)
+        shutil.copy(scratch / "model/model.safetensors", scratch / "unchanged.safetensors")
 
     def run(self, only):
         for what, names, changed in self.changes():
@@ -153,7 +156,7 @@ class Sweep:
         try:
             theirs = self.transformers_logits(config)
         except Unusable as error:
-            if "of another type" in what:
+            if what.endswith(("of another type", "invalid")):
                 self.must_refuse(line, names, config)
                 return
             self.counts["refused by transformers"] += 1
@@ -184,6 +187,7 @@ class Sweep:
 
     def must_refuse(self, line, names, config):
         """Checks a change that transformers refuses, and that versions of it read in other ways."""
+        shutil.copy(self.scratch / "unchanged.safetensors", self.scratch / "model/model.safetensors")
         write_json(self.scratch / "model/config.json", config)
         try:
             self.convert(config)

@@ -37,6 +37,11 @@ impl<'a> ConfigField<'a> {
         self.read("a 32-bit count", |value| value.as_u64()?.try_into().ok())
     }
 
+    /// A whole number.
+    pub(crate) fn i64(&self) -> Result<Option<i64>> {
+        self.read("a whole number", Value::as_i64)
+    }
+
     /// A number.
     pub(crate) fn f64(&self) -> Result<Option<f64>> {
         self.read("a number", Value::as_f64)

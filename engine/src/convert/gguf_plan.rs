@@ -72,7 +72,7 @@ impl GgufPlan {
         let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         let source = ParameterSource { files, extra_tensors: &extra, tensors: &names, file_type };
         architecture.family().write_parameters(&source, &mut metadata)?;
-        let shapes = TensorShapes::of_metadata(&metadata, model.base().config())?;
+        let shapes = TensorShapes::of_metadata(architecture.family(), &metadata, model.base().config())?;
         check_language_model(model, architecture, &shapes)?;
         metadata.set("general.quantization_version", 2_u32);
         tokenizer.set_metadata(&mut metadata);
@@ -259,11 +259,17 @@ fn check_complete(model: &Model, architecture: Architecture, planned: &PlannedTe
     }
     for tensor in model.tensors() {
         let info = &tensor.info;
-        if let MappedTensor::Tensor(_, Some(layer)) = family.map_tensor(&info.name)
-            && layer >= layers
-        {
-            let problem = format!("is of layer {layer}, but num_hidden_layers is {layers}");
-            return Err(Error::tensor(model.base().file_of(info), &info.name, problem));
+        let MappedTensor::Tensor(name, Some(layer)) = family.map_tensor(&info.name) else {
+            continue;
+        };
+        let error = |problem| Err(Error::tensor(model.base().file_of(info), &info.name, problem));
+        if layer >= layers {
+            return error(format!("is of layer {layer}, but num_hidden_layers is {layers}"));
+        }
+        if let Some(setting) = family.ignoring_setting(config, layer, &name)? {
+            return error(format!(
+                "is ignored by transformers with {setting}, and read by llama.cpp: correct config.json, or remove the tensor"
+            ));
         }
     }
     Ok(())

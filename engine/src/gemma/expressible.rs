@@ -42,6 +42,13 @@ impl ModelFamily {
                 );
             }
         }
+        if let Some(value) = self.empty_window(config)? {
+            return refuse(
+                "sliding_window",
+                value,
+                "transformers does not run a layer whose window is empty",
+            );
+        }
         if config.bool("is_causal")? == Some(false) {
             return refuse("is_causal", "false".to_owned(), "llama.cpp's attention is fixed by the family");
         }
@@ -87,6 +94,17 @@ impl ModelFamily {
     fn is_multimodal(&self, config: &ModelConfig) -> bool {
         let class = config.class().or_else(|| config.model_type());
         class.is_some_and(|class| self.mmproj.iter().any(|family| family.classes.contains(&class)))
+    }
+
+    /// `sliding_window`, if it is null or 0 and a layer has one.
+    fn empty_window(&self, config: &ModelConfig) -> Result<Option<String>> {
+        let window = config.field("sliding_window");
+        if !window.is_null() && window.u32()? != Some(0) {
+            return Ok(None);
+        }
+        let layers = config_count(config, "num_hidden_layers", self.config_defaults.num_hidden_layers)?;
+        let is_sliding = self.attention.sliding_layers(config, layers)?.contains(&true);
+        Ok(is_sliding.then(|| window.value().map_or_else(|| "null".to_owned(), Value::to_string)))
     }
 
     /// RoPE of a part of each head, which only files of Gemma 4 store.
@@ -218,6 +236,9 @@ mod tests {
                 "rope_type proportional",
             ),
             ("GemmaForCausalLM", json!({"is_causal": false}), "is_causal false"),
+            ("Gemma2ForCausalLM", json!({"sliding_window": null}), "sliding_window null"),
+            ("Gemma3ForCausalLM", json!({"sliding_window": 0}), "sliding_window 0"),
+            ("Gemma4ForCausalLM", json!({"sliding_window": 0}), "sliding_window 0"),
             ("Gemma2ForCausalLM", json!({"per_layer_config": {"1": {"head_dim": 8}}}), "per_layer_config"),
             ("Gemma4ForCausalLM", json!({"final_logit_softcapping": 0.0}), "final_logit_softcapping 0"),
             ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": 0}), "attn_logit_softcapping 0"),
@@ -297,6 +318,7 @@ mod tests {
         for (class, fields) in [
             ("Gemma3ForCausalLM", json!({"layer_types": pattern, "sliding_window_pattern": 6})),
             ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 1})),
+            ("Gemma3ForCausalLM", json!({"sliding_window_pattern": 1, "sliding_window": null})),
             (
                 "Gemma3ForCausalLM",
                 json!({"num_hidden_layers": 62, "hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128, "query_pre_attn_scalar": 168}),

@@ -32,9 +32,8 @@ pub(crate) struct ModelFamily {
     pub(super) parameters: fn(&ModelFamily, &ParameterSource<'_>, &mut GgufMetadata) -> Result<()>,
     /// Tensors of the GGUF file that are not in the checkpoint's shards.
     pub(super) extra_tensors: fn(&ModelFamily, &ModelFiles) -> Result<Vec<ExtraTensor>>,
-    /// Tensors that a layer requires besides those of [`TensorNameMap::layer_tensors`], or those that are required outside
-    /// of layers besides [`TensorNameMap::model_tensors`].
-    pub(super) also_required: fn(&ModelFamily, &ModelConfig, Option<u32>) -> Result<Vec<&'static str>>,
+    /// What the configuration says about the tensors of a layer, or of those outside of layers.
+    pub(super) own_tensors: fn(&ModelFamily, &ModelConfig, Option<u32>) -> Result<OwnTensors>,
     /// The vision and audio encoders of the family's multimodal classes.
     pub(super) mmproj: &'static [&'static MmprojFamily],
 }
@@ -48,6 +47,15 @@ pub(crate) struct ParameterSource<'a> {
     pub(crate) tensors: &'a [&'a str],
     /// `general.file_type`.
     pub(crate) file_type: u32,
+}
+
+/// Tensors of a layer by their names in the file without the layer, or of those outside of layers.
+#[derive(Debug, Default)]
+pub(super) struct OwnTensors {
+    /// Those that are required besides [`TensorNameMap::layer_tensors`] and [`TensorNameMap::model_tensors`].
+    pub(super) required: Vec<&'static str>,
+    /// Those that transformers ignores because of a setting, and llama.cpp does not; each with the setting.
+    pub(super) ignored: Vec<(&'static str, &'static str)>,
 }
 
 /// A tensor of the GGUF file that is not in the checkpoint's shards.
@@ -73,6 +81,8 @@ pub(crate) enum VocabMismatch {
 /// A count of `None` has no default: `config.json` must have the field.
 #[derive(Debug)]
 pub(crate) struct ConfigDefaults {
+    pub(crate) vocab_size: Option<u32>,
+    pub(super) vocab_size_per_layer_input: Option<u32>,
     pub(super) num_hidden_layers: Option<u32>,
     pub(super) max_position_embeddings: Option<u32>,
     pub(super) hidden_size: Option<u32>,
@@ -91,6 +101,8 @@ pub(crate) struct ConfigDefaults {
 impl ConfigDefaults {
     /// The fields for which a class has no value.
     pub(super) const REQUIRED: Self = Self {
+        vocab_size: None,
+        vocab_size_per_layer_input: None,
         num_hidden_layers: None,
         max_position_embeddings: None,
         hidden_size: None,
@@ -136,9 +148,9 @@ impl ModelFamily {
     pub(crate) fn required_tensors(&self, config: &ModelConfig, layers: u32) -> Result<Vec<String>> {
         let RequiredTensors { model, layer: always } = self.tensor_names.required();
         let mut required = model;
-        required.extend((self.also_required)(self, config, None)?.into_iter().map(str::to_owned));
+        required.extend((self.own_tensors)(self, config, None)?.required.into_iter().map(str::to_owned));
         for layer in 0..layers {
-            let more = (self.also_required)(self, config, Some(layer))?;
+            let more = (self.own_tensors)(self, config, Some(layer))?.required;
             let names = always.iter().map(String::as_str).chain(more);
             required.extend(names.map(|name| format!("blk.{layer}.{name}")));
         }
@@ -161,6 +173,18 @@ impl ModelFamily {
     pub(crate) fn checkpoint_name(&self, name: &str) -> String {
         self.tensor_names.checkpoint_name(name)
     }
+
+    /// The setting because of which transformers ignores the tensor of this GGUF name, although llama.cpp does not.
+    pub(crate) fn ignoring_setting(
+        &self,
+        config: &ModelConfig,
+        layer: u32,
+        tensor: &str,
+    ) -> Result<Option<&'static str>> {
+        let ignored = (self.own_tensors)(self, config, Some(layer))?.ignored;
+        let is_tensor = |name: &str| tensor.strip_suffix(name).is_some_and(|layer| layer.ends_with('.'));
+        Ok(ignored.into_iter().find(|(name, _)| is_tensor(name)).map(|(_, setting)| setting))
+    }
 }
 
 /// The count in `config.json` under this field, else `default`.
@@ -177,6 +201,6 @@ pub(super) fn no_extra_tensors(_: &ModelFamily, _: &ModelFiles) -> Result<Vec<Ex
 }
 
 /// For families whose models all have the same tensors.
-pub(super) fn no_more_tensors(_: &ModelFamily, _: &ModelConfig, _: Option<u32>) -> Result<Vec<&'static str>> {
-    Ok(Vec::new())
+pub(super) fn no_own_tensors(_: &ModelFamily, _: &ModelConfig, _: Option<u32>) -> Result<OwnTensors> {
+    Ok(OwnTensors::default())
 }

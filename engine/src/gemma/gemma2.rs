@@ -2,7 +2,7 @@
 
 use super::attention::{AttentionRules, QueryScale};
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
-use super::family::{config_count, no_extra_tensors, no_more_tensors};
+use super::family::{config_count, no_extra_tensors, no_own_tensors};
 use super::gemma1;
 use super::tensor_names::TensorNameMap;
 use crate::error::Result;
@@ -25,6 +25,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
         ("mlp.down_proj", "ffn_down"),
     ]),
     config_defaults: ConfigDefaults {
+        vocab_size: Some(256_000),
         max_position_embeddings: Some(8192),
         num_key_value_heads: Some(4),
         sliding_window: Some(4096),
@@ -44,7 +45,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
-    also_required: no_more_tensors,
+    own_tensors: no_own_tensors,
     mmproj: &[],
 };
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::attention::{AttentionRules, QueryScale};
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
-use super::family::{config_count, no_extra_tensors, no_more_tensors};
+use super::family::{config_count, no_extra_tensors, no_own_tensors};
 use super::mmproj;
 use super::rope::RopeParameters;
 use super::tensor_names::TensorNameMap;
@@ -24,7 +24,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
-    also_required: no_more_tensors,
+    own_tensors: no_own_tensors,
     mmproj: &[&mmproj::GEMMA3],
 };
 
@@ -45,6 +45,7 @@ pub(super) static TENSOR_NAMES: TensorNameMap = TensorNameMap::of_layers(&[
 ]);
 
 pub(super) const CONFIG_DEFAULTS: ConfigDefaults = ConfigDefaults {
+    vocab_size: Some(262_208),
     num_hidden_layers: Some(26),
     max_position_embeddings: Some(131_072),
     hidden_size: Some(2304),
@@ -69,7 +70,7 @@ pub(super) fn parameters(
 ) -> Result<()> {
     let (config, defaults) = (source.files.config(), &family.config_defaults);
     if let Some(cap) = config.field("attn_logit_softcapping").value() {
-        let feature = format!("Gemma 3 with attn_logit_softcapping {cap}");
+        let feature = format!("GGUF of a {} with attn_logit_softcapping {cap}", family.name);
         return Err(Error::unsupported(config.file(), feature));
     }
     let count = |field: &str, default: Option<u32>| config_count(config, field, default);
@@ -114,10 +115,14 @@ fn experts(config: &ModelConfig, out: &mut GgufMetadata) -> Result<()> {
     if config.bool("enable_moe_block")? != Some(true) {
         return Ok(());
     }
-    for (field, key) in [("num_experts", "expert_count"), ("top_k_experts", "expert_used_count")] {
-        if let Some(experts) = config.u32(field)? {
-            out.set_arch_key(key, experts);
-        }
+    let experts = config.required_u32("num_experts")?;
+    let top_k = config.field("top_k_experts");
+    let used = config.required_u32("top_k_experts")?;
+    if !(1..=experts).contains(&used) {
+        return Err(top_k.invalid(format!("is {used}, but num_experts is {experts}")));
     }
+    config.required_u32("moe_intermediate_size")?;
+    out.set_arch_key("expert_count", experts);
+    out.set_arch_key("expert_used_count", used);
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::attention::{AttentionRules, QueryScale, layer_flags};
 use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
-use super::family::{config_count, no_extra_tensors, no_more_tensors};
+use super::family::{config_count, no_extra_tensors, no_own_tensors};
 use super::gemma3;
 use super::mmproj;
 use super::tensor_names::{StackedTensor, TensorNameMap};
@@ -22,6 +22,8 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     classes: &["Gemma3nForCausalLM", "Gemma3nForConditionalGeneration", "gemma3n_text", "gemma3n"],
     tensor_names: &TENSOR_NAMES,
     config_defaults: ConfigDefaults {
+        vocab_size: Some(262_400),
+        vocab_size_per_layer_input: Some(262_144),
         num_hidden_layers: Some(35),
         max_position_embeddings: Some(32_768),
         hidden_size: Some(2048),
@@ -46,7 +48,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: no_extra_tensors,
-    also_required: no_more_tensors,
+    own_tensors: no_own_tensors,
     mmproj: &[&mmproj::GEMMA3N],
 };
 
@@ -101,7 +103,7 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
     let layers = count("num_hidden_layers", defaults.num_hidden_layers)?;
     let streams = count("altup_num_inputs", Some(ALTUP_NUM_INPUTS))?;
     if streams != ALTUP_NUM_INPUTS {
-        let feature = format!("GGUF with altup_num_inputs {streams}");
+        let feature = format!("GGUF of a {} with altup_num_inputs {streams}", family.name);
         return Err(Error::unsupported(config.file(), feature));
     }
     gemma3::parameters(family, source, out)?;

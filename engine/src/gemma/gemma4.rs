@@ -5,7 +5,9 @@
 use serde_json::Map;
 
 use super::attention::{AttentionRules, QueryScale, first_kv_shared_layer, layer_flags};
-use super::family::{ConfigDefaults, ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, config_count};
+use super::family::{
+    ConfigDefaults, ExtraTensor, ModelFamily, OwnTensors, ParameterSource, VocabMismatch, config_count,
+};
 use super::gemma3;
 use super::mmproj;
 use super::tensor_names::TensorNameMap;
@@ -35,7 +37,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: rope_freqs,
-    also_required,
+    own_tensors,
     mmproj: &[&mmproj::GEMMA4, &mmproj::GEMMA4_UNIFIED],
 };
 
@@ -81,6 +83,8 @@ pub(super) const LAYER_TENSORS: [(&str, &str); 10] = [
 ];
 
 pub(super) const CONFIG_DEFAULTS: ConfigDefaults = ConfigDefaults {
+    vocab_size: Some(262_144),
+    vocab_size_per_layer_input: Some(262_144),
     num_hidden_layers: Some(30),
     max_position_embeddings: Some(131_072),
     hidden_size: Some(2304),
@@ -207,6 +211,10 @@ pub(super) fn decoder_parameters(
 ) -> Result<()> {
     let config = source.files.config();
     let params = Gemma4Params::of(family, config)?;
+    if is_unified(config) {
+        // its class has another default than the rest of the family
+        config.required_u32("sliding_window")?;
+    }
     gemma3::parameters(family, source, out)?;
     out.set_arch_key("attention.shared_kv_layers", params.num_kv_shared_layers);
     out.set_arch_key("embedding_length_per_layer_input", params.hidden_size_per_layer_input);
@@ -280,36 +288,48 @@ pub(super) fn frequency_factors(head_dim: u32, rotated: u32) -> ExtraTensor {
 }
 
 /// Tensors that depend on the layer's kind of attention, and on whether the model has per-layer embeddings and experts.
-fn also_required(
-    family: &ModelFamily,
-    config: &ModelConfig,
-    layer: Option<u32>,
-) -> Result<Vec<&'static str>> {
+fn own_tensors(family: &ModelFamily, config: &ModelConfig, layer: Option<u32>) -> Result<OwnTensors> {
     let params = Gemma4Params::of(family, config)?;
-    let mut required = Vec::new();
+    let (mut required, mut ignored) = (Vec::new(), Vec::new());
     let Some(layer) = layer else {
         if params.hidden_size_per_layer_input > 0 {
             required.extend(["per_layer_token_embd.weight", "per_layer_model_proj.weight"]);
             required.push("per_layer_proj_norm.weight");
         }
-        return Ok(required);
+        return Ok(OwnTensors { required, ignored });
     };
+    let has_values = !params.attention_k_eq_v || params.sliding.get(layer as usize) == Some(&true);
+    if !has_values {
+        ignored.push((VALUES, "attention_k_eq_v true"));
+    }
     if params.has_kv(layer) {
         required.extend(["attn_k.weight", "attn_k_norm.weight"]);
-        if !params.attention_k_eq_v || params.sliding.get(layer as usize) == Some(&true) {
-            required.push("attn_v.weight");
-        }
+        required.extend(has_values.then_some(VALUES));
     }
     if params.hidden_size_per_layer_input > 0 {
         required.extend(["inp_gate.weight", "proj.weight", "post_norm.weight"]);
     }
     if params.has_experts {
-        required.extend(["pre_ffw_norm_2.weight", "post_ffw_norm_1.weight", "post_ffw_norm_2.weight"]);
-        required.extend(["ffn_gate_inp.weight", "ffn_gate_inp.scale", "ffn_down_exps.scale"]);
-        required.extend(["ffn_gate_up_exps.weight", "ffn_down_exps.weight"]);
+        required.extend(EXPERT_TENSORS);
+    } else {
+        ignored.extend(EXPERT_TENSORS.map(|name| (name, "enable_moe_block false")));
     }
-    Ok(required)
+    Ok(OwnTensors { required, ignored })
 }
+
+const VALUES: &str = "attn_v.weight";
+
+/// The tensors that a layer has with experts alone.
+const EXPERT_TENSORS: [&str; 8] = [
+    "pre_ffw_norm_2.weight",
+    "post_ffw_norm_1.weight",
+    "post_ffw_norm_2.weight",
+    "ffn_gate_inp.weight",
+    "ffn_gate_inp.scale",
+    "ffn_down_exps.scale",
+    "ffn_gate_up_exps.weight",
+    "ffn_down_exps.weight",
+];
 
 #[cfg(test)]
 mod tests {

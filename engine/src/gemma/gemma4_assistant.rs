@@ -2,7 +2,7 @@
 //! which use the keys and values of the model they assist.
 
 use super::attention::AttentionRules;
-use super::family::{ConfigDefaults, ModelFamily, ParameterSource, VocabMismatch};
+use super::family::{ConfigDefaults, ModelFamily, OwnTensors, ParameterSource, VocabMismatch};
 use super::gemma4;
 use super::tensor_names::TensorNameMap;
 use crate::checkpoint::ModelConfig;
@@ -35,14 +35,15 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: gemma4::rope_freqs,
-    also_required,
+    own_tensors,
     mmproj: &[],
 };
 
 const LAYER_SCALE: (&str, &str) = ("layer_scalar", "layer_output_scale.weight");
 
-fn also_required(_: &ModelFamily, _: &ModelConfig, layer: Option<u32>) -> Result<Vec<&'static str>> {
-    Ok(layer.map(|_| LAYER_SCALE.1).into_iter().collect())
+fn own_tensors(_: &ModelFamily, _: &ModelConfig, layer: Option<u32>) -> Result<OwnTensors> {
+    let required = layer.map(|_| LAYER_SCALE.1).into_iter().collect();
+    Ok(OwnTensors { required, ..OwnTensors::default() })
 }
 
 fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut GgufMetadata) -> Result<()> {
@@ -55,6 +56,13 @@ fn parameters(family: &ModelFamily, source: &ParameterSource<'_>, out: &mut Gguf
     let Some(layers) = out.arch_u32("block_count") else {
         return Err(Error::invalid(config.file(), "has no num_hidden_layers"));
     };
+    let shared = config.field("num_kv_shared_layers");
+    if shared.u32()?.is_some_and(|shared| shared != 0 && shared != layers) {
+        return Err(
+            shared.invalid(format!("is not the number of layers, {layers}: an assistant shares all of them"))
+        );
+    }
+    out.set_arch_key("attention.shared_kv_layers", layers);
     out.set_arch_key("nextn_predict_layers", layers);
     Ok(())
 }

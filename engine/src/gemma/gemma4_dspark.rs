@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::attention::{AttentionRules, QueryScale, layer_flags};
 use super::family::{
-    ConfigDefaults, ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, no_more_tensors,
+    ConfigDefaults, ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, no_own_tensors,
 };
 use super::gemma4;
 use super::tensor_names::TensorNameMap;
@@ -46,7 +46,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: Some(mask_token),
     parameters,
     extra_tensors: rope_freqs,
-    also_required: no_more_tensors,
+    own_tensors: no_own_tensors,
     mmproj: &[],
 };
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::attention::AttentionRules;
-use super::family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, no_more_tensors};
+use super::family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, no_own_tensors};
 use super::gemma3;
 use crate::checkpoint::ModelFiles;
 use crate::checkpoint::header;
@@ -29,7 +29,7 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: None,
     parameters,
     extra_tensors: dense_modules,
-    also_required: no_more_tensors,
+    own_tensors: no_own_tensors,
     mmproj: &[],
 };
 

@@ -44,6 +44,8 @@ pub(crate) struct TensorShapes {
     backbone_hidden: Option<u64>,
     /// The size of a layer's input embedding; 0 without.
     per_layer_input: u64,
+    /// The rows of the embedding of layers' inputs.
+    per_layer_vocab: Option<u64>,
     experts: Option<u64>,
     expert_intermediate: Option<u64>,
     laurel_rank: Option<u64>,
@@ -71,20 +73,27 @@ impl TensorShapes {
             &ParameterSource { files, extra_tensors: &[], tensors: &[], file_type: 0 },
             &mut metadata,
         )?;
-        Self::of_metadata(&metadata, files.config())
+        Self::of_metadata(family, &metadata, files.config())
     }
 
     /// The sizes in the family's metadata, which were made from this configuration.
     ///
     /// # Errors
     /// When a field of the configuration has the wrong type.
-    pub(crate) fn of_metadata(metadata: &GgufMetadata, config: &ModelConfig) -> Result<Self> {
+    pub(crate) fn of_metadata(
+        family: &ModelFamily,
+        metadata: &GgufMetadata,
+        config: &ModelConfig,
+    ) -> Result<Self> {
+        let per_layer_vocab = config.u32("vocab_size_per_layer_input")?;
+        let per_layer_vocab = per_layer_vocab.or(family.config_defaults.vocab_size_per_layer_input);
         let value = |key: &str| metadata.arch_value(key);
         let keys = MetadataKeys(&value);
         let size = |key: &str| keys.count(key).map(|size| size as u64);
         Ok(Self {
             hidden: size("embedding_length").unwrap_or(0),
             backbone_hidden: size("embedding_length_out"),
+            per_layer_vocab: per_layer_vocab.map(u64::from),
             per_layer_input: size("embedding_length_per_layer_input").unwrap_or(0),
             experts: size("expert_count"),
             expert_intermediate: size("expert_feed_forward_length"),
@@ -115,7 +124,7 @@ impl TensorShapes {
         let sizes = match name {
             "token_embd.weight" => vec![None, Some(self.hidden)],
             "output_norm.weight" => vec![Some(self.hidden)],
-            "per_layer_token_embd.weight" => vec![None, Some(inputs)],
+            "per_layer_token_embd.weight" => vec![self.per_layer_vocab, Some(inputs)],
             "per_layer_model_proj.weight" => vec![Some(inputs), Some(self.hidden)],
             "per_layer_proj_norm.weight" => vec![Some(self.per_layer_input)],
             "nextn.pre_projection.weight" => vec![Some(self.hidden), Some(2 * self.backbone_hidden?)],

@@ -15,7 +15,7 @@ pub(crate) fn check_language_model(
     shapes: &TensorShapes,
 ) -> Result<()> {
     check_shapes(model, |name| Ok(shapes.expected(&architecture.family().map_tensor(name))))?;
-    check_vocabulary(model)?;
+    check_vocabulary(model, Some(architecture))?;
     check_head(model, architecture)
 }
 
@@ -80,10 +80,10 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
         check_language_model_complete(model, architecture)?;
         match TensorShapes::of(architecture.family(), model.files()) {
             Ok(shapes) => check_language_model(model, architecture, &shapes)?,
-            Err(_) => check_vocabulary(model)?,
+            Err(_) => check_vocabulary(model, Some(architecture))?,
         }
     } else {
-        check_vocabulary(model)?;
+        check_vocabulary(model, None)?;
     }
     match MmprojEncoders::of(config) {
         Ok(encoders) => {
@@ -94,16 +94,28 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     }
 }
 
-/// transformers loads no embedding that has other rows than the configuration has tokens.
-fn check_vocabulary(model: &Model) -> Result<()> {
-    let (config, rows) = (model.base().config(), model.embedding_rows().stored);
-    let Some(tokens) = config.u32("vocab_size")?.map(u64::from) else { return Ok(()) };
-    match model.embedding().map(|number| &model.tensors()[number]) {
-        Some(embedding) if model.resized_vocabulary().is_none() && rows != Some(tokens) => {
-            let problem =
-                format!("has {} rows, but vocab_size of config.json is {tokens}", rows.unwrap_or(0));
-            Err(Error::tensor(model.file_of(embedding), &embedding.info.name, problem))
-        }
+/// transformers loads no embedding that has other rows than the configuration has tokens, or no row for the padding token.
+fn check_vocabulary(model: &Model, architecture: Option<Architecture>) -> Result<()> {
+    let config = model.base().config();
+    let Some(embedding) = model.embedding().map(|number| &model.tensors()[number]) else { return Ok(()) };
+    let rows = embedding.info.shape.first().copied().unwrap_or(0);
+    let listed = config.u32("vocab_size")?;
+    let default = architecture.and_then(|known| known.family().config_defaults.vocab_size);
+    let tokens = listed.or(default).map_or(rows, u64::from);
+    if model.resized_vocabulary().is_none() && rows != tokens {
+        let problem = match listed {
+            Some(_) => format!("has {rows} rows, but vocab_size of config.json is {tokens}"),
+            None => format!(
+                "has {rows} rows, but config.json has no vocab_size, which is {tokens} then: set it to {rows}"
+            ),
+        };
+        return Err(Error::tensor(model.file_of(embedding), &embedding.info.name, problem));
+    }
+    let padding = config.field("pad_token_id");
+    match padding.i64()? {
+        Some(id) if id >= rows.cast_signed() || id < -rows.cast_signed() => Err(padding.invalid(format!(
+            "is {id}, but the embedding has {rows} rows, and transformers loads no such model: set it to null"
+        ))),
         Some(_) | None => Ok(()),
     }
 }

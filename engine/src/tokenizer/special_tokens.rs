@@ -250,9 +250,9 @@ fn config_id(config: &ModelConfig, key: &str) -> Result<Option<u32>> {
     let top_level = config.top_level(key);
     let id = if top_level.value().is_some() { top_level } else { config.field(key) };
     match id.value() {
-        // as the converter does; -1 stands for no token
+        // as the converter does; a negative number stands for no token
         Some(Value::Array(_)) => Ok(None),
-        Some(Value::Number(number)) if number.as_i64() == Some(-1) => Ok(None),
+        Some(Value::Number(number)) if number.as_i64().is_some_and(i64::is_negative) => Ok(None),
         Some(_) | None => id.u32(),
     }
 }

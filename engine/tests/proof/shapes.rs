@@ -14,7 +14,8 @@ struct SpoiledConfig {
     fixture: &'static str,
     section: &'static str,
     field: &'static str,
-    value: Value,
+    /// `None` removes the field.
+    value: Option<Value>,
     tensor: &'static str,
 }
 
@@ -25,7 +26,11 @@ fn spoiled(
     value: Value,
     tensor: &'static str,
 ) -> SpoiledConfig {
-    SpoiledConfig { fixture, section, field, value, tensor }
+    SpoiledConfig { fixture, section, field, value: Some(value), tensor }
+}
+
+fn without(fixture: &'static str, field: &'static str, tensor: &'static str) -> SpoiledConfig {
+    SpoiledConfig { fixture, section: "", field, value: None, tensor }
 }
 
 /// Copies a fixture's base.
@@ -45,7 +50,10 @@ impl SpoiledConfig {
         let path = folder.join("config.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let section = if self.section.is_empty() { &mut config } else { &mut config[self.section] };
-        section[self.field] = self.value.clone();
+        match self.value.clone() {
+            Some(value) => section[self.field] = value,
+            None => drop(section.as_object_mut().unwrap().remove(self.field)),
+        }
         fs::write(&path, serde_json::to_vec(&config).unwrap()).unwrap();
         Model::new(&checkpoint(folder))
     }
@@ -74,6 +82,9 @@ fn no_gguf_of_a_language_model_with_other_shapes() {
         spoiled("gemma3n", "", "intermediate_size", json!([128, 64]), "mlp.down_proj"),
         spoiled("gemma3-vision", "text_config", "num_attention_heads", json!(4), "self_attn.o_proj"),
         spoiled("gemma4-assistant", "", "backbone_hidden_size", json!(48), "projection"),
+        spoiled("gemma4-dense", "", "vocab_size_per_layer_input", json!(700), "embed_tokens_per_layer"),
+        without("gemma4-dense", "vocab_size_per_layer_input", "embed_tokens_per_layer"),
+        without("gemma3n", "vocab_size_per_layer_input", "embed_tokens_per_layer"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         case.check(GgufPlan::new(&case.model(folder.path()), &options()).unwrap_err());
@@ -85,6 +96,13 @@ fn no_gguf_of_a_vocabulary_or_head_that_is_not_there() {
     for (case, says) in [
         (spoiled("gemma3-vision", "text_config", "vocab_size", json!(100), "embed_tokens"), "vocab_size"),
         (spoiled("gemma4-dense", "", "vocab_size", json!(100), "embed_tokens"), "vocab_size"),
+        (without("gemma4-dense", "vocab_size", "embed_tokens"), "vocab_size, which is 262144 then"),
+        (without("gemma3n", "vocab_size", "embed_tokens"), "vocab_size, which is 262400 then"),
+        (spoiled("gemma4-moe", "", "pad_token_id", json!(768), "768 rows"), "pad_token_id is 768"),
+        (
+            spoiled("gemma3-vision", "text_config", "pad_token_id", json!(5000), "768"),
+            "text_config.pad_token_id",
+        ),
         (spoiled("gemma4-dense", "", "tie_word_embeddings", json!(false), "lm_head.weight"), "no lm_head"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -96,6 +114,42 @@ fn no_gguf_of_a_vocabulary_or_head_that_is_not_there() {
             case.field
         );
     }
+}
+
+#[test]
+fn no_gguf_with_tensors_that_transformers_ignores() {
+    for (case, setting) in [
+        (spoiled("gemma4-dense", "", "attention_k_eq_v", json!(true), "v_proj"), "attention_k_eq_v true"),
+        (spoiled("gemma4-moe", "", "enable_moe_block", json!(false), "layers."), "enable_moe_block false"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = GgufPlan::new(&case.model(folder.path()), &options()).unwrap_err().to_string();
+        assert!(error.contains(setting) && error.contains(case.tensor), "{}: {error}", case.fixture);
+    }
+}
+
+#[test]
+fn no_gguf_of_experts_that_do_not_fit() {
+    for (field, value) in [
+        ("top_k_experts", json!(5)),
+        ("top_k_experts", json!(0)),
+        ("top_k_experts", json!(null)),
+        ("num_experts", json!(null)),
+        ("moe_intermediate_size", json!(null)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let case = spoiled("gemma4-moe", "", field, value, "");
+        let error = GgufPlan::new(&case.model(folder.path()), &options()).unwrap_err().to_string();
+        assert!(error.contains(field) && error.contains("config.json"), "{field}: {error}");
+    }
+}
+
+#[test]
+fn a_class_of_the_family_with_another_default_needs_the_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = SpoiledConfig { section: "text_config", ..without("gemma4-unified", "sliding_window", "") };
+    let error = GgufPlan::new(&case.model(folder.path()), &options()).unwrap_err().to_string();
+    assert!(error.contains("has no sliding_window"), "{error}");
 }
 
 #[test]
