@@ -17,6 +17,7 @@ mod gemma_embedding;
 mod known_fields;
 mod mmproj;
 mod rope;
+mod sentence_transformers;
 mod tensor_names;
 mod tensor_shapes;
 
@@ -25,10 +26,10 @@ use std::fmt;
 pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
 pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, lm_head_name};
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
-pub(crate) use gemma_embedding::module_files;
 pub(crate) use known_fields::{unknown_encoder_fields, unknown_fields};
 pub(crate) use mmproj::MmprojEncoders;
 pub(crate) use rope::layer_rope;
+pub(crate) use sentence_transformers::module_files;
 pub(crate) use tensor_names::MappedTensor;
 pub(crate) use tensor_shapes::{ExpectedShape, TensorShapes};
 

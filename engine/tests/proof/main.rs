@@ -5,6 +5,7 @@
 mod heads;
 mod outputs;
 mod report;
+mod sentence_transformers;
 mod shapes;
 mod support;
 mod verify;
