@@ -35,9 +35,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let mmproj_file = mmproj.iter().map(|(plan, folder, name)| (plan, folder.as_path(), name.as_str()));
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
-    for warning in all.flat_map(GgufPlan::warnings) {
-        report::warn(&format!("warning: {}", warning.message));
-    }
+    report::warnings(all.flat_map(GgufPlan::warnings));
     create_named_folder(&args.out)?;
     check_outputs(args, model_files.chain(mmproj_file))?;
     write_model(args, &folder, &plans, started)?;

@@ -13,6 +13,7 @@ pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
     let model = open_model(&args.base, Some(&args.adapter))?;
     let title = args.name.clone().unwrap_or_else(|| folder_name(&args.adapter));
     let plan = LoraPlan::new(&model, args.quant, &title)?;
+    report::warnings(plan.warnings());
     let (folder, name) = output_file(&args.out)?;
     let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
     check_files(std::slice::from_ref(&args.out), &inputs, args.force, is_gguf_adapter)?;

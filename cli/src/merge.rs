@@ -13,6 +13,7 @@ use crate::{progress, report};
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let plan = MergePlan::new(&open_model(&args.base, Some(&args.adapter))?)?;
+    report::warnings(plan.warnings());
     let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
     let folder = OutputFolder::prepare(&args.out, &inputs, args.run.force)?;
     let outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use engine::report::ReportSummary;
+use engine::report::{ExportWarning, ReportSummary};
 use engine::{Outcome, WrittenFile};
 use indicatif::DecimalBytes;
 
@@ -28,6 +28,11 @@ pub(crate) fn print_export(path: &Path, lines: &[String]) -> Result<(), String> 
 /// Prints a line to standard error. Where that cannot be written, there is nobody to tell.
 pub(crate) fn warn(line: &str) {
     writeln!(io::stderr(), "{line}").ok();
+}
+
+/// Prints what an export could not check.
+pub(crate) fn warnings<'a>(warnings: impl IntoIterator<Item = &'a ExportWarning>) {
+    warnings.into_iter().for_each(|warning| warn(&format!("warning: {}", warning.message)));
 }
 
 /// The path, the files with sizes and SHA-256, the time, and the report's summary.

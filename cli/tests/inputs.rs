@@ -215,13 +215,21 @@ fn values_that_are_not_finite_are_exported_only_when_that_is_allowed() {
 #[test]
 fn a_setting_of_no_known_class_is_named_in_a_warning_and_in_the_report() {
     let inputs = Inputs::new();
-    let config = inputs.path("base/config.json");
-    let text = fs::read_to_string(&config).unwrap().replacen("{", "{\"attention_sinks\": 4,", 1);
-    fs::write(&config, text).unwrap();
-    let done = inputs.run("gguf --base base --out m.gguf");
+    replace(&inputs.path("base/config.json"), "{", "{\"attention_sinks\": 4,");
+    replace(&inputs.path("adapter/adapter_config.json"), "{", "{\"new_scaling\": 2,");
+    let warnings =
+        ["warning: config.json has attention_sinks 4", "warning: adapter_config.json has new_scaling 2"];
+    for (args, report) in [(GGUF, "m.report.json"), (MERGE, "out/export-report.json")] {
+        let done = inputs.run(args);
+        let text = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success() && warnings.iter().all(|warning| text.contains(warning)), "{text}");
+        let report: serde_json::Value =
+            serde_json::from_slice(&fs::read(inputs.path(report)).unwrap()).unwrap();
+        let codes = [&report["warnings"][0]["code"], &report["warnings"][1]["code"]];
+        assert_eq!(codes, ["unknown_config_field", "unknown_adapter_field"]);
+    }
+    let done = inputs.run("lora --base base --adapter adapter --out a.gguf");
     let text = String::from_utf8(done.stderr).unwrap();
-    assert!(done.status.success() && text.contains("warning: config.json has attention_sinks 4"), "{text}");
-    let report: serde_json::Value =
-        serde_json::from_slice(&fs::read(inputs.path("m.report.json")).unwrap()).unwrap();
-    assert_eq!(report["warnings"][0]["code"], "unknown_config_field");
+    assert!(done.status.success() && text.contains(warnings[1]), "{text}");
+    assert!(!text.contains(warnings[0]), "{text}");
 }

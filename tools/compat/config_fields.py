@@ -1,11 +1,11 @@
-"""Compares engine/src/gemma/config_fields.json with the configuration classes of transformers.
+"""Compares config_fields.json of the engine with the configuration classes of transformers and PEFT.
 
     .venv-peers/bin/python -m tools.compat.config_fields [--write]
 
-The file has, for each class, the models whose configuration it is (classes, and values of `model_type`), the classes of
+The file of `gemma` has, for each class, the models whose configuration it is (classes, and values of `model_type`), the classes of
 its sections, and the types of its fields. `other` has fields that transformers reads without declaring them, that earlier
 versions wrote, or that have another type there; none changes what a model computes, or the engine reads it. With
-`--write`, everything but `models` and `other` is taken from transformers.
+`--write`, everything but `models` and `other` is taken from transformers. The file of `peft` has the fields of LoraConfig.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import types
 import typing
 
+import peft
 import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -22,6 +23,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from tools.common import ROOT, Results
 
 FILE = ROOT / "engine/src/gemma/config_fields.json"
+PEFT_FILE = ROOT / "engine/src/peft/config_fields.json"
 BASE = "PreTrainedConfig"
 # of deepseek-ai's DeepSpec, not of transformers
 FOREIGN = {"Gemma4DSparkConfig"}
@@ -95,6 +97,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="write the file")
     args = parser.parse_args()
     classes, results = json.loads(FILE.read_text()), Results()
+    adapter, lora = json.loads(PEFT_FILE.read_text()), sorted(f.name for f in dataclasses.fields(peft.LoraConfig))
     for name, entry in classes.items():
         if name in FOREIGN:
             continue
@@ -104,7 +107,10 @@ def main():
             compare(results, name, entry)
     if args.write:
         FILE.write_text(json.dumps(classes, indent=2) + "\n")
+        PEFT_FILE.write_text(json.dumps(adapter | {"fields": lora}, indent=2) + "\n")
         return 0
+    results.compared("LoraConfig fields", sorted({*lora} ^ {*adapter["fields"]}))
+    results.compared("LoraConfig other fields", sorted({*lora} & {*adapter["other"]}))
     return results.finish()
 
 

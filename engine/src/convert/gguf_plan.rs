@@ -99,7 +99,7 @@ impl GgufPlan {
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
-        let warnings = ExportWarning::unknown_config_fields(&gemma::unknown_fields(model.base().config())?);
+        let warnings = ExportWarning::of_language_model(model)?;
         Ok(Self { model: model.clone(), options, companions, warnings, target, tensors, headers, modelfile })
     }
 
@@ -113,8 +113,7 @@ impl GgufPlan {
     ) -> Result<Self> {
         let headers = file_headers(None, metadata, &tensors);
         let companions = companions.iter().map(|name| (*name).to_owned()).collect();
-        let unknown = gemma::unknown_encoder_fields(model.base().config())?;
-        let warnings = ExportWarning::unknown_config_fields(&unknown);
+        let warnings = ExportWarning::of_encoders(&model)?;
         Ok(Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None })
     }
 
@@ -123,7 +122,7 @@ impl GgufPlan {
         self.gguf_layouts("").iter().map(FileLayout::size).sum()
     }
 
-    /// What could not be checked: settings of the model that no known class has.
+    /// What could not be checked: settings of model and adapter that their classes do not have.
     pub fn warnings(&self) -> &[ExportWarning] {
         &self.warnings
     }

@@ -18,6 +18,7 @@ use crate::plan::WrittenFile;
 use crate::progress::RunOptions;
 use crate::progress::{ProgressUpdate, Stage};
 use crate::quant::TensorType;
+use crate::report::ExportWarning;
 
 /// Values encoded at a time.
 const STEP: u64 = 1 << 18;
@@ -28,6 +29,7 @@ pub struct LoraPlan {
     header: Vec<u8>,
     factors: Vec<LoraFactor>,
     pairs: usize,
+    warnings: Vec<ExportWarning>,
 }
 
 /// A factor as the file stores it.
@@ -75,7 +77,7 @@ impl LoraPlan {
         let factors: Vec<LoraFactor> =
             pairs.into_iter().flat_map(|pair| LoraFactor::both(pair, as_type)).collect();
         let header = header::write(&metadata, &describe(&factors));
-        Ok(Self { header, factors, pairs: count })
+        Ok(Self { header, factors, pairs: count, warnings: ExportWarning::of_adapter(adapter) })
     }
 
     /// The size of the file in bytes.
@@ -87,6 +89,11 @@ impl LoraPlan {
     /// The number of pairs of factors.
     pub fn pairs(&self) -> usize {
         self.pairs
+    }
+
+    /// What could not be checked: settings of the adapter that PEFT's class does not have.
+    pub fn warnings(&self) -> &[ExportWarning] {
+        &self.warnings
     }
 
     /// Writes the file under `name`.

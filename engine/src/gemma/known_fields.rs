@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::checkpoint::ModelConfig;
 use crate::error::Result;
@@ -96,7 +95,7 @@ impl ConfigPart<'_> {
     /// The fields that the class does not have, with their values. A field that is null, false or empty is none of them.
     fn unknown(&self) -> Vec<String> {
         let unknown =
-            self.config.fields().filter(|(name, value)| self.types(name).is_none() && is_set(value));
+            self.config.fields().filter(|(name, value)| self.types(name).is_none() && json::is_set(value));
         let described = unknown.map(|(name, value)| {
             format!("{} {value}, which {} does not have", self.config.top_level(name).name(), self.class_name)
         });
@@ -127,18 +126,9 @@ pub(crate) fn unknown_encoder_fields(config: &ModelConfig) -> Result<Vec<String>
     Ok(ConfigClasses::load()?.parts(config, &ENCODERS)?.iter().flat_map(ConfigPart::unknown).collect())
 }
 
-fn is_set(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Bool(true) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::Architecture;
     use super::*;

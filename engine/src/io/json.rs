@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 
@@ -78,6 +79,16 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OrderedMapVisitor<T> {
     }
 }
 
+/// Whether a value is something else than null, false and empty.
+pub(crate) fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
 /// Deserializes `null` as the default value.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -102,13 +113,12 @@ mod tests {
         for number in PYTHON_NUMBERS {
             for text in [format!(r#"{{"a": {number}}}"#), format!("{{\n \"a\": 1,\n \"b\": [{number}, 1]}}")]
             {
-                let error =
-                    parse::<serde_json::Value>("config.json", text.as_bytes()).unwrap_err().to_string();
+                let error = parse::<Value>("config.json", text.as_bytes()).unwrap_err().to_string();
                 let expected = format!("config.json: has {number} at line");
                 assert!(error.starts_with(&expected) && error.contains("put null"), "{error}");
             }
         }
-        let error = parse::<serde_json::Value>("x", b"{\"NaN\": oops}").unwrap_err().to_string();
+        let error = parse::<Value>("x", b"{\"NaN\": oops}").unwrap_err().to_string();
         assert!(error.contains("invalid JSON"), "{error}");
     }
 
@@ -121,6 +131,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
         let bomb = "[".repeat(1_000_000);
-        assert!(parse::<serde_json::Value>("x", bomb.as_bytes()).is_err());
+        assert!(parse::<Value>("x", bomb.as_bytes()).is_err());
     }
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::known_fields::unknown_fields;
 use super::pattern::ModulePatterns;
 use super::{AdapterChange, ChangeKind};
 use crate::error::{Error, Result};
@@ -86,6 +87,8 @@ pub struct AdapterConfig {
     target_parameters: Vec<String>,
     rank_pattern: ModulePatterns<u32>,
     alpha_pattern: ModulePatterns<f64>,
+    /// Fields that PEFT's `LoraConfig` does not have, with their values.
+    pub(crate) unknown_fields: Vec<String>,
 }
 
 impl AdapterConfig {
@@ -127,6 +130,7 @@ impl AdapterConfig {
             target_parameters: raw.target_parameters,
             rank_pattern: ModulePatterns::new(file, "rank_pattern", raw.rank_pattern)?,
             alpha_pattern: ModulePatterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
+            unknown_fields: unknown_fields(&fields)?,
         })
     }
 
@@ -264,8 +268,7 @@ fn refuse_inexact(file: &str, fields: &Map<String, Value>) -> Result<()> {
     ];
     for field in REFUSED {
         let Some(value) = fields.get(field) else { continue };
-        let harmless = is_unset(value);
-        if !harmless {
+        if json::is_set(value) {
             return Err(Error::unsupported(file, format!("{field} = {value}")));
         }
     }
@@ -285,15 +288,6 @@ fn refuse_changed_base(file: &str, fields: &Map<String, Value>) -> Result<()> {
             ))
         }
         Some(_) | None => Ok(()),
-    }
-}
-
-fn is_unset(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

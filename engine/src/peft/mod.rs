@@ -2,6 +2,7 @@
 
 mod adapter_tensor;
 mod config;
+mod known_fields;
 mod pattern;
 mod state_dict;
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::gemma;
 use crate::io::{Source, read_source};
 use crate::merge::{Model, ModelTensor};
-use crate::report::{ExportKind, ExportReport, ReportContext, ReportOptions};
+use crate::report::{ExportKind, ExportReport, ExportWarning, ReportContext, ReportOptions};
 
 /// The plan of a merge, checked and measured. Nothing is written yet.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl MergePlan {
                 layouts.push(small_file(name, text, source));
             }
         }
-        Ok(Self::of(model, layouts, companions))
+        Self::of(model, layouts, companions)
     }
 
     /// The plan of a full model's own files, byte for byte; only a configuration that ties an embedding to an lm_head with
@@ -67,18 +67,23 @@ impl MergePlan {
                 layouts.push(small_file(name, edited_config(name, &*source, &changes)?, source));
             }
         }
-        Ok(Self::of(model, layouts, companions))
+        Self::of(model, layouts, companions)
     }
 
-    fn of(model: &Model, layouts: Vec<FileLayout>, companions: Vec<String>) -> Self {
+    fn of(model: &Model, layouts: Vec<FileLayout>, companions: Vec<String>) -> Result<Self> {
         let context = ReportContext {
             kind: ExportKind::Merged,
             options: ReportOptions::default(),
             companions,
-            warnings: Vec::new(),
+            warnings: ExportWarning::of_checkpoint(model)?,
             target: None,
         };
-        Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) }
+        Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
+    }
+
+    /// What could not be checked: settings of model and adapter that their classes do not have.
+    pub fn warnings(&self) -> &[ExportWarning] {
+        self.export.input_context().map_or(&[], |context| &context.warnings)
     }
 
     /// The output files in order. The report follows them.

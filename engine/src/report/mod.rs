@@ -7,6 +7,7 @@
 mod error_stats;
 mod inputs;
 mod pairs;
+mod warnings;
 
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
+pub use warnings::ExportWarning;
 
 /// The version of the shape, raised when a field changes its meaning or is removed.
 pub(crate) const FORMAT: u32 = 1;
@@ -47,29 +49,6 @@ pub struct ExportReport {
     pub dropped_modules: Vec<String>,
     /// Every tensor of the model.
     pub tensors: Vec<TensorReport>,
-}
-
-/// Something that the export could not check, and that does not end it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ExportWarning {
-    /// For programs: `unknown_config_field`.
-    pub code: &'static str,
-    /// For people.
-    pub message: String,
-}
-
-impl ExportWarning {
-    /// Fields of `config.json` that their class does not have, each with its value.
-    pub(crate) fn unknown_config_fields(fields: &[String]) -> Vec<Self> {
-        fields.iter().map(|field| Self::unknown_config_field(field)).collect()
-    }
-
-    fn unknown_config_field(field: &str) -> Self {
-        let message = format!(
-            "config.json has {field}: it may change what the model computes, and the export does not take it into account"
-        );
-        Self { code: "unknown_config_field", message }
-    }
 }
 
 /// Versions.
