@@ -42,6 +42,9 @@ impl ModelFamily {
                 );
             }
         }
+        if let Some(cap) = self.keyless_softcap(config) {
+            return refuse("attn_logit_softcapping", cap, "llama.cpp has no key for it in this family");
+        }
         if let Some(value) = self.empty_window(config)? {
             return refuse(
                 "sliding_window",
@@ -94,6 +97,13 @@ impl ModelFamily {
     fn is_multimodal(&self, config: &ModelConfig) -> bool {
         let class = config.class().or_else(|| config.model_type());
         class.is_some_and(|class| self.mmproj.iter().any(|family| family.classes.contains(&class)))
+    }
+
+    /// `attn_logit_softcapping` of a family whose class reads it and whose files have no key for it.
+    fn keyless_softcap(&self, config: &ModelConfig) -> Option<String> {
+        let has_key = self.config_defaults.attn_logit_softcapping.is_some();
+        let cap = config.field("attn_logit_softcapping").value();
+        cap.filter(|_| self.attention.reads_query_scalar && !has_key).map(Value::to_string)
     }
 
     /// `sliding_window`, if it is null or 0 and a layer has one.
@@ -242,6 +252,7 @@ mod tests {
             ("Gemma2ForCausalLM", json!({"per_layer_config": {"1": {"head_dim": 8}}}), "per_layer_config"),
             ("Gemma4ForCausalLM", json!({"final_logit_softcapping": 0.0}), "final_logit_softcapping 0"),
             ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": 0}), "attn_logit_softcapping 0"),
+            ("Gemma3ForCausalLM", json!({"attn_logit_softcapping": 50.0}), "attn_logit_softcapping 50.0"),
             ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": null}), "attn_logit_softcapping null"),
             ("Gemma2ForCausalLM", json!({"final_logit_softcapping": null}), "final_logit_softcapping null"),
             ("Gemma2ForCausalLM", json!({"query_pre_attn_scalar": 224}), "query_pre_attn_scalar 224"),
@@ -324,6 +335,11 @@ mod tests {
                 json!({"num_hidden_layers": 62, "hidden_size": 5376, "num_attention_heads": 32, "head_dim": 128, "query_pre_attn_scalar": 168}),
             ),
             ("Gemma2ForCausalLM", json!({"attn_logit_softcapping": 40.0})),
+            // its class does not read the field
+            (
+                "Gemma4ForCausalLM",
+                json!({"attn_logit_softcapping": 40.0, "layer_types": ["full_attention"], "num_hidden_layers": 1}),
+            ),
             ("GemmaForCausalLM", json!({"hidden_act": "gelu", "query_pre_attn_scalar": 7})),
             ("Gemma3TextModel", json!({"use_bidirectional_attention": true})),
             (

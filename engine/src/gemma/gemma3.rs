@@ -9,7 +9,7 @@ use super::mmproj;
 use super::rope::RopeParameters;
 use super::tensor_names::TensorNameMap;
 use crate::checkpoint::ModelConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gguf::{GgufMetadata, MetadataValue};
 
 pub(super) static FAMILY: ModelFamily = ModelFamily {
@@ -69,10 +69,6 @@ pub(super) fn parameters(
     out: &mut GgufMetadata,
 ) -> Result<()> {
     let (config, defaults) = (source.files.config(), &family.config_defaults);
-    if let Some(cap) = config.field("attn_logit_softcapping").value() {
-        let feature = format!("GGUF of a {} with attn_logit_softcapping {cap}", family.name);
-        return Err(Error::unsupported(config.file(), feature));
-    }
     let count = |field: &str, default: Option<u32>| config_count(config, field, default);
     let head_dim = count("head_dim", defaults.head_dim)?;
     let rope = RopeParameters::of(config)?;
