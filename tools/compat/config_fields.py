@@ -2,10 +2,11 @@
 
     .venv-peers/bin/python -m tools.compat.config_fields [--write]
 
-The file of `gemma` has, for each class, the models whose configuration it is (classes, and values of `model_type`), the classes of
-its sections, and the types of its fields. `other` has fields that transformers reads without declaring them, that earlier
-versions wrote, or that have another type there; none changes what a model computes, or the engine reads it. With
-`--write`, everything but `models` and `other` is taken from transformers. The file of `peft` has the fields of LoraConfig.
+The file of `gemma` has, for each class, the models whose configuration it is (classes, and values of `model_type`), the
+classes of its sections, and the types of its fields. `other` has fields that transformers reads without declaring them,
+that earlier versions wrote, or that have another type there; none changes what a model computes, or the engine reads it.
+The file of `peft` has the fields of LoraConfig. With `--write`, everything but `models` and `other` is taken from
+transformers and PEFT.
 """
 
 import argparse
