@@ -75,7 +75,7 @@ mod quant;
 pub mod report;
 mod tokenizer;
 
-pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo, is_companion};
+pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
 pub use error::{Error, Result};
 pub use export::{
@@ -86,7 +86,9 @@ pub use gemma::Architecture;
 pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name};
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
-pub use io::{Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep_attributes};
+pub use io::{
+    Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep_attributes, refuse_lfs_pointer,
+};
 pub use merge::Model;
 pub use numerics::Dtype;
 pub use output_revision::OUTPUT_REVISION;

@@ -18,6 +18,9 @@ pub(crate) enum JobError {
     /// The export or its inputs are not valid.
     #[error("{0}")]
     InvalidInput(String),
+    /// The folder or repository of a base model has no model.
+    #[error("{0}")]
+    NoModel(String),
     /// Something that the export names does not exist.
     #[error("{0}")]
     NotFound(String),
@@ -120,6 +123,7 @@ impl JobError {
             }
             Self::Engine(_) => true,
             Self::InvalidInput(_)
+            | Self::NoModel(_)
             | Self::NotFound(_)
             | Self::Interrupted(_)
             | Self::Internal(_)
@@ -157,7 +161,7 @@ impl JobError {
             return error.code();
         }
         match self {
-            Self::InvalidInput(_) => FailureCode::InvalidInput,
+            Self::InvalidInput(_) | Self::NoModel(_) => FailureCode::InvalidInput,
             Self::NotFound(_) => FailureCode::NotFound,
             Self::Interrupted(_) | Self::Stopped => FailureCode::Interrupted,
             Self::Internal(_) | Self::Storage(StorageError::Unusable { .. }) => FailureCode::Internal,
@@ -170,9 +174,23 @@ impl JobError {
         }
     }
 
+    /// Whether there is no base model of that name: no repository, a hidden one, or one without a model.
+    pub(crate) fn is_no_base_model(&self) -> bool {
+        self.is_repo_not_found() || matches!(self, Self::NoModel(_))
+    }
+
     /// Whether the Hub has no such repository, or hides it from this token.
     pub(crate) fn is_repo_not_found(&self) -> bool {
         matches!(self, Self::Hub { cause: HubCause::MissingRepository, .. })
+    }
+
+    /// Adds to the message of an error of the Hub, or about what it has.
+    pub(crate) fn with_detail(mut self, detail: &str) -> Self {
+        if let Self::Hub { message, .. } | Self::NoModel(message) = &mut self {
+            message.push_str("; ");
+            message.push_str(detail);
+        }
+        self
     }
 
     /// Whether the job was stopped rather than failed.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Checkpoint, Folder};
+use engine::{Checkpoint, Folder, is_adapter_file, is_model_weights};
 
 use crate::error::JobError;
 
@@ -17,6 +17,12 @@ pub(crate) struct InputFile {
     pub(crate) version: String,
 }
 
+/// PEFT's name of an adapter's configuration.
+pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
+
+/// Most files or folders that a message names.
+pub(crate) const MAX_NAMES: usize = 5;
+
 /// A folder, and its files when it was listed.
 #[derive(Clone)]
 pub(crate) struct InputFolder {
@@ -27,6 +33,49 @@ pub(crate) struct InputFolder {
 impl InputFolder {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.name == name)
+    }
+
+    /// Whether it has a full model: its configuration, and weights as safetensors.
+    pub(crate) fn has_model(&self) -> bool {
+        self.has_model_in("")
+    }
+
+    /// The same of the folder `prefix` below it, with a slash at the end.
+    pub(crate) fn has_model_in(&self, prefix: &str) -> bool {
+        self.has(&format!("{prefix}config.json")) && self.names_in(prefix).any(is_model_weights)
+    }
+
+    /// Whether it has an adapter in the folder `prefix` (empty, or with a slash at the end): its configuration and weights.
+    pub(crate) fn has_adapter_in(&self, prefix: &str) -> bool {
+        let is_weights = |name: &str| name != ADAPTER_CONFIG && is_adapter_file(name);
+        self.has(&format!("{prefix}{ADAPTER_CONFIG}")) && self.names_in(prefix).any(is_weights)
+    }
+
+    fn names_in(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.names().filter_map(move |name| name.strip_prefix(prefix)).filter(|name| !name.contains('/'))
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|file| file.name.as_str())
+    }
+
+    /// What it has and what it lacks of a model, for messages.
+    pub(crate) fn content(&self) -> String {
+        let found = |is: fn(&str) -> bool| self.names().find(|name| is(name));
+        let is_pickle = |name: &str| name.starts_with("pytorch_model") && name.ends_with(".bin");
+        let content = if self.has(ADAPTER_CONFIG) {
+            "an adapter".to_owned()
+        } else if found(|name| name.ends_with(".gguf")).is_some() {
+            "GGUF files".to_owned()
+        } else if let Some(pickle) = found(is_pickle) {
+            format!("weights as pickles ({pickle})")
+        } else if self.files.is_empty() {
+            "no files".to_owned()
+        } else {
+            self.names().take(MAX_NAMES).collect::<Vec<_>>().join(", ")
+        };
+        let missing = if self.has("config.json") { "weights as safetensors" } else { "config.json" };
+        format!("{content}, but no {missing}")
     }
 
     pub(crate) fn location(&self) -> &str {

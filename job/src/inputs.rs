@@ -1,14 +1,15 @@
 //! The inputs of an export: the training job's adapter or full fine-tune, and the adapter's base model.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use engine::{Adapter, is_companion};
-use shared::domain::{HubRepo, InvalidId, TrainingJob};
+use shared::domain::{FailureCode, HubRepo, InvalidId, TrainingJob};
 
-use crate::{error::JobError, input_folder::InputFolder, sources::InputSources};
-
-/// Most files or folders that a message names.
-const MAX_NAMES: usize = 5;
+use crate::{
+    error::JobError,
+    input_folder::{ADAPTER_CONFIG, InputFile, InputFolder, MAX_NAMES},
+    sources::InputSources,
+};
 
 /// The result of the training job.
 pub(crate) enum FineTune {
@@ -36,14 +37,18 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
     if input.files.is_empty() {
         return Err(no_files(sources, job, url)?);
     }
-    if input.has("adapter_config.json") {
+    if input.has_adapter_in("") {
         // the trainer's checkpoints are in folders below the adapter, too
         input.files.retain(|file| !file.name.contains('/') || is_companion(&file.name));
         Ok(FineTune::Adapter(Adapter::open(Arc::clone(&input.folder))?, input))
-    } else if input.has("config.json") {
+    } else if input.has_model() && !input.has(ADAPTER_CONFIG) {
         Ok(FineTune::FullModel(input))
     } else {
-        Err(no_adapter(&input, job))
+        match Adapter::open(Arc::clone(&input.folder)) {
+            // such as one of another library, whose weights have other names
+            Err(error @ engine::Error::Unsupported { .. }) => Err(error.into()),
+            _ => Err(no_fine_tune(&input, job)),
+        }
     }
 }
 
@@ -66,38 +71,55 @@ fn no_files(sources: &InputSources<'_>, job: &TrainingJob, url: &str) -> Result<
     )))
 }
 
-/// What a folder has that is neither an adapter nor a model, and where an adapter is.
-fn no_adapter(input: &InputFolder, job: &TrainingJob) -> JobError {
+/// What a folder has that is neither an adapter nor a model, and where one is.
+fn no_fine_tune(input: &InputFolder, job: &TrainingJob) -> JobError {
     let url = input.location();
-    let names = || input.files.iter().map(|file| file.name.as_str());
-    let mut below: Vec<_> = names().filter_map(|name| name.strip_suffix("/adapter_config.json")).collect();
-    below.sort_by_key(|folder| (step(folder), *folder));
-    let advice = match (below.last(), names().find(|name| is_archive(name))) {
-        (Some(last), _) => {
-            let first: Vec<_> = below.iter().rev().take(MAX_NAMES).copied().collect();
-            format!(
-                "there are adapters in {}: set adapter_path to one of them, such as {url}/{last}",
-                first.join(", ")
-            )
-        }
-        (None, Some(archive)) => {
-            format!(
-                "it has the archive {archive}: unpack it in the bucket, and set adapter_path to the folder of its files"
-            )
-        }
-        (None, None) => {
-            let found: Vec<_> = names().take(MAX_NAMES).collect();
-            format!("it has {}: save the adapter with PEFT's save_pretrained", found.join(", "))
-        }
+    let below = |has: fn(&InputFolder, &str) -> bool| {
+        let folders: BTreeSet<_> = input.names().filter_map(|name| Some(name.rsplit_once('/')?.0)).collect();
+        let mut found: Vec<_> =
+            folders.into_iter().filter(|folder| has(input, &format!("{folder}/"))).collect();
+        found.sort_by_key(|folder| Reverse((step(folder), *folder)));
+        found
     };
-    JobError::InvalidInput(format!(
-        "{url}, the adapter of training job {}, has no adapter_config.json; {advice}",
-        job.id
-    ))
+    let point_to = |what: &str, folders: &[&str]| {
+        let named = folders.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+        let first = folders.first().copied().unwrap_or_default();
+        format!("there are {what} in {named}: set adapter_path to one of them, such as {url}/{first}")
+    };
+    let (adapters, models) = (below(InputFolder::has_adapter_in), below(InputFolder::has_model_in));
+    let archive = input.names().find(|name| is_archive(name));
+    let advice = if !adapters.is_empty() {
+        point_to("adapters", &adapters)
+    } else if !models.is_empty() {
+        point_to("full models", &models)
+    } else if let Some(archive) = archive {
+        format!(
+            "it has the archive {archive}: unpack it in the bucket, and set adapter_path to the folder of its files"
+        )
+    } else if input.has_model() {
+        "it has a full model beside it: remove adapter_config.json to export that model, or save the adapter with PEFT's \
+         save_pretrained"
+            .to_owned()
+    } else {
+        let found: Vec<_> = input.names().take(MAX_NAMES).collect();
+        let save = match input.has("config.json") && !input.has(ADAPTER_CONFIG) {
+            true => "the model with save_pretrained, as safetensors",
+            false => "the adapter with PEFT's save_pretrained",
+        };
+        format!("it has {}: save {save}", found.join(", "))
+    };
+    let lack = match input.has(ADAPTER_CONFIG) {
+        true => "adapter_config.json without weights of an adapter (adapter_model.safetensors)",
+        false => "no adapter_config.json",
+    };
+    JobError::InvalidInput(format!("{url}, the adapter of training job {}, has {lack}; {advice}", job.id))
 }
 
+/// Whether a file has the name of an archive, or of a compressed file.
 fn is_archive(name: &str) -> bool {
-    [".zip", ".tar", ".tar.gz", ".tgz"].iter().any(|end| name.ends_with(end))
+    const ENDS: [&str; 11] = ["zip", "tar", "gz", "tgz", "bz2", "tbz2", "xz", "txz", "zst", "7z", "rar"];
+    let end = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase());
+    end.is_some_and(|end| ENDS.contains(&end.as_str()))
 }
 
 /// The step of a trainer's checkpoint, `checkpoint-500`.
@@ -113,6 +135,14 @@ pub(crate) fn base_model(
     adapter: &Adapter,
 ) -> Result<BaseModel, JobError> {
     let declared = DeclaredBaseModel::of(job, adapter)?;
+    open_base_model(sources, &declared, adapter).map_err(|error| declared.explained(error))
+}
+
+fn open_base_model(
+    sources: &InputSources<'_>,
+    declared: &DeclaredBaseModel<'_>,
+    adapter: &Adapter,
+) -> Result<BaseModel, JobError> {
     if let Some(revision) = adapter.config().revision.as_deref() {
         // a revision is one of the repository that is named, not of a sibling
         let name = declared.parse(declared.name)?;
@@ -120,7 +150,7 @@ pub(crate) fn base_model(
     }
     let sibling = declared.sibling()?;
     let error = match sources.base_model(&sibling, None) {
-        Err(error) if error.is_repo_not_found() => error,
+        Err(error) if error.is_no_base_model() => error,
         result => return Ok(BaseModel { name: sibling, input: result? }),
     };
     let copy = declared.parse(declared.name)?;
@@ -134,16 +164,46 @@ pub(crate) fn base_model(
     }
 }
 
-/// The name of the base model on the Hub, for those who use the adapter; `None` if nothing names one. For a bitsandbytes
-/// 4-bit copy that is its 16-bit sibling, if it exists.
-pub(crate) fn base_model_name(
+/// The base model that a pushed adapter names.
+pub(crate) struct PublishedBase {
+    pub(crate) name: HubRepo,
+    /// Its files; none if they could not be listed.
+    pub(crate) files: Vec<InputFile>,
+}
+
+/// The base model for those who use the adapter; `None` if nothing names one. For a bitsandbytes 4-bit copy that is its 16-bit
+/// sibling, if it exists.
+pub(crate) fn published_base(
     sources: &InputSources<'_>,
     job: &TrainingJob,
     adapter: &Adapter,
-) -> Result<Option<HubRepo>, JobError> {
+) -> Result<Option<PublishedBase>, JobError> {
     let Ok(declared) = DeclaredBaseModel::of(job, adapter) else { return Ok(None) };
     let (copy, sibling) = (declared.parse(declared.name)?, declared.sibling()?);
-    Ok(Some(if copy == sibling || sources.has_base_model(&sibling) { sibling } else { copy }))
+    let names = if copy == sibling { vec![copy.clone()] } else { vec![sibling, copy.clone()] };
+    let mut last_error = None;
+    for name in names {
+        match sources.base_model(&name, None) {
+            Ok(input) => return Ok(Some(PublishedBase { name, files: input.files })),
+            Err(error) if error.code() == FailureCode::AccessDenied => {
+                return Ok(Some(PublishedBase { name, files: Vec::new() }));
+            }
+            Err(error) if error.is_stopped() => return Err(error),
+            Err(error) => {
+                tracing::info!(base = %name, error = &error as &dyn std::error::Error, "the base model was not opened");
+                last_error = Some(error);
+            }
+        }
+    }
+    match last_error {
+        Some(error) if declared.is_adapters && error.is_no_base_model() => Err(declared.explained(error)),
+        _ => Ok(Some(PublishedBase { name: copy, files: Vec::new() })),
+    }
+}
+
+/// Whether two names are of the same base model: of 16-bit weights, or of a 4-bit copy of them.
+pub(crate) fn is_same_base(one: &str, other: &str) -> bool {
+    sixteen_bit(one) == sixteen_bit(other)
 }
 
 /// The base model that the training job names, else the one in `adapter_config.json`.
@@ -170,6 +230,18 @@ impl<'a> DeclaredBaseModel<'a> {
     /// The 16-bit sibling of a bitsandbytes 4-bit copy; the model itself if it is not one.
     fn sibling(&self) -> Result<HubRepo, JobError> {
         self.parse(sixteen_bit(self.name))
+    }
+
+    /// The error, with where a name comes from that is of no model.
+    fn explained(&self, error: JobError) -> JobError {
+        if !self.is_adapters || !error.is_no_base_model() {
+            return error;
+        }
+        error.with_detail(&format!(
+            "{:?} is base_model_name_or_path in adapter_config.json, which can be a path of the trainer's machine: set \
+             base_model_id of training job {} to the name that the base model has on the Hugging Face Hub (owner/name)",
+            self.name, self.job.id
+        ))
     }
 
     fn parse(&self, name: &str) -> Result<HubRepo, JobError> {

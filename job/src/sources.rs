@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use shared::{
     adapters::storage::{Storage, StorageError},
-    domain::{FailureCode, HubRepo},
+    domain::HubRepo,
 };
 use tokio::runtime::Handle;
 
@@ -62,30 +62,20 @@ impl<'a> InputSources<'a> {
         Hub::new(self.hub, self.hf_token.cloned(), self.progress, self.runtime.clone())
     }
 
-    /// Whether there is a base model of that name, also if the token may not read it. One that cannot be looked up counts as
-    /// missing.
-    pub(crate) fn has_base_model(&self, name: &HubRepo) -> bool {
-        match self.base_model(name, None) {
-            Ok(_) => true,
-            Err(error) => {
-                tracing::info!(base = %name, error = &error as &dyn std::error::Error, "the base model was not opened");
-                error.code() == FailureCode::AccessDenied
-            }
-        }
-    }
-
     /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the
     /// folder `<name>@<revision>`, else from the Hub: which revision the folder `<name>` has is not known.
     pub(crate) fn base_model(&self, name: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
-        if let Some(models) = self.base_models {
-            let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
-            let input = self.input_folder(&format!("{models}/{folder}"))?;
-            if input.has("config.json") {
-                return Ok(input);
-            }
-            let (looked_in, files) = (input.location(), input.files.len());
-            tracing::info!(base = %name, looked_in, files, "base model not in the bucket: reading it from the Hub");
+        let Some(models) = self.base_models else { return self.hub()?.model(name, revision) };
+        let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
+        let input = self.input_folder(&format!("{models}/{folder}"))?;
+        if input.has_model() {
+            return Ok(input);
         }
-        self.hub()?.model(name, revision)
+        let (looked_in, files) = (input.location(), input.files.len());
+        tracing::info!(base = %name, looked_in, files, "base model not in the bucket: reading it from the Hub");
+        self.hub()?.model(name, revision).map_err(|error| match input.files.is_empty() {
+            true => error,
+            false => error.with_detail(&format!("its folder {looked_in} has {}", input.content())),
+        })
     }
 }

@@ -23,6 +23,7 @@ use crate::{
     context::{Context, Execution},
     error::JobError,
     hub::{ModelCard, PushRequest},
+    input_folder::InputFile,
     maker::{Maker, ObtainedArtifact},
     manifest::ManifestFile,
     progress::ProgressTracker,
@@ -58,6 +59,8 @@ struct ModelFiles<'a> {
     folder: Arc<dyn Folder>,
     files: &'a [ManifestFile],
     base_model: Option<&'a HubRepo>,
+    /// The files of the base model, as far as they are known.
+    base_files: &'a [InputFile],
     /// How the model was made, in a sentence for the model card.
     description: &'a str,
 }
@@ -129,8 +132,8 @@ impl ExportWork<'_> {
                     .to_owned(),
             ));
         };
-        let ModelFiles { ref folder, files, base_model, description } = *model;
-        let card = ModelCard { repo, kind: self.export.kind, base_model, description, files };
+        let ModelFiles { ref folder, files, base_model, base_files, description } = *model;
+        let card = ModelCard { repo, kind: self.export.kind, base_model, base_files, description, files };
         let (folder, private) = (Arc::clone(folder), self.export.hf_private);
         let request = PushRequest { repo, private, folder, files, card, progress: self.progress };
         self.sources.hub()?.push(&request)?;

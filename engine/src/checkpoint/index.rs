@@ -23,6 +23,16 @@ struct ShardIndex {
     weight_map: OrderedMap<String>,
 }
 
+/// Whether weights of a model are read from a file of this name, or their shard index.
+#[must_use]
+pub fn is_model_weights(name: &str) -> bool {
+    name == INDEX_FILE || is_shard(name, "model")
+}
+
+fn is_shard(name: &str, stem: &str) -> bool {
+    name.starts_with(stem) && name.ends_with(".safetensors")
+}
+
 /// Finds the shards of a folder. `stem` is the beginning of their names: `model` or `adapter_model`.
 pub(crate) fn find_shards(folder: &dyn Folder, stem: &str) -> Result<ShardFiles> {
     let location = folder.location();
@@ -53,12 +63,8 @@ pub(crate) fn find_shards(folder: &dyn Folder, stem: &str) -> Result<ShardFiles>
         }
         return Ok(ShardFiles { shards, weight_map: Some(weight_map) });
     }
-    let mut shards: Vec<String> = entries
-        .iter()
-        .map(|e| &e.name)
-        .filter(|name| name.starts_with(stem) && name.ends_with(".safetensors"))
-        .cloned()
-        .collect();
+    let mut shards: Vec<String> =
+        entries.iter().map(|e| &e.name).filter(|name| is_shard(name, stem)).cloned().collect();
     shards.sort();
     if shards.is_empty() {
         return Err(no_weights(location, stem, &entries));

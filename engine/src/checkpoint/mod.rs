@@ -22,6 +22,7 @@ pub use config::ModelConfig;
 pub(crate) use config_field::ConfigField;
 pub(crate) use factor_cache::FactorCache;
 pub(crate) use index::INDEX_FILE;
+pub use index::is_model_weights;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 
 use crate::error::{Error, Result};

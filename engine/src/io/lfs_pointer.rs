@@ -11,7 +11,10 @@ const START: &[u8] = b"version https://git-lfs.github.com/spec/";
 const MAX_SIZE: u64 = 1024;
 
 /// Refuses a Git LFS pointer.
-pub(crate) fn refuse_lfs_pointer(source: &dyn Source) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Invalid`] for a pointer, [`Error::Read`] when the file cannot be read.
+pub fn refuse_lfs_pointer(source: &dyn Source) -> Result<()> {
     let mut start = [0; START.len()];
     if !(START.len() as u64..MAX_SIZE).contains(&source.size()) {
         return Ok(());

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(crate) use atomic_file::PositionedFile;
 pub use atomic_file::keep_attributes;
 pub(crate) use hash::sha256;
-pub(crate) use lfs_pointer::refuse_lfs_pointer;
+pub use lfs_pointer::refuse_lfs_pointer;
 pub use local::{LocalFolder, LocalOutput};
 pub(crate) use pinned::PinnedFolder;
 pub(crate) use read_whole::{read_optional, read_source};

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use shared::domain::{ArtifactKind, HubRepo};
 
-use crate::manifest::ManifestFile;
+use super::front_matter::{self, FrontMatter};
+use crate::{input_folder::InputFile, manifest::ManifestFile};
 
 /// The content of a model card.
 pub(crate) struct ModelCard<'a> {
@@ -12,6 +13,8 @@ pub(crate) struct ModelCard<'a> {
     pub(crate) kind: ArtifactKind,
     /// The base model, if it is known.
     pub(crate) base_model: Option<&'a HubRepo>,
+    /// The files of the base model, as far as they are known.
+    pub(crate) base_files: &'a [InputFile],
     /// How the model was made, in a sentence.
     pub(crate) description: &'a str,
     /// Every file besides the card.
@@ -32,8 +35,8 @@ impl ModelCard<'_> {
         let section = self.section(&kept_rows(existing.unwrap_or_default(), |name| {
             stays(name) && self.files.iter().all(|file| file.name != name)
         }));
-        match existing.filter(|text| !is_own(text)) {
-            Some(text) => with_section(text, &section),
+        match existing.filter(|text| !self.is_own(text)) {
+            Some(text) => front_matter::add_missing(&with_section(text, &section), &self.front_matter()),
             None => {
                 let (_, title) = self.repo.parts();
                 format!("{}\n# {title}\n\n{section}\n", self.front_matter())
@@ -41,7 +44,7 @@ impl ModelCard<'_> {
         }
     }
 
-    fn front_matter(&self) -> String {
+    fn front_matter(&self) -> FrontMatter {
         let task = self.task();
         let (library, relation) = match self.kind {
             ArtifactKind::Adapter => ("peft", "adapter"),
@@ -49,26 +52,30 @@ impl ModelCard<'_> {
             ArtifactKind::Merged => ("transformers", "finetune"),
             ArtifactKind::Gguf => ("gguf", "quantized"),
         };
-        let mut text = format!("---\nlibrary_name: {library}\npipeline_tag: {task}\n");
+        let mut fields = FrontMatter::default();
+        fields.add("library_name", library);
+        fields.add("pipeline_tag", task);
         if let Some(base) = self.base_model {
-            let license = license(base);
-            write!(text, "base_model: {base}\nbase_model_relation: {relation}\n{license}").ok();
+            fields.add("base_model", &format!("{base}\nbase_model_relation: {relation}"));
+            if let Some(license) = license(base) {
+                fields.add("license", license);
+            }
         }
-        text.push_str("---\n");
-        text
+        fields.add("tags", if self.kind == ArtifactKind::Adapter { "[gemma, lora]" } else { "[gemma]" });
+        fields
     }
 
-    /// The Hub's name of what the model does.
+    /// The Hub's name of what the model does. An adapter is used with the processors of its base model.
     fn task(&self) -> &'static str {
-        let has = |is: fn(&str) -> bool| self.files.iter().any(|file| is(&file.name));
+        let own = || self.files.iter().map(|file| file.name.as_str());
+        let base = || self.base_files.iter().map(|file| file.name.as_str());
+        let is_processor = |name: &str| matches!(name, "preprocessor_config.json" | "processor_config.json");
         let is_embedding_base = self.base_model.is_some_and(|base| base.parts().1.contains("embeddinggemma"));
-        if is_embedding_base || has(|name| name == "modules.json") {
+        if is_embedding_base || own().chain(base()).any(|name| name == "modules.json") {
             EMBEDDING
-        } else if has(|name| {
-            name == "preprocessor_config.json"
-                || name == "processor_config.json"
-                || name.starts_with("mmproj-")
-        }) {
+        } else if own().any(|name| is_processor(name) || name.starts_with("mmproj-"))
+            || (self.kind == ArtifactKind::Adapter && base().any(is_processor))
+        {
             "image-text-to-text"
         } else {
             "text-generation"
@@ -98,6 +105,17 @@ impl ModelCard<'_> {
         text.push_str(END);
         text
     }
+
+    /// Whether nothing in a card is the owner's: front matter, title and section only.
+    fn is_own(&self, text: &str) -> bool {
+        let Some((before, _, after)) = split_section(text) else { return text.trim().is_empty() };
+        let parts = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+        // ours always names the library first
+        let Some((front_matter, body)) = parts else { return false };
+        let (body, (_, title)) = (body.trim(), self.repo.parts());
+        let is_ours = body.is_empty() || body == format!("# {title}");
+        front_matter.starts_with("library_name: ") && is_ours && after.trim().is_empty()
+    }
 }
 
 /// The text before, in and after the service's section.
@@ -105,18 +123,6 @@ fn split_section(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (section, after) = rest.split_once(END)?;
     Some((before, section, after))
-}
-
-/// Whether nothing in a card is the owner's: front matter, title and section only.
-fn is_own(text: &str) -> bool {
-    let Some((before, _, after)) = split_section(text) else { return text.trim().is_empty() };
-    let parts = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
-    // ours always names the library first
-    if parts.is_some_and(|(front_matter, _)| !front_matter.starts_with("library_name: ")) {
-        return false;
-    }
-    let body = parts.map_or(before, |(_, body)| body).trim();
-    after.trim().is_empty() && body.lines().count() <= 1 && (body.is_empty() || body.starts_with("# "))
 }
 
 fn with_section(text: &str, section: &str) -> String {
@@ -134,8 +140,8 @@ fn kept_rows(text: &str, stays: impl Fn(&str) -> bool) -> String {
     kept.map(|row| format!("{row}\n")).collect()
 }
 
-/// The license of the Gemma family of `base`, as front matter; empty if the name has no known family.
-fn license(base: &HubRepo) -> &'static str {
+/// The license of the Gemma family of `base`, with its further fields; `None` if the name has no known family.
+fn license(base: &HubRepo) -> Option<&'static str> {
     let name = base.parts().1.to_ascii_lowercase();
     let has = |family: &str| {
         let rest = name.split_once(family).map(|(_, rest)| rest);
@@ -147,14 +153,14 @@ fn license(base: &HubRepo) -> &'static str {
         })
     };
     if has("medgemma") {
-        "license: other\nlicense_name: health-ai-developer-foundations\n\
-         license_link: https://developers.google.com/health-ai-developer-foundations/terms\n"
+        Some(
+            "other\nlicense_name: health-ai-developer-foundations\n\
+             license_link: https://developers.google.com/health-ai-developer-foundations/terms",
+        )
     } else if has("gemma-4") || has("embeddinggemma-2") {
-        "license: apache-2.0\n"
-    } else if has("gemma") {
-        "license: gemma\n"
+        Some("apache-2.0")
     } else {
-        ""
+        has("gemma").then_some("gemma")
     }
 }
 
@@ -171,13 +177,14 @@ mod tests {
             repo: &repo,
             kind: ArtifactKind::Gguf,
             base_model: Some(&base),
+            base_files: &[],
             description: "Quantized to q8_0.",
             files: &files,
         };
         assert_eq!(
             card.render(None, |_| true),
             "---\nlibrary_name: gguf\npipeline_tag: text-generation\nbase_model: google/gemma-3-1b-it\n\
-             base_model_relation: quantized\nlicense: gemma\n---\n\n# my-gemma\n\n<!-- export-service -->\nA GGUF file for llama.cpp and Ollama of \
+             base_model_relation: quantized\nlicense: gemma\ntags: [gemma]\n---\n\n# my-gemma\n\n<!-- export-service -->\nA GGUF file for llama.cpp and Ollama of \
              [google/gemma-3-1b-it](https://huggingface.co/google/gemma-3-1b-it), whose license applies.\n\n\
              Quantized to q8_0.\n\n## Files\n\n| file | bytes | SHA-256 |\n| --- | --- | --- |\n\
              | `model.gguf` | 5 | `abc` |\n<!-- /export-service -->\n"
@@ -193,6 +200,7 @@ mod tests {
             repo: &repo,
             kind: ArtifactKind::Gguf,
             base_model: None,
+            base_files: &[],
             description: "Quantized.",
             files,
         };
@@ -205,54 +213,78 @@ mod tests {
         let form = "---\nlicense: mit\n---\n";
         let once = card(&first).render(Some(form), |_| true);
         let twice = card(&second).render(Some(&once), |_| true);
-        assert!(twice.starts_with("---\nlicense: mit\n---"), "{twice}");
+        assert!(twice.starts_with("---\nlicense: mit\nlibrary_name: gguf\n"), "{twice}");
+        assert_eq!(twice.matches("license").count(), 1, "{twice}");
 
-        let owners = "---\nlicense: mit\n---\n\n# Mine\n\nHow I trained it.\n";
-        let kept = card(&first).render(Some(owners), |_| true);
-        assert!(kept.starts_with(owners.trim_end()) && kept.contains("`model.gguf`"), "{kept}");
+        let (fields, body) = ("---\nlicense: mit\n", "---\n\n# Mine\n\nHow I trained it.\n");
+        let kept = card(&first).render(Some(&format!("{fields}{body}")), |_| true);
+        let is_kept = |text: &str| text.starts_with(fields) && text.contains(body.trim_end());
+        assert!(is_kept(&kept) && kept.contains("`model.gguf`"), "{kept}");
         let after = format!("{kept}\nMore of mine.\n");
         let again = card(&second).render(Some(&after), |_| true);
-        assert!(again.starts_with(owners.trim_end()) && again.ends_with("More of mine.\n"), "{again}");
+        assert!(is_kept(&again) && again.ends_with("More of mine.\n"), "{again}");
         assert_eq!(again.matches(BEGIN).count(), 1);
+
+        let title = card(&first).render(Some("# Mine\n"), |_| true);
+        assert!(card(&second).render(Some(&title), |_| true).contains("\n# Mine\n"), "{title}");
     }
 
     #[test]
     fn each_family_has_its_license() {
         for (base, expected) in [
-            ("google/gemma-4-E2B-it", "license: apache-2.0\n"),
-            ("unsloth/gemma-3n-E2B", "license: gemma\n"),
-            ("google/gemma-2b", "license: gemma\n"),
-            ("google/embeddinggemma-300m", "license: gemma\n"),
-            ("ada/embeddinggemma-270m", "license: gemma\n"),
-            ("ada/gemma-4bit", "license: gemma\n"),
-            ("google/embeddinggemma-2", "license: apache-2.0\n"),
-            ("ada/micro", ""),
+            ("google/gemma-4-E2B-it", Some("apache-2.0")),
+            ("unsloth/gemma-3n-E2B", Some("gemma")),
+            ("google/gemma-2b", Some("gemma")),
+            ("google/embeddinggemma-300m", Some("gemma")),
+            ("ada/embeddinggemma-270m", Some("gemma")),
+            ("ada/gemma-4bit", Some("gemma")),
+            ("google/embeddinggemma-2", Some("apache-2.0")),
+            ("ada/micro", None),
         ] {
             assert_eq!(license(&base.parse().unwrap()), expected, "{base}");
         }
-        assert!(license(&"google/medgemma-4b-it".parse().unwrap()).starts_with("license: other\n"));
+        assert!(license(&"google/medgemma-4b-it".parse().unwrap()).unwrap().starts_with("other\n"));
     }
 
     #[test]
     fn the_task_is_that_of_the_files() {
         let repo = "ada/my-gemma".parse().unwrap();
-        let front_matter = |kind, name: &str, base: &str| {
+        let front_matter = |kind, name: &str, base: &str, base_file: &str| {
             let files = [ManifestFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() }];
+            let base_files = [InputFile { name: base_file.to_owned(), size: 5, version: "1".to_owned() }];
             let base = base.parse().unwrap();
-            ModelCard { repo: &repo, kind, base_model: Some(&base), description: "", files: &files }
-                .front_matter()
+            let card = ModelCard {
+                repo: &repo,
+                kind,
+                base_model: Some(&base),
+                base_files: &base_files,
+                description: "",
+                files: &files,
+            };
+            card.front_matter().to_string()
         };
+        use ArtifactKind::{Adapter, Gguf, Merged};
         let (text, image) = ("pipeline_tag: text-generation\n", "pipeline_tag: image-text-to-text\n");
+        let embedding = "pipeline_tag: sentence-similarity\n";
         let base = "google/gemma-3-4b-it";
-        assert!(front_matter(ArtifactKind::Merged, "config.json", base).contains(text));
-        assert!(front_matter(ArtifactKind::Merged, "preprocessor_config.json", base).contains(image));
-        assert!(front_matter(ArtifactKind::Gguf, "mmproj-model.gguf", base).contains(image));
-        let embedding = front_matter(ArtifactKind::Merged, "modules.json", base);
-        assert!(
-            embedding.contains("library_name: sentence-transformers\npipeline_tag: sentence-similarity\n")
-        );
+        for (kind, name, base_file, expected) in [
+            (Merged, "config.json", "config.json", text),
+            (Merged, "preprocessor_config.json", "config.json", image),
+            (Merged, "modules.json", "config.json", embedding),
+            (Gguf, "mmproj-model.gguf", "config.json", image),
+            (Gguf, "model.gguf", "processor_config.json", text),
+            (Gguf, "model.gguf", "modules.json", embedding),
+            (Adapter, "adapter_config.json", "config.json", text),
+            (Adapter, "adapter_config.json", "processor_config.json", image),
+            (Adapter, "adapter_config.json", "modules.json", embedding),
+        ] {
+            let front_matter = front_matter(kind, name, base, base_file);
+            assert!(front_matter.contains(expected), "{kind:?} {name} {base_file}: {front_matter}");
+        }
+        let merged = front_matter(Merged, "modules.json", base, "config.json");
+        assert!(merged.contains("library_name: sentence-transformers\n"), "{merged}");
         let adapter =
-            front_matter(ArtifactKind::Adapter, "adapter_config.json", "google/embeddinggemma-300m");
+            front_matter(Adapter, "adapter_config.json", "google/embeddinggemma-300m", "config.json");
         assert!(adapter.contains("library_name: peft\npipeline_tag: sentence-similarity\n"), "{adapter}");
     }
 }

@@ -5,6 +5,7 @@ mod contents;
 mod error;
 mod file;
 mod file_stream;
+mod front_matter;
 mod model;
 mod push;
 mod requests;

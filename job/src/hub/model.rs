@@ -39,39 +39,28 @@ impl Hub {
             RepoTreeEntry::Directory { .. } => None,
         });
         let files: Vec<InputFile> = files.collect();
-        check_is_model(repo, &files)?;
         let entries: Vec<_> =
             files.iter().map(|f| FolderEntry { name: f.name.clone(), size: f.size }).collect();
         let open = |entry: &FolderEntry| {
             let file = HubFile::new(Arc::clone(self), operation.clone(), repo, &revision, entry)?;
             Ok((entry.name.clone(), Arc::new(file)))
         };
-        let opened = entries.iter().map(open).collect::<io::Result<_>>();
+        let opened = entries.iter().map(open).collect::<io::Result<BTreeMap<_, Arc<HubFile>>>>();
         let opened = opened.map_err(|error| JobError::Internal(error.to_string()))?;
+        let config = opened.get("config.json").map(Arc::clone);
         let folder = HubModel { location: self.url_of(repo), revision, entries, files: opened };
+        let input = InputFolder { folder: Arc::new(folder), files };
+        let Some(config) = config.filter(|_| input.has_model()) else {
+            return Err(JobError::NoModel(format!(
+                "{repo} on the Hugging Face Hub has {}, so it is no base model: set base_model_id to the model that the adapter \
+                 was trained on, with its weights as safetensors",
+                input.content()
+            )));
+        };
         // anyone may list the files of a gated model, but not read them: fail now rather than at the first range
-        let config = folder.file("config.json").map_err(|error| JobError::Internal(error.to_string()))?;
         config.check_access()?;
-        Ok(InputFolder { folder: Arc::new(folder), files })
+        Ok(input)
     }
-}
-
-/// Refuses a repository that is no base model.
-fn check_is_model(repo: &HubRepo, files: &[InputFile]) -> Result<(), JobError> {
-    let has = |is: fn(&str) -> bool| files.iter().any(|file| is(&file.name));
-    let content = if has(|name| name == "config.json") {
-        return Ok(());
-    } else if has(|name| name == "adapter_config.json") {
-        "an adapter"
-    } else if has(|name| name.ends_with(".gguf")) {
-        "GGUF files"
-    } else {
-        "no model"
-    };
-    Err(JobError::InvalidInput(format!(
-        "{repo} on the Hugging Face Hub has {content} and no config.json, so it is no base model: set base_model_id to the \
-         model that the adapter was trained on, with its weights as safetensors"
-    )))
 }
 
 struct HubModel {

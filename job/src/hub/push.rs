@@ -137,16 +137,12 @@ impl PushOperation<'_> {
     }
 
     fn failed_commit(&self, error: HubError) -> JobError {
-        let mut failed = self.operation.failed(error);
-        if let JobError::Hub { message, .. } = &mut failed
-            && self.may_be_published.load(Ordering::Relaxed)
-        {
-            let url = self.hub.url_of(self.request.repo);
-            message.push_str(&format!(
-                "; the answer to a commit was lost, so the files may be at {url} already"
-            ));
+        let failed = self.operation.failed(error);
+        if !self.may_be_published.load(Ordering::Relaxed) {
+            return failed;
         }
-        failed
+        let url = self.hub.url_of(self.request.repo);
+        failed.with_detail(&format!("the answer to a commit was lost, so the files may be at {url} already"))
     }
 
     async fn try_commit(&self) -> Result<PushedCommit, HubError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{is_adapter_file, is_companion};
+use engine::{Adapter, is_adapter_file, is_companion};
 use serde_json::{Map, Value};
 use shared::domain::{Destination, HubRepo, Stage};
 
@@ -14,13 +14,12 @@ use crate::{
     edited_folder::EditedFolder,
     error::JobError,
     fingerprint::Fingerprint,
-    input_folder::{InputFile, InputFolder},
-    inputs::{self, FineTune},
+    input_folder::{ADAPTER_CONFIG, InputFile, InputFolder},
+    inputs::{self, FineTune, PublishedBase},
     manifest::ManifestFile,
 };
 
 const ZIP_FILE: &str = "adapter.zip";
-const CONFIG_FILE: &str = "adapter_config.json";
 const BASE_MODEL_FIELD: &str = "base_model_name_or_path";
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
@@ -34,27 +33,48 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         }
     };
     input.files.retain(|file| !is_trainers_own(file));
+    refuse_lfs_pointers(&input)?;
+    let published = match work.has_destination(Destination::HfHub) {
+        true => Some(PublishedAdapter::new(work, &adapter, input.clone())?),
+        false => None,
+    };
     let message = "Exported the adapter".to_owned();
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
         zip(work, &input, &mut result)?;
     }
-    if work.has_destination(Destination::HfHub) {
-        input.files.retain(is_published);
-        let base_model = inputs::base_model_name(&work.sources, work.training_job, &adapter)?;
-        let input = with_base_model(input, base_model.as_ref())?;
+    if let Some(PublishedAdapter { input, base }) = published {
         let files = hash_files(work, &input)?;
         let config = adapter.config();
         let description = format!("Trained with PEFT: rank {}, alpha {}.", config.rank, config.alpha);
         let model = ModelFiles {
             folder: Arc::clone(&input.folder),
             files: &files,
-            base_model: base_model.as_ref(),
+            base_model: base.as_ref().map(|base| &base.name),
+            base_files: base.as_ref().map_or(&[], |base| &base.files),
             description: &description,
         };
         work.push_to(&model, &mut result)?;
     }
     Ok(result)
+}
+
+/// What is pushed to the Hub.
+struct PublishedAdapter {
+    input: InputFolder,
+    base: Option<PublishedBase>,
+}
+
+impl PublishedAdapter {
+    fn new(work: &ExportWork<'_>, adapter: &Adapter, mut input: InputFolder) -> Result<Self, JobError> {
+        input.files.retain(is_published);
+        let base = inputs::published_base(&work.sources, work.training_job, adapter)?;
+        let input = match &base {
+            Some(base) => with_base_model(input, &base.name)?,
+            None => input,
+        };
+        Ok(Self { input, base })
+    }
 }
 
 fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) -> Result<(), JobError> {
@@ -73,6 +93,15 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
     Ok(())
 }
 
+/// Refuses a file that was not downloaded from Git LFS.
+fn refuse_lfs_pointers(input: &InputFolder) -> Result<(), JobError> {
+    input.names().try_for_each(|name| {
+        let location = format!("{}/{name}", input.location());
+        let source = input.folder.open(name).map_err(JobError::bucket("read", &location))?;
+        Ok(engine::refuse_lfs_pointer(&*source)?)
+    })
+}
+
 /// Hidden files and pickles, which hold the trainer's state and can run code, are in no export.
 fn is_trainers_own(file: &InputFile) -> bool {
     const PICKLES: [&str; 7] = [".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt"];
@@ -86,30 +115,27 @@ fn is_published(file: &InputFile) -> bool {
     (is_adapter_file(&file.name) && is_weights) || is_companion(&file.name)
 }
 
-/// The adapter with the base model's name in `adapter_config.json`, if that has a path of the trainer's machine.
-fn with_base_model(mut input: InputFolder, base_model: Option<&HubRepo>) -> Result<InputFolder, JobError> {
-    let Some(base_model) = base_model else { return Ok(input) };
-    let location = format!("{}/{CONFIG_FILE}", input.location());
-    let source = input.folder.open(CONFIG_FILE).map_err(JobError::bucket("read", &location))?;
+/// The adapter with the base model's name in `adapter_config.json`, if that has a path of the trainer's machine or another
+/// base model.
+fn with_base_model(mut input: InputFolder, base_model: &HubRepo) -> Result<InputFolder, JobError> {
+    let location = format!("{}/{ADAPTER_CONFIG}", input.location());
+    let source = input.folder.open(ADAPTER_CONFIG).map_err(JobError::bucket("read", &location))?;
     let mut content = vec![0; source.size() as usize];
     source.read_at(0, &mut content).map_err(JobError::bucket("read", &location))?;
     let mut config: Map<String, Value> = serde_json::from_slice(&content).map_err(|error| {
         JobError::InvalidInput(format!("{location} is not a JSON object ({error}): save it again"))
     })?;
-    if config
-        .get(BASE_MODEL_FIELD)
-        .and_then(Value::as_str)
-        .is_some_and(|name| name.parse::<HubRepo>().is_ok())
-    {
+    let named = config.get(BASE_MODEL_FIELD).and_then(Value::as_str);
+    if named.is_some_and(|name| inputs::is_same_base(name, base_model.as_str())) {
         return Ok(input);
     }
     config.insert(BASE_MODEL_FIELD.to_owned(), base_model.as_str().into());
     let content =
         serde_json::to_vec_pretty(&config).map_err(|error| JobError::Internal(error.to_string()))?;
-    for file in input.files.iter_mut().filter(|file| file.name == CONFIG_FILE) {
+    for file in input.files.iter_mut().filter(|file| file.name == ADAPTER_CONFIG) {
         file.size = content.len() as u64;
     }
-    input.folder = Arc::new(EditedFolder::new(input.folder, CONFIG_FILE, content));
+    input.folder = Arc::new(EditedFolder::new(input.folder, ADAPTER_CONFIG, content));
     Ok(input)
 }
 

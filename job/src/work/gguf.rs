@@ -12,7 +12,7 @@ use crate::{
     bucket::Bucket,
     error::JobError,
     fingerprint::Fingerprint,
-    input_folder::InputFolder,
+    input_folder::{InputFile, InputFolder},
     inputs::{self, BaseModel, FineTune},
     maker::ObtainedArtifact,
     plan::{GgufRequest, PlannedGguf},
@@ -39,6 +39,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             folder: Arc::clone(&artifact.files) as _,
             files: &artifact.manifest.files,
             base_model: input.base_model.as_ref(),
+            base_files: input.weights.files(),
             description: &format!("Converted for llama.cpp as {}.", request.quantization),
         };
         let pushed = work.push(&model)?;
@@ -226,6 +227,15 @@ enum ModelWeights {
     BaseAndAdapter(InputFolder, Adapter),
 }
 
+impl ModelWeights {
+    /// The files of the full model or the base model.
+    fn files(&self) -> &[InputFile] {
+        match self {
+            Self::FullModel(input) | Self::BaseAndAdapter(input, _) => &input.files,
+        }
+    }
+}
+
 impl GgufInput {
     fn full_model(work: &ExportWork<'_>, input: InputFolder) -> Self {
         let files = Fingerprint::of("gguf").folder("model", &input.files);
@@ -272,7 +282,7 @@ fn merged_model(work: &ExportWork<'_>, error: JobError) -> Result<GgufInput, Job
         return Err(error);
     };
     let input = work.sources.input_folder(url)?;
-    if !input.has("config.json") {
+    if !input.has_model() {
         return Err(error);
     }
     tracing::info!(

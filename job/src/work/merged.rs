@@ -58,6 +58,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         folder: Arc::clone(&raw.files) as _,
         files: &raw.manifest.files,
         base_model: Some(&base.name),
+        base_files: &base.input.files,
         description: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
     };
     work.push_to(&model, &mut result)?;
@@ -119,6 +120,7 @@ fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult
         folder: Arc::clone(&input.folder),
         files: &files,
         base_model: base_model.as_ref(),
+        base_files: &[],
         description: "A full fine-tune: the files are those of its training.",
     };
     work.push_to(&model, &mut result)?;

@@ -15,7 +15,10 @@ use shared::{
     testing::fixtures,
 };
 
-use crate::support::{self, BASE, World, fixture};
+use crate::{
+    hub_inputs::name_base,
+    support::{self, BASE, World, fixture},
+};
 
 /// Has write access, and has accepted the licenses.
 pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
@@ -150,6 +153,7 @@ async fn an_export_is_one_commit_with_every_file_and_a_card() {
     for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
         let hub = hub().await;
         let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        name_base(&world, &json!(BASE));
         let made = export(&world, kind, &[Destination::Gcs, Destination::HfHub]).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
 
@@ -375,8 +379,9 @@ async fn an_adapter_is_not_pushed_beside_a_full_model() {
 async fn the_card_keeps_the_owners_text_and_lists_every_gguf_file() {
     let hub = hub().await;
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
-    let owners = "---\nlicense: mit\n---\n\nHow I trained it.\n";
-    let readme = BTreeMap::from([("README.md".to_owned(), Content::regular(owners))]);
+    let (fields, text) = ("---\nlicense: mit\n", "---\n\nHow I trained it.\n");
+    let owners = format!("{fields}{text}");
+    let readme = BTreeMap::from([("README.md".to_owned(), Content::regular(owners.clone()))]);
     hub.put(REPO, Repo { private: true, commits: 1, files: readme, ..Repo::default() });
     for quantization in [Quantization::Q8_0, Quantization::Q4_K_M] {
         let id = world
@@ -393,7 +398,8 @@ async fn the_card_keeps_the_owners_text_and_lists_every_gguf_file() {
     }
     let repo = hub.repo(REPO).unwrap();
     let card = String::from_utf8(repo.files["README.md"].bytes.clone()).unwrap();
-    assert!(card.starts_with(owners.trim_end()), "{card}");
+    assert!(card.starts_with(fields) && card.contains(text.trim_end()), "{card}");
+    assert!(card.contains(&format!("\nbase_model: {BASE}\n")) && !card.contains("license: gemma"), "{card}");
     for name in ["model.gguf", "model-q4_k_m.gguf"] {
         assert!(repo.files.contains_key(name) && card.contains(&format!("`{name}`")), "{card}");
     }

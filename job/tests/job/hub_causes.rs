@@ -1,6 +1,6 @@
 //! What the Hub refuses, in its own words: the record names the cause, and what to do about it.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
 use serde_json::json;
@@ -82,28 +82,44 @@ async fn a_refused_push_names_the_true_cause() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_missing_16_bit_sibling_is_absent_without_a_token_too() {
-    let hub = hub().await;
-    hub.put("ada/micro-bnb-4bit", Repo { files: files("gemma3-4bit/base"), ..Repo::default() });
-    let world = World::with_hub(hub.endpoint(), None);
-    world.put_adapter("adapters/4bit/adapter");
-    world.put_training_job("job-1", json!({"base_model_id": "ada/micro-bnb-4bit"}));
-    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
-    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+/// Files of that content that is no model's.
+fn named(names: &[&str]) -> BTreeMap<String, Content> {
+    names.iter().map(|name| ((*name).to_owned(), Content::regular("x"))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repository_without_config_json_is_no_base_model() {
-    let content = |name: &str| [(name.to_owned(), Content::regular("x"))].into_iter().collect();
-    for (files, expected) in [
-        (content("model-q4_0.gguf"), "GGUF files"),
-        (content("adapter_config.json"), "an adapter"),
-        (content("README.md"), "no model"),
-        (Default::default(), "no model"),
+async fn a_16_bit_sibling_that_is_no_model_is_absent_without_a_token_too() {
+    let siblings: [Option<&[&str]>; 4] =
+        [None, Some(&[]), Some(&["config.json", "tokenizer.json"]), Some(&["config.json", "model.gguf"])];
+    for sibling in siblings {
+        let hub = hub().await;
+        hub.put("ada/micro-bnb-4bit", Repo { files: files("gemma3-4bit/base"), ..Repo::default() });
+        let world = World::with_hub(hub.endpoint(), None);
+        if let Some(names) = sibling {
+            hub.put("ada/micro", Repo { files: named(names), ..Repo::default() });
+            fs::create_dir_all(world.path("base-models/ada/micro")).unwrap();
+            fs::write(world.path("base-models/ada/micro/config.json"), "{}").unwrap();
+        }
+        world.put_adapter("adapters/4bit/adapter");
+        world.put_training_job("job-1", json!({"base_model_id": "ada/micro-bnb-4bit"}));
+        let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+        assert_eq!(made.status, Status::Completed, "{sibling:?}: {}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_without_a_model_says_what_it_has() {
+    for (names, expected) in [
+        (&["model-q4_0.gguf"][..], "GGUF files, but no config.json"),
+        (&["config.json", "model-q4_0.gguf"], "GGUF files, but no weights as safetensors"),
+        (&["adapter_config.json"], "an adapter, but no config.json"),
+        (&["config.json", "pytorch_model.bin"], "weights as pickles (pytorch_model.bin)"),
+        (&["config.json", "tokenizer.json"], "config.json, tokenizer.json, but no weights"),
+        (&["README.md"], "README.md, but no config.json"),
+        (&[], "no files"),
     ] {
         let hub = hub().await;
-        hub.put(BASE, Repo { files, ..Repo::default() });
+        hub.put(BASE, Repo { files: named(names), ..Repo::default() });
         let world = world_without_base(&hub, None);
         let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
         assert_eq!(code(&made), FailureCode::InvalidInput, "{}", message(&made));
