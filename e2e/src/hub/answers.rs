@@ -82,6 +82,12 @@ impl Answer {
     /// The account has to pay.
     pub const PAYMENT_REQUIRED: Self =
         Self::new(402, None, "Payment required: add a payment method to store more files.");
+    /// The file is larger than the Hub takes.
+    pub const TOO_LARGE: Self = Self::new(
+        422,
+        None,
+        "The file is larger than the maximum file size of 50 GB. Please split it into smaller files.",
+    );
     /// The secret scanner has found a token.
     pub const SECRET_FOUND: Self = Self::new(
         400,

@@ -49,6 +49,10 @@ pub enum Fault {
     Status(u16),
     /// Returns that error response.
     Answer(Answer),
+    /// Returns 429 in the Hub's words but without a header; a `HEAD` succeeds, and has a quota that is used up for a second.
+    QuotaInHead,
+    /// Returns that error for the first file (batch only).
+    FileError(Answer),
     /// Does as asked, and then returns 504 (commit only).
     LosesAnswer,
     /// Somebody else commits `other.txt` first (commit only).
@@ -120,7 +124,13 @@ impl Fault {
                 Some(StatusCode::GATEWAY_TIMEOUT.into_response())
             }
             Self::Answer(answer) => Some(answer.into_response()),
-            Self::NoXet | Self::LosesAnswer | Self::OtherCommit | Self::LosesFile | Self::DeadStore => None,
+            Self::QuotaInHead
+            | Self::FileError(_)
+            | Self::NoXet
+            | Self::LosesAnswer
+            | Self::OtherCommit
+            | Self::LosesFile
+            | Self::DeadStore => None,
         }
     }
 }

@@ -68,9 +68,21 @@ async fn fault(State(state): HubRef, mut request: Request, next: Next) -> Respon
         if let Some(answer) = fault.response().await {
             return answer;
         }
+        if fault == Fault::QuotaInHead {
+            return quota_in_head(request, next).await;
+        }
         request.extensions_mut().insert(fault);
     }
     next.run(request).await
+}
+
+async fn quota_in_head(request: Request, next: Next) -> Response {
+    if request.method() != Method::HEAD {
+        return Answer { header: None, ..Answer::QUOTA }.into_response();
+    }
+    let mut response = next.run(request).await;
+    response.headers_mut().insert("ratelimit", HeaderValue::from_static("\"api\";r=0;t=1"));
+    response
 }
 
 impl HubState {
@@ -204,9 +216,13 @@ async fn batch(
 ) -> HubResult {
     state.writable(&headers, &format!("{owner}/{}", git.trim_end_matches(".git")))?;
     let xet = body["transfers"].as_array().is_some_and(|all| all.contains(&json!("xet")));
-    let refused = fault.is_some_and(|fault| fault.0 == Fault::NoXet);
-    let transfer = if xet && !refused { "xet" } else { "basic" };
-    Ok(Json(json!({ "transfer": transfer, "objects": body["objects"] })).into_response())
+    let fault = fault.map(|fault| fault.0);
+    let transfer = if xet && fault != Some(Fault::NoXet) { "xet" } else { "basic" };
+    let mut objects = body["objects"].clone();
+    if let Some(Fault::FileError(answer)) = fault {
+        objects[0]["error"] = json!({ "code": answer.status, "message": answer.message });
+    }
+    Ok(Json(json!({ "transfer": transfer, "objects": objects })).into_response())
 }
 
 async fn write_token(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use backon::Retryable as _;
-use hf_hub::{HFError, HFResult};
+use hf_hub::HFResult;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::ExposeSecret as _;
 use shared::domain::HubRepo;
@@ -15,7 +15,7 @@ use shared::domain::HubRepo;
 use super::{
     Hub,
     error::{HubError, HubOperation},
-    response::HubResponse,
+    response::{self, HubResponse},
 };
 use crate::{error::JobError, hub_cause::HubCause};
 
@@ -79,25 +79,30 @@ impl Hub {
         self.progress.begin_wait(format!("waiting {seconds} s for the Hugging Face Hub{quota}"));
     }
 
-    /// The client's result. Of the Hub's headers, the client keeps `Retry-After` only: what else they say about the quota is
-    /// asked for.
+    /// The client's result. Of the Hub's headers, the client keeps `Retry-After` only, and that not always: how long to wait for
+    /// the quota is asked for.
     pub(super) async fn checked<T>(&self, result: HFResult<T>) -> Result<T, HubError> {
         let error = match result {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let url = if let HFError::RateLimited { retry_after: None, context } = &error {
-            Url::parse(&context.url).ok()
-        } else {
-            None
-        };
         let mut error = HubError::from(error);
-        if let (HubError::Response(response), Some(url)) = (&mut error, url)
-            && let Err(HubError::Response(quota)) = self.send(self.to_hub(Method::HEAD, url)).await
+        if let HubError::Response(response) = &mut error
+            && response.cause() == HubCause::RateLimited
+            && response.wait.is_none()
+            && let Some(url) = response.url.take()
         {
-            response.wait = quota.wait;
+            response.wait = self.quota_wait(url).await;
         }
         Err(error)
+    }
+
+    async fn quota_wait(&self, url: Url) -> Option<Duration> {
+        match self.send(self.to_hub(Method::HEAD, url)).await {
+            Ok(response) => response::wait(response.headers()),
+            Err(HubError::Response(response)) => response.wait,
+            Err(_) => None,
+        }
     }
 
     /// A request to the Hub itself, with the caller's token.

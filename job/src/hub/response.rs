@@ -5,7 +5,10 @@
 use std::{fmt, time::Duration};
 
 use hf_hub::HFError;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{
+    Url,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 use shared::redaction::redact;
 
@@ -26,6 +29,8 @@ pub(super) struct HubResponse {
     pub(super) message: Option<String>,
     /// How long to wait before the next request.
     pub(super) wait: Option<Duration>,
+    /// Where to ask how long to wait, if the headers of the response are not known.
+    pub(super) url: Option<Url>,
 }
 
 /// The body of an error response.
@@ -49,6 +54,7 @@ impl HubResponse {
             code: header("x-error-code"),
             message: header("x-error-message").or_else(|| message_of(&body)).and_then(|text| cleaned(&text)),
             wait: wait(&headers),
+            url: None,
         }
     }
 
@@ -73,7 +79,13 @@ impl HubResponse {
             code: context.error_code.clone().or(code.map(str::to_owned)),
             message: message.and_then(|text| cleaned(&text)),
             wait: if let HFError::RateLimited { retry_after, .. } = error { *retry_after } else { None },
+            url: Url::parse(&context.url).ok(),
         })
+    }
+
+    /// An error that the body of a response names.
+    pub(super) fn in_body(status: u16, message: &str) -> Self {
+        Self { status, code: None, message: cleaned(message), wait: None, url: None }
     }
 
     pub(super) fn cause(&self) -> HubCause {
@@ -128,7 +140,7 @@ fn cleaned(message: &str) -> Option<String> {
 }
 
 /// `Retry-After: 95`, or the time until the quota is full again: `RateLimit: "api";r=0;t=95`.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
     let parameter = |parameters: &str, name: &str| {

@@ -1,5 +1,5 @@
-//! Checks that the Hub takes large files through Xet. Without Xet the client would hold them in memory and send them
-//! inside the commit.
+//! Checks that the Hub takes the files, and large ones through Xet. The client does not look at what the Hub says about single
+//! files, and without Xet it would hold large ones in memory and send them inside the commit.
 
 use reqwest::{Method, Url, header};
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use shared::domain::HubRepo;
 use super::{
     Hub,
     error::{HubError, HubOperation},
+    response::HubResponse,
 };
 use crate::{error::JobError, manifest::ManifestFile};
 
@@ -19,19 +20,38 @@ const MAX_INLINE_SIZE: u64 = 10 << 20;
 #[derive(Deserialize)]
 struct BatchResponse {
     transfer: Option<String>,
+    #[serde(default)]
+    objects: Vec<BatchObject>,
+}
+
+/// What the Hub says about one file.
+#[derive(Deserialize)]
+struct BatchObject {
+    oid: String,
+    error: Option<BatchError>,
+}
+
+#[derive(Deserialize)]
+struct BatchError {
+    /// A status of HTTP.
+    code: u16,
+    #[serde(default)]
+    message: String,
 }
 
 impl Hub {
-    /// Fails if there are files over [`MAX_INLINE_SIZE`] and the Hub does not offer Xet for them.
+    /// Fails if the Hub refuses a file, or if there are files over [`MAX_INLINE_SIZE`] and it does not offer Xet for them.
     pub(super) fn check_transfer(&self, repo: &HubRepo, files: &[ManifestFile]) -> Result<(), JobError> {
-        let large: Vec<&ManifestFile> = files.iter().filter(|file| file.size > MAX_INLINE_SIZE).collect();
-        if large.is_empty() {
+        let sent: Vec<&ManifestFile> = files.iter().filter(|file| file.size > 0).collect();
+        if sent.is_empty() {
             return Ok(());
         }
-        let response = self.runtime.block_on(self.with_retries(|| self.batch(repo, &large)));
+        let response = self.runtime.block_on(self.with_retries(|| self.batch(repo, &sent)));
         let batch = response.map_err(|error| HubOperation::Write(repo.clone()).failed(error))?;
+        let has_large = sent.iter().any(|file| file.size > MAX_INLINE_SIZE);
         match batch.transfer.as_deref() {
             Some("xet") => Ok(()),
+            _ if !has_large => Ok(()),
             other => {
                 tracing::error!(offered = ?other, "the Hub does not offer Xet");
                 Err(JobError::InvalidInput(format!(
@@ -57,6 +77,22 @@ impl Hub {
             .header(header::ACCEPT, media)
             .json(&body)
             .header(header::CONTENT_TYPE, media);
-        Ok(self.send(post).await?.json().await?)
+        let batch: BatchResponse = self.send(post).await?.json().await?;
+        match batch.refused(files) {
+            Some(refused) => Err(HubError::Response(refused)),
+            None => Ok(batch),
+        }
+    }
+}
+
+impl BatchResponse {
+    /// The error of the first file that has one, by the file's name.
+    fn refused(&self, files: &[&ManifestFile]) -> Option<HubResponse> {
+        self.objects.iter().find_map(|object| {
+            let error = object.error.as_ref()?;
+            let file = files.iter().find(|file| file.sha256 == object.oid);
+            let name = file.map_or(object.oid.as_str(), |file| file.name.as_str());
+            Some(HubResponse::in_body(error.code, &format!("{name}: {}", error.message)))
+        })
     }
 }

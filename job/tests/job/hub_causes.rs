@@ -54,6 +54,26 @@ async fn a_refused_base_model_names_the_true_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_file_names_the_true_cause() {
+    for (answer, expected, code_expected) in [
+        (Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
+        (Answer::PAYMENT_REQUIRED, "may not store more", FailureCode::InvalidInput),
+        (Answer::TOO_LARGE, "refused the content", FailureCode::InvalidInput),
+        (Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),
+    ] {
+        let hub = hub().await;
+        hub.fail(Step::Batch, Fault::FileError(answer), usize::MAX);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!((made.status, code(&made)), (Status::Failed, code_expected), "{}", message(&made));
+        let start: String = answer.message.chars().take(40).collect();
+        let quoted = format!("(the Hub: \"adapter_config.json: {start}");
+        assert!(message(&made).contains(expected) && message(&made).contains(&quoted), "{}", message(&made));
+        assert_eq!(hub.asked(Step::Batch), 1, "it is not asked again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_push_names_the_true_cause() {
     let push = [
         (Step::Create, Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),

@@ -56,18 +56,36 @@ async fn a_request_that_fails_for_a_while_is_repeated_at_every_step() {
 async fn the_hubs_quota_is_waited_for() {
     for answer in [Answer::QUOTA, Answer::RETRY_AFTER] {
         let started = Instant::now();
-        let steps = [Step::Info, Step::Resolve, Step::Batch, Step::Commit];
-        // the client does not see the header of the quota: it is asked for with one more request
-        let times = if answer == Answer::QUOTA { 2 } else { 1 };
-        let made = export_with(&steps.map(|step| (step, Fault::Answer(answer))), times).await;
+        let steps = [Step::Info, Step::Tree, Step::Resolve, Step::Batch, Step::Commit];
+        // the client does not pass on the header of the quota, which is asked for with one more request
+        let made = export_with(&steps.map(|step| (step, Fault::Answer(answer))), 2).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
-        assert!(started.elapsed() > Duration::from_secs(4), "a second each");
+        assert!(started.elapsed() > Duration::from_secs(5), "a second each");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_a_file_that_passes_is_waited_for() {
+    for answer in [Answer::UNAVAILABLE, Answer { header: None, ..Answer::QUOTA }] {
+        let made = export_with(&[(Step::Batch, Fault::FileError(answer))], 2).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quota_counts_that_a_request_shows_which_succeeds() {
+    for (step, seconds) in [(Step::Info, 1), (Step::Tree, 1), (Step::Preupload, 1), (Step::Commit, 1)] {
+        let started = Instant::now();
+        // the request that fails, and the HEAD
+        let made = export_with(&[(step, Fault::QuotaInHead)], 2).await;
+        assert_eq!(made.status, Status::Completed, "{step:?}: {}", message(&made));
+        assert!(started.elapsed() >= Duration::from_secs(seconds), "{step:?}: {:?}", started.elapsed());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_that_takes_too_long_ends_the_export() {
-    for step in [Step::Info, Step::Resolve, Step::Batch, Step::Commit] {
+    for step in [Step::Info, Step::Tree, Step::Resolve, Step::Batch, Step::Commit] {
         let started = Instant::now();
         let made = export_with(&[(step, Fault::Answer(Answer::LONG_QUOTA))], usize::MAX).await;
         assert_eq!(made.status, Status::Failed);
