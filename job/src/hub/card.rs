@@ -31,17 +31,15 @@ const EMBEDDING: &str = "sentence-similarity";
 impl ModelCard<'_> {
     /// `README.md`: YAML front matter for the Hub, then Markdown. Text of the owner in `existing` is kept, and so are the
     /// entries of files that `stays` there.
-    pub(crate) fn render(&self, existing: Option<&str>, stays: impl Fn(&str) -> bool) -> String {
-        let section = self.section(&kept_rows(existing.unwrap_or_default(), |name| {
+    pub(crate) fn render(&self, existing: &str, stays: impl Fn(&str) -> bool) -> String {
+        let section = self.section(&kept_rows(existing, |name| {
             stays(name) && self.files.iter().all(|file| file.name != name)
         }));
-        match existing.filter(|text| !self.is_own(text)) {
-            Some(text) => front_matter::add_missing(&with_section(text, &section), &self.front_matter()),
-            None => {
-                let (_, title) = self.repo.parts();
-                format!("{}\n# {title}\n\n{section}\n", self.front_matter())
-            }
+        if self.is_own(existing) {
+            let (_, title) = self.repo.parts();
+            return format!("{}\n# {title}\n\n{section}\n", self.front_matter());
         }
+        front_matter::add_missing(&with_section(existing, &section), &self.front_matter())
     }
 
     fn front_matter(&self) -> FrontMatter {
@@ -132,12 +130,20 @@ fn with_section(text: &str, section: &str) -> String {
     }
 }
 
+/// The files that the service's table in a card lists: those of earlier exports.
+pub(super) fn listed_files(text: &str) -> Vec<String> {
+    rows(text).map(|(name, _)| name.to_owned()).collect()
+}
+
 /// The rows of the service's table whose files `stays`.
 fn kept_rows(text: &str, stays: impl Fn(&str) -> bool) -> String {
+    rows(text).filter(|(name, _)| stays(name)).map(|(_, row)| format!("{row}\n")).collect()
+}
+
+/// The rows of the service's table, each with the name of its file.
+fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let section = split_section(text).map(|(_, section, _)| section).unwrap_or_default();
-    let name = |row: &str| Some(row.strip_prefix("| `")?.split_once('`')?.0.to_owned());
-    let kept = section.lines().filter(|row| name(row).is_some_and(|name| stays(&name)));
-    kept.map(|row| format!("{row}\n")).collect()
+    section.lines().filter_map(|row| Some((row.strip_prefix("| `")?.split_once('`')?.0, row)))
 }
 
 /// The license of the Gemma family of `base`, with its further fields; `None` if the name has no known family.
@@ -182,7 +188,7 @@ mod tests {
             files: &files,
         };
         assert_eq!(
-            card.render(None, |_| true),
+            card.render("", |_| true),
             "---\nlibrary_name: gguf\npipeline_tag: text-generation\nbase_model: google/gemma-3-1b-it\n\
              base_model_relation: quantized\nlicense: gemma\ntags: [gemma]\n---\n\n# my-gemma\n\n<!-- export-service -->\nA GGUF file for llama.cpp and Ollama of \
              [google/gemma-3-1b-it](https://huggingface.co/google/gemma-3-1b-it), whose license applies.\n\n\
@@ -204,29 +210,29 @@ mod tests {
             description: "Quantized.",
             files,
         };
-        let one = card(&first).render(None, |_| true);
-        let both = card(&second).render(Some(&one), |_| true);
+        let one = card(&first).render("", |_| true);
+        let both = card(&second).render(&one, |_| true);
         assert!(both.contains("`model.gguf`") && both.contains("`model-q4_k_m.gguf`"), "{both}");
         assert_eq!(both.matches(BEGIN).count(), 1);
-        assert!(!card(&second).render(Some(&one), |_| false).contains("`model.gguf`"));
+        assert!(!card(&second).render(&one, |_| false).contains("`model.gguf`"));
 
         let form = "---\nlicense: mit\n---\n";
-        let once = card(&first).render(Some(form), |_| true);
-        let twice = card(&second).render(Some(&once), |_| true);
+        let once = card(&first).render(form, |_| true);
+        let twice = card(&second).render(&once, |_| true);
         assert!(twice.starts_with("---\nlicense: mit\nlibrary_name: gguf\n"), "{twice}");
         assert_eq!(twice.matches("license").count(), 1, "{twice}");
 
         let (fields, body) = ("---\nlicense: mit\n", "---\n\n# Mine\n\nHow I trained it.\n");
-        let kept = card(&first).render(Some(&format!("{fields}{body}")), |_| true);
+        let kept = card(&first).render(&format!("{fields}{body}"), |_| true);
         let is_kept = |text: &str| text.starts_with(fields) && text.contains(body.trim_end());
         assert!(is_kept(&kept) && kept.contains("`model.gguf`"), "{kept}");
         let after = format!("{kept}\nMore of mine.\n");
-        let again = card(&second).render(Some(&after), |_| true);
+        let again = card(&second).render(&after, |_| true);
         assert!(is_kept(&again) && again.ends_with("More of mine.\n"), "{again}");
         assert_eq!(again.matches(BEGIN).count(), 1);
 
-        let title = card(&first).render(Some("# Mine\n"), |_| true);
-        assert!(card(&second).render(Some(&title), |_| true).contains("\n# Mine\n"), "{title}");
+        let title = card(&first).render("# Mine\n", |_| true);
+        assert!(card(&second).render(&title, |_| true).contains("\n# Mine\n"), "{title}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
-use engine::{FolderEntry, is_adapter_file, is_companion};
+use engine::{ExportReport, FolderEntry, is_adapter_file, is_companion};
 use futures_util::TryStreamExt as _;
 use hf_hub::{HFError, repository::RepoTreeEntry};
 use shared::domain::{ArtifactKind, HubRepo};
@@ -14,6 +14,8 @@ pub(super) struct RepositoryContents {
     /// The commit, if there is one.
     pub(super) head: Option<String>,
     pub(super) files: Vec<FolderEntry>,
+    /// Those that the card lists: of earlier exports.
+    pub(super) exported: Vec<String>,
 }
 
 impl Hub {
@@ -54,7 +56,7 @@ impl Hub {
             RepoTreeEntry::File { path, size, .. } => Some(FolderEntry { name: path, size }),
             RepoTreeEntry::Directory { .. } => None,
         });
-        Ok(RepositoryContents { head: Some(head), files: files.collect() })
+        Ok(RepositoryContents { head: Some(head), files: files.collect(), exported: Vec::new() })
     }
 }
 
@@ -82,76 +84,212 @@ impl RepositoryContents {
         }
     }
 
-    /// The files that a loader would use instead of the pushed ones, or on top of them.
+    /// Fails if llama.cpp would load an mmproj file of somebody else with the pushed GGUF file.
+    pub(super) fn check_mmproj(&self, repo: &HubRepo, pushed: &[ManifestFile]) -> Result<(), JobError> {
+        let Some(model) = pushed.iter().find(|file| is_language_model(&file.name)) else { return Ok(()) };
+        let refused = self.other_mmprojs(pushed).find(|(_, use_of)| *use_of == MmprojUse::Mixed);
+        refused.map_or(Ok(()), |(mmproj, _)| {
+            Err(JobError::InvalidInput(format!(
+                "{repo} has {mmproj}, which llama.cpp would load with {}: choose another repository (hf_repo_id), or remove \
+                 that file there",
+                model.name
+            )))
+        })
+    }
+
+    /// The files that a loader would use instead of the pushed ones, or with them.
     pub(super) fn contradicting(&self, kind: ArtifactKind, pushed: &[ManifestFile]) -> Vec<&str> {
+        let has_companions = pushed.iter().any(|file| is_companion(&file.name));
+        let has_index = pushed.iter().any(|file| file.name == INDEX_FILE);
         let contradicts = |name: &str| match kind {
-            ArtifactKind::Adapter => is_adapter_file(name),
-            ArtifactKind::Merged => is_adapter_file(name) || is_model_weights(name) || is_companion(name),
-            ArtifactKind::Gguf => false,
+            ArtifactKind::Adapter => is_adapter_file(name) || (has_companions && is_companion(name)),
+            ArtifactKind::Merged => {
+                is_adapter_file(name)
+                    || is_model_weights(name)
+                    || is_companion(name)
+                    || matches!(name, ExportReport::FILE | QUANTIZATION_FILE)
+                    || (!has_index && is_weights_without_index(name))
+            }
+            ArtifactKind::Gguf => self.other_mmprojs(pushed).any(|(mmproj, use_of)| {
+                use_of == MmprojUse::Stale && (name == mmproj || name == ExportReport::beside(mmproj))
+            }),
         };
-        let is_pushed = |name: &str| pushed.iter().any(|file| file.name == name);
-        self.names().filter(|name| contradicts(name) && !is_pushed(name)).collect()
+        self.names().filter(|name| contradicts(name) && !is_in(pushed, name)).collect()
+    }
+
+    /// The mmproj files that are not pushed.
+    fn other_mmprojs(&self, pushed: &[ManifestFile]) -> impl Iterator<Item = (&str, MmprojUse)> {
+        let pushes_one = pushed.iter().any(|file| is_mmproj(&file.name));
+        self.names().filter(|name| is_mmproj(name) && !is_in(pushed, name)).map(move |name| {
+            let model = name.strip_prefix("mmproj-").unwrap_or_default();
+            let has_model = self.has(model) && !is_in(pushed, model);
+            let is_ours = is_in(pushed, model) || self.exported.iter().any(|file| file == name);
+            let use_of = if has_model && pushes_one {
+                MmprojUse::OfItsModel
+            } else if is_ours && !has_model {
+                MmprojUse::Stale
+            } else {
+                MmprojUse::Mixed
+            };
+            (name, use_of)
+        })
     }
 }
 
-/// Whether transformers reads weights from a file of this name.
+/// What an mmproj file in the repository is to the pushed GGUF file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MmprojUse {
+    /// It belongs to another GGUF file beside it, and the pushed one has its own.
+    OfItsModel,
+    /// An earlier export wrote it, for a GGUF file that is replaced or gone.
+    Stale,
+    /// llama.cpp would load it with the pushed file, or instead of the pushed mmproj file.
+    Mixed,
+}
+
+fn is_mmproj(name: &str) -> bool {
+    name.contains("mmproj") && name.ends_with(".gguf")
+}
+
+fn is_language_model(name: &str) -> bool {
+    name.ends_with(".gguf") && !is_mmproj(name)
+}
+
+fn is_in(pushed: &[ManifestFile], name: &str) -> bool {
+    pushed.iter().any(|file| file.name == name)
+}
+
+/// transformers' name of the shard index.
+const INDEX_FILE: &str = "model.safetensors.index.json";
+
+/// vLLM reads the weights as quantized if this file is there.
+const QUANTIZATION_FILE: &str = "hf_quant_config.json";
+
+/// Stems and ends of the names that loaders prefer or fall back to: transformers reads `model` and `pytorch_model`, also with a
+/// variant (`model.fp16.safetensors`), its TensorFlow and Flax classes `tf_model` and `flax_model`, and vLLM `consolidated`.
+const WEIGHTS: [(&str, &str); 6] = [
+    ("model", ".safetensors"),
+    ("pytorch_model", ".bin"),
+    ("tf_model", ".h5"),
+    ("flax_model", ".msgpack"),
+    ("consolidated", ".safetensors"),
+    ("consolidated", ".pth"),
+];
+
+/// Whether a loader reads the weights of a full model from a file of this name, or their index.
 fn is_model_weights(name: &str) -> bool {
-    let stems = [("model", ".safetensors"), ("pytorch_model", ".bin")];
-    stems.iter().any(|(stem, end)| {
+    WEIGHTS.iter().any(|(stem, end)| {
         name.strip_prefix(stem).is_some_and(|rest| {
-            let is_shard = rest.starts_with('-') && rest.ends_with(end);
-            rest == *end || is_shard || rest == format!("{end}.index.json")
+            let is_weights = rest.starts_with(['.', '-']) && rest.ends_with(end);
+            let index = rest.strip_prefix(end).and_then(|rest| rest.strip_suffix(".json"));
+            is_weights || index.is_some_and(|index| index.starts_with(".index"))
         })
     })
+}
+
+/// vLLM reads every safetensors file of the root folder if there is no index.
+fn is_weights_without_index(name: &str) -> bool {
+    name.ends_with(".safetensors") && !name.contains('/')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn contradicting(kind: ArtifactKind, existing: &[&str], pushed: &[&str]) -> Vec<String> {
+    fn contents(existing: &[&str], exported: &[&str]) -> RepositoryContents {
         let files = existing.iter().map(|name| FolderEntry { name: (*name).to_owned(), size: 1 }).collect();
+        let exported = exported.iter().map(|name| (*name).to_owned()).collect();
+        RepositoryContents { head: None, files, exported }
+    }
+
+    fn manifest(names: &[&str]) -> Vec<ManifestFile> {
         let file = |name: &&str| ManifestFile { name: (*name).to_owned(), size: 1, sha256: String::new() };
-        let pushed: Vec<_> = pushed.iter().map(file).collect();
-        let contents = RepositoryContents { head: None, files };
-        contents.contradicting(kind, &pushed).into_iter().map(str::to_owned).collect()
+        names.iter().map(file).collect()
+    }
+
+    fn contradicting(kind: ArtifactKind, existing: &[&str], pushed: &[&str]) -> Vec<String> {
+        let contents = contents(existing, &[]);
+        contents.contradicting(kind, &manifest(pushed)).into_iter().map(str::to_owned).collect()
     }
 
     #[test]
-    fn files_that_a_loader_would_mix_with_the_pushed_ones_contradict() {
-        let existing = [
-            "README.md",
+    fn weights_that_a_loader_would_read_instead_contradict() {
+        let weights = [
             "adapter_config.json",
-            "adapter_model.safetensors",
-            "added_tokens.json",
-            "additional_chat_templates/old.jinja",
-            "config.json",
+            "adapter_model.bin",
+            "consolidated-00001-of-00002.safetensors",
+            "consolidated.00.pth",
+            "consolidated.safetensors",
+            "export-report.json",
+            "flax_model-00001-of-00002.msgpack",
+            "flax_model.msgpack",
+            "flax_model.msgpack.index.json",
+            "hf_quant_config.json",
             "model-00001-of-00002.safetensors",
-            "model.gguf",
-            "model.safetensors",
+            "model.fp16-00001-of-00002.safetensors",
+            "model.fp16.safetensors",
+            "model.safetensors.index.fp16.json",
             "model.safetensors.index.json",
+            "pytorch_model-00001-of-00002.bin",
             "pytorch_model.bin",
-            "sub/model.safetensors",
+            "pytorch_model.bin.index.json",
+            "pytorch_model.fp16.bin",
+            "tf_model-00001-of-00002.h5",
+            "tf_model.h5",
+            "tf_model.h5.index.json",
         ];
-        let single = contradicting(ArtifactKind::Merged, &existing, &["config.json", "model.safetensors"]);
-        let expected = [
-            "adapter_config.json",
-            "adapter_model.safetensors",
-            "added_tokens.json",
-            "additional_chat_templates/old.jinja",
-            "model-00001-of-00002.safetensors",
-            "model.safetensors.index.json",
-            "pytorch_model.bin",
-        ];
-        assert_eq!(single, expected);
-        let sharded = ["model-00001-of-00002.safetensors", "model.safetensors.index.json"];
-        assert!(
-            contradicting(ArtifactKind::Merged, &existing, &sharded)
-                .contains(&"model.safetensors".to_owned())
-        );
+        let others = ["README.md", "config.json", "model.gguf", "model_card.md", "sub/model.safetensors"];
+        let (loose, existing) = (["control_vector.safetensors"], [&weights[..], &others].concat());
+        let existing = [&existing[..], &loose].concat();
+        let single = ["config.json", "model.safetensors"];
+        assert_eq!(contradicting(ArtifactKind::Merged, &existing, &single), [&weights[..], &loose].concat());
+        let sharded = ["model-00001-of-00001.safetensors", "model.safetensors.index.json"];
+        let left = contradicting(ArtifactKind::Merged, &existing, &sharded);
+        assert!(!left.contains(&loose[0].to_owned()), "vLLM reads the files of the index");
         assert!(contradicting(ArtifactKind::Gguf, &existing, &["model-q4_k_m.gguf"]).is_empty());
+    }
+
+    #[test]
+    fn companions_of_an_older_model_contradict() {
+        let existing = [
+            "adapter_model.bin",
+            "added_tokens.json",
+            "additional_chat_templates/old.jinja",
+            "notes.txt",
+            "tokenizer.json",
+        ];
+        let companions = ["added_tokens.json", "additional_chat_templates/old.jinja"];
+        let merged = contradicting(ArtifactKind::Merged, &existing, &["model.safetensors", "tokenizer.json"]);
+        assert_eq!(merged, [&["adapter_model.bin"], &companions[..]].concat());
         let adapter = ["adapter_config.json", "adapter_model.safetensors"];
-        let old = ["adapter_model.bin", "adapter_config.json", "notes.txt"];
-        assert_eq!(contradicting(ArtifactKind::Adapter, &old, &adapter), ["adapter_model.bin"]);
+        assert_eq!(contradicting(ArtifactKind::Adapter, &existing, &adapter), ["adapter_model.bin"]);
+        let with_tokenizer = [&adapter[..], &["tokenizer.json"]].concat();
+        assert_eq!(
+            contradicting(ArtifactKind::Adapter, &existing, &with_tokenizer),
+            [&["adapter_model.bin"], &companions[..]].concat()
+        );
+    }
+
+    #[test]
+    fn an_mmproj_file_of_another_set_is_removed_if_it_is_ours_and_else_refused() {
+        let repo = "ada/my-gemma".parse().unwrap();
+        let text = ["model.gguf"];
+        let both = ["model.gguf", "mmproj-model.gguf"];
+        let of_q4 = ["model-q4_k_m.gguf", "mmproj-model-q4_k_m.gguf"];
+        let (nothing, mmproj_of_q4): (&[&str], _) = (&[], "mmproj-model-q4_k_m.gguf");
+        for (existing, exported, pushed, removed, is_refused) in [
+            (&both[..], nothing, &text[..], &["mmproj-model.gguf"][..], false),
+            (&both, nothing, &both, &[], false),
+            (&of_q4, &of_q4, &both, &[], false),
+            (&of_q4, &of_q4, &text, &[], true),
+            (&[mmproj_of_q4], &of_q4, &both, &[mmproj_of_q4], false),
+            (&[mmproj_of_q4], &of_q4, &text, &[mmproj_of_q4], false),
+            (&["gemma.gguf", "mmproj-F16.gguf"], nothing, &text, &[], true),
+            (&["gemma.gguf", "mmproj-F16.gguf"], nothing, &both, &[], true),
+        ] {
+            let (contents, pushed) = (contents(existing, exported), manifest(pushed));
+            assert_eq!(contents.contradicting(ArtifactKind::Gguf, &pushed), removed, "{existing:?}");
+            assert_eq!(contents.check_mmproj(&repo, &pushed).is_err(), is_refused, "{existing:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use shared::domain::{HubRepo, Stage};
 
 use super::{
     Hub,
-    card::ModelCard,
+    card::{self, ModelCard},
     contents::RepositoryContents,
     error::{HubError, HubOperation},
     file::HubFile,
@@ -81,7 +81,10 @@ impl Hub {
         push.ensure_repository()?;
         push.before = self.contents(request.repo, &push.operation)?;
         push.before.check(request.repo, request.card.kind)?;
-        push.card = push.render_card()?;
+        let existing = push.read_card()?;
+        push.before.exported = existing.as_deref().map(card::listed_files).unwrap_or_default();
+        push.before.check_mmproj(request.repo, request.files)?;
+        push.card = push.render_card(existing.as_deref());
         self.check_transfer(request.repo, request.files)?;
         let commit = push.commit()?;
         let push_operation =
@@ -115,14 +118,18 @@ impl PushOperation<'_> {
         Ok(())
     }
 
-    /// The model card, with what the repository's has of its owner.
-    fn render_card(&self) -> Result<Option<String>, JobError> {
-        let card = &self.request.card;
+    /// The repository's model card; empty if there is none, `None` if it is not text.
+    fn read_card(&self) -> Result<Option<String>, JobError> {
+        let Some(size) = self.before.size_of(CARD_FILE) else { return Ok(Some(String::new())) };
+        let existing = self.read(CARD_FILE, size, self.before.head.as_deref().unwrap_or("main"))?;
+        Ok(String::from_utf8(existing).ok())
+    }
+
+    /// The model card, with what the repository's has of its owner. A card that is not text stays.
+    fn render_card(&self, existing: Option<&str>) -> Option<String> {
         let removed = self.removed();
         let stays = |name: &str| self.before.has(name) && !removed.contains(&name);
-        let Some(size) = self.before.size_of(CARD_FILE) else { return Ok(Some(card.render(None, stays))) };
-        let existing = self.read(CARD_FILE, size, self.before.head.as_deref().unwrap_or("main"))?;
-        Ok(std::str::from_utf8(&existing).ok().map(|existing| card.render(Some(existing), stays)))
+        existing.map(|existing| self.request.card.render(existing, stays))
     }
 
     /// The files that the commit removes, because a loader would use them instead of the pushed ones.
@@ -211,7 +218,8 @@ impl PushOperation<'_> {
     /// bytes of the others. Checks that no file is left that a loader would use instead.
     fn verify(&self, revision: &str) -> Result<(), JobError> {
         let request = self.request;
-        let after = self.hub.contents(request.repo, &self.operation)?;
+        let mut after = self.hub.contents(request.repo, &self.operation)?;
+        after.exported.clone_from(&self.before.exported);
         if let Some(left) = after.contradicting(request.card.kind, request.files).first() {
             return Err(JobError::Interrupted(format!(
                 "{left} of {} on the Hugging Face Hub contradicts the files that were sent: remove it and export again, \

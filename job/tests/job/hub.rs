@@ -333,10 +333,15 @@ fn set_revision(world: &World, revision: serde_json::Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merged_model_replaces_what_a_loader_would_use_instead() {
-    let stale: [(&str, &[&str]); 3] = [
+    let stale: [(&str, &[&str]); 5] = [
         ("single file", &["model.safetensors"]),
         ("other shards", &["model-00001-of-00003.safetensors", "model-00003-of-00003.safetensors"]),
         ("pickle and template", &["pytorch_model.bin", "chat_template.jinja", "adapter_model.bin"]),
+        (
+            "other loaders",
+            &["tf_model.h5", "flax_model.msgpack", "consolidated.safetensors", "model.fp16.safetensors"],
+        ),
+        ("an index of pickles", &["pytorch_model.bin.index.json", "pytorch_model-00001-of-00002.bin"]),
     ];
     for (name, stale) in stale {
         let hub = hub().await;
@@ -361,6 +366,35 @@ async fn a_merged_model_replaces_what_a_loader_would_use_instead() {
         );
         assert_eq!(repo.commits, 3, "one commit an export");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mmproj_file_is_not_left_beside_the_gguf_file_of_another_model() {
+    let hub = hub().await;
+    let multimodal = World::with_hub(hub.endpoint(), Some(WRITER));
+    multimodal.put_base("gemma3-vision");
+    multimodal.put_small_adapter("language_model.model.layers.0");
+    let made = export(&multimodal, ArtifactKind::Gguf, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    assert!(hub.repo(REPO).unwrap().files.contains_key("mmproj-model.gguf"));
+
+    let text_only = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&text_only, ArtifactKind::Gguf, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let mut repo = hub.repo(REPO).unwrap();
+    let card = String::from_utf8(repo.files["README.md"].bytes.clone()).unwrap();
+    assert!(!repo.files.contains_key("mmproj-model.gguf") && !card.contains("mmproj"), "{card}");
+
+    repo.files.insert("mmproj-F16.gguf".to_owned(), Content::regular("of the owner"));
+    hub.put(REPO, repo.clone());
+    let made = export(&text_only, ArtifactKind::Gguf, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Failed);
+    assert!(
+        message(&made).contains("mmproj-F16.gguf, which llama.cpp would load with model.gguf"),
+        "{}",
+        message(&made)
+    );
+    assert_eq!(hub.repo(REPO).unwrap(), repo, "nothing was pushed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
