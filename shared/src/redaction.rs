@@ -25,7 +25,7 @@ static SECRETS: RwLock<VecDeque<SecretString>> = RwLock::new(VecDeque::new());
 const MARKS: [Mark; 3] = [
     Mark { text: "hf_", is_part: true, shortest: 20 },
     Mark { text: "Bearer ", is_part: false, shortest: SHORTEST },
-    // of signed URLs: X-Goog-Signature, X-Amz-Signature, and CloudFront's
+    // of a signed URL, where it is not in a query
     Mark { text: "Signature=", is_part: false, shortest: SHORTEST },
 ];
 
@@ -52,7 +52,7 @@ pub fn register(secret: &SecretString) {
     known.push_back(secret.clone());
 }
 
-/// The text without registered secrets, access tokens of the Hub, bearer tokens and signatures of URLs.
+/// The text without registered secrets, access tokens of the Hub, bearer tokens and the queries of signed URLs.
 #[must_use]
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
@@ -62,12 +62,35 @@ pub fn redact(text: &str) -> Cow<'_, str> {
             text = Cow::Owned(text.replace(secret, REDACTED));
         }
     }
+    if SIGNATURES.iter().any(|name| text.contains(name)) {
+        text = Cow::Owned(without_signed_queries(&text));
+    }
     for mark in MARKS {
         if text.contains(mark.text) {
             text = Cow::Owned(mark.remove(&text));
         }
     }
     text
+}
+
+/// Parameters of signed URLs: X-Goog-Signature, X-Amz-Signature and CloudFront's; Azure's.
+const SIGNATURES: [&str; 2] = ["Signature=", "sig="];
+
+/// The text without the queries that have a signature.
+fn without_signed_queries(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('?') {
+        let (before, after) = rest.split_at(at + 1);
+        let ends =
+            |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '\\' | ')' | ']' | '}');
+        let (query, remaining) = after.split_at(after.find(ends).unwrap_or(after.len()));
+        out.push_str(before);
+        out.push_str(if SIGNATURES.iter().any(|name| query.contains(name)) { REDACTED } else { query });
+        rest = remaining;
+    }
+    out.push_str(rest);
+    out
 }
 
 impl Mark {
@@ -114,14 +137,17 @@ mod tests {
         for (text, expected) in [
             ("token hf_AbCdEfGhIjKlMnOpQrStUv is bad", "token [redacted] is bad"),
             ("Authorization: Bearer eyJhbGciOi.J9.x-y_z, x", "Authorization: Bearer [redacted], x"),
+            ("https://x/y?a=1&X-Goog-Signature=00ff00ff&b=2", "https://x/y?[redacted]"),
             (
-                "https://x/y?a=1&X-Goog-Signature=00ff00ff&b=2",
-                "https://x/y?a=1&X-Goog-Signature=[redacted]&b=2",
+                "{\"url\":\"https://x/y?Policy=eyJ_~&Signature=00ff00ff&Key-Pair-Id=K1\",\"n\":1}",
+                "{\"url\":\"https://x/y?[redacted]\",\"n\":1}",
             ),
             (
-                "https://x/y?Signature=00ff00ff&Key-Pair-Id=K1",
-                "https://x/y?Signature=[redacted]&Key-Pair-Id=K1",
+                "error for url (https://x/y?se=1&sig=a%2Fb): why?",
+                "error for url (https://x/y?[redacted]): why?",
             ),
+            ("https://x/y?a=1&b=2", "https://x/y?a=1&b=2"),
+            ("Signature=00ff00ff, x", "Signature=[redacted], x"),
             ("\"hf_token\" is required; my_hf_variables", "\"hf_token\" is required; my_hf_variables"),
             ("hf_private, hf_repo_id", "hf_private, hf_repo_id"),
         ] {

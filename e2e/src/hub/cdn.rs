@@ -19,7 +19,9 @@ pub(super) fn router(state: Arc<HubState>) -> Router {
 
 /// The signed link of a file.
 pub(super) fn link(endpoint: &str, repo: &str, revision: &str, file: &str) -> String {
-    format!("{endpoint}/{repo}/{revision}/{file}?Expires=1&Signature=canary_of_a_link&Key-Pair-Id=K1")
+    format!(
+        "{endpoint}/{repo}/{revision}/{file}?Policy=canary_of_a_policy&Signature=canary_of_a_link&Key-Pair-Id=canary"
+    )
 }
 
 async fn file(
