@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Path, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -28,20 +28,31 @@ async fn file(
     State(state): State<Arc<HubState>>,
     Path((owner, name, revision, file)): Path<(String, String, String, String)>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(fault) = state.faults.next(Step::Storage)
+    let fault = state.faults.next(Step::Storage);
+    if let Some(fault) = fault
         && let Some(answer) = fault.response().await
     {
         return answer;
     }
+    let response = content(&state, &[&owner, &name, &revision, &file], &method, &headers);
+    match fault {
+        Some(fault) => fault.spoil(response, uri.path()).await,
+        None => response,
+    }
+}
+
+fn content(state: &HubState, path: &[&str; 4], method: &Method, headers: &HeaderMap) -> Response {
+    let [owner, name, revision, file] = *path;
     if headers.contains_key(header::AUTHORIZATION) {
         return (StatusCode::BAD_REQUEST, "Only one auth mechanism allowed").into_response();
     }
     let repo = state.repos.get(&format!("{owner}/{name}"));
-    let found = repo.as_ref().and_then(|repo| repo.at(&revision)).and_then(|(_, files)| files.get(&file));
+    let found = repo.as_ref().and_then(|repo| repo.at(revision)).and_then(|(_, files)| files.get(file));
     match found {
-        Some(content) => ranges::respond(&method, &headers, &content.bytes),
+        Some(content) => ranges::respond(method, headers, &content.bytes),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -2,14 +2,17 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{
-    http::StatusCode,
+    body::Body,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use futures_util::stream;
 
 use super::Answer;
 
@@ -55,6 +58,12 @@ pub enum Fault {
     FileError(Answer),
     /// Does as asked, and then returns 504 (commit only).
     LosesAnswer,
+    /// Does as asked, and then closes the connection without an answer.
+    Drops,
+    /// Closes the connection in the middle of the answer's body.
+    Truncates,
+    /// Redirects to itself.
+    RedirectLoop,
     /// Somebody else commits `other.txt` first (commit only).
     OtherCommit,
     /// Returns 504 after that time.
@@ -128,9 +137,41 @@ impl Fault {
             | Self::FileError(_)
             | Self::NoXet
             | Self::LosesAnswer
+            | Self::Drops
+            | Self::Truncates
+            | Self::RedirectLoop
             | Self::OtherCommit
             | Self::LosesFile
             | Self::DeadStore => None,
         }
     }
+
+    /// What becomes of the real response to the request for `uri`.
+    pub(super) async fn spoil(self, response: Response, uri: &str) -> Response {
+        match self {
+            // unwinding closes the connection
+            Self::Drops => std::panic::resume_unwind(Box::new("a configured failure")),
+            Self::Truncates => truncated(response).await,
+            Self::RedirectLoop => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, uri)]).into_response(),
+            Self::Status(_)
+            | Self::Answer(_)
+            | Self::Slow(_)
+            | Self::QuotaInHead
+            | Self::FileError(_)
+            | Self::NoXet
+            | Self::LosesAnswer
+            | Self::OtherCommit
+            | Self::LosesFile
+            | Self::DeadStore => response,
+        }
+    }
+}
+
+/// Half of the body, and then an error, which closes the connection.
+async fn truncated(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let mut body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    body.truncate(body.len() / 2);
+    let parts = [Ok(body), Err(io::Error::other("a configured failure"))];
+    Response::from_parts(head, Body::from_stream(stream::iter(parts)))
 }

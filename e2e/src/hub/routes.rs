@@ -72,6 +72,9 @@ async fn fault(State(state): HubRef, mut request: Request, next: Next) -> Respon
             return quota_in_head(request, next).await;
         }
         request.extensions_mut().insert(fault);
+        let uri = request.uri().to_string();
+        let response = next.run(request).await;
+        return fault.spoil(response, &uri).await;
     }
     next.run(request).await
 }

@@ -15,8 +15,11 @@ pub(super) enum HubError {
     #[error("{0}")]
     Response(HubResponse),
     /// The storage behind the Hub refused a link that the Hub had signed.
-    #[error("the storage of the Hub returned {0} for a link of the Hub")]
+    #[error("{0} was returned for a link of the Hub")]
     DeadLink(u16),
+    /// The Hub redirects a request again and again.
+    #[error("the Hub redirected the request too often")]
+    TooManyRedirects,
     /// There was no response in time.
     #[error("the Hub did not respond in time")]
     Timeout,
@@ -52,6 +55,7 @@ impl HubError {
             Self::Timeout | Self::Stalled => HubCause::Timeout,
             Self::Client(HFError::InvalidParameter(_) | HFError::Url(_)) => HubCause::Rejected,
             Self::DeadLink(_)
+            | Self::TooManyRedirects
             | Self::Connection(_)
             | Self::Length { .. }
             | Self::Read(_)
@@ -111,6 +115,7 @@ impl HubOperation {
             HubError::Read(error) => error,
             HubError::Response(_)
             | HubError::DeadLink(_)
+            | HubError::TooManyRedirects
             | HubError::Timeout
             | HubError::Connection(_)
             | HubError::Length { .. }

@@ -89,6 +89,10 @@ impl HubFile {
             }
             (response, _) => response?,
         };
+        if response.status().is_redirection() {
+            self.forget(&link).await;
+            return Err(HubError::DeadLink(response.status().as_u16()));
+        }
         let is_complete = response.status() == StatusCode::PARTIAL_CONTENT || length as u64 == self.size;
         let bytes = if is_complete { response.bytes().await? } else { bytes::Bytes::new() };
         if bytes.len() != length {
@@ -130,7 +134,7 @@ impl HubFile {
             }
             url = target;
         }
-        Ok(FileLink::Hub(url))
+        Err(HubError::TooManyRedirects)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::hub::{Answer, Fault, Hub, Step};
+use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
 use shared::{
     domain::{ArtifactKind, Destination, Status},
     telemetry::{self, LogFormat},
@@ -37,7 +37,7 @@ const STEPS: [Step; 12] = [
     Step::Commit,
     Step::PathsInfo,
 ];
-const FAULTS: [Fault; 15] = [
+const FAULTS: [Fault; 22] = [
     Fault::Answer(Answer::NO_CREDENTIALS),
     Fault::Answer(Answer::INVALID_TOKEN),
     Fault::Answer(Answer::NO_REPOSITORY),
@@ -53,6 +53,20 @@ const FAULTS: [Fault; 15] = [
     Fault::Status(500),
     Fault::LosesAnswer,
     Fault::OtherCommit,
+    Fault::Drops,
+    Fault::Truncates,
+    Fault::RedirectLoop,
+    Fault::QuotaInHead,
+    Fault::FileError(Answer::STORAGE_LIMIT),
+    Fault::FileError(Answer::UNAVAILABLE),
+    Fault::LosesFile,
+];
+
+/// Files that are in the repository before a push: none, those of an older model or adapter, or those of a full model.
+const BEFORE: [&[&str]; 3] = [
+    &[],
+    &["adapter_model.bin", "adapter_config.json", "chat_template.jinja", "mmproj-model.gguf", "notes.txt"],
+    &["config.json", "model.safetensors", "model.fp16.safetensors", "tf_model.h5", "notes.txt"],
 ];
 
 /// The log of this test.
@@ -104,11 +118,29 @@ async fn hub_and_world() -> (Hub, World) {
     (hub, world)
 }
 
-/// The pushed files by name, as hashes.
-fn pushed(hub: &Hub) -> BTreeMap<String, String> {
+/// The repository's files by name, as hashes, without those that do not matter to a loader of `kind`.
+fn pushed(hub: &Hub, kind: ArtifactKind) -> BTreeMap<String, String> {
     let files = hub.repo(REPO).map(|repo| repo.files).unwrap_or_default();
-    let is_ours = |name: &str| !matches!(name, "other.txt" | "README.md" | "export-report.json");
-    files.into_iter().filter(|(name, _)| is_ours(name)).map(|(name, file)| (name, file.sha256())).collect()
+    let matters = |name: &str| {
+        !matches!(name, "other.txt" | "notes.txt" | "README.md" | "export-report.json")
+            && (kind != ArtifactKind::Gguf || name.ends_with(".gguf") || name.ends_with(".report.json"))
+            && (kind != ArtifactKind::Merged || !name.ends_with(".gguf"))
+            && (kind != ArtifactKind::Adapter || name.starts_with("adapter_"))
+    };
+    files.into_iter().filter(|(name, _)| matters(name)).map(|(name, file)| (name, file.sha256())).collect()
+}
+
+/// Puts `names` into the repository, and says so in the card of an earlier export.
+fn put_before(hub: &Hub, names: &[&str]) {
+    if names.is_empty() {
+        return;
+    }
+    let rows: String = names.iter().map(|name| format!("| `{name}` | 3 | `0` |\n")).collect();
+    let card = format!("Mine\n\n<!-- export-service -->\n{rows}<!-- /export-service -->\n");
+    let mut files: BTreeMap<_, _> =
+        names.iter().map(|name| ((*name).to_owned(), Content::regular("old"))).collect();
+    files.insert("README.md".to_owned(), Content::regular(card));
+    hub.put(REPO, Repo { private: true, commits: 1, files, ..Repo::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,7 +155,7 @@ async fn random_failures_never_complete_a_wrong_export_nor_log_a_secret() {
         let (hub, world) = hub_and_world().await;
         let made = export(&world, kind, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
-        expected.push(pushed(&hub));
+        expected.push(pushed(&hub, kind));
     }
     assert!(lines.take().contains("export ended"), "the log is read");
 
@@ -132,21 +164,28 @@ async fn random_failures_never_complete_a_wrong_export_nor_log_a_secret() {
         let mut random = Random { seed, drawn: 0 };
         let kind = random.below(KINDS.len());
         let (hub, world) = hub_and_world().await;
+        let before = BEFORE[random.below(BEFORE.len())];
+        put_before(&hub, before);
         let mut faults = Vec::new();
         for _ in 0..=random.below(3) {
             let (step, fault) = (STEPS[random.below(STEPS.len())], FAULTS[random.below(FAULTS.len())]);
-            let (after, times) = (random.below(3), 1 + random.below(5));
+            let (after, times) = (random.below(6), 1 + random.below(5));
             hub.fail_after(step, fault, after, times);
             faults.push((step, fault, after, times));
         }
         let started = Instant::now();
         let made = export(&world, KINDS[kind], &[Destination::HfHub]).await;
-        let run = format!("seed {seed}, {:?}, {faults:?}: {}", KINDS[kind], message(&made));
+        let run = format!("seed {seed}, {:?}, {before:?}, {faults:?}: {}", KINDS[kind], message(&made));
         assert!(started.elapsed() < Duration::from_secs(40), "{run}");
         match made.status {
             Status::Completed => {
                 completed += 1;
-                assert_eq!(pushed(&hub), expected[kind], "{run}");
+                assert_eq!(pushed(&hub, KINDS[kind]), expected[kind], "{run}");
+                let repo = hub.repo(REPO).unwrap();
+                let card = String::from_utf8_lossy(&repo.files["README.md"].bytes).into_owned();
+                if !before.is_empty() {
+                    assert!(repo.files.contains_key("notes.txt") && card.contains("Mine\n"), "{run}");
+                }
             }
             Status::Failed => {
                 failed += 1;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use e2e::hub::{Answer, Fault, Step};
-use shared::domain::{ArtifactKind, CreateExport, Destination, Destinations, Status};
+use shared::domain::{ArtifactKind, CreateExport, Destination, Destinations, FailureCode, Status};
 use shared::testing::fixtures;
 
 use crate::{
@@ -49,6 +49,36 @@ async fn a_request_that_fails_for_a_while_is_repeated_at_every_step() {
     for step in READING.into_iter().chain(PUSHING) {
         let made = export_with(&[(step, Fault::Answer(Answer::UNAVAILABLE))], 2).await;
         assert_eq!(made.status, Status::Completed, "{step:?}: {}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_connection_and_a_redirect_that_passes_are_no_end() {
+    for fault in [Fault::Drops, Fault::Truncates, Fault::RedirectLoop] {
+        let steps = [Step::Info, Step::Tree, Step::Batch, Step::Preupload, Step::PathsInfo, Step::Download];
+        let made = export_with(&steps.map(|step| (step, fault)), 2).await;
+        assert_eq!(made.status, Status::Completed, "{fault:?}: {}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_without_an_end_is_an_error() {
+    for step in [Step::Info, Step::Resolve] {
+        let made = export_with(&[(step, Fault::RedirectLoop)], usize::MAX).await;
+        assert_eq!(made.failure.as_ref().map(|failure| failure.code), Some(FailureCode::Interrupted));
+        assert!(message(&made).contains("start the export again"), "{}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_breaks_off_is_checked_and_not_repeated() {
+    for fault in [Fault::Drops, Fault::Truncates] {
+        let hub = hub().await;
+        hub.fail(Step::Commit, fault, 1);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{fault:?}: {}", message(&made));
+        assert_eq!((hub.repo(REPO).unwrap().commits, hub.asked(Step::Commit)), (1, 1));
     }
 }
 
