@@ -10,10 +10,10 @@ mod support;
 
 use std::{collections::BTreeMap, fs};
 
-use e2e::hub::{Fault, Step};
+use e2e::hub::{Answer, Fault, Step};
 use serde_json::{Value, json};
 
-use support::{HF_TOKEN, REPO, Service, fixture, sha256};
+use support::{BASE, HF_TOKEN, REPO, Service, fixture, sha256};
 
 const KINDS: [&str; 3] = ["adapter", "merged", "gguf"];
 
@@ -56,6 +56,39 @@ async fn every_export_type_is_exported_to_the_bucket_and_the_hub() {
     assert!(service.hub.repo(REPO).unwrap().private);
     for run in service.cloud_run.runs() {
         assert_eq!(run.request_params.as_deref(), Some("location=us-central1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_reads_a_gated_base_and_pushes_within_the_hubs_quota() {
+    let Some(service) = Service::with_gated_base().await else { return };
+    service.hub.fail(Step::Resolve, Fault::Answer(Answer::LICENSE), usize::MAX);
+    let refused = service.export("merged").await;
+    let message = refused["latest_export"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("accept the license of {BASE}")), "{message}");
+    assert_eq!(refused["latest_export"]["failure"]["code"], "access_denied", "{refused}");
+
+    service.hub.fail(Step::Resolve, Fault::Answer(Answer::LICENSE), 0);
+    for (kind, files) in [
+        ("adapter", &["adapter_config.json", "adapter_model.safetensors"][..]),
+        ("merged", &["config.json", "model.safetensors.index.json", "tokenizer.json"]),
+    ] {
+        for step in [Step::Info, Step::Tree, Step::Commit] {
+            service.hub.fail(step, Fault::Answer(Answer::RETRY_AFTER), 1);
+        }
+        let before = service.hub.asked(Step::Commit);
+        let detail = service.export(kind).await;
+        let export = &detail["latest_export"];
+        assert_eq!(export["status"], "completed", "{export}\n{}", service.job_log());
+        assert_eq!(detail["artifacts"]["hf"][kind], json!(REPO));
+        assert_eq!(service.hub.asked(Step::Commit), before + 2, "the commit is repeated after the wait");
+        let pushed = service.hub.repo(REPO).unwrap().files;
+        assert!(files.iter().all(|name| pushed.contains_key(*name)), "{:?}", pushed.keys());
+    }
+    let pushed = service.hub.repo(REPO).unwrap().files;
+    assert!(!pushed.keys().any(|name| name.starts_with("adapter_")), "{:?}", pushed.keys());
+    for (source, text) in service.logs_and_documents().await {
+        assert!(!text.contains("canary"), "{source} contains a secret");
     }
 }
 

@@ -9,18 +9,26 @@ use std::{
     time::Duration,
 };
 
-use e2e::hub::{Access, Hub};
+use e2e::hub::{Access, Content, Hub, Repo};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::testing::{cloud_run::FakeCloudRun, encryption::FakeKms, process::BinaryProcess};
 
 use emulators::{Emulators, Names, PROJECT};
 
-const BASE: &str = "google/gemma-3-micro";
+/// The base model.
+pub(crate) const BASE: &str = "google/gemma-3-micro";
 /// The repository that exports are pushed to.
 pub(crate) const REPO: &str = "ada/my-gemma";
 /// The Hub token of the user. No log, document or response may contain it.
 pub(crate) const HF_TOKEN: &str = "hf_canary_8d1f";
+
+/// Where the base model is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BaseLocation {
+    Bucket,
+    Hub,
+}
 
 /// The output of the started jobs.
 type JobLogs = Arc<Mutex<Vec<String>>>;
@@ -47,24 +55,34 @@ pub(crate) struct Service {
 impl Service {
     /// Starts everything; `None` without emulators.
     pub(crate) async fn start() -> Option<Self> {
-        Self::start_with(None).await
+        Self::start_with(None, BaseLocation::Bucket).await
     }
 
     /// Starts everything, with a key that seals Hub tokens; `None` without emulators.
     pub(crate) async fn with_token_key() -> Option<Self> {
-        Self::start_with(Some(FakeKms::start().await)).await
+        Self::start_with(Some(FakeKms::start().await), BaseLocation::Bucket).await
     }
 
-    async fn start_with(kms: Option<FakeKms>) -> Option<Self> {
+    /// Starts everything, with the base model on the Hub, gated, and not in the bucket; `None` without emulators.
+    pub(crate) async fn with_gated_base() -> Option<Self> {
+        Self::start_with(None, BaseLocation::Hub).await
+    }
+
+    async fn start_with(kms: Option<FakeKms>, base: BaseLocation) -> Option<Self> {
         let emulators = Emulators::find()?;
         let names = Names::unique();
         emulators.create_buckets(&names).await;
-        emulators.upload(&names.bases, &fixture("gemma3-micro/base"), BASE).await;
+        if base == BaseLocation::Bucket {
+            emulators.upload(&names.bases, &fixture("gemma3-micro/base"), BASE).await;
+        }
         emulators.upload(&names.raw, &fixture("gemma3-micro/adapter"), "adapters").await;
         let (uid, token) = emulators.sign_up().await;
         emulators.insert_training_job(&names, &uid, BASE).await;
         let access = Access { user: "ada".to_owned(), write: true, licenses: true };
         let hub = Hub::start([(HF_TOKEN, access)]).await;
+        if base == BaseLocation::Hub {
+            hub.put(BASE, gated_base());
+        }
 
         let mut common = settings(&emulators, &names, hub.endpoint());
         if let Some(kms) = &kms {
@@ -178,6 +196,15 @@ impl Service {
         let response = self.client.get(url).bearer_auth("any").send().await.unwrap();
         response.error_for_status().unwrap().bytes().await.unwrap().into()
     }
+}
+
+fn gated_base() -> Repo {
+    let entries = fs::read_dir(fixture("gemma3-micro/base")).unwrap().map(Result::unwrap);
+    let files = entries.map(|entry| {
+        let content = Content::regular(fs::read(entry.path()).unwrap());
+        (entry.file_name().into_string().unwrap(), content)
+    });
+    Repo { gated: true, commits: 1, files: files.collect(), ..Repo::default() }
 }
 
 /// The settings that functions and job share.
