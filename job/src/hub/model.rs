@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use engine::{Folder, FolderEntry, Source};
-use futures_util::TryStreamExt;
 use hf_hub::repository::RepoTreeEntry;
 use shared::domain::HubRepo;
 
@@ -26,10 +25,7 @@ impl Hub {
         let revision = info.sha.unwrap_or_default();
         let tree = match revision.is_empty() {
             true => Vec::new(),
-            false => self.request(&operation, async || {
-                let tree = repository.list_tree().revision(revision.clone()).recursive(true).send()?;
-                tree.try_collect::<Vec<_>>().await
-            })?,
+            false => self.tree(repo, &revision, &operation)?,
         };
         let files = tree.into_iter().filter_map(|entry| match entry {
             RepoTreeEntry::File { oid, size, path, lfs, .. } => {

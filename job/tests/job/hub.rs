@@ -305,6 +305,13 @@ async fn the_base_is_read_at_the_revision_of_the_adapter() {
     assert_eq!(made.status, Status::Failed);
     assert!(message(&made).contains("no such revision"), "{}", message(&made));
 
+    // nor is a folder without a model
+    let folder = world.path(&format!("base-models/{BASE}@v3"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("config.json"), "{}").unwrap();
+    let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+    assert!(message(&made).contains("@v3 has config.json, but no weights"), "{}", message(&made));
+
     // nor is an earlier merge taken for it
     let gguf = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
     assert!(message(&gguf).contains("no such revision"), "{}", message(&gguf));

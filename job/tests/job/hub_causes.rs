@@ -54,6 +54,15 @@ async fn a_refused_base_model_names_the_true_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repository_without_a_commit_has_no_files() {
+    let hub = hub().await;
+    hub.fail(Step::Tree, Fault::Answer(Answer::NO_ENTRY), 1);
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_file_names_the_true_cause() {
     for (answer, expected, code_expected) in [
         (Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
