@@ -52,8 +52,8 @@ pub enum Fault {
     Status(u16),
     /// Returns that error response.
     Answer(Answer),
-    /// Returns 429 in the Hub's words but without a header; a `HEAD` succeeds, and has a quota that is used up for a second.
-    QuotaInHead,
+    /// Returns 429 in the Hub's words but without a header; a `HEAD` succeeds, and has that quota in its header.
+    QuotaInHead(&'static str),
     /// Returns that error for the first file (batch only).
     FileError(Answer),
     /// Does as asked, and then returns 504 (commit only).
@@ -133,7 +133,7 @@ impl Fault {
                 Some(StatusCode::GATEWAY_TIMEOUT.into_response())
             }
             Self::Answer(answer) => Some(answer.into_response()),
-            Self::QuotaInHead
+            Self::QuotaInHead(_)
             | Self::FileError(_)
             | Self::NoXet
             | Self::LosesAnswer
@@ -156,7 +156,7 @@ impl Fault {
             Self::Status(_)
             | Self::Answer(_)
             | Self::Slow(_)
-            | Self::QuotaInHead
+            | Self::QuotaInHead(_)
             | Self::FileError(_)
             | Self::NoXet
             | Self::LosesAnswer

@@ -68,8 +68,8 @@ async fn fault(State(state): HubRef, mut request: Request, next: Next) -> Respon
         if let Some(answer) = fault.response().await {
             return answer;
         }
-        if fault == Fault::QuotaInHead {
-            return quota_in_head(request, next).await;
+        if let Fault::QuotaInHead(quota) = fault {
+            return quota_in_head(quota, request, next).await;
         }
         request.extensions_mut().insert(fault);
         let uri = request.uri().to_string();
@@ -79,12 +79,12 @@ async fn fault(State(state): HubRef, mut request: Request, next: Next) -> Respon
     next.run(request).await
 }
 
-async fn quota_in_head(request: Request, next: Next) -> Response {
+async fn quota_in_head(quota: &'static str, request: Request, next: Next) -> Response {
     if request.method() != Method::HEAD {
         return Answer { header: None, ..Answer::QUOTA }.into_response();
     }
     let mut response = next.run(request).await;
-    response.headers_mut().insert("ratelimit", HeaderValue::from_static("\"api\";r=0;t=1"));
+    response.headers_mut().insert("ratelimit", HeaderValue::from_static(quota));
     response
 }
 

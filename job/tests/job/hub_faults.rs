@@ -56,7 +56,7 @@ const FAULTS: [Fault; 22] = [
     Fault::Drops,
     Fault::Truncates,
     Fault::RedirectLoop,
-    Fault::QuotaInHead,
+    Fault::QuotaInHead("\"api\";r=0;t=1"),
     Fault::FileError(Answer::STORAGE_LIMIT),
     Fault::FileError(Answer::UNAVAILABLE),
     Fault::LosesFile,

@@ -104,12 +104,18 @@ async fn an_error_of_a_file_that_passes_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quota_counts_that_a_request_shows_which_succeeds() {
-    for (step, seconds) in [(Step::Info, 1), (Step::Tree, 1), (Step::Preupload, 1), (Step::Commit, 1)] {
-        let started = Instant::now();
+    for step in [Step::Tree, Step::Preupload, Step::Commit, Step::PathsInfo] {
         // the request that fails, and the HEAD
-        let made = export_with(&[(step, Fault::QuotaInHead)], 2).await;
-        assert_eq!(made.status, Status::Completed, "{step:?}: {}", message(&made));
-        assert!(started.elapsed() >= Duration::from_secs(seconds), "{step:?}: {:?}", started.elapsed());
+        for (quota, status) in [
+            ("\"api\";r=0;t=295", Status::Failed),
+            ("\"api\";r=0;t=1", Status::Completed),
+            ("\"api\";r=5;t=295", Status::Completed),
+        ] {
+            let made = export_with(&[(step, Fault::QuotaInHead(quota))], 2).await;
+            assert_eq!(made.status, status, "{step:?} {quota}: {}", message(&made));
+            let is_named = message(&made).contains("limits the rate of requests");
+            assert_eq!(is_named, status == Status::Failed, "{step:?} {quota}: {}", message(&made));
+        }
     }
 }
 
