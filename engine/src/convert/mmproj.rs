@@ -22,6 +22,7 @@ impl GgufPlan {
     /// the wrong shape.
     pub fn mmproj(model: &Model, options: &GgufOptions) -> Result<Self> {
         let encoders = MmprojEncoders::of(model.base().config())?;
+        encoders.check_expressible()?;
         check_encoders(model, &encoders)?;
         let merged = model.adapter().is_some();
         let mut planned = select(model, &encoders, merged)?;

@@ -170,6 +170,29 @@ fn no_mmproj_of_encoders_with_other_shapes() {
 }
 
 #[test]
+fn no_mmproj_of_encoders_that_llama_cpp_computes_in_another_way() {
+    let rope = json!({"rope_theta": 10_000.0, "rope_type": "axial"});
+    for (case, says) in [
+        (spoiled("gemma3-vision", "vision_config", "hidden_act", json!("silu"), ""), "gelu_pytorch_tanh"),
+        (spoiled("gemma3-vision", "", "mm_tokens_per_image", json!(64), ""), "image_seq_length"),
+        (spoiled("gemma3n-towers", "vision_config", "architecture", json!("mobilenetv5_base"), ""), "300m"),
+        (spoiled("gemma4-towers", "vision_config", "pooling_kernel_size", json!(2), ""), "computes with 3"),
+        (spoiled("gemma4-towers", "vision_config", "rope_parameters", rope, ""), "computes with 100"),
+        (spoiled("gemma4-towers", "audio_config", "attention_chunk_size", json!(16), ""), "computes with 12"),
+        (spoiled("gemma4-towers", "audio_config", "residual_weight", json!(1), ""), "computes with 0.5"),
+        (
+            spoiled("gemma4-unified", "audio_config", "rms_norm_eps", json!(1e-5), ""),
+            "computes with 0.000001",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = GgufPlan::mmproj(&case.model(folder.path()), &options()).map(|plan| plan.size());
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains(case.field) && text.contains(says), "{} {}: {text}", case.fixture, case.field);
+    }
+}
+
+#[test]
 fn no_merge_of_a_model_with_other_shapes() {
     let experts =
         ("experts", spoiled("gemma4-moe", "", "moe_intermediate_size", json!(16), "experts.down_proj"));

@@ -1,6 +1,7 @@
 //! The vision and audio encoders of a multimodal class as one value.
 
 use super::encoder_shapes::EncoderSizes;
+use super::fixed_settings::FixedSetting;
 use super::tensor_map::{EncoderKind, TensorMap};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
@@ -33,6 +34,8 @@ pub(crate) struct MmprojFamily {
     /// The type of a matrix whose type does not follow the file's.
     pub(super) fixed_type: fn(&str, OutputType) -> Option<TensorType>,
     pub(super) encoder_layers: fn(&EncoderConfigs<'_>) -> Result<EncoderLayers>,
+    /// Settings of `vision_config` and of `audio_config` that llama.cpp has as constants.
+    pub(super) fixed_settings: [&'static [FixedSetting]; 2],
     /// Writes the metadata, in the converter's order.
     pub(super) parameters: fn(&ModelFiles, &EncoderConfigs<'_>, &mut GgufMetadata) -> Result<()>,
 }

@@ -4,10 +4,11 @@ use super::clip_metadata;
 use super::clip_metadata::{EncoderHparams, ImageInput};
 use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
+use super::fixed_settings::{FixedSetting, FixedValue};
 use super::preprocessor::PreprocessorConfig;
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
 use crate::checkpoint::{ModelConfig, ModelFiles};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
 use crate::numerics::TensorTransform;
@@ -24,8 +25,12 @@ pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
     misfit: |_| None,
     fixed_type,
     encoder_layers,
+    fixed_settings: [FIXED_VISION, &[]],
     parameters,
 };
+
+const FIXED_VISION: &[FixedSetting] =
+    &[("hidden_act", FixedValue::Text("gelu_pytorch_tanh")), ("num_channels", FixedValue::Number(3.0))];
 
 static VISION: TensorMap = TensorMap {
     prefix: "vision_tower.",
@@ -150,6 +155,15 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
     out.set("clip.vision.attention.layer_norm_epsilon", vision.f32("layer_norm_eps")?.unwrap_or(1e-6));
     out.set("clip.use_gelu", true);
     let tokens = preprocessor.field("image_seq_length").u32()?.unwrap_or(256);
+    let config = files.config();
+    if let Some(pooled) = config.top_level("mm_tokens_per_image").u32()?
+        && pooled != tokens
+    {
+        let problem = format!(
+            "has mm_tokens_per_image {pooled}, but preprocessor_config.json has image_seq_length {tokens}"
+        );
+        return Err(Error::invalid(config.file(), problem));
+    }
     let scale = image_size / patch_size / tokens.isqrt().max(1);
     if scale > 0 && scale != 4 {
         out.set("clip.vision.projector.scale_factor", scale);

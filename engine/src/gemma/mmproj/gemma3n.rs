@@ -4,6 +4,7 @@ use super::clip_metadata;
 use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
 use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
+use super::fixed_settings::{FixedSetting, FixedValue};
 use super::gemma4::is_audio_convolution;
 use super::mobilenet;
 use super::preprocessor::PreprocessorConfig;
@@ -27,8 +28,15 @@ pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
     misfit: mobilenet::misfit,
     fixed_type,
     encoder_layers,
+    fixed_settings: [FIXED_VISION, &[]],
     parameters,
 };
+
+const FIXED_VISION: &[FixedSetting] = &[
+    ("architecture", FixedValue::Text("mobilenetv5_300m_enc")),
+    ("do_pooling", FixedValue::False),
+    ("rms_norm_eps", FixedValue::Number(1e-6)),
+];
 
 /// The hidden size of `Gemma3nAudioConfig` where `config.json` has none.
 const AUDIO_HIDDEN_SIZE: u32 = 1536;

@@ -4,6 +4,7 @@ use super::clip_metadata;
 use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
 use super::encoder_shapes::EncoderSizes;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
+use super::fixed_settings::{FixedSetting, FixedValue};
 use super::preprocessor::PreprocessorConfig;
 use super::subsampling::{Subsampling, numbers};
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
@@ -25,8 +26,29 @@ pub(in crate::gemma) static GEMMA4: MmprojFamily = MmprojFamily {
     misfit: |_| None,
     fixed_type,
     encoder_layers,
+    fixed_settings: [FIXED_VISION, FIXED_AUDIO],
     parameters,
 };
+
+const FIXED_VISION: &[FixedSetting] = &[
+    ("hidden_activation", FixedValue::Text("gelu_pytorch_tanh")),
+    ("rms_norm_eps", FixedValue::Number(1e-6)),
+    ("attention_bias", FixedValue::False),
+    ("pooling_kernel_size", FixedValue::Number(3.0)),
+    ("rope_parameters.rope_theta", FixedValue::Number(100.0)),
+    ("rope_parameters.rope_type", FixedValue::Text("axial")),
+];
+const FIXED_AUDIO: &[FixedSetting] = &[
+    ("hidden_act", FixedValue::Text("silu")),
+    ("residual_weight", FixedValue::Number(0.5)),
+    ("attention_chunk_size", FixedValue::Number(12.0)),
+    ("attention_context_left", FixedValue::Number(13.0)),
+    ("attention_context_right", FixedValue::Number(0.0)),
+    ("attention_logit_cap", FixedValue::Number(50.0)),
+    ("conv_kernel_size", FixedValue::Number(5.0)),
+    ("gradient_clipping", FixedValue::Number(1e10)),
+    ("rms_norm_eps", FixedValue::Number(1e-6)),
+];
 
 /// The sizes of `Gemma4VisionConfig` and `Gemma4AudioConfig` where `config.json` has none.
 const VISION_HIDDEN_SIZE: u32 = 768;

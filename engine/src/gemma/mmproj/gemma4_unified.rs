@@ -3,6 +3,7 @@
 
 use super::clip_metadata::EncoderHparams;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
+use super::fixed_settings::{FixedSetting, FixedValue};
 use super::gemma4;
 use super::gemma4::{AUDIO_PROJECTOR, DescribedEncoders, VISION_PROJECTOR};
 use super::tensor_map::TensorMap;
@@ -23,8 +24,13 @@ pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
     misfit: |_| None,
     fixed_type: gemma4::fixed_type,
     encoder_layers: |_| Ok(EncoderLayers { vision: 0, audio: 0 }),
+    fixed_settings: [FIXED_VISION, FIXED_AUDIO],
     parameters,
 };
+
+const FIXED_VISION: &[FixedSetting] =
+    &[("rms_norm_eps", FixedValue::Number(1e-6)), ("pooling_kernel_size", FixedValue::Number(3.0))];
+const FIXED_AUDIO: &[FixedSetting] = &[("rms_norm_eps", FixedValue::Number(1e-6))];
 
 static VISION: TensorMap = TensorMap {
     prefix: "embed_vision.",

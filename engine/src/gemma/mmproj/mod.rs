@@ -4,6 +4,7 @@
 mod clip_metadata;
 mod encoder_shapes;
 mod family;
+mod fixed_settings;
 mod gemma3;
 mod gemma3n;
 mod gemma4;
@@ -60,6 +61,13 @@ impl MmprojEncoders {
         let audio = audio.filter(|part| !part.is_empty());
         let text_hidden = config.u32("hidden_size")?.map(u64::from);
         Ok(Self { family, vision, audio, text_hidden })
+    }
+
+    /// Refuses settings that llama.cpp has as constants with other values.
+    pub(crate) fn check_expressible(&self) -> Result<()> {
+        let [vision, audio] = self.family.fixed_settings;
+        fixed_settings::check(&self.vision, "vision_config", vision)?;
+        self.audio.as_ref().map_or(Ok(()), |config| fixed_settings::check(config, "audio_config", audio))
     }
 
     /// The GGUF name of the checkpoint's tensor of this name.
