@@ -54,6 +54,8 @@ impl ReverseProxy {
             return Problem::no_such_path().into_response();
         };
         let host = parts.headers.remove(header::HOST);
+        // the gateway has compared it with the host, which is another one for the service
+        parts.headers.remove(header::ORIGIN);
         strip(&mut parts.headers);
         if let Some(host) = host {
             parts.headers.insert(HeaderName::from_static("x-forwarded-host"), host);

@@ -28,7 +28,9 @@ async fn function(name: &'static str) -> SocketAddr {
         });
         ([(header::CACHE_CONTROL, "no-store")], Json(asked))
     };
-    tokio::spawn(axum::serve(listener, Router::new().fallback(echo)).into_future());
+    // as the issuer of tokens is
+    let service = Router::new().fallback(echo).layer(from_fn(loopback::require));
+    tokio::spawn(axum::serve(listener, service).into_future());
     address
 }
 
@@ -51,6 +53,8 @@ async fn ask(
         .method(method)
         .uri(path)
         .header("host", "127.0.0.1:8080")
+        // as browsers send it with the page's own requests
+        .header("origin", "http://127.0.0.1:8080")
         .header("authorization", "Bearer x")
         .header("connection", "x-hop")
         .header("x-hop", "1")

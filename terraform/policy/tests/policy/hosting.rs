@@ -46,7 +46,7 @@ fn pages_are_served_with_their_headers_and_api_paths_are_not_pages() {
         assert!(headers("content-security-policy").starts_with("default-src 'none'; script-src 'self'"));
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
+            ("referrer-policy", "same-origin"),
             ("cross-origin-opener-policy", "same-origin"),
             ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
         ] {
