@@ -7,10 +7,7 @@ use futures_util::future::join_all;
 use crate::support::{BASE, World, change, fixture, published};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::{
-    domain::{ArtifactKind, CreateExport, Export, Quantization, Status},
-    testing::fixtures,
-};
+use shared::domain::{ArtifactKind, Export, Quantization, Status};
 
 fn paths(export: &Export) -> Vec<&str> {
     export.artifacts.iter().map(|artifact| artifact.path.as_str()).collect()
@@ -285,12 +282,7 @@ async fn several_types_of_one_export_are_those_of_single_exports() {
     // one of them exists already
     let id = world.create(ArtifactKind::Gguf, Some(Quantization::Q6_K)).await;
     world.run(id, "run-1", std::future::pending()).await;
-    let request = CreateExport {
-        kind: ArtifactKind::Gguf,
-        quantizations: types.to_vec(),
-        ..fixtures::request("job-1")
-    };
-    let id = world.create_for(request).await;
+    let id = world.create(ArtifactKind::Gguf, types).await;
     world.run(id, "run-2", std::future::pending()).await;
     let export = world.record(id).await;
     assert_eq!(
@@ -316,12 +308,7 @@ async fn several_types_of_one_export_are_those_of_single_exports() {
 async fn exports_of_the_same_types_in_other_orders_do_not_wait_for_each_other() {
     let world = World::new();
     let export = async |types: [Quantization; 3]| {
-        let request = CreateExport {
-            kind: ArtifactKind::Gguf,
-            quantizations: types.to_vec(),
-            ..fixtures::request("job-1")
-        };
-        let id = world.create_for(request).await;
+        let id = world.create(ArtifactKind::Gguf, types).await;
         world.run(id, "run-1", std::future::pending()).await;
         world.record(id).await
     };

@@ -105,8 +105,12 @@ impl World {
         self.store.put("training_jobs", id, document);
     }
 
-    pub(crate) async fn create(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> ExportId {
-        let quantizations = quantization.into_iter().collect();
+    pub(crate) async fn create(
+        &self,
+        kind: ArtifactKind,
+        quantizations: impl IntoIterator<Item = Quantization>,
+    ) -> ExportId {
+        let quantizations = quantizations.into_iter().collect();
         self.create_for(CreateExport { kind, quantizations, ..fixtures::request("job-1") }).await
     }
 
