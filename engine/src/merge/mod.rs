@@ -144,9 +144,7 @@ impl Model {
         }
         let lm_head = self.tensors().iter().position(|tensor| is_lm_head(&tensor.info.name));
         match (lm_head, self.embedding()) {
-            (Some(lm_head), Some(embedding))
-                if self.base().config().bool("tie_word_embeddings")? != Some(false) =>
-            {
+            (Some(lm_head), Some(embedding)) if self.base().config().ties_embeddings()? => {
                 Ok(!self.same_values(lm_head, embedding)?)
             }
             _ => Ok(false),

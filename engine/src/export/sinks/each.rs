@@ -3,7 +3,7 @@
 use super::{SequentialSink, Sink};
 use crate::error::Result;
 use crate::io::Output;
-use crate::plan::{ExportPlan, FileLayout, WrittenFile};
+use crate::plan::{ExportPlan, FileLayout, PlannedReport, WrittenFile};
 
 /// One sequence of files for each output.
 pub(in crate::export) struct EachSink<'a> {
@@ -17,7 +17,7 @@ impl<'a> EachSink<'a> {
         plan: &'a ExportPlan,
         outputs: impl Iterator<Item = &'a mut dyn Output>,
     ) -> Self {
-        let sequence = |(report, output): (&crate::plan::PlannedReport, &'a mut dyn Output)| {
+        let sequence = |(report, output): (&PlannedReport, &'a mut dyn Output)| {
             let files: &[FileLayout] = &plan.files[report.files.clone()];
             (report.files.start, SequentialSink::new(files, output))
         };
