@@ -1,4 +1,5 @@
-"""Encodes an image and a sound in llama.cpp with a model and its `mmproj` file, and prints how many tokens they give.
+"""Encodes an image and a sound in llama.cpp with a model and its `mmproj` file, prints how many tokens they give, and
+writes the embeddings of the image.
 
 A process of its own, for `tools.compat.mmproj`: llama.cpp aborts on files that it cannot load.
 """
@@ -14,19 +15,24 @@ from llama_cpp import mtmd_cpp as mtmd
 RESULT = "encoded: "
 
 
-def bitmap(medium):
-    random = np.random.default_rng(1)
-    if medium == "image":
-        pixels = random.integers(0, 256, (96, 96, 3), dtype=np.uint8)
-        return mtmd.mtmd_bitmap_init(96, 96, pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
-    samples = random.standard_normal(16_000).astype(np.float32) / 4
+def image(side):
+    """A square image: rows, columns and colors, in bytes."""
+    return np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def image_bitmap(side):
+    return mtmd.mtmd_bitmap_init(side, side, image(side).ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)))
+
+
+def sound_bitmap():
+    samples = np.random.default_rng(1).standard_normal(16_000).astype(np.float32) / 4
     return mtmd.mtmd_bitmap_init_from_audio(len(samples), samples.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
 
 
-def encode(context, width, medium):
-    """Embeddings of an image or a sound, as wide as those of the language model."""
+def encode(context, width, medium, bitmap):
+    """Embeddings of an image or a sound, as wide as those of the language model: a row each."""
     chunks, text = mtmd.mtmd_input_chunks_init(), mtmd.mtmd_default_marker()
-    bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap(medium))
+    bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
     prompt = mtmd.mtmd_input_text(text=text, text_len=len(text), add_special=True, parse_special=True)
     assert mtmd.mtmd_tokenize(context, chunks, ctypes.byref(prompt), bitmaps, 1) == 0, f"no tokens of the {medium}"
     for number in range(mtmd.mtmd_input_chunks_size(chunks)):
@@ -38,11 +44,11 @@ def encode(context, width, medium):
         values = np.ctypeslib.as_array(mtmd.mtmd_get_output_embd(context), (tokens * width,))
         assert np.isfinite(values).all(), f"embeddings of the {medium} are NaN or infinite"
         assert values.std() > 0, f"embeddings of the {medium} are all the same"
-        return f"{tokens} tokens of the {medium}"
+        return values.reshape(tokens, width)
     raise AssertionError(f"no chunk of the {medium}")
 
 
-def main(model, mmproj):
+def main(model, mmproj, side, embeddings):
     text = llama_cpp.Llama(model, n_ctx=64, verbose=True)
     params = mtmd.mtmd_context_params_default()
     params.use_gpu, params.warmup, params.n_threads = False, False, 2
@@ -51,9 +57,12 @@ def main(model, mmproj):
     width = llama_cpp.llama_model_n_embd_inp(text.model)
     found = []
     if mtmd.mtmd_support_vision(context):
-        found.append(encode(context, width, "image"))
+        rows = encode(context, width, "image", image_bitmap(int(side)))
+        np.save(embeddings, rows)
+        found.append(f"{len(rows)} tokens of the image")
     if mtmd.mtmd_support_audio(context):
-        found.append(encode(context, width, "sound"))
+        rows = encode(context, width, "sound", sound_bitmap())
+        found.append(f"{len(rows)} tokens of the sound")
     print(RESULT + ", ".join(found))
 
 

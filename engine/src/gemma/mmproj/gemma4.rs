@@ -281,7 +281,10 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
             None => None,
         },
     };
-    encoders.write(files, out)
+    encoders.write(files, out)?;
+    // the only activation that `FIXED_VISION` lets pass; without the key llama.cpp computes another one
+    out.set("clip.use_gelu", true);
+    Ok(())
 }
 
 /// Encoders by configuration, projector type and sizes.
