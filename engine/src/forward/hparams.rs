@@ -4,7 +4,7 @@ use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gemma::{
     Architecture, AttentionRules, AttentionSizes, ModelFamily, ParameterSource, first_kv_shared_layer,
-    layer_rope,
+    has_field, layer_rope,
 };
 use crate::gguf::{GgufFile, GgufMetadata, MetadataKeys, MetadataValue};
 use crate::merge::Model;
@@ -83,10 +83,11 @@ impl ModelHparams {
     /// writes wrongly, or not at all, then shows, and so do layer types other than those that llama.cpp has built in.
     fn read_settings(&mut self, family: &ModelFamily, config: &ModelConfig) -> Result<()> {
         let defaults = &family.config_defaults;
-        let cap = |field: &str, default: Option<f32>| match config.is_null(field) {
-            true => Ok(None),
-            false => Ok(config.f32(field)?.or(default).filter(|cap| *cap != 0.0)),
-        };
+        let cap =
+            |field: &str, default: Option<f32>| match config.is_null(field) || !has_field(config, field)? {
+                true => Ok(None),
+                false => Ok::<_, Error>(config.f32(field)?.or(default).filter(|cap| *cap != 0.0)),
+            };
         self.attn_logit_softcapping = cap("attn_logit_softcapping", defaults.attn_logit_softcapping)?;
         self.final_logit_softcapping = cap("final_logit_softcapping", defaults.final_logit_softcapping)?;
         self.rms_norm_eps = config.f32("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps);

@@ -225,3 +225,22 @@ fn layer_types_that_a_file_has_no_key_for_raise_the_divergence() {
     let logits = compare_gguf(&model, &[source], &RunOptions::default()).unwrap();
     assert!(logits.kl_mean > 1e-3, "{logits:?}");
 }
+
+/// transformers ignores a field that the class does not have.
+#[test]
+fn a_softcap_of_another_class_changes_nothing() {
+    for (case, caps) in [
+        ("gemma1-micro", vec!["attn_logit_softcapping", "final_logit_softcapping"]),
+        ("families/gemma3n", vec!["attn_logit_softcapping"]),
+        ("families/gemma4-dense", vec!["attn_logit_softcapping"]),
+    ] {
+        let config = caps.into_iter().map(|cap| (cap.to_owned(), 0.5.into())).collect();
+        let expected =
+            ExpectedLogits { folder: case.to_owned(), config, ids: Vec::new(), logits: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        let model = changed(&expected, folder.path());
+        let (_folder, source) = file(&model, OutputType::F32);
+        let logits = compare_gguf(&model, &[source], &RunOptions::default()).unwrap();
+        assert!(logits.kl_mean < 1e-3, "{case}: {logits:?}");
+    }
+}

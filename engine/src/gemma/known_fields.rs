@@ -116,6 +116,12 @@ pub(super) fn check_encoder_types(config: &ModelConfig) -> Result<()> {
     ConfigClasses::load()?.parts(config, &ENCODERS)?.iter().try_for_each(ConfigPart::check_types)
 }
 
+/// Whether the class of the language model has a field. A class without it ignores what a file says.
+pub(crate) fn has_field(config: &ModelConfig, field: &str) -> Result<bool> {
+    let classes = ConfigClasses::load()?;
+    Ok(classes.parts(config, &LANGUAGE_MODEL)?.iter().any(|part| part.types(field).is_some()))
+}
+
 /// The fields of the language model that their class does not have, with their values.
 pub(crate) fn unknown_fields(config: &ModelConfig) -> Result<Vec<String>> {
     Ok(ConfigClasses::load()?.parts(config, &LANGUAGE_MODEL)?.iter().flat_map(ConfigPart::unknown).collect())
