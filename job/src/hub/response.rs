@@ -5,12 +5,13 @@
 use std::{fmt, time::Duration};
 
 use hf_hub::HFError;
+use jiff::fmt::rfc2822;
 use reqwest::{
     Url,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde::Deserialize;
-use shared::redaction::redact;
+use shared::{clock, redaction::redact};
 
 use crate::hub_cause::HubCause;
 
@@ -139,14 +140,18 @@ fn cleaned(message: &str) -> Option<String> {
     (!text.is_empty()).then(|| format!("{text}{shortened}"))
 }
 
-/// `Retry-After: 95`, or the time until the quota is full again: `RateLimit: "api";r=0;t=95`.
+/// `Retry-After: 95`, or its date; or the time until the quota is full again: `RateLimit: "api";r=0;t=95`.
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
+    let date = |text: &str| Some(rfc2822::parse(text.trim()).ok()?.timestamp());
+    // by the server's clock, if the response has its time
+    let now = || text(DATE.as_str()).and_then(date).unwrap_or_else(clock::now);
+    let until = |text: &str| Some(Duration::try_from(date(text)?.duration_since(now())).unwrap_or_default());
     let parameter = |parameters: &str, name: &str| {
         parameters.split([';', ',']).find_map(|one| one.trim().strip_prefix(name).and_then(seconds))
     };
-    text(RETRY_AFTER.as_str()).and_then(seconds).or_else(|| {
+    text(RETRY_AFTER.as_str()).and_then(|text| seconds(text).or_else(|| until(text))).or_else(|| {
         text("ratelimit")
             .filter(|quota| parameter(quota, "r=") == Some(Duration::ZERO))
             .and_then(|quota| parameter(quota, "t="))
@@ -168,7 +173,15 @@ mod tests {
         assert_eq!(seconds("ratelimit", "\"api\";r=0;t=55"), Some(55));
         assert_eq!(seconds("ratelimit", "\"resolvers\"; r=0; t=7"), Some(7));
         assert_eq!(seconds("ratelimit", "\"api\";r=4;t=55"), None, "there are requests left");
-        assert_eq!(seconds("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(seconds("retry-after", "in a while"), None);
+    }
+
+    #[test]
+    fn a_date_is_read_by_the_clock_of_the_server() {
+        let mut headers = headers("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(wait(&headers), Some(Duration::ZERO), "the date has passed");
+        headers.insert("date", "Wed, 21 Oct 2015 07:26:25 GMT".parse().unwrap());
+        assert_eq!(wait(&headers), Some(Duration::from_secs(95)));
     }
 
     #[test]
