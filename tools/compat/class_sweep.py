@@ -5,14 +5,16 @@
 A class that the command refuses to merge must be refused by name. What `gguf` does with a class is printed beside it.
 """
 
+import functools
+import shutil
 import sys
 
 import peft
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from tools.common import Results, copy_tokenizer, randomize_adapter, scratch_folder, silence, try_export
+from tools.common import FIXTURES, Results, copy_tokenizer, randomize_adapter, scratch_folder, silence, try_export
 
 TEXT = {
     "hidden_size": 64,
@@ -101,8 +103,45 @@ CLASSES = {
 }
 
 
+# A class that transformers does not have.
+DSPARK = "Gemma4DSparkModel"
+DSPARK_MODULES = [*LINEAR, "fc", "markov_w2", "proj"]
+
+
+def dspark(folder):
+    """A DSpark drafter's tensors in modules of their names, which is all that PEFT needs."""
+    model = torch.nn.Module()
+    loaded = load_file(folder / "model.safetensors")
+    # a linear layer has its bias from the start
+    for name in sorted(loaded, key=lambda name: name.endswith(".bias")):
+        *parents, leaf = name.split(".")
+        tensor = loaded[name]
+        module = model
+        for parent in parents[:-1]:
+            module = child(module, parent, torch.nn.Module)
+        if leaf == "weight" and tensor.dim() == 2:
+            linear = functools.partial(torch.nn.Linear, *reversed(tensor.shape), f"{name[:-7]}.bias" in loaded)
+            child(module, parents[-1], linear)
+        else:
+            module = child(module, parents[-1], torch.nn.Module)
+            if not hasattr(module, leaf):
+                module.register_parameter(leaf, torch.nn.Parameter(tensor))
+    model.to(torch.bfloat16).load_state_dict(loaded)
+    return model
+
+
+def child(module, name, make):
+    """A module within another one, made if it is not there."""
+    if not hasattr(module, name):
+        module.add_module(name, make())
+    return getattr(module, name)
+
+
 def make_base(name, folder):
     """A new model of the class in bf16, saved."""
+    if name == DSPARK:
+        shutil.copytree(FIXTURES / "families/gemma4-dspark/base", folder)
+        return
     config_class, fields, _ = CLASSES[name]
     torch.manual_seed(1)
     config = getattr(transformers, config_class)(**fields)
@@ -112,7 +151,17 @@ def make_base(name, folder):
 
 
 def load(name, folder):
+    if name == DSPARK:
+        return dspark(folder)
     return getattr(transformers, name).from_pretrained(folder, dtype="auto")
+
+
+def save(model, folder):
+    if isinstance(model, transformers.PreTrainedModel):
+        model.save_pretrained(folder)
+    else:
+        folder.mkdir()
+        save_file(model.state_dict(), folder / "model.safetensors")
 
 
 def differences(ours, theirs):
@@ -139,12 +188,13 @@ def check(name):
     """What `gguf` and `merge` do with the class."""
     with scratch_folder() as folder:
         make_base(name, folder / "base")
-        options = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"} | CLASSES[name][2]
+        options = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
+        options |= {"target_modules": DSPARK_MODULES} if name == DSPARK else CLASSES[name][2]
         model = peft.get_peft_model(load(name, folder / "base"), peft.LoraConfig(**options))
         randomize_adapter(model)
         model.save_pretrained(folder / "adapter", save_embedding_layers=False)
         merged = peft.PeftModel.from_pretrained(load(name, folder / "base"), folder / "adapter").merge_and_unload()
-        merged.save_pretrained(folder / "theirs")
+        save(merged, folder / "theirs")
         gguf = try_export("gguf", "--base", folder / "base", "--out", folder / "m.gguf", "--quant", "f16")
         converted = "made" if gguf.returncode == 0 else gguf.stderr.strip().splitlines()[0]
         done = try_export("merge", "--base", folder / "base", "--adapter", folder / "adapter", "--out", folder / "ours")
@@ -159,7 +209,7 @@ def check(name):
 def main():
     silence()
     results = Results()
-    for name in sys.argv[1:] or CLASSES:
+    for name in sys.argv[1:] or [*CLASSES, DSPARK]:
         results.check(f"{name:36}", check, name)
     return results.finish()
 
