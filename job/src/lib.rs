@@ -43,6 +43,8 @@
 //!
 //! `run` is asynchronous. `work` and all that it calls block, on a thread of their own.
 
+#![cfg_attr(not(feature = "hub"), allow(dead_code, reason = "the client of the Hub uses it"))]
+
 mod archive;
 mod artifact_folder;
 mod bucket;

@@ -49,7 +49,10 @@ pub(crate) fn create(adapters: &LocalAdapters, list_url: Url) -> Router {
         // nothing deletes documents of SQLite
         retention_days: None,
         limits: adapters.limits,
-        list: list_service::routes(ListServiceConfig { list_url: Some(list_url), with_identity: false }),
+        list: list_service::routes(
+            ListServiceConfig { list_url: Some(list_url), with_identity: false },
+            None,
+        ),
     })
 }
 

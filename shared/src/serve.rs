@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, ListenConfig, Lookup},
+    config::{ListenConfig, Lookup},
     http::linger,
 };
 
@@ -55,7 +55,8 @@ impl fmt::Debug for FatalError {
 /// # Errors
 /// If a setting is malformed or the port is in use.
 pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), FatalError> {
-    if config::optional(lookup, "AWS_LAMBDA_RUNTIME_API").is_some() {
+    #[cfg(feature = "lambda")]
+    if crate::config::optional(lookup, "AWS_LAMBDA_RUNTIME_API").is_some() {
         return Ok(lambda_http::run(router).await?);
     }
     let ListenConfig { port } = ListenConfig::from(lookup)?;

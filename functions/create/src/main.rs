@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use shared::{
-    adapters::{cloud_run::CloudRunJobs, firebase_keys, firestore::Firestore, kms::KmsKey, list_service},
+    adapters::{
+        cloud_run::CloudRunJobs, firebase_keys, firestore::Firestore, identity_tokens, kms::KmsKey,
+        list_service,
+    },
     config::{self, process},
     ports::JobLauncher,
     serve::{self, FatalError},
@@ -21,6 +24,8 @@ async fn main() -> Result<(), FatalError> {
         Some(key) => Arc::new(SealingLauncher { launcher, key: Arc::new(KmsKey::new(key)) }),
         None => launcher,
     };
+    let list = config::ListServiceConfig::from(&process)?;
+    let identity = identity_tokens::for_list(&list);
     let context = create::Context {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
         jobs: Arc::clone(&store) as _,
@@ -28,7 +33,7 @@ async fn main() -> Result<(), FatalError> {
         launcher,
         retention_days: config::RetentionConfig::from(&process)?.days,
         limits: config::caller_limits(&process)?,
-        list: list_service::routes(config::ListServiceConfig::from(&process)?),
+        list: list_service::routes(list, identity),
     };
     serve::run(create::router(context), &process).await
 }

@@ -1,70 +1,52 @@
 //! The Hugging Face Hub: base models are read from it, exports are pushed to it.
 
+#[cfg(not(feature = "hub"))]
+mod absent;
 mod card;
+#[cfg(feature = "hub")]
+mod client;
+#[cfg(feature = "hub")]
 mod contents;
+#[cfg(feature = "hub")]
 mod error;
+#[cfg(feature = "hub")]
 mod file;
+#[cfg(feature = "hub")]
 mod file_stream;
 mod front_matter;
+#[cfg(feature = "hub")]
 mod model;
+#[cfg(feature = "hub")]
 mod push;
+#[cfg(feature = "hub")]
 mod requests;
+#[cfg(feature = "hub")]
 mod response;
+#[cfg(feature = "hub")]
 mod stall;
+#[cfg(feature = "hub")]
 mod transfer;
 
 use std::sync::Arc;
 
-use hf_hub::HFClient;
-use reqwest::redirect::Policy;
-use secrecy::{ExposeSecret, SecretString};
+use engine::Folder;
 use shared::domain::HubRepo;
-use tokio::runtime::Handle;
 
+#[cfg(not(feature = "hub"))]
+pub(crate) use absent::AbsentHub as Hub;
 pub(crate) use card::ModelCard;
-pub(crate) use push::PushRequest;
+#[cfg(feature = "hub")]
+pub(crate) use client::Hub;
 
-use crate::{context::HubSettings, error::JobError, progress::ProgressTracker};
+use crate::{manifest::ManifestFile, progress::ProgressTracker};
 
-/// A client with the caller's token, for blocking code.
-pub(crate) struct Hub {
-    client: HFClient,
-    /// For what the client does not do. It follows no redirects.
-    http: reqwest::Client,
-    settings: HubSettings,
-    token: Option<SecretString>,
-    progress: Arc<ProgressTracker>,
-    runtime: Handle,
-}
-
-impl Hub {
-    pub(crate) fn new(
-        settings: &HubSettings,
-        token: Option<SecretString>,
-        progress: &Arc<ProgressTracker>,
-        runtime: Handle,
-    ) -> Result<Arc<Self>, JobError> {
-        let unusable = |error: &(dyn std::error::Error + 'static)| {
-            tracing::error!(error, endpoint = settings.endpoint, "the client of the Hub cannot be created");
-            JobError::Internal(format!(
-                "the client of the Hugging Face Hub cannot be created for {} (HF_ENDPOINT): correct the endpoint",
-                settings.endpoint
-            ))
-        };
-        let http = reqwest::Client::builder().redirect(Policy::none()).build().map_err(|e| unusable(&e))?;
-        // retries are this crate's, with the delays that the Hub asks for
-        let mut builder =
-            HFClient::builder().endpoint(&settings.endpoint).cache_enabled(false).retry_max_attempts(0);
-        if let Some(token) = &token {
-            builder = builder.token(token.expose_secret());
-        }
-        let client = builder.build().map_err(|e| unusable(&e))?;
-        let (settings, progress) = (settings.clone(), Arc::clone(progress));
-        Ok(Arc::new(Self { client, http, settings, token, progress, runtime }))
-    }
-
-    fn repository(&self, repo: &HubRepo) -> hf_hub::HFRepository<hf_hub::RepoTypeModel> {
-        let (owner, name) = repo.parts();
-        self.client.model(owner, name)
-    }
+/// The files to push, and the repository they go to.
+pub(crate) struct PushRequest<'a> {
+    pub(crate) repo: &'a HubRepo,
+    /// Whether the repository must be private.
+    pub(crate) private: bool,
+    pub(crate) folder: Arc<dyn Folder>,
+    pub(crate) files: &'a [ManifestFile],
+    pub(crate) card: ModelCard<'a>,
+    pub(crate) progress: &'a Arc<ProgressTracker>,
 }

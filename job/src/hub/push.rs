@@ -5,39 +5,27 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use engine::{Folder, FolderEntry};
+use engine::FolderEntry;
 use hf_hub::{
     HFRepository, RepoTypeModel,
     progress::Progress,
     repository::{AddSource, BlobLfsInfo, CommitOperation, RepoTreeEntry, StreamSource},
 };
 use sha2::{Digest, Sha256};
-use shared::domain::{HubRepo, Stage};
+use shared::domain::Stage;
 
 use super::{
-    Hub,
-    card::{self, ModelCard},
+    Hub, PushRequest, card,
     contents::RepositoryContents,
     error::{HubError, HubOperation},
     file::HubFile,
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
 };
-use crate::{error::JobError, manifest::ManifestFile, progress::ProgressTracker};
+use crate::{error::JobError, manifest::ManifestFile};
 
 /// The name of the model card.
 const CARD_FILE: &str = "README.md";
-
-/// The files to push, and the repository they go to.
-pub(crate) struct PushRequest<'a> {
-    pub(crate) repo: &'a HubRepo,
-    /// Whether the repository must be private.
-    pub(crate) private: bool,
-    pub(crate) folder: Arc<dyn Folder>,
-    pub(crate) files: &'a [ManifestFile],
-    pub(crate) card: ModelCard<'a>,
-    pub(crate) progress: &'a Arc<ProgressTracker>,
-}
 
 /// One push, step by step.
 struct PushOperation<'a> {

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -12,8 +13,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get},
 };
-use gcloud_sdk::{GoogleAuthHeaders, IdTokenAudience};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::time::timeout;
 
 use super::http_client;
 use crate::{api::Problem, auth::APP_CHECK_HEADER, config, domain::Error, ports::PortError, telemetry};
@@ -43,7 +43,7 @@ enum ListServiceError {
     #[error("the HTTP client could not be created")]
     Client(#[source] Arc<reqwest::Error>),
     #[error("the identity token could not be fetched")]
-    Identity(#[from] gcloud_sdk::error::Error),
+    Identity(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the request failed")]
     Request(#[from] reqwest::Error),
     #[error("the response with status {0} is not from the function list")]
@@ -56,21 +56,33 @@ impl From<ListServiceError> for Error {
     }
 }
 
+/// The identity of this function, which Cloud Run requires of a caller.
+#[async_trait]
+pub trait IdentityTokens: Send + Sync {
+    /// The value of the header `Authorization` for the service at `audience`.
+    ///
+    /// # Errors
+    /// If there is no token.
+    async fn header(
+        &self,
+        audience: &url::Origin,
+    ) -> Result<Option<HeaderValue>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
 struct ListService {
     url: url::Url,
     client: Result<reqwest::Client, Arc<reqwest::Error>>,
-    /// `None` outside production, where no identity token is required.
-    identity: Option<OnceCell<GoogleAuthHeaders>>,
+    identity: Option<Arc<dyn IdentityTokens>>,
 }
 
-/// Routes GET and HEAD to the function `list`; `None` if no URL is configured.
+/// Routes GET and HEAD to the function `list`; `None` if no URL is configured. Without `identity` no identity token is sent.
 #[must_use]
-pub fn routes(settings: config::ListServiceConfig) -> Option<MethodRouter> {
-    let service = ListService {
-        url: settings.list_url?,
-        client: http_client::client(DEADLINE).map_err(Into::into),
-        identity: settings.with_identity.then(OnceCell::new),
-    };
+pub fn routes(
+    settings: config::ListServiceConfig,
+    identity: Option<Arc<dyn IdentityTokens>>,
+) -> Option<MethodRouter> {
+    let client = http_client::client(DEADLINE).map_err(Into::into);
+    let service = ListService { url: settings.list_url?, client, identity };
     Some(get(forward).with_state(Arc::new(service)))
 }
 
@@ -109,9 +121,7 @@ impl ListService {
 
     async fn identity_token(&self) -> Result<Option<HeaderValue>, ListServiceError> {
         let Some(identity) = &self.identity else { return Ok(None) };
-        let audience = IdTokenAudience::new(self.url.origin().ascii_serialization());
-        let tokens = identity.get_or_try_init(|| GoogleAuthHeaders::id_token_from_adc(&audience)).await?;
-        Ok(tokens.headers().await?.get(header::AUTHORIZATION).cloned())
+        identity.header(&self.url.origin()).await.map_err(ListServiceError::Identity)
     }
 }
 
@@ -143,7 +153,7 @@ mod tests {
         let list_url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         tokio::spawn(serve(listener, Router::new().route("/exports", list), std::future::pending()));
         let settings = config::ListServiceConfig { list_url: Some(list_url), with_identity: false };
-        let router = envelope(Router::new().route("/exports", routes(settings).unwrap()));
+        let router = envelope(Router::new().route("/exports", routes(settings, None).unwrap()));
         let mut request = request("GET", "/exports?page_size=1&page_token=%C3%BC", Some("the.callers.token"));
         request.headers_mut().insert(APP_CHECK_HEADER, "an.app.token".parse().unwrap());
         request.headers_mut().insert("cookie", "session=1".parse().unwrap());

@@ -2,11 +2,10 @@
 
 use std::num::NonZeroU16;
 
-use firestore::serialize_as_null;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{DocumentError, EXPORTS, StoredTime};
+use super::{DocumentError, EXPORTS, StoredTime, native::serialize_as_null};
 use crate::domain::{
     Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Failure, Progress,
     Proof, Quantization, Stage, Status,

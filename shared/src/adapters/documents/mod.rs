@@ -7,6 +7,7 @@
 
 mod export;
 mod json;
+mod native;
 mod time;
 mod training_job;
 

@@ -1,14 +1,15 @@
 //! Timestamps in documents.
 
-use firestore::FirestoreTimestamp;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use super::native::NativeTime;
 
 /// A timestamp: RFC 3339 in JSON, a native timestamp in Firestore; both are parsed from either. A time without an offset
 /// is UTC. Truncated to microseconds, the precision of Firestore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct StoredTime(FirestoreTimestamp);
+pub struct StoredTime(NativeTime);
 
 impl StoredTime {
     /// Parses RFC 3339, and ISO 8601 without an offset.
@@ -29,7 +30,7 @@ impl<'de> Deserialize<'de> for StoredTime {
 
 impl From<Timestamp> for StoredTime {
     fn from(time: Timestamp) -> Self {
-        Self(FirestoreTimestamp(time).truncated_to_firestore_precision())
+        Self(NativeTime(Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)))
     }
 }
 

@@ -3,24 +3,20 @@
 //! Both use `object_store`, so all other code is the same. A URL with the other scheme, or of a file outside the root, is
 //! rejected: the URLs come from documents, which must not give access to the file system of the machine.
 
+mod folder;
+#[cfg(feature = "google")]
+mod google;
+
 use std::{
-    collections::HashMap,
+    fmt::Debug,
     path::{Path as FilePath, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
-    gcp::GoogleCloudStorageBuilder,
-    local::LocalFileSystem,
+    ObjectStore,
     path::{Path, PathPart},
 };
-
-/// The timeout of one request: a part of an upload or a range of a download.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long failed requests are retried.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why a location cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +51,7 @@ pub struct StorageLocation {
 /// The root of the paths in a store.
 #[derive(Debug, Clone)]
 enum StoreRoot {
+    #[cfg(feature = "google")]
     Bucket(String),
     Folder(PathBuf),
 }
@@ -64,6 +61,7 @@ impl StorageLocation {
     #[must_use]
     pub fn url(&self) -> String {
         match &self.root {
+            #[cfg(feature = "google")]
             StoreRoot::Bucket(bucket) => {
                 format!("gs://{bucket}/{}", self.path).trim_end_matches('/').to_owned()
             }
@@ -89,31 +87,23 @@ impl StorageLocation {
     }
 }
 
-/// The implementation of buckets.
-#[derive(Debug)]
-enum StorageBackend {
-    Google { emulator: Option<String> },
-    Folder { root: PathBuf, store: Arc<LocalFileSystem> },
+/// An implementation of buckets.
+trait StorageBackend: Debug + Send + Sync {
+    /// The location at a URL without a trailing slash.
+    fn location(&self, url: &str) -> Result<StorageLocation, StorageError>;
 }
 
-/// Resolves URLs to locations, with one client per bucket.
+/// Resolves URLs to locations.
 #[derive(Debug)]
-pub struct Storage {
-    backend: StorageBackend,
-    buckets: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
-}
+pub struct Storage(Box<dyn StorageBackend>);
 
 impl Storage {
     /// Google Cloud Storage with the credentials of the environment. `emulator` is `STORAGE_EMULATOR_HOST`, which is
     /// accessed without credentials.
+    #[cfg(feature = "google")]
     #[must_use]
     pub fn google(emulator: Option<&str>) -> Self {
-        let with_scheme =
-            |host: &str| if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
-        Self {
-            backend: StorageBackend::Google { emulator: emulator.map(with_scheme) },
-            buckets: Mutex::default(),
-        }
+        Self(Box::new(google::Buckets::new(emulator)))
     }
 
     /// Folders below `root`, which must exist.
@@ -121,15 +111,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Unusable`] if `root` is not a folder.
     pub fn folder(root: &FilePath) -> Result<Self, StorageError> {
-        let unusable = |source| StorageError::Unusable { url: root.display().to_string(), source };
-        let store = LocalFileSystem::new_with_prefix(root).map_err(unusable)?.with_fsync(true);
-        let root = root.canonicalize().map_err(|source| {
-            unusable(object_store::Error::Generic { store: "folder", source: Box::new(source) })
-        })?;
-        Ok(Self {
-            backend: StorageBackend::Folder { root, store: Arc::new(store) },
-            buckets: Mutex::default(),
-        })
+        Ok(Self(Box::new(folder::Folders::new(root)?)))
     }
 
     /// The location at that URL: `gs://bucket/a/b` or, with local folders, `file:///root/bucket/a/b`.
@@ -137,73 +119,8 @@ impl Storage {
     /// # Errors
     /// If the URL is not supported by this storage, or the client for the bucket cannot be created.
     pub fn location(&self, url: &str) -> Result<StorageLocation, StorageError> {
-        let url = url.trim_end_matches('/');
-        match &self.backend {
-            StorageBackend::Google { emulator } => {
-                let rest = url
-                    .strip_prefix("gs://")
-                    .ok_or_else(|| StorageError::Unsupported(url.to_owned(), "gs://bucket/path"))?;
-                let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let path = Path::parse(path).map_err(|_| StorageError::Malformed(url.to_owned()))?;
-                let store = self.bucket(bucket, emulator.as_deref(), url)?;
-                Ok(StorageLocation { store, path, root: StoreRoot::Bucket(bucket.to_owned()) })
-            }
-            StorageBackend::Folder { root, store } => {
-                let unsupported = || {
-                    StorageError::Unsupported(url.to_owned(), "file:///…, below the folder of local buckets")
-                };
-                let malformed = || StorageError::Malformed(url.to_owned());
-                let file =
-                    url::Url::parse(url).ok().filter(|u| u.scheme() == "file").ok_or_else(unsupported)?;
-                let file = file.to_file_path().map_err(|()| malformed())?;
-                let relative = file.strip_prefix(root).map_err(|_| unsupported())?;
-                let path = Path::parse(relative.to_str().ok_or_else(malformed)?).map_err(|_| malformed())?;
-                Ok(StorageLocation {
-                    store: Arc::clone(store) as _,
-                    path,
-                    root: StoreRoot::Folder(root.clone()),
-                })
-            }
-        }
+        self.0.location(url.trim_end_matches('/'))
     }
-
-    fn bucket(
-        &self,
-        name: &str,
-        emulator: Option<&str>,
-        url: &str,
-    ) -> Result<Arc<dyn ObjectStore>, StorageError> {
-        if name.is_empty() {
-            return Err(StorageError::Malformed(url.to_owned()));
-        }
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = buckets.get(name) {
-            return Ok(Arc::clone(store));
-        }
-        let store = google_bucket(name, emulator)
-            .map_err(|source| StorageError::Unusable { url: url.to_owned(), source })?;
-        buckets.insert(name.to_owned(), Arc::clone(&store));
-        Ok(store)
-    }
-}
-
-fn google_bucket(name: &str, emulator: Option<&str>) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let client = ClientOptions::new()
-        .with_timeout(REQUEST_TIMEOUT)
-        .with_connect_timeout(Duration::from_secs(5))
-        .with_allow_http(emulator.is_some());
-    let retry = RetryConfig {
-        max_retries: 8,
-        retry_timeout: RETRY_TIMEOUT,
-        backoff: BackoffConfig { max_backoff: Duration::from_secs(10), ..BackoffConfig::default() },
-    };
-    let builder = match emulator {
-        // The emulator does not check tokens; with a static one the client does not search for credentials.
-        Some(host) => GoogleCloudStorageBuilder::new().with_base_url(host).with_bearer_token("emulator"),
-        None => GoogleCloudStorageBuilder::from_env(),
-    };
-    let store = builder.with_bucket_name(name).with_client_options(client).with_retry(retry).build()?;
-    Ok(Arc::new(store))
 }
 
 #[cfg(test)]
