@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    add::{self, AddArgs},
     banner,
     data_dir::DataDir,
     demo,
@@ -40,7 +41,14 @@ enum Command {
         #[command(flatten)]
         data: DataArgs,
     },
-    /// Remove all data of the stack
+    /// Add a training job for a model of your own, whose folders are linked and not copied
+    Add {
+        #[command(flatten)]
+        model: AddArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove all data of the stack; folders that were added are kept
     Reset(DataArgs),
     /// Run one export; started by the stack for each export
     #[command(hide = true)]
@@ -83,6 +91,7 @@ pub async fn main() -> ExitCode {
         Command::Demo(args) => demo(&args.options(0)).await,
         Command::Serve(args) => serve(&args.options(PORT)).await,
         Command::Token { user, data } => token(&user, &data),
+        Command::Add { model, data } => add(model, &data).await,
         Command::Reset(data) => reset(&data),
         Command::Job => job_process::run().await,
     };
@@ -141,6 +150,17 @@ fn token(user: &str, data: &DataArgs) -> anyhow::Result<ExitCode> {
     let dir = DataDir::existing(&data.data_dir)?;
     let issuer = TokenIssuer::load_or_create(&dir.keys(), &data.project)?;
     terminal::line(&issuer.token(&user.parse().context("--user")?)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn add(model: AddArgs, data: &DataArgs) -> anyhow::Result<ExitCode> {
+    let dir = DataDir::open(&data.data_dir)?;
+    let added = add::add(&dir, model).await?;
+    terminal::success(&format!("the training job {} of {}", added.id, added.user));
+    if let Some(base) = added.base {
+        terminal::note(&format!("its base model: {base}"));
+    }
+    terminal::note("The page lists it: `make run` starts the stack, if it is not running.");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,6 +9,7 @@
 //!               └─> data_dir                              job_process (this program, as `local job`)
 //! ```
 
+mod add;
 mod banner;
 pub mod cli;
 mod data_dir;

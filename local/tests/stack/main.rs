@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod add;
 mod cancel;
 mod commands;
 mod echoing_hub;

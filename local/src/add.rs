@@ -1,0 +1,200 @@
+//! Adds a training job for a model of one's own: its folders are linked into the buckets, nothing is copied.
+
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use shared::{
+    adapters::documents::TRAINING_JOBS,
+    clock,
+    domain::{HubRepo, UserId},
+};
+
+use crate::{
+    data_dir::{Bucket, DataDir},
+    store::DocumentStore,
+};
+
+/// The most jobs with one name.
+const MOST_OF_A_NAME: usize = 1000;
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// The folder of the adapter, as PEFT saves it, or of a full fine-tune
+    #[arg(long, value_name = "DIR")]
+    adapter: PathBuf,
+    /// The folder of the base model, as on the Hugging Face Hub
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+    /// The base model's name [default: that in adapter_config.json]
+    #[arg(long, value_name = "OWNER/NAME")]
+    base_name: Option<HubRepo>,
+    /// The job's name [default: the name of the adapter's folder]
+    #[arg(long)]
+    name: Option<String>,
+    /// The user whose job it is
+    #[arg(long, default_value = "ada")]
+    user: UserId,
+}
+
+/// What `adapter_config.json` says about the base model.
+#[derive(Debug, Default, Deserialize)]
+struct AdapterConfig {
+    base_model_name_or_path: Option<String>,
+    revision: Option<String>,
+}
+
+/// A training job that was added.
+pub(crate) struct AddedJob {
+    pub(crate) id: String,
+    pub(crate) user: UserId,
+    pub(crate) base: Option<HubRepo>,
+}
+
+/// Links the folders, and writes the document of the job.
+///
+/// # Errors
+/// If a folder has no model or adapter, or its name in the buckets is taken by another.
+pub(crate) async fn add(dir: &DataDir, args: AddArgs) -> anyhow::Result<AddedJob> {
+    let adapter = folder(&args.adapter)?;
+    let base = match args.base.as_deref() {
+        Some(base) => Some(model_folder(base)?),
+        None => None,
+    };
+    let name = args.name.unwrap_or_else(|| folder_name(&adapter));
+    let is_adapter = adapter.join("adapter_config.json").is_file();
+    let base_name = if is_adapter {
+        let config = adapter_config(&adapter)?;
+        let base_name = base_name(args.base_name, &config, base.as_deref())?;
+        link_base(dir, &base_name, config.revision.as_deref(), base.as_deref())?;
+        Some(base_name)
+    } else {
+        ensure!(
+            adapter.join("config.json").is_file(),
+            "{} has neither adapter_config.json nor config.json: --adapter is the folder of an adapter or of a full fine-tune",
+            adapter.display()
+        );
+        ensure!(base.is_none(), "{} is a full model, which needs no --base", adapter.display());
+        None
+    };
+    let store = DocumentStore::open(&dir.database()).context("cannot open the database")?;
+    dir.update_document_urls(&store).await?;
+    let id = free_id(dir, &args.user, &name)?;
+    let path = format!("{}/{id}", args.user);
+    link(&adapter, &dir.bucket(Bucket::Training).join(&path))?;
+    let document = json!({
+        "user_id": args.user, "job_name": name, "status": "completed", "created_at": clock::now().to_string(),
+        "base_model_id": base_name, "adapter_path": format!("{}/{path}", dir.bucket_url(Bucket::Training)?),
+    });
+    ensure!(
+        store.put_new(TRAINING_JOBS, &id, &document).await?,
+        "the job {id} exists: choose another --name"
+    );
+    Ok(AddedJob { id, user: args.user, base: base_name })
+}
+
+fn folder(path: &Path) -> anyhow::Result<PathBuf> {
+    let folder = path.canonicalize().with_context(|| format!("cannot open {}", path.display()))?;
+    ensure!(folder.is_dir(), "{} is a file: name the folder that it is in", path.display());
+    Ok(folder)
+}
+
+fn model_folder(path: &Path) -> anyhow::Result<PathBuf> {
+    let folder = folder(path)?;
+    ensure!(
+        folder.join("config.json").is_file(),
+        "{} is no base model: it has no config.json",
+        path.display()
+    );
+    Ok(folder)
+}
+
+fn folder_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn adapter_config(adapter: &Path) -> anyhow::Result<AdapterConfig> {
+    let path = adapter.join("adapter_config.json");
+    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not valid", path.display()))
+}
+
+/// The name that the option says, else the adapter's configuration, else that of the folder.
+fn base_name(
+    option: Option<HubRepo>,
+    config: &AdapterConfig,
+    base: Option<&Path>,
+) -> anyhow::Result<HubRepo> {
+    let configured = config.base_model_name_or_path.as_deref().and_then(|name| name.parse().ok());
+    if let Some(name) = option.or(configured) {
+        return Ok(name);
+    }
+    let Some(base) = base else {
+        bail!(
+            "adapter_config.json does not name a model of the Hugging Face Hub: give the base model's folder with --base"
+        )
+    };
+    let name = format!("local/{}", slug(&folder_name(base)));
+    name.parse().with_context(|| format!("{name} is no name of a base model: give one with --base-name"))
+}
+
+/// Links the base model to where the job looks for it.
+fn link_base(
+    dir: &DataDir,
+    name: &HubRepo,
+    revision: Option<&str>,
+    base: Option<&Path>,
+) -> anyhow::Result<()> {
+    let revision = revision.map_or_else(String::new, |revision| format!("@{revision}"));
+    let place = dir.bucket(Bucket::BaseModels).join(format!("{name}{revision}"));
+    match base {
+        Some(base) if place.canonicalize().is_ok_and(|existing| existing == base) => Ok(()),
+        Some(_) if place.exists() => bail!(
+            "{name} is another folder already ({}): choose another name with --base-name",
+            place.canonicalize().unwrap_or(place).display()
+        ),
+        Some(base) => link(base, &place),
+        None if place.exists() => Ok(()),
+        None => bail!("the stack does not have the base model {name}{revision}: give its folder with --base"),
+    }
+}
+
+/// Links to `folder` at `place`, instead of a link whose folder is gone.
+fn link(folder: &Path, place: &Path) -> anyhow::Result<()> {
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    let made = match symlink(folder, place) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !place.exists() => {
+            fs::remove_file(place).and_then(|()| symlink(folder, place))
+        }
+        made => made,
+    };
+    made.with_context(|| format!("cannot create the link {}", place.display()))
+}
+
+/// An id made of the name, which no folder of the user has yet.
+fn free_id(dir: &DataDir, user: &UserId, name: &str) -> anyhow::Result<String> {
+    let slug = slug(name);
+    let numbered = (2..MOST_OF_A_NAME).map(|number| format!("{slug}-{number}"));
+    let is_free = |id: &String| {
+        let place = dir.bucket(Bucket::Training).join(user.as_str()).join(id);
+        place.symlink_metadata().is_err()
+    };
+    let ids = std::iter::once(slug.clone()).chain(numbered);
+    ids.into_iter().find(is_free).with_context(|| format!("there are too many jobs called {slug}"))
+}
+
+/// Lower-case letters, digits and single hyphens.
+fn slug(name: &str) -> String {
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let slug = plain.split_whitespace().collect::<Vec<_>>().join("-");
+    if slug.is_empty() { "model".to_owned() } else { slug }
+}
