@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo gate test test-api test-emulators test-peers test-real openapi
-.PHONY: lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
+.PHONY: wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
 
@@ -75,8 +75,11 @@ fuzz: ## fuzz every reader of the engine, a minute each (cargo-fuzz): make fuzz 
 build: ## the release binaries: health, list, create, get, cancel, export-job, gemma-export
 	$(CARGO) build --release --locked --package health --package list --package create --package get --package cancel --package job --package cli
 
+wheel: ## the Python wheel of the command, installed into a fresh virtual environment and used (makes one for maturin)
+	./scripts/wheel check
+
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .emulators
+	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .emulators
 
 include packaging/deploy.mk
