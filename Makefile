@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo gate test test-api test-emulators test-peers test-real openapi
-.PHONY: wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
+.PHONY: chaos wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
 
@@ -25,6 +25,10 @@ test: ## all tests that need only Rust and a C compiler
 test-emulators: ## the same tests with emulators of Firestore, Firebase and Cloud Storage and the release binaries (needs gcloud, Java, npm, python3, musl-tools)
 	./scripts/package binaries
 	./scripts/with-emulators env CI=true SERVICE_BINARIES=$(CURDIR)/target/package $(MAKE) test
+
+chaos: ## random faults of the Hub, and kills of jobs and stacks at random moments: make chaos [SEEDS=1000] [KILLS=100]
+	HUB_FAULT_RUNS=$(or $(SEEDS),1000) $(CARGO) test --package job --test job hub_faults -- --nocapture
+	KILL_ROUNDS=$(or $(KILLS),100) $(CARGO) test --package local --test stack kill:: -- --nocapture
 
 test-api: ## test the local stack against docs/openapi.json with schemathesis (makes a Python environment)
 	./scripts/test-api

@@ -1,6 +1,7 @@
 //! After `kill -9` at any moment and a new start, no file is corrupt and interrupted exports have failed.
 //!
-//! The moments are random; the test prints their seed, and takes it from `KILL_SEED` if that is set.
+//! The moments are random; each test prints their seed, and takes it from `KILL_SEED` if that is set. `KILL_ROUNDS` sets how
+//! many there are.
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +19,8 @@ use crate::process::{StackProcess, folder};
 
 const JOB: &str = "ada-sonnets-1b";
 const ROUNDS: u64 = 5;
+/// Moments after the start of an export, which takes less than a second.
+const LATEST: u64 = 1_200;
 
 /// The exported files by job and name, with their hashes. The folders between them differ with every attempt. Manifests
 /// are left out because they hold the time.
@@ -68,32 +71,55 @@ fn seed() -> u64 {
     }
 }
 
-#[tokio::test]
-async fn after_a_kill_at_any_moment_no_file_is_corrupt_and_no_export_is_running() {
-    let temp = folder();
-    let stack = StackProcess::serve(temp.path());
+fn rounds() -> u64 {
+    std::env::var("KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+}
+
+/// Random moments, by xorshift.
+struct Moments(u64);
+
+impl Moments {
+    fn new() -> Self {
+        let seed = seed();
+        println!("KILL_SEED={seed}");
+        Self(seed)
+    }
+
+    async fn wait(&mut self) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let moment = Duration::from_millis(self.0 % LATEST);
+        tokio::time::sleep(moment).await;
+        moment
+    }
+}
+
+/// The files of complete exports.
+async fn complete_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let stack = StackProcess::serve(data_dir);
     for kind in ["merged", "gguf", "adapter"] {
         stack.export(JOB, kind).await;
         let ended = stack.ended(JOB).await;
         assert_eq!(ended["status"], "completed", "{ended}");
     }
     stack.kill();
-    let whole = exported_files(temp.path());
+    let whole = exported_files(data_dir);
     assert!(whole.len() > 5, "{whole:?}");
+    whole
+}
 
-    let mut random = seed();
-    println!("KILL_SEED={random}");
-    let mut interrupted = 0;
-    for round in 0..ROUNDS {
+#[tokio::test]
+async fn after_a_kill_at_any_moment_no_file_is_corrupt_and_no_export_is_running() {
+    let temp = folder();
+    let whole = complete_files(temp.path()).await;
+    let (mut moments, mut interrupted) = (Moments::new(), 0);
+    for round in 0..rounds() {
         remove_exports(temp.path());
         let stack = StackProcess::serve(temp.path());
         let kind = if round % 2 == 0 { "merged" } else { "gguf" };
         let killed = stack.export(JOB, kind).await;
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let moment = Duration::from_millis(random % 1_200);
-        tokio::time::sleep(moment).await;
+        let moment = moments.wait().await;
         stack.kill();
 
         let stack = StackProcess::serve(temp.path());
@@ -120,6 +146,40 @@ async fn after_a_kill_at_any_moment_no_file_is_corrupt_and_no_export_is_running(
         );
     }
     assert!(interrupted > 0, "no export was running when its stack was killed");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn after_a_kill_of_its_job_an_export_has_ended_and_the_next_one_completes() {
+    let temp = folder();
+    let whole = complete_files(temp.path()).await;
+    let (mut moments, mut killed) = (Moments::new(), 0);
+    for round in 0..rounds() {
+        remove_exports(temp.path());
+        let stack = StackProcess::serve(temp.path());
+        let kind = if round % 2 == 0 { "merged" } else { "gguf" };
+        stack.export(JOB, kind).await;
+        let moment = moments.wait().await;
+        stack.kill_jobs();
+        let ended = stack.ended(JOB).await;
+        if ended["status"] != "completed" {
+            killed += 1;
+            assert_eq!(
+                (&ended["status"], &ended["failure"]["code"]),
+                (&"failed".into(), &"internal".into()),
+                "{ended}"
+            );
+            assert!(ended["message"].as_str().unwrap().contains("SIGKILL"), "{ended}");
+        }
+        stack.export(JOB, kind).await;
+        let again = stack.ended(JOB).await;
+        assert_eq!(again["status"], "completed", "after {moment:?}: {again}");
+        stack.kill();
+        for (path, digest) in exported_files(temp.path()) {
+            assert_eq!(Some(&digest), whole.get(&path), "{} after {moment:?}", path.display());
+        }
+    }
+    assert!(killed > 0, "no job was running when it was killed");
 }
 
 #[tokio::test]

@@ -134,6 +134,21 @@ impl StackProcess {
         self.child.wait().unwrap();
     }
 
+    /// `kill -9` of the export jobs that are running, found by their parent.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn kill_jobs(&self) {
+        for entry in fs::read_dir("/proc").unwrap() {
+            let name = entry.unwrap().file_name();
+            let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            // "id (command) state parent …"; a process can end in between
+            let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+            let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).unwrap();
+            if parent == self.child.id().to_string() {
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::SIGKILL).ok();
+            }
+        }
+    }
+
     /// `kill`; returns the exit status.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         let id = i32::try_from(self.child.id()).unwrap();
