@@ -3,28 +3,23 @@
 
 use secrecy::SecretString;
 use shared::{
+    adapters::storage::Storage,
     config::{ConfigError, FirestoreConfig, Lookup, optional, parsed, required},
     domain::{Claim, ExecutionName, ExportId, ProcessId},
     redaction,
 };
 
-use crate::context::{Buckets, Execution, HubSettings};
+use crate::context::{Buckets, Execution, HubSettings, Locations};
 
 /// The settings of the binary.
 #[derive(Debug)]
 pub struct Settings {
     /// The database of documents.
     pub documents: FirestoreConfig,
-    /// `GCS_EXPORT_BUCKET_NAME` and `GCS_EXPORT_FILES_BUCKET_NAME`.
-    pub buckets: Buckets,
-    /// `STORAGE_EMULATOR_HOST`.
-    pub storage_emulator: Option<String>,
-    /// `BASE_MODELS_URI`, without a trailing slash.
-    pub base_models: Option<String>,
+    /// Where models are read from and written to.
+    pub locations: LocationSettings,
     /// `VERIFY_LOGITS`: whether the logits of a written model are compared with those of base and adapter.
     pub verify_logits: bool,
-    /// `HF_ENDPOINT`.
-    pub hub: HubSettings,
     /// `EXPORT_ID`, `CLOUD_RUN_EXECUTION`, `CLOUD_RUN_TASK_ATTEMPT` and `HF_TOKEN`.
     pub execution: Execution,
 }
@@ -35,21 +30,59 @@ impl Settings {
     /// # Errors
     /// Names the setting that is missing or malformed.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
-        let without_slash = |value: String| value.trim_end_matches('/').to_owned();
         Ok(Self {
             documents: FirestoreConfig::from(lookup)?,
+            locations: LocationSettings::from(lookup)?,
+            verify_logits: flag(lookup, "VERIFY_LOGITS")?,
+            execution: execution(lookup)?,
+        })
+    }
+}
+
+/// The settings of [`Locations`], which the job and the function `plan` share.
+#[derive(Debug)]
+pub struct LocationSettings {
+    /// `GCS_EXPORT_BUCKET_NAME` and `GCS_EXPORT_FILES_BUCKET_NAME`.
+    pub buckets: Buckets,
+    /// `STORAGE_EMULATOR_HOST`.
+    pub storage_emulator: Option<String>,
+    /// `BASE_MODELS_URI`, without a trailing slash.
+    pub base_models: Option<String>,
+    /// `HF_ENDPOINT`.
+    pub hub: HubSettings,
+}
+
+impl LocationSettings {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Names the setting that is missing.
+    pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
+        let without_slash = |value: String| value.trim_end_matches('/').to_owned();
+        Ok(Self {
             buckets: Buckets {
                 raw: bucket_url(&required(lookup, "GCS_EXPORT_BUCKET_NAME")?),
                 files: bucket_url(&required(lookup, "GCS_EXPORT_FILES_BUCKET_NAME")?),
             },
             storage_emulator: optional(lookup, "STORAGE_EMULATOR_HOST"),
             base_models: optional(lookup, "BASE_MODELS_URI").map(without_slash),
-            verify_logits: flag(lookup, "VERIFY_LOGITS")?,
             hub: HubSettings::at(
                 optional(lookup, "HF_ENDPOINT").as_deref().unwrap_or(HubSettings::DEFAULT_ENDPOINT),
             ),
-            execution: execution(lookup)?,
         })
+    }
+
+    /// The locations in Google Cloud Storage, or on its emulator.
+    #[must_use]
+    pub fn in_google(self) -> Locations {
+        let storage = Storage::google(self.storage_emulator.as_deref());
+        self.within(storage)
+    }
+
+    /// The locations in that storage.
+    #[must_use]
+    pub fn within(self, storage: Storage) -> Locations {
+        Locations { storage, buckets: self.buckets, base_models: self.base_models, hub: self.hub }
     }
 }
 
@@ -118,11 +151,11 @@ mod tests {
     #[test]
     fn an_optional_setting_has_a_default() {
         let settings = read(&COMPLETE).unwrap();
-        assert_eq!(settings.buckets.raw, "gs://raw-models");
-        assert_eq!(settings.hub.endpoint, "https://huggingface.co");
+        assert_eq!(settings.locations.buckets.raw, "gs://raw-models");
+        assert_eq!(settings.locations.hub.endpoint, "https://huggingface.co");
         assert_eq!(settings.execution.claim.attempt, 0);
         assert!(settings.execution.claim.by.as_str().starts_with("by-hand-"));
-        assert!(settings.execution.hf_token.is_none() && settings.base_models.is_none());
+        assert!(settings.execution.hf_token.is_none() && settings.locations.base_models.is_none());
         assert!(!settings.verify_logits);
     }
 

@@ -21,18 +21,24 @@ pub struct Context {
     pub exports: Arc<dyn Exports>,
     /// Opens sealed Hub tokens. `None`: tokens are not sealed.
     pub token_key: Option<Arc<dyn EncryptionKey>>,
+    /// Where models are read from and written to.
+    pub locations: Locations,
+    /// Whether the logits of a written model are compared with those of base and adapter.
+    pub verify_logits: bool,
+    /// Shortest time between two writes of progress.
+    pub progress_interval: Duration,
+}
+
+/// The buckets and the Hub, which models are read from and written to.
+pub struct Locations {
     /// Resolves a bucket's URL to its store.
     pub storage: Storage,
     /// The buckets that artifacts are written to.
     pub buckets: Buckets,
     /// URL of the base models, folders `<owner>/<name>/`. `None`: all base models are read from the Hub.
     pub base_models: Option<String>,
-    /// Whether the logits of a written model are compared with those of base and adapter.
-    pub verify_logits: bool,
     /// The Hugging Face Hub.
     pub hub: HubSettings,
-    /// Shortest time between two writes of progress.
-    pub progress_interval: Duration,
 }
 
 /// The buckets, as URLs without a trailing slash.

@@ -10,7 +10,7 @@
 //!    fetch          training job's record  ─► adapter or full fine-tune             records, inputs
 //!      │            base model: bucket, else Hugging Face Hub                       sources, hub
 //!      ▼
-//!    plan           record + model ─► MergePlan or GgufPlan of the engine           plan
+//!    plan           record + inputs ─► MergePlan or GgufPlan of the engine          plan
 //!      │            published with this fingerprint? reuse the files               fingerprint, artifact_folder
 //!      │            made by another export? wait for it                            maker
 //!      ▼
@@ -31,10 +31,10 @@
 //! ```text
 //!  run
 //!  work · records · config
-//!  plan · inputs
+//!  plan · archive · maker
+//!  inputs · artifact_folder
 //!  sources
-//!  hub · archive · maker
-//!  artifact_folder
+//!  hub
 //!  fingerprint · manifest · chunks · bucket
 //!  snapshot · upload
 //!  input_folder · progress · context
@@ -69,5 +69,5 @@ mod sources;
 mod upload;
 mod work;
 
-pub use context::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};
+pub use context::{Buckets, Context, Execution, HubSettings, Locations, PROGRESS_INTERVAL};
 pub use run::run;

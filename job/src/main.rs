@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use job::{Context, PROGRESS_INTERVAL, config::Settings};
 use shared::{
-    adapters::{firestore::Firestore, kms::KmsKey, storage::Storage},
+    adapters::{firestore::Firestore, kms::KmsKey},
     config::{self, process},
     serve::{self, FatalError},
     telemetry,
@@ -21,11 +21,8 @@ async fn main() -> Result<ExitCode, FatalError> {
         token_key,
         training_jobs: Arc::clone(&store) as _,
         exports: store,
-        storage: Storage::google(settings.storage_emulator.as_deref()),
-        buckets: settings.buckets,
-        base_models: settings.base_models,
+        locations: settings.locations.in_google(),
         verify_logits: settings.verify_logits,
-        hub: settings.hub,
         progress_interval: PROGRESS_INTERVAL,
     };
     Ok(job::run(context, settings.execution, serve::shutdown_signal()?).await)

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::{
     context::{Context, Execution},
     error::JobError,
+    plan::RequestedExport,
     progress::{self, ProgressTracker},
     records,
     sources::InputSources,
@@ -138,14 +139,17 @@ async fn work(
         let (export, progress) = (export.clone(), Arc::clone(progress));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let sources = InputSources::new(&context, hf_token.as_ref(), &progress, &runtime);
+            let sources = InputSources::new(&context.locations, hf_token.as_ref(), &progress, &runtime);
             let work = ExportWork {
                 context: &context,
                 execution: &execution,
                 runtime: &runtime,
-                sources,
-                export: &export,
-                training_job: &training_job,
+                requested: RequestedExport {
+                    sources,
+                    buckets: &context.locations.buckets,
+                    export: &export,
+                    training_job: &training_job,
+                },
                 progress: &progress,
             };
             work.run()

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     bucket::Bucket,
-    context::{Context, HubSettings},
+    context::{HubSettings, Locations},
     error::JobError,
     hub::Hub,
     input_folder::InputFolder,
@@ -30,15 +30,15 @@ pub(crate) struct InputSources<'a> {
 
 impl<'a> InputSources<'a> {
     pub(crate) fn new(
-        context: &'a Context,
+        locations: &'a Locations,
         hf_token: Option<&'a SecretString>,
         progress: &'a Arc<ProgressTracker>,
         runtime: &'a Handle,
     ) -> Self {
         Self {
-            storage: &context.storage,
-            base_models: context.base_models.as_deref(),
-            hub: &context.hub,
+            storage: &locations.storage,
+            base_models: locations.base_models.as_deref(),
+            hub: &locations.hub,
             hf_token,
             progress,
             runtime,

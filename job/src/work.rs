@@ -11,10 +11,7 @@ mod proof;
 use std::sync::Arc;
 
 use engine::{Folder, Model, RunOptions};
-use shared::{
-    adapters::storage::StorageError,
-    domain::{Artifact, ArtifactKind, Destination, Export, HubRepo, Proof, TrainingJob, Variant},
-};
+use shared::domain::{Artifact, ArtifactKind, Destination, HubRepo, Proof, Variant};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -26,8 +23,8 @@ use crate::{
     input_folder::InputFile,
     maker::{Maker, ObtainedArtifact},
     manifest::ManifestFile,
+    plan::RequestedExport,
     progress::ProgressTracker,
-    sources::InputSources,
 };
 
 /// Most ranges that a model is read in, if they do not become too large.
@@ -41,9 +38,7 @@ pub(crate) struct ExportWork<'a> {
     pub(crate) context: &'a Context,
     pub(crate) execution: &'a Execution,
     pub(crate) runtime: &'a Handle,
-    pub(crate) sources: InputSources<'a>,
-    pub(crate) export: &'a Export,
-    pub(crate) training_job: &'a TrainingJob,
+    pub(crate) requested: RequestedExport<'a>,
     pub(crate) progress: &'a Arc<ProgressTracker>,
 }
 
@@ -68,11 +63,11 @@ struct ModelFiles<'a> {
 impl ExportWork<'_> {
     /// Writes the export's artifacts; those that exist for the same inputs and options are reused.
     pub(crate) fn run(&self) -> Result<ExportResult, JobError> {
-        if let Some(repo) = self.export.hf_repo.as_ref().filter(|_| self.has_destination(Destination::HfHub))
-        {
-            self.sources.hub()?.check_destination(repo, self.export.kind)?;
+        let requested = &self.requested;
+        if let Some(repo) = requested.repository()? {
+            requested.sources.hub()?.check_destination(repo, requested.export.kind)?;
         }
-        match self.export.kind {
+        match requested.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),
             ArtifactKind::Gguf => gguf::export(self),
@@ -89,24 +84,19 @@ impl ExportWork<'_> {
             exports: self.context.exports.as_ref(),
             runtime: self.runtime,
             progress: self.progress,
-            export: self.export.id,
+            export: self.requested.export.id,
             process: self.execution.claim.process,
-            in_use: self.training_job.artifacts.paths().collect(),
+            in_use: self.requested.training_job.artifacts.paths().collect(),
         };
         maker.obtain(target, write)
     }
 
-    /// `{job_id}/` in the bucket of files for download.
-    fn download_folder(&self) -> Result<Bucket, StorageError> {
-        self.sources.bucket(&self.context.buckets.files)?.join(self.training_job.id.as_str())
-    }
-
     fn has_destination(&self, destination: Destination) -> bool {
-        self.export.destinations.contains(destination)
+        self.requested.has_destination(destination)
     }
 
     fn artifact(&self, variant: Variant, path: impl Into<String>) -> Artifact {
-        Artifact::new(self.export.kind, variant, path)
+        Artifact::new(self.requested.export.kind, variant, path)
     }
 
     /// The published artifact for download, of which `name` is the main file.
@@ -123,20 +113,13 @@ impl ExportWork<'_> {
 
     /// Pushes to the Hub if it is a destination.
     fn push(&self, model: &ModelFiles<'_>) -> Result<Option<Artifact>, JobError> {
-        if !self.has_destination(Destination::HfHub) {
-            return Ok(None);
-        }
-        let Some(repo) = &self.export.hf_repo else {
-            return Err(JobError::InvalidInput(
-                "the export's destination is the Hugging Face Hub, but hf_repo_id is missing: set it"
-                    .to_owned(),
-            ));
-        };
+        let Some(repo) = self.requested.repository()? else { return Ok(None) };
+        let export = self.requested.export;
         let ModelFiles { ref folder, files, base_model, base_files, description } = *model;
-        let card = ModelCard { repo, kind: self.export.kind, base_model, base_files, description, files };
-        let (folder, private) = (Arc::clone(folder), self.export.hf_private);
+        let card = ModelCard { repo, kind: export.kind, base_model, base_files, description, files };
+        let (folder, private) = (Arc::clone(folder), export.hf_private);
         let request = PushRequest { repo, private, folder, files, card, progress: self.progress };
-        self.sources.hub()?.push(&request)?;
+        self.requested.sources.hub()?.push(&request)?;
         Ok(Some(self.artifact(Variant::Hf, repo.as_str())))
     }
 

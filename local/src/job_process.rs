@@ -36,11 +36,8 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         training_jobs: Arc::clone(&store) as _,
         exports: store,
         token_key: Some(Arc::new(token_key::load_or_create(&dir)?)),
-        storage: Storage::folder(&dir.buckets())?,
-        buckets: settings.buckets,
-        base_models: settings.base_models,
+        locations: settings.locations.within(Storage::folder(&dir.buckets())?),
         verify_logits: settings.verify_logits,
-        hub: settings.hub,
         progress_interval: PROGRESS_INTERVAL,
     };
     let mut terminated = signal(SignalKind::terminate())?;

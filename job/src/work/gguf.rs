@@ -1,28 +1,26 @@
-//! `gguf`: files for llama.cpp and Ollama, one for each quantization type, from base model and adapter, from a full fine-tune, or, if those no
-//! longer exist, from the merged model of an earlier export.
+//! `gguf`: files for llama.cpp and Ollama, one for each quantization type.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use engine::{Adapter, Folder as _, Model, Outcome, Output};
-use shared::domain::{Artifact, ArtifactKind, Destination, HubRepo, Stage, Variant};
+use engine::{Folder as _, Model, Outcome, Output};
+use shared::domain::{Artifact, Destination, Stage};
 
 use super::{ExportResult, ExportWork, ModelFiles, PUSHED, proof};
 use crate::{
     artifact_folder::{ArtifactFolder, NewArtifact},
     bucket::Bucket,
     error::JobError,
-    fingerprint::Fingerprint,
-    input_folder::{InputFile, InputFolder},
-    inputs::{self, BaseModel, FineTune},
     maker::ObtainedArtifact,
-    plan::{GgufRequest, PlannedGguf},
+    plan::gguf::{self, GgufInput, GgufRequest, PlannedGguf},
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
-    let requests = GgufRequest::all(work.export, work.training_job);
-    let input = find_input(work)?;
-    let targets: Vec<_> =
-        requests.iter().map(|request| target(work, &input, request)).collect::<Result<_, _>>()?;
+    let requests = GgufRequest::all(work.requested.export, work.requested.training_job);
+    let input = gguf::find_input(&work.requested)?;
+    let targets: Vec<_> = requests
+        .iter()
+        .map(|request| gguf::target(&work.requested, &input, request))
+        .collect::<Result<_, _>>()?;
     let made = obtain_all(work, &input, &requests, &targets)?;
     let mut result = ExportResult {
         artifacts: Vec::new(),
@@ -49,15 +47,6 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         result.message.push_str(PUSHED);
     }
     Ok(result)
-}
-
-fn target(
-    work: &ExportWork<'_>,
-    input: &GgufInput,
-    request: &GgufRequest,
-) -> Result<ArtifactFolder, JobError> {
-    let artifact = format!("gguf {}", request.quantization);
-    Ok(ArtifactFolder::new(work.download_folder()?, artifact, input.fingerprint(request)))
 }
 
 fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
@@ -209,86 +198,4 @@ fn finish(
         written.extend(outcome.files.into_iter().map(Into::into));
     }
     Ok(NewArtifact { files: written, proof })
-}
-
-/// The model to convert.
-struct GgufInput {
-    weights: ModelWeights,
-    /// The fingerprint of its files.
-    files: Fingerprint,
-    base_model: Option<HubRepo>,
-}
-
-enum ModelWeights {
-    /// A full model.
-    FullModel(InputFolder),
-    /// A base model and an adapter. Preferred to a merged model of an earlier export: a GGUF file has the tensor order
-    /// of its input, and the same export must give the same bytes.
-    BaseAndAdapter(InputFolder, Adapter),
-}
-
-impl ModelWeights {
-    /// The files of the full model or the base model.
-    fn files(&self) -> &[InputFile] {
-        match self {
-            Self::FullModel(input) | Self::BaseAndAdapter(input, _) => &input.files,
-        }
-    }
-}
-
-impl GgufInput {
-    fn full_model(work: &ExportWork<'_>, input: InputFolder) -> Self {
-        let files = Fingerprint::of("gguf").folder("model", &input.files);
-        let base_model = work.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
-        Self { weights: ModelWeights::FullModel(input), files, base_model }
-    }
-
-    fn model(&self) -> Result<Model, JobError> {
-        Ok(match &self.weights {
-            ModelWeights::FullModel(input) => Model::new(&input.checkpoint()?),
-            ModelWeights::BaseAndAdapter(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
-        })
-    }
-
-    fn fingerprint(&self, request: &GgufRequest) -> String {
-        let files = self.files.clone();
-        files
-            .option("quantization", request.quantization.as_str())
-            .option("name", &request.model_name)
-            .finish()
-    }
-}
-
-fn find_input(work: &ExportWork<'_>) -> Result<GgufInput, JobError> {
-    let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job) {
-        Ok(FineTune::Adapter(adapter, input)) => (adapter, input),
-        Ok(FineTune::FullModel(input)) => return Ok(GgufInput::full_model(work, input)),
-        Err(error) => return merged_model(work, error),
-    };
-    let BaseModel { name, input: base } = match inputs::base_model(&work.sources, work.training_job, &adapter)
-    {
-        Ok(base) => base,
-        // of which revision an earlier merge was made is not known
-        Err(error) if adapter.config().revision.is_some() || error.is_stopped() => return Err(error),
-        Err(error) => return merged_model(work, error),
-    };
-    let files = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
-    Ok(GgufInput { weights: ModelWeights::BaseAndAdapter(base, adapter), files, base_model: Some(name) })
-}
-
-/// The merged model of an earlier export, if there is one; else `error`, which base model or adapter gave.
-fn merged_model(work: &ExportWork<'_>, error: JobError) -> Result<GgufInput, JobError> {
-    let Some(url) = work.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
-        return Err(error);
-    };
-    let input = work.sources.input_folder(url)?;
-    if !input.has_model() {
-        return Err(error);
-    }
-    tracing::info!(
-        reason = &error as &dyn std::error::Error,
-        from = input.location(),
-        "using the merged model of an earlier export"
-    );
-    Ok(GgufInput::full_model(work, input))
 }

@@ -3,31 +3,25 @@
 
 use std::{io, sync::Arc};
 
-use engine::{Checkpoint, Folder, MergePlan, Model, Output};
+use engine::{Checkpoint, Folder, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles, proof};
 use crate::{
     archive,
-    artifact_folder::{ArtifactFolder, NewArtifact, PublishedArtifact},
+    artifact_folder::{NewArtifact, PublishedArtifact},
     bucket::Bucket,
     error::JobError,
-    fingerprint::Fingerprint,
     input_folder::InputFolder,
-    inputs::{self, BaseModel, FineTune},
     manifest::ManifestFile,
-    plan::PlannedMerge,
+    plan::merged::{self, MergeInput, MergedInput, PlannedMerge, ZIP_FILE},
 };
 
-const ZIP_FILE: &str = "merged.zip";
-
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
-    let (adapter, input) = match inputs::fine_tune(&work.sources, work.training_job)? {
-        FineTune::Adapter(adapter, input) => (adapter, input),
-        FineTune::FullModel(input) => return full_model(work, &input),
+    let MergeInput { base, adapter, target } = match merged::find_input(&work.requested)? {
+        MergedInput::BaseAndAdapter(input) => *input,
+        MergedInput::FullModel(input) => return full_model(work, &input),
     };
-    let base = inputs::base_model(&work.sources, work.training_job, &adapter)?;
-    let target = raw_folder(work, &input, &base)?;
     let (raw, message) = match target.published()? {
         Some(raw) => (raw, None),
         None => {
@@ -65,19 +59,6 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     Ok(result)
 }
 
-/// The merged model below `merged_models/{job_id}/` in the bucket of raw models.
-fn raw_folder(
-    work: &ExportWork<'_>,
-    adapter: &InputFolder,
-    base: &BaseModel,
-) -> Result<ArtifactFolder, JobError> {
-    let bucket = work.sources.bucket(&work.context.buckets.raw)?.join("merged_models")?;
-    let fingerprint =
-        Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
-    let bucket = bucket.join(work.training_job.id.as_str())?;
-    Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
-}
-
 /// Writes the merged model, and what the record says about it.
 fn write(
     work: &ExportWork<'_>,
@@ -102,9 +83,8 @@ fn write(
 
 /// The model's own files, each weight of them checked.
 fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult, JobError> {
-    let model = Model::new(&input.checkpoint()?);
+    let PlannedMerge { model, plan } = PlannedMerge::own_files(input)?;
     work.progress.begin(Stage::Export, "Checking the full fine-tuned model", 0);
-    let plan = MergePlan::own_files(&model)?;
     let outcome = engine::merge(&plan, &mut Discard, &work.run_options(&model))?;
     let mut files: Vec<ManifestFile> = outcome.files.into_iter().map(Into::into).collect();
     // the report of a pass that wrote nothing
@@ -115,7 +95,7 @@ fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult
         let zip = zip(work, &*input.folder, &files)?;
         result.artifacts.push(work.download(&zip, ZIP_FILE)?);
     }
-    let base_model = work.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
+    let base_model = work.requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
     let model = ModelFiles {
         folder: Arc::clone(&input.folder),
         files: &files,
@@ -150,9 +130,7 @@ fn zip(
     folder: &dyn Folder,
     files: &[ManifestFile],
 ) -> Result<PublishedArtifact, JobError> {
-    let fingerprint =
-        files.iter().fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
-    let target = ArtifactFolder::new(work.download_folder()?, "merged", fingerprint.finish());
+    let target = merged::zip_target(&work.requested, files)?;
     let obtained = work.obtain(&target, |to| {
         let files: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.size)).collect();
         let bytes = files.iter().map(|(_, size)| size).sum();

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use e2e::cloud_storage::CloudStorage;
 use futures_util::future::join_all;
-use job::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};
+use job::{Buckets, Context, Execution, HubSettings, Locations, PROGRESS_INTERVAL};
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 use shared::{
@@ -105,11 +105,13 @@ impl CloudWorld {
             training_jobs: self.store.clone(),
             exports: self.store.clone(),
             token_key: None,
-            storage: Storage::google(Some(&self.emulator)),
-            buckets: Buckets { raw: self.url("models"), files: self.url("files") },
-            base_models: Some(self.url("base-models")),
+            locations: Locations {
+                storage: Storage::google(Some(&self.emulator)),
+                buckets: Buckets { raw: self.url("models"), files: self.url("files") },
+                base_models: Some(self.url("base-models")),
+                hub: HubSettings::at("http://127.0.0.1:9"),
+            },
             verify_logits: false,
-            hub: HubSettings::at("http://127.0.0.1:9"),
             progress_interval: PROGRESS_INTERVAL,
         };
         let claim = fixtures::claim("run-1");

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use job::{Buckets, Context, Execution, HubSettings};
+use job::{Buckets, Context, Execution, HubSettings, Locations};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
@@ -149,12 +149,18 @@ impl World {
             training_jobs: self.store.clone(),
             exports: self.store.clone(),
             token_key: self.token_key.clone(),
+            locations: self.locations(),
+            verify_logits: self.verify_logits,
+            progress_interval: Duration::from_millis(1),
+        }
+    }
+
+    pub(crate) fn locations(&self) -> Locations {
+        Locations {
             storage: Storage::folder(self.folder.path()).unwrap(),
             buckets: Buckets { raw: self.url("models"), files: self.url("files") },
             base_models: Some(self.url("base-models")),
-            verify_logits: self.verify_logits,
             hub: self.hub.clone(),
-            progress_interval: Duration::from_millis(1),
         }
     }
 

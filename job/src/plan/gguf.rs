@@ -1,0 +1,203 @@
+//! `gguf`: the model to convert, from base model and adapter, from a full fine-tune, or, if those no longer exist, from the
+//! merged model of an earlier export; and a file for each quantization type.
+
+use engine::{Adapter, GgufOptions, GgufPlan, Model, OutputType, title_of};
+use shared::domain::{ArtifactKind, Export, HubRepo, Quantization, TrainingJob, Variant};
+
+use super::RequestedExport;
+use crate::{
+    artifact_folder::ArtifactFolder,
+    error::JobError,
+    fingerprint::Fingerprint,
+    input_folder::{InputFile, InputFolder},
+    inputs::{self, BaseModel, FineTune},
+};
+
+/// A GGUF file that a record asks for.
+pub(crate) struct GgufRequest {
+    pub(crate) quantization: Quantization,
+    /// `general.name` of the metadata, which other tools show.
+    pub(crate) model_name: String,
+    /// The GGUF file's name in `{job_id}/`.
+    pub(crate) file_name: String,
+    /// The name of the mmproj file (vision and audio encoders and their projectors), as llama.cpp expects it.
+    pub(crate) mmproj_name: String,
+}
+
+/// One file of a GGUF export.
+pub(crate) struct PlannedGguf {
+    pub(crate) plan: GgufPlan,
+    pub(crate) file_name: String,
+}
+
+impl GgufRequest {
+    /// One for each type of the record; a record without any is older than the field.
+    pub(crate) fn all(export: &Export, job: &TrainingJob) -> Vec<Self> {
+        let types = match export.quantizations.as_slice() {
+            [] => &[Quantization::DEFAULT],
+            types => types,
+        };
+        types.iter().map(|quantization| Self::new(*quantization, job)).collect()
+    }
+
+    fn new(quantization: Quantization, job: &TrainingJob) -> Self {
+        let file_name = gguf_file_name(quantization);
+        let mmproj_name = format!("mmproj-{file_name}");
+        Self { quantization, model_name: model_name(job), file_name, mmproj_name }
+    }
+
+    /// Plans the language model's file, which is the first, and for a multimodal model its mmproj file.
+    pub(crate) fn plan(&self, model: &Model) -> Result<Vec<PlannedGguf>, JobError> {
+        let options = GgufOptions::new(output_type(self.quantization)?, &self.model_name);
+        let mmproj = plan_mmproj(model, &options);
+        let options = if mmproj.is_some() { options.with_separate_mmproj() } else { options };
+        let language_model = GgufPlan::new(model, &options)?;
+        let named = |plan, file_name: &str| PlannedGguf { plan, file_name: file_name.to_owned() };
+        let mut files = vec![named(language_model, &self.file_name)];
+        files.extend(mmproj.map(|plan| named(plan, &self.mmproj_name)));
+        Ok(files)
+    }
+}
+
+/// `None` for a text-only model, and if the encoders cannot be converted: the language model is usable without them.
+fn plan_mmproj(model: &Model, options: &GgufOptions) -> Option<GgufPlan> {
+    match GgufPlan::mmproj(model, options) {
+        Ok(plan) => Some(plan),
+        Err(engine::Error::Unsupported { .. }) => None,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no mmproj file is written");
+            None
+        }
+    }
+}
+
+fn gguf_file_name(quantization: Quantization) -> String {
+    if quantization == Quantization::DEFAULT {
+        "model.gguf".to_owned()
+    } else {
+        format!("model-{quantization}.gguf")
+    }
+}
+
+/// The training job's name, else the base model's, in the form of a title.
+fn model_name(job: &TrainingJob) -> String {
+    let base_model = || job.base_model_id.as_deref().and_then(|id| id.rsplit('/').next());
+    let name = job.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    title_of(name.or_else(base_model).unwrap_or(job.id.as_str()))
+}
+
+/// The engine's type of the same name.
+fn output_type(quantization: Quantization) -> Result<OutputType, JobError> {
+    quantization.as_str().parse().map_err(JobError::Internal)
+}
+
+/// Where the file is published.
+pub(crate) fn target(
+    requested: &RequestedExport<'_>,
+    input: &GgufInput,
+    request: &GgufRequest,
+) -> Result<ArtifactFolder, JobError> {
+    let artifact = format!("gguf {}", request.quantization);
+    Ok(ArtifactFolder::new(requested.download_folder()?, artifact, input.fingerprint(request)))
+}
+
+/// The model to convert.
+pub(crate) struct GgufInput {
+    pub(crate) weights: ModelWeights,
+    /// The fingerprint of its files.
+    files: Fingerprint,
+    pub(crate) base_model: Option<HubRepo>,
+}
+
+pub(crate) enum ModelWeights {
+    /// A full model.
+    FullModel(InputFolder),
+    /// A base model and an adapter. Preferred to a merged model of an earlier export: a GGUF file has the tensor order
+    /// of its input, and the same export must give the same bytes.
+    BaseAndAdapter(InputFolder, Adapter),
+}
+
+impl ModelWeights {
+    /// The files of the full model or the base model.
+    pub(crate) fn files(&self) -> &[InputFile] {
+        match self {
+            Self::FullModel(input) | Self::BaseAndAdapter(input, _) => &input.files,
+        }
+    }
+}
+
+impl GgufInput {
+    fn full_model(requested: &RequestedExport<'_>, input: InputFolder) -> Self {
+        let files = Fingerprint::of("gguf").folder("model", &input.files);
+        let base_model = requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
+        Self { weights: ModelWeights::FullModel(input), files, base_model }
+    }
+
+    pub(crate) fn model(&self) -> Result<Model, JobError> {
+        Ok(match &self.weights {
+            ModelWeights::FullModel(input) => Model::new(&input.checkpoint()?),
+            ModelWeights::BaseAndAdapter(base, adapter) => Model::with_adapter(&base.checkpoint()?, adapter)?,
+        })
+    }
+
+    fn fingerprint(&self, request: &GgufRequest) -> String {
+        let files = self.files.clone();
+        files
+            .option("quantization", request.quantization.as_str())
+            .option("name", &request.model_name)
+            .finish()
+    }
+}
+
+pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
+    let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job) {
+        Ok(FineTune::Adapter(adapter, input)) => (adapter, input),
+        Ok(FineTune::FullModel(input)) => return Ok(GgufInput::full_model(requested, input)),
+        Err(error) => return merged_model(requested, error),
+    };
+    let BaseModel { name, input: base } =
+        match inputs::base_model(&requested.sources, requested.training_job, &adapter) {
+            Ok(base) => base,
+            // of which revision an earlier merge was made is not known
+            Err(error) if adapter.config().revision.is_some() || error.is_stopped() => return Err(error),
+            Err(error) => return merged_model(requested, error),
+        };
+    let files = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
+    Ok(GgufInput { weights: ModelWeights::BaseAndAdapter(base, adapter), files, base_model: Some(name) })
+}
+
+/// The merged model of an earlier export, if there is one; else `error`, which base model or adapter gave.
+fn merged_model(requested: &RequestedExport<'_>, error: JobError) -> Result<GgufInput, JobError> {
+    let Some(url) = requested.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
+        return Err(error);
+    };
+    let input = requested.sources.input_folder(url)?;
+    if !input.has_model() {
+        return Err(error);
+    }
+    tracing::info!(
+        reason = &error as &dyn std::error::Error,
+        from = input.location(),
+        "using the merged model of an earlier export"
+    );
+    Ok(GgufInput::full_model(requested, input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quantization_is_an_output_type_of_the_same_name() {
+        for quantization in Quantization::ALL {
+            assert_eq!(output_type(quantization).unwrap().as_str(), quantization.as_str());
+        }
+    }
+
+    #[test]
+    fn every_output_type_is_a_quantization() {
+        for output_type in OutputType::ALL {
+            assert!(output_type.as_str().parse::<Quantization>().is_ok(), "{output_type}");
+        }
+    }
+}

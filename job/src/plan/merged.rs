@@ -1,0 +1,82 @@
+//! `merged`: base model and adapter as one model, or the files of a full fine-tune.
+
+use engine::{Adapter, MergePlan, Model};
+
+use super::RequestedExport;
+use crate::{
+    artifact_folder::ArtifactFolder,
+    error::JobError,
+    fingerprint::Fingerprint,
+    input_folder::InputFolder,
+    inputs::{self, BaseModel, FineTune},
+    manifest::ManifestFile,
+};
+
+/// The file for download.
+pub(crate) const ZIP_FILE: &str = "merged.zip";
+
+/// What becomes a merged model.
+pub(crate) enum MergedInput {
+    /// A base model and an adapter.
+    BaseAndAdapter(Box<MergeInput>),
+    /// A full fine-tune, whose files stay as they are.
+    FullModel(InputFolder),
+}
+
+/// A base model and an adapter, and where the merged model is published.
+pub(crate) struct MergeInput {
+    pub(crate) base: BaseModel,
+    pub(crate) adapter: Adapter,
+    pub(crate) target: ArtifactFolder,
+}
+
+/// A merge of base model and adapter, or the files of a full fine-tune.
+pub(crate) struct PlannedMerge {
+    pub(crate) model: Model,
+    pub(crate) plan: MergePlan,
+}
+
+impl PlannedMerge {
+    pub(crate) fn new(base: &InputFolder, adapter: &Adapter) -> Result<Self, JobError> {
+        let model = Model::with_adapter(&base.checkpoint()?, adapter)?;
+        Ok(Self { plan: MergePlan::new(&model)?, model })
+    }
+
+    pub(crate) fn own_files(input: &InputFolder) -> Result<Self, JobError> {
+        let model = Model::new(&input.checkpoint()?);
+        Ok(Self { plan: MergePlan::own_files(&model)?, model })
+    }
+}
+
+pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<MergedInput, JobError> {
+    let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job)? {
+        FineTune::Adapter(adapter, input) => (adapter, input),
+        FineTune::FullModel(input) => return Ok(MergedInput::FullModel(input)),
+    };
+    let base = inputs::base_model(&requested.sources, requested.training_job, &adapter)?;
+    let target = raw_target(requested, &input, &base)?;
+    Ok(MergedInput::BaseAndAdapter(Box::new(MergeInput { base, adapter, target })))
+}
+
+/// The merged model below `merged_models/{job_id}/` in the bucket of raw models.
+fn raw_target(
+    requested: &RequestedExport<'_>,
+    adapter: &InputFolder,
+    base: &BaseModel,
+) -> Result<ArtifactFolder, JobError> {
+    let bucket = requested.sources.bucket(&requested.buckets.raw)?.join("merged_models")?;
+    let fingerprint =
+        Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
+    let bucket = bucket.join(requested.training_job.id.as_str())?;
+    Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
+}
+
+/// The zip file of these files.
+pub(crate) fn zip_target(
+    requested: &RequestedExport<'_>,
+    files: &[ManifestFile],
+) -> Result<ArtifactFolder, JobError> {
+    let fingerprint =
+        files.iter().fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
+    Ok(ArtifactFolder::new(requested.download_folder()?, "merged", fingerprint.finish()))
+}

@@ -1,0 +1,45 @@
+//! From an export record to inputs and engine plans: what an export reads, what it will write, and why it would be refused.
+//! Only headers and small files are read; nothing is written.
+
+pub(crate) mod adapter;
+pub(crate) mod gguf;
+pub(crate) mod merged;
+
+use shared::{
+    adapters::storage::StorageError,
+    domain::{Destination, Export, HubRepo, TrainingJob},
+};
+
+use crate::{bucket::Bucket, context::Buckets, error::JobError, sources::InputSources};
+
+/// An export that is requested, and where its inputs are found.
+pub(crate) struct RequestedExport<'a> {
+    pub(crate) sources: InputSources<'a>,
+    pub(crate) buckets: &'a Buckets,
+    pub(crate) export: &'a Export,
+    pub(crate) training_job: &'a TrainingJob,
+}
+
+impl RequestedExport<'_> {
+    pub(crate) fn has_destination(&self, destination: Destination) -> bool {
+        self.export.destinations.contains(destination)
+    }
+
+    /// The repository that the export is pushed to, if the Hub is a destination.
+    pub(crate) fn repository(&self) -> Result<Option<&HubRepo>, JobError> {
+        if !self.has_destination(Destination::HfHub) {
+            return Ok(None);
+        }
+        let missing = || {
+            let problem =
+                "the export's destination is the Hugging Face Hub, but hf_repo_id is missing: set it";
+            JobError::InvalidInput(problem.to_owned())
+        };
+        self.export.hf_repo.as_ref().map(Some).ok_or_else(missing)
+    }
+
+    /// `{job_id}/` in the bucket of files for download.
+    pub(crate) fn download_folder(&self) -> Result<Bucket, StorageError> {
+        self.sources.bucket(&self.buckets.files)?.join(self.training_job.id.as_str())
+    }
+}
