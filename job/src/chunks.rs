@@ -1,9 +1,9 @@
 //! Reads a file in order, chunk by chunk, until its end or until the job is stopped.
 
-use engine::Source;
+use engine::{Output, Source};
 use sha2::{Digest, Sha256};
 
-use crate::{error::JobError, progress::ProgressTracker};
+use crate::{bucket::Bucket, error::JobError, progress::ProgressTracker};
 
 /// Bytes that are read at once.
 pub(crate) const CHUNK_SIZE: u64 = 4 << 20;
@@ -42,6 +42,22 @@ pub(crate) fn sha256(source: &dyn Source, progress: &ProgressTracker) -> Result<
         Ok(())
     })?;
     Ok(hex::encode(hash.finalize()))
+}
+
+/// Copies a file into a folder of a bucket, under `name`.
+pub(crate) fn copy(
+    source: &dyn Source,
+    to: &Bucket,
+    name: &str,
+    progress: &ProgressTracker,
+) -> Result<(), JobError> {
+    let location = format!("{}/{name}", to.location());
+    let mut upload = to.upload();
+    upload.begin(name, source.size()).map_err(JobError::bucket("write", &location))?;
+    for_each_chunk(source, progress, |chunk| {
+        upload.write(chunk).map_err(JobError::bucket("write", &location))
+    })?;
+    upload.finish().map_err(JobError::bucket("write", &location))
 }
 
 #[cfg(test)]

@@ -71,12 +71,15 @@ fn raw_target(
     Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
 }
 
-/// The zip file of these files.
+/// The zip file of these files, and the report beside it, which a full fine-tune does not have.
 pub(crate) fn zip_target(
     requested: &RequestedExport<'_>,
     files: &[ManifestFile],
+    report: Option<&ManifestFile>,
 ) -> Result<ArtifactFolder, JobError> {
-    let fingerprint =
+    let packed =
         files.iter().fold(Fingerprint::of("merged.zip"), |all, file| all.option(&file.name, &file.sha256));
+    let fingerprint =
+        report.into_iter().fold(packed, |all, report| all.option("report beside it", &report.sha256));
     Ok(ArtifactFolder::new(requested.download_folder()?, "merged", fingerprint.finish()))
 }

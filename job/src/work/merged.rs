@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc};
 
-use engine::{Checkpoint, Folder, Output};
+use engine::{Checkpoint, ExportReport, Folder, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles, proof};
@@ -11,6 +11,7 @@ use crate::{
     archive,
     artifact_folder::{NewArtifact, PublishedArtifact},
     bucket::Bucket,
+    chunks,
     error::JobError,
     input_folder::InputFolder,
     manifest::ManifestFile,
@@ -43,7 +44,11 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let proof = raw.manifest.proof.clone();
     let mut result = ExportResult { artifacts: vec![raw_artifact], proof, message };
     if work.has_destination(Destination::Gcs) {
-        let zip = zip(work, &*raw.files, &raw.manifest.files)?;
+        let (report, files) = match raw.manifest.files.split_last() {
+            Some((report, files)) if report.name == ExportReport::FILE => (Some(report), files),
+            _ => (None, raw.manifest.files.as_slice()),
+        };
+        let zip = zip(work, &*raw.files, files, report)?;
         let sha256 = zip.manifest.files.first().map(|file| file.sha256.clone());
         result.proof = result.proof.map(|proof| Proof { sha256, ..proof });
         result.artifacts.push(work.download(&zip, ZIP_FILE)?);
@@ -92,7 +97,7 @@ fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult
     let message = format!("Checked the full fine-tuned model and its {} files", files.len());
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
-        let zip = zip(work, &*input.folder, &files)?;
+        let zip = zip(work, &*input.folder, &files, None)?;
         result.artifacts.push(work.download(&zip, ZIP_FILE)?);
     }
     let base_model = work.requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
@@ -124,19 +129,27 @@ impl Output for Discard {
     }
 }
 
-/// A model's files as a zip file.
+/// A model's files as a zip file, and the report beside it.
 fn zip(
     work: &ExportWork<'_>,
     folder: &dyn Folder,
     files: &[ManifestFile],
+    report: Option<&ManifestFile>,
 ) -> Result<PublishedArtifact, JobError> {
-    let target = merged::zip_target(&work.requested, files)?;
+    let target = merged::zip_target(&work.requested, files, report)?;
     let obtained = work.obtain(&target, |to| {
         let files: Vec<_> = files.iter().map(|file| (file.name.as_str(), file.size)).collect();
         let bytes = files.iter().map(|(_, size)| size).sum();
         work.progress.begin(Stage::Upload, "Packing the merged model", bytes);
         let archive = archive::write_zip(folder, &files, to, ZIP_FILE, work.progress)?;
-        Ok(NewArtifact { files: vec![archive], proof: None })
+        let mut written = vec![archive];
+        if let Some(report) = report {
+            let location = format!("{}/{}", folder.location(), report.name);
+            let source = folder.open(&report.name).map_err(JobError::bucket("read", &location))?;
+            chunks::copy(&*source, to, &report.name, work.progress)?;
+            written.push(report.clone());
+        }
+        Ok(NewArtifact { files: written, proof: None })
     })?;
     Ok(obtained.artifact)
 }

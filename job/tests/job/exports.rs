@@ -90,6 +90,7 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
         panic!("one artifact")
     };
     let files = manifest["files"].as_array().unwrap();
+    let (report, files) = files.split_last().unwrap();
     let zipped = read_zip(&made(&world, "merged.zip"));
     assert_eq!(files.len(), zipped.len());
     for (file, (name, content)) in files.iter().zip(&zipped) {
@@ -101,6 +102,10 @@ async fn a_merged_model_is_a_raw_folder_and_a_zip_of_it() {
     {
         assert!(zipped.iter().any(|(name, _)| name == needed), "{needed}");
     }
+
+    let names: Vec<_> = export.artifacts[1].files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["merged.zip", "export-report.json"]);
+    assert_eq!(report["sha256"], json!(sha256_of(&world, "export-report.json")));
 
     let proof = export.proof.unwrap();
     assert_eq!((proof.pairs, proof.tensors_changed, proof.tensors_unchanged), (14, 14, 14));
