@@ -76,8 +76,8 @@ bench-service: build ## compare the functions with a FastAPI service (needs the 
 fuzz: ## fuzz every reader of the engine, a minute each (cargo-fuzz): make fuzz [SECONDS=600]
 	./scripts/fuzz $(or $(SECONDS),60)
 
-build: ## the release binaries: health, list, create, get, cancel, export-job, gemma-export
-	$(CARGO) build --release --locked --package health --package list --package create --package get --package cancel --package job --package cli
+build: ## the release binaries: health, list, create, get, cancel, plan, export-job, gemma-export
+	$(CARGO) build --release --locked --package health --package list --package create --package get --package cancel --package plan --package job --package cli
 
 wheel: ## the Python wheel of the command, installed into a fresh virtual environment and used (makes one for maturin)
 	./scripts/wheel check

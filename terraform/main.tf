@@ -15,6 +15,13 @@ locals {
   token_key     = "projects/${var.project_id}/locations/${var.region}/keyRings/${var.name_prefix}export-service/cryptoKeys/hub-tokens"
   token_key_env = var.seal_hub_tokens ? { HF_TOKEN_KEY = local.token_key } : {}
 
+  base_models_env = var.base_models_uri == "" ? {} : { BASE_MODELS_URI = var.base_models_uri }
+  # Buckets of other services, which the job and plan read.
+  input_buckets = setunion(
+    var.adapter_buckets,
+    var.base_models_uri == "" ? [] : [split("/", trimprefix(var.base_models_uri, "gs://"))[0]],
+  )
+
   # Environment and callers of each function: everybody may call it if Firebase Hosting forwards to it, because Hosting
   # has no identity; otherwise the functions in `callers` may.
   functions = {
@@ -49,6 +56,17 @@ locals {
         EXPORT_JOB_NAME = "${var.name_prefix}${local.job_name}"
         FIRESTORE_DB    = var.firestore_database
       }
+      callers = []
+    }
+    plan = {
+      env = merge(local.base_models_env, {
+        PROJECT_ID                   = var.project_id
+        FIRESTORE_DB                 = var.firestore_database
+        GCS_EXPORT_BUCKET_NAME       = local.raw_bucket
+        GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket
+        JOB_CPU                      = tostring(var.job_cpu)
+        JOB_MEMORY                   = var.job_memory
+      })
       callers = []
     }
     get = {
@@ -122,6 +140,9 @@ module "function" {
     # null for a function that the canary adds
     revision = lookup(var.canary.revisions, each.key, null)
   }
+  # plan holds a tokenizer in memory for each request
+  memory              = each.key == "plan" ? "1Gi" : "256Mi"
+  concurrency         = each.key == "plan" ? 8 : 80
   min_instances       = lookup(var.min_instances, each.key, 0)
   max_instances       = var.max_instances
   deletion_protection = var.deletion_protection
@@ -162,7 +183,7 @@ module "job" {
       GCS_EXPORT_FILES_BUCKET_NAME = module.bucket["files"].name
       RUST_LOG                     = var.rust_log
     },
-    var.base_models_uri == "" ? {} : { BASE_MODELS_URI = var.base_models_uri },
+    local.base_models_env,
     var.verify_logits ? { VERIFY_LOGITS = "1" } : {},
     local.token_key_env,
   )
@@ -215,6 +236,7 @@ module "firestore" {
     list = module.function["list"].service_account_member
     get  = module.function["get"].service_account_member
   }
+  getters   = { plan = module.function["plan"].service_account_member }
   creators  = { create = module.function["create"].service_account_member }
   cancelers = { cancel = module.function["cancel"].service_account_member }
   updaters  = { job = module.job.service_account_member }
@@ -270,14 +292,28 @@ resource "google_storage_bucket_iam_member" "get_reads_files" {
 }
 
 resource "google_storage_bucket_iam_member" "job_reads" {
-  for_each = setunion(
-    var.adapter_buckets,
-    var.base_models_uri == "" ? [] : [split("/", trimprefix(var.base_models_uri, "gs://"))[0]],
-  )
+  for_each = local.input_buckets
 
   bucket = each.value
   role   = "roles/storage.objectViewer"
   member = module.job.service_account_member
+}
+
+# `plan` reads what the job reads, and the manifests of what the job has written.
+resource "google_storage_bucket_iam_member" "plan_reads" {
+  for_each = local.input_buckets
+
+  bucket = each.value
+  role   = "roles/storage.objectViewer"
+  member = module.function["plan"].service_account_member
+}
+
+resource "google_storage_bucket_iam_member" "plan_reads_written" {
+  for_each = module.bucket
+
+  bucket = each.value.name
+  role   = "roles/storage.objectViewer"
+  member = module.function["plan"].service_account_member
 }
 
 # `get` signs download links with its own service account.

@@ -33,12 +33,12 @@ variable "region" {
 }
 
 variable "images" {
-  description = "The image of each function (health, list, create, get, cancel) and of the job (export-job), by digest. scripts/push-images writes them."
+  description = "The image of each function (health, list, create, get, cancel, plan) and of the job (export-job), by digest. scripts/push-images writes them."
   type        = map(string)
 
   validation {
-    condition     = toset(keys(var.images)) == toset(["health", "list", "create", "get", "cancel", "export-job"])
-    error_message = "There must be an image for each of health, list, create, get, cancel and export-job, and no other."
+    condition     = toset(keys(var.images)) == toset(["health", "list", "create", "get", "cancel", "plan", "export-job"])
+    error_message = "There must be an image for each of health, list, create, get, cancel, plan and export-job, and no other."
   }
 
   validation {

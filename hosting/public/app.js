@@ -65,8 +65,11 @@ async function appCheckHeader() {
   return appToken.header;
 }
 
-/** Sends a request to the service. An error has the `detail` of the response as its message. */
-async function callApi(path, options = {}) {
+/**
+ * Sends a request to the service, and passes the headers of the response to `useHeaders`. An error has the `detail` of the
+ * response as its message.
+ */
+async function callApi(path, options = {}, useHeaders = () => {}) {
   const app = await appCheckHeader().catch(() => {
     appCheck = undefined;
     throw new ServiceError(0, "This page could not be verified. Reload it, or allow reCAPTCHA.");
@@ -75,6 +78,7 @@ async function callApi(path, options = {}) {
   const response = await fetch(path, { ...options, headers }).catch(() => {
     throw new ServiceError(0, "The service cannot be reached.");
   });
+  useHeaders(response.headers);
   const body = await response.json().catch(() => null);
   if (!response.ok) {
     const detail = body?.detail ?? `The service returned status ${response.status}.`;
@@ -161,6 +165,7 @@ function card(job) {
   $(".cancel", item).addEventListener("click", () => cancelExport(job, item));
   const form = $("form", item);
   form.addEventListener("change", () => drawChoices(form));
+  $(".check-plan", form).addEventListener("click", () => planExport(job, form));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     startExport(job, item, form);
@@ -177,6 +182,7 @@ function card(job) {
 
 function drawChoices(form) {
   $(".quantization", form).hidden = form.elements.export_type.value !== "gguf";
+  $(".plan", form).hidden = true;
 }
 
 function drawFiles(job, item, { artifacts, latest_export: latest }) {
@@ -300,7 +306,8 @@ async function cancelExport(job, item) {
   button.disabled = false;
 }
 
-async function startExport(job, item, form) {
+/** What the form asks for. */
+function requestOf(job, form) {
   const fields = form.elements;
   const kind = fields.export_type.value;
   const request = { job_id: job.job_id, export_type: kind, destination: ["gcs"] };
@@ -313,14 +320,69 @@ async function startExport(job, item, form) {
     request.hf_token = fields.hf_token.value;
     request.hf_private = fields.hf_private.checked;
   }
+  return request;
+}
+
+function post(path, request, useHeaders) {
+  const headers = { "Content-Type": "application/json" };
+  return callApi(path, { method: "POST", headers, body: JSON.stringify(request) }, useHeaders);
+}
+
+/** Shows what an export would make. */
+async function planExport(job, form) {
+  const button = $(".check-plan", form);
+  button.disabled = true;
+  try {
+    drawPlan(form, await post("/plans", requestOf(job, form)));
+    show(null);
+  } catch (problem) {
+    $(".plan", form).hidden = true;
+    show(problem);
+  }
+  button.disabled = false;
+}
+
+function drawPlan(form, plan) {
+  const minutes = Math.ceil(plan.estimate.seconds / 60);
+  const reads = `It reads ${bytes(plan.bytes_read)} and writes ${bytes(plan.bytes_written)}`;
+  const costs = `about ${minutes} min and $${plan.estimate.usd.toFixed(3)}`;
+  $(".plan-summary", form).textContent = plan.reused
+    ? "The files exist: an earlier export made them from the same inputs."
+    : `${reads}: ${costs}.`;
+  const size = (file) => (file.bytes === null ? "report" : bytes(file.bytes));
+  fillList($(".plan-files", form), plan.files.map((file) => `${file.name} (${size(file)})`));
+  fillList($(".plan-warnings", form), plan.warnings.map((warning) => `Note: ${warning.message}`));
+  $(".plan", form).hidden = false;
+}
+
+function fillList(list, texts) {
+  list.replaceChildren(
+    ...texts.map((text) => {
+      const li = document.createElement("li");
+      li.textContent = text;
+      return li;
+    }),
+  );
+}
+
+/** Says how many more exports may run and start, as in `"running";r=2, "daily";r=49;t=86400`. */
+function drawLimits(form, headers) {
+  const left = (name) => headers.get("RateLimit")?.match(new RegExp(`"${name}";r=(\\d+)`))?.[1];
+  const [running, daily] = [left("running"), left("daily")];
+  const texts = [
+    running && `${running} more at the same time`,
+    daily && `${daily} more within 24 hours`,
+  ].filter(Boolean);
+  $(".limits", form).textContent = `You may start ${texts.join(", and ")}.`;
+  $(".limits", form).hidden = texts.length === 0;
+}
+
+async function startExport(job, item, form) {
   $("fieldset", item).disabled = true;
   try {
-    await callApi("/exports", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(request),
-    });
-    fields.hf_token.value = "";
+    await post("/exports", requestOf(job, form), (headers) => drawLimits(form, headers));
+    form.elements.hf_token.value = "";
+    $(".plan", form).hidden = true;
     show(null);
     await follow(job, item, true);
   } catch (problem) {

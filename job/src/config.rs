@@ -9,7 +9,10 @@ use shared::{
     redaction,
 };
 
-use crate::context::{Buckets, Execution, HubSettings, Locations};
+use crate::{
+    context::{Buckets, Execution, HubSettings, Locations},
+    estimate::JobMachine,
+};
 
 /// The settings of the binary.
 #[derive(Debug)]
@@ -72,18 +75,31 @@ impl LocationSettings {
         })
     }
 
-    /// The locations in Google Cloud Storage, or on its emulator.
-    #[must_use]
-    pub fn in_google(self) -> Locations {
-        let storage = Storage::google(self.storage_emulator.as_deref());
-        self.within(storage)
-    }
-
     /// The locations in that storage.
     #[must_use]
     pub fn within(self, storage: Storage) -> Locations {
         Locations { storage, buckets: self.buckets, base_models: self.base_models, hub: self.hub }
     }
+}
+
+/// Reads the machine of the export job for estimates: `JOB_CPU`, and `JOB_MEMORY` in GiB (`4Gi`).
+///
+/// # Errors
+/// Names the setting that is malformed.
+pub fn job_machine(lookup: &Lookup<'_>) -> Result<JobMachine, ConfigError> {
+    let default = JobMachine::default();
+    let gib = |text: String| text.strip_suffix("Gi").unwrap_or(&text).to_owned();
+    let memory = |name: &str| lookup(name).map(gib);
+    let positive = |name, lookup: &Lookup<'_>, expected| match parsed(lookup, name, expected)? {
+        Some(value) if !(f64::MIN_POSITIVE..=f64::MAX).contains(&value) => {
+            Err(ConfigError::Malformed { name, expected, value: value.to_string() })
+        }
+        value => Ok(value),
+    };
+    Ok(JobMachine {
+        cpus: positive("JOB_CPU", lookup, "a number of CPUs")?.unwrap_or(default.cpus),
+        memory: positive("JOB_MEMORY", &memory, "GiB, such as 4Gi")?.unwrap_or(default.memory),
+    })
 }
 
 /// Reads the execution's settings. Outside Cloud Run an execution gets a random name.

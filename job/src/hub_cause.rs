@@ -1,6 +1,6 @@
 //! Why the Hugging Face Hub refused or failed a request.
 
-use shared::domain::FailureCode;
+use shared::domain::{FailureCode, HubRepo};
 
 /// The cause of a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,41 @@ impl HubCause {
             Self::StorageLimit | Self::Rejected => FailureCode::InvalidInput,
             Self::Conflict | Self::RateLimited | Self::Unavailable => FailureCode::Interrupted,
             Self::Timeout => FailureCode::Timeout,
+        }
+    }
+
+    /// What a failed push means for the caller.
+    pub(crate) fn write_message(self, repo: &HubRepo) -> String {
+        match self {
+            Self::InvalidToken => format!(
+                "the Hugging Face Hub rejected hf_token: create a token with write access to {repo} and export again"
+            ),
+            Self::Denied | Self::MissingRepository | Self::Gated => {
+                format!(
+                    "hf_token has no write access to {repo}: use a token with write access and export again"
+                )
+            }
+            Self::StorageLimit => format!(
+                "the account of {repo} may not store more on the Hugging Face Hub: resolve that there and export again, files \
+                 already written are reused"
+            ),
+            Self::Rejected => format!(
+                "the Hugging Face Hub refused the content of the push to {repo}: correct what it names and export again"
+            ),
+            Self::Conflict => format!(
+                "{repo} was changed by another commit during the upload: export again, files already written are reused"
+            ),
+            Self::RateLimited => format!(
+                "the Hugging Face Hub limits the rate of requests for {repo}: export again in a few minutes, files already \
+                 written are reused"
+            ),
+            Self::Timeout => format!(
+                "the upload to {repo} on the Hugging Face Hub made no progress in time: export again, files already written \
+                 are reused"
+            ),
+            Self::MissingRevision | Self::MissingFile | Self::Unavailable => format!(
+                "the upload to {repo} on the Hugging Face Hub failed: export again, files already written are reused"
+            ),
         }
     }
 }

@@ -29,8 +29,8 @@
 //! Modules use only modules further down:
 //!
 //! ```text
-//!  run
-//!  work · records · config
+//!  run · planner
+//!  work · records · config · estimate
 //!  plan · archive · maker
 //!  inputs · artifact_folder
 //!  sources
@@ -53,6 +53,7 @@ pub mod config;
 mod context;
 mod edited_folder;
 mod error;
+mod estimate;
 mod fingerprint;
 mod hub;
 mod hub_cause;
@@ -61,6 +62,7 @@ mod inputs;
 mod maker;
 mod manifest;
 mod plan;
+mod planner;
 mod progress;
 mod records;
 mod run;
@@ -70,4 +72,6 @@ mod upload;
 mod work;
 
 pub use context::{Buckets, Context, Execution, HubSettings, Locations, PROGRESS_INTERVAL};
+pub use estimate::JobMachine;
+pub use planner::Planner;
 pub use run::run;

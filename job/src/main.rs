@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use job::{Context, PROGRESS_INTERVAL, config::Settings};
 use shared::{
-    adapters::{firestore::Firestore, kms::KmsKey},
+    adapters::{firestore::Firestore, kms::KmsKey, storage::Storage},
     config::{self, process},
     serve::{self, FatalError},
     telemetry,
@@ -16,12 +16,13 @@ async fn main() -> Result<ExitCode, FatalError> {
     telemetry::init(&process)?;
     let settings = Settings::from(&process)?;
     let store = Arc::new(Firestore::new(settings.documents));
+    let storage = Storage::google(settings.locations.storage_emulator.as_deref());
     let token_key = config::KmsConfig::from(&process)?.map(|key| Arc::new(KmsKey::new(key)) as _);
     let context = Context {
         token_key,
         training_jobs: Arc::clone(&store) as _,
         exports: store,
-        locations: settings.locations.in_google(),
+        locations: settings.locations.within(storage),
         verify_logits: settings.verify_logits,
         progress_interval: PROGRESS_INTERVAL,
     };

@@ -63,11 +63,8 @@ struct ModelFiles<'a> {
 impl ExportWork<'_> {
     /// Writes the export's artifacts; those that exist for the same inputs and options are reused.
     pub(crate) fn run(&self) -> Result<ExportResult, JobError> {
-        let requested = &self.requested;
-        if let Some(repo) = requested.repository()? {
-            requested.sources.hub()?.check_destination(repo, requested.export.kind)?;
-        }
-        match requested.export.kind {
+        self.requested.check_destination()?;
+        match self.requested.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),
             ArtifactKind::Gguf => gguf::export(self),

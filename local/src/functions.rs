@@ -8,7 +8,7 @@ use shared::{
     auth::Verifier,
     config::ListServiceConfig,
     domain::CallerLimits,
-    ports::{DownloadLinks, JobLauncher},
+    ports::{DownloadLinks, ExportPlanner, JobLauncher},
 };
 use url::Url;
 
@@ -22,6 +22,7 @@ pub(crate) struct LocalAdapters {
     pub(crate) launcher: Arc<dyn JobLauncher>,
     pub(crate) limits: CallerLimits,
     pub(crate) links: Arc<dyn DownloadLinks>,
+    pub(crate) planner: Arc<dyn ExportPlanner>,
 }
 
 impl LocalAdapters {
@@ -71,5 +72,13 @@ pub(crate) fn cancel(adapters: &LocalAdapters) -> Router {
         jobs: Arc::clone(&adapters.store) as _,
         exports: Arc::clone(&adapters.store) as _,
         launcher: Arc::clone(&adapters.launcher),
+    })
+}
+
+pub(crate) fn plan(adapters: &LocalAdapters) -> Router {
+    plan::router(plan::Context {
+        callers: adapters.callers(),
+        jobs: Arc::clone(&adapters.store) as _,
+        planner: Arc::clone(&adapters.planner),
     })
 }

@@ -11,11 +11,12 @@ use std::{
 
 use anyhow::Context as _;
 use axum::{Router, middleware::from_fn};
+use job::{Buckets, HubSettings, JobMachine, Locations, Planner};
 use shared::{adapters::storage::Storage, config, service::hub_token::SealingLauncher};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
-    data_dir::{DataDir, FolderLock},
+    data_dir::{Bucket, DataDir, FolderLock},
     demo_data, functions,
     gateway::{self, Gateway, loopback},
     issuer::{self, TokenIssuer},
@@ -96,6 +97,7 @@ impl LocalStack {
                 key: Arc::new(token_key::load_or_create(&dir)?),
             }),
             links: Arc::clone(&links) as _,
+            planner: Arc::new(planner(&dir)?),
         };
         let services = serve_functions(&adapters, &mut servers).await?;
         let gateway = Arc::new(Gateway::new(services, issuer_address)?);
@@ -147,6 +149,18 @@ async fn ready_store(dir: &DataDir) -> anyhow::Result<DocumentStore> {
     Ok(store)
 }
 
+/// A planner over the buckets of the export job, and its Hub.
+fn planner(dir: &DataDir) -> anyhow::Result<Planner> {
+    let endpoint = config::optional(&config::process, "HF_ENDPOINT");
+    let locations = Locations {
+        storage: Storage::folder(&dir.buckets())?,
+        buckets: Buckets { raw: dir.bucket_url(Bucket::Models)?, files: dir.bucket_url(Bucket::Files)? },
+        base_models: Some(dir.bucket_url(Bucket::BaseModels)?),
+        hub: HubSettings::at(endpoint.as_deref().unwrap_or(HubSettings::DEFAULT_ENDPOINT)),
+    };
+    Ok(Planner::new(locations, JobMachine::default()))
+}
+
 /// Serves each function on its own port and returns the addresses.
 async fn serve_functions(
     adapters: &functions::LocalAdapters,
@@ -159,6 +173,7 @@ async fn serve_functions(
         ("list", list),
         ("create", servers.serve_anywhere(create).await?),
         ("get", servers.serve_anywhere(functions::get(adapters)).await?),
+        ("plan", servers.serve_anywhere(functions::plan(adapters)).await?),
         ("cancel", servers.serve_anywhere(functions::cancel(adapters)).await?),
     ]))
 }

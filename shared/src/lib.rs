@@ -1,5 +1,5 @@
 //! The common crate of the Export Service: domain model, use cases, ports, HTTP layer and adapters. The functions
-//! (`health`, `list`, `create`, `get`, `cancel`) only connect these parts; the export job and the local stack use them too.
+//! (`health`, `list`, `create`, `get`, `cancel`, `plan`) only connect these parts; the export job and the local stack use them too.
 //!
 //! # A request
 //!
@@ -39,7 +39,7 @@
 //! | [`ports`] | traits for external systems: stores, launcher, token keys, download links |
 //! | [`telemetry`] | log lines and the tags of a request |
 //! | [`auth`] | verification of Firebase ID tokens |
-//! | [`service`] | the use cases `create`, `cancel`, `get`, `history` and `list`, on domain and ports |
+//! | [`service`] | the use cases `create`, `cancel`, `plan`, `get`, `history` and `list`, on domain and ports |
 //! | [`api`] | the wire format: response bodies, problem details, OpenAPI |
 //! | [`http`] | extractors, middleware, body limits |
 //! | [`serve`] | the HTTP server, and Lambda |

@@ -8,8 +8,8 @@ use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 
 use crate::domain::{
-    Artifact, CallerLimits, CallerQuotas, Error, ExecutionName, Export, ExportId, HistoryCursor, HistoryPage,
-    JobId, PageSize, TrainingJob, Transition, TransitionError, UserId,
+    Artifact, CallerLimits, CallerQuotas, Error, ExecutionName, Export, ExportId, Failure, HistoryCursor,
+    HistoryPage, JobId, PageSize, Plan, TrainingJob, Transition, TransitionError, UserId,
 };
 
 /// An external system failed. Message and sources are only for the log.
@@ -134,6 +134,29 @@ pub trait JobLauncher: Send + Sync {
 
     /// Asks an execution to stop. It may have ended.
     async fn cancel(&self, execution: &ExecutionName) -> Result<(), PortError>;
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The export would fail.
+    #[error("{}", .0.message)]
+    Refused(Failure),
+    /// An external system failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Plans exports: finds out what a job would write, or why it would fail, without starting it.
+#[async_trait]
+pub trait ExportPlanner: Send + Sync {
+    /// The plan of an export of `job` that is not stored.
+    async fn plan(
+        &self,
+        export: &Export,
+        job: &TrainingJob,
+        hf_token: Option<&SecretString>,
+    ) -> Result<Plan, PlanError>;
 }
 
 /// Encrypts short texts.

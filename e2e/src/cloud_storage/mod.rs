@@ -57,6 +57,12 @@ impl CloudStorage {
         self.objects.get(path).map(|object| object.content.to_vec())
     }
 
+    /// How many bytes of the object were read, by `bucket/path`.
+    #[must_use]
+    pub fn bytes_sent(&self, path: &str) -> u64 {
+        self.objects.bytes_sent(path)
+    }
+
     /// The paths of all objects, sorted.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {

@@ -35,6 +35,8 @@ struct ObjectsState {
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     overwrites: BTreeMap<String, (usize, Vec<u8>)>,
     removed_buckets: BTreeSet<String>,
+    /// Bytes of content that were read, by path.
+    bytes_sent: BTreeMap<String, u64>,
     last_generation: u64,
 }
 
@@ -70,6 +72,14 @@ impl Objects {
             state.put(path, content, Vec::new());
         }
         object
+    }
+
+    pub(super) fn count_sent(&self, path: &str, bytes: usize) {
+        *self.state().bytes_sent.entry(path.to_owned()).or_default() += bytes as u64;
+    }
+
+    pub(super) fn bytes_sent(&self, path: &str) -> u64 {
+        self.state().bytes_sent.get(path).copied().unwrap_or_default()
     }
 
     pub(super) fn overwrite_after(&self, path: &str, reads: usize, content: Vec<u8>) {

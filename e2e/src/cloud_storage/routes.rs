@@ -36,7 +36,8 @@ async fn read(
     Query(parameters): Parameters,
     headers: HeaderMap,
 ) -> Response {
-    let Some(object) = objects.read(&format!("{bucket}/{name}")) else {
+    let path = format!("{bucket}/{name}");
+    let Some(object) = objects.read(&path) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     if parameters.get("generation").is_some_and(|expected| *expected != object.generation.to_string()) {
@@ -50,10 +51,14 @@ async fn read(
         Some(range) => {
             let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
             let content = object.content[range].to_vec();
+            objects.count_sent(&path, content.len());
             let headers = [(header::CONTENT_RANGE, content_range)];
             (StatusCode::PARTIAL_CONTENT, headers, described(&object), content).into_response()
         }
-        None => (described(&object), object.content.to_vec()).into_response(),
+        None => {
+            objects.count_sent(&path, size);
+            (described(&object), object.content.to_vec()).into_response()
+        }
     }
 }
 

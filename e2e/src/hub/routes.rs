@@ -28,6 +28,7 @@ pub(super) fn router(state: Arc<HubState>) -> Router {
     let model = "/api/models/{owner}/{name}";
     Router::new()
         .route("/api/repos/create", post(create))
+        .route("/api/whoami-v2", get(whoami))
         .route(model, get(info))
         .route(&format!("{model}/revision/{{revision}}"), get(info))
         .route(&format!("{model}/tree/{{revision}}"), get(tree))
@@ -133,6 +134,14 @@ async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value
     let private = body["private"].as_bool().unwrap_or(false);
     state.repos.put(&id, Repo { private, ..Repo::default() });
     Ok(Json(json!({ "url": format!("https://hub.test/{id}") })).into_response())
+}
+
+async fn whoami(State(state): HubRef, headers: HeaderMap) -> HubResult {
+    let access = state.caller(&headers)?.ok_or(Answer::NO_CREDENTIALS)?;
+    let role = if access.write { "write" } else { "read" };
+    let token = json!({ "displayName": "test", "role": role });
+    let auth = json!({ "type": "access_token", "accessToken": token });
+    Ok(Json(json!({ "type": "user", "name": access.user, "orgs": [], "auth": auth })).into_response())
 }
 
 async fn info(State(state): HubRef, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {

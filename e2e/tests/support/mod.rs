@@ -46,6 +46,7 @@ pub(crate) struct Service {
     pub(crate) create: BinaryProcess,
     get: BinaryProcess,
     pub(crate) cancel: BinaryProcess,
+    pub(crate) plan: BinaryProcess,
     list: BinaryProcess,
     health: BinaryProcess,
     job_logs: JobLogs,
@@ -101,6 +102,7 @@ impl Service {
         ];
         let create = start_function("create", &common, &for_create).await;
         let cancel = start_function("cancel", &common, &[("CLOUD_RUN_ENDPOINT", endpoint.as_str())]).await;
+        let plan = start_function("plan", &common, &[]).await;
         let (client, job_id) = (reqwest::Client::new(), names.job_id);
         Some(Self {
             emulators,
@@ -112,6 +114,7 @@ impl Service {
             create,
             get,
             cancel,
+            plan,
             list,
             health,
             job_logs,
@@ -120,13 +123,14 @@ impl Service {
     }
 
     /// The functions by name.
-    pub(crate) fn functions(&self) -> [(&'static str, &BinaryProcess); 5] {
+    pub(crate) fn functions(&self) -> [(&'static str, &BinaryProcess); 6] {
         [
             ("health", &self.health),
             ("list", &self.list),
             ("get", &self.get),
             ("create", &self.create),
             ("cancel", &self.cancel),
+            ("plan", &self.plan),
         ]
     }
 

@@ -75,7 +75,7 @@ impl OutputType {
 
     /// Whether llama.cpp's converter writes files of this type. `llama-quantize` writes the others, with its own order
     /// of tensors and metadata.
-    pub(crate) fn is_converter_type(self) -> bool {
+    pub fn is_converter_type(self) -> bool {
         matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::Q8_0)
     }
 }

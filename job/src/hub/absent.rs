@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use shared::domain::{ArtifactKind, HubRepo};
+use shared::domain::{ArtifactKind, HubRepo, RepositorySummary};
 use tokio::runtime::Handle;
 
 use super::PushRequest;
-use crate::{context::HubSettings, error::JobError, input_folder::InputFolder, progress::ProgressTracker};
+use crate::{
+    context::HubSettings, error::JobError, input_folder::InputFolder, manifest::ManifestFile,
+    progress::ProgressTracker,
+};
 
 /// Never made: whoever asks for one is told what to do.
 pub(crate) enum AbsentHub {}
@@ -27,6 +30,16 @@ impl AbsentHub {
     }
 
     pub(crate) fn check_destination(&self, _repo: &HubRepo, _kind: ArtifactKind) -> Result<(), JobError> {
+        match *self {}
+    }
+
+    pub(crate) fn destination(
+        &self,
+        _repo: &HubRepo,
+        _private: bool,
+        _kind: ArtifactKind,
+        _files: &[ManifestFile],
+    ) -> Result<RepositorySummary, JobError> {
         match *self {}
     }
 

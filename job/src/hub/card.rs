@@ -7,6 +7,9 @@ use shared::domain::{ArtifactKind, HubRepo};
 use super::front_matter::{self, FrontMatter};
 use crate::{input_folder::InputFile, manifest::ManifestFile};
 
+/// The name of the model card.
+pub(crate) const CARD_FILE: &str = "README.md";
+
 /// The content of a model card.
 pub(crate) struct ModelCard<'a> {
     pub(crate) repo: &'a HubRepo,

@@ -129,7 +129,7 @@ impl HubOperation {
         let sentence = error.response().and_then(|response| response.message.as_deref()).unwrap_or_default();
         let mut message = match self {
             Self::Read(repo) => read_message(repo, cause, sentence),
-            Self::Write(repo) => write_message(repo, cause),
+            Self::Write(repo) => cause.write_message(repo),
             Self::Check(url) => check_message(url, cause),
         };
         if !sentence.is_empty() {
@@ -196,38 +196,6 @@ fn gated_advice(repo: &HubRepo, sentence: &str) -> String {
         format!(
             "accept the license of {repo} on its page on the Hugging Face Hub, and use a token (hf_token) with read access"
         )
-    }
-}
-
-fn write_message(repo: &HubRepo, cause: HubCause) -> String {
-    match cause {
-        HubCause::InvalidToken => format!(
-            "the Hugging Face Hub rejected hf_token: create a token with write access to {repo} and export again"
-        ),
-        HubCause::Denied | HubCause::MissingRepository | HubCause::Gated => {
-            format!("hf_token has no write access to {repo}: use a token with write access and export again")
-        }
-        HubCause::StorageLimit => format!(
-            "the account of {repo} may not store more on the Hugging Face Hub: resolve that there and export again, files \
-             already written are reused"
-        ),
-        HubCause::Rejected => format!(
-            "the Hugging Face Hub refused the content of the push to {repo}: correct what it names and export again"
-        ),
-        HubCause::Conflict => format!(
-            "{repo} was changed by another commit during the upload: export again, files already written are reused"
-        ),
-        HubCause::RateLimited => format!(
-            "the Hugging Face Hub limits the rate of requests for {repo}: export again in a few minutes, files already \
-             written are reused"
-        ),
-        HubCause::Timeout => format!(
-            "the upload to {repo} on the Hugging Face Hub made no progress in time: export again, files already written \
-             are reused"
-        ),
-        HubCause::MissingRevision | HubCause::MissingFile | HubCause::Unavailable => format!(
-            "the upload to {repo} on the Hugging Face Hub failed: export again, files already written are reused"
-        ),
     }
 }
 

@@ -8,6 +8,8 @@ mod client;
 #[cfg(feature = "hub")]
 mod contents;
 #[cfg(feature = "hub")]
+mod destination;
+#[cfg(feature = "hub")]
 mod error;
 #[cfg(feature = "hub")]
 mod file;
@@ -34,7 +36,7 @@ use shared::domain::HubRepo;
 
 #[cfg(not(feature = "hub"))]
 pub(crate) use absent::AbsentHub as Hub;
-pub(crate) use card::ModelCard;
+pub(crate) use card::{CARD_FILE, ModelCard};
 #[cfg(feature = "hub")]
 pub(crate) use client::Hub;
 

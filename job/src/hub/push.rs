@@ -15,17 +15,15 @@ use sha2::{Digest, Sha256};
 use shared::domain::Stage;
 
 use super::{
-    Hub, PushRequest, card,
+    Hub, PushRequest,
+    card::CARD_FILE,
     contents::RepositoryContents,
+    destination::check_privacy,
     error::{HubError, HubOperation},
-    file::HubFile,
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
 };
 use crate::{error::JobError, manifest::ManifestFile};
-
-/// The name of the model card.
-const CARD_FILE: &str = "README.md";
 
 /// One push, step by step.
 struct PushOperation<'a> {
@@ -69,8 +67,7 @@ impl Hub {
         push.ensure_repository()?;
         push.before = self.contents(request.repo, &push.operation)?;
         push.before.check(request.repo, request.card.kind)?;
-        let existing = push.read_card()?;
-        push.before.exported = existing.as_deref().map(card::listed_files).unwrap_or_default();
+        let existing = self.read_card(request.repo, &mut push.before, &push.operation)?;
         push.before.check_mmproj(request.repo, request.files)?;
         push.card = push.render_card(existing.as_deref());
         self.check_transfer(request.repo, request.files)?;
@@ -97,20 +94,7 @@ impl PushOperation<'_> {
         }
         // also after creating it: another client may have created it in between
         let info = self.hub.request(&self.operation, || self.repository.info().send())?;
-        if private && info.private != Some(true) {
-            return Err(JobError::InvalidInput(format!(
-                "{repo} is public, but the export asks for a private repository: make it private on the Hugging Face \
-                 Hub, choose another one, or set hf_private to false"
-            )));
-        }
-        Ok(())
-    }
-
-    /// The repository's model card; empty if there is none, `None` if it is not text.
-    fn read_card(&self) -> Result<Option<String>, JobError> {
-        let Some(size) = self.before.size_of(CARD_FILE) else { return Ok(Some(String::new())) };
-        let existing = self.read(CARD_FILE, size, self.before.head.as_deref().unwrap_or("main"))?;
-        Ok(String::from_utf8(existing).ok())
+        check_privacy(repo, private, info.private)
     }
 
     /// The model card, with what the repository's has of its owner. A card that is not text stays.
@@ -256,14 +240,8 @@ impl PushOperation<'_> {
         if let Some(lfs) = lfs {
             return Ok(lfs.sha256.as_deref() == Some(&file.sha256));
         }
-        Ok(hex::encode(Sha256::digest(self.read(&file.name, size, revision)?)) == file.sha256)
-    }
-
-    /// The content of a small file of the repository.
-    fn read(&self, name: &str, size: u64, revision: &str) -> Result<Vec<u8>, JobError> {
-        let entry = FolderEntry { name: name.to_owned(), size };
-        let (hub, operation) = (Arc::clone(self.hub), self.operation.clone());
-        let file = HubFile::new(hub, operation, self.request.repo, revision, &entry);
-        file.and_then(|file| file.read()).map_err(JobError::bucket("read", name))
+        let entry = FolderEntry { name: file.name.clone(), size };
+        let content = self.hub.read_small(self.request.repo, &entry, revision, &self.operation)?;
+        Ok(hex::encode(Sha256::digest(content)) == file.sha256)
     }
 }

@@ -46,9 +46,13 @@ impl GgufRequest {
         Self { quantization, model_name: model_name(job), file_name, mmproj_name }
     }
 
+    pub(crate) fn output_type(&self) -> Result<OutputType, JobError> {
+        output_type(self.quantization)
+    }
+
     /// Plans the language model's file, which is the first, and for a multimodal model its mmproj file.
     pub(crate) fn plan(&self, model: &Model) -> Result<Vec<PlannedGguf>, JobError> {
-        let options = GgufOptions::new(output_type(self.quantization)?, &self.model_name);
+        let options = GgufOptions::new(self.output_type()?, &self.model_name);
         let mmproj = plan_mmproj(model, &options);
         let options = if mmproj.is_some() { options.with_separate_mmproj() } else { options };
         let language_model = GgufPlan::new(model, &options)?;

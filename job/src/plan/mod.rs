@@ -38,6 +38,14 @@ impl RequestedExport<'_> {
         self.export.hf_repo.as_ref().map(Some).ok_or_else(missing)
     }
 
+    /// Fails if the repository that the export is pushed to has what contradicts it.
+    pub(crate) fn check_destination(&self) -> Result<(), JobError> {
+        match self.repository()? {
+            Some(repo) => self.sources.hub()?.check_destination(repo, self.export.kind),
+            None => Ok(()),
+        }
+    }
+
     /// `{job_id}/` in the bucket of files for download.
     pub(crate) fn download_folder(&self) -> Result<Bucket, StorageError> {
         self.sources.bucket(&self.buckets.files)?.join(self.training_job.id.as_str())

@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use e2e::cloud_storage::CloudStorage;
 use futures_util::future::join_all;
-use job::{Buckets, Context, Execution, HubSettings, Locations, PROGRESS_INTERVAL};
+use job::{Buckets, Context, Execution, HubSettings, JobMachine, Locations, PROGRESS_INTERVAL, Planner};
 use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 use shared::{
@@ -13,7 +13,7 @@ use shared::{
         ArtifactKind, CallerLimits, CreateExport, Export, ExportId, FailureCode, NewExport, Quantization,
         Status,
     },
-    ports::Exports,
+    ports::{ExportPlanner, Exports, TrainingJobs},
     testing::{MemoryStore, emulator, fixtures},
 };
 
@@ -94,6 +94,15 @@ impl CloudWorld {
         self.export_as(kind, (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0)).await
     }
 
+    fn locations(&self) -> Locations {
+        Locations {
+            storage: Storage::google(Some(&self.emulator)),
+            buckets: Buckets { raw: self.url("models"), files: self.url("files") },
+            base_models: Some(self.url("base-models")),
+            hub: HubSettings::at("http://127.0.0.1:9"),
+        }
+    }
+
     async fn export_as(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> Export {
         let id = ExportId::random();
         let user = fixtures::user(fixtures::ADA);
@@ -105,12 +114,7 @@ impl CloudWorld {
             training_jobs: self.store.clone(),
             exports: self.store.clone(),
             token_key: None,
-            locations: Locations {
-                storage: Storage::google(Some(&self.emulator)),
-                buckets: Buckets { raw: self.url("models"), files: self.url("files") },
-                base_models: Some(self.url("base-models")),
-                hub: HubSettings::at("http://127.0.0.1:9"),
-            },
+            locations: self.locations(),
             verify_logits: false,
             progress_interval: PROGRESS_INTERVAL,
         };
@@ -170,6 +174,41 @@ async fn many_parts(cloud: &CloudWorld) {
     let mut content = Vec::new();
     std::io::Read::read_to_end(&mut archive.by_name("notes.md").unwrap(), &mut content).unwrap();
     assert!(content == large);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_reads_the_headers_of_weights_only() {
+    for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
+        let (cloud, storage) = CloudWorld::stand_in().await;
+        let request = CreateExport { kind, ..fixtures::request("job-1") };
+        let user = fixtures::user(fixtures::ADA);
+        let new = NewExport {
+            id: ExportId::random(),
+            user: &user,
+            request: &request,
+            request_hash: None,
+            retention_days: None,
+        };
+        let export = Export::new(&new, jiff::Timestamp::now());
+        let job = TrainingJobs::find(cloud.store.as_ref(), &export.job_id).await.unwrap().unwrap();
+        let planner = Planner::new(cloud.locations(), JobMachine::default());
+        let before = storage.paths();
+        let plan = planner.plan(&export, &job, None).await.unwrap();
+        assert!(!plan.files.is_empty());
+        assert_eq!(storage.paths(), before, "a plan writes nothing");
+        for path in before.iter().filter(|path| path.ends_with(".safetensors")) {
+            let (size, sent) = (storage.read(path).unwrap().len() as u64, storage.bytes_sent(path));
+            let data = size - header_size(&storage.read(path).unwrap());
+            assert!(data > 80_000 && sent < size - data / 2, "{kind:?} {path}: {sent} of {size} bytes");
+        }
+        let read: u64 = before.iter().map(|path| storage.bytes_sent(path)).sum();
+        assert!(read > 0);
+    }
+}
+
+/// The size of a safetensors file's header.
+fn header_size(file: &[u8]) -> u64 {
+    8 + u64::from_le_bytes(file[..8].try_into().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

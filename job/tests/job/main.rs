@@ -12,4 +12,5 @@ mod hub_inputs;
 mod hub_patience;
 mod hub_transformers;
 mod lifecycle;
+mod plans;
 mod support;

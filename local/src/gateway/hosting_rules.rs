@@ -103,7 +103,7 @@ impl HostingRules {
 mod tests {
     use super::*;
 
-    const SERVICES: [&str; 5] = ["health", "list", "create", "get", "cancel"];
+    const SERVICES: [&str; 6] = ["health", "list", "create", "get", "cancel", "plan"];
 
     fn deployed() -> HostingRules {
         HostingRules::parse(include_str!("../../../hosting/firebase.json"), &SERVICES).unwrap()
@@ -124,6 +124,8 @@ mod tests {
             ("/exports/job-1", Some("get")),
             ("/exports/a/b", Some("get")),
             ("/exports/job-1/cancel", Some("cancel")),
+            ("/plans", Some("plan")),
+            ("/plans/job-1", None),
             ("/exports/job-1/history", Some("get")),
             ("/", None),
             ("/index.html", None),

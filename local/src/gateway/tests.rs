@@ -36,7 +36,7 @@ async fn function(name: &'static str) -> SocketAddr {
 
 async fn gateway() -> Router {
     let mut services = BTreeMap::new();
-    for name in ["health", "list", "create", "get", "cancel"] {
+    for name in ["health", "list", "create", "get", "cancel", "plan"] {
         services.insert(name, function(name).await);
     }
     let gateway = Gateway::new(services, function("issuer").await).unwrap();
@@ -82,6 +82,7 @@ async fn a_path_is_rewritten_to_its_function_for_every_method() {
         ("DELETE", "/exports?x=1", "create"),
         ("GET", "/exports/job%201?x=%2F", "get"),
         ("POST", "/exports/job-1/cancel", "cancel"),
+        ("POST", "/plans", "plan"),
         ("PUT", "/exports/a/b", "get"),
     ] {
         let asked = asked(&app, method, path, "").await;
@@ -150,7 +151,7 @@ async fn the_token_issuer_is_below_the_reserved_path() {
 #[tokio::test]
 async fn a_function_that_does_not_respond_is_a_502() {
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let services = ["health", "list", "create", "get", "cancel"].map(|name| (name, nowhere)).into();
+    let services = ["health", "list", "create", "get", "cancel", "plan"].map(|name| (name, nowhere)).into();
     let app = router(Arc::new(Gateway::new(services, nowhere).unwrap()), Router::new());
     assert_eq!(ask(&app, "GET", "/exports", "").await.0, StatusCode::BAD_GATEWAY);
 }
@@ -168,7 +169,7 @@ async fn refusing() -> SocketAddr {
 #[tokio::test]
 async fn a_413_of_a_function_is_returned() {
     let function = refusing().await;
-    let services = ["health", "list", "create", "get", "cancel"].map(|name| (name, function)).into();
+    let services = ["health", "list", "create", "get", "cancel", "plan"].map(|name| (name, function)).into();
     let app = router(Arc::new(Gateway::new(services, function).unwrap()), Router::new());
     let large: &'static str = Box::leak("x".repeat(8 << 20).into_boxed_str());
     for _ in 0..5 {
@@ -224,7 +225,7 @@ async fn every_response_has_the_security_headers() {
 #[tokio::test]
 async fn failures_of_the_gateway_are_problems() {
     let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    let services = ["health", "list", "create", "get", "cancel"].map(|name| (name, nowhere));
+    let services = ["health", "list", "create", "get", "cancel", "plan"].map(|name| (name, nowhere));
     let gateway = Gateway::new(services.into(), nowhere).unwrap();
     let app = router(Arc::new(gateway), Router::new());
     let large = "x".repeat(40_000).leak();

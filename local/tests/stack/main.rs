@@ -8,4 +8,5 @@ mod commands;
 mod echoing_hub;
 mod equal_exports;
 mod kill;
+mod plan;
 mod process;

@@ -120,6 +120,7 @@ impl From<Error> for Problem {
             Error::NotRunning => Self::new(ProblemKind::NotRunning, detail),
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
+            Error::CannotBeExported(_) => Self::new(ProblemKind::CannotBeExported, detail),
             Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),
             Error::TooManyExports(quotas) => {
                 Self { quotas: Some(quotas), ..Self::new(ProblemKind::TooManyExports, detail) }

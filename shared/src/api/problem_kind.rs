@@ -31,6 +31,8 @@ pub enum ProblemKind {
     BodyTooLarge,
     /// `Content-Type` is not `application/json`.
     NotJson,
+    /// The export would fail.
+    CannotBeExported,
     /// The idempotency key was sent with another request before.
     KeyReused,
     /// The caller has as many exports as they may.
@@ -41,7 +43,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -55,6 +57,7 @@ impl ProblemKind {
         Self::NotRunning,
         Self::BodyTooLarge,
         Self::NotJson,
+        Self::CannotBeExported,
         Self::KeyReused,
         Self::TooManyExports,
         Self::Internal,
@@ -79,6 +82,9 @@ impl ProblemKind {
             Self::NotRunning => (StatusCode::CONFLICT, "not-running", "No export is running"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
+            Self::CannotBeExported => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "cannot-be-exported", "The export would fail")
+            }
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency-key-reused",

@@ -39,6 +39,9 @@ pub enum Error {
         /// The current status.
         status: String,
     },
+    /// The export would fail.
+    #[error("{0}")]
+    CannotBeExported(String),
     /// The key was sent with another request before.
     #[error("this Idempotency-Key was sent with another request within the last 24 hours: use a new key")]
     KeyReused,

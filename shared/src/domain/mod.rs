@@ -9,6 +9,7 @@ mod idempotency;
 mod ids;
 mod limits;
 mod page;
+mod plan;
 mod proof;
 mod quantization;
 mod request;
@@ -25,6 +26,10 @@ pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, reque
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use limits::{CallerLimits, CallerQuotas, DAILY_WINDOW, Quota};
 pub use page::{InvalidPageSize, PageRequest, PageSize};
+pub use plan::{
+    AdapterSummary, BaseAccess, BaseSource, BaseSummary, Estimate, ExpectedFile, Plan, PlanWarning,
+    RepositorySummary,
+};
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};

@@ -1,4 +1,4 @@
-//! The use cases: create and cancel an export, list jobs, get a job and its exports; and the way of a Hub token to the job.
+//! The use cases: create, cancel and plan an export, list jobs, get a job and its exports; and the way of a Hub token to the job.
 //! They depend on domain and ports, not on HTTP or a cloud SDK.
 
 pub mod cancel;
@@ -8,6 +8,7 @@ pub mod history;
 pub mod hub_token;
 pub mod links;
 pub mod list;
+pub mod plan;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -44,7 +44,7 @@ fn operation<'a>(method: &Method, path: &str) -> &'a Value {
         ["exports", _, "cancel"] => "/exports/{job_id}/cancel",
         ["exports", _, "history"] => "/exports/{job_id}/history",
         ["exports", _, "history", _] => "/exports/{job_id}/history/{export_id}",
-        ["health" | "exports"] => path,
+        ["health" | "exports" | "plans"] => path,
         _ => "/exports/{job_id}",
     };
     &DOCUMENT["paths"][route][method]

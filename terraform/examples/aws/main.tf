@@ -87,6 +87,12 @@ locals {
       REGION          = var.google_region
       EXPORT_JOB_NAME = "export-job"
     })
+    plan = merge(local.database, {
+      GCS_EXPORT_BUCKET_NAME       = "${var.project_id}-export-models"
+      GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"
+      JOB_CPU                      = "4"
+      JOB_MEMORY                   = "4Gi"
+    })
     get = merge(local.database, {
       GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"
     })

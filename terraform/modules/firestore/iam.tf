@@ -9,6 +9,11 @@ locals {
       title       = "Export Service: read documents"
       permissions = ["datastore.entities.get", "datastore.entities.list"]
     }
+    # plan reads the training job.
+    getter = {
+      title       = "Export Service: read documents whose names are known"
+      permissions = ["datastore.entities.get"]
+    }
     # create counts the exports of the caller, writes the record, and later adds the execution's name.
     creator = {
       title = "Export Service: read, create and update documents"
@@ -43,7 +48,7 @@ locals {
 
   # {"reader/list": {role: reader, member: …}}
   bindings = merge([
-    for role, members in { reader = var.readers, creator = var.creators, canceler = var.cancelers, updater = var.updaters } : {
+    for role, members in { reader = var.readers, getter = var.getters, creator = var.creators, canceler = var.cancelers, updater = var.updaters } : {
       for name, member in members : "${role}/${name}" => { role = role, member = member }
     }
   ]...)

@@ -38,6 +38,11 @@ variable "readers" {
   type        = map(string)
 }
 
+variable "getters" {
+  description = "IAM members that may read documents by their names, by name."
+  type        = map(string)
+}
+
 variable "creators" {
   description = "IAM members that read, create and update documents, by name."
   type        = map(string)

@@ -22,7 +22,7 @@ resource "google_cloud_run_v2_service" "this" {
   template {
     service_account                  = google_service_account.this.email
     timeout                          = "60s" # Hosting's limit
-    max_instance_request_concurrency = 80
+    max_instance_request_concurrency = var.concurrency
 
     scaling {
       min_instance_count = var.min_instances
@@ -39,7 +39,7 @@ resource "google_cloud_run_v2_service" "this" {
       resources {
         limits = {
           cpu    = "1"
-          memory = "256Mi"
+          memory = var.memory
         }
         cpu_idle          = true
         startup_cpu_boost = true

@@ -41,6 +41,16 @@ variable "canary" {
   })
 }
 
+variable "memory" {
+  description = "Memory of an instance."
+  type        = string
+}
+
+variable "concurrency" {
+  description = "Requests that an instance handles at once."
+  type        = number
+}
+
 variable "min_instances" {
   description = "Minimum instances."
   type        = number

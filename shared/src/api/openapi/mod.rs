@@ -16,7 +16,7 @@ use utoipa::{
 };
 
 use super::{ExportStarted, HealthBody, HistoryBody, JobBody, JobWithExportBody, problem};
-use crate::domain::RawCreateExport;
+use crate::domain::{Plan, RawCreateExport};
 
 pub(super) use responses::urns;
 
@@ -88,6 +88,7 @@ fn response_schemas() -> Vec<(String, RefOr<Schema>)> {
         schemas_of::<JobWithExportBody>(),
         schemas_of::<HistoryBody>(),
         schemas_of::<ExportStarted>(),
+        schemas_of::<Plan>(),
     ]
     .concat()
 }

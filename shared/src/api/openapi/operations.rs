@@ -20,7 +20,7 @@ use crate::{
     api::{
         ExportBody, ExportStarted, HealthBody, HistoryBody, JobBody, JobWithExportBody, ProblemKind as Kind,
     },
-    domain::{ExportId, IdempotencyKey, JobId, PageSize, RawCreateExport},
+    domain::{ExportId, IdempotencyKey, JobId, PageSize, Plan, RawCreateExport},
 };
 
 pub(super) fn paths() -> Paths {
@@ -29,6 +29,7 @@ pub(super) fn paths() -> Paths {
     PathsBuilder::new()
         .path("/health", get_and_head(&get_health()))
         .path("/exports", exports.build())
+        .path("/plans", PathItemBuilder::new().operation(HttpMethod::Post, plan_export()).build())
         .path("/exports/{job_id}", get_and_head(&get_job()))
         .path(
             "/exports/{job_id}/cancel",
@@ -105,6 +106,22 @@ fn create_export() -> Operation {
     let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed), 429.";
     operation("createExport", "Start an export", description, responses)
         .parameter(idempotency_key())
+        .request_body(Some(body()))
+        .build()
+}
+
+fn plan_export() -> Operation {
+    let kinds = of_a_job(&[
+        Kind::NotCompleted,
+        Kind::BodyTooSlow,
+        Kind::BodyTooLarge,
+        Kind::NotJson,
+        Kind::CannotBeExported,
+    ]);
+    let responses = responses("What the export would make.", schema_ref::<Plan>(), &kinds);
+    let description = "Starts nothing. What the export's job would refuse is refused with the same text. Only headers and small \
+         files are read. `hf_token` is used to look at the base model and the repository, and not stored.";
+    operation("planExport", "Look at what an export would make", description, responses)
         .request_body(Some(body()))
         .build()
 }

@@ -15,7 +15,10 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
     let mut wrong = Vec::new();
     let functions: Vec<_> = deployment.all("aws_lambda_function").collect();
     let names: BTreeSet<_> = functions.iter().map(|function| function.text("function_name")).collect();
-    if names != ["export-cancel", "export-create", "export-get", "export-health", "export-list"].into() {
+    if names
+        != ["export-cancel", "export-create", "export-get", "export-health", "export-list", "export-plan"]
+            .into()
+    {
         wrong.push(format!("functions: {names:?}"));
     }
     for function in &functions {
@@ -68,16 +71,17 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
             (account, binding.text("member").rsplit('/').next().unwrap_or_default())
         })
         .collect();
-    let itself = ["export-cancel", "export-create", "export-get", "export-health", "export-list"]
-        .map(|name| (name, name))
-        .into();
+    let itself =
+        ["export-cancel", "export-create", "export-get", "export-health", "export-list", "export-plan"]
+            .map(|name| (name, name))
+            .into();
     if roles != itself {
         wrong.push(format!("who becomes whom: {roles:?}"));
     }
     let provider = deployment.all("google_iam_workload_identity_pool_provider").next();
     let condition = provider.map(|provider| provider.text("attribute_condition")).unwrap_or_default();
     if condition
-        != "attribute.aws_role in ['export-cancel', 'export-create', 'export-get', 'export-health', 'export-list']"
+        != "attribute.aws_role in ['export-cancel', 'export-create', 'export-get', 'export-health', 'export-list', 'export-plan']"
     {
         wrong.push(format!("the pool lets in {condition:?}"));
     }
@@ -107,7 +111,11 @@ fn lambda_functions_have_urls_roles_and_no_keys() {
             "merge(local.database, {",
         ),
         ("terraform/examples/aws/main.tf", "cryptoKeys/hub-tokens", "cryptoKeys/tokens"),
-        ("terraform/examples/aws/main.tf", "GCS_EXPORT_FILES_BUCKET_NAME =", "GCS_FILES ="),
+        (
+            "terraform/examples/aws/main.tf",
+            "get = merge(local.database, {\n      GCS_EXPORT_FILES_BUCKET_NAME =",
+            "get = merge(local.database, {\n      GCS_FILES =",
+        ),
         ("terraform/examples/aws/main.tf", "EXPORT_JOB_NAME     = \"export-job\"", "HF_TOKEN = \"x\""),
     ] {
         let mutant =

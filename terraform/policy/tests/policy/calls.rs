@@ -12,7 +12,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use job::{Buckets, Context, Execution, HubSettings, PROGRESS_INTERVAL};
+use job::{Buckets, Context, Execution, HubSettings, JobMachine, Locations, PROGRESS_INTERVAL, Planner};
 use regex::Regex;
 use serde_json::json;
 use shared::{
@@ -44,11 +44,12 @@ use crate::{
 };
 
 /// Functions and job, and the folders of their `main.rs`.
-const IDENTITIES: [(&str, &str); 5] = [
+const IDENTITIES: [(&str, &str); 6] = [
     ("list", "functions/list"),
     ("get", "functions/get"),
     ("create", "functions/create"),
     ("cancel", "functions/cancel"),
+    ("plan", "functions/plan"),
     ("job", "job"),
 ];
 
@@ -115,6 +116,8 @@ impl Process {
                 ("POST", format!("{path}/cancel"), nothing, 200),
                 ("POST", format!("{path}/cancel"), by_id, 409),
             ],
+            // the adapter is missing
+            "plan" => vec![("POST", "/plans".to_owned(), export, 422)],
             _ => return self.run_job().await,
         };
         let function = self.function(identity);
@@ -144,6 +147,10 @@ impl Process {
             "list" => list::router(list::Context { callers, jobs }),
             "get" => get::router(get::Context { callers, jobs, exports, links: Arc::<FakeLinks>::default() }),
             "cancel" => cancel::router(cancel::Context { callers, jobs, exports, launcher }),
+            "plan" => {
+                let planner = Arc::new(Planner::new(nowhere(), JobMachine::default()));
+                plan::router(plan::Context { callers, jobs, planner })
+            }
             "create" => create::router(create::Context {
                 callers,
                 jobs,
@@ -159,19 +166,14 @@ impl Process {
 
     /// An export whose adapter is missing, and one that has ended.
     async fn run_job(&self) {
-        let folder = tempfile::tempdir().unwrap();
         for execution in ["run-1", "run-2"] {
             let store = store();
-            let bucket = "file:///nowhere".to_owned();
             let context = Context {
                 training_jobs: Arc::clone(&store) as _,
                 exports: store,
                 token_key: Some(self.key()),
-                storage: Storage::folder(folder.path()).unwrap(),
-                buckets: Buckets { raw: bucket.clone(), files: bucket },
-                base_models: None,
+                locations: nowhere(),
                 verify_logits: false,
-                hub: HubSettings::at("http://127.0.0.1:1"),
                 progress_interval: PROGRESS_INTERVAL,
             };
             let execution = Execution {
@@ -186,6 +188,17 @@ impl Process {
     fn key(&self) -> Arc<dyn EncryptionKey> {
         let key = FakeKms::KEY.to_owned();
         Arc::new(KmsKey::new(KmsConfig { key, endpoint: self.endpoint.parse().ok() }))
+    }
+}
+
+/// Buckets and a Hub that do not exist.
+fn nowhere() -> Locations {
+    let (folder, bucket) = (tempfile::tempdir().unwrap(), "file:///nowhere".to_owned());
+    Locations {
+        storage: Storage::folder(folder.path()).unwrap(),
+        buckets: Buckets { raw: bucket.clone(), files: bucket },
+        base_models: None,
+        hub: HubSettings::at("http://127.0.0.1:1"),
     }
 }
 
@@ -229,11 +242,12 @@ fn each_row_has_the_permissions_of_its_calls_and_no_others() {
 }
 
 /// The calls by HTTP of each adapter; those of the others are above, or need no permission.
-fn calls_by_http(adapter: &str) -> &'static [&'static str] {
+fn calls_by_http(identity: &str, adapter: &str) -> &'static [&'static str] {
     match adapter {
         "cloud_run" | "firestore" | "kms" | "firebase_keys" => &[],
         "list_service" => &["`list` over HTTP"],
         "download_links" => &["signBlob as itself", "the GET of a link, by its reader"],
+        "storage" if identity == "plan" => &["read of the two buckets, and of adapters and base models"],
         "storage" => &["write, list, delete and read of its two buckets", "read of adapters and base models"],
         other => panic!("which calls does the adapter {other} make? They need rows in docs/SECURITY.md"),
     }
@@ -249,7 +263,9 @@ fn the_table_has_the_calls_by_http_of_each_adapter() {
         let made: BTreeSet<_> = module
             .captures_iter(&adapters[1])
             .flat_map(|adapter| {
-                calls_by_http(adapter.get(1).unwrap().as_str()).iter().map(|call| (*call).to_owned())
+                calls_by_http(identity, adapter.get(1).unwrap().as_str())
+                    .iter()
+                    .map(|call| (*call).to_owned())
             })
             .collect();
         let documented: BTreeSet<_> = rows()

@@ -61,7 +61,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     let count = |beginning: &str| calls.iter().filter(|call| call.starts_with(beginning)).count();
     assert_eq!(
         (count("docker build"), count("docker push"), count("gcloud storage buckets create")),
-        (12, 6, 1)
+        (14, 7, 1)
     );
 
     // the pushed images are the deployed ones
@@ -248,7 +248,7 @@ fn lambda_zips_hold_the_binary_and_whom_to_ask_for_an_account() {
         "{config}"
     );
     for arch in ["arm64", "x86_64"] {
-        for function in ["health", "list", "create", "get", "cancel"] {
+        for function in ["health", "list", "create", "get", "cancel", "plan"] {
             assert!(newcomer.repository().join(format!("target/lambda/{arch}/{function}.zip")).exists());
         }
     }

@@ -226,7 +226,7 @@ fn unsigned(workflow: &str) -> Vec<String> {
     );
     must("the deploying job signs", !deploy.contains("attestations: write"));
     must("no provenance", attest.contains("          subject-checksums: target/package/images.sha256\n"));
-    for image in ["health", "list", "create", "get", "cancel", "export-job"] {
+    for image in ["health", "list", "create", "get", "cancel", "plan", "export-job"] {
         let subject =
             |field: &str| format!("fromJSON(needs.deploy.outputs.images)['{image}'].{field} }}}}\n");
         let sbom = format!("          sbom-path: target/package/sbom/{image}.cdx.json\n");

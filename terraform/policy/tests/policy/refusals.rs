@@ -331,7 +331,7 @@ fn digests_are_those_of_the_push() {
     let newcomer = Newcomer::with_settings(&[]);
     let output = newcomer.make_with("deploy", &[("ENGINE", Some("podman"))]);
     assert!(output.status.success(), "{}", text(&output));
-    assert_eq!(newcomer.count("podman push --digestfile"), 6);
+    assert_eq!(newcomer.count("podman push --digestfile"), 7);
     assert_eq!(
         newcomer.count("gcloud artifacts docker images"),
         0,

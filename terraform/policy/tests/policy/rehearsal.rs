@@ -58,7 +58,7 @@ impl Settings {
                 "\"{name}\"=\"us-central1-docker.pkg.dev/{PROJECT}/export-service/{name}@sha256:{digest}\""
             )
         };
-        let images = ["health", "list", "create", "get", "cancel", "export-job"].map(image).join(",");
+        let images = ["health", "list", "create", "get", "cancel", "plan", "export-job"].map(image).join(",");
         arguments.push(format!("-var=images={{{images}}}"));
         if self == Self::Staging {
             arguments.push("-var=adapter_buckets=[]".to_owned());
@@ -111,7 +111,7 @@ impl Copy {
             let folder = initialized("terraform/examples/aws");
             let packages = folder.path().join("target/lambda/arm64");
             fs::create_dir_all(&packages).unwrap();
-            for name in ["health", "list", "create", "get", "cancel"] {
+            for name in ["health", "list", "create", "get", "cancel", "plan"] {
                 fs::write(packages.join(format!("{name}.zip")), name).unwrap();
             }
             folder

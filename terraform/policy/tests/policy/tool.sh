@@ -64,12 +64,12 @@ case "$name $*" in
     "podman image inspect "*) refuse "the digest is that of the uncompressed image" ;;
     "cargo build "*)
         mkdir -p "$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release"
-        for bin in health list create get cancel export-job; do
+        for bin in health list create get cancel plan export-job; do
             printf '#!/bin/sh\n' >"$CARGO_TARGET_DIR/x86_64-unknown-linux-musl/release/$bin"
         done ;;
     "cargo lambda build "*)
         while [ "$1" != --lambda-dir ]; do shift; done
-        for function in health list create get cancel; do
+        for function in health list create get cancel plan; do
             mkdir -p "$2/$function"
             python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1], "w").writestr("bootstrap", "")' "$2/$function/bootstrap.zip"
         done ;;
@@ -108,7 +108,7 @@ case "$name $*" in
         case $url in
             "${BROKEN:-none}"*) printf 500 ;;
             */health) printf 200 ;;
-            */cancel) if [[ " $* " == *" --data "* ]]; then printf 401; else printf 405; fi ;;
+            */cancel | */plans) if [[ " $* " == *" --data "* ]]; then printf 401; else printf 405; fi ;;
             *) printf 401 ;;
         esac ;;
     "curl "*/health) echo '{"status":"healthy","service":"export"}' ;;

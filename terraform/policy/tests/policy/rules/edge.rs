@@ -67,7 +67,7 @@ fn the_public_functions_are_those_of_the_rewrites() {
 }
 
 fn released_rewrites_are_those_of_the_cli(deployment: &Deployment) -> Vec<String> {
-    let (hosting, functions) = (hosting(), ["health", "list", "create", "get", "cancel"]);
+    let (hosting, functions) = (hosting(), ["health", "list", "create", "get", "cancel", "plan"]);
     let mut wrong = Vec::new();
     for name in rewritten() {
         if !functions.contains(&name.as_str()) {

@@ -79,17 +79,24 @@ fn cancel(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     CloudRunConfig::from(lookup).map(drop)
 }
 
+fn plan(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
+    list(lookup)?;
+    job::config::LocationSettings::from(lookup)?;
+    job::config::job_machine(lookup).map(drop)
+}
+
 fn export_job(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     KmsConfig::from(lookup)?;
     job::config::Settings::from(lookup).map(drop)
 }
 
-const BINARIES: [(&str, Settings); 6] = [
+const BINARIES: [(&str, Settings); 7] = [
     ("health", health),
     ("list", list),
     ("create", create),
     ("get", get),
     ("cancel", cancel),
+    ("plan", plan),
     ("export-job", export_job),
 ];
 
@@ -166,10 +173,12 @@ fn environments_are_what_settings_read() {
             Mutant(main, "        EXPORT_RETENTION_DAYS = tostring(var.export_retention_days)\n", ""),
             Mutant(
                 main,
-                "GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
-                "GCS_EXPORT_FILES_BUCKET = local.files_bucket",
+                "= var.firestore_database\n        GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket",
+                "= var.firestore_database\n        GCS_EXPORT_FILES_BUCKET = local.files_bucket",
             ),
             Mutant(main, "      GCS_EXPORT_BUCKET_NAME       = module.bucket[\"raw\"].name\n", ""),
+            Mutant(main, "        GCS_EXPORT_BUCKET_NAME       = local.raw_bucket\n", ""),
+            Mutant(main, "        JOB_CPU                      = tostring(var.job_cpu)\n", ""),
             Mutant(
                 main,
                 "env     = { PROJECT_ID = var.project_id }",
@@ -241,6 +250,7 @@ fn the_mains_read_those_settings() {
         ("create", &["CloudRun", "Firebase", "Firestore", "Kms", "ListService", "Retention"]),
         ("get", &["Downloads", "Firebase", "Firestore"]),
         ("cancel", &["CloudRun", "Firebase", "Firestore"]),
+        ("plan", &["Firebase", "Firestore"]),
         ("health", &[]),
     ] {
         let source = read(&format!("functions/{function}/src/main.rs"));

@@ -20,6 +20,7 @@ const GRANTS: &[&str] = &[
     "everybody | no check of the invoker | service create",
     "everybody | no check of the invoker | service get",
     "everybody | no check of the invoker | service health",
+    "everybody | no check of the invoker | service plan",
     "get | datastore.entities.get datastore.entities.list | database (default)",
     "get | iam.serviceAccounts.signBlob | account get",
     "get | storage.objects.get | bucket demo-export-export-files",
@@ -30,6 +31,11 @@ const GRANTS: &[&str] = &[
     "job | storage.multipartUploads.abort storage.multipartUploads.create storage.objects.create storage.objects.delete storage.objects.get storage.objects.list | bucket demo-export-export-files",
     "job | storage.multipartUploads.abort storage.multipartUploads.create storage.objects.create storage.objects.delete storage.objects.get storage.objects.list | bucket demo-export-export-models",
     "list | datastore.entities.get datastore.entities.list | database (default)",
+    "plan | datastore.entities.get | database (default)",
+    "plan | roles/storage.objectViewer | bucket base-models",
+    "plan | roles/storage.objectViewer | bucket demo-export-export-files",
+    "plan | roles/storage.objectViewer | bucket demo-export-export-models",
+    "plan | roles/storage.objectViewer | bucket training-adapters",
 ];
 
 /// Buckets of other services, which staging does not have.
@@ -208,8 +214,8 @@ fn roles_are_bound_on_resources_and_never_primitive() {
         &[
             Mutant(
                 "terraform/main.tf",
-                "role   = \"roles/storage.objectViewer\"",
-                "role   = \"roles/viewer\"",
+                "role   = \"roles/storage.objectViewer\"\n  member = module.job.service_account_member",
+                "role   = \"roles/viewer\"\n  member = module.job.service_account_member",
             ),
             Mutant(
                 "terraform/modules/github-deployer/main.tf",

@@ -107,7 +107,7 @@ fn images_must_be_named_by_digest() {
     if !terraform() {
         return;
     }
-    let tagged = ["health", "list", "create", "get", "cancel", "export-job"]
+    let tagged = ["health", "list", "create", "get", "cancel", "plan", "export-job"]
         .map(|name| format!("\"{name}\"=\"r/{name}:1.0\""));
     let refused =
         Copy::new().deploy_with(Settings::Staging, &[format!("-var=images={{{}}}", tagged.join(","))]);

@@ -57,7 +57,7 @@ fn counted_texts_are_logged(deployment: &Deployment) -> Vec<String> {
             .map(|found| found[1].to_owned());
         let unknown = read.filter(|name| name != "message" && !logged.contains(&format!("{name} = ")));
         wrong.extend(unknown.map(|name| format!("{} reads {name}, which no line has", metric.address)));
-        let names = ["health", "list", "create", "get", "cancel", "export-job"];
+        let names = ["health", "list", "create", "get", "cancel", "plan", "export-job"];
         if !name.captures(filter).is_some_and(|found| names.contains(&&found[1])) {
             wrong.push(format!("{} counts in nothing that is deployed: {filter}", metric.address));
         }
@@ -473,7 +473,7 @@ fn outputs_say_what_people_need_next() {
     let outputs = &deployed(Settings::Everything).outputs;
     assert_eq!(outputs["url"]["value"], "https://demo-export-site.web.app");
     assert_eq!(outputs["registry"]["value"], "us-central1-docker.pkg.dev/demo-export/export-service");
-    assert_eq!(outputs["service_accounts"]["value"].as_object().unwrap().len(), 6);
+    assert_eq!(outputs["service_accounts"]["value"].as_object().unwrap().len(), 7);
     assert_eq!(
         outputs["github"]["value"]["service_account"],
         "export-deployer@demo-export.iam.gserviceaccount.com"

@@ -26,7 +26,7 @@ fn each_has_an_identity_of_its_own(deployment: &Deployment) -> Vec<String> {
             wrong.push(format!("{} shares {account}", workload.address));
         }
     }
-    if used.len() != 6 {
+    if used.len() != 7 {
         wrong.push(format!("there are {} workloads", used.len()));
     }
     wrong

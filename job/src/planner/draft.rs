@@ -1,0 +1,317 @@
+//! The plan of each kind of export.
+
+use engine::{Adapter, ExportReport, PlannedFile, is_model_weights, report::ExportWarning};
+use shared::domain::{
+    AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
+    FailureCode, Plan, PlanWarning, RepositorySummary,
+};
+
+use crate::{
+    archive::zip_size,
+    error::JobError,
+    estimate::{JobMachine, WorkAmount},
+    hub::CARD_FILE,
+    hub_cause::HubCause,
+    input_folder::InputFolder,
+    inputs::{self, BaseModel},
+    manifest::ManifestFile,
+    plan::{
+        RequestedExport,
+        adapter::{self, AdapterInput},
+        gguf::{self, GgufInput, GgufRequest, ModelWeights},
+        merged::{self, MergeInput, MergedInput, PlannedMerge},
+    },
+};
+
+/// What is known of an export before the Hub is asked.
+#[derive(Default)]
+struct PlanDraft {
+    /// The files for download.
+    downloads: Vec<ExpectedFile>,
+    /// The files of the repository.
+    pushed: Vec<ExpectedFile>,
+    work: WorkAmount,
+    parameters: Option<u64>,
+    adapter: Option<AdapterSummary>,
+    base: Option<BaseSummary>,
+    is_reused: bool,
+    warnings: Vec<PlanWarning>,
+}
+
+/// Plans an export, or fails as its job would.
+pub(super) fn plan(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Plan, JobError> {
+    requested.check_destination()?;
+    let mut draft = match requested.export.kind {
+        ArtifactKind::Adapter => plan_adapter(requested)?,
+        ArtifactKind::Merged => plan_merged(requested)?,
+        ArtifactKind::Gguf => plan_gguf(requested)?,
+    };
+    let hub = destination(requested, &mut draft)?;
+    let mut files = draft.downloads;
+    if hub.is_some() {
+        let others = draft.pushed.into_iter().filter(|file| file.name != CARD_FILE);
+        let others: Vec<_> = others.filter(|file| files.iter().all(|one| one.name != file.name)).collect();
+        files.extend(others);
+    }
+    Ok(Plan {
+        files,
+        bytes_read: draft.work.bytes_read,
+        bytes_written: draft.work.bytes_written,
+        parameters: draft.parameters,
+        adapter: draft.adapter,
+        base: draft.base,
+        hub,
+        reused: draft.is_reused,
+        estimate: draft.work.estimate(machine),
+        warnings: draft.warnings,
+    })
+}
+
+/// The repository that the files are pushed to, and the work of pushing them.
+fn destination(
+    requested: &RequestedExport<'_>,
+    draft: &mut PlanDraft,
+) -> Result<Option<RepositorySummary>, JobError> {
+    let Some(repo) = requested.repository()? else { return Ok(None) };
+    let file = |file: &ExpectedFile| ManifestFile {
+        name: file.name.clone(),
+        size: file.bytes.unwrap_or_default(),
+        sha256: String::new(),
+    };
+    let files: Vec<_> = draft.pushed.iter().map(file).collect();
+    let export = requested.export;
+    let hub = requested.sources.hub()?.destination(repo, export.hf_private, export.kind, &files)?;
+    if hub.may_write == Some(false) {
+        draft.warn("hub_token_cannot_write", HubCause::Denied.write_message(repo));
+    }
+    let bytes = total(&draft.pushed);
+    draft.work.read(bytes);
+    draft.work.write(bytes);
+    Ok(Some(hub))
+}
+
+fn plan_adapter(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
+    let AdapterInput { adapter, packed, published } = adapter::find_input(requested)?;
+    let mut draft = PlanDraft { adapter: Some(summary(&adapter)), ..PlanDraft::default() };
+    draft.base = adapter_base(requested, &adapter);
+    if requested.has_destination(Destination::Gcs) {
+        let files: Vec<_> = packed.files.iter().map(|file| (file.name.as_str(), file.size)).collect();
+        let zip = expected(adapter::ZIP_FILE, zip_size(&files));
+        draft.is_reused = adapter::zip_target(requested, &packed)?.published()?.is_some();
+        if !draft.is_reused {
+            draft.work.read(packed.size());
+            draft.work.write(total([&zip]));
+        }
+        draft.downloads = vec![zip];
+    }
+    if let Some(published) = published {
+        // the files are hashed before they are pushed
+        draft.work.read(published.input.size());
+        draft.pushed =
+            published.input.files.iter().map(|file| expected(file.name.as_str(), file.size)).collect();
+    }
+    Ok(draft)
+}
+
+fn plan_merged(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
+    match merged::find_input(requested)? {
+        MergedInput::BaseAndAdapter(input) => plan_merge(requested, &input),
+        MergedInput::FullModel(input) => plan_full_model(requested, &input),
+    }
+}
+
+fn plan_merge(requested: &RequestedExport<'_>, input: &MergeInput) -> Result<PlanDraft, JobError> {
+    let MergeInput { base, adapter, target } = input;
+    let PlannedMerge { model, plan } = PlannedMerge::new(&base.input, adapter)?;
+    let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
+    let mut draft = PlanDraft {
+        parameters: Some(model.base().parameters()),
+        adapter: Some(summary(adapter)),
+        base: Some(base_summary(base)),
+        ..PlanDraft::default()
+    };
+    draft.warn_of(plan.warnings());
+    let raw = target.published()?;
+    if raw.is_none() {
+        draft.work.read(weights(&base.input));
+        draft.work.merge(weights(&base.input));
+        draft.work.write(total(&files));
+    }
+    draft.is_reused = raw.is_some();
+    if requested.has_destination(Destination::Gcs) {
+        let zip = expected(merged::ZIP_FILE, zip_size(&sizes(&files)));
+        let published = match raw.as_ref().and_then(|raw| raw.manifest.files.split_last()) {
+            Some((report, files)) => merged::zip_target(requested, files, Some(report))?.published()?,
+            None => None,
+        };
+        draft.is_reused = published.is_some();
+        if published.is_none() {
+            draft.work.read(total(&files));
+            draft.work.write(total([&zip]));
+        }
+        draft.downloads = vec![zip, report(ExportReport::FILE)];
+    }
+    draft.pushed = files;
+    draft.pushed.push(report(ExportReport::FILE));
+    Ok(draft)
+}
+
+/// Whether an earlier export has packed the files is not known before they are read.
+fn plan_full_model(requested: &RequestedExport<'_>, input: &InputFolder) -> Result<PlanDraft, JobError> {
+    let PlannedMerge { model, plan } = PlannedMerge::own_files(input)?;
+    let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
+    let mut draft = PlanDraft { parameters: Some(model.base().parameters()), ..PlanDraft::default() };
+    draft.warn_of(plan.warnings());
+    draft.work.read(total(&files));
+    draft.work.merge(weights(input));
+    if requested.has_destination(Destination::Gcs) {
+        let zip = expected(merged::ZIP_FILE, zip_size(&sizes(&files)));
+        draft.work.read(total(&files));
+        draft.work.write(total([&zip]));
+        draft.downloads = vec![zip];
+    }
+    draft.pushed = files;
+    Ok(draft)
+}
+
+fn plan_gguf(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
+    let requests = GgufRequest::all(requested.export, requested.training_job);
+    let input = gguf::find_input(requested)?;
+    let model = input.model()?;
+    let mut draft =
+        PlanDraft { parameters: Some(model.base().parameters()), is_reused: true, ..PlanDraft::default() };
+    draft.describe(requested, &input);
+    let weights = model.bytes();
+    let mut passes = Vec::new();
+    for request in &requests {
+        let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
+        draft.is_reused &= is_published;
+        for planned in request.plan(&model)? {
+            draft.warn_of(planned.plan.warnings());
+            let files: Vec<_> =
+                planned.plan.files(&planned.file_name).into_iter().map(expected_file).collect();
+            if !is_published {
+                draft.work.write(total(&files));
+            }
+            draft.pushed.extend(files);
+            draft.pushed.push(report(&ExportReport::beside(&planned.file_name)));
+        }
+        if !is_published {
+            let is_converter_type = request.output_type()?.is_converter_type();
+            draft.work.convert(weights, is_converter_type);
+            if !passes.contains(&is_converter_type) {
+                passes.push(is_converter_type);
+                draft.work.read(weights);
+            }
+        }
+    }
+    if requested.has_destination(Destination::Gcs) {
+        draft.downloads.clone_from(&draft.pushed);
+    }
+    Ok(draft)
+}
+
+impl PlanDraft {
+    fn warn(&mut self, code: &str, message: impl Into<String>) {
+        let warning = PlanWarning { code: code.to_owned(), message: message.into() };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    fn warn_of(&mut self, warnings: &[ExportWarning]) {
+        warnings.iter().for_each(|warning| self.warn(warning.code, warning.message.as_str()));
+    }
+
+    /// What a GGUF file is made of.
+    fn describe(&mut self, requested: &RequestedExport<'_>, input: &GgufInput) {
+        match &input.weights {
+            ModelWeights::BaseAndAdapter(base, adapter) => {
+                self.adapter = Some(summary(adapter));
+                self.base = input.base_model.as_ref().map(|name| base_of(name.as_str(), base));
+            }
+            ModelWeights::FullModel(model) => {
+                let merged =
+                    requested.training_job.artifacts.path(shared::domain::Variant::Raw, ArtifactKind::Merged);
+                if merged == Some(model.location()) {
+                    let message = "the adapter or its base model cannot be read: the merged model of an earlier export is \
+                                   converted";
+                    self.warn("merged_model_used", message);
+                }
+            }
+        }
+    }
+}
+
+fn summary(adapter: &Adapter) -> AdapterSummary {
+    let config = adapter.config();
+    AdapterSummary {
+        pairs: u32::try_from(adapter.modules()).unwrap_or(u32::MAX),
+        rank: config.rank,
+        alpha: config.alpha,
+        dora: config.dora,
+        rslora: config.rslora,
+    }
+}
+
+fn base_summary(base: &BaseModel) -> BaseSummary {
+    base_of(base.name.as_str(), &base.input)
+}
+
+fn base_of(name: &str, input: &InputFolder) -> BaseSummary {
+    let revision = input.folder.revision().map(str::to_owned);
+    let source = if revision.is_some() { BaseSource::Hub } else { BaseSource::Bucket };
+    BaseSummary { model: name.to_owned(), revision, source: Some(source), access: BaseAccess::Ok }
+}
+
+/// The base model of an adapter, which its export does not need.
+fn adapter_base(requested: &RequestedExport<'_>, adapter: &Adapter) -> Option<BaseSummary> {
+    let job = requested.training_job;
+    let error = match inputs::base_model(&requested.sources, job, adapter) {
+        Ok(base) => return Some(base_summary(&base)),
+        Err(error) => error,
+    };
+    tracing::info!(error = &error as &dyn std::error::Error, "the base model was not opened");
+    let named = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
+    Some(BaseSummary { model: named?.to_owned(), revision: None, source: None, access: access(&error) })
+}
+
+fn access(error: &JobError) -> BaseAccess {
+    if matches!(error, JobError::Hub { cause: HubCause::Gated, .. }) {
+        return BaseAccess::Gated;
+    }
+    match error.code() {
+        FailureCode::AccessDenied => BaseAccess::Denied,
+        FailureCode::NotFound => BaseAccess::Missing,
+        FailureCode::InvalidInput
+        | FailureCode::Interrupted
+        | FailureCode::Timeout
+        | FailureCode::Cancelled
+        | FailureCode::Internal => BaseAccess::Unavailable,
+    }
+}
+
+/// Bytes of the weights in a folder.
+fn weights(input: &InputFolder) -> u64 {
+    input.files.iter().filter(|file| is_model_weights(&file.name)).map(|file| file.size).sum()
+}
+
+fn total<'a>(files: impl IntoIterator<Item = &'a ExpectedFile>) -> u64 {
+    files.into_iter().filter_map(|file| file.bytes).sum()
+}
+
+fn sizes(files: &[ExpectedFile]) -> Vec<(&str, u64)> {
+    files.iter().map(|file| (file.name.as_str(), file.bytes.unwrap_or_default())).collect()
+}
+
+fn expected(name: impl Into<String>, bytes: u64) -> ExpectedFile {
+    ExpectedFile { name: name.into(), bytes: Some(bytes) }
+}
+
+fn expected_file(file: PlannedFile) -> ExpectedFile {
+    expected(file.name, file.size)
+}
+
+fn report(name: &str) -> ExpectedFile {
+    ExpectedFile { name: name.to_owned(), bytes: None }
+}

@@ -1,0 +1,214 @@
+//! Plans: what they announce is what exports then write, and what they refuse is what exports fail with.
+
+use std::{collections::BTreeMap, fs};
+
+use e2e::hub::{Content, Repo};
+use job::{JobMachine, Planner};
+use secrecy::SecretString;
+use serde_json::json;
+use shared::{
+    domain::{
+        ArtifactKind, BaseAccess, CreateExport, Destination, Destinations, Export, NewExport, Plan,
+        Quantization, Status, Variant,
+    },
+    ports::{ExportPlanner, PlanError, TrainingJobs},
+    testing::fixtures,
+};
+
+use crate::{
+    hub::{self, REPO, WITHOUT_LICENSES, WRITER},
+    support::{BASE, World},
+};
+
+/// The plan of a request, or why there is none.
+async fn plan(world: &World, request: &CreateExport) -> Result<Plan, String> {
+    let user = fixtures::user(fixtures::ADA);
+    let id = shared::domain::ExportId::random();
+    let new = NewExport { id, user: &user, request, request_hash: None, retention_days: None };
+    let export = Export::new(&new, jiff::Timestamp::now());
+    let job = world.store.find(&request.job_id).await.unwrap().unwrap();
+    let planner = Planner::new(world.locations(), JobMachine::default());
+    planner.plan(&export, &job, request.hf_token.as_ref()).await.map_err(|error| match error {
+        PlanError::Refused(failure) => failure.message,
+        PlanError::Port(error) => format!("not refused, but failed: {error:?}"),
+    })
+}
+
+fn request(kind: ArtifactKind, quantizations: &[Quantization]) -> CreateExport {
+    CreateExport { kind, quantizations: quantizations.to_vec(), ..fixtures::request("job-1") }
+}
+
+/// The same request with a token, to the Hub as well.
+fn to_hub(request: CreateExport, token: &str) -> CreateExport {
+    CreateExport {
+        destinations: Destinations::new(vec![Destination::Gcs, Destination::HfHub]).unwrap(),
+        hf_repo: Some(REPO.parse().unwrap()),
+        hf_token: Some(SecretString::from(token)),
+        ..request
+    }
+}
+
+async fn run(world: &World, request: CreateExport) -> Export {
+    let id = world.create_for(request).await;
+    world.run(id, "run-1", std::future::pending()).await;
+    world.record(id).await
+}
+
+fn planned(plan: &Plan) -> BTreeMap<String, Option<u64>> {
+    plan.files.iter().map(|file| (file.name.clone(), file.bytes)).collect()
+}
+
+/// The files that an export has for download, with their sizes; reports without.
+fn written(export: &Export) -> BTreeMap<String, Option<u64>> {
+    let files = export.artifacts.iter().filter(|artifact| artifact.variant == Variant::File);
+    let files = files.flat_map(|artifact| &artifact.files);
+    files.map(|file| (file.name.clone(), Some(file.bytes).filter(|_| !is_report(&file.name)))).collect()
+}
+
+fn is_report(name: &str) -> bool {
+    name.ends_with("report.json")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
+    use ArtifactKind::{Adapter, Gguf, Merged};
+    use Quantization::{F16, Q4_K_M, Q6_K, Q8_0};
+    for (family, layer, requests) in [
+        (
+            None,
+            "",
+            vec![
+                request(Adapter, &[]),
+                request(Merged, &[]),
+                request(Gguf, &[Q8_0]),
+                request(Gguf, &[F16, Q4_K_M, Q6_K]),
+            ],
+        ),
+        (
+            Some("gemma3-vision"),
+            "model.language_model.layers.0",
+            vec![request(Merged, &[]), request(Gguf, &[Q8_0, Q4_K_M])],
+        ),
+    ] {
+        let world = World::new();
+        if let Some(family) = family {
+            world.put_base(family);
+            world.put_small_adapter(layer);
+        }
+        for request in requests {
+            let name = format!("{family:?} {:?} {:?}", request.kind, request.quantizations);
+            let again = self::request(request.kind, &request.quantizations);
+            let before = plan(&world, &request).await.expect(&name);
+            assert!(
+                !before.reused && before.bytes_written > 0 && before.bytes_read > 0,
+                "{name}: {before:?}"
+            );
+            let export = run(&world, request).await;
+            assert_eq!(export.status, Status::Completed, "{name}: {:?}", export.message);
+            assert_eq!(planned(&before), written(&export), "{name}");
+            if family.is_some() && again.kind == Gguf {
+                assert!(planned(&before).contains_key("mmproj-model.gguf"), "{name}: {before:?}");
+            }
+            let after = plan(&world, &again).await.unwrap();
+            assert!(after.reused, "{name}");
+            assert_eq!(
+                (after.bytes_read, after.bytes_written, planned(&after)),
+                (0, 0, planned(&before)),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_fine_tune_has_the_files_of_its_plan() {
+    let world = World::new();
+    world.put_training_job(
+        "job-1",
+        json!({"artifacts": {"raw": {"adapter": world.url(&format!("base-models/{BASE}"))}}}),
+    );
+    let before = plan(&world, &request(ArtifactKind::Merged, &[])).await.unwrap();
+    assert_eq!((&before.adapter, &before.base), (&None, &None));
+    let export = run(&world, request(ArtifactKind::Merged, &[])).await;
+    assert_eq!(planned(&before), written(&export));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_gets_the_files_of_its_plan() {
+    let hub = hub::hub().await;
+    for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        hub.put(REPO, Repo { private: true, ..Repo::default() });
+        let quantizations = if kind == ArtifactKind::Gguf { vec![Quantization::Q8_0] } else { Vec::new() };
+        let to_hub = || to_hub(request(kind, &quantizations), WRITER);
+        let before = plan(&world, &to_hub()).await.unwrap();
+        assert!(!serde_json::to_string(&before).unwrap().contains(WRITER));
+        let about = before.hub.clone().unwrap();
+        assert!(about.exists && about.private && about.may_write == Some(true), "{about:?}");
+        let export = run(&world, to_hub()).await;
+        assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+        let pushed = hub.repo(REPO).unwrap().files.into_iter().filter(|(name, _)| name != "README.md");
+        let size =
+            |name: &str, content: &Content| Some(content.bytes.len() as u64).filter(|_| !is_report(name));
+        let mut all: BTreeMap<_, _> =
+            pushed.map(|(name, content)| (name.clone(), size(&name, &content))).collect();
+        all.extend(written(&export));
+        assert_eq!(planned(&before), all, "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_what_the_hub_lets_the_token_do() {
+    let hub = hub::hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let adapter = |token| to_hub(request(ArtifactKind::Adapter, &[]), token);
+    let new = plan(&world, &adapter(WRITER)).await.unwrap().hub.unwrap();
+    assert!(!new.exists && new.private && new.may_write == Some(true), "{new:?}");
+    let reader = plan(&world, &adapter("hf_canary_of_the_reader")).await.unwrap();
+    assert_eq!(reader.hub.unwrap().may_write, Some(false));
+    let warning = &reader.warnings[0];
+    assert_eq!(warning.code, "hub_token_cannot_write");
+    assert!(warning.message.contains("hf_token has no write access to ada/my-gemma"), "{}", warning.message);
+
+    fs::remove_dir_all(world.path(&format!("base-models/{BASE}"))).unwrap();
+    let gated = plan(&world, &adapter(WITHOUT_LICENSES)).await.unwrap().base.unwrap();
+    assert_eq!((gated.model.as_str(), gated.access, gated.source), (BASE, BaseAccess::Gated, None));
+    let read = plan(&world, &adapter(WRITER)).await.unwrap().base.unwrap();
+    assert_eq!((read.access, read.revision.map(|hash| hash.len())), (BaseAccess::Ok, Some(40)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_refused_with_the_message_of_the_export() {
+    let hub = hub::hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let gguf = || request(ArtifactKind::Gguf, &[Quantization::Q8_0]);
+    let merged = || request(ArtifactKind::Merged, &[]);
+    let adapter = || request(ArtifactKind::Adapter, &[]);
+    let same = async |why: &str, make: &dyn Fn() -> CreateExport| {
+        let refused = plan(&world, &make()).await.expect_err(why);
+        let failed = run(&world, make()).await;
+        assert_eq!(Some(refused), failed.message, "{why}");
+        assert_eq!(failed.status, Status::Failed, "{why}");
+    };
+    hub.put(REPO, Repo::default());
+    same("a public repository", &|| to_hub(gguf(), WRITER)).await;
+    let weights = BTreeMap::from([("model.safetensors".to_owned(), Content::regular("weights"))]);
+    hub.put(REPO, Repo { private: true, files: weights, ..Repo::default() });
+    same("an adapter beside a full model", &|| to_hub(adapter(), WRITER)).await;
+
+    let folder = world.path("models/adapters/job-1");
+    fs::rename(folder.join("adapter_model.safetensors"), folder.join("other.safetensors")).unwrap();
+    same("an adapter without weights", &merged).await;
+    world.put_adapter("gemma3-micro/adapter");
+    world.put_small_adapter("model.layers.99");
+    same("modules that match no tensor", &gguf).await;
+    world.put_adapter("gemma3-micro/adapter");
+    fs::remove_file(world.path(&format!("base-models/{BASE}/tokenizer.json"))).unwrap();
+    fs::remove_file(world.path(&format!("base-models/{BASE}/tokenizer.model"))).unwrap();
+    same("a base without a tokenizer", &gguf).await;
+    fs::remove_dir_all(world.path(&format!("base-models/{BASE}"))).unwrap();
+    hub.put(BASE, Repo::default());
+    same("a base without weights", &merged).await;
+    world.put_training_job("job-1", json!({"artifacts": {}}));
+    same("no adapter", &adapter).await;
+}
