@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use secrecy::SecretString;
 use shared::{
     clock,
-    domain::{Claim, Export, ExportId, Status, TrainingJob, Transition, TransitionError},
+    domain::{Claim, Export, ExportId, GgufKind, Status, TrainingJob, Transition, TransitionError},
     ports::ApplyError,
     service::hub_token,
 };
@@ -54,7 +54,9 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
     recording.await.ok();
     let result = match result {
         Ok((training_job, result)) => {
-            record_artifacts(&context, &execution, &training_job, &result).await.map(|()| result)
+            record_artifacts(&context, &execution, (&training_job, export.gguf_kind), &result)
+                .await
+                .map(|()| result)
         }
         Err(error) => Err(error),
     };
@@ -176,10 +178,14 @@ async fn work(
 async fn record_artifacts(
     context: &Context,
     execution: &Execution,
-    training_job: &TrainingJob,
+    (training_job, gguf_kind): (&TrainingJob, GgufKind),
     result: &ExportResult,
 ) -> Result<(), JobError> {
     records::begin_finish(context.exports.as_ref(), execution).await?;
+    // what the job's document has as a GGUF is a model
+    if result.artifacts.is_empty() || gguf_kind == GgufKind::Lora {
+        return Ok(());
+    }
     // of several of one variant and type, the first stays
     for artifact in result.artifacts.iter().rev() {
         records::add_artifact(context, training_job, artifact).await?;

@@ -5,13 +5,14 @@
 
 mod adapter;
 mod gguf;
+mod lora;
 mod merged;
 mod proof;
 
 use std::sync::Arc;
 
 use engine::{Folder, Model, RunOptions};
-use shared::domain::{Artifact, ArtifactKind, Destination, HubRepo, Proof, Variant};
+use shared::domain::{Artifact, ArtifactKind, Destination, GgufKind, HubRepo, Proof, Variant};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -67,7 +68,10 @@ impl ExportWork<'_> {
         match self.requested.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),
-            ArtifactKind::Gguf => gguf::export(self),
+            ArtifactKind::Gguf => match self.requested.export.gguf_kind {
+                GgufKind::Model => gguf::export(self),
+                GgufKind::Lora => lora::export(self),
+            },
         }
     }
 
@@ -108,12 +112,25 @@ impl ExportWork<'_> {
         RunOptions { progress: self.progress.as_ref(), chunk_size, ..RunOptions::default() }
     }
 
+    /// Options for what reads the adapter only.
+    fn adapter_run_options(&self) -> RunOptions<'_> {
+        RunOptions { progress: self.progress.as_ref(), ..RunOptions::default() }
+    }
+
     /// Pushes to the Hub if it is a destination.
     fn push(&self, model: &ModelFiles<'_>) -> Result<Option<Artifact>, JobError> {
         let Some(repo) = self.requested.repository()? else { return Ok(None) };
         let export = self.requested.export;
         let ModelFiles { ref folder, files, base_model, base_files, description } = *model;
-        let card = ModelCard { repo, kind: export.kind, base_model, base_files, description, files };
+        let card = ModelCard {
+            repo,
+            kind: export.kind,
+            gguf_kind: export.gguf_kind,
+            base_model,
+            base_files,
+            description,
+            files,
+        };
         let (folder, private) = (Arc::clone(folder), export.hf_private);
         let request = PushRequest { repo, private, folder, files, card, progress: self.progress };
         self.requested.sources.hub()?.push(&request)?;

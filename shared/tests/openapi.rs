@@ -114,9 +114,10 @@ fn bodies() -> impl Strategy<Value = Value> {
         field(tokens.map(token).to_vec()),
         field(vec![json!(true), json!(false), json!("yes"), json!(0)]),
         field([quantizations, vec![json!("q9_9"), json!("Q8_0")]].concat()),
+        field(vec![json!("model"), json!("lora"), json!("LORA")]),
         field(vec![json!("unknown")]),
     )
-        .prop_map(|(job, kind, destination, repo, token, private, quantization, unknown)| {
+        .prop_map(|(job, kind, destination, repo, token, private, quantization, gguf_kind, unknown)| {
             let fields = [
                 ("job_id", job),
                 ("export_type", kind),
@@ -125,6 +126,7 @@ fn bodies() -> impl Strategy<Value = Value> {
                 ("hf_token", token),
                 ("hf_private", private),
                 ("quantization", quantization),
+                ("gguf_kind", gguf_kind),
                 ("unknown", unknown),
             ];
             fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()

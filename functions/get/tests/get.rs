@@ -110,6 +110,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
       "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
       "failure": null,
       "finished_at": "2026-09-21T14:13:50Z",
+      "gguf_kind": "model",
       "hf_repo_id": null,
       "job_id": "job-1",
       "message": "Exported",

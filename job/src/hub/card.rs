@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::domain::{ArtifactKind, HubRepo};
+use shared::domain::{ArtifactKind, GgufKind, HubRepo};
 
 use super::front_matter::{self, FrontMatter};
 use crate::{input_folder::InputFile, manifest::ManifestFile};
@@ -14,6 +14,8 @@ pub(crate) const CARD_FILE: &str = "README.md";
 pub(crate) struct ModelCard<'a> {
     pub(crate) repo: &'a HubRepo,
     pub(crate) kind: ArtifactKind,
+    /// What a GGUF file has.
+    pub(crate) gguf_kind: GgufKind,
     /// The base model, if it is known.
     pub(crate) base_model: Option<&'a HubRepo>,
     /// The files of the base model, as far as they are known.
@@ -51,6 +53,7 @@ impl ModelCard<'_> {
             ArtifactKind::Adapter => ("peft", "adapter"),
             ArtifactKind::Merged if task == EMBEDDING => ("sentence-transformers", "finetune"),
             ArtifactKind::Merged => ("transformers", "finetune"),
+            ArtifactKind::Gguf if self.is_adapter() => ("gguf", "adapter"),
             ArtifactKind::Gguf => ("gguf", "quantized"),
         };
         let mut fields = FrontMatter::default();
@@ -62,8 +65,13 @@ impl ModelCard<'_> {
                 fields.add("license", license);
             }
         }
-        fields.add("tags", if self.kind == ArtifactKind::Adapter { "[gemma, lora]" } else { "[gemma]" });
+        fields.add("tags", if self.is_adapter() { "[gemma, lora]" } else { "[gemma]" });
         fields
+    }
+
+    /// Whether the files need the base model.
+    fn is_adapter(&self) -> bool {
+        self.kind == ArtifactKind::Adapter || self.gguf_kind == GgufKind::Lora
     }
 
     /// The Hub's name of what the model does. An adapter is used with the processors of its base model.
@@ -75,7 +83,7 @@ impl ModelCard<'_> {
         if is_embedding_base || own().chain(base()).any(|name| name == "modules.json") {
             EMBEDDING
         } else if own().any(|name| is_processor(name) || name.starts_with("mmproj-"))
-            || (self.kind == ArtifactKind::Adapter && base().any(is_processor))
+            || (self.is_adapter() && base().any(is_processor))
         {
             "image-text-to-text"
         } else {
@@ -88,6 +96,7 @@ impl ModelCard<'_> {
         let what = match self.kind {
             ArtifactKind::Adapter => "A LoRA adapter",
             ArtifactKind::Merged => "A fine-tuned model, adapter and base merged",
+            ArtifactKind::Gguf if self.is_adapter() => "A LoRA adapter as a GGUF file for llama.cpp",
             ArtifactKind::Gguf => "A GGUF file for llama.cpp and Ollama",
         };
         let mut text = format!("{BEGIN}\n{what}");
@@ -185,6 +194,7 @@ mod tests {
         let card = ModelCard {
             repo: &repo,
             kind: ArtifactKind::Gguf,
+            gguf_kind: GgufKind::Model,
             base_model: Some(&base),
             base_files: &[],
             description: "Quantized to q8_0.",
@@ -201,6 +211,31 @@ mod tests {
     }
 
     #[test]
+    fn an_adapter_as_gguf_is_an_adapter_of_its_base() {
+        let (repo, base) = ("ada/my-lora".parse().unwrap(), "google/gemma-3-1b-it".parse().unwrap());
+        let files = [ManifestFile { name: "lora-f32.gguf".into(), size: 5, sha256: "abc".into() }];
+        let card = ModelCard {
+            repo: &repo,
+            kind: ArtifactKind::Gguf,
+            gguf_kind: GgufKind::Lora,
+            base_model: Some(&base),
+            base_files: &[],
+            description: "For `--lora`.",
+            files: &files,
+        };
+        let text = card.render("", |_| true);
+        assert!(
+            text.contains("library_name: gguf\n") && text.contains("base_model_relation: adapter\n"),
+            "{text}"
+        );
+        assert!(text.contains("tags: [gemma, lora]\n"), "{text}");
+        assert!(
+            text.contains("A LoRA adapter as a GGUF file for llama.cpp of [google/gemma-3-1b-it]"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn text_of_the_owner_and_entries_of_files_that_stay_are_kept() {
         let repo = "ada/my-gemma".parse().unwrap();
         let file = |name: &str| ManifestFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() };
@@ -208,6 +243,7 @@ mod tests {
         let card = |files| ModelCard {
             repo: &repo,
             kind: ArtifactKind::Gguf,
+            gguf_kind: GgufKind::Model,
             base_model: None,
             base_files: &[],
             description: "Quantized.",
@@ -265,6 +301,7 @@ mod tests {
             let card = ModelCard {
                 repo: &repo,
                 kind,
+                gguf_kind: GgufKind::Model,
                 base_model: Some(&base),
                 base_files: &base_files,
                 description: "",

@@ -167,8 +167,9 @@ fn is_mmproj(name: &str) -> bool {
     name.contains("mmproj") && name.ends_with(".gguf")
 }
 
+/// An adapter of [`crate::plan::lora`] is none: llama.cpp loads it beside a model.
 fn is_language_model(name: &str) -> bool {
-    name.ends_with(".gguf") && !is_mmproj(name)
+    name.ends_with(".gguf") && !is_mmproj(name) && !name.starts_with("lora-")
 }
 
 fn is_in(pushed: &[ManifestFile], name: &str) -> bool {

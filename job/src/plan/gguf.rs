@@ -84,7 +84,7 @@ fn gguf_file_name(quantization: Quantization) -> String {
 }
 
 /// The training job's name, else the base model's, in the form of a title.
-fn model_name(job: &TrainingJob) -> String {
+pub(super) fn model_name(job: &TrainingJob) -> String {
     let base_model = || job.base_model_id.as_deref().and_then(|id| id.rsplit('/').next());
     let name = job.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     title_of(name.or_else(base_model).unwrap_or(job.id.as_str()))

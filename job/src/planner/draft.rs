@@ -3,7 +3,7 @@
 use engine::{Adapter, ExportReport, PlannedFile, is_model_weights, report::ExportWarning};
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
-    FailureCode, Plan, PlanWarning, RepositorySummary,
+    FailureCode, GgufKind, Plan, PlanWarning, RepositorySummary,
 };
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         RequestedExport,
         adapter::{self, AdapterInput},
         gguf::{self, GgufInput, GgufRequest, ModelWeights},
+        lora,
         merged::{self, MergeInput, MergedInput, PlannedMerge},
     },
 };
@@ -44,7 +45,10 @@ pub(super) fn plan(requested: &RequestedExport<'_>, machine: JobMachine) -> Resu
     let mut draft = match requested.export.kind {
         ArtifactKind::Adapter => plan_adapter(requested)?,
         ArtifactKind::Merged => plan_merged(requested)?,
-        ArtifactKind::Gguf => plan_gguf(requested)?,
+        ArtifactKind::Gguf => match requested.export.gguf_kind {
+            GgufKind::Model => plan_gguf(requested)?,
+            GgufKind::Lora => plan_lora(requested)?,
+        },
     };
     let hub = destination(requested, &mut draft)?;
     let mut files = draft.downloads;
@@ -204,6 +208,31 @@ fn plan_gguf(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
                 draft.work.read(weights);
             }
         }
+    }
+    if requested.has_destination(Destination::Gcs) {
+        draft.downloads.clone_from(&draft.pushed);
+    }
+    Ok(draft)
+}
+
+fn plan_lora(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
+    let input = lora::find_input(requested)?;
+    let mut draft = PlanDraft {
+        adapter: Some(summary(&input.adapter)),
+        base: Some(base_summary(&input.base)),
+        is_reused: true,
+        ..PlanDraft::default()
+    };
+    for (file, plan) in input.files.iter().zip(input.plans()?) {
+        draft.warn_of(plan.warnings());
+        let planned = expected(file.name.as_str(), plan.size());
+        if file.target.published()?.is_none() {
+            draft.is_reused = false;
+            // the factors, of at most this size
+            draft.work.read(plan.size());
+            draft.work.write(plan.size());
+        }
+        draft.pushed.push(planned);
     }
     if requested.has_destination(Destination::Gcs) {
         draft.downloads.clone_from(&draft.pushed);

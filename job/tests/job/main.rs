@@ -12,5 +12,6 @@ mod hub_inputs;
 mod hub_patience;
 mod hub_transformers;
 mod lifecycle;
+mod lora;
 mod plans;
 mod support;

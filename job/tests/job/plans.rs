@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::{
     domain::{
-        ArtifactKind, BaseAccess, CreateExport, Destination, Destinations, Export, NewExport, Plan,
+        ArtifactKind, BaseAccess, CreateExport, Destination, Destinations, Export, GgufKind, NewExport, Plan,
         Quantization, Status, Variant,
     },
     ports::{ExportPlanner, PlanError, TrainingJobs},
@@ -82,6 +82,7 @@ async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
                 request(Merged, &[]),
                 request(Gguf, &[Q8_0]),
                 request(Gguf, &[F16, Q4_K_M, Q6_K]),
+                CreateExport { gguf_kind: GgufKind::Lora, ..request(Gguf, &[F16, Q8_0]) },
             ],
         ),
         (
@@ -97,7 +98,10 @@ async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
         }
         for request in requests {
             let name = format!("{family:?} {:?} {:?}", request.kind, request.quantizations);
-            let again = self::request(request.kind, &request.quantizations);
+            let again = CreateExport {
+                gguf_kind: request.gguf_kind,
+                ..self::request(request.kind, &request.quantizations)
+            };
             let before = plan(&world, &request).await.expect(&name);
             assert!(
                 !before.reused && before.bytes_written > 0 && before.bytes_read > 0,

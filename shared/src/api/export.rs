@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::{
     domain::{
-        Artifact, ArtifactFile, ArtifactKind, Destinations, Export, ExportId, Failure, HubRepo, JobId,
-        Progress, Proof, Quantization, Status, Variant,
+        Artifact, ArtifactFile, ArtifactKind, Destinations, Export, ExportId, Failure, GgufKind, HubRepo,
+        JobId, Progress, Proof, Quantization, Status, Variant,
     },
     service::links::FileLinks,
 };
@@ -39,6 +39,8 @@ pub struct ExportBody {
     quantization: Option<Quantization>,
     /// The quantization types of a GGUF; empty for other types.
     quantizations: Vec<Quantization>,
+    /// What a GGUF has: the model, or the adapter alone; null for other types.
+    gguf_kind: Option<GgufKind>,
     /// Progress in bytes of output.
     progress: Option<Progress>,
     /// How many seconds the current step still takes at its speed so far; null while that is unknown, and after the end.
@@ -124,6 +126,7 @@ impl ExportBody {
             updated_at: export.updated_at,
             finished_at: export.finished_at,
             quantization: export.quantizations.first().copied(),
+            gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
             quantizations: export.quantizations,
             progress: export.progress,
             proof: export.proof,

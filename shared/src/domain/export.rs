@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Artifact, ArtifactKind, CreateExport, Destinations, ExecutionName, ExportId, Failure, FailureCode,
-    HubRepo, JobId, ProcessId, Proof, Quantization, UserId,
+    GgufKind, HubRepo, JobId, ProcessId, Proof, Quantization, UserId,
 };
 
 /// The lease of a launched export until its job claims it.
@@ -98,6 +98,8 @@ pub struct Export {
     pub hf_private: bool,
     /// The quantization types of a GGUF; empty for other types.
     pub quantizations: Vec<Quantization>,
+    /// What a GGUF has; [`GgufKind::Model`] for other types, and in documents that older versions wrote.
+    pub gguf_kind: GgufKind,
     /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
     /// The latest event, for people.
@@ -231,6 +233,7 @@ impl Export {
             hf_repo: request.hf_repo.clone(),
             hf_private: request.hf_private,
             quantizations: request.quantizations.clone(),
+            gguf_kind: request.gguf_kind,
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 
-use super::{CreateExport, ExportId, UserId};
+use super::{CreateExport, ExportId, GgufKind, UserId};
 
 /// How long a key stands for the request that it came with first.
 pub const KEY_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
@@ -52,15 +52,35 @@ impl FromStr for IdempotencyKey {
 /// A hash of what a request asks for, without the token.
 #[must_use]
 pub fn request_hash(request: &CreateExport) -> String {
-    let CreateExport { job_id, kind, destinations, hf_token: _, hf_repo, hf_private, quantizations } =
-        request;
+    let CreateExport {
+        job_id,
+        kind,
+        destinations,
+        hf_token: _,
+        hf_repo,
+        hf_private,
+        quantizations,
+        gguf_kind,
+    } = request;
     // one type as requests had it before there could be several
     let quantization = match quantizations.as_slice() {
         [] => serde_json::Value::Null,
         [one] => serde_json::json!(one),
         several => serde_json::json!(several),
     };
-    let asked = serde_json::json!([job_id, kind, destinations, hf_repo, hf_private, quantization]);
+    let mut asked = vec![
+        serde_json::json!(job_id),
+        serde_json::json!(kind),
+        serde_json::json!(destinations),
+        serde_json::json!(hf_repo),
+        serde_json::json!(hf_private),
+        quantization,
+    ];
+    // requests without this field have the hash that they had before it existed
+    if *gguf_kind != GgufKind::default() {
+        asked.push(serde_json::json!({ "gguf_kind": gguf_kind }));
+    }
+    let asked = serde_json::Value::from(asked);
     hex::encode(Sha256::digest(asked.to_string()))
 }
 
@@ -97,6 +117,8 @@ mod tests {
         assert_eq!(request_hash(&request), request_hash(&with_token));
         let public = CreateExport { hf_private: false, ..fixtures::request("job-1") };
         assert_ne!(request_hash(&request), request_hash(&public));
+        let lora = CreateExport { gguf_kind: GgufKind::Lora, ..fixtures::request("job-1") };
+        assert_ne!(request_hash(&request), request_hash(&lora));
         assert_ne!(request_hash(&request), request_hash(&fixtures::request("job-2")));
     }
 }

@@ -4,6 +4,7 @@ mod artifact;
 mod error;
 mod export;
 mod failure;
+mod gguf_kind;
 mod history;
 mod idempotency;
 mod ids;
@@ -21,6 +22,7 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
 pub use failure::{Failure, FailureCode};
+pub use gguf_kind::GgufKind;
 pub use history::{HistoryCursor, HistoryPage};
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, request_hash};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::GgufKind;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Defines [`Quantization`] from one table of variants and names.
@@ -55,6 +56,29 @@ quantization_types! {
 impl Quantization {
     /// The type of an export whose request names none.
     pub const DEFAULT: Self = Self::Q8_0;
+}
+
+impl Quantization {
+    /// The types of a LoRA adapter as a GGUF.
+    pub const OF_LORA: [Self; 4] = [Self::F32, Self::F16, Self::BF16, Self::Q8_0];
+
+    /// The types that a GGUF of that kind can have.
+    #[must_use]
+    pub fn of(kind: GgufKind) -> &'static [Self] {
+        match kind {
+            GgufKind::Model => &Self::ALL,
+            GgufKind::Lora => &Self::OF_LORA,
+        }
+    }
+
+    /// The type of a GGUF of that kind for which none is asked.
+    #[must_use]
+    pub fn default_of(kind: GgufKind) -> Self {
+        match kind {
+            GgufKind::Model => Self::DEFAULT,
+            GgufKind::Lora => Self::F32,
+        }
+    }
 }
 
 /// The string is not the name of a quantization type.

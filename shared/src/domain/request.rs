@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::redaction;
 
-use super::{ArtifactKind, HubRepo, JobId, Quantization, UnknownQuantization};
+use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization};
 
 /// A destination of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ pub struct RawCreateExport {
     hf_private: BodyField<bool>,
     quantization: BodyField<String>,
     quantizations: BodyField<Vec<String>>,
+    gguf_kind: BodyField<String>,
 }
 
 /// A field of the body: a value, null, a value of the wrong type, or nothing.
@@ -140,6 +141,8 @@ pub struct CreateExport {
     pub hf_private: bool,
     /// The quantization types of a GGUF, each once; empty for other types.
     pub quantizations: Vec<Quantization>,
+    /// What a GGUF has; [`GgufKind::Model`] for other types.
+    pub gguf_kind: GgufKind,
 }
 
 impl CreateExport {
@@ -164,7 +167,8 @@ impl TryFrom<RawCreateExport> for CreateExport {
         let hf_private = raw.hf_private.into_value("hf_private", "true or false")?.unwrap_or(true);
         let one = raw.quantization.into_value("quantization", "a string")?;
         let several = raw.quantizations.into_value("quantizations", "an array of quantization types")?;
-        let quantizations = parse_quantizations(kind, one.as_deref(), several)?;
+        let gguf_kind = parse_gguf_kind(kind, raw.gguf_kind.into_value("gguf_kind", "a string")?.as_deref())?;
+        let quantizations = parse_quantizations((kind, gguf_kind), one.as_deref(), several)?;
         if destinations.contains(Destination::HfHub) {
             if hf_repo.is_none() {
                 return Err(InvalidRequest::new("hf_repo_id", "is required if destination contains hf_hub"));
@@ -173,7 +177,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
                 return Err(InvalidRequest::new("hf_token", "is required if destination contains hf_hub"));
             }
         }
-        Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantizations })
+        Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantizations, gguf_kind })
     }
 }
 
@@ -236,9 +240,22 @@ fn parse_hf_repo(name: Option<&str>) -> Result<Option<HubRepo>, InvalidRequest> 
         .map_err(|e: super::InvalidId| InvalidRequest::new("hf_repo_id", e.to_string()))
 }
 
+fn parse_gguf_kind(kind: ArtifactKind, name: Option<&str>) -> Result<GgufKind, InvalidRequest> {
+    const FIELD: &str = "gguf_kind";
+    match name {
+        None => Ok(GgufKind::default()),
+        Some(_) if kind != ArtifactKind::Gguf => {
+            Err(InvalidRequest::new(FIELD, "is only valid with export_type gguf: omit it"))
+        }
+        Some("model") => Ok(GgufKind::Model),
+        Some("lora") => Ok(GgufKind::Lora),
+        Some(_) => Err(InvalidRequest::new(FIELD, "must be model or lora")),
+    }
+}
+
 /// The types of `quantization` or `quantizations`; without both, the default of a GGUF.
 fn parse_quantizations(
-    kind: ArtifactKind,
+    (kind, gguf_kind): (ArtifactKind, GgufKind),
     one: Option<&str>,
     several: Option<Vec<String>>,
 ) -> Result<Vec<Quantization>, InvalidRequest> {
@@ -248,15 +265,18 @@ fn parse_quantizations(
     if kind != ArtifactKind::Gguf && (one.is_some() || several.is_some()) {
         return Err(InvalidRequest::new(field, "is only valid with export_type gguf: omit it"));
     }
+    let allowed = Quantization::of(gguf_kind);
     let parse = |name: &str| {
-        name.trim().parse().map_err(|_: UnknownQuantization| {
-            let all = Quantization::ALL.map(Quantization::as_str).join(", ");
+        let known = name.trim().parse().ok().filter(|known| allowed.contains(known));
+        known.ok_or_else(|| {
+            let all = allowed.iter().map(|quantization| quantization.as_str()).collect::<Vec<_>>().join(", ");
             let rule = if field == FIELD { "must contain only" } else { "must be one of" };
-            InvalidRequest::new(field, format!("{rule} {all}"))
+            let of_lora = if gguf_kind == GgufKind::Lora { " with gguf_kind lora" } else { "" };
+            InvalidRequest::new(field, format!("{rule} {all}{of_lora}"))
         })
     };
     match (kind, one, several) {
-        (ArtifactKind::Gguf, None, None) => Ok(vec![Quantization::DEFAULT]),
+        (ArtifactKind::Gguf, None, None) => Ok(vec![Quantization::default_of(gguf_kind)]),
         (_, None, None) => Ok(Vec::new()),
         (_, Some(one), None) => Ok(vec![parse(one)?]),
         (_, Some(_), Some(_)) => {
@@ -346,6 +366,11 @@ mod tests {
             ),
             ("quantizations", json!({"quantizations": ["q8_0"], "quantization": "q8_0"})),
             ("quantizations", json!({"export_type": "merged", "quantizations": ["q8_0"]})),
+            ("gguf_kind", json!({"gguf_kind": "LORA"})),
+            ("gguf_kind", json!({"gguf_kind": ["lora"]})),
+            ("gguf_kind", json!({"export_type": "merged", "gguf_kind": "model"})),
+            ("quantization", json!({"gguf_kind": "lora", "quantization": "q4_0"})),
+            ("quantizations", json!({"gguf_kind": "lora", "quantizations": ["f16", "q6_k"]})),
         ];
         for (field, change) in table {
             let error = request(&with(&change)).expect_err(&format!("{change} must be rejected"));
@@ -360,6 +385,14 @@ mod tests {
         assert_eq!(request.destinations.as_slice(), [Destination::Gcs]);
         assert_eq!(request.quantizations, [Quantization::Q8_0]);
         assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());
+    }
+
+    #[test]
+    fn an_adapter_as_gguf_has_the_default_of_the_command() {
+        let lora = request(&with(&json!({"gguf_kind": "lora"}))).unwrap();
+        assert_eq!((lora.gguf_kind, lora.quantizations), (GgufKind::Lora, vec![Quantization::F32]));
+        let model = request(&with(&json!({"gguf_kind": null}))).unwrap();
+        assert_eq!((model.gguf_kind, model.quantizations), (GgufKind::Model, vec![Quantization::Q8_0]));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId,
-    Failure, FailureCode, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof, Quantization, Stage,
-    Transition, UserId, Variant,
+    Failure, FailureCode, GgufKind, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof,
+    Quantization, Stage, Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -62,6 +62,7 @@ pub fn request(job: &str) -> CreateExport {
         hf_repo: None,
         hf_private: true,
         quantizations: vec![Quantization::Q8_0],
+        gguf_kind: GgufKind::Model,
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{DocumentError, EXPORTS, StoredTime, native::serialize_as_null};
 use crate::domain::{
-    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Failure, Progress,
-    Proof, Quantization, Stage, Status,
+    Artifact, ArtifactKind, Claim, Destination, Destinations, ExecutionName, Export, Failure, GgufKind,
+    Progress, Proof, Quantization, Stage, Status,
 };
 
 /// The document. The fields up to `finished_at` are those of the older service, with its types. `serialize_as_null`
@@ -43,6 +43,8 @@ pub struct ExportDocument {
     quantization: Option<Quantization>,
     #[serde(default)]
     quantizations: Vec<Quantization>,
+    #[serde(default, with = "serialize_as_null")]
+    gguf_kind: Option<GgufKind>,
     #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
     failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
@@ -92,6 +94,7 @@ impl ExportDocument {
                 true => self.quantization.into_iter().collect(),
                 false => self.quantizations,
             },
+            gguf_kind: self.gguf_kind.unwrap_or_default(),
             status: self.status,
             message: self.message,
             failure: self.failure,
@@ -134,6 +137,7 @@ impl From<&Export> for ExportDocument {
             hf_private: Some(export.hf_private),
             quantization: export.quantizations.first().copied(),
             quantizations: export.quantizations.clone(),
+            gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
             progress: export.progress.map(Into::into),
             step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
@@ -311,6 +315,7 @@ mod tests {
           "export_id": "0b9f8a52-3d0f-4a9e-8c3b-5f0e6f2a7d10",
           "failure": null,
           "finished_at": null,
+          "gguf_kind": "model",
           "hf_private": true,
           "hf_repo_id": null,
           "job_id": "job-1",

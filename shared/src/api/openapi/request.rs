@@ -13,7 +13,8 @@ use utoipa::{
 
 use super::{ids::text, schema_ref, schemas_of};
 use crate::domain::{
-    ArtifactKind, CreateExport, Destination, Destinations, HubRepo, JobId, Quantization, RawCreateExport,
+    ArtifactKind, CreateExport, Destination, Destinations, GgufKind, HubRepo, JobId, Quantization,
+    RawCreateExport,
 };
 
 /// The characters of `char::is_whitespace`, as a character class of an ECMA-262 regular expression.
@@ -46,6 +47,7 @@ impl ToSchema for RawCreateExport {
         schemas.extend(schemas_of::<Destinations>());
         schemas.extend(schemas_of::<HubRepo>());
         schemas.extend(schemas_of::<Quantization>());
+        schemas.extend(schemas_of::<GgufKind>());
         schemas.extend(schemas_of::<BlankText>());
     }
 }
@@ -83,6 +85,7 @@ impl PartialSchema for RawCreateExport {
                     .description(Some(format!("Only with `export_type` `gguf`. Default: `{}`.", Quantization::DEFAULT))),
             )
             .property("quantizations", quantizations())
+            .property("gguf_kind", gguf_kind())
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
@@ -116,6 +119,18 @@ fn quantizations() -> AnyOfBuilder {
         ))
 }
 
+fn gguf_kind() -> AnyOfBuilder {
+    AnyOfBuilder::new()
+        .item(schema_ref::<GgufKind>())
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .description(Some(format!(
+            "Only with `export_type` `gguf`. `lora` writes the adapter alone, for llama.cpp's `--lora`: as {}; default: `{}`. \
+             Default: `model`.",
+            Quantization::OF_LORA.map(|quantization| format!("`{quantization}`")).join(", "),
+            Quantization::default_of(GgufKind::Lora)
+        )))
+}
+
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
         .item(schema_ref::<Destinations>())
@@ -140,10 +155,22 @@ fn combinations() -> Value {
     let without_hub = json!({ "not": { "type": "array", "contains": { "const": Destination::HfHub } } });
     let repo = json!(schema_ref::<HubRepo>());
     let token = json!({ "type": "string", "pattern": "[!-~]" });
+    let (lora, no_lora) = (json!({ "const": GgufKind::Lora }), json!({ "not": { "const": GgufKind::Lora } }));
+    let of_lora = Quantization::OF_LORA.map(Quantization::as_str);
+    let in_upper_case = of_lora.map(str::to_ascii_uppercase);
+    let of_lora: Vec<_> = of_lora.into_iter().map(str::to_owned).chain(in_upper_case).collect();
+    let of_lora = json!({ "enum": of_lora });
+    let no_kind = json!({ "type": "null" });
     let kinds = [
-        json!({ "export_type": gguf, "quantizations": no_quantizations }),
-        json!({ "export_type": gguf, "quantization": no_quantization }),
-        json!({ "quantization": no_quantization, "quantizations": no_quantizations }),
+        json!({ "export_type": gguf, "gguf_kind": no_lora, "quantizations": no_quantizations }),
+        json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization }),
+        json!({ "export_type": gguf, "gguf_kind": lora, "quantization": of_lora, "quantizations": no_quantizations }),
+        json!({ "export_type": gguf, "gguf_kind": lora, "quantization": no_quantization, "quantizations": no_quantizations }),
+        json!({
+            "export_type": gguf, "gguf_kind": lora, "quantization": no_quantization,
+            "quantizations": { "type": "array", "items": of_lora },
+        }),
+        json!({ "gguf_kind": no_kind, "quantization": no_quantization, "quantizations": no_quantizations }),
     ];
     let to_storage = json!({ "destination": without_hub });
     let to_hub = json!({ "hf_repo_id": repo, "hf_token": token });
@@ -159,7 +186,7 @@ fn combinations() -> Value {
 }
 
 /// Example requests.
-pub(super) fn examples() -> [(&'static str, Value); 4] {
+pub(super) fn examples() -> [(&'static str, Value); 5] {
     [
         ("adapter", json!({ "job_id": "ada-recipes", "export_type": "adapter" })),
         ("gguf", json!({ "job_id": "ada-recipes", "export_type": "gguf", "quantization": "q4_k_m" })),
@@ -167,6 +194,7 @@ pub(super) fn examples() -> [(&'static str, Value); 4] {
             "gguf in several types",
             json!({ "job_id": "ada-recipes", "export_type": "gguf", "quantizations": ["q8_0", "q4_k_m"] }),
         ),
+        ("adapter as gguf", json!({ "job_id": "ada-recipes", "export_type": "gguf", "gguf_kind": "lora" })),
         (
             "merged, to the Hub as well",
             json!({

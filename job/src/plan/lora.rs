@@ -1,0 +1,85 @@
+//! `gguf` of the kind `lora`: the adapter alone, as a GGUF file for each type.
+
+use engine::{Adapter, LoraPlan, Model, TensorType};
+use shared::domain::{GgufKind, Quantization};
+
+use super::{RequestedExport, gguf::model_name};
+use crate::{
+    artifact_folder::ArtifactFolder,
+    error::JobError,
+    fingerprint::Fingerprint,
+    inputs::{self, BaseModel, FineTune},
+};
+
+/// The adapter, the base model whose tensors it changes, and the files that the record asks for.
+pub(crate) struct LoraInput {
+    pub(crate) base: BaseModel,
+    pub(crate) adapter: Adapter,
+    pub(crate) files: Vec<LoraFile>,
+    model_name: String,
+}
+
+/// A file, and where it is published.
+pub(crate) struct LoraFile {
+    pub(crate) quantization: Quantization,
+    pub(crate) name: String,
+    pub(crate) target: ArtifactFolder,
+}
+
+impl LoraInput {
+    /// Plans every file.
+    pub(crate) fn plans(&self) -> Result<Vec<LoraPlan>, JobError> {
+        let model = Model::with_adapter(&self.base.input.checkpoint()?, &self.adapter)?;
+        let plan =
+            |file: &LoraFile| Ok(LoraPlan::new(&model, factor_type(file.quantization)?, &self.model_name)?);
+        self.files.iter().map(plan).collect()
+    }
+}
+
+pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, JobError> {
+    let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job)? {
+        FineTune::Adapter(adapter, input) => (adapter, input),
+        FineTune::FullModel(input) => {
+            return Err(JobError::InvalidInput(format!(
+                "{} is a full fine-tuned model, which has no adapter: export it with gguf_kind model",
+                input.location()
+            )));
+        }
+    };
+    let base = inputs::base_model(&requested.sources, requested.training_job, &adapter)?;
+    let model_name = model_name(requested.training_job);
+    let inputs =
+        Fingerprint::of("gguf lora").folder("adapter", &input.files).folder("base", &base.input.files);
+    let file = |quantization: &Quantization| {
+        let fingerprint = inputs.clone().option("quantization", quantization.as_str());
+        let fingerprint = fingerprint.option("name", &model_name).finish();
+        let artifact = format!("gguf lora {quantization}");
+        let target = ArtifactFolder::new(requested.download_folder()?, artifact, fingerprint);
+        Ok(LoraFile { quantization: *quantization, name: format!("lora-{quantization}.gguf"), target })
+    };
+    let types = match requested.export.quantizations.as_slice() {
+        [] => &[Quantization::default_of(GgufKind::Lora)],
+        types => types,
+    };
+    let files = types.iter().map(file).collect::<Result<_, JobError>>()?;
+    Ok(LoraInput { base, adapter, files, model_name })
+}
+
+/// The engine's type of the same name.
+fn factor_type(quantization: Quantization) -> Result<TensorType, JobError> {
+    let known =
+        LoraPlan::TYPES.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(quantization.as_str()));
+    known.ok_or_else(|| JobError::InvalidInput(format!("an adapter cannot be written as {quantization}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_of_requests_are_those_of_the_engine() {
+        let known = Quantization::OF_LORA.map(|quantization| factor_type(quantization).unwrap());
+        assert_eq!(known, LoraPlan::TYPES);
+        assert!(factor_type(Quantization::Q4_0).is_err());
+    }
+}
