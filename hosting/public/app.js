@@ -189,7 +189,8 @@ function drawFiles(job, item, { artifacts, latest_export: latest }) {
   const entries = [];
   for (const [kind, name] of Object.entries(kinds)) {
     const link = artifacts?.file?.[kind];
-    if (link) {
+    // the files of the latest export are listed below, each with its name
+    if (link && !(latest?.type === kind && filesOf(latest).length > 0)) {
       const download = document.createElement("a");
       download.href = link;
       download.textContent = `↓ ${name}`;
@@ -312,7 +313,7 @@ function requestOf(job, form) {
   const kind = fields.export_type.value;
   const request = { job_id: job.job_id, export_type: kind, destination: ["gcs"] };
   if (kind === "gguf") {
-    request.quantization = fields.quantization.value;
+    request.quantizations = [...fields.quantizations].filter((box) => box.checked).map((box) => box.value);
   }
   if ($(".hub", form).open && fields.hf_repo_id.value.trim()) {
     request.destination.push("hf_hub");
