@@ -399,6 +399,32 @@ fn the_prefix_is_in_every_name() {
     );
 }
 
+/// Whoever can write to the registry can give a version's tag to another image before the version is deployed.
+#[test]
+fn a_tag_that_names_another_image_is_neither_deployed_nor_signed() {
+    if !terraform() {
+        return;
+    }
+    for engine in ["docker", "podman"] {
+        let newcomer = Newcomer::with_settings(&[]);
+        let version = text(&newcomer.types("scripts/package version", &[]));
+        let foreign = format!("sha256:{}", "e".repeat(64));
+        let pushed = newcomer.cloud().join("pushed");
+        fs::create_dir_all(&pushed).unwrap();
+        for name in ["health", "list", "create", "get", "cancel", "export-job"] {
+            fs::write(pushed.join(format!("{name}:{}", version.trim())), &foreign).unwrap();
+        }
+        let output = newcomer.make_with("deploy", &[("ENGINE", Some(engine))]);
+        assert!(output.status.success(), "{}", text(&output));
+        let pushed = "terraform/environments/demo-export.pushed.tfvars.json";
+        let subjects = newcomer.types(&format!("scripts/attestation-subjects {pushed}"), &[]);
+        let signed = text(&subjects);
+        assert!(subjects.status.success() && signed.contains("export-job"), "{signed}");
+        assert!(!signed.contains(&"e".repeat(64)), "{signed}");
+        assert!(!newcomer.state().to_string().contains(&foreign), "{engine} deployed the foreign image");
+    }
+}
+
 /// What a service's revisions get of the traffic, and the job's image.
 fn traffic(newcomer: &Newcomer) -> (Vec<(String, i64)>, String) {
     let services = newcomer.resources("google_cloud_run_v2_service");
