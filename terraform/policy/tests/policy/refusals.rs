@@ -125,6 +125,44 @@ fn objectives_wait_for_their_metrics() {
     assert_eq!(newcomer.resources("google_monitoring_slo").len(), 3);
 }
 
+/// Google does not know an API for some minutes after it was enabled. That ends no deployment, also where the question is
+/// whether something exists.
+#[test]
+fn an_api_that_was_just_enabled_is_waited_for() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&GITHUB);
+    fs::write(newcomer.cloud().join("young-api"), "google_artifact_registry_ 6").unwrap();
+    let said = newcomer.succeeds("deploy");
+    assert!(said.contains("The API of google_artifact_registry_ has not been used in project"), "{said}");
+    assert_eq!(newcomer.count("gcloud kms keyrings list"), 3);
+    assert_eq!(newcomer.count("gcloud iam workload-identity-pools list"), 3);
+    let sign_in = |call: &&String| call.contains("identitytoolkit.googleapis.com/admin/v2/");
+    assert_eq!(newcomer.calls().iter().filter(sign_in).count(), 3);
+
+    let never = Newcomer::with_settings(&[]);
+    fs::write(never.cloud().join("api-delay"), "1000000").unwrap();
+    let output = never.make("deploy");
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("[kms.googleapis.com] has not been used"), "{said}");
+    assert!(said.contains("run make deploy again in a few minutes"), "{said}");
+    assert_eq!(never.count("gcloud kms keyrings list"), 20);
+}
+
+/// An answer that says neither that sign-in exists nor that it does not.
+#[test]
+fn sign_in_that_may_not_be_read_is_not_taken_as_absent() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let output = newcomer.make_with("deploy", &[("NO_SIGN_IN_ADMIN", Some("yes"))]);
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("PERMISSION_DENIED: identitytoolkit"), "{said}");
+    assert_eq!(newcomer.count("docker push"), 0);
+}
+
 #[test]
 fn requests_name_a_quota_project() {
     if !terraform() {

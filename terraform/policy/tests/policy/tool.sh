@@ -12,7 +12,21 @@ after() { # ARGUMENT ARGUMENTS…
     shift
     while [ $# -gt 1 ]; do [ "$1" != "$wanted" ] || { echo "$2"; return; }; shift; done
 }
+# An API is unknown to the first two requests after it was enabled, unless the file `api-delay` says otherwise.
+known() { # API
+    echo >>"$CLOUD/requests.$1"
+    if [ "$(wc -l <"$CLOUD/requests.$1")" -le "$(cat "$CLOUD/api-delay" 2>/dev/null || echo 2)" ]; then
+        echo "PERMISSION_DENIED: API [$1.googleapis.com] has not been used in project 123456789012 before or it is disabled." \
+            "If you enabled this API recently, wait a few minutes for the action to propagate to our systems and retry." \
+            "reason: SERVICE_DISABLED"
+        return 1
+    fi
+}
 
+case "$name $*" in
+    "gcloud iam workload-identity-pools list "* | "gcloud kms keyrings list "*)
+        refusal=$(known "$1") || refuse "ERROR: (gcloud) $refusal" ;;
+esac
 case "$name $*" in
     "gcloud auth print-access-token"* | "gcloud auth application-default print-access-token"*)
         case $2 in "${SIGNED_OUT:-}") exit 1 ;; esac
@@ -95,7 +109,10 @@ case "$name $*" in
             cp "$folder/.firestore.rules" "$CLOUD/rules" ;;
         esac ;;
     "curl "*identitytoolkit.googleapis.com/admin/v2/*)
-        if [ -e "$CLOUD/identity-platform" ]; then printf 200; else printf 404; fi ;;
+        if ! refusal=$(known identitytoolkit); then printf '%s\n403' "$refusal"
+        elif [ -n "${NO_SIGN_IN_ADMIN:-}" ]; then printf 'PERMISSION_DENIED: identitytoolkit.tenants.get\n403'
+        elif [ -e "$CLOUD/identity-platform" ]; then printf '{}\n200'
+        else printf 'CONFIGURATION_NOT_FOUND\n404'; fi ;;
     "curl "*identitytoolkit*)
         # a new key is refused for minutes
         echo >>"$CLOUD/sign-ins"

@@ -8,7 +8,7 @@ use std::{
 
 use rmpv::Value;
 
-use super::values::field;
+use super::values::{NUMBER, field};
 
 /// A metric is known to alerts after so many further configurations of a provider, unless the file `metric-delay` says
 /// otherwise. An apply configures two providers twice, once to plan and once to apply.
@@ -65,6 +65,7 @@ impl Cloud {
                 .to_owned());
         }
         let (before, after) = change;
+        api_is_known(folder, kind)?;
         if after.is_nil() {
             match text(before, "deletion_policy") {
                 "PREVENT" => return Err("Error: deletion_policy is set to \"PREVENT\"".to_owned()),
@@ -113,6 +114,22 @@ impl Cloud {
             }
         }
         Value::Map(fields)
+    }
+}
+
+/// An API refuses everything for some minutes after it was enabled. The file `young-api` has the prefix of the types of one,
+/// and the number of configurations of providers until it is known.
+fn api_is_known(folder: &Path, kind: &str) -> Result<(), String> {
+    let young = read(folder, "young-api").unwrap_or_default();
+    match young.split_once(' ') {
+        Some((prefix, known_at)) if kind.starts_with(prefix) && clock(folder) < known_at.parse().unwrap() => {
+            Err(format!(
+                "googleapi: Error 403: The API of {prefix} has not been used in project {NUMBER} before or it is \
+                 disabled. If you enabled this API recently, wait a few minutes for the action to propagate to our \
+                 systems and retry. \"reason\": \"SERVICE_DISABLED\""
+            ))
+        }
+        _ => Ok(()),
     }
 }
 
