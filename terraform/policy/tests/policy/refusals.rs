@@ -532,6 +532,49 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
     assert!(images.contains("\"canary\": null"), "{images}");
 }
 
+/// The digest of a function's image, of the version that the repository has now.
+fn digest_of(newcomer: &Newcomer, function: &str) -> String {
+    let digest = format!("printf %s \"{function}:$(scripts/package version)\" | sha256sum | cut -d ' ' -f 1");
+    text(&newcomer.types(&digest, &[])).trim().to_owned()
+}
+
+#[test]
+fn a_canary_that_does_not_start_is_rolled_back() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    let images = |newcomer: &Newcomer| {
+        let services = newcomer.resources("google_cloud_run_v2_service");
+        let image = |service: &Value| service["template"][0]["containers"][0]["image"].clone();
+        services.iter().map(image).collect::<Vec<_>>()
+    };
+    let (stable, job) = (images(&newcomer), traffic(&newcomer).1);
+    let version = read("Cargo.toml").lines().find(|line| line.starts_with("version = ")).unwrap().to_owned();
+    newcomer.edit("Cargo.toml", &version, "version = \"99.1.0\"");
+    let broken = newcomer.cloud().join("not-starting");
+    fs::write(&broken, digest_of(&newcomer, "create")).unwrap();
+    let output = newcomer.make("deploy TRAFFIC=10");
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("is not ready and cannot serve traffic"), "{said}");
+    assert!(said.contains("the new revisions were not deployed: the images from before have all"), "{said}");
+    assert_eq!((images(&newcomer), traffic(&newcomer).1), (stable, job), "{said}");
+    for service in newcomer.resources("google_cloud_run_v2_service") {
+        let shares = service["traffic"].as_array().unwrap();
+        assert!(shares.len() == 1 && shares[0]["percent"] == 100, "{service}");
+    }
+    let release = newcomer.remembered("../repository/terraform/environments/demo-export.release.tfvars.json");
+    assert!(release.contains("\"canary\": null"), "{release}");
+    assert_eq!(newcomer.calls().iter().filter(|call| call.contains("//canary---")).count(), 0, "{said}");
+    let promoted = newcomer.make("promote");
+    assert!(text(&promoted).contains("no canary is deployed"), "{}", text(&promoted));
+
+    // the next version starts
+    newcomer.edit("Cargo.toml", "version = \"99.1.0\"", "version = \"99.2.0\"");
+    newcomer.succeeds("deploy TRAFFIC=10");
+}
+
 #[test]
 fn a_canary_is_tested_before_its_alerts_are_waited_for() {
     if !terraform() {

@@ -74,6 +74,7 @@ impl Cloud {
             }
             return Ok(());
         }
+        starts(folder, kind, after)?;
         if before.is_nil() {
             create(folder, kind, after)?;
         }
@@ -115,6 +116,22 @@ impl Cloud {
         }
         Value::Map(fields)
     }
+}
+
+/// A revision is not ready if its container does not start: the file `not-starting` has the digest of an image.
+fn starts(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
+    let broken = read(folder, "not-starting");
+    if kind == "google_cloud_run_v2_service"
+        && broken.is_some_and(|digest| field(after, "template").to_string().contains(&digest))
+    {
+        return Err(format!(
+            "Error waiting to update Service: Error code 9, message: Revision '{0}-00002-abc' is not ready and cannot \
+             serve traffic. The user-provided container failed to start and listen on the port defined provided by \
+             the PORT=8080 environment variable within the allocated timeout.",
+            text(after, "name")
+        ));
+    }
+    Ok(())
 }
 
 /// An API refuses everything for some minutes after it was enabled. The file `young-api` has the prefix of the types of one,
