@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Mutant, check, differs};
+use super::{Mutant, check, deployed, differs};
 use crate::{
     plugin::NUMBER,
-    rehearsal::{Deployment, PROJECT, read},
+    rehearsal::{Deployment, PROJECT, Settings, read, terraform},
 };
 
 /// `member | permissions | resource`, without those of the deployer.
@@ -239,6 +239,45 @@ fn roles_are_bound_on_resources_and_never_primitive() {
             ),
         ],
     );
+}
+
+/// Who has roles on the whole project, as `page` says it.
+fn whole_project_is_documented(deployment: &Deployment, page: &str) -> Vec<String> {
+    let grants = match grants(deployment) {
+        Ok(grants) => grants,
+        Err(wrong) => return vec![wrong],
+    };
+    let has: BTreeSet<_> = grants
+        .into_iter()
+        .filter(|grant| grant.place == "project" && !grant.conditional)
+        .map(|grant| grant.who)
+        .collect();
+    let sentence = regex::Regex::new("Only the ([a-z]+) has roles on the whole project").unwrap();
+    let named: BTreeSet<_> = sentence.captures_iter(page).map(|found| found[1].to_owned()).collect();
+    // without a repository there is no deployer
+    let deployer = deployment.all("google_iam_workload_identity_pool_provider").next().is_some();
+    differs("roles on the whole project", has, if deployer { named } else { BTreeSet::new() })
+        .into_iter()
+        .collect()
+}
+
+#[test]
+fn the_documentation_says_who_has_roles_on_the_whole_project() {
+    check(
+        |deployment| whole_project_is_documented(deployment, &read("docs/SECURITY.md")),
+        &[
+            Mutant(
+                "terraform/main.tf",
+                "resource \"google_storage_bucket_iam_member\" \"get_reads_files\" {\n  bucket = module.bucket[\"files\"].name\n  role   = module.storage_roles.object_getter",
+                "resource \"google_project_iam_member\" \"get_reads_files\" {\n  project = var.project_id\n  role    = module.storage_roles.object_getter",
+            ),
+            Mutant(DEPLOYER, "  for_each = local.roles\n", "  for_each = toset([])\n"),
+        ],
+    );
+    if terraform() {
+        let page = "Nobody has a role on the whole project.";
+        assert!(!whole_project_is_documented(&deployed(Settings::Everything), page).is_empty());
+    }
 }
 
 fn only_the_main_branch_deploys(deployment: &Deployment) -> Vec<String> {
