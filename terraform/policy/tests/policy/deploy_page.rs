@@ -176,7 +176,7 @@ fn what_is_missing_is_said_before_anything_is_done() {
         assert!(!output.status.success() && text(&output).contains(said), "{verb}: {}", text(&output));
     }
     let staging = [project, ("ENVIRONMENT", Some("staging")), ("ENGINE", None)];
-    let settings = "cp terraform/environments/staging.tfvars.example terraform/environments/staging.tfvars";
+    let settings = "sed s/example-// terraform/environments/staging.tfvars.example >terraform/environments/staging.tfvars";
     assert!(newcomer.types(settings, &[]).status.success());
     for (tool, verbs, said) in [
         ("gcloud", "plan deploy destroy logs", "gcloud is not installed: https://"),

@@ -14,4 +14,5 @@ mod refusals;
 mod rehearsal;
 mod rules;
 mod security_rules;
+mod settings;
 mod source;

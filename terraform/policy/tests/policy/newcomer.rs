@@ -107,7 +107,13 @@ impl Newcomer {
         }
         let path = std::env::var("PATH").unwrap();
         for name in EVERYWHERE {
-            let real = path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.exists());
+            let mut real =
+                path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.exists());
+            if name == "python3" {
+                // what is in the path may be a script that chooses a version
+                let itself = Command::new(name).args(["-c", "import sys; print(sys.executable)"]).output();
+                real = itself.ok().map(|output| String::from_utf8(output.stdout).unwrap().trim().into());
+            }
             symlink(real.unwrap_or_else(|| panic!("{name} is not installed")), folder.join(name)).unwrap();
         }
         folder
