@@ -598,16 +598,48 @@ fn a_canary_is_tested_before_its_alerts_are_waited_for() {
     assert_eq!(traffic(&newcomer).0.last(), Some(&("latest".to_owned(), 10)), "{said}");
 }
 
+/// What is promoted is what was tested: the canary's version, with the settings of the canary.
 #[test]
-fn a_canary_of_an_older_version_is_not_promoted_without_the_newer_function() {
-    let newcomer = Newcomer::new();
-    let release = "{\"release\": {\"value\": {\"images\": {\"health\": \"r/health\", \"list\": \"r/list\", \"create\": \"r/create\", \"get\": \"r/get\", \"export-job\": \"r/export-job\"}, \"canary\": {\"percent\": 10}}}}";
-    let output = newcomer.types(&format!("scripts/release-file promote <<<'{release}'"), &[]);
-    assert!(
-        !output.status.success() && text(&output).contains("has no image of cancel"),
-        "{}",
-        text(&output)
+fn only_the_canary_is_promoted() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    let version = read("Cargo.toml").lines().find(|line| line.starts_with("version = ")).unwrap().to_owned();
+    newcomer.edit("Cargo.toml", &version, "version = \"99.1.0\"");
+    newcomer.succeeds("deploy TRAFFIC=10");
+    let canary = traffic(&newcomer);
+    let refuses = |newcomer: &Newcomer, said: &str| {
+        let (applies, pages) =
+            (newcomer.count("terraform -chdir=terraform apply"), newcomer.count("firebase deploy"));
+        let output = newcomer.make("promote");
+        assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
+        assert_eq!(newcomer.count("terraform -chdir=terraform apply"), applies);
+        assert_eq!((traffic(newcomer), newcomer.count("firebase deploy")), (canary.clone(), pages));
+    };
+    newcomer.edit("Cargo.toml", "version = \"99.1.0\"", "version = \"99.2.0\"");
+    refuses(
+        &newcomer,
+        "the canary is version 99.1.0-unknown, and this is 99.2.0-unknown: check out the commit",
     );
+    newcomer.edit("Cargo.toml", "version = \"99.2.0\"", "version = \"99.1.0\"");
+    newcomer.settings(&["max_instances = 7"]);
+    refuses(
+        &newcomer,
+        "make new revisions of module.function[\"cancel\"].google_cloud_run_v2_service.this, ",
+    );
+    // somebody deployed by hand
+    newcomer.settings(&[]);
+    let state = newcomer.repository().join("terraform/terraform.tfstate");
+    let text = fs::read_to_string(&state).unwrap();
+    let changed = text.replacen("\"RUST_LOG\"", "\"RUST_LOGS\"", 1);
+    assert_ne!(text, changed);
+    fs::write(&state, changed).unwrap();
+    refuses(&newcomer, "this would not promote the canary, but make new revisions of module.function");
+    fs::write(&state, text).unwrap();
+    newcomer.succeeds("promote");
+    assert_eq!(traffic(&newcomer).0, [("latest".to_owned(), 100)]);
 }
 
 /// The state of a version that had no function `cancel`.
