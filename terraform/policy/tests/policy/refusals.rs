@@ -13,7 +13,7 @@ use crate::{
 impl Newcomer {
     /// Signed in, with locked providers, and with the settings of staging and these lines in addition. A line replaces
     /// the setting of the same name.
-    fn with_settings(lines: &[&str]) -> Self {
+    pub(crate) fn with_settings(lines: &[&str]) -> Self {
         let newcomer = Self::new();
         newcomer.settings(lines);
         let signs_in = "firebase login; make lock";
@@ -21,7 +21,7 @@ impl Newcomer {
         newcomer
     }
 
-    fn settings(&self, lines: &[&str]) {
+    pub(crate) fn settings(&self, lines: &[&str]) {
         let names: Vec<_> = lines.iter().filter_map(|line| line.split(" = ").next()).collect();
         let staging = read("terraform/environments/staging.tfvars.example");
         let kept =
@@ -31,38 +31,38 @@ impl Newcomer {
         fs::write(file, format!("{}\n{}\n", kept.join("\n"), lines.join("\n"))).unwrap();
     }
 
-    fn make(&self, verb: &str) -> Output {
+    pub(crate) fn make(&self, verb: &str) -> Output {
         self.make_with(verb, &[])
     }
 
-    fn make_with(&self, verb: &str, environment: &[(&str, Option<&str>)]) -> Output {
+    pub(crate) fn make_with(&self, verb: &str, environment: &[(&str, Option<&str>)]) -> Output {
         self.types(&format!("make {verb} PROJECT_ID={PROJECT} ENVIRONMENT=staging"), environment)
     }
 
-    fn succeeds(&self, verb: &str) -> String {
+    pub(crate) fn succeeds(&self, verb: &str) -> String {
         let output = self.make(verb);
         assert!(output.status.success(), "{verb}: {}", text(&output));
         text(&output)
     }
 
     /// Replaces a text of a file of the repository.
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let path = self.repository().join(file);
         let before = fs::read_to_string(&path).unwrap();
         assert!(before.contains(from), "{file} must hold {from:?}");
         fs::write(path, before.replace(from, to)).unwrap();
     }
 
-    fn count(&self, beginning: &str) -> usize {
+    pub(crate) fn count(&self, beginning: &str) -> usize {
         self.calls().iter().filter(|call| call.starts_with(beginning)).count()
     }
 
-    fn remembered(&self, file: &str) -> String {
+    pub(crate) fn remembered(&self, file: &str) -> String {
         fs::read_to_string(self.cloud().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
     /// The attributes of each instance of a resource.
-    fn resources(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn resources(&self, kind: &str) -> Vec<Value> {
         let state = self.state();
         let groups = state["resources"].as_array().unwrap().iter().filter(|group| group["type"] == kind);
         let instances = groups.flat_map(|group| group["instances"].as_array().unwrap().clone());
@@ -259,7 +259,7 @@ fn a_name_that_is_taken_is_met_with_another() {
     fs::create_dir_all(&taken).unwrap();
     fs::write(taken.join("list"), "of another service").unwrap();
     let said = text(&newcomer.make("deploy"));
-    let advice = "rename that, or, if nothing is deployed yet, run make destroy, then set name_prefix (for a Hosting site: hosting_site_id) in terraform/environments/staging.tfvars";
+    let advice = "rename that, or, if nothing is deployed yet, run make destroy, then set name_prefix, in terraform/environments/staging.tfvars";
     assert!(said.contains("'list' already exists") && said.contains(advice), "{said}");
     newcomer.succeeds("destroy");
     newcomer.settings(&["name_prefix = \"ours-\""]);

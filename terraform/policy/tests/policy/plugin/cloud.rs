@@ -155,6 +155,9 @@ fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
     if read(folder, &format!("taken/{kind}/{name}")).is_some() {
         return Err(format!("googleapi: Error 409: Resource '{name}' already exists."));
     }
+    if let Some(error) = read(folder, &format!("refused/{kind}")) {
+        return Err(error);
+    }
     match kind {
         "google_logging_metric" => {
             write(folder, &metric(text(after, "name")), &clock(folder).to_string());
@@ -196,6 +199,13 @@ fn create(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
                      project '{}'. Please retry in 274 seconds.",
                     text(after, "project")
                 ));
+            }
+            Some(ACTIVE) => {
+                return Err(
+                    "Error creating Database: googleapi: Error 409: Database already exists. Please use \
+                            another database_id"
+                        .to_owned(),
+                );
             }
             Some(_) | None => write(folder, "database", ACTIVE),
         },
