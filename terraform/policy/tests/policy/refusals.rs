@@ -164,6 +164,25 @@ fn sign_in_that_may_not_be_read_is_not_taken_as_absent() {
 }
 
 #[test]
+fn alerts_are_what_monitoring_takes() {
+    if !terraform() {
+        return;
+    }
+    let quotas = "terraform/modules/monitoring/quotas.tf";
+    let promql = "  conditions {\n    display_name = \"More than";
+    let other = "  conditions {\n    display_name = \"other\"\n    condition_threshold {\n      filter     = \"f\"\n      comparison = \"COMPARISON_GT\"\n      duration   = \"0s\"\n    }\n  }\n\n";
+    for (from, to, refusal) in [
+        (promql, format!("{other}{promql}"), "a PromQL condition must be the only condition"),
+        ("      disable_metric_validation = true\n", String::new(), "in the PromQL query does not exist"),
+    ] {
+        let newcomer = Newcomer::with_settings(&[]);
+        newcomer.edit(quotas, from, &to);
+        let output = newcomer.make("deploy");
+        assert!(!output.status.success() && text(&output).contains(refusal), "{}", text(&output));
+    }
+}
+
+#[test]
 fn requests_name_a_quota_project() {
     if !terraform() {
         return;

@@ -75,6 +75,7 @@ impl Cloud {
             return Ok(());
         }
         starts(folder, kind, after)?;
+        alert_is_valid(kind, after)?;
         if before.is_nil() {
             create(folder, kind, after)?;
         }
@@ -130,6 +131,30 @@ fn starts(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
              the PORT=8080 environment variable within the allocated timeout.",
             text(after, "name")
         ));
+    }
+    Ok(())
+}
+
+/// A condition in PromQL is the only one of its alert, and is on a metric with data unless it says that this is not validated.
+/// The data of quotas begins with their use.
+fn alert_is_valid(kind: &str, after: &Value) -> Result<(), String> {
+    if kind != "google_monitoring_alert_policy" {
+        return Ok(());
+    }
+    let conditions = field(after, "conditions").as_array().map_or(&[][..], Vec::as_slice);
+    for condition in conditions {
+        let promql = field(condition, "condition_prometheus_query_language").as_array();
+        let Some(promql) = promql.and_then(|blocks| blocks.first()) else { continue };
+        if conditions.len() > 1 {
+            return Err("Error creating AlertPolicy: googleapi: Error 400: Field alert_policy.conditions had an invalid \
+                        value: a PromQL condition must be the only condition of its policy."
+                .to_owned());
+        }
+        if field(promql, "disable_metric_validation").as_bool() != Some(true) {
+            return Err("Error creating AlertPolicy: googleapi: Error 400: The metric referenced in the PromQL query \
+                        does not exist."
+                .to_owned());
+        }
     }
     Ok(())
 }
