@@ -305,3 +305,35 @@ fn terraform_is_formatted() {
     fs::write(folder.path().join("mutant.tf"), "locals {\n a=1\n}\n").unwrap();
     assert!(!check(folder.path()).status.success(), "terraform fmt minds nothing");
 }
+
+/// macOS has bash 3.2: there an empty array is an unset variable (`set -u`), and `mapfile` and associative arrays are missing.
+fn too_new_for_macos(script: &str) -> Vec<String> {
+    let empty = regex::Regex::new(r"\b(\w+)=\((?:\)|\$)").unwrap();
+    let new =
+        regex::Regex::new(r"\b(?:mapfile|readarray|declare -A|local -A)\b|\$\{\w+(?:,,|\^\^)\}").unwrap();
+    let mut wrong: Vec<_> = new.find_iter(script).map(|found| found.as_str().to_owned()).collect();
+    for found in empty.captures_iter(script) {
+        let name = &found[1];
+        let (expansion, guarded) =
+            (format!("\"${{{name}[@]}}\""), format!("${{{name}[@]+\"${{{name}[@]}}\"}}"));
+        if script.replace(&guarded, "").contains(&expansion) {
+            wrong.push(expansion);
+        }
+    }
+    wrong
+}
+
+#[test]
+fn scripts_run_with_the_bash_of_macos() {
+    for entry in fs::read_dir(root().join("scripts")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(script) = fs::read_to_string(&path) else { continue };
+        if script.starts_with("#!/usr/bin/env bash") {
+            assert_eq!(too_new_for_macos(&script), Vec::<String>::new(), "{}", path.display());
+        }
+    }
+    for wrong in ["a=()\nf \"${a[@]}\"", "a=(${b[@]+c})\nf \"${a[@]}\"", "mapfile -t a", "echo ${a,,}"] {
+        assert_eq!(too_new_for_macos(wrong).len(), 1, "{wrong}");
+    }
+    assert!(too_new_for_macos("a=()\nf ${a[@]+\"${a[@]}\"}").is_empty());
+}
