@@ -198,15 +198,36 @@ fn requests_name_a_quota_project() {
     assert!(said.contains("requires a quota project"), "{said}");
 }
 
+/// Names of buckets are global, so somebody else can have made the one of the state, and let everybody write there.
+#[test]
+fn a_state_in_the_bucket_of_another_project_is_refused() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    fs::write(newcomer.cloud().join("state"), "999999999999\n").unwrap();
+    for verb in ["plan", "deploy", "destroy"] {
+        let output = newcomer.make(verb);
+        let said = "belongs to the project with the number 999999999999, not to demo-export (123456789012)";
+        assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
+    }
+    assert!(!newcomer.calls().iter().any(|call| call.contains("terraform init")), "{:?}", newcomer.calls());
+}
+
 #[test]
 fn errors_of_the_firebase_cli_are_shown() {
     if !terraform() {
         return;
     }
-    let newcomer = Newcomer::with_settings(&[]);
+    let app =
+        "app_check = { app_id = \"1:123456789012:web:0123abcd\", api_key = \"key\", site_key = \"site\" }";
+    let newcomer = Newcomer::with_settings(&[app]);
     let output = newcomer.make_with("deploy", &[("HOSTING_DOWN", Some("yes"))]);
     assert!(!output.status.success() && text(&output).contains("had HTTP Error: 503"), "{}", text(&output));
     assert!(!text(&output).contains("deployed: https://"));
+    for made in ["public/app-check.json", ".firebase.deploy.json", ".firestore.rules"] {
+        assert!(!newcomer.repository().join("hosting").join(made).exists(), "{made} is left behind");
+    }
 }
 
 const GITHUB: [&str; 3] = [
@@ -226,6 +247,7 @@ fn what_was_destroyed_can_be_deployed_again() {
     let said = newcomer.succeeds("destroy");
     for stays in [
         "gs://demo-export-terraform-state",
+        "the API key \"Export Service: sign-in\"",
         "firebase hosting:disable --project demo-export --site demo-exports",
         "manage_auth",
         "identity pool",
