@@ -13,6 +13,7 @@ mod packaging;
 mod plugin;
 mod refusals;
 mod rehearsal;
+mod released_rules;
 mod rules;
 mod security_rules;
 mod settings;
