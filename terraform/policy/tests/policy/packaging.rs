@@ -120,7 +120,10 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
         workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "));
     // a workflow of this repository is of the same commit
     wrong.extend(uses.filter(|line| !line.starts_with("./.github/workflows/")).filter_map(wrong_action));
-    let installs = Regex::new(r"run: (?:cargo|npm) install ([^&|\n]*)").unwrap();
+    if workflow.contains("npm install") {
+        wrong.push("npm install has no lock: npm ci has".to_owned());
+    }
+    let installs = Regex::new(r"run: cargo install ([^&|\n]*)").unwrap();
     let packages = installs.captures_iter(workflow).flat_map(|found| {
         let words = found.get(1).unwrap().as_str().split_whitespace();
         words.filter(|word| !word.starts_with("--"))
