@@ -44,7 +44,8 @@ impl Imatrix {
         Ok(matrix)
     }
 
-    pub(crate) fn sha256(&self) -> &str {
+    /// The SHA-256 of the file, in lower-case hex.
+    pub fn sha256(&self) -> &str {
         &self.sha256
     }
 

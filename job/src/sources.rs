@@ -45,6 +45,11 @@ impl<'a> InputSources<'a> {
         }
     }
 
+    /// The URL of the base models, if there is a folder of them.
+    pub(crate) fn base_models(&self) -> Option<&str> {
+        self.base_models
+    }
+
     /// The folder of a bucket at `url`.
     pub(crate) fn bucket(&self, url: &str) -> Result<Bucket, StorageError> {
         Ok(Bucket::new(self.storage.location(url)?, self.runtime.clone()))

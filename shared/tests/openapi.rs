@@ -115,9 +115,9 @@ fn bodies() -> impl Strategy<Value = Value> {
         field(vec![json!(true), json!(false), json!("yes"), json!(0)]),
         field([quantizations, vec![json!("q9_9"), json!("Q8_0")]].concat()),
         field(vec![json!("model"), json!("lora"), json!("LORA")]),
-        field(vec![json!("unknown")]),
+        field(vec![json!("gs://b/i.gguf"), json!("gs://b/"), json!("file:///a/i.dat"), json!("https://b/i")]),
     )
-        .prop_map(|(job, kind, destination, repo, token, private, quantization, gguf_kind, unknown)| {
+        .prop_map(|(job, kind, destination, repo, token, private, quantization, gguf_kind, imatrix)| {
             let fields = [
                 ("job_id", job),
                 ("export_type", kind),
@@ -127,7 +127,8 @@ fn bodies() -> impl Strategy<Value = Value> {
                 ("hf_private", private),
                 ("quantization", quantization),
                 ("gguf_kind", gguf_kind),
-                ("unknown", unknown),
+                ("imatrix", imatrix),
+                ("unknown", Some(json!("ignored"))),
             ];
             fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
         })

@@ -112,6 +112,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
       "finished_at": "2026-09-21T14:13:50Z",
       "gguf_kind": "model",
       "hf_repo_id": null,
+      "imatrix": null,
       "job_id": "job-1",
       "message": "Exported",
       "progress": {

@@ -4,7 +4,10 @@
 use engine::{Adapter, GgufOptions, GgufPlan, Model, OutputType, title_of};
 use shared::domain::{ArtifactKind, Export, HubRepo, Quantization, TrainingJob, Variant};
 
-use super::RequestedExport;
+use super::{
+    RequestedExport,
+    imatrix::{self, NamedImatrix},
+};
 use crate::{
     artifact_folder::ArtifactFolder,
     error::JobError,
@@ -51,8 +54,16 @@ impl GgufRequest {
     }
 
     /// Plans the language model's file, which is the first, and for a multimodal model its mmproj file.
-    pub(crate) fn plan(&self, model: &Model) -> Result<Vec<PlannedGguf>, JobError> {
+    pub(crate) fn plan(
+        &self,
+        model: &Model,
+        imatrix: Option<&NamedImatrix>,
+    ) -> Result<Vec<PlannedGguf>, JobError> {
         let options = GgufOptions::new(self.output_type()?, &self.model_name);
+        let options = match imatrix.filter(|_| self.quantization.uses_imatrix()) {
+            Some(imatrix) => options.with_imatrix(imatrix.content.clone()),
+            None => options,
+        };
         let mmproj = plan_mmproj(model, &options);
         let options = if mmproj.is_some() { options.with_separate_mmproj() } else { options };
         let language_model = GgufPlan::new(model, &options)?;
@@ -111,6 +122,7 @@ pub(crate) struct GgufInput {
     /// The fingerprint of its files.
     files: Fingerprint,
     pub(crate) base_model: Option<HubRepo>,
+    pub(crate) imatrix: Option<NamedImatrix>,
 }
 
 pub(crate) enum ModelWeights {
@@ -134,7 +146,7 @@ impl GgufInput {
     fn full_model(requested: &RequestedExport<'_>, input: InputFolder) -> Self {
         let files = Fingerprint::of("gguf").folder("model", &input.files);
         let base_model = requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
-        Self { weights: ModelWeights::FullModel(input), files, base_model }
+        Self { weights: ModelWeights::FullModel(input), files, base_model, imatrix: None }
     }
 
     pub(crate) fn model(&self) -> Result<Model, JobError> {
@@ -146,14 +158,23 @@ impl GgufInput {
 
     fn fingerprint(&self, request: &GgufRequest) -> String {
         let files = self.files.clone();
-        files
-            .option("quantization", request.quantization.as_str())
-            .option("name", &request.model_name)
-            .finish()
+        let options =
+            files.option("quantization", request.quantization.as_str()).option("name", &request.model_name);
+        match self.imatrix.as_ref().filter(|_| request.quantization.uses_imatrix()) {
+            Some(NamedImatrix { name, content, .. }) => {
+                options.option("imatrix", content.sha256()).option("imatrix file", name).finish()
+            }
+            None => options.finish(),
+        }
     }
 }
 
 pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
+    let imatrix = imatrix::find(requested)?;
+    Ok(GgufInput { imatrix, ..find_model(requested)? })
+}
+
+fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
     let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job) {
         Ok(FineTune::Adapter(adapter, input)) => (adapter, input),
         Ok(FineTune::FullModel(input)) => return Ok(GgufInput::full_model(requested, input)),
@@ -167,7 +188,12 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<GgufInput, J
             Err(error) => return merged_model(requested, error),
         };
     let files = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
-    Ok(GgufInput { weights: ModelWeights::BaseAndAdapter(base, adapter), files, base_model: Some(name) })
+    Ok(GgufInput {
+        weights: ModelWeights::BaseAndAdapter(base, adapter),
+        files,
+        base_model: Some(name),
+        imatrix: None,
+    })
 }
 
 /// The merged model of an earlier export, if there is one; else `error`, which base model or adapter gave.
@@ -194,7 +220,9 @@ mod tests {
     #[test]
     fn every_quantization_is_an_output_type_of_the_same_name() {
         for quantization in Quantization::ALL {
-            assert_eq!(output_type(quantization).unwrap().as_str(), quantization.as_str());
+            let output_type = output_type(quantization).unwrap();
+            assert_eq!(output_type.as_str(), quantization.as_str());
+            assert_eq!(quantization.uses_imatrix(), !output_type.is_converter_type(), "{quantization}");
         }
     }
 

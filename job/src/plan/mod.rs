@@ -3,6 +3,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod gguf;
+pub(crate) mod imatrix;
 pub(crate) mod lora;
 pub(crate) mod merged;
 

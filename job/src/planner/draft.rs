@@ -186,11 +186,12 @@ fn plan_gguf(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
         PlanDraft { parameters: Some(model.base().parameters()), is_reused: true, ..PlanDraft::default() };
     draft.describe(requested, &input);
     let weights = model.bytes();
+    draft.work.read(input.imatrix.as_ref().map_or(0, |imatrix| imatrix.size));
     let mut passes = Vec::new();
     for request in &requests {
         let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
         draft.is_reused &= is_published;
-        for planned in request.plan(&model)? {
+        for planned in request.plan(&model, input.imatrix.as_ref())? {
             draft.warn_of(planned.plan.warnings());
             let files: Vec<_> =
                 planned.plan.files(&planned.file_name).into_iter().map(expected_file).collect();

@@ -102,7 +102,7 @@ fn obtain_all(
     if obtained.len() < targets.len() {
         let model = input.model()?;
         let plan = |number: usize| {
-            let files = requests[number].plan(&model)?;
+            let files = requests[number].plan(&model, input.imatrix.as_ref())?;
             Ok(PendingGguf { number, target: &targets[number], files })
         };
         let missing = (0..targets.len()).filter(|number| !obtained.contains_key(number));

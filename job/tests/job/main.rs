@@ -11,6 +11,7 @@ mod hub_faults;
 mod hub_inputs;
 mod hub_patience;
 mod hub_transformers;
+mod imatrix;
 mod lifecycle;
 mod lora;
 mod plans;

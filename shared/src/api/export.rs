@@ -41,6 +41,8 @@ pub struct ExportBody {
     quantizations: Vec<Quantization>,
     /// What a GGUF has: the model, or the adapter alone; null for other types.
     gguf_kind: Option<GgufKind>,
+    /// The importance matrix of a GGUF, if requested.
+    imatrix: Option<String>,
     /// Progress in bytes of output.
     progress: Option<Progress>,
     /// How many seconds the current step still takes at its speed so far; null while that is unknown, and after the end.
@@ -128,6 +130,7 @@ impl ExportBody {
             quantization: export.quantizations.first().copied(),
             gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
             quantizations: export.quantizations,
+            imatrix: export.imatrix,
             progress: export.progress,
             proof: export.proof,
             failure: export.failure,

@@ -100,6 +100,8 @@ pub struct Export {
     pub quantizations: Vec<Quantization>,
     /// What a GGUF has; [`GgufKind::Model`] for other types, and in documents that older versions wrote.
     pub gguf_kind: GgufKind,
+    /// The URL of an importance matrix for a GGUF, if requested.
+    pub imatrix: Option<String>,
     /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
     /// The latest event, for people.
@@ -234,6 +236,7 @@ impl Export {
             hf_private: request.hf_private,
             quantizations: request.quantizations.clone(),
             gguf_kind: request.gguf_kind,
+            imatrix: request.imatrix.clone(),
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,

@@ -61,6 +61,7 @@ pub fn request_hash(request: &CreateExport) -> String {
         hf_private,
         quantizations,
         gguf_kind,
+        imatrix,
     } = request;
     // one type as requests had it before there could be several
     let quantization = match quantizations.as_slice() {
@@ -76,9 +77,12 @@ pub fn request_hash(request: &CreateExport) -> String {
         serde_json::json!(hf_private),
         quantization,
     ];
-    // requests without this field have the hash that they had before it existed
+    // requests without these fields have the hash that they had before they existed
     if *gguf_kind != GgufKind::default() {
         asked.push(serde_json::json!({ "gguf_kind": gguf_kind }));
+    }
+    if let Some(imatrix) = imatrix {
+        asked.push(serde_json::json!({ "imatrix": imatrix }));
     }
     let asked = serde_json::Value::from(asked);
     hex::encode(Sha256::digest(asked.to_string()))

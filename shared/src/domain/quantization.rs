@@ -62,6 +62,12 @@ impl Quantization {
     /// The types of a LoRA adapter as a GGUF.
     pub const OF_LORA: [Self; 4] = [Self::F32, Self::F16, Self::BF16, Self::Q8_0];
 
+    /// Whether an importance matrix changes the file: the types of llama.cpp's converter have none.
+    #[must_use]
+    pub fn uses_imatrix(self) -> bool {
+        !matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::Q8_0)
+    }
+
     /// The types that a GGUF of that kind can have.
     #[must_use]
     pub fn of(kind: GgufKind) -> &'static [Self] {

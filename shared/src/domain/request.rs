@@ -87,6 +87,7 @@ pub struct RawCreateExport {
     quantization: BodyField<String>,
     quantizations: BodyField<Vec<String>>,
     gguf_kind: BodyField<String>,
+    imatrix: BodyField<String>,
 }
 
 /// A field of the body: a value, null, a value of the wrong type, or nothing.
@@ -143,11 +144,16 @@ pub struct CreateExport {
     pub quantizations: Vec<Quantization>,
     /// What a GGUF has; [`GgufKind::Model`] for other types.
     pub gguf_kind: GgufKind,
+    /// The URL of an importance matrix for a GGUF, if sent.
+    pub imatrix: Option<String>,
 }
 
 impl CreateExport {
     /// The longest accepted access token of the Hub, in bytes; real ones have 37.
     pub const MAX_HF_TOKEN: usize = 1_024;
+
+    /// The longest URL of an importance matrix, in bytes.
+    pub const MAX_IMATRIX: usize = 1_024;
 
     /// The most quantization types of one export.
     pub const MAX_QUANTIZATIONS: usize = 8;
@@ -169,6 +175,10 @@ impl TryFrom<RawCreateExport> for CreateExport {
         let several = raw.quantizations.into_value("quantizations", "an array of quantization types")?;
         let gguf_kind = parse_gguf_kind(kind, raw.gguf_kind.into_value("gguf_kind", "a string")?.as_deref())?;
         let quantizations = parse_quantizations((kind, gguf_kind), one.as_deref(), several)?;
+        let imatrix = parse_imatrix(raw.imatrix.into_value("imatrix", "a string")?.as_deref())?;
+        if imatrix.is_some() {
+            check_imatrix((kind, gguf_kind), &quantizations)?;
+        }
         if destinations.contains(Destination::HfHub) {
             if hf_repo.is_none() {
                 return Err(InvalidRequest::new("hf_repo_id", "is required if destination contains hf_hub"));
@@ -177,7 +187,17 @@ impl TryFrom<RawCreateExport> for CreateExport {
                 return Err(InvalidRequest::new("hf_token", "is required if destination contains hf_hub"));
             }
         }
-        Ok(Self { job_id, kind, destinations, hf_token, hf_repo, hf_private, quantizations, gguf_kind })
+        Ok(Self {
+            job_id,
+            kind,
+            destinations,
+            hf_token,
+            hf_repo,
+            hf_private,
+            quantizations,
+            gguf_kind,
+            imatrix,
+        })
     }
 }
 
@@ -251,6 +271,40 @@ fn parse_gguf_kind(kind: ArtifactKind, name: Option<&str>) -> Result<GgufKind, I
         Some("lora") => Ok(GgufKind::Lora),
         Some(_) => Err(InvalidRequest::new(FIELD, "must be model or lora")),
     }
+}
+
+/// The URL of a file in a bucket; `file://` in local stacks.
+fn parse_imatrix(url: Option<&str>) -> Result<Option<String>, InvalidRequest> {
+    let Some(url) = non_blank(url) else { return Ok(None) };
+    let path = match url.strip_prefix("gs://").and_then(|rest| rest.split_once('/')) {
+        Some((bucket, path)) if !bucket.is_empty() => Some(path),
+        _ => url.strip_prefix("file:///"),
+    };
+    let is_file = path.is_some_and(|path| !path.is_empty() && !path.ends_with('/'));
+    if !is_file || url.len() > CreateExport::MAX_IMATRIX || url.chars().any(char::is_control) {
+        return Err(InvalidRequest::new(
+            "imatrix",
+            "must be the URL of a file in a bucket: gs://bucket/path",
+        ));
+    }
+    Ok(Some(url.to_owned()))
+}
+
+/// Refuses an importance matrix that would not be used.
+fn check_imatrix(
+    (kind, gguf_kind): (ArtifactKind, GgufKind),
+    quantizations: &[Quantization],
+) -> Result<(), InvalidRequest> {
+    let problem = if kind != ArtifactKind::Gguf {
+        "is only valid with export_type gguf: omit it"
+    } else if gguf_kind != GgufKind::Model {
+        "is only valid with gguf_kind model: omit it"
+    } else if !quantizations.iter().any(|quantization| quantization.uses_imatrix()) {
+        "is not used for f32, f16, bf16 and q8_0: ask for another quantization type, or omit it"
+    } else {
+        return Ok(());
+    };
+    Err(InvalidRequest::new("imatrix", problem))
 }
 
 /// The types of `quantization` or `quantizations`; without both, the default of a GGUF.
@@ -370,6 +424,14 @@ mod tests {
             ("gguf_kind", json!({"gguf_kind": ["lora"]})),
             ("gguf_kind", json!({"export_type": "merged", "gguf_kind": "model"})),
             ("quantization", json!({"gguf_kind": "lora", "quantization": "q4_0"})),
+            ("imatrix", json!({"imatrix": "gs://b/i.gguf"})),
+            ("imatrix", json!({"imatrix": "gs://b/i.gguf", "quantizations": ["f16", "q8_0"]})),
+            ("imatrix", json!({"imatrix": "gs://b/i.gguf", "gguf_kind": "lora"})),
+            ("imatrix", json!({"imatrix": "gs://b/i.gguf", "export_type": "merged"})),
+            ("imatrix", json!({"imatrix": "https://b/i.gguf", "quantization": "q4_0"})),
+            ("imatrix", json!({"imatrix": "gs://b/", "quantization": "q4_0"})),
+            ("imatrix", json!({"imatrix": "gs:///i.gguf", "quantization": "q4_0"})),
+            ("imatrix", json!({"imatrix": ["gs://b/i.gguf"], "quantization": "q4_0"})),
             ("quantizations", json!({"gguf_kind": "lora", "quantizations": ["f16", "q6_k"]})),
         ];
         for (field, change) in table {

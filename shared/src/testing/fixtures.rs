@@ -63,6 +63,7 @@ pub fn request(job: &str) -> CreateExport {
         hf_private: true,
         quantizations: vec![Quantization::Q8_0],
         gguf_kind: GgufKind::Model,
+        imatrix: None,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct ExportDocument {
     quantizations: Vec<Quantization>,
     #[serde(default, with = "serialize_as_null")]
     gguf_kind: Option<GgufKind>,
+    #[serde(default, with = "serialize_as_null")]
+    imatrix: Option<String>,
     #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
     failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
@@ -95,6 +97,7 @@ impl ExportDocument {
                 false => self.quantizations,
             },
             gguf_kind: self.gguf_kind.unwrap_or_default(),
+            imatrix: self.imatrix,
             status: self.status,
             message: self.message,
             failure: self.failure,
@@ -138,6 +141,7 @@ impl From<&Export> for ExportDocument {
             quantization: export.quantizations.first().copied(),
             quantizations: export.quantizations.clone(),
             gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
+            imatrix: export.imatrix.clone(),
             progress: export.progress.map(Into::into),
             step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
@@ -318,6 +322,7 @@ mod tests {
           "gguf_kind": "model",
           "hf_private": true,
           "hf_repo_id": null,
+          "imatrix": null,
           "job_id": "job-1",
           "lease_until": "2026-09-21T14:28:20Z",
           "message": "Waiting for the export job to start",

@@ -86,6 +86,7 @@ impl PartialSchema for RawCreateExport {
             )
             .property("quantizations", quantizations())
             .property("gguf_kind", gguf_kind())
+            .property("imatrix", imatrix())
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
@@ -131,6 +132,16 @@ fn gguf_kind() -> AnyOfBuilder {
         )))
 }
 
+fn imatrix() -> AnyOfBuilder {
+    let url = text()
+        .max_length(Some(CreateExport::MAX_IMATRIX))
+        .pattern(Some(r"^(gs://[^/\u0000-\u001f\u007f-\u009f]+/|file:///)[^\u0000-\u001f\u007f-\u009f]*[^/\u0000-\u001f\u007f-\u009f]$"));
+    optional(url).description(Some(
+        "The importance matrix that llama.cpp's `llama-imatrix` wrote, below the folder of the adapter or of the base models. Only \
+         with `export_type` `gguf` and a quantization type below 8 bits.",
+    ))
+}
+
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
         .item(schema_ref::<Destinations>())
@@ -161,7 +172,20 @@ fn combinations() -> Value {
     let of_lora: Vec<_> = of_lora.into_iter().map(str::to_owned).chain(in_upper_case).collect();
     let of_lora = json!({ "enum": of_lora });
     let no_kind = json!({ "type": "null" });
+    let no_imatrix = json!({ "anyOf": [{ "type": "null" }, json!(schema_ref::<BlankText>())] });
+    let with_imatrix: Vec<_> = Quantization::ALL.into_iter().filter(|one| one.uses_imatrix()).collect();
+    let in_upper_case = with_imatrix.iter().map(|one| one.as_str().to_ascii_uppercase());
+    let with_imatrix: Vec<_> =
+        with_imatrix.iter().map(|one| one.as_str().to_owned()).chain(in_upper_case).collect();
+    let with_imatrix = json!({ "enum": with_imatrix });
     let kinds = [
+        json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": with_imatrix, "quantizations": no_quantizations }),
+        json!({
+            "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization,
+            "quantizations": { "type": "array", "contains": with_imatrix },
+        }),
+    ];
+    let without_imatrix = [
         json!({ "export_type": gguf, "gguf_kind": no_lora, "quantizations": no_quantizations }),
         json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization }),
         json!({ "export_type": gguf, "gguf_kind": lora, "quantization": of_lora, "quantizations": no_quantizations }),
@@ -172,6 +196,11 @@ fn combinations() -> Value {
         }),
         json!({ "gguf_kind": no_kind, "quantization": no_quantization, "quantizations": no_quantizations }),
     ];
+    let without_imatrix = without_imatrix.into_iter().map(|mut kind| {
+        kind["imatrix"] = no_imatrix.clone();
+        kind
+    });
+    let kinds: Vec<_> = kinds.into_iter().chain(without_imatrix).collect();
     let to_storage = json!({ "destination": without_hub });
     let to_hub = json!({ "hf_repo_id": repo, "hf_token": token });
     let combined = |kind: &Value, destination: &Value| {
