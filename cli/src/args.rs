@@ -22,7 +22,8 @@ use engine::{LoraPlan, OutputType, TensorType};
 merge and gguf write a report next to their output: SHA-256 of inputs and outputs,
 the change of each tensor, and the quantization error.
 
-Exit status: 0 success, 1 failure, 2 usage error.
+Exit status: 0 success, 1 failure, 2 usage error, 3 the export keeps less of the
+fine-tune than --min-survival.
 A failed or interrupted command leaves no partial output."
 )]
 pub(crate) struct CommandLine {
@@ -56,6 +57,8 @@ pub(crate) struct MergeArgs {
     /// Output folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) survival: SurvivalArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
 }
@@ -107,6 +110,8 @@ pub(crate) struct GgufArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     #[command(flatten)]
+    pub(crate) survival: SurvivalArgs,
+    #[command(flatten)]
     pub(crate) run: RunArgs,
 }
 
@@ -148,11 +153,14 @@ pub(crate) struct LoraArgs {
 #[command(after_help = "Examples:
   gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
   gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf
+  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf \\
+      --prompts questions.txt
 
 Nothing is written. The options of a GGUF export are read from its report, or from
 the GGUF file if there is no report.
 
-Exit status: 0 no difference, 1 a difference or a failure, 2 usage error.")]
+Exit status: 0 no difference, 1 a difference or a failure, 2 usage error, 3 the
+export keeps less of the fine-tune than --min-survival.")]
 pub(crate) struct VerifyArgs {
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
@@ -175,6 +183,8 @@ pub(crate) struct VerifyArgs {
     /// Also compare next-token predictions on fixed prompts (KL divergence); reads both models in full
     #[arg(long)]
     pub(crate) logits: bool,
+    #[command(flatten)]
+    pub(crate) survival: SurvivalArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -200,6 +210,21 @@ pub(crate) struct RunArgs {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// How much of the fine-tune an export keeps
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Survival of the fine-tune")]
+pub(crate) struct SurvivalArgs {
+    /// Compare the predictions of base, base with adapter, and export (on four fixed texts, if there are no --prompts)
+    #[arg(long)]
+    pub(crate) survival: bool,
+    /// Prompts to compare on: one a line, or JSON Lines with messages, conversations, or prompt and completion
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// Fail with exit status 3 if an export keeps less of the fine-tune than this share, such as 0.9
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) min_survival: Option<f64>,
 }
 
 /// How the engine works
@@ -229,6 +254,12 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0);
     size.ok_or_else(|| "give a positive number of bytes, or one with K, M or G, such as 4G".to_owned())
+}
+
+/// Parses a share from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "give a number from 0 to 1, such as 0.9".to_owned())
 }
 
 fn factor_type() -> impl clap::builder::TypedValueParser<Value = TensorType> {
@@ -271,6 +302,12 @@ mod tests {
             };
             assert_eq!(args.quant, [output]);
         }
+    }
+
+    #[test]
+    fn shares_are_from_0_to_1() {
+        assert_eq!(["0", "0.9", "1"].map(|text| share(text).unwrap()), [0.0, 0.9, 1.0]);
+        assert!(["", "-0.1", "1.1", "90", "NaN"].iter().all(|text| share(text).is_err()));
     }
 
     #[test]

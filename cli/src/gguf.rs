@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use engine::report::Survival;
 use engine::{
-    Checkpoint, ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, OutputType, Stage,
+    Checkpoint, ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage,
 };
 
 use crate::args::GgufArgs;
 use crate::outputs::{InputHandles, check_files, is_reported};
 use crate::paths::{folder_name, gguf_names, join, open_file, open_folder, open_model};
-use crate::{progress, report};
+use crate::survival::SurvivalCheck;
+use crate::{progress, report, survival};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
@@ -28,6 +30,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
     };
     let (folder, plans) = model_plans(args, &model, &title)?;
+    let check = SurvivalCheck::new(&args.survival, &model)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
         None => None,
@@ -38,8 +41,19 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     report::warnings(all.flat_map(GgufPlan::warnings));
     create_named_folder(&args.out)?;
     check_outputs(args, model_files.chain(mmproj_file))?;
-    write_model(args, &folder, &plans, started)?;
-    mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))
+    let mut outcomes = write_model(args, &folder, &plans)?;
+    let elapsed = started.elapsed();
+    let survival = match &check {
+        Some(check) => measure(check, args, &model, &folder, &mut outcomes)?,
+        None => Vec::new(),
+    };
+    for (number, outcome) in outcomes.iter().enumerate() {
+        print(&folder, outcome, elapsed, survival.get(number))?;
+    }
+    mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))?;
+    let types = args.quant.iter().map(ToString::to_string);
+    let measured: Vec<(String, &Survival)> = types.zip(&survival).collect();
+    Ok(check.map_or(Ok(()), |check| check.check(&measured))?)
 }
 
 /// The output folder, and plan and file name of each type.
@@ -86,29 +100,50 @@ fn check_outputs<'a>(
     check_files(&files, &inputs, args.run.force, is_export)
 }
 
-/// Writes the files, and prints how long they took since `started`, planning included.
 fn write_model(
     args: &GgufArgs,
     folder: &Path,
     plans: &[(GgufPlan, String)],
-    started: Instant,
-) -> Result<(), Box<dyn Error>> {
-    let outcomes = progress::with_bar(Stage::Converting, args.run.engine, |run| {
+) -> Result<Vec<Outcome>, Box<dyn Error>> {
+    progress::with_bar(Stage::Converting, args.run.engine, |run| {
         let mut output = LocalOutput::create(folder)?;
         match plans {
             // one type: sequential writes, hashed as written
             [(plan, name)] => Ok(vec![engine::gguf(plan, name, &mut output, run)?]),
             plans => engine::ggufs(plans, &mut output, run),
         }
-    })?;
-    for outcome in &outcomes {
-        // llama.cpp loads split files from the first
-        if let Some(first) = outcome.files.first() {
-            let path = join(folder, &first.name);
-            report::print_export(&path, &report::export(&path, outcome, started.elapsed()))?;
-        }
+    })
+}
+
+/// Measures the survival in all files, and adds it to their reports.
+fn measure(
+    check: &SurvivalCheck,
+    args: &GgufArgs,
+    model: &Model,
+    folder: &Path,
+    outcomes: &mut [Outcome],
+) -> Result<Vec<Survival>, Box<dyn Error>> {
+    let exports = outcomes.iter().map(|outcome| survival::exported_gguf(folder, &outcome.files));
+    let measured = check.measure(model, &exports.collect::<Result<Vec<_>, _>>()?, args.run.engine)?;
+    for (outcome, survival) in outcomes.iter_mut().zip(&measured) {
+        survival::record(outcome, survival, folder)?;
     }
-    Ok(())
+    Ok(measured)
+}
+
+/// Prints a file's summary, with the time until all files were written, planning included.
+fn print(
+    folder: &Path,
+    outcome: &Outcome,
+    elapsed: Duration,
+    survival: Option<&Survival>,
+) -> Result<(), Box<dyn Error>> {
+    // llama.cpp loads split files from the first
+    let Some(first) = outcome.files.first() else { return Ok(()) };
+    let path = join(folder, &first.name);
+    let mut lines = report::export(&path, outcome, elapsed);
+    lines.extend(survival.into_iter().flat_map(survival::lines));
+    Ok(report::print_export(&path, &lines)?)
 }
 
 /// Plan, folder and name of the file of vision and audio encoders. Its type is the first of `--quant`.

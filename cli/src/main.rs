@@ -10,6 +10,7 @@ mod outputs;
 mod paths;
 mod progress;
 mod report;
+mod survival;
 mod verify;
 
 use std::error::Error;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 
 use args::{CommandLine, ExportCommand};
 use clap::Parser;
+
+/// The exit status of an export that is complete and keeps less of the fine-tune than it must.
+const BELOW_MINIMUM: u8 = 3;
 
 fn main() -> ExitCode {
     let result = match &CommandLine::parse().command {
@@ -30,7 +34,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::warn(&format!("error: {}", with_causes(&*error)));
-            ExitCode::FAILURE
+            if error.is::<survival::BelowMinimum>() {
+                ExitCode::from(BELOW_MINIMUM)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

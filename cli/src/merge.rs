@@ -8,17 +8,30 @@ use engine::{LocalOutput, MergePlan, Stage};
 use crate::args::MergeArgs;
 use crate::outputs::{InputHandles, OutputFolder};
 use crate::paths::open_model;
-use crate::{progress, report};
+use crate::survival::SurvivalCheck;
+use crate::{progress, report, survival};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let plan = MergePlan::new(&open_model(&args.base, Some(&args.adapter))?)?;
+    let model = open_model(&args.base, Some(&args.adapter))?;
+    let plan = MergePlan::new(&model)?;
+    let check = SurvivalCheck::new(&args.survival, &model)?;
     report::warnings(plan.warnings());
     let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
     let folder = OutputFolder::prepare(&args.out, &inputs, args.run.force)?;
-    let outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
+    let mut outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
     })?;
     folder.commit()?;
-    Ok(report::print_export(&args.out, &report::export(&args.out, &outcome, started.elapsed()))?)
+    let elapsed = started.elapsed();
+    let Some(check) = check else {
+        return Ok(report::print_export(&args.out, &report::export(&args.out, &outcome, elapsed))?);
+    };
+    let measured = check.measure(&model, &[survival::exported_folder(&args.out)?], args.run.engine)?;
+    measured.iter().try_for_each(|survival| survival::record(&mut outcome, survival, &args.out))?;
+    let mut lines = report::export(&args.out, &outcome, elapsed);
+    lines.extend(measured.iter().flat_map(survival::lines));
+    report::print_export(&args.out, &lines)?;
+    let named: Vec<_> = measured.iter().map(|survival| ("the merged model".to_owned(), survival)).collect();
+    Ok(check.check(&named)?)
 }

@@ -6,15 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::{
-    Checkpoint, ExportReport, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LogitDivergence,
-    MergePlan, Model, Source, Stage, Verification, parse_split_name, split_name,
+    Checkpoint, ExportReport, ExportedModel, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder,
+    LogitDivergence, MergePlan, Model, Source, Stage, Verification, parse_split_name, split_name,
 };
 use indicatif::DecimalBytes;
 use serde_json::Value;
 
 use crate::args::VerifyArgs;
 use crate::paths::{file_name, join, open_file, open_folder, open_model, parent};
-use crate::{progress, report};
+use crate::survival::SurvivalCheck;
+use crate::{progress, report, survival};
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     args.out.symlink_metadata().map_err(|error| format!("cannot read {}: {error}", args.out.display()))?;
@@ -22,27 +23,44 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     if args.logits {
         engine::check_comparable(&model)?;
     }
-    let (verdict, logits) = if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
+    let check = SurvivalCheck::new(&args.survival, &model)?;
+    let VerifyOutcome { verdict, logits, export } =
+        if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
     let mut lines = comparison(&args.out, &verdict);
     lines.extend(logits.iter().flat_map(predictions));
+    let measured = match &check {
+        Some(check) => check.measure(&model, &[export], args.engine)?,
+        None => Vec::new(),
+    };
+    lines.extend(measured.iter().flat_map(survival::lines));
     report::print(&lines)?;
     match verdict.differences.len() {
-        0 => Ok(()),
-        1 => Err("verification failed: 1 difference".into()),
-        count => Err(format!("verification failed: {count} differences").into()),
+        0 => {}
+        1 => return Err("verification failed: 1 difference".into()),
+        count => return Err(format!("verification failed: {count} differences").into()),
     }
+    let name = args.out.display().to_string();
+    let named: Vec<_> = measured.iter().map(|survival| (name.clone(), survival)).collect();
+    Ok(check.map_or(Ok(()), |check| check.check(&named))?)
 }
 
-/// The comparison of bytes, and with `--logits` that of predictions.
-type VerifyOutcome = (Verification, Option<LogitDivergence>);
+struct VerifyOutcome {
+    /// The comparison of bytes.
+    verdict: Verification,
+    /// With `--logits`, that of predictions.
+    logits: Option<LogitDivergence>,
+    export: ExportedModel,
+}
 
 fn merged(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error>> {
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
     progress::with_bar(Stage::Verifying, args.engine, |run| {
         let verdict = engine::verify_merge(&plan, &*folder, run)?;
-        let logits = || engine::compare_merged(model, &Checkpoint::open(folder.clone())?, run);
-        Ok((verdict, args.logits.then(logits).transpose()?))
+        let merged = Checkpoint::open(folder.clone())?;
+        let logits = || engine::compare_merged(model, &merged, run);
+        let logits = args.logits.then(logits).transpose()?;
+        Ok(VerifyOutcome { verdict, logits, export: ExportedModel::Merged(merged) })
     })
 }
 
@@ -64,7 +82,8 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
     progress::with_bar(Stage::Verifying, args.engine, |run| {
         let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
         let logits = || engine::compare_gguf(model, &sources, run);
-        Ok((verdict, args.logits.then(logits).transpose()?))
+        let logits = args.logits.then(logits).transpose()?;
+        Ok(VerifyOutcome { verdict, logits, export: ExportedModel::Gguf(sources) })
     })
 }
 

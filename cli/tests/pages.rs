@@ -44,6 +44,7 @@ impl Terminal {
                 fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
             }
         }
+        fs::write(terminal.path("models/questions.txt"), "What is the capital of France?\n").unwrap();
         fs::create_dir_all(terminal.path("bin")).unwrap();
         terminal
             .script("make", &format!("exec {} --dry-run -C {} \"$@\"", real("make"), repository().display()));
@@ -222,6 +223,6 @@ fn every_example_of_help_works() {
     Terminal::with_command().must_type(&examples(&help(&[])));
     let subcommands = ["merge", "gguf", "lora", "verify", "inspect"];
     let script: String = subcommands.iter().map(|subcommand| examples(&help(&[subcommand]))).collect();
-    assert_eq!(script.matches(COMMAND).count(), 9);
+    assert_eq!(script.matches(COMMAND).count(), 10);
     Terminal::with_command().must_type(&script);
 }

@@ -18,7 +18,7 @@
 //! 4. [`merge()`], [`gguf()`] and [`ggufs`] read, merge and encode row blocks in parallel and write them in order.
 //! 5. The [`ExportReport`] lists inputs and outputs by hash, the effect on every tensor, and the error of every stored
 //!    one. [`verify_merge`] and [`verify_gguf`] do steps 1 to 4 again and compare; [`compare_merged`] and
-//!    [`compare_gguf`] compare logits.
+//!    [`compare_gguf`] compare logits, and [`measure_survival`] tells how much of a fine-tune is left.
 //!
 //! # Input and output
 //!
@@ -31,7 +31,7 @@
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
 //! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (the logit check), `inspect`, `output_revision`. `docs/ENGINE.md` describes them.
+//! files), `export`, `forward` (predictions), `survival`, `inspect`, `output_revision`. `docs/ENGINE.md` describes them.
 //!
 //! # Example
 //!
@@ -73,13 +73,15 @@ mod plan;
 mod progress;
 mod quant;
 pub mod report;
+mod survival;
 mod tokenizer;
 
 pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
 pub use error::{Error, Result};
 pub use export::{
-    Difference, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, verify_gguf, verify_merge,
+    Difference, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, rewrite_report, verify_gguf,
+    verify_merge,
 };
 pub use forward::{LogitDivergence, check_comparable, compare_gguf, compare_merged};
 pub use gemma::Architecture;
@@ -97,3 +99,4 @@ pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{OutputType, TensorType};
 pub use report::ExportReport;
+pub use survival::{ExportedModel, PromptSet, measure_survival};

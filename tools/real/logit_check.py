@@ -10,7 +10,7 @@ from tools.common import ROOT, export
 from tools.real.answers import Transformers, kl
 from tools.real.checkpoint import dequantize
 
-MAX_TOKENS, MAX_TOKEN_BYTES = 32, 24
+MAX_TOKENS = 32
 
 
 def measured(inputs, out):
@@ -26,29 +26,12 @@ def prompt_texts():
     return [json.loads(f'"{text}"') for text in re.findall(r'"((?:[^"\\]|\\.)*)"', block)]
 
 
-def is_run_of_spaces(token):
-    """GGUF files have plain spaces in these, which a prompt with U+2581 for each space does not match."""
-    return len(token) > 1 and not token.strip("\u2581")
-
-
-def longest_tokens(text, vocabulary):
-    """`<bos>` and always the longest token that matches, or the bytes of a character."""
-    ids, rest = [vocabulary["<bos>"]], text.replace(" ", "\u2581")
-    while rest and len(ids) < MAX_TOKENS:
-        ends = [end for end in range(1, len(rest) + 1) if len(rest[:end].encode()) <= MAX_TOKEN_BYTES]
-        end = next((end for end in reversed(ends) if rest[:end] in vocabulary), 0)
-        ids += [vocabulary[rest[:end]]] if end else [vocabulary[f"<0x{byte:02X}>"] for byte in rest[0].encode()]
-        rest = rest[end or 1 :]
-    return ids
-
-
 def computed(reference, folder, gguf=None):
     """Mean and largest KL divergence in transformers; weights of a GGUF file are dequantized."""
     model = Transformers(folder)
     if gguf:
         model.model.load_state_dict(dequantize(gguf, torch.float32), strict=False)
-    vocabulary = {text: number for text, number in model.tokenizer.get_vocab().items() if not is_run_of_spaces(text)}
-    prompts = [longest_tokens(text, vocabulary) for text in prompt_texts()]
+    prompts = [model.tokenizer(text)["input_ids"][:MAX_TOKENS] for text in prompt_texts()]
     values = np.concatenate([kl(reference.model.logits(ids), model.logits(ids)) for ids in prompts])
     return float(values.mean()), float(values.max())
 

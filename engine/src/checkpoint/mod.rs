@@ -26,7 +26,7 @@ pub use index::is_model_weights;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 
 use crate::error::{Error, Result};
-use crate::io::{Folder, PinnedFolder, Source, read_optional};
+use crate::io::{Folder, PinnedFolder, SharedReads, Source, read_optional};
 use crate::numerics::Dtype;
 
 /// A folder with this file is an adapter, not a model.
@@ -74,7 +74,7 @@ struct CheckpointInner {
     shards: Vec<Shard>,
     tensors: Vec<TensorInfo>,
     /// The 4-bit weights by name.
-    packed: HashMap<String, bnb::PackedWeight>,
+    packed: Arc<HashMap<String, bnb::PackedWeight>>,
     /// The scales of 4-bit weights.
     scales: FactorCache,
     has_index: bool,
@@ -125,7 +125,7 @@ impl Checkpoint {
         }
         rename_compiled(&shards, &mut tensors)?;
         let (tensors, packed) = bnb::unpack_tensors(&shards, tensors)?;
-        let scales = FactorCache::default();
+        let (packed, scales) = (Arc::new(packed), FactorCache::default());
         Ok(Self(Arc::new(CheckpointInner { folder, config, shards, tensors, packed, scales, has_index })))
     }
 
@@ -157,6 +157,25 @@ impl Checkpoint {
     /// The number of elements of all tensors.
     pub fn parameters(&self) -> u64 {
         self.0.tensors.iter().map(TensorInfo::elements).sum()
+    }
+
+    /// The same checkpoint for several readers that read the same weights at about the same time: each range is read once.
+    pub(crate) fn with_shared_reads(&self, readers: usize) -> Self {
+        let reads = SharedReads::between(readers);
+        let shard = |(number, shard): (usize, &Shard)| Shard {
+            name: shard.name.clone(),
+            source: reads.source(number, Arc::clone(&shard.source)),
+            header_sha256: shard.header_sha256.clone(),
+        };
+        Self(Arc::new(CheckpointInner {
+            folder: Arc::clone(&self.0.folder),
+            config: Arc::clone(&self.0.config),
+            shards: self.0.shards.iter().enumerate().map(shard).collect(),
+            tensors: self.0.tensors.clone(),
+            packed: Arc::clone(&self.0.packed),
+            scales: FactorCache::default(),
+            has_index: self.0.has_index,
+        }))
     }
 
     /// Refuses tensors without elements, which DeepSpeed ZeRO-3 saves when it does not gather the weights.

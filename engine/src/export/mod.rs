@@ -15,6 +15,7 @@ mod stats;
 mod verify;
 mod write;
 
+pub use report::rewrite_report;
 pub use sinks::Difference;
 pub use verify::{Verification, verify_gguf, verify_merge};
 

@@ -30,6 +30,7 @@ impl Export<'_> {
             options: context.options.clone(),
             warnings: context.warnings.clone(),
             summary: self.summary(context.kind, &stored),
+            survival: None,
             outputs: self.files[planned.files.clone()].iter().map(output).collect(),
             inputs: self.inputs.clone(),
             pairs: adapter_pairs(model),
@@ -116,6 +117,16 @@ fn report(
             largest_error: stored.error.largest,
         }),
     }
+}
+
+/// Writes a report again under its name, with what was measured after the export.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn rewrite_report(report: &ExportReport, name: &str, output: &mut dyn Output) -> Result<WrittenFile> {
+    let written = write(report, name, output)?;
+    output.publish(&[name]).map_err(|e| Error::write(name, e))?;
+    Ok(written)
 }
 
 /// Writes the report as the next file.

@@ -7,10 +7,11 @@ use ndarray::{Array2, Axis};
 
 use super::decoder_layer::DecoderLayer;
 use super::hparams::AltupHparams;
+use super::kv_cache::KvCache;
 use super::mlp::feed_forward;
 use super::ops::ForwardPass;
 use super::per_layer_embedding::PerLayerInputs;
-use super::self_attention::{KvCache, self_attention};
+use super::self_attention::self_attention;
 use super::weights::{require_shape, shape_mismatch};
 use crate::error::{Error, Result};
 
@@ -24,6 +25,7 @@ pub(super) fn decoder_layers(
     altup: AltupHparams,
     x: Array2<f32>,
     inputs: Option<&PerLayerInputs>,
+    cache: &mut KvCache,
 ) -> Result<Array2<f32>> {
     let missing = || Error::invalid(pass.weights.location(), "has no per-layer embeddings");
     let inputs = inputs.ok_or_else(missing)?;
@@ -39,9 +41,8 @@ pub(super) fn decoder_layers(
         let projected = project(pass, PROJECTIONS, stream, first)?;
         streams.hidden_states.push(with_magnitude_of(first, projected));
     }
-    let mut cache = KvCache::default();
     for number in 0..pass.hparams.layers.len() {
-        streams.decoder_layer(&DecoderLayer { pass, number }, inputs, &mut cache)?;
+        streams.decoder_layer(&DecoderLayer { pass, number }, inputs, cache)?;
     }
     let first = &streams.hidden_states[0];
     let mut sum = first.clone();

@@ -1,15 +1,17 @@
-//! The Kullback-Leibler divergence of two models' logits. Logits are computed for a part of the vocabulary at a time,
-//! and only their sums are kept.
+//! The Kullback-Leibler divergence of models' logits from those of a reference. Logits are computed for a part of the
+//! vocabulary at a time, and only their sums are kept.
+
+use std::ops::Range;
 
 use ndarray::{Array2, ArrayView1};
 
-use super::LogitDivergence;
 use super::hparams::ModelHparams;
+use super::parallel::in_parallel;
 use super::weights::{WeightSource, require_shape, shape_mismatch};
 use crate::error::{Error, Result};
 use crate::progress::RunOptions;
 
-/// One model's hidden states and lm_head.
+/// Hidden states of one model, and its lm_head.
 pub(super) struct ModelLogits<'a> {
     weights: &'a dyn WeightSource,
     hidden_states: Array2<f32>,
@@ -47,52 +49,104 @@ impl<'a> ModelLogits<'a> {
             None => logits,
         })
     }
+
+    #[cfg(test)]
+    pub(super) fn of_vocabulary(&self) -> Result<Array2<f32>> {
+        self.of_tokens(0, self.vocab_size()?)
+    }
+
+    /// The most likely token after each row.
+    pub(super) fn most_likely(&self, run: &RunOptions<'_>) -> Result<Vec<usize>> {
+        let mut best = vec![(f32::NEG_INFINITY, 0); self.hidden_states.nrows()];
+        for_each_chunk(&(0..self.vocab_size()?), run, |first, count| {
+            for (best, logits) in best.iter_mut().zip(self.of_tokens(first, count)?.rows()) {
+                for (id, logit) in (first..).zip(logits) {
+                    if *logit > best.0 {
+                        *best = (*logit, id);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok(best.into_iter().map(|(_, id)| id).collect())
+    }
 }
 
 /// Tokens of the vocabulary whose logits are computed at a time.
 const CHUNK_TOKENS: usize = 1 << 11;
+/// The parts into which the vocabulary is divided, so that sums do not depend on the number of threads.
+const PARTS: usize = 8;
 
-/// The divergence of `exported` from `reference`. Vocabularies of different sizes, because one is padded, are compared
-/// up to the smaller size.
-pub(super) fn divergence(
-    reference: &ModelLogits<'_>,
-    exported: &ModelLogits<'_>,
+fn vocabulary_parts(vocab_size: usize) -> Vec<Range<usize>> {
+    let size = vocab_size.div_ceil(PARTS).max(1);
+    (0..vocab_size).step_by(size).map(|first| first..vocab_size.min(first + size)).collect()
+}
+
+/// Calls `each` with the first token and the number of tokens of every chunk.
+fn for_each_chunk(
+    part: &Range<usize>,
     run: &RunOptions<'_>,
-) -> Result<LogitDivergence> {
-    let vocab_size = reference.vocab_size()?.min(exported.vocab_size()?);
-    let mut tokens = vec![TokenDivergence::default(); reference.hidden_states.nrows()];
-    for first in (0..vocab_size).step_by(CHUNK_TOKENS) {
+    mut each: impl FnMut(usize, usize) -> Result<()>,
+) -> Result<()> {
+    for first in part.clone().step_by(CHUNK_TOKENS) {
         if run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        let count = CHUNK_TOKENS.min(vocab_size - first);
-        let (expected, found) = (reference.of_tokens(first, count)?, exported.of_tokens(first, count)?);
-        for (token, (expected, found)) in tokens.iter_mut().zip(expected.rows().into_iter().zip(found.rows()))
-        {
-            token.add(first, expected, found);
-        }
+        each(first, CHUNK_TOKENS.min(part.end - first))?;
     }
-    if let Some(token) = tokens.iter().find(|token| !token.difference.is_finite()) {
-        let invalid = if token.reference.log().is_finite() { exported } else { reference };
-        let problem = "produces NaN or infinite logits";
-        return Err(Error::invalid(invalid.weights.location(), problem));
-    }
-    let divergences: Vec<f64> = tokens.iter().map(TokenDivergence::value).collect();
-    let agreed = tokens.iter().filter(|t| t.reference.argmax == t.exported.argmax).count();
-    Ok(LogitDivergence {
-        tokens: tokens.len(),
-        kl_mean: divergences.iter().sum::<f64>() / tokens.len() as f64,
-        kl_max: divergences.iter().copied().fold(0.0, f64::max),
-        top1: agreed as f64 / tokens.len() as f64,
-    })
+    Ok(())
 }
 
-/// One token's two distributions, as far as the vocabulary was read.
-#[derive(Debug, Clone, Default)]
-struct TokenDivergence {
+/// The distributions after each row in all of these models. Vocabularies of different sizes, because one is padded, are
+/// compared up to the smallest size.
+pub(super) fn compare_logits(
+    reference: &ModelLogits<'_>,
+    others: &[ModelLogits<'_>],
+    run: &RunOptions<'_>,
+) -> Result<Vec<TokenPredictions>> {
+    let mut vocab_size = reference.vocab_size()?;
+    for other in others {
+        vocab_size = vocab_size.min(other.vocab_size()?);
+    }
+    let none = vec![TokenPredictions::new(others.len()); reference.hidden_states.nrows()];
+    let parts = in_parallel(&vocabulary_parts(vocab_size), run, |part| {
+        let mut tokens = none.clone();
+        for_each_chunk(part, run, |first, count| {
+            let expected = reference.of_tokens(first, count)?;
+            let found =
+                others.iter().map(|other| other.of_tokens(first, count)).collect::<Result<Vec<_>>>()?;
+            for (row, token) in tokens.iter_mut().enumerate() {
+                let found: Vec<_> = found.iter().map(|logits| logits.row(row)).collect();
+                token.add(first, expected.row(row), &found);
+            }
+            Ok(())
+        })?;
+        Ok(tokens)
+    })?;
+    let mut tokens = none;
+    for part in &parts {
+        tokens.iter_mut().zip(part).for_each(|(token, part)| token.join(part));
+    }
+    let models = [reference].into_iter().chain(others);
+    for (number, model) in models.enumerate() {
+        if tokens.iter().any(|token| !token.is_finite(number)) {
+            return Err(Error::invalid(model.weights.location(), "produces NaN or infinite logits"));
+        }
+    }
+    Ok(tokens)
+}
+
+/// A token's successor in several models, as far as the vocabulary was read.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenPredictions {
     reference: LogSumExp,
-    exported: LogSumExp,
-    /// Σ e^a·(a − b) over the vocabulary, times e^−(the largest a); a is the reference's logit, b the export's.
+    others: Vec<OtherPrediction>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct OtherPrediction {
+    sum: LogSumExp,
+    /// Σ e^a·(a − b) over the vocabulary, times e^−(the largest a); a is the reference's logit, b this model's.
     difference: f64,
 }
 
@@ -111,16 +165,37 @@ impl Default for LogSumExp {
 }
 
 impl LogSumExp {
-    /// Adds e^x. Returns the factor that rescales sums from before to the new largest, and e^(x − the largest).
-    fn add(&mut self, id: usize, x: f64) -> (f64, f64) {
-        let before = self.max;
-        if x > before {
-            (self.max, self.argmax) = (x, id);
+    /// Makes `max` the largest, if it is. Returns the factor that rescales sums from before.
+    fn raise(&mut self, max: f64, argmax: usize) -> f64 {
+        if max <= self.max {
+            return 1.0;
         }
-        let rescale = (before - self.max).exp();
+        let rescale = (self.max - max).exp();
+        self.sum *= rescale;
+        (self.max, self.argmax) = (max, argmax);
+        rescale
+    }
+
+    /// Raises the largest to that of the logits of the vocabulary from `first` on.
+    fn raise_to(&mut self, first: usize, logits: ArrayView1<'_, f32>) -> f64 {
+        let larger = |best: (usize, f32), x: (usize, &f32)| if *x.1 > best.1 { (x.0, *x.1) } else { best };
+        let (argmax, max) = (first..).zip(logits).fold((first, f32::NEG_INFINITY), larger);
+        self.raise(f64::from(max), argmax)
+    }
+
+    /// Adds e^x, and returns it as it was added.
+    fn add(&mut self, x: f64) -> f64 {
         let term = (x - self.max).exp();
-        self.sum = self.sum * rescale + term;
-        (rescale, term)
+        self.sum += term;
+        term
+    }
+
+    /// Adds another part of the vocabulary. Returns the factors that rescale sums of this part and of the other one.
+    fn join(&mut self, other: &Self) -> (f64, f64) {
+        let rescale = self.raise(other.max, other.argmax);
+        let of_other = (other.max - self.max).exp();
+        self.sum += other.sum * of_other;
+        (rescale, of_other)
     }
 
     /// ln Σ e^x
@@ -129,20 +204,60 @@ impl LogSumExp {
     }
 }
 
-impl TokenDivergence {
+impl TokenPredictions {
+    fn new(others: usize) -> Self {
+        Self { reference: LogSumExp::default(), others: vec![OtherPrediction::default(); others] }
+    }
+
     /// Adds the logits of the vocabulary from `first` on.
-    fn add(&mut self, first: usize, reference: ArrayView1<'_, f32>, exported: ArrayView1<'_, f32>) {
-        for (n, (a, b)) in reference.iter().zip(exported).enumerate() {
-            let (a, b) = (f64::from(*a), f64::from(*b));
-            let (rescale, term) = self.reference.add(first + n, a);
-            self.difference = self.difference * rescale + term * (a - b);
-            self.exported.add(first + n, b);
+    fn add(&mut self, first: usize, reference: ArrayView1<'_, f32>, others: &[ArrayView1<'_, f32>]) {
+        let rescale = self.reference.raise_to(first, reference);
+        for (other, logits) in self.others.iter_mut().zip(others) {
+            other.difference *= rescale;
+            other.sum.raise_to(first, *logits);
+        }
+        for (n, a) in reference.iter().enumerate() {
+            let a = f64::from(*a);
+            let term = self.reference.add(a);
+            for (other, logits) in self.others.iter_mut().zip(others) {
+                let b = f64::from(logits[n]);
+                other.sum.add(b);
+                other.difference += term * (a - b);
+            }
         }
     }
 
-    /// Σ p·(ln p − ln q), at least 0 whatever rounding does.
-    fn value(&self) -> f64 {
-        (self.difference / self.reference.sum - self.reference.log() + self.exported.log()).max(0.0)
+    /// Adds another part of the vocabulary.
+    fn join(&mut self, part: &Self) {
+        let (rescale, of_part) = self.reference.join(&part.reference);
+        for (other, part) in self.others.iter_mut().zip(&part.others) {
+            other.difference = other.difference * rescale + part.difference * of_part;
+            other.sum.join(&part.sum);
+        }
+    }
+
+    /// Whether the logits of the reference (0) or of another model (from 1 on) are finite.
+    fn is_finite(&self, model: usize) -> bool {
+        match model.checked_sub(1) {
+            None => self.reference.log().is_finite(),
+            Some(other) => self.others[other].sum.log().is_finite(),
+        }
+    }
+
+    /// Σ p·(ln p − ln q) in nats, with the reference's p and another model's q: at least 0 whatever rounding does.
+    pub(crate) fn divergence(&self, other: usize) -> f64 {
+        let OtherPrediction { sum, difference } = &self.others[other];
+        (difference / self.reference.sum - self.reference.log() + sum.log()).max(0.0)
+    }
+
+    /// The reference's most likely token.
+    pub(crate) fn expected(&self) -> usize {
+        self.reference.argmax
+    }
+
+    /// Another model's most likely token.
+    pub(crate) fn found(&self, other: usize) -> usize {
+        self.others[other].sum.argmax
     }
 }
 
@@ -151,6 +266,15 @@ mod tests {
     use ndarray::Array1;
 
     use super::*;
+
+    fn predictions(a: &[f32], b: &[f32], chunk: usize) -> TokenPredictions {
+        let mut token = TokenPredictions::new(1);
+        for (number, (a, b)) in a.chunks(chunk).zip(b.chunks(chunk)).enumerate() {
+            let (a, b) = (Array1::from(a.to_vec()), Array1::from(b.to_vec()));
+            token.add(chunk * number, a.view(), &[b.view()]);
+        }
+        token
+    }
 
     #[test]
     fn the_divergence_is_that_of_the_definition_in_chunks_of_any_size() {
@@ -161,19 +285,22 @@ mod tests {
         };
         let (p, q) = (softmax(&a), softmax(&b));
         let expected: f64 = p.iter().zip(&q).map(|(p, q)| p * (p / q).ln()).sum();
-        let mut token = TokenDivergence::default();
-        for (first, (a, b)) in a.chunks(3).zip(b.chunks(3)).enumerate() {
-            token.add(3 * first, Array1::from(a.to_vec()).view(), Array1::from(b.to_vec()).view());
+        for chunk in 1..=4 {
+            let token = predictions(&a, &b, chunk);
+            assert!((token.divergence(0) - expected).abs() < 1e-12, "{} {expected}", token.divergence(0));
+            assert_eq!((token.expected(), token.found(0)), (3, 2));
         }
-        assert!((token.value() - expected).abs() < 1e-12, "{} {expected}", token.value());
-        assert_eq!((token.reference.argmax, token.exported.argmax), (3, 2));
+        let mut joined = predictions(&a[..1], &b[..1], 1);
+        let mut rest = TokenPredictions::new(1);
+        rest.add(1, Array1::from(a[1..].to_vec()).view(), &[Array1::from(b[1..].to_vec()).view()]);
+        joined.join(&rest);
+        assert!((joined.divergence(0) - expected).abs() < 1e-12);
+        assert_eq!((joined.expected(), joined.found(0)), (3, 2));
     }
 
     #[test]
     fn equal_logits_have_no_divergence() {
-        let logits = Array1::from(vec![1.0_f32, 2.0, 30.0]);
-        let mut token = TokenDivergence::default();
-        token.add(0, logits.view(), logits.view());
-        assert!(token.value() < 1e-12);
+        let logits = [1.0_f32, 2.0, 30.0];
+        assert!(predictions(&logits, &logits, 3).divergence(0) < 1e-12);
     }
 }

@@ -1,23 +1,30 @@
-//! Compares the logits of an exported model with those of base and adapter, on a few fixed prompts.
+//! The forward pass: next-token distributions of a model from its weights, for several models side by side.
 //!
 //! This is a second implementation of the arithmetic, independent of the export: LoRA factors are applied by a matrix
 //! library, layers are computed as transformers does, the exported file is read back and decoded. Weights are read a
-//! chunk of rows at a time, so that memory does not grow with the model; it takes as long as reading both models twice.
+//! chunk of rows at a time, so that memory does not grow with the model.
 
 mod altup;
 mod attention;
 mod decoder_layer;
 mod divergence;
 mod experts;
+mod generate;
 mod gguf_weights;
 mod hidden_states;
 mod hparams;
+mod kv_cache;
+mod lockstep;
 mod mlp;
+mod model;
 mod ops;
+mod parallel;
+mod passages;
 mod per_layer_embedding;
 mod prompts;
 mod reference_weights;
 mod self_attention;
+mod weight_changes;
 mod weights;
 
 use std::sync::Arc;
@@ -25,19 +32,19 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gemma::Architecture;
 use crate::io::Source;
 use crate::merge::Model;
 use crate::progress::RunOptions;
 use crate::tokenizer::Tokenizer;
-use divergence::{ModelLogits, divergence};
-use gguf_weights::GgufWeights;
-use hidden_states::hidden_states;
-use hparams::ModelHparams;
-use ops::ForwardPass;
-use reference_weights::ReferenceWeights;
-use weights::WeightSource;
+
+pub(crate) use divergence::TokenPredictions;
+pub(crate) use generate::AnswerEnd;
+pub(crate) use model::ForwardModel;
+pub(crate) use passages::{Passage, greedy_answers, predictions};
+pub(crate) use prompts::fixed_prompts;
+pub(crate) use weight_changes::{WeightChange, weight_changes};
 
 /// How far an export's next-token distributions are from those of base and adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -57,9 +64,7 @@ pub struct LogitDivergence {
 /// # Errors
 /// If either cannot be read, or the model is not supported ([`check_comparable`]).
 pub fn compare_merged(model: &Model, merged: &Checkpoint, run: &RunOptions<'_>) -> Result<LogitDivergence> {
-    let merged = ReferenceWeights::new(&Model::new(merged))?;
-    let hparams = merged.hparams()?;
-    compare(model, &merged, &hparams, run)
+    compare(model, &ForwardModel::of_model(&Model::new(merged))?, run)
 }
 
 /// Compares a GGUF file, given in all its parts, with the base and adapter it was made from.
@@ -71,35 +76,33 @@ pub fn compare_gguf(
     files: &[Arc<dyn Source>],
     run: &RunOptions<'_>,
 ) -> Result<LogitDivergence> {
-    let file = GgufWeights::open(files)?;
-    let hparams = file.hparams()?;
-    compare(model, &file, &hparams, run)
+    compare(model, &ForwardModel::of_gguf(files)?, run)
 }
 
 /// Checks that this model's logits can be computed.
 ///
 /// # Errors
-/// [`Error::Unsupported`] or [`Error::Invalid`] if they cannot.
+/// [`Error::Unsupported`](crate::Error::Unsupported) or [`Error::Invalid`](crate::Error::Invalid) if they cannot.
 pub fn check_comparable(model: &Model) -> Result<()> {
-    ReferenceWeights::new(model)?.hparams().map(drop)
+    ForwardModel::of_model(model).map(drop)
 }
 
-fn compare(
-    model: &Model,
-    exported: &dyn WeightSource,
-    hparams: &ModelHparams,
-    run: &RunOptions<'_>,
-) -> Result<LogitDivergence> {
-    let reference = ReferenceWeights::new(model)?;
-    let tokenizer =
-        Tokenizer::open(model.files(), Architecture::of(model.base().config())?, model.embedding_rows())?;
-    let prompts = prompts::prompts(&tokenizer.vocabulary.tokens);
-    let logits = |weights, hparams| {
-        let hidden_states = hidden_states(&ForwardPass { weights, hparams, prompts: &prompts, run })?;
-        Ok::<_, Error>(ModelLogits::new(weights, hidden_states, hparams))
-    };
-    let (reference, exported) = (logits(&reference, &reference.hparams()?)?, logits(exported, hparams)?);
-    divergence(&reference, &exported, run)
+fn compare(model: &Model, exported: &ForwardModel, run: &RunOptions<'_>) -> Result<LogitDivergence> {
+    let reference = ForwardModel::of_model(model)?;
+    let architecture = Architecture::of(model.base().config())?;
+    let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
+    let whole = |tokens: Vec<usize>| Passage { compared: 0..tokens.len(), tokens };
+    let passages: Vec<Passage> = fixed_prompts(&tokenizer).into_iter().map(whole).collect();
+    let tokens = predictions(&[&reference, exported], &passages, run)?;
+    let count = tokens.len() as f64;
+    let divergences: Vec<f64> = tokens.iter().map(|token| token.divergence(0)).collect();
+    let agreed = tokens.iter().filter(|token| token.expected() == token.found(0)).count();
+    Ok(LogitDivergence {
+        tokens: tokens.len(),
+        kl_mean: divergences.iter().sum::<f64>() / count,
+        kl_max: divergences.iter().copied().fold(0.0, f64::max),
+        top1: agreed as f64 / count,
+    })
 }
 
 #[cfg(test)]

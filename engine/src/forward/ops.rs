@@ -12,20 +12,32 @@ use crate::progress::RunOptions;
 pub(super) struct ForwardPass<'a> {
     pub(super) weights: &'a dyn WeightSource,
     pub(super) hparams: &'a ModelHparams,
-    /// Token ids.
-    pub(super) prompts: &'a [Vec<usize>],
+    /// Token ids of each sequence: all, or those after the `past` ones.
+    pub(super) tokens: &'a [Vec<usize>],
+    /// How many tokens of each sequence earlier passes computed; empty if none.
+    pub(super) past: &'a [usize],
     pub(super) run: &'a RunOptions<'a>,
 }
 
+/// The tokens of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenSpan {
+    /// Those of earlier passes.
+    pub(super) past: usize,
+    /// Those of this pass.
+    pub(super) new: usize,
+}
+
 impl ForwardPass<'_> {
-    /// The ids of all tokens, prompt after prompt. The rows of all hidden states have this order.
+    /// The ids of all tokens, sequence after sequence. The rows of all hidden states have this order.
     pub(super) fn ids(&self) -> impl Iterator<Item = usize> {
-        self.prompts.iter().flatten().copied()
+        self.tokens.iter().flatten().copied()
     }
 
-    /// The number of tokens of each prompt.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
-        self.prompts.iter().map(Vec::len)
+    /// The numbers of tokens of each sequence.
+    pub(super) fn spans(&self) -> Vec<TokenSpan> {
+        let past = self.past.iter().copied().chain(std::iter::repeat(0));
+        self.tokens.iter().zip(past).map(|(tokens, past)| TokenSpan { past, new: tokens.len() }).collect()
     }
 
     /// The rows of an embedding for these ids.
@@ -61,6 +73,7 @@ impl ForwardPass<'_> {
         for_each_chunk(self.weights, range, self.run, |first, chunk| {
             let columns = first - start..first - start + chunk.nrows();
             out.slice_mut(s![.., columns]).assign(&x.dot(&chunk.t()));
+            Ok(())
         })?;
         Ok(out)
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use ndarray::Array2;
 
 use super::hparams::ModelHparams;
+use super::weight_changes::ChangedTensor;
 use super::weights::WeightSource;
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, ExtraTensor, MappedTensor, ModelFamily};
@@ -54,6 +55,25 @@ impl ReferenceWeights {
 
     pub(super) fn hparams(&self) -> Result<ModelHparams> {
         ModelHparams::of_model(self.family, &self.model)
+    }
+
+    /// The tensors that the adapter changes.
+    pub(super) fn changed_tensors(&self) -> Vec<ChangedTensor> {
+        let mut changed = Vec::new();
+        for (stored_name, stack) in &self.tensors {
+            let Some((rows, _)) = self.shape(stored_name) else { continue };
+            let rows = rows / stack.len();
+            let parts = stack.iter().map(|(part, tensor)| (part, &self.model.tensors()[*tensor]));
+            changed.extend(parts.filter(|(_, tensor)| tensor.is_target()).map(|(part, tensor)| {
+                ChangedTensor {
+                    name: tensor.info.name.clone(),
+                    stored_name: stored_name.clone(),
+                    rows: part * rows..(part + 1) * rows,
+                }
+            }));
+        }
+        changed.sort_by(|a, b| a.name.cmp(&b.name));
+        changed
     }
 
     /// The number of tensors in the stack of this name, and the shape of each.

@@ -4,26 +4,9 @@ use ndarray::Array2;
 
 use super::attention::{GroupedAttention, apply_rope};
 use super::decoder_layer::DecoderLayer;
+use super::kv_cache::{KeysAndValues, KvCache};
 use super::weights::vector;
 use crate::error::{Error, Result};
-
-/// Keys and values of all tokens.
-type KeysAndValues = (Array2<f32>, Array2<f32>);
-
-/// The last keys and values of each kind of layer, which later layers may share.
-#[derive(Default)]
-pub(super) struct KvCache {
-    /// Of layers with a sliding window.
-    sliding: Option<KeysAndValues>,
-    /// Of layers with global attention.
-    global: Option<KeysAndValues>,
-}
-
-impl KvCache {
-    fn of_kind(&mut self, is_sliding: bool) -> &mut Option<KeysAndValues> {
-        if is_sliding { &mut self.sliding } else { &mut self.global }
-    }
-}
 
 /// A layer's attention for normalized tokens, with the norm that follows it.
 pub(super) fn self_attention(
@@ -34,17 +17,18 @@ pub(super) fn self_attention(
     let (pass, hparams) = (layer.pass, layer.hparams());
     let query = project(layer, "attn_q", pass.hparams.attention_heads, x)?;
     let query = norm_and_rope(layer, "attn_q_norm", query)?;
-    let cached = cache.of_kind(hparams.sliding_window.is_some());
+    let spans = pass.spans();
+    let is_sliding = hparams.sliding_window.is_some();
     if !hparams.shares_kv {
-        *cached = Some(keys_and_values(layer, x)?);
+        cache.append(layer.number, is_sliding, &spans, keys_and_values(layer, x)?);
     }
     let columns = hparams.key_value_heads * hparams.head_dim;
-    let Some((key, value)) = cached.as_ref().filter(|(key, _)| key.ncols() == columns) else {
+    let Some((key, value)) = cache.last(is_sliding).filter(|(key, _)| key.ncols() == columns) else {
         let problem = format!("has no layer whose keys and values layer {} could share", layer.number);
         return Err(Error::invalid(pass.weights.location(), problem));
     };
     let attention = GroupedAttention { model: pass.hparams, layer: hparams, query: &query, key, value };
-    let out = layer.linear("attn_output", x.ncols(), &attention.output(pass.lengths()))?;
+    let out = layer.linear("attn_output", x.ncols(), &attention.output(&spans))?;
     layer.optional_norm("post_attention_norm", out)
 }
 
@@ -74,6 +58,6 @@ fn norm_and_rope(layer: &DecoderLayer<'_>, norm: &str, x: Array2<f32>) -> Result
         Some(_) => None,
         None => vector(pass.weights, "rope_freqs.weight", hparams.head_dim / 2)?,
     };
-    apply_rope(hparams, rope_freq_factors.as_ref(), pass.lengths(), &mut x);
+    apply_rope(hparams, rope_freq_factors.as_ref(), &pass.spans(), &mut x);
     Ok(x)
 }

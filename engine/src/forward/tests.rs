@@ -3,6 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::divergence::ModelLogits;
+use super::gguf_weights::GgufWeights;
+use super::hidden_states::hidden_states;
+use super::hparams::ModelHparams;
+use super::kv_cache::KvCache;
+use super::ops::ForwardPass;
+use super::reference_weights::ReferenceWeights;
+use super::weights::WeightSource;
 use super::*;
 use crate::convert::{GgufOptions, GgufPlan};
 use crate::io::{Folder as _, LocalFolder, LocalOutput};
@@ -128,9 +136,46 @@ fn expected() -> BTreeMap<String, ExpectedLogits> {
 
 /// All logits of all tokens.
 fn logits(weights: &dyn WeightSource, hparams: &ModelHparams, ids: &[usize]) -> ndarray::Array2<f32> {
-    let (prompts, run) = ([ids.to_vec()], RunOptions::default());
-    let hidden = hidden_states(&ForwardPass { weights, hparams, prompts: &prompts, run: &run }).unwrap();
+    let (tokens, run) = ([ids.to_vec()], RunOptions::default());
+    let pass = ForwardPass { weights, hparams, tokens: &tokens, past: &[], run: &run };
+    let hidden = hidden_states(&pass, &mut KvCache::of_one_pass()).unwrap();
     ModelLogits::new(weights, hidden, hparams).of_tokens(0, 768).unwrap()
+}
+
+/// Sequences of different lengths in passes over two tokens each, and each sequence in a pass of its own.
+#[test]
+fn passes_over_the_next_tokens_give_the_logits_of_whole_sequences() {
+    for case in CASES.iter().filter(|case| **case != "families/gemma-embedding") {
+        let weights = ReferenceWeights::new(&model(case)).unwrap();
+        let hparams = weights.hparams().unwrap();
+        let sequences: [Vec<usize>; 2] = [(300..309).collect(), vec![2, 77, 140, 5]];
+        let (mut cache, run) = (KvCache::of_all_passes(), RunOptions::default());
+        let mut found = vec![Vec::new(); 2];
+        for start in (0..9).step_by(2) {
+            let part = |ids: &Vec<usize>| ids.iter().copied().skip(start).take(2).collect::<Vec<_>>();
+            let tokens: Vec<Vec<usize>> = sequences.iter().map(part).collect();
+            let past: Vec<usize> = sequences.iter().map(|ids| start.min(ids.len())).collect();
+            let pass =
+                ForwardPass { weights: &weights, hparams: &hparams, tokens: &tokens, past: &past, run: &run };
+            let hidden = hidden_states(&pass, &mut cache).unwrap();
+            let logits = ModelLogits::new(&weights, hidden, &hparams).of_tokens(0, 704).unwrap();
+            let mut rows = logits.rows().into_iter();
+            for (found, tokens) in found.iter_mut().zip(&tokens) {
+                found.extend(rows.by_ref().take(tokens.len()).map(|row| row.to_owned()));
+            }
+        }
+        for (ids, found) in sequences.iter().zip(found) {
+            let whole = logits(&weights, &hparams, ids);
+            let worst = largest(
+                whole
+                    .rows()
+                    .into_iter()
+                    .zip(&found)
+                    .flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>()),
+            );
+            assert!(worst < 1e-4 * largest(whole.into_iter()), "{case}: off by {worst}");
+        }
+    }
 }
 
 fn largest(values: impl Iterator<Item = f32>) -> f32 {
@@ -190,9 +235,10 @@ fn unsupported_and_contradictory_configurations_are_rejected() {
             ExpectedLogits { folder: folder.to_owned(), config, ids: vec![2, 5], logits: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
         let weights = ReferenceWeights::new(&changed(&expected, folder.path()))?;
-        let (prompts, run) = ([vec![2, 5]], RunOptions::default());
+        let (tokens, run) = ([vec![2, 5]], RunOptions::default());
         let hparams = &weights.hparams()?;
-        hidden_states(&ForwardPass { weights: &weights, hparams, prompts: &prompts, run: &run })
+        let pass = ForwardPass { weights: &weights, hparams, tokens: &tokens, past: &[], run: &run };
+        hidden_states(&pass, &mut KvCache::of_one_pass())
     };
     for (case, key, value, wanted) in [
         ("gemma3-micro", "num_hidden_layers", 4_000_000_000_u32.into(), "num_hidden_layers 4000000000"),

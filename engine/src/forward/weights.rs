@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::progress::RunOptions;
 
 /// A model's weights as f32, read a chunk of rows at a time.
-pub(super) trait WeightSource {
+pub(super) trait WeightSource: Send + Sync {
     /// Rows and columns of a tensor. A vector is one row; the rows of stacked matrices follow each other.
     fn shape(&self, name: &str) -> Option<(usize, usize)>;
 
@@ -18,9 +18,6 @@ pub(super) trait WeightSource {
     /// Where they are read from, for error messages.
     fn location(&self) -> &str;
 }
-
-/// The elements of a chunk.
-const CHUNK_ELEMENTS: usize = 1 << 22;
 
 /// Some rows of a tensor.
 pub(super) struct RowRange<'a> {
@@ -59,19 +56,20 @@ pub(super) fn for_each_chunk(
     weights: &dyn WeightSource,
     range: RowRange<'_>,
     run: &RunOptions<'_>,
-    mut each: impl FnMut(usize, Array2<f32>),
+    mut each: impl FnMut(usize, Array2<f32>) -> Result<()>,
 ) -> Result<()> {
     let RowRange { tensor, rows, columns } = range;
     let shape = require_shape(weights, tensor)?;
     if rows.end > shape.0 || columns != shape.1 {
         return Err(shape_mismatch(weights, tensor, shape, (rows.end, columns)));
     }
-    let step = (CHUNK_ELEMENTS / columns.max(1)).max(1);
+    // most weights are stored in 16 bits
+    let step = (run.chunk_size as usize / 2 / columns.max(1)).max(1);
     for first in rows.clone().step_by(step) {
         if run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        each(first, weights.rows(tensor, first, step.min(rows.end - first))?);
+        each(first, weights.rows(tensor, first, step.min(rows.end - first))?)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod lfs_pointer;
 mod local;
 mod pinned;
 mod read_whole;
+mod shared_reads;
 
 use std::io;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub use lfs_pointer::refuse_lfs_pointer;
 pub use local::{LocalFolder, LocalOutput};
 pub(crate) use pinned::PinnedFolder;
 pub(crate) use read_whole::{read_optional, read_source};
+pub(crate) use shared_reads::SharedReads;
 
 /// A file that can be read at any position by several threads at once.
 pub trait Source: Send + Sync {

@@ -94,6 +94,22 @@ impl Model {
         Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, dropped, factors })))
     }
 
+    /// The base alone and the merged model, which read the base's weights once where they read the same at about the same
+    /// time.
+    pub(crate) fn with_base_beside(&self) -> (Self, Self) {
+        let base = self.base().with_shared_reads(2);
+        let merged = ModelParts {
+            base: base.clone(),
+            adapter: self.0.adapter.clone(),
+            files: self.0.files.clone(),
+            tensors: self.0.tensors.clone(),
+            untied: self.0.untied,
+            dropped: self.0.dropped.clone(),
+            factors: FactorCache::default(),
+        };
+        (Self::new(&base), Self(Arc::new(merged)))
+    }
+
     /// Whether both are clones of one model.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -7,6 +7,7 @@
 mod error_stats;
 mod inputs;
 mod pairs;
+mod survival;
 mod warnings;
 
 use serde::Serialize;
@@ -17,6 +18,7 @@ pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
+pub use survival::{AnswerSample, PromptUse, Survival, TensorSurvival};
 pub use warnings::ExportWarning;
 
 /// The version of the shape, raised when a field changes its meaning or is removed.
@@ -38,6 +40,9 @@ pub struct ExportReport {
     pub warnings: Vec<ExportWarning>,
     /// Totals.
     pub summary: ReportSummary,
+    /// How much of the fine-tune is left, if that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub survival: Option<Survival>,
     /// Every output file but the report.
     pub outputs: Vec<OutputFile>,
     /// Every input file.

@@ -29,6 +29,16 @@ impl ChatTemplate {
         }
     }
 
+    /// The template in use.
+    pub(super) fn default_template(&self) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == DEFAULT).map(|(_, text)| text.as_str())
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_test(text: &str) -> Self {
+        Self(vec![(DEFAULT.to_owned(), text.to_owned())])
+    }
+
     /// Sets each template by its name, the default one without a name.
     pub(super) fn set_metadata(self, out: &mut GgufMetadata) {
         let mut names = Vec::new();

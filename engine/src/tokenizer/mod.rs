@@ -3,21 +3,27 @@
 mod added_tokens;
 mod bpe;
 mod bpe_vocab;
+mod chat_renderer;
 mod chat_template;
 mod gemma4;
 mod score_order;
 mod sentencepiece;
 mod special_tokens;
+mod text_encoder;
 mod tokenizer_config;
 mod tokenizer_files;
+mod turn_end;
 
 use crate::checkpoint::{EmbeddingRows, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
+pub(crate) use chat_renderer::{ChatRenderer, Conversation};
 use sentencepiece::SentencePiece;
 use special_tokens::SpecialTokens;
+pub(crate) use text_encoder::TextEncoder;
 use tokenizer_files::{TokenizerBytes, TokenizerFiles};
+pub(crate) use turn_end::{generation_eos, message, turn_end};
 
 /// Token types (`llama_token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +87,19 @@ impl Tokenizer {
         };
         let special = SpecialTokens::new(&files, model.config(), &vocabulary)?;
         Ok(Self { vocabulary, special, model: tokenizer_model })
+    }
+
+    /// The id of a kind of special token, such as `eos`.
+    pub(crate) fn special_id(&self, kind: &str) -> Option<u32> {
+        self.special.ids().iter().find(|(known, _)| known == kind).map(|(_, id)| *id)
+    }
+
+    /// The special tokens' names in templates, such as `bos_token`, and their texts.
+    fn special_texts(&self) -> Vec<(String, String)> {
+        let text = |(kind, id): &(String, u32)| {
+            Some((format!("{kind}_token"), self.vocabulary.tokens.get(*id as usize)?.clone()))
+        };
+        self.special.ids().iter().filter_map(text).collect()
     }
 
     /// Sets the `tokenizer.*` metadata in the converter's order.

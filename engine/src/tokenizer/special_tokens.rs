@@ -147,6 +147,23 @@ impl SpecialTokens {
         self.set_add_flag("sep", add);
     }
 
+    /// The kinds of special tokens and their ids.
+    pub(super) fn ids(&self) -> &[(String, u32)] {
+        &self.ids
+    }
+
+    /// The default chat template.
+    pub(super) fn template(&self) -> Option<&str> {
+        self.template.as_ref()?.default_template()
+    }
+
+    /// One special token, and a template.
+    #[cfg(test)]
+    pub(super) fn for_test(kind: &str, id: u32, template: &str) -> Self {
+        let template = Some(ChatTemplate::for_test(template));
+        Self { ids: vec![(kind.to_owned(), id)], template, ..Self::default() }
+    }
+
     /// Sets the metadata of ids, flags and template.
     pub(crate) fn set_metadata(self, out: &mut GgufMetadata) {
         for (name, id) in self.ids {

@@ -1,0 +1,67 @@
+//! Survival of the fine-tune: in the report, on standard output, and as an exit status.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::Inputs;
+
+fn report(inputs: &Inputs, name: &str) -> Value {
+    serde_json::from_slice(&fs::read(inputs.path(name)).unwrap()).unwrap()
+}
+
+fn inputs() -> Inputs {
+    let inputs = Inputs::new();
+    fs::write(inputs.path("prompts.txt"), "the capital\na b\n").unwrap();
+    inputs
+}
+
+#[test]
+fn the_report_has_the_survival_and_verifies() {
+    let inputs = inputs();
+    let model = "--base base --adapter adapter";
+    inputs.succeed(&format!("gguf {model} --quant q8_0,q2_k --out m-{{quant}}.gguf --prompts prompts.txt"));
+    let of = |quant: &str| report(&inputs, &format!("m-{quant}.report.json"))["survival"].clone();
+    let [q8_0, q2_k] = ["q8_0", "q2_k"].map(|quant| of(quant)["survival"].as_f64().unwrap());
+    assert!(q8_0 > 0.9 && q2_k < q8_0, "{q8_0} {q2_k}");
+    assert_eq!(of("q2_k")["prompts"]["answered"], 2);
+    assert_eq!(of("q2_k")["samples"].as_array().unwrap().len(), 2);
+    assert_eq!(of("q2_k")["worst_tensors"].as_array().unwrap().len(), 10);
+    inputs.succeed(&format!("verify {model} --out m-q2_k.gguf"));
+    let verified = inputs.run(&format!("verify {model} --out m-q2_k.gguf --prompts prompts.txt"));
+    let printed = String::from_utf8(verified.stdout).unwrap();
+    assert!(printed.contains(&format!("survival {:.2} % of the fine-tune", q2_k * 100.0)), "{printed}");
+}
+
+#[test]
+fn an_export_below_the_minimum_is_complete_and_ends_with_status_3() {
+    let inputs = inputs();
+    let model = "--base base --adapter adapter --min-survival";
+    let gguf = inputs.run(&format!("gguf {model} 0.9 --quant q2_k,q8_0 --out m-{{quant}}.gguf"));
+    let error = String::from_utf8(gguf.stderr).unwrap();
+    assert_eq!(gguf.status.code(), Some(3), "{error}");
+    assert!(error.contains("q2_k keeps ") && error.contains("take q8_0"), "{error}");
+    assert_eq!(report(&inputs, "m-q2_k.report.json")["survival"]["prompts"]["source"], "fixed");
+    let verify = inputs.run(&format!("verify {model} 0.99 --out m-q2_k.gguf"));
+    let error = String::from_utf8(verify.stderr).unwrap();
+    assert_eq!(verify.status.code(), Some(3), "{error}");
+    assert!(error.contains("m-q2_k.gguf keeps "), "{error}");
+    inputs.succeed(&format!("verify {model} 0.9 --out m-q8_0.gguf"));
+    inputs.succeed(&format!("merge {model} 0.99 --out merged"));
+    let survival = &report(&inputs, "merged/export-report.json")["survival"];
+    assert!(survival["survival"].as_f64().unwrap() > 0.99, "{survival}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_is_written() {
+    let inputs = inputs();
+    inputs.refuse("gguf --base base --out m.gguf --survival", &["--adapter"]);
+    let model = "gguf --base base --adapter adapter --out m.gguf --prompts";
+    inputs.refuse(&format!("{model} absent.txt"), &["absent.txt"]);
+    fs::write(inputs.path("empty.txt"), "\n").unwrap();
+    inputs.refuse(&format!("{model} empty.txt"), &["empty.txt", "has no prompts"]);
+    assert!(!inputs.path("m.gguf").exists());
+}

@@ -1,0 +1,79 @@
+//! Models whose next-token distributions can be computed: a checkpoint with or without an adapter, or a GGUF file.
+
+use std::sync::Arc;
+
+use ndarray::Array2;
+
+#[cfg(test)]
+use super::divergence::ModelLogits;
+use super::gguf_weights::GgufWeights;
+use super::hidden_states::hidden_states;
+use super::hparams::ModelHparams;
+use super::kv_cache::KvCache;
+use super::ops::ForwardPass;
+use super::reference_weights::ReferenceWeights;
+use super::weight_changes::ChangedTensor;
+use super::weights::WeightSource;
+use crate::error::Result;
+use crate::io::Source;
+use crate::merge::Model;
+use crate::progress::RunOptions;
+
+pub(crate) struct ForwardModel {
+    weights: Box<dyn WeightSource>,
+    hparams: ModelHparams,
+    /// The tensors that its adapter changes.
+    changed_tensors: Vec<ChangedTensor>,
+}
+
+impl ForwardModel {
+    /// A checkpoint, with its adapter applied but not rounded.
+    pub(crate) fn of_model(model: &Model) -> Result<Self> {
+        let weights = ReferenceWeights::new(model)?;
+        let changed_tensors = weights.changed_tensors();
+        Ok(Self { hparams: weights.hparams()?, changed_tensors, weights: Box::new(weights) })
+    }
+
+    /// A GGUF file, in all its parts.
+    pub(crate) fn of_gguf(files: &[Arc<dyn Source>]) -> Result<Self> {
+        let weights = GgufWeights::open(files)?;
+        Ok(Self { hparams: weights.hparams()?, changed_tensors: Vec::new(), weights: Box::new(weights) })
+    }
+
+    /// Whether each token is predicted from those before it alone, so that texts can be continued.
+    pub(crate) fn is_causal(&self) -> bool {
+        self.hparams.is_causal
+    }
+
+    /// The weights, for comparisons of single tensors.
+    pub(super) fn weights(&self) -> &dyn WeightSource {
+        &*self.weights
+    }
+
+    pub(super) fn changed_tensors(&self) -> &[ChangedTensor] {
+        &self.changed_tensors
+    }
+
+    pub(super) fn hparams(&self) -> &ModelHparams {
+        &self.hparams
+    }
+
+    /// The hidden states of whole sequences, read from `weights`.
+    pub(super) fn hidden_states(
+        &self,
+        weights: &dyn WeightSource,
+        tokens: &[Vec<usize>],
+        run: &RunOptions<'_>,
+    ) -> Result<Array2<f32>> {
+        let pass = ForwardPass { weights, hparams: &self.hparams, tokens, past: &[], run };
+        hidden_states(&pass, &mut KvCache::of_one_pass())
+    }
+
+    /// All logits after each token of a sequence.
+    #[cfg(test)]
+    pub(crate) fn logits(&self, tokens: &[usize]) -> Array2<f32> {
+        let run = RunOptions::default();
+        let states = self.hidden_states(&*self.weights, &[tokens.to_vec()], &run).unwrap();
+        ModelLogits::new(&*self.weights, states, &self.hparams).of_vocabulary().unwrap()
+    }
+}

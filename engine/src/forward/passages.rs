@@ -1,0 +1,83 @@
+//! Several models on the same passages, side by side: each model in a thread of its own, those of one checkpoint in step.
+
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread;
+
+use ndarray::Axis;
+
+use super::divergence::{ModelLogits, TokenPredictions, compare_logits};
+use super::generate::{self, AnswerEnd};
+use super::lockstep::{Lockstep, LockstepWeights};
+use super::model::ForwardModel;
+use super::weights::WeightSource;
+use crate::error::Result;
+use crate::progress::RunOptions;
+
+/// A text whose tokens are predicted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Passage {
+    pub(crate) tokens: Vec<usize>,
+    /// The positions of the tokens whose successors are compared.
+    pub(crate) compared: Range<usize>,
+}
+
+/// The predictions of all models for each compared token, passage after passage. The first model is the reference.
+pub(crate) fn predictions(
+    models: &[&ForwardModel],
+    passages: &[Passage],
+    run: &RunOptions<'_>,
+) -> Result<Vec<TokenPredictions>> {
+    let tokens: Vec<Vec<usize>> = passages.iter().map(|passage| passage.tokens.clone()).collect();
+    let compared = compared_rows(passages);
+    let states = side_by_side(models, |model, weights| {
+        Ok(model.hidden_states(weights, &tokens, run)?.select(Axis(0), &compared))
+    })?;
+    let mut logits: Vec<ModelLogits<'_>> = models
+        .iter()
+        .zip(states)
+        .map(|(model, states)| ModelLogits::new(model.weights(), states, model.hparams()))
+        .collect();
+    let reference = logits.remove(0);
+    compare_logits(&reference, &logits, run)
+}
+
+/// The greedy answers of each model to these prompts.
+pub(crate) fn greedy_answers(
+    models: &[&ForwardModel],
+    prompts: &[Vec<usize>],
+    end: &AnswerEnd,
+    run: &RunOptions<'_>,
+) -> Result<Vec<Vec<Vec<usize>>>> {
+    side_by_side(models, |model, weights| generate::answers(model, weights, prompts, end, run))
+}
+
+/// The rows of all compared tokens among the rows of all tokens.
+fn compared_rows(passages: &[Passage]) -> Vec<usize> {
+    let mut first = 0;
+    let mut rows = Vec::new();
+    for Passage { tokens, compared } in passages {
+        rows.extend(first + compared.start..first + compared.end);
+        first += tokens.len();
+    }
+    rows
+}
+
+/// Calls `work` for each model with its weights, all at once.
+fn side_by_side<T: Send>(
+    models: &[&ForwardModel],
+    work: impl Fn(&ForwardModel, &dyn WeightSource) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let lockstep = Lockstep::new(models.len());
+    let (lockstep, work) = (&lockstep, &work);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..)
+            .zip(models)
+            .map(|(number, model)| {
+                let weights = LockstepWeights::new(model.weights(), lockstep, number);
+                scope.spawn(move || work(model, &weights))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}

@@ -1,0 +1,98 @@
+//! How much of each changed tensor an export stores: the stored change (dequantized − base) against the wanted one (base
+//! and adapter − base).
+
+use std::ops::Range;
+
+use super::model::ForwardModel;
+use super::parallel::in_parallel;
+use super::weights::{RowRange, for_each_chunk, require_shape};
+use crate::error::Result;
+use crate::progress::RunOptions;
+
+/// A tensor that an adapter changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChangedTensor {
+    /// The name in the checkpoint.
+    pub(super) name: String,
+    /// The name in a GGUF file, which may be that of a stack.
+    pub(super) stored_name: String,
+    /// Its rows in the stack.
+    pub(super) rows: Range<usize>,
+}
+
+/// A tensor's stored change.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WeightChange {
+    /// The name in the checkpoint.
+    pub(crate) tensor: String,
+    /// The cosine of the angle between stored and wanted change; 0 if no change is stored.
+    pub(crate) cosine: f64,
+    /// The norm of the stored change divided by that of the wanted one.
+    pub(crate) norm_ratio: f64,
+}
+
+/// The change of each tensor that the adapter changes, in each of these exports.
+pub(crate) fn weight_changes(
+    base: &ForwardModel,
+    fine_tuned: &ForwardModel,
+    exports: &[ForwardModel],
+    run: &RunOptions<'_>,
+) -> Result<Vec<Vec<WeightChange>>> {
+    let of_tensors = in_parallel(fine_tuned.changed_tensors(), run, |tensor| {
+        change(tensor, base, fine_tuned, exports, run)
+    })?;
+    let of_export = |export: usize| of_tensors.iter().map(|of_exports| of_exports[export].clone()).collect();
+    Ok((0..exports.len()).map(of_export).collect())
+}
+
+/// Sums over a tensor's elements.
+#[derive(Debug, Clone, Copy, Default)]
+struct ChangeSums {
+    product: f64,
+    stored: f64,
+}
+
+fn change(
+    tensor: &ChangedTensor,
+    base: &ForwardModel,
+    fine_tuned: &ForwardModel,
+    exports: &[ForwardModel],
+    run: &RunOptions<'_>,
+) -> Result<Vec<WeightChange>> {
+    let name = tensor.stored_name.as_str();
+    // a tied lm_head is the embedding
+    let or_embedding = |model: &ForwardModel| match model.weights().shape(name) {
+        None if name == "output.weight" => "token_embd.weight",
+        Some(_) | None => name,
+    };
+    let mut end = tensor.rows.end;
+    for model in [base].into_iter().chain(exports) {
+        end = end.min(require_shape(model.weights(), or_embedding(model))?.0);
+    }
+    let (_, columns) = require_shape(fine_tuned.weights(), name)?;
+    let rows = RowRange { tensor: name, rows: tensor.rows.start.min(end)..end, columns };
+    let (mut wanted, mut sums) = (0.0, vec![ChangeSums::default(); exports.len()]);
+    for_each_chunk(fine_tuned.weights(), rows, run, |first, fine_tuned| {
+        let count = fine_tuned.nrows();
+        let read = |model: &ForwardModel| model.weights().rows(or_embedding(model), first, count);
+        let base = read(base)?;
+        let change = fine_tuned - &base;
+        wanted += change.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+        for (export, sums) in exports.iter().zip(&mut sums) {
+            let stored = read(export)? - &base;
+            for (wanted, stored) in change.iter().zip(&stored) {
+                let (wanted, stored) = (f64::from(*wanted), f64::from(*stored));
+                sums.product += wanted * stored;
+                sums.stored += stored * stored;
+            }
+        }
+        Ok(())
+    })?;
+    let ratio = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
+    let of_export = |sums: ChangeSums| WeightChange {
+        tensor: tensor.name.clone(),
+        cosine: ratio(sums.product, (wanted * sums.stored).sqrt()),
+        norm_ratio: ratio(sums.stored, wanted).sqrt(),
+    };
+    Ok(sums.into_iter().map(of_export).collect())
+}

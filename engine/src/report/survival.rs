@@ -1,0 +1,71 @@
+//! How much of a fine-tune an export keeps, as a report has it.
+
+use serde::Serialize;
+
+/// How much of a fine-tune an export keeps.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Survival {
+    /// 1 − `kl_export` / `kl_base`; null if `kl_base` is too small to be measured.
+    pub survival: Option<f64>,
+    /// Why `survival` is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unmeasured: Option<String>,
+    /// The mean KL divergence of the export from the fine-tuned model, in nats.
+    pub kl_export: f64,
+    /// The largest of a token.
+    pub kl_export_max: f64,
+    /// The share of tokens for which export and fine-tuned model have the same most likely successor.
+    pub top1: f64,
+    /// The mean KL divergence of the base from the fine-tuned model, in nats.
+    pub kl_base: f64,
+    /// The number of tokens whose prediction is compared.
+    pub tokens: usize,
+    /// Those for which base and fine-tuned model have different most likely tokens.
+    pub changed_tokens: usize,
+    /// The share of these for which the export has the fine-tuned model's; null if there are none.
+    pub changed_top1: Option<f64>,
+    /// The prompts.
+    pub prompts: PromptUse,
+    /// The tensors whose stored change is least like the wanted one, the worst first.
+    pub worst_tensors: Vec<TensorSurvival>,
+    /// Answers of all models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<AnswerSample>,
+}
+
+/// The prompts that were used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PromptUse {
+    /// `fixed`, or `file`.
+    pub source: &'static str,
+    /// How many there are.
+    pub available: usize,
+    /// How many were used.
+    pub used: usize,
+    /// For how many of these the fine-tuned model's greedy answer was taken, because the file has none.
+    pub answered: usize,
+}
+
+/// The change of a tensor, wanted (base and adapter − base) and stored (export − base).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TensorSurvival {
+    /// The name in the checkpoint.
+    pub tensor: String,
+    /// The cosine of the angle between both.
+    pub cosine: f64,
+    /// The norm of the stored change divided by that of the wanted one.
+    pub norm_ratio: f64,
+}
+
+/// A prompt, and the greedy answers to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnswerSample {
+    /// The user's last message.
+    pub prompt: String,
+    /// The base's answer.
+    pub base: String,
+    /// The answer of base and adapter.
+    pub fine_tuned: String,
+    /// The export's answer.
+    pub export: String,
+}

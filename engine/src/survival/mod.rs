@@ -1,0 +1,234 @@
+//! How much of a fine-tune is left in an export: the predictions of base, fine-tuned model (base and adapter, not rounded)
+//! and export for the same texts.
+//!
+//! Survival is 1 − KL(fine-tuned ‖ export) / KL(fine-tuned ‖ base): 1 if the export predicts what the fine-tuned model
+//! predicts, 0 if it is as far from it as the base is, and less than 0 if it is further away.
+
+mod encoding;
+mod prompt_set;
+
+use std::sync::Arc;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::{Error, Result};
+use crate::forward::{
+    ForwardModel, Passage, TokenPredictions, WeightChange, fixed_prompts, greedy_answers, predictions,
+    weight_changes,
+};
+use crate::io::Source;
+use crate::merge::Model;
+use crate::progress::RunOptions;
+use crate::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
+use encoding::{EncodedPrompt, PromptEncoder};
+pub use prompt_set::PromptSet;
+
+/// The mean KL divergence of the base from the fine-tuned model, in nats, below which survival is not computed: rounding in
+/// 32 bits alone is a hundredth of it.
+const NOISE_LIMIT: f64 = 1e-5;
+/// The prompts whose answers by all models are shown.
+const SAMPLES: usize = 3;
+/// The tensors that are listed.
+const WORST_TENSORS: usize = 10;
+
+/// An export that was written.
+#[derive(Clone)]
+pub enum ExportedModel {
+    /// A merged checkpoint.
+    Merged(Checkpoint),
+    /// A GGUF file in all its parts.
+    Gguf(Vec<Arc<dyn Source>>),
+}
+
+/// Measures how much of the adapter's fine-tune each of these exports of the model keeps. All models run side by side, and
+/// the weights of the base are read once for all of them, prompts included; greedy answers take one more pass for each
+/// token.
+///
+/// # Errors
+/// When the model has no adapter or its logits cannot be computed ([`check_comparable`](crate::check_comparable)), when a
+/// prompt cannot be rendered, and when an input cannot be read.
+pub fn measure_survival(
+    model: &Model,
+    exports: &[ExportedModel],
+    prompts: &PromptSet,
+    run: &RunOptions<'_>,
+) -> Result<Vec<Survival>> {
+    if model.adapter().is_none() {
+        let problem = "is exported without an adapter: survival compares base and fine-tune, so name both";
+        return Err(Error::invalid(model.base().location(), problem));
+    }
+    let (base, fine_tuned) = model.with_base_beside();
+    let open = |export: &ExportedModel| match export {
+        ExportedModel::Merged(merged) => ForwardModel::of_model(&Model::new(merged)),
+        ExportedModel::Gguf(files) => ForwardModel::of_gguf(files),
+    };
+    let models = ComparedModels {
+        fine_tuned: ForwardModel::of_model(&fine_tuned)?,
+        base: ForwardModel::of_model(&base)?,
+        exports: exports.iter().map(open).collect::<Result<_>>()?,
+    };
+    let texts = models.texts(model, prompts, run)?;
+    let tokens = predictions(&models.all(), &texts.passages, run)?;
+    let changes = weight_changes(&models.base, &models.fine_tuned, &models.exports, run)?;
+    let numbered = changes.into_iter().zip(texts.samples).enumerate();
+    Ok(numbered
+        .map(|(export, (changes, samples))| survival(export, &tokens, changes, samples, texts.used))
+        .collect())
+}
+
+/// The models side by side.
+struct ComparedModels {
+    fine_tuned: ForwardModel,
+    base: ForwardModel,
+    exports: Vec<ForwardModel>,
+}
+
+/// What is compared.
+struct ComparedTexts {
+    passages: Vec<Passage>,
+    used: PromptUse,
+    /// Of each export.
+    samples: Vec<Vec<AnswerSample>>,
+}
+
+impl ComparedModels {
+    /// The fine-tuned model, which is the reference, the base, and the exports.
+    fn all(&self) -> Vec<&ForwardModel> {
+        [&self.fine_tuned, &self.base].into_iter().chain(&self.exports).collect()
+    }
+
+    fn texts(&self, model: &Model, prompts: &PromptSet, run: &RunOptions<'_>) -> Result<ComparedTexts> {
+        let tokenizer = encoding::tokenizer(model)?;
+        let Some(list) = &prompts.prompts else {
+            let whole = |tokens: Vec<usize>| Passage { compared: 0..tokens.len(), tokens };
+            let passages: Vec<Passage> = fixed_prompts(&tokenizer).into_iter().map(whole).collect();
+            let count = passages.len();
+            let used = PromptUse { source: "fixed", available: count, used: count, answered: 0 };
+            return Ok(ComparedTexts { passages, used, samples: vec![Vec::new(); self.exports.len()] });
+        };
+        if !self.fine_tuned.is_causal() {
+            let feature = "answers of a model that predicts no next token; measure survival without prompts";
+            return Err(Error::unsupported(model.base().config().file(), feature));
+        }
+        let encoder = PromptEncoder::new(model, &tokenizer)?;
+        let encoded = encoder.encode(list)?;
+        let answers = self.answers(&encoded, &encoder, run)?;
+        let passages =
+            encoded.iter().zip(&answers.fine_tuned).map(|(prompt, generated)| prompt.passage(generated));
+        let used = PromptUse {
+            source: "file",
+            available: prompts.available,
+            used: encoded.len(),
+            answered: encoded.iter().filter(|prompt| prompt.answer.is_none()).count(),
+        };
+        Ok(ComparedTexts { passages: passages.collect(), used, samples: answers.samples(&encoded, &encoder) })
+    }
+
+    /// The greedy answers of the fine-tuned model where they are needed, and those of all models to the first prompts. The
+    /// other models' end at the length of its longest one.
+    fn answers(
+        &self,
+        encoded: &[EncodedPrompt],
+        encoder: &PromptEncoder<'_>,
+        run: &RunOptions<'_>,
+    ) -> Result<GreedyAnswers> {
+        let is_needed =
+            |(number, prompt): &(usize, &EncodedPrompt)| *number < SAMPLES || prompt.answer.is_none();
+        let needed: Vec<(usize, &EncodedPrompt)> = encoded.iter().enumerate().filter(is_needed).collect();
+        let prompts: Vec<_> = needed.iter().map(|(_, prompt)| prompt.prompt.clone()).collect();
+        let mut end = encoder.answer_end()?;
+        let answers = greedy_answers(&[&self.fine_tuned], &prompts, &end, run)?.swap_remove(0);
+        let mut fine_tuned = vec![Vec::new(); encoded.len()];
+        for ((number, _), answer) in needed.iter().zip(answers) {
+            fine_tuned[*number] = answer;
+        }
+        end.max_tokens = fine_tuned.iter().take(SAMPLES).map(Vec::len).max().unwrap_or(0);
+        let others: Vec<_> = self.all().split_off(1);
+        let mut others =
+            greedy_answers(&others, &prompts[..prompts.len().min(SAMPLES)], &end, run)?.into_iter();
+        Ok(GreedyAnswers { fine_tuned, base: others.next().unwrap_or_default(), exports: others.collect() })
+    }
+}
+
+/// Answers of each model, by the numbers of the prompts.
+struct GreedyAnswers {
+    /// Empty where the answer is given.
+    fine_tuned: Vec<Vec<usize>>,
+    /// To the first prompts.
+    base: Vec<Vec<usize>>,
+    /// Of each export, to the first prompts.
+    exports: Vec<Vec<Vec<usize>>>,
+}
+
+impl GreedyAnswers {
+    /// The samples of each export.
+    fn samples(&self, encoded: &[EncodedPrompt], encoder: &PromptEncoder<'_>) -> Vec<Vec<AnswerSample>> {
+        let sample = |number: usize, export: &[usize]| AnswerSample {
+            prompt: encoded[number].shown.clone(),
+            base: encoder.decode(&self.base[number]),
+            fine_tuned: encoder.decode(&self.fine_tuned[number]),
+            export: encoder.decode(export),
+        };
+        let of_export = |answers: &Vec<Vec<usize>>| {
+            answers.iter().enumerate().map(|(number, answer)| sample(number, answer)).collect()
+        };
+        self.exports.iter().map(of_export).collect()
+    }
+}
+
+impl EncodedPrompt {
+    /// The prompt and its answer, of which the answer is compared.
+    fn passage(&self, generated: &[usize]) -> Passage {
+        let answer = self.answer.as_deref().unwrap_or(generated);
+        let mut tokens = self.prompt.clone();
+        tokens.extend(answer);
+        // a position predicts the token after it
+        Passage { compared: self.prompt.len() - 1..tokens.len() - 1, tokens }
+    }
+}
+
+fn survival(
+    export: usize,
+    tokens: &[TokenPredictions],
+    changes: Vec<WeightChange>,
+    samples: Vec<AnswerSample>,
+    prompts: PromptUse,
+) -> Survival {
+    // among the other models the base is the first
+    let (base, export) = (0, export + 1);
+    let mean = |model| tokens.iter().map(|token| token.divergence(model)).sum::<f64>() / tokens.len() as f64;
+    let (kl_base, kl_export) = (mean(base), mean(export));
+    let changed: Vec<_> = tokens.iter().filter(|token| token.expected() != token.found(base)).collect();
+    let kept = changed.iter().filter(|token| token.expected() == token.found(export)).count();
+    let same = tokens.iter().filter(|token| token.expected() == token.found(export));
+    let is_measurable = kl_base >= NOISE_LIMIT;
+    let unmeasured = || {
+        format!(
+            "the fine-tune changes the predictions for these prompts by {kl_base:.1e} nats, less than the {NOISE_LIMIT:.0e} \
+             that can be measured: give prompts like those it was trained on"
+        )
+    };
+    let mut worst: Vec<TensorSurvival> = changes.into_iter().map(of_tensor).collect();
+    worst.sort_by(|a, b| a.cosine.total_cmp(&b.cosine));
+    worst.truncate(WORST_TENSORS);
+    Survival {
+        survival: is_measurable.then(|| 1.0 - kl_export / kl_base),
+        unmeasured: (!is_measurable).then(unmeasured),
+        kl_export,
+        kl_export_max: tokens.iter().map(|token| token.divergence(export)).fold(0.0, f64::max),
+        top1: same.count() as f64 / tokens.len() as f64,
+        kl_base,
+        tokens: tokens.len(),
+        changed_tokens: changed.len(),
+        changed_top1: (!changed.is_empty()).then(|| kept as f64 / changed.len() as f64),
+        prompts,
+        worst_tensors: worst,
+        samples,
+    }
+}
+
+fn of_tensor(WeightChange { tensor, cosine, norm_ratio }: WeightChange) -> TensorSurvival {
+    TensorSurvival { tensor, cosine, norm_ratio }
+}
+
+#[cfg(test)]
+mod tests;
