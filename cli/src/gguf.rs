@@ -11,7 +11,8 @@ use engine::{
 };
 
 use crate::args::GgufArgs;
-use crate::outputs::{InputHandles, check_files, is_reported};
+use crate::earlier_export::is_reported;
+use crate::outputs::{InputHandles, check_files};
 use crate::paths::{folder_name, gguf_names, join, open_file, open_folder, open_model};
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};

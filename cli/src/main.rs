@@ -2,13 +2,16 @@
 
 mod args;
 mod base_revision;
+mod earlier_export;
 mod gguf;
 mod inspect;
 mod lora;
 mod merge;
+mod output_folder;
 mod outputs;
 mod paths;
 mod progress;
+mod replacement;
 mod report;
 mod survival;
 mod verify;

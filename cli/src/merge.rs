@@ -6,7 +6,8 @@ use std::time::Instant;
 use engine::{LocalOutput, MergePlan, Stage};
 
 use crate::args::MergeArgs;
-use crate::outputs::{InputHandles, OutputFolder};
+use crate::output_folder::OutputFolder;
+use crate::outputs::InputHandles;
 use crate::paths::open_model;
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};
@@ -18,7 +19,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let check = SurvivalCheck::new(&args.survival, &model)?;
     report::warnings(plan.warnings());
     let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
-    let folder = OutputFolder::prepare(&args.out, &inputs, args.run.force)?;
+    let folder = OutputFolder::prepare(&args.out, &plan.files(), &inputs, args.run.force)?;
     let mut outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
     })?;

@@ -82,6 +82,34 @@ fn force_replaces_only_what_a_report_lists() {
 }
 
 #[test]
+fn a_folder_in_the_way_of_a_file_is_named_and_nothing_is_lost() {
+    let inputs = Inputs::new();
+    inputs.succeed(&format!("{MERGE} --out merged"));
+    for name in ["tokenizer.json", "export-report.json"] {
+        let aside = inputs.path("aside");
+        fs::rename(inputs.path("merged").join(name), &aside).unwrap();
+        fs::create_dir(inputs.path("merged").join(name)).unwrap();
+        refuse(&inputs, &format!("{MERGE} --out merged --force"), name);
+        fs::remove_dir(inputs.path("merged").join(name)).unwrap();
+        fs::rename(&aside, inputs.path("merged").join(name)).unwrap();
+    }
+}
+
+#[test]
+fn what_a_killed_run_replaced_is_kept_until_the_next_succeeds() {
+    let inputs = Inputs::new();
+    inputs.succeed(&format!("{MERGE} --out merged"));
+    let staging = inputs.path("merged/.gemma-export.4194000.part");
+    fs::create_dir_all(staging.join(".replaced")).unwrap();
+    fs::rename(inputs.path("merged/config.json"), staging.join(".replaced/config.json")).unwrap();
+    inputs.refuse("merge --base base --adapter adapter --out merged", &["--force"]);
+    assert!(staging.join(".replaced/config.json").exists());
+    inputs.succeed(&format!("{MERGE} --out merged --force"));
+    assert!(!staging.exists());
+    inputs.succeed("verify --base base --adapter adapter --out merged");
+}
+
+#[test]
 fn two_outputs_have_two_paths() {
     let inputs = Inputs::new();
     refuse(&inputs, "gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "written twice");

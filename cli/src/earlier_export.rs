@@ -1,0 +1,46 @@
+//! The files of an earlier export: those that its report lists.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use engine::ExportReport;
+use serde_json::Value;
+
+use crate::paths::file_name;
+
+/// The names of the files that a report lists; `None` when there is no report.
+pub(crate) fn reported_names(report: &Path) -> Option<HashSet<String>> {
+    Some(outputs_of(report)?.iter().filter_map(|file| file["name"].as_str().map(str::to_owned)).collect())
+}
+
+/// The files that a report lists, as it describes them; `None` when there is no report.
+pub(crate) fn outputs_of(report: &Path) -> Option<Vec<Value>> {
+    let report: Value = serde_json::from_slice(&fs::read(report).ok()?).ok()?;
+    report["made_by"]["engine"].as_str()?;
+    report["outputs"].as_array().cloned()
+}
+
+/// Whether the report beside a GGUF file lists the file, or is the file.
+pub(crate) fn is_reported(path: &Path, gguf: &str) -> bool {
+    let report = ExportReport::beside(gguf);
+    match file_name(path) {
+        Some(name) if name == report => outputs_of(path).is_some(),
+        Some(name) => reported_names(&path.with_file_name(report)).is_some_and(|files| files.contains(name)),
+        None => false,
+    }
+}
+
+/// The files in a folder and in the folders below it, by their paths in it. Links are listed, not followed.
+pub(crate) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut pending = vec![PathBuf::new()];
+    while let Some(below) = pending.pop() {
+        for entry in fs::read_dir(folder.join(&below))? {
+            let entry = entry?;
+            let name = below.join(entry.file_name());
+            if entry.file_type()?.is_dir() { pending.push(name) } else { files.push(name) }
+        }
+    }
+    Ok(files)
+}

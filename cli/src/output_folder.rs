@@ -1,0 +1,179 @@
+//! An output folder: what may be replaced in it, and how it appears complete.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use engine::{ExportReport, PlannedFile};
+
+use crate::earlier_export::{files_below, reported_names};
+use crate::outputs::{InputHandles, existing_folder};
+use crate::paths::{join, parent};
+use crate::replacement::{Replacement, holds_earlier_files};
+
+/// The start and the end of the name of a folder that is not complete.
+const STAGING: (&str, &str) = (".gemma-export.", ".part");
+
+/// An output folder that appears complete. Files are written to a hidden staging folder: beside a new folder, which is
+/// renamed, or inside an existing one, so that a mount point and its mode, owner and group stay.
+pub(crate) struct OutputFolder {
+    path: PathBuf,
+    staging: PathBuf,
+    /// Held while this process writes; a staging folder whose lock is free was left by a process that was killed.
+    _lock: File,
+    /// Files of an earlier export, which are replaced; `None` when the folder is new.
+    earlier: Option<Vec<String>>,
+}
+
+impl OutputFolder {
+    /// Creates the staging folder for the `planned` files.
+    ///
+    /// # Errors
+    /// When `path` holds something that must not be replaced, or the folder cannot be created.
+    pub(crate) fn prepare(
+        path: &Path,
+        planned: &[PlannedFile],
+        inputs: &InputHandles,
+        force: bool,
+    ) -> Result<Self, Box<dyn Error>> {
+        refuse_folders_in_the_way(path, planned)?;
+        let earlier = replaceable_files(path, inputs, force)?;
+        let (path, folder, stem) = match (&earlier, path.file_name()) {
+            (Some(_), _) => (path.to_owned(), path, String::new()),
+            (None, Some(name)) => {
+                existing_folder(parent(path))?;
+                let name = name.to_string_lossy();
+                // without a dot at its end, to which a folder cannot be renamed
+                (join(parent(path), &name), parent(path), format!("{name}."))
+            }
+            (None, None) => return Err(format!("{} is not a valid output path", path.display()).into()),
+        };
+        let prefix = format!("{}{stem}", STAGING.0);
+        remove_abandoned(folder, &prefix, |staging| !holds_earlier_files(staging))?;
+        let staging = create_staging(folder, &prefix)?;
+        let cannot = |e: io::Error| format!("cannot open {}: {e}", staging.display());
+        let lock = File::open(&staging).map_err(cannot)?;
+        // without locks on this file system, abandoned folders stay
+        lock.try_lock().ok();
+        Ok(Self { path, staging, _lock: lock, earlier })
+    }
+
+    /// The staging folder, to write to before [`commit`](Self::commit).
+    pub(crate) fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Makes the files visible under their names. When that fails, an existing folder is as it was.
+    pub(crate) fn commit(self) -> Result<(), Box<dyn Error>> {
+        let cannot = |e: io::Error| format!("cannot write {}: {e}", self.path.display());
+        let Some(earlier) = &self.earlier else {
+            return Ok(fs::rename(&self.staging, &self.path).map_err(cannot)?);
+        };
+        Replacement::plan(&self.path, &self.staging, earlier).and_then(|plan| plan.run()).map_err(cannot)?;
+        fs::remove_dir_all(&self.staging).map_err(cannot)?;
+        // what killed processes replaced is needed no more
+        Ok(remove_abandoned(&self.path, STAGING.0, |_| true).map_err(cannot)?)
+    }
+}
+
+impl Drop for OutputFolder {
+    fn drop(&mut self) {
+        if self.staging.exists() && !holds_earlier_files(&self.staging) {
+            // a folder that cannot be removed stays until the next run
+            fs::remove_dir_all(&self.staging).ok();
+        }
+    }
+}
+
+/// The files of an earlier export in an existing folder; `None` when there is no folder.
+fn replaceable_files(
+    path: &Path,
+    inputs: &InputHandles,
+    force: bool,
+) -> Result<Option<Vec<String>>, Box<dyn Error>> {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(about) if about.is_dir() => {}
+        Ok(_) => return Err(format!("{shown} is a file: give the name of a folder").into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match path.symlink_metadata() {
+                Ok(_) => Err(format!("{shown} is a link to a path that does not exist").into()),
+                Err(_) => Ok(None),
+            };
+        }
+        Err(error) => return Err(format!("cannot write to {shown}: {error}").into()),
+    }
+    if inputs.contains(path) {
+        return Err(format!("{shown} is an input of this export: choose another output").into());
+    }
+    let mut files = Vec::new();
+    for name in files_below(path).map_err(|e| format!("cannot read {shown}: {e}"))? {
+        if inputs.contains(&path.join(&name)) {
+            let name = name.display();
+            return Err(format!("{shown}/{name} is an input of this export: choose another output").into());
+        }
+        if !name.to_string_lossy().starts_with(STAGING.0) {
+            files.push(name.to_string_lossy().into_owned());
+        }
+    }
+    if files.is_empty() {
+        return Ok(Some(files));
+    }
+    let report = reported_names(&path.join(ExportReport::FILE));
+    let reported: HashSet<String> = report
+        .map(|names| names.into_iter().chain([ExportReport::FILE.to_owned()]).collect())
+        .unwrap_or_default();
+    match files.iter().find(|name| !reported.contains(*name)) {
+        Some(other) => {
+            Err(format!("{shown} contains {other:?}, which no export report lists: choose another output")
+                .into())
+        }
+        None if !force => {
+            Err(format!("{shown} is not empty: choose another output, or replace it with --force").into())
+        }
+        None => Ok(Some(files)),
+    }
+}
+
+/// Fails if a folder has the name of a planned file.
+fn refuse_folders_in_the_way(path: &Path, planned: &[PlannedFile]) -> Result<(), String> {
+    let names = planned.iter().map(|file| file.name.as_str()).chain([ExportReport::FILE]);
+    match names.map(|name| path.join(name)).find(|path| path.is_dir()) {
+        Some(path) => Err(format!(
+            "{} is a folder, and a file of this name would be written: remove it, or choose another output",
+            path.display()
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Creates a staging folder, named after the process.
+fn create_staging(folder: &Path, prefix: &str) -> Result<PathBuf, String> {
+    let mut id = std::process::id();
+    loop {
+        let staging = join(folder, &format!("{prefix}{id}{}", STAGING.1));
+        match fs::create_dir(&staging) {
+            Ok(()) => return Ok(staging),
+            // left by a process with the same id
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => id += 1,
+            Err(error) => return Err(format!("cannot create {}: {error}", staging.display())),
+        }
+    }
+}
+
+/// Removes those staging folders that no process holds and that `may_go`.
+fn remove_abandoned(folder: &Path, prefix: &str, may_go: impl Fn(&Path) -> bool) -> io::Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let process = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(STAGING.1));
+        let is_staging = process.is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit()));
+        let is_abandoned = || File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_staging && is_abandoned() && may_go(&entry.path()) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
