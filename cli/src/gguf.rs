@@ -12,14 +12,17 @@ use engine::{
 
 use crate::args::GgufArgs;
 use crate::earlier_export::is_reported;
-use crate::outputs::{InputHandles, check_files};
-use crate::paths::{folder_name, gguf_names, join, open_file, open_folder, open_model};
+use crate::inputs::InputFileIds;
+use crate::model::open_model;
+use crate::outputs::check_files;
+use crate::paths::{folder_name, gguf_names, join, open_file, open_folder};
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};
 
 pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let model = open_model(&args.base, args.adapter.as_deref())?;
+    let inputs = InputFileIds::default();
+    let model = open_model(&args.base, args.adapter.as_deref(), &inputs)?;
     if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
         let base = args.base.display();
         report::warn(&format!(
@@ -30,7 +33,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         Some(name) => name.clone(),
         None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
     };
-    let (folder, plans) = model_plans(args, &model, &title)?;
+    let (folder, plans) = model_plans(args, &model, &title, &inputs)?;
     let check = SurvivalCheck::new(&args.survival, &model)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
@@ -41,7 +44,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
     report::warnings(all.flat_map(GgufPlan::warnings));
     create_named_folder(&args.out)?;
-    check_outputs(args, model_files.chain(mmproj_file))?;
+    check_outputs(args, model_files.chain(mmproj_file), &inputs)?;
     let mut outcomes = write_model(args, &folder, &plans)?;
     let elapsed = started.elapsed();
     let survival = match &check {
@@ -62,11 +65,12 @@ fn model_plans(
     args: &GgufArgs,
     model: &Model,
     title: &str,
+    inputs: &InputFileIds,
 ) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Box<dyn Error>> {
     let (folder, names) = gguf_names(&args.out, title, &args.quant)?;
     let mut plans = Vec::new();
     for (quant, name) in args.quant.iter().zip(names) {
-        let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title))?)?;
+        let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title), inputs)?)?;
         plans.push((plan, name));
     }
     Ok((folder, plans))
@@ -85,9 +89,8 @@ fn create_named_folder(out: &Path) -> Result<(), Box<dyn Error>> {
 fn check_outputs<'a>(
     args: &GgufArgs,
     plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
+    inputs: &InputFileIds,
 ) -> Result<(), Box<dyn Error>> {
-    let inputs = [Some(&args.base), args.adapter.as_ref(), args.imatrix.as_ref(), args.target_model.as_ref()];
-    let inputs = InputHandles::open(inputs.into_iter().flatten().map(PathBuf::as_path));
     let (mut files, mut exports) = (Vec::new(), HashMap::new());
     for (plan, folder, name) in plans {
         let planned = plan.files(name).into_iter().map(|file| file.name);
@@ -98,7 +101,7 @@ fn check_outputs<'a>(
         }
     }
     let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name));
-    check_files(&files, &inputs, args.run.force, is_export)
+    check_files(&files, inputs, args.run.force, is_export)
 }
 
 fn write_model(
@@ -170,9 +173,13 @@ fn write_mmproj(args: &GgufArgs, plan: &GgufPlan, folder: &Path, name: &str) -> 
     Ok(report::print_export(&path, &report::export(&path, &outcome, started.elapsed()))?)
 }
 
-fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box<dyn Error>> {
+fn options(
+    args: &GgufArgs,
+    mut options: GgufOptions,
+    inputs: &InputFileIds,
+) -> Result<GgufOptions, Box<dyn Error>> {
     if let Some(path) = &args.imatrix {
-        options = options.with_imatrix(Imatrix::open(&*open_file(path)?, path.display().to_string())?);
+        options = options.with_imatrix(Imatrix::open(&*inputs.open_file(path)?, path.display().to_string())?);
     }
     if args.through_f16 {
         options = options.through_f16();
@@ -181,7 +188,7 @@ fn options(args: &GgufArgs, mut options: GgufOptions) -> Result<GgufOptions, Box
         options = options.with_split_size(most);
     }
     if let Some(folder) = &args.target_model {
-        options = options.with_target(&Checkpoint::open(open_folder(folder)?)?);
+        options = options.with_target(&Checkpoint::open(inputs.open_folder(folder)?)?);
     }
     if args.mmproj.is_some() {
         options = options.with_separate_mmproj();

@@ -6,19 +6,19 @@ use std::time::Instant;
 use engine::{LocalOutput, MergePlan, Stage};
 
 use crate::args::MergeArgs;
+use crate::inputs::InputFileIds;
+use crate::model::open_model;
 use crate::output_folder::OutputFolder;
-use crate::outputs::InputHandles;
-use crate::paths::open_model;
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let model = open_model(&args.base, Some(&args.adapter))?;
+    let inputs = InputFileIds::default();
+    let model = open_model(&args.base, Some(&args.adapter), &inputs)?;
     let plan = MergePlan::new(&model)?;
     let check = SurvivalCheck::new(&args.survival, &model)?;
     report::warnings(plan.warnings());
-    let inputs = InputHandles::open([args.base.as_path(), &args.adapter]);
     let folder = OutputFolder::prepare(&args.out, &plan.files(), &inputs, args.run.force)?;
     let mut outcome = progress::with_bar(Stage::Merging, args.run.engine, |run| {
         engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)

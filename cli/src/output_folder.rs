@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use engine::{ExportReport, PlannedFile};
 
 use crate::earlier_export::{files_below, reported_names};
-use crate::outputs::{InputHandles, existing_folder};
+use crate::inputs::InputFileIds;
+use crate::outputs::existing_folder;
 use crate::paths::{join, parent};
 use crate::replacement::{Replacement, holds_earlier_files};
 
@@ -35,7 +36,7 @@ impl OutputFolder {
     pub(crate) fn prepare(
         path: &Path,
         planned: &[PlannedFile],
-        inputs: &InputHandles,
+        inputs: &InputFileIds,
         force: bool,
     ) -> Result<Self, Box<dyn Error>> {
         refuse_folders_in_the_way(path, planned)?;
@@ -90,7 +91,7 @@ impl Drop for OutputFolder {
 /// The files of an earlier export in an existing folder; `None` when there is no folder.
 fn replaceable_files(
     path: &Path,
-    inputs: &InputHandles,
+    inputs: &InputFileIds,
     force: bool,
 ) -> Result<Option<Vec<String>>, Box<dyn Error>> {
     let shown = path.display();
@@ -104,9 +105,6 @@ fn replaceable_files(
             };
         }
         Err(error) => return Err(format!("cannot write to {shown}: {error}").into()),
-    }
-    if inputs.contains(path) {
-        return Err(format!("{shown} is an input of this export: choose another output").into());
     }
     let mut files = Vec::new();
     for name in files_below(path).map_err(|e| format!("cannot read {shown}: {e}"))? {

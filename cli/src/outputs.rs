@@ -5,41 +5,17 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use same_file::Handle;
-
+use crate::inputs::InputFileIds;
 use crate::paths::parent;
-
-/// The files and folders that an export reads.
-pub(crate) struct InputHandles(HashSet<Handle>);
-
-impl InputHandles {
-    /// The folders and files at these paths, and the files in the folders, by their identity on the disk.
-    pub(crate) fn open<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        let mut handles = HashSet::new();
-        for path in paths {
-            handles.extend(Handle::from_path(path));
-            for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-                // a broken link cannot be overwritten as an input
-                handles.extend(Handle::from_path(entry.path()));
-            }
-        }
-        Self(handles)
-    }
-
-    pub(crate) fn contains(&self, path: &Path) -> bool {
-        Handle::from_path(path).is_ok_and(|handle| self.0.contains(&handle))
-    }
-}
 
 /// Fails unless each of these files can be written: its folder exists, it is not an input, no other output has its path,
 /// and it is absent or, with `force`, listed by the report of an earlier export.
 pub(crate) fn check_files(
     files: &[PathBuf],
-    inputs: &InputHandles,
+    inputs: &InputFileIds,
     force: bool,
     is_export: impl Fn(&Path) -> bool,
 ) -> Result<(), Box<dyn Error>> {

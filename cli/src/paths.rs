@@ -1,14 +1,10 @@
 //! Input paths, output paths, and which existing outputs may be replaced.
 
 use std::error::Error;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{Adapter, Checkpoint, Folder as _, LocalFolder, Model, OutputType, Source};
-
-use crate::base_revision;
+use engine::{Folder as _, LocalFolder, OutputType, Source};
 
 pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
     LocalFolder::open(path).map(Arc::new)
@@ -19,34 +15,6 @@ pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Box<dyn Error>> 
     let name = file_name(path).ok_or_else(|| cannot(&"not a file name"))?;
     path.symlink_metadata().map_err(|e| cannot(&e))?;
     Ok(open_folder(parent(path))?.open(name).map_err(|e| cannot(&e))?)
-}
-
-/// Opens the base model, and the adapter to merge into it if there is one.
-pub(crate) fn open_model(base: &Path, adapter: Option<&Path>) -> Result<Model, Box<dyn Error>> {
-    check_is_folder("--base", base, "the model's folder: config.json, safetensors files, tokenizer")?;
-    let folder = base;
-    let base = Checkpoint::open(open_folder(folder)?)?;
-    let Some(adapter) = adapter else { return Ok(Model::new(&base)) };
-    check_is_folder(
-        "--adapter",
-        adapter,
-        "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors",
-    )?;
-    let adapter = Adapter::open(open_folder(adapter)?)?;
-    base_revision::check(folder, adapter.config())?;
-    Ok(Model::with_adapter(&base, &adapter)?)
-}
-
-/// Refuses a file where a folder is expected.
-fn check_is_folder(option: &str, path: &Path, expected: &str) -> Result<(), Box<dyn Error>> {
-    if !path.is_file() {
-        return Ok(());
-    }
-    let mut magic = [0; 4];
-    let is_gguf =
-        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"GGUF";
-    let kind = if is_gguf { "a GGUF file, which cannot be exported again" } else { "a file" };
-    Err(format!("{option} {} is {kind}: give {expected}", path.display()).into())
 }
 
 /// The name of a folder; of the current one if the path is `.`.

@@ -13,13 +13,15 @@ use indicatif::DecimalBytes;
 use serde_json::Value;
 
 use crate::args::VerifyArgs;
-use crate::paths::{file_name, join, open_file, open_folder, open_model, parent};
+use crate::inputs::InputFileIds;
+use crate::model::open_model;
+use crate::paths::{file_name, join, open_file, open_folder, parent};
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
     args.out.symlink_metadata().map_err(|error| format!("cannot read {}: {error}", args.out.display()))?;
-    let model = open_model(&args.base, args.adapter.as_deref())?;
+    let model = open_model(&args.base, args.adapter.as_deref(), &InputFileIds::default())?;
     if args.logits {
         engine::check_comparable(&model)?;
     }

@@ -58,6 +58,22 @@ fn an_output_that_is_an_input_is_refused() {
 }
 
 #[test]
+fn an_output_may_be_in_a_folder_of_inputs() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("base/empty")).unwrap();
+    for args in [
+        "gguf --base base --out base/m.gguf".to_owned(),
+        "gguf --base base --out base".to_owned(),
+        "lora --base base --adapter adapter --out adapter/lora.gguf".to_owned(),
+        format!("{MERGE} --out adapter/merged"),
+        format!("{MERGE} --out base/empty"),
+    ] {
+        inputs.succeed(&args);
+        inputs.succeed(&format!("{args} --force"));
+    }
+}
+
+#[test]
 fn force_replaces_only_what_a_report_lists() {
     let inputs = Inputs::new();
     fs::create_dir(inputs.path("loras")).unwrap();

@@ -1,0 +1,43 @@
+//! The model that an export is made of.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use engine::{Adapter, Checkpoint, Model};
+
+use crate::base_revision;
+use crate::inputs::InputFileIds;
+
+/// Opens the base model, and the adapter to merge into it if there is one.
+pub(crate) fn open_model(
+    base: &Path,
+    adapter: Option<&Path>,
+    inputs: &InputFileIds,
+) -> Result<Model, Box<dyn Error>> {
+    check_is_folder("--base", base, "the model's folder: config.json, safetensors files, tokenizer")?;
+    let folder = base;
+    let base = Checkpoint::open(inputs.open_folder(folder)?)?;
+    let Some(adapter) = adapter else { return Ok(Model::new(&base)) };
+    check_is_folder(
+        "--adapter",
+        adapter,
+        "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors",
+    )?;
+    let adapter = Adapter::open(inputs.open_folder(adapter)?)?;
+    base_revision::check(folder, adapter.config())?;
+    Ok(Model::with_adapter(&base, &adapter)?)
+}
+
+/// Refuses a file where a folder is expected.
+fn check_is_folder(option: &str, path: &Path, expected: &str) -> Result<(), Box<dyn Error>> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let mut magic = [0; 4];
+    let is_gguf =
+        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"GGUF";
+    let kind = if is_gguf { "a GGUF file, which cannot be exported again" } else { "a file" };
+    Err(format!("{option} {} is {kind}: give {expected}", path.display()).into())
+}
