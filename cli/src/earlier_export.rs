@@ -1,8 +1,9 @@
 //! The files of an earlier export: those that its report lists.
 
 use std::collections::HashSet;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use engine::ExportReport;
 use serde_json::Value;
@@ -31,12 +32,24 @@ pub(crate) fn is_reported(path: &Path, gguf: &str) -> bool {
     }
 }
 
-/// The files in a folder and in the folders below it, by their paths in it. Links are listed, not followed.
+/// The folder at the root of an ext4 volume that only root may read. fsck puts files there that it recovers.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// The files in a folder and in the folders below it, by their paths in it. Links are listed, not followed. A volume's
+/// `lost+found` that cannot be read counts as empty.
 pub(crate) fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut pending = vec![PathBuf::new()];
     while let Some(below) = pending.pop() {
-        for entry in fs::read_dir(folder.join(&below))? {
+        let entries = match fs::read_dir(folder.join(&below)) {
+            Err(error)
+                if error.kind() == ErrorKind::PermissionDenied && below == Path::new(LOST_AND_FOUND) =>
+            {
+                continue;
+            }
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let name = below.join(entry.file_name());
             if entry.file_type()?.is_dir() { pending.push(name) } else { files.push(name) }

@@ -5,7 +5,8 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -158,6 +159,30 @@ fn an_existing_empty_folder_is_filled_and_keeps_its_mode() {
     assert!(inputs.path("out/config.json").exists());
     assert!(inputs.path("link").symlink_metadata().unwrap().is_symlink());
     inputs.succeed("verify --base base --adapter adapter --out out");
+}
+
+#[test]
+fn an_empty_volume_can_be_the_output() {
+    const NOBODY: u32 = 65534;
+    let inputs = Inputs::new();
+    let lost = inputs.path("out/lost+found");
+    fs::create_dir_all(&lost).unwrap();
+    fs::set_permissions(&lost, fs::Permissions::from_mode(0o000)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+    if fs::metadata(&lost).unwrap().uid() == 0 {
+        // root may read every folder
+        for folder in ["", "base", "adapter", "out"] {
+            chown(inputs.path(folder), Some(NOBODY), None).unwrap();
+        }
+        command.uid(NOBODY);
+    }
+    let command = command.current_dir(inputs.path("")).args(MERGE.split(' ')).args(["--out", "out"]);
+    for force in ["", "--force"] {
+        let ended = command.args(Some(force).filter(|arg| !arg.is_empty())).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    assert!(lost.exists() && inputs.path("out/config.json").exists());
+    fs::set_permissions(&lost, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
