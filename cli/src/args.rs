@@ -19,8 +19,8 @@ use engine::{LoraPlan, OutputType, TensorType};
   gemma-export lora --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
   gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
 
-merge and gguf write a report next to their output: SHA-256 of inputs and outputs,
-the change of each tensor, and the quantization error.
+Exports write a report next to their output: SHA-256 of inputs and outputs; merge and
+gguf also the change of each tensor, and the quantization error.
 
 Exit status: 0 success, 1 failure, 2 usage error, 3 the export keeps less of the
 fine-tune than --min-survival.

@@ -17,19 +17,25 @@ pub(crate) fn reported_names(report: &Path) -> Option<HashSet<String>> {
 
 /// The files that a report lists, as it describes them; `None` when there is no report.
 pub(crate) fn outputs_of(report: &Path) -> Option<Vec<Value>> {
-    let report: Value = serde_json::from_slice(&fs::read(report).ok()?).ok()?;
-    report["made_by"]["engine"].as_str()?;
-    report["outputs"].as_array().cloned()
+    Some(outputs(&read_report(report)?).to_vec())
 }
 
-/// Whether the report beside a GGUF file lists the file, or is the file.
-pub(crate) fn is_reported(path: &Path, gguf: &str) -> bool {
-    let report = ExportReport::beside(gguf);
-    match file_name(path) {
-        Some(name) if name == report => outputs_of(path).is_some(),
-        Some(name) => reported_names(&path.with_file_name(report)).is_some_and(|files| files.contains(name)),
-        None => false,
-    }
+/// Whether the report beside a GGUF file lists the file, or is the file. It is of this kind of export.
+pub(crate) fn is_reported(path: &Path, gguf: &str, kind: &str) -> bool {
+    let name = ExportReport::beside(gguf);
+    let Some(report) = read_report(&path.with_file_name(&name)) else { return false };
+    let is_listed = || outputs(&report).iter().any(|file| file["name"].as_str() == file_name(path));
+    report["kind"] == kind && (file_name(path) == Some(&name) || is_listed())
+}
+
+/// An export report; `None` when the file is none.
+fn read_report(path: &Path) -> Option<Value> {
+    let report: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (report["made_by"]["engine"].is_string() && report["outputs"].is_array()).then_some(report)
+}
+
+fn outputs(report: &Value) -> &[Value] {
+    report["outputs"].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The folder at the root of an ext4 volume that only root may read. fsck puts files there that it recovers.

@@ -100,7 +100,7 @@ fn check_outputs<'a>(
             files.push(path);
         }
     }
-    let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name));
+    let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
     check_files(&files, inputs, args.run.force, is_export)
 }
 

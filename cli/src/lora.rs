@@ -2,13 +2,14 @@
 
 use std::error::Error;
 
-use engine::{LocalOutput, LoraPlan, Stage};
+use engine::{ExportReport, LocalOutput, LoraPlan, Stage};
 
 use crate::args::{EngineArgs, LoraArgs};
+use crate::earlier_export::is_reported;
 use crate::inputs::InputFileIds;
 use crate::model::open_model;
-use crate::outputs::{check_files, is_gguf_adapter};
-use crate::paths::{folder_name, output_file};
+use crate::outputs::check_files;
+use crate::paths::{folder_name, join, output_file};
 use crate::{progress, report};
 
 pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
@@ -18,7 +19,8 @@ pub(crate) fn run(args: &LoraArgs) -> Result<(), Box<dyn Error>> {
     let plan = LoraPlan::new(&model, args.quant, &title)?;
     report::warnings(plan.warnings());
     let (folder, name) = output_file(&args.out)?;
-    check_files(std::slice::from_ref(&args.out), &inputs, args.force, is_gguf_adapter)?;
+    let files = [join(folder, name), join(folder, &ExportReport::beside(name))];
+    check_files(&files, &inputs, args.force, |path| is_reported(path, name, "lora"))?;
     let written = progress::with_bar(
         Stage::Converting,
         EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() },

@@ -37,21 +37,12 @@ pub(crate) fn check_files(
         }
         if !is_export(path) {
             return Err(format!(
-                "{shown} exists and no export report beside it lists it: remove it, or choose another output"
+                "{shown} exists and no export report of its kind beside it lists it: remove it, or choose another output"
             )
             .into());
         }
     }
     Ok(())
-}
-
-/// Whether a file is a LoRA adapter in GGUF, which has no report.
-pub(crate) fn is_gguf_adapter(path: &Path) -> bool {
-    let source = crate::paths::open_file(path);
-    let file = source.ok().and_then(|source| engine::GgufFile::open(&*source).ok());
-    file.is_some_and(|file| {
-        file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == "adapter")
-    })
 }
 
 /// The canonical path of a folder.

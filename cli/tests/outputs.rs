@@ -87,7 +87,11 @@ fn force_replaces_only_what_a_report_lists() {
     refuse(&inputs, &format!("{MERGE} --out merged --force"), "notes.txt");
 
     fs::write(inputs.path("m.gguf"), "hand made").unwrap();
-    refuse(&inputs, "gguf --base base --out m.gguf --force", "no export report beside it lists it");
+    refuse(
+        &inputs,
+        "gguf --base base --out m.gguf --force",
+        "no export report of its kind beside it lists it",
+    );
     fs::remove_file(inputs.path("m.gguf")).unwrap();
     inputs.succeed("gguf --base base --out m.gguf");
     refuse(&inputs, "gguf --base base --out m.gguf", "--force");
@@ -96,6 +100,14 @@ fn force_replaces_only_what_a_report_lists() {
     inputs.succeed("lora --base base --adapter adapter --out l.gguf");
     inputs.succeed("lora --base base --adapter adapter --out l.gguf --force");
     refuse(&inputs, "lora --base base --adapter adapter --out m.gguf --force", "remove it");
+    refuse(&inputs, "gguf --base base --out l.gguf --force", "remove it");
+    // an adapter that another program wrote
+    fs::remove_file(inputs.path("l.report.json")).unwrap();
+    refuse(&inputs, "lora --base base --adapter adapter --out l.gguf --force", "remove it");
+
+    fs::create_dir(inputs.path("foreign")).unwrap();
+    fs::write(inputs.path("foreign/export-report.json"), r#"{"outputs": []}"#).unwrap();
+    refuse(&inputs, &format!("{MERGE} --out foreign --force"), "export-report.json");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::plan::WrittenFile;
 use crate::progress::RunOptions;
 use crate::progress::{ProgressUpdate, Stage};
 use crate::quant::TensorType;
-use crate::report::ExportWarning;
+use crate::report::{ExportReport, ExportWarning, LoraReport, OutputFile};
 
 /// Values encoded at a time.
 const STEP: u64 = 1 << 18;
@@ -26,6 +26,7 @@ const STEP: u64 = 1 << 18;
 /// The plan of an adapter's GGUF file, checked and measured. Nothing is written yet.
 #[derive(Debug)]
 pub struct LoraPlan {
+    model: Model,
     header: Vec<u8>,
     factors: Vec<LoraFactor>,
     pairs: usize,
@@ -77,7 +78,13 @@ impl LoraPlan {
         let factors: Vec<LoraFactor> =
             pairs.into_iter().flat_map(|pair| LoraFactor::both(pair, as_type)).collect();
         let header = header::write(&metadata, &describe(&factors));
-        Ok(Self { header, factors, pairs: count, warnings: ExportWarning::of_adapter(adapter) })
+        Ok(Self {
+            model: model.clone(),
+            header,
+            factors,
+            pairs: count,
+            warnings: ExportWarning::of_adapter(adapter),
+        })
     }
 
     /// The size of the file in bytes.
@@ -96,7 +103,7 @@ impl LoraPlan {
         &self.warnings
     }
 
-    /// Writes the file under `name`.
+    /// Writes the file under `name`, and a report beside it ([`ExportReport::beside`]).
     ///
     /// # Errors
     /// When the adapter cannot be read or the output not written, and [`Error::Cancelled`] when the caller asked
@@ -116,8 +123,13 @@ impl LoraPlan {
             factor.encode(run.allow_non_finite, &mut put)?;
             put(&vec![0; header::padding(factor.bytes()) as usize])?;
         }
-        output.finish().and_then(|()| output.publish(&[])).map_err(|e| Error::write(name, e))?;
-        Ok(WrittenFile { name: name.to_owned(), size, sha256: hex::encode(hash.finalize()) })
+        output.finish().map_err(|e| Error::write(name, e))?;
+        let written = WrittenFile { name: name.to_owned(), size, sha256: hex::encode(hash.finalize()) };
+        let report = ExportReport::beside(name);
+        let text = LoraReport::new(&self.model, OutputFile::from(&written), run)?.to_json();
+        WrittenFile::write(&report, &text.map_err(|e| Error::write(&report, e.into()))?, output)?;
+        output.publish(&[&report]).map_err(|e| Error::write(name, e))?;
+        Ok(written)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Builds the report of an export from its plan and what was measured, and writes it.
 
-use sha2::{Digest as _, Sha256};
-
 use super::Export;
 use super::stats::TensorStats;
 use crate::error::{Error, Result};
@@ -31,7 +29,7 @@ impl Export<'_> {
             warnings: context.warnings.clone(),
             summary: self.summary(context.kind, &stored),
             survival: None,
-            outputs: self.files[planned.files.clone()].iter().map(output).collect(),
+            outputs: self.files[planned.files.clone()].iter().map(OutputFile::from).collect(),
             inputs: self.inputs.clone(),
             pairs: adapter_pairs(model),
             dropped_modules: model.dropped_modules().to_vec(),
@@ -82,10 +80,6 @@ struct StoredTensor<'a> {
     error: ErrorTotal,
 }
 
-fn output(file: &WrittenFile) -> OutputFile {
-    OutputFile { name: file.name.clone(), bytes: file.size, sha256: file.sha256.clone() }
-}
-
 fn report(
     model: &Model,
     tensor: &ModelTensor,
@@ -131,14 +125,6 @@ pub fn rewrite_report(report: &ExportReport, name: &str, output: &mut dyn Output
 
 /// Writes the report as the next file.
 pub(super) fn write(report: &ExportReport, name: &str, output: &mut dyn Output) -> Result<WrittenFile> {
-    let mut put = || {
-        let text = report.to_json()?;
-        output.begin(name, text.len() as u64)?;
-        output.write(&text)?;
-        output.finish()?;
-        Ok(text)
-    };
-    let text = put().map_err(|e| Error::write(name, e))?;
-    let sha256 = hex::encode(Sha256::digest(&text));
-    Ok(WrittenFile { name: name.to_owned(), size: text.len() as u64, sha256 })
+    let text = report.to_json().map_err(|e| Error::write(name, e.into()))?;
+    WrittenFile::write(name, &text, output)
 }

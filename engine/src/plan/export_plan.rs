@@ -2,9 +2,13 @@
 
 use std::ops::Range;
 
+use sha2::{Digest as _, Sha256};
+
 use super::FileLayout;
+use crate::error::{Error, Result};
+use crate::io::Output;
 use crate::merge::Model;
-use crate::report::ReportContext;
+use crate::report::{OutputFile, ReportContext};
 
 /// Everything that is fixed before an export starts: the model, the files to the byte, and the reports about them.
 #[derive(Debug)]
@@ -42,6 +46,26 @@ pub struct WrittenFile {
     pub size: u64,
     /// The SHA-256 of its content, in lower-case hex.
     pub sha256: String,
+}
+
+impl WrittenFile {
+    /// Writes a small file as the next one of an output.
+    pub(crate) fn write(name: &str, text: &[u8], output: &mut dyn Output) -> Result<Self> {
+        let mut put = || {
+            output.begin(name, text.len() as u64)?;
+            output.write(text)?;
+            output.finish()
+        };
+        put().map_err(|e| Error::write(name, e))?;
+        let sha256 = hex::encode(Sha256::digest(text));
+        Ok(Self { name: name.to_owned(), size: text.len() as u64, sha256 })
+    }
+}
+
+impl From<&WrittenFile> for OutputFile {
+    fn from(file: &WrittenFile) -> Self {
+        Self { name: file.name.clone(), bytes: file.size, sha256: file.sha256.clone() }
+    }
 }
 
 impl ExportPlan {

@@ -6,6 +6,7 @@
 
 mod error_stats;
 mod inputs;
+mod lora;
 mod pairs;
 mod survival;
 mod warnings;
@@ -16,6 +17,7 @@ use crate::checkpoint::ModelFiles;
 
 pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
+pub(crate) use lora::LoraReport;
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
 pub use survival::{AnswerSample, PromptUse, Survival, TensorSurvival};
@@ -217,8 +219,13 @@ impl ExportReport {
     /// # Errors
     /// Never: every field is text or a number.
     pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
-        Ok(text)
+        to_json(self)
     }
+}
+
+/// The text of a report.
+fn to_json(report: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    Ok(text)
 }

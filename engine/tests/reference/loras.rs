@@ -26,6 +26,10 @@ pub(crate) fn compare(fixtures: &Path) {
                 "{name}/{kind}"
             );
             assert_eq!((&written.sha256, sha), (&sha256(&bytes), &written.sha256), "{name}/{kind}");
+            let report = std::fs::read(folder.path().join("a.report.json")).unwrap();
+            let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+            assert_eq!(report["outputs"][0]["sha256"], *sha, "{name}/{kind}");
+            assert_eq!(report["pairs"].as_array().unwrap().len(), plan.pairs(), "{name}/{kind}");
         }
     }
 }
