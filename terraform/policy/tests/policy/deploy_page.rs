@@ -80,7 +80,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     let released: Value =
         serde_json::from_str(&fs::read_to_string(newcomer.cloud().join("firebase.json")).unwrap()).unwrap();
     assert_eq!(released["hosting"]["site"], PROJECT);
-    assert_eq!(released["hosting"]["rewrites"].as_array().unwrap().len(), 4);
+    assert_eq!(released["hosting"]["rewrites"].as_array().unwrap().len(), 5);
 
     // a second deploy changes nothing; a rollback to the running version works; destroy removes everything
     let again = newcomer.types("make deploy PROJECT_ID=demo-export ENVIRONMENT=staging", &[]);
