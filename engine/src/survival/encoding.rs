@@ -54,13 +54,13 @@ impl<'a> PromptEncoder<'a> {
         for prompt in prompts {
             let prompt = self.encode_one(prompt)?;
             let tokens = prompt.prompt.len() + prompt.answer.as_ref().map_or(0, Vec::len);
-            if prompt.prompt.len() <= MAX_PROMPT_TOKENS && total + tokens <= MAX_TOKENS {
+            if (1..=MAX_PROMPT_TOKENS).contains(&prompt.prompt.len()) && total + tokens <= MAX_TOKENS {
                 total += tokens;
                 encoded.push(prompt);
             }
         }
         match encoded.is_empty() {
-            true => Err(self.invalid(format!("has no prompt of at most {MAX_PROMPT_TOKENS} tokens"))),
+            true => Err(self.invalid(format!("has no prompt of 1 to {MAX_PROMPT_TOKENS} tokens"))),
             false => Ok(encoded),
         }
     }

@@ -244,6 +244,20 @@ fn prompts_and_answers_are_rendered_through_the_chat_template() {
 }
 
 #[test]
+fn a_template_that_renders_nothing_or_fails_is_an_error() {
+    for (template, problem) in [
+        ("{{ '' }}", "has no prompt of 1 to 512 tokens"),
+        ("{{ raise_exception('no such role') }}", "the chat template fails: no such role"),
+    ] {
+        let inputs = Inputs::new();
+        std::fs::write(inputs.path("adapter/chat_template.jinja"), template).unwrap();
+        let prompts = PromptSet::parse("p", b"hi\n").unwrap();
+        let error = measure_survival(&inputs.model(), &[], &prompts, &RunOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+}
+
+#[test]
 fn a_merged_model_keeps_the_fine_tune() {
     let inputs = Inputs::new();
     let plan = MergePlan::new(&inputs.model()).unwrap();
