@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from tools.common import ROOT, Results, export, sha256, silence
-from tools.real import logit_check, service, tokenizers
+from tools.real import logit_check, service, survival, tokenizers
 from tools.real.answers import LlamaCpp, Reference, Transformers, seen_by
 from tools.real.checkpoint import cached_checkpoint
 from tools.real.facts import BASE_NAME, FACTS, cached_adapter
@@ -168,6 +168,8 @@ def check_all(results, cache):
     for out in (exports.merged, *exports.gguf.values()):
         what = f"{f'verify --logits: {out.stem}':40}"
         results.check(what, logit_check.agrees, reference, exports.inputs, exports.merged, out)
+    what = f"{'survival on the trained questions':40}"
+    results.check(what, survival.agrees, reference, exports.inputs, base, cache / "out")
     del reference
     check_service(results, exports, cache / "stack")
     shutil.rmtree(cache / "stack", ignore_errors=True)
