@@ -43,10 +43,19 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
     report::warnings(all.flat_map(GgufPlan::warnings));
-    create_named_folder(&args.out)?;
+    let _created = [Some(&args.out), args.mmproj.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|out| NamedFolder::create(out))
+        .collect::<Result<Vec<_>, _>>()?;
     check_outputs(args, model_files.chain(mmproj_file), &inputs)?;
+    let encoders = match &mmproj {
+        Some((plan, folder, name)) => Some(write_mmproj(args, plan, folder, name)?),
+        None => None,
+    };
     let mut outcomes = write_model(args, &folder, &plans)?;
     let elapsed = started.elapsed();
+    let encoders = encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
     let survival = match &check {
         Some(check) => measure(check, args, &model, &folder, &mut outcomes)?,
         None => Vec::new(),
@@ -54,11 +63,14 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     for (number, outcome) in outcomes.iter().enumerate() {
         print(&folder, outcome, elapsed, survival.get(number))?;
     }
-    mmproj.map_or(Ok(()), |(plan, folder, name)| write_mmproj(args, &plan, &folder, &name))?;
+    encoders.iter().try_for_each(|(path, lines)| report::print_export(path, lines))?;
     let types = args.quant.iter().map(ToString::to_string);
     let measured: Vec<(String, &Survival)> = types.zip(&survival).collect();
     Ok(check.map_or(Ok(()), |check| check.check(&measured))?)
 }
+
+/// The path of an export and the lines of its summary.
+type ExportSummary = (PathBuf, Vec<String>);
 
 /// The output folder, and plan and file name of each type.
 fn model_plans(
@@ -76,12 +88,25 @@ fn model_plans(
     Ok((folder, plans))
 }
 
-/// Creates the folder that `--out` names with a slash at the end.
-fn create_named_folder(out: &Path) -> Result<(), Box<dyn Error>> {
-    let is_new_folder = out.to_string_lossy().ends_with('/') && !out.exists();
-    match is_new_folder.then(|| std::fs::create_dir(out)) {
-        Some(Err(error)) => Err(format!("cannot create {}: {error}", out.display()).into()),
-        Some(Ok(())) | None => Ok(()),
+/// A folder that was named with a slash at the end and did not exist. Removed when nothing was written to it.
+struct NamedFolder<'a>(Option<&'a Path>);
+
+impl<'a> NamedFolder<'a> {
+    fn create(out: &'a Path) -> Result<Self, String> {
+        if !out.to_string_lossy().ends_with('/') || out.exists() {
+            return Ok(Self(None));
+        }
+        std::fs::create_dir(out).map_err(|error| format!("cannot create {}: {error}", out.display()))?;
+        Ok(Self(Some(out)))
+    }
+}
+
+impl Drop for NamedFolder<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            // fails if there are files in it
+            std::fs::remove_dir(folder).ok();
+        }
     }
 }
 
@@ -164,13 +189,21 @@ fn mmproj_plan(
     Ok((plan, folder, name))
 }
 
-fn write_mmproj(args: &GgufArgs, plan: &GgufPlan, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+/// Writes the encoders, which are visible only when the output is published.
+fn write_mmproj(
+    args: &GgufArgs,
+    plan: &GgufPlan,
+    folder: &Path,
+    name: &str,
+) -> Result<(LocalOutput, ExportSummary), Box<dyn Error>> {
     let started = Instant::now();
+    let mut output = LocalOutput::create(folder)?.deferred();
     let outcome = progress::with_bar(Stage::Converting, args.run.engine, |run| {
-        engine::gguf(plan, name, &mut LocalOutput::create(folder)?, run)
+        engine::gguf(plan, name, &mut output, run)
     })?;
     let path = join(folder, name);
-    Ok(report::print_export(&path, &report::export(&path, &outcome, started.elapsed()))?)
+    let lines = report::export(&path, &outcome, started.elapsed());
+    Ok((output, (path, lines)))
 }
 
 fn options(

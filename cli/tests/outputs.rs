@@ -250,6 +250,43 @@ fn a_missing_folder_is_not_created_in_silence() {
     assert!(inputs.path("new/base-q8_0.gguf").exists());
 }
 
+/// Makes the first value of a tensor of the vision encoder NaN.
+fn spoil_vision(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let header = 8 + usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let tensors: serde_json::Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let mut tensors = tensors.as_object().unwrap().iter();
+    let (_, tensor) = tensors.find(|(name, _)| name.contains("vision_tower")).unwrap();
+    let at = header + usize::try_from(tensor["data_offsets"][0].as_u64().unwrap()).unwrap();
+    bytes[at..at + 4].fill(0xff);
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn model_and_encoders_are_visible_together() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("vision")).unwrap();
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures/families/gemma3-vision");
+    for entry in fs::read_dir(fixture.join("base")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), inputs.path("vision").join(entry.file_name())).unwrap();
+    }
+    let args = "gguf --base vision --quant f16 --mmproj v/mmproj.gguf --out m.gguf";
+    fs::create_dir(inputs.path("v")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let command = command.current_dir(inputs.path("")).args(args.split(' ')).stdout(Stdio::from(full));
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    assert!(inputs.path("m.gguf").exists() && inputs.path("v/mmproj.gguf").exists());
+    for name in ["m.gguf", "m.report.json", "m.Modelfile", "v/mmproj.gguf", "v/mmproj.report.json"] {
+        fs::remove_file(inputs.path(name)).ok();
+    }
+    spoil_vision(&inputs.path("vision/model.safetensors"));
+    refuse(&inputs, args, "NaN");
+    refuse(&inputs, "gguf --base vision --quant f16 --mmproj new/ --out other/", "NaN");
+}
+
 #[test]
 fn a_base_that_holds_an_adapter_too_is_mentioned() {
     let inputs = Inputs::new();

@@ -132,6 +132,8 @@ pub struct LocalOutput {
     path: PathBuf,
     open: Option<StreamedFile>,
     finished: Vec<PendingFile>,
+    /// The reports of files that wait for [`publish_deferred`](Self::publish_deferred).
+    deferred: Option<Vec<String>>,
 }
 
 impl LocalOutput {
@@ -142,7 +144,24 @@ impl LocalOutput {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         fs::create_dir_all(&path).map_err(|e| Error::write(path.display().to_string(), e))?;
-        Ok(Self { path, open: None, finished: Vec::new() })
+        Ok(Self { path, open: None, finished: Vec::new(), deferred: None })
+    }
+
+    /// Publishes nothing before [`publish_deferred`](Self::publish_deferred), so that several exports become visible
+    /// together.
+    #[must_use]
+    pub fn deferred(self) -> Self {
+        Self { deferred: Some(Vec::new()), ..self }
+    }
+
+    /// Makes the files visible whose publication was deferred.
+    ///
+    /// # Errors
+    /// [`Error::Write`] when that fails; some files may be visible then.
+    pub fn publish_deferred(mut self) -> Result<()> {
+        let reports = self.deferred.take().unwrap_or_default();
+        let names: Vec<&str> = reports.iter().map(String::as_str).collect();
+        self.publish(&names).map_err(|e| Error::write(self.path.display().to_string(), e))
     }
 
     /// Creates a file that is written at any position.
@@ -173,6 +192,10 @@ impl Output for LocalOutput {
     }
 
     fn publish(&mut self, reports: &[&str]) -> io::Result<()> {
+        if let Some(deferred) = &mut self.deferred {
+            deferred.extend(reports.iter().map(|&name| name.to_owned()));
+            return Ok(());
+        }
         let reports: Vec<PathBuf> = reports.iter().map(|name| self.path.join(name)).collect();
         let is_report = |file: &PendingFile| reports.iter().any(|report| file.is_for(report));
         let (first, others): (Vec<_>, Vec<_>) = self.finished.drain(..).partition(is_report);
@@ -200,6 +223,21 @@ mod tests {
         out.publish(&[]).unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"x");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn deferred_files_are_visible_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap().deferred();
+        for name in ["a", "b"] {
+            out.begin(name, 1).unwrap();
+            out.write(b"x").unwrap();
+            out.finish().unwrap();
+            out.publish(&[name]).unwrap();
+        }
+        assert!(!folder.path().join("a").exists());
+        out.publish_deferred().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
