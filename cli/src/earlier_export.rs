@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use engine::ExportReport;
 use serde_json::Value;
 
-use crate::paths::file_name;
+use crate::paths::{file_name, join};
 
 /// The names of the files that a report lists; `None` when there is no report.
 pub(crate) fn reported_names(report: &Path) -> Option<HashSet<String>> {
@@ -26,6 +26,24 @@ pub(crate) fn is_reported(path: &Path, gguf: &str, kind: &str) -> bool {
     let Some(report) = read_report(&path.with_file_name(&name)) else { return false };
     let is_listed = || outputs(&report).iter().any(|file| file["name"].as_str() == file_name(path));
     report["kind"] == kind && (file_name(path) == Some(&name) || is_listed())
+}
+
+/// The paths of the files that the report beside a GGUF file lists.
+pub(crate) fn files_of_gguf(folder: &Path, gguf: &str) -> Vec<PathBuf> {
+    let report = read_report(&join(folder, &ExportReport::beside(gguf)));
+    let report = report.filter(|report| report["kind"] == "gguf").unwrap_or_default();
+    let names = outputs(&report).iter().filter_map(|file| file["name"].as_str());
+    // a report lists files of its own folder
+    names.filter(|name| file_name(Path::new(name)) == Some(name)).map(|name| join(folder, name)).collect()
+}
+
+pub(crate) fn remove_if_present(path: &Path) -> Result<(), String> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("cannot remove {}, a file of the export that was replaced: {error}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// An export report; `None` when the file is none.

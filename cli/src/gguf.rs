@@ -11,7 +11,7 @@ use engine::{
 };
 
 use crate::args::GgufArgs;
-use crate::earlier_export::is_reported;
+use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
 use crate::inputs::InputFileIds;
 use crate::model::open_model;
 use crate::outputs::check_files;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         .flatten()
         .map(|out| NamedFolder::create(out))
         .collect::<Result<Vec<_>, _>>()?;
-    check_outputs(args, model_files.chain(mmproj_file), &inputs)?;
+    let left = check_outputs(args, model_files.chain(mmproj_file), &inputs)?;
     let encoders = match &mmproj {
         Some((plan, folder, name)) => Some(write_mmproj(args, plan, folder, name)?),
         None => None,
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let mut outcomes = write_model(args, &folder, &plans)?;
     let elapsed = started.elapsed();
     let encoders = encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
+    left.iter().try_for_each(|path| remove_if_present(path))?;
     let survival = match &check {
         Some(check) => measure(check, args, &model, &folder, &mut outcomes)?,
         None => Vec::new(),
@@ -110,13 +111,14 @@ impl Drop for NamedFolder<'_> {
     }
 }
 
-/// Fails unless every file of these plans can be written, the reports among them.
+/// Fails unless every file of these plans can be written, the reports among them. Returns the files of earlier exports
+/// that this one replaces and does not write, such as the parts of a file that was split otherwise.
 fn check_outputs<'a>(
     args: &GgufArgs,
     plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
     inputs: &InputFileIds,
-) -> Result<(), Box<dyn Error>> {
-    let (mut files, mut exports) = (Vec::new(), HashMap::new());
+) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let (mut files, mut exports, mut earlier) = (Vec::new(), HashMap::new(), Vec::new());
     for (plan, folder, name) in plans {
         let planned = plan.files(name).into_iter().map(|file| file.name);
         for file in planned.chain([ExportReport::beside(name)]) {
@@ -124,9 +126,12 @@ fn check_outputs<'a>(
             exports.insert(path.clone(), name);
             files.push(path);
         }
+        earlier.extend(files_of_gguf(folder, name));
     }
     let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
-    check_files(&files, inputs, args.run.force, is_export)
+    check_files(&files, inputs, args.run.force, is_export)?;
+    earlier.retain(|path| !files.contains(path) && !inputs.contains(path));
+    Ok(earlier)
 }
 
 fn write_model(

@@ -242,6 +242,32 @@ fn a_gguf_run_that_was_killed_at_its_end_can_be_repeated() {
 }
 
 #[test]
+fn the_parts_of_an_earlier_split_are_removed() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("out")).unwrap();
+    fs::write(inputs.path("out/x-00001-of-00009.gguf"), "mine").unwrap();
+    let gguf = "gguf --base base --out out/x.gguf --force";
+    let mut counts = Vec::new();
+    for size in ["150K", "400K", "", "150K"] {
+        let split = if size.is_empty() { String::new() } else { format!(" --split-max-size {size}") };
+        inputs.succeed(&format!("{gguf}{split}"));
+        let report = fs::read(inputs.path("out/x.report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        let listed = report["outputs"].as_array().unwrap();
+        let mut expected: Vec<_> =
+            listed.iter().map(|file| file["name"].as_str().unwrap().to_owned()).collect();
+        counts.push(expected.len());
+        expected.extend(["x-00001-of-00009.gguf", "x.report.json"].map(str::to_owned));
+        expected.sort();
+        let names = fs::read_dir(inputs.path("out")).unwrap();
+        let mut names: Vec<_> = names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, expected, "{size}");
+    }
+    assert!(counts[0] > counts[1] && counts[1] > 1 && counts[3] == counts[0], "{counts:?}");
+}
+
+#[test]
 fn a_missing_folder_is_not_created_in_silence() {
     let inputs = Inputs::new();
     refuse(&inputs, &format!("{MERGE} --out nope/merged"), "the folder nope does not exist");
