@@ -15,7 +15,7 @@ use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
 use crate::inputs::InputFileIds;
 use crate::model::open_model;
 use crate::outputs::check_files;
-use crate::paths::{folder_name, gguf_names, join, open_file, open_folder};
+use crate::paths::{folder_name, gguf_names, join};
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};
 
@@ -55,7 +55,8 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     };
     let mut outcomes = write_model(args, &folder, &plans)?;
     let elapsed = started.elapsed();
-    let encoders = encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
+    let encoders =
+        encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
     left.iter().try_for_each(|path| remove_if_present(path))?;
     let survival = match &check {
         Some(check) => measure(check, args, &model, &folder, &mut outcomes)?,
