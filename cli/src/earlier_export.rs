@@ -48,6 +48,8 @@ pub(crate) fn remove_if_present(path: &Path) -> Result<(), String> {
 
 /// An export report; `None` when the file is none.
 fn read_report(path: &Path) -> Option<Value> {
+    // reading a named pipe would wait for a writer
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let report: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (report["made_by"]["engine"].is_string() && report["outputs"].is_array()).then_some(report)
 }

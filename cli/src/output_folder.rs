@@ -39,6 +39,8 @@ impl OutputFolder {
         inputs: &InputFileIds,
         force: bool,
     ) -> Result<Self, Box<dyn Error>> {
+        // a staging folder's name is longer than the output's, and a file system has names of at most 255 bytes
+        const MOST: usize = 200;
         refuse_folders_in_the_way(path, planned)?;
         let earlier = replaceable_files(path, inputs, force)?;
         let (path, folder, stem) = match (&earlier, path.file_name()) {
@@ -47,7 +49,8 @@ impl OutputFolder {
                 existing_folder(parent(path))?;
                 let name = name.to_string_lossy();
                 // without a dot at its end, to which a folder cannot be renamed
-                (join(parent(path), &name), parent(path), format!("{name}."))
+                let stem = &name[..name.floor_char_boundary(MOST)];
+                (join(parent(path), &name), parent(path), format!("{stem}."))
             }
             (None, None) => return Err(format!("{} is not a valid output path", path.display()).into()),
         };

@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::inputs::InputFileIds;
 use crate::paths::parent;
@@ -29,8 +29,13 @@ pub(crate) fn check_files(
         if inputs.contains(path) {
             return Err(format!("{shown} is an input of this export: choose another output").into());
         }
-        if path.symlink_metadata().is_err() {
-            continue;
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(format!("cannot write {shown}: {error}").into()),
+            Ok(_) => {}
+        }
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(format!("{shown} is not a regular file: choose another output").into());
         }
         if !force {
             return Err(format!("{shown} exists: choose another output, or replace it with --force").into());

@@ -44,7 +44,7 @@ pub(crate) fn join(folder: &Path, name: &str) -> PathBuf {
 /// When it is an existing folder, or has no file name.
 pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Box<dyn Error>> {
     match file_name(path) {
-        Some(name) if !path.is_dir() => Ok((parent(path), name)),
+        Some(name) if !path.is_dir() && !path.to_string_lossy().ends_with('/') => Ok((parent(path), name)),
         Some(_) => Err(format!("{} is a folder: give the path of a file", path.display()).into()),
         None => Err(format!("{} is not a valid output path", path.display()).into()),
     }

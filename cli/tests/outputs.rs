@@ -242,6 +242,32 @@ fn a_gguf_run_that_was_killed_at_its_end_can_be_repeated() {
 }
 
 #[test]
+fn a_named_pipe_is_refused() {
+    let inputs = Inputs::new();
+    let pipe = |name: &str| {
+        assert!(Command::new("mkfifo").arg(inputs.path(name)).status().unwrap().success());
+    };
+    pipe("m.gguf");
+    inputs.refuse("gguf --base base --out m.gguf --force", &["m.gguf is not a regular file"]);
+    inputs
+        .refuse("lora --base base --adapter adapter --out m.gguf --force", &["m.gguf is not a regular file"]);
+    pipe("n.report.json");
+    inputs.refuse("gguf --base base --out n.gguf --force", &["n.report.json is not a regular file"]);
+    fs::remove_file(inputs.path("base/tokenizer_config.json")).unwrap();
+    pipe("base/tokenizer_config.json");
+    inputs.refuse("gguf --base base --out o.gguf", &["base/tokenizer_config.json", "not a regular file"]);
+}
+
+#[test]
+fn long_names_and_names_of_folders() {
+    let inputs = Inputs::new();
+    inputs.succeed(&format!("{MERGE} --out {}", "m".repeat(255)));
+    inputs.succeed(&format!("gguf --base base --out {}.gguf", "g".repeat(243)));
+    refuse(&inputs, &format!("gguf --base base --out {}.gguf", "g".repeat(250)), "File name too long");
+    refuse(&inputs, "lora --base base --adapter adapter --out new/", "give the path of a file");
+}
+
+#[test]
 fn the_parts_of_an_earlier_split_are_removed() {
     let inputs = Inputs::new();
     fs::create_dir(inputs.path("out")).unwrap();

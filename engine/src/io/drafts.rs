@@ -55,7 +55,10 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// The beginning of a draft's name.
 fn prefix(destination: &Path) -> String {
-    format!(".{}.", destination.file_name().unwrap_or_default().display())
+    // a draft's name is longer than its destination's, and a file system has names of at most 255 bytes
+    const MOST: usize = 200;
+    let name = destination.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{}.", &name[..name.floor_char_boundary(MOST)])
 }
 
 /// `<prefix><process>-<number>.part`.

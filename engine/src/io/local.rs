@@ -87,6 +87,12 @@ struct LocalFile {
 
 impl LocalFile {
     fn open(path: &Path) -> io::Result<Self> {
+        // opening a named pipe would wait for a writer
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::other(
+                "it is not a regular file: put a file of this name there, or remove it",
+            ));
+        }
         let file = File::open(path).map_err(|error| broken_link(path, error))?;
         let metadata = file.metadata()?;
         let (size, modified) = (metadata.len(), metadata.modified().ok());
@@ -308,6 +314,18 @@ mod tests {
         next.publish(&[]).unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"2");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_the_file_system_allows() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        let name = "\u{e9}".repeat(127);
+        out.begin(&name, 1).unwrap();
+        out.write(b"x").unwrap();
+        out.finish().unwrap();
+        out.publish(&[]).unwrap();
+        assert!(folder.path().join(name).exists());
     }
 
     #[test]
