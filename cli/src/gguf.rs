@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engine::report::Survival;
-use engine::{
-    Checkpoint, ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage,
-};
+use engine::{ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage};
 
 use crate::args::GgufArgs;
 use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
 use crate::inputs::InputFileIds;
-use crate::model::open_model;
+use crate::model::{open_model, open_target};
 use crate::outputs::check_files;
 use crate::paths::{folder_name, gguf_names, join};
 use crate::survival::SurvivalCheck;
@@ -227,7 +225,7 @@ fn options(
         options = options.with_split_size(most);
     }
     if let Some(folder) = &args.target_model {
-        options = options.with_target(&Checkpoint::open(inputs.open_folder(folder)?)?);
+        options = options.with_target(&open_target(folder, inputs)?);
     }
     if args.mmproj.is_some() {
         options = options.with_separate_mmproj();

@@ -1,8 +1,8 @@
 //! The model that an export is made of.
 
 use std::error::Error;
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use engine::{Adapter, Checkpoint, Model};
@@ -30,8 +30,21 @@ pub(crate) fn open_model(
     Ok(Model::with_adapter(&base, &adapter)?)
 }
 
-/// Refuses a file where a folder is expected.
+/// Opens the model that a drafter drafts for.
+pub(crate) fn open_target(path: &Path, inputs: &InputFileIds) -> Result<Checkpoint, Box<dyn Error>> {
+    check_is_folder("--target-model", path, "the target model's folder: config.json, tokenizer")?;
+    Ok(Checkpoint::open(inputs.open_folder(path)?)?)
+}
+
+/// Refuses a path that does not exist, and a file where a folder is expected.
 fn check_is_folder(option: &str, path: &Path, expected: &str) -> Result<(), Box<dyn Error>> {
+    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(format!(
+            "{option} {} does not exist: give {expected} (`hf download NAME --local-dir DIR` gets one from the Hub)",
+            path.display()
+        )
+        .into());
+    }
     if !path.is_file() {
         return Ok(());
     }

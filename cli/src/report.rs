@@ -8,8 +8,13 @@ use engine::report::{ExportWarning, ReportSummary};
 use engine::{Outcome, WrittenFile};
 use indicatif::DecimalBytes;
 
-/// Prints lines. A reader that has closed the pipe, such as `head`, is no error.
-pub(crate) fn print(lines: &[String]) -> io::Result<()> {
+/// Prints lines.
+pub(crate) fn print(lines: &[String]) -> Result<(), String> {
+    put(lines).map_err(|error| format!("cannot write to standard output: {error}"))
+}
+
+/// Writes lines to standard output. A reader that has closed the pipe, such as `head`, is no error.
+fn put(lines: &[String]) -> io::Result<()> {
     let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -19,7 +24,7 @@ pub(crate) fn print(lines: &[String]) -> io::Result<()> {
 
 /// Prints the summary of an export that is complete at `path`.
 pub(crate) fn print_export(path: &Path, lines: &[String]) -> Result<(), String> {
-    print(lines).map_err(|error| {
+    put(lines).map_err(|error| {
         let path = path.display();
         format!("{path} is complete, but its summary cannot be written to standard output: {error}")
     })

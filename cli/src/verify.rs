@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::args::VerifyArgs;
 use crate::inputs::InputFileIds;
-use crate::model::open_model;
+use crate::model::{open_model, open_target};
 use crate::paths::{file_name, join, open_file, open_folder, parent};
 use crate::survival::SurvivalCheck;
 use crate::{progress, report, survival};
@@ -115,7 +115,7 @@ fn options(
         options = options.with_split_size(most);
     }
     if let Some(folder) = &args.target_model {
-        options = options.with_target(&Checkpoint::open(open_folder(folder)?)?);
+        options = options.with_target(&open_target(folder, &InputFileIds::default())?);
     }
     let imatrix =
         files.iter().flat_map(|file| &file.key_values).find(|pair| pair.key == "quantize.imatrix.file");

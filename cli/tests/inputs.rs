@@ -233,3 +233,17 @@ fn a_setting_of_no_known_class_is_named_in_a_warning_and_in_the_report() {
     assert!(done.status.success() && text.contains(warnings[1]), "{text}");
     assert!(!text.contains(warnings[0]), "{text}");
 }
+
+#[test]
+fn a_path_that_is_no_folder_comes_with_advice() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --out m.gguf");
+    inputs.refuse(
+        "gguf --base google/gemma-3-1b-it --out n.gguf",
+        &["--base google/gemma-3-1b-it does not exist", "the model's folder", "hf download"],
+    );
+    inputs.refuse(
+        "gguf --base base --target-model m.gguf --out n.gguf",
+        &["--target-model m.gguf is a GGUF file", "give the target model's folder"],
+    );
+}

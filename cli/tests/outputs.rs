@@ -359,7 +359,8 @@ fn a_full_standard_output_is_an_error_and_no_panic() {
     let inputs = Inputs::new();
     inputs.succeed("gguf --base base --out m.gguf");
     for (args, says) in [
-        ("inspect m.gguf".to_owned(), "No space left"),
+        ("inspect m.gguf".to_owned(), "cannot write to standard output: No space left"),
+        ("verify --base base --out m.gguf".to_owned(), "cannot write to standard output: No space left"),
         (format!("{MERGE} --out merged"), "merged is complete"),
     ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
