@@ -200,6 +200,38 @@ fn store_lm_head_with_nan(base: &Path) {
     );
 }
 
+/// Replaces a value of the adapter's first factor B.
+fn set_in_factor_b(adapter: &Path, value: f32) {
+    let weights = adapter.join("adapter_model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes[8..end]).unwrap();
+    let (_, entry) = header.iter().find(|(name, _)| name.contains("lora_B")).unwrap();
+    assert_eq!(entry["dtype"], "F32");
+    let first = end + entry["data_offsets"][0].as_u64().unwrap() as usize;
+    bytes[first..first + 4].copy_from_slice(&value.to_le_bytes());
+    fs::write(&weights, bytes).unwrap();
+}
+
+#[test]
+fn values_that_exceed_the_range_of_the_output_are_exported_only_when_that_is_allowed() {
+    for (command, value, quant) in [
+        ("lora", 1e5, "f16"),
+        // B has rows of less than a block, so its type is f16
+        ("lora", 1e5, "q8_0"),
+        ("gguf", 1e10, "f16"),
+        ("gguf", 1e10, "q8_0"),
+        ("gguf", 1e10, "q4_k_m"),
+    ] {
+        let inputs = Inputs::new();
+        set_in_factor_b(&inputs.path("adapter"), value);
+        let args = format!("{command} --base base --adapter adapter --force --out m.gguf --quant");
+        inputs.succeed(&format!("{args} bf16"));
+        inputs.refuse(&format!("{args} {quant}"), &["exceeds the range of", "--allow-non-finite"]);
+        inputs.succeed(&format!("{args} {quant} --allow-non-finite"));
+    }
+}
+
 #[test]
 fn values_that_are_not_finite_are_exported_only_when_that_is_allowed() {
     let inputs = Inputs::of("gemma2-micro");

@@ -1,9 +1,13 @@
 //! Errors, with messages for the user of an export.
 
+use std::fmt;
 use std::io;
 
 /// The end of every message about a value that is not finite.
 pub(crate) const NON_FINITE: &str = "NaN or infinite: the training may have diverged";
+
+/// The end of every message about a value that becomes NaN or infinity in the type of the output.
+const OUT_OF_RANGE: &str = "would be NaN or infinite in the output: bf16 and f32 store larger values";
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -84,7 +88,8 @@ pub enum Error {
 impl Error {
     /// Whether it is about a value that is NaN or infinite, which `RunOptions::allow_non_finite` exports.
     pub fn is_non_finite(&self) -> bool {
-        matches!(self, Self::InvalidTensor { problem, .. } if problem.ends_with(NON_FINITE))
+        matches!(self, Self::InvalidTensor { problem, .. }
+            if problem.ends_with(NON_FINITE) || problem.ends_with(OUT_OF_RANGE))
     }
 
     pub(crate) fn read(file: impl Into<String>, source: io::Error) -> Self {
@@ -105,6 +110,18 @@ impl Error {
         problem: impl Into<String>,
     ) -> Self {
         Self::InvalidTensor { file: file.into(), tensor: tensor.into(), problem: problem.into() }
+    }
+
+    /// About an element that exceeds the range of the type it is stored as.
+    pub(crate) fn out_of_range(
+        file: impl Into<String>,
+        tensor: impl Into<String>,
+        (element, value): (u64, f32),
+        stored: impl fmt::Display,
+    ) -> Self {
+        let problem =
+            format!("element {element} ({value:e}) exceeds the range of {stored} and {OUT_OF_RANGE}");
+        Self::tensor(file, tensor, problem)
     }
 
     pub(crate) fn unsupported(file: impl Into<String>, feature: impl Into<String>) -> Self {
@@ -128,7 +145,7 @@ impl Error {
 }
 
 /// The first names of a list, and the number of the others.
-fn first_names(names: &[String]) -> String {
+pub(crate) fn first_names(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {

@@ -158,9 +158,23 @@ impl LoraFactor {
             }
             bytes.resize(self.as_type.bytes(count) as usize, 0);
             self.as_type.encode(&values, None, &mut bytes);
+            if !allow_non_finite {
+                self.check_range(first, &values, &bytes)?;
+            }
             put(&bytes)?;
         }
         Ok(())
+    }
+
+    /// Refuses values that exceed the range of the type.
+    fn check_range(&self, first: u64, values: &[f32], bytes: &[u8]) -> Result<()> {
+        match self.as_type.first_out_of_range(values, bytes) {
+            Some(position) => {
+                let element = (first + position as u64, values[position]);
+                Err(Error::out_of_range(self.stored.location(), &self.stored.name, element, self.as_type))
+            }
+            None => Ok(()),
+        }
     }
 }
 

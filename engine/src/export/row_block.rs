@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::merge::{CACHE_ELEMENTS, ElementRange, MergeEffect, MergeScratch, MergedChunk, Model};
 use crate::numerics::{TensorTransform, half};
 use crate::plan::{ExportPlan, PartContent};
-use crate::quant::{ColumnImportance, TensorType};
+use crate::quant::{ColumnImportance, LARGEST_QUANTIZED, TensorType};
 use crate::report::ErrorStats;
 
 /// The bytes of a chunk in each output file. Reused, because allocation costs more than the arithmetic.
@@ -125,8 +125,9 @@ impl EncodedRows {
                     as_type: *as_type,
                     through_f16: *through_f16,
                     importance: importance.as_ref(),
+                    allow_non_finite: scratch.merge.allow_non_finite,
                 };
-                encoder.encode(chunk.first, scratch.chunk.stored(), &mut scratch.values, self);
+                encoder.encode(chunk.first, scratch.chunk.stored(), &mut scratch.values, self)?;
             }
         }
         Ok(())
@@ -141,11 +142,18 @@ struct RowEncoder<'a> {
     as_type: TensorType,
     through_f16: bool,
     importance: Option<&'a ColumnImportance>,
+    allow_non_finite: bool,
 }
 
 impl RowEncoder<'_> {
     /// Encodes stored values from the element `first` on, a few at a time.
-    fn encode(&self, first: u64, stored: &[u8], values: &mut Vec<f32>, rows: &mut EncodedRows) {
+    fn encode(
+        &self,
+        mut first: u64,
+        stored: &[u8],
+        values: &mut Vec<f32>,
+        rows: &mut EncodedRows,
+    ) -> Result<()> {
         let Self { transform, as_type, through_f16, .. } = *self;
         let tensor = &self.model.tensors()[self.tensor];
         let (dtype, columns) = (tensor.info.dtype, tensor.row_length().max(1));
@@ -163,6 +171,7 @@ impl RowEncoder<'_> {
             };
             read(values);
             if through_f16 {
+                self.check_f16(first, values)?;
                 values.iter_mut().for_each(|value| *value = half::round_to_f16(*value));
             }
             self.encode_rows(&mut row, columns, values, bytes);
@@ -171,7 +180,30 @@ impl RowEncoder<'_> {
                 read(values);
             }
             rows.error.add_errors(as_type, columns as usize, values, bytes);
+            if !self.allow_non_finite && !rows.error.is_within(LARGEST_QUANTIZED) {
+                let position = as_type.first_out_of_range(values, bytes);
+                position.map_or(Ok(()), |position| self.out_of_range(first, values, position, as_type))?;
+            }
+            first += values.len() as u64;
         }
+        Ok(())
+    }
+
+    /// Refuses values that are infinite as `f16`.
+    fn check_f16(&self, first: u64, values: &[f32]) -> Result<()> {
+        let exceeds = |value: &f32| !half::round_to_f16(*value).is_finite();
+        match values.iter().position(exceeds) {
+            Some(position) if !self.allow_non_finite => {
+                self.out_of_range(first, values, position, TensorType::F16)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn out_of_range(&self, first: u64, values: &[f32], position: usize, stored: TensorType) -> Result<()> {
+        let tensor = &self.model.tensors()[self.tensor];
+        let element = (first + position as u64, values[position]);
+        Err(Error::out_of_range(self.model.file_of(tensor), &tensor.info.name, element, stored))
     }
 
     /// Encodes whole rows; with an importance matrix one by one, because each has its own weights.

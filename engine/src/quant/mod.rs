@@ -34,6 +34,12 @@ pub(crate) use tensor_types::{ModelShape, TypeSelector};
 
 use crate::numerics::Dtype;
 
+/// Elements decoded at a time: a multiple of every type's block.
+const PIECE: usize = 1024;
+
+/// No quantized type stores larger values: the largest `f16` scale times the factors of Q6_K.
+pub(crate) const LARGEST_QUANTIZED: f32 = 65_504.0 * 128.0 * 32.0;
+
 /// The type of a stored tensor (`ggml_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TensorType {
@@ -195,6 +201,25 @@ impl TensorType {
             Self::Iq4Nl => iq4_nl::decode(bytes, values),
             Self::Iq4Xs => iq4_xs::decode(bytes, values),
         }
+    }
+
+    /// The position of the first of the `values` that exceeds the range of this type: its block in `bytes` has NaN or
+    /// infinity, or the value is larger than any that a quantized type stores.
+    pub(crate) fn first_out_of_range(self, values: &[f32], bytes: &[u8]) -> Option<usize> {
+        let block_size = self.block_size() as usize;
+        let mut decoded = [0.0; PIECE];
+        let pieces = values.chunks(PIECE).zip(bytes.chunks(self.bytes(PIECE as u64) as usize));
+        pieces.enumerate().find_map(|(piece, (values, bytes))| {
+            let decoded = &mut decoded[..values.len()];
+            self.decode(bytes, decoded);
+            let exceeds = |(decoded, value): (&f32, &f32)| {
+                !decoded.is_finite() || block_size > 1 && value.abs() > LARGEST_QUANTIZED
+            };
+            let first = decoded.iter().zip(values).position(exceeds)? / block_size * block_size;
+            let block = first..first + block_size;
+            let largest = block.max_by(|a, b| values[*a].abs().total_cmp(&values[*b].abs()));
+            largest.map(|position| piece * PIECE + position)
+        })
     }
 }
 

@@ -55,6 +55,27 @@ fn ceiling(tensor_type: TensorType) -> f32 {
     }
 }
 
+#[test]
+fn a_value_that_exceeds_the_range_of_a_type_is_found() {
+    for tensor_type in TensorType::ALL {
+        let is_wide = matches!(tensor_type, TensorType::F32 | TensorType::Bf16);
+        for large in
+            [65_536.0, 9e6, 1e9, 1e13, 1e20, f32::MAX * 0.99].map(|value: f32| [value, -value]).as_flattened()
+        {
+            let mut values: Vec<f32> = (0..2048).map(|i| (i as f32 * 0.37).sin()).collect();
+            values[1500] = *large;
+            let mut bytes = vec![0; tensor_type.bytes(2048) as usize];
+            tensor_type.encode(&values, None, &mut bytes);
+            let mut decoded = vec![0.0; 2048];
+            tensor_type.decode(&bytes, &mut decoded);
+            let is_near = (decoded[1500] - large).abs() < large.abs() * 0.2;
+            let expected = if is_near { None } else { Some(1500) };
+            assert_eq!(tensor_type.first_out_of_range(&values, &bytes), expected, "{tensor_type} {large}");
+            assert!(is_near || !is_wide, "{tensor_type} {large}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn decoded_values_are_near_the_originals(values in prop::collection::vec(-1.0_f32..1.0, 512), important in any::<bool>()) {

@@ -74,6 +74,11 @@ impl ErrorStats {
         }
     }
 
+    /// Whether no difference is larger than `limit`, or NaN.
+    pub(crate) fn is_within(&self, limit: f32) -> bool {
+        self.largest <= limit
+    }
+
     fn note(&mut self, sums: LaneSums) -> f64 {
         self.changed += sums.changed.iter().map(|n| u64::from(*n)).sum::<u64>();
         self.largest = sums.largest.into_iter().fold(self.largest, larger);
