@@ -104,6 +104,59 @@ fn an_adapter_of_mlx_is_refused_with_advice() {
     inputs.refuse("inspect adapter", &["an adapter of MLX"]);
 }
 
+#[test]
+fn an_adapters_other_weight_files_are_named_and_not_read() {
+    let inputs = Inputs::new();
+    inputs.succeed("merge --base base --adapter adapter --out expected");
+    let other = inputs.path("adapter/adapter_model_old.safetensors");
+    fs::copy(inputs.path("adapter/adapter_model.safetensors"), other).unwrap();
+    let index = r#"{"weight_map": {"x": "adapter_model-00001-of-00001.safetensors"}}"#;
+    fs::write(inputs.path("adapter/adapter_model.safetensors.index.json"), index).unwrap();
+    let warned = inputs.succeed(MERGE);
+    for name in ["adapter_model.safetensors.index.json", "adapter_model_old.safetensors"] {
+        assert!(warned.contains(name), "{name} is not in: {warned}");
+    }
+    let shard =
+        |folder: &str| fs::read(inputs.path(folder).join("model-00001-of-00002.safetensors")).unwrap();
+    assert!(shard("out") == shard("expected"));
+}
+
+#[test]
+fn a_model_in_one_file_is_read_although_an_index_names_others() {
+    let inputs = Inputs::of("gemma1-micro");
+    let stale = inputs.path("base/model-00001-of-00002.safetensors");
+    join_shards(&inputs.path("base"));
+    let warned = inputs.succeed("merge --base base --adapter adapter --out out");
+    for name in ["model.safetensors.index.json", "model-00001-of-00002.safetensors"] {
+        assert!(warned.contains(name), "{name} is not in: {warned}");
+    }
+    fs::remove_file(stale).unwrap();
+    inputs.succeed("merge --base base --adapter adapter --out again");
+    assert!(inputs.path("again/model.safetensors").exists());
+}
+
+/// Writes all tensors of two shards to one file.
+fn join_shards(base: &Path) {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for shard in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
+        let bytes = fs::read(base.join(shard)).unwrap();
+        let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let entries: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&bytes[8..end]).unwrap();
+        for (name, mut entry) in entries.into_iter().filter(|(name, _)| name != "__metadata__") {
+            let [first, last] =
+                [0, 1].map(|at| entry["data_offsets"][at].as_u64().unwrap() as usize + data.len());
+            entry["data_offsets"] = vec![first, last].into();
+            header.insert(name, entry);
+        }
+        data.extend_from_slice(&bytes[end..]);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
+    fs::write(base.join("model.safetensors"), bytes).unwrap();
+}
+
 /// Replaces a part of a text file.
 fn replace(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();

@@ -78,6 +78,7 @@ struct CheckpointInner {
     /// The scales of 4-bit weights.
     scales: FactorCache,
     has_index: bool,
+    unread: Vec<String>,
 }
 
 impl Checkpoint {
@@ -117,7 +118,7 @@ impl Checkpoint {
             }
             shards.push(Shard { name, source, header_sha256 });
         }
-        let has_index = files.weight_map.is_some();
+        let (has_index, unread) = (files.weight_map.is_some(), files.unread);
         if let Some(weight_map) = files.weight_map {
             let stored: Vec<_> =
                 tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
@@ -126,7 +127,8 @@ impl Checkpoint {
         rename_compiled(&shards, &mut tensors)?;
         let (tensors, packed) = bnb::unpack_tensors(&shards, tensors)?;
         let (packed, scales) = (Arc::new(packed), FactorCache::default());
-        Ok(Self(Arc::new(CheckpointInner { folder, config, shards, tensors, packed, scales, has_index })))
+        let inner = CheckpointInner { folder, config, shards, tensors, packed, scales, has_index, unread };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Whether a folder has a full model and not an adapter: a `config.json` and no `adapter_config.json`.
@@ -209,6 +211,11 @@ impl Checkpoint {
     /// Whether the checkpoint has a shard index.
     pub(crate) fn has_index(&self) -> bool {
         self.0.has_index
+    }
+
+    /// Files with names of weights that are not read.
+    pub(crate) fn unread(&self) -> &[String] {
+        &self.0.unread
     }
 
     /// The location of a tensor's shard, for error messages.

@@ -13,6 +13,7 @@ pub(crate) use adapter_tensor::AdapterTensor;
 pub use config::AdapterConfig;
 
 use crate::checkpoint::compiled::uncompiled;
+use crate::checkpoint::index::ShardFiles;
 use crate::checkpoint::{ADAPTER_CONFIG, header, index};
 use crate::error::{Error, Result};
 use crate::io::{Folder, PinnedFolder, Source, read_optional};
@@ -36,6 +37,7 @@ struct OpenAdapter {
     changes: Vec<AdapterChange>,
     /// The weight files, and their index.
     files: Vec<NamedSource>,
+    unread: Vec<String>,
 }
 
 /// A change that the adapter makes to one tensor.
@@ -89,7 +91,8 @@ impl Adapter {
             return Err(missing(ADAPTER_CONFIG));
         };
         let config = AdapterConfig::parse(&format!("{location}/{ADAPTER_CONFIG}"), &bytes)?;
-        let (tensors, files) = tensors(&*folder)?;
+        let found = index::find_shards(&*folder, WEIGHTS)?;
+        let (tensors, files) = tensors(&*folder, &found)?;
         if tensors.is_empty() {
             return Err(Error::invalid(format!("{location}/{WEIGHTS}.safetensors"), "has no tensors"));
         }
@@ -98,7 +101,7 @@ impl Adapter {
         config.check_saved(&config_file, &changes)?;
         config.check_parameters(&config_file, &changes)?;
         check_scaling(&config_file, &changes)?;
-        Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files })))
+        Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files, unread: found.unread })))
     }
 
     /// The configuration.
@@ -123,6 +126,11 @@ impl Adapter {
     /// The files with weights, and their index where there is one.
     pub(crate) fn files(&self) -> &[NamedSource] {
         &self.0.files
+    }
+
+    /// Files with names of weights that are not read.
+    pub(crate) fn unread(&self) -> &[String] {
+        &self.0.unread
     }
 
     pub(crate) fn changes(&self) -> &[AdapterChange] {
@@ -160,10 +168,9 @@ impl fmt::Debug for Adapter {
 pub(crate) type NamedSource = (String, Arc<dyn Source>);
 
 /// Every tensor of the weights, of one file or of several shards, and the files.
-fn tensors(folder: &dyn Folder) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)> {
+fn tensors(folder: &dyn Folder, found: &ShardFiles) -> Result<(Vec<AdapterTensor>, Vec<NamedSource>)> {
     let location = folder.location();
     let open = |name: &str| folder.open(name).map_err(|e| Error::read(format!("{location}/{name}"), e));
-    let found = index::find_shards(folder, WEIGHTS)?;
     let (mut tensors, mut held, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for shard in &found.shards {
         let source = open(shard)?;

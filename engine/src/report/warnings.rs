@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Result, first_names};
 use crate::gemma::{unknown_encoder_fields, unknown_fields};
 use crate::merge::Model;
 use crate::peft::Adapter;
@@ -10,7 +10,7 @@ use crate::peft::Adapter;
 /// Something that the export could not check, and that does not end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
-    /// For programs: `unknown_config_field` or `unknown_adapter_field`.
+    /// For programs: `unknown_config_field`, `unknown_adapter_field` or `unread_weights`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -39,12 +39,14 @@ impl ExportWarning {
         let unknown = adapter.config().unknown_fields.iter();
         unknown
             .map(|field| Self::unknown_field("unknown_adapter_field", "adapter_config.json", field))
+            .chain(Self::unread_weights("adapter", adapter.unread()))
             .collect()
     }
 
     fn with_adapter(model: &Model, unknown: Vec<String>) -> Vec<Self> {
         let fields = unknown.iter();
         let warnings = fields.map(|field| Self::unknown_field("unknown_config_field", "config.json", field));
+        let warnings = warnings.chain(Self::unread_weights("base", model.base().unread()));
         warnings.chain(model.adapter().map(Self::of_adapter).into_iter().flatten()).collect()
     }
 
@@ -53,5 +55,13 @@ impl ExportWarning {
             "{file} has {field}: it may change what the model computes, and the export does not take it into account"
         );
         Self { code, message }
+    }
+
+    fn unread_weights(whose: &str, unread: &[String]) -> Option<Self> {
+        let message = format!(
+            "the {whose} has weights that are not read, because transformers and PEFT do not read them: {}",
+            first_names(unread)
+        );
+        (!unread.is_empty()).then_some(Self { code: "unread_weights", message })
     }
 }

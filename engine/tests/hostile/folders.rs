@@ -100,6 +100,14 @@ impl Folders {
         fs::remove_file(self.0.path().join(path)).unwrap();
     }
 
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.0.path().join(from), self.0.path().join(to)).unwrap();
+    }
+
+    pub(crate) fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.0.path().join(from), self.0.path().join(to)).unwrap();
+    }
+
     pub(crate) fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.0.path().join(path), bytes).unwrap();
     }

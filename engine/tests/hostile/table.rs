@@ -135,6 +135,14 @@ fn checkpoints() -> Vec<Case> {
                 h.insert("model.layers.0.input_layernorm.weight".to_owned(), moved);
             });
         };
+        "one shard of two without an index", ["has no model-00002-of-00002.safetensors", SHARD], |f| {
+            f.remove("base/model.safetensors.index.json");
+            f.remove("base/model-00002-of-00002.safetensors");
+        };
+        "shards of two sets without an index", ["shards of two sets", SHARD, "model-00003-of-00003.safetensors"], |f| {
+            f.remove("base/model.safetensors.index.json");
+            f.rename("base/model-00002-of-00002.safetensors", "base/model-00003-of-00003.safetensors");
+        };
         "weights in whole numbers", [SHARD, "model.layers.0.mlp.up_proj.weight", "I16"],
             |f| f.header(BASE_SHARD, |h| h["model.layers.0.mlp.up_proj.weight"]["dtype"] = json!("I16"));
         "a base in 8 bits", ["config.json", "bitsandbytes in 8 bits (llm_int8)", "not supported", "16-bit"],
@@ -160,6 +168,12 @@ fn checkpoints() -> Vec<Case> {
 
 fn adapters() -> Vec<Case> {
     cases! {
+        "one shard of two", ["has no adapter_model-00002-of-00002.safetensors"],
+            |f| f.rename(ADAPTER, "adapter/adapter_model-00001-of-00002.safetensors");
+        "shards of two sets", ["shards of two sets", "adapter_model-00003-of-00003.safetensors"], |f| {
+            f.copy(ADAPTER, "adapter/adapter_model-00003-of-00003.safetensors");
+            f.rename(ADAPTER, "adapter/adapter_model-00001-of-00002.safetensors");
+        };
         "NaN in a factor", [WEIGHTS, B, "element 3 is NaN or infinite"], |f| f.value(ADAPTER, B, 3, f32::NAN);
         "infinity in a factor", [WEIGHTS, A, "element 0 is NaN or infinite"], |f| f.value(ADAPTER, A, 0, f32::INFINITY);
         "NaN in the base", [SHARD, EMBEDDING, "element 70 of the base is NaN or infinite"],
