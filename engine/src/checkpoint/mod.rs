@@ -177,6 +177,7 @@ impl Checkpoint {
             packed: Arc::clone(&self.0.packed),
             scales: FactorCache::default(),
             has_index: self.0.has_index,
+            unread: self.0.unread.clone(),
         }))
     }
 
