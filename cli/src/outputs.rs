@@ -37,6 +37,12 @@ pub(crate) fn check_files(
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(format!("{shown} is not a regular file: choose another output").into());
         }
+        if is_mount_point(path) {
+            return Err(format!(
+                "{shown} is a mount point, which cannot be replaced: mount its folder, or choose another output"
+            )
+            .into());
+        }
         if !force {
             return Err(format!("{shown} exists: choose another output, or replace it with --force").into());
         }
@@ -48,6 +54,13 @@ pub(crate) fn check_files(
         }
     }
     Ok(())
+}
+
+/// Whether a file is mounted on its own, as containers do. A file system without that information counts as unmounted.
+fn is_mount_point(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let about = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    about.is_ok_and(|about| about.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// The canonical path of a folder.

@@ -259,6 +259,26 @@ fn a_named_pipe_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_mounted_is_refused_at_once() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --out m.gguf");
+    fs::write(inputs.path("other"), "other").unwrap();
+    let run = format!(
+        "mount --bind other m.gguf || exit 77; exec {} gguf --base base --out m.gguf --force",
+        env!("CARGO_BIN_EXE_gemma-export")
+    );
+    let args = ["--map-root-user", "--mount", "sh", "-c", &run];
+    let ended = Command::new("unshare").current_dir(inputs.path("")).args(args).output().unwrap();
+    let error = String::from_utf8_lossy(&ended.stderr);
+    if ended.status.code() == Some(77) || error.starts_with("unshare") {
+        // hosted runners forbid user namespaces
+        println!("skipped, because this user cannot mount: {error}");
+        return;
+    }
+    assert!(error.contains("m.gguf is a mount point"), "{error}");
+}
+
+#[test]
 fn long_names_and_names_of_folders() {
     let inputs = Inputs::new();
     inputs.succeed(&format!("{MERGE} --out {}", "m".repeat(255)));
