@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::attention::AttentionSizes;
 use super::family::{ModelFamily, config_count};
-use super::known_fields::check_types;
+use super::known_fields::{check_model_type, check_types};
 use super::rope::global_rope;
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ impl ModelFamily {
     /// # Errors
     /// [`Error::Unsupported`] with the field and its value.
     pub(crate) fn check_expressible(&self, config: &ModelConfig) -> Result<()> {
+        check_model_type(config)?;
         check_types(config)?;
         if self.is_multimodal(config) {
             config.require_text_config()?;

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Architecture;
 use crate::checkpoint::ModelConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::json;
 
 /// The sections that describe the language model: the whole file, and the part of a multimodal model's.
@@ -60,6 +61,14 @@ impl ConfigClasses {
         config.class().and_then(of_model).or_else(|| config.model_type().and_then(of_model))
     }
 
+    /// The values of `model_type` of a model class, if it is known.
+    fn model_types(&self, model: &str) -> Option<Vec<&str>> {
+        let known = |class: &&ConfigClass| class.models.iter().any(|known| known == model);
+        let class = self.0.values().find(known)?;
+        let is_type = |name: &&str| name.starts_with(|first: char| first.is_ascii_lowercase());
+        Some(class.models.iter().map(String::as_str).filter(is_type).collect())
+    }
+
     /// These parts of a configuration, as far as it has them.
     fn parts(&self, config: &ModelConfig, sections: &[&str]) -> Result<Vec<ConfigPart<'_>>> {
         let Some(whole) = self.name_of(config) else { return Ok(Vec::new()) };
@@ -103,6 +112,28 @@ impl ConfigPart<'_> {
     }
 }
 
+/// Refuses a `model_type` of another family than the class: transformers' Auto classes follow the one, llama.cpp's converter
+/// the other.
+///
+/// # Errors
+/// [`Error::Invalid`] with both.
+pub(crate) fn check_model_type(config: &ModelConfig) -> Result<()> {
+    let classes = ConfigClasses::load()?;
+    let (Some(class), Some(model_type)) = (config.class(), config.model_type()) else { return Ok(()) };
+    let Some(expected) = classes.model_types(class) else { return Ok(()) };
+    let family =
+        |name: &str| Architecture::ALL.into_iter().find(|known| known.family().classes.contains(&name));
+    let is_of_family = family(model_type).is_some() && family(model_type) == family(class);
+    if expected.is_empty() || expected.contains(&model_type) || is_of_family {
+        return Ok(());
+    }
+    let (file, expected) = (config.file(), expected.join(" or "));
+    let problem = format!(
+        "has model_type {model_type:?}, but the class {class}, whose model_type is {expected}: correct the one that is wrong"
+    );
+    Err(Error::invalid(file, problem))
+}
+
 /// Refuses fields of the language model whose types are not those of their class.
 ///
 /// # Errors
@@ -136,7 +167,6 @@ pub(crate) fn unknown_encoder_fields(config: &ModelConfig) -> Result<Vec<String>
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Architecture;
     use super::*;
 
     fn config(fields: &Value) -> ModelConfig {
@@ -213,6 +243,24 @@ mod tests {
             let error = check_types(&config(&json!({"architectures": [model], field: value}))).unwrap_err();
             let start = format!("config.json: {field} is {value}, not ");
             assert!(error.to_string().starts_with(&start), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_model_type_of_another_family_is_refused() {
+        for (class, model_type, is_refused) in [
+            ("Gemma3ForCausalLM", "llama", true),
+            ("Gemma3ForCausalLM", "gemma2", true),
+            ("Gemma4ForCausalLM", "gemma4_unified_text", false),
+            ("Gemma3ForCausalLM", "gemma3_text", false),
+            ("Gemma3ForCausalLM", "gemma3", false),
+            ("Gemma3TextModel", "gemma3_text", false),
+            ("Gemma4DSparkModel", "gemma4_text", false),
+            ("GemmaForSequenceClassification", "gemma", false),
+        ] {
+            let checked =
+                check_model_type(&config(&json!({"architectures": [class], "model_type": model_type})));
+            assert_eq!(checked.is_err(), is_refused, "{class}, {model_type}: {checked:?}");
         }
     }
 

@@ -26,7 +26,7 @@ use std::fmt;
 pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
 pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, lm_head_name};
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
-pub(crate) use known_fields::{has_field, unknown_encoder_fields, unknown_fields};
+pub(crate) use known_fields::{check_model_type, has_field, unknown_encoder_fields, unknown_fields};
 pub(crate) use mmproj::MmprojEncoders;
 pub(crate) use rope::layer_rope;
 pub(crate) use sentence_transformers::module_files;

@@ -2,8 +2,13 @@
 
 use super::completeness::{check_encoders_complete, check_language_model_complete};
 use crate::error::{Error, Result};
-use crate::gemma::{Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes};
+use crate::gemma::{
+    Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_model_type,
+};
 use crate::merge::{Model, ModelTensor};
+
+/// How the name of the embedding of all layers ends.
+const PER_LAYER_EMBEDDING: &str = "embed_tokens_per_layer.weight";
 
 /// Checks the language model.
 ///
@@ -75,6 +80,8 @@ fn check_shapes(model: &Model, expected: impl Fn(&str) -> Result<Option<Expected
 /// shapes to compare with.
 pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     let config = model.base().config();
+    check_model_type(config)?;
+    check_new_rows(model)?;
     if let Ok(architecture) = Architecture::of(config) {
         model.check_layers()?;
         check_language_model_complete(model, architecture)?;
@@ -92,6 +99,25 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
         }
         Err(_) => Ok(()),
     }
+}
+
+/// Refuses tokens that the adapter adds to a model with per-layer embeddings of all tokens: those get no rows for them.
+/// Where they have no rows for all tokens of the base, as in Gemma 3n, transformers replaces the others.
+fn check_new_rows(model: &Model) -> Result<()> {
+    let (Some(rows), Some(number)) = (model.resized_vocabulary(), model.embedding()) else { return Ok(()) };
+    let is_per_layer = |tensor: &&ModelTensor| tensor.info.name.ends_with(PER_LAYER_EMBEDDING);
+    let Some(per_layer) = model.tensors().iter().find(is_per_layer) else { return Ok(()) };
+    let known = per_layer.info.shape.first().copied().unwrap_or(0);
+    let embedding = &model.tensors()[number];
+    let before = model.base().tensors()[embedding.base].shape.first().copied().unwrap_or(0);
+    if rows <= known || before > known {
+        return Ok(());
+    }
+    let problem = format!(
+        "has {rows} rows in the adapter, but the per-layer embedding has {known}: the new tokens have no rows there, so no model \
+         can be made of base and adapter; train without adding tokens"
+    );
+    Err(Error::tensor(model.file_of(embedding), &embedding.info.name, problem))
 }
 
 /// transformers loads no embedding that has other rows than the configuration has tokens, or no row for the padding token.

@@ -296,3 +296,28 @@ fn changes_that_are_zero_and_not_in_the_base_are_dropped_by_name() {
     assert_eq!(outcome.report.dropped_modules, model.dropped_modules());
     assert!(outcome.report.pairs.iter().all(|pair| pair.tensor.contains("q_proj")));
 }
+
+/// An adapter has no rows for new tokens in the per-layer embeddings: transformers cannot run the merged model on them.
+#[test]
+fn no_merge_of_new_tokens_without_rows_in_the_per_layer_embeddings() {
+    for (rows, is_refused) in [(776_u64, true), (760, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = json!({"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"]});
+        fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();
+        let bytes = rows * 64 * 2;
+        let embedding = json!({"dtype": "BF16", "shape": [rows, 64], "data_offsets": [0, bytes]});
+        let header = json!({"base_model.model.model.embed_tokens.weight": embedding}).to_string();
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend(header.bytes().chain((0..bytes).map(|_| 0)));
+        fs::write(folder.path().join("adapter_model.safetensors"), file).unwrap();
+        let adapter = Adapter::open(Arc::new(LocalFolder::open(folder.path()).unwrap())).unwrap();
+        let base = checkpoint(&fixture("families/gemma4-dense/base"));
+        let planned = MergePlan::new(&Model::with_adapter(&base, &adapter).unwrap());
+        let refused = planned.err().map(|error| error.to_string());
+        assert_eq!(
+            refused.is_some_and(|text| text.contains("per-layer embedding has 768")),
+            is_refused,
+            "{rows}"
+        );
+    }
+}
