@@ -137,7 +137,7 @@ pub(crate) fn check_model_type(config: &ModelConfig) -> Result<()> {
 /// Refuses fields of the language model whose types are not those of their class.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) with the field and its value.
+/// [`Error::Invalid`] with the field and its value.
 pub(super) fn check_types(config: &ModelConfig) -> Result<()> {
     ConfigClasses::load()?.parts(config, &LANGUAGE_MODEL)?.iter().try_for_each(ConfigPart::check_types)
 }
