@@ -72,8 +72,14 @@ mod tests {
     #[test]
     fn the_page_offers_quantizations_of_the_service_and_its_default_first() {
         let page = std::str::from_utf8(FILES[0].bytes).unwrap();
-        let options = page.split("<option>").skip(1).map(|rest| rest.split('<').next().unwrap());
-        let offered: Vec<_> = options.map(|name| name.parse::<Quantization>().unwrap()).collect();
-        assert_eq!(offered.first(), Some(&Quantization::DEFAULT));
+        let boxes = page.split("name=\"quantizations\" value=\"").skip(1);
+        let offered: Vec<_> = boxes
+            .map(|rest| (rest.split('"').next().unwrap().parse::<Quantization>().unwrap(), rest))
+            .collect();
+        assert_eq!(offered.first().map(|(first, _)| *first), Some(Quantization::DEFAULT));
+        let is_checked = |rest: &str| rest.split('>').next().unwrap().ends_with(" checked");
+        let checked: Vec<_> =
+            offered.iter().filter(|(_, rest)| is_checked(rest)).map(|(one, _)| *one).collect();
+        assert_eq!(checked, [Quantization::DEFAULT]);
     }
 }
