@@ -91,7 +91,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
     );
     assert_eq!(
         newcomer.calls().iter().filter(|call| call.starts_with("docker push")).count(),
-        18,
+        21,
         "what is deployed is what this run pushed"
     );
     // nothing of the deployment is on this machine only
