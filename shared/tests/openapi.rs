@@ -134,6 +134,35 @@ fn bodies() -> impl Strategy<Value = Value> {
         })
 }
 
+/// Every value of a field, among them none.
+fn with_each(bodies: &[Value], field: &str, values: &[Value]) -> Vec<Value> {
+    let with = |body: &Value, value: &Value| {
+        let mut body = body.clone();
+        body[field] = value.clone();
+        body
+    };
+    let of_body =
+        |body: &Value| values.iter().map(|value| with(body, value)).chain([body.clone()]).collect::<Vec<_>>();
+    bodies.iter().flat_map(of_body).collect()
+}
+
+#[test]
+fn the_fields_of_a_gguf_match_the_schema_if_and_only_if_the_service_accepts_them_together() {
+    let documented = schema("CreateExport");
+    let kinds = ["adapter", "gguf"].map(|kind| json!({"job_id": "job-1", "export_type": kind}));
+    let (null, blank) = (json!(null), json!(" \u{2028}"));
+    let bodies = with_each(&kinds, "gguf_kind", &[null.clone(), json!("model"), json!("lora")]);
+    let types = [null.clone(), blank.clone(), json!("q8_0"), json!("q4_0"), json!("Q4_0")];
+    let bodies = with_each(&bodies, "quantization", &types);
+    let several = [null.clone(), json!(["f16"]), json!(["q8_0", "q4_0"]), json!(["Q8_0", "Q4_0"])];
+    let bodies = with_each(&bodies, "quantizations", &several);
+    for body in with_each(&bodies, "imatrix", &[null, blank, json!("gs://b/i.gguf")]) {
+        let raw: RawCreateExport = serde_json::from_value(body.clone()).unwrap();
+        let parsed = CreateExport::try_from(raw);
+        assert_eq!(documented(&body), parsed.is_ok(), "{body} {parsed:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 

@@ -167,23 +167,24 @@ fn combinations() -> Value {
     let repo = json!(schema_ref::<HubRepo>());
     let token = json!({ "type": "string", "pattern": "[!-~]" });
     let (lora, no_lora) = (json!({ "const": GgufKind::Lora }), json!({ "not": { "const": GgufKind::Lora } }));
-    let of_lora = Quantization::OF_LORA.map(Quantization::as_str);
-    let in_upper_case = of_lora.map(str::to_ascii_uppercase);
-    let of_lora: Vec<_> = of_lora.into_iter().map(str::to_owned).chain(in_upper_case).collect();
-    let of_lora = json!({ "enum": of_lora });
+    let of_lora = either_case(&Quantization::OF_LORA);
     let no_kind = json!({ "type": "null" });
     let no_imatrix = json!({ "anyOf": [{ "type": "null" }, json!(schema_ref::<BlankText>())] });
-    let with_imatrix: Vec<_> = Quantization::ALL.into_iter().filter(|one| one.uses_imatrix()).collect();
-    let in_upper_case = with_imatrix.iter().map(|one| one.as_str().to_ascii_uppercase());
-    let with_imatrix: Vec<_> =
-        with_imatrix.iter().map(|one| one.as_str().to_owned()).chain(in_upper_case).collect();
-    let with_imatrix = json!({ "enum": with_imatrix });
-    let kinds = [
-        json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": with_imatrix, "quantizations": no_quantizations }),
-        json!({
-            "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization,
-            "quantizations": { "type": "array", "contains": with_imatrix },
-        }),
+    let uses_imatrix: Vec<_> = Quantization::ALL.into_iter().filter(|one| one.uses_imatrix()).collect();
+    let uses_imatrix = either_case(&uses_imatrix);
+    // rules for fields, and the field without which a default would be taken that uses no matrix
+    let with_imatrix = [
+        (
+            json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": uses_imatrix, "quantizations": no_quantizations }),
+            Some("quantization"),
+        ),
+        (
+            json!({
+                "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization,
+                "quantizations": { "type": "array", "contains": uses_imatrix },
+            }),
+            Some("quantizations"),
+        ),
     ];
     let without_imatrix = [
         json!({ "export_type": gguf, "gguf_kind": no_lora, "quantizations": no_quantizations }),
@@ -198,20 +199,32 @@ fn combinations() -> Value {
     ];
     let without_imatrix = without_imatrix.into_iter().map(|mut kind| {
         kind["imatrix"] = no_imatrix.clone();
-        kind
+        (kind, None)
     });
-    let kinds: Vec<_> = kinds.into_iter().chain(without_imatrix).collect();
-    let to_storage = json!({ "destination": without_hub });
-    let to_hub = json!({ "hf_repo_id": repo, "hf_token": token });
-    let combined = |kind: &Value, destination: &Value| {
+    let kinds: Vec<_> = with_imatrix.into_iter().chain(without_imatrix).collect();
+    let destinations = [
+        (json!({ "destination": without_hub }), vec![]),
+        (json!({ "hf_repo_id": repo, "hf_token": token }), vec!["hf_repo_id", "hf_token"]),
+    ];
+    let combined = |(destination, fields): &(Value, Vec<&str>), (kind, field): &(Value, Option<&str>)| {
         let parts = [kind, destination].into_iter().filter_map(Value::as_object).flatten();
-        Value::from(parts.map(|(name, rule)| (name.clone(), rule.clone())).collect::<serde_json::Map<_, _>>())
+        let properties: serde_json::Map<_, _> =
+            parts.map(|(name, rule)| (name.clone(), rule.clone())).collect();
+        let required: Vec<_> = fields.iter().chain(field).collect();
+        match required.is_empty() {
+            true => json!({ "properties": properties }),
+            false => json!({ "properties": properties, "required": required }),
+        }
     };
-    let to_storage = kinds.iter().map(|kind| json!({ "properties": combined(kind, &to_storage) }));
-    let to_hub = kinds
-        .iter()
-        .map(|kind| json!({ "properties": combined(kind, &to_hub), "required": ["hf_repo_id", "hf_token"] }));
-    to_storage.chain(to_hub).collect()
+    let of_destination = |destination| kinds.iter().map(move |kind| combined(destination, kind));
+    destinations.iter().flat_map(of_destination).collect()
+}
+
+/// The names of these types, in lower and in upper case.
+fn either_case(types: &[Quantization]) -> Value {
+    let names = types.iter().map(|one| one.as_str().to_owned());
+    let in_upper_case = types.iter().map(|one| one.as_str().to_ascii_uppercase());
+    json!({ "enum": names.chain(in_upper_case).collect::<Vec<_>>() })
 }
 
 /// Example requests.
