@@ -12,7 +12,7 @@ mod proof;
 use std::sync::Arc;
 
 use engine::{Folder, Model, RunOptions};
-use shared::domain::{Artifact, ArtifactKind, Destination, GgufKind, HubRepo, Proof, Variant};
+use shared::domain::{Artifact, ArtifactKind, Destination, GgufKind, HubRepo, Proof, Quantization, Variant};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -104,6 +104,23 @@ impl ExportWork<'_> {
     fn download(&self, published: &PublishedArtifact, name: &str) -> Result<Artifact, JobError> {
         let files = published.manifest.files.iter().cloned().map(Into::into).collect();
         Ok(Artifact { files, ..self.artifact(Variant::File, published.bucket.url_of(name)?) })
+    }
+
+    /// The artifacts of a published GGUF of one type, with `name` as its main file: for download, and on the Hub.
+    fn deliver(
+        &self,
+        quantization: Quantization,
+        published: &PublishedArtifact,
+        name: &str,
+        model: &ModelFiles<'_>,
+    ) -> Result<impl Iterator<Item = Artifact>, JobError> {
+        let download = match self.has_destination(Destination::Gcs) {
+            true => Some(self.download(published, name)?),
+            false => None,
+        };
+        let pushed = self.push(model)?;
+        let typed = move |artifact| Artifact { quantization: Some(quantization), ..artifact };
+        Ok(download.into_iter().chain(pushed).map(typed))
     }
 
     /// Options for the engine that report to this export's progress. Larger models are read in larger ranges.

@@ -2,7 +2,7 @@
 //! merged model of an earlier export; and a file for each quantization type.
 
 use engine::{Adapter, GgufOptions, GgufPlan, Model, OutputType, title_of};
-use shared::domain::{ArtifactKind, Export, HubRepo, Quantization, TrainingJob, Variant};
+use shared::domain::{ArtifactKind, HubRepo, Quantization, TrainingJob, Variant};
 
 use super::{
     RequestedExport,
@@ -34,13 +34,10 @@ pub(crate) struct PlannedGguf {
 }
 
 impl GgufRequest {
-    /// One for each type of the record; a record without any is older than the field.
-    pub(crate) fn all(export: &Export, job: &TrainingJob) -> Vec<Self> {
-        let types = match export.quantizations.as_slice() {
-            [] => &[Quantization::DEFAULT],
-            types => types,
-        };
-        types.iter().map(|quantization| Self::new(*quantization, job)).collect()
+    /// One for each type.
+    pub(crate) fn all(requested: &RequestedExport<'_>) -> Vec<Self> {
+        let one = |quantization| Self::new(quantization, requested.training_job);
+        requested.quantizations().into_iter().map(one).collect()
     }
 
     fn new(quantization: Quantization, job: &TrainingJob) -> Self {

@@ -1,7 +1,7 @@
 //! `gguf` of the kind `lora`: the adapter alone, as a GGUF file for each type.
 
 use engine::{Adapter, LoraPlan, Model, TensorType};
-use shared::domain::{GgufKind, Quantization};
+use shared::domain::Quantization;
 
 use super::{RequestedExport, gguf::model_name};
 use crate::{
@@ -50,18 +50,14 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, J
     let model_name = model_name(requested.training_job);
     let inputs =
         Fingerprint::of("gguf lora").folder("adapter", &input.files).folder("base", &base.input.files);
-    let file = |quantization: &Quantization| {
+    let file = |quantization: Quantization| {
         let fingerprint = inputs.clone().option("quantization", quantization.as_str());
         let fingerprint = fingerprint.option("name", &model_name).finish();
         let artifact = format!("gguf lora {quantization}");
         let target = ArtifactFolder::new(requested.download_folder()?, artifact, fingerprint);
-        Ok(LoraFile { quantization: *quantization, name: format!("lora-{quantization}.gguf"), target })
+        Ok(LoraFile { quantization, name: format!("lora-{quantization}.gguf"), target })
     };
-    let types = match requested.export.quantizations.as_slice() {
-        [] => &[Quantization::default_of(GgufKind::Lora)],
-        types => types,
-    };
-    let files = types.iter().map(file).collect::<Result<_, JobError>>()?;
+    let files = requested.quantizations().into_iter().map(file).collect::<Result<_, JobError>>()?;
     Ok(LoraInput { base, adapter, files, model_name })
 }
 

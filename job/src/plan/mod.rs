@@ -9,7 +9,7 @@ pub(crate) mod merged;
 
 use shared::{
     adapters::storage::StorageError,
-    domain::{Destination, Export, HubRepo, TrainingJob},
+    domain::{Destination, Export, HubRepo, Quantization, TrainingJob},
 };
 
 use crate::{bucket::Bucket, context::Buckets, error::JobError, sources::InputSources};
@@ -25,6 +25,14 @@ pub(crate) struct RequestedExport<'a> {
 impl RequestedExport<'_> {
     pub(crate) fn has_destination(&self, destination: Destination) -> bool {
         self.export.destinations.contains(destination)
+    }
+
+    /// The types of a GGUF; a record without any is older than the field.
+    pub(crate) fn quantizations(&self) -> Vec<Quantization> {
+        match self.export.quantizations.as_slice() {
+            [] => vec![Quantization::default_of(self.export.gguf_kind)],
+            types => types.to_vec(),
+        }
     }
 
     /// The repository that the export is pushed to, if the Hub is a destination.

@@ -179,7 +179,7 @@ fn plan_full_model(requested: &RequestedExport<'_>, input: &InputFolder) -> Resu
 }
 
 fn plan_gguf(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
-    let requests = GgufRequest::all(requested.export, requested.training_job);
+    let requests = GgufRequest::all(requested);
     let input = gguf::find_input(requested)?;
     let model = input.model()?;
     let mut draft =

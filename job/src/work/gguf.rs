@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use engine::{Folder as _, Model, Outcome, Output};
-use shared::domain::{Artifact, Destination, Stage};
+use shared::domain::{Destination, Stage};
 
 use super::{ExportResult, ExportWork, ModelFiles, PUSHED, proof};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
-    let requests = GgufRequest::all(work.requested.export, work.requested.training_job);
+    let requests = GgufRequest::all(&work.requested);
     let input = gguf::find_input(&work.requested)?;
     let targets: Vec<_> = requests
         .iter()
@@ -28,11 +28,6 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         message: message(&requests, &made),
     };
     for (request, ObtainedArtifact { artifact, .. }) in requests.iter().zip(&made) {
-        let quantization = Some(request.quantization);
-        if work.has_destination(Destination::Gcs) {
-            let download = work.download(artifact, &request.file_name)?;
-            result.artifacts.push(Artifact { quantization, ..download });
-        }
         let model = ModelFiles {
             folder: Arc::clone(&artifact.files) as _,
             files: &artifact.manifest.files,
@@ -40,8 +35,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             base_files: input.weights.files(),
             description: &format!("Converted for llama.cpp as {}.", request.quantization),
         };
-        let pushed = work.push(&model)?;
-        result.artifacts.extend(pushed.map(|pushed| Artifact { quantization, ..pushed }));
+        result.artifacts.extend(work.deliver(request.quantization, artifact, &request.file_name, &model)?);
     }
     if work.has_destination(Destination::HfHub) {
         result.message.push_str(PUSHED);

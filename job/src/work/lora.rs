@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::LoraPlan;
-use shared::domain::{Artifact, Destination, Stage};
+use shared::domain::{Destination, Stage};
 
 use super::{ExportResult, ExportWork, ModelFiles, PUSHED};
 use crate::{
@@ -21,11 +21,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     for (file, plan) in input.files.iter().zip(&plans) {
         let obtained = work.obtain(&file.target, |folder| write(work, file, plan, folder))?;
         is_reused &= obtained.is_reused;
-        let (artifact, quantization) = (&obtained.artifact, Some(file.quantization));
-        if work.has_destination(Destination::Gcs) {
-            let download = work.download(artifact, &file.name)?;
-            result.artifacts.push(Artifact { quantization, ..download });
-        }
+        let artifact = &obtained.artifact;
         let model = ModelFiles {
             folder: Arc::clone(&artifact.files) as _,
             files: &artifact.manifest.files,
@@ -33,8 +29,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             base_files: &input.base.input.files,
             description: &format!("A LoRA adapter for llama.cpp (`--lora`), as {}.", file.quantization),
         };
-        let pushed = work.push(&model)?;
-        result.artifacts.extend(pushed.map(|pushed| Artifact { quantization, ..pushed }));
+        result.artifacts.extend(work.deliver(file.quantization, artifact, &file.name, &model)?);
     }
     result.message = message(&input, is_reused);
     if work.has_destination(Destination::HfHub) {
