@@ -5,29 +5,7 @@ mod absent;
 mod card;
 #[cfg(feature = "hub")]
 mod client;
-#[cfg(feature = "hub")]
-mod contents;
-#[cfg(feature = "hub")]
-mod destination;
-#[cfg(feature = "hub")]
-mod error;
-#[cfg(feature = "hub")]
-mod file;
-#[cfg(feature = "hub")]
-mod file_stream;
 mod front_matter;
-#[cfg(feature = "hub")]
-mod model;
-#[cfg(feature = "hub")]
-mod push;
-#[cfg(feature = "hub")]
-mod requests;
-#[cfg(feature = "hub")]
-mod response;
-#[cfg(feature = "hub")]
-mod stall;
-#[cfg(feature = "hub")]
-mod transfer;
 
 use std::sync::Arc;
 

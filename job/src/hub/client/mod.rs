@@ -1,5 +1,17 @@
 //! The client of the Hub, with the caller's token.
 
+mod contents;
+mod destination;
+mod error;
+mod file;
+mod file_stream;
+mod model;
+mod push;
+mod requests;
+mod response;
+mod stall;
+mod transfer;
+
 use std::sync::Arc;
 
 use hf_hub::HFClient;
@@ -12,13 +24,13 @@ use crate::{context::HubSettings, error::JobError, progress::ProgressTracker};
 
 /// A client with the caller's token, for blocking code.
 pub(crate) struct Hub {
-    pub(super) client: HFClient,
+    client: HFClient,
     /// For what the client does not do. It follows no redirects.
-    pub(super) http: reqwest::Client,
-    pub(super) settings: HubSettings,
-    pub(super) token: Option<SecretString>,
-    pub(super) progress: Arc<ProgressTracker>,
-    pub(super) runtime: Handle,
+    http: reqwest::Client,
+    settings: HubSettings,
+    token: Option<SecretString>,
+    progress: Arc<ProgressTracker>,
+    runtime: Handle,
 }
 
 impl Hub {
@@ -47,7 +59,7 @@ impl Hub {
         Ok(Arc::new(Self { client, http, settings, token, progress, runtime }))
     }
 
-    pub(super) fn repository(&self, repo: &HubRepo) -> hf_hub::HFRepository<hf_hub::RepoTypeModel> {
+    fn repository(&self, repo: &HubRepo) -> hf_hub::HFRepository<hf_hub::RepoTypeModel> {
         let (owner, name) = repo.parts();
         self.client.model(owner, name)
     }

@@ -9,11 +9,11 @@ use shared::domain::{ArtifactKind, HubRepo, RepositorySummary};
 
 use super::{
     Hub,
-    card::{self, CARD_FILE},
     contents::RepositoryContents,
     error::{HubError, HubOperation},
     file::HubFile,
 };
+use crate::hub::card::{self, CARD_FILE};
 use crate::{error::JobError, manifest::ManifestFile};
 
 impl Hub {

@@ -15,14 +15,14 @@ use sha2::{Digest, Sha256};
 use shared::domain::Stage;
 
 use super::{
-    Hub, PushRequest,
-    card::CARD_FILE,
+    Hub,
     contents::RepositoryContents,
     destination::check_privacy,
     error::{HubError, HubOperation},
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
 };
+use crate::hub::{PushRequest, card::CARD_FILE};
 use crate::{error::JobError, manifest::ManifestFile};
 
 /// One push, step by step.
