@@ -33,18 +33,16 @@ use serde::Serialize;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::Result;
-use crate::gemma::Architecture;
 use crate::io::Source;
 use crate::merge::Model;
 use crate::progress::RunOptions;
-use crate::tokenizer::Tokenizer;
 
 pub(crate) use divergence::TokenPredictions;
 pub(crate) use generate::AnswerEnd;
 pub(crate) use model::ForwardModel;
 pub(crate) use passages::{Passage, greedy_answers, predictions};
-pub(crate) use prompts::fixed_prompts;
-pub(crate) use weight_changes::{WeightChange, weight_changes};
+pub(crate) use prompts::{fixed_prompts, tokenizer};
+pub(crate) use weight_changes::weight_changes;
 
 /// How far an export's next-token distributions are from those of base and adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -89,20 +87,23 @@ pub fn check_comparable(model: &Model) -> Result<()> {
 
 fn compare(model: &Model, exported: &ForwardModel, run: &RunOptions<'_>) -> Result<LogitDivergence> {
     let reference = ForwardModel::of_model(model)?;
-    let architecture = Architecture::of(model.base().config())?;
-    let tokenizer = Tokenizer::open(model.files(), architecture, model.embedding_rows())?;
-    let whole = |tokens: Vec<usize>| Passage { compared: 0..tokens.len(), tokens };
-    let passages: Vec<Passage> = fixed_prompts(&tokenizer).into_iter().map(whole).collect();
-    let tokens = predictions(&[&reference, exported], &passages, run)?;
-    let count = tokens.len() as f64;
-    let divergences: Vec<f64> = tokens.iter().map(|token| token.divergence(0)).collect();
-    let agreed = tokens.iter().filter(|token| token.expected() == token.found(0)).count();
-    Ok(LogitDivergence {
-        tokens: tokens.len(),
-        kl_mean: divergences.iter().sum::<f64>() / count,
-        kl_max: divergences.iter().copied().fold(0.0, f64::max),
-        top1: agreed as f64 / count,
-    })
+    let tokens = predictions(&[&reference, exported], &fixed_prompts(&tokenizer(model)?), run)?;
+    Ok(LogitDivergence::of(&tokens, 0))
+}
+
+impl LogitDivergence {
+    /// That of another model from the reference.
+    pub(crate) fn of(tokens: &[TokenPredictions], other: usize) -> Self {
+        let count = tokens.len() as f64;
+        let divergences: Vec<f64> = tokens.iter().map(|token| token.divergence(other)).collect();
+        let agreed = tokens.iter().filter(|token| token.expected() == token.found(other)).count();
+        Self {
+            tokens: tokens.len(),
+            kl_mean: divergences.iter().sum::<f64>() / count,
+            kl_max: divergences.iter().copied().fold(0.0, f64::max),
+            top1: agreed as f64 / count,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! The fixed prompts as token ids of the model.
 
+use super::passages::Passage;
+use crate::error::Result;
+use crate::gemma::Architecture;
+use crate::merge::Model;
 use crate::tokenizer::{TextEncoder, Tokenizer};
 
 const TEXTS: [&str; 4] = [
@@ -11,12 +15,18 @@ const TEXTS: [&str; 4] = [
 /// The most tokens of a prompt.
 const MAX_TOKENS: usize = 32;
 
-/// Each prompt's token ids, `<bos>` first.
-pub(crate) fn fixed_prompts(tokenizer: &Tokenizer) -> Vec<Vec<usize>> {
+/// The tokenizer of a model, with the adapter's files.
+pub(crate) fn tokenizer(model: &Model) -> Result<Tokenizer> {
+    Tokenizer::open(model.files(), Architecture::of(model.base().config())?, model.embedding_rows())
+}
+
+/// The prompts as passages that are compared as a whole, `<bos>` first.
+pub(crate) fn fixed_prompts(tokenizer: &Tokenizer) -> Vec<Passage> {
     let encoder = TextEncoder::new(tokenizer);
     let prompt = |text: &&str| {
         let ids = tokenizer.special_id("bos").into_iter().chain(encoder.encode(text));
-        ids.take(MAX_TOKENS).map(|id| id as usize).collect()
+        let tokens: Vec<_> = ids.take(MAX_TOKENS).map(|id| id as usize).collect();
+        Passage { compared: 0..tokens.len(), tokens }
     };
     TEXTS.iter().map(prompt).collect()
 }

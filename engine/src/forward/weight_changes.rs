@@ -8,6 +8,7 @@ use super::parallel::in_parallel;
 use super::weights::{RowRange, for_each_chunk, require_shape};
 use crate::error::Result;
 use crate::progress::RunOptions;
+use crate::report::TensorSurvival;
 
 /// A tensor that an adapter changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,24 +21,13 @@ pub(crate) struct ChangedTensor {
     pub(super) rows: Range<usize>,
 }
 
-/// A tensor's stored change.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct WeightChange {
-    /// The name in the checkpoint.
-    pub(crate) tensor: String,
-    /// The cosine of the angle between stored and wanted change; 0 if no change is stored.
-    pub(crate) cosine: f64,
-    /// The norm of the stored change divided by that of the wanted one.
-    pub(crate) norm_ratio: f64,
-}
-
 /// The change of each tensor that the adapter changes, in each of these exports.
 pub(crate) fn weight_changes(
     base: &ForwardModel,
     fine_tuned: &ForwardModel,
     exports: &[ForwardModel],
     run: &RunOptions<'_>,
-) -> Result<Vec<Vec<WeightChange>>> {
+) -> Result<Vec<Vec<TensorSurvival>>> {
     let of_tensors = in_parallel(fine_tuned.changed_tensors(), run, |tensor| {
         change(tensor, base, fine_tuned, exports, run)
     })?;
@@ -58,7 +48,7 @@ fn change(
     fine_tuned: &ForwardModel,
     exports: &[ForwardModel],
     run: &RunOptions<'_>,
-) -> Result<Vec<WeightChange>> {
+) -> Result<Vec<TensorSurvival>> {
     let name = tensor.stored_name.as_str();
     // a tied lm_head is the embedding
     let or_embedding = |model: &ForwardModel| match model.weights().shape(name) {
@@ -89,7 +79,7 @@ fn change(
         Ok(())
     })?;
     let ratio = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
-    let of_export = |sums: ChangeSums| WeightChange {
+    let of_export = |sums: ChangeSums| TensorSurvival {
         tensor: tensor.name.clone(),
         cosine: ratio(sums.product, (wanted * sums.stored).sqrt()),
         norm_ratio: ratio(sums.stored, wanted).sqrt(),

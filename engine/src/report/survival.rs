@@ -51,7 +51,7 @@ pub struct PromptUse {
 pub struct TensorSurvival {
     /// The name in the checkpoint.
     pub tensor: String,
-    /// The cosine of the angle between both.
+    /// The cosine of the angle between both; 0 if no change is stored.
     pub cosine: f64,
     /// The norm of the stored change divided by that of the wanted one.
     pub norm_ratio: f64,

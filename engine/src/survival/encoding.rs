@@ -3,7 +3,6 @@
 use super::prompt_set::Prompt;
 use crate::error::{Error, Result};
 use crate::forward::AnswerEnd;
-use crate::gemma::Architecture;
 use crate::merge::Model;
 use crate::tokenizer::{
     ChatRenderer, Conversation, TextEncoder, Tokenizer, generation_eos, message, turn_end,
@@ -35,11 +34,6 @@ pub(super) struct PromptEncoder<'a> {
     tokenizer: &'a Tokenizer,
     encoder: TextEncoder<'a>,
     renderer: Option<ChatRenderer>,
-}
-
-/// The tokenizer of a model, with the adapter's files.
-pub(super) fn tokenizer(model: &Model) -> Result<Tokenizer> {
-    Tokenizer::open(model.files(), Architecture::of(model.base().config())?, model.embedding_rows())
 }
 
 impl<'a> PromptEncoder<'a> {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::forward::{
-    ForwardModel, Passage, TokenPredictions, WeightChange, fixed_prompts, greedy_answers, predictions,
-    weight_changes,
+    ForwardModel, LogitDivergence, Passage, TokenPredictions, fixed_prompts, greedy_answers, predictions,
+    tokenizer, weight_changes,
 };
 use crate::io::Source;
 use crate::merge::Model;
@@ -97,10 +97,9 @@ impl ComparedModels {
     }
 
     fn texts(&self, model: &Model, prompts: &PromptSet, run: &RunOptions<'_>) -> Result<ComparedTexts> {
-        let tokenizer = encoding::tokenizer(model)?;
+        let tokenizer = tokenizer(model)?;
         let Some(list) = &prompts.prompts else {
-            let whole = |tokens: Vec<usize>| Passage { compared: 0..tokens.len(), tokens };
-            let passages: Vec<Passage> = fixed_prompts(&tokenizer).into_iter().map(whole).collect();
+            let passages = fixed_prompts(&tokenizer);
             let count = passages.len();
             let used = PromptUse { source: "fixed", available: count, used: count, answered: 0 };
             return Ok(ComparedTexts { passages, used, samples: vec![Vec::new(); self.exports.len()] });
@@ -189,17 +188,16 @@ impl EncodedPrompt {
 fn survival(
     export: usize,
     tokens: &[TokenPredictions],
-    changes: Vec<WeightChange>,
+    changes: Vec<TensorSurvival>,
     samples: Vec<AnswerSample>,
     prompts: PromptUse,
 ) -> Survival {
     // among the other models the base is the first
     let (base, export) = (0, export + 1);
-    let mean = |model| tokens.iter().map(|token| token.divergence(model)).sum::<f64>() / tokens.len() as f64;
-    let (kl_base, kl_export) = (mean(base), mean(export));
+    let kl_base = LogitDivergence::of(tokens, base).kl_mean;
+    let of_export = LogitDivergence::of(tokens, export);
     let changed: Vec<_> = tokens.iter().filter(|token| token.expected() != token.found(base)).collect();
     let kept = changed.iter().filter(|token| token.expected() == token.found(export)).count();
-    let same = tokens.iter().filter(|token| token.expected() == token.found(export));
     let is_measurable = kl_base >= NOISE_LIMIT;
     let unmeasured = || {
         format!(
@@ -207,15 +205,15 @@ fn survival(
              that can be measured: give prompts like those it was trained on"
         )
     };
-    let mut worst: Vec<TensorSurvival> = changes.into_iter().map(of_tensor).collect();
+    let mut worst = changes;
     worst.sort_by(|a, b| a.cosine.total_cmp(&b.cosine));
     worst.truncate(WORST_TENSORS);
     Survival {
-        survival: is_measurable.then(|| 1.0 - kl_export / kl_base),
+        survival: is_measurable.then(|| 1.0 - of_export.kl_mean / kl_base),
         unmeasured: (!is_measurable).then(unmeasured),
-        kl_export,
-        kl_export_max: tokens.iter().map(|token| token.divergence(export)).fold(0.0, f64::max),
-        top1: same.count() as f64 / tokens.len() as f64,
+        kl_export: of_export.kl_mean,
+        kl_export_max: of_export.kl_max,
+        top1: of_export.top1,
         kl_base,
         tokens: tokens.len(),
         changed_tokens: changed.len(),
@@ -224,10 +222,6 @@ fn survival(
         worst_tensors: worst,
         samples,
     }
-}
-
-fn of_tensor(WeightChange { tensor, cosine, norm_ratio }: WeightChange) -> TensorSurvival {
-    TensorSurvival { tensor, cosine, norm_ratio }
 }
 
 #[cfg(test)]

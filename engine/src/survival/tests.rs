@@ -177,7 +177,7 @@ fn survival_on_prompts_is_that_of_the_definition() {
     let exports = [OutputType::Q4_0, OutputType::Q2_K].map(|output| inputs.gguf(&model, output));
     let found = measure_survival(&model, &exports, &prompts, &RunOptions::default()).unwrap();
 
-    let tokenizer = encoding::tokenizer(&model).unwrap();
+    let tokenizer = tokenizer(&model).unwrap();
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
     let encoded = encoder.encode(prompts.prompts.as_ref().unwrap()).unwrap();
     let end = encoder.answer_end().unwrap();
@@ -230,7 +230,7 @@ fn survival_on_prompts_is_that_of_the_definition() {
 fn prompts_and_answers_are_rendered_through_the_chat_template() {
     let inputs = Inputs::new();
     let model = inputs.model();
-    let tokenizer = encoding::tokenizer(&model).unwrap();
+    let tokenizer = tokenizer(&model).unwrap();
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
     let prompts = PromptSet::parse("p", br#"{"prompt": "hi", "completion": "yes"}"#).unwrap();
     let encoded = encoder.encode(&prompts.prompts.unwrap()).unwrap().remove(0);
