@@ -121,9 +121,8 @@ pub(crate) fn check_model_type(config: &ModelConfig) -> Result<()> {
     let classes = ConfigClasses::load()?;
     let (Some(class), Some(model_type)) = (config.class(), config.model_type()) else { return Ok(()) };
     let Some(expected) = classes.model_types(class) else { return Ok(()) };
-    let family =
-        |name: &str| Architecture::ALL.into_iter().find(|known| known.family().classes.contains(&name));
-    let is_of_family = family(model_type).is_some() && family(model_type) == family(class);
+    let family = Architecture::of_class(model_type);
+    let is_of_family = family.is_some() && family == Architecture::of_class(class);
     if expected.is_empty() || expected.contains(&model_type) || is_of_family {
         return Ok(());
     }

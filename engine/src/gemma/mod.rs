@@ -76,14 +76,17 @@ impl Architecture {
     /// [`Error::Unsupported`] for any other class.
     pub fn of(config: &ModelConfig) -> Result<Self> {
         let class = config.class().or_else(|| config.model_type());
-        let is_family =
-            |class: &str| Self::ALL.into_iter().find(|known| known.family().classes.contains(&class));
-        class.and_then(is_family).ok_or_else(|| {
+        class.and_then(Self::of_class).ok_or_else(|| {
             let class = class.unwrap_or("a model without architectures and model_type");
             Error::unsupported(config.file(), format!("GGUF for {class}")).advise(
                 "this version exports Gemma 1, 2, 3, 3n and 4 with their assistants and EmbeddingGemma",
             )
         })
+    }
+
+    /// The family with this class or `model_type`.
+    fn of_class(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.family().classes.contains(&name))
     }
 
     /// The family with this value of `general.architecture`.
