@@ -12,7 +12,7 @@ use crate::paths::{file_name, join};
 
 /// The names of the files that a report lists; `None` when there is no report.
 pub(crate) fn reported_names(report: &Path) -> Option<HashSet<String>> {
-    Some(outputs_of(report)?.iter().filter_map(|file| file["name"].as_str().map(str::to_owned)).collect())
+    Some(names(&read_report(report)?).map(str::to_owned).collect())
 }
 
 /// The files that a report lists, as it describes them; `None` when there is no report.
@@ -24,7 +24,7 @@ pub(crate) fn outputs_of(report: &Path) -> Option<Vec<Value>> {
 pub(crate) fn is_reported(path: &Path, gguf: &str, kind: &str) -> bool {
     let name = ExportReport::beside(gguf);
     let Some(report) = read_report(&path.with_file_name(&name)) else { return false };
-    let is_listed = || outputs(&report).iter().any(|file| file["name"].as_str() == file_name(path));
+    let is_listed = || file_name(path).is_some_and(|file| names(&report).any(|name| name == file));
     report["kind"] == kind && (file_name(path) == Some(&name) || is_listed())
 }
 
@@ -32,9 +32,11 @@ pub(crate) fn is_reported(path: &Path, gguf: &str, kind: &str) -> bool {
 pub(crate) fn files_of_gguf(folder: &Path, gguf: &str) -> Vec<PathBuf> {
     let report = read_report(&join(folder, &ExportReport::beside(gguf)));
     let report = report.filter(|report| report["kind"] == "gguf").unwrap_or_default();
-    let names = outputs(&report).iter().filter_map(|file| file["name"].as_str());
     // a report lists files of its own folder
-    names.filter(|name| file_name(Path::new(name)) == Some(name)).map(|name| join(folder, name)).collect()
+    names(&report)
+        .filter(|name| file_name(Path::new(name)) == Some(name))
+        .map(|name| join(folder, name))
+        .collect()
 }
 
 pub(crate) fn remove_if_present(path: &Path) -> Result<(), String> {
@@ -56,6 +58,11 @@ fn read_report(path: &Path) -> Option<Value> {
 
 fn outputs(report: &Value) -> &[Value] {
     report["outputs"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The names of the files that a report lists.
+fn names(report: &Value) -> impl Iterator<Item = &str> {
+    outputs(report).iter().filter_map(|file| file["name"].as_str())
 }
 
 /// The folder at the root of an ext4 volume that only root may read. fsck puts files there that it recovers.

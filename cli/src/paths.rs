@@ -1,4 +1,4 @@
-//! Input paths, output paths, and which existing outputs may be replaced.
+//! Input and output paths.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
