@@ -6,11 +6,9 @@ use std::{
     time::Duration,
 };
 
-use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, gcp::GoogleCloudStorageBuilder, path::Path,
-};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, gcp::GoogleCloudStorageBuilder};
 
-use super::{StorageBackend, StorageError, StorageLocation, StoreRoot};
+use super::{StorageBackend, StorageError, StorageLocation, StoreRoot, parse_gs};
 
 /// The timeout of one request: a part of an upload or a range of a download.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,9 +29,6 @@ impl Buckets {
     }
 
     fn client(&self, bucket: &str, url: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
-        if bucket.is_empty() {
-            return Err(StorageError::Malformed(url.to_owned()));
-        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(bucket) {
             return Ok(Arc::clone(client));
@@ -47,11 +42,7 @@ impl Buckets {
 
 impl StorageBackend for Buckets {
     fn location(&self, url: &str) -> Result<StorageLocation, StorageError> {
-        let rest = url
-            .strip_prefix("gs://")
-            .ok_or_else(|| StorageError::Unsupported(url.to_owned(), "gs://bucket/path"))?;
-        let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let path = Path::parse(path).map_err(|_| StorageError::Malformed(url.to_owned()))?;
+        let (bucket, path) = parse_gs(url)?;
         let store = self.client(bucket, url)?;
         Ok(StorageLocation { store, path, root: StoreRoot::Bucket(bucket.to_owned()) })
     }

@@ -6,7 +6,11 @@
 mod folder;
 #[cfg(feature = "google")]
 mod google;
+#[cfg(feature = "testing")]
+mod replaced;
 
+#[cfg(feature = "testing")]
+use std::collections::BTreeMap;
 use std::{
     fmt::Debug,
     path::{Path as FilePath, PathBuf},
@@ -87,6 +91,17 @@ impl StorageLocation {
     }
 }
 
+/// The bucket and the path of a `gs://` URL.
+#[cfg(feature = "google")]
+fn parse_gs(url: &str) -> Result<(&str, Path), StorageError> {
+    let rest = url
+        .strip_prefix("gs://")
+        .ok_or_else(|| StorageError::Unsupported(url.to_owned(), "gs://bucket/path"))?;
+    let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = Path::parse(path).ok().filter(|_| !bucket.is_empty());
+    path.map(|path| (bucket, path)).ok_or_else(|| StorageError::Malformed(url.to_owned()))
+}
+
 /// An implementation of buckets.
 trait StorageBackend: Debug + Send + Sync {
     /// The location at a URL without a trailing slash.
@@ -112,6 +127,13 @@ impl Storage {
     /// [`StorageError::Unusable`] if `root` is not a folder.
     pub fn folder(root: &FilePath) -> Result<Self, StorageError> {
         Ok(Self(Box::new(folder::Folders::new(root)?)))
+    }
+
+    /// Buckets of Google Cloud Storage, each replaced by a store.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn replaced(buckets: BTreeMap<String, Arc<dyn ObjectStore>>) -> Self {
+        Self(Box::new(replaced::Replaced(buckets)))
     }
 
     /// The location at that URL: `gs://bucket/a/b` or, with local folders, `file:///root/bucket/a/b`.
