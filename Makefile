@@ -26,7 +26,8 @@ test-emulators: ## the same tests with emulators of Firestore, Firebase and Clou
 	./scripts/package binaries
 	./scripts/with-emulators env CI=true SERVICE_BINARIES=$(CURDIR)/target/package $(MAKE) test
 
-chaos: ## random faults of the Hub, and kills of jobs and stacks at random moments: make chaos [SEEDS=1000] [KILLS=100]
+chaos: ## simulations with random faults, a Hub with random faults, kills at random moments: make chaos [SEEDS=1000] [KILLS=100]
+	SIMULATION_RUNS=$(or $(SEEDS),1000) $(CARGO) test --package job --test simulation -- --nocapture
 	HUB_FAULT_RUNS=$(or $(SEEDS),1000) $(CARGO) test --package job --test job hub_faults -- --nocapture
 	KILL_ROUNDS=$(or $(KILLS),100) $(CARGO) test --package local --test stack kill:: -- --nocapture
 

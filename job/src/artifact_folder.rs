@@ -8,13 +8,16 @@
 //! ```
 //!
 //! Published files are never written again. They are removed when their artifact has been replaced and they are older
-//! than the longest export, and by the lifecycle rules of the bucket. The folder of a failed attempt is removed at once,
-//! that of a killed one by the next attempt.
+//! than the longest export, and by the lifecycle rules of the bucket. The folder of an attempt is removed when it failed
+//! before the write of its manifest, or when another attempt is published.
 
 use std::{io, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use shared::domain::{ExportId, Proof};
+use shared::{
+    clock,
+    domain::{ExportId, Proof},
+};
 
 use crate::{
     bucket::{Bucket, StoredFile},
@@ -88,7 +91,7 @@ impl ArtifactFolder {
             fingerprint: self.fingerprint.clone(),
             folder: folder.to_owned(),
             export_id: export.to_string(),
-            made_at: Timestamp::now(),
+            made_at: clock::now(),
             files: new.files,
             proof: new.proof,
         };
@@ -140,7 +143,7 @@ impl ArtifactFolder {
 
     /// Removes older artifacts of this name that nobody reads any more. `in_use` are URLs of files and folders.
     pub(crate) fn remove_outdated(&self, in_use: &[&str]) {
-        log_failure(&self.artifact, self.try_remove_outdated(in_use, Timestamp::now()));
+        log_failure(&self.artifact, self.try_remove_outdated(in_use, clock::now()));
     }
 
     fn try_remove_outdated(&self, in_use: &[&str], now: Timestamp) -> io::Result<()> {

@@ -4,12 +4,10 @@
 //! No artifact depends on this: two that are made at the same time are in folders of their own, and the first to be
 //! published is used.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use shared::{
+    clock,
     domain::{Export, ExportId, ProcessId, Stage, Status},
     ports::Exports,
 };
@@ -50,8 +48,15 @@ pub(crate) struct ObtainedArtifact {
 
 enum MakerTurn {
     Published(Box<PublishedArtifact>),
-    /// This export makes the artifact, in the folder of that name.
-    Make(String),
+    /// This export makes the artifact.
+    Make(NewFolder),
+}
+
+/// The folder that an artifact is written to, by its name.
+struct NewFolder {
+    name: String,
+    /// The folder of a maker whose export ended before. That maker may still publish it, until another one is published.
+    left_over: Option<String>,
 }
 
 impl Maker<'_> {
@@ -61,18 +66,18 @@ impl Maker<'_> {
         target: &ArtifactFolder,
         write: impl FnOnce(&Bucket) -> Result<NewArtifact, JobError>,
     ) -> Result<ObtainedArtifact, JobError> {
-        let folder = match self.wait_for_turn(target)? {
+        let NewFolder { name, left_over } = match self.wait_for_turn(target)? {
             MakerTurn::Published(artifact) => {
                 return Ok(ObtainedArtifact { artifact: *artifact, is_reused: true });
             }
             MakerTurn::Make(folder) => folder,
         };
-        let made = self.make(target, &folder, write);
-        if !made.as_ref().is_ok_and(|made| !made.is_reused) {
-            target.remove_folder(&folder);
-        }
+        let made = self.make(target, &name, write);
         self.release(target);
-        if made.is_ok() {
+        if let Ok(made) = &made {
+            if let Some(left_over) = left_over.filter(|folder| *folder != made.artifact.manifest.folder) {
+                target.remove_folder(&left_over);
+            }
             target.remove_outdated(&self.in_use);
         }
         made
@@ -88,10 +93,18 @@ impl Maker<'_> {
         if let Some(artifact) = target.published()? {
             return Ok(ObtainedArtifact { artifact, is_reused: true });
         }
-        let new = write(&target.folder(folder)?)?;
-        self.check_held()?;
+        let new = target
+            .folder(folder)
+            .and_then(|folder| write(&folder))
+            .and_then(|new| self.check_held().map(|()| new))
+            .inspect_err(|_| target.remove_folder(folder))?;
+        // the folder may be published although this fails, so it stays
         let artifact = target.publish(folder, self.export, new)?;
-        Ok(ObtainedArtifact { is_reused: artifact.manifest.folder != folder, artifact })
+        let is_reused = artifact.manifest.folder != folder;
+        if is_reused {
+            target.remove_folder(folder);
+        }
+        Ok(ObtainedArtifact { artifact, is_reused })
     }
 
     /// Fails if the export has been cancelled, or is held by another process: nothing is published after that.
@@ -106,37 +119,38 @@ impl Maker<'_> {
 
     /// Waits until the artifact is published or nobody makes it.
     fn wait_for_turn(&self, target: &ArtifactFolder) -> Result<MakerTurn, JobError> {
-        let (mut wait, mut last_lookup): (Duration, Option<Instant>) = (FIRST_WAIT, None);
+        let (mut wait, mut since_lookup) = (FIRST_WAIT, None);
         loop {
             if let Some(artifact) = target.published()? {
                 return Ok(MakerTurn::Published(Box::new(artifact)));
             }
-            if last_lookup.is_none_or(|at| at.elapsed() >= LOOKUP_INTERVAL) {
+            if since_lookup.is_none_or(|waited| waited >= LOOKUP_INTERVAL) {
                 if let Some(folder) = self.claim(target)? {
                     return Ok(MakerTurn::Make(folder));
                 }
-                if last_lookup.is_none() {
+                if since_lookup.is_none() {
                     let message = "Waiting for another export that makes the same files";
                     self.progress.begin(Stage::Export, message, 0);
                 }
-                last_lookup = Some(Instant::now());
+                since_lookup = Some(Duration::ZERO);
             }
             if self.progress.is_stopped() {
                 return Err(JobError::Stopped);
             }
-            thread::sleep(wait);
+            self.runtime.block_on(clock::sleep(wait));
+            since_lookup = since_lookup.map(|waited| waited + wait);
             wait = (wait * 3 / 2).min(LONGEST_WAIT);
         }
     }
 
     /// Claims the making of the artifact; the folder to write to, or `None` if another export makes it.
-    fn claim(&self, target: &ArtifactFolder) -> Result<Option<String>, JobError> {
+    fn claim(&self, target: &ArtifactFolder) -> Result<Option<NewFolder>, JobError> {
         let stored = target.read_maker()?;
         let held = stored.as_ref().and_then(parse);
         if let Some(held) = &held {
             if self.is_mine(held) {
                 // an earlier write succeeded although its response was lost
-                return Ok(Some(held.folder.clone()));
+                return Ok(Some(NewFolder { name: held.folder.clone(), left_over: None }));
             }
             if self.is_working(held) {
                 return Ok(None);
@@ -148,11 +162,11 @@ impl Maker<'_> {
         if !target.write_maker(content, stored.as_ref())? {
             return Ok(None);
         }
-        if let Some(held) = held {
+        let left_over = held.map(|held| {
             tracing::info!(maker = held.export_id, "an export ended before its artifact: making it again");
-            target.remove_folder(&held.folder);
-        }
-        Ok(Some(mine.folder))
+            held.folder
+        });
+        Ok(Some(NewFolder { name: mine.folder, left_over }))
     }
 
     /// Whether that process holds its export. It does if the store cannot tell.
@@ -188,7 +202,7 @@ impl Maker<'_> {
 
 /// Whether that process works on the export.
 fn is_held(export: Export, process: Option<ProcessId>) -> bool {
-    let export = export.as_of(jiff::Timestamp::now());
+    let export = export.as_of(clock::now());
     export.status == Status::Running && export.claim.and_then(|claim| claim.process) == process
 }
 

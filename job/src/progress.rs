@@ -11,6 +11,7 @@ use std::{
 
 use engine::ProgressUpdate;
 use shared::{
+    clock,
     domain::{Claim, ExportId, Progress, Stage, Transition},
     ports::{ApplyError, Exports},
 };
@@ -138,28 +139,29 @@ pub(crate) async fn record(
     claim: Claim,
     interval: Duration,
 ) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last: Option<(ProgressNote, Instant)> = None;
+    // what was written, and how long ago
+    let mut written: Option<(ProgressNote, Duration)> = None;
     loop {
-        ticks.tick().await;
         let note = progress.current();
-        if last.as_ref().is_some_and(|(old, at)| *old == note && at.elapsed() < HEARTBEAT) {
-            continue;
+        if written.as_ref().is_none_or(|(old, age)| *old != note || *age >= HEARTBEAT) {
+            match exports.apply(export, &transition(&claim, &note)).await {
+                Ok(_) => written = Some((note, Duration::ZERO)),
+                Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the export no longer belongs to this execution: stopping"
+                    );
+                    progress.stop();
+                    return;
+                }
+                Err(error @ ApplyError::Port(_)) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "progress was not recorded");
+                }
+            }
         }
-        match exports.apply(export, &transition(&claim, &note)).await {
-            Ok(_) => last = Some((note, Instant::now())),
-            Err(error @ (ApplyError::Refused(_) | ApplyError::NoSuchExport)) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the export no longer belongs to this execution: stopping"
-                );
-                progress.stop();
-                return;
-            }
-            Err(error @ ApplyError::Port(_)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "progress was not recorded");
-            }
+        clock::sleep(interval).await;
+        if let Some((_, age)) = &mut written {
+            *age += interval;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backon::Retryable as _;
 use shared::{
+    clock,
     domain::{Artifact, Export, ExportId, Progress, Stage, Status, TrainingJob, Transition, TransitionError},
     ports::{ApplyError, Exports, PortError},
 };
@@ -22,6 +23,7 @@ pub(crate) async fn claim(exports: &dyn Exports, execution: &Execution) -> Resul
     let transition = Transition::Claim(execution.claim.clone());
     (|| exports.apply(execution.export, &transition))
         .retry(RETRY_DELAYS.into_iter())
+        .sleep(clock::sleep)
         .when(is_store_failure)
         .notify(|error, _| {
             tracing::warn!(error = error as &dyn std::error::Error, "the claim failed: retrying");
@@ -43,7 +45,11 @@ pub(crate) async fn find_training_job(context: &Context, export: &Export) -> Res
 
 /// The export with that id.
 pub(crate) async fn find_export(exports: &dyn Exports, id: ExportId) -> Result<Option<Export>, JobError> {
-    (|| exports.find(id)).retry(RETRY_DELAYS.into_iter()).await.map_err(|error| store_error(&error))
+    (|| exports.find(id))
+        .retry(RETRY_DELAYS.into_iter())
+        .sleep(clock::sleep)
+        .await
+        .map_err(|error| store_error(&error))
 }
 
 /// Begins the stage in which an export can no longer be cancelled. Fails if this execution does not hold it any more.
@@ -55,6 +61,7 @@ pub(crate) async fn begin_finish(exports: &dyn Exports, execution: &Execution) -
     };
     let begun = (|| exports.apply(execution.export, &transition))
         .retry(RETRY_DELAYS.into_iter())
+        .sleep(clock::sleep)
         .when(is_store_failure)
         .await;
     match begun {
@@ -72,6 +79,7 @@ pub(crate) async fn add_artifact(
 ) -> Result<(), JobError> {
     (|| context.training_jobs.set_artifact(&job.id, artifact))
         .retry(RETRY_DELAYS.into_iter())
+        .sleep(clock::sleep)
         .await
         .map_err(|error| store_error(&error))
 }
@@ -93,6 +101,7 @@ pub(crate) async fn finish(
         }
     })
     .retry(RETRY_DELAYS.into_iter())
+    .sleep(clock::sleep)
     .when(is_store_failure)
     .notify(|error, _| {
         let error = error as &dyn std::error::Error;

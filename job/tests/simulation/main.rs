@@ -1,0 +1,118 @@
+//! Simulations of the service: requests and executions of the job over a store, buckets, a platform and a clock that fail as
+//! real ones do. Calls are lost before or after their effect, repeated, and delayed; processes die in any of them; clocks
+//! differ by seconds. The job and the use cases are the real ones.
+//!
+//! A seed repeats a run exactly. `SIMULATION_SEED` runs one seed, `SIMULATION_RUNS` sets the number of seeds.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod buckets;
+mod clients;
+mod rules;
+mod schedule;
+mod store;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use shared::clock::testing;
+
+use crate::{
+    clients::{Client, Outcome},
+    rules::{Contents, Rules},
+    schedule::{Rates, Schedule},
+    world::World,
+};
+
+const RUNS: u64 = 100;
+const CLIENTS: usize = 6;
+/// Nothing fails, a little, much; or executions stall so long that others take their exports for lost.
+const RATES: [Rates; 5] = [
+    Rates { faults: 0, deaths: 0, stalls: 0 },
+    Rates { faults: 10, deaths: 1, stalls: 1 },
+    Rates { faults: 40, deaths: 4, stalls: 4 },
+    Rates { faults: 150, deaths: 10, stalls: 4 },
+    Rates { faults: 10, deaths: 2, stalls: 40 },
+];
+
+/// The clock is one for the whole process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Plays one simulation; what happened in it.
+fn simulate(seed: u64, contents: &mut Contents) -> (Vec<Outcome>, Vec<String>) {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rates = RATES[(seed % RATES.len() as u64) as usize];
+    let schedule = Schedule::new(seed, rates, Timestamp::now());
+    testing::set(Some(schedule.clone()));
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let jobs = ["job-1".to_owned(), "job-2".to_owned()];
+            let world = World::new(schedule.clone(), &jobs).await;
+            let clients: Vec<_> =
+                (0..CLIENTS).map(|number| tokio::spawn(Client::new(&world, &jobs, number).run())).collect();
+            let mut rules = Rules::new(&world);
+            schedule.play(|what| rules.check(what)).await;
+            rules.check_end(contents);
+            let mut outcomes = Vec::new();
+            for client in clients {
+                outcomes.push(client.await.unwrap());
+            }
+            outcomes
+        })
+    }));
+    testing::set(None);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let trace = schedule.trace();
+    match played {
+        Ok(outcomes) => (outcomes, trace),
+        Err(panic) => {
+            let tail = trace.len().saturating_sub(60);
+            eprintln!("{}\nSIMULATION_SEED={seed}", trace[tail..].join("\n"));
+            resume_unwind(panic)
+        }
+    }
+}
+
+#[test]
+fn whatever_fails_no_export_is_wrong_or_lost() {
+    let number = |name| std::env::var(name).ok().map(|text: String| text.parse::<u64>().unwrap());
+    let seeds = match number("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIMULATION_RUNS").unwrap_or(RUNS),
+    };
+    let mut contents = Contents::new();
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    let mut steps = 0;
+    for seed in seeds {
+        let (outcomes, trace) = simulate(seed, &mut contents);
+        steps += trace.len();
+        for outcome in outcomes {
+            let end = match outcome {
+                Outcome::NotStarted => "not started".to_owned(),
+                Outcome::Ended(export) => match export.failure {
+                    Some(failure) => format!("{:?}", failure.code),
+                    None => format!("{:?}", export.status),
+                },
+            };
+            *ends.entry(end).or_default() += 1;
+        }
+    }
+    println!("{steps} steps, {ends:?}");
+}
+
+#[test]
+fn a_seed_repeats_a_run() {
+    for seed in [1, 2, 3] {
+        let [(_, first), (_, second)] = [(); 2].map(|()| simulate(seed, &mut Contents::new()));
+        let differs = first.iter().zip(&second).position(|(one, other)| one != other);
+        assert_eq!(differs, None, "seed {seed}: {:?}", differs.map(|at| (&first[at], &second[at])));
+        assert_eq!(first.len(), second.len(), "seed {seed}");
+    }
+}
