@@ -66,6 +66,7 @@ locals {
         GCS_EXPORT_FILES_BUCKET_NAME = local.files_bucket
         JOB_CPU                      = tostring(var.job_cpu)
         JOB_MEMORY                   = var.job_memory
+        VERIFY_LOGITS                = tostring(var.verify_logits)
       })
       callers = []
     }
@@ -182,9 +183,9 @@ module "job" {
       GCS_EXPORT_BUCKET_NAME       = module.bucket["raw"].name
       GCS_EXPORT_FILES_BUCKET_NAME = module.bucket["files"].name
       RUST_LOG                     = var.rust_log
+      VERIFY_LOGITS                = tostring(var.verify_logits)
     },
     local.base_models_env,
-    var.verify_logits ? { VERIFY_LOGITS = "1" } : {},
     local.token_key_env,
   )
   launchers           = { create = module.function["create"].service_account_member }

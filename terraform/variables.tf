@@ -165,9 +165,14 @@ variable "seal_hub_tokens" {
 }
 
 variable "verify_logits" {
-  description = "Whether the job compares the logits of its exports with those of base and adapter. It takes about as long as reading both models."
-  type        = bool
-  default     = false
+  description = "The longest time in seconds for which the job compares the predictions of an export with those of its base and adapter, and measures what is left of the fine-tune. It reads both models once. 0: never."
+  type        = number
+  default     = 120
+
+  validation {
+    condition     = var.verify_logits >= 0 && floor(var.verify_logits) == var.verify_logits
+    error_message = "verify_logits is a whole number of seconds."
+  }
 }
 
 variable "adapter_buckets" {

@@ -1,6 +1,8 @@
 //! The job's settings from its environment. Cloud Run sets `CLOUD_RUN_*`; the launcher sets `EXPORT_ID`, `PROJECT_ID`
 //! and `HF_TOKEN`; the rest is the job's own configuration.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use shared::{
     adapters::storage::Storage,
@@ -21,8 +23,8 @@ pub struct Settings {
     pub documents: FirestoreConfig,
     /// Where models are read from and written to.
     pub locations: LocationSettings,
-    /// `VERIFY_LOGITS`: whether the logits of a written model are compared with those of base and adapter.
-    pub verify_logits: bool,
+    /// `VERIFY_LOGITS`: longest time for the comparison of a written model's predictions with those of base and adapter.
+    pub verify_logits: Duration,
     /// `EXPORT_ID`, `CLOUD_RUN_EXECUTION`, `CLOUD_RUN_TASK_ATTEMPT` and `HF_TOKEN`.
     pub execution: Execution,
 }
@@ -36,7 +38,7 @@ impl Settings {
         Ok(Self {
             documents: FirestoreConfig::from(lookup)?,
             locations: LocationSettings::from(lookup)?,
-            verify_logits: flag(lookup, "VERIFY_LOGITS")?,
+            verify_logits: verify_logits(lookup)?,
             execution: execution(lookup)?,
         })
     }
@@ -82,7 +84,7 @@ impl LocationSettings {
     }
 }
 
-/// Reads the machine of the export job for estimates: `JOB_CPU`, and `JOB_MEMORY` in GiB (`4Gi`).
+/// Reads the machine of the export job for estimates: `JOB_CPU`, `JOB_MEMORY` in GiB (`4Gi`), and `VERIFY_LOGITS`.
 ///
 /// # Errors
 /// Names the setting that is malformed.
@@ -99,6 +101,7 @@ pub fn job_machine(lookup: &Lookup<'_>) -> Result<JobMachine, ConfigError> {
     Ok(JobMachine {
         cpus: positive("JOB_CPU", lookup, "a number of CPUs")?.unwrap_or(default.cpus),
         memory: positive("JOB_MEMORY", &memory, "GiB, such as 4Gi")?.unwrap_or(default.memory),
+        verify_logits: verify_logits(lookup)?,
     })
 }
 
@@ -122,13 +125,9 @@ pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
     })
 }
 
-/// A setting of 1 or 0; the default is 0.
-fn flag(lookup: &Lookup<'_>, name: &'static str) -> Result<bool, ConfigError> {
-    match optional(lookup, name).as_deref() {
-        None | Some("0") => Ok(false),
-        Some("1") => Ok(true),
-        Some(value) => Err(ConfigError::Malformed { name, expected: "1 or 0", value: value.to_owned() }),
-    }
+fn verify_logits(lookup: &Lookup<'_>) -> Result<Duration, ConfigError> {
+    let seconds = parsed(lookup, "VERIFY_LOGITS", "a number of seconds, 0 for never")?;
+    Ok(seconds.map_or(JobMachine::VERIFY_LOGITS, |seconds: u32| Duration::from_secs(seconds.into())))
 }
 
 /// The URL of a bucket, from its name or URL.
@@ -172,18 +171,19 @@ mod tests {
         assert_eq!(settings.execution.claim.attempt, 0);
         assert!(settings.execution.claim.by.as_str().starts_with("by-hand-"));
         assert!(settings.execution.hf_token.is_none() && settings.locations.base_models.is_none());
-        assert!(!settings.verify_logits);
+        assert_eq!(settings.verify_logits, JobMachine::VERIFY_LOGITS);
     }
 
     #[test]
-    fn logits_are_compared_when_verify_logits_is_1() {
+    fn verify_logits_is_a_time_in_seconds() {
         let verify = |value| {
             let mut all = COMPLETE.to_vec();
             all.push(("VERIFY_LOGITS", value));
             read(&all).map(|settings| settings.verify_logits).map_err(|error| error.to_string())
         };
-        assert_eq!((verify("1"), verify("0")), (Ok(true), Ok(false)));
-        assert!(verify("yes").unwrap_err().contains("VERIFY_LOGITS environment variable must be 1 or 0"));
+        assert_eq!((verify("90"), verify("0")), (Ok(Duration::from_secs(90)), Ok(Duration::ZERO)));
+        let error = verify("yes").unwrap_err();
+        assert!(error.contains("VERIFY_LOGITS environment variable must be a number of seconds"), "{error}");
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub struct Context {
     pub token_key: Option<Arc<dyn EncryptionKey>>,
     /// Where models are read from and written to.
     pub locations: Locations,
-    /// Whether the logits of a written model are compared with those of base and adapter.
-    pub verify_logits: bool,
+    /// Longest time for the comparison of a written model's predictions with those of base and adapter.
+    pub verify_logits: Duration,
     /// Shortest time between two writes of progress.
     pub progress_interval: Duration,
 }

@@ -119,7 +119,9 @@ impl ExportWork<'_> {
             false => None,
         };
         let pushed = self.push(model)?;
-        let typed = move |artifact| Artifact { quantization: Some(quantization), ..artifact };
+        let proof = published.manifest.proof.clone();
+        let typed =
+            move |artifact| Artifact { quantization: Some(quantization), proof: proof.clone(), ..artifact };
         Ok(download.into_iter().chain(pushed).map(typed))
     }
 

@@ -102,7 +102,7 @@ def running(data):
     """A stack on an empty folder, with the logit check after each export and without a network."""
     data.mkdir()
     log = data.with_name("serving.log")
-    environment = os.environ | {"VERIFY_LOGITS": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    environment = os.environ | {"VERIFY_LOGITS": "3600", "HF_ENDPOINT": "http://127.0.0.1:9"}
     line = [local_program(), "serve", "--port", "0", "--data-dir", data]
     with log.open("w") as output:
         process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, env=environment)

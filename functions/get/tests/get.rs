@@ -98,6 +98,27 @@ async fn the_latest_export_is_returned_with_all_fields() {
             }
           ],
           "path": "gs://files/job-1/model.gguf",
+          "proof": {
+            "largest_change": 0.0625,
+            "logits": {
+              "kl_max": 0.004,
+              "kl_mean": 0.0005,
+              "tokens": 64,
+              "top1": 0.984375
+            },
+            "pairs": 182,
+            "report_sha256": "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
+            "rmse": 0.001,
+            "sha256": "abababababababababababababababababababababababababababababababab",
+            "survival": {
+              "changed_top1": 0.875,
+              "kl_base": 0.008,
+              "kl_export": 0.0005,
+              "survival": 0.9375
+            },
+            "tensors_changed": 182,
+            "tensors_unchanged": 158
+          },
           "quantization": "q8_0",
           "type": "gguf",
           "variant": "file"
@@ -132,6 +153,12 @@ async fn the_latest_export_is_returned_with_all_fields() {
         "report_sha256": "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
         "rmse": 0.001,
         "sha256": "abababababababababababababababababababababababababababababababab",
+        "survival": {
+          "changed_top1": 0.875,
+          "kl_base": 0.008,
+          "kl_export": 0.0005,
+          "survival": 0.9375
+        },
         "tensors_changed": 182,
         "tensors_unchanged": 158
       },

@@ -1,6 +1,6 @@
 //! The plan of each kind of export.
 
-use engine::{Adapter, ExportReport, PlannedFile, is_model_weights, report::ExportWarning};
+use engine::{Adapter, ExportReport, Model, PlannedFile, is_model_weights, report::ExportWarning};
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
     FailureCode, GgufKind, Plan, PlanWarning, RepositorySummary,
@@ -44,9 +44,9 @@ pub(super) fn plan(requested: &RequestedExport<'_>, machine: JobMachine) -> Resu
     requested.check_destination()?;
     let mut draft = match requested.export.kind {
         ArtifactKind::Adapter => plan_adapter(requested)?,
-        ArtifactKind::Merged => plan_merged(requested)?,
+        ArtifactKind::Merged => plan_merged(requested, machine)?,
         ArtifactKind::Gguf => match requested.export.gguf_kind {
-            GgufKind::Model => plan_gguf(requested)?,
+            GgufKind::Model => plan_gguf(requested, machine)?,
             GgufKind::Lora => plan_lora(requested)?,
         },
     };
@@ -117,14 +117,18 @@ fn plan_adapter(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> 
     Ok(draft)
 }
 
-fn plan_merged(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
+fn plan_merged(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<PlanDraft, JobError> {
     match merged::find_input(requested)? {
-        MergedInput::BaseAndAdapter(input) => plan_merge(requested, &input),
+        MergedInput::BaseAndAdapter(input) => plan_merge(requested, &input, machine),
         MergedInput::FullModel(input) => plan_full_model(requested, &input),
     }
 }
 
-fn plan_merge(requested: &RequestedExport<'_>, input: &MergeInput) -> Result<PlanDraft, JobError> {
+fn plan_merge(
+    requested: &RequestedExport<'_>,
+    input: &MergeInput,
+    machine: JobMachine,
+) -> Result<PlanDraft, JobError> {
     let MergeInput { base, adapter, target } = input;
     let PlannedMerge { model, plan } = PlannedMerge::new(&base.input, adapter)?;
     let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
@@ -140,6 +144,7 @@ fn plan_merge(requested: &RequestedExport<'_>, input: &MergeInput) -> Result<Pla
         draft.work.read(weights(&base.input));
         draft.work.merge(weights(&base.input));
         draft.work.write(total(&files));
+        draft.compare(&model, total(&files), machine);
     }
     draft.is_reused = raw.is_some();
     if requested.has_destination(Destination::Gcs) {
@@ -178,7 +183,7 @@ fn plan_full_model(requested: &RequestedExport<'_>, input: &InputFolder) -> Resu
     Ok(draft)
 }
 
-fn plan_gguf(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
+fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<PlanDraft, JobError> {
     let requests = GgufRequest::all(requested);
     let input = gguf::find_input(requested)?;
     let model = input.model()?;
@@ -191,12 +196,16 @@ fn plan_gguf(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
     for request in &requests {
         let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
         draft.is_reused &= is_published;
-        for planned in request.plan(&model, input.imatrix.as_ref())? {
+        for (number, planned) in request.plan(&model, input.imatrix.as_ref())?.into_iter().enumerate() {
             draft.warn_of(planned.plan.warnings());
             let files: Vec<_> =
                 planned.plan.files(&planned.file_name).into_iter().map(expected_file).collect();
             if !is_published {
                 draft.work.write(total(&files));
+                // the language model's file is the first
+                if number == 0 {
+                    draft.compare(&model, total(&files), machine);
+                }
             }
             draft.pushed.extend(files);
             draft.pushed.push(report(&ExportReport::beside(&planned.file_name)));
@@ -246,6 +255,13 @@ impl PlanDraft {
         let warning = PlanWarning { code: code.to_owned(), message: message.into() };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
+        }
+    }
+
+    /// The comparison of the predictions of an export of `exported` bytes.
+    fn compare(&mut self, model: &Model, exported: u64, machine: JobMachine) {
+        if engine::check_comparable(model).is_ok() {
+            self.work.compare(model.bytes(), exported, machine);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use engine::{Folder as _, Model, Outcome, Output};
+use engine::{ExportedModel, Folder as _, Model, Outcome, Output};
 use shared::domain::{Destination, Stage};
 
 use super::{ExportResult, ExportWork, ModelFiles, PUSHED, proof};
@@ -25,7 +25,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let mut result = ExportResult {
         artifacts: Vec::new(),
         proof: made.first().and_then(|first| first.artifact.manifest.proof.clone()),
-        message: message(&requests, &made),
+        message: message(&requests, &made) + &survival_advice(&requests, &made),
     };
     for (request, ObtainedArtifact { artifact, .. }) in requests.iter().zip(&made) {
         let model = ModelFiles {
@@ -70,6 +70,17 @@ fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
             )
         }
     }
+}
+
+/// What the files keep of the fine-tune, if one of them keeps little.
+fn survival_advice(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
+    let survival = |made: &ObtainedArtifact| made.artifact.manifest.proof.as_ref()?.survival?.survival;
+    let measured: Vec<_> = requests
+        .iter()
+        .zip(made)
+        .filter_map(|(request, made)| Some((request.quantization, survival(made)?)))
+        .collect();
+    proof::survival_advice(&measured)
 }
 
 /// A file that is not published yet: its number among the requests, its folder, and its plan.
@@ -179,12 +190,12 @@ fn finish(
     let Some((PlannedGguf { file_name, .. }, others)) = pending.files.split_first() else {
         return Err(JobError::Internal("a GGUF export has no file".to_owned()));
     };
-    let logits = proof::compare_logits(work, model, |options| {
+    let compared = proof::compare_predictions(work, model, &outcome, || {
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
         let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
-        Ok(engine::compare_gguf(model, &[file], options)?)
+        Ok(ExportedModel::Gguf(vec![file]))
     })?;
-    let proof = proof::summarize(&outcome, Some(file_name), logits);
+    let proof = proof::summarize(&outcome, Some(file_name), compared);
     let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();
     for PlannedGguf { plan, file_name } in others {
         work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);

@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc};
 
-use engine::{Checkpoint, ExportReport, Folder, Output};
+use engine::{Checkpoint, ExportReport, ExportedModel, Folder, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, ModelFiles, proof};
@@ -61,6 +61,9 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         description: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
     };
     work.push_to(&model, &mut result)?;
+    for artifact in &mut result.artifacts {
+        artifact.proof.clone_from(&result.proof);
+    }
     Ok(result)
 }
 
@@ -72,17 +75,16 @@ fn write(
 ) -> Result<(NewArtifact, String), JobError> {
     work.progress.begin(Stage::Export, "Merging the adapter into the base model", 0);
     let outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options(&merge.model))?;
-    let logits = proof::compare_logits(work, &merge.model, |options| {
+    let compared = proof::compare_predictions(work, &merge.model, &outcome, || {
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
-        let merged = Checkpoint::open(Arc::new(files))?;
-        Ok(engine::compare_merged(&merge.model, &merged, options)?)
+        Ok(ExportedModel::Merged(Checkpoint::open(Arc::new(files))?))
     })?;
     let summary = &outcome.report.summary;
     let message = format!(
         "Merged {} LoRA pairs into {} tensors; {} tensors are unchanged",
         summary.pairs, summary.tensors_changed, summary.tensors_unchanged
     );
-    let proof = proof::summarize(&outcome, None, logits);
+    let proof = proof::summarize(&outcome, None, compared);
     Ok((NewArtifact { files: outcome.files.into_iter().map(Into::into).collect(), proof }, message))
 }
 

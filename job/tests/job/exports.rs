@@ -226,12 +226,18 @@ async fn logits_are_compared_with_those_of_base_and_adapter() {
     for (kind, furthest) in [(ArtifactKind::Merged, 1e-3), (ArtifactKind::Gguf, 1e-2)] {
         let export = world.export(kind).await;
         assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-        let logits = export.proof.unwrap().logits.unwrap();
+        let proof = export.proof.unwrap();
+        let (logits, survival) = (proof.logits.unwrap(), proof.survival.unwrap());
+        assert!(
+            survival.survival.unwrap() > 0.9 && survival.kl_export == logits.kl_mean,
+            "{kind:?} {survival:?}"
+        );
         assert!(logits.tokens > 0 && logits.top1 > 0.9 && logits.kl_max < furthest, "{kind:?} {logits:?}");
         // the rounding of weights shows in the logits
         assert!(logits.kl_mean > 0.0, "{kind:?} {logits:?}");
         let again = world.export(kind).await;
-        assert_eq!(again.proof.unwrap().logits, Some(logits), "{kind:?}");
+        let again = again.proof.unwrap();
+        assert_eq!((again.logits, again.survival), (Some(logits), Some(survival)), "{kind:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Exports over the XML API of Cloud Storage, on the stand-in and on the emulator at STORAGE_EMULATOR_HOST.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use e2e::cloud_storage::CloudStorage;
 use futures_util::future::join_all;
@@ -115,7 +115,7 @@ impl CloudWorld {
             exports: self.store.clone(),
             token_key: None,
             locations: self.locations(),
-            verify_logits: false,
+            verify_logits: Duration::ZERO,
             progress_interval: PROGRESS_INTERVAL,
         };
         let claim = fixtures::claim("run-1");

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use job::{Buckets, Context, Execution, HubSettings, Locations};
+use job::{Buckets, Context, Execution, HubSettings, JobMachine, Locations};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
@@ -27,7 +27,7 @@ pub(crate) struct World {
     hub: HubSettings,
     token: Option<&'static str>,
     pub(crate) token_key: Option<Arc<dyn EncryptionKey>>,
-    verify_logits: bool,
+    verify_logits: Duration,
     pub(crate) store: Arc<MemoryStore>,
 }
 
@@ -46,7 +46,14 @@ impl World {
             ..HubSettings::at(endpoint)
         };
         let folder = tempfile::tempdir().unwrap();
-        let world = Self { folder, hub, token, token_key: None, verify_logits: false, store: Arc::default() };
+        let world = Self {
+            folder,
+            hub,
+            token,
+            token_key: None,
+            verify_logits: Duration::ZERO,
+            store: Arc::default(),
+        };
         for bucket in ["models", "files", "base-models"] {
             fs::create_dir_all(world.path(bucket)).unwrap();
         }
@@ -56,9 +63,9 @@ impl World {
         world
     }
 
-    /// The same, with VERIFY_LOGITS.
+    /// The same, with comparisons of predictions.
     pub(crate) fn verifying_logits(self) -> Self {
-        Self { verify_logits: true, ..self }
+        Self { verify_logits: JobMachine::VERIFY_LOGITS, ..self }
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {

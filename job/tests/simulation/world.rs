@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -93,7 +94,7 @@ impl World {
                 base_models: Some("gs://base-models".to_owned()),
                 hub: HubSettings::at("http://127.0.0.1:9"),
             },
-            verify_logits: false,
+            verify_logits: Duration::ZERO,
             progress_interval: PROGRESS_INTERVAL,
         }
     }

@@ -69,6 +69,8 @@ struct ArtifactBody {
     quantization: Option<Quantization>,
     /// The files to download; empty for other variants, and in exports that are older than this field.
     files: Vec<ArtifactFileBody>,
+    /// Summary of its report; null for adapters, and in exports that are older than this field.
+    proof: Option<Proof>,
 }
 
 /// A file of an artifact.
@@ -99,6 +101,7 @@ impl ArtifactBody {
             variant: artifact.variant,
             quantization: artifact.quantization,
             files: artifact.located_files().map(file).collect(),
+            proof: artifact.proof.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Quantization;
+use super::{Proof, Quantization};
 
 /// The artifact type; the field `type` on the wire and in documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl Variant {
 }
 
 /// An artifact of an export. `path` is a URL (`gs://…`, `file://…`) or, on the Hub, `owner/name`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Artifact {
     /// The artifact type.
     #[serde(rename = "type")]
@@ -70,6 +70,9 @@ pub struct Artifact {
     /// The files of [`Variant::File`], beside the one at `path`; empty in documents that older versions wrote.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ArtifactFile>,
+    /// Summary of its report; `None` for adapters, and in documents that older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 /// A file of an artifact.
@@ -87,7 +90,7 @@ impl Artifact {
     /// An artifact without files of its own.
     #[must_use]
     pub fn new(kind: ArtifactKind, variant: Variant, path: impl Into<String>) -> Self {
-        Self { kind, path: path.into(), variant, quantization: None, files: Vec::new() }
+        Self { kind, path: path.into(), variant, quantization: None, files: Vec::new(), proof: None }
     }
 
     /// The files with their locations.
@@ -99,7 +102,7 @@ impl Artifact {
 
 /// The artifacts of a training job, at most one for each variant and type: `artifacts.{variant}.{type}` of its
 /// document.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Artifacts(Vec<Artifact>);
 
 impl Artifacts {

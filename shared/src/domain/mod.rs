@@ -32,7 +32,7 @@ pub use plan::{
     AdapterSummary, BaseAccess, BaseSource, BaseSummary, Estimate, ExpectedFile, Plan, PlanWarning,
     RepositorySummary,
 };
-pub use proof::{LogitDivergence, Proof};
+pub use proof::{LogitDivergence, Proof, SurvivalShare};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};
 pub use training_job::TrainingJob;

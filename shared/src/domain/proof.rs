@@ -20,9 +20,26 @@ pub struct Proof {
     pub sha256: Option<String>,
     /// SHA-256 of the report, which contains the SHA-256 of all other files.
     pub report_sha256: String,
-    /// Comparison of the predictions with those of base model and adapter, if the job is configured to compare them.
+    /// Comparison of the predictions with those of base model and adapter, if that takes no longer than the job is configured to spend on it.
     #[serde(default)]
     pub logits: Option<LogitDivergence>,
+    /// How much of the fine-tune is left, where the logits are compared and the export has an adapter.
+    #[serde(default)]
+    pub survival: Option<SurvivalShare>,
+}
+
+/// How much of the fine-tune's effect on predictions an export keeps, over a few fixed texts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Survival))]
+pub struct SurvivalShare {
+    /// 1 − `kl_export` / `kl_base`; null if the fine-tune changes these predictions too little to be measured.
+    pub survival: Option<f64>,
+    /// Mean Kullback-Leibler divergence of the export from base model and adapter, in nats.
+    pub kl_export: f64,
+    /// Mean Kullback-Leibler divergence of the base model from base model and adapter, in nats.
+    pub kl_base: f64,
+    /// Share of the tokens that the fine-tune changes whose most likely prediction is kept; null if there are none.
+    pub changed_top1: Option<f64>,
 }
 
 /// Divergence of the next-token predictions from those of base model and adapter, over a few fixed prompts.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Artifacts, Error, JobId, Result, UserId};
 
 /// A document of `training_jobs`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainingJob {
     /// The document id.
     pub id: JobId,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::{
     Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId,
     Failure, FailureCode, GgufKind, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof,
-    Quantization, Stage, Transition, UserId, Variant,
+    Quantization, Stage, SurvivalShare, Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -102,6 +102,7 @@ pub fn gguf() -> Artifact {
     Artifact {
         quantization: Some(Quantization::Q8_0),
         files: vec![file("model.gguf", 291_545_600), file("model.report.json", 61_444)],
+        proof: Some(proof()),
         ..Artifact::new(ArtifactKind::Gguf, Variant::File, format!("gs://files/{JOB}/model.gguf"))
     }
 }
@@ -118,6 +119,12 @@ pub fn proof() -> Proof {
         sha256: Some("ab".repeat(32)),
         report_sha256: "cd".repeat(32),
         logits: Some(LogitDivergence { tokens: 64, kl_mean: 0.0005, kl_max: 0.004, top1: 0.984_375 }),
+        survival: Some(SurvivalShare {
+            survival: Some(0.9375),
+            kl_export: 0.0005,
+            kl_base: 0.008,
+            changed_top1: Some(0.875),
+        }),
     }
 }
 

@@ -512,11 +512,12 @@ mod tests {
         let mut export = fixtures::export();
         export.claim = Some(Claim { process: None, ..fixtures::claim("run-1") });
         let numbers = Proof { largest_change: None, rmse: None, sha256: None, ..fixtures::proof() };
-        export.proof = Some(Proof { logits: None, ..numbers });
+        export.proof = Some(Proof { logits: None, survival: None, ..numbers });
         let document = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&export)).unwrap();
-        for (map, fields) in
-            [("proof", &["largest_change", "rmse", "sha256", "logits"][..]), ("claim", &["process"])]
-        {
+        for (map, fields) in [
+            ("proof", &["largest_change", "rmse", "sha256", "logits", "survival"][..]),
+            ("claim", &["process"]),
+        ] {
             let Some(ValueType::MapValue(stored)) = &document.fields[map].value_type else { panic!("{map}") };
             for field in fields {
                 let value = stored.fields[*field].value_type.as_ref();

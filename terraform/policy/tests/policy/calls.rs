@@ -9,6 +9,7 @@ use std::{
     future::pending,
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -173,7 +174,7 @@ impl Process {
                 exports: store,
                 token_key: Some(self.key()),
                 locations: nowhere(),
-                verify_logits: false,
+                verify_logits: Duration::ZERO,
                 progress_interval: PROGRESS_INTERVAL,
             };
             let execution = Execution {

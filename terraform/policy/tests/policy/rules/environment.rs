@@ -43,7 +43,7 @@ const FOR_DEVELOPMENT: [&str; 7] = [
 const PLACES: [&str; 4] =
     ["K_SERVICE", "CLOUD_RUN_JOB", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API"];
 /// Optional.
-const OPTIONAL: [&str; 4] = ["APP_CHECK_PROJECT_NUMBER", "BASE_MODELS_URI", "HF_TOKEN_KEY", "VERIFY_LOGITS"];
+const OPTIONAL: [&str; 3] = ["APP_CHECK_PROJECT_NUMBER", "BASE_MODELS_URI", "HF_TOKEN_KEY"];
 
 /// Reads the settings of one binary.
 type Settings = fn(&Lookup<'_>) -> Result<(), ConfigError>;
@@ -178,6 +178,7 @@ fn environments_are_what_settings_read() {
             ),
             Mutant(main, "      GCS_EXPORT_BUCKET_NAME       = module.bucket[\"raw\"].name\n", ""),
             Mutant(main, "        GCS_EXPORT_BUCKET_NAME       = local.raw_bucket\n", ""),
+            Mutant(main, "        VERIFY_LOGITS                = tostring(var.verify_logits)\n", ""),
             Mutant(main, "        JOB_CPU                      = tostring(var.job_cpu)\n", ""),
             Mutant(
                 main,
