@@ -72,7 +72,7 @@ impl LoraPlan {
         metadata.set("general.type", "adapter");
         metadata.set("adapter.type", "lora");
         ModelName::of_adapter(folder, parameters).write(&mut metadata);
-        metadata.set("adapter.lora.alpha", alpha(adapter)?);
+        metadata.set("adapter.lora.alpha", alpha(model, adapter)?);
         metadata.set("general.quantization_version", 2_u32);
         let count = pairs.len();
         let factors: Vec<LoraFactor> =
@@ -83,7 +83,7 @@ impl LoraPlan {
             header,
             factors,
             pairs: count,
-            warnings: ExportWarning::of_adapter(adapter),
+            warnings: ExportWarning::of_adapter(model),
         })
     }
 
@@ -200,10 +200,10 @@ fn factors(adapter: &Adapter, change: &AdapterChange) -> Result<(AdapterTensor, 
 }
 
 /// The alpha of the file, which llama.cpp divides by the rank of each pair.
-fn alpha(adapter: &Adapter) -> Result<f32> {
+fn alpha(model: &Model, adapter: &Adapter) -> Result<f32> {
     let config = adapter.config();
-    let module = |module: &AdapterChange| module.target.trim_end_matches(".weight").to_owned();
-    let mut alphas = adapter.changes().iter().map(|m| config.alpha_of(&module(m)));
+    let changes = model.matched_changes().into_iter();
+    let mut alphas = changes.map(|(change, _)| config.alpha_of(change.module()));
     let first = alphas.next().unwrap_or(config.alpha);
     if alphas.all(|alpha| alpha == first) {
         return Ok(first as f32);

@@ -43,6 +43,20 @@ pub(crate) fn canonical_name(name: &str) -> Cow<'_, str> {
     name
 }
 
+/// The names of a module or tensor in every class and version of transformers.
+pub(crate) fn all_names(name: &str) -> Vec<String> {
+    const OF_LANGUAGE_MODEL: [&str; 5] =
+        ["", "model.", "language_model.", "model.language_model.", "language_model.model."];
+    let canonical = canonical_name(name);
+    let of_encoder = ["vision", "audio", "multi_modal"].iter().any(|word| canonical.contains(word));
+    let prefixes = if of_encoder { &OF_LANGUAGE_MODEL[..2] } else { &OF_LANGUAGE_MODEL[..] };
+    let renamed = RENAMED_MODULES
+        .iter()
+        .filter_map(|(other, renamed)| canonical.strip_prefix(renamed).map(|rest| format!("{other}{rest}")));
+    let names: Vec<String> = renamed.chain([canonical.clone().into_owned()]).collect();
+    names.iter().flat_map(|name| prefixes.iter().map(move |prefix| format!("{prefix}{name}"))).collect()
+}
+
 /// Whether this tensor of a multimodal checkpoint belongs to the language model.
 pub(super) fn is_in_language_model(name: &str) -> bool {
     name.contains(LANGUAGE_MODEL) || canonical_name(name) == "lm_head.weight"
@@ -114,6 +128,19 @@ mod tests {
                 assert_eq!(canonical_name(name), canonical, "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_module_has_the_names_of_both_generations() {
+        for (one, other) in [
+            ("language_model.model.layers.0.mlp", "model.language_model.layers.0.mlp"),
+            ("model.layers.0.mlp", "model.language_model.layers.0.mlp"),
+            ("vision_tower.vision_model.encoder.layers.0.mlp", "model.vision_tower.encoder.layers.0.mlp"),
+        ] {
+            assert!(all_names(one).contains(&other.to_owned()), "{one} {other}");
+            assert!(all_names(other).contains(&one.to_owned()), "{other} {one}");
+        }
+        assert!(!all_names("model.vision_tower.x").iter().any(|name| name.contains("language_model")));
     }
 
     #[test]

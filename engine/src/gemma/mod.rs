@@ -24,7 +24,7 @@ mod tensor_shapes;
 use std::fmt;
 
 pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
-pub(crate) use canonical_name::{canonical_name, is_lm_head, is_token_embedding, lm_head_name};
+pub(crate) use canonical_name::{all_names, canonical_name, is_lm_head, is_token_embedding, lm_head_name};
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use known_fields::{check_model_type, has_field, unknown_encoder_fields, unknown_fields};
 pub(crate) use mmproj::MmprojEncoders;

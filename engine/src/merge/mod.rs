@@ -36,6 +36,8 @@ struct ModelParts {
     untied: bool,
     /// Modules of the adapter that the base lacks and whose change is zero.
     dropped: Vec<String>,
+    /// Modules of the adapter that its configuration does not target.
+    untargeted: Vec<String>,
     /// The right factors in use.
     factors: FactorCache,
 }
@@ -77,6 +79,7 @@ impl Model {
             tensors,
             untied: false,
             dropped: Vec::new(),
+            untargeted: Vec::new(),
             factors,
         }))
     }
@@ -88,10 +91,10 @@ impl Model {
     /// [`Error::InvalidTensor`] when one matches several or its shape does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         base.check_not_empty()?;
-        let targets::MatchedTargets { tensors, untied, dropped } = targets::find(base, adapter)?;
+        let targets::MatchedTargets { tensors, untied, dropped, untargeted } = targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
         let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), FactorCache::default());
-        Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, dropped, factors })))
+        Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, dropped, untargeted, factors })))
     }
 
     /// The base alone and the merged model, which read the base's weights once where they read the same at about the same
@@ -105,6 +108,7 @@ impl Model {
             tensors: self.0.tensors.clone(),
             untied: self.0.untied,
             dropped: self.0.dropped.clone(),
+            untargeted: self.0.untargeted.clone(),
             factors: FactorCache::default(),
         };
         (Self::new(&base), Self(Arc::new(merged)))
@@ -170,6 +174,11 @@ impl Model {
     /// Modules of the adapter that the base lacks. Their change is exactly zero, so it is left out.
     pub fn dropped_modules(&self) -> &[String] {
         &self.0.dropped
+    }
+
+    /// Modules of the adapter that its configuration does not target. PEFT ignores their factors, so they are left out.
+    pub fn untargeted_modules(&self) -> &[String] {
+        &self.0.untargeted
     }
 
     /// The token embedding, by its number.
@@ -255,7 +264,10 @@ impl Model {
             let target = self.tensors().iter().find(|t| t.changes.contains(&number)).or(tied);
             target.map(|tensor| (change, tensor))
         };
-        let kept = all.iter().enumerate().filter(|(_, change)| !self.0.dropped.contains(&change.target));
+        let is_left_out = |change: &AdapterChange| {
+            [&self.0.dropped, &self.0.untargeted].iter().any(|modules| modules.contains(&change.target))
+        };
+        let kept = all.iter().enumerate().filter(|(_, change)| !is_left_out(change));
         kept.filter_map(matched).collect()
     }
 }

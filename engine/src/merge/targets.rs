@@ -5,9 +5,9 @@ use std::mem;
 use super::ModelTensor;
 use super::target_names::{TargetMatch, TargetNames};
 use crate::checkpoint::{Checkpoint, TensorInfo};
-use crate::error::{Error, Result};
-use crate::gemma::{is_lm_head, is_token_embedding, lm_head_name};
-use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
+use crate::error::{Error, Result, first_names};
+use crate::gemma::{all_names, is_lm_head, is_token_embedding, lm_head_name};
+use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind, ModuleSpellings, module_of};
 
 /// The tensors of the merged model, with their changes.
 pub(super) struct MatchedTargets {
@@ -15,6 +15,8 @@ pub(super) struct MatchedTargets {
     pub(super) untied: bool,
     /// Modules that the base lacks and whose change is zero.
     pub(super) dropped: Vec<String>,
+    /// Modules on which PEFT puts no LoRA layer, whatever factors the adapter has for them.
+    pub(super) untargeted: Vec<String>,
 }
 
 /// The base's tensors without changes.
@@ -30,14 +32,25 @@ pub(super) fn untouched(base: &Checkpoint) -> Vec<ModelTensor> {
 
 pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTargets> {
     let names = TargetNames::new(base.tensors().iter().map(|t| t.name.as_str()));
-    let mut matched = MatchedTargets { tensors: untouched(base), untied: false, dropped: Vec::new() };
+    let mut matched = MatchedTargets {
+        tensors: untouched(base),
+        untied: false,
+        dropped: Vec::new(),
+        untargeted: Vec::new(),
+    };
     let mut lm_head = Vec::new();
     let mut unmatched = Vec::new();
     for (number, change) in adapter.changes().iter().enumerate() {
-        match names.find(&change.target) {
+        let found = names.find(&change.target);
+        let is_needless = matches!(found, TargetMatch::None) && is_zero(change)?;
+        if !is_needless && !is_targeted(base, adapter, change, &found)? {
+            matched.untargeted.push(change.target.clone());
+            continue;
+        }
+        match found {
             TargetMatch::One(target) => add_change(base, &mut matched.tensors[target], number, change)?,
             TargetMatch::None if is_lm_head(&change.target) => lm_head.push((number, change)),
-            TargetMatch::None if is_zero(change)? => matched.dropped.push(change.target.clone()),
+            TargetMatch::None if is_needless => matched.dropped.push(change.target.clone()),
             TargetMatch::None => unmatched.push(change.target.clone()),
             TargetMatch::Several(several) => {
                 let several: Vec<&str> = several.iter().map(|i| base.tensors()[*i].name.as_str()).collect();
@@ -46,7 +59,8 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
             }
         }
     }
-    if matched.dropped.len() == adapter.modules() {
+    check_targeted(adapter, &matched.untargeted)?;
+    if matched.dropped.len() + matched.untargeted.len() == adapter.modules() {
         unmatched = mem::take(&mut matched.dropped);
     }
     if !unmatched.is_empty() {
@@ -54,6 +68,44 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
     }
     untie_lm_head(base, adapter, &mut matched, &lm_head)?;
     Ok(matched)
+}
+
+/// Whether PEFT applies a change: it ignores the factors of a module that `target_modules` does not name.
+fn is_targeted(
+    base: &Checkpoint,
+    adapter: &Adapter,
+    change: &AdapterChange,
+    found: &TargetMatch,
+) -> Result<bool> {
+    if !change.is_of_layer() {
+        return Ok(true);
+    }
+    let module = change.module();
+    let in_base = match found {
+        TargetMatch::One(target) => module_of(&base.tensors()[*target].name),
+        TargetMatch::None | TargetMatch::Several(_) => module,
+    };
+    let weight = format!("{module}.weight");
+    let spellings = ModuleSpellings {
+        own: &[module, in_base],
+        other: &all_names(module),
+        is_embedding: is_lm_head(&weight) || is_token_embedding(&weight),
+    };
+    adapter.config().targets_module(&adapter.config_file(), spellings)
+}
+
+/// Refuses an adapter none of whose factors are of a module that `target_modules` names, as PEFT does.
+fn check_targeted(adapter: &Adapter, untargeted: &[String]) -> Result<()> {
+    let layers = adapter.changes().iter().filter(|change| change.is_of_layer()).count();
+    if untargeted.is_empty() || untargeted.len() < layers {
+        return Ok(());
+    }
+    let problem = format!(
+        "targets none of the modules that the adapter has factors for ({}): set target_modules, exclude_modules and \
+         layers_to_transform to those of the training",
+        first_names(untargeted)
+    );
+    Err(Error::invalid(adapter.config_file(), problem))
 }
 
 /// Whether a change is zero because its left factor is, as that of a module that training never reached. A layer of

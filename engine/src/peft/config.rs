@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::known_fields::unknown_fields;
 use super::pattern::ModulePatterns;
+use super::target_modules::{ModuleSpellings, TargetModules};
 use super::{AdapterChange, ChangeKind};
 use crate::error::{Error, Result};
 use crate::io::json;
@@ -85,6 +86,7 @@ pub struct AdapterConfig {
     modules_to_save: Vec<String>,
     trainable_tokens: Option<TokenIndices>,
     target_parameters: Vec<String>,
+    target_modules: TargetModules,
     rank_pattern: ModulePatterns<u32>,
     alpha_pattern: ModulePatterns<f64>,
     /// Fields that PEFT's `LoraConfig` does not have, with their values.
@@ -128,6 +130,7 @@ impl AdapterConfig {
             modules_to_save: raw.modules_to_save,
             trainable_tokens: raw.trainable_token_indices,
             target_parameters: raw.target_parameters,
+            target_modules: TargetModules::parse(file, bytes)?,
             rank_pattern: ModulePatterns::new(file, "rank_pattern", raw.rank_pattern)?,
             alpha_pattern: ModulePatterns::new(file, "alpha_pattern", raw.alpha_pattern)?,
             unknown_fields: unknown_fields(&fields)?,
@@ -137,6 +140,15 @@ impl AdapterConfig {
     /// The rank of `module` (named without `base_model.model.`).
     pub(crate) fn rank_of(&self, module: &str) -> u32 {
         self.rank_pattern.get(&self.pattern_name(module)).unwrap_or(self.rank)
+    }
+
+    /// Whether PEFT puts a LoRA layer on `module`; it ignores factors of other modules. With `ensure_weight_tying` it puts
+    /// one on both of a tied pair.
+    pub(crate) fn targets_module(&self, file: &str, module: ModuleSpellings<'_>) -> Result<bool> {
+        if self.ensure_tying && module.is_embedding {
+            return Ok(true);
+        }
+        self.target_modules.contains(file, module)
     }
 
     /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
@@ -179,11 +191,9 @@ impl AdapterConfig {
     /// Refuses an adapter without a module that `modules_to_save` names.
     pub(crate) fn check_saved(&self, file: &str, changes: &[AdapterChange]) -> Result<()> {
         let is_saved = |name: &str| {
-            changes.iter().any(|change| {
-                let target = change.target.as_str();
-                let module = target.rsplit_once('.').map_or(target, |(module, _)| module);
-                matches!(change.kind, ChangeKind::Replace(_)) && is_in(module, name)
-            })
+            changes
+                .iter()
+                .any(|change| matches!(change.kind, ChangeKind::Replace(_)) && is_in(change.module(), name))
         };
         let has_classifier = self.classifier && CLASSIFIERS.into_iter().any(is_saved);
         let is_required = |name: &str| !(has_classifier && CLASSIFIERS.contains(&name));
@@ -228,7 +238,7 @@ fn is_known_parameter(parameter: &str) -> bool {
 }
 
 /// Whether a module's name is `end`, or ends with it after a dot.
-fn ends_with(module: &str, end: &str) -> bool {
+pub(super) fn ends_with(module: &str, end: &str) -> bool {
     module.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 

@@ -5,12 +5,14 @@ mod config;
 mod known_fields;
 mod pattern;
 mod state_dict;
+mod target_modules;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use adapter_tensor::AdapterTensor;
 pub use config::AdapterConfig;
+pub(crate) use target_modules::ModuleSpellings;
 
 use crate::checkpoint::compiled::uncompiled;
 use crate::checkpoint::index::ShardFiles;
@@ -48,6 +50,27 @@ pub(crate) struct AdapterChange {
     /// The tensor's values when training started, where the adapter has saved them.
     pub(crate) base_layer: Option<AdapterTensor>,
     pub(crate) kind: ChangeKind,
+}
+
+impl AdapterChange {
+    /// The module that has the tensor.
+    pub(crate) fn module(&self) -> &str {
+        module_of(&self.target)
+    }
+
+    /// Whether the change is that of a LoRA layer, and not of a parameter or of values that were saved.
+    pub(crate) fn is_of_layer(&self) -> bool {
+        match self.kind {
+            ChangeKind::LowRank { rounded, .. } => !rounded,
+            ChangeKind::Embedding { .. } | ChangeKind::LoraBias { .. } => true,
+            ChangeKind::ExpertLowRank { .. } | ChangeKind::TokenRows { .. } | ChangeKind::Replace(_) => false,
+        }
+    }
+}
+
+/// The module that has a tensor.
+pub(crate) fn module_of(tensor: &str) -> &str {
+    tensor.rsplit_once('.').map_or(tensor, |(module, _)| module)
 }
 
 /// The kinds of changes.
@@ -117,6 +140,11 @@ impl Adapter {
     /// The folder's location.
     pub fn location(&self) -> &str {
         self.0.folder.location()
+    }
+
+    /// The location of `adapter_config.json`.
+    pub(crate) fn config_file(&self) -> String {
+        format!("{}/{ADAPTER_CONFIG}", self.location())
     }
 
     pub(crate) fn folder(&self) -> &Arc<dyn Folder> {

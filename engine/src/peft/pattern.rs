@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::io::json::OrderedMap;
 
 /// The largest compiled pattern, in bytes; a module's name compiles to far less.
-const MAX_PATTERN_SIZE: usize = 256 << 10;
+pub(super) const MAX_PATTERN_SIZE: usize = 256 << 10;
 
 /// Values for the modules that a pattern matches. The first match counts.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ impl<T: Copy> ModulePatterns<T> {
                 Err(Error::unsupported(file, feature)
                     .advise("name modules with literal characters and ( | ) [ ] . * + ?"))
             };
-            if let Err(what) = check_dialect(&key) {
+            if let Err(what) = check_dialect(&key, Lookahead::Reject) {
                 return refuse(what);
             }
             let pattern = format!(r"^(?:.*\.)?(?:{key})$");
@@ -49,8 +49,15 @@ fn build(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern).size_limit(MAX_PATTERN_SIZE).build()
 }
 
-/// Refuses what Python's `re` and the crate `regex` read differently, or one of them does not know.
-fn check_dialect(key: &str) -> Result<(), &'static str> {
+/// Whether the crate that matches a pattern knows `(?=…)` and `(?!…)`: `fancy-regex` does, `regex` does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lookahead {
+    Accept,
+    Reject,
+}
+
+/// Refuses what Python's `re` and the crate that matches the pattern read differently, or one of them does not know.
+pub(super) fn check_dialect(key: &str, lookahead: Lookahead) -> Result<(), &'static str> {
     let mut rest = key;
     let mut after_quantifier = false;
     while let Some(c) = rest.chars().next() {
@@ -58,6 +65,8 @@ fn check_dialect(key: &str) -> Result<(), &'static str> {
             '[' => class_length(rest)?,
             '\\' => escape_length(rest)?,
             '(' if rest.starts_with("(?:") => 3,
+            '(' if lookahead == Lookahead::Accept && rest.starts_with("(?=") => 3,
+            '(' if lookahead == Lookahead::Accept && rest.starts_with("(?!") => 3,
             '(' if rest.starts_with("(?") => return Err("a group with flags, a name or a condition"),
             '{' => repetition_length(rest)?,
             '*' | '+' | '?' => 1,

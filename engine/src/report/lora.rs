@@ -27,7 +27,7 @@ impl LoraReport {
             format: FORMAT,
             made_by: MadeBy { engine: env!("CARGO_PKG_VERSION").to_owned(), gguf: Some(3) },
             kind: "lora",
-            warnings: model.adapter().map(ExportWarning::of_adapter).unwrap_or_default(),
+            warnings: ExportWarning::of_adapter(model),
             outputs: vec![output],
             inputs: InputFiles::read(model, None, run)?,
             pairs: adapter_pairs(model),

@@ -5,12 +5,11 @@ use serde::Serialize;
 use crate::error::{Result, first_names};
 use crate::gemma::{unknown_encoder_fields, unknown_fields};
 use crate::merge::Model;
-use crate::peft::Adapter;
 
 /// Something that the export could not check, and that does not end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
-    /// For programs: `unknown_config_field`, `unknown_adapter_field` or `unread_weights`.
+    /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights` or `untargeted_modules`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -34,12 +33,14 @@ impl ExportWarning {
         Ok(Self::with_adapter(model, unknown))
     }
 
-    /// About an adapter.
-    pub(crate) fn of_adapter(adapter: &Adapter) -> Vec<Self> {
+    /// About the adapter of a model.
+    pub(crate) fn of_adapter(model: &Model) -> Vec<Self> {
+        let Some(adapter) = model.adapter() else { return Vec::new() };
         let unknown = adapter.config().unknown_fields.iter();
         unknown
             .map(|field| Self::unknown_field("unknown_adapter_field", "adapter_config.json", field))
             .chain(Self::unread_weights("adapter", adapter.unread()))
+            .chain(Self::untargeted_modules(model.untargeted_modules()))
             .collect()
     }
 
@@ -47,7 +48,7 @@ impl ExportWarning {
         let fields = unknown.iter();
         let warnings = fields.map(|field| Self::unknown_field("unknown_config_field", "config.json", field));
         let warnings = warnings.chain(Self::unread_weights("base", model.base().unread()));
-        warnings.chain(model.adapter().map(Self::of_adapter).into_iter().flatten()).collect()
+        warnings.chain(Self::of_adapter(model)).collect()
     }
 
     fn unknown_field(code: &'static str, file: &str, field: &str) -> Self {
@@ -63,5 +64,14 @@ impl ExportWarning {
             first_names(unread)
         );
         (!unread.is_empty()).then_some(Self { code: "unread_weights", message })
+    }
+
+    fn untargeted_modules(modules: &[String]) -> Option<Self> {
+        let message = format!(
+            "the adapter has factors that are left out, because PEFT ignores them: adapter_config.json (target_modules, \
+             exclude_modules, layers_to_transform) does not target {}",
+            first_names(modules)
+        );
+        (!modules.is_empty()).then_some(Self { code: "untargeted_modules", message })
     }
 }

@@ -8,4 +8,5 @@ mod report;
 mod sentence_transformers;
 mod shapes;
 mod support;
+mod target_modules;
 mod verify;

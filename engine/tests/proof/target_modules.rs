@@ -1,0 +1,81 @@
+//! Adapters with factors for modules that their configuration does not target: PEFT ignores those factors.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, LoraPlan, Model, OutputType, TensorType};
+use serde_json::{Value, json};
+
+use crate::support::{checkpoint, fixture, merge, run};
+
+/// A base, and its adapter of q_proj and down_proj with other fields in its configuration.
+fn model(folder: &Path, fields: &Value) -> engine::Result<Model> {
+    let case = fixture("adapters/multimodal/adapter");
+    fs::copy(case.join("adapter_model.safetensors"), folder.join("adapter_model.safetensors")).unwrap();
+    let config = fs::read(case.join("adapter_config.json")).unwrap();
+    let mut config: Value = serde_json::from_slice(&config).unwrap();
+    for (field, value) in fields.as_object().unwrap() {
+        config[field] = value.clone();
+    }
+    fs::write(folder.join("adapter_config.json"), config.to_string()).unwrap();
+    let adapter = Adapter::open(Arc::new(LocalFolder::open(folder).unwrap()))?;
+    Model::with_adapter(&checkpoint(&fixture("gemma3-micro/base")), &adapter)
+}
+
+fn pairs(model: &Model) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let report = merge(model, folder.path(), &run(1, 4 << 20)).report;
+    report.pairs.iter().map(|pair| pair.tensor.clone()).collect()
+}
+
+#[test]
+fn factors_of_other_modules_are_left_out_by_name() {
+    for (fields, kept) in [
+        (json!({"target_modules": ["q_proj"]}), "q_proj"),
+        (json!({"target_modules": ".*q_proj"}), "q_proj"),
+        (json!({"exclude_modules": ["down_proj"]}), "q_proj"),
+        (json!({"layers_to_transform": [1]}), "layers.1."),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = model(folder.path(), &fields).unwrap();
+        assert_eq!(model.untargeted_modules().len(), 2, "{fields}");
+        let pairs = pairs(&model);
+        assert!(pairs.len() == 2 && pairs.iter().all(|tensor| tensor.contains(kept)), "{fields} {pairs:?}");
+        let gguf = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "my-model")).unwrap();
+        let lora = LoraPlan::new(&model, TensorType::F16, "my-lora").unwrap();
+        assert_eq!(lora.pairs(), 2);
+        for warnings in [gguf.warnings(), lora.warnings()] {
+            let warning = warnings.iter().find(|warning| warning.code == "untargeted_modules").unwrap();
+            assert!(warning.message.contains(&model.untargeted_modules()[0]), "{}", warning.message);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_may_have_the_names_of_another_generation() {
+    for targets in [
+        json!(r"model\.language_model\.layers.*"),
+        json!(r"language_model\.model\.layers.*"),
+        json!(r"^(model\.language_model(?=\.).*\.(q_proj|down_proj))$"),
+        json!(r"model\.layers.*"),
+        json!("all-linear"),
+        json!(null),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = model(folder.path(), &json!({"target_modules": targets})).unwrap();
+        assert!(model.untargeted_modules().is_empty() && pairs(&model).len() == 4, "{targets}");
+    }
+}
+
+#[test]
+fn an_adapter_without_a_targeted_module_is_refused() {
+    for fields in [json!({"target_modules": "q_proj"}), json!({"exclude_modules": ".*"})] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = model(folder.path(), &fields).unwrap_err().to_string();
+        assert!(
+            error.contains("adapter_config.json") && error.contains("targets none of the modules"),
+            "{error}"
+        );
+    }
+}
