@@ -12,23 +12,67 @@ use engine::{LoraPlan, OutputType, TensorType};
     name = "gemma-export",
     version,
     arg_required_else_help = true,
+    max_term_width = 100,
     after_help = "Examples:
-  gemma-export inspect ./my-adapter
-  gemma-export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
-  gemma-export gguf --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
-  gemma-export lora --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
-  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model.gguf
 
-Exports write a report next to their output: SHA-256 of inputs and outputs; merge and
-gguf also the change of each tensor, and the quantization error.
+  gemma-export inspect my-adapter
 
-Exit status: 0 success, 1 failure, 2 usage error, 3 the export keeps less of the
-fine-tune than --min-survival.
-A failed or interrupted command leaves no partial output."
+  gemma-export merge \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model
+
+  gemma-export gguf \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model.gguf
+
+  gemma-export lora \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-adapter.gguf
+
+  gemma-export verify \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model.gguf
+
+Exports write a report next to their output: SHA-256 of inputs and outputs; merge and gguf also the change of each tensor, and \
+the quantization error. A failed or interrupted command leaves no partial output.
+
+Exit status:
+  0    success
+  1    a failure that is none of these
+  2    wrong arguments
+  3    the export is complete and keeps
+       less of the fine-tune than
+       --min-survival
+  4    an input is missing, or cannot be
+       exported exactly
+  5    the output exists or cannot be
+       written, or the disk is too small
+  7    verify found a difference
+  130  interrupted
+
+NO_COLOR turns colors off. Progress goes to standard error: a bar on a terminal, else a line every ten seconds."
 )]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
     pub(crate) command: ExportCommand,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// What is printed
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Print one JSON object on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print errors only (and with --json the object)
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,10 +87,14 @@ pub(crate) enum ExportCommand {
 /// Merge a LoRA adapter into its base model (safetensors, for transformers)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  gemma-export merge --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
 
-The output has the shards, configuration and tokenizer of the base model.
-Merged weights equal PEFT's merge_and_unload bit for bit at ranks up to 192.")]
+  gemma-export merge \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model
+
+The output has the shards, configuration and tokenizer of the base model. Merged weights equal PEFT's merge_and_unload bit for \
+bit at ranks up to 192.")]
 pub(crate) struct MergeArgs {
     /// Folder of the base model (config.json, *.safetensors, tokenizer)
     #[arg(long, value_name = "DIR")]
@@ -66,18 +114,29 @@ pub(crate) struct MergeArgs {
 /// Convert a model, with or without a LoRA adapter, to GGUF
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  gemma-export gguf --base ./my-full-fine-tune --quant bf16 --out my-model.gguf
-  gemma-export gguf --base ./gemma-3-1b-it --adapter ./my-adapter \\
-      --quant q8_0,q4_k_m --out my-model-{quant}.gguf
-  gemma-export gguf --base ./gemma-3-27b-it --adapter ./my-adapter \\
-      --split-max-size 4G --out my-27b.gguf
 
-bf16 keeps every bit of a bf16 checkpoint; q8_0 takes about half the space of f16.
-Several types are written in one pass: the model is read and merged once.
+  gemma-export gguf \\
+    --base my-full-fine-tune \\
+    --quant bf16 \\
+    --out my-model.gguf
 
-my-model.Modelfile, for Ollama, and my-model.report.json are written next to
-my-model.gguf. Split files are named my-model-00001-of-00003.gguf and so on, and
-have no Modelfile; llama.cpp loads all of them from the first.")]
+  gemma-export gguf \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --quant q8_0,q4_k_m \\
+    --out my-model-{quant}.gguf
+
+  gemma-export gguf \\
+    --base gemma-3-27b-it \\
+    --adapter my-adapter \\
+    --split-max-size 4G \\
+    --out my-27b.gguf
+
+bf16 keeps every bit of a bf16 checkpoint; q8_0 takes about half the space of f16. Several types are written in one pass: the \
+model is read and merged once.
+
+my-model.Modelfile, for Ollama, and my-model.report.json are written next to my-model.gguf. Split files are named \
+my-model-00001-of-00003.gguf and so on, and have no Modelfile; llama.cpp loads all of them from the first.")]
 pub(crate) struct GgufArgs {
     /// Folder of the model (config.json, *.safetensors, tokenizer.model or tokenizer.json)
     #[arg(long, value_name = "DIR")]
@@ -118,12 +177,17 @@ pub(crate) struct GgufArgs {
 /// Convert a LoRA adapter to GGUF, for llama.cpp's --lora
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  gemma-export lora --base ./gemma-3-1b-it --adapter ./my-adapter --out my-adapter.gguf
-  llama-cli -m gemma-3-1b-it.gguf --lora my-adapter.gguf
 
-The file is small, and many adapters share one base GGUF. The format represents LoRA
-on linear layers only: adapters with DoRA, modules_to_save, embeddings or biases are
-refused. Merge these with gemma-export gguf.")]
+  gemma-export lora \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-adapter.gguf
+
+  llama-cli -m gemma-3-1b-it.gguf \\
+    --lora my-adapter.gguf
+
+The file is small, and many adapters share one base GGUF. The format represents LoRA on linear layers only: adapters with \
+DoRA, modules_to_save, embeddings or biases are refused. Merge these with gemma-export gguf.")]
 pub(crate) struct LoraArgs {
     /// Folder of the base model (config.json, *.safetensors)
     #[arg(long, value_name = "DIR")]
@@ -151,16 +215,25 @@ pub(crate) struct LoraArgs {
 /// Recompute an export from its inputs and compare it, byte for byte
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out ./my-model
-  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf
-  gemma-export verify --base ./gemma-3-1b-it --adapter ./my-adapter --out my-model-q4_k_m.gguf \\
-      --prompts questions.txt
 
-Nothing is written. The options of a GGUF export are read from its report, or from
-the GGUF file if there is no report.
+  gemma-export verify \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model
 
-Exit status: 0 no difference, 1 a difference or a failure, 2 usage error, 3 the
-export keeps less of the fine-tune than --min-survival.")]
+  gemma-export verify \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model-q4_k_m.gguf
+
+  gemma-export verify \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --out my-model-q4_k_m.gguf \\
+    --prompts questions.txt
+
+Nothing is written. The options of a GGUF export are read from its report, or from the GGUF file if there is no report. \
+A difference ends the command with exit status 7.")]
 pub(crate) struct VerifyArgs {
     /// Folder of the model
     #[arg(long, value_name = "DIR")]
@@ -192,18 +265,19 @@ pub(crate) struct VerifyArgs {
 /// Describe a model folder, an adapter folder or a GGUF file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  gemma-export inspect ./my-adapter
-  gemma-export inspect --json my-model.gguf")]
+
+  gemma-export inspect my-adapter
+
+  gemma-export inspect --json \\
+    my-model.gguf")]
 pub(crate) struct InspectArgs {
     /// Folder or .gguf file
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Run")]
 pub(crate) struct RunArgs {
     /// Replace existing output
     #[arg(long)]
@@ -229,6 +303,7 @@ pub(crate) struct SurvivalArgs {
 
 /// How the engine works
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[command(next_help_heading = "Run")]
 pub(crate) struct EngineArgs {
     /// Worker threads [default: one per processor]
     #[arg(long, value_name = "N")]

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use engine::AdapterConfig;
 
+use crate::failure::Failure;
+
 /// Refuses a base whose revision is not known to be the one that the adapter's configuration names. It is known in the
 /// Hub's cache (`snapshots/COMMIT`, and `refs/REVISION` beside it), and of a folder that is called `NAME@REVISION`.
-pub(crate) fn check(base: &Path, adapter: &AdapterConfig) -> Result<(), String> {
+pub(crate) fn check(base: &Path, adapter: &AdapterConfig) -> Result<(), Failure> {
     let Some(revision) = &adapter.revision else { return Ok(()) };
     let folder = base.canonicalize().unwrap_or_else(|_| base.to_owned());
     if is_named_after(base, revision)
@@ -16,11 +18,11 @@ pub(crate) fn check(base: &Path, adapter: &AdapterConfig) -> Result<(), String> 
         return Ok(());
     }
     let model = adapter.base_model.as_deref().unwrap_or("the base model");
-    Err(format!(
+    Err(Failure::input(format!(
         "adapter_config.json names the revision {revision} of {model}, and {} is not known to be that one: give the folder \
          snapshots/COMMIT of the Hub's cache, or call a folder that is that revision NAME@{revision}",
         base.display()
-    ))
+    )))
 }
 
 fn is_named_after(folder: &Path, revision: &str) -> bool {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use engine::ExportReport;
 use serde_json::Value;
 
+use crate::failure::Failure;
 use crate::paths::{file_name, join};
 
 /// The names of the files that a report lists; `None` when there is no report.
@@ -39,11 +40,12 @@ pub(crate) fn files_of_gguf(folder: &Path, gguf: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-pub(crate) fn remove_if_present(path: &Path) -> Result<(), String> {
+pub(crate) fn remove_if_present(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(format!("cannot remove {}, a file of the export that was replaced: {error}", path.display()))
-        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Failure::output(format!(
+            "cannot remove {}, a file of the export that was replaced: {error}",
+            path.display()
+        ))),
         Ok(()) | Err(_) => Ok(()),
     }
 }

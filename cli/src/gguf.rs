@@ -1,30 +1,35 @@
 //! `gemma-export gguf`
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use engine::report::Survival;
-use engine::{ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage};
+use engine::{
+    ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage, WrittenFile,
+};
 
 use crate::args::GgufArgs;
+use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
+use crate::failure::Failure;
 use crate::inputs::InputFileIds;
 use crate::model::{open_model, open_target};
 use crate::outputs::check_files;
 use crate::paths::{folder_name, gguf_names, join};
+use crate::report::{self, ExportSummary};
 use crate::survival::SurvivalCheck;
-use crate::{progress, report, survival};
+use crate::terminal::{Summary, Terminal};
+use crate::{next_step, progress, survival};
 
-pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
     let inputs = InputFileIds::default();
     let model = open_model(&args.base, args.adapter.as_deref(), &inputs)?;
     if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
         let base = args.base.display();
-        report::warn(&format!(
-            "warning: {base} also contains an adapter, which is not applied: merge it with --adapter {base}"
+        terminal.warn(&format!(
+            "{base} also contains an adapter, which is not applied: merge it with --adapter {base}"
         ));
     }
     let title = match &args.name {
@@ -32,7 +37,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
     };
     let (folder, plans) = model_plans(args, &model, &title, &inputs)?;
-    let check = SurvivalCheck::new(&args.survival, &model)?;
+    let check = SurvivalCheck::new(&args.survival, &model, args.run.engine, terminal)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
         None => None,
@@ -40,7 +45,7 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
     let mmproj_file = mmproj.iter().map(|(plan, folder, name)| (plan, folder.as_path(), name.as_str()));
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
-    report::warnings(all.flat_map(GgufPlan::warnings));
+    terminal.warnings(all.flat_map(GgufPlan::warnings));
     let _created = [Some(&args.out), args.mmproj.as_ref()]
         .into_iter()
         .flatten()
@@ -48,29 +53,25 @@ pub(crate) fn run(args: &GgufArgs) -> Result<(), Box<dyn Error>> {
         .collect::<Result<Vec<_>, _>>()?;
     let left = check_outputs(args, model_files.chain(mmproj_file), &inputs)?;
     let encoders = match &mmproj {
-        Some((plan, folder, name)) => Some(write_mmproj(args, plan, folder, name)?),
+        Some((plan, folder, name)) => Some(write_mmproj(args, plan, folder, name, terminal)?),
         None => None,
     };
-    let mut outcomes = write_model(args, &folder, &plans)?;
+    let mut outcomes = write_model(args, &folder, &plans, terminal)?;
     let elapsed = started.elapsed();
     let encoders =
         encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
     left.iter().try_for_each(|path| remove_if_present(path))?;
-    let survival = match &check {
-        Some(check) => measure(check, args, &model, &folder, &mut outcomes)?,
-        None => Vec::new(),
-    };
-    for (number, outcome) in outcomes.iter().enumerate() {
-        print(&folder, outcome, elapsed, survival.get(number))?;
+    if let Some(check) = &check {
+        measure(check, &model, &folder, &mut outcomes)?;
     }
-    encoders.iter().try_for_each(|(path, lines)| report::print_export(path, lines))?;
+    let mmproj = encoders.as_ref().and(args.mmproj.as_deref());
+    let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
+    let exports = exports.chain(encoders.map(Ok)).collect::<Result<Vec<_>, _>>()?;
     let types = args.quant.iter().map(ToString::to_string);
-    let measured: Vec<(String, &Survival)> = types.zip(&survival).collect();
-    Ok(check.map_or(Ok(()), |check| check.check(&measured))?)
+    let survival = outcomes.iter().filter_map(|outcome| outcome.report.survival.as_ref());
+    let measured: Vec<(String, &Survival)> = types.zip(survival).collect();
+    Ok(report::summary(exports, check.and_then(|check| check.failure(&measured))))
 }
-
-/// The path of an export and the lines of its summary.
-type ExportSummary = (PathBuf, Vec<String>);
 
 /// The output folder, and plan and file name of each type.
 fn model_plans(
@@ -78,7 +79,7 @@ fn model_plans(
     model: &Model,
     title: &str,
     inputs: &InputFileIds,
-) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Box<dyn Error>> {
+) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Failure> {
     let (folder, names) = gguf_names(&args.out, title, &args.quant)?;
     let mut plans = Vec::new();
     for (quant, name) in args.quant.iter().zip(names) {
@@ -92,11 +93,12 @@ fn model_plans(
 struct NamedFolder<'a>(Option<&'a Path>);
 
 impl<'a> NamedFolder<'a> {
-    fn create(out: &'a Path) -> Result<Self, String> {
+    fn create(out: &'a Path) -> Result<Self, Failure> {
         if !out.to_string_lossy().ends_with('/') || out.exists() {
             return Ok(Self(None));
         }
-        std::fs::create_dir(out).map_err(|error| format!("cannot create {}: {error}", out.display()))?;
+        std::fs::create_dir(out)
+            .map_err(|error| Failure::output(format!("cannot create {}: {error}", out.display())))?;
         Ok(Self(Some(out)))
     }
 }
@@ -116,11 +118,13 @@ fn check_outputs<'a>(
     args: &GgufArgs,
     plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
     inputs: &InputFileIds,
-) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+) -> Result<Vec<PathBuf>, Failure> {
     let (mut files, mut exports, mut earlier) = (Vec::new(), HashMap::new(), Vec::new());
+    let mut space = DiskSpace::default();
     for (plan, folder, name) in plans {
-        let planned = plan.files(name).into_iter().map(|file| file.name);
-        for file in planned.chain([ExportReport::beside(name)]) {
+        let planned = plan.files(name);
+        space.add(folder, planned.iter().map(|file| file.size).sum());
+        for file in planned.into_iter().map(|file| file.name).chain([ExportReport::beside(name)]) {
             let path = join(folder, &file);
             exports.insert(path.clone(), name);
             files.push(path);
@@ -129,6 +133,7 @@ fn check_outputs<'a>(
     }
     let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
     check_files(&files, inputs, args.run.force, is_export)?;
+    space.check()?;
     earlier.retain(|path| !files.contains(path) && !inputs.contains(path));
     Ok(earlier)
 }
@@ -137,8 +142,9 @@ fn write_model(
     args: &GgufArgs,
     folder: &Path,
     plans: &[(GgufPlan, String)],
-) -> Result<Vec<Outcome>, Box<dyn Error>> {
-    progress::with_bar(Stage::Converting, args.run.engine, |run| {
+    terminal: Terminal,
+) -> Result<Vec<Outcome>, Failure> {
+    progress::show(terminal, Stage::Converting, args.run.engine, |run| {
         let mut output = LocalOutput::create(folder)?;
         match plans {
             // one type: sequential writes, hashed as written
@@ -151,32 +157,32 @@ fn write_model(
 /// Measures the survival in all files, and adds it to their reports.
 fn measure(
     check: &SurvivalCheck,
-    args: &GgufArgs,
     model: &Model,
     folder: &Path,
     outcomes: &mut [Outcome],
-) -> Result<Vec<Survival>, Box<dyn Error>> {
+) -> Result<(), Failure> {
     let exports = outcomes.iter().map(|outcome| survival::exported_gguf(folder, &outcome.files));
-    let measured = check.measure(model, &exports.collect::<Result<Vec<_>, _>>()?, args.run.engine)?;
-    for (outcome, survival) in outcomes.iter_mut().zip(&measured) {
-        survival::record(outcome, survival, folder)?;
-    }
-    Ok(measured)
+    let exports = exports.collect::<Result<Vec<_>, _>>()?;
+    let measured = check.measure(model, &exports)?;
+    outcomes
+        .iter_mut()
+        .zip(&measured)
+        .try_for_each(|(outcome, survival)| survival::record(outcome, survival, folder))
 }
 
-/// Prints a file's summary, with the time until all files were written, planning included.
-fn print(
+/// The summary of a file, which may be split, with the time until all files were written, planning included.
+fn model_summary(
     folder: &Path,
     outcome: &Outcome,
     elapsed: Duration,
-    survival: Option<&Survival>,
-) -> Result<(), Box<dyn Error>> {
+    mmproj: Option<&Path>,
+) -> Result<ExportSummary, Failure> {
+    let path = |file: &WrittenFile| join(folder, &file.name);
     // llama.cpp loads split files from the first
-    let Some(first) = outcome.files.first() else { return Ok(()) };
-    let path = join(folder, &first.name);
-    let mut lines = report::export(&path, outcome, elapsed);
-    lines.extend(survival.into_iter().flat_map(survival::lines));
-    Ok(report::print_export(&path, &lines)?)
+    let first = outcome.files.first().map(path).unwrap_or_default();
+    let modelfile = outcome.files.iter().find(|file| file.name.ends_with(".Modelfile")).map(path);
+    let next_steps = next_step::gguf(&first, modelfile.as_deref(), mmproj);
+    ExportSummary::new(first, outcome, elapsed, next_steps)
 }
 
 /// Plan, folder and name of the file of vision and audio encoders. Its type is the first of `--quant`.
@@ -185,7 +191,7 @@ fn mmproj_plan(
     model: &Model,
     title: &str,
     path: &Path,
-) -> Result<(GgufPlan, PathBuf, String), Box<dyn Error>> {
+) -> Result<(GgufPlan, PathBuf, String), Failure> {
     let quant = args.quant.first().copied().unwrap_or(OutputType::F16);
     let plan = GgufPlan::mmproj(model, &GgufOptions::new(quant, title))?;
     let (folder, mut names) = gguf_names(path, "mmproj", &[quant])?;
@@ -199,22 +205,18 @@ fn write_mmproj(
     plan: &GgufPlan,
     folder: &Path,
     name: &str,
-) -> Result<(LocalOutput, ExportSummary), Box<dyn Error>> {
+    terminal: Terminal,
+) -> Result<(LocalOutput, ExportSummary), Failure> {
     let started = Instant::now();
     let mut output = LocalOutput::create(folder)?.deferred();
-    let outcome = progress::with_bar(Stage::Converting, args.run.engine, |run| {
+    let outcome = progress::show(terminal, Stage::Converting, args.run.engine, |run| {
         engine::gguf(plan, name, &mut output, run)
     })?;
-    let path = join(folder, name);
-    let lines = report::export(&path, &outcome, started.elapsed());
-    Ok((output, (path, lines)))
+    let summary = ExportSummary::new(join(folder, name), &outcome, started.elapsed(), Vec::new())?;
+    Ok((output, summary))
 }
 
-fn options(
-    args: &GgufArgs,
-    mut options: GgufOptions,
-    inputs: &InputFileIds,
-) -> Result<GgufOptions, Box<dyn Error>> {
+fn options(args: &GgufArgs, mut options: GgufOptions, inputs: &InputFileIds) -> Result<GgufOptions, Failure> {
     if let Some(path) = &args.imatrix {
         options = options.with_imatrix(Imatrix::open(&*inputs.open_file(path)?, path.display().to_string())?);
     }

@@ -1,7 +1,6 @@
 //! The files that an export reads.
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +8,7 @@ use std::{fs, io};
 
 use engine::{Folder, FolderEntry, LocalFolder, Source};
 
+use crate::failure::Failure;
 use crate::paths;
 
 /// The files that were opened, by their identity on the disk, whatever link leads to them.
@@ -25,7 +25,7 @@ impl InputFileIds {
         Ok(Arc::new(InputFolder { folder, path: path.to_owned(), ids: self.clone() }))
     }
 
-    pub(crate) fn open_file(&self, path: &Path) -> Result<Arc<dyn Source>, Box<dyn Error>> {
+    pub(crate) fn open_file(&self, path: &Path) -> Result<Arc<dyn Source>, Failure> {
         let source = paths::open_file(path)?;
         self.add(path);
         Ok(source)

@@ -1,26 +1,23 @@
 //! `gemma-export inspect`
 
-use std::error::Error;
 use std::path::Path;
 
 use engine::{Checkpoint, FolderContent};
 use serde_json::Value;
 
 use crate::args::InspectArgs;
+use crate::failure::Failure;
 use crate::paths::{open_file, open_folder};
-use crate::report;
+use crate::terminal::Summary;
 
-pub(crate) fn run(args: &InspectArgs) -> Result<(), Box<dyn Error>> {
+pub(crate) fn run(args: &InspectArgs) -> Result<Summary, Failure> {
     let description = serde_json::to_value(describe(&args.path)?)?;
-    if args.json {
-        return Ok(report::print(&[serde_json::to_string_pretty(&description)?])?);
-    }
     let mut lines = vec![args.path.display().to_string()];
     lines.extend(facts(&description));
-    Ok(report::print(&lines)?)
+    Ok(Summary { lines, next_steps: Vec::new(), figures: description, complete: None, failure: None })
 }
 
-fn describe(path: &Path) -> Result<FolderContent, Box<dyn Error>> {
+fn describe(path: &Path) -> Result<FolderContent, Failure> {
     if !path.is_dir() {
         return Ok(engine::describe_file(&*open_file(path)?)?);
     }
@@ -28,7 +25,7 @@ fn describe(path: &Path) -> Result<FolderContent, Box<dyn Error>> {
     let is_adapter = || path.join("adapter_config.json").symlink_metadata().is_ok();
     if !Checkpoint::is_in(&*folder)? && !is_adapter() {
         let missing = "contains neither a model (config.json) nor an adapter (adapter_config.json)";
-        return Err(format!("{} {missing}", path.display()).into());
+        return Err(Failure::input(format!("{} {missing}", path.display())));
     }
     Ok(engine::describe(folder)?)
 }

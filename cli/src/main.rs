@@ -2,13 +2,16 @@
 
 mod args;
 mod base_revision;
+mod disk_space;
 mod earlier_export;
+mod failure;
 mod gguf;
 mod inputs;
 mod inspect;
 mod lora;
 mod merge;
 mod model;
+mod next_step;
 mod output_folder;
 mod outputs;
 mod paths;
@@ -16,48 +19,23 @@ mod progress;
 mod replacement;
 mod report;
 mod survival;
+mod terminal;
 mod verify;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use args::{CommandLine, ExportCommand};
 use clap::Parser;
-
-/// The exit status of an export that is complete and keeps less of the fine-tune than it must.
-const BELOW_MINIMUM: u8 = 3;
+use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let result = match &CommandLine::parse().command {
-        ExportCommand::Merge(args) => merge::run(args),
-        ExportCommand::Gguf(args) => gguf::run(args),
-        ExportCommand::Lora(args) => lora::run(args),
-        ExportCommand::Verify(args) => verify::run(args),
+    let CommandLine { command, output } = CommandLine::parse();
+    let terminal = Terminal::new(&output);
+    terminal.end(match &command {
+        ExportCommand::Merge(args) => merge::run(args, terminal),
+        ExportCommand::Gguf(args) => gguf::run(args, terminal),
+        ExportCommand::Lora(args) => lora::run(args, terminal),
+        ExportCommand::Verify(args) => verify::run(args, terminal),
         ExportCommand::Inspect(args) => inspect::run(args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report::warn(&format!("error: {}", with_causes(&*error)));
-            if error.is::<survival::BelowMinimum>() {
-                ExitCode::from(BELOW_MINIMUM)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
-    }
-}
-
-/// The error and its causes, in one line.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    if error.downcast_ref().is_some_and(engine::Error::is_non_finite) {
-        text.push_str(" (--allow-non-finite exports it anyway)");
-    }
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+    })
 }

@@ -1,14 +1,15 @@
 //! An output folder: what may be replaced in it, and how it appears complete.
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use engine::{ExportReport, PlannedFile};
 
+use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_below, reported_names};
+use crate::failure::Failure;
 use crate::inputs::InputFileIds;
 use crate::outputs::existing_folder;
 use crate::paths::{join, parent};
@@ -38,7 +39,7 @@ impl OutputFolder {
         planned: &[PlannedFile],
         inputs: &InputFileIds,
         force: bool,
-    ) -> Result<Self, Box<dyn Error>> {
+    ) -> Result<Self, Failure> {
         // a staging folder's name is longer than the output's, and a file system has names of at most 255 bytes
         const MOST: usize = 200;
         refuse_folders_in_the_way(path, planned)?;
@@ -52,12 +53,17 @@ impl OutputFolder {
                 let stem = &name[..name.floor_char_boundary(MOST)];
                 (join(parent(path), &name), parent(path), format!("{stem}."))
             }
-            (None, None) => return Err(format!("{} is not a valid output path", path.display()).into()),
+            (None, None) => {
+                return Err(Failure::output(format!("{} is not a valid output path", path.display())));
+            }
         };
         let prefix = format!("{}{stem}", STAGING.0);
-        remove_abandoned(folder, &prefix, |staging| !holds_earlier_files(staging))?;
+        remove_abandoned(folder, &prefix, |staging| !holds_earlier_files(staging)).map_err(|error| {
+            Failure::output(format!("cannot remove what a killed run left in {}: {error}", folder.display()))
+        })?;
+        space(folder, planned).check()?;
         let staging = create_staging(folder, &prefix)?;
-        let cannot = |e: io::Error| format!("cannot open {}: {e}", staging.display());
+        let cannot = |e: io::Error| Failure::output(format!("cannot open {}: {e}", staging.display()));
         let lock = File::open(&staging).map_err(cannot)?;
         // without locks on this file system, abandoned folders stay
         lock.try_lock().ok();
@@ -70,15 +76,15 @@ impl OutputFolder {
     }
 
     /// Makes the files visible under their names. When that fails, an existing folder is as it was.
-    pub(crate) fn commit(self) -> Result<(), Box<dyn Error>> {
-        let cannot = |e: io::Error| format!("cannot write {}: {e}", self.path.display());
+    pub(crate) fn commit(self) -> Result<(), Failure> {
+        let cannot = |e: io::Error| Failure::output(format!("cannot write {}: {e}", self.path.display()));
         let Some(earlier) = &self.earlier else {
-            return Ok(fs::rename(&self.staging, &self.path).map_err(cannot)?);
+            return fs::rename(&self.staging, &self.path).map_err(cannot);
         };
         Replacement::plan(&self.path, &self.staging, earlier).and_then(|plan| plan.run()).map_err(cannot)?;
         fs::remove_dir_all(&self.staging).map_err(cannot)?;
         // what killed processes replaced is needed no more
-        Ok(remove_abandoned(&self.path, STAGING.0, |_| true).map_err(cannot)?)
+        remove_abandoned(&self.path, STAGING.0, |_| true).map_err(cannot)
     }
 }
 
@@ -96,24 +102,26 @@ fn replaceable_files(
     path: &Path,
     inputs: &InputFileIds,
     force: bool,
-) -> Result<Option<Vec<String>>, Box<dyn Error>> {
+) -> Result<Option<Vec<String>>, Failure> {
     let shown = path.display();
     match fs::metadata(path) {
         Ok(about) if about.is_dir() => {}
-        Ok(_) => return Err(format!("{shown} is a file: give the name of a folder").into()),
+        Ok(_) => return Err(Failure::output(format!("{shown} is a file: give the name of a folder"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match path.symlink_metadata() {
-                Ok(_) => Err(format!("{shown} is a link to a path that does not exist").into()),
+                Ok(_) => Err(Failure::output(format!("{shown} is a link to a path that does not exist"))),
                 Err(_) => Ok(None),
             };
         }
-        Err(error) => return Err(format!("cannot write to {shown}: {error}").into()),
+        Err(error) => return Err(Failure::output(format!("cannot write to {shown}: {error}"))),
     }
     let mut files = Vec::new();
-    for name in files_below(path).map_err(|e| format!("cannot read {shown}: {e}"))? {
+    for name in files_below(path).map_err(|e| Failure::output(format!("cannot read {shown}: {e}")))? {
         if inputs.contains(&path.join(&name)) {
             let name = name.display();
-            return Err(format!("{shown}/{name} is an input of this export: choose another output").into());
+            return Err(Failure::output(format!(
+                "{shown}/{name} is an input of this export: choose another output"
+            )));
         }
         if !name.to_string_lossy().starts_with(STAGING.0) {
             files.push(name.to_string_lossy().into_owned());
@@ -127,31 +135,37 @@ fn replaceable_files(
         .map(|names| names.into_iter().chain([ExportReport::FILE.to_owned()]).collect())
         .unwrap_or_default();
     match files.iter().find(|name| !reported.contains(*name)) {
-        Some(other) => {
-            Err(format!("{shown} contains {other:?}, which no export report lists: choose another output")
-                .into())
-        }
-        None if !force => {
-            Err(format!("{shown} is not empty: choose another output, or replace it with --force").into())
-        }
+        Some(other) => Err(Failure::output(format!(
+            "{shown} contains {other:?}, which no export report lists: choose another output"
+        ))),
+        None if !force => Err(Failure::output(format!(
+            "{shown} is not empty: choose another output, or replace it with --force"
+        ))),
         None => Ok(Some(files)),
     }
 }
 
 /// Fails if a folder has the name of a planned file.
-fn refuse_folders_in_the_way(path: &Path, planned: &[PlannedFile]) -> Result<(), String> {
+fn refuse_folders_in_the_way(path: &Path, planned: &[PlannedFile]) -> Result<(), Failure> {
     let names = planned.iter().map(|file| file.name.as_str()).chain([ExportReport::FILE]);
     match names.map(|name| path.join(name)).find(|path| path.is_dir()) {
-        Some(path) => Err(format!(
+        Some(path) => Err(Failure::output(format!(
             "{} is a folder, and a file of this name would be written: remove it, or choose another output",
             path.display()
-        )),
+        ))),
         None => Ok(()),
     }
 }
 
+/// What the files need on the disk of a folder.
+fn space(folder: &Path, planned: &[PlannedFile]) -> DiskSpace {
+    let mut space = DiskSpace::default();
+    space.add(folder, planned.iter().map(|file| file.size).sum());
+    space
+}
+
 /// Creates a staging folder, named after the process.
-fn create_staging(folder: &Path, prefix: &str) -> Result<PathBuf, String> {
+fn create_staging(folder: &Path, prefix: &str) -> Result<PathBuf, Failure> {
     let mut id = std::process::id();
     loop {
         let staging = join(folder, &format!("{prefix}{id}{}", STAGING.1));
@@ -159,7 +173,9 @@ fn create_staging(folder: &Path, prefix: &str) -> Result<PathBuf, String> {
             Ok(()) => return Ok(staging),
             // left by a process with the same id
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => id += 1,
-            Err(error) => return Err(format!("cannot create {}: {error}", staging.display())),
+            Err(error) => {
+                return Err(Failure::output(format!("cannot create {}: {error}", staging.display())));
+            }
         }
     }
 }

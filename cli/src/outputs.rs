@@ -4,10 +4,10 @@
 //! through whatever link, is refused.
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::failure::Failure;
 use crate::inputs::InputFileIds;
 use crate::paths::parent;
 
@@ -18,39 +18,41 @@ pub(crate) fn check_files(
     inputs: &InputFileIds,
     force: bool,
     is_export: impl Fn(&Path) -> bool,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Failure> {
     let mut paths = HashSet::new();
     for path in files {
         let shown = path.display();
         let folder = existing_folder(parent(path))?;
         if !paths.insert(folder.join(path.file_name().unwrap_or_default())) {
-            return Err(format!("{shown} would be written twice: give different names").into());
+            return Err(Failure::output(format!("{shown} would be written twice: give different names")));
         }
         if inputs.contains(path) {
-            return Err(format!("{shown} is an input of this export: choose another output").into());
+            return Err(Failure::output(format!(
+                "{shown} is an input of this export: choose another output"
+            )));
         }
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(format!("cannot write {shown}: {error}").into()),
+            Err(error) => return Err(Failure::output(format!("cannot write {shown}: {error}"))),
             Ok(_) => {}
         }
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(format!("{shown} is not a regular file: choose another output").into());
+            return Err(Failure::output(format!("{shown} is not a regular file: choose another output")));
         }
         if is_mount_point(path) {
-            return Err(format!(
+            return Err(Failure::output(format!(
                 "{shown} is a mount point, which cannot be replaced: mount its folder, or choose another output"
-            )
-            .into());
+            )));
         }
         if !force {
-            return Err(format!("{shown} exists: choose another output, or replace it with --force").into());
+            return Err(Failure::output(format!(
+                "{shown} exists: choose another output, or replace it with --force"
+            )));
         }
         if !is_export(path) {
-            return Err(format!(
+            return Err(Failure::output(format!(
                 "{shown} exists and no export report of its kind beside it lists it: remove it, or choose another output"
-            )
-            .into());
+            )));
         }
     }
     Ok(())
@@ -64,13 +66,13 @@ fn is_mount_point(path: &Path) -> bool {
 }
 
 /// The canonical path of a folder.
-pub(crate) fn existing_folder(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
+pub(crate) fn existing_folder(folder: &Path) -> Result<PathBuf, Failure> {
     match folder.canonicalize() {
         Ok(path) if path.is_dir() => Ok(path),
-        Ok(_) => Err(format!("{} is not a folder", folder.display()).into()),
+        Ok(_) => Err(Failure::output(format!("{} is not a folder", folder.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(format!("the folder {} does not exist: create it first", folder.display()).into())
+            Err(Failure::output(format!("the folder {} does not exist: create it first", folder.display())))
         }
-        Err(error) => Err(format!("cannot read {}: {error}", folder.display()).into()),
+        Err(error) => Err(Failure::output(format!("cannot read {}: {error}", folder.display()))),
     }
 }

@@ -1,20 +1,21 @@
 //! Input and output paths.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{Folder as _, LocalFolder, OutputType, Source};
 
+use crate::failure::Failure;
+
 pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
     LocalFolder::open(path).map(Arc::new)
 }
 
-pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Box<dyn Error>> {
-    let cannot = |e: &dyn std::fmt::Display| format!("cannot read {}: {e}", path.display());
+pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Failure> {
+    let cannot = |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", path.display()));
     let name = file_name(path).ok_or_else(|| cannot(&"not a file name"))?;
     path.symlink_metadata().map_err(|e| cannot(&e))?;
-    Ok(open_folder(parent(path))?.open(name).map_err(|e| cannot(&e))?)
+    open_folder(parent(path))?.open(name).map_err(|e| cannot(&e))
 }
 
 /// The name of a folder; of the current one if the path is `.`.
@@ -42,11 +43,11 @@ pub(crate) fn join(folder: &Path, name: &str) -> PathBuf {
 ///
 /// # Errors
 /// When it is an existing folder, or has no file name.
-pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Box<dyn Error>> {
+pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Failure> {
     match file_name(path) {
         Some(name) if !path.is_dir() && !path.to_string_lossy().ends_with('/') => Ok((parent(path), name)),
-        Some(_) => Err(format!("{} is a folder: give the path of a file", path.display()).into()),
-        None => Err(format!("{} is not a valid output path", path.display()).into()),
+        Some(_) => Err(Failure::output(format!("{} is a folder: give the path of a file", path.display()))),
+        None => Err(Failure::output(format!("{} is not a valid output path", path.display()))),
     }
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn gguf_names(
     out: &Path,
     title: &str,
     types: &[OutputType],
-) -> Result<(PathBuf, Vec<String>), Box<dyn Error>> {
+) -> Result<(PathBuf, Vec<String>), Failure> {
     let is_folder = out.is_dir() || out.to_string_lossy().ends_with('/');
     let (folder, pattern) = if is_folder {
         (out, format!("{}-{{quant}}.gguf", title.replace(['/', '\\'], "-")))
@@ -68,11 +69,10 @@ pub(crate) fn gguf_names(
     };
     let names: Vec<String> = types.iter().map(|t| pattern.replace("{quant}", t.as_str())).collect();
     match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-        Some((_, name)) => Err(format!(
+        Some((_, name)) => Err(Failure::usage(format!(
             "{name} would be written twice: put {{quant}} in --out (my-model-{{quant}}.gguf), \
              and name each type once in --quant"
-        )
-        .into()),
+        ))),
         None => Ok((folder.to_owned(), names)),
     }
 }

@@ -1,63 +1,161 @@
-//! The progress bar, and interruption by signals.
+//! Progress on standard error, and interruption by signals.
 
-use std::error::Error;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use engine::{ProgressUpdate, RunOptions, Stage};
+use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::EngineArgs;
-use engine::{Progress, ProgressUpdate, RunOptions, Stage};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crate::failure::{Failure, FailureKind};
+use crate::terminal::Terminal;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Calls `work` with a progress bar on standard error, hidden unless that is a terminal.
+/// Time between two lines where standard error is not a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Columns that the bar with all its figures needs.
+const WIDE: u16 = 64;
+
+/// Calls `work` with progress on standard error: a bar on a terminal, else a line every [`LINE_INTERVAL`].
 ///
 /// # Errors
 /// Those of `work`. After SIGINT or SIGTERM it stops, leaves no partial output and fails.
-pub(crate) fn with_bar<T>(
+pub(crate) fn show<T>(
+    terminal: Terminal,
     stage: Stage,
     args: EngineArgs,
     work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
-) -> Result<T, Box<dyn Error>> {
+) -> Result<T, Failure> {
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
         // the handler is set once per process
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            let message = format!("the handler of signals cannot be set: {error}");
+            return Err(Failure::new(FailureKind::Other, message));
+        }
     }
-    let bar = TerminalBar::new(stage);
+    let progress = Progress::new(terminal, stage);
     let result = work(&RunOptions {
-        progress: &bar,
+        progress: &progress,
         threads: args.threads,
         chunk_size: RunOptions::LOCAL_CHUNK,
         allow_non_finite: args.allow_non_finite,
     });
-    bar.0.finish_and_clear();
-    match result {
-        Err(engine::Error::Cancelled) => Err("interrupted: no partial output remains".into()),
-        result => Ok(result?),
+    if let Progress::Bar(bar) = &progress {
+        bar.finish_and_clear();
     }
+    Ok(result?)
 }
 
-struct TerminalBar(ProgressBar);
+enum Progress {
+    Hidden,
+    Bar(ProgressBar),
+    Lines(Mutex<ProgressLines>),
+}
 
-impl TerminalBar {
-    fn new(stage: Stage) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let template = "{msg} {wide_bar} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+impl Progress {
+    fn new(terminal: Terminal, stage: Stage) -> Self {
+        if terminal.is_quiet() {
+            Self::Hidden
+        } else if io::stderr().is_terminal() {
+            Self::Bar(bar(stage))
+        } else {
+            Self::Lines(Mutex::new(ProgressLines::new(Instant::now())))
         }
-        bar.set_message(stage.as_str());
-        Self(bar)
     }
 }
 
-impl Progress for TerminalBar {
+fn bar(stage: Stage) -> ProgressBar {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDE, |(width, _)| width.0);
+    let template = if width < WIDE {
+        "{msg} {percent}%  {decimal_bytes_per_sec}  {eta} left"
+    } else {
+        "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left"
+    };
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.with_message(stage.as_str())
+}
+
+impl engine::Progress for Progress {
     fn report(&self, update: ProgressUpdate) {
-        self.0.set_length(update.total);
-        self.0.set_position(update.done);
+        match self {
+            Self::Hidden => {}
+            Self::Bar(bar) => {
+                bar.set_length(update.total);
+                bar.set_position(update.done);
+            }
+            Self::Lines(lines) => {
+                let line = lines.lock().unwrap_or_else(PoisonError::into_inner).next(update, Instant::now());
+                if let Some(line) = line {
+                    writeln!(io::stderr(), "{line}").ok();
+                }
+            }
+        }
     }
 
     fn cancelled(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+/// Progress in lines.
+struct ProgressLines {
+    started: Instant,
+    printed: Instant,
+}
+
+impl ProgressLines {
+    fn new(now: Instant) -> Self {
+        Self { started: now, printed: now }
+    }
+
+    /// The next line, if it is time for one.
+    fn next(&mut self, update: ProgressUpdate, now: Instant) -> Option<String> {
+        let ProgressUpdate { stage, done, total } = update;
+        if now - self.printed < LINE_INTERVAL || done == 0 {
+            return None;
+        }
+        self.printed = now;
+        let per_second = done as f64 / (now - self.started).as_secs_f64();
+        let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / per_second);
+        Some(format!(
+            "{}: {:.0} %, {} of {}, {}/s, {:#} left",
+            stage.as_str(),
+            100.0 * done as f64 / total.max(1) as f64,
+            DecimalBytes(done),
+            DecimalBytes(total),
+            DecimalBytes(per_second as u64),
+            HumanDuration(left),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_line_every_ten_seconds() {
+        let start = Instant::now();
+        let mut lines = ProgressLines::new(start);
+        let mut at = |seconds, done| {
+            let update = ProgressUpdate { stage: Stage::Converting, done, total: 4_000_000_000 };
+            lines.next(update, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(9, 900_000_000), None);
+        let line = "converting: 25 %, 1.00 GB of 4.00 GB, 100.00 MB/s, 30s left";
+        assert_eq!(at(10, 1_000_000_000).as_deref(), Some(line));
+        assert_eq!(at(19, 1_900_000_000), None);
+        assert_eq!(
+            at(40, 4_000_000_000).unwrap(),
+            "converting: 100 %, 4.00 GB of 4.00 GB, 100.00 MB/s, 0s left"
+        );
     }
 }

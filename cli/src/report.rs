@@ -1,61 +1,103 @@
-//! Summaries of exports on standard output, one fact per line.
+//! Summaries of exports: lines for people, and an object for programs.
 
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::report::{ExportWarning, ReportSummary};
-use engine::{Outcome, WrittenFile};
+use engine::report::ReportSummary;
+use engine::{ExportReport, Outcome, WrittenFile};
 use indicatif::DecimalBytes;
+use serde_json::{Value, json};
 
-/// Prints lines.
-pub(crate) fn print(lines: &[String]) -> Result<(), String> {
-    put(lines).map_err(|error| format!("cannot write to standard output: {error}"))
+use crate::failure::Failure;
+use crate::terminal::Summary;
+use crate::{next_step, survival};
+
+/// The summary of an export that is complete.
+pub(crate) struct ExportSummary {
+    path: PathBuf,
+    lines: Vec<String>,
+    next_steps: Vec<String>,
+    figures: Value,
 }
 
-/// Writes lines to standard output. A reader that has closed the pipe, such as `head`, is no error.
-fn put(lines: &[String]) -> io::Result<()> {
-    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+/// The result of a command that made these exports.
+pub(crate) fn summary(exports: Vec<ExportSummary>, failure: Option<Failure>) -> Summary {
+    let complete = exports.first().map(|export| export.path.clone());
+    let (mut lines, mut next_steps, mut figures) = (Vec::new(), Vec::new(), Vec::new());
+    for export in exports {
+        lines.extend(export.lines);
+        next_steps.extend(export.next_steps);
+        figures.push(export.figures);
+    }
+    Summary { lines, next_steps, figures: json!({ "exports": figures }), complete, failure }
+}
+
+impl ExportSummary {
+    /// Of a model at `path`, with the time until all of its files were written, and commands that use it.
+    pub(crate) fn new(
+        path: PathBuf,
+        outcome: &Outcome,
+        elapsed: Duration,
+        next_steps: Vec<String>,
+    ) -> Result<Self, Failure> {
+        let (files, report) = (&outcome.files, &outcome.report);
+        let mut lines = written(&path, files, elapsed);
+        lines.extend(effect(&report.summary));
+        lines.extend(dropped(&report.dropped_modules));
+        lines.extend(report.survival.iter().flat_map(survival::lines));
+        let mut figures = figures(&path, files, &next_steps);
+        figures["seconds"] = elapsed.as_secs_f64().into();
+        figures["report"] = as_written(report)?;
+        Ok(Self { path, lines, next_steps, figures })
+    }
+
+    /// Of an adapter as GGUF at `path`.
+    pub(crate) fn of_lora(path: PathBuf, file: &WrittenFile, pairs: usize) -> Result<Self, Failure> {
+        let next_steps = next_step::lora(&path);
+        let lines = vec![
+            path.display().to_string(),
+            format!("  size     {} ({} bytes)", DecimalBytes(file.size), file.size),
+            format!("  sha256   {}", file.sha256),
+            format!("  adapter  {pairs} LoRA pairs"),
+        ];
+        let mut figures = figures(&path, std::slice::from_ref(file), &next_steps);
+        let report = path.with_file_name(ExportReport::beside(&file.name));
+        let text = std::fs::read(&report);
+        let text = text.map_err(|e| Failure::output(format!("cannot read {}: {e}", report.display())))?;
+        figures["report"] = serde_json::from_slice(&text)?;
+        Ok(Self { path, lines, next_steps, figures })
     }
 }
 
-/// Prints the summary of an export that is complete at `path`.
-pub(crate) fn print_export(path: &Path, lines: &[String]) -> Result<(), String> {
-    put(lines).map_err(|error| {
-        let path = path.display();
-        format!("{path} is complete, but its summary cannot be written to standard output: {error}")
+/// A report as its file has it, with numbers of the same digits.
+pub(crate) fn as_written(report: &ExportReport) -> Result<Value, Failure> {
+    Ok(serde_json::from_slice(&report.to_json()?)?)
+}
+
+fn figures(path: &Path, files: &[WrittenFile], next_steps: &[String]) -> Value {
+    let file = |f: &WrittenFile| json!({ "name": f.name, "bytes": f.size, "sha256": f.sha256 });
+    json!({
+        "path": path,
+        "bytes": files.iter().map(|f| f.size).sum::<u64>(),
+        "files": files.iter().map(file).collect::<Vec<_>>(),
+        "next_steps": next_steps,
     })
 }
 
-/// Prints a line to standard error. Where that cannot be written, there is nobody to tell.
-pub(crate) fn warn(line: &str) {
-    writeln!(io::stderr(), "{line}").ok();
-}
-
-/// Prints what an export could not check.
-pub(crate) fn warnings<'a>(warnings: impl IntoIterator<Item = &'a ExportWarning>) {
-    warnings.into_iter().for_each(|warning| warn(&format!("warning: {}", warning.message)));
-}
-
-/// The path, the files with sizes and SHA-256, the time, and the report's summary.
-pub(crate) fn export(path: &Path, outcome: &Outcome, elapsed: Duration) -> Vec<String> {
-    let total: u64 = outcome.files.iter().map(|f| f.size).sum();
+/// The path, the files with sizes and SHA-256, and the time.
+fn written(path: &Path, files: &[WrittenFile], elapsed: Duration) -> Vec<String> {
+    let total: u64 = files.iter().map(|f| f.size).sum();
     let seconds = elapsed.as_secs_f64();
     let rate = DecimalBytes((total as f64 / seconds.max(1e-9)) as u64);
-    let width = outcome.files.iter().map(|f| f.name.len()).max().unwrap_or(0);
+    let width = files.iter().map(|f| f.name.len()).max().unwrap_or(0);
     let file = |f: &WrittenFile| {
         format!("  {:width$}  {:>10}  {}", f.name, DecimalBytes(f.size).to_string(), f.sha256)
     };
     let mut lines = vec![path.display().to_string()];
-    lines.extend(outcome.files.iter().map(file));
-    let count = outcome.files.len();
+    lines.extend(files.iter().map(file));
+    let count = files.len();
     lines.push(format!("  size     {} in {count} files ({total} bytes)", DecimalBytes(total)));
     lines.push(format!("  time     {seconds:.1} s ({rate}/s)"));
-    lines.extend(summary(&outcome.report.summary));
-    lines.extend(dropped(&outcome.report.dropped_modules));
     lines
 }
 
@@ -69,18 +111,8 @@ fn dropped(modules: &[String]) -> Option<String> {
         .then(|| format!("  dropped  {count} changes that are zero and not in the base: {named}{more}"))
 }
 
-/// Path, size, SHA-256 and number of LoRA pairs of a GGUF adapter.
-pub(crate) fn lora(path: &Path, file: &WrittenFile, pairs: usize) -> Vec<String> {
-    vec![
-        path.display().to_string(),
-        format!("  size     {} ({} bytes)", DecimalBytes(file.size), file.size),
-        format!("  sha256   {}", file.sha256),
-        format!("  adapter  {pairs} LoRA pairs"),
-    ]
-}
-
 /// What the adapter changed, and the quantization error of a GGUF file.
-fn summary(proof: &ReportSummary) -> Vec<String> {
+fn effect(proof: &ReportSummary) -> Vec<String> {
     let mut lines = vec![format!("  adapter  {}", adapter(proof))];
     if proof.tensors_changed > 0 {
         let ReportSummary { elements_changed, largest_change, mean_change, .. } = proof;
@@ -129,19 +161,19 @@ mod tests {
     #[test]
     fn the_summary_states_each_count_once() {
         assert_eq!(
-            summary(&proof(14, 14, 0, 12)),
+            effect(&proof(14, 14, 0, 12)),
             [
                 "  adapter  14 LoRA pairs merged into 14 tensors; 12 tensors unchanged",
                 "  weights  7 changed (max 5.000e-1, mean 2.500e-1)",
             ]
         );
-        assert_eq!(summary(&proof(0, 0, 0, 26)), ["  adapter  none; 26 tensors unchanged"]);
+        assert_eq!(effect(&proof(0, 0, 0, 26)), ["  adapter  none; 26 tensors unchanged"]);
     }
 
     #[test]
     fn a_gguf_summary_states_the_quantization_error() {
         let proof = ReportSummary { rmse: Some(0.001), largest_error: Some(0.25), ..proof(0, 0, 0, 26) };
-        assert_eq!(summary(&proof)[1], "  error    RMSE 1.000e-3, max 2.500e-1 (quantization)");
+        assert_eq!(effect(&proof)[1], "  error    RMSE 1.000e-3, max 2.500e-1 (quantization)");
     }
 
     #[test]

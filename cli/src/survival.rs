@@ -1,84 +1,69 @@
 //! Survival of the fine-tune in exports: what is measured, printed and recorded, and the minimum.
 
-use std::error::Error;
-use std::fmt;
 use std::path::Path;
 
 use engine::report::{AnswerSample, PromptUse, Survival};
 use engine::{Checkpoint, ExportedModel, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile};
 
 use crate::args::{EngineArgs, SurvivalArgs};
+use crate::failure::{Failure, FailureKind};
 use crate::paths::{join, open_file, open_folder};
 use crate::progress;
+use crate::terminal::Terminal;
 
 /// What is measured of an export.
 pub(crate) struct SurvivalCheck {
     prompts: PromptSet,
     minimum: Option<f64>,
+    engine: EngineArgs,
+    terminal: Terminal,
 }
-
-/// An export that keeps less of the fine-tune than `--min-survival`.
-#[derive(Debug)]
-pub(crate) struct BelowMinimum(String);
-
-impl fmt::Display for BelowMinimum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for BelowMinimum {}
 
 impl SurvivalCheck {
     /// What the arguments ask for; `None` if nothing.
     ///
     /// # Errors
     /// When the prompts cannot be read, or survival of this model cannot be measured.
-    pub(crate) fn new(args: &SurvivalArgs, model: &Model) -> Result<Option<Self>, Box<dyn Error>> {
+    pub(crate) fn new(
+        args: &SurvivalArgs,
+        model: &Model,
+        engine: EngineArgs,
+        terminal: Terminal,
+    ) -> Result<Option<Self>, Failure> {
         let SurvivalArgs { survival, prompts, min_survival: minimum } = args;
         if !survival && prompts.is_none() && minimum.is_none() {
             return Ok(None);
         }
         if model.adapter().is_none() {
-            return Err("survival compares a fine-tune with its base: give both, --base and --adapter".into());
+            let message = "survival compares a fine-tune with its base: give both, --base and --adapter";
+            return Err(Failure::usage(message));
         }
         engine::check_comparable(model)?;
         let prompts = match prompts {
             Some(path) => PromptSet::parse(&path.display().to_string(), &read(path)?)?,
             None => PromptSet::fixed(),
         };
-        Ok(Some(Self { prompts, minimum: *minimum }))
+        Ok(Some(Self { prompts, minimum: *minimum, engine, terminal }))
     }
 
     /// The survival in each of these exports.
-    pub(crate) fn measure(
-        &self,
-        model: &Model,
-        exports: &[ExportedModel],
-        args: EngineArgs,
-    ) -> Result<Vec<Survival>, Box<dyn Error>> {
-        progress::with_bar(Stage::Verifying, args, |run| {
+    pub(crate) fn measure(&self, model: &Model, exports: &[ExportedModel]) -> Result<Vec<Survival>, Failure> {
+        progress::show(self.terminal, Stage::Verifying, self.engine, |run| {
             engine::measure_survival(model, exports, &self.prompts, run)
         })
     }
 
-    /// Fails if one of these exports, each with its type, keeps less than the minimum.
-    pub(crate) fn check(&self, measured: &[(String, &Survival)]) -> Result<(), BelowMinimum> {
-        let Some(minimum) = self.minimum else { return Ok(()) };
+    /// Why the command fails, if one of these exports, each with its type, keeps less than the minimum.
+    pub(crate) fn failure(&self, measured: &[(String, &Survival)]) -> Option<Failure> {
+        let minimum = self.minimum?;
         let keeps_enough = |survival: &Survival| survival.survival.is_some_and(|share| share >= minimum);
-        let Some((kind, below)) = measured.iter().find(|(_, survival)| !keeps_enough(survival)) else {
-            return Ok(());
-        };
-        let percent = minimum * 100.0;
-        let problem = match below.survival {
-            Some(_) => format!("{} of the fine-tune, less than --min-survival {minimum}", kept(kind, below)),
-            None => {
-                let reason = below.unmeasured.as_deref().unwrap_or_default();
-                return Err(BelowMinimum(format!(
-                    "the survival of the fine-tune in {kind} is not known: {reason}"
-                )));
-            }
-        };
+        let (kind, below) = measured.iter().find(|(_, survival)| !keeps_enough(survival))?;
+        let failure = |message| Some(Failure::new(FailureKind::Survival, message));
+        if below.survival.is_none() {
+            let reason = below.unmeasured.as_deref().unwrap_or_default();
+            return failure(format!("the survival of the fine-tune in {kind} is not known: {reason}"));
+        }
+        let problem = format!("{} of the fine-tune, less than --min-survival {minimum}", kept(kind, below));
         let enough: Vec<_> = measured.iter().filter(|(_, survival)| keeps_enough(survival)).collect();
         let advice = match enough.last() {
             Some((best, _)) => {
@@ -86,18 +71,20 @@ impl SurvivalCheck {
                 format!("{}: take {best}", others.join(", "))
             }
             None => format!(
-                "for {percent:.0} % take a type with more bits (q8_0 keeps most), an importance matrix made of texts like \
-                 the training data, or the adapter beside its base (gemma-export lora)"
+                "for {:.0} % take a type with more bits (q8_0 keeps most), an importance matrix made of texts like the \
+                 training data, or the adapter beside its base (gemma-export lora)",
+                minimum * 100.0
             ),
         };
-        Err(BelowMinimum(format!("the export is complete, but {problem}; {advice}")))
+        failure(format!("the export is complete, but {problem}; {advice}"))
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let source = open_file(path)?;
-    let mut bytes = vec![0; usize::try_from(source.size())?];
-    source.read_at(0, &mut bytes).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    let cannot = |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", path.display()));
+    let mut bytes = vec![0; usize::try_from(source.size()).map_err(|e| cannot(&e))?];
+    source.read_at(0, &mut bytes).map_err(|e| cannot(&e))?;
     Ok(bytes)
 }
 
@@ -106,22 +93,18 @@ fn kept(kind: &str, survival: &Survival) -> String {
 }
 
 /// A GGUF file in all its parts.
-pub(crate) fn exported_gguf(folder: &Path, files: &[WrittenFile]) -> Result<ExportedModel, Box<dyn Error>> {
+pub(crate) fn exported_gguf(folder: &Path, files: &[WrittenFile]) -> Result<ExportedModel, Failure> {
     let ggufs = files.iter().filter(|file| file.name.ends_with(".gguf"));
     Ok(ExportedModel::Gguf(ggufs.map(|file| open_file(&join(folder, &file.name))).collect::<Result<_, _>>()?))
 }
 
 /// A merged folder.
-pub(crate) fn exported_folder(folder: &Path) -> Result<ExportedModel, Box<dyn Error>> {
+pub(crate) fn exported_folder(folder: &Path) -> Result<ExportedModel, Failure> {
     Ok(ExportedModel::Merged(Checkpoint::open(open_folder(folder)?)?))
 }
 
 /// Adds the survival to an export's report.
-pub(crate) fn record(
-    outcome: &mut Outcome,
-    survival: &Survival,
-    folder: &Path,
-) -> Result<(), Box<dyn Error>> {
+pub(crate) fn record(outcome: &mut Outcome, survival: &Survival, folder: &Path) -> Result<(), Failure> {
     outcome.report.survival = Some(survival.clone());
     if let Some(file) = outcome.files.last_mut() {
         *file = engine::rewrite_report(&outcome.report, &file.name, &mut LocalOutput::create(folder)?)?;
@@ -137,7 +120,9 @@ pub(crate) fn lines(survival: &Survival) -> Vec<String> {
         None => format!("  survival not measured: {}", survival.unmeasured.as_deref().unwrap_or_default()),
     }];
     lines.push(format!("           {}", prompts(&survival.prompts)));
-    lines.push(format!("           {tokens} tokens; KL divergence from base and adapter: export {kl_export:.2e} nats, base {kl_base:.2e}"));
+    lines.push(format!(
+        "           {tokens} tokens; KL divergence from base and adapter: export {kl_export:.2e} nats, base {kl_base:.2e}"
+    ));
     if let Some(share) = survival.changed_top1 {
         lines.push(format!(
             "           {:.1} % of the {changed_tokens} tokens that the fine-tune changes are the same",

@@ -1,7 +1,6 @@
 //! `gemma-export verify`
 
-use std::error::Error;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,40 +9,60 @@ use engine::{
     LogitDivergence, MergePlan, Model, Source, Stage, Verification, parse_split_name, split_name,
 };
 use indicatif::DecimalBytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args::VerifyArgs;
+use crate::failure::{Failure, FailureKind};
 use crate::inputs::InputFileIds;
 use crate::model::{open_model, open_target};
 use crate::paths::{file_name, join, open_file, open_folder, parent};
 use crate::survival::SurvivalCheck;
+use crate::terminal::{Summary, Terminal};
 use crate::{progress, report, survival};
 
-pub(crate) fn run(args: &VerifyArgs) -> Result<(), Box<dyn Error>> {
-    args.out.symlink_metadata().map_err(|error| format!("cannot read {}: {error}", args.out.display()))?;
+pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let cannot = |error: io::Error| Failure::input(format!("cannot read {}: {error}", args.out.display()));
+    args.out.symlink_metadata().map_err(cannot)?;
     let model = open_model(&args.base, args.adapter.as_deref(), &InputFileIds::default())?;
     if args.logits {
         engine::check_comparable(&model)?;
     }
-    let check = SurvivalCheck::new(&args.survival, &model)?;
+    let check = SurvivalCheck::new(&args.survival, &model, args.engine, terminal)?;
     let VerifyOutcome { verdict, logits, export } =
-        if args.out.is_dir() { merged(args, &model)? } else { gguf(args, &model)? };
+        if args.out.is_dir() { merged(args, &model, terminal)? } else { gguf(args, &model, terminal)? };
+    let survival = match &check {
+        Some(check) => check.measure(&model, &[export])?.pop(),
+        None => None,
+    };
     let mut lines = comparison(&args.out, &verdict);
     lines.extend(logits.iter().flat_map(predictions));
-    let measured = match &check {
-        Some(check) => check.measure(&model, &[export], args.engine)?,
-        None => Vec::new(),
+    lines.extend(survival.iter().flat_map(survival::lines));
+    let named: Vec<_> = survival.iter().map(|survival| (args.out.display().to_string(), survival)).collect();
+    let failure = difference(&verdict).or_else(|| check.and_then(|check| check.failure(&named)));
+    let figures = json!({
+        "path": args.out,
+        "identical": verdict.differences.is_empty(),
+        "files": verdict.files,
+        "bytes": verdict.bytes,
+        "tensors": verdict.tensors,
+        "report_compared": verdict.reported,
+        "differences": verdict.differences.iter().map(|difference| json!({
+            "file": difference.file, "tensor": difference.tensor, "problem": difference.problem,
+        })).collect::<Vec<_>>(),
+        "logits": logits,
+        "survival": survival,
+        "expected_report": report::as_written(&verdict.report)?,
+    });
+    Ok(Summary { lines, next_steps: Vec::new(), figures, complete: None, failure })
+}
+
+fn difference(verdict: &Verification) -> Option<Failure> {
+    let message = match verdict.differences.len() {
+        0 => return None,
+        1 => "verification failed: 1 difference".to_owned(),
+        count => format!("verification failed: {count} differences"),
     };
-    lines.extend(measured.iter().flat_map(survival::lines));
-    report::print(&lines)?;
-    match verdict.differences.len() {
-        0 => {}
-        1 => return Err("verification failed: 1 difference".into()),
-        count => return Err(format!("verification failed: {count} differences").into()),
-    }
-    let name = args.out.display().to_string();
-    let named: Vec<_> = measured.iter().map(|survival| (name.clone(), survival)).collect();
-    Ok(check.map_or(Ok(()), |check| check.check(&named))?)
+    Some(Failure::new(FailureKind::Difference, message))
 }
 
 struct VerifyOutcome {
@@ -54,10 +73,10 @@ struct VerifyOutcome {
     export: ExportedModel,
 }
 
-fn merged(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error>> {
+fn merged(args: &VerifyArgs, model: &Model, terminal: Terminal) -> Result<VerifyOutcome, Failure> {
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
-    progress::with_bar(Stage::Verifying, args.engine, |run| {
+    progress::show(terminal, Stage::Verifying, args.engine, |run| {
         let verdict = engine::verify_merge(&plan, &*folder, run)?;
         let merged = Checkpoint::open(folder.clone())?;
         let logits = || engine::compare_merged(model, &merged, run);
@@ -66,9 +85,9 @@ fn merged(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Err
     })
 }
 
-fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error>> {
+fn gguf(args: &VerifyArgs, model: &Model, terminal: Terminal) -> Result<VerifyOutcome, Failure> {
     let name = file_name(&args.out)
-        .ok_or_else(|| format!("{} is neither a folder nor a file", args.out.display()))?;
+        .ok_or_else(|| Failure::input(format!("{} is neither a folder nor a file", args.out.display())))?;
     let folder = open_folder(parent(&args.out))?;
     let (name, count) = parse_split_name(name).unwrap_or((name.to_owned(), 1));
     let sources = open_parts(parent(&args.out), &name, count)?;
@@ -81,7 +100,7 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
         Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,
     };
-    progress::with_bar(Stage::Verifying, args.engine, |run| {
+    progress::show(terminal, Stage::Verifying, args.engine, |run| {
         let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
         let logits = || engine::compare_gguf(model, &sources, run);
         let logits = args.logits.then(logits).transpose()?;
@@ -90,7 +109,7 @@ fn gguf(args: &VerifyArgs, model: &Model) -> Result<VerifyOutcome, Box<dyn Error
 }
 
 /// Opens the file, or all parts of a split one.
-fn open_parts(folder: &Path, name: &str, count: usize) -> Result<Vec<Arc<dyn Source>>, Box<dyn Error>> {
+fn open_parts(folder: &Path, name: &str, count: usize) -> Result<Vec<Arc<dyn Source>>, Failure> {
     let part = |number| if count == 1 { name.to_owned() } else { split_name(name, number, count) };
     (0..count).map(|number| open_file(&join(folder, &part(number)))).collect()
 }
@@ -101,7 +120,7 @@ fn options(
     folder: &LocalFolder,
     name: &str,
     files: &[GgufFile],
-) -> Result<GgufOptions, Box<dyn Error>> {
+) -> Result<GgufOptions, Failure> {
     // a GGUF file does not record whether an mmproj file was written too
     let mut options = GgufOptions::from_files(files, name)?.with_separate_mmproj();
     let reported = reported(folder, &ExportReport::beside(name))?;
@@ -121,27 +140,27 @@ fn options(
         files.iter().flat_map(|file| &file.key_values).find(|pair| pair.key == "quantize.imatrix.file");
     match (&args.imatrix, imatrix) {
         (Some(path), Some(key)) => Ok(options.with_imatrix(Imatrix::open(&*open_file(path)?, key.text())?)),
-        (None, Some(key)) => Err(format!(
+        (None, Some(key)) => Err(Failure::usage(format!(
             "{name} was quantized with the importance matrix {}: pass it as --imatrix",
             key.text()
-        )
-        .into()),
+        ))),
         (Some(_), None) => {
-            Err(format!("{name} was quantized without an importance matrix: omit --imatrix").into())
+            Err(Failure::usage(format!("{name} was quantized without an importance matrix: omit --imatrix")))
         }
         (None, None) => Ok(options),
     }
 }
 
 /// The options in the report; `Null` when there is no report.
-fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Box<dyn Error>> {
+fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Failure> {
+    let cannot = |error: &dyn std::fmt::Display| Failure::input(format!("cannot read {name}: {error}"));
     let source = match folder.open(name) {
         Ok(source) => source,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Value::Null),
-        Err(error) => return Err(format!("cannot read {name}: {error}").into()),
+        Err(error) => return Err(cannot(&error)),
     };
-    let mut text = vec![0; usize::try_from(source.size())?];
-    source.read_at(0, &mut text)?;
+    let mut text = vec![0; usize::try_from(source.size()).map_err(|error| cannot(&error))?];
+    source.read_at(0, &mut text).map_err(|error| cannot(&error))?;
     // a broken report is found by the comparison
     Ok(serde_json::from_slice::<Value>(&text).map_or(Value::Null, |report| report["options"].clone()))
 }

@@ -12,10 +12,14 @@ use std::process::{Command, Stdio};
 
 use support::Inputs;
 
-/// Runs what must fail with this message, and change nothing.
+/// Runs what must fail because of an output, with this message, and change nothing.
 fn refuse(inputs: &Inputs, args: &str, message: &str) {
+    fail(inputs, 5, args, message);
+}
+
+fn fail(inputs: &Inputs, status: i32, args: &str, message: &str) {
     let before = contents(&inputs.path(""));
-    inputs.refuse(args, &[message]);
+    inputs.fail(status, args, &[message]);
     assert_eq!(contents(&inputs.path("")), before, "{args}");
 }
 
@@ -131,7 +135,7 @@ fn what_a_killed_run_replaced_is_kept_until_the_next_succeeds() {
     let staging = inputs.path("merged/.gemma-export.4194000.part");
     fs::create_dir_all(staging.join(".replaced")).unwrap();
     fs::rename(inputs.path("merged/config.json"), staging.join(".replaced/config.json")).unwrap();
-    inputs.refuse("merge --base base --adapter adapter --out merged", &["--force"]);
+    inputs.fail(5, "merge --base base --adapter adapter --out merged", &["--force"]);
     assert!(staging.join(".replaced/config.json").exists());
     inputs.succeed(&format!("{MERGE} --out merged --force"));
     assert!(!staging.exists());
@@ -141,7 +145,7 @@ fn what_a_killed_run_replaced_is_kept_until_the_next_succeeds() {
 #[test]
 fn two_outputs_have_two_paths() {
     let inputs = Inputs::new();
-    refuse(&inputs, "gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "written twice");
+    fail(&inputs, 2, "gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "written twice");
 }
 
 #[test]
@@ -248,11 +252,11 @@ fn a_named_pipe_is_refused() {
         assert!(Command::new("mkfifo").arg(inputs.path(name)).status().unwrap().success());
     };
     pipe("m.gguf");
-    inputs.refuse("gguf --base base --out m.gguf --force", &["m.gguf is not a regular file"]);
-    inputs
-        .refuse("lora --base base --adapter adapter --out m.gguf --force", &["m.gguf is not a regular file"]);
+    inputs.fail(5, "gguf --base base --out m.gguf --force", &["m.gguf is not a regular file"]);
+    let lora = "lora --base base --adapter adapter --out m.gguf --force";
+    inputs.fail(5, lora, &["m.gguf is not a regular file"]);
     pipe("n.report.json");
-    inputs.refuse("gguf --base base --out n.gguf --force", &["n.report.json is not a regular file"]);
+    inputs.fail(5, "gguf --base base --out n.gguf --force", &["n.report.json is not a regular file"]);
     fs::remove_file(inputs.path("base/tokenizer_config.json")).unwrap();
     pipe("base/tokenizer_config.json");
     inputs.refuse("gguf --base base --out o.gguf", &["base/tokenizer_config.json", "not a regular file"]);
@@ -276,6 +280,21 @@ fn a_file_that_is_mounted_is_refused_at_once() {
         return;
     }
     assert!(error.contains("m.gguf is a mount point"), "{error}");
+}
+
+#[test]
+fn an_export_that_does_not_fit_on_its_disk_is_refused_before_anything_is_written() {
+    let inputs = Inputs::new();
+    // a hole on the disk: far more than is free anywhere
+    let tokenizer = fs::File::create(inputs.path("base/tokenizer.json")).unwrap();
+    tokenizer.set_len(8 << 40).unwrap();
+    for force in ["", " --force"] {
+        let ended = inputs.run(&format!("{MERGE} --out merged{force}"));
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(5), "{error}");
+        assert!(error.contains(" free, and the export needs 8.80 TB: free some space"), "{error}");
+        assert!(!inputs.path("merged").exists());
+    }
 }
 
 #[test]
@@ -349,14 +368,14 @@ fn model_and_encoders_are_visible_together() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let command = command.current_dir(inputs.path("")).args(args.split(' ')).stdout(Stdio::from(full));
-    assert_eq!(command.status().unwrap().code(), Some(1));
+    assert_eq!(command.status().unwrap().code(), Some(5));
     assert!(inputs.path("m.gguf").exists() && inputs.path("v/mmproj.gguf").exists());
     for name in ["m.gguf", "m.report.json", "m.Modelfile", "v/mmproj.gguf", "v/mmproj.report.json"] {
         fs::remove_file(inputs.path(name)).ok();
     }
     spoil_vision(&inputs.path("vision/model.safetensors"));
-    refuse(&inputs, args, "NaN");
-    refuse(&inputs, "gguf --base vision --quant f16 --mmproj new/ --out other/", "NaN");
+    fail(&inputs, 4, args, "NaN");
+    fail(&inputs, 4, "gguf --base vision --quant f16 --mmproj new/ --out other/", "NaN");
 }
 
 #[test]
@@ -370,8 +389,8 @@ fn a_base_that_holds_an_adapter_too_is_mentioned() {
 #[test]
 fn a_path_that_does_not_exist_is_named_as_typed() {
     let inputs = Inputs::new();
-    refuse(&inputs, "inspect does/not/exist", "does/not/exist");
-    refuse(&inputs, "verify --base base --out does/not/exist.gguf", "does/not/exist.gguf");
+    fail(&inputs, 4, "inspect does/not/exist", "does/not/exist");
+    fail(&inputs, 4, "verify --base base --out does/not/exist.gguf", "does/not/exist.gguf");
 }
 
 #[test]
@@ -387,7 +406,7 @@ fn a_full_standard_output_is_an_error_and_no_panic() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
         let command = command.current_dir(inputs.path("")).args(args.split(' '));
         let ended = command.stdout(Stdio::from(full)).output().unwrap();
-        assert_eq!(ended.status.code(), Some(1));
+        assert_eq!(ended.status.code(), Some(5));
         let text = String::from_utf8_lossy(&ended.stderr);
         assert!(text.contains(says), "{args}: {text}");
     }
@@ -395,5 +414,5 @@ fn a_full_standard_output_is_an_error_and_no_panic() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
     let ended = command.args(["inspect", "does/not/exist"]).stderr(Stdio::from(full)).status().unwrap();
-    assert_eq!(ended.code(), Some(1));
+    assert_eq!(ended.code(), Some(4));
 }

@@ -58,7 +58,7 @@ fn an_export_below_the_minimum_is_complete_and_ends_with_status_3() {
 #[test]
 fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     let inputs = inputs();
-    inputs.refuse("gguf --base base --out m.gguf --survival", &["--adapter"]);
+    inputs.fail(2, "gguf --base base --out m.gguf --survival", &["--adapter"]);
     let model = "gguf --base base --adapter adapter --out m.gguf --prompts";
     inputs.refuse(&format!("{model} absent.txt"), &["absent.txt"]);
     fs::write(inputs.path("empty.txt"), "\n").unwrap();

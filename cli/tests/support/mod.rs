@@ -42,11 +42,16 @@ impl Inputs {
         String::from_utf8(ended.stderr).unwrap()
     }
 
-    /// Runs what must fail with all of these in its message.
+    /// Runs what must fail because of an input, with all of these in its message.
     pub(crate) fn refuse(&self, args: &str, parts: &[&str]) {
+        self.fail(4, args, parts);
+    }
+
+    /// Runs what must fail with this exit status, and with all of these in its message.
+    pub(crate) fn fail(&self, status: i32, args: &str, parts: &[&str]) {
         let ended = self.run(args);
         let error = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(1), "{args}: {error}");
+        assert_eq!(ended.status.code(), Some(status), "{args}: {error}");
         for part in parts {
             assert!(error.contains(part), "{args}: {part:?} is not in: {error}");
         }

@@ -1,0 +1,124 @@
+//! Why the command fails, and the exit status of each kind of failure.
+
+use std::error::Error;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// The kinds of failure that have an exit status of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// None of the others.
+    Other,
+    /// Arguments that contradict each other.
+    Usage,
+    /// An export is complete and keeps less of the fine-tune than it must.
+    Survival,
+    /// An input is missing, or cannot be exported exactly.
+    Input,
+    /// An output exists, or cannot be written.
+    Output,
+    /// An existing export differs from what its inputs give.
+    Difference,
+    /// A signal ended the command.
+    Interrupted,
+}
+
+impl FailureKind {
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Self::Other => 1,
+            // that of clap, which checks single arguments
+            Self::Usage => 2,
+            Self::Survival => 3,
+            Self::Input => 4,
+            Self::Output => 5,
+            Self::Difference => 7,
+            // as a shell reports SIGINT
+            Self::Interrupted => 130,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::Survival => "survival",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Difference => "difference",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A failure, with a message that says what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Usage, message)
+    }
+
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Input, message)
+    }
+
+    pub(crate) fn output(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Output, message)
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "kind": self.kind.as_str(), "exit_status": self.kind.status(), "message": self.message })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        let kind = match &error {
+            engine::Error::Write { .. } => FailureKind::Output,
+            engine::Error::Cancelled => {
+                return Self::new(FailureKind::Interrupted, "interrupted: no partial output remains");
+            }
+            engine::Error::Read { .. }
+            | engine::Error::Missing { .. }
+            | engine::Error::Invalid { .. }
+            | engine::Error::InvalidTensor { .. }
+            | engine::Error::Unsupported { .. }
+            | engine::Error::UnmatchedModules { .. } => FailureKind::Input,
+        };
+        let hint = if error.is_non_finite() { " (--allow-non-finite exports it anyway)" } else { "" };
+        Self::new(kind, format!("{error}{hint}{}", causes(&error)))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(FailureKind::Other, format!("the result cannot be written as JSON: {error}"))
+    }
+}
+
+/// The causes of an error, in one line.
+fn causes(error: &dyn Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! The commands that use an export, for its summary.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::paths::file_name;
+
+/// Commands for a GGUF file, of which this is the first part.
+pub(crate) fn gguf(first: &Path, modelfile: Option<&Path>, mmproj: Option<&Path>) -> Vec<String> {
+    let mut serve = format!("llama-server -m {}", quoted(first));
+    if let Some(mmproj) = mmproj {
+        serve.push_str(&format!(" --mmproj {}", quoted(mmproj)));
+    }
+    let ollama =
+        modelfile.map(|modelfile| format!("ollama create {} -f {}", ollama_name(first), quoted(modelfile)));
+    ollama.into_iter().chain([serve]).collect()
+}
+
+/// Commands for a merged folder.
+pub(crate) fn merged(folder: &Path) -> Vec<String> {
+    let folder = quoted(folder);
+    vec![format!("vllm serve {folder}"), format!("gemma-export gguf --base {folder} --out model.gguf")]
+}
+
+/// Commands for an adapter as GGUF.
+pub(crate) fn lora(path: &Path) -> Vec<String> {
+    vec![format!("llama-cli -m BASE.gguf --lora {}", quoted(path))]
+}
+
+/// A name that Ollama takes: lower-case letters, digits, `.`, `-` and `_`, the first of them a letter or digit.
+fn ollama_name(gguf: &Path) -> String {
+    let stem = file_name(gguf).map_or("model", |name| name.strip_suffix(".gguf").unwrap_or(name));
+    let is_taken = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = stem.chars().map(|c| if is_taken(c) { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    if name.is_empty() { "model".to_owned() } else { name.to_owned() }
+}
+
+/// A path as a POSIX shell reads it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // a path that begins with a hyphen would be an option
+    let text = if text.starts_with('-') { format!("./{text}").into() } else { text };
+    shlex::try_quote(&text).unwrap_or(Cow::Borrowed(&text)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_ollama_takes() {
+        let names = ["My Model (v2)-Q4_K_M.gguf", "_x.gguf", "模型.gguf"];
+        assert_eq!(names.map(|name| ollama_name(Path::new(name))), ["my-model--v2--q4_k_m", "x", "model"]);
+    }
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        let [modelfile, mmproj] = ["a b.Modelfile", "p.gguf"].map(Path::new);
+        assert_eq!(
+            gguf(Path::new("a b.gguf"), Some(modelfile), Some(mmproj)),
+            ["ollama create a-b -f 'a b.Modelfile'", "llama-server -m 'a b.gguf' --mmproj p.gguf"]
+        );
+        assert_eq!(gguf(Path::new("-x.gguf"), None, None), ["llama-server -m ./-x.gguf"]);
+    }
+}

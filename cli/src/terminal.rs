@@ -1,0 +1,149 @@
+//! Standard output, which has the result of a command, and standard error, which has messages.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use engine::report::ExportWarning;
+use serde_json::{Value, json};
+
+use crate::args::OutputArgs;
+use crate::failure::Failure;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// How much is printed, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    quiet: bool,
+    json: bool,
+}
+
+/// The result of a command.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// For people, one fact per line.
+    pub(crate) lines: Vec<String>,
+    /// Commands to go on with.
+    pub(crate) next_steps: Vec<String>,
+    /// For programs: an object with the same facts and more.
+    pub(crate) figures: Value,
+    /// The export that is complete, if it is one.
+    pub(crate) complete: Option<PathBuf>,
+    /// Why the command fails although it has a result.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Terminal {
+    pub(crate) fn new(args: &OutputArgs) -> Self {
+        Self { quiet: args.quiet, json: args.json }
+    }
+
+    /// Whether neither progress nor warnings are printed.
+    pub(crate) fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    pub(crate) fn warn(self, message: &str) {
+        if !self.quiet {
+            put_message(WARNING, "warning", message);
+        }
+    }
+
+    /// Prints what an export could not check.
+    pub(crate) fn warnings<'a>(self, warnings: impl IntoIterator<Item = &'a ExportWarning>) {
+        warnings.into_iter().for_each(|warning| self.warn(&warning.message));
+    }
+
+    /// Prints the result of a command, or why it has none, and returns its exit status.
+    pub(crate) fn end(self, result: Result<Summary, Failure>) -> ExitCode {
+        let failure = match result {
+            Ok(summary) => self.print(summary).err(),
+            Err(failure) => {
+                if self.json {
+                    // where it cannot be written, standard error has the message
+                    put(&format!("{:#}\n", json!({ "error": failure.to_json() }))).ok();
+                }
+                Some(failure)
+            }
+        };
+        let Some(failure) = failure else { return ExitCode::SUCCESS };
+        put_message(ERROR, "error", &failure.to_string());
+        ExitCode::from(failure.kind.status())
+    }
+
+    fn print(self, summary: Summary) -> Result<(), Failure> {
+        let Summary { lines, next_steps, mut figures, complete, failure } = summary;
+        let printed = match (self.json, self.quiet) {
+            (true, _) => {
+                if let (Some(failure), Some(figures)) = (&failure, figures.as_object_mut()) {
+                    figures.insert("error".to_owned(), failure.to_json());
+                }
+                put(&format!("{figures:#}\n"))
+            }
+            (false, true) => Ok(()),
+            (false, false) => put(&(text(&lines) + &commands(&next_steps))),
+        };
+        printed.map_err(|error| {
+            let done = complete.map(|path| format!("{} is complete, but its summary", path.display()));
+            let cannot = done
+                .map_or_else(|| "cannot write to".to_owned(), |done| format!("{done} cannot be written to"));
+            Failure::output(format!("{cannot} standard output: {error}"))
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// Prints a line to standard error, in color where that is a terminal and `NO_COLOR` is not set. Where it cannot be written,
+/// there is nobody to tell.
+fn put_message(style: Style, kind: &str, message: &str) {
+    writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}").ok();
+}
+
+/// Writes to standard output. A reader that has closed the pipe, such as `head`, is no error.
+fn put(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// The lines, wrapped where standard output is a terminal.
+fn text(lines: &[String]) -> String {
+    let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    lines.iter().map(|line| wrapped(line, width) + "\n").collect()
+}
+
+/// Commands, each in one line, which a terminal breaks without changing what is copied.
+fn commands(steps: &[String]) -> String {
+    let names = std::iter::once("next").chain(std::iter::repeat(""));
+    steps.iter().zip(names).map(|(step, name)| format!("  {name:7}  {step}\n")).collect()
+}
+
+/// A line in several of at most `width` columns, the further ones indented. A word that is wider, such as a hash, stays whole.
+fn wrapped(line: &str, width: Option<usize>) -> String {
+    let indent = line.len() - line.trim_start().len();
+    let further = " ".repeat(indent + 2);
+    let Some(width) = width.filter(|width| *width > further.len()) else { return line.to_owned() };
+    let options = textwrap::Options::new(width)
+        .subsequent_indent(&further)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::fill(line, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_wrapped_to_the_terminal_and_words_stay_whole() {
+        let line = format!("  my-model-q8_0.gguf    1.07 GB  {}", "0".repeat(64));
+        let expected = format!("  my-model-q8_0.gguf    1.07 GB\n    {}", "0".repeat(64));
+        assert_eq!(wrapped(&line, Some(40)), expected);
+        assert_eq!(wrapped(&line, Some(200)), line);
+        assert_eq!(wrapped(&line, None), line);
+    }
+}
