@@ -94,7 +94,7 @@ pub use io::{
 pub use merge::Model;
 pub use numerics::Dtype;
 pub use output_revision::OUTPUT_REVISION;
-pub use peft::{Adapter, AdapterConfig, is_adapter_file};
+pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{OutputType, TensorType};

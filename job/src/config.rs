@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
+use hub_client::HubSettings;
 use secrecy::SecretString;
 use shared::{
     adapters::storage::Storage,
     config::{ConfigError, FirestoreConfig, Lookup, optional, parsed, required},
     domain::{Claim, ExecutionName, ExportId, ProcessId},
-    redaction,
 };
 
 use crate::{
-    context::{Buckets, Execution, HubSettings, Locations},
+    context::{Buckets, Execution, Locations},
     estimate::JobMachine,
 };
 

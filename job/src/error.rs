@@ -2,12 +2,13 @@
 
 use std::{error::Error as _, io};
 
+use hub_client::HubCause;
 use shared::{
     adapters::storage::StorageError,
     domain::{Failure, FailureCode},
 };
 
-use crate::hub_cause::HubCause;
+use crate::hub_cause::failure_code;
 
 /// Longest message in a record, in characters.
 const MAX_MESSAGE_LENGTH: usize = 1_000;
@@ -170,7 +171,7 @@ impl JobError {
             }
             Self::Engine(error) => code_of_engine(error),
             Self::Bucket { source, .. } => code_of_io(source),
-            Self::Hub { cause, .. } => cause.code(),
+            Self::Hub { cause, .. } => failure_code(*cause),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use engine::{Adapter, is_companion};
+use engine::{Adapter, is_companion, sixteen_bit_name};
 use shared::domain::{FailureCode, HubRepo, InvalidId, TrainingJob};
 
 use crate::{
@@ -203,7 +203,7 @@ pub(crate) fn published_base(
 
 /// Whether two names are of the same base model: of 16-bit weights, or of a 4-bit copy of them.
 pub(crate) fn is_same_base(one: &str, other: &str) -> bool {
-    sixteen_bit(one) == sixteen_bit(other)
+    sixteen_bit_name(one) == sixteen_bit_name(other)
 }
 
 /// The base model that the training job names, else the one in `adapter_config.json`.
@@ -229,7 +229,7 @@ impl<'a> DeclaredBaseModel<'a> {
 
     /// The 16-bit sibling of a bitsandbytes 4-bit copy; the model itself if it is not one.
     fn sibling(&self) -> Result<HubRepo, JobError> {
-        self.parse(sixteen_bit(self.name))
+        self.parse(sixteen_bit_name(self.name))
     }
 
     /// The error, with where a name comes from that is of no model.
@@ -255,22 +255,5 @@ impl<'a> DeclaredBaseModel<'a> {
                 false => format!("base_model_id {name:?} of training job {job}: {why}"),
             })
         })
-    }
-}
-
-fn sixteen_bit(name: &str) -> &str {
-    let name = name.strip_suffix("-bnb-4bit").unwrap_or(name);
-    name.strip_suffix("-unsloth").unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_4_bit_copy_has_a_16_bit_sibling() {
-        assert_eq!(sixteen_bit("unsloth/gemma-3-1b-it-unsloth-bnb-4bit"), "unsloth/gemma-3-1b-it");
-        assert_eq!(sixteen_bit("unsloth/gemma-3-1b-it-bnb-4bit"), "unsloth/gemma-3-1b-it");
-        assert_eq!(sixteen_bit("google/gemma-3-1b-it"), "google/gemma-3-1b-it");
     }
 }

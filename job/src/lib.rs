@@ -71,7 +71,8 @@ mod sources;
 mod upload;
 mod work;
 
-pub use context::{Buckets, Context, Execution, HubSettings, Locations, PROGRESS_INTERVAL};
+pub use context::{Buckets, Context, Execution, Locations, PROGRESS_INTERVAL};
 pub use estimate::JobMachine;
+pub use hub_client::HubSettings;
 pub use planner::Planner;
 pub use run::run;

@@ -6,6 +6,7 @@ mod draft;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use hub_client::HubSettings;
 use secrecy::SecretString;
 use shared::{
     domain::{Export, Plan, TrainingJob},
@@ -14,12 +15,8 @@ use shared::{
 use tokio::runtime::Handle;
 
 use crate::{
-    context::{HubSettings, Locations},
-    error::JobError,
-    estimate::JobMachine,
-    plan::RequestedExport,
-    progress::ProgressTracker,
-    sources::InputSources,
+    context::Locations, error::JobError, estimate::JobMachine, plan::RequestedExport,
+    progress::ProgressTracker, sources::InputSources,
 };
 
 /// Longest time for one response of the Hub, and for all retries of a request. Requests of the service end after 60 seconds.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use engine::ProgressUpdate;
+use hub_client::RetryMonitor;
 use shared::{
     clock,
     domain::{Claim, ExportId, Progress, Stage, Transition},
@@ -19,9 +20,6 @@ use shared::{
 /// Longest time between two writes; well within the lease of a claim. It is also the longest time until the work of a
 /// cancelled export is stopped.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// Time between two checks, during a wait, whether the job is stopped.
-const STOP_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What the record shows of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,27 +67,6 @@ impl ProgressTracker {
         self.note().progress.bytes_done += bytes;
     }
 
-    /// Adds what is waited for to the message, until [`Self::sleep`] ends.
-    pub(crate) fn begin_wait(&self, message: String) {
-        let mut wait = self.wait();
-        wait.waiting += 1;
-        wait.message = message;
-    }
-
-    /// Sleeps for `time`, or until the job is stopped.
-    pub(crate) async fn sleep(&self, time: Duration) {
-        let until = Instant::now() + time;
-        while !self.is_stopped() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            tokio::time::sleep(left.min(STOP_INTERVAL)).await;
-        }
-        let mut wait = self.wait();
-        wait.waiting = wait.waiting.saturating_sub(1);
-    }
-
     /// Asks the work to stop.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
@@ -115,6 +92,24 @@ impl ProgressTracker {
 
     fn note(&self) -> MutexGuard<'_, ProgressNote> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RetryMonitor for ProgressTracker {
+    fn is_stopped(&self) -> bool {
+        Self::is_stopped(self)
+    }
+
+    /// Adds what is waited for to the message, until [`Self::end_wait`].
+    fn begin_wait(&self, message: String) {
+        let mut wait = self.wait();
+        wait.waiting += 1;
+        wait.message = message;
+    }
+
+    fn end_wait(&self) {
+        let mut wait = self.wait();
+        wait.waiting = wait.waiting.saturating_sub(1);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hub_client::HubSettings;
 use secrecy::SecretString;
 use shared::{
     adapters::storage::{Storage, StorageError},
@@ -10,11 +11,7 @@ use shared::{
 use tokio::runtime::Handle;
 
 use crate::{
-    bucket::Bucket,
-    context::{HubSettings, Locations},
-    error::JobError,
-    hub::Hub,
-    input_folder::InputFolder,
+    bucket::Bucket, context::Locations, error::JobError, hub::Hub, input_folder::InputFolder,
     progress::ProgressTracker,
 };
 

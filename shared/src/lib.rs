@@ -33,7 +33,6 @@
 //! | module | contents |
 //! | --- | --- |
 //! | [`clock`] | the current time, in the precision of the stores |
-//! | [`redaction`] | removes secrets from log lines and messages
 //! | [`config`] | settings from environment variables |
 //! | [`domain`] | ids, training jobs, exports and their state machine, validation of requests; no I/O |
 //! | [`ports`] | traits for external systems: stores, launcher, token keys, download links |
@@ -54,7 +53,6 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod ports;
-pub mod redaction;
 pub mod serve;
 pub mod service;
 pub mod telemetry;

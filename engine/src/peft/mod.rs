@@ -1,6 +1,7 @@
 //! A LoRA adapter as PEFT saves it.
 
 mod adapter_tensor;
+mod base_name;
 mod config;
 mod known_fields;
 mod pattern;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use adapter_tensor::AdapterTensor;
+pub use base_name::sixteen_bit_name;
 pub use config::AdapterConfig;
 pub(crate) use target_modules::ModuleSpellings;
 

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
+use hub_client::HubSettings;
 use secrecy::SecretString;
 use shared::domain::{ArtifactKind, HubRepo, RepositorySummary};
 use tokio::runtime::Handle;
 
 use super::PushRequest;
-use crate::{
-    context::HubSettings, error::JobError, input_folder::InputFolder, manifest::ManifestFile,
-    progress::ProgressTracker,
-};
+use crate::{error::JobError, input_folder::InputFolder, manifest::ManifestFile, progress::ProgressTracker};
 
 /// Never made: whoever asks for one is told what to do.
 pub(crate) enum AbsentHub {}

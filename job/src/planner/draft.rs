@@ -1,6 +1,7 @@
 //! The plan of each kind of export.
 
 use engine::{Adapter, ExportReport, Model, PlannedFile, is_model_weights, report::ExportWarning};
+use hub_client::HubCause;
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
     FailureCode, GgufKind, Plan, PlanWarning, RepositorySummary,
@@ -11,7 +12,7 @@ use crate::{
     error::JobError,
     estimate::{JobMachine, WorkAmount},
     hub::CARD_FILE,
-    hub_cause::HubCause,
+    hub_cause::write_message,
     input_folder::InputFolder,
     inputs::{self, BaseModel},
     manifest::ManifestFile,
@@ -86,7 +87,7 @@ fn destination(
     let export = requested.export;
     let hub = requested.sources.hub()?.destination(repo, export.hf_private, export.kind, &files)?;
     if hub.may_write == Some(false) {
-        draft.warn("hub_token_cannot_write", HubCause::Denied.write_message(repo));
+        draft.warn("hub_token_cannot_write", write_message(HubCause::Denied, repo));
     }
     let bytes = total(&draft.pushed);
     draft.work.read(bytes);

@@ -1,8 +1,7 @@
 //! Why an export failed: a code for programs, and a message for people.
 
+use redaction::redact;
 use serde::{Deserialize, Serialize};
-
-use crate::redaction::redact;
 
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

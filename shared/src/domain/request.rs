@@ -3,8 +3,6 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use crate::redaction;
-
 use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization};
 
 /// A destination of an export.

@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     domain::{ExecutionName, ExportId},
     ports::{EncryptionKey, JobLauncher, LaunchError, PortError},
-    redaction,
 };
 
 /// The start of a sealed token. A token of the Hub has no colon.

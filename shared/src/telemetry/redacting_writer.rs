@@ -2,9 +2,8 @@
 
 use std::io;
 
+use redaction::redact;
 use tracing_subscriber::fmt::MakeWriter;
-
-use crate::redaction::redact;
 
 /// Writes lines without secrets. Each event is written as one line.
 #[derive(Debug)]
@@ -37,13 +36,11 @@ impl<W: io::Write> io::Write for RedactedLine<W> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use redaction::register;
     use secrecy::SecretString;
 
     use super::*;
-    use crate::{
-        redaction::register,
-        telemetry::{LogFormat, subscriber},
-    };
+    use crate::telemetry::{LogFormat, subscriber};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -1,12 +1,10 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
 use engine::{ExportReport, FolderEntry, is_adapter_file, is_companion};
-use futures_util::TryStreamExt as _;
-use hf_hub::{HFError, repository::RepoTreeEntry};
 use shared::domain::{ArtifactKind, HubRepo};
 
-use super::{Hub, error::HubOperation, response::HubResponse};
-use crate::{error::JobError, hub_cause::HubCause, manifest::ManifestFile};
+use super::{Hub, error::HubOperation};
+use crate::{error::JobError, manifest::ManifestFile};
 
 /// The files at the head of a repository's main branch.
 #[derive(Debug, Default)]
@@ -40,40 +38,14 @@ impl Hub {
         repo: &HubRepo,
         operation: &HubOperation,
     ) -> Result<RepositoryContents, JobError> {
-        let repository = self.repository(repo);
-        let Some(head) = self.request(operation, || repository.info().send())?.sha else {
+        let failed = |error| operation.failed(error);
+        let Some(head) = self.requests.info(repo.as_str(), None).map_err(failed)?.sha else {
             return Ok(RepositoryContents::default());
         };
-        let tree = self.tree(repo, &head, operation)?;
-        let files = tree.into_iter().filter_map(|entry| match entry {
-            RepoTreeEntry::File { path, size, .. } => Some(FolderEntry { name: path, size }),
-            RepoTreeEntry::Directory { .. } => None,
-        });
+        let files = self.requests.files(repo.as_str(), &head).map_err(failed)?;
+        let files = files.into_iter().map(|file| FolderEntry { name: file.name, size: file.size });
         Ok(RepositoryContents { head: Some(head), files: files.collect(), exported: Vec::new() })
     }
-
-    /// Every file and folder of a revision; none if the repository has no commit.
-    pub(super) fn tree(
-        &self,
-        repo: &HubRepo,
-        revision: &str,
-        operation: &HubOperation,
-    ) -> Result<Vec<RepoTreeEntry>, JobError> {
-        let repository = self.repository(repo);
-        self.request(operation, async || {
-            let tree = repository.list_tree().revision(revision.to_owned()).recursive(true).send()?;
-            match tree.try_collect().await {
-                Err(error) if is_no_tree(&error) => Ok(Vec::new()),
-                listed => listed,
-            }
-        })
-    }
-}
-
-/// The client does not tell the kinds of 404 apart when it lists.
-fn is_no_tree(error: &HFError) -> bool {
-    let cause = HubResponse::of(error).map(|response| response.cause());
-    matches!(cause, Some(HubCause::MissingFile | HubCause::MissingRevision))
 }
 
 impl RepositoryContents {

@@ -2,17 +2,12 @@
 
 use std::sync::Arc;
 
-use engine::FolderEntry;
-use reqwest::{Method, Url};
+use hub_client::{HubError, HubFile};
+use reqwest::Method;
 use serde::Deserialize;
 use shared::domain::{ArtifactKind, HubRepo, RepositorySummary};
 
-use super::{
-    Hub,
-    contents::RepositoryContents,
-    error::{HubError, HubOperation},
-    file::HubFile,
-};
+use super::{Hub, contents::RepositoryContents, error::HubOperation};
 use crate::hub::card::{self, CARD_FILE};
 use crate::{error::JobError, manifest::ManifestFile};
 
@@ -51,9 +46,8 @@ impl Hub {
         operation: &HubOperation,
     ) -> Result<Option<String>, JobError> {
         let Some(size) = contents.size_of(CARD_FILE) else { return Ok(Some(String::new())) };
-        let entry = FolderEntry { name: CARD_FILE.to_owned(), size };
         let revision = contents.head.as_deref().unwrap_or("main");
-        let card = String::from_utf8(self.read_small(repo, &entry, revision, operation)?).ok();
+        let card = String::from_utf8(self.read_small(repo, (CARD_FILE, size), revision, operation)?).ok();
         contents.exported = card.as_deref().map(card::listed_files).unwrap_or_default();
         Ok(card)
     }
@@ -62,22 +56,21 @@ impl Hub {
     pub(super) fn read_small(
         self: &Arc<Self>,
         repo: &HubRepo,
-        entry: &FolderEntry,
+        (name, size): (&str, u64),
         revision: &str,
         operation: &HubOperation,
     ) -> Result<Vec<u8>, JobError> {
-        let file = HubFile::new(Arc::clone(self), operation.clone(), repo, revision, entry);
-        file.and_then(|file| file.read()).map_err(JobError::bucket("read", &entry.name))
+        let file = HubFile::new(&self.requests, repo.as_str(), revision, (name, size), &operation.explain());
+        file.read().map_err(JobError::bucket("read", name))
     }
 
     /// Whether the token may write to `repo`; `None` if the Hub does not say.
     fn may_write(&self, repo: &HubRepo) -> Result<Option<bool>, JobError> {
         let caller = async || -> Result<TokenOwner, HubError> {
-            let url = format!("{}/api/whoami-v2", self.client.endpoint());
-            let url = Url::parse(&url).map_err(|error| HubError::Client(error.into()))?;
-            Ok(self.send(self.to_hub(Method::GET, url)).await?.json().await?)
+            let url = self.requests.url(["api", "whoami-v2"]);
+            Ok(self.requests.send(self.requests.to_hub(Method::GET, url)).await?.json().await?)
         };
-        match self.runtime.block_on(self.with_retries(caller)) {
+        match self.requests.block_on(self.requests.with_retries(caller)) {
             Ok(caller) => Ok(caller.may_write(repo)),
             Err(HubError::Stopped) => Err(JobError::Stopped),
             Err(error) => {

@@ -1,100 +1,47 @@
 //! The Hub's errors, as messages that say what to do.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use hf_hub::HFError;
+use hub_client::{Explain, HubCause, HubError, HubResponse};
+use reqwest::Url;
 use shared::domain::HubRepo;
 
-use super::response::HubResponse;
-use crate::{error::JobError, hub_cause::HubCause};
+use crate::{error::JobError, hub_cause::write_message};
 
-/// Why a request failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HubError {
-    /// The Hub refused or failed it.
-    #[error("{0}")]
-    Response(HubResponse),
-    /// The storage behind the Hub refused a link that the Hub had signed.
-    #[error("{0} was returned for a link of the Hub")]
-    DeadLink(u16),
-    /// The Hub redirects a request again and again.
-    #[error("the Hub redirected the request too often")]
-    TooManyRedirects,
-    /// There was no response in time.
-    #[error("the Hub did not respond in time")]
-    Timeout,
-    /// The connection failed.
-    #[error("the connection failed")]
-    Connection(#[source] reqwest::Error),
-    /// The response has another length than was asked for.
-    #[error("the Hub returned {returned} bytes of {requested}")]
-    Length {
-        /// Bytes that were asked for.
-        requested: usize,
-        /// Bytes that came.
-        returned: usize,
-    },
-    /// An upload made no progress.
-    #[error("the upload made no progress in time")]
-    Stalled,
-    /// A file to upload could not be opened.
-    #[error(transparent)]
-    Read(JobError),
-    /// The client failed.
-    #[error(transparent)]
-    Client(HFError),
-    /// The job was stopped.
-    #[error("the job was stopped")]
-    Stopped,
-}
-
-impl HubError {
-    pub(super) fn cause(&self) -> HubCause {
-        match self {
-            Self::Response(response) => response.cause(),
-            Self::Timeout | Self::Stalled => HubCause::Timeout,
-            Self::Client(HFError::InvalidParameter(_) | HFError::Url(_)) => HubCause::Rejected,
-            Self::DeadLink(_)
-            | Self::TooManyRedirects
-            | Self::Connection(_)
-            | Self::Length { .. }
-            | Self::Read(_)
-            | Self::Client(_)
-            | Self::Stopped => HubCause::Unavailable,
-        }
-    }
-
-    fn response(&self) -> Option<&HubResponse> {
-        if let Self::Response(response) = self { Some(response) } else { None }
-    }
-
-    /// How long the Hub asks to wait before the next request.
-    pub(super) fn wait(&self) -> Option<Duration> {
-        self.response()?.wait
-    }
-
-    /// Whether the same request may succeed later. An upload that stalls has waited long enough.
-    pub(super) fn is_transient(&self) -> bool {
-        !matches!(self, Self::Stopped | Self::Stalled | Self::Read(_)) && self.cause().is_transient()
-    }
-
-    /// Whether the Hub may have done what was asked for.
-    pub(super) fn is_ambiguous(&self) -> bool {
-        matches!(self, Self::Stalled) || self.cause() == HubCause::Conflict || self.is_transient()
+/// An error of the client that pushes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+pub(super) fn of_client(error: HFError) -> HubError {
+    match response_of(&error) {
+        Some(response) => HubError::Response(Box::new(response)),
+        None => match error {
+            HFError::InvalidParameter(_) | HFError::Url(_) => HubError::invalid_request(error),
+            other => HubError::Request { is_invalid: false, source: other.into() },
+        },
     }
 }
 
-impl From<HFError> for HubError {
-    fn from(error: HFError) -> Self {
-        HubResponse::of(&error).map_or(Self::Client(error), Self::Response)
-    }
-}
-
-impl From<reqwest::Error> for HubError {
-    /// Without the URL: that of a file can be signed.
-    fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() { Self::Timeout } else { Self::Connection(error.without_url()) }
-    }
+/// The response that the client's error has, if the Hub responded.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn response_of(error: &HFError) -> Option<HubResponse> {
+    // the code is what the client derives from the request, if the header has none
+    let (context, code) = match error {
+        HFError::Http { context }
+        | HFError::AuthRequired { context }
+        | HFError::Forbidden { context }
+        | HFError::Conflict { context }
+        | HFError::RateLimited { context, .. } => (context, None),
+        HFError::RepoNotFound { context, .. } => (context.as_ref()?, Some("RepoNotFound")),
+        HFError::RevisionNotFound { context, .. } => (context.as_ref()?, Some("RevisionNotFound")),
+        HFError::EntryNotFound { context, .. } => (context.as_ref()?, Some("EntryNotFound")),
+        _ => return None,
+    };
+    let message = context.server_message.clone().or_else(|| HubResponse::message_in(context.body.as_bytes()));
+    let code = context.error_code.as_deref().or(code);
+    let mut response = HubResponse::new(context.status.as_u16(), code, message.as_deref());
+    response.wait = if let HFError::RateLimited { retry_after, .. } = error { *retry_after } else { None };
+    response.url = Url::parse(&context.url).ok();
+    Some(response)
 }
 
 /// A use of a repository, which decides what an error means.
@@ -109,10 +56,19 @@ pub(super) enum HubOperation {
 }
 
 impl HubOperation {
+    /// The same for files that are read.
+    pub(super) fn explain(&self) -> Explain {
+        let operation = self.clone();
+        Arc::new(move |error| Box::new(operation.failed(error)))
+    }
+
     pub(super) fn failed(&self, error: HubError) -> JobError {
         match error {
             HubError::Stopped => JobError::Stopped,
-            HubError::Read(error) => error,
+            HubError::Input(error) => match error.downcast() {
+                Ok(error) => *error,
+                Err(error) => JobError::Internal(error.to_string()),
+            },
             HubError::Response(_)
             | HubError::DeadLink(_)
             | HubError::TooManyRedirects
@@ -120,7 +76,7 @@ impl HubOperation {
             | HubError::Connection(_)
             | HubError::Length { .. }
             | HubError::Stalled
-            | HubError::Client(_) => self.explained(error),
+            | HubError::Request { .. } => self.explained(error),
         }
     }
 
@@ -129,7 +85,7 @@ impl HubOperation {
         let sentence = error.response().and_then(|response| response.message.as_deref()).unwrap_or_default();
         let mut message = match self {
             Self::Read(repo) => read_message(repo, cause, sentence),
-            Self::Write(repo) => cause.write_message(repo),
+            Self::Write(repo) => write_message(cause, repo),
             Self::Check(url) => check_message(url, cause),
         };
         if !sentence.is_empty() {

@@ -3,34 +3,28 @@
 mod contents;
 mod destination;
 mod error;
-mod file;
 mod file_stream;
 mod model;
 mod push;
-mod requests;
-mod response;
 mod stall;
 mod transfer;
 
 use std::sync::Arc;
 
-use hf_hub::HFClient;
-use reqwest::redirect::Policy;
+use hf_hub::{HFClient, HFResult};
+use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
 use secrecy::{ExposeSecret, SecretString};
 use shared::domain::HubRepo;
 use tokio::runtime::Handle;
 
-use crate::{context::HubSettings, error::JobError, progress::ProgressTracker};
+use crate::{error::JobError, progress::ProgressTracker};
+use error::HubOperation;
 
 /// A client with the caller's token, for blocking code.
 pub(crate) struct Hub {
+    requests: Arc<HubClient>,
+    /// For pushes.
     client: HFClient,
-    /// For what the client does not do. It follows no redirects.
-    http: reqwest::Client,
-    settings: HubSettings,
-    token: Option<SecretString>,
-    progress: Arc<ProgressTracker>,
-    runtime: Handle,
 }
 
 impl Hub {
@@ -47,20 +41,56 @@ impl Hub {
                 settings.endpoint
             ))
         };
-        let http = reqwest::Client::builder().redirect(Policy::none()).build().map_err(|e| unusable(&e))?;
-        // retries are this crate's, with the delays that the Hub asks for
+        // retries are those of HubClient, with the delays that the Hub asks for
         let mut builder =
             HFClient::builder().endpoint(&settings.endpoint).cache_enabled(false).retry_max_attempts(0);
         if let Some(token) = &token {
             builder = builder.token(token.expose_secret());
         }
         let client = builder.build().map_err(|e| unusable(&e))?;
-        let (settings, progress) = (settings.clone(), Arc::clone(progress));
-        Ok(Arc::new(Self { client, http, settings, token, progress, runtime }))
+        let monitor: Arc<dyn RetryMonitor> = Arc::<ProgressTracker>::clone(progress);
+        let requests = HubClient::new(settings, token, monitor, runtime).map_err(|e| unusable(&e))?;
+        Ok(Arc::new(Self { requests, client }))
     }
 
     fn repository(&self, repo: &HubRepo) -> hf_hub::HFRepository<hf_hub::RepoTypeModel> {
         let (owner, name) = repo.parts();
         self.client.model(owner, name)
+    }
+
+    /// The page of a repository.
+    fn url_of(&self, repo: &HubRepo) -> String {
+        format!("{}/{repo}", self.requests.settings().endpoint)
+    }
+
+    /// Blocks until the client's call succeeds, or fails for good.
+    fn request<T, F>(&self, operation: &HubOperation, mut call: impl FnMut() -> F) -> Result<T, JobError>
+    where
+        F: Future<Output = HFResult<T>>,
+    {
+        let call = || {
+            let response = tokio::time::timeout(self.requests.settings().deadline, call());
+            async { self.checked(response.await.map_err(|_| HubError::Timeout)?).await }
+        };
+        let result = self.requests.block_on(self.requests.with_retries(call));
+        result.map_err(|error| operation.failed(error))
+    }
+
+    /// The client's result. Of the Hub's headers, the client keeps `Retry-After` only, and that not always: how long to wait for
+    /// the quota is asked for.
+    async fn checked<T>(&self, result: HFResult<T>) -> Result<T, HubError> {
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let mut error = error::of_client(error);
+        if let HubError::Response(response) = &mut error
+            && response.cause() == HubCause::RateLimited
+            && response.wait.is_none()
+            && let Some(url) = response.url.take()
+        {
+            response.wait = self.requests.quota_wait(url).await;
+        }
+        Err(error)
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use engine::FolderEntry;
 use hf_hub::{
     HFRepository, RepoTypeModel,
     progress::Progress,
     repository::{AddSource, BlobLfsInfo, CommitOperation, RepoTreeEntry, StreamSource},
 };
+use hub_client::HubError;
 use sha2::{Digest, Sha256};
 use shared::domain::Stage;
 
@@ -18,7 +18,7 @@ use super::{
     Hub,
     contents::RepositoryContents,
     destination::check_privacy,
-    error::{HubError, HubOperation},
+    error::HubOperation,
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
 };
@@ -111,7 +111,7 @@ impl PushOperation<'_> {
 
     /// Uploads every file in one commit.
     fn commit(&self) -> Result<PushedCommit, JobError> {
-        let commit = self.hub.runtime.block_on(self.hub.with_retries(|| self.try_commit()));
+        let commit = self.hub.requests.block_on(self.hub.requests.with_retries(|| self.try_commit()));
         commit.map_err(|error| self.failed_commit(error))
     }
 
@@ -133,12 +133,12 @@ impl PushOperation<'_> {
         let commit = self
             .repository
             .create_commit()
-            .operations(self.commit_operations(&detector).map_err(HubError::Read)?)
+            .operations(self.commit_operations(&detector).map_err(|error| HubError::Input(error.into()))?)
             .commit_message(format!("Export {}", request.card.kind.as_str()))
             .maybe_parent_commit(self.before.head.clone())
             .progress(Progress::new(UploadProgress(Arc::clone(&detector))))
             .send();
-        let error = match detector.watch(self.hub.settings.stall, commit).await {
+        let error = match detector.watch(self.hub.requests.settings().stall, commit).await {
             UploadEnd::Finished(commit) => match self.hub.checked(commit).await {
                 Ok(commit) => return Ok(PushedCommit::new(commit.commit_oid, None)),
                 Err(error) => error,
@@ -147,7 +147,8 @@ impl PushOperation<'_> {
             UploadEnd::Stopped => HubError::Stopped,
         };
         // the commit may have been made although its answer was lost: the check decides whether it was this one
-        let info = tokio::time::timeout(self.hub.settings.deadline, self.repository.info().send()).await;
+        let info =
+            tokio::time::timeout(self.hub.requests.settings().deadline, self.repository.info().send()).await;
         match info.ok().and_then(Result::ok) {
             Some(info) if info.sha != self.before.head && error.is_ambiguous() => {
                 tracing::warn!(
@@ -240,8 +241,8 @@ impl PushOperation<'_> {
         if let Some(lfs) = lfs {
             return Ok(lfs.sha256.as_deref() == Some(&file.sha256));
         }
-        let entry = FolderEntry { name: file.name.clone(), size };
-        let content = self.hub.read_small(self.request.repo, &entry, revision, &self.operation)?;
+        let content =
+            self.hub.read_small(self.request.repo, (&file.name, size), revision, &self.operation)?;
         Ok(hex::encode(Sha256::digest(content)) == file.sha256)
     }
 }

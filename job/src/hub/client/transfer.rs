@@ -1,16 +1,13 @@
 //! Checks that the Hub takes the files, and large ones through Xet. The client does not look at what the Hub says about single
 //! files, and without Xet it would hold large ones in memory and send them inside the commit.
 
+use hub_client::{HubError, HubResponse};
 use reqwest::{Method, Url, header};
 use serde::Deserialize;
 use serde_json::json;
 use shared::domain::HubRepo;
 
-use super::{
-    Hub,
-    error::{HubError, HubOperation},
-    response::HubResponse,
-};
+use super::{Hub, error::HubOperation};
 use crate::{error::JobError, manifest::ManifestFile};
 
 /// Largest file in bytes that a commit may contain; larger files go through Xet.
@@ -46,7 +43,7 @@ impl Hub {
         if sent.is_empty() {
             return Ok(());
         }
-        let response = self.runtime.block_on(self.with_retries(|| self.batch(repo, &sent)));
+        let response = self.requests.block_on(self.requests.with_retries(|| self.batch(repo, &sent)));
         let batch = response.map_err(|error| HubOperation::Write(repo.clone()).failed(error))?;
         let has_large = sent.iter().any(|file| file.size > MAX_INLINE_SIZE);
         match batch.transfer.as_deref() {
@@ -70,16 +67,17 @@ impl Hub {
             "hash_algo": "sha256", "ref": { "name": "main" },
         });
         let url = format!("{}.git/info/lfs/objects/batch", self.url_of(repo));
-        let url = Url::parse(&url).map_err(|error| HubError::Client(error.into()))?;
+        let url = Url::parse(&url).map_err(HubError::invalid_request)?;
         let media = "application/vnd.git-lfs+json";
         let post = self
+            .requests
             .to_hub(Method::POST, url)
             .header(header::ACCEPT, media)
             .json(&body)
             .header(header::CONTENT_TYPE, media);
-        let batch: BatchResponse = self.send(post).await?.json().await?;
+        let batch: BatchResponse = self.requests.send(post).await?.json().await?;
         match batch.refused(files) {
-            Some(refused) => Err(HubError::Response(refused)),
+            Some(refused) => Err(HubError::Response(Box::new(refused))),
             None => Ok(batch),
         }
     }
@@ -92,7 +90,7 @@ impl BatchResponse {
             let error = object.error.as_ref()?;
             let file = files.iter().find(|file| file.sha256 == object.oid);
             let name = file.map_or(object.oid.as_str(), |file| file.name.as_str());
-            Some(HubResponse::in_body(error.code, &format!("{name}: {}", error.message)))
+            Some(HubResponse::new(error.code, None, Some(&format!("{name}: {}", error.message))))
         })
     }
 }

@@ -4,16 +4,15 @@
 
 use std::{fmt, time::Duration};
 
-use hf_hub::HFError;
-use jiff::fmt::rfc2822;
+use jiff::{Timestamp, fmt::rfc2822};
+use redaction::redact;
 use reqwest::{
     Url,
     header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde::Deserialize;
-use shared::{clock, redaction::redact};
 
-use crate::hub_cause::HubCause;
+use crate::cause::HubCause;
 
 /// Longest message of the Hub that is repeated, in characters.
 const MAX_MESSAGE_LENGTH: usize = 240;
@@ -22,16 +21,17 @@ const MAX_BODY_LENGTH: usize = 64 << 10;
 
 /// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HubResponse {
-    pub(super) status: u16,
+pub struct HubResponse {
+    /// The status of HTTP.
+    pub status: u16,
     /// `X-Error-Code`.
     code: Option<String>,
     /// The Hub's own message, in one line and without secrets.
-    pub(super) message: Option<String>,
+    pub message: Option<String>,
     /// How long to wait before the next request.
-    pub(super) wait: Option<Duration>,
+    pub wait: Option<Duration>,
     /// Where to ask how long to wait, if the headers of the response are not known.
-    pub(super) url: Option<Url>,
+    pub url: Option<Url>,
 }
 
 /// The body of an error response.
@@ -44,7 +44,7 @@ struct ErrorBody {
 
 impl HubResponse {
     /// Reads the response, whose status is an error.
-    pub(super) async fn read(response: reqwest::Response) -> Self {
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body =
@@ -59,37 +59,22 @@ impl HubResponse {
         }
     }
 
-    /// The response that the client's error has, if the Hub responded.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-    pub(super) fn of(error: &HFError) -> Option<Self> {
-        // the code is what the client derives from the request, if the header has none
-        let (context, code) = match error {
-            HFError::Http { context }
-            | HFError::AuthRequired { context }
-            | HFError::Forbidden { context }
-            | HFError::Conflict { context }
-            | HFError::RateLimited { context, .. } => (context, None),
-            HFError::RepoNotFound { context, .. } => (context.as_ref()?, Some("RepoNotFound")),
-            HFError::RevisionNotFound { context, .. } => (context.as_ref()?, Some("RevisionNotFound")),
-            HFError::EntryNotFound { context, .. } => (context.as_ref()?, Some("EntryNotFound")),
-            _ => return None,
-        };
-        let message = context.server_message.clone().or_else(|| message_of(context.body.as_bytes()));
-        Some(Self {
-            status: context.status.as_u16(),
-            code: context.error_code.clone().or(code.map(str::to_owned)),
-            message: message.and_then(|text| cleaned(&text)),
-            wait: if let HFError::RateLimited { retry_after, .. } = error { *retry_after } else { None },
-            url: Url::parse(&context.url).ok(),
-        })
+    /// A response that another client has read: its status, error code and body.
+    #[must_use]
+    pub fn new(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
+        let (code, message) = (code.map(str::to_owned), message.and_then(cleaned));
+        Self { status, code, message, wait: None, url: None }
     }
 
-    /// An error that the body of a response names.
-    pub(super) fn in_body(status: u16, message: &str) -> Self {
-        Self { status, code: None, message: cleaned(message), wait: None, url: None }
+    /// The message in the body of a response.
+    #[must_use]
+    pub fn message_in(body: &[u8]) -> Option<String> {
+        message_of(body)
     }
 
-    pub(super) fn cause(&self) -> HubCause {
+    /// The cause that status, code and message name.
+    #[must_use]
+    pub fn cause(&self) -> HubCause {
         let says = |words: &[&str]| {
             let message = self.message.as_deref().unwrap_or_default().to_lowercase();
             words.iter().any(|word| message.contains(word))
@@ -141,12 +126,12 @@ fn cleaned(message: &str) -> Option<String> {
 }
 
 /// `Retry-After: 95`, or its date; or the time until the quota is full again: `RateLimit: "api";r=0;t=95`.
-pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok();
     let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
     let date = |text: &str| Some(rfc2822::parse(text.trim()).ok()?.timestamp());
     // by the server's clock, if the response has its time
-    let now = || text(DATE.as_str()).and_then(date).unwrap_or_else(clock::now);
+    let now = || text(DATE.as_str()).and_then(date).unwrap_or_else(Timestamp::now);
     let until = |text: &str| Some(Duration::try_from(date(text)?.duration_since(now())).unwrap_or_default());
     let parameter = |parameters: &str, name: &str| {
         parameters.split([';', ',']).find_map(|one| one.trim().strip_prefix(name).and_then(seconds))

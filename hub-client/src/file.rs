@@ -2,24 +2,22 @@
 
 use std::{io, sync::Arc};
 
-use engine::{FolderEntry, Source};
+use engine::Source;
 use reqwest::{Method, StatusCode, Url, header};
-use shared::domain::HubRepo;
 use tokio::sync::Mutex;
 
-use super::{
-    Hub,
-    error::{HubError, HubOperation},
+use crate::{
+    error::{Explain, HubError},
+    requests::HubClient,
 };
-use crate::error::JobError;
 
 /// Redirects that are followed within the Hub, as for a repository that was renamed.
 const MAX_REDIRECTS: usize = 5;
 
 /// A file at one commit.
-pub(super) struct HubFile {
-    hub: Arc<Hub>,
-    operation: HubOperation,
+pub struct HubFile {
+    client: Arc<HubClient>,
+    explain: Explain,
     location: String,
     size: u64,
     /// The Hub's URL, which resolves to a link.
@@ -37,30 +35,34 @@ enum FileLink {
 }
 
 impl HubFile {
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        operation: HubOperation,
-        repo: &HubRepo,
+    /// The file `name` of `repo` (`owner/name`) at `revision`.
+    #[must_use]
+    pub fn new(
+        client: &Arc<HubClient>,
+        repo: &str,
         revision: &str,
-        file: &FolderEntry,
-    ) -> io::Result<Self> {
-        let location = format!("{}/{}", hub.url_of(repo), file.name);
-        let (owner, name) = repo.parts();
-        let mut url = Url::parse(hub.client.endpoint()).map_err(io::Error::other)?;
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend([owner, name, "resolve", revision]).extend(file.name.split('/'));
-        }
-        Ok(Self { hub, operation, location, size: file.size, url, link: Mutex::default() })
+        (name, size): (&str, u64),
+        explain: &Explain,
+    ) -> Self {
+        let segments = repo.split('/').chain(["resolve", revision]).chain(name.split('/'));
+        let location = format!("{}/{repo}/{name}", client.settings().endpoint);
+        let (url, client, explain) = (client.url(segments), Arc::clone(client), Arc::clone(explain));
+        Self { client, explain, location, size, url, link: Mutex::default() }
     }
 
-    /// Fails if the Hub does not let the file be read.
-    pub(super) fn check_access(&self) -> Result<(), JobError> {
-        let link = self.hub.runtime.block_on(self.hub.with_retries(|| self.link()));
-        link.map(|_| ()).map_err(|error| self.operation.failed(error))
+    /// Asks the Hub where the file is.
+    ///
+    /// # Errors
+    /// When the Hub does not let it be read.
+    pub fn check_access(&self) -> Result<(), HubError> {
+        self.client.block_on(self.client.with_retries(|| self.link())).map(|_| ())
     }
 
     /// All bytes.
-    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// When they cannot be read: an error that the caller has explained.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
         self.range(0, self.size as usize)
     }
 
@@ -68,18 +70,18 @@ impl HubFile {
         if length == 0 {
             return Ok(Vec::new());
         }
-        let range = self.hub.with_retries(|| self.try_range(offset, length));
-        self.hub.runtime.block_on(range).map_err(|error| io::Error::other(self.operation.failed(error)))
+        let range = self.client.with_retries(|| self.try_range(offset, length));
+        self.client.block_on(range).map_err(|error| io::Error::other((self.explain)(error)))
     }
 
     async fn try_range(&self, offset: u64, length: usize) -> Result<Vec<u8>, HubError> {
         let link = self.link().await?;
         let request = match &link {
-            FileLink::Hub(url) => self.hub.to_hub(Method::GET, url.clone()),
-            FileLink::Signed(url) => self.hub.http.get(url.clone()),
+            FileLink::Hub(url) => self.client.to_hub(Method::GET, url.clone()),
+            FileLink::Signed(url) => self.client.to_storage(url.clone()),
         };
         let range = format!("bytes={offset}-{}", offset + length as u64 - 1);
-        let response = self.hub.send(request.header(header::RANGE, range)).await;
+        let response = self.client.send(request.header(header::RANGE, range)).await;
         let response = match (response, &link) {
             (Err(HubError::Response(refused)), FileLink::Signed(_))
                 if (400..500).contains(&refused.status) && refused.status != 429 =>
@@ -122,13 +124,13 @@ impl HubFile {
     async fn resolve(&self) -> Result<FileLink, HubError> {
         let mut url = self.url.clone();
         for _ in 0..MAX_REDIRECTS {
-            let response = self.hub.send(self.hub.to_hub(Method::HEAD, url.clone())).await?;
+            let response = self.client.send(self.client.to_hub(Method::HEAD, url.clone())).await?;
             let location =
                 response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
             let Some(location) = location.filter(|_| response.status().is_redirection()) else {
                 return Ok(FileLink::Hub(url));
             };
-            let target = url.join(location).map_err(|error| HubError::Client(error.into()))?;
+            let target = url.join(location).map_err(HubError::invalid_request)?;
             if target.origin() != self.url.origin() {
                 return Ok(FileLink::Signed(target));
             }

@@ -1,0 +1,108 @@
+//! Why a request to the Hub fails.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use crate::{cause::HubCause, response::HubResponse};
+
+/// Makes the error that a reader of a file sees.
+pub type Explain = Arc<dyn Fn(HubError) -> Box<dyn Error + Send + Sync> + Send + Sync>;
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The Hub refused or failed it.
+    #[error("{0}")]
+    Response(Box<HubResponse>),
+    /// The storage behind the Hub refused a link that the Hub had signed.
+    #[error("{0} was returned for a link of the Hub")]
+    DeadLink(u16),
+    /// The Hub redirects a request again and again.
+    #[error("the Hub redirected the request too often")]
+    TooManyRedirects,
+    /// There was no response in time.
+    #[error("the Hub did not respond in time")]
+    Timeout,
+    /// The connection failed.
+    #[error("the connection failed")]
+    Connection(#[source] reqwest::Error),
+    /// The response has another length than was asked for.
+    #[error("the Hub returned {returned} bytes of {requested}")]
+    Length {
+        /// Bytes that were asked for.
+        requested: usize,
+        /// Bytes that came.
+        returned: usize,
+    },
+    /// An upload made no progress.
+    #[error("the upload made no progress in time")]
+    Stalled,
+    /// A file to upload could not be opened.
+    #[error(transparent)]
+    Input(Box<dyn Error + Send + Sync>),
+    /// A request could not be made, or its response not be read.
+    #[error("{source}")]
+    Request {
+        /// Whether the request itself is not valid.
+        is_invalid: bool,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The caller asked to stop.
+    #[error("the requests were stopped")]
+    Stopped,
+}
+
+impl HubError {
+    /// A request that is not valid.
+    pub fn invalid_request(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Request { is_invalid: true, source: source.into() }
+    }
+
+    /// Its cause, which decides what can be done about it.
+    #[must_use]
+    pub fn cause(&self) -> HubCause {
+        match self {
+            Self::Response(response) => response.cause(),
+            Self::Timeout | Self::Stalled => HubCause::Timeout,
+            Self::Request { is_invalid: true, .. } => HubCause::Rejected,
+            Self::DeadLink(_)
+            | Self::TooManyRedirects
+            | Self::Connection(_)
+            | Self::Length { .. }
+            | Self::Input(_)
+            | Self::Request { .. }
+            | Self::Stopped => HubCause::Unavailable,
+        }
+    }
+
+    /// The Hub's response, if it is one.
+    #[must_use]
+    pub fn response(&self) -> Option<&HubResponse> {
+        if let Self::Response(response) = self { Some(response) } else { None }
+    }
+
+    /// How long the Hub asks to wait before the next request.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.response()?.wait
+    }
+
+    /// Whether the same request may succeed later. An upload that stalls has waited long enough.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        !matches!(self, Self::Stopped | Self::Stalled | Self::Input(_)) && self.cause().is_transient()
+    }
+
+    /// Whether the Hub may have done what was asked for.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Stalled) || self.cause() == HubCause::Conflict || self.is_transient()
+    }
+}
+
+impl From<reqwest::Error> for HubError {
+    /// Without the URL: that of a file can be signed.
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() { Self::Timeout } else { Self::Connection(error.without_url()) }
+    }
+}

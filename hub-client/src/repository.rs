@@ -1,0 +1,196 @@
+//! A repository at one commit: its files, and a folder that reads them by ranges.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use engine::{Folder, FolderEntry, Source};
+use reqwest::{Url, header};
+use serde::Deserialize;
+
+use crate::{
+    cause::HubCause,
+    error::{Explain, HubError},
+    file::HubFile,
+    requests::HubClient,
+};
+
+/// What the Hub says about a model's repository.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RepositoryInfo {
+    /// The commit of the revision; none if the repository is empty.
+    pub sha: Option<String>,
+    /// Whether only its owner may read it.
+    pub private: Option<bool>,
+}
+
+/// A file of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryFile {
+    /// The path.
+    pub name: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// Changes when the content does: the SHA-256 of a large file, else git's hash.
+    pub version: String,
+}
+
+/// An entry of the list of files.
+#[derive(Deserialize)]
+struct TreeEntry {
+    #[serde(rename = "type")]
+    kind: String,
+    path: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    oid: String,
+    lfs: Option<LargeFile>,
+}
+
+#[derive(Deserialize)]
+struct LargeFile {
+    oid: Option<String>,
+}
+
+impl HubClient {
+    /// The info of a repository (`owner/name`) at a revision; without one, at the head of its main branch.
+    ///
+    /// # Errors
+    /// When there is no such repository or revision, or the Hub fails.
+    pub fn info(&self, repo: &str, revision: Option<&str>) -> Result<RepositoryInfo, HubError> {
+        self.block_on(self.with_retries(|| self.try_info(repo, revision)))
+    }
+
+    /// The same with one request, which is not repeated.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub async fn try_info(&self, repo: &str, revision: Option<&str>) -> Result<RepositoryInfo, HubError> {
+        let revision = revision.into_iter().flat_map(|revision| ["revision", revision]);
+        let url = self.url(["api", "models"].into_iter().chain(repo.split('/')).chain(revision));
+        Ok(self.get(url).await?.json().await?)
+    }
+
+    /// Every file of a revision; none if the repository has no commit.
+    ///
+    /// # Errors
+    /// When the Hub fails.
+    pub fn files(&self, repo: &str, revision: &str) -> Result<Vec<RepositoryFile>, HubError> {
+        let url = self.url(["api", "models"].into_iter().chain(repo.split('/')).chain(["tree", revision]));
+        let mut page = Some(url);
+        if let Some(url) = &mut page {
+            url.query_pairs_mut().append_pair("recursive", "true");
+        }
+        let mut files = Vec::new();
+        while let Some(url) = page {
+            let entries = self.block_on(self.with_retries(|| self.tree_page(&url)));
+            let (entries, next) = match entries {
+                // the code of a repository without a commit
+                Err(error) if matches!(error.cause(), HubCause::MissingFile | HubCause::MissingRevision) => {
+                    break;
+                }
+                entries => entries?,
+            };
+            files.extend(entries.into_iter().filter(|entry| entry.kind == "file").map(RepositoryFile::from));
+            page = next;
+        }
+        Ok(files)
+    }
+
+    /// A page of the list, and where the next is.
+    async fn tree_page(&self, url: &Url) -> Result<(Vec<TreeEntry>, Option<Url>), HubError> {
+        let response = self.get(url.clone()).await?;
+        let next = response.headers().get(header::LINK).and_then(|link| next_page(link.to_str().ok()?));
+        let next = next.and_then(|next| url.join(next).ok()).filter(|next| next.origin() == url.origin());
+        Ok((response.json().await?, next))
+    }
+}
+
+/// The target of `<…>; rel="next"`.
+fn next_page(links: &str) -> Option<&str> {
+    links.split(',').find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        parameters.contains("rel=\"next\"").then_some(target)
+    })
+}
+
+impl From<TreeEntry> for RepositoryFile {
+    fn from(entry: TreeEntry) -> Self {
+        let version = entry.lfs.and_then(|lfs| lfs.oid).unwrap_or(entry.oid);
+        Self { name: entry.path, size: entry.size, version }
+    }
+}
+
+/// The files of a repository at one commit.
+pub struct HubFolder {
+    revision: String,
+    location: String,
+    /// By name. The Hub is asked once where each is.
+    files: BTreeMap<String, Arc<HubFile>>,
+}
+
+impl HubFolder {
+    /// The folder of these files of `repo` at the commit `revision`.
+    #[must_use]
+    pub fn new(
+        client: &Arc<HubClient>,
+        repo: &str,
+        revision: &str,
+        files: &[RepositoryFile],
+        explain: &Explain,
+    ) -> Self {
+        let open = |file: &RepositoryFile| {
+            let source = HubFile::new(client, repo, revision, (&file.name, file.size), explain);
+            (file.name.clone(), Arc::new(source))
+        };
+        let location = format!("{}/{repo}", client.settings().endpoint);
+        Self { revision: revision.to_owned(), location, files: files.iter().map(open).collect() }
+    }
+
+    /// A file, if it exists.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&Arc<HubFile>> {
+        self.files.get(name)
+    }
+}
+
+impl Folder for HubFolder {
+    fn location(&self) -> &str {
+        &self.location
+    }
+
+    fn revision(&self) -> Option<&str> {
+        Some(&self.revision)
+    }
+
+    fn list(&self) -> io::Result<Vec<FolderEntry>> {
+        let files = self.files.iter().filter(|(name, _)| !name.contains('/'));
+        Ok(files.map(|(name, file)| FolderEntry { name: name.clone(), size: file.size() }).collect())
+    }
+
+    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
+        let is_in = |name: &str| {
+            name.strip_prefix(subfolder)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| !rest.contains('/'))
+        };
+        Ok(self.files.keys().filter(|name| is_in(name)).cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
+        Ok(Arc::clone(self.file(name).ok_or(io::ErrorKind::NotFound)?) as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_in_the_link_header() {
+        let next = "<https://hub.test/api/models/a/b/tree/main?cursor=x>; rel=\"next\"";
+        let expected = Some("https://hub.test/api/models/a/b/tree/main?cursor=x");
+        assert_eq!(next_page(next), expected);
+        assert_eq!(next_page(&format!("</first>; rel=\"first\", {next}")), expected);
+        assert_eq!(next_page("</first>; rel=\"first\""), None);
+    }
+}

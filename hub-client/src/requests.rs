@@ -1,0 +1,183 @@
+//! Requests to the Hub with one policy of retries: failures that may pass are retried after a delay, and a quota is waited
+//! for as long as the Hub says.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backon::Retryable as _;
+use reqwest::{Method, RequestBuilder, Response, Url, redirect::Policy};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::runtime::Handle;
+
+use crate::{
+    cause::HubCause,
+    error::HubError,
+    response::{self, HubResponse},
+    settings::HubSettings,
+};
+
+/// Delay between requests when the quota is used up and the Hub does not say for how long.
+const QUOTA_DELAY: Duration = Duration::from_secs(60);
+
+/// Least time between two requests, whatever the Hub says.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
+/// Time between two checks, during a wait, whether the requests are stopped.
+const STOP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Is told of the waits between retries, and ends them.
+pub trait RetryMonitor: Send + Sync {
+    /// Whether to give up.
+    fn is_stopped(&self) -> bool;
+
+    /// A wait begins. The message says for how long, and for what.
+    fn begin_wait(&self, message: String);
+
+    /// A wait has ended.
+    fn end_wait(&self);
+}
+
+/// A client of the Hub with one token. Its blocking methods must not be called on a thread of the runtime.
+pub struct HubClient {
+    /// Follows no redirects.
+    http: reqwest::Client,
+    settings: HubSettings,
+    endpoint: Url,
+    token: Option<SecretString>,
+    monitor: Arc<dyn RetryMonitor>,
+    runtime: Handle,
+}
+
+impl HubClient {
+    /// # Errors
+    /// [`HubError::Request`] when the endpoint is not a URL, or the system has no certificates.
+    pub fn new(
+        settings: &HubSettings,
+        token: Option<SecretString>,
+        monitor: Arc<dyn RetryMonitor>,
+        runtime: Handle,
+    ) -> Result<Arc<Self>, HubError> {
+        let endpoint = Url::parse(&settings.endpoint).map_err(HubError::invalid_request)?;
+        let http = reqwest::Client::builder().redirect(Policy::none()).build();
+        let http = http.map_err(HubError::invalid_request)?;
+        Ok(Arc::new(Self { http, settings: settings.clone(), endpoint, token, monitor, runtime }))
+    }
+
+    /// The endpoint and the timeouts.
+    #[must_use]
+    pub fn settings(&self) -> &HubSettings {
+        &self.settings
+    }
+
+    /// Runs a request to its end, on this thread.
+    pub fn block_on<F: Future>(&self, request: F) -> F::Output {
+        self.runtime.block_on(request)
+    }
+
+    /// Repeats `call` until it succeeds, or fails for good.
+    ///
+    /// # Errors
+    /// The last error of `call`; [`HubError::Stopped`] when the monitor gives up.
+    pub async fn with_retries<T, F>(&self, call: impl FnMut() -> F) -> Result<T, HubError>
+    where
+        F: Future<Output = Result<T, HubError>>,
+    {
+        let until = Instant::now() + self.settings.patience;
+        let monitor = Arc::clone(&self.monitor);
+        let result = call
+            .retry(self.settings.retry_delays.into_iter())
+            .when(|error| error.is_transient() && !self.monitor.is_stopped())
+            .adjust(|error: &HubError, delay| {
+                let quota = (error.cause() == HubCause::RateLimited).then_some(QUOTA_DELAY);
+                // a Hub that names no time at all is not asked again at once
+                let wait = error.wait().or(delay).or(quota)?.max(SHORTEST_WAIT);
+                Instant::now().checked_add(wait).is_some_and(|at| at <= until).then_some(wait)
+            })
+            .notify(|error, wait| self.announce(error, wait))
+            .sleep(move |wait| sleep(Arc::clone(&monitor), wait))
+            .await;
+        let is_given_up = |error: &HubError| error.is_transient() && self.monitor.is_stopped();
+        result.map_err(|error| if is_given_up(&error) { HubError::Stopped } else { error })
+    }
+
+    fn announce(&self, error: &HubError, wait: Duration) {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            ?wait,
+            "a request to the Hub failed: retrying"
+        );
+        let seconds = wait.as_secs_f64().ceil();
+        let quota = if error.cause() == HubCause::RateLimited { "'s quota" } else { "" };
+        self.monitor.begin_wait(format!("waiting {seconds} s for the Hugging Face Hub{quota}"));
+    }
+
+    /// Requests `url` of the Hub. Where it names a quota and not how long it lasts, it is asked for that.
+    pub(crate) async fn get(&self, url: Url) -> Result<Response, HubError> {
+        let mut result = self.send(self.to_hub(Method::GET, url.clone())).await;
+        if let Err(HubError::Response(response)) = &mut result
+            && response.cause() == HubCause::RateLimited
+            && response.wait.is_none()
+        {
+            response.wait = self.quota_wait(url).await;
+        }
+        result
+    }
+
+    /// How long the Hub asks to wait, if it says so when it is asked for the headers of `url` only.
+    pub async fn quota_wait(&self, url: Url) -> Option<Duration> {
+        match self.send(self.to_hub(Method::HEAD, url)).await {
+            Ok(response) => response::wait(response.headers()),
+            Err(HubError::Response(response)) => response.wait,
+            Err(_) => None,
+        }
+    }
+
+    /// A request to the Hub itself, with the caller's token.
+    pub fn to_hub(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        }
+    }
+
+    /// A request to the storage behind the Hub, which refuses the token.
+    pub(crate) fn to_storage(&self, url: Url) -> RequestBuilder {
+        self.http.get(url)
+    }
+
+    /// Sends a request; an error status is an error.
+    ///
+    /// # Errors
+    /// [`HubError::Response`] for an error status, [`HubError::Timeout`] and [`HubError::Connection`].
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, HubError> {
+        let response = request.timeout(self.settings.deadline).send().await?;
+        if response.status().is_client_error() || response.status().is_server_error() {
+            return Err(HubError::Response(Box::new(HubResponse::read(response).await)));
+        }
+        Ok(response)
+    }
+
+    /// A URL of the Hub; each segment is encoded.
+    pub fn url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.endpoint.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+async fn sleep(monitor: Arc<dyn RetryMonitor>, time: Duration) {
+    let until = Instant::now() + time;
+    while !monitor.is_stopped() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        tokio::time::sleep(left.min(STOP_INTERVAL)).await;
+    }
+    monitor.end_wait();
+}
