@@ -51,6 +51,8 @@ Exit status:
        exported exactly
   5    the output exists or cannot be
        written, or the disk is too small
+  6    the Hugging Face Hub refused, or
+       could not be reached
   7    verify found a difference
   130  interrupted
 
@@ -96,11 +98,12 @@ pub(crate) enum ExportCommand {
 The output has the shards, configuration and tokenizer of the base model. Merged weights equal PEFT's merge_and_unload bit for \
 bit at ranks up to 192.")]
 pub(crate) struct MergeArgs {
-    /// Folder of the base model (config.json, *.safetensors, tokenizer)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: PathBuf,
-    /// Folder of the adapter (adapter_config.json, adapter_model.safetensors)
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the base model, or its name on the Hugging Face Hub (owner/name, owner/name@revision) [default: the one that
+    /// the adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    /// Folder of the adapter, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: PathBuf,
     /// Output folder
     #[arg(long, value_name = "DIR")]
@@ -138,11 +141,12 @@ model is read and merged once.
 my-model.Modelfile, for Ollama, and my-model.report.json are written next to my-model.gguf. Split files are named \
 my-model-00001-of-00003.gguf and so on, and have no Modelfile; llama.cpp loads all of them from the first.")]
 pub(crate) struct GgufArgs {
-    /// Folder of the model (config.json, *.safetensors, tokenizer.model or tokenizer.json)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: PathBuf,
-    /// Folder of an adapter to merge during conversion
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its name on the Hugging Face Hub (owner/name, owner/name@revision) [default: the one that the
+    /// adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    /// Folder of an adapter to merge during conversion, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: Option<PathBuf>,
     /// Quantization type, or several separated by commas
     #[arg(long, value_name = "TYPE", default_value = "q8_0", value_delimiter = ',', ignore_case = true, value_parser = output_type())]
@@ -162,8 +166,8 @@ pub(crate) struct GgufArgs {
     /// Also write the vision and audio encoders to this file, like llama.cpp's --mmproj (f16 for types below 8 bits)
     #[arg(long, value_name = "FILE")]
     pub(crate) mmproj: Option<PathBuf>,
-    /// Folder of the model that a drafter (Gemma4DSparkModel) drafts for: its tokenizer goes into the file
-    #[arg(long, value_name = "DIR")]
+    /// Model that a drafter (Gemma4DSparkModel) drafts for: its tokenizer goes into the file
+    #[arg(long, value_name = "MODEL")]
     pub(crate) target_model: Option<PathBuf>,
     /// Model name in the metadata [default: name of the adapter's folder, or of the model's]
     #[arg(long, value_name = "NAME")]
@@ -189,11 +193,11 @@ pub(crate) struct GgufArgs {
 The file is small, and many adapters share one base GGUF. The format represents LoRA on linear layers only: adapters with \
 DoRA, modules_to_save, embeddings or biases are refused. Merge these with gemma-export gguf.")]
 pub(crate) struct LoraArgs {
-    /// Folder of the base model (config.json, *.safetensors)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: PathBuf,
-    /// Folder of the adapter (adapter_config.json, adapter_model.safetensors)
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the base model, or its name on the Hugging Face Hub [default: the one that the adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    /// Folder of the adapter, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: PathBuf,
     /// Type of the LoRA matrices
     #[arg(long, value_name = "TYPE", default_value = "f32", ignore_case = true, value_parser = factor_type())]
@@ -235,11 +239,11 @@ pub(crate) struct LoraArgs {
 Nothing is written. The options of a GGUF export are read from its report, or from the GGUF file if there is no report. \
 A difference ends the command with exit status 7.")]
 pub(crate) struct VerifyArgs {
-    /// Folder of the model
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: PathBuf,
-    /// Folder of the adapter, if the export had one
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the model, or its name on the Hugging Face Hub [default: the one that the adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    /// Folder of the adapter, if the export had one, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: Option<PathBuf>,
     /// Export to verify: a merged folder, or a GGUF file (any part of a split one)
     #[arg(long, value_name = "PATH")]
@@ -247,8 +251,8 @@ pub(crate) struct VerifyArgs {
     /// Importance matrix, if the export had one
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
-    /// Folder of the model that a drafter drafts for, if the export had --target-model
-    #[arg(long, value_name = "DIR")]
+    /// Model that a drafter drafts for, if the export had --target-model
+    #[arg(long, value_name = "MODEL")]
     pub(crate) target_model: Option<PathBuf>,
     /// Model name, if the export had --name [default: the name in the report or the GGUF file]
     #[arg(long, value_name = "NAME")]
@@ -262,7 +266,7 @@ pub(crate) struct VerifyArgs {
     pub(crate) engine: EngineArgs,
 }
 
-/// Describe a model folder, an adapter folder or a GGUF file
+/// Describe a model, an adapter or a GGUF file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
 
@@ -271,7 +275,7 @@ pub(crate) struct VerifyArgs {
   gemma-export inspect --json \\
     my-model.gguf")]
 pub(crate) struct InspectArgs {
-    /// Folder or .gguf file
+    /// Folder, .gguf file, or name on the Hugging Face Hub
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
 }

@@ -5,23 +5,33 @@ use std::path::Path;
 use engine::AdapterConfig;
 
 use crate::failure::Failure;
+use crate::sources::{OpenSource, SourceName};
 
-/// Refuses a base whose revision is not known to be the one that the adapter's configuration names. It is known in the
-/// Hub's cache (`snapshots/COMMIT`, and `refs/REVISION` beside it), and of a folder that is called `NAME@REVISION`.
-pub(crate) fn check(base: &Path, adapter: &AdapterConfig) -> Result<(), Failure> {
+/// Refuses a base whose revision is not known to be the one that the adapter's configuration names. It is known of a
+/// repository on the Hub, in the Hub's cache (`snapshots/COMMIT`, and `refs/REVISION` beside it), and of a folder that is
+/// called `NAME@REVISION`.
+pub(crate) fn check(base: &OpenSource, adapter: &AdapterConfig) -> Result<(), Failure> {
     let Some(revision) = &adapter.revision else { return Ok(()) };
-    let folder = base.canonicalize().unwrap_or_else(|_| base.to_owned());
-    if is_named_after(base, revision)
-        || is_named_after(&folder, revision)
-        || is_snapshot_of(&folder, revision)
-    {
+    let is_known = match &base.name {
+        SourceName::Hub(name) => {
+            let is_commit = |commit: &String| revision.len() >= 7 && commit.starts_with(revision);
+            name.revision.as_ref() == Some(revision) || base.commit.as_ref().is_some_and(is_commit)
+        }
+        SourceName::Folder(path) => {
+            let folder = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            is_named_after(path, revision)
+                || is_named_after(&folder, revision)
+                || is_snapshot_of(&folder, revision)
+        }
+    };
+    if is_known {
         return Ok(());
     }
     let model = adapter.base_model.as_deref().unwrap_or("the base model");
     Err(Failure::input(format!(
-        "adapter_config.json names the revision {revision} of {model}, and {} is not known to be that one: give the folder \
-         snapshots/COMMIT of the Hub's cache, or call a folder that is that revision NAME@{revision}",
-        base.display()
+        "adapter_config.json names the revision {revision} of {model}, and {} is not known to be that one: give \
+         owner/name@{revision}, or call a folder that is that revision NAME@{revision}",
+        base.name
     )))
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum FailureKind {
     Input,
     /// An output exists, or cannot be written.
     Output,
+    /// The Hub refused, or could not be reached.
+    Remote,
     /// An existing export differs from what its inputs give.
     Difference,
     /// A signal ended the command.
@@ -33,6 +35,7 @@ impl FailureKind {
             Self::Survival => 3,
             Self::Input => 4,
             Self::Output => 5,
+            Self::Remote => 6,
             Self::Difference => 7,
             // as a shell reports SIGINT
             Self::Interrupted => 130,
@@ -46,6 +49,7 @@ impl FailureKind {
             Self::Survival => "survival",
             Self::Input => "input",
             Self::Output => "output",
+            Self::Remote => "remote",
             Self::Difference => "difference",
             Self::Interrupted => "interrupted",
         }
@@ -53,7 +57,7 @@ impl FailureKind {
 }
 
 /// A failure, with a message that says what to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     message: String,
@@ -87,8 +91,15 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Error for Failure {}
+
 impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Self {
+        if let engine::Error::Read { source, .. } = &error
+            && let Some(failure) = source.get_ref().and_then(|inner| inner.downcast_ref::<Self>())
+        {
+            return failure.clone();
+        }
         let kind = match &error {
             engine::Error::Write { .. } => FailureKind::Output,
             engine::Error::Cancelled => {

@@ -13,31 +13,32 @@ use crate::args::GgufArgs;
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
 use crate::failure::Failure;
-use crate::inputs::InputFileIds;
-use crate::model::{open_model, open_target};
+use crate::inputs::Inputs;
+use crate::model::{OpenModel, open_model, open_target};
 use crate::outputs::check_files;
-use crate::paths::{folder_name, gguf_names, join};
+use crate::paths::{gguf_names, join};
+use crate::progress::Run;
 use crate::report::{self, ExportSummary};
+use crate::sources::Sources;
 use crate::survival::SurvivalCheck;
 use crate::terminal::{Summary, Terminal};
-use crate::{next_step, progress, survival};
+use crate::{next_step, survival};
 
 pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
-    let inputs = InputFileIds::default();
-    let model = open_model(&args.base, args.adapter.as_deref(), &inputs)?;
-    if args.adapter.is_none() && args.base.join("adapter_config.json").exists() {
-        let base = args.base.display();
+    let sources = Sources::new(terminal);
+    let OpenModel { model, title, is_beside_adapter } =
+        open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
+    let run = Run { terminal, engine: args.run.engine, inputs: &sources.inputs };
+    if is_beside_adapter && model.adapter().is_none() {
+        let base = model.base().location();
         terminal.warn(&format!(
             "{base} also contains an adapter, which is not applied: merge it with --adapter {base}"
         ));
     }
-    let title = match &args.name {
-        Some(name) => name.clone(),
-        None => folder_name(args.adapter.as_ref().unwrap_or(&args.base)),
-    };
-    let (folder, plans) = model_plans(args, &model, &title, &inputs)?;
-    let check = SurvivalCheck::new(&args.survival, &model, args.run.engine, terminal)?;
+    let title = args.name.clone().unwrap_or(title);
+    let (folder, plans) = model_plans(args, &model, &title, &sources)?;
+    let check = SurvivalCheck::new(&args.survival, &model)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
         None => None,
@@ -51,18 +52,18 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         .flatten()
         .map(|out| NamedFolder::create(out))
         .collect::<Result<Vec<_>, _>>()?;
-    let left = check_outputs(args, model_files.chain(mmproj_file), &inputs)?;
+    let left = check_outputs(args, model_files.chain(mmproj_file), &sources.inputs)?;
     let encoders = match &mmproj {
-        Some((plan, folder, name)) => Some(write_mmproj(args, plan, folder, name, terminal)?),
+        Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, run)?),
         None => None,
     };
-    let mut outcomes = write_model(args, &folder, &plans, terminal)?;
+    let mut outcomes = write_model(&folder, &plans, run)?;
     let elapsed = started.elapsed();
     let encoders =
         encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
     left.iter().try_for_each(|path| remove_if_present(path))?;
     if let Some(check) = &check {
-        measure(check, &model, &folder, &mut outcomes)?;
+        measure(check, &model, &folder, &mut outcomes, run)?;
     }
     let mmproj = encoders.as_ref().and(args.mmproj.as_deref());
     let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
@@ -78,12 +79,12 @@ fn model_plans(
     args: &GgufArgs,
     model: &Model,
     title: &str,
-    inputs: &InputFileIds,
+    sources: &Sources,
 ) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Failure> {
     let (folder, names) = gguf_names(&args.out, title, &args.quant)?;
     let mut plans = Vec::new();
     for (quant, name) in args.quant.iter().zip(names) {
-        let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title), inputs)?)?;
+        let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title), sources)?)?;
         plans.push((plan, name));
     }
     Ok((folder, plans))
@@ -117,7 +118,7 @@ impl Drop for NamedFolder<'_> {
 fn check_outputs<'a>(
     args: &GgufArgs,
     plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
-    inputs: &InputFileIds,
+    inputs: &Inputs,
 ) -> Result<Vec<PathBuf>, Failure> {
     let (mut files, mut exports, mut earlier) = (Vec::new(), HashMap::new(), Vec::new());
     let mut space = DiskSpace::default();
@@ -138,13 +139,8 @@ fn check_outputs<'a>(
     Ok(earlier)
 }
 
-fn write_model(
-    args: &GgufArgs,
-    folder: &Path,
-    plans: &[(GgufPlan, String)],
-    terminal: Terminal,
-) -> Result<Vec<Outcome>, Failure> {
-    progress::show(terminal, Stage::Converting, args.run.engine, |run| {
+fn write_model(folder: &Path, plans: &[(GgufPlan, String)], run: Run<'_>) -> Result<Vec<Outcome>, Failure> {
+    run.show(Stage::Converting, |run| {
         let mut output = LocalOutput::create(folder)?;
         match plans {
             // one type: sequential writes, hashed as written
@@ -160,10 +156,11 @@ fn measure(
     model: &Model,
     folder: &Path,
     outcomes: &mut [Outcome],
+    run: Run<'_>,
 ) -> Result<(), Failure> {
     let exports = outcomes.iter().map(|outcome| survival::exported_gguf(folder, &outcome.files));
     let exports = exports.collect::<Result<Vec<_>, _>>()?;
-    let measured = check.measure(model, &exports)?;
+    let measured = check.measure(model, &exports, run)?;
     outcomes
         .iter_mut()
         .zip(&measured)
@@ -201,24 +198,22 @@ fn mmproj_plan(
 
 /// Writes the encoders, which are visible only when the output is published.
 fn write_mmproj(
-    args: &GgufArgs,
     plan: &GgufPlan,
     folder: &Path,
     name: &str,
-    terminal: Terminal,
+    run: Run<'_>,
 ) -> Result<(LocalOutput, ExportSummary), Failure> {
     let started = Instant::now();
     let mut output = LocalOutput::create(folder)?.deferred();
-    let outcome = progress::show(terminal, Stage::Converting, args.run.engine, |run| {
-        engine::gguf(plan, name, &mut output, run)
-    })?;
+    let outcome = run.show(Stage::Converting, |run| engine::gguf(plan, name, &mut output, run))?;
     let summary = ExportSummary::new(join(folder, name), &outcome, started.elapsed(), Vec::new())?;
     Ok((output, summary))
 }
 
-fn options(args: &GgufArgs, mut options: GgufOptions, inputs: &InputFileIds) -> Result<GgufOptions, Failure> {
+fn options(args: &GgufArgs, mut options: GgufOptions, sources: &Sources) -> Result<GgufOptions, Failure> {
     if let Some(path) = &args.imatrix {
-        options = options.with_imatrix(Imatrix::open(&*inputs.open_file(path)?, path.display().to_string())?);
+        options = options
+            .with_imatrix(Imatrix::open(&*sources.inputs.open_file(path)?, path.display().to_string())?);
     }
     if args.through_f16 {
         options = options.through_f16();
@@ -227,7 +222,7 @@ fn options(args: &GgufArgs, mut options: GgufOptions, inputs: &InputFileIds) -> 
         options = options.with_split_size(most);
     }
     if let Some(folder) = &args.target_model {
-        options = options.with_target(&open_target(folder, inputs)?);
+        options = options.with_target(&open_target(folder, sources)?);
     }
     if args.mmproj.is_some() {
         options = options.with_separate_mmproj();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fs, io};
 
@@ -13,16 +14,28 @@ use crate::paths;
 
 /// The files that were opened, by their identity on the disk, whatever link leads to them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct InputFileIds(Arc<Mutex<HashSet<FileId>>>);
+pub(crate) struct Inputs {
+    files: Arc<Mutex<HashSet<FileId>>>,
+    remote: Arc<AtomicBool>,
+}
 
 /// Device and inode.
 type FileId = (u64, u64);
 
-impl InputFileIds {
+impl Inputs {
     /// A folder whose files are inputs when they are opened.
     pub(crate) fn open_folder(&self, path: &Path) -> engine::Result<Arc<dyn Folder>> {
+        self.open_revision(path, None)
+    }
+
+    /// The same of a folder that has the files of a commit.
+    pub(crate) fn open_snapshot(&self, path: &Path, commit: &str) -> engine::Result<Arc<dyn Folder>> {
+        self.open_revision(path, Some(commit.to_owned()))
+    }
+
+    fn open_revision(&self, path: &Path, revision: Option<String>) -> engine::Result<Arc<dyn Folder>> {
         let folder = LocalFolder::open(path)?;
-        Ok(Arc::new(InputFolder { folder, path: path.to_owned(), ids: self.clone() }))
+        Ok(Arc::new(InputFolder { folder, path: path.to_owned(), revision, inputs: self.clone() }))
     }
 
     pub(crate) fn open_file(&self, path: &Path) -> Result<Arc<dyn Source>, Failure> {
@@ -31,13 +44,28 @@ impl InputFileIds {
         Ok(source)
     }
 
+    /// Opens a file of a folder.
+    pub(crate) fn open_in(&self, folder: &Path, name: &str) -> io::Result<Arc<dyn Source>> {
+        self.open_folder(folder).map_err(io::Error::other)?.open(name)
+    }
+
+    /// Notes that some input is read over the network.
+    pub(crate) fn note_remote(&self) {
+        self.remote.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether some input is read over the network.
+    pub(crate) fn has_remote(&self) -> bool {
+        self.remote.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn contains(&self, path: &Path) -> bool {
-        let ids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        id(path).is_some_and(|id| ids.contains(&id))
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        id(path).is_some_and(|id| files.contains(&id))
     }
 
     fn add(&self, path: &Path) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(id(path));
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).extend(id(path));
     }
 }
 
@@ -48,12 +76,17 @@ fn id(path: &Path) -> Option<FileId> {
 struct InputFolder {
     folder: LocalFolder,
     path: PathBuf,
-    ids: InputFileIds,
+    revision: Option<String>,
+    inputs: Inputs,
 }
 
 impl Folder for InputFolder {
     fn location(&self) -> &str {
         self.folder.location()
+    }
+
+    fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     fn list(&self) -> io::Result<Vec<FolderEntry>> {
@@ -66,7 +99,7 @@ impl Folder for InputFolder {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         let source = self.folder.open(name)?;
-        self.ids.add(&self.path.join(name));
+        self.inputs.add(&self.path.join(name));
         Ok(source)
     }
 }

@@ -8,16 +8,21 @@ use serde_json::Value;
 use crate::args::InspectArgs;
 use crate::failure::Failure;
 use crate::paths::{open_file, open_folder};
-use crate::terminal::Summary;
+use crate::sources::{SourceName, Sources};
+use crate::terminal::{Summary, Terminal};
 
-pub(crate) fn run(args: &InspectArgs) -> Result<Summary, Failure> {
-    let description = serde_json::to_value(describe(&args.path)?)?;
+pub(crate) fn run(args: &InspectArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let description = serde_json::to_value(describe(&args.path, terminal)?)?;
     let mut lines = vec![args.path.display().to_string()];
     lines.extend(facts(&description));
     Ok(Summary { lines, next_steps: Vec::new(), figures: description, complete: None, failure: None })
 }
 
-fn describe(path: &Path) -> Result<FolderContent, Failure> {
+fn describe(path: &Path, terminal: Terminal) -> Result<FolderContent, Failure> {
+    let name = SourceName::of(path);
+    if matches!(name, SourceName::Hub(_)) {
+        return Ok(engine::describe(Sources::new(terminal).open("PATH", name, "")?.folder)?);
+    }
     if !path.is_dir() {
         return Ok(engine::describe_file(&*open_file(path)?)?);
     }

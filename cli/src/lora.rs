@@ -6,32 +6,30 @@ use crate::args::{EngineArgs, LoraArgs};
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::is_reported;
 use crate::failure::Failure;
-use crate::inputs::InputFileIds;
-use crate::model::open_model;
+use crate::model::{OpenModel, open_model};
 use crate::outputs::check_files;
-use crate::paths::{folder_name, join, output_file};
-use crate::progress;
+use crate::paths::{join, output_file};
+use crate::progress::Run;
 use crate::report::{self, ExportSummary};
+use crate::sources::Sources;
 use crate::terminal::{Summary, Terminal};
 
 pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failure> {
-    let inputs = InputFileIds::default();
-    let model = open_model(&args.base, Some(&args.adapter), &inputs)?;
-    let title = args.name.clone().unwrap_or_else(|| folder_name(&args.adapter));
+    let sources = Sources::new(terminal);
+    let OpenModel { model, title, .. } = open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
+    let title = args.name.clone().unwrap_or(title);
     let plan = LoraPlan::new(&model, args.quant, &title)?;
     terminal.warnings(plan.warnings());
     let (folder, name) = output_file(&args.out)?;
     let files = [join(folder, name), join(folder, &ExportReport::beside(name))];
-    check_files(&files, &inputs, args.force, |path| is_reported(path, name, "lora"))?;
+    check_files(&files, &sources.inputs, args.force, |path| is_reported(path, name, "lora"))?;
     let mut space = DiskSpace::default();
     space.add(folder, plan.size());
     space.check()?;
-    let written = progress::show(
-        terminal,
-        Stage::Converting,
-        EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() },
-        |run| plan.write(name, &mut LocalOutput::create(folder)?, run),
-    )?;
+    let engine = EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() };
+    let run = Run { terminal, engine, inputs: &sources.inputs };
+    let written =
+        run.show(Stage::Converting, |run| plan.write(name, &mut LocalOutput::create(folder)?, run))?;
     let export = ExportSummary::of_lora(args.out.clone(), &written, plan.pairs())?;
     Ok(report::summary(vec![export], None))
 }

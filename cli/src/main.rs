@@ -1,4 +1,4 @@
-//! The `gemma-export` command: the engine on local folders.
+//! The `gemma-export` command: the engine on folders, and on models of the Hugging Face Hub.
 
 mod args;
 mod base_revision;
@@ -18,6 +18,7 @@ mod paths;
 mod progress;
 mod replacement;
 mod report;
+mod sources;
 mod survival;
 mod terminal;
 mod verify;
@@ -36,6 +37,6 @@ fn main() -> ExitCode {
         ExportCommand::Gguf(args) => gguf::run(args, terminal),
         ExportCommand::Lora(args) => lora::run(args, terminal),
         ExportCommand::Verify(args) => verify::run(args, terminal),
-        ExportCommand::Inspect(args) => inspect::run(args),
+        ExportCommand::Inspect(args) => inspect::run(args, terminal),
     })
 }

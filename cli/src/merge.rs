@@ -6,29 +6,30 @@ use engine::{LocalOutput, MergePlan, Stage};
 
 use crate::args::MergeArgs;
 use crate::failure::Failure;
-use crate::inputs::InputFileIds;
-use crate::model::open_model;
+use crate::model::{OpenModel, open_model};
 use crate::output_folder::OutputFolder;
+use crate::progress::Run;
 use crate::report::{self, ExportSummary};
+use crate::sources::Sources;
 use crate::survival::SurvivalCheck;
 use crate::terminal::{Summary, Terminal};
-use crate::{next_step, progress, survival};
+use crate::{next_step, survival};
 
 pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
-    let inputs = InputFileIds::default();
-    let model = open_model(&args.base, Some(&args.adapter), &inputs)?;
+    let sources = Sources::new(terminal);
+    let OpenModel { model, .. } = open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
+    let run = Run { terminal, engine: args.run.engine, inputs: &sources.inputs };
     let plan = MergePlan::new(&model)?;
-    let check = SurvivalCheck::new(&args.survival, &model, args.run.engine, terminal)?;
+    let check = SurvivalCheck::new(&args.survival, &model)?;
     terminal.warnings(plan.warnings());
-    let folder = OutputFolder::prepare(&args.out, &plan.files(), &inputs, args.run.force)?;
-    let mut outcome = progress::show(terminal, Stage::Merging, args.run.engine, |run| {
-        engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run)
-    })?;
+    let folder = OutputFolder::prepare(&args.out, &plan.files(), &sources.inputs, args.run.force)?;
+    let mut outcome = run
+        .show(Stage::Merging, |run| engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run))?;
     folder.commit()?;
     let elapsed = started.elapsed();
     let survival = match &check {
-        Some(check) => check.measure(&model, &[survival::exported_folder(&args.out)?])?,
+        Some(check) => check.measure(&model, &[survival::exported_folder(&args.out)?], run)?,
         None => Vec::new(),
     };
     survival.iter().try_for_each(|survival| survival::record(&mut outcome, survival, &args.out))?;

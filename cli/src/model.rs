@@ -1,55 +1,68 @@
 //! The model that an export is made of.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
 use std::path::Path;
 
-use engine::{Adapter, Checkpoint, Model};
+use engine::{Adapter, AdapterConfig, Checkpoint, Model};
 
 use crate::base_revision;
 use crate::failure::Failure;
-use crate::inputs::InputFileIds;
+use crate::sources::{HubName, OpenSource, SourceName, Sources};
 
-/// Opens the base model, and the adapter to merge into it if there is one.
+/// A model, and what its exports are named after.
+pub(crate) struct OpenModel {
+    pub(crate) model: Model,
+    pub(crate) title: String,
+    /// Whether the base's folder has an adapter too.
+    pub(crate) is_beside_adapter: bool,
+}
+
+/// Opens the adapter to merge, if there is one, and the base model, which the adapter names if `base` is missing.
 pub(crate) fn open_model(
-    base: &Path,
+    base: Option<&Path>,
     adapter: Option<&Path>,
-    inputs: &InputFileIds,
-) -> Result<Model, Failure> {
-    check_is_folder("--base", base, "the model's folder: config.json, safetensors files, tokenizer")?;
-    let folder = base;
-    let base = Checkpoint::open(inputs.open_folder(folder)?)?;
-    let Some(adapter) = adapter else { return Ok(Model::new(&base)) };
-    check_is_folder(
-        "--adapter",
-        adapter,
-        "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors",
-    )?;
-    let adapter = Adapter::open(inputs.open_folder(adapter)?)?;
-    base_revision::check(folder, adapter.config())?;
-    Ok(Model::with_adapter(&base, &adapter)?)
+    sources: &Sources,
+) -> Result<OpenModel, Failure> {
+    let adapter = adapter.map(|path| open_adapter(path, sources)).transpose()?;
+    let config = adapter.as_ref().map(|(adapter, _)| adapter.config());
+    let base = match (base, config) {
+        (Some(path), config) => open_base(path, config, sources)?,
+        (None, Some(config)) => sources.open_base_of(config)?,
+        (None, None) => return Err(Failure::usage("give a model: --base, --adapter, or both")),
+    };
+    let is_beside_adapter = base.has("adapter_config.json")?;
+    let checkpoint = Checkpoint::open(base.folder)?;
+    let (model, title) = match adapter {
+        Some((adapter, title)) => (Model::with_adapter(&checkpoint, &adapter)?, title),
+        None => (Model::new(&checkpoint), base.name.title()),
+    };
+    Ok(OpenModel { model, title, is_beside_adapter })
+}
+
+fn open_adapter(path: &Path, sources: &Sources) -> Result<(Adapter, String), Failure> {
+    let expected = "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors";
+    let source = sources.open("--adapter", SourceName::of(path), expected)?;
+    Ok((Adapter::open(source.folder)?, source.name.title()))
+}
+
+/// The base at the revision that the adapter names, if it names one.
+fn open_base(path: &Path, adapter: Option<&AdapterConfig>, sources: &Sources) -> Result<OpenSource, Failure> {
+    let trained_on = adapter.and_then(|adapter| adapter.revision.clone());
+    let name = match SourceName::of(path) {
+        SourceName::Hub(HubName { repo, revision }) => {
+            SourceName::Hub(HubName { repo, revision: revision.or(trained_on) })
+        }
+        name @ SourceName::Folder(_) => name,
+    };
+    let base =
+        sources.open("--base", name, "the model's folder: config.json, safetensors files, tokenizer")?;
+    if let Some(adapter) = adapter {
+        base_revision::check(&base, adapter)?;
+    }
+    Ok(base)
 }
 
 /// Opens the model that a drafter drafts for.
-pub(crate) fn open_target(path: &Path, inputs: &InputFileIds) -> Result<Checkpoint, Failure> {
-    check_is_folder("--target-model", path, "the target model's folder: config.json, tokenizer")?;
-    Ok(Checkpoint::open(inputs.open_folder(path)?)?)
-}
-
-/// Refuses a path that does not exist, and a file where a folder is expected.
-fn check_is_folder(option: &str, path: &Path, expected: &str) -> Result<(), Failure> {
-    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return Err(Failure::input(format!(
-            "{option} {} does not exist: give {expected} (`hf download NAME --local-dir DIR` gets one from the Hub)",
-            path.display()
-        )));
-    }
-    if !path.is_file() {
-        return Ok(());
-    }
-    let mut magic = [0; 4];
-    let is_gguf =
-        File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"GGUF";
-    let kind = if is_gguf { "a GGUF file, which cannot be exported again" } else { "a file" };
-    Err(Failure::input(format!("{option} {} is {kind}: give {expected}", path.display())))
+pub(crate) fn open_target(path: &Path, sources: &Sources) -> Result<Checkpoint, Failure> {
+    let expected = "the target model's folder: config.json, tokenizer";
+    Ok(Checkpoint::open(sources.open("--target-model", SourceName::of(path), expected)?.folder)?)
 }

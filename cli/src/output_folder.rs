@@ -10,7 +10,7 @@ use engine::{ExportReport, PlannedFile};
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_below, reported_names};
 use crate::failure::Failure;
-use crate::inputs::InputFileIds;
+use crate::inputs::Inputs;
 use crate::outputs::existing_folder;
 use crate::paths::{join, parent};
 use crate::replacement::{Replacement, holds_earlier_files};
@@ -37,7 +37,7 @@ impl OutputFolder {
     pub(crate) fn prepare(
         path: &Path,
         planned: &[PlannedFile],
-        inputs: &InputFileIds,
+        inputs: &Inputs,
         force: bool,
     ) -> Result<Self, Failure> {
         // a staging folder's name is longer than the output's, and a file system has names of at most 255 bytes
@@ -98,11 +98,7 @@ impl Drop for OutputFolder {
 }
 
 /// The files of an earlier export in an existing folder; `None` when there is no folder.
-fn replaceable_files(
-    path: &Path,
-    inputs: &InputFileIds,
-    force: bool,
-) -> Result<Option<Vec<String>>, Failure> {
+fn replaceable_files(path: &Path, inputs: &Inputs, force: bool) -> Result<Option<Vec<String>>, Failure> {
     let shown = path.display();
     match fs::metadata(path) {
         Ok(about) if about.is_dir() => {}

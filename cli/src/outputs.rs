@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::failure::Failure;
-use crate::inputs::InputFileIds;
+use crate::inputs::Inputs;
 use crate::paths::parent;
 
 /// Fails unless each of these files can be written: its folder exists, it is not an input, no other output has its path,
 /// and it is absent or, with `force`, listed by the report of an earlier export.
 pub(crate) fn check_files(
     files: &[PathBuf],
-    inputs: &InputFileIds,
+    inputs: &Inputs,
     force: bool,
     is_export: impl Fn(&Path) -> bool,
 ) -> Result<(), Failure> {

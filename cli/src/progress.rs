@@ -1,6 +1,7 @@
 //! Progress on standard error, and interruption by signals.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, Pr
 
 use crate::args::EngineArgs;
 use crate::failure::{Failure, FailureKind};
+use crate::inputs::Inputs;
 use crate::terminal::Terminal;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -20,35 +22,57 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// Columns that the bar with all its figures needs.
 const WIDE: u16 = 64;
 
-/// Calls `work` with progress on standard error: a bar on a terminal, else a line every [`LINE_INTERVAL`].
-///
-/// # Errors
-/// Those of `work`. After SIGINT or SIGTERM it stops, leaves no partial output and fails.
-pub(crate) fn show<T>(
-    terminal: Terminal,
-    stage: Stage,
-    args: EngineArgs,
-    work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
-) -> Result<T, Failure> {
+/// Threads that read over the network, where the processor waits for the answers.
+const REMOTE_THREADS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// Whether SIGINT or SIGTERM has asked to stop.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// How the engine runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) terminal: Terminal,
+    pub(crate) engine: EngineArgs,
+    pub(crate) inputs: &'a Inputs,
+}
+
+impl Run<'_> {
+    /// Calls `work` with progress on standard error: a bar on a terminal, else a line every [`LINE_INTERVAL`].
+    ///
+    /// # Errors
+    /// Those of `work`. After SIGINT or SIGTERM it stops, leaves no partial output and fails.
+    pub(crate) fn show<T>(
+        self,
+        stage: Stage,
+        work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
+    ) -> Result<T, Failure> {
+        handle_signals()?;
+        let progress = Progress::new(self.terminal, stage);
+        let is_remote = self.inputs.has_remote();
+        let result = work(&RunOptions {
+            progress: &progress,
+            threads: self.engine.threads.or(is_remote.then_some(REMOTE_THREADS)),
+            chunk_size: if is_remote { RunOptions::REMOTE_CHUNK } else { RunOptions::LOCAL_CHUNK },
+            allow_non_finite: self.engine.allow_non_finite,
+        });
+        if let Progress::Bar(bar) = &progress {
+            bar.finish_and_clear();
+        }
+        Ok(result?)
+    }
+}
+
+fn handle_signals() -> Result<(), Failure> {
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
         // the handler is set once per process
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => {}
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
         Err(error) => {
             let message = format!("the handler of signals cannot be set: {error}");
-            return Err(Failure::new(FailureKind::Other, message));
+            Err(Failure::new(FailureKind::Other, message))
         }
     }
-    let progress = Progress::new(terminal, stage);
-    let result = work(&RunOptions {
-        progress: &progress,
-        threads: args.threads,
-        chunk_size: RunOptions::LOCAL_CHUNK,
-        allow_non_finite: args.allow_non_finite,
-    });
-    if let Progress::Bar(bar) = &progress {
-        bar.finish_and_clear();
-    }
-    Ok(result?)
 }
 
 enum Progress {
@@ -101,7 +125,7 @@ impl engine::Progress for Progress {
     }
 
     fn cancelled(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
+        is_interrupted()
     }
 }
 

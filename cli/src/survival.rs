@@ -5,18 +5,15 @@ use std::path::Path;
 use engine::report::{AnswerSample, PromptUse, Survival};
 use engine::{Checkpoint, ExportedModel, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile};
 
-use crate::args::{EngineArgs, SurvivalArgs};
+use crate::args::SurvivalArgs;
 use crate::failure::{Failure, FailureKind};
 use crate::paths::{join, open_file, open_folder};
-use crate::progress;
-use crate::terminal::Terminal;
+use crate::progress::Run;
 
 /// What is measured of an export.
 pub(crate) struct SurvivalCheck {
     prompts: PromptSet,
     minimum: Option<f64>,
-    engine: EngineArgs,
-    terminal: Terminal,
 }
 
 impl SurvivalCheck {
@@ -24,12 +21,7 @@ impl SurvivalCheck {
     ///
     /// # Errors
     /// When the prompts cannot be read, or survival of this model cannot be measured.
-    pub(crate) fn new(
-        args: &SurvivalArgs,
-        model: &Model,
-        engine: EngineArgs,
-        terminal: Terminal,
-    ) -> Result<Option<Self>, Failure> {
+    pub(crate) fn new(args: &SurvivalArgs, model: &Model) -> Result<Option<Self>, Failure> {
         let SurvivalArgs { survival, prompts, min_survival: minimum } = args;
         if !survival && prompts.is_none() && minimum.is_none() {
             return Ok(None);
@@ -43,14 +35,17 @@ impl SurvivalCheck {
             Some(path) => PromptSet::parse(&path.display().to_string(), &read(path)?)?,
             None => PromptSet::fixed(),
         };
-        Ok(Some(Self { prompts, minimum: *minimum, engine, terminal }))
+        Ok(Some(Self { prompts, minimum: *minimum }))
     }
 
     /// The survival in each of these exports.
-    pub(crate) fn measure(&self, model: &Model, exports: &[ExportedModel]) -> Result<Vec<Survival>, Failure> {
-        progress::show(self.terminal, Stage::Verifying, self.engine, |run| {
-            engine::measure_survival(model, exports, &self.prompts, run)
-        })
+    pub(crate) fn measure(
+        &self,
+        model: &Model,
+        exports: &[ExportedModel],
+        run: Run<'_>,
+    ) -> Result<Vec<Survival>, Failure> {
+        run.show(Stage::Verifying, |run| engine::measure_survival(model, exports, &self.prompts, run))
     }
 
     /// Why the command fails, if one of these exports, each with its type, keeps less than the minimum.

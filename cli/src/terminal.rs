@@ -52,6 +52,13 @@ impl Terminal {
         }
     }
 
+    /// Prints what a person may want to know.
+    pub(crate) fn note(self, message: &str) {
+        if !self.quiet {
+            writeln!(io::stderr(), "{message}").ok();
+        }
+    }
+
     /// Prints what an export could not check.
     pub(crate) fn warnings<'a>(self, warnings: impl IntoIterator<Item = &'a ExportWarning>) {
         warnings.into_iter().for_each(|warning| self.warn(&warning.message));

@@ -13,25 +13,28 @@ use serde_json::{Value, json};
 
 use crate::args::VerifyArgs;
 use crate::failure::{Failure, FailureKind};
-use crate::inputs::InputFileIds;
-use crate::model::{open_model, open_target};
+use crate::model::{OpenModel, open_model, open_target};
 use crate::paths::{file_name, join, open_file, open_folder, parent};
+use crate::progress::Run;
+use crate::sources::Sources;
 use crate::survival::SurvivalCheck;
 use crate::terminal::{Summary, Terminal};
-use crate::{progress, report, survival};
+use crate::{report, survival};
 
 pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let cannot = |error: io::Error| Failure::input(format!("cannot read {}: {error}", args.out.display()));
     args.out.symlink_metadata().map_err(cannot)?;
-    let model = open_model(&args.base, args.adapter.as_deref(), &InputFileIds::default())?;
+    let sources = Sources::new(terminal);
+    let OpenModel { model, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
+    let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
     if args.logits {
         engine::check_comparable(&model)?;
     }
-    let check = SurvivalCheck::new(&args.survival, &model, args.engine, terminal)?;
+    let check = SurvivalCheck::new(&args.survival, &model)?;
     let VerifyOutcome { verdict, logits, export } =
-        if args.out.is_dir() { merged(args, &model, terminal)? } else { gguf(args, &model, terminal)? };
+        if args.out.is_dir() { merged(args, &model, run)? } else { gguf(args, &model, &sources, run)? };
     let survival = match &check {
-        Some(check) => check.measure(&model, &[export])?.pop(),
+        Some(check) => check.measure(&model, &[export], run)?.pop(),
         None => None,
     };
     let mut lines = comparison(&args.out, &verdict);
@@ -73,10 +76,10 @@ struct VerifyOutcome {
     export: ExportedModel,
 }
 
-fn merged(args: &VerifyArgs, model: &Model, terminal: Terminal) -> Result<VerifyOutcome, Failure> {
+fn merged(args: &VerifyArgs, model: &Model, run: Run<'_>) -> Result<VerifyOutcome, Failure> {
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
-    progress::show(terminal, Stage::Verifying, args.engine, |run| {
+    run.show(Stage::Verifying, |run| {
         let verdict = engine::verify_merge(&plan, &*folder, run)?;
         let merged = Checkpoint::open(folder.clone())?;
         let logits = || engine::compare_merged(model, &merged, run);
@@ -85,14 +88,14 @@ fn merged(args: &VerifyArgs, model: &Model, terminal: Terminal) -> Result<Verify
     })
 }
 
-fn gguf(args: &VerifyArgs, model: &Model, terminal: Terminal) -> Result<VerifyOutcome, Failure> {
+fn gguf(args: &VerifyArgs, model: &Model, sources: &Sources, run: Run<'_>) -> Result<VerifyOutcome, Failure> {
     let name = file_name(&args.out)
         .ok_or_else(|| Failure::input(format!("{} is neither a folder nor a file", args.out.display())))?;
     let folder = open_folder(parent(&args.out))?;
     let (name, count) = parse_split_name(name).unwrap_or((name.to_owned(), 1));
-    let sources = open_parts(parent(&args.out), &name, count)?;
-    let files = sources.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
-    let options = options(args, &folder, &name, &files)?;
+    let parts = open_parts(parent(&args.out), &name, count)?;
+    let files = parts.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
+    let options = options(args, sources, &folder, (&name, &files))?;
     let is_mmproj = |file: &GgufFile| {
         file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == "mmproj")
     };
@@ -100,11 +103,11 @@ fn gguf(args: &VerifyArgs, model: &Model, terminal: Terminal) -> Result<VerifyOu
         Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,
     };
-    progress::show(terminal, Stage::Verifying, args.engine, |run| {
+    run.show(Stage::Verifying, |run| {
         let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
-        let logits = || engine::compare_gguf(model, &sources, run);
+        let logits = || engine::compare_gguf(model, &parts, run);
         let logits = args.logits.then(logits).transpose()?;
-        Ok(VerifyOutcome { verdict, logits, export: ExportedModel::Gguf(sources) })
+        Ok(VerifyOutcome { verdict, logits, export: ExportedModel::Gguf(parts) })
     })
 }
 
@@ -117,9 +120,9 @@ fn open_parts(folder: &Path, name: &str, count: usize) -> Result<Vec<Arc<dyn Sou
 /// The options of the export: those of the command line, else of its report, else of the file.
 fn options(
     args: &VerifyArgs,
+    sources: &Sources,
     folder: &LocalFolder,
-    name: &str,
-    files: &[GgufFile],
+    (name, files): (&str, &[GgufFile]),
 ) -> Result<GgufOptions, Failure> {
     // a GGUF file does not record whether an mmproj file was written too
     let mut options = GgufOptions::from_files(files, name)?.with_separate_mmproj();
@@ -134,7 +137,7 @@ fn options(
         options = options.with_split_size(most);
     }
     if let Some(folder) = &args.target_model {
-        options = options.with_target(&open_target(folder, &InputFileIds::default())?);
+        options = options.with_target(&open_target(folder, sources)?);
     }
     let imatrix =
         files.iter().flat_map(|file| &file.key_values).find(|pair| pair.key == "quantize.imatrix.file");

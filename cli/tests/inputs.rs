@@ -324,8 +324,8 @@ fn a_path_that_is_no_folder_comes_with_advice() {
     let inputs = Inputs::new();
     inputs.succeed("gguf --base base --out m.gguf");
     inputs.refuse(
-        "gguf --base google/gemma-3-1b-it --out n.gguf",
-        &["--base google/gemma-3-1b-it does not exist", "the model's folder", "hf download"],
+        "gguf --base ./gemma-3-1b-it --out n.gguf",
+        &["--base ./gemma-3-1b-it does not exist", "the model's folder", "owner/name"],
     );
     inputs.refuse(
         "gguf --base base --target-model m.gguf --out n.gguf",

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Copies of a base and its adapter, in a folder that goes away.
-pub(crate) struct Inputs(tempfile::TempDir);
+pub(crate) struct Inputs {
+    folder: tempfile::TempDir,
+    /// The endpoint of a Hub; without one, the command is offline.
+    pub(crate) hub: Option<String>,
+}
 
 impl Inputs {
     pub(crate) fn new() -> Self {
@@ -23,16 +27,29 @@ impl Inputs {
                 fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
             }
         }
-        Self(folder)
+        Self { folder, hub: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     pub(crate) fn run(&self, args: &str) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// The command in the folder of the inputs, which also has its cache of the Hub.
+    pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
-        command.current_dir(self.0.path()).args(args.split(' ')).output().unwrap()
+        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {
+            command.env_remove(name);
+        }
+        match &self.hub {
+            Some(endpoint) => command.env("HF_ENDPOINT", endpoint),
+            None => command.env("HF_HUB_OFFLINE", "1"),
+        };
+        command.env("HF_HOME", self.path("hf")).current_dir(self.folder.path()).args(args.split(' '));
+        command
     }
 
     /// Runs what must succeed, and returns its standard error.
