@@ -51,8 +51,9 @@ Exit status:
        exported exactly
   5    the output exists or cannot be
        written, or the disk is too small
-  6    the Hugging Face Hub refused, or
-       could not be reached
+  6    the Hugging Face Hub, a store or a
+       server refused, or could not be
+       reached
   7    verify found a difference
   130  interrupted
 

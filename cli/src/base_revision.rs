@@ -17,6 +17,7 @@ pub(crate) fn check(base: &OpenSource, adapter: &AdapterConfig) -> Result<(), Fa
             let is_commit = |commit: &String| revision.len() >= 7 && commit.starts_with(revision);
             name.revision.as_ref() == Some(revision) || base.commit.as_ref().is_some_and(is_commit)
         }
+        SourceName::Url(url) => is_named_after(Path::new(url), revision),
         SourceName::Folder(path) => {
             let folder = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             is_named_after(path, revision)

@@ -18,7 +18,7 @@ pub(crate) enum FailureKind {
     Input,
     /// An output exists, or cannot be written.
     Output,
-    /// The Hub refused, or could not be reached.
+    /// The Hub, a store or a server refused, or could not be reached.
     Remote,
     /// An existing export differs from what its inputs give.
     Difference,
@@ -100,7 +100,10 @@ impl From<engine::Error> for Failure {
         {
             return failure.clone();
         }
+        let is_remote = matches!(&error, engine::Error::Read { source, .. }
+            if source.get_ref().is_some_and(|inner| inner.is::<object_store::Error>()));
         let kind = match &error {
+            engine::Error::Read { .. } if is_remote => FailureKind::Remote,
             engine::Error::Write { .. } => FailureKind::Output,
             engine::Error::Cancelled => {
                 return Self::new(FailureKind::Interrupted, "interrupted: no partial output remains");

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &InspectArgs, terminal: Terminal) -> Result<Summary, Fai
 
 fn describe(path: &Path, terminal: Terminal) -> Result<FolderContent, Failure> {
     let name = SourceName::of(path);
-    if matches!(name, SourceName::Hub(_)) {
+    if !matches!(name, SourceName::Folder(_)) {
         return Ok(engine::describe(Sources::new(terminal).open("PATH", name, "")?.folder)?);
     }
     if !path.is_dir() {

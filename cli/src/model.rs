@@ -51,7 +51,7 @@ fn open_base(path: &Path, adapter: Option<&AdapterConfig>, sources: &Sources) ->
         SourceName::Hub(HubName { repo, revision }) => {
             SourceName::Hub(HubName { repo, revision: revision.or(trained_on) })
         }
-        name @ SourceName::Folder(_) => name,
+        name @ (SourceName::Folder(_) | SourceName::Url(_)) => name,
     };
     let base =
         sources.open("--base", name, "the model's folder: config.json, safetensors files, tokenizer")?;

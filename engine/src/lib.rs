@@ -76,7 +76,7 @@ pub mod report;
 mod survival;
 mod tokenizer;
 
-pub use checkpoint::{Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
+pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
 pub use error::{Error, Result};
 pub use export::{

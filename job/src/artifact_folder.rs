@@ -11,8 +11,9 @@
 //! than the longest export, and by the lifecycle rules of the bucket. The folder of an attempt is removed when it failed
 //! before the write of its manifest, or when another attempt is published.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
+use bucket_snapshot::BucketSnapshot;
 use jiff::{SignedDuration, Timestamp};
 use shared::{
     clock,
@@ -23,7 +24,6 @@ use crate::{
     bucket::{Bucket, StoredFile},
     error::JobError,
     manifest::{MakerClaim, Manifest, ManifestFile},
-    snapshot::BucketSnapshot,
 };
 
 /// Largest manifest in bytes; one file takes a few hundred.
@@ -135,9 +135,10 @@ impl ArtifactFolder {
 
     /// Removes an unpublished folder and its files.
     pub(crate) fn remove_folder(&self, name: &str) {
-        let removed = self.folder(name).map_err(io::Error::other).and_then(|folder| {
-            folder.snapshot()?.files().iter().try_for_each(|file| folder.delete(&file.name))
-        });
+        let removed = self
+            .folder(name)
+            .map_err(io::Error::other)
+            .and_then(|folder| folder.snapshot()?.objects().keys().try_for_each(|name| folder.delete(name)));
         log_failure(name, removed);
     }
 
@@ -150,11 +151,11 @@ impl ArtifactFolder {
         let is_old = |at: Timestamp| now.duration_since(at) > RETENTION;
         let published = self.bucket.join(PUBLISHED).map_err(io::Error::other)?;
         let (mut named, all) = (Vec::new(), self.bucket.snapshot()?);
-        for file in published.snapshot()?.files() {
-            let Some(stored) = published.read(&file.name, MAX_MANIFEST_SIZE)? else { continue };
+        for name in published.snapshot()?.objects().keys() {
+            let Some(stored) = published.read(name, MAX_MANIFEST_SIZE)? else { continue };
             // the folder that a maker writes to, or that the next maker removes
             if let Ok(claim) = serde_json::from_slice::<MakerClaim>(&stored.content)
-                && file.name.ends_with(".maker")
+                && name.ends_with(".maker")
             {
                 named.push(claim.folder);
                 continue;
@@ -165,13 +166,13 @@ impl ArtifactFolder {
             let is_in_use = in_use.iter().any(|path| path.starts_with(&url));
             if is_replaced && is_old(manifest.made_at) && !is_in_use {
                 // first nobody finds the files any more
-                published.delete(&file.name)?;
+                published.delete(name)?;
                 self.remove_folder(&manifest.folder);
             }
             named.push(manifest.folder);
         }
         let is_left_over = |folder: &str| is_attempt(folder) && !named.iter().any(|name| name == folder);
-        let left_over = all.folders().into_iter().filter(|(folder, at)| is_left_over(folder) && is_old(*at));
+        let left_over = folders(&all).into_iter().filter(|(folder, at)| is_left_over(folder) && is_old(*at));
         left_over.for_each(|(folder, _)| self.remove_folder(folder));
         Ok(())
     }
@@ -233,4 +234,17 @@ fn log_failure(name: &str, removed: io::Result<()>) {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, file = name, "removing files failed: the bucket's lifecycle rules will");
     }
+}
+
+/// The folders directly below this one, each with the time of its youngest file.
+fn folders(snapshot: &BucketSnapshot) -> BTreeMap<&str, Timestamp> {
+    let mut folders = BTreeMap::new();
+    for (name, object) in snapshot.objects() {
+        let written = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
+        if let Some((folder, _)) = name.split_once('/') {
+            let youngest = folders.entry(folder).or_insert(written);
+            *youngest = written.max(*youngest);
+        }
+    }
+    folders
 }

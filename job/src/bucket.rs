@@ -1,16 +1,14 @@
 //! A folder of a bucket, for blocking code.
 
-use std::io;
+use std::{io, sync::Arc};
 
+use bucket_snapshot::{BucketSnapshot, io_error};
 use futures_util::TryStreamExt as _;
 use object_store::{ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion};
 use shared::adapters::storage::{StorageError, StorageLocation};
 use tokio::runtime::Handle;
 
-use crate::{
-    snapshot::{BucketSnapshot, io_error},
-    upload::Upload,
-};
+use crate::upload::Upload;
 
 /// A folder of a bucket. Its methods block: they must not be called on a thread of the runtime.
 #[derive(Debug, Clone)]
@@ -51,7 +49,9 @@ impl Bucket {
     pub(crate) fn snapshot(&self) -> io::Result<BucketSnapshot> {
         let listing = self.folder.store.list(Some(&self.folder.path)).try_collect::<Vec<_>>();
         let objects = self.runtime.block_on(listing).map_err(io_error)?;
-        Ok(BucketSnapshot::new(self.folder.clone(), objects, self.runtime.clone()))
+        let (store, location) =
+            (Arc::clone(&self.folder.store), (self.folder.path.clone(), self.url.clone()));
+        Ok(BucketSnapshot::new(store, location, objects, self.runtime.clone()))
     }
 
     /// A small file, `None` if it does not exist. A file over `limit` bytes is an error.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bucket_snapshot::BucketSnapshot;
 use engine::{Checkpoint, Folder, is_adapter_file, is_model_weights};
+use object_store::ObjectMeta;
 
 use crate::error::JobError;
 
@@ -31,6 +33,17 @@ pub(crate) struct InputFolder {
 }
 
 impl InputFolder {
+    /// The folder of a bucket.
+    pub(crate) fn of_bucket(snapshot: BucketSnapshot) -> Self {
+        let file = |(name, object): (&String, &ObjectMeta)| InputFile {
+            name: name.clone(),
+            size: object.size,
+            version: object.e_tag.clone().unwrap_or_else(|| object.last_modified.to_string()),
+        };
+        let files = snapshot.objects().iter().map(file).collect();
+        Self { folder: Arc::new(snapshot), files }
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.name == name)
     }

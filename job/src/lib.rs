@@ -36,7 +36,7 @@
 //!  sources
 //!  hub
 //!  fingerprint · manifest · chunks · bucket
-//!  snapshot · upload
+//!  upload
 //!  input_folder · progress · context
 //!  error
 //! ```
@@ -66,7 +66,6 @@ mod planner;
 mod progress;
 mod records;
 mod run;
-mod snapshot;
 mod sources;
 mod upload;
 mod work;

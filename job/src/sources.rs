@@ -55,8 +55,7 @@ impl<'a> InputSources<'a> {
     /// The folder of a bucket at `url`, with its files: none if it does not exist.
     pub(crate) fn input_folder(&self, url: &str) -> Result<InputFolder, JobError> {
         let snapshot = self.bucket(url)?.snapshot().map_err(JobError::bucket("list", url))?;
-        let files = snapshot.files();
-        Ok(InputFolder { folder: Arc::new(snapshot), files })
+        Ok(InputFolder::of_bucket(snapshot))
     }
 
     /// The Hub, with the caller's token.

@@ -21,13 +21,11 @@ use crate::terminal::Terminal;
 /// How long the Hub may take to name a commit that the cache knows too, as in `huggingface_hub`.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The Hub, its cache, and the runtime of the requests.
+/// The Hub and its cache.
 pub(crate) struct Hub {
     environment: HubEnvironment,
     client: Arc<HubClient>,
     terminal: Terminal,
-    /// Runs the requests of the client.
-    _runtime: Runtime,
 }
 
 /// A repository that was opened.
@@ -37,10 +35,9 @@ pub(crate) struct HubModel {
 }
 
 impl Hub {
-    pub(crate) fn new(terminal: Terminal) -> Result<Self, Failure> {
+    pub(crate) fn new(terminal: Terminal, runtime: &Runtime) -> Result<Self, Failure> {
         let environment = HubEnvironment::read();
         environment.token.iter().for_each(redaction::register);
-        let runtime = super::runtime()?;
         let settings = HubSettings::at(&environment.endpoint);
         let monitor: Arc<dyn RetryMonitor> = Arc::new(terminal);
         let client = HubClient::new(&settings, environment.token.clone(), monitor, runtime.handle().clone());
@@ -51,7 +48,7 @@ impl Hub {
                 format!("the Hub at {endpoint} cannot be used: {error}; correct HF_ENDPOINT, or install CA certificates"),
             )
         })?;
-        Ok(Self { environment, client, terminal, _runtime: runtime })
+        Ok(Self { environment, client, terminal })
     }
 
     /// Opens a repository at its revision.

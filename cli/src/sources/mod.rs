@@ -1,9 +1,11 @@
-//! Where models and adapters are read from: folders, the cache of the Hugging Face Hub, and the Hub itself.
+//! Where models and adapters are read from: folders, the cache of the Hugging Face Hub, the Hub itself, Cloud Storage, and web
+//! servers.
 
 mod cache;
 mod environment;
 mod hub;
 mod name;
+mod store;
 
 use std::cell::OnceCell;
 use std::fs::{self, File};
@@ -26,6 +28,8 @@ pub(crate) struct Sources {
     terminal: Terminal,
     /// Made when it is asked for the first time.
     hub: OnceCell<Hub>,
+    /// Runs the requests.
+    runtime: OnceCell<Runtime>,
 }
 
 /// A model or adapter that was found.
@@ -38,7 +42,7 @@ pub(crate) struct OpenSource {
 
 impl Sources {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self { inputs: Inputs::default(), terminal, hub: OnceCell::new() }
+        Self { inputs: Inputs::default(), terminal, hub: OnceCell::new(), runtime: OnceCell::new() }
     }
 
     /// Opens what `option` names.
@@ -50,6 +54,7 @@ impl Sources {
                 Ok(OpenSource { name, folder, commit: None })
             }
             SourceName::Hub(hub_name) => self.open_hub(hub_name),
+            SourceName::Url(url) => self.open_url(url),
         }
     }
 
@@ -66,6 +71,7 @@ impl Sources {
             }
             SourceName::Hub(hub) => self.open_sibling_or_copy(hub),
             SourceName::Folder(path) if path.is_dir() => self.open("--base", SourceName::Folder(path), ""),
+            SourceName::Url(url) => self.open_url(&url),
             SourceName::Folder(_) => Err(Failure::input("there is no such folder")),
         };
         let opened = opened.map_err(|failure| {
@@ -101,11 +107,25 @@ impl Sources {
         }
     }
 
+    fn open_url(&self, url: &str) -> Result<OpenSource, Failure> {
+        let folder = store::open(url, self.runtime()?)?;
+        self.inputs.note_remote();
+        Ok(OpenSource { name: SourceName::Url(url.to_owned()), folder, commit: None })
+    }
+
+    fn runtime(&self) -> Result<&Runtime, Failure> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let runtime = start_runtime()?;
+        Ok(self.runtime.get_or_init(|| runtime))
+    }
+
     fn open_hub(&self, name: &HubName) -> Result<OpenSource, Failure> {
         let hub = match self.hub.get() {
             Some(hub) => hub,
             None => {
-                let hub = Hub::new(self.terminal)?;
+                let hub = Hub::new(self.terminal, self.runtime()?)?;
                 self.hub.get_or_init(|| hub)
             }
         };
@@ -135,7 +155,7 @@ impl OpenSource {
 }
 
 /// The runtime of requests, whose results other threads wait for.
-fn runtime() -> Result<Runtime, Failure> {
+fn start_runtime() -> Result<Runtime, Failure> {
     // a second provider is none: this one is there already
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();

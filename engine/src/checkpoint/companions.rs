@@ -4,7 +4,7 @@ use super::tokenizer_origins::TEMPLATE_FOLDER;
 
 /// The small files of a model besides `config.json`, further chat templates and the files of an embedding model's modules.
 /// Other files are not copied.
-pub(crate) const COMPANION_FILES: [&str; 16] = [
+pub const COMPANION_FILES: [&str; 16] = [
     "tokenizer.model",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -15,8 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use companions::COMPANION_FILES;
-pub use companions::is_companion;
+pub use companions::{COMPANION_FILES, is_companion};
 use compiled::{is_compiled, uncompiled};
 pub use config::ModelConfig;
 pub(crate) use config_field::ConfigField;

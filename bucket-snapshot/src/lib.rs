@@ -4,59 +4,46 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use engine::{Folder, FolderEntry, Source};
-use jiff::Timestamp;
-use object_store::{GetOptions, GetRange, ObjectMeta};
-use shared::adapters::storage::StorageLocation;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 use tokio::runtime::Handle;
-
-use crate::input_folder::InputFile;
 
 /// The files of a folder and below it, each pinned by its entity tag. Its methods block: they must not be called on a
 /// thread of the runtime.
 #[derive(Debug, Clone)]
-pub(crate) struct BucketSnapshot {
-    folder: StorageLocation,
+pub struct BucketSnapshot {
+    store: Arc<dyn ObjectStore>,
     url: String,
     objects: BTreeMap<String, ObjectMeta>,
     runtime: Handle,
 }
 
 impl BucketSnapshot {
-    pub(crate) fn new(folder: StorageLocation, objects: Vec<ObjectMeta>, runtime: Handle) -> Self {
+    /// The `objects` of the folder `prefix` of a store, which has this URL.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        (prefix, url): (Path, String),
+        objects: Vec<ObjectMeta>,
+        runtime: Handle,
+    ) -> Self {
         let name = |object: &ObjectMeta| {
-            let parts: Vec<_> = object.location.prefix_match(&folder.path)?.collect();
+            let parts: Vec<_> = object.location.prefix_match(&prefix)?.collect();
             Some(parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/"))
         };
         let objects = objects.into_iter().filter_map(|object| Some((name(&object)?, object))).collect();
-        Self { url: folder.url(), folder, objects, runtime }
+        Self { store, url, objects, runtime }
     }
 
-    /// The files, sorted by their paths below the folder.
-    pub(crate) fn files(&self) -> Vec<InputFile> {
-        let file = |(name, object): (&String, &ObjectMeta)| InputFile {
-            name: name.clone(),
-            size: object.size,
-            version: object.e_tag.clone().unwrap_or_else(|| object.last_modified.to_string()),
-        };
-        self.objects.iter().map(file).collect()
+    /// The objects by their paths below the folder.
+    #[must_use]
+    pub fn objects(&self) -> &BTreeMap<String, ObjectMeta> {
+        &self.objects
     }
 
     /// The size of a file, if it exists.
-    pub(crate) fn size_of(&self, name: &str) -> Option<u64> {
+    #[must_use]
+    pub fn size_of(&self, name: &str) -> Option<u64> {
         self.objects.get(name).map(|object| object.size)
-    }
-
-    /// The folders directly below this one, each with the time of its youngest file.
-    pub(crate) fn folders(&self) -> BTreeMap<&str, Timestamp> {
-        let mut folders = BTreeMap::new();
-        for (name, object) in &self.objects {
-            let written = Timestamp::from_second(object.last_modified.timestamp()).unwrap_or(Timestamp::MAX);
-            if let Some((folder, _)) = name.split_once('/') {
-                let youngest = folders.entry(folder).or_insert(written);
-                *youngest = written.max(*youngest);
-            }
-        }
-        folders
     }
 }
 
@@ -83,7 +70,7 @@ impl Folder for BucketSnapshot {
         let object = self.objects.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(ObjectSource {
             url: format!("{}/{name}", self.url),
-            folder: self.folder.clone(),
+            store: Arc::clone(&self.store),
             object: object.clone(),
             runtime: self.runtime.clone(),
         }))
@@ -92,7 +79,7 @@ impl Folder for BucketSnapshot {
 
 /// One version of a file in a bucket.
 struct ObjectSource {
-    folder: StorageLocation,
+    store: Arc<dyn ObjectStore>,
     url: String,
     object: ObjectMeta,
     runtime: Handle,
@@ -125,7 +112,7 @@ impl Source for ObjectSource {
             return Ok(());
         }
         let options = self.options(offset, buffer.len());
-        let read = async { self.folder.store.get_opts(&self.object.location, options).await?.bytes().await };
+        let read = async { self.store.get_opts(&self.object.location, options).await?.bytes().await };
         let bytes = self.runtime.block_on(read).map_err(pinned_error)?;
         if bytes.len() != buffer.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -148,7 +135,8 @@ fn pinned_error(error: object_store::Error) -> io::Error {
 
 /// Keeps the kinds of error that callers distinguish.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-pub(crate) fn io_error(error: object_store::Error) -> io::Error {
+#[must_use]
+pub fn io_error(error: object_store::Error) -> io::Error {
     match error {
         object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {

@@ -1,0 +1,165 @@
+//! Folders in Cloud Storage (`gs://bucket/path`) and on web servers (`https://host/path`), read by ranges at the versions that
+//! were found.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bucket_snapshot::BucketSnapshot;
+use engine::{COMPANION_FILES, Folder};
+use futures_util::TryStreamExt as _;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::failure::{Failure, FailureKind};
+
+/// The files of models and adapters that are not in `COMPANION_FILES` and are not named by another file.
+const FIXED_FILES: [&str; 6] = [
+    "config.json",
+    "adapter_config.json",
+    "model.safetensors",
+    "adapter_model.safetensors",
+    MODEL_INDEX,
+    ADAPTER_INDEX,
+];
+const MODEL_INDEX: &str = "model.safetensors.index.json";
+const ADAPTER_INDEX: &str = "adapter_model.safetensors.index.json";
+/// The modules of an embedding model, each in a folder.
+const MODULES: &str = "modules.json";
+
+/// Opens the folder at a URL.
+pub(crate) fn open(url: &str, runtime: &Runtime) -> Result<Arc<dyn Folder>, Failure> {
+    let url = url.trim_end_matches('/');
+    let failed = |error: Error| failure(url, &error);
+    let (store, prefix, objects) = match url.strip_prefix("gs://") {
+        Some(location) => {
+            let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
+            let prefix = Path::parse(path).map_err(|error| failed(error.into()))?;
+            let store = bucket_store(bucket).map_err(failed)?;
+            let objects = runtime.block_on(store.list(Some(&prefix)).try_collect()).map_err(failed)?;
+            (store, prefix, objects)
+        }
+        None => {
+            let store = web_store(url).map_err(failed)?;
+            let objects = runtime.block_on(web_files(&store)).map_err(failed)?;
+            (store, Path::default(), objects)
+        }
+    };
+    let objects: Vec<ObjectMeta> = objects;
+    if objects.is_empty() {
+        return Err(Failure::input(format!(
+            "there are no files of a model or an adapter at {url}: correct the URL"
+        )));
+    }
+    let handle = runtime.handle().clone();
+    Ok(Arc::new(BucketSnapshot::new(store, (prefix, url.to_owned()), objects, handle)))
+}
+
+/// A bucket, with a token of `GOOGLE_OAUTH_ACCESS_TOKEN`, else the application default credentials, else as anybody may read it.
+fn bucket_store(bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    if let Some(host) = variable("STORAGE_EMULATOR_HOST") {
+        let host = if host.contains("://") { host } else { format!("http://{host}") };
+        let options = ClientOptions::new().with_allow_http(true);
+        builder = builder.with_base_url(&host).with_client_options(options).with_skip_signature(true);
+    } else if let Some(token) = variable("GOOGLE_OAUTH_ACCESS_TOKEN") {
+        builder = builder.with_bearer_token(token);
+    } else if !has_credentials(&builder) {
+        builder = builder.with_skip_signature(true);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+/// Whether there are credentials besides those of a machine in Google's cloud.
+fn has_credentials(builder: &GoogleCloudStorageBuilder) -> bool {
+    let keys = [
+        GoogleConfigKey::ServiceAccount,
+        GoogleConfigKey::ServiceAccountKey,
+        GoogleConfigKey::ApplicationCredentials,
+    ];
+    let folder = std::env::var_os("APPDATA").map(std::path::PathBuf::from);
+    let folder = folder.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".config")));
+    let stored = folder.map(|folder| folder.join("gcloud/application_default_credentials.json"));
+    keys.iter().any(|key| builder.get_config_value(key).is_some()) || stored.is_some_and(|path| path.exists())
+}
+
+fn web_store(url: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let is_loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
+        .iter()
+        .any(|host| url.strip_prefix(host).is_some_and(|rest| rest.starts_with([':', '/'])));
+    let options = ClientOptions::new().with_allow_http(is_loopback);
+    Ok(Arc::new(HttpBuilder::new().with_url(url).with_client_options(options).build()?))
+}
+
+/// The files of a model or an adapter that a web server has. It has no list of them: those that may be there are asked for.
+async fn web_files(store: &Arc<dyn ObjectStore>) -> object_store::Result<Vec<ObjectMeta>> {
+    let names = FIXED_FILES.iter().chain(&COMPANION_FILES).map(|name| (*name).to_owned());
+    let mut files = existing(store, names.collect()).await?;
+    let mut named = BTreeSet::new();
+    for file in &files {
+        let of_json: fn(&Value) -> Vec<String> = match file.location.as_ref() {
+            MODEL_INDEX | ADAPTER_INDEX => shards,
+            MODULES => module_files,
+            _ => continue,
+        };
+        let text = store.get(&file.location).await?.bytes().await?;
+        // a file that is not JSON is named by the engine
+        named.extend(serde_json::from_slice(&text).map(|json| of_json(&json)).unwrap_or_default());
+    }
+    named.retain(|name| !files.iter().any(|file| file.location.as_ref() == name));
+    files.extend(existing(store, named).await?);
+    Ok(files)
+}
+
+fn shards(index: &Value) -> Vec<String> {
+    let map = index["weight_map"].as_object().into_iter().flatten();
+    map.filter_map(|(_, shard)| shard.as_str().map(str::to_owned)).collect()
+}
+
+fn module_files(modules: &Value) -> Vec<String> {
+    let folders = modules.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
+    let files = |folder: &str| ["config.json", "model.safetensors"].map(|file| format!("{folder}/{file}"));
+    folders.filter(|folder| !folder.is_empty()).flat_map(files).collect()
+}
+
+/// Those of the files that exist.
+async fn existing(
+    store: &Arc<dyn ObjectStore>,
+    names: BTreeSet<String>,
+) -> object_store::Result<Vec<ObjectMeta>> {
+    let mut requests = JoinSet::new();
+    for name in names {
+        let (store, path) = (Arc::clone(store), Path::parse(&name)?);
+        requests.spawn(async move { store.head(&path).await });
+    }
+    let mut files = Vec::new();
+    for answer in requests.join_all().await {
+        match answer {
+            Err(Error::NotFound { .. }) => {}
+            file => {
+                let file = file?;
+                // no range can be asked for by a weak tag
+                let e_tag = file.e_tag.filter(|tag| !tag.starts_with("W/"));
+                files.push(ObjectMeta { e_tag, ..file });
+            }
+        }
+    }
+    Ok(files)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
+fn failure(url: &str, error: &Error) -> Failure {
+    let advice = match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } if url.starts_with("gs://") => {
+            ": give a token (GOOGLE_OAUTH_ACCESS_TOKEN), or run `gcloud auth application-default login`"
+        }
+        Error::NotFound { .. } => ": correct the URL",
+        _ => "",
+    };
+    Failure::new(FailureKind::Remote, format!("cannot read {url}{advice} ({error})"))
+}
