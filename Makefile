@@ -1,7 +1,7 @@
 # Targets only: each is a line or two, and the logic is in the tools and scripts it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo gate test test-api test-emulators test-peers test-real openapi
+.PHONY: help run demo gate test test-api test-emulators test-page test-peers test-real openapi
 .PHONY: chaos wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
@@ -33,6 +33,9 @@ chaos: ## simulations with random faults, a Hub with random faults, kills at ran
 
 test-api: ## test the local stack against docs/openapi.json with schemathesis (makes a Python environment)
 	./scripts/test-api
+
+test-page: ## test the web page in Chromium against the local stack, with axe (needs npm and Chromium)
+	./scripts/test-page
 
 test-peers: ## compare the engine's output with PEFT, transformers and llama.cpp (makes a Python environment; slow)
 	./scripts/test-peers
@@ -85,6 +88,6 @@ wheel: ## the Python wheel of the command, installed into a fresh virtual enviro
 
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .emulators
+	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .emulators hosting/node_modules
 
 include packaging/deploy.mk

@@ -1,0 +1,3 @@
+// All tests of the page, one after the other, with one local stack.
+
+import "./flows.mjs";

@@ -1,0 +1,148 @@
+// What every test of the page uses: the local stack, the browser, and checks of accessibility and of the console.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+
+import { chromium } from "playwright-core";
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** Where `make test-page` says to keep pictures of every state. */
+const pictures = process.env.PAGE_PICTURES;
+const program = process.env.LOCAL_STACK;
+const data = mkdtempSync(join(tmpdir(), "test-page-"));
+
+export let origin;
+let stack;
+let browser;
+
+before(async () => {
+  origin = await startStack();
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+});
+
+after(async () => {
+  await browser?.close();
+  await stopStack();
+  rmSync(data, { recursive: true, force: true });
+});
+
+/** Starts the stack on that port, or a free one, and returns its address. */
+async function startStack(port = 0) {
+  // nobody listens where the Hub would be, so nothing leaves this machine
+  const environment = { ...process.env, MAX_RUNNING_EXPORTS: "0", MAX_DAILY_EXPORTS: "0", HF_ENDPOINT: "http://127.0.0.1:9" };
+  stack = spawn(program, ["serve", "--port", port, "--data-dir", data], {
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let address;
+  for await (const line of createInterface(stack.stdout)) {
+    address ??= line.match(/^\s*page\s+(\S+)/)?.[1];
+    if (line.includes("until Ctrl-C")) {
+      return address;
+    }
+  }
+  throw new Error("The local stack did not start.");
+}
+
+async function stopStack() {
+  if (stack?.exitCode === null) {
+    const stopped = new Promise((resolve) => stack.once("exit", resolve));
+    stack.kill("SIGTERM");
+    await stopped;
+  }
+}
+
+/** Runs a command of the local stack's program on the data of the running stack. */
+export async function local(...args) {
+  const { stdout } = await promisify(execFile)(program, [...args, "--data-dir", data]);
+  return stdout.trim();
+}
+
+/** The path of a folder in the data of the stack. */
+export const folder = (path) => join(data, path);
+
+/** Requests the API as that user. */
+export async function api(user, path, body) {
+  const response = await fetch(origin + path, {
+    method: body ? "POST" : "GET",
+    headers: { Authorization: `Bearer ${await local("token", "--user", user)}`, "Content-Type": "application/json" },
+    body: body && JSON.stringify(body),
+  });
+  return response.json();
+}
+
+/**
+ * A test with a page of its own. It fails if the console has an error that matches none of `errors`: a browser also reports
+ * there that a response had a status of 400 or more.
+ */
+export function pageTest(name, { errors = [], ...options }, run) {
+  test(name, { timeout: 120_000 }, async () => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    const unexpected = [];
+    context.on("console", (message) => {
+      const asked = message.location().url.endsWith("/app-check.json"); // absent where App Check is not required
+      if (message.type() === "error" && !asked && !errors.some((error) => error.test(message.text()))) {
+        unexpected.push(message.text());
+      }
+    });
+    context.on("weberror", (error) => unexpected.push(String(error.error())));
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    try {
+      await page.goto(origin);
+      await run(page, context);
+      assert.deepEqual(unexpected, []);
+    } catch (error) {
+      await picture(page, `failed ${name}`);
+      throw error;
+    } finally {
+      await context.close();
+    }
+  });
+}
+
+export async function signIn(page, user = "ada") {
+  await page.getByRole("button", { name: `Sign in as ${user}` }).click();
+  await page.getByText(`Signed in as ${user}`).waitFor();
+}
+
+async function picture(page, name) {
+  if (pictures) {
+    mkdirSync(pictures, { recursive: true });
+    await page.screenshot({ path: join(pictures, `${name.replaceAll(/[^a-z0-9]+/gi, "-")}.png`), fullPage: true });
+  }
+}
+
+/**
+ * Checks a state of the page, light and dark, on a phone and on a desktop: no violation of accessibility, and nothing wider
+ * than the window.
+ */
+export async function checkState(page, name) {
+  const before = page.viewportSize();
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [320, 1280]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.setViewportSize({ width, height: 900 });
+      const state = `${name}, ${colorScheme}, ${width} px`;
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (wide > 0) {
+        await picture(page, `failed ${state}`);
+      }
+      assert.ok(wide <= 0, `${state}: ${wide} px wider than the window`);
+      await page.evaluate(axeSource);
+      const { violations } = await page.evaluate(() => axe.run());
+      const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" ")}`);
+      assert.deepEqual(found, [], state);
+      await picture(page, state);
+    }
+  }
+  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
+  await page.setViewportSize(before);
+}
