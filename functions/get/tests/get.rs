@@ -61,6 +61,7 @@ async fn a_job_without_exports_has_no_latest_export() {
         }
       },
       "base_model_id": "google/gemma-3-1b-it",
+      "created_at": "2026-05-01T12:00:00Z",
       "job_id": "job-1",
       "job_name": "Support bot",
       "latest_export": null,

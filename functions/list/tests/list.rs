@@ -62,6 +62,7 @@ async fn it_lists_the_completed_jobs_of_the_caller() {
           }
         },
         "base_model_id": "google/gemma-3-1b-it",
+        "created_at": "2026-05-01T12:00:00Z",
         "job_id": "job-1",
         "job_name": "Support bot",
         "modality": "text",
@@ -86,6 +87,7 @@ async fn it_lists_the_completed_jobs_of_the_caller() {
           }
         },
         "base_model_id": null,
+        "created_at": null,
         "job_id": "bare",
         "job_name": null,
         "modality": "text",

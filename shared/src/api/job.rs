@@ -1,5 +1,6 @@
 //! A training job in responses.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::ExportBody;
@@ -23,6 +24,8 @@ pub struct JobBody {
     base_model_id: Option<String>,
     /// The modality; `text` if the job has none.
     modality: String,
+    /// When the job was created; null if its document does not say.
+    created_at: Option<Timestamp>,
     artifacts: ArtifactsBody,
 }
 
@@ -82,6 +85,7 @@ impl From<TrainingJob> for JobBody {
             adapter_path: job.adapter_path,
             base_model_id: job.base_model_id,
             modality: job.modality,
+            created_at: job.created_at,
             artifacts,
         }
     }
