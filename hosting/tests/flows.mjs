@@ -4,84 +4,120 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-import { checkState, origin, pageTest, signIn } from "./support.mjs";
-
-const job = (page, name) => page.getByRole("listitem").filter({ has: page.getByRole("heading", { name, exact: true }) });
+import { checkState, jobItem, openJob, origin, pageTest, signIn, signInAs } from "./support.mjs";
 
 pageTest("a person signs in, sees her completed jobs, and signs out", {}, async (page) => {
   await page.getByText("This is a local stack").waitFor();
+  assert.ok((await page.getByRole("link", { name: "The API of the service" }).getAttribute("href")) === "/docs/");
   await checkState(page, "sign in");
   await signIn(page);
-  await job(page, "Upload cut short").waitFor();
+  await jobItem(page, "Upload cut short").waitFor();
   assert.deepEqual(await page.getByRole("heading", { level: 3 }).allTextContents(), [
     "Sonnets", "Family recipes", "Assistant, full fine-tune", "Upload cut short",
   ]);
+  assert.match(await jobItem(page, "Sonnets").textContent(), /6 May 2026|May 6, 2026/);
   await checkState(page, "jobs");
   await page.reload();
-  await job(page, "Sonnets").waitFor();
+  await jobItem(page, "Sonnets").waitFor();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("button", { name: "Sign in as ben" }).waitFor();
   assert.equal(await page.getByRole("heading", { level: 3 }).count(), 0);
 });
 
 pageTest("a user without jobs is told why the list is empty", {}, async (page) => {
-  const { token } = await (await fetch(`${origin}/__/local/token?user=nobody`, { method: "POST" })).json();
-  await page.evaluate((token) => sessionStorage.setItem("token", token), token);
-  await page.reload();
+  await signInAs(page, "nobody");
   await page.getByText("You have no completed training jobs").waitFor();
   await checkState(page, "no jobs");
 });
 
-pageTest("an export is planned, started, followed and downloaded", {}, async (page) => {
+pageTest("an export to run the model is planned, started, followed and downloaded", {}, async (page) => {
   await signIn(page);
-  const recipes = job(page, "Family recipes");
-  await recipes.getByRole("checkbox", { name: "q4_k_m" }).check();
-  await recipes.getByRole("button", { name: "What would it make?" }).click();
-  await recipes.getByText("It reads").waitFor();
-  const planned = await recipes.locator(".plan-files li").allTextContents();
-  assert.deepEqual(planned.map((line) => line.split(" ")[0]), [
-    "model.gguf", "model.Modelfile", "model.report.json", "model-q4_k_m.gguf", "model-q4_k_m.Modelfile", "model-q4_k_m.report.json",
-  ]);
-  await checkState(page, "plan");
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText(/to download\./).waitFor();
+  await recipes.getByText(/about .* of memory\. Recommended/).waitFor();
+  await checkState(page, "choose");
+  await recipes.getByRole("radio", { name: /q4_k_m/ }).check();
+  await recipes.getByText("3 files").click();
+  const planned = await recipes.locator(".plan-files li").filter({ hasText: "q4_k_m" });
+  await planned.first().waitFor();
+  const texts = await planned.allTextContents();
+  assert.deepEqual(texts.map((line) => line.split(" ")[0]), ["model-q4_k_m.gguf", "model-q4_k_m.Modelfile", "model-q4_k_m.report.json"]);
 
   await recipes.getByRole("button", { name: "Export", exact: true }).click();
-  await recipes.getByText("GGUF completed").waitFor();
-  await recipes.getByRole("link", { name: /model-q4_k_m\.gguf/ }).waitFor();
+  await recipes.getByText("GGUF q4_k_m completed").first().waitFor();
+  const link = recipes.getByRole("link", { name: "↓ model-q4_k_m.gguf" });
+  await link.waitFor();
+  await recipes.getByText("ollama run family-recipes").waitFor();
+  await recipes.getByText(/Checked: all \d+ LoRA pairs were merged/).waitFor();
+  await recipes.getByText("The proof in detail").click();
+  await recipes.getByText("All exports of this job").click();
+  await recipes.locator(".history li").first().waitFor();
   await checkState(page, "completed");
 
-  const link = recipes.getByRole("link", { name: /model-q4_k_m\.gguf/ });
-  const sha256 = (await link.getAttribute("title")).replace("SHA-256 ", "");
+  const sha256 = await recipes.locator(".artifact .digest code").first().textContent();
   const [download] = await Promise.all([page.waitForEvent("download"), link.click()]);
   assert.equal(download.suggestedFilename(), "model-q4_k_m.gguf");
   const bytes = readFileSync(await download.path());
+  assert.ok(texts[0].includes(`(${(bytes.length / 1e3).toFixed(1)} kB)`), `${texts[0]} has ${bytes.length} bytes`);
   assert.equal(bytes.subarray(0, 4).toString(), "GGUF");
   assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256);
 });
 
-pageTest("a running export is cancelled", {}, async (page) => {
+pageTest("commands are copied", { permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
   await signIn(page);
-  const sonnets = job(page, "Sonnets");
-  for (const name of ["q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"]) {
-    await sonnets.getByRole("checkbox", { name }).check();
-  }
-  await sonnets.getByRole("button", { name: "Export", exact: true }).click();
-  await sonnets.getByText("GGUF running").waitFor();
-  await checkState(page, "running");
-  await sonnets.getByRole("button", { name: /Cancel/ }).click();
-  await sonnets.getByText("GGUF failed (cancelled)").waitFor();
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("button", { name: "Copy the commands for Ollama" }).click();
+  await recipes.getByText("Copied").waitFor();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  assert.match(copied, /ollama create family-recipes -f model-q4_k_m\.Modelfile\nollama run family-recipes$/);
 });
 
-pageTest("an export that fails says why", {}, async (page) => {
+pageTest("an expert chooses several types, with the size and a hint of every type", {}, async (page) => {
   await signIn(page);
-  const broken = job(page, "Upload cut short");
+  const sonnets = await openJob(page, "Sonnets");
+  await sonnets.getByRole("radio", { name: "Choose from everything" }).check();
+  const hints = sonnets.locator(".quantizations .hint");
+  assert.equal(await hints.count(), 19);
+  await sonnets.locator(".quantizations .hint", { hasText: "MB" }).nth(18).waitFor();
+  await checkState(page, "expert");
+  const boxes = sonnets.locator(".quantizations");
+  await boxes.getByRole("checkbox", { name: "q8_0", exact: true }).uncheck();
+  await sonnets.getByText("Choose at least one quantization type.").waitFor();
+  for (const name of ["q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"]) {
+    await boxes.getByRole("checkbox", { name, exact: true }).check();
+  }
+  await sonnets.getByText("15 files").waitFor();
+  await sonnets.getByRole("button", { name: "Export", exact: true }).click();
+  await sonnets.locator(".status.running").waitFor();
+  await sonnets.getByRole("button", { name: "An export is running" }).waitFor();
+  await checkState(page, "running");
+  await sonnets.getByRole("button", { name: /Cancel/ }).click();
+  await sonnets.getByText(/failed \(cancelled\)/).first().waitFor();
+  await sonnets.getByText("You cancelled it.").first().waitFor();
+});
+
+pageTest("an export that fails says why and what to do", {}, async (page) => {
+  await signIn(page);
+  const sonnets = await openJob(page, "Sonnets");
+  await sonnets.getByText("All exports of this job").click();
+  await sonnets.locator(".history li", { hasText: "You cancelled it." }).waitFor();
+  await checkState(page, "history");
+});
+
+pageTest("what would fail is said before it starts", { errors: [/status of 422/] }, async (page) => {
+  await signIn(page);
+  const broken = await openJob(page, "Upload cut short");
+  await broken.getByText(/This export would fail: .*is it truncated\?/).waitFor();
+  await checkState(page, "would fail");
   await broken.getByRole("button", { name: "Export", exact: true }).click();
-  await broken.getByText("GGUF failed (invalid input)").waitFor();
-  await broken.getByText("is it truncated?").waitFor();
+  await broken.getByText("GGUF q8_0 failed (invalid input)").waitFor();
+  await broken.getByText("Change what the message names, then export again.").waitFor();
   await checkState(page, "failed");
 });
 
 pageTest("an address without a page is answered by a page", { errors: [/status of 404/] }, async (page) => {
   await page.goto(`${origin}/nothing/here`);
   await page.getByRole("heading", { name: "Page not found" }).waitFor();
+  await page.getByRole("banner").getByRole("link", { name: "Exports" }).waitFor();
   await checkState(page, "not found");
 });

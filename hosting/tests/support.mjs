@@ -65,9 +65,6 @@ export async function local(...args) {
   return stdout.trim();
 }
 
-/** The path of a folder in the data of the stack. */
-export const folder = (path) => join(data, path);
-
 /** Requests the API as that user. */
 export async function api(user, path, body) {
   const response = await fetch(origin + path, {
@@ -111,6 +108,24 @@ export function pageTest(name, { errors = [], ...options }, run) {
 export async function signIn(page, user = "ada") {
   await page.getByRole("button", { name: `Sign in as ${user}` }).click();
   await page.getByText(`Signed in as ${user}`).waitFor();
+}
+
+/** Signs in as a user for whom the page of the local stack has no button. */
+export async function signInAs(page, user) {
+  const token = await local("token", "--user", user);
+  await page.evaluate((token) => sessionStorage.setItem("token", token), token);
+  await page.reload();
+  await page.getByText(`Signed in as ${user}`).waitFor();
+}
+
+/** The item of the job with that name. */
+export const jobItem = (page, name) =>
+  page.locator("#jobs > li").filter({ has: page.getByRole("heading", { name, exact: true, level: 3 }) });
+
+export async function openJob(page, name) {
+  const item = jobItem(page, name);
+  await item.locator("summary").first().click();
+  return item;
 }
 
 async function picture(page, name) {

@@ -140,7 +140,7 @@ mod tests {
         for path in ["/health", "/exports", "/exports/job-1"] {
             assert_eq!(headers(path)["cache-control"], "no-store", "{path}");
         }
-        for path in ["/", "/app.js"] {
+        for path in ["/", "/js/app.js"] {
             assert_eq!(headers(path)["cache-control"], "no-cache", "{path}");
         }
     }

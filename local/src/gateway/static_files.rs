@@ -7,27 +7,49 @@ use axum::{
 
 struct StaticFile {
     path: &'static str,
-    kind: &'static str,
     bytes: &'static [u8],
 }
 
-macro_rules! file {
-    ($path:literal, $kind:literal) => {
-        StaticFile {
-            path: $path,
-            kind: $kind,
-            bytes: include_bytes!(concat!("../../../hosting/public/", $path)),
-        }
+macro_rules! files {
+    ($($path:literal),+ $(,)?) => {
+        &[$(StaticFile { path: $path, bytes: include_bytes!(concat!("../../../hosting/public/", $path)) }),+]
     };
 }
 
-const FILES: [StaticFile; 5] = [
-    file!("index.html", "text/html; charset=utf-8"),
-    file!("404.html", "text/html; charset=utf-8"),
-    file!("app.js", "text/javascript; charset=utf-8"),
-    file!("style.css", "text/css; charset=utf-8"),
-    file!("icon.svg", "image/svg+xml"),
+const FILES: &[StaticFile] = files![
+    "index.html",
+    "404.html",
+    "style.css",
+    "icon.svg",
+    "js/api.js",
+    "js/app-check.js",
+    "js/app.js",
+    "js/choose.js",
+    "js/dom.js",
+    "js/fields.js",
+    "js/follow.js",
+    "js/format.js",
+    "js/history.js",
+    "js/hub.js",
+    "js/job.js",
+    "js/jobs.js",
+    "js/notify.js",
+    "js/quantizations.js",
+    "js/session.js",
+    "js/sign-in.js",
+    "js/use.js",
 ];
+
+/// The content type of a file with that name.
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
+}
 
 /// The response for that path; `/` is `index.html`.
 pub(crate) fn get(path: &str) -> Option<Response> {
@@ -46,40 +68,52 @@ pub(crate) fn not_found() -> Response {
 
 impl StaticFile {
     fn with(&self, status: StatusCode) -> Response {
-        (status, [(header::CONTENT_TYPE, self.kind)], self.bytes).into_response()
+        (status, [(header::CONTENT_TYPE, content_type(self.path))], self.bytes).into_response()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use shared::domain::Quantization;
 
     use super::*;
 
+    /// The files below a folder, with their paths in it.
+    fn files_below(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let below = folders
+            .iter()
+            .flat_map(|path| files_below(path).into_iter().map(move |file| format!("{}/{file}", name(path))));
+        files.iter().map(|path| name(path)).chain(below).collect()
+    }
+
     #[test]
-    fn every_deployed_file_is_served() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../hosting/public");
-        let mut deployed: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+    fn every_deployed_file_is_served_with_its_content_type() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hosting/public");
+        let mut deployed = files_below(&folder);
         deployed.sort();
         let mut served: Vec<_> = FILES.iter().map(|file| file.path).collect();
         served.sort_unstable();
         assert_eq!(served, deployed);
+        for path in served {
+            assert_ne!(content_type(path), "application/octet-stream", "{path}");
+        }
     }
 
     #[test]
-    fn the_page_offers_quantizations_of_the_service_and_its_default_first() {
-        let page = std::str::from_utf8(FILES[0].bytes).unwrap();
-        let boxes = page.split("name=\"quantizations\" value=\"").skip(1);
-        let offered: Vec<_> = boxes
-            .map(|rest| (rest.split('"').next().unwrap().parse::<Quantization>().unwrap(), rest))
-            .collect();
-        assert_eq!(offered.first().map(|(first, _)| *first), Some(Quantization::DEFAULT));
-        let is_checked = |rest: &str| rest.split('>').next().unwrap().ends_with(" checked");
-        let checked: Vec<_> =
-            offered.iter().filter(|(_, rest)| is_checked(rest)).map(|(one, _)| *one).collect();
-        assert_eq!(checked, [Quantization::DEFAULT]);
+    fn the_page_describes_every_quantization_of_the_service() {
+        let file = FILES.iter().find(|file| file.path == "js/quantizations.js").unwrap();
+        let (table, rest) = std::str::from_utf8(file.bytes).unwrap().split_once("];").unwrap();
+        let described = |text: &str| -> Vec<Quantization> {
+            let names = text.split("{ name: \"").skip(1).map(|entry| entry.split('"').next().unwrap());
+            names.map(|name| name.parse().unwrap()).collect()
+        };
+        assert_eq!(described(table), Quantization::ALL);
+        let choices = rest.split_once("RUN_CHOICES").unwrap().1.split_once("];").unwrap().0;
+        assert_eq!(described(choices).first(), Some(&Quantization::DEFAULT));
     }
 }

@@ -108,7 +108,7 @@ async fn static_files_are_served_and_all_else_is_404() {
     for (method, path, status, kind) in [
         ("GET", "/", StatusCode::OK, "text/html"),
         ("HEAD", "/index.html", StatusCode::OK, "text/html"),
-        ("GET", "/app.js", StatusCode::OK, "text/javascript"),
+        ("GET", "/js/app.js", StatusCode::OK, "text/javascript"),
         ("GET", "/docs/", StatusCode::OK, "text/html"),
         ("GET", "/docs/swagger-ui.css", StatusCode::OK, "text/css"),
         ("HEAD", "/openapi.json", StatusCode::OK, "application/json"),

@@ -33,7 +33,7 @@ fn pages_are_served_with_their_headers_and_api_paths_are_not_pages() {
     let Some(host) = emulator("FIREBASE_HOSTING_EMULATOR_HOST") else { return };
     for (path, file, status, kind) in [
         ("/", "index.html", 200, "text/html"),
-        ("/app.js", "app.js", 200, "application/javascript"),
+        ("/js/app.js", "js/app.js", 200, "application/javascript"),
         ("/style.css", "style.css", 200, "text/css"),
         ("/icon.svg", "icon.svg", 200, "image/svg+xml"),
         ("/nothing/here", "404.html", 404, "text/html"),

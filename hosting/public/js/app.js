@@ -1,0 +1,43 @@
+// The page of the Export Service: shows the jobs of whoever is signed in, else how to sign in.
+
+import { $ } from "./dom.js";
+import * as jobs from "./jobs.js";
+import { currentSession, sessionEvents, signOut } from "./session.js";
+import * as signIn from "./sign-in.js";
+
+/** Whose jobs are on the page, shown or hidden while nobody is signed in after an expiry. */
+let owner = null;
+
+function draw({ expired = false } = {}) {
+  const session = currentSession();
+  $("#session").hidden = !session;
+  $("#jobs-section").hidden = !session;
+  $("#sign-in").hidden = Boolean(session);
+  if (!session) {
+    signIn.show({ expired });
+    return;
+  }
+  $("#who").textContent = `Signed in as ${session.user}`;
+  if (session.user !== owner) {
+    owner = session.user;
+    jobs.clear();
+    jobs.load();
+  }
+}
+
+sessionEvents.addEventListener("expired", () => {
+  draw({ expired: true });
+  $("#sign-in-title").focus();
+});
+sessionEvents.addEventListener("changed", () => {
+  if (!currentSession()) {
+    owner = null;
+    jobs.clear();
+  }
+  draw();
+  $(currentSession() ? "#jobs-title" : "#sign-in-title").focus();
+});
+$("#sign-out").addEventListener("click", signOut);
+signIn.initialize();
+jobs.initialize();
+draw();

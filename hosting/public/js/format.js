@@ -1,0 +1,39 @@
+// Numbers and times as texts.
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+export function bytes(n) {
+  const power = n < 1 ? 0 : Math.min(Math.floor(Math.log10(n) / 3), UNITS.length - 1);
+  return `${(n / 1000 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
+}
+
+/** A duration, rounded up to seconds below a minute, and to minutes above. */
+export function duration(seconds) {
+  if (seconds < 60) {
+    return `${Math.max(1, Math.ceil(seconds))} s`;
+  }
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function date(time) {
+  return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+}
+
+export function dateAndTime(time) {
+  return new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** The name as a part of a repository's or a model's name. */
+export function slug(name) {
+  const plain = name.normalize("NFKD").toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
+  return plain.replaceAll(/^-+|-+$/g, "").slice(0, 60) || "model";
+}
+
+const KINDS = { adapter: "Adapter", merged: "Merged model", gguf: "GGUF" };
+
+/** What an export makes, such as `GGUF q8_0, q4_k_m`. */
+export function exportKind({ type, quantizations, gguf_kind: kind }) {
+  const name = kind === "lora" ? "GGUF adapter" : (KINDS[type] ?? type);
+  return [name, (quantizations ?? []).join(", ")].filter(Boolean).join(" ");
+}

@@ -1,0 +1,197 @@
+// A job in the list: its latest export, how to use what it made, a new export, and the history.
+
+import { cancelExport, getJob } from "./api.js";
+import { ExportForm } from "./choose.js";
+import { $, element, setText } from "./dom.js";
+import { FollowedJob } from "./follow.js";
+import { bytes, date, dateAndTime, duration, exportKind } from "./format.js";
+import { adviceOf, history } from "./history.js";
+import { notificationBox, notifyOfEnd } from "./notify.js";
+import { artifacts } from "./use.js";
+
+const STAGES = { queued: "Queued", fetch: "Reading", export: "Exporting", upload: "Uploading", finish: "Finishing" };
+
+export class JobItem {
+  constructor(job) {
+    this.job = job;
+    this.title = job.job_name || job.job_id;
+    this.status = element("span", { class: "status", hidden: true });
+    this.details = element("details", { class: "job-details" },
+      element("summary", {},
+        element("span", { class: "row between" }, element("h3", { class: "name" }, this.title), this.status),
+        element("span", { class: "facts small" },
+          [job.base_model_id, job.modality !== "text" && job.modality, job.created_at && date(job.created_at)].filter(Boolean).join(" · "))));
+    this.root = element("li", { class: "job" }, this.details);
+    this.root.job = this;
+    this.details.addEventListener("toggle", () => this.details.open && this.open());
+    this.follower = new FollowedJob(job.job_id, {
+      onDetail: (detail) => this.draw(detail),
+      onProblem: (problem, retry) => this.drawProblem(problem, retry),
+    });
+  }
+
+  /** Called when the item is seen for the first time. */
+  seen() {
+    this.follower.refresh();
+  }
+
+  /** Shows the item's content, and remembers it for a reload. */
+  open() {
+    if (!this.form) {
+      this.build();
+      if (this.detail) {
+        this.draw(this.detail);
+      } else {
+        this.follower.refresh();
+      }
+    }
+    window.history.replaceState(null, "", `#${encodeURIComponent(this.job.job_id)}`);
+    this.form.open();
+  }
+
+  build() {
+    this.message = element("p", { class: "message", role: "status" });
+    this.advice = element("p", { class: "small" });
+    this.progress = element("progress", { max: 1, "aria-label": `Progress of ${this.title}` });
+    this.amount = element("p", { class: "amount small" });
+    this.cancel = element("button", { type: "button", class: "quiet", "aria-label": `Cancel the export of ${this.title}` }, "Cancel");
+    this.cancel.addEventListener("click", () => this.cancelLatest());
+    this.notification = notificationBox();
+    this.running = element("div", { class: "running-export" }, this.progress, this.amount,
+      element("div", { class: "row" }, this.cancel, this.notification));
+    this.problem = element("p", { class: "notice", role: "alert", hidden: true });
+    this.latest = element("section", { class: "export", "aria-label": `Latest export of ${this.title}`, hidden: true },
+      this.message, this.advice, this.running, this.files = element("div", { class: "files" }));
+    this.form = new ExportForm({ job: this.job, title: this.title, onStarted: () => this.follower.changed() });
+    this.earlier = element("div", { class: "earlier" });
+    this.details.append(
+      element("p", { class: "small id" }, "Job ", element("code", {}, this.job.job_id)),
+      this.problem, this.latest, this.earlier,
+      element("h4", {}, "New export"), this.form.root, history(this.job.job_id));
+  }
+
+  draw(detail) {
+    const before = this.detail?.latest_export;
+    this.detail = detail;
+    const latest = detail.latest_export;
+    this.status.hidden = !latest;
+    if (latest) {
+      this.status.className = `status ${latest.status}`;
+      const code = latest.failure ? ` (${latest.failure.code.replaceAll("_", " ")})` : "";
+      setText(this.status, `${exportKind(latest)} ${latest.status}${code}`);
+    }
+    if (before?.status === "running" && latest && latest.status !== "running") {
+      notifyOfEnd(this.title, latest);
+    }
+    if (this.form) {
+      this.drawContent(detail);
+    }
+  }
+
+  drawContent({ latest_export: latest, artifacts: made }) {
+    this.showProblem(null);
+    const running = latest?.status === "running";
+    this.latest.hidden = !latest;
+    this.form.setRunning(running);
+    setText(this.message, latest?.message ?? "");
+    setText(this.advice, latest?.failure ? adviceOf(latest.failure) : latest?.finished_at ? `Finished ${dateAndTime(latest.finished_at)}` : "");
+    this.running.hidden = !running;
+    if (running) {
+      this.drawProgress(latest);
+    }
+    this.drawFiles(latest, made);
+  }
+
+  drawProgress({ progress, eta_seconds: eta }) {
+    const { stage = "queued", bytes_done: done = 0, bytes_total: total = 0 } = progress ?? {};
+    const rate = this.rate(stage, done);
+    if (total > 0) {
+      this.progress.value = done / total;
+    } else {
+      this.progress.removeAttribute("value");
+    }
+    const parts = [
+      STAGES[stage] ?? stage,
+      total > 0 && `${bytes(done)} of ${bytes(total)}`,
+      rate > 0 && `${bytes(rate)}/s`,
+      eta !== null && eta !== undefined && `${duration(eta)} left in this step`,
+    ];
+    setText(this.amount, parts.filter(Boolean).join(", "));
+  }
+
+  /** Bytes in a second since the progress before, in the same stage. */
+  rate(stage, done) {
+    const now = performance.now();
+    const before = this.measured;
+    if (before?.stage === stage && before.done === done) {
+      return before.rate;
+    }
+    const rate = before?.stage === stage && done > before.done ? (1000 * (done - before.done)) / (now - before.now) : 0;
+    this.measured = { stage, done, now, rate };
+    return rate;
+  }
+
+  /** The files of the latest export, and what earlier ones made of other types. Drawn again only if they differ. */
+  drawFiles(latest, made) {
+    const key = JSON.stringify([latest?.export_id, latest?.status, (latest?.artifacts ?? []).length, made.hf, Object.values(made.file).map(Boolean)]);
+    if (key === this.drawnFiles) {
+      return;
+    }
+    this.drawnFiles = key;
+    const ended = latest && latest.status !== "running" ? latest : null;
+    this.files.replaceChildren(...(ended ? artifacts(this.title, ended, (file) => this.openFile(file)) : []));
+    const others = ["adapter", "merged", "gguf"].filter((type) => ended?.type !== type && (made.file[type] || made.hf[type]));
+    this.earlier.replaceChildren(...(others.length ? [element("h4", {}, "From earlier exports")] : []), ...others.map((type) => this.earlierLinks(type, made)));
+  }
+
+  earlierLinks(type, { file, hf }) {
+    const name = exportKind({ type });
+    const problem = element("span", { class: "bad", role: "alert" });
+    const link = file[type] && element("a", { href: file[type], "aria-label": `Download ${name}` }, `↓ ${name}`);
+    link?.addEventListener("click", async (event) => {
+      event.preventDefault();
+      await this.openLink((detail) => detail.artifacts.file[type]).catch((error) => (problem.textContent = ` ${error.message}`));
+    });
+    const page = hf[type] && element("a", { href: `https://huggingface.co/${hf[type]}`, rel: "noreferrer" }, `${name} on the Hub: ${hf[type]}`);
+    return element("p", {}, link, " ", page, problem);
+  }
+
+  openFile({ sha256, name }) {
+    return this.openLink(({ latest_export: latest }) =>
+      (latest?.artifacts ?? []).flatMap(({ files }) => files).find((file) => file.sha256 === sha256 && file.name === name)?.link);
+  }
+
+  /** Opens a new link on each click, because a link is valid for 15 minutes. */
+  async openLink(find) {
+    const link = find(await getJob(this.job.job_id));
+    if (!link) {
+      throw new Error("This file no longer exists. Export it again.");
+    }
+    location.assign(link);
+  }
+
+  async cancelLatest() {
+    this.cancel.setAttribute("aria-disabled", "true");
+    try {
+      await cancelExport(this.job.job_id, this.detail.latest_export.export_id);
+      this.details.querySelector("summary").focus();
+      await this.follower.changed();
+    } catch (problem) {
+      this.showProblem(problem.message);
+      this.follower.refresh();
+    }
+    this.cancel.removeAttribute("aria-disabled");
+  }
+
+  drawProblem(problem, retry) {
+    const again = retry === null ? "" : ` Trying again in ${duration(retry / 1000)}.`;
+    if (this.form) {
+      this.showProblem(`${problem.message}${again}`);
+    }
+  }
+
+  showProblem(text) {
+    this.problem.hidden = !text;
+    setText(this.problem, text ?? "");
+  }
+}

@@ -1,0 +1,50 @@
+// Signing in: with the local stack's users, or with a pasted token.
+
+import { $ } from "./dom.js";
+import { markInvalid } from "./fields.js";
+import { pastedToken, signInWithToken } from "./session.js";
+
+const token = { input: $("#token"), error: $("#token-error") };
+
+export function initialize() {
+  for (const button of document.querySelectorAll("[data-user]")) {
+    button.addEventListener("click", () => signInLocally(button.dataset.user));
+  }
+  token.input.addEventListener("input", () => markInvalid(token, null));
+  $("#token-sign-in").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const pasted = pastedToken(token.input.value);
+    if (markInvalid(token, pasted ? null : "This is not an ID token. Paste the whole token: three parts with dots between them.")) {
+      token.input.focus();
+      return;
+    }
+    token.input.value = "";
+    signInWithToken(pasted);
+  });
+}
+
+/** Shows the ways to sign in. `expired` says that somebody was signed in. */
+export async function show({ expired = false } = {}) {
+  $("#expired").hidden = !expired;
+  const local = await isLocalStack();
+  $("#local-sign-in").hidden = !local;
+  $("#docs").hidden = !local;
+  $("#token-details").hidden = local;
+}
+
+export async function isLocalStack() {
+  const response = await fetch("/__/local/keys").catch(() => null);
+  return Boolean(response?.ok && response.headers.get("Content-Type")?.startsWith("application/json"));
+}
+
+async function signInLocally(user) {
+  const problem = $("#sign-in-problem");
+  problem.hidden = true;
+  const response = await fetch(`/__/local/token?user=${encodeURIComponent(user)}`, { method: "POST" }).catch(() => null);
+  if (response?.ok) {
+    signInWithToken((await response.json()).token);
+  } else {
+    problem.textContent = "The local stack returned no token. Is it still running?";
+    problem.hidden = false;
+  }
+}

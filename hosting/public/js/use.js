@@ -1,0 +1,110 @@
+// What an export made, and how to use it: files, commands and proof.
+
+import { copyable, element, list } from "./dom.js";
+import { bytes, slug } from "./format.js";
+
+/**
+ * The artifacts of an export, each with its commands. `open` gets a file and opens a new link to it; it rejects if the file
+ * is gone.
+ */
+export function artifacts(title, latest, open) {
+  const name = slug(title);
+  const repo = latest.destination.includes("hf_hub") ? latest.hf_repo_id : null;
+  const files = latest.artifacts.filter(({ variant }) => variant === "file");
+  const hub = latest.artifacts.some(({ variant }) => variant === "hf") ? repo : null;
+  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, open }));
+  if (hub) {
+    parts.unshift(element("p", {}, "On the Hub: ",
+      element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
+  }
+  return [...parts, proofPart(latest)].filter(Boolean);
+}
+
+function artifactPart(artifact, latest, { name, hub, open }) {
+  const { files, quantization } = artifact;
+  const [main, ...others] = files;
+  if (!main) {
+    return null;
+  }
+  const commands = commandsOf(artifact, latest, { name, hub });
+  return element("section", { class: "artifact", "aria-label": main.name },
+    fileLine(main, open, "main"),
+    element("dl", { class: "digest small" }, element("dt", {}, "SHA-256"), element("dd", {}, copyable(main.sha256, `SHA-256 of ${main.name}`))),
+    others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
+    commands.length > 0 && element("details", { class: "commands", open: !quantization || latest.quantizations?.length < 2 },
+      element("summary", {}, `How to use ${main.name}`),
+      commands.map(([what, text]) => [element("p", { class: "program" }, what), copyable(text, `the commands for ${what}`)]).flat()),
+  );
+}
+
+const ROLES = [
+  [/^mmproj-/, "the vision and audio encoders, for --mmproj"],
+  [/\.Modelfile$/, "for Ollama"],
+  [/report\.json$/, "what was checked, and the result"],
+];
+
+function fileLine(file, open, kind) {
+  const role = ROLES.find(([pattern]) => pattern.test(file.name))?.[1];
+  const problem = element("span", { class: "bad", role: "alert" });
+  const link = element("a", { href: file.link ?? "#", class: kind }, `↓ ${file.name}`);
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    problem.textContent = "";
+    await open(file).catch((error) => (problem.textContent = ` ${error.message}`));
+  });
+  return element("div", { class: "file" }, link, element("span", { class: "small" }, ` ${bytes(file.bytes)}${role ? `, ${role}` : ""}`), problem);
+}
+
+/** Pairs of a program and its commands. */
+function commandsOf({ type, quantization, files }, latest, { name, hub }) {
+  const find = (pattern) => files.find((file) => pattern.test(file.name))?.name;
+  const gguf = find(/^(?!mmproj-).*\.gguf$/);
+  if (type === "gguf" && latest.gguf_kind === "lora") {
+    return [["llama.cpp", `llama-cli -m BASE-MODEL.gguf --lora ${gguf}`]];
+  }
+  if (type === "gguf") {
+    const tag = quantization.toUpperCase();
+    const modelfile = find(/\.Modelfile$/);
+    const mmproj = find(/^mmproj-/);
+    return [
+      hub && ["Ollama, from the Hub", `ollama run hf.co/${hub}:${tag}`],
+      hub && ["llama.cpp, from the Hub", `llama-cli -hf ${hub}:${tag}`],
+      modelfile && ["Ollama", `# both files in this folder\nollama create ${name} -f ${modelfile}\nollama run ${name}`],
+      ["llama.cpp", mmproj ? `llama-mtmd-cli -m ${gguf} --mmproj ${mmproj}` : `llama-cli -m ${gguf}`],
+    ].filter(Boolean);
+  }
+  const archive = find(/\.zip$/);
+  const unpack = archive ? `unzip ${archive} -d ${name}\n` : "";
+  const path = hub ?? `./${name}`;
+  if (type === "adapter") {
+    const python = `from peft import AutoPeftModelForCausalLM\nfrom transformers import AutoTokenizer\n\nmodel = AutoPeftModelForCausalLM.from_pretrained("${path}", is_trainable=True)\ntokenizer = AutoTokenizer.from_pretrained("${path}")`;
+    return [["unpacking", unpack.trim()], ["PEFT", python]].filter(([, text]) => text);
+  }
+  const python = `from transformers import pipeline\n\nchat = pipeline("text-generation", model="${path}")\nprint(chat([{"role": "user", "content": "Hello!"}], max_new_tokens=100))`;
+  return [["vLLM", `${hub ? "" : unpack}vllm serve ${path}`], ["transformers", python]];
+}
+
+/** What was proved about the artifact, in a sentence and in detail. */
+function proofPart({ proof }) {
+  if (!proof) {
+    return null;
+  }
+  const number = (value) => (value === null ? null : value.toPrecision(3));
+  const details = [
+    ["LoRA pairs merged", proof.pairs],
+    ["Tensors changed", proof.tensors_changed],
+    ["Tensors unchanged", proof.tensors_unchanged],
+    ["Largest change of a weight", number(proof.largest_change)],
+    ["Error of quantization (RMS)", number(proof.rmse)],
+    ["Predictions compared (tokens)", proof.logits?.tokens],
+    ["Mean KL divergence (nats)", number(proof.logits?.kl_mean ?? null)],
+    ["Same next token", proof.logits && `${(100 * proof.logits.top1).toFixed(1)} %`],
+  ].filter(([, value]) => value !== null && value !== undefined);
+  const sentence = proof.pairs > 0
+    ? `Checked: all ${proof.pairs} LoRA pairs were merged, which changed ${proof.tensors_changed} tensors and left ${proof.tensors_unchanged} as they are.`
+    : "Checked: no adapter was merged, and every tensor is as it was trained.";
+  return element("div", { class: "proof" },
+    element("p", {}, sentence),
+    element("details", {}, element("summary", {}, "The proof in detail"),
+      element("dl", {}, details.map(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]).flat())));
+}

@@ -1,0 +1,154 @@
+// Problems are shown where they belong, in a person's words, and nothing that was typed is lost.
+
+import assert from "node:assert/strict";
+
+import { api, checkState, local, openJob, pageTest, signIn } from "./support.mjs";
+
+const goal = (item, name) => item.getByRole("radio", { name });
+
+/** Serves the page as a deployment does, which has no token issuer. */
+const asDeployed = async (page) => {
+  await page.route("**/__/local/**", (route) => route.fulfill({ status: 404, body: "" }));
+  await page.reload();
+};
+
+pageTest("a repository that is missing is said at its field", {}, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await goal(recipes, "Publish it").check();
+  let started = 0;
+  page.on("request", (request) => (started += request.method() === "POST" && request.url().endsWith("/exports") ? 1 : 0));
+  await recipes.getByRole("button", { name: "Export", exact: true }).click();
+  const owner = recipes.getByLabel("Owner: your user name or an organization");
+  await recipes.getByText("Enter the owner of the repository").waitFor();
+  assert.ok(await owner.evaluate((input) => input === document.activeElement));
+  assert.equal(await owner.getAttribute("aria-invalid"), "true");
+  assert.equal(await recipes.getByLabel("Name of the repository").inputValue(), "family-recipes");
+  await checkState(page, "blank repository");
+  assert.equal(started, 0);
+});
+
+pageTest("what the service refuses is said at the field", { errors: [/status of 400/] }, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("checkbox", { name: "Also put it on the Hugging Face Hub" }).check();
+  const owner = recipes.getByLabel("Owner: your user name or an organization");
+  await owner.fill("a b");
+  await recipes.getByLabel(/^Access token/).fill("hf_token");
+  await recipes.getByRole("button", { name: "Export", exact: true }).click();
+  const error = recipes.locator(".field-error", { hasText: "The repository" });
+  await error.waitFor();
+  assert.doesNotMatch(await error.textContent(), /hf_repo_id/);
+  assert.ok(await owner.evaluate((input) => input === document.activeElement));
+});
+
+pageTest("another problem is said above the button, and the focus stays", { errors: [/status of 429/] }, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  const problem = { type: "urn:export-service:problem:too-many-exports", status: 429, detail: "3 exports are running: wait until one has ended" };
+  await page.route("**/exports", (route) =>
+    route.request().method() === "POST" ? route.fulfill({ status: 429, json: problem }) : route.fallback());
+  const button = recipes.getByRole("button", { name: "Export", exact: true });
+  await button.focus();
+  await page.keyboard.press("Enter");
+  const alert = recipes.getByRole("alert").filter({ hasText: "3 exports are running: wait until one has ended" });
+  await alert.waitFor();
+  assert.ok(await button.evaluate((one) => one === document.activeElement), "the focus is on the button");
+  assert.ok(await alert.evaluate((one) => one.getBoundingClientRect().top >= 0 && one.getBoundingClientRect().bottom <= innerHeight));
+  await checkState(page, "too many");
+});
+
+pageTest("Enter on Export starts it and keeps the focus", {}, async (page) => {
+  await signIn(page, "ben");
+  const tickets = page.locator("#jobs > li");
+  const button = tickets.getByRole("button", { name: "Export", exact: true });
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await tickets.locator(".status.completed").waitFor();
+  assert.ok(await button.evaluate((one) => one === document.activeElement));
+});
+
+pageTest("a request that is repeated after a lost response starts one export", { errors: [/ERR_FAILED/] }, async (page) => {
+  await signIn(page, "ben");
+  const tickets = page.locator("#jobs > li");
+  const exportsOf = async () => (await api("ben", "/exports/ben-tickets/history")).exports.length;
+  const before = await exportsOf();
+  const keys = [];
+  await page.route("**/exports", async (route) => {
+    if (route.request().method() !== "POST") {
+      return route.fallback();
+    }
+    keys.push(route.request().headers()["idempotency-key"]);
+    if (keys.length > 1) {
+      return route.fallback();
+    }
+    await route.fetch();
+    return route.abort();
+  });
+  const button = tickets.getByRole("button", { name: "Export", exact: true });
+  await button.click();
+  await tickets.getByText("The service cannot be reached. Check your connection.").waitFor();
+  await Promise.all([page.waitForResponse((response) => response.request().method() === "POST" && response.ok()), button.click()]);
+  assert.equal(keys.length, 2);
+  assert.equal(keys[0], keys[1]);
+  assert.equal(await exportsOf(), before + 1);
+});
+
+pageTest("a pasted token may have line breaks, quotes and the header's name", { errors: [/status of 404/] }, async (page) => {
+  const token = await local("token", "--user", "ben");
+  await asDeployed(page);
+  await checkState(page, "token");
+  for (const pasted of ["", "not a token", "a.b", `${token.slice(0, 40)}`]) {
+    await page.getByLabel("Your Firebase ID token").fill(pasted);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("This is not an ID token.").waitFor();
+  }
+  await checkState(page, "bad token");
+  const broken = `"Bearer ${token.slice(0, 50)}\n  ${token.slice(50, 90)}\r\n${token.slice(90)}"\n`;
+  await page.getByLabel("Your Firebase ID token").fill(broken);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("Support tickets").waitFor();
+});
+
+pageTest("an expired token asks to sign in again and keeps what was typed", { errors: [/status of 401/] }, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("checkbox", { name: "Also put it on the Hugging Face Hub" }).check();
+  await recipes.getByLabel("Owner: your user name or an organization").fill("ada-at-home");
+  let expired = true;
+  const problem = { type: "urn:export-service:problem:unauthenticated", status: 401, detail: "expired" };
+  await page.route("**/exports/*", (route) => (expired ? route.fulfill({ status: 401, json: problem }) : route.fallback()));
+  await page.evaluate(() => window.dispatchEvent(new Event("online")));
+  await page.getByText("Your sign-in has expired.").waitFor();
+  await checkState(page, "expired");
+  expired = false;
+  await signIn(page);
+  assert.equal(await recipes.getByLabel("Owner: your user name or an organization").inputValue(), "ada-at-home");
+});
+
+pageTest("a full fine-tune is not offered what fails", {}, async (page) => {
+  await signIn(page);
+  const full = await openJob(page, "Assistant, full fine-tune");
+  await full.getByText("This is a full fine-tune, so there is no adapter to export.").waitFor();
+  await goal(full, "Choose from everything").check();
+  assert.ok(await full.getByRole("radio", { name: "Adapter", exact: true }).isDisabled());
+  assert.ok(await full.getByRole("radio", { name: "Adapter as GGUF" }).isDisabled());
+  await goal(full, "Go on training").check();
+  await full.getByText(/to download\./).waitFor();
+  await checkState(page, "full fine-tune");
+  await full.getByRole("button", { name: "Export", exact: true }).click();
+  await full.getByText("Merged model completed").first().waitFor();
+});
+
+pageTest("long names fit on a phone", { viewport: { width: 320, height: 640 } }, async (page) => {
+  await signIn(page);
+  const long = `${"an-extraordinarily-long-name-".repeat(4)}-0.1`;
+  await page.route(/\/exports$/, async (route) => {
+    const jobs = await (await route.fetch()).json();
+    Object.assign(jobs[0], { job_name: long, base_model_id: `owner/${long}` });
+    await route.fulfill({ json: jobs });
+  });
+  await page.getByRole("button", { name: "Reload" }).click();
+  await openJob(page, long);
+  await checkState(page, "long names");
+});
