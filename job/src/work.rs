@@ -64,7 +64,7 @@ struct ModelFiles<'a> {
 impl ExportWork<'_> {
     /// Writes the export's artifacts; those that exist for the same inputs and options are reused.
     pub(crate) fn run(&self) -> Result<ExportResult, JobError> {
-        self.requested.check_destination()?;
+        self.requested.check_destination(&[])?;
         match self.requested.export.kind {
             ArtifactKind::Adapter => adapter::export(self),
             ArtifactKind::Merged => merged::export(self),

@@ -27,7 +27,13 @@ impl AbsentHub {
         ))
     }
 
-    pub(crate) fn check_destination(&self, _repo: &HubRepo, _kind: ArtifactKind) -> Result<(), JobError> {
+    pub(crate) fn check_destination(
+        &self,
+        _repo: &HubRepo,
+        _private: bool,
+        _kind: ArtifactKind,
+        _files: &[ManifestFile],
+    ) -> Result<(), JobError> {
         match *self {}
     }
 

@@ -12,7 +12,9 @@ use shared::{
     domain::{Destination, Export, HubRepo, Quantization, TrainingJob},
 };
 
-use crate::{bucket::Bucket, context::Buckets, error::JobError, sources::InputSources};
+use crate::{
+    bucket::Bucket, context::Buckets, error::JobError, manifest::ManifestFile, sources::InputSources,
+};
 
 /// An export that is requested, and where its inputs are found.
 pub(crate) struct RequestedExport<'a> {
@@ -48,12 +50,13 @@ impl RequestedExport<'_> {
         self.export.hf_repo.as_ref().map(Some).ok_or_else(missing)
     }
 
-    /// Fails if the repository that the export is pushed to has what contradicts it.
-    pub(crate) fn check_destination(&self) -> Result<(), JobError> {
-        match self.repository()? {
-            Some(repo) => self.sources.hub()?.check_destination(repo, self.export.kind),
-            None => Ok(()),
-        }
+    /// Fails if the repository that the export is pushed to has what contradicts it, or the files of these names.
+    pub(crate) fn check_destination(&self, names: &[&str]) -> Result<(), JobError> {
+        let Some(repo) = self.repository()? else { return Ok(()) };
+        let file = |name: &&str| ManifestFile { name: (*name).to_owned(), size: 0, sha256: String::new() };
+        let files: Vec<_> = names.iter().map(file).collect();
+        let export = self.export;
+        self.sources.hub()?.check_destination(repo, export.hf_private, export.kind, &files)
     }
 
     /// `{job_id}/` in the bucket of files for download.

@@ -42,7 +42,6 @@ struct PlanDraft {
 
 /// Plans an export, or fails as its job would.
 pub(super) fn plan(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Plan, JobError> {
-    requested.check_destination()?;
     let mut draft = match requested.export.kind {
         ArtifactKind::Adapter => plan_adapter(requested)?,
         ArtifactKind::Merged => plan_merged(requested, machine)?,

@@ -113,6 +113,9 @@ fn obtain_all(
         let missing = (0..targets.len()).filter(|number| !obtained.contains_key(number));
         let mut pending = missing.map(plan).collect::<Result<Vec<_>, JobError>>()?;
         // two exports that need the same files claim them in the same order, so that neither waits for the other forever
+        let names = pending.iter().flat_map(|pending| &pending.files);
+        let names: Vec<_> = names.map(|file| file.file_name.as_str()).collect();
+        work.requested.check_destination(&names)?;
         pending.sort_by(|a, b| a.target.fingerprint().cmp(b.target.fingerprint()));
         GgufMaker { work, model: &model, written: BTreeMap::new(), obtained: &mut obtained }
             .obtain(&pending, Vec::new())?;

@@ -402,6 +402,11 @@ async fn an_mmproj_file_is_not_left_beside_the_gguf_file_of_another_model() {
         message(&made)
     );
     assert_eq!(hub.repo(REPO).unwrap(), repo, "nothing was pushed");
+
+    let other = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&other, ArtifactKind::Gguf, &[Destination::HfHub]).await;
+    assert!(message(&made).contains("mmproj-F16.gguf"), "{}", message(&made));
+    assert_eq!(other.files("files"), [], "before any work");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,22 +17,6 @@ pub(super) struct RepositoryContents {
 }
 
 impl Hub {
-    /// Fails if an export of `kind` to `repo` would be used together with what is there: transformers applies an adapter to
-    /// the full model beside it. A repository that cannot be read is left to the push.
-    pub(crate) fn check_destination(&self, repo: &HubRepo, kind: ArtifactKind) -> Result<(), JobError> {
-        match self.contents(repo, &HubOperation::Write(repo.clone())) {
-            Ok(contents) => contents.check(repo, kind),
-            Err(error) => {
-                tracing::info!(
-                    error = &error as &dyn std::error::Error,
-                    repo = repo.as_str(),
-                    "the destination was not read"
-                );
-                Ok(())
-            }
-        }
-    }
-
     pub(super) fn contents(
         &self,
         repo: &HubRepo,

@@ -24,18 +24,48 @@ impl Hub {
         let (operation, repository) = (HubOperation::Write(repo.clone()), self.repository(repo));
         let exists = self.request(&operation, || repository.exists().send())?;
         let may_write = self.may_write(repo)?;
-        let mut summary = RepositorySummary { repo: repo.clone(), exists, private, may_write };
-        if !exists {
-            return Ok(summary);
+        let private = if exists { self.check_existing(repo, private, kind, files)? } else { private };
+        Ok(RepositorySummary { repo: repo.clone(), exists, private, may_write })
+    }
+
+    /// Fails if `files` would be refused because of what is in the repository, before they are made. What else is wrong with
+    /// the repository is left to the push.
+    pub(crate) fn check_destination(
+        self: &Arc<Self>,
+        repo: &HubRepo,
+        private: bool,
+        kind: ArtifactKind,
+        files: &[ManifestFile],
+    ) -> Result<(), JobError> {
+        match self.check_existing(repo, private, kind, files) {
+            Ok(_) => Ok(()),
+            Err(error @ (JobError::InvalidInput(_) | JobError::Stopped)) => Err(error),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::info!(error, repo = repo.as_str(), "the destination was not read");
+                Ok(())
+            }
         }
+    }
+
+    /// Whether the repository, which exists, is private. Fails if it has what contradicts `files`.
+    fn check_existing(
+        self: &Arc<Self>,
+        repo: &HubRepo,
+        private: bool,
+        kind: ArtifactKind,
+        files: &[ManifestFile],
+    ) -> Result<bool, JobError> {
+        let (operation, repository) = (HubOperation::Write(repo.clone()), self.repository(repo));
         let info = self.request(&operation, || repository.info().send())?;
         check_privacy(repo, private, info.private)?;
-        summary.private = info.private == Some(true);
         let mut before = self.contents(repo, &operation)?;
         before.check(repo, kind)?;
-        self.read_card(repo, &mut before, &operation)?;
-        before.check_mmproj(repo, files)?;
-        Ok(summary)
+        if !files.is_empty() {
+            self.read_card(repo, &mut before, &operation)?;
+            before.check_mmproj(repo, files)?;
+        }
+        Ok(info.private == Some(true))
     }
 
     /// Reads the model card, and notes the files that it lists. Empty if there is none, `None` if it is not text.
