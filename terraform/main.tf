@@ -195,6 +195,13 @@ module "job" {
   depends_on = [module.project_services]
 }
 
+# An output is written also if what it depends on failed. This is not: it is what all functions and the job have.
+resource "terraform_data" "release" {
+  input = { images = var.images, canary = var.canary }
+
+  depends_on = [module.function, module.job]
+}
+
 # What `create` encrypts, the job alone decrypts.
 module "token_key" {
   source = "./modules/token-key"

@@ -45,11 +45,7 @@ output "firebase" {
 
 output "release" {
   description = "The images, and how much of the traffic they have. scripts/release-file derives the next release from it."
-  value = {
-    images    = var.images
-    canary    = var.canary
-    revisions = var.canary == null ? { for name, function in module.function : name => function.revision } : var.canary.revisions
-  }
+  value       = terraform_data.release.output
 }
 
 output "dashboard" {

@@ -3,11 +3,6 @@ output "name" {
   value       = google_cloud_run_v2_service.this.name
 }
 
-output "revision" {
-  description = "The latest revision that is ready."
-  value       = google_cloud_run_v2_service.this.latest_ready_revision
-}
-
 output "uri" {
   description = "The service's URL."
   value       = google_cloud_run_v2_service.this.uri

@@ -6,6 +6,7 @@
 mod advice;
 mod aws;
 mod calls;
+mod canary;
 mod deploy_page;
 mod hosting;
 mod newcomer;

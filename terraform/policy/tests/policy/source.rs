@@ -64,6 +64,9 @@ fn label(block: &Block, index: usize) -> &str {
 /// The meta-arguments that Terraform accepts in every block of that kind.
 const META: [&str; 6] = ["count", "for_each", "provider", "depends_on", "lifecycle", "provisioner"];
 
+/// A resource of Terraform itself, in no provider's schema. `terraform validate` checks it.
+const BUILT_IN: &str = "terraform_data";
+
 fn arguments_exist(_: &str, body: &Body) -> Vec<String> {
     let providers = schema::all();
     let mut wrong = Vec::new();
@@ -72,6 +75,7 @@ fn arguments_exist(_: &str, body: &Body) -> Vec<String> {
             providers.iter().find_map(|provider| of(provider).get(label(block, 0)))
         };
         let schema = match block.identifier.as_str() {
+            "resource" if label(block, 0) == BUILT_IN => continue,
             "resource" => find(|provider| &provider.resource),
             "data" => find(|provider| &provider.data),
             "provider" => {
@@ -215,7 +219,7 @@ fn every_module_names_its_providers() {
         let (used, named, versioned) = modules.entry(folder).or_default();
         for block in body.blocks() {
             match block.identifier.as_str() {
-                "resource" | "data" => {
+                "resource" | "data" if label(block, 0) != BUILT_IN => {
                     let provider = block.body.attributes().find(|attribute| attribute.key() == "provider");
                     let of_type = || label(block, 0).split('_').next().unwrap_or_default().to_owned();
                     used.insert(provider.map_or_else(of_type, |provider| provider.expr().to_string()));
@@ -336,4 +340,51 @@ fn scripts_run_with_the_bash_of_macos() {
         assert_eq!(too_new_for_macos(wrong).len(), 1, "{wrong}");
     }
     assert!(too_new_for_macos("a=()\nf ${a[@]+\"${a[@]}\"}").is_empty());
+}
+
+/// Prints each source that Python 3.9 cannot parse. The sources are in a list on standard input.
+const PARSE: &str = "
+import ast, json, sys
+for source in json.load(sys.stdin):
+    try:
+        ast.parse(source, feature_version=(3, 9))
+    except SyntaxError as error:
+        print(error)
+";
+
+/// macOS has Python 3.9.
+fn too_new_for_python_of_macos(sources: &[String]) -> String {
+    use std::io::Write;
+    let python = std::process::Command::new("python3")
+        .args(["-c", PARSE])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let mut python = python.unwrap();
+    python.stdin.take().unwrap().write_all(serde_json::to_string(sources).unwrap().as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn scripts_run_with_the_python_of_macos() {
+    let inline =
+        regex::Regex::new(r"(?s)python3 -c(?: \\\n)?\s*'([^']*)'|python3 - [^\n]*<<'END'\n(.*?)\nEND\n");
+    let inline = inline.unwrap();
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(root().join("scripts")).unwrap() {
+        let Ok(script) = fs::read_to_string(entry.unwrap().path()) else { continue };
+        if script.starts_with("#!/usr/bin/env python3") {
+            sources.push(script);
+        } else {
+            let found = inline.captures_iter(&script);
+            sources.extend(found.map(|found| found.get(1).or(found.get(2)).unwrap().as_str().to_owned()));
+        }
+    }
+    assert!(sources.len() > 10, "{}", sources.len());
+    assert_eq!(too_new_for_python_of_macos(&sources), "");
+    for wrong in ["match 1:\n    case _: pass\n", "try: pass\nexcept* E: pass\n", "f(\n"] {
+        assert_ne!(too_new_for_python_of_macos(&[wrong.to_owned()]), "", "{wrong}");
+    }
 }

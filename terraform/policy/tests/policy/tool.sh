@@ -124,6 +124,16 @@ case "$name $*" in
         fi ;;
     "curl "*canary---*)
         url=${!#}
+        tag=${url#https://}
+        tag=$CLOUD/tag.${tag%%/*}
+        # a tag is unknown to the first two requests
+        echo >>"$tag"
+        [ "$(wc -l <"$tag")" -gt 2 ] || { printf 404; exit; }
+        # a setting that the functions cannot work with, as long as it is applied
+        if [ -n "${BROKEN_SETTING:-}" ] && grep -q "\"value\": \"$BROKEN_SETTING\"" terraform/terraform.tfstate; then
+            printf 500
+            exit
+        fi
         case $url in
             "${BROKEN:-none}"*) printf 500 ;;
             */health) printf 200 ;;
@@ -138,5 +148,11 @@ case "$name $*" in
         for argument in "$@"; do
             [[ $argument == -backend-config=* || $argument == -lockfile=* ]] || arguments+=("$argument")
         done
+        # a person answers questions with the lines of the file `answers`
+        if [[ " $* " == *" apply "* && " $* " != *" -auto-approve "* && -e $CLOUD/answers ]]; then
+            answer=$(head -n 1 "$CLOUD/answers")
+            sed -i 1d "$CLOUD/answers"
+            exec "$TERRAFORM" "${arguments[@]}" <<<"$answer"
+        fi
         exec "$TERRAFORM" "${arguments[@]}" ;;
 esac

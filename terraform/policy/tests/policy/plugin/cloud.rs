@@ -75,6 +75,7 @@ impl Cloud {
             return Ok(());
         }
         starts(folder, kind, after)?;
+        traffic_is_valid(folder, kind, after)?;
         alert_is_valid(kind, after)?;
         if before.is_nil() {
             create(folder, kind, after)?;
@@ -105,9 +106,17 @@ impl Cloud {
         Some(Value::Map(imported.collect()))
     }
 
-    /// The resource as the API returns it: zeros of a dashboard are left out.
-    pub(super) fn normalized(kind: &str, state: Value) -> Value {
+    /// The resource as the API returns it: zeros of a dashboard are left out, and the traffic of a service is where
+    /// somebody has moved it.
+    pub(super) fn read(&self, kind: &str, state: Value) -> Value {
+        let moved =
+            self.0.as_ref().and_then(|folder| read(folder, &format!("moved/{}", text(&state, "name"))));
         let Value::Map(mut fields) = state else { return state };
+        if let ("google_cloud_run_v2_service", Some(revisions)) = (kind, moved) {
+            for (_, value) in fields.iter_mut().filter(|(name, _)| name.as_str() == Some("traffic")) {
+                *value = Value::Array(revisions.lines().map(target).collect());
+            }
+        }
         if kind == "google_monitoring_dashboard" {
             for (name, value) in &mut fields {
                 if let (Some("dashboard_json"), Some(json)) = (name.as_str(), value.as_str()) {
@@ -132,6 +141,37 @@ fn starts(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
             text(after, "name")
         ));
     }
+    Ok(())
+}
+
+/// A target of traffic, of `REVISION PERCENT`.
+fn target(line: &str) -> Value {
+    let (revision, percent) = line.split_once(' ').unwrap();
+    Value::Map(vec![
+        ("percent".into(), percent.parse::<i64>().unwrap().into()),
+        ("revision".into(), revision.into()),
+        ("tag".into(), Value::Nil),
+        ("type".into(), "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION".into()),
+    ])
+}
+
+/// Traffic is given to revisions by their last name. The file `share-refused` has the name of a service and the percentage
+/// that its latest revision does not get.
+fn traffic_is_valid(folder: &Path, kind: &str, after: &Value) -> Result<(), String> {
+    if kind != "google_cloud_run_v2_service" {
+        return Ok(());
+    }
+    let refused = read(folder, "share-refused").unwrap_or_default();
+    for part in field(after, "traffic").as_array().map_or(&[][..], Vec::as_slice) {
+        let share = format!("{} {}", text(after, "name"), field(part, "percent"));
+        if text(part, "revision").contains('/') || (text(part, "revision").is_empty() && share == refused) {
+            return Err(format!(
+                "Error updating Service: googleapi: Error 400: spec.traffic is invalid: {part}"
+            ));
+        }
+    }
+    // an update replaces what was done by hand
+    let _ = fs::remove_file(folder.join("moved").join(text(after, "name")));
     Ok(())
 }
 

@@ -93,7 +93,7 @@ impl StandIn {
             }
             "ReadResource" => {
                 let request = decoded()?;
-                state(&Cloud::normalized(&request.type_name, values::decode(request.first.as_ref())))
+                state(&self.1.read(&request.type_name, values::decode(request.first.as_ref())))
             }
             "ImportResourceState" => {
                 self.import(&ImportRequest::decode(request).map_err(bad)?).encode_to_vec()

@@ -21,7 +21,10 @@ pub(super) fn next_revision(type_name: &str, before: &Value, after: Value) -> Va
     }
     let last = field(before, "latest_ready_revision").as_str().and_then(|name| name.rsplit('-').next());
     let next = last.and_then(|number| number.parse::<u32>().ok()).unwrap_or(0) + 1;
-    let name = format!("{}-{next:05}", field(&after, "name").as_str().unwrap_or_default());
+    let of = |name| field(&after, name).as_str().unwrap_or_default();
+    let (project, location, service) = (of("project"), of("location"), of("name"));
+    let name =
+        format!("projects/{project}/locations/{location}/services/{service}/revisions/{service}-{next:05}");
     let Value::Map(fields) = after else { return after };
     let set = |(key, value): (Value, Value)| match key.as_str() {
         Some("latest_ready_revision") => (key, Value::from(name.as_str())),
