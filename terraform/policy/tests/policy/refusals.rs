@@ -214,6 +214,29 @@ fn a_state_in_the_bucket_of_another_project_is_refused() {
     assert!(!newcomer.calls().iter().any(|call| call.contains("terraform init")), "{:?}", newcomer.calls());
 }
 
+/// A bucket that may not be read exists, perhaps; and one whose creation was interrupted has no versions yet.
+#[test]
+fn the_state_is_kept_in_versions_and_created_only_if_it_is_missing() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    let output = newcomer.make_with("plan", &[("STATE_DENIED", Some("yes"))]);
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("does not have storage.buckets.get access"), "{said}");
+    assert!(
+        said.contains("gs://demo-export-terraform-state, the bucket of Terraform's state, cannot be read"),
+        "{said}"
+    );
+    assert_eq!(newcomer.count("gcloud storage buckets create"), 0);
+
+    assert!(!newcomer.make_with("plan", &[("INTERRUPTED", Some("yes"))]).status.success());
+    newcomer.succeeds("plan");
+    newcomer.succeeds("plan");
+    let versions = "gcloud storage buckets update gs://demo-export-terraform-state --versioning";
+    assert_eq!((newcomer.count("gcloud storage buckets create"), newcomer.count(versions)), (1, 1));
+}
+
 #[test]
 fn errors_of_the_firebase_cli_are_shown() {
     if !terraform() {

@@ -35,8 +35,15 @@ case "$name $*" in
         # without a project of gcloud's, the credentials have no quota project
         [ -e "$CLOUD/gcloud-project" ] || refuse "no quota project: gcloud config set project" ;;
     "gcloud config set project"*) touch "$CLOUD/gcloud-project" ;;
-    "gcloud storage buckets describe"*) cat "$CLOUD/state" ;;
-    "gcloud storage buckets create"*) echo 123456789012 >"$CLOUD/state" ;;
+    "gcloud storage buckets describe"*)
+        [ -z "${STATE_DENIED:-}" ] ||
+            refuse "ERROR: (gcloud.storage.buckets.describe) HTTPError 403: you@example.com does not have storage.buckets.get access"
+        [ -e "$CLOUD/state" ] || refuse "ERROR: (gcloud.storage.buckets.describe) $4 not found: 404."
+        cat "$CLOUD/state" ;;
+    "gcloud storage buckets create"*)
+        echo 123456789012 >"$CLOUD/state"
+        [ -z "${INTERRUPTED:-}" ] || exit 130 ;;
+    "gcloud storage buckets update "*" --versioning") echo "123456789012 True" >"$CLOUD/state" ;;
     "gcloud projects describe"*) echo 123456789012 ;;
     "gcloud artifacts docker images describe "*)
         refuse "PERMISSION_DENIED: Permission 'containeranalysis.occurrences.list' denied" ;;
