@@ -227,6 +227,34 @@ fn what_is_missing_is_said_before_anything_is_done() {
     assert_eq!(changes.collect::<Vec<_>>(), Vec::<String>::new());
 }
 
+/// A file that git does not know can change what is built, such as a new build.rs.
+#[test]
+fn a_version_is_a_commit_and_nothing_else() {
+    let newcomer = Newcomer::new();
+    let commit =
+        "git init --quiet && git add --all && git -c user.name=n -c user.email=e commit --quiet --message m";
+    fs::write(newcomer.repository().join(".gitignore"), read(".gitignore") + "/terraform/*_override.tf\n")
+        .unwrap();
+    assert!(newcomer.types(commit, &[]).status.success());
+    let is_dirty = || text(&newcomer.types("scripts/package version", &[])).contains("-dirty");
+    assert!(!is_dirty());
+    let written = ["gha-creds-0123abcd.json", "terraform/.terraform.lock.hcl", ".first-export.demo-export"];
+    for file in written {
+        fs::write(newcomer.repository().join(file), "").unwrap();
+        assert!(!is_dirty(), "{file}");
+    }
+    for file in ["functions/get/build.rs", ".cargo/config.toml", "hosting/public/new.html"] {
+        let path = newcomer.repository().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(is_dirty(), "{file}");
+        fs::remove_file(path).unwrap();
+    }
+    assert!(!is_dirty());
+    fs::write(newcomer.repository().join("Cargo.toml"), "").unwrap();
+    assert!(is_dirty());
+}
+
 #[test]
 fn lambda_zips_hold_the_binary_and_whom_to_ask_for_an_account() {
     if !terraform() {
