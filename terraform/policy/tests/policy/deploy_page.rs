@@ -11,8 +11,10 @@ use crate::{
 
 /// Commands in the page's text that other tests run: those of the deployment and of zips in this file, those of Lambda
 /// in `aws.rs`, the others in `.ci/run`.
-const RUN_ELSEWHERE: [&str; 6] = [
+const RUN_ELSEWHERE: [&str; 8] = [
     "scripts/cloud output ",
+    "make rollback",
+    "make destroy",
     "make lambda PROJECT_ID=",
     "terraform init",
     "terraform apply",
@@ -225,6 +227,44 @@ fn what_is_missing_is_said_before_anything_is_done() {
         .into_iter()
         .filter(|call| ["create", "apply", "push", "cargo build"].iter().any(|change| call.contains(change)));
     assert_eq!(changes.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// Binaries are built on one kind of machine. What needs none works on others: docs/DEPLOY.md, Requirements.
+#[test]
+fn a_mac_is_told_what_it_cannot_build() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    let mac = "mkdir mac; printf '#!/bin/sh\necho Darwin arm64\n' >mac/uname; chmod +x mac/uname; export PATH=$PWD/mac:$PATH; ";
+    let types = |verb: &str| {
+        newcomer.types(&format!("{mac}make {verb} PROJECT_ID={PROJECT} ENVIRONMENT=staging; rm -r mac"), &[])
+    };
+    let calls = newcomer.calls().len();
+    let output = types("deploy");
+    let said =
+        "binaries are built on x86_64 Linux, and this is Darwin arm64: use such a machine, or the workflow";
+    assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
+    let changes = newcomer.calls().split_off(calls).into_iter().filter(|call| call.contains(" apply "));
+    assert_eq!(changes.count(), 0);
+    fs::remove_dir_all(newcomer.repository().join("mac")).unwrap();
+    let version = text(&newcomer.types("scripts/package version", &[]));
+    for verb in ["plan", "logs", &format!("rollback TAG={}", version.trim())] {
+        let output = types(verb);
+        assert!(output.status.success(), "{verb}: {}", text(&output));
+    }
+
+    // what was built elsewhere is taken as it is
+    let builds = newcomer.count("cargo build");
+    fs::remove_file(newcomer.repository().join("target/package/ca-certificates.crt")).unwrap();
+    let output = newcomer.make_with("deploy", &[("BUILT", Some("yes"))]);
+    let said = "BUILT=yes, but target/package/ca-certificates.crt is missing";
+    assert!(!output.status.success() && text(&output).contains(said), "{}", text(&output));
+    fs::write(newcomer.repository().join("target/package/ca-certificates.crt"), "").unwrap();
+    let output = newcomer.make_with("deploy", &[("BUILT", Some("yes"))]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(newcomer.count("cargo build"), builds);
 }
 
 /// A file that git does not know can change what is built, such as a new build.rs.

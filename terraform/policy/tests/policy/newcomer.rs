@@ -22,7 +22,7 @@ pub(crate) const PLAYED: [&str; 9] =
     ["gcloud", "docker", "podman", "firebase", "curl", "cargo", "rustup", "musl-gcc", "sleep"];
 
 /// Tools that every machine has.
-const EVERYWHERE: [&str; 28] = [
+const EVERYWHERE: [&str; 29] = [
     "awk",
     "basename",
     "bash",
@@ -50,6 +50,7 @@ const EVERYWHERE: [&str; 28] = [
     "tee",
     "touch",
     "tr",
+    "uname",
     "wc",
 ];
 
