@@ -89,11 +89,13 @@ fn the_build_context_holds_every_member() {
 }
 
 /// The first major version of each action that runs on node24. Runners have no older Node.js.
-const FIRST_ON_NODE24: [(&str, u32); 7] = [
+const FIRST_ON_NODE24: [(&str, u32); 9] = [
     ("actions/attest", 3),
     ("actions/cache", 5),
     ("actions/checkout", 5),
+    ("actions/download-artifact", 7),
     ("actions/setup-node", 5),
+    ("actions/upload-artifact", 6),
     ("google-github-actions/auth", 3),
     ("google-github-actions/setup-gcloud", 3),
     ("hashicorp/setup-terraform", 4),
@@ -218,7 +220,12 @@ fn unsigned(workflow: &str) -> Vec<String> {
             wrong.push(what.to_owned());
         }
     };
-    must("attests what is not deployed", attest.contains("    needs: deploy\n"));
+    must("attests what is not deployed", attest.contains("    needs: [build, deploy]\n"));
+    must(
+        "is skipped when a deployment fails after its push",
+        attest.contains("    if: ${{ !cancelled() && needs.deploy.outputs.images != '' }}\n")
+            && deploy.contains("      - id: subjects\n        if: ${{ !cancelled() && hashFiles("),
+    );
     must(
         "can become the deployer",
         !attest.contains("environment:") && !attest.contains("google-github-actions"),
@@ -244,7 +251,9 @@ fn images_have_a_signed_provenance_and_sbom() {
     let workflow = read(".github/workflows/deploy.yml");
     assert_eq!(unsigned(&workflow), Vec::<String>::new());
     for (from, to) in [
-        ("    needs: deploy\n", "    needs: gate\n"),
+        ("    needs: [build, deploy]\n", "    needs: build\n"),
+        ("    if: ${{ !cancelled() && needs.deploy.outputs.images != '' }}\n", ""),
+        ("        if: ${{ !cancelled() && hashFiles(", "        if: ${{ hashFiles("),
         ("      attestations: write\n", ""),
         ("          subject-checksums: target/package/images.sha256\n", ""),
         ("sbom/get.cdx.json", "sbom/list.cdx.json"),
@@ -254,6 +263,76 @@ fn images_have_a_signed_provenance_and_sbom() {
         let mutant = workflow.replacen(from, to, 1);
         assert!(mutant != workflow && !unsigned(&mutant).is_empty(), "nothing minds {from:?} → {to:?}");
     }
+}
+
+/// The jobs of a workflow, by name.
+fn jobs(workflow: &str) -> Vec<(&str, &str)> {
+    let name = Regex::new(r"(?m)^  ([\w-]+):\n").unwrap();
+    let (_, jobs) = workflow.split_once("\njobs:\n").unwrap();
+    let starts: Vec<_> = name.captures_iter(jobs).map(|found| found.get(1).unwrap().range()).collect();
+    let ends = starts.iter().skip(1).map(|next| next.start).chain([jobs.len()]);
+    starts.iter().zip(ends).map(|(name, end)| (&jobs[name.clone()], &jobs[name.end..end])).collect()
+}
+
+/// What others have written, such as a build script of a dependency, must not run where a token for the cloud or for a
+/// signature can be requested. What was built elsewhere is deployed and signed by its digest.
+fn built_beside_credentials(workflow: &str) -> Vec<String> {
+    let builds =
+        Regex::new(r"\b(cargo|scripts/package|make (?:sbom|package|gate)|npm (?:install|run))\b").unwrap();
+    let mut wrong = Vec::new();
+    for (name, job) in jobs(workflow).into_iter().filter(|(_, job)| job.contains("id-token: write")) {
+        for line in job.lines().filter(|line| line.contains("run: ") && builds.is_match(line)) {
+            wrong.push(format!("{name} runs {}", line.trim()));
+        }
+        if job.contains("npm ci ") && !job.contains("npm ci --ignore-scripts ") {
+            wrong.push(format!("{name} runs scripts of packages"));
+        }
+        if job.contains("make deploy") && !job.contains("      BUILT: \"yes\"\n") {
+            wrong.push(format!("{name} builds what it deploys"));
+        }
+        let at = |text: &str| job.find(text).unwrap_or(usize::MAX);
+        let (checked, login) =
+            (at("| sha256sum --check && tar --extract"), at("google-github-actions/auth@"));
+        let expected = job.contains("SHA256: ${{ needs.build.outputs.sha256 }}\n");
+        if checked == usize::MAX
+            || !expected
+            || checked > login
+            || job.contains("npm ci") && at("npm ci") > login
+        {
+            wrong.push(format!("{name} has its credentials before it knows what was built"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn nothing_is_built_beside_credentials() {
+    let workflow = read(".github/workflows/deploy.yml");
+    assert_eq!(built_beside_credentials(&workflow), Vec::<String>::new());
+    let names: Vec<_> = jobs(&workflow).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["gate", "build", "deploy", "attest"]);
+    for (from, to) in [
+        ("      BUILT: \"yes\"\n", ""),
+        ("      - run: make deploy\n", "      - run: make sbom && make deploy\n"),
+        ("npm ci --ignore-scripts", "npm ci"),
+        ("          SHA256: ${{ needs.build.outputs.sha256 }}\n", "          SHA256: abc\n"),
+        ("| sha256sum --check && tar", "&& tar"),
+        (
+            "    runs-on: ubuntu-24.04\n",
+            "    runs-on: ubuntu-24.04\n    permissions:\n      id-token: write\n",
+        ),
+    ] {
+        let mutant = workflow.replacen(from, to, 1);
+        let wrong = built_beside_credentials(&mutant);
+        assert!(mutant != workflow && !wrong.is_empty(), "nothing minds {from:?} → {to:?}");
+    }
+}
+
+/// Of a group, one run may wait: a run of main in the group of another would cancel a deployment that waits for reviewers.
+#[test]
+fn only_pull_requests_share_a_group_of_runs() {
+    let group = "\n  group: ci-${{ github.event_name == 'pull_request' && github.ref || github.run_id }}\n";
+    assert!(read(".github/workflows/ci.yml").contains(group));
 }
 
 #[test]
