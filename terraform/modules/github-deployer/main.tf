@@ -66,12 +66,13 @@ resource "google_iam_workload_identity_pool_provider" "this" {
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
   # All GitHub workflows have tokens of this issuer; the condition rejects other repositories, branches, workflows and
-  # environments. The environment's protection rules decide which jobs get its tokens.
+  # environments. The environment's protection rules decide which jobs get its tokens. The claim of the workflow has the
+  # repository's name, which the token has as well: it can be renamed.
   attribute_condition = join(" && ", [
     "assertion.repository_id == '${var.repository.id}'",
     "assertion.repository_owner_id == '${var.repository.owner_id}'",
     "assertion.ref == 'refs/heads/main'",
-    "assertion.workflow_ref == '${var.repository.name}/.github/workflows/deploy.yml@refs/heads/main'",
+    "assertion.workflow_ref == assertion.repository + '/.github/workflows/deploy.yml@refs/heads/main'",
     "assertion.environment == '${var.environment}'",
   ])
 

@@ -287,7 +287,7 @@ fn only_the_main_branch_deploys(deployment: &Deployment) -> Vec<String> {
             "assertion.repository_id == '123456789'",
             "assertion.repository_owner_id == '1234567'",
             "assertion.ref == 'refs/heads/main'",
-            "assertion.workflow_ref == 'owner/export-service/.github/workflows/deploy.yml@refs/heads/main'",
+            "assertion.workflow_ref == assertion.repository + '/.github/workflows/deploy.yml@refs/heads/main'",
             "assertion.environment == 'production'",
         ]
         .join(" && ");
