@@ -1,4 +1,4 @@
-# An example: the five functions on Lambda, with the same binaries, for a project that is already deployed on Google
+# An example: the six functions on Lambda, with the same binaries, for a project that is already deployed on Google
 # Cloud. The rewrites of the site still point to Cloud Run.
 
 terraform {

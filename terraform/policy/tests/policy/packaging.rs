@@ -348,6 +348,31 @@ fn what_is_signed_are_the_pushed_digests() {
     assert_eq!(text, format!("{images}\nchecksums<<END\n{digest}  r/p/get\nEND\n"));
 }
 
+/// Texts that say how many functions there are, or how many of them Hosting calls.
+const COUNTED: [(&str, &str, &str); 6] = [
+    ("docs/DEPLOY.md", "deploys the same {} functions on AWS Lambda", "all"),
+    ("docs/LOCAL.md", "| {} Cloud Run services |", "all"),
+    ("docs/LOCAL.md", "| the same {} routers,", "all"),
+    ("terraform/examples/aws/main.tf", "# An example: the {} functions on Lambda", "all"),
+    ("docs/SECURITY.md", "call the {} public functions and get 401", "public"),
+    ("docs/SECURITY.md", "- {} functions have no invoker check", "public"),
+];
+
+#[test]
+fn the_functions_are_counted() {
+    let hosting: serde_json::Value = serde_json::from_str(&read("hosting/firebase.json")).unwrap();
+    let rewrites = hosting["hosting"]["rewrites"].as_array().unwrap();
+    let public: std::collections::BTreeSet<_> =
+        rewrites.iter().map(|rewrite| rewrite["run"]["serviceId"].as_str().unwrap()).collect();
+    let all = fs::read_dir(root().join("functions")).unwrap().count();
+    for (file, text, which) in COUNTED {
+        let count = if which == "all" { all } else { public.len() };
+        let number = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight"][count];
+        let (expected, page) = (text.replace("{}", number), read(file).to_lowercase());
+        assert!(page.contains(&expected.to_lowercase()), "{file} must say {expected:?}");
+    }
+}
+
 /// Workflows call `make` targets and scripts, which a person can run as well.
 #[test]
 fn workflows_call_verbs_that_exist() {
