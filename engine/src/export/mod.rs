@@ -5,6 +5,7 @@
 //! ```
 
 mod digest;
+mod module_weights;
 mod parallel;
 mod report;
 mod report_diff;

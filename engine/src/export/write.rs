@@ -3,6 +3,7 @@
 use std::thread;
 
 use super::digest::DigestThread;
+use super::module_weights;
 use super::parallel;
 use super::row_block::{RowBlock, WorkerScratch};
 use super::schedule::{Chunk, ReadUnit, chunks, read_units};
@@ -19,6 +20,9 @@ pub(super) fn write(
     sink: &mut dyn Sink,
     run: &RunOptions<'_>,
 ) -> Result<ExportStats> {
+    if !run.allow_non_finite {
+        module_weights::check_finite(&plan.model)?;
+    }
     let units = read_units(plan);
     let chunks = chunks(&units, run.chunk_size);
     let mut writer = SinkWriter::new(plan, stage, sink, run);

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::{GgufOptions, GgufPlan, Model, OutputType};
+use engine::{GgufOptions, GgufPlan, LocalOutput, MergePlan, Model, OutputType, RunOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{checkpoint, fixture};
+use crate::support::{checkpoint, fixture, write_tensors};
 
 /// A copy of the fixture, with its modules.
 struct EmbeddingModel(TempDir);
@@ -45,21 +45,17 @@ impl EmbeddingModel {
     }
 
     /// Replaces the weights of a module by tensors of zeros.
-    fn tensors(self, module: &str, tensors: &[(&str, &[u64])]) -> Self {
-        let (mut header, mut end) = (serde_json::Map::new(), 0);
-        for (name, shape) in tensors {
-            let start = end;
-            end += 4 * shape.iter().product::<u64>();
-            header.insert(
-                (*name).to_owned(),
-                json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]}),
-            );
-        }
-        let header = Value::Object(header).to_string();
-        let mut file = (header.len() as u64).to_le_bytes().to_vec();
-        file.extend(header.as_bytes());
-        file.resize(file.len() + end as usize, 0);
-        self.write(&format!("{module}/model.safetensors"), &file)
+    fn tensors(self, module: &str, tensors: &[(&'static str, &'static [usize])]) -> Self {
+        let zeros = |(name, shape): &(&'static str, &'static [usize])| {
+            (*name, *shape, vec![0.0; shape.iter().product()])
+        };
+        let tensors: Vec<_> = tensors.iter().map(zeros).collect();
+        write_tensors(&self.path(module).join("model.safetensors"), &tensors);
+        self
+    }
+
+    fn merge_plan(&self) -> Result<MergePlan, String> {
+        MergePlan::own_files(&Model::new(&checkpoint(self.0.path()))).map_err(|error| error.to_string())
     }
 
     fn plan(&self) -> Result<GgufPlan, String> {
@@ -91,7 +87,6 @@ const NORMALIZE: (&str, &str) = ("4_Normalize", "sentence_transformers.models.No
 fn a_dense_module_is_a_matrix_alone() {
     const CONFIG: &str = "2_Dense/config.json";
     let new = EmbeddingModel::new;
-    let shape = [128, 64].as_slice();
     for (model, expected) in [
         (
             new().set(CONFIG, "activation_function", json!("torch.nn.modules.activation.Tanh")),
@@ -106,8 +101,8 @@ fn a_dense_module_is_a_matrix_alone() {
             "has the shape [128, 64], but config.json requires [128, 65]",
         ),
         (new().set(CONFIG, "out_features", json!(null)), "has no out_features"),
-        (new().tensors("2_Dense", &[("linear.weight", shape), ("linear.bias", &[128])]), "linear.bias"),
-        (new().tensors("2_Dense", &[("weight", shape)]), "is not linear.weight"),
+        (new().tensors("2_Dense", &[("linear.weight", &[128, 64]), ("linear.bias", &[128])]), "linear.bias"),
+        (new().tensors("2_Dense", &[("weight", &[128, 64])]), "is not linear.weight"),
         (new().tensors("2_Dense", &[]), "has no linear.weight"),
     ] {
         let error = model.plan().unwrap_err();
@@ -180,4 +175,32 @@ fn one_way_of_pooling_is_used() {
     assert!(by("weightedmean").unwrap_err().contains("weightedmean"));
     let error = EmbeddingModel::new().set(CONFIG, "include_prompt", json!(false)).plan().unwrap_err();
     assert!(error.contains("include_prompt false"), "{error}");
+}
+
+#[test]
+fn a_dense_module_with_nan_is_refused_by_its_element() {
+    let model = EmbeddingModel::new();
+    let path = model.path("2_Dense/model.safetensors");
+    let mut weights = fs::read(&path).unwrap();
+    let end = weights.len() - 2;
+    weights[end..].fill(0xff);
+    fs::write(&path, weights).unwrap();
+    let merged = model.merge_plan().unwrap();
+    let gguf = model.plan().unwrap();
+    for allow_non_finite in [false, true] {
+        let run = RunOptions { allow_non_finite, ..RunOptions::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let output = || LocalOutput::create(folder.path()).unwrap();
+        for result in
+            [engine::merge(&merged, &mut output(), &run), engine::gguf(&gguf, "m.gguf", &mut output(), &run)]
+        {
+            let text = result.err().map(|error| error.to_string());
+            let is_refused = text.as_ref().is_some_and(|text| {
+                ["2_Dense/model.safetensors", "linear.weight", "element 8191 is NaN"]
+                    .iter()
+                    .all(|part| text.contains(part))
+            });
+            assert_eq!(is_refused, !allow_non_finite, "{text:?}");
+        }
+    }
 }
