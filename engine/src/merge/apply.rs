@@ -7,7 +7,9 @@ use super::effect::MergeEffect;
 use super::experts;
 use super::experts::ExpertFactors;
 use super::{Model, ModelTensor};
+use crate::checkpoint::TensorInfo;
 use crate::error::{Error, NON_FINITE, Result};
+use crate::gemma::is_clip_limit_name;
 use crate::numerics::{Dtype, first_non_finite};
 use crate::peft::{AdapterTensor, ChangeKind};
 
@@ -107,11 +109,13 @@ impl Model {
         Ok(effect)
     }
 
-    /// Refuses NaN and infinity in the base and in the merged values.
+    /// Refuses NaN and infinity in the base and in the merged values. The infinite limits of a module that does not clip
+    /// are no fault.
     fn check_finite(&self, range: ElementRange, chunk: &MergedChunk) -> Result<()> {
         let tensor = &self.tensors()[range.tensor];
         for (bytes, whose) in [(&chunk.base, "of the base"), (&chunk.merged, "of the merged weights")] {
-            if let Some(position) = first_non_finite(tensor.info.dtype, bytes) {
+            let found = first_non_finite(tensor.info.dtype, bytes);
+            if let Some(position) = found.filter(|_| !is_clip_limit(&tensor.info, bytes)) {
                 let element = range.first + position as u64;
                 let problem = format!("element {element} {whose} is {NON_FINITE}");
                 return Err(Error::tensor(self.file_of(tensor), &tensor.info.name, problem));
@@ -236,6 +240,16 @@ impl Model {
         let magnitudes = read_all(magnitude, allow_non_finite)?;
         Ok(magnitudes.iter().zip(squares).map(|(magnitude, square)| magnitude / square.sqrt()).collect())
     }
+}
+
+/// Whether these are the values of a limit of a module that clips its input or output, and none of them is NaN.
+fn is_clip_limit(tensor: &TensorInfo, bytes: &[u8]) -> bool {
+    if !is_clip_limit_name(&tensor.name) {
+        return false;
+    }
+    let mut values = vec![0.0; bytes.len() / tensor.dtype.bytes() as usize];
+    tensor.dtype.widen(bytes, &mut values);
+    !values.iter().any(|value| value.is_nan())
 }
 
 /// Reads values of the adapter, and refuses NaN and infinity.

@@ -152,7 +152,8 @@ fn sums(a: &[f32], b: &[f32], size: impl Fn(f32) -> f32) -> LaneSums {
 impl LaneSums {
     #[inline(always)]
     fn one(&mut self, lane: usize, a: f32, b: f32, size: &impl Fn(f32) -> f32) {
-        let difference = (a - b).abs();
+        // equal infinities have the difference NaN
+        let difference = if a == b { 0.0 } else { (a - b).abs() };
         self.changed[lane] += u32::from(a.to_bits() != b.to_bits());
         self.largest[lane] = larger(self.largest[lane], difference);
         self.sum[lane] += size(difference);
@@ -206,6 +207,16 @@ mod tests {
         let mut stats = ErrorStats::default();
         stats.add_errors(TensorType::F32, 2, &[1.0, 2.0, 3.0, 4.0], &bytes(&[1.0, 2.5, 3.0, 4.0]));
         assert_eq!((stats.rows.as_slice(), stats.largest, stats.changed), (&[0.25, 0.0][..], 0.5, 1));
+    }
+
+    #[test]
+    fn equal_infinities_do_not_differ() {
+        let limits = [f32::INFINITY, f32::NEG_INFINITY, 1.0];
+        let mut stats = ErrorStats::default();
+        stats.add_errors(TensorType::F32, 3, &limits, &bytes(&limits));
+        assert_eq!((stats.rows.as_slice(), stats.largest, stats.changed), (&[0.0][..], 0.0, 0));
+        stats.add_errors(TensorType::F32, 1, &[f32::INFINITY], &bytes(&[f32::NEG_INFINITY]));
+        assert_eq!((stats.largest, stats.changed), (f32::INFINITY, 1));
     }
 
     #[test]

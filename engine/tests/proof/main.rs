@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod clip_limits;
 mod heads;
 mod outputs;
 mod report;

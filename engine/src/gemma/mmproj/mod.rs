@@ -19,6 +19,7 @@ pub(super) use gemma3::GEMMA3;
 pub(super) use gemma3n::GEMMA3N;
 pub(super) use gemma4::GEMMA4;
 pub(super) use gemma4_unified::GEMMA4_UNIFIED;
+pub(crate) use tensor_map::is_clip_limit_name;
 
 use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape};
 use tensor_map::{EncoderKind, TensorMap};

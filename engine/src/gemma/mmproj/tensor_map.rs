@@ -53,9 +53,17 @@ impl EncoderKind {
     }
 }
 
+/// The limits of a module that clips its input and output. transformers' defaults are infinite.
+const CLIP_LIMITS: [&str; 4] = ["input_min", "input_max", "output_min", "output_max"];
+
+/// Whether a checkpoint's tensor of this name is a limit of a module that clips.
+pub(crate) fn is_clip_limit_name(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, suffix)| CLIP_LIMITS.contains(&suffix))
+}
+
 /// The suffixes of a module's tensors; some modules clip their input and output.
 const SUFFIXES: [&str; 7] =
-    [NO_SUFFIX, "weight", "bias", "input_min", "input_max", "output_min", "output_max"];
+    [NO_SUFFIX, "weight", "bias", CLIP_LIMITS[0], CLIP_LIMITS[1], CLIP_LIMITS[2], CLIP_LIMITS[3]];
 
 /// The GGUF name of a tensor that one of these maps has.
 pub(super) fn gguf_name<'a>(maps: impl IntoIterator<Item = &'a TensorMap>, name: &str) -> Option<String> {
