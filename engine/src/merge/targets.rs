@@ -108,18 +108,40 @@ fn check_targeted(adapter: &Adapter, untargeted: &[String]) -> Result<()> {
     Err(Error::invalid(adapter.config_file(), problem))
 }
 
-/// Whether a change is zero because its left factor is, as that of a module that training never reached. A layer of
-/// Gemma 3n or 4 that uses the keys and values of another has such modules in some versions of its class.
+/// Whether a change is exactly zero, as that of a module that training never reached. A layer of Gemma 3n or 4 that uses
+/// the keys and values of another has such modules in some versions of its class.
 fn is_zero(change: &AdapterChange) -> Result<bool> {
     match &change.kind {
-        ChangeKind::LowRank { b, magnitude: None, .. } => b.is_zero(),
-        ChangeKind::LowRank { .. }
-        | ChangeKind::ExpertLowRank { .. }
-        | ChangeKind::Embedding { .. }
-        | ChangeKind::TokenRows { .. }
-        | ChangeKind::Replace(_)
-        | ChangeKind::LoraBias { .. } => Ok(false),
+        // the magnitudes of DoRA are the norms of the base's rows as long as B is zero
+        ChangeKind::LowRank { b, magnitude: Some(_), .. }
+        | ChangeKind::Embedding { b, magnitude: Some(_), .. } => b.is_zero(),
+        ChangeKind::LowRank { a, b, scaling, magnitude: None, .. }
+        | ChangeKind::Embedding { a, b, scaling, magnitude: None } => {
+            Ok(*scaling == 0.0 || is_zero_product(a, b)?)
+        }
+        ChangeKind::ExpertLowRank { a, b, scaling, .. } => {
+            Ok(*scaling == 0.0 || a.is_zero()? || b.is_zero()?)
+        }
+        ChangeKind::LoraBias { values, scaling } => Ok(*scaling == 0.0 || values.is_zero()?),
+        ChangeKind::TokenRows { .. } | ChangeKind::Replace(_) => Ok(false),
     }
+}
+
+/// Whether B·A is exactly zero.
+fn is_zero_product(a: &AdapterTensor, b: &AdapterTensor) -> Result<bool> {
+    let (rank, columns) = (a.shape[0] as usize, a.shape[1] as usize);
+    let (right, left) = (a.read_all()?, b.read_all()?);
+    let mut product = vec![0.0_f32; columns];
+    for row in left.chunks_exact(rank) {
+        product.fill(0.0);
+        for (factor, right) in row.iter().zip(right.chunks_exact(columns.max(1))) {
+            product.iter_mut().zip(right).for_each(|(sum, value)| *sum += factor * value);
+        }
+        if product.iter().any(|value| *value != 0.0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Adds a change to its target.

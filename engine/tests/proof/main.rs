@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod clip_limits;
+mod dropped_modules;
 mod heads;
 mod outputs;
 mod report;

@@ -285,18 +285,6 @@ fn no_merge_of_an_embedding_with_other_rows_than_tokens() {
     assert!(text.contains("has 768 rows, but vocab_size of config.json is 700"), "{text}");
 }
 
-#[test]
-fn changes_that_are_zero_and_not_in_the_base_are_dropped_by_name() {
-    let base = checkpoint(&fixture("families/gemma4-dense/base"));
-    let adapter = LocalFolder::open(fixture("adapters/zero-pairs/adapter")).unwrap();
-    let model = Model::with_adapter(&base, &Adapter::open(Arc::new(adapter)).unwrap()).unwrap();
-    assert_eq!(model.dropped_modules(), ["model.layers.5.self_attn.k_proj.weight"]);
-    let folder = tempfile::tempdir().unwrap();
-    let outcome = crate::support::merge(&model, folder.path(), &crate::support::run(1, 4 << 20));
-    assert_eq!(outcome.report.dropped_modules, model.dropped_modules());
-    assert!(outcome.report.pairs.iter().all(|pair| pair.tensor.contains("q_proj")));
-}
-
 /// An adapter has no rows for new tokens in the per-layer embeddings: transformers cannot run the merged model on them.
 #[test]
 fn no_merge_of_new_tokens_without_rows_in_the_per_layer_embeddings() {
