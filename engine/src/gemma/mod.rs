@@ -29,7 +29,7 @@ pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch
 pub(crate) use known_fields::{check_model_type, has_field, unknown_encoder_fields, unknown_fields};
 pub(crate) use mmproj::{MmprojEncoders, is_clip_limit_name};
 pub(crate) use rope::layer_rope;
-pub(crate) use sentence_transformers::module_files;
+pub(crate) use sentence_transformers::{check_modules, module_files};
 pub(crate) use tensor_names::MappedTensor;
 pub(crate) use tensor_shapes::{ExpectedShape, TensorShapes};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::family::{ExtraTensor, ModelFamily, config_count};
+use crate::checkpoint::header::HeaderTensor;
 use crate::checkpoint::{ConfigField, ModelConfig, ModelFiles, header};
 use crate::error::{Error, Result};
 use crate::io::{Source, json, read_source};
@@ -17,6 +18,9 @@ const MAX_DENSE_BYTES: u64 = 64 << 20;
 const DENSE_NAMES: [&str; 2] = ["dense_2.weight", "dense_3.weight"];
 
 const MODULES_FILE: &str = "modules.json";
+
+/// The file of a module's weights.
+const WEIGHTS: &str = "model.safetensors";
 
 /// A kind of module, in the order of llama.cpp's steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,9 +63,7 @@ fn modules(files: &ModelFiles) -> Result<Vec<Module>> {
 /// The files that may be in the modules' folders.
 pub(crate) fn module_files(files: &ModelFiles) -> Result<Vec<String>> {
     let folders = modules(files)?.into_iter().map(|(path, _)| path).filter(|path| !path.is_empty());
-    Ok(folders
-        .flat_map(|path| ["config.json", "model.safetensors"].map(|file| format!("{path}/{file}")))
-        .collect())
+    Ok(folders.flat_map(|path| ["config.json", WEIGHTS].map(|file| format!("{path}/{file}"))).collect())
 }
 
 /// The folders of modules by kind.
@@ -103,6 +105,24 @@ fn module_file(files: &ModelFiles, path: &str, file: &str) -> Result<Arc<dyn Sou
         let what = format!("{name}, which {MODULES_FILE} names");
         Error::Missing { folder: files.location().to_owned(), what }
     })
+}
+
+/// Refuses modules that sentence-transformers does not load: files are missing, or the weights of a dense module have other
+/// shapes than its configuration.
+pub(crate) fn check_modules(files: &ModelFiles) -> Result<()> {
+    for (path, name) in modules(files)?.into_iter().filter(|(path, _)| !path.is_empty()) {
+        match name.rsplit('.').next() {
+            // it has no files
+            Some("Normalize") => {}
+            Some("Dense") => drop(linear_weight(files, &path, &module_config(files, &path)?)?),
+            Some("LayerNorm") => {
+                module_config(files, &path)?;
+                module_file(files, &path, WEIGHTS)?;
+            }
+            Some(_) | None => drop(module_config(files, &path)?),
+        }
+    }
+    Ok(())
 }
 
 /// How the embeddings of tokens are pooled into one, as llama.cpp's `llama_pooling_type`.
@@ -170,7 +190,7 @@ pub(super) fn dense_modules(family: &ModelFamily, files: &ModelFiles) -> Result<
         let weight = dense_weight(files, path, name)?;
         if weight.shape.get(1) != Some(&in_features) {
             let problem = format!("has the shape {:?}, but gets {in_features} features", weight.shape);
-            let file = module_file(files, path, "model.safetensors")?;
+            let file = module_file(files, path, WEIGHTS)?;
             return Err(Error::tensor(file.location(), LINEAR, problem));
         }
         weights.push(weight);
@@ -187,39 +207,41 @@ pub(super) fn dense_modules(family: &ModelFamily, files: &ModelFiles) -> Result<
 /// The only tensor of a dense module without a bias.
 const LINEAR: &str = "linear.weight";
 
-fn dense_weight(files: &ModelFiles, path: &str, name: &str) -> Result<ExtraTensor> {
-    let config = module_config(files, path)?;
-    check_linear(&config)?;
-    let source = module_file(files, path, "model.safetensors")?;
-    let error = |tensor: &str, problem| Err(Error::tensor(source.location(), tensor, problem));
-    let mut tensors = header::read(&*source)?;
-    if let Some(other) = tensors.iter().find(|tensor| tensor.name != LINEAR) {
-        return error(
-            &other.name,
-            format!("is not {LINEAR}, the only tensor that llama.cpp has for a dense module"),
-        );
-    }
-    let Some(tensor) = tensors.pop() else {
-        return Err(Error::invalid(source.location(), format!("has no {LINEAR}")));
-    };
-    if tensor.bytes > MAX_DENSE_BYTES || !tensor.dtype.is_float() {
-        return error(
-            LINEAR,
-            format!(
-                "is {} with {} bytes, not a float tensor of at most {MAX_DENSE_BYTES} bytes",
-                tensor.dtype, tensor.bytes
-            ),
-        );
-    }
+/// The file of a dense module's weights, and its matrix in it.
+fn linear_weight(
+    files: &ModelFiles,
+    path: &str,
+    config: &ModelConfig,
+) -> Result<(Arc<dyn Source>, HeaderTensor)> {
+    let source = module_file(files, path, WEIGHTS)?;
     let mut expected = Vec::new();
     for field in ["out_features", "in_features"] {
         expected.push(u64::from(config.required_u32(field)?));
     }
+    let found = header::read(&*source)?.into_iter().find(|tensor| tensor.name == LINEAR);
+    let Some(tensor) = found else {
+        return Err(Error::invalid(source.location(), format!("has no {LINEAR}")));
+    };
     if tensor.shape != expected {
-        return error(
-            LINEAR,
-            format!("has the shape {:?}, but config.json requires {expected:?}", tensor.shape),
-        );
+        let problem = format!("has the shape {:?}, but config.json requires {expected:?}", tensor.shape);
+        return Err(Error::tensor(source.location(), LINEAR, problem));
+    }
+    Ok((source, tensor))
+}
+
+fn dense_weight(files: &ModelFiles, path: &str, name: &str) -> Result<ExtraTensor> {
+    let config = module_config(files, path)?;
+    check_linear(&config)?;
+    let (source, tensor) = linear_weight(files, path, &config)?;
+    if let Some(other) = header::read(&*source)?.into_iter().find(|tensor| tensor.name != LINEAR) {
+        let feature = format!("GGUF with {} in a dense module", other.name);
+        return Err(Error::unsupported(source.location(), feature).advise("llama.cpp has its matrix alone"));
+    }
+    if tensor.bytes > MAX_DENSE_BYTES || !tensor.dtype.is_float() {
+        let (dtype, bytes) = (tensor.dtype, tensor.bytes);
+        let problem =
+            format!("is {dtype} with {bytes} bytes, not a float tensor of at most {MAX_DENSE_BYTES} bytes");
+        return Err(Error::tensor(source.location(), LINEAR, problem));
     }
     let mut bytes = vec![0; tensor.bytes as usize];
     source.read_at(tensor.offset, &mut bytes).map_err(|e| Error::read(source.location(), e))?;

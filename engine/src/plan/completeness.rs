@@ -15,9 +15,7 @@ pub(super) fn check_language_model_complete(model: &Model, architecture: Archite
     let Some(layers) = config.u32("num_hidden_layers")? else { return Ok(()) };
     // a setting that GGUF files cannot express leaves open what a layer has
     let Ok(required) = family.required_tensors(config, layers) else { return Ok(()) };
-    let extra = family.extra_tensors(model.files())?.into_iter().map(|tensor| tensor.name);
-    let mut names = names(model, |name| family.map_tensor(name));
-    names.extend(extra);
+    let names = names(model, |name| family.map_tensor(name));
     for name in required.iter().filter(|name| !names.contains(*name)) {
         if !family.is_shared_kv(config, name, layers)? {
             return Err(missing_tensor(model, architecture, layers, name));

@@ -3,7 +3,7 @@
 use super::completeness::{check_encoders_complete, check_language_model_complete};
 use crate::error::{Error, Result};
 use crate::gemma::{
-    Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_model_type,
+    Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_model_type, check_modules,
 };
 use crate::merge::{Model, ModelTensor};
 
@@ -81,6 +81,7 @@ fn check_shapes(model: &Model, expected: impl Fn(&str) -> Result<Option<Expected
 pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     let config = model.base().config();
     check_model_type(config)?;
+    check_modules(model.files())?;
     check_new_rows(model)?;
     if let Ok(architecture) = Architecture::of(config) {
         model.check_layers()?;

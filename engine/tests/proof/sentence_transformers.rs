@@ -102,7 +102,7 @@ fn a_dense_module_is_a_matrix_alone() {
         ),
         (new().set(CONFIG, "out_features", json!(null)), "has no out_features"),
         (new().tensors("2_Dense", &[("linear.weight", &[128, 64]), ("linear.bias", &[128])]), "linear.bias"),
-        (new().tensors("2_Dense", &[("weight", &[128, 64])]), "is not linear.weight"),
+        (new().tensors("2_Dense", &[("weight", &[128, 64])]), "has no linear.weight"),
         (new().tensors("2_Dense", &[]), "has no linear.weight"),
     ] {
         let error = model.plan().unwrap_err();
@@ -203,4 +203,47 @@ fn a_dense_module_with_nan_is_refused_by_its_element() {
             assert_eq!(is_refused, !allow_non_finite, "{text:?}");
         }
     }
+}
+
+#[test]
+fn a_merge_copies_modules_that_gguf_files_cannot_express() {
+    const CONFIG: &str = "2_Dense/config.json";
+    let new = EmbeddingModel::new;
+    let with_bias = [("linear.weight", &[128, 64][..]), ("linear.bias", &[128])];
+    for model in [
+        new().modules(&[TRANSFORMER, POOLING, DENSE_2]),
+        new().set(CONFIG, "activation_function", json!("torch.nn.modules.activation.Tanh")),
+        new().set(CONFIG, "bias", json!(true)).tensors("2_Dense", &with_bias),
+        new().modules(&[TRANSFORMER, POOLING, ("2_Dense", "sentence_transformers.models.LayerNorm")]),
+        new().set("1_Pooling/config.json", "include_prompt", json!(false)),
+    ] {
+        assert!(model.plan().is_err());
+        let plan = model.merge_plan().unwrap();
+        assert!(plan.files().iter().any(|file| file.name == "2_Dense/model.safetensors"));
+    }
+}
+
+#[test]
+fn no_merge_of_modules_that_sentence_transformers_does_not_load() {
+    let new = EmbeddingModel::new;
+    let without = |file: &str| {
+        let model = new();
+        fs::remove_file(model.path(file)).unwrap();
+        model
+    };
+    for (model, expected) in [
+        (without("1_Pooling/config.json"), "1_Pooling/config.json"),
+        (without("2_Dense/config.json"), "2_Dense/config.json"),
+        (without("3_Dense/model.safetensors"), "3_Dense/model.safetensors"),
+        (
+            new().modules(&[TRANSFORMER, POOLING, ("9_LayerNorm", "sentence_transformers.models.LayerNorm")]),
+            "9_LayerNorm/config.json",
+        ),
+        (new().modules(&[TRANSFORMER, POOLING, ("9_Router", "mine.Router")]), "9_Router/config.json"),
+        (new().tensors("2_Dense", &[("linear.weight", &[64, 64])]), "config.json requires [128, 64]"),
+    ] {
+        let error = model.merge_plan().unwrap_err();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    new().modules(&[TRANSFORMER, POOLING, DENSE_2, DENSE_3, NORMALIZE]).merge_plan().unwrap();
 }
