@@ -38,6 +38,8 @@ struct ModelParts {
     dropped: Vec<String>,
     /// Modules of the adapter that its configuration does not target.
     untargeted: Vec<String>,
+    /// Names in `modules_to_save` that neither the base nor the adapter has.
+    absent_saved: Vec<String>,
     /// The right factors in use.
     factors: FactorCache,
 }
@@ -80,6 +82,7 @@ impl Model {
             untied: false,
             dropped: Vec::new(),
             untargeted: Vec::new(),
+            absent_saved: Vec::new(),
             factors,
         }))
     }
@@ -91,10 +94,21 @@ impl Model {
     /// [`Error::InvalidTensor`] when one matches several or its shape does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         base.check_not_empty()?;
-        let targets::MatchedTargets { tensors, untied, dropped, untargeted } = targets::find(base, adapter)?;
+        let targets::MatchedTargets { tensors, untied, dropped, untargeted, absent_saved } =
+            targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
         let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), FactorCache::default());
-        Ok(Self(Arc::new(ModelParts { base, adapter, files, tensors, untied, dropped, untargeted, factors })))
+        Ok(Self(Arc::new(ModelParts {
+            base,
+            adapter,
+            files,
+            tensors,
+            untied,
+            dropped,
+            untargeted,
+            absent_saved,
+            factors,
+        })))
     }
 
     /// The base alone and the merged model, which read the base's weights once where they read the same at about the same
@@ -109,6 +123,7 @@ impl Model {
             untied: self.0.untied,
             dropped: self.0.dropped.clone(),
             untargeted: self.0.untargeted.clone(),
+            absent_saved: self.0.absent_saved.clone(),
             factors: FactorCache::default(),
         };
         (Self::new(&base), Self(Arc::new(merged)))
@@ -179,6 +194,11 @@ impl Model {
     /// Modules of the adapter that its configuration does not target. PEFT ignores their factors, so they are left out.
     pub fn untargeted_modules(&self) -> &[String] {
         &self.0.untargeted
+    }
+
+    /// Names in `modules_to_save` that neither the base nor the adapter has. PEFT ignores them.
+    pub(crate) fn absent_saved_modules(&self) -> &[String] {
+        &self.0.absent_saved
     }
 
     /// The token embedding, by its number.

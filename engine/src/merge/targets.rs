@@ -7,7 +7,7 @@ use super::target_names::{TargetMatch, TargetNames};
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::{Error, Result, first_names};
 use crate::gemma::{all_names, is_lm_head, is_token_embedding, lm_head_name};
-use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind, ModuleSpellings, module_of};
+use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind, ModuleSpellings, is_in, module_of};
 
 /// The tensors of the merged model, with their changes.
 pub(super) struct MatchedTargets {
@@ -17,6 +17,8 @@ pub(super) struct MatchedTargets {
     pub(super) dropped: Vec<String>,
     /// Modules on which PEFT puts no LoRA layer, whatever factors the adapter has for them.
     pub(super) untargeted: Vec<String>,
+    /// Names in `modules_to_save` that neither the base nor the adapter has.
+    pub(super) absent_saved: Vec<String>,
 }
 
 /// The base's tensors without changes.
@@ -37,6 +39,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         untied: false,
         dropped: Vec::new(),
         untargeted: Vec::new(),
+        absent_saved: absent_saved(base, adapter)?,
     };
     let mut lm_head = Vec::new();
     let mut unmatched = Vec::new();
@@ -92,6 +95,26 @@ fn is_targeted(
         is_embedding: is_lm_head(&weight) || is_token_embedding(&weight),
     };
     adapter.config().targets_module(&adapter.config_file(), spellings)
+}
+
+/// The names in `modules_to_save` that no module of base and adapter has: PEFT ignores them. A module of the base whose
+/// weights the adapter lacks is refused.
+fn absent_saved(base: &Checkpoint, adapter: &Adapter) -> Result<Vec<String>> {
+    let unsaved = adapter.config().unsaved_modules(adapter.changes());
+    let in_base = |name: &str| {
+        let is_in_base = |tensor: &TensorInfo| {
+            let module = module_of(&tensor.name);
+            is_in(module, name) || all_names(module).iter().any(|other| is_in(other, name))
+        };
+        is_lm_head(&format!("{name}.weight")) || base.tensors().iter().any(is_in_base)
+    };
+    match unsaved.iter().find(|name| in_base(name)) {
+        Some(name) => {
+            let problem = format!("names {name} in modules_to_save, but its weights are not in the adapter");
+            Err(Error::invalid(adapter.config_file(), problem))
+        }
+        None => Ok(unsaved.into_iter().map(str::to_owned).collect()),
+    }
 }
 
 /// Refuses an adapter none of whose factors are of a module that `target_modules` names, as PEFT does.

@@ -188,22 +188,18 @@ impl AdapterConfig {
         }
     }
 
-    /// Refuses an adapter without a module that `modules_to_save` names.
-    pub(crate) fn check_saved(&self, file: &str, changes: &[AdapterChange]) -> Result<()> {
+    /// The names in `modules_to_save` for which the adapter has no weights. Of the names that PEFT gives classification
+    /// heads, one is enough.
+    pub(crate) fn unsaved_modules<'a>(&'a self, changes: &[AdapterChange]) -> Vec<&'a str> {
         let is_saved = |name: &str| {
             changes
                 .iter()
                 .any(|change| matches!(change.kind, ChangeKind::Replace(_)) && is_in(change.module(), name))
         };
         let has_classifier = self.classifier && CLASSIFIERS.into_iter().any(is_saved);
-        let is_required = |name: &str| !(has_classifier && CLASSIFIERS.contains(&name));
-        match self.modules_to_save.iter().find(|name| is_required(name) && !is_saved(name)) {
-            Some(name) => Err(Error::invalid(
-                file,
-                format!("names {name} in modules_to_save, but its weights are not in the adapter"),
-            )),
-            None => Ok(()),
-        }
+        let is_required = |name: &&str| !(has_classifier && CLASSIFIERS.contains(name));
+        let names = self.modules_to_save.iter().map(String::as_str);
+        names.filter(is_required).filter(|name| !is_saved(name)).collect()
     }
 
     /// Refuses an adapter without the factors of a parameter that `target_parameters` names.
@@ -244,7 +240,7 @@ pub(super) fn ends_with(module: &str, end: &str) -> bool {
 
 /// Whether the name of a module, or of one that contains it, ends with `name`. PEFT requires no dot before it: `norm`
 /// saves every norm.
-fn is_in(module: &str, name: &str) -> bool {
+pub(crate) fn is_in(module: &str, name: &str) -> bool {
     format!("{module}.").contains(&format!("{name}."))
 }
 

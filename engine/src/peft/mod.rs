@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub(crate) use adapter_tensor::AdapterTensor;
 pub use base_name::sixteen_bit_name;
 pub use config::AdapterConfig;
+pub(crate) use config::is_in;
 pub(crate) use target_modules::ModuleSpellings;
 
 use crate::checkpoint::compiled::uncompiled;
@@ -123,7 +124,6 @@ impl Adapter {
         }
         let changes = state_dict::changes(&config, tensors)?;
         let config_file = format!("{location}/{ADAPTER_CONFIG}");
-        config.check_saved(&config_file, &changes)?;
         config.check_parameters(&config_file, &changes)?;
         check_scaling(&config_file, &changes)?;
         Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files, unread: found.unread })))

@@ -9,7 +9,8 @@ use crate::merge::Model;
 /// Something that the export could not check, and that does not end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
-    /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights` or `untargeted_modules`.
+    /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules` or
+    /// `absent_saved_modules`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -41,6 +42,7 @@ impl ExportWarning {
             .map(|field| Self::unknown_field("unknown_adapter_field", "adapter_config.json", field))
             .chain(Self::unread_weights("adapter", adapter.unread()))
             .chain(Self::untargeted_modules(model.untargeted_modules()))
+            .chain(Self::absent_saved_modules(model.absent_saved_modules()))
             .collect()
     }
 
@@ -73,5 +75,14 @@ impl ExportWarning {
             first_names(modules)
         );
         (!modules.is_empty()).then_some(Self { code: "untargeted_modules", message })
+    }
+
+    fn absent_saved_modules(names: &[String]) -> Option<Self> {
+        let message = format!(
+            "adapter_config.json names modules in modules_to_save that neither the adapter nor the base has; PEFT ignores \
+             them: {}",
+            first_names(names)
+        );
+        (!names.is_empty()).then_some(Self { code: "absent_saved_modules", message })
     }
 }

@@ -79,3 +79,28 @@ fn an_adapter_without_a_targeted_module_is_refused() {
         );
     }
 }
+
+#[test]
+fn saved_modules_that_do_not_exist_are_named_in_a_warning() {
+    let saved = |names: Value, fields: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = json!({"modules_to_save": names});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        model(folder.path(), &all).map_err(|error| error.to_string())
+    };
+    for (names, fields) in
+        [(json!(["router"]), json!({})), (json!(["classifier", "score"]), json!({"task_type": "SEQ_CLS"}))]
+    {
+        let model = saved(names.clone(), fields).unwrap();
+        let gguf = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "m")).unwrap();
+        let warnings = gguf.warnings();
+        let warning = warnings.iter().find(|warning| warning.code == "absent_saved_modules").unwrap();
+        for name in names.as_array().unwrap() {
+            assert!(warning.message.contains(name.as_str().unwrap()), "{}", warning.message);
+        }
+    }
+    for name in ["embed_tokens", "norm", "lm_head", "language_model.norm", "mlp"] {
+        let error = saved(json!(["router", name]), json!({})).unwrap_err();
+        assert!(error.contains(&format!("names {name} in modules_to_save")), "{error}");
+    }
+}
