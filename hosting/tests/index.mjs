@@ -1,6 +1,8 @@
 // All tests of the page, one after the other, with one local stack.
 
+import "./bundle.mjs";
 import "./flows.mjs";
+import "./firebase.mjs";
 import "./problems.mjs";
 import "./following.mjs";
 import "./crowd.mjs";

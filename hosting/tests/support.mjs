@@ -16,47 +16,44 @@ const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/
 /** Where `make test-page` says to keep pictures of every state. */
 const pictures = process.env.PAGE_PICTURES;
 const program = process.env.LOCAL_STACK;
-const data = mkdtempSync(join(tmpdir(), "test-page-"));
+const stacks = [];
 
 export let origin;
-let stack;
+let data;
 let browser;
 
 before(async () => {
-  origin = await startStack();
+  ({ origin, data } = await startStack());
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
 });
 
 after(async () => {
   await browser?.close();
-  await stopStack();
-  rmSync(data, { recursive: true, force: true });
+  await Promise.all(stacks.map((stop) => stop()));
 });
 
-/** Starts the stack on that port, or a free one, and returns its address. */
-async function startStack(port = 0) {
-  // nobody listens where the Hub would be, so nothing leaves this machine
-  const environment = { ...process.env, MAX_RUNNING_EXPORTS: "0", MAX_DAILY_EXPORTS: "0", HF_ENDPOINT: "http://127.0.0.1:9" };
-  stack = spawn(program, ["serve", "--port", port, "--data-dir", data], {
-    env: environment,
+/** Starts a local stack of its own; all stop at the end of the tests. Its functions accept the tokens that `environment` says. */
+export async function startStack(environment = { FIREBASE_AUTH_EMULATOR_HOST: undefined }) {
+  const data = mkdtempSync(join(tmpdir(), "test-page-"));
+  const stack = spawn(program, ["serve", "--port", "0", "--data-dir", data], {
+    // nobody listens where the Hub would be, so nothing leaves this machine
+    env: { ...process.env, MAX_RUNNING_EXPORTS: "0", MAX_DAILY_EXPORTS: "0", HF_ENDPOINT: "http://127.0.0.1:9", ...environment },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  let address;
+  const ended = new Promise((resolve) => stack.once("exit", resolve));
+  stacks.push(async () => {
+    stack.kill("SIGTERM");
+    await ended;
+    rmSync(data, { recursive: true, force: true });
+  });
+  let origin;
   for await (const line of createInterface(stack.stdout)) {
-    address ??= line.match(/^\s*page\s+(\S+)/)?.[1];
+    origin ??= line.match(/^\s*page\s+(\S+)/)?.[1];
     if (line.includes("until Ctrl-C")) {
-      return address;
+      return { origin, data };
     }
   }
   throw new Error("The local stack did not start.");
-}
-
-async function stopStack() {
-  if (stack?.exitCode === null) {
-    const stopped = new Promise((resolve) => stack.once("exit", resolve));
-    stack.kill("SIGTERM");
-    await stopped;
-  }
 }
 
 /** Runs a command of the local stack's program on the data of the running stack. */
@@ -128,7 +125,7 @@ export async function openJob(page, name) {
   return item;
 }
 
-async function picture(page, name) {
+export async function picture(page, name) {
   if (pictures) {
     mkdirSync(pictures, { recursive: true });
     await page.screenshot({ path: join(pictures, `${name.replaceAll(/[^a-z0-9]+/gi, "-")}.png`), fullPage: true });

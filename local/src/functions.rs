@@ -17,7 +17,8 @@ use crate::store::DocumentStore;
 /// The implementations of the ports on this machine.
 pub(crate) struct LocalAdapters {
     pub(crate) project: String,
-    pub(crate) keys_url: Url,
+    /// Where the keys of tokens are, or nothing for the unsigned tokens of the Auth emulator.
+    pub(crate) keys_url: Option<Url>,
     pub(crate) store: Arc<DocumentStore>,
     pub(crate) launcher: Arc<dyn JobLauncher>,
     pub(crate) limits: CallerLimits,
@@ -27,8 +28,10 @@ pub(crate) struct LocalAdapters {
 
 impl LocalAdapters {
     fn callers(&self) -> Verifier {
-        let keys = FirebaseKeys::new(Some(self.keys_url.clone()));
-        Verifier::new(self.project.clone(), Arc::new(keys))
+        match &self.keys_url {
+            Some(url) => Verifier::new(self.project.clone(), Arc::new(FirebaseKeys::new(Some(url.clone())))),
+            None => Verifier::for_emulator(self.project.clone()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use axum::{Router, middleware::from_fn};
 use job::{Buckets, HubSettings, JobMachine, Locations, Planner};
 use shared::{adapters::storage::Storage, config, service::hub_token::SealingLauncher};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use url::Url;
 
 use crate::{
     data_dir::{Bucket, DataDir, FolderLock},
@@ -89,7 +90,7 @@ impl LocalStack {
 
         let adapters = functions::LocalAdapters {
             project: options.project.clone(),
-            keys_url: format!("http://{issuer_address}/keys").parse()?,
+            keys_url: keys_url(issuer_address)?,
             store: Arc::new(store),
             limits: config::caller_limits(&config::process)?,
             launcher: Arc::new(SealingLauncher {
@@ -147,6 +148,14 @@ async fn ready_store(dir: &DataDir) -> anyhow::Result<DocumentStore> {
     dir.update_document_urls(&store).await?;
     recovery::fail_interrupted_exports(&store, dir).await?;
     Ok(store)
+}
+
+/// Where the functions get the keys of tokens: from the issuer, or nowhere if the Auth emulator issues the tokens.
+fn keys_url(issuer: SocketAddr) -> anyhow::Result<Option<Url>> {
+    if config::optional(&config::process, "FIREBASE_AUTH_EMULATOR_HOST").is_some() {
+        return Ok(None);
+    }
+    Ok(Some(format!("http://{issuer}/keys").parse()?))
 }
 
 /// A planner over the buckets of the export job, and its Hub.

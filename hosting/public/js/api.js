@@ -50,7 +50,11 @@ async function send(path, { body, headers = {}, signal } = {}) {
   const app = await appCheckHeader().catch(() => {
     throw new ServiceError(0, "This page could not be verified. Reload it, or allow reCAPTCHA.");
   });
-  const token = await session?.token().catch(() => {
+  const token = await session?.token().catch((problem) => {
+    if (problem.code !== "auth/network-request-failed") {
+      expire();
+      throw new ServiceError(401, "Your sign-in has expired. Sign in again.");
+    }
     throw new ServiceError(0, "Your sign-in could not be renewed. Check your connection.");
   });
   const sent = await fetch(path, {

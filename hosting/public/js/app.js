@@ -1,6 +1,7 @@
 // The page of the Export Service: shows the jobs of whoever is signed in, else how to sign in.
 
 import { $ } from "./dom.js";
+import * as firebase from "./firebase.js";
 import * as jobs from "./jobs.js";
 import { currentSession, sessionEvents, signOut } from "./session.js";
 import * as signIn from "./sign-in.js";
@@ -40,4 +41,6 @@ sessionEvents.addEventListener("changed", () => {
 $("#sign-out").addEventListener("click", signOut);
 signIn.initialize();
 jobs.initialize();
+// draws by itself where somebody is signed in
+await firebase.restore();
 draw();

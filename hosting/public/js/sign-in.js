@@ -1,7 +1,8 @@
-// Signing in: with the local stack's users, or with a pasted token.
+// Signing in: with the local stack's users, with Firebase, or with a pasted token.
 
 import { $ } from "./dom.js";
 import { markInvalid } from "./fields.js";
+import * as firebase from "./firebase.js";
 import { pastedToken, signInWithToken } from "./session.js";
 
 const token = { input: $("#token"), error: $("#token-error") };
@@ -10,6 +11,7 @@ export function initialize() {
   for (const button of document.querySelectorAll("[data-user]")) {
     button.addEventListener("click", () => signInLocally(button.dataset.user));
   }
+  firebase.initialize();
   token.input.addEventListener("input", () => markInvalid(token, null));
   $("#token-sign-in").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -29,10 +31,15 @@ export async function show({ expired = false } = {}) {
   const local = await isLocalStack();
   $("#local-sign-in").hidden = !local;
   $("#docs").hidden = !local;
+  const withFirebase = !local && (await firebase.isConfigured());
+  firebase.show();
+  $("#firebase-sign-in").hidden = !withFirebase;
+  // a token is for support, where there is another way
+  $("#token-details").open = !withFirebase;
   $("#token-details").hidden = local;
 }
 
-export async function isLocalStack() {
+async function isLocalStack() {
   const response = await fetch("/__/local/keys").catch(() => null);
   return Boolean(response?.ok && response.headers.get("Content-Type")?.startsWith("application/json"));
 }

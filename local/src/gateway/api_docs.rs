@@ -13,8 +13,8 @@ use utoipa_swagger_ui::{Config, serve};
 /// The assets name each other relative to this path, so it ends in a slash.
 const ROOT: &str = "/docs/";
 
-/// The policy of the pages in `firebase.json`, and images in `data:` URLs, which the style sheet of Swagger UI uses
-/// for its arrows.
+/// The policy of the pages in `firebase.json` without the servers that sign people in, and images in `data:` URLs, which
+/// the style sheet of Swagger UI uses for its arrows.
 const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

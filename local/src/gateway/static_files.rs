@@ -27,6 +27,8 @@ const FILES: &[StaticFile] = files![
     "js/choose.js",
     "js/dom.js",
     "js/fields.js",
+    "js/firebase-auth.js",
+    "js/firebase.js",
     "js/follow.js",
     "js/format.js",
     "js/history.js",

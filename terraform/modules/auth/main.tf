@@ -1,4 +1,4 @@
-# Sign-in with e-mail and password, for a project that has no users yet.
+# Sign-in by e-mail, with a password or with a link, for a project that has no users yet.
 
 variable "project_id" {
   description = "The project."
@@ -17,7 +17,7 @@ resource "google_identity_platform_config" "this" {
   sign_in {
     email {
       enabled           = true
-      password_required = true
+      password_required = false
     }
   }
 }

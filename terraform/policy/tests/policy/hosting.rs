@@ -47,7 +47,7 @@ fn pages_are_served_with_their_headers_and_api_paths_are_not_pages() {
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "same-origin"),
-            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-opener-policy", "same-origin-allow-popups"),
             ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
         ] {
             assert_eq!(headers(name), value, "{path}: {name}");

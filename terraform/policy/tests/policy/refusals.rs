@@ -455,9 +455,9 @@ fn the_page_knows_app_check_where_functions_require_it() {
     let released: Value = serde_json::from_str(&newcomer.remembered("firebase.json")).unwrap();
     let policy = released["hosting"]["headers"][0]["headers"][0]["value"].as_str().unwrap().to_owned();
     for allowed in [
-        "script-src https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/ 'self';",
-        "connect-src https://firebaseappcheck.googleapis.com https://www.google.com/recaptcha/ 'self';",
-        "; frame-src https://www.google.com/recaptcha/",
+        "script-src https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/ 'self' https://apis.google.com;",
+        "connect-src https://firebaseappcheck.googleapis.com https://www.google.com/recaptcha/ 'self' https://identitytoolkit.",
+        "; frame-src https://www.google.com/recaptcha/ 'self';",
     ] {
         assert!(policy.contains(allowed), "{policy}");
     }
