@@ -16,6 +16,7 @@ import tempfile
 import traceback
 import zlib
 
+import gguf
 import llama_cpp
 import torch
 import transformers
@@ -141,8 +142,10 @@ def run_converter(script, *args, patch=""):
     return run(sys.executable, "-c", start, source / script, *args, env=environment)
 
 
-def quantize(source, target, file_type, importances=None):
-    """llama-quantize, by way of llama.cpp's Python package; `importances` are an array of f32 for each tensor."""
+def quantize(source, target, file_type, importances=None, types=None):
+    """llama-quantize, by way of llama.cpp's Python package; `importances` are an array of f32 for each tensor, `types`
+    the types that replace those of the rules, as in a report.
+    """
     options = llama_cpp.llama_model_quantize_default_params()
     options.ftype, options.nthread = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{file_type.upper()}"), 2
     if importances:
@@ -152,8 +155,25 @@ def quantize(source, target, file_type, importances=None):
         ]
         table = (entry * (len(rows) + 1))(*rows, entry(None, None, 0))
         options.imatrix = ctypes.cast(table, ctypes.POINTER(entry))
+    if types:
+        override_types(options, types)
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(options)):
         raise ToolError(f"llama-quantize does not quantize {source} to {file_type}")
+
+
+def override_types(options, types):
+    def number(name):
+        return int(gguf.GGMLQuantizationType[name.upper()])
+
+    options.pure = types.get("pure", False)
+    if "output" in types:
+        options.output_tensor_type = number(types["output"])
+    if "token_embedding" in types:
+        options.token_embedding_type = number(types["token_embedding"])
+    entry = llama_cpp.llama_cpp.llama_model_tensor_override
+    rows = [entry(named["name"].encode(), number(named["type"])) for named in types.get("tensors", [])]
+    if rows:
+        options.tt_overrides = (entry * (len(rows) + 1))(*rows, entry(None, 0))
 
 
 @llama_cpp.llama_log_callback

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use engine::{LoraPlan, OutputType, TensorType};
 
+use crate::tensor_types::TensorTypeArgs;
+
 /// Export fine-tuned Gemma models: merge LoRA adapters, and write GGUF files for llama.cpp and Ollama
 #[derive(Debug, Parser)]
 #[command(
@@ -136,6 +138,14 @@ pub(crate) struct MergeArgs {
     --split-max-size 4G \\
     --out my-27b.gguf
 
+  gemma-export gguf \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --quant q4_k_m \\
+    --tensor-type attn_v=q8_0 \\
+    --dry-run \\
+    --out my-model.gguf
+
 bf16 keeps every bit of a bf16 checkpoint; q8_0 takes about half the space of f16. Several types are written in one pass: the \
 model is read and merged once.
 
@@ -173,6 +183,11 @@ pub(crate) struct GgufArgs {
     /// Model name in the metadata [default: name of the adapter's folder, or of the model's]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Print every tensor with its type, and the exact sizes; write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) types: TensorTypeArgs,
     #[command(flatten)]
     pub(crate) survival: SurvivalArgs,
     #[command(flatten)]

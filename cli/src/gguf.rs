@@ -22,7 +22,7 @@ use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
 use crate::survival::SurvivalCheck;
 use crate::terminal::{Summary, Terminal};
-use crate::{next_step, survival};
+use crate::{next_step, survival, tensor_types};
 
 pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
@@ -47,6 +47,9 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
     terminal.warnings(all.flat_map(GgufPlan::warnings));
+    if args.dry_run {
+        return Ok(tensor_types::summary(model_files.chain(mmproj_file)));
+    }
     let _created = [Some(&args.out), args.mmproj.as_ref()]
         .into_iter()
         .flatten()
@@ -82,9 +85,11 @@ fn model_plans(
     sources: &Sources,
 ) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Failure> {
     let (folder, names) = gguf_names(&args.out, title, &args.quant)?;
+    let types = args.types.overrides()?;
     let mut plans = Vec::new();
     for (quant, name) in args.quant.iter().zip(names) {
-        let plan = GgufPlan::new(model, &options(args, GgufOptions::new(*quant, title), sources)?)?;
+        let options = options(args, GgufOptions::new(*quant, title), sources)?.with_types(types.clone());
+        let plan = GgufPlan::new(model, &options)?;
         plans.push((plan, name));
     }
     Ok((folder, plans))

@@ -20,6 +20,7 @@ mod replacement;
 mod report;
 mod sources;
 mod survival;
+mod tensor_types;
 mod terminal;
 mod verify;
 

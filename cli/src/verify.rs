@@ -133,6 +133,8 @@ fn options(
     if reported["through"] == "f16" {
         options = options.through_f16();
     }
+    // a broken report is found by the comparison
+    options = options.with_types(serde_json::from_value(reported["types"].clone()).unwrap_or_default());
     if let Some(most) = reported["split_max_size"].as_u64() {
         options = options.with_split_size(most);
     }

@@ -225,6 +225,6 @@ fn every_example_of_help_works() {
     let script: String = subcommands.iter().map(|subcommand| examples(&help(&[subcommand]))).collect();
     let wide = script.lines().find(|line| line.len() + 4 > 40);
     assert_eq!(wide, None, "a terminal of 40 columns would break it, and it could not be copied");
-    assert_eq!(script.matches(COMMAND).count(), 10);
+    assert_eq!(script.matches(COMMAND).count(), 11);
     Terminal::with_command().must_type(&script);
 }

@@ -77,7 +77,7 @@ mod survival;
 mod tokenizer;
 
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
-pub use convert::{GgufOptions, GgufPlan, LoraPlan, title_of};
+pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};
 pub use export::{
     Difference, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, rewrite_report, verify_gguf,
@@ -97,6 +97,6 @@ pub use output_revision::OUTPUT_REVISION;
 pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
-pub use quant::{OutputType, TensorType};
+pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::ExportReport;
 pub use survival::{ExportedModel, PromptSet, measure_survival};

@@ -2,7 +2,7 @@
 
     .venv-peers/bin/python -m tools.compat.quantize_sweep [--seed N] [--count N]
 
-Each model has a seed, which is printed. With LLAMA_CPP_DIR (llama.cpp's source) the files that llama-quantize reads,
+Each model has a seed, which is printed. A file of each model has types of single tensors, selected at random. With LLAMA_CPP_DIR (llama.cpp's source) the files that llama-quantize reads,
 and q8_0, are also compared with those of llama.cpp's converter.
 """
 
@@ -31,6 +31,8 @@ from tools.common import (
 )
 
 FAMILIES = {"gemma": "gemma1-micro", "gemma2": "gemma2-micro", "gemma3_text": "gemma3-micro"}
+# types of tensors that the command writes
+TENSOR_TYPES = "F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS".split()
 # metadata that the converter takes from the name of the folder, and the command from that of the model
 NAME_METADATA = (
     "general.name",
@@ -104,10 +106,10 @@ def differences(ours, theirs):
             yield f"tensor {one[0]}: {one[1]} and {other[1]}"
 
 
-def compare_quantized(source, folder, file_type):
+def compare_quantized(source, folder, file_type, types=None):
     """Differences from llama-quantize's file."""
     ours, theirs = folder / f"{file_type}.gguf", folder / "theirs.gguf"
-    quantize(source, theirs, file_type)
+    quantize(source, theirs, file_type, types=types)
     if ours.read_bytes() != theirs.read_bytes():
         yield from list(differences(ours, theirs))[:5] or ["other bytes"]
 
@@ -117,6 +119,62 @@ def compare_converted(base, folder, file_type):
     theirs = folder / "theirs.gguf"
     run_converter("convert_hf_to_gguf.py", base, "--outtype", file_type, "--outfile", theirs)
     yield from list(differences(folder / f"{file_type}.gguf", theirs))[:5]
+
+
+def random_types(rng, shape):
+    """Types that replace those of the rules, as in a report. Those without a fallback fit the rows."""
+    kinds = [kind for kind in gguf.GGMLQuantizationType if kind.name in TENSOR_TYPES]
+    whole = [kind.name for kind in kinds if shape.hidden % gguf.GGML_QUANT_SIZES[kind][0] == 0]
+    names = [
+        "attn_v",
+        "attn_(q|k)",
+        r"blk\.[0-2]\.",
+        "ffn_(up|gate).weight$",
+        "^output",
+        "token_embd",
+        "norm",
+        "down",
+        r"blk\.\d*[13579]\.",
+    ]
+    types = {
+        "tensors": [
+            {"name": name, "type": rng.choice(kinds).name} for name in rng.sample(names, rng.choice([0, 1, 2, 3]))
+        ],
+        "pure": rng.random() < 0.3,
+    }
+    for option in ("output", "token_embedding"):
+        if rng.random() < 0.4:
+            types[option] = rng.choice(whole)
+    return types
+
+
+def arguments(types):
+    """The options of the command for these types."""
+    for named in types["tensors"]:
+        yield from ("--tensor-type", f"{named['name']}={named['type']}")
+    for name, option in (("output", "--output-tensor-type"), ("token_embedding", "--token-embedding-type")):
+        if name in types:
+            yield from (option, types[name])
+    if types["pure"]:
+        yield "--pure"
+
+
+def compare_types(case, base, source, folder):
+    """Differences of a file with random types of tensors."""
+    # another generator, so that the models of the seeds stay what they are
+    rng = random.Random(f"types {case.seed}")
+    types = random_types(rng, case.shape)
+    if not (types["tensors"] or len(types) > 2 or types["pure"]):
+        return
+    file_type = rng.choice([*QUANTIZED_TYPES, "q8_0"])
+    label = f"{file_type} {' '.join(arguments(types))}"
+    try:
+        path = folder / f"{file_type}.gguf"
+        export("gguf", "--base", base, "--quant", file_type, *arguments(types), "--out", path, "--force")
+    except ToolError as error:
+        yield f"{label}: {last_line(error)}"
+        return
+    yield from labeled(label, compare_quantized(source, folder, file_type, types))
 
 
 def labeled(file_type, found):
@@ -145,6 +203,7 @@ def compare(case, folder):
         yield from labeled(file_type, compare_quantized(source, folder, file_type))
     for file_type in CONVERTED_TYPES if llama_cpp_source() else []:
         yield from labeled(file_type, compare_converted(base, folder, file_type))
+    yield from compare_types(case, base, source, folder)
 
 
 def main():

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::GgufOptions;
 use super::general_metadata::{naming, sampling};
 use super::modelfile::Modelfile;
-use super::planned_tensor::{PlannedTensor, PlannedTensors};
+use super::planned_tensor::{PlannedTensor, PlannedTensors, TensorSummary};
 use super::select_tensors::TensorSelection;
 use crate::checkpoint::ModelFiles;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model, missing_tensor};
-use crate::quant::{ModelShape, TensorType, TypeSelector, layer_number};
+use crate::quant::{ModelShape, TensorType, TypeSelector, is_f32, layer_number};
 use crate::report::{ExportKind, ExportReport, ExportWarning, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
 
@@ -51,6 +51,7 @@ impl GgufPlan {
     /// wrong shape, or the family's files cannot store an lm_head of its own.
     pub fn new(model: &Model, options: &GgufOptions) -> Result<Self> {
         let architecture = Architecture::of(model.base().config())?;
+        options.check_types(model)?;
         model.check_layers()?;
         model.base().check_not_empty()?;
         architecture.family().check_expressible(model.base().config())?;
@@ -79,27 +80,30 @@ impl GgufPlan {
         if let Some(mask_token) = architecture.family().target_mask_token {
             metadata.set("tokenizer.ggml.mask_token_id", mask_token(files.config())?);
         }
-        if !output.is_converter_type() {
+        if options.is_quantized() {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");
         }
-        set_types(model, &metadata, options, &mut tensors);
-        let imatrix = options.imatrix.as_deref().filter(|_| !output.is_converter_type());
+        set_types(model, &metadata, options, &mut tensors)?;
+        let imatrix = options.imatrix.as_deref().filter(|_| options.is_quantized());
         if let Some(imatrix) = imatrix {
             imatrix.set_metadata(&mut metadata);
             set_importances(imatrix, &mut tensors)?;
         }
+        let matrices: Vec<&str> = tensors.iter().filter(|t| is_matrix(t)).map(|t| t.name.as_str()).collect();
+        let unmatched = ExportWarning::unmatched_tensor_types(options.types.unmatched(&matrices));
         let modelfile = Some(Modelfile::of(&metadata));
         let headers = file_headers(options.split.as_ref(), metadata, &tensors);
         let options = ReportOptions {
             name: options.report_name(),
             quantization: Some(output.as_str()),
             imatrix: imatrix.map(|imatrix| imatrix.sha256().to_owned()),
-            through: options.through_f16.then_some("f16"),
+            types: options.types.clone(),
+            through: options.rounds_to_f16().then_some("f16"),
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
         };
         let companions = companions(model)?;
-        let warnings = ExportWarning::of_language_model(model)?;
+        let warnings = [ExportWarning::of_language_model(model)?, unmatched].concat();
         Ok(Self { model: model.clone(), options, companions, warnings, target, tensors, headers, modelfile })
     }
 
@@ -120,6 +124,11 @@ impl GgufPlan {
     /// The size in bytes of all GGUF files together.
     pub fn size(&self) -> u64 {
         self.gguf_layouts("").iter().map(FileLayout::size).sum()
+    }
+
+    /// The tensors of the files, in order.
+    pub fn tensors(&self) -> impl Iterator<Item = TensorSummary<'_>> {
+        self.tensors.iter().map(PlannedTensor::stored)
     }
 
     /// What could not be checked: settings of model and adapter that their classes do not have.
@@ -194,11 +203,16 @@ fn target_files(
     }
 }
 
-/// Sets the types of matrices; vectors and norms stay `f32`. For the types of `llama-quantize`, sorts the tensors in its
+/// Sets the types of matrices; vectors and norms stay `f32`. For files of `llama-quantize`, sorts the tensors in its
 /// order.
-fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tensors: &mut [PlannedTensor]) {
-    let output = options.output_type;
-    if !output.is_converter_type() {
+fn set_types(
+    model: &Model,
+    metadata: &GgufMetadata,
+    options: &GgufOptions,
+    tensors: &mut [PlannedTensor],
+) -> Result<()> {
+    let (output, quantized) = (options.output_type, options.is_quantized());
+    if quantized {
         tensors.sort_by(|a, b| (layer_number(&a.name), &a.name).cmp(&(layer_number(&b.name), &b.name)));
     }
     let count = |key| metadata.arch_u32(key).unwrap_or(1);
@@ -209,28 +223,39 @@ fn set_types(model: &Model, metadata: &GgufMetadata, options: &GgufOptions, tens
         attn_v_layers: tensors.iter().filter(|tensor| tensor.name.contains("attn_v.weight")).count(),
         experts: metadata.arch_u32("expert_count").unwrap_or(0),
         has_imatrix: options.imatrix.is_some(),
+        quantized,
         source_type: match model.tensors().iter().all(|tensor| tensor.info.dtype == Dtype::Bf16) {
-            _ if options.through_f16 => TensorType::F16,
+            _ if options.rounds_to_f16() => TensorType::F16,
             true => TensorType::Bf16,
             false => TensorType::F32,
         },
     };
     let source_type = shape.source_type;
-    let mut selector = TypeSelector::new(output, shape);
+    let mut selector = TypeSelector::new(output, &options.types, shape);
     for tensor in tensors {
-        if !output.is_converter_type() && is_one_row(&tensor.shape) {
+        if quantized && is_one_row(&tensor.shape) {
             // ggml knows it as a vector, which llama-quantize copies from the converter's file
             tensor.shape.remove(0);
             tensor.as_type = source_type;
-            continue;
-        }
-        if let [.., _, columns] = tensor.shape[..]
-            && !tensor.name.ends_with("_norm.weight")
+        } else if is_matrix(tensor)
+            && let [.., columns] = tensor.shape[..]
         {
             tensor.as_type = selector.select(&tensor.name, columns);
-            tensor.through_f16 = options.through_f16 && tensor.as_type.block_size() > 1;
+            tensor.through_f16 = options.rounds_to_f16() && !is_f32(&tensor.name);
+            if !columns.is_multiple_of(tensor.as_type.block_size()) {
+                let (stored, block) = (tensor.as_type, tensor.as_type.block_size());
+                let problem = format!(
+                    "has rows of {columns} elements, and a block of {stored} has {block}: choose another type"
+                );
+                return Err(Error::tensor(model.base().location(), &tensor.name, problem));
+            }
         }
     }
+    Ok(())
+}
+
+fn is_matrix(tensor: &PlannedTensor) -> bool {
+    tensor.shape.len() > 1 && !tensor.name.ends_with("_norm.weight")
 }
 
 fn is_one_row(shape: &[u64]) -> bool {

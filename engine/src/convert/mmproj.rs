@@ -10,7 +10,7 @@ use crate::gemma::{MappedTensor, MmprojEncoders};
 use crate::gguf::GgufMetadata;
 use crate::merge::Model;
 use crate::plan::{check_encoders, missing_encoder_tensor};
-use crate::quant::{ModelShape, OutputType, TypeSelector};
+use crate::quant::{ModelShape, OutputType, TypeOverrides, TypeSelector};
 use crate::report::ReportOptions;
 
 impl GgufPlan {
@@ -71,7 +71,9 @@ fn select(model: &Model, encoders: &MmprojEncoders, merged: bool) -> Result<Plan
 }
 
 fn set_types(encoders: &MmprojEncoders, output: OutputType, tensors: &mut [PlannedTensor]) {
-    let mut selector = TypeSelector::new(output, ModelShape::default());
+    let rules = TypeOverrides::default();
+    let shape = ModelShape { quantized: false, ..ModelShape::default() };
+    let mut selector = TypeSelector::new(output, &rules, shape);
     for tensor in tensors {
         let [.., _, columns] = tensor.shape[..] else { continue };
         let fixed = encoders.fixed_type(&tensor.name, output);

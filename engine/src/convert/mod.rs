@@ -15,3 +15,4 @@ pub use gguf_plan::GgufPlan;
 pub use lora::LoraPlan;
 pub use model_name::title_of;
 pub use options::GgufOptions;
+pub use planned_tensor::TensorSummary;

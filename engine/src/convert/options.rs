@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::gguf::split::SplitLimit;
 use crate::gguf::{GgufFile, MetadataValue};
 use crate::imatrix::Imatrix;
-use crate::quant::OutputType;
+use crate::merge::Model;
+use crate::quant::{OutputType, TypeOverrides};
 
 /// The keys that name the model; they are not in any input.
 const LABELS: [&str; 6] = ["name", "version", "organization", "finetune", "basename", "size_label"];
@@ -20,7 +21,8 @@ pub struct GgufOptions {
     /// The keys that name the model, as a file has them, in place of those derived from `folder`.
     pub(super) labels: Option<Vec<(String, MetadataValue)>>,
     pub(super) imatrix: Option<Arc<Imatrix>>,
-    pub(super) through_f16: bool,
+    through_f16: bool,
+    pub(super) types: TypeOverrides,
     pub(super) split: Option<SplitLimit>,
     /// The encoders go to an mmproj file, so that an adapter may change them.
     pub(super) separate_mmproj: bool,
@@ -38,6 +40,7 @@ impl GgufOptions {
             labels: None,
             imatrix: None,
             through_f16: false,
+            types: TypeOverrides::default(),
             split: None,
             separate_mmproj: false,
             target: None,
@@ -86,7 +89,33 @@ impl GgufOptions {
     /// the types that the converter writes.
     #[must_use]
     pub fn through_f16(self) -> Self {
-        Self { through_f16: !self.output_type.is_converter_type(), ..self }
+        Self { through_f16: true, ..self }
+    }
+
+    /// Types that replace those of the rules. The file is then one of `llama-quantize`, whatever its type.
+    #[must_use]
+    pub fn with_types(self, types: TypeOverrides) -> Self {
+        Self { types, ..self }
+    }
+
+    /// Refuses types for tensors by name in a file without quantized tensors, where `llama-quantize` ignores them.
+    pub(super) fn check_types(&self, model: &Model) -> Result<()> {
+        if self.types.tensors.is_empty() || self.output_type.is_quantized() {
+            return Ok(());
+        }
+        let feature = format!("a type for tensors by name in a file of type {}", self.output_type);
+        Err(Error::unsupported(model.base().location(), feature)
+            .advise("take a quantized type, such as q8_0"))
+    }
+
+    /// Whether the file is one of `llama-quantize`, not of the converter.
+    pub(super) fn is_quantized(&self) -> bool {
+        !self.output_type.is_converter_type() || !self.types.is_empty()
+    }
+
+    /// Whether weights are rounded to `f16` first.
+    pub(super) fn rounds_to_f16(&self) -> bool {
+        self.through_f16 && self.is_quantized()
     }
 
     /// Leaves out vision and audio encoders that the adapter changes: an mmproj file has them ([`GgufPlan::mmproj`]).

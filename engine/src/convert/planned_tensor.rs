@@ -27,6 +27,19 @@ pub(super) struct PlannedTensor {
     pub(super) importance: Option<ColumnImportance>,
 }
 
+/// A tensor as a file stores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorSummary<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The shape, rows first.
+    pub shape: &'a [u64],
+    /// The type.
+    pub stored_type: TensorType,
+    /// The size of its data.
+    pub bytes: u64,
+}
+
 /// Rows of a tensor in the file.
 #[derive(Debug, Clone)]
 pub(super) enum RowSource {
@@ -43,6 +56,10 @@ impl PlannedTensor {
 
     pub(super) fn bytes(&self) -> u64 {
         self.as_type.bytes(self.elements())
+    }
+
+    pub(super) fn stored(&self) -> TensorSummary<'_> {
+        TensorSummary { name: &self.name, shape: &self.shape, stored_type: self.as_type, bytes: self.bytes() }
     }
 
     pub(super) fn from_extra(extra: &ExtraTensor) -> Self {

@@ -24,13 +24,18 @@ mod tensor_name;
 mod tensor_types;
 #[cfg(test)]
 mod tests;
+mod type_overrides;
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 pub(crate) use importance::ColumnImportance;
 pub use output_type::OutputType;
 pub(crate) use tensor_name::layer_number;
-pub(crate) use tensor_types::{ModelShape, TypeSelector};
+pub(crate) use tensor_types::{ModelShape, TypeSelector, is_f32};
+pub use type_overrides::{NamedType, TypeOverrides};
 
 use crate::numerics::Dtype;
 
@@ -41,7 +46,8 @@ const PIECE: usize = 1024;
 pub(crate) const LARGEST_QUANTIZED: f32 = 65_504.0 * 128.0 * 32.0;
 
 /// The type of a stored tensor (`ggml_type`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
 pub enum TensorType {
     /// 32-bit float.
     F32,
@@ -226,5 +232,31 @@ impl TensorType {
 impl fmt::Display for TensorType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TensorType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(|known| known.as_str().to_ascii_lowercase()).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|known| known.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| format!("unknown tensor type {text:?}: use one of {}", known()))
+    }
+}
+
+impl TryFrom<String> for TensorType {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<TensorType> for &'static str {
+    fn from(tensor_type: TensorType) -> Self {
+        tensor_type.as_str()
     }
 }

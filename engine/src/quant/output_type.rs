@@ -73,6 +73,11 @@ impl OutputType {
         Self::ALL.into_iter().find(|output| output.file_type() == file_type)
     }
 
+    /// Whether matrices are stored in blocks.
+    pub(crate) fn is_quantized(self) -> bool {
+        self.default_type().block_size() > 1
+    }
+
     /// Whether llama.cpp's converter writes files of this type. `llama-quantize` writes the others, with its own order
     /// of tensors and metadata.
     pub fn is_converter_type(self) -> bool {

@@ -1,13 +1,14 @@
 //! Selects the type of each tensor by the rules of llama.cpp's converter and of `llama-quantize`
-//! (`llama_tensor_get_type_impl`, as far as it concerns Gemma's tensors).
+//! (`llama_tensor_get_type`, as far as it concerns Gemma's tensors).
 
-use super::{OutputType, TensorType, layer_number};
+use super::{OutputType, TensorType, TypeOverrides, layer_number};
 
 /// Selects the types of one file's tensors. Must see the tensors in the order of the file, because some rules count
 /// them.
 #[derive(Debug)]
-pub(crate) struct TypeSelector {
+pub(crate) struct TypeSelector<'a> {
     output: OutputType,
+    overrides: &'a TypeOverrides,
     shape: ModelShape,
     /// `attn_v` tensors seen so far (`i_attention_wv`).
     attn_v_count: usize,
@@ -27,6 +28,8 @@ pub(crate) struct ModelShape {
     pub(crate) attn_v_layers: usize,
     pub(crate) experts: u32,
     pub(crate) has_imatrix: bool,
+    /// The file is one of `llama-quantize`, not of the converter.
+    pub(crate) quantized: bool,
     /// The type of matrices that `llama-quantize` leaves unquantized: that of its source file.
     pub(crate) source_type: TensorType,
 }
@@ -40,30 +43,51 @@ impl Default for ModelShape {
             attn_v_layers: 0,
             experts: 0,
             has_imatrix: false,
+            quantized: true,
             source_type: TensorType::Bf16,
         }
     }
 }
 
-impl TypeSelector {
-    pub(crate) fn new(output: OutputType, shape: ModelShape) -> Self {
-        Self { output, shape, attn_v_count: 0, ffn_down_count: 0 }
+impl<'a> TypeSelector<'a> {
+    pub(crate) fn new(output: OutputType, overrides: &'a TypeOverrides, shape: ModelShape) -> Self {
+        Self { output, overrides, shape, attn_v_count: 0, ffn_down_count: 0 }
     }
 
-    /// Selects the type of a matrix with rows of `columns` elements.
+    /// Selects the type of a matrix with rows of `columns` elements (`llama_tensor_get_type`).
     pub(crate) fn select(&mut self, name: &str, columns: u64) -> TensorType {
         let default = self.output.default_type();
         if is_f32(name) {
             return TensorType::F32;
         }
-        if self.output.is_converter_type() {
+        if !self.shape.quantized {
             return if columns.is_multiple_of(default.block_size()) { default } else { TensorType::F16 };
         }
         if stays_unquantized(name) {
             return self.shape.source_type;
         }
-        let wanted = if name == "output.weight" || (self.shape.tied && is_embedding(name)) {
-            if columns.is_multiple_of(default.block_size()) { TensorType::Q6K } else { TensorType::Q8_0 }
+        if let Some(fixed) = self.overrides.fixed(name) {
+            return fixed;
+        }
+        if !self.output.is_quantized() {
+            return default;
+        }
+        let wanted = match self.overrides.named(name) {
+            Some(named) => named,
+            None if self.overrides.pure => default,
+            None => self.by_rule(name, columns),
+        };
+        fallback(wanted, columns)
+    }
+
+    /// The type that the rules select (`llama_tensor_get_type_impl`).
+    fn by_rule(&mut self, name: &str, columns: u64) -> TensorType {
+        let default = self.output.default_type();
+        if name == "output.weight" || (self.shape.tied && is_embedding(name)) {
+            let is_whole = columns.is_multiple_of(default.block_size());
+            let output =
+                if is_whole && default != TensorType::Q8_0 { TensorType::Q6K } else { TensorType::Q8_0 };
+            self.overrides.output.unwrap_or(output)
         } else if is_embedding(name) {
             default
         } else if name.contains("attn_v.weight") {
@@ -81,8 +105,7 @@ impl TypeSelector {
             self.attn_output().unwrap_or(default)
         } else {
             default
-        };
-        fallback(wanted, columns)
+        }
     }
 
     /// The n-th `attn_v` tensor. Value projections are small and sensitive to quantization.
@@ -201,7 +224,7 @@ fn use_more_bits(n: usize, layers: usize) -> bool {
 }
 
 /// Tensors that stay `f32`, like vectors.
-fn is_f32(name: &str) -> bool {
+pub(crate) fn is_f32(name: &str) -> bool {
     !name.ends_with(".weight")
         || ["altup_correct_coef", "altup_predict_coef", "ffn_gate_inp"].iter().any(|part| name.contains(part))
 }
@@ -211,7 +234,7 @@ fn stays_unquantized(name: &str) -> bool {
     ["altup", "laurel", "per_layer_model_proj"].iter().any(|part| name.contains(part))
 }
 
-fn is_embedding(name: &str) -> bool {
+pub(super) fn is_embedding(name: &str) -> bool {
     name == "token_embd.weight" || name == "per_layer_token_embd.weight"
 }
 
@@ -249,7 +272,8 @@ mod tests {
     #[test]
     fn q4_k_m_of_a_1b_is_mostly_q5_0() {
         let shape = ModelShape { tied: true, gqa: 4, layers: 26, attn_v_layers: 26, ..ModelShape::default() };
-        let mut selector = TypeSelector::new(OutputType::Q4_K_M, shape);
+        let rules = TypeOverrides::default();
+        let mut selector = TypeSelector::new(OutputType::Q4_K_M, &rules, shape);
         let mut counts = BTreeMap::new();
         let mut count = |kind: TensorType| *counts.entry(kind.as_str()).or_insert(0) += 1;
         count(selector.select("token_embd.weight", 1152));
@@ -271,8 +295,9 @@ mod tests {
 
     #[test]
     fn small_matrices_keep_the_type_of_the_source() {
+        let rules = TypeOverrides::default();
         let selector = |source_type| {
-            TypeSelector::new(OutputType::Q4_K_M, ModelShape { source_type, ..ModelShape::default() })
+            TypeSelector::new(OutputType::Q4_K_M, &rules, ModelShape { source_type, ..ModelShape::default() })
         };
         for source_type in [TensorType::Bf16, TensorType::F32] {
             assert_eq!(selector(source_type).select("blk.0.laurel_l.weight", 256), source_type);
@@ -282,13 +307,30 @@ mod tests {
 
     #[test]
     fn rows_that_fit_no_block_become_f16() {
-        assert_eq!(
-            TypeSelector::new(OutputType::Q4_0, ModelShape::default()).select("blk.0.ffn_up.weight", 33),
-            TensorType::F16
-        );
-        assert_eq!(
-            TypeSelector::new(OutputType::Q8_0, ModelShape::default()).select("blk.0.ffn_up.weight", 33),
-            TensorType::F16
-        );
+        let rules = TypeOverrides::default();
+        for (output, quantized) in [(OutputType::Q4_0, true), (OutputType::Q8_0, false)] {
+            let shape = ModelShape { quantized, ..ModelShape::default() };
+            let mut selector = TypeSelector::new(output, &rules, shape);
+            assert_eq!(selector.select("blk.0.ffn_up.weight", 33), TensorType::F16);
+        }
+    }
+
+    #[test]
+    fn overridden_tensors_are_not_counted_by_the_rules() {
+        let tensors = vec!["blk.0.attn_v=q4_0".parse().unwrap()];
+        let overrides = TypeOverrides { tensors, ..TypeOverrides::default() };
+        let mut selector = TypeSelector::new(OutputType::Q3_K_M, &overrides, ModelShape::default());
+        let types = [0, 1, 2, 3].map(|layer| selector.select(&format!("blk.{layer}.attn_v.weight"), 256));
+        assert_eq!(types, [TensorType::Q4_0, TensorType::Q5K, TensorType::Q5K, TensorType::Q4K]);
+    }
+
+    #[test]
+    fn pure_files_have_one_type_and_fallbacks() {
+        let overrides = TypeOverrides { pure: true, ..TypeOverrides::default() };
+        let shape = ModelShape { tied: true, ..ModelShape::default() };
+        let mut selector = TypeSelector::new(OutputType::Q4_K_M, &overrides, shape);
+        assert_eq!(selector.select("token_embd.weight", 256), TensorType::Q4K);
+        assert_eq!(selector.select("blk.0.attn_v.weight", 256), TensorType::Q4K);
+        assert_eq!(selector.select("blk.0.ffn_down.weight", 96), TensorType::Q5_0);
     }
 }

@@ -14,6 +14,7 @@ mod warnings;
 use serde::Serialize;
 
 use crate::checkpoint::ModelFiles;
+use crate::quant::TypeOverrides;
 
 pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
@@ -90,6 +91,9 @@ pub struct ReportOptions {
     /// The importance matrix that was used, by the SHA-256 of its file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<String>,
+    /// Types that replace those of the rules.
+    #[serde(skip_serializing_if = "TypeOverrides::is_empty")]
+    pub types: TypeOverrides,
     /// The type that weights were rounded to before they were quantized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub through: Option<&'static str>,

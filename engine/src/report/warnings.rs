@@ -9,8 +9,8 @@ use crate::merge::Model;
 /// Something that the export could not check, and that does not end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
-    /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules` or
-    /// `absent_saved_modules`.
+    /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules`,
+    /// `absent_saved_modules` or `unmatched_tensor_type`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -44,6 +44,15 @@ impl ExportWarning {
             .chain(Self::untargeted_modules(model.untargeted_modules()))
             .chain(Self::absent_saved_modules(model.absent_saved_modules()))
             .collect()
+    }
+
+    /// About types for tensors, by the names that match none.
+    pub(crate) fn unmatched_tensor_types<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Self> {
+        let warning = |name| Self {
+            code: "unmatched_tensor_type",
+            message: format!("no tensor of the file matches {name:?}: its type is not used"),
+        };
+        names.map(warning).collect()
     }
 
     fn with_adapter(model: &Model, unknown: Vec<String>) -> Vec<Self> {

@@ -9,6 +9,7 @@ mod ggufs;
 mod imatrix;
 mod loras;
 mod merged;
+mod tensor_types;
 mod tokenizers;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +37,11 @@ fn gguf_files_equal_llama_cpps() {
 #[test]
 fn importance_matrices_weigh_as_in_llama_quantize() {
     imatrix::compare(&fixtures());
+}
+
+#[test]
+fn types_of_tensors_are_selected_as_in_llama_quantize() {
+    tensor_types::compare(&fixtures());
 }
 
 #[test]

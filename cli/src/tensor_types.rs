@@ -1,0 +1,107 @@
+//! The types of single tensors: the options of `gguf` that select them, and the list of `--dry-run`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use engine::{GgufPlan, NamedType, TensorSummary, TensorType, TypeOverrides};
+use indicatif::DecimalBytes;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::paths::join;
+use crate::terminal::Summary;
+
+/// Types of single tensors, as llama-quantize takes them
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Types of tensors, as in llama-quantize")]
+pub(crate) struct TensorTypeArgs {
+    /// Type of the tensors whose name a regular expression matches (attn_v=q8_0); may be repeated, the first match counts
+    #[arg(long, value_name = "NAME=TYPE")]
+    tensor_type: Vec<NamedType>,
+    /// File of NAME=TYPE, separated by white space; those of --tensor-type come before them
+    #[arg(long, value_name = "FILE")]
+    tensor_type_file: Option<PathBuf>,
+    /// Type of output.weight, or of the embedding of a model without it
+    #[arg(long, value_name = "TYPE")]
+    output_tensor_type: Option<TensorType>,
+    /// Type of the embedding
+    #[arg(long, value_name = "TYPE")]
+    token_embedding_type: Option<TensorType>,
+    /// All other matrices have the type that --quant is named after
+    #[arg(long)]
+    pure: bool,
+}
+
+impl TensorTypeArgs {
+    /// The types, with those of the file.
+    pub(crate) fn overrides(&self) -> Result<TypeOverrides, Failure> {
+        let mut tensors = self.tensor_type.clone();
+        if let Some(path) = &self.tensor_type_file {
+            tensors.extend(read(path)?);
+        }
+        Ok(TypeOverrides {
+            tensors,
+            output: self.output_tensor_type,
+            token_embedding: self.token_embedding_type,
+            pure: self.pure,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<NamedType>, Failure> {
+    let error = |problem: &dyn std::fmt::Display| {
+        Failure::input(format!("cannot read {}: {problem}", path.display()))
+    };
+    let text = fs::read_to_string(path).map_err(|e| error(&e))?;
+    text.split_whitespace().map(|word| word.parse().map_err(|e: String| error(&e))).collect()
+}
+
+/// The tensors of planned exports with their types and sizes, and the files with theirs.
+pub(crate) fn summary<'a>(plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>) -> Summary {
+    let (mut all, mut exports) = (Vec::new(), Vec::new());
+    for (plan, folder, name) in plans {
+        all.extend(lines(plan, folder, name));
+        let tensors = plan.tensors().map(|tensor| {
+            let TensorSummary { name, shape, stored_type, bytes } = tensor;
+            json!({ "name": name, "shape": shape, "type": stored_type.as_str(), "bytes": bytes })
+        });
+        let files = plan.files(name);
+        let files = files.iter().map(|file| json!({ "name": file.name, "bytes": file.size }));
+        exports.push(json!({
+            "path": join(folder, name),
+            "tensors": tensors.collect::<Vec<_>>(),
+            "files": files.collect::<Vec<_>>(),
+        }));
+    }
+    let figures = json!({ "planned": exports });
+    Summary { lines: all, next_steps: Vec::new(), figures, complete: None, failure: None }
+}
+
+fn lines(plan: &GgufPlan, folder: &Path, name: &str) -> Vec<String> {
+    let tensors: Vec<TensorSummary<'_>> = plan.tensors().collect();
+    let width = tensors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
+    let shapes: Vec<String> = tensors.iter().map(|tensor| shape(tensor.shape)).collect();
+    let shape_width = shapes.iter().map(String::len).max().unwrap_or(0);
+    let tensor = |(tensor, shape): (&TensorSummary<'_>, &String)| {
+        let TensorSummary { name, stored_type, bytes, .. } = tensor;
+        format!("  {name:width$}  {shape:>shape_width$}  {:6}  {bytes:>12}", stored_type.as_str())
+    };
+    let mut lines = vec![join(folder, name).display().to_string()];
+    lines.extend(tensors.iter().zip(&shapes).map(tensor));
+    let elements: u64 = tensors.iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum();
+    let bytes: u64 = tensors.iter().map(|tensor| tensor.bytes).sum();
+    let bits = bytes as f64 * 8.0 / elements.max(1) as f64;
+    let count = tensors.len();
+    lines.push(format!(
+        "  tensors  {count}, {} ({bytes} bytes), {bits:.2} bits per weight",
+        DecimalBytes(bytes)
+    ));
+    lines.extend(
+        plan.files(name).iter().map(|file| format!("  file     {} ({} bytes)", file.name, file.size)),
+    );
+    lines
+}
+
+fn shape(shape: &[u64]) -> String {
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" \u{d7} ")
+}
