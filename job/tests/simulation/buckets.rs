@@ -1,6 +1,9 @@
 //! A bucket as one process sees it. Calls that other processes notice are scheduled; reads of models are not.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
@@ -49,6 +52,12 @@ impl ObjectStore for ProcessBucket {
             PutMode::Overwrite => "put",
             PutMode::Update(_) => "replace",
         };
+        let Connection { schedule, has_looked, .. } = &self.connection;
+        if !location.as_ref().contains("/published/") {
+            has_looked.store(false, Ordering::Relaxed);
+        } else if location.as_ref().ends_with(".json") && !has_looked.load(Ordering::Relaxed) {
+            schedule.break_rule(format!("{location} was published without a look at its export"));
+        }
         let put = || self.bucket.put_opts(location, payload.clone(), options.clone());
         self.connection.call((what, false), put).await
     }

@@ -86,6 +86,7 @@ struct State {
     waiting: Vec<Waiting>,
     processes: Vec<Process>,
     trace: Vec<String>,
+    broken_rules: Vec<String>,
 }
 
 impl State {
@@ -129,6 +130,7 @@ impl Schedule {
             waiting: Vec::new(),
             processes: Vec::new(),
             trace: Vec::new(),
+            broken_rules: Vec::new(),
         };
         Arc::new(Self { state: Mutex::new(state), runtime_thread: thread::current().id() })
     }
@@ -153,6 +155,15 @@ impl Schedule {
     /// What happened, a line a step.
     pub(crate) fn trace(&self) -> Vec<String> {
         self.state().trace.clone()
+    }
+
+    /// Notes that a process did what it must not do.
+    pub(crate) fn break_rule(&self, rule: String) {
+        self.state().broken_rules.push(rule);
+    }
+
+    pub(crate) fn broken_rules(&self) -> Vec<String> {
+        self.state().broken_rules.clone()
     }
 
     /// Begins a process.

@@ -1,13 +1,17 @@
 //! The store as one process sees it: calls are scheduled, fail, or happen twice.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use shared::{
+    clock,
     domain::{
         Artifact, CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
-        Stage, TrainingJob, Transition, UserId,
+        Stage, Status, TrainingJob, Transition, UserId,
     },
     ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
     testing::MemoryStore,
@@ -20,9 +24,15 @@ use crate::schedule::{Fate, ProcessNumber, Schedule};
 pub(crate) struct Connection {
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) process: ProcessNumber,
+    /// Whether the process has seen that its export runs, after the last file that it wrote.
+    pub(crate) has_looked: Arc<AtomicBool>,
 }
 
 impl Connection {
+    pub(crate) fn new(schedule: &Arc<Schedule>, process: ProcessNumber) -> Self {
+        Self { schedule: Arc::clone(schedule), process, has_looked: Arc::default() }
+    }
+
     /// Calls `effect`, which waits for nothing, as the schedule says.
     pub(crate) async fn call<T, E: From<Lost>, F: Future<Output = Result<T, E>>>(
         &self,
@@ -95,7 +105,10 @@ impl Exports for ProcessStore {
     }
 
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
-        self.connection.call(("find export", false), || Exports::find(&*self.store, id)).await
+        let found = self.connection.call(("find export", false), || Exports::find(&*self.store, id)).await?;
+        let runs = |export: &Export| export.clone().as_of(clock::now()).status == Status::Running;
+        self.connection.has_looked.store(found.as_ref().is_some_and(runs), Ordering::Relaxed);
+        Ok(found)
     }
 
     async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {

@@ -70,7 +70,7 @@ impl World {
 
     /// The way of a new request to the systems outside.
     pub(crate) fn connect(&self) -> Connection {
-        Connection { schedule: Arc::clone(&self.schedule), process: self.schedule.begin(false) }
+        Connection::new(&self.schedule, self.schedule.begin(false))
     }
 
     pub(crate) fn store_of(&self, connection: &Connection) -> Arc<ProcessStore> {
@@ -119,8 +119,7 @@ impl World {
     ) {
         clock::sleep(self.schedule.pause(20)).await;
         for attempt in 0..=RETRIES {
-            let (schedule, process) = (Arc::clone(&self.schedule), self.schedule.begin(true));
-            let connection = Connection { schedule, process };
+            let connection = Connection::new(&self.schedule, self.schedule.begin(true));
             let claim = Claim { by: name.clone(), attempt, process: Some(ProcessId::random()) };
             let stop = self.stop(cancelled.clone());
             let run =
