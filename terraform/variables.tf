@@ -48,7 +48,7 @@ variable "images" {
 }
 
 variable "canary" {
-  description = "The percentage of the traffic that new revisions get, and their version; the revisions that get the rest, and the images from before. scripts/release-file writes it."
+  description = "The percentage of the traffic that new revisions get, 0 until their test has passed, and their version; the revisions that get the rest, and the images from before. scripts/release-file writes it."
   type = object({
     percent   = number
     version   = optional(string)
