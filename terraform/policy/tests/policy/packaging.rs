@@ -311,6 +311,7 @@ fn nothing_is_built_beside_credentials() {
     assert_eq!(built_beside_credentials(&workflow), Vec::<String>::new());
     let names: Vec<_> = jobs(&workflow).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["gate", "build", "deploy", "attest"]);
+    assert!(!workflow.contains("retention-days:"), "a deployment may wait for its reviewers for 30 days");
     for (from, to) in [
         ("      BUILT: \"yes\"\n", ""),
         ("      - run: make deploy\n", "      - run: make sbom && make deploy\n"),
