@@ -283,6 +283,9 @@ fn untie_lm_head(
     for (number, change) in lm_head {
         add_change(base, &mut tensor, *number, change)?;
     }
+    start_like(adapter, &mut tensor, embedding)?;
+    start_like(adapter, &mut matched.tensors[at], &tensor)?;
+    let embedding = &matched.tensors[at];
     if equal(adapter, &tensor, embedding)? {
         // both were trained and stay tied: the adapter stores the same change twice
         return Ok(());
@@ -306,6 +309,10 @@ fn tie_stored_lm_head(
     matched: &mut MatchedTargets,
     (lm_head, embedding): (usize, usize),
 ) -> Result<()> {
+    for (tensor, other) in [(lm_head, embedding), (embedding, lm_head)] {
+        let other = matched.tensors[other].clone();
+        start_like(adapter, &mut matched.tensors[tensor], &other)?;
+    }
     let [of_lm_head, of_embedding] = [&matched.tensors[lm_head], &matched.tensors[embedding]];
     if !(of_lm_head.is_target() || of_embedding.is_target()) || equal(adapter, of_lm_head, of_embedding)? {
         return Ok(());
@@ -315,7 +322,7 @@ fn tie_stored_lm_head(
         .changes
         .iter()
         .any(|number| is_embedding_only(base, adapter, change(number), of_embedding));
-    if of_lm_head.is_target() || embedding_only {
+    if !of_lm_head.changes.is_empty() || embedding_only {
         matched.untied = true;
         return Ok(());
     }
@@ -326,6 +333,15 @@ fn tie_stored_lm_head(
     (tensor.changes, tensor.replaced, tensor.info.shape, tensor.info.bytes) =
         (changes, replaced, shape, bytes);
     Ok(())
+}
+
+/// Gives one of a tied pair the values that the adapter has saved of the other from before training, as both were one tensor.
+fn start_like(adapter: &Adapter, tensor: &mut ModelTensor, other: &ModelTensor) -> Result<()> {
+    let before = |number: &usize| adapter.changes()[*number].base_layer.as_ref();
+    match other.changes.iter().find_map(before) {
+        Some(start) if tensor.replaced.is_none() => replace(tensor, start),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether a change to the embedding does not change the lm_head that is tied to it.
