@@ -3,6 +3,7 @@
 
 mod attention;
 mod canonical_name;
+mod config_sizes;
 mod expressible;
 mod family;
 mod fixed_settings;
@@ -25,10 +26,11 @@ use std::fmt;
 
 pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
 pub(crate) use canonical_name::{all_names, canonical_name, is_lm_head, is_token_embedding, lm_head_name};
+pub(crate) use config_sizes::check_sizes;
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use known_fields::{check_model_type, has_field, unknown_encoder_fields, unknown_fields};
 pub(crate) use mmproj::{MmprojEncoders, is_clip_limit_name};
-pub(crate) use rope::layer_rope;
+pub(crate) use rope::{check_linear_factor, layer_rope};
 pub(crate) use sentence_transformers::{check_modules, module_files};
 pub(crate) use tensor_names::MappedTensor;
 pub(crate) use tensor_shapes::{ExpectedShape, TensorShapes};

@@ -123,12 +123,22 @@ fn rope_type<'a>(rope: &ConfigField<'a>) -> Result<Option<&'a str>> {
     Ok(rope.field("rope_type")?.str()?.or(rope.field("type")?.str()?))
 }
 
+/// Refuses linear scaling without a factor, or with one that is not positive.
+pub(crate) fn check_linear_factor(config: &ModelConfig) -> Result<()> {
+    let rope = global_rope(config)?;
+    match rope_type(&rope)? {
+        Some("linear") => linear_factor(config, &rope).map(drop),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn linear_factor(config: &ModelConfig, rope: &ConfigField<'_>) -> Result<Option<f32>> {
     match rope_type(rope)? {
         // the factors of Gemma 4 are a tensor of the file
         None | Some("default" | "proportional") => Ok(None),
         Some("linear") => match rope.field("factor")?.f32()? {
-            Some(factor) => Ok(Some(factor)),
+            Some(factor) if factor > 0.0 => Ok(Some(factor)),
+            Some(_) => Err(rope.field("factor")?.invalid("is not positive, and positions are divided by it")),
             None => Err(Error::invalid(config.file(), "has linear rope_scaling without a factor")),
         },
         Some(other) => Err(Error::unsupported(config.file(), format!("GGUF with rope type {other:?}"))),

@@ -59,6 +59,11 @@ impl Dtype {
         }
     }
 
+    /// Whether elements are integers or booleans.
+    pub(crate) fn is_integer(self) -> bool {
+        self.as_str().starts_with(['I', 'U', 'B']) && self != Self::Bf16
+    }
+
     /// Bytes per element.
     pub fn bytes(self) -> u64 {
         match self {

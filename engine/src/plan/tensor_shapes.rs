@@ -3,7 +3,8 @@
 use super::completeness::{check_encoders_complete, check_language_model_complete};
 use crate::error::{Error, Result};
 use crate::gemma::{
-    Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_model_type, check_modules,
+    Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_linear_factor,
+    check_model_type, check_modules, check_sizes,
 };
 use crate::merge::{Model, ModelTensor};
 
@@ -81,7 +82,10 @@ fn check_shapes(model: &Model, expected: impl Fn(&str) -> Result<Option<Expected
 pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     let config = model.base().config();
     check_model_type(config)?;
+    check_sizes(config)?;
+    check_linear_factor(config)?;
     check_modules(model.files())?;
+    check_floats(model)?;
     check_new_rows(model)?;
     if let Ok(architecture) = Architecture::of(config) {
         model.check_layers()?;
@@ -99,6 +103,27 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
             check_encoders(model, &encoders)
         }
         Err(_) => Ok(()),
+    }
+}
+
+/// Refuses weights of integers in a model that is not quantized: its layers compute with floats.
+fn check_floats(model: &Model) -> Result<()> {
+    if model.base().config().top_level("quantization_config").value().is_some() {
+        return Ok(());
+    }
+    let is_wrong = |tensor: &&ModelTensor| {
+        let is_parameter = [".weight", ".bias"].iter().any(|suffix| tensor.info.name.ends_with(suffix));
+        is_parameter && tensor.info.dtype.is_integer()
+    };
+    match model.tensors().iter().find(is_wrong) {
+        Some(tensor) => {
+            let problem = format!(
+                "is {}, but config.json has no quantization_config: save the model with float weights",
+                tensor.info.dtype
+            );
+            Err(Error::tensor(model.file_of(tensor), &tensor.info.name, problem))
+        }
+        None => Ok(()),
     }
 }
 

@@ -309,3 +309,42 @@ fn no_merge_of_new_tokens_without_rows_in_the_per_layer_embeddings() {
         );
     }
 }
+
+#[test]
+fn no_merge_of_a_size_or_factor_that_makes_no_model() {
+    let linear = |factor: i32| json!({"full_attention": {"rope_type": "linear", "factor": factor}});
+    for (case, says) in [
+        (spoiled("gemma4-dense", "", "num_attention_heads", json!(-1), ""), "num_attention_heads is -1"),
+        (spoiled("gemma3n", "", "hidden_size", json!(64.0), ""), "hidden_size is 64.0"),
+        (spoiled("gemma3-vision", "vision_config", "image_size", json!(0.5), ""), "vision_config.image_size"),
+        (spoiled("gemma3-vision", "text_config", "rope_parameters", linear(0), ""), "factor is not positive"),
+        (
+            spoiled("gemma3-vision", "text_config", "rope_parameters", linear(-8), ""),
+            "factor is not positive",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = case.model(folder.path());
+        let text = MergePlan::own_files(&model).unwrap_err().to_string();
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn no_merge_of_weights_of_integers() {
+    for dtype in ["I16", "U16"] {
+        let folder = tempfile::tempdir().unwrap();
+        copy_base("gemma4-dense", folder.path());
+        let path = folder.path().join("model.safetensors");
+        let mut file = fs::read(&path).unwrap();
+        let name = b"model.norm.weight\":{\"dtype\":\"BF16\"";
+        let at = file.windows(name.len()).position(|part| part == name).unwrap() + name.len() - 5;
+        // of the same length: {"dtype":"I16" ,
+        let text = format!("{dtype}\" ");
+        file[at..at + 5].copy_from_slice(text.as_bytes());
+        fs::write(&path, file).unwrap();
+        let text = MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).unwrap_err().to_string();
+        let says = ["model.norm.weight", dtype, "save the model with float weights"];
+        assert!(says.iter().all(|part| text.contains(part)), "{text}");
+    }
+}
