@@ -4,9 +4,7 @@
 use serde_json::Value;
 
 use super::attention::{AttentionRules, QueryScale, layer_flags};
-use super::family::{
-    ConfigDefaults, ExtraTensor, ModelFamily, ParameterSource, VocabMismatch, no_own_tensors,
-};
+use super::family::{ConfigDefaults, ExtraTensor, ModelFamily, OwnTensors, ParameterSource, VocabMismatch};
 use super::gemma4;
 use super::tensor_names::TensorNameMap;
 use crate::checkpoint::{ConfigField, ModelConfig, ModelFiles};
@@ -46,9 +44,21 @@ pub(super) static FAMILY: ModelFamily = ModelFamily {
     target_mask_token: Some(mask_token),
     parameters,
     extra_tensors: rope_freqs,
-    own_tensors: no_own_tensors,
+    own_tensors,
     mmproj: &[],
 };
+
+/// Every layer has its own keys; a drafter has a Markov head where the configuration gives its rank.
+fn own_tensors(_: &ModelFamily, config: &ModelConfig, layer: Option<u32>) -> Result<OwnTensors> {
+    let required = match layer {
+        Some(_) => vec!["attn_k.weight", "attn_k_norm.weight"],
+        None if config.u32("markov_rank")?.is_some_and(|rank| rank > 0) => {
+            vec!["markov_w1.weight", "markov_w2.weight"]
+        }
+        None => Vec::new(),
+    };
+    Ok(OwnTensors { required, ignored: Vec::new() })
+}
 
 /// A field of `dflash_config`, else of the configuration itself.
 fn draft_field<'a>(config: &'a ModelConfig, field: &str) -> Result<ConfigField<'a>> {

@@ -7,7 +7,7 @@ use super::family::{ModelFamily, ParameterSource};
 use super::tensor_names::MappedTensor;
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
-use crate::gguf::{GgufMetadata, MetadataKeys};
+use crate::gguf::{GgufMetadata, MetadataKeys, MetadataValue};
 
 /// A shape, rows first; `None` for a size that the configuration does not give.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,10 @@ pub(crate) struct TensorShapes {
     per_layer_vocab: Option<u64>,
     experts: Option<u64>,
     expert_intermediate: Option<u64>,
+    /// The width of the outputs of the target's layers that a DSpark drafter reads.
+    target_outputs: Option<u64>,
+    vocab: Option<u64>,
+    markov_rank: Option<u64>,
     laurel_rank: Option<u64>,
     altup_inputs: Option<u64>,
     layers: Vec<LayerSizes>,
@@ -90,8 +94,16 @@ impl TensorShapes {
         let value = |key: &str| metadata.arch_value(key);
         let keys = MetadataKeys(&value);
         let size = |key: &str| keys.count(key).map(|size| size as u64);
+        let hidden = size("embedding_length").unwrap_or(0);
+        let target_layers = match metadata.arch_value("target_layers") {
+            Some(MetadataValue::I32s(layers)) => Some(layers.len() as u64),
+            Some(_) | None => None,
+        };
         Ok(Self {
-            hidden: size("embedding_length").unwrap_or(0),
+            hidden,
+            target_outputs: target_layers.map(|layers| layers * hidden),
+            vocab: config.u32("vocab_size")?.map(u64::from),
+            markov_rank: config.u32("markov_rank")?.map(u64::from),
             backbone_hidden: size("embedding_length_out"),
             per_layer_vocab: per_layer_vocab.map(u64::from),
             per_layer_input: size("embedding_length_per_layer_input").unwrap_or(0),
@@ -127,6 +139,9 @@ impl TensorShapes {
             "per_layer_token_embd.weight" => vec![self.per_layer_vocab, Some(inputs)],
             "per_layer_model_proj.weight" => vec![Some(inputs), Some(self.hidden)],
             "per_layer_proj_norm.weight" => vec![Some(self.per_layer_input)],
+            "fc.weight" => vec![Some(self.hidden), self.target_outputs],
+            "enc.output_norm.weight" => vec![Some(self.hidden)],
+            "markov_w1.weight" | "markov_w2.weight" => vec![self.vocab, self.markov_rank],
             "nextn.pre_projection.weight" => vec![Some(self.hidden), Some(2 * self.backbone_hidden?)],
             "nextn.post_projection.weight" => vec![self.backbone_hidden, Some(self.hidden)],
             _ => return None,

@@ -49,7 +49,7 @@ fn check_head(model: &Model, architecture: Architecture) -> Result<()> {
 
 /// Whether the class has a head, if no checkpoint stores it: a new one with random weights.
 fn has_head(class: &str) -> bool {
-    class.ends_with("ForCausalLM") || class.ends_with("ForConditionalGeneration")
+    ["ForCausalLM", "ForConditionalGeneration", "Gemma4DSparkModel"].iter().any(|end| class.ends_with(end))
 }
 
 /// Checks vision and audio encoders and their projectors.

@@ -348,3 +348,32 @@ fn no_merge_of_weights_of_integers() {
         assert!(says.iter().all(|part| text.contains(part)), "{text}");
     }
 }
+
+/// A drafter in GGUF needs its target; a merge needs the same shapes and tensors.
+#[test]
+fn no_drafter_with_other_shapes_or_without_a_tensor() {
+    for case in [
+        spoiled("gemma4-dspark", "", "target_layer_ids", json!([1, 3, 5]), "fc.weight"),
+        spoiled("gemma4-dspark", "", "markov_rank", json!(16), "markov_head.markov_w"),
+        spoiled("gemma4-unified", "vision_config", "mm_posemb_size", json!(16), "pos_embedding"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        case.check(MergePlan::own_files(&case.model(folder.path())).unwrap_err());
+    }
+    for (name, other, says) in [
+        ("hidden_norm", "hidden_nxxx", "hidden_norm.weight"),
+        ("layers.1.self_attn.k_proj", "layers.9.self_attn.k_proj", "layers.1.self_attn.k_proj.weight"),
+        ("layers.1.self_attn.k_norm", "layers.9.self_attn.k_norm", "layers.1.self_attn.k_norm.weight"),
+        ("markov_head.markov_w2", "markov_head.markov_x2", "markov_w2.weight"),
+        ("lm_head.", "xx_head.", "lm_head.weight"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        copy_base("gemma4-dspark", folder.path());
+        rename_tensor(folder.path(), name, other);
+        let text = MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).unwrap_err().to_string();
+        assert!(text.contains(says), "{name}: {text}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy_base("gemma4-dspark", folder.path());
+    MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).unwrap();
+}

@@ -83,7 +83,9 @@ fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<Expec
     let sizes = match (name, configs.audio) {
         ("v.patch_norm.1.weight" | "v.patch_norm.1.bias", _) => vec![pixels],
         ("v.patch_embd.weight", _) => vec![width, pixels],
-        ("v.position_embd.weight", _) => vec![None, Some(2), width],
+        ("v.position_embd.weight", _) => {
+            vec![Some(count(configs.vision, "mm_posemb_size", 1120)?.into()), Some(2), width]
+        }
         ("mm.input_projection.weight", _) => vec![configs.text_hidden, width],
         ("mm.a.input_projection.weight", Some(audio)) => {
             vec![configs.text_hidden, Some(count(audio, "audio_embed_dim", 640)?.into())]
