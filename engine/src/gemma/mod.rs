@@ -86,6 +86,16 @@ impl Architecture {
         })
     }
 
+    /// The family of the language model in a checkpoint, also of one that has a classifier on it; `None` for other classes.
+    pub(crate) fn of_checkpoint(config: &ModelConfig) -> Option<Self> {
+        const CLASSIFIERS: [&str; 2] = ["ForSequenceClassification", "ForTokenClassification"];
+        let class = config.class().unwrap_or_default();
+        let Some(model) = CLASSIFIERS.iter().find_map(|end| class.strip_suffix(end)) else {
+            return Self::of(config).ok();
+        };
+        Self::of_class(&format!("{}ForCausalLM", model.strip_suffix("Text").unwrap_or(model)))
+    }
+
     /// The family with this class or `model_type`.
     fn of_class(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.family().classes.contains(&name))

@@ -87,7 +87,7 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     check_modules(model.files())?;
     check_floats(model)?;
     check_new_rows(model)?;
-    if let Ok(architecture) = Architecture::of(config) {
+    if let Some(architecture) = Architecture::of_checkpoint(config) {
         model.check_layers()?;
         check_language_model_complete(model, architecture)?;
         match TensorShapes::of(architecture.family(), model.files()) {

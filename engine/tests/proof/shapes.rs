@@ -377,3 +377,39 @@ fn no_drafter_with_other_shapes_or_without_a_tensor() {
     copy_base("gemma4-dspark", folder.path());
     MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).unwrap();
 }
+
+#[test]
+fn no_merge_of_a_classifier_whose_language_model_has_other_shapes() {
+    for (fixture_name, class) in [
+        ("gemma1-micro", "GemmaForSequenceClassification"),
+        ("gemma2-micro", "Gemma2ForTokenClassification"),
+        ("gemma3-micro", "Gemma3TextForSequenceClassification"),
+    ] {
+        let spoil = |change: &dyn Fn(&mut Value)| {
+            let folder = tempfile::tempdir().unwrap();
+            for entry in fs::read_dir(fixture(&format!("{fixture_name}/base"))).unwrap() {
+                let path = entry.unwrap().path();
+                fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+            }
+            let path = folder.path().join("config.json");
+            let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            config["architectures"] = json!([class]);
+            change(&mut config);
+            fs::write(&path, config.to_string()).unwrap();
+            let planned = MergePlan::own_files(&Model::new(&checkpoint(folder.path())));
+            planned.err().map(|error| error.to_string())
+        };
+        assert_eq!(spoil(&|_| {}), None, "{class}");
+        let error = spoil(&|config| config["intermediate_size"] = json!(8)).unwrap();
+        assert!(error.contains("has the shape") && error.contains("mlp."), "{class}: {error}");
+        let layers = |config: &mut Value| {
+            let layers = config["num_hidden_layers"].as_u64().unwrap() + 1;
+            config["num_hidden_layers"] = json!(layers);
+            if let Some(types) = config["layer_types"].as_array_mut() {
+                types.push(json!("full_attention"));
+            }
+        };
+        let error = spoil(&layers).unwrap();
+        assert!(error.contains("has no tensor"), "{class}: {error}");
+    }
+}
