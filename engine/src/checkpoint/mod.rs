@@ -2,7 +2,6 @@
 
 mod bnb;
 mod companions;
-pub(crate) mod compiled;
 pub(crate) mod config;
 mod config_field;
 mod factor_cache;
@@ -10,19 +9,20 @@ pub(crate) mod header;
 pub(crate) mod index;
 mod model_files;
 mod tokenizer_origins;
+pub(crate) mod wrappers;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 pub use companions::{COMPANION_FILES, is_companion};
-use compiled::{is_compiled, uncompiled};
 pub use config::ModelConfig;
 pub(crate) use config_field::ConfigField;
 pub(crate) use factor_cache::FactorCache;
 pub(crate) use index::INDEX_FILE;
 pub use index::is_model_weights;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
+use wrappers::{has_wrappers, without_wrappers};
 
 use crate::error::{Error, Result};
 use crate::io::{Folder, PinnedFolder, SharedReads, Source, read_optional};
@@ -123,7 +123,7 @@ impl Checkpoint {
                 tensors.iter().map(|t| (t.name.as_str(), shards[t.shard].name.as_str())).collect();
             index::check_weight_map(&format!("{location}/{INDEX_FILE}"), &weight_map, &stored)?;
         }
-        rename_compiled(&shards, &mut tensors)?;
+        rename_wrapped(&shards, &mut tensors)?;
         let (tensors, packed) = bnb::unpack_tensors(&shards, tensors)?;
         let (packed, scales) = (Arc::new(packed), FactorCache::default());
         let inner = CheckpointInner { folder, config, shards, tensors, packed, scales, has_index, unread };
@@ -233,14 +233,14 @@ impl Checkpoint {
     }
 }
 
-/// Gives the tensors of a model saved after `torch.compile` the names of the model itself.
-fn rename_compiled(shards: &[Shard], tensors: &mut [TensorInfo]) -> Result<()> {
-    if !tensors.iter().any(|tensor| is_compiled(&tensor.name)) {
+/// Gives the tensors of a model that was saved inside of a wrapper the names of the model itself.
+fn rename_wrapped(shards: &[Shard], tensors: &mut [TensorInfo]) -> Result<()> {
+    if !tensors.iter().any(|tensor| has_wrappers(&tensor.name)) {
         return Ok(());
     }
     let mut names = HashSet::new();
     for tensor in tensors {
-        let name = uncompiled(&tensor.name);
+        let name = without_wrappers(&tensor.name);
         if !names.insert(name.clone()) {
             let file = shards[tensor.shard].source.location();
             return Err(Error::tensor(file, &tensor.name, format!("is also stored as {name}")));

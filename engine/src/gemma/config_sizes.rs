@@ -12,7 +12,9 @@ use crate::error::Result;
 pub(crate) fn check_sizes(config: &ModelConfig) -> Result<()> {
     for (name, value) in config.fields() {
         match value {
-            Value::Number(_) if is_size(name) => drop(config.top_level(name).u32()?),
+            Value::Number(_) if is_size(name) => {
+                config.top_level(name).u32()?;
+            }
             Value::Object(_) if name.ends_with("_config") && name != "quantization_config" => {
                 config.section(name)?.as_ref().map_or(Ok(()), check_sizes)?;
             }

@@ -81,7 +81,8 @@ impl Architecture {
         class.and_then(Self::of_class).ok_or_else(|| {
             let class = class.unwrap_or("a model without architectures and model_type");
             Error::unsupported(config.file(), format!("GGUF for {class}")).advise(
-                "this version exports Gemma 1, 2, 3, 3n and 4 with their assistants and EmbeddingGemma",
+                "GGUF files are made of Gemma 1, 2, 3, 3n and 4 with their assistants and EmbeddingGemma; of other \
+                 Gemma classes, `merge` makes a checkpoint",
             )
         })
     }

@@ -32,6 +32,13 @@ impl AdapterTensor {
     pub(super) fn matrix(&self) -> Result<(u64, u64)> {
         match self.shape[..] {
             [rows, columns] => Ok((rows, columns)),
+            [_, _, _] | [_, _, _, _] => {
+                let problem = format!(
+                    "has the shape {:?}, that of LoRA on a convolution, which is not supported: train without the module",
+                    self.shape
+                );
+                Err(self.error(problem))
+            }
             _ => Err(self.error(format!("has the shape {:?}, not two dimensions", self.shape))),
         }
     }

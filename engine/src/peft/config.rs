@@ -249,12 +249,15 @@ fn refuse_mlx(file: &str, fields: &Map<String, Value>) -> Result<()> {
     const MLX_FIELDS: [&str; 4] = ["lora_parameters", "fine_tune_type", "lora_layers", "num_layers"];
     let is_mlx =
         !fields.contains_key("peft_type") && MLX_FIELDS.iter().any(|field| fields.contains_key(*field));
-    if is_mlx {
-        let advice = "fuse it with `mlx_lm.fuse --dequantize` and export the result as a full model (gguf --base), or \
-                      convert it to PEFT's format";
-        return Err(Error::unsupported(file, "an adapter of MLX").advise(advice));
-    }
-    Ok(())
+    if is_mlx { Err(mlx_adapter(file)) } else { Ok(()) }
+}
+
+/// The error for this file of an adapter of MLX.
+pub(super) fn mlx_adapter(file: &str) -> Error {
+    Error::unsupported(file, "an adapter of MLX").advise(
+        "fuse it with `mlx_lm.fuse --dequantize` and export the result as a full model (gguf --base), or \
+         convert it to PEFT's format",
+    )
 }
 
 /// Refuses fields that, when set, change the weights in a way that this engine does not apply.

@@ -15,16 +15,20 @@ pub(crate) use adapter_tensor::AdapterTensor;
 pub use base_name::sixteen_bit_name;
 pub use config::AdapterConfig;
 pub(crate) use config::is_in;
+use config::mlx_adapter;
 pub(crate) use target_modules::ModuleSpellings;
 
-use crate::checkpoint::compiled::uncompiled;
 use crate::checkpoint::index::ShardFiles;
+use crate::checkpoint::wrappers::without_wrappers;
 use crate::checkpoint::{ADAPTER_CONFIG, header, index};
 use crate::error::{Error, Result};
 use crate::io::{Folder, PinnedFolder, Source, read_optional};
 
 /// The stem of the weight files.
 const WEIGHTS: &str = "adapter_model";
+
+/// The weights of an adapter of MLX.
+const MLX_WEIGHTS: &str = "adapters.safetensors";
 
 /// Whether PEFT saves an adapter's configuration or weights under this name.
 #[must_use]
@@ -113,6 +117,7 @@ impl Adapter {
         let folder = PinnedFolder::pin(folder);
         let location = folder.location().to_owned();
         let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
+        refuse_mlx_weights(&*folder)?;
         let Some(bytes) = read_optional(&*folder, ADAPTER_CONFIG)? else {
             return Err(missing(ADAPTER_CONFIG));
         };
@@ -125,7 +130,7 @@ impl Adapter {
         let changes = state_dict::changes(&config, tensors)?;
         let config_file = format!("{location}/{ADAPTER_CONFIG}");
         config.check_parameters(&config_file, &changes)?;
-        check_scaling(&config_file, &changes)?;
+        check_scaling(&config_file, &config, &changes)?;
         Ok(Self(Arc::new(OpenAdapter { folder, config, changes, files, unread: found.unread })))
     }
 
@@ -168,8 +173,19 @@ impl Adapter {
     }
 }
 
+/// Refuses a folder with the weights of an adapter of MLX and none of PEFT.
+fn refuse_mlx_weights(folder: &dyn Folder) -> Result<()> {
+    let location = folder.location();
+    let entries = folder.list().map_err(|e| Error::read(location, e))?;
+    let has_weights = entries.iter().any(|entry| entry.name.starts_with(WEIGHTS));
+    match entries.iter().find(|entry| entry.name == MLX_WEIGHTS) {
+        Some(_) if !has_weights => Err(mlx_adapter(&format!("{location}/{MLX_WEIGHTS}"))),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Refuses an adapter whose changes are all scaled to zero: the export would equal the base.
-fn check_scaling(file: &str, changes: &[AdapterChange]) -> Result<()> {
+fn check_scaling(file: &str, config: &AdapterConfig, changes: &[AdapterChange]) -> Result<()> {
     let is_zero = |change: &AdapterChange| match change.kind {
         ChangeKind::LowRank { scaling, magnitude: None, .. }
         | ChangeKind::ExpertLowRank { scaling, .. }
@@ -181,8 +197,10 @@ fn check_scaling(file: &str, changes: &[AdapterChange]) -> Result<()> {
         | ChangeKind::Replace(_) => false,
     };
     if changes.iter().all(is_zero) {
-        let problem =
-            "has lora_alpha 0, so the adapter changes nothing: set lora_alpha to that of the training";
+        let field = if config.alpha == 0.0 { "lora_alpha" } else { "alpha_pattern" };
+        let problem = format!(
+            "has {field} 0 for every module of the adapter, which changes nothing then: set {field} to that of the training"
+        );
         return Err(Error::invalid(file, problem));
     }
     Ok(())
@@ -207,7 +225,7 @@ fn tensors(folder: &dyn Folder, found: &ShardFiles) -> Result<(Vec<AdapterTensor
         for mut tensor in header::read(&*source)? {
             held.push((tensor.name.clone(), shard.as_str()));
             // changes() refuses names that are then equal
-            tensor.name = uncompiled(&tensor.name);
+            tensor.name = without_wrappers(&tensor.name);
             tensors.push(AdapterTensor::new(&source, tensor)?);
         }
         files.push((shard.clone(), source));

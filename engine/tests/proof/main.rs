@@ -5,6 +5,7 @@
 mod clip_limits;
 mod dropped_modules;
 mod heads;
+mod messages;
 mod outputs;
 mod report;
 mod sentence_transformers;
