@@ -46,10 +46,11 @@ test-real: ## export a real Gemma 3 270M with a trained LoRA, and ask the result
 openapi: ## regenerate docs/openapi.json from the code's types
 	UPDATE_OPENAPI=1 $(CARGO) test --package shared --test openapi the_document_in_the_repository
 
-lint: ## formatting, module structure, clippy, rustdoc, unused dependencies, licenses
+lint: ## formatting, module structure, clippy, rustdoc, unused dependencies, licenses, other systems
 	$(CARGO) fmt --check
 	$(MAKE) structure clippy lint-docs
 	./scripts/lint-dependencies
+	./scripts/check-targets
 
 structure: ## check module circles, type names and retired names in every crate
 	$(CARGO) run --quiet --locked --package xtask -- structure
@@ -88,6 +89,6 @@ wheel: ## the Python wheel of the command, installed into a fresh virtual enviro
 
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .emulators hosting/node_modules
+	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .venv-zig .emulators hosting/node_modules
 
 include packaging/deploy.mk

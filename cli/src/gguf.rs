@@ -100,7 +100,7 @@ struct NamedFolder<'a>(Option<&'a Path>);
 
 impl<'a> NamedFolder<'a> {
     fn create(out: &'a Path) -> Result<Self, Failure> {
-        if !out.to_string_lossy().ends_with('/') || out.exists() {
+        if !out.to_string_lossy().ends_with(std::path::is_separator) || out.exists() {
             return Ok(Self(None));
         }
         std::fs::create_dir(out)

@@ -1,13 +1,13 @@
 //! The files that an export reads.
 
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, io};
 
 use engine::{Folder, FolderEntry, LocalFolder, Source};
+use file_id::FileId;
 
 use crate::failure::Failure;
 use crate::paths;
@@ -18,9 +18,6 @@ pub(crate) struct Inputs {
     files: Arc<Mutex<HashSet<FileId>>>,
     remote: Arc<AtomicBool>,
 }
-
-/// Device and inode.
-type FileId = (u64, u64);
 
 impl Inputs {
     /// A folder whose files are inputs when they are opened.
@@ -70,7 +67,7 @@ impl Inputs {
 }
 
 fn id(path: &Path) -> Option<FileId> {
-    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    file_id::get_file_id(path).ok()
 }
 
 struct InputFolder {

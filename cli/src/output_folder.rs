@@ -24,7 +24,7 @@ pub(crate) struct OutputFolder {
     path: PathBuf,
     staging: PathBuf,
     /// Held while this process writes; a staging folder whose lock is free was left by a process that was killed.
-    _lock: File,
+    _lock: Option<File>,
     /// Files of an earlier export, which are replaced; `None` when the folder is new.
     earlier: Option<Vec<String>>,
 }
@@ -63,10 +63,8 @@ impl OutputFolder {
         })?;
         space(folder, planned).check()?;
         let staging = create_staging(folder, &prefix)?;
-        let cannot = |e: io::Error| Failure::output(format!("cannot open {}: {e}", staging.display()));
-        let lock = File::open(&staging).map_err(cannot)?;
-        // without locks on this file system, abandoned folders stay
-        lock.try_lock().ok();
+        // without locks of folders on this system, abandoned ones stay
+        let lock = File::open(&staging).ok().filter(|folder| folder.try_lock().is_ok());
         Ok(Self { path, staging, _lock: lock, earlier })
     }
 

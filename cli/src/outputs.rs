@@ -59,10 +59,17 @@ pub(crate) fn check_files(
 }
 
 /// Whether a file is mounted on its own, as containers do. A file system without that information counts as unmounted.
+#[cfg(target_os = "linux")]
 fn is_mount_point(path: &Path) -> bool {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
     let about = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
     about.is_ok_and(|about| about.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Only Linux mounts files.
+#[cfg(not(target_os = "linux"))]
+fn is_mount_point(_path: &Path) -> bool {
+    false
 }
 
 /// The canonical path of a folder.

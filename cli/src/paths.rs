@@ -45,7 +45,9 @@ pub(crate) fn join(folder: &Path, name: &str) -> PathBuf {
 /// When it is an existing folder, or has no file name.
 pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Failure> {
     match file_name(path) {
-        Some(name) if !path.is_dir() && !path.to_string_lossy().ends_with('/') => Ok((parent(path), name)),
+        Some(name) if !path.is_dir() && !path.to_string_lossy().ends_with(std::path::is_separator) => {
+            Ok((parent(path), name))
+        }
         Some(_) => Err(Failure::output(format!("{} is a folder: give the path of a file", path.display()))),
         None => Err(Failure::output(format!("{} is not a valid output path", path.display()))),
     }
@@ -61,7 +63,7 @@ pub(crate) fn gguf_names(
     title: &str,
     types: &[OutputType],
 ) -> Result<(PathBuf, Vec<String>), Failure> {
-    let is_folder = out.is_dir() || out.to_string_lossy().ends_with('/');
+    let is_folder = out.is_dir() || out.to_string_lossy().ends_with(std::path::is_separator);
     let (folder, pattern) = if is_folder {
         (out, format!("{}-{{quant}}.gguf", title.replace(['/', '\\'], "-")))
     } else {

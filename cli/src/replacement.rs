@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use engine::{ExportReport, keep_attributes};
+use engine::{ExportReport, keep_attributes, sync_folder};
 
 use crate::earlier_export::{files_below, outputs_of};
 use crate::paths::parent;
@@ -73,7 +73,7 @@ impl<'a> Replacement<'a> {
                 });
             }
         }
-        File::open(self.folder)?.sync_all()
+        sync_folder(self.folder)
     }
 
     /// Undoes the first `done` renames.

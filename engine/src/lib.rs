@@ -90,6 +90,7 @@ pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
 pub use io::{
     Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep_attributes, refuse_lfs_pointer,
+    sync_folder,
 };
 pub use merge::Model;
 pub use numerics::Dtype;

@@ -3,12 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use super::direct::DirectWriter;
 use super::drafts;
 use super::flusher::Flusher;
+use super::positioned::{read_exact_at, write_all_at};
 
 /// A file under a temporary name. Removed when dropped before it is published.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl PendingFile {
         fs::rename(&self.temporary, &self.destination)?;
         self.published = true;
         match self.destination.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
+            Some(folder) => sync_folder(folder),
             None => Ok(()),
         }
     }
@@ -54,11 +54,26 @@ impl PendingFile {
 /// When the mode cannot be set.
 pub fn keep_attributes(replaced: &Path, draft: &Path) -> io::Result<()> {
     let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
+    #[cfg(unix)]
+    keep_owner(&before, draft);
+    fs::set_permissions(draft, before.permissions())
+}
+
+#[cfg(unix)]
+fn keep_owner(before: &fs::Metadata, draft: &Path) {
+    use std::os::unix::fs::{MetadataExt as _, chown};
     // only root may give a file away; a group needs membership
     if chown(draft, Some(before.uid()), Some(before.gid())).is_err() {
         drop(chown(draft, None, Some(before.gid())));
     }
-    fs::set_permissions(draft, before.permissions())
+}
+
+/// Makes the names of a folder's files durable. Windows does that by itself.
+///
+/// # Errors
+/// When that fails.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
 }
 
 impl Drop for PendingFile {
@@ -131,13 +146,13 @@ impl PositionedFile {
     }
 
     pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.pending.file.write_all_at(bytes, offset)?;
+        write_all_at(&self.pending.file, bytes, offset)?;
         self.flusher.wrote(bytes.len());
         Ok(())
     }
 
     pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.pending.file.read_exact_at(bytes, offset)
+        read_exact_at(&self.pending.file, bytes, offset)
     }
 
     /// Makes the bytes durable.

@@ -5,9 +5,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
+
+use super::positioned::write_all_at;
 
 /// Addresses, positions and lengths are multiples of this: no disk has larger sectors.
 const ALIGNMENT: usize = 4096;
@@ -94,10 +95,10 @@ impl Drop for DirectWriter {
 fn write(file: &File, full: &Receiver<AlignedBuffer>, empty: &Sender<AlignedBuffer>) -> io::Result<()> {
     let mut position = 0;
     while let Ok(mut buffer) = full.recv() {
-        match file.write_all_at(buffer.filled(), position) {
+        match write_all_at(file, buffer.filled(), position) {
             // the file system needs a larger alignment, or has no direct I/O after all
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && set_direct(file, false) => {
-                file.write_all_at(buffer.filled(), position)?;
+                write_all_at(file, buffer.filled(), position)?;
             }
             written => written?,
         }

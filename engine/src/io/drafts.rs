@@ -3,7 +3,6 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,9 +47,17 @@ fn remove_if_unlocked(path: &Path) {
 }
 
 /// Whether `path` still is this file.
+#[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
     let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     file.metadata().map(id).ok() == fs::metadata(path).map(id).ok()
+}
+
+/// The same where files have no identity that the standard library reads: no other process makes a file of this name.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 /// The beginning of a draft's name.

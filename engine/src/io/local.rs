@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use std::time::SystemTime;
 use super::PositionedFile;
 use super::atomic_file::{PendingFile, StreamedFile};
 use super::pinned::changed;
+use super::positioned::read_exact_at;
 use super::{Folder, FolderEntry, Output, Source};
 use crate::error::{Error, Result};
 
@@ -122,7 +122,7 @@ impl Source for LocalFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let read = self.file.read_exact_at(buffer, offset);
+        let read = read_exact_at(&self.file, buffer, offset);
         let metadata = self.file.metadata()?;
         if (metadata.len(), metadata.modified().ok()) != (self.size, self.modified) {
             return Err(changed());
@@ -289,7 +289,7 @@ mod tests {
         let mut bytes = [0; 6];
         opened.read_at(0, &mut bytes).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
-        file.write_all_at(b"other!", 0).unwrap();
+        crate::io::positioned::write_all_at(&file, b"other!", 0).unwrap();
         file.set_modified(SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
         let error = opened.read_at(0, &mut bytes).unwrap_err();
         assert!(error.to_string().contains("changed while it was being read"), "{error}");

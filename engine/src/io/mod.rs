@@ -9,6 +9,7 @@ pub(crate) mod json;
 mod lfs_pointer;
 mod local;
 mod pinned;
+mod positioned;
 mod read_whole;
 mod shared_reads;
 
@@ -16,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 pub(crate) use atomic_file::PositionedFile;
-pub use atomic_file::keep_attributes;
+pub use atomic_file::{keep_attributes, sync_folder};
 pub(crate) use hash::sha256;
 pub use lfs_pointer::refuse_lfs_pointer;
 pub use local::{LocalFolder, LocalOutput};
