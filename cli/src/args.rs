@@ -87,6 +87,8 @@ pub(crate) enum ExportCommand {
     Lora(LoraArgs),
     Verify(VerifyArgs),
     Inspect(InspectArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Merge a LoRA adapter into its base model (safetensors, for transformers)
@@ -294,6 +296,28 @@ pub(crate) struct InspectArgs {
     /// Folder, .gguf file, or name on the Hugging Face Hub
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+}
+
+/// Print the script that completes arguments in a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+
+  gemma-export completions bash \\
+    >gemma-export.bash")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write man pages to a folder
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+
+  gemma-export man man1")]
+pub(crate) struct ManArgs {
+    /// Folder of the pages
+    #[arg(value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &InspectArgs, terminal: Terminal) -> Result<Summary, Fai
     let description = serde_json::to_value(describe(&args.path, terminal)?)?;
     let mut lines = vec![args.path.display().to_string()];
     lines.extend(facts(&description));
-    Ok(Summary { lines, next_steps: Vec::new(), figures: description, complete: None, failure: None })
+    Ok(Summary { lines, figures: description, ..Summary::default() })
 }
 
 fn describe(path: &Path, terminal: Terminal) -> Result<FolderContent, Failure> {

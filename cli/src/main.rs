@@ -18,6 +18,7 @@ mod paths;
 mod progress;
 mod replacement;
 mod report;
+mod shell;
 mod sources;
 mod survival;
 mod tensor_types;
@@ -39,5 +40,7 @@ fn main() -> ExitCode {
         ExportCommand::Lora(args) => lora::run(args, terminal),
         ExportCommand::Verify(args) => verify::run(args, terminal),
         ExportCommand::Inspect(args) => inspect::run(args, terminal),
+        ExportCommand::Completions(args) => shell::completions(args),
+        ExportCommand::Man(args) => shell::man(args),
     })
 }

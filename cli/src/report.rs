@@ -29,7 +29,14 @@ pub(crate) fn summary(exports: Vec<ExportSummary>, failure: Option<Failure>) -> 
         next_steps.extend(export.next_steps);
         figures.push(export.figures);
     }
-    Summary { lines, next_steps, figures: json!({ "exports": figures }), complete, failure }
+    Summary {
+        lines,
+        next_steps,
+        figures: json!({ "exports": figures }),
+        complete,
+        failure,
+        ..Summary::default()
+    }
 }
 
 impl ExportSummary {

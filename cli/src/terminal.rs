@@ -22,10 +22,12 @@ pub(crate) struct Terminal {
 }
 
 /// The result of a command.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Summary {
     /// For people, one fact per line.
     pub(crate) lines: Vec<String>,
+    /// Text for programs such as a shell, which is printed as it is.
+    pub(crate) verbatim: String,
     /// Commands to go on with.
     pub(crate) next_steps: Vec<String>,
     /// For programs: an object with the same facts and more.
@@ -82,7 +84,7 @@ impl Terminal {
     }
 
     fn print(self, summary: Summary) -> Result<(), Failure> {
-        let Summary { lines, next_steps, mut figures, complete, failure } = summary;
+        let Summary { lines, verbatim, next_steps, mut figures, complete, failure } = summary;
         let printed = match (self.json, self.quiet) {
             (true, _) => {
                 if let (Some(failure), Some(figures)) = (&failure, figures.as_object_mut()) {
@@ -91,7 +93,7 @@ impl Terminal {
                 put(&format!("{figures:#}\n"))
             }
             (false, true) => Ok(()),
-            (false, false) => put(&(text(&lines) + &commands(&next_steps))),
+            (false, false) => put(&(text(&lines) + &verbatim + &commands(&next_steps))),
         };
         printed.map_err(|error| {
             let done = complete.map(|path| format!("{} is complete, but its summary", path.display()));

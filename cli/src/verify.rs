@@ -56,7 +56,7 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
         "survival": survival,
         "expected_report": report::as_written(&verdict.report)?,
     });
-    Ok(Summary { lines, next_steps: Vec::new(), figures, complete: None, failure })
+    Ok(Summary { lines, figures, failure, ..Summary::default() })
 }
 
 fn difference(verdict: &Verification) -> Option<Failure> {

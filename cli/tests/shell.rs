@@ -1,0 +1,50 @@
+//! Completions and man pages.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::process::{Command, Output};
+
+fn gemma_export(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gemma-export")).args(args).output().unwrap()
+}
+
+#[test]
+fn bash_completes_options_and_types() {
+    let script = String::from_utf8(gemma_export(&["completions", "bash"]).stdout).unwrap();
+    let complete = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let last = words.len() - 1;
+        let typed = format!(
+            "{script}\nCOMP_WORDS=({line}); COMP_CWORD={last}; _gemma__export gemma-export '{}' '{}'; echo \"${{COMPREPLY[@]}}\"",
+            words[last],
+            words[last - 1]
+        );
+        let bash = Command::new("bash").args(["-c", &typed]).output().unwrap();
+        assert!(bash.status.success(), "{}", String::from_utf8_lossy(&bash.stderr));
+        String::from_utf8(bash.stdout).unwrap()
+    };
+    assert_eq!(complete("gemma-export ver").trim(), "verify");
+    assert_eq!(complete("gemma-export gguf --ada").trim(), "--adapter");
+    assert_eq!(complete("gemma-export gguf --quant q4_k").trim(), "q4_k_m q4_k_s");
+}
+
+#[test]
+fn every_shell_has_a_script() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let printed = gemma_export(&["completions", shell]);
+        assert!(printed.status.success());
+        assert!(String::from_utf8(printed.stdout).unwrap().contains("through-f16"), "{shell}");
+    }
+}
+
+#[test]
+fn every_subcommand_has_a_man_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man1");
+    assert!(gemma_export(&["man", out.to_str().unwrap()]).status.success());
+    for page in ["gemma-export", "gemma-export-gguf", "gemma-export-merge", "gemma-export-verify"] {
+        let text = fs::read_to_string(out.join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+}
