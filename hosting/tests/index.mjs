@@ -6,3 +6,4 @@ import "./firebase.mjs";
 import "./problems.mjs";
 import "./following.mjs";
 import "./crowd.mjs";
+import "./access.mjs";

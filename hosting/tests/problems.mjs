@@ -42,6 +42,24 @@ pageTest("what the service refuses is said at the field", { errors: [/status of 
   assert.ok(await owner.evaluate((input) => input === document.activeElement));
 });
 
+pageTest("a repository that exists says who can see it before anything is sent", {}, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText(/to download\./).waitFor();
+  await page.route("**/plans", async (route) => {
+    const request = route.request().postDataJSON();
+    const plan = await (await route.fetch({ postData: { ...request, destination: ["gcs"], hf_repo_id: null } })).json();
+    const hub = request.hf_repo_id && { repo: request.hf_repo_id, exists: true, private: false, may_write: true };
+    await route.fulfill({ json: { ...plan, hub: hub ?? null } });
+  });
+  await goal(recipes, "Publish it").check();
+  await recipes.getByLabel("Owner: your user name or an organization").fill("ada");
+  await recipes.getByLabel(/^Access token/).fill("hf_token");
+  await recipes.getByLabel(/^Access token/).press("Tab");
+  await recipes.getByText("ada/family-recipes exists and is public: everybody can see and download the model.").waitFor();
+  await checkState(page, "repository exists");
+});
+
 pageTest("another problem is said above the button, and the focus stays", { errors: [/status of 429/] }, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");
@@ -134,6 +152,7 @@ pageTest("a full fine-tune is not offered what fails", {}, async (page) => {
   assert.ok(await full.getByRole("radio", { name: "Adapter", exact: true }).isDisabled());
   assert.ok(await full.getByRole("radio", { name: "Adapter as GGUF" }).isDisabled());
   await goal(full, "Go on training").check();
+  await full.getByText("1 file", { exact: true }).waitFor();
   await full.getByText(/to download\./).waitFor();
   await checkState(page, "full fine-tune");
   await full.getByRole("button", { name: "Export", exact: true }).click();

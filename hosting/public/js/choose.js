@@ -23,6 +23,12 @@ const TYPES = [
 /** How long after the last change the plan is requested. */
 const PLAN_DELAY_MS = 300;
 
+/** Who can see what goes to the repository. */
+function repositoryText({ repo, exists, private: isPrivate }) {
+  const visible = isPrivate ? "private: only its owner and members can see the model" : "public: everybody can see and download the model";
+  return exists ? `${repo} exists and is ${visible}.` : `${repo} will be created, ${visible}.`;
+}
+
 export class ExportForm {
   /** `onStarted` is called when an export has started. */
   constructor({ job, title, onStarted }) {
@@ -189,22 +195,23 @@ export class ExportForm {
     if (plan.adapter === null && this.type !== "adapter") {
       this.setFull();
     }
-    const files = plan.files.filter((file) => file.bytes > 10_000 || plan.files.length === 1);
-    const size = files.reduce((sum, file) => sum + file.bytes, 0);
+    const sizes = plan.files.map((file) => file.bytes ?? 0);
+    const size = sizes.reduce((sum, one) => sum + one, 0);
     const summary = plan.reused
       ? "The files exist already: an earlier export made them."
       : `Takes about ${duration(plan.estimate.seconds)} and costs about $${plan.estimate.usd.toFixed(3)}.`;
-    this.plan.replaceChildren(
-      element("p", {}, element("strong", {}, `${bytes(size)} to download. `), summary, this.memoryText(files)),
+    const parts = [
+      element("p", {}, element("strong", {}, `${bytes(size)} to download. `), summary, this.memoryText(Math.max(0, ...sizes))),
+      plan.hub && element("p", {}, repositoryText(plan.hub)),
       element("details", { open: this.plan.querySelector("details")?.open },
-        element("summary", {}, `${plan.files.length} files`),
+        element("summary", {}, plan.files.length === 1 ? "1 file" : `${plan.files.length} files`),
         list(plan.files.map((file) => `${file.name} (${file.bytes === null ? "report" : bytes(file.bytes)})`), { class: "plan-files" })),
       list(plan.warnings.map((warning) => `Note: ${warning.message}`), { class: "plan-warnings" }),
-    );
+    ];
+    this.plan.replaceChildren(...parts.filter(Boolean));
   }
 
-  memoryText(files) {
-    const largest = Math.max(0, ...files.map((file) => file.bytes));
+  memoryText(largest) {
     return this.type === "gguf" || this.type === "merged" ? ` Running it takes about ${bytes(memory(largest))} of memory.` : "";
   }
 

@@ -51,18 +51,19 @@ export function clear() {
 export async function load() {
   const status = $("#jobs-status");
   setText(status, "Loading your jobs…");
+  status.classList.remove("bad");
   try {
     const loaded = await listJobs();
     clear();
     jobs = loaded;
   } catch (problem) {
     setText(status, problem.message);
+    status.classList.add("bad");
     return;
   }
   shown = PAGE;
   // the job that was open before a reload of the page, or the only one
-  const open = jobs.length === 1 ? jobs[0].job_id : decodeURIComponent(location.hash.slice(1));
-  const index = jobs.findIndex((job) => job.job_id === open);
+  const index = jobs.length === 1 ? 0 : jobs.findIndex((job) => `#${encodeURIComponent(job.job_id)}` === location.hash);
   shown = Math.max(shown, index + 1);
   draw();
   if (index >= 0) {
