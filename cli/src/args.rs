@@ -57,6 +57,7 @@ Exit status:
        server refused, or could not be
        reached
   7    verify found a difference
+  8    check found an error
   130  interrupted
 
 NO_COLOR turns colors off. Progress goes to standard error: a bar on a terminal, else a line every ten seconds."
@@ -86,6 +87,7 @@ pub(crate) enum ExportCommand {
     Gguf(GgufArgs),
     Lora(LoraArgs),
     Verify(VerifyArgs),
+    Check(CheckArgs),
     Inspect(InspectArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -280,6 +282,36 @@ pub(crate) struct VerifyArgs {
     pub(crate) logits: bool,
     #[command(flatten)]
     pub(crate) survival: SurvivalArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Check tokenizer, chat template and stop tokens: will programs serve the model as it was trained?
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+
+  gemma-export check \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter
+
+  gemma-export check --strict \\
+    --base my-full-fine-tune
+
+Reads weights only for --prompts. Each finding has a code, a severity (error, warning, note) and a remedy. An error, or with \
+--strict a warning, ends the command with exit status 8.")]
+pub(crate) struct CheckArgs {
+    /// Folder of the model, or its name on the Hugging Face Hub [default: the one that the adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    /// Folder of the adapter, whose tokenizer files come first, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// Prompts, as for survival: how likely does the model end its turn after answers to them?
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// Fail on warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

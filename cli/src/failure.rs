@@ -22,6 +22,8 @@ pub(crate) enum FailureKind {
     Remote,
     /// An existing export differs from what its inputs give.
     Difference,
+    /// `check` found what keeps programs from serving the model as it was trained.
+    Finding,
     /// A signal ended the command.
     Interrupted,
 }
@@ -37,6 +39,7 @@ impl FailureKind {
             Self::Output => 5,
             Self::Remote => 6,
             Self::Difference => 7,
+            Self::Finding => 8,
             // as a shell reports SIGINT
             Self::Interrupted => 130,
         }
@@ -51,6 +54,7 @@ impl FailureKind {
             Self::Output => "output",
             Self::Remote => "remote",
             Self::Difference => "difference",
+            Self::Finding => "finding",
             Self::Interrupted => "interrupted",
         }
     }

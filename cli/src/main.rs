@@ -2,6 +2,7 @@
 
 mod args;
 mod base_revision;
+mod check;
 mod disk_space;
 mod earlier_export;
 mod failure;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         ExportCommand::Gguf(args) => gguf::run(args, terminal),
         ExportCommand::Lora(args) => lora::run(args, terminal),
         ExportCommand::Verify(args) => verify::run(args, terminal),
+        ExportCommand::Check(args) => check::run(args, terminal),
         ExportCommand::Inspect(args) => inspect::run(args, terminal),
         ExportCommand::Completions(args) => shell::completions(args),
         ExportCommand::Man(args) => shell::man(args),

@@ -32,7 +32,7 @@ impl SurvivalCheck {
         }
         engine::check_comparable(model)?;
         let prompts = match prompts {
-            Some(path) => PromptSet::parse(&path.display().to_string(), &read(path)?)?,
+            Some(path) => read_prompts(path)?,
             None => PromptSet::fixed(),
         };
         Ok(Some(Self { prompts, minimum: *minimum }))
@@ -75,12 +75,13 @@ impl SurvivalCheck {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+/// The prompts of a file.
+pub(crate) fn read_prompts(path: &Path) -> Result<PromptSet, Failure> {
     let source = open_file(path)?;
     let cannot = |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", path.display()));
     let mut bytes = vec![0; usize::try_from(source.size()).map_err(|e| cannot(&e))?];
     source.read_at(0, &mut bytes).map_err(|e| cannot(&e))?;
-    Ok(bytes)
+    Ok(PromptSet::parse(&path.display().to_string(), &bytes)?)
 }
 
 fn kept(kind: &str, survival: &Survival) -> String {

@@ -221,10 +221,10 @@ fn every_example_of_help_works() {
     };
     assert_eq!(examples(&help(&[])).matches(COMMAND).count(), 5);
     Terminal::with_command().must_type(&examples(&help(&[])));
-    let subcommands = ["merge", "gguf", "lora", "verify", "inspect", "completions", "man"];
+    let subcommands = ["merge", "gguf", "lora", "verify", "check", "inspect", "completions", "man"];
     let script: String = subcommands.iter().map(|subcommand| examples(&help(&[subcommand]))).collect();
     let wide = script.lines().find(|line| line.len() + 4 > 40);
     assert_eq!(wide, None, "a terminal of 40 columns would break it, and it could not be copied");
-    assert_eq!(script.matches("gemma-export ").count(), 13);
+    assert_eq!(script.matches("gemma-export ").count(), 15);
     Terminal::with_command().must_type(&script);
 }

@@ -31,7 +31,7 @@
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
 //! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (predictions), `survival`, `inspect`, `output_revision`. `docs/ENGINE.md` describes them.
+//! files), `export`, `forward` (predictions), `survival`, `check` (what servers need), `inspect`, `output_revision`. `docs/ENGINE.md` describes them.
 //!
 //! # Example
 //!
@@ -55,6 +55,7 @@
 //! # }
 //! ```
 
+mod check;
 mod checkpoint;
 mod convert;
 mod error;
@@ -76,6 +77,7 @@ pub mod report;
 mod survival;
 mod tokenizer;
 
+pub use check::{Finding, Severity, check_serving, check_turn_end};
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};
@@ -100,4 +102,4 @@ pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::ExportReport;
-pub use survival::{ExportedModel, PromptSet, measure_survival};
+pub use survival::{ExportedModel, PromptSet, TurnEndProbability, measure_survival, measure_turn_end};

@@ -70,6 +70,20 @@ impl<'a> ModelLogits<'a> {
         })?;
         Ok(best.into_iter().map(|(_, id)| id).collect())
     }
+
+    /// The probability of `token` after each row.
+    pub(super) fn probabilities(&self, token: usize, run: &RunOptions<'_>) -> Result<Vec<f64>> {
+        let mut sums = vec![LogSumExp::default(); self.hidden_states.nrows()];
+        for_each_chunk(&(0..self.vocab_size()?), run, |first, count| {
+            for (sum, logits) in sums.iter_mut().zip(self.of_tokens(first, count)?.rows()) {
+                sum.raise_to(first, logits);
+                logits.iter().for_each(|logit| _ = sum.add(f64::from(*logit)));
+            }
+            Ok(())
+        })?;
+        let logits = self.of_tokens(token, 1)?;
+        Ok(sums.iter().zip(&logits).map(|(sum, logit)| (f64::from(*logit) - sum.log()).exp()).collect())
+    }
 }
 
 /// Tokens of the vocabulary whose logits are computed at a time.

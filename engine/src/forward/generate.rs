@@ -53,7 +53,7 @@ pub(super) fn answers(
 }
 
 /// The row of the last token of each sequence that has any.
-fn last_rows(tokens: &[Vec<usize>]) -> Vec<usize> {
+pub(super) fn last_rows(tokens: &[Vec<usize>]) -> Vec<usize> {
     let ends = tokens.iter().filter(|tokens| !tokens.is_empty()).scan(0, |end, tokens| {
         *end += tokens.len();
         Some(*end - 1)

@@ -40,7 +40,7 @@ use crate::progress::RunOptions;
 pub(crate) use divergence::TokenPredictions;
 pub(crate) use generate::AnswerEnd;
 pub(crate) use model::ForwardModel;
-pub(crate) use passages::{Passage, greedy_answers, predictions};
+pub(crate) use passages::{Passage, greedy_answers, predictions, token_probabilities};
 pub(crate) use prompts::{fixed_prompts, tokenizer};
 pub(crate) use weight_changes::weight_changes;
 

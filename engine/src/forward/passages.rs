@@ -52,6 +52,19 @@ pub(crate) fn greedy_answers(
     side_by_side(models, |model, weights| generate::answers(model, weights, prompts, end, run))
 }
 
+/// The probability of `token` after each of these texts, in each model.
+pub(crate) fn token_probabilities(
+    models: &[&ForwardModel],
+    texts: &[Vec<usize>],
+    token: usize,
+    run: &RunOptions<'_>,
+) -> Result<Vec<Vec<f64>>> {
+    side_by_side(models, |model, weights| {
+        let states = model.hidden_states(weights, texts, run)?.select(Axis(0), &generate::last_rows(texts));
+        ModelLogits::new(weights, states, model.hparams()).probabilities(token, run)
+    })
+}
+
 /// The rows of all compared tokens among the rows of all tokens.
 fn compared_rows(passages: &[Passage]) -> Vec<usize> {
     let mut first = 0;

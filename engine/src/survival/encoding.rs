@@ -63,12 +63,14 @@ impl<'a> PromptEncoder<'a> {
     pub(super) fn answer_end(&self) -> Result<AnswerEnd> {
         let mut stop_tokens = generation_eos(self.model.files())?.unwrap_or_default();
         stop_tokens.extend(self.tokenizer.special_id("eos"));
-        if let Some(renderer) = &self.renderer {
-            // a template that does not render an answer ends no turn
-            stop_tokens.extend(turn_end(self.tokenizer, &self.encoder, renderer).ok().flatten());
-        }
+        stop_tokens.extend(self.turn_end());
         let stop_tokens = stop_tokens.into_iter().map(|id| id as usize).collect();
         Ok(AnswerEnd { stop_tokens, max_tokens: MAX_NEW_TOKENS })
+    }
+
+    /// The token that ends the model's turn. A template that does not render an answer ends no turn.
+    pub(super) fn turn_end(&self) -> Option<u32> {
+        turn_end(self.tokenizer, &self.encoder, self.renderer.as_ref()?).ok().flatten()
     }
 
     /// The text of an answer.

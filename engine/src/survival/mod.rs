@@ -6,6 +6,7 @@
 
 mod encoding;
 mod prompt_set;
+mod turn_end;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::progress::RunOptions;
 use crate::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
 use encoding::{EncodedPrompt, PromptEncoder};
 pub use prompt_set::PromptSet;
+pub use turn_end::{TurnEndProbability, measure_turn_end};
 
 /// The mean KL divergence of the base from the fine-tuned model, in nats, below which survival is not computed: rounding in
 /// 32 bits alone is a hundredth of it.

@@ -358,3 +358,29 @@ fn the_base_is_read_once_for_the_predictions_and_once_for_the_changes() {
     let reads = reads.lock().unwrap();
     assert!(reads.len() > 20 && reads.values().all(|count| *count <= 2), "{reads:?}");
 }
+
+/// A softmax by hand over all logits after an answer of the file, in both models.
+#[test]
+fn the_probability_of_the_turn_end_is_that_after_the_answer() {
+    let inputs = Inputs::new();
+    let model = inputs.model();
+    let text =
+        r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}"#;
+    let prompts = PromptSet::parse("prompts.jsonl", text.as_bytes()).unwrap();
+    let measured = measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().unwrap();
+    let tokenizer = tokenizer(&model).unwrap();
+    let encoder = crate::tokenizer::TextEncoder::new(&tokenizer);
+    let text = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes";
+    let ids: Vec<usize> = encoder.encode(text).into_iter().map(|id| id as usize).collect();
+    let end = encoder.id("<end_of_turn>").unwrap() as usize;
+    let by_hand = |model: &Model| {
+        let logits = ForwardModel::of_model(model).unwrap().logits(&ids);
+        let last = logits.row(ids.len() - 1).mapv(f64::from);
+        last[end].exp() / last.mapv(f64::exp).sum()
+    };
+    assert_eq!(measured.answers, 1);
+    let base = by_hand(&Model::new(model.base()));
+    for (found, expected) in [(measured.fine_tuned, by_hand(&model)), (measured.base.unwrap(), base)] {
+        assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Renders conversations through a chat template as transformers does (`apply_chat_template`): the options and functions
 //! of its Jinja environment, and the special tokens as variables.
 
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
 use regex::Regex;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
@@ -40,10 +40,12 @@ impl ChatRenderer {
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
+        environment.set_formatter(|out, _, value| Ok(out.write_str(&python_str(value))?));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
+        environment.add_filter("string", |value: &Value| python_str(value));
         let template = without_generation_blocks(template);
         environment.add_template_owned(TEMPLATE, template).map_err(|error| problem(&error))?;
         Ok(Some(Self { environment, special_tokens: tokenizer.special_texts() }))
@@ -89,6 +91,58 @@ fn problem(error: &minijinja::Error) -> String {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     }
+}
+
+/// Python's `str` of a value; Jinja prints nothing for an undefined one.
+fn python_str(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None if value.is_undefined() => String::new(),
+        None => python_repr(value),
+    }
+}
+
+/// Python's `repr` of a value.
+fn python_repr(value: &Value) -> String {
+    if let Some(text) = value.as_str() {
+        return quoted(text);
+    }
+    if value.is_none() {
+        return "None".to_owned();
+    }
+    let items = || value.try_iter().into_iter().flatten();
+    let kind = value.kind();
+    if kind == ValueKind::Bool {
+        (if value.is_true() { "True" } else { "False" }).to_owned()
+    } else if kind == ValueKind::Seq || kind == ValueKind::Iterable {
+        format!("[{}]", items().map(|item| python_repr(&item)).collect::<Vec<_>>().join(", "))
+    } else if kind == ValueKind::Map {
+        let pair = |key: Value| {
+            let item = value.get_item(&key).unwrap_or_default();
+            format!("{}: {}", python_repr(&key), python_repr(&item))
+        };
+        format!("{{{}}}", items().map(pair).collect::<Vec<_>>().join(", "))
+    } else {
+        value.to_string()
+    }
+}
+
+/// A string literal of Python.
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut literal = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => literal.push_str("\\n"),
+            '\r' => literal.push_str("\\r"),
+            '\t' => literal.push_str("\\t"),
+            '\\' => literal.push_str("\\\\"),
+            c if c == quote => literal.extend(['\\', c]),
+            c => literal.push(c),
+        }
+    }
+    literal.push(quote);
+    literal
 }
 
 fn raise_exception(message: String) -> Result<String, minijinja::Error> {
@@ -145,12 +199,14 @@ impl Formatter for PythonFormatter {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::special_tokens::SpecialTokens;
     use super::super::{TokenType, TokenVocabulary, TokenizerModel};
     use super::*;
 
-    fn render(template: &str, add_generation_prompt: bool) -> Result<String, String> {
-        let tokenizer = Tokenizer {
+    fn tokenizer(template: &str) -> Tokenizer {
+        Tokenizer {
             vocabulary: TokenVocabulary {
                 tokens: vec!["<bos>".to_owned()],
                 scores: vec![0.0],
@@ -158,13 +214,16 @@ mod tests {
             },
             special: SpecialTokens::for_test("bos", 0, template),
             model: TokenizerModel::SentencePiece { gemma1: false },
-        };
+        }
+    }
+
+    fn render(template: &str, add_generation_prompt: bool) -> Result<String, String> {
         let messages = r#"[
             {"role": "user", "content": " Hi <b> "},
             {"role": "assistant", "content": "ü", "tool_calls": [{"name": "f", "arguments": {"a": [1, null]}}]}
         ]"#;
         let messages = serde_json::from_str(messages).unwrap();
-        let renderer = ChatRenderer::new(&tokenizer)?.unwrap();
+        let renderer = ChatRenderer::new(&tokenizer(template))?.unwrap();
         renderer.render(&Conversation { messages, tools: None }, add_generation_prompt)
     }
 
@@ -200,5 +259,40 @@ mod tests {
         assert!(render("{% if %}", false).is_err());
         let endless = "{% for i in range(10000) %}{% for j in range(10000) %}x{% endfor %}{% endfor %}";
         assert!(render(endless, false).unwrap_err().contains("fuel"));
+    }
+
+    #[derive(serde::Deserialize)]
+    struct RenderedTemplates {
+        conversations: BTreeMap<String, RawConversation>,
+        templates: Vec<RenderedTemplate>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct RawConversation {
+        messages: Vec<Value>,
+        tools: Option<Value>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct RenderedTemplate {
+        template: String,
+        /// None where the template fails.
+        texts: BTreeMap<String, Option<String>>,
+    }
+
+    /// `tests/fixtures/conversations.json` has what transformers renders.
+    #[test]
+    fn usual_conversations_are_rendered_as_by_transformers() {
+        let text = include_str!("../../tests/fixtures/conversations.json");
+        let rendered: RenderedTemplates = serde_json::from_str(text).unwrap();
+        for RenderedTemplate { template, texts } in &rendered.templates {
+            let renderer = ChatRenderer::new(&tokenizer(template)).unwrap().unwrap();
+            for (name, expected) in texts {
+                let RawConversation { messages, tools } = &rendered.conversations[name];
+                let conversation = Conversation { messages: messages.clone(), tools: tools.clone() };
+                let found = renderer.render(&conversation, true);
+                assert_eq!(found.as_ref().ok(), expected.as_ref(), "{name}: {found:?} {template}");
+            }
+        }
     }
 }

@@ -1,0 +1,74 @@
+//! `gemma-export check`
+
+use engine::{
+    Finding, Model, Severity, Stage, TurnEndProbability, check_serving, check_turn_end, measure_turn_end,
+};
+use serde_json::json;
+
+use crate::args::CheckArgs;
+use crate::failure::{Failure, FailureKind};
+use crate::model::{OpenModel, open_model};
+use crate::progress::Run;
+use crate::sources::Sources;
+use crate::survival::read_prompts;
+use crate::terminal::{Summary, Terminal};
+
+pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let sources = Sources::new(terminal);
+    let OpenModel { model, title, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
+    let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
+    let turn_end = turn_end(args, &model, run)?;
+    let mut findings: Vec<Finding> = turn_end.iter().filter_map(check_turn_end).collect();
+    findings.extend(check_serving(&model)?);
+    let mut lines = vec![title];
+    lines.extend(turn_end.as_ref().map(probability));
+    lines.extend(described(&findings));
+    let least = if args.strict { Severity::Warning } else { Severity::Error };
+    let count = findings.iter().filter(|finding| finding.severity >= least).count();
+    let failure = (count > 0).then(|| {
+        let what =
+            if count == 1 { "1 finding: correct it" } else { &format!("{count} findings: correct them") };
+        let message = format!("{what}, or the model is not served as it was trained");
+        Failure::new(FailureKind::Finding, message)
+    });
+    let figures = json!({ "findings": findings, "turn_end": turn_end });
+    Ok(Summary { lines, figures, failure, ..Summary::default() })
+}
+
+/// The probability of the turn's end after answers to `--prompts`, if there are any.
+fn turn_end(args: &CheckArgs, model: &Model, run: Run<'_>) -> Result<Option<TurnEndProbability>, Failure> {
+    let Some(path) = &args.prompts else { return Ok(None) };
+    engine::check_comparable(model)?;
+    let prompts = read_prompts(path)?;
+    let measured = run.show(Stage::Verifying, |run| measure_turn_end(model, &prompts, run))?;
+    if measured.is_none() {
+        run.terminal.warn(
+            "no answer comes to its end, so the probability of the turn's end is not measured: give prompts with answers",
+        );
+    }
+    Ok(measured)
+}
+
+fn probability(measured: &TurnEndProbability) -> String {
+    let TurnEndProbability { answers, fine_tuned, base } = measured;
+    let base = base.map(|base| format!(", {base:.3} in the base")).unwrap_or_default();
+    format!("  turn end probability {fine_tuned:.3} after {answers} answers{base}")
+}
+
+fn described(findings: &[Finding]) -> Vec<String> {
+    if findings.is_empty() {
+        return vec!["  \u{2713} no finding".to_owned()];
+    }
+    let line = |finding: &Finding| {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        [
+            format!("  {severity:8} {}: {}", finding.code, finding.message),
+            format!("  {:8} {}", "", finding.remedy),
+        ]
+    };
+    findings.iter().flat_map(line).collect()
+}

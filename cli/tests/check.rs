@@ -1,0 +1,46 @@
+//! `gemma-export check`: what it prints, and when it fails.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::{Value, json};
+use support::Inputs;
+
+const CHECK: &str = "check --base base --adapter adapter";
+
+#[test]
+fn a_finding_is_printed_and_fails_by_its_severity() {
+    let inputs = Inputs::new();
+    inputs.succeed(&format!("{CHECK} --strict"));
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(inputs.path("base/tokenizer_config.json")).unwrap()).unwrap();
+    config["pad_token"] = json!("<end_of_turn>");
+    fs::write(inputs.path("adapter/tokenizer_config.json"), config.to_string()).unwrap();
+    inputs.succeed(CHECK);
+    inputs.refuse(&format!("{CHECK} --strict"), &["2 findings", "correct them"]);
+    let found = inputs.run(&format!("{CHECK} --json"));
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let codes: Vec<_> =
+        found["findings"].as_array().unwrap().iter().map(|finding| &finding["code"]).collect();
+    assert!(codes.contains(&&json!("pad_ends_answers")) && codes.contains(&&json!("special_token_differs")));
+    config["eos_token"] = json!("<eos>");
+    fs::write(inputs.path("adapter/tokenizer_config.json"), config.to_string()).unwrap();
+    let printed = String::from_utf8(inputs.run(CHECK).stdout).unwrap();
+    assert!(printed.contains("error    turn_end_not_in_stop_set: "), "{printed}");
+    inputs.refuse(CHECK, &["1 finding"]);
+}
+
+#[test]
+fn a_model_that_never_learned_to_stop_is_named() {
+    let inputs = Inputs::new();
+    let text = r#"{"prompt": "Hello", "completion": "Hi"}"#;
+    fs::write(inputs.path("prompts.jsonl"), text).unwrap();
+    // random weights
+    let args = format!("{CHECK} --prompts prompts.jsonl");
+    let found = String::from_utf8(inputs.run(&args).stdout).unwrap();
+    assert!(found.contains("after 1 answers") && found.contains("warning  turn_end_not_learned"), "{found}");
+    inputs.refuse(&format!("{args} --strict"), &["1 finding"]);
+}

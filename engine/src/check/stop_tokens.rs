@@ -1,0 +1,116 @@
+//! The tokens at which programs end an answer: does the end of the model's turn belong to them?
+
+use serde_json::Value;
+
+use super::{Finding, Severity, ShownToken};
+use crate::checkpoint::ModelConfig;
+use crate::error::Result;
+use crate::gemma::Architecture;
+use crate::merge::Model;
+use crate::tokenizer::{Tokenizer, generation_eos};
+
+/// The tokens that llama.cpp ends an answer at by their texts, besides those that a file names (`special_eog_ids`).
+const LLAMA_CPP_STOPS: [&str; 23] = [
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "</s>",
+    "<|eom_id|>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<end_of_utterance>",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
+    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
+    "[e~[",
+    "<|plamo:eos|>",
+];
+
+pub(super) fn check(
+    model: &Model,
+    architecture: Architecture,
+    tokenizer: &Tokenizer,
+    turn_end: Option<u32>,
+) -> Result<Vec<Finding>> {
+    let eos = tokenizer.special_id("eos");
+    let generation = match generation_eos(model.files())? {
+        Some(ids) => ids,
+        None => config_eos(model.base().config()),
+    };
+    let mut findings = Vec::new();
+    if let Some(end) = turn_end {
+        findings.extend(not_a_stop(architecture, tokenizer, &generation, end));
+        let text = tokenizer.vocabulary.tokens[end as usize].as_str();
+        if eos != Some(end) && !LLAMA_CPP_STOPS.contains(&text) {
+            let message = format!(
+                "a GGUF file ends no answer at {}, the end of the model's turn: its eos token is another",
+                ShownToken(tokenizer, end)
+            );
+            let remedy = "name that token as eos_token in tokenizer_config.json";
+            findings.push(Finding::new(Severity::Error, "turn_end_not_in_gguf", message, remedy));
+        }
+    }
+    if let Some(pad) = tokenizer.special_id("pad")
+        && (Some(pad) == eos || Some(pad) == turn_end)
+    {
+        let message = format!(
+            "the padding token {} also ends an answer: training leaves padding out, and may have left out that end",
+            ShownToken(tokenizer, pad)
+        );
+        let remedy = "train with another padding token, such as <pad>, and name it as pad_token in tokenizer_config.json";
+        findings.push(Finding::new(Severity::Warning, "pad_ends_answers", message, remedy));
+    }
+    Ok(findings)
+}
+
+/// `eos_token_id` of `config.json`, of which transformers makes a generation config where there is none.
+fn config_eos(config: &ModelConfig) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match config.field("eos_token_id").value() {
+        Some(Value::Array(ids)) => ids.iter().filter_map(id).collect(),
+        Some(value) => id(value).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+/// The end of a turn is not one of the tokens that transformers and vLLM stop at: the ids of the generation config, and in
+/// vLLM the tokenizer's eos token.
+fn not_a_stop(
+    architecture: Architecture,
+    tokenizer: &Tokenizer,
+    generation: &[u32],
+    end: u32,
+) -> Option<Finding> {
+    if generation.contains(&end) {
+        return None;
+    }
+    let shown = ShownToken(tokenizer, end);
+    if tokenizer.special_id("eos") == Some(end) {
+        let message = format!(
+            "eos_token_id in generation_config.json lacks {shown}, the end of the model's turn, which the tokenizer has as \
+             eos token: generate() of transformers writes on after it, vLLM stops"
+        );
+        let remedy = "add it to eos_token_id in generation_config.json of the base";
+        return Some(Finding::new(Severity::Note, "turn_end_not_in_generation_config", message, remedy));
+    }
+    // Google's own files of these families stop at <eos> only
+    let is_published = matches!(architecture, Architecture::Gemma | Architecture::Gemma2);
+    let severity = if is_published { Severity::Note } else { Severity::Error };
+    let message = format!(
+        "neither eos_token_id in generation_config.json nor the tokenizer's eos token is {shown}, the end of the model's \
+         turn: programs do not stop after an answer"
+    );
+    let remedy =
+        "add it to eos_token_id in generation_config.json, or name it as eos_token in tokenizer_config.json";
+    Some(Finding::new(severity, "turn_end_not_in_stop_set", message, remedy))
+}

@@ -1,0 +1,72 @@
+//! The tokenizer of base and adapter beside that of the base alone.
+
+use super::{Finding, Severity, ShownToken};
+use crate::checkpoint::{FileOrigin, ModelFiles};
+use crate::error::Result;
+use crate::gemma::Architecture;
+use crate::merge::Model;
+use crate::tokenizer::{TokenType, Tokenizer};
+
+/// The files that tokens and their ids come from.
+const FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+/// The special tokens that programs use.
+const KINDS: [&str; 4] = ["bos", "eos", "pad", "unk"];
+
+pub(super) fn check(
+    model: &Model,
+    architecture: Architecture,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<Finding>> {
+    if !has_own_tokenizer(model.files())? {
+        return Ok(Vec::new());
+    }
+    let base = Model::new(model.base());
+    let before = Tokenizer::open(base.files(), architecture, base.embedding_rows())?;
+    let mut findings = Vec::new();
+    findings.extend(lost_tokens(&before, tokenizer));
+    for kind in KINDS {
+        let (old, new) = (before.special_id(kind), tokenizer.special_id(kind));
+        if let (Some(old), true) = (old, old != new) {
+            let new = new.map_or("none".to_owned(), |id| ShownToken(tokenizer, id).to_string());
+            let old = ShownToken(&before, old);
+            let message = format!("the adapter's {kind} token is {new}, and the base's is {old}");
+            let remedy =
+                "if training did not mean to change it, take tokenizer_config.json of the base model";
+            findings.push(Finding::new(Severity::Warning, "special_token_differs", message, remedy));
+        }
+    }
+    Ok(findings)
+}
+
+/// Whether the adapter brings any file of the tokenizer.
+fn has_own_tokenizer(files: &ModelFiles) -> Result<bool> {
+    for file in FILES {
+        if files.inputs(file)?.iter().any(|(origin, _)| *origin == FileOrigin::Adapter) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Tokens of the base that the adapter's tokenizer has not, or under another id.
+fn lost_tokens(before: &Tokenizer, after: &Tokenizer) -> Option<Finding> {
+    let tokens = (0..).zip(before.vocabulary.tokens.iter().zip(&before.vocabulary.types));
+    let is_lost = |(id, (text, kind)): &(u32, (&String, &TokenType))| {
+        **kind != TokenType::Unused && after.vocabulary.tokens.get(*id as usize) != Some(*text)
+    };
+    let lost: Vec<u32> = tokens.filter(is_lost).map(|(id, _)| id).collect();
+    let first = lost.first()?;
+    let message = format!(
+        "the adapter's tokenizer lacks {} tokens of the base's, or has others under their ids; the first is {}",
+        lost.len(),
+        ShownToken(before, *first)
+    );
+    let remedy = "remove the tokenizer files from the adapter's folder: those of the base are then taken";
+    Some(Finding::new(Severity::Error, "vocabulary_differs", message, remedy))
+}

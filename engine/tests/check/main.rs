@@ -1,0 +1,195 @@
+//! Tokenizers, templates and settings that are broken one way at a time, and models in which nothing is broken.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::{Adapter, Checkpoint, Finding, LocalFolder, Model, Severity, check_serving};
+use serde_json::{Value, json};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Copies of a base and its adapter, in a folder that goes away.
+struct Folders(tempfile::TempDir);
+
+impl Folders {
+    fn of(fixture: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["base", "adapter"] {
+            let Ok(files) = fs::read_dir(fixtures().join(fixture).join(part)) else { continue };
+            fs::create_dir(folder.path().join(part)).unwrap();
+            for file in files.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+                fs::copy(&file, folder.path().join(part).join(file.file_name().unwrap())).unwrap();
+            }
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let path = self.path(name);
+        let mut value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        change(&mut value);
+        fs::write(path, serde_json::to_vec(&value).unwrap()).unwrap();
+    }
+
+    /// Gives the adapter the base's tokenizer files.
+    fn with_own_tokenizer(self) -> Self {
+        for name in ["tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"]
+        {
+            fs::copy(self.path(&format!("base/{name}")), self.path(&format!("adapter/{name}"))).unwrap();
+        }
+        self
+    }
+
+    fn template(&self, text: &str) {
+        fs::write(self.path("adapter/chat_template.jinja"), text).unwrap();
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        check(&self.path("base"), &self.path("adapter"))
+    }
+}
+
+fn check(base: &Path, adapter: &Path) -> Vec<Finding> {
+    let open = |path: &Path| Arc::new(LocalFolder::open(path).unwrap());
+    let base = Checkpoint::open(open(base)).unwrap();
+    let model = match adapter.exists() {
+        true => Model::with_adapter(&base, &Adapter::open(open(adapter)).unwrap()).unwrap(),
+        false => Model::new(&base),
+    };
+    check_serving(&model).unwrap()
+}
+
+const TURNS: &str = "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}\
+                     {% if add_generation_prompt %}<start_of_turn>model\n{% endif %}";
+
+/// Breaks a part of a Gemma 3 model.
+type Break = fn(&Folders);
+
+#[test]
+fn each_broken_part_is_named() {
+    let cases: [(&str, Severity, Break); 19] = [
+        ("turn_end_not_in_stop_set", Severity::Error, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["eos_token"] = json!("<eos>"));
+        }),
+        ("special_token_differs", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["eos_token"] = json!("<eos>"));
+        }),
+        ("special_token_differs", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["bos_token"] = json!("<pad>"));
+        }),
+        ("turn_end_not_in_gguf", Severity::Error, |f| {
+            f.template(&TURNS.replace("<end_of_turn>", "<start_of_turn>"));
+        }),
+        ("turn_end_not_in_stop_set", Severity::Error, |f| {
+            f.template(&TURNS.replace("<end_of_turn>", "<start_of_turn>"));
+        }),
+        ("pad_ends_answers", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["pad_token"] = json!("<end_of_turn>"));
+        }),
+        ("pad_ends_answers", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| {
+                c["pad_token"] = json!("<eos>");
+                c["eos_token"] = json!("<eos>");
+            });
+        }),
+        ("vocabulary_differs", Severity::Error, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| {
+                c["added_tokens_decoder"]["105"]["content"] = json!("<turn>");
+            });
+        }),
+        ("tokenizer_invalid", Severity::Error, |f| {
+            fs::write(f.path("adapter/tokenizer.model"), "no pieces").unwrap();
+        }),
+        ("tokenizer_invalid", Severity::Error, |f| {
+            fs::write(f.path("adapter/tokenizer_config.json"), "{").unwrap();
+        }),
+        ("template_invalid", Severity::Error, |f| f.template("{% for m in messages %}")),
+        ("template_fails", Severity::Error, |f| f.template("{{ raise_exception('no') }}")),
+        ("template_fails", Severity::Error, |f| {
+            f.template(&format!(
+                "{{% if messages|length > 1 %}}{{{{ raise_exception('one') }}}}{{% endif %}}{TURNS}"
+            ));
+        }),
+        ("template_drops_messages", Severity::Error, |f| {
+            f.template("{{ messages[0].content }}<end_of_turn>");
+        }),
+        ("template_token_unknown", Severity::Error, |f| {
+            f.template(&TURNS.replace("<start_of_turn>", "<|im_start|>"));
+        }),
+        ("no_turn_end", Severity::Error, |f| f.template(&TURNS.replace("<end_of_turn>", "\\n\\n"))),
+        ("no_generation_prompt", Severity::Warning, |f| {
+            f.template(&TURNS.replace("{% if add_generation_prompt %}", "{% if true %}"));
+        }),
+        ("system_message_dropped", Severity::Warning, |f| {
+            f.template(
+                &TURNS.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"),
+            );
+        }),
+        ("no_system_role", Severity::Note, |f| {
+            f.template(&format!(
+                "{{% if messages[0].role == 'system' %}}{{{{ raise_exception('no') }}}}{{% endif %}}{TURNS}"
+            ));
+        }),
+    ];
+    for (code, severity, part) in cases {
+        let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+        assert!(!folders.findings().iter().any(|finding| finding.code == code), "{code} before it is broken");
+        part(&folders);
+        let findings = folders.findings();
+        let found = findings.iter().find(|finding| finding.code == code);
+        assert_eq!(found.map(|finding| finding.severity), Some(severity), "{code}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_model_with_encoders_needs_a_processor() {
+    let folders = Folders::of("families/gemma3-vision");
+    assert!(!folders.findings().iter().any(|finding| finding.code == "processor_missing"));
+    for name in ["processor_config.json", "preprocessor_config.json"] {
+        fs::remove_file(folders.path("base").join(name)).unwrap();
+    }
+    let finding = &folders.findings()[0];
+    assert_eq!((finding.code, finding.severity), ("processor_missing", Severity::Warning));
+}
+
+#[test]
+fn the_eos_ids_of_a_config_stand_for_those_of_a_generation_config() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    folders.edit("adapter/tokenizer_config.json", |config| config["eos_token"] = json!("<eos>"));
+    let has_finding = || folders.findings().iter().any(|finding| finding.code == "turn_end_not_in_stop_set");
+    assert!(has_finding());
+    fs::remove_file(folders.path("base/generation_config.json")).unwrap();
+    folders.edit("base/config.json", |config| config["eos_token_id"] = json!([1, 106]));
+    assert!(!has_finding());
+}
+
+/// Fixtures, and the folders below `REFERENCE_DIR` if it is set.
+#[test]
+fn models_in_which_nothing_is_broken_have_no_warning() {
+    let mut pending = vec![fixtures()];
+    pending.extend(std::env::var_os("REFERENCE_DIR").map(PathBuf::from));
+    let mut checked = 0;
+    while let Some(folder) = pending.pop() {
+        if folder.join("base/config.json").exists() {
+            let serious: Vec<_> = check(&folder.join("base"), &folder.join("adapter"))
+                .into_iter()
+                .filter(|finding| finding.severity > Severity::Note)
+                .collect();
+            assert!(serious.is_empty(), "{}: {serious:?}", folder.display());
+            checked += 1;
+        } else {
+            let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            pending.extend(entries.filter(|path| path.is_dir()));
+        }
+    }
+    assert!(checked >= 14, "{checked} models");
+}
