@@ -74,7 +74,7 @@ pub(crate) fn summary<'a>(plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &
         }));
     }
     let figures = json!({ "planned": exports });
-    Summary { lines: all, next_steps: Vec::new(), figures, complete: None, failure: None }
+    Summary { lines: all, figures, ..Summary::default() }
 }
 
 fn lines(plan: &GgufPlan, folder: &Path, name: &str) -> Vec<String> {

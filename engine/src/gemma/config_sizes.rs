@@ -1,7 +1,5 @@
 //! Sizes and counts of a configuration are whole numbers, in every class and section.
 
-use serde_json::Value;
-
 use crate::checkpoint::ModelConfig;
 use crate::error::Result;
 
@@ -11,14 +9,10 @@ use crate::error::Result;
 /// [`Error::Invalid`](crate::error::Error::Invalid) with the field and its value.
 pub(crate) fn check_sizes(config: &ModelConfig) -> Result<()> {
     for (name, value) in config.fields() {
-        match value {
-            Value::Number(_) if is_size(name) => {
-                config.top_level(name).u32()?;
-            }
-            Value::Object(_) if name.ends_with("_config") && name != "quantization_config" => {
-                config.section(name)?.as_ref().map_or(Ok(()), check_sizes)?;
-            }
-            _ => {}
+        if value.is_number() && is_size(name) {
+            config.top_level(name).u32()?;
+        } else if value.is_object() && name.ends_with("_config") && name != "quantization_config" {
+            config.section(name)?.as_ref().map_or(Ok(()), check_sizes)?;
         }
     }
     Ok(())

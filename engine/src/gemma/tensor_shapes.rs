@@ -135,12 +135,11 @@ impl TensorShapes {
         let inputs = self.layers.len() as u64 * self.per_layer_input;
         let sizes = match name {
             "token_embd.weight" => vec![None, Some(self.hidden)],
-            "output_norm.weight" => vec![Some(self.hidden)],
+            "output_norm.weight" | "enc.output_norm.weight" => vec![Some(self.hidden)],
             "per_layer_token_embd.weight" => vec![self.per_layer_vocab, Some(inputs)],
             "per_layer_model_proj.weight" => vec![Some(inputs), Some(self.hidden)],
             "per_layer_proj_norm.weight" => vec![Some(self.per_layer_input)],
             "fc.weight" => vec![Some(self.hidden), self.target_outputs],
-            "enc.output_norm.weight" => vec![Some(self.hidden)],
             "markov_w1.weight" | "markov_w2.weight" => vec![self.vocab, self.markov_rank],
             "nextn.pre_projection.weight" => vec![Some(self.hidden), Some(2 * self.backbone_hidden?)],
             "nextn.post_projection.weight" => vec![self.backbone_hidden, Some(self.hidden)],

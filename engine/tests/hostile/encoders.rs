@@ -124,7 +124,7 @@ fn gemma4_unified() -> Vec<Case> {
             |f| set(f, "vision_config", "patch_size", json!(5));
         "patches without end", ["patch_dense.weight", "pixels in three color channels"],
             |f| set(f, "vision_config", "patch_size", json!(u32::MAX));
-        "positions of one side", ["pos_embedding", "requires [any, 2, 64]"],
+        "positions of one side", ["pos_embedding", "requires [32, 2, 64]"],
             |f| f.header(WEIGHTS, |h| h["model.vision_embedder.pos_embedding"]["shape"] = json!([64, 1, 64]));
         "no patches", ["no tensor for v.patch_embd.bias"],
             |f| rename(f, "model.vision_embedder.patch_dense.bias", "model.language_model.patch_dense.bias");

@@ -180,9 +180,8 @@ fn adapters() -> Vec<Case> {
             |f| f.value(BASE_SHARD, EMBEDDING, 70, f32::NAN);
         "a pattern of one dialect", ["alpha_pattern \"(?i)q_proj\"", "a group with flags"],
             |f| f.json(CONFIG, |c| { c.insert("alpha_pattern".into(), json!({"(?i)q_proj": 4})); });
-        "a classifier that was not saved", ["names score in modules_to_save"], |f| f.json(CONFIG, |c| {
-            c.insert("task_type".into(), json!("SEQ_CLS"));
-            c.insert("modules_to_save".into(), json!(["score", "classifier"]));
+        "a module to save that was not saved", ["names norm in modules_to_save"], |f| f.json(CONFIG, |c| {
+            c.insert("modules_to_save".into(), json!(["score", "norm"]));
         });
         "no adapter config", ["has no adapter_config.json"], |f| f.remove(CONFIG);
         "no adapter weights", ["has no adapter_model.safetensors"], |f| f.remove(ADAPTER);
@@ -208,6 +207,7 @@ fn adapters() -> Vec<Case> {
             });
         };
         "a pair for the tied head of the wrong shape", [WEIGHTS, "lm_head", "[768, 256]"], |f| {
+            f.json(CONFIG, |c| c["target_modules"] = json!(["lm_head"]));
             f.header(ADAPTER, |h| {
                 rename(h, A, "base_model.model.lm_head.lora_A.weight");
                 rename(h, B, "base_model.model.lm_head.lora_B.weight");
@@ -222,7 +222,7 @@ fn adapters() -> Vec<Case> {
                 h[B]["shape"] = json!([128, 4]);
                 shrink(h, B, 128 * 4 * 4);
             });
-        "a factor of three dimensions", [WEIGHTS, A, "not two dimensions"], |f| f.header(ADAPTER, |h| h[A]["shape"] = json!([4, 16, 16]));
+        "a factor of three dimensions", [WEIGHTS, A, "LoRA on a convolution"], |f| f.header(ADAPTER, |h| h[A]["shape"] = json!([4, 16, 16]));
         "a factor of whole numbers", [WEIGHTS, A, "I32"], |f| f.header(ADAPTER, |h| h[A]["dtype"] = json!("I32"));
         "a tensor that is no factor", [WEIGHTS, "score.weight", "is not a LoRA factor"],
             |f| f.header(ADAPTER, |h| {
