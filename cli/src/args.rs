@@ -4,9 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use engine::{LoraPlan, OutputType, TensorType};
-
-use crate::tensor_types::TensorTypeArgs;
+use engine::{LoraPlan, NamedType, OutputType, TensorType};
 
 /// Export fine-tuned Gemma models: merge LoRA adapters, and write GGUF files for llama.cpp and Ollama
 #[derive(Debug, Parser)]
@@ -284,6 +282,27 @@ pub(crate) struct VerifyArgs {
     pub(crate) survival: SurvivalArgs,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+}
+
+/// Types of single tensors, as llama-quantize takes them
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Types of tensors, as in llama-quantize")]
+pub(crate) struct TensorTypeArgs {
+    /// Type of the tensors whose name a regular expression matches (attn_v=q8_0); may be repeated, the first match counts
+    #[arg(long, value_name = "NAME=TYPE")]
+    pub(crate) tensor_type: Vec<NamedType>,
+    /// File of NAME=TYPE, separated by white space; those of --tensor-type come before them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tensor_type_file: Option<PathBuf>,
+    /// Type of output.weight, or of the embedding of a model without it
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) output_tensor_type: Option<TensorType>,
+    /// Type of the embedding
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) token_embedding_type: Option<TensorType>,
+    /// All other matrices have the type that --quant is named after
+    #[arg(long)]
+    pub(crate) pure: bool,
 }
 
 /// Check tokenizer, chat template and stop tokens: will programs serve the model as it was trained?

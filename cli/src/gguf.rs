@@ -85,7 +85,7 @@ fn model_plans(
     sources: &Sources,
 ) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Failure> {
     let (folder, names) = gguf_names(&args.out, title, &args.quant)?;
-    let types = args.types.overrides()?;
+    let types = tensor_types::overrides(&args.types)?;
     let mut plans = Vec::new();
     for (quant, name) in args.quant.iter().zip(names) {
         let options = options(args, GgufOptions::new(*quant, title), sources)?.with_types(types.clone());

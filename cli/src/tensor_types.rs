@@ -1,51 +1,29 @@
 //! The types of single tensors: the options of `gguf` that select them, and the list of `--dry-run`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use engine::{GgufPlan, NamedType, TensorSummary, TensorType, TypeOverrides};
+use engine::{GgufPlan, NamedType, TensorSummary, TypeOverrides};
 use indicatif::DecimalBytes;
 use serde_json::json;
 
+use crate::args::TensorTypeArgs;
 use crate::failure::Failure;
 use crate::paths::join;
 use crate::terminal::Summary;
 
-/// Types of single tensors, as llama-quantize takes them
-#[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Types of tensors, as in llama-quantize")]
-pub(crate) struct TensorTypeArgs {
-    /// Type of the tensors whose name a regular expression matches (attn_v=q8_0); may be repeated, the first match counts
-    #[arg(long, value_name = "NAME=TYPE")]
-    tensor_type: Vec<NamedType>,
-    /// File of NAME=TYPE, separated by white space; those of --tensor-type come before them
-    #[arg(long, value_name = "FILE")]
-    tensor_type_file: Option<PathBuf>,
-    /// Type of output.weight, or of the embedding of a model without it
-    #[arg(long, value_name = "TYPE")]
-    output_tensor_type: Option<TensorType>,
-    /// Type of the embedding
-    #[arg(long, value_name = "TYPE")]
-    token_embedding_type: Option<TensorType>,
-    /// All other matrices have the type that --quant is named after
-    #[arg(long)]
-    pure: bool,
-}
-
-impl TensorTypeArgs {
-    /// The types, with those of the file.
-    pub(crate) fn overrides(&self) -> Result<TypeOverrides, Failure> {
-        let mut tensors = self.tensor_type.clone();
-        if let Some(path) = &self.tensor_type_file {
-            tensors.extend(read(path)?);
-        }
-        Ok(TypeOverrides {
-            tensors,
-            output: self.output_tensor_type,
-            token_embedding: self.token_embedding_type,
-            pure: self.pure,
-        })
+/// The types that the arguments ask for, with those of the file.
+pub(crate) fn overrides(args: &TensorTypeArgs) -> Result<TypeOverrides, Failure> {
+    let mut tensors = args.tensor_type.clone();
+    if let Some(path) = &args.tensor_type_file {
+        tensors.extend(read(path)?);
     }
+    Ok(TypeOverrides {
+        tensors,
+        output: args.output_tensor_type,
+        token_embedding: args.token_embedding_type,
+        pure: args.pure,
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<NamedType>, Failure> {
