@@ -20,7 +20,7 @@ fn a_finding_is_printed_and_fails_by_its_severity() {
     config["pad_token"] = json!("<end_of_turn>");
     fs::write(inputs.path("adapter/tokenizer_config.json"), config.to_string()).unwrap();
     inputs.succeed(CHECK);
-    inputs.refuse(&format!("{CHECK} --strict"), &["2 findings", "correct them"]);
+    inputs.fail(8, &format!("{CHECK} --strict"), &["2 findings", "correct them"]);
     let found = inputs.run(&format!("{CHECK} --json"));
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();
     let codes: Vec<_> =
@@ -30,7 +30,7 @@ fn a_finding_is_printed_and_fails_by_its_severity() {
     fs::write(inputs.path("adapter/tokenizer_config.json"), config.to_string()).unwrap();
     let printed = String::from_utf8(inputs.run(CHECK).stdout).unwrap();
     assert!(printed.contains("error    turn_end_not_in_stop_set: "), "{printed}");
-    inputs.refuse(CHECK, &["1 finding"]);
+    inputs.fail(8, CHECK, &["1 finding"]);
 }
 
 #[test]
@@ -42,5 +42,5 @@ fn a_model_that_never_learned_to_stop_is_named() {
     let args = format!("{CHECK} --prompts prompts.jsonl");
     let found = String::from_utf8(inputs.run(&args).stdout).unwrap();
     assert!(found.contains("after 1 answers") && found.contains("warning  turn_end_not_learned"), "{found}");
-    inputs.refuse(&format!("{args} --strict"), &["1 finding"]);
+    inputs.fail(8, &format!("{args} --strict"), &["1 finding"]);
 }
