@@ -14,6 +14,7 @@ const CHECK: &str = "check --base base --adapter adapter";
 #[test]
 fn a_finding_is_printed_and_fails_by_its_severity() {
     let inputs = Inputs::new();
+    inputs.refuse("check --base missing", &["missing"]);
     inputs.succeed(&format!("{CHECK} --strict"));
     let mut config: Value =
         serde_json::from_slice(&fs::read(inputs.path("base/tokenizer_config.json")).unwrap()).unwrap();
