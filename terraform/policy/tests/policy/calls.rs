@@ -295,7 +295,7 @@ fn permissions_of(method: &str) -> &'static [&'static str] {
 #[test]
 fn the_table_has_the_permissions_for_what_the_job_does_with_objects() {
     let method = Regex::new(r"\.store\s*\.(\w+)\(|(BufWriter)::|file\.(abort)\(").unwrap();
-    let code = ["bucket", "snapshot", "upload"].map(|file| read(&format!("job/src/{file}.rs"))).concat();
+    let code = ["job/src/bucket.rs", "bucket-snapshot/src/lib.rs", "job/src/upload.rs"].map(read).concat();
     let used = method.captures_iter(&code).flat_map(|found| {
         permissions_of(found.iter().skip(1).flatten().next().unwrap().as_str())
             .iter()
@@ -312,8 +312,9 @@ fn the_table_has_the_permissions_for_what_the_job_does_with_objects() {
     for entry in fs::read_dir(root().join("job/src")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let here = ["bucket.rs", "snapshot.rs", "upload.rs"].iter().any(|name| path.ends_with(name));
+            // what is known of an object makes no call
+            let text = fs::read_to_string(&path).unwrap().replace("use object_store::ObjectMeta;", "");
+            let here = ["bucket.rs", "upload.rs"].iter().any(|name| path.ends_with(name));
             assert!(here || !text.contains("use object_store"), "{} uses an object store", path.display());
         }
     }
