@@ -443,7 +443,9 @@ fn every_api_that_is_used_is_on(deployment: &Deployment) -> Vec<String> {
     // the page gets App Check tokens for proofs of reCAPTCHA, the Firebase CLI releases security rules, get signs links through iamcredentials, and workflows exchange their
     // tokens at sts
     let others = ["firebaseappcheck", "firebaserules", "iamcredentials", "recaptchaenterprise", "sts"];
-    let needed = deployment.resources.iter().map(|resource| api_of(&resource.kind)).chain(others);
+    // `terraform_data` is Terraform's own
+    let of_clouds = deployment.resources.iter().filter(|resource| resource.kind != "terraform_data");
+    let needed = of_clouds.map(|resource| api_of(&resource.kind)).chain(others);
     let off: BTreeSet<_> =
         needed.map(|api| format!("{api}.googleapis.com")).filter(|api| !on.contains(api)).collect();
     let kept =
