@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use engine::{Folder, FolderEntry, Source};
+use engine::{Folder, FolderEntry, Source, is_directly_in};
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
 use tokio::runtime::Handle;
 
@@ -58,12 +58,7 @@ impl Folder for BucketSnapshot {
     }
 
     fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
-        let is_in = |name: &str| {
-            name.strip_prefix(subfolder)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|rest| !rest.contains('/'))
-        };
-        Ok(self.objects.keys().filter(|name| is_in(name)).cloned().collect())
+        Ok(self.objects.keys().filter(|name| is_directly_in(name, subfolder)).cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {

@@ -31,7 +31,8 @@
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
 //! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (predictions), `survival`, `check` (what servers need), `inspect`, `output_revision`. `docs/ENGINE.md` describes them.
+//! files), `export`, `forward` (predictions), `survival`, `check` (what servers need), `inspect`, `output_revision`.
+//! `docs/ENGINE.md` describes them.
 //!
 //! # Example
 //!
@@ -91,8 +92,8 @@ pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name}
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
 pub use io::{
-    Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, keep_attributes, refuse_lfs_pointer,
-    sync_folder,
+    Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, is_directly_in, keep_attributes,
+    refuse_lfs_pointer, sync_folder,
 };
 pub use merge::Model;
 pub use numerics::Dtype;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use engine::{Folder, FolderEntry, Source};
+use engine::{Folder, FolderEntry, Source, is_directly_in};
 use reqwest::{Url, header};
 use serde::Deserialize;
 
@@ -168,12 +168,7 @@ impl Folder for HubFolder {
     }
 
     fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
-        let is_in = |name: &str| {
-            name.strip_prefix(subfolder)
-                .and_then(|rest| rest.strip_prefix('/'))
-                .is_some_and(|rest| !rest.contains('/'))
-        };
-        Ok(self.files.keys().filter(|name| is_in(name)).cloned().collect())
+        Ok(self.files.keys().filter(|name| is_directly_in(name, subfolder)).cloned().collect())
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {

@@ -85,6 +85,13 @@ pub trait Folder: Send + Sync {
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>>;
 }
 
+/// Whether a path is `subfolder/name`, for implementations of [`Folder::list_subfolder`].
+#[must_use]
+pub fn is_directly_in(path: &str, subfolder: &str) -> bool {
+    let name = path.strip_prefix(subfolder).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| !name.contains('/'))
+}
+
 /// A destination of files, which are written one after the other, each sequentially.
 ///
 /// A file is visible under its name only when it is finished, or later. An implementation discards a file that is not
