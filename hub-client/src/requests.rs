@@ -115,18 +115,25 @@ impl HubClient {
 
     /// Requests `url` of the Hub. Where it names a quota and not how long it lasts, it is asked for that.
     pub(crate) async fn get(&self, url: Url) -> Result<Response, HubError> {
-        let mut result = self.send(self.to_hub(Method::GET, url.clone())).await;
-        if let Err(HubError::Response(response)) = &mut result
+        match self.send(self.to_hub(Method::GET, url.clone())).await {
+            Ok(response) => Ok(response),
+            Err(error) => Err(self.with_wait(error, url).await),
+        }
+    }
+
+    /// The error of a request for `url`, with the wait for the quota: if the Hub has not said how long, it is asked.
+    pub async fn with_wait(&self, mut error: HubError, url: Url) -> HubError {
+        if let HubError::Response(response) = &mut error
             && response.cause() == HubCause::RateLimited
             && response.wait.is_none()
         {
             response.wait = self.quota_wait(url).await;
         }
-        result
+        error
     }
 
     /// How long the Hub asks to wait, if it says so when it is asked for the headers of `url` only.
-    pub async fn quota_wait(&self, url: Url) -> Option<Duration> {
+    async fn quota_wait(&self, url: Url) -> Option<Duration> {
         match self.send(self.to_hub(Method::HEAD, url)).await {
             Ok(response) => response::wait(response.headers()),
             Err(HubError::Response(response)) => response.wait,

@@ -6,10 +6,7 @@ use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, fmt::rfc2822};
 use redaction::redact;
-use reqwest::{
-    Url,
-    header::{DATE, HeaderMap, RETRY_AFTER},
-};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use crate::cause::HubCause;
@@ -30,8 +27,6 @@ pub struct HubResponse {
     pub message: Option<String>,
     /// How long to wait before the next request.
     pub wait: Option<Duration>,
-    /// Where to ask how long to wait, if the headers of the response are not known.
-    pub url: Option<Url>,
 }
 
 /// The body of an error response.
@@ -53,9 +48,10 @@ impl HubResponse {
         Self {
             status,
             code: header("x-error-code"),
-            message: header("x-error-message").or_else(|| message_of(&body)).and_then(|text| cleaned(&text)),
+            message: header("x-error-message")
+                .or_else(|| Self::message_in(&body))
+                .and_then(|text| cleaned(&text)),
             wait: wait(&headers),
-            url: None,
         }
     }
 
@@ -63,13 +59,14 @@ impl HubResponse {
     #[must_use]
     pub fn new(status: u16, code: Option<&str>, message: Option<&str>) -> Self {
         let (code, message) = (code.map(str::to_owned), message.and_then(cleaned));
-        Self { status, code, message, wait: None, url: None }
+        Self { status, code, message, wait: None }
     }
 
     /// The message in the body of a response.
     #[must_use]
     pub fn message_in(body: &[u8]) -> Option<String> {
-        message_of(body)
+        let body: ErrorBody = serde_json::from_slice(body).ok()?;
+        body.error.or(body.message)
     }
 
     /// The cause that status, code and message name.
@@ -104,11 +101,6 @@ impl fmt::Display for HubResponse {
         self.code.as_ref().map_or(Ok(()), |code| write!(f, " {code}"))?;
         self.message.as_ref().map_or(Ok(()), |message| write!(f, ": {message}"))
     }
-}
-
-fn message_of(body: &[u8]) -> Option<String> {
-    let body: ErrorBody = serde_json::from_slice(body).ok()?;
-    body.error.or(body.message)
 }
 
 /// One line of limited length without secrets, and without the query of a URL, which can be a signature.
@@ -175,6 +167,6 @@ mod tests {
         assert_eq!(cleaned(message).unwrap(), "see https://cdn.test/a of [redacted]");
         assert_eq!(cleaned(&"é".repeat(500)).unwrap().chars().count(), MAX_MESSAGE_LENGTH + 1);
         assert_eq!(cleaned(" \n"), None);
-        assert_eq!(message_of(br#"{"message": "of Git LFS"}"#).as_deref(), Some("of Git LFS"));
+        assert_eq!(HubResponse::message_in(br#"{"message": "of Git LFS"}"#).as_deref(), Some("of Git LFS"));
     }
 }

@@ -9,21 +9,21 @@ use shared::domain::HubRepo;
 
 use crate::{error::JobError, hub_cause::write_message};
 
-/// An error of the client that pushes.
+/// An error of the client that pushes, and the URL of the request if the Hub responded.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-pub(super) fn of_client(error: HFError) -> HubError {
+pub(super) fn of_client(error: HFError) -> (HubError, Option<Url>) {
     match response_of(&error) {
-        Some(response) => HubError::Response(Box::new(response)),
+        Some((response, url)) => (HubError::Response(Box::new(response)), url),
         None => match error {
-            HFError::InvalidParameter(_) | HFError::Url(_) => HubError::invalid_request(error),
-            other => HubError::Request { is_invalid: false, source: other.into() },
+            HFError::InvalidParameter(_) | HFError::Url(_) => (HubError::invalid_request(error), None),
+            other => (HubError::Request { is_invalid: false, source: other.into() }, None),
         },
     }
 }
 
-/// The response that the client's error has, if the Hub responded.
+/// The response that the client's error has, and the URL of its request.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
-fn response_of(error: &HFError) -> Option<HubResponse> {
+fn response_of(error: &HFError) -> Option<(HubResponse, Option<Url>)> {
     // the code is what the client derives from the request, if the header has none
     let (context, code) = match error {
         HFError::Http { context }
@@ -40,8 +40,7 @@ fn response_of(error: &HFError) -> Option<HubResponse> {
     let code = context.error_code.as_deref().or(code);
     let mut response = HubResponse::new(context.status.as_u16(), code, message.as_deref());
     response.wait = if let HFError::RateLimited { retry_after, .. } = error { *retry_after } else { None };
-    response.url = Url::parse(&context.url).ok();
-    Some(response)
+    Some((response, Url::parse(&context.url).ok()))
 }
 
 /// A use of a repository, which decides what an error means.

@@ -12,7 +12,7 @@ mod transfer;
 use std::sync::Arc;
 
 use hf_hub::{HFClient, HFResult};
-use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
+use hub_client::{HubClient, HubError, HubSettings, RetryMonitor};
 use secrecy::{ExposeSecret, SecretString};
 use shared::domain::HubRepo;
 use tokio::runtime::Handle;
@@ -79,18 +79,12 @@ impl Hub {
     /// The client's result. Of the Hub's headers, the client keeps `Retry-After` only, and that not always: how long to wait for
     /// the quota is asked for.
     async fn checked<T>(&self, result: HFResult<T>) -> Result<T, HubError> {
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let mut error = error::of_client(error);
-        if let HubError::Response(response) = &mut error
-            && response.cause() == HubCause::RateLimited
-            && response.wait.is_none()
-            && let Some(url) = response.url.take()
-        {
-            response.wait = self.requests.quota_wait(url).await;
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => match error::of_client(error) {
+                (error, Some(url)) => Err(self.requests.with_wait(error, url).await),
+                (error, None) => Err(error),
+            },
         }
-        Err(error)
     }
 }
