@@ -1,6 +1,7 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
 use engine::{ExportReport, FolderEntry, is_adapter_file, is_companion};
+use hub_client::RepositoryInfo;
 use shared::domain::{ArtifactKind, HubRepo};
 
 use super::{Hub, error::HubOperation};
@@ -11,6 +12,8 @@ use crate::{error::JobError, manifest::ManifestFile};
 pub(super) struct RepositoryContents {
     /// The commit, if there is one.
     pub(super) head: Option<String>,
+    /// Whether only its owner may read it.
+    pub(super) private: Option<bool>,
     pub(super) files: Vec<FolderEntry>,
     /// Those that the card lists: of earlier exports.
     pub(super) exported: Vec<String>,
@@ -23,16 +26,28 @@ impl Hub {
         operation: &HubOperation,
     ) -> Result<RepositoryContents, JobError> {
         let failed = |error| operation.failed(error);
-        let Some(head) = self.requests.info(repo.as_str(), None).map_err(failed)?.sha else {
-            return Ok(RepositoryContents::default());
+        let RepositoryInfo { sha, private } = self.requests.info(repo.as_str(), None).map_err(failed)?;
+        let Some(head) = sha else {
+            return Ok(RepositoryContents { private, ..RepositoryContents::default() });
         };
         let files = self.requests.files(repo.as_str(), &head).map_err(failed)?;
         let files = files.into_iter().map(|file| FolderEntry { name: file.name, size: file.size });
-        Ok(RepositoryContents { head: Some(head), files: files.collect(), exported: Vec::new() })
+        Ok(RepositoryContents { head: Some(head), private, files: files.collect(), exported: Vec::new() })
     }
 }
 
 impl RepositoryContents {
+    /// Rejects a public repository where a private one is required.
+    pub(super) fn check_privacy(&self, repo: &HubRepo, private: bool) -> Result<(), JobError> {
+        if private && self.private != Some(true) {
+            return Err(JobError::InvalidInput(format!(
+                "{repo} is public, but the export asks for a private repository: make it private on the Hugging Face \
+                 Hub, choose another one, or set hf_private to false"
+            )));
+        }
+        Ok(())
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.size_of(name).is_some()
     }
@@ -172,7 +187,7 @@ mod tests {
     fn contents(existing: &[&str], exported: &[&str]) -> RepositoryContents {
         let files = existing.iter().map(|name| FolderEntry { name: (*name).to_owned(), size: 1 }).collect();
         let exported = exported.iter().map(|name| (*name).to_owned()).collect();
-        RepositoryContents { head: None, files, exported }
+        RepositoryContents { files, exported, ..RepositoryContents::default() }
     }
 
     fn manifest(names: &[&str]) -> Vec<ManifestFile> {

@@ -56,16 +56,15 @@ impl Hub {
         kind: ArtifactKind,
         files: &[ManifestFile],
     ) -> Result<bool, JobError> {
-        let (operation, repository) = (HubOperation::Write(repo.clone()), self.repository(repo));
-        let info = self.request(&operation, || repository.info().send())?;
-        check_privacy(repo, private, info.private)?;
+        let operation = HubOperation::Write(repo.clone());
         let mut before = self.contents(repo, &operation)?;
+        before.check_privacy(repo, private)?;
         before.check(repo, kind)?;
         if !files.is_empty() {
             self.read_card(repo, &mut before, &operation)?;
             before.check_mmproj(repo, files)?;
         }
-        Ok(info.private == Some(true))
+        Ok(before.private == Some(true))
     }
 
     /// Reads the model card, and notes the files that it lists. Empty if there is none, `None` if it is not text.
@@ -110,17 +109,6 @@ impl Hub {
             }
         }
     }
-}
-
-/// Rejects a public repository where a private one is required.
-pub(super) fn check_privacy(repo: &HubRepo, private: bool, is_private: Option<bool>) -> Result<(), JobError> {
-    if private && is_private != Some(true) {
-        return Err(JobError::InvalidInput(format!(
-            "{repo} is public, but the export asks for a private repository: make it private on the Hugging Face \
-             Hub, choose another one, or set hf_private to false"
-        )));
-    }
-    Ok(())
 }
 
 /// What the Hub says about a token (`/api/whoami-v2`).

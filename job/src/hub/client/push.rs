@@ -17,7 +17,6 @@ use shared::domain::Stage;
 use super::{
     Hub,
     contents::RepositoryContents,
-    destination::check_privacy,
     error::HubOperation,
     file_stream::FileStreamFactory,
     stall::{StallDetector, UploadEnd, UploadProgress},
@@ -65,7 +64,9 @@ impl Hub {
             may_be_published: AtomicBool::new(false),
         };
         push.ensure_repository()?;
+        // also after creating it: another client may have created it in between
         push.before = self.contents(request.repo, &push.operation)?;
+        push.before.check_privacy(request.repo, request.private)?;
         push.before.check(request.repo, request.card.kind)?;
         let existing = self.read_card(request.repo, &mut push.before, &push.operation)?;
         push.before.check_mmproj(request.repo, request.files)?;
@@ -83,7 +84,7 @@ impl Hub {
 }
 
 impl PushOperation<'_> {
-    /// Creates the repository if it does not exist; rejects a public one where a private one is required.
+    /// Creates the repository if it does not exist.
     fn ensure_repository(&self) -> Result<(), JobError> {
         let PushRequest { repo, private, .. } = *self.request;
         if !self.hub.request(&self.operation, || self.repository.exists().send())? {
@@ -92,9 +93,7 @@ impl PushOperation<'_> {
                 create.repo_type(RepoTypeModel).private(private).exist_ok(true).send()
             })?;
         }
-        // also after creating it: another client may have created it in between
-        let info = self.hub.request(&self.operation, || self.repository.info().send())?;
-        check_privacy(repo, private, info.private)
+        Ok(())
     }
 
     /// The model card, with what the repository's has of its owner. A card that is not text stays.
