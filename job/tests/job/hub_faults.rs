@@ -3,9 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    io,
+    fs, io,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -90,21 +88,6 @@ impl io::Write for Lines {
     }
 }
 
-/// Pseudo-random numbers of a run.
-struct Random {
-    seed: u64,
-    drawn: u64,
-}
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        let mut hasher = DefaultHasher::new();
-        self.drawn += 1;
-        (self.seed, self.drawn).hash(&mut hasher);
-        usize::try_from(hasher.finish() % limit as u64).unwrap()
-    }
-}
-
 /// A Hub with the base model's weights in its storage, and buckets without the base model.
 async fn hub_and_world() -> (Hub, World) {
     let hub = hub().await;
@@ -161,15 +144,15 @@ async fn random_failures_never_complete_a_wrong_export_nor_log_a_secret() {
 
     let (mut completed, mut failed) = (0, 0);
     for seed in 0..runs {
-        let mut random = Random { seed, drawn: 0 };
-        let kind = random.below(KINDS.len());
+        let mut random = fastrand::Rng::with_seed(seed);
+        let kind = random.usize(..KINDS.len());
         let (hub, world) = hub_and_world().await;
-        let before = BEFORE[random.below(BEFORE.len())];
+        let before = BEFORE[random.usize(..BEFORE.len())];
         put_before(&hub, before);
         let mut faults = Vec::new();
-        for _ in 0..=random.below(3) {
-            let (step, fault) = (STEPS[random.below(STEPS.len())], FAULTS[random.below(FAULTS.len())]);
-            let (after, times) = (random.below(6), 1 + random.below(5));
+        for _ in 0..=random.usize(..3) {
+            let (step, fault) = (STEPS[random.usize(..STEPS.len())], FAULTS[random.usize(..FAULTS.len())]);
+            let (after, times) = (random.usize(..6), 1 + random.usize(..5));
             hub.fail_after(step, fault, after, times);
             faults.push((step, fault, after, times));
         }

@@ -5,7 +5,7 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeMap,
+    collections::BTreeSet,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -194,10 +194,9 @@ impl Schedule {
     fn kill(&self, state: &mut State, process: ProcessNumber) {
         state.processes[process].is_dead = true;
         state.trace.push(format!("{process} dies"));
-        let (of_it, others) =
+        let (of_it, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.waiting).into_iter().partition(|wait| wait.process == Some(process));
         state.waiting = others;
-        let of_it: Vec<Waiting> = of_it;
         for wait in of_it {
             if !wait.is_background {
                 // what it was waiting for may have happened
@@ -308,12 +307,10 @@ impl Schedule {
         let mut state = self.state();
         // the wait of a flow that was dropped
         state.waiting.retain(|wait| !wait.wake.is_closed());
-        let mut waits = BTreeMap::new();
-        for wait in state.waiting.iter().filter(|wait| !wait.is_background) {
-            waits.insert(wait.process, ());
-        }
+        let main_flows = state.waiting.iter().filter(|wait| !wait.is_background);
+        let waits: BTreeSet<_> = main_flows.filter_map(|wait| wait.process).collect();
         (0..state.processes.len())
-            .all(|process| state.processes[process].has_ended || waits.contains_key(&Some(process)))
+            .all(|process| state.processes[process].has_ended || waits.contains(&process))
     }
 
     /// Lets everything happen until nothing waits; calls `check` after each step, with what happened in it.
