@@ -121,6 +121,13 @@ impl GgufPlan {
         Ok(Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None })
     }
 
+    /// Warns that the model's encoders are in no mmproj file, and why.
+    #[must_use]
+    pub fn without_mmproj(mut self, reason: &str) -> Self {
+        self.warnings.push(ExportWarning::mmproj_not_written(reason));
+        self
+    }
+
     /// The size in bytes of all GGUF files together.
     pub fn size(&self) -> u64 {
         self.gguf_layouts("").iter().map(FileLayout::size).sum()
@@ -131,7 +138,7 @@ impl GgufPlan {
         self.tensors.iter().map(PlannedTensor::stored)
     }
 
-    /// What could not be checked: settings of model and adapter that their classes do not have.
+    /// What could not be checked or written: settings of model and adapter that their classes do not have, for example.
     pub fn warnings(&self) -> &[ExportWarning] {
         &self.warnings
     }

@@ -139,6 +139,15 @@ impl Model {
         &self.0.base
     }
 
+    /// Whether the base's configuration has vision encoders. Whether they can be converted is another question:
+    /// [`GgufPlan::mmproj`](crate::GgufPlan::mmproj).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `vision_config` is no object.
+    pub fn has_encoders(&self) -> Result<bool> {
+        Ok(self.base().config().section("vision_config")?.is_some())
+    }
+
     /// The adapter, if any.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.0.adapter.as_ref()

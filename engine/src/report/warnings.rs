@@ -10,7 +10,7 @@ use crate::merge::Model;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
     /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules`,
-    /// `absent_saved_modules` or `unmatched_tensor_type`.
+    /// `absent_saved_modules`, `unmatched_tensor_type` or `mmproj_not_written`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -53,6 +53,14 @@ impl ExportWarning {
             message: format!("no tensor of the file matches {name:?}: its type is not used"),
         };
         names.map(warning).collect()
+    }
+
+    /// About vision and audio encoders that cannot be converted.
+    pub(crate) fn mmproj_not_written(reason: &str) -> Self {
+        let message = format!(
+            "no mmproj file is written, so llama.cpp reads neither images nor sound with this model: {reason}"
+        );
+        Self { code: "mmproj_not_written", message }
     }
 
     fn with_adapter(model: &Model, unknown: Vec<String>) -> Vec<Self> {

@@ -2,7 +2,7 @@
 //! merged model of an earlier export; and a file for each quantization type.
 
 use engine::{Adapter, GgufOptions, GgufPlan, Model, OutputType, title_of};
-use shared::domain::{ArtifactKind, HubRepo, Quantization, TrainingJob, Variant};
+use shared::domain::{ArtifactKind, FailureCode, HubRepo, Quantization, TrainingJob, Variant};
 
 use super::{
     RequestedExport,
@@ -61,25 +61,40 @@ impl GgufRequest {
             Some(imatrix) => options.with_imatrix(imatrix.content.clone()),
             None => options,
         };
-        let mmproj = plan_mmproj(model, &options);
-        let options = if mmproj.is_some() { options.with_separate_mmproj() } else { options };
-        let language_model = GgufPlan::new(model, &options)?;
         let named = |plan, file_name: &str| PlannedGguf { plan, file_name: file_name.to_owned() };
-        let mut files = vec![named(language_model, &self.file_name)];
-        files.extend(mmproj.map(|plan| named(plan, &self.mmproj_name)));
-        Ok(files)
+        let language_model = |options: &GgufOptions| GgufPlan::new(model, options);
+        Ok(match plan_mmproj(model, &options)? {
+            Mmproj::Planned(mmproj) => {
+                let language_model = language_model(&options.with_separate_mmproj())?;
+                vec![named(language_model, &self.file_name), named(*mmproj, &self.mmproj_name)]
+            }
+            Mmproj::NoEncoders => vec![named(language_model(&options)?, &self.file_name)],
+            Mmproj::NotConvertible(reason) => {
+                vec![named(language_model(&options)?.without_mmproj(&reason), &self.file_name)]
+            }
+        })
     }
 }
 
-/// `None` for a text-only model, and if the encoders cannot be converted: the language model is usable without them.
-fn plan_mmproj(model: &Model, options: &GgufOptions) -> Option<GgufPlan> {
-    match GgufPlan::mmproj(model, options) {
-        Ok(plan) => Some(plan),
-        Err(engine::Error::Unsupported { .. }) => None,
-        Err(error) => {
+enum Mmproj {
+    /// The model is text-only.
+    NoEncoders,
+    Planned(Box<GgufPlan>),
+    /// The language model is usable without its encoders.
+    NotConvertible(String),
+}
+
+fn plan_mmproj(model: &Model, options: &GgufOptions) -> Result<Mmproj, JobError> {
+    if !model.has_encoders()? {
+        return Ok(Mmproj::NoEncoders);
+    }
+    match GgufPlan::mmproj(model, options).map_err(JobError::from) {
+        Ok(plan) => Ok(Mmproj::Planned(Box::new(plan))),
+        Err(error) if matches!(error.code(), FailureCode::InvalidInput | FailureCode::NotFound) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "no mmproj file is written");
-            None
+            Ok(Mmproj::NotConvertible(error.message()))
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -200,6 +200,12 @@ async fn a_multimodal_model_has_an_mmproj_file_beside_the_gguf() {
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     let folder = made(&world, "model.gguf").parent().unwrap().to_owned();
     assert!(!folder.join("mmproj-model.gguf").exists());
+    let report: Value = serde_json::from_slice(&fs::read(folder.join("model.report.json")).unwrap()).unwrap();
+    let warning = &report["warnings"][0];
+    assert_eq!(warning["code"], "mmproj_not_written", "{report}");
+    let text = warning["message"].as_str().unwrap();
+    assert!(text.contains("has no preprocessor_config.json with three numbers in image_mean"), "{text}");
+    assert!(!text.contains("base-models"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,6 +125,24 @@ async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_that_encoders_cannot_be_converted() {
+    let world = World::new();
+    world.put_base("gemma3-vision");
+    world.put_small_adapter("model.language_model.layers.0");
+    let path = world.path(&format!("base-models/{BASE}/config.json"));
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["vision_config"]["hidden_act"] = json!("silu");
+    fs::write(&path, config.to_string()).unwrap();
+
+    let plan = plan(&world, &request(ArtifactKind::Gguf, &[Quantization::F16])).await.unwrap();
+
+    assert!(!planned(&plan).contains_key("mmproj-model.gguf"), "{plan:?}");
+    let warning = &plan.warnings[0];
+    assert_eq!(warning.code, "mmproj_not_written", "{plan:?}");
+    assert!(warning.message.contains("vision_config.hidden_act"), "{}", warning.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_fine_tune_has_the_files_of_its_plan() {
     let world = World::new();
     world.put_training_job(
