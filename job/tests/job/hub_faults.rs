@@ -13,7 +13,7 @@ use shared::{
     domain::{ArtifactKind, Destination, Status},
     telemetry::{self, LogFormat},
 };
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt};
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
 
 use crate::{
     hub::{REPO, WRITER, export, hub, message},
@@ -132,7 +132,7 @@ async fn random_failures_never_complete_a_wrong_export_nor_log_a_secret() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = telemetry::subscriber(LogFormat::Compact, move || writer.clone());
-    tracing::subscriber::set_global_default(subscriber.with(EnvFilter::new("info"))).unwrap();
+    tracing::subscriber::set_global_default(subscriber.with(LevelFilter::INFO)).unwrap();
     let mut expected = Vec::new();
     for kind in KINDS {
         let (hub, world) = hub_and_world().await;

@@ -13,7 +13,7 @@ use std::io::IsTerminal;
 
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
+    Layer, Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
@@ -51,7 +51,7 @@ pub fn init(lookup: &Lookup<'_>) -> Result<(), ConfigError> {
     let value = config::optional(lookup, name)
         .unwrap_or_else(|| "info,firestore=warn,hf_hub::retry=off,hyper=warn".to_owned());
     let expected = "a filter such as info or shared=debug";
-    let filter = EnvFilter::try_new(&value).map_err(|_| ConfigError::Malformed {
+    let filter = value.parse::<Targets>().map_err(|_| ConfigError::Malformed {
         name,
         expected,
         value: value.clone(),
