@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes, client::conn::http1, header};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -16,6 +16,7 @@ pub(crate) struct Ask {
     pub(crate) path: String,
     pub(crate) token: Option<String>,
     pub(crate) body: String,
+    pub(crate) status: StatusCode,
 }
 
 /// An open connection.
@@ -33,7 +34,7 @@ impl Connection {
         Ok(Self { sender, host: address.to_string() })
     }
 
-    /// The body of the answer, which must be 200.
+    /// The body of the answer, which must have the expected status.
     pub(crate) async fn send(&mut self, ask: &Ask) -> Result<Bytes> {
         let mut request =
             Request::builder().method(ask.method).uri(&ask.path).header(header::HOST, &self.host);
@@ -47,7 +48,7 @@ impl Connection {
         let answer = self.sender.send_request(request.body(Full::from(ask.body.clone()))?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        if !status.is_success() {
+        if status != ask.status {
             let Ask { method, path, .. } = ask;
             return Err(format!(
                 "{method} {path} of {}: {status}: {}",

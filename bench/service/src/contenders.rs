@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use hyper::StatusCode;
 use shared::testing::{TokenSigner, cloud_run::FakeCloudRun, fixtures, process::serve_keys};
 
 use crate::{client::Ask, result::Result, seed, server::Server};
@@ -28,20 +29,39 @@ pub(crate) enum Route {
     Health,
     List,
     Get,
+    History,
     Create,
+    Cancel,
+    Plan,
 }
 
 impl Route {
-    /// Those with work to do.
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Health, Self::List, Self::Get, Self::History, Self::Create, Self::Cancel, Self::Plan];
+    /// Those that the FastAPI service has too.
+    pub(crate) const COMPARED: [Self; 4] = [Self::Health, Self::List, Self::Get, Self::Create];
+    /// Those of them with work to do.
     pub(crate) const LOADED: [Self; 3] = [Self::List, Self::Get, Self::Create];
 
+    /// Whether that system has it.
+    pub(crate) fn is_of(self, system: System) -> bool {
+        system == System::Ours || Self::COMPARED.contains(&self)
+    }
+
+    /// Whether no route before it in [`Self::ALL`] is of the same function.
+    pub(crate) fn is_first_of_its_function(self) -> bool {
+        self != Self::History
+    }
+
     /// The function that has it.
-    fn function(self) -> &'static str {
+    pub(crate) fn function(self) -> &'static str {
         match self {
             Self::Health => "health",
             Self::List => "list",
-            Self::Get => "get",
+            Self::Get | Self::History => "get",
             Self::Create => "create",
+            Self::Cancel => "cancel",
+            Self::Plan => "plan",
         }
     }
 }
@@ -52,7 +72,10 @@ impl fmt::Display for Route {
             Self::Health => "GET /health",
             Self::List => "GET /exports",
             Self::Get => "GET /exports/{job_id}",
+            Self::History => "GET /exports/{job_id}/history",
             Self::Create => "POST /exports",
+            Self::Cancel => "POST /exports/{job_id}/cancel",
+            Self::Plan => "POST /plans",
         })
     }
 }
@@ -115,27 +138,36 @@ impl World {
         Server::start(command, port_by_argument)
     }
 
-    /// A request of that route, by the owner of the documents.
+    /// A request of that route, by the owner of the documents. Cancelling ends at an export that does not run, and planning at a
+    /// job that is not trained: what they read before is measured.
     pub(crate) fn ask(&self, route: Route) -> Ask {
         let ask = |method, path, body: &str| Ask {
             method,
             path,
             token: Some(self.token.clone()),
             body: body.to_owned(),
+            status: StatusCode::OK,
         };
         match route {
             Route::Health => Ask { token: None, ..ask("GET", "/health".to_owned(), "") },
             Route::List => ask("GET", "/exports".to_owned(), ""),
             Route::Get => ask("GET", format!("/exports/{}", seed::READ), ""),
-            Route::Create => {
-                let body = format!(
-                    r#"{{"job_id": "{}", "export_type": "gguf", "quantization": "q8_0"}}"#,
-                    seed::EXPORTED
-                );
-                ask("POST", "/exports".to_owned(), &body)
+            Route::History => ask("GET", format!("/exports/{}/history", seed::READ), ""),
+            Route::Create => ask("POST", "/exports".to_owned(), &gguf_of(seed::EXPORTED)),
+            Route::Cancel => {
+                let path = format!("/exports/{}/cancel", seed::READ);
+                Ask { status: StatusCode::CONFLICT, ..ask("POST", path, "") }
+            }
+            Route::Plan => {
+                let body = gguf_of(seed::UNTRAINED);
+                Ask { status: StatusCode::BAD_REQUEST, ..ask("POST", "/plans".to_owned(), &body) }
             }
         }
     }
+}
+
+fn gguf_of(job: &str) -> String {
+    format!(r#"{{"job_id": "{job}", "export_type": "gguf", "quantization": "q8_0"}}"#)
 }
 
 fn beside(name: &str) -> Result<PathBuf> {

@@ -29,6 +29,9 @@ pub(crate) async fn serve(route: Route) -> Result<()> {
             let links = Arc::new(FakeLinks::default());
             get::router(get::Context { callers, jobs, exports, links })
         }
+        Route::History | Route::Cancel | Route::Plan => {
+            return Err(format!("{route} is not measured with a store in memory").into());
+        }
         Route::Create => {
             let launcher = Arc::new(RecordingLauncher::default());
             create::router(create::Context {

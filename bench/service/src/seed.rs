@@ -1,5 +1,6 @@
 //! The documents that everybody reads: ten training jobs of one user, each with an export.
 
+use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 use shared::{
     adapters::documents::{EXPORTS, TRAINING_JOBS, create},
@@ -17,9 +18,15 @@ pub(crate) const READ: &str = "bench-0";
 /// The job that is exported, again and again.
 pub(crate) const EXPORTED: &str = "bench-9";
 
+/// The job that is not trained yet. It belongs to the same user, but is not in their list.
+pub(crate) const UNTRAINED: &str = "bench-untrained";
+
 /// Every document: collection, id, fields.
 pub(crate) fn all() -> Vec<(&'static str, String, Value)> {
-    (0..10).flat_map(|n| job_and_export(&format!("bench-{n}"), n)).collect()
+    let mut untrained = fixtures::training_job(fixtures::ADA);
+    untrained["status"] = json!("running");
+    let untrained = (TRAINING_JOBS, UNTRAINED.to_owned(), untrained);
+    (0..10).flat_map(|n| job_and_export(&format!("bench-{n}"), n)).chain([untrained]).collect()
 }
 
 fn job_and_export(job: &str, n: i64) -> [(&'static str, String, Value); 2] {
@@ -41,6 +48,7 @@ pub(crate) async fn documents(emulator: &str) -> Result<()> {
             path: format!("{documents}/{collection}/{id}"),
             token: Some("owner".to_owned()),
             body: json!({ "fields": fields(&document) }).to_string(),
+            status: StatusCode::OK,
         };
         connection.send(&ask).await?;
     }

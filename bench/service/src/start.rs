@@ -1,4 +1,4 @@
-//! Cold starts: from the start of a process to its first answer, and its memory then.
+//! Cold starts: from the start of a process until it answers, to its first answer of a request, and its memory then.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::{
 pub(crate) struct Start {
     pub(crate) system: System,
     pub(crate) route: Route,
+    /// Until `GET /health`, which every function serves, is answered.
+    pub(crate) ready: Duration,
+    /// Until the route's request is answered: in another process.
     pub(crate) time: Duration,
     /// Resident memory after the first answer, in MiB.
     pub(crate) memory: f64,
@@ -21,11 +24,12 @@ pub(crate) struct Start {
 pub(crate) async fn measure(world: &World, times: usize) -> Result<Vec<Start>> {
     let mut starts = Vec::new();
     for _ in 0..times {
-        for route in [Route::Health, Route::List, Route::Get, Route::Create] {
-            for system in [System::Ours, System::FastApi] {
+        for route in Route::ALL {
+            for system in [System::Ours, System::FastApi].into_iter().filter(|system| route.is_of(*system)) {
+                let ready = world.start(system, route)?.first_answer(&world.ask(Route::Health)).await?;
                 let server = world.start(system, route)?;
                 let time = server.first_answer(&world.ask(route)).await?;
-                starts.push(Start { system, route, time, memory: server.memory()? });
+                starts.push(Start { system, route, ready, time, memory: server.memory()? });
             }
         }
     }
