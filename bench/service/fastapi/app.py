@@ -107,6 +107,11 @@ class Export(BaseModel):
     quantization: str | None = None
     progress: Progress | None = None
     proof: dict[str, Any] | None = None
+    quantizations: list[str] = []
+    gguf_kind: str = "model"
+    imatrix: str | None = None
+    failure: dict[str, str] | None = None
+    eta_seconds: int | None = None
 
 
 class Job(BaseModel):
@@ -116,6 +121,7 @@ class Job(BaseModel):
     adapter_path: str | None
     base_model_id: str | None
     modality: str
+    created_at: datetime | None
     artifacts: Artifacts
 
 
@@ -170,6 +176,7 @@ def job_fields(job_id: str, document: dict) -> dict:
         "adapter_path": document.get("adapter_path") or artifacts.raw.adapter,
         "base_model_id": document.get("base_model_id"),
         "modality": document.get("modality") or "text",
+        "created_at": document.get("created_at"),
         "artifacts": artifacts,
     }
 

@@ -111,6 +111,10 @@ impl World {
             ("FIRESTORE_EMULATOR_HOST", firestore),
             ("CLOUD_RUN_ENDPOINT", cloud_run.endpoint()),
             ("GCS_EXPORT_FILES_BUCKET_NAME", "files".to_owned()),
+            ("GCS_EXPORT_BUCKET_NAME", "raw".to_owned()),
+            // as the service it is compared with
+            ("MAX_RUNNING_EXPORTS", "0".to_owned()),
+            ("MAX_DAILY_EXPORTS", "0".to_owned()),
             ("STORAGE_EMULATOR_HOST", "127.0.0.1:9".to_owned()),
         ];
         let token = TokenSigner::first().token(fixtures::ADA);
