@@ -9,6 +9,7 @@ mod calls;
 mod canary;
 mod deploy_page;
 mod hosting;
+mod interruptions;
 mod newcomer;
 mod packaging;
 mod plugin;

@@ -126,6 +126,11 @@ impl Newcomer {
 
     /// Runs `script`; `None` removes a variable.
     pub(crate) fn types(&self, script: &str, environment: &[(&str, Option<&str>)]) -> Output {
+        self.command(script, environment).output().unwrap()
+    }
+
+    /// What `types` runs.
+    pub(crate) fn command(&self, script: &str, environment: &[(&str, Option<&str>)]) -> Command {
         let path = std::env::var("PATH").unwrap();
         let real =
             path.split(':').map(|folder| Path::new(folder).join("terraform")).find(|file| file.exists());
@@ -144,7 +149,7 @@ impl Newcomer {
                 None => command.env_remove(name),
             };
         }
-        command.output().unwrap()
+        command
     }
 
     /// The recorded calls of tools, in order.

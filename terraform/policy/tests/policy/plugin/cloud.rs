@@ -4,6 +4,8 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rmpv::Value;
@@ -65,6 +67,7 @@ impl Cloud {
                 .to_owned());
         }
         let (before, after) = change;
+        is_slow(folder, kind);
         api_is_known(folder, kind)?;
         if after.is_nil() {
             match text(before, "deletion_policy") {
@@ -125,6 +128,15 @@ impl Cloud {
             }
         }
         Value::Map(fields)
+    }
+}
+
+/// Something takes as long as the file `slow` has its type. The file `begun` appears at its beginning.
+fn is_slow(folder: &Path, kind: &str) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while read(folder, "slow").as_deref() == Some(kind) && Instant::now() < end {
+        write(folder, "begun", kind);
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
