@@ -290,6 +290,14 @@ fn built_beside_credentials(workflow: &str) -> Vec<String> {
         if job.contains("make deploy") && !job.contains("      BUILT: \"yes\"\n") {
             wrong.push(format!("{name} builds what it deploys"));
         }
+        for tool in ["gcloud", "terraform"] {
+            let exact = format!(
+                r"/setup-{tool}@[^\n]*\n        with:\n(?:          [^\n]*\n)*?          (?:{tool}_)?version: \d+\.\d+\.\d+\n"
+            );
+            if job.contains(&format!("/setup-{tool}@")) && !Regex::new(&exact).unwrap().is_match(job) {
+                wrong.push(format!("{name} takes whatever version of {tool} is the latest"));
+            }
+        }
         let at = |text: &str| job.find(text).unwrap_or(usize::MAX);
         let (checked, login) =
             (at("| sha256sum --check && tar --extract"), at("google-github-actions/auth@"));
@@ -318,6 +326,8 @@ fn nothing_is_built_beside_credentials() {
         ("npm ci --ignore-scripts", "npm ci"),
         ("          SHA256: ${{ needs.build.outputs.sha256 }}\n", "          SHA256: abc\n"),
         ("| sha256sum --check && tar", "&& tar"),
+        ("          version: 528.0.0\n", "          skip_install: false\n"),
+        ("          terraform_version: 1.11.4\n", "          terraform_version: latest\n"),
         (
             "    runs-on: ubuntu-24.04\n",
             "    runs-on: ubuntu-24.04\n    permissions:\n      id-token: write\n",
