@@ -215,6 +215,33 @@ fn a_promotion_continues_after_an_interruption() {
     }
 }
 
+#[test]
+fn a_rollback_can_be_repeated_and_ends_a_canary() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[]);
+    newcomer.succeeds("deploy");
+    let first = traffic(&newcomer).1;
+    let back = format!("rollback TAG={}", text(&newcomer.types("scripts/package version", &[])).trim());
+    version(&newcomer, "99.1.0");
+    newcomer.succeeds("deploy");
+    assert_ne!(traffic(&newcomer).1, first);
+    newcomer.succeeds(&back);
+    assert_eq!(traffic(&newcomer), (vec![("latest".to_owned(), 100)], first.clone()));
+    assert!(newcomer.succeeds(&back).contains("0 added, 0 changed, 0 destroyed"));
+
+    version(&newcomer, "99.2.0");
+    newcomer.succeeds("deploy TRAFFIC=10");
+    newcomer.succeeds(&back);
+    assert_eq!(traffic(&newcomer), (vec![("latest".to_owned(), 100)], first));
+    is_not_promoted(&newcomer, "no canary is deployed");
+    newcomer.succeeds("deploy TRAFFIC=10");
+    newcomer.succeeds("deploy");
+    assert_eq!(traffic(&newcomer).0, [("latest".to_owned(), 100)]);
+    is_not_promoted(&newcomer, "no canary is deployed");
+}
+
 /// The digest of a function's image, of the version that the repository has now.
 fn digest_of(newcomer: &Newcomer, function: &str) -> String {
     let digest = format!("printf %s \"{function}:$(scripts/package version)\" | sha256sum | cut -d ' ' -f 1");
