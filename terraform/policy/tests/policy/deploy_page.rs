@@ -363,3 +363,19 @@ fn the_costs_add_up() {
     let tiers = 1024.0 * 0.12 + 9.0 * 1024.0 * 0.11 + (100_000.0 - 10.0 * 1024.0) * 0.08;
     assert!((parts[5][3] - tiers).abs() < 0.01, "{tiers}");
 }
+
+/// Five places check each minute, in a month of 730 hours.
+#[test]
+fn the_cost_of_an_idle_month_is_computed() {
+    let requests = 5.0 * 60.0 * 730.0;
+    let cost = requests * (0.0000004 + 0.1 * (0.000024 + 0.25 * 0.0000025));
+    let page = read("docs/DEPLOY.md");
+    for expected in [
+        "keeps an instance of `health` warm: 219,000 requests, each billed as 100 ms, cost 219,000 ×"
+            .to_owned(),
+        format!("(0.0000004 + 0.1 × (0.000024 + 0.25 × 0.0000025)) = {cost:.2}."),
+    ] {
+        assert!(page.contains(&expected), "the page must contain {expected:?}");
+    }
+    assert_eq!(requests, 219_000.0);
+}

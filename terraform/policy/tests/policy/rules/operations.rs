@@ -482,3 +482,16 @@ fn outputs_say_what_people_need_next() {
     );
     assert!(deployed(Settings::Staging).outputs["github"]["value"].is_null());
 }
+
+/// Google has announced a price for each.
+#[test]
+fn the_documentation_counts_the_conditions_of_alerts() {
+    if !terraform() {
+        return;
+    }
+    let deployment = deployed(Settings::Production);
+    let policies = deployment.all("google_monitoring_alert_policy");
+    let conditions: usize = policies.map(|policy| policy.at("conditions").as_array().unwrap().len()).sum();
+    let expected = format!("for each condition of an alert; there are {conditions}.");
+    assert!(read("docs/DEPLOY.md").replace('\n', " ").contains(&expected), "docs/DEPLOY.md: {expected}");
+}
