@@ -13,12 +13,12 @@ use shared::{
 async fn main() -> Result<(), FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
-    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?));
+    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?).connected_early());
     let context = cancel::Context {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
         jobs: Arc::clone(&store) as _,
         exports: store,
-        launcher: Arc::new(CloudRunJobs::new(config::CloudRunConfig::from(&process)?)),
+        launcher: CloudRunJobs::new(config::CloudRunConfig::from(&process)?).connected_early(),
     };
     serve::run(cancel::router(context), &process).await
 }

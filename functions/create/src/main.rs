@@ -18,8 +18,9 @@ use shared::{
 async fn main() -> Result<(), FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
-    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?));
-    let launcher: Arc<dyn JobLauncher> = Arc::new(CloudRunJobs::new(config::CloudRunConfig::from(&process)?));
+    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?).connected_early());
+    let launcher: Arc<dyn JobLauncher> =
+        CloudRunJobs::new(config::CloudRunConfig::from(&process)?).connected_early();
     let launcher = match config::KmsConfig::from(&process)? {
         Some(key) => Arc::new(SealingLauncher { launcher, key: Arc::new(KmsKey::new(key)) }),
         None => launcher,

@@ -13,7 +13,7 @@ use shared::{
 async fn main() -> Result<(), FatalError> {
     config::load_dotenv()?;
     telemetry::init(&process)?;
-    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?));
+    let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?).connected_early());
     let context = get::Context {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
         jobs: Arc::clone(&store) as _,

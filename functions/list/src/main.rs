@@ -15,7 +15,7 @@ async fn main() -> Result<(), FatalError> {
     telemetry::init(&process)?;
     let context = list::Context {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
-        jobs: Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?)),
+        jobs: Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?).connected_early()),
     };
     serve::run(list::router(context), &process).await
 }

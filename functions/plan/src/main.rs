@@ -21,7 +21,7 @@ async fn main() -> Result<(), FatalError> {
     let storage = Storage::google(locations.storage_emulator.as_deref());
     let context = plan::Context {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
-        jobs: Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?)),
+        jobs: Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?).connected_early()),
         planner: Arc::new(Planner::new(locations.within(storage), job_machine(&process)?)),
     };
     serve::run(plan::router(context), &process).await

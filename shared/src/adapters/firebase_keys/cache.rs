@@ -61,13 +61,10 @@ impl<S: KeySource> KeyCache<S> {
             return Ok(Some(key));
         }
         if self.should_fetch(*last, requested_at) {
-            let fetched = self.source.fetch().await;
+            let fetched = self.fetch().await;
             *last = Some(FetchAttempt { ended: Instant::now(), succeeded: fetched.is_ok() });
             match fetched {
-                Ok((keys, fresh_for)) => {
-                    let keys = Arc::new(keys);
-                    self.set(CachedKeys { keys, fresh_until: Instant::now() + fresh_for.min(MAX_FRESH) });
-                }
+                Ok(()) => {}
                 Err(failure) if self.usable_keys().is_some() => {
                     let failure: &dyn std::error::Error = &failure;
                     tracing::warn!(error = failure, "fetching keys failed: using stale keys");
@@ -78,6 +75,21 @@ impl<S: KeySource> KeyCache<S> {
         // The keys were just fetched, or must not be fetched again yet.
         let fetched = self.usable_keys().ok_or(KeysError::JustFailed)?;
         Ok(fetched.keys.get(kid, clock::now()))
+    }
+
+    /// Fetches keys before the first request needs them. If that fails, the request fetches them itself.
+    pub(super) async fn prefetch(&self) {
+        let mut last = self.last.lock().await;
+        if last.is_none() && self.fetch().await.is_ok() {
+            *last = Some(FetchAttempt { ended: Instant::now(), succeeded: true });
+        }
+    }
+
+    async fn fetch(&self) -> Result<(), KeysError> {
+        let (keys, fresh_for) = self.source.fetch().await?;
+        let keys = Arc::new(keys);
+        self.set(CachedKeys { keys, fresh_until: Instant::now() + fresh_for.min(MAX_FRESH) });
+        Ok(())
     }
 
     /// Whether to fetch now. A request that waited for the fetch of another request uses its result.
@@ -181,6 +193,26 @@ mod tests {
         assert_eq!(cache.fetches(), 1);
         assert!(cache.has("known").await.is_err());
         assert_eq!(cache.fetches(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_for_the_early_fetch_and_fetches_itself_only_if_that_failed() {
+        for (fails, fetches) in [(false, 1), (true, 2)] {
+            let cache = cache(600);
+            cache.source.unavailable.store(fails, SeqCst);
+            let request = async {
+                wait(0).await;
+                let has = cache.has("known");
+                let available = async {
+                    tokio::time::sleep(Duration::from_millis(1_500)).await;
+                    cache.source.unavailable.store(false, SeqCst);
+                };
+                tokio::join!(has, available).0
+            };
+            let ((), has) = tokio::join!(cache.prefetch(), request);
+            assert!(has.unwrap());
+            assert_eq!(cache.fetches(), fetches, "fails: {fails}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

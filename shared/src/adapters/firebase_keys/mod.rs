@@ -61,20 +61,28 @@ impl FirebaseKeys {
     fn at(url: String) -> Self {
         Self(KeyCache::new(KeysEndpoint::new(url)))
     }
+
+    /// Shared, and fetched from now on: the first request waits less.
+    fn fetched_early(self) -> Arc<Self> {
+        let keys = Arc::new(self);
+        let fetching = Arc::clone(&keys);
+        tokio::spawn(async move { fetching.0.prefetch().await });
+        keys
+    }
 }
 
 /// The verifier for the configured project: with the keys of the issuer, or for unsigned tokens of the Auth emulator; and
-/// with App Check if it is required.
+/// with App Check if it is required. Starts to fetch the keys, so it needs a runtime.
 #[must_use]
 pub fn verifier(settings: config::FirebaseConfig) -> Verifier {
     let verifier = if settings.emulated {
         Verifier::for_emulator(settings.project_id)
     } else {
-        Verifier::new(settings.project_id, Arc::new(FirebaseKeys::new(settings.keys_url)))
+        Verifier::new(settings.project_id, FirebaseKeys::new(settings.keys_url).fetched_early())
     };
     match settings.app_check {
         Some(number) => {
-            let keys = Arc::new(FirebaseKeys::at(APP_CHECK.to_owned()));
+            let keys = FirebaseKeys::at(APP_CHECK.to_owned()).fetched_early();
             verifier.with_app_check(AppCheck::new(number, keys))
         }
         None => verifier,

@@ -1,6 +1,6 @@
 //! Firestore: the collections `training_jobs` and `exports` of one database.
 //!
-//! The adapter connects on first use, so a function can start and reject invalid requests without the database. Every
+//! A function can start and reject invalid requests without the database: it connects meanwhile, or on first use. Every
 //! operation ends within [`DEADLINE`], including retries. The client library supports `FIRESTORE_EMULATOR_HOST`.
 
 mod callers;
@@ -39,6 +39,18 @@ impl Firestore {
             .with_database_id(settings.database)
             .with_request_timeout(DEADLINE);
         Self { options: Arc::new(options), connected: Arc::default() }
+    }
+
+    /// Connects from now on, so that the first request waits less. If that fails, the request connects itself. Needs a runtime.
+    #[must_use]
+    pub fn connected_early(self) -> Self {
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.db().await {
+                tracing::debug!(error = &error as &dyn std::error::Error, "connecting early failed");
+            }
+        });
+        self
     }
 
     /// The configured database on the server at `url`.
