@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use crate::error::{Result, first_names};
-use crate::gemma::{unknown_encoder_fields, unknown_fields};
+use crate::gemma::{MmprojEncoders, unknown_encoder_fields, unknown_fields};
 use crate::merge::Model;
 
 /// Something that the export could not check, and that does not end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
     /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules`,
-    /// `absent_saved_modules`, `unmatched_tensor_type` or `mmproj_not_written`.
+    /// `absent_saved_modules`, `unused_tensors`, `unmatched_tensor_type` or `mmproj_not_written`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -24,14 +24,23 @@ impl ExportWarning {
 
     /// About vision and audio encoders and the adapter.
     pub(crate) fn of_encoders(model: &Model) -> Result<Vec<Self>> {
-        Ok(Self::with_adapter(model, unknown_encoder_fields(model.base().config())?))
+        let mut warnings = Self::with_adapter(model, unknown_encoder_fields(model.base().config())?);
+        warnings.extend(Self::unused_tensors(model, "a file for llama.cpp does not have"));
+        Ok(warnings)
     }
 
     /// About all of a checkpoint and the adapter.
     pub(crate) fn of_checkpoint(model: &Model) -> Result<Vec<Self>> {
         let config = model.base().config();
         let unknown = [unknown_fields(config)?, unknown_encoder_fields(config)?].concat();
-        Ok(Self::with_adapter(model, unknown))
+        let mut warnings = Self::with_adapter(model, unknown);
+        let ignored_by =
+            MmprojEncoders::of(config).map_or(Ok(None), |encoders| encoders.ignoring_setting())?;
+        if let Some(setting) = ignored_by {
+            let who = format!("transformers ignores because of {setting}, and the export has as they are");
+            warnings.extend(Self::unused_tensors(model, &who));
+        }
+        Ok(warnings)
     }
 
     /// About the adapter of a model.
@@ -61,6 +70,20 @@ impl ExportWarning {
             "no mmproj file is written, so llama.cpp reads neither images nor sound with this model: {reason}"
         );
         Self { code: "mmproj_not_written", message }
+    }
+
+    /// About tensors of a module that the model does not use, with what becomes of them.
+    fn unused_tensors(model: &Model, what: &str) -> Option<Self> {
+        let encoders = MmprojEncoders::of(model.base().config()).ok()?;
+        let names = model.tensors().iter().map(|tensor| &tensor.info.name);
+        let unused: Vec<String> =
+            names.filter(|name| encoders.unused_module(name).is_some()).cloned().collect();
+        let module = encoders.unused_module(unused.first()?)?;
+        let message = format!(
+            "the model has tensors of {module}, which it does not use and which {what}: {}",
+            first_names(&unused)
+        );
+        Some(Self { code: "unused_tensors", message })
     }
 
     fn with_adapter(model: &Model, unknown: Vec<String>) -> Vec<Self> {

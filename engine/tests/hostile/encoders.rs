@@ -27,7 +27,7 @@ macro_rules! cases {
 fn invalid_encoders_are_refused_by_what_is_wrong() {
     let _turn = crate::TURN.lock();
     let mut wrong = Vec::new();
-    for case in gemma4().into_iter().chain(gemma4_unified()).chain(gemma3n()) {
+    for case in gemma3().into_iter().chain(gemma3n()).chain(gemma4()).chain(gemma4_unified()) {
         let folders = Folders::of(&format!("families/{}", case.fixture), &["base"]);
         (case.spoil)(&folders);
         match plan(&folders) {
@@ -81,6 +81,15 @@ fn rename(folders: &Folders, from: &str, to: &str) {
 
 fn shape(folders: &Folders, tensor: &str, shape: Value) {
     folders.header(WEIGHTS, |header| header[tensor]["shape"] = shape);
+}
+
+fn gemma3() -> Vec<Case> {
+    cases! { "gemma3-vision":
+        "a tensor of another name", ["encoder.layers.0.mlp.fc9.bias", "is not a tensor that mmproj files have"],
+            |f| rename(f, "vision_tower.encoder.layers.0.mlp.fc1.bias", "vision_tower.encoder.layers.0.mlp.fc9.bias");
+        "a pooling head of another size", ["vision_tower.head.mlp.fc2.weight", "requires [48, 80]"],
+            |f| shape(f, "vision_tower.head.mlp.fc2.weight", json!([80, 48]));
+    }
 }
 
 fn gemma3n() -> Vec<Case> {

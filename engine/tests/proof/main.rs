@@ -12,4 +12,5 @@ mod sentence_transformers;
 mod shapes;
 mod support;
 mod target_modules;
+mod unused_tensors;
 mod verify;

@@ -31,6 +31,8 @@ pub(crate) struct MmprojFamily {
     /// The position of the first tensor whose shape does not fit the others', and why: of encoders whose sizes are not in
     /// the configuration.
     pub(super) misfit: fn(&[EncoderTensor<'_>]) -> Option<(usize, String)>,
+    /// A module that the model does not use, whose tensors are not in the file.
+    pub(super) unused_module: Option<&'static UnusedModule>,
     /// The type of a matrix whose type does not follow the file's.
     pub(super) fixed_type: fn(&str, OutputType) -> Option<TensorType>,
     pub(super) encoder_layers: fn(&EncoderConfigs<'_>) -> Result<EncoderLayers>,
@@ -38,6 +40,20 @@ pub(crate) struct MmprojFamily {
     pub(super) fixed_settings: [&'static [FixedSetting]; 2],
     /// Writes the metadata, in the converter's order.
     pub(super) parameters: fn(&ModelFiles, &EncoderConfigs<'_>, &mut GgufMetadata) -> Result<()>,
+}
+
+/// A module of an encoder whose output the model does not use.
+#[derive(Debug)]
+pub(super) struct UnusedModule {
+    /// What it is, for people.
+    pub(super) name: &'static str,
+    /// The start of its tensors' names in the checkpoint.
+    pub(super) prefix: &'static str,
+    /// The field of `vision_config` without which transformers makes no such module and ignores its tensors; by default it
+    /// is true.
+    pub(super) setting: &'static str,
+    /// The shape of the tensor of this name after the prefix.
+    pub(super) tensor_shape: fn(&EncoderConfigs<'_>, &str) -> Result<Option<ExpectedShape>>,
 }
 
 /// A tensor's name and shape in the checkpoint, and its name in the GGUF file; empty if it is not in it.

@@ -3,7 +3,7 @@
 use super::clip_metadata;
 use super::clip_metadata::{EncoderHparams, ImageInput};
 use super::encoder_shapes::EncoderSizes;
-use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
+use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, UnusedModule, count};
 use super::fixed_settings::{FixedSetting, FixedValue};
 use super::preprocessor::PreprocessorConfig;
 use super::tensor_map::{EncoderKind, LayerMap, TensorMap, gguf_name};
@@ -23,6 +23,7 @@ pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
     layer_sizes,
     tensor_shape,
     misfit: |_| None,
+    unused_module: Some(&POOLING_HEAD),
     fixed_type,
     encoder_layers,
     fixed_settings: [FIXED_VISION, &[]],
@@ -71,10 +72,43 @@ static VISION_PROJECTOR: TensorMap = TensorMap {
     layers: None,
 };
 
-/// The encoder's attention-pooling head is not used.
+/// SigLIP's attention pooling. Gemma 3 takes the encoder's hidden states, and does not use what is pooled.
+static POOLING_HEAD: UnusedModule = UnusedModule {
+    name: "the pooling head of the vision encoder",
+    prefix: "vision_tower.head.",
+    setting: "vision_use_head",
+    tensor_shape: pooling_head_shape,
+};
+
+/// A constant that old versions of transformers saved.
+const POSITION_IDS: &str = "vision_tower.embeddings.position_ids";
+
 fn map_tensor(name: &str, maps: &[&'static TensorMap]) -> MappedTensor {
-    gguf_name(maps.iter().copied(), name)
-        .map_or(MappedTensor::Skipped, |name| MappedTensor::Tensor(name, None))
+    if let Some(name) = gguf_name(maps.iter().copied(), name) {
+        return MappedTensor::Tensor(name, None);
+    }
+    let is_of_encoder =
+        [VISION.prefix, VISION_PROJECTOR.prefix].iter().any(|prefix| name.starts_with(prefix));
+    let is_skipped = name.starts_with(POOLING_HEAD.prefix) || name == POSITION_IDS;
+    if is_of_encoder && !is_skipped { MappedTensor::Unknown } else { MappedTensor::Skipped }
+}
+
+/// As torch's `MultiheadAttention` and `SiglipMLP` have them.
+fn pooling_head_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<ExpectedShape>> {
+    let hidden = u64::from(hidden_size(configs)?);
+    let intermediate = intermediate_size(configs)?.into();
+    let sizes = match name {
+        "probe" => vec![1, 1, hidden],
+        "attention.in_proj_weight" => vec![3 * hidden, hidden],
+        "attention.in_proj_bias" => vec![3 * hidden],
+        "attention.out_proj.weight" => vec![hidden, hidden],
+        "mlp.fc1.weight" => vec![intermediate, hidden],
+        "mlp.fc1.bias" => vec![intermediate],
+        "mlp.fc2.weight" => vec![hidden, intermediate],
+        "attention.out_proj.bias" | "layernorm.weight" | "layernorm.bias" | "mlp.fc2.bias" => vec![hidden],
+        _ => return Ok(None),
+    };
+    Ok(Some(ExpectedShape::exact(sizes)))
 }
 
 /// Of all norms only the projector's is Gemma's, whose class multiplies by 1 + w.
@@ -88,7 +122,7 @@ fn layer_sizes(configs: &EncoderConfigs<'_>, kind: EncoderKind) -> Result<Option
     if kind == EncoderKind::Audio {
         return Ok(None);
     }
-    let (hidden, intermediate) = (hidden_size(configs)?, count(configs.vision, "intermediate_size", 3072)?);
+    let (hidden, intermediate) = (hidden_size(configs)?, intermediate_size(configs)?);
     let heads = count(configs.vision, "num_attention_heads", 12)?;
     Ok(Some(EncoderSizes::with_heads(hidden, intermediate, heads)))
 }
@@ -112,6 +146,10 @@ fn tensor_shape(configs: &EncoderConfigs<'_>, name: &str) -> Result<Option<Expec
 
 fn hidden_size(configs: &EncoderConfigs<'_>) -> Result<u32> {
     count(configs.vision, "hidden_size", 768)
+}
+
+fn intermediate_size(configs: &EncoderConfigs<'_>) -> Result<u32> {
+    count(configs.vision, "intermediate_size", 3072)
 }
 
 /// The side of an image, in pixels.
@@ -144,7 +182,7 @@ fn parameters(files: &ModelFiles, configs: &EncoderConfigs<'_>, out: &mut GgufMe
     let hparams = EncoderHparams {
         projection_dim: count(files.config(), "hidden_size", 2304)?,
         hidden_size: hidden_size(configs)?,
-        intermediate_size: count(vision, "intermediate_size", 3072)?,
+        intermediate_size: intermediate_size(configs)?,
         layers: encoder_layers(configs)?.vision,
         attention_heads: count(vision, "num_attention_heads", 12)?,
     };

@@ -21,7 +21,7 @@ pub(super) use gemma4::GEMMA4;
 pub(super) use gemma4_unified::GEMMA4_UNIFIED;
 pub(crate) use tensor_map::is_clip_limit_name;
 
-use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape};
+use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape, UnusedModule};
 use tensor_map::{EncoderKind, TensorMap};
 
 use super::canonical_name::{canonical_name, is_in_language_model};
@@ -79,6 +79,27 @@ impl MmprojEncoders {
         (self.family.map_tensor)(&canonical_name(name), &self.tensor_maps())
     }
 
+    /// The module that the model does not use, if the checkpoint's tensor of this name is in it.
+    pub(crate) fn unused_module(&self, name: &str) -> Option<&'static str> {
+        self.unused(name).map(|(module, _)| module.name)
+    }
+
+    /// The setting because of which transformers ignores the tensors of an unused module.
+    pub(crate) fn ignoring_setting(&self) -> Result<Option<String>> {
+        let Some(module) = self.family.unused_module else { return Ok(None) };
+        Ok(self.ignores(module)?.then(|| format!("vision_config.{} false", module.setting)))
+    }
+
+    /// The unused module with this tensor, and the tensor's name in it.
+    fn unused(&self, name: &str) -> Option<(&'static UnusedModule, String)> {
+        let module = self.family.unused_module?;
+        canonical_name(name).strip_prefix(module.prefix).map(|tensor| (module, tensor.to_owned()))
+    }
+
+    fn ignores(&self, module: &UnusedModule) -> Result<bool> {
+        Ok(self.vision.bool(module.setting)? == Some(false))
+    }
+
     fn tensor_maps(&self) -> Vec<&'static TensorMap> {
         let audio = if self.audio.is_some() { self.family.audio_maps } else { &[] };
         self.family.vision_maps.iter().chain(audio).copied().collect()
@@ -90,8 +111,11 @@ impl MmprojEncoders {
 
     /// The shape that the configuration gives the checkpoint's tensor of this name; `None` where it is not known.
     pub(crate) fn expected_shape(&self, name: &str) -> Result<Option<ExpectedShape>> {
-        let MappedTensor::Tensor(name, _) = self.map_tensor(name) else { return Ok(None) };
         let configs = self.configs();
+        if let Some((module, tensor)) = self.unused(name) {
+            return if self.ignores(module)? { Ok(None) } else { (module.tensor_shape)(&configs, &tensor) };
+        }
+        let MappedTensor::Tensor(name, _) = self.map_tensor(name) else { return Ok(None) };
         for kind in [EncoderKind::Vision, EncoderKind::Audio] {
             let layer = name.strip_prefix(kind.layer_prefix()).and_then(|rest| rest.strip_prefix('.'));
             if let Some((_, tensor)) = layer.and_then(|layer| layer.split_once('.')) {
