@@ -12,7 +12,15 @@ use crate::sources::{SourceName, Sources};
 use crate::terminal::{Summary, Terminal};
 
 pub(crate) fn run(args: &InspectArgs, terminal: Terminal) -> Result<Summary, Failure> {
-    let description = serde_json::to_value(describe(&args.path, terminal)?)?;
+    let content = describe(&args.path, terminal)?;
+    if matches!(content, FolderContent::ModelAndAdapter { .. }) {
+        let path = args.path.display();
+        terminal.warn(&format!(
+            "{path} has a model and an adapter: --base {path} alone exports the model without the adapter; \
+             --adapter {path} with its base model exports both"
+        ));
+    }
+    let description = serde_json::to_value(content)?;
     let mut lines = vec![args.path.display().to_string()];
     lines.extend(facts(&description));
     Ok(Summary { lines, figures: description, ..Summary::default() })
@@ -35,8 +43,13 @@ fn describe(path: &Path, terminal: Terminal) -> Result<FolderContent, Failure> {
     Ok(engine::describe(folder)?)
 }
 
-/// The kind, the other facts in alphabetical order, and the metadata of a GGUF file in the file's order.
+/// The kind, the other facts in alphabetical order, and the metadata of a GGUF file in the file's order; of a folder with a
+/// model and an adapter, those of both.
 fn facts(description: &Value) -> Vec<String> {
+    let parts = ["model", "adapter"].map(|part| &description[part]);
+    if parts.iter().all(|part| part.is_object()) {
+        return parts.into_iter().flat_map(facts).collect();
+    }
     let fact = |(key, value): (&String, &Value)| format!("  {key:12} {}", text(value));
     let fields = || description.as_object().into_iter().flatten();
     let mut lines: Vec<String> = fields().filter(|(key, _)| *key == "kind").map(fact).collect();

@@ -180,6 +180,36 @@ fn inspect_names_what_a_folder_lacks() {
 }
 
 #[test]
+fn inspect_describes_a_model_and_the_adapter_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["base", "adapter"] {
+        for entry in std::fs::read_dir(fixture(part)).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let path = folder.path().to_str().unwrap();
+    let inspected = gemma_export(&["inspect", path]);
+    let (printed, warned) = (text(&inspected.stdout), text(&inspected.stderr));
+    assert!(warned.contains("has a model and an adapter"), "{warned}");
+    assert!(printed.contains("Gemma3ForCausalLM") && printed.contains("targets"), "{printed}");
+    let inspected = gemma_export(&["inspect", "--json", path]);
+    let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(value["kind"], "model_and_adapter");
+    assert_eq!((&value["model"]["kind"], &value["adapter"]["modules"]), (&"model".into(), &14.into()));
+
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("model") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let inspected = gemma_export(&["inspect", "--json", path]);
+    let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(value["kind"], "adapter", "a configuration without weights is no model");
+}
+
+#[test]
 fn inspect_prints_json() {
     let inspected = gemma_export(&["inspect", "--json", &fixture("adapter")]);
     let value: serde_json::Value = serde_json::from_slice(&inspected.stdout).unwrap();

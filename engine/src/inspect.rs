@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, is_model_weights};
 use crate::error::{Error, Result};
 use crate::gemma::Architecture;
 use crate::gguf::{GgufFile, GgufTensor};
@@ -45,6 +45,13 @@ pub enum FolderContent {
         /// `target_modules`.
         targets: Vec<String>,
     },
+    /// A full model, and an adapter that is not applied to it.
+    ModelAndAdapter {
+        /// The model.
+        model: Box<FolderContent>,
+        /// The adapter.
+        adapter: Box<FolderContent>,
+    },
     /// A GGUF file.
     Gguf {
         /// The number of elements of all tensors.
@@ -66,15 +73,30 @@ pub fn describe(folder: Arc<dyn Folder>) -> Result<FolderContent> {
     if Checkpoint::is_in(&*folder)? {
         return model(&Checkpoint::open(folder)?);
     }
-    let adapter = Adapter::open(folder)?;
+    let adapter = adapter(&Adapter::open(Arc::clone(&folder))?);
+    if !has_model(&*folder)? {
+        return Ok(adapter);
+    }
+    let model = model(&Checkpoint::open(folder)?)?;
+    Ok(FolderContent::ModelAndAdapter { model: Box::new(model), adapter: Box::new(adapter) })
+}
+
+/// Whether an adapter's folder has a model too. Some trainers save the base's `config.json` beside an adapter.
+fn has_model(folder: &dyn Folder) -> Result<bool> {
+    let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
+    let has = |is: &dyn Fn(&str) -> bool| entries.iter().any(|entry| is(&entry.name));
+    Ok(has(&|name| name == "config.json") && has(&is_model_weights))
+}
+
+fn adapter(adapter: &Adapter) -> FolderContent {
     let config = adapter.config();
-    Ok(FolderContent::Adapter {
+    FolderContent::Adapter {
         base_model: config.base_model.clone(),
         rank: config.rank,
         alpha: config.alpha,
         modules: adapter.modules(),
         targets: config.targets.clone(),
-    })
+    }
 }
 
 fn model(checkpoint: &Checkpoint) -> Result<FolderContent> {
