@@ -32,7 +32,7 @@ impl GgufPlan {
             // the adapter changes the language model alone, so the report of this file does not list it
             planned = select(&model, &encoders, merged)?;
         }
-        if let Some(name) = planned.missing(&encoders.required_tensors(planned.len())?) {
+        if let Some(name) = planned.missing(&encoders.required_tensors(planned.names())?) {
             return Err(missing_encoder_tensor(&model, name));
         }
         let output = Some(options.output_type).filter(|t| t.is_converter_type()).unwrap_or(OutputType::F16);

@@ -150,8 +150,8 @@ impl PlannedTensors {
         required.iter().map(String::as_str).find(|name| !self.names.contains(*name))
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.tensors.len()
+    pub(super) fn names(&self) -> &HashSet<String> {
+        &self.names
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PlannedTensor> {

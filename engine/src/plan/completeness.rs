@@ -33,7 +33,7 @@ pub(super) fn check_encoders_complete(model: &Model, encoders: &MmprojEncoders) 
     if names.is_empty() {
         return Ok(());
     }
-    match encoders.required_tensors(names.len())?.iter().find(|name| !names.contains(*name)) {
+    match encoders.required_tensors(&names)?.iter().find(|name| !names.contains(*name)) {
         Some(name) => Err(missing_encoder_tensor(model, name)),
         None => Ok(()),
     }

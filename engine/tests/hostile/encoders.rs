@@ -79,6 +79,19 @@ fn rename(folders: &Folders, from: &str, to: &str) {
     });
 }
 
+/// Gives a block of Gemma 3n's vision encoder another stage or number.
+fn rename_block(folders: &Folders, from: &str, to: &str) {
+    const BLOCKS: &str = "model.vision_tower.timm_model.blocks.";
+    folders.header(WEIGHTS, |header| {
+        let prefix = format!("{BLOCKS}{from}");
+        let names: Vec<String> = header.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+        for name in names {
+            let tensor = header.remove(&name).unwrap();
+            header.insert(format!("{BLOCKS}{to}{}", &name[prefix.len()..]), tensor);
+        }
+    });
+}
+
 fn shape(folders: &Folders, tensor: &str, shape: Value) {
     folders.header(WEIGHTS, |header| header[tensor]["shape"] = shape);
 }
@@ -100,6 +113,21 @@ fn gemma3n() -> Vec<Case> {
         "a block without a number", ["blocks.1.x.pw_exp.bn.weight", "is not a tensor that mmproj files have"],
             |f| rename(f, "model.vision_tower.timm_model.blocks.1.0.pw_exp.bn.weight",
                 "model.vision_tower.timm_model.blocks.1.x.pw_exp.bn.weight");
+        "a block without a norm", ["no tensor for v.blk.3.1.attn.key.norm.weight"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.3.1.attn.key.norm.weight", "model.language_model.x.weight");
+        "a block without its projection", ["no tensor for v.blk.1.0.pw_proj.conv.weight"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.1.0.pw_proj.conv.weight", "model.language_model.x.weight");
+        "a convolution without its norm", ["no tensor for v.blk.2.0.dw_mid.bn.weight"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.2.0.dw_mid.bn.weight", "model.language_model.x.weight");
+        "a block whose output is not scaled", ["no tensor for v.blk.2.0.layer_scale.gamma"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.2.0.layer_scale.gamma", "model.language_model.x.weight");
+        "a block of the first stage without its second convolution", ["no tensor for v.blk.0.0.conv_pwl.weight"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.0.0.conv_pwl.weight", "model.language_model.x.weight");
+        "attention without values", ["no tensor for v.blk.3.1.attn.value.proj.weight"],
+            |f| rename(f, "model.vision_tower.timm_model.blocks.3.1.attn.value.proj.weight", "model.language_model.x.weight");
+        "a gap between blocks", ["no tensor for v.blk.3.1.*"], |f| rename_block(f, "3.1.", "3.2.");
+        "a stage without blocks", ["no tensor for v.blk.0.0.*"], |f| rename_block(f, "0.0.", "1.1.");
+        "a stage too many", ["blocks.4.0.", "is not a tensor that mmproj files have"], |f| rename_block(f, "3.1.", "4.0.");
         "more layers to hear than there are", ["no tensor for a.blk.2."],
             |f| set(f, "audio_config", "conf_num_hidden_layers", json!(3));
         "no stem", ["no tensor for v.conv_stem.conv.weight"],

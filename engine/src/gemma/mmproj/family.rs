@@ -1,5 +1,7 @@
 //! The vision and audio encoders of a multimodal class as one value.
 
+use std::collections::HashSet;
+
 use super::encoder_shapes::EncoderSizes;
 use super::fixed_settings::FixedSetting;
 use super::tensor_map::{EncoderKind, TensorMap};
@@ -31,6 +33,8 @@ pub(crate) struct MmprojFamily {
     /// The position of the first tensor whose shape does not fit the others', and why: of encoders whose sizes are not in
     /// the configuration.
     pub(super) misfit: fn(&[EncoderTensor<'_>]) -> Option<(usize, String)>,
+    /// The tensors that a file requires because it has these, besides those of the maps.
+    pub(super) required_by: fn(&HashSet<String>) -> Vec<String>,
     /// A module that the model does not use, whose tensors are not in the file.
     pub(super) unused_module: Option<&'static UnusedModule>,
     /// The type of a matrix whose type does not follow the file's.

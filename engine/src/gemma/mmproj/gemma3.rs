@@ -23,6 +23,7 @@ pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
     layer_sizes,
     tensor_shape,
     misfit: |_| None,
+    required_by: |_| Vec::new(),
     unused_module: Some(&POOLING_HEAD),
     fixed_type,
     encoder_layers,

@@ -26,6 +26,7 @@ pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
     layer_sizes,
     tensor_shape,
     misfit: mobilenet::misfit,
+    required_by: mobilenet::required_by,
     unused_module: None,
     fixed_type,
     encoder_layers,

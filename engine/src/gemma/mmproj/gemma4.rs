@@ -24,6 +24,7 @@ pub(in crate::gemma) static GEMMA4: MmprojFamily = MmprojFamily {
     layer_sizes,
     tensor_shape,
     misfit: |_| None,
+    required_by: |_| Vec::new(),
     unused_module: None,
     fixed_type,
     encoder_layers,

@@ -22,6 +22,7 @@ pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
     layer_sizes: |_, _| Ok(None),
     tensor_shape,
     misfit: |_| None,
+    required_by: |_| Vec::new(),
     unused_module: None,
     fixed_type: gemma4::fixed_type,
     encoder_layers: |_| Ok(EncoderLayers { vision: 0, audio: 0 }),

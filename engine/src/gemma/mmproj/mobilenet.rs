@@ -1,7 +1,7 @@
 //! The tensors of a MobileNetV5 in a GGUF file, and the sizes that they must have in common. Its sizes are those of timm's
 //! model and not in `config.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::family::EncoderTensor;
 
@@ -61,6 +61,58 @@ const IN_BLOCK: [(&str, &[Size]); 22] = [
     ("norm.weight", &[Input]),
 ];
 
+/// A kind of blocks: a block with any of its tensors is of this kind.
+struct BlockKind {
+    /// Those that every block of the kind has.
+    required: &'static [&'static str],
+    /// Those that a block has all or none of.
+    together: &'static [&'static [&'static str]],
+    /// Whether its output is scaled, in networks that scale outputs.
+    is_scaled: bool,
+}
+
+const BLOCK_KINDS: [BlockKind; 3] = [
+    BlockKind {
+        required: &["conv_exp.weight", "bn1.weight", "conv_pwl.weight", "bn2.weight"],
+        together: &[],
+        is_scaled: false,
+    },
+    BlockKind {
+        required: &["pw_exp.conv.weight", "pw_exp.bn.weight", "pw_proj.conv.weight", "pw_proj.bn.weight"],
+        together: &[
+            &["dw_start.conv.weight", "dw_start.bn.weight"],
+            &["dw_mid.conv.weight", "dw_mid.bn.weight"],
+        ],
+        is_scaled: true,
+    },
+    BlockKind {
+        required: &[
+            "norm.weight",
+            "attn.query.proj.weight",
+            "attn.key.proj.weight",
+            "attn.value.proj.weight",
+            "attn.output.proj.weight",
+        ],
+        together: &[&[
+            "attn.key.down_conv.weight",
+            "attn.key.norm.weight",
+            "attn.value.down_conv.weight",
+            "attn.value.norm.weight",
+        ]],
+        is_scaled: true,
+    },
+];
+
+/// Scales the output of a block.
+const LAYER_SCALE: &str = "layer_scale.gamma";
+
+/// The stages that llama.cpp reads.
+const STAGES: u32 = 4;
+
+/// The channels after the stem of timm's `mobilenetv5_300m_enc`, and the blocks in each of its stages.
+const STEM_CHANNELS: u64 = 64;
+const STAGE_BLOCKS: [usize; STAGES as usize] = [3, 5, 37, 39];
+
 /// The tensors after the blocks, which take the output of several of them.
 const FUSION: [(&str, &[Size]); 5] = [
     ("v.msfa.ffn.pw_exp.conv.weight", &[Inner, Any, One, One]),
@@ -86,7 +138,8 @@ fn group_of(name: &str) -> Option<(Group, &'static [Size])> {
     if let Some(rest) = name.strip_prefix(BLOCKS) {
         let (stage, in_stage) = rest.split_once('.')?;
         let (number, tensor) = in_stage.split_once('.')?;
-        return Some((Group::Block(stage.parse().ok()?, number.parse().ok()?), sizes_in(&IN_BLOCK, tensor)?));
+        let stage = stage.parse().ok().filter(|stage| *stage < STAGES)?;
+        return Some((Group::Block(stage, number.parse().ok()?), sizes_in(&IN_BLOCK, tensor)?));
     }
     let stem = sizes_in(&STEM, name).map(|sizes| (Group::Stem, sizes));
     stem.or_else(|| Some((Group::Fusion, sizes_in(&FUSION, name)?)))
@@ -95,6 +148,46 @@ fn group_of(name: &str) -> Option<(Group, &'static [Size])> {
 /// Whether this is the name of a tensor in the network.
 pub(super) fn is_tensor(name: &str) -> bool {
     group_of(name).is_some()
+}
+
+/// The tensors of the blocks that a network with these tensors requires. llama.cpp leaves out what it does not find, and reads
+/// a stage up to the first number without a block: such a file loads, and computes something else.
+pub(super) fn required_by(names: &HashSet<String>) -> Vec<String> {
+    let mut blocks: BTreeMap<(u32, u32), HashSet<&str>> = BTreeMap::new();
+    for name in names {
+        if let Some((Group::Block(stage, number), _)) = group_of(name) {
+            let tensor = name.splitn(5, '.').nth(4).unwrap_or_default();
+            blocks.entry((stage, number)).or_default().insert(tensor);
+        }
+    }
+    if blocks.is_empty() && names.iter().all(|name| group_of(name).is_none()) {
+        return Vec::new();
+    }
+    let is_scaled = blocks.values().any(|tensors| tensors.contains(LAYER_SCALE));
+    let missing_blocks = (0..STAGES).filter_map(|stage| {
+        let numbers: BTreeSet<u32> = blocks.keys().filter(|key| key.0 == stage).map(|key| key.1).collect();
+        let expected = (0..=numbers.len() as u32).find(|number| !numbers.contains(number))?;
+        let is_gap = numbers.is_empty() || numbers.last().is_some_and(|last| *last > expected);
+        is_gap.then(|| format!("{BLOCKS}{stage}.{expected}.*"))
+    });
+    let in_blocks = blocks.iter().flat_map(|((stage, number), tensors)| {
+        let required = required_in_block(tensors, is_scaled).into_iter();
+        required.map(move |tensor| format!("{BLOCKS}{stage}.{number}.{tensor}"))
+    });
+    missing_blocks.chain(in_blocks).collect()
+}
+
+fn required_in_block(tensors: &HashSet<&str>, network_scales: bool) -> Vec<&'static str> {
+    let has_any = |names: &[&str]| names.iter().any(|name| tensors.contains(name));
+    let mut required = Vec::new();
+    for BlockKind { required: always, together, is_scaled } in &BLOCK_KINDS {
+        let more: Vec<_> = together.iter().filter(|names| has_any(names)).copied().flatten().collect();
+        if has_any(always) || !more.is_empty() {
+            required.extend(always.iter().chain(more));
+            required.extend((*is_scaled && network_scales).then_some(LAYER_SCALE));
+        }
+    }
+    if required.is_empty() { vec!["*"] } else { required }
 }
 
 /// The sizes of a group that are known, and the tensors that have them.
@@ -118,7 +211,24 @@ pub(super) fn misfit(tensors: &[EncoderTensor<'_>]) -> Option<(usize, String)> {
         }
         input = known.get(&Output).copied();
     }
-    None
+    fewer_blocks(tensors)
+}
+
+/// Whether a network with the stem of timm's has other numbers of blocks: the position of the stem, and the problem.
+fn fewer_blocks(tensors: &[EncoderTensor<'_>]) -> Option<(usize, String)> {
+    let is_stem = |tensor: &EncoderTensor<'_>| {
+        tensor.in_file == STEM[0].0 && tensor.shape.first() == Some(&STEM_CHANNELS)
+    };
+    let stem = tensors.iter().position(is_stem)?;
+    let blocks: BTreeSet<Group> =
+        tensors.iter().filter_map(|tensor| Some(group_of(&tensor.in_file)?.0)).collect();
+    let in_stage =
+        |stage: u32| blocks.iter().filter(|group| matches!(group, Group::Block(s, _) if *s == stage)).count();
+    let stages = [0, 1, 2, 3].map(in_stage);
+    (stages != STAGE_BLOCKS).then(|| {
+        let problem = format!("is of a mobilenetv5_300m_enc, whose stages have {STAGE_BLOCKS:?} blocks; the model has {stages:?}");
+        (stem, problem)
+    })
 }
 
 fn check<'a>(tensor: &EncoderTensor<'a>, sizes: &[Size], known: &mut KnownSizes<'a>) -> Option<String> {
@@ -137,4 +247,30 @@ fn check<'a>(tensor: &EncoderTensor<'a>, sizes: &[Size], known: &mut KnownSizes<
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The stem of a network with so many channels, and attention blocks.
+    fn network(channels: u64, blocks: [usize; 4]) -> Option<(usize, String)> {
+        let (stem, scale) = ([channels, 3, 3, 3], [channels]);
+        let tensor = |in_file: String, shape| EncoderTensor { name: "", shape, in_file };
+        let mut tensors = vec![tensor(STEM[0].0.to_owned(), &stem)];
+        for (stage, count) in blocks.into_iter().enumerate() {
+            let names = (0..count).map(|number| format!("{BLOCKS}{stage}.{number}.{LAYER_SCALE}"));
+            tensors.extend(names.map(|name| tensor(name, &scale)));
+        }
+        misfit(&tensors)
+    }
+
+    #[test]
+    fn a_network_with_the_stem_of_timms_has_all_of_its_blocks() {
+        assert_eq!(network(64, STAGE_BLOCKS), None);
+        let (number, problem) = network(64, [3, 5, 36, 39]).unwrap();
+        assert_eq!(number, 0);
+        assert!(problem.contains("[3, 5, 37, 39] blocks; the model has [3, 5, 36, 39]"), "{problem}");
+        assert_eq!(network(12, [1, 1, 1, 2]), None);
+    }
 }

@@ -21,6 +21,8 @@ pub(super) use gemma4::GEMMA4;
 pub(super) use gemma4_unified::GEMMA4_UNIFIED;
 pub(crate) use tensor_map::is_clip_limit_name;
 
+use std::collections::HashSet;
+
 use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape, UnusedModule};
 use tensor_map::{EncoderKind, TensorMap};
 
@@ -154,15 +156,17 @@ impl MmprojEncoders {
         (self.family.fixed_type)(name, output)
     }
 
-    /// The tensors that a file requires, of a model that has `tensors` of them.
-    pub(crate) fn required_tensors(&self, tensors: usize) -> Result<Vec<String>> {
+    /// The tensors that a file requires, of a model that has those of these names.
+    pub(crate) fn required_tensors(&self, names: &HashSet<String>) -> Result<Vec<String>> {
+        let tensors = names.len();
         let layers @ EncoderLayers { vision, audio } = (self.family.encoder_layers)(&self.configs())?;
         if let Some(layers) = [vision, audio].into_iter().find(|layers| *layers as usize > tensors) {
             let problem =
                 format!("has num_hidden_layers {layers}, but the encoders have only {tensors} tensors");
             return Err(Error::invalid(self.vision.file(), problem));
         }
-        Ok(self.tensor_maps().into_iter().flat_map(|map| map.required_tensors(layers)).collect())
+        let required = self.tensor_maps().into_iter().flat_map(|map| map.required_tensors(layers));
+        Ok(required.chain((self.family.required_by)(names)).collect())
     }
 
     /// Writes the metadata, in the converter's order.
