@@ -3,6 +3,7 @@
 
 mod attention;
 mod canonical_name;
+mod classifier;
 mod config_sizes;
 mod expressible;
 mod family;
@@ -26,6 +27,7 @@ use std::fmt;
 
 pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
 pub(crate) use canonical_name::{all_names, canonical_name, is_lm_head, is_token_embedding, lm_head_name};
+pub(crate) use classifier::classifier_shape;
 pub(crate) use config_sizes::check_sizes;
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};
 pub(crate) use known_fields::{check_model_type, has_field, unknown_encoder_fields, unknown_fields};
@@ -89,12 +91,10 @@ impl Architecture {
 
     /// The family of the language model in a checkpoint, also of one that has a classifier on it; `None` for other classes.
     pub(crate) fn of_checkpoint(config: &ModelConfig) -> Option<Self> {
-        const CLASSIFIERS: [&str; 2] = ["ForSequenceClassification", "ForTokenClassification"];
-        let class = config.class().unwrap_or_default();
-        let Some(model) = CLASSIFIERS.iter().find_map(|end| class.strip_suffix(end)) else {
-            return Self::of(config).ok();
-        };
-        Self::of_class(&format!("{}ForCausalLM", model.strip_suffix("Text").unwrap_or(model)))
+        match config.class().and_then(classifier::language_model_class) {
+            Some(class) => Self::of_class(&class),
+            None => Self::of(config).ok(),
+        }
     }
 
     /// The family with this class or `model_type`.

@@ -117,6 +117,10 @@ impl TensorShapes {
         })
     }
 
+    pub(crate) fn hidden_size(&self) -> u64 {
+        self.hidden
+    }
+
     /// The shape of a tensor in the checkpoint, by its place in the GGUF file; `None` where it is not known.
     pub(crate) fn expected(&self, tensor: &MappedTensor) -> Option<ExpectedShape> {
         match tensor {
@@ -141,6 +145,8 @@ impl TensorShapes {
             "per_layer_proj_norm.weight" => vec![Some(self.per_layer_input)],
             "fc.weight" => vec![Some(self.hidden), self.target_outputs],
             "markov_w1.weight" | "markov_w2.weight" => vec![self.vocab, self.markov_rank],
+            "conf_proj.weight" => vec![Some(1), Some(self.hidden + self.markov_rank.unwrap_or(0))],
+            "conf_proj.bias" => vec![Some(1)],
             "nextn.pre_projection.weight" => vec![Some(self.hidden), Some(2 * self.backbone_hidden?)],
             "nextn.post_projection.weight" => vec![self.backbone_hidden, Some(self.hidden)],
             _ => return None,

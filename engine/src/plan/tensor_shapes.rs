@@ -4,7 +4,7 @@ use super::completeness::{check_encoders_complete, check_language_model_complete
 use crate::error::{Error, Result};
 use crate::gemma::{
     Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_linear_factor,
-    check_model_type, check_modules, check_sizes,
+    check_model_type, check_modules, check_sizes, classifier_shape,
 };
 use crate::merge::{Model, ModelTensor};
 
@@ -91,7 +91,10 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
         model.check_layers()?;
         check_language_model_complete(model, architecture)?;
         match TensorShapes::of(architecture.family(), model.files()) {
-            Ok(shapes) => check_language_model(model, architecture, &shapes)?,
+            Ok(shapes) => {
+                check_language_model(model, architecture, &shapes)?;
+                check_shapes(model, |name| classifier_shape(config, shapes.hidden_size(), name))?;
+            }
             Err(_) => check_vocabulary(model, Some(architecture))?,
         }
     } else {

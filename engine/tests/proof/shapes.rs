@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, MergePlan, Model, OutputType};
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, fixture};
+use crate::support::{self, checkpoint, fixture};
 
 /// A fixture, the section and field of its config.json that is changed, and the tensor that fits no more.
 struct SpoiledConfig {
@@ -354,7 +354,7 @@ fn no_merge_of_weights_of_integers() {
 fn no_drafter_with_other_shapes_or_without_a_tensor() {
     for case in [
         spoiled("gemma4-dspark", "", "target_layer_ids", json!([1, 3, 5]), "fc.weight"),
-        spoiled("gemma4-dspark", "", "markov_rank", json!(16), "markov_head.markov_w"),
+        spoiled("gemma4-dspark", "", "markov_rank", json!(16), "_head."),
         spoiled("gemma4-unified", "vision_config", "mm_posemb_size", json!(16), "pos_embedding"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -376,6 +376,80 @@ fn no_drafter_with_other_shapes_or_without_a_tensor() {
     let folder = tempfile::tempdir().unwrap();
     copy_base("gemma4-dspark", folder.path());
     MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).unwrap();
+}
+
+#[test]
+fn no_drafter_whose_confidence_head_has_another_shape() {
+    for (right, wrong, says) in [
+        (r#""shape":[1,96]"#, r#""shape":[96,1]"#, "confidence_head.proj.weight: has the shape [96, 1]"),
+        (r#""shape":[1]"#, r#""shape":[ ]"#, "confidence_head.proj.bias: has the shape []"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        copy_base("gemma4-dspark", folder.path());
+        let path = folder.path().join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let head = bytes.windows(20).position(|window| window == b"confidence_head.proj").unwrap();
+        let at =
+            |bytes: &[u8]| bytes[head..].windows(right.len()).position(|window| window == right.as_bytes());
+        let at = head + at(&bytes).unwrap();
+        bytes[at..at + right.len()].copy_from_slice(wrong.as_bytes());
+        fs::write(&path, bytes).unwrap();
+        let text = MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).unwrap_err().to_string();
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn no_merge_of_a_classifier_with_other_labels() {
+    let base = support::json(&fixture("families/gemma3-vision/base/config.json"));
+    let hidden = base["text_config"]["hidden_size"].as_u64().unwrap();
+    let labels = |count: usize| (0..count).map(|id| (id.to_string(), json!(format!("LABEL_{id}")))).collect();
+    let of = |labels: Value| json!({ "id2label": labels });
+    for (class, fields, rows, has_bias, is_refused) in [
+        ("Gemma3ForSequenceClassification", of(Value::Object(labels(3))), 3, false, false),
+        ("Gemma3ForSequenceClassification", of(Value::Object(labels(3))), 2, false, true),
+        ("Gemma3ForSequenceClassification", json!({"num_labels": 5}), 5, false, false),
+        ("Gemma3ForSequenceClassification", json!({}), 2, false, false),
+        ("Gemma3ForSequenceClassification", json!({}), 5, false, true),
+        ("Gemma3ForTokenClassification", of(Value::Object(labels(3))), 3, true, false),
+        ("Gemma3ForTokenClassification", of(Value::Object(labels(3))), 4, true, true),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        copy_base("gemma3-vision", folder.path());
+        let mut config = base.clone();
+        config["architectures"] = json!([class]);
+        config.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        add_classifier(folder.path(), rows, hidden, has_bias);
+        let error = MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).err();
+        let text = error.map(|error| error.to_string());
+        let says = text.as_ref().is_some_and(|text| text.contains("score.weight: has the shape"));
+        assert_eq!((says, text.is_some()), (is_refused, is_refused), "{class} {fields} {rows}: {text:?}");
+    }
+}
+
+/// Adds the tensors of a classifier to the only shard of a model.
+fn add_classifier(folder: &Path, rows: u64, hidden: u64, has_bias: bool) {
+    let path = folder.join("model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..data]).unwrap();
+    let mut end = (bytes.len() - data) as u64;
+    let mut add = |name: &str, shape: &[u64]| {
+        let size = shape.iter().product::<u64>() * 2;
+        header[name] = json!({"dtype": "BF16", "shape": shape, "data_offsets": [end, end + size]});
+        end += size;
+    };
+    add("score.weight", &[rows, hidden]);
+    if has_bias {
+        add("score.bias", &[rows]);
+    }
+    let text = header.to_string();
+    let mut file = (text.len() as u64).to_le_bytes().to_vec();
+    file.extend(text.as_bytes());
+    file.extend(&bytes[data..]);
+    file.resize(8 + text.len() + end as usize, 0);
+    fs::write(path, file).unwrap();
 }
 
 #[test]
