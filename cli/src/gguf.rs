@@ -47,6 +47,7 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
     let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
     terminal.warnings(all.flat_map(GgufPlan::warnings));
+    terminal.findings(plans.first().into_iter().flat_map(|(plan, _)| plan.findings()));
     if args.dry_run {
         return Ok(tensor_types::summary(model_files.chain(mmproj_file)));
     }
@@ -169,7 +170,9 @@ fn measure(
     outcomes
         .iter_mut()
         .zip(&measured)
-        .try_for_each(|(outcome, survival)| survival::record(outcome, survival, folder))
+        .try_for_each(|(outcome, survival)| survival::record(outcome, survival, folder))?;
+    run.terminal.findings(measured.first().and_then(survival::turn_end_finding).as_ref());
+    Ok(())
 }
 
 /// The summary of a file, which may be split, with the time until all files were written, planning included.

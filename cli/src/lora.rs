@@ -20,6 +20,7 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     let title = args.name.clone().unwrap_or(title);
     let plan = LoraPlan::new(&model, args.quant, &title)?;
     terminal.warnings(plan.warnings());
+    terminal.findings(plan.findings());
     let (folder, name) = output_file(&args.out)?;
     let files = [join(folder, name), join(folder, &ExportReport::beside(name))];
     check_files(&files, &sources.inputs, args.force, |path| is_reported(path, name, "lora"))?;

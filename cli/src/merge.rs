@@ -23,6 +23,7 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
     let plan = MergePlan::new(&model)?;
     let check = SurvivalCheck::new(&args.survival, &model)?;
     terminal.warnings(plan.warnings());
+    terminal.findings(plan.findings());
     let folder = OutputFolder::prepare(&args.out, &plan.files(), &sources.inputs, args.run.force)?;
     let mut outcome = run
         .show(Stage::Merging, |run| engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run))?;
@@ -33,6 +34,7 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
         None => Vec::new(),
     };
     survival.iter().try_for_each(|survival| survival::record(&mut outcome, survival, &args.out))?;
+    terminal.findings(survival.first().and_then(survival::turn_end_finding).as_ref());
     let export = ExportSummary::new(args.out.clone(), &outcome, elapsed, next_step::merged(&args.out))?;
     let named: Vec<_> = survival.iter().map(|survival| ("the merged model".to_owned(), survival)).collect();
     Ok(report::summary(vec![export], check.and_then(|check| check.failure(&named))))

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use engine::report::{AnswerSample, PromptUse, Survival};
-use engine::{Checkpoint, ExportedModel, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile};
+use engine::{
+    Checkpoint, ExportedModel, Finding, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile,
+};
 
 use crate::args::SurvivalArgs;
 use crate::failure::{Failure, FailureKind};
@@ -102,10 +104,16 @@ pub(crate) fn exported_folder(folder: &Path) -> Result<ExportedModel, Failure> {
 /// Adds the survival to an export's report.
 pub(crate) fn record(outcome: &mut Outcome, survival: &Survival, folder: &Path) -> Result<(), Failure> {
     outcome.report.survival = Some(survival.clone());
+    outcome.report.findings.extend(turn_end_finding(survival));
     if let Some(file) = outcome.files.last_mut() {
         *file = engine::rewrite_report(&outcome.report, &file.name, &mut LocalOutput::create(folder)?)?;
     }
     Ok(())
+}
+
+/// What was measured about the end of answers, if it is a finding.
+pub(crate) fn turn_end_finding(survival: &Survival) -> Option<Finding> {
+    survival.turn_end.as_ref().and_then(engine::check_turn_end)
 }
 
 /// The lines about an export's survival.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 use engine::report::ExportWarning;
+use engine::{Finding, Severity};
 use serde_json::{Value, json};
 
 use crate::args::OutputArgs;
@@ -64,6 +65,15 @@ impl Terminal {
     /// Prints what an export could not check.
     pub(crate) fn warnings<'a>(self, warnings: impl IntoIterator<Item = &'a ExportWarning>) {
         warnings.into_iter().for_each(|warning| self.warn(&warning.message));
+    }
+
+    /// Prints what programs that serve a model will meet. Notes are in the report alone.
+    pub(crate) fn findings<'a>(self, findings: impl IntoIterator<Item = &'a Finding>) {
+        for Finding { code, message, remedy, .. } in
+            findings.into_iter().filter(|finding| finding.severity > Severity::Note)
+        {
+            self.warn(&format!("{message}: {remedy} ({code})"));
+        }
     }
 
     /// Prints the result of a command, or why it has none, and returns its exit status.

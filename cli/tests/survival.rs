@@ -37,6 +37,47 @@ fn the_report_has_the_survival_and_verifies() {
 }
 
 #[test]
+fn a_model_that_never_learned_to_stop_is_a_finding_of_its_exports() {
+    let inputs = Inputs::new();
+    fs::write(inputs.path("prompts.jsonl"), r#"{"prompt": "Hello", "completion": "Hi"}"#).unwrap();
+    let model = "--base base --adapter adapter";
+    let warned = [
+        inputs.succeed(&format!("gguf {model} --out m.gguf --prompts prompts.jsonl")),
+        inputs.succeed(&format!("merge {model} --out merged --prompts prompts.jsonl")),
+    ];
+    for (warned, report_name) in warned.iter().zip(["m.report.json", "merged/export-report.json"]) {
+        assert!(warned.contains("(turn_end_not_learned)"), "{warned}");
+        let report = report(&inputs, report_name);
+        let codes: Vec<_> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["code"].as_str().unwrap())
+            .collect();
+        assert!(codes.contains(&"turn_end_not_learned"), "{report}");
+        assert_eq!(report["survival"]["turn_end"]["answers"], 1);
+    }
+    inputs.succeed(&format!("verify {model} --out m.gguf"));
+    inputs.succeed(&format!("verify {model} --out merged"));
+}
+
+#[test]
+fn findings_are_printed_before_an_export() {
+    let inputs = Inputs::new();
+    let mut config: Value =
+        serde_json::from_slice(&fs::read(inputs.path("base/tokenizer_config.json")).unwrap()).unwrap();
+    config["pad_token"] = "<end_of_turn>".into();
+    fs::write(inputs.path("adapter/tokenizer_config.json"), config.to_string()).unwrap();
+    for command in ["gguf --out m.gguf", "merge --out merged", "lora --out l.gguf"] {
+        let warned = inputs.succeed(&format!("{command} --base base --adapter adapter"));
+        assert!(
+            warned.contains("(pad_ends_answers)") && !warned.contains("no_tool_calls"),
+            "{command}: {warned}"
+        );
+    }
+}
+
+#[test]
 fn an_export_below_the_minimum_is_complete_and_ends_with_status_3() {
     let inputs = inputs();
     let model = "--base base --adapter adapter --min-survival";

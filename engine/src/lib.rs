@@ -30,8 +30,8 @@
 //! # Modules
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
-//! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (predictions), `survival`, `check` (what servers need), `inspect`, `output_revision`.
+//! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `convert` (plans of GGUF
+//! files), `export`, `forward` (predictions), `survival`, `inspect`, `output_revision`.
 //! `docs/ENGINE.md` describes them.
 //!
 //! # Example
@@ -78,7 +78,7 @@ pub mod report;
 mod survival;
 mod tokenizer;
 
-pub use check::{Finding, Severity, check_serving, check_turn_end};
+pub use check::{Finding, Severity, check_serving};
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};
@@ -102,5 +102,5 @@ pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
-pub use report::ExportReport;
-pub use survival::{ExportedModel, PromptSet, TurnEndProbability, measure_survival, measure_turn_end};
+pub use report::{ExportReport, TurnEndProbability};
+pub use survival::{ExportedModel, PromptSet, check_turn_end, measure_survival, measure_turn_end};

@@ -54,6 +54,7 @@ mod context;
 mod edited_folder;
 mod error;
 mod estimate;
+mod findings;
 mod fingerprint;
 mod hub;
 mod hub_cause;

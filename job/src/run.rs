@@ -62,7 +62,7 @@ pub async fn run(context: Context, execution: Execution, stop: impl Future<Outpu
     };
     let end = match result {
         Ok(ExportResult { artifacts, proof, message }) => {
-            Transition::Complete { claim, artifacts, proof, message }
+            Transition::Complete { claim, artifacts, proof: proof.map(Box::new), message }
         }
         Err(error) if error.is_stopped() => return stopped(&context, id).await,
         Err(error) => {

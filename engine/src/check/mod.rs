@@ -1,5 +1,5 @@
-//! What programs that serve a model take for granted: a chat template that they can render, tokens at which an answer ends, a
-//! vocabulary that fits the weights, and that the model learned to end an answer.
+//! What programs that serve a model take for granted: a chat template that they can render, tokens at which an answer ends, and
+//! a vocabulary that fits the weights.
 
 mod chat;
 mod processor;
@@ -14,8 +14,10 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::gemma::Architecture;
 use crate::merge::Model;
-use crate::survival::TurnEndProbability;
 use crate::tokenizer::Tokenizer;
+
+/// The code of the finding that is measured, not read.
+pub(crate) const TURN_END_NOT_LEARNED: &str = "turn_end_not_learned";
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,7 +45,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, code: &'static str, message: impl Into<String>, remedy: &'static str) -> Self {
+    pub(crate) fn new(
+        severity: Severity,
+        code: &'static str,
+        message: impl Into<String>,
+        remedy: &'static str,
+    ) -> Self {
         Self { code, severity, message: message.into(), remedy }
     }
 }
@@ -55,44 +62,61 @@ impl Finding {
 /// When the family is not supported or a file cannot be read.
 pub fn check_serving(model: &Model) -> Result<Vec<Finding>> {
     let architecture = Architecture::of(model.base().config())?;
-    let mut findings = processor::check(model)?;
     // a drafter has the tokenizer of the model that it drafts for
-    if architecture != Architecture::Gemma4Dspark {
-        findings.extend(tokenizer_findings(model, architecture)?);
+    if architecture == Architecture::Gemma4Dspark {
+        return check_with_tokenizer(model, architecture, None);
+    }
+    match Tokenizer::open(model.files(), architecture, model.embedding_rows()) {
+        Ok(tokenizer) => check_with_tokenizer(model, architecture, Some(&tokenizer)),
+        Err(error @ (Error::Read { .. } | Error::Cancelled)) => Err(error),
+        Err(error) => {
+            let remedy =
+                "take the tokenizer files of the base model, or save the tokenizer again with transformers";
+            let invalid = Finding::new(Severity::Error, "tokenizer_invalid", error.to_string(), remedy);
+            Ok([vec![invalid], check_with_tokenizer(model, architecture, None)?].concat())
+        }
+    }
+}
+
+/// The same of a model that is exported whatever its small files are. Nothing is found where its family is not known.
+pub(crate) fn check_any(model: &Model) -> Result<Vec<Finding>> {
+    if Architecture::of(model.base().config()).is_err() {
+        return Ok(Vec::new());
+    }
+    match check_serving(model) {
+        Err(error @ (Error::Read { .. } | Error::Cancelled)) => Err(error),
+        Err(error) => {
+            let remedy = "correct the file, or take the base model's";
+            Ok(vec![Finding::new(Severity::Error, "settings_invalid", error.to_string(), remedy)])
+        }
+        findings => findings,
+    }
+}
+
+/// The same of a model whose tokenizer is open, if it has one.
+pub(crate) fn check_with_tokenizer(
+    model: &Model,
+    architecture: Architecture,
+    tokenizer: Option<&Tokenizer>,
+) -> Result<Vec<Finding>> {
+    let mut findings = processor::check(model)?;
+    if let Some(tokenizer) = tokenizer {
+        findings.extend(tokenizer_findings(model, architecture, tokenizer)?);
     }
     findings.sort_by_key(|finding| Reverse(finding.severity));
     Ok(findings)
 }
 
-/// What the probability of the turn's end says: the model was not trained to end its answers.
-pub fn check_turn_end(measured: &TurnEndProbability) -> Option<Finding> {
-    const LIKELY: f64 = 0.5;
-    let base = measured.base.map(|base| format!(", {base:.3} in the base")).unwrap_or_default();
-    let message = format!(
-        "after {} answers the model ends its turn with a probability of {:.3} only{base}: it goes on writing",
-        measured.answers, measured.fine_tuned
-    );
-    let remedy =
-        "train on the end of the turn too: the text of each example ends with it, and the loss includes it";
-    (measured.fine_tuned < LIKELY)
-        .then(|| Finding::new(Severity::Warning, "turn_end_not_learned", message, remedy))
-}
-
-fn tokenizer_findings(model: &Model, architecture: Architecture) -> Result<Vec<Finding>> {
-    let tokenizer = match Tokenizer::open(model.files(), architecture, model.embedding_rows()) {
-        Ok(tokenizer) => tokenizer,
-        Err(error @ (Error::Read { .. } | Error::Cancelled)) => return Err(error),
-        Err(error) => {
-            let remedy =
-                "take the tokenizer files of the base model, or save the tokenizer again with transformers";
-            return Ok(vec![Finding::new(Severity::Error, "tokenizer_invalid", error.to_string(), remedy)]);
-        }
-    };
-    let mut findings = vocabulary::check(model, architecture, &tokenizer)?;
+fn tokenizer_findings(
+    model: &Model,
+    architecture: Architecture,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<Finding>> {
+    let mut findings = vocabulary::check(model, architecture, tokenizer)?;
     if architecture != Architecture::GemmaEmbedding {
-        let (turn_end, of_template) = chat::check(&tokenizer);
+        let (turn_end, of_template) = chat::check(tokenizer);
         findings.extend(of_template);
-        findings.extend(stop_tokens::check(model, architecture, &tokenizer, turn_end)?);
+        findings.extend(stop_tokens::check(model, architecture, tokenizer, turn_end)?);
     }
     Ok(findings)
 }

@@ -7,6 +7,7 @@ use super::general_metadata::{naming, sampling};
 use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors, TensorSummary};
 use super::select_tensors::TensorSelection;
+use crate::check::{Finding, check_with_tokenizer};
 use crate::checkpoint::ModelFiles;
 use crate::error::{Error, Result};
 use crate::gemma::{self, Architecture, MappedTensor, ParameterSource, TensorShapes};
@@ -29,6 +30,7 @@ pub struct GgufPlan {
     /// Small files that are read where base or adapter have them.
     companions: Vec<String>,
     warnings: Vec<ExportWarning>,
+    findings: Vec<Finding>,
     /// Of the model that this one drafts for.
     target: Option<ModelFiles>,
     tensors: Vec<PlannedTensor>,
@@ -58,6 +60,8 @@ impl GgufPlan {
         let target = target_files(model, architecture, options)?;
         let tokenizer_files = target.as_ref().unwrap_or(model.files());
         let tokenizer = Tokenizer::open(tokenizer_files, architecture, model.embedding_rows())?;
+        let own_tokenizer = Some(&tokenizer).filter(|_| target.is_none());
+        let findings = check_with_tokenizer(model, architecture, own_tokenizer)?;
         let extra = architecture.family().extra_tensors(model.files())?;
         let vocabulary = tokenizer.vocabulary.tokens.len() as u64;
         let selection = TensorSelection::new(model, architecture, vocabulary, options.separate_mmproj);
@@ -104,7 +108,8 @@ impl GgufPlan {
         };
         let companions = companions(model)?;
         let warnings = [ExportWarning::of_language_model(model)?, unmatched].concat();
-        Ok(Self { model: model.clone(), options, companions, warnings, target, tensors, headers, modelfile })
+        let model = model.clone();
+        Ok(Self { model, options, companions, warnings, findings, target, tensors, headers, modelfile })
     }
 
     /// A plan of one file without a `Modelfile`.
@@ -118,7 +123,17 @@ impl GgufPlan {
         let headers = file_headers(None, metadata, &tensors);
         let companions = companions.iter().map(|name| (*name).to_owned()).collect();
         let warnings = ExportWarning::of_encoders(&model)?;
-        Ok(Self { model, options, companions, warnings, target: None, tensors, headers, modelfile: None })
+        Ok(Self {
+            model,
+            options,
+            companions,
+            warnings,
+            findings: Vec::new(),
+            target: None,
+            tensors,
+            headers,
+            modelfile: None,
+        })
     }
 
     /// Warns that the model's encoders are in no mmproj file, and why.
@@ -143,6 +158,11 @@ impl GgufPlan {
         &self.warnings
     }
 
+    /// What programs that serve the model will meet, the most serious first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     /// The files of an export that is named `name`. The report follows them.
     pub fn files(&self, name: &str) -> Vec<PlannedFile> {
         self.layouts(name).iter().map(PlannedFile::of).collect()
@@ -165,6 +185,7 @@ impl GgufPlan {
             options,
             companions,
             warnings: self.warnings.clone(),
+            findings: self.findings.clone(),
             target: self.target.clone(),
         };
         ExportPlan::new(self.model.clone(), self.layouts(name), context, ExportReport::beside(name))

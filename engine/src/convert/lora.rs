@@ -6,6 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::model_name::ModelName;
+use crate::check::{Finding, check_any};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, MappedTensor};
 use crate::gguf::GgufMetadata;
@@ -31,6 +32,7 @@ pub struct LoraPlan {
     factors: Vec<LoraFactor>,
     pairs: usize,
     warnings: Vec<ExportWarning>,
+    findings: Vec<Finding>,
 }
 
 /// A factor as the file stores it.
@@ -84,6 +86,7 @@ impl LoraPlan {
             factors,
             pairs: count,
             warnings: ExportWarning::of_adapter(model),
+            findings: check_any(model)?,
         })
     }
 
@@ -101,6 +104,11 @@ impl LoraPlan {
     /// What could not be checked: settings of the adapter that PEFT's class does not have.
     pub fn warnings(&self) -> &[ExportWarning] {
         &self.warnings
+    }
+
+    /// What programs that serve the model will meet, the most serious first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Writes the file under `name`, and a report beside it ([`ExportReport::beside`]).
@@ -126,7 +134,8 @@ impl LoraPlan {
         output.finish().map_err(|e| Error::write(name, e))?;
         let written = WrittenFile { name: name.to_owned(), size, sha256: hex::encode(hash.finalize()) };
         let report = ExportReport::beside(name);
-        let text = LoraReport::new(&self.model, OutputFile::from(&written), run)?.to_json();
+        let text =
+            LoraReport::new(&self.model, self.findings.clone(), OutputFile::from(&written), run)?.to_json();
         WrittenFile::write(&report, &text.map_err(|e| Error::write(&report, e.into()))?, output)?;
         output.publish(&[&report]).map_err(|e| Error::write(name, e))?;
         Ok(written)

@@ -27,6 +27,7 @@ impl Export<'_> {
             kind: context.kind,
             options: context.options.clone(),
             warnings: context.warnings.clone(),
+            findings: context.findings.clone(),
             summary: self.summary(context.kind, &stored),
             survival: None,
             outputs: self.files[planned.files.clone()].iter().map(OutputFile::from).collect(),

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::{Array2, ArrayView1, Axis};
 
 use super::hparams::ModelHparams;
 use super::parallel::in_parallel;
@@ -69,6 +69,11 @@ impl<'a> ModelLogits<'a> {
             Ok(())
         })?;
         Ok(best.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// Those after some of the rows.
+    pub(super) fn of_rows(&self, rows: &[usize]) -> Self {
+        Self { hidden_states: self.hidden_states.select(Axis(0), rows), ..*self }
     }
 
     /// The probability of `token` after each row.

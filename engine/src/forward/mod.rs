@@ -40,7 +40,7 @@ use crate::progress::RunOptions;
 pub(crate) use divergence::TokenPredictions;
 pub(crate) use generate::AnswerEnd;
 pub(crate) use model::ForwardModel;
-pub(crate) use passages::{Passage, greedy_answers, predictions, token_probabilities};
+pub(crate) use passages::{NextToken, Passage, greedy_answers, predictions, token_probabilities};
 pub(crate) use prompts::{fixed_prompts, tokenizer};
 pub(crate) use weight_changes::weight_changes;
 
@@ -87,7 +87,8 @@ pub fn check_comparable(model: &Model) -> Result<()> {
 
 fn compare(model: &Model, exported: &ForwardModel, run: &RunOptions<'_>) -> Result<LogitDivergence> {
     let reference = ForwardModel::of_model(model)?;
-    let tokens = predictions(&[&reference, exported], &fixed_prompts(&tokenizer(model)?), run)?;
+    let prompts = fixed_prompts(&tokenizer(model)?);
+    let (tokens, _) = predictions(&[&reference, exported], &prompts, None, run)?;
     Ok(LogitDivergence::of(&tokens, 0))
 }
 

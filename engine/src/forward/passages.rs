@@ -22,12 +22,22 @@ pub(crate) struct Passage {
     pub(crate) compared: Range<usize>,
 }
 
-/// The predictions of all models for each compared token, passage after passage. The first model is the reference.
+/// A token whose probability is asked for at the last compared position of some passages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NextToken {
+    pub(crate) token: usize,
+    /// The numbers of the passages.
+    pub(crate) after_passages: Vec<usize>,
+}
+
+/// The predictions of all models for each compared token, passage after passage, and the probabilities of `asked` in each model.
+/// The first model is the reference.
 pub(crate) fn predictions(
     models: &[&ForwardModel],
     passages: &[Passage],
+    asked: Option<&NextToken>,
     run: &RunOptions<'_>,
-) -> Result<Vec<TokenPredictions>> {
+) -> Result<(Vec<TokenPredictions>, Vec<Vec<f64>>)> {
     let tokens: Vec<Vec<usize>> = passages.iter().map(|passage| passage.tokens.clone()).collect();
     let compared = compared_rows(passages);
     let states = side_by_side(models, |model, weights| {
@@ -38,8 +48,27 @@ pub(crate) fn predictions(
         .zip(states)
         .map(|(model, states)| ModelLogits::new(model.weights(), states, model.hparams()))
         .collect();
+    let probabilities = match asked.filter(|asked| !asked.after_passages.is_empty()) {
+        Some(asked) => {
+            let rows = last_compared_rows(passages, &asked.after_passages);
+            let of_model = |logits: &ModelLogits<'_>| logits.of_rows(&rows).probabilities(asked.token, run);
+            logits.iter().map(of_model).collect::<Result<_>>()?
+        }
+        None => Vec::new(),
+    };
     let reference = logits.remove(0);
-    compare_logits(&reference, &logits, run)
+    Ok((compare_logits(&reference, &logits, run)?, probabilities))
+}
+
+/// The rows of the last compared positions of some passages, among those of all compared positions.
+fn last_compared_rows(passages: &[Passage], numbers: &[usize]) -> Vec<usize> {
+    let mut end = 0;
+    let ends = passages.iter().map(|passage| {
+        end += passage.compared.len();
+        end
+    });
+    let ends: Vec<usize> = ends.collect();
+    numbers.iter().map(|number| ends[*number] - 1).collect()
 }
 
 /// The greedy answers of each model to these prompts.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::tensor_shapes::check_checkpoint;
 use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
+use crate::check::{Finding, check_any};
 use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
 use crate::checkpoint::{COMPANION_FILES, INDEX_FILE, header};
 use crate::error::{Error, Result};
@@ -76,6 +77,7 @@ impl MergePlan {
             options: ReportOptions::default(),
             companions,
             warnings: ExportWarning::of_checkpoint(model)?,
+            findings: check_any(model)?,
             target: None,
         };
         Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })
@@ -84,6 +86,11 @@ impl MergePlan {
     /// What could not be checked: settings of model and adapter that their classes do not have.
     pub fn warnings(&self) -> &[ExportWarning] {
         self.export.input_context().map_or(&[], |context| &context.warnings)
+    }
+
+    /// What programs that serve the model will meet, the most serious first.
+    pub fn findings(&self) -> &[Finding] {
+        self.export.input_context().map_or(&[], |context| &context.findings)
     }
 
     /// The output files in order. The report follows them.

@@ -13,6 +13,7 @@ mod warnings;
 
 use serde::Serialize;
 
+use crate::check::Finding;
 use crate::checkpoint::ModelFiles;
 use crate::quant::TypeOverrides;
 
@@ -21,7 +22,7 @@ pub use inputs::{InputFile, InputFiles};
 pub(crate) use lora::LoraReport;
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
-pub use survival::{AnswerSample, PromptUse, Survival, TensorSurvival};
+pub use survival::{AnswerSample, PromptUse, Survival, TensorSurvival, TurnEndProbability};
 pub use warnings::ExportWarning;
 
 /// The version of the shape, raised when a field changes its meaning or is removed.
@@ -41,6 +42,9 @@ pub struct ExportReport {
     /// What the export could not check.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<ExportWarning>,
+    /// What programs that serve the model will meet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// Totals.
     pub summary: ReportSummary,
     /// How much of the fine-tune is left, if that was measured.
@@ -205,6 +209,7 @@ pub(crate) struct ReportContext {
     /// Small files that are read where base or adapter have them.
     pub(crate) companions: Vec<String>,
     pub(crate) warnings: Vec<ExportWarning>,
+    pub(crate) findings: Vec<Finding>,
     /// The files of the model that a drafter drafts for.
     pub(crate) target: Option<ModelFiles>,
 }

@@ -26,6 +26,9 @@ pub struct Survival {
     pub changed_top1: Option<f64>,
     /// The prompts.
     pub prompts: PromptUse,
+    /// The probability of the turn's end after the answers; null if no answer ends, and without prompts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn_end: Option<TurnEndProbability>,
     /// The tensors whose stored change is least like the wanted one, the worst first.
     pub worst_tensors: Vec<TensorSurvival>,
     /// Answers of all models.
@@ -44,6 +47,17 @@ pub struct PromptUse {
     pub used: usize,
     /// For how many of these the fine-tuned model's greedy answer was taken, because the file has none.
     pub answered: usize,
+}
+
+/// The probability of the token that ends a turn, after answers of the fine-tuned model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TurnEndProbability {
+    /// The number of answers.
+    pub answers: usize,
+    /// The mean in the fine-tuned model.
+    pub fine_tuned: f64,
+    /// The mean in the base, if the model has an adapter.
+    pub base: Option<f64>,
 }
 
 /// The change of a tensor, wanted (base and adapter − base) and stored (export − base).

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::forward::{
-    ForwardModel, LogitDivergence, Passage, TokenPredictions, fixed_prompts, greedy_answers, predictions,
-    tokenizer, weight_changes,
+    ForwardModel, LogitDivergence, NextToken, Passage, TokenPredictions, fixed_prompts, greedy_answers,
+    predictions, tokenizer, weight_changes,
 };
 use crate::io::Source;
 use crate::merge::Model;
@@ -22,7 +22,7 @@ use crate::progress::RunOptions;
 use crate::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
 use encoding::{EncodedPrompt, PromptEncoder};
 pub use prompt_set::PromptSet;
-pub use turn_end::{TurnEndProbability, measure_turn_end};
+pub use turn_end::{check_turn_end, measure_turn_end};
 
 /// The mean KL divergence of the base from the fine-tuned model, in nats, below which survival is not computed: rounding in
 /// 32 bits alone is a hundredth of it.
@@ -69,11 +69,15 @@ pub fn measure_survival(
         exports: exports.iter().map(open).collect::<Result<_>>()?,
     };
     let texts = models.texts(model, prompts, run)?;
-    let tokens = predictions(&models.all(), &texts.passages, run)?;
+    let (tokens, turn_ends) = predictions(&models.all(), &texts.passages, texts.turn_end.as_ref(), run)?;
+    let turn_end = turn_end::mean_probability(turn_ends.get(..2).unwrap_or_default());
     let changes = weight_changes(&models.base, &models.fine_tuned, &models.exports, run)?;
     let numbered = changes.into_iter().zip(texts.samples).enumerate();
     Ok(numbered
-        .map(|(export, (changes, samples))| survival(export, &tokens, changes, samples, texts.used))
+        .map(|(export, (changes, samples))| {
+            let survival = survival(export, &tokens, changes, samples, texts.used);
+            Survival { turn_end, ..survival }
+        })
         .collect())
 }
 
@@ -87,6 +91,8 @@ struct ComparedModels {
 /// What is compared.
 struct ComparedTexts {
     passages: Vec<Passage>,
+    /// The token that ends a turn, after the passages with an answer that ends.
+    turn_end: Option<NextToken>,
     used: PromptUse,
     /// Of each export.
     samples: Vec<Vec<AnswerSample>>,
@@ -104,7 +110,8 @@ impl ComparedModels {
             let passages = fixed_prompts(&tokenizer);
             let count = passages.len();
             let used = PromptUse { source: "fixed", available: count, used: count, answered: 0 };
-            return Ok(ComparedTexts { passages, used, samples: vec![Vec::new(); self.exports.len()] });
+            let samples = vec![Vec::new(); self.exports.len()];
+            return Ok(ComparedTexts { passages, turn_end: None, used, samples });
         };
         if !self.fine_tuned.is_causal() {
             let feature = "answers of a model that predicts no next token; measure survival without prompts";
@@ -113,15 +120,23 @@ impl ComparedModels {
         let encoder = PromptEncoder::new(model, &tokenizer)?;
         let encoded = encoder.encode(list)?;
         let answers = self.answers(&encoded, &encoder, run)?;
-        let passages =
-            encoded.iter().zip(&answers.fine_tuned).map(|(prompt, generated)| prompt.passage(generated));
+        let passages: Vec<Passage> = encoded
+            .iter()
+            .zip(&answers.fine_tuned)
+            .map(|(prompt, generated)| prompt.passage(generated))
+            .collect();
+        let stop_tokens = encoder.answer_end()?.stop_tokens;
+        let ends = |passage: &Passage| passage.tokens.last().is_some_and(|last| stop_tokens.contains(last));
+        let ending = (0..passages.len()).filter(|number| ends(&passages[*number])).collect();
+        let turn_end =
+            encoder.turn_end().map(|token| NextToken { token: token as usize, after_passages: ending });
         let used = PromptUse {
             source: "file",
             available: prompts.available,
             used: encoded.len(),
             answered: encoded.iter().filter(|prompt| prompt.answer.is_none()).count(),
         };
-        Ok(ComparedTexts { passages: passages.collect(), used, samples: answers.samples(&encoded, &encoder) })
+        Ok(ComparedTexts { passages, turn_end, used, samples: answers.samples(&encoded, &encoder) })
     }
 
     /// The greedy answers of the fine-tuned model where they are needed, and those of all models to the first prompts. The
@@ -221,6 +236,7 @@ fn survival(
         changed_tokens: changed.len(),
         changed_top1: (!changed.is_empty()).then(|| kept as f64 / changed.len() as f64),
         prompts,
+        turn_end: None,
         worst_tensors: worst,
         samples,
     }

@@ -379,6 +379,14 @@ fn the_probability_of_the_turn_end_is_that_after_the_answer() {
         last[end].exp() / last.mapv(f64::exp).sum()
     };
     assert_eq!(measured.answers, 1);
+    let merged = tempfile::tempdir().unwrap();
+    let plan = MergePlan::new(&model).unwrap();
+    let mut output = LocalOutput::create(merged.path()).unwrap();
+    crate::merge(&plan, &mut output, &RunOptions::default()).unwrap();
+    let merged = Checkpoint::open(Arc::new(LocalFolder::open(merged.path()).unwrap())).unwrap();
+    let beside = inputs.survival(ExportedModel::Merged(merged), &prompts).turn_end.unwrap();
+    assert_eq!(beside.answers, 1);
+    assert!((beside.fine_tuned / measured.fine_tuned - 1.0).abs() < 1e-6);
     let base = by_hand(&Model::new(model.base()));
     for (found, expected) in [(measured.fine_tuned, by_hand(&model)), (measured.base.unwrap(), base)] {
         assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");

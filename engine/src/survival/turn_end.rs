@@ -1,24 +1,13 @@
 //! How likely a fine-tuned model ends its turn after its answers: whether it learned to stop.
 
-use serde::Serialize;
-
 use super::PromptSet;
 use super::encoding::PromptEncoder;
+use crate::check::{Finding, Severity, TURN_END_NOT_LEARNED};
 use crate::error::Result;
 use crate::forward::{ForwardModel, greedy_answers, token_probabilities, tokenizer};
 use crate::merge::Model;
 use crate::progress::RunOptions;
-
-/// The probability of the token that ends a turn, after answers of the fine-tuned model.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct TurnEndProbability {
-    /// The number of answers.
-    pub answers: usize,
-    /// The mean in the fine-tuned model.
-    pub fine_tuned: f64,
-    /// The mean in the base, if the model has an adapter.
-    pub base: Option<f64>,
-}
+use crate::report::TurnEndProbability;
 
 /// Measures it after the answers of these prompts, and after greedy ones where a prompt has none. `None` without prompts,
 /// for a model without turns, and if no answer comes to its end.
@@ -56,9 +45,27 @@ pub fn measure_turn_end(
         return Ok(None);
     }
     let models: Vec<&ForwardModel> = models.iter().collect();
-    let means: Vec<f64> = token_probabilities(&models, &texts, turn_end as usize, run)?
-        .iter()
-        .map(|of_model| of_model.iter().sum::<f64>() / of_model.len() as f64)
-        .collect();
-    Ok(Some(TurnEndProbability { answers: texts.len(), fine_tuned: means[0], base: means.get(1).copied() }))
+    Ok(mean_probability(&token_probabilities(&models, &texts, turn_end as usize, run)?))
+}
+
+/// The means over the answers, of the fine-tuned model and the base; `None` without answers.
+pub(super) fn mean_probability(of_models: &[Vec<f64>]) -> Option<TurnEndProbability> {
+    let answers = of_models.first().map(Vec::len).filter(|answers| *answers > 0)?;
+    let mean =
+        |model: usize| of_models.get(model).map(|of_model| of_model.iter().sum::<f64>() / answers as f64);
+    Some(TurnEndProbability { answers, fine_tuned: mean(0)?, base: mean(1) })
+}
+
+/// What the probability of the turn's end says: the model was not trained to end its answers.
+pub fn check_turn_end(measured: &TurnEndProbability) -> Option<Finding> {
+    const LIKELY: f64 = 0.5;
+    let base = measured.base.map(|base| format!(", {base:.3} in the base")).unwrap_or_default();
+    let message = format!(
+        "after {} answers the model ends its turn with a probability of {:.3} only{base}: it goes on writing",
+        measured.answers, measured.fine_tuned
+    );
+    let remedy =
+        "train on the end of the turn too: the text of each example ends with it, and the loss includes it";
+    (measured.fine_tuned < LIKELY)
+        .then(|| Finding::new(Severity::Warning, TURN_END_NOT_LEARNED, message, remedy))
 }

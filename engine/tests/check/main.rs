@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{Adapter, Checkpoint, Finding, LocalFolder, Model, Severity, check_serving};
+use engine::{
+    Adapter, Checkpoint, Finding, GgufOptions, GgufPlan, LocalFolder, LocalOutput, LoraPlan, MergePlan,
+    Model, OutputType, RunOptions, Severity, TensorType, check_serving,
+};
 use serde_json::{Value, json};
 
 fn fixtures() -> PathBuf {
@@ -58,14 +61,17 @@ impl Folders {
     }
 }
 
-fn check(base: &Path, adapter: &Path) -> Vec<Finding> {
+fn model(base: &Path, adapter: &Path) -> Model {
     let open = |path: &Path| Arc::new(LocalFolder::open(path).unwrap());
     let base = Checkpoint::open(open(base)).unwrap();
-    let model = match adapter.exists() {
+    match adapter.exists() {
         true => Model::with_adapter(&base, &Adapter::open(open(adapter)).unwrap()).unwrap(),
         false => Model::new(&base),
-    };
-    check_serving(&model).unwrap()
+    }
+}
+
+fn check(base: &Path, adapter: &Path) -> Vec<Finding> {
+    check_serving(&model(base, adapter)).unwrap()
 }
 
 const TURNS: &str = "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}\
@@ -192,4 +198,43 @@ fn models_in_which_nothing_is_broken_have_no_warning() {
         }
     }
     assert!(checked >= 14, "{checked} models");
+}
+
+#[test]
+fn plans_and_reports_have_the_findings() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    folders.edit("adapter/tokenizer_config.json", |c| c["pad_token"] = json!("<end_of_turn>"));
+    let model = model(&folders.path("base"), &folders.path("adapter"));
+    let findings = check_serving(&model).unwrap();
+    assert!(findings.iter().any(|finding| finding.code == "pad_ends_answers"));
+    let merge = MergePlan::new(&model).unwrap();
+    let gguf = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q8_0, "m")).unwrap();
+    let lora = LoraPlan::new(&model, TensorType::F16, "m").unwrap();
+    for planned in [merge.findings(), gguf.findings(), lora.findings()] {
+        assert_eq!(planned, findings);
+    }
+    let run = RunOptions::default();
+    let output = || LocalOutput::create(folders.path("out")).unwrap();
+    engine::merge(&merge, &mut output(), &run).unwrap();
+    engine::gguf(&gguf, "m.gguf", &mut output(), &run).unwrap();
+    lora.write("lora.gguf", &mut output(), &run).unwrap();
+    for report in ["export-report.json", "m.report.json", "lora.report.json"] {
+        let report: Value =
+            serde_json::from_slice(&fs::read(folders.path("out").join(report)).unwrap()).unwrap();
+        assert_eq!(report["findings"], serde_json::to_value(&findings).unwrap());
+    }
+}
+
+#[test]
+fn a_merge_does_not_need_a_valid_tokenizer_or_generation_config() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    let plan = || MergePlan::new(&model(&folders.path("base"), &folders.path("adapter"))).unwrap();
+    let codes = |plan: &MergePlan| plan.findings().iter().map(|finding| finding.code).collect::<Vec<_>>();
+    let before = codes(&plan());
+    fs::write(folders.path("base/tokenizer.model"), "no pieces").unwrap();
+    assert_eq!(codes(&plan()), before, "the adapter's tokenizer is whole");
+    fs::write(folders.path("base/generation_config.json"), "{").unwrap();
+    let found = plan();
+    assert_eq!(codes(&found), ["settings_invalid"]);
+    assert!(found.findings()[0].message.contains("generation_config.json"), "{:?}", found.findings());
 }

@@ -100,6 +100,14 @@ async fn the_latest_export_is_returned_with_all_fields() {
           ],
           "path": "gs://files/job-1/model.gguf",
           "proof": {
+            "findings": [
+              {
+                "code": "pad_ends_answers",
+                "message": "the padding token <eos> (1) also ends an answer",
+                "remedy": "train with another padding token, such as <pad>",
+                "severity": "warning"
+              }
+            ],
             "largest_change": 0.0625,
             "logits": {
               "kl_max": 0.004,
@@ -143,6 +151,14 @@ async fn the_latest_export_is_returned_with_all_fields() {
         "stage": "export"
       },
       "proof": {
+        "findings": [
+          {
+            "code": "pad_ends_answers",
+            "message": "the padding token <eos> (1) also ends an answer",
+            "remedy": "train with another padding token, such as <pad>",
+            "severity": "warning"
+          }
+        ],
         "largest_change": 0.0625,
         "logits": {
           "kl_max": 0.004,

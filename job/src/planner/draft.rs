@@ -4,13 +4,14 @@ use engine::{Adapter, ExportReport, Model, PlannedFile, is_model_weights, report
 use hub_client::HubCause;
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
-    FailureCode, GgufKind, Plan, PlanWarning, RepositorySummary,
+    FailureCode, Finding, FindingSeverity, GgufKind, Plan, PlanWarning, RepositorySummary,
 };
 
 use crate::{
     archive::zip_size,
     error::JobError,
     estimate::{JobMachine, WorkAmount},
+    findings,
     hub::CARD_FILE,
     hub_cause::write_message,
     input_folder::InputFolder,
@@ -139,6 +140,7 @@ fn plan_merge(
         ..PlanDraft::default()
     };
     draft.warn_of(plan.warnings());
+    draft.find(plan.findings());
     let raw = target.published()?;
     if raw.is_none() {
         draft.work.read(weights(&base.input));
@@ -171,6 +173,7 @@ fn plan_full_model(requested: &RequestedExport<'_>, input: &InputFolder) -> Resu
     let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
     let mut draft = PlanDraft { parameters: Some(model.base().parameters()), ..PlanDraft::default() };
     draft.warn_of(plan.warnings());
+    draft.find(plan.findings());
     draft.work.read(total(&files));
     draft.work.merge(weights(input));
     if requested.has_destination(Destination::Gcs) {
@@ -198,6 +201,7 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
         draft.is_reused &= is_published;
         for (number, planned) in request.plan(&model, input.imatrix.as_ref())?.into_iter().enumerate() {
             draft.warn_of(planned.plan.warnings());
+            draft.find(planned.plan.findings());
             let files: Vec<_> =
                 planned.plan.files(&planned.file_name).into_iter().map(expected_file).collect();
             if !is_published {
@@ -235,6 +239,7 @@ fn plan_lora(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
     };
     for (file, plan) in input.files.iter().zip(input.plans()?) {
         draft.warn_of(plan.warnings());
+        draft.find(plan.findings());
         let planned = expected(file.name.as_str(), plan.size());
         if file.target.published()?.is_none() {
             draft.is_reused = false;
@@ -252,9 +257,23 @@ fn plan_lora(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
 
 impl PlanDraft {
     fn warn(&mut self, code: &str, message: impl Into<String>) {
-        let warning = PlanWarning { code: code.to_owned(), message: message.into() };
+        let (code, message) = (code.to_owned(), message.into());
+        self.add(PlanWarning { code, message, severity: FindingSeverity::Warning, remedy: None });
+    }
+
+    fn add(&mut self, warning: PlanWarning) {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
+        }
+    }
+
+    /// Adds what programs that serve the model will meet, but for notes.
+    fn find(&mut self, findings: &[engine::Finding]) {
+        let findings = findings::of_engine(findings).into_iter();
+        for Finding { code, severity, message, remedy } in
+            findings.filter(|finding| finding.severity > FindingSeverity::Note)
+        {
+            self.add(PlanWarning { code, message, severity, remedy: Some(remedy) });
         }
     }
 

@@ -4,7 +4,7 @@ use engine::{ExportedModel, Model, Outcome, PromptSet, RunOptions};
 use shared::domain::{LogitDivergence, Proof, Quantization, Stage, SurvivalShare};
 
 use super::ExportWork;
-use crate::{error::JobError, estimate};
+use crate::{error::JobError, estimate, findings};
 
 /// An export's predictions beside those of the models it was made from.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,7 @@ pub(super) fn summarize(
         report_sha256: outcome.files.last()?.sha256.clone(),
         logits: compared.map(|compared| compared.logits),
         survival: compared.and_then(|compared| compared.survival),
+        findings: findings::of_engine(&outcome.report.findings),
     })
 }
 

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::{
     domain::{
-        ArtifactKind, BaseAccess, CreateExport, Destination, Destinations, Export, GgufKind, NewExport, Plan,
-        Quantization, Status, Variant,
+        ArtifactKind, BaseAccess, CreateExport, Destination, Destinations, Export, FindingSeverity, GgufKind,
+        NewExport, Plan, Quantization, Status, Variant,
     },
     ports::{ExportPlanner, PlanError, TrainingJobs},
     testing::fixtures,
@@ -176,6 +176,32 @@ async fn a_repository_gets_the_files_of_its_plan() {
             pushed.map(|(name, content)| (name.clone(), size(&name, &content))).collect();
         all.extend(written(&export));
         assert_eq!(planned(&before), all, "{kind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_servers_will_meet_is_in_plans_and_records() {
+    let world = World::new();
+    let text = fs::read(world.path(&format!("base-models/{BASE}/tokenizer_config.json"))).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    config["pad_token"] = json!("<end_of_turn>");
+    fs::write(world.path("models/adapters/job-1/tokenizer_config.json"), config.to_string()).unwrap();
+    for request in [
+        request(ArtifactKind::Merged, &[]),
+        request(ArtifactKind::Gguf, &[Quantization::Q8_0, Quantization::F16]),
+    ] {
+        let warnings = plan(&world, &request).await.unwrap().warnings;
+        let is_of_padding = |code: &str| code == "pad_ends_answers";
+        let found: Vec<_> = warnings.iter().filter(|warning| is_of_padding(&warning.code)).collect();
+        assert_eq!(found.len(), 1, "{warnings:?}");
+        assert_eq!(found[0].severity, FindingSeverity::Warning);
+        assert!(found[0].remedy.as_ref().unwrap().contains("<pad>"), "{found:?}");
+        assert!(warnings.iter().all(|warning| warning.severity > FindingSeverity::Note), "{warnings:?}");
+        let export = run(&world, request).await;
+        let findings = export.proof.unwrap().findings;
+        let found = findings.iter().find(|finding| is_of_padding(&finding.code)).unwrap();
+        assert_eq!(found.severity, FindingSeverity::Warning);
+        assert!(findings.is_sorted_by_key(|finding| std::cmp::Reverse(finding.severity)), "{findings:?}");
     }
 }
 

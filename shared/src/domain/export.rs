@@ -174,7 +174,7 @@ pub enum Transition {
         /// The created artifacts.
         artifacts: Vec<Artifact>,
         /// Summary of the report.
-        proof: Option<Proof>,
+        proof: Option<Box<Proof>>,
         /// The result, for people.
         message: String,
     },
@@ -313,7 +313,7 @@ impl Export {
             Transition::Complete { claim, artifacts, proof, message } => {
                 self.check_claim(Some(claim))?;
                 self.artifacts.clone_from(artifacts);
-                self.proof.clone_from(proof);
+                self.proof = proof.as_deref().cloned();
                 self.finish(Status::Completed, message, now);
             }
             Transition::Fail { claim, failure } => {

@@ -4,6 +4,7 @@ mod artifact;
 mod error;
 mod export;
 mod failure;
+mod finding;
 mod gguf_kind;
 mod history;
 mod idempotency;
@@ -22,6 +23,7 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
 pub use failure::{Failure, FailureCode};
+pub use finding::{Finding, FindingSeverity};
 pub use gguf_kind::GgufKind;
 pub use history::{HistoryCursor, HistoryPage};
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, request_hash};

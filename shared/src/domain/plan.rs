@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::HubRepo;
+use super::{FindingSeverity, HubRepo};
 
 /// What an export would read, write and cost, and what is known about its inputs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -131,4 +131,8 @@ pub struct PlanWarning {
     pub code: String,
     /// For people.
     pub message: String,
+    /// How serious it is: `warning` or `error`.
+    pub severity: FindingSeverity,
+    /// What to do about it; null if the message says it.
+    pub remedy: Option<String>,
 }

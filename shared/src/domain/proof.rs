@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Finding;
+
 /// Summary of the export report. Numbers that are not finite are null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -26,6 +28,9 @@ pub struct Proof {
     /// How much of the fine-tune is left, where the logits are compared and the export has an adapter.
     #[serde(default)]
     pub survival: Option<SurvivalShare>,
+    /// What programs that serve the model will meet, the most serious first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// How much of the fine-tune's effect on predictions an export keeps, over a few fixed texts.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::domain::{
     Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId,
-    Failure, FailureCode, GgufKind, JobId, LogitDivergence, NewExport, ProcessId, Progress, Proof,
-    Quantization, Stage, SurvivalShare, Transition, UserId, Variant,
+    Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId, LogitDivergence, NewExport, ProcessId,
+    Progress, Proof, Quantization, Stage, SurvivalShare, Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -125,6 +125,12 @@ pub fn proof() -> Proof {
             kl_base: 0.008,
             changed_top1: Some(0.875),
         }),
+        findings: vec![Finding {
+            code: "pad_ends_answers".to_owned(),
+            severity: FindingSeverity::Warning,
+            message: "the padding token <eos> (1) also ends an answer".to_owned(),
+            remedy: "train with another padding token, such as <pad>".to_owned(),
+        }],
     }
 }
 
@@ -151,7 +157,7 @@ pub fn lifecycle() -> [Transition; 5] {
         Transition::Complete {
             claim: by.clone(),
             artifacts: vec![gguf()],
-            proof: Some(proof()),
+            proof: Some(Box::new(proof())),
             message: "Exported".to_owned(),
         },
     ]
