@@ -29,8 +29,18 @@ pub struct RepositoryFile {
     pub name: String,
     /// The size in bytes.
     pub size: u64,
-    /// Changes when the content does: the SHA-256 of a large file, else git's hash.
-    pub version: String,
+    /// Git's hash; of a large file that of the pointer to it.
+    pub git_oid: String,
+    /// The SHA-256, if it is a large file, which is not in git.
+    pub sha256: Option<String>,
+}
+
+impl RepositoryFile {
+    /// Changes when the content does.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        self.sha256.as_deref().unwrap_or(&self.git_oid)
+    }
 }
 
 /// An entry of the list of files.
@@ -84,10 +94,8 @@ impl HubClient {
         while let Some(url) = page {
             let entries = self.block_on(self.with_retries(|| self.tree_page(&url)));
             let (entries, next) = match entries {
-                // the code of a repository without a commit
-                Err(error) if matches!(error.cause(), HubCause::MissingFile | HubCause::MissingRevision) => {
-                    break;
-                }
+                // the code of a repository without files
+                Err(error) if error.cause() == HubCause::MissingFile => break,
                 entries => entries?,
             };
             files.extend(entries.into_iter().filter(|entry| entry.kind == "file").map(RepositoryFile::from));
@@ -115,8 +123,8 @@ fn next_page(links: &str) -> Option<&str> {
 
 impl From<TreeEntry> for RepositoryFile {
     fn from(entry: TreeEntry) -> Self {
-        let version = entry.lfs.and_then(|lfs| lfs.oid).unwrap_or(entry.oid);
-        Self { name: entry.path, size: entry.size, version }
+        let sha256 = entry.lfs.and_then(|lfs| lfs.oid);
+        Self { name: entry.path, size: entry.size, git_oid: entry.oid, sha256 }
     }
 }
 

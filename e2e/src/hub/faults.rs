@@ -41,8 +41,6 @@ pub enum Step {
     ReadToken,
     /// `POST /api/models/…/commit/…`
     Commit,
-    /// `POST /api/models/…/paths-info/…`
-    PathsInfo,
 }
 
 /// How a request fails.

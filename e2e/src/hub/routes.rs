@@ -53,7 +53,6 @@ fn step(method: &Method, path: &str) -> Option<Step> {
         (_, ["api", "models", _, _, "tree", _]) => Some(Step::Tree),
         (_, ["api", "models", _, _, "preupload", _]) => Some(Step::Preupload),
         (_, ["api", "models", _, _, "commit", _]) => Some(Step::Commit),
-        (_, ["api", "models", _, _, "paths-info", _]) => Some(Step::PathsInfo),
         (_, ["api", "models", _, _, "xet-write-token", _]) => Some(Step::WriteToken),
         (_, ["api", "models", _, _, "xet-read-token", _]) => Some(Step::ReadToken),
         (_, [_, _, "info", "lfs", "objects", "batch"]) => Some(Step::Batch),
@@ -160,8 +159,7 @@ fn entry(name: &str, content: &Content) -> Value {
     let size = content.bytes.len();
     let mut entry = json!({ "type": "file", "path": name, "size": size, "oid": content.git_oid() });
     if let Some(xet) = &content.xet {
-        entry["lfs"] =
-            json!({ "oid": content.sha256(), "sha256": content.sha256(), "size": size, "pointerSize": 134 });
+        entry["lfs"] = json!({ "oid": content.sha256(), "size": size, "pointerSize": 134 });
         entry["xetHash"] = json!(xet);
     }
     entry

@@ -237,7 +237,6 @@ async fn a_failure_at_any_step_is_recorded_and_written_files_are_kept() {
         (Step::Commit, Fault::Status(409)),
         (Step::Commit, Fault::Status(503)),
         (Step::Commit, Fault::LosesFile),
-        (Step::PathsInfo, Fault::Status(500)),
         (Step::Preupload, Fault::Slow(Duration::from_secs(30))),
     ];
     let hub = hub().await;

@@ -225,7 +225,7 @@ async fn what_may_have_been_published_says_where_it_would_be() {
     let (clean, hub) = (hub().await, hub().await);
     let world = World::with_hub(clean.endpoint(), Some(WRITER));
     assert_eq!(export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await.status, Status::Completed);
-    let before_the_check = clean.asked(Step::Info) - 1;
+    let before_the_check = clean.asked(Step::Info);
     for fault in [Fault::LosesAnswer, Fault::Answer(Answer::STORAGE_LIMIT)] {
         hub.fail(Step::Commit, fault, 1);
         hub.fail_after(Step::Info, Fault::Answer(Answer::UNAVAILABLE), before_the_check, usize::MAX);
@@ -257,7 +257,8 @@ async fn the_commit_of_somebody_else_is_no_push() {
 async fn what_was_published_and_could_not_be_read_back_says_where_it_is() {
     for answer in [Answer::UNAVAILABLE, Answer::INVALID_TOKEN] {
         let hub = hub().await;
-        hub.fail(Step::PathsInfo, Fault::Answer(answer), usize::MAX);
+        // the files are listed before the push, and after it
+        hub.fail_after(Step::Tree, Fault::Answer(answer), 1, usize::MAX);
         let world = World::with_hub(hub.endpoint(), Some(WRITER));
         let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Failed);

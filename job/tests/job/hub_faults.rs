@@ -33,7 +33,7 @@ const STEPS: [Step; 12] = [
     Step::WriteToken,
     Step::Commit,
     Step::Commit,
-    Step::PathsInfo,
+    Step::Tree,
 ];
 const FAULTS: [Fault; 22] = [
     Fault::Answer(Answer::NO_CREDENTIALS),

@@ -15,15 +15,8 @@ use crate::{
 };
 
 const READING: [Step; 3] = [Step::Info, Step::Tree, Step::Resolve];
-const PUSHING: [Step; 7] = [
-    Step::Create,
-    Step::Preupload,
-    Step::Batch,
-    Step::WriteToken,
-    Step::Commit,
-    Step::PathsInfo,
-    Step::Download,
-];
+const PUSHING: [Step; 6] =
+    [Step::Create, Step::Preupload, Step::Batch, Step::WriteToken, Step::Commit, Step::Download];
 
 /// An export whose base model is read from the Hub, and which is pushed to it with a file for the batch request.
 async fn export_with(faults: &[(Step, Fault)], times: usize) -> shared::domain::Export {
@@ -55,7 +48,7 @@ async fn a_request_that_fails_for_a_while_is_repeated_at_every_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_and_a_redirect_that_passes_are_no_end() {
     for fault in [Fault::Drops, Fault::Truncates, Fault::RedirectLoop] {
-        let steps = [Step::Info, Step::Tree, Step::Batch, Step::Preupload, Step::PathsInfo, Step::Download];
+        let steps = [Step::Info, Step::Tree, Step::Batch, Step::Preupload, Step::Download];
         let made = export_with(&steps.map(|step| (step, fault)), 2).await;
         assert_eq!(made.status, Status::Completed, "{fault:?}: {}", message(&made));
     }
@@ -104,7 +97,7 @@ async fn an_error_of_a_file_that_passes_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_quota_counts_that_a_request_shows_which_succeeds() {
-    for step in [Step::Tree, Step::Preupload, Step::Commit, Step::PathsInfo] {
+    for step in [Step::Tree, Step::Preupload, Step::Commit] {
         // the request that fails, and the HEAD
         for (quota, status) in [
             ("\"api\";r=0;t=295", Status::Failed),

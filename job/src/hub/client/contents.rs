@@ -1,20 +1,20 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
-use engine::{ExportReport, FolderEntry, is_adapter_file, is_companion};
-use hub_client::RepositoryInfo;
+use engine::{ExportReport, is_adapter_file, is_companion};
+use hub_client::{RepositoryFile, RepositoryInfo};
 use shared::domain::{ArtifactKind, HubRepo};
 
 use super::{Hub, error::HubOperation};
 use crate::{error::JobError, manifest::ManifestFile};
 
-/// The files at the head of a repository's main branch.
+/// The files of a repository's main branch at one commit.
 #[derive(Debug, Default)]
 pub(super) struct RepositoryContents {
     /// The commit, if there is one.
     pub(super) head: Option<String>,
     /// Whether only its owner may read it.
     pub(super) private: Option<bool>,
-    pub(super) files: Vec<FolderEntry>,
+    pub(super) files: Vec<RepositoryFile>,
     /// Those that the card lists: of earlier exports.
     pub(super) exported: Vec<String>,
 }
@@ -31,8 +31,7 @@ impl Hub {
             return Ok(RepositoryContents { private, ..RepositoryContents::default() });
         };
         let files = self.requests.files(repo.as_str(), &head).map_err(failed)?;
-        let files = files.into_iter().map(|file| FolderEntry { name: file.name, size: file.size });
-        Ok(RepositoryContents { head: Some(head), private, files: files.collect(), exported: Vec::new() })
+        Ok(RepositoryContents { head: Some(head), private, files, exported: Vec::new() })
     }
 }
 
@@ -49,12 +48,16 @@ impl RepositoryContents {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.size_of(name).is_some()
+        self.file(name).is_some()
     }
 
     /// The size of a file, if it exists.
     pub(super) fn size_of(&self, name: &str) -> Option<u64> {
-        self.files.iter().find(|file| file.name == name).map(|file| file.size)
+        self.file(name).map(|file| file.size)
+    }
+
+    pub(super) fn file(&self, name: &str) -> Option<&RepositoryFile> {
+        self.files.iter().find(|file| file.name == name)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -185,7 +188,13 @@ mod tests {
     use super::*;
 
     fn contents(existing: &[&str], exported: &[&str]) -> RepositoryContents {
-        let files = existing.iter().map(|name| FolderEntry { name: (*name).to_owned(), size: 1 }).collect();
+        let file = |name: &&str| RepositoryFile {
+            name: (*name).to_owned(),
+            size: 1,
+            git_oid: String::new(),
+            sha256: None,
+        };
+        let files = existing.iter().map(file).collect();
         let exported = exported.iter().map(|name| (*name).to_owned()).collect();
         RepositoryContents { files, exported, ..RepositoryContents::default() }
     }

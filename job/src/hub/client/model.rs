@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hub_client::HubFolder;
+use hub_client::{HubFolder, RepositoryFile};
 use shared::domain::HubRepo;
 
 use super::{Hub, error::HubOperation};
@@ -23,9 +23,11 @@ impl Hub {
         };
         let folder = HubFolder::new(&self.requests, repo.as_str(), &revision, &listed, &operation.explain());
         let config = folder.file("config.json").map(Arc::clone);
-        let file =
-            |f: hub_client::RepositoryFile| InputFile { name: f.name, size: f.size, version: f.version };
-        let input = InputFolder { folder: Arc::new(folder), files: listed.into_iter().map(file).collect() };
+        let file = |file: &RepositoryFile| {
+            let (name, version) = (file.name.clone(), file.version().to_owned());
+            InputFile { name, size: file.size, version }
+        };
+        let input = InputFolder { folder: Arc::new(folder), files: listed.iter().map(file).collect() };
         let Some(config) = config.filter(|_| input.has_model()) else {
             return Err(JobError::NoModel(format!(
                 "{repo} on the Hugging Face Hub has {}, so it is no base model: set base_model_id to the model that the adapter \

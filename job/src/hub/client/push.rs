@@ -8,9 +8,9 @@ use std::sync::{
 use hf_hub::{
     HFRepository, RepoTypeModel,
     progress::Progress,
-    repository::{AddSource, BlobLfsInfo, CommitOperation, RepoTreeEntry, StreamSource},
+    repository::{AddSource, CommitOperation, StreamSource},
 };
-use hub_client::HubError;
+use hub_client::{HubError, RepositoryFile};
 use sha2::{Digest, Sha256};
 use shared::domain::Stage;
 
@@ -146,9 +146,7 @@ impl PushOperation<'_> {
             UploadEnd::Stopped => HubError::Stopped,
         };
         // the commit may have been made although its answer was lost: the check decides whether it was this one
-        let info =
-            tokio::time::timeout(self.hub.requests.settings().deadline, self.repository.info().send()).await;
-        match info.ok().and_then(Result::ok) {
+        match self.hub.requests.try_info(request.repo.as_str(), None).await.ok() {
             Some(info) if info.sha != self.before.head && error.is_ambiguous() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -190,8 +188,10 @@ impl PushOperation<'_> {
     /// bytes of the others. Checks that no file is left that a loader would use instead.
     fn verify(&self, revision: &str) -> Result<(), JobError> {
         let request = self.request;
-        let mut after = self.hub.contents(request.repo, &self.operation)?;
-        after.exported.clone_from(&self.before.exported);
+        let files = self.hub.requests.files(request.repo.as_str(), revision);
+        let files = files.map_err(|error| self.operation.failed(error))?;
+        let exported = self.before.exported.clone();
+        let after = RepositoryContents { files, exported, ..RepositoryContents::default() };
         if let Some(left) = after.contradicting(request.card.kind, request.files).first() {
             return Err(JobError::Interrupted(format!(
                 "{left} of {} on the Hugging Face Hub contradicts the files that were sent: remove it and export again, \
@@ -205,18 +205,8 @@ impl PushOperation<'_> {
             sha256: hex::encode(Sha256::digest(card.as_bytes())),
         });
         let files: Vec<&ManifestFile> = self.files().chain(&card).collect();
-        let names: Vec<_> = files.iter().map(|file| file.name.clone()).collect();
-        let entries = self.hub.request(&self.operation, || {
-            self.repository.get_paths_info().paths(names.clone()).revision(revision).send()
-        })?;
         for file in files {
-            let entry = entries.iter().find_map(|entry| match entry {
-                RepoTreeEntry::File { path, size, lfs, .. } if *path == file.name => {
-                    Some((*size, lfs.as_ref()))
-                }
-                RepoTreeEntry::File { .. } | RepoTreeEntry::Directory { .. } => None,
-            });
-            if !entry.map_or(Ok(false), |(size, lfs)| self.is_same(file, size, lfs, revision))? {
+            if !after.file(&file.name).map_or(Ok(false), |stored| self.is_same(file, stored, revision))? {
                 return Err(JobError::Interrupted(format!(
                     "{} of {} on the Hugging Face Hub differs from the file that was sent: export again, files already \
                      written are reused",
@@ -230,18 +220,17 @@ impl PushOperation<'_> {
     fn is_same(
         &self,
         file: &ManifestFile,
-        size: u64,
-        lfs: Option<&BlobLfsInfo>,
+        stored: &RepositoryFile,
         revision: &str,
     ) -> Result<bool, JobError> {
-        if size != file.size {
+        if stored.size != file.size {
             return Ok(false);
         }
-        if let Some(lfs) = lfs {
-            return Ok(lfs.sha256.as_deref() == Some(&file.sha256));
+        if let Some(sha256) = &stored.sha256 {
+            return Ok(*sha256 == file.sha256);
         }
         let content =
-            self.hub.read_small(self.request.repo, (&file.name, size), revision, &self.operation)?;
+            self.hub.read_small(self.request.repo, (&file.name, file.size), revision, &self.operation)?;
         Ok(hex::encode(Sha256::digest(content)) == file.sha256)
     }
 }
