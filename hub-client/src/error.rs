@@ -19,6 +19,9 @@ pub enum HubError {
     /// The Hub redirects a request again and again.
     #[error("the Hub redirected the request too often")]
     TooManyRedirects,
+    /// The Hub redirects a request to another server, to which the token is not sent.
+    #[error("the Hub redirects to {0}: set HF_ENDPOINT to the address that it has now")]
+    Redirected(String),
     /// There was no response in time.
     #[error("the Hub did not respond in time")]
     Timeout,
@@ -67,6 +70,7 @@ impl HubError {
             Self::Request { is_invalid: true, .. } => HubCause::Rejected,
             Self::DeadLink(_)
             | Self::TooManyRedirects
+            | Self::Redirected(_)
             | Self::Connection(_)
             | Self::Length { .. }
             | Self::Input(_)
@@ -90,7 +94,8 @@ impl HubError {
     /// Whether the same request may succeed later. An upload that stalls has waited long enough.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Stopped | Self::Stalled | Self::Input(_)) && self.cause().is_transient()
+        !matches!(self, Self::Stopped | Self::Stalled | Self::Input(_) | Self::Redirected(_))
+            && self.cause().is_transient()
     }
 
     /// Whether the Hub may have done what was asked for.
@@ -103,6 +108,12 @@ impl HubError {
 impl From<reqwest::Error> for HubError {
     /// Without the URL: that of a file can be signed.
     fn from(error: reqwest::Error) -> Self {
-        if error.is_timeout() { Self::Timeout } else { Self::Connection(error.without_url()) }
+        if error.is_timeout() {
+            Self::Timeout
+        } else if error.is_redirect() {
+            Self::TooManyRedirects
+        } else {
+            Self::Connection(error.without_url())
+        }
     }
 }

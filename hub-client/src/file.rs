@@ -8,11 +8,8 @@ use tokio::sync::Mutex;
 
 use crate::{
     error::{Explain, HubError},
-    requests::HubClient,
+    requests::{HubClient, redirect_target},
 };
-
-/// Redirects that are followed within the Hub, as for a repository that was renamed.
-const MAX_REDIRECTS: usize = 5;
 
 /// A file at one commit.
 pub struct HubFile {
@@ -122,21 +119,11 @@ impl HubFile {
     }
 
     async fn resolve(&self) -> Result<FileLink, HubError> {
-        let mut url = self.url.clone();
-        for _ in 0..MAX_REDIRECTS {
-            let response = self.client.send(self.client.to_hub(Method::HEAD, url.clone())).await?;
-            let location =
-                response.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
-            let Some(location) = location.filter(|_| response.status().is_redirection()) else {
-                return Ok(FileLink::Hub(url));
-            };
-            let target = url.join(location).map_err(HubError::invalid_request)?;
-            if target.origin() != self.url.origin() {
-                return Ok(FileLink::Signed(target));
-            }
-            url = target;
-        }
-        Err(HubError::TooManyRedirects)
+        let response = self.client.send(self.client.to_hub(Method::HEAD, self.url.clone())).await?;
+        Ok(match redirect_target(&response) {
+            Some(target) => FileLink::Signed(target),
+            None => FileLink::Hub(response.url().clone()),
+        })
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use backon::Retryable as _;
-use reqwest::{Method, RequestBuilder, Response, Url, redirect::Policy};
+use reqwest::{
+    Method, RequestBuilder, Response, Url, header,
+    redirect::{Action, Attempt, Policy},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime::Handle;
 
@@ -23,6 +26,9 @@ const QUOTA_DELAY: Duration = Duration::from_secs(60);
 
 /// Least time between two requests, whatever the Hub says.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
+/// Redirects of one request that are followed, as for a repository that was renamed.
+const MAX_REDIRECTS: usize = 5;
 
 /// Time between two checks, during a wait, whether the requests are stopped.
 const STOP_INTERVAL: Duration = Duration::from_millis(250);
@@ -41,7 +47,7 @@ pub trait RetryMonitor: Send + Sync {
 
 /// A client of the Hub with one token. Its blocking methods must not be called on a thread of the runtime.
 pub struct HubClient {
-    /// Follows no redirects.
+    /// Follows redirects within the Hub, and not those to the storage behind it.
     http: reqwest::Client,
     settings: HubSettings,
     endpoint: Url,
@@ -60,7 +66,7 @@ impl HubClient {
         runtime: Handle,
     ) -> Result<Arc<Self>, HubError> {
         let endpoint = Url::parse(&settings.endpoint).map_err(HubError::invalid_request)?;
-        let http = reqwest::Client::builder().redirect(Policy::none()).build();
+        let http = reqwest::Client::builder().redirect(Policy::custom(follow_within_origin)).build();
         let http = http.map_err(HubError::invalid_request)?;
         Ok(Arc::new(Self { http, settings: settings.clone(), endpoint, token, monitor, runtime }))
     }
@@ -115,7 +121,7 @@ impl HubClient {
 
     /// Requests `url` of the Hub. Where it names a quota and not how long it lasts, it is asked for that.
     pub(crate) async fn get(&self, url: Url) -> Result<Response, HubError> {
-        match self.send(self.to_hub(Method::GET, url.clone())).await {
+        match self.send_to_api(self.to_hub(Method::GET, url.clone())).await {
             Ok(response) => Ok(response),
             Err(error) => Err(self.with_wait(error, url).await),
         }
@@ -155,7 +161,19 @@ impl HubClient {
         self.http.get(url)
     }
 
-    /// Sends a request; an error status is an error.
+    /// Sends a request to the Hub's API.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`HubError::Redirected`] where another server would have to be asked.
+    pub async fn send_to_api(&self, request: RequestBuilder) -> Result<Response, HubError> {
+        let response = self.send(request).await?;
+        match redirect_target(&response) {
+            Some(target) => Err(HubError::Redirected(target.origin().ascii_serialization())),
+            None => Ok(response),
+        }
+    }
+
+    /// Sends a request; an error status is an error. The response can be a redirect to another server.
     ///
     /// # Errors
     /// [`HubError::Response`] for an error status, [`HubError::Timeout`] and [`HubError::Connection`].
@@ -174,6 +192,23 @@ impl HubClient {
             path.pop_if_empty().extend(segments);
         }
         url
+    }
+}
+
+/// Where a redirect points to.
+pub(crate) fn redirect_target(response: &Response) -> Option<Url> {
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    response.status().is_redirection().then(|| response.url().join(location).ok())?
+}
+
+fn follow_within_origin(attempt: Attempt<'_>) -> Action {
+    let is_within = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    if !is_within {
+        attempt.stop()
+    } else if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else {
+        attempt.follow()
     }
 }
 

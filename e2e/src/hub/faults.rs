@@ -62,6 +62,8 @@ pub enum Fault {
     Truncates,
     /// Redirects to itself.
     RedirectLoop,
+    /// Redirects to another server.
+    RedirectAway,
     /// Somebody else commits `other.txt` first (commit only).
     OtherCommit,
     /// Returns 504 after that time.
@@ -138,6 +140,7 @@ impl Fault {
             | Self::Drops
             | Self::Truncates
             | Self::RedirectLoop
+            | Self::RedirectAway
             | Self::OtherCommit
             | Self::LosesFile
             | Self::DeadStore => None,
@@ -151,6 +154,10 @@ impl Fault {
             Self::Drops => std::panic::resume_unwind(Box::new("a configured failure")),
             Self::Truncates => truncated(response).await,
             Self::RedirectLoop => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, uri)]).into_response(),
+            Self::RedirectAway => {
+                let elsewhere = format!("http://127.0.0.1:9{uri}");
+                (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, elsewhere)]).into_response()
+            }
             Self::Status(_)
             | Self::Answer(_)
             | Self::Slow(_)

@@ -77,6 +77,11 @@ impl Hub {
         self.state.repos.put(id, repo);
     }
 
+    /// Renames a repository. Requests with the old name are redirected.
+    pub fn rename(&self, old: &str, new: &str) {
+        self.state.repos.rename(old, new);
+    }
+
     /// The current state of a repository.
     #[must_use]
     pub fn repo(&self, id: &str) -> Option<Repo> {

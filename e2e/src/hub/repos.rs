@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use sha1::{Digest, Sha1};
@@ -76,14 +76,38 @@ impl Content {
 }
 
 #[derive(Default)]
-pub(super) struct Repos(Mutex<BTreeMap<String, Repo>>);
+pub(super) struct Repos(Mutex<StoredRepos>);
+
+#[derive(Default)]
+struct StoredRepos {
+    by_id: BTreeMap<String, Repo>,
+    /// The new ids of repositories by their old ones.
+    renamed: BTreeMap<String, String>,
+}
 
 impl Repos {
     pub(super) fn get(&self, id: &str) -> Option<Repo> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.lock().by_id.get(id).cloned()
     }
 
     pub(super) fn put(&self, id: &str, repo: Repo) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), repo);
+        self.lock().by_id.insert(id.to_owned(), repo);
+    }
+
+    pub(super) fn rename(&self, old: &str, new: &str) {
+        let mut stored = self.lock();
+        if let Some(repo) = stored.by_id.remove(old) {
+            stored.by_id.insert(new.to_owned(), repo);
+        }
+        stored.renamed.insert(old.to_owned(), new.to_owned());
+    }
+
+    /// The new id of a repository that was renamed.
+    pub(super) fn new_id(&self, old: &str) -> Option<String> {
+        self.lock().renamed.get(old).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StoredRepos> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

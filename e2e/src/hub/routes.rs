@@ -40,6 +40,7 @@ pub(super) fn router(state: Arc<HubState>) -> Router {
         .route("/{owner}/{git}/info/lfs/objects/batch", post(batch))
         .route("/{owner}/{name}/resolve/{revision}/{*file}", get(resolve))
         .layer(axum::extract::DefaultBodyLimit::max(256 << 20))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), redirect_renamed))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), fault))
         .with_state(state)
 }
@@ -86,6 +87,18 @@ async fn quota_in_head(quota: &'static str, request: Request, next: Next) -> Res
     let mut response = next.run(request).await;
     response.headers_mut().insert("ratelimit", HeaderValue::from_static(quota));
     response
+}
+
+/// Redirects requests with the old name of a repository, as the Hub does.
+async fn redirect_renamed(State(state): HubRef, request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let path = uri.path().strip_prefix("/api/models").unwrap_or(uri.path());
+    let mut segments = path.split('/').skip(1);
+    let (owner, name) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+    let old = format!("{owner}/{}", name.trim_end_matches(".git"));
+    let Some(new) = state.repos.new_id(&old) else { return next.run(request).await };
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, uri.to_string().replacen(&old, &new, 1))])
+        .into_response()
 }
 
 impl HubState {

@@ -449,3 +449,20 @@ async fn the_card_keeps_the_owners_text_and_lists_every_gguf_file() {
         assert!(repo.files.contains_key(name) && card.contains(&format!("`{name}`")), "{card}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_is_read_and_written_by_the_name_that_it_had_before() {
+    let hub = hub().await;
+    hub.rename(BASE, "google/gemma-3-micro-it");
+    hub.put("ada/renamed", Repo { private: true, commits: 1, ..Repo::default() });
+    hub.rename(REPO, "ada/renamed");
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    for kind in [ArtifactKind::Adapter, ArtifactKind::Merged, ArtifactKind::Gguf] {
+        let made = export(&world, kind, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{kind:?}: {}", message(&made));
+    }
+    let renamed = hub.repo("ada/renamed").unwrap();
+    assert!(renamed.files.contains_key("model.gguf") && renamed.commits == 4);
+    assert!(hub.repo(REPO).is_none());
+}

@@ -64,6 +64,16 @@ async fn a_redirect_without_an_end_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_address_of_the_hub_is_named() {
+    for step in [Step::Info, Step::Tree, Step::Batch] {
+        let made = export_with(&[(step, Fault::RedirectAway)], usize::MAX).await;
+        assert_eq!(made.failure.as_ref().map(|failure| failure.code), Some(FailureCode::Internal));
+        let expected = "the Hub redirects to http://127.0.0.1:9: set HF_ENDPOINT";
+        assert!(message(&made).contains(expected), "{step:?}: {}", message(&made));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_breaks_off_is_checked_and_not_repeated() {
     for fault in [Fault::Drops, Fault::Truncates] {
         let hub = hub().await;

@@ -97,7 +97,7 @@ impl Hub {
     fn may_write(&self, repo: &HubRepo) -> Result<Option<bool>, JobError> {
         let caller = async || -> Result<TokenOwner, HubError> {
             let url = self.requests.url(["api", "whoami-v2"]);
-            Ok(self.requests.send(self.requests.to_hub(Method::GET, url)).await?.json().await?)
+            Ok(self.requests.send_to_api(self.requests.to_hub(Method::GET, url)).await?.json().await?)
         };
         match self.requests.block_on(self.requests.with_retries(caller)) {
             Ok(caller) => Ok(caller.may_write(repo)),

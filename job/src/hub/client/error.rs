@@ -64,6 +64,7 @@ impl HubOperation {
     pub(super) fn failed(&self, error: HubError) -> JobError {
         match error {
             HubError::Stopped => JobError::Stopped,
+            HubError::Redirected(_) => JobError::Internal(error.to_string()),
             HubError::Input(error) => match error.downcast() {
                 Ok(error) => *error,
                 Err(error) => JobError::Internal(error.to_string()),

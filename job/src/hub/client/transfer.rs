@@ -75,7 +75,7 @@ impl Hub {
             .header(header::ACCEPT, media)
             .json(&body)
             .header(header::CONTENT_TYPE, media);
-        let batch: BatchResponse = self.requests.send(post).await?.json().await?;
+        let batch: BatchResponse = self.requests.send_to_api(post).await?.json().await?;
         match batch.refused(files) {
             Some(refused) => Err(HubError::Response(Box::new(refused))),
             None => Ok(batch),
