@@ -15,6 +15,8 @@ pub enum HubCause {
     MissingFile,
     /// The token lacks a right.
     Denied,
+    /// The Hub has disabled the repository.
+    Disabled,
     /// The account may not store more, or has to pay.
     StorageLimit,
     /// The content of the request is refused.

@@ -108,6 +108,12 @@ impl HubClient {
         result.map_err(|error| if is_given_up(&error) { HubError::Stopped } else { error })
     }
 
+    /// Waits on this thread, until the time is over or the requests are stopped.
+    pub fn wait(&self, time: Duration, message: String) {
+        self.monitor.begin_wait(message);
+        self.block_on(sleep(Arc::clone(&self.monitor), time));
+    }
+
     fn announce(&self, error: &HubError, wait: Duration) {
         tracing::warn!(
             error = error as &dyn std::error::Error,

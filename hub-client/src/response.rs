@@ -85,7 +85,11 @@ impl HubResponse {
             (_, 401 | 404) => HubCause::MissingRepository,
             (_, 402) => HubCause::StorageLimit,
             (_, 403) if says(&["storage"]) => HubCause::StorageLimit,
+            (_, 403) if says(&["is disabled"]) => HubCause::Disabled,
             (_, 403) => HubCause::Denied,
+            (_, 451) => HubCause::Disabled,
+            // one commit at a time in a repository, and one new repository at a time of a user
+            (_, 409) if says(&["in progress"]) => HubCause::Unavailable,
             (_, 409 | 412) => HubCause::Conflict,
             (_, 429) => HubCause::RateLimited,
             (_, 408 | 504) => HubCause::Timeout,

@@ -6,7 +6,9 @@ use shared::domain::{FailureCode, HubRepo};
 /// The code of a failure with this cause.
 pub(crate) fn failure_code(cause: HubCause) -> FailureCode {
     match cause {
-        HubCause::InvalidToken | HubCause::Gated | HubCause::Denied => FailureCode::AccessDenied,
+        HubCause::InvalidToken | HubCause::Gated | HubCause::Denied | HubCause::Disabled => {
+            FailureCode::AccessDenied
+        }
         HubCause::MissingRepository | HubCause::MissingRevision | HubCause::MissingFile => {
             FailureCode::NotFound
         }
@@ -24,6 +26,11 @@ pub(crate) fn write_message(cause: HubCause, repo: &HubRepo) -> String {
         ),
         HubCause::Denied | HubCause::MissingRepository | HubCause::Gated => {
             format!("hf_token has no write access to {repo}: use a token with write access and export again")
+        }
+        HubCause::Disabled => {
+            format!(
+                "the Hugging Face Hub has disabled access to {repo}: choose another repository (hf_repo_id)"
+            )
         }
         HubCause::StorageLimit => format!(
             "the account of {repo} may not store more on the Hugging Face Hub: resolve that there and export again, files \

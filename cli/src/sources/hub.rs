@@ -207,6 +207,9 @@ fn failure(name: &HubName, error: &HubError) -> Failure {
             format!("{repo} has no revision {}: correct it", revision.as_deref().unwrap_or("main"))
         }
         HubCause::Denied => format!("the token may not read {repo}: give {token}"),
+        HubCause::Disabled => {
+            format!("the Hugging Face Hub has disabled access to {repo}: take another copy of the model")
+        }
         HubCause::RateLimited => {
             format!("the Hugging Face Hub limits the rate of requests for {repo}: try again in a few minutes")
         }

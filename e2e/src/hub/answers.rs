@@ -103,6 +103,17 @@ impl Answer {
     /// Another commit came first.
     pub const COMMIT_HAPPENED: Self =
         Self::new(412, None, "A commit has happened since. Please refresh and try again.");
+    /// A repository takes one commit at a time.
+    pub const COMMIT_IN_PROGRESS: Self = Self::new(
+        409,
+        None,
+        "Another commit operation is in progress for this repository. Please try again later.",
+    );
+    /// A user creates one repository at a time.
+    pub const CREATE_IN_PROGRESS: Self =
+        Self::new(409, None, "Cannot create repo: another conflicting operation is in progress");
+    /// The Hub has disabled the repository, as after a complaint about copyright.
+    pub const DISABLED: Self = Self::new(403, None, "Access to this resource is disabled.");
     /// The repository exists.
     pub const REPOSITORY_EXISTS: Self = Self::new(409, None, "You already created this model repo");
     /// The quota of requests is used up, for a second more.

@@ -11,7 +11,7 @@ mod xet;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Mutex};
 
 pub use answers::Answer;
 use faults::Faults;
@@ -47,6 +47,8 @@ struct HubState {
     xet: XetStore,
     faults: Faults,
     tokens: BTreeMap<String, Access>,
+    /// Held by a commit.
+    committing: Mutex<()>,
 }
 
 impl Hub {
@@ -59,7 +61,8 @@ impl Hub {
         let xet = XetStore::start().await;
         let ((listener, endpoint), (storage, cdn)) = (listen().await, listen().await);
         let (repos, faults) = (Repos::default(), Faults::default());
-        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens });
+        let committing = Mutex::default();
+        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens, committing });
         let (hub, cdn) = (routes::router(Arc::clone(&state)), cdn::router(Arc::clone(&state)));
         tokio::spawn(async move { axum::serve(listener, hub).await });
         tokio::spawn(async move { axum::serve(storage, cdn).await });

@@ -282,11 +282,12 @@ async fn commit(
     body: String,
 ) -> HubResult {
     let id = path[..2].join("/");
+    let _held = state.committing.lock().await;
     let mut repo = state.writable(&headers, &id)?;
     let fault = fault.map(|fault| fault.0);
     if fault == Some(Fault::OtherCommit) {
         repo.commits += 1;
-        repo.files.insert("other.txt".to_owned(), Content::regular("other"));
+        repo.files.insert("other.txt".to_owned(), Content::regular(repo.head()));
         state.repos.put(&id, repo.clone());
     }
     for line in body.lines() {

@@ -466,3 +466,31 @@ async fn a_repository_is_read_and_written_by_the_name_that_it_had_before() {
     assert!(renamed.files.contains_key("model.gguf") && renamed.commits == 4);
     assert!(hub.repo(REPO).is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_that_push_to_one_repository_at_the_same_time_all_end_there() {
+    let hub = hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let types = [Quantization::Q8_0, Quantization::Q4_K_M, Quantization::BF16];
+    let mut ids = Vec::new();
+    for quantization in types {
+        let request = CreateExport {
+            quantizations: vec![quantization],
+            destinations: Destinations::new(vec![Destination::HfHub]).unwrap(),
+            hf_repo: Some(REPO.parse().unwrap()),
+            ..fixtures::request("job-1")
+        };
+        ids.push(world.create_for(request).await);
+    }
+    let run = |id| world.run(id, "run-1", std::future::pending());
+    tokio::join!(run(ids[0]), run(ids[1]), run(ids[2]));
+    for id in ids {
+        let made = world.record(id).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    }
+    let repo = hub.repo(REPO).unwrap();
+    let card = String::from_utf8(repo.files["README.md"].bytes.clone()).unwrap();
+    for name in ["model.gguf", "model-q4_k_m.gguf", "model-bf16.gguf"] {
+        assert!(repo.files.contains_key(name) && card.contains(&format!("`{name}`")), "{card}");
+    }
+}

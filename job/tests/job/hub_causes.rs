@@ -41,6 +41,8 @@ async fn a_refused_base_model_names_the_true_cause() {
         (Step::Info, Answer::NO_REPOSITORY, "does not exist", FailureCode::NotFound),
         (Step::Info, Answer::NO_CREDENTIALS, "or is private", FailureCode::NotFound),
         (Step::Tree, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
+        (Step::Info, Answer::DISABLED, "has disabled access to base model", FailureCode::AccessDenied),
+        (Step::Resolve, Answer::DISABLED, "has disabled access to base model", FailureCode::AccessDenied),
         (Step::Info, Answer::UNAVAILABLE, "start the export again", FailureCode::Interrupted),
     ];
     for (step, answer, expected, code_expected) in read {
@@ -91,6 +93,8 @@ async fn a_refused_push_names_the_true_cause() {
         (Step::Batch, Answer::STORAGE_PATTERNS, "may not store more", FailureCode::InvalidInput),
         (Step::Batch, Answer::PAYMENT_REQUIRED, "may not store more", FailureCode::InvalidInput),
         (Step::Batch, Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),
+        (Step::Batch, Answer::DISABLED, "has disabled access", FailureCode::AccessDenied),
+        (Step::Commit, Answer::COMMIT_IN_PROGRESS, "failed: export again", FailureCode::Interrupted),
         (Step::Commit, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
         (Step::Commit, Answer::SECRET_FOUND, "refused the content", FailureCode::InvalidInput),
         (Step::Commit, Answer::INVALID_CARD, "refused the content", FailureCode::InvalidInput),
@@ -238,9 +242,28 @@ async fn what_may_have_been_published_says_where_it_would_be() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_commit_of_somebody_else_is_no_push() {
+async fn a_commit_that_comes_first_is_no_end() {
+    for (step, fault) in [
+        (Step::Commit, Fault::OtherCommit),
+        (Step::Commit, Fault::Answer(Answer::COMMIT_HAPPENED)),
+        (Step::Commit, Fault::Answer(Answer::COMMIT_IN_PROGRESS)),
+        (Step::Create, Fault::Answer(Answer::CREATE_IN_PROGRESS)),
+    ] {
+        let hub = hub().await;
+        hub.fail(step, fault, 2);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{fault:?}: {}", message(&made));
+        let repo = hub.repo(REPO).unwrap();
+        assert!(repo.private && repo.files.contains_key("adapter_config.json"), "{fault:?}");
+        assert_eq!(repo.files.contains_key("other.txt"), fault == Fault::OtherCommit, "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commits_of_somebody_else_are_no_push() {
     let hub = hub().await;
-    hub.fail(Step::Commit, Fault::OtherCommit, 1);
+    hub.fail(Step::Commit, Fault::OtherCommit, usize::MAX);
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
     let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
     assert_eq!((made.status, code(&made)), (Status::Failed, FailureCode::Interrupted));

@@ -35,7 +35,7 @@ const STEPS: [Step; 12] = [
     Step::Commit,
     Step::Tree,
 ];
-const FAULTS: [Fault; 22] = [
+const FAULTS: [Fault; 25] = [
     Fault::Answer(Answer::NO_CREDENTIALS),
     Fault::Answer(Answer::INVALID_TOKEN),
     Fault::Answer(Answer::NO_REPOSITORY),
@@ -45,6 +45,8 @@ const FAULTS: [Fault; 22] = [
     Fault::Answer(Answer::STORAGE_LIMIT),
     Fault::Answer(Answer::SECRET_FOUND),
     Fault::Answer(Answer::COMMIT_HAPPENED),
+    Fault::Answer(Answer::COMMIT_IN_PROGRESS),
+    Fault::Answer(Answer::DISABLED),
     Fault::Answer(Answer::LONG_QUOTA),
     Fault::Answer(Answer::UNAVAILABLE),
     Fault::Status(403),
@@ -54,6 +56,7 @@ const FAULTS: [Fault; 22] = [
     Fault::Drops,
     Fault::Truncates,
     Fault::RedirectLoop,
+    Fault::RedirectAway,
     Fault::QuotaInHead("\"api\";r=0;t=1"),
     Fault::FileError(Answer::STORAGE_LIMIT),
     Fault::FileError(Answer::UNAVAILABLE),

@@ -122,6 +122,9 @@ fn read_message(repo: &HubRepo, cause: HubCause, sentence: &str) -> String {
         HubCause::Denied => format!(
             "the Hugging Face Hub does not let hf_token read base model {repo}: use a token (hf_token) with read access"
         ),
+        HubCause::Disabled => format!(
+            "the Hugging Face Hub has disabled access to base model {repo}: set base_model_id to another copy of the model"
+        ),
         HubCause::StorageLimit | HubCause::Rejected => format!(
             "the Hugging Face Hub refused to let base model {repo} be read: resolve what it names and export again"
         ),
@@ -165,6 +168,7 @@ fn check_message(url: &str, cause: HubCause) -> String {
         | HubCause::MissingRevision
         | HubCause::MissingFile
         | HubCause::Denied
+        | HubCause::Disabled
         | HubCause::StorageLimit
         | HubCause::Rejected
         | HubCause::Conflict

@@ -10,7 +10,7 @@ use hf_hub::{
     progress::Progress,
     repository::{AddSource, CommitOperation, StreamSource},
 };
-use hub_client::{HubError, RepositoryFile};
+use hub_client::{HubCause, HubError, RepositoryFile};
 use sha2::{Digest, Sha256};
 use shared::domain::Stage;
 
@@ -35,7 +35,7 @@ struct PushOperation<'a> {
     /// The rendered model card; `None` if the repository's is not text.
     card: Option<String>,
     /// Whether the answer to a commit was lost, and the repository could not be read.
-    may_be_published: AtomicBool,
+    may_be_published: &'a AtomicBool,
 }
 
 /// A commit that has the files, or may have them.
@@ -51,9 +51,43 @@ impl PushedCommit {
     }
 }
 
+/// How a push ended.
+enum PushEnd {
+    Verified,
+    /// Another commit came first.
+    Overtaken(JobError),
+}
+
 impl Hub {
-    /// Pushes the files and the model card, and verifies what the Hub then has.
+    /// Pushes the files and the model card, and verifies what the Hub then has. If another commit comes first, the repository is
+    /// read again.
     pub(crate) fn push(self: &Arc<Self>, request: &PushRequest<'_>) -> Result<(), JobError> {
+        let may_be_published = AtomicBool::new(false);
+        let failed = |error: JobError| match may_be_published.load(Ordering::Relaxed) {
+            true => {
+                let url = self.url_of(request.repo);
+                error.with_detail(&format!(
+                    "the answer to a commit was lost, so the files may be at {url} already"
+                ))
+            }
+            false => error,
+        };
+        let mut delays = self.requests.settings().retry_delays.into_iter();
+        loop {
+            let end = self.try_push(request, &may_be_published).map_err(failed)?;
+            let PushEnd::Overtaken(error) = end else { return Ok(()) };
+            let Some(delay) = delays.next() else { return Err(failed(error)) };
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, ?delay, "another commit came first: pushing again");
+            self.requests.wait(delay, "another commit came first, pushing again".to_owned());
+        }
+    }
+
+    fn try_push(
+        self: &Arc<Self>,
+        request: &PushRequest<'_>,
+        may_be_published: &AtomicBool,
+    ) -> Result<PushEnd, JobError> {
         let mut push = PushOperation {
             hub: self,
             request,
@@ -61,7 +95,7 @@ impl Hub {
             repository: self.repository(request.repo),
             before: RepositoryContents::default(),
             card: None,
-            may_be_published: AtomicBool::new(false),
+            may_be_published,
         };
         push.ensure_repository()?;
         // also after creating it: another client may have created it in between
@@ -72,13 +106,19 @@ impl Hub {
         push.before.check_mmproj(request.repo, request.files)?;
         push.card = push.render_card(existing.as_deref());
         self.check_transfer(request.repo, request.files)?;
-        let commit = push.commit()?;
+        let commit = match push.commit() {
+            Err(error @ JobError::Hub { cause: HubCause::Conflict, .. }) => {
+                return Ok(PushEnd::Overtaken(error));
+            }
+            commit => commit?,
+        };
         let push_operation =
             std::mem::replace(&mut push.operation, HubOperation::Check(self.url_of(request.repo)));
         match (push.verify(&commit.revision), commit.failure) {
-            // the other commit that failed this one
-            (Err(JobError::Interrupted(_)), Some(error)) => Err(push_operation.failed(error)),
-            (verified, _) => verified,
+            (Err(JobError::Interrupted(_)), Some(error)) => {
+                Ok(PushEnd::Overtaken(push_operation.failed(error)))
+            }
+            (verified, _) => verified.map(|()| PushEnd::Verified),
         }
     }
 }
@@ -88,10 +128,15 @@ impl PushOperation<'_> {
     fn ensure_repository(&self) -> Result<(), JobError> {
         let PushRequest { repo, private, .. } = *self.request;
         if !self.hub.request(&self.operation, || self.repository.exists().send())? {
-            self.hub.request(&self.operation, || {
+            let created = self.hub.request(&self.operation, || {
                 let create = self.hub.client.create_repository().repo_id(repo.as_str());
-                create.repo_type(RepoTypeModel).private(private).exist_ok(true).send()
-            })?;
+                create.repo_type(RepoTypeModel).private(private).send()
+            });
+            match created {
+                // it exists
+                Err(JobError::Hub { cause: HubCause::Conflict, .. }) => {}
+                created => drop(created?),
+            }
         }
         Ok(())
     }
@@ -111,16 +156,7 @@ impl PushOperation<'_> {
     /// Uploads every file in one commit.
     fn commit(&self) -> Result<PushedCommit, JobError> {
         let commit = self.hub.requests.block_on(self.hub.requests.with_retries(|| self.try_commit()));
-        commit.map_err(|error| self.failed_commit(error))
-    }
-
-    fn failed_commit(&self, error: HubError) -> JobError {
-        let failed = self.operation.failed(error);
-        if !self.may_be_published.load(Ordering::Relaxed) {
-            return failed;
-        }
-        let url = self.hub.url_of(self.request.repo);
-        failed.with_detail(&format!("the answer to a commit was lost, so the files may be at {url} already"))
+        commit.map_err(|error| self.operation.failed(error))
     }
 
     async fn try_commit(&self) -> Result<PushedCommit, HubError> {
