@@ -208,6 +208,8 @@ async fn the_base_models_name_is_reported_as_that_of_its_field() {
     let world = World::new();
     for (name, expected) in [
         ("https://huggingface.co/google/gemma-3-1b-it", "not a URL"),
+        ("hf.co/google/gemma-3-1b-it", "not a URL"),
+        ("google/gemma 3", "letters, digits"),
         ("google/gemma-3-1b-it/", "without a slash at the end"),
         ("google/gemma-3-1b-it@main", "without @ and a revision"),
         ("gemma-3-1b-it", "must be owner/name"),

@@ -113,7 +113,8 @@ impl FromStr for HubRepo {
             "must be owner/name: letters, digits, '-', '_' and '.'; neither part may start or end with '-' or '.'; \
              no '--' or '..'; the name must not end with .git; at most 96 characters",
         );
-        if text.contains("://") {
+        let is_url_without_scheme = ["hf.co/", "huggingface.co/"].iter().any(|host| text.starts_with(host));
+        if text.contains("://") || is_url_without_scheme {
             return Err(InvalidId("must be owner/name, not a URL"));
         }
         if text.ends_with('/') {
