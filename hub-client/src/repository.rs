@@ -107,18 +107,21 @@ impl HubClient {
     /// A page of the list, and where the next is.
     async fn tree_page(&self, url: &Url) -> Result<(Vec<TreeEntry>, Option<Url>), HubError> {
         let response = self.get(url.clone()).await?;
-        let next = response.headers().get(header::LINK).and_then(|link| next_page(link.to_str().ok()?));
-        let next = next.and_then(|next| url.join(next).ok()).filter(|next| next.origin() == url.origin());
+        let next =
+            response.headers().get(header::LINK).and_then(|links| next_page(url, links.to_str().ok()?));
         Ok((response.json().await?, next))
     }
 }
 
-/// The target of `<…>; rel="next"`.
-fn next_page(links: &str) -> Option<&str> {
-    links.split(',').find_map(|link| {
+/// The page after `url`: the target of `<…>; rel="next"`, at this address, which can be a proxy of the Hub's.
+fn next_page(url: &Url, links: &str) -> Option<Url> {
+    let target = links.split(',').find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
         parameters.contains("rel=\"next\"").then_some(target)
-    })
+    })?;
+    let mut next = url.clone();
+    next.set_query(url.join(target).ok()?.query());
+    Some(next)
 }
 
 impl From<TreeEntry> for RepositoryFile {
@@ -191,9 +194,13 @@ mod tests {
     #[test]
     fn the_next_page_is_in_the_link_header() {
         let next = "<https://hub.test/api/models/a/b/tree/main?cursor=x>; rel=\"next\"";
-        let expected = Some("https://hub.test/api/models/a/b/tree/main?cursor=x");
-        assert_eq!(next_page(next), expected);
-        assert_eq!(next_page(&format!("</first>; rel=\"first\", {next}")), expected);
-        assert_eq!(next_page("</first>; rel=\"first\""), None);
+        for url in ["https://hub.test/api/models/a/b/tree/main", "http://proxy/hub/api/models/a/b/tree/main"]
+        {
+            let page = |links: &str| Some(next_page(&url.parse().unwrap(), links)?.to_string());
+            let expected = Some(format!("{url}?cursor=x"));
+            assert_eq!(page(next), expected);
+            assert_eq!(page(&format!("</first>; rel=\"first\", {next}")), expected);
+            assert_eq!(page("</first>; rel=\"first\""), None);
+        }
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -15,6 +15,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{Access, Answer, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step, cdn, ranges};
+
+/// The files on a page of a list. The Hub's pages have a thousand.
+const PAGE_SIZE: usize = 4;
 
 type HubRef = State<Arc<HubState>>;
 type HubResult = Result<Response, Answer>;
@@ -180,6 +183,7 @@ fn entry(name: &str, content: &Content) -> Value {
 
 async fn tree(
     State(state): HubRef,
+    uri: Uri,
     Path(path): Path<Vec<String>>,
     Query(options): Query<HashMap<String, String>>,
     headers: HeaderMap,
@@ -188,8 +192,17 @@ async fn tree(
     let (_, files) = repo.at(&path[2]).ok_or(Answer::NO_REVISION)?;
     let recursive = options.get("recursive").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let listed = files.iter().filter(|(name, _)| recursive || !name.contains('/'));
-    let entries: Vec<_> = listed.map(|(name, content)| entry(name, content)).collect();
-    Ok(Json(entries).into_response())
+    let cursor = options.get("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+    let mut rest = listed.map(|(name, content)| entry(name, content)).skip(cursor);
+    let entries: Vec<_> = rest.by_ref().take(PAGE_SIZE).collect();
+    let mut response = Json(entries).into_response();
+    if rest.next().is_some() {
+        let (url, next) = (format!("{}{}", state.endpoint, uri.path()), cursor + PAGE_SIZE);
+        let link = format!("<{url}?recursive={recursive}&cursor={next}>; rel=\"next\"");
+        let link = HeaderValue::from_str(&link).unwrap_or(HeaderValue::from_static(""));
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
 }
 
 async fn paths_info(
