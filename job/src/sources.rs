@@ -54,7 +54,11 @@ impl<'a> InputSources<'a> {
 
     /// The folder of a bucket at `url`, with its files: none if it does not exist.
     pub(crate) fn input_folder(&self, url: &str) -> Result<InputFolder, JobError> {
-        let snapshot = self.bucket(url)?.snapshot().map_err(JobError::bucket("list", url))?;
+        Self::files_of(&self.bucket(url)?)
+    }
+
+    fn files_of(bucket: &Bucket) -> Result<InputFolder, JobError> {
+        let snapshot = bucket.snapshot().map_err(JobError::bucket("list", bucket.location()))?;
         Ok(InputFolder::of_bucket(snapshot))
     }
 
@@ -68,7 +72,9 @@ impl<'a> InputSources<'a> {
     pub(crate) fn base_model(&self, name: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         let Some(models) = self.base_models else { return self.hub()?.model(name, revision) };
         let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
-        let input = self.input_folder(&format!("{models}/{folder}"))?;
+        // a revision that is no path below the base models has no folder there
+        let Ok(bucket) = self.bucket(models)?.join(&folder) else { return self.hub()?.model(name, revision) };
+        let input = Self::files_of(&bucket)?;
         if input.has_model() {
             return Ok(input);
         }

@@ -39,8 +39,10 @@ pub(super) fn add_missing(card: &str, fields: &FrontMatter) -> String {
 
 /// Where the closing line of the front matter begins, if there is one.
 fn end_of_fields(card: &str) -> Option<usize> {
-    let mut lines = card.split_inclusive('\n');
-    let mut at = lines.next().filter(|first| first.trim_end() == FENCE)?.len();
+    // white space and a byte order mark before it do not count
+    let begin = card.find(|c: char| !c.is_whitespace() && c != '\u{feff}')?;
+    let mut lines = card[begin..].split_inclusive('\n');
+    let mut at = begin + lines.next().filter(|first| first.trim_end() == FENCE)?.len();
     for line in lines {
         if line.trim_end() == FENCE {
             return Some(at);
@@ -81,6 +83,8 @@ mod tests {
                 format!("---\ncardData:\n  license: x\n# base_model: y\n{all}---\n")
             }),
             ("---\n---\nMine", format!("---\n{all}---\nMine")),
+            ("\u{feff}---\nlicense: mit\n---\n", format!("\u{feff}---\nlicense: mit\n{base}---\n")),
+            ("\n \n---\nlicense: mit\n---\n", format!("\n \n---\nlicense: mit\n{base}---\n")),
             ("# Mine\n", format!("---\n{all}---\n\n# Mine\n")),
             ("---\nno end\n", format!("---\n{all}---\n\n---\nno end\n")),
         ] {

@@ -323,6 +323,15 @@ async fn the_base_is_read_at_the_revision_of_the_adapter() {
     assert!(message(&made).contains("no such revision"), "{}", message(&made));
     fs::write(&path, config).unwrap();
 
+    // nor is the folder of somebody else
+    support::copy(&fixture("gemma3-micro/base"), &world.path("models/secret"));
+    for outside in ["v/../../../models/secret", "v/../gemma-3-micro", "v//3", "v?#%"] {
+        set_revision(&world, json!(outside));
+        let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
+        assert!(message(&made).contains("no such revision"), "{outside}: {}", message(&made));
+    }
+    set_revision(&world, json!("v3"));
+
     // a copy of that revision in the bucket
     support::copy(&fixture("gemma3-micro/base"), &world.path(&format!("base-models/{BASE}@v3")));
     let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
@@ -492,5 +501,19 @@ async fn exports_that_push_to_one_repository_at_the_same_time_all_end_there() {
     let card = String::from_utf8(repo.files["README.md"].bytes.clone()).unwrap();
     for name in ["model.gguf", "model-q4_k_m.gguf", "model-bf16.gguf"] {
         assert!(repo.files.contains_key(name) && card.contains(&format!("`{name}`")), "{card}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_is_not_text_or_very_large_stays() {
+    for card in [vec![0xff; 10], vec![b'a'; (4 << 20) + 1]] {
+        let hub = hub().await;
+        let files = BTreeMap::from([("README.md".to_owned(), Content::regular(card.clone()))]);
+        hub.put(REPO, Repo { private: true, commits: 1, files, ..Repo::default() });
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        let repo = hub.repo(REPO).unwrap();
+        assert!(repo.files["README.md"].bytes == card && repo.files.contains_key("adapter_config.json"));
     }
 }

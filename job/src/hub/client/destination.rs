@@ -11,6 +11,9 @@ use super::{Hub, contents::RepositoryContents, error::HubOperation};
 use crate::hub::card::{self, CARD_FILE};
 use crate::{error::JobError, manifest::ManifestFile};
 
+/// Largest model card in bytes that is read and written again.
+const MAX_CARD_SIZE: u64 = 4 << 20;
+
 impl Hub {
     /// Looks at the repository that `files` would be pushed to. Fails as the push would because of what is there, and if the
     /// token is rejected.
@@ -67,7 +70,7 @@ impl Hub {
         Ok(before.private == Some(true))
     }
 
-    /// Reads the model card, and notes the files that it lists. Empty if there is none, `None` if it is not text.
+    /// Reads the model card, and notes the files that it lists. Empty if there is none, `None` if it is not text or very large.
     pub(super) fn read_card(
         self: &Arc<Self>,
         repo: &HubRepo,
@@ -75,6 +78,9 @@ impl Hub {
         operation: &HubOperation,
     ) -> Result<Option<String>, JobError> {
         let Some(size) = contents.size_of(CARD_FILE) else { return Ok(Some(String::new())) };
+        if size > MAX_CARD_SIZE {
+            return Ok(None);
+        }
         let revision = contents.head.as_deref().unwrap_or("main");
         let card = String::from_utf8(self.read_small(repo, (CARD_FILE, size), revision, operation)?).ok();
         contents.exported = card.as_deref().map(card::listed_files).unwrap_or_default();
