@@ -60,6 +60,7 @@ mod hub;
 mod hub_cause;
 mod input_folder;
 mod inputs;
+mod joined_folder;
 mod maker;
 mod manifest;
 mod plan;

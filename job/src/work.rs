@@ -22,6 +22,7 @@ use crate::{
     error::JobError,
     hub::{ModelCard, PushRequest},
     input_folder::InputFile,
+    joined_folder::JoinedFolder,
     maker::{Maker, ObtainedArtifact},
     manifest::ManifestFile,
     plan::RequestedExport,
@@ -59,6 +60,13 @@ struct ModelFiles<'a> {
     base_files: &'a [InputFile],
     /// How the model was made, in a sentence for the model card.
     description: &'a str,
+}
+
+/// A published GGUF of one type, with `name` as its main file.
+struct PublishedGguf<'a> {
+    quantization: Quantization,
+    published: &'a PublishedArtifact,
+    name: &'a str,
 }
 
 impl ExportWork<'_> {
@@ -106,23 +114,33 @@ impl ExportWork<'_> {
         Ok(Artifact { files, ..self.artifact(Variant::File, published.bucket.url_of(name)?) })
     }
 
-    /// The artifacts of a published GGUF of one type, with `name` as its main file: for download, and on the Hub.
+    /// The artifacts of published GGUFs: each for download, and on the Hub, where all are pushed in one commit.
     fn deliver(
         &self,
-        quantization: Quantization,
-        published: &PublishedArtifact,
-        name: &str,
-        model: &ModelFiles<'_>,
-    ) -> Result<impl Iterator<Item = Artifact>, JobError> {
-        let download = match self.has_destination(Destination::Gcs) {
-            true => Some(self.download(published, name)?),
-            false => None,
-        };
-        let pushed = self.push(model)?;
-        let proof = published.manifest.proof.clone();
-        let typed =
-            move |artifact| Artifact { quantization: Some(quantization), proof: proof.clone(), ..artifact };
-        Ok(download.into_iter().chain(pushed).map(typed))
+        ggufs: &[PublishedGguf<'_>],
+        base_model: Option<&HubRepo>,
+        base_files: &[InputFile],
+        description: &str,
+    ) -> Result<Vec<Artifact>, JobError> {
+        let files = ggufs.iter().flat_map(|gguf| gguf.published.manifest.files.iter().cloned());
+        let files: Vec<ManifestFile> = files.collect();
+        let folders = ggufs.iter().map(|gguf| Arc::clone(&gguf.published.files) as Arc<dyn Folder>);
+        let folder = Arc::new(JoinedFolder::new(folders.collect()));
+        let pushed = self.push(&ModelFiles { folder, files: &files, base_model, base_files, description })?;
+        let mut artifacts = Vec::new();
+        for PublishedGguf { quantization, published, name } in ggufs {
+            let download = match self.has_destination(Destination::Gcs) {
+                true => Some(self.download(published, name)?),
+                false => None,
+            };
+            let typed = |artifact| Artifact {
+                quantization: Some(*quantization),
+                proof: published.manifest.proof.clone(),
+                ..artifact
+            };
+            artifacts.extend(download.into_iter().chain(pushed.clone()).map(typed));
+        }
+        Ok(artifacts)
     }
 
     /// Options for the engine that report to this export's progress. Larger models are read in larger ranges.

@@ -1,11 +1,11 @@
 //! `gguf`: files for llama.cpp and Ollama, one for each quantization type.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use engine::{ExportedModel, Folder as _, Model, Outcome, Output};
 use shared::domain::{Destination, Stage};
 
-use super::{ExportResult, ExportWork, ModelFiles, PUSHED, proof};
+use super::{ExportResult, ExportWork, PUSHED, PublishedGguf, proof};
 use crate::{
     artifact_folder::{ArtifactFolder, NewArtifact},
     bucket::Bucket,
@@ -27,16 +27,16 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         proof: made.first().and_then(|first| first.artifact.manifest.proof.clone()),
         message: message(&requests, &made) + &survival_advice(&requests, &made),
     };
-    for (request, ObtainedArtifact { artifact, .. }) in requests.iter().zip(&made) {
-        let model = ModelFiles {
-            folder: Arc::clone(&artifact.files) as _,
-            files: &artifact.manifest.files,
-            base_model: input.base_model.as_ref(),
-            base_files: input.weights.files(),
-            description: &format!("Converted for llama.cpp as {}.", request.quantization),
-        };
-        result.artifacts.extend(work.deliver(request.quantization, artifact, &request.file_name, &model)?);
-    }
+    let ggufs = requests.iter().zip(&made).map(|(request, made)| PublishedGguf {
+        quantization: request.quantization,
+        published: &made.artifact,
+        name: &request.file_name,
+    });
+    let ggufs: Vec<_> = ggufs.collect();
+    let types: Vec<_> = requests.iter().map(|request| request.quantization.as_str()).collect();
+    let description = format!("Converted for llama.cpp as {}.", types.join(", "));
+    result.artifacts =
+        work.deliver(&ggufs, input.base_model.as_ref(), input.weights.files(), &description)?;
     if work.has_destination(Destination::HfHub) {
         result.message.push_str(PUSHED);
     }

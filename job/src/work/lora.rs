@@ -1,11 +1,9 @@
 //! `gguf` of the kind `lora`: the adapter alone, as a GGUF file for each type.
 
-use std::sync::Arc;
-
 use engine::LoraPlan;
 use shared::domain::{Destination, Stage};
 
-use super::{ExportResult, ExportWork, ModelFiles, PUSHED};
+use super::{ExportResult, ExportWork, PUSHED, PublishedGguf};
 use crate::{
     artifact_folder::NewArtifact,
     bucket::Bucket,
@@ -16,26 +14,25 @@ use crate::{
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let input = lora::find_input(&work.requested)?;
     let plans = input.plans()?;
-    let mut result = ExportResult { artifacts: Vec::new(), proof: None, message: String::new() };
-    let mut is_reused = true;
-    for (file, plan) in input.files.iter().zip(&plans) {
-        let obtained = work.obtain(&file.target, |folder| write(work, file, plan, folder))?;
-        is_reused &= obtained.is_reused;
-        let artifact = &obtained.artifact;
-        let model = ModelFiles {
-            folder: Arc::clone(&artifact.files) as _,
-            files: &artifact.manifest.files,
-            base_model: Some(&input.base.name),
-            base_files: &input.base.input.files,
-            description: &format!("A LoRA adapter for llama.cpp (`--lora`), as {}.", file.quantization),
-        };
-        result.artifacts.extend(work.deliver(file.quantization, artifact, &file.name, &model)?);
-    }
-    result.message = message(&input, is_reused);
+    let obtain = |(file, plan): (&LoraFile, &LoraPlan)| {
+        work.obtain(&file.target, |folder| write(work, file, plan, folder))
+    };
+    let made = input.files.iter().zip(&plans).map(obtain).collect::<Result<Vec<_>, JobError>>()?;
+    let ggufs = input.files.iter().zip(&made).map(|(file, made)| PublishedGguf {
+        quantization: file.quantization,
+        published: &made.artifact,
+        name: &file.name,
+    });
+    let ggufs: Vec<_> = ggufs.collect();
+    let types: Vec<_> = input.files.iter().map(|file| file.quantization.as_str()).collect();
+    let description = format!("A LoRA adapter for llama.cpp (`--lora`), as {}.", types.join(", "));
+    let (base, base_files) = (&input.base.name, &input.base.input.files);
+    let artifacts = work.deliver(&ggufs, Some(base), base_files, &description)?;
+    let mut message = message(&input, made.iter().all(|made| made.is_reused));
     if work.has_destination(Destination::HfHub) {
-        result.message.push_str(PUSHED);
+        message.push_str(PUSHED);
     }
-    Ok(result)
+    Ok(ExportResult { artifacts, proof: None, message })
 }
 
 fn write(

@@ -8,8 +8,8 @@ use serde_json::json;
 use shared::{
     adapters::aes_key::{AesKey, KEY_LEN},
     domain::{
-        ArtifactKind, CreateExport, Destination, Destinations, Export, ExportId, Quantization, Status,
-        Variant,
+        ArtifactKind, CreateExport, Destination, Destinations, Export, ExportId, GgufKind, Quantization,
+        Status, Variant,
     },
     service::hub_token,
     testing::fixtures,
@@ -515,5 +515,40 @@ async fn a_card_that_is_not_text_or_very_large_stays() {
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
         let repo = hub.repo(REPO).unwrap();
         assert!(repo.files["README.md"].bytes == card && repo.files.contains_key("adapter_config.json"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_types_of_a_gguf_export_are_one_commit() {
+    use Quantization::{F16, F32, Q4_K_M, Q8_0};
+    let model = (GgufKind::Model, [(Q8_0, "model.gguf"), (Q4_K_M, "model-q4_k_m.gguf")]);
+    let lora = (GgufKind::Lora, [(F32, "lora-f32.gguf"), (F16, "lora-f16.gguf")]);
+    for (gguf_kind, types) in [model, lora] {
+        let hub = hub().await;
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let id = world
+            .create_for(CreateExport {
+                gguf_kind,
+                quantizations: types.map(|(quantization, _)| quantization).to_vec(),
+                destinations: Destinations::new(vec![Destination::Gcs, Destination::HfHub]).unwrap(),
+                hf_repo: Some(REPO.parse().unwrap()),
+                ..fixtures::request("job-1")
+            })
+            .await;
+        world.run(id, "run-1", std::future::pending()).await;
+        let made = world.record(id).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        let artifacts: Vec<_> =
+            made.artifacts.iter().map(|artifact| (artifact.variant, artifact.quantization)).collect();
+        let [first, second] = types.map(|(quantization, _)| Some(quantization));
+        let expected = [first, second].into_iter().flat_map(|one| [(Variant::File, one), (Variant::Hf, one)]);
+        assert_eq!(artifacts, expected.collect::<Vec<_>>());
+        let repo = hub.repo(REPO).unwrap();
+        assert_eq!((repo.commits, hub.asked(Step::Commit)), (1, 1));
+        let card = String::from_utf8(repo.files["README.md"].bytes.clone()).unwrap();
+        for (_, name) in types {
+            let file = fs::read(world.made("files/job-1", name)).unwrap();
+            assert!(repo.files[name].bytes == file && card.contains(&format!("`{name}`")), "{card}");
+        }
     }
 }
