@@ -66,6 +66,9 @@ impl Answer {
     /// A token without write access.
     pub const NO_WRITE_ACCESS: Self =
         Self::new(403, None, "Forbidden: you must use a write token to upload to a repository.");
+    /// A user who may not create repositories of an organization.
+    pub const NO_NAMESPACE: Self =
+        Self::new(403, None, "You don't have the rights to create a model under the namespace \"lab\"");
     /// The storage of the account's private repositories is used up.
     pub const STORAGE_LIMIT: Self = Self::new(
         403,

@@ -93,6 +93,10 @@ async fn a_refused_push_names_the_true_cause() {
         (Step::Batch, Answer::STORAGE_PATTERNS, "may not store more", FailureCode::InvalidInput),
         (Step::Batch, Answer::PAYMENT_REQUIRED, "may not store more", FailureCode::InvalidInput),
         (Step::Batch, Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),
+        (Step::Create, Answer::NO_NAMESPACE, "write access", FailureCode::AccessDenied),
+        (Step::WriteToken, Answer::NO_WRITE_ACCESS, "write access", FailureCode::AccessDenied),
+        (Step::WriteToken, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
+        (Step::WriteToken, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
         (Step::Batch, Answer::DISABLED, "has disabled access", FailureCode::AccessDenied),
         (Step::Commit, Answer::COMMIT_IN_PROGRESS, "failed: export again", FailureCode::Interrupted),
         (Step::Commit, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
@@ -105,7 +109,7 @@ async fn a_refused_push_names_the_true_cause() {
         let hub = hub().await;
         hub.fail(step, Fault::Answer(answer), usize::MAX);
         let world = World::with_hub(hub.endpoint(), Some(WRITER));
-        if step == Step::Batch {
+        if matches!(step, Step::Batch | Step::WriteToken) {
             fs::write(world.path("models/adapters/job-1/tokenizer.json"), vec![7; 11 << 20]).unwrap();
         }
         let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
@@ -222,6 +226,24 @@ async fn what_was_published_although_its_answer_was_lost_is_checked() {
     let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
     assert_eq!((hub.repo(REPO).unwrap().commits, hub.asked(Step::Commit)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merged_model_whose_push_failed_is_pushed_by_the_next_export() {
+    let hub = hub().await;
+    hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+    let world = world_without_base(&hub, Some(WRITER));
+    hub.fail(Step::Commit, Fault::Answer(Answer::STORAGE_LIMIT), 1);
+    let failed = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+    assert_eq!(failed.status, Status::Failed);
+    let (written, read) = (world.files("models/merged_models"), hub.asked(Step::Storage));
+    assert!(!written.is_empty() && read > 0);
+
+    let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    assert!(message(&made).contains("Reused the merged model"), "{}", message(&made));
+    assert_eq!(world.files("models/merged_models"), written);
+    assert_eq!(hub.asked(Step::Storage), read, "the weights of the base are not read again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
