@@ -7,7 +7,6 @@ use reqwest::{Url, header};
 use serde::Deserialize;
 
 use crate::{
-    cause::HubCause,
     error::{Explain, HubError},
     file::HubFile,
     requests::HubClient,
@@ -20,6 +19,19 @@ pub struct RepositoryInfo {
     pub sha: Option<String>,
     /// Whether only its owner may read it.
     pub private: Option<bool>,
+    siblings: Option<Vec<Sibling>>,
+}
+
+/// A file in the info of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Sibling {}
+
+impl RepositoryInfo {
+    /// Whether there are files to list. The list of a repository without any is an error.
+    #[must_use]
+    pub fn has_files(&self) -> bool {
+        self.sha.is_some() && self.siblings.as_ref().is_none_or(|siblings| !siblings.is_empty())
+    }
 }
 
 /// A file of a repository.
@@ -80,7 +92,7 @@ impl HubClient {
         Ok(self.get(url).await?.json().await?)
     }
 
-    /// Every file of a revision; none if the repository has no commit.
+    /// Every file of a revision, which has [files](RepositoryInfo::has_files).
     ///
     /// # Errors
     /// When the Hub fails.
@@ -92,12 +104,7 @@ impl HubClient {
         }
         let mut files = Vec::new();
         while let Some(url) = page {
-            let entries = self.block_on(self.with_retries(|| self.tree_page(&url)));
-            let (entries, next) = match entries {
-                // the code of a repository without files
-                Err(error) if error.cause() == HubCause::MissingFile => break,
-                entries => entries?,
-            };
+            let (entries, next) = self.block_on(self.with_retries(|| self.tree_page(&url)))?;
             files.extend(entries.into_iter().filter(|entry| entry.kind == "file").map(RepositoryFile::from));
             page = next;
         }

@@ -190,6 +190,9 @@ async fn tree(
 ) -> HubResult {
     let repo = state.readable(&headers, &path[..2].join("/"), false)?;
     let (_, files) = repo.at(&path[2]).ok_or(Answer::NO_REVISION)?;
+    if files.is_empty() {
+        return Err(Answer::NO_ENTRY);
+    }
     let recursive = options.get("recursive").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let listed = files.iter().filter(|(name, _)| recursive || !name.contains('/'));
     let cursor = options.get("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);

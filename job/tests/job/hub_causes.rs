@@ -56,9 +56,21 @@ async fn a_refused_base_model_names_the_true_cause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repository_without_a_commit_has_no_files() {
+async fn a_list_of_files_that_is_refused_is_not_empty() {
     let hub = hub().await;
-    hub.fail(Step::Tree, Fault::Answer(Answer::NO_ENTRY), 1);
+    let card = BTreeMap::from([("README.md".to_owned(), Content::regular("Mine"))]);
+    hub.put(REPO, Repo { private: true, commits: 1, files: card, ..Repo::default() });
+    let before = hub.repo(REPO);
+    hub.fail(Step::Tree, Fault::Answer(Answer::NO_ENTRY), usize::MAX);
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    assert_eq!((made.status, hub.repo(REPO)), (Status::Failed, before), "{}", message(&made));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_without_files_has_no_list_of_them() {
+    let hub = hub().await;
+    hub.put(REPO, Repo { private: true, commits: 1, ..Repo::default() });
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
     let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
@@ -302,8 +314,8 @@ async fn the_commits_of_somebody_else_are_no_push() {
 async fn what_was_published_and_could_not_be_read_back_says_where_it_is() {
     for answer in [Answer::UNAVAILABLE, Answer::INVALID_TOKEN] {
         let hub = hub().await;
-        // the files are listed before the push, and after it
-        hub.fail_after(Step::Tree, Fault::Answer(answer), 1, usize::MAX);
+        // the list of a new repository is asked for after the push only
+        hub.fail(Step::Tree, Fault::Answer(answer), usize::MAX);
         let world = World::with_hub(hub.endpoint(), Some(WRITER));
         let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Failed);

@@ -1,7 +1,7 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
 use engine::{ExportReport, is_adapter_file, is_companion};
-use hub_client::{RepositoryFile, RepositoryInfo};
+use hub_client::{HubError, RepositoryFile, RepositoryInfo};
 use shared::domain::{ArtifactKind, HubRepo};
 
 use super::{Hub, error::HubOperation};
@@ -20,18 +20,27 @@ pub(super) struct RepositoryContents {
 }
 
 impl Hub {
+    /// The files at the commit of `info`.
+    pub(super) fn listed_files(
+        &self,
+        repo: &HubRepo,
+        info: &RepositoryInfo,
+    ) -> Result<Vec<RepositoryFile>, HubError> {
+        match info.sha.as_deref().filter(|_| info.has_files()) {
+            Some(commit) => self.requests.files(repo.as_str(), commit),
+            None => Ok(Vec::new()),
+        }
+    }
+
     pub(super) fn contents(
         &self,
         repo: &HubRepo,
         operation: &HubOperation,
     ) -> Result<RepositoryContents, JobError> {
         let failed = |error| operation.failed(error);
-        let RepositoryInfo { sha, private } = self.requests.info(repo.as_str(), None).map_err(failed)?;
-        let Some(head) = sha else {
-            return Ok(RepositoryContents { private, ..RepositoryContents::default() });
-        };
-        let files = self.requests.files(repo.as_str(), &head).map_err(failed)?;
-        Ok(RepositoryContents { head: Some(head), private, files, exported: Vec::new() })
+        let info = self.requests.info(repo.as_str(), None).map_err(failed)?;
+        let files = self.listed_files(repo, &info).map_err(failed)?;
+        Ok(RepositoryContents { head: info.sha, private: info.private, files, exported: Vec::new() })
     }
 }
 

@@ -16,11 +16,9 @@ impl Hub {
     pub(crate) fn model(&self, repo: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         let operation = HubOperation::Read(repo.clone());
         let failed = |error| operation.failed(error);
-        let revision = self.requests.info(repo.as_str(), revision).map_err(failed)?.sha.unwrap_or_default();
-        let listed = match revision.is_empty() {
-            true => Vec::new(),
-            false => self.requests.files(repo.as_str(), &revision).map_err(failed)?,
-        };
+        let info = self.requests.info(repo.as_str(), revision).map_err(failed)?;
+        let listed = self.listed_files(repo, &info).map_err(failed)?;
+        let revision = info.sha.unwrap_or_default();
         let folder = HubFolder::new(&self.requests, repo.as_str(), &revision, &listed, &operation.explain());
         let config = folder.file("config.json").map(Arc::clone);
         let file = |file: &RepositoryFile| {
