@@ -64,12 +64,13 @@ impl Hub {
         let committing = Mutex::default();
         let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens, committing });
         let (hub, cdn) = (routes::router(Arc::clone(&state)), cdn::router(Arc::clone(&state)));
+        let hub = hub.clone().nest("/mirror", hub);
         tokio::spawn(async move { axum::serve(listener, hub).await });
         tokio::spawn(async move { axum::serve(storage, cdn).await });
         Self { state }
     }
 
-    /// The base URL, for `HF_ENDPOINT`.
+    /// The base URL, for `HF_ENDPOINT`. The same is below it at `/mirror`.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.state.endpoint

@@ -552,3 +552,16 @@ async fn all_types_of_a_gguf_export_are_one_commit() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_can_have_a_path() {
+    let hub = hub().await;
+    let mirror = format!("{}/mirror", hub.endpoint());
+    let world = World::with_hub(&mirror, Some(WRITER));
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    for commits in 1..=2 {
+        let made = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+        assert_eq!(hub.repo(REPO).unwrap().commits, commits);
+    }
+}
