@@ -35,6 +35,7 @@ async fn every_function_serves_health_and_create_forwards_the_list() {
 async fn every_export_type_is_exported_to_the_bucket_and_the_hub() {
     let Some(service) = Service::start().await else { return };
     for kind in KINDS {
+        let plan = service.plan(kind).await;
         let detail = service.export(kind).await;
         assert_eq!(
             detail["latest_export"]["status"],
@@ -44,6 +45,7 @@ async fn every_export_type_is_exported_to_the_bucket_and_the_hub() {
             service.job_log()
         );
         assert_eq!(detail["artifacts"]["hf"][kind], json!(REPO));
+        files_are_as_planned(&plan, &detail);
         let content = download_matches_manifest(&service, &detail, kind).await;
         if kind == "gguf" {
             let expected = fs::read(fixture("gemma3-micro/expected.json")).unwrap();
@@ -90,6 +92,27 @@ async fn the_job_reads_a_gated_base_and_pushes_within_the_hubs_quota() {
     for (source, text) in service.logs_and_documents().await {
         assert!(!text.contains("canary"), "{source} contains a secret");
     }
+}
+
+/// Checks that the files for download have the planned sizes. Those of reports are not planned.
+fn files_are_as_planned(plan: &Value, detail: &Value) {
+    let sizes = |files: &Value| -> BTreeMap<String, Value> {
+        let files = files.as_array().unwrap().iter();
+        files.map(|file| (file["name"].as_str().unwrap().to_owned(), file["bytes"].clone())).collect()
+    };
+    let planned = sizes(&plan["files"]);
+    let artifacts = detail["latest_export"]["artifacts"].as_array().unwrap();
+    let file = artifacts.iter().find(|artifact| artifact["variant"] == "file").unwrap();
+    let made = sizes(&file["files"]);
+    assert!(!made.is_empty(), "{detail}");
+    for (name, bytes) in made {
+        let expected = &planned[&name];
+        assert!(
+            *expected == bytes || (expected.is_null() && name.ends_with("report.json")),
+            "{name}: {plan}"
+        );
+    }
+    assert_eq!(plan["hub"]["repo"], json!(REPO), "{plan}");
 }
 
 /// Checks that the download link leads to the bytes whose hash is in the manifest. Returns the bytes.

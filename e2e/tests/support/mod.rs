@@ -166,6 +166,17 @@ impl Service {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// The plan of an export of that type to both destinations.
+    pub(crate) async fn plan(&self, kind: &str) -> Value {
+        let url = format!("{}/plans", self.plan.url());
+        let post = self.client.post(url).bearer_auth(&self.token).json(&self.body(kind));
+        let response = post.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        assert!(status.is_success(), "{status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// A request for an export of that type to both destinations.
     pub(crate) fn body(&self, kind: &str) -> Value {
         json!({
