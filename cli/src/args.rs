@@ -1,10 +1,16 @@
 //! Command-line arguments.
 
+mod service;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use engine::{LoraPlan, NamedType, OutputType, TensorType};
+pub(crate) use service::{
+    CancelArgs, DownloadArgs, FollowArgs, HistoryArgs, JobsArgs, LoginArgs, LogoutArgs, PlanArgs,
+    RequestArgs, RequestedType, ServiceArgs, StartArgs,
+};
 
 /// Export fine-tuned Gemma models: merge LoRA adapters, and write GGUF files for llama.cpp and Ollama
 #[derive(Debug, Parser)]
@@ -56,6 +62,9 @@ Exit status:
        reached
   7    verify found a difference
   8    check found an error
+  9    the export that was followed failed
+  10   the export that was followed was
+       cancelled
   130  interrupted
 
 NO_COLOR turns colors off. Progress goes to standard error: a bar on a terminal, else a line every ten seconds."
@@ -87,6 +96,15 @@ pub(crate) enum ExportCommand {
     Verify(VerifyArgs),
     Check(CheckArgs),
     Inspect(InspectArgs),
+    Login(LoginArgs),
+    Logout(LogoutArgs),
+    Jobs(JobsArgs),
+    Plan(PlanArgs),
+    Start(StartArgs),
+    Follow(FollowArgs),
+    History(HistoryArgs),
+    Cancel(CancelArgs),
+    Download(DownloadArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -408,7 +426,7 @@ pub(crate) struct EngineArgs {
     pub(crate) allow_non_finite: bool,
 }
 
-fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {
+pub(super) fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {
     use clap::builder::TypedValueParser as _;
     clap::builder::PossibleValuesParser::new(OutputType::ALL.map(OutputType::as_str))
         .try_map(|name| name.to_lowercase().parse::<OutputType>())

@@ -24,6 +24,10 @@ pub(crate) enum FailureKind {
     Difference,
     /// `check` found what keeps programs from serving the model as it was trained.
     Finding,
+    /// An export of the service that was followed has failed.
+    ExportFailed,
+    /// An export of the service that was followed was cancelled.
+    ExportCancelled,
     /// A signal ended the command.
     Interrupted,
 }
@@ -40,6 +44,8 @@ impl FailureKind {
             Self::Remote => 6,
             Self::Difference => 7,
             Self::Finding => 8,
+            Self::ExportFailed => 9,
+            Self::ExportCancelled => 10,
             // as a shell reports SIGINT
             Self::Interrupted => 130,
         }
@@ -55,6 +61,8 @@ impl FailureKind {
             Self::Remote => "remote",
             Self::Difference => "difference",
             Self::Finding => "finding",
+            Self::ExportFailed => "export_failed",
+            Self::ExportCancelled => "export_cancelled",
             Self::Interrupted => "interrupted",
         }
     }
@@ -82,6 +90,10 @@ impl Failure {
 
     pub(crate) fn output(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Output, message)
+    }
+
+    pub(crate) fn remote(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Remote, message)
     }
 
     pub(crate) fn to_json(&self) -> Value {

@@ -1,4 +1,4 @@
-//! The `gemma-export` command: the engine on folders, and on models of the Hugging Face Hub.
+//! The `gemma-export` command: the engine on folders and on models of the Hugging Face Hub, and an Export Service from a terminal.
 
 mod args;
 mod base_revision;
@@ -19,6 +19,8 @@ mod paths;
 mod progress;
 mod replacement;
 mod report;
+mod runtime;
+mod service;
 mod shell;
 mod sources;
 mod survival;
@@ -42,6 +44,15 @@ fn main() -> ExitCode {
         ExportCommand::Verify(args) => verify::run(args, terminal),
         ExportCommand::Check(args) => check::run(args, terminal),
         ExportCommand::Inspect(args) => inspect::run(args, terminal),
+        ExportCommand::Login(args) => service::login(args, terminal),
+        ExportCommand::Logout(args) => service::logout(args),
+        ExportCommand::Jobs(args) => service::jobs(args, terminal),
+        ExportCommand::Plan(args) => service::plan(args, terminal),
+        ExportCommand::Start(args) => service::start(args, terminal),
+        ExportCommand::Follow(args) => service::follow(args, terminal),
+        ExportCommand::History(args) => service::history(args, terminal),
+        ExportCommand::Cancel(args) => service::cancel(args, terminal),
+        ExportCommand::Download(args) => service::download(args, terminal),
         ExportCommand::Completions(args) => shell::completions(args),
         ExportCommand::Man(args) => shell::man(args),
     })

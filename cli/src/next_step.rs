@@ -36,6 +36,11 @@ fn ollama_name(gguf: &Path) -> String {
     if name.is_empty() { "model".to_owned() } else { name.to_owned() }
 }
 
+/// An argument as a POSIX shell reads it.
+pub(crate) fn quoted_word(text: &str) -> String {
+    quoted(Path::new(text))
+}
+
 /// A path as a POSIX shell reads it.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();

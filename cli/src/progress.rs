@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Time between two lines where standard error is not a terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Columns that the bar with all its figures needs.
 const WIDE: u16 = 64;
@@ -49,7 +49,7 @@ impl Run<'_> {
         work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
     ) -> Result<T, Failure> {
         handle_signals()?;
-        let progress = Progress::new(self.terminal, stage);
+        let progress = Progress::new(self.terminal, stage.as_str());
         let is_remote = self.inputs.has_remote();
         let result = work(&RunOptions {
             progress: &progress,
@@ -57,14 +57,13 @@ impl Run<'_> {
             chunk_size: if is_remote { RunOptions::REMOTE_CHUNK } else { RunOptions::LOCAL_CHUNK },
             allow_non_finite: self.engine.allow_non_finite,
         });
-        if let Progress::Bar(bar) = &progress {
-            bar.finish_and_clear();
-        }
+        progress.finish();
         Ok(result?)
     }
 }
 
-fn handle_signals() -> Result<(), Failure> {
+/// From now on SIGINT and SIGTERM set what [`is_interrupted`] returns.
+pub(crate) fn handle_signals() -> Result<(), Failure> {
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
         // the handler is set once per process
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
@@ -75,53 +74,81 @@ fn handle_signals() -> Result<(), Failure> {
     }
 }
 
-enum Progress {
+/// A bar on a terminal, else a line every [`LINE_INTERVAL`].
+pub(crate) enum Progress {
     Hidden,
     Bar(ProgressBar),
     Lines(Mutex<ProgressLines>),
 }
 
 impl Progress {
-    fn new(terminal: Terminal, stage: Stage) -> Self {
+    pub(crate) fn new(terminal: Terminal, stage: &'static str) -> Self {
         if terminal.is_quiet() {
             Self::Hidden
         } else if io::stderr().is_terminal() {
-            Self::Bar(bar(stage))
+            Self::Bar(stage_bar(stage))
         } else {
-            Self::Lines(Mutex::new(ProgressLines::new(Instant::now())))
+            Self::Lines(Mutex::new(ProgressLines::new(stage, Instant::now())))
         }
     }
-}
 
-fn bar(stage: Stage) -> ProgressBar {
-    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDE, |(width, _)| width.0);
-    let template = if width < WIDE {
-        "{msg} {percent}%  {decimal_bytes_per_sec}  {eta} left"
-    } else {
-        "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left"
-    };
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.with_message(stage.as_str())
-}
-
-impl engine::Progress for Progress {
-    fn report(&self, update: ProgressUpdate) {
+    /// Sets the bytes that are done.
+    pub(crate) fn set(&self, done: u64, total: u64) {
         match self {
             Self::Hidden => {}
             Self::Bar(bar) => {
-                bar.set_length(update.total);
-                bar.set_position(update.done);
+                bar.set_length(total);
+                bar.set_position(done);
             }
             Self::Lines(lines) => {
-                let line = lines.lock().unwrap_or_else(PoisonError::into_inner).next(update, Instant::now());
-                if let Some(line) = line {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(line) = lines.next(done, total, Instant::now()) {
                     writeln!(io::stderr(), "{line}").ok();
                 }
             }
         }
+    }
+
+    /// The next bytes are measured from `done` on, which were done before.
+    pub(crate) fn begin_at(&self, done: u64, total: u64) {
+        self.set(done, total);
+        match self {
+            Self::Hidden => {}
+            Self::Bar(bar) => bar.reset_eta(),
+            Self::Lines(lines) => {
+                lines.lock().unwrap_or_else(PoisonError::into_inner).begun = done;
+            }
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn stage_bar(stage: &'static str) -> ProgressBar {
+    let bar = bar(
+        "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+        "{msg} {percent}%  {decimal_bytes_per_sec}  {eta} left",
+    );
+    bar.with_message(stage)
+}
+
+/// A bar on standard error, with a template for narrow terminals.
+pub(crate) fn bar(wide: &str, narrow: &str) -> ProgressBar {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDE, |(width, _)| width.0);
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(if width < WIDE { narrow } else { wide }) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl engine::Progress for Progress {
+    fn report(&self, update: ProgressUpdate) {
+        self.set(update.done, update.total);
     }
 
     fn cancelled(&self) -> bool {
@@ -130,28 +157,30 @@ impl engine::Progress for Progress {
 }
 
 /// Progress in lines.
-struct ProgressLines {
+pub(crate) struct ProgressLines {
+    stage: &'static str,
     started: Instant,
     printed: Instant,
+    /// Bytes that were done at the start.
+    begun: u64,
 }
 
 impl ProgressLines {
-    fn new(now: Instant) -> Self {
-        Self { started: now, printed: now }
+    fn new(stage: &'static str, now: Instant) -> Self {
+        Self { stage, started: now, printed: now, begun: 0 }
     }
 
     /// The next line, if it is time for one.
-    fn next(&mut self, update: ProgressUpdate, now: Instant) -> Option<String> {
-        let ProgressUpdate { stage, done, total } = update;
-        if now - self.printed < LINE_INTERVAL || done == 0 {
+    fn next(&mut self, done: u64, total: u64, now: Instant) -> Option<String> {
+        if now - self.printed < LINE_INTERVAL || done <= self.begun {
             return None;
         }
         self.printed = now;
-        let per_second = done as f64 / (now - self.started).as_secs_f64();
+        let per_second = (done - self.begun) as f64 / (now - self.started).as_secs_f64();
         let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / per_second);
         Some(format!(
             "{}: {:.0} %, {} of {}, {}/s, {:#} left",
-            stage.as_str(),
+            self.stage,
             100.0 * done as f64 / total.max(1) as f64,
             DecimalBytes(done),
             DecimalBytes(total),
@@ -168,11 +197,8 @@ mod tests {
     #[test]
     fn there_is_a_line_every_ten_seconds() {
         let start = Instant::now();
-        let mut lines = ProgressLines::new(start);
-        let mut at = |seconds, done| {
-            let update = ProgressUpdate { stage: Stage::Converting, done, total: 4_000_000_000 };
-            lines.next(update, start + Duration::from_secs(seconds))
-        };
+        let mut lines = ProgressLines::new("converting", start);
+        let mut at = |seconds, done| lines.next(done, 4_000_000_000, start + Duration::from_secs(seconds));
         assert_eq!(at(9, 900_000_000), None);
         let line = "converting: 25 %, 1.00 GB of 4.00 GB, 100.00 MB/s, 30s left";
         assert_eq!(at(10, 1_000_000_000).as_deref(), Some(line));

@@ -221,6 +221,7 @@ fn every_example_of_help_works() {
     };
     assert_eq!(examples(&help(&[])).matches(COMMAND).count(), 5);
     Terminal::with_command().must_type(&examples(&help(&[])));
+    // those of the commands that use a service are typed by the tests of `local`
     let subcommands = ["merge", "gguf", "lora", "verify", "check", "inspect", "completions", "man"];
     let script: String = subcommands.iter().map(|subcommand| examples(&help(&[subcommand]))).collect();
     let wide = script.lines().find(|line| line.len() + 4 > 40);

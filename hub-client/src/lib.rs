@@ -14,7 +14,7 @@ mod settings;
 pub use cause::HubCause;
 pub use error::{Explain, HubError};
 pub use file::HubFile;
-pub use repository::{HubFolder, RepositoryFile, RepositoryInfo};
+pub use repository::{HubFolder, RepositoryFile, RepositoryInfo, next_page};
 pub use requests::{HubClient, RetryMonitor};
 pub use response::HubResponse;
 pub use settings::HubSettings;

@@ -115,20 +115,25 @@ impl HubClient {
     async fn tree_page(&self, url: &Url) -> Result<(Vec<TreeEntry>, Option<Url>), HubError> {
         let response = self.get(url.clone()).await?;
         let next =
-            response.headers().get(header::LINK).and_then(|links| next_page(url, links.to_str().ok()?));
+            response.headers().get(header::LINK).and_then(|links| page_after(url, links.to_str().ok()?));
         Ok((response.json().await?, next))
     }
 }
 
-/// The page after `url`: the target of `<…>; rel="next"`, at this address, which can be a proxy of the Hub's.
-fn next_page(url: &Url, links: &str) -> Option<Url> {
-    let target = links.split(',').find_map(|link| {
+/// The page after `url`, at this address, which can be a proxy of the Hub's.
+fn page_after(url: &Url, links: &str) -> Option<Url> {
+    let mut next = url.clone();
+    next.set_query(url.join(next_page(links)?).ok()?.query());
+    Some(next)
+}
+
+/// The target of `<…>; rel="next"` in a `Link` header (RFC 8288).
+#[must_use]
+pub fn next_page(links: &str) -> Option<&str> {
+    links.split(',').find_map(|link| {
         let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
         parameters.contains("rel=\"next\"").then_some(target)
-    })?;
-    let mut next = url.clone();
-    next.set_query(url.join(target).ok()?.query());
-    Some(next)
+    })
 }
 
 impl From<TreeEntry> for RepositoryFile {
@@ -203,7 +208,7 @@ mod tests {
         let next = "<https://hub.test/api/models/a/b/tree/main?cursor=x>; rel=\"next\"";
         for url in ["https://hub.test/api/models/a/b/tree/main", "http://proxy/hub/api/models/a/b/tree/main"]
         {
-            let page = |links: &str| Some(next_page(&url.parse().unwrap(), links)?.to_string());
+            let page = |links: &str| Some(page_after(&url.parse().unwrap(), links)?.to_string());
             let expected = Some(format!("{url}?cursor=x"));
             assert_eq!(page(next), expected);
             assert_eq!(page(&format!("</first>; rel=\"first\", {next}")), expected);

@@ -14,11 +14,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::{AdapterConfig, Folder, FolderEntry, is_model_weights};
-use tokio::runtime::{Builder, Runtime};
+use secrecy::SecretString;
+use tokio::runtime::Runtime;
 
 use crate::failure::{Failure, FailureKind};
 use crate::inputs::Inputs;
+use crate::runtime;
 use crate::terminal::Terminal;
+use environment::HubEnvironment;
 use hub::Hub;
 pub(crate) use name::{HubName, SourceName};
 
@@ -117,7 +120,7 @@ impl Sources {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }
-        let runtime = start_runtime()?;
+        let runtime = runtime::start()?;
         Ok(self.runtime.get_or_init(|| runtime))
     }
 
@@ -138,6 +141,11 @@ impl Sources {
     }
 }
 
+/// The token of the Hub that its own clients would send.
+pub(crate) fn hub_token() -> Option<SecretString> {
+    HubEnvironment::read().token
+}
+
 impl OpenSource {
     /// Whether it has a file of this name.
     pub(crate) fn has(&self, name: &str) -> Result<bool, Failure> {
@@ -152,16 +160,6 @@ impl OpenSource {
         let cannot = |source| engine::Error::Read { file: self.folder.location().to_owned(), source };
         Ok(self.folder.list().map_err(cannot)?)
     }
-}
-
-/// The runtime of requests, whose results other threads wait for.
-fn start_runtime() -> Result<Runtime, Failure> {
-    // a second provider is none: this one is there already
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.map_err(|error| {
-        Failure::new(FailureKind::Other, format!("the runtime of requests cannot be started: {error}"))
-    })
 }
 
 /// Refuses a path that does not exist, and a file where a folder is expected.

@@ -43,6 +43,22 @@ pub(crate) fn exported_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
+/// The exported file of that name, of which there is one.
+pub(crate) fn exported_path(data_dir: &Path, name: &str) -> PathBuf {
+    let mut folders = vec![data_dir.join("buckets/files")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.ends_with(name) => return path,
+                false => {}
+            }
+        }
+    }
+    panic!("no {name} was exported")
+}
+
 fn remove_exports(data_dir: &Path) {
     for bucket in ["files", "models"] {
         let folder = data_dir.join("buckets").join(bucket);

@@ -10,3 +10,4 @@ mod equal_exports;
 mod kill;
 mod plan;
 mod process;
+mod service_commands;

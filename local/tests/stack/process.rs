@@ -11,6 +11,7 @@ use std::{
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 /// A new folder for a stack, with hard links to demo models that are created once per test run, because creating
@@ -31,6 +32,11 @@ pub(crate) fn folder() -> TempDir {
     let marker = ".export-service-local";
     fs::copy(made.join(marker), folder.path().join(marker)).unwrap();
     folder
+}
+
+/// SHA-256 in hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 fn link(from: &Path, to: &Path) {
@@ -81,6 +87,10 @@ impl StackProcess {
         }
         let origin = origin.unwrap_or_else(|| panic!("the stack did not start: {seen:#?}"));
         Self { child, origin, client: Client::builder().no_proxy().build().unwrap() }
+    }
+
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
     }
 
     pub(crate) async fn token(&self, user: &str) -> String {

@@ -1,0 +1,137 @@
+//! Why a request to the service fails, and what to do about it.
+
+use std::time::Duration;
+
+use indicatif::HumanDuration;
+use redaction::redact;
+use reqwest::{Response, StatusCode, header};
+use serde::Deserialize;
+
+use crate::failure::{Failure, FailureKind};
+
+/// A request that failed.
+pub(crate) enum ServiceError {
+    /// The service refused or failed it.
+    Refused(Box<Refusal>),
+    /// There was no answer.
+    NoAnswer { url: String, problem: String },
+    /// It could not be sent.
+    NotSent(Failure),
+}
+
+/// An error response.
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// How long to wait before the next request.
+    pub(crate) retry_after: Option<Duration>,
+    host: String,
+    problem: Option<Problem>,
+}
+
+/// Problem details (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(rename = "type", default)]
+    kind: String,
+    detail: String,
+    request_id: Option<String>,
+}
+
+impl ServiceError {
+    /// That of an error response.
+    pub(crate) async fn read(response: Response) -> Self {
+        let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
+        let host = response.url().host_str().unwrap_or_default().to_owned();
+        Self::Refused(Box::new(Refusal {
+            status,
+            retry_after: retry_after.map(Duration::from_secs),
+            host,
+            problem: response.json().await.ok(),
+        }))
+    }
+
+    /// Without the query, which is a secret in a link.
+    pub(crate) fn no_answer(error: reqwest::Error) -> Self {
+        let url = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let problem = if error.is_timeout() {
+            "it did not answer in time".to_owned()
+        } else {
+            innermost(&error.without_url())
+        };
+        Self::NoAnswer { url, problem }
+    }
+
+    /// Whether the same request may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                matches!(refusal.status.as_u16(), 408 | 429) || refusal.status.is_server_error()
+            }
+            Self::NoAnswer { .. } => true,
+            Self::NotSent(_) => false,
+        }
+    }
+
+    /// Whether the service itself says that it failed, and not what is in front of it.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.status == StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::NoAnswer { .. } | Self::NotSent(_) => None,
+        }
+    }
+}
+
+/// The cause that the others are about.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Refused(refusal) => refusal.failure(),
+            ServiceError::NoAnswer { url, problem } => Self::remote(format!(
+                "{url} cannot be reached ({problem}): check the address and the connection, and try again"
+            )),
+            ServiceError::NotSent(failure) => failure,
+        }
+    }
+}
+
+impl Refusal {
+    fn failure(&self) -> Failure {
+        let Some(problem) = &self.problem else {
+            return Failure::remote(format!(
+                "{} returned status {}, which is not an answer of an Export Service: check the address, or try again",
+                self.host,
+                self.status.as_u16()
+            ));
+        };
+        let mut message = redact(&problem.detail).into_owned();
+        if self.status == StatusCode::UNAUTHORIZED && !problem.kind.ends_with(":unverified-app") {
+            message.push_str("; sign in with `gemma-export login`");
+        }
+        if let Some(wait) = self.retry_after {
+            message.push_str(&format!("; try again in {}", HumanDuration(wait)));
+        }
+        if let (true, Some(id)) = (self.status.is_server_error(), &problem.request_id) {
+            message.push_str(&format!(" (request id {id})"));
+        }
+        let kind = match self.status.as_u16() {
+            400 if problem.kind.ends_with(":invalid-request") => FailureKind::Usage,
+            400 | 404 | 422 => FailureKind::Input,
+            _ => FailureKind::Remote,
+        };
+        Failure::new(kind, message)
+    }
+}

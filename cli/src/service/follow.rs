@@ -1,0 +1,159 @@
+//! `gemma-export follow`: the progress of an export until it ends.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{DecimalBytes, HumanDuration, ProgressBar};
+use serde_json::Value;
+
+use super::client::{ApiRequest, ServiceClient};
+use super::exports::{describe, files};
+use super::{text, with_client};
+use crate::args::FollowArgs;
+use crate::failure::{Failure, FailureKind};
+use crate::next_step::quoted_word;
+use crate::progress::{LINE_INTERVAL, bar};
+use crate::terminal::{Summary, Terminal};
+
+/// Time between two requests; the first come sooner, because a small model is exported in seconds.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+pub(crate) fn follow(args: &FollowArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let job = &args.export.job;
+    let message =
+        format!("interrupted: the export goes on; `gemma-export cancel {}` cancels it", quoted_word(job));
+    with_client(&args.service, terminal, &message, async |client| {
+        let id = match &args.export.export {
+            Some(id) => id.clone(),
+            None => running(client, job).await?,
+        };
+        Ok(summary(job, until_end(client, job, &id).await?))
+    })
+}
+
+/// The newest export of a job that is running.
+async fn running(client: &ServiceClient, job: &str) -> Result<String, Failure> {
+    let page = client.send(&ApiRequest::get(["exports", job, "history"])).await?.body;
+    let running =
+        page["exports"].as_array().into_iter().flatten().find(|export| export["status"] == "running");
+    running.map(|export| text(&export["export_id"])).ok_or_else(|| {
+        Failure::input(format!(
+            "{job} has no running export: `gemma-export history {}` lists its exports",
+            quoted_word(job)
+        ))
+    })
+}
+
+/// Shows the progress of an export, and returns it when it has ended. A lost network is waited for.
+pub(crate) async fn until_end(client: &ServiceClient, job: &str, id: &str) -> Result<Value, Failure> {
+    let mut progress = ExportProgress::new(client.terminal);
+    let mut delay = Duration::from_millis(500);
+    loop {
+        match client.send(&ApiRequest::get(["exports", job, "history", id])).await {
+            Ok(answer) if answer.body["status"] != "running" => {
+                progress.finish();
+                return Ok(answer.body);
+            }
+            Ok(answer) => progress.show(&answer.body, Instant::now()),
+            Err(error) if error.is_transient() => {
+                client.terminal.note(&format!("{}: following goes on", Failure::from(error)));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(INTERVAL);
+    }
+}
+
+/// The result of an export that has ended.
+pub(crate) fn summary(job: &str, export: Value) -> Summary {
+    let message = || text(&export["failure"]["message"]);
+    let failure = match (export["status"].as_str(), export["failure"]["code"].as_str()) {
+        (Some("completed"), _) => None,
+        (_, Some("cancelled")) => {
+            Some(Failure::new(FailureKind::ExportCancelled, "the export was cancelled"))
+        }
+        _ => Some(Failure::new(FailureKind::ExportFailed, format!("the export has failed: {}", message()))),
+    };
+    let has_files = failure.is_none() && files(&export).next().is_some();
+    let download = format!("gemma-export download {} {}", quoted_word(job), text(&export["export_id"]));
+    Summary {
+        lines: describe(&export),
+        next_steps: has_files.then_some(download).into_iter().collect(),
+        figures: export,
+        failure,
+        ..Summary::default()
+    }
+}
+
+/// The progress of an export on standard error.
+struct ExportProgress {
+    terminal: Terminal,
+    bar: Option<ProgressBar>,
+    stage: String,
+    /// The bytes that were done when that changed, and the rate since then.
+    last: Option<(u64, Instant)>,
+    rate: Option<u64>,
+    printed: Option<Instant>,
+}
+
+impl ExportProgress {
+    fn new(terminal: Terminal) -> Self {
+        let has_bar = io::stderr().is_terminal() && !terminal.is_quiet();
+        let bar = has_bar.then(|| {
+            bar(
+                "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}{prefix}",
+                "{msg} {percent}%{prefix}",
+            )
+        });
+        Self { terminal, bar, stage: String::new(), last: None, rate: None, printed: None }
+    }
+
+    fn show(&mut self, export: &Value, now: Instant) {
+        let progress = &export["progress"];
+        let stage = progress["stage"].is_string().then(|| text(&progress["stage"]));
+        let stage = stage.unwrap_or_else(|| "queued".to_owned());
+        let is_new = stage != self.stage;
+        if is_new {
+            (self.stage, self.last, self.rate) = (stage, None, None);
+        }
+        let count = |field: &str| progress[field].as_u64().unwrap_or_default();
+        let (done, total) = (count("bytes_done"), count("bytes_total"));
+        match self.last {
+            Some((before, at)) if done > before => {
+                self.rate = Some(((done - before) as f64 / (now - at).as_secs_f64().max(1e-3)) as u64);
+                self.last = Some((done, now));
+            }
+            None => self.last = Some((done, now)),
+            Some(_) => {}
+        }
+        let mut figures = self.rate.map(|rate| format!("  {}/s", DecimalBytes(rate))).unwrap_or_default();
+        if let Some(seconds) = export["eta_seconds"].as_u64() {
+            figures.push_str(&format!("  {:#} left", HumanDuration(Duration::from_secs(seconds))));
+        }
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
+                bar.set_message(self.stage.clone());
+                bar.set_prefix(figures);
+            }
+            None if is_new || self.printed.is_none_or(|at| now - at >= LINE_INTERVAL) => {
+                let message = text(&export["message"]);
+                let bytes = match total {
+                    0 => String::new(),
+                    total => format!("  {} of {}", DecimalBytes(done), DecimalBytes(total)),
+                };
+                self.terminal.note(&format!("{}: {message}{bytes}{figures}", self.stage));
+                self.printed = Some(now);
+            }
+            None => {}
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The commands that use a service, against a stand-in for its API and for Firebase Authentication that loses answers. The tests
+//! of `local` use the real service.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.";
+const STARTED: &str =
+    r#"{"success": true, "message": "Export job e1 started successfully", "export_id": "e1"}"#;
+
+/// A request that the stand-in has seen.
+#[derive(Clone)]
+struct Seen {
+    /// Method, path and query.
+    line: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+}
+
+/// The next answers, and what was asked.
+#[derive(Clone, Default)]
+struct Script {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+enum Answer {
+    /// Status, headers and body.
+    Of(StatusCode, Vec<(&'static str, &'static str)>, String),
+    /// The connection is closed in the middle of the body.
+    Lost,
+}
+
+fn ok(body: impl ToString) -> Answer {
+    Answer::Of(StatusCode::OK, Vec::new(), body.to_string())
+}
+
+fn problem(status: u16, kind: &str, detail: &str) -> Value {
+    json!({ "type": format!("urn:export-service:problem:{kind}"), "status": status, "detail": detail, "request_id": "r1" })
+}
+
+fn refused(status: u16, kind: &str, detail: &str) -> Answer {
+    Answer::Of(StatusCode::from_u16(status).unwrap(), Vec::new(), problem(status, kind, detail).to_string())
+}
+
+async fn answer(State(script): State<Script>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
+    let line = format!("{} {}", parts.method, parts.uri);
+    script.seen.lock().unwrap().push(Seen { line, headers: parts.headers, body });
+    let answer = script.answers.lock().unwrap().pop_front();
+    match answer.unwrap_or_else(|| refused(404, "no-such-path", "the script has no more answers")) {
+        Answer::Of(status, headers, body) => {
+            let mut response = (status, body).into_response();
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            response
+        }
+        Answer::Lost => {
+            let part = stream::once(async { Ok(Bytes::from_static(b"{\"success\"")) });
+            let lost = stream::once(async {
+                // the part has been sent by then
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(std::io::Error::other("lost"))
+            });
+            axum::body::Body::from_stream(part.chain(lost)).into_response()
+        }
+    }
+}
+
+/// A service whose answers are written down, and a home for the command.
+struct Service {
+    script: Script,
+    address: String,
+    home: TempDir,
+}
+
+impl Service {
+    async fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let script = Script::default();
+        script.answers.lock().unwrap().extend(answers);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let router = Router::new().fallback(answer).with_state(script.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { script, address, home: tempfile::tempdir().unwrap() }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+        command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path()).args(args);
+        command.env("GEMMA_EXPORT_SERVICE", format!("http://{}", self.address));
+        command.env("FIREBASE_AUTH_EMULATOR_HOST", &self.address);
+        command
+    }
+
+    /// Runs the command on a thread of its own, because the service runs on this one.
+    async fn run(&self, args: &[&str], input: &str, with_token: bool) -> Output {
+        let mut command = self.command(args);
+        if with_token {
+            command.env("GEMMA_EXPORT_TOKEN", TOKEN);
+        }
+        let input = input.to_owned();
+        tokio::task::spawn_blocking(move || {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+            child.wait_with_output().unwrap()
+        })
+        .await
+        .unwrap()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.script.seen.lock().unwrap().clone()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.line).collect()
+    }
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_answer_is_lost_is_repeated_with_the_same_key() {
+    let busy = Answer::Of(StatusCode::SERVICE_UNAVAILABLE, vec![("Retry-After", "2")], "busy".to_owned());
+    let service = Service::start([Answer::Lost, busy, ok(STARTED)]).await;
+    let started = std::time::Instant::now();
+    let output = service.run(&["start", "job", "--json"], "", true).await;
+    assert!(output.status.success(), "{}", error(&output));
+    assert!(started.elapsed().as_secs() >= 3, "Retry-After was not waited for");
+    let seen = service.seen();
+    let keys: Vec<&str> = seen.iter().map(|seen| seen.header("idempotency-key")).collect();
+    assert!(keys.len() == 3 && keys[0].len() == 36 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    assert!(
+        seen.iter()
+            .all(|one| one.body == seen[0].body && one.header("authorization") == format!("Bearer {TOKEN}"))
+    );
+
+    // another start has another key, and an answer that would be the same again is not asked for
+    let service = Service::start([refused(500, "internal", "internal error")]).await;
+    let output = service.run(&["start", "job"], "", true).await;
+    assert_eq!(output.status.code(), Some(6));
+    assert!(error(&output).contains("request id r1"), "{}", error(&output));
+    assert_eq!(service.seen().len(), 1);
+    assert_ne!(service.seen()[0].header("idempotency-key"), keys[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_wait_is_told_and_a_cancellation_is_sent_once() {
+    let detail = "you have 50 exports within 24 hours";
+    let limited = Answer::Of(
+        StatusCode::TOO_MANY_REQUESTS,
+        vec![("Retry-After", "7200")],
+        problem(429, "too-many-exports", detail).to_string(),
+    );
+    let service = Service::start([limited, Answer::Lost]).await;
+    let output = service.run(&["start", "job"], "", true).await;
+    let message = error(&output);
+    assert_eq!((output.status.code(), service.seen().len()), (Some(6), 1), "{message}");
+    assert!(message.contains(detail) && message.contains("try again in 2 hours"), "{message}");
+
+    assert_eq!(service.run(&["cancel", "job"], "", true).await.status.code(), Some(6));
+    assert_eq!(service.lines()[1..], ["POST /exports/job/cancel"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn following_survives_answers_that_are_lost() {
+    let running = json!({
+        "export_id": "e1", "status": "running", "message": "Writing model.gguf", "eta_seconds": 30,
+        "progress": { "stage": "export", "bytes_done": 1_000_000, "bytes_total": 4_000_000 },
+    });
+    let ended =
+        json!({ "export_id": "e1", "type": "gguf", "status": "completed", "failure": null, "artifacts": [] });
+    let broken = || refused(502, "bad-gateway", "bad gateway");
+    let service = Service::start([ok(STARTED), ok(&running), Answer::Lost, broken(), ok(&ended)]).await;
+    let output = service.run(&["start", "a job", "--follow", "--json"], "", true).await;
+    let message = error(&output);
+    assert!(output.status.success(), "{message}");
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), ended, "the object of the API");
+    for part in ["export: Writing model.gguf  1.00 MB of 4.00 MB", "30s left", "the service answers 502"] {
+        assert!(message.contains(part), "{part:?} is not in: {message}");
+    }
+    assert_eq!(service.lines()[4], "GET /exports/a%20job/history/e1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_by_a_link_is_renewed_and_ends_with_logout() {
+    let page = ok("[]");
+    let renewed =
+        |token: &str| ok(json!({ "id_token": token, "refresh_token": "refresh-1", "expires_in": "3600" }));
+    let service = Service::start([
+        ok(json!({ "apiKey": "key-1", "projectId": "p" })),
+        ok(json!({ "email": "ada@example.com" })),
+        ok(json!({ "idToken": "unused", "refreshToken": "refresh-1" })),
+        renewed("first.id.token"),
+        page,
+        // in the next command, the token that was renewed has been revoked
+        renewed("second.id.token"),
+        refused(401, "unauthenticated", "the token has expired"),
+        renewed("third.id.token"),
+        ok("[]"),
+    ])
+    .await;
+    let link = "https://p.firebaseapp.com/__/auth/action?mode=signIn&oobCode=code-1";
+    let login = service.run(&["login", "--email", "ada@example.com"], link, false).await;
+    assert!(login.status.success(), "{}", error(&login));
+    let jobs = service.run(&["jobs"], "", false).await;
+    assert!(jobs.status.success(), "{}", error(&jobs));
+
+    let seen = service.seen();
+    let lines: Vec<&str> = seen.iter().map(|seen| seen.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /__/firebase/init.json",
+            "POST /identitytoolkit.googleapis.com/v1/accounts:sendOobCode?key=key-1",
+            "POST /identitytoolkit.googleapis.com/v1/accounts:signInWithEmailLink?key=key-1",
+            "POST /securetoken.googleapis.com/v1/token?key=key-1",
+            "GET /exports?page_size=1",
+            "POST /securetoken.googleapis.com/v1/token?key=key-1",
+            "GET /exports?page_size=20",
+            "POST /securetoken.googleapis.com/v1/token?key=key-1",
+            "GET /exports?page_size=20",
+        ]
+    );
+    let sent: Value = serde_json::from_str(&seen[1].body).unwrap();
+    let expected = json!({
+        "requestType": "EMAIL_SIGNIN", "email": "ada@example.com",
+        "continueUrl": format!("http://{}/", service.address), "canHandleCodeInApp": true,
+    });
+    assert_eq!(sent, expected);
+    let sent: Value = serde_json::from_str(&seen[2].body).unwrap();
+    assert_eq!(sent, json!({ "email": "ada@example.com", "oobCode": "code-1" }));
+    assert_eq!(seen[3].body, "grant_type=refresh_token&refresh_token=refresh-1");
+    assert_eq!(seen[8].header("authorization"), "Bearer third.id.token");
+    // no secret is sent to where it does not belong, and none is printed
+    assert!(seen[..3].iter().all(|seen| seen.header("authorization").is_empty()));
+    let printed = [login.stdout, login.stderr, jobs.stdout, jobs.stderr].concat();
+    let printed = String::from_utf8(printed).unwrap();
+    for secret in ["refresh-1", "code-1", "first.id", "third.id"] {
+        assert!(!printed.contains(secret), "{printed}");
+    }
+
+    assert!(service.run(&["logout"], "", false).await.status.success());
+    assert_eq!(service.run(&["jobs"], "", false).await.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_firebase_refuses_says_what_to_do() {
+    let service = Service::start([
+        ok(json!({ "apiKey": "key-1" })),
+        ok(json!({})),
+        Answer::Of(
+            StatusCode::BAD_REQUEST,
+            Vec::new(),
+            json!({ "error": { "message": "INVALID_OOB_CODE" } }).to_string(),
+        ),
+    ])
+    .await;
+    let login = ["login", "--email", "ada@example.com"];
+    let refused = service.run(&login, "https://p.firebaseapp.com/?oobCode=x", false).await;
+    assert!(
+        error(&refused).contains("sign in again for a new one (INVALID_OOB_CODE)"),
+        "{}",
+        error(&refused)
+    );
+    // a service without Firebase Hosting has no sign-in by e-mail
+    let none = service.run(&login, "", false).await;
+    assert!(error(&none).contains("without --email"), "{}", error(&none));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_files_that_lead_elsewhere_are_refused() {
+    for name in ["../x", "/etc/x", "a/b", "..", "a\\b", ""] {
+        let file =
+            json!({ "name": name, "bytes": 1, "sha256": "0".repeat(64), "link": "http://127.0.0.1:9/x" });
+        let artifact = json!({ "type": "gguf", "variant": "file", "files": [file] });
+        let export = json!({ "export_id": "e1", "status": "completed", "artifacts": [artifact] });
+        let service = Service::start([ok(&export)]).await;
+        let output = service.run(&["download", "job", "e1"], "", true).await;
+        assert_eq!(output.status.code(), Some(6), "{name}");
+        assert!(error(&output).contains("not a file name"), "{name}: {}", error(&output));
+        assert_eq!(std::fs::read_dir(service.home.path()).unwrap().count(), 0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_goes_on_where_it_was_lost_with_a_new_link() {
+    let content = r#"{"success": 1234567}"#;
+    let (lost, rest) = content.split_at(r#"{"success""#.len());
+    let service = Service::start([]).await;
+    let file = |link: &str| {
+        json!({
+            "name": "model.gguf", "bytes": content.len(), "sha256": hex::encode(Sha256::digest(content)),
+            "link": format!("http://{}/{link}?signature=secret", service.address),
+        })
+    };
+    let export = |link: &str| {
+        let artifact = json!({ "type": "gguf", "variant": "file", "files": [file(link)] });
+        ok(json!({ "export_id": "e1", "status": "completed", "artifacts": [artifact] }))
+    };
+    let expired = Answer::Of(StatusCode::FORBIDDEN, Vec::new(), "expired".to_owned());
+    let range = vec![("Content-Range", "bytes 10-19/20")];
+    let partial = Answer::Of(StatusCode::PARTIAL_CONTENT, range, rest.to_owned());
+    let answers = [export("1"), Answer::Lost, export("2"), expired, export("3"), partial];
+    service.script.answers.lock().unwrap().extend(answers);
+    let output = service.run(&["download", "job", "e1"], "", true).await;
+    assert!(output.status.success(), "{}", error(&output));
+    assert_eq!(std::fs::read_to_string(service.home.path().join("model.gguf")).unwrap(), content);
+    let links: Vec<Seen> =
+        service.seen().into_iter().filter(|seen| seen.line.contains("signature")).collect();
+    let ranges: Vec<&str> = links.iter().map(|seen| seen.header("range")).collect();
+    assert_eq!(ranges, ["bytes=0-", &format!("bytes={}-", lost.len()), "bytes=10-"]);
+    assert!(links.iter().all(|seen| seen.header("authorization").is_empty()), "a link gets no token");
+    assert!(!error(&output).contains("secret"), "{}", error(&output));
+}
