@@ -95,6 +95,7 @@ pub(crate) enum ExportCommand {
     Lora(LoraArgs),
     Verify(VerifyArgs),
     Check(CheckArgs),
+    Imatrix(ImatrixArgs),
     Inspect(InspectArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
@@ -349,6 +350,48 @@ pub(crate) struct CheckArgs {
     /// Fail on warnings too
     #[arg(long)]
     pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// Compute an importance matrix of a model with its adapter, for types below 8 bits
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+
+  gemma-export imatrix \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --text training.jsonl \\
+    --out imatrix.gguf
+
+  gemma-export gguf \\
+    --base gemma-3-1b-it \\
+    --adapter my-adapter \\
+    --quant q4_k_m \\
+    --imatrix imatrix.gguf \\
+    --out my-model.gguf
+
+The numbers are those of llama.cpp's llama-imatrix for an F32 file of the model. A text like what the model will read and write \
+is best: the training set, or answers of the model.")]
+pub(crate) struct ImatrixArgs {
+    /// Folder of the model, or its name on the Hugging Face Hub [default: the one that the adapter names]
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    /// Folder of the adapter, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// A text, or a training set in chat form (JSON Lines, as for --prompts)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Output file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// The most chunks of 512 tokens that are used
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub(crate) chunks: NonZeroUsize,
+    /// Replace an importance matrix at the output
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

@@ -7,6 +7,7 @@ mod disk_space;
 mod earlier_export;
 mod failure;
 mod gguf;
+mod imatrix;
 mod inputs;
 mod inspect;
 mod lora;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ExportCommand::Lora(args) => lora::run(args, terminal),
         ExportCommand::Verify(args) => verify::run(args, terminal),
         ExportCommand::Check(args) => check::run(args, terminal),
+        ExportCommand::Imatrix(args) => imatrix::run(args, terminal),
         ExportCommand::Inspect(args) => inspect::run(args, terminal),
         ExportCommand::Login(args) => service::login(args, terminal),
         ExportCommand::Logout(args) => service::logout(args),

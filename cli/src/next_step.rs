@@ -22,6 +22,15 @@ pub(crate) fn merged(folder: &Path) -> Vec<String> {
     vec![format!("vllm serve {folder}"), format!("gemma-export gguf --base {folder} --out model.gguf")]
 }
 
+/// The command that uses an importance matrix.
+pub(crate) fn imatrix(base: Option<&Path>, adapter: Option<&Path>, path: &Path) -> Vec<String> {
+    let model = [("--base", base), ("--adapter", adapter)];
+    let given =
+        model.iter().filter_map(|(option, path)| path.map(|path| format!(" {option} {}", quoted(path))));
+    let model: String = given.collect();
+    vec![format!("gemma-export gguf{model} --quant q4_k_m --imatrix {} --out model.gguf", quoted(path))]
+}
+
 /// Commands for an adapter as GGUF.
 pub(crate) fn lora(path: &Path) -> Vec<String> {
     vec![format!("llama-cli -m BASE.gguf --lora {}", quoted(path))]

@@ -49,7 +49,7 @@ impl Run<'_> {
         work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
     ) -> Result<T, Failure> {
         handle_signals()?;
-        let progress = Progress::new(self.terminal, stage.as_str());
+        let progress = Progress::new(self.terminal, stage.as_str(), Unit::of(stage));
         let is_remote = self.inputs.has_remote();
         let result = work(&RunOptions {
             progress: &progress,
@@ -74,6 +74,22 @@ pub(crate) fn handle_signals() -> Result<(), Failure> {
     }
 }
 
+/// What progress is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Bytes,
+    Tokens,
+}
+
+impl Unit {
+    fn of(stage: Stage) -> Self {
+        match stage {
+            Stage::Calibrating => Self::Tokens,
+            Stage::Merging | Stage::Converting | Stage::Verifying => Self::Bytes,
+        }
+    }
+}
+
 /// A bar on a terminal, else a line every [`LINE_INTERVAL`].
 pub(crate) enum Progress {
     Hidden,
@@ -82,17 +98,17 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(terminal: Terminal, stage: &'static str) -> Self {
+    pub(crate) fn new(terminal: Terminal, stage: &'static str, unit: Unit) -> Self {
         if terminal.is_quiet() {
             Self::Hidden
         } else if io::stderr().is_terminal() {
-            Self::Bar(stage_bar(stage))
+            Self::Bar(stage_bar(stage, unit))
         } else {
-            Self::Lines(Mutex::new(ProgressLines::new(stage, Instant::now())))
+            Self::Lines(Mutex::new(ProgressLines::new(stage, unit, Instant::now())))
         }
     }
 
-    /// Sets the bytes that are done.
+    /// Sets how much is done.
     pub(crate) fn set(&self, done: u64, total: u64) {
         match self {
             Self::Hidden => {}
@@ -109,7 +125,7 @@ impl Progress {
         }
     }
 
-    /// The next bytes are measured from `done` on, which were done before.
+    /// The rate is measured from `done` on, which was done before.
     pub(crate) fn begin_at(&self, done: u64, total: u64) {
         self.set(done, total);
         match self {
@@ -128,11 +144,16 @@ impl Progress {
     }
 }
 
-fn stage_bar(stage: &'static str) -> ProgressBar {
-    let bar = bar(
-        "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
-        "{msg} {percent}%  {decimal_bytes_per_sec}  {eta} left",
-    );
+fn stage_bar(stage: &'static str, unit: Unit) -> ProgressBar {
+    let bar = match unit {
+        Unit::Bytes => bar(
+            "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
+            "{msg} {percent}%  {decimal_bytes_per_sec}  {eta} left",
+        ),
+        Unit::Tokens => {
+            bar("{msg} {wide_bar} {pos} of {len} tokens  {eta} left", "{msg} {percent}%  {eta} left")
+        }
+    };
     bar.with_message(stage)
 }
 
@@ -159,15 +180,16 @@ impl engine::Progress for Progress {
 /// Progress in lines.
 pub(crate) struct ProgressLines {
     stage: &'static str,
+    unit: Unit,
     started: Instant,
     printed: Instant,
-    /// Bytes that were done at the start.
+    /// How much was done at the start.
     begun: u64,
 }
 
 impl ProgressLines {
-    fn new(stage: &'static str, now: Instant) -> Self {
-        Self { stage, started: now, printed: now, begun: 0 }
+    fn new(stage: &'static str, unit: Unit, now: Instant) -> Self {
+        Self { stage, unit, started: now, printed: now, begun: 0 }
     }
 
     /// The next line, if it is time for one.
@@ -178,15 +200,15 @@ impl ProgressLines {
         self.printed = now;
         let per_second = (done - self.begun) as f64 / (now - self.started).as_secs_f64();
         let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / per_second);
-        Some(format!(
-            "{}: {:.0} %, {} of {}, {}/s, {:#} left",
-            self.stage,
-            100.0 * done as f64 / total.max(1) as f64,
-            DecimalBytes(done),
-            DecimalBytes(total),
-            DecimalBytes(per_second as u64),
-            HumanDuration(left),
-        ))
+        let amount = match self.unit {
+            Unit::Tokens => format!("{done} of {total} tokens"),
+            Unit::Bytes => {
+                let rate = DecimalBytes(per_second as u64);
+                format!("{} of {}, {rate}/s", DecimalBytes(done), DecimalBytes(total))
+            }
+        };
+        let percent = 100.0 * done as f64 / total.max(1) as f64;
+        Some(format!("{}: {percent:.0} %, {amount}, {:#} left", self.stage, HumanDuration(left)))
     }
 }
 
@@ -197,7 +219,7 @@ mod tests {
     #[test]
     fn there_is_a_line_every_ten_seconds() {
         let start = Instant::now();
-        let mut lines = ProgressLines::new("converting", start);
+        let mut lines = ProgressLines::new("converting", Unit::Bytes, start);
         let mut at = |seconds, done| lines.next(done, 4_000_000_000, start + Duration::from_secs(seconds));
         assert_eq!(at(9, 900_000_000), None);
         let line = "converting: 25 %, 1.00 GB of 4.00 GB, 100.00 MB/s, 30s left";

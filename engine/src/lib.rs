@@ -31,7 +31,7 @@
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
 //! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (predictions), `survival`, `inspect`, `output_revision`.
+//! files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `inspect`, `output_revision`.
 //! `docs/ENGINE.md` describes them.
 //!
 //! # Example
@@ -56,6 +56,7 @@
 //! # }
 //! ```
 
+mod calibration;
 mod check;
 mod checkpoint;
 mod convert;
@@ -78,6 +79,7 @@ pub mod report;
 mod survival;
 mod tokenizer;
 
+pub use calibration::{CalibrationText, MeasuredImatrix, measure_imatrix};
 pub use check::{Finding, Severity, check_serving};
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};

@@ -12,6 +12,8 @@ pub enum Stage {
     Converting,
     /// Comparing an existing export with its inputs.
     Verifying,
+    /// Computing an importance matrix.
+    Calibrating,
 }
 
 impl Stage {
@@ -21,18 +23,19 @@ impl Stage {
             Self::Merging => "merging",
             Self::Converting => "converting",
             Self::Verifying => "verifying",
+            Self::Calibrating => "calibrating",
         }
     }
 }
 
-/// The progress so far. Bytes are output bytes; `total` is exact and known from the start.
+/// The progress so far, in output bytes, or in tokens for [`Stage::Calibrating`]; `total` is exact and known from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgressUpdate {
     /// The stage.
     pub stage: Stage,
-    /// Bytes written so far.
+    /// What is done so far.
     pub done: u64,
-    /// Bytes to be written in all.
+    /// What is to be done in all.
     pub total: u64,
 }
 

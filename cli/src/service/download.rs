@@ -17,7 +17,7 @@ use crate::args::DownloadArgs;
 use crate::disk_space::DiskSpace;
 use crate::failure::Failure;
 use crate::outputs::existing_folder;
-use crate::progress::Progress;
+use crate::progress::{Progress, Unit};
 use crate::terminal::{Summary, Terminal};
 use crate::{next_step, paths};
 
@@ -146,7 +146,7 @@ impl Download<'_> {
         let mut space = DiskSpace::default();
         space.add(&self.args.out, missing);
         space.check()?;
-        let progress = Progress::new(self.client.terminal, "downloading");
+        let progress = Progress::new(self.client.terminal, "downloading", Unit::Bytes);
         let mut done = total - missing;
         progress.begin_at(done, total);
         let mut written = Vec::new();

@@ -33,7 +33,8 @@ pub(super) fn answers(
         if tokens.iter().all(Vec::is_empty) {
             break;
         }
-        let pass = ForwardPass { weights, hparams: model.hparams(), tokens: &tokens, past: &past, run };
+        let hparams = model.hparams();
+        let pass = ForwardPass { weights, hparams, tokens: &tokens, past: &past, input_sums: None, run };
         let states = hidden_states(&pass, &mut cache)?;
         let last = last_rows(&tokens);
         let logits = ModelLogits::new(weights, states.select(ndarray::Axis(0), &last), model.hparams());

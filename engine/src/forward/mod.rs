@@ -13,6 +13,7 @@ mod generate;
 mod gguf_weights;
 mod hidden_states;
 mod hparams;
+mod input_sums;
 mod kv_cache;
 mod lockstep;
 mod mlp;
@@ -39,7 +40,9 @@ use crate::progress::RunOptions;
 
 pub(crate) use divergence::TokenPredictions;
 pub(crate) use generate::AnswerEnd;
+pub(crate) use input_sums::{InputSums, TensorInputs};
 pub(crate) use model::ForwardModel;
+pub(crate) use parallel::in_parallel;
 pub(crate) use passages::{NextToken, Passage, greedy_answers, predictions, token_probabilities};
 pub(crate) use prompts::{fixed_prompts, tokenizer};
 pub(crate) use weight_changes::weight_changes;

@@ -9,6 +9,7 @@ use super::divergence::ModelLogits;
 use super::gguf_weights::GgufWeights;
 use super::hidden_states::hidden_states;
 use super::hparams::ModelHparams;
+use super::input_sums::InputSums;
 use super::kv_cache::KvCache;
 use super::ops::ForwardPass;
 use super::reference_weights::ReferenceWeights;
@@ -65,8 +66,18 @@ impl ForwardModel {
         tokens: &[Vec<usize>],
         run: &RunOptions<'_>,
     ) -> Result<Array2<f32>> {
-        let pass = ForwardPass { weights, hparams: &self.hparams, tokens, past: &[], run };
+        let hparams = &self.hparams;
+        let pass = ForwardPass { weights, hparams, tokens, past: &[], input_sums: None, run };
         hidden_states(&pass, &mut KvCache::of_one_pass())
+    }
+
+    /// The inputs of the layers' matrices for a sequence.
+    pub(crate) fn input_sums(&self, tokens: &[usize], run: &RunOptions<'_>) -> Result<InputSums> {
+        let sums = InputSums::default();
+        let (weights, hparams, tokens) = (&*self.weights, &self.hparams, &[tokens.to_vec()]);
+        let pass = ForwardPass { weights, hparams, tokens, past: &[], input_sums: Some(&sums), run };
+        hidden_states(&pass, &mut KvCache::of_one_pass())?;
+        Ok(sums)
     }
 
     /// All logits after each token of a sequence.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 
 use super::hparams::ModelHparams;
+use super::input_sums::{InputSums, StackPosition};
 use super::weights::{RowRange, WeightSource, for_each_chunk, require_shape, row, shape_mismatch, vector};
 use crate::error::{Error, Result};
 use crate::progress::RunOptions;
@@ -16,6 +17,8 @@ pub(super) struct ForwardPass<'a> {
     pub(super) tokens: &'a [Vec<usize>],
     /// How many tokens of each sequence earlier passes computed; empty if none.
     pub(super) past: &'a [usize],
+    /// What receives the inputs of the layers' matrices, if anything does.
+    pub(super) input_sums: Option<&'a InputSums>,
     pub(super) run: &'a RunOptions<'a>,
 }
 
@@ -67,6 +70,11 @@ impl ForwardPass<'_> {
 
     /// x·Wᵀ with some rows of W, such as one matrix of a stack.
     pub(super) fn product(&self, name: &str, rows: Range<usize>, x: &Array2<f32>) -> Result<Array2<f32>> {
+        if let Some(sums) = self.input_sums {
+            let (stacked, of_one) = (require_shape(self.weights, name)?.0, rows.len().max(1));
+            let matrix = StackPosition { number: rows.start / of_one, count: stacked / of_one };
+            sums.add(name, matrix, x);
+        }
         let mut out = Array2::zeros((x.nrows(), rows.len()));
         let start = rows.start;
         let range = RowRange { tensor: name, rows, columns: x.ncols() };

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::progress::RunOptions;
 
 /// The result for each part, in the order of the parts.
-pub(super) fn in_parallel<P: Sync, T: Send>(
+pub(crate) fn in_parallel<P: Sync, T: Send>(
     parts: &[P],
     run: &RunOptions<'_>,
     work: impl Fn(&P) -> Result<T> + Sync,

@@ -137,7 +137,7 @@ fn expected() -> BTreeMap<String, ExpectedLogits> {
 /// All logits of all tokens.
 fn logits(weights: &dyn WeightSource, hparams: &ModelHparams, ids: &[usize]) -> ndarray::Array2<f32> {
     let (tokens, run) = ([ids.to_vec()], RunOptions::default());
-    let pass = ForwardPass { weights, hparams, tokens: &tokens, past: &[], run: &run };
+    let pass = ForwardPass { weights, hparams, tokens: &tokens, past: &[], input_sums: None, run: &run };
     let hidden = hidden_states(&pass, &mut KvCache::of_one_pass()).unwrap();
     ModelLogits::new(weights, hidden, hparams).of_tokens(0, 768).unwrap()
 }
@@ -155,8 +155,14 @@ fn passes_over_the_next_tokens_give_the_logits_of_whole_sequences() {
             let part = |ids: &Vec<usize>| ids.iter().copied().skip(start).take(2).collect::<Vec<_>>();
             let tokens: Vec<Vec<usize>> = sequences.iter().map(part).collect();
             let past: Vec<usize> = sequences.iter().map(|ids| start.min(ids.len())).collect();
-            let pass =
-                ForwardPass { weights: &weights, hparams: &hparams, tokens: &tokens, past: &past, run: &run };
+            let pass = ForwardPass {
+                weights: &weights,
+                hparams: &hparams,
+                tokens: &tokens,
+                past: &past,
+                input_sums: None,
+                run: &run,
+            };
             let hidden = hidden_states(&pass, &mut cache).unwrap();
             let logits = ModelLogits::new(&weights, hidden, &hparams).of_tokens(0, 704).unwrap();
             let mut rows = logits.rows().into_iter();
@@ -237,7 +243,14 @@ fn unsupported_and_contradictory_configurations_are_rejected() {
         let weights = ReferenceWeights::new(&changed(&expected, folder.path()))?;
         let (tokens, run) = ([vec![2, 5]], RunOptions::default());
         let hparams = &weights.hparams()?;
-        let pass = ForwardPass { weights: &weights, hparams, tokens: &tokens, past: &[], run: &run };
+        let pass = ForwardPass {
+            weights: &weights,
+            hparams,
+            tokens: &tokens,
+            past: &[],
+            input_sums: None,
+            run: &run,
+        };
         hidden_states(&pass, &mut KvCache::of_one_pass())
     };
     for (case, key, value, wanted) in [

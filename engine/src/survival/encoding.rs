@@ -78,6 +78,17 @@ impl<'a> PromptEncoder<'a> {
         self.encoder.decode(answer.iter().filter_map(|id| u32::try_from(*id).ok()))
     }
 
+    /// The tokens of a prompt with its answer, if it has one.
+    pub(super) fn encode_whole(&self, prompt: &Prompt) -> Result<Vec<usize>> {
+        match (prompt, &self.renderer) {
+            (Prompt::Chat(chat), Some(renderer)) => {
+                let text = renderer.render(chat, false);
+                text.map_err(|problem| template_error(self.model, &problem)).map(|text| self.ids(&text))
+            }
+            (Prompt::Chat(_) | Prompt::Text(_), _) => self.encode_one(prompt).map(|encoded| encoded.prompt),
+        }
+    }
+
     fn encode_one(&self, prompt: &Prompt) -> Result<EncodedPrompt> {
         let chat = match (prompt, &self.renderer) {
             (Prompt::Text(text), None) => {

@@ -20,6 +20,7 @@ use crate::io::Source;
 use crate::merge::Model;
 use crate::progress::RunOptions;
 use crate::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
+use crate::tokenizer::Tokenizer;
 use encoding::{EncodedPrompt, PromptEncoder};
 pub use prompt_set::PromptSet;
 pub use turn_end::{check_turn_end, measure_turn_end};
@@ -79,6 +80,19 @@ pub fn measure_survival(
             Survival { turn_end, ..survival }
         })
         .collect())
+}
+
+/// The tokens of a training set in chat form: every conversation, rendered through the model's chat template.
+pub(crate) fn training_set_tokens(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    file: &str,
+    bytes: &[u8],
+) -> Result<Vec<usize>> {
+    let encoder = PromptEncoder::new(model, tokenizer)?;
+    let conversations = prompt_set::parse_all(file, bytes)?;
+    let tokens = conversations.iter().map(|conversation| encoder.encode_whole(conversation));
+    Ok(tokens.collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// The models side by side.

@@ -41,29 +41,35 @@ impl PromptSet {
     /// # Errors
     /// [`Error::Invalid`] with the line, if it is neither; and if there is no prompt.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
-        let text = std::str::from_utf8(bytes).map_err(|_| Error::invalid(file, "is not UTF-8 text"))?;
-        let text = text.trim_start_matches('\u{feff}');
-        let prompts = match text.trim_start().chars().next() {
-            Some('[') => {
-                let entries: Vec<Value> = serde_json::from_str(text)
-                    .map_err(|e| Error::invalid(file, format!("invalid JSON: {e}")))?;
-                numbered("entry", entries.iter().map(prompt))
-            }
-            Some('{') => {
-                let line = |text: &str| serde_json::from_str(text).map_err(|e| format!("invalid JSON: {e}"));
-                let lines = text.lines().filter(|text| !text.trim().is_empty());
-                numbered("line", lines.map(|text| line(text).and_then(|entry| prompt(&entry))))
-            }
-            Some(_) | None => {
-                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-                Ok(lines.map(|line| Prompt::Text(line.to_owned())).collect())
-            }
-        };
-        let prompts = prompts.map_err(|problem| Error::invalid(file, problem))?;
-        match prompts.len() {
-            0 => Err(Error::invalid(file, "has no prompts")),
-            available => Ok(Self { prompts: Some(spread(prompts)), available }),
+        let prompts = parse_all(file, bytes)?;
+        Ok(Self { available: prompts.len(), prompts: Some(spread(prompts)) })
+    }
+}
+
+/// All prompts of a file.
+pub(super) fn parse_all(file: &str, bytes: &[u8]) -> Result<Vec<Prompt>> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::invalid(file, "is not UTF-8 text"))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let prompts = match text.trim_start().chars().next() {
+        Some('[') => {
+            let entries: Vec<Value> =
+                serde_json::from_str(text).map_err(|e| Error::invalid(file, format!("invalid JSON: {e}")))?;
+            numbered("entry", entries.iter().map(prompt))
         }
+        Some('{') => {
+            let line = |text: &str| serde_json::from_str(text).map_err(|e| format!("invalid JSON: {e}"));
+            let lines = text.lines().filter(|text| !text.trim().is_empty());
+            numbered("line", lines.map(|text| line(text).and_then(|entry| prompt(&entry))))
+        }
+        Some(_) | None => {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            Ok(lines.map(|line| Prompt::Text(line.to_owned())).collect())
+        }
+    };
+    let prompts = prompts.map_err(|problem| Error::invalid(file, problem))?;
+    match prompts.is_empty() {
+        true => Err(Error::invalid(file, "has no prompts")),
+        false => Ok(prompts),
     }
 }
 

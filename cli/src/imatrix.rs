@@ -1,0 +1,63 @@
+//! `gemma-export imatrix`
+
+use std::path::Path;
+
+use engine::{CalibrationText, Imatrix, LocalOutput, Stage, measure_imatrix};
+use indicatif::DecimalBytes;
+use serde_json::json;
+
+use crate::args::ImatrixArgs;
+use crate::failure::Failure;
+use crate::model::{OpenModel, open_model};
+use crate::next_step;
+use crate::outputs::check_files;
+use crate::paths::{join, open_file, output_file};
+use crate::progress::Run;
+use crate::sources::Sources;
+use crate::terminal::{Summary, Terminal};
+
+pub(crate) fn run(args: &ImatrixArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let sources = Sources::new(terminal);
+    let OpenModel { model, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
+    engine::check_comparable(&model)?;
+    let text = sources.inputs.open_file(&args.text)?;
+    let cannot =
+        |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", args.text.display()));
+    let mut bytes = vec![0; usize::try_from(text.size()).map_err(|e| cannot(&e))?];
+    text.read_at(0, &mut bytes).map_err(|e| cannot(&e))?;
+    let (folder, name) = output_file(&args.out)?;
+    check_files(&[join(folder, name)], &sources.inputs, args.force, is_imatrix)?;
+    let file = args.text.display().to_string();
+    let text = CalibrationText { file: &file, bytes: &bytes, max_chunks: args.chunks.get() };
+    let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
+    let measured = run.show(Stage::Calibrating, |run| measure_imatrix(&model, &text, run))?;
+    let written = measured.write(name, &mut LocalOutput::create(folder)?)?;
+    let (chunks, tokens, tensors) = (measured.chunks(), measured.tokens(), measured.tensors());
+    let next_steps = next_step::imatrix(args.base.as_deref(), args.adapter.as_deref(), &args.out);
+    Ok(Summary {
+        lines: vec![
+            args.out.display().to_string(),
+            format!("  size     {} ({} bytes)", DecimalBytes(written.size), written.size),
+            format!("  sha256   {}", written.sha256),
+            format!("  text     {tokens} tokens in {chunks} chunks"),
+            format!("  tensors  {tensors}"),
+        ],
+        figures: json!({
+            "path": args.out,
+            "bytes": written.size,
+            "sha256": written.sha256,
+            "chunks": chunks,
+            "tokens": tokens,
+            "tensors": tensors,
+            "next_steps": next_steps,
+        }),
+        next_steps,
+        complete: Some(args.out.clone()),
+        ..Summary::default()
+    })
+}
+
+/// Whether a file is an importance matrix, which another one may replace.
+fn is_imatrix(path: &Path) -> bool {
+    open_file(path).is_ok_and(|file| Imatrix::open(&*file, "").is_ok())
+}

@@ -1,0 +1,94 @@
+//! Importance matrices of a model with its adapter: a text goes through the layers, and the squares of what each matrix is
+//! multiplied with are summed. The numbers are those of llama.cpp's `llama-imatrix` for an F32 file.
+
+mod imatrix_file;
+
+pub use imatrix_file::MeasuredImatrix;
+
+use crate::error::{Error, Result};
+use crate::forward::{ForwardModel, InputSums, in_parallel, tokenizer};
+use crate::merge::Model;
+use crate::progress::{ProgressUpdate, RunOptions, Stage};
+use crate::survival::training_set_tokens;
+use crate::tokenizer::{TextEncoder, Tokenizer};
+
+/// The tokens of a chunk, which are computed together; the default of `llama-imatrix`.
+const CHUNK_TOKENS: usize = 512;
+
+/// The text that an importance matrix is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct CalibrationText<'a> {
+    /// The name of its file, which becomes `imatrix.datasets`.
+    pub file: &'a str,
+    /// A text, or a training set as for prompts, whose conversations are rendered through the model's chat template.
+    pub bytes: &'a [u8],
+    /// The most chunks of 512 tokens that are used.
+    pub max_chunks: usize,
+}
+
+/// Computes the importance matrix of a model, with its adapter applied but not rounded.
+///
+/// # Errors
+/// When the text has less than a chunk, the model is not supported ([`check_comparable`](crate::check_comparable)), or an input
+/// cannot be read; and [`Error::Cancelled`] when the caller asked to stop.
+pub fn measure_imatrix(
+    model: &Model,
+    text: &CalibrationText<'_>,
+    run: &RunOptions<'_>,
+) -> Result<MeasuredImatrix> {
+    let forward = ForwardModel::of_model(model)?;
+    let chunks = chunks(model, text)?;
+    let sums = InputSums::default();
+    let mut done = 0;
+    for side_by_side in chunks.chunks(run.threads()) {
+        // joined in their order, so that the sums do not depend on threads
+        for of_chunk in in_parallel(side_by_side, run, |tokens| forward.input_sums(tokens, run))? {
+            sums.join(of_chunk);
+        }
+        done += side_by_side.len();
+        let tokens = |chunks: usize| (chunks * CHUNK_TOKENS) as u64;
+        let (done, total) = (tokens(done), tokens(chunks.len()));
+        run.progress.report(ProgressUpdate { stage: Stage::Calibrating, done, total });
+    }
+    let tensors = sums.into_tensors();
+    match tensors.iter().find(|(_, inputs)| inputs.sums.iter().any(|sum| !sum.is_finite())) {
+        Some((tensor, _)) => {
+            Err(Error::tensor(model.base().location(), tensor, "has inputs that are NaN or infinite"))
+        }
+        None => Ok(MeasuredImatrix::new(&tensors, text.file, chunks.len())),
+    }
+}
+
+/// The first chunks, each with `<bos>` in place of its first token, as in `llama-imatrix`.
+fn chunks(model: &Model, text: &CalibrationText<'_>) -> Result<Vec<Vec<usize>>> {
+    let tokenizer = tokenizer(model)?;
+    let bos = tokenizer.special_id("bos").map(|id| id as usize);
+    let ids = ids(model, &tokenizer, text)?;
+    let tokens: Vec<usize> = bos.into_iter().chain(ids).collect();
+    let mut chunks: Vec<Vec<usize>> =
+        tokens.chunks_exact(CHUNK_TOKENS).take(text.max_chunks).map(<[usize]>::to_vec).collect();
+    for chunk in &mut chunks {
+        chunk[0] = bos.unwrap_or(chunk[0]);
+    }
+    if chunks.is_empty() {
+        let problem = format!(
+            "has {} tokens, and an importance matrix needs {CHUNK_TOKENS} at least: give more text like what the model will write",
+            tokens.len()
+        );
+        return Err(Error::invalid(text.file, problem));
+    }
+    Ok(chunks)
+}
+
+fn ids(model: &Model, tokenizer: &Tokenizer, text: &CalibrationText<'_>) -> Result<Vec<usize>> {
+    if text.bytes.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first)) {
+        return training_set_tokens(model, tokenizer, text.file, text.bytes);
+    }
+    let plain =
+        std::str::from_utf8(text.bytes).map_err(|_| Error::invalid(text.file, "is not UTF-8 text"))?;
+    let plain = plain.strip_suffix('\n').unwrap_or(plain);
+    Ok(TextEncoder::new(tokenizer).encode(plain).into_iter().map(|id| id as usize).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Importance matrices beside those of llama-imatrix for F32 files of the same models, on the same text.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::gguf::{GgufFile, GgufTensor};
+use crate::imatrix::Imatrix;
+use crate::io::{Folder, LocalFolder, LocalOutput, Source};
+
+const FILE: &str = "text.txt";
+
+fn fixture(part: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(part)
+}
+
+fn model(base: &str) -> Model {
+    let folder = Arc::new(LocalFolder::open(fixture(base).join("base")).unwrap());
+    Model::new(&Checkpoint::open(folder).unwrap())
+}
+
+fn text() -> Vec<u8> {
+    std::fs::read(fixture("imatrix/measured").join(FILE)).unwrap()
+}
+
+/// The file of a measured matrix, and its tensors.
+struct Written(Arc<dyn Source>, GgufFile);
+
+impl Written {
+    fn of(folder: &Path, name: &str) -> Self {
+        let source = LocalFolder::open(folder).unwrap().open(name).unwrap();
+        let file = GgufFile::open(&*source).unwrap();
+        Self(source, file)
+    }
+
+    fn values(&self, tensor: &GgufTensor) -> Vec<f32> {
+        let mut bytes = vec![0; (tensor.byte_range.end - tensor.byte_range.start) as usize];
+        self.0.read_at(tensor.byte_range.start, &mut bytes).unwrap();
+        bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+    }
+}
+
+fn measured(model: &Model, bytes: &[u8], max_chunks: usize) -> Result<(tempfile::TempDir, MeasuredImatrix)> {
+    let text = CalibrationText { file: FILE, bytes, max_chunks };
+    let measured = measure_imatrix(model, &text, &RunOptions::default())?;
+    let folder = tempfile::tempdir().unwrap();
+    measured.write("imatrix.gguf", &mut LocalOutput::create(folder.path()).unwrap()).unwrap();
+    Ok((folder, measured))
+}
+
+#[test]
+fn counts_equal_those_of_llama_imatrix_and_sums_do_within_rounding() {
+    for (base, relative, of_largest) in [
+        ("gemma1-micro", 1e-3, 1e-5),
+        ("gemma2-micro", 1e-3, 1e-5),
+        ("gemma3-micro", 1e-3, 1e-5),
+        ("families/gemma3-vision", 1e-3, 1e-5),
+        // llama.cpp divides the variance of its sparse activations by n - 1, transformers by n
+        ("families/gemma3n", 0.1, 1e-3),
+        ("families/gemma4-dense", 1e-3, 1e-5),
+        ("families/gemma4-moe", 1e-3, 1e-5),
+    ] {
+        let (folder, _) = measured(&model(base), &text(), 2).unwrap();
+        let found = Written::of(folder.path(), "imatrix.gguf");
+        let name = base.rsplit('/').next().unwrap();
+        let expected = Written::of(&fixture("imatrix/measured"), &format!("{name}.gguf"));
+        let metadata = |written: &Written| {
+            written.1.key_values.iter().map(|pair| (pair.key.clone(), pair.text())).collect::<Vec<_>>()
+        };
+        assert_eq!(metadata(&found), metadata(&expected), "{base}");
+        let infos = |written: &Written| {
+            let info =
+                |tensor: &GgufTensor| (tensor.name.clone(), tensor.shape.clone(), tensor.byte_range.clone());
+            written.1.tensors.iter().map(info).collect::<Vec<_>>()
+        };
+        assert_eq!(infos(&found), infos(&expected), "{base}");
+        for tensor in &expected.1.tensors {
+            let (found, expected) = (found.values(tensor), expected.values(tensor));
+            if tensor.name.ends_with(".counts") {
+                assert_eq!(found, expected, "{base} {}", tensor.name);
+                continue;
+            }
+            if base == "families/gemma3n" && tensor.name.contains(".proj.") {
+                // letters have no row in the fixture's per-layer embedding: transformers takes row 0, llama.cpp zeros
+                continue;
+            }
+            let largest = expected.iter().copied().fold(0.0, f32::max);
+            for (found, expected) in found.iter().zip(&expected) {
+                let rounding = relative * expected + of_largest * largest;
+                assert!((found - expected).abs() <= rounding, "{base} {}: {found} {expected}", tensor.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_file_is_read_as_an_importance_matrix() {
+    let (folder, measured) = measured(&model("gemma3-micro"), &text(), 1).unwrap();
+    assert_eq!((measured.chunks(), measured.tokens(), measured.tensors()), (1, 512, 14));
+    let source = LocalFolder::open(folder.path()).unwrap().open("imatrix.gguf").unwrap();
+    assert_eq!(source.size(), measured.size());
+    assert_eq!(Imatrix::open(&*source, "imatrix.gguf").unwrap().tensors(), 14);
+}
+
+#[test]
+fn the_sums_do_not_depend_on_threads() {
+    let model = model("gemma3-micro");
+    let bytes = text();
+    let measured = |threads| {
+        let text = CalibrationText { file: FILE, bytes: &bytes, max_chunks: 3 };
+        let run = RunOptions { threads: std::num::NonZeroUsize::new(threads), ..RunOptions::default() };
+        measure_imatrix(&model, &text, &run).unwrap()
+    };
+    assert_eq!(measured(1), measured(3));
+}
+
+#[test]
+fn a_training_set_is_rendered_through_the_chat_template() {
+    let model = model("gemma3-micro");
+    let line =
+        r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}"#;
+    let set = vec![line; 60].join("\n");
+    let chunks =
+        chunks(&model, &CalibrationText { file: "set.jsonl", bytes: set.as_bytes(), max_chunks: 9 }).unwrap();
+    let tokenizer = tokenizer(&model).unwrap();
+    let encoder = TextEncoder::new(&tokenizer);
+    let turn = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes<end_of_turn>\n";
+    let expected = encoder.encode(&turn.repeat(60));
+    let mut expected: Vec<usize> =
+        std::iter::once(2).chain(expected.into_iter().map(|id| id as usize)).collect();
+    expected.truncate(chunks.len() * CHUNK_TOKENS);
+    (0..chunks.len()).for_each(|chunk| expected[chunk * CHUNK_TOKENS] = 2);
+    assert!(!chunks.is_empty());
+    assert_eq!(chunks.concat(), expected);
+}
+
+#[test]
+fn a_text_shorter_than_a_chunk_is_refused() {
+    let model = model("gemma3-micro");
+    for (bytes, says) in
+        [(&b"too short"[..], "512 at least"), (b"\xff\xfe", "is not UTF-8 text"), (b"{\"x\": 1}", "prompt")]
+    {
+        let error = measured(&model, bytes, 1).map(drop).unwrap_err().to_string();
+        assert!(error.contains("text.txt") && error.contains(says), "{error}");
+    }
+}
