@@ -189,6 +189,9 @@ pub(crate) struct GgufArgs {
     /// Round weights to f16 first, like quantizing an f16 GGUF (for types below 8 bits)
     #[arg(long)]
     pub(crate) through_f16: bool,
+    /// Whether q4_0 takes the 4-bit grid on which the weights of a quantization-aware base lie; off for the bytes of llama-quantize
+    #[arg(long, value_name = "MODE", value_enum, default_value = "auto")]
+    pub(crate) qat: QatMode,
     /// Output file, in which {quant} is replaced by the type; or a folder, for NAME-TYPE.gguf
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
@@ -467,6 +470,15 @@ pub(crate) struct EngineArgs {
     /// Export NaN and infinity in base, adapter or result, instead of refusing them
     #[arg(long)]
     pub(crate) allow_non_finite: bool,
+}
+
+/// What is done with bases of quantization-aware training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum QatMode {
+    /// Their grid is found by their weights
+    Auto,
+    /// As llama-quantize
+    Off,
 }
 
 pub(super) fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {

@@ -9,7 +9,7 @@ use engine::{
     ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage, WrittenFile,
 };
 
-use crate::args::GgufArgs;
+use crate::args::{GgufArgs, QatMode};
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
 use crate::failure::Failure;
@@ -222,6 +222,9 @@ fn options(args: &GgufArgs, mut options: GgufOptions, sources: &Sources) -> Resu
     if let Some(path) = &args.imatrix {
         options = options
             .with_imatrix(Imatrix::open(&*sources.inputs.open_file(path)?, path.display().to_string())?);
+    }
+    if args.qat == QatMode::Off {
+        options = options.without_grid();
     }
     if args.through_f16 {
         options = options.through_f16();

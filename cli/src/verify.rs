@@ -133,6 +133,9 @@ fn options(
     if reported["through"] == "f16" {
         options = options.through_f16();
     }
+    if reported.is_object() && reported["qat"].is_null() {
+        options = options.without_grid();
+    }
     // a broken report is found by the comparison
     options = options.with_types(serde_json::from_value(reported["types"].clone()).unwrap_or_default());
     if let Some(most) = reported["split_max_size"].as_u64() {

@@ -6,6 +6,7 @@ use super::GgufOptions;
 use super::general_metadata::{naming, sampling};
 use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors, TensorSummary};
+use super::qat::{self, GridUse};
 use super::select_tensors::TensorSelection;
 use crate::check::{Finding, check_with_tokenizer};
 use crate::checkpoint::ModelFiles;
@@ -94,6 +95,10 @@ impl GgufPlan {
             imatrix.set_metadata(&mut metadata);
             set_importances(imatrix, &mut tensors)?;
         }
+        let grid = match options.uses_grid && !options.rounds_to_f16() {
+            true => qat::mark_grids(model, &mut tensors)?,
+            false => GridUse::default(),
+        };
         let matrices: Vec<&str> = tensors.iter().filter(|t| is_matrix(t)).map(|t| t.name.as_str()).collect();
         let unmatched = ExportWarning::unmatched_tensor_types(options.types.unmatched(&matrices));
         let modelfile = Some(Modelfile::of(&metadata));
@@ -105,9 +110,12 @@ impl GgufPlan {
             types: options.types.clone(),
             through: options.rounds_to_f16().then_some("f16"),
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),
+            qat: (grid.on_grid > 0).then_some("grid"),
         };
         let companions = companions(model)?;
-        let warnings = [ExportWarning::of_language_model(model)?, unmatched].concat();
+        let moved = (grid.moved > 0).then(|| ExportWarning::moved_off_grid(grid.moved));
+        let warnings =
+            [ExportWarning::of_language_model(model)?, unmatched, moved.into_iter().collect()].concat();
         let model = model.clone();
         Ok(Self { model, options, companions, warnings, findings, target, tensors, headers, modelfile })
     }

@@ -9,6 +9,7 @@ mod model_name;
 mod modelfile;
 mod options;
 mod planned_tensor;
+mod qat;
 mod select_tensors;
 
 pub use gguf_plan::GgufPlan;

@@ -28,6 +28,8 @@ pub struct GgufOptions {
     pub(super) separate_mmproj: bool,
     /// The model that a drafter drafts for.
     pub(super) target: Option<Checkpoint>,
+    /// Whether Q4_0 takes the steps of a grid on which the base's weights lie.
+    pub(super) uses_grid: bool,
 }
 
 impl GgufOptions {
@@ -44,6 +46,7 @@ impl GgufOptions {
             split: None,
             separate_mmproj: false,
             target: None,
+            uses_grid: true,
         }
     }
 
@@ -90,6 +93,13 @@ impl GgufOptions {
     #[must_use]
     pub fn through_f16(self) -> Self {
         Self { through_f16: true, ..self }
+    }
+
+    /// Quantizes a base of quantization-aware training as `llama-quantize` does. Otherwise Q4_0 takes the steps of the grid
+    /// on which its weights lie, of which `llama-quantize` misses most.
+    #[must_use]
+    pub fn without_grid(self) -> Self {
+        Self { uses_grid: false, ..self }
     }
 
     /// Types that replace those of the rules. The file is then one of `llama-quantize`, whatever its type.

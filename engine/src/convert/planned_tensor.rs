@@ -25,6 +25,8 @@ pub(super) struct PlannedTensor {
     /// Values are rounded to `f16` before they are quantized.
     pub(super) through_f16: bool,
     pub(super) importance: Option<ColumnImportance>,
+    /// Blocks whose weights lie on a grid are encoded with its step.
+    pub(super) on_grid: bool,
 }
 
 /// A tensor as a file stores it.
@@ -73,7 +75,16 @@ impl PlannedTensor {
         rows: Vec<RowSource>,
         transform: TensorTransform,
     ) -> Self {
-        Self { rows, name, shape, transform, as_type: TensorType::F32, through_f16: false, importance: None }
+        Self {
+            rows,
+            name,
+            shape,
+            transform,
+            as_type: TensorType::F32,
+            through_f16: false,
+            importance: None,
+            on_grid: false,
+        }
     }
 
     /// The numbers of the model's tensors that it is made of.
@@ -98,9 +109,16 @@ impl PlannedTensor {
         match source {
             RowSource::Tensor { tensor, elements } => {
                 let (tensor, elements, importance) = (*tensor, *elements, self.importance.clone());
-                let through_f16 = self.through_f16;
-                let content =
-                    PartContent::Encoded { tensor, elements, transform, as_type, through_f16, importance };
+                let (through_f16, on_grid) = (self.through_f16, self.on_grid);
+                let content = PartContent::Encoded {
+                    tensor,
+                    elements,
+                    transform,
+                    as_type,
+                    through_f16,
+                    importance,
+                    on_grid,
+                };
                 FilePart { name, content, bytes: as_type.bytes(elements), padding }
             }
             RowSource::Values { values, times } => {

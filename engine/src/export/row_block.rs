@@ -117,7 +117,7 @@ impl EncodedRows {
             PartContent::Stored(_) if scratch.chunk.merged.is_empty() => self.is_base = true,
             // a merged checkpoint is the only file of its pass that stores the tensor, so the buffer can be taken
             PartContent::Stored(_) => std::mem::swap(&mut scratch.chunk.merged, &mut self.bytes),
-            PartContent::Encoded { tensor, transform, as_type, through_f16, importance, .. } => {
+            PartContent::Encoded { tensor, transform, as_type, through_f16, importance, on_grid, .. } => {
                 let encoder = RowEncoder {
                     model: &plan.model,
                     tensor: *tensor,
@@ -125,6 +125,7 @@ impl EncodedRows {
                     as_type: *as_type,
                     through_f16: *through_f16,
                     importance: importance.as_ref(),
+                    on_grid: *on_grid,
                     allow_non_finite: scratch.merge.allow_non_finite,
                 };
                 encoder.encode(chunk.first, scratch.chunk.stored(), &mut scratch.values, self)?;
@@ -142,6 +143,7 @@ struct RowEncoder<'a> {
     as_type: TensorType,
     through_f16: bool,
     importance: Option<&'a ColumnImportance>,
+    on_grid: bool,
     allow_non_finite: bool,
 }
 
@@ -208,10 +210,11 @@ impl RowEncoder<'_> {
 
     /// Encodes whole rows; with an importance matrix one by one, because each has its own weights.
     fn encode_rows(&self, row: &mut u64, columns: u64, values: &[f32], bytes: &mut [u8]) {
-        let Some(importance) = self.importance else { return self.as_type.encode(values, None, bytes) };
+        let encode = if self.on_grid { TensorType::encode_on_grid } else { TensorType::encode };
+        let Some(importance) = self.importance else { return encode(self.as_type, values, None, bytes) };
         let encoded = bytes.chunks_exact_mut(self.as_type.bytes(columns) as usize);
         for (values, bytes) in values.chunks_exact(columns as usize).zip(encoded) {
-            self.as_type.encode(values, Some(importance.for_row(*row)), bytes);
+            encode(self.as_type, values, Some(importance.for_row(*row)), bytes);
             *row += 1;
         }
     }

@@ -42,6 +42,8 @@ pub(crate) enum PartContent {
         through_f16: bool,
         /// The importance of each column.
         importance: Option<ColumnImportance>,
+        /// Whether blocks whose weights lie on a grid are encoded with its step.
+        on_grid: bool,
     },
     /// Known rows, repeated `times` times, in a GGUF type.
     Values { values: Arc<[f32]>, times: u64, as_type: TensorType },

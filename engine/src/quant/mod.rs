@@ -42,6 +42,20 @@ use crate::numerics::Dtype;
 /// Elements decoded at a time: a multiple of every type's block.
 const PIECE: usize = 1024;
 
+/// Of the blocks of 32 weights in these rows, how many there are, but for those of zeros and of one size, and how many lie on a
+/// grid of 16 levels.
+pub(crate) fn count_grids(values: &[f32]) -> (usize, usize) {
+    let is_plain = |block: &&[f32; legacy::BLOCK_SIZE]| {
+        let largest = block.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        block.iter().all(|value| *value == 0.0 || value.abs() == largest)
+    };
+    let blocks = values.as_chunks().0.iter().filter(|block| !is_plain(block));
+    blocks.fold((0, 0), |(all, on_grid), block| {
+        let is_on_grid = q4_0::Grid::of(block).is_some_and(|grid| grid.has_several_sizes());
+        (all + 1, on_grid + usize::from(is_on_grid))
+    })
+}
+
 /// No quantized type stores larger values: the largest `f16` scale times the factors of Q6_K.
 pub(crate) const LARGEST_QUANTIZED: f32 = 65_504.0 * 128.0 * 32.0;
 
@@ -186,6 +200,15 @@ impl TensorType {
             Self::Iq4Xs => iq4_xs::encode,
         };
         encode(values, importance, bytes);
+    }
+
+    /// Encodes as [`encode`](Self::encode), in Q4_0 with the steps of grids on which blocks of weights lie.
+    pub(crate) fn encode_on_grid(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+        if self == Self::Q4_0 {
+            q4_0::encode_on_grid(values, importance, bytes);
+        } else {
+            self.encode(values, importance, bytes);
+        }
     }
 
     /// Decodes whole blocks (ggml's `dequantize_row_…`, to the bit).

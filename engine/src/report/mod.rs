@@ -104,6 +104,9 @@ pub struct ReportOptions {
     /// The most bytes of tensors in one of several files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_max_size: Option<u64>,
+    /// `grid` if Q4_0 has the steps of the grid on which the base's weights lie, unlike a file of `llama-quantize`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qat: Option<&'static str>,
 }
 
 /// Totals of an export. A change is the difference of a merged weight from the base's; an error is the difference of a

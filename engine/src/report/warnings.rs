@@ -10,7 +10,7 @@ use crate::merge::Model;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
     /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules`,
-    /// `absent_saved_modules`, `unused_tensors`, `unmatched_tensor_type` or `mmproj_not_written`.
+    /// `absent_saved_modules`, `unused_tensors`, `unmatched_tensor_type`, `mmproj_not_written` or `moved_off_grid`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -70,6 +70,16 @@ impl ExportWarning {
             "no mmproj file is written, so llama.cpp reads neither images nor sound with this model: {reason}"
         );
         Self { code: "mmproj_not_written", message }
+    }
+
+    /// About an adapter on a base of quantization-aware training.
+    pub(crate) fn moved_off_grid(tensors: usize) -> Self {
+        let message = format!(
+            "the base's weights lie on the 4-bit grid of quantization-aware training, and the adapter moves {tensors} tensors off it: \
+             q4_0 loses most of such a change. Export the base alone as q4_0, which is exact, and the adapter with \
+             `gemma-export lora`; load both with `llama-server -m base.gguf --lora adapter.gguf`"
+        );
+        Self { code: "moved_off_grid", message }
     }
 
     /// About tensors of a module that the model does not use, with what becomes of them.

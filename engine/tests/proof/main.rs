@@ -7,6 +7,7 @@ mod dropped_modules;
 mod heads;
 mod messages;
 mod outputs;
+mod qat;
 mod report;
 mod sentence_transformers;
 mod shapes;
