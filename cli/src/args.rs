@@ -189,6 +189,9 @@ pub(crate) struct GgufArgs {
     /// Round weights to f16 first, like quantizing an f16 GGUF (for types below 8 bits)
     #[arg(long)]
     pub(crate) through_f16: bool,
+    /// Types by tensor for a file of at most this size, such as 4GB: those with the least error, weighted by --imatrix
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["quant", "tensor_type", "tensor_type_file", "output_tensor_type", "token_embedding_type", "pure"])]
+    pub(crate) max_bytes: Option<u64>,
     /// Whether q4_0 takes the 4-bit grid on which the weights of a quantization-aware base lie; off for the bytes of llama-quantize
     #[arg(long, value_name = "MODE", value_enum, default_value = "auto")]
     pub(crate) qat: QatMode,
@@ -487,8 +490,10 @@ pub(super) fn output_type() -> impl clap::builder::TypedValueParser<Value = Outp
         .try_map(|name| name.to_lowercase().parse::<OutputType>())
 }
 
-/// Parses `4G`, `500M`, `100K` or a number of bytes; units are 1000-based.
+/// Parses `4G`, `4GB`, `500M`, `100K` or a number of bytes; units are 1000-based.
 fn size(text: &str) -> Result<u64, String> {
+    let text =
+        text.strip_suffix(['B', 'b']).filter(|unit| unit.ends_with(char::is_alphabetic)).unwrap_or(text);
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'K' | 'k')) => (&text[..at], 1_000),
         Some((at, 'M' | 'm')) => (&text[..at], 1_000_000),

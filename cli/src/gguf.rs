@@ -37,7 +37,13 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         ));
     }
     let title = args.name.clone().unwrap_or(title);
-    let (folder, plans) = model_plans(args, &model, &title, &sources)?;
+    let (folder, plans) = match args.max_bytes {
+        Some(max_bytes) => {
+            let options = options(args, GgufOptions::new(OutputType::Q8_0, &title), &sources)?;
+            fitted_plan(args, &model, (&options, &title), max_bytes, run)?
+        }
+        None => model_plans(args, &model, &title, &sources)?,
+    };
     let check = SurvivalCheck::new(&args.survival, &model)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
@@ -72,10 +78,27 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let mmproj = encoders.as_ref().and(args.mmproj.as_deref());
     let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
     let exports = exports.chain(encoders.map(Ok)).collect::<Result<Vec<_>, _>>()?;
-    let types = args.quant.iter().map(ToString::to_string);
+    let types: Vec<String> = match args.max_bytes {
+        Some(_) => vec!["the file".to_owned()],
+        None => args.quant.iter().map(ToString::to_string).collect(),
+    };
     let survival = outcomes.iter().filter_map(|outcome| outcome.report.survival.as_ref());
-    let measured: Vec<(String, &Survival)> = types.zip(survival).collect();
+    let measured: Vec<(String, &Survival)> = types.into_iter().zip(survival).collect();
     Ok(report::summary(exports, check.and_then(|check| check.failure(&measured))))
+}
+
+/// The output folder, and plan and file name with types by tensor for a size.
+fn fitted_plan(
+    args: &GgufArgs,
+    model: &Model,
+    (options, title): (&GgufOptions, &str),
+    max_bytes: u64,
+    run: Run<'_>,
+) -> Result<(PathBuf, Vec<(GgufPlan, String)>), Failure> {
+    let fitted = run.show(Stage::Fitting, |run| engine::fit_types(model, options, max_bytes, run))?;
+    run.terminal.note(&tensor_types::chosen(&fitted, max_bytes));
+    let (folder, mut names) = gguf_names(&args.out, title, &[fitted.output_type()])?;
+    Ok((folder, vec![(GgufPlan::new(model, &fitted.options)?, names.swap_remove(0))]))
 }
 
 /// The output folder, and plan and file name of each type.

@@ -79,12 +79,14 @@ pub(crate) fn handle_signals() -> Result<(), Failure> {
 pub(crate) enum Unit {
     Bytes,
     Tokens,
+    Weights,
 }
 
 impl Unit {
     fn of(stage: Stage) -> Self {
         match stage {
             Stage::Calibrating => Self::Tokens,
+            Stage::Fitting => Self::Weights,
             Stage::Merging | Stage::Converting | Stage::Verifying => Self::Bytes,
         }
     }
@@ -153,6 +155,7 @@ fn stage_bar(stage: &'static str, unit: Unit) -> ProgressBar {
         Unit::Tokens => {
             bar("{msg} {wide_bar} {pos} of {len} tokens  {eta} left", "{msg} {percent}%  {eta} left")
         }
+        Unit::Weights => bar("{msg} {wide_bar} {percent}%  {eta} left", "{msg} {percent}%  {eta} left"),
     };
     bar.with_message(stage)
 }
@@ -202,6 +205,7 @@ impl ProgressLines {
         let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / per_second);
         let amount = match self.unit {
             Unit::Tokens => format!("{done} of {total} tokens"),
+            Unit::Weights => format!("{done} of {total} weights"),
             Unit::Bytes => {
                 let rate = DecimalBytes(per_second as u64);
                 format!("{} of {}, {rate}/s", DecimalBytes(done), DecimalBytes(total))

@@ -1,9 +1,10 @@
 //! The types of single tensors: the options of `gguf` that select them, and the list of `--dry-run`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use engine::{GgufPlan, NamedType, TensorSummary, TypeOverrides};
+use engine::{FittedTypes, GgufPlan, NamedType, TensorSummary, TypeOverrides};
 use indicatif::DecimalBytes;
 use serde_json::json;
 
@@ -82,4 +83,22 @@ fn lines(plan: &GgufPlan, folder: &Path, name: &str) -> Vec<String> {
 
 fn shape(shape: &[u64]) -> String {
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" \u{d7} ")
+}
+
+/// What was chosen for a size.
+pub(crate) fn chosen(fitted: &FittedTypes, max_bytes: u64) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    fitted.types.iter().for_each(|(_, as_type)| *counts.entry(as_type.as_str()).or_default() += 1);
+    let types: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let mixture = fitted.mixture.map_or_else(
+        || "no mixture of llama-quantize is as small".to_owned(),
+        |(mixture, error)| format!("{error:.3e} in {mixture}, the best mixture of that size"),
+    );
+    format!(
+        "{} of {} at most: {}; sum of weighted errors {:.3e}, {mixture}",
+        DecimalBytes(fitted.size),
+        DecimalBytes(max_bytes),
+        types.join(", "),
+        fitted.error
+    )
 }

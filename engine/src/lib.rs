@@ -31,7 +31,8 @@
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
 //! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `inspect`, `output_revision`.
+//! files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `type_fit` (types for a
+//! size), `inspect`, `output_revision`.
 //! `docs/ENGINE.md` describes them.
 //!
 //! # Example
@@ -78,6 +79,7 @@ mod quant;
 pub mod report;
 mod survival;
 mod tokenizer;
+mod type_fit;
 
 pub use calibration::{CalibrationText, MeasuredImatrix, measure_imatrix};
 pub use check::{Finding, Severity, check_serving};
@@ -106,3 +108,4 @@ pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::{ExportReport, TurnEndProbability};
 pub use survival::{ExportedModel, PromptSet, check_turn_end, measure_survival, measure_turn_end};
+pub use type_fit::{FittedTypes, fit_types};

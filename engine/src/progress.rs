@@ -14,6 +14,8 @@ pub enum Stage {
     Verifying,
     /// Computing an importance matrix.
     Calibrating,
+    /// Measuring the errors of types.
+    Fitting,
 }
 
 impl Stage {
@@ -24,11 +26,12 @@ impl Stage {
             Self::Converting => "converting",
             Self::Verifying => "verifying",
             Self::Calibrating => "calibrating",
+            Self::Fitting => "measuring",
         }
     }
 }
 
-/// The progress so far, in output bytes, or in tokens for [`Stage::Calibrating`]; `total` is exact and known from the start.
+/// The progress so far, in output bytes, or in tokens for [`Stage::Calibrating`] and weights for [`Stage::Fitting`]; `total` is exact and known from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProgressUpdate {
     /// The stage.

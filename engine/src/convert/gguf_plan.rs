@@ -19,7 +19,9 @@ use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model, missing_tensor};
-use crate::quant::{ModelShape, TensorType, TypeSelector, is_f32, layer_number};
+use crate::quant::{
+    ColumnImportance, ModelShape, OutputType, TensorType, TypeOverrides, TypeSelector, is_f32, layer_number,
+};
 use crate::report::{ExportKind, ExportReport, ExportWarning, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
 
@@ -37,6 +39,28 @@ pub struct GgufPlan {
     tensors: Vec<PlannedTensor>,
     headers: Vec<FileHeader>,
     modelfile: Option<Modelfile>,
+    /// What the rules for types depend on.
+    shape: ModelShape,
+}
+
+/// A quantized matrix of a planned file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlannedMatrix<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) columns: u64,
+    pub(crate) elements: u64,
+    pub(crate) as_type: TensorType,
+    /// The number of the model's tensor with its rows, or the first of them.
+    pub(crate) tensor: usize,
+    pub(crate) importance: Option<&'a ColumnImportance>,
+}
+
+impl PlannedMatrix<'_> {
+    /// Bytes in a file in this type, with the padding after them.
+    pub(crate) fn padded_bytes(&self, as_type: TensorType) -> u64 {
+        let bytes = as_type.bytes(self.elements);
+        bytes + header::padding(bytes)
+    }
 }
 
 /// The bytes before the tensors of a file, and the numbers of the tensors.
@@ -89,7 +113,7 @@ impl GgufPlan {
             metadata.move_to_end("general.quantization_version");
             metadata.move_to_end("general.file_type");
         }
-        set_types(model, &metadata, options, &mut tensors)?;
+        let shape = set_types(model, &metadata, options, &mut tensors)?;
         let imatrix = options.imatrix.as_deref().filter(|_| options.is_quantized());
         if let Some(imatrix) = imatrix {
             imatrix.set_metadata(&mut metadata);
@@ -117,7 +141,18 @@ impl GgufPlan {
         let warnings =
             [ExportWarning::of_language_model(model)?, unmatched, moved.into_iter().collect()].concat();
         let model = model.clone();
-        Ok(Self { model, options, companions, warnings, findings, target, tensors, headers, modelfile })
+        Ok(Self {
+            model,
+            options,
+            companions,
+            warnings,
+            findings,
+            target,
+            tensors,
+            headers,
+            modelfile,
+            shape,
+        })
     }
 
     /// A plan of one file without a `Modelfile`.
@@ -141,6 +176,7 @@ impl GgufPlan {
             tensors,
             headers,
             modelfile: None,
+            shape: ModelShape::default(),
         })
     }
 
@@ -159,6 +195,32 @@ impl GgufPlan {
     /// The tensors of the files, in order.
     pub fn tensors(&self) -> impl Iterator<Item = TensorSummary<'_>> {
         self.tensors.iter().map(PlannedTensor::stored)
+    }
+
+    /// The quantized matrices, in order.
+    pub(crate) fn matrices(&self) -> Vec<PlannedMatrix<'_>> {
+        self.tensors
+            .iter()
+            .filter(|tensor| tensor.as_type.block_size() > 1)
+            .filter_map(|tensor| {
+                Some(PlannedMatrix {
+                    name: &tensor.name,
+                    columns: *tensor.shape.last()?,
+                    elements: tensor.elements(),
+                    as_type: tensor.as_type,
+                    tensor: tensor.tensors().next()?,
+                    importance: tensor.importance.as_ref(),
+                })
+            })
+            .collect()
+    }
+
+    /// The types of the quantized matrices in a file of another type by the rules of `llama-quantize`.
+    pub(crate) fn types_as(&self, output: OutputType) -> Vec<TensorType> {
+        let rules = TypeOverrides::default();
+        let mut selector = TypeSelector::new(output, &rules, self.shape);
+        let matrices = self.matrices().into_iter();
+        matrices.map(|matrix| selector.select(matrix.name, matrix.columns)).collect()
     }
 
     /// What could not be checked or written: settings of model and adapter that their classes do not have, for example.
@@ -246,7 +308,7 @@ fn set_types(
     metadata: &GgufMetadata,
     options: &GgufOptions,
     tensors: &mut [PlannedTensor],
-) -> Result<()> {
+) -> Result<ModelShape> {
     let (output, quantized) = (options.output_type, options.is_quantized());
     if quantized {
         tensors.sort_by(|a, b| (layer_number(&a.name), &a.name).cmp(&(layer_number(&b.name), &b.name)));
@@ -287,7 +349,7 @@ fn set_types(
             }
         }
     }
-    Ok(())
+    Ok(shape)
 }
 
 fn is_matrix(tensor: &PlannedTensor) -> bool {

@@ -13,6 +13,7 @@ mod qat;
 mod select_tensors;
 
 pub use gguf_plan::GgufPlan;
+pub(crate) use gguf_plan::PlannedMatrix;
 pub use lora::LoraPlan;
 pub use model_name::title_of;
 pub use options::GgufOptions;

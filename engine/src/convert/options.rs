@@ -70,6 +70,12 @@ impl GgufOptions {
         Ok(Self { labels: Some(labels), split, ..Self::new(output_type, "") })
     }
 
+    /// Another type of the file.
+    #[must_use]
+    pub fn with_output_type(self, output_type: OutputType) -> Self {
+        Self { output_type, ..self }
+    }
+
     /// Derives the model's name from `folder`, as the converter does.
     #[must_use]
     pub fn with_name(self, folder: impl Into<String>) -> Self {

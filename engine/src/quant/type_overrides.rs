@@ -49,6 +49,22 @@ impl TypeOverrides {
         *self == Self::default()
     }
 
+    /// These types for tensors by their full names.
+    pub(crate) fn of_tensors<'a>(types: impl Iterator<Item = (&'a str, TensorType)>) -> Self {
+        let mut overrides = Self::default();
+        for (name, tensor_type) in types {
+            match name {
+                "output.weight" => overrides.output = Some(tensor_type),
+                "token_embd.weight" => overrides.token_embedding = Some(tensor_type),
+                _ => {
+                    let pattern = NamePattern::try_from(name.replace('.', r"\."));
+                    overrides.tensors.extend(pattern.map(|name| NamedType { name, tensor_type }));
+                }
+            }
+        }
+        overrides
+    }
+
     /// The type of a tensor, whatever the length of its rows.
     pub(super) fn fixed(&self, name: &str) -> Option<TensorType> {
         // a pattern may give the second embedding another type

@@ -1,0 +1,46 @@
+//! `gguf --max-bytes`: a file of at most that size, with the types that were chosen.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::Inputs;
+
+#[test]
+fn a_file_has_at_most_the_size_and_verifies() {
+    let inputs = Inputs::new();
+    let model = "--base base --adapter adapter";
+    let size = |name: &str| fs::metadata(inputs.path(name)).unwrap().len();
+    inputs.succeed(&format!("gguf {model} --quant q2_k,q8_0 --out {{quant}}.gguf"));
+    let most = (size("q2_k.gguf") + size("q8_0.gguf")) / 2;
+    let said = inputs.succeed(&format!("gguf {model} --max-bytes {most} --out m.gguf"));
+    assert!(
+        said.contains("sum of weighted errors") && said.contains("the best mixture of that size"),
+        "{said}"
+    );
+    let made = size("m.gguf");
+    assert!(made <= most && made > size("q2_k.gguf"), "{made} {most}");
+    let report: Value = serde_json::from_slice(&fs::read(inputs.path("m.report.json")).unwrap()).unwrap();
+    assert!(!report["options"]["types"]["tensors"].as_array().unwrap().is_empty());
+    inputs.succeed(&format!("verify {model} --out m.gguf"));
+    inputs.refuse(
+        &format!("gguf {model} --max-bytes 1K --out n.gguf"),
+        &["bytes in the smallest types, more than 1000"],
+    );
+    inputs.fail(2, &format!("gguf {model} --max-bytes 1MB --quant q4_0 --out n.gguf"), &["--max-bytes"]);
+    assert!(!inputs.path("n.gguf").exists());
+}
+
+#[test]
+fn the_importance_matrix_weights_the_errors() {
+    let inputs = Inputs::new();
+    let model = "--base base --adapter adapter";
+    fs::write(inputs.path("text.txt"), "the capital of a town is a house by the sea. ".repeat(100)).unwrap();
+    inputs.succeed(&format!("imatrix {model} --text text.txt --chunks 1 --out i.gguf"));
+    let said =
+        inputs.succeed(&format!("gguf {model} --max-bytes 4GB --imatrix i.gguf --out m.gguf --dry-run"));
+    assert!(said.contains("of 4.00 GB at most") && said.contains("Q8_0"), "{said}");
+}

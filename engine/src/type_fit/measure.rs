@@ -1,0 +1,90 @@
+//! The error of each matrix in each type, on some of its rows.
+
+use super::choice::TypeChoice;
+use crate::convert::PlannedMatrix;
+use crate::error::{Error, Result};
+use crate::forward::in_parallel;
+use crate::merge::{ElementRange, MergeScratch, MergedChunk, Model};
+use crate::progress::{ProgressUpdate, RunOptions, Stage};
+use crate::quant::TensorType;
+
+/// The elements of a matrix that are measured, in rows from all over it.
+const SAMPLED_ELEMENTS: u64 = 1 << 17;
+
+/// The types that each matrix can have.
+pub(super) fn choices(
+    model: &Model,
+    matrices: &[PlannedMatrix<'_>],
+    run: &RunOptions<'_>,
+) -> Result<Vec<Vec<TypeChoice>>> {
+    let total: u64 = matrices.iter().map(|matrix| matrix.elements).sum();
+    let (mut measured, mut done) = (Vec::new(), 0);
+    for side_by_side in matrices.chunks(run.threads()) {
+        if run.progress.cancelled() {
+            return Err(Error::Cancelled);
+        }
+        measured.extend(in_parallel(side_by_side, run, |matrix| of_matrix(model, matrix))?);
+        done += side_by_side.iter().map(|matrix| matrix.elements).sum::<u64>();
+        run.progress.report(ProgressUpdate { stage: Stage::Fitting, done, total });
+    }
+    Ok(measured)
+}
+
+fn of_matrix(model: &Model, matrix: &PlannedMatrix<'_>) -> Result<Vec<TypeChoice>> {
+    let rows = sampled_rows(model, matrix)?;
+    let fits = |as_type: &TensorType| {
+        as_type.block_size() > 1 && matrix.columns.is_multiple_of(as_type.block_size())
+    };
+    let types = TensorType::ALL.into_iter().filter(fits);
+    Ok(types
+        .map(|as_type| TypeChoice {
+            as_type,
+            bytes: matrix.padded_bytes(as_type),
+            error: rows.error(as_type, matrix),
+        })
+        .collect())
+}
+
+/// Some rows of a merged matrix.
+struct SampledRows {
+    /// Each with its number in the tensor of the file.
+    rows: Vec<(u64, Vec<f32>)>,
+}
+
+fn sampled_rows(model: &Model, matrix: &PlannedMatrix<'_>) -> Result<SampledRows> {
+    let count = (matrix.elements / matrix.columns).max(1);
+    let sampled = (SAMPLED_ELEMENTS / matrix.columns).clamp(1, count);
+    let dtype = model.tensors()[matrix.tensor].info.dtype;
+    let (mut scratch, mut chunk) = (MergeScratch::with_non_finite(), MergedChunk::default());
+    let mut rows = Vec::with_capacity(sampled as usize);
+    for sample in 0..sampled {
+        let row = sample * count / sampled;
+        let range =
+            ElementRange { tensor: matrix.tensor, first: row * matrix.columns, count: matrix.columns };
+        model.read(range, &mut scratch, &mut chunk)?;
+        let mut values = vec![0.0; matrix.columns as usize];
+        dtype.widen(chunk.stored(), &mut values);
+        rows.push((row, values));
+    }
+    Ok(SampledRows { rows })
+}
+
+impl SampledRows {
+    /// The squared error relative to the squares of the weights, both weighted by the importance of their columns.
+    fn error(&self, as_type: TensorType, matrix: &PlannedMatrix<'_>) -> f64 {
+        let mut bytes = vec![0; as_type.bytes(matrix.columns) as usize];
+        let mut decoded = vec![0.0; matrix.columns as usize];
+        let (mut error, mut size) = (0.0, 0.0);
+        for (row, values) in &self.rows {
+            let importance = matrix.importance.map(|importance| importance.for_row(*row));
+            as_type.encode(values, importance, &mut bytes);
+            as_type.decode(&bytes, &mut decoded);
+            for (column, (value, decoded)) in values.iter().zip(&decoded).enumerate() {
+                let weight = f64::from(importance.map_or(1.0, |importance| importance[column]));
+                error += weight * f64::from(value - decoded).powi(2);
+                size += weight * f64::from(*value).powi(2);
+            }
+        }
+        if size > 0.0 { error / size } else { 0.0 }
+    }
+}

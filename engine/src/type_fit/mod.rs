@@ -1,0 +1,106 @@
+//! Types by tensor for a size of the file: the error of each matrix in each type is measured, and types are chosen that fit
+//! and have the least sum of errors.
+
+mod choice;
+mod measure;
+
+use crate::convert::{GgufOptions, GgufPlan};
+use crate::error::{Error, Result};
+use crate::merge::Model;
+use crate::progress::RunOptions;
+use crate::quant::{OutputType, TensorType, TypeOverrides};
+use choice::{TypeChoice, least_error};
+
+/// Types that were chosen for a size.
+#[derive(Debug, Clone)]
+pub struct FittedTypes {
+    /// The options of the file.
+    pub options: GgufOptions,
+    /// The size of the files in bytes, to the byte.
+    pub size: u64,
+    /// The sum over matrices of their relative squared errors, weighted by the importance matrix.
+    pub error: f64,
+    /// The type of each matrix.
+    pub types: Vec<(String, TensorType)>,
+    /// The best mixture of `llama-quantize` that is not larger, and its error; `None` if all are larger.
+    pub mixture: Option<(OutputType, f64)>,
+}
+
+impl FittedTypes {
+    /// The type that the file is named after.
+    pub fn output_type(&self) -> OutputType {
+        self.mixture.map_or(OutputType::Q2_K, |(output, _)| output)
+    }
+}
+
+/// Chooses a type for each matrix so that the file has at most `max_bytes` and the least error. The result is never worse than the
+/// best mixture of that size.
+///
+/// # Errors
+/// When even the smallest types are larger, as [`GgufPlan::new`], and [`Error::Cancelled`] when the caller asked to stop.
+pub fn fit_types(
+    model: &Model,
+    options: &GgufOptions,
+    max_bytes: u64,
+    run: &RunOptions<'_>,
+) -> Result<FittedTypes> {
+    let plan = GgufPlan::new(model, &options.clone().with_output_type(OutputType::Q4_K_M))?;
+    let matrices = plan.matrices();
+    let choices = measure::choices(model, &matrices, run)?;
+    let bytes_of = |types: &[TensorType]| -> u64 {
+        matrices.iter().zip(types).map(|(matrix, as_type)| matrix.padded_bytes(*as_type)).sum()
+    };
+    let planned: Vec<TensorType> = matrices.iter().map(|matrix| matrix.as_type).collect();
+    let others = plan.size() - bytes_of(&planned);
+    let Some(chosen) = max_bytes.checked_sub(others).and_then(|budget| least_error(&choices, budget)) else {
+        let smallest: u64 =
+            choices.iter().filter_map(|choices| choices.iter().map(|choice| choice.bytes).min()).sum();
+        let problem = format!("has {} bytes in the smallest types, more than {max_bytes}", others + smallest);
+        return Err(Error::invalid(model.base().location(), problem));
+    };
+    let mixture = best_mixture(&plan, &choices, |types| others + bytes_of(types) <= max_bytes);
+    let error = total_error(&choices, &chosen);
+    let (types, error) = match &mixture {
+        Some((_, types, of_mixture)) if *of_mixture < error => (types.clone(), *of_mixture),
+        Some(_) | None => (chosen, error),
+    };
+    let named: Vec<(String, TensorType)> =
+        matrices.iter().map(|matrix| matrix.name.to_owned()).zip(types.iter().copied()).collect();
+    let output_type = mixture.as_ref().map_or(OutputType::Q2_K, |(output, ..)| *output);
+    let overrides = TypeOverrides::of_tensors(named.iter().map(|(name, as_type)| (name.as_str(), *as_type)));
+    Ok(FittedTypes {
+        options: options.clone().with_output_type(output_type).with_types(overrides),
+        size: others + bytes_of(&types),
+        error,
+        types: named,
+        mixture: mixture.map(|(output, _, error)| (output, error)),
+    })
+}
+
+/// The mixture that fits and has the least error.
+fn best_mixture(
+    plan: &GgufPlan,
+    choices: &[Vec<TypeChoice>],
+    fits: impl Fn(&[TensorType]) -> bool,
+) -> Option<(OutputType, Vec<TensorType>, f64)> {
+    let mixtures = OutputType::ALL.into_iter().filter(|output| output.is_quantized());
+    let typed = mixtures.map(|output| (output, plan.types_as(output)));
+    let fitting = typed.filter(|(_, types)| fits(types));
+    let measured = fitting.map(|(output, types)| {
+        let error = total_error(choices, &types);
+        (output, types, error)
+    });
+    measured.min_by(|a, b| a.2.total_cmp(&b.2))
+}
+
+/// The sum of errors; infinite where a type was not measured.
+fn total_error(choices: &[Vec<TypeChoice>], types: &[TensorType]) -> f64 {
+    let error = |(choices, as_type): (&Vec<TypeChoice>, &TensorType)| {
+        let choice = choices.iter().find(|choice| choice.as_type == *as_type);
+        choice.map_or(f64::INFINITY, |choice| choice.error)
+    };
+    choices.iter().zip(types).map(error).sum()
+}
+
+#[cfg(test)]
+mod tests;

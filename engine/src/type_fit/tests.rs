@@ -1,0 +1,100 @@
+//! Choices by hand and against all others, and files of a size.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::io::LocalFolder;
+
+fn choices(sizes: &[(u64, f64)]) -> Vec<TypeChoice> {
+    let types = TensorType::ALL.into_iter().skip(3);
+    sizes
+        .iter()
+        .zip(types)
+        .map(|((bytes, error), as_type)| TypeChoice { as_type, bytes: *bytes, error: *error })
+        .collect()
+}
+
+/// The least error of all combinations that fit.
+fn by_trial(matrices: &[Vec<TypeChoice>], budget: u64) -> Option<f64> {
+    match matrices.split_first() {
+        None => Some(0.0),
+        Some((first, rest)) => {
+            let fitting = first.iter().filter(|choice| choice.bytes <= budget);
+            let totals =
+                fitting.filter_map(|choice| Some(choice.error + by_trial(rest, budget - choice.bytes)?));
+            totals.min_by(f64::total_cmp)
+        }
+    }
+}
+
+#[test]
+fn the_choice_is_close_to_the_best_and_always_fits() {
+    let mut seed = 7_u32;
+    let mut random = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        u64::from(seed >> 16)
+    };
+    let mut gap = 0.0;
+    for _ in 0..200 {
+        let matrices: Vec<Vec<TypeChoice>> =
+            (0..5)
+                .map(|_| {
+                    let size = 50 + random() % 200;
+                    let bits = [2, 4, 5, 8];
+                    choices(&bits.map(|bits| {
+                        (size * bits, (random() % 100 + 20) as f64 / f64::from(1_u32 << (2 * bits)))
+                    }))
+                })
+                .collect();
+        let smallest: u64 = matrices.iter().map(|choices| choices[0].bytes).sum();
+        assert!(least_error(&matrices, smallest - 1).is_none());
+        let budget = smallest + random() % (3 * smallest);
+        let chosen = least_error(&matrices, budget).unwrap();
+        let picked = matrices.iter().zip(&chosen);
+        let bytes: u64 = picked
+            .map(|(choices, as_type)| choices.iter().find(|choice| choice.as_type == *as_type).unwrap().bytes)
+            .sum();
+        assert!(bytes <= budget);
+        let (found, best) = (total_error(&matrices, &chosen), by_trial(&matrices, budget).unwrap());
+        let worst: f64 = matrices.iter().map(|choices| choices[0].error).sum();
+        gap += (found - best) / (worst - best).max(1e-12) / 200.0;
+    }
+    assert!(gap < 0.05, "{gap}");
+}
+
+#[test]
+fn a_larger_type_without_less_error_is_never_chosen() {
+    let matrices = [choices(&[(10, 1.0), (20, 1.5), (30, 0.5)])];
+    assert_eq!(least_error(&matrices, 20), Some(vec![matrices[0][0].as_type]));
+    assert_eq!(least_error(&matrices, 30), Some(vec![matrices[0][2].as_type]));
+}
+
+fn model(base: &str) -> Model {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(base).join("base");
+    Model::new(&Checkpoint::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap())
+}
+
+#[test]
+fn a_file_has_at_most_its_size_and_at_most_the_error_of_a_mixture() {
+    let run = RunOptions::default();
+    for base in ["gemma3-micro", "families/gemma4-moe"] {
+        let model = model(base);
+        let size = |output| GgufPlan::new(&model, &GgufOptions::new(output, "m")).unwrap().size();
+        let (small, large) = (size(OutputType::Q2_K), size(OutputType::Q8_0));
+        for max_bytes in [small, (2 * small + large) / 3, (small + large) / 2, large, 2 * large] {
+            let fitted =
+                fit_types(&model, &GgufOptions::new(OutputType::Q8_0, "m"), max_bytes, &run).unwrap();
+            let plan = GgufPlan::new(&model, &fitted.options).unwrap();
+            assert_eq!(plan.size(), fitted.size);
+            assert!(fitted.size <= max_bytes, "{} {max_bytes}", fitted.size);
+            let (mixture, error) = fitted.mixture.unwrap();
+            assert!(fitted.error <= error, "{base} {max_bytes} {mixture}: {} {error}", fitted.error);
+            let stored = |name: &str| plan.tensors().find(|tensor| tensor.name == name).unwrap().stored_type;
+            assert!(fitted.types.iter().all(|(name, as_type)| stored(name) == *as_type));
+        }
+        let error = fit_types(&model, &GgufOptions::new(OutputType::Q8_0, "m"), 1000, &run).unwrap_err();
+        assert!(error.to_string().contains("bytes in the smallest types, more than 1000"), "{error}");
+    }
+}
