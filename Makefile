@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo gate test test-api test-emulators test-page test-peers test-real openapi
-.PHONY: chaos wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
+.PHONY: chaos archive wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
 
@@ -86,6 +86,9 @@ build: ## the release binaries: health, list, create, get, cancel, plan, export-
 
 wheel: ## the Python wheel of the command, installed into a fresh virtual environment and used (makes one for maturin)
 	./scripts/wheel check
+
+archive: ## the archive of the command for this machine, with completions, man pages and SHA-256; unpacked and used
+	./scripts/archive check
 
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean

@@ -9,7 +9,7 @@ use engine::OutputType;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Service")]
 pub(crate) struct ServiceArgs {
-    /// Address of the service, such as https://export.example.com [default: GEMMA_EXPORT_SERVICE, else that of the last login]
+    /// Address of the service: scheme, host and port [default: GEMMA_EXPORT_SERVICE, else that of the last login]
     #[arg(long, value_name = "URL")]
     pub(crate) service: Option<String>,
 }

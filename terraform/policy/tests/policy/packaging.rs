@@ -43,7 +43,7 @@ fn wrong(dockerfile: &str) -> Vec<&'static str> {
 
 #[test]
 fn images_are_pinned_small_and_not_root() {
-    for file in ["packaging/Dockerfile", "packaging/Dockerfile.prebuilt"] {
+    for file in ["packaging/Dockerfile", "packaging/Dockerfile.prebuilt", "packaging/Dockerfile.command"] {
         let dockerfile = read(file);
         assert_eq!(wrong(&dockerfile), Vec::<&str>::new(), "{file}");
         for (from, to) in [
@@ -154,8 +154,13 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
     if may_authenticate && !workflow.contains("    needs: gate\n") {
         wrong.push("what is deployed was not checked".to_owned());
     }
-    if may_authenticate && !workflow.contains("if: github.ref == 'refs/heads/main'\n") {
-        wrong.push("another branch can be deployed".to_owned());
+    let only = if workflow.starts_with("name: release\n") {
+        "if: startsWith(github.ref, 'refs/tags/v')\n"
+    } else {
+        "if: github.ref == 'refs/heads/main'\n"
+    };
+    if may_authenticate && !workflow.contains(only) {
+        wrong.push("another branch can be deployed, or what is no release be released".to_owned());
     }
     // an event's value in a script allows script injection
     if Regex::new(r"run: [^\n]*\$\{\{").unwrap().is_match(workflow) {
@@ -263,6 +268,142 @@ fn images_have_a_signed_provenance_and_sbom() {
         let mutant = workflow.replacen(from, to, 1);
         assert!(mutant != workflow && !unsigned(&mutant).is_empty(), "nothing minds {from:?} → {to:?}");
     }
+}
+
+/// What is wrong with the workflow that makes a release of the command.
+fn wrong_release(workflow: &str) -> Vec<String> {
+    let mut wrong = wrong_workflow(workflow);
+    wrong.extend(built_beside_credentials(workflow));
+    let release = read("scripts/release");
+    let targets = Regex::new(r"target: ([\w-]+), runner: ([\w.-]+)").unwrap();
+    let targets: Vec<_> = targets.captures_iter(workflow).map(|found| found[1].to_owned()).collect();
+    for target in &targets {
+        // what is collected is what is built
+        if !release.contains(&target.replace("x86_64-pc-windows-msvc", "x86_64-pc-windows-msvc.zip")) {
+            wrong.push(format!("the archive of {target} is not waited for"));
+        }
+    }
+    let mut must = |what: &str, holds: bool| {
+        if !holds {
+            wrong.push(what.to_owned());
+        }
+    };
+    must("it does not build for five systems", targets.len() == 5);
+    must(
+        "it runs for more than tags of a version",
+        workflow.contains("on:\n  push:\n    tags: [\"v*\"]\n\n"),
+    );
+    must(
+        "the tag is not compared with the version",
+        workflow.contains("scripts/release check \"$GITHUB_REF_NAME\""),
+    );
+    must(
+        "an archive is not used before it is published",
+        workflow.contains("- run: scripts/archive check\n"),
+    );
+    must(
+        "nothing has the SHA-256 of every file",
+        workflow.contains("scripts/release sums target/release-files\n"),
+    );
+    for (name, job) in jobs(workflow) {
+        let writes = job.contains(": write");
+        must(&format!("{name} builds with a token that writes"), !writes || !job.contains("scripts/archive"));
+        must(
+            &format!("{name} takes files by name only"),
+            !writes || job.contains("| sha256sum --check && tar --extract"),
+        );
+        must(&format!("{name} may write"), !writes || ["attest", "github", "pypi"].contains(&name));
+    }
+    must("PyPI has a stored token", workflow.contains("    environment: pypi\n"));
+    must("a release is made of unsigned files", workflow.contains("    needs: [build, attest]\n"));
+    wrong
+}
+
+#[test]
+fn a_release_is_checked_signed_and_without_stored_tokens() {
+    let workflow = read(".github/workflows/release.yml");
+    assert_eq!(wrong_release(&workflow), Vec::<String>::new());
+    let of_any_ref = workflow.replace("    if: startsWith(github.ref, 'refs/tags/v')\n", "");
+    assert!(of_any_ref != workflow && !wrong_release(&of_any_ref).is_empty());
+    let names: Vec<_> = jobs(&workflow).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["gate", "binaries", "build", "attest", "github", "pypi"]);
+    for (from, to) in [
+        ("    tags: [\"v*\"]\n", "    branches: [main]\n"),
+        ("  contents: read\n", "  contents: write\n"),
+        ("    needs: gate\n", ""),
+        ("          - { target: x86_64-pc-windows-msvc, runner: windows-2025 }\n", ""),
+        ("target: aarch64-unknown-linux-musl", "target: riscv64gc-unknown-linux-musl"),
+        ("      - run: scripts/release check \"$GITHUB_REF_NAME\"\n", ""),
+        ("scripts/archive check", "scripts/archive"),
+        ("scripts/release sums target/release-files", "true"),
+        ("| sha256sum --check && tar", "&& tar"),
+        ("          SHA256: ${{ needs.build.outputs.sha256 }}\n", ""),
+        ("    needs: [build, attest]\n", "    needs: build\n"),
+        ("    environment: pypi\n", ""),
+        ("      - name: Image\n", "      - run: scripts/archive\n      - name: Image\n"),
+        ("      - run: pipx", "      - run: cargo build\n      - run: pipx"),
+        ("          GH_TOKEN: ${{ github.token }}", "          GH_TOKEN: ${{ secrets.TOKEN }}"),
+    ] {
+        let mutant = workflow.replacen(from, to, 1);
+        assert!(mutant != workflow, "{from:?} is not in the workflow");
+        assert!(!wrong_release(&mutant).is_empty(), "nothing minds {from:?} → {to:?}");
+    }
+}
+
+/// Runs `scripts/release` in a folder with this manifest and changelog.
+fn release(manifest: &str, changelog: &str, arguments: &[&str]) -> std::process::Output {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("scripts")).unwrap();
+    fs::copy(root().join("scripts/release"), folder.path().join("scripts/release")).unwrap();
+    fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    fs::write(folder.path().join("CHANGELOG.md"), changelog).unwrap();
+    std::process::Command::new(folder.path().join("scripts/release")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_release_is_of_its_version_and_has_every_file() {
+    let manifest = "[workspace.package]\nversion = \"1.2.3\"\nrepository = \"https://example.com/export\"\n[workspace.lints]\n";
+    let changelog =
+        "# Changelog\n\n## Unreleased\n\n- next\n\n## 1.2.3 - 2027-01-01\n\n- this\n\n## 1.2.2\n\n- before\n";
+    let notes = release(manifest, changelog, &["notes", "v1.2.3"]);
+    assert_eq!(String::from_utf8(notes.stdout).unwrap().trim(), "- this");
+    let unreleased = changelog.replace("## 1.2.3 - 2027-01-01\n", "");
+    let nowhere = manifest.replace("repository", "homepage");
+    for (manifest, changelog, tag) in [
+        (manifest, changelog, "v1.2.4"),
+        (manifest, &*unreleased, "v1.2.3"),
+        (&*nowhere, changelog, "v1.2.3"),
+    ] {
+        assert!(
+            !release(manifest, changelog, &["check", tag]).status.success(),
+            "{tag}\n{manifest}{changelog}"
+        );
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let sums = || release(manifest, changelog, &["sums", folder.path().to_str().unwrap()]).status.success();
+    let linux = ["aarch64-unknown-linux-musl", "x86_64-unknown-linux-musl"];
+    let archives = linux.iter().chain(&["aarch64-apple-darwin", "x86_64-apple-darwin"]);
+    let mut archives: Vec<_> = archives.map(|target| format!("gemma-export-1.2.3-{target}.tar.gz")).collect();
+    archives.push("gemma-export-1.2.3-x86_64-pc-windows-msvc.zip".to_owned());
+    let write = |archive: &str, content: &str| {
+        fs::write(path(archive), content).unwrap();
+        // SHA-256 of "content"
+        let hash = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
+        fs::write(path(&format!("{archive}.sha256")), format!("{hash}  {archive}\n")).unwrap();
+        fs::write(path(&format!("{archive}.whl")), "wheel").unwrap();
+    };
+    archives[1..].iter().for_each(|archive| write(archive, "content"));
+    assert!(!sums(), "an archive is missing");
+    write(&archives[0], "another content");
+    assert!(!sums(), "an archive is not what was built");
+    write(&archives[0], "content");
+    fs::remove_file(path(&format!("{}.whl", archives[0]))).unwrap();
+    assert!(!sums(), "a wheel is missing");
+    archives.iter().for_each(|archive| write(archive, "content"));
+    assert!(sums());
+    assert_eq!(fs::read_to_string(path("SHA256SUMS")).unwrap().lines().count(), 10);
 }
 
 /// The jobs of a workflow, by name.
