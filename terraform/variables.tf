@@ -72,6 +72,12 @@ variable "name_prefix" {
     condition     = can(regex("^([a-z][a-z0-9-]{0,8}-)?$", var.name_prefix))
     error_message = "name_prefix has at most 10 lowercase letters, digits and hyphens, begins with a letter and ends with a hyphen."
   }
+
+  # https://cloud.google.com/iam/docs/reference/rest/v1/projects.locations.workloadIdentityPools/create
+  validation {
+    condition     = !startswith(var.name_prefix, "gcp-")
+    error_message = "Google reserves ids of workload identity pools that begin with gcp-: choose another name_prefix."
+  }
 }
 
 variable "deletion_protection" {

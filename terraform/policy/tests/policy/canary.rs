@@ -62,6 +62,8 @@ fn a_canary_gets_its_share_after_its_test_and_never_without() {
         let (health, other): (Vec<_>, Vec<_>) = to_it.partition(|call| call.ends_with("/health"));
         assert!(!health.is_empty() && (name == "health" || !other.is_empty()), "{name}: {requests:?}");
     }
+    let part = newcomer.make("promote TRAFFIC=50");
+    assert!(!part.status.success() && text(&part).contains("all of the traffic"), "{}", text(&part));
     newcomer.succeeds("promote");
     let (all, new_job) = traffic(&newcomer);
     assert_eq!((all, newcomer.count("firebase deploy")), (vec![("latest".to_owned(), 100)], pages + 1));
