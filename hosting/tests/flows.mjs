@@ -49,6 +49,7 @@ pageTest("an export to run the model is planned, started, followed and downloade
   await link.waitFor();
   await recipes.getByText("ollama run family-recipes").waitFor();
   await recipes.getByText(/Checked: all \d+ LoRA pairs were merged/).waitFor();
+  await recipes.getByText(/^Keeps .* % of what the fine-tune changed/).waitFor();
   await recipes.getByText("The proof in detail").click();
   await recipes.getByText("All exports of this job").click();
   await recipes.locator(".history li").first().waitFor();

@@ -206,7 +206,7 @@ export class ExportForm {
       element("details", { open: this.plan.querySelector("details")?.open },
         element("summary", {}, plan.files.length === 1 ? "1 file" : `${plan.files.length} files`),
         list(plan.files.map((file) => `${file.name} (${file.bytes === null ? "report" : bytes(file.bytes)})`), { class: "plan-files" })),
-      list(plan.warnings.map((warning) => `Note: ${warning.message}`), { class: "plan-warnings" }),
+      list(plan.warnings.map(({ message, remedy }) => `Note: ${message}${remedy ? `: ${remedy}` : ""}`), { class: "plan-warnings" }),
     ];
     this.plan.replaceChildren(...parts.filter(Boolean));
   }

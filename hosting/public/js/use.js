@@ -12,12 +12,14 @@ export function artifacts(title, latest, open) {
   const repo = latest.destination.includes("hf_hub") ? latest.hf_repo_id : null;
   const files = latest.artifacts.filter(({ variant }) => variant === "file");
   const hub = latest.artifacts.some(({ variant }) => variant === "hf") ? repo : null;
+  // each file has its own proof; that of the export is of a push alone
+  const proofs = files.some(({ proof }) => proof) ? files : [latest];
   const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, open }));
   if (hub) {
     parts.unshift(element("p", {}, "On the Hub: ",
       element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
   }
-  return [...parts, proofPart(latest)].filter(Boolean);
+  return [...parts, ...proofs.map((proved) => proofPart(proved, proofs.length > 1)), findingsPart(latest.proof)].filter(Boolean);
 }
 
 function artifactPart(artifact, latest, { name, hub, open }) {
@@ -85,7 +87,7 @@ function commandsOf({ type, quantization, files }, latest, { name, hub }) {
 }
 
 /** What was proved about the artifact, in a sentence and in detail. */
-function proofPart({ proof }) {
+function proofPart({ proof, quantization }, isOneOfSeveral) {
   if (!proof) {
     return null;
   }
@@ -99,12 +101,40 @@ function proofPart({ proof }) {
     ["Predictions compared (tokens)", proof.logits?.tokens],
     ["Mean KL divergence (nats)", number(proof.logits?.kl_mean ?? null)],
     ["Same next token", proof.logits && `${(100 * proof.logits.top1).toFixed(1)} %`],
+    ["KL divergence from the fine-tuned model (nats)", number(proof.survival?.kl_export ?? null)],
+    ["KL divergence of the base from it (nats)", number(proof.survival?.kl_base ?? null)],
   ].filter(([, value]) => value !== null && value !== undefined);
   const sentence = proof.pairs > 0
     ? `Checked: all ${proof.pairs} LoRA pairs were merged, which changed ${proof.tensors_changed} tensors and left ${proof.tensors_unchanged} as they are.`
     : "Checked: no adapter was merged, and every tensor is as it was trained.";
   return element("div", { class: "proof" },
+    isOneOfSeveral && element("p", { class: "program" }, quantization),
     element("p", {}, sentence),
-    element("details", {}, element("summary", {}, "The proof in detail"),
+    survivalPart(proof.survival),
+    element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
       element("dl", {}, details.map(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]).flat())));
+}
+
+/** Below this share a type that keeps more is worth its size. */
+const LOW_SURVIVAL = 0.9;
+
+function survivalPart(survival) {
+  if (!survival) {
+    return null;
+  }
+  if (survival.survival === null) {
+    return element("p", {}, "The fine-tune changes the predictions on four fixed texts too little to say how much of it is kept.");
+  }
+  const share = Math.max(0, survival.survival);
+  const percent = share > 0.999 ? "more than 99.9" : (100 * share).toFixed(share > 0.99 ? 1 : 0);
+  const advice = share < LOW_SURVIVAL ? " Take a larger type to keep more." : "";
+  return element("p", {}, `Keeps ${percent} % of what the fine-tune changed, measured on four fixed texts.${advice}`);
+}
+
+/** What programs that serve the model will meet. */
+function findingsPart(proof) {
+  const serious = (proof?.findings ?? []).filter(({ severity }) => severity !== "note");
+  return serious.length > 0 && element("section", { class: "findings", "aria-label": "What to know before serving it" },
+    element("p", {}, "What to know before serving it:"),
+    list(serious.map(({ message, remedy }) => `${message}: ${remedy}`)));
 }
