@@ -184,6 +184,7 @@ module "job" {
       GCS_EXPORT_FILES_BUCKET_NAME = module.bucket["files"].name
       RUST_LOG                     = var.rust_log
       VERIFY_LOGITS                = tostring(var.verify_logits)
+      JOB_TIMEOUT                  = tostring(var.job_timeout)
     },
     local.base_models_env,
     local.token_key_env,

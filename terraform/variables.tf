@@ -138,7 +138,7 @@ variable "job_memory" {
 }
 
 variable "job_timeout" {
-  description = "Time limit of one attempt of the export job, in seconds."
+  description = "Time limit of one attempt of the export job, in seconds. Quotas of the Hub are waited for until a minute before."
   type        = number
   default     = 6 * 3600
 

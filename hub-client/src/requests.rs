@@ -90,7 +90,7 @@ impl HubClient {
     where
         F: Future<Output = Result<T, HubError>>,
     {
-        let until = Instant::now() + self.settings.patience;
+        let until = self.settings.ends_at.unwrap_or_else(|| Instant::now() + self.settings.patience);
         let monitor = Arc::clone(&self.monitor);
         let result = call
             .retry(self.settings.retry_delays.into_iter())

@@ -1,6 +1,6 @@
 //! Endpoint and timeouts of the Hub.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Endpoint and timeouts of the Hugging Face Hub.
 #[derive(Debug, Clone)]
@@ -13,8 +13,10 @@ pub struct HubSettings {
     pub stall: Duration,
     /// Delays before the retries of a request that failed, unless the Hub says how long to wait.
     pub retry_delays: [Duration; 3],
-    /// Longest time that a request is retried, with all its waits.
+    /// Longest time that a request is retried, with all its waits, without [`ends_at`](Self::ends_at).
     pub patience: Duration,
+    /// When no request is retried any more.
+    pub ends_at: Option<Instant>,
 }
 
 impl HubSettings {
@@ -31,6 +33,7 @@ impl HubSettings {
             retry_delays: [1, 5, 20].map(Duration::from_secs),
             // several of the Hub's quotas, which are for 300 s each
             patience: Duration::from_secs(30 * 60),
+            ends_at: None,
         }
     }
 }

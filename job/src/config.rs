@@ -1,7 +1,7 @@
 //! The job's settings from its environment. Cloud Run sets `CLOUD_RUN_*`; the launcher sets `EXPORT_ID`, `PROJECT_ID`
 //! and `HF_TOKEN`; the rest is the job's own configuration.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hub_client::HubSettings;
 use secrecy::SecretString;
@@ -15,6 +15,9 @@ use crate::{
     context::{Buckets, Execution, Locations},
     estimate::JobMachine,
 };
+
+/// The time before the job's limit from which the Hub is no longer waited for: the record of a failure is written in it.
+const TIME_TO_FAIL: Duration = Duration::from_secs(60);
 
 /// The settings of the binary.
 #[derive(Debug)]
@@ -35,9 +38,15 @@ impl Settings {
     /// # Errors
     /// Names the setting that is missing or malformed.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
+        let mut locations = LocationSettings::from(lookup)?;
+        let seconds: Option<u32> = parsed(lookup, "JOB_TIMEOUT", "a number of seconds")?;
+        locations.hub.ends_at = seconds.map(|seconds| {
+            let limit = Duration::from_secs(seconds.into());
+            Instant::now() + limit.saturating_sub(TIME_TO_FAIL)
+        });
         Ok(Self {
             documents: FirestoreConfig::from(lookup)?,
-            locations: LocationSettings::from(lookup)?,
+            locations,
             verify_logits: verify_logits(lookup)?,
             execution: execution(lookup)?,
         })
@@ -184,6 +193,19 @@ mod tests {
         assert_eq!((verify("90"), verify("0")), (Ok(Duration::from_secs(90)), Ok(Duration::ZERO)));
         let error = verify("yes").unwrap_err();
         assert!(error.contains("VERIFY_LOGITS environment variable must be a number of seconds"), "{error}");
+    }
+
+    #[test]
+    fn the_hub_is_waited_for_until_a_minute_before_the_jobs_limit() {
+        let ends_at = |value: Option<&'static str>| {
+            let mut all = COMPLETE.to_vec();
+            all.extend(value.map(|value| ("JOB_TIMEOUT", value)));
+            read(&all).map(|settings| settings.locations.hub.ends_at)
+        };
+        assert_eq!(ends_at(None).unwrap(), None);
+        let left = ends_at(Some("3600")).unwrap().unwrap() - Instant::now();
+        assert!((3_500..=3_540).contains(&left.as_secs()), "{left:?}");
+        assert!(ends_at(Some("1h")).unwrap_err().to_string().contains("a number of seconds"));
     }
 
     #[test]

@@ -20,8 +20,16 @@ const PUSHING: [Step; 6] =
 
 /// An export whose base model is read from the Hub, and which is pushed to it with a file for the batch request.
 async fn export_with(faults: &[(Step, Fault)], times: usize) -> shared::domain::Export {
+    export_within(|world| world, faults, times).await
+}
+
+async fn export_within(
+    limit: impl FnOnce(World) -> World,
+    faults: &[(Step, Fault)],
+    times: usize,
+) -> shared::domain::Export {
     let hub = hub().await;
-    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let world = limit(World::with_hub(hub.endpoint(), Some(WRITER)));
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
     fs::write(world.path("models/adapters/job-1/tokenizer.model"), vec![7; 11 << 20]).unwrap();
     for (step, fault) in faults {
@@ -120,6 +128,21 @@ async fn the_quota_counts_that_a_request_shows_which_succeeds() {
             assert_eq!(is_named, status == Status::Failed, "{step:?} {quota}: {}", message(&made));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_waited_for_until_the_limit_of_the_job() {
+    let quota = [
+        (Step::Info, Fault::Answer(Answer::RETRY_AFTER)),
+        (Step::Commit, Fault::Answer(Answer::RETRY_AFTER)),
+    ];
+    let until =
+        |seconds| move |world: World| world.waiting_until(Instant::now() + Duration::from_secs(seconds));
+    let made = export_within(until(60), &quota, 4).await;
+    assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    let made = export_within(until(0), &quota, 4).await;
+    assert_eq!(made.status, Status::Failed);
+    assert!(message(&made).contains("limits the rate of requests"), "{}", message(&made));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use job::{Buckets, Context, Execution, HubSettings, JobMachine, Locations};
@@ -61,6 +61,12 @@ impl World {
         world.put_adapter("gemma3-micro/adapter");
         world.put_training_job("job-1", json!({}));
         world
+    }
+
+    /// The same, with a limit until which the Hub is waited for, instead of a limit for each request.
+    pub(crate) fn waiting_until(self, ends_at: Instant) -> Self {
+        let hub = HubSettings { ends_at: Some(ends_at), patience: Duration::ZERO, ..self.hub.clone() };
+        Self { hub, ..self }
     }
 
     /// The same, with comparisons of predictions.
