@@ -90,7 +90,7 @@ fn wrong_settings_are_refused() {
         ("github_repository=owner", "github_repository must be owner/name"),
         ("environment=", "An environment's name"),
         ("name_prefix=exports", "ends with a hyphen"),
-        ("name_prefix=gcp-a-", "choose another name_prefix"),
+        ("name_prefix=gcp-a-", "Google reserves ids"),
         ("adapter_buckets=[\"example-training-adapters\"]", "adapter_buckets names a placeholder"),
         ("base_models_uri=gs://example-base-models", "base_models_uri names a placeholder"),
         ("alert_emails=[\"oncall@example.com\"]", "alert_emails names a placeholder"),
