@@ -55,8 +55,8 @@ pub(crate) fn files(folder: &str) -> BTreeMap<String, Content> {
 }
 
 pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]) -> Export {
-    let id = world
-        .create_for(CreateExport {
+    let made = world
+        .export_of(CreateExport {
             kind,
             quantizations: (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0).into_iter().collect(),
             destinations: Destinations::new(to.to_vec()).unwrap(),
@@ -64,11 +64,10 @@ pub(crate) async fn export(world: &World, kind: ArtifactKind, to: &[Destination]
             ..fixtures::request("job-1")
         })
         .await;
-    world.run(id, "run-1", std::future::pending()).await;
     for (_, document) in world.store.documents("exports") {
         assert!(!document.to_string().contains("canary"), "a record holds the token");
     }
-    world.record(id).await
+    made
 }
 
 fn folder_of(file: PathBuf) -> PathBuf {
@@ -438,16 +437,14 @@ async fn the_card_keeps_the_owners_text_and_lists_every_gguf_file() {
     let readme = BTreeMap::from([("README.md".to_owned(), Content::regular(owners.clone()))]);
     hub.put(REPO, Repo { private: true, commits: 1, files: readme, ..Repo::default() });
     for quantization in [Quantization::Q8_0, Quantization::Q4_K_M] {
-        let id = world
-            .create_for(CreateExport {
+        let made = world
+            .export_of(CreateExport {
                 quantizations: vec![quantization],
                 destinations: Destinations::new(vec![Destination::HfHub]).unwrap(),
                 hf_repo: Some(REPO.parse().unwrap()),
                 ..fixtures::request("job-1")
             })
             .await;
-        world.run(id, "run-1", std::future::pending()).await;
-        let made = world.record(id).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
     }
     let repo = hub.repo(REPO).unwrap();
@@ -526,8 +523,8 @@ async fn all_types_of_a_gguf_export_are_one_commit() {
     for (gguf_kind, types) in [model, lora] {
         let hub = hub().await;
         let world = World::with_hub(hub.endpoint(), Some(WRITER));
-        let id = world
-            .create_for(CreateExport {
+        let made = world
+            .export_of(CreateExport {
                 gguf_kind,
                 quantizations: types.map(|(quantization, _)| quantization).to_vec(),
                 destinations: Destinations::new(vec![Destination::Gcs, Destination::HfHub]).unwrap(),
@@ -535,8 +532,6 @@ async fn all_types_of_a_gguf_export_are_one_commit() {
                 ..fixtures::request("job-1")
             })
             .await;
-        world.run(id, "run-1", std::future::pending()).await;
-        let made = world.record(id).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
         let artifacts: Vec<_> =
             made.artifacts.iter().map(|artifact| (artifact.variant, artifact.quantization)).collect();

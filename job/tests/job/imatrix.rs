@@ -11,15 +11,13 @@ use shared::domain::{CreateExport, Export, FailureCode, Quantization, Status};
 use crate::support::{BASE, World, fixture};
 
 async fn export(world: &World, quantizations: &[Quantization], imatrix: Option<&str>) -> Export {
-    let id = world
-        .create_for(CreateExport {
+    world
+        .export_of(CreateExport {
             quantizations: quantizations.to_vec(),
             imatrix: imatrix.map(str::to_owned),
             ..shared::testing::fixtures::request("job-1")
         })
-        .await;
-    world.run(id, "run-1", std::future::pending()).await;
-    world.record(id).await
+        .await
 }
 
 /// The file that the command `gemma-export gguf --imatrix` writes.

@@ -5,8 +5,7 @@ use std::{fs, sync::Arc};
 use engine::{Adapter, Checkpoint, LocalFolder, LocalOutput, LoraPlan, Model, RunOptions, TensorType};
 use serde_json::json;
 use shared::domain::{
-    ArtifactKind, CreateExport, Destination, Destinations, Export, FailureCode, GgufKind, Quantization,
-    Status,
+    ArtifactKind, CreateExport, Destination, Destinations, FailureCode, GgufKind, Quantization, Status,
 };
 
 use crate::{
@@ -23,12 +22,6 @@ fn request(quantizations: &[Quantization]) -> CreateExport {
     }
 }
 
-async fn export(world: &World, request: CreateExport) -> Export {
-    let id = world.create_for(request).await;
-    world.run(id, "run-1", std::future::pending()).await;
-    world.record(id).await
-}
-
 /// The file that the command `gemma-export lora` writes.
 fn by_the_engine(world: &World, as_type: TensorType) -> Vec<u8> {
     let open = |path: &str| Arc::new(LocalFolder::open(world.path(path)).unwrap());
@@ -43,7 +36,7 @@ fn by_the_engine(world: &World, as_type: TensorType) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adapter_becomes_the_file_of_the_command() {
     let world = World::new();
-    let made = export(&world, request(&[Quantization::F32, Quantization::Q8_0])).await;
+    let made = world.export_of(request(&[Quantization::F32, Quantization::Q8_0])).await;
     assert_eq!(made.status, Status::Completed, "{:?}", made.message);
     assert_eq!(made.message.as_deref(), Some("Wrote the adapter as lora-f32.gguf, lora-q8_0.gguf"));
     assert_eq!(made.proof, None);
@@ -55,7 +48,7 @@ async fn an_adapter_becomes_the_file_of_the_command() {
             "{name}"
         );
     }
-    let again = export(&world, request(&[Quantization::Q8_0])).await;
+    let again = world.export_of(request(&[Quantization::Q8_0])).await;
     assert!(again.message.unwrap().starts_with("Reused lora-q8_0.gguf"));
     assert_eq!(again.artifacts, made.artifacts[1..]);
 }
@@ -66,7 +59,7 @@ async fn the_gguf_of_a_training_job_stays_the_model() {
     world.export(ArtifactKind::Gguf).await;
     let before = world.store.document("training_jobs", "job-1").unwrap();
     assert!(before["artifacts"]["file"]["gguf"].as_str().unwrap().ends_with("/model.gguf"));
-    assert_eq!(export(&world, request(&[Quantization::F32])).await.status, Status::Completed);
+    assert_eq!(world.export_of(request(&[Quantization::F32])).await.status, Status::Completed);
     assert_eq!(world.store.document("training_jobs", "job-1").unwrap(), before);
 }
 
@@ -77,7 +70,7 @@ async fn what_has_no_adapter_for_the_format_is_refused() {
         "job-1",
         json!({"artifacts": {"raw": {"adapter": world.url(&format!("base-models/{BASE}"))}}}),
     );
-    let failed = export(&world, request(&[Quantization::F32])).await;
+    let failed = world.export_of(request(&[Quantization::F32])).await;
     assert_eq!(failed.failure.as_ref().unwrap().code, FailureCode::InvalidInput);
     assert!(
         failed.message.as_ref().unwrap().contains("has no adapter: export it with gguf_kind model"),
@@ -90,15 +83,13 @@ async fn what_has_no_adapter_for_the_format_is_refused() {
 async fn it_is_pushed_with_the_card_of_an_adapter() {
     let hub = hub::hub().await;
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
-    let made = export(
-        &world,
-        CreateExport {
+    let made = world
+        .export_of(CreateExport {
             destinations: Destinations::new(vec![Destination::HfHub]).unwrap(),
             hf_repo: Some(REPO.parse().unwrap()),
             ..request(&[Quantization::F16])
-        },
-    )
-    .await;
+        })
+        .await;
     assert_eq!(made.status, Status::Completed, "{:?}", made.message);
     let files = hub.repo(REPO).unwrap().files;
     assert!(files["lora-f16.gguf"].bytes == by_the_engine(&world, TensorType::F16));

@@ -48,12 +48,6 @@ fn to_hub(request: CreateExport, token: &str) -> CreateExport {
     }
 }
 
-async fn run(world: &World, request: CreateExport) -> Export {
-    let id = world.create_for(request).await;
-    world.run(id, "run-1", std::future::pending()).await;
-    world.record(id).await
-}
-
 fn planned(plan: &Plan) -> BTreeMap<String, Option<u64>> {
     plan.files.iter().map(|file| (file.name.clone(), file.bytes)).collect()
 }
@@ -107,7 +101,7 @@ async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
                 !before.reused && before.bytes_written > 0 && before.bytes_read > 0,
                 "{name}: {before:?}"
             );
-            let export = run(&world, request).await;
+            let export = world.export_of(request).await;
             assert_eq!(export.status, Status::Completed, "{name}: {:?}", export.message);
             assert_eq!(planned(&before), written(&export), "{name}");
             if family.is_some() && again.kind == Gguf {
@@ -151,7 +145,7 @@ async fn a_full_fine_tune_has_the_files_of_its_plan() {
     );
     let before = plan(&world, &request(ArtifactKind::Merged, &[])).await.unwrap();
     assert_eq!((&before.adapter, &before.base), (&None, &None));
-    let export = run(&world, request(ArtifactKind::Merged, &[])).await;
+    let export = world.export_of(request(ArtifactKind::Merged, &[])).await;
     assert_eq!(planned(&before), written(&export));
 }
 
@@ -167,7 +161,7 @@ async fn a_repository_gets_the_files_of_its_plan() {
         assert!(!serde_json::to_string(&before).unwrap().contains(WRITER));
         let about = before.hub.clone().unwrap();
         assert!(about.exists && about.private && about.may_write == Some(true), "{about:?}");
-        let export = run(&world, to_hub()).await;
+        let export = world.export_of(to_hub()).await;
         assert_eq!(export.status, Status::Completed, "{:?}", export.message);
         let pushed = hub.repo(REPO).unwrap().files.into_iter().filter(|(name, _)| name != "README.md");
         let size =
@@ -197,7 +191,7 @@ async fn what_servers_will_meet_is_in_plans_and_records() {
         assert_eq!(found[0].severity, FindingSeverity::Warning);
         assert!(found[0].remedy.as_ref().unwrap().contains("<pad>"), "{found:?}");
         assert!(warnings.iter().all(|warning| warning.severity > FindingSeverity::Note), "{warnings:?}");
-        let export = run(&world, request).await;
+        let export = world.export_of(request).await;
         let findings = export.proof.unwrap().findings;
         let found = findings.iter().find(|finding| is_of_padding(&finding.code)).unwrap();
         assert_eq!(found.severity, FindingSeverity::Warning);
@@ -234,7 +228,7 @@ async fn a_plan_is_refused_with_the_message_of_the_export() {
     let adapter = || request(ArtifactKind::Adapter, &[]);
     let same = async |why: &str, make: &dyn Fn() -> CreateExport| {
         let refused = plan(&world, &make()).await.expect_err(why);
-        let failed = run(&world, make()).await;
+        let failed = world.export_of(make()).await;
         assert_eq!(Some(refused), failed.message, "{why}");
         assert_eq!(failed.status, Status::Failed, "{why}");
     };

@@ -137,8 +137,13 @@ impl World {
 
     /// Creates an export and runs it to its end.
     pub(crate) async fn export(&self, kind: ArtifactKind) -> Export {
-        let quantization = (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0);
-        let id = self.create(kind, quantization).await;
+        let quantizations = (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0).into_iter().collect();
+        self.export_of(CreateExport { kind, quantizations, ..fixtures::request("job-1") }).await
+    }
+
+    /// Creates an export of that request and runs it to its end.
+    pub(crate) async fn export_of(&self, request: CreateExport) -> Export {
+        let id = self.create_for(request).await;
         self.run(id, "run-1", std::future::pending()).await;
         self.record(id).await
     }
