@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -14,10 +15,20 @@ use crate::{
 };
 
 impl Newcomer {
+    /// Waits until Terraform works on the resource that the file `slow` names.
+    fn waits_for_the_slow_resource(&self) -> PathBuf {
+        let begun = self.cloud().join("begun");
+        let end = Instant::now() + Duration::from_secs(60);
+        while !begun.exists() {
+            assert!(Instant::now() < end, "nothing has begun to be slow");
+            thread::sleep(Duration::from_millis(20));
+        }
+        begun
+    }
+
     /// Presses Ctrl-C while Terraform works on a resource of that type, and returns what was printed.
     fn interrupts(&self, verb: &str, kind: &str) -> String {
         let slow = self.cloud().join("slow");
-        let begun = self.cloud().join("begun");
         fs::write(&slow, kind).unwrap();
         // a shell in the background ignores the signal, and so does what it starts
         let script =
@@ -27,11 +38,7 @@ impl Newcomer {
         let file = fs::File::create(&printed).unwrap();
         command.process_group(0).stdout(file.try_clone().unwrap()).stderr(file);
         let mut making = command.spawn().unwrap();
-        let end = Instant::now() + Duration::from_secs(60);
-        while !begun.exists() {
-            assert!(Instant::now() < end, "{verb} does not reach {kind}");
-            thread::sleep(Duration::from_millis(20));
-        }
+        let begun = self.waits_for_the_slow_resource();
         // as a terminal does: to all processes of the group
         let sent = Command::new("kill").args(["-INT", "--", &format!("-{}", making.id())]).status().unwrap();
         assert!(sent.success());
@@ -81,11 +88,7 @@ fn a_deployment_waits_for_the_end_of_another() {
     fs::write(&slow, "google_service_account").unwrap();
     let (first, second) = thread::scope(|scope| {
         let first = scope.spawn(|| newcomer.make("deploy"));
-        let end = Instant::now() + Duration::from_secs(60);
-        while !newcomer.cloud().join("begun").exists() {
-            assert!(Instant::now() < end, "the first deployment does not begin");
-            thread::sleep(Duration::from_millis(20));
-        }
+        newcomer.waits_for_the_slow_resource();
         let second = newcomer.make("deploy");
         fs::remove_file(&slow).unwrap();
         (first.join().unwrap(), second)
