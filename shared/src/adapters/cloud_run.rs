@@ -26,7 +26,7 @@ use gcloud_sdk::{
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::OnceCell, time::timeout};
 
-use super::google_api::{anonymous_credentials, environment_credentials, routed};
+use super::google_api::{anonymous_credentials, connect_early, environment_credentials, routed};
 use crate::{
     config,
     domain::{ExecutionName, ExportId},
@@ -150,11 +150,7 @@ impl CloudRunJobs {
     pub fn connected_early(self) -> Arc<Self> {
         let jobs = Arc::new(self);
         let connecting = Arc::clone(&jobs);
-        tokio::spawn(async move {
-            if let Err(error) = connecting.ready_client().await {
-                tracing::debug!(error = &error as &dyn StdError, "connecting early failed");
-            }
-        });
+        connect_early(async move { connecting.ready_client().await.map(drop) });
         jobs
     }
 

@@ -1,5 +1,7 @@
 //! What the gRPC clients of Google's services have in common.
 
+use std::error::Error;
+
 use gcloud_sdk::{
     GCP_DEFAULT_SCOPES,
     google_cloud_auth::{
@@ -8,6 +10,17 @@ use gcloud_sdk::{
     },
     tonic::{Request, Status, metadata::MetadataValue},
 };
+
+/// Connects in the background while a function starts. A failure is found again, and reported, by the first request.
+pub(super) fn connect_early<E: Error + 'static>(
+    connecting: impl Future<Output = Result<(), E>> + Send + 'static,
+) {
+    tokio::spawn(async move {
+        if let Err(error) = connecting.await {
+            tracing::debug!(error = &error as &dyn Error, "connecting early failed");
+        }
+    });
+}
 
 /// Credentials for a fake server, which requires none.
 pub(super) fn anonymous_credentials() -> Result<Credentials, CredentialsError> {

@@ -19,6 +19,7 @@ use firestore::{FirestoreDb, FirestoreDbOptions};
 use tokio::{sync::OnceCell, time::timeout};
 
 use self::error::StoreError;
+use super::google_api::connect_early;
 use crate::config;
 
 /// The timeout of one operation.
@@ -45,11 +46,7 @@ impl Firestore {
     #[must_use]
     pub fn connected_early(self) -> Self {
         let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.db().await {
-                tracing::debug!(error = &error as &dyn std::error::Error, "connecting early failed");
-            }
-        });
+        connect_early(async move { store.db().await.map(drop) });
         self
     }
 
