@@ -161,12 +161,9 @@ mod tests {
 
     #[test]
     fn any_other_block_has_the_bytes_of_ggml() {
-        let mut seed = 1_u32;
+        let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..1000 {
-            let values: [f32; BLOCK_SIZE] = std::array::from_fn(|_| {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                bf16((seed >> 8) as f32 / 8_388_608.0 - 1.0)
-            });
+            let values: [f32; BLOCK_SIZE] = std::array::from_fn(|_| bf16(2.0 * random.f32() - 1.0));
             let (mut on_grid, mut reference) = ([0; BLOCK_BYTES], [0; BLOCK_BYTES]);
             encode_on_grid(&values, None, &mut on_grid);
             encode(&values, None, &mut reference);

@@ -38,15 +38,14 @@ impl Inputs {
     /// Weights that q8_0 stores exactly, and an adapter that adds `change` steps to all but the largest of each block.
     fn on_grid(change: f32) -> Self {
         let inputs = Self::new();
-        let mut seed = 1_u32;
+        let mut random = fastrand::Rng::with_seed(1);
         for shard in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
             edit(&inputs.path("base").join(shard), |_, shape, bytes| {
                 if shape.len() < 2 {
                     return;
                 }
                 for (i, value) in bytes.chunks_exact_mut(2).enumerate() {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    let steps = if i % BLOCK == 0 { 127 } else { (seed >> 8) as i32 % 253 - 126 };
+                    let steps = if i % BLOCK == 0 { 127 } else { random.i32(-126..=126) };
                     let bits = (steps as f32 * STEP).to_bits();
                     value.copy_from_slice(&((bits >> 16) as u16).to_le_bytes());
                 }

@@ -31,26 +31,22 @@ fn by_trial(matrices: &[Vec<TypeChoice>], budget: u64) -> Option<f64> {
 
 #[test]
 fn the_choice_is_close_to_the_best_and_always_fits() {
-    let mut seed = 7_u32;
-    let mut random = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        u64::from(seed >> 16)
-    };
+    let mut random = fastrand::Rng::with_seed(7);
     let mut gap = 0.0;
     for _ in 0..200 {
         let matrices: Vec<Vec<TypeChoice>> =
             (0..5)
                 .map(|_| {
-                    let size = 50 + random() % 200;
+                    let size = random.u64(50..250);
                     let bits = [2, 4, 5, 8];
                     choices(&bits.map(|bits| {
-                        (size * bits, (random() % 100 + 20) as f64 / f64::from(1_u32 << (2 * bits)))
+                        (size * bits, random.u64(20..120) as f64 / f64::from(1_u32 << (2 * bits)))
                     }))
                 })
                 .collect();
         let smallest: u64 = matrices.iter().map(|choices| choices[0].bytes).sum();
         assert!(least_error(&matrices, smallest - 1).is_none());
-        let budget = smallest + random() % (3 * smallest);
+        let budget = smallest + random.u64(..3 * smallest);
         let chosen = least_error(&matrices, budget).unwrap();
         let picked = matrices.iter().zip(&chosen);
         let bytes: u64 = picked

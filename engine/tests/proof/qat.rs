@@ -21,11 +21,7 @@ fn on_grid(folder: &Path) {
             fs::copy(&path, folder.join(part).join(path.file_name().unwrap())).unwrap();
         }
     }
-    let mut seed = 1_u32;
-    let mut random = move |below: u32| {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 16) % below
-    };
+    let mut random = fastrand::Rng::with_seed(1);
     for shard in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
         let path = folder.join("base").join(shard);
         let mut file = fs::read(&path).unwrap();
@@ -35,10 +31,9 @@ fn on_grid(folder: &Path) {
         for about in header.as_object().unwrap().values().filter(|about| is_matrix(about)) {
             let at = |end: usize| data + about["data_offsets"][end].as_u64().unwrap() as usize;
             for block in file[at(0)..at(1)].chunks_mut(2 * BLOCK) {
-                let (step, largest) = (0.001 + random(1000) as f32 * 1e-5, 6 + random(2) as i32);
+                let (step, largest) = (0.001 + random.u32(..1000) as f32 * 1e-5, random.i32(6..=7));
                 for (i, weight) in block.chunks_exact_mut(2).enumerate() {
-                    let level =
-                        if i == 0 { largest } else { random(2 * largest as u32 + 1) as i32 - largest };
+                    let level = if i == 0 { largest } else { random.i32(-largest..=largest) };
                     // rounded to bf16, ties away from zero
                     let bits = (step * level as f32).to_bits() + 0x8000;
                     weight.copy_from_slice(&((bits >> 16) as u16).to_le_bytes());
