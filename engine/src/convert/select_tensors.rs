@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::planned_tensor::{PlannedTensor, PlannedTensors, RowSource};
 use crate::error::{Error, Result};
-use crate::gemma::{Architecture, ExtraTensor, MappedTensor, VocabMismatch};
+use crate::gemma::{Architecture, ExtraTensor, MappedTensor, MmprojEncoders, VocabMismatch};
 use crate::merge::Model;
 use crate::numerics::TensorTransform;
 
@@ -68,7 +68,9 @@ impl<'a> TensorSelection<'a> {
                 refuse_own_lm_head(self.model, self.architecture, number)?;
                 return Ok(None);
             }
-            MappedTensor::Skipped if tensor.is_target() && !self.separate_mmproj => {
+            MappedTensor::Skipped
+                if tensor.is_target() && !self.separate_mmproj && !is_unused(self.model, &info.name) =>
+            {
                 let problem = "is changed by the adapter, but not stored in a GGUF file of the language model: make an mmproj file too, or merge instead";
                 return error(problem.to_owned());
             }
@@ -153,4 +155,9 @@ fn refuse_own_lm_head(model: &Model, architecture: Architecture, lm_head: usize)
     let feature = format!("GGUF for a {architecture} whose lm_head differs from its embedding");
     Err(Error::unsupported(file, feature)
         .advise("llama.cpp does not read an lm_head of this family; export it as a merged model instead"))
+}
+
+/// Whether this is the name of a tensor that the model does not use.
+fn is_unused(model: &Model, name: &str) -> bool {
+    MmprojEncoders::of(model.base().config()).is_ok_and(|encoders| encoders.unused_module(name).is_some())
 }

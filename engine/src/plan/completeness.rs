@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::gemma::{Architecture, MappedTensor, MmprojEncoders};
+use crate::gemma::{Architecture, MappedTensor, MmprojEncoders, canonical_name, classifier_weight};
 use crate::merge::Model;
 
 /// Checks that transformers finds every tensor of the language model.
@@ -22,6 +22,21 @@ pub(super) fn check_language_model_complete(model: &Model, architecture: Archite
         }
     }
     Ok(())
+}
+
+/// Checks that a classifier has its weights.
+///
+/// # Errors
+/// [`Error::Invalid`] with the tensor's name.
+pub(super) fn check_classifier_complete(model: &Model) -> Result<()> {
+    let Some((class, required)) = classifier_weight(model.base().config()) else { return Ok(()) };
+    if model.tensors().iter().any(|tensor| canonical_name(&tensor.info.name) == required) {
+        return Ok(());
+    }
+    let problem = format!(
+        "has no tensor {required}, which {class} requires: transformers would classify with random numbers"
+    );
+    Err(Error::invalid(model.base().location(), problem))
 }
 
 /// Checks that encoders and projectors are complete. A model may be stored without any of them.

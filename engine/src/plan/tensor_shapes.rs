@@ -1,6 +1,8 @@
 //! Refuses a model whose tensors do not have the shapes that its configuration gives them.
 
-use super::completeness::{check_encoders_complete, check_language_model_complete};
+use super::completeness::{
+    check_classifier_complete, check_encoders_complete, check_language_model_complete,
+};
 use crate::error::{Error, Result};
 use crate::gemma::{
     Architecture, ExpectedShape, MappedTensor, MmprojEncoders, TensorShapes, check_linear_factor,
@@ -87,6 +89,7 @@ pub(super) fn check_checkpoint(model: &Model) -> Result<()> {
     check_modules(model.files())?;
     check_floats(model)?;
     check_new_rows(model)?;
+    check_classifier_complete(model)?;
     if let Some(architecture) = Architecture::of_checkpoint(config) {
         model.check_layers()?;
         check_language_model_complete(model, architecture)?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::{Result, first_names};
 use crate::gemma::{MmprojEncoders, unknown_encoder_fields, unknown_fields};
-use crate::merge::Model;
+use crate::merge::{Model, ModelTensor};
 
 /// Something that the export could not check, and that does not end it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,13 +19,18 @@ pub struct ExportWarning {
 impl ExportWarning {
     /// About the language model and the adapter.
     pub(crate) fn of_language_model(model: &Model) -> Result<Vec<Self>> {
-        Ok(Self::with_adapter(model, unknown_fields(model.base().config())?))
+        let mut warnings = Self::with_adapter(model, unknown_fields(model.base().config())?);
+        let changed = model.tensors().iter().filter(|tensor| tensor.is_target());
+        let what = "the adapter changes and a file for llama.cpp does not have";
+        warnings.extend(Self::unused_tensors(model, changed, what));
+        Ok(warnings)
     }
 
     /// About vision and audio encoders and the adapter.
     pub(crate) fn of_encoders(model: &Model) -> Result<Vec<Self>> {
         let mut warnings = Self::with_adapter(model, unknown_encoder_fields(model.base().config())?);
-        warnings.extend(Self::unused_tensors(model, "a file for llama.cpp does not have"));
+        let what = "a file for llama.cpp does not have";
+        warnings.extend(Self::unused_tensors(model, model.tensors().iter(), what));
         Ok(warnings)
     }
 
@@ -38,7 +43,7 @@ impl ExportWarning {
             MmprojEncoders::of(config).map_or(Ok(None), |encoders| encoders.ignoring_setting())?;
         if let Some(setting) = ignored_by {
             let who = format!("transformers ignores because of {setting}, and the export has as they are");
-            warnings.extend(Self::unused_tensors(model, &who));
+            warnings.extend(Self::unused_tensors(model, model.tensors().iter(), &who));
         }
         Ok(warnings)
     }
@@ -82,10 +87,14 @@ impl ExportWarning {
         Self { code: "moved_off_grid", message }
     }
 
-    /// About tensors of a module that the model does not use, with what becomes of them.
-    fn unused_tensors(model: &Model, what: &str) -> Option<Self> {
+    /// About those of the tensors that are of a module that the model does not use, with what becomes of them.
+    fn unused_tensors<'a>(
+        model: &Model,
+        tensors: impl Iterator<Item = &'a ModelTensor>,
+        what: &str,
+    ) -> Option<Self> {
         let encoders = MmprojEncoders::of(model.base().config()).ok()?;
-        let names = model.tensors().iter().map(|tensor| &tensor.info.name);
+        let names = tensors.map(|tensor| &tensor.info.name);
         let unused: Vec<String> =
             names.filter(|name| encoders.unused_module(name).is_some()).cloned().collect();
         let module = encoders.unused_module(unused.first()?)?;

@@ -428,9 +428,36 @@ fn no_merge_of_a_classifier_with_other_labels() {
     }
 }
 
-/// Adds the tensors of a classifier to the only shard of a model.
+#[test]
+fn no_merge_of_a_classifier_without_its_weights() {
+    for (class, is_classifier) in
+        [("Gemma3ForSequenceClassification", true), ("Gemma3ForConditionalGeneration", false)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        copy_base("gemma3-vision", folder.path());
+        let mut config = support::json(&folder.path().join("config.json"));
+        config["architectures"] = json!([class]);
+        fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+        let error = MergePlan::own_files(&Model::new(&checkpoint(folder.path()))).err();
+        let text = error.map(|error| error.to_string());
+        let says = text
+            .as_ref()
+            .is_some_and(|text| text.contains(&format!("no tensor score.weight, which {class}")));
+        assert_eq!((says, text.is_some()), (is_classifier, is_classifier), "{class}: {text:?}");
+    }
+}
+
+/// Adds the tensors of a classifier to the last shard of a model.
 fn add_classifier(folder: &Path, rows: u64, hidden: u64, has_bias: bool) {
-    let path = folder.join("model.safetensors");
+    let index = folder.join("model.safetensors.index.json");
+    let mut shard = "model.safetensors";
+    if index.exists() {
+        shard = "model-00002-of-00002.safetensors";
+        let mut listed = support::json(&index);
+        listed["weight_map"]["score.weight"] = json!(shard);
+        fs::write(&index, listed.to_string()).unwrap();
+    }
+    let path = folder.join(shard);
     let bytes = fs::read(&path).unwrap();
     let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut header: Value = serde_json::from_slice(&bytes[8..data]).unwrap();
@@ -468,6 +495,7 @@ fn no_merge_of_a_classifier_whose_language_model_has_other_shapes() {
             let path = folder.path().join("config.json");
             let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             config["architectures"] = json!([class]);
+            add_classifier(folder.path(), 2, config["hidden_size"].as_u64().unwrap(), false);
             change(&mut config);
             fs::write(&path, config.to_string()).unwrap();
             let planned = MergePlan::own_files(&Model::new(&checkpoint(folder.path())));

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use engine::{GgufOptions, GgufPlan, MergePlan, Model, OutputType, RunOptions};
+use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, MergePlan, Model, OutputType, RunOptions};
 use serde_json::json;
 
-use crate::support::{checkpoint, fixture, json};
+use crate::support::{checkpoint, fixture, json, write_tensors};
 
 /// A Gemma 3 whose vision encoder has a pooling head, as SigLIP's checkpoints do.
 fn with_pooling_head(vision_use_head: bool, folder: &Path) -> Model {
@@ -80,4 +81,50 @@ fn an_mmproj_file_leaves_the_pooling_head_out_and_its_report_says_so() {
     assert_eq!(warning["code"], "unused_tensors");
     let message = warning["message"].as_str().unwrap();
     assert!(message.contains("pooling head") && message.contains("vision_tower.head."), "{message}");
+}
+
+#[test]
+fn a_file_of_the_language_model_leaves_changes_of_the_pooling_head_out_by_name() {
+    let (base, adapter) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let base = with_pooling_head(true, base.path());
+    let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "fc1"]});
+    fs::write(adapter.path().join("adapter_config.json"), config.to_string()).unwrap();
+    let q_proj = "model.language_model.layers.0.self_attn.q_proj";
+    let tensor =
+        |name: &str| base.base().tensors().iter().find(|tensor| tensor.name.ends_with(name)).unwrap();
+    let shapes = [tensor("layers.0.self_attn.q_proj.weight"), tensor("head.mlp.fc1.weight")]
+        .map(|tensor| tensor.shape.clone());
+    for (module, is_in_file) in [
+        ("model.vision_tower.vision_model.head.mlp.fc1", false),
+        ("model.vision_tower.vision_model.encoder.layers.0.mlp.fc1", true),
+    ] {
+        let factors: Vec<(String, [usize; 2])> = [(q_proj, &shapes[0]), (module, &shapes[1])]
+            .iter()
+            .flat_map(|(module, shape)| {
+                let [rows, columns] = [shape[0] as usize, shape[1] as usize];
+                let factor = |name: &str| format!("base_model.model.{module}.{name}.weight");
+                [(factor("lora_A"), [2, columns]), (factor("lora_B"), [rows, 2])]
+            })
+            .collect();
+        let factors: Vec<(&str, &[usize], Vec<f32>)> = factors
+            .iter()
+            .map(|(name, shape)| (name.as_str(), &shape[..], vec![0.5; shape[0] * shape[1]]))
+            .collect();
+        write_tensors(&adapter.path().join("adapter_model.safetensors"), &factors);
+        let adapter = Adapter::open(Arc::new(LocalFolder::open(adapter.path()).unwrap())).unwrap();
+        let model = Model::with_adapter(base.base(), &adapter).unwrap();
+        match GgufPlan::new(&model, &GgufOptions::new(OutputType::F16, "m")) {
+            Ok(plan) => {
+                assert!(!is_in_file, "{module}");
+                let warnings = codes(plan.warnings());
+                let named = warnings
+                    .iter()
+                    .any(|(code, message)| *code == "unused_tensors" && message.contains("head.mlp.fc1"));
+                assert!(named, "{warnings:?}");
+            }
+            Err(error) => {
+                assert!(is_in_file && error.to_string().contains("make an mmproj file too"), "{error}");
+            }
+        }
+    }
 }

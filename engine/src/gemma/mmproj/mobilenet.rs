@@ -113,6 +113,26 @@ const STAGES: u32 = 4;
 const STEM_CHANNELS: u64 = 64;
 const STAGE_BLOCKS: [usize; STAGES as usize] = [3, 5, 37, 39];
 
+/// The tensors that tell the blocks of timm's network apart, and whether the block of this stage and number has them.
+const DISTINCT: [(&str, fn(u32, u32) -> bool); 6] = [
+    ("conv_exp.weight", |stage, _| stage == 0),
+    ("dw_start.conv.weight", |stage, number| matches!((stage, number), (1, _) | (2, 0..=7) | (3, 0))),
+    ("dw_mid.conv.weight", |stage, number| stage > 0 && number == 0),
+    ("pw_exp.conv.weight", |stage, number| stage > 0 && !has_attention(stage, number)),
+    ("attn.query.proj.weight", has_attention),
+    ("attn.key.down_conv.weight", |stage, number| stage == 2 && has_attention(stage, number)),
+];
+
+/// Every other block of the last two stages has attention, in the third one after its start.
+fn has_attention(stage: u32, number: u32) -> bool {
+    let first = match stage {
+        2 => 9,
+        3 => 1,
+        _ => return false,
+    };
+    number >= first && number % 2 == 1
+}
+
 /// The tensors after the blocks, which take the output of several of them.
 const FUSION: [(&str, &[Size]); 5] = [
     ("v.msfa.ffn.pw_exp.conv.weight", &[Inner, Any, One, One]),
@@ -211,24 +231,41 @@ pub(super) fn misfit(tensors: &[EncoderTensor<'_>]) -> Option<(usize, String)> {
         }
         input = known.get(&Output).copied();
     }
-    fewer_blocks(tensors)
+    other_blocks(tensors)
 }
 
-/// Whether a network with the stem of timm's has other numbers of blocks: the position of the stem, and the problem.
-fn fewer_blocks(tensors: &[EncoderTensor<'_>]) -> Option<(usize, String)> {
+/// Whether a network with the stem of timm's has other blocks: the position of the stem, and the problem.
+fn other_blocks(tensors: &[EncoderTensor<'_>]) -> Option<(usize, String)> {
     let is_stem = |tensor: &EncoderTensor<'_>| {
         tensor.in_file == STEM[0].0 && tensor.shape.first() == Some(&STEM_CHANNELS)
     };
     let stem = tensors.iter().position(is_stem)?;
-    let blocks: BTreeSet<Group> =
-        tensors.iter().filter_map(|tensor| Some(group_of(&tensor.in_file)?.0)).collect();
+    let names: HashSet<&str> = tensors.iter().map(|tensor| tensor.in_file.as_str()).collect();
+    let blocks: BTreeSet<Group> = names.iter().filter_map(|name| Some(group_of(name)?.0)).collect();
     let in_stage =
         |stage: u32| blocks.iter().filter(|group| matches!(group, Group::Block(s, _) if *s == stage)).count();
     let stages = [0, 1, 2, 3].map(in_stage);
-    (stages != STAGE_BLOCKS).then(|| {
-        let problem = format!("is of a mobilenetv5_300m_enc, whose stages have {STAGE_BLOCKS:?} blocks; the model has {stages:?}");
-        (stem, problem)
-    })
+    if stages != STAGE_BLOCKS {
+        let problem = format!(
+            "is of a mobilenetv5_300m_enc, whose stages have {STAGE_BLOCKS:?} blocks; the model has {stages:?}"
+        );
+        return Some((stem, problem));
+    }
+    let of_block = |stage: u32, number: u32| {
+        DISTINCT.iter().find_map(|(tensor, is_in)| {
+            let name = format!("{BLOCKS}{stage}.{number}.{tensor}");
+            let problem = match (is_in(stage, number), names.contains(name.as_str())) {
+                (true, false) => "the model does not have",
+                (false, true) => "it does not have",
+                (true, true) | (false, false) => return None,
+            };
+            Some(format!("is of a mobilenetv5_300m_enc, and {problem} {name}"))
+        })
+    };
+    let problem = (0..STAGES)
+        .zip(STAGE_BLOCKS)
+        .find_map(|(stage, count)| (0..count as u32).find_map(|number| of_block(stage, number)));
+    problem.map(|problem| (stem, problem))
 }
 
 fn check<'a>(tensor: &EncoderTensor<'a>, sizes: &[Size], known: &mut KnownSizes<'a>) -> Option<String> {
@@ -253,24 +290,51 @@ fn check<'a>(tensor: &EncoderTensor<'a>, sizes: &[Size], known: &mut KnownSizes<
 mod tests {
     use super::*;
 
-    /// The stem of a network with so many channels, and attention blocks.
-    fn network(channels: u64, blocks: [usize; 4]) -> Option<(usize, String)> {
-        let (stem, scale) = ([channels, 3, 3, 3], [channels]);
-        let tensor = |in_file: String, shape| EncoderTensor { name: "", shape, in_file };
-        let mut tensors = vec![tensor(STEM[0].0.to_owned(), &stem)];
-        for (stage, count) in blocks.into_iter().enumerate() {
-            let names = (0..count).map(|number| format!("{BLOCKS}{stage}.{number}.{LAYER_SCALE}"));
-            tensors.extend(names.map(|name| tensor(name, &scale)));
-        }
-        misfit(&tensors)
+    /// The names of the tensors in a network's blocks that tell them apart.
+    fn blocks(stages: [usize; 4]) -> Vec<String> {
+        let blocks =
+            (0..STAGES).zip(stages).flat_map(|(stage, count)| (0..count as u32).map(move |n| (stage, n)));
+        let of_block = |(stage, number)| {
+            let distinct = DISTINCT.iter().filter(move |(_, is_in)| is_in(stage, number));
+            distinct.map(move |(tensor, _)| format!("{BLOCKS}{stage}.{number}.{tensor}"))
+        };
+        blocks.flat_map(of_block).collect()
+    }
+
+    /// Whether a network fits whose stem has so many channels.
+    fn fits(channels: u64, blocks: Vec<String>) -> Option<(usize, String)> {
+        let (stem, other) = ([channels, 3, 3, 3], [1, 1, 1, 1]);
+        let mut tensors = vec![EncoderTensor { name: "", shape: &stem, in_file: STEM[0].0.to_owned() }];
+        tensors.extend(blocks.into_iter().map(|in_file| EncoderTensor { name: "", shape: &other, in_file }));
+        other_blocks(&tensors)
     }
 
     #[test]
     fn a_network_with_the_stem_of_timms_has_all_of_its_blocks() {
-        assert_eq!(network(64, STAGE_BLOCKS), None);
-        let (number, problem) = network(64, [3, 5, 36, 39]).unwrap();
+        assert_eq!(fits(64, blocks(STAGE_BLOCKS)), None);
+        let (number, problem) = fits(64, blocks([3, 5, 36, 39])).unwrap();
         assert_eq!(number, 0);
         assert!(problem.contains("[3, 5, 37, 39] blocks; the model has [3, 5, 36, 39]"), "{problem}");
-        assert_eq!(network(12, [1, 1, 1, 2]), None);
+        assert_eq!(fits(12, blocks([1, 1, 1, 2])), None);
+    }
+
+    #[test]
+    fn a_network_with_the_stem_of_timms_has_the_convolutions_of_each_block() {
+        let counts = |tensor: &str| blocks(STAGE_BLOCKS).iter().filter(|name| name.ends_with(tensor)).count();
+        // of mobilenetv5_300m_enc in timm 1.0
+        assert_eq!(DISTINCT.map(|(tensor, _)| counts(tensor)), [3, 14, 3, 48, 33, 14]);
+        for missing in [
+            "v.blk.1.2.dw_start.conv.weight",
+            "v.blk.2.0.dw_mid.conv.weight",
+            "v.blk.2.9.attn.key.down_conv.weight",
+        ] {
+            let mut names = blocks(STAGE_BLOCKS);
+            names.retain(|name| name != missing);
+            let (_, problem) = fits(64, names).unwrap();
+            assert!(problem.ends_with(&format!("the model does not have {missing}")), "{problem}");
+        }
+        let more = "v.blk.3.1.attn.key.down_conv.weight".to_owned();
+        let (_, problem) = fits(64, [blocks(STAGE_BLOCKS), vec![more]].concat()).unwrap();
+        assert!(problem.ends_with("it does not have v.blk.3.1.attn.key.down_conv.weight"), "{problem}");
     }
 }
