@@ -73,7 +73,7 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
     left.iter().try_for_each(|path| remove_if_present(path))?;
     if let Some(check) = &check {
-        measure(check, &model, &folder, &mut outcomes, run)?;
+        measure(check, &model, &folder, (&plans, &mut outcomes), run)?;
     }
     let mmproj = encoders.as_ref().and(args.mmproj.as_deref());
     let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
@@ -184,12 +184,12 @@ fn measure(
     check: &SurvivalCheck,
     model: &Model,
     folder: &Path,
-    outcomes: &mut [Outcome],
+    (plans, outcomes): (&[(GgufPlan, String)], &mut [Outcome]),
     run: Run<'_>,
 ) -> Result<(), Failure> {
     let exports = outcomes.iter().map(|outcome| survival::exported_gguf(folder, &outcome.files));
     let exports = exports.collect::<Result<Vec<_>, _>>()?;
-    let measured = check.measure(model, &exports, run)?;
+    let measured = check.measure_files(model, (plans, &exports), run)?;
     outcomes
         .iter_mut()
         .zip(&measured)

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use engine::report::{AnswerSample, PromptUse, Survival};
+use engine::report::{AdapterBeside, AnswerSample, PromptUse, Survival};
 use engine::{
-    Checkpoint, ExportedModel, Finding, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile,
+    Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile,
 };
 
 use crate::args::SurvivalArgs;
@@ -48,6 +48,25 @@ impl SurvivalCheck {
         run: Run<'_>,
     ) -> Result<Vec<Survival>, Failure> {
         run.show(Stage::Verifying, |run| engine::measure_survival(model, exports, &self.prompts, run))
+    }
+
+    /// The survival in each of these files, and of the adapter beside the base where it moves weights off a grid.
+    pub(crate) fn measure_files(
+        &self,
+        model: &Model,
+        (plans, exports): (&[(GgufPlan, String)], &[ExportedModel]),
+        run: Run<'_>,
+    ) -> Result<Vec<Survival>, Failure> {
+        let moved = plans.iter().position(|(plan, _)| plan.moves_off_grid());
+        let base = moved.and_then(|number| Some((number, plans[number].0.base_on_grid()?)));
+        let Some((number, base)) = base else { return self.measure(model, exports, run) };
+        let (mut measured, beside) = run.show(Stage::Verifying, |run| {
+            engine::measure_survival_beside(model, exports, base, &self.prompts, run)
+        })?;
+        if let Some(found) = measured.get_mut(number) {
+            found.adapter_beside = beside.as_ref().map(AdapterBeside::from);
+        }
+        Ok(measured)
     }
 
     /// Why the command fails, if one of these exports, each with its type, keeps less than the minimum.
@@ -130,6 +149,12 @@ pub(crate) fn lines(survival: &Survival) -> Vec<String> {
     if let Some(share) = survival.changed_top1 {
         lines.push(format!(
             "           {:.1} % of the {changed_tokens} tokens that the fine-tune changes are the same",
+            share * 100.0
+        ));
+    }
+    if let Some(share) = survival.adapter_beside.and_then(|beside| beside.survival) {
+        lines.push(format!(
+            "           {:.2} % with the adapter beside the base in this type (gemma-export lora)",
             share * 100.0
         ));
     }

@@ -61,6 +61,13 @@ fn an_adapter_on_such_a_base_is_warned_of() {
     let gguf = "gguf --base base --adapter adapter --out m.gguf --quant";
     let warned = inputs.succeed(&format!("{gguf} q4_0"));
     assert!(warned.contains("gemma-export lora"), "{warned}");
+    let shown = inputs.run("gguf --base base --adapter adapter --out measured/ --quant q4_0,q8_0 --survival");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(
+        shown.matches("% with the adapter beside the base in this type (gemma-export lora)").count(),
+        1,
+        "{shown}"
+    );
     let warned = inputs.succeed(&format!("{gguf} q8_0 --force"));
     assert!(!warned.contains("gemma-export lora"), "{warned}");
 }

@@ -107,5 +107,7 @@ pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
 pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::{ExportReport, TurnEndProbability};
-pub use survival::{ExportedModel, PromptSet, check_turn_end, measure_survival, measure_turn_end};
+pub use survival::{
+    ExportedModel, PromptSet, check_turn_end, measure_survival, measure_survival_beside, measure_turn_end,
+};
 pub use type_fit::{FittedTypes, fit_types};

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use ndarray::Array2;
+
 use super::GgufOptions;
 use super::general_metadata::{naming, sampling};
+use super::lora::LoraPlan;
 use super::modelfile::Modelfile;
 use super::planned_tensor::{PlannedTensor, PlannedTensors, TensorSummary};
 use super::qat::{self, GridUse};
@@ -39,6 +42,8 @@ pub struct GgufPlan {
     tensors: Vec<PlannedTensor>,
     headers: Vec<FileHeader>,
     modelfile: Option<Modelfile>,
+    /// The options, if the adapter moves weights of the base off a grid of Q4_0.
+    off_grid: Option<GgufOptions>,
     /// What the rules for types depend on.
     shape: ModelShape,
 }
@@ -127,6 +132,7 @@ impl GgufPlan {
         let unmatched = ExportWarning::unmatched_tensor_types(options.types.unmatched(&matrices));
         let modelfile = Some(Modelfile::of(&metadata));
         let headers = file_headers(options.split.as_ref(), metadata, &tensors);
+        let off_grid = (grid.moved > 0).then(|| options.clone());
         let options = ReportOptions {
             name: options.report_name(),
             quantization: Some(output.as_str()),
@@ -151,8 +157,22 @@ impl GgufPlan {
             tensors,
             headers,
             modelfile,
+            off_grid,
             shape,
         })
+    }
+
+    /// Whether the adapter moves weights of the base off a grid of Q4_0.
+    pub fn moves_off_grid(&self) -> bool {
+        self.off_grid.is_some()
+    }
+
+    /// The plan of the base alone with the same options, if the adapter moves its weights off a grid of Q4_0 and can be a file beside
+    /// it ([`LoraPlan`]).
+    pub fn base_on_grid(&self) -> Option<Self> {
+        let options = self.off_grid.as_ref()?;
+        LoraPlan::new(&self.model, TensorType::F16, "").ok()?;
+        Self::new(&Model::new(self.model.base()), options).ok()
     }
 
     /// A plan of one file without a `Modelfile`.
@@ -176,6 +196,7 @@ impl GgufPlan {
             tensors,
             headers,
             modelfile: None,
+            off_grid: None,
             shape: ModelShape::default(),
         })
     }
@@ -213,6 +234,14 @@ impl GgufPlan {
                 })
             })
             .collect()
+    }
+
+    /// The values that the file has of rows of the tensor of this name, from row `first` on.
+    pub(crate) fn as_stored(&self, name: &str, first: u64, rows: Array2<f32>) -> Array2<f32> {
+        match self.tensors.iter().find(|tensor| tensor.name == name) {
+            Some(tensor) => tensor.as_stored(first, rows),
+            None => rows,
+        }
     }
 
     /// The types of the quantized matrices in a file of another type by the rules of `llama-quantize`.

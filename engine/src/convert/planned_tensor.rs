@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use ndarray::{Array2, ArrayView1};
+
 use crate::error::{Error, Result};
 use crate::gemma::ExtraTensor;
 use crate::gguf::header;
@@ -85,6 +87,23 @@ impl PlannedTensor {
             importance: None,
             on_grid: false,
         }
+    }
+
+    /// The values that a file has of these rows, the first of which has the number `first`.
+    pub(super) fn as_stored(&self, first: u64, mut rows: Array2<f32>) -> Array2<f32> {
+        let encode = if self.on_grid { TensorType::encode_on_grid } else { TensorType::encode };
+        let mut bytes = vec![0; self.as_type.bytes(rows.ncols() as u64) as usize];
+        for (row, mut values) in (first..).zip(rows.rows_mut()) {
+            if self.through_f16 {
+                values.map_inplace(|value| *value = round_to_f16(*value));
+            }
+            let importance = self.importance.as_ref().map(|importance| importance.for_row(row));
+            let mut stored = values.to_vec();
+            encode(self.as_type, &stored, importance, &mut bytes);
+            self.as_type.decode(&bytes, &mut stored);
+            values.assign(&ArrayView1::from(&stored));
+        }
+        rows
     }
 
     /// The numbers of the model's tensors that it is made of.

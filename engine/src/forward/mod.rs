@@ -6,6 +6,7 @@
 
 mod altup;
 mod attention;
+mod beside_weights;
 mod decoder_layer;
 mod divergence;
 mod experts;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::beside_weights::BesideWeights;
 #[cfg(test)]
 use super::divergence::ModelLogits;
 use super::gguf_weights::GgufWeights;
@@ -15,6 +16,7 @@ use super::ops::ForwardPass;
 use super::reference_weights::ReferenceWeights;
 use super::weight_changes::ChangedTensor;
 use super::weights::WeightSource;
+use crate::convert::GgufPlan;
 use crate::error::Result;
 use crate::io::Source;
 use crate::merge::Model;
@@ -38,6 +40,12 @@ impl ForwardModel {
     /// A GGUF file, in all its parts.
     pub(crate) fn of_gguf(files: &[Arc<dyn Source>]) -> Result<Self> {
         let weights = GgufWeights::open(files)?;
+        Ok(Self { hparams: weights.hparams()?, changed_tensors: Vec::new(), weights: Box::new(weights) })
+    }
+
+    /// The base in the file of this plan, and the adapter of `fine_tuned` beside it.
+    pub(crate) fn of_adapter_beside(fine_tuned: &Model, base: GgufPlan) -> Result<Self> {
+        let weights = BesideWeights::new(fine_tuned, base)?;
         Ok(Self { hparams: weights.hparams()?, changed_tensors: Vec::new(), weights: Box::new(weights) })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::beside_weights::BesideWeights;
 use super::divergence::ModelLogits;
 use super::gguf_weights::GgufWeights;
 use super::hidden_states::hidden_states;
@@ -85,6 +86,32 @@ fn the_fewer_bits_the_larger_is_the_divergence() {
         let mean = |output| of_gguf(case, &model(case), output).kl_mean;
         let (bf16, q8_0, q2_k) = (mean(OutputType::BF16), mean(OutputType::Q8_0), mean(OutputType::Q2_K));
         assert!(bf16 < 1e-3 && q8_0 < 1e-2 && q8_0 < q2_k, "{case}: {bf16} {q8_0} {q2_k}");
+    }
+}
+
+#[test]
+fn an_adapter_beside_a_file_adds_its_change_to_what_the_file_has() {
+    for case in CASES {
+        let (base, fine_tuned) = (Model::new(&base(case)), model(case));
+        let (_folder, source) = file(&base, OutputType::Q4_0);
+        let plan = GgufPlan::new(&base, &GgufOptions::new(OutputType::Q4_0, "x")).unwrap();
+        let names: Vec<String> = plan.tensors().map(|tensor| tensor.name.to_owned()).collect();
+        let beside = BesideWeights::new(&fine_tuned, plan).unwrap();
+        let in_file = GgufWeights::open(&[source]).unwrap();
+        let [base, fine_tuned] = [&base, &fine_tuned].map(|model| ReferenceWeights::new(model).unwrap());
+        let mut changed = 0;
+        for name in &names {
+            // a constant of the family, or rows that the file pads
+            let Some((rows, _)) = beside.shape(name).filter(|shape| Some(*shape) == in_file.shape(name))
+            else {
+                continue;
+            };
+            let of = |weights: &dyn WeightSource| weights.rows(name, rows - 1, 1).unwrap();
+            let change = of(&fine_tuned) - of(&base);
+            changed += usize::from(change.iter().any(|value| *value != 0.0));
+            assert_eq!(of(&beside), of(&in_file) + change, "{case} {name}");
+        }
+        assert!(changed > 0, "{case}");
     }
 }
 

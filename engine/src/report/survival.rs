@@ -31,9 +31,30 @@ pub struct Survival {
     pub turn_end: Option<TurnEndProbability>,
     /// The tensors whose stored change is least like the wanted one, the worst first.
     pub worst_tensors: Vec<TensorSurvival>,
+    /// What the base in this file's type keeps with the adapter beside it as a GGUF LoRA; null unless the adapter moves weights of
+    /// the base off a grid of Q4_0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter_beside: Option<AdapterBeside>,
     /// Answers of all models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<AnswerSample>,
+}
+
+/// How much of a fine-tune a base keeps in a file with the adapter beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AdapterBeside {
+    /// As that of an export.
+    pub survival: Option<f64>,
+    /// The mean KL divergence from the fine-tuned model, in nats.
+    pub kl: f64,
+    /// The share of changed tokens that are the fine-tuned model's; null if there are none.
+    pub changed_top1: Option<f64>,
+}
+
+impl From<&Survival> for AdapterBeside {
+    fn from(found: &Survival) -> Self {
+        Self { survival: found.survival, kl: found.kl_export, changed_top1: found.changed_top1 }
+    }
 }
 
 /// The prompts that were used.

@@ -11,6 +11,7 @@ mod turn_end;
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
+use crate::convert::GgufPlan;
 use crate::error::{Error, Result};
 use crate::forward::{
     ForwardModel, LogitDivergence, NextToken, Passage, TokenPredictions, fixed_prompts, greedy_answers,
@@ -42,6 +43,15 @@ pub enum ExportedModel {
     Gguf(Vec<Arc<dyn Source>>),
 }
 
+impl ExportedModel {
+    fn open(&self) -> Result<ForwardModel> {
+        match self {
+            Self::Merged(merged) => ForwardModel::of_model(&Model::new(merged)),
+            Self::Gguf(files) => ForwardModel::of_gguf(files),
+        }
+    }
+}
+
 /// Measures how much of the adapter's fine-tune each of these exports of the model keeps. All models run side by side, and
 /// the weights of the base are read once for all of them, prompts included; greedy answers take one more pass for each
 /// token.
@@ -55,19 +65,44 @@ pub fn measure_survival(
     prompts: &PromptSet,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Survival>> {
+    let models = exports.iter().map(ExportedModel::open).collect::<Result<_>>()?;
+    measure(model, models, prompts, run)
+}
+
+/// Measures as [`measure_survival`], and then how much of the fine-tune the base keeps in the file of this plan
+/// ([`GgufPlan::base_on_grid`]) with the adapter, not rounded, beside it.
+///
+/// # Errors
+/// As [`measure_survival`].
+pub fn measure_survival_beside(
+    model: &Model,
+    exports: &[ExportedModel],
+    base: GgufPlan,
+    prompts: &PromptSet,
+    run: &RunOptions<'_>,
+) -> Result<(Vec<Survival>, Option<Survival>)> {
+    let mut models = exports.iter().map(ExportedModel::open).collect::<Result<Vec<_>>>()?;
+    models.push(ForwardModel::of_adapter_beside(model, base)?);
+    let mut measured = measure(model, models, prompts, run)?;
+    let beside = measured.pop();
+    Ok((measured, beside))
+}
+
+fn measure(
+    model: &Model,
+    exports: Vec<ForwardModel>,
+    prompts: &PromptSet,
+    run: &RunOptions<'_>,
+) -> Result<Vec<Survival>> {
     if model.adapter().is_none() {
         let problem = "is exported without an adapter: survival compares base and fine-tune, so name both";
         return Err(Error::invalid(model.base().location(), problem));
     }
     let (base, fine_tuned) = model.with_base_beside();
-    let open = |export: &ExportedModel| match export {
-        ExportedModel::Merged(merged) => ForwardModel::of_model(&Model::new(merged)),
-        ExportedModel::Gguf(files) => ForwardModel::of_gguf(files),
-    };
     let models = ComparedModels {
         fine_tuned: ForwardModel::of_model(&fine_tuned)?,
         base: ForwardModel::of_model(&base)?,
-        exports: exports.iter().map(open).collect::<Result<_>>()?,
+        exports,
     };
     let texts = models.texts(model, prompts, run)?;
     let (tokens, turn_ends) = predictions(&models.all(), &texts.passages, texts.turn_end.as_ref(), run)?;
@@ -252,6 +287,7 @@ fn survival(
         prompts,
         turn_end: None,
         worst_tensors: worst,
+        adapter_beside: None,
         samples,
     }
 }

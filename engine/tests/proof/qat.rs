@@ -4,7 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, Model, OutputType, RunOptions};
+use engine::{
+    Adapter, ExportedModel, Folder as _, GgufOptions, GgufPlan, LocalFolder, Model, OutputType, PromptSet,
+    RunOptions,
+};
 use serde_json::Value;
 
 use crate::support::{checkpoint, fixture, json};
@@ -101,6 +104,19 @@ fn an_adapter_moves_its_targets_off_the_grid() {
         "{warning:?}"
     );
     let (found, _) = written(&plan, out.path());
+    let file = LocalFolder::open(out.path()).unwrap().open("m.gguf").unwrap();
+    let (run, prompts) = (RunOptions::default(), PromptSet::fixed());
+    let with_base = plan.base_on_grid().unwrap();
+    let (measured, beside) = engine::measure_survival_beside(
+        &model,
+        &[ExportedModel::Gguf(vec![file])],
+        with_base,
+        &prompts,
+        &run,
+    )
+    .unwrap();
+    let [in_file, beside] = [measured.first(), beside.as_ref()].map(|found| found.unwrap().survival.unwrap());
+    assert!(beside > 0.99 && beside > in_file, "{beside} {in_file}");
     let (reference, report) = written(&GgufPlan::new(&model, &options().without_grid()).unwrap(), out.path());
     let targets = report["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["effect"] != "none");
     let in_4_bits = targets.filter(|tensor| tensor["stored"]["type"] == "Q4_0").count();
