@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use engine::{
-    Adapter, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, MergePlan, Model, OutputType,
-    RunOptions,
+    Adapter, Checkpoint, ExportedModel, Folder as _, GgufOptions, GgufPlan, LocalFolder, LocalOutput,
+    MergePlan, Model, OutputType, PromptSet, RunOptions,
 };
 
 use crate::generate::BASE_WITH_JSON;
@@ -18,6 +18,9 @@ use crate::peers::Peers;
 
 /// A finished file below the scratch folder, for `llama-quantize` to start from.
 const BF16: &str = "bf16.gguf";
+
+/// The name of a GGUF file.
+const FILE: &str = "model.gguf";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
@@ -30,6 +33,9 @@ pub(crate) enum Work {
     Q8_0,
     #[value(name = "q4_k_m")]
     Q4KM,
+    /// The same file, and its survival with the fixed texts: what the job does.
+    #[value(name = "q4_k_m-survival")]
+    Q4KMSurvival,
     /// Plans a GGUF file of a base with a large `tokenizer.json`, and writes none.
     Plan,
     /// PEFT's merge, saved.
@@ -45,8 +51,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    pub(crate) const OURS: [Self; 6] =
-        [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM, Self::Plan];
+    pub(crate) const OURS: [Self; 7] =
+        [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM, Self::Q4KMSurvival, Self::Plan];
     pub(crate) const THEIRS: [Self; 4] =
         [Self::PythonMerge, Self::PythonQ8_0, Self::PythonQ4KM, Self::LlamaQuantize];
 
@@ -57,7 +63,7 @@ impl Work {
         Ok(match self {
             Self::Cp => shell(format!("{copy} && sync {}/*", out.display())),
             Self::CpUnsynced => shell(copy),
-            Self::Merge | Self::Q8_0 | Self::Q4KM | Self::Plan => {
+            Self::Merge | Self::Q8_0 | Self::Q4KM | Self::Q4KMSurvival | Self::Plan => {
                 let program = std::env::current_exe()?.display().to_string();
                 let scratch = scratch.display().to_string();
                 vec![program, "--scratch".to_owned(), scratch, "run".to_owned(), self.name()]
@@ -85,6 +91,7 @@ impl Work {
             | Self::Merge
             | Self::Q8_0
             | Self::Q4KM
+            | Self::Q4KMSurvival
             | Self::Plan => vec![merge],
         };
         let quiet: Vec<String> = steps.into_iter().map(|step| format!("{step} >/dev/null 2>&1")).collect();
@@ -106,6 +113,13 @@ impl Work {
             Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &local())?,
             Self::Q8_0 => gguf(&model, OutputType::Q8_0, &mut out)?,
             Self::Q4KM => gguf(&model, OutputType::Q4_K_M, &mut out)?,
+            Self::Q4KMSurvival => {
+                let outcome = gguf(&model, OutputType::Q4_K_M, &mut out)?;
+                let file = LocalFolder::open(self.out(scratch))?.open(FILE)?;
+                let exports = [ExportedModel::Gguf(vec![file])];
+                engine::measure_survival(&model, &exports, &PromptSet::fixed(), &local())?;
+                outcome
+            }
             // what others quantize
             Self::LlamaQuantize => {
                 let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "bench"))?;
@@ -150,7 +164,7 @@ impl Work {
 
 fn gguf(model: &Model, output: OutputType, out: &mut LocalOutput) -> engine::Result<engine::Outcome> {
     let plan = GgufPlan::new(model, &GgufOptions::new(output, "bench"))?;
-    engine::gguf(&plan, "model.gguf", out, &local())
+    engine::gguf(&plan, FILE, out, &local())
 }
 
 /// As the command line runs it.
@@ -170,6 +184,7 @@ impl fmt::Display for Work {
             Self::Merge => "merge (base + adapter)",
             Self::Q8_0 => "q8_0 (base + adapter)",
             Self::Q4KM => "q4_k_m (base + adapter)",
+            Self::Q4KMSurvival => "q4_k_m and its survival (base + adapter)",
             Self::Plan => "planning alone, tokenizer.json of 33 MB",
             Self::PythonMerge => "PEFT: merge",
             Self::PythonQ8_0 => "PEFT, converter: q8_0",
