@@ -102,6 +102,11 @@ impl Source for ObjectSource {
         self.object.size
     }
 
+    fn version(&self) -> Option<String> {
+        let ObjectMeta { e_tag, version, last_modified, .. } = &self.object;
+        Some(e_tag.clone().or_else(|| version.clone()).unwrap_or_else(|| last_modified.to_rfc3339()))
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         if buffer.is_empty() {
             return Ok(());

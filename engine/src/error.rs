@@ -92,6 +92,11 @@ impl Error {
             if problem.ends_with(NON_FINITE) || problem.ends_with(OUT_OF_RANGE))
     }
 
+    /// Whether the same export may succeed later: an input was not reached, an output not written, or the caller stopped.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Write { .. } | Self::Cancelled)
+    }
+
     pub(crate) fn read(file: impl Into<String>, source: io::Error) -> Self {
         Self::Read { file: file.into(), source }
     }

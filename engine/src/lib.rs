@@ -25,7 +25,7 @@
 //! Weights are streamed in chunks of rows: peak memory depends on the number of threads, never on the size of the model.
 //! Inputs are positioned reads ([`Source`], [`Folder`]). Outputs are sequential writes whose sizes are known before the
 //! first byte ([`Output`]), so local disks, object stores and zip entries are written alike. Nothing is visible under its
-//! name until it is finished.
+//! name until it is finished. A [`LocalOutput`] can keep what is finished when an export ends early, for a later run.
 //!
 //! # Modules
 //!
@@ -87,8 +87,8 @@ pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_co
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};
 pub use export::{
-    Difference, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, rewrite_report, verify_gguf,
-    verify_merge,
+    Difference, KeptExport, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, rewrite_report,
+    verify_gguf, verify_merge,
 };
 pub use forward::{LogitDivergence, check_comparable, compare_gguf, compare_merged};
 pub use gemma::Architecture;
@@ -104,7 +104,7 @@ pub use numerics::Dtype;
 pub use output_revision::OUTPUT_REVISION;
 pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
-pub use progress::{NoProgress, Progress, ProgressUpdate, RunOptions, Stage};
+pub use progress::{NoProgress, Progress, ProgressUpdate, ResumeState, RunOptions, Stage};
 pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::{ExportReport, TurnEndProbability};
 pub use survival::{

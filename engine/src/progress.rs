@@ -42,10 +42,33 @@ pub struct ProgressUpdate {
     pub total: u64,
 }
 
+/// What an earlier run has left of an export that is to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResumeState {
+    /// Nothing: the export starts.
+    Nothing,
+    /// Drafts of another export, which differs in this: the export starts over.
+    Differs(String),
+    /// Drafts of which nothing is as it was written: the export starts over.
+    Damaged,
+    /// Finished tensors, which are kept.
+    Kept {
+        /// What is done so far.
+        progress: ProgressUpdate,
+        /// Finished tensors that are not as they were written, and are made again.
+        damaged: usize,
+    },
+}
+
 /// Receives an update after every chunk of output (a few megabytes), on the thread that runs the export.
 pub trait Progress: Sync {
     /// Called often: do little here.
     fn report(&self, update: ProgressUpdate);
+
+    /// Called once in a run that is to [go on](crate::LocalOutput::resumable), before it makes anything.
+    fn resume(&self, state: &ResumeState) {
+        let _ = state;
+    }
 
     /// Whether to stop: the export then ends with [`Error::Cancelled`](crate::Error::Cancelled) and no output.
     fn cancelled(&self) -> bool {

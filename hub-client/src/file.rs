@@ -136,6 +136,11 @@ impl Source for HubFile {
         self.size
     }
 
+    fn version(&self) -> Option<String> {
+        // names the commit
+        Some(self.url.path().to_owned())
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let bytes = self.range(offset, buffer.len())?;
         buffer.copy_from_slice(&bytes);

@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! ExportPlan ─► schedule ─► row_block (parallel: read, merge, encode) ─► write ─► sinks ─► report
+//!                                                                          └─► journal (what a later run keeps)
 //! ```
 
 mod digest;
+mod fingerprint;
+mod journal;
+mod kept_export;
 mod module_weights;
 mod parallel;
 mod report;
@@ -13,9 +17,11 @@ mod row_block;
 mod schedule;
 mod sinks;
 mod stats;
+mod unit_record;
 mod verify;
 mod write;
 
+pub use kept_export::KeptExport;
 pub use report::rewrite_report;
 pub use sinks::Difference;
 pub use verify::{Verification, verify_gguf, verify_merge};
@@ -26,6 +32,7 @@ use crate::io::{LocalOutput, Output};
 use crate::plan::{ExportPlan, MergePlan, PlannedReport, WrittenFile};
 use crate::progress::{RunOptions, Stage};
 use crate::report::{ExportReport, InputFiles};
+use journal::PassJournal;
 use sinks::{EachSink, PositionedSink, SequentialSink, Sink};
 use stats::ExportStats;
 
@@ -68,8 +75,8 @@ pub fn ggufs(
 ) -> Result<Vec<Outcome>> {
     let named = plans.iter().map(|(plan, name)| (plan, name.as_str()));
     let Some(plan) = combined(named)? else { return Ok(Vec::new()) };
-    let mut sink = PositionedSink::new(&plan.files, output)?;
-    let export = Export::run(&plan, Stage::Converting, &mut sink, run)?;
+    let pass = Pass::prepare(&plan, Stage::Converting, Some(output), run)?;
+    let export = pass.write(&mut PositionedSink::new(&plan.files, output)?)?;
     export.write_reports(output)
 }
 
@@ -96,7 +103,7 @@ pub fn ggufs_to_each<'a>(
         let Some(plan) = combined(files.iter().map(|(plan, name, _)| (*plan, *name)))? else { continue };
         let export = {
             let outputs = files.iter_mut().map(|(.., output)| &mut **output as &mut dyn Output);
-            Export::run(&plan, Stage::Converting, &mut EachSink::new(&plan, outputs), run)?
+            Pass::prepare(&plan, Stage::Converting, None, run)?.write(&mut EachSink::new(&plan, outputs))?
         };
         for ((number, planned), (.., output)) in numbers.into_iter().zip(&plan.reports).zip(&mut files) {
             outcomes.push((number, export.write_report(planned, *output)?));
@@ -131,9 +138,54 @@ fn write_in_sequence(
     output: &mut dyn Output,
     run: &RunOptions<'_>,
 ) -> Result<Outcome> {
-    let export = Export::run(plan, stage, &mut SequentialSink::new(&plan.files, output), run)?;
+    let pass = Pass::prepare(plan, stage, output.local(), run)?;
+    let export = pass.write(&mut SequentialSink::new(&plan.files, output))?;
     let outcome = export.write_reports(output)?.pop();
     outcome.ok_or_else(|| Error::invalid(plan.model.base().location(), "has no report planned"))
+}
+
+/// A pass whose inputs are known.
+struct Pass<'a, 'r> {
+    plan: &'a ExportPlan,
+    stage: Stage,
+    run: &'a RunOptions<'r>,
+    inputs: InputFiles,
+    journal: Option<PassJournal>,
+}
+
+impl<'a, 'r> Pass<'a, 'r> {
+    /// With the journal of an output that keeps drafts.
+    fn prepare(
+        plan: &'a ExportPlan,
+        stage: Stage,
+        output: Option<&mut LocalOutput>,
+        run: &'a RunOptions<'r>,
+    ) -> Result<Self> {
+        let inputs = InputFiles::read(&plan.model, plan.input_context(), run)?;
+        let journal = match output {
+            Some(output) => PassJournal::open(plan, &inputs, output, run)?,
+            None => None,
+        };
+        Ok(Self { plan, stage, run, inputs, journal })
+    }
+
+    /// Makes every file of the plan and checks that the adapter had its effect.
+    fn write(mut self, sink: &mut dyn Sink) -> Result<Export<'a>> {
+        let written = self.make(sink);
+        if let (Err(error), Some(journal)) = (&written, &self.journal)
+            && !error.may_pass()
+        {
+            journal.discard();
+        }
+        let (stats, files) = written?;
+        Ok(Export { plan: self.plan, inputs: self.inputs, stats, files })
+    }
+
+    fn make(&mut self, sink: &mut dyn Sink) -> Result<(ExportStats, Vec<WrittenFile>)> {
+        let stats = write::write(self.plan, self.stage, sink, self.journal.as_mut(), self.run)?;
+        stats.check_effect(&self.plan.model)?;
+        Ok((stats, sink.end()?))
+    }
 }
 
 /// A pass that is over: what was read, what was measured, and what was made of it.
@@ -145,15 +197,7 @@ struct Export<'a> {
     files: Vec<WrittenFile>,
 }
 
-impl<'a> Export<'a> {
-    /// Makes every file of the plan and checks that the adapter had its effect.
-    fn run(plan: &'a ExportPlan, stage: Stage, sink: &mut dyn Sink, run: &RunOptions<'_>) -> Result<Self> {
-        let inputs = InputFiles::read(&plan.model, plan.input_context(), run)?;
-        let stats = write::write(plan, stage, sink, run)?;
-        stats.check_effect(&plan.model)?;
-        Ok(Self { plan, inputs, stats, files: sink.end()? })
-    }
-
+impl Export<'_> {
     /// Writes the reports, after all files, and makes all of them visible.
     fn write_reports(&self, output: &mut dyn Output) -> Result<Vec<Outcome>> {
         let outcome = |planned| self.finish_report(planned, output);

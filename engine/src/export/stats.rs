@@ -1,15 +1,18 @@
 //! Measurements of an export by tensor and by part of a file, and the check that the adapter had an effect.
 
+use serde::{Deserialize, Serialize};
+
 use super::digest::TensorDigest;
 use super::row_block::RowBlock;
 use super::schedule::ReadUnit;
+use super::unit_record::UnitRecord;
 use crate::error::{Error, Result};
 use crate::merge::{MergeEffect, Model};
 use crate::plan::ExportPlan;
 use crate::report::ErrorTotal;
 
 /// The measurements of a tensor of the model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct TensorStats {
     /// The bytes read of the base's tensor; `None` when the export does not use it.
     pub(super) base: Option<TensorDigest>,
@@ -46,11 +49,19 @@ impl ExportStats {
         }
     }
 
-    pub(super) fn add_digests(&mut self, units: &[ReadUnit], digests: Vec<TensorDigest>) {
-        // a tensor without elements has no chunk, and so no hash
-        let hashed = units.iter().filter(|unit| unit.length > 0).filter_map(|unit| unit.tensor);
-        for (tensor, digest) in hashed.zip(digests) {
-            self.tensors[tensor].base = Some(digest);
+    /// The measurements after a unit, of its tensor and its parts. The tensor's hash is missing.
+    pub(super) fn of_unit(&self, unit: &ReadUnit) -> (Option<TensorStats>, Vec<ErrorTotal>) {
+        let errors = unit.parts.iter().map(|(file, part)| self.errors[*file][*part]);
+        (unit.tensor.map(|tensor| self.tensors[tensor].clone()), errors.collect())
+    }
+
+    /// Sets the measurements after a unit.
+    pub(super) fn set_unit(&mut self, unit: &ReadUnit, record: &UnitRecord) {
+        if let (Some(number), Some(tensor)) = (unit.tensor, &record.tensor) {
+            self.tensors[number].clone_from(tensor);
+        }
+        for (error, (file, part)) in record.errors.iter().zip(&unit.parts) {
+            self.errors[*file][*part] = *error;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::report_diff;
 use super::sinks::VerifySink;
-use super::{Difference, Export};
+use super::{Difference, Pass};
 use crate::convert::GgufPlan;
 use crate::error::{Error, Result};
 use crate::io::Folder;
@@ -64,7 +64,7 @@ fn verify(plan: &ExportPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Resul
         return Err(Error::invalid(plan.model.base().location(), "is not verified with one report"));
     };
     let mut sink = VerifySink::new(&plan.files, folder)?;
-    let export = Export::run(plan, Stage::Verifying, &mut sink, run)?;
+    let export = Pass::prepare(plan, Stage::Verifying, None, run)?.write(&mut sink)?;
     let mut differences = sink.differences();
     let report = export.report(planned);
     let of_report = report_diff::compare(&report, &planned.file, folder)?;

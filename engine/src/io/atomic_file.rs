@@ -2,32 +2,46 @@
 //! export are.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::direct::DirectWriter;
 use super::drafts;
 use super::flusher::Flusher;
 use super::positioned::{read_exact_at, write_all_at};
 
-/// A file under a temporary name. Removed when dropped before it is published.
+/// What becomes of drafts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DraftRules {
+    /// Whether a draft that an earlier run left is gone on with.
+    pub(super) adopt: bool,
+    /// Whether drafts that are not published stay.
+    pub(super) keep: Arc<AtomicBool>,
+}
+
+/// A file under a temporary name. Removed when dropped before it is published, unless drafts are kept.
 #[derive(Debug)]
 pub(super) struct PendingFile {
     file: File,
     temporary: PathBuf,
     destination: PathBuf,
     published: bool,
+    keep: Arc<AtomicBool>,
 }
 
 impl PendingFile {
-    /// Creates missing folders of the destination, too. Removes drafts of the same destination that killed processes left.
-    fn create(destination: PathBuf) -> io::Result<Self> {
+    /// Creates missing folders of the destination, too. Removes drafts of the same destination that earlier runs left, but
+    /// for the one that it goes on with.
+    fn create(destination: PathBuf, rules: &DraftRules) -> io::Result<Self> {
         if let Some(folder) = destination.parent() {
             fs::create_dir_all(folder)?;
         }
+        let adopted = rules.adopt.then(|| drafts::adopt(&destination)).flatten();
         drafts::remove_abandoned(&destination);
-        let (file, temporary) = drafts::create(&destination)?;
-        Ok(Self { file, temporary, destination, published: false })
+        let (file, temporary) = adopted.map_or_else(|| drafts::create(&destination), Ok)?;
+        Ok(Self { file, temporary, destination, published: false, keep: Arc::clone(&rules.keep) })
     }
 
     /// Whether it will have this path.
@@ -78,38 +92,77 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.published && !self.keep.load(Ordering::Relaxed) {
             // a file that cannot be removed is recognized by its name
             drop(fs::remove_file(&self.temporary));
         }
     }
 }
 
+/// The bytes of a draft that are in its file, and their way to the disk.
+#[derive(Debug)]
+pub(crate) struct DraftSync {
+    file: File,
+    /// Where they are handed to a thread: how many of them it has written.
+    written: Option<Arc<AtomicU64>>,
+}
+
+impl DraftSync {
+    /// Whether the bytes before `end`, which were written, are in the file.
+    pub(crate) fn has(&self, end: u64) -> bool {
+        self.written.as_ref().is_none_or(|written| written.load(Ordering::Acquire) >= end)
+    }
+
+    /// Makes the bytes in the file durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
 /// How bytes are written to the disk.
 #[derive(Debug)]
 enum WriteMode {
+    /// Nothing is written yet.
+    Unused,
     Cached(Flusher),
     Direct(DirectWriter),
 }
 
-/// A file written sequentially.
+/// A file written sequentially, behind what an earlier run has written.
 #[derive(Debug)]
-pub(super) struct StreamedFile {
+pub(crate) struct StreamedFile {
     mode: WriteMode,
     pending: PendingFile,
+    size: u64,
+    /// Where writing begins.
+    start: u64,
 }
 
 impl StreamedFile {
-    pub(super) fn create(destination: PathBuf, size: u64) -> io::Result<Self> {
-        let pending = PendingFile::create(destination)?;
-        let mode = match DirectWriter::start(&pending.file, size)? {
-            Some(direct) => WriteMode::Direct(direct),
-            None => WriteMode::Cached(Flusher::new(&pending.file)?),
-        };
-        Ok(Self { mode, pending })
+    pub(super) fn create(destination: PathBuf, size: u64, rules: &DraftRules) -> io::Result<Self> {
+        let pending = PendingFile::create(destination, rules)?;
+        Ok(Self { mode: WriteMode::Unused, pending, size, start: 0 })
+    }
+
+    /// Reads what an earlier run has written; `false` if there is less of it.
+    pub(crate) fn read_kept(&self, offset: u64, bytes: &mut [u8]) -> io::Result<bool> {
+        let end = offset + bytes.len() as u64;
+        if !matches!(self.mode, WriteMode::Unused) || self.pending.file.metadata()?.len() < end {
+            return Ok(false);
+        }
+        read_exact_at(&self.pending.file, bytes, offset)?;
+        Ok(true)
+    }
+
+    /// Keeps the bytes before `end`: writing begins there.
+    pub(crate) fn keep_until(&mut self, end: u64) {
+        self.start = end;
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let WriteMode::Unused = self.mode {
+            self.mode = self.begin()?;
+        }
         match &mut self.mode {
             WriteMode::Direct(direct) => direct.write(bytes),
             WriteMode::Cached(flusher) => {
@@ -117,7 +170,26 @@ impl StreamedFile {
                 flusher.wrote(bytes.len());
                 Ok(())
             }
+            WriteMode::Unused => Err(io::Error::other("the file is not open for writing")),
         }
+    }
+
+    fn begin(&mut self) -> io::Result<WriteMode> {
+        let file = &mut self.pending.file;
+        file.set_len(self.start)?;
+        if let Some(direct) = DirectWriter::start(file, self.size, self.start)? {
+            return Ok(WriteMode::Direct(direct));
+        }
+        file.seek(SeekFrom::Start(self.start))?;
+        Ok(WriteMode::Cached(Flusher::new(file)?))
+    }
+
+    pub(crate) fn sync_handle(&self) -> io::Result<DraftSync> {
+        let written = match &self.mode {
+            WriteMode::Direct(direct) => Some(direct.written()),
+            WriteMode::Cached(_) | WriteMode::Unused => None,
+        };
+        Ok(DraftSync { file: self.pending.file.try_clone()?, written })
     }
 
     /// Makes the bytes durable.
@@ -125,6 +197,7 @@ impl StreamedFile {
         match self.mode {
             WriteMode::Direct(direct) => direct.finish(&self.pending.file)?,
             WriteMode::Cached(flusher) => drop(flusher),
+            WriteMode::Unused => self.pending.file.set_len(self.start)?,
         }
         self.pending.file.sync_all()?;
         Ok(self.pending)
@@ -139,8 +212,8 @@ pub(crate) struct PositionedFile {
 }
 
 impl PositionedFile {
-    pub(super) fn create(destination: &Path, size: u64) -> io::Result<Self> {
-        let pending = PendingFile::create(destination.to_owned())?;
+    pub(super) fn create(destination: &Path, size: u64, rules: &DraftRules) -> io::Result<Self> {
+        let pending = PendingFile::create(destination.to_owned(), rules)?;
         pending.file.set_len(size)?;
         Ok(Self { flusher: Flusher::new(&pending.file)?, pending })
     }
@@ -153,6 +226,10 @@ impl PositionedFile {
 
     pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         read_exact_at(&self.pending.file, bytes, offset)
+    }
+
+    pub(crate) fn sync_handle(&self) -> io::Result<DraftSync> {
+        Ok(DraftSync { file: self.pending.file.try_clone()?, written: None })
     }
 
     /// Makes the bytes durable.

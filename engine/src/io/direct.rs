@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use super::positioned::write_all_at;
+use super::positioned::{read_exact_at, write_all_at};
 
 /// Addresses, positions and lengths are multiples of this: no disk has larger sectors.
 const ALIGNMENT: usize = 4096;
@@ -26,26 +28,41 @@ pub(super) struct DirectWriter {
     full: Option<SyncSender<AlignedBuffer>>,
     empty: Receiver<AlignedBuffer>,
     thread: Option<JoinHandle<io::Result<()>>>,
-    written: u64,
+    /// The bytes that were handed over.
+    taken: u64,
+    /// The bytes that are in the file.
+    written: Arc<AtomicU64>,
 }
 
 impl DirectWriter {
-    /// `None` for files below [`MIN_FILE_SIZE`], and for file systems without direct I/O.
-    pub(super) fn start(file: &File, size: u64) -> io::Result<Option<Self>> {
+    /// Goes on at `position` of a file that will have this size. `None` for files below [`MIN_FILE_SIZE`], and for file
+    /// systems without direct I/O.
+    pub(super) fn start(file: &File, size: u64, position: u64) -> io::Result<Option<Self>> {
+        let aligned = position - position % ALIGNMENT as u64;
+        let mut begun = vec![0; (position - aligned) as usize];
+        read_exact_at(file, &mut begun, aligned)?;
         if size < MIN_FILE_SIZE || !set_direct(file, true) {
             return Ok(None);
         }
         let file = file.try_clone()?;
+        let written = Arc::new(AtomicU64::new(aligned));
+        let thread_written = Arc::clone(&written);
         let (full, waiting) = sync_channel(QUEUE_LENGTH);
         let (emptied, empty) = channel();
-        let write = move || write(&file, &waiting, &emptied);
+        let write = move || write(&file, &thread_written, &waiting, &emptied);
         let thread = thread::Builder::new().name("write".to_owned()).spawn(write)?;
-        let filling = AlignedBuffer::new();
-        Ok(Some(Self { filling, full: Some(full), empty, thread: Some(thread), written: 0 }))
+        let mut filling = AlignedBuffer::new();
+        filling.fill(&begun);
+        Ok(Some(Self { filling, full: Some(full), empty, thread: Some(thread), taken: position, written }))
+    }
+
+    /// The bytes that are in the file, from its start.
+    pub(super) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
     }
 
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        self.written += bytes.len() as u64;
+        self.taken += bytes.len() as u64;
         while !bytes.is_empty() {
             bytes = self.filling.fill(bytes);
             if self.filling.is_full() {
@@ -60,7 +77,7 @@ impl DirectWriter {
         self.filling.pad();
         self.send()?;
         self.join()?;
-        file.set_len(self.written)
+        file.set_len(self.taken)
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -92,8 +109,13 @@ impl Drop for DirectWriter {
     }
 }
 
-fn write(file: &File, full: &Receiver<AlignedBuffer>, empty: &Sender<AlignedBuffer>) -> io::Result<()> {
-    let mut position = 0;
+fn write(
+    file: &File,
+    written: &AtomicU64,
+    full: &Receiver<AlignedBuffer>,
+    empty: &Sender<AlignedBuffer>,
+) -> io::Result<()> {
+    let mut position = written.load(Ordering::Relaxed);
     while let Ok(mut buffer) = full.recv() {
         match write_all_at(file, buffer.filled(), position) {
             // the file system needs a larger alignment, or has no direct I/O after all
@@ -103,6 +125,7 @@ fn write(file: &File, full: &Receiver<AlignedBuffer>, empty: &Sender<AlignedBuff
             written => written?,
         }
         position += buffer.filled().len() as u64;
+        written.store(position, Ordering::Release);
         buffer.length = 0;
         // the receiver may be gone
         empty.send(buffer).ok();
@@ -189,7 +212,7 @@ mod tests {
         let path = folder.path().join("a");
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         let all = bytes(3 * BUFFER_SIZE + 12_345);
-        let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE).unwrap() else {
+        let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE, 0).unwrap() else {
             eprintln!("skipped: the file system of {} has no direct I/O", folder.path().display());
             return;
         };
@@ -208,13 +231,30 @@ mod tests {
     }
 
     #[test]
+    fn writing_goes_on_behind_what_is_there() {
+        let folder = folder();
+        let path = folder.path().join("a");
+        let all = bytes(BUFFER_SIZE + 12_345);
+        for position in [0, 1, 4096, 5000, BUFFER_SIZE + 7] {
+            fs::write(&path, &all[..position]).unwrap();
+            let file = File::options().read(true).write(true).open(&path).unwrap();
+            let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE, position as u64).unwrap() else {
+                return;
+            };
+            direct.write(&all[position..]).unwrap();
+            direct.finish(&file).unwrap();
+            assert!(fs::read(&path).unwrap() == all, "{position}");
+        }
+    }
+
+    #[test]
     fn write_errors_are_returned() {
         let folder = folder();
         let path = folder.path().join("a");
         fs::write(&path, b"").unwrap();
         // opened for reading: nothing can be written
         let file = File::open(&path).unwrap();
-        let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE).unwrap() else { return };
+        let Some(mut direct) = DirectWriter::start(&file, MIN_FILE_SIZE, 0).unwrap() else { return };
         let chunk = vec![1; BUFFER_SIZE];
         let error = (0..8).find_map(|_| direct.write(&chunk).err()).or_else(|| direct.finish(&file).err());
         assert_eq!(error.and_then(|e| e.raw_os_error()), Some(9));
@@ -223,6 +263,6 @@ mod tests {
     #[test]
     fn small_files_use_the_page_cache() {
         let file = tempfile::tempfile_in(folder()).unwrap();
-        assert!(DirectWriter::start(&file, MIN_FILE_SIZE - 1).unwrap().is_none());
+        assert!(DirectWriter::start(&file, MIN_FILE_SIZE - 1, 0).unwrap().is_none());
     }
 }

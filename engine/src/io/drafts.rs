@@ -26,24 +26,49 @@ pub(super) fn create(destination: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
+/// A draft of `destination` that no process writes, locked.
+pub(super) fn adopt(destination: &Path) -> Option<(File, PathBuf)> {
+    abandoned(destination).next()
+}
+
 /// Removes drafts of `destination` that no process writes. One that cannot be removed stays.
-pub(super) fn remove_abandoned(destination: &Path) {
-    let prefix = prefix(destination);
-    let folder = destination.parent().filter(|folder| !folder.as_os_str().is_empty());
-    for entry in fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| is_draft(name, &prefix)) {
-            remove_if_unlocked(&entry.path());
-        }
+pub(crate) fn remove_abandoned(destination: &Path) {
+    // locked while it is removed
+    for (_file, path) in abandoned(destination) {
+        drop(fs::remove_file(path));
     }
 }
 
-fn remove_if_unlocked(path: &Path) {
-    if let Ok(file) = File::options().write(true).open(path)
-        && file.try_lock().is_ok()
-        && is_at(&file, path)
-    {
-        drop(fs::remove_file(path));
-    }
+/// The bytes on the disk of those drafts of `destination` that no process writes.
+pub(crate) fn abandoned_bytes(destination: &Path) -> u64 {
+    abandoned(destination).filter_map(|(file, _)| file.metadata().ok()).map(|about| on_disk(&about)).sum()
+}
+
+/// The drafts of `destination` that no process writes, each locked.
+fn abandoned(destination: &Path) -> impl Iterator<Item = (File, PathBuf)> {
+    let prefix = prefix(destination);
+    let folder = destination.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten();
+    entries
+        .filter(move |entry| entry.file_name().to_str().is_some_and(|name| is_draft(name, &prefix)))
+        .filter_map(|entry| open_unlocked(entry.path()))
+}
+
+fn open_unlocked(path: PathBuf) -> Option<(File, PathBuf)> {
+    let file = File::options().read(true).write(true).open(&path).ok()?;
+    (file.try_lock().is_ok() && is_at(&file, &path)).then_some((file, path))
+}
+
+/// The bytes that a file takes; less than its length if it has holes.
+#[cfg(unix)]
+fn on_disk(about: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    about.blocks() * 512
+}
+
+#[cfg(not(unix))]
+fn on_disk(about: &fs::Metadata) -> u64 {
+    about.len()
 }
 
 /// Whether `path` still is this file.

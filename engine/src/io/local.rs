@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::PositionedFile;
-use super::atomic_file::{PendingFile, StreamedFile};
 use super::pinned::changed;
 use super::positioned::read_exact_at;
-use super::{Folder, FolderEntry, Output, Source};
+use super::{Folder, FolderEntry, Source};
 use crate::error::{Error, Result};
 
 /// A folder of the local file system.
@@ -100,6 +98,18 @@ impl LocalFile {
     }
 }
 
+/// What tells a file from another of the same path, where the system has it.
+#[cfg(unix)]
+fn identity(file: &File) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    file.metadata().map(|about| format!("inode {}, ", about.ino())).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+fn identity(_file: &File) -> String {
+    String::new()
+}
+
 /// The error for a symbolic link that leads to no file; otherwise `error`. It is not [`io::ErrorKind::NotFound`]: a file
 /// that a folder names but cannot be read is not a file that the folder lacks.
 fn broken_link(path: &Path, error: io::Error) -> io::Error {
@@ -121,6 +131,11 @@ impl Source for LocalFile {
         self.size
     }
 
+    fn version(&self) -> Option<String> {
+        let modified = self.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        Some(format!("{}changed {}.{:09}", identity(&self.file), modified.as_secs(), modified.subsec_nanos()))
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let read = read_exact_at(&self.file, buffer, offset);
         let metadata = self.file.metadata()?;
@@ -131,154 +146,9 @@ impl Source for LocalFile {
     }
 }
 
-/// A folder that receives files: each is written under a temporary name and synced, and all are renamed at the end. A
-/// process that is killed leaves no file without a report that lists it.
-#[derive(Debug)]
-pub struct LocalOutput {
-    path: PathBuf,
-    open: Option<StreamedFile>,
-    finished: Vec<PendingFile>,
-    /// The reports of files that wait for [`publish_deferred`](Self::publish_deferred).
-    deferred: Option<Vec<String>>,
-}
-
-impl LocalOutput {
-    /// Creates the folder and its parents if they are missing.
-    ///
-    /// # Errors
-    /// [`Error::Write`] when that fails.
-    pub fn create(path: impl Into<PathBuf>) -> Result<Self> {
-        let path = path.into();
-        fs::create_dir_all(&path).map_err(|e| Error::write(path.display().to_string(), e))?;
-        Ok(Self { path, open: None, finished: Vec::new(), deferred: None })
-    }
-
-    /// Publishes nothing before [`publish_deferred`](Self::publish_deferred), so that several exports become visible
-    /// together.
-    #[must_use]
-    pub fn deferred(self) -> Self {
-        Self { deferred: Some(Vec::new()), ..self }
-    }
-
-    /// Makes the files visible whose publication was deferred.
-    ///
-    /// # Errors
-    /// [`Error::Write`] when that fails; some files may be visible then.
-    pub fn publish_deferred(mut self) -> Result<()> {
-        let reports = self.deferred.take().unwrap_or_default();
-        let names: Vec<&str> = reports.iter().map(String::as_str).collect();
-        self.publish(&names).map_err(|e| Error::write(self.path.display().to_string(), e))
-    }
-
-    /// Creates a file that is written at any position.
-    pub(crate) fn create_positioned(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
-        PositionedFile::create(&self.path.join(name), size)
-    }
-
-    /// Makes such a file durable.
-    pub(crate) fn finish_positioned(&mut self, file: PositionedFile) -> io::Result<()> {
-        self.finished.push(file.finish()?);
-        Ok(())
-    }
-}
-
-impl Output for LocalOutput {
-    fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
-        self.open = Some(StreamedFile::create(self.path.join(name), size)?);
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.open.as_mut().ok_or_else(no_open_file)?.write(bytes)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.finished.push(self.open.take().ok_or_else(no_open_file)?.finish()?);
-        Ok(())
-    }
-
-    fn publish(&mut self, reports: &[&str]) -> io::Result<()> {
-        if let Some(deferred) = &mut self.deferred {
-            deferred.extend(reports.iter().map(|&name| name.to_owned()));
-            return Ok(());
-        }
-        let reports: Vec<PathBuf> = reports.iter().map(|name| self.path.join(name)).collect();
-        let is_report = |file: &PendingFile| reports.iter().any(|report| file.is_for(report));
-        let (first, others): (Vec<_>, Vec<_>) = self.finished.drain(..).partition(is_report);
-        first.into_iter().chain(others).try_for_each(PendingFile::publish)
-    }
-}
-
-fn no_open_file() -> io::Error {
-    io::Error::other("no file is open")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_visible_only_when_published() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut out = LocalOutput::create(folder.path()).unwrap();
-        out.begin("a", 1).unwrap();
-        out.write(b"x").unwrap();
-        assert!(!folder.path().join("a").exists());
-        out.finish().unwrap();
-        assert!(!folder.path().join("a").exists());
-        out.publish(&[]).unwrap();
-        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"x");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn deferred_files_are_visible_together() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut out = LocalOutput::create(folder.path()).unwrap().deferred();
-        for name in ["a", "b"] {
-            out.begin(name, 1).unwrap();
-            out.write(b"x").unwrap();
-            out.finish().unwrap();
-            out.publish(&[name]).unwrap();
-        }
-        assert!(!folder.path().join("a").exists());
-        out.publish_deferred().unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn reports_are_visible_before_what_they_list() {
-        let folder = tempfile::tempdir().unwrap();
-        // a folder cannot be replaced by a file, so that the second file stays unpublished
-        fs::create_dir(folder.path().join("a")).unwrap();
-        let mut out = LocalOutput::create(folder.path()).unwrap();
-        for name in ["a", "b", "report"] {
-            out.begin(name, 1).unwrap();
-            out.write(b"x").unwrap();
-            out.finish().unwrap();
-        }
-        assert!(out.publish(&["report"]).is_err());
-        drop(out);
-        let mut names: Vec<_> =
-            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["a", "report"]);
-    }
-
-    #[test]
-    fn files_that_are_dropped_unpublished_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut out = LocalOutput::create(folder.path()).unwrap();
-        for name in ["a", "b"] {
-            out.begin(name, 1).unwrap();
-            out.write(b"x").unwrap();
-            out.finish().unwrap();
-        }
-        out.begin("c", 1).unwrap();
-        out.write(b"x").unwrap();
-        drop(out);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
 
     #[test]
     fn a_file_that_is_changed_in_place_is_not_read() {
@@ -293,51 +163,6 @@ mod tests {
         file.set_modified(SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
         let error = opened.read_at(0, &mut bytes).unwrap_err();
         assert!(error.to_string().contains("changed while it was being read"), "{error}");
-    }
-
-    #[test]
-    fn the_draft_of_a_killed_run_is_removed_and_that_of_a_running_one_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let (killed, other) = (folder.path().join(".a.4194305-0.part"), folder.path().join(".ab.1-0.part"));
-        fs::write(&killed, b"x").unwrap();
-        fs::write(&other, b"x").unwrap();
-        let mut running = LocalOutput::create(folder.path()).unwrap();
-        running.begin("a", 1).unwrap();
-        assert!(!killed.exists() && other.exists());
-        let mut next = LocalOutput::create(folder.path()).unwrap();
-        next.begin("a", 1).unwrap();
-        running.write(b"1").unwrap();
-        running.finish().unwrap();
-        running.publish(&[]).unwrap();
-        next.write(b"2").unwrap();
-        next.finish().unwrap();
-        next.publish(&[]).unwrap();
-        assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"2");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_name_may_be_as_long_as_the_file_system_allows() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut out = LocalOutput::create(folder.path()).unwrap();
-        let name = "\u{e9}".repeat(127);
-        out.begin(&name, 1).unwrap();
-        out.write(b"x").unwrap();
-        out.finish().unwrap();
-        out.publish(&[]).unwrap();
-        assert!(folder.path().join(name).exists());
-    }
-
-    #[test]
-    fn subfolders_are_created() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut out = LocalOutput::create(folder.path()).unwrap();
-        out.begin("inner/a", 1).unwrap();
-        out.write(b"x").unwrap();
-        out.finish().unwrap();
-        out.publish(&[]).unwrap();
-        let inner = LocalFolder::open(folder.path()).unwrap().open("inner/a").unwrap();
-        assert_eq!(inner.size(), 1);
     }
 
     #[test]

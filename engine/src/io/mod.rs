@@ -5,9 +5,11 @@ mod direct;
 mod drafts;
 mod flusher;
 mod hash;
+mod journal_file;
 pub(crate) mod json;
 mod lfs_pointer;
 mod local;
+mod local_output;
 mod pinned;
 mod positioned;
 mod read_whole;
@@ -16,11 +18,16 @@ mod shared_reads;
 use std::io;
 use std::sync::Arc;
 
-pub(crate) use atomic_file::PositionedFile;
+pub(crate) use atomic_file::{DraftSync, PositionedFile};
 pub use atomic_file::{keep_attributes, sync_folder};
+pub(crate) use drafts::{abandoned_bytes, remove_abandoned};
 pub(crate) use hash::sha256;
+pub(crate) use journal_file::{
+    JournalFile, read_abandoned as read_abandoned_journal, remove_abandoned as remove_abandoned_journal,
+};
 pub use lfs_pointer::refuse_lfs_pointer;
-pub use local::{LocalFolder, LocalOutput};
+pub use local::LocalFolder;
+pub use local_output::LocalOutput;
 pub(crate) use pinned::PinnedFolder;
 pub(crate) use read_whole::{read_optional, read_source};
 pub(crate) use shared_reads::SharedReads;
@@ -38,6 +45,12 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When not all bytes can be read: a short read is [`io::ErrorKind::UnexpectedEof`].
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// What changes whenever the file's content does: a commit, a generation, an entity tag, or inode and time of change. `None`
+    /// if there is no such thing.
+    fn version(&self) -> Option<String> {
+        None
+    }
 
     /// The SHA-256 of the bytes that were read, in lower-case hex, if the file was read in one piece and the source keeps
     /// its hash.
@@ -123,5 +136,10 @@ pub trait Output {
     fn publish(&mut self, reports: &[&str]) -> io::Result<()> {
         let _ = reports;
         Ok(())
+    }
+
+    /// This output, if it is one that can keep drafts for a later run.
+    fn local(&mut self) -> Option<&mut LocalOutput> {
+        None
     }
 }

@@ -65,6 +65,10 @@ impl Source for PinnedSource {
         self.source.size()
     }
 
+    fn version(&self) -> Option<String> {
+        self.source.version()
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.source.read_at(offset, buffer)?;
         if offset == 0 && buffer.len() as u64 == self.size() {

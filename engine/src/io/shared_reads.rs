@@ -51,6 +51,10 @@ impl Source for SharedSource {
         self.source.size()
     }
 
+    fn version(&self) -> Option<String> {
+        self.source.version()
+    }
+
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         // held while reading: the others wait for the same bytes
         let mut ranges = self.reads.ranges.lock().unwrap_or_else(PoisonError::into_inner);

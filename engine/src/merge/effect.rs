@@ -1,7 +1,9 @@
 //! The effect of an adapter on a tensor.
 
+use serde::{Deserialize, Serialize};
+
 /// The effect of an adapter on a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum MergeEffect {
     /// The adapter does not change the tensor.
     Untouched,

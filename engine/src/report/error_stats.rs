@@ -3,6 +3,8 @@
 //! A sum of floats depends on its order. Each row is summed in one fixed order, and rows are added in their order, so
 //! the result depends neither on the size of chunks nor on the number of threads.
 
+use serde::{Deserialize, Serialize};
+
 use crate::numerics::Dtype;
 use crate::numerics::simd::multiversion;
 use crate::quant::TensorType;
@@ -24,8 +26,9 @@ pub(crate) struct ErrorStats {
     rows: Vec<f64>,
 }
 
-/// Differences over a tensor.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// Differences over a tensor. Serialized with every bit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "(u64, u64, u32, u64)", from = "(u64, u64, u32, u64)")]
 pub(crate) struct ErrorTotal {
     pub(crate) changed: u64,
     pub(crate) elements: u64,
@@ -106,6 +109,18 @@ impl ErrorTotal {
     /// The sum over the number of elements; 0 for none.
     pub(crate) fn mean(&self) -> f64 {
         if self.elements == 0 { 0.0 } else { self.sum / self.elements as f64 }
+    }
+}
+
+impl From<ErrorTotal> for (u64, u64, u32, u64) {
+    fn from(ErrorTotal { changed, elements, largest, sum }: ErrorTotal) -> Self {
+        (changed, elements, largest.to_bits(), sum.to_bits())
+    }
+}
+
+impl From<(u64, u64, u32, u64)> for ErrorTotal {
+    fn from((changed, elements, largest, sum): (u64, u64, u32, u64)) -> Self {
+        Self { changed, elements, largest: f32::from_bits(largest), sum: f64::from_bits(sum) }
     }
 }
 

@@ -9,6 +9,7 @@ mod messages;
 mod outputs;
 mod qat;
 mod report;
+mod resume;
 mod sentence_transformers;
 mod shapes;
 mod support;

@@ -1,14 +1,13 @@
 //! Writes several files of a local folder at once, at any position.
 
-use sha2::{Digest as _, Sha256};
+use std::ops::Range;
+use std::sync::Arc;
 
-use super::Sink;
+use super::file_hash::FileHash;
+use super::{Sink, WrittenRange};
 use crate::error::{Error, Result};
-use crate::io::{LocalOutput, PositionedFile};
+use crate::io::{DraftSync, LocalOutput, PositionedFile};
 use crate::plan::{FileLayout, WrittenFile};
-
-/// Bytes read back at a time.
-const READ_SIZE: u64 = 1 << 20;
 
 /// Files of a local folder, written at any position. Bytes that arrive in the file's order are hashed at once; the rest
 /// is read back for the hash.
@@ -20,9 +19,8 @@ pub(in crate::export) struct PositionedSink<'a> {
 
 struct OpenFile {
     file: PositionedFile,
-    hash: Sha256,
-    /// Bytes from the start that are hashed.
-    hashed: u64,
+    sync: Arc<DraftSync>,
+    hash: FileHash,
 }
 
 impl<'a> PositionedSink<'a> {
@@ -30,7 +28,8 @@ impl<'a> PositionedSink<'a> {
         let open = |layout: &FileLayout| {
             let failed = |e| Error::write(&layout.name, e);
             let file = folder.create_positioned(&layout.name, layout.size()).map_err(failed)?;
-            let mut open = OpenFile { file, hash: Sha256::new(), hashed: 0 };
+            let sync = Arc::new(file.sync_handle().map_err(failed)?);
+            let mut open = OpenFile { file, sync, hash: FileHash::default() };
             open.put(0, &layout.header).map_err(failed)?;
             Ok(open)
         };
@@ -42,23 +41,8 @@ impl<'a> PositionedSink<'a> {
 impl OpenFile {
     fn put(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
         self.file.write_at(offset, bytes)?;
-        if offset == self.hashed {
-            self.hash.update(bytes);
-            self.hashed += bytes.len() as u64;
-        }
+        self.hash.put(offset, bytes);
         Ok(())
-    }
-
-    /// The hash of the whole file.
-    fn sha256(&mut self, size: u64) -> std::io::Result<String> {
-        let mut buffer = vec![0; READ_SIZE.min(size - self.hashed) as usize];
-        while self.hashed < size {
-            let buffer = &mut buffer[..READ_SIZE.min(size - self.hashed) as usize];
-            self.file.read_at(self.hashed, buffer)?;
-            self.hash.update(&*buffer);
-            self.hashed += buffer.len() as u64;
-        }
-        Ok(hex::encode(std::mem::take(&mut self.hash).finalize()))
     }
 }
 
@@ -67,11 +51,24 @@ impl Sink for PositionedSink<'_> {
         self.open[file].put(offset, bytes).map_err(|e| Error::write(&self.files[file].name, e))
     }
 
+    fn keep(&mut self, file: usize, range: Range<u64>, checksum: &str) -> Result<bool> {
+        let OpenFile { file: draft, hash, .. } = &mut self.open[file];
+        let read = |offset, bytes: &mut [u8]| draft.read_at(offset, bytes).map(|()| true);
+        hash.keep(range, checksum, read).map_err(|e| Error::write(&self.files[file].name, e))
+    }
+
+    fn end_range(&mut self, file: usize, end: u64) -> Result<Option<WrittenRange>> {
+        let OpenFile { hash, sync, .. } = &mut self.open[file];
+        Ok(Some(WrittenRange { checksum: hash.end_range(end), draft: Arc::clone(sync) }))
+    }
+
     fn end(&mut self) -> Result<Vec<WrittenFile>> {
         let mut written = Vec::new();
         for (layout, mut open) in self.files.iter().zip(self.open.drain(..)) {
             let failed = |e| Error::write(&layout.name, e);
-            let sha256 = open.sha256(layout.size()).map_err(failed)?;
+            let OpenFile { file, hash, .. } = &mut open;
+            let read = |offset, bytes: &mut [u8]| file.read_at(offset, bytes);
+            let sha256 = hash.finish(layout.size(), read).map_err(failed)?;
             self.folder.finish_positioned(open.file).map_err(failed)?;
             written.push(WrittenFile { name: layout.name.clone(), size: layout.size(), sha256 });
         }
