@@ -108,6 +108,7 @@ pub use progress::{NoProgress, Progress, ProgressUpdate, ResumeState, RunOptions
 pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::{ExportReport, TurnEndProbability};
 pub use survival::{
-    ExportedModel, PromptSet, check_turn_end, measure_survival, measure_survival_beside, measure_turn_end,
+    ExportedModel, PromptSet, SurvivalCost, check_turn_end, measure_survival, measure_survival_beside,
+    measure_turn_end, survival_cost,
 };
 pub use type_fit::{FittedTypes, fit_types};

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use engine::SurvivalCost;
 use shared::domain::Estimate;
 
 /// Seconds until a started job works.
@@ -17,6 +18,9 @@ const CONVERT: f64 = 3.1;
 const QUANTIZE: f64 = 5.4;
 /// Seconds of one CPU for a gigabyte of weights: to compare the predictions of an export with those of base and adapter.
 const COMPARE: f64 = 20.0;
+/// The same for each token of prompts of one's own, in one model, and for a pass of one model that adds a token to its answers.
+const COMPARE_TOKEN: f64 = 0.03;
+const ANSWER: f64 = 1.0;
 /// The models whose predictions are compared have a thread each.
 const COMPARED_MODELS: f64 = 3.0;
 /// US dollars for a second of a CPU, and of a GiB of memory.
@@ -72,13 +76,10 @@ impl WorkAmount {
         self.compute(weights, if is_converter_type { CONVERT } else { QUANTIZE });
     }
 
-    /// Compares the predictions of an export that has `exported` bytes of weights, if that does not take too long.
-    pub(crate) fn compare(&mut self, weights: u64, exported: u64, machine: JobMachine) {
-        if comparison_time(weights, exported, machine.cpus) <= machine.verify_logits {
-            self.read(weights + exported);
-            self.cpu_seconds +=
-                weights as f64 / 1e9 * COMPARE * machine.cpus / machine.cpus.min(COMPARED_MODELS);
-        }
+    /// Compares the predictions of an export with those of base and adapter.
+    pub(crate) fn compare(&mut self, compared: &ComparedWork, machine: JobMachine) {
+        self.read(compared.bytes_read());
+        self.cpu_seconds += compared.cpu_seconds() * machine.cpus / machine.cpus.min(COMPARED_MODELS);
     }
 
     fn compute(&mut self, weights: u64, seconds: f64) {
@@ -94,11 +95,34 @@ impl WorkAmount {
     }
 }
 
-/// How long the comparison of predictions takes: of a model with `weights` bytes, and an export of it with `exported` bytes.
-pub(crate) fn comparison_time(weights: u64, exported: u64, cpus: f64) -> Duration {
-    let transfer = (weights + exported) as f64 / READ_RATE;
-    let compute = weights as f64 / 1e9 * COMPARE / cpus.min(COMPARED_MODELS);
-    Duration::from_secs_f64(transfer.max(compute))
+/// A comparison of the predictions of an export with those of base and adapter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ComparedWork {
+    /// Bytes of base and adapter, and of the export.
+    pub(crate) weights: u64,
+    pub(crate) exported: u64,
+    /// Of prompts of one's own; zero for the fixed texts.
+    pub(crate) cost: SurvivalCost,
+}
+
+impl ComparedWork {
+    /// Each pass reads the weights of its models; base and fine-tuned model share theirs, except for answers.
+    fn bytes_read(&self) -> u64 {
+        let Self { weights, exported, cost } = self;
+        weights * (1 + cost.answer_passes + cost.sample_passes) + exported * (1 + cost.sample_passes)
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        let SurvivalCost { tokens, answer_passes, sample_passes } = self.cost;
+        let of_tokens = tokens as f64 * COMPARED_MODELS * COMPARE_TOKEN;
+        let of_answers = (answer_passes + 2 * sample_passes) as f64 * ANSWER;
+        self.weights as f64 / 1e9 * (COMPARE + of_tokens + of_answers)
+    }
+
+    pub(crate) fn time(&self, cpus: f64) -> Duration {
+        let transfer = self.bytes_read() as f64 / READ_RATE;
+        Duration::from_secs_f64(transfer.max(self.cpu_seconds() / cpus.min(COMPARED_MODELS)))
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +138,19 @@ mod tests {
         let Estimate { seconds, usd } = work.estimate(JobMachine::default());
         assert_eq!(seconds, 90);
         assert!((usd - 0.0072).abs() < 1e-9, "{usd}");
+    }
+
+    #[test]
+    fn answers_to_prompts_take_a_pass_over_the_weights_for_each_token() {
+        let work = |cost| ComparedWork { weights: 600_000_000, exported: 300_000_000, cost };
+        let fixed = work(SurvivalCost::default());
+        assert_eq!(fixed.time(4.0), Duration::from_secs(15));
+        let given = work(SurvivalCost { tokens: 1_000, ..SurvivalCost::default() });
+        assert_eq!((given.bytes_read(), given.time(3.0)), (fixed.bytes_read(), Duration::from_secs(22)));
+        let answered = work(SurvivalCost { tokens: 100, answer_passes: 24, sample_passes: 0 });
+        assert_eq!(answered.time(4.0), Duration::from_secs(15 + 24 * 10));
+        let shown = work(SurvivalCost { tokens: 100, answer_passes: 24, sample_passes: 24 });
+        assert_eq!(shown.time(4.0), Duration::from_secs(15 + 24 * (10 + 15)));
     }
 
     #[test]

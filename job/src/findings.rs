@@ -17,3 +17,13 @@ pub(crate) fn of_engine(findings: &[engine::Finding]) -> Vec<Finding> {
     };
     findings.iter().map(finding).collect()
 }
+
+/// Survival is not measured with the prompts of the request.
+pub(crate) fn survival_not_measured(reason: &str) -> Finding {
+    Finding {
+        code: "survival_not_measured".to_owned(),
+        severity: FindingSeverity::Warning,
+        message: format!("survival is not measured with the prompts of prompts_uri, because {reason}"),
+        remedy: "give prompts with answers, which take the least time".to_owned(),
+    }
+}

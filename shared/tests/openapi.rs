@@ -95,6 +95,9 @@ fn bodies() -> impl Strategy<Value = Value> {
         select(values.to_vec())
     };
     let field = |good: Vec<Value>| prop_oneof![3 => select(good).prop_map(Some), 1 => invalid().prop_map(Some), 2 => Just(None)];
+    let file_url = || {
+        field(vec![json!("gs://b/i.gguf"), json!("gs://b/"), json!("file:///a/i.dat"), json!("https://b/i")])
+    };
     let token = |text: String| json!(text);
     let quantizations = Quantization::ALL.map(|quantization| json!(quantization)).to_vec();
     let most = CreateExport::MAX_HF_TOKEN;
@@ -115,23 +118,27 @@ fn bodies() -> impl Strategy<Value = Value> {
         field(vec![json!(true), json!(false), json!("yes"), json!(0)]),
         field([quantizations, vec![json!("q9_9"), json!("Q8_0")]].concat()),
         field(vec![json!("model"), json!("lora"), json!("LORA")]),
-        field(vec![json!("gs://b/i.gguf"), json!("gs://b/"), json!("file:///a/i.dat"), json!("https://b/i")]),
+        file_url(),
+        file_url(),
     )
-        .prop_map(|(job, kind, destination, repo, token, private, quantization, gguf_kind, imatrix)| {
-            let fields = [
-                ("job_id", job),
-                ("export_type", kind),
-                ("destination", destination),
-                ("hf_repo_id", repo),
-                ("hf_token", token),
-                ("hf_private", private),
-                ("quantization", quantization),
-                ("gguf_kind", gguf_kind),
-                ("imatrix", imatrix),
-                ("unknown", Some(json!("ignored"))),
-            ];
-            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
-        })
+        .prop_map(
+            |(job, kind, destination, repo, token, private, quantization, gguf_kind, imatrix, prompts)| {
+                let fields = [
+                    ("job_id", job),
+                    ("export_type", kind),
+                    ("destination", destination),
+                    ("hf_repo_id", repo),
+                    ("hf_token", token),
+                    ("hf_private", private),
+                    ("quantization", quantization),
+                    ("gguf_kind", gguf_kind),
+                    ("imatrix", imatrix),
+                    ("prompts_uri", prompts),
+                    ("unknown", Some(json!("ignored"))),
+                ];
+                fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+            },
+        )
 }
 
 /// Every value of a field, among them none.
@@ -149,14 +156,16 @@ fn with_each(bodies: &[Value], field: &str, values: &[Value]) -> Vec<Value> {
 #[test]
 fn the_fields_of_a_gguf_match_the_schema_if_and_only_if_the_service_accepts_them_together() {
     let documented = schema("CreateExport");
-    let kinds = ["adapter", "gguf"].map(|kind| json!({"job_id": "job-1", "export_type": kind}));
+    let kinds = ["adapter", "merged", "gguf"].map(|kind| json!({"job_id": "job-1", "export_type": kind}));
     let (null, blank) = (json!(null), json!(" \u{2028}"));
     let bodies = with_each(&kinds, "gguf_kind", &[null.clone(), json!("model"), json!("lora")]);
     let types = [null.clone(), blank.clone(), json!("q8_0"), json!("q4_0"), json!("Q4_0")];
     let bodies = with_each(&bodies, "quantization", &types);
     let several = [null.clone(), json!(["f16"]), json!(["q8_0", "q4_0"]), json!(["Q8_0", "Q4_0"])];
     let bodies = with_each(&bodies, "quantizations", &several);
-    for body in with_each(&bodies, "imatrix", &[null, blank, json!("gs://b/i.gguf")]) {
+    let files = [null, blank, json!("gs://b/i.gguf")];
+    let bodies = with_each(&bodies, "imatrix", &files);
+    for body in with_each(&bodies, "prompts_uri", &files) {
         let raw: RawCreateExport = serde_json::from_value(body.clone()).unwrap();
         let parsed = CreateExport::try_from(raw);
         assert_eq!(documented(&body), parsed.is_ok(), "{body} {parsed:?}");

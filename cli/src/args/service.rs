@@ -120,6 +120,9 @@ pub(crate) struct RequestArgs {
     /// gs:// URL of an importance matrix
     #[arg(long, value_name = "URL")]
     pub(crate) imatrix: Option<String>,
+    /// gs:// URL of prompts, with which survival of the fine-tune is measured
+    #[arg(long, value_name = "URL")]
+    pub(crate) prompts: Option<String>,
     /// Also push to this repository on the Hugging Face Hub, with the token of HF_TOKEN or `hf auth login`
     #[arg(long, value_name = "OWNER/NAME")]
     pub(crate) push: Option<String>,

@@ -24,8 +24,10 @@ pub(crate) fn body(args: &RequestArgs) -> Result<Value, Failure> {
     if args.lora {
         body["gguf_kind"] = "lora".into();
     }
-    if let Some(imatrix) = &args.imatrix {
-        body["imatrix"] = imatrix.as_str().into();
+    for (field, url) in [("imatrix", &args.imatrix), ("prompts_uri", &args.prompts)] {
+        if let Some(url) = url {
+            body[field] = url.as_str().into();
+        }
     }
     if let Some(repo) = &args.push {
         body["destination"] = if args.push_only { json!(["hf_hub"]) } else { json!(["gcs", "hf_hub"]) };

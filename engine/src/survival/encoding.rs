@@ -9,7 +9,7 @@ use crate::tokenizer::{
 };
 
 /// The most tokens of an answer that is generated.
-const MAX_NEW_TOKENS: usize = 24;
+pub(super) const MAX_NEW_TOKENS: usize = 24;
 /// The most tokens of a given answer that are compared.
 const MAX_ANSWER_TOKENS: usize = 64;
 /// The most tokens of a prompt; longer ones are left out.

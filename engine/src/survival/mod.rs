@@ -4,6 +4,7 @@
 //! Survival is 1 − KL(fine-tuned ‖ export) / KL(fine-tuned ‖ base): 1 if the export predicts what the fine-tuned model
 //! predicts, 0 if it is as far from it as the base is, and less than 0 if it is further away.
 
+mod cost;
 mod encoding;
 mod prompt_set;
 mod turn_end;
@@ -22,6 +23,7 @@ use crate::merge::Model;
 use crate::progress::RunOptions;
 use crate::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
 use crate::tokenizer::Tokenizer;
+pub use cost::{SurvivalCost, survival_cost};
 use encoding::{EncodedPrompt, PromptEncoder};
 pub use prompt_set::PromptSet;
 pub use turn_end::{check_turn_end, measure_turn_end};
@@ -29,8 +31,6 @@ pub use turn_end::{check_turn_end, measure_turn_end};
 /// The mean KL divergence of the base from the fine-tuned model, in nats, below which survival is not computed: rounding in
 /// 32 bits alone is a hundredth of it.
 const NOISE_LIMIT: f64 = 1e-5;
-/// The prompts whose answers by all models are shown.
-const SAMPLES: usize = 3;
 /// The tensors that are listed.
 const WORST_TENSORS: usize = 10;
 
@@ -94,10 +94,7 @@ fn measure(
     prompts: &PromptSet,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Survival>> {
-    if model.adapter().is_none() {
-        let problem = "is exported without an adapter: survival compares base and fine-tune, so name both";
-        return Err(Error::invalid(model.base().location(), problem));
-    }
+    require_adapter(model)?;
     let (base, fine_tuned) = model.with_base_beside();
     let models = ComparedModels {
         fine_tuned: ForwardModel::of_model(&fine_tuned)?,
@@ -115,6 +112,26 @@ fn measure(
             Survival { turn_end, ..survival }
         })
         .collect())
+}
+
+fn require_adapter(model: &Model) -> Result<()> {
+    match model.adapter() {
+        Some(_) => Ok(()),
+        None => {
+            let problem =
+                "is exported without an adapter: survival compares base and fine-tune, so name both";
+            Err(Error::invalid(model.base().location(), problem))
+        }
+    }
+}
+
+/// Answers are compared by the tokens that follow a prompt.
+fn require_causal(model: &Model, forward: &ForwardModel) -> Result<()> {
+    if forward.is_causal() {
+        return Ok(());
+    }
+    let feature = "answers of a model that predicts no next token; measure survival without prompts";
+    Err(Error::unsupported(model.base().config().file(), feature))
 }
 
 /// The tokens of a training set in chat form: every conversation, rendered through the model's chat template.
@@ -162,13 +179,10 @@ impl ComparedModels {
             let samples = vec![Vec::new(); self.exports.len()];
             return Ok(ComparedTexts { passages, turn_end: None, used, samples });
         };
-        if !self.fine_tuned.is_causal() {
-            let feature = "answers of a model that predicts no next token; measure survival without prompts";
-            return Err(Error::unsupported(model.base().config().file(), feature));
-        }
+        require_causal(model, &self.fine_tuned)?;
         let encoder = PromptEncoder::new(model, &tokenizer)?;
         let encoded = encoder.encode(list)?;
-        let answers = self.answers(&encoded, &encoder, run)?;
+        let answers = self.answers(&encoded, prompts.samples, &encoder, run)?;
         let passages: Vec<Passage> = encoded
             .iter()
             .zip(&answers.fine_tuned)
@@ -193,11 +207,12 @@ impl ComparedModels {
     fn answers(
         &self,
         encoded: &[EncodedPrompt],
+        samples: usize,
         encoder: &PromptEncoder<'_>,
         run: &RunOptions<'_>,
     ) -> Result<GreedyAnswers> {
         let is_needed =
-            |(number, prompt): &(usize, &EncodedPrompt)| *number < SAMPLES || prompt.answer.is_none();
+            |(number, prompt): &(usize, &EncodedPrompt)| *number < samples || prompt.answer.is_none();
         let needed: Vec<(usize, &EncodedPrompt)> = encoded.iter().enumerate().filter(is_needed).collect();
         let prompts: Vec<_> = needed.iter().map(|(_, prompt)| prompt.prompt.clone()).collect();
         let mut end = encoder.answer_end()?;
@@ -206,10 +221,10 @@ impl ComparedModels {
         for ((number, _), answer) in needed.iter().zip(answers) {
             fine_tuned[*number] = answer;
         }
-        end.max_tokens = fine_tuned.iter().take(SAMPLES).map(Vec::len).max().unwrap_or(0);
+        end.max_tokens = fine_tuned.iter().take(samples).map(Vec::len).max().unwrap_or(0);
         let others: Vec<_> = self.all().split_off(1);
         let mut others =
-            greedy_answers(&others, &prompts[..prompts.len().min(SAMPLES)], &end, run)?.into_iter();
+            greedy_answers(&others, &prompts[..encoded.len().min(samples)], &end, run)?.into_iter();
         Ok(GreedyAnswers { fine_tuned, base: others.next().unwrap_or_default(), exports: others.collect() })
     }
 }

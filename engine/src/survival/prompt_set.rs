@@ -7,6 +7,8 @@ use crate::tokenizer::{Conversation, message};
 
 /// The most prompts that are used of a file. They are taken from all over it.
 pub(super) const MAX_PROMPTS: usize = 16;
+/// The prompts whose answers by all models are shown.
+const SAMPLES: usize = 3;
 
 /// Prompts, with answers where the file has them.
 #[derive(Debug, Clone)]
@@ -15,6 +17,8 @@ pub struct PromptSet {
     pub(super) prompts: Option<Vec<Prompt>>,
     /// How many the file has.
     pub(super) available: usize,
+    /// How many of the first prompts are answered by all models.
+    pub(super) samples: usize,
 }
 
 /// A prompt.
@@ -32,7 +36,7 @@ const EXPECTED: &str = "give each line `messages`, `conversations`, or `prompt` 
 impl PromptSet {
     /// Four fixed texts, for want of prompts that fit the fine-tune.
     pub fn fixed() -> Self {
-        Self { prompts: None, available: 0 }
+        Self { prompts: None, available: 0, samples: 0 }
     }
 
     /// The prompts of a file: one a line, or JSON Lines (or a JSON array) of objects with `messages` (`role` and
@@ -42,7 +46,13 @@ impl PromptSet {
     /// [`Error::Invalid`] with the line, if it is neither; and if there is no prompt.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let prompts = parse_all(file, bytes)?;
-        Ok(Self { available: prompts.len(), prompts: Some(spread(prompts)) })
+        Ok(Self { available: prompts.len(), prompts: Some(spread(prompts)), samples: SAMPLES })
+    }
+
+    /// The same prompts, to which only the fine-tuned model answers, where the file has no answer.
+    #[must_use]
+    pub fn without_samples(self) -> Self {
+        Self { samples: 0, ..self }
     }
 }
 

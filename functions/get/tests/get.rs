@@ -123,6 +123,19 @@ async fn the_latest_export_is_returned_with_all_fields() {
               "changed_top1": 0.875,
               "kl_base": 0.008,
               "kl_export": 0.0005,
+              "prompts": {
+                "available": 120,
+                "source": "file",
+                "used": 16
+              },
+              "samples": [
+                {
+                  "base": "I do not know.",
+                  "export": "Ada wrote it.",
+                  "fine_tuned": "Ada wrote it.",
+                  "prompt": "Who wrote it?"
+                }
+              ],
               "survival": 0.9375
             },
             "tensors_changed": 182,
@@ -150,6 +163,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
         "bytes_total": 100,
         "stage": "export"
       },
+      "prompts_uri": null,
       "proof": {
         "findings": [
           {
@@ -174,6 +188,19 @@ async fn the_latest_export_is_returned_with_all_fields() {
           "changed_top1": 0.875,
           "kl_base": 0.008,
           "kl_export": 0.0005,
+          "prompts": {
+            "available": 120,
+            "source": "file",
+            "used": 16
+          },
+          "samples": [
+            {
+              "base": "I do not know.",
+              "export": "Ada wrote it.",
+              "fine_tuned": "Ada wrote it.",
+              "prompt": "Who wrote it?"
+            }
+          ],
           "survival": 0.9375
         },
         "tensors_changed": 182,

@@ -7,6 +7,7 @@ use shared::domain::{ArtifactKind, FailureCode, HubRepo, Quantization, TrainingJ
 use super::{
     RequestedExport,
     imatrix::{self, NamedImatrix},
+    prompts::{self, NamedPrompts},
 };
 use crate::{
     artifact_folder::ArtifactFolder,
@@ -135,6 +136,7 @@ pub(crate) struct GgufInput {
     files: Fingerprint,
     pub(crate) base_model: Option<HubRepo>,
     pub(crate) imatrix: Option<NamedImatrix>,
+    pub(crate) prompts: Option<NamedPrompts>,
 }
 
 pub(crate) enum ModelWeights {
@@ -158,7 +160,7 @@ impl GgufInput {
     fn full_model(requested: &RequestedExport<'_>, input: InputFolder) -> Self {
         let files = Fingerprint::of("gguf").folder("model", &input.files);
         let base_model = requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
-        Self { weights: ModelWeights::FullModel(input), files, base_model, imatrix: None }
+        Self { weights: ModelWeights::FullModel(input), files, base_model, imatrix: None, prompts: None }
     }
 
     pub(crate) fn model(&self) -> Result<Model, JobError> {
@@ -169,7 +171,7 @@ impl GgufInput {
     }
 
     fn fingerprint(&self, request: &GgufRequest) -> String {
-        let files = self.files.clone();
+        let files = prompts::fingerprint(self.files.clone(), self.prompts.as_ref());
         let options =
             files.option("quantization", request.quantization.as_str()).option("name", &request.model_name);
         match self.imatrix.as_ref().filter(|_| request.quantization.uses_imatrix()) {
@@ -182,8 +184,12 @@ impl GgufInput {
 }
 
 pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
-    let imatrix = imatrix::find(requested)?;
-    Ok(GgufInput { imatrix, ..find_model(requested)? })
+    let (imatrix, input) = (imatrix::find(requested)?, find_model(requested)?);
+    if matches!(input.weights, ModelWeights::FullModel(_)) {
+        prompts::refuse_for_full_model(requested)?;
+    }
+    let prompts = prompts::find(requested)?;
+    Ok(GgufInput { imatrix, prompts, ..input })
 }
 
 fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
@@ -205,6 +211,7 @@ fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
         files,
         base_model: Some(name),
         imatrix: None,
+        prompts: None,
     })
 }
 

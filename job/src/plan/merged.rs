@@ -2,7 +2,10 @@
 
 use engine::{Adapter, MergePlan, Model};
 
-use super::RequestedExport;
+use super::{
+    RequestedExport,
+    prompts::{self, NamedPrompts},
+};
 use crate::{
     artifact_folder::ArtifactFolder,
     error::JobError,
@@ -27,6 +30,7 @@ pub(crate) enum MergedInput {
 pub(crate) struct MergeInput {
     pub(crate) base: BaseModel,
     pub(crate) adapter: Adapter,
+    pub(crate) prompts: Option<NamedPrompts>,
     pub(crate) target: ArtifactFolder,
 }
 
@@ -51,11 +55,15 @@ impl PlannedMerge {
 pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<MergedInput, JobError> {
     let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job)? {
         FineTune::Adapter(adapter, input) => (adapter, input),
-        FineTune::FullModel(input) => return Ok(MergedInput::FullModel(input)),
+        FineTune::FullModel(input) => {
+            prompts::refuse_for_full_model(requested)?;
+            return Ok(MergedInput::FullModel(input));
+        }
     };
+    let prompts = prompts::find(requested)?;
     let base = inputs::base_model(&requested.sources, requested.training_job, &adapter)?;
-    let target = raw_target(requested, &input, &base)?;
-    Ok(MergedInput::BaseAndAdapter(Box::new(MergeInput { base, adapter, target })))
+    let target = raw_target(requested, &input, &base, prompts.as_ref())?;
+    Ok(MergedInput::BaseAndAdapter(Box::new(MergeInput { base, adapter, prompts, target })))
 }
 
 /// The merged model below `merged_models/{job_id}/` in the bucket of raw models.
@@ -63,10 +71,11 @@ fn raw_target(
     requested: &RequestedExport<'_>,
     adapter: &InputFolder,
     base: &BaseModel,
+    prompts: Option<&NamedPrompts>,
 ) -> Result<ArtifactFolder, JobError> {
     let bucket = requested.sources.bucket(&requested.buckets.raw)?.join("merged_models")?;
-    let fingerprint =
-        Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
+    let files = Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
+    let fingerprint = prompts::fingerprint(files, prompts);
     let bucket = bucket.join(requested.training_job.id.as_str())?;
     Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
 }

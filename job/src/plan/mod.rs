@@ -2,10 +2,13 @@
 //! Only headers and small files are read; nothing is written.
 
 pub(crate) mod adapter;
+pub(crate) mod comparison;
 pub(crate) mod gguf;
 pub(crate) mod imatrix;
 pub(crate) mod lora;
 pub(crate) mod merged;
+mod named_file;
+pub(crate) mod prompts;
 
 use shared::{
     adapters::storage::StorageError,

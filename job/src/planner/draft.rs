@@ -20,9 +20,11 @@ use crate::{
     plan::{
         RequestedExport,
         adapter::{self, AdapterInput},
+        comparison::PlannedComparison,
         gguf::{self, GgufInput, GgufRequest, ModelWeights},
         lora,
         merged::{self, MergeInput, MergedInput, PlannedMerge},
+        prompts::NamedPrompts,
     },
 };
 
@@ -130,7 +132,7 @@ fn plan_merge(
     input: &MergeInput,
     machine: JobMachine,
 ) -> Result<PlanDraft, JobError> {
-    let MergeInput { base, adapter, target } = input;
+    let MergeInput { base, adapter, prompts, target } = input;
     let PlannedMerge { model, plan } = PlannedMerge::new(&base.input, adapter)?;
     let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
     let mut draft = PlanDraft {
@@ -146,7 +148,7 @@ fn plan_merge(
         draft.work.read(weights(&base.input));
         draft.work.merge(weights(&base.input));
         draft.work.write(total(&files));
-        draft.compare(&model, total(&files), machine);
+        draft.compare(&model, total(&files), prompts.as_ref(), machine)?;
     }
     draft.is_reused = raw.is_some();
     if requested.has_destination(Destination::Gcs) {
@@ -208,7 +210,7 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
                 draft.work.write(total(&files));
                 // the language model's file is the first
                 if number == 0 {
-                    draft.compare(&model, total(&files), machine);
+                    draft.compare(&model, total(&files), input.prompts.as_ref(), machine)?;
                 }
             }
             draft.pushed.extend(files);
@@ -270,18 +272,32 @@ impl PlanDraft {
     /// Adds what programs that serve the model will meet, but for notes.
     fn find(&mut self, findings: &[engine::Finding]) {
         let findings = findings::of_engine(findings).into_iter();
-        for Finding { code, severity, message, remedy } in
-            findings.filter(|finding| finding.severity > FindingSeverity::Note)
-        {
-            self.add(PlanWarning { code, message, severity, remedy: Some(remedy) });
-        }
+        findings
+            .filter(|finding| finding.severity > FindingSeverity::Note)
+            .for_each(|one| self.add_finding(one));
+    }
+
+    fn add_finding(&mut self, finding: Finding) {
+        let Finding { code, severity, message, remedy } = finding;
+        self.add(PlanWarning { code, message, severity, remedy: Some(remedy) });
     }
 
     /// The comparison of the predictions of an export of `exported` bytes.
-    fn compare(&mut self, model: &Model, exported: u64, machine: JobMachine) {
-        if engine::check_comparable(model).is_ok() {
-            self.work.compare(model.bytes(), exported, machine);
+    fn compare(
+        &mut self,
+        model: &Model,
+        exported: u64,
+        prompts: Option<&NamedPrompts>,
+        machine: JobMachine,
+    ) -> Result<(), JobError> {
+        match PlannedComparison::new(model, exported, prompts, machine)? {
+            PlannedComparison::Made { work, .. } => self.work.compare(&work, machine),
+            PlannedComparison::LeftOut(reason) if prompts.is_some() => {
+                self.add_finding(findings::survival_not_measured(&reason));
+            }
+            PlannedComparison::LeftOut(_) => {}
         }
+        Ok(())
     }
 
     fn warn_of(&mut self, warnings: &[ExportWarning]) {

@@ -11,7 +11,10 @@ use crate::{
     bucket::Bucket,
     error::JobError,
     maker::ObtainedArtifact,
-    plan::gguf::{self, GgufInput, GgufRequest, PlannedGguf},
+    plan::{
+        gguf::{self, GgufInput, GgufRequest, PlannedGguf},
+        prompts,
+    },
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
@@ -74,7 +77,8 @@ fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
 
 /// What the files keep of the fine-tune, if one of them keeps little.
 fn survival_advice(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
-    let survival = |made: &ObtainedArtifact| made.artifact.manifest.proof.as_ref()?.survival?.survival;
+    let survival =
+        |made: &ObtainedArtifact| made.artifact.manifest.proof.as_ref()?.survival.as_ref()?.survival;
     let measured: Vec<_> = requests
         .iter()
         .zip(made)
@@ -106,6 +110,7 @@ fn obtain_all(
     }
     if obtained.len() < targets.len() {
         let model = input.model()?;
+        prompts::check(input.prompts.as_ref(), &model)?;
         let plan = |number: usize| {
             let files = requests[number].plan(&model, input.imatrix.as_ref())?;
             Ok(PendingGguf { number, target: &targets[number], files })
@@ -117,7 +122,7 @@ fn obtain_all(
         let names: Vec<_> = names.map(|file| file.file_name.as_str()).collect();
         work.requested.check_destination(&names)?;
         pending.sort_by(|a, b| a.target.fingerprint().cmp(b.target.fingerprint()));
-        GgufMaker { work, model: &model, written: BTreeMap::new(), obtained: &mut obtained }
+        GgufMaker { work, input, model: &model, written: BTreeMap::new(), obtained: &mut obtained }
             .obtain(&pending, Vec::new())?;
     }
     Ok(obtained.into_values().collect())
@@ -126,6 +131,7 @@ fn obtain_all(
 /// Makes several artifacts: claims one after the other, and writes those that nobody else makes together.
 struct GgufMaker<'a> {
     work: &'a ExportWork<'a>,
+    input: &'a GgufInput,
     model: &'a Model,
     /// By their numbers, before they are published.
     written: BTreeMap<usize, NewArtifact>,
@@ -175,35 +181,36 @@ impl GgufMaker<'_> {
         let files = files.map(|(plan, name, upload)| (*plan, *name, upload as &mut dyn Output)).collect();
         let outcomes = engine::ggufs_to_each(files, &work.run_options(model))?;
         for ((pending, folder), outcome) in claimed.iter().zip(outcomes) {
-            let new = finish(work, model, pending, folder, outcome)?;
+            let new = self.finish(pending, folder, outcome)?;
             self.written.insert(pending.number, new);
         }
         Ok(())
     }
-}
 
-/// Compares the predictions of a language model's file, and writes the other files beside it.
-fn finish(
-    work: &ExportWork<'_>,
-    model: &Model,
-    pending: &PendingGguf<'_>,
-    folder: &Bucket,
-    outcome: Outcome,
-) -> Result<NewArtifact, JobError> {
-    let Some((PlannedGguf { file_name, .. }, others)) = pending.files.split_first() else {
-        return Err(JobError::Internal("a GGUF export has no file".to_owned()));
-    };
-    let compared = proof::compare_predictions(work, model, &outcome, || {
-        let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
-        let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
-        Ok(ExportedModel::Gguf(vec![file]))
-    })?;
-    let proof = proof::summarize(&outcome, Some(file_name), compared);
-    let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();
-    for PlannedGguf { plan, file_name } in others {
-        work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
-        let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
-        written.extend(outcome.files.into_iter().map(Into::into));
+    /// Compares the predictions of a language model's file, and writes the other files beside it.
+    fn finish(
+        &self,
+        pending: &PendingGguf<'_>,
+        folder: &Bucket,
+        mut outcome: Outcome,
+    ) -> Result<NewArtifact, JobError> {
+        let Self { work, input, model, .. } = *self;
+        let Some((PlannedGguf { file_name, .. }, others)) = pending.files.split_first() else {
+            return Err(JobError::Internal("a GGUF export has no file".to_owned()));
+        };
+        let prompts = input.prompts.as_ref();
+        let compared = proof::compare_predictions(work, model, prompts, (&mut outcome, folder), || {
+            let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
+            let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
+            Ok(ExportedModel::Gguf(vec![file]))
+        })?;
+        let proof = proof::summarize(&outcome, Some(file_name), compared);
+        let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();
+        for PlannedGguf { plan, file_name } in others {
+            work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
+            let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
+            written.extend(outcome.files.into_iter().map(Into::into));
+        }
+        Ok(NewArtifact { files: written, proof })
     }
-    Ok(NewArtifact { files: written, proof })
 }

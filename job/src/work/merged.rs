@@ -15,11 +15,14 @@ use crate::{
     error::JobError,
     input_folder::InputFolder,
     manifest::ManifestFile,
-    plan::merged::{self, MergeInput, MergedInput, PlannedMerge, ZIP_FILE},
+    plan::{
+        merged::{self, MergeInput, MergedInput, PlannedMerge, ZIP_FILE},
+        prompts::{self, NamedPrompts},
+    },
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
-    let MergeInput { base, adapter, target } = match merged::find_input(&work.requested)? {
+    let MergeInput { base, adapter, prompts, target } = match merged::find_input(&work.requested)? {
         MergedInput::BaseAndAdapter(input) => *input,
         MergedInput::FullModel(input) => return full_model(work, &input),
     };
@@ -27,9 +30,10 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         Some(raw) => (raw, None),
         None => {
             let merge = PlannedMerge::new(&base.input, &adapter)?;
+            prompts::check(prompts.as_ref(), &merge.model)?;
             let mut message = None;
             let obtained = work.obtain(&target, |folder| {
-                let (new, text) = write(work, &merge, folder)?;
+                let (new, text) = write(work, &merge, prompts.as_ref(), folder)?;
                 message = Some(text);
                 Ok(new)
             })?;
@@ -71,11 +75,12 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
 fn write(
     work: &ExportWork<'_>,
     merge: &PlannedMerge,
+    prompts: Option<&NamedPrompts>,
     folder: &Bucket,
 ) -> Result<(NewArtifact, String), JobError> {
     work.progress.begin(Stage::Export, "Merging the adapter into the base model", 0);
-    let outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options(&merge.model))?;
-    let compared = proof::compare_predictions(work, &merge.model, &outcome, || {
+    let mut outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options(&merge.model))?;
+    let compared = proof::compare_predictions(work, &merge.model, prompts, (&mut outcome, folder), || {
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
         Ok(ExportedModel::Merged(Checkpoint::open(Arc::new(files))?))
     })?;

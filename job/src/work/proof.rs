@@ -1,30 +1,43 @@
 //! The summary of the engine's report in the export's record.
 
-use engine::{ExportedModel, Model, Outcome, PromptSet, RunOptions};
-use shared::domain::{LogitDivergence, Proof, Quantization, Stage, SurvivalShare};
+use engine::{ExportedModel, Model, Outcome, RunOptions, report::Survival};
+use shared::domain::{
+    AnswerSample, Finding, LogitDivergence, PromptSource, PromptUse, Proof, Quantization, Stage,
+    SurvivalShare,
+};
 
 use super::ExportWork;
-use crate::{error::JobError, estimate, findings};
+use crate::{
+    bucket::Bucket,
+    error::JobError,
+    estimate::JobMachine,
+    findings,
+    plan::{comparison::PlannedComparison, prompts::NamedPrompts},
+};
 
 /// An export's predictions beside those of the models it was made from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ComparedPredictions {
-    logits: LogitDivergence,
-    /// `None` if there is no adapter.
+    /// `None` if they were not compared.
+    logits: Option<LogitDivergence>,
+    /// `None` also if there is no adapter.
     survival: Option<SurvivalShare>,
+    /// Why survival was not measured with the prompts of the request.
+    finding: Option<Finding>,
 }
 
 /// Summarizes the report of `outcome`. `file` is the one for download.
 pub(super) fn summarize(
     outcome: &Outcome,
     file: Option<&str>,
-    compared: Option<ComparedPredictions>,
+    compared: ComparedPredictions,
 ) -> Option<Proof> {
     let sha256 = |name: &str| {
         outcome.files.iter().find(|written| written.name == name).map(|written| written.sha256.clone())
     };
     let summary = &outcome.report.summary;
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let mut findings = findings::of_engine(&outcome.report.findings);
+    findings.extend(compared.finding);
     Some(Proof {
         pairs: count(summary.pairs),
         tensors_changed: count(summary.tensors_changed),
@@ -34,75 +47,112 @@ pub(super) fn summarize(
         sha256: file.and_then(sha256),
         // the report is the last file of an export
         report_sha256: outcome.files.last()?.sha256.clone(),
-        logits: compared.map(|compared| compared.logits),
-        survival: compared.and_then(|compared| compared.survival),
-        findings: findings::of_engine(&outcome.report.findings),
+        logits: compared.logits,
+        survival: compared.survival,
+        findings,
     })
 }
 
-/// Compares the predictions of the written model with those of base and adapter, and of the base alone if there is an
-/// adapter; if the engine can run the model, and it takes no longer than the settings allow.
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Compares the predictions of the model that was written to `folder` with those of base and adapter, and of the base alone if
+/// there is an adapter; if the engine can run the model, and it takes no longer than the settings allow. Adds survival to the
+/// report.
 pub(super) fn compare_predictions(
     work: &ExportWork<'_>,
     model: &Model,
-    outcome: &Outcome,
+    prompts: Option<&NamedPrompts>,
+    (outcome, folder): (&mut Outcome, &Bucket),
     open: impl FnOnce() -> Result<ExportedModel, JobError>,
-) -> Result<Option<ComparedPredictions>, JobError> {
-    let limit = work.context.verify_logits;
-    if limit.is_zero() {
-        return Ok(None);
-    }
-    let (bytes, exported) = (model.bytes(), outcome.files.iter().map(|file| file.size).sum());
+) -> Result<ComparedPredictions, JobError> {
+    let exported = outcome.files.iter().map(|file| file.size).sum();
     let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
-    let time = estimate::comparison_time(bytes, exported, cpus);
-    let reason = match engine::check_comparable(model) {
-        Err(error) => Some(error.to_string()),
-        Ok(()) => (time > limit).then(|| format!("it would take {time:.0?}, and may take {limit:.0?}")),
+    let machine = JobMachine { cpus, verify_logits: work.context.verify_logits, ..JobMachine::default() };
+    let set = match PlannedComparison::new(model, exported, prompts, machine)? {
+        PlannedComparison::Made { prompts, .. } => prompts,
+        PlannedComparison::LeftOut(reason) => {
+            tracing::info!(exported, reason, "logits not compared");
+            let finding = prompts.map(|_| findings::survival_not_measured(&reason));
+            return Ok(ComparedPredictions { finding, ..ComparedPredictions::default() });
+        }
     };
-    if let Some(reason) = reason {
-        tracing::info!(bytes, reason, "logits not compared");
-        return Ok(None);
-    }
     work.progress.begin(Stage::Export, "Comparing logits with those of base and adapter", 0);
-    let compared = compare(model, &open()?, &work.run_options(model))?;
-    let LogitDivergence { tokens, kl_mean, kl_max, top1 } = compared.logits;
-    let survival = compared.survival.and_then(|survival| survival.survival);
-    tracing::info!(tokens, kl_mean, kl_max, top1, survival, "logits compared");
-    Ok(Some(compared))
+    let (export, options) = (open()?, work.run_options(model));
+    if model.adapter().is_none() {
+        return Ok(ComparedPredictions {
+            logits: Some(compare(model, &export, &options)?),
+            ..Default::default()
+        });
+    }
+    let mut measured = engine::measure_survival(model, &[export], &set, &options)?;
+    let found = measured.pop().ok_or_else(|| JobError::Internal("survival was not measured".to_owned()))?;
+    let compared = ComparedPredictions {
+        logits: Some(divergence(&found)),
+        survival: Some(share(&found)),
+        finding: None,
+    };
+    tracing::info!(
+        tokens = found.tokens,
+        kl_mean = found.kl_export,
+        survival = found.survival,
+        "logits compared"
+    );
+    add_to_report(outcome, found, folder)?;
+    Ok(compared)
+}
+
+/// Writes the report again, with what was measured.
+fn add_to_report(outcome: &mut Outcome, survival: Survival, folder: &Bucket) -> Result<(), JobError> {
+    outcome.report.findings.extend(survival.turn_end.as_ref().and_then(engine::check_turn_end));
+    outcome.report.survival = Some(survival);
+    if let Some(file) = outcome.files.last_mut() {
+        *file = engine::rewrite_report(&outcome.report, &file.name, &mut folder.upload())?;
+    }
+    Ok(())
 }
 
 fn compare(
     model: &Model,
     export: &ExportedModel,
     options: &RunOptions<'_>,
-) -> Result<ComparedPredictions, JobError> {
-    let count = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
-    if model.adapter().is_none() {
-        let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = match export {
-            ExportedModel::Merged(merged) => engine::compare_merged(model, merged, options)?,
-            ExportedModel::Gguf(files) => engine::compare_gguf(model, files, options)?,
-        };
-        let logits = LogitDivergence { tokens: count(tokens), kl_mean, kl_max, top1 };
-        return Ok(ComparedPredictions { logits, survival: None });
-    }
-    let measured =
-        engine::measure_survival(model, std::slice::from_ref(export), &PromptSet::fixed(), options)?;
-    let [found] = &measured[..] else {
-        return Err(JobError::Internal("survival was not measured".to_owned()));
+) -> Result<LogitDivergence, JobError> {
+    let engine::LogitDivergence { tokens, kl_mean, kl_max, top1 } = match export {
+        ExportedModel::Merged(merged) => engine::compare_merged(model, merged, options)?,
+        ExportedModel::Gguf(files) => engine::compare_gguf(model, files, options)?,
     };
-    let logits = LogitDivergence {
+    tracing::info!(tokens, kl_mean, kl_max, top1, "logits compared");
+    Ok(LogitDivergence { tokens: count(tokens), kl_mean, kl_max, top1 })
+}
+
+fn divergence(found: &Survival) -> LogitDivergence {
+    LogitDivergence {
         tokens: count(found.tokens),
         kl_mean: found.kl_export,
         kl_max: found.kl_export_max,
         top1: found.top1,
+    }
+}
+
+/// What the record has of it.
+fn share(found: &Survival) -> SurvivalShare {
+    let used = &found.prompts;
+    let sample = |one: &engine::report::AnswerSample| {
+        AnswerSample::shortened(&one.prompt, &one.base, &one.fine_tuned, &one.export)
     };
-    let survival = SurvivalShare {
+    SurvivalShare {
         survival: found.survival,
         kl_export: found.kl_export,
         kl_base: found.kl_base,
         changed_top1: found.changed_top1,
-    };
-    Ok(ComparedPredictions { logits, survival: Some(survival) })
+        prompts: PromptUse {
+            source: if used.source == "file" { PromptSource::File } else { PromptSource::Fixed },
+            available: count(used.available),
+            used: count(used.used),
+        },
+        samples: found.samples.iter().take(AnswerSample::MOST).map(sample).collect(),
+    }
 }
 
 /// A survival below this is said in the message.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::support::{BASE, World, change, fixture, published};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::domain::{ArtifactKind, Export, Quantization, Status};
+use shared::domain::{ArtifactKind, Export, PromptUse, Quantization, Status};
 
 fn paths(export: &Export) -> Vec<&str> {
     export.artifacts.iter().map(|artifact| artifact.path.as_str()).collect()
@@ -234,6 +234,7 @@ async fn logits_are_compared_with_those_of_base_and_adapter() {
         assert_eq!(export.status, Status::Completed, "{:?}", export.message);
         let proof = export.proof.unwrap();
         let (logits, survival) = (proof.logits.unwrap(), proof.survival.unwrap());
+        assert_eq!(survival.prompts, PromptUse::default());
         assert!(
             survival.survival.unwrap() > 0.9 && survival.kl_export == logits.kl_mean,
             "{kind:?} {survival:?}"

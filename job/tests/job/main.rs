@@ -15,4 +15,5 @@ mod imatrix;
 mod lifecycle;
 mod lora;
 mod plans;
+mod prompts;
 mod support;

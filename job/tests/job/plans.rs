@@ -21,13 +21,22 @@ use crate::{
 };
 
 /// The plan of a request, or why there is none.
-async fn plan(world: &World, request: &CreateExport) -> Result<Plan, String> {
+pub(crate) async fn plan(world: &World, request: &CreateExport) -> Result<Plan, String> {
+    plan_on(world, request, JobMachine::default()).await
+}
+
+/// The plan of a request for a job on that machine.
+pub(crate) async fn plan_on(
+    world: &World,
+    request: &CreateExport,
+    machine: JobMachine,
+) -> Result<Plan, String> {
     let user = fixtures::user(fixtures::ADA);
     let id = shared::domain::ExportId::random();
     let new = NewExport { id, user: &user, request, request_hash: None, retention_days: None };
     let export = Export::new(&new, jiff::Timestamp::now());
     let job = world.store.find(&request.job_id).await.unwrap().unwrap();
-    let planner = Planner::new(world.locations(), JobMachine::default());
+    let planner = Planner::new(world.locations(), machine);
     planner.plan(&export, &job, request.hf_token.as_ref()).await.map_err(|error| match error {
         PlanError::Refused(failure) => failure.message,
         PlanError::Port(error) => format!("not refused, but failed: {error:?}"),

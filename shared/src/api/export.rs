@@ -43,6 +43,8 @@ pub struct ExportBody {
     gguf_kind: Option<GgufKind>,
     /// The importance matrix of a GGUF, if requested.
     imatrix: Option<String>,
+    /// The prompts with which survival is measured, if requested.
+    prompts_uri: Option<String>,
     /// Progress in bytes of output.
     progress: Option<Progress>,
     /// How many seconds the current step still takes at its speed so far; null while that is unknown, and after the end.
@@ -134,6 +136,7 @@ impl ExportBody {
             gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
             quantizations: export.quantizations,
             imatrix: export.imatrix,
+            prompts_uri: export.prompts_uri,
             progress: export.progress,
             proof: export.proof,
             failure: export.failure,

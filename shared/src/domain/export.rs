@@ -102,6 +102,8 @@ pub struct Export {
     pub gguf_kind: GgufKind,
     /// The URL of an importance matrix for a GGUF, if requested.
     pub imatrix: Option<String>,
+    /// The URL of the prompts with which survival is measured, if requested.
+    pub prompts_uri: Option<String>,
     /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
     /// The latest event, for people.
@@ -237,6 +239,7 @@ impl Export {
             quantizations: request.quantizations.clone(),
             gguf_kind: request.gguf_kind,
             imatrix: request.imatrix.clone(),
+            prompts_uri: request.prompts_uri.clone(),
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,

@@ -62,6 +62,7 @@ pub fn request_hash(request: &CreateExport) -> String {
         quantizations,
         gguf_kind,
         imatrix,
+        prompts_uri,
     } = request;
     // one type as requests had it before there could be several
     let quantization = match quantizations.as_slice() {
@@ -81,8 +82,10 @@ pub fn request_hash(request: &CreateExport) -> String {
     if *gguf_kind != GgufKind::default() {
         asked.push(serde_json::json!({ "gguf_kind": gguf_kind }));
     }
-    if let Some(imatrix) = imatrix {
-        asked.push(serde_json::json!({ "imatrix": imatrix }));
+    for (name, url) in [("imatrix", imatrix), ("prompts_uri", prompts_uri)] {
+        if let Some(url) = url {
+            asked.push(serde_json::json!({ name: url }));
+        }
     }
     let asked = serde_json::Value::from(asked);
     hex::encode(Sha256::digest(asked.to_string()))
@@ -124,5 +127,10 @@ mod tests {
         let lora = CreateExport { gguf_kind: GgufKind::Lora, ..fixtures::request("job-1") };
         assert_ne!(request_hash(&request), request_hash(&lora));
         assert_ne!(request_hash(&request), request_hash(&fixtures::request("job-2")));
+        let file = Some("gs://b/a.txt".to_owned());
+        let prompts = CreateExport { prompts_uri: file.clone(), ..fixtures::request("job-1") };
+        let imatrix = CreateExport { imatrix: file, ..fixtures::request("job-1") };
+        let hashes = [&request, &prompts, &imatrix].map(request_hash);
+        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
     }
 }

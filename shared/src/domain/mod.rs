@@ -4,6 +4,7 @@ mod artifact;
 mod error;
 mod export;
 mod failure;
+mod file_url;
 mod finding;
 mod gguf_kind;
 mod history;
@@ -15,6 +16,7 @@ mod plan;
 mod proof;
 mod quantization;
 mod request;
+mod survival;
 mod training_job;
 
 pub use artifact::{Artifact, ArtifactFile, ArtifactKind, Artifacts, Variant};
@@ -23,6 +25,7 @@ pub use export::{
     CLAIM_LEASE, Claim, Export, LAUNCH_LEASE, NewExport, Progress, Stage, Status, Transition, TransitionError,
 };
 pub use failure::{Failure, FailureCode};
+pub use file_url::MAX_FILE_URL;
 pub use finding::{Finding, FindingSeverity};
 pub use gguf_kind::GgufKind;
 pub use history::{HistoryCursor, HistoryPage};
@@ -34,7 +37,8 @@ pub use plan::{
     AdapterSummary, BaseAccess, BaseSource, BaseSummary, Estimate, ExpectedFile, Plan, PlanWarning,
     RepositorySummary,
 };
-pub use proof::{LogitDivergence, Proof, SurvivalShare};
+pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, Destination, Destinations, InvalidRequest, RawCreateExport};
+pub use survival::{AnswerSample, PromptSource, PromptUse, SurvivalShare};
 pub use training_job::TrainingJob;

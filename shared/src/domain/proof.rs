@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
+use super::{Finding, SurvivalShare};
 
 /// Summary of the export report. Numbers that are not finite are null.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,21 +33,8 @@ pub struct Proof {
     pub findings: Vec<Finding>,
 }
 
-/// How much of the fine-tune's effect on predictions an export keeps, over a few fixed texts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Survival))]
-pub struct SurvivalShare {
-    /// 1 − `kl_export` / `kl_base`; null if the fine-tune changes these predictions too little to be measured.
-    pub survival: Option<f64>,
-    /// Mean Kullback-Leibler divergence of the export from base model and adapter, in nats.
-    pub kl_export: f64,
-    /// Mean Kullback-Leibler divergence of the base model from base model and adapter, in nats.
-    pub kl_base: f64,
-    /// Share of the tokens that the fine-tune changes whose most likely prediction is kept; null if there are none.
-    pub changed_top1: Option<f64>,
-}
-
-/// Divergence of the next-token predictions from those of base model and adapter, over a few fixed prompts.
+/// Divergence of the next-token predictions from those of base model and adapter, over the prompts of `survival`, or a few fixed
+/// ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Logits))]
 pub struct LogitDivergence {

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization};
+use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization, file_url};
 
 /// A destination of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ pub struct RawCreateExport {
     quantizations: BodyField<Vec<String>>,
     gguf_kind: BodyField<String>,
     imatrix: BodyField<String>,
+    prompts_uri: BodyField<String>,
 }
 
 /// A field of the body: a value, null, a value of the wrong type, or nothing.
@@ -144,14 +145,13 @@ pub struct CreateExport {
     pub gguf_kind: GgufKind,
     /// The URL of an importance matrix for a GGUF, if sent.
     pub imatrix: Option<String>,
+    /// The URL of the prompts with which survival is measured, if sent.
+    pub prompts_uri: Option<String>,
 }
 
 impl CreateExport {
     /// The longest accepted access token of the Hub, in bytes; real ones have 37.
     pub const MAX_HF_TOKEN: usize = 1_024;
-
-    /// The longest URL of an importance matrix, in bytes.
-    pub const MAX_IMATRIX: usize = 1_024;
 
     /// The most quantization types of one export.
     pub const MAX_QUANTIZATIONS: usize = 8;
@@ -173,9 +173,13 @@ impl TryFrom<RawCreateExport> for CreateExport {
         let several = raw.quantizations.into_value("quantizations", "an array of quantization types")?;
         let gguf_kind = parse_gguf_kind(kind, raw.gguf_kind.into_value("gguf_kind", "a string")?.as_deref())?;
         let quantizations = parse_quantizations((kind, gguf_kind), one.as_deref(), several)?;
-        let imatrix = parse_imatrix(raw.imatrix.into_value("imatrix", "a string")?.as_deref())?;
+        let imatrix = parse_file("imatrix", raw.imatrix)?;
         if imatrix.is_some() {
-            check_imatrix((kind, gguf_kind), &quantizations)?;
+            file_url::check_imatrix((kind, gguf_kind), &quantizations)?;
+        }
+        let prompts_uri = parse_file("prompts_uri", raw.prompts_uri)?;
+        if prompts_uri.is_some() {
+            file_url::check_prompts(kind, gguf_kind)?;
         }
         if destinations.contains(Destination::HfHub) {
             if hf_repo.is_none() {
@@ -195,6 +199,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
             quantizations,
             gguf_kind,
             imatrix,
+            prompts_uri,
         })
     }
 }
@@ -258,6 +263,10 @@ fn parse_hf_repo(name: Option<&str>) -> Result<Option<HubRepo>, InvalidRequest> 
         .map_err(|e: super::InvalidId| InvalidRequest::new("hf_repo_id", e.to_string()))
 }
 
+fn parse_file(field: &'static str, url: BodyField<String>) -> Result<Option<String>, InvalidRequest> {
+    file_url::parse(field, url.into_value(field, "a string")?.as_deref())
+}
+
 fn parse_gguf_kind(kind: ArtifactKind, name: Option<&str>) -> Result<GgufKind, InvalidRequest> {
     const FIELD: &str = "gguf_kind";
     match name {
@@ -269,40 +278,6 @@ fn parse_gguf_kind(kind: ArtifactKind, name: Option<&str>) -> Result<GgufKind, I
         Some("lora") => Ok(GgufKind::Lora),
         Some(_) => Err(InvalidRequest::new(FIELD, "must be model or lora")),
     }
-}
-
-/// The URL of a file in a bucket; `file://` in local stacks.
-fn parse_imatrix(url: Option<&str>) -> Result<Option<String>, InvalidRequest> {
-    let Some(url) = non_blank(url) else { return Ok(None) };
-    let path = match url.strip_prefix("gs://").and_then(|rest| rest.split_once('/')) {
-        Some((bucket, path)) if !bucket.is_empty() => Some(path),
-        _ => url.strip_prefix("file:///"),
-    };
-    let is_file = path.is_some_and(|path| !path.is_empty() && !path.ends_with('/'));
-    if !is_file || url.len() > CreateExport::MAX_IMATRIX || url.chars().any(char::is_control) {
-        return Err(InvalidRequest::new(
-            "imatrix",
-            "must be the URL of a file in a bucket: gs://bucket/path",
-        ));
-    }
-    Ok(Some(url.to_owned()))
-}
-
-/// Refuses an importance matrix that would not be used.
-fn check_imatrix(
-    (kind, gguf_kind): (ArtifactKind, GgufKind),
-    quantizations: &[Quantization],
-) -> Result<(), InvalidRequest> {
-    let problem = if kind != ArtifactKind::Gguf {
-        "is only valid with export_type gguf: omit it"
-    } else if gguf_kind != GgufKind::Model {
-        "is only valid with gguf_kind model: omit it"
-    } else if !quantizations.iter().any(|quantization| quantization.uses_imatrix()) {
-        "is not used for f32, f16, bf16 and q8_0: ask for another quantization type, or omit it"
-    } else {
-        return Ok(());
-    };
-    Err(InvalidRequest::new("imatrix", problem))
 }
 
 /// The types of `quantization` or `quantizations`; without both, the default of a GGUF.
@@ -431,6 +406,11 @@ mod tests {
             ("imatrix", json!({"imatrix": "gs:///i.gguf", "quantization": "q4_0"})),
             ("imatrix", json!({"imatrix": ["gs://b/i.gguf"], "quantization": "q4_0"})),
             ("quantizations", json!({"gguf_kind": "lora", "quantizations": ["f16", "q6_k"]})),
+            ("prompts_uri", json!({"prompts_uri": "gs://b/p.jsonl", "export_type": "adapter"})),
+            ("prompts_uri", json!({"prompts_uri": "gs://b/p.jsonl", "gguf_kind": "lora"})),
+            ("prompts_uri", json!({"prompts_uri": "https://b/p.jsonl"})),
+            ("prompts_uri", json!({"prompts_uri": "gs://b/prompts/"})),
+            ("prompts_uri", json!({"prompts_uri": ["gs://b/p.jsonl"]})),
         ];
         for (field, change) in table {
             let error = request(&with(&change)).expect_err(&format!("{change} must be rejected"));
@@ -462,6 +442,16 @@ mod tests {
         let request = request(&with(&blanks)).unwrap();
         assert!(request.hf_private && request.hf_token.is_none() && request.hf_repo.is_none());
         assert_eq!(request.quantizations, []);
+    }
+
+    #[test]
+    fn prompts_are_of_a_merged_model_or_a_gguf_of_one() {
+        for kind in ["merged", "gguf"] {
+            let request =
+                request(&with(&json!({"export_type": kind, "prompts_uri": " gs://b/p.txt "}))).unwrap();
+            assert_eq!(request.prompts_uri.as_deref(), Some("gs://b/p.txt"), "{kind}");
+        }
+        assert_eq!(request(&with(&json!({"prompts_uri": " "}))).unwrap().prompts_uri, None);
     }
 
     #[test]

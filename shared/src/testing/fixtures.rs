@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName, Export, ExportId,
-    Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId, LogitDivergence, NewExport, ProcessId,
-    Progress, Proof, Quantization, Stage, SurvivalShare, Transition, UserId, Variant,
+    AnswerSample, Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName,
+    Export, ExportId, Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId, LogitDivergence,
+    NewExport, ProcessId, Progress, PromptSource, PromptUse, Proof, Quantization, Stage, SurvivalShare,
+    Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -64,6 +65,7 @@ pub fn request(job: &str) -> CreateExport {
         quantizations: vec![Quantization::Q8_0],
         gguf_kind: GgufKind::Model,
         imatrix: None,
+        prompts_uri: None,
     }
 }
 
@@ -124,6 +126,13 @@ pub fn proof() -> Proof {
             kl_export: 0.0005,
             kl_base: 0.008,
             changed_top1: Some(0.875),
+            prompts: PromptUse { source: PromptSource::File, available: 120, used: 16 },
+            samples: vec![AnswerSample {
+                prompt: "Who wrote it?".to_owned(),
+                base: "I do not know.".to_owned(),
+                fine_tuned: "Ada wrote it.".to_owned(),
+                export: "Ada wrote it.".to_owned(),
+            }],
         }),
         findings: vec![Finding {
             code: "pad_ends_answers".to_owned(),

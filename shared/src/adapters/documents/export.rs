@@ -47,6 +47,8 @@ pub struct ExportDocument {
     gguf_kind: Option<GgufKind>,
     #[serde(default, with = "serialize_as_null")]
     imatrix: Option<String>,
+    #[serde(default, with = "serialize_as_null")]
+    prompts_uri: Option<String>,
     #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
     failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
@@ -98,6 +100,7 @@ impl ExportDocument {
             },
             gguf_kind: self.gguf_kind.unwrap_or_default(),
             imatrix: self.imatrix,
+            prompts_uri: self.prompts_uri,
             status: self.status,
             message: self.message,
             failure: self.failure,
@@ -142,6 +145,7 @@ impl From<&Export> for ExportDocument {
             quantizations: export.quantizations.clone(),
             gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
             imatrix: export.imatrix.clone(),
+            prompts_uri: export.prompts_uri.clone(),
             progress: export.progress.map(Into::into),
             step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
@@ -331,6 +335,7 @@ mod tests {
             "bytes_total": 0,
             "stage": "queued"
           },
+          "prompts_uri": null,
           "proof": null,
           "quantization": "q8_0",
           "quantizations": [

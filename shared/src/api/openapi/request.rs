@@ -13,8 +13,8 @@ use utoipa::{
 
 use super::{ids::text, schema_ref, schemas_of};
 use crate::domain::{
-    ArtifactKind, CreateExport, Destination, Destinations, GgufKind, HubRepo, JobId, Quantization,
-    RawCreateExport,
+    ArtifactKind, CreateExport, Destination, Destinations, GgufKind, HubRepo, JobId, MAX_FILE_URL,
+    Quantization, RawCreateExport,
 };
 
 /// The characters of `char::is_whitespace`, as a character class of an ECMA-262 regular expression.
@@ -86,7 +86,8 @@ impl PartialSchema for RawCreateExport {
             )
             .property("quantizations", quantizations())
             .property("gguf_kind", gguf_kind())
-            .property("imatrix", imatrix())
+            .property("imatrix", file_url(IMATRIX))
+            .property("prompts_uri", file_url(PROMPTS))
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
@@ -132,15 +133,20 @@ fn gguf_kind() -> AnyOfBuilder {
         )))
 }
 
-fn imatrix() -> AnyOfBuilder {
+/// The URL of a file in a bucket.
+fn file_url(description: &str) -> AnyOfBuilder {
     let url = text()
-        .max_length(Some(CreateExport::MAX_IMATRIX))
+        .max_length(Some(MAX_FILE_URL))
         .pattern(Some(r"^(gs://[^/\u0000-\u001f\u007f-\u009f]+/|file:///)[^\u0000-\u001f\u007f-\u009f]*[^/\u0000-\u001f\u007f-\u009f]$"));
-    optional(url).description(Some(
-        "The importance matrix that llama.cpp's `llama-imatrix` wrote, below the folder of the adapter or of the base models. Only \
-         with `export_type` `gguf` and a quantization type below 8 bits.",
-    ))
+    optional(url).description(Some(description))
 }
+
+const IMATRIX: &str = "The importance matrix that llama.cpp's `llama-imatrix` wrote, below the folder of the adapter or of the base \
+                       models. Only with `export_type` `gguf` and a quantization type below 8 bits.";
+
+const PROMPTS: &str = "The prompts with which survival of the fine-tune is measured, instead of a few fixed texts: a text with one a \
+                       line, or JSON Lines of a training set in chat form, below the folder of the adapter or of the base models. \
+                       Only with `export_type` `merged` or `gguf`, of a model with an adapter.";
 
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
@@ -159,7 +165,7 @@ fn hf_private() -> ObjectBuilder {
 /// The rules between fields: `quantization` or `quantizations` only with `gguf`, and `hf_repo_id` and `hf_token` with
 /// `hf_hub`. They are written as the valid combinations, because tools can generate requests from that form.
 fn combinations() -> Value {
-    let gguf = json!({ "const": ArtifactKind::Gguf });
+    let (gguf, merged) = (json!({ "const": ArtifactKind::Gguf }), json!({ "const": ArtifactKind::Merged }));
     let quantization = [json!(schema_ref::<Quantization>()), json!(upper_case_quantization().build())];
     let no_quantization = json!({ "not": { "anyOf": quantization } });
     let no_quantizations = json!({ "type": "null" });
@@ -169,7 +175,7 @@ fn combinations() -> Value {
     let (lora, no_lora) = (json!({ "const": GgufKind::Lora }), json!({ "not": { "const": GgufKind::Lora } }));
     let of_lora = either_case(&Quantization::OF_LORA);
     let no_kind = json!({ "type": "null" });
-    let no_imatrix = json!({ "anyOf": [{ "type": "null" }, json!(schema_ref::<BlankText>())] });
+    let no_file = json!({ "anyOf": [{ "type": "null" }, json!(schema_ref::<BlankText>())] });
     let uses_imatrix: Vec<_> = Quantization::ALL.into_iter().filter(|one| one.uses_imatrix()).collect();
     let uses_imatrix = either_case(&uses_imatrix);
     // rules for fields, and the field without which a default would be taken that uses no matrix
@@ -189,6 +195,10 @@ fn combinations() -> Value {
     let without_imatrix = [
         json!({ "export_type": gguf, "gguf_kind": no_lora, "quantizations": no_quantizations }),
         json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization }),
+        json!({ "export_type": merged, "gguf_kind": no_kind, "quantization": no_quantization, "quantizations": no_quantizations }),
+    ];
+    // for which no prompts are used
+    let without_model = [
         json!({ "export_type": gguf, "gguf_kind": lora, "quantization": of_lora, "quantizations": no_quantizations }),
         json!({ "export_type": gguf, "gguf_kind": lora, "quantization": no_quantization, "quantizations": no_quantizations }),
         json!({
@@ -197,8 +207,12 @@ fn combinations() -> Value {
         }),
         json!({ "gguf_kind": no_kind, "quantization": no_quantization, "quantizations": no_quantizations }),
     ];
-    let without_imatrix = without_imatrix.into_iter().map(|mut kind| {
-        kind["imatrix"] = no_imatrix.clone();
+    let without_model = without_model.map(|mut kind| {
+        kind["prompts_uri"] = no_file.clone();
+        kind
+    });
+    let without_imatrix = without_imatrix.into_iter().chain(without_model).map(|mut kind| {
+        kind["imatrix"] = no_file.clone();
         (kind, None)
     });
     let kinds: Vec<_> = with_imatrix.into_iter().chain(without_imatrix).collect();

@@ -1,0 +1,109 @@
+//! How much of a fine-tune an export keeps.
+
+use serde::{Deserialize, Serialize};
+
+/// How much of the fine-tune's effect on predictions an export keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Survival))]
+pub struct SurvivalShare {
+    /// 1 − `kl_export` / `kl_base`; null if the fine-tune changes these predictions too little to be measured.
+    pub survival: Option<f64>,
+    /// Mean Kullback-Leibler divergence of the export from base model and adapter, in nats.
+    pub kl_export: f64,
+    /// Mean Kullback-Leibler divergence of the base model from base model and adapter, in nats.
+    pub kl_base: f64,
+    /// Share of the tokens that the fine-tune changes whose most likely prediction is kept; null if there are none.
+    pub changed_top1: Option<f64>,
+    /// The prompts that it was measured with.
+    #[serde(default)]
+    pub prompts: PromptUse,
+    /// The answers of all models to the first prompts; empty for the fixed texts, and if they would take too long.
+    #[serde(default)]
+    pub samples: Vec<AnswerSample>,
+}
+
+/// The prompts that survival was measured with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SurvivalPrompts))]
+pub struct PromptUse {
+    /// Where they are from.
+    pub source: PromptSource,
+    /// How many there are.
+    pub available: u32,
+    /// How many were used.
+    pub used: u32,
+}
+
+/// The four fixed texts, which records have that are older than the field.
+impl Default for PromptUse {
+    fn default() -> Self {
+        Self { source: PromptSource::Fixed, available: 4, used: 4 }
+    }
+}
+
+/// Where prompts are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum PromptSource {
+    /// A few fixed texts.
+    Fixed,
+    /// The file of the request.
+    File,
+}
+
+/// A prompt, and the greedy answers to it. Each text is cut after 300 characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnswerSample {
+    /// The user's last message.
+    pub prompt: String,
+    /// The answer of the base model.
+    pub base: String,
+    /// The answer of base model and adapter.
+    pub fine_tuned: String,
+    /// The answer of the export.
+    pub export: String,
+}
+
+impl AnswerSample {
+    /// The most samples of a record.
+    pub const MOST: usize = 3;
+
+    /// The longest text, in characters.
+    const MAX_CHARS: usize = 300;
+
+    /// The texts, cut to the length that a record holds.
+    #[must_use]
+    pub fn shortened(prompt: &str, base: &str, fine_tuned: &str, export: &str) -> Self {
+        let [prompt, base, fine_tuned, export] = [prompt, base, fine_tuned, export].map(shortened);
+        Self { prompt, base, fine_tuned, export }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(AnswerSample::MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let (fits, long) = ("ü".repeat(300), "東".repeat(301));
+        let sample = AnswerSample::shortened(&fits, &long, "", "no");
+        assert_eq!((sample.prompt, sample.base), (fits, "東".repeat(300) + "…"));
+        assert_eq!((sample.fine_tuned.as_str(), sample.export.as_str()), ("", "no"));
+    }
+
+    #[test]
+    fn a_record_without_prompts_was_measured_with_the_fixed_texts() {
+        let older = r#"{"survival": 0.5, "kl_export": 0.1, "kl_base": 0.2, "changed_top1": null}"#;
+        let survival: SurvivalShare = serde_json::from_str(older).unwrap();
+        assert_eq!((survival.prompts, survival.samples), (PromptUse::default(), Vec::new()));
+    }
+}
