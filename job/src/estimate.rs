@@ -16,6 +16,8 @@ const WRITE_RATE: f64 = 30e6;
 const MERGE: f64 = 3.9;
 const CONVERT: f64 = 3.1;
 const QUANTIZE: f64 = 5.4;
+/// Seconds of one CPU to measure the errors of all types on a part of a matrix.
+const FIT: f64 = 0.08;
 /// Seconds of one CPU for a gigabyte of weights: to compare the predictions of an export with those of base and adapter.
 const COMPARE: f64 = 20.0;
 /// The same for each token of prompts of one's own, in one model, and for a pass of one model that adds a token to its answers.
@@ -74,6 +76,11 @@ impl WorkAmount {
     /// Writes a GGUF file of the weights, of one of the converter's types or of another.
     pub(crate) fn convert(&mut self, weights: u64, is_converter_type: bool) {
         self.compute(weights, if is_converter_type { CONVERT } else { QUANTIZE });
+    }
+
+    /// Chooses types for that many matrices.
+    pub(crate) fn fit(&mut self, matrices: u64) {
+        self.cpu_seconds += matrices as f64 * FIT;
     }
 
     /// Compares the predictions of an export with those of base and adapter.

@@ -1,7 +1,8 @@
 //! Where inputs are read from: buckets, the folder of base models, and the Hub.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
+use engine::RunOptions;
 use hub_client::HubSettings;
 use secrecy::SecretString;
 use shared::{
@@ -14,6 +15,8 @@ use crate::{
     bucket::Bucket, context::Locations, error::JobError, hub::Hub, input_folder::InputFolder,
     progress::ProgressTracker,
 };
+
+const PLANNING_THREADS: Option<NonZeroUsize> = NonZeroUsize::new(16);
 
 /// The storage and the Hub, with the caller's token.
 pub(crate) struct InputSources<'a> {
@@ -40,6 +43,13 @@ impl<'a> InputSources<'a> {
             progress,
             runtime,
         }
+    }
+
+    /// Options for what reads some weights while it is planned. Reads from a bucket wait more than they compute, so more of them wait
+    /// at the same time than there are processors.
+    pub(crate) fn run_options(&self) -> RunOptions<'_> {
+        let progress: &ProgressTracker = self.progress;
+        RunOptions { progress, threads: PLANNING_THREADS, ..RunOptions::default() }
     }
 
     /// The URL of the base models, if there is a folder of them.

@@ -62,9 +62,10 @@ struct ModelFiles<'a> {
     description: &'a str,
 }
 
-/// A published GGUF of one type, with `name` as its main file.
+/// A published GGUF, with `name` as its main file.
 struct PublishedGguf<'a> {
-    quantization: Quantization,
+    /// `None` if it has types for a size.
+    quantization: Option<Quantization>,
     published: &'a PublishedArtifact,
     name: &'a str,
 }
@@ -134,7 +135,7 @@ impl ExportWork<'_> {
                 false => None,
             };
             let typed = |artifact| Artifact {
-                quantization: Some(*quantization),
+                quantization: *quantization,
                 proof: published.manifest.proof.clone(),
                 ..artifact
             };

@@ -117,6 +117,9 @@ pub(crate) struct RequestArgs {
     /// Make a GGUF of the adapter alone, for llama.cpp's --lora
     #[arg(long)]
     pub(crate) lora: bool,
+    /// Types by tensor for a GGUF of at most this size, such as 4GB, instead of --quant
+    #[arg(long, value_name = "SIZE", value_parser = super::size, conflicts_with = "quant")]
+    pub(crate) max_bytes: Option<u64>,
     /// gs:// URL of an importance matrix
     #[arg(long, value_name = "URL")]
     pub(crate) imatrix: Option<String>,

@@ -28,6 +28,11 @@ fn describe(job: &str, plan: &Value) -> Vec<String> {
         let size = file["bytes"].as_u64().map(|bytes| format!("  {}", DecimalBytes(bytes)));
         lines.push(fact("file", text(&file["name"]) + &size.unwrap_or_default()));
     }
+    let types = plan["types"].as_array().into_iter().flatten();
+    let types: Vec<_> = types.map(|one| format!("{} {}", one["tensors"], text(&one["type"]))).collect();
+    if !types.is_empty() {
+        lines.push(fact("types", types.join(", ")));
+    }
     let bytes = |field: &str| DecimalBytes(plan[field].as_u64().unwrap_or_default());
     lines.push(fact("reads", bytes("bytes_read")));
     lines.push(fact("writes", bytes("bytes_written")));

@@ -10,8 +10,12 @@ use crate::sources::hub_token;
 /// The body of `POST /exports` and `POST /plans`. It can have the token of the Hub.
 pub(crate) fn body(args: &RequestArgs) -> Result<Value, Failure> {
     let mut body = json!({ "job_id": args.job, "export_type": args.kind.as_str() });
-    let of_gguf =
-        [("--quant", !args.quant.is_empty()), ("--lora", args.lora), ("--imatrix", args.imatrix.is_some())];
+    let of_gguf = [
+        ("--quant", !args.quant.is_empty()),
+        ("--max-bytes", args.max_bytes.is_some()),
+        ("--lora", args.lora),
+        ("--imatrix", args.imatrix.is_some()),
+    ];
     if let Some((option, _)) = of_gguf.iter().find(|(_, given)| *given && args.kind != RequestedType::Gguf) {
         return Err(Failure::usage(format!("{option} is for --type gguf: leave it out")));
     }
@@ -20,6 +24,9 @@ pub(crate) fn body(args: &RequestArgs) -> Result<Value, Failure> {
         [] => {}
         [one] => body["quantization"] = one.into(),
         _ => body["quantizations"] = types.into(),
+    }
+    if let Some(max_bytes) = args.max_bytes {
+        body["max_bytes"] = max_bytes.into();
     }
     if args.lora {
         body["gguf_kind"] = "lora".into();

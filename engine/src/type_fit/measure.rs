@@ -10,6 +10,8 @@ use crate::quant::TensorType;
 
 /// The elements of a matrix that are measured, in rows from all over it.
 const SAMPLED_ELEMENTS: u64 = 1 << 17;
+/// Groups of neighboring rows, each of which is read at once: reads of an object store take long.
+const GROUPS: u64 = 8;
 
 /// The types that each matrix can have.
 pub(super) fn choices(
@@ -54,17 +56,19 @@ struct SampledRows {
 fn sampled_rows(model: &Model, matrix: &PlannedMatrix<'_>) -> Result<SampledRows> {
     let count = (matrix.elements / matrix.columns).max(1);
     let sampled = (SAMPLED_ELEMENTS / matrix.columns).clamp(1, count);
+    let groups = GROUPS.min(sampled);
     let dtype = model.tensors()[matrix.tensor].info.dtype;
     let (mut scratch, mut chunk) = (MergeScratch::with_non_finite(), MergedChunk::default());
     let mut rows = Vec::with_capacity(sampled as usize);
-    for sample in 0..sampled {
-        let row = sample * count / sampled;
-        let range =
-            ElementRange { tensor: matrix.tensor, first: row * matrix.columns, count: matrix.columns };
+    for group in 0..groups {
+        let (first, end) = (group * count / groups, (group + 1) * count / groups);
+        let in_group = (sampled * (group + 1) / groups - sampled * group / groups).min(end - first);
+        let elements = in_group * matrix.columns;
+        let range = ElementRange { tensor: matrix.tensor, first: first * matrix.columns, count: elements };
         model.read(range, &mut scratch, &mut chunk)?;
-        let mut values = vec![0.0; matrix.columns as usize];
+        let mut values = vec![0.0; elements as usize];
         dtype.widen(chunk.stored(), &mut values);
-        rows.push((row, values));
+        rows.extend((first..).zip(values.chunks_exact(matrix.columns as usize).map(<[f32]>::to_vec)));
     }
     Ok(SampledRows { rows })
 }

@@ -55,7 +55,10 @@ pub fn fit_types(
     let Some(chosen) = max_bytes.checked_sub(others).and_then(|budget| least_error(&choices, budget)) else {
         let smallest: u64 =
             choices.iter().filter_map(|choices| choices.iter().map(|choice| choice.bytes).min()).sum();
-        let problem = format!("has {} bytes in the smallest types, more than {max_bytes}", others + smallest);
+        let smallest = others + smallest;
+        let problem = format!(
+            "has {smallest} bytes in the smallest types, more than {max_bytes}: allow {smallest} at least"
+        );
         return Err(Error::invalid(model.base().location(), problem));
     };
     let mixture = best_mixture(&plan, &choices, |types| others + bytes_of(types) <= max_bytes);

@@ -91,6 +91,11 @@ fn a_file_has_at_most_its_size_and_at_most_the_error_of_a_mixture() {
             assert!(fitted.types.iter().all(|(name, as_type)| stored(name) == *as_type));
         }
         let error = fit_types(&model, &GgufOptions::new(OutputType::Q8_0, "m"), 1000, &run).unwrap_err();
-        assert!(error.to_string().contains("bytes in the smallest types, more than 1000"), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("bytes in the smallest types, more than 1000"), "{error}");
+        let smallest = error.rsplit(' ').nth(2).unwrap().parse().unwrap();
+        let fit = |max_bytes| fit_types(&model, &GgufOptions::new(OutputType::Q8_0, "m"), max_bytes, &run);
+        assert_eq!(fit(smallest).unwrap().size, smallest);
+        assert!(fit(smallest - 1).is_err());
     }
 }

@@ -157,6 +157,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
       "hf_repo_id": null,
       "imatrix": null,
       "job_id": "job-1",
+      "max_bytes": null,
       "message": "Exported",
       "progress": {
         "bytes_done": 60,

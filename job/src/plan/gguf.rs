@@ -1,11 +1,12 @@
 //! `gguf`: the model to convert, from base model and adapter, from a full fine-tune, or, if those no longer exist, from the
-//! merged model of an earlier export; and a file for each quantization type.
+//! merged model of an earlier export; and a file for each quantization type, or one of a size.
 
-use engine::{Adapter, GgufOptions, GgufPlan, Model, OutputType, title_of};
-use shared::domain::{ArtifactKind, FailureCode, HubRepo, Quantization, TrainingJob, Variant};
+use engine::{Adapter, GgufOptions, GgufPlan, Model, RunOptions, title_of};
+use shared::domain::{ArtifactKind, FailureCode, HubRepo, Quantization, TrainingJob, TypeCount, Variant};
 
 use super::{
     RequestedExport,
+    gguf_types::GgufTypes,
     imatrix::{self, NamedImatrix},
     prompts::{self, NamedPrompts},
 };
@@ -19,7 +20,7 @@ use crate::{
 
 /// A GGUF file that a record asks for.
 pub(crate) struct GgufRequest {
-    pub(crate) quantization: Quantization,
+    pub(crate) types: GgufTypes,
     /// `general.name` of the metadata, which other tools show.
     pub(crate) model_name: String,
     /// The GGUF file's name in `{job_id}/`.
@@ -32,23 +33,21 @@ pub(crate) struct GgufRequest {
 pub(crate) struct PlannedGguf {
     pub(crate) plan: GgufPlan,
     pub(crate) file_name: String,
+    /// How many tensors have each type, if types were chosen for a size.
+    pub(crate) types: Option<Vec<TypeCount>>,
 }
 
 impl GgufRequest {
-    /// One for each type.
+    /// One for each file.
     pub(crate) fn all(requested: &RequestedExport<'_>) -> Vec<Self> {
-        let one = |quantization| Self::new(quantization, requested.training_job);
-        requested.quantizations().into_iter().map(one).collect()
+        let one = |types| Self::new(types, requested.training_job);
+        GgufTypes::all(requested).into_iter().map(one).collect()
     }
 
-    fn new(quantization: Quantization, job: &TrainingJob) -> Self {
-        let file_name = gguf_file_name(quantization);
+    fn new(types: GgufTypes, job: &TrainingJob) -> Self {
+        let file_name = gguf_file_name(types);
         let mmproj_name = format!("mmproj-{file_name}");
-        Self { quantization, model_name: model_name(job), file_name, mmproj_name }
-    }
-
-    pub(crate) fn output_type(&self) -> Result<OutputType, JobError> {
-        output_type(self.quantization)
+        Self { types, model_name: model_name(job), file_name, mmproj_name }
     }
 
     /// Plans the language model's file, which is the first, and for a multimodal model its mmproj file.
@@ -56,22 +55,28 @@ impl GgufRequest {
         &self,
         model: &Model,
         imatrix: Option<&NamedImatrix>,
+        run: &RunOptions<'_>,
     ) -> Result<Vec<PlannedGguf>, JobError> {
-        let options = GgufOptions::new(self.output_type()?, &self.model_name);
-        let options = match imatrix.filter(|_| self.quantization.uses_imatrix()) {
+        let options = GgufOptions::new(self.types.output_type()?, &self.model_name);
+        let options = match imatrix.filter(|_| self.types.uses_imatrix()) {
             Some(imatrix) => options.with_imatrix(imatrix.content.clone()),
             None => options,
         };
-        let named = |plan, file_name: &str| PlannedGguf { plan, file_name: file_name.to_owned() };
-        let language_model = |options: &GgufOptions| GgufPlan::new(model, options);
+        let language_model = |options: GgufOptions| {
+            let (options, types) = self.types.choose(model, options, run)?;
+            let (plan, file_name) = (GgufPlan::new(model, &options)?, self.file_name.clone());
+            Ok::<_, JobError>(PlannedGguf { plan, file_name, types })
+        };
         Ok(match plan_mmproj(model, &options)? {
             Mmproj::Planned(mmproj) => {
-                let language_model = language_model(&options.with_separate_mmproj())?;
-                vec![named(language_model, &self.file_name), named(*mmproj, &self.mmproj_name)]
+                let file_name = self.mmproj_name.clone();
+                let mmproj = PlannedGguf { plan: *mmproj, file_name, types: None };
+                vec![language_model(options.with_separate_mmproj())?, mmproj]
             }
-            Mmproj::NoEncoders => vec![named(language_model(&options)?, &self.file_name)],
+            Mmproj::NoEncoders => vec![language_model(options)?],
             Mmproj::NotConvertible(reason) => {
-                vec![named(language_model(&options)?.without_mmproj(&reason), &self.file_name)]
+                let PlannedGguf { plan, file_name, types } = language_model(options)?;
+                vec![PlannedGguf { plan: plan.without_mmproj(&reason), file_name, types }]
             }
         })
     }
@@ -99,11 +104,10 @@ fn plan_mmproj(model: &Model, options: &GgufOptions) -> Result<Mmproj, JobError>
     }
 }
 
-fn gguf_file_name(quantization: Quantization) -> String {
-    if quantization == Quantization::DEFAULT {
-        "model.gguf".to_owned()
-    } else {
-        format!("model-{quantization}.gguf")
+fn gguf_file_name(types: GgufTypes) -> String {
+    match types {
+        GgufTypes::Named(Quantization::DEFAULT) => "model.gguf".to_owned(),
+        types => format!("model-{}.gguf", types.as_str()),
     }
 }
 
@@ -114,18 +118,13 @@ pub(super) fn model_name(job: &TrainingJob) -> String {
     title_of(name.or_else(base_model).unwrap_or(job.id.as_str()))
 }
 
-/// The engine's type of the same name.
-fn output_type(quantization: Quantization) -> Result<OutputType, JobError> {
-    quantization.as_str().parse().map_err(JobError::Internal)
-}
-
 /// Where the file is published.
 pub(crate) fn target(
     requested: &RequestedExport<'_>,
     input: &GgufInput,
     request: &GgufRequest,
 ) -> Result<ArtifactFolder, JobError> {
-    let artifact = format!("gguf {}", request.quantization);
+    let artifact = format!("gguf {}", request.types.as_str());
     Ok(ArtifactFolder::new(requested.download_folder()?, artifact, input.fingerprint(request)))
 }
 
@@ -172,9 +171,8 @@ impl GgufInput {
 
     fn fingerprint(&self, request: &GgufRequest) -> String {
         let files = prompts::fingerprint(self.files.clone(), self.prompts.as_ref());
-        let options =
-            files.option("quantization", request.quantization.as_str()).option("name", &request.model_name);
-        match self.imatrix.as_ref().filter(|_| request.quantization.uses_imatrix()) {
+        let options = request.types.fingerprint(files).option("name", &request.model_name);
+        match self.imatrix.as_ref().filter(|_| request.types.uses_imatrix()) {
             Some(NamedImatrix { name, content, .. }) => {
                 options.option("imatrix", content.sha256()).option("imatrix file", name).finish()
             }
@@ -230,25 +228,4 @@ fn merged_model(requested: &RequestedExport<'_>, error: JobError) -> Result<Gguf
         "using the merged model of an earlier export"
     );
     Ok(GgufInput::full_model(requested, input))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_quantization_is_an_output_type_of_the_same_name() {
-        for quantization in Quantization::ALL {
-            let output_type = output_type(quantization).unwrap();
-            assert_eq!(output_type.as_str(), quantization.as_str());
-            assert_eq!(quantization.uses_imatrix(), !output_type.is_converter_type(), "{quantization}");
-        }
-    }
-
-    #[test]
-    fn every_output_type_is_a_quantization() {
-        for output_type in OutputType::ALL {
-            assert!(output_type.as_str().parse::<Quantization>().is_ok(), "{output_type}");
-        }
-    }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod adapter;
 pub(crate) mod comparison;
 pub(crate) mod gguf;
+pub(crate) mod gguf_types;
 pub(crate) mod imatrix;
 pub(crate) mod lora;
 pub(crate) mod merged;

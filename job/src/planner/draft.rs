@@ -4,7 +4,7 @@ use engine::{Adapter, ExportReport, Model, PlannedFile, is_model_weights, report
 use hub_client::HubCause;
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
-    FailureCode, Finding, FindingSeverity, GgufKind, Plan, PlanWarning, RepositorySummary,
+    FailureCode, Finding, FindingSeverity, GgufKind, Plan, PlanWarning, RepositorySummary, TypeCount,
 };
 
 use crate::{
@@ -37,6 +37,8 @@ struct PlanDraft {
     pushed: Vec<ExpectedFile>,
     work: WorkAmount,
     parameters: Option<u64>,
+    /// Of tensors, if they are chosen for a size.
+    types: Option<Vec<TypeCount>>,
     adapter: Option<AdapterSummary>,
     base: Option<BaseSummary>,
     is_reused: bool,
@@ -65,6 +67,7 @@ pub(super) fn plan(requested: &RequestedExport<'_>, machine: JobMachine) -> Resu
         bytes_read: draft.work.bytes_read,
         bytes_written: draft.work.bytes_written,
         parameters: draft.parameters,
+        types: draft.types,
         adapter: draft.adapter,
         base: draft.base,
         hub,
@@ -201,9 +204,11 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
     for request in &requests {
         let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
         draft.is_reused &= is_published;
-        for (number, planned) in request.plan(&model, input.imatrix.as_ref())?.into_iter().enumerate() {
+        let run = requested.sources.run_options();
+        for (number, planned) in request.plan(&model, input.imatrix.as_ref(), &run)?.into_iter().enumerate() {
             draft.warn_of(planned.plan.warnings());
             draft.find(planned.plan.findings());
+            draft.choose(planned.types);
             let files: Vec<_> =
                 planned.plan.files(&planned.file_name).into_iter().map(expected_file).collect();
             if !is_published {
@@ -217,7 +222,7 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
             draft.pushed.push(report(&ExportReport::beside(&planned.file_name)));
         }
         if !is_published {
-            let is_converter_type = request.output_type()?.is_converter_type();
+            let is_converter_type = request.types.is_converter_type()?;
             draft.work.convert(weights, is_converter_type);
             if !passes.contains(&is_converter_type) {
                 passes.push(is_converter_type);
@@ -280,6 +285,14 @@ impl PlanDraft {
     fn add_finding(&mut self, finding: Finding) {
         let Finding { code, severity, message, remedy } = finding;
         self.add(PlanWarning { code, message, severity, remedy: Some(remedy) });
+    }
+
+    /// The types that are chosen for a size, and the work of it.
+    fn choose(&mut self, types: Option<Vec<TypeCount>>) {
+        if let Some(types) = types {
+            self.work.fit(types.iter().map(|count| u64::from(count.tensors)).sum());
+            self.types = Some(types);
+        }
     }
 
     /// The comparison of the predictions of an export of `exported` bytes.

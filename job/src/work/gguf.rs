@@ -13,6 +13,7 @@ use crate::{
     maker::ObtainedArtifact,
     plan::{
         gguf::{self, GgufInput, GgufRequest, PlannedGguf},
+        gguf_types::GgufTypes,
         prompts,
     },
 };
@@ -31,13 +32,18 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         message: message(&requests, &made) + &survival_advice(&requests, &made),
     };
     let ggufs = requests.iter().zip(&made).map(|(request, made)| PublishedGguf {
-        quantization: request.quantization,
+        quantization: request.types.quantization(),
         published: &made.artifact,
         name: &request.file_name,
     });
     let ggufs: Vec<_> = ggufs.collect();
-    let types: Vec<_> = requests.iter().map(|request| request.quantization.as_str()).collect();
-    let description = format!("Converted for llama.cpp as {}.", types.join(", "));
+    let types: Vec<_> = requests.iter().map(|request| request.types.as_str()).collect();
+    let description = match work.requested.export.max_bytes {
+        Some(max_bytes) => {
+            format!("Converted for llama.cpp, with types by tensor for {max_bytes} bytes at the most.")
+        }
+        None => format!("Converted for llama.cpp as {}.", types.join(", ")),
+    };
     result.artifacts =
         work.deliver(&ggufs, input.base_model.as_ref(), input.weights.files(), &description)?;
     if work.has_destination(Destination::HfHub) {
@@ -49,7 +55,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
 fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
     let types = |is_reused: bool| {
         let of_kind = requests.iter().zip(made).filter(|(_, made)| made.is_reused == is_reused);
-        of_kind.map(|(request, _)| request.quantization.as_str()).collect::<Vec<_>>().join(", ")
+        of_kind.map(|(request, _)| request.types.as_str()).collect::<Vec<_>>().join(", ")
     };
     let mmproj = requests.iter().zip(made).find(|(request, made)| {
         !made.is_reused && made.artifact.manifest.files.iter().any(|file| file.name == request.mmproj_name)
@@ -82,9 +88,15 @@ fn survival_advice(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> Strin
     let measured: Vec<_> = requests
         .iter()
         .zip(made)
-        .filter_map(|(request, made)| Some((request.quantization, survival(made)?)))
+        .filter_map(|(request, made)| Some((request.types.quantization(), survival(made)?)))
         .collect();
-    proof::survival_advice(&measured)
+    match measured[..] {
+        [(None, survival)] => proof::fitted_advice(survival),
+        _ => {
+            let named = measured.into_iter().filter_map(|(types, survival)| Some((types?, survival)));
+            proof::survival_advice(&named.collect::<Vec<_>>())
+        }
+    }
 }
 
 /// A file that is not published yet: its number among the requests, its folder, and its plan.
@@ -112,7 +124,11 @@ fn obtain_all(
         let model = input.model()?;
         prompts::check(input.prompts.as_ref(), &model)?;
         let plan = |number: usize| {
-            let files = requests[number].plan(&model, input.imatrix.as_ref())?;
+            let (request, run) = (&requests[number], work.requested.sources.run_options());
+            if let GgufTypes::Fitted(_) = request.types {
+                work.progress.begin(Stage::Export, "Choosing types for the size", 0);
+            }
+            let files = request.plan(&model, input.imatrix.as_ref(), &run)?;
             Ok(PendingGguf { number, target: &targets[number], files })
         };
         let missing = (0..targets.len()).filter(|number| !obtained.contains_key(number));
@@ -168,7 +184,7 @@ impl GgufMaker<'_> {
     fn write(&mut self, claimed: &[(&PendingGguf<'_>, Bucket)]) -> Result<(), JobError> {
         let Self { work, model, .. } = *self;
         let language_models = claimed.iter().filter_map(|(pending, folder)| {
-            let PlannedGguf { plan, file_name } = pending.files.first()?;
+            let PlannedGguf { plan, file_name, .. } = pending.files.first()?;
             Some((plan, file_name.as_str(), folder.upload()))
         });
         let mut language_models: Vec<_> = language_models.collect();
@@ -206,7 +222,7 @@ impl GgufMaker<'_> {
         })?;
         let proof = proof::summarize(&outcome, Some(file_name), compared);
         let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();
-        for PlannedGguf { plan, file_name } in others {
+        for PlannedGguf { plan, file_name, .. } in others {
             work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
             let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
             written.extend(outcome.files.into_iter().map(Into::into));

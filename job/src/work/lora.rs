@@ -19,7 +19,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     };
     let made = input.files.iter().zip(&plans).map(obtain).collect::<Result<Vec<_>, JobError>>()?;
     let ggufs = input.files.iter().zip(&made).map(|(file, made)| PublishedGguf {
-        quantization: file.quantization,
+        quantization: Some(file.quantization),
         published: &made.artifact,
         name: &file.name,
     });

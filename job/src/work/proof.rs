@@ -185,10 +185,25 @@ pub(super) fn survival_advice(measured: &[(Quantization, f64)]) -> String {
     format!("; {kept}: take {advice}")
 }
 
+/// The end of a message about a file of a size, if it keeps little of the fine-tune.
+pub(super) fn fitted_advice(survival: f64) -> String {
+    if survival >= LOW_SURVIVAL {
+        return String::new();
+    }
+    let percent = 100.0 * survival.max(0.0);
+    format!("; it keeps {percent:.0} % of the fine-tune: allow more bytes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use Quantization::{Q4_0, Q4_K_M, Q8_0};
+
+    #[test]
+    fn a_file_of_a_size_that_keeps_little_needs_more_bytes() {
+        assert_eq!(fitted_advice(0.95), "");
+        assert_eq!(fitted_advice(0.412), "; it keeps 41 % of the fine-tune: allow more bytes");
+    }
 
     #[test]
     fn a_type_that_keeps_little_is_named_with_one_that_keeps_more() {

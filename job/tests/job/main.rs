@@ -14,6 +14,7 @@ mod hub_transformers;
 mod imatrix;
 mod lifecycle;
 mod lora;
+mod max_bytes;
 mod plans;
 mod prompts;
 mod support;

@@ -57,12 +57,12 @@ fn to_hub(request: CreateExport, token: &str) -> CreateExport {
     }
 }
 
-fn planned(plan: &Plan) -> BTreeMap<String, Option<u64>> {
+pub(crate) fn planned(plan: &Plan) -> BTreeMap<String, Option<u64>> {
     plan.files.iter().map(|file| (file.name.clone(), file.bytes)).collect()
 }
 
 /// The files that an export has for download, with their sizes; reports without.
-fn written(export: &Export) -> BTreeMap<String, Option<u64>> {
+pub(crate) fn written(export: &Export) -> BTreeMap<String, Option<u64>> {
     let files = export.artifacts.iter().filter(|artifact| artifact.variant == Variant::File);
     let files = files.flat_map(|artifact| &artifact.files);
     files.map(|file| (file.name.clone(), Some(file.bytes).filter(|_| !is_report(&file.name)))).collect()

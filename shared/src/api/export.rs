@@ -35,9 +35,9 @@ pub struct ExportBody {
     updated_at: Timestamp,
     /// Null while the export is running.
     finished_at: Option<Timestamp>,
-    /// The quantization type of a GGUF, the first if there are several; null for other types.
+    /// The quantization type of a GGUF, the first if there are several; null for other types, and with `max_bytes`.
     quantization: Option<Quantization>,
-    /// The quantization types of a GGUF; empty for other types.
+    /// The quantization types of a GGUF; empty for other types, and with `max_bytes`.
     quantizations: Vec<Quantization>,
     /// What a GGUF has: the model, or the adapter alone; null for other types.
     gguf_kind: Option<GgufKind>,
@@ -45,6 +45,8 @@ pub struct ExportBody {
     imatrix: Option<String>,
     /// The prompts with which survival is measured, if requested.
     prompts_uri: Option<String>,
+    /// The size for which types are chosen, if requested.
+    max_bytes: Option<u64>,
     /// Progress in bytes of output.
     progress: Option<Progress>,
     /// How many seconds the current step still takes at its speed so far; null while that is unknown, and after the end.
@@ -67,7 +69,7 @@ struct ArtifactBody {
     path: String,
     /// The form in which it is stored.
     variant: Variant,
-    /// The quantization type of a GGUF; null for other types, and in exports that are older than this field.
+    /// The quantization type of a GGUF; null for other types, with `max_bytes`, and in exports that are older than this field.
     quantization: Option<Quantization>,
     /// The files to download; empty for other variants, and in exports that are older than this field.
     files: Vec<ArtifactFileBody>,
@@ -137,6 +139,7 @@ impl ExportBody {
             quantizations: export.quantizations,
             imatrix: export.imatrix,
             prompts_uri: export.prompts_uri,
+            max_bytes: export.max_bytes,
             progress: export.progress,
             proof: export.proof,
             failure: export.failure,

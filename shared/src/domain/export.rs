@@ -96,7 +96,7 @@ pub struct Export {
     pub hf_repo: Option<HubRepo>,
     /// Whether that repository must be private.
     pub hf_private: bool,
-    /// The quantization types of a GGUF; empty for other types.
+    /// The quantization types of a GGUF; empty for other types, and with `max_bytes`.
     pub quantizations: Vec<Quantization>,
     /// What a GGUF has; [`GgufKind::Model`] for other types, and in documents that older versions wrote.
     pub gguf_kind: GgufKind,
@@ -104,6 +104,8 @@ pub struct Export {
     pub imatrix: Option<String>,
     /// The URL of the prompts with which survival is measured, if requested.
     pub prompts_uri: Option<String>,
+    /// The size for which the types of a GGUF are chosen by tensor, if requested.
+    pub max_bytes: Option<u64>,
     /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
     /// The latest event, for people.
@@ -240,6 +242,7 @@ impl Export {
             gguf_kind: request.gguf_kind,
             imatrix: request.imatrix.clone(),
             prompts_uri: request.prompts_uri.clone(),
+            max_bytes: request.max_bytes,
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,

@@ -1,6 +1,6 @@
 //! Files in buckets that a request names: an importance matrix, prompts.
 
-use super::{ArtifactKind, GgufKind, InvalidRequest, Quantization};
+use super::{ArtifactKind, GgufKind, InvalidRequest};
 
 /// The longest URL of a file, in bytes.
 pub const MAX_FILE_URL: usize = 1_024;
@@ -19,16 +19,16 @@ pub(super) fn parse(field: &'static str, url: Option<&str>) -> Result<Option<Str
     Ok(Some(url.to_owned()))
 }
 
-/// Refuses an importance matrix that would not be used.
+/// Refuses an importance matrix that no type of a GGUF uses.
 pub(super) fn check_imatrix(
     (kind, gguf_kind): (ArtifactKind, GgufKind),
-    quantizations: &[Quantization],
+    is_used: bool,
 ) -> Result<(), InvalidRequest> {
     let problem = if kind != ArtifactKind::Gguf {
         "is only valid with export_type gguf: omit it"
     } else if gguf_kind != GgufKind::Model {
         "is only valid with gguf_kind model: omit it"
-    } else if !quantizations.iter().any(|quantization| quantization.uses_imatrix()) {
+    } else if !is_used {
         "is not used for f32, f16, bf16 and q8_0: ask for another quantization type, or omit it"
     } else {
         return Ok(());

@@ -63,6 +63,7 @@ pub fn request_hash(request: &CreateExport) -> String {
         gguf_kind,
         imatrix,
         prompts_uri,
+        max_bytes,
     } = request;
     // one type as requests had it before there could be several
     let quantization = match quantizations.as_slice() {
@@ -86,6 +87,9 @@ pub fn request_hash(request: &CreateExport) -> String {
         if let Some(url) = url {
             asked.push(serde_json::json!({ name: url }));
         }
+    }
+    if let Some(max_bytes) = max_bytes {
+        asked.push(serde_json::json!({ "max_bytes": max_bytes }));
     }
     let asked = serde_json::Value::from(asked);
     hex::encode(Sha256::digest(asked.to_string()))
@@ -130,7 +134,13 @@ mod tests {
         let file = Some("gs://b/a.txt".to_owned());
         let prompts = CreateExport { prompts_uri: file.clone(), ..fixtures::request("job-1") };
         let imatrix = CreateExport { imatrix: file, ..fixtures::request("job-1") };
-        let hashes = [&request, &prompts, &imatrix].map(request_hash);
-        assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+        let size = |max_bytes| CreateExport {
+            quantizations: Vec::new(),
+            max_bytes: Some(max_bytes),
+            ..fixtures::request("job-1")
+        };
+        let requests = [request, prompts, imatrix, size(1_000), size(1_001)];
+        let hashes: std::collections::BTreeSet<_> = requests.iter().map(request_hash).collect();
+        assert_eq!(hashes.len(), requests.len());
     }
 }

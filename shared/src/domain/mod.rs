@@ -11,6 +11,7 @@ mod history;
 mod idempotency;
 mod ids;
 mod limits;
+mod max_bytes;
 mod page;
 mod plan;
 mod proof;
@@ -32,10 +33,11 @@ pub use history::{HistoryCursor, HistoryPage};
 pub use idempotency::{IdempotencyKey, InvalidIdempotencyKey, KEY_LIFETIME, request_hash};
 pub use ids::{ExecutionName, ExportId, HubRepo, InvalidId, JobId, ProcessId, UserId};
 pub use limits::{CallerLimits, CallerQuotas, DAILY_WINDOW, Quota};
+pub use max_bytes::MAX_BYTES_LIMIT;
 pub use page::{InvalidPageSize, PageRequest, PageSize};
 pub use plan::{
     AdapterSummary, BaseAccess, BaseSource, BaseSummary, Estimate, ExpectedFile, Plan, PlanWarning,
-    RepositorySummary,
+    RepositorySummary, TypeCount,
 };
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};

@@ -16,6 +16,8 @@ pub struct Plan {
     pub bytes_written: u64,
     /// The number of parameters of the exported model; null for an adapter.
     pub parameters: Option<u64>,
+    /// With `max_bytes`, how many tensors have each of the types that are chosen; else null.
+    pub types: Option<Vec<TypeCount>>,
     /// The adapter; null for a full fine-tune, and if the merged model of an earlier export is converted.
     pub adapter: Option<AdapterSummary>,
     /// The base model; null if none is needed or named.
@@ -39,6 +41,17 @@ pub struct ExpectedFile {
     pub name: String,
     /// The exact size in bytes; null for a report, whose length depends on the weights.
     pub bytes: Option<u64>,
+}
+
+/// A type of tensors in a GGUF file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TypeCount {
+    /// The type, as llama.cpp names it.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// How many tensors have it.
+    pub tensors: u32,
 }
 
 /// A LoRA adapter.

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization, file_url};
+use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization, file_url, max_bytes};
 
 /// A destination of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,6 +87,7 @@ pub struct RawCreateExport {
     gguf_kind: BodyField<String>,
     imatrix: BodyField<String>,
     prompts_uri: BodyField<String>,
+    max_bytes: BodyField<f64>,
 }
 
 /// A field of the body: a value, null, a value of the wrong type, or nothing.
@@ -139,7 +140,7 @@ pub struct CreateExport {
     pub hf_repo: Option<HubRepo>,
     /// Whether that repository must be private.
     pub hf_private: bool,
-    /// The quantization types of a GGUF, each once; empty for other types.
+    /// The quantization types of a GGUF, each once; empty for other types, and with `max_bytes`.
     pub quantizations: Vec<Quantization>,
     /// What a GGUF has; [`GgufKind::Model`] for other types.
     pub gguf_kind: GgufKind,
@@ -147,6 +148,8 @@ pub struct CreateExport {
     pub imatrix: Option<String>,
     /// The URL of the prompts with which survival is measured, if sent.
     pub prompts_uri: Option<String>,
+    /// The size for which the types of a GGUF are chosen by tensor, if sent.
+    pub max_bytes: Option<u64>,
 }
 
 impl CreateExport {
@@ -172,10 +175,16 @@ impl TryFrom<RawCreateExport> for CreateExport {
         let one = raw.quantization.into_value("quantization", "a string")?;
         let several = raw.quantizations.into_value("quantizations", "an array of quantization types")?;
         let gguf_kind = parse_gguf_kind(kind, raw.gguf_kind.into_value("gguf_kind", "a string")?.as_deref())?;
-        let quantizations = parse_quantizations((kind, gguf_kind), one.as_deref(), several)?;
+        let max_bytes =
+            max_bytes::parse((kind, gguf_kind), raw.max_bytes.into_value("max_bytes", "a number of bytes")?)?;
+        let quantizations = match max_bytes {
+            Some(_) => max_bytes::check_types(one.as_deref(), several.as_ref()).map(|()| Vec::new())?,
+            None => parse_quantizations((kind, gguf_kind), one.as_deref(), several)?,
+        };
         let imatrix = parse_file("imatrix", raw.imatrix)?;
         if imatrix.is_some() {
-            file_url::check_imatrix((kind, gguf_kind), &quantizations)?;
+            let is_used = max_bytes.is_some() || quantizations.iter().any(|one| one.uses_imatrix());
+            file_url::check_imatrix((kind, gguf_kind), is_used)?;
         }
         let prompts_uri = parse_file("prompts_uri", raw.prompts_uri)?;
         if prompts_uri.is_some() {
@@ -200,6 +209,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
             gguf_kind,
             imatrix,
             prompts_uri,
+            max_bytes,
         })
     }
 }
@@ -411,6 +421,15 @@ mod tests {
             ("prompts_uri", json!({"prompts_uri": "https://b/p.jsonl"})),
             ("prompts_uri", json!({"prompts_uri": "gs://b/prompts/"})),
             ("prompts_uri", json!({"prompts_uri": ["gs://b/p.jsonl"]})),
+            ("max_bytes", json!({"max_bytes": 0})),
+            ("max_bytes", json!({"max_bytes": -1})),
+            ("max_bytes", json!({"max_bytes": 1.5})),
+            ("max_bytes", json!({"max_bytes": (1_u64 << 50) + 1})),
+            ("max_bytes", json!({"max_bytes": "4GB"})),
+            ("max_bytes", json!({"max_bytes": 4_000, "export_type": "merged"})),
+            ("max_bytes", json!({"max_bytes": 4_000, "gguf_kind": "lora"})),
+            ("max_bytes", json!({"max_bytes": 4_000, "quantization": "q4_0"})),
+            ("max_bytes", json!({"max_bytes": 4_000, "quantizations": ["q4_0"]})),
         ];
         for (field, change) in table {
             let error = request(&with(&change)).expect_err(&format!("{change} must be rejected"));
@@ -452,6 +471,18 @@ mod tests {
             assert_eq!(request.prompts_uri.as_deref(), Some("gs://b/p.txt"), "{kind}");
         }
         assert_eq!(request(&with(&json!({"prompts_uri": " "}))).unwrap().prompts_uri, None);
+    }
+
+    #[test]
+    fn types_for_a_size_have_no_name() {
+        for size in [json!(4_000_000_000_u64), json!(4e9), json!(1_u64 << 50)] {
+            let fields = json!({"max_bytes": size, "quantization": " ", "imatrix": "gs://b/i.gguf"});
+            let request = request(&with(&fields)).unwrap();
+            assert_eq!(
+                (request.max_bytes, request.quantizations.len()),
+                (size.as_f64().map(|n| n as u64), 0)
+            );
+        }
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub fn request(job: &str) -> CreateExport {
         gguf_kind: GgufKind::Model,
         imatrix: None,
         prompts_uri: None,
+        max_bytes: None,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct ExportDocument {
     imatrix: Option<String>,
     #[serde(default, with = "serialize_as_null")]
     prompts_uri: Option<String>,
+    #[serde(default, with = "serialize_as_null")]
+    max_bytes: Option<i64>,
     #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
     failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
@@ -101,6 +103,7 @@ impl ExportDocument {
             gguf_kind: self.gguf_kind.unwrap_or_default(),
             imatrix: self.imatrix,
             prompts_uri: self.prompts_uri,
+            max_bytes: self.max_bytes.and_then(|bytes| bytes.try_into().ok()),
             status: self.status,
             message: self.message,
             failure: self.failure,
@@ -146,6 +149,7 @@ impl From<&Export> for ExportDocument {
             gguf_kind: (export.kind == ArtifactKind::Gguf).then_some(export.gguf_kind),
             imatrix: export.imatrix.clone(),
             prompts_uri: export.prompts_uri.clone(),
+            max_bytes: export.max_bytes.and_then(|bytes| bytes.try_into().ok()),
             progress: export.progress.map(Into::into),
             step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
@@ -329,6 +333,7 @@ mod tests {
           "imatrix": null,
           "job_id": "job-1",
           "lease_until": "2026-09-21T14:28:20Z",
+          "max_bytes": null,
           "message": "Waiting for the export job to start",
           "progress": {
             "bytes_done": 0,

@@ -13,8 +13,8 @@ use utoipa::{
 
 use super::{ids::text, schema_ref, schemas_of};
 use crate::domain::{
-    ArtifactKind, CreateExport, Destination, Destinations, GgufKind, HubRepo, JobId, MAX_FILE_URL,
-    Quantization, RawCreateExport,
+    ArtifactKind, CreateExport, Destination, Destinations, GgufKind, HubRepo, JobId, MAX_BYTES_LIMIT,
+    MAX_FILE_URL, Quantization, RawCreateExport,
 };
 
 /// The characters of `char::is_whitespace`, as a character class of an ECMA-262 regular expression.
@@ -88,6 +88,7 @@ impl PartialSchema for RawCreateExport {
             .property("gguf_kind", gguf_kind())
             .property("imatrix", file_url(IMATRIX))
             .property("prompts_uri", file_url(PROMPTS))
+            .property("max_bytes", max_bytes())
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
@@ -148,6 +149,20 @@ const PROMPTS: &str = "The prompts with which survival of the fine-tune is measu
                        line, or JSON Lines of a training set in chat form, below the folder of the adapter or of the base models. \
                        Only with `export_type` `merged` or `gguf`, of a model with an adapter.";
 
+fn max_bytes() -> AnyOfBuilder {
+    let bytes = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MAX_BYTES_LIMIT as usize));
+    AnyOfBuilder::new()
+        .item(bytes)
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .description(Some(
+            "The size of the GGUF file in bytes, at the most: instead of `quantization`, types are chosen by tensor so that the error \
+             is least. Only with `export_type` `gguf`.",
+        ))
+}
+
 fn destination() -> AnyOfBuilder {
     AnyOfBuilder::new()
         .item(schema_ref::<Destinations>())
@@ -168,44 +183,53 @@ fn combinations() -> Value {
     let (gguf, merged) = (json!({ "const": ArtifactKind::Gguf }), json!({ "const": ArtifactKind::Merged }));
     let quantization = [json!(schema_ref::<Quantization>()), json!(upper_case_quantization().build())];
     let no_quantization = json!({ "not": { "anyOf": quantization } });
-    let no_quantizations = json!({ "type": "null" });
+    let none = json!({ "type": "null" });
     let without_hub = json!({ "not": { "type": "array", "contains": { "const": Destination::HfHub } } });
     let repo = json!(schema_ref::<HubRepo>());
     let token = json!({ "type": "string", "pattern": "[!-~]" });
     let (lora, no_lora) = (json!({ "const": GgufKind::Lora }), json!({ "not": { "const": GgufKind::Lora } }));
     let of_lora = either_case(&Quantization::OF_LORA);
-    let no_kind = json!({ "type": "null" });
     let no_file = json!({ "anyOf": [{ "type": "null" }, json!(schema_ref::<BlankText>())] });
     let uses_imatrix: Vec<_> = Quantization::ALL.into_iter().filter(|one| one.uses_imatrix()).collect();
     let uses_imatrix = either_case(&uses_imatrix);
     // rules for fields, and the field without which a default would be taken that uses no matrix
     let with_imatrix = [
         (
-            json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": uses_imatrix, "quantizations": no_quantizations }),
+            json!({
+                "export_type": gguf, "gguf_kind": no_lora, "quantization": uses_imatrix, "quantizations": none,
+                "max_bytes": none,
+            }),
             Some("quantization"),
         ),
         (
             json!({
                 "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization,
-                "quantizations": { "type": "array", "contains": uses_imatrix },
+                "quantizations": { "type": "array", "contains": uses_imatrix }, "max_bytes": none,
             }),
             Some("quantizations"),
         ),
+        (
+            json!({
+                "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization, "quantizations": none,
+                "max_bytes": { "type": "integer" },
+            }),
+            Some("max_bytes"),
+        ),
     ];
     let without_imatrix = [
-        json!({ "export_type": gguf, "gguf_kind": no_lora, "quantizations": no_quantizations }),
+        json!({ "export_type": gguf, "gguf_kind": no_lora, "quantizations": none }),
         json!({ "export_type": gguf, "gguf_kind": no_lora, "quantization": no_quantization }),
-        json!({ "export_type": merged, "gguf_kind": no_kind, "quantization": no_quantization, "quantizations": no_quantizations }),
+        json!({ "export_type": merged, "gguf_kind": none, "quantization": no_quantization, "quantizations": none }),
     ];
     // for which no prompts are used
     let without_model = [
-        json!({ "export_type": gguf, "gguf_kind": lora, "quantization": of_lora, "quantizations": no_quantizations }),
-        json!({ "export_type": gguf, "gguf_kind": lora, "quantization": no_quantization, "quantizations": no_quantizations }),
+        json!({ "export_type": gguf, "gguf_kind": lora, "quantization": of_lora, "quantizations": none }),
+        json!({ "export_type": gguf, "gguf_kind": lora, "quantization": no_quantization, "quantizations": none }),
         json!({
             "export_type": gguf, "gguf_kind": lora, "quantization": no_quantization,
             "quantizations": { "type": "array", "items": of_lora },
         }),
-        json!({ "gguf_kind": no_kind, "quantization": no_quantization, "quantizations": no_quantizations }),
+        json!({ "gguf_kind": none, "quantization": no_quantization, "quantizations": none }),
     ];
     let without_model = without_model.map(|mut kind| {
         kind["prompts_uri"] = no_file.clone();
@@ -213,6 +237,7 @@ fn combinations() -> Value {
     });
     let without_imatrix = without_imatrix.into_iter().chain(without_model).map(|mut kind| {
         kind["imatrix"] = no_file.clone();
+        kind["max_bytes"] = none.clone();
         (kind, None)
     });
     let kinds: Vec<_> = with_imatrix.into_iter().chain(without_imatrix).collect();
