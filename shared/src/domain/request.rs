@@ -153,8 +153,9 @@ pub struct CreateExport {
 }
 
 impl CreateExport {
-    /// The longest accepted access token of the Hub, in bytes; real ones have 37.
-    pub const MAX_HF_TOKEN: usize = 1_024;
+    /// The longest accepted access token of the Hub, in bytes. A token that a person makes has 37; one of a sign-in by OAuth is a
+    /// JSON Web Token, which names scopes and organizations.
+    pub const MAX_HF_TOKEN: usize = 4_096;
 
     /// The most quantization types of one export.
     pub const MAX_QUANTIZATIONS: usize = 8;
