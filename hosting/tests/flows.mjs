@@ -64,6 +64,20 @@ pageTest("an export to run the model is planned, started, followed and downloade
   assert.equal(createHash("sha256").update(bytes).digest("hex"), sha256);
 });
 
+pageTest("a type that keeps little of the fine-tune is said once, with the type to take", {}, async (page) => {
+  await page.route("**/exports/ada-recipes", async (route) => {
+    const job = await (await route.fetch()).json();
+    job.latest_export.message += "; q4_k_m keeps 41 % of the fine-tune: take q8_0";
+    job.latest_export.artifacts[0].proof.survival.survival = 0.41;
+    await route.fulfill({ json: job });
+  });
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText("Keeps 41 % of what the fine-tune changed, measured on four fixed texts.", { exact: true }).waitFor();
+  const text = await recipes.locator(".export").textContent();
+  assert.deepEqual(text.match(/\btake\b[^.]*?(q8_0|type)/gi), ["take q8_0"]);
+});
+
 pageTest("commands are copied", { permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");

@@ -115,9 +115,6 @@ function proofPart({ proof, quantization }, isOneOfSeveral) {
       element("dl", {}, details.map(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]).flat())));
 }
 
-/** Below this share a type that keeps more is worth its size. */
-const LOW_SURVIVAL = 0.9;
-
 function survivalPart(survival) {
   if (!survival) {
     return null;
@@ -127,8 +124,7 @@ function survivalPart(survival) {
   }
   const share = Math.max(0, survival.survival);
   const percent = share > 0.999 ? "more than 99.9" : (100 * share).toFixed(share > 0.99 ? 1 : 0);
-  const advice = share < LOW_SURVIVAL ? " Take a larger type to keep more." : "";
-  return element("p", {}, `Keeps ${percent} % of what the fine-tune changed, measured on four fixed texts.${advice}`);
+  return element("p", {}, `Keeps ${percent} % of what the fine-tune changed, measured on four fixed texts.`);
 }
 
 /** What programs that serve the model will meet. */
