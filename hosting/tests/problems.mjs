@@ -1,6 +1,7 @@
 // Problems are shown where they belong, in a person's words, and nothing that was typed is lost.
 
 import assert from "node:assert/strict";
+import { copyFileSync } from "node:fs";
 
 import { api, checkState, local, openJob, pageTest, signIn } from "./support.mjs";
 
@@ -58,6 +59,37 @@ pageTest("a repository that exists says who can see it before anything is sent",
   await recipes.getByLabel(/^Access token/).press("Tab");
   await recipes.getByText("ada/family-recipes exists and is public: everybody can see and download the model.").waitFor();
   await checkState(page, "repository exists");
+});
+
+pageTest("an importance matrix is offered where it helps, and its problems are said at its field", { errors: [/status of 422/] }, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await goal(recipes, "Choose from everything").check();
+  const matrix = recipes.getByLabel("Importance matrix (optional)");
+  assert.equal(await matrix.isVisible(), false, "q8_0 does not use it");
+  await recipes.locator(".quantizations").getByRole("checkbox", { name: "q4_k_m", exact: true }).check();
+  await matrix.fill("imatrix.gguf");
+  await matrix.press("Tab");
+  await recipes.getByText("This is not the URL of a file in a bucket.").waitFor();
+  await checkState(page, "importance matrix");
+  await matrix.fill("gs://elsewhere/imatrix.gguf");
+  await matrix.press("Tab");
+  await recipes.locator(".field-error", { hasText: /^The importance matrix gs:\/\/elsewhere\/imatrix\.gguf is neither below the adapter/ }).waitFor();
+  assert.equal(await matrix.getAttribute("aria-invalid"), "true");
+
+  // the matrix of the same shape as the demo's model
+  const { adapter_path: folder } = (await api("ada", "/exports")).find(({ job_id: id }) => id === "ada-recipes");
+  copyFileSync(new URL("../../engine/tests/fixtures/imatrix/imatrix.gguf", import.meta.url), new URL(`${folder}/imatrix.gguf`));
+  await matrix.fill(`${folder}/imatrix.gguf`);
+  await matrix.press("Tab");
+  await recipes.getByText(/to download\./).waitFor();
+  assert.equal(await matrix.getAttribute("aria-invalid"), null);
+  const [request] = await Promise.all([
+    page.waitForRequest((one) => one.method() === "POST" && one.url().endsWith("/exports")),
+    recipes.getByRole("button", { name: "Export", exact: true }).click(),
+  ]);
+  assert.equal(request.postDataJSON().imatrix, `${folder}/imatrix.gguf`);
+  await recipes.getByText("GGUF q8_0, q4_k_m completed").first().waitFor();
 });
 
 pageTest("another problem is said above the button, and the focus stays", { errors: [/status of 429/] }, async (page) => {

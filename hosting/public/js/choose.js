@@ -5,7 +5,8 @@ import { element, list } from "./dom.js";
 import { markInvalid } from "./fields.js";
 import { bytes, duration } from "./format.js";
 import { HubFields } from "./hub.js";
-import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf } from "./quantizations.js";
+import { ImatrixField } from "./imatrix.js";
+import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf, usesImatrix } from "./quantizations.js";
 
 const GOALS = [
   { id: "run", title: "Run it on this computer", hint: "A GGUF file for Ollama, LM Studio or llama.cpp" },
@@ -49,6 +50,7 @@ export class ExportForm {
     this.quantizations = this.group(`Quantization types, up to ${MOST}`, QUANTIZATIONS.map(({ name, bits, hint }) =>
       this.choice("checkbox", "quantizations", name, name, `${bits} bits per weight. ${hint}`, name === "q8_0")));
     this.quantizations.classList.add("quantizations");
+    this.imatrix = new ImatrixField(this.id);
     this.full = element("p", { class: "small", hidden: true },
       "This is a full fine-tune, so there is no adapter to export.");
     this.toHub = element("input", { type: "checkbox", name: "to_hub" });
@@ -60,7 +62,8 @@ export class ExportForm {
     this.limits = element("p", { class: "small", role: "status" });
     this.root = element("form", { class: "start", novalidate: true, "aria-label": `New export of ${this.title}` },
       this.group("What do you want to do with it?", radios("goal", GOALS, "run")),
-      this.full, this.runChoices, this.publishTypes, this.types, this.quantizations, this.toHubLabel, this.hub.root,
+      this.full, this.runChoices, this.publishTypes, this.types, this.quantizations, this.imatrix.root, this.toHubLabel,
+      this.hub.root,
       this.plan, this.error, this.button, this.limits,
     );
     this.root.addEventListener("change", () => this.choose());
@@ -119,6 +122,7 @@ export class ExportForm {
       ...(type === "lora" && { gguf_kind: "lora" }),
       ...(["gguf", "lora"].includes(type) && { quantizations: this.chosenQuantizations }),
     };
+    this.imatrix.addTo(request);
     if (withHub) {
       this.hub.addTo(request);
     }
@@ -136,6 +140,7 @@ export class ExportForm {
     this.publishTypes.hidden = goal !== "publish";
     this.types.hidden = goal !== "all";
     this.quantizations.hidden = goal !== "all" || !["gguf", "lora"].includes(type);
+    this.imatrix.root.hidden = goal !== "all" || type !== "gguf" || !this.chosenQuantizations.some(usesImatrix);
     this.toHubLabel.hidden = goal === "publish";
     this.hub.root.hidden = !this.wantsHub;
     this.hub.propose(type === "lora" ? "gguf" : type);
@@ -170,6 +175,10 @@ export class ExportForm {
       this.plan.replaceChildren(this.countProblem(quantizations));
       return;
     }
+    if (this.imatrix.firstInvalid()) {
+      this.plan.replaceChildren();
+      return;
+    }
     const { signal } = (this.planning = new AbortController());
     this.plan.classList.add("busy");
     try {
@@ -180,7 +189,7 @@ export class ExportForm {
     } catch (problem) {
       if (problem.name !== "AbortError") {
         const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problem.message;
-        this.plan.replaceChildren(element("p", { class: "bad" }, text));
+        this.plan.replaceChildren(...(this.imatrix.shows(problem) ? [] : [element("p", { class: "bad" }, text)]));
       }
     }
     this.plan.classList.toggle("busy", false);
@@ -232,7 +241,7 @@ export class ExportForm {
     const displayed = this.goal === "run" ? RUN_CHOICES : QUANTIZATIONS;
     const names = displayed.map(({ name }) => name).filter((name) => !this.sizes.has(name));
     for (let first = 0; first < names.length; first += MOST) {
-      const request = { ...this.request({ withHub: false }), quantizations: names.slice(first, first + MOST) };
+      const request = { ...this.request({ withHub: false }), quantizations: names.slice(first, first + MOST), imatrix: undefined };
       this.drawSizes(await planExport(request, signal));
     }
   }
@@ -270,7 +279,7 @@ export class ExportForm {
     if (this.running || this.starting) {
       return;
     }
-    const invalid = this.wantsHub ? this.hub.firstInvalid() : null;
+    const invalid = this.imatrix.firstInvalid() ?? (this.wantsHub ? this.hub.firstInvalid() : null);
     if (invalid) {
       invalid.focus();
       return;
@@ -301,7 +310,9 @@ export class ExportForm {
   showProblem(problem) {
     const field = this.wantsHub && this.hub.fieldOf(problem.field);
     const text = problem.message.replace(`${problem.field}: `, "");
-    if (field) {
+    if (this.imatrix.shows(problem)) {
+      this.imatrix.field.input.focus();
+    } else if (field) {
       markInvalid(field, problem.field === "hf_repo_id" ? `The repository ${text}` : `The token ${text}`);
       field.input.focus();
     } else {

@@ -23,6 +23,9 @@ export const QUANTIZATIONS = [
   { name: "q2_k", bits: 3.2, hint: "Loses most. A fine-tune often does not survive it." },
 ];
 
+/** Whether an importance matrix makes a difference for the type of that name. */
+export const usesImatrix = (name) => QUANTIZATIONS.find((one) => one.name === name).bits < 8;
+
 /** The types of a LoRA adapter as a GGUF file. */
 export const OF_LORA = ["f32", "f16", "bf16", "q8_0"];
 

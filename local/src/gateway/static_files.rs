@@ -33,6 +33,7 @@ const FILES: &[StaticFile] = files![
     "js/format.js",
     "js/history.js",
     "js/hub.js",
+    "js/imatrix.js",
     "js/job.js",
     "js/jobs.js",
     "js/notify.js",
