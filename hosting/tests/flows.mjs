@@ -67,7 +67,7 @@ pageTest("an export to run the model is planned, started, followed and downloade
 pageTest("a type that keeps little of the fine-tune is said once, with the type to take", {}, async (page) => {
   await page.route("**/exports/ada-recipes", async (route) => {
     const job = await (await route.fetch()).json();
-    job.latest_export.message += "; q4_k_m keeps 41 % of the fine-tune: take q8_0";
+    job.latest_export.message = "GGUF export is complete; q4_k_m keeps 41 % of the fine-tune: take q8_0";
     job.latest_export.artifacts[0].proof.survival.survival = 0.41;
     await route.fulfill({ json: job });
   });
