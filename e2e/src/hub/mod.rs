@@ -1,9 +1,11 @@
 //! A fake Hugging Face Hub: the part of its HTTP API that reads and writes models, with in-memory repositories and a real
 //! Xet store. A commit with a large file is rejected unless the Xet store has its bytes.
 
+mod access;
 mod answers;
 mod cdn;
 mod faults;
+mod oauth;
 mod ranges;
 mod repos;
 mod routes;
@@ -13,26 +15,18 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 use tokio::{net::TcpListener, sync::Mutex};
 
+pub use access::Access;
 pub use answers::Answer;
 use faults::Faults;
 pub use faults::{Fault, Step};
+use oauth::OAuth;
+pub use oauth::{HubUser, OAuthApp};
 use repos::Repos;
 pub use repos::{Content, Repo};
 use xet::XetStore;
 
 /// The largest file that is stored in git, in bytes; larger ones are stored in the Xet store.
 pub const LARGEST_REGULAR: u64 = 64 * 1024;
-
-/// The permissions of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    /// The user, who owns the repositories that the token can write.
-    pub user: String,
-    /// Whether the token has write access.
-    pub write: bool,
-    /// Whether the user has accepted the licenses of gated models.
-    pub licenses: bool,
-}
 
 /// The running server.
 pub struct Hub {
@@ -47,6 +41,7 @@ struct HubState {
     xet: XetStore,
     faults: Faults,
     tokens: BTreeMap<String, Access>,
+    oauth: OAuth,
     /// Held by a commit.
     committing: Mutex<()>,
 }
@@ -61,8 +56,8 @@ impl Hub {
         let xet = XetStore::start().await;
         let ((listener, endpoint), (storage, cdn)) = (listen().await, listen().await);
         let (repos, faults) = (Repos::default(), Faults::default());
-        let committing = Mutex::default();
-        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens, committing });
+        let (oauth, committing) = (OAuth::default(), Mutex::default());
+        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens, oauth, committing });
         let (hub, cdn) = (routes::router(Arc::clone(&state)), cdn::router(Arc::clone(&state)));
         let hub = hub.clone().nest("/mirror", hub);
         tokio::spawn(async move { axum::serve(listener, hub).await });
@@ -74,6 +69,11 @@ impl Hub {
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.state.endpoint
+    }
+
+    /// Registers the app, at which `user` signs in.
+    pub fn register(&self, app: OAuthApp, user: HubUser) {
+        self.state.oauth.register(app, user);
     }
 
     /// Stores a repository.

@@ -14,7 +14,9 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use super::{Access, Answer, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step, cdn, ranges};
+use super::{
+    Answer, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step, access::Token, cdn, oauth, ranges,
+};
 
 /// The files on a page of a list. The Hub's pages have a thousand.
 const PAGE_SIZE: usize = 4;
@@ -42,6 +44,7 @@ pub(super) fn router(state: Arc<HubState>) -> Router {
         .route(&format!("{model}/xet-read-token/{{revision}}"), get(read_token))
         .route("/{owner}/{git}/info/lfs/objects/batch", post(batch))
         .route("/{owner}/{name}/resolve/{revision}/{*file}", get(resolve))
+        .merge(oauth::router())
         .layer(axum::extract::DefaultBodyLimit::max(256 << 20))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), redirect_renamed))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), fault))
@@ -106,22 +109,22 @@ async fn redirect_renamed(State(state): HubRef, request: Request, next: Next) ->
 
 impl HubState {
     /// The permissions of the request's token; `None` without a token. An unknown token is rejected.
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<&Access>, Answer> {
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Option<Token>, Answer> {
         let Some(header) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = header.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
-        let known = token.and_then(|token| self.tokens.get(token));
-        known.map(Some).ok_or(Answer::INVALID_TOKEN)
+        let find = |token| self.tokens.get(token).map(Token::of_user).or_else(|| self.oauth.token(token));
+        token.and_then(find).map(Some).ok_or(Answer::INVALID_TOKEN)
     }
 
     fn readable(&self, headers: &HeaderMap, id: &str, content: bool) -> Result<Repo, Answer> {
         let caller = self.caller(headers)?;
-        let owns = caller.is_some_and(|access| id.starts_with(&format!("{}/", access.user)));
+        let owns = caller.as_ref().is_some_and(|token| token.owns(id));
         let hidden = if caller.is_some() { Answer::NO_REPOSITORY } else { Answer::NO_CREDENTIALS };
         let repo = self.repos.get(id).ok_or(hidden)?;
         if repo.private && !owns {
             return Err(hidden);
         }
-        if content && repo.gated && !caller.is_some_and(|access| access.licenses) {
+        if content && repo.gated && !caller.as_ref().is_some_and(|token| token.access.licenses) {
             return Err(if caller.is_some() { Answer::LICENSE } else { Answer::GATED });
         }
         Ok(repo)
@@ -129,8 +132,7 @@ impl HubState {
 
     fn writable(&self, headers: &HeaderMap, id: &str) -> Result<Repo, Answer> {
         let caller = self.caller(headers)?;
-        let access = caller.ok_or(Answer::NO_CREDENTIALS)?;
-        if !access.write || !id.starts_with(&format!("{}/", access.user)) {
+        if !caller.ok_or(Answer::NO_CREDENTIALS)?.may_write(id) {
             return Err(Answer::NO_WRITE_ACCESS);
         }
         self.repos.get(id).ok_or(Answer::NO_REPOSITORY)
@@ -140,11 +142,11 @@ impl HubState {
 async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value>) -> HubResult {
     let text = |field: &str| body[field].as_str().unwrap_or_default();
     let id = format!("{}/{}", text("organization"), text("name"));
-    let Err(missing) = state.writable(&headers, &id) else {
+    if !state.caller(&headers)?.ok_or(Answer::NO_CREDENTIALS)?.may_create(&id) {
+        return Err(Answer::NO_WRITE_ACCESS);
+    }
+    if state.repos.get(&id).is_some() {
         return Err(Answer::REPOSITORY_EXISTS);
-    };
-    if missing != Answer::NO_REPOSITORY {
-        return Err(missing);
     }
     let private = body["private"].as_bool().unwrap_or(false);
     state.repos.put(&id, Repo { private, ..Repo::default() });
@@ -152,11 +154,13 @@ async fn create(State(state): HubRef, headers: HeaderMap, Json(body): Json<Value
 }
 
 async fn whoami(State(state): HubRef, headers: HeaderMap) -> HubResult {
-    let access = state.caller(&headers)?.ok_or(Answer::NO_CREDENTIALS)?;
-    let role = if access.write { "write" } else { "read" };
-    let token = json!({ "displayName": "test", "role": role });
-    let auth = json!({ "type": "access_token", "accessToken": token });
-    Ok(Json(json!({ "type": "user", "name": access.user, "orgs": [], "auth": auth })).into_response())
+    let token = state.caller(&headers)?.ok_or(Answer::NO_CREDENTIALS)?;
+    let role = if token.access.write { "write" } else { "read" };
+    let auth = match token.scopes {
+        None => json!({ "type": "access_token", "accessToken": { "displayName": "test", "role": role } }),
+        Some(_) => json!({ "type": "oauth" }),
+    };
+    Ok(Json(json!({ "type": "user", "name": token.access.user, "orgs": [], "auth": auth })).into_response())
 }
 
 async fn info(State(state): HubRef, Path(path): Path<Vec<String>>, headers: HeaderMap) -> HubResult {
