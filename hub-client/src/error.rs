@@ -39,9 +39,6 @@ pub enum HubError {
     /// An upload made no progress.
     #[error("the upload made no progress in time")]
     Stalled,
-    /// A file to upload could not be opened.
-    #[error(transparent)]
-    Input(Box<dyn Error + Send + Sync>),
     /// A request could not be made, or its response not be read.
     #[error("{source}")]
     Request {
@@ -73,7 +70,6 @@ impl HubError {
             | Self::Redirected(_)
             | Self::Connection(_)
             | Self::Length { .. }
-            | Self::Input(_)
             | Self::Request { .. }
             | Self::Stopped => HubCause::Unavailable,
         }
@@ -94,8 +90,7 @@ impl HubError {
     /// Whether the same request may succeed later. An upload that stalls has waited long enough.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Stopped | Self::Stalled | Self::Input(_) | Self::Redirected(_))
-            && self.cause().is_transient()
+        !matches!(self, Self::Stopped | Self::Stalled | Self::Redirected(_)) && self.cause().is_transient()
     }
 
     /// Whether the Hub may have done what was asked for.

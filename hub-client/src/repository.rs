@@ -28,8 +28,7 @@ struct Sibling {}
 
 impl RepositoryInfo {
     /// Whether there are files to list. The list of a repository without any is an error.
-    #[must_use]
-    pub fn has_files(&self) -> bool {
+    fn has_files(&self) -> bool {
         self.sha.is_some() && self.siblings.as_ref().is_none_or(|siblings| !siblings.is_empty())
     }
 }
@@ -92,7 +91,7 @@ impl HubClient {
         Ok(self.get(url).await?.json().await?)
     }
 
-    /// Every file of a revision, which has [files](RepositoryInfo::has_files).
+    /// Every file of a revision that has files.
     ///
     /// # Errors
     /// When the Hub fails.
@@ -109,6 +108,17 @@ impl HubClient {
             page = next;
         }
         Ok(files)
+    }
+
+    /// Every file at the commit of `info`: none if there is no commit.
+    ///
+    /// # Errors
+    /// When the Hub fails.
+    pub fn files_of(&self, repo: &str, info: &RepositoryInfo) -> Result<Vec<RepositoryFile>, HubError> {
+        match info.sha.as_deref().filter(|_| info.has_files()) {
+            Some(commit) => self.files(repo, commit),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// A page of the list, and where the next is.

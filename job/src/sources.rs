@@ -73,7 +73,7 @@ impl<'a> InputSources<'a> {
     }
 
     /// The Hub, with the caller's token.
-    pub(crate) fn hub(&self) -> Result<Arc<Hub>, JobError> {
+    pub(crate) fn hub(&self) -> Result<Hub, JobError> {
         Hub::new(self.hub, self.hf_token.cloned(), self.progress, self.runtime.clone())
     }
 

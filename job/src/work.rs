@@ -20,7 +20,7 @@ use crate::{
     bucket::Bucket,
     context::{Context, Execution},
     error::JobError,
-    hub::{ModelCard, PushRequest},
+    hub::ModelFiles,
     input_folder::InputFile,
     joined_folder::JoinedFolder,
     maker::{Maker, ObtainedArtifact},
@@ -49,17 +49,6 @@ pub(crate) struct ExportResult {
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) proof: Option<Proof>,
     pub(crate) message: String,
-}
-
-/// A model's files in a bucket, ready to be pushed to the Hub.
-struct ModelFiles<'a> {
-    folder: Arc<dyn Folder>,
-    files: &'a [ManifestFile],
-    base_model: Option<&'a HubRepo>,
-    /// The files of the base model, as far as they are known.
-    base_files: &'a [InputFile],
-    /// How the model was made, in a sentence for the model card.
-    description: &'a str,
 }
 
 /// A published GGUF, with `name` as its main file.
@@ -157,22 +146,9 @@ impl ExportWork<'_> {
 
     /// Pushes to the Hub if it is a destination.
     fn push(&self, model: &ModelFiles<'_>) -> Result<Option<Artifact>, JobError> {
-        let Some(repo) = self.requested.repository()? else { return Ok(None) };
-        let export = self.requested.export;
-        let ModelFiles { ref folder, files, base_model, base_files, description } = *model;
-        let card = ModelCard {
-            repo,
-            kind: export.kind,
-            gguf_kind: export.gguf_kind,
-            base_model,
-            base_files,
-            description,
-            files,
-        };
-        let (folder, private) = (Arc::clone(folder), export.hf_private);
-        let request = PushRequest { repo, private, folder, files, card, progress: self.progress };
-        self.requested.sources.hub()?.push(&request)?;
-        Ok(Some(self.artifact(Variant::Hf, repo.as_str())))
+        let Some(destination) = self.requested.push_destination(model.files)? else { return Ok(None) };
+        self.requested.sources.hub()?.push(&destination, model)?;
+        Ok(Some(self.artifact(Variant::Hf, destination.repo.as_str())))
     }
 
     /// Pushes to the Hub if it is a destination, and adds that to `result`.

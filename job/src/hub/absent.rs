@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use hub_client::HubSettings;
 use secrecy::SecretString;
-use shared::domain::{ArtifactKind, HubRepo, RepositorySummary};
+use shared::domain::{HubRepo, RepositorySummary};
 use tokio::runtime::Handle;
 
-use super::PushRequest;
-use crate::{error::JobError, input_folder::InputFolder, manifest::ManifestFile, progress::ProgressTracker};
+use super::{ModelFiles, PushDestination};
+use crate::{error::JobError, input_folder::InputFolder, progress::ProgressTracker};
 
 /// Never made: whoever asks for one is told what to do.
 pub(crate) enum AbsentHub {}
@@ -19,7 +19,7 @@ impl AbsentHub {
         _token: Option<SecretString>,
         _progress: &Arc<ProgressTracker>,
         _runtime: Handle,
-    ) -> Result<Arc<Self>, JobError> {
+    ) -> Result<Self, JobError> {
         Err(JobError::InvalidInput(
             "this build has no client of the Hugging Face Hub, which takes minutes to compile: start the local stack with \
              `cargo run --package local --features hub -- serve`"
@@ -27,23 +27,18 @@ impl AbsentHub {
         ))
     }
 
-    pub(crate) fn check_destination(
-        &self,
-        _repo: &HubRepo,
-        _private: bool,
-        _kind: ArtifactKind,
-        _files: &[ManifestFile],
-    ) -> Result<(), JobError> {
+    pub(crate) fn check_destination(&self, _destination: &PushDestination<'_>) -> Result<(), JobError> {
         match *self {}
     }
 
     pub(crate) fn destination(
         &self,
-        _repo: &HubRepo,
-        _private: bool,
-        _kind: ArtifactKind,
-        _files: &[ManifestFile],
+        _destination: &PushDestination<'_>,
     ) -> Result<RepositorySummary, JobError> {
+        match *self {}
+    }
+
+    pub(crate) fn no_write_access(&self, _repo: &HubRepo) -> String {
         match *self {}
     }
 
@@ -51,7 +46,11 @@ impl AbsentHub {
         match *self {}
     }
 
-    pub(crate) fn push(&self, _request: &PushRequest<'_>) -> Result<(), JobError> {
+    pub(crate) fn push(
+        &self,
+        _destination: &PushDestination<'_>,
+        _model: &ModelFiles<'_>,
+    ) -> Result<(), JobError> {
         match *self {}
     }
 }

@@ -17,7 +17,8 @@ use shared::{
 };
 
 use crate::{
-    bucket::Bucket, context::Buckets, error::JobError, manifest::ManifestFile, sources::InputSources,
+    bucket::Bucket, context::Buckets, error::JobError, hub::PushDestination, manifest::ManifestFile,
+    sources::InputSources,
 };
 
 /// An export that is requested, and where its inputs are found.
@@ -42,7 +43,7 @@ impl RequestedExport<'_> {
     }
 
     /// The repository that the export is pushed to, if the Hub is a destination.
-    pub(crate) fn repository(&self) -> Result<Option<&HubRepo>, JobError> {
+    fn repository(&self) -> Result<Option<&HubRepo>, JobError> {
         if !self.has_destination(Destination::HfHub) {
             return Ok(None);
         }
@@ -54,13 +55,24 @@ impl RequestedExport<'_> {
         self.export.hf_repo.as_ref().map(Some).ok_or_else(missing)
     }
 
+    /// Where these files are pushed, if the Hub is a destination.
+    pub(crate) fn push_destination<'f>(
+        &'f self,
+        files: &'f [ManifestFile],
+    ) -> Result<Option<PushDestination<'f>>, JobError> {
+        let Export { kind, gguf_kind, hf_private: private, .. } = *self.export;
+        let destination = |repo| PushDestination { repo, private, kind, gguf_kind, files };
+        Ok(self.repository()?.map(destination))
+    }
+
     /// Fails if the repository that the export is pushed to has what contradicts it, or the files of these names.
     pub(crate) fn check_destination(&self, names: &[&str]) -> Result<(), JobError> {
-        let Some(repo) = self.repository()? else { return Ok(()) };
         let file = |name: &&str| ManifestFile { name: (*name).to_owned(), size: 0, sha256: String::new() };
         let files: Vec<_> = names.iter().map(file).collect();
-        let export = self.export;
-        self.sources.hub()?.check_destination(repo, export.hf_private, export.kind, &files)
+        match self.push_destination(&files)? {
+            Some(destination) => self.sources.hub()?.check_destination(&destination),
+            None => Ok(()),
+        }
     }
 
     /// `{job_id}/` in the bucket of files for download.

@@ -13,7 +13,6 @@ use crate::{
     estimate::{JobMachine, WorkAmount},
     findings,
     hub::CARD_FILE,
-    hub_cause::write_message,
     input_folder::InputFolder,
     inputs::{self, BaseModel},
     manifest::ManifestFile,
@@ -82,22 +81,22 @@ fn destination(
     requested: &RequestedExport<'_>,
     draft: &mut PlanDraft,
 ) -> Result<Option<RepositorySummary>, JobError> {
-    let Some(repo) = requested.repository()? else { return Ok(None) };
     let file = |file: &ExpectedFile| ManifestFile {
         name: file.name.clone(),
         size: file.bytes.unwrap_or_default(),
         sha256: String::new(),
     };
     let files: Vec<_> = draft.pushed.iter().map(file).collect();
-    let export = requested.export;
-    let hub = requested.sources.hub()?.destination(repo, export.hf_private, export.kind, &files)?;
-    if hub.may_write == Some(false) {
-        draft.warn("hub_token_cannot_write", write_message(HubCause::Denied, repo));
+    let Some(destination) = requested.push_destination(&files)? else { return Ok(None) };
+    let hub = requested.sources.hub()?;
+    let state = hub.destination(&destination)?;
+    if state.may_write == Some(false) {
+        draft.warn("hub_token_cannot_write", hub.no_write_access(destination.repo));
     }
     let bytes = total(&draft.pushed);
     draft.work.read(bytes);
     draft.work.write(bytes);
-    Ok(Some(hub))
+    Ok(Some(state))
 }
 
 fn plan_adapter(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use shared::domain::{Destination, Stage};
 
-use super::{ExportResult, ExportWork, ModelFiles};
+use super::{ExportResult, ExportWork};
 use crate::{
     archive,
     artifact_folder::NewArtifact,
     chunks,
     error::JobError,
+    hub::ModelFiles,
     input_folder::{InputFile, InputFolder},
     manifest::ManifestFile,
     plan::adapter::{self, AdapterInput, PublishedAdapter, ZIP_FILE},

@@ -6,13 +6,14 @@ use std::{io, sync::Arc};
 use engine::{Checkpoint, ExportReport, ExportedModel, Folder, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
-use super::{ExportResult, ExportWork, ModelFiles, proof};
+use super::{ExportResult, ExportWork, proof};
 use crate::{
     archive,
     artifact_folder::{NewArtifact, PublishedArtifact},
     bucket::Bucket,
     chunks,
     error::JobError,
+    hub::ModelFiles,
     input_folder::InputFolder,
     manifest::ManifestFile,
     plan::{

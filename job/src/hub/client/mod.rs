@@ -1,30 +1,36 @@
-//! The client of the Hub, with the caller's token.
+//! The Hub with the caller's token: exports are pushed by [`PushClient`], base models are read by [`HubClient`].
 
-mod contents;
-mod destination;
-mod error;
-mod file_stream;
 mod model;
-mod push;
-mod stall;
-mod transfer;
+mod read_error;
 
 use std::sync::Arc;
 
-use hf_hub::{HFClient, HFResult};
-use hub_client::{HubClient, HubError, HubSettings, RetryMonitor};
-use secrecy::{ExposeSecret, SecretString};
-use shared::domain::HubRepo;
+use engine::WrittenFile;
+use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
+use hub_push::{
+    ModelCard, PushClient, PushError, PushKind, PushMonitor, PushRequest, PushTarget, PushWording,
+};
+use secrecy::SecretString;
+use shared::domain::{ArtifactKind, GgufKind, HubRepo, RepositorySummary, Stage};
 use tokio::runtime::Handle;
 
-use crate::{error::JobError, progress::ProgressTracker};
-use error::HubOperation;
+use super::{ModelFiles, PushDestination};
+use crate::{error::JobError, manifest::ManifestFile, progress::ProgressTracker};
+
+/// What the API calls what a message about a push tells a person to change.
+const WORDING: PushWording = PushWording {
+    token: "hf_token",
+    again: "export again",
+    reused: ", files already written are reused",
+    repository: "hf_repo_id",
+    public: "set hf_private to false",
+    instead: ", or export to gcs",
+};
 
 /// A client with the caller's token, for blocking code.
 pub(crate) struct Hub {
     requests: Arc<HubClient>,
-    /// For pushes.
-    client: HFClient,
+    pushes: PushClient,
 }
 
 impl Hub {
@@ -33,58 +39,109 @@ impl Hub {
         token: Option<SecretString>,
         progress: &Arc<ProgressTracker>,
         runtime: Handle,
-    ) -> Result<Arc<Self>, JobError> {
-        let unusable = |error: &(dyn std::error::Error + 'static)| {
-            tracing::error!(error, endpoint = settings.endpoint, "the client of the Hub cannot be created");
+    ) -> Result<Self, JobError> {
+        let unusable = |error: HubError| {
+            let (error, endpoint) = (&error as &dyn std::error::Error, &settings.endpoint);
+            tracing::error!(error, endpoint, "the client of the Hub cannot be created");
             JobError::Internal(format!(
-                "the client of the Hugging Face Hub cannot be created for {} (HF_ENDPOINT): correct the endpoint",
-                settings.endpoint
+                "the client of the Hugging Face Hub cannot be created for {endpoint} (HF_ENDPOINT): correct the endpoint"
             ))
         };
-        // retries are those of HubClient, with the delays that the Hub asks for
-        let mut builder =
-            HFClient::builder().endpoint(&settings.endpoint).cache_enabled(false).retry_max_attempts(0);
-        if let Some(token) = &token {
-            builder = builder.token(token.expose_secret());
-        }
-        let client = builder.build().map_err(|e| unusable(&e))?;
         let monitor: Arc<dyn RetryMonitor> = Arc::<ProgressTracker>::clone(progress);
-        let requests = HubClient::new(settings, token, monitor, runtime).map_err(|e| unusable(&e))?;
-        Ok(Arc::new(Self { requests, client }))
+        let requests = HubClient::new(settings, token.clone(), monitor, runtime).map_err(unusable)?;
+        let monitor: Arc<dyn PushMonitor> = Arc::<ProgressTracker>::clone(progress);
+        let pushes = PushClient::new(&requests, token.as_ref(), monitor).map_err(unusable)?;
+        Ok(Self { requests, pushes })
     }
 
-    fn repository(&self, repo: &HubRepo) -> hf_hub::HFRepository<hf_hub::RepoTypeModel> {
-        let (owner, name) = repo.parts();
-        self.client.model(owner, name)
+    /// Looks at the repository that an export would be pushed to. Fails as the push would because of what is there, and if the
+    /// token is rejected.
+    pub(crate) fn destination(
+        &self,
+        destination: &PushDestination<'_>,
+    ) -> Result<RepositorySummary, JobError> {
+        let state = destination.target(&written(destination.files), |target| self.pushes.destination(target));
+        let state = state.map_err(of_push)?;
+        let (exists, private, may_write) = (state.exists, state.private, state.may_write);
+        Ok(RepositorySummary { repo: destination.repo.clone(), exists, private, may_write })
     }
 
-    /// The page of a repository.
-    fn url_of(&self, repo: &HubRepo) -> String {
-        format!("{}/{repo}", self.requests.settings().endpoint)
-    }
-
-    /// Blocks until the client's call succeeds, or fails for good.
-    fn request<T, F>(&self, operation: &HubOperation, mut call: impl FnMut() -> F) -> Result<T, JobError>
-    where
-        F: Future<Output = HFResult<T>>,
-    {
-        let call = || {
-            let response = tokio::time::timeout(self.requests.settings().deadline, call());
-            async { self.checked(response.await.map_err(|_| HubError::Timeout)?).await }
-        };
-        let result = self.requests.block_on(self.requests.with_retries(call));
-        result.map_err(|error| operation.failed(error))
-    }
-
-    /// The client's result. Of the Hub's headers, the client keeps `Retry-After` only, and that not always: how long to wait for
-    /// the quota is asked for.
-    async fn checked<T>(&self, result: HFResult<T>) -> Result<T, HubError> {
-        match result {
-            Ok(value) => Ok(value),
-            Err(error) => match error::of_client(error) {
-                (error, Some(url)) => Err(self.requests.with_wait(error, url).await),
-                (error, None) => Err(error),
-            },
+    /// Fails if an export would be refused because of what is in the repository, before its files are made. What else is wrong
+    /// with the repository is left to the push.
+    pub(crate) fn check_destination(&self, destination: &PushDestination<'_>) -> Result<(), JobError> {
+        let files = written(destination.files);
+        match destination.target(&files, |target| self.pushes.check_existing(target)) {
+            Ok(_) => Ok(()),
+            Err(error @ (PushError::Refused { .. } | PushError::Stopped)) => Err(of_push(error)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::info!(error, repo = destination.repo.as_str(), "the destination was not read");
+                Ok(())
+            }
         }
+    }
+
+    /// What it means that the token may not write to `repo`.
+    pub(crate) fn no_write_access(&self, repo: &HubRepo) -> String {
+        WORDING.failed(repo.as_str(), HubCause::Denied)
+    }
+
+    /// Pushes the files and a model card, and verifies what the Hub then has.
+    pub(crate) fn push(
+        &self,
+        destination: &PushDestination<'_>,
+        model: &ModelFiles<'_>,
+    ) -> Result<(), JobError> {
+        let base_files: Vec<_> = model.base_files.iter().map(|file| file.name.as_str()).collect();
+        let card = ModelCard {
+            base_model: model.base_model.map(HubRepo::as_str),
+            base_files: &base_files,
+            description: model.description,
+        };
+        let pushed = destination.target(&written(destination.files), |target| {
+            self.pushes.push(&PushRequest { target: *target, card, folder: Arc::clone(&model.folder) })
+        });
+        pushed.map(drop).map_err(of_push)
+    }
+}
+
+impl PushDestination<'_> {
+    /// Calls `with` with these files as a target.
+    fn target<T>(&self, files: &[WrittenFile], with: impl FnOnce(&PushTarget<'_>) -> T) -> T {
+        let kind = match (self.kind, self.gguf_kind) {
+            (ArtifactKind::Adapter, _) => PushKind::Adapter,
+            (ArtifactKind::Merged, _) => PushKind::Merged,
+            (ArtifactKind::Gguf, GgufKind::Model) => PushKind::Gguf,
+            (ArtifactKind::Gguf, GgufKind::Lora) => PushKind::LoraGguf,
+        };
+        with(&PushTarget { repo: self.repo.as_str(), private: self.private, kind, files })
+    }
+}
+
+impl PushMonitor for ProgressTracker {
+    fn begin(&self, message: String, total: u64) {
+        self.begin(Stage::Upload, message, total);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.advance(bytes);
+    }
+}
+
+fn written(files: &[ManifestFile]) -> Vec<WrittenFile> {
+    let file = |ManifestFile { name, size, sha256 }: ManifestFile| WrittenFile { name, size, sha256 };
+    files.iter().cloned().map(file).collect()
+}
+
+/// An error of a push, for the record.
+fn of_push(error: PushError) -> JobError {
+    let message = error.message(&WORDING);
+    match error {
+        PushError::Refused { .. } => JobError::InvalidInput(message),
+        PushError::Hub { cause, .. } => JobError::Hub { cause, message, source: Box::new(error) },
+        PushError::Differs { .. } | PushError::LeftOver { .. } => JobError::Interrupted(message),
+        PushError::File { file, source } => JobError::bucket("read", &file)(source),
+        PushError::Redirected(_) => JobError::Internal(message),
+        PushError::Stopped => JobError::Stopped,
     }
 }

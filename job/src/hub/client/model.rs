@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hub_client::{HubFolder, RepositoryFile};
 use shared::domain::HubRepo;
 
-use super::{Hub, error::HubOperation};
+use super::{Hub, read_error};
 use crate::{
     error::JobError,
     input_folder::{InputFile, InputFolder},
@@ -14,12 +14,12 @@ use crate::{
 impl Hub {
     /// The model's files at a commit, branch or tag; without one, at the head of its main branch.
     pub(crate) fn model(&self, repo: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
-        let operation = HubOperation::Read(repo.clone());
-        let failed = |error| operation.failed(error);
+        let failed = |error| read_error::failed(repo, error);
         let info = self.requests.info(repo.as_str(), revision).map_err(failed)?;
-        let listed = self.listed_files(repo, &info).map_err(failed)?;
+        let listed = self.requests.files_of(repo.as_str(), &info).map_err(failed)?;
         let revision = info.sha.unwrap_or_default();
-        let folder = HubFolder::new(&self.requests, repo.as_str(), &revision, &listed, &operation.explain());
+        let folder =
+            HubFolder::new(&self.requests, repo.as_str(), &revision, &listed, &read_error::explain(repo));
         let config = folder.file("config.json").map(Arc::clone);
         let file = |file: &RepositoryFile| {
             let (name, version) = (file.name.clone(), file.version().to_owned());

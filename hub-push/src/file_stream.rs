@@ -9,13 +9,15 @@ use hf_hub::{
     repository::{SourceByteStream, StreamFactory},
 };
 
-use super::stall::StallDetector;
-use crate::chunks::CHUNK_SIZE;
+use crate::stall::StallDetector;
+
+/// Bytes that are read at once.
+const CHUNK_SIZE: u64 = 4 << 20;
 
 /// Opens a file from its beginning, as often as the client needs it.
-pub(super) struct FileStreamFactory {
-    pub(super) source: Arc<dyn Source>,
-    pub(super) detector: Arc<StallDetector>,
+pub(crate) struct FileStreamFactory {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) detector: Arc<StallDetector>,
 }
 
 impl StreamFactory for FileStreamFactory {

@@ -7,11 +7,11 @@ const FENCE: &str = "---";
 
 /// Top-level fields, in their order.
 #[derive(Debug, Default)]
-pub(super) struct FrontMatter(Vec<(&'static str, String)>);
+pub(crate) struct FrontMatter(Vec<(&'static str, String)>);
 
 impl FrontMatter {
     /// Adds a field. The value can end with further fields that belong to it, each in a line.
-    pub(super) fn add(&mut self, key: &'static str, value: &str) {
+    pub(crate) fn add(&mut self, key: &'static str, value: &str) {
         self.0.push((key, value.to_owned()));
     }
 }
@@ -25,7 +25,7 @@ impl fmt::Display for FrontMatter {
 }
 
 /// The card with those of the `fields` that its front matter lacks, at its end. Everything else stays as it is.
-pub(super) fn add_missing(card: &str, fields: &FrontMatter) -> String {
+pub(crate) fn add_missing(card: &str, fields: &FrontMatter) -> String {
     let Some(end) = end_of_fields(card) else { return format!("{fields}\n{card}") };
     let (own, rest) = card.split_at(end);
     let has = |key: &str| own.lines().any(|line| key_of(line) == Some(key));

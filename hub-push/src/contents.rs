@@ -1,71 +1,94 @@
 //! What a repository holds before a push, and which of its files contradict what is pushed.
 
 use engine::{ExportReport, is_adapter_file, is_companion};
-use hub_client::{HubError, RepositoryFile, RepositoryInfo};
-use shared::domain::{ArtifactKind, HubRepo};
+use hub_client::RepositoryFile;
 
-use super::{Hub, error::HubOperation};
-use crate::{error::JobError, manifest::ManifestFile};
+use crate::card::{self, CARD_FILE};
+use crate::client::PushClient;
+use crate::error::{HubOperation, PushError};
+use crate::request::{PushKind, PushTarget, Refusal, is_mmproj};
+
+/// Largest model card in bytes that is read and written again.
+const MAX_CARD_SIZE: u64 = 4 << 20;
 
 /// The files of a repository's main branch at one commit.
 #[derive(Debug, Default)]
-pub(super) struct RepositoryContents {
+pub(crate) struct RepositoryContents {
     /// The commit, if there is one.
-    pub(super) head: Option<String>,
+    pub(crate) head: Option<String>,
     /// Whether only its owner may read it.
-    pub(super) private: Option<bool>,
-    pub(super) files: Vec<RepositoryFile>,
+    pub(crate) private: Option<bool>,
+    pub(crate) files: Vec<RepositoryFile>,
     /// Those that the card lists: of earlier exports.
-    pub(super) exported: Vec<String>,
+    pub(crate) exported: Vec<String>,
 }
 
-impl Hub {
-    /// The files at the commit of `info`.
-    pub(super) fn listed_files(
+impl PushClient {
+    /// What the repository holds at the head of its main branch.
+    pub(crate) fn contents(
         &self,
-        repo: &HubRepo,
-        info: &RepositoryInfo,
-    ) -> Result<Vec<RepositoryFile>, HubError> {
-        match info.sha.as_deref().filter(|_| info.has_files()) {
-            Some(commit) => self.requests.files(repo.as_str(), commit),
-            None => Ok(Vec::new()),
-        }
+        repo: &str,
+        operation: &HubOperation,
+    ) -> Result<RepositoryContents, PushError> {
+        let failed = |error| operation.failed(error);
+        let info = self.requests.info(repo, None).map_err(failed)?;
+        let files = self.requests.files_of(repo, &info).map_err(failed)?;
+        Ok(RepositoryContents { head: info.sha, private: info.private, files, exported: Vec::new() })
     }
 
-    pub(super) fn contents(
+    /// Reads the model card, and notes the files that it lists. Empty if there is none, `None` if it is not text or very large.
+    pub(crate) fn read_card(
         &self,
-        repo: &HubRepo,
+        repo: &str,
+        contents: &mut RepositoryContents,
         operation: &HubOperation,
-    ) -> Result<RepositoryContents, JobError> {
-        let failed = |error| operation.failed(error);
-        let info = self.requests.info(repo.as_str(), None).map_err(failed)?;
-        let files = self.listed_files(repo, &info).map_err(failed)?;
-        Ok(RepositoryContents { head: info.sha, private: info.private, files, exported: Vec::new() })
+    ) -> Result<Option<String>, PushError> {
+        let Some(size) = contents.size_of(CARD_FILE) else { return Ok(Some(String::new())) };
+        if size > MAX_CARD_SIZE {
+            return Ok(None);
+        }
+        let revision = contents.head.as_deref().unwrap_or("main");
+        let card = String::from_utf8(self.read_small(repo, (CARD_FILE, size), revision, operation)?).ok();
+        contents.exported = card.as_deref().map(card::listed_files).unwrap_or_default();
+        Ok(card)
     }
 }
 
 impl RepositoryContents {
-    /// Rejects a public repository where a private one is required.
-    pub(super) fn check_privacy(&self, repo: &HubRepo, private: bool) -> Result<(), JobError> {
-        if private && self.private != Some(true) {
-            return Err(JobError::InvalidInput(format!(
-                "{repo} is public, but the export asks for a private repository: make it private on the Hugging Face \
-                 Hub, choose another one, or set hf_private to false"
-            )));
+    /// Refuses what the repository's visibility or weights contradict.
+    pub(crate) fn check(&self, target: &PushTarget<'_>) -> Result<(), PushError> {
+        if target.private && self.private != Some(true) {
+            return Err(PushError::refused(target.repo, Refusal::Public));
         }
-        Ok(())
+        match self.names().find(|file| target.kind == PushKind::Adapter && is_model_weights(file)) {
+            Some(weights) => Err(PushError::refused(target.repo, Refusal::FullModel(weights.to_owned()))),
+            None => Ok(()),
+        }
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Refuses a GGUF file with which llama.cpp would load an mmproj file of somebody else.
+    pub(crate) fn check_mmproj(&self, target: &PushTarget<'_>) -> Result<(), PushError> {
+        // llama.cpp loads an adapter beside a model
+        let is_model =
+            |name: &str| target.kind == PushKind::Gguf && name.ends_with(".gguf") && !is_mmproj(name);
+        let Some(model) = target.files.iter().find(|file| is_model(&file.name)) else { return Ok(()) };
+        let mixed = self.other_mmprojs(target).find(|(_, use_of)| *use_of == MmprojUse::Mixed);
+        mixed.map_or(Ok(()), |(mmproj, _)| {
+            let (mmproj, model) = (mmproj.to_owned(), model.name.clone());
+            Err(PushError::refused(target.repo, Refusal::Mmproj { mmproj, model }))
+        })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.file(name).is_some()
     }
 
     /// The size of a file, if it exists.
-    pub(super) fn size_of(&self, name: &str) -> Option<u64> {
+    pub(crate) fn size_of(&self, name: &str) -> Option<u64> {
         self.file(name).map(|file| file.size)
     }
 
-    pub(super) fn file(&self, name: &str) -> Option<&RepositoryFile> {
+    pub(crate) fn file(&self, name: &str) -> Option<&RepositoryFile> {
         self.files.iter().find(|file| file.name == name)
     }
 
@@ -73,56 +96,33 @@ impl RepositoryContents {
         self.files.iter().map(|file| file.name.as_str())
     }
 
-    pub(super) fn check(&self, repo: &HubRepo, kind: ArtifactKind) -> Result<(), JobError> {
-        match self.names().find(|file| kind == ArtifactKind::Adapter && is_model_weights(file)) {
-            Some(weights) => Err(JobError::InvalidInput(format!(
-                "{repo} has the weights of a full model ({weights}), to which transformers would apply the adapter: choose \
-                 another repository (hf_repo_id), or remove the model there"
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    /// Fails if llama.cpp would load an mmproj file of somebody else with the pushed GGUF file.
-    pub(super) fn check_mmproj(&self, repo: &HubRepo, pushed: &[ManifestFile]) -> Result<(), JobError> {
-        let Some(model) = pushed.iter().find(|file| is_language_model(&file.name)) else { return Ok(()) };
-        let refused = self.other_mmprojs(pushed).find(|(_, use_of)| *use_of == MmprojUse::Mixed);
-        refused.map_or(Ok(()), |(mmproj, _)| {
-            Err(JobError::InvalidInput(format!(
-                "{repo} has {mmproj}, which llama.cpp would load with {}: choose another repository (hf_repo_id), or remove \
-                 that file there",
-                model.name
-            )))
-        })
-    }
-
     /// The files that a loader would use instead of the pushed ones, or with them.
-    pub(super) fn contradicting(&self, kind: ArtifactKind, pushed: &[ManifestFile]) -> Vec<&str> {
-        let has_companions = pushed.iter().any(|file| is_companion(&file.name));
-        let has_index = pushed.iter().any(|file| file.name == INDEX_FILE);
-        let contradicts = |name: &str| match kind {
-            ArtifactKind::Adapter => is_adapter_file(name) || (has_companions && is_companion(name)),
-            ArtifactKind::Merged => {
+    pub(crate) fn contradicting(&self, target: &PushTarget<'_>) -> Vec<&str> {
+        let has_companions = target.files.iter().any(|file| is_companion(&file.name));
+        let has_index = target.has(INDEX_FILE);
+        let contradicts = |name: &str| match target.kind {
+            PushKind::Adapter => is_adapter_file(name) || (has_companions && is_companion(name)),
+            PushKind::Merged => {
                 is_adapter_file(name)
                     || is_model_weights(name)
                     || is_companion(name)
                     || matches!(name, ExportReport::FILE | QUANTIZATION_FILE)
                     || (!has_index && is_weights_without_index(name))
             }
-            ArtifactKind::Gguf => self.other_mmprojs(pushed).any(|(mmproj, use_of)| {
+            PushKind::Gguf | PushKind::LoraGguf => self.other_mmprojs(target).any(|(mmproj, use_of)| {
                 use_of == MmprojUse::Stale && (name == mmproj || name == ExportReport::beside(mmproj))
             }),
         };
-        self.names().filter(|name| contradicts(name) && !is_in(pushed, name)).collect()
+        self.names().filter(|name| contradicts(name) && !target.has(name)).collect()
     }
 
     /// The mmproj files that are not pushed.
-    fn other_mmprojs(&self, pushed: &[ManifestFile]) -> impl Iterator<Item = (&str, MmprojUse)> {
-        let pushes_one = pushed.iter().any(|file| is_mmproj(&file.name));
-        self.names().filter(|name| is_mmproj(name) && !is_in(pushed, name)).map(move |name| {
+    fn other_mmprojs(&self, target: &PushTarget<'_>) -> impl Iterator<Item = (&str, MmprojUse)> {
+        let pushes_one = target.files.iter().any(|file| is_mmproj(&file.name));
+        self.names().filter(|name| is_mmproj(name) && !target.has(name)).map(move |name| {
             let model = name.strip_prefix("mmproj-").unwrap_or_default();
-            let has_model = self.has(model) && !is_in(pushed, model);
-            let is_ours = is_in(pushed, model) || self.exported.iter().any(|file| file == name);
+            let has_model = self.has(model) && !target.has(model);
+            let is_ours = target.has(model) || self.exported.iter().any(|file| file == name);
             let use_of = if has_model && pushes_one {
                 MmprojUse::OfItsModel
             } else if is_ours && !has_model {
@@ -144,19 +144,6 @@ enum MmprojUse {
     Stale,
     /// llama.cpp would load it with the pushed file, or instead of the pushed mmproj file.
     Mixed,
-}
-
-fn is_mmproj(name: &str) -> bool {
-    name.contains("mmproj") && name.ends_with(".gguf")
-}
-
-/// An adapter of [`crate::plan::lora`] is none: llama.cpp loads it beside a model.
-fn is_language_model(name: &str) -> bool {
-    name.ends_with(".gguf") && !is_mmproj(name) && !name.starts_with("lora-")
-}
-
-fn is_in(pushed: &[ManifestFile], name: &str) -> bool {
-    pushed.iter().any(|file| file.name == name)
 }
 
 /// transformers' name of the shard index.
@@ -194,6 +181,8 @@ fn is_weights_without_index(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use engine::WrittenFile;
+
     use super::*;
 
     fn contents(existing: &[&str], exported: &[&str]) -> RepositoryContents {
@@ -208,14 +197,19 @@ mod tests {
         RepositoryContents { files, exported, ..RepositoryContents::default() }
     }
 
-    fn manifest(names: &[&str]) -> Vec<ManifestFile> {
-        let file = |name: &&str| ManifestFile { name: (*name).to_owned(), size: 1, sha256: String::new() };
+    fn written(names: &[&str]) -> Vec<WrittenFile> {
+        let file = |name: &&str| WrittenFile { name: (*name).to_owned(), size: 1, sha256: String::new() };
         names.iter().map(file).collect()
     }
 
-    fn contradicting(kind: ArtifactKind, existing: &[&str], pushed: &[&str]) -> Vec<String> {
+    fn target(kind: PushKind, files: &[WrittenFile]) -> PushTarget<'_> {
+        PushTarget { repo: "ada/my-gemma", private: true, kind, files }
+    }
+
+    fn contradicting(kind: PushKind, existing: &[&str], pushed: &[&str]) -> Vec<String> {
         let contents = contents(existing, &[]);
-        contents.contradicting(kind, &manifest(pushed)).into_iter().map(str::to_owned).collect()
+        let files = written(pushed);
+        contents.contradicting(&target(kind, &files)).into_iter().map(str::to_owned).collect()
     }
 
     #[test]
@@ -248,11 +242,11 @@ mod tests {
         let (loose, existing) = (["control_vector.safetensors"], [&weights[..], &others].concat());
         let existing = [&existing[..], &loose].concat();
         let single = ["config.json", "model.safetensors"];
-        assert_eq!(contradicting(ArtifactKind::Merged, &existing, &single), [&weights[..], &loose].concat());
+        assert_eq!(contradicting(PushKind::Merged, &existing, &single), [&weights[..], &loose].concat());
         let sharded = ["model-00001-of-00001.safetensors", "model.safetensors.index.json"];
-        let left = contradicting(ArtifactKind::Merged, &existing, &sharded);
+        let left = contradicting(PushKind::Merged, &existing, &sharded);
         assert!(!left.contains(&loose[0].to_owned()), "vLLM reads the files of the index");
-        assert!(contradicting(ArtifactKind::Gguf, &existing, &["model-q4_k_m.gguf"]).is_empty());
+        assert!(contradicting(PushKind::Gguf, &existing, &["model-q4_k_m.gguf"]).is_empty());
     }
 
     #[test]
@@ -265,20 +259,19 @@ mod tests {
             "tokenizer.json",
         ];
         let companions = ["added_tokens.json", "additional_chat_templates/old.jinja"];
-        let merged = contradicting(ArtifactKind::Merged, &existing, &["model.safetensors", "tokenizer.json"]);
+        let merged = contradicting(PushKind::Merged, &existing, &["model.safetensors", "tokenizer.json"]);
         assert_eq!(merged, [&["adapter_model.bin"], &companions[..]].concat());
         let adapter = ["adapter_config.json", "adapter_model.safetensors"];
-        assert_eq!(contradicting(ArtifactKind::Adapter, &existing, &adapter), ["adapter_model.bin"]);
+        assert_eq!(contradicting(PushKind::Adapter, &existing, &adapter), ["adapter_model.bin"]);
         let with_tokenizer = [&adapter[..], &["tokenizer.json"]].concat();
         assert_eq!(
-            contradicting(ArtifactKind::Adapter, &existing, &with_tokenizer),
+            contradicting(PushKind::Adapter, &existing, &with_tokenizer),
             [&["adapter_model.bin"], &companions[..]].concat()
         );
     }
 
     #[test]
     fn an_mmproj_file_of_another_set_is_removed_if_it_is_ours_and_else_refused() {
-        let repo = "ada/my-gemma".parse().unwrap();
         let text = ["model.gguf"];
         let both = ["model.gguf", "mmproj-model.gguf"];
         let of_q4 = ["model-q4_k_m.gguf", "mmproj-model-q4_k_m.gguf"];
@@ -293,9 +286,10 @@ mod tests {
             (&["gemma.gguf", "mmproj-F16.gguf"], nothing, &text, &[], true),
             (&["gemma.gguf", "mmproj-F16.gguf"], nothing, &both, &[], true),
         ] {
-            let (contents, pushed) = (contents(existing, exported), manifest(pushed));
-            assert_eq!(contents.contradicting(ArtifactKind::Gguf, &pushed), removed, "{existing:?}");
-            assert_eq!(contents.check_mmproj(&repo, &pushed).is_err(), is_refused, "{existing:?}");
+            let (contents, pushed) = (contents(existing, exported), written(pushed));
+            let target = target(PushKind::Gguf, &pushed);
+            assert_eq!(contents.contradicting(&target), removed, "{existing:?}");
+            assert_eq!(contents.check_mmproj(&target).is_err(), is_refused, "{existing:?}");
         }
     }
 }

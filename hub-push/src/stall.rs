@@ -1,4 +1,4 @@
-//! Ends an upload that makes no progress for too long, or whose job is stopped.
+//! Ends an upload that makes no progress for too long, or is stopped.
 
 use std::{
     pin::pin,
@@ -11,42 +11,42 @@ use std::{
 
 use hf_hub::progress::{ProgressEvent, ProgressHandler, UploadEvent};
 
-use crate::progress::ProgressTracker;
+use crate::request::PushMonitor;
 
 /// Time between two checks of an upload.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The time since an upload last made progress.
-pub(super) struct StallDetector {
-    progress: Arc<ProgressTracker>,
+pub(crate) struct StallDetector {
+    monitor: Arc<dyn PushMonitor>,
     last_activity: Mutex<Instant>,
     bytes_done: AtomicU64,
     committing: AtomicBool,
 }
 
 /// How a watched upload ended.
-pub(super) enum UploadEnd<T> {
+pub(crate) enum UploadEnd<T> {
     Finished(T),
     Stalled,
     Stopped,
 }
 
 impl StallDetector {
-    pub(super) fn new(progress: Arc<ProgressTracker>) -> Self {
+    pub(crate) fn new(monitor: Arc<dyn PushMonitor>) -> Self {
         Self {
-            progress,
+            monitor,
             last_activity: Mutex::new(Instant::now()),
             bytes_done: AtomicU64::new(0),
             committing: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn note_activity(&self) {
+    pub(crate) fn note_activity(&self) {
         *self.last_activity.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Whether the files are uploaded and the commit is requested.
-    pub(super) fn is_committing(&self) -> bool {
+    pub(crate) fn is_committing(&self) -> bool {
         self.committing.load(Ordering::Relaxed)
     }
 
@@ -54,15 +54,15 @@ impl StallDetector {
         self.last_activity.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Runs `upload` until it ends, makes no progress for `timeout`, or the job is stopped.
-    pub(super) async fn watch<T>(&self, timeout: Duration, upload: impl Future<Output = T>) -> UploadEnd<T> {
+    /// Runs `upload` until it ends, makes no progress for `timeout`, or the monitor stops it.
+    pub(crate) async fn watch<T>(&self, timeout: Duration, upload: impl Future<Output = T>) -> UploadEnd<T> {
         let mut upload = pin!(upload);
         let mut ticks = tokio::time::interval(CHECK_INTERVAL);
         loop {
             tokio::select! {
                 result = &mut upload => return UploadEnd::Finished(result),
                 _ = ticks.tick() => {
-                    if self.progress.is_stopped() {
+                    if self.monitor.is_stopped() {
                         return UploadEnd::Stopped;
                     }
                     if self.idle_time() > timeout {
@@ -74,8 +74,8 @@ impl StallDetector {
     }
 }
 
-/// Passes the client's progress on to a [`StallDetector`] and the record.
-pub(super) struct UploadProgress(pub(super) Arc<StallDetector>);
+/// Passes the client's progress on to a [`StallDetector`] and its monitor.
+pub(crate) struct UploadProgress(pub(super) Arc<StallDetector>);
 
 impl ProgressHandler for UploadProgress {
     fn on_progress(&self, event: &ProgressEvent) {
@@ -83,7 +83,7 @@ impl ProgressHandler for UploadProgress {
             let before = self.0.bytes_done.swap(*bytes_completed, Ordering::Relaxed);
             if *bytes_completed > before {
                 self.0.note_activity();
-                self.0.progress.advance(bytes_completed - before);
+                self.0.monitor.advance(bytes_completed - before);
             }
         }
         if let ProgressEvent::Upload(UploadEvent::Committing) = event {

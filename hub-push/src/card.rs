@@ -2,88 +2,75 @@
 
 use std::fmt::Write as _;
 
-use shared::domain::{ArtifactKind, GgufKind, HubRepo};
-
-use super::front_matter::{self, FrontMatter};
-use crate::{input_folder::InputFile, manifest::ManifestFile};
+use crate::front_matter::{self, FrontMatter};
+use crate::request::{ModelCard, PushKind, PushTarget, is_mmproj, parts};
 
 /// The name of the model card.
-pub(crate) const CARD_FILE: &str = "README.md";
+pub const CARD_FILE: &str = "README.md";
 
-/// The content of a model card.
-pub(crate) struct ModelCard<'a> {
-    pub(crate) repo: &'a HubRepo,
-    pub(crate) kind: ArtifactKind,
-    /// What a GGUF file has.
-    pub(crate) gguf_kind: GgufKind,
-    /// The base model, if it is known.
-    pub(crate) base_model: Option<&'a HubRepo>,
-    /// The files of the base model, as far as they are known.
-    pub(crate) base_files: &'a [InputFile],
-    /// How the model was made, in a sentence.
-    pub(crate) description: &'a str,
-    /// Every file besides the card.
-    pub(crate) files: &'a [ManifestFile],
-}
-
-/// The service's section of a card. The rest of a card belongs to the repository's owner.
+/// The section of a card that a push writes. The rest of a card belongs to the repository's owner.
 const BEGIN: &str = "<!-- export-service -->";
 const END: &str = "<!-- /export-service -->";
 
 /// The Hub's name of the task of embedding models.
 const EMBEDDING: &str = "sentence-similarity";
 
-impl ModelCard<'_> {
-    /// `README.md`: YAML front matter for the Hub, then Markdown. Text of the owner in `existing` is kept, and so are the
-    /// entries of files that `stays` there.
-    pub(crate) fn render(&self, existing: &str, stays: impl Fn(&str) -> bool) -> String {
-        let section = self.section(&kept_rows(existing, |name| {
-            stays(name) && self.files.iter().all(|file| file.name != name)
-        }));
-        if self.is_own(existing) {
-            let (_, title) = self.repo.parts();
-            return format!("{}\n# {title}\n\n{section}\n", self.front_matter());
-        }
-        front_matter::add_missing(&with_section(existing, &section), &self.front_matter())
+/// `README.md`: YAML front matter for the Hub, then Markdown. Text of the owner in `existing` is kept, and so are the entries of
+/// files that `stays` there.
+pub(crate) fn render(
+    target: &PushTarget<'_>,
+    card: &ModelCard<'_>,
+    existing: &str,
+    stays: impl Fn(&str) -> bool,
+) -> String {
+    let content = CardContent { target, card };
+    let section = content.section(&kept_rows(existing, |name| stays(name) && !target.has(name)));
+    if content.is_own(existing) {
+        return format!("{}\n# {}\n\n{section}\n", content.front_matter(), target.title());
     }
+    front_matter::add_missing(&with_section(existing, &section), &content.front_matter())
+}
 
+/// What a card is made of.
+struct CardContent<'a> {
+    target: &'a PushTarget<'a>,
+    card: &'a ModelCard<'a>,
+}
+
+impl CardContent<'_> {
     fn front_matter(&self) -> FrontMatter {
-        let task = self.task();
-        let (library, relation) = match self.kind {
-            ArtifactKind::Adapter => ("peft", "adapter"),
-            ArtifactKind::Merged if task == EMBEDDING => ("sentence-transformers", "finetune"),
-            ArtifactKind::Merged => ("transformers", "finetune"),
-            ArtifactKind::Gguf if self.is_adapter() => ("gguf", "adapter"),
-            ArtifactKind::Gguf => ("gguf", "quantized"),
+        let (task, kind) = (self.task(), self.target.kind);
+        let (library, relation) = match kind {
+            PushKind::Adapter => ("peft", "adapter"),
+            PushKind::Merged if task == EMBEDDING => ("sentence-transformers", "finetune"),
+            PushKind::Merged => ("transformers", "finetune"),
+            PushKind::LoraGguf => ("gguf", "adapter"),
+            PushKind::Gguf => ("gguf", "quantized"),
         };
         let mut fields = FrontMatter::default();
         fields.add("library_name", library);
         fields.add("pipeline_tag", task);
-        if let Some(base) = self.base_model {
+        if let Some(base) = self.card.base_model {
             fields.add("base_model", &format!("{base}\nbase_model_relation: {relation}"));
             if let Some(license) = license(base) {
                 fields.add("license", license);
             }
         }
-        fields.add("tags", if self.is_adapter() { "[gemma, lora]" } else { "[gemma]" });
+        fields.add("tags", if kind.is_adapter() { "[gemma, lora]" } else { "[gemma]" });
         fields
-    }
-
-    /// Whether the files need the base model.
-    fn is_adapter(&self) -> bool {
-        self.kind == ArtifactKind::Adapter || self.gguf_kind == GgufKind::Lora
     }
 
     /// The Hub's name of what the model does. An adapter is used with the processors of its base model.
     fn task(&self) -> &'static str {
-        let own = || self.files.iter().map(|file| file.name.as_str());
-        let base = || self.base_files.iter().map(|file| file.name.as_str());
+        let own = || self.target.files.iter().map(|file| file.name.as_str());
+        let base = || self.card.base_files.iter().copied();
         let is_processor = |name: &str| matches!(name, "preprocessor_config.json" | "processor_config.json");
-        let is_embedding_base = self.base_model.is_some_and(|base| base.parts().1.contains("embeddinggemma"));
+        let is_embedding_base =
+            self.card.base_model.is_some_and(|base| parts(base).1.contains("embeddinggemma"));
         if is_embedding_base || own().chain(base()).any(|name| name == "modules.json") {
             EMBEDDING
-        } else if own().any(|name| is_processor(name) || name.starts_with("mmproj-"))
-            || (self.is_adapter() && base().any(is_processor))
+        } else if own().any(|name| is_processor(name) || is_mmproj(name))
+            || (self.target.kind.is_adapter() && base().any(is_processor))
         {
             "image-text-to-text"
         } else {
@@ -93,23 +80,23 @@ impl ModelCard<'_> {
 
     /// What the files are, and their hashes. `rows` are those of files that are there already.
     fn section(&self, rows: &str) -> String {
-        let what = match self.kind {
-            ArtifactKind::Adapter => "A LoRA adapter",
-            ArtifactKind::Merged => "A fine-tuned model, adapter and base merged",
-            ArtifactKind::Gguf if self.is_adapter() => "A LoRA adapter as a GGUF file for llama.cpp",
-            ArtifactKind::Gguf => "A GGUF file for llama.cpp and Ollama",
+        let what = match self.target.kind {
+            PushKind::Adapter => "A LoRA adapter",
+            PushKind::Merged => "A fine-tuned model, adapter and base merged",
+            PushKind::LoraGguf => "A LoRA adapter as a GGUF file for llama.cpp",
+            PushKind::Gguf => "A GGUF file for llama.cpp and Ollama",
         };
         let mut text = format!("{BEGIN}\n{what}");
-        match self.base_model {
+        match self.card.base_model {
             Some(base) => {
                 write!(text, " of [{base}](https://huggingface.co/{base}), whose license applies.\n\n").ok()
             }
             None => write!(text, ".\n\n").ok(),
         };
-        write!(text, "{}\n\n## Files\n\n| file | bytes | SHA-256 |\n| --- | --- | --- |\n", self.description)
-            .ok();
+        let description = self.card.description;
+        write!(text, "{description}\n\n## Files\n\n| file | bytes | SHA-256 |\n| --- | --- | --- |\n").ok();
         text.push_str(rows);
-        for file in self.files {
+        for file in self.target.files {
             writeln!(text, "| `{}` | {} | `{}` |", file.name, file.size, file.sha256).ok();
         }
         text.push_str(END);
@@ -119,16 +106,16 @@ impl ModelCard<'_> {
     /// Whether nothing in a card is the owner's: front matter, title and section only.
     fn is_own(&self, text: &str) -> bool {
         let Some((before, _, after)) = split_section(text) else { return text.trim().is_empty() };
-        let parts = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+        let fields = before.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
         // ours always names the library first
-        let Some((front_matter, body)) = parts else { return false };
-        let (body, (_, title)) = (body.trim(), self.repo.parts());
-        let is_ours = body.is_empty() || body == format!("# {title}");
+        let Some((front_matter, body)) = fields else { return false };
+        let body = body.trim();
+        let is_ours = body.is_empty() || body == format!("# {}", self.target.title());
         front_matter.starts_with("library_name: ") && is_ours && after.trim().is_empty()
     }
 }
 
-/// The text before, in and after the service's section.
+/// The text before, in and after the section.
 fn split_section(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (section, after) = rest.split_once(END)?;
@@ -142,25 +129,25 @@ fn with_section(text: &str, section: &str) -> String {
     }
 }
 
-/// The files that the service's table in a card lists: those of earlier exports.
-pub(super) fn listed_files(text: &str) -> Vec<String> {
+/// The files that the section of a card lists: those of earlier exports.
+pub(crate) fn listed_files(text: &str) -> Vec<String> {
     rows(text).map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The rows of the service's table whose files `stays`.
+/// The rows of a section's table whose files `stays`.
 fn kept_rows(text: &str, stays: impl Fn(&str) -> bool) -> String {
     rows(text).filter(|(name, _)| stays(name)).map(|(_, row)| format!("{row}\n")).collect()
 }
 
-/// The rows of the service's table, each with the name of its file.
+/// The rows of a section's table, each with the name of its file.
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let section = split_section(text).map(|(_, section, _)| section).unwrap_or_default();
     section.lines().filter_map(|row| Some((row.strip_prefix("| `")?.split_once('`')?.0, row)))
 }
 
 /// The license of the Gemma family of `base`, with its further fields; `None` if the name has no known family.
-fn license(base: &HubRepo) -> Option<&'static str> {
-    let name = base.parts().1.to_ascii_lowercase();
+fn license(base: &str) -> Option<&'static str> {
+    let name = parts(base).1.to_ascii_lowercase();
     let has = |family: &str| {
         let rest = name.split_once(family).map(|(_, rest)| rest);
         // "gemma-4b" is not of Gemma 4
@@ -184,24 +171,25 @@ fn license(base: &HubRepo) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use engine::WrittenFile;
+
     use super::*;
+
+    fn file(name: &str) -> WrittenFile {
+        WrittenFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() }
+    }
+
+    fn target<'a>(repo: &'a str, kind: PushKind, files: &'a [WrittenFile]) -> PushTarget<'a> {
+        PushTarget { repo, private: true, kind, files }
+    }
 
     #[test]
     fn a_card_names_base_license_and_hashes() {
-        let repo = "ada/my-gemma".parse().unwrap();
-        let base = "google/gemma-3-1b-it".parse().unwrap();
-        let files = [ManifestFile { name: "model.gguf".into(), size: 5, sha256: "abc".into() }];
-        let card = ModelCard {
-            repo: &repo,
-            kind: ArtifactKind::Gguf,
-            gguf_kind: GgufKind::Model,
-            base_model: Some(&base),
-            base_files: &[],
-            description: "Quantized to q8_0.",
-            files: &files,
-        };
+        let files = [file("model.gguf")];
+        let description = "Quantized to q8_0.";
+        let card = ModelCard { base_model: Some("google/gemma-3-1b-it"), base_files: &[], description };
         assert_eq!(
-            card.render("", |_| true),
+            render(&target("ada/my-gemma", PushKind::Gguf, &files), &card, "", |_| true),
             "---\nlibrary_name: gguf\npipeline_tag: text-generation\nbase_model: google/gemma-3-1b-it\n\
              base_model_relation: quantized\nlicense: gemma\ntags: [gemma]\n---\n\n# my-gemma\n\n<!-- export-service -->\nA GGUF file for llama.cpp and Ollama of \
              [google/gemma-3-1b-it](https://huggingface.co/google/gemma-3-1b-it), whose license applies.\n\n\
@@ -212,18 +200,10 @@ mod tests {
 
     #[test]
     fn an_adapter_as_gguf_is_an_adapter_of_its_base() {
-        let (repo, base) = ("ada/my-lora".parse().unwrap(), "google/gemma-3-1b-it".parse().unwrap());
-        let files = [ManifestFile { name: "lora-f32.gguf".into(), size: 5, sha256: "abc".into() }];
-        let card = ModelCard {
-            repo: &repo,
-            kind: ArtifactKind::Gguf,
-            gguf_kind: GgufKind::Lora,
-            base_model: Some(&base),
-            base_files: &[],
-            description: "For `--lora`.",
-            files: &files,
-        };
-        let text = card.render("", |_| true);
+        let files = [file("lora-f32.gguf")];
+        let description = "For `--lora`.";
+        let card = ModelCard { base_model: Some("google/gemma-3-1b-it"), base_files: &[], description };
+        let text = render(&target("ada/my-lora", PushKind::LoraGguf, &files), &card, "", |_| true);
         assert!(
             text.contains("library_name: gguf\n") && text.contains("base_model_relation: adapter\n"),
             "{text}"
@@ -237,41 +217,34 @@ mod tests {
 
     #[test]
     fn text_of_the_owner_and_entries_of_files_that_stay_are_kept() {
-        let repo = "ada/my-gemma".parse().unwrap();
-        let file = |name: &str| ManifestFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() };
         let (first, second) = ([file("model.gguf")], [file("model-q4_k_m.gguf")]);
-        let card = |files| ModelCard {
-            repo: &repo,
-            kind: ArtifactKind::Gguf,
-            gguf_kind: GgufKind::Model,
-            base_model: None,
-            base_files: &[],
-            description: "Quantized.",
-            files,
+        let card = ModelCard { base_model: None, base_files: &[], description: "Quantized." };
+        let render = |files: &[WrittenFile], existing: &str, stays: bool| {
+            render(&target("ada/my-gemma", PushKind::Gguf, files), &card, existing, |_| stays)
         };
-        let one = card(&first).render("", |_| true);
-        let both = card(&second).render(&one, |_| true);
+        let one = render(&first, "", true);
+        let both = render(&second, &one, true);
         assert!(both.contains("`model.gguf`") && both.contains("`model-q4_k_m.gguf`"), "{both}");
         assert_eq!(both.matches(BEGIN).count(), 1);
-        assert!(!card(&second).render(&one, |_| false).contains("`model.gguf`"));
+        assert!(!render(&second, &one, false).contains("`model.gguf`"));
 
         let form = "---\nlicense: mit\n---\n";
-        let once = card(&first).render(form, |_| true);
-        let twice = card(&second).render(&once, |_| true);
+        let once = render(&first, form, true);
+        let twice = render(&second, &once, true);
         assert!(twice.starts_with("---\nlicense: mit\nlibrary_name: gguf\n"), "{twice}");
         assert_eq!(twice.matches("license").count(), 1, "{twice}");
 
         let (fields, body) = ("---\nlicense: mit\n", "---\n\n# Mine\n\nHow I trained it.\n");
-        let kept = card(&first).render(&format!("{fields}{body}"), |_| true);
+        let kept = render(&first, &format!("{fields}{body}"), true);
         let is_kept = |text: &str| text.starts_with(fields) && text.contains(body.trim_end());
         assert!(is_kept(&kept) && kept.contains("`model.gguf`"), "{kept}");
         let after = format!("{kept}\nMore of mine.\n");
-        let again = card(&second).render(&after, |_| true);
+        let again = render(&second, &after, true);
         assert!(is_kept(&again) && again.ends_with("More of mine.\n"), "{again}");
         assert_eq!(again.matches(BEGIN).count(), 1);
 
-        let title = card(&first).render("# Mine\n", |_| true);
-        assert!(card(&second).render(&title, |_| true).contains("\n# Mine\n"), "{title}");
+        let title = render(&first, "# Mine\n", true);
+        assert!(render(&second, &title, true).contains("\n# Mine\n"), "{title}");
     }
 
     #[test]
@@ -286,30 +259,20 @@ mod tests {
             ("google/embeddinggemma-2", Some("apache-2.0")),
             ("ada/micro", None),
         ] {
-            assert_eq!(license(&base.parse().unwrap()), expected, "{base}");
+            assert_eq!(license(base), expected, "{base}");
         }
-        assert!(license(&"google/medgemma-4b-it".parse().unwrap()).unwrap().starts_with("other\n"));
+        assert!(license("google/medgemma-4b-it").unwrap().starts_with("other\n"));
     }
 
     #[test]
     fn the_task_is_that_of_the_files() {
-        let repo = "ada/my-gemma".parse().unwrap();
         let front_matter = |kind, name: &str, base: &str, base_file: &str| {
-            let files = [ManifestFile { name: name.to_owned(), size: 5, sha256: "abc".to_owned() }];
-            let base_files = [InputFile { name: base_file.to_owned(), size: 5, version: "1".to_owned() }];
-            let base = base.parse().unwrap();
-            let card = ModelCard {
-                repo: &repo,
-                kind,
-                gguf_kind: GgufKind::Model,
-                base_model: Some(&base),
-                base_files: &base_files,
-                description: "",
-                files: &files,
-            };
-            card.front_matter().to_string()
+            let (files, base_files) = ([file(name)], [base_file]);
+            let card = ModelCard { base_model: Some(base), base_files: &base_files, description: "" };
+            let target = target("ada/my-gemma", kind, &files);
+            CardContent { target: &target, card: &card }.front_matter().to_string()
         };
-        use ArtifactKind::{Adapter, Gguf, Merged};
+        use PushKind::{Adapter, Gguf, Merged};
         let (text, image) = ("pipeline_tag: text-generation\n", "pipeline_tag: image-text-to-text\n");
         let embedding = "pipeline_tag: sentence-similarity\n";
         let base = "google/gemma-3-4b-it";

@@ -1,14 +1,15 @@
 //! Checks that the Hub takes the files, and large ones through Xet. The client does not look at what the Hub says about single
 //! files, and without Xet it would hold large ones in memory and send them inside the commit.
 
+use engine::WrittenFile;
 use hub_client::{HubError, HubResponse};
 use reqwest::{Method, Url, header};
 use serde::Deserialize;
 use serde_json::json;
-use shared::domain::HubRepo;
 
-use super::{Hub, error::HubOperation};
-use crate::{error::JobError, manifest::ManifestFile};
+use crate::client::PushClient;
+use crate::error::{HubOperation, PushError};
+use crate::request::{PushTarget, Refusal};
 
 /// Largest file in bytes that a commit may contain; larger files go through Xet.
 const MAX_INLINE_SIZE: u64 = 10 << 20;
@@ -36,30 +37,28 @@ struct BatchError {
     message: String,
 }
 
-impl Hub {
+impl PushClient {
     /// Fails if the Hub refuses a file, or if there are files over [`MAX_INLINE_SIZE`] and it does not offer Xet for them.
-    pub(super) fn check_transfer(&self, repo: &HubRepo, files: &[ManifestFile]) -> Result<(), JobError> {
-        let sent: Vec<&ManifestFile> = files.iter().filter(|file| file.size > 0).collect();
+    pub(crate) fn check_transfer(&self, target: &PushTarget<'_>) -> Result<(), PushError> {
+        let repo = target.repo;
+        let sent: Vec<&WrittenFile> = target.files.iter().filter(|file| file.size > 0).collect();
         if sent.is_empty() {
             return Ok(());
         }
         let response = self.requests.block_on(self.requests.with_retries(|| self.batch(repo, &sent)));
-        let batch = response.map_err(|error| HubOperation::Write(repo.clone()).failed(error))?;
+        let batch = response.map_err(|error| HubOperation::push(repo).failed(error))?;
         let has_large = sent.iter().any(|file| file.size > MAX_INLINE_SIZE);
         match batch.transfer.as_deref() {
             Some("xet") => Ok(()),
             _ if !has_large => Ok(()),
             other => {
                 tracing::error!(offered = ?other, "the Hub does not offer Xet");
-                Err(JobError::InvalidInput(format!(
-                    "the Hugging Face Hub does not offer Xet for {repo}, which files over {MAX_INLINE_SIZE} bytes need: \
-                     enable Xet for the account, or export to gcs"
-                )))
+                Err(PushError::refused(repo, Refusal::NoXet(MAX_INLINE_SIZE)))
             }
         }
     }
 
-    async fn batch(&self, repo: &HubRepo, files: &[&ManifestFile]) -> Result<BatchResponse, HubError> {
+    async fn batch(&self, repo: &str, files: &[&WrittenFile]) -> Result<BatchResponse, HubError> {
         let objects: Vec<_> =
             files.iter().map(|file| json!({ "oid": file.sha256, "size": file.size })).collect();
         let body = json!({
@@ -85,7 +84,7 @@ impl Hub {
 
 impl BatchResponse {
     /// The error of the first file that has one, by the file's name.
-    fn refused(&self, files: &[&ManifestFile]) -> Option<HubResponse> {
+    fn refused(&self, files: &[&WrittenFile]) -> Option<HubResponse> {
         self.objects.iter().find_map(|object| {
             let error = object.error.as_ref()?;
             let file = files.iter().find(|file| file.sha256 == object.oid);
