@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, sync::Mutex};
 
 pub use access::Access;
 pub use answers::Answer;
+use cdn::SentBytes;
 use faults::Faults;
 pub use faults::{Fault, Step};
 use oauth::OAuth;
@@ -40,6 +41,7 @@ struct HubState {
     repos: Repos,
     xet: XetStore,
     faults: Faults,
+    sent: SentBytes,
     tokens: BTreeMap<String, Access>,
     oauth: OAuth,
     /// Held by a commit.
@@ -56,8 +58,8 @@ impl Hub {
         let xet = XetStore::start().await;
         let ((listener, endpoint), (storage, cdn)) = (listen().await, listen().await);
         let (repos, faults) = (Repos::default(), Faults::default());
-        let (oauth, committing) = (OAuth::default(), Mutex::default());
-        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, tokens, oauth, committing });
+        let (sent, oauth, committing) = (SentBytes::default(), OAuth::default(), Mutex::default());
+        let state = Arc::new(HubState { endpoint, cdn, repos, xet, faults, sent, tokens, oauth, committing });
         let (hub, cdn) = (routes::router(Arc::clone(&state)), cdn::router(Arc::clone(&state)));
         let hub = hub.clone().nest("/mirror", hub);
         tokio::spawn(async move { axum::serve(listener, hub).await });
@@ -96,6 +98,12 @@ impl Hub {
     #[must_use]
     pub fn asked(&self, step: Step) -> usize {
         self.state.faults.asked(step)
+    }
+
+    /// The bytes of a repository's large files that were sent.
+    #[must_use]
+    pub fn sent(&self, id: &str) -> u64 {
+        self.state.sent.of(id)
     }
 
     /// Makes the next `times` requests of that step fail.
