@@ -44,7 +44,8 @@ pub(crate) use service::{
     --out my-model.gguf
 
 Exports write a report next to their output: SHA-256 of inputs and outputs; merge and gguf also the change of each tensor, and \
-the quantization error. A failed or interrupted command leaves no partial output.
+the quantization error. A failed or interrupted command leaves no partial output under its name; merge and gguf keep what is \
+finished in hidden files, and go on there with --resume.
 
 Exit status:
   0    success
@@ -444,6 +445,9 @@ pub(crate) struct RunArgs {
     /// Replace existing output
     #[arg(long)]
     pub(crate) force: bool,
+    /// Go on behind the last finished tensor of an interrupted run with the same arguments
+    #[arg(long)]
+    pub(crate) resume: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

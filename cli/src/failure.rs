@@ -3,7 +3,11 @@
 use std::error::Error;
 use std::fmt;
 
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
+
+/// What a signal does.
+const INTERRUPTED: &str = "interrupted";
 
 /// The kinds of failure that have an exit status of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +67,7 @@ impl FailureKind {
             Self::Finding => "finding",
             Self::ExportFailed => "export_failed",
             Self::ExportCancelled => "export_cancelled",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted => INTERRUPTED,
         }
     }
 }
@@ -73,11 +77,13 @@ impl FailureKind {
 pub(crate) struct Failure {
     pub(crate) kind: FailureKind,
     message: String,
+    /// The bytes of the output that `--resume` goes on behind.
+    kept_bytes: Option<u64>,
 }
 
 impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), kept_bytes: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -96,8 +102,29 @@ impl Failure {
         Self::new(FailureKind::Remote, message)
     }
 
+    /// Of an export that has kept so many bytes of its output, if any.
+    pub(crate) fn keeping(self, kept_bytes: Option<u64>) -> Self {
+        let Some(bytes) = kept_bytes else { return self };
+        let problem = if self.kind == FailureKind::Interrupted { INTERRUPTED } else { &self.message };
+        let kept = DecimalBytes(bytes);
+        let message = format!(
+            "{problem}; {kept} of the output are kept in hidden files: run the same command again with --resume"
+        );
+        Self { kind: self.kind, message, kept_bytes }
+    }
+
+    /// Whether something is kept for `--resume`.
+    pub(crate) fn keeps_some(&self) -> bool {
+        self.kept_bytes.is_some()
+    }
+
     pub(crate) fn to_json(&self) -> Value {
-        json!({ "kind": self.kind.as_str(), "exit_status": self.kind.status(), "message": self.message })
+        let mut object =
+            json!({ "kind": self.kind.as_str(), "exit_status": self.kind.status(), "message": self.message });
+        if let Some(bytes) = self.kept_bytes {
+            object["kept_bytes"] = bytes.into();
+        }
+        object
     }
 }
 
@@ -122,7 +149,10 @@ impl From<engine::Error> for Failure {
             engine::Error::Read { .. } if is_remote => FailureKind::Remote,
             engine::Error::Write { .. } => FailureKind::Output,
             engine::Error::Cancelled => {
-                return Self::new(FailureKind::Interrupted, "interrupted: no partial output remains");
+                return Self::new(
+                    FailureKind::Interrupted,
+                    format!("{INTERRUPTED}: no partial output remains"),
+                );
             }
             engine::Error::Read { .. }
             | engine::Error::Missing { .. }

@@ -12,8 +12,9 @@ use engine::{
 use crate::args::{GgufArgs, QatMode};
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::inputs::Inputs;
+use crate::kept::{kept_bytes, reusable_bytes};
 use crate::model::{OpenModel, open_model, open_target};
 use crate::outputs::check_files;
 use crate::paths::{gguf_names, join};
@@ -64,10 +65,16 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         .collect::<Result<Vec<_>, _>>()?;
     let left = check_outputs(args, model_files.chain(mmproj_file), &sources.inputs)?;
     let encoders = match &mmproj {
-        Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, run)?),
+        Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, args.run.resume, run)?),
         None => None,
     };
-    let mut outcomes = write_model(&folder, &plans, run)?;
+    let mut outcomes = match write_model(&folder, &plans, args.run.resume, run) {
+        Ok(outcomes) => outcomes,
+        Err(failure) => {
+            let mmproj = mmproj.as_ref().map(|(_, folder, name)| (folder.as_path(), name.as_str()));
+            return Err(keep_encoders(failure, encoders.map(|(output, _)| output), mmproj));
+        }
+    };
     let elapsed = started.elapsed();
     let encoders =
         encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
@@ -150,10 +157,10 @@ fn check_outputs<'a>(
     inputs: &Inputs,
 ) -> Result<Vec<PathBuf>, Failure> {
     let (mut files, mut exports, mut earlier) = (Vec::new(), HashMap::new(), Vec::new());
-    let mut space = DiskSpace::default();
+    let mut sizes = Vec::new();
     for (plan, folder, name) in plans {
         let planned = plan.files(name);
-        space.add(folder, planned.iter().map(|file| file.size).sum());
+        sizes.push((folder, ExportReport::beside(name), planned.iter().map(|file| file.size).sum::<u64>()));
         for file in planned.into_iter().map(|file| file.name).chain([ExportReport::beside(name)]) {
             let path = join(folder, &file);
             exports.insert(path.clone(), name);
@@ -163,20 +170,44 @@ fn check_outputs<'a>(
     }
     let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
     check_files(&files, inputs, args.run.force, is_export)?;
+    let mut space = DiskSpace::default();
+    for (folder, report, size) in sizes {
+        space.add(folder, size.saturating_sub(reusable_bytes(folder, &report, args.run.resume)));
+    }
     space.check()?;
     earlier.retain(|path| !files.contains(path) && !inputs.contains(path));
     Ok(earlier)
 }
 
-fn write_model(folder: &Path, plans: &[(GgufPlan, String)], run: Run<'_>) -> Result<Vec<Outcome>, Failure> {
-    run.show(Stage::Converting, |run| {
-        let mut output = LocalOutput::create(folder)?;
+fn write_model(
+    folder: &Path,
+    plans: &[(GgufPlan, String)],
+    resume: bool,
+    run: Run<'_>,
+) -> Result<Vec<Outcome>, Failure> {
+    let written = run.show(Stage::Converting, |run| {
+        let mut output = LocalOutput::create(folder)?.resumable(resume);
         match plans {
             // one type: sequential writes, hashed as written
             [(plan, name)] => Ok(vec![engine::gguf(plan, name, &mut output, run)?]),
             plans => engine::ggufs(plans, &mut output, run),
         }
-    })
+    });
+    let kept = || kept_bytes(folder, &ExportReport::beside(&plans.first()?.1));
+    written.map_err(|failure| failure.keeping(kept()))
+}
+
+/// The failure of the model after its encoders were written. These are kept too, unless the model fails by its content.
+fn keep_encoders(failure: Failure, encoders: Option<LocalOutput>, mmproj: Option<(&Path, &str)>) -> Failure {
+    if failure.keeps_some() {
+        return failure;
+    }
+    if failure.kind == FailureKind::Input {
+        encoders.iter().for_each(LocalOutput::discard);
+    }
+    // unlocks what is kept
+    drop(encoders);
+    failure.keeping(mmproj.and_then(|(folder, name)| kept_bytes(folder, &ExportReport::beside(name))))
 }
 
 /// Measures the survival in all files, and adds it to their reports.
@@ -232,11 +263,19 @@ fn write_mmproj(
     plan: &GgufPlan,
     folder: &Path,
     name: &str,
+    resume: bool,
     run: Run<'_>,
 ) -> Result<(LocalOutput, ExportSummary), Failure> {
     let started = Instant::now();
-    let mut output = LocalOutput::create(folder)?.deferred();
-    let outcome = run.show(Stage::Converting, |run| engine::gguf(plan, name, &mut output, run))?;
+    let mut output = LocalOutput::create(folder)?.deferred().resumable(resume);
+    let outcome = match run.show(Stage::Converting, |run| engine::gguf(plan, name, &mut output, run)) {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            // unlocks what is kept
+            drop(output);
+            return Err(failure.keeping(kept_bytes(folder, &ExportReport::beside(name))));
+        }
+    };
     let summary = ExportSummary::new(join(folder, name), &outcome, started.elapsed(), Vec::new())?;
     Ok((output, summary))
 }

@@ -10,6 +10,7 @@ mod gguf;
 mod imatrix;
 mod inputs;
 mod inspect;
+mod kept;
 mod lora;
 mod merge;
 mod model;

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use engine::{LocalOutput, MergePlan, Stage};
+use engine::{ExportReport, LocalOutput, MergePlan, Stage};
 
 use crate::args::MergeArgs;
 use crate::failure::Failure;
+use crate::kept::kept_bytes;
 use crate::model::{OpenModel, open_model};
 use crate::output_folder::OutputFolder;
 use crate::progress::Run;
@@ -24,9 +25,13 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
     let check = SurvivalCheck::new(&args.survival, &model)?;
     terminal.warnings(plan.warnings());
     terminal.findings(plan.findings());
-    let folder = OutputFolder::prepare(&args.out, &plan.files(), &sources.inputs, args.run.force)?;
-    let mut outcome = run
-        .show(Stage::Merging, |run| engine::merge(&plan, &mut LocalOutput::create(folder.staging())?, run))?;
+    let folder = OutputFolder::prepare(&args.out, &plan.files(), &sources.inputs, &args.run)?;
+    let written = run.show(Stage::Merging, |run| {
+        let mut output = LocalOutput::create(folder.staging())?.resumable(args.run.resume);
+        engine::merge(&plan, &mut output, run)
+    });
+    let kept = || kept_bytes(folder.staging(), ExportReport::FILE);
+    let mut outcome = written.map_err(|failure| failure.keeping(kept()))?;
     folder.commit()?;
     let elapsed = started.elapsed();
     let survival = match &check {

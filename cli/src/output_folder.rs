@@ -5,12 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::{ExportReport, PlannedFile};
+use engine::{ExportReport, KeptExport, PlannedFile};
 
+use crate::args::RunArgs;
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_below, reported_names};
 use crate::failure::Failure;
 use crate::inputs::Inputs;
+use crate::kept::{kept_bytes, reusable_bytes};
 use crate::outputs::existing_folder;
 use crate::paths::{join, parent};
 use crate::replacement::{Replacement, holds_earlier_files};
@@ -30,7 +32,7 @@ pub(crate) struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Creates the staging folder for the `planned` files.
+    /// Creates the staging folder for the `planned` files, or goes on with that of an interrupted run.
     ///
     /// # Errors
     /// When `path` holds something that must not be replaced, or the folder cannot be created.
@@ -38,12 +40,12 @@ impl OutputFolder {
         path: &Path,
         planned: &[PlannedFile],
         inputs: &Inputs,
-        force: bool,
+        run: &RunArgs,
     ) -> Result<Self, Failure> {
         // a staging folder's name is longer than the output's, and a file system has names of at most 255 bytes
         const MOST: usize = 200;
         refuse_folders_in_the_way(path, planned)?;
-        let earlier = replaceable_files(path, inputs, force)?;
+        let earlier = replaceable_files(path, inputs, run.force)?;
         let (path, folder, stem) = match (&earlier, path.file_name()) {
             (Some(_), _) => (path.to_owned(), path, String::new()),
             (None, Some(name)) => {
@@ -58,13 +60,23 @@ impl OutputFolder {
             }
         };
         let prefix = format!("{}{stem}", STAGING.0);
-        remove_abandoned(folder, &prefix, |staging| !holds_earlier_files(staging)).map_err(|error| {
+        let cannot = |error: io::Error| {
             Failure::output(format!("cannot remove what a killed run left in {}: {error}", folder.display()))
-        })?;
-        space(folder, planned).check()?;
-        let staging = create_staging(folder, &prefix)?;
-        // without locks of folders on this system, abandoned ones stay
-        let lock = File::open(&staging).ok().filter(|folder| folder.try_lock().is_ok());
+        };
+        let kept = if run.resume { adopt(folder, &prefix).map_err(cannot)? } else { None };
+        remove_abandoned(folder, &prefix, |staging| !holds_earlier_files(staging)).map_err(cannot)?;
+        let reused =
+            kept.as_ref().map_or(0, |(staging, _)| reusable_bytes(staging, ExportReport::FILE, true));
+        space(folder, planned, reused).check()?;
+        let (staging, lock) = match kept {
+            Some((staging, lock)) => (staging, Some(lock)),
+            None => {
+                let staging = create_staging(folder, &prefix)?;
+                // without locks of folders on this system, abandoned ones stay
+                let lock = File::open(&staging).ok().filter(|folder| folder.try_lock().is_ok());
+                (staging, lock)
+            }
+        };
         Ok(Self { path, staging, _lock: lock, earlier })
     }
 
@@ -88,7 +100,8 @@ impl OutputFolder {
 
 impl Drop for OutputFolder {
     fn drop(&mut self) {
-        if self.staging.exists() && !holds_earlier_files(&self.staging) {
+        let is_kept = || kept_bytes(&self.staging, ExportReport::FILE).is_some();
+        if self.staging.exists() && !holds_earlier_files(&self.staging) && !is_kept() {
             // a folder that cannot be removed stays until the next run
             fs::remove_dir_all(&self.staging).ok();
         }
@@ -151,10 +164,10 @@ fn refuse_folders_in_the_way(path: &Path, planned: &[PlannedFile]) -> Result<(),
     }
 }
 
-/// What the files need on the disk of a folder.
-fn space(folder: &Path, planned: &[PlannedFile]) -> DiskSpace {
+/// What the files need on the disk of a folder, where so many bytes of them are.
+fn space(folder: &Path, planned: &[PlannedFile], reused: u64) -> DiskSpace {
     let mut space = DiskSpace::default();
-    space.add(folder, planned.iter().map(|file| file.size).sum());
+    space.add(folder, planned.iter().map(|file| file.size).sum::<u64>().saturating_sub(reused));
     space
 }
 
@@ -174,17 +187,41 @@ fn create_staging(folder: &Path, prefix: &str) -> Result<PathBuf, Failure> {
     }
 }
 
+/// A staging folder in which an interrupted run has kept what it finished, and its lock.
+fn adopt(folder: &Path, prefix: &str) -> io::Result<Option<(PathBuf, File)>> {
+    let is_kept = |staging: &Path| KeptExport::find(staging, ExportReport::FILE).is_some();
+    let mut kept = abandoned(folder, prefix)?.filter(|(path, _)| is_kept(path) && !holds_earlier_files(path));
+    let Some((staging, lock)) = kept.next() else { return Ok(None) };
+    // files that have their names already are made again: the plan may be another
+    for name in files_below(&staging)? {
+        if !name.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            fs::remove_file(staging.join(name))?;
+        }
+    }
+    Ok(Some((staging, lock)))
+}
+
 /// Removes those staging folders that no process holds and that `may_go`.
 fn remove_abandoned(folder: &Path, prefix: &str, may_go: impl Fn(&Path) -> bool) -> io::Result<()> {
-    for entry in fs::read_dir(folder)?.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let process = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(STAGING.1));
-        let is_staging = process.is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit()));
-        let is_abandoned = || File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok());
-        if is_staging && is_abandoned() && may_go(&entry.path()) {
-            fs::remove_dir_all(entry.path())?;
+    for (staging, _lock) in abandoned(folder, prefix)? {
+        if may_go(&staging) {
+            fs::remove_dir_all(staging)?;
         }
     }
     Ok(())
+}
+
+/// The staging folders that no process holds, each with its lock.
+fn abandoned(folder: &Path, prefix: &str) -> io::Result<impl Iterator<Item = (PathBuf, File)>> {
+    let is_staging = move |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let process = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(STAGING.1));
+        process.is_some_and(|id| id.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let locked = |entry: fs::DirEntry| {
+        let lock = File::open(entry.path()).ok().filter(|lock| lock.try_lock().is_ok())?;
+        Some((entry.path(), lock))
+    };
+    Ok(fs::read_dir(folder)?.flatten().filter(is_staging).filter_map(locked))
 }

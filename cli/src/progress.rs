@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::{ProgressUpdate, RunOptions, Stage};
+use engine::{ProgressUpdate, ResumeState, RunOptions, Stage};
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::EngineArgs;
@@ -42,7 +42,7 @@ impl Run<'_> {
     /// Calls `work` with progress on standard error: a bar on a terminal, else a line every [`LINE_INTERVAL`].
     ///
     /// # Errors
-    /// Those of `work`. After SIGINT or SIGTERM it stops, leaves no partial output and fails.
+    /// Those of `work`. After SIGINT or SIGTERM it stops and fails.
     pub(crate) fn show<T>(
         self,
         stage: Stage,
@@ -134,8 +134,17 @@ impl Progress {
             Self::Hidden => {}
             Self::Bar(bar) => bar.reset_eta(),
             Self::Lines(lines) => {
-                lines.lock().unwrap_or_else(PoisonError::into_inner).begun = done;
+                lines.lock().unwrap_or_else(PoisonError::into_inner).begin_at(done, Instant::now());
             }
+        }
+    }
+
+    /// Prints a line that stays.
+    fn note(&self, line: &str) {
+        match self {
+            Self::Hidden => {}
+            Self::Bar(bar) => bar.suspend(|| writeln!(io::stderr(), "{line}").ok()).unwrap_or_default(),
+            Self::Lines(_) => writeln!(io::stderr(), "{line}").unwrap_or_default(),
         }
     }
 
@@ -175,8 +184,34 @@ impl engine::Progress for Progress {
         self.set(update.done, update.total);
     }
 
+    fn resume(&self, state: &ResumeState) {
+        self.note(&resume_note(state));
+        if let ResumeState::Kept { progress, .. } = state {
+            self.begin_at(progress.done, progress.total);
+        }
+    }
+
     fn cancelled(&self) -> bool {
         is_interrupted()
+    }
+}
+
+/// What `--resume` finds.
+fn resume_note(state: &ResumeState) -> String {
+    match state {
+        ResumeState::Nothing => "nothing to resume: the export starts".to_owned(),
+        ResumeState::Differs(names) => format!("starting over: what is kept differs in {names}"),
+        ResumeState::Damaged => "starting over: what is kept is damaged".to_owned(),
+        ResumeState::Kept { progress, damaged } => {
+            let (done, total) = (DecimalBytes(progress.done), DecimalBytes(progress.total));
+            let note = format!("resuming: {done} of {total} are kept");
+            match damaged {
+                0 => note,
+                count => {
+                    format!("{note}; {count} finished tensors behind them are not intact, and are made again")
+                }
+            }
+        }
     }
 }
 
@@ -193,6 +228,11 @@ pub(crate) struct ProgressLines {
 impl ProgressLines {
     fn new(stage: &'static str, unit: Unit, now: Instant) -> Self {
         Self { stage, unit, started: now, printed: now, begun: 0 }
+    }
+
+    /// The rate is measured from now on, and from `done`.
+    fn begin_at(&mut self, done: u64, now: Instant) {
+        (self.started, self.begun) = (now, done);
     }
 
     /// The next line, if it is time for one.
@@ -233,5 +273,17 @@ mod tests {
             at(40, 4_000_000_000).unwrap(),
             "converting: 100 %, 4.00 GB of 4.00 GB, 100.00 MB/s, 0s left"
         );
+    }
+
+    #[test]
+    fn the_rate_is_that_of_what_is_done_in_this_run() {
+        let start = Instant::now();
+        let mut lines = ProgressLines::new("converting", Unit::Bytes, start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        // read back
+        assert_eq!(lines.next(2_000_000_000, 4_000_000_000, after(5)), None);
+        lines.begin_at(2_000_000_000, after(5));
+        let line = "converting: 75 %, 3.00 GB of 4.00 GB, 100.00 MB/s, 10s left";
+        assert_eq!(lines.next(3_000_000_000, 4_000_000_000, after(15)).as_deref(), Some(line));
     }
 }
