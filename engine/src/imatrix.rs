@@ -5,10 +5,23 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufMetadata, GgufTensor};
 use crate::io::{Source, read_source, refuse_lfs_pointer, sha256};
 use crate::quant::{ColumnImportance, TensorType};
+
+/// The text that the importance matrix of an export was computed from, as the report has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CalibrationUse {
+    /// The name of its file.
+    pub file: String,
+    /// The SHA-256 of its content.
+    pub sha256: String,
+    /// The tokens that were used, from its beginning.
+    pub tokens: usize,
+}
 
 /// An importance matrix.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +33,8 @@ pub struct Imatrix {
     chunks: u32,
     /// Importances of columns by GGUF tensor name: \[experts, columns\].
     columns: HashMap<String, Vec<f32>>,
+    /// The text that it was computed from for this export.
+    calibration: Option<CalibrationUse>,
 }
 
 impl Imatrix {
@@ -42,6 +57,23 @@ impl Imatrix {
             }
         }
         Ok(matrix)
+    }
+
+    /// An importance matrix that is to be computed from the text `dataset`. A plan with it has the sizes of the one with the
+    /// computed matrix; columns are not weighted.
+    #[must_use]
+    pub fn not_computed(name: impl Into<String>, dataset: impl Into<String>) -> Self {
+        Self { file: name.into(), dataset: Some(dataset.into()), chunks: 1, ..Self::default() }
+    }
+
+    /// The same matrix, with the text that it was computed from for the report.
+    #[must_use]
+    pub(crate) fn with_calibration(self, calibration: CalibrationUse) -> Self {
+        Self { calibration: Some(calibration), ..self }
+    }
+
+    pub(crate) fn calibration(&self) -> Option<&CalibrationUse> {
+        self.calibration.as_ref()
     }
 
     /// The SHA-256 of the file, in lower-case hex.

@@ -16,6 +16,8 @@ const WRITE_RATE: f64 = 30e6;
 const MERGE: f64 = 3.9;
 const CONVERT: f64 = 3.1;
 const QUANTIZE: f64 = 5.4;
+/// Seconds of one CPU for a gigabyte of weights: to compute the inputs of all matrices for a chunk of a text.
+const CALIBRATE: f64 = 15.0;
 /// Seconds of one CPU to measure the errors of all types on a part of a matrix.
 const FIT: f64 = 0.08;
 /// Seconds of one CPU for a gigabyte of weights: to compare the predictions of an export with those of base and adapter.
@@ -76,6 +78,12 @@ impl WorkAmount {
     /// Writes a GGUF file of the weights, of one of the converter's types or of another.
     pub(crate) fn convert(&mut self, weights: u64, is_converter_type: bool) {
         self.compute(weights, if is_converter_type { CONVERT } else { QUANTIZE });
+    }
+
+    /// Computes an importance matrix, in that many passes over the weights.
+    pub(crate) fn calibrate(&mut self, weights: u64, passes: u64) {
+        self.read(weights * passes);
+        self.compute(weights * passes, CALIBRATE);
     }
 
     /// Chooses types for that many matrices.
@@ -145,6 +153,14 @@ mod tests {
         let Estimate { seconds, usd } = work.estimate(JobMachine::default());
         assert_eq!(seconds, 90);
         assert!((usd - 0.0072).abs() < 1e-9, "{usd}");
+    }
+
+    #[test]
+    fn an_importance_matrix_takes_a_pass_over_the_weights_for_each_chunk() {
+        let mut work = WorkAmount::default();
+        work.calibrate(600_000_000, 20);
+        let seconds = |cpus| work.estimate(JobMachine { cpus, ..JobMachine::default() }).seconds;
+        assert_eq!((work.bytes_read, seconds(4.0), seconds(0.5)), (12_000_000_000, 220, 380));
     }
 
     #[test]

@@ -118,12 +118,12 @@ fn bodies() -> impl Strategy<Value = Value> {
         field(vec![json!(true), json!(false), json!("yes"), json!(0)]),
         field([quantizations, vec![json!("q9_9"), json!("Q8_0")]].concat()),
         field(vec![json!("model"), json!("lora"), json!("LORA")]),
-        (file_url(), file_url()),
+        (file_url(), file_url(), file_url()),
         field(vec![json!(4_000_000_000_u64), json!(4e9), json!(0), json!(1.5), json!((1_u64 << 50) + 1)]),
     )
         .prop_map(
             |(job, kind, destination, repo, token, private, quantization, gguf_kind, files, max_bytes)| {
-                let (imatrix, prompts) = files;
+                let (imatrix, prompts, calibration) = files;
                 let fields = [
                     ("job_id", job),
                     ("export_type", kind),
@@ -136,6 +136,7 @@ fn bodies() -> impl Strategy<Value = Value> {
                     ("imatrix", imatrix),
                     ("prompts_uri", prompts),
                     ("max_bytes", max_bytes),
+                    ("calibration_uri", calibration),
                     ("unknown", Some(json!("ignored"))),
                 ];
                 fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
@@ -167,6 +168,8 @@ fn the_fields_of_a_gguf_match_the_schema_if_and_only_if_the_service_accepts_them
     let bodies = with_each(&bodies, "quantizations", &several);
     let files = [null, blank, json!("gs://b/i.gguf")];
     let bodies = with_each(&bodies, "imatrix", &files);
+    let bodies = with_each(&bodies, "calibration_uri", &files[..1]);
+    let bodies = with_each(&bodies, "calibration_uri", &files[2..]);
     let bodies = with_each(&bodies, "max_bytes", &[json!(null), json!(4_000)]);
     for body in with_each(&bodies, "prompts_uri", &files) {
         let raw: RawCreateExport = serde_json::from_value(body.clone()).unwrap();

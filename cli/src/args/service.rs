@@ -123,6 +123,9 @@ pub(crate) struct RequestArgs {
     /// gs:// URL of an importance matrix
     #[arg(long, value_name = "URL")]
     pub(crate) imatrix: Option<String>,
+    /// gs:// URL of a text that an importance matrix is computed from
+    #[arg(long, value_name = "URL", conflicts_with = "imatrix")]
+    pub(crate) calibration: Option<String>,
     /// gs:// URL of prompts, with which survival of the fine-tune is measured
     #[arg(long, value_name = "URL")]
     pub(crate) prompts: Option<String>,

@@ -15,6 +15,7 @@ pub(crate) fn body(args: &RequestArgs) -> Result<Value, Failure> {
         ("--max-bytes", args.max_bytes.is_some()),
         ("--lora", args.lora),
         ("--imatrix", args.imatrix.is_some()),
+        ("--calibration", args.calibration.is_some()),
     ];
     if let Some((option, _)) = of_gguf.iter().find(|(_, given)| *given && args.kind != RequestedType::Gguf) {
         return Err(Failure::usage(format!("{option} is for --type gguf: leave it out")));
@@ -31,7 +32,9 @@ pub(crate) fn body(args: &RequestArgs) -> Result<Value, Failure> {
     if args.lora {
         body["gguf_kind"] = "lora".into();
     }
-    for (field, url) in [("imatrix", &args.imatrix), ("prompts_uri", &args.prompts)] {
+    let files =
+        [("imatrix", &args.imatrix), ("calibration_uri", &args.calibration), ("prompts_uri", &args.prompts)];
+    for (field, url) in files {
         if let Some(url) = url {
             body[field] = url.as_str().into();
         }

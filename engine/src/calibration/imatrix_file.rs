@@ -1,13 +1,17 @@
 //! An importance matrix in the format of `llama-imatrix`: of each tensor, the sums of squares of its inputs and their number.
 
 use std::collections::BTreeMap;
+use std::io;
 
-use super::CHUNK_TOKENS;
+use sha2::{Digest as _, Sha256};
+
+use super::{CHUNK_TOKENS, CalibrationText};
 use crate::error::{Error, Result};
 use crate::forward::TensorInputs;
 use crate::gguf::header::{self, GgufTensorInfo};
 use crate::gguf::{GgufMetadata, MetadataValue};
-use crate::io::Output;
+use crate::imatrix::{CalibrationUse, Imatrix};
+use crate::io::{Output, Source};
 use crate::plan::WrittenFile;
 use crate::quant::TensorType;
 
@@ -15,15 +19,20 @@ use crate::quant::TensorType;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeasuredImatrix {
     bytes: Vec<u8>,
+    text: CalibrationUse,
     tensors: usize,
     chunks: usize,
 }
 
 impl MeasuredImatrix {
-    pub(super) fn new(tensors: &BTreeMap<String, TensorInputs>, dataset: &str, chunks: usize) -> Self {
+    pub(super) fn new(
+        tensors: &BTreeMap<String, TensorInputs>,
+        text: &CalibrationText<'_>,
+        chunks: usize,
+    ) -> Self {
         let mut metadata = GgufMetadata::default();
         metadata.set("general.type", "imatrix");
-        metadata.set("imatrix.datasets", MetadataValue::Strings(vec![dataset.to_owned()]));
+        metadata.set("imatrix.datasets", MetadataValue::Strings(vec![text.file.to_owned()]));
         // as llama-imatrix counts: a matrix that is used twice in a layer has twice as many inputs
         let inputs = tensors.values().flat_map(|inputs| &inputs.counts).max().copied().unwrap_or(0);
         metadata.set("imatrix.chunk_count", (inputs / CHUNK_TOKENS as u64) as u32);
@@ -45,7 +54,12 @@ impl MeasuredImatrix {
         }
         let mut bytes = header::write(&metadata, &infos);
         bytes.extend(data);
-        Self { bytes, tensors: tensors.len(), chunks }
+        let text = CalibrationUse {
+            file: text.file.to_owned(),
+            sha256: hex::encode(Sha256::digest(text.bytes)),
+            tokens: chunks * CHUNK_TOKENS,
+        };
+        Self { bytes, text, tensors: tensors.len(), chunks }
     }
 
     /// The number of tensors.
@@ -68,6 +82,14 @@ impl MeasuredImatrix {
         self.bytes.len() as u64
     }
 
+    /// The matrix as it is read from the file of that name. Reports of exports with it have the text.
+    ///
+    /// # Errors
+    /// Never: what was computed can be read.
+    pub fn imatrix(&self, name: &str) -> Result<Imatrix> {
+        Ok(Imatrix::open(&MemoryFile(&self.bytes), name)?.with_calibration(self.text.clone()))
+    }
+
     /// Writes the file.
     ///
     /// # Errors
@@ -76,5 +98,24 @@ impl MeasuredImatrix {
         let written = WrittenFile::write(name, &self.bytes, output)?;
         output.publish(&[name]).map_err(|e| Error::write(name, e))?;
         Ok(written)
+    }
+}
+
+/// A file in memory.
+struct MemoryFile<'a>(&'a [u8]);
+
+impl Source for MemoryFile<'_> {
+    fn location(&self) -> &str {
+        "the importance matrix"
+    }
+
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let range = usize::try_from(offset).ok().and_then(|start| self.0.get(start..start + buffer.len()));
+        buffer.copy_from_slice(range.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
     }
 }

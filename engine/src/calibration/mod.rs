@@ -55,8 +55,17 @@ pub fn measure_imatrix(
         Some((tensor, _)) => {
             Err(Error::tensor(model.base().location(), tensor, "has inputs that are NaN or infinite"))
         }
-        None => Ok(MeasuredImatrix::new(&tensors, text.file, chunks.len())),
+        None => Ok(MeasuredImatrix::new(&tensors, text, chunks.len())),
     }
+}
+
+/// How many chunks of a text an importance matrix of this model is computed from. Reads the tokenizer and no weights.
+///
+/// # Errors
+/// As [`measure_imatrix`]: when the text has less than a chunk, cannot be parsed or rendered, or the model is not supported.
+pub fn calibration_chunks(model: &Model, text: &CalibrationText<'_>) -> Result<usize> {
+    ForwardModel::of_model(model)?;
+    Ok(chunks(model, text)?.len())
 }
 
 /// The first chunks, each with `<bos>` in place of its first token, as in `llama-imatrix`.
@@ -82,7 +91,8 @@ fn chunks(model: &Model, text: &CalibrationText<'_>) -> Result<Vec<Vec<usize>>> 
 
 fn ids(model: &Model, tokenizer: &Tokenizer, text: &CalibrationText<'_>) -> Result<Vec<usize>> {
     if text.bytes.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first)) {
-        return training_set_tokens(model, tokenizer, text.file, text.bytes);
+        let most = text.max_chunks.saturating_mul(CHUNK_TOKENS);
+        return training_set_tokens(model, tokenizer, (text.file, text.bytes), most);
     }
     let plain =
         std::str::from_utf8(text.bytes).map_err(|_| Error::invalid(text.file, "is not UTF-8 text"))?;

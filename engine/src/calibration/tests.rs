@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::checkpoint::Checkpoint;
+use crate::convert::{GgufOptions, GgufPlan};
 use crate::gguf::{GgufFile, GgufTensor};
 use crate::imatrix::Imatrix;
 use crate::io::{Folder, LocalFolder, LocalOutput, Source};
+use crate::quant::OutputType;
 
 const FILE: &str = "text.txt";
 
@@ -100,7 +102,27 @@ fn the_file_is_read_as_an_importance_matrix() {
     assert_eq!((measured.chunks(), measured.tokens(), measured.tensors()), (1, 512, 14));
     let source = LocalFolder::open(folder.path()).unwrap().open("imatrix.gguf").unwrap();
     assert_eq!(source.size(), measured.size());
-    assert_eq!(Imatrix::open(&*source, "imatrix.gguf").unwrap().tensors(), 14);
+    let read = Imatrix::open(&*source, "imatrix.gguf").unwrap();
+    assert_eq!(read.tensors(), 14);
+    let computed = measured.imatrix("imatrix.gguf").unwrap();
+    assert_eq!(computed.sha256(), read.sha256());
+    assert_eq!(computed.calibration().map(|text| (text.file.as_str(), text.tokens)), Some((FILE, 512)));
+}
+
+/// Files that differ in the numbers of the matrix only have the same sizes.
+#[test]
+fn a_plan_without_the_numbers_has_the_sizes_of_the_file_with_them() {
+    let model = model("gemma3-micro");
+    let (_, measured) = measured(&model, &text(), 1).unwrap();
+    let sizes = |imatrix: &Imatrix, output| {
+        let options = GgufOptions::new(output, "m").with_imatrix(imatrix.clone());
+        let plan = GgufPlan::new(&model, &options).unwrap();
+        (plan.size(), plan.tensors().map(|tensor| tensor.stored_type).collect::<Vec<_>>())
+    };
+    let (before, after) = (Imatrix::not_computed("i.gguf", FILE), measured.imatrix("i.gguf").unwrap());
+    for output in OutputType::ALL.into_iter().filter(|output| !output.is_converter_type()) {
+        assert_eq!(sizes(&before, output), sizes(&after, output), "{output}");
+    }
 }
 
 #[test]

@@ -137,6 +137,7 @@ impl GgufPlan {
             name: options.report_name(),
             quantization: Some(output.as_str()),
             imatrix: imatrix.map(|imatrix| imatrix.sha256().to_owned()),
+            calibration: imatrix.and_then(Imatrix::calibration).cloned(),
             types: options.types.clone(),
             through: options.rounds_to_f16().then_some("f16"),
             split_max_size: options.split.as_ref().and_then(SplitLimit::max_bytes),

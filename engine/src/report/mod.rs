@@ -17,6 +17,7 @@ use crate::check::Finding;
 use crate::checkpoint::ModelFiles;
 use crate::quant::TypeOverrides;
 
+pub use crate::imatrix::CalibrationUse;
 pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
 pub(crate) use lora::LoraReport;
@@ -95,6 +96,9 @@ pub struct ReportOptions {
     /// The importance matrix that was used, by the SHA-256 of its file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<String>,
+    /// The text that the importance matrix was computed from, if that was a part of the export.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationUse>,
     /// Types that replace those of the rules.
     #[serde(skip_serializing_if = "TypeOverrides::is_empty")]
     pub types: TypeOverrides,

@@ -134,17 +134,24 @@ fn require_causal(model: &Model, forward: &ForwardModel) -> Result<()> {
     Err(Error::unsupported(model.base().config().file(), feature))
 }
 
-/// The tokens of a training set in chat form: every conversation, rendered through the model's chat template.
+/// The tokens of a training set in chat form: conversations, rendered through the model's chat template, up to the one that makes it
+/// at least `most` tokens.
 pub(crate) fn training_set_tokens(
     model: &Model,
     tokenizer: &Tokenizer,
-    file: &str,
-    bytes: &[u8],
+    (file, bytes): (&str, &[u8]),
+    most: usize,
 ) -> Result<Vec<usize>> {
     let encoder = PromptEncoder::new(model, tokenizer)?;
     let conversations = prompt_set::parse_all(file, bytes)?;
-    let tokens = conversations.iter().map(|conversation| encoder.encode_whole(conversation));
-    Ok(tokens.collect::<Result<Vec<_>>>()?.concat())
+    let mut tokens = Vec::new();
+    for conversation in &conversations {
+        if tokens.len() >= most {
+            break;
+        }
+        tokens.extend(encoder.encode_whole(conversation)?);
+    }
+    Ok(tokens)
 }
 
 /// The models side by side.

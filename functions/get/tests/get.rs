@@ -146,6 +146,7 @@ async fn the_latest_export_is_returned_with_all_fields() {
           "variant": "file"
         }
       ],
+      "calibration_uri": null,
       "destination": [
         "gcs"
       ],

@@ -1,13 +1,14 @@
 //! `gguf`: the model to convert, from base model and adapter, from a full fine-tune, or, if those no longer exist, from the
 //! merged model of an earlier export; and a file for each quantization type, or one of a size.
 
-use engine::{Adapter, GgufOptions, GgufPlan, Model, RunOptions, title_of};
+use engine::{Adapter, GgufOptions, GgufPlan, Imatrix, Model, RunOptions, title_of};
 use shared::domain::{ArtifactKind, FailureCode, HubRepo, Quantization, TrainingJob, TypeCount, Variant};
 
 use super::{
     RequestedExport,
+    calibration::NamedText,
     gguf_types::GgufTypes,
-    imatrix::{self, NamedImatrix},
+    imatrix::{self, ImatrixInput},
     prompts::{self, NamedPrompts},
 };
 use crate::{
@@ -35,6 +36,20 @@ pub(crate) struct PlannedGguf {
     pub(crate) file_name: String,
     /// How many tensors have each type, if types were chosen for a size.
     pub(crate) types: Option<Vec<TypeCount>>,
+    options: GgufOptions,
+    /// Why the encoders are in no file.
+    without_mmproj: Option<String>,
+}
+
+impl PlannedGguf {
+    /// The same file, with an importance matrix that was computed after it was planned.
+    pub(crate) fn with_imatrix(&self, model: &Model, imatrix: Imatrix) -> Result<GgufPlan, JobError> {
+        let plan = GgufPlan::new(model, &self.options.clone().with_imatrix(imatrix))?;
+        Ok(match &self.without_mmproj {
+            Some(reason) => plan.without_mmproj(reason),
+            None => plan,
+        })
+    }
 }
 
 impl GgufRequest {
@@ -54,31 +69,48 @@ impl GgufRequest {
     pub(crate) fn plan(
         &self,
         model: &Model,
-        imatrix: Option<&NamedImatrix>,
+        imatrix: Option<&ImatrixInput>,
         run: &RunOptions<'_>,
     ) -> Result<Vec<PlannedGguf>, JobError> {
         let options = GgufOptions::new(self.types.output_type()?, &self.model_name);
         let options = match imatrix.filter(|_| self.types.uses_imatrix()) {
-            Some(imatrix) => options.with_imatrix(imatrix.content.clone()),
+            Some(imatrix) => options.with_imatrix(imatrix.planned()),
             None => options,
         };
-        let language_model = |options: GgufOptions| {
+        let language_model = |options: GgufOptions, without_mmproj: Option<String>| {
             let (options, types) = self.types.choose(model, options, run)?;
-            let (plan, file_name) = (GgufPlan::new(model, &options)?, self.file_name.clone());
-            Ok::<_, JobError>(PlannedGguf { plan, file_name, types })
+            let plan = GgufPlan::new(model, &options)?;
+            let plan = match &without_mmproj {
+                Some(reason) => plan.without_mmproj(reason),
+                None => plan,
+            };
+            Ok::<_, JobError>(PlannedGguf {
+                plan,
+                file_name: self.file_name.clone(),
+                types,
+                options,
+                without_mmproj,
+            })
         };
         Ok(match plan_mmproj(model, &options)? {
             Mmproj::Planned(mmproj) => {
-                let file_name = self.mmproj_name.clone();
-                let mmproj = PlannedGguf { plan: *mmproj, file_name, types: None };
-                vec![language_model(options.with_separate_mmproj())?, mmproj]
+                let mmproj = PlannedGguf {
+                    plan: *mmproj,
+                    file_name: self.mmproj_name.clone(),
+                    types: None,
+                    options: options.clone(),
+                    without_mmproj: None,
+                };
+                vec![language_model(options.with_separate_mmproj(), None)?, mmproj]
             }
-            Mmproj::NoEncoders => vec![language_model(options)?],
-            Mmproj::NotConvertible(reason) => {
-                let PlannedGguf { plan, file_name, types } = language_model(options)?;
-                vec![PlannedGguf { plan: plan.without_mmproj(&reason), file_name, types }]
-            }
+            Mmproj::NoEncoders => vec![language_model(options, None)?],
+            Mmproj::NotConvertible(reason) => vec![language_model(options, Some(reason))?],
         })
+    }
+
+    /// The text that an importance matrix for this file is computed from.
+    pub(crate) fn calibration<'a>(&self, input: &'a GgufInput) -> Option<&'a NamedText> {
+        input.imatrix.as_ref().filter(|_| self.types.uses_imatrix())?.text()
     }
 }
 
@@ -134,7 +166,7 @@ pub(crate) struct GgufInput {
     /// The fingerprint of its files.
     files: Fingerprint,
     pub(crate) base_model: Option<HubRepo>,
-    pub(crate) imatrix: Option<NamedImatrix>,
+    pub(crate) imatrix: Option<ImatrixInput>,
     pub(crate) prompts: Option<NamedPrompts>,
 }
 
@@ -173,9 +205,7 @@ impl GgufInput {
         let files = prompts::fingerprint(self.files.clone(), self.prompts.as_ref());
         let options = request.types.fingerprint(files).option("name", &request.model_name);
         match self.imatrix.as_ref().filter(|_| request.types.uses_imatrix()) {
-            Some(NamedImatrix { name, content, .. }) => {
-                options.option("imatrix", content.sha256()).option("imatrix file", name).finish()
-            }
+            Some(imatrix) => imatrix.fingerprint(options).finish(),
             None => options.finish(),
         }
     }

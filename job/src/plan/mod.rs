@@ -2,6 +2,7 @@
 //! Only headers and small files are read; nothing is written.
 
 pub(crate) mod adapter;
+mod calibration;
 pub(crate) mod comparison;
 pub(crate) mod gguf;
 pub(crate) mod gguf_types;

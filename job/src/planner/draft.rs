@@ -21,6 +21,7 @@ use crate::{
         adapter::{self, AdapterInput},
         comparison::PlannedComparison,
         gguf::{self, GgufInput, GgufRequest, ModelWeights},
+        imatrix::ImatrixInput,
         lora,
         merged::{self, MergeInput, MergedInput, PlannedMerge},
         prompts::NamedPrompts,
@@ -198,8 +199,8 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
         PlanDraft { parameters: Some(model.base().parameters()), is_reused: true, ..PlanDraft::default() };
     draft.describe(requested, &input);
     let weights = model.bytes();
-    draft.work.read(input.imatrix.as_ref().map_or(0, |imatrix| imatrix.size));
-    let mut passes = Vec::new();
+    draft.work.read(input.imatrix.as_ref().map_or(0, ImatrixInput::size));
+    let (mut passes, mut calibration) = (Vec::new(), None);
     for request in &requests {
         let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
         draft.is_reused &= is_published;
@@ -221,6 +222,7 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
             draft.pushed.push(report(&ExportReport::beside(&planned.file_name)));
         }
         if !is_published {
+            calibration = calibration.or(request.calibration(&input));
             let is_converter_type = request.types.is_converter_type()?;
             draft.work.convert(weights, is_converter_type);
             if !passes.contains(&is_converter_type) {
@@ -228,6 +230,9 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
                 draft.work.read(weights);
             }
         }
+    }
+    if let Some(text) = calibration {
+        draft.work.calibrate(weights, text.passes(&model)?);
     }
     if requested.has_destination(Destination::Gcs) {
         draft.downloads.clone_from(&draft.pushed);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{ExportedModel, Folder as _, Model, Outcome, Output};
+use engine::{ExportedModel, Folder as _, GgufPlan, Model, Outcome, Output};
 use shared::domain::{Destination, Stage};
 
 use super::{ExportResult, ExportWork, PUSHED, PublishedGguf, proof};
@@ -102,6 +102,7 @@ fn survival_advice(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> Strin
 /// A file that is not published yet: its number among the requests, its folder, and its plan.
 struct PendingGguf<'a> {
     number: usize,
+    request: &'a GgufRequest,
     target: &'a ArtifactFolder,
     /// The language model's file is the first.
     files: Vec<PlannedGguf>,
@@ -129,8 +130,11 @@ fn obtain_all(
                 work.progress.begin(Stage::Export, "Choosing types for the size", 0);
             }
             let files = request.plan(&model, input.imatrix.as_ref(), &run)?;
-            Ok(PendingGguf { number, target: &targets[number], files })
+            Ok(PendingGguf { number, request, target: &targets[number], files })
         };
+        if let Some(text) = requests.iter().find_map(|request| request.calibration(input)) {
+            text.passes(&model)?;
+        }
         let missing = (0..targets.len()).filter(|number| !obtained.contains_key(number));
         let mut pending = missing.map(plan).collect::<Result<Vec<_>, JobError>>()?;
         // two exports that need the same files claim them in the same order, so that neither waits for the other forever
@@ -183,15 +187,16 @@ impl GgufMaker<'_> {
     /// Writes files into their folders, the language models together.
     fn write(&mut self, claimed: &[(&PendingGguf<'_>, Bucket)]) -> Result<(), JobError> {
         let Self { work, model, .. } = *self;
-        let language_models = claimed.iter().filter_map(|(pending, folder)| {
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let computed = self.with_computed_imatrix(claimed)?;
+        let language_models = claimed.iter().zip(&computed).filter_map(|((pending, folder), computed)| {
             let PlannedGguf { plan, file_name, .. } = pending.files.first()?;
-            Some((plan, file_name.as_str(), folder.upload()))
+            Some((computed.as_ref().unwrap_or(plan), file_name.as_str(), folder.upload()))
         });
         let mut language_models: Vec<_> = language_models.collect();
         let names: Vec<_> = language_models.iter().map(|(_, name, _)| *name).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
         work.progress.begin(Stage::Export, format!("Writing {}", names.join(", ")), 0);
         let files = language_models.iter_mut();
         let files = files.map(|(plan, name, upload)| (*plan, *name, upload as &mut dyn Output)).collect();
@@ -201,6 +206,23 @@ impl GgufMaker<'_> {
             self.written.insert(pending.number, new);
         }
         Ok(())
+    }
+
+    /// The plans of the language models that need an importance matrix which is computed now.
+    fn with_computed_imatrix(
+        &self,
+        claimed: &[(&PendingGguf<'_>, Bucket)],
+    ) -> Result<Vec<Option<GgufPlan>>, JobError> {
+        let Self { work, input, model, .. } = *self;
+        let text = claimed.iter().find_map(|(pending, _)| pending.request.calibration(input));
+        let Some(text) = text else { return Ok(claimed.iter().map(|_| None).collect()) };
+        work.progress.begin(Stage::Export, format!("Computing an importance matrix from {}", text.name()), 0);
+        let imatrix = text.measure(model, &work.run_options(model))?;
+        let plan = |(pending, _): &(&PendingGguf<'_>, Bucket)| {
+            let planned = pending.files.first().filter(|_| pending.request.calibration(input).is_some());
+            planned.map(|planned| planned.with_imatrix(model, imatrix.clone())).transpose()
+        };
+        claimed.iter().map(plan).collect()
     }
 
     /// Compares the predictions of a language model's file, and writes the other files beside it.

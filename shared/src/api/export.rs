@@ -47,6 +47,8 @@ pub struct ExportBody {
     prompts_uri: Option<String>,
     /// The size for which types are chosen, if requested.
     max_bytes: Option<u64>,
+    /// The text that an importance matrix was computed from, if requested.
+    calibration_uri: Option<String>,
     /// Progress in bytes of output.
     progress: Option<Progress>,
     /// How many seconds the current step still takes at its speed so far; null while that is unknown, and after the end.
@@ -140,6 +142,7 @@ impl ExportBody {
             imatrix: export.imatrix,
             prompts_uri: export.prompts_uri,
             max_bytes: export.max_bytes,
+            calibration_uri: export.calibration_uri,
             progress: export.progress,
             proof: export.proof,
             failure: export.failure,

@@ -106,6 +106,8 @@ pub struct Export {
     pub prompts_uri: Option<String>,
     /// The size for which the types of a GGUF are chosen by tensor, if requested.
     pub max_bytes: Option<u64>,
+    /// The URL of the text that an importance matrix is computed from, if requested.
+    pub calibration_uri: Option<String>,
     /// The status. Only [`Export::apply`] changes it.
     pub status: Status,
     /// The latest event, for people.
@@ -243,6 +245,7 @@ impl Export {
             imatrix: request.imatrix.clone(),
             prompts_uri: request.prompts_uri.clone(),
             max_bytes: request.max_bytes,
+            calibration_uri: request.calibration_uri.clone(),
             status: Status::Running,
             message: Some("Waiting for the export job to start".to_owned()),
             failure: None,

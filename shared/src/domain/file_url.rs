@@ -1,4 +1,4 @@
-//! Files in buckets that a request names: an importance matrix, prompts.
+//! Files in buckets that a request names: an importance matrix, or the text that it is computed from; prompts.
 
 use super::{ArtifactKind, GgufKind, InvalidRequest};
 
@@ -19,8 +19,9 @@ pub(super) fn parse(field: &'static str, url: Option<&str>) -> Result<Option<Str
     Ok(Some(url.to_owned()))
 }
 
-/// Refuses an importance matrix that no type of a GGUF uses.
+/// Refuses an importance matrix, given or computed, that no type of a GGUF uses.
 pub(super) fn check_imatrix(
+    field: &'static str,
     (kind, gguf_kind): (ArtifactKind, GgufKind),
     is_used: bool,
 ) -> Result<(), InvalidRequest> {
@@ -33,7 +34,7 @@ pub(super) fn check_imatrix(
     } else {
         return Ok(());
     };
-    Err(InvalidRequest::new("imatrix", problem))
+    Err(InvalidRequest::new(field, problem))
 }
 
 /// Refuses prompts for what has no predictions of its own.

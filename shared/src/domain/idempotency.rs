@@ -64,6 +64,7 @@ pub fn request_hash(request: &CreateExport) -> String {
         imatrix,
         prompts_uri,
         max_bytes,
+        calibration_uri,
     } = request;
     // one type as requests had it before there could be several
     let quantization = match quantizations.as_slice() {
@@ -83,7 +84,9 @@ pub fn request_hash(request: &CreateExport) -> String {
     if *gguf_kind != GgufKind::default() {
         asked.push(serde_json::json!({ "gguf_kind": gguf_kind }));
     }
-    for (name, url) in [("imatrix", imatrix), ("prompts_uri", prompts_uri)] {
+    for (name, url) in
+        [("imatrix", imatrix), ("prompts_uri", prompts_uri), ("calibration_uri", calibration_uri)]
+    {
         if let Some(url) = url {
             asked.push(serde_json::json!({ name: url }));
         }
@@ -133,13 +136,14 @@ mod tests {
         assert_ne!(request_hash(&request), request_hash(&fixtures::request("job-2")));
         let file = Some("gs://b/a.txt".to_owned());
         let prompts = CreateExport { prompts_uri: file.clone(), ..fixtures::request("job-1") };
+        let calibration = CreateExport { calibration_uri: file.clone(), ..fixtures::request("job-1") };
         let imatrix = CreateExport { imatrix: file, ..fixtures::request("job-1") };
         let size = |max_bytes| CreateExport {
             quantizations: Vec::new(),
             max_bytes: Some(max_bytes),
             ..fixtures::request("job-1")
         };
-        let requests = [request, prompts, imatrix, size(1_000), size(1_001)];
+        let requests = [request, prompts, imatrix, calibration, size(1_000), size(1_001)];
         let hashes: std::collections::BTreeSet<_> = requests.iter().map(request_hash).collect();
         assert_eq!(hashes.len(), requests.len());
     }

@@ -88,6 +88,7 @@ pub struct RawCreateExport {
     imatrix: BodyField<String>,
     prompts_uri: BodyField<String>,
     max_bytes: BodyField<f64>,
+    calibration_uri: BodyField<String>,
 }
 
 /// A field of the body: a value, null, a value of the wrong type, or nothing.
@@ -150,6 +151,8 @@ pub struct CreateExport {
     pub prompts_uri: Option<String>,
     /// The size for which the types of a GGUF are chosen by tensor, if sent.
     pub max_bytes: Option<u64>,
+    /// The URL of the text that an importance matrix is computed from, if sent.
+    pub calibration_uri: Option<String>,
 }
 
 impl CreateExport {
@@ -182,10 +185,17 @@ impl TryFrom<RawCreateExport> for CreateExport {
             Some(_) => max_bytes::check_types(one.as_deref(), several.as_ref()).map(|()| Vec::new())?,
             None => parse_quantizations((kind, gguf_kind), one.as_deref(), several)?,
         };
+        let uses_imatrix = max_bytes.is_some() || quantizations.iter().any(|one| one.uses_imatrix());
         let imatrix = parse_file("imatrix", raw.imatrix)?;
-        if imatrix.is_some() {
-            let is_used = max_bytes.is_some() || quantizations.iter().any(|one| one.uses_imatrix());
-            file_url::check_imatrix((kind, gguf_kind), is_used)?;
+        let calibration_uri = parse_file("calibration_uri", raw.calibration_uri)?;
+        for (field, file) in [("imatrix", &imatrix), ("calibration_uri", &calibration_uri)] {
+            if file.is_some() {
+                file_url::check_imatrix(field, (kind, gguf_kind), uses_imatrix)?;
+            }
+        }
+        if imatrix.is_some() && calibration_uri.is_some() {
+            let problem = "computes the importance matrix that imatrix gives: omit one of them";
+            return Err(InvalidRequest::new("calibration_uri", problem));
         }
         let prompts_uri = parse_file("prompts_uri", raw.prompts_uri)?;
         if prompts_uri.is_some() {
@@ -211,6 +221,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
             imatrix,
             prompts_uri,
             max_bytes,
+            calibration_uri,
         })
     }
 }
@@ -422,6 +433,14 @@ mod tests {
             ("prompts_uri", json!({"prompts_uri": "https://b/p.jsonl"})),
             ("prompts_uri", json!({"prompts_uri": "gs://b/prompts/"})),
             ("prompts_uri", json!({"prompts_uri": ["gs://b/p.jsonl"]})),
+            ("calibration_uri", json!({"calibration_uri": "gs://b/t.txt"})),
+            ("calibration_uri", json!({"calibration_uri": "gs://b/t.txt", "gguf_kind": "lora"})),
+            ("calibration_uri", json!({"calibration_uri": "gs://b/t.txt", "export_type": "merged"})),
+            ("calibration_uri", json!({"calibration_uri": "t.txt", "quantization": "q4_0"})),
+            (
+                "calibration_uri",
+                json!({"calibration_uri": "gs://b/t.txt", "imatrix": "gs://b/i.gguf", "quantization": "q4_0"}),
+            ),
             ("max_bytes", json!({"max_bytes": 0})),
             ("max_bytes", json!({"max_bytes": -1})),
             ("max_bytes", json!({"max_bytes": 1.5})),

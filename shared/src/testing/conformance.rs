@@ -12,7 +12,7 @@ use crate::{
     clock,
     domain::{
         Artifact, ArtifactKind, CallerLimits, CallerQuotas, CreateExport, Export, ExportId, HistoryCursor,
-        HistoryPage, NewExport, Status, Transition, TransitionError, UserId, Variant,
+        HistoryPage, MAX_BYTES_LIMIT, NewExport, Status, Transition, TransitionError, UserId, Variant,
     },
     ports::{ApplyError, CreateOutcome, Exports, TrainingJobs},
 };
@@ -111,6 +111,18 @@ async fn a_created_export_can_be_read(harness: &dyn StoreHarness) {
     let document = raw(harness, export.id).await;
     assert_eq!(document["export_id"], export.id.to_string());
     assert_eq!((&document["status"], &document["finished_at"]), (&json!("running"), &Value::Null));
+
+    let url = |name: &str| Some(format!("gs://models/adapters/job-1/{name}"));
+    let with_options = Export {
+        quantizations: Vec::new(),
+        imatrix: url("imatrix.gguf"),
+        prompts_uri: url("prompts.jsonl"),
+        calibration_uri: url("text.txt"),
+        max_bytes: Some(MAX_BYTES_LIMIT),
+        ..fixtures::new_export(ExportId::random(), &unique("job"), clock::now())
+    };
+    harness.exports().create(&with_options, CallerLimits::NONE).await.expect("the store works");
+    assert_same(&find(harness, with_options.id).await, &with_options);
 }
 
 async fn creating_an_existing_export_changes_nothing(harness: &dyn StoreHarness) {

@@ -67,6 +67,7 @@ pub fn request(job: &str) -> CreateExport {
         imatrix: None,
         prompts_uri: None,
         max_bytes: None,
+        calibration_uri: None,
     }
 }
 

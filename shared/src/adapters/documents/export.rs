@@ -51,6 +51,8 @@ pub struct ExportDocument {
     prompts_uri: Option<String>,
     #[serde(default, with = "serialize_as_null")]
     max_bytes: Option<i64>,
+    #[serde(default, with = "serialize_as_null")]
+    calibration_uri: Option<String>,
     #[serde(default, serialize_with = "serialize_as_null::serialize", deserialize_with = "known_failure")]
     failure: Option<Failure>,
     #[serde(default, with = "serialize_as_null")]
@@ -104,6 +106,7 @@ impl ExportDocument {
             imatrix: self.imatrix,
             prompts_uri: self.prompts_uri,
             max_bytes: self.max_bytes.and_then(|bytes| bytes.try_into().ok()),
+            calibration_uri: self.calibration_uri,
             status: self.status,
             message: self.message,
             failure: self.failure,
@@ -150,6 +153,7 @@ impl From<&Export> for ExportDocument {
             imatrix: export.imatrix.clone(),
             prompts_uri: export.prompts_uri.clone(),
             max_bytes: export.max_bytes.and_then(|bytes| bytes.try_into().ok()),
+            calibration_uri: export.calibration_uri.clone(),
             progress: export.progress.map(Into::into),
             step_started_at: export.step_started_at.map(Into::into),
             proof: export.proof.clone(),
@@ -318,6 +322,7 @@ mod tests {
         insta::assert_json_snapshot!(documents::create(&fixtures::export()), @r#"
         {
           "artifacts": [],
+          "calibration_uri": null,
           "claim": null,
           "destination": [
             "gcs"

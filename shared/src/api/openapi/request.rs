@@ -89,6 +89,7 @@ impl PartialSchema for RawCreateExport {
             .property("imatrix", file_url(IMATRIX))
             .property("prompts_uri", file_url(PROMPTS))
             .property("max_bytes", max_bytes())
+            .property("calibration_uri", file_url(CALIBRATION))
             .extensions(Some(Extensions::from_iter([("anyOf", combinations())])))
             .into()
     }
@@ -144,6 +145,10 @@ fn file_url(description: &str) -> AnyOfBuilder {
 
 const IMATRIX: &str = "The importance matrix that llama.cpp's `llama-imatrix` wrote, below the folder of the adapter or of the base \
                        models. Only with `export_type` `gguf` and a quantization type below 8 bits.";
+
+const CALIBRATION: &str = "The text that an importance matrix of this fine-tune is computed from, instead of `imatrix`: a text, or JSON \
+                           Lines of a training set in chat form, below the folder of the adapter or of the base models. Only with \
+                           `export_type` `gguf` and a quantization type below 8 bits, or `max_bytes`.";
 
 const PROMPTS: &str = "The prompts with which survival of the fine-tune is measured, instead of a few fixed texts: a text with one a \
                        line, or JSON Lines of a training set in chat form, below the folder of the adapter or of the base models. \
@@ -235,12 +240,21 @@ fn combinations() -> Value {
         kind["prompts_uri"] = no_file.clone();
         kind
     });
+    let with_imatrix = with_imatrix.into_iter().flat_map(|(kind, field)| {
+        // one of both at the most
+        ["imatrix", "calibration_uri"].map(|omitted| {
+            let mut kind = kind.clone();
+            kind[omitted] = no_file.clone();
+            (kind, field)
+        })
+    });
     let without_imatrix = without_imatrix.into_iter().chain(without_model).map(|mut kind| {
         kind["imatrix"] = no_file.clone();
+        kind["calibration_uri"] = no_file.clone();
         kind["max_bytes"] = none.clone();
         (kind, None)
     });
-    let kinds: Vec<_> = with_imatrix.into_iter().chain(without_imatrix).collect();
+    let kinds: Vec<_> = with_imatrix.chain(without_imatrix).collect();
     let destinations = [
         (json!({ "destination": without_hub }), vec![]),
         (json!({ "hf_repo_id": repo, "hf_token": token }), vec!["hf_repo_id", "hf_token"]),
