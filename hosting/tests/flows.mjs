@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
-import { checkState, jobItem, openJob, origin, pageTest, signIn, signInAs } from "./support.mjs";
+import { api, checkState, jobItem, openJob, origin, pageTest, signIn, signInAs } from "./support.mjs";
 
 pageTest("a person signs in, sees her completed jobs, and signs out", {}, async (page) => {
   await page.getByText("This is a local stack").waitFor();
@@ -109,6 +109,39 @@ pageTest("an expert chooses several types, with the size and a hint of every typ
   await sonnets.getByRole("button", { name: /Cancel/ }).click();
   await sonnets.getByText(/failed \(cancelled\)/).first().waitFor();
   await sonnets.getByText("You cancelled it.").first().waitFor();
+});
+
+pageTest("an expert measures with prompts of their own, and chooses types for a size", { errors: [/status of 4(00|22)/] }, async (page) => {
+  const job = (await api("ada", "/exports")).find(({ job_name: name }) => name === "Family recipes");
+  const prompts = `${job.adapter_path.replace(/\/$/, "")}/prompts.txt`;
+  writeFileSync(new URL(prompts), "How do I bake bread?\nWhat is salt?\n");
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("radio", { name: "Choose from everything" }).check();
+  await recipes.getByText("More options").click();
+  assert.ok(!(await recipes.getByLabel("Text for an importance matrix").isVisible()), "q8_0 uses no importance matrix");
+  const size = recipes.getByLabel("Largest size of the file, in GB");
+  await size.fill("some");
+  await size.press("Tab");
+  await recipes.getByText("Enter a size in GB, for example 4.").waitFor();
+  await recipes.getByLabel("Text for an importance matrix").waitFor();
+  await checkState(page, "expert options");
+  await size.fill("0.000001");
+  await size.press("Tab");
+  await recipes.getByText(/This export would fail: .* bytes in the smallest types, more than 1000: allow/).waitFor();
+  await size.fill("1");
+  await recipes.getByLabel("Your own prompts").fill(prompts);
+  await size.press("Tab");
+  await recipes.getByText(/Types of the tensors: \d+ ×/).waitFor();
+  await recipes.getByRole("button", { name: "Export", exact: true }).click();
+  await recipes.getByText(/GGUF of at most .* completed/).first().waitFor();
+  await recipes.getByText(/measured on 2 prompts of yours/).waitFor();
+  await recipes.getByText("ollama run family-recipes").waitFor();
+  await recipes.getByText("The proof in detail").click();
+  const first = recipes.getByRole("region", { name: "Answers to prompt 1" });
+  await first.getByText("How do I bake bread?").waitFor();
+  assert.deepEqual(await first.locator("dt").allTextContents(), ["Base model", "Fine-tuned model", "This export"]);
+  await checkState(page, "samples");
 });
 
 pageTest("an export that fails says why and what to do", {}, async (page) => {

@@ -2,10 +2,10 @@
 
 import { planExport, startExport } from "./api.js";
 import { element, list } from "./dom.js";
+import { ExpertFields } from "./expert.js";
 import { markInvalid } from "./fields.js";
 import { bytes, duration } from "./format.js";
 import { HubFields } from "./hub.js";
-import { ImatrixField } from "./imatrix.js";
 import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf, usesImatrix } from "./quantizations.js";
 
 const GOALS = [
@@ -50,7 +50,7 @@ export class ExportForm {
     this.quantizations = this.group(`Quantization types, up to ${MOST}`, QUANTIZATIONS.map(({ name, bits, hint }) =>
       this.choice("checkbox", "quantizations", name, name, `${bits} bits per weight. ${hint}`, name === "q8_0")));
     this.quantizations.classList.add("quantizations");
-    this.imatrix = new ImatrixField(this.id);
+    this.expert = new ExpertFields(this.id);
     this.full = element("p", { class: "small", hidden: true },
       "This is a full fine-tune, so there is no adapter to export.");
     this.toHub = element("input", { type: "checkbox", name: "to_hub" });
@@ -62,7 +62,7 @@ export class ExportForm {
     this.limits = element("p", { class: "small", role: "status" });
     this.root = element("form", { class: "start", novalidate: true, "aria-label": `New export of ${this.title}` },
       this.group("What do you want to do with it?", radios("goal", GOALS, "run")),
-      this.full, this.runChoices, this.publishTypes, this.types, this.quantizations, this.imatrix.root, this.toHubLabel,
+      this.full, this.runChoices, this.publishTypes, this.types, this.quantizations, this.expert.root, this.toHubLabel,
       this.hub.root,
       this.plan, this.error, this.button, this.limits,
     );
@@ -113,7 +113,7 @@ export class ExportForm {
   }
 
   /** What the form asks for. */
-  request({ withHub = this.wantsHub } = {}) {
+  request({ withHub = this.wantsHub, withExpert = true } = {}) {
     const type = this.type;
     const request = {
       job_id: this.job.job_id,
@@ -122,7 +122,9 @@ export class ExportForm {
       ...(type === "lora" && { gguf_kind: "lora" }),
       ...(["gguf", "lora"].includes(type) && { quantizations: this.chosenQuantizations }),
     };
-    this.imatrix.addTo(request);
+    if (withExpert) {
+      this.expert.addTo(request);
+    }
     if (withHub) {
       this.hub.addTo(request);
     }
@@ -140,7 +142,7 @@ export class ExportForm {
     this.publishTypes.hidden = goal !== "publish";
     this.types.hidden = goal !== "all";
     this.quantizations.hidden = goal !== "all" || !["gguf", "lora"].includes(type);
-    this.imatrix.root.hidden = goal !== "all" || type !== "gguf" || !this.chosenQuantizations.some(usesImatrix);
+    this.expert.show(goal === "all" ? type : null, this.chosenQuantizations);
     this.toHubLabel.hidden = goal === "publish";
     this.hub.root.hidden = !this.wantsHub;
     this.hub.propose(type === "lora" ? "gguf" : type);
@@ -171,11 +173,11 @@ export class ExportForm {
 
   async makePlan() {
     const quantizations = this.chosenQuantizations;
-    if (!this.quantizations.hidden && (quantizations.length === 0 || quantizations.length > MOST)) {
+    if (!this.quantizations.hidden && !this.expert.hasSize && (quantizations.length === 0 || quantizations.length > MOST)) {
       this.plan.replaceChildren(this.countProblem(quantizations));
       return;
     }
-    if (this.imatrix.firstInvalid()) {
+    if (this.expert.firstInvalid()) {
       this.plan.replaceChildren();
       return;
     }
@@ -189,7 +191,7 @@ export class ExportForm {
     } catch (problem) {
       if (problem.name !== "AbortError") {
         const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problem.message;
-        this.plan.replaceChildren(...(this.imatrix.shows(problem) ? [] : [element("p", { class: "bad" }, text)]));
+        this.plan.replaceChildren(...(this.expert.mark(problem) ? [] : [element("p", { class: "bad" }, text)]));
       }
     }
     this.plan.classList.toggle("busy", false);
@@ -211,6 +213,7 @@ export class ExportForm {
       : `Takes about ${duration(plan.estimate.seconds)} and costs about $${plan.estimate.usd.toFixed(3)}.`;
     const parts = [
       element("p", {}, element("strong", {}, `${bytes(size)} to download. `), summary, this.memoryText(Math.max(0, ...sizes))),
+      plan.types && element("p", {}, `Types of the tensors: ${plan.types.map(({ type, tensors }) => `${tensors} × ${type}`).join(", ")}.`),
       plan.hub && element("p", {}, repositoryText(plan.hub)),
       element("details", { open: this.plan.querySelector("details")?.open },
         element("summary", {}, plan.files.length === 1 ? "1 file" : `${plan.files.length} files`),
@@ -241,7 +244,7 @@ export class ExportForm {
     const displayed = this.goal === "run" ? RUN_CHOICES : QUANTIZATIONS;
     const names = displayed.map(({ name }) => name).filter((name) => !this.sizes.has(name));
     for (let first = 0; first < names.length; first += MOST) {
-      const request = { ...this.request({ withHub: false }), quantizations: names.slice(first, first + MOST), imatrix: undefined };
+      const request = { ...this.request({ withHub: false, withExpert: false }), quantizations: names.slice(first, first + MOST) };
       this.drawSizes(await planExport(request, signal));
     }
   }
@@ -279,7 +282,7 @@ export class ExportForm {
     if (this.running || this.starting) {
       return;
     }
-    const invalid = this.imatrix.firstInvalid() ?? (this.wantsHub ? this.hub.firstInvalid() : null);
+    const invalid = this.expert.firstInvalid() ?? (this.wantsHub ? this.hub.firstInvalid() : null);
     if (invalid) {
       invalid.focus();
       return;
@@ -308,11 +311,14 @@ export class ExportForm {
 
   /** Shows a problem at the field that it is about, else above the button. */
   showProblem(problem) {
+    const option = this.expert.mark(problem);
+    if (option) {
+      option.focus();
+      return;
+    }
     const field = this.wantsHub && this.hub.fieldOf(problem.field);
     const text = problem.message.replace(`${problem.field}: `, "");
-    if (this.imatrix.shows(problem)) {
-      this.imatrix.field.input.focus();
-    } else if (field) {
+    if (field) {
       markInvalid(field, problem.field === "hf_repo_id" ? `The repository ${text}` : `The token ${text}`);
       field.input.focus();
     } else {

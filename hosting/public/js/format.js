@@ -33,7 +33,8 @@ export function slug(name) {
 const KINDS = { adapter: "Adapter", merged: "Merged model", gguf: "GGUF" };
 
 /** What an export makes, such as `GGUF q8_0, q4_k_m`. */
-export function exportKind({ type, quantizations, gguf_kind: kind }) {
+export function exportKind({ type, quantizations, gguf_kind: kind, max_bytes: size }) {
   const name = kind === "lora" ? "GGUF adapter" : (KINDS[type] ?? type);
-  return [name, (quantizations ?? []).join(", ")].filter(Boolean).join(" ");
+  const types = size ? `of at most ${bytes(size)}` : (quantizations ?? []).join(", ");
+  return [name, types].filter(Boolean).join(" ");
 }

@@ -65,12 +65,12 @@ function commandsOf({ type, quantization, files }, latest, { name, hub }) {
     return [["llama.cpp", `llama-cli -m BASE-MODEL.gguf --lora ${gguf}`]];
   }
   if (type === "gguf") {
-    const tag = quantization.toUpperCase();
+    const tag = quantization ? `:${quantization.toUpperCase()}` : "";
     const modelfile = find(/\.Modelfile$/);
     const mmproj = find(/^mmproj-/);
     return [
-      hub && ["Ollama, from the Hub", `ollama run hf.co/${hub}:${tag}`],
-      hub && ["llama.cpp, from the Hub", `llama-cli -hf ${hub}:${tag}`],
+      hub && ["Ollama, from the Hub", `ollama run hf.co/${hub}${tag}`],
+      hub && ["llama.cpp, from the Hub", `llama-cli -hf ${hub}${tag}`],
       modelfile && ["Ollama", `# both files in this folder\nollama create ${name} -f ${modelfile}\nollama run ${name}`],
       ["llama.cpp", mmproj ? `llama-mtmd-cli -m ${gguf} --mmproj ${mmproj}` : `llama-cli -m ${gguf}`],
     ].filter(Boolean);
@@ -112,19 +112,31 @@ function proofPart({ proof, quantization }, isOneOfSeveral) {
     element("p", {}, sentence),
     survivalPart(proof.survival),
     element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
-      element("dl", {}, details.map(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]).flat())));
+      element("dl", {}, details.map(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]).flat()),
+      samplesPart(proof.survival?.samples ?? [])));
 }
 
 function survivalPart(survival) {
   if (!survival) {
     return null;
   }
+  const { source, used } = survival.prompts;
+  const prompts = source === "fixed" ? "four fixed texts" : used === 1 ? "1 prompt of yours" : `${used} prompts of yours`;
   if (survival.survival === null) {
-    return element("p", {}, "The fine-tune changes the predictions on four fixed texts too little to say how much of it is kept.");
+    return element("p", {}, `The fine-tune changes the predictions on ${prompts} too little to say how much of it is kept.`);
   }
   const share = Math.max(0, survival.survival);
   const percent = share > 0.999 ? "more than 99.9" : (100 * share).toFixed(share > 0.99 ? 1 : 0);
-  return element("p", {}, `Keeps ${percent} % of what the fine-tune changed, measured on four fixed texts.`);
+  return element("p", {}, `Keeps ${percent} % of what the fine-tune changed, measured on ${prompts}.`);
+}
+
+/** The answers of the models to some prompts, side by side. */
+function samplesPart(samples) {
+  const answers = ({ base, fine_tuned: fineTuned, export: exported }) =>
+    [["Base model", base], ["Fine-tuned model", fineTuned], ["This export", exported]].map(([name, answer]) =>
+      [element("dt", {}, name), element("dd", {}, answer || "(ends at once)")]);
+  return samples.map((sample, number) => element("section", { class: "sample", "aria-label": `Answers to prompt ${number + 1}` },
+    element("p", { class: "program" }, sample.prompt), element("dl", {}, answers(sample).flat())));
 }
 
 /** What programs that serve the model will meet. */

@@ -26,6 +26,7 @@ const FILES: &[StaticFile] = files![
     "js/app.js",
     "js/choose.js",
     "js/dom.js",
+    "js/expert.js",
     "js/fields.js",
     "js/firebase-auth.js",
     "js/firebase.js",

@@ -1,0 +1,89 @@
+// What an expert can add to an export: prompts of their own, an importance matrix or a text for one, and a size.
+
+import { element } from "./dom.js";
+import { field, markInvalid } from "./fields.js";
+import { ImatrixField } from "./imatrix.js";
+import { usesImatrix } from "./quantizations.js";
+
+const BELOW = "below the folder of the adapter";
+
+/** The further options of an export. */
+export class ExpertFields {
+  constructor(id) {
+    const url = (label, name, help) => field(label, {
+      id: `${id}-${name}`, name, type: "url", placeholder: "gs://", autocomplete: "off", spellcheck: "false",
+    }, help);
+    this.prompts = url("Your own prompts", "prompts_uri",
+      `The gs:// URL of a file ${BELOW}: one prompt a line, or a training set. What an export keeps of the fine-tune is measured with them.`);
+    this.imatrix = new ImatrixField(id);
+    this.calibration = url("Text for an importance matrix", "calibration_uri",
+      `The gs:// URL of a file ${BELOW}, like what the model will read and write. Types below 8 bits then keep more of the fine-tune; the export takes longer.`);
+    this.size = field("Largest size of the file, in GB", {
+      id: `${id}-max_bytes`, name: "max_bytes", inputmode: "decimal", autocomplete: "off",
+    }, "Instead of the quantization types above: a type is chosen for each tensor, so that the error is least.");
+    this.root = element("details", { class: "expert", hidden: true },
+      element("summary", {}, "More options"), this.prompts.root, this.imatrix.root, this.calibration.root,
+      this.size.root);
+  }
+
+  /** Shows what belongs to an export of that type; nothing without one. */
+  show(type, quantizations) {
+    this.root.hidden = !["gguf", "merged"].includes(type);
+    this.size.root.hidden = type !== "gguf";
+    const needsNoMatrix = type !== "gguf" || !(this.hasSize || quantizations.some(usesImatrix));
+    this.imatrix.root.hidden = needsNoMatrix;
+    this.calibration.root.hidden = needsNoMatrix;
+  }
+
+  /** Whether types are chosen for a size. */
+  get hasSize() {
+    return this.isShown(this.size) && Boolean(this.size.input.value.trim());
+  }
+
+  isShown({ root }) {
+    return !this.root.hidden && !root.hidden;
+  }
+
+  addTo(request) {
+    for (const one of [this.prompts, this.calibration]) {
+      const value = one.input.value.trim();
+      if (this.isShown(one) && value) {
+        request[one.input.name] = value;
+      }
+    }
+    this.imatrix.addTo(request);
+    if (this.hasSize) {
+      delete request.quantizations;
+      const bytes = Math.round(Number(this.size.input.value.trim().replace(",", ".")) * 1e9);
+      // what is no number is said by the service, at the field
+      request.max_bytes = Number.isFinite(bytes) ? bytes : this.size.input.value;
+    }
+  }
+
+  /** The first input whose value cannot be right, with the problem marked. */
+  firstInvalid() {
+    return this.shownAt(this.imatrix.firstInvalid());
+  }
+
+  /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
+  mark(problem) {
+    if (this.imatrix.shows(problem)) {
+      return this.shownAt(this.imatrix.field.input);
+    }
+    const { field: name, message } = problem;
+    const field = [this.prompts, this.calibration, this.size].find((one) => one.input.name === name && this.isShown(one));
+    if (field) {
+      const text = field === this.size ? "Enter a size in GB, for example 4." : `It ${message.replace(`${name}: `, "")}.`;
+      markInvalid(field, text);
+    }
+    return this.shownAt(field?.input);
+  }
+
+  /** The input, which is not folded away. */
+  shownAt(input) {
+    if (input) {
+      this.root.open = true;
+    }
+    return input;
+  }
+}
