@@ -44,6 +44,12 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         }
         None => format!("Converted for llama.cpp as {}.", types.join(", ")),
     };
+    let names: Vec<_> = requests.iter().map(|request| format!("`{}`", request.file_name)).collect();
+    let proofs = names
+        .iter()
+        .zip(&made)
+        .filter_map(|(name, made)| Some((name.as_str(), made.artifact.manifest.proof.as_ref()?)));
+    let description = description + &proof::survival_sentence(&proofs.collect::<Vec<_>>());
     result.artifacts =
         work.deliver(&ggufs, input.base_model.as_ref(), input.weights.files(), &description)?;
     if work.has_destination(Destination::HfHub) {

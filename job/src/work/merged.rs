@@ -58,12 +58,15 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         result.proof = result.proof.map(|proof| Proof { sha256, ..proof });
         result.artifacts.push(work.download(&zip, ZIP_FILE)?);
     }
+    let made = "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.";
+    let survival = raw.manifest.proof.iter().map(|proof| ("the model", proof));
+    let description = made.to_owned() + &proof::survival_sentence(&survival.collect::<Vec<_>>());
     let model = ModelFiles {
         folder: Arc::clone(&raw.files) as _,
         files: &raw.manifest.files,
         base_model: Some(&base.name),
         base_files: &base.input.files,
-        description: "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.",
+        description: &description,
     };
     work.push_to(&model, &mut result)?;
     for artifact in &mut result.artifacts {

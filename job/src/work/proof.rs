@@ -155,6 +155,34 @@ fn share(found: &Survival) -> SurvivalShare {
     }
 }
 
+/// What these files keep of the fine-tune, in a sentence for the model card; empty if that was not measured.
+pub(super) fn survival_sentence(files: &[(&str, &Proof)]) -> String {
+    let measured: Vec<_> =
+        files.iter().filter_map(|(name, proof)| Some((name, proof.survival.as_ref()?))).collect();
+    let kept = measured
+        .iter()
+        .filter_map(|(name, found)| Some(format!("{name} keeps {}", percent(found.survival?))));
+    let kept = kept.collect::<Vec<_>>().join(", ");
+    let prompts = measured.first().map(|(_, found)| found.prompts);
+    match prompts.filter(|_| !kept.is_empty()) {
+        Some(PromptUse { source: PromptSource::File, used, .. }) => {
+            format!(" Of what the fine-tune changes in predictions, {kept}, measured on {used} prompts.")
+        }
+        Some(PromptUse { source: PromptSource::Fixed, .. }) => {
+            format!(" Of what the fine-tune changes in predictions, {kept}, measured on four fixed texts.")
+        }
+        None => String::new(),
+    }
+}
+
+/// A share, which is not 100 % where something is lost.
+fn percent(share: f64) -> String {
+    match 100.0 * share.max(0.0) {
+        most if most > 99.9 => "more than 99.9 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
 /// A survival below this is said in the message.
 const LOW_SURVIVAL: f64 = 0.9;
 
@@ -196,8 +224,33 @@ pub(super) fn fitted_advice(survival: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::testing::fixtures;
+
     use super::*;
     use Quantization::{Q4_0, Q4_K_M, Q8_0};
+
+    #[test]
+    fn the_card_says_what_each_file_keeps() {
+        let proof = |survival: Option<f64>| Proof {
+            survival: fixtures::proof().survival.map(|found| SurvivalShare { survival, ..found }),
+            ..fixtures::proof()
+        };
+        let (most, some, unknown) = (proof(Some(0.99995)), proof(Some(0.412)), proof(None));
+        assert_eq!(
+            survival_sentence(&[("`a.gguf`", &most), ("`b.gguf`", &some), ("`c.gguf`", &unknown)]),
+            " Of what the fine-tune changes in predictions, `a.gguf` keeps more than 99.9 %, `b.gguf` keeps 41.2 %, measured on 16 \
+             prompts."
+        );
+        assert_eq!(survival_sentence(&[("it", &unknown)]), "");
+        let fixed = Proof {
+            survival: some.survival.map(|found| SurvivalShare { prompts: PromptUse::default(), ..found }),
+            ..proof(None)
+        };
+        assert!(
+            survival_sentence(&[("it", &fixed)]).ends_with("it keeps 41.2 %, measured on four fixed texts.")
+        );
+        assert_eq!(survival_sentence(&[("it", &Proof { survival: None, ..fixed })]), "");
+    }
 
     #[test]
     fn a_file_of_a_size_that_keeps_little_needs_more_bytes() {

@@ -522,7 +522,7 @@ async fn all_types_of_a_gguf_export_are_one_commit() {
     let lora = (GgufKind::Lora, [(F32, "lora-f32.gguf"), (F16, "lora-f16.gguf")]);
     for (gguf_kind, types) in [model, lora] {
         let hub = hub().await;
-        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let world = World::with_hub(hub.endpoint(), Some(WRITER)).verifying_logits();
         let made = world
             .export_of(CreateExport {
                 gguf_kind,
@@ -544,6 +544,8 @@ async fn all_types_of_a_gguf_export_are_one_commit() {
         for (_, name) in types {
             let file = fs::read(world.made("files/job-1", name)).unwrap();
             assert!(repo.files[name].bytes == file && card.contains(&format!("`{name}`")), "{card}");
+            let says_survival = card.contains(&format!("`{name}` keeps "));
+            assert_eq!(says_survival, gguf_kind == GgufKind::Model, "{card}");
         }
     }
 }
