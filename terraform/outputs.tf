@@ -34,12 +34,13 @@ output "job" {
 output "firebase" {
   description = "What the Firebase CLI deploys, and where to."
   value = {
-    only        = concat(var.hosting_release == "cli" ? ["hosting"] : [], var.manage_rules ? ["firestore"] : [])
-    site        = module.hosting.site_id
-    database    = var.firestore_database
-    region      = var.region
-    name_prefix = var.name_prefix
-    app_check   = var.app_check == null ? null : merge(var.app_check, { project_number = data.google_project.this.number })
+    only          = concat(var.hosting_release == "cli" ? ["hosting"] : [], var.manage_rules ? ["firestore"] : [])
+    site          = module.hosting.site_id
+    database      = var.firestore_database
+    region        = var.region
+    name_prefix   = var.name_prefix
+    hub_client_id = var.hub_client_id
+    app_check     = var.app_check == null ? null : merge(var.app_check, { project_number = data.google_project.this.number })
   }
 }
 

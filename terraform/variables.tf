@@ -309,6 +309,17 @@ variable "app_check" {
   }
 }
 
+variable "hub_client_id" {
+  description = "The client id of the public OAuth app by which the page signs in on the Hugging Face Hub; null if it only takes access tokens. It is not a secret: the page contains it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.hub_client_id == null || can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.hub_client_id))
+    error_message = "hub_client_id must be the client id of an OAuth app, such as 01234567-89ab-cdef-0123-456789abcdef: the app's page in the settings on the Hub has it. It is not the app's secret."
+  }
+}
+
 # Operations
 
 variable "alert_emails" {

@@ -2,29 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { checkState, jobItem, openJob, pageTest, picture, signIn } from "./support.mjs";
-
-/** The accessible name of the focused element, which has to be visible. */
-const focused = (page) =>
-  page.evaluate(() => {
-    const { activeElement: one } = document;
-    const outline = getComputedStyle(one).outlineStyle;
-    const name = one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent;
-    return { name: name.trim(), isVisible: outline !== "none" && one.checkVisibility() };
-  });
-
-/** Presses Tab until the element with that name has the focus. */
-async function tabTo(page, name) {
-  for (let presses = 0; presses < 60; presses += 1) {
-    await page.keyboard.press("Tab");
-    const one = await focused(page);
-    assert.ok(one.isVisible, `the focus on ${one.name} cannot be seen`);
-    if (name.test(one.name)) {
-      return;
-    }
-  }
-  assert.fail(`Tab does not reach ${name}`);
-}
+import { checkState, focused, jobItem, openJob, pageTest, picture, signIn, tabTo } from "./support.mjs";
 
 pageTest("an export by keyboard alone", {}, async (page) => {
   await page.getByRole("button", { name: "Sign in as ben" }).waitFor();

@@ -3,6 +3,7 @@
 import "./bundle.mjs";
 import "./flows.mjs";
 import "./firebase.mjs";
+import "./hub.mjs";
 import "./problems.mjs";
 import "./following.mjs";
 import "./crowd.mjs";

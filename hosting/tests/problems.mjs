@@ -65,6 +65,7 @@ pageTest("an importance matrix is offered where it helps, and its problems are s
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");
   await goal(recipes, "Choose from everything").check();
+  await recipes.getByText("More options").click();
   const matrix = recipes.getByLabel("Importance matrix (optional)");
   assert.equal(await matrix.isVisible(), false, "q8_0 does not use it");
   await recipes.locator(".quantizations").getByRole("checkbox", { name: "q4_k_m", exact: true }).check();

@@ -56,6 +56,20 @@ export async function startStack(environment = { FIREBASE_AUTH_EMULATOR_HOST: un
   throw new Error("The local stack did not start.");
 }
 
+/** Starts a fake Hugging Face Hub, and returns what a local stack needs to use it: variables of the environment. */
+export async function startHub() {
+  const hub = spawn(process.env.HUB_STAND_IN, { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((resolve) => hub.once("exit", resolve));
+  stacks.push(async () => {
+    hub.kill("SIGTERM");
+    await ended;
+  });
+  for await (const line of createInterface(hub.stdout)) {
+    return Object.fromEntries(line.split(" ").map((variable) => variable.split("=")));
+  }
+  throw new Error("The fake Hub did not start.");
+}
+
 /** Runs a command of the local stack's program on the data of the running stack. */
 export async function local(...args) {
   const { stdout } = await promisify(execFile)(program, [...args, "--data-dir", data]);
@@ -81,7 +95,7 @@ export function pageTest(name, { errors = [], ...options }, run) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     const unexpected = [];
     context.on("console", (message) => {
-      const asked = message.location().url.endsWith("/app-check.json"); // absent where App Check is not required
+      const asked = /\/(app-check|hub-sign-in)\.json$/.test(message.location().url); // absent where they are not needed
       if (message.type() === "error" && !asked && !errors.some((error) => error.test(message.text()))) {
         unexpected.push(message.text());
       }
@@ -123,6 +137,28 @@ export async function openJob(page, name) {
   const item = jobItem(page, name);
   await item.locator("summary").first().click();
   return item;
+}
+
+/** The accessible name of the focused element, which has to be visible. */
+export const focused = (page) =>
+  page.evaluate(() => {
+    const { activeElement: one } = document;
+    const outline = getComputedStyle(one).outlineStyle;
+    const name = one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent;
+    return { name: name.trim(), isVisible: outline !== "none" && one.checkVisibility() };
+  });
+
+/** Presses Tab until the element with that name has the focus. */
+export async function tabTo(page, name) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press("Tab");
+    const one = await focused(page);
+    assert.ok(one.isVisible, `the focus on ${one.name} cannot be seen`);
+    if (name.test(one.name)) {
+      return;
+    }
+  }
+  assert.fail(`Tab does not reach ${name}`);
 }
 
 export async function picture(page, name) {

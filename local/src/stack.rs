@@ -19,7 +19,7 @@ use url::Url;
 use crate::{
     data_dir::{Bucket, DataDir, FolderLock},
     demo_data, functions,
-    gateway::{self, Gateway, loopback},
+    gateway::{self, Gateway, HubSignIn, loopback},
     issuer::{self, TokenIssuer},
     launcher::{ProcessLauncher, SharedLauncher},
     links::{self, LocalLinks},
@@ -101,7 +101,7 @@ impl LocalStack {
             planner: Arc::new(planner(&dir)?),
         };
         let services = serve_functions(&adapters, &mut servers).await?;
-        let gateway = Arc::new(Gateway::new(services, issuer_address)?);
+        let gateway = Arc::new(Gateway::new(services, issuer_address, HubSignIn::from(&config::process))?);
         servers.serve(entrance, gateway::router(gateway, links::router(links)));
         tracing::info!(%origin, "serving");
         Ok(Self { origin, dir, issuer, launcher, servers, _lock: lock })

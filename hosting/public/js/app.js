@@ -2,6 +2,7 @@
 
 import { $ } from "./dom.js";
 import * as firebase from "./firebase.js";
+import { returnFromHub } from "./hub-account.js";
 import * as jobs from "./jobs.js";
 import { currentSession, sessionEvents, signOut } from "./session.js";
 import * as signIn from "./sign-in.js";
@@ -41,6 +42,7 @@ sessionEvents.addEventListener("changed", () => {
 $("#sign-out").addEventListener("click", signOut);
 signIn.initialize();
 jobs.initialize();
+returnFromHub();
 // draws by itself where somebody is signed in
 await firebase.restore();
 draw();

@@ -2,6 +2,7 @@
 
 import { planExport, startExport } from "./api.js";
 import { element, list } from "./dom.js";
+import { restoreDraft } from "./drafts.js";
 import { ExpertFields } from "./expert.js";
 import { markInvalid } from "./fields.js";
 import { bytes, duration } from "./format.js";
@@ -37,6 +38,7 @@ export class ExportForm {
     this.id = `form-${crypto.randomUUID()}`;
     this.sizes = new Map();
     this.build();
+    restoreDraft(this.root);
     this.choose();
   }
 
@@ -55,12 +57,12 @@ export class ExportForm {
       "This is a full fine-tune, so there is no adapter to export.");
     this.toHub = element("input", { type: "checkbox", name: "to_hub" });
     this.toHubLabel = element("label", { class: "check" }, this.toHub, " Also put it on the Hugging Face Hub");
-    this.hub = new HubFields(this.title, this.id);
+    this.hub = new HubFields(this.title, this.id, `#${encodeURIComponent(this.job.job_id)}`);
     this.plan = element("div", { class: "plan", role: "status" });
     this.error = element("p", { class: "notice", role: "alert", hidden: true, tabindex: "-1" });
     this.button = element("button", { type: "submit" }, "Export");
     this.limits = element("p", { class: "small", role: "status" });
-    this.root = element("form", { class: "start", novalidate: true, "aria-label": `New export of ${this.title}` },
+    this.root = element("form", { class: "start", novalidate: true, "aria-label": `New export of ${this.title}`, "data-draft": this.job.job_id },
       this.group("What do you want to do with it?", radios("goal", GOALS, "run")),
       this.full, this.runChoices, this.publishTypes, this.types, this.quantizations, this.expert.root, this.toHubLabel,
       this.hub.root,
@@ -144,7 +146,7 @@ export class ExportForm {
     this.quantizations.hidden = goal !== "all" || !["gguf", "lora"].includes(type);
     this.expert.show(goal === "all" ? type : null, this.chosenQuantizations);
     this.toHubLabel.hidden = goal === "publish";
-    this.hub.root.hidden = !this.wantsHub;
+    this.hub.show(this.wantsHub);
     this.hub.propose(type === "lora" ? "gguf" : type);
     for (const box of this.root.elements.quantizations) {
       box.disabled = type === "lora" && !OF_LORA.includes(box.value);
@@ -159,7 +161,8 @@ export class ExportForm {
     clearTimeout(this.planTimer);
     this.planning?.abort();
     if (this.opened) {
-      this.planTimer = setTimeout(() => this.makePlan(), PLAN_DELAY_MS);
+      // unless the list was cleared meanwhile: somebody else may be signed in
+      this.planTimer = setTimeout(() => this.root.isConnected && this.makePlan(), PLAN_DELAY_MS);
     }
   }
 
@@ -167,7 +170,16 @@ export class ExportForm {
   open() {
     if (!this.opened) {
       this.opened = true;
+      this.hub.showReturn();
       this.requestPlan();
+    }
+  }
+
+  /** Called when somebody has signed in or out on the Hub. */
+  drawHubAccount() {
+    this.hub.drawAccount();
+    if (this.wantsHub) {
+      this.choose();
     }
   }
 

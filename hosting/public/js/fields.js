@@ -2,15 +2,15 @@
 
 import { element } from "./dom.js";
 
-/** A labeled field. `help` is a sentence below it. */
-export function field(label, attributes, help) {
+/** A labeled field: an `input`, or another `tag`. `help` is a sentence below it. */
+export function field(text, attributes, help, tag = "input") {
   const error = element("p", { class: "field-error", id: `${attributes.id}-error`, hidden: true });
   const helpId = help && `${attributes.id}-help`;
   const described = [error.id, helpId].filter(Boolean).join(" ");
-  const input = element("input", { ...attributes, "aria-describedby": described });
-  const root = element("div", { class: "field" },
-    element("label", { for: attributes.id }, label), input, help && element("p", { class: "small", id: helpId }, help), error);
-  const made = { root, input, error };
+  const input = element(tag, { ...attributes, "aria-describedby": described });
+  const label = element("label", { for: attributes.id }, text);
+  const root = element("div", { class: "field" }, label, input, help && element("p", { class: "small", id: helpId }, help), error);
+  const made = { root, label, input, error };
   input.addEventListener("input", () => markInvalid(made, null));
   return made;
 }

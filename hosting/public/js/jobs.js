@@ -4,6 +4,7 @@ import { listJobs } from "./api.js";
 import { $, setText } from "./dom.js";
 import { stopFollowing } from "./follow.js";
 import { date } from "./format.js";
+import { hubEvents } from "./hub-account.js";
 import { JobItem } from "./job.js";
 
 /** How many more jobs are shown at a time. */
@@ -36,6 +37,7 @@ export function initialize() {
     $("#jobs").children[first]?.querySelector("summary").focus();
   });
   $("#reload").addEventListener("click", load);
+  hubEvents.addEventListener("changed", () => items.forEach(({ form }) => form?.drawHubAccount()));
 }
 
 /** Forgets all jobs. */

@@ -2,7 +2,10 @@
 //! each name (<https://firebase.google.com/docs/hosting/full-config>). Rules depend on the path only, not on the method.
 
 use anyhow::{Context as _, ensure};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
+};
 use serde::Deserialize;
 
 use super::glob::Glob;
@@ -88,11 +91,22 @@ impl HostingRules {
         self.rewrites.iter().find(|(glob, _)| glob.matches(path)).map(|(_, service)| service.as_str())
     }
 
+    /// Lets pages connect to that origin, as a deployment does whose page needs it.
+    pub(crate) fn connect_to(&mut self, origin: &str) -> anyhow::Result<()> {
+        for (_, key, value) in &mut self.headers {
+            if *key == CONTENT_SECURITY_POLICY {
+                let policy = value.to_str()?.replace("connect-src", &format!("connect-src {origin}"));
+                *value = policy.parse()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets the headers for that path, but keeps a `Cache-Control` that a service has set.
     pub(crate) fn add_headers(&self, path: &str, from_service: bool, headers: &mut HeaderMap) {
-        let set_by_service = from_service && headers.contains_key(axum::http::header::CACHE_CONTROL);
+        let set_by_service = from_service && headers.contains_key(CACHE_CONTROL);
         for (glob, key, value) in &self.headers {
-            if glob.matches(path) && !(set_by_service && key == axum::http::header::CACHE_CONTROL) {
+            if glob.matches(path) && !(set_by_service && key == CACHE_CONTROL) {
                 headers.insert(key.clone(), value.clone());
             }
         }
@@ -156,6 +170,20 @@ mod tests {
             // with no-referrer, browsers send the page's own requests with the origin null, which is refused
             assert_eq!(headers["referrer-policy"], "same-origin");
         }
+    }
+
+    #[test]
+    fn pages_connect_to_an_origin_that_is_added_and_to_those_of_the_file() {
+        let mut hosting = deployed();
+        hosting.connect_to("https://hub.test").unwrap();
+        let mut headers = HeaderMap::new();
+        hosting.add_headers("/", false, &mut headers);
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.contains("; connect-src https://hub.test 'self' https://identitytoolkit."),
+            "{policy}"
+        );
+        assert_eq!(policy.matches("hub.test").count(), 1, "{policy}");
     }
 
     #[test]

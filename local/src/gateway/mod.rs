@@ -5,6 +5,7 @@
 mod api_docs;
 mod glob;
 mod hosting_rules;
+mod hub_sign_in;
 pub(crate) mod loopback;
 mod reverse_proxy;
 mod static_files;
@@ -19,6 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+pub(crate) use self::hub_sign_in::HubSignIn;
 use self::{api_docs::ApiDocs, hosting_rules::HostingRules, reverse_proxy::ReverseProxy};
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
@@ -30,6 +32,7 @@ const LOCAL: &str = "/__/local";
 pub(crate) struct Gateway {
     api_docs: ApiDocs,
     hosting: HostingRules,
+    hub_sign_in: Option<HubSignIn>,
     proxy: ReverseProxy,
     services: BTreeMap<&'static str, SocketAddr>,
     issuer: SocketAddr,
@@ -40,10 +43,29 @@ impl Gateway {
     pub(crate) fn new(
         services: BTreeMap<&'static str, SocketAddr>,
         issuer: SocketAddr,
+        hub_sign_in: Option<HubSignIn>,
     ) -> anyhow::Result<Self> {
         let names: Vec<_> = services.keys().copied().collect();
-        let hosting = HostingRules::parse(FIREBASE_JSON, &names)?;
-        Ok(Self { api_docs: ApiDocs::new(), hosting, proxy: ReverseProxy::new()?, services, issuer })
+        let mut hosting = HostingRules::parse(FIREBASE_JSON, &names)?;
+        if let Some(hub) = &hub_sign_in {
+            hosting.connect_to(&hub.origin()?)?;
+        }
+        Ok(Self {
+            api_docs: ApiDocs::new(),
+            hosting,
+            hub_sign_in,
+            proxy: ReverseProxy::new()?,
+            services,
+            issuer,
+        })
+    }
+
+    /// The page's files, its settings, or the API description.
+    fn page(&self, path: &str) -> Option<Response> {
+        let settings = self.hub_sign_in.as_ref().filter(|_| path == hub_sign_in::PATH);
+        static_files::get(path)
+            .or_else(|| settings.map(HubSignIn::response))
+            .or_else(|| self.api_docs.response(path))
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -57,7 +79,7 @@ impl Gateway {
             };
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let page = reads.then(|| static_files::get(path).or_else(|| self.api_docs.response(path))).flatten();
+        let page = reads.then(|| self.page(path)).flatten();
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
         let (mut response, from_service) = match (page, service) {
             (Some(page), _) => (page, false),

@@ -35,11 +35,15 @@ async fn function(name: &'static str) -> SocketAddr {
 }
 
 async fn gateway() -> Router {
+    gateway_with(None).await
+}
+
+async fn gateway_with(hub: Option<HubSignIn>) -> Router {
     let mut services = BTreeMap::new();
     for name in ["health", "list", "create", "get", "cancel", "plan"] {
         services.insert(name, function(name).await);
     }
-    let gateway = Gateway::new(services, function("issuer").await).unwrap();
+    let gateway = Gateway::new(services, function("issuer").await, hub).unwrap();
     router(Arc::new(gateway), Router::new())
 }
 
@@ -161,7 +165,7 @@ async fn the_token_issuer_is_below_the_reserved_path() {
 async fn a_function_that_does_not_respond_is_a_502() {
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let services = ["health", "list", "create", "get", "cancel", "plan"].map(|name| (name, nowhere)).into();
-    let app = router(Arc::new(Gateway::new(services, nowhere).unwrap()), Router::new());
+    let app = router(Arc::new(Gateway::new(services, nowhere, None).unwrap()), Router::new());
     assert_eq!(ask(&app, "GET", "/exports", "").await.0, StatusCode::BAD_GATEWAY);
 }
 
@@ -179,7 +183,7 @@ async fn refusing() -> SocketAddr {
 async fn a_413_of_a_function_is_returned() {
     let function = refusing().await;
     let services = ["health", "list", "create", "get", "cancel", "plan"].map(|name| (name, function)).into();
-    let app = router(Arc::new(Gateway::new(services, function).unwrap()), Router::new());
+    let app = router(Arc::new(Gateway::new(services, function, None).unwrap()), Router::new());
     let large: &'static str = Box::leak("x".repeat(8 << 20).into_boxed_str());
     for _ in 0..5 {
         assert_eq!(ask(&app, "POST", "/exports", large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
@@ -235,7 +239,7 @@ async fn every_response_has_the_security_headers() {
 async fn failures_of_the_gateway_are_problems() {
     let nowhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
     let services = ["health", "list", "create", "get", "cancel", "plan"].map(|name| (name, nowhere));
-    let gateway = Gateway::new(services.into(), nowhere).unwrap();
+    let gateway = Gateway::new(services.into(), nowhere, None).unwrap();
     let app = router(Arc::new(gateway), Router::new());
     let large = "x".repeat(40_000).leak();
     for (body, expected) in [("", StatusCode::BAD_GATEWAY), (large, StatusCode::PAYLOAD_TOO_LARGE)] {
@@ -246,5 +250,26 @@ async fn failures_of_the_gateway_are_problems() {
         );
         let problem: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(problem["status"], expected.as_u16());
+    }
+}
+
+#[tokio::test]
+async fn the_page_signs_in_on_the_hub_where_an_app_is_set() {
+    let environment = |name: &str| match name {
+        "HF_OAUTH_CLIENT_ID" => Some("app".to_owned()),
+        "HF_ENDPOINT" => Some("http://127.0.0.1:9/".to_owned()),
+        _ => None,
+    };
+    for (hub, set) in [(HubSignIn::from(&environment), true), (HubSignIn::from(&|_| None), false)] {
+        let app = gateway_with(hub).await;
+        let (status, headers, body) = ask(&app, "GET", "/hub-sign-in.json", "").await;
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert_eq!(policy.contains("connect-src http://127.0.0.1:9 'self'"), set, "{policy}");
+        if set {
+            let settings: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(settings, json!({"client_id": "app", "endpoint": "http://127.0.0.1:9"}));
+        } else {
+            assert_eq!(status, StatusCode::NOT_FOUND);
+        }
     }
 }

@@ -237,6 +237,9 @@ fn the_state_is_kept_in_versions_and_created_only_if_it_is_missing() {
     assert_eq!((newcomer.count("gcloud storage buckets create"), newcomer.count(versions)), (1, 1));
 }
 
+/// A public app of the Hugging Face Hub.
+const HUB_APP: &str = "hub_client_id = \"01234567-89ab-cdef-0123-456789abcdef\"";
+
 #[test]
 fn errors_of_the_firebase_cli_are_shown() {
     if !terraform() {
@@ -244,11 +247,13 @@ fn errors_of_the_firebase_cli_are_shown() {
     }
     let app =
         "app_check = { app_id = \"1:123456789012:web:0123abcd\", api_key = \"key\", site_key = \"site\" }";
-    let newcomer = Newcomer::with_settings(&[app]);
+    let newcomer = Newcomer::with_settings(&[app, HUB_APP]);
     let output = newcomer.make_with("deploy", &[("HOSTING_DOWN", Some("yes"))]);
     assert!(!output.status.success() && text(&output).contains("had HTTP Error: 503"), "{}", text(&output));
     assert!(!text(&output).contains("deployed: https://"));
-    for made in ["public/app-check.json", ".firebase.deploy.json", ".firestore.rules"] {
+    for made in
+        ["public/app-check.json", "public/hub-sign-in.json", ".firebase.deploy.json", ".firestore.rules"]
+    {
         assert!(!newcomer.repository().join("hosting").join(made).exists(), "{made} is left behind");
     }
 }
@@ -465,6 +470,27 @@ fn the_page_knows_app_check_where_functions_require_it() {
     newcomer.succeeds("deploy");
     assert!(!newcomer.cloud().join("app-check.json").exists());
     assert!(!newcomer.remembered("firebase.json").contains("recaptcha"));
+}
+
+#[test]
+fn the_page_signs_in_on_the_hub_where_an_app_is_set() {
+    if !terraform() {
+        return;
+    }
+    let newcomer = Newcomer::with_settings(&[HUB_APP]);
+    newcomer.succeeds("deploy");
+    let settings: Value = serde_json::from_str(&newcomer.remembered("hub-sign-in.json")).unwrap();
+    assert_eq!(settings["client_id"], "01234567-89ab-cdef-0123-456789abcdef");
+    assert_eq!(settings["endpoint"], "https://huggingface.co");
+    let policy = newcomer.remembered("firebase.json");
+    assert!(
+        policy.contains("; connect-src https://huggingface.co 'self' https://identitytoolkit."),
+        "{policy}"
+    );
+    newcomer.settings(&[]);
+    newcomer.succeeds("deploy");
+    assert!(!newcomer.cloud().join("hub-sign-in.json").exists());
+    assert!(!newcomer.remembered("firebase.json").contains("huggingface"));
 }
 
 /// Two deployments in one project share no name.

@@ -83,6 +83,7 @@ impl Settings {
                 "kms_key_name=projects/keys/locations/us-central1/keyRings/exports/cryptoKeys/models",
                 "firestore_kms_key_name=projects/keys/locations/us/keyRings/exports/cryptoKeys/records",
                 "app_check={app_id=\"1:123456789012:web:0123abcd\",api_key=\"key\",site_key=\"site\"}",
+                "hub_client_id=01234567-89ab-cdef-0123-456789abcdef",
                 "budget={billing_account=\"01AB23-45CD67-89EF01\",monthly_amount=100}",
             ] {
                 arguments.push(format!("-var={setting}"));

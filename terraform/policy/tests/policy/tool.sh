@@ -105,7 +105,9 @@ case "$name $*" in
         [ -z "${HOSTING_DOWN:-}" ] || refuse "Error: Request to firebasehosting.googleapis.com had HTTP Error: 503"
         config=$(after --config "$@")
         cp "$config" "$CLOUD/firebase.json"
-        cp "$(dirname "$config")/public/app-check.json" "$CLOUD/" 2>/dev/null || rm -f "$CLOUD/app-check.json"
+        for made in app-check.json hub-sign-in.json; do
+            cp "$(dirname "$config")/public/$made" "$CLOUD/" 2>/dev/null || rm -f "$CLOUD/$made"
+        done
         folder=$(dirname "$config")
         case ,$(after --only "$@"), in
             *,hosting,*)

@@ -83,6 +83,7 @@ fn wrong_settings_are_refused() {
         ("base_models_uri=s3://models", "begins with gs://"),
         ("budget={billing_account=\"my account\",monthly_amount=100}", "`gcloud billing accounts list`"),
         ("budget={billing_account=\"01AB23-45CD67-89EF01\",monthly_amount=0}", "a whole number above 0"),
+        ("hub_client_id=oauth_app_secret_0123", "It is not the app's secret"),
         ("app_check={app_id=\"page\",api_key=\"\",site_key=\"\"}", "the id of a web app"),
         ("kms_key_name=models", "kms_key_name must be projects/"),
         ("firestore_kms_key_name=records", "cryptoKeys/…, or empty"),
