@@ -1,5 +1,6 @@
 //! Command-line arguments.
 
+mod push;
 mod service;
 
 use std::num::NonZeroUsize;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use engine::{LoraPlan, NamedType, OutputType, TensorType};
+pub(crate) use push::{PushArgs, PushOptions};
 pub(crate) use service::{
     CancelArgs, DownloadArgs, FollowArgs, HistoryArgs, JobsArgs, LoginArgs, LogoutArgs, PlanArgs,
     RequestArgs, RequestedType, ServiceArgs, StartArgs,
@@ -98,6 +100,7 @@ pub(crate) enum ExportCommand {
     Check(CheckArgs),
     Imatrix(ImatrixArgs),
     Inspect(InspectArgs),
+    Push(PushArgs),
     Login(LoginArgs),
     Logout(LogoutArgs),
     Jobs(JobsArgs),
@@ -133,6 +136,8 @@ pub(crate) struct MergeArgs {
     /// Output folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) push: PushOptions,
     #[command(flatten)]
     pub(crate) survival: SurvivalArgs,
     #[command(flatten)]
@@ -217,6 +222,8 @@ pub(crate) struct GgufArgs {
     #[command(flatten)]
     pub(crate) types: TensorTypeArgs,
     #[command(flatten)]
+    pub(crate) push: PushOptions,
+    #[command(flatten)]
     pub(crate) survival: SurvivalArgs,
     #[command(flatten)]
     pub(crate) run: RunArgs,
@@ -258,6 +265,8 @@ pub(crate) struct LoraArgs {
     /// Export NaN and infinity in the adapter, instead of refusing them
     #[arg(long)]
     pub(crate) allow_non_finite: bool,
+    #[command(flatten)]
+    pub(crate) push: PushOptions,
 }
 
 /// Recompute an export from its inputs and compare it, byte for byte

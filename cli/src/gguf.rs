@@ -19,6 +19,7 @@ use crate::model::{OpenModel, open_model, open_target};
 use crate::outputs::check_files;
 use crate::paths::{gguf_names, join};
 use crate::progress::Run;
+use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
 use crate::survival::SurvivalCheck;
@@ -28,7 +29,7 @@ use crate::{next_step, survival, tensor_types};
 pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
     let sources = Sources::new(terminal);
-    let OpenModel { model, title, is_beside_adapter } =
+    let OpenModel { model, title, base_repo, is_beside_adapter } =
         open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
     let run = Run { terminal, engine: args.run.engine, inputs: &sources.inputs };
     if is_beside_adapter && model.adapter().is_none() {
@@ -63,7 +64,10 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         .flatten()
         .map(|out| NamedFolder::create(out))
         .collect::<Result<Vec<_>, _>>()?;
-    let left = check_outputs(args, model_files.chain(mmproj_file), &sources.inputs)?;
+    let left = check_outputs(args, model_files.clone().chain(mmproj_file.clone()), &sources.inputs)?;
+    let planned = planned_push(model_files.chain(mmproj_file), base_repo);
+    let push = PreparedPush::new(&args.push, planned, &sources)?;
+    let mmproj_path = mmproj.as_ref().map(|(_, folder, name)| join(folder, name));
     let encoders = match &mmproj {
         Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, args.run.resume, run)?),
         None => None,
@@ -91,7 +95,26 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     };
     let survival = outcomes.iter().filter_map(|outcome| outcome.report.survival.as_ref());
     let measured: Vec<(String, &Survival)> = types.into_iter().zip(survival).collect();
-    Ok(report::summary(exports, check.and_then(|check| check.failure(&measured))))
+    let summary = report::summary(exports, check.and_then(|check| check.failure(&measured)));
+    let Some(push) = push else { return Ok(summary) };
+    let mut paths: Vec<PathBuf> = plans.iter().map(|(_, name)| join(&folder, name)).collect();
+    paths.extend(mmproj_path);
+    Ok(push.finish(&paths, summary))
+}
+
+/// The files that are pushed if `--push` asks for it, the reports among them.
+fn planned_push<'a>(
+    plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
+    base_model: Option<String>,
+) -> PlannedPush {
+    let names = |(plan, _, name): (&GgufPlan, _, &str)| {
+        plan.files(name)
+            .into_iter()
+            .map(|file| file.name)
+            .chain([ExportReport::beside(name)])
+            .collect::<Vec<_>>()
+    };
+    PlannedPush { kind: ExportKind::Gguf, names: plans.flat_map(names).collect(), base_model }
 }
 
 /// The output folder, and plan and file name with types by tensor for a size.
@@ -255,6 +278,11 @@ fn mmproj_plan(
     let plan = GgufPlan::mmproj(model, &GgufOptions::new(quant, title))?;
     let (folder, mut names) = gguf_names(path, "mmproj", &[quant])?;
     let name = names.swap_remove(0);
+    if args.push.push.is_some() && !name.contains("mmproj") {
+        return Err(Failure::usage(format!(
+            "llama.cpp finds the encoders in a repository by `mmproj` in their file's name: call {name} mmproj-{name}"
+        )));
+    }
     Ok((plan, folder, name))
 }
 

@@ -10,13 +10,15 @@ use crate::model::{OpenModel, open_model};
 use crate::outputs::check_files;
 use crate::paths::{join, output_file};
 use crate::progress::Run;
+use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
 use crate::terminal::{Summary, Terminal};
 
 pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let sources = Sources::new(terminal);
-    let OpenModel { model, title, .. } = open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
+    let OpenModel { model, title, base_repo, .. } =
+        open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
     let title = args.name.clone().unwrap_or(title);
     let plan = LoraPlan::new(&model, args.quant, &title)?;
     terminal.warnings(plan.warnings());
@@ -24,6 +26,12 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     let (folder, name) = output_file(&args.out)?;
     let files = [join(folder, name), join(folder, &ExportReport::beside(name))];
     check_files(&files, &sources.inputs, args.force, |path| is_reported(path, name, "lora"))?;
+    let planned = PlannedPush {
+        kind: ExportKind::Lora,
+        names: vec![name.to_owned(), ExportReport::beside(name)],
+        base_model: base_repo,
+    };
+    let push = PreparedPush::new(&args.push, planned, &sources)?;
     let mut space = DiskSpace::default();
     space.add(folder, plan.size());
     space.check()?;
@@ -32,5 +40,9 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     let written =
         run.show(Stage::Converting, |run| plan.write(name, &mut LocalOutput::create(folder)?, run))?;
     let export = ExportSummary::of_lora(args.out.clone(), &written, plan.pairs())?;
-    Ok(report::summary(vec![export], None))
+    let summary = report::summary(vec![export], None);
+    Ok(match push {
+        Some(push) => push.finish(std::slice::from_ref(&args.out), summary),
+        None => summary,
+    })
 }

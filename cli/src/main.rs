@@ -19,6 +19,7 @@ mod output_folder;
 mod outputs;
 mod paths;
 mod progress;
+mod push;
 mod replacement;
 mod report;
 mod runtime;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ExportCommand::Check(args) => check::run(args, terminal),
         ExportCommand::Imatrix(args) => imatrix::run(args, terminal),
         ExportCommand::Inspect(args) => inspect::run(args, terminal),
+        ExportCommand::Push(args) => push::run(args, terminal),
         ExportCommand::Login(args) => service::login(args, terminal),
         ExportCommand::Logout(args) => service::logout(args),
         ExportCommand::Jobs(args) => service::jobs(args, terminal),

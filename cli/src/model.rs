@@ -12,6 +12,8 @@ use crate::sources::{HubName, OpenSource, SourceName, Sources};
 pub(crate) struct OpenModel {
     pub(crate) model: Model,
     pub(crate) title: String,
+    /// The repository of the base model (`owner/name`): the one that it was read from, else the one that the adapter names.
+    pub(crate) base_repo: Option<String>,
     /// Whether the base's folder has an adapter too.
     pub(crate) is_beside_adapter: bool,
 }
@@ -30,12 +32,14 @@ pub(crate) fn open_model(
         (None, None) => return Err(Failure::usage("give a model: --base, --adapter, or both")),
     };
     let is_beside_adapter = base.has("adapter_config.json")?;
+    let named = || SourceName::of(Path::new(config?.base_model.as_deref()?)).repo().map(str::to_owned);
+    let base_repo = base.name.repo().map(str::to_owned).or_else(named);
     let checkpoint = Checkpoint::open(base.folder)?;
     let (model, title) = match adapter {
         Some((adapter, title)) => (Model::with_adapter(&checkpoint, &adapter)?, title),
         None => (Model::new(&checkpoint), base.name.title()),
     };
-    Ok(OpenModel { model, title, is_beside_adapter })
+    Ok(OpenModel { model, title, base_repo, is_beside_adapter })
 }
 
 fn open_adapter(path: &Path, sources: &Sources) -> Result<(Adapter, String), Failure> {

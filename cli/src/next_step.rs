@@ -51,7 +51,7 @@ pub(crate) fn quoted_word(text: &str) -> String {
 }
 
 /// A path as a POSIX shell reads it.
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     // a path that begins with a hyphen would be an option
     let text = if text.starts_with('-') { format!("./{text}").into() } else { text };

@@ -21,14 +21,14 @@ use crate::failure::{Failure, FailureKind};
 use crate::inputs::Inputs;
 use crate::runtime;
 use crate::terminal::Terminal;
-use environment::HubEnvironment;
+pub(crate) use environment::HubEnvironment;
 use hub::Hub;
 pub(crate) use name::{HubName, SourceName};
 
 /// The sources of one command.
 pub(crate) struct Sources {
     pub(crate) inputs: Inputs,
-    terminal: Terminal,
+    pub(crate) terminal: Terminal,
     /// Made when it is asked for the first time.
     hub: OnceCell<Hub>,
     /// Runs the requests.
@@ -116,7 +116,8 @@ impl Sources {
         Ok(OpenSource { name: SourceName::Url(url.to_owned()), folder, commit: None })
     }
 
-    fn runtime(&self) -> Result<&Runtime, Failure> {
+    /// What its requests run on.
+    pub(crate) fn runtime(&self) -> Result<&Runtime, Failure> {
         if let Some(runtime) = self.runtime.get() {
             return Ok(runtime);
         }

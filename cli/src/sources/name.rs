@@ -37,6 +37,14 @@ impl SourceName {
         HubName::parse(text).map_or_else(folder, Self::Hub)
     }
 
+    /// The repository, if it is one.
+    pub(crate) fn repo(&self) -> Option<&str> {
+        match self {
+            Self::Hub(name) => Some(&name.repo),
+            Self::Folder(_) | Self::Url(_) => None,
+        }
+    }
+
     /// What an export of it is named after.
     pub(crate) fn title(&self) -> String {
         match self {
@@ -69,7 +77,7 @@ impl HubName {
     }
 
     /// `owner/name`, or `owner/name@revision`.
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (repo, revision) = match text.split_once('@') {
             Some((repo, revision)) if !revision.is_empty() => (repo, Some(revision.to_owned())),
             Some(_) => return None,

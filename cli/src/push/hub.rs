@@ -1,0 +1,158 @@
+//! A repository on the Hub that exports are pushed to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::WrittenFile;
+use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
+use hub_push::{ModelCard, PushClient, PushMonitor, PushRequest, PushedCommit, RepositoryState};
+use serde_json::json;
+
+use super::destination::{PushDestination, repository};
+use super::exported::ExportedFiles;
+use super::upload_progress::PushProgress;
+use super::{ExportKind, PlannedPush};
+use crate::args::PushOptions;
+use crate::failure::Failure;
+use crate::progress;
+use crate::sources::{HubEnvironment, Sources};
+use crate::terminal::{Summary, Terminal};
+
+/// A push to a repository that takes the files, as far as can be known before.
+pub(crate) struct PreparedPush {
+    destination: PushDestination,
+    state: RepositoryState,
+    client: PushClient,
+    monitor: Arc<PushProgress>,
+    terminal: Terminal,
+}
+
+impl PreparedPush {
+    /// The push that `options` ask for; `None` if they do not.
+    ///
+    /// # Errors
+    /// When the token may not write to the repository, or what is there contradicts the export.
+    pub(crate) fn new(
+        options: &PushOptions,
+        planned: PlannedPush,
+        sources: &Sources,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(repo) = &options.push else { return Ok(None) };
+        let PlannedPush { kind, names, base_model } = planned;
+        let destination = PushDestination {
+            option: "--push",
+            repo: repository("--push", repo)?,
+            is_public: options.public,
+            base_model,
+        };
+        let file = |name| WrittenFile { name, size: 0, sha256: String::new() };
+        let files: Vec<_> = names.into_iter().map(file).collect();
+        Self::open(destination, kind, &files, sources).map(Some)
+    }
+
+    pub(super) fn open(
+        destination: PushDestination,
+        kind: ExportKind,
+        files: &[WrittenFile],
+        sources: &Sources,
+    ) -> Result<Self, Failure> {
+        progress::handle_signals()?;
+        let environment = HubEnvironment::read();
+        if environment.offline {
+            return Err(Failure::usage("HF_HUB_OFFLINE is set, and a push needs the Hub: unset it"));
+        }
+        let Some(token) = &environment.token else {
+            return Err(Failure::remote(format!(
+                "a push to {} needs a token with write access: set HF_TOKEN, or run `hf auth login`",
+                destination.repo
+            )));
+        };
+        redaction::register(token);
+        let monitor = Arc::new(PushProgress::new(sources.terminal));
+        let unusable = |error: HubError| {
+            let endpoint = &environment.endpoint;
+            Failure::remote(format!("the Hub at {endpoint} cannot be used: {error}; correct HF_ENDPOINT"))
+        };
+        let settings = HubSettings::at(&environment.endpoint);
+        let runtime = sources.runtime()?.handle().clone();
+        let retries = Arc::<PushProgress>::clone(&monitor) as Arc<dyn RetryMonitor>;
+        let requests = HubClient::new(&settings, Some(token.clone()), retries, runtime).map_err(unusable)?;
+        let pushes = Arc::<PushProgress>::clone(&monitor) as Arc<dyn PushMonitor>;
+        let client = PushClient::new(&requests, Some(token), pushes).map_err(unusable)?;
+        let state = client.destination(&destination.target(kind, files));
+        let state = state.map_err(|error| destination.unread(&error))?;
+        if state.may_write == Some(false) {
+            let message = destination.wording().failed(&destination.repo, HubCause::Denied);
+            return Err(Failure::remote(message));
+        }
+        Ok(Self { destination, state, client, monitor, terminal: sources.terminal })
+    }
+
+    /// Pushes the exports at `paths`, which are complete, and adds that to their summary. One that fails because of what was
+    /// exported is not pushed.
+    pub(crate) fn finish(&self, paths: &[PathBuf], mut summary: Summary) -> Summary {
+        let repo = &self.destination.repo;
+        let command = self.destination.command(paths);
+        if summary.failure.is_some() {
+            self.terminal
+                .warn(&format!("nothing was pushed to {repo}; this pushes the export as it is: {command}"));
+            return summary;
+        }
+        match ExportedFiles::read(paths).and_then(|exported| self.send(&exported)) {
+            Ok(pushed) => pushed.add_to(&mut summary),
+            Err(failure) => {
+                summary.failure = Some(Failure::new(
+                    failure.kind,
+                    format!(
+                        "the export is complete, but was not pushed to {repo}: {failure}; this pushes it without exporting again: \
+                         {command}"
+                    ),
+                ));
+            }
+        }
+        summary
+    }
+
+    /// Pushes exports whose files are as their reports say.
+    pub(super) fn send(&self, exported: &ExportedFiles) -> Result<SentExport<'_>, Failure> {
+        exported.check(self.terminal)?;
+        let (files, description) = (exported.written(), exported.description());
+        let base_files: Vec<_> = exported.base_files.iter().map(String::as_str).collect();
+        let base_model = self.destination.base_model.as_deref();
+        let request = PushRequest {
+            target: self.destination.target(exported.kind, &files),
+            card: ModelCard { base_model, base_files: &base_files, description: &description },
+            folder: exported.folder(),
+        };
+        let commit = self.client.push(&request);
+        self.monitor.finish();
+        let commit = commit.map_err(|error| self.destination.failure(&error))?;
+        Ok(SentExport { push: self, commit, kind: exported.kind, files: files.len() })
+    }
+}
+
+/// Exports that are on the Hub.
+pub(super) struct SentExport<'a> {
+    push: &'a PreparedPush,
+    commit: PushedCommit,
+    kind: ExportKind,
+    files: usize,
+}
+
+impl SentExport<'_> {
+    pub(super) fn add_to(self, summary: &mut Summary) {
+        let PushedCommit { url, revision } = self.commit;
+        let (repo, is_private) = (&self.push.destination.repo, self.push.state.private);
+        let visibility = if is_private { "private" } else { "public" };
+        summary.lines.push(url.clone());
+        summary.lines.push(format!("  pushed   {} files and the model card, {visibility}", self.files));
+        summary.lines.push(format!("  commit   {revision}"));
+        summary.next_steps.extend(match self.kind {
+            ExportKind::Merged => Some(format!("vllm serve {repo}")),
+            ExportKind::Gguf => Some(format!("llama-server -hf {repo}")),
+            ExportKind::Lora => None,
+        });
+        let pushed = json!({ "repo": repo, "url": url, "commit": revision, "private": is_private });
+        summary.figures["pushed"] = pushed;
+    }
+}
