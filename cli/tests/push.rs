@@ -7,7 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use e2e::hub::{Access, Answer, Content, Fault, Hub, Repo, Step};
 use serde_json::Value;
@@ -266,6 +267,28 @@ async fn the_hub_is_waited_for_as_long_as_it_asks_and_what_it_lost_is_found() {
     world.hub.fail(Step::Commit, Fault::LosesFile, 1);
     let lost = world.fail(WRITER, 6, &format!("push merged --to {REPO}"));
     assert!(lost.contains("differs from the file that was sent"), "{lost}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_push_leaves_the_export() {
+    let world = World::new().await;
+    world.hub.fail(Step::Commit, Fault::Slow(Duration::from_secs(60)), usize::MAX);
+    let started = Instant::now();
+    let mut command = world.inputs.command(&format!("{MERGE} --push {REPO}"));
+    let process =
+        command.env("HF_TOKEN", WRITER).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while world.hub.asked(Step::Commit) == 0 {
+        assert!(started.elapsed() < Duration::from_secs(50), "no commit was asked for");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let signal = Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    let ended = process.wait_with_output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(signal.success() && started.elapsed() < Duration::from_secs(60), "{error}");
+    assert_eq!(ended.status.code(), Some(130), "{error}");
+    assert!(error.contains(&format!("gemma-export push merged --to {REPO}")), "{error}");
+    world.inputs.succeed("verify --base base --adapter adapter --out merged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::WrittenFile;
+use hub_client::HubCause;
 use hub_push::{PushError, PushKind, PushTarget, PushWording};
 
 use super::ExportKind;
@@ -72,7 +73,7 @@ impl PushDestination {
             PushError::Refused { .. } => Failure::output(message),
             PushError::File { .. } => Failure::input(message),
             PushError::Stopped => Failure::new(FailureKind::Interrupted, "interrupted"),
-            PushError::Hub { source, .. } if source.response().is_none() => {
+            PushError::Hub { cause: HubCause::Unavailable, source, .. } if source.response().is_none() => {
                 Failure::remote(format!("{message} ({source})"))
             }
             PushError::Hub { .. }
