@@ -34,6 +34,8 @@ pub struct Hub {
     state: Arc<HubState>,
 }
 
+type HubRef = axum::extract::State<Arc<HubState>>;
+
 struct HubState {
     endpoint: String,
     /// The base URL of the storage.

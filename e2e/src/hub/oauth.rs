@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
 
-use super::{Access, Answer, HubState, access::Token};
+use super::{Access, Answer, HubRef, HubState, access::Token};
 
 /// How long a token is valid, in seconds.
 const LIFETIME: u32 = 8 * 60 * 60;
@@ -81,8 +81,7 @@ impl OAuth {
     }
 }
 
-type HubRef = State<Arc<HubState>>;
-type Parameters = HashMap<String, String>;
+type FormFields = HashMap<String, String>;
 
 pub(super) fn router() -> Router<Arc<HubState>> {
     Router::new()
@@ -117,9 +116,12 @@ async fn metadata(State(state): HubRef) -> Response {
     .into_response()
 }
 
-/// A request of an app, if it is valid; else what the Hub displays to the user, who is not sent anywhere.
-fn requested(state: &HubState, asked: &Parameters) -> Result<(OAuthApp, HubUser), Response> {
-    let refuse = |text: &'static str| (StatusCode::BAD_REQUEST, text).into_response();
+/// What the Hub displays to the user, who is not sent anywhere.
+type Refusal = (StatusCode, &'static str);
+
+/// A request of an app, if it is valid.
+fn requested(state: &HubState, asked: &FormFields) -> Result<(OAuthApp, HubUser), Refusal> {
+    let refuse = |text: &'static str| (StatusCode::BAD_REQUEST, text);
     let get = |name: &str| asked.get(name).map_or("", String::as_str);
     let (app, user) = state.oauth.app().ok_or_else(|| refuse("Invalid client_id"))?;
     if get("client_id") != app.client_id {
@@ -151,42 +153,42 @@ fn is_registered(registered: &str, asked: &str) -> bool {
 }
 
 /// The page that asks the user.
-async fn ask(State(state): HubRef, uri: Uri, Query(asked): Query<Parameters>) -> Response {
-    let (app, user) = match requested(&state, &asked) {
-        Ok(found) => found,
-        Err(refusal) => return refusal,
-    };
+async fn ask(
+    State(state): HubRef,
+    uri: Uri,
+    Query(asked): Query<FormFields>,
+) -> Result<impl IntoResponse, Refusal> {
+    let (app, user) = requested(&state, &asked)?;
     let organizations: String = user
         .organizations
         .keys()
         .map(|name| format!("<label><input type=checkbox name=org value={name}> {name}</label>"))
         .collect();
     let query = uri.query().unwrap_or_default().replace('&', "&amp;").replace('"', "&quot;");
-    Html(format!(
+    Ok(Html(format!(
         "<!doctype html><html lang=en><link rel=icon href=data:,><title>Authorize {0}</title><h1>{0} asks for access to the account of {1}</h1>\
          <form method=post action=\"/oauth/authorize?{query}\"><fieldset><legend>Organizations</legend>{organizations}</fieldset>\
          <button name=decision value=allow>Authorize</button> <button name=decision value=deny>Cancel</button></form>",
         app.client_id, user.name
-    ))
-    .into_response()
+    )))
 }
 
 /// The user's decision, with which the browser returns to the app.
-async fn decide(State(state): HubRef, Query(asked): Query<Parameters>, body: String) -> Response {
-    let (_, user) = match requested(&state, &asked) {
-        Ok(found) => found,
-        Err(refusal) => return refusal,
-    };
+async fn decide(
+    State(state): HubRef,
+    Query(asked): Query<FormFields>,
+    body: String,
+) -> Result<Redirect, Refusal> {
+    let (_, user) = requested(&state, &asked)?;
     let decision: Vec<(String, String)> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
-    let Ok(mut back) = Url::parse(&asked["redirect_uri"]) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
+    let invalid = |_| (StatusCode::BAD_REQUEST, "Invalid redirect_uri");
+    let mut back = Url::parse(&asked["redirect_uri"]).map_err(invalid)?;
     let of_app = asked.get("state").map_or("", String::as_str);
     if !decision.contains(&("decision".to_owned(), "allow".to_owned())) {
         let refused =
             [("error", "access_denied"), ("error_description", "The user denied access"), ("state", of_app)];
         back.query_pairs_mut().extend_pairs(refused);
-        return Redirect::to(back.as_str()).into_response();
+        return Ok(Redirect::to(back.as_str()));
     }
     let allowed =
         decision.into_iter().filter(|(name, _)| name == "org").map(|(_, organization)| organization);
@@ -199,11 +201,11 @@ async fn decide(State(state): HubRef, Query(asked): Query<Parameters>, body: Str
     let name = Uuid::new_v4().simple().to_string();
     back.query_pairs_mut().extend_pairs([("code", name.as_str()), ("state", of_app)]);
     state.oauth.lock().codes.insert(name, code);
-    Redirect::to(back.as_str()).into_response()
+    Ok(Redirect::to(back.as_str()))
 }
 
 /// A token for a code and the text that its challenge was made of.
-async fn token(State(state): HubRef, Form(sent): Form<Parameters>) -> Response {
+async fn token(State(state): HubRef, Form(sent): Form<FormFields>) -> Response {
     let get = |name: &str| sent.get(name).map_or("", String::as_str);
     let refuse = |error: &str, description: &str| {
         let answer = json!({ "error": error, "error_description": description });

@@ -15,13 +15,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Content, Fault, HubState, LARGEST_REGULAR, Repo, Step, access::Token, cdn, oauth, ranges,
+    Answer, Content, Fault, HubRef, HubState, LARGEST_REGULAR, Repo, Step, access::Token, cdn, oauth, ranges,
 };
 
 /// The files on a page of a list. The Hub's pages have a thousand.
 const PAGE_SIZE: usize = 4;
 
-type HubRef = State<Arc<HubState>>;
 type HubResult = Result<Response, Answer>;
 
 /// A request that the real client does not send.
