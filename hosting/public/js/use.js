@@ -134,7 +134,7 @@ function survivalPart(survival) {
 function samplesPart(samples) {
   const answers = ({ base, fine_tuned: fineTuned, export: exported }) =>
     [["Base model", base], ["Fine-tuned model", fineTuned], ["This export", exported]].map(([name, answer]) =>
-      [element("dt", {}, name), element("dd", {}, answer || "(ends at once)")]);
+      [element("dt", {}, name), element("dd", {}, answer.trim() || "(blank)")]);
   return samples.map((sample, number) => element("section", { class: "sample", "aria-label": `Answers to prompt ${number + 1}` },
     element("p", { class: "program" }, sample.prompt), element("dl", {}, answers(sample).flat())));
 }
