@@ -89,6 +89,8 @@ impl PassJournal {
             Some(earlier)
                 if earlier.header.fingerprint == header.fingerprint && !earlier.records.is_empty() =>
             {
+                // also if this run ends while it reads them back
+                file.keep_drafts();
                 Self { file, records: earlier.records, ends: earlier.ends }
             }
             earlier => {
@@ -127,8 +129,8 @@ impl PassJournal {
         self.records.truncate(count);
         let end = self.ends.get(count).copied().unwrap_or_default();
         self.file.cut(end).map_err(|e| Error::write("the journal of the export", e))?;
-        if count > 0 {
-            self.file.keep_drafts();
+        if count == 0 {
+            self.file.discard_drafts();
         }
         Ok(())
     }

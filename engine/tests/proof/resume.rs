@@ -164,6 +164,8 @@ fn an_export_may_be_resumed_many_times() {
             kept.push(export.stop(&model, folder.path(), true, permille));
         }
         assert!(kept.is_sorted() && kept[0] < kept[5], "{kept:?}");
+        // one that ends while it reads back what is kept
+        assert_eq!(export.stop(&model, folder.path(), true, 1), kept[5]);
         export.run(&model, folder.path(), true, &StopAt::never()).unwrap();
         assert!(contents(folder.path()) == export.expected(&model), "{export:?}");
     }
