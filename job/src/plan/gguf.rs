@@ -137,9 +137,10 @@ fn plan_mmproj(model: &Model, options: &GgufOptions) -> Result<Mmproj, JobError>
 }
 
 fn gguf_file_name(types: GgufTypes) -> String {
-    match types {
-        GgufTypes::Named(Quantization::DEFAULT) => "model.gguf".to_owned(),
-        types => format!("model-{}.gguf", types.as_str()),
+    if types == GgufTypes::Named(Quantization::DEFAULT) {
+        "model.gguf".to_owned()
+    } else {
+        format!("model-{}.gguf", types.as_str())
     }
 }
 
