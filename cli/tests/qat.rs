@@ -25,7 +25,8 @@ fn on_grid(inputs: &Inputs) {
             }
             let at = |end: usize| data + about["data_offsets"][end].as_u64().unwrap() as usize;
             for (i, weight) in file[at(0)..at(1)].chunks_exact_mut(2).enumerate() {
-                let level = (i * 7 + i / 32) as i32 % 15 - 7;
+                let scattered = (i as u32).wrapping_mul(2_654_435_761) >> 16;
+                let level = if i % 32 == 0 { 7 } else { scattered as i32 % 15 - 7 };
                 let bits = (level as f32 * 0.013).to_bits() + 0x8000;
                 weight.copy_from_slice(&((bits >> 16) as u16).to_le_bytes());
             }

@@ -250,6 +250,39 @@ async fn jobs_come_in_pages_and_belong_to_their_user() {
 }
 
 #[tokio::test]
+async fn texts_and_a_size_reach_the_export() {
+    let temp = folder();
+    let stack = StackProcess::serve(temp.path());
+    let ada = GemmaExport::signed_in(&stack, "ada").await;
+    let jobs = ada.json(&["jobs"]);
+    let job = jobs.as_array().unwrap().iter().find(|job| job["job_id"] == JOB).unwrap();
+    let folder = job["adapter_path"].as_str().unwrap();
+    let text = |name: &str, content: String| {
+        fs::write(Path::new(folder.strip_prefix("file://").unwrap()).join(name), content).unwrap();
+        format!("{folder}/{name}")
+    };
+    let prompts = text("questions.txt", "Who wrote it?\nWhen was it?\n".to_owned());
+    let calibration = text("text.txt", "shall I compare thee to a summer's day? ".repeat(200));
+
+    let plan = |args: &[&str]| ada.json(&[&["plan", JOB], args].concat());
+    let read = |plan: &Value| plan["bytes_read"].as_u64().unwrap();
+    let alone = plan(&["--quant", "q4_k_m"]);
+    let calibrated = ["--quant", "q4_k_m", "--calibration", &calibration, "--prompts", &prompts];
+    assert!(read(&plan(&calibrated)) > read(&alone), "each chunk of the text is a pass over the weights");
+    let export = ada.json(&[&["start", JOB, "--follow"], &calibrated[..]].concat());
+    assert_eq!(export["calibration_uri"], calibration, "{export}");
+    assert_eq!(export["proof"]["survival"]["prompts"]["source"], "file", "{export}");
+
+    let fitted = ada.json(&["start", JOB, "--max-bytes", "40000000", "--follow"]);
+    let file = &fitted["artifacts"][0]["files"][0];
+    assert_eq!(file["name"], "model-fitted.gguf", "{fitted}");
+    assert!(file["bytes"].as_u64().unwrap() <= 40_000_000, "{fitted}");
+    assert!(ada.fail(2, &["plan", JOB, "--max-bytes", "4GB", "--quant", "q8_0"]).contains("--max-bytes"));
+    let refused = ada.fail(4, &["plan", JOB, "--max-bytes", "1000"]);
+    assert!(refused.contains("in the smallest types"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_sign_in_is_private_is_for_one_service_and_is_never_printed() {
     use std::os::unix::fs::PermissionsExt as _;
     let temp = folder();
