@@ -255,7 +255,7 @@ async fn texts_and_a_size_reach_the_export() {
     let stack = StackProcess::serve(temp.path());
     let ada = GemmaExport::signed_in(&stack, "ada").await;
     let jobs = ada.json(&["jobs"]);
-    let job = jobs.as_array().unwrap().iter().find(|job| job["job_id"] == JOB).unwrap();
+    let job = jobs["jobs"].as_array().unwrap().iter().find(|job| job["job_id"] == JOB).unwrap();
     let folder = job["adapter_path"].as_str().unwrap();
     let text = |name: &str, content: String| {
         fs::write(Path::new(folder.strip_prefix("file://").unwrap()).join(name), content).unwrap();
@@ -323,7 +323,16 @@ async fn the_commands_of_the_page_and_of_help_work() {
     let ada = GemmaExport::new(&stack);
     fs::write(ada.path("token.txt"), stack.token("ada").await).unwrap();
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/COMMAND.md")).unwrap();
-    let block = page.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let block = page
+        .split("## The service")
+        .nth(1)
+        .unwrap()
+        .split("```console\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     let script: String =
         block.lines().map(|line| format!("{}\n", line.strip_prefix("$ ").unwrap())).collect();
     let printed = ada.types(&script);

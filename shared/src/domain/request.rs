@@ -398,7 +398,7 @@ mod tests {
             ("hf_token", json!({"hf_token": format!("{CANARY}\n{CANARY}")})),
             ("hf_token", json!({"hf_token": format!("{CANARY}\u{0}")})),
             ("hf_token", json!({"hf_token": format!("{CANARY}ü")})),
-            ("hf_token", json!({"hf_token": CANARY.repeat(200)})),
+            ("hf_token", json!({"hf_token": CANARY.repeat(CreateExport::MAX_HF_TOKEN)})),
             ("hf_private", json!({"hf_private": "yes"})),
             ("quantization", json!({"quantization": "q4_9"})),
             ("quantization", json!({"quantization": 8})),
