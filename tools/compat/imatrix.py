@@ -39,7 +39,8 @@ def source_of_imatrix(scratch):
         return chosen
     requirements = (pathlib.Path(__file__).parent.parent / "requirements.txt").read_text().splitlines()
     package = next(line for line in requirements if line.startswith("llama-cpp-python"))
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    # of this package alone: the tools that build it come compiled
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python"]
     run(*pip, "--dest", scratch, package)
     (archive,) = scratch.glob("*.tar.gz")
     with tarfile.open(archive) as files:
