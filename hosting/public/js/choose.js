@@ -7,7 +7,7 @@ import { ExpertFields } from "./expert.js";
 import { markInvalid } from "./fields.js";
 import { bytes, duration } from "./format.js";
 import { HubFields } from "./hub.js";
-import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf, usesImatrix } from "./quantizations.js";
+import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf } from "./quantizations.js";
 
 const GOALS = [
   { id: "run", title: "Run it on this computer", hint: "A GGUF file for Ollama, LM Studio or llama.cpp" },

@@ -42,9 +42,6 @@ export const RUN_CHOICES = [
 /** The memory that running a file takes, about: its weights, and the context of a conversation. */
 export const memory = (fileBytes) => 1.15 * fileBytes + 300e6;
 
-/** Whether an importance matrix changes a file of that type. */
-export const usesImatrix = (name) => !["f32", "f16", "bf16", "q8_0"].includes(name);
-
 /** The quantization type of a GGUF file by its name, as the service names them; undefined if it has types for a size. */
 export function quantizationOf(fileName) {
   const name = fileName === "model.gguf" ? "q8_0" : fileName.match(/^model-(.+)\.gguf$/)?.[1];
