@@ -81,6 +81,13 @@ impl HubError {
         if let Self::Response(response) = self { Some(response) } else { None }
     }
 
+    /// What the Hub said, in brackets behind a space, for the end of a message; empty if it said nothing.
+    #[must_use]
+    pub fn quote(&self) -> String {
+        let said = self.response().and_then(|response| response.message.as_deref());
+        said.filter(|said| !said.is_empty()).map(|said| format!(" (the Hub: \"{said}\")")).unwrap_or_default()
+    }
+
     /// How long the Hub asks to wait before the next request.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {

@@ -88,10 +88,7 @@ impl PushError {
                     Published::Unchecked(url) => wording.unchecked(url, *cause),
                     Published::No | Published::Perhaps(_) => wording.failed(repo, *cause),
                 };
-                let sentence = source.response().and_then(|response| response.message.as_deref());
-                if let Some(sentence) = sentence {
-                    message.push_str(&format!(" (the Hub: \"{sentence}\")"));
-                }
+                message.push_str(&source.quote());
                 if let Published::Perhaps(url) = published {
                     let detail =
                         format!("; the answer to a commit was lost, so the files may be at {url} already");

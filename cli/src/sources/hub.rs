@@ -222,9 +222,7 @@ fn failure(name: &HubName, error: &HubError) -> Failure {
             format!("reading {repo} from the Hugging Face Hub failed ({error}): try again")
         }
     };
-    if let Some(sentence) = error.response().and_then(|response| response.message.as_deref()) {
-        message.push_str(&format!(" (the Hub: \"{sentence}\")"));
-    }
+    message.push_str(&error.quote());
     let is_missing = matches!(error.cause(), HubCause::MissingRepository | HubCause::MissingRevision);
     let kind = if matches!(error, HubError::Stopped) {
         FailureKind::Interrupted

@@ -32,10 +32,7 @@ pub(super) fn explain(repo: &HubRepo) -> Explain {
 fn explained(repo: &HubRepo, error: HubError) -> JobError {
     let cause = error.cause();
     let sentence = error.response().and_then(|response| response.message.as_deref()).unwrap_or_default();
-    let mut message = read_message(repo, cause, sentence);
-    if !sentence.is_empty() {
-        message.push_str(&format!(" (the Hub: \"{sentence}\")"));
-    }
+    let message = read_message(repo, cause, sentence) + &error.quote();
     JobError::Hub { cause, message, source: Box::new(error) }
 }
 
