@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::model::{OpenModel, open_model};
 use crate::next_step;
 use crate::outputs::check_files;
-use crate::paths::{join, open_file, output_file};
+use crate::paths::{content, join, open_file, output_file};
 use crate::progress::Run;
 use crate::sources::Sources;
 use crate::terminal::{Summary, Terminal};
@@ -21,10 +21,7 @@ pub(crate) fn run(args: &ImatrixArgs, terminal: Terminal) -> Result<Summary, Fai
     let OpenModel { model, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
     engine::check_comparable(&model)?;
     let text = sources.inputs.open_file(&args.text)?;
-    let cannot =
-        |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", args.text.display()));
-    let mut bytes = vec![0; usize::try_from(text.size()).map_err(|e| cannot(&e))?];
-    text.read_at(0, &mut bytes).map_err(|e| cannot(&e))?;
+    let bytes = content(&*text, &args.text)?;
     let (folder, name) = output_file(&args.out)?;
     check_files(&[join(folder, name)], &sources.inputs, args.force, is_imatrix)?;
     let file = args.text.display().to_string();

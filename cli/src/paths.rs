@@ -18,6 +18,14 @@ pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Failure> {
     open_folder(parent(path))?.open(name).map_err(|e| cannot(&e))
 }
 
+/// The content of the open file at `path`.
+pub(crate) fn content(file: &dyn Source, path: &Path) -> Result<Vec<u8>, Failure> {
+    let cannot = |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", path.display()));
+    let mut bytes = vec![0; usize::try_from(file.size()).map_err(|e| cannot(&e))?];
+    file.read_at(0, &mut bytes).map_err(|e| cannot(&e))?;
+    Ok(bytes)
+}
+
 /// The name of a folder; of the current one if the path is `.`.
 pub(crate) fn folder_name(path: &Path) -> String {
     let absolute = path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -9,7 +9,7 @@ use engine::{
 
 use crate::args::SurvivalArgs;
 use crate::failure::{Failure, FailureKind};
-use crate::paths::{join, open_file, open_folder};
+use crate::paths::{content, join, open_file, open_folder};
 use crate::progress::Run;
 
 /// What is measured of an export.
@@ -57,9 +57,10 @@ impl SurvivalCheck {
         (plans, exports): (&[(GgufPlan, String)], &[ExportedModel]),
         run: Run<'_>,
     ) -> Result<Vec<Survival>, Failure> {
-        let moved = plans.iter().position(|(plan, _)| plan.moves_off_grid());
-        let base = moved.and_then(|number| Some((number, plans[number].0.base_on_grid()?)));
-        let Some((number, base)) = base else { return self.measure(model, exports, run) };
+        let mut bases = plans.iter().map(|(plan, _)| plan.base_on_grid()).enumerate();
+        let Some((number, base)) = bases.find_map(|(number, base)| Some((number, base?))) else {
+            return self.measure(model, exports, run);
+        };
         let (mut measured, beside) = run.show(Stage::Verifying, |run| {
             engine::measure_survival_beside(model, exports, base, &self.prompts, run)
         })?;
@@ -98,10 +99,7 @@ impl SurvivalCheck {
 
 /// The prompts of a file.
 pub(crate) fn read_prompts(path: &Path) -> Result<PromptSet, Failure> {
-    let source = open_file(path)?;
-    let cannot = |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", path.display()));
-    let mut bytes = vec![0; usize::try_from(source.size()).map_err(|e| cannot(&e))?];
-    source.read_at(0, &mut bytes).map_err(|e| cannot(&e))?;
+    let bytes = content(&*open_file(path)?, path)?;
     Ok(PromptSet::parse(&path.display().to_string(), &bytes)?)
 }
 

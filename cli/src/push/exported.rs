@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ExportKind;
 use crate::failure::{Failure, FailureKind};
-use crate::paths::{file_name, join, open_file, open_folder, parent};
+use crate::paths::{content, file_name, join, open_file, open_folder, parent};
 use crate::progress::{self, Progress, Unit};
 use crate::terminal::Terminal;
 
@@ -99,7 +99,7 @@ impl ExportedFiles {
                 report_path.display()
             )));
         }
-        let text = read_whole(&report_path)?;
+        let text = content(&*open_file(&report_path)?, &report_path)?;
         let unknown = |problem: &str| {
             Failure::input(format!("{} is no export report ({problem}): export again", report_path.display()))
         };
@@ -222,14 +222,6 @@ impl Folder for JoinedFiles {
     fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
         self.files.get(name).ok_or(io::ErrorKind::NotFound)?.open(name)
     }
-}
-
-fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
-    let source = open_file(path)?;
-    let mut bytes = vec![0; source.size() as usize];
-    let cannot = |error| Failure::input(format!("cannot read {}: {error}", path.display()));
-    source.read_at(0, &mut bytes).map_err(cannot)?;
-    Ok(bytes)
 }
 
 fn sha256(

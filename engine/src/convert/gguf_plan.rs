@@ -163,11 +163,6 @@ impl GgufPlan {
         })
     }
 
-    /// Whether the adapter moves weights of the base off a grid of Q4_0.
-    pub fn moves_off_grid(&self) -> bool {
-        self.off_grid.is_some()
-    }
-
     /// The plan of the base alone with the same options, if the adapter moves its weights off a grid of Q4_0 and can be a file beside
     /// it ([`LoraPlan`]).
     pub fn base_on_grid(&self) -> Option<Self> {
