@@ -4,27 +4,20 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use e2e::hub::{Access, Answer, Content, Fault, Hub, Repo, Step};
+use e2e::hub::{Access, Answer, Fault, Hub, Repo, Step};
 use support::Inputs;
 
 const BASE: &str = "google/gemma-3-micro";
 const ADAPTER: &str = "ada/my-lora";
 const TOKEN: &str = "hf_abcdefghijklmnopqrstuvwxyz";
 
-/// The files of a folder; the weights are in the storage behind the Hub.
-fn files(folder: &Path) -> BTreeMap<String, Content> {
-    let file = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().unwrap();
-        let mut content = Content::regular(fs::read(entry.path()).unwrap());
-        content.xet = name.ends_with(".safetensors").then(|| "xet".to_owned());
-        (name, content)
-    };
-    fs::read_dir(folder).unwrap().map(|entry| file(entry.unwrap())).collect()
+/// The repository with the files of a folder.
+fn repository(folder: &Path) -> Repo {
+    Repo::of_folder(folder).unwrap().with_weights_in_storage()
 }
 
 /// A folder with inputs, and a Hub that has them too.
@@ -38,8 +31,8 @@ impl World {
         let mut inputs = Inputs::new();
         let ada = Access { user: "ada".to_owned(), write: false, licenses: true };
         let hub = Hub::start([(TOKEN, ada)]).await;
-        hub.put(BASE, Repo { commits: 1, files: files(&inputs.path("base")), ..Repo::default() });
-        hub.put(ADAPTER, Repo { commits: 1, files: files(&inputs.path("adapter")), ..Repo::default() });
+        hub.put(BASE, repository(&inputs.path("base")));
+        hub.put(ADAPTER, repository(&inputs.path("adapter")));
         inputs.hub = Some(hub.endpoint().to_owned());
         Self { inputs, hub }
     }
@@ -52,7 +45,7 @@ impl World {
         fs::create_dir_all(&snapshot).unwrap();
         fs::create_dir_all(repo.join("refs")).unwrap();
         fs::write(repo.join("refs/main"), commit).unwrap();
-        for (name, content) in files(&self.inputs.path("base")) {
+        for (name, content) in repository(&self.inputs.path("base")).files {
             if names(&name) {
                 fs::write(snapshot.join(name), content.bytes).unwrap();
             }

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
+use e2e::hub::{Answer, Fault, Hub, Repo, Step};
 use support::Inputs;
 
 const BASE: &str = "google/gemma-3-micro";
@@ -33,12 +33,7 @@ impl World {
         let mut inputs = Inputs::new();
         let hub = Hub::start([]).await;
         for (id, folder) in [(BASE, "base"), (ADAPTER, "adapter")] {
-            let files = contents(&inputs.path(folder)).into_iter().map(|(path, bytes)| {
-                let name = path.to_str().unwrap().to_owned();
-                let xet = name.ends_with(".safetensors").then(|| "xet".to_owned());
-                (name, Content { xet, ..Content::regular(bytes) })
-            });
-            hub.put(id, Repo { commits: 1, files: files.collect(), ..Repo::default() });
+            hub.put(id, Repo::of_folder(&inputs.path(folder)).unwrap().with_weights_in_storage());
         }
         inputs.hub = Some(hub.endpoint().to_owned());
         Self { inputs, hub }

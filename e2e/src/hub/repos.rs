@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs, io,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,6 +35,29 @@ pub struct Content {
 }
 
 impl Repo {
+    /// With the files of a folder, in one commit.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn of_folder(folder: &Path) -> io::Result<Self> {
+        let file = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            Ok((name, Content::regular(fs::read(entry.path())?)))
+        };
+        let files = fs::read_dir(folder)?.map(file).collect::<io::Result<_>>()?;
+        Ok(Self { commits: 1, files, ..Self::default() })
+    }
+
+    /// With the weights in the storage behind the Hub, and everything else in git.
+    #[must_use]
+    pub fn with_weights_in_storage(mut self) -> Self {
+        for (name, content) in &mut self.files {
+            content.xet = name.ends_with(".safetensors").then(|| "00".repeat(32));
+        }
+        self
+    }
+
     /// The hash of the latest commit, which encodes the number of commits.
     #[must_use]
     pub fn head(&self) -> String {

@@ -180,18 +180,10 @@ async fn a_repository_without_a_model_says_what_it_has() {
     }
 }
 
-/// The base model with its weights in the storage behind the Hub.
-fn in_storage(mut repo: Repo) -> Repo {
-    for (name, content) in &mut repo.files {
-        content.xet = name.ends_with(".safetensors").then(|| "00".repeat(32));
-    }
-    repo
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_has_expired_is_asked_for_again() {
     let hub = hub().await;
-    hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+    hub.put(BASE, hub.repo(BASE).unwrap().with_weights_in_storage());
     hub.fail(Step::Storage, Fault::Status(403), 2);
     let world = world_without_base(&hub, Some(WRITER));
     let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
@@ -208,7 +200,7 @@ async fn a_link_that_has_expired_is_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_resolved_once() {
     let hub = hub().await;
-    hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+    hub.put(BASE, hub.repo(BASE).unwrap().with_weights_in_storage());
     let world = world_without_base(&hub, Some(WRITER));
     let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
     assert_eq!(made.status, Status::Completed, "{}", message(&made));
@@ -221,7 +213,7 @@ async fn a_file_is_resolved_once() {
 async fn a_token_that_is_revoked_while_the_base_is_read_is_named() {
     for after in [1, 2] {
         let hub = hub().await;
-        hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+        hub.put(BASE, hub.repo(BASE).unwrap().with_weights_in_storage());
         hub.fail_after(Step::Resolve, Fault::Answer(Answer::INVALID_TOKEN), after, usize::MAX);
         let world = world_without_base(&hub, Some(WRITER));
         let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
@@ -243,7 +235,7 @@ async fn what_was_published_although_its_answer_was_lost_is_checked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merged_model_whose_push_failed_is_pushed_by_the_next_export() {
     let hub = hub().await;
-    hub.put(BASE, in_storage(hub.repo(BASE).unwrap()));
+    hub.put(BASE, hub.repo(BASE).unwrap().with_weights_in_storage());
     let world = world_without_base(&hub, Some(WRITER));
     hub.fail(Step::Commit, Fault::Answer(Answer::STORAGE_LIMIT), 1);
     let failed = export(&world, ArtifactKind::Merged, &[Destination::HfHub]).await;

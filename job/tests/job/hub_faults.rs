@@ -94,11 +94,7 @@ impl io::Write for Lines {
 /// A Hub with the base model's weights in its storage, and buckets without the base model.
 async fn hub_and_world() -> (Hub, World) {
     let hub = hub().await;
-    let mut base = hub.repo(BASE).unwrap();
-    for (name, content) in &mut base.files {
-        content.xet = name.ends_with(".safetensors").then(|| "00".repeat(32));
-    }
-    hub.put(BASE, base);
+    hub.put(BASE, hub.repo(BASE).unwrap().with_weights_in_storage());
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
     fs::remove_dir_all(world.path("base-models/google")).unwrap();
     (hub, world)
