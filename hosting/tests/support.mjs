@@ -185,7 +185,7 @@ export async function checkState(page, name) {
       }
       assert.ok(wide <= 0, `${state}: ${wide} px wider than the window`);
       await page.evaluate(axeSource);
-      const { violations } = await page.evaluate(() => axe.run());
+      const { violations } = await page.evaluate(() => globalThis.axe.run());
       const found = violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html).join(" ")}`);
       assert.deepEqual(found, [], state);
       await picture(page, state);

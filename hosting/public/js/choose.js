@@ -1,12 +1,13 @@
 // The form of a new export: what the person wants to do with the model, from which type and quantization follow.
 
 import { planExport, startExport } from "./api.js";
-import { element, list } from "./dom.js";
+import { element } from "./dom.js";
 import { restoreDraft } from "./drafts.js";
 import { ExpertFields } from "./expert.js";
 import { markInvalid } from "./fields.js";
-import { bytes, duration } from "./format.js";
+import { bytes } from "./format.js";
 import { HubFields } from "./hub.js";
+import { planParts, planProblem } from "./plan.js";
 import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf } from "./quantizations.js";
 
 const GOALS = [
@@ -25,10 +26,9 @@ const TYPES = [
 /** How long after the last change the plan is requested. */
 const PLAN_DELAY_MS = 300;
 
-/** Who can see what goes to the repository. */
-function repositoryText({ repo, exists, private: isPrivate }) {
-  const visible = isPrivate ? "private: only its owner and members can see the model" : "public: everybody can see and download the model";
-  return exists ? `${repo} exists and is ${visible}.` : `${repo} will be created, ${visible}.`;
+/** What is wrong with how many types are chosen. */
+function countText({ length }) {
+  return length === 0 ? "Choose at least one quantization type." : `Choose at most ${MOST}: ${length} are chosen.`;
 }
 
 export class ExportForm {
@@ -160,6 +160,7 @@ export class ExportForm {
   requestPlan() {
     clearTimeout(this.planTimer);
     this.planning?.abort();
+    this.plan.classList.remove("busy");
     if (this.opened) {
       // unless the list was cleared meanwhile: somebody else may be signed in
       this.planTimer = setTimeout(() => this.root.isConnected && this.makePlan(), PLAN_DELAY_MS);
@@ -186,14 +187,15 @@ export class ExportForm {
   async makePlan() {
     const quantizations = this.chosenQuantizations;
     if (!this.quantizations.hidden && !this.expert.hasSize && (quantizations.length === 0 || quantizations.length > MOST)) {
-      this.plan.replaceChildren(this.countProblem(quantizations));
+      this.plan.replaceChildren(planProblem(countText(quantizations)));
       return;
     }
     if (this.expert.firstInvalid()) {
       this.plan.replaceChildren();
       return;
     }
-    const { signal } = (this.planning = new AbortController());
+    this.planning = new AbortController();
+    const { signal } = this.planning;
     this.plan.classList.add("busy");
     try {
       const plan = await planExport(this.request({ withHub: this.wantsHub && this.hub.isFilled }), signal);
@@ -203,47 +205,28 @@ export class ExportForm {
     } catch (problem) {
       if (problem.name !== "AbortError") {
         const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problem.message;
-        this.plan.replaceChildren(...(this.expert.mark(problem) ? [] : [element("p", { class: "bad" }, text)]));
+        this.plan.replaceChildren(...(this.expert.mark(problem) ? [] : [planProblem(text)]));
       }
     }
-    this.plan.classList.toggle("busy", false);
-  }
-
-  countProblem({ length }) {
-    const text = length === 0 ? "Choose at least one quantization type." : `Choose at most ${MOST}: ${length} are chosen.`;
-    return element("p", { class: "bad" }, text);
+    if (!signal.aborted) {
+      this.plan.classList.remove("busy");
+    }
   }
 
   drawPlan(plan) {
     if (plan.adapter === null && this.type !== "adapter") {
       this.setFull();
     }
-    const sizes = plan.files.map((file) => file.bytes ?? 0);
-    const size = sizes.reduce((sum, one) => sum + one, 0);
-    const summary = plan.reused
-      ? "The files exist already: an earlier export made them."
-      : `Takes about ${duration(plan.estimate.seconds)} and costs about $${plan.estimate.usd.toFixed(3)}.`;
-    const parts = [
-      element("p", {}, element("strong", {}, `${bytes(size)} to download. `), summary, this.memoryText(Math.max(0, ...sizes))),
-      plan.types && element("p", {}, `Types of the tensors: ${plan.types.map(({ type, tensors }) => `${tensors} × ${type}`).join(", ")}.`),
-      plan.hub && element("p", {}, repositoryText(plan.hub)),
-      element("details", { open: this.plan.querySelector("details")?.open },
-        element("summary", {}, plan.files.length === 1 ? "1 file" : `${plan.files.length} files`),
-        list(plan.files.map((file) => `${file.name} (${file.bytes === null ? "report" : bytes(file.bytes)})`), { class: "plan-files" })),
-      list(plan.warnings.map(({ message, remedy }) => `Note: ${message}${remedy ? `: ${remedy}` : ""}`), { class: "plan-warnings" }),
-    ];
-    this.plan.replaceChildren(...parts.filter(Boolean));
-  }
-
-  memoryText(largest) {
-    return this.type === "gguf" || this.type === "merged" ? ` Running it takes about ${bytes(memory(largest))} of memory.` : "";
+    const isOpen = this.plan.querySelector("details")?.open;
+    this.plan.replaceChildren(...planParts(plan, { runs: ["gguf", "merged"].includes(this.type), isOpen }));
   }
 
   /** There is no adapter: what would fail is not offered. */
   setFull() {
     this.isFull = true;
-    const unavailable = ["type-adapter", "type-lora", "publish_type-adapter"];
-    unavailable.forEach((id) => (this.root.querySelector(`#${this.id}-${id}`).disabled = true));
+    for (const unavailable of ["type-adapter", "type-lora", "publish_type-adapter"]) {
+      this.root.querySelector(`#${this.id}-${unavailable}`).disabled = true;
+    }
     this.full.hidden = false;
     this.root.querySelector(`#${this.id}-goal-train-hint`).textContent = "The full model in safetensors files";
   }

@@ -19,17 +19,25 @@ const following = new Set();
 for (const [target, event] of [[window, "online"], [document, "visibilitychange"], [sessionEvents, "changed"]]) {
   target.addEventListener(event, () => {
     if (document.visibilityState === "visible" && currentSession()) {
-      following.forEach((job) => job.refresh());
+      for (const job of following) {
+        job.refresh();
+      }
     }
   });
 }
 channel.addEventListener("message", ({ data }) => {
-  following.forEach((job) => job.id === data && job.refresh({ expectRunning: true }));
+  for (const job of following) {
+    if (job.id === data) {
+      job.refresh({ expectRunning: true });
+    }
+  }
 });
 
 /** Ends the following of every job, for a new list of jobs. */
 export function stopFollowing() {
-  following.forEach((job) => clearTimeout(job.timer));
+  for (const job of following) {
+    clearTimeout(job.timer);
+  }
   following.clear();
 }
 

@@ -2,7 +2,7 @@
 
 import { cancelExport, getJob } from "./api.js";
 import { ExportForm } from "./choose.js";
-import { $, element, setText } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { FollowedJob } from "./follow.js";
 import { bytes, date, dateAndTime, duration, exportKind } from "./format.js";
 import { adviceOf, history } from "./history.js";
@@ -60,8 +60,9 @@ export class JobItem {
     this.running = element("div", { class: "running-export" }, this.progress, this.amount,
       element("div", { class: "row" }, this.cancel, this.notification));
     this.problem = element("p", { class: "notice", role: "alert", hidden: true });
+    this.files = element("div", { class: "files" });
     this.latest = element("section", { class: "export", "aria-label": `Latest export of ${this.title}`, hidden: true },
-      this.message, this.advice, this.running, this.files = element("div", { class: "files" }));
+      this.message, this.advice, this.running, this.files);
     this.form = new ExportForm({ job: this.job, title: this.title, onStarted: () => this.follower.changed() });
     this.earlier = element("div", { class: "earlier" });
     this.details.append(

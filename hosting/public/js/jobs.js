@@ -37,7 +37,11 @@ export function initialize() {
     $("#jobs").children[first]?.querySelector("summary").focus();
   });
   $("#reload").addEventListener("click", load);
-  hubEvents.addEventListener("changed", () => items.forEach(({ form }) => form?.drawHubAccount()));
+  hubEvents.addEventListener("changed", () => {
+    for (const { form } of items.values()) {
+      form?.drawHubAccount();
+    }
+  });
 }
 
 /** Forgets all jobs. */

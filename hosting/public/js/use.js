@@ -35,7 +35,7 @@ function artifactPart(artifact, latest, { name, hub, open }) {
     others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
     commands.length > 0 && element("details", { class: "commands", open: !quantization || latest.quantizations?.length < 2 },
       element("summary", {}, `How to use ${main.name}`),
-      commands.map(([what, text]) => [element("p", { class: "program" }, what), copyable(text, `the commands for ${what}`)]).flat()),
+      commands.flatMap(([what, text]) => [element("p", { class: "program" }, what), copyable(text, `the commands for ${what}`)])),
   );
 }
 
@@ -112,7 +112,7 @@ function proofPart({ proof, quantization }, isOneOfSeveral) {
     element("p", {}, sentence),
     survivalPart(proof.survival),
     element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
-      element("dl", {}, details.map(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))]).flat()),
+      element("dl", {}, details.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])),
       samplesPart(proof.survival?.samples ?? [])));
 }
 

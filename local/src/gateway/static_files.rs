@@ -40,6 +40,7 @@ const FILES: &[StaticFile] = files![
     "js/job.js",
     "js/jobs.js",
     "js/notify.js",
+    "js/plan.js",
     "js/quantizations.js",
     "js/session.js",
     "js/sign-in.js",
