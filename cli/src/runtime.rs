@@ -7,7 +7,7 @@ use crate::failure::{Failure, FailureKind};
 /// A runtime whose results other threads wait for.
 pub(crate) fn start() -> Result<Runtime, Failure> {
     // a second provider is none: this one is there already
-    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.map_err(|error| {
         Failure::new(FailureKind::Other, format!("the runtime of requests cannot be started: {error}"))

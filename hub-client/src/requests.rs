@@ -66,6 +66,8 @@ impl HubClient {
         runtime: Handle,
     ) -> Result<Arc<Self>, HubError> {
         let endpoint = Url::parse(&settings.endpoint).map_err(HubError::invalid_request)?;
+        // the first provider of cryptography in a process stays
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().redirect(Policy::custom(follow_within_origin)).build();
         let http = http.map_err(HubError::invalid_request)?;
         Ok(Arc::new(Self { http, settings: settings.clone(), endpoint, token, monitor, runtime }))

@@ -87,7 +87,7 @@ const PORT: u16 = 8080;
 /// Runs the command on the command line and returns its exit code.
 pub async fn main() -> ExitCode {
     // HTTP clients need one; a library may have installed it
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match Cli::parse().command {
         Command::Run(args) => run(&args.options(PORT)).await,
         Command::Demo(args) => demo(&args.options(0)).await,

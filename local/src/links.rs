@@ -4,7 +4,6 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use aws_lc_rs::hmac;
 use axum::{
     Router,
     extract::{Path as UrlPath, Query, Request, State, rejection::QueryRejection},
@@ -15,6 +14,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ring::hmac;
 use serde::Deserialize;
 use shared::{
     adapters::storage::Storage,
@@ -46,11 +46,8 @@ impl LocalLinks {
         origin: String,
         storage: Arc<Storage>,
     ) -> anyhow::Result<Self> {
-        let secret = secret_file::load_or_create(&dir.keys().join("links.hmac"), || {
-            let mut secret = vec![0; 32];
-            aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("cannot get random bytes"))?;
-            Ok(secret)
-        })?;
+        let secret =
+            secret_file::load_or_create(&dir.keys().join("links.hmac"), || secret_file::random_bytes(32))?;
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), origin, dir, storage })
     }
 

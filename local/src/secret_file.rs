@@ -7,7 +7,8 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 /// The secret in that file. If the file does not exist, `make` provides the secret.
 ///
@@ -27,6 +28,16 @@ pub(crate) fn load_or_create(
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// That many random bytes.
+///
+/// # Errors
+/// If the system has none.
+pub(crate) fn random_bytes(count: usize) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("cannot get random bytes"))?;
+    Ok(bytes)
 }
 
 /// Writes a file of another name and links it to the final one, which fails if that exists.

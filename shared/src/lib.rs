@@ -35,6 +35,7 @@
 //! | [`clock`] | the current time, in the precision of the stores |
 //! | [`config`] | settings from environment variables |
 //! | [`domain`] | ids, training jobs, exports and their state machine, validation of requests; no I/O |
+//! | [`rsa_key`] | public keys that verify the signatures of tokens |
 //! | [`ports`] | traits for external systems: stores, launcher, token keys, download links |
 //! | [`telemetry`] | log lines and the tags of a request |
 //! | [`auth`] | verification of Firebase ID tokens |
@@ -53,6 +54,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod ports;
+pub mod rsa_key;
 pub mod serve;
 pub mod service;
 pub mod telemetry;

@@ -4,12 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use jsonwebtoken::DecodingKey;
 use secrecy::SecretString;
 
-use crate::domain::{
-    Artifact, CallerLimits, CallerQuotas, Error, ExecutionName, Export, ExportId, Failure, HistoryCursor,
-    HistoryPage, JobId, PageSize, Plan, TrainingJob, Transition, TransitionError, UserId,
+use crate::{
+    domain::{
+        Artifact, CallerLimits, CallerQuotas, Error, ExecutionName, Export, ExportId, Failure, HistoryCursor,
+        HistoryPage, JobId, PageSize, Plan, TrainingJob, Transition, TransitionError, UserId,
+    },
+    rsa_key::RsaPublicKey,
 };
 
 /// An external system failed. Message and sources are only for the log.
@@ -173,7 +175,7 @@ pub trait EncryptionKey: Send + Sync {
 #[async_trait]
 pub trait TokenKeys: Send + Sync {
     /// The RS256 key with that id; `None` if the issuer currently has no such key.
-    async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, PortError>;
+    async fn key(&self, kid: &str) -> Result<Option<Arc<RsaPublicKey>>, PortError>;
 }
 
 /// Creates download links for artifacts.

@@ -8,7 +8,7 @@ use axum::{Json, Router, extract::Query, http::HeaderMap, routing::get};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use shared::testing::{
-    TokenSigner, fixtures,
+    TokenSigner, fixtures, http,
     lambda::{EventSource, LambdaFunction, event},
     process::{BinaryProcess, serve_keys, serve_on_loopback, settings},
 };
@@ -109,8 +109,7 @@ async fn list_receives_the_callers_token_and_the_identity_token_of_the_service()
     ])
     .await;
     let token = TokenSigner::first().token(fixtures::ADA);
-    let response =
-        reqwest::Client::new().get(format!("{}/exports", process.url())).bearer_auth(&token).send();
+    let response = http::client().get(format!("{}/exports", process.url())).bearer_auth(&token).send();
     let response = response.await.unwrap();
     assert_eq!(response.status().as_u16(), 200, "{}", process.log());
     let received: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();

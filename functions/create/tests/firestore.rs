@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::testing::{
     TokenSigner,
     cloud_run::{FakeCloudRun, RunJobBehavior},
-    emulator, fixtures,
+    emulator, fixtures, http,
     process::{BinaryProcess, serve_keys},
 };
 
@@ -42,7 +42,7 @@ impl TestContext {
             ("CLOUD_RUN_ENDPOINT", &endpoint),
         ];
         let function = BinaryProcess::listening(BINARY, &settings).await;
-        let context = Self { db, cloud_run, function, project, client: reqwest::Client::new() };
+        let context = Self { db, cloud_run, function, project, client: http::client() };
         context.insert("training_jobs", fixtures::JOB, fixtures::training_job(fixtures::ADA)).await;
         Some(context)
     }

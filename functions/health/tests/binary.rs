@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use shared::testing::{
+    http,
     lambda::{EventSource, LambdaFunction, event},
     process::BinaryProcess,
 };
@@ -13,7 +14,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_health");
 #[tokio::test]
 async fn it_needs_no_settings_and_stops_at_sigterm() {
     let mut process = BinaryProcess::listening(BINARY, &[]).await;
-    let response = reqwest::get(format!("{}/health", process.url())).await.unwrap();
+    let response = http::client().get(format!("{}/health", process.url())).send().await.unwrap();
     assert_eq!(
         (response.status().as_u16(), response.headers()["cache-control"].to_str().unwrap()),
         (200, "no-store")
@@ -31,7 +32,7 @@ async fn it_needs_no_settings_and_stops_at_sigterm() {
 #[tokio::test]
 async fn it_logs_json_in_production() {
     let process = BinaryProcess::listening(BINARY, &[("K_SERVICE", "health")]).await;
-    reqwest::get(format!("{}/health", process.url())).await.unwrap();
+    http::client().get(format!("{}/health", process.url())).send().await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let lines: Vec<Value> = process.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().all(|line| line["severity"] == "INFO"), "{lines:?}");

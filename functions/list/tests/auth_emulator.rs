@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use shared::testing::{
-    emulator,
+    emulator, http,
     process::{BinaryProcess, serve_keys},
 };
 
@@ -13,7 +13,7 @@ const PROJECT: &str = "demo-export";
 #[tokio::test]
 async fn emulator_tokens_are_accepted_only_if_the_emulator_is_configured() {
     let Some(host) = emulator("FIREBASE_AUTH_EMULATOR_HOST") else { return };
-    let client = reqwest::Client::new();
+    let client = http::client();
     let response = client
         .post(format!("http://{host}/identitytoolkit.googleapis.com/v1/accounts:signUp?key=any"))
         .header("content-type", "application/json")

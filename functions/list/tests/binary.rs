@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::testing::{
-    TokenSigner, fixtures,
+    TokenSigner, fixtures, http,
     lambda::{EventSource, LambdaFunction, event},
     process::{BinaryProcess, serve_keys, settings},
 };
@@ -34,7 +34,7 @@ async fn callers_are_authenticated_before_the_store_is_used() {
     let keys = serve_keys().await;
     let process = BinaryProcess::listening(BINARY, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
     let url = format!("{}/exports", process.url());
-    let client = reqwest::Client::new();
+    let client = http::client();
     let status =
         async |token: &str| client.get(&url).bearer_auth(token).send().await.unwrap().status().as_u16();
     assert_eq!(client.get(&url).send().await.unwrap().status().as_u16(), 401);

@@ -1,7 +1,10 @@
 //! A key of AES-256-GCM in this process, for the local stack.
 
 use async_trait::async_trait;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    rand::{SystemRandom, generate},
+};
 
 use crate::ports::{EncryptionKey, PortError};
 
@@ -9,7 +12,7 @@ use crate::ports::{EncryptionKey, PortError};
 pub const KEY_LEN: usize = 32;
 
 /// A key. What it encrypts is a random nonce and the ciphertext with its tag.
-pub struct AesKey(RandomizedNonceKey);
+pub struct AesKey(LessSafeKey);
 
 #[derive(Debug, thiserror::Error)]
 enum AesError {
@@ -33,17 +36,25 @@ impl AesKey {
     /// # Errors
     /// If there are fewer or more.
     pub fn new(bytes: &[u8]) -> Result<Self, PortError> {
-        RandomizedNonceKey::new(&AES_256_GCM, bytes).map(Self).map_err(|_| AesError::Key.into())
+        let key = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| AesError::Key)?;
+        Ok(Self(LessSafeKey::new(key)))
     }
 }
 
 #[async_trait]
 impl EncryptionKey for AesKey {
     async fn encrypt(&self, plaintext: &[u8], context: &[u8]) -> Result<Vec<u8>, PortError> {
+        let nonce =
+            generate::<[u8; NONCE_LEN]>(&SystemRandom::new()).map_err(|_| AesError::Encrypt)?.expose();
         let mut ciphertext = plaintext.to_vec();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(context), &mut ciphertext);
-        let nonce = nonce.map_err(|_| AesError::Encrypt)?;
-        Ok([nonce.as_ref().as_slice(), &ciphertext].concat())
+        self.0
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context),
+                &mut ciphertext,
+            )
+            .map_err(|_| AesError::Encrypt)?;
+        Ok([&nonce[..], &ciphertext].concat())
     }
 
     async fn decrypt(&self, ciphertext: &[u8], context: &[u8]) -> Result<Vec<u8>, PortError> {

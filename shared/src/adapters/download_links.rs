@@ -19,7 +19,10 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::federation::{self, FederationError};
+use super::{
+    federation::{self, FederationError},
+    tls,
+};
 use crate::{
     config,
     ports::{DOWNLOAD_LINK_LIFETIME, DownloadLinks, PortError},
@@ -69,6 +72,7 @@ impl SignedLinks {
     }
 
     pub(super) fn with(settings: &config::DownloadsConfig, builder: GoogleCloudStorageBuilder) -> Self {
+        tls::install_provider();
         let client = ClientOptions::new().with_timeout(DEADLINE).with_connect_timeout(DEADLINE);
         let retry = RetryConfig { max_retries: 1, retry_timeout: DEADLINE, ..RetryConfig::default() };
         let builder =
@@ -148,13 +152,11 @@ fn object_path(path: &str, prefix: &str) -> Option<Path> {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    use jsonwebtoken::{Algorithm, DecodingKey, crypto};
     use serde_json::json;
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::testing::tokens::{FIRST_KEY, FIRST_PUBLIC};
+    use crate::testing::{TokenSigner, tokens::FIRST_KEY};
 
     const BUCKET: &str = "files";
 
@@ -194,9 +196,8 @@ mod tests {
             &date[..8],
             hex::encode(Sha256::digest(canonical))
         );
-        let key = DecodingKey::from_rsa_pem(FIRST_PUBLIC.as_bytes()).unwrap();
-        let signature = URL_SAFE_NO_PAD.encode(hex::decode(signature).unwrap());
-        assert!(crypto::verify(&signature, signed.as_bytes(), &key, Algorithm::RS256).unwrap(), "{link}");
+        let (key, signature) = (TokenSigner::first().public_key(), hex::decode(signature).unwrap());
+        assert!(key.verifies(signed.as_bytes(), &signature), "{link}");
     }
 
     #[tokio::test]

@@ -8,8 +8,10 @@ use gcloud_sdk::{
         build_errors::Error as CredentialsError,
         credentials::{Builder, Credentials, anonymous},
     },
-    tonic::{Request, Status, metadata::MetadataValue},
 };
+use tonic::{Request, Status, metadata::MetadataValue};
+
+use super::tls;
 
 /// Connects in the background while a function starts. A failure is found again, and reported, by the first request.
 pub(super) fn connect_early<E: Error + 'static>(
@@ -29,8 +31,7 @@ pub(super) fn anonymous_credentials() -> Result<Credentials, CredentialsError> {
 
 /// The credentials of the environment.
 pub(super) fn environment_credentials() -> Result<Credentials, CredentialsError> {
-    // Service account keys are used with the default crypto provider of the process. It may already be installed.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tls::install_provider();
     Builder::default().with_scopes(GCP_DEFAULT_SCOPES.iter()).build()
 }
 

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 /// certificate files.
 pub(super) fn client(deadline: Duration) -> Result<reqwest::Client, reqwest::Error> {
     let anchors = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(deadline)

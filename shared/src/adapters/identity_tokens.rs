@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, header};
 use gcloud_sdk::{GoogleAuthHeaders, IdTokenAudience};
 use tokio::sync::OnceCell;
 
-use super::list_service::IdentityTokens;
+use super::{list_service::IdentityTokens, tls};
 use crate::config;
 
 /// Of one service account, for one audience.
@@ -16,6 +16,7 @@ struct GoogleIdentity(OnceCell<GoogleAuthHeaders>);
 /// The tokens for the function `list`; `None` outside production, where none is required.
 #[must_use]
 pub fn for_list(settings: &config::ListServiceConfig) -> Option<Arc<dyn IdentityTokens>> {
+    tls::install_provider();
     settings.with_identity.then(|| Arc::new(GoogleIdentity(OnceCell::new())) as _)
 }
 

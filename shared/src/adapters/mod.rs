@@ -20,3 +20,5 @@ pub mod identity_tokens;
 pub mod kms;
 pub mod list_service;
 pub mod storage;
+#[cfg(feature = "google")]
+pub mod tls;

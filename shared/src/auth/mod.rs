@@ -1,7 +1,7 @@
 //! Authentication: verifies Firebase ID tokens and, where they are required, App Check tokens.
 //!
-//! Rules: <https://firebase.google.com/docs/auth/admin/verify-id-tokens>. The JWT library verifies only the signature.
-//! All rules for header and claims are checked here, because libraries accept missing claims and claims of wrong types.
+//! Rules: <https://firebase.google.com/docs/auth/admin/verify-id-tokens>. All rules for header and claims are
+//! checked here, and not by a JWT library, because libraries accept missing claims and claims of wrong types.
 
 mod app_check;
 #[cfg(test)]

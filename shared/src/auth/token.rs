@@ -20,8 +20,7 @@ pub(super) struct ParsedToken<'a> {
     pub claims: Map<String, Value>,
     /// The signed text: header and payload.
     pub message: &'a str,
-    /// Canonical base64url.
-    pub signature: &'a str,
+    pub signature: Vec<u8>,
 }
 
 impl<'a> ParsedToken<'a> {
@@ -32,7 +31,7 @@ impl<'a> ParsedToken<'a> {
         let parse = || {
             let (message, signature) = text.rsplit_once('.')?;
             let (header, claims) = message.split_once('.')?;
-            URL_SAFE_NO_PAD.decode(signature).ok()?;
+            let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
             Some(Self { header: decode_object(header)?, claims: decode_object(claims)?, message, signature })
         };
         // no critical extension is known here (RFC 7515, section 4.1.11)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, crypto};
 
 use super::{AppCheck, claims, token::ParsedToken};
 use crate::{
@@ -97,10 +96,8 @@ pub(super) async fn verify_signature(token: &ParsedToken<'_>, keys: &dyn TokenKe
         return Err(Unauthenticated::UnknownKey.into());
     }
     let key = keys.key(kid).await?.ok_or(Unauthenticated::UnknownKey)?;
-    match crypto::verify(token.signature, token.message.as_bytes(), &key, Algorithm::RS256) {
-        Ok(true) => Ok(()),
-        Ok(false) | Err(_) => Err(Unauthenticated::Signature.into()),
-    }
+    let is_valid = key.verifies(token.message.as_bytes(), &token.signature);
+    if is_valid { Ok(()) } else { Err(Unauthenticated::Signature.into()) }
 }
 
 fn verify_unsigned(token: &ParsedToken<'_>) -> Result<(), Unauthenticated> {

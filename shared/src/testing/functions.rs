@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     TokenSigner, fixtures,
+    http::client,
     lambda::{EventSource, LambdaFunction, event},
     process::{BinaryProcess, serve_keys, settings},
 };
@@ -33,7 +34,7 @@ impl JobFunction {
         let keys = serve_keys().await;
         let process =
             BinaryProcess::listening(self.binary, &[&settings(&keys)[..], &[NO_STORE]].concat()).await;
-        let client = reqwest::Client::new();
+        let client = client();
         let status = async |job: &str, token: Option<&str>| {
             let url = format!("{}{}", process.url(), self.path(job));
             let request = client.request(self.method.clone(), url);

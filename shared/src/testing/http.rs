@@ -16,10 +16,20 @@ use tower::ServiceExt;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::contract;
-use crate::telemetry::{LogFormat, subscriber};
+use crate::{
+    adapters::tls,
+    telemetry::{LogFormat, subscriber},
+};
 
 /// The request id that [`request`] sends.
 pub const REQUEST_ID: &str = "request-1";
+
+/// An HTTP client.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    tls::install_provider();
+    reqwest::Client::new()
+}
 
 /// A response with its whole body.
 #[derive(Debug)]

@@ -4,13 +4,18 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use ring::{
+    rand::SystemRandom,
+    rsa::{KeyPair, PublicKeyComponents},
+    signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaEncoding},
+};
 use serde_json::{Value, json};
 
 use super::fixtures::PROJECT;
 use crate::{
     clock,
     ports::{PortError, TokenKeys},
+    rsa_key::RsaPublicKey,
 };
 
 /// The private key of [`TokenSigner::first`].
@@ -29,7 +34,7 @@ pub const EXPIRED_CERTIFICATE: &str = include_str!("keys/second-expired.crt");
 /// One signing key of the issuer. The keys are public and only for tests.
 pub struct TokenSigner {
     kid: &'static str,
-    key: EncodingKey,
+    key: KeyPair,
 }
 
 impl TokenSigner {
@@ -39,7 +44,7 @@ impl TokenSigner {
     /// Never: the key is a fixture.
     #[must_use]
     pub fn first() -> Self {
-        Self { kid: "first", key: EncodingKey::from_rsa_pem(FIRST_KEY.as_bytes()).expect("an RSA key") }
+        Self { kid: "first", key: key_pair(FIRST_KEY) }
     }
 
     /// The issuer's other key, `second`.
@@ -48,7 +53,14 @@ impl TokenSigner {
     /// Never: the key is a fixture.
     #[must_use]
     pub fn second() -> Self {
-        Self { kid: "second", key: EncodingKey::from_rsa_pem(SECOND_KEY.as_bytes()).expect("an RSA key") }
+        Self { kid: "second", key: key_pair(SECOND_KEY) }
+    }
+
+    /// The key that verifies its tokens.
+    #[must_use]
+    pub fn public_key(&self) -> RsaPublicKey {
+        let PublicKeyComponents { n, e } = PublicKeyComponents::from(self.key.public_key());
+        RsaPublicKey::new(n, e)
     }
 
     /// A valid token of that user for [`PROJECT`].
@@ -66,19 +78,25 @@ impl TokenSigner {
     /// A token with that header and payload, signed with RS256.
     #[must_use]
     pub fn sign(&self, header: &str, payload: &str) -> String {
-        self.sign_with(Algorithm::RS256, header, payload)
+        self.sign_with(&RSA_PKCS1_SHA256, header, payload)
     }
 
     /// A token with that header and payload, signed with that RSA algorithm.
     ///
     /// # Panics
-    /// If the algorithm is not an RSA algorithm.
+    /// If the key is too short for it.
     #[must_use]
-    pub fn sign_with(&self, algorithm: Algorithm, header: &str, payload: &str) -> String {
+    pub fn sign_with(&self, algorithm: &'static dyn RsaEncoding, header: &str, payload: &str) -> String {
         let message = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
-        let signature = crypto::sign(message.as_bytes(), &self.key, algorithm).expect("an RSA algorithm");
-        format!("{message}.{signature}")
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        let signed = self.key.sign(algorithm, &SystemRandom::new(), message.as_bytes(), &mut signature);
+        signed.expect("a signature");
+        format!("{message}.{}", encode(&signature))
     }
+}
+
+fn key_pair(pem: &str) -> KeyPair {
+    KeyPair::from_pkcs8(pem::parse(pem).expect("PEM").contents()).expect("an RSA key")
 }
 
 /// The claims of a valid token.
@@ -105,22 +123,18 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// The public keys of both signers.
-pub struct FixedKeys(HashMap<&'static str, Arc<DecodingKey>>);
+pub struct FixedKeys(HashMap<&'static str, Arc<RsaPublicKey>>);
 
 impl Default for FixedKeys {
     fn default() -> Self {
-        let key = |pem: &str| DecodingKey::from_rsa_pem(pem.as_bytes()).expect("an RSA key");
-        Self(
-            [("first", FIRST_PUBLIC), ("second", SECOND_PUBLIC)]
-                .map(|(kid, pem)| (kid, Arc::new(key(pem))))
-                .into(),
-        )
+        let signers = [TokenSigner::first(), TokenSigner::second()];
+        Self(signers.map(|signer| (signer.kid, Arc::new(signer.public_key()))).into())
     }
 }
 
 #[async_trait]
 impl TokenKeys for FixedKeys {
-    async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, PortError> {
+    async fn key(&self, kid: &str) -> Result<Option<Arc<RsaPublicKey>>, PortError> {
         Ok(self.0.get(kid).map(Arc::clone))
     }
 }

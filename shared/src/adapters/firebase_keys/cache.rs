@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
-use jsonwebtoken::DecodingKey;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{KeysError, parse::KeySet};
-use crate::clock;
+use crate::{clock, rsa_key::RsaPublicKey};
 
 /// How long expired keys are used while no new ones can be fetched.
 const STALE_FOR: Duration = Duration::from_secs(60 * 60);
@@ -51,7 +50,7 @@ impl<S: KeySource> KeyCache<S> {
     }
 
     /// The key with that id. Fetches keys if necessary.
-    pub(super) async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, KeysError> {
+    pub(super) async fn key(&self, kid: &str) -> Result<Option<Arc<RsaPublicKey>>, KeysError> {
         let requested_at = Instant::now();
         if let Some(key) = self.fresh_key(kid) {
             return Ok(Some(key));
@@ -106,7 +105,7 @@ impl<S: KeySource> KeyCache<S> {
         }
     }
 
-    fn fresh_key(&self, kid: &str) -> Option<Arc<DecodingKey>> {
+    fn fresh_key(&self, kid: &str) -> Option<Arc<RsaPublicKey>> {
         let fetched = self.current().filter(|fetched| Instant::now() < fetched.fresh_until)?;
         fetched.keys.get(kid, clock::now())
     }

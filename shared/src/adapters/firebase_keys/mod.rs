@@ -10,13 +10,13 @@ mod parse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jsonwebtoken::DecodingKey;
 
 use self::{cache::KeyCache, fetch::KeysEndpoint};
 use crate::{
     auth::{AppCheck, Verifier},
     config,
     ports::{PortError, TokenKeys},
+    rsa_key::RsaPublicKey,
 };
 
 const GOOGLE: &str =
@@ -91,7 +91,7 @@ pub fn verifier(settings: config::FirebaseConfig) -> Verifier {
 
 #[async_trait]
 impl TokenKeys for FirebaseKeys {
-    async fn key(&self, kid: &str) -> Result<Option<Arc<DecodingKey>>, PortError> {
+    async fn key(&self, kid: &str) -> Result<Option<Arc<RsaPublicKey>>, PortError> {
         Ok(self.0.key(kid).await?)
     }
 }

@@ -2,17 +2,19 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
-use simple_asn1::ASN1Block;
+use simple_asn1::{ASN1Block, from_der, oid};
+
+use crate::rsa_key::RsaPublicKey;
 
 /// RS256 keys by id.
 #[derive(Default)]
 pub(super) struct KeySet(HashMap<String, VerificationKey>);
 
 struct VerificationKey {
-    key: Arc<DecodingKey>,
+    key: Arc<RsaPublicKey>,
     /// Expiry of the certificate; `None` for a JWK.
     expires: Option<Timestamp>,
 }
@@ -32,7 +34,7 @@ impl KeySet {
     }
 
     /// The key with that id, unless its certificate has expired.
-    pub(super) fn get(&self, kid: &str, now: Timestamp) -> Option<Arc<DecodingKey>> {
+    pub(super) fn get(&self, kid: &str, now: Timestamp) -> Option<Arc<RsaPublicKey>> {
         let key = self.0.get(kid)?;
         key.expires.is_none_or(|expires| now < expires).then(|| Arc::clone(&key.key))
     }
@@ -54,27 +56,39 @@ fn from_jwk(jwk: &Value) -> Option<VerificationKey> {
     if jwk["kty"] != "RSA" || !is_or_unset("alg", "RS256") || !is_or_unset("use", "sig") {
         return None;
     }
-    let key = DecodingKey::from_rsa_components(jwk["n"].as_str()?, jwk["e"].as_str()?).ok()?;
+    let number = |name: &str| URL_SAFE_NO_PAD.decode(jwk[name].as_str()?).ok();
+    let key = RsaPublicKey::new(number("n")?, number("e")?);
     Some(VerificationKey { key: Arc::new(key), expires: None })
 }
 
 fn from_certificate(pem: &Value) -> Option<VerificationKey> {
-    let pem = pem.as_str()?;
-    let key = DecodingKey::from_rsa_pem(pem.as_bytes()).ok()?;
-    Some(VerificationKey { key: Arc::new(key), expires: Some(not_after(pem)?) })
+    let der = pem::parse(pem.as_str()?).ok()?;
+    let blocks = from_der(der.contents()).ok()?;
+    let [certificate] = &blocks[..] else { return None };
+    // RFC 5280, section 4.1
+    let fields = sequence(sequence(certificate)?.first()?)?;
+    let key = fields.iter().find_map(public_key)?;
+    let expires = Timestamp::from_second(fields.iter().find_map(not_after)?).ok()?;
+    Some(VerificationKey { key: Arc::new(key), expires: Some(expires) })
 }
 
-/// `notAfter` of a certificate (RFC 5280, section 4.1): Certificate → TBSCertificate → Validity → second time.
-fn not_after(pem: &str) -> Option<Timestamp> {
-    let der = pem::parse(pem).ok()?;
-    let blocks = simple_asn1::from_der(der.contents()).ok()?;
-    let [certificate] = &blocks[..] else { return None };
-    let validity =
-        sequence(sequence(certificate)?.first()?)?.iter().find_map(|field| match sequence(field)? {
-            [_, end] => seconds(end),
-            _ => None,
-        });
-    Timestamp::from_second(validity?).ok()
+/// The key in a `SubjectPublicKeyInfo` with an `RSAPublicKey` (RFC 8017, appendix A.1.1).
+fn public_key(field: &ASN1Block) -> Option<RsaPublicKey> {
+    let [algorithm, ASN1Block::BitString(_, _, key)] = sequence(field)? else { return None };
+    let ASN1Block::ObjectIdentifier(_, algorithm) = sequence(algorithm)?.first()? else { return None };
+    if algorithm != oid!(1, 2, 840, 113_549, 1, 1, 1) {
+        return None;
+    }
+    let blocks = from_der(key).ok()?;
+    let [ASN1Block::Integer(_, modulus), ASN1Block::Integer(_, exponent)] = sequence(blocks.first()?)? else {
+        return None;
+    };
+    Some(RsaPublicKey::new(modulus.to_bytes_be().1, exponent.to_bytes_be().1))
+}
+
+/// `notAfter` in a `Validity`, in seconds since 1970.
+fn not_after(field: &ASN1Block) -> Option<i64> {
+    if let [_, end] = sequence(field)? { seconds(end) } else { None }
 }
 
 fn sequence(block: &ASN1Block) -> Option<&[ASN1Block]> {
@@ -91,8 +105,6 @@ fn seconds(block: &ASN1Block) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    use jsonwebtoken::{Algorithm, crypto};
     use serde_json::json;
 
     use super::*;
@@ -109,18 +121,19 @@ mod tests {
     }
 
     /// Whether the key verifies tokens of the first signer.
-    fn is_the_first(key: Option<Arc<DecodingKey>>) -> bool {
+    fn is_the_first(key: Option<Arc<RsaPublicKey>>) -> bool {
         let token = TokenSigner::first().token("ada");
         let (message, signature) = token.rsplit_once('.').unwrap();
-        key.is_some_and(|key| crypto::verify(signature, message.as_bytes(), &key, Algorithm::RS256).unwrap())
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        key.is_some_and(|key| key.verifies(message.as_bytes(), &signature))
     }
 
     fn jwk(kid: &str) -> Value {
         // SubjectPublicKeyInfo → BIT STRING → RSAPublicKey → modulus and exponent.
         let der = pem::parse(FIRST_PUBLIC).unwrap();
-        let blocks = simple_asn1::from_der(der.contents()).unwrap();
+        let blocks = from_der(der.contents()).unwrap();
         let ASN1Block::BitString(_, _, bits) = &sequence(&blocks[0]).unwrap()[1] else { panic!("a key") };
-        let key = simple_asn1::from_der(bits).unwrap();
+        let key = from_der(bits).unwrap();
         let number = |index: usize| {
             let ASN1Block::Integer(_, number) = &sequence(&key[0]).unwrap()[index] else {
                 panic!("a number")

@@ -19,7 +19,7 @@ use firestore::{FirestoreDb, FirestoreDbOptions};
 use tokio::{sync::OnceCell, time::timeout};
 
 use self::error::StoreError;
-use super::google_api::connect_early;
+use super::{google_api::connect_early, tls};
 use crate::config;
 
 /// The timeout of one operation.
@@ -36,6 +36,7 @@ impl Firestore {
     /// The configured database. Connects on first use.
     #[must_use]
     pub fn new(settings: config::FirestoreConfig) -> Self {
+        tls::install_provider();
         let options = FirestoreDbOptions::new(settings.project_id)
             .with_database_id(settings.database)
             .with_request_timeout(DEADLINE);

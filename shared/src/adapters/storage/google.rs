@@ -9,6 +9,7 @@ use std::{
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig, gcp::GoogleCloudStorageBuilder};
 
 use super::{StorageBackend, StorageError, StorageLocation, StoreRoot, parse_gs};
+use crate::adapters::tls;
 
 /// The timeout of one request: a part of an upload or a range of a download.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,6 +50,7 @@ impl StorageBackend for Buckets {
 }
 
 fn google_bucket(name: &str, emulator: Option<&str>) -> object_store::Result<Arc<dyn ObjectStore>> {
+    tls::install_provider();
     let client = ClientOptions::new()
         .with_timeout(REQUEST_TIMEOUT)
         .with_connect_timeout(Duration::from_secs(5))

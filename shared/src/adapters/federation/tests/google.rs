@@ -14,14 +14,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use base64::{
-    Engine,
-    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
-};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use gcloud_sdk::tonic::Status;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use jsonwebtoken::{Algorithm, EncodingKey, crypto};
+use ring::hmac;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -127,8 +124,7 @@ fn authorization(headers: &HashMap<String, &str>) -> String {
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    let mac = crypto::sign(text.as_bytes(), &EncodingKey::from_secret(key), Algorithm::HS256).unwrap();
-    BASE64_URL_SAFE_NO_PAD.decode(mac).unwrap()
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
 }
 
 /// An empty database. It records the token of each request.
