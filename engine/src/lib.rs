@@ -29,10 +29,10 @@
 //!
 //! # Modules
 //!
-//! From the ground up; each uses only those before it: `error`, `progress`, `io`, `numerics`, `checkpoint`, `quant`,
-//! `gguf` (the format), `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `convert` (plans of GGUF
-//! files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `type_fit` (types for a
-//! size), `inspect`, `output_revision`.
+//! From the ground up; each uses only those before it: `error`, `progress`, `io`, `checkpoint`, `gguf` (the format),
+//! `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `convert` (plans of
+//! GGUF files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `type_fit` (types for
+//! a size), `inspect`, `output_revision`. Arithmetic on weights is the crate `kernels`.
 //! `docs/ENGINE.md` describes them.
 //!
 //! # Example
@@ -70,12 +70,10 @@ mod imatrix;
 mod inspect;
 mod io;
 mod merge;
-mod numerics;
 mod output_revision;
 mod peft;
 mod plan;
 mod progress;
-mod quant;
 pub mod report;
 mod survival;
 mod tokenizer;
@@ -99,13 +97,13 @@ pub use io::{
     Folder, FolderEntry, LocalFolder, LocalOutput, Output, Source, is_directly_in, keep_attributes,
     refuse_lfs_pointer, sync_folder,
 };
+pub use kernels::numerics::Dtype;
+pub use kernels::quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use merge::Model;
-pub use numerics::Dtype;
 pub use output_revision::OUTPUT_REVISION;
 pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, ResumeState, RunOptions, Stage};
-pub use quant::{NamedType, OutputType, TensorType, TypeOverrides};
 pub use report::{ExportReport, TurnEndProbability};
 pub use survival::{
     ExportedModel, PromptSet, SurvivalCost, check_turn_end, measure_survival, measure_survival_beside,

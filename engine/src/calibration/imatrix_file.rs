@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use kernels::quant::TensorType;
 use sha2::{Digest as _, Sha256};
 
 use super::{CHUNK_TOKENS, CalibrationText};
@@ -13,7 +14,6 @@ use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::imatrix::{CalibrationUse, Imatrix};
 use crate::io::{Output, Source};
 use crate::plan::WrittenFile;
-use crate::quant::TensorType;
 
 /// An importance matrix that was computed.
 #[derive(Debug, Clone, PartialEq, Eq)]

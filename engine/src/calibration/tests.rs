@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kernels::quant::OutputType;
+
 use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::convert::{GgufOptions, GgufPlan};
 use crate::gguf::{GgufFile, GgufTensor};
 use crate::imatrix::Imatrix;
 use crate::io::{Folder, LocalFolder, LocalOutput, Source};
-use crate::quant::OutputType;
 
 const FILE: &str = "text.txt";
 

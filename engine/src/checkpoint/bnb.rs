@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
+use kernels::numerics::Dtype;
 use serde::Deserialize;
 
 use super::FactorCache;
 use super::{ModelConfig, Shard, TensorInfo};
 use crate::error::{Error, Result};
 use crate::io::json;
-use crate::numerics::Dtype;
 
 /// In the name of a quant state, between the name of the weight and its type.
 const STATE_INFIX: &str = ".quant_state.bitsandbytes__";

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use kernels::numerics::Dtype;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -12,7 +13,6 @@ use sha2::{Digest as _, Sha256};
 use crate::error::{Error, Result};
 use crate::io::json;
 use crate::io::{Source, refuse_lfs_pointer};
-use crate::numerics::Dtype;
 
 /// The format's maximum length of the JSON.
 const MAX_JSON_BYTES: u64 = 100_000_000;

@@ -21,12 +21,12 @@ pub(crate) use config_field::ConfigField;
 pub(crate) use factor_cache::FactorCache;
 pub(crate) use index::INDEX_FILE;
 pub use index::is_model_weights;
+use kernels::numerics::Dtype;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 use wrappers::{has_wrappers, without_wrappers};
 
 use crate::error::{Error, Result};
 use crate::io::{Folder, PinnedFolder, SharedReads, Source, read_optional};
-use crate::numerics::Dtype;
 
 /// A folder with this file is an adapter, not a model.
 pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";

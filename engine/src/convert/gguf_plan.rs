@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use kernels::numerics::Dtype;
+use kernels::quant::{
+    ColumnImportance, ModelShape, OutputType, TensorType, TypeOverrides, TypeSelector, is_f32, layer_number,
+};
 use ndarray::Array2;
 
 use super::GgufOptions;
@@ -20,11 +24,7 @@ use crate::gguf::split::{self, SplitLimit};
 use crate::gguf::{GgufMetadata, split_name};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
-use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model, missing_tensor};
-use crate::quant::{
-    ColumnImportance, ModelShape, OutputType, TensorType, TypeOverrides, TypeSelector, is_f32, layer_number,
-};
 use crate::report::{ExportKind, ExportReport, ExportWarning, ReportContext, ReportOptions};
 use crate::tokenizer::Tokenizer;
 

@@ -3,6 +3,7 @@
 //! The bytes are those of llama.cpp's `convert_lora_to_gguf.py`. The format stores one alpha and pairs of factors
 //! for matrices; anything else in an adapter is refused by name.
 
+use kernels::quant::TensorType;
 use sha2::{Digest as _, Sha256};
 
 use super::model_name::ModelName;
@@ -18,7 +19,6 @@ use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 use crate::plan::WrittenFile;
 use crate::progress::RunOptions;
 use crate::progress::{ProgressUpdate, Stage};
-use crate::quant::TensorType;
 use crate::report::{ExportReport, ExportWarning, LoraReport, OutputFile};
 
 /// Values encoded at a time.

@@ -1,5 +1,7 @@
 //! The plan of the file that llama.cpp takes as `--mmproj`: vision and audio encoders with their projectors.
 
+use kernels::quant::{ModelShape, OutputType, TypeOverrides, TypeSelector};
+
 use super::GgufOptions;
 use super::GgufPlan;
 use super::general_metadata::{naming, sampling};
@@ -10,7 +12,6 @@ use crate::gemma::{MappedTensor, MmprojEncoders};
 use crate::gguf::GgufMetadata;
 use crate::merge::Model;
 use crate::plan::{check_encoders, missing_encoder_tensor};
-use crate::quant::{ModelShape, OutputType, TypeOverrides, TypeSelector};
 use crate::report::ReportOptions;
 
 impl GgufPlan {

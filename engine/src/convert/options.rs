@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use kernels::quant::{OutputType, TypeOverrides};
+
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
 use crate::gguf::split::SplitLimit;
 use crate::gguf::{GgufFile, MetadataValue};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
-use crate::quant::{OutputType, TypeOverrides};
 
 /// The keys that name the model; they are not in any input.
 const LABELS: [&str; 6] = ["name", "version", "organization", "finetune", "basename", "size_label"];

@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use kernels::numerics::TensorTransform;
+use kernels::numerics::half::round_to_f16;
+use kernels::quant::{ColumnImportance, TensorType};
 use ndarray::{Array2, ArrayView1};
 
 use crate::error::{Error, Result};
 use crate::gemma::ExtraTensor;
 use crate::gguf::header;
 use crate::merge::Model;
-use crate::numerics::TensorTransform;
-use crate::numerics::half::round_to_f16;
 use crate::plan::{FilePart, PartContent};
-use crate::quant::{ColumnImportance, TensorType};
 
 /// A tensor of the file: where its rows come from and how they are encoded.
 #[derive(Debug, Clone)]

@@ -1,10 +1,11 @@
 //! Bases whose weights lie on a grid of 16 levels, as quantization-aware training for Q4_0 leaves them: found by the weights, not
 //! by the name.
 
+use kernels::quant::{TensorType, count_grids};
+
 use super::planned_tensor::PlannedTensor;
 use crate::error::Result;
 use crate::merge::{ElementRange, MergeScratch, MergedChunk, Model};
-use crate::quant::{TensorType, count_grids};
 
 /// The tensors of which weights are read.
 const SAMPLED_TENSORS: usize = 4;

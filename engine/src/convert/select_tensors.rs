@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use kernels::numerics::TensorTransform;
+
 use super::planned_tensor::{PlannedTensor, PlannedTensors, RowSource};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, ExtraTensor, MappedTensor, MmprojEncoders, VocabMismatch};
 use crate::merge::Model;
-use crate::numerics::TensorTransform;
 
 /// The numbers of the model's tensors in the converter's order. A merged model is what PEFT saves: one file, sorted by
 /// name. A model without an adapter keeps the order of its shards, sorted by name within each.

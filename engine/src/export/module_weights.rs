@@ -1,11 +1,12 @@
 //! NaN and infinity in the weights of the modules of sentence-transformers, which are no tensors of the model.
 
+use kernels::numerics::first_non_finite;
+
 use crate::checkpoint::header;
 use crate::error::{Error, NON_FINITE, Result};
 use crate::gemma;
 use crate::io::Source;
 use crate::merge::Model;
-use crate::numerics::first_non_finite;
 
 /// Elements read at a time.
 const STEP: u64 = 1 << 18;

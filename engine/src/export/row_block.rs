@@ -1,11 +1,12 @@
 //! One row block: read, merged, encoded, and measured.
 
+use kernels::numerics::{TensorTransform, half};
+use kernels::quant::{ColumnImportance, LARGEST_QUANTIZED, TensorType};
+
 use super::schedule::{Chunk, ReadUnit};
 use crate::error::{Error, Result};
 use crate::merge::{CACHE_ELEMENTS, ElementRange, MergeEffect, MergeScratch, MergedChunk, Model};
-use crate::numerics::{TensorTransform, half};
 use crate::plan::{ExportPlan, PartContent};
-use crate::quant::{ColumnImportance, LARGEST_QUANTIZED, TensorType};
 use crate::report::ErrorStats;
 
 /// The bytes of a chunk in each output file. Reused, because allocation costs more than the arithmetic.

@@ -1,7 +1,8 @@
 //! The order of the work: every tensor and file is read once, in chunks, for all files it becomes part of.
 
+use kernels::numerics::Dtype;
+
 use crate::merge::Model;
-use crate::numerics::Dtype;
 use crate::plan::{ExportPlan, PartContent};
 
 /// A file or tensor that is read from beginning to end, and the parts of output files that it becomes.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernels::quant::TensorType;
 use ndarray::Array2;
 
 use super::hparams::ModelHparams;
@@ -9,7 +10,6 @@ use super::weights::WeightSource;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufTensor};
 use crate::io::Source;
-use crate::quant::TensorType;
 
 pub(super) struct GgufWeights {
     /// The parts of a split file.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use kernels::quant::OutputType;
+
 use super::beside_weights::BesideWeights;
 use super::divergence::ModelLogits;
 use super::gguf_weights::GgufWeights;
@@ -17,7 +19,6 @@ use crate::convert::{GgufOptions, GgufPlan};
 use crate::io::{Folder as _, LocalFolder, LocalOutput};
 use crate::peft::Adapter;
 use crate::plan::MergePlan;
-use crate::quant::OutputType;
 
 const CASES: [&str; 7] = [
     "gemma1-micro",

@@ -1,6 +1,7 @@
 //! Gemma 3n (`Gemma3nForCausalLM`, and the language model of `Gemma3nForConditionalGeneration`): four streams of
 //! hidden states (AltUp), low-rank residuals (Laurel), per-layer embeddings.
 
+use kernels::numerics::torch::normal_icdf;
 use serde_json::Value;
 
 use super::attention::{AttentionRules, QueryScale, layer_flags};
@@ -12,7 +13,6 @@ use super::tensor_names::{StackedTensor, TensorNameMap};
 use crate::checkpoint::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufMetadata, MetadataValue};
-use crate::numerics::torch::normal_icdf;
 
 /// The number of AltUp's streams; all but the first have projections.
 const ALTUP_NUM_INPUTS: u32 = 4;

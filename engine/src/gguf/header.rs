@@ -1,8 +1,9 @@
 //! Writes the header of a GGUF file: the bytes before the first tensor.
 
+use kernels::quant::TensorType;
+
 use super::GgufMetadata;
 use super::metadata::write_string;
-use crate::quant::TensorType;
 
 /// Tensors begin at multiples of this (`general.alignment`).
 pub(crate) const ALIGNMENT: u64 = 32;

@@ -4,11 +4,12 @@
 
 use std::ops::Range;
 
+use kernels::quant::TensorType;
+
 use super::MetadataValue;
 use super::header::ALIGNMENT;
 use crate::error::{Error, Result};
 use crate::io::{Source, refuse_lfs_pointer};
-use crate::quant::TensorType;
 
 /// Ten times the largest known header; most of a header is vocabulary.
 const MAX_HEADER_BYTES: u64 = 256 << 20;

@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use kernels::numerics::{Dtype, first_non_finite};
+
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
 use super::effect::MergeEffect;
 use super::experts;
@@ -10,7 +12,6 @@ use super::{Model, ModelTensor};
 use crate::checkpoint::TensorInfo;
 use crate::error::{Error, NON_FINITE, Result};
 use crate::gemma::is_clip_limit_name;
-use crate::numerics::{Dtype, first_non_finite};
 use crate::peft::{AdapterTensor, ChangeKind};
 
 /// Elements of a tensor of the model.

@@ -1,9 +1,10 @@
 //! The delta weight scaling·B·A, added to rows of a weight, and DoRA's magnitudes (PEFT's `get_delta_weight`).
 
+use kernels::lora::{self, Tile};
+use kernels::numerics::Dtype;
+
 use super::effect::MergeEffect;
-use super::kernel;
-use super::kernel::Tile;
-use crate::numerics::Dtype;
+
 use crate::peft::AdapterTensor;
 
 /// Elements merged at a time, few enough to stay in the cache.
@@ -88,11 +89,11 @@ impl<'a> LowRankDelta<'a> {
         weights.resize(left.len() / rank * columns, 0.0);
         self.dtype.widen(bytes, weights);
         if !self.rounded {
-            return kernel::add(&tile, weights);
+            return lora::add(&tile, weights);
         }
         delta.clear();
         delta.resize(weights.len(), 0.0);
-        kernel::add(&tile, delta);
+        lora::add(&tile, delta);
         rounded.resize(bytes.len(), 0);
         self.dtype.narrow(delta, rounded);
         self.dtype.widen(rounded, delta);

@@ -5,7 +5,6 @@ mod apply;
 mod delta;
 mod effect;
 mod experts;
-mod kernel;
 mod target_names;
 mod targets;
 mod unrounded;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use kernels::numerics::Dtype;
+
 use crate::checkpoint::header::HeaderTensor;
 use crate::error::{Error, NON_FINITE, Result};
 use crate::io::Source;
-use crate::numerics::Dtype;
 
 /// A tensor in an adapter's file. Cheap to clone.
 #[derive(Clone)]

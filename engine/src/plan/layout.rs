@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use kernels::numerics::Dtype;
+use kernels::numerics::TensorTransform;
+use kernels::quant::{ColumnImportance, TensorType};
+
 use crate::io::Source;
-use crate::numerics::Dtype;
-use crate::numerics::TensorTransform;
-use crate::quant::{ColumnImportance, TensorType};
 
 /// An output file: the header, then each part with its padding.
 #[derive(Debug)]

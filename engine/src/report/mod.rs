@@ -4,22 +4,21 @@
 //! The same inputs and options give the same bytes: no times, no paths, no sums that depend on threads or chunks.
 //! docs/ENGINE.md explains the fields.
 
-mod error_stats;
 mod inputs;
 mod lora;
 mod pairs;
 mod survival;
 mod warnings;
 
+use kernels::quant::TypeOverrides;
 use serde::Serialize;
 
 use crate::check::Finding;
 use crate::checkpoint::ModelFiles;
-use crate::quant::TypeOverrides;
 
 pub use crate::imatrix::CalibrationUse;
-pub(crate) use error_stats::{ErrorStats, ErrorTotal};
 pub use inputs::{InputFile, InputFiles};
+pub(crate) use kernels::error_stats::{ErrorStats, ErrorTotal};
 pub(crate) use lora::LoraReport;
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;

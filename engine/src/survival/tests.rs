@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use kernels::quant::OutputType;
 use serde_json::Value;
 
 use super::*;
@@ -12,7 +13,6 @@ use crate::convert::{GgufOptions, GgufPlan};
 use crate::io::{Folder, FolderEntry, LocalFolder, LocalOutput};
 use crate::peft::Adapter;
 use crate::plan::MergePlan;
-use crate::quant::OutputType;
 
 /// Copies of a base and its adapter.
 struct Inputs(tempfile::TempDir);

@@ -1,6 +1,6 @@
 //! The choice of one type for each matrix, within a sum of bytes.
 
-use crate::quant::TensorType;
+use kernels::quant::TensorType;
 
 /// A type that a matrix can have.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,12 +1,13 @@
 //! The error of each matrix in each type, on some of its rows.
 
+use kernels::quant::TensorType;
+
 use super::choice::TypeChoice;
 use crate::convert::PlannedMatrix;
 use crate::error::{Error, Result};
 use crate::forward::in_parallel;
 use crate::merge::{ElementRange, MergeScratch, MergedChunk, Model};
 use crate::progress::{ProgressUpdate, RunOptions, Stage};
-use crate::quant::TensorType;
 
 /// The elements of a matrix that are measured, in rows from all over it.
 const SAMPLED_ELEMENTS: u64 = 1 << 17;

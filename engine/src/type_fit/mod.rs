@@ -8,8 +8,8 @@ use crate::convert::{GgufOptions, GgufPlan};
 use crate::error::{Error, Result};
 use crate::merge::Model;
 use crate::progress::RunOptions;
-use crate::quant::{OutputType, TensorType, TypeOverrides};
 use choice::{TypeChoice, least_error};
+use kernels::quant::{OutputType, TensorType, TypeOverrides};
 
 /// Types that were chosen for a size.
 #[derive(Debug, Clone)]

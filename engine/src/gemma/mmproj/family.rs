@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use kernels::numerics::TensorTransform;
+use kernels::quant::{OutputType, TensorType};
+
 use super::encoder_shapes::EncoderSizes;
 use super::fixed_settings::FixedSetting;
 use super::tensor_map::{EncoderKind, TensorMap};
@@ -9,8 +12,6 @@ use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
-use crate::numerics::TensorTransform;
-use crate::quant::{OutputType, TensorType};
 
 /// The facts and tables of a multimodal class; each class's file has one.
 #[derive(Debug)]

@@ -1,5 +1,8 @@
 //! The vision encoder (SigLIP) and projector of a multimodal Gemma 3.
 
+use kernels::numerics::TensorTransform;
+use kernels::quant::{OutputType, TensorType};
+
 use super::clip_metadata;
 use super::clip_metadata::{EncoderHparams, ImageInput};
 use super::encoder_shapes::EncoderSizes;
@@ -11,8 +14,6 @@ use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
-use crate::numerics::TensorTransform;
-use crate::quant::{OutputType, TensorType};
 
 pub(in crate::gemma) static GEMMA3: MmprojFamily = MmprojFamily {
     classes: &["Gemma3ForConditionalGeneration", "gemma3"],

@@ -1,5 +1,8 @@
 //! The vision encoder (MobileNetV5), the audio encoder (a conformer) and the projectors of a multimodal Gemma 3n.
 
+use kernels::numerics::TensorTransform;
+use kernels::quant::{OutputType, TensorType};
+
 use super::clip_metadata;
 use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
 use super::encoder_shapes::EncoderSizes;
@@ -14,8 +17,6 @@ use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::{GgufMetadata, MetadataValue};
-use crate::numerics::TensorTransform;
-use crate::quant::{OutputType, TensorType};
 
 pub(in crate::gemma) static GEMMA3N: MmprojFamily = MmprojFamily {
     classes: &["Gemma3nForConditionalGeneration", "gemma3n"],

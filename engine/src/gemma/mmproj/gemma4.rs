@@ -1,5 +1,8 @@
 //! The vision and audio encoders and projectors of a multimodal Gemma 4.
 
+use kernels::numerics::TensorTransform;
+use kernels::quant::{OutputType, TensorType};
+
 use super::clip_metadata;
 use super::clip_metadata::{AudioEncoder, EncoderHparams, ImageInput, ProjectorType, VisionEncoder};
 use super::encoder_shapes::EncoderSizes;
@@ -12,8 +15,6 @@ use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gemma::{ExpectedShape, MappedTensor};
 use crate::gguf::GgufMetadata;
-use crate::numerics::TensorTransform;
-use crate::quant::{OutputType, TensorType};
 
 pub(in crate::gemma) static GEMMA4: MmprojFamily = MmprojFamily {
     classes: &["Gemma4ForConditionalGeneration", "gemma4"],

@@ -1,6 +1,8 @@
 //! The vision and audio embedders of Gemma 4 Unified, which has no encoders: the language model takes projected patches
 //! of pixels and frames of audio.
 
+use kernels::numerics::TensorTransform;
+
 use super::clip_metadata::EncoderHparams;
 use super::family::{EncoderConfigs, EncoderLayers, MmprojFamily, TransformedShape, count};
 use super::fixed_settings::{FixedSetting, FixedValue};
@@ -11,7 +13,6 @@ use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::Result;
 use crate::gemma::ExpectedShape;
 use crate::gguf::GgufMetadata;
-use crate::numerics::TensorTransform;
 
 pub(in crate::gemma) static GEMMA4_UNIFIED: MmprojFamily = MmprojFamily {
     classes: &["Gemma4UnifiedForConditionalGeneration", "gemma4_unified"],

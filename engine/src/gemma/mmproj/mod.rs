@@ -24,6 +24,7 @@ pub(crate) use tensor_map::is_clip_limit_name;
 use std::collections::HashSet;
 
 use family::{EncoderConfigs, EncoderLayers, EncoderTensor, TransformedShape, UnusedModule};
+use kernels::quant::{OutputType, TensorType};
 use tensor_map::{EncoderKind, TensorMap};
 
 use super::canonical_name::{canonical_name, is_in_language_model};
@@ -32,7 +33,6 @@ use super::{Architecture, ExpectedShape, MappedTensor};
 use crate::checkpoint::{ModelConfig, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gguf::GgufMetadata;
-use crate::quant::{OutputType, TensorType};
 
 /// The encoders of a multimodal model, as its configuration describes them.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::simd::multiversion;
 const STEP: usize = 4096;
 
 /// The position of the first value that is NaN or infinite. Integers are always finite.
-pub(crate) fn first_non_finite(dtype: Dtype, bytes: &[u8]) -> Option<usize> {
+pub fn first_non_finite(dtype: Dtype, bytes: &[u8]) -> Option<usize> {
     match dtype {
         Dtype::Bf16 => find(bytes.as_chunks::<2>().0, |values| any_16(values, 0x7f80)),
         Dtype::F16 => find(bytes.as_chunks::<2>().0, |values| any_16(values, 0x7c00)),

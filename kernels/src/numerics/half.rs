@@ -4,13 +4,13 @@
 
 /// The value of a `bf16`, exactly.
 #[inline]
-pub(crate) fn bf16_to_f32(bits: u16) -> f32 {
+pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
 /// The nearest `bf16`.
 #[inline]
-pub(crate) fn f32_to_bf16(value: f32) -> u16 {
+pub fn f32_to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     let rounded = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
     if value.is_nan() { 0x7fc0 } else { rounded }
@@ -18,7 +18,7 @@ pub(crate) fn f32_to_bf16(value: f32) -> u16 {
 
 /// The value of an `f16`, exactly.
 #[inline]
-pub(crate) fn f16_to_f32(bits: u16) -> f32 {
+pub fn f16_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let exponent = u32::from(bits >> 10) & 0x1f;
     let mantissa = u32::from(bits & 0x3ff);
@@ -35,7 +35,7 @@ pub(crate) fn f16_to_f32(bits: u16) -> f32 {
 
 /// The nearest `f16`; too large values become infinite.
 #[inline]
-pub(crate) fn f32_to_f16(value: f32) -> u16 {
+pub fn f32_to_f16(value: f32) -> u16 {
     let bits = value.to_bits();
     let sign = ((bits >> 16) & 0x8000) as u16;
     let magnitude = bits & 0x7fff_ffff;
@@ -57,7 +57,7 @@ pub(crate) fn f32_to_f16(value: f32) -> u16 {
 
 /// Rounds to the nearest `f16` and converts back.
 #[inline(always)]
-pub(crate) fn round_to_f16(value: f32) -> f32 {
+pub fn round_to_f16(value: f32) -> f32 {
     f16_to_f32(f32_to_f16(value))
 }
 

@@ -3,5 +3,5 @@
 mod normal_icdf;
 mod softplus;
 
-pub(crate) use normal_icdf::normal_icdf;
-pub(crate) use softplus::softplus;
+pub use normal_icdf::normal_icdf;
+pub use softplus::softplus;

@@ -31,10 +31,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use importance::ColumnImportance;
+pub use importance::ColumnImportance;
 pub use output_type::OutputType;
-pub(crate) use tensor_name::layer_number;
-pub(crate) use tensor_types::{ModelShape, TypeSelector, is_f32};
+pub use tensor_name::layer_number;
+pub use tensor_types::{ModelShape, TypeSelector, is_f32};
 pub use type_overrides::{NamedType, TypeOverrides};
 
 use crate::numerics::Dtype;
@@ -44,7 +44,7 @@ const PIECE: usize = 1024;
 
 /// Of the blocks of 32 weights in these rows, how many there are, but for those of zeros and of one size, and how many lie on a
 /// grid of 16 levels.
-pub(crate) fn count_grids(values: &[f32]) -> (usize, usize) {
+pub fn count_grids(values: &[f32]) -> (usize, usize) {
     let is_plain = |block: &&[f32; legacy::BLOCK_SIZE]| {
         let largest = block.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         block.iter().all(|value| *value == 0.0 || value.abs() == largest)
@@ -57,7 +57,7 @@ pub(crate) fn count_grids(values: &[f32]) -> (usize, usize) {
 }
 
 /// No quantized type stores larger values: the largest `f16` scale times the factors of Q6_K.
-pub(crate) const LARGEST_QUANTIZED: f32 = 65_504.0 * 128.0 * 32.0;
+pub const LARGEST_QUANTIZED: f32 = 65_504.0 * 128.0 * 32.0;
 
 /// The type of a stored tensor (`ggml_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -176,12 +176,12 @@ impl TensorType {
     }
 
     /// Bytes of `elements`, a multiple of the block size.
-    pub(crate) fn bytes(self, elements: u64) -> u64 {
+    pub fn bytes(self, elements: u64) -> u64 {
         elements / self.block_size() * self.block_bytes()
     }
 
     /// Encodes whole rows (ggml's `quantize_row_…`, to the bit). With the `importance` of each column, encodes one row.
-    pub(crate) fn encode(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+    pub fn encode(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         let encode = match self {
             Self::F32 => return Dtype::F32.narrow(values, bytes),
             Self::F16 => return Dtype::F16.narrow(values, bytes),
@@ -203,7 +203,7 @@ impl TensorType {
     }
 
     /// Encodes as [`encode`](Self::encode), in Q4_0 with the steps of grids on which blocks of weights lie.
-    pub(crate) fn encode_on_grid(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
+    pub fn encode_on_grid(self, values: &[f32], importance: Option<&[f32]>, bytes: &mut [u8]) {
         if self == Self::Q4_0 {
             q4_0::encode_on_grid(values, importance, bytes);
         } else {
@@ -212,7 +212,7 @@ impl TensorType {
     }
 
     /// Decodes whole blocks (ggml's `dequantize_row_…`, to the bit).
-    pub(crate) fn decode(self, bytes: &[u8], values: &mut [f32]) {
+    pub fn decode(self, bytes: &[u8], values: &mut [f32]) {
         match self {
             Self::F32 => Dtype::F32.widen(bytes, values),
             Self::F16 => Dtype::F16.widen(bytes, values),
@@ -234,7 +234,7 @@ impl TensorType {
 
     /// The position of the first of the `values` that exceeds the range of this type: its block in `bytes` has NaN or
     /// infinity, or the value is larger than any that a quantized type stores.
-    pub(crate) fn first_out_of_range(self, values: &[f32], bytes: &[u8]) -> Option<usize> {
+    pub fn first_out_of_range(self, values: &[f32], bytes: &[u8]) -> Option<usize> {
         let block_size = self.block_size() as usize;
         let mut decoded = [0.0; PIECE];
         let pieces = values.chunks(PIECE).zip(bytes.chunks(self.bytes(PIECE as u64) as usize));

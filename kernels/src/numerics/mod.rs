@@ -3,11 +3,11 @@
 
 mod dtype;
 mod finite;
-pub(crate) mod half;
+pub mod half;
 pub(crate) mod simd;
-pub(crate) mod torch;
+pub mod torch;
 mod transform;
 
 pub use dtype::Dtype;
-pub(crate) use finite::first_non_finite;
-pub(crate) use transform::TensorTransform;
+pub use finite::first_non_finite;
+pub use transform::TensorTransform;

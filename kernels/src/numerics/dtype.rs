@@ -27,7 +27,7 @@ pub struct OtherDtype {
 
 impl Dtype {
     /// Parses the name in a safetensors header.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         const OTHERS: [OtherDtype; 11] = [
             OtherDtype { name: "F64", bytes: 8 },
             OtherDtype { name: "I64", bytes: 8 },
@@ -60,7 +60,7 @@ impl Dtype {
     }
 
     /// Whether elements are integers or booleans.
-    pub(crate) fn is_integer(self) -> bool {
+    pub fn is_integer(self) -> bool {
         self.as_str().starts_with(['I', 'U', 'B']) && self != Self::Bf16
     }
 
@@ -90,7 +90,7 @@ impl fmt::Display for Dtype {
 
 impl Dtype {
     /// Converts little-endian elements to `f32`. Does nothing for types that are only copied.
-    pub(crate) fn widen(self, bytes: &[u8], values: &mut [f32]) {
+    pub fn widen(self, bytes: &[u8], values: &mut [f32]) {
         match self {
             Self::F32 => widen_f32(bytes, values),
             Self::F16 => widen_f16(bytes, values),
@@ -100,7 +100,7 @@ impl Dtype {
     }
 
     /// Rounds `values` to this type and writes them in little endian. Does nothing for types that are only copied.
-    pub(crate) fn narrow(self, values: &[f32], bytes: &mut [u8]) {
+    pub fn narrow(self, values: &[f32], bytes: &mut [u8]) {
         match self {
             Self::F32 => narrow_f32(values, bytes),
             Self::F16 => narrow_f16(values, bytes),
@@ -111,7 +111,7 @@ impl Dtype {
 
     /// Replaces each value by `function` of it. Results are rounded to `f16` for an `f16` tensor and not rounded
     /// otherwise, as torch does after the converter has widened `bf16` to `f32`.
-    pub(crate) fn map_values(self, values: &mut [f32], function: impl Fn(f32) -> f32) {
+    pub fn map_values(self, values: &mut [f32], function: impl Fn(f32) -> f32) {
         for value in values {
             let result = function(*value);
             *value = if self == Self::F16 { half::round_to_f16(result) } else { result };

@@ -6,7 +6,7 @@ use super::{OutputType, TensorType, TypeOverrides, layer_number};
 /// Selects the types of one file's tensors. Must see the tensors in the order of the file, because some rules count
 /// them.
 #[derive(Debug)]
-pub(crate) struct TypeSelector<'a> {
+pub struct TypeSelector<'a> {
     output: OutputType,
     overrides: &'a TypeOverrides,
     shape: ModelShape,
@@ -18,20 +18,23 @@ pub(crate) struct TypeSelector<'a> {
 
 /// What the rules depend on besides names.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ModelShape {
+pub struct ModelShape {
     /// The embedding is also the `lm_head`.
-    pub(crate) tied: bool,
+    pub tied: bool,
     /// Attention heads per key-value head (`n_gqa`).
-    pub(crate) gqa: u32,
-    pub(crate) layers: usize,
+    pub gqa: u32,
+    /// Layers of the model.
+    pub layers: usize,
     /// Layers with an `attn_v` tensor (`n_attention_wv`).
-    pub(crate) attn_v_layers: usize,
-    pub(crate) experts: u32,
-    pub(crate) has_imatrix: bool,
+    pub attn_v_layers: usize,
+    /// Experts of a layer; 0 without.
+    pub experts: u32,
+    /// Whether the quantizer has an importance matrix.
+    pub has_imatrix: bool,
     /// The file is one of `llama-quantize`, not of the converter.
-    pub(crate) quantized: bool,
+    pub quantized: bool,
     /// The type of matrices that `llama-quantize` leaves unquantized: that of its source file.
-    pub(crate) source_type: TensorType,
+    pub source_type: TensorType,
 }
 
 impl Default for ModelShape {
@@ -50,12 +53,13 @@ impl Default for ModelShape {
 }
 
 impl<'a> TypeSelector<'a> {
-    pub(crate) fn new(output: OutputType, overrides: &'a TypeOverrides, shape: ModelShape) -> Self {
+    /// A selector for the tensors of one file, in their order.
+    pub fn new(output: OutputType, overrides: &'a TypeOverrides, shape: ModelShape) -> Self {
         Self { output, overrides, shape, attn_v_count: 0, ffn_down_count: 0 }
     }
 
     /// Selects the type of a matrix with rows of `columns` elements (`llama_tensor_get_type`).
-    pub(crate) fn select(&mut self, name: &str, columns: u64) -> TensorType {
+    pub fn select(&mut self, name: &str, columns: u64) -> TensorType {
         let default = self.output.default_type();
         if is_f32(name) {
             return TensorType::F32;
@@ -224,7 +228,7 @@ fn use_more_bits(n: usize, layers: usize) -> bool {
 }
 
 /// Tensors that stay `f32`, like vectors.
-pub(crate) fn is_f32(name: &str) -> bool {
+pub fn is_f32(name: &str) -> bool {
     !name.ends_with(".weight")
         || ["altup_correct_coef", "altup_predict_coef", "ffn_gate_inp"].iter().any(|part| name.contains(part))
 }

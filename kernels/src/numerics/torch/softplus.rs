@@ -2,7 +2,7 @@
 //! logarithm in double-float arithmetic.
 
 /// log(1 + e^x).
-pub(crate) fn softplus(x: f32) -> f32 {
+pub fn softplus(x: f32) -> f32 {
     if x > 20.0 { x } else { log1p(exp(x)) }
 }
 

@@ -50,7 +50,7 @@ impl TypeOverrides {
     }
 
     /// These types for tensors by their full names.
-    pub(crate) fn of_tensors<'a>(types: impl Iterator<Item = (&'a str, TensorType)>) -> Self {
+    pub fn of_tensors<'a>(types: impl Iterator<Item = (&'a str, TensorType)>) -> Self {
         let mut overrides = Self::default();
         for (name, tensor_type) in types {
             match name {
@@ -82,7 +82,7 @@ impl TypeOverrides {
     }
 
     /// The patterns that match none of these names.
-    pub(crate) fn unmatched<'a>(&'a self, names: &[&str]) -> impl Iterator<Item = &'a str> {
+    pub fn unmatched<'a>(&'a self, names: &[&str]) -> impl Iterator<Item = &'a str> {
         let is_unmatched = move |named: &&NamedType| !names.iter().any(|name| named.name.0.is_match(name));
         let unmatched: Vec<_> = self.tensors.iter().filter(is_unmatched).collect();
         unmatched.into_iter().map(|named| named.name.0.as_str())

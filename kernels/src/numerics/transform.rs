@@ -5,7 +5,7 @@ use super::torch::softplus;
 
 /// How llama.cpp's converter changes a checkpoint tensor's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum TensorTransform {
+pub enum TensorTransform {
     /// Adds a constant.
     Add(f32),
     /// log(1 + e^x).
@@ -21,10 +21,10 @@ const CHANNELS: usize = 3;
 
 impl TensorTransform {
     /// Leaves values unchanged.
-    pub(crate) const IDENTITY: Self = Self::Add(0.0);
+    pub const IDENTITY: Self = Self::Add(0.0);
 
     /// The number of elements that must be transformed together: chunks of a tensor are multiples of it.
-    pub(crate) fn granule(self, row: u64, elements: u64) -> u64 {
+    pub fn granule(self, row: u64, elements: u64) -> u64 {
         match self {
             Self::Add(_) | Self::Softplus | Self::ChannelsFirst => row,
             Self::Transpose(_) => elements,
@@ -32,7 +32,7 @@ impl TensorTransform {
     }
 
     /// Transforms whole granules in place. The converter has widened `bf16` by then, so only `f16` rounds.
-    pub(crate) fn apply(self, dtype: Dtype, row: usize, values: &mut [f32]) {
+    pub fn apply(self, dtype: Dtype, row: usize, values: &mut [f32]) {
         match self {
             Self::Add(0.0) => {}
             Self::Add(shift) => dtype.map_values(values, |value| value + shift),

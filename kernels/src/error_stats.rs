@@ -16,7 +16,7 @@ const LANES: usize = 16;
 
 /// Differences over whole rows of a tensor.
 #[derive(Debug, Default)]
-pub(crate) struct ErrorStats {
+pub struct ErrorStats {
     /// Elements that differ at all.
     changed: u64,
     /// Elements compared.
@@ -29,21 +29,26 @@ pub(crate) struct ErrorStats {
 /// Differences over a tensor. Serialized with every bit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "(u64, u64, u32, u64)", from = "(u64, u64, u32, u64)")]
-pub(crate) struct ErrorTotal {
-    pub(crate) changed: u64,
-    pub(crate) elements: u64,
-    pub(crate) largest: f32,
-    pub(crate) sum: f64,
+pub struct ErrorTotal {
+    /// Elements that differ at all.
+    pub changed: u64,
+    /// Elements compared.
+    pub elements: u64,
+    /// The largest absolute difference; NaN if one of them is.
+    pub largest: f32,
+    /// The sum of the differences.
+    pub sum: f64,
 }
 
 impl ErrorStats {
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
         self.rows.clear();
         (self.changed, self.elements, self.largest) = (0, 0, 0.0);
     }
 
     /// Adds absolute differences of stored values, in rows of `columns`. Elements that only `after` has are changed.
-    pub(crate) fn add_changes(&mut self, dtype: Dtype, columns: usize, before: &[u8], after: &[u8]) {
+    pub fn add_changes(&mut self, dtype: Dtype, columns: usize, before: &[u8], after: &[u8]) {
         let width = dtype.bytes() as usize;
         self.changed += (after.len().saturating_sub(before.len()) / width) as u64;
         let (mut old, mut new) = ([0.0; PIECE], [0.0; PIECE]);
@@ -62,7 +67,7 @@ impl ErrorStats {
     }
 
     /// Adds squared differences between values and their stored form, in rows of `columns`.
-    pub(crate) fn add_errors(&mut self, stored: TensorType, columns: usize, values: &[f32], bytes: &[u8]) {
+    pub fn add_errors(&mut self, stored: TensorType, columns: usize, values: &[f32], bytes: &[u8]) {
         let mut back = [0.0; PIECE];
         let (row_bytes, piece_bytes) = (stored.bytes(columns as u64), stored.bytes(PIECE as u64));
         for (values, bytes) in values.chunks(columns).zip(bytes.chunks(row_bytes as usize)) {
@@ -78,7 +83,7 @@ impl ErrorStats {
     }
 
     /// Whether no difference is larger than `limit`, or NaN.
-    pub(crate) fn is_within(&self, limit: f32) -> bool {
+    pub fn is_within(&self, limit: f32) -> bool {
         self.largest <= limit
     }
 
@@ -91,7 +96,7 @@ impl ErrorStats {
 
 impl ErrorTotal {
     /// Adds the next rows.
-    pub(crate) fn add(&mut self, rows: &ErrorStats) {
+    pub fn add(&mut self, rows: &ErrorStats) {
         self.changed += rows.changed;
         self.elements += rows.elements;
         self.largest = larger(self.largest, rows.largest);
@@ -99,7 +104,7 @@ impl ErrorTotal {
     }
 
     /// Adds the differences over another tensor.
-    pub(crate) fn join(&mut self, other: &Self) {
+    pub fn join(&mut self, other: &Self) {
         self.changed += other.changed;
         self.elements += other.elements;
         self.largest = larger(self.largest, other.largest);
@@ -107,7 +112,7 @@ impl ErrorTotal {
     }
 
     /// The sum over the number of elements; 0 for none.
-    pub(crate) fn mean(&self) -> f64 {
+    pub fn mean(&self) -> f64 {
         if self.elements == 0 { 0.0 } else { self.sum / self.elements as f64 }
     }
 }

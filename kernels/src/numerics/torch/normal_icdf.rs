@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_2_SQRT_PI, SQRT_2};
 
 /// The inverse cumulative distribution function (quantile) of the standard normal distribution.
-pub(crate) fn normal_icdf(probability: f32) -> f32 {
+pub fn normal_icdf(probability: f32) -> f32 {
     let y = f64::from(2.0 * probability - 1.0);
     inverse_erf(y) as f32 * SQRT_2 as f32
 }

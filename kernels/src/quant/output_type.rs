@@ -28,7 +28,7 @@ macro_rules! output_types {
             }
 
             /// The value of `general.file_type` (`llama_ftype`).
-            pub(crate) fn file_type(self) -> u32 {
+            pub fn file_type(self) -> u32 {
                 match self {
                     $(Self::$variant => $file_type,)+
                 }
@@ -69,12 +69,12 @@ output_types! {
 
 impl OutputType {
     /// The type with this value of `general.file_type`.
-    pub(crate) fn from_file_type(file_type: u32) -> Option<Self> {
+    pub fn from_file_type(file_type: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|output| output.file_type() == file_type)
     }
 
     /// Whether matrices are stored in blocks.
-    pub(crate) fn is_quantized(self) -> bool {
+    pub fn is_quantized(self) -> bool {
         self.default_type().block_size() > 1
     }
 

@@ -12,19 +12,22 @@ const LANES: usize = 32;
 const TILE_COLUMNS: usize = 256;
 
 /// The factors of some rows of a delta weight.
-pub(crate) struct Tile<'a> {
+pub struct Tile<'a> {
     /// \[rank, columns\]
-    pub(crate) a: &'a [f32],
+    pub a: &'a [f32],
     /// \[rows, rank\]
-    pub(crate) b: &'a [f32],
-    pub(crate) rank: usize,
-    pub(crate) columns: usize,
-    pub(crate) scaling: f32,
+    pub b: &'a [f32],
+    /// The rank of the factors.
+    pub rank: usize,
+    /// The columns of a row.
+    pub columns: usize,
+    /// What B·A is multiplied by.
+    pub scaling: f32,
 }
 
 multiversion! {
     /// Adds scaling·B·A to `weights` (\[rows, columns\]).
-    pub(crate) fn add(tile: &Tile<'_>, weights: &mut [f32]) {
+    pub fn add(tile: &Tile<'_>, weights: &mut [f32]) {
         let mut first = 0;
         while first < tile.columns {
             let span = first..tile.columns.min(first + TILE_COLUMNS);

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 /// The importance of each column of a tensor, per expert.
 #[derive(Debug, Clone)]
-pub(crate) struct ColumnImportance {
+pub struct ColumnImportance {
     /// \[experts, columns\]
-    pub(crate) values: Arc<[f32]>,
-    pub(crate) columns: usize,
+    pub values: Arc<[f32]>,
+    /// Columns of the tensor.
+    pub columns: usize,
     /// Rows per expert.
-    pub(crate) rows: u64,
+    pub rows: u64,
 }
 
 impl ColumnImportance {
     /// The importances of the columns of row `row`.
-    pub(crate) fn for_row(&self, row: u64) -> &[f32] {
+    pub fn for_row(&self, row: u64) -> &[f32] {
         let expert = (row / self.rows.max(1)) as usize;
         &self.values[expert * self.columns..][..self.columns]
     }

@@ -1,0 +1,14 @@
+//! Arithmetic on weights, element by element: everything whose bits or speed matter.
+//!
+//! - [`numerics`]: element types, 16-bit floats, transforms of a tensor's values
+//! - [`quant`]: ggml's block types, and the type of each tensor in a file
+//! - [`lora`]: the sums of a LoRA in PEFT's order
+//! - [`error_stats`]: differences between values and their stored form
+//!
+//! Nothing here reads or writes files. The crate is compiled with optimization also in development: without it these loops take
+//! a hundred times as long.
+
+pub mod error_stats;
+pub mod lora;
+pub mod numerics;
+pub mod quant;
