@@ -4,7 +4,7 @@ use std::path::Path;
 
 use shared::{
     domain::{Export, ExportId, Failure, FailureCode, Status, Transition, TransitionError},
-    ports::{ApplyError, Exports as _},
+    ports::{ApplyError, ExportReader as _, Exports as _},
 };
 
 use crate::{

@@ -83,16 +83,9 @@ pub enum CreateOutcome {
     TooMany(CallerQuotas),
 }
 
-/// The collection `exports`.
+/// Reads the collection `exports`.
 #[async_trait]
-pub trait Exports: Send + Sync {
-    /// Stores a new export if its user has fewer exports than `limits`. They are counted in the same transaction. An
-    /// existing export stays unchanged.
-    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError>;
-
-    /// What that user has used of `limits`.
-    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError>;
-
+pub trait ExportReader: Send + Sync {
     /// The export with that id.
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError>;
 
@@ -106,6 +99,17 @@ pub trait Exports: Send + Sync {
         after: Option<HistoryCursor>,
         size: PageSize,
     ) -> Result<HistoryPage, PortError>;
+}
+
+/// Reads and writes the collection `exports`.
+#[async_trait]
+pub trait Exports: ExportReader {
+    /// Stores a new export if its user has fewer exports than `limits`. They are counted in the same transaction. An
+    /// existing export stays unchanged.
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError>;
+
+    /// What that user has used of `limits`.
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError>;
 
     /// Applies [`Export::apply`] to the stored export in one transaction and returns the new state. Fields that this
     /// service does not know stay unchanged.

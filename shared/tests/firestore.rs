@@ -13,7 +13,7 @@ use shared::{
     },
     config,
     domain::{CallerLimits, ExportId},
-    ports::{Exports, PortError, TrainingJobs},
+    ports::{ExportReader, Exports, PortError, TrainingJobs},
     testing::{
         conformance::{self, StoreHarness},
         emulator, fixtures,
@@ -133,7 +133,7 @@ async fn times_are_stored_as_timestamps_of_the_server() {
     for time in ["started_at", "updated_at", "lease_until"] {
         assert!(matches!(found.fields[time].value_type, Some(ValueType::TimestampValue(_))), "{time}");
     }
-    let started_at = Exports::find(&emulated.store, export.id).await.unwrap().unwrap().started_at;
+    let started_at = ExportReader::find(&emulated.store, export.id).await.unwrap().unwrap().started_at;
     assert_ne!(started_at, export.started_at, "the server time replaces the time of the client");
     assert!(started_at.duration_since(shared::clock::now()).abs().as_secs() < 60);
 }

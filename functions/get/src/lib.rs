@@ -14,7 +14,7 @@ use shared::{
     clock,
     domain::ExportId,
     http::{Caller, ExportPath, JobPath, PageQuery, envelope},
-    ports::{DownloadLinks, Exports, TrainingJobs},
+    ports::{DownloadLinks, ExportReader, TrainingJobs},
     service::{
         get::{self, GetPorts},
         history::{self, HistoryPorts},
@@ -30,7 +30,7 @@ pub struct Context {
     /// The training jobs.
     pub jobs: Arc<dyn TrainingJobs>,
     /// The exports.
-    pub exports: Arc<dyn Exports>,
+    pub exports: Arc<dyn ExportReader>,
     /// Creates download links.
     pub links: Arc<dyn DownloadLinks>,
 }

@@ -121,7 +121,7 @@ impl CloudWorld {
         let claim = fixtures::claim("run-1");
         let execution = Execution { export: id, claim, hf_token: None };
         job::run(context, execution, std::future::pending()).await;
-        Exports::find(self.store.as_ref(), id).await.unwrap().unwrap()
+        shared::ports::ExportReader::find(self.store.as_ref(), id).await.unwrap().unwrap()
     }
 }
 

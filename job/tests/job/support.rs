@@ -183,7 +183,7 @@ impl World {
     }
 
     pub(crate) async fn record(&self, id: ExportId) -> Export {
-        Exports::find(self.store.as_ref(), id).await.unwrap().unwrap()
+        shared::ports::ExportReader::find(self.store.as_ref(), id).await.unwrap().unwrap()
     }
 
     /// A file of the newest published artifact in `folder` that has one of that name.

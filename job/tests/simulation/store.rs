@@ -13,7 +13,7 @@ use shared::{
         Artifact, CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         Stage, Status, TrainingJob, Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
+    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError, TrainingJobs},
     testing::MemoryStore,
 };
 
@@ -95,17 +95,10 @@ impl TrainingJobs for ProcessStore {
 }
 
 #[async_trait]
-impl Exports for ProcessStore {
-    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
-        self.connection.call(("create", false), || self.store.create(export, limits)).await
-    }
-
-    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
-        self.connection.call(("quotas", false), || self.store.quotas(user, limits)).await
-    }
-
+impl ExportReader for ProcessStore {
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
-        let found = self.connection.call(("find export", false), || Exports::find(&*self.store, id)).await?;
+        let found =
+            self.connection.call(("find export", false), || ExportReader::find(&*self.store, id)).await?;
         let runs = |export: &Export| export.clone().as_of(clock::now()).status == Status::Running;
         self.connection.has_looked.store(found.as_ref().is_some_and(runs), Ordering::Relaxed);
         Ok(found)
@@ -123,6 +116,17 @@ impl Exports for ProcessStore {
     ) -> Result<HistoryPage, PortError> {
         let history = || self.store.history(job, after, size);
         self.connection.call(("history", false), history).await
+    }
+}
+
+#[async_trait]
+impl Exports for ProcessStore {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
+        self.connection.call(("create", false), || self.store.create(export, limits)).await
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        self.connection.call(("quotas", false), || self.store.quotas(user, limits)).await
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

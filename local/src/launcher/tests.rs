@@ -6,7 +6,7 @@ use shared::{
     adapters::documents::EXPORTS,
     clock,
     domain::{CallerLimits, Export, Status, Transition},
-    ports::Exports as _,
+    ports::{ExportReader as _, Exports as _},
     testing::fixtures,
 };
 

@@ -10,7 +10,7 @@ use shared::{
         CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, Exports, PortError},
+    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError},
 };
 
 use super::{DocumentStore, StoreError, insert, read, rows};
@@ -36,6 +36,35 @@ impl DocumentStore {
     pub(crate) async fn running(&self) -> Result<Vec<Export>, PortError> {
         let find = |connection: &mut Connection| rows(connection, RUNNING_EXPORTS, []);
         Ok(readable(self.with_connection(find).await?).collect())
+    }
+}
+
+#[async_trait]
+impl ExportReader for DocumentStore {
+    async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
+        let id = id.to_string();
+        let find = move |connection: &mut Connection| {
+            let document = read(connection, EXPORTS, &id)?;
+            Ok(document.map(|document| documents::export(&id, &document)).transpose()?)
+        };
+        Ok(self.with_connection(find).await?)
+    }
+
+    async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {
+        let job = job.to_string();
+        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
+        Ok(readable(self.with_connection(find).await?).max_by_key(|export| export.started_at))
+    }
+
+    async fn history(
+        &self,
+        job: &JobId,
+        after: Option<HistoryCursor>,
+        size: PageSize,
+    ) -> Result<HistoryPage, PortError> {
+        let job = job.to_string();
+        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
+        Ok(HistoryPage::of(readable(self.with_connection(find).await?), after, size))
     }
 }
 
@@ -67,32 +96,6 @@ impl Exports for DocumentStore {
         let user = user.clone();
         let count = move |connection: &mut Connection| count(connection, &user, limits);
         Ok(self.with_connection(count).await?)
-    }
-
-    async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
-        let id = id.to_string();
-        let find = move |connection: &mut Connection| {
-            let document = read(connection, EXPORTS, &id)?;
-            Ok(document.map(|document| documents::export(&id, &document)).transpose()?)
-        };
-        Ok(self.with_connection(find).await?)
-    }
-
-    async fn latest(&self, job: &JobId) -> Result<Option<Export>, PortError> {
-        let job = job.to_string();
-        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
-        Ok(readable(self.with_connection(find).await?).max_by_key(|export| export.started_at))
-    }
-
-    async fn history(
-        &self,
-        job: &JobId,
-        after: Option<HistoryCursor>,
-        size: PageSize,
-    ) -> Result<HistoryPage, PortError> {
-        let job = job.to_string();
-        let find = move |connection: &mut Connection| rows(connection, EXPORTS_OF_JOB, params![job]);
-        Ok(HistoryPage::of(readable(self.with_connection(find).await?), after, size))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

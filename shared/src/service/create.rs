@@ -218,7 +218,7 @@ mod tests {
 
         async fn record(&self) -> Export {
             let id = self.launcher.launches()[0].export;
-            Exports::find(&self.store, id).await.unwrap().unwrap()
+            crate::ports::ExportReader::find(&self.store, id).await.unwrap().unwrap()
         }
     }
 

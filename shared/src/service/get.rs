@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{ArtifactKind, Export, JobId, Result, TrainingJob, UserId, Variant},
-    ports::{DownloadLinks, Exports, TrainingJobs},
+    ports::{DownloadLinks, ExportReader, TrainingJobs},
 };
 
 /// A job with download links, and its latest export.
@@ -31,7 +31,7 @@ pub struct GetPorts<'a> {
     /// The training jobs.
     pub jobs: &'a dyn TrainingJobs,
     /// Their exports.
-    pub exports: &'a dyn Exports,
+    pub exports: &'a dyn ExportReader,
     /// Creates the download links.
     pub links: &'a dyn DownloadLinks,
 }

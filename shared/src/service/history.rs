@@ -8,7 +8,7 @@ use crate::{
         Error, Export, ExportId, HistoryCursor, HistoryPage, InvalidRequest, JobId, PageRequest, Result,
         UserId,
     },
-    ports::{Exports, TrainingJobs},
+    ports::{ExportReader, TrainingJobs},
 };
 
 /// The ports that [`page`] and [`find`] use.
@@ -17,7 +17,7 @@ pub struct HistoryPorts<'a> {
     /// The training jobs.
     pub jobs: &'a dyn TrainingJobs,
     /// Their exports.
-    pub exports: &'a dyn Exports,
+    pub exports: &'a dyn ExportReader,
 }
 
 /// A page of the exports of the caller's job, newest first, as of `now`.

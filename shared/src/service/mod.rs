@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     domain::{Error, Export, ExportId, JobId, Result, Status, TrainingJob, UserId},
-    ports::{Exports, TrainingJobs},
+    ports::{ExportReader, TrainingJobs},
 };
 
 /// The job with that id, if it belongs to `caller`.
@@ -41,6 +41,6 @@ fn as_of(export: Export, now: Timestamp) -> Export {
 }
 
 /// The export with that id, if it is of that job.
-async fn export_of_job(exports: &dyn Exports, job: &JobId, id: ExportId) -> Result<Option<Export>> {
+async fn export_of_job(exports: &dyn ExportReader, job: &JobId, id: ExportId) -> Result<Option<Export>> {
     Ok(exports.find(id).await?.filter(|export| export.job_id == *job))
 }

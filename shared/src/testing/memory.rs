@@ -15,7 +15,7 @@ use crate::{
         Artifact, CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         TrainingJob, Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, Exports, PortError, TrainingJobs},
+    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError, TrainingJobs},
 };
 
 const STORE: &str = "the in-memory store";
@@ -152,25 +152,7 @@ impl TrainingJobs for MemoryStore {
 }
 
 #[async_trait]
-impl Exports for MemoryStore {
-    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
-        let mut state = self.begin("create")?;
-        let id = export.id.to_string();
-        if state.get(EXPORTS, &id).is_some() {
-            return Ok(CreateOutcome::Exists);
-        }
-        let quotas = export.user_id.as_ref().map(|user| state.quotas(user, limits)).unwrap_or_default();
-        if quotas.is_exhausted() {
-            return Ok(CreateOutcome::TooMany(quotas));
-        }
-        state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
-        Ok(CreateOutcome::Created(quotas.with_one_more()))
-    }
-
-    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
-        Ok(self.begin("quotas")?.quotas(user, limits))
-    }
-
+impl ExportReader for MemoryStore {
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
         let id = id.to_string();
         let mut state = self.begin("find")?;
@@ -199,6 +181,27 @@ impl Exports for MemoryStore {
         let of_job = state.of(EXPORTS).filter(|(_, document)| document["job_id"] == job.as_str());
         let exports = of_job.filter_map(|(id, document)| log_invalid(documents::export(id, document)));
         Ok(HistoryPage::of(exports, after, size))
+    }
+}
+
+#[async_trait]
+impl Exports for MemoryStore {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
+        let mut state = self.begin("create")?;
+        let id = export.id.to_string();
+        if state.get(EXPORTS, &id).is_some() {
+            return Ok(CreateOutcome::Exists);
+        }
+        let quotas = export.user_id.as_ref().map(|user| state.quotas(user, limits)).unwrap_or_default();
+        if quotas.is_exhausted() {
+            return Ok(CreateOutcome::TooMany(quotas));
+        }
+        state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
+        Ok(CreateOutcome::Created(quotas.with_one_more()))
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        Ok(self.begin("quotas")?.quotas(user, limits))
     }
 
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {

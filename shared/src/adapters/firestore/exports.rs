@@ -25,46 +25,14 @@ use crate::{
         CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, Exports, PortError},
+    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError},
 };
 
 const UPDATED_AT: &str = "updated_at";
 const FINISHED_AT: &str = "finished_at";
 
 #[async_trait]
-impl Exports for Firestore {
-    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
-        let created = within_deadline(async {
-            let db = self.db().await?;
-            let fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export))?.fields;
-            let document = document(db, EXPORTS, &export.id.to_string(), fields);
-            let write = DocumentWrite::create(document).with_server_times(&["started_at", UPDATED_AT]);
-            match &export.user_id {
-                Some(user) if limits != CallerLimits::NONE => {
-                    callers::create(db, &write, user, export.id, limits).await
-                }
-                Some(_) | None => {
-                    write.commit(db).await?;
-                    Ok(CreateOutcome::Created(CallerQuotas::default()))
-                }
-            }
-        })
-        .await;
-        match created {
-            Err(failure) if failure.is_existing() => Ok(CreateOutcome::Exists),
-            created => Ok(created?),
-        }
-    }
-
-    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
-        within_deadline(async {
-            let found = DocumentQuery::counted(user, limits).run(self.db().await?).await?;
-            Ok(CallerQuotas::count(limits, readable(&found), clock::now()))
-        })
-        .await
-        .map_err(|failure: StoreError| failure.into())
-    }
-
+impl ExportReader for Firestore {
     async fn find(&self, id: ExportId) -> Result<Option<Export>, PortError> {
         within_deadline(async {
             let db = self.db().await?;
@@ -109,6 +77,41 @@ impl Exports for Firestore {
                     return Ok(HistoryPage::of(exports, after, size));
                 }
             }
+        })
+        .await
+        .map_err(|failure: StoreError| failure.into())
+    }
+}
+
+#[async_trait]
+impl Exports for Firestore {
+    async fn create(&self, export: &Export, limits: CallerLimits) -> Result<CreateOutcome, PortError> {
+        let created = within_deadline(async {
+            let db = self.db().await?;
+            let fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(export))?.fields;
+            let document = document(db, EXPORTS, &export.id.to_string(), fields);
+            let write = DocumentWrite::create(document).with_server_times(&["started_at", UPDATED_AT]);
+            match &export.user_id {
+                Some(user) if limits != CallerLimits::NONE => {
+                    callers::create(db, &write, user, export.id, limits).await
+                }
+                Some(_) | None => {
+                    write.commit(db).await?;
+                    Ok(CreateOutcome::Created(CallerQuotas::default()))
+                }
+            }
+        })
+        .await;
+        match created {
+            Err(failure) if failure.is_existing() => Ok(CreateOutcome::Exists),
+            created => Ok(created?),
+        }
+    }
+
+    async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {
+        within_deadline(async {
+            let found = DocumentQuery::counted(user, limits).run(self.db().await?).await?;
+            Ok(CallerQuotas::count(limits, readable(&found), clock::now()))
         })
         .await
         .map_err(|failure: StoreError| failure.into())
