@@ -83,25 +83,29 @@ impl fmt::Display for Route {
 /// Emulator, keys, a RunJob server, documents, and a token for them.
 pub(crate) struct World {
     python: PathBuf,
+    binaries: PathBuf,
     settings: Vec<(&'static str, String)>,
     token: String,
     _cloud_run: FakeCloudRun,
 }
 
 impl World {
-    pub(crate) async fn prepare(python: &Path) -> Result<Self> {
+    /// With the functions' binaries in that folder, or beside this one, where `make build` puts them.
+    pub(crate) async fn prepare(python: &Path, binaries: Option<PathBuf>) -> Result<Self> {
         let firestore = std::env::var("FIRESTORE_EMULATOR_HOST").map_err(
             |_| "FIRESTORE_EMULATOR_HOST is not set: run `make bench-service`, which starts the emulator",
         )?;
-        // the functions' binaries lie beside this one, where `make build` puts them
-        let list = beside("list")?;
+        let binaries = match binaries {
+            Some(binaries) => binaries,
+            None => std::env::current_exe()?.with_file_name(""),
+        };
+        let list = binaries.join("list");
         if !list.exists() {
-            return Err(format!("{} is missing: run `make build`", list.display()).into());
-        }
-        if !python.exists() {
-            return Err(
-                format!("{} is missing: run `make bench-service`, which makes it", python.display()).into()
-            );
+            return Err(format!(
+                "{} is missing: run `make build`, or name the folder with --binaries",
+                list.display()
+            )
+            .into());
         }
         seed::documents(&firestore).await?;
         let cloud_run = FakeCloudRun::start().await;
@@ -118,13 +122,33 @@ impl World {
             ("STORAGE_EMULATOR_HOST", "127.0.0.1:9".to_owned()),
         ];
         let token = TokenSigner::first().token(fixtures::ADA);
-        Ok(Self { python: std::path::absolute(python)?, settings, token, _cloud_run: cloud_run })
+        let python = std::path::absolute(python)?;
+        Ok(Self { python, binaries, settings, token, _cloud_run: cloud_run })
+    }
+
+    /// Fails if there is no Python.
+    pub(crate) fn check_python(&self) -> Result<()> {
+        if self.python.exists() {
+            return Ok(());
+        }
+        let python = self.python.display();
+        Err(format!("{python} is missing: run `make bench-service`, which makes it").into())
+    }
+
+    /// Whether that system has the route, and its binary is there.
+    pub(crate) fn has(&self, system: System, route: Route) -> bool {
+        route.is_of(system) && (system != System::Ours || self.binaries.join(route.function()).exists())
+    }
+
+    /// The size of the function's binary that has that route, in bytes.
+    pub(crate) fn size(&self, route: Route) -> Result<u64> {
+        Ok(std::fs::metadata(self.binaries.join(route.function()))?.len())
     }
 
     /// Starts the process that has that route.
     pub(crate) fn start(&self, system: System, route: Route) -> Result<Server> {
         let mut command = match system {
-            System::Ours => Command::new(beside(route.function())?),
+            System::Ours => Command::new(self.binaries.join(route.function())),
             System::FastApi => {
                 let mut command = Command::new(&self.python);
                 let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("fastapi");
@@ -172,8 +196,4 @@ impl World {
 
 fn gguf_of(job: &str) -> String {
     format!(r#"{{"job_id": "{job}", "export_type": "gguf", "quantization": "q8_0"}}"#)
-}
-
-fn beside(name: &str) -> Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name(name))
 }

@@ -17,7 +17,7 @@ mod table;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
-use contenders::{Route, World};
+use contenders::{Route, System, World};
 use result::Result;
 
 /// Measure the functions beside a FastAPI service.
@@ -32,12 +32,21 @@ struct Args {
     /// The Python that has FastAPI
     #[arg(long, default_value = ".venv-bench/bin/python")]
     python: PathBuf,
+    /// The folder of the functions' binaries [default: that of this program]
+    #[arg(long)]
+    binaries: Option<PathBuf>,
     #[command(subcommand)]
     only: Option<Only>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Only {
+    /// Measure only how the functions start
+    Starts {
+        /// How often each starts
+        #[arg(long, default_value_t = 10)]
+        times: usize,
+    },
     /// Serve a function over a store in memory, as a measured process does
     Memory {
         /// Which
@@ -52,9 +61,14 @@ async fn main() -> Result<()> {
     if let Some(Only::Memory { route }) = args.only {
         return memory::serve(route).await;
     }
-    let world = World::prepare(&args.python).await?;
+    let world = World::prepare(&args.python, args.binaries).await?;
+    if let Some(Only::Starts { times }) = args.only {
+        let starts = start::measure(&world, &[System::Ours], times).await?;
+        return table::print_starts(&world, &starts);
+    }
+    world.check_python()?;
     agree::check(&world).await?;
-    let starts = start::measure(&world, 2 * args.rounds).await?;
+    let starts = start::measure(&world, &[System::Ours, System::FastApi], 2 * args.rounds).await?;
     let results = rounds::measure(&world, args.rounds, Duration::from_secs_f64(args.seconds)).await?;
     table::print(&starts, &results);
     Ok(())

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::{
-    contenders::{Route, System},
+    contenders::{Route, System, World},
     load::Load,
+    result::Result,
     rounds::{CONNECTIONS, Measured},
     start::Start,
 };
@@ -62,6 +63,25 @@ pub(crate) fn print(starts: &[Start], measured: &[Measured]) {
         let (p50, p99) = (of(|l| l.p50), of(|l| l.p99));
         println!("| `{route}` | {connections} | {rate:.0} | {cpu:.3} ms | {p50:.2} ms | {p99:.2} ms |");
     });
+}
+
+/// The functions alone: size, start, and first answer.
+pub(crate) fn print_starts(world: &World, starts: &[Start]) -> Result<()> {
+    println!(
+        "| request | function | size | start to `GET /health` | start to first answer | memory then |\n| --- | --- | --- | --- | --- | --- |"
+    );
+    for route in Route::ALL.into_iter().filter(|route| world.has(System::Ours, *route)) {
+        let of =
+            |what: fn(&Start) -> f64| median(starts.iter().filter(|start| start.route == route).map(what));
+        let (ready, time) = (of(|start| milliseconds(start.ready)), of(|start| milliseconds(start.time)));
+        println!(
+            "| `{route}` | `{}` | {:.1} MB | {ready:.1} ms | {time:.1} ms | {:.1} MiB |",
+            route.function(),
+            world.size(route)? as f64 / 1e6,
+            of(|start| start.memory),
+        );
+    }
+    Ok(())
 }
 
 /// A line of both systems, and how many times as much FastAPI takes, if it has the route.
