@@ -18,7 +18,7 @@ async fn main() -> Result<(), FatalError> {
         callers: firebase_keys::verifier(config::FirebaseConfig::from(&process)?),
         jobs: Arc::clone(&store) as _,
         exports: store,
-        launcher: CloudRunJobs::new(config::CloudRunConfig::from(&process)?).connected_early(),
+        launcher: CloudRunJobs::new(config::CloudRunConfig::from(&process)?).connected_to_cancel(),
     };
     serve::run(cancel::router(context), &process).await
 }

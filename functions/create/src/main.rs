@@ -20,7 +20,7 @@ async fn main() -> Result<(), FatalError> {
     telemetry::init(&process)?;
     let store = Arc::new(Firestore::new(config::FirestoreConfig::from(&process)?).connected_early());
     let launcher: Arc<dyn JobLauncher> =
-        CloudRunJobs::new(config::CloudRunConfig::from(&process)?).connected_early();
+        CloudRunJobs::new(config::CloudRunConfig::from(&process)?).connected_to_launch();
     let launcher = match config::KmsConfig::from(&process)? {
         Some(key) => Arc::new(SealingLauncher { launcher, key: Arc::new(KmsKey::new(key)) }),
         None => launcher,

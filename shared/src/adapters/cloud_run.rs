@@ -126,13 +126,14 @@ pub struct CloudRunJobs {
     settings: config::CloudRunConfig,
     /// Anonymous for a fake server, else the credentials of the environment.
     pub(super) credentials: fn() -> Result<Credentials, build_errors::Error>,
-    client: OnceCell<CloudRunClient>,
+    jobs: CloudRunClient<JobsClient<GoogleAuthMiddleware>>,
+    executions: CloudRunClient<ExecutionsClient<GoogleAuthMiddleware>>,
 }
 
-struct CloudRunClient {
-    jobs: GoogleApi<JobsClient<GoogleAuthMiddleware>>,
-    executions: GoogleApi<ExecutionsClient<GoogleAuthMiddleware>>,
-    credentials: Credentials,
+/// A client that connects on first use: a function launches or cancels, and connects only for that.
+struct CloudRunClient<C: Clone + Send> {
+    new: fn(GoogleAuthMiddleware) -> C,
+    connected: OnceCell<(GoogleApi<C>, Credentials)>,
 }
 
 impl CloudRunJobs {
@@ -141,43 +142,31 @@ impl CloudRunJobs {
     pub fn new(settings: config::CloudRunConfig) -> Self {
         let is_fake = settings.endpoint.is_some();
         let credentials = if is_fake { anonymous_credentials } else { environment_credentials };
-        Self { settings, credentials, client: OnceCell::new() }
+        Self {
+            settings,
+            credentials,
+            jobs: CloudRunClient::new(JobsClient::new),
+            executions: CloudRunClient::new(ExecutionsClient::new),
+        }
     }
 
-    /// Shared, and connects from now on, so that the first request waits less. If that fails, the request connects itself.
-    /// Needs a runtime.
+    /// Shared, and connects to launch jobs from now on, so that the first request waits less. If that fails, the request connects
+    /// itself. Needs a runtime.
     #[must_use]
-    pub fn connected_early(self) -> Arc<Self> {
+    pub fn connected_to_launch(self) -> Arc<Self> {
         let jobs = Arc::new(self);
         let connecting = Arc::clone(&jobs);
-        connect_early(async move { connecting.ready_client().await.map(drop) });
+        connect_early(async move { connecting.jobs.ready(&connecting).await.map(drop) });
         jobs
     }
 
-    async fn connect(&self) -> Result<CloudRunClient, RunJobError> {
-        let endpoint = self.settings.endpoint.as_ref().map_or(GOOGLE, |url| url.as_str());
-        let credentials = (self.credentials)().map_err(|error| RunJobError::Credentials(error.into()))?;
-        let jobs =
-            GoogleApi::from_function_with_credentials(JobsClient::new, endpoint, None, credentials.clone());
-        let executions = GoogleApi::from_function_with_credentials(
-            ExecutionsClient::new,
-            endpoint,
-            None,
-            credentials.clone(),
-        );
-        let (jobs, executions) = tokio::try_join!(jobs, executions).map_err(RunJobError::Connect)?;
-        Ok(CloudRunClient { jobs, executions, credentials })
-    }
-
-    /// The client, with a valid access token. A failure here means that no job was started.
-    async fn ready_client(&self) -> Result<&CloudRunClient, RunJobError> {
-        let ready = async {
-            let client = self.client.get_or_try_init(|| self.connect()).await?;
-            let token = client.credentials.headers(axum::http::Extensions::new()).await;
-            token.map_err(|error| RunJobError::Credentials(error.into()))?;
-            Ok(client)
-        };
-        timeout(CONNECT_DEADLINE, ready).await.unwrap_or(Err(RunJobError::ConnectDeadline))
+    /// The same to cancel executions.
+    #[must_use]
+    pub fn connected_to_cancel(self) -> Arc<Self> {
+        let jobs = Arc::new(self);
+        let connecting = Arc::clone(&jobs);
+        connect_early(async move { connecting.executions.ready(&connecting).await.map(drop) });
+        jobs
     }
 
     fn request(
@@ -198,7 +187,7 @@ impl CloudRunJobs {
     }
 
     async fn cancel_execution(&self, execution: &ExecutionName) -> Result<(), CancelError> {
-        let mut executions = self.ready_client().await?.executions.get();
+        let mut executions = self.executions.ready(self).await?;
         let name = format!("{}/executions/{execution}", self.job_name());
         let failed = |status| CancelError::Failed(Box::new(status));
         let request = CancelExecutionRequest { name, ..CancelExecutionRequest::default() };
@@ -218,6 +207,31 @@ impl CloudRunJobs {
     }
 }
 
+impl<C: Clone + Send> CloudRunClient<C> {
+    fn new(new: fn(GoogleAuthMiddleware) -> C) -> Self {
+        Self { new, connected: OnceCell::new() }
+    }
+
+    async fn connect(&self, jobs: &CloudRunJobs) -> Result<(GoogleApi<C>, Credentials), RunJobError> {
+        let endpoint = jobs.settings.endpoint.as_ref().map_or(GOOGLE, |url| url.as_str());
+        let credentials = (jobs.credentials)().map_err(|error| RunJobError::Credentials(error.into()))?;
+        let client =
+            GoogleApi::from_function_with_credentials(self.new, endpoint, None, credentials.clone()).await;
+        Ok((client.map_err(RunJobError::Connect)?, credentials))
+    }
+
+    /// The client, with a valid access token. A failure here means that nothing was started.
+    async fn ready(&self, jobs: &CloudRunJobs) -> Result<C, RunJobError> {
+        let ready = async {
+            let (client, credentials) = self.connected.get_or_try_init(|| self.connect(jobs)).await?;
+            let token = credentials.headers(axum::http::Extensions::new()).await;
+            token.map_err(|error| RunJobError::Credentials(error.into()))?;
+            Ok(client.get())
+        };
+        timeout(CONNECT_DEADLINE, ready).await.unwrap_or(Err(RunJobError::ConnectDeadline))
+    }
+}
+
 #[async_trait]
 impl JobLauncher for CloudRunJobs {
     async fn launch(
@@ -225,7 +239,7 @@ impl JobLauncher for CloudRunJobs {
         export: ExportId,
         hf_token: Option<&SecretString>,
     ) -> Result<ExecutionName, LaunchError> {
-        let mut jobs = self.ready_client().await?.jobs.get();
+        let mut jobs = self.jobs.ready(self).await?;
         let request = self.request(export, hf_token)?;
         let answer = timeout(DEADLINE - CONNECT_DEADLINE, jobs.run_job(request))
             .await

@@ -32,11 +32,15 @@ pub async fn cancel(
     id: Option<ExportId>,
     now: Timestamp,
 ) -> Result<Export> {
-    owned_job(ports.jobs, caller, job).await?;
-    let id = match id {
-        Some(id) => export_of_job(ports.exports, job, id).await?.ok_or(Error::NoSuchExport(id))?.id,
-        None => running(ports.exports, job, now).await?.ok_or(Error::NotRunning)?,
+    let find = async {
+        match id {
+            Some(id) => Ok(export_of_job(ports.exports, job, id).await?.ok_or(Error::NoSuchExport(id))?.id),
+            None => running(ports.exports, job, now).await?.ok_or(Error::NotRunning),
+        }
     };
+    let (owned, found) = tokio::join!(owned_job(ports.jobs, caller, job), find);
+    owned?;
+    let id = found?;
     let cancelled = match ports.exports.apply(id, &Transition::Cancel).await {
         Ok(cancelled) => cancelled,
         Err(ApplyError::Refused(_)) => return Err(Error::NotRunning),
