@@ -503,18 +503,37 @@ pub(super) fn output_type() -> impl clap::builder::TypedValueParser<Value = Outp
         .try_map(|name| name.to_lowercase().parse::<OutputType>())
 }
 
-/// Parses `4G`, `4GB`, `500M`, `100K` or a number of bytes; units are 1000-based.
+/// Parses `4G`, `7.5GB`, `500M`, `100K`, `4GiB` or a number of bytes. K, M, G and T are powers of 1000, Ki, Mi, Gi and Ti of 1024.
 fn size(text: &str) -> Result<u64, String> {
-    let text =
-        text.strip_suffix(['B', 'b']).filter(|unit| unit.ends_with(char::is_alphabetic)).unwrap_or(text);
-    let (digits, unit) = match text.char_indices().last() {
-        Some((at, 'K' | 'k')) => (&text[..at], 1_000),
-        Some((at, 'M' | 'm')) => (&text[..at], 1_000_000),
-        Some((at, 'G' | 'g')) => (&text[..at], 1_000_000_000),
-        Some(_) | None => (text, 1),
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text[number.len()..].to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (prefix, base) = unit.strip_suffix('i').map_or((unit, 1000_u64), |prefix| (prefix, 1024));
+    let power = match prefix {
+        "" if base == 1000 => Some(0),
+        "k" => Some(1),
+        "m" => Some(2),
+        "g" => Some(3),
+        "t" => Some(4),
+        _ => None,
     };
-    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n > 0);
-    size.ok_or_else(|| "give a positive number of bytes, or one with K, M or G, such as 4G".to_owned())
+    let size = power.and_then(|power| bytes(number.trim_end(), base.pow(power))).filter(|bytes| *bytes > 0);
+    size.ok_or_else(|| {
+        "give a positive number of bytes, or one with K, M, G or T, such as 4G or 7.5GB".to_owned()
+    })
+}
+
+/// A decimal number of units, rounded down to whole bytes.
+fn bytes(number: &str, unit: u64) -> Option<u64> {
+    const DIGITS: usize = 9;
+    let (whole, fraction) = number.split_once('.').filter(|_| unit > 1).unwrap_or((number, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) || fraction.len() > DIGITS {
+        return None;
+    }
+    let fraction =
+        format!("{fraction:0<DIGITS$}").parse::<u128>().ok()? * u128::from(unit) / 10_u128.pow(DIGITS as u32);
+    whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)
 }
 
 /// Parses a share from 0 to 1.
@@ -572,8 +591,38 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_1000_based() {
-        assert_eq!(["4G", "500m", "7"].map(|text| size(text).unwrap()), [4_000_000_000, 500_000_000, 7]);
-        assert!(["", "G", "0M", "-1", "4T", "99999999999G"].iter().all(|text| size(text).is_err()));
+    fn sizes_have_units_of_1000_or_1024_and_fractions() {
+        let sizes = ["4G", "500m", "7", "7.5GB", "1.5MB", "2 GB", "1TB", "1MiB", "0.5Gi", "1.000000001G"];
+        let expected = [
+            4_000_000_000,
+            500_000_000,
+            7,
+            7_500_000_000,
+            1_500_000,
+            2_000_000_000,
+            1_000_000_000_000,
+            1 << 20,
+            1 << 29,
+            1_000_000_001,
+        ];
+        assert_eq!(sizes.map(|text| size(text).unwrap()), expected);
+        let wrong = [
+            "",
+            "G",
+            "0M",
+            "-1",
+            "4X",
+            "99999999999G",
+            "1.",
+            ".5G",
+            "1.5.5G",
+            "1e9",
+            "4i",
+            "0.1",
+            "1,5G",
+            "NaN",
+            "1.5",
+        ];
+        assert!(wrong.iter().all(|text| size(text).is_err()), "{:?}", wrong.map(size));
     }
 }
