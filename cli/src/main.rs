@@ -34,11 +34,14 @@ mod verify;
 use std::process::ExitCode;
 
 use args::{CommandLine, ExportCommand};
-use clap::Parser;
+use clap::Parser as _;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let CommandLine { command, output } = CommandLine::parse();
+    let CommandLine { command, output } = match CommandLine::try_parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return terminal::end_usage(&error, std::env::args_os()),
+    };
     let terminal = Terminal::new(&output);
     terminal.end(match &command {
         ExportCommand::Merge(args) => merge::run(args, terminal),

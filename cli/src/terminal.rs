@@ -1,5 +1,6 @@
 //! Standard output, which has the result of a command, and standard error, which has messages.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -113,6 +114,22 @@ impl Terminal {
         })?;
         failure.map_or(Ok(()), Err)
     }
+}
+
+/// Prints what clap says about the arguments, help among it, and returns the exit status. With `--json` among the arguments, what
+/// is wrong with them is also an object on standard output.
+pub(crate) fn end_usage(error: &clap::Error, mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    if error.use_stderr() && args.any(|arg| arg == "--json") {
+        let message = error.render().to_string();
+        // how help is asked for follows
+        let message = ["\n\nUsage:", "\n\nFor more information"]
+            .iter()
+            .fold(message.trim_start_matches("error: "), |text, end| text.split(end).next().unwrap_or(text));
+        let failure = Failure::usage(message.trim());
+        put(&format!("{:#}\n", json!({ "error": failure.to_json() }))).ok();
+    }
+    error.print().ok();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 /// Prints a line to standard error, in color where that is a terminal and `NO_COLOR` is not set. Where it cannot be written,

@@ -69,6 +69,27 @@ fn a_failure_is_an_object_too() {
 }
 
 #[test]
+fn wrong_arguments_are_an_object_too() {
+    let inputs = Inputs::new();
+    for (args, part) in [
+        ("gguf --json", "required arguments were not provided"),
+        ("gguf --base base --out m.gguf --json --quant q9", "invalid value 'q9'"),
+        ("bogus --json", "unrecognized subcommand 'bogus'"),
+    ] {
+        let ended = inputs.run(args);
+        let object = object(&ended);
+        assert_eq!((&object["error"]["kind"], &object["error"]["exit_status"]), (&json!("usage"), &json!(2)));
+        let message = object["error"]["message"].as_str().unwrap();
+        assert!(message.contains(part) && !message.contains("--help"), "{object}");
+        assert_eq!(ended.status.code(), Some(2));
+        assert!(String::from_utf8(ended.stderr).unwrap().contains("--help"));
+    }
+    let help = inputs.run("gguf --json --help");
+    assert!(help.status.success() && help.stdout.starts_with(b"Convert"), "{help:?}");
+    assert!(inputs.run("gguf").stdout.is_empty());
+}
+
+#[test]
 fn quiet_prints_errors_only() {
     let inputs = Inputs::new();
     fs::copy(inputs.path("adapter/adapter_config.json"), inputs.path("base/adapter_config.json")).unwrap();
