@@ -63,7 +63,28 @@ async fn a_folder_on_a_web_server_gives_what_a_local_one_gives() {
     assert_eq!(sorted(files(&inputs, "local")), sorted(files(&inputs, "served")));
     inputs.refuse(&format!("inspect {base}/absent"), &["there are no files of a model or an adapter"]);
     inputs.fail(6, &format!("inspect {}", url("google/absent")), &["cannot read", "google/absent"]);
-    inputs.fail(6, "inspect http://127.0.0.1:9/model", &["cannot read http://127.0.0.1:9/model"]);
+    inputs.fail(6, "inspect http://127.0.0.1:9/model", &["cannot read http://127.0.0.1:9/model ("]);
+}
+
+#[test]
+fn urls_of_no_folder_and_urls_with_secrets_are_refused() {
+    let inputs = Inputs::new();
+    for (url, part) in [
+        ("gs://", "gs:// names no bucket or host"),
+        ("gs:///path", "names no bucket or host"),
+        ("https://", "the URL cannot be read"),
+        ("https://user:hush@host:99999/x", "the URL cannot be read"),
+        ("http://example.com/model", "use https://"),
+        ("http://127.0.0.1.example.com/model", "use https://"),
+        ("https://user:hush@127.0.0.1:9/x", "a user name, a password, a query"),
+        ("http://127.0.0.1:9/x?token=hush", "a user name, a password, a query"),
+        ("gs://bucket/x#hush", "a query or a fragment"),
+    ] {
+        let ended = inputs.run(&format!("merge --base {url} --adapter adapter --out merged"));
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(4), "{url}: {error}");
+        assert!(error.contains(part) && !error.contains("hush"), "{url}: {error}");
+    }
 }
 
 fn sorted(mut files: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {

@@ -213,13 +213,17 @@ fn failure(name: &HubName, error: &HubError) -> Failure {
         HubCause::RateLimited => {
             format!("the Hugging Face Hub limits the rate of requests for {repo}: try again in a few minutes")
         }
-        HubCause::Timeout => format!("the Hugging Face Hub did not respond in time for {repo}: try again"),
+        HubCause::Timeout => format!(
+            "{repo} is no folder here, and the Hugging Face Hub did not respond in time for it: try again"
+        ),
         HubCause::MissingFile
         | HubCause::StorageLimit
         | HubCause::Rejected
         | HubCause::Conflict
         | HubCause::Unavailable => {
-            format!("reading {repo} from the Hugging Face Hub failed ({error}): try again")
+            format!(
+                "{repo} is no folder here, and reading it from the Hugging Face Hub failed ({error}): try again"
+            )
         }
     };
     message.push_str(&error.quote());

@@ -2,6 +2,8 @@
 //! were found.
 
 use std::collections::BTreeSet;
+use std::error::Error as StdError;
+use std::iter;
 use std::sync::Arc;
 
 use bucket_snapshot::BucketSnapshot;
@@ -14,6 +16,7 @@ use object_store::{ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use url::{Host, Url};
 
 use crate::failure::{Failure, FailureKind};
 
@@ -33,6 +36,7 @@ const MODULES: &str = "modules.json";
 
 /// Opens the folder at a URL.
 pub(crate) fn open(url: &str, runtime: &Runtime) -> Result<Arc<dyn Folder>, Failure> {
+    check(url)?;
     let url = url.trim_end_matches('/');
     let failed = |error: Error| failure(url, &error);
     let (store, prefix, objects) = match url.strip_prefix("gs://") {
@@ -57,6 +61,49 @@ pub(crate) fn open(url: &str, runtime: &Runtime) -> Result<Arc<dyn Folder>, Fail
     }
     let handle = runtime.handle().clone();
     Ok(Arc::new(BucketSnapshot::new(store, (prefix, url.to_owned()), objects, handle)))
+}
+
+/// Refuses what is no URL of a folder, and what would put a secret into messages and reports.
+fn check(url: &str) -> Result<(), Failure> {
+    let refuse = |problem: String| Err(Failure::input(problem));
+    let parsed = match Url::parse(url) {
+        Ok(parsed) => parsed,
+        // not shown: it may hold a password
+        Err(error) => {
+            return refuse(format!(
+                "the URL cannot be read ({error}): give gs://bucket/path or https://host/path"
+            ));
+        }
+    };
+    if !parsed.username().is_empty()
+        || parsed.password().is_some()
+        || parsed.query().is_some()
+        || parsed.fragment().is_some()
+    {
+        return refuse(
+            "the URL has a user name, a password, a query or a fragment, which messages and reports would repeat: give it without, \
+             or download the folder first"
+                .to_owned(),
+        );
+    }
+    match (parsed.scheme(), parsed.host_str()) {
+        (_, None | Some("")) => {
+            refuse(format!("{url} names no bucket or host: give gs://bucket/path or https://host/path"))
+        }
+        ("http", Some(_)) if !is_loopback(&parsed) => {
+            refuse(format!("{url} would be read without encryption: use https://"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// A bucket, with a token of `GOOGLE_OAUTH_ACCESS_TOKEN`, else the application default credentials, else as anybody may read it.
@@ -89,10 +136,8 @@ fn has_credentials(builder: &GoogleCloudStorageBuilder) -> bool {
 }
 
 fn web_store(url: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let is_loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
-        .iter()
-        .any(|host| url.strip_prefix(host).is_some_and(|rest| rest.starts_with([':', '/'])));
-    let options = ClientOptions::new().with_allow_http(is_loopback);
+    // those of another machine are refused before
+    let options = ClientOptions::new().with_allow_http(true);
     Ok(Arc::new(HttpBuilder::new().with_url(url).with_client_options(options).build()?))
 }
 
@@ -161,5 +206,8 @@ fn failure(url: &str, error: &Error) -> Failure {
         Error::NotFound { .. } => ": correct the URL",
         _ => "",
     };
-    Failure::new(FailureKind::Remote, format!("cannot read {url}{advice} ({error})"))
+    // the innermost error, without the library's account of its retries
+    let cause = iter::successors(Some(error as &dyn StdError), |error| (*error).source()).last();
+    let cause = cause.map(ToString::to_string).unwrap_or_default();
+    Failure::new(FailureKind::Remote, format!("cannot read {url}{advice} ({cause})"))
 }
