@@ -232,6 +232,13 @@ impl GgufPlan {
             .collect()
     }
 
+    /// The types of the quantized matrices that are not of the checkpoint itself: those of modules after it.
+    pub(crate) fn module_types(&self) -> impl Iterator<Item = (&str, TensorType)> {
+        let quantized = self.tensors.iter().filter(|tensor| tensor.as_type.block_size() > 1);
+        let modules = quantized.filter(|tensor| tensor.tensors().next().is_none());
+        modules.map(|tensor| (tensor.name.as_str(), tensor.as_type))
+    }
+
     /// The values that the file has of rows of the tensor of this name, from row `first` on.
     pub(crate) fn as_stored(&self, name: &str, first: u64, rows: Array2<f32>) -> Array2<f32> {
         match self.tensors.iter().find(|tensor| tensor.name == name) {

@@ -70,7 +70,8 @@ pub fn fit_types(
     let named: Vec<(String, TensorType)> =
         matrices.iter().map(|matrix| matrix.name.to_owned()).zip(types.iter().copied()).collect();
     let output_type = mixture.as_ref().map_or(OutputType::Q2_K, |(output, ..)| *output);
-    let overrides = TypeOverrides::of_tensors(named.iter().map(|(name, as_type)| (name.as_str(), *as_type)));
+    let types_of_matrices = named.iter().map(|(name, as_type)| (name.as_str(), *as_type));
+    let overrides = TypeOverrides::of_tensors(types_of_matrices.chain(plan.module_types()));
     Ok(FittedTypes {
         options: options.clone().with_output_type(output_type).with_types(overrides),
         size: others + bytes_of(&types),

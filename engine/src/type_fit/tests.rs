@@ -75,7 +75,7 @@ fn model(base: &str) -> Model {
 #[test]
 fn a_file_has_at_most_its_size_and_at_most_the_error_of_a_mixture() {
     let run = RunOptions::default();
-    for base in ["gemma3-micro", "families/gemma4-moe"] {
+    for base in ["gemma3-micro", "families/gemma4-moe", "families/gemma-embedding"] {
         let model = model(base);
         let size = |output| GgufPlan::new(&model, &GgufOptions::new(output, "m")).unwrap().size();
         let (small, large) = (size(OutputType::Q2_K), size(OutputType::Q8_0));
@@ -85,8 +85,11 @@ fn a_file_has_at_most_its_size_and_at_most_the_error_of_a_mixture() {
             let plan = GgufPlan::new(&model, &fitted.options).unwrap();
             assert_eq!(plan.size(), fitted.size);
             assert!(fitted.size <= max_bytes, "{} {max_bytes}", fitted.size);
-            let (mixture, error) = fitted.mixture.unwrap();
-            assert!(fitted.error <= error, "{base} {max_bytes} {mixture}: {} {error}", fitted.error);
+            // the matrices of modules have the types of Q4_K_M, so that the smallest mixture has not room
+            assert!(fitted.mixture.is_some() || (max_bytes == small && plan.module_types().next().is_some()));
+            for (mixture, error) in fitted.mixture {
+                assert!(fitted.error <= error, "{base} {max_bytes} {mixture}: {} {error}", fitted.error);
+            }
             let stored = |name: &str| plan.tensors().find(|tensor| tensor.name == name).unwrap().stored_type;
             assert!(fitted.types.iter().all(|(name, as_type)| stored(name) == *as_type));
         }
