@@ -102,6 +102,15 @@ impl Failure {
         Self::new(FailureKind::Remote, message)
     }
 
+    /// Of a measurement of the fine-tune's survival in an export that is complete.
+    pub(crate) fn after_export(self) -> Self {
+        let problem = if self.kind == FailureKind::Interrupted { INTERRUPTED } else { &self.message };
+        let message = format!(
+            "the export is complete, but the survival of the fine-tune is not known: {problem}; `gemma-export verify --survival` measures it"
+        );
+        Self { message, ..self }
+    }
+
     /// Of an export that has kept so many bytes of its output, if any.
     pub(crate) fn keeping(self, kept_bytes: Option<u64>) -> Self {
         let Some(bytes) = kept_bytes else { return self };

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use engine::report::Survival;
 use engine::{
     ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage, WrittenFile,
 };
@@ -22,7 +21,7 @@ use crate::progress::Run;
 use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
-use crate::survival::SurvivalCheck;
+use crate::survival::{MeasuredExport, SurvivalCheck};
 use crate::terminal::{Summary, Terminal};
 use crate::{next_step, survival, tensor_types};
 
@@ -83,9 +82,8 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let encoders =
         encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
     left.iter().try_for_each(|path| remove_if_present(path))?;
-    if let Some(check) = &check {
-        measure(check, &model, &folder, (&plans, &mut outcomes), run)?;
-    }
+    let unmeasured =
+        check.as_ref().and_then(|check| measure(check, &model, &folder, (&plans, &mut outcomes), run).err());
     let mmproj = encoders.as_ref().and(args.mmproj.as_deref());
     let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
     let exports = exports.chain(encoders.map(Ok)).collect::<Result<Vec<_>, _>>()?;
@@ -93,9 +91,16 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         Some(_) => vec!["the file".to_owned()],
         None => args.quant.iter().map(ToString::to_string).collect(),
     };
-    let survival = outcomes.iter().filter_map(|outcome| outcome.report.survival.as_ref());
-    let measured: Vec<(String, &Survival)> = types.into_iter().zip(survival).collect();
-    let summary = report::summary(exports, check.and_then(|check| check.failure(&measured)));
+    let measured = types.iter().zip(&outcomes).filter_map(|(kind, outcome)| {
+        let bytes = outcome.files.iter().map(|file| file.size).sum();
+        Some(MeasuredExport { kind, bytes, survival: outcome.report.survival.as_ref()? })
+    });
+    let measured: Vec<_> = measured.collect();
+    let failure = match unmeasured {
+        Some(failure) => Some(failure.after_export()),
+        None => check.and_then(|check| check.failure(&measured)),
+    };
+    let summary = report::summary(exports, failure);
     let Some(push) = push else { return Ok(summary) };
     let mut paths: Vec<PathBuf> = plans.iter().map(|(_, name)| join(&folder, name)).collect();
     paths.extend(mmproj_path);

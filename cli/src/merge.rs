@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use engine::{ExportReport, LocalOutput, MergePlan, Stage};
+use engine::{ExportReport, LocalOutput, MergePlan, Model, Outcome, Stage};
 
 use crate::args::MergeArgs;
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::progress::Run;
 use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
-use crate::survival::SurvivalCheck;
+use crate::survival::{MERGED, MeasuredExport, SurvivalCheck};
 use crate::terminal::{Summary, Terminal};
 use crate::{next_step, survival};
 
@@ -42,17 +42,31 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
     let mut outcome = written.map_err(|failure| failure.keeping(kept()))?;
     folder.commit()?;
     let elapsed = started.elapsed();
-    let survival = match &check {
-        Some(check) => check.measure(&model, &[survival::exported_folder(&args.out)?], run)?,
-        None => Vec::new(),
+    let measure = |check| measure(check, &model, &mut outcome, args, run);
+    let failure = match check.as_ref().map(measure).transpose() {
+        Ok(failure) => failure.flatten(),
+        Err(failure) => Some(failure.after_export()),
     };
-    survival.iter().try_for_each(|survival| survival::record(&mut outcome, survival, &args.out))?;
-    terminal.findings(survival.first().and_then(survival::turn_end_finding).as_ref());
     let export = ExportSummary::new(args.out.clone(), &outcome, elapsed, next_step::merged(&args.out))?;
-    let named: Vec<_> = survival.iter().map(|survival| ("the merged model".to_owned(), survival)).collect();
-    let summary = report::summary(vec![export], check.and_then(|check| check.failure(&named)));
+    let summary = report::summary(vec![export], failure);
     Ok(match push {
         Some(push) => push.finish(std::slice::from_ref(&args.out), summary),
         None => summary,
     })
+}
+
+/// Measures the survival in the merged model, adds it to the report, and returns why it is not enough.
+fn measure(
+    check: &SurvivalCheck,
+    model: &Model,
+    outcome: &mut Outcome,
+    args: &MergeArgs,
+    run: Run<'_>,
+) -> Result<Option<Failure>, Failure> {
+    let measured = check.measure(model, &[survival::exported_folder(&args.out)?], run)?;
+    measured.iter().try_for_each(|survival| survival::record(outcome, survival, &args.out))?;
+    run.terminal.findings(measured.first().and_then(survival::turn_end_finding).as_ref());
+    let bytes = outcome.files.iter().map(|file| file.size).sum();
+    let named = measured.iter().map(|survival| MeasuredExport { kind: MERGED, bytes, survival });
+    Ok(check.failure(&named.collect::<Vec<_>>()))
 }

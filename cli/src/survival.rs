@@ -12,6 +12,11 @@ use crate::failure::{Failure, FailureKind};
 use crate::paths::{content, join, open_file, open_folder};
 use crate::progress::Run;
 
+/// The name of a merged model in messages.
+pub(crate) const MERGED: &str = "the merged model";
+/// What no other type keeps more than.
+const MOST: [&str; 5] = [MERGED, "f32", "bf16", "f16", "q8_0"];
+
 /// What is measured of an export.
 pub(crate) struct SurvivalCheck {
     prompts: PromptSet,
@@ -70,31 +75,46 @@ impl SurvivalCheck {
         Ok(measured)
     }
 
-    /// Why the command fails, if one of these exports, each with its type, keeps less than the minimum.
-    pub(crate) fn failure(&self, measured: &[(String, &Survival)]) -> Option<Failure> {
+    /// Why the command fails, if one of these exports keeps less than the minimum.
+    pub(crate) fn failure(&self, measured: &[MeasuredExport<'_>]) -> Option<Failure> {
         let minimum = self.minimum?;
-        let keeps_enough = |survival: &Survival| survival.survival.is_some_and(|share| share >= minimum);
-        let (kind, below) = measured.iter().find(|(_, survival)| !keeps_enough(survival))?;
+        let keeps_enough =
+            |export: &&MeasuredExport<'_>| export.survival.survival.is_some_and(|share| share >= minimum);
+        let (enough, below): (Vec<_>, Vec<_>) = measured.iter().partition(keeps_enough);
         let failure = |message| Some(Failure::new(FailureKind::Survival, message));
-        if below.survival.is_none() {
-            let reason = below.unmeasured.as_deref().unwrap_or_default();
-            return failure(format!("the survival of the fine-tune in {kind} is not known: {reason}"));
+        let first = below.first()?;
+        if first.survival.survival.is_none() {
+            let reason = first.survival.unmeasured.as_deref().unwrap_or_default();
+            return failure(format!(
+                "the survival of the fine-tune in {} is not known: {reason}",
+                first.kind
+            ));
         }
-        let problem = format!("{} of the fine-tune, less than --min-survival {minimum}", kept(kind, below));
-        let enough: Vec<_> = measured.iter().filter(|(_, survival)| keeps_enough(survival)).collect();
-        let advice = match enough.last() {
-            Some((best, _)) => {
-                let others = enough.iter().map(|(kind, survival)| kept(kind, survival)).collect::<Vec<_>>();
-                format!("{}: take {best}", others.join(", "))
+        let kept = |exports: &[&MeasuredExport<'_>]| {
+            exports.iter().map(|export| kept(export.kind, export.survival)).collect::<Vec<_>>().join(", ")
+        };
+        let problem = format!("{} of the fine-tune, less than --min-survival {minimum}", kept(&below));
+        let advice = match enough.iter().min_by_key(|export| export.bytes) {
+            Some(smallest) => format!("{}: take {}", kept(&enough), smallest.kind),
+            None if measured.iter().any(|export| MOST.contains(&export.kind)) => {
+                "the adapter beside its base keeps all of it (gemma-export lora)".to_owned()
             }
             None => format!(
-                "for {:.0} % take a type with more bits (q8_0 keeps most), an importance matrix made of texts like the \
-                 training data, or the adapter beside its base (gemma-export lora)",
-                minimum * 100.0
+                "to keep {minimum} take a type with more bits (q8_0 keeps most), an importance matrix made of texts like the \
+                 training data, or the adapter beside its base (gemma-export lora)"
             ),
         };
         failure(format!("the export is complete, but {problem}; {advice}"))
     }
+}
+
+/// An export whose survival was measured.
+pub(crate) struct MeasuredExport<'a> {
+    /// Its type.
+    pub(crate) kind: &'a str,
+    /// The size of its files.
+    pub(crate) bytes: u64,
+    pub(crate) survival: &'a Survival,
 }
 
 /// The prompts of a file.
@@ -103,8 +123,9 @@ pub(crate) fn read_prompts(path: &Path) -> Result<PromptSet, Failure> {
     Ok(PromptSet::parse(&path.display().to_string(), &bytes)?)
 }
 
+/// Rounded down, so that no share below the whole reads as 100 %.
 fn kept(kind: &str, survival: &Survival) -> String {
-    format!("{kind} keeps {:.1} %", survival.survival.unwrap_or_default() * 100.0)
+    format!("{kind} keeps {:.1} %", (survival.survival.unwrap_or_default() * 1000.0).floor() / 10.0)
 }
 
 /// A GGUF file in all its parts.

@@ -17,7 +17,7 @@ use crate::model::{OpenModel, open_model, open_target};
 use crate::paths::{file_name, join, open_file, open_folder, parent};
 use crate::progress::Run;
 use crate::sources::Sources;
-use crate::survival::SurvivalCheck;
+use crate::survival::{MeasuredExport, SurvivalCheck};
 use crate::terminal::{Summary, Terminal};
 use crate::{report, survival};
 
@@ -40,7 +40,10 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
     let mut lines = comparison(&args.out, &verdict);
     lines.extend(logits.iter().flat_map(predictions));
     lines.extend(survival.iter().flat_map(survival::lines));
-    let named: Vec<_> = survival.iter().map(|survival| (args.out.display().to_string(), survival)).collect();
+    let kind = args.out.display().to_string();
+    let named =
+        survival.iter().map(|survival| MeasuredExport { kind: &kind, bytes: verdict.bytes, survival });
+    let named: Vec<_> = named.collect();
     let failure = difference(&verdict).or_else(|| check.and_then(|check| check.failure(&named)));
     let figures = json!({
         "path": args.out,
@@ -126,14 +129,15 @@ fn options(
 ) -> Result<GgufOptions, Failure> {
     // a GGUF file does not record whether an mmproj file was written too
     let mut options = GgufOptions::from_files(files, name)?.with_separate_mmproj();
-    let reported = reported(folder, &ExportReport::beside(name))?;
+    let report = reported(folder, &ExportReport::beside(name))?;
+    let reported = &report["options"];
     if let Some(name) = args.name.as_deref().or_else(|| reported["name"].as_str()) {
         options = options.with_name(name);
     }
     if reported["through"] == "f16" {
         options = options.through_f16();
     }
-    if reported.is_object() && reported["qat"].is_null() {
+    if reported.is_object() && reported["qat"].is_null() && !is_moved_off_grid(&report) {
         options = options.without_grid();
     }
     // a broken report is found by the comparison
@@ -159,7 +163,12 @@ fn options(
     }
 }
 
-/// The options in the report; `Null` when there is no report.
+/// Whether a grid was looked for and found, and the adapter moves every weight in Q4_0 off it.
+fn is_moved_off_grid(report: &Value) -> bool {
+    report["warnings"].as_array().into_iter().flatten().any(|warning| warning["code"] == "moved_off_grid")
+}
+
+/// The report; `Null` when there is none.
 fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Failure> {
     let cannot = |error: &dyn std::fmt::Display| Failure::input(format!("cannot read {name}: {error}"));
     let source = match folder.open(name) {
@@ -170,7 +179,7 @@ fn reported(folder: &LocalFolder, name: &str) -> Result<Value, Failure> {
     let mut text = vec![0; usize::try_from(source.size()).map_err(|error| cannot(&error))?];
     source.read_at(0, &mut text).map_err(|error| cannot(&error))?;
     // a broken report is found by the comparison
-    Ok(serde_json::from_slice::<Value>(&text).map_or(Value::Null, |report| report["options"].clone()))
+    Ok(serde_json::from_slice::<Value>(&text).unwrap_or_default())
 }
 
 fn comparison(path: &Path, verdict: &Verification) -> Vec<String> {

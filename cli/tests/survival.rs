@@ -97,6 +97,53 @@ fn an_export_below_the_minimum_is_complete_and_ends_with_status_3() {
 }
 
 #[test]
+fn what_keeps_too_little_is_listed_and_the_smallest_file_that_keeps_enough_is_named() {
+    let inputs = inputs();
+    let gguf = inputs.run(
+        "gguf --base base --adapter adapter --min-survival 0.9 --quant f16,q8_0,q2_k,q3_k_m,bf16 --out m-{quant}.gguf",
+    );
+    let error = String::from_utf8(gguf.stderr).unwrap();
+    assert_eq!(gguf.status.code(), Some(3), "{error}");
+    assert!(error.contains("q2_k keeps ") && error.contains("take q8_0"), "{error}");
+    // no share below the whole reads as 100 %, and nothing has more bits than these
+    for (command, kind) in
+        [("gguf --quant q8_0 --out m.gguf", "q8_0"), ("merge --out merged", "the merged model")]
+    {
+        let ended = inputs.run(&format!("{command} --base base --adapter adapter --min-survival 1"));
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{error}");
+        assert!(error.contains(&format!("{kind} keeps 99.")) && !error.contains("more bits"), "{error}");
+        assert!(error.contains("the adapter beside its base keeps all of it"), "{error}");
+    }
+}
+
+#[test]
+fn an_export_whose_survival_cannot_be_measured_is_complete_and_says_so() {
+    let inputs = inputs();
+    let adapter = inputs.path("adapter/adapter_model.safetensors");
+    let mut bytes = fs::read(&adapter).unwrap();
+    let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for value in bytes[data..].chunks_exact_mut(4) {
+        value.copy_from_slice(&f32::NAN.to_le_bytes());
+    }
+    fs::write(&adapter, bytes).unwrap();
+    let model = "--base base --adapter adapter --allow-non-finite --survival --json";
+    for (command, file) in [("gguf --out m.gguf", "m.gguf"), ("merge --out merged", "merged/config.json")] {
+        let ended = inputs.run(&format!("{command} {model}"));
+        let result: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(ended.status.code(), Some(4), "{result}");
+        let message = result["error"]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("the export is complete, but the survival of the fine-tune is not known: "),
+            "{message}"
+        );
+        assert!(message.contains("`gemma-export verify --survival` measures it"), "{message}");
+        assert_eq!(result["exports"].as_array().unwrap().len(), 1, "{result}");
+        assert!(inputs.path(file).exists());
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     let inputs = inputs();
     inputs.fail(2, "gguf --base base --out m.gguf --survival", &["--adapter"]);

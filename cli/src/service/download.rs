@@ -53,15 +53,31 @@ pub(crate) fn download(args: &DownloadArgs, terminal: Terminal) -> Result<Summar
         let size = indicatif::DecimalBytes(file.bytes);
         format!("  {}  {size}  {}", paths::file_name(path).unwrap_or_default(), file.sha256)
     }));
-    let gguf = written.iter().find(|(path, _)| path.extension().is_some_and(|e| e == "gguf"));
-    let mmproj = |path: &Path| paths::file_name(path).is_some_and(|name| name.starts_with("mmproj-"));
-    let next_steps =
-        gguf.filter(|(path, _)| !mmproj(path)).map(|(path, _)| next_step::gguf(path, None, None));
+    let next_steps = next_steps(&export, written.iter().map(|(path, _)| path.as_path()));
     let figures = written.iter().map(
         |(path, file)| json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256, "path": path }),
     );
     let figures = json!({ "export_id": export["export_id"], "files": figures.collect::<Vec<_>>() });
-    Ok(Summary { lines, next_steps: next_steps.unwrap_or_default(), figures, ..Summary::default() })
+    Ok(Summary { lines, next_steps, figures, ..Summary::default() })
+}
+
+/// The commands that use the GGUF files of an export: an adapter beside its base, else each model, with its encoders.
+fn next_steps<'a>(export: &Value, paths: impl Iterator<Item = &'a Path>) -> Vec<String> {
+    let paths: Vec<&Path> = paths.collect();
+    let name = |path: &'a Path| paths::file_name(path).unwrap_or_default();
+    let (encoders, models): (Vec<&Path>, Vec<&Path>) = paths
+        .iter()
+        .filter(|path| name(path).ends_with(".gguf"))
+        .partition(|path| name(path).starts_with("mmproj-"));
+    let steps = models.into_iter().map(|model| match export["gguf_kind"] == "lora" {
+        true => next_step::lora(model),
+        false => {
+            let modelfile = model.with_extension("Modelfile");
+            let modelfile = paths.contains(&modelfile.as_path()).then_some(modelfile);
+            next_step::gguf(model, modelfile.as_deref(), encoders.first().copied())
+        }
+    });
+    steps.flatten().collect()
 }
 
 /// The export with this id, else the newest one that is completed and has files.
