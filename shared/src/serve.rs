@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{ListenConfig, Lookup},
+    config::{self, ListenConfig, Lookup},
     http::linger,
 };
 
@@ -53,11 +53,10 @@ impl fmt::Debug for FatalError {
 /// Serves until SIGTERM or SIGINT, then completes the requests in flight.
 ///
 /// # Errors
-/// If a setting is malformed or the port is in use.
+/// If a setting is malformed, the port is in use, or this is Lambda and the feature `lambda` is off.
 pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), FatalError> {
-    #[cfg(feature = "lambda")]
-    if crate::config::optional(lookup, "AWS_LAMBDA_RUNTIME_API").is_some() {
-        return Ok(lambda_http::run(router).await?);
+    if config::optional(lookup, "AWS_LAMBDA_RUNTIME_API").is_some() {
+        return run_on_lambda(router).await;
     }
     let ListenConfig { port } = ListenConfig::from(lookup)?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
@@ -65,6 +64,16 @@ pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), FatalError> 
     let stop = shutdown_signal()?;
     serve(listener, router, stop).await;
     Ok(())
+}
+
+#[cfg(feature = "lambda")]
+async fn run_on_lambda(router: Router) -> Result<(), FatalError> {
+    Ok(lambda_http::run(router).await?)
+}
+
+#[cfg(not(feature = "lambda"))]
+async fn run_on_lambda(_: Router) -> Result<(), FatalError> {
+    Err("this binary does not run on AWS Lambda: deploy those of `scripts/package lambda`".into())
 }
 
 /// Resolves at SIGTERM or SIGINT.
