@@ -28,7 +28,7 @@ use shared::{
     clock,
     config::{CloudRunConfig, FirestoreConfig, KmsConfig},
     domain::{CallerLimits, ExecutionName, Transition},
-    ports::EncryptionKey,
+    ports::{EncryptionKey, Exports},
     service::hub_token::SealingLauncher,
     testing::{
         FakeLinks, FixedKeys, TokenSigner,
@@ -137,7 +137,7 @@ impl Process {
     fn function(&self, name: &str) -> axum::Router {
         let callers = Verifier::new(fixtures::PROJECT, Arc::new(FixedKeys::default()));
         let store = store();
-        let (jobs, exports) = (Arc::clone(&store) as _, store as _);
+        let (jobs, exports): (_, Arc<dyn Exports>) = (Arc::clone(&store) as _, store);
         let launcher = Arc::new(CloudRunJobs::new(CloudRunConfig {
             project_id: fixtures::PROJECT.to_owned(),
             region: "us-central1".to_owned(),
