@@ -16,11 +16,15 @@ pub(crate) struct SharedReads {
     ranges: Mutex<VecDeque<ReadRange>>,
 }
 
-/// A range that was read.
+/// The bytes of a range; `None` before they are read.
+type RangeBytes = Arc<Mutex<Option<Vec<u8>>>>;
+
+/// A range that was read, or is being read.
 struct ReadRange {
     file: usize,
     offset: u64,
-    bytes: Arc<[u8]>,
+    length: usize,
+    bytes: RangeBytes,
     /// How many readers have not had it.
     waited_for: usize,
 }
@@ -33,6 +37,33 @@ impl SharedReads {
     /// A file whose ranges are kept. Its `number` differs from those of the other files.
     pub(crate) fn source(self: &Arc<Self>, number: usize, source: Arc<dyn Source>) -> Arc<dyn Source> {
         Arc::new(SharedSource { source, number, reads: Arc::clone(self) })
+    }
+
+    /// A range for one of its readers.
+    fn range(&self, file: usize, offset: u64, length: usize) -> RangeBytes {
+        let mut ranges = self.ranges.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |range: &ReadRange| (range.file, range.offset, range.length) == (file, offset, length);
+        if let Some(at) = ranges.iter().position(is_same) {
+            let range = &mut ranges[at];
+            range.waited_for -= 1;
+            let bytes = Arc::clone(&range.bytes);
+            if range.waited_for == 0 {
+                ranges.remove(at);
+            }
+            return bytes;
+        }
+        if ranges.len() == MAX_KEPT {
+            ranges.pop_front();
+        }
+        let bytes = RangeBytes::default();
+        ranges.push_back(ReadRange {
+            file,
+            offset,
+            length,
+            bytes: Arc::clone(&bytes),
+            waited_for: self.readers - 1,
+        });
+        bytes
     }
 }
 
@@ -56,29 +87,18 @@ impl Source for SharedSource {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // held while reading: the others wait for the same bytes
-        let mut ranges = self.reads.ranges.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_same = |range: &ReadRange| {
-            range.file == self.number && range.offset == offset && range.bytes.len() == buffer.len()
-        };
-        if let Some(at) = ranges.iter().position(is_same) {
-            let range = &mut ranges[at];
-            range.waited_for -= 1;
-            let bytes = Arc::clone(&range.bytes);
-            if range.waited_for == 0 {
-                ranges.remove(at);
-            }
-            drop(ranges);
-            buffer.copy_from_slice(&bytes);
-            return Ok(());
+        if self.reads.readers == 1 {
+            return self.source.read_at(offset, buffer);
         }
-        self.source.read_at(offset, buffer)?;
-        if self.reads.readers > 1 {
-            if ranges.len() == MAX_KEPT {
-                ranges.pop_front();
+        let bytes = self.reads.range(self.number, offset, buffer.len());
+        // held while reading: the others wait for the same bytes
+        let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*bytes {
+            Some(bytes) => buffer.copy_from_slice(bytes),
+            None => {
+                self.source.read_at(offset, buffer)?;
+                *bytes = Some(buffer.to_vec());
             }
-            let (bytes, waited_for) = (Arc::from(&*buffer), self.reads.readers - 1);
-            ranges.push_back(ReadRange { file: self.number, offset, bytes, waited_for });
         }
         Ok(())
     }
