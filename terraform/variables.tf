@@ -132,7 +132,7 @@ variable "job_cpu" {
 }
 
 variable "job_memory" {
-  description = "Memory of the export job. The job streams, so it does not grow with the model; 4 CPUs need at least 2Gi."
+  description = "Memory of the export job, in Gi. The work takes up to 1Gi, whatever the size of the model; weights that fit into the rest are read once (docs/OPERATIONS.md). 4 CPUs need at least 2Gi."
   type        = string
   default     = "4Gi"
 }

@@ -79,7 +79,7 @@ mod survival;
 mod tokenizer;
 mod type_fit;
 
-pub use calibration::{CalibrationText, MeasuredImatrix, calibration_chunks, measure_imatrix};
+pub use calibration::{CalibrationCost, CalibrationText, MeasuredImatrix, calibration_cost, measure_imatrix};
 pub use check::{Finding, Severity, check_serving};
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};

@@ -13,7 +13,7 @@ use shared::{
 
 use crate::{
     context::{Buckets, Execution, Locations},
-    estimate::JobMachine,
+    machine::JobMachine,
 };
 
 /// The time before the job's limit from which the Hub is no longer waited for: the record of a failure is written in it.
@@ -26,8 +26,8 @@ pub struct Settings {
     pub documents: FirestoreConfig,
     /// Where models are read from and written to.
     pub locations: LocationSettings,
-    /// `VERIFY_LOGITS`: longest time for the comparison of a written model's predictions with those of base and adapter.
-    pub verify_logits: Duration,
+    /// The machine that it runs on: its processors, `JOB_MEMORY`, `VERIFY_LOGITS` and `JOB_TIMEOUT`.
+    pub machine: JobMachine,
     /// `EXPORT_ID`, `CLOUD_RUN_EXECUTION`, `CLOUD_RUN_TASK_ATTEMPT` and `HF_TOKEN`.
     pub execution: Execution,
 }
@@ -39,15 +39,14 @@ impl Settings {
     /// Names the setting that is missing or malformed.
     pub fn from(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let mut locations = LocationSettings::from(lookup)?;
-        let seconds: Option<u32> = parsed(lookup, "JOB_TIMEOUT", "a number of seconds")?;
-        locations.hub.ends_at = seconds.map(|seconds| {
-            let limit = Duration::from_secs(seconds.into());
-            Instant::now() + limit.saturating_sub(TIME_TO_FAIL)
-        });
+        let machine = job_machine(lookup)?;
+        locations.hub.ends_at =
+            machine.timeout.map(|timeout| Instant::now() + timeout.saturating_sub(TIME_TO_FAIL));
+        let cpus = std::thread::available_parallelism().map_or(machine.cpus, |cpus| cpus.get() as f64);
         Ok(Self {
             documents: FirestoreConfig::from(lookup)?,
             locations,
-            verify_logits: verify_logits(lookup)?,
+            machine: JobMachine { cpus, ..machine },
             execution: execution(lookup)?,
         })
     }
@@ -93,7 +92,7 @@ impl LocationSettings {
     }
 }
 
-/// Reads the machine of the export job for estimates: `JOB_CPU`, `JOB_MEMORY` in GiB (`4Gi`), and `VERIFY_LOGITS`.
+/// Reads the machine of the export job: `JOB_CPU`, `JOB_MEMORY` in GiB (`4Gi`), `VERIFY_LOGITS` and `JOB_TIMEOUT`.
 ///
 /// # Errors
 /// Names the setting that is malformed.
@@ -110,7 +109,9 @@ pub fn job_machine(lookup: &Lookup<'_>) -> Result<JobMachine, ConfigError> {
     Ok(JobMachine {
         cpus: positive("JOB_CPU", lookup, "a number of CPUs")?.unwrap_or(default.cpus),
         memory: positive("JOB_MEMORY", &memory, "GiB, such as 4Gi")?.unwrap_or(default.memory),
-        verify_logits: verify_logits(lookup)?,
+        verify_logits: seconds(lookup, "VERIFY_LOGITS", "a number of seconds, 0 for never")?
+            .unwrap_or(default.verify_logits),
+        timeout: seconds(lookup, "JOB_TIMEOUT", "a number of seconds")?,
     })
 }
 
@@ -134,9 +135,13 @@ pub fn execution(lookup: &Lookup<'_>) -> Result<Execution, ConfigError> {
     })
 }
 
-fn verify_logits(lookup: &Lookup<'_>) -> Result<Duration, ConfigError> {
-    let seconds = parsed(lookup, "VERIFY_LOGITS", "a number of seconds, 0 for never")?;
-    Ok(seconds.map_or(JobMachine::VERIFY_LOGITS, |seconds: u32| Duration::from_secs(seconds.into())))
+fn seconds(
+    lookup: &Lookup<'_>,
+    name: &'static str,
+    expected: &'static str,
+) -> Result<Option<Duration>, ConfigError> {
+    let seconds: Option<u32> = parsed(lookup, name, expected)?;
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds.into())))
 }
 
 /// The URL of a bucket, from its name or URL.
@@ -180,7 +185,8 @@ mod tests {
         assert_eq!(settings.execution.claim.attempt, 0);
         assert!(settings.execution.claim.by.as_str().starts_with("by-hand-"));
         assert!(settings.execution.hf_token.is_none() && settings.locations.base_models.is_none());
-        assert_eq!(settings.verify_logits, JobMachine::VERIFY_LOGITS);
+        let JobMachine { memory, verify_logits, timeout, .. } = settings.machine;
+        assert_eq!((memory, verify_logits, timeout), (4.0, JobMachine::VERIFY_LOGITS, None));
     }
 
     #[test]
@@ -188,7 +194,7 @@ mod tests {
         let verify = |value| {
             let mut all = COMPLETE.to_vec();
             all.push(("VERIFY_LOGITS", value));
-            read(&all).map(|settings| settings.verify_logits).map_err(|error| error.to_string())
+            read(&all).map(|settings| settings.machine.verify_logits).map_err(|error| error.to_string())
         };
         assert_eq!((verify("90"), verify("0")), (Ok(Duration::from_secs(90)), Ok(Duration::ZERO)));
         let error = verify("yes").unwrap_err();

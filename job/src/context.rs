@@ -10,6 +10,8 @@ use shared::{
     ports::{EncryptionKey, Exports, TrainingJobs},
 };
 
+use crate::machine::JobMachine;
+
 /// Shortest time between two writes of progress in production: Firestore sustains about one write a second to a
 /// document, and the web page polls every ten seconds.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -24,8 +26,8 @@ pub struct Context {
     pub token_key: Option<Arc<dyn EncryptionKey>>,
     /// Where models are read from and written to.
     pub locations: Locations,
-    /// Longest time for the comparison of a written model's predictions with those of base and adapter.
-    pub verify_logits: Duration,
+    /// The machine that the job runs on, and its limits.
+    pub machine: JobMachine,
     /// Shortest time between two writes of progress.
     pub progress_interval: Duration,
 }

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use engine::SurvivalCost;
+use engine::{CalibrationCost, SurvivalCost};
 use shared::domain::Estimate;
+
+use crate::machine::JobMachine;
 
 /// Seconds until a started job works.
 const START: f64 = 20.0;
@@ -17,41 +19,20 @@ const MERGE: f64 = 3.9;
 const CONVERT: f64 = 3.1;
 const QUANTIZE: f64 = 5.4;
 /// Seconds of one CPU for a gigabyte of weights: to compute the inputs of all matrices for a chunk of a text.
-const CALIBRATE: f64 = 15.0;
+const CALIBRATE: f64 = 10.0;
 /// Seconds of one CPU to measure the errors of all types on a part of a matrix.
 const FIT: f64 = 0.08;
 /// Seconds of one CPU for a gigabyte of weights: to compare the predictions of an export with those of base and adapter.
-const COMPARE: f64 = 20.0;
+const COMPARE: f64 = 10.0;
 /// The same for each token of prompts of one's own, in one model, and for a pass of one model that adds a token to its answers.
-const COMPARE_TOKEN: f64 = 0.03;
+const COMPARE_TOKEN: f64 = 0.015;
 const ANSWER: f64 = 1.0;
-/// The models whose predictions are compared have a thread each.
+/// The models have a thread each: three whose predictions are compared, and two beside the fine-tuned one that answer for samples.
 const COMPARED_MODELS: f64 = 3.0;
+const SAMPLED_MODELS: f64 = 2.0;
 /// US dollars for a second of a CPU, and of a GiB of memory.
 const CPU_PRICE: f64 = 0.000_018;
 const MEMORY_PRICE: f64 = 0.000_002;
-
-/// The machine that the export job runs on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct JobMachine {
-    /// CPUs.
-    pub cpus: f64,
-    /// Memory in GiB.
-    pub memory: f64,
-    /// Longest time for the comparison of an export's predictions with those of base and adapter (`VERIFY_LOGITS`).
-    pub verify_logits: Duration,
-}
-
-impl JobMachine {
-    /// `VERIFY_LOGITS` where it is not set.
-    pub const VERIFY_LOGITS: Duration = Duration::from_secs(120);
-}
-
-impl Default for JobMachine {
-    fn default() -> Self {
-        Self { cpus: 4.0, memory: 4.0, verify_logits: Self::VERIFY_LOGITS }
-    }
-}
 
 /// What an export reads, computes and writes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,10 +61,14 @@ impl WorkAmount {
         self.compute(weights, if is_converter_type { CONVERT } else { QUANTIZE });
     }
 
-    /// Computes an importance matrix, in that many passes over the weights.
-    pub(crate) fn calibrate(&mut self, weights: u64, passes: u64) {
-        self.read(weights * passes);
-        self.compute(weights * passes, CALIBRATE);
+    /// Reads the weights in that many passes: once over the network if they stay in memory.
+    pub(crate) fn read_weights(&mut self, weights: u64, passes: u64, machine: JobMachine) {
+        self.read(weights * if machine.caches(weights) { passes.min(1) } else { passes });
+    }
+
+    /// Computes an importance matrix. The weights are [read](Self::read_weights) besides.
+    pub(crate) fn calibrate(&mut self, calibration: &CalibrationWork) {
+        self.cpu_seconds += calibration.cpu_seconds();
     }
 
     /// Chooses types for that many matrices.
@@ -93,8 +78,8 @@ impl WorkAmount {
 
     /// Compares the predictions of an export with those of base and adapter.
     pub(crate) fn compare(&mut self, compared: &ComparedWork, machine: JobMachine) {
-        self.read(compared.bytes_read());
-        self.cpu_seconds += compared.cpu_seconds() * machine.cpus / machine.cpus.min(COMPARED_MODELS);
+        self.read(compared.bytes_read(machine));
+        self.cpu_seconds += compared.seconds(machine.cpus) * machine.cpus;
     }
 
     fn compute(&mut self, weights: u64, seconds: f64) {
@@ -110,6 +95,44 @@ impl WorkAmount {
     }
 }
 
+/// An importance matrix that is computed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CalibrationWork {
+    /// Bytes of base and adapter.
+    weights: u64,
+    chunks: u64,
+    /// How many chunks are computed at the same time.
+    pub(crate) at_once: u64,
+    /// How often the weights are read.
+    pub(crate) passes: u64,
+}
+
+impl CalibrationWork {
+    /// Weights that are not in memory are read for as many chunks at once as memory allows.
+    pub(crate) fn new(weights: u64, cost: CalibrationCost, machine: JobMachine) -> Self {
+        let CalibrationCost { chunks, chunk_memory, shares_reads } = cost;
+        let cpus = (machine.cpus as u64).max(1);
+        let at_once = match shares_reads && !machine.caches(weights) {
+            true => cpus.max(machine.cache() / chunk_memory.max(1)),
+            false => cpus,
+        };
+        let at_once = at_once.min(chunks).max(1);
+        let passes = if shares_reads { chunks.div_ceil(at_once) } else { chunks };
+        Self { weights, chunks, at_once, passes }
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        self.weights as f64 / 1e9 * self.chunks as f64 * CALIBRATE
+    }
+
+    pub(crate) fn time(&self, machine: JobMachine) -> Duration {
+        let mut work = WorkAmount::default();
+        work.read_weights(self.weights, self.passes, machine);
+        work.calibrate(self);
+        Duration::from_secs(work.estimate(machine).seconds)
+    }
+}
+
 /// A comparison of the predictions of an export with those of base and adapter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ComparedWork {
@@ -121,22 +144,30 @@ pub(crate) struct ComparedWork {
 }
 
 impl ComparedWork {
-    /// Each pass reads the weights of its models; base and fine-tuned model share theirs, except for answers.
-    fn bytes_read(&self) -> u64 {
-        let Self { weights, exported, cost } = self;
-        weights * (1 + cost.answer_passes + cost.sample_passes) + exported * (1 + cost.sample_passes)
+    /// Each pass reads the weights of its models; base and fine-tuned model share theirs, except for answers. What stays in memory
+    /// is read once: the weights when the export was written.
+    fn bytes_read(&self, machine: JobMachine) -> u64 {
+        let Self { weights, exported, cost } = *self;
+        let cached = if machine.caches(weights) { weights } else { 0 };
+        let of_weights = if cached > 0 { 0 } else { 1 + cost.answer_passes + cost.sample_passes };
+        let of_export = if machine.caches(cached + exported) { 1 } else { 1 + cost.sample_passes };
+        weights * of_weights + exported * of_export
     }
 
-    fn cpu_seconds(&self) -> f64 {
+    /// Seconds of arithmetic: the answers of the fine-tuned model, then those of the others, then the predictions of all.
+    fn seconds(&self, cpus: f64) -> f64 {
         let SurvivalCost { tokens, answer_passes, sample_passes } = self.cost;
-        let of_tokens = tokens as f64 * COMPARED_MODELS * COMPARE_TOKEN;
-        let of_answers = (answer_passes + 2 * sample_passes) as f64 * ANSWER;
-        self.weights as f64 / 1e9 * (COMPARE + of_tokens + of_answers)
+        let of_tokens = tokens as f64 * COMPARE_TOKEN;
+        let prompts = if answer_passes > 0 { of_tokens } else { 0.0 };
+        let answers = prompts + answer_passes as f64 * ANSWER;
+        let samples = SAMPLED_MODELS * sample_passes as f64 * ANSWER / cpus.min(SAMPLED_MODELS);
+        let predictions = (COMPARE + COMPARED_MODELS * of_tokens) / cpus.min(COMPARED_MODELS);
+        self.weights as f64 / 1e9 * (answers + samples + predictions)
     }
 
-    pub(crate) fn time(&self, cpus: f64) -> Duration {
-        let transfer = self.bytes_read() as f64 / READ_RATE;
-        Duration::from_secs_f64(transfer.max(self.cpu_seconds() / cpus.min(COMPARED_MODELS)))
+    pub(crate) fn time(&self, machine: JobMachine) -> Duration {
+        let transfer = self.bytes_read(machine) as f64 / READ_RATE;
+        Duration::from_secs_f64(transfer.max(self.seconds(machine.cpus)))
     }
 }
 
@@ -155,25 +186,66 @@ mod tests {
         assert!((usd - 0.0072).abs() < 1e-9, "{usd}");
     }
 
+    /// A machine without memory for files, and the usual one.
+    fn machines(cpus: f64) -> [JobMachine; 2] {
+        [1.0, 4.0].map(|memory| JobMachine { cpus, memory, ..JobMachine::default() })
+    }
+
     #[test]
-    fn an_importance_matrix_takes_a_pass_over_the_weights_for_each_chunk() {
-        let mut work = WorkAmount::default();
-        work.calibrate(600_000_000, 20);
-        let seconds = |cpus| work.estimate(JobMachine { cpus, ..JobMachine::default() }).seconds;
-        assert_eq!((work.bytes_read, seconds(4.0), seconds(0.5)), (12_000_000_000, 220, 380));
+    fn weights_that_fit_into_memory_are_read_once() {
+        let read = |weights, passes, machine| {
+            let mut work = WorkAmount::default();
+            work.read_weights(weights, passes, machine);
+            work.bytes_read
+        };
+        let [streaming, caching] = machines(4.0);
+        assert_eq!((read(600, 3, streaming), read(600, 3, caching)), (1_800, 600));
+        assert_eq!((read(600, 0, streaming), read(600, 0, caching)), (0, 0));
+        assert_eq!(read(4 << 30, 3, caching), 12 << 30);
+    }
+
+    #[test]
+    fn chunks_of_an_importance_matrix_that_are_computed_at_once_read_the_weights_once() {
+        let cost = CalibrationCost { chunks: 20, chunk_memory: 400 << 20, shares_reads: true };
+        let [_, machine] = machines(4.0);
+        let work = |weights, cost| {
+            let CalibrationWork { at_once, passes, .. } = CalibrationWork::new(weights, cost, machine);
+            (at_once, passes)
+        };
+        assert_eq!(work(600_000_000, cost), (4, 5), "they are in memory, and a chunk for each CPU is enough");
+        assert_eq!(work(8_000_000_000, cost), (7, 3));
+        assert_eq!(work(8_000_000_000, CalibrationCost { chunks: 3, ..cost }), (3, 1));
+        assert_eq!(work(8_000_000_000, CalibrationCost { shares_reads: false, ..cost }), (4, 20));
+        assert_eq!(work(8_000_000_000, CalibrationCost { chunk_memory: 8 << 30, ..cost }), (4, 5));
+    }
+
+    #[test]
+    fn an_importance_matrix_takes_a_time_for_each_chunk() {
+        let cost = CalibrationCost { chunks: 20, chunk_memory: 400 << 20, shares_reads: true };
+        let seconds = |weights, machine| CalibrationWork::new(weights, cost, machine).time(machine).as_secs();
+        let [streaming, caching] = machines(4.0);
+        // 20 chunks on 4 CPUs, or the reading of the weights
+        assert_eq!((seconds(600_000_000, streaming), seconds(600_000_000, caching)), (70, 50));
+        assert_eq!(seconds(8_000_000_000, caching), 20 + 400);
     }
 
     #[test]
     fn answers_to_prompts_take_a_pass_over_the_weights_for_each_token() {
         let work = |cost| ComparedWork { weights: 600_000_000, exported: 300_000_000, cost };
+        let [streaming, caching] = machines(4.0);
+        let seconds = |work: ComparedWork, machine| work.time(machine).as_secs();
         let fixed = work(SurvivalCost::default());
-        assert_eq!(fixed.time(4.0), Duration::from_secs(15));
+        assert_eq!((seconds(fixed, streaming), seconds(fixed, caching)), (15, 5));
         let given = work(SurvivalCost { tokens: 1_000, ..SurvivalCost::default() });
-        assert_eq!((given.bytes_read(), given.time(3.0)), (fixed.bytes_read(), Duration::from_secs(22)));
-        let answered = work(SurvivalCost { tokens: 100, answer_passes: 24, sample_passes: 0 });
-        assert_eq!(answered.time(4.0), Duration::from_secs(15 + 24 * 10));
-        let shown = work(SurvivalCost { tokens: 100, answer_passes: 24, sample_passes: 24 });
-        assert_eq!(shown.time(4.0), Duration::from_secs(15 + 24 * (10 + 15)));
+        assert_eq!(given.bytes_read(streaming), fixed.bytes_read(streaming));
+        assert_eq!(seconds(given, caching), 11);
+        let answered = work(SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 0 });
+        assert_eq!((seconds(answered, streaming), seconds(answered, caching)), (15 + 24 * 10, 34));
+        let shown = work(SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 24 });
+        assert_eq!((seconds(shown, streaming), seconds(shown, caching)), (15 + 24 * (10 + 15), 48));
+        assert_eq!(shown.bytes_read(caching), 300_000_000);
+        let without_room = ComparedWork { exported: 3 << 30, ..shown };
+        assert_eq!(without_room.bytes_read(caching), 25 * (3 << 30));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bucket_snapshot::BucketSnapshot;
 use engine::{Checkpoint, Folder, is_adapter_file, is_model_weights};
 use object_store::ObjectMeta;
 
-use crate::error::JobError;
+use crate::{error::JobError, read_cache::ReadCache};
 
 /// A file of an [`InputFolder`].
 #[derive(Debug, Clone)]
@@ -98,6 +98,17 @@ impl InputFolder {
     /// Bytes of all files together.
     pub(crate) fn size(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// Bytes of the weights of a model in it.
+    pub(crate) fn weights(&self) -> u64 {
+        self.files.iter().filter(|file| is_model_weights(&file.name)).map(|file| file.size).sum()
+    }
+
+    /// The same folder, its files cached if its weights fit.
+    pub(crate) fn cached(self, cache: &Arc<ReadCache>) -> Self {
+        let weights = self.weights();
+        Self { folder: cache.folder(self.folder, weights), files: self.files }
     }
 
     /// Opens it as a checkpoint in the layout of transformers.

@@ -30,15 +30,15 @@
 //!
 //! ```text
 //!  run · planner
-//!  work · records · config · estimate
+//!  work · records · config
 //!  plan · archive · maker
 //!  inputs · artifact_folder
 //!  sources
 //!  hub
-//!  fingerprint · manifest · chunks · bucket
+//!  fingerprint · manifest · chunks · bucket · estimate
 //!  upload
 //!  input_folder · progress · context
-//!  error
+//!  machine · read_cache · error
 //! ```
 //!
 //! `run` is asynchronous. `work` and all that it calls block, on a thread of their own.
@@ -61,11 +61,13 @@ mod hub_cause;
 mod input_folder;
 mod inputs;
 mod joined_folder;
+mod machine;
 mod maker;
 mod manifest;
 mod plan;
 mod planner;
 mod progress;
+mod read_cache;
 mod records;
 mod run;
 mod sources;
@@ -73,7 +75,7 @@ mod upload;
 mod work;
 
 pub use context::{Buckets, Context, Execution, Locations, PROGRESS_INTERVAL};
-pub use estimate::JobMachine;
 pub use hub_client::HubSettings;
+pub use machine::JobMachine;
 pub use planner::Planner;
 pub use run::run;

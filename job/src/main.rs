@@ -23,7 +23,7 @@ async fn main() -> Result<ExitCode, FatalError> {
         training_jobs: Arc::clone(&store) as _,
         exports: store,
         locations: settings.locations.within(storage),
-        verify_logits: settings.verify_logits,
+        machine: settings.machine,
         progress_interval: PROGRESS_INTERVAL,
     };
     Ok(job::run(context, settings.execution, serve::shutdown_signal()?).await)

@@ -15,8 +15,8 @@ use shared::{
 use tokio::runtime::Handle;
 
 use crate::{
-    context::Locations, error::JobError, estimate::JobMachine, plan::RequestedExport,
-    progress::ProgressTracker, sources::InputSources,
+    context::Locations, error::JobError, machine::JobMachine, plan::RequestedExport,
+    progress::ProgressTracker, read_cache::ReadCache, sources::InputSources,
 };
 
 /// Longest time for one response of the Hub, and for all retries of a request. Requests of the service end after 60 seconds.
@@ -66,7 +66,8 @@ impl ExportPlanner for Planner {
         let (progress, runtime) = (Arc::new(ProgressTracker::new()), Handle::current());
         let _stop = StopOnDrop(Arc::clone(&progress));
         let planned = tokio::task::spawn_blocking(move || {
-            let sources = InputSources::new(&locations, hf_token.as_ref(), &progress, &runtime);
+            let sources =
+                InputSources::new(&locations, hf_token.as_ref(), &progress, &runtime, ReadCache::new(0));
             let (buckets, training_job) = (&locations.buckets, &training_job);
             let requested = RequestedExport { sources, buckets, export: &export, training_job };
             draft::plan(&requested, machine)

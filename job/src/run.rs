@@ -16,6 +16,7 @@ use crate::{
     error::JobError,
     plan::RequestedExport,
     progress::{self, ProgressTracker},
+    read_cache::ReadCache,
     records,
     sources::InputSources,
     work::{ExportResult, ExportWork},
@@ -141,7 +142,13 @@ async fn work(
         let (export, progress) = (export.clone(), Arc::clone(progress));
         let (runtime, training_job) = (Handle::current(), training_job.clone());
         tokio::task::spawn_blocking(move || {
-            let sources = InputSources::new(&context.locations, hf_token.as_ref(), &progress, &runtime);
+            let sources = InputSources::new(
+                &context.locations,
+                hf_token.as_ref(),
+                &progress,
+                &runtime,
+                ReadCache::new(context.machine.cache()),
+            );
             let work = ExportWork {
                 context: &context,
                 execution: &execution,

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     bucket::Bucket, context::Locations, error::JobError, hub::Hub, input_folder::InputFolder,
-    progress::ProgressTracker,
+    progress::ProgressTracker, read_cache::ReadCache,
 };
 
 const PLANNING_THREADS: Option<NonZeroUsize> = NonZeroUsize::new(16);
@@ -26,6 +26,8 @@ pub(crate) struct InputSources<'a> {
     hf_token: Option<&'a SecretString>,
     progress: &'a Arc<ProgressTracker>,
     runtime: &'a Handle,
+    /// For the files of models.
+    cache: Arc<ReadCache>,
 }
 
 impl<'a> InputSources<'a> {
@@ -34,6 +36,7 @@ impl<'a> InputSources<'a> {
         hf_token: Option<&'a SecretString>,
         progress: &'a Arc<ProgressTracker>,
         runtime: &'a Handle,
+        cache: Arc<ReadCache>,
     ) -> Self {
         Self {
             storage: &locations.storage,
@@ -42,6 +45,7 @@ impl<'a> InputSources<'a> {
             hf_token,
             progress,
             runtime,
+            cache,
         }
     }
 
@@ -64,12 +68,17 @@ impl<'a> InputSources<'a> {
 
     /// The folder of a bucket at `url`, with its files: none if it does not exist.
     pub(crate) fn input_folder(&self, url: &str) -> Result<InputFolder, JobError> {
-        Self::files_of(&self.bucket(url)?)
+        Ok(Self::files_of(&self.bucket(url)?)?.cached(&self.cache))
     }
 
     fn files_of(bucket: &Bucket) -> Result<InputFolder, JobError> {
         let snapshot = bucket.snapshot().map_err(JobError::bucket("list", bucket.location()))?;
         Ok(InputFolder::of_bucket(snapshot))
+    }
+
+    /// The cache, for files that are not inputs.
+    pub(crate) fn cache(&self) -> &Arc<ReadCache> {
+        &self.cache
     }
 
     /// The Hub, with the caller's token.
@@ -80,6 +89,10 @@ impl<'a> InputSources<'a> {
     /// The base model `name`: its folder among the base models, else the repository on the Hub. A revision is read from the
     /// folder `<name>@<revision>`, else from the Hub: which revision the folder `<name>` has is not known.
     pub(crate) fn base_model(&self, name: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
+        Ok(self.find_base_model(name, revision)?.cached(&self.cache))
+    }
+
+    fn find_base_model(&self, name: &HubRepo, revision: Option<&str>) -> Result<InputFolder, JobError> {
         let Some(models) = self.base_models else { return self.hub()?.model(name, revision) };
         let folder = revision.map_or_else(|| name.to_string(), |revision| format!("{name}@{revision}"));
         // a revision that is no path below the base models has no folder there

@@ -37,7 +37,7 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         exports: store,
         token_key: Some(Arc::new(token_key::load_or_create(&dir)?)),
         locations: settings.locations.within(Storage::folder(&dir.buckets())?),
-        verify_logits: settings.verify_logits,
+        machine: settings.machine,
         progress_interval: PROGRESS_INTERVAL,
     };
     let mut terminated = signal(SignalKind::terminate())?;

@@ -6,7 +6,7 @@ mod imatrix_file;
 pub use imatrix_file::MeasuredImatrix;
 
 use crate::error::{Error, Result};
-use crate::forward::{ForwardModel, InputSums, in_parallel, tokenizer};
+use crate::forward::{ForwardModel, InputSums, input_sums, tokenizer};
 use crate::merge::Model;
 use crate::progress::{ProgressUpdate, RunOptions, Stage};
 use crate::survival::training_set_tokens;
@@ -14,6 +14,10 @@ use crate::tokenizer::{TextEncoder, Tokenizer};
 
 /// The tokens of a chunk, which are computed together; the default of `llama-imatrix`.
 const CHUNK_TOKENS: usize = 512;
+/// The hidden states of a chunk's tokens that are in memory at the same time, in rows of the widest matrix.
+const STATES: usize = 4;
+/// Bytes of the weights that a chunk is multiplied with at a time: as they are stored, as f32, and as the matrix library packs them.
+const CHUNK_BUFFERS: u64 = 32 << 20;
 
 /// The text that an importance matrix is made of.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +30,19 @@ pub struct CalibrationText<'a> {
     pub max_chunks: usize,
 }
 
-/// Computes the importance matrix of a model, with its adapter applied but not rounded.
+/// What computing an importance matrix takes, before it is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalibrationCost {
+    /// The chunks of the text.
+    pub chunks: u64,
+    /// About the bytes of memory for each chunk that is computed at the same time.
+    pub chunk_memory: u64,
+    /// Whether chunks that are computed at the same time read the weights once. Those of a mixture of experts need different ones.
+    pub shares_reads: bool,
+}
+
+/// Computes the importance matrix of a model, with its adapter applied but not rounded. As many chunks are computed at the same time as
+/// there are threads, and they read the weights once.
 ///
 /// # Errors
 /// When the text has less than a chunk, the model is not supported ([`check_comparable`](crate::check_comparable)), or an input
@@ -36,13 +52,14 @@ pub fn measure_imatrix(
     text: &CalibrationText<'_>,
     run: &RunOptions<'_>,
 ) -> Result<MeasuredImatrix> {
-    let forward = ForwardModel::of_model(model)?;
-    let chunks = chunks(model, text)?;
+    let (shares_reads, chunks) = (!ForwardModel::of_model(model)?.has_experts(), chunks(model, text)?);
     let sums = InputSums::default();
     let mut done = 0;
     for side_by_side in chunks.chunks(run.threads()) {
+        let readers = if shares_reads { side_by_side.len() } else { 1 };
+        let forward = ForwardModel::of_model(&model.with_shared_reads(readers))?;
         // joined in their order, so that the sums do not depend on threads
-        for of_chunk in in_parallel(side_by_side, run, |tokens| forward.input_sums(tokens, run))? {
+        for of_chunk in input_sums(&forward, side_by_side, run)? {
             sums.join(of_chunk);
         }
         done += side_by_side.len();
@@ -59,13 +76,17 @@ pub fn measure_imatrix(
     }
 }
 
-/// How many chunks of a text an importance matrix of this model is computed from. Reads the tokenizer and no weights.
+/// What the importance matrix of this model from a text takes. Reads the tokenizer and no weights.
 ///
 /// # Errors
 /// As [`measure_imatrix`]: when the text has less than a chunk, cannot be parsed or rendered, or the model is not supported.
-pub fn calibration_chunks(model: &Model, text: &CalibrationText<'_>) -> Result<usize> {
-    ForwardModel::of_model(model)?;
-    Ok(chunks(model, text)?.len())
+pub fn calibration_cost(model: &Model, text: &CalibrationText<'_>) -> Result<CalibrationCost> {
+    let forward = ForwardModel::of_model(model)?;
+    Ok(CalibrationCost {
+        chunks: chunks(model, text)?.len() as u64,
+        chunk_memory: CHUNK_BUFFERS + (CHUNK_TOKENS * STATES * forward.most_rows()) as u64 * 4,
+        shares_reads: !forward.has_experts(),
+    })
 }
 
 /// The first chunks, each with `<bos>` in place of its first token, as in `llama-imatrix`.

@@ -44,7 +44,7 @@ pub(crate) use generate::AnswerEnd;
 pub(crate) use input_sums::{InputSums, TensorInputs};
 pub(crate) use model::ForwardModel;
 pub(crate) use parallel::in_parallel;
-pub(crate) use passages::{NextToken, Passage, greedy_answers, predictions, token_probabilities};
+pub(crate) use passages::{NextToken, Passage, greedy_answers, input_sums, predictions, token_probabilities};
 pub(crate) use prompts::{fixed_prompts, tokenizer};
 pub(crate) use weight_changes::weight_changes;
 

@@ -54,6 +54,19 @@ impl ForwardModel {
         self.hparams.is_causal
     }
 
+    /// Whether tokens are routed to experts, so that texts need different weights.
+    pub(crate) fn has_experts(&self) -> bool {
+        self.hparams.top_k_experts > 0
+    }
+
+    /// The most rows of a matrix of the layers.
+    pub(crate) fn most_rows(&self) -> usize {
+        let layers = 0..self.hparams.layers.len();
+        let names =
+            layers.flat_map(|layer| ["attn_q", "ffn_up"].map(|part| format!("blk.{layer}.{part}.weight")));
+        names.filter_map(|name| self.weights.shape(&name)).map(|(rows, _)| rows).max().unwrap_or(0)
+    }
+
     /// The weights, for comparisons of single tensors.
     pub(super) fn weights(&self) -> &dyn WeightSource {
         &*self.weights
@@ -79,10 +92,15 @@ impl ForwardModel {
         hidden_states(&pass, &mut KvCache::of_one_pass())
     }
 
-    /// The inputs of the layers' matrices for a sequence.
-    pub(crate) fn input_sums(&self, tokens: &[usize], run: &RunOptions<'_>) -> Result<InputSums> {
+    /// The inputs of the layers' matrices for a sequence, with weights read from `weights`.
+    pub(super) fn input_sums(
+        &self,
+        weights: &dyn WeightSource,
+        tokens: &[usize],
+        run: &RunOptions<'_>,
+    ) -> Result<InputSums> {
         let sums = InputSums::default();
-        let (weights, hparams, tokens) = (&*self.weights, &self.hparams, &[tokens.to_vec()]);
+        let (hparams, tokens) = (&self.hparams, &[tokens.to_vec()]);
         let pass = ForwardPass { weights, hparams, tokens, past: &[], input_sums: Some(&sums), run };
         hidden_states(&pass, &mut KvCache::of_one_pass())?;
         Ok(sums)

@@ -8,8 +8,10 @@ use ndarray::Axis;
 
 use super::divergence::{ModelLogits, TokenPredictions, compare_logits};
 use super::generate::{self, AnswerEnd};
+use super::input_sums::InputSums;
 use super::lockstep::{Lockstep, LockstepWeights};
 use super::model::ForwardModel;
+use super::parallel::in_parallel;
 use super::weights::WeightSource;
 use crate::error::Result;
 use crate::progress::RunOptions;
@@ -40,7 +42,7 @@ pub(crate) fn predictions(
 ) -> Result<(Vec<TokenPredictions>, Vec<Vec<f64>>)> {
     let tokens: Vec<Vec<usize>> = passages.iter().map(|passage| passage.tokens.clone()).collect();
     let compared = compared_rows(passages);
-    let states = side_by_side(models, |model, weights| {
+    let states = side_by_side(models, |_, model, weights| {
         Ok(model.hidden_states(weights, &tokens, run)?.select(Axis(0), &compared))
     })?;
     let mut logits: Vec<ModelLogits<'_>> = models
@@ -78,7 +80,7 @@ pub(crate) fn greedy_answers(
     end: &AnswerEnd,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<Vec<usize>>>> {
-    side_by_side(models, |model, weights| generate::answers(model, weights, prompts, end, run))
+    side_by_side(models, |_, model, weights| generate::answers(model, weights, prompts, end, run))
 }
 
 /// The probability of `token` after each of these texts, in each model.
@@ -88,9 +90,24 @@ pub(crate) fn token_probabilities(
     token: usize,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<f64>>> {
-    side_by_side(models, |model, weights| {
+    side_by_side(models, |_, model, weights| {
         let states = model.hidden_states(weights, texts, run)?.select(Axis(0), &generate::last_rows(texts));
         ModelLogits::new(weights, states, model.hparams()).probabilities(token, run)
+    })
+}
+
+/// The inputs of the layers' matrices for each of these sequences. They are computed at the same time, and read the same weights at about
+/// the same time, unless each needs other experts.
+pub(crate) fn input_sums(
+    model: &ForwardModel,
+    sequences: &[Vec<usize>],
+    run: &RunOptions<'_>,
+) -> Result<Vec<InputSums>> {
+    if model.has_experts() {
+        return in_parallel(sequences, run, |tokens| model.input_sums(model.weights(), tokens, run));
+    }
+    side_by_side(&vec![model; sequences.len()], |number, model, weights| {
+        model.input_sums(weights, &sequences[number], run)
     })
 }
 
@@ -105,10 +122,10 @@ fn compared_rows(passages: &[Passage]) -> Vec<usize> {
     rows
 }
 
-/// Calls `work` for each model with its weights, all at once.
+/// Calls `work` for each model with its number and weights, all at once.
 fn side_by_side<T: Send>(
     models: &[&ForwardModel],
-    work: impl Fn(&ForwardModel, &dyn WeightSource) -> Result<T> + Sync,
+    work: impl Fn(usize, &ForwardModel, &dyn WeightSource) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let lockstep = Lockstep::new(models.len());
     let (lockstep, work) = (&lockstep, &work);
@@ -117,7 +134,7 @@ fn side_by_side<T: Send>(
             .zip(models)
             .map(|(number, model)| {
                 let weights = LockstepWeights::new(model.weights(), lockstep, number);
-                scope.spawn(move || work(model, &weights))
+                scope.spawn(move || work(number, model, &weights))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()

@@ -113,9 +113,14 @@ impl Model {
     /// The base alone and the merged model, which read the base's weights once where they read the same at about the same
     /// time.
     pub(crate) fn with_base_beside(&self) -> (Self, Self) {
-        let base = self.base().with_shared_reads(2);
-        let merged = ModelParts {
-            base: base.clone(),
+        let merged = self.with_shared_reads(2);
+        (Self::new(merged.base()), merged)
+    }
+
+    /// The same model for several readers that read the same weights at about the same time.
+    pub(crate) fn with_shared_reads(&self, readers: usize) -> Self {
+        Self(Arc::new(ModelParts {
+            base: self.base().with_shared_reads(readers),
             adapter: self.0.adapter.clone(),
             files: self.0.files.clone(),
             tensors: self.0.tensors.clone(),
@@ -124,8 +129,7 @@ impl Model {
             untargeted: self.0.untargeted.clone(),
             absent_saved: self.0.absent_saved.clone(),
             factors: FactorCache::default(),
-        };
-        (Self::new(&base), Self(Arc::new(merged)))
+        }))
     }
 
     /// Whether both are clones of one model.

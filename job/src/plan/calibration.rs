@@ -1,12 +1,15 @@
 //! The text that the importance matrix of a GGUF is computed from.
 
+use std::num::NonZeroUsize;
+
 use engine::{
-    CalibrationText, Imatrix, MeasuredImatrix, Model, Progress, ProgressUpdate, RunOptions, measure_imatrix,
+    CalibrationText, Imatrix, MeasuredImatrix, Model, Progress, ProgressUpdate, RunOptions, calibration_cost,
+    measure_imatrix,
 };
 use sha2::{Digest as _, Sha256};
 
 use super::{RequestedExport, named_file::FileField};
-use crate::error::JobError;
+use crate::{error::JobError, estimate::CalibrationWork, machine::JobMachine};
 
 const FIELD: FileField = FileField {
     name: "calibration_uri",
@@ -14,13 +17,13 @@ const FIELD: FileField = FileField {
     advice: "give a part of it, because 10240 tokens are used at the most",
 };
 
-/// The most chunks of 512 tokens; the default of the command. Each is a pass over the weights.
+/// The most chunks of 512 tokens; the default of the command.
 const MAX_CHUNKS: usize = 20;
 
 /// The name of the matrix in the metadata of the file.
 const IMATRIX_FILE: &str = "imatrix.gguf";
 
-/// The tokens of a pass.
+/// The tokens of a chunk.
 const CHUNK_TOKENS: u64 = 512;
 
 /// A text.
@@ -41,9 +44,23 @@ impl NamedText {
         CalibrationText { file: &self.name, bytes: &self.bytes, max_chunks: MAX_CHUNKS }
     }
 
-    /// How many passes over the weights the matrix takes.
-    pub(crate) fn passes(&self, model: &Model) -> Result<u64, JobError> {
-        Ok(engine::calibration_chunks(model, &self.text())? as u64)
+    /// What the matrix takes on that machine.
+    ///
+    /// # Errors
+    /// When the text cannot be used, and when the matrix would take longer than the job may run.
+    pub(crate) fn work(&self, model: &Model, machine: JobMachine) -> Result<CalibrationWork, JobError> {
+        let work = CalibrationWork::new(model.bytes(), calibration_cost(model, &self.text())?, machine);
+        let time = work.time(machine);
+        match machine.timeout.filter(|limit| time > *limit) {
+            None => Ok(work),
+            Some(limit) => Err(JobError::InvalidInput(format!(
+                "computing an importance matrix of this model from {} would take {} s, and the export job ends after {} s: \
+                 compute it with gemma-export imatrix and name its file in imatrix, or give a shorter text",
+                self.name,
+                time.as_secs(),
+                limit.as_secs()
+            ))),
+        }
     }
 
     /// What stands for the matrix in plans.
@@ -51,10 +68,16 @@ impl NamedText {
         Imatrix::not_computed(IMATRIX_FILE, self.name.as_str())
     }
 
-    /// Computes the matrix. The progress is in bytes of weights that are read.
-    pub(crate) fn measure(&self, model: &Model, run: &RunOptions<'_>) -> Result<Imatrix, JobError> {
-        let progress = BytesRead { progress: run.progress, of_pass: model.bytes() };
-        let run = RunOptions { progress: &progress, ..*run };
+    /// Computes the matrix. The progress is in bytes of weights that are multiplied with.
+    pub(crate) fn measure(
+        &self,
+        model: &Model,
+        machine: JobMachine,
+        run: &RunOptions<'_>,
+    ) -> Result<Imatrix, JobError> {
+        let progress = WeightsUsed { progress: run.progress, of_chunk: model.bytes() };
+        let threads = NonZeroUsize::new(self.work(model, machine)?.at_once as usize);
+        let run = RunOptions { progress: &progress, threads, ..*run };
         let measured: MeasuredImatrix = measure_imatrix(model, &self.text(), &run)?;
         Ok(measured.imatrix(IMATRIX_FILE)?)
     }
@@ -69,14 +92,14 @@ impl NamedText {
 }
 
 /// Progress in bytes of weights, in place of tokens.
-struct BytesRead<'a> {
+struct WeightsUsed<'a> {
     progress: &'a dyn Progress,
-    of_pass: u64,
+    of_chunk: u64,
 }
 
-impl Progress for BytesRead<'_> {
+impl Progress for WeightsUsed<'_> {
     fn report(&self, update: ProgressUpdate) {
-        let bytes = |tokens: u64| tokens / CHUNK_TOKENS * self.of_pass;
+        let bytes = |tokens: u64| tokens / CHUNK_TOKENS * self.of_chunk;
         self.progress.report(ProgressUpdate {
             done: bytes(update.done),
             total: bytes(update.total),

@@ -3,10 +3,7 @@
 use engine::{Model, PromptSet, SurvivalCost};
 
 use super::prompts::NamedPrompts;
-use crate::{
-    error::JobError,
-    estimate::{ComparedWork, JobMachine},
-};
+use crate::{error::JobError, estimate::ComparedWork, machine::JobMachine};
 
 /// A comparison, or the reason why there is none.
 pub(crate) enum PlannedComparison {
@@ -44,7 +41,7 @@ impl PlannedComparison {
     }
 
     fn within_limit(prompts: PromptSet, work: ComparedWork, machine: JobMachine) -> Self {
-        let (time, limit) = (work.time(machine.cpus), machine.verify_logits);
+        let (time, limit) = (work.time(machine), machine.verify_logits);
         match time <= limit && !limit.is_zero() {
             true => Self::Made { prompts, work },
             false => Self::LeftOut(format!(

@@ -1,6 +1,6 @@
 //! The plan of each kind of export.
 
-use engine::{Adapter, ExportReport, Model, PlannedFile, is_model_weights, report::ExportWarning};
+use engine::{Adapter, ExportReport, Model, PlannedFile, report::ExportWarning};
 use hub_client::HubCause;
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
@@ -10,11 +10,12 @@ use shared::domain::{
 use crate::{
     archive::zip_size,
     error::JobError,
-    estimate::{JobMachine, WorkAmount},
+    estimate::WorkAmount,
     findings,
     hub::CARD_FILE,
     input_folder::InputFolder,
     inputs::{self, BaseModel},
+    machine::JobMachine,
     manifest::ManifestFile,
     plan::{
         RequestedExport,
@@ -148,8 +149,8 @@ fn plan_merge(
     draft.find(plan.findings());
     let raw = target.published()?;
     if raw.is_none() {
-        draft.work.read(weights(&base.input));
-        draft.work.merge(weights(&base.input));
+        draft.work.read(base.input.weights());
+        draft.work.merge(base.input.weights());
         draft.work.write(total(&files));
         draft.compare(&model, total(&files), prompts.as_ref(), machine)?;
     }
@@ -180,7 +181,7 @@ fn plan_full_model(requested: &RequestedExport<'_>, input: &InputFolder) -> Resu
     draft.warn_of(plan.warnings());
     draft.find(plan.findings());
     draft.work.read(total(&files));
-    draft.work.merge(weights(input));
+    draft.work.merge(input.weights());
     if requested.has_destination(Destination::Gcs) {
         let zip = expected(merged::ZIP_FILE, zip_size(&sizes(&files)));
         draft.work.read(total(&files));
@@ -227,13 +228,16 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
             draft.work.convert(weights, is_converter_type);
             if !passes.contains(&is_converter_type) {
                 passes.push(is_converter_type);
-                draft.work.read(weights);
             }
         }
     }
+    let mut readings = passes.len() as u64;
     if let Some(text) = calibration {
-        draft.work.calibrate(weights, text.passes(&model)?);
+        let calibration = text.work(&model, machine)?;
+        readings += calibration.passes;
+        draft.work.calibrate(&calibration);
     }
+    draft.work.read_weights(weights, readings, machine);
     if requested.has_destination(Destination::Gcs) {
         draft.downloads.clone_from(&draft.pushed);
     }
@@ -387,11 +391,6 @@ fn access(error: &JobError) -> BaseAccess {
         | FailureCode::Cancelled
         | FailureCode::Internal => BaseAccess::Unavailable,
     }
-}
-
-/// Bytes of the weights in a folder.
-fn weights(input: &InputFolder) -> u64 {
-    input.files.iter().filter(|file| is_model_weights(&file.name)).map(|file| file.size).sum()
 }
 
 fn total<'a>(files: impl IntoIterator<Item = &'a ExpectedFile>) -> u64 {

@@ -139,7 +139,7 @@ fn obtain_all(
             Ok(PendingGguf { number, request, target: &targets[number], files })
         };
         if let Some(text) = requests.iter().find_map(|request| request.calibration(input)) {
-            text.passes(&model)?;
+            text.work(&model, work.context.machine)?;
         }
         let missing = (0..targets.len()).filter(|number| !obtained.contains_key(number));
         let mut pending = missing.map(plan).collect::<Result<Vec<_>, JobError>>()?;
@@ -223,7 +223,7 @@ impl GgufMaker<'_> {
         let text = claimed.iter().find_map(|(pending, _)| pending.request.calibration(input));
         let Some(text) = text else { return Ok(claimed.iter().map(|_| None).collect()) };
         work.progress.begin(Stage::Export, format!("Computing an importance matrix from {}", text.name()), 0);
-        let imatrix = text.measure(model, &work.run_options(model))?;
+        let imatrix = text.measure(model, work.context.machine, &work.run_options(model))?;
         let plan = |(pending, _): &(&PendingGguf<'_>, Bucket)| {
             let planned = pending.files.first().filter(|_| pending.request.calibration(input).is_some());
             planned.map(|planned| planned.with_imatrix(model, imatrix.clone())).transpose()
@@ -246,7 +246,7 @@ impl GgufMaker<'_> {
         let compared = proof::compare_predictions(work, model, prompts, (&mut outcome, folder), || {
             let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
             let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
-            Ok(ExportedModel::Gguf(vec![file]))
+            Ok(ExportedModel::Gguf(vec![work.requested.sources.cache().source(file)]))
         })?;
         let proof = proof::summarize(&outcome, Some(file_name), compared);
         let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();

@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc};
 
-use engine::{Checkpoint, ExportReport, ExportedModel, Folder, Output};
+use engine::{ExportReport, ExportedModel, Folder, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, proof};
@@ -86,7 +86,8 @@ fn write(
     let mut outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options(&merge.model))?;
     let compared = proof::compare_predictions(work, &merge.model, prompts, (&mut outcome, folder), || {
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
-        Ok(ExportedModel::Merged(Checkpoint::open(Arc::new(files))?))
+        let merged = InputFolder::of_bucket(files).cached(work.requested.sources.cache());
+        Ok(ExportedModel::Merged(merged.checkpoint()?))
     })?;
     let summary = &outcome.report.summary;
     let message = format!(

@@ -10,7 +10,6 @@ use super::ExportWork;
 use crate::{
     bucket::Bucket,
     error::JobError,
-    estimate::JobMachine,
     findings,
     plan::{comparison::PlannedComparison, prompts::NamedPrompts},
 };
@@ -68,9 +67,7 @@ pub(super) fn compare_predictions(
     open: impl FnOnce() -> Result<ExportedModel, JobError>,
 ) -> Result<ComparedPredictions, JobError> {
     let exported = outcome.files.iter().map(|file| file.size).sum();
-    let cpus = std::thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
-    let machine = JobMachine { cpus, verify_logits: work.context.verify_logits, ..JobMachine::default() };
-    let set = match PlannedComparison::new(model, exported, prompts, machine)? {
+    let set = match PlannedComparison::new(model, exported, prompts, work.context.machine)? {
         PlannedComparison::Made { prompts, .. } => prompts,
         PlannedComparison::LeftOut(reason) => {
             tracing::info!(exported, reason, "logits not compared");

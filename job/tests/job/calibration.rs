@@ -1,16 +1,17 @@
 //! GGUF files that are quantized with an importance matrix of a text, which the export computes.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use engine::{
     Adapter, CalibrationText, Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, Model, OutputType,
     RunOptions, measure_imatrix,
 };
+use job::JobMachine;
 use serde_json::Value;
 use shared::domain::{CreateExport, FailureCode, Quantization, Status};
 
 use crate::{
-    plans::{plan, planned, written},
+    plans::{plan, plan_on, planned, written},
     support::{BASE, World},
 };
 
@@ -52,9 +53,17 @@ async fn the_matrix_is_computed_and_used() {
     let types = [Quantization::Q8_0, Quantization::Q4_K_M];
     let asked = || request(&world, &types, &text(120));
     let without = CreateExport { calibration_uri: None, ..asked() };
-    let plan_without = plan(&world, &without).await.unwrap();
+    let streaming = JobMachine { memory: 1.0, ..JobMachine::default() };
+    let plan_without = plan_on(&world, &without, streaming).await.unwrap();
+    let streamed = plan_on(&world, &asked(), streaming).await.unwrap();
     let plan = plan(&world, &asked()).await.unwrap();
-    assert!(plan.bytes_read > plan_without.bytes_read, "each chunk is a pass over the weights");
+    let weights = fs::metadata(world.path(&format!("base-models/{BASE}/model-00001-of-00002.safetensors")));
+    let weights = weights.unwrap().len();
+    assert!(streamed.bytes_read > plan_without.bytes_read + weights, "the text is a pass over the weights");
+    assert!(
+        plan.bytes_read + weights < plan_without.bytes_read,
+        "which are read once where they fit into memory"
+    );
     world.export_of(without).await;
     let plain = fs::read(world.made("files/job-1", "model-q4_k_m.gguf")).unwrap();
 
@@ -109,4 +118,21 @@ async fn a_text_that_cannot_be_used_is_refused_by_plan_and_export() {
         );
     }
     assert!(!world.path("files/job-1/published").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_matrix_that_would_take_longer_than_the_job_may_run_is_refused_by_plan_and_export() {
+    let mut world = World::new();
+    let machine = JobMachine { timeout: Some(Duration::from_secs(3)), ..world.machine };
+    world.machine = machine;
+    let asked = || request(&world, &[Quantization::Q8_0, Quantization::Q4_0], &text(120));
+    let refused = plan_on(&world, &asked(), machine).await.unwrap_err();
+    let expected = "computing an importance matrix of this model from text.txt would take 21 s, and the export job ends after 3 s: \
+                    compute it with gemma-export imatrix";
+    assert!(refused.starts_with(expected), "{refused}");
+    let failed = world.export_of(asked()).await;
+    assert_eq!((failed.message, failed.failure.unwrap().code), (Some(refused), FailureCode::InvalidInput));
+    assert!(!world.path("files/job-1/published").exists());
+    let without = CreateExport { quantizations: vec![Quantization::Q8_0], calibration_uri: None, ..asked() };
+    assert!(plan_on(&world, &without, machine).await.is_ok());
 }

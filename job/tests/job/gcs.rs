@@ -104,10 +104,15 @@ impl CloudWorld {
     }
 
     async fn export_as(&self, kind: ArtifactKind, quantization: Option<Quantization>) -> Export {
-        let id = ExportId::random();
-        let user = fixtures::user(fixtures::ADA);
         let quantizations = quantization.into_iter().collect();
         let request = CreateExport { kind, quantizations, ..fixtures::request("job-1") };
+        let machine = JobMachine { verify_logits: Duration::ZERO, ..JobMachine::default() };
+        self.export_on(request, machine).await
+    }
+
+    async fn export_on(&self, request: CreateExport, machine: JobMachine) -> Export {
+        let id = ExportId::random();
+        let user = fixtures::user(fixtures::ADA);
         let new = NewExport { id, user: &user, request: &request, request_hash: None, retention_days: None };
         self.store.create(&Export::new(&new, jiff::Timestamp::now()), CallerLimits::NONE).await.unwrap();
         let context = Context {
@@ -115,7 +120,7 @@ impl CloudWorld {
             exports: self.store.clone(),
             token_key: None,
             locations: self.locations(),
-            verify_logits: Duration::ZERO,
+            machine,
             progress_interval: PROGRESS_INTERVAL,
         };
         let claim = fixtures::claim("run-1");
@@ -174,6 +179,39 @@ async fn many_parts(cloud: &CloudWorld) {
     let mut content = Vec::new();
     std::io::Read::read_to_end(&mut archive.by_name("notes.md").unwrap(), &mut content).unwrap();
     assert!(content == large);
+}
+
+/// Survival with greedy answers, and an importance matrix: each reads all weights many times.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_that_fit_into_memory_are_read_once() {
+    for memory in [4.0, 1.0] {
+        let (cloud, storage) = CloudWorld::stand_in().await;
+        let text = "the capital of a town is a house by the sea.\n".repeat(120);
+        storage.put(&cloud.object("base-models/prompts.txt"), b"hi\na house\n".to_vec());
+        storage.put(&cloud.object("base-models/text.txt"), text.into_bytes());
+        let request = CreateExport {
+            quantizations: vec![Quantization::Q8_0, Quantization::Q4_K_M],
+            prompts_uri: Some(cloud.url("base-models/prompts.txt")),
+            calibration_uri: Some(cloud.url("base-models/text.txt")),
+            ..fixtures::request("job-1")
+        };
+        let machine = JobMachine { memory, ..JobMachine::default() };
+        let export = cloud.export_on(request, machine).await;
+        assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+        for artifact in &export.artifacts {
+            let survival = artifact.proof.as_ref().unwrap().survival.as_ref().unwrap();
+            assert_eq!(survival.samples.len(), 2, "{survival:?}");
+        }
+        let is_weights = |path: &String| path.ends_with(".safetensors") || path.ends_with(".gguf");
+        let weights: Vec<_> = storage.paths().into_iter().filter(is_weights).collect();
+        assert_eq!(weights.len(), 5, "{weights:?}");
+        for path in weights {
+            let (size, sent) = (storage.read(&path).unwrap().len() as u64, storage.bytes_sent(&path));
+            let is_read_once = sent == size;
+            assert!(is_read_once == (memory > 1.0), "{path}: {sent} bytes of {size}");
+            assert!(is_read_once || sent > 20 * size, "{path}: {sent} bytes of {size}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,6 +291,8 @@ async fn different_exports_at_the_same_time_do_not_disturb_each_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_input_that_is_overwritten_ends_the_export_by_name() {
+    // a small file that is kept in memory is read by one request
+    let streaming = JobMachine { memory: 1.0, verify_logits: Duration::ZERO, ..JobMachine::default() };
     let mut failed = 0;
     for reads in 0..12 {
         let (cloud, storage) = CloudWorld::stand_in().await;
@@ -261,7 +301,8 @@ async fn an_input_that_is_overwritten_ends_the_export_by_name() {
         let end = other.len();
         other[end - 64..].fill(0x11);
         storage.overwrite_after(&file, reads, other);
-        let made = cloud.export(ArtifactKind::Merged).await;
+        let request = CreateExport { kind: ArtifactKind::Merged, ..fixtures::request("job-1") };
+        let made = cloud.export_on(request, streaming).await;
         let message = made.message.clone().unwrap();
         if made.status == Status::Completed {
             continue; // the adapter was read in fewer requests

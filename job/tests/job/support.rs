@@ -27,7 +27,7 @@ pub(crate) struct World {
     hub: HubSettings,
     token: Option<&'static str>,
     pub(crate) token_key: Option<Arc<dyn EncryptionKey>>,
-    verify_logits: Duration,
+    pub(crate) machine: JobMachine,
     pub(crate) store: Arc<MemoryStore>,
 }
 
@@ -51,7 +51,7 @@ impl World {
             hub,
             token,
             token_key: None,
-            verify_logits: Duration::ZERO,
+            machine: JobMachine { verify_logits: Duration::ZERO, ..JobMachine::default() },
             store: Arc::default(),
         };
         for bucket in ["models", "files", "base-models"] {
@@ -71,7 +71,7 @@ impl World {
 
     /// The same, with comparisons of predictions.
     pub(crate) fn verifying_logits(self) -> Self {
-        Self { verify_logits: JobMachine::VERIFY_LOGITS, ..self }
+        Self { machine: JobMachine::default(), ..self }
     }
 
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
@@ -168,7 +168,7 @@ impl World {
             exports: self.store.clone(),
             token_key: self.token_key.clone(),
             locations: self.locations(),
-            verify_logits: self.verify_logits,
+            machine: self.machine,
             progress_interval: Duration::from_millis(1),
         }
     }

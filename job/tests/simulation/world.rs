@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use job::{Buckets, Context, Execution, HubSettings, Locations, PROGRESS_INTERVAL};
+use job::{Buckets, Context, Execution, HubSettings, JobMachine, Locations, PROGRESS_INTERVAL};
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use secrecy::SecretString;
 use serde_json::json;
@@ -94,7 +94,7 @@ impl World {
                 base_models: Some("gs://base-models".to_owned()),
                 hub: HubSettings::at("http://127.0.0.1:9"),
             },
-            verify_logits: Duration::ZERO,
+            machine: JobMachine { verify_logits: Duration::ZERO, ..JobMachine::default() },
             progress_interval: PROGRESS_INTERVAL,
         }
     }

@@ -92,6 +92,7 @@ locals {
       GCS_EXPORT_FILES_BUCKET_NAME = "${var.project_id}-export-files"
       JOB_CPU                      = "4"
       JOB_MEMORY                   = "4Gi"
+      JOB_TIMEOUT                  = "21600"
       VERIFY_LOGITS                = "120"
     })
     get = merge(local.database, {

@@ -174,7 +174,7 @@ impl Process {
                 exports: store,
                 token_key: Some(self.key()),
                 locations: nowhere(),
-                verify_logits: Duration::ZERO,
+                machine: JobMachine { verify_logits: Duration::ZERO, ..JobMachine::default() },
                 progress_interval: PROGRESS_INTERVAL,
             };
             let execution = Execution {
