@@ -184,6 +184,7 @@ module "job" {
       GCS_EXPORT_BUCKET_NAME       = module.bucket["raw"].name
       GCS_EXPORT_FILES_BUCKET_NAME = module.bucket["files"].name
       RUST_LOG                     = var.rust_log
+      JOB_CPU                      = tostring(var.job_cpu)
       JOB_MEMORY                   = var.job_memory
       VERIFY_LOGITS                = tostring(var.verify_logits)
       JOB_TIMEOUT                  = tostring(var.job_timeout)

@@ -26,7 +26,7 @@ pub struct Settings {
     pub documents: FirestoreConfig,
     /// Where models are read from and written to.
     pub locations: LocationSettings,
-    /// The machine that it runs on: its processors, `JOB_MEMORY`, `VERIFY_LOGITS` and `JOB_TIMEOUT`.
+    /// The machine that it runs on: `JOB_CPU` or its processors, `JOB_MEMORY`, `VERIFY_LOGITS` and `JOB_TIMEOUT`.
     pub machine: JobMachine,
     /// `EXPORT_ID`, `CLOUD_RUN_EXECUTION`, `CLOUD_RUN_TASK_ATTEMPT` and `HF_TOKEN`.
     pub execution: Execution,
@@ -42,7 +42,10 @@ impl Settings {
         let machine = job_machine(lookup)?;
         locations.hub.ends_at =
             machine.timeout.map(|timeout| Instant::now() + timeout.saturating_sub(TIME_TO_FAIL));
-        let cpus = std::thread::available_parallelism().map_or(machine.cpus, |cpus| cpus.get() as f64);
+        let cpus = match optional(lookup, "JOB_CPU") {
+            Some(_) => machine.cpus,
+            None => std::thread::available_parallelism().map_or(machine.cpus, |cpus| cpus.get() as f64),
+        };
         Ok(Self {
             documents: FirestoreConfig::from(lookup)?,
             locations,

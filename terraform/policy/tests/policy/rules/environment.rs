@@ -179,9 +179,8 @@ fn environments_are_what_settings_read() {
             Mutant(main, "      GCS_EXPORT_BUCKET_NAME       = module.bucket[\"raw\"].name\n", ""),
             Mutant(main, "        GCS_EXPORT_BUCKET_NAME       = local.raw_bucket\n", ""),
             Mutant(main, "        VERIFY_LOGITS                = tostring(var.verify_logits)\n", ""),
-            Mutant(main, "      JOB_TIMEOUT                  = tostring(var.job_timeout)\n", ""),
+            Mutant(main, "      JOB_MEMORY                   = var.job_memory\n      VERIFY", "      VERIFY"),
             Mutant(main, "        JOB_CPU                      = tostring(var.job_cpu)\n", ""),
-            Mutant(main, "      JOB_MEMORY                   = var.job_memory\n", ""),
             Mutant(main, "        JOB_TIMEOUT                  = tostring(var.job_timeout)\n", ""),
             Mutant(
                 main,
