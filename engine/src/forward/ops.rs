@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 
 use super::hparams::ModelHparams;
@@ -80,7 +81,7 @@ impl ForwardPass<'_> {
         let range = RowRange { tensor: name, rows, columns: x.ncols() };
         for_each_chunk(self.weights, range, self.run, |first, chunk| {
             let columns = first - start..first - start + chunk.nrows();
-            out.slice_mut(s![.., columns]).assign(&x.dot(&chunk.t()));
+            general_mat_mul(1.0, x, &chunk.t(), 0.0, &mut out.slice_mut(s![.., columns]));
             Ok(())
         })?;
         Ok(out)

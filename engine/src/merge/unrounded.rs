@@ -1,6 +1,7 @@
 //! Rows of merged weights before they are rounded, computed by a matrix library instead of the merge's own kernel: the
 //! reference of the logit check.
 
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, Axis, Zip, s};
 
 use super::{ElementRange, MergeScratch, MergedChunk, Model, ModelTensor};
@@ -23,8 +24,8 @@ impl Model {
             (None, [ChangeKind::LowRank { a, b, scaling, magnitude, .. }]) => {
                 let rank = a.shape[0];
                 let factor = matrix(a, 0, rank, columns)?;
-                let product = matrix(b, first, rows, rank)?.dot(&factor) * *scaling;
-                let weights = self.base_rows(info, first, rows, columns)? + product;
+                let mut weights = self.base_rows(info, first, rows, columns)?;
+                general_mat_mul(*scaling, &matrix(b, first, rows, rank)?, &factor, 1.0, &mut weights);
                 match magnitude {
                     Some(magnitude) => Ok(with_magnitudes(weights, &vector(magnitude, first, rows)?)),
                     None => Ok(weights),

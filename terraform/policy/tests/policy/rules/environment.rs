@@ -181,6 +181,7 @@ fn environments_are_what_settings_read() {
             Mutant(main, "        VERIFY_LOGITS                = tostring(var.verify_logits)\n", ""),
             Mutant(main, "      JOB_MEMORY                   = var.job_memory\n      VERIFY", "      VERIFY"),
             Mutant(main, "        JOB_CPU                      = tostring(var.job_cpu)\n", ""),
+            Mutant(main, "      JOB_TIMEOUT                  = tostring(var.job_timeout)\n    },", "    },"),
             Mutant(main, "        JOB_TIMEOUT                  = tostring(var.job_timeout)\n", ""),
             Mutant(
                 main,
