@@ -88,6 +88,25 @@ impl HubError {
         said.filter(|said| !said.is_empty()).map(|said| format!(" (the Hub: \"{said}\")")).unwrap_or_default()
     }
 
+    /// The state of the Hub in which a request failed that may succeed later, as a clause for a message.
+    #[must_use]
+    pub fn hub_state(&self) -> String {
+        match self {
+            Self::Response(response) if response.status >= 500 => {
+                format!("the Hugging Face Hub answers with errors ({})", response.status)
+            }
+            Self::Connection(error) if error.is_connect() => {
+                "the Hugging Face Hub cannot be reached".to_owned()
+            }
+            Self::Stalled => self.to_string(),
+            _ => match self.cause() {
+                HubCause::RateLimited => "the Hugging Face Hub limits the rate of requests".to_owned(),
+                HubCause::Timeout => "the Hugging Face Hub did not respond in time".to_owned(),
+                _ => "a request to the Hugging Face Hub failed".to_owned(),
+            },
+        }
+    }
+
     /// How long the Hub asks to wait before the next request.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {

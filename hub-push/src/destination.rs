@@ -25,7 +25,7 @@ impl PushClient {
     /// # Errors
     /// As the push would fail because of what is there, and if the token is rejected.
     pub fn destination(&self, target: &PushTarget<'_>) -> Result<RepositoryState, PushError> {
-        let (operation, repository) = (HubOperation::push(target.repo), self.repository(target.repo));
+        let (operation, repository) = (HubOperation::look(target.repo), self.repository(target.repo));
         let exists = self.request(&operation, || repository.exists().send())?;
         let may_write = self.may_write(target.repo)?;
         let private = if exists { self.check_existing(target)? } else { target.private };
@@ -37,7 +37,7 @@ impl PushClient {
     /// # Errors
     /// If it has what contradicts the files, or cannot be read.
     pub fn check_existing(&self, target: &PushTarget<'_>) -> Result<bool, PushError> {
-        let operation = HubOperation::push(target.repo);
+        let operation = HubOperation::look(target.repo);
         let mut before = self.contents(target.repo, &operation)?;
         before.check(target)?;
         if !target.files.is_empty() {

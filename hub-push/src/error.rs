@@ -69,7 +69,9 @@ pub enum PushError {
 /// What is known of the files of a push that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {
-    /// They are not on the Hub.
+    /// They are not: the repository was looked at, and nothing was sent.
+    NotBegun,
+    /// They are not: sending them failed.
     No,
     /// They may be at this URL: the answer to a commit was lost.
     Perhaps(String),
@@ -85,8 +87,11 @@ impl PushError {
             Self::Refused { repo, reason } => wording.refused(repo, reason),
             Self::Hub { repo, cause, published, source } => {
                 let mut message = match published {
-                    Published::Unchecked(url) => wording.unchecked(url, *cause),
-                    Published::No | Published::Perhaps(_) => wording.failed(repo, *cause),
+                    Published::Unchecked(url) => wording.unchecked(url, *cause, source),
+                    Published::NotBegun if cause.is_transient() => wording.unread(repo, source),
+                    Published::NotBegun | Published::No | Published::Perhaps(_) => {
+                        wording.failed(repo, *cause, source)
+                    }
                 };
                 message.push_str(&source.quote());
                 if let Published::Perhaps(url) = published {
@@ -115,7 +120,7 @@ impl PushError {
 
     /// Notes that the files may be at `url`.
     pub(crate) fn perhaps_at(mut self, url: String) -> Self {
-        if let Self::Hub { published: published @ Published::No, .. } = &mut self {
+        if let Self::Hub { published: published @ (Published::NotBegun | Published::No), .. } = &mut self {
             *published = Published::Perhaps(url);
         }
         self
@@ -126,18 +131,23 @@ impl PushError {
 #[derive(Debug, Clone)]
 pub(crate) struct HubOperation {
     repo: String,
-    /// The URL of the files that are checked, after a commit.
-    checked: Option<String>,
+    /// What is known of the files if it fails.
+    published: Published,
 }
 
 impl HubOperation {
+    /// Looking at the repository before anything is sent.
+    pub(crate) fn look(repo: &str) -> Self {
+        Self { repo: repo.to_owned(), published: Published::NotBegun }
+    }
+
     pub(crate) fn push(repo: &str) -> Self {
-        Self { repo: repo.to_owned(), checked: None }
+        Self { repo: repo.to_owned(), published: Published::No }
     }
 
     /// The check of what was pushed, at `url`.
     pub(crate) fn check(repo: &str, url: String) -> Self {
-        Self { repo: repo.to_owned(), checked: Some(url) }
+        Self { repo: repo.to_owned(), published: Published::Unchecked(url) }
     }
 
     pub(crate) fn failed(&self, error: HubError) -> PushError {
@@ -147,7 +157,7 @@ impl HubOperation {
         if matches!(error, HubError::Redirected(_)) {
             return PushError::Redirected(error);
         }
-        let published = self.checked.clone().map_or(Published::No, Published::Unchecked);
+        let published = self.published.clone();
         PushError::Hub { repo: self.repo.clone(), cause: Self::cause(&error), published, source: error }
     }
 
@@ -180,6 +190,7 @@ pub(crate) fn of_client(error: HFError) -> (HubError, Option<Url>) {
         Some((response, url)) => (HubError::Response(Box::new(response)), url),
         None => match error {
             HFError::InvalidParameter(_) | HFError::Url(_) => (HubError::invalid_request(error), None),
+            HFError::Request { source, .. } => (source.into(), None),
             other => (HubError::Request { is_invalid: false, source: other.into() }, None),
         },
     }

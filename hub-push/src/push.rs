@@ -101,7 +101,7 @@ impl PushClient {
         let mut push = PushOperation {
             hub: self,
             request,
-            operation: HubOperation::push(repo),
+            operation: HubOperation::look(repo),
             repository: self.repository(repo),
             before: RepositoryContents::default(),
             card: None,
@@ -114,6 +114,7 @@ impl PushClient {
         let existing = self.read_card(repo, &mut push.before, &push.operation)?;
         push.before.check_mmproj(&request.target)?;
         push.card = push.render_card(existing.as_deref());
+        push.operation = HubOperation::push(repo);
         self.check_transfer(&request.target)?;
         let commit = match push.commit() {
             Err(error) if error.is_conflict() => return Ok(PushEnd::Overtaken(error)),

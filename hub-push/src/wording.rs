@@ -1,6 +1,6 @@
 //! Messages about failed pushes, in the words of the caller.
 
-use hub_client::HubCause;
+use hub_client::{HubCause, HubError};
 
 use crate::request::Refusal;
 
@@ -22,17 +22,27 @@ pub struct PushWording {
 }
 
 impl PushWording {
-    /// What a failed push means.
+    /// What it means that the token may not write to `repo`.
     #[must_use]
-    pub fn failed(&self, repo: &str, cause: HubCause) -> String {
+    pub fn no_write_access(&self, repo: &str) -> String {
+        let Self { token, again, .. } = self;
+        format!("{token} has no write access to {repo}: use a token with write access and {again}")
+    }
+
+    /// What it means that `repo` could not be looked at for now. Nothing has been sent.
+    pub(crate) fn unread(&self, repo: &str, error: &HubError) -> String {
+        let state = error.hub_state();
+        format!("the repository {repo} could not be looked at: {state}; try again in a few minutes")
+    }
+
+    /// What a failed push means.
+    pub(crate) fn failed(&self, repo: &str, cause: HubCause, error: &HubError) -> String {
         let Self { token, again, reused, repository, .. } = self;
         match cause {
             HubCause::InvalidToken => format!(
                 "the Hugging Face Hub rejected {token}: create a token with write access to {repo} and {again}"
             ),
-            HubCause::Denied | HubCause::MissingRepository | HubCause::Gated => {
-                format!("{token} has no write access to {repo}: use a token with write access and {again}")
-            }
+            HubCause::Denied | HubCause::MissingRepository | HubCause::Gated => self.no_write_access(repo),
             HubCause::Disabled => format!(
                 "the Hugging Face Hub has disabled access to {repo}: choose another repository ({repository})"
             ),
@@ -45,25 +55,23 @@ impl PushWording {
             HubCause::Conflict => {
                 format!("{repo} was changed by another commit during the upload: {again}{reused}")
             }
-            HubCause::RateLimited => format!(
-                "the Hugging Face Hub limits the rate of requests for {repo}: {again} in a few minutes{reused}"
-            ),
-            HubCause::Timeout => format!(
-                "the upload to {repo} on the Hugging Face Hub made no progress in time: {again}{reused}"
-            ),
-            HubCause::MissingRevision | HubCause::MissingFile | HubCause::Unavailable => {
-                format!("the upload to {repo} on the Hugging Face Hub failed: {again}{reused}")
+            HubCause::RateLimited
+            | HubCause::Timeout
+            | HubCause::MissingRevision
+            | HubCause::MissingFile
+            | HubCause::Unavailable => {
+                let state = error.hub_state();
+                format!("the upload to {repo} failed: {state}; {again} in a few minutes{reused}")
             }
         }
     }
 
     /// What it means that the files at `url` could not be checked.
-    pub(crate) fn unchecked(&self, url: &str, cause: HubCause) -> String {
+    pub(crate) fn unchecked(&self, url: &str, cause: HubCause, error: &HubError) -> String {
         let Self { token, again, reused, .. } = self;
         let reason = match cause {
             HubCause::InvalidToken => &format!("the Hugging Face Hub rejected {token}"),
-            HubCause::RateLimited => "the Hugging Face Hub limits the rate of requests",
-            HubCause::Timeout => "the Hugging Face Hub did not respond in time",
+            HubCause::RateLimited | HubCause::Timeout | HubCause::Unavailable => &error.hub_state(),
             HubCause::Gated
             | HubCause::MissingRepository
             | HubCause::MissingRevision
@@ -72,8 +80,7 @@ impl PushWording {
             | HubCause::Disabled
             | HubCause::StorageLimit
             | HubCause::Rejected
-            | HubCause::Conflict
-            | HubCause::Unavailable => "reading them failed",
+            | HubCause::Conflict => "reading them failed",
         };
         format!("the files are at {url}, but could not be checked: {reason}; {again}{reused}")
     }

@@ -1,6 +1,6 @@
 //! Why an export fails: texts for the person who started it, and the code of the failure.
 
-use std::{error::Error as _, io};
+use std::{error::Error as _, io, time::Duration};
 
 use hub_client::HubCause;
 use shared::{
@@ -55,6 +55,8 @@ pub(crate) enum JobError {
         cause: HubCause,
         /// What is wrong, and what to do.
         message: String,
+        /// How long the Hub asks to wait before the next request.
+        wait: Option<Duration>,
         /// The error of the request.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,

@@ -54,19 +54,6 @@ impl PushDestination {
         }
     }
 
-    /// Why the repository cannot be looked at, or does not take the files, before anything is pushed.
-    pub(super) fn unread(&self, error: &PushError) -> Failure {
-        if let PushError::Hub { cause, source, .. } = error
-            && cause.is_transient()
-        {
-            return Failure::remote(format!(
-                "{} on the Hugging Face Hub could not be read before the push ({source}): try again",
-                self.repo
-            ));
-        }
-        self.failure(error)
-    }
-
     pub(super) fn failure(&self, error: &PushError) -> Failure {
         let message = error.message(&self.wording());
         match error {

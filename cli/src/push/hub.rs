@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::WrittenFile;
-use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
+use hub_client::{HubClient, HubError, HubSettings, RetryMonitor};
 use hub_push::{ModelCard, PushClient, PushMonitor, PushRequest, PushedCommit, RepositoryState};
 use serde_json::json;
 
@@ -80,9 +80,9 @@ impl PreparedPush {
         let pushes = Arc::<PushProgress>::clone(&monitor) as Arc<dyn PushMonitor>;
         let client = PushClient::new(&requests, Some(token), pushes).map_err(unusable)?;
         let state = client.destination(&destination.target(kind, files));
-        let state = state.map_err(|error| destination.unread(&error))?;
+        let state = state.map_err(|error| destination.failure(&error))?;
         if state.may_write == Some(false) {
-            let message = destination.wording().failed(&destination.repo, HubCause::Denied);
+            let message = destination.wording().no_write_access(&destination.repo);
             return Err(Failure::remote(message));
         }
         Ok(Self { destination, state, client, monitor, terminal: sources.terminal })

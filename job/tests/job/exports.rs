@@ -460,7 +460,7 @@ async fn a_failure_has_a_message_and_leaves_no_file() {
         (
             "no base",
             |w| fs::remove_dir_all(w.path("base-models/google")).unwrap(),
-            "reading google/gemma-3-micro",
+            "base model google/gemma-3-micro could not be read: the Hugging Face Hub cannot be reached",
         ),
         (
             "cut base",

@@ -43,7 +43,12 @@ async fn a_refused_base_model_names_the_true_cause() {
         (Step::Tree, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
         (Step::Info, Answer::DISABLED, "has disabled access to base model", FailureCode::AccessDenied),
         (Step::Resolve, Answer::DISABLED, "has disabled access to base model", FailureCode::AccessDenied),
-        (Step::Info, Answer::UNAVAILABLE, "start the export again", FailureCode::Interrupted),
+        (
+            Step::Info,
+            Answer::UNAVAILABLE,
+            "answers with errors (503); try again in a few minutes",
+            FailureCode::Interrupted,
+        ),
     ];
     for (step, answer, expected, code_expected) in read {
         let hub = hub().await;
@@ -110,7 +115,7 @@ async fn a_refused_push_names_the_true_cause() {
         (Step::WriteToken, Answer::INVALID_TOKEN, "rejected hf_token", FailureCode::AccessDenied),
         (Step::WriteToken, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
         (Step::Batch, Answer::DISABLED, "has disabled access", FailureCode::AccessDenied),
-        (Step::Commit, Answer::COMMIT_IN_PROGRESS, "failed: export again", FailureCode::Interrupted),
+        (Step::Commit, Answer::COMMIT_IN_PROGRESS, "failed; export again", FailureCode::Interrupted),
         (Step::Commit, Answer::STORAGE_LIMIT, "may not store more", FailureCode::InvalidInput),
         (Step::Commit, Answer::SECRET_FOUND, "refused the content", FailureCode::InvalidInput),
         (Step::Commit, Answer::INVALID_CARD, "refused the content", FailureCode::InvalidInput),

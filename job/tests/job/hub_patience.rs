@@ -67,7 +67,7 @@ async fn a_redirect_without_an_end_is_an_error() {
     for step in [Step::Info, Step::Resolve] {
         let made = export_with(&[(step, Fault::RedirectLoop)], usize::MAX).await;
         assert_eq!(made.failure.as_ref().map(|failure| failure.code), Some(FailureCode::Interrupted));
-        assert!(message(&made).contains("start the export again"), "{}", message(&made));
+        assert!(message(&made).contains("try again in a few minutes"), "{}", message(&made));
     }
 }
 

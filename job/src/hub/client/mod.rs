@@ -6,7 +6,7 @@ mod read_error;
 use std::sync::Arc;
 
 use engine::WrittenFile;
-use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
+use hub_client::{HubClient, HubError, HubSettings, RetryMonitor};
 use hub_push::{
     ModelCard, PushClient, PushError, PushKind, PushMonitor, PushRequest, PushTarget, PushWording,
 };
@@ -83,7 +83,7 @@ impl Hub {
 
     /// What it means that the token may not write to `repo`.
     pub(crate) fn no_write_access(&self, repo: &HubRepo) -> String {
-        WORDING.failed(repo.as_str(), HubCause::Denied)
+        WORDING.no_write_access(repo.as_str())
     }
 
     /// Pushes the files and a model card, and verifies what the Hub then has.
@@ -138,7 +138,9 @@ fn of_push(error: PushError) -> JobError {
     let message = error.message(&WORDING);
     match error {
         PushError::Refused { .. } => JobError::InvalidInput(message),
-        PushError::Hub { cause, .. } => JobError::Hub { cause, message, source: Box::new(error) },
+        PushError::Hub { cause, ref source, .. } => {
+            JobError::Hub { cause, message, wait: source.wait(), source: Box::new(error) }
+        }
         PushError::Differs { .. } | PushError::LeftOver { .. } => JobError::Interrupted(message),
         PushError::File { file, source } => JobError::bucket("read", &file)(source),
         PushError::Redirected(_) => JobError::Internal(message),

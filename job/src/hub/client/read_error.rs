@@ -32,12 +32,12 @@ pub(super) fn explain(repo: &HubRepo) -> Explain {
 fn explained(repo: &HubRepo, error: HubError) -> JobError {
     let cause = error.cause();
     let sentence = error.response().and_then(|response| response.message.as_deref()).unwrap_or_default();
-    let message = read_message(repo, cause, sentence) + &error.quote();
-    JobError::Hub { cause, message, source: Box::new(error) }
+    let message = read_message(repo, &error, sentence) + &error.quote();
+    JobError::Hub { cause, message, wait: error.wait(), source: Box::new(error) }
 }
 
-fn read_message(repo: &HubRepo, cause: HubCause, sentence: &str) -> String {
-    match cause {
+fn read_message(repo: &HubRepo, error: &HubError, sentence: &str) -> String {
+    match error.cause() {
         HubCause::InvalidToken => format!(
             "the Hugging Face Hub rejected hf_token while {repo} was read: it is not valid, has expired or was revoked; \
              create a new one and start the export again"
@@ -59,14 +59,12 @@ fn read_message(repo: &HubRepo, cause: HubCause, sentence: &str) -> String {
         HubCause::StorageLimit | HubCause::Rejected => format!(
             "the Hugging Face Hub refused to let base model {repo} be read: resolve what it names and export again"
         ),
-        HubCause::RateLimited => format!(
-            "the Hugging Face Hub limits the rate of requests for {repo}: start the export again in a few minutes"
-        ),
-        HubCause::Timeout => {
-            format!("the Hugging Face Hub did not respond in time for {repo}: start the export again")
-        }
-        HubCause::MissingFile | HubCause::Conflict | HubCause::Unavailable => {
-            format!("reading {repo} from the Hugging Face Hub failed: start the export again")
+        HubCause::RateLimited
+        | HubCause::Timeout
+        | HubCause::MissingFile
+        | HubCause::Conflict
+        | HubCause::Unavailable => {
+            format!("base model {repo} could not be read: {}; try again in a few minutes", error.hub_state())
         }
     }
 }
