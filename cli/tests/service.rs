@@ -190,6 +190,16 @@ async fn a_long_wait_is_told_and_a_cancellation_is_sent_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_is_not_available_is_not_asked_for_again_and_again() {
+    let service =
+        Service::start([refused(503, "hub-unavailable", "the Hugging Face Hub cannot be reached")]).await;
+    let output = service.run(&["plan", "job"], "", true).await;
+    let message = error(&output);
+    assert_eq!((output.status.code(), service.seen().len()), (Some(6), 1), "{message}");
+    assert!(message.contains("the Hugging Face Hub cannot be reached"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn following_survives_answers_that_are_lost() {
     let running = json!({
         "export_id": "e1", "status": "running", "message": "Writing model.gguf", "eta_seconds": 30,

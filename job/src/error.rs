@@ -187,6 +187,14 @@ impl JobError {
         matches!(self, Self::Hub { cause: HubCause::MissingRepository, .. })
     }
 
+    /// Whether the Hub cannot be reached, fails or limits the rate of requests, and how long it asks to wait.
+    pub(crate) fn hub_unavailable(&self) -> Option<Option<Duration>> {
+        match self.inner().unwrap_or(self) {
+            Self::Hub { cause, wait, .. } if cause.is_transient() => Some(*wait),
+            _ => None,
+        }
+    }
+
     /// Adds to the message of an error of the Hub, or about what it has.
     pub(crate) fn with_detail(mut self, detail: &str) -> Self {
         if let Self::Hub { message, .. } | Self::NoModel(message) = &mut self {

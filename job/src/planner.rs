@@ -23,6 +23,9 @@ use crate::{
 const HUB_DEADLINE: Duration = Duration::from_secs(10);
 const HUB_PATIENCE: Duration = Duration::from_secs(20);
 
+/// When to ask again for a plan that needs the Hub, if the Hub does not say.
+const HUB_RETRY: Duration = Duration::from_secs(60);
+
 /// Plans exports from headers and small files.
 pub struct Planner {
     locations: Arc<Locations>,
@@ -79,11 +82,16 @@ impl ExportPlanner for Planner {
     }
 }
 
-/// What the caller has to resolve is a refusal. Anything else may pass.
+/// What the caller has to resolve is a refusal. The Hub may be available again later. Anything else is a fault of the service.
 fn plan_error(error: JobError) -> PlanError {
     if error.code().is_for_the_caller() {
         tracing::info!(error = &error as &dyn std::error::Error, "the export would fail");
         return PlanError::Refused(error.failure());
+    }
+    if let Some(wait) = error.hub_unavailable() {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the Hub is not available");
+        let (message, retry_after) = (error.message(), wait.unwrap_or(HUB_RETRY));
+        return PlanError::HubUnavailable { message, retry_after };
     }
     failed(error).into()
 }

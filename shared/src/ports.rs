@@ -148,6 +148,14 @@ pub enum PlanError {
     /// The export would fail.
     #[error("{}", .0.message)]
     Refused(Failure),
+    /// The Hugging Face Hub cannot be reached, fails, or limits the rate of requests: asking again later may succeed.
+    #[error("{message}")]
+    HubUnavailable {
+        /// What failed and what to do about it, for people.
+        message: String,
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// An external system failed.
     #[error(transparent)]
     Port(#[from] PortError),

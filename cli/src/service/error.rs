@@ -66,6 +66,8 @@ impl ServiceError {
     /// Whether the same request may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
+            // the service has repeated its own requests
+            Self::Refused(refusal) if refusal.is_of_kind("hub-unavailable") => false,
             Self::Refused(refusal) => {
                 matches!(refusal.status.as_u16(), 408 | 429) || refusal.status.is_server_error()
             }
@@ -109,6 +111,12 @@ impl From<ServiceError> for Failure {
 }
 
 impl Refusal {
+    /// Whether that is the end of the problem's `type`.
+    fn is_of_kind(&self, kind: &str) -> bool {
+        let urn = self.problem.as_ref().map(|problem| problem.kind.as_str()).unwrap_or_default();
+        urn.rsplit(':').next() == Some(kind)
+    }
+
     fn failure(&self) -> Failure {
         let Some(problem) = &self.problem else {
             return Failure::remote(format!(

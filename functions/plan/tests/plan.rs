@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use axum::Router;
 use job::{Buckets, HubSettings, JobMachine, Locations, Planner};
@@ -56,7 +56,10 @@ impl TestContext {
             storage: Storage::folder(self.folder.path()).unwrap(),
             buckets: Buckets { raw: self.url("raw"), files: self.url("files") },
             base_models: Some(self.url("base")),
-            hub: HubSettings::at("http://127.0.0.1:9"),
+            hub: HubSettings {
+                retry_delays: [1, 2, 3].map(Duration::from_millis),
+                ..HubSettings::at("http://127.0.0.1:9")
+            },
         };
         router(Context {
             callers: Verifier::new(fixtures::PROJECT, Arc::new(FixedKeys::default())),
@@ -119,6 +122,22 @@ async fn what_the_export_would_refuse_is_refused() {
     let refused = context.plan(ada, &json!({"job_id": "job-3", "export_type": "gguf"})).await.json();
     let detail = refused["detail"].as_str().unwrap();
     assert!(detail.starts_with("training job job-3 names no adapter"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_cannot_be_reached_is_503() {
+    let context = TestContext::new();
+    fs::remove_dir_all(context.folder.path().join("base").join(BASE)).unwrap();
+    let body = json!({"job_id": fixtures::JOB, "export_type": "merged"});
+    let response = context.plan(Some(fixtures::ADA), &body).await;
+    let problem = response.json();
+    assert_eq!((response.status.as_u16(), response.header("retry-after")), (503, "60"), "{problem}");
+    assert_eq!(problem["type"], "urn:export-service:problem:hub-unavailable");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("Hugging Face Hub") && detail.ends_with("try again in a few minutes"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]

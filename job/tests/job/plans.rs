@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use e2e::hub::{Content, Repo};
+use e2e::hub::{Answer, Content, Fault, Repo, Step};
 use job::{JobMachine, Planner};
 use secrecy::SecretString;
 use serde_json::json;
@@ -39,6 +39,9 @@ pub(crate) async fn plan_on(
     let planner = Planner::new(world.locations(), machine);
     planner.plan(&export, &job, request.hf_token.as_ref()).await.map_err(|error| match error {
         PlanError::Refused(failure) => failure.message,
+        PlanError::HubUnavailable { message, retry_after } => {
+            format!("not available for {} s: {message}", retry_after.as_secs())
+        }
         PlanError::Port(error) => format!("not refused, but failed: {error:?}"),
     })
 }
@@ -262,4 +265,26 @@ async fn a_plan_is_refused_with_the_message_of_the_export() {
     same("a base without weights", &merged).await;
     world.put_training_job("job-1", json!({"artifacts": {}}));
     same("no adapter", &adapter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_fails_is_no_fault_of_the_service() {
+    let hub = hub::hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let merged = || request(ArtifactKind::Merged, &[]);
+    hub.fail(Step::Info, Fault::Status(503), usize::MAX);
+    let pushed = plan(&world, &to_hub(merged(), WRITER)).await.unwrap_err();
+    fs::remove_dir_all(world.path("base-models/google")).unwrap();
+    let read = plan(&world, &merged()).await.unwrap_err();
+    for text in [pushed, read] {
+        assert!(text.starts_with("not available for 60 s: "), "{text}");
+        let state = "the Hugging Face Hub answers with errors (503); try again in a few minutes";
+        assert!(text.ends_with(state) && !text.contains("upload"), "{text}");
+    }
+    hub.fail(Step::Info, Fault::Answer(Answer::LONG_QUOTA), usize::MAX);
+    let limited = plan(&world, &merged()).await.unwrap_err();
+    assert!(
+        limited.starts_with("not available for 295 s: ") && limited.contains("limits the rate"),
+        "{limited}"
+    );
 }

@@ -23,6 +23,8 @@ pub struct Problem {
     field: Option<&'static str>,
     challenge: Option<Unauthenticated>,
     quotas: Option<CallerQuotas>,
+    /// In seconds.
+    retry_after: Option<u64>,
 }
 
 /// Problem details (RFC 9457).
@@ -50,7 +52,7 @@ pub(super) struct ProblemBody<'a> {
 
 impl Problem {
     fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), field: None, challenge: None, quotas: None }
+        Self { kind, detail: detail.into(), field: None, challenge: None, quotas: None, retry_after: None }
     }
 
     /// 400: `field` of the request is invalid.
@@ -122,9 +124,15 @@ impl From<Error> for Problem {
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
             Error::CannotBeExported(_) => Self::new(ProblemKind::CannotBeExported, detail),
             Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),
-            Error::TooManyExports(quotas) => {
-                Self { quotas: Some(quotas), ..Self::new(ProblemKind::TooManyExports, detail) }
-            }
+            Error::TooManyExports(quotas) => Self {
+                retry_after: Some(quotas.retry_after()),
+                quotas: Some(quotas),
+                ..Self::new(ProblemKind::TooManyExports, detail)
+            },
+            Error::HubUnavailable { retry_after, .. } => Self {
+                retry_after: Some(retry_after.as_secs().max(1)),
+                ..Self::new(ProblemKind::HubUnavailable, detail)
+            },
             Error::Internal(source) => {
                 let source: &(dyn std::error::Error + 'static) = &*source;
                 tracing::error!(error = source, "a request failed with an internal error");
@@ -151,8 +159,10 @@ impl IntoResponse for Problem {
         if let Some(challenge) = self.challenge.and_then(|why| challenge(why).parse().ok()) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
         if let Some(quotas) = self.quotas {
-            headers.insert(header::RETRY_AFTER, quotas.retry_after().into());
             headers.extend(rate_limit::state(&quotas).map(|state| (rate_limit::STATE, state)));
         }
         response

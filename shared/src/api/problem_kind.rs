@@ -39,11 +39,13 @@ pub enum ProblemKind {
     TooManyExports,
     /// An internal error.
     Internal,
+    /// The Hugging Face Hub is not available.
+    HubUnavailable,
 }
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -61,6 +63,7 @@ impl ProblemKind {
         Self::KeyReused,
         Self::TooManyExports,
         Self::Internal,
+        Self::HubUnavailable,
     ];
 
     fn row(self) -> (StatusCode, &'static str, &'static str) {
@@ -94,6 +97,9 @@ impl ProblemKind {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-exports", "You have too many exports")
             }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+            Self::HubUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "hub-unavailable", "The Hugging Face Hub is not available")
+            }
         }
     }
 

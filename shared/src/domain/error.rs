@@ -1,5 +1,7 @@
 //! Errors of a request, independent of HTTP: `api::Problem` maps them to statuses.
 
+use std::time::Duration;
+
 use super::{CallerQuotas, ExportId, InvalidRequest, JobId};
 
 /// The result of a domain rule.
@@ -42,6 +44,14 @@ pub enum Error {
     /// The export would fail.
     #[error("{0}")]
     CannotBeExported(String),
+    /// The Hugging Face Hub cannot be reached, fails, or limits the rate of requests.
+    #[error("{message}")]
+    HubUnavailable {
+        /// What failed and what to do about it.
+        message: String,
+        /// When to ask again.
+        retry_after: Duration,
+    },
     /// The key was sent with another request before.
     #[error("this Idempotency-Key was sent with another request within the last 24 hours: use a new key")]
     KeyReused,

@@ -10,7 +10,8 @@ use crate::{
 /// The plan of an export of a job of `caller`. Nothing is stored or started, and the caller's limits are not counted.
 ///
 /// # Errors
-/// In this order: the job does not exist, has another owner, is not completed; the export would fail; or a port fails.
+/// In this order: the job does not exist, has another owner, is not completed; the export would fail; the Hub is not
+/// available; or a port fails.
 pub async fn plan(
     jobs: &dyn TrainingJobs,
     planner: &dyn ExportPlanner,
@@ -25,6 +26,9 @@ pub async fn plan(
     match planner.plan(&export, &job, request.hf_token.as_ref()).await {
         Ok(plan) => Ok(plan),
         Err(PlanError::Refused(failure)) => Err(Error::CannotBeExported(failure.message)),
+        Err(PlanError::HubUnavailable { message, retry_after }) => {
+            Err(Error::HubUnavailable { message, retry_after })
+        }
         Err(PlanError::Port(error)) => Err(error.into()),
     }
 }

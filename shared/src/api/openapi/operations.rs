@@ -117,8 +117,10 @@ fn plan_export() -> Operation {
         Kind::BodyTooLarge,
         Kind::NotJson,
         Kind::CannotBeExported,
+        Kind::HubUnavailable,
     ]);
-    let responses = responses("What the export would make.", schema_ref::<Plan>(), &kinds);
+    let mut responses = responses("What the export would make.", schema_ref::<Plan>(), &kinds);
+    add_retry_after(&mut responses, "503");
     let description = "Starts nothing. What the export's job would refuse is refused with the same text. Only headers and small \
          files are read. `hf_token` is used to look at the base model and the repository, and not stored.";
     operation("planExport", "Look at what an export would make", description, responses)
@@ -272,14 +274,19 @@ fn add_header(responses: &mut ResponsesByStatus, name: &str, component: &str) {
 /// Adds the headers of the caller's limits to all responses. Those of a 200 and a 429 also have what is left.
 fn add_rate_limits(responses: &mut ResponsesByStatus) {
     let header = |name: &str| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
-    for (status, response) in responses {
+    for (status, response) in &mut *responses {
         response.headers.insert("RateLimit-Policy".to_owned(), header("RateLimitPolicy"));
         if matches!(status.as_str(), "200" | "429") {
             response.headers.insert("RateLimit".to_owned(), header("RateLimit"));
         }
-        if status == "429" {
-            response.headers.insert("Retry-After".to_owned(), header("RetryAfter"));
-        }
+    }
+    add_retry_after(responses, "429");
+}
+
+fn add_retry_after(responses: &mut ResponsesByStatus, status: &str) {
+    if let Some(response) = responses.get_mut(status) {
+        let header = RefOr::Ref(Ref::new("#/components/headers/RetryAfter"));
+        response.headers.insert("Retry-After".to_owned(), header);
     }
 }
 

@@ -80,6 +80,10 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::TooManyExports => {
             "The caller has as many running exports, or exports within 24 hours, as the deployment allows."
         }
+        ProblemKind::HubUnavailable => {
+            "The Hugging Face Hub cannot be reached, fails, or limits the rate of requests: `detail` says which. Ask again \
+             after `Retry-After` seconds."
+        }
         ProblemKind::Internal => "Internal error. If it persists, report the `request_id`.",
     }
 }
