@@ -27,3 +27,15 @@ pub(crate) fn survival_not_measured(reason: &str) -> Finding {
         remedy: "give prompts with answers, which take the least time".to_owned(),
     }
 }
+
+/// The predictions of an export cannot be compared, so there are neither logits nor survival.
+pub(crate) fn predictions_not_compared(reason: &str) -> Finding {
+    Finding {
+        code: "predictions_not_compared".to_owned(),
+        severity: FindingSeverity::Warning,
+        message: format!(
+            "the predictions of the export are not compared with those that it is made from: {reason}"
+        ),
+        remedy: "correct that to have logits and survival; the export does not need it".to_owned(),
+    }
+}

@@ -81,12 +81,14 @@ pub fn compare_gguf(
     compare(model, &ForwardModel::of_gguf(files)?, run)
 }
 
-/// Checks that this model's logits can be computed.
+/// Checks that this model's logits for texts can be computed: the engine runs it, and it has a tokenizer.
 ///
 /// # Errors
-/// [`Error::Unsupported`](crate::Error::Unsupported) or [`Error::Invalid`](crate::Error::Invalid) if they cannot.
+/// [`Error::Unsupported`](crate::Error::Unsupported), [`Error::Invalid`](crate::Error::Invalid) or
+/// [`Error::Missing`](crate::Error::Missing) if they cannot.
 pub fn check_comparable(model: &Model) -> Result<()> {
-    ForwardModel::of_model(model).map(drop)
+    ForwardModel::of_model(model)?;
+    tokenizer(model).map(drop)
 }
 
 fn compare(model: &Model, exported: &ForwardModel, run: &RunOptions<'_>) -> Result<LogitDivergence> {

@@ -164,7 +164,8 @@ fn pieces(model: &ModelFiles, files: &TokenizerFiles<'_>) -> Result<Vec<(usize, 
         }
         (None, Some(json)) => json.pieces(),
         (None, None) => {
-            let what = "tokenizer.model or tokenizer.json: copy one of them from the base model".to_owned();
+            let what = "tokenizer.model or tokenizer.json: add the tokenizer that the model was trained with"
+                .to_owned();
             Err(Error::Missing { folder: model.location().to_owned(), what })
         }
     }

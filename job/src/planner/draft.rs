@@ -311,12 +311,12 @@ impl PlanDraft {
         prompts: Option<&NamedPrompts>,
         machine: JobMachine,
     ) -> Result<(), JobError> {
-        match PlannedComparison::new(model, exported, prompts, machine)? {
-            PlannedComparison::Made { work, .. } => self.work.compare(&work, machine),
-            PlannedComparison::LeftOut(reason) if prompts.is_some() => {
-                self.add_finding(findings::survival_not_measured(&reason));
-            }
-            PlannedComparison::LeftOut(_) => {}
+        let planned = PlannedComparison::new(model, exported, prompts, machine)?;
+        if let Some(finding) = planned.finding(prompts) {
+            self.add_finding(finding);
+        }
+        if let PlannedComparison::Made { work, .. } = planned {
+            self.work.compare(&work, machine);
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub(super) struct ComparedPredictions {
     logits: Option<LogitDivergence>,
     /// `None` also if there is no adapter.
     survival: Option<SurvivalShare>,
-    /// Why survival was not measured with the prompts of the request.
+    /// Why they were not compared.
     finding: Option<Finding>,
 }
 
@@ -67,11 +67,12 @@ pub(super) fn compare_predictions(
     open: impl FnOnce() -> Result<ExportedModel, JobError>,
 ) -> Result<ComparedPredictions, JobError> {
     let exported = outcome.files.iter().map(|file| file.size).sum();
-    let set = match PlannedComparison::new(model, exported, prompts, work.context.machine)? {
+    let planned = PlannedComparison::new(model, exported, prompts, work.context.machine)?;
+    let finding = planned.finding(prompts);
+    let set = match planned {
         PlannedComparison::Made { prompts, .. } => prompts,
-        PlannedComparison::LeftOut(reason) => {
+        PlannedComparison::TooLong(reason) | PlannedComparison::NotPossible(reason) => {
             tracing::info!(exported, reason, "logits not compared");
-            let finding = prompts.map(|_| findings::survival_not_measured(&reason));
             return Ok(ComparedPredictions { finding, ..ComparedPredictions::default() });
         }
     };

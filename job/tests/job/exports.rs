@@ -7,7 +7,10 @@ use futures_util::future::join_all;
 use crate::support::{BASE, World, change, fixture, published};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::domain::{ArtifactKind, Export, PromptUse, Quantization, Status};
+use shared::{
+    domain::{ArtifactKind, CreateExport, Export, PromptUse, Quantization, Status},
+    testing::fixtures,
+};
 
 fn paths(export: &Export) -> Vec<&str> {
     export.artifacts.iter().map(|artifact| artifact.path.as_str()).collect()
@@ -246,6 +249,28 @@ async fn logits_are_compared_with_those_of_base_and_adapter() {
         let again = again.proof.unwrap();
         assert_eq!((again.logits, again.survival), (Some(logits), Some(survival)), "{kind:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_without_a_tokenizer_is_merged_and_not_compared() {
+    let world = World::new().verifying_logits();
+    for folder in [format!("base-models/{BASE}"), "models/adapters/job-1".to_owned()] {
+        for name in ["tokenizer.model", "tokenizer.json"] {
+            fs::remove_file(world.path(&format!("{folder}/{name}"))).ok();
+        }
+    }
+    let request = || CreateExport { kind: ArtifactKind::Merged, ..fixtures::request("job-1") };
+    let planned = crate::plans::plan(&world, &request()).await.unwrap();
+    let warning = planned.warnings.iter().find(|warning| warning.code == "predictions_not_compared").unwrap();
+    assert!(warning.message.contains("has no tokenizer.model or tokenizer.json"), "{}", warning.message);
+    let export = world.export_of(request()).await;
+    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+    let proof = export.proof.unwrap();
+    assert!(proof.logits.is_none() && proof.survival.is_none());
+    let finding = proof.findings.iter().find(|finding| finding.code == "predictions_not_compared").unwrap();
+    assert_eq!(finding.message, warning.message);
+    let folder = world.path("");
+    assert!(!finding.message.contains(folder.to_str().unwrap()), "{}", finding.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
