@@ -119,23 +119,23 @@ impl JobError {
         if let Some(error) = self.inner() {
             return error.message();
         }
-        let is_of_a_file = match self {
-            // a bucket that does not exist is named
+        let is_named = match self {
+            // a bucket that does not exist is named, and a URL that a document should not have
             Self::Bucket { action, source, .. } => {
-                *action == "read" || source.kind() != io::ErrorKind::NotFound
+                *action != "read" && source.kind() == io::ErrorKind::NotFound
             }
-            Self::Engine(_) => true,
+            Self::Storage(_) => true,
             Self::InvalidInput(_)
             | Self::NoModel(_)
             | Self::NotFound(_)
             | Self::Interrupted(_)
             | Self::Internal(_)
-            | Self::Storage(_)
+            | Self::Engine(_)
             | Self::Hub { .. }
             | Self::Stopped => false,
         };
         let text = self.to_string();
-        let mut text = if is_of_a_file { without_folders(&text) } else { text };
+        let mut text = if is_named { text } else { without_folders(&text) };
         match self.io_error().map(io::Error::kind) {
             Some(io::ErrorKind::NotFound) => text.push_str(": it does not exist"),
             Some(io::ErrorKind::PermissionDenied) => {
@@ -248,6 +248,23 @@ mod tests {
             ("a/b and https://c/d stay", "a/b and https://c/d stay"),
         ] {
             assert_eq!(without_folders(text), shown);
+        }
+    }
+
+    #[test]
+    fn no_kind_of_error_has_a_path_of_the_storage() {
+        let url = "gs://models/adapters/job-1/x.txt";
+        let source = Box::new(std::fmt::Error);
+        let hub = JobError::Hub { cause: HubCause::Gated, message: url.into(), wait: None, source };
+        for error in [
+            JobError::InvalidInput(url.into()),
+            JobError::NoModel(url.into()),
+            JobError::NotFound(url.into()),
+            JobError::Interrupted(url.into()),
+            JobError::Internal(url.into()),
+            hub,
+        ] {
+            assert_eq!(error.message(), "x.txt", "{error:?}");
         }
     }
 

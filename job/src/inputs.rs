@@ -57,7 +57,7 @@ fn no_files(sources: &InputSources<'_>, job: &TrainingJob, url: &str) -> Result<
     let (folder, name) = url.trim_end_matches('/').rsplit_once('/').unwrap_or_default();
     if !name.contains('.') || !sources.input_folder(folder)?.has(name) {
         return Ok(JobError::NotFound(format!(
-            "there are no files at {url}, the adapter of training job {}: train it again",
+            "there are no files in {url}, the adapter folder of training job {}: train it again",
             job.id
         )));
     }
@@ -84,7 +84,7 @@ fn no_fine_tune(input: &InputFolder, job: &TrainingJob) -> JobError {
     let point_to = |what: &str, folders: &[&str]| {
         let named = folders.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
         let first = folders.first().copied().unwrap_or_default();
-        format!("there are {what} in {named}: set adapter_path to one of them, such as {url}/{first}")
+        format!("there are {what} in {named}: set adapter_path to one of them, such as {first}")
     };
     let (adapters, models) = (below(InputFolder::has_adapter_in), below(InputFolder::has_model_in));
     let archive = input.names().find(|name| is_archive(name));

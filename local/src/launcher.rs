@@ -141,9 +141,9 @@ impl ProcessLauncher {
             recovery::stack_stopped()
         } else {
             let message = format!(
-                "The export job exited before it finished ({}). See its log, {}, and start the export again.",
+                "The export job exited before it finished ({}). See its log, logs/{export}.log in the data folder of the \
+                 stack, and start the export again.",
                 ended.map_or_else(|error| error.to_string(), describe_exit),
-                self.dir.export_log(export).display(),
             );
             Failure::new(FailureCode::Internal, message)
         };

@@ -32,10 +32,10 @@ pub(crate) struct AdapterInput {
 pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<AdapterInput, JobError> {
     let (adapter, mut packed) = match inputs::fine_tune(&requested.sources, requested.training_job)? {
         FineTune::Adapter(adapter, input) => (adapter, input),
-        FineTune::FullModel(input) => {
+        FineTune::FullModel(_) => {
             return Err(JobError::InvalidInput(format!(
-                "{} is a full fine-tuned model, not an adapter: export it as merged or gguf",
-                input.location()
+                "training job {} has made a full fine-tuned model, not an adapter: export it as merged or gguf",
+                requested.training_job.id
             )));
         }
     };

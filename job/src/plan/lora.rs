@@ -39,10 +39,10 @@ impl LoraInput {
 pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, JobError> {
     let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job)? {
         FineTune::Adapter(adapter, input) => (adapter, input),
-        FineTune::FullModel(input) => {
+        FineTune::FullModel(_) => {
             return Err(JobError::InvalidInput(format!(
-                "{} is a full fine-tuned model, which has no adapter: export it with gguf_kind model",
-                input.location()
+                "training job {} has made a full fine-tuned model, which has no adapter: export a GGUF of the model",
+                requested.training_job.id
             )));
         }
     };

@@ -475,7 +475,7 @@ async fn a_failure_has_a_message_and_leaves_no_file() {
         (
             "no adapter at all",
             |w| fs::remove_dir_all(w.path("models/adapters")).unwrap(),
-            "there are no files at",
+            "there are no files in job-1, the adapter folder",
         ),
         (
             "cut adapter",

@@ -73,7 +73,11 @@ async fn what_has_no_adapter_for_the_format_is_refused() {
     let failed = world.export_of(request(&[Quantization::F32])).await;
     assert_eq!(failed.failure.as_ref().unwrap().code, FailureCode::InvalidInput);
     assert!(
-        failed.message.as_ref().unwrap().contains("has no adapter: export it with gguf_kind model"),
+        failed
+            .message
+            .as_ref()
+            .unwrap()
+            .contains("training job job-1 has made a full fine-tuned model, which has no adapter"),
         "{:?}",
         failed.message
     );

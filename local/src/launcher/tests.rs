@@ -80,7 +80,9 @@ async fn an_export_whose_job_exits_early_fails_with_a_message() {
         let ended = setup.ended().await;
         let message = ended.message.unwrap();
         assert_eq!(ended.status, Status::Failed);
-        assert!(message.contains(how) && message.contains(".log") && message.contains("again"), "{message}");
+        assert!(message.contains(how) && message.contains("again"), "{message}");
+        let log = format!("See its log, logs/{}.log in the data folder", setup.export.id);
+        assert!(message.contains(&log), "{message}");
     }
 }
 
