@@ -61,7 +61,7 @@ fn an_adapter_on_such_a_base_is_warned_of() {
     on_grid(&inputs);
     let gguf = "gguf --base base --adapter adapter --out m.gguf --quant";
     let warned = inputs.succeed(&format!("{gguf} q4_0"));
-    assert!(warned.contains("gemma-export lora"), "{warned}");
+    assert!(warned.contains("the adapter as a GGUF of its own"), "{warned}");
     inputs.succeed("verify --base base --adapter adapter --out m.gguf");
     let shown = inputs.run("gguf --base base --adapter adapter --out measured/ --quant q4_0,q8_0 --survival");
     let shown = String::from_utf8(shown.stdout).unwrap();
@@ -71,5 +71,5 @@ fn an_adapter_on_such_a_base_is_warned_of() {
         "{shown}"
     );
     let warned = inputs.succeed(&format!("{gguf} q8_0 --force"));
-    assert!(!warned.contains("gemma-export lora"), "{warned}");
+    assert!(!warned.contains("the adapter as a GGUF of its own"), "{warned}");
 }

@@ -222,7 +222,8 @@ fn alpha(model: &Model, adapter: &Adapter) -> Result<f32> {
 }
 
 fn refused(adapter: &Adapter, feature: String) -> Error {
-    Error::unsupported(adapter.location(), feature).advise("merge it into its base (gemma-export gguf)")
+    Error::unsupported(adapter.location(), feature)
+        .advise("export a GGUF of base and adapter together instead")
 }
 
 fn describe(factors: &[LoraFactor]) -> Vec<GgufTensorInfo> {

@@ -84,7 +84,7 @@ impl Architecture {
             let class = class.unwrap_or("a model without architectures and model_type");
             Error::unsupported(config.file(), format!("GGUF for {class}")).advise(
                 "GGUF files are made of Gemma 1, 2, 3, 3n and 4 with their assistants and EmbeddingGemma; of other \
-                 Gemma classes, `merge` makes a checkpoint",
+                 Gemma classes, export the merged checkpoint",
             )
         })
     }

@@ -255,7 +255,7 @@ fn refuse_mlx(file: &str, fields: &Map<String, Value>) -> Result<()> {
 /// The error for this file of an adapter of MLX.
 pub(super) fn mlx_adapter(file: &str) -> Error {
     Error::unsupported(file, "an adapter of MLX").advise(
-        "fuse it with `mlx_lm.fuse --dequantize` and export the result as a full model (gguf --base), or \
+        "fuse it with `mlx_lm.fuse --dequantize` and export the result as a full model, or \
          convert it to PEFT's format",
     )
 }

@@ -81,8 +81,8 @@ impl ExportWarning {
     pub(crate) fn moved_off_grid(tensors: usize) -> Self {
         let message = format!(
             "the base's weights lie on the 4-bit grid of quantization-aware training, and the adapter moves {tensors} tensors off it: \
-             q4_0 loses most of such a change. Export the base alone as q4_0, which is exact, and the adapter with \
-             `gemma-export lora`; load both with `llama-server -m base.gguf --lora adapter.gguf`"
+             q4_0 loses most of such a change. Export the base alone as q4_0, which is exact, and the adapter as \
+             a GGUF of its own; load both with `llama-server -m base.gguf --lora adapter.gguf`"
         );
         Self { code: "moved_off_grid", message }
     }

@@ -100,7 +100,7 @@ fn an_adapter_moves_its_targets_off_the_grid() {
     let plan = GgufPlan::new(&model, &options()).unwrap();
     let warning = plan.warnings().iter().find(|warning| warning.code == "moved_off_grid").unwrap();
     assert!(
-        warning.message.contains("gemma-export lora") && warning.message.contains("--lora"),
+        warning.message.contains("the adapter as a GGUF of its own") && warning.message.contains("--lora"),
         "{warning:?}"
     );
     let (found, _) = written(&plan, out.path());
