@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bucket_snapshot::BucketSnapshot;
-use engine::{Checkpoint, Folder, is_adapter_file, is_model_weights};
+use engine::{Checkpoint, Folder, is_adapter_file, is_companion, is_model_weights};
 use object_store::ObjectMeta;
 
 use crate::{error::JobError, read_cache::ReadCache};
@@ -46,6 +46,11 @@ impl InputFolder {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.files.iter().any(|file| file.name == name)
+    }
+
+    /// The files that merged models and GGUF files can be made of: configurations, weights, tokenizers, templates and processors.
+    pub(crate) fn model_files(&self) -> Vec<InputFile> {
+        self.files.iter().filter(|file| is_read(&file.name)).cloned().collect()
     }
 
     /// Whether it has a full model: its configuration, and weights as safetensors.
@@ -115,4 +120,14 @@ impl InputFolder {
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint, JobError> {
         Ok(Checkpoint::open(Arc::clone(&self.folder))?)
     }
+}
+
+/// Whether the engine can read a file of this name. The modules of an embedding model are in folders.
+fn is_read(name: &str) -> bool {
+    let is_config = name.rsplit('/').next() == Some("config.json");
+    is_config
+        || name.ends_with(".safetensors")
+        || is_companion(name)
+        || is_adapter_file(name)
+        || is_model_weights(name)
 }

@@ -190,7 +190,7 @@ impl ModelWeights {
 
 impl GgufInput {
     fn full_model(requested: &RequestedExport<'_>, input: InputFolder) -> Self {
-        let files = Fingerprint::of("gguf").folder("model", &input.files);
+        let files = Fingerprint::of("gguf").folder("model", &input.model_files());
         let base_model = requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
         Self { weights: ModelWeights::FullModel(input), files, base_model, imatrix: None, prompts: None }
     }
@@ -234,7 +234,8 @@ fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
             Err(error) if adapter.config().revision.is_some() || error.is_stopped() => return Err(error),
             Err(error) => return merged_model(requested, error),
         };
-    let files = Fingerprint::of("gguf").folder("adapter", &input.files).folder("base", &base.files);
+    let files =
+        Fingerprint::of("gguf").folder("adapter", &input.model_files()).folder("base", &base.model_files());
     Ok(GgufInput {
         weights: ModelWeights::BaseAndAdapter(base, adapter),
         files,

@@ -48,8 +48,9 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, J
     };
     let base = inputs::base_model(&requested.sources, requested.training_job, &adapter)?;
     let model_name = model_name(requested.training_job);
-    let inputs =
-        Fingerprint::of("gguf lora").folder("adapter", &input.files).folder("base", &base.input.files);
+    let inputs = Fingerprint::of("gguf lora")
+        .folder("adapter", &input.model_files())
+        .folder("base", &base.input.model_files());
     let file = |quantization: Quantization| {
         let fingerprint = inputs.clone().option("quantization", quantization.as_str());
         let fingerprint = fingerprint.option("name", &model_name).finish();

@@ -74,7 +74,9 @@ fn raw_target(
     prompts: Option<&NamedPrompts>,
 ) -> Result<ArtifactFolder, JobError> {
     let bucket = requested.sources.bucket(&requested.buckets.raw)?.join("merged_models")?;
-    let files = Fingerprint::of("merged").folder("adapter", &adapter.files).folder("base", &base.input.files);
+    let files = Fingerprint::of("merged")
+        .folder("adapter", &adapter.model_files())
+        .folder("base", &base.input.model_files());
     let fingerprint = prompts::fingerprint(files, prompts);
     let bucket = bucket.join(requested.training_job.id.as_str())?;
     Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))

@@ -252,6 +252,33 @@ async fn logits_are_compared_with_those_of_base_and_adapter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_no_part_of_a_model_do_not_make_it_again() {
+    let world = World::new();
+    let kinds = [ArtifactKind::Merged, ArtifactKind::Gguf];
+    for kind in kinds {
+        assert_eq!(world.export(kind).await.status, Status::Completed);
+    }
+    for folder in [format!("base-models/{BASE}"), "models/adapters/job-1".to_owned()] {
+        for name in ["prompts.txt", "trainer_state.json", "runs/events.bin"] {
+            let path = world.path(&format!("{folder}/{name}"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "more").unwrap();
+        }
+    }
+    for kind in kinds {
+        let again = world.export(kind).await.message.unwrap();
+        assert!(again.contains("Reused"), "{kind:?}: {again}");
+    }
+    // a file that the models are made of
+    let config = world.path("models/adapters/job-1/generation_config.json");
+    fs::write(config, r#"{"temperature": 0.5}"#).unwrap();
+    for kind in kinds {
+        let again = world.export(kind).await.message.unwrap();
+        assert!(!again.contains("Reused"), "{kind:?}: {again}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_without_a_tokenizer_is_merged_and_not_compared() {
     let world = World::new().verifying_logits();
     for folder in [format!("base-models/{BASE}"), "models/adapters/job-1".to_owned()] {
