@@ -32,9 +32,11 @@ impl FileField {
             Some((folder, url.strip_prefix(folder)?.strip_prefix('/')?))
         });
         let Some((folder, path)) = found else {
+            let known = folders.into_iter().flatten().next().and_then(|folder| folder.split_once("://"));
+            let scheme = known.map_or("gs", |(scheme, _)| scheme);
             return Err(JobError::InvalidInput(format!(
-                "{field} {url} is neither below the adapter of training job {} nor among the base models: put it into one of \
-                 these folders",
+                "{field} {url} is neither below the adapter folder of training job {} (adapter_path) nor below the folder of base \
+                 models: put it into one of them, and give its URL there, which begins with {scheme}://",
                 job.id
             )));
         };

@@ -85,7 +85,12 @@ async fn it_is_read_from_the_folders_of_the_adapter_and_of_the_base_models_only(
         (
             world.url("models/adapters/job-2/imatrix.dat"),
             FailureCode::InvalidInput,
-            "is neither below the adapter",
+            "is neither below the adapter folder of training job job-1 (adapter_path)",
+        ),
+        (
+            "gs://models/x.dat".to_owned(),
+            FailureCode::InvalidInput,
+            "its URL there, which begins with file://",
         ),
         (format!("{adapter}-imatrix.dat"), FailureCode::InvalidInput, "is neither below the adapter"),
         (format!("{adapter}/../job-2/imatrix.dat"), FailureCode::InvalidInput, "is not a valid bucket URL"),
