@@ -190,6 +190,15 @@ async fn a_long_wait_is_told_and_a_cancellation_is_sent_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_running_is_looked_up_by_a_command() {
+    let service = Service::start([refused(409, "not-running", "GET /exports/{job_id} has the state")]).await;
+    let output = service.run(&["cancel", "job"], "", true).await;
+    let message = error(&output);
+    assert_eq!((output.status.code(), service.seen().len()), (Some(6), 1), "{message}");
+    assert!(message.contains("`gemma-export history job`") && !message.contains("GET"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_is_not_available_is_not_asked_for_again_and_again() {
     let service =
         Service::start([refused(503, "hub-unavailable", "the Hugging Face Hub cannot be reached")]).await;

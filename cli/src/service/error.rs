@@ -112,7 +112,7 @@ impl From<ServiceError> for Failure {
 
 impl Refusal {
     /// Whether that is the end of the problem's `type`.
-    fn is_of_kind(&self, kind: &str) -> bool {
+    pub(super) fn is_of_kind(&self, kind: &str) -> bool {
         let urn = self.problem.as_ref().map(|problem| problem.kind.as_str()).unwrap_or_default();
         urn.rsplit(':').next() == Some(kind)
     }

@@ -37,7 +37,14 @@ pub(crate) fn cancel(args: &CancelArgs, terminal: Terminal) -> Result<Summary, F
         let body = args.export.export.as_ref().map(|id| json!({ "export_id": id }));
         // without an id, the next export would be cancelled too
         let request = ApiRequest::post(["exports", &args.export.job, "cancel"], body).once();
-        Ok(client.send(&request).await?.body)
+        client.send(&request).await.map(|answer| answer.body).map_err(|error| match error.refusal() {
+            Some(refusal) if refusal.is_of_kind("not-running") => Failure::remote(format!(
+                "no export of {} is running that could be cancelled: `gemma-export history {}` has the state of each",
+                args.export.job,
+                quoted_word(&args.export.job)
+            )),
+            _ => error.into(),
+        })
     })?;
     Ok(Summary { lines: describe(&export), figures: export, ..Summary::default() })
 }

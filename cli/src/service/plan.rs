@@ -52,7 +52,30 @@ fn describe(job: &str, plan: &Value) -> Vec<String> {
     let estimate = &plan["estimate"];
     if let (Some(seconds), Some(usd)) = (estimate["seconds"].as_f64(), estimate["usd"].as_f64()) {
         let seconds = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        lines.push(fact("estimate", format!("{}, {usd:.2} USD", HumanDuration(seconds))));
+        lines.push(fact("estimate", format!("{}, {}", HumanDuration(seconds), price(usd))));
     }
     lines
+}
+
+/// A price in cents; one below a cent with two digits.
+fn price(usd: f64) -> String {
+    if usd >= 0.01 || usd <= 0.0 {
+        return format!("{usd:.2} USD");
+    }
+    let decimals = (1.0 - usd.log10().floor()) as usize;
+    format!("{usd:.decimals$} USD")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_price_is_not_zero() {
+        for (usd, shown) in
+            [(0.0, "0.00 USD"), (0.00168, "0.0017 USD"), (0.012, "0.01 USD"), (1.5, "1.50 USD")]
+        {
+            assert_eq!(price(usd), shown);
+        }
+    }
 }

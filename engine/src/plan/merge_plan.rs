@@ -58,6 +58,7 @@ impl MergePlan {
     /// # Errors
     /// As [`new`](Self::new), but for a model without an adapter.
     pub fn own_files(model: &Model) -> Result<Self> {
+        model.base().check_not_empty()?;
         check_checkpoint(model)?;
         let mut layouts =
             (0..model.base().shards().len()).map(|n| own_shard(model, n)).collect::<Result<Vec<_>>>()?;

@@ -56,6 +56,18 @@ fn every_hostile_input_is_an_error_that_names_its_place() {
 }
 
 #[test]
+fn a_full_model_without_weights_is_named_as_one_of_zero_3() {
+    let _turn = TURN.lock();
+    let folders = Folders::new();
+    let cases = table::cases();
+    let case = cases.iter().find(|case| case.name == "a tensor without weights").unwrap();
+    (case.spoil)(&folders);
+    let model = Model::new(&Checkpoint::open(Arc::new(LocalFolder::open(folders.base()).unwrap())).unwrap());
+    let text = MergePlan::own_files(&model).map(drop).unwrap_err().to_string();
+    assert!(case.says.iter().all(|part| text.contains(part)), "{text}");
+}
+
+#[test]
 fn what_the_table_starts_from_is_exported() {
     let _turn = TURN.lock();
     let folders = Folders::new();

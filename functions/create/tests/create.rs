@@ -321,7 +321,9 @@ async fn a_request_with_a_key_can_be_repeated() {
     }
     let mut twice = with_key("a", &asked);
     twice.headers_mut().append("idempotency-key", "b".parse().unwrap());
-    assert_eq!(send(&context.function(), twice).await.status.as_u16(), 400);
+    let twice = send(&context.function(), twice).await;
+    assert_eq!(twice.status.as_u16(), 400);
+    assert!(twice.body.contains("send it once"), "{}", twice.body);
     assert_eq!(context.launcher.launches().len(), 1);
 }
 

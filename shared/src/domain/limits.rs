@@ -117,11 +117,11 @@ impl fmt::Display for CallerQuotas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.daily, self.running) {
             (Some(daily), _) if daily.remaining() == 0 => {
-                let seconds = self.retry_after();
                 write!(
                     f,
-                    "you have started {} exports within 24 hours, as many as allowed: start the next in {seconds} seconds",
-                    daily.limit
+                    "you have started {} exports within 24 hours, as many as allowed: start the next in {}",
+                    daily.limit,
+                    hours_and_minutes(self.retry_after())
                 )
             }
             (_, Some(running)) => write!(
@@ -131,6 +131,20 @@ impl fmt::Display for CallerQuotas {
             ),
             (_, None) => f.write_str("you have too many exports: try again later"),
         }
+    }
+}
+
+/// A time of `seconds`, rounded up to minutes.
+fn hours_and_minutes(seconds: u64) -> String {
+    let count = |count: u64, unit: &str| match count {
+        1 => format!("1 {unit}"),
+        _ => format!("{count} {unit}s"),
+    };
+    let minutes = seconds.div_ceil(60).max(1);
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => count(minutes, "minute"),
+        (hours, 0) => count(hours, "hour"),
+        (hours, minutes) => format!("{} and {}", count(hours, "hour"), count(minutes, "minute")),
     }
 }
 
@@ -182,6 +196,20 @@ mod tests {
         let free = count(day + 100);
         assert_eq!(free.daily, Some(Quota { limit: 2, used: 1, reset: Some(100) }));
         assert_eq!(free.with_one_more().daily.unwrap().remaining(), 0);
+    }
+
+    #[test]
+    fn a_message_has_hours_and_minutes() {
+        for (seconds, expected) in [
+            (1, "1 minute"),
+            (61, "2 minutes"),
+            (3_600, "1 hour"),
+            (7_260, "2 hours and 1 minute"),
+            (86_340, "23 hours and 59 minutes"),
+            (86_398, "24 hours"),
+        ] {
+            assert_eq!(hours_and_minutes(seconds), expected);
+        }
     }
 
     #[test]

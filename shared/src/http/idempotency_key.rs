@@ -1,5 +1,7 @@
 //! Extractor for the header `Idempotency-Key`.
 
+use std::fmt::Display;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::{
@@ -23,11 +25,11 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestKey {
                     key.to_str().map_err(|_| InvalidIdempotencyKey).and_then(str::parse).map_err(invalid)?;
                 Ok(Self(Some(key)))
             }
-            (Some(_), Some(_)) => Err(invalid(InvalidIdempotencyKey)),
+            (Some(_), Some(_)) => Err(invalid("the header is sent several times: send it once")),
         }
     }
 }
 
-fn invalid(why: InvalidIdempotencyKey) -> Problem {
+fn invalid(why: impl Display) -> Problem {
     Problem::invalid(IdempotencyKey::HEADER, format!("{}: {why}", IdempotencyKey::HEADER))
 }
