@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,7 +13,8 @@ use serde_json::json;
 use shared::{
     adapters::documents::TRAINING_JOBS,
     clock,
-    domain::{HubRepo, UserId},
+    domain::{HubRepo, JobId, UserId},
+    ports::TrainingJobs as _,
 };
 
 use crate::{
@@ -36,11 +37,31 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "OWNER/NAME")]
     base_name: Option<HubRepo>,
     /// The job's name [default: the name of the adapter's folder]
-    #[arg(long)]
+    #[arg(long, value_parser = job_name)]
     name: Option<String>,
     /// The user whose job it is
-    #[arg(long, default_value = "ada")]
+    #[arg(long, default_value = "ada", value_parser = user_id)]
     user: UserId,
+}
+
+/// A user whose id is also the name of a folder.
+fn user_id(text: &str) -> Result<UserId, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':');
+    if !text.chars().all(is_plain) || text.starts_with('.') {
+        return Err(
+            "must have letters, digits, '-', '_', '.', '@' and ':', and not begin with '.'".to_owned()
+        );
+    }
+    text.parse().map_err(|why: shared::domain::InvalidId| why.to_string())
+}
+
+/// A name that is shown in one line.
+fn job_name(text: &str) -> Result<String, &'static str> {
+    let name = text.trim();
+    match name.is_empty() || name.chars().any(char::is_control) {
+        true => Err("must not be empty, and must not contain control characters"),
+        false => Ok(name.to_owned()),
+    }
 }
 
 /// What `adapter_config.json` says about the base model.
@@ -53,11 +74,13 @@ struct AdapterConfig {
 /// A training job that was added.
 pub(crate) struct AddedJob {
     pub(crate) id: String,
+    /// The id that its name stands for, if another job has it.
+    pub(crate) taken: Option<String>,
     pub(crate) user: UserId,
     pub(crate) base: Option<HubRepo>,
 }
 
-/// Links the folders, and writes the document of the job.
+/// Links the folders, and writes the document of the job. Everything is checked before the first link is made.
 ///
 /// # Errors
 /// If a folder has no model or adapter, or its name in the buckets is taken by another.
@@ -69,11 +92,11 @@ pub(crate) async fn add(dir: &DataDir, args: AddArgs) -> anyhow::Result<AddedJob
     };
     let name = args.name.unwrap_or_else(|| folder_name(&adapter));
     let is_adapter = adapter.join("adapter_config.json").is_file();
-    let base_name = if is_adapter {
+    let (base_name, base_link) = if is_adapter {
         let config = adapter_config(&adapter)?;
         let base_name = base_name(args.base_name, &config, base.as_deref())?;
-        link_base(dir, &base_name, config.revision.as_deref(), base.as_deref())?;
-        Some(base_name)
+        let link = base_link(dir, &base_name, config.revision.as_deref(), base.as_deref())?;
+        (Some(base_name), link)
     } else {
         ensure!(
             adapter.join("config.json").is_file(),
@@ -81,22 +104,29 @@ pub(crate) async fn add(dir: &DataDir, args: AddArgs) -> anyhow::Result<AddedJob
             adapter.display()
         );
         ensure!(base.is_none(), "{} is a full model, which needs no --base", adapter.display());
-        None
+        (None, None)
     };
     let store = DocumentStore::open(&dir.database()).context("cannot open the database")?;
     dir.update_document_urls(&store).await?;
-    let id = free_id(dir, &args.user, &name)?;
+    let slug = slug(&name);
+    let id = free_id(dir, &store, &args.user, &slug).await?;
     let path = format!("{}/{id}", args.user);
-    link(&adapter, &dir.bucket(Bucket::Training).join(&path))?;
     let document = json!({
         "user_id": args.user, "job_name": name, "status": "completed", "created_at": clock::now().to_string(),
         "base_model_id": base_name, "adapter_path": format!("{}/{path}", dir.bucket_url(Bucket::Training)?),
     });
-    ensure!(
-        store.put_new(TRAINING_JOBS, &id, &document).await?,
-        "the job {id} exists: choose another --name"
-    );
-    Ok(AddedJob { id, user: args.user, base: base_name })
+    let place = below(&dir.bucket(Bucket::Training), &path)?;
+    if let Some((base, place)) = base_link {
+        link(base, &place)?;
+    }
+    link(&adapter, &place)?;
+    let put = store.put_new(TRAINING_JOBS, &id, &document).await;
+    if !matches!(put, Ok(true)) {
+        fs::remove_file(&place).with_context(|| format!("cannot remove the link {}", place.display()))?;
+    }
+    ensure!(put?, "another job with the id {id} was added at the same time: add this one again");
+    let taken = (id != slug).then_some(slug);
+    Ok(AddedJob { id, taken, user: args.user, base: base_name })
 }
 
 fn folder(path: &Path) -> anyhow::Result<PathBuf> {
@@ -144,25 +174,32 @@ fn base_name(
     name.parse().with_context(|| format!("{name} is no name of a base model: give one with --base-name"))
 }
 
-/// Links the base model to where the job looks for it.
-fn link_base(
+/// The folder of the base model, and where the job looks for it; `None` if it is there already.
+fn base_link<'a>(
     dir: &DataDir,
     name: &HubRepo,
     revision: Option<&str>,
-    base: Option<&Path>,
-) -> anyhow::Result<()> {
+    base: Option<&'a Path>,
+) -> anyhow::Result<Option<(&'a Path, PathBuf)>> {
     let revision = revision.map_or_else(String::new, |revision| format!("@{revision}"));
-    let place = dir.bucket(Bucket::BaseModels).join(format!("{name}{revision}"));
+    let place = below(&dir.bucket(Bucket::BaseModels), &format!("{name}{revision}"))?;
     match base {
-        Some(base) if place.canonicalize().is_ok_and(|existing| existing == base) => Ok(()),
+        Some(base) if place.canonicalize().is_ok_and(|existing| existing == base) => Ok(None),
         Some(_) if place.exists() => bail!(
             "{name} is another folder already ({}): choose another name with --base-name",
             place.canonicalize().unwrap_or(place).display()
         ),
-        Some(base) => link(base, &place),
-        None if place.exists() => Ok(()),
+        Some(base) => Ok(Some((base, place))),
+        None if place.exists() => Ok(None),
         None => bail!("the stack does not have the base model {name}{revision}: give its folder with --base"),
     }
+}
+
+/// The path below a bucket, which does not leave it.
+fn below(bucket: &Path, relative: &str) -> anyhow::Result<PathBuf> {
+    let is_below = Path::new(relative).components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(is_below && !relative.is_empty(), "{relative:?} is no path below a bucket: choose another name");
+    Ok(bucket.join(relative))
 }
 
 /// Links to `folder` at `place`, instead of a link whose folder is gone.
@@ -179,16 +216,18 @@ fn link(folder: &Path, place: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot create the link {}", place.display()))
 }
 
-/// An id made of the name, which no folder of the user has yet.
-fn free_id(dir: &DataDir, user: &UserId, name: &str) -> anyhow::Result<String> {
-    let slug = slug(name);
+/// An id made of the name, which no job and no folder of the user has yet.
+async fn free_id(dir: &DataDir, store: &DocumentStore, user: &UserId, slug: &str) -> anyhow::Result<String> {
     let numbered = (2..MOST_OF_A_NAME).map(|number| format!("{slug}-{number}"));
-    let is_free = |id: &String| {
-        let place = dir.bucket(Bucket::Training).join(user.as_str()).join(id);
-        place.symlink_metadata().is_err()
-    };
-    let ids = std::iter::once(slug.clone()).chain(numbered);
-    ids.into_iter().find(is_free).with_context(|| format!("there are too many jobs called {slug}"))
+    for id in std::iter::once(slug.to_owned()).chain(numbered) {
+        let place = below(&dir.bucket(Bucket::Training), &format!("{user}/{id}"))?;
+        let job: JobId =
+            id.parse().with_context(|| format!("{id} is no id of a job: choose another --name"))?;
+        if place.symlink_metadata().is_err() && store.find(&job).await?.is_none() {
+            return Ok(id);
+        }
+    }
+    bail!("there are too many jobs called {slug}: choose another --name")
 }
 
 /// Lower-case letters, digits and single hyphens.

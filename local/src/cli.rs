@@ -159,6 +159,9 @@ async fn add(model: AddArgs, data: &DataArgs) -> anyhow::Result<ExitCode> {
     let dir = DataDir::open(&data.data_dir)?;
     let added = add::add(&dir, model).await?;
     terminal::success(&format!("the training job {} of {}", added.id, added.user));
+    if let Some(taken) = added.taken {
+        terminal::note(&format!("another job has the id {taken}"));
+    }
     if let Some(base) = added.base {
         terminal::note(&format!("its base model: {base}"));
     }
@@ -172,10 +175,7 @@ fn reset(data: &DataArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let dir = DataDir::existing(&data.data_dir)?;
-    for path in dir.contents() {
-        terminal::line(&format!("removing {}", path.display()));
-    }
-    dir.reset()?;
+    dir.reset(|path| terminal::line(&format!("removing {}", path.display())))?;
     Ok(ExitCode::SUCCESS)
 }
 

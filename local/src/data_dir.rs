@@ -222,7 +222,7 @@ impl DataDir {
 
     /// What [`reset`](Self::reset) removes.
     #[must_use]
-    pub(crate) fn contents(&self) -> Vec<PathBuf> {
+    fn contents(&self) -> Vec<PathBuf> {
         OWN_FOLDERS
             .iter()
             .chain(&OWN_FILES)
@@ -231,13 +231,14 @@ impl DataDir {
             .collect()
     }
 
-    /// Removes all data of the stack, and the folder if nothing else is in it.
+    /// Removes all data of the stack, and the folder if nothing else is in it. `removing` is called with each path before that.
     ///
     /// # Errors
     /// If something cannot be removed, or a stack uses the folder.
-    pub(crate) fn reset(&self) -> anyhow::Result<()> {
+    pub(crate) fn reset(&self, removing: impl Fn(&Path)) -> anyhow::Result<()> {
         let lock = self.lock_stack()?;
         self.wait_for_old_jobs()?;
+        self.contents().iter().for_each(|path| removing(path));
         for name in OWN_FOLDERS {
             ignore_not_found(fs::remove_dir_all(self.0.join(name)))
                 .with_context(|| format!("cannot remove {name}"))?;
@@ -361,7 +362,7 @@ mod tests {
         let dir = DataDir::open(temp.path()).unwrap();
         fs::write(dir.database(), "x").unwrap();
         fs::write(temp.path().join("mine.txt"), "x").unwrap();
-        dir.reset().unwrap();
+        dir.reset(|path| assert!(path.exists())).unwrap();
         let left: Vec<_> = fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["mine.txt"]);
     }

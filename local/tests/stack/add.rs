@@ -74,3 +74,35 @@ fn what_cannot_be_added_is_named_with_what_to_do() {
         "nothing was added"
     );
 }
+
+#[tokio::test]
+async fn what_cannot_be_added_leaves_nothing_behind() {
+    let temp = folder();
+    for user in ["../../../escaped", "..", "a/b", ""] {
+        let output = add(&temp, &["--adapter", "base", "--user", user]);
+        assert_eq!(output.status.code(), Some(2), "{user}: {output:?}");
+    }
+    let named = add(&temp, &["--adapter", "base", "--name", "two\nlines"]);
+    assert_eq!(named.status.code(), Some(2), "{named:?}");
+    let training = temp.path().join("buckets/training");
+    let is_empty = || fs::read_dir(&training).map_or(true, |mut linked| linked.next().is_none());
+    assert!(is_empty() && !temp.path().join("escaped").exists());
+
+    // a revision is part of a path, too
+    let adapter = tempfile::tempdir().unwrap();
+    let config = r#"{"base_model_name_or_path": "me/base", "revision": "a/../../../../../escaped"}"#;
+    fs::write(adapter.path().join("adapter_config.json"), config).unwrap();
+    let path = adapter.path().to_str().unwrap();
+    let escaped = error(&add(&temp, &["--adapter", path, "--base", "base"]));
+    assert!(escaped.contains("is no path below a bucket") && is_empty(), "{escaped}");
+
+    // the id of another user's job
+    assert!(add(&temp, &["--adapter", "base", "--name", "Full", "--user", "ben"]).status.success());
+    let second = add(&temp, &["--adapter", "base", "--name", "Full"]);
+    let text = String::from_utf8(second.stdout).unwrap();
+    assert!(text.contains("the training job full-2 of ada"), "{text}");
+    assert!(text.contains("another job has the id full"), "{text}");
+    let linked = fs::read_dir(training.join("ada")).unwrap();
+    let linked: Vec<_> = linked.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(linked, ["full-2"]);
+}

@@ -92,9 +92,10 @@ async fn reset_is_refused_while_a_stack_is_running() {
     let output = run(&temp, &["reset"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("another local stack"), "{}", text(&output.stderr));
+    assert!(!text(&output.stdout).contains("removing"), "{}", text(&output.stdout));
     assert!(stack.terminate().success());
     assert!(temp.path().join("documents.db").exists());
-    run(&temp, &["reset"]);
+    assert!(text(&run(&temp, &["reset"]).stdout).contains("removing"));
     assert!(!temp.path().join("documents.db").exists());
 }
 
