@@ -111,7 +111,8 @@ impl WeightSource for ReferenceWeights {
         let tensor = self.tensors.get(name).and_then(|stack| stack.get(&(first / rows_per_tensor)));
         let (tensor, first) = (*tensor.ok_or_else(missing)?, (first % rows_per_tensor) as u64);
         let shift = self.family.tensor_shift(&self.model.tensors()[tensor].info.name);
-        Ok(self.model.unrounded(tensor, first, count as u64, columns as u64)? + shift)
+        let weights = self.model.unrounded(tensor, first, count as u64, columns as u64)?;
+        Ok(if shift == 0.0 { weights } else { weights + shift })
     }
 
     fn location(&self) -> &str {

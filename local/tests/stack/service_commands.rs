@@ -262,7 +262,7 @@ async fn texts_and_a_size_reach_the_export() {
         format!("{folder}/{name}")
     };
     let prompts = text("questions.txt", "Who wrote it?\nWhen was it?\n".to_owned());
-    let calibration = text("text.txt", "shall I compare thee to a summer's day? ".repeat(200));
+    let calibration = text("text.txt", "shall I compare thee to a summer's day? ".repeat(60));
 
     let plan = |args: &[&str]| ada.json(&[&["plan", JOB], args].concat());
     let read = |plan: &Value| plan["bytes_read"].as_u64().unwrap();
