@@ -47,6 +47,6 @@ pub(crate) fn refuse(fixtures: &Path) {
     ] {
         let case = Case::open(fixtures.join("adapters").join(name));
         let error = LoraPlan::new(&case.model, TensorType::F32, "adapter").unwrap_err().to_string();
-        assert!(error.contains(why) && error.contains("not supported: merge it"), "{name}: {error}");
+        assert!(error.contains(why) && error.contains("not supported: export a GGUF of base and adapter"), "{name}: {error}");
     }
 }
