@@ -136,7 +136,7 @@ impl PushOperation<'_> {
     fn ensure_repository(&self) -> Result<(), PushError> {
         let target = self.request.target;
         if !self.hub.request(&self.operation, || self.repository.exists().send())? {
-            let created = self.hub.request(&self.operation, || {
+            let created = self.hub.request(&HubOperation::push(target.repo), || {
                 let create = self.hub.client.create_repository().repo_id(target.repo);
                 create.repo_type(RepoTypeModel).private(target.private).send()
             });

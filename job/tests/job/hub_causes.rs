@@ -136,6 +136,25 @@ async fn a_refused_push_names_the_true_cause() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_fails_is_named_with_what_was_being_done() {
+    let looked_at = "the repository ada/my-gemma could not be looked at: the Hugging Face Hub";
+    let upload = "the upload to ada/my-gemma failed: the Hugging Face Hub";
+    for (step, doing) in [(Step::Info, looked_at), (Step::Create, upload), (Step::Commit, upload)] {
+        let hub = hub().await;
+        hub.fail(step, Fault::Status(503), usize::MAX);
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        let expected = format!("{doing} answers with errors (503); ");
+        assert!(message(&made).starts_with(&expected), "{step:?}: {}", message(&made));
+        assert_eq!(code(&made), FailureCode::Interrupted);
+    }
+    let world = World::with_hub("http://127.0.0.1:9", Some(WRITER));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    let expected = format!("{looked_at} cannot be reached; try again in a few minutes");
+    assert_eq!(message(&made), expected);
+}
+
 /// Files of that content that is no model's.
 fn named(names: &[&str]) -> BTreeMap<String, Content> {
     names.iter().map(|name| ((*name).to_owned(), Content::regular("x"))).collect()
