@@ -105,7 +105,8 @@ impl<'a> InputSources<'a> {
         tracing::info!(base = %name, looked_in, files, "base model not in the bucket: reading it from the Hub");
         self.hub()?.model(name, revision).map_err(|error| match input.files.is_empty() {
             true => error,
-            false => error.with_detail(&format!("its folder among the base models has {}", input.content())),
+            false => error
+                .with_detail(&format!("its folder {folder} among the base models has {}", input.content())),
         })
     }
 }

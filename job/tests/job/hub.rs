@@ -308,7 +308,11 @@ async fn the_base_is_read_at_the_revision_of_the_adapter() {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.json"), "{}").unwrap();
     let made = export(&world, ArtifactKind::Merged, &[Destination::Gcs]).await;
-    assert!(message(&made).contains("@v3 has config.json, but no weights"), "{}", message(&made));
+    assert!(
+        message(&made).contains("@v3 among the base models has config.json, but no weights"),
+        "{}",
+        message(&made)
+    );
 
     // nor is an earlier merge taken for it
     let gguf = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;

@@ -292,8 +292,8 @@ async fn a_folder_without_a_model_does_not_hide_the_hubs() {
     }
     fs::remove_file(folder.join("model.safetensors.index.json")).unwrap();
     let made = export(&world, ArtifactKind::Gguf, &[Destination::Gcs]).await;
-    let expected = "its folder among the base models has config.json";
-    assert!(message(&made).contains(expected), "{}", message(&made));
+    let expected = format!("its folder {BASE} among the base models has config.json");
+    assert!(message(&made).contains(&expected), "{}", message(&made));
     assert!(message(&made).contains("but no weights as safetensors"), "{}", message(&made));
 }
 
