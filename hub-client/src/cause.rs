@@ -32,6 +32,17 @@ pub enum HubCause {
 }
 
 impl HubCause {
+    /// The state of the Hub that it stands for, as a clause for a message.
+    pub(crate) fn hub_state(self) -> &'static str {
+        if self == Self::RateLimited {
+            "the Hugging Face Hub limits the rate of requests"
+        } else if self == Self::Timeout {
+            "the Hugging Face Hub did not respond in time"
+        } else {
+            "a request to the Hugging Face Hub failed"
+        }
+    }
+
     /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_transient(self) -> bool {

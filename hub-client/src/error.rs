@@ -99,11 +99,15 @@ impl HubError {
                 "the Hugging Face Hub cannot be reached".to_owned()
             }
             Self::Stalled => self.to_string(),
-            _ => match self.cause() {
-                HubCause::RateLimited => "the Hugging Face Hub limits the rate of requests".to_owned(),
-                HubCause::Timeout => "the Hugging Face Hub did not respond in time".to_owned(),
-                _ => "a request to the Hugging Face Hub failed".to_owned(),
-            },
+            Self::Response(_)
+            | Self::DeadLink(_)
+            | Self::TooManyRedirects
+            | Self::Redirected(_)
+            | Self::Timeout
+            | Self::Connection(_)
+            | Self::Length { .. }
+            | Self::Request { .. }
+            | Self::Stopped => self.cause().hub_state().to_owned(),
         }
     }
 

@@ -13,6 +13,9 @@ use crate::hub_cause::failure_code;
 /// Longest message in a record, in characters.
 const MAX_MESSAGE_LENGTH: usize = 1_000;
 
+/// When to ask again for what needs the Hub, if the Hub does not say.
+const HUB_RETRY: Duration = Duration::from_secs(60);
+
 /// Why an export fails. The texts name what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JobError {
@@ -187,12 +190,10 @@ impl JobError {
         matches!(self, Self::Hub { cause: HubCause::MissingRepository, .. })
     }
 
-    /// Whether the Hub cannot be reached, fails or limits the rate of requests, and how long it asks to wait.
-    pub(crate) fn hub_unavailable(&self) -> Option<Option<Duration>> {
-        match self.inner().unwrap_or(self) {
-            Self::Hub { cause, wait, .. } if cause.is_transient() => Some(*wait),
-            _ => None,
-        }
+    /// When to ask again, if the Hub cannot be reached, fails or limits the rate of requests.
+    pub(crate) fn hub_retry_after(&self) -> Option<Duration> {
+        let Self::Hub { cause, wait, .. } = self.inner().unwrap_or(self) else { return None };
+        cause.is_transient().then_some(wait.unwrap_or(HUB_RETRY))
     }
 
     /// Adds to the message of an error of the Hub, or about what it has.

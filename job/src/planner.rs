@@ -23,9 +23,6 @@ use crate::{
 const HUB_DEADLINE: Duration = Duration::from_secs(10);
 const HUB_PATIENCE: Duration = Duration::from_secs(20);
 
-/// When to ask again for a plan that needs the Hub, if the Hub does not say.
-const HUB_RETRY: Duration = Duration::from_secs(60);
-
 /// Plans exports from headers and small files.
 pub struct Planner {
     locations: Arc<Locations>,
@@ -88,10 +85,9 @@ fn plan_error(error: JobError) -> PlanError {
         tracing::info!(error = &error as &dyn std::error::Error, "the export would fail");
         return PlanError::Refused(error.failure());
     }
-    if let Some(wait) = error.hub_unavailable() {
+    if let Some(retry_after) = error.hub_retry_after() {
         tracing::warn!(error = &error as &dyn std::error::Error, "the Hub is not available");
-        let (message, retry_after) = (error.message(), wait.unwrap_or(HUB_RETRY));
-        return PlanError::HubUnavailable { message, retry_after };
+        return PlanError::HubUnavailable { message: error.message(), retry_after };
     }
     failed(error).into()
 }

@@ -43,7 +43,7 @@ pub(crate) fn cancel(args: &CancelArgs, terminal: Terminal) -> Result<Summary, F
                 args.export.job,
                 quoted_word(&args.export.job)
             )),
-            _ => error.into(),
+            Some(_) | None => error.into(),
         })
     })?;
     Ok(Summary { lines: describe(&export), figures: export, ..Summary::default() })
