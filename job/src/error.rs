@@ -70,7 +70,7 @@ pub(crate) enum JobError {
 }
 
 /// The text with the last segments of URLs in buckets in place of the URLs.
-fn without_folders(text: &str) -> String {
+pub(crate) fn without_folders(text: &str) -> String {
     let name = |word: &str| match ["gs://", "file://"].iter().find_map(|scheme| word.find(scheme)) {
         Some(start) => {
             let (before, url) = word.split_at(start);

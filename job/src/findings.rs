@@ -3,6 +3,8 @@
 use engine::Severity;
 use shared::domain::{Finding, FindingSeverity};
 
+use crate::error::without_folders;
+
 /// The findings of a plan or report.
 pub(crate) fn of_engine(findings: &[engine::Finding]) -> Vec<Finding> {
     let finding = |finding: &engine::Finding| Finding {
@@ -12,7 +14,7 @@ pub(crate) fn of_engine(findings: &[engine::Finding]) -> Vec<Finding> {
             Severity::Warning => FindingSeverity::Warning,
             Severity::Error => FindingSeverity::Error,
         },
-        message: finding.message.clone(),
+        message: without_folders(&finding.message),
         remedy: finding.remedy.to_owned(),
     };
     findings.iter().map(finding).collect()

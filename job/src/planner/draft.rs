@@ -9,7 +9,7 @@ use shared::domain::{
 
 use crate::{
     archive::zip_size,
-    error::JobError,
+    error::{JobError, without_folders},
     estimate::WorkAmount,
     findings,
     hub::CARD_FILE,
@@ -272,7 +272,7 @@ fn plan_lora(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
 
 impl PlanDraft {
     fn warn(&mut self, code: &str, message: impl Into<String>) {
-        let (code, message) = (code.to_owned(), message.into());
+        let (code, message) = (code.to_owned(), without_folders(&message.into()));
         self.add(PlanWarning { code, message, severity: FindingSeverity::Warning, remedy: None });
     }
 
