@@ -75,5 +75,8 @@ fn a_class_without_gguf_may_be_merged() {
     let model = Model::new(&checkpoint(folder.path()));
     let planned = GgufPlan::new(&model, &GgufOptions::new(OutputType::F16, "m"));
     let error = planned.unwrap_err().to_string();
-    assert!(error.contains("GGUF for VaultGemmaForCausalLM") && error.contains("export the merged checkpoint"), "{error}");
+    assert!(
+        error.contains("GGUF for VaultGemmaForCausalLM") && error.contains("export the merged checkpoint"),
+        "{error}"
+    );
 }

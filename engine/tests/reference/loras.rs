@@ -47,6 +47,9 @@ pub(crate) fn refuse(fixtures: &Path) {
     ] {
         let case = Case::open(fixtures.join("adapters").join(name));
         let error = LoraPlan::new(&case.model, TensorType::F32, "adapter").unwrap_err().to_string();
-        assert!(error.contains(why) && error.contains("not supported: export a GGUF of base and adapter"), "{name}: {error}");
+        assert!(
+            error.contains(why) && error.contains("not supported: export a GGUF of base and adapter"),
+            "{name}: {error}"
+        );
     }
 }
