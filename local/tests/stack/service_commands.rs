@@ -211,7 +211,7 @@ async fn the_exit_status_says_how_the_export_ended() {
         (&followed["export_id"], &followed["error"]["kind"]),
         (&json!(export), &json!("export_cancelled"))
     );
-    assert!(ada.fail(6, &["cancel", JOB, export]).contains("no export is running"));
+    assert!(ada.fail(6, &["cancel", JOB, export]).contains("`gemma-export history"));
     assert!(ada.fail(4, &["follow", JOB]).contains("gemma-export history"));
 }
 
