@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::gemma::Architecture;
 use crate::merge::Model;
+use crate::peft::Adapter;
 use crate::tokenizer::Tokenizer;
 
 /// The code of the finding that is measured, not read.
@@ -72,7 +73,7 @@ pub fn check_serving(model: &Model) -> Result<Vec<Finding>> {
         Err(error) => {
             let remedy =
                 "take the tokenizer files of the base model, or save the tokenizer again with transformers";
-            let invalid = Finding::new(Severity::Error, "tokenizer_invalid", error.to_string(), remedy);
+            let invalid = Finding::new(Severity::Error, "tokenizer_invalid", named(&error, model), remedy);
             Ok([vec![invalid], check_with_tokenizer(model, architecture, None)?].concat())
         }
     }
@@ -87,10 +88,22 @@ pub(crate) fn check_any(model: &Model) -> Result<Vec<Finding>> {
         Err(error @ (Error::Read { .. } | Error::Cancelled)) => Err(error),
         Err(error) => {
             let remedy = "correct the file, or take the base model's";
-            Ok(vec![Finding::new(Severity::Error, "settings_invalid", error.to_string(), remedy)])
+            Ok(vec![Finding::new(Severity::Error, "settings_invalid", named(&error, model), remedy)])
         }
         findings => findings,
     }
+}
+
+/// The message of an error about the model's files, by their names in their folders: a report is the same wherever these lie.
+fn named(error: &Error, model: &Model) -> String {
+    let folders = [Some(model.base().location()), model.adapter().map(Adapter::location)];
+    folders
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.trim_end_matches('/'))
+        .fold(error.to_string(), |message, folder| {
+            message.replace(&format!("{folder}/"), "").replace(&format!("{folder}: "), "")
+        })
 }
 
 /// The same of a model whose tokenizer is open, if it has one.
