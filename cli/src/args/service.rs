@@ -120,13 +120,13 @@ pub(crate) struct RequestArgs {
     /// Types by tensor for a GGUF of at most this size, such as 4GB, instead of --quant
     #[arg(long, value_name = "SIZE", value_parser = super::size, conflicts_with = "quant")]
     pub(crate) max_bytes: Option<u64>,
-    /// gs:// URL of an importance matrix
+    /// URL of an importance matrix (gs://…, of a local stack file:///…)
     #[arg(long, value_name = "URL")]
     pub(crate) imatrix: Option<String>,
-    /// gs:// URL of a text that an importance matrix is computed from
+    /// URL (gs://…, file:///…) of a text that an importance matrix is computed from
     #[arg(long, value_name = "URL", conflicts_with = "imatrix")]
     pub(crate) calibration: Option<String>,
-    /// gs:// URL of prompts, with which survival of the fine-tune is measured
+    /// URL (gs://…, file:///…) of prompts, with which survival of the fine-tune is measured
     #[arg(long, value_name = "URL")]
     pub(crate) prompts: Option<String>,
     /// Also push to this repository on the Hugging Face Hub, with the token of HF_TOKEN or `hf auth login`
