@@ -122,6 +122,40 @@ async fn exports_that_are_killed_at_any_point_go_on_where_they_were() {
     }
 }
 
+/// A run writes the encoders, and then the model. Both are visible when the model is finished.
+#[tokio::test(flavor = "multi_thread")]
+async fn encoders_go_on_where_they_were_too() {
+    let world = World::new().await;
+    let vision = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/fixtures/families/gemma3-vision/base");
+    let repo = Repo::of_folder(Path::new(vision)).unwrap().with_weights_in_storage();
+    world.hub.put("google/gemma-3-vision", repo);
+    let args = "gguf --base google/gemma-3-vision --quant q8_0 --out out/m.gguf --mmproj out/mmproj.gguf";
+    world.clear();
+    let (asked, sent) = (world.hub.asked(Step::Storage), world.hub.sent("google/gemma-3-vision"));
+    world.inputs.succeed(args);
+    let expected = world.output();
+    let (asked, sent) =
+        (world.hub.asked(Step::Storage) - asked, world.hub.sent("google/gemma-3-vision") - sent);
+    let mut random = fastrand::Rng::with_seed(16);
+    let mut kept = 0;
+    for point in 0..10 {
+        world.clear();
+        // half of them in the encoders, half in the model
+        let after = if point % 2 == 0 { random.usize(1..asked / 2) } else { random.usize(asked / 2..asked) };
+        let mut killed = world.start(args, after, Duration::from_secs(60));
+        sleep(SETTLED);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        world.answer_again();
+        assert!(!world.inputs.path("out/m.gguf").exists() && !world.inputs.path("out/mmproj.gguf").exists());
+        let before = world.hub.sent("google/gemma-3-vision");
+        let printed = world.inputs.succeed(&format!("{args} --resume"));
+        assert!(world.output() == expected, "killed after {after} of {asked} requests: {printed}");
+        kept += usize::from(world.hub.sent("google/gemma-3-vision") - before < sent);
+    }
+    assert!(kept >= 5, "of 10 points, {kept} were behind a finished tensor");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_export_says_what_it_keeps() {
     let world = World::new().await;
