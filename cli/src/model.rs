@@ -6,6 +6,7 @@ use engine::{Adapter, AdapterConfig, Checkpoint, Model};
 
 use crate::base_revision;
 use crate::failure::Failure;
+use crate::paths::file_name;
 use crate::sources::{HubName, OpenSource, SourceName, Sources};
 
 /// A model, and what its exports are named after.
@@ -45,7 +46,32 @@ pub(crate) fn open_model(
 fn open_adapter(path: &Path, sources: &Sources) -> Result<(Adapter, String), Failure> {
     let expected = "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors";
     let source = sources.open("--adapter", SourceName::of(path), expected)?;
+    check_is_adapter(&source)?;
     Ok((Adapter::open(source.folder)?, source.name.title()))
+}
+
+/// Refuses what is given in place of an adapter by mistake: a full model, and a trainer's folder of checkpoints.
+fn check_is_adapter(source: &OpenSource) -> Result<(), Failure> {
+    if source.has("adapter_config.json")? {
+        return Ok(());
+    }
+    let name = &source.name;
+    if source.has_model()? {
+        let message =
+            format!("--adapter {name} is a full model, not an adapter: give it as --base, without --adapter");
+        return Err(Failure::input(message));
+    }
+    let SourceName::Folder(path) = name else { return Ok(()) };
+    let step = |path: &Path| file_name(path)?.strip_prefix("checkpoint-")?.parse::<u64>().ok();
+    let folders = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let checkpoints = folders.filter(|folder| folder.join("adapter_config.json").is_file());
+    match checkpoints.max_by_key(|folder| step(folder)).filter(|folder| step(folder).is_some()) {
+        Some(last) => Err(Failure::input(format!(
+            "--adapter {name} holds a trainer's checkpoints: give one of them, such as --adapter {}",
+            last.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The base at the revision that the adapter names, if it names one.

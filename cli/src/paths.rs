@@ -53,6 +53,9 @@ pub(crate) fn join(folder: &Path, name: &str) -> PathBuf {
 /// When it is an existing folder, or has no file name.
 pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Failure> {
     match file_name(path) {
+        Some("-") if path.as_os_str() == "-" => {
+            Err(Failure::usage("an export is not written to standard output: give the path of a file"))
+        }
         Some(name) if !path.is_dir() && !path.to_string_lossy().ends_with(std::path::is_separator) => {
             Ok((parent(path), name))
         }

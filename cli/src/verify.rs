@@ -98,10 +98,15 @@ fn gguf(args: &VerifyArgs, model: &Model, sources: &Sources, run: Run<'_>) -> Re
     let (name, count) = parse_split_name(name).unwrap_or((name.to_owned(), 1));
     let parts = open_parts(parent(&args.out), &name, count)?;
     let files = parts.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
-    let options = options(args, sources, &folder, (&name, &files))?;
-    let is_mmproj = |file: &GgufFile| {
-        file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == "mmproj")
+    let has_type = |file: &GgufFile, expected: &str| {
+        file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == expected)
     };
+    if files.first().is_some_and(|first| has_type(first, "adapter")) {
+        let message = "is an adapter as GGUF, which is not verified: `gemma-export lora` makes it again, with the same bytes";
+        return Err(Failure::input(format!("{} {message}", args.out.display())));
+    }
+    let options = options(args, sources, &folder, (&name, &files))?;
+    let is_mmproj = |file: &GgufFile| has_type(file, "mmproj");
     let plan = match files.first() {
         Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
         Some(_) | None => GgufPlan::new(model, &options)?,

@@ -150,7 +150,7 @@ fn a_failure_leaves_no_files() {
         ["merge", "--base", &fixture("base"), "--adapter", &fixture("base"), "--out", out.to_str().unwrap()];
     let failed = gemma_export(&args);
     assert_eq!(failed.status.code(), Some(4));
-    assert!(text(&failed.stderr).contains("has no adapter_config.json"), "{}", text(&failed.stderr));
+    assert!(text(&failed.stderr).contains("is a full model, not an adapter"), "{}", text(&failed.stderr));
     assert!(names(folder.path()).is_empty());
 }
 

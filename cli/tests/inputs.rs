@@ -332,3 +332,24 @@ fn a_path_that_is_no_folder_comes_with_advice() {
         &["--target-model m.gguf is a GGUF file", "give the target model's folder"],
     );
 }
+
+#[test]
+fn what_is_given_in_place_of_an_adapter_or_an_output_is_named() {
+    let inputs = Inputs::new();
+    let merge = |adapter: &str| format!("merge --base base --adapter {adapter} --out merged");
+    inputs.refuse(&merge("base"), &["--adapter base is a full model", "give it as --base"]);
+    fs::create_dir_all(inputs.path("runs/logs")).unwrap();
+    for step in ["checkpoint-9", "checkpoint-30"] {
+        fs::create_dir(inputs.path("runs").join(step)).unwrap();
+        for file in ["adapter_config.json", "adapter_model.safetensors"] {
+            fs::copy(inputs.path("adapter").join(file), inputs.path("runs").join(step).join(file)).unwrap();
+        }
+    }
+    inputs.refuse(&merge("runs"), &["a trainer's checkpoints", "--adapter runs/checkpoint-30"]);
+    inputs.fail(2, "gguf --base base --out -", &["not written to standard output"]);
+    inputs.succeed("lora --base base --adapter adapter --out l.gguf");
+    inputs.refuse(
+        "verify --base base --adapter adapter --out l.gguf",
+        &["an adapter as GGUF", "gemma-export lora"],
+    );
+}

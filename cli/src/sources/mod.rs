@@ -153,7 +153,8 @@ impl OpenSource {
         Ok(self.files()?.iter().any(|file| file.name == name))
     }
 
-    fn has_model(&self) -> Result<bool, Failure> {
+    /// Whether it has a configuration and weights of a model.
+    pub(crate) fn has_model(&self) -> Result<bool, Failure> {
         Ok(self.has("config.json")? && self.files()?.iter().any(|file| is_model_weights(&file.name)))
     }
 

@@ -54,7 +54,8 @@ impl<'a> PromptEncoder<'a> {
             }
         }
         match encoded.is_empty() {
-            true => Err(self.invalid(format!("has no prompt of 1 to {MAX_PROMPT_TOKENS} tokens"))),
+            true => Err(self
+                .invalid(format!("none of the prompts has 1 to {MAX_PROMPT_TOKENS} tokens: shorten them"))),
             false => Ok(encoded),
         }
     }

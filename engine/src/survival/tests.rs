@@ -245,7 +245,7 @@ fn prompts_and_answers_are_rendered_through_the_chat_template() {
 #[test]
 fn a_template_that_renders_nothing_or_fails_is_an_error() {
     for (template, problem) in [
-        ("{{ '' }}", "has no prompt of 1 to 512 tokens"),
+        ("{{ '' }}", "none of the prompts has 1 to 512 tokens"),
         ("{{ raise_exception('no such role') }}", "the chat template fails: no such role"),
     ] {
         let inputs = Inputs::new();

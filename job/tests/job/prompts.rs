@@ -110,7 +110,7 @@ async fn prompts_that_cannot_be_used_are_refused_by_plan_and_export() {
             "line 2: has no prompt",
         ),
         (long.as_str(), "has over 8388608 bytes: give a part of it"),
-        (&"a ".repeat(2_000), "has no prompt of 1 to 512 tokens"),
+        (&"a ".repeat(2_000), "none of the prompts has 1 to 512 tokens"),
     ] {
         for (kind, types) in [(ArtifactKind::Gguf, vec![Quantization::Q4_0]), (ArtifactKind::Merged, vec![])]
         {
