@@ -123,6 +123,24 @@ async fn the_latest_export_is_found_among_string_times_and_timestamps() {
     assert_eq!(latest.id, native);
 }
 
+/// The server's time has milliseconds, and two exports can start in the same one.
+#[tokio::test]
+async fn of_exports_with_the_same_start_the_last_created_is_the_latest() {
+    let Some(emulated) = EmulatedStore::new().await else { return };
+    let started_at = FirestoreTimestamp(StoredTime::parse("2026-01-01T00:00:00Z").unwrap().into());
+    for _ in 0..4 {
+        let id = ExportId::random();
+        let document =
+            json!({"export_id": id.to_string(), "job_id": "equal", "type": "gguf", "status": "completed"});
+        let mut fields: Vec<_> =
+            document.as_object().unwrap().iter().map(|(n, v)| (n.as_str(), stored(n, v))).collect();
+        fields.push(("started_at", started_at.into()));
+        emulated.write(EXPORTS, &id.to_string(), fields).await;
+        let latest = emulated.store.latest(&fixtures::job_id("equal")).await.unwrap().unwrap();
+        assert_eq!(latest.id, id);
+    }
+}
+
 #[tokio::test]
 async fn times_are_stored_as_timestamps_of_the_server() {
     let Some(emulated) = EmulatedStore::new().await else { return };

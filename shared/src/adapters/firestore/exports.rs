@@ -50,6 +50,8 @@ impl ExportReader for Firestore {
             if found.iter().any(has_string_time) {
                 found.extend(DocumentQuery::latest(job).with_timestamps_only().run(db).await?);
             }
+            // The server's time has milliseconds; of exports that started in the same one, the last created is the latest.
+            found.sort_by_key(|found| found.create_time.map(|time| (time.seconds, time.nanos)));
             Ok(readable(&found).max_by_key(|export| export.started_at))
         })
         .await
