@@ -24,7 +24,7 @@
 //! ```
 //!
 //! The job then claims the export, and reports progress and completion with `Exports::apply`. It applies a
-//! [`domain::Transition`] to the stored [`domain::Export`] in one transaction.
+//! [`domain::Transition`] to the stored [`domain::Export`].
 //!
 //! # Modules
 //!

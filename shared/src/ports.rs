@@ -111,8 +111,8 @@ pub trait Exports: ExportReader {
     /// What that user has used of `limits`.
     async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError>;
 
-    /// Applies [`Export::apply`] to the stored export in one transaction and returns the new state. Fields that this
-    /// service does not know stay unchanged.
+    /// Applies [`Export::apply`] to the stored export and returns the new state. No change by others is lost: it is applied
+    /// to the state that it replaces. Fields that this service does not know stay unchanged.
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError>;
 }
 

@@ -15,9 +15,9 @@ use gcloud_sdk::{
             run::v2::{CancelExecutionRequest, RunJobRequest, env_var::Values},
         },
         firestore::v1::{
-            BeginTransactionRequest, BeginTransactionResponse, CommitRequest, CommitResponse, Document,
-            GetDocumentRequest, RollbackRequest, RunQueryRequest, RunQueryResponse, Value, Write,
-            WriteResult, run_query_request::QueryType, value::ValueType, write::Operation as WriteOperation,
+            CommitRequest, CommitResponse, Document, GetDocumentRequest, RunQueryRequest, RunQueryResponse,
+            Value, Write, WriteResult, run_query_request::QueryType, value::ValueType,
+            write::Operation as WriteOperation,
         },
         longrunning::Operation,
     },
@@ -71,7 +71,8 @@ impl FakeGoogle {
     pub fn put(&self, project: &str, collection: &str, id: &str, fields: &serde_json::Value) {
         let name = format!("projects/{project}/databases/(default)/documents/{collection}/{id}");
         let document = FirestoreDb::serialize_to_doc("", fields).expect("fields");
-        lock(&self.state.documents).insert(name.clone(), Document { name, ..document });
+        lock(&self.state.documents)
+            .insert(name.clone(), Document { name, update_time: Some(now()), ..document });
     }
 
     /// The methods that were called, by name.
@@ -97,14 +98,7 @@ async fn answer(state: Arc<State>, request: hyper::Request<Incoming>) -> hyper::
             .await
         }
         "RunQuery" => run_query(&state, request).await,
-        "BeginTransaction" => {
-            unary(request, |_: BeginTransactionRequest| {
-                Ok(BeginTransactionResponse { transaction: b"transaction".to_vec() })
-            })
-            .await
-        }
         "Commit" => unary(request, |message| Ok(state.commit(message))).await,
-        "Rollback" => unary(request, |_: RollbackRequest| Ok(())).await,
         "RunJob" => {
             unary(request, |message| {
                 state.fail_export(message);
@@ -187,6 +181,7 @@ impl State {
         let server_time = || Value { value_type: Some(ValueType::TimestampValue(now())) };
         let transform_results = write.update_transforms.iter().map(|_| server_time()).collect();
         if let Some(WriteOperation::Update(mut document)) = write.operation {
+            document.update_time = Some(now());
             for transform in write.update_transforms {
                 document.fields.insert(transform.field_path, server_time());
             }

@@ -18,7 +18,6 @@ locals {
     creator = {
       title = "Export Service: read, create and update documents"
       permissions = [
-        "datastore.databases.get", # to begin and roll back transactions
         "datastore.entities.create",
         "datastore.entities.get",
         "datastore.entities.list",
@@ -29,7 +28,6 @@ locals {
     canceler = {
       title = "Export Service: read, list and update documents"
       permissions = [
-        "datastore.databases.get",
         "datastore.entities.get",
         "datastore.entities.list",
         "datastore.entities.update",
@@ -39,7 +37,6 @@ locals {
     updater = {
       title = "Export Service: read and update documents"
       permissions = [
-        "datastore.databases.get",
         "datastore.entities.get",
         "datastore.entities.update",
       ]

@@ -30,7 +30,7 @@ pub(super) enum StoreError {
 }
 
 impl StoreError {
-    /// Whether a transaction was aborted because of contention and can be retried.
+    /// Whether a write was aborted because of others at the same time and can be repeated.
     pub(super) fn is_contention(&self) -> bool {
         let of_client = matches!(self, Self::Client(FirestoreError::DatabaseError(error)) if error.public.code == "Aborted");
         of_client || self.has_code(Code::Aborted)
@@ -42,9 +42,9 @@ impl StoreError {
             || self.has_code(Code::AlreadyExists)
     }
 
-    /// Whether a document has changed since it was read.
+    /// Whether a document was changed or deleted since it was read.
     pub(super) fn is_changed(&self) -> bool {
-        self.has_code(Code::FailedPrecondition)
+        self.has_code(Code::FailedPrecondition) || self.has_code(Code::NotFound)
     }
 
     fn has_code(&self, code: Code) -> bool {

@@ -2,12 +2,8 @@
 //! clock of the process.
 
 use async_trait::async_trait;
-use firestore::{
-    FirestoreConsistencySelector, FirestoreDb, FirestoreTransaction, FirestoreTransactionMode,
-    FirestoreTransactionOps, FirestoreTransactionOptions, FirestoreTransactionResponse,
-    timestamp_utils::from_timestamp,
-};
-use gcloud_sdk::google::firestore::v1::{Document, value::ValueType};
+use firestore::{FirestoreDb, timestamp_utils::from_timestamp};
+use gcloud_sdk::google::firestore::v1::{CommitResponse, Document, value::ValueType};
 use jiff::Timestamp;
 
 use super::{
@@ -16,7 +12,7 @@ use super::{
     retry_delay::RetryDelay,
     training_jobs::document_id,
     within_deadline,
-    write::{DocumentWrite, document},
+    write::{DocumentWrite, commit, document},
 };
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, ExportDocument, changed_fields},
@@ -122,18 +118,10 @@ impl Exports for Firestore {
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError> {
         within_deadline(async {
             let db = self.db().await?;
-            let mut mode = FirestoreTransactionMode::ReadWrite;
             let mut delay = RetryDelay::default();
             loop {
-                let options = FirestoreTransactionOptions::new().with_mode(mode);
-                let transaction =
-                    db.begin_transaction_with_options(options).await.map_err(StoreError::from)?;
-                // The id of the previous attempt gives the retry priority.
-                mode = FirestoreTransactionMode::ReadWriteRetry(transaction.transaction_id().clone());
-                match try_apply(db, transaction, id, transition).await {
-                    Err(failure) if failure.is_contention() => {
-                        delay.wait().await;
-                    }
+                match try_apply(db, id, transition).await {
+                    Err(failure) if failure.is_changed() || failure.is_contention() => delay.wait().await,
                     result => return result.map_err(ApplyError::from),
                 }
             }
@@ -142,39 +130,12 @@ impl Exports for Firestore {
     }
 }
 
-/// One attempt of the transaction. It fails if the document changes between its read and its write.
-async fn try_apply(
-    db: &FirestoreDb,
-    mut transaction: FirestoreTransaction<'_>,
-    id: ExportId,
-    transition: &Transition,
-) -> Result<Export, StoreError> {
-    let selector = FirestoreConsistencySelector::Transaction(transaction.transaction_id().clone());
-    let transaction_db = db.clone_with_consistency_selector(selector);
-    match prepare(&transaction_db, id, transition).await {
-        Ok((after, write, server_times)) => {
-            transaction.add(write)?;
-            let response = transaction.commit().await?;
-            with_server_times(after, &server_times, &response)
-        }
-        Err(failure) => {
-            // Releases the locks, which would otherwise remain until the transaction times out.
-            if let Err(error) = transaction.rollback().await {
-                tracing::debug!(%error, "rolling back a transaction failed");
-            }
-            Err(failure)
-        }
-    }
-}
-
-async fn prepare(
-    db: &FirestoreDb,
-    id: ExportId,
-    transition: &Transition,
-) -> Result<(Export, DocumentWrite, Vec<&'static str>), StoreError> {
+/// Reads the document and writes the changed one. Fails if it changes in between.
+async fn try_apply(db: &FirestoreDb, id: ExportId, transition: &Transition) -> Result<Export, StoreError> {
     let id = id.to_string();
     let found = db.fluent().select().by_id_in(EXPORTS).one(&id).await?.ok_or(StoreError::NoDocument)?;
     let stored = parse_export(&found)?;
+    let read = found.update_time.ok_or(StoreError::Incomplete("the time of the last change"))?;
     let after = stored.clone().apply(transition, clock::now())?;
     let mut masked = changed_fields(&stored, &after);
     let server_times: Vec<_> =
@@ -182,20 +143,22 @@ async fn prepare(
     masked.retain(|path| !server_times.contains(&path.as_str()));
     let mut fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&after))?.fields;
     fields.retain(|name, _| masked.iter().any(|path| path.split('.').next() == Some(name)));
-    let write =
-        DocumentWrite::update(document(db, EXPORTS, &id, fields), masked).with_server_times(&server_times);
-    Ok((after, write, server_times))
+    let write = DocumentWrite::update(document(db, EXPORTS, &id, fields), masked)
+        .with_server_times(&server_times)
+        .if_unchanged_since(Some(read));
+    let response = commit(db, [write]).await?;
+    with_server_times(after, &server_times, &response)
 }
 
 /// Sets the times that the server assigned.
 fn with_server_times(
     mut export: Export,
     fields: &[&str],
-    response: &FirestoreTransactionResponse,
+    response: &CommitResponse,
 ) -> Result<Export, StoreError> {
     let results = response.write_results.first().map_or(&[][..], |result| &result.transform_results);
     for (index, field) in fields.iter().enumerate() {
-        let value = results.get(index).and_then(|result| result.value.value_type.as_ref());
+        let value = results.get(index).and_then(|result| result.value_type.as_ref());
         let Some(ValueType::TimestampValue(time)) = value else {
             return Err(StoreError::Incomplete("the times that the server assigned"));
         };

@@ -1,4 +1,4 @@
-//! Delays between the attempts of a transaction that is aborted.
+//! Delays between the attempts of a change that others are faster than.
 
 use std::time::Duration;
 

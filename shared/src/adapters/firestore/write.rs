@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 
-use firestore::{FirestoreDb, errors::FirestoreError};
+use firestore::FirestoreDb;
 use gcloud_sdk::{
     google::firestore::v1::{
-        CommitRequest, Document, DocumentMask, Precondition, Value, Write,
+        CommitRequest, CommitResponse, Document, DocumentMask, Precondition, Value, Write,
         document_transform::{
             FieldTransform,
             field_transform::{ServerValue, TransformType},
@@ -63,9 +63,9 @@ impl DocumentWrite {
         self
     }
 
-    /// Commits the write without a transaction.
+    /// Commits the write.
     pub(super) async fn commit(self, db: &FirestoreDb) -> Result<(), StoreError> {
-        commit(db, [self]).await
+        commit(db, [self]).await.map(drop)
     }
 }
 
@@ -73,23 +73,13 @@ impl DocumentWrite {
 pub(super) async fn commit(
     db: &FirestoreDb,
     writes: impl IntoIterator<Item = DocumentWrite>,
-) -> Result<(), StoreError> {
+) -> Result<CommitResponse, StoreError> {
     let request = CommitRequest {
         database: db.get_database_path().clone(),
         writes: writes.into_iter().map(|write| write.0).collect(),
         ..CommitRequest::default()
     };
-    db.client().get().commit(request).await?;
-    Ok(())
-}
-
-/// For [`firestore::FirestoreTransactionOps::add`].
-impl TryFrom<DocumentWrite> for Write {
-    type Error = FirestoreError;
-
-    fn try_from(write: DocumentWrite) -> Result<Self, FirestoreError> {
-        Ok(write.0)
-    }
+    Ok(db.client().get().commit(request).await?.into_inner())
 }
 
 /// A document with that id and those fields.

@@ -215,7 +215,6 @@ fn permissions_of_rpc(method: &str) -> (&'static [&'static str], &'static [&'sta
     match method {
         "GetDocument" => (&["datastore.entities.get"], &[]),
         "RunQuery" => (&["datastore.entities.get", "datastore.entities.list"], &[]),
-        "BeginTransaction" | "Rollback" => (&["datastore.databases.get"], &[]),
         "Commit" => (&[], &["datastore.entities.create", "datastore.entities.update"]),
         "RunJob" => (&["run.jobs.run", "run.jobs.runWithOverrides"], &[]),
         "CancelExecution" => (&["run.executions.cancel"], &[]),

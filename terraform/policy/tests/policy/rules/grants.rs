@@ -10,9 +10,9 @@ use crate::{
 
 /// `member | permissions | resource`, without those of the deployer.
 const GRANTS: &[&str] = &[
-    "cancel | datastore.databases.get datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
+    "cancel | datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
     "cancel | run.executions.cancel | job export-job",
-    "create | datastore.databases.get datastore.entities.create datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
+    "create | datastore.entities.create datastore.entities.get datastore.entities.list datastore.entities.update | database (default)",
     "create | roles/cloudkms.cryptoKeyEncrypter | key hub-tokens",
     "create | roles/run.invoker | service list",
     "create | run.jobs.run run.jobs.runWithOverrides | job export-job",
@@ -24,7 +24,7 @@ const GRANTS: &[&str] = &[
     "get | datastore.entities.get datastore.entities.list | database (default)",
     "get | iam.serviceAccounts.signBlob | account get",
     "get | storage.objects.get | bucket demo-export-export-files",
-    "job | datastore.databases.get datastore.entities.get datastore.entities.update | database (default)",
+    "job | datastore.entities.get datastore.entities.update | database (default)",
     "job | roles/cloudkms.cryptoKeyDecrypter | key hub-tokens",
     "job | roles/storage.objectViewer | bucket base-models",
     "job | roles/storage.objectViewer | bucket training-adapters",
