@@ -1,6 +1,6 @@
 //! Forwards requests to functions and returns their responses, as Hosting does, for every method.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -10,7 +10,11 @@ use axum::{
 };
 use reqwest::Url;
 use serde_json::json;
-use shared::{api::Problem, http::body};
+use shared::{
+    api::Problem,
+    http::body,
+    telemetry::{self, RequestTags, in_request},
+};
 
 /// The timeout of Hosting for a service.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,6 +30,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
 ];
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An HTTP client that forwards requests.
 #[derive(Debug, Clone)]
@@ -43,8 +49,19 @@ impl ReverseProxy {
         Ok(Self(client))
     }
 
-    /// Forwards the request to that path of the service at `to`, and returns the response.
+    /// Forwards the request to that path of the service at `to`, and returns the response. A refusal of its own has a
+    /// request id, as the service's responses have.
     pub(crate) async fn pass(&self, to: SocketAddr, path: &str, request: Request) -> Response {
+        let tags = Arc::new(RequestTags::new(request.headers()));
+        let id = HeaderValue::from_str(&tags.id);
+        let mut response = in_request(tags, self.forward(to, path, request)).await;
+        if let Ok(id) = id {
+            response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        }
+        response
+    }
+
+    async fn forward(&self, to: SocketAddr, path: &str, request: Request) -> Response {
         let (mut parts, body) = request.into_parts();
         let body = match body::read(&parts.headers, body).await {
             Ok(body) => body,
@@ -75,7 +92,12 @@ impl ReverseProxy {
             Err(error) => {
                 let status =
                     if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-                tracing::error!(error = &error as &dyn std::error::Error, "a function did not respond");
+                let id = telemetry::current().map(|tags| tags.id.clone());
+                tracing::error!(
+                    request_id = id,
+                    error = &error as &dyn std::error::Error,
+                    "a function did not respond"
+                );
                 no_answer(status)
             }
         }
@@ -94,8 +116,10 @@ fn service_url(to: SocketAddr, path: &str, query: Option<&str>) -> Option<Url> {
 fn no_answer(status: StatusCode) -> Response {
     let detail = "the function did not answer: try again; the reason is in logs/stack.log of the data folder";
     let title = status.canonical_reason().unwrap_or_default();
-    let problem =
-        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    let problem = json!({
+        "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail,
+        "request_id": telemetry::current().map_or_else(String::new, |tags| tags.id.clone()),
+    });
     let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
     (status, content_type, problem.to_string()).into_response()
 }

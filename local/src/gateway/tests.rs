@@ -250,6 +250,8 @@ async fn failures_of_the_gateway_are_problems() {
         );
         let problem: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(problem["status"], expected.as_u16());
+        assert_eq!(problem["request_id"], headers["x-request-id"].to_str().unwrap());
+        assert!(!problem["request_id"].as_str().unwrap().is_empty());
     }
 }
 
