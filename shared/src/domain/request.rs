@@ -1,75 +1,12 @@
 //! The request to create an export: parsing and validation.
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::Deserialize;
 
-use super::{ArtifactKind, GgufKind, HubRepo, JobId, Quantization, file_url, max_bytes};
-
-/// A destination of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Destination {
-    /// Google Cloud Storage.
-    Gcs,
-    /// The Hugging Face Hub.
-    HfHub,
-}
-
-/// One or both destinations, without duplicates, in the order of [`Destination`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(
-    feature = "openapi",
-    derive(utoipa::ToSchema),
-    schema(min_items = 1, description = "One or both; duplicates are removed.")
-)]
-#[serde(transparent)]
-pub struct Destinations(Vec<Destination>);
-
-/// Google Cloud Storage, the default of a request.
-impl Default for Destinations {
-    fn default() -> Self {
-        Self(vec![Destination::Gcs])
-    }
-}
-
-impl Destinations {
-    /// Removes duplicates; `None` if `all` is empty.
-    #[must_use]
-    pub fn new(mut all: Vec<Destination>) -> Option<Self> {
-        all.sort_unstable();
-        all.dedup();
-        (!all.is_empty()).then_some(Self(all))
-    }
-
-    /// Whether `destination` is one of them.
-    #[must_use]
-    pub fn contains(&self, destination: Destination) -> bool {
-        self.0.contains(&destination)
-    }
-
-    /// The destinations, without duplicates.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Destination] {
-        &self.0
-    }
-}
-
-/// An invalid field of a request.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {reason}")]
-pub struct InvalidRequest {
-    /// The name of the field in the request.
-    pub field: &'static str,
-    /// The rule that it violates. Never contains the value, which can be a secret.
-    pub reason: String,
-}
-
-impl InvalidRequest {
-    pub(crate) fn new(field: &'static str, reason: impl Into<String>) -> Self {
-        Self { field, reason: reason.into() }
-    }
-}
+use super::{
+    ArtifactKind, Destination, Destinations, GgufKind, HubRepo, InvalidRequest, JobId, Quantization,
+    body_field::BodyField, file_url, max_bytes,
+};
 
 /// The request body before validation: all fields are optional, unknown fields are ignored. A value of the wrong type
 /// is recorded without the value, so that the error can name the field without quoting a secret.
@@ -89,41 +26,6 @@ pub struct RawCreateExport {
     prompts_uri: BodyField<String>,
     max_bytes: BodyField<f64>,
     calibration_uri: BodyField<String>,
-}
-
-/// A field of the body: a value, null, a value of the wrong type, or nothing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-enum BodyField<T> {
-    Value(T),
-    Null(()),
-    WrongType(IgnoredAny),
-    #[default]
-    #[serde(skip)]
-    Omitted,
-}
-
-impl<T> BodyField<T> {
-    /// The value. Null counts as omitted.
-    fn into_value(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
-        match self {
-            Self::Value(value) => Ok(Some(value)),
-            Self::Null(()) | Self::Omitted => Ok(None),
-            Self::WrongType(_) => Err(InvalidRequest::new(field, format!("must be {expected}"))),
-        }
-    }
-
-    /// The value of a field that may be omitted and not null.
-    fn into_non_null(self, field: &'static str, expected: &str) -> Result<Option<T>, InvalidRequest> {
-        match self {
-            Self::Null(()) => {
-                Err(InvalidRequest::new(field, format!("must be {expected}; omit it for the default")))
-            }
-            other @ (Self::Value(_) | Self::WrongType(_) | Self::Omitted) => {
-                other.into_value(field, expected)
-            }
-        }
-    }
 }
 
 /// A validated request: what to export and where to.
@@ -170,7 +72,7 @@ impl TryFrom<RawCreateExport> for CreateExport {
     fn try_from(raw: RawCreateExport) -> Result<Self, InvalidRequest> {
         let job_id = parse_job_id(raw.job_id.into_value("job_id", "a string")?)?;
         let kind = parse_kind(raw.export_type.into_value("export_type", "a string")?.as_deref())?;
-        let destinations = parse_destinations(
+        let destinations = Destinations::parse(
             raw.destination.into_non_null("destination", "an array of gcs, hf_hub or both")?,
         )?;
         let hf_token = parse_hf_token(raw.hf_token.into_value("hf_token", "a string")?)?;
@@ -262,20 +164,6 @@ fn parse_kind(name: Option<&str>) -> Result<ArtifactKind, InvalidRequest> {
         Some(_) => Err(InvalidRequest::new("export_type", "must be adapter, merged or gguf")),
         None => Err(InvalidRequest::new("export_type", "is required: adapter, merged or gguf")),
     }
-}
-
-fn parse_destinations(names: Option<Vec<String>>) -> Result<Destinations, InvalidRequest> {
-    let Some(names) = names else { return Ok(Destinations::default()) };
-    let all = names
-        .iter()
-        .map(|name| match name.as_str() {
-            "gcs" => Ok(Destination::Gcs),
-            "hf_hub" => Ok(Destination::HfHub),
-            _ => Err(InvalidRequest::new("destination", "must contain only gcs and hf_hub")),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Destinations::new(all)
-        .ok_or_else(|| InvalidRequest::new("destination", "must not be empty: gcs, hf_hub or both"))
 }
 
 fn parse_hf_repo(name: Option<&str>) -> Result<Option<HubRepo>, InvalidRequest> {
