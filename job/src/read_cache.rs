@@ -5,7 +5,6 @@
 //! evicted: a pass over weights that do not fit would evict each block before its next use.
 
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -13,7 +12,7 @@ use std::{
     },
 };
 
-use engine::{Folder, FolderEntry, Source};
+use engine::{Folder, OpenedOnce, Source};
 
 /// Bytes that are read at once. Reads of the engine have about this size, at other offsets.
 const BLOCK: u64 = 4 << 20;
@@ -32,10 +31,11 @@ impl ReadCache {
 
     /// The folder, its files cached if weights of `size` bytes fit beside the files that are cached already.
     pub(crate) fn folder(self: &Arc<Self>, folder: Arc<dyn Folder>, size: u64) -> Arc<dyn Folder> {
-        match size <= self.left.load(Ordering::Relaxed) {
-            true => Arc::new(CachedFolder { folder, opened: Mutex::default(), cache: Arc::clone(self) }),
-            false => folder,
+        if size > self.left.load(Ordering::Relaxed) {
+            return folder;
         }
+        let cache = Arc::clone(self);
+        Arc::new(OpenedOnce::new(folder, move |source| cache.source(source)))
     }
 
     /// The file, cached if it fits. Its memory is free again when the last reference to it is dropped.
@@ -49,41 +49,6 @@ impl ReadCache {
             }
             Err(_) => source,
         }
-    }
-}
-
-/// A folder whose files are cached. Each is opened once.
-struct CachedFolder {
-    folder: Arc<dyn Folder>,
-    opened: Mutex<HashMap<String, Arc<dyn Source>>>,
-    cache: Arc<ReadCache>,
-}
-
-impl Folder for CachedFolder {
-    fn location(&self) -> &str {
-        self.folder.location()
-    }
-
-    fn revision(&self) -> Option<&str> {
-        self.folder.revision()
-    }
-
-    fn list(&self) -> io::Result<Vec<FolderEntry>> {
-        self.folder.list()
-    }
-
-    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
-        self.folder.list_subfolder(subfolder)
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        let mut opened = lock(&self.opened);
-        if let Some(source) = opened.get(name) {
-            return Ok(Arc::clone(source));
-        }
-        let source = self.cache.source(self.folder.open(name)?);
-        opened.insert(name.to_owned(), Arc::clone(&source));
-        Ok(source)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
 use wrappers::{has_wrappers, without_wrappers};
 
 use crate::error::{Error, Result};
-use crate::io::{Folder, PinnedFolder, SharedReads, Source, read_optional};
+use crate::io::{Folder, SharedReads, Source, pin, read_optional};
 
 /// A folder with this file is an adapter, not a model.
 pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -88,7 +88,7 @@ impl Checkpoint {
     /// When a file is missing or cannot be read; when a header is invalid; when index and shards disagree; when the
     /// weights are pickles (`.bin`) or quantized with another method than bitsandbytes in 4 bits.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
-        let folder = PinnedFolder::pin(folder);
+        let folder = pin(folder);
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
             let entries = folder.list().map_err(|e| Error::read(&location, e))?;

@@ -10,6 +10,7 @@ pub(crate) mod json;
 mod lfs_pointer;
 mod local;
 mod local_output;
+mod opened_once;
 mod pinned;
 mod positioned;
 mod read_whole;
@@ -28,7 +29,8 @@ pub(crate) use journal_file::{
 pub use lfs_pointer::refuse_lfs_pointer;
 pub use local::LocalFolder;
 pub use local_output::LocalOutput;
-pub(crate) use pinned::PinnedFolder;
+pub use opened_once::OpenedOnce;
+pub(crate) use pinned::pin;
 pub(crate) use read_whole::{read_optional, read_source};
 pub(crate) use shared_reads::SharedReads;
 

@@ -1,53 +1,15 @@
-//! A folder whose files are opened once: every reader of a file reads the same one, and the hash of a small file is that
-//! of the bytes that were parsed.
+//! A folder whose files are opened once, and the hash of a small file is that of the bytes that were parsed.
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Folder, FolderEntry, Source};
+use super::{Folder, OpenedOnce, Source};
 
-/// A folder whose opened files are kept.
-pub(crate) struct PinnedFolder {
-    folder: Arc<dyn Folder>,
-    opened: Mutex<HashMap<String, Arc<dyn Source>>>,
-}
-
-impl PinnedFolder {
-    pub(crate) fn pin(folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
-        Arc::new(Self { folder, opened: Mutex::default() })
-    }
-}
-
-impl Folder for PinnedFolder {
-    fn location(&self) -> &str {
-        self.folder.location()
-    }
-
-    fn revision(&self) -> Option<&str> {
-        self.folder.revision()
-    }
-
-    fn list(&self) -> io::Result<Vec<FolderEntry>> {
-        self.folder.list()
-    }
-
-    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
-        self.folder.list_subfolder(subfolder)
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = opened.get(name) {
-            return Ok(Arc::clone(source));
-        }
-        let source = self.folder.open(name)?;
-        let source: Arc<dyn Source> = Arc::new(PinnedSource { source, sha256: OnceLock::new() });
-        opened.insert(name.to_owned(), Arc::clone(&source));
-        Ok(source)
-    }
+/// The folder with its opened files kept, and the hash of what is read of them at once.
+pub(crate) fn pin(folder: Arc<dyn Folder>) -> Arc<dyn Folder> {
+    Arc::new(OpenedOnce::new(folder, |source| Arc::new(PinnedSource { source, sha256: OnceLock::new() })))
 }
 
 /// A file that hashes what is read of it at once.
@@ -94,6 +56,7 @@ pub(super) fn changed() -> io::Error {
 mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
 
+    use super::super::FolderEntry;
     use super::*;
 
     /// A file with other bytes at every read.
@@ -136,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_file_has_the_hash_of_the_bytes_that_were_read() {
-        let folder = PinnedFolder::pin(Arc::new(ChangingFolder));
+        let folder = pin(Arc::new(ChangingFolder));
         assert_eq!(folder.open("a").unwrap().read_sha256(), None);
         let mut bytes = [0; 4];
         folder.open("a").unwrap().read_at(0, &mut bytes).unwrap();

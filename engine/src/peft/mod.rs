@@ -22,7 +22,7 @@ use crate::checkpoint::index::ShardFiles;
 use crate::checkpoint::wrappers::without_wrappers;
 use crate::checkpoint::{ADAPTER_CONFIG, header, index};
 use crate::error::{Error, Result};
-use crate::io::{Folder, PinnedFolder, Source, read_optional};
+use crate::io::{Folder, Source, pin, read_optional};
 
 /// The stem of the weight files.
 const WEIGHTS: &str = "adapter_model";
@@ -114,7 +114,7 @@ impl Adapter {
     /// When a file is missing or malformed, when an A has no B or the ranks do not fit, and when the
     /// configuration asks for something that this engine does not apply exactly.
     pub fn open(folder: Arc<dyn Folder>) -> Result<Self> {
-        let folder = PinnedFolder::pin(folder);
+        let folder = pin(folder);
         let location = folder.location().to_owned();
         let missing = |what: &str| Error::Missing { folder: location.clone(), what: what.to_owned() };
         refuse_mlx_weights(&*folder)?;
