@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use e2e::hub::{Answer, Fault, Hub, Repo, Step};
+use e2e::cloud_storage::CloudStorage;
+use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
 use support::Inputs;
 
 const BASE: &str = "google/gemma-3-micro";
@@ -208,9 +209,19 @@ async fn an_export_goes_on_after_the_hub_refused() {
 
 /// Runs the command with files of at most so many KiB, as on a full disk.
 fn run_limited(inputs: &Inputs, args: &str, kib: u64) -> (Option<i32>, String) {
+    run_limited_with(inputs, [], args, kib)
+}
+
+fn run_limited_with<'a>(
+    inputs: &Inputs,
+    env: impl IntoIterator<Item = (&'a str, &'a str)>,
+    args: &str,
+    kib: u64,
+) -> (Option<i32>, String) {
     let limited =
         format!("trap '' XFSZ; ulimit -f {kib}; exec {} {args}", env!("CARGO_BIN_EXE_gemma-export"));
-    let ended = Command::new("bash").current_dir(inputs.path("")).args(["-c", &limited]).output().unwrap();
+    let mut bash = Command::new("bash");
+    let ended = bash.current_dir(inputs.path("")).envs(env).args(["-c", &limited]).output().unwrap();
     (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
 }
 
@@ -253,6 +264,68 @@ fn an_export_goes_on_after_the_disk_was_full_and_starts_over_if_something_differ
     // an output that is complete is replaced only by --force
     inputs.fail(5, &format!("{args} --resume"), &["m.gguf exists"]);
     inputs.succeed(&format!("{args} --force --resume"));
+}
+
+/// The files of a folder of the inputs.
+fn files(inputs: &Inputs, folder: &str) -> Vec<(String, Vec<u8>)> {
+    let named =
+        |path: PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap());
+    files_below(&inputs.path(folder)).into_iter().map(named).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_from_cloud_storage_or_a_web_server_goes_on_unless_its_files_are_others() {
+    let inputs = Inputs::new();
+    let (storage, hub) = (CloudStorage::start().await, Hub::start([]).await);
+    let store = |folder: &str, id: &str| {
+        let mut repo = Repo { commits: 1, ..Repo::default() };
+        for (name, bytes) in files(&inputs, folder) {
+            storage.put(&format!("models/{folder}/{name}"), bytes.clone());
+            repo.files.insert(name, Content::regular(bytes));
+        }
+        hub.put(id, repo);
+    };
+    store("base", "google/gemma");
+    store("adapter", "ada/lora");
+    let exported = || {
+        inputs
+            .succeed("gguf --base base --adapter adapter --quant bf16 --name micro --out local.gguf --force");
+        fs::read(inputs.path("local.gguf")).unwrap()
+    };
+    let endpoint = [("STORAGE_EMULATOR_HOST", storage.endpoint())];
+    let served = |id: &str| format!("{}/{id}/resolve/main", hub.endpoint());
+    for (base, adapter) in [
+        ("gs://models/base".to_owned(), "gs://models/adapter".to_owned()),
+        (served("google/gemma"), served("ada/lora")),
+    ] {
+        let args = format!("gguf --base {base} --adapter {adapter} --quant bf16 --name micro --out m.gguf");
+        let stop = |size: usize| {
+            let (status, error) = run_limited_with(&inputs, endpoint, &args, size as u64 * 9 / 10 / 1024);
+            assert_eq!(status, Some(5), "{error}");
+            assert!(error.contains("again with --resume"), "{error}");
+        };
+        let resume = |expected: &[u8], note: &str| {
+            let ended = inputs.command(&format!("{args} --resume")).envs(endpoint).output().unwrap();
+            let printed = String::from_utf8(ended.stderr).unwrap();
+            assert!(ended.status.success() && printed.contains(note), "{base}: {printed}");
+            assert!(fs::read(inputs.path("m.gguf")).unwrap() == expected, "{base}: {printed}");
+            for name in ["m.gguf", "m.report.json", "m.Modelfile"] {
+                fs::remove_file(inputs.path(name)).unwrap();
+            }
+        };
+        let expected = exported();
+        stop(expected.len());
+        resume(&expected, "resuming: ");
+        stop(expected.len());
+        let shard = inputs.path("base/model-00002-of-00002.safetensors");
+        let mut bytes = fs::read(&shard).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&shard, bytes).unwrap();
+        store("base", "google/gemma");
+        let changed = exported();
+        assert!(changed != expected);
+        resume(&changed, "starting over: what is kept differs in the base");
+    }
 }
 
 #[test]
