@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::report::{AdapterBeside, AnswerSample, PromptUse, Survival};
+use engine::report::{AnswerSample, PromptUse, Survival};
 use engine::{
     Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile,
 };
@@ -70,7 +70,7 @@ impl SurvivalCheck {
             engine::measure_survival_beside(model, exports, base, &self.prompts, run)
         })?;
         if let Some(found) = measured.get_mut(number) {
-            found.adapter_beside = beside.as_ref().map(AdapterBeside::from);
+            found.adapter_beside = beside;
         }
         Ok(measured)
     }

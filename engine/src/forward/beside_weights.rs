@@ -17,8 +17,8 @@ pub(super) struct BesideWeights {
 }
 
 impl BesideWeights {
-    pub(super) fn new(fine_tuned: &Model, plan: GgufPlan) -> Result<Self> {
-        let (base, fine_tuned) = (ReferenceWeights::new(plan.model())?, ReferenceWeights::new(fine_tuned)?);
+    pub(super) fn new(base: &Model, fine_tuned: &Model, plan: GgufPlan) -> Result<Self> {
+        let (base, fine_tuned) = (ReferenceWeights::new(base)?, ReferenceWeights::new(fine_tuned)?);
         Ok(Self { base, fine_tuned, plan })
     }
 

@@ -44,8 +44,8 @@ impl ForwardModel {
     }
 
     /// The base in the file of this plan, and the adapter of `fine_tuned` beside it.
-    pub(crate) fn of_adapter_beside(fine_tuned: &Model, base: GgufPlan) -> Result<Self> {
-        let weights = BesideWeights::new(fine_tuned, base)?;
+    pub(crate) fn of_adapter_beside(base: &Model, fine_tuned: &Model, plan: GgufPlan) -> Result<Self> {
+        let weights = BesideWeights::new(base, fine_tuned, plan)?;
         Ok(Self { hparams: weights.hparams()?, changed_tensors: Vec::new(), weights: Box::new(weights) })
     }
 

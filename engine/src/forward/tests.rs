@@ -97,7 +97,7 @@ fn an_adapter_beside_a_file_adds_its_change_to_what_the_file_has() {
         let (_folder, source) = file(&base, OutputType::Q4_0);
         let plan = GgufPlan::new(&base, &GgufOptions::new(OutputType::Q4_0, "x")).unwrap();
         let names: Vec<String> = plan.tensors().map(|tensor| tensor.name.to_owned()).collect();
-        let beside = BesideWeights::new(&fine_tuned, plan).unwrap();
+        let beside = BesideWeights::new(&base, &fine_tuned, plan).unwrap();
         let in_file = GgufWeights::open(&[source]).unwrap();
         let [base, fine_tuned] = [&base, &fine_tuned].map(|model| ReferenceWeights::new(model).unwrap());
         let mut changed = 0;

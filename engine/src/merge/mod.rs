@@ -110,10 +110,10 @@ impl Model {
         })))
     }
 
-    /// The base alone and the merged model, which read the base's weights once where they read the same at about the same
-    /// time.
-    pub(crate) fn with_base_beside(&self) -> (Self, Self) {
-        let merged = self.with_shared_reads(2);
+    /// The base alone and the merged model for that many readers, which read the base's weights once where they read the same at
+    /// about the same time.
+    pub(crate) fn with_base_beside(&self, readers: usize) -> (Self, Self) {
+        let merged = self.with_shared_reads(readers);
         (Self::new(merged.base()), merged)
     }
 

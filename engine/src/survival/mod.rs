@@ -21,7 +21,7 @@ use crate::forward::{
 use crate::io::Source;
 use crate::merge::Model;
 use crate::progress::RunOptions;
-use crate::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
+use crate::report::{AdapterBeside, AnswerSample, PromptUse, Survival, TensorSurvival};
 use crate::tokenizer::Tokenizer;
 pub use cost::{SurvivalCost, survival_cost};
 use encoding::{EncodedPrompt, PromptEncoder};
@@ -65,11 +65,12 @@ pub fn measure_survival(
     prompts: &PromptSet,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Survival>> {
-    let models = exports.iter().map(ExportedModel::open).collect::<Result<_>>()?;
-    measure(model, models, prompts, run)
+    let (base, fine_tuned) = model.with_base_beside(2);
+    let models = ComparedModels::new(&base, &fine_tuned, exports)?;
+    Ok(models.measure(model, prompts, run)?.0)
 }
 
-/// Measures as [`measure_survival`], and then how much of the fine-tune the base keeps in the file of this plan
+/// Measures as [`measure_survival`], and in the same pass how much of the fine-tune the base keeps in the file of this plan
 /// ([`GgufPlan::base_on_grid`]) with the adapter, not rounded, beside it.
 ///
 /// # Errors
@@ -77,41 +78,15 @@ pub fn measure_survival(
 pub fn measure_survival_beside(
     model: &Model,
     exports: &[ExportedModel],
-    base: GgufPlan,
+    in_file: GgufPlan,
     prompts: &PromptSet,
     run: &RunOptions<'_>,
-) -> Result<(Vec<Survival>, Option<Survival>)> {
-    let mut models = exports.iter().map(ExportedModel::open).collect::<Result<Vec<_>>>()?;
-    models.push(ForwardModel::of_adapter_beside(model, base)?);
-    let mut measured = measure(model, models, prompts, run)?;
-    let beside = measured.pop();
-    Ok((measured, beside))
-}
-
-fn measure(
-    model: &Model,
-    exports: Vec<ForwardModel>,
-    prompts: &PromptSet,
-    run: &RunOptions<'_>,
-) -> Result<Vec<Survival>> {
-    require_adapter(model)?;
-    let (base, fine_tuned) = model.with_base_beside();
-    let models = ComparedModels {
-        fine_tuned: ForwardModel::of_model(&fine_tuned)?,
-        base: ForwardModel::of_model(&base)?,
-        exports,
-    };
-    let texts = models.texts(model, prompts, run)?;
-    let (tokens, turn_ends) = predictions(&models.all(), &texts.passages, texts.turn_end.as_ref(), run)?;
-    let turn_end = turn_end::mean_probability(turn_ends.get(..2).unwrap_or_default());
-    let changes = weight_changes(&models.base, &models.fine_tuned, &models.exports, run)?;
-    let numbered = changes.into_iter().zip(texts.samples).enumerate();
-    Ok(numbered
-        .map(|(export, (changes, samples))| {
-            let survival = survival(export, &tokens, changes, samples, texts.used);
-            Survival { turn_end, ..survival }
-        })
-        .collect())
+) -> Result<(Vec<Survival>, Option<AdapterBeside>)> {
+    // base and fine-tuned model, and both again for the change that is added to the file
+    let (base, fine_tuned) = model.with_base_beside(4);
+    let mut models = ComparedModels::new(&base, &fine_tuned, exports)?;
+    models.adapter_beside = Some(ForwardModel::of_adapter_beside(&base, &fine_tuned, in_file)?);
+    models.measure(model, prompts, run)
 }
 
 fn require_adapter(model: &Model) -> Result<()> {
@@ -159,6 +134,8 @@ struct ComparedModels {
     fine_tuned: ForwardModel,
     base: ForwardModel,
     exports: Vec<ForwardModel>,
+    /// The base in a file with the adapter beside it. It gives no samples.
+    adapter_beside: Option<ForwardModel>,
 }
 
 /// What is compared.
@@ -172,9 +149,42 @@ struct ComparedTexts {
 }
 
 impl ComparedModels {
-    /// The fine-tuned model, which is the reference, the base, and the exports.
-    fn all(&self) -> Vec<&ForwardModel> {
-        [&self.fine_tuned, &self.base].into_iter().chain(&self.exports).collect()
+    fn new(base: &Model, fine_tuned: &Model, exports: &[ExportedModel]) -> Result<Self> {
+        require_adapter(fine_tuned)?;
+        Ok(Self {
+            fine_tuned: ForwardModel::of_model(fine_tuned)?,
+            base: ForwardModel::of_model(base)?,
+            exports: exports.iter().map(ExportedModel::open).collect::<Result<_>>()?,
+            adapter_beside: None,
+        })
+    }
+
+    /// The survival in each export, and with the adapter beside the base.
+    fn measure(
+        &self,
+        model: &Model,
+        prompts: &PromptSet,
+        run: &RunOptions<'_>,
+    ) -> Result<(Vec<Survival>, Option<AdapterBeside>)> {
+        let texts = self.texts(model, prompts, run)?;
+        let models: Vec<_> = [&self.fine_tuned, &self.base]
+            .into_iter()
+            .chain(&self.exports)
+            .chain(&self.adapter_beside)
+            .collect();
+        let (tokens, turn_ends) = predictions(&models, &texts.passages, texts.turn_end.as_ref(), run)?;
+        let turn_end = turn_end::mean_probability(turn_ends.get(..2).unwrap_or_default());
+        let changes = weight_changes(&self.base, &self.fine_tuned, &self.exports, run)?;
+        let of_export = |(export, (changes, samples))| {
+            let survival = survival(export, &tokens, changes, samples, texts.used);
+            Survival { turn_end, ..survival }
+        };
+        let measured = changes.into_iter().zip(texts.samples).enumerate().map(of_export).collect();
+        let beside = self.adapter_beside.as_ref().map(|_| {
+            // it follows the exports
+            AdapterBeside::from(&survival(self.exports.len(), &tokens, Vec::new(), Vec::new(), texts.used))
+        });
+        Ok((measured, beside))
     }
 
     fn texts(&self, model: &Model, prompts: &PromptSet, run: &RunOptions<'_>) -> Result<ComparedTexts> {
@@ -209,8 +219,8 @@ impl ComparedModels {
         Ok(ComparedTexts { passages, turn_end, used, samples: answers.samples(&encoded, &encoder) })
     }
 
-    /// The greedy answers of the fine-tuned model where they are needed, and those of all models to the first prompts. The
-    /// other models' end at the length of its longest one.
+    /// The greedy answers of the fine-tuned model where they are needed, and those of base and exports to the first prompts. The
+    /// others end at the length of its longest one.
     fn answers(
         &self,
         encoded: &[EncodedPrompt],
@@ -229,7 +239,7 @@ impl ComparedModels {
             fine_tuned[*number] = answer;
         }
         end.max_tokens = fine_tuned.iter().take(samples).map(Vec::len).max().unwrap_or(0);
-        let others: Vec<_> = self.all().split_off(1);
+        let others: Vec<_> = [&self.base].into_iter().chain(&self.exports).collect();
         let mut others =
             greedy_answers(&others, &prompts[..encoded.len().min(samples)], &end, run)?.into_iter();
         Ok(GreedyAnswers { fine_tuned, base: others.next().unwrap_or_default(), exports: others.collect() })

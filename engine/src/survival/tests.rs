@@ -352,10 +352,18 @@ fn the_base_is_read_once_for_the_predictions_and_once_for_the_changes() {
     let adapter = Adapter::open(Arc::new(LocalFolder::open(inputs.path("adapter")).unwrap())).unwrap();
     let model = Model::with_adapter(&base, &adapter).unwrap();
     let export = inputs.gguf(&inputs.model(), OutputType::Q4_0);
+    let in_file = GgufPlan::new(&Model::new(&base), &GgufOptions::new(OutputType::Q4_0, "x")).unwrap();
+    let (prompts, run) = (PromptSet::fixed(), RunOptions::default());
     reads.lock().unwrap().clear();
-    measure_survival(&model, &[export], &PromptSet::fixed(), &RunOptions::default()).unwrap();
-    let reads = reads.lock().unwrap();
-    assert!(reads.len() > 20 && reads.values().all(|count| *count <= 2), "{reads:?}");
+    let alone = measure_survival(&model, std::slice::from_ref(&export), &prompts, &run).unwrap();
+    let read = std::mem::take(&mut *reads.lock().unwrap());
+    assert!(read.len() > 20 && read.values().all(|count| *count <= 2), "{read:?}");
+    // also where the base in a file with the adapter beside it is measured in the same passes
+    let (with_beside, beside) = measure_survival_beside(&model, &[export], in_file, &prompts, &run).unwrap();
+    let read = std::mem::take(&mut *reads.lock().unwrap());
+    assert!(read.len() > 20 && read.values().all(|count| *count <= 2), "{read:?}");
+    assert_eq!(with_beside, alone);
+    assert_ne!(beside.unwrap().kl, alone[0].kl_export);
 }
 
 /// A softmax by hand over all logits after an answer of the file, in both models.

@@ -23,7 +23,7 @@ pub fn measure_turn_end(
     let Some(list) = &prompts.prompts else { return Ok(None) };
     let models = match model.adapter() {
         Some(_) => {
-            let (base, fine_tuned) = model.with_base_beside();
+            let (base, fine_tuned) = model.with_base_beside(2);
             vec![ForwardModel::of_model(&fine_tuned)?, ForwardModel::of_model(&base)?]
         }
         None => vec![ForwardModel::of_model(model)?],

@@ -115,7 +115,7 @@ fn an_adapter_moves_its_targets_off_the_grid() {
         &run,
     )
     .unwrap();
-    let [in_file, beside] = [measured.first(), beside.as_ref()].map(|found| found.unwrap().survival.unwrap());
+    let (in_file, beside) = (measured[0].survival.unwrap(), beside.unwrap().survival.unwrap());
     assert!(beside > 0.99 && beside > in_file, "{beside} {in_file}");
     let (reference, report) = written(&GgufPlan::new(&model, &options().without_grid()).unwrap(), out.path());
     let targets = report["tensors"].as_array().unwrap().iter().filter(|tensor| tensor["effect"] != "none");
