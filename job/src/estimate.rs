@@ -24,6 +24,8 @@ const CALIBRATE: f64 = 10.0;
 const FIT: f64 = 0.08;
 /// Seconds of one CPU for a gigabyte of weights: to compare the predictions of an export with those of base and adapter.
 const COMPARE: f64 = 10.0;
+/// The same for the base in the export's type with the adapter beside it, whose rows are encoded as they are read.
+const COMPARE_BESIDE: f64 = 10.0;
 /// The same for each token of prompts of one's own, in one model, and for a pass of one model that adds a token to its answers.
 const COMPARE_TOKEN: f64 = 0.015;
 const ANSWER: f64 = 1.0;
@@ -141,13 +143,15 @@ pub(crate) struct ComparedWork {
     pub(crate) exported: u64,
     /// Of prompts of one's own; zero for the fixed texts.
     pub(crate) cost: SurvivalCost,
+    /// Whether the base with the adapter beside it is compared too.
+    pub(crate) adapter_beside: bool,
 }
 
 impl ComparedWork {
-    /// Each pass reads the weights of its models; base and fine-tuned model share theirs, except for answers. What stays in memory
-    /// is read once: the weights when the export was written.
+    /// Each pass reads the weights of its models; all but the export share theirs, except for answers. What stays in memory is read
+    /// once: the weights when the export was written.
     fn bytes_read(&self, machine: JobMachine) -> u64 {
-        let Self { weights, exported, cost } = *self;
+        let Self { weights, exported, cost, .. } = *self;
         let cached = if machine.caches(weights) { weights } else { 0 };
         let of_weights = if cached > 0 { 0 } else { 1 + cost.answer_passes + cost.sample_passes };
         let of_export = if machine.caches(cached + exported) { 1 } else { 1 + cost.sample_passes };
@@ -161,7 +165,15 @@ impl ComparedWork {
         let prompts = if answer_passes > 0 { of_tokens } else { 0.0 };
         let answers = prompts + answer_passes as f64 * ANSWER;
         let samples = SAMPLED_MODELS * sample_passes as f64 * ANSWER / cpus.min(SAMPLED_MODELS);
-        let predictions = (COMPARE + COMPARED_MODELS * of_tokens) / cpus.min(COMPARED_MODELS);
+        let of_three = COMPARE + COMPARED_MODELS * of_tokens;
+        let predictions = match self.adapter_beside {
+            false => of_three / cpus.min(COMPARED_MODELS),
+            // its thread takes longer than the others
+            true => {
+                let of_beside = COMPARE_BESIDE + of_tokens;
+                of_beside.max((of_three + of_beside) / cpus.min(COMPARED_MODELS + 1.0))
+            }
+        };
         self.weights as f64 / 1e9 * (answers + samples + predictions)
     }
 
@@ -231,7 +243,8 @@ mod tests {
 
     #[test]
     fn answers_to_prompts_take_a_pass_over_the_weights_for_each_token() {
-        let work = |cost| ComparedWork { weights: 600_000_000, exported: 300_000_000, cost };
+        let (weights, exported) = (600_000_000, 300_000_000);
+        let work = |cost| ComparedWork { weights, exported, cost, adapter_beside: false };
         let [streaming, caching] = machines(4.0);
         let seconds = |work: ComparedWork, machine| work.time(machine).as_secs();
         let fixed = work(SurvivalCost::default());
@@ -246,6 +259,21 @@ mod tests {
         assert_eq!(shown.bytes_read(caching), 300_000_000);
         let without_room = ComparedWork { exported: 3 << 30, ..shown };
         assert_eq!(without_room.bytes_read(caching), 25 * (3 << 30));
+    }
+
+    #[test]
+    fn the_adapter_beside_its_base_is_a_fourth_model_of_the_same_reads() {
+        let (weights, exported) = (600_000_000, 300_000_000);
+        let with = |adapter_beside, cost| ComparedWork { weights, exported, cost, adapter_beside };
+        let [one, two, four] = [1.0, 2.0, 4.0].map(|cpus| JobMachine { cpus, ..JobMachine::default() });
+        let seconds = |work: ComparedWork| [one, two, four].map(|machine| work.time(machine).as_secs());
+        let fixed = SurvivalCost::default();
+        assert_eq!((seconds(with(false, fixed)), seconds(with(true, fixed))), ([6, 5, 5], [12, 6, 6]));
+        let given = SurvivalCost { tokens: 1_000, ..SurvivalCost::default() };
+        assert_eq!((seconds(with(false, given)), seconds(with(true, given))), ([33, 16, 11], [48, 24, 15]));
+        let shown = SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 24 };
+        let [streaming, _] = machines(4.0);
+        assert_eq!(with(true, shown).bytes_read(streaming), with(false, shown).bytes_read(streaming));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod gguf;
 mod lora;
 mod merged;
 mod proof;
+mod survival_text;
 
 use std::sync::Arc;
 

@@ -120,6 +120,11 @@ async fn the_latest_export_is_returned_with_all_fields() {
             "rmse": 0.001,
             "sha256": "abababababababababababababababababababababababababababababababab",
             "survival": {
+              "adapter_beside": {
+                "changed_top1": 1.0,
+                "kl": 0.000125,
+                "survival": 0.984375
+              },
               "changed_top1": 0.875,
               "kl_base": 0.008,
               "kl_export": 0.0005,
@@ -187,6 +192,11 @@ async fn the_latest_export_is_returned_with_all_fields() {
         "rmse": 0.001,
         "sha256": "abababababababababababababababababababababababababababababababab",
         "survival": {
+          "adapter_beside": {
+            "changed_top1": 1.0,
+            "kl": 0.000125,
+            "survival": 0.984375
+          },
           "changed_top1": 0.875,
           "kl_base": 0.008,
           "kl_export": 0.0005,

@@ -1,10 +1,20 @@
 //! How the predictions of an export are compared with those of the models that it is made of.
 
-use engine::{Model, PromptSet, SurvivalCost};
+use engine::{GgufPlan, Model, PromptSet, SurvivalCost};
 use shared::domain::Finding;
 
 use super::prompts::NamedPrompts;
 use crate::{error::JobError, estimate::ComparedWork, findings, machine::JobMachine};
+
+/// An export whose predictions are compared.
+pub(crate) struct ComparedExport<'a> {
+    pub(crate) model: &'a Model,
+    /// The prompts of the request.
+    pub(crate) prompts: Option<&'a NamedPrompts>,
+    /// The plan of the base alone, where the adapter moves weights off a grid of Q4_0: the base in that file with the adapter beside
+    /// it is measured too.
+    pub(crate) base_on_grid: Option<GgufPlan>,
+}
 
 /// A comparison, or the reason why there is none.
 pub(crate) enum PlannedComparison {
@@ -19,38 +29,52 @@ pub(crate) enum PlannedComparison {
 }
 
 impl PlannedComparison {
-    /// For an export of `exported` bytes, with the prompts of the request or the fixed ones. The answers that are shown are left out
-    /// where the rest alone is within the limit of time.
+    /// For an export of `exported` bytes, with the prompts of the request or the fixed ones. Where it would take too long, the answers
+    /// that are shown are left out, then the adapter beside its base.
     ///
     /// # Errors
     /// When survival of the model cannot be measured with the prompts of the request.
     pub(crate) fn new(
-        model: &Model,
+        export: &ComparedExport<'_>,
         exported: u64,
-        prompts: Option<&NamedPrompts>,
         machine: JobMachine,
     ) -> Result<Self, JobError> {
-        let work = |cost| ComparedWork { weights: model.bytes(), exported, cost };
-        let Some(NamedPrompts { set, .. }) = prompts else {
-            let fixed = Self::within_limit(PromptSet::fixed(), work(SurvivalCost::default()), machine);
-            let Self::Made { .. } = fixed else { return Ok(fixed) };
-            return match engine::check_comparable(model) {
-                Ok(()) => Ok(fixed),
-                Err(
-                    error @ (engine::Error::Read { .. }
-                    | engine::Error::Write { .. }
-                    | engine::Error::Cancelled),
-                ) => Err(error.into()),
-                Err(error) => Ok(Self::NotPossible(JobError::from(error).message())),
+        let ComparedExport { model, prompts, base_on_grid } = export;
+        let with = |set: PromptSet, adapter_beside| {
+            let cost = match prompts {
+                Some(_) => engine::survival_cost(model, &set)?,
+                None => SurvivalCost::default(),
             };
+            let work = ComparedWork { weights: model.bytes(), exported, cost, adapter_beside };
+            Ok::<_, JobError>(Self::within_limit(set, work, machine))
         };
-        let with = |set: PromptSet| {
-            let cost = engine::survival_cost(model, &set)?;
-            Ok::<_, JobError>(Self::within_limit(set, work(cost), machine))
-        };
-        match with(set.clone())? {
-            Self::TooLong(_) => with(set.clone().without_samples()),
-            planned @ (Self::Made { .. } | Self::NotPossible(_)) => Ok(planned),
+        let mut set = prompts.map_or_else(PromptSet::fixed, |prompts| prompts.set.clone());
+        let mut planned = with(set.clone(), base_on_grid.is_some())?;
+        if planned.is_too_long() && prompts.is_some() {
+            set = set.without_samples();
+            planned = with(set.clone(), base_on_grid.is_some())?;
+        }
+        if planned.is_too_long() && base_on_grid.is_some() {
+            planned = with(set, false)?;
+        }
+        match (&planned, prompts) {
+            (Self::Made { .. }, None) => Ok(Self::impossible(model)?.unwrap_or(planned)),
+            _ => Ok(planned),
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        matches!(self, Self::TooLong(_))
+    }
+
+    /// Why the predictions of the model cannot be computed, if they cannot.
+    fn impossible(model: &Model) -> Result<Option<Self>, JobError> {
+        match engine::check_comparable(model) {
+            Ok(()) => Ok(None),
+            Err(
+                error @ (engine::Error::Read { .. } | engine::Error::Write { .. } | engine::Error::Cancelled),
+            ) => Err(error.into()),
+            Err(error) => Ok(Some(Self::NotPossible(JobError::from(error).message()))),
         }
     }
 

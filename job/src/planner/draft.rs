@@ -1,6 +1,6 @@
 //! The plan of each kind of export.
 
-use engine::{Adapter, ExportReport, Model, PlannedFile, report::ExportWarning};
+use engine::{Adapter, ExportReport, PlannedFile, report::ExportWarning};
 use hub_client::HubCause;
 use shared::domain::{
     AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
@@ -20,12 +20,11 @@ use crate::{
     plan::{
         RequestedExport,
         adapter::{self, AdapterInput},
-        comparison::PlannedComparison,
+        comparison::{ComparedExport, PlannedComparison},
         gguf::{self, GgufInput, GgufRequest, ModelWeights},
         imatrix::ImatrixInput,
         lora,
         merged::{self, MergeInput, MergedInput, PlannedMerge},
-        prompts::NamedPrompts,
     },
 };
 
@@ -152,7 +151,8 @@ fn plan_merge(
         draft.work.read(base.input.weights());
         draft.work.merge(base.input.weights());
         draft.work.write(total(&files));
-        draft.compare(&model, total(&files), prompts.as_ref(), machine)?;
+        let compared = ComparedExport { model: &model, prompts: prompts.as_ref(), base_on_grid: None };
+        draft.compare(&compared, total(&files), machine)?;
     }
     draft.is_reused = raw.is_some();
     if requested.has_destination(Destination::Gcs) {
@@ -216,7 +216,10 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
                 draft.work.write(total(&files));
                 // the language model's file is the first
                 if number == 0 {
-                    draft.compare(&model, total(&files), input.prompts.as_ref(), machine)?;
+                    let base_on_grid = planned.plan.base_on_grid();
+                    let prompts = input.prompts.as_ref();
+                    let compared = ComparedExport { model: &model, prompts, base_on_grid };
+                    draft.compare(&compared, total(&files), machine)?;
                 }
             }
             draft.pushed.extend(files);
@@ -306,13 +309,12 @@ impl PlanDraft {
     /// The comparison of the predictions of an export of `exported` bytes.
     fn compare(
         &mut self,
-        model: &Model,
+        export: &ComparedExport<'_>,
         exported: u64,
-        prompts: Option<&NamedPrompts>,
         machine: JobMachine,
     ) -> Result<(), JobError> {
-        let planned = PlannedComparison::new(model, exported, prompts, machine)?;
-        if let Some(finding) = planned.finding(prompts) {
+        let planned = PlannedComparison::new(export, exported, machine)?;
+        if let Some(finding) = planned.finding(export.prompts) {
             self.add_finding(finding);
         }
         if let PlannedComparison::Made { work, .. } = planned {

@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use engine::{ExportedModel, Folder as _, GgufPlan, Model, Outcome, Output};
 use shared::domain::{Destination, Stage};
 
-use super::{ExportResult, ExportWork, PUSHED, PublishedGguf, proof};
+use super::{
+    ExportResult, ExportWork, PUSHED, PublishedGguf, proof,
+    survival_text::{self, KeptShare},
+};
 use crate::{
     artifact_folder::{ArtifactFolder, NewArtifact},
     bucket::Bucket,
     error::JobError,
     maker::ObtainedArtifact,
     plan::{
+        comparison::ComparedExport,
         gguf::{self, GgufInput, GgufRequest, PlannedGguf},
         gguf_types::GgufTypes,
         prompts,
@@ -49,7 +53,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         .iter()
         .zip(&made)
         .filter_map(|(name, made)| Some((name.as_str(), made.artifact.manifest.proof.as_ref()?)));
-    let description = description + &proof::survival_sentence(&proofs.collect::<Vec<_>>());
+    let description = description + &survival_text::survival_sentence(&proofs.collect::<Vec<_>>());
     result.artifacts =
         work.deliver(&ggufs, input.base_model.as_ref(), input.weights.files(), &description)?;
     if work.has_destination(Destination::HfHub) {
@@ -87,20 +91,19 @@ fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
     }
 }
 
-/// What the files keep of the fine-tune, if one of them keeps little.
+/// What the files keep of the fine-tune, if one of them keeps little, or the adapter beside its base was measured too.
 fn survival_advice(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
-    let survival =
-        |made: &ObtainedArtifact| made.artifact.manifest.proof.as_ref()?.survival.as_ref()?.survival;
+    let survival = |made: &ObtainedArtifact| KeptShare::of(made.artifact.manifest.proof.as_ref()?);
     let measured: Vec<_> = requests
         .iter()
         .zip(made)
         .filter_map(|(request, made)| Some((request.types.quantization(), survival(made)?)))
         .collect();
     match measured[..] {
-        [(None, survival)] => proof::fitted_advice(survival),
+        [(None, survival)] => survival_text::fitted_advice(survival),
         _ => {
             let named = measured.into_iter().filter_map(|(types, survival)| Some((types?, survival)));
-            proof::survival_advice(&named.collect::<Vec<_>>())
+            survival_text::survival_advice(&named.collect::<Vec<_>>())
         }
     }
 }
@@ -207,8 +210,8 @@ impl GgufMaker<'_> {
         let files = language_models.iter_mut();
         let files = files.map(|(plan, name, upload)| (*plan, *name, upload as &mut dyn Output)).collect();
         let outcomes = engine::ggufs_to_each(files, &work.run_options(model))?;
-        for ((pending, folder), outcome) in claimed.iter().zip(outcomes) {
-            let new = self.finish(pending, folder, outcome)?;
+        for (((pending, folder), computed), outcome) in claimed.iter().zip(&computed).zip(outcomes) {
+            let new = self.finish(pending, computed.as_ref(), folder, outcome)?;
             self.written.insert(pending.number, new);
         }
         Ok(())
@@ -231,19 +234,22 @@ impl GgufMaker<'_> {
         claimed.iter().map(plan).collect()
     }
 
-    /// Compares the predictions of a language model's file, and writes the other files beside it.
+    /// Compares the predictions of a language model's file, and writes the other files beside it. `computed` is its plan with a
+    /// computed importance matrix.
     fn finish(
         &self,
         pending: &PendingGguf<'_>,
+        computed: Option<&GgufPlan>,
         folder: &Bucket,
         mut outcome: Outcome,
     ) -> Result<NewArtifact, JobError> {
         let Self { work, input, model, .. } = *self;
-        let Some((PlannedGguf { file_name, .. }, others)) = pending.files.split_first() else {
+        let Some((PlannedGguf { plan, file_name, .. }, others)) = pending.files.split_first() else {
             return Err(JobError::Internal("a GGUF export has no file".to_owned()));
         };
-        let prompts = input.prompts.as_ref();
-        let compared = proof::compare_predictions(work, model, prompts, (&mut outcome, folder), || {
+        let base_on_grid = computed.unwrap_or(plan).base_on_grid();
+        let compared = ComparedExport { model, prompts: input.prompts.as_ref(), base_on_grid };
+        let compared = proof::compare_predictions(work, compared, (&mut outcome, folder), || {
             let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
             let file = files.open(file_name).map_err(JobError::bucket("read", file_name))?;
             Ok(ExportedModel::Gguf(vec![work.requested.sources.cache().source(file)]))

@@ -6,7 +6,7 @@ use std::{io, sync::Arc};
 use engine::{ExportReport, ExportedModel, Folder, Output};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
-use super::{ExportResult, ExportWork, proof};
+use super::{ExportResult, ExportWork, proof, survival_text};
 use crate::{
     archive,
     artifact_folder::{NewArtifact, PublishedArtifact},
@@ -17,6 +17,7 @@ use crate::{
     input_folder::InputFolder,
     manifest::ManifestFile,
     plan::{
+        comparison::ComparedExport,
         merged::{self, MergeInput, MergedInput, PlannedMerge, ZIP_FILE},
         prompts::{self, NamedPrompts},
     },
@@ -60,7 +61,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     }
     let made = "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.";
     let survival = raw.manifest.proof.iter().map(|proof| ("the model", proof));
-    let description = made.to_owned() + &proof::survival_sentence(&survival.collect::<Vec<_>>());
+    let description = made.to_owned() + &survival_text::survival_sentence(&survival.collect::<Vec<_>>());
     let model = ModelFiles {
         folder: Arc::clone(&raw.files) as _,
         files: &raw.manifest.files,
@@ -84,7 +85,8 @@ fn write(
 ) -> Result<(NewArtifact, String), JobError> {
     work.progress.begin(Stage::Export, "Merging the adapter into the base model", 0);
     let mut outcome = engine::merge(&merge.plan, &mut folder.upload(), &work.run_options(&merge.model))?;
-    let compared = proof::compare_predictions(work, &merge.model, prompts, (&mut outcome, folder), || {
+    let compared = ComparedExport { model: &merge.model, prompts, base_on_grid: None };
+    let compared = proof::compare_predictions(work, compared, (&mut outcome, folder), || {
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;
         let merged = InputFolder::of_bucket(files).cached(work.requested.sources.cache());
         Ok(ExportedModel::Merged(merged.checkpoint()?))

@@ -18,4 +18,5 @@ mod lora;
 mod max_bytes;
 mod plans;
 mod prompts;
+mod qat;
 mod support;

@@ -51,7 +51,7 @@ fn request(kind: ArtifactKind, quantizations: &[Quantization]) -> CreateExport {
 }
 
 /// The same request with a token, to the Hub as well.
-fn to_hub(request: CreateExport, token: &str) -> CreateExport {
+pub(crate) fn to_hub(request: CreateExport, token: &str) -> CreateExport {
     CreateExport {
         destinations: Destinations::new(vec![Destination::Gcs, Destination::HfHub]).unwrap(),
         hf_repo: Some(REPO.parse().unwrap()),

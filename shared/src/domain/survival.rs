@@ -17,9 +17,25 @@ pub struct SurvivalShare {
     /// The prompts that it was measured with.
     #[serde(default)]
     pub prompts: PromptUse,
+    /// What the base in the file's type keeps with the adapter beside it as a GGUF LoRA; null unless the adapter moves weights of the
+    /// base off a grid of `q4_0`, and if measuring it would take too long.
+    #[serde(default)]
+    pub adapter_beside: Option<AdapterBeside>,
     /// The answers of all models to the first prompts; empty for the fixed texts, and if they would take too long.
     #[serde(default)]
     pub samples: Vec<AnswerSample>,
+}
+
+/// How much of the fine-tune's effect a base keeps in a file with the adapter beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AdapterBeside {
+    /// 1 − `kl` / `kl_base`; null if the fine-tune changes these predictions too little to be measured.
+    pub survival: Option<f64>,
+    /// Mean Kullback-Leibler divergence from base model and adapter, in nats.
+    pub kl: f64,
+    /// Share of the tokens that the fine-tune changes whose most likely prediction is kept; null if there are none.
+    pub changed_top1: Option<f64>,
 }
 
 /// The prompts that survival was measured with.
@@ -101,9 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_prompts_was_measured_with_the_fixed_texts() {
+    fn a_record_without_prompts_was_measured_with_the_fixed_texts_in_the_file_alone() {
         let older = r#"{"survival": 0.5, "kl_export": 0.1, "kl_base": 0.2, "changed_top1": null}"#;
         let survival: SurvivalShare = serde_json::from_str(older).unwrap();
         assert_eq!((survival.prompts, survival.samples), (PromptUse::default(), Vec::new()));
+        assert_eq!(survival.adapter_beside, None);
     }
 }

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    AnswerSample, Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations, ExecutionName,
-    Export, ExportId, Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId, LogitDivergence,
-    NewExport, ProcessId, Progress, PromptSource, PromptUse, Proof, Quantization, Stage, SurvivalShare,
-    Transition, UserId, Variant,
+    AdapterBeside, AnswerSample, Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations,
+    ExecutionName, Export, ExportId, Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId,
+    LogitDivergence, NewExport, ProcessId, Progress, PromptSource, PromptUse, Proof, Quantization, Stage,
+    SurvivalShare, Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -129,6 +129,11 @@ pub fn proof() -> Proof {
             kl_base: 0.008,
             changed_top1: Some(0.875),
             prompts: PromptUse { source: PromptSource::File, available: 120, used: 16 },
+            adapter_beside: Some(AdapterBeside {
+                survival: Some(0.984_375),
+                kl: 0.000_125,
+                changed_top1: Some(1.0),
+            }),
             samples: vec![AnswerSample {
                 prompt: "Who wrote it?".to_owned(),
                 base: "I do not know.".to_owned(),

@@ -260,7 +260,7 @@ mod tests {
 
     use super::{super::json as documents, *};
     use crate::{
-        domain::{FailureCode, Transition},
+        domain::{FailureCode, SurvivalShare, Transition},
         testing::fixtures,
     };
 
@@ -541,6 +541,23 @@ mod tests {
         }
         let read: ExportDocument = FirestoreDb::deserialize_doc_to(&document).unwrap();
         assert_eq!(read.into_export(fixtures::EXPORT).unwrap(), export);
+    }
+
+    #[test]
+    fn a_survival_round_trips_and_one_of_before_a_field_is_read_without_it() {
+        let mut export = fixtures::export();
+        export.proof = Some(fixtures::proof());
+        let stored = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&export)).unwrap();
+        let read: ExportDocument = FirestoreDb::deserialize_doc_to(&stored).unwrap();
+        assert_eq!(read.into_export(fixtures::EXPORT).unwrap(), export);
+
+        let mut document = documents::create(&export);
+        assert_eq!(documents::export(fixtures::EXPORT, &document).unwrap(), export);
+        let survival = document["proof"]["survival"].as_object_mut().unwrap();
+        assert_eq!(survival.remove("adapter_beside").unwrap()["survival"], 0.984_375);
+        let older = documents::export(fixtures::EXPORT, &document).unwrap();
+        let expected = fixtures::proof().survival.map(|all| SurvivalShare { adapter_beside: None, ..all });
+        assert_eq!(older.proof.unwrap().survival, expected);
     }
 
     #[test]

@@ -1,0 +1,205 @@
+//! What exports keep of a fine-tune, in sentences for the message and the model card.
+
+use shared::domain::{PromptSource, PromptUse, Proof, Quantization};
+
+/// A survival below this is said in the message.
+const LOW_SURVIVAL: f64 = 0.9;
+
+/// What a file keeps of the fine-tune.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeptShare {
+    file: f64,
+    /// What the base in the same type keeps with the adapter beside it, if that was measured.
+    beside: Option<f64>,
+}
+
+impl KeptShare {
+    /// `None` if it was not measured.
+    pub(super) fn of(proof: &Proof) -> Option<Self> {
+        let found = proof.survival.as_ref()?;
+        let beside = found.adapter_beside.and_then(|beside| beside.survival);
+        Some(Self { file: found.survival?, beside })
+    }
+
+    fn is_enough(self) -> bool {
+        self.file >= LOW_SURVIVAL
+    }
+
+    /// Whether the adapter beside the base keeps more than the file.
+    fn is_more_beside(self) -> bool {
+        self.beside.is_some_and(|beside| beside > self.file)
+    }
+}
+
+/// What these files keep of the fine-tune, in a sentence for the model card; empty if that was not measured.
+pub(super) fn survival_sentence(files: &[(&str, &Proof)]) -> String {
+    let kept = files.iter().filter_map(|(name, proof)| {
+        let KeptShare { file, beside } = KeptShare::of(proof)?;
+        Some(format!("{name} keeps {}{}", percent(file), in_brackets(beside.map(percent))))
+    });
+    let kept = kept.collect::<Vec<_>>().join(", ");
+    let prompts = files.iter().find_map(|(_, proof)| Some(proof.survival.as_ref()?.prompts));
+    match prompts.filter(|_| !kept.is_empty()) {
+        Some(PromptUse { source: PromptSource::File, used, .. }) => {
+            format!(" Of what the fine-tune changes in predictions, {kept}, measured on {used} prompts.")
+        }
+        Some(PromptUse { source: PromptSource::Fixed, .. }) => {
+            format!(" Of what the fine-tune changes in predictions, {kept}, measured on four fixed texts.")
+        }
+        None => String::new(),
+    }
+}
+
+/// The end of a message about GGUF files of these types, if one keeps little of the fine-tune, or the adapter beside its base was
+/// measured too: what each keeps, and which to take.
+pub(super) fn survival_advice(measured: &[(Quantization, KeptShare)]) -> String {
+    let is_enough = measured.iter().all(|(_, share)| share.is_enough());
+    if is_enough && measured.iter().all(|(_, share)| share.beside.is_none()) {
+        return String::new();
+    }
+    let kept = measured.iter().enumerate().map(|(number, (quantization, share))| {
+        let (file, beside) = (whole_percent(share.file), in_brackets(share.beside.map(whole_percent)));
+        match number {
+            0 => format!("{quantization} keeps {file} of the fine-tune{beside}"),
+            _ => format!("{quantization} {file}{beside}"),
+        }
+    });
+    let kept = kept.collect::<Vec<_>>().join(", ");
+    if is_enough {
+        return format!("; {kept}");
+    }
+    // the smallest that keeps enough: types are ordered by precision
+    let precision =
+        |quantization: &Quantization| Quantization::ALL.iter().position(|one| one == quantization);
+    let enough = measured.iter().filter(|(_, share)| share.is_enough());
+    let advice = match enough.max_by_key(|(quantization, _)| precision(quantization)) {
+        Some((smallest, _)) => smallest.as_str(),
+        None if measured.iter().any(|(quantization, _)| *quantization == Quantization::Q8_0) => {
+            "f16 or merged"
+        }
+        None => "q8_0",
+    };
+    let is_more_beside = measured.iter().any(|(_, share)| share.is_more_beside());
+    let or_beside = if is_more_beside { ", or the adapter beside its base" } else { "" };
+    format!("; {kept}: take {advice}{or_beside}")
+}
+
+/// The end of a message about a file of a size, if it keeps little of the fine-tune, or the adapter beside its base was measured too.
+pub(super) fn fitted_advice(share: KeptShare) -> String {
+    if share.is_enough() && share.beside.is_none() {
+        return String::new();
+    }
+    let (file, beside) = (whole_percent(share.file), in_brackets(share.beside.map(whole_percent)));
+    let advice = match (share.is_enough(), share.is_more_beside()) {
+        (true, _) => "",
+        (false, false) => ": allow more bytes",
+        (false, true) => ": allow more bytes, or take the adapter beside its base",
+    };
+    format!("; it keeps {file} of the fine-tune{beside}{advice}")
+}
+
+fn in_brackets(beside: Option<String>) -> String {
+    beside
+        .map_or_else(String::new, |share| format!(" ({share} with the adapter beside the base in this type)"))
+}
+
+/// A share, which is not 100 % where something is lost.
+fn percent(share: f64) -> String {
+    match 100.0 * share.max(0.0) {
+        most if most > 99.9 => "more than 99.9 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+/// The same without digits after the point.
+fn whole_percent(share: f64) -> String {
+    let most = if share < 1.0 { 99.0 } else { 100.0 };
+    format!("{:.0} %", (100.0 * share).clamp(0.0, most))
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{
+        domain::{AdapterBeside, SurvivalShare},
+        testing::fixtures,
+    };
+
+    use super::*;
+    use Quantization::{Q4_0, Q4_K_M, Q8_0};
+
+    fn alone(file: f64) -> KeptShare {
+        KeptShare { file, beside: None }
+    }
+
+    fn with(beside: f64, file: f64) -> KeptShare {
+        KeptShare { file, beside: Some(beside) }
+    }
+
+    /// A proof with these shares of the file, and of the adapter beside its base.
+    fn proof(file: Option<f64>, beside: Option<f64>) -> Proof {
+        let adapter_beside =
+            beside.map(|share| AdapterBeside { survival: Some(share), kl: 0.001, changed_top1: None });
+        let found = fixtures::proof().survival.unwrap();
+        let survival = Some(SurvivalShare { survival: file, adapter_beside, ..found });
+        Proof { survival, ..fixtures::proof() }
+    }
+
+    #[test]
+    fn the_card_says_what_each_file_keeps() {
+        let (most, some, unknown) = (proof(Some(0.99995), None), proof(Some(0.412), None), proof(None, None));
+        assert_eq!(
+            survival_sentence(&[("`a.gguf`", &most), ("`b.gguf`", &some), ("`c.gguf`", &unknown)]),
+            " Of what the fine-tune changes in predictions, `a.gguf` keeps more than 99.9 %, `b.gguf` keeps 41.2 %, measured on 16 \
+             prompts."
+        );
+        assert_eq!(survival_sentence(&[("it", &unknown)]), "");
+        let fixed = Proof {
+            survival: some.survival.map(|found| SurvivalShare { prompts: PromptUse::default(), ..found }),
+            ..proof(None, None)
+        };
+        assert!(
+            survival_sentence(&[("it", &fixed)]).ends_with("it keeps 41.2 %, measured on four fixed texts.")
+        );
+        assert_eq!(survival_sentence(&[("it", &Proof { survival: None, ..fixed })]), "");
+        assert!(survival_sentence(&[("`a.gguf`", &proof(Some(0.412), Some(0.9995)))]).contains(
+            "`a.gguf` keeps 41.2 % (more than 99.9 % with the adapter beside the base in this type), measured"
+        ));
+    }
+
+    #[test]
+    fn a_file_of_a_size_that_keeps_little_needs_more_bytes() {
+        assert_eq!(fitted_advice(alone(0.95)), "");
+        assert_eq!(fitted_advice(alone(0.412)), "; it keeps 41 % of the fine-tune: allow more bytes");
+        assert_eq!(
+            fitted_advice(with(0.97, 0.412)),
+            "; it keeps 41 % of the fine-tune (97 % with the adapter beside the base in this type): allow more bytes, or take the \
+             adapter beside its base"
+        );
+        assert!(fitted_advice(with(0.97, 0.95)).ends_with("in this type)"));
+    }
+
+    #[test]
+    fn a_type_that_keeps_little_is_named_with_one_that_keeps_more() {
+        assert_eq!(survival_advice(&[(Q8_0, alone(0.99)), (Q4_K_M, alone(0.93))]), "");
+        assert_eq!(
+            survival_advice(&[(Q4_0, alone(0.41)), (Q4_K_M, alone(0.93)), (Q8_0, alone(0.998))]),
+            "; q4_0 keeps 41 % of the fine-tune, q4_k_m 93 %, q8_0 99 %: take q4_k_m"
+        );
+        assert_eq!(survival_advice(&[(Q4_0, alone(-0.2))]), "; q4_0 keeps 0 % of the fine-tune: take q8_0");
+        assert!(survival_advice(&[(Q8_0, alone(0.5))]).ends_with("take f16 or merged"));
+    }
+
+    #[test]
+    fn the_adapter_beside_its_base_is_said_and_taken_where_it_keeps_more() {
+        assert_eq!(
+            survival_advice(&[(Q4_0, with(0.9999, 0.41)), (Q8_0, alone(0.99))]),
+            "; q4_0 keeps 41 % of the fine-tune (99 % with the adapter beside the base in this type), q8_0 99 %: take q8_0, or the \
+             adapter beside its base"
+        );
+        assert!(survival_advice(&[(Q4_0, with(0.3, 0.41))]).ends_with(": take q8_0"));
+        assert_eq!(
+            survival_advice(&[(Q4_0, with(0.96, 0.93))]),
+            "; q4_0 keeps 93 % of the fine-tune (96 % with the adapter beside the base in this type)"
+        );
+    }
+}
