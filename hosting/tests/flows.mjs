@@ -78,6 +78,30 @@ pageTest("a type that keeps little of the fine-tune is said once, with the type 
   assert.deepEqual(text.match(/\btake\b[^.]*?(q8_0|type)/gi), ["take q8_0"]);
 });
 
+pageTest("what the adapter beside its base keeps is shown, with the commands that load both", {}, async (page) => {
+  await page.route("**/exports/ada-recipes", async (route) => {
+    const job = await (await route.fetch()).json();
+    Object.assign(job.latest_export.artifacts[0], { quantization: "q4_0" });
+    Object.assign(job.latest_export.artifacts[0].proof.survival, {
+      survival: 0.41,
+      adapter_beside: { survival: 0.9987, kl: 1e-5, changed_top1: 1 },
+    });
+    await route.fulfill({ json: job });
+  });
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText("Keeps 41 % of what the fine-tune changed, measured on four fixed texts.", { exact: true }).waitFor();
+  await recipes.getByText("Keeps 99.9 % with the adapter beside the base in this type, which is more.", { exact: true }).waitFor();
+  await recipes.getByText("How to use the adapter beside the base in q4_0").click();
+  const base = (await api("ada", "/exports")).find(({ job_name: name }) => name === "Family recipes").base_model_id;
+  const commands = await recipes.getByRole("group", { name: "the commands for the adapter beside the base in q4_0" }).textContent();
+  assert.deepEqual(commands.split("\n").filter((line) => !line.startsWith("#")), [
+    `gemma-export gguf --base ${base} --quant q4_0 --out base.gguf`,
+    "llama-server -m base.gguf --lora lora-f16.gguf",
+  ]);
+  await checkState(page, "adapter beside its base");
+});
+
 pageTest("commands are copied", { permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");

@@ -140,7 +140,8 @@ export class JobItem {
     }
     this.drawnFiles = key;
     const ended = latest && latest.status !== "running" ? latest : null;
-    this.files.replaceChildren(...(ended ? artifacts(this.title, ended, (file) => this.openFile(file)) : []));
+    const job = { title: this.title, base: this.job.base_model_id };
+    this.files.replaceChildren(...(ended ? artifacts(job, ended, (file) => this.openFile(file)) : []));
     const others = ["adapter", "merged", "gguf"].filter((type) => ended?.type !== type && (made.file[type] || made.hf[type]));
     this.earlier.replaceChildren(...(others.length ? [element("h4", {}, "From earlier exports")] : []), ...others.map((type) => this.earlierLinks(type, made)));
   }

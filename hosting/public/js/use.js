@@ -4,10 +4,10 @@ import { copyable, element, list } from "./dom.js";
 import { bytes, slug } from "./format.js";
 
 /**
- * The artifacts of an export, each with its commands. `open` gets a file and opens a new link to it; it rejects if the file
- * is gone.
+ * The artifacts of an export, each with its commands. `base` is the name of the base model, or null. `open` gets a file and opens
+ * a new link to it; it rejects if the file is gone.
  */
-export function artifacts(title, latest, open) {
+export function artifacts({ title, base }, latest, open) {
   const name = slug(title);
   const repo = latest.destination.includes("hf_hub") ? latest.hf_repo_id : null;
   const files = latest.artifacts.filter(({ variant }) => variant === "file");
@@ -19,7 +19,7 @@ export function artifacts(title, latest, open) {
     parts.unshift(element("p", {}, "On the Hub: ",
       element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
   }
-  return [...parts, ...proofs.map((proved) => proofPart(proved, proofs.length > 1)), findingsPart(latest.proof)].filter(Boolean);
+  return [...parts, ...proofs.map((proved) => proofPart(proved, base, proofs.length > 1)), findingsPart(latest.proof)].filter(Boolean);
 }
 
 function artifactPart(artifact, latest, { name, hub, open }) {
@@ -87,7 +87,7 @@ function commandsOf({ type, quantization, files }, latest, { name, hub }) {
 }
 
 /** What was proved about the artifact, in a sentence and in detail. */
-function proofPart({ proof, quantization }, isOneOfSeveral) {
+function proofPart({ proof, quantization }, base, isOneOfSeveral) {
   if (!proof) {
     return null;
   }
@@ -111,6 +111,7 @@ function proofPart({ proof, quantization }, isOneOfSeveral) {
     isOneOfSeveral && element("p", { class: "program" }, quantization),
     element("p", {}, sentence),
     survivalPart(proof.survival),
+    besidePart(proof.survival, quantization ?? "q4_0", base),
     element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
       element("dl", {}, details.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])),
       samplesPart(proof.survival?.samples ?? [])));
@@ -125,9 +126,27 @@ function survivalPart(survival) {
   if (survival.survival === null) {
     return element("p", {}, `The fine-tune changes the predictions on ${prompts} too little to say how much of it is kept.`);
   }
-  const share = Math.max(0, survival.survival);
-  const percent = share > 0.999 ? "more than 99.9" : (100 * share).toFixed(share > 0.99 ? 1 : 0);
-  return element("p", {}, `Keeps ${percent} % of what the fine-tune changed, measured on ${prompts}.`);
+  return element("p", {}, `Keeps ${percent(survival.survival)} % of what the fine-tune changed, measured on ${prompts}.`);
+}
+
+function percent(share) {
+  return share > 0.999 ? "more than 99.9" : (100 * Math.max(0, share)).toFixed(share > 0.99 ? 1 : 0);
+}
+
+/** What the base in this type keeps with the adapter beside it, and the commands that make and load both. */
+function besidePart(survival, type, base) {
+  const share = survival?.adapter_beside?.survival ?? null;
+  if (share === null) {
+    return null;
+  }
+  const more = share > survival.survival ? ", which is more" : "";
+  const commands = `gemma-export gguf --base ${base ?? "BASE-MODEL"} --quant ${type} --out base.gguf\n`
+    + "# lora-f16.gguf is the export \"Adapter as GGUF\" of this job, as f16\nllama-server -m base.gguf --lora lora-f16.gguf";
+  return element("div", {},
+    element("p", {}, `Keeps ${percent(share)} % with the adapter beside the base in this type${more}.`),
+    element("details", { class: "commands" },
+      element("summary", {}, `How to use the adapter beside the base in ${type}`),
+      copyable(commands, `the commands for the adapter beside the base in ${type}`)));
 }
 
 /** The answers of the models to some prompts, side by side. */
