@@ -10,9 +10,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::convert::{GgufOptions, GgufPlan};
+use crate::forward::tokenizer;
 use crate::io::{Folder, FolderEntry, LocalFolder, LocalOutput};
 use crate::peft::Adapter;
 use crate::plan::MergePlan;
+use crate::report::PromptUse;
 
 /// Copies of a base and its adapter.
 struct Inputs(tempfile::TempDir);
