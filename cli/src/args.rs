@@ -351,7 +351,7 @@ pub(crate) struct TensorTypeArgs {
   gemma-export check --strict \\
     --base my-full-fine-tune
 
-Reads weights only for --prompts. Each finding has a code, a severity (error, warning, note) and a remedy. An error, or with \
+Reads the weights of the adapter, and those of the base only for --prompts. Each finding has a code, a severity (error, warning, note) and a remedy. An error, or with \
 --strict a warning, ends the command with exit status 8.")]
 pub(crate) struct CheckArgs {
     /// Folder of the model, or its name on the Hugging Face Hub [default: the one that the adapter names]

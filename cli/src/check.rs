@@ -1,7 +1,8 @@
 //! `gemma-export check`
 
 use engine::{
-    Finding, Model, Severity, Stage, TurnEndProbability, check_serving, check_turn_end, measure_turn_end,
+    Finding, Model, Severity, Stage, TurnEndProbability, check_adapter_values, check_serving, check_turn_end,
+    measure_turn_end,
 };
 use serde_json::json;
 
@@ -19,6 +20,9 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
     let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
     let turn_end = turn_end(args, &model, run)?;
     let mut findings: Vec<Finding> = turn_end.iter().filter_map(check_turn_end).collect();
+    if let Some(adapter) = model.adapter() {
+        findings.extend(run.show(Stage::Verifying, |run| check_adapter_values(adapter, run))?);
+    }
     findings.extend(check_serving(&model)?);
     let mut lines = vec![title];
     lines.extend(turn_end.as_ref().map(probability));

@@ -20,7 +20,12 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     let OpenModel { model, title, base_repo, .. } =
         open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
     let title = args.name.clone().unwrap_or(title);
-    let plan = LoraPlan::new(&model, args.quant, &title)?;
+    let engine = EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() };
+    let run = Run { terminal, engine, inputs: &sources.inputs };
+    let mut plan = LoraPlan::new(&model, args.quant, &title)?;
+    if args.allow_non_finite {
+        run.show(Stage::Verifying, |run| plan.check_values(run))?;
+    }
     terminal.warnings(plan.warnings());
     terminal.findings(plan.findings());
     let (folder, name) = output_file(&args.out)?;
@@ -35,8 +40,6 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     let mut space = DiskSpace::default();
     space.add(folder, plan.size());
     space.check()?;
-    let engine = EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() };
-    let run = Run { terminal, engine, inputs: &sources.inputs };
     let written =
         run.show(Stage::Converting, |run| plan.write(name, &mut LocalOutput::create(folder)?, run))?;
     let export = ExportSummary::of_lora(args.out.clone(), &written, plan.pairs())?;

@@ -286,6 +286,36 @@ fn values_that_exceed_the_range_of_the_output_are_exported_only_when_that_is_all
 }
 
 #[test]
+fn values_of_an_adapter_that_are_not_finite_are_a_finding() {
+    const CODE: &str = "adapter_not_finite";
+    let inputs = Inputs::new();
+    let json = |args: &str| -> serde_json::Value {
+        let ended = inputs.run(&format!("{args} --json"));
+        serde_json::from_slice(&ended.stdout).unwrap()
+    };
+    let check = "check --base base --adapter adapter";
+    assert_eq!(json(check)["findings"].to_string().matches(CODE).count(), 0);
+    let lora = "lora --base base --adapter adapter --allow-non-finite --force --out l.gguf";
+    assert!(!inputs.succeed(lora).contains(CODE));
+    set_in_factor_b(&inputs.path("adapter"), f32::NAN);
+    let found = &json(check)["findings"][0];
+    assert_eq!((&found["code"], &found["severity"]), (&CODE.into(), &"error".into()));
+    let message = found["message"].as_str().unwrap();
+    assert!(
+        message.contains("NaN or infinite in 1 of its ") && message.contains("element 0 of "),
+        "{message}"
+    );
+    assert!(message.contains("lora_B"), "{message}");
+    inputs.fail(8, check, &["1 finding"]);
+    for command in [MERGE, GGUF, "lora --base base --adapter adapter --out l.gguf --force"] {
+        inputs.refuse(command, &["lora_B", "element 0 is NaN or infinite", "--allow-non-finite"]);
+    }
+    let printed = inputs.succeed(lora);
+    assert!(printed.contains("warning: the adapter has values ") && printed.contains(CODE), "{printed}");
+    assert_eq!(json(lora)["exports"][0]["report"]["findings"][0]["code"], CODE);
+}
+
+#[test]
 fn values_that_are_not_finite_are_exported_only_when_that_is_allowed() {
     let inputs = Inputs::of("gemma2-micro");
     store_lm_head_with_nan(&inputs.path("base"));

@@ -80,7 +80,7 @@ mod tokenizer;
 mod type_fit;
 
 pub use calibration::{CalibrationCost, CalibrationText, MeasuredImatrix, calibration_cost, measure_imatrix};
-pub use check::{Finding, Severity, check_serving};
+pub use check::{Finding, Severity, check_adapter_values, check_serving};
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};

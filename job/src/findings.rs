@@ -20,6 +20,12 @@ pub(crate) fn of_engine(findings: &[engine::Finding]) -> Vec<Finding> {
     findings.iter().map(finding).collect()
 }
 
+/// A finding in the message of an export whose record has no proof.
+pub(crate) fn sentence(finding: &engine::Finding) -> String {
+    let engine::Finding { code, message, remedy, .. } = finding;
+    format!("{}: {remedy} ({code})", without_folders(message))
+}
+
 /// Survival is not measured with the prompts of the request.
 pub(crate) fn survival_not_measured(reason: &str) -> Finding {
     Finding {

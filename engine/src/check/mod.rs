@@ -1,6 +1,7 @@
 //! What programs that serve a model take for granted: a chat template that they can render, tokens at which an answer ends, and
 //! a vocabulary that fits the weights.
 
+mod adapter_values;
 mod chat;
 mod processor;
 mod stop_tokens;
@@ -16,6 +17,8 @@ use crate::gemma::Architecture;
 use crate::merge::Model;
 use crate::peft::Adapter;
 use crate::tokenizer::Tokenizer;
+
+pub use adapter_values::check_adapter_values;
 
 /// The code of the finding that is measured, not read.
 pub(crate) const TURN_END_NOT_LEARNED: &str = "turn_end_not_learned";

@@ -7,7 +7,7 @@ use kernels::quant::TensorType;
 use sha2::{Digest as _, Sha256};
 
 use super::model_name::ModelName;
-use crate::check::{Finding, check_any};
+use crate::check::{Finding, check_adapter_values, check_any};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, MappedTensor};
 use crate::gguf::GgufMetadata;
@@ -88,6 +88,17 @@ impl LoraPlan {
             warnings: ExportWarning::of_adapter(model),
             findings: check_any(model)?,
         })
+    }
+
+    /// Reads the weights of the adapter, and adds what is found in their values. A file that is written with
+    /// `RunOptions::allow_non_finite` has these.
+    ///
+    /// # Errors
+    /// When the adapter cannot be read, and [`Error::Cancelled`] when the caller asked to stop.
+    pub fn check_values(&mut self, run: &RunOptions<'_>) -> Result<()> {
+        let found = self.model.adapter().map(|adapter| check_adapter_values(adapter, run)).transpose()?;
+        self.findings.splice(0..0, found.flatten());
+        Ok(())
     }
 
     /// The size of the file in bytes.

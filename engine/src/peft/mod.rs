@@ -163,6 +163,11 @@ impl Adapter {
         &self.0.files
     }
 
+    /// The files with weights.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &NamedSource> {
+        self.files().iter().filter(|(name, _)| name.ends_with(".safetensors"))
+    }
+
     /// Files with names of weights that are not read.
     pub(crate) fn unread(&self) -> &[String] {
         &self.0.unread

@@ -10,6 +10,7 @@ use crate::{
     artifact_folder::NewArtifact,
     chunks,
     error::JobError,
+    findings,
     hub::ModelFiles,
     input_folder::{InputFile, InputFolder},
     manifest::ManifestFile,
@@ -18,6 +19,8 @@ use crate::{
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let AdapterInput { adapter, packed, published } = adapter::find_input(&work.requested)?;
+    work.progress.begin(Stage::Export, "Checking the adapter", 0);
+    let finding = engine::check_adapter_values(&adapter, &work.adapter_run_options())?;
     let message = "Exported the adapter".to_owned();
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
     if work.has_destination(Destination::Gcs) {
@@ -35,6 +38,9 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
             description: &description,
         };
         work.push_to(&model, &mut result)?;
+    }
+    if let Some(finding) = finding {
+        result.message.push_str(&format!(". {}", findings::sentence(&finding)));
     }
     Ok(result)
 }

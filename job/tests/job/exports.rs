@@ -462,6 +462,27 @@ async fn a_full_fine_tune_is_converted_or_packed_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_with_a_weight_that_is_no_number_is_exported_with_a_finding() {
+    let world = World::new();
+    let weights = world.path("models/adapters/job-1/adapter_model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    fs::write(&weights, bytes).unwrap();
+    for start in ["Exported the adapter. ", "Reused the adapter of an earlier export"] {
+        let made = world.export(ArtifactKind::Adapter).await;
+        assert_eq!(made.status, Status::Completed);
+        let message = made.message.unwrap();
+        assert!(message.starts_with(start), "{message}");
+        for part in ["NaN or infinite in 1 of its ", "train again", "(adapter_not_finite)"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+    let refused = world.export(ArtifactKind::Merged).await;
+    assert!(refused.message.as_ref().unwrap().contains("NaN or infinite"), "{:?}", refused.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_fine_tune_with_a_weight_that_is_no_number_is_refused() {
     let world = World::new();
     world.put_adapter("gemma3-micro/base");
