@@ -40,6 +40,10 @@ pub(crate) use service::{
     --adapter my-adapter \\
     --out my-adapter.gguf
 
+  gemma-export adapter \\
+    --adapter my-adapter \\
+    --out published-adapter
+
   gemma-export verify \\
     --base gemma-3-1b-it \\
     --adapter my-adapter \\
@@ -96,6 +100,7 @@ pub(crate) enum ExportCommand {
     Merge(MergeArgs),
     Gguf(GgufArgs),
     Lora(LoraArgs),
+    Adapter(AdapterArgs),
     Verify(VerifyArgs),
     Check(CheckArgs),
     Imatrix(ImatrixArgs),
@@ -265,6 +270,41 @@ pub(crate) struct LoraArgs {
     /// Export NaN and infinity in the adapter, instead of refusing them
     #[arg(long)]
     pub(crate) allow_non_finite: bool,
+    #[command(flatten)]
+    pub(crate) push: PushOptions,
+}
+
+/// Copy an adapter as it is, or push it to the Hugging Face Hub
+#[derive(Debug, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("destination").required(true).multiple(true).args(["out", "push"]),
+    after_help = "Examples:
+
+  gemma-export adapter \\
+    --adapter my-adapter \\
+    --push ada/my-adapter
+
+  gemma-export adapter \\
+    --adapter my-adapter \\
+    --base google/gemma-3-1b-it \\
+    --out published-adapter
+
+The files are those that others need: configuration and weights (safetensors), tokenizer, chat templates and processors. What a \
+trainer saves beside them stays: optimizer states, pickles, logs and settings. On the Hub they come with a model card."
+)]
+pub(crate) struct AdapterArgs {
+    /// Folder of the adapter, or its name on the Hugging Face Hub (owner/name, owner/name@revision)
+    #[arg(long, value_name = "ADAPTER")]
+    pub(crate) adapter: PathBuf,
+    /// Base model on the Hub, for adapter_config.json and the model card [default: the one that the adapter names]
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) base: Option<String>,
+    /// Output folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace existing output
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) push: PushOptions,
 }

@@ -1,5 +1,6 @@
 //! The `gemma-export` command: the engine on folders and on models of the Hugging Face Hub, and an Export Service from a terminal.
 
+mod adapter;
 mod args;
 mod base_revision;
 mod check;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ExportCommand::Merge(args) => merge::run(args, terminal),
         ExportCommand::Gguf(args) => gguf::run(args, terminal),
         ExportCommand::Lora(args) => lora::run(args, terminal),
+        ExportCommand::Adapter(args) => adapter::run(args, terminal),
         ExportCommand::Verify(args) => verify::run(args, terminal),
         ExportCommand::Check(args) => check::run(args, terminal),
         ExportCommand::Imatrix(args) => imatrix::run(args, terminal),

@@ -43,7 +43,8 @@ pub(crate) fn open_model(
     Ok(OpenModel { model, title, base_repo, is_beside_adapter })
 }
 
-fn open_adapter(path: &Path, sources: &Sources) -> Result<(Adapter, String), Failure> {
+/// Opens an adapter, and what its exports are named after.
+pub(crate) fn open_adapter(path: &Path, sources: &Sources) -> Result<(Adapter, String), Failure> {
     let expected = "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors";
     let source = sources.open("--adapter", SourceName::of(path), expected)?;
     check_is_adapter(&source)?;

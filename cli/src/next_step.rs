@@ -22,6 +22,14 @@ pub(crate) fn merged(folder: &Path) -> Vec<String> {
     vec![format!("vllm serve {folder}"), format!("gemma-export gguf --base {folder} --out model.gguf")]
 }
 
+/// Commands for an adapter at a path or in a repository.
+pub(crate) fn adapter(adapter: &Path, base_model: Option<&str>) -> Vec<String> {
+    let name = file_name(adapter).unwrap_or("adapter");
+    let module = format!("{}={}", quoted_word(name), quoted(adapter));
+    let serve = |base: &str| format!("vllm serve {base} --enable-lora --lora-modules {module}");
+    base_model.map(serve).into_iter().collect()
+}
+
 /// The command that uses an importance matrix.
 pub(crate) fn imatrix(base: Option<&Path>, adapter: Option<&Path>, path: &Path) -> Vec<String> {
     let model = [("--base", base), ("--adapter", adapter)];

@@ -87,7 +87,7 @@ impl Unit {
         match stage {
             Stage::Calibrating => Self::Tokens,
             Stage::Fitting => Self::Weights,
-            Stage::Merging | Stage::Converting | Stage::Verifying => Self::Bytes,
+            Stage::Merging | Stage::Converting | Stage::Copying | Stage::Verifying => Self::Bytes,
         }
     }
 }

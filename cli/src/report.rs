@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use engine::report::ReportSummary;
-use engine::{ExportReport, Outcome, WrittenFile};
+use engine::{CopiedAdapter, ExportReport, Outcome, WrittenFile};
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
@@ -58,6 +58,21 @@ impl ExportSummary {
         Ok(Self { path, lines, next_steps, figures })
     }
 
+    /// Of an adapter that was copied to `path`.
+    pub(crate) fn of_adapter(
+        path: &Path,
+        copied: &CopiedAdapter,
+        elapsed: Duration,
+        base_model: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let next_steps = next_step::adapter(path, base_model);
+        let lines = written(path, &copied.files, elapsed);
+        let mut figures = figures(path, &copied.files, &next_steps);
+        figures["seconds"] = elapsed.as_secs_f64().into();
+        figures["report"] = read_report(&path.join(ExportReport::FILE))?;
+        Ok(Self { path: path.to_owned(), lines, next_steps, figures })
+    }
+
     /// Of an adapter as GGUF at `path`.
     pub(crate) fn of_lora(path: PathBuf, file: &WrittenFile, pairs: usize) -> Result<Self, Failure> {
         let next_steps = next_step::lora(&path);
@@ -68,10 +83,7 @@ impl ExportSummary {
             format!("  adapter  {pairs} LoRA pairs"),
         ];
         let mut figures = figures(&path, std::slice::from_ref(file), &next_steps);
-        let report = path.with_file_name(ExportReport::beside(&file.name));
-        let text = std::fs::read(&report);
-        let text = text.map_err(|e| Failure::output(format!("cannot read {}: {e}", report.display())))?;
-        figures["report"] = serde_json::from_slice(&text)?;
+        figures["report"] = read_report(&path.with_file_name(ExportReport::beside(&file.name)))?;
         Ok(Self { path, lines, next_steps, figures })
     }
 }
@@ -79,6 +91,12 @@ impl ExportSummary {
 /// A report as its file has it, with numbers of the same digits.
 pub(crate) fn as_written(report: &ExportReport) -> Result<Value, Failure> {
     Ok(serde_json::from_slice(&report.to_json()?)?)
+}
+
+fn read_report(path: &Path) -> Result<Value, Failure> {
+    let text = std::fs::read(path);
+    let text = text.map_err(|e| Failure::output(format!("cannot read {}: {e}", path.display())))?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn figures(path: &Path, files: &[WrittenFile], next_steps: &[String]) -> Value {

@@ -219,7 +219,7 @@ fn every_example_of_help_works() {
         let output = Command::new(BUILT).args(subcommand).arg("--help").output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(examples(&help(&[])).matches(COMMAND).count(), 5);
+    assert_eq!(examples(&help(&[])).matches(COMMAND).count(), 6);
     Terminal::with_command().must_type(&examples(&help(&[])));
     // those of the commands that use a service are typed by the tests of `local`
     let subcommands = ["merge", "gguf", "lora", "verify", "check", "inspect", "completions", "man"];

@@ -172,6 +172,75 @@ async fn an_adapter_as_gguf_is_pushed_as_an_adapter_of_its_base() {
     assert_eq!(printed["exports"].as_array().unwrap().len(), 1);
 }
 
+/// The files of a folder of the inputs, for a repository.
+fn files(inputs: &Inputs, folder: &str) -> BTreeMap<String, Content> {
+    let path = inputs.path(folder);
+    names(&path)
+        .into_iter()
+        .map(|name| (name.clone(), Content::regular(fs::read(path.join(name)).unwrap())))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_is_pushed_as_it_is_with_a_card() {
+    let world = World::new().await;
+    let export = format!("adapter --adapter adapter --push {REPO}");
+    world.name_base("/mnt/gemma");
+    assert!(world.fail(WRITER, 2, &export).contains("give --base owner/name"));
+    world.name_base(BASE);
+    let missing = world.fail(WRITER, 4, &export);
+    assert!(missing.contains(BASE) && missing.contains("--base names another"), "{missing}");
+    let mut base = files(&world.inputs, "base");
+    base.insert("processor_config.json".to_owned(), Content::regular("{}"));
+    world.hub.put(BASE, Repo { commits: 1, files: base, ..Repo::default() });
+    fs::write(world.inputs.path("adapter/optimizer.pt"), "secret").unwrap();
+    let printed = world.succeed(&export);
+    let pushed = ["adapter_config.json", "adapter_model.safetensors"];
+    world.has_exactly("adapter", &pushed);
+    assert_eq!(names(&world.inputs.path("")), ["adapter", "base", "hf"], "nothing is written but the cache");
+    let card = world.card();
+    for part in [
+        "library_name: peft\npipeline_tag: image-text-to-text\n",
+        &format!("base_model: {BASE}\nbase_model_relation: adapter\n"),
+        "Trained with PEFT: rank ",
+    ] {
+        assert!(card.contains(part), "{part}: {card}");
+    }
+    let next = format!("vllm serve {BASE} --enable-lora --lora-modules my-gemma={REPO}");
+    assert!(printed.contains("2 files and the model card, private") && printed.contains(&next), "{printed}");
+    // of a copy, by either command, the same is pushed
+    let first = world.pushed();
+    world.succeed(&format!("{export} --out copied"));
+    assert_eq!(world.pushed().files, first.files);
+    world.succeed(&format!("push copied --to {REPO} --base {BASE}"));
+    assert_eq!(world.pushed().files, first.files);
+    fs::write(world.inputs.path("copied/adapter_config.json"), "{}").unwrap();
+    world.fail(WRITER, 4, &format!("push copied --to {REPO}"));
+    // from the Hub, to another repository
+    let printed = world.succeed(&format!("adapter --adapter {REPO} --push ada/other --json"));
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(
+        (&printed["pushed"]["repo"], &printed["exports"]),
+        (&"ada/other".into(), &Value::Array(Vec::new()))
+    );
+    assert_eq!(world.hub.repo("ada/other").unwrap().files[pushed[1]].bytes, first.files[pushed[1]].bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adapter_names_the_base_of_a_4_bit_copy_and_is_not_pushed_beside_a_full_model() {
+    let world = World::new().await;
+    world.hub.put(BASE, Repo { commits: 1, files: files(&world.inputs, "base"), ..Repo::default() });
+    world.name_base(&format!("{BASE}-bnb-4bit"));
+    let export = format!("adapter --adapter adapter --push {REPO}");
+    world.put(true, &[("model.safetensors", "weights")]);
+    let refused = world.fail(WRITER, 5, &export);
+    assert!(refused.contains("has the weights of a full model"), "{refused}");
+    world.put(true, &[("adapter_model.bin", "old")]);
+    world.succeed(&export);
+    world.has_exactly("adapter", &["adapter_config.json", "adapter_model.safetensors"]);
+    assert!(world.card().contains(&format!("base_model: {BASE}\n")), "{}", world.card());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_contradicts_a_merged_model_is_removed_and_the_owners_card_stays() {
     let world = World::new().await;

@@ -35,6 +35,11 @@ async fn a_folder_in_cloud_storage_gives_what_a_local_one_gives() {
     let ended = run(&["--base", base, "--adapter", adapter, "--out", "stored"]);
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(sorted(files(&inputs, "local")), sorted(files(&inputs, "stored")));
+    let mut copy = inputs.command("adapter");
+    copy.env("STORAGE_EMULATOR_HOST", storage.endpoint()).args(["--adapter", adapter, "--out", "copied"]);
+    assert!(copy.output().unwrap().status.success());
+    let copied = files(&inputs, "copied").into_iter().filter(|(name, _)| name != "export-report.json");
+    assert_eq!(sorted(copied.collect()), sorted(files(&inputs, "adapter")));
     let missing = run(&["--base", "gs://models/absent", "--adapter", adapter, "--out", "missing"]);
     assert_eq!(missing.status.code(), Some(4));
     let error = String::from_utf8(missing.stderr).unwrap();

@@ -30,8 +30,8 @@
 //! # Modules
 //!
 //! From the ground up; each uses only those before it: `error`, `progress`, `io`, `checkpoint`, `gguf` (the format),
-//! `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `convert` (plans of
-//! GGUF files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `type_fit` (types for
+//! `imatrix`, `peft`, `gemma`, `tokenizer`, `merge`, `check` (what servers need), `report`, `plan`, `adapter_copy` (an adapter as
+//! it is), `convert` (plans of GGUF files), `export`, `forward` (predictions), `survival`, `calibration` (importance matrices), `type_fit` (types for
 //! a size), `inspect`, `output_revision`. Arithmetic on weights is the crate `kernels`.
 //! `docs/ENGINE.md` describes them.
 //!
@@ -57,6 +57,7 @@
 //! # }
 //! ```
 
+mod adapter_copy;
 mod calibration;
 mod check;
 mod checkpoint;
@@ -79,6 +80,7 @@ mod survival;
 mod tokenizer;
 mod type_fit;
 
+pub use adapter_copy::{AdapterPlan, CopiedAdapter};
 pub use calibration::{CalibrationCost, CalibrationText, MeasuredImatrix, calibration_cost, measure_imatrix};
 pub use check::{Finding, Severity, check_adapter_values, check_serving};
 pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
@@ -94,7 +96,7 @@ pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name}
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
 pub use io::{
-    Folder, FolderEntry, LocalFolder, LocalOutput, OpenedOnce, Output, Source, is_directly_in,
+    Discard, Folder, FolderEntry, LocalFolder, LocalOutput, OpenedOnce, Output, Source, is_directly_in,
     keep_attributes, refuse_lfs_pointer, sync_folder,
 };
 pub use kernels::numerics::Dtype;

@@ -10,6 +10,8 @@ pub enum Stage {
     Merging,
     /// Writing a GGUF file.
     Converting,
+    /// Copying an adapter.
+    Copying,
     /// Comparing an existing export with its inputs.
     Verifying,
     /// Computing an importance matrix.
@@ -24,6 +26,7 @@ impl Stage {
         match self {
             Self::Merging => "merging",
             Self::Converting => "converting",
+            Self::Copying => "copying",
             Self::Verifying => "verifying",
             Self::Calibrating => "calibrating",
             Self::Fitting => "measuring",

@@ -201,11 +201,6 @@ pub(crate) fn published_base(
     }
 }
 
-/// Whether two names are of the same base model: of 16-bit weights, or of a 4-bit copy of them.
-pub(crate) fn is_same_base(one: &str, other: &str) -> bool {
-    sixteen_bit_name(one) == sixteen_bit_name(other)
-}
-
 /// The base model that the training job names, else the one in `adapter_config.json`.
 struct DeclaredBaseModel<'a> {
     job: &'a TrainingJob,

@@ -51,7 +51,6 @@ mod bucket;
 mod chunks;
 pub mod config;
 mod context;
-mod edited_folder;
 mod error;
 mod estimate;
 mod findings;

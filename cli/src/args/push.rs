@@ -29,7 +29,7 @@ pub(crate) struct PushOptions {
 The files that the reports of the exports name are pushed in one commit, after their SHA-256 was compared with that of the report, \
 with the reports and a model card. Files in the repository that contradict them are removed; what you wrote in README.md stays.")]
 pub(crate) struct PushArgs {
-    /// Merged folder, or GGUF files (any part of a split one)
+    /// Merged folder, folder of an adapter, or GGUF files (any part of a split one)
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Repository

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use engine::{AdapterPlan, CopiedAdapter};
+
 use super::PlannedPush;
 use crate::args::{PushArgs, PushOptions};
 use crate::failure::Failure;
@@ -18,6 +20,15 @@ impl AbsentPush {
         _sources: &Sources,
     ) -> Result<Option<Self>, Failure> {
         if options.push.is_some() { Err(absent()) } else { Ok(None) }
+    }
+
+    pub(crate) fn finish_adapter(
+        &self,
+        _plan: &AdapterPlan,
+        _hashed: &CopiedAdapter,
+        _summary: Summary,
+    ) -> Result<Summary, Failure> {
+        match *self {}
     }
 
     pub(crate) fn finish(&self, _paths: &[PathBuf], _summary: Summary) -> Summary {

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &PushArgs, terminal: Terminal) -> Result<Summary, Failur
     let exported = ExportedFiles::read(&args.paths)?;
     let push = PreparedPush::open(destination, exported.kind, &exported.written(), &sources)?;
     let mut summary = Summary::default();
+    exported.check(terminal)?;
     push.send(&exported)?.add_to(&mut summary);
     Ok(summary)
 }

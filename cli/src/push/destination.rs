@@ -28,6 +28,7 @@ pub(super) struct PushDestination {
 impl PushDestination {
     pub(super) fn target<'a>(&'a self, kind: ExportKind, files: &'a [WrittenFile]) -> PushTarget<'a> {
         let kind = match kind {
+            ExportKind::Adapter => PushKind::Adapter,
             ExportKind::Merged => PushKind::Merged,
             ExportKind::Gguf => PushKind::Gguf,
             ExportKind::Lora => PushKind::LoraGguf,

@@ -6,7 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    ExportReport, Folder, FolderEntry, LocalFolder, Source, WrittenFile, is_directly_in, parse_split_name,
+    Adapter, AdapterPlan, CopiedAdapter, ExportReport, Folder, FolderEntry, Source, WrittenFile,
+    is_directly_in, parse_split_name,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -28,11 +29,13 @@ pub(super) struct ExportedFiles {
     pub(super) base_files: Vec<String>,
     /// The types of GGUF files.
     types: Vec<String>,
+    /// How an adapter was made, in a sentence.
+    adapter: Option<String>,
 }
 
 struct ExportedFile {
     written: WrittenFile,
-    folder: Arc<LocalFolder>,
+    folder: Arc<dyn Folder>,
 }
 
 /// The part of a report that a push needs.
@@ -68,7 +71,23 @@ struct ReportedInput {
 }
 
 impl ExportedFiles {
-    /// The exports at these paths, each a merged folder or a GGUF file.
+    /// An adapter whose files were hashed.
+    pub(super) fn of_adapter(plan: &AdapterPlan, hashed: &CopiedAdapter) -> Self {
+        let of_plan = |file: &&WrittenFile| plan.files().iter().any(|planned| planned.name == file.name);
+        let file = |written: &WrittenFile| ExportedFile {
+            written: written.clone(),
+            folder: Arc::clone(plan.folder()),
+        };
+        Self {
+            kind: ExportKind::Adapter,
+            files: hashed.files.iter().filter(of_plan).map(file).collect(),
+            base_files: Vec::new(),
+            types: Vec::new(),
+            adapter: Some(plan.description()),
+        }
+    }
+
+    /// The exports at these paths, each a folder or a GGUF file.
     pub(super) fn read(paths: &[PathBuf]) -> Result<Self, Failure> {
         let mut all: Option<Self> = None;
         for path in paths {
@@ -79,7 +98,9 @@ impl ExportedFiles {
             };
             all.join(export, path)?;
         }
-        all.ok_or_else(|| Failure::usage("give what is pushed: a merged folder, or GGUF files"))
+        all.ok_or_else(|| {
+            Failure::usage("give what is pushed: a merged folder, an adapter's folder, or GGUF files")
+        })
     }
 
     fn read_one(path: &Path) -> Result<Self, Failure> {
@@ -94,7 +115,8 @@ impl ExportedFiles {
         let report_path = join(folder, &report_name);
         if !report_path.is_file() {
             return Err(Failure::input(format!(
-                "{} has no export report ({}): give a folder that gemma-export merge wrote, or GGUF files with their reports",
+                "{} has no export report ({}): give a folder that gemma-export merge or adapter wrote, or \
+                 GGUF files with their reports",
                 path.display(),
                 report_path.display()
             )));
@@ -106,6 +128,7 @@ impl ExportedFiles {
         let report: ReportFile =
             serde_json::from_slice(&text).map_err(|error| unknown(&error.to_string()))?;
         let kind = match report.kind.as_str() {
+            "adapter" => ExportKind::Adapter,
             "merged" => ExportKind::Merged,
             "gguf" => ExportKind::Gguf,
             "lora" => ExportKind::Lora,
@@ -118,9 +141,15 @@ impl ExportedFiles {
         if let Some(file) = written.iter().find(|file| !is_below(&file.name)) {
             return Err(unknown(&format!("it names {}, which is not below its folder", file.name)));
         }
-        let sha256 = hex::encode(Sha256::digest(&text));
-        written.push(WrittenFile { name: report_name, size: text.len() as u64, sha256 });
-        let folder = open_folder(folder)?;
+        let folder: Arc<dyn Folder> = open_folder(folder)?;
+        let mut adapter = None;
+        if kind == ExportKind::Adapter {
+            // the card has all that the report says
+            adapter = Some(AdapterPlan::new(&Adapter::open(Arc::clone(&folder))?, None)?.description());
+        } else {
+            let sha256 = hex::encode(Sha256::digest(&text));
+            written.push(WrittenFile { name: report_name, size: text.len() as u64, sha256 });
+        }
         let file = |written| ExportedFile { written, folder: Arc::clone(&folder) };
         Ok(Self {
             kind,
@@ -128,15 +157,16 @@ impl ExportedFiles {
             base_files: report.inputs.base.into_iter().map(|file| file.name).collect(),
             // that of encoders is no choice
             types: report.options.quantization.filter(|_| !is_mmproj(path)).into_iter().collect(),
+            adapter,
         })
     }
 
     /// Adds another export.
     fn join(&mut self, other: Self, path: &Path) -> Result<(), Failure> {
-        if self.kind != other.kind || self.kind == ExportKind::Merged {
+        if self.kind != other.kind || matches!(self.kind, ExportKind::Merged | ExportKind::Adapter) {
             return Err(Failure::usage(format!(
-                "{} cannot be pushed with the export before it: one commit has one merged folder, GGUF files of models, or GGUF \
-                 files of adapters",
+                "{} cannot be pushed with the export before it: one commit has one merged folder, one adapter's folder, GGUF \
+                 files of models, or GGUF files of adapters",
                 path.display()
             )));
         }
@@ -158,6 +188,7 @@ impl ExportedFiles {
     /// How the model was made, in a sentence for the model card.
     pub(super) fn description(&self) -> String {
         match self.kind {
+            ExportKind::Adapter => self.adapter.clone().unwrap_or_default(),
             ExportKind::Merged => {
                 "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.".to_owned()
             }
@@ -202,7 +233,7 @@ impl ExportedFiles {
 /// Files of several folders, by their names.
 struct JoinedFiles {
     location: String,
-    files: BTreeMap<String, Arc<LocalFolder>>,
+    files: BTreeMap<String, Arc<dyn Folder>>,
 }
 
 impl Folder for JoinedFiles {

@@ -1,9 +1,9 @@
 //! A repository on the Hub that exports are pushed to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::WrittenFile;
+use engine::{AdapterPlan, CopiedAdapter, WrittenFile};
 use hub_client::{HubClient, HubError, HubSettings, RetryMonitor};
 use hub_push::{ModelCard, PushClient, PushMonitor, PushRequest, PushedCommit, RepositoryState};
 use serde_json::json;
@@ -14,6 +14,7 @@ use super::upload_progress::PushProgress;
 use super::{ExportKind, PlannedPush};
 use crate::args::PushOptions;
 use crate::failure::Failure;
+use crate::next_step;
 use crate::progress;
 use crate::sources::{HubEnvironment, Sources};
 use crate::terminal::{Summary, Terminal};
@@ -22,6 +23,8 @@ use crate::terminal::{Summary, Terminal};
 pub(crate) struct PreparedPush {
     destination: PushDestination,
     state: RepositoryState,
+    /// The names of the base model's files, if no report has them.
+    base_files: Vec<String>,
     client: PushClient,
     monitor: Arc<PushProgress>,
     terminal: Terminal,
@@ -51,7 +54,7 @@ impl PreparedPush {
     }
 
     pub(super) fn open(
-        destination: PushDestination,
+        mut destination: PushDestination,
         kind: ExportKind,
         files: &[WrittenFile],
         sources: &Sources,
@@ -85,7 +88,11 @@ impl PreparedPush {
             let message = destination.wording().no_write_access(&destination.repo);
             return Err(Failure::remote(message));
         }
-        Ok(Self { destination, state, client, monitor, terminal: sources.terminal })
+        let mut base_files = Vec::new();
+        if let Some(base) = destination.base_model.as_mut().filter(|_| kind == ExportKind::Adapter) {
+            (*base, base_files) = sources.published_base(base)?;
+        }
+        Ok(Self { destination, state, base_files, client, monitor, terminal: sources.terminal })
     }
 
     /// Pushes the exports at `paths`, which are complete, and adds that to their summary. One that fails because of what was
@@ -98,7 +105,11 @@ impl PreparedPush {
                 .warn(&format!("nothing was pushed to {repo}; this pushes the export as it is: {command}"));
             return summary;
         }
-        match ExportedFiles::read(paths).and_then(|exported| self.send(&exported)) {
+        let send = |exported: ExportedFiles| {
+            exported.check(self.terminal)?;
+            self.send(&exported)
+        };
+        match ExportedFiles::read(paths).and_then(send) {
             Ok(pushed) => pushed.add_to(&mut summary),
             Err(failure) => {
                 summary.failure = Some(Failure::new(
@@ -113,11 +124,22 @@ impl PreparedPush {
         summary
     }
 
+    /// Pushes an adapter from where it is, and adds that to the summary.
+    pub(crate) fn finish_adapter(
+        &self,
+        plan: &AdapterPlan,
+        hashed: &CopiedAdapter,
+        mut summary: Summary,
+    ) -> Result<Summary, Failure> {
+        self.send(&ExportedFiles::of_adapter(plan, hashed))?.add_to(&mut summary);
+        Ok(summary)
+    }
+
     /// Pushes exports whose files are as their reports say.
     pub(super) fn send(&self, exported: &ExportedFiles) -> Result<SentExport<'_>, Failure> {
-        exported.check(self.terminal)?;
         let (files, description) = (exported.written(), exported.description());
-        let base_files: Vec<_> = exported.base_files.iter().map(String::as_str).collect();
+        let base_files = exported.base_files.iter().chain(&self.base_files).map(String::as_str);
+        let base_files: Vec<_> = base_files.collect();
         let base_model = self.destination.base_model.as_deref();
         let request = PushRequest {
             target: self.destination.target(exported.kind, &files),
@@ -147,10 +169,12 @@ impl SentExport<'_> {
         summary.lines.push(url.clone());
         summary.lines.push(format!("  pushed   {} files and the model card, {visibility}", self.files));
         summary.lines.push(format!("  commit   {revision}"));
+        let base_model = self.push.destination.base_model.as_deref();
         summary.next_steps.extend(match self.kind {
-            ExportKind::Merged => Some(format!("vllm serve {repo}")),
-            ExportKind::Gguf => Some(format!("llama-server -hf {repo}")),
-            ExportKind::Lora => None,
+            ExportKind::Adapter => next_step::adapter(Path::new(repo), base_model),
+            ExportKind::Merged => vec![format!("vllm serve {repo}")],
+            ExportKind::Gguf => vec![format!("llama-server -hf {repo}")],
+            ExportKind::Lora => Vec::new(),
         });
         let pushed = json!({ "repo": repo, "url": url, "commit": revision, "private": is_private });
         summary.figures["pushed"] = pushed;

@@ -23,6 +23,7 @@ pub(crate) use hub::PreparedPush;
 /// The kinds of exports, as their reports name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExportKind {
+    Adapter,
     Merged,
     Gguf,
     Lora,

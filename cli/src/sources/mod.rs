@@ -90,6 +90,34 @@ impl Sources {
         Ok(opened)
     }
 
+    /// The base model that an adapter on the Hub names, and the names of its files; none if it cannot be read, such as a gated
+    /// one. Of a bitsandbytes 4-bit copy that is its 16-bit sibling, if that exists.
+    ///
+    /// # Errors
+    /// When there is no such model, and on an interruption.
+    #[cfg(feature = "push")]
+    pub(crate) fn published_base(&self, repo: &str) -> Result<(String, Vec<String>), Failure> {
+        let files = |repo: &str| {
+            let opened = self.open_hub(&HubName { repo: repo.to_owned(), revision: None });
+            match opened.and_then(|opened| opened.files()) {
+                Ok(files) => Ok((repo.to_owned(), files.into_iter().map(|file| file.name).collect())),
+                Err(failure) if failure.kind == FailureKind::Remote => Ok((repo.to_owned(), Vec::new())),
+                Err(failure) => Err(failure),
+            }
+        };
+        let sibling = engine::sixteen_bit_name(repo);
+        let found = match files(sibling) {
+            Err(failure) if failure.kind == FailureKind::Input && sibling != repo => files(repo),
+            found => found,
+        };
+        found.map_err(|failure| {
+            let message = format!(
+                "the base model that the adapter names cannot be found: {failure}; --base names another"
+            );
+            Failure::new(failure.kind, message)
+        })
+    }
+
     fn open_sibling_or_copy(&self, copy: HubName) -> Result<OpenSource, Failure> {
         let sibling = HubName { repo: engine::sixteen_bit_name(&copy.repo).to_owned(), revision: None };
         let missing = match self.open_hub(&sibling) {

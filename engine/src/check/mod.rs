@@ -18,6 +18,7 @@ use crate::merge::Model;
 use crate::peft::Adapter;
 use crate::tokenizer::Tokenizer;
 
+pub(crate) use adapter_values::AdapterValues;
 pub use adapter_values::check_adapter_values;
 
 /// The code of the finding that is measured, not read.

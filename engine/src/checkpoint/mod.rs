@@ -23,6 +23,7 @@ pub(crate) use index::INDEX_FILE;
 pub use index::is_model_weights;
 use kernels::numerics::Dtype;
 pub(crate) use model_files::{EmbeddingRows, FileOrigin, ModelFiles, SmallFile};
+pub(crate) use tokenizer_origins::TEMPLATE_FOLDER;
 use wrappers::{has_wrappers, without_wrappers};
 
 use crate::error::{Error, Result};

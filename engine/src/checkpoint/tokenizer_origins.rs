@@ -19,7 +19,7 @@ use crate::io::json;
 use crate::io::{Folder, read_source};
 
 /// The subfolder of chat templates besides the default one.
-pub(super) const TEMPLATE_FOLDER: &str = "additional_chat_templates";
+pub(crate) const TEMPLATE_FOLDER: &str = "additional_chat_templates";
 
 /// The key of a chat template in a JSON file.
 const TEMPLATE_KEY: &str = "chat_template";

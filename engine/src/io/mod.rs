@@ -2,7 +2,9 @@
 
 mod atomic_file;
 mod direct;
+mod discard;
 mod drafts;
+mod edited_folder;
 mod flusher;
 mod hash;
 mod journal_file;
@@ -21,7 +23,9 @@ use std::sync::Arc;
 
 pub(crate) use atomic_file::{DraftSync, PositionedFile};
 pub use atomic_file::{keep_attributes, sync_folder};
+pub use discard::Discard;
 pub(crate) use drafts::{abandoned_bytes, remove_abandoned};
+pub(crate) use edited_folder::EditedFolder;
 pub(crate) use hash::sha256;
 pub(crate) use journal_file::{
     JournalFile, read_abandoned as read_abandoned_journal, remove_abandoned as remove_abandoned_journal,

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::ReportContext;
+use super::{OutputFile, ReportContext};
 use crate::checkpoint::{ADAPTER_CONFIG, FileOrigin, INDEX_FILE, ModelFiles, Shard};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Source, sha256};
 use crate::merge::Model;
+use crate::peft::Adapter;
 use crate::progress::RunOptions;
 
 const CONFIG_FILE: &str = "config.json";
@@ -50,6 +51,19 @@ pub struct InputFile {
 }
 
 impl InputFiles {
+    /// The files of an adapter, which are those that were copied but for its configuration.
+    pub(crate) fn of_copied(adapter: &Adapter, copied: &[OutputFile], run: &RunOptions<'_>) -> Result<Self> {
+        let file = |copied: &OutputFile| {
+            if copied.name == ADAPTER_CONFIG {
+                return whole(ADAPTER_CONFIG, &*open(&**adapter.folder(), ADAPTER_CONFIG)?, run);
+            }
+            let OutputFile { name, bytes, sha256 } = copied.clone();
+            Ok(InputFile { name, bytes, sha256: Some(sha256), header_sha256: None })
+        };
+        let adapter = copied.iter().map(file).collect::<Result<_>>()?;
+        Ok(Self { base_revision: None, base: Vec::new(), adapter, target: Vec::new() })
+    }
+
     /// The inputs of a model, and of the small files that the reports of one export have in common.
     pub(crate) fn read(model: &Model, context: Option<&ReportContext>, run: &RunOptions<'_>) -> Result<Self> {
         let base_revision = model.base().folder().revision().map(str::to_owned);

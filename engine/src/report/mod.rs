@@ -4,6 +4,7 @@
 //! The same inputs and options give the same bytes: no times, no paths, no sums that depend on threads or chunks.
 //! docs/ENGINE.md explains the fields.
 
+mod adapter;
 mod inputs;
 mod lora;
 mod pairs;
@@ -17,6 +18,7 @@ use crate::check::Finding;
 use crate::checkpoint::ModelFiles;
 
 pub use crate::imatrix::CalibrationUse;
+pub(crate) use adapter::AdapterReport;
 pub use inputs::{InputFile, InputFiles};
 pub(crate) use kernels::error_stats::{ErrorStats, ErrorTotal};
 pub(crate) use lora::LoraReport;

@@ -116,9 +116,9 @@ fn plan_adapter(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> 
     }
     if let Some(published) = published {
         // the files are hashed before they are pushed
-        draft.work.read(published.input.size());
+        draft.work.read(published.size());
         draft.pushed =
-            published.input.files.iter().map(|file| expected(file.name.as_str(), file.size)).collect();
+            published.plan.files().iter().map(|file| expected(file.name.as_str(), file.size)).collect();
     }
     Ok(draft)
 }

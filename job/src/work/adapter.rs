@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::PlannedFile;
 use shared::domain::{Destination, Stage};
 
 use super::{ExportResult, ExportWork};
@@ -12,7 +13,7 @@ use crate::{
     error::JobError,
     findings,
     hub::ModelFiles,
-    input_folder::{InputFile, InputFolder},
+    input_folder::InputFolder,
     manifest::ManifestFile,
     plan::adapter::{self, AdapterInput, PublishedAdapter, ZIP_FILE},
 };
@@ -26,16 +27,15 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     if work.has_destination(Destination::Gcs) {
         zip(work, &packed, &mut result)?;
     }
-    if let Some(PublishedAdapter { input, base }) = published {
-        let files = hash_files(work, &input)?;
-        let config = adapter.config();
-        let description = format!("Trained with PEFT: rank {}, alpha {}.", config.rank, config.alpha);
+    if let Some(published) = published {
+        let files = hash_files(work, &published)?;
+        let PublishedAdapter { plan, base } = published;
         let model = ModelFiles {
-            folder: Arc::clone(&input.folder),
+            folder: Arc::clone(plan.folder()),
             files: &files,
             base_model: base.as_ref().map(|base| &base.name),
             base_files: base.as_ref().map_or(&[], |base| &base.files),
-            description: &description,
+            description: &plan.description(),
         };
         work.push_to(&model, &mut result)?;
     }
@@ -61,13 +61,14 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
 }
 
 /// The files with their hashes, for which all of them are read.
-fn hash_files(work: &ExportWork<'_>, input: &InputFolder) -> Result<Vec<ManifestFile>, JobError> {
-    work.progress.begin(Stage::Export, "Hashing the adapter", input.size());
-    let hash = |file: &InputFile| {
-        let location = format!("{}/{}", input.location(), file.name);
-        let source = input.folder.open(&file.name).map_err(JobError::bucket("read", &location))?;
+fn hash_files(work: &ExportWork<'_>, published: &PublishedAdapter) -> Result<Vec<ManifestFile>, JobError> {
+    work.progress.begin(Stage::Export, "Hashing the adapter", published.size());
+    let folder = published.plan.folder();
+    let hash = |file: &PlannedFile| {
+        let location = format!("{}/{}", folder.location(), file.name);
+        let source = folder.open(&file.name).map_err(JobError::bucket("read", &location))?;
         let sha256 = chunks::sha256(&*source, work.progress)?;
         Ok(ManifestFile { name: file.name.clone(), size: file.size, sha256 })
     };
-    input.files.iter().map(hash).collect()
+    published.plan.files().iter().map(hash).collect()
 }

@@ -1,9 +1,9 @@
 //! `merged`: base model and adapter as one model. First the raw folder, which later exports start from; from it the
 //! zip file for download and the repository on the Hub. The files of a full fine-tune are checked and stay as they are.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
-use engine::{ExportReport, ExportedModel, Folder, Output};
+use engine::{Discard, ExportReport, ExportedModel, Folder};
 use shared::domain::{Artifact, ArtifactKind, Destination, Proof, Stage, Variant};
 
 use super::{ExportResult, ExportWork, proof, survival_text};
@@ -124,23 +124,6 @@ fn full_model(work: &ExportWork<'_>, input: &InputFolder) -> Result<ExportResult
     };
     work.push_to(&model, &mut result)?;
     Ok(result)
-}
-
-/// Keeps nothing of what is written.
-struct Discard;
-
-impl Output for Discard {
-    fn begin(&mut self, _: &str, _: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&mut self, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A model's files as a zip file, and the report beside it.

@@ -1,8 +1,9 @@
 //! A folder of which one small file has another content.
 
-use std::{io, sync::Arc};
+use std::io;
+use std::sync::Arc;
 
-use engine::{Folder, FolderEntry, Source};
+use super::{Folder, FolderEntry, Source};
 
 /// A folder with an edited file.
 pub(crate) struct EditedFolder {
