@@ -194,7 +194,7 @@ pub(crate) struct GgufArgs {
     /// Quantization type, or several separated by commas
     #[arg(long, value_name = "TYPE", default_value = "q8_0", value_delimiter = ',', ignore_case = true, value_parser = output_type())]
     pub(crate) quant: Vec<OutputType>,
-    /// Importance matrix of llama.cpp (GGUF or .dat), for types below 8 bits
+    /// Importance matrix of llama.cpp (GGUF or .dat), for types below 8 bits; others are not weighted
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
     /// Round weights to f16 first, like quantizing an f16 GGUF (for types below 8 bits)

@@ -45,6 +45,9 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         }
         None => model_plans(args, &model, &title, &sources)?,
     };
+    if args.imatrix.is_some() {
+        warn_of_unused_imatrix(args, &plans, terminal);
+    }
     let check = SurvivalCheck::new(&args.survival, &model)?;
     let mmproj = match &args.mmproj {
         Some(path) => Some(mmproj_plan(args, &model, &title, path)?),
@@ -134,6 +137,17 @@ fn fitted_plan(
     run.terminal.note(&tensor_types::chosen(&fitted, max_bytes));
     let (folder, mut names) = gguf_names(&args.out, title, &[fitted.output_type()])?;
     Ok((folder, vec![(GgufPlan::new(model, &fitted.options)?, names.swap_remove(0))]))
+}
+
+/// Names the types that an importance matrix does not change.
+fn warn_of_unused_imatrix(args: &GgufArgs, plans: &[(GgufPlan, String)], terminal: Terminal) {
+    let unused = args.quant.iter().zip(plans).filter(|(_, (plan, _))| !plan.uses_imatrix());
+    let unused: Vec<_> = unused.map(|(quant, _)| quant.as_str()).collect();
+    if !unused.is_empty() {
+        let types = unused.join(", ");
+        terminal
+            .warn(&format!("--imatrix is not used for {types}: weights of 8 bits and more are not weighted"));
+    }
 }
 
 /// The output folder, and plan and file name of each type.

@@ -30,6 +30,10 @@ fn an_importance_matrix_is_computed_and_used() {
     inputs.succeed(&format!("gguf {MODEL} --quant q4_k_m --out without.gguf"));
     let report: Value = serde_json::from_slice(&fs::read(inputs.path("with.report.json")).unwrap()).unwrap();
     assert_eq!(report["options"]["imatrix"], made["sha256"]);
+    let types =
+        format!("gguf {MODEL} --imatrix m.gguf --quant q8_0,q4_k_m,bf16 --dry-run --out t-{{quant}}.gguf");
+    let unused = "warning: --imatrix is not used for q8_0, bf16: weights of 8 bits and more are not weighted";
+    assert_eq!(inputs.succeed(&types).trim_end(), unused);
     assert_ne!(fs::read(inputs.path("with.gguf")).unwrap(), fs::read(inputs.path("without.gguf")).unwrap());
     // of the base alone
     inputs.succeed("imatrix --base base --text text.txt --chunks 1 --out base.gguf");

@@ -163,6 +163,12 @@ impl GgufPlan {
         })
     }
 
+    /// Whether the importance matrix of the options weights what is stored: it does for the types of `llama-quantize`, and not for
+    /// those of the converter.
+    pub fn uses_imatrix(&self) -> bool {
+        self.options.imatrix.is_some()
+    }
+
     /// The plan of the base alone with the same options, if the adapter moves its weights off a grid of Q4_0 and can be a file beside
     /// it ([`LoraPlan`]).
     pub fn base_on_grid(&self) -> Option<Self> {
