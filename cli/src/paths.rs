@@ -68,7 +68,7 @@ pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Failure> {
 /// folder.
 ///
 /// # Errors
-/// When `out` has no file name, or when two types would have the same name.
+/// When `out` has no file name, or when two types would have the same file.
 pub(crate) fn gguf_names(
     out: &Path,
     title: &str,
@@ -80,14 +80,23 @@ pub(crate) fn gguf_names(
     } else {
         output_file(out).map(|(folder, name)| (folder, name.to_owned()))?
     };
-    let names: Vec<String> = types.iter().map(|t| pattern.replace("{quant}", t.as_str())).collect();
-    match names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-        Some((_, name)) => Err(Failure::usage(format!(
-            "{name} would be written twice: put {{quant}} in --out (my-model-{{quant}}.gguf), \
-             and name each type once in --quant"
-        ))),
-        None => Ok((folder.to_owned(), names)),
+    if let Some((_, twice)) = types.iter().enumerate().find(|(at, one)| types[..*at].contains(one)) {
+        return Err(Failure::usage(format!("--quant has {twice} twice: name each type once")));
     }
+    if types.len() > 1 && !pattern.contains("{quant}") {
+        let (count, out) = (types.len(), out.display());
+        return Err(Failure::usage(match pattern.strip_suffix(".gguf") {
+            Some(stem) => format!(
+                "--out {out} is one file, and --quant has {count} types: put {{quant}} in its name ({stem}-{{quant}}.gguf)"
+            ),
+            None => format!(
+                "--out {out} is one file, and --quant has {count} types: for a new folder put a slash at its end ({out}/), for \
+                 files put {{quant}} in their name ({out}-{{quant}}.gguf)"
+            ),
+        }));
+    }
+    let names = types.iter().map(|one| pattern.replace("{quant}", one.as_str())).collect();
+    Ok((folder.to_owned(), names))
 }
 
 #[cfg(test)]
@@ -103,7 +112,12 @@ mod tests {
             (PathBuf::from("a"), vec!["m.q8_0.gguf".to_owned(), "m.q4_k_m.gguf".to_owned()])
         );
         assert_eq!(names("new/").unwrap().1, ["my-model-q8_0.gguf", "my-model-q4_k_m.gguf"]);
-        assert!(names("m.gguf").unwrap_err().contains("put {quant} in --out"));
+        assert!(names("a/m.gguf").unwrap_err().ends_with("put {quant} in its name (m-{quant}.gguf)"));
+        let folder = names("new").unwrap_err();
+        assert!(
+            folder.contains("--out new is one file") && folder.contains("a slash at its end (new/)"),
+            "{folder}"
+        );
         assert_eq!(names("absent/..").unwrap_err(), "absent/.. is not a valid output path");
     }
 }

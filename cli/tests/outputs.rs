@@ -145,7 +145,9 @@ fn what_a_killed_run_replaced_is_kept_until_the_next_succeeds() {
 #[test]
 fn two_outputs_have_two_paths() {
     let inputs = Inputs::new();
-    fail(&inputs, 2, "gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "written twice");
+    fail(&inputs, 2, "gguf --base base --quant q8_0,Q8_0 --out m-{quant}.gguf", "has q8_0 twice");
+    fail(&inputs, 2, "gguf --base base --quant q8_0,bf16 --out new", "(new/)");
+    inputs.succeed("gguf --base base --name m --quant q8_0,bf16 --out new/");
 }
 
 #[test]
