@@ -91,9 +91,13 @@ impl SurvivalCheck {
             ));
         }
         let kept = |exports: &[&MeasuredExport<'_>]| {
-            exports.iter().map(|export| kept(export.kind, export.survival)).collect::<Vec<_>>().join(", ")
+            exports
+                .iter()
+                .map(|export| kept(export.kind, export.survival.survival.unwrap_or_default()))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        let problem = format!("{} of the fine-tune, less than --min-survival {minimum}", kept(&below));
+        let problem = format!("of the fine-tune, {}, less than --min-survival {minimum}", kept(&below));
         let advice = match enough.iter().min_by_key(|export| export.bytes) {
             Some(smallest) => format!("{}: take {}", kept(&enough), smallest.kind),
             None if measured.iter().any(|export| MOST.contains(&export.kind)) => {
@@ -124,8 +128,12 @@ pub(crate) fn read_prompts(path: &Path) -> Result<PromptSet, Failure> {
 }
 
 /// Rounded down, so that no share below the whole reads as 100 %.
-fn kept(kind: &str, survival: &Survival) -> String {
-    format!("{kind} keeps {:.1} %", (survival.survival.unwrap_or_default() * 1000.0).floor() / 10.0)
+fn kept(kind: &str, share: f64) -> String {
+    let percent = (share * 1000.0).floor() / 10.0;
+    match percent < 0.0 {
+        true => format!("{kind} keeps nothing ({percent:.1} %, {})", Survival::BELOW_ZERO),
+        false => format!("{kind} keeps {percent:.1} %"),
+    }
 }
 
 /// A GGUF file in all its parts.
@@ -158,7 +166,7 @@ pub(crate) fn turn_end_finding(survival: &Survival) -> Option<Finding> {
 pub(crate) fn lines(survival: &Survival) -> Vec<String> {
     let Survival { kl_export, kl_base, tokens, changed_tokens, .. } = survival;
     let mut lines = vec![match survival.survival {
-        Some(share) => format!("  survival {:.2} % of the fine-tune", share * 100.0),
+        Some(share) => left(share),
         None => format!("  survival not measured: {}", survival.unmeasured.as_deref().unwrap_or_default()),
     }];
     lines.push(format!("           {}", prompts(&survival.prompts)));
@@ -185,6 +193,15 @@ pub(crate) fn lines(survival: &Survival) -> Vec<String> {
     }
     lines.extend(survival.samples.iter().flat_map(sample));
     lines
+}
+
+/// What is left of the fine-tune.
+fn left(share: f64) -> String {
+    let percent = share * 100.0;
+    match share < 0.0 {
+        true => format!("  survival {percent:.2} %: nothing of the fine-tune, {}", Survival::BELOW_ZERO),
+        false => format!("  survival {percent:.2} % of the fine-tune"),
+    }
 }
 
 fn prompts(used: &PromptUse) -> String {
@@ -215,5 +232,20 @@ fn shortened(text: &str) -> String {
     match line.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}\u{2026}", &line[..end]),
         None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_zero_nothing_is_left() {
+        assert_eq!(kept("q2_k", 0.41299), "q2_k keeps 41.2 %");
+        let nothing = "q2_k keeps nothing (-12.3 %, further from the fine-tuned model than the base is)";
+        assert_eq!(kept("q2_k", -0.123), nothing);
+        assert_eq!(left(0.5), "  survival 50.00 % of the fine-tune");
+        let nothing = "  survival -12.30 %: nothing of the fine-tune, further from the fine-tuned model than the base is";
+        assert_eq!(left(-0.123), nothing);
     }
 }

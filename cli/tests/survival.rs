@@ -33,7 +33,9 @@ fn the_report_has_the_survival_and_verifies() {
     inputs.succeed(&format!("verify {model} --out m-q2_k.gguf"));
     let verified = inputs.run(&format!("verify {model} --out m-q2_k.gguf --prompts prompts.txt"));
     let printed = String::from_utf8(verified.stdout).unwrap();
-    assert!(printed.contains(&format!("survival {:.2} % of the fine-tune", q2_k * 100.0)), "{printed}");
+    // random weights: two bits lose more than all of the change
+    let share = format!("survival {:.2} %: nothing of the fine-tune, further from", q2_k * 100.0);
+    assert!(q2_k < 0.0 && printed.contains(&share), "{printed}");
 }
 
 #[test]

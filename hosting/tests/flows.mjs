@@ -102,6 +102,19 @@ pageTest("what the adapter beside its base keeps is shown, with the commands tha
   await checkState(page, "adapter beside its base");
 });
 
+pageTest("an export that is further from the fine-tuned model than the base is said to keep nothing", {}, async (page) => {
+  await page.route("**/exports/ada-recipes", async (route) => {
+    const job = await (await route.fetch()).json();
+    job.latest_export.artifacts[0].proof.survival.survival = -0.123;
+    await route.fulfill({ json: job });
+  });
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  const text = "Keeps nothing of what the fine-tune changed (-12 %, further from the fine-tuned model than the base is), "
+    + "measured on four fixed texts.";
+  await recipes.getByText(text, { exact: true }).waitFor();
+});
+
 pageTest("commands are copied", { permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");

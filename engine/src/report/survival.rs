@@ -51,6 +51,11 @@ pub struct AdapterBeside {
     pub changed_top1: Option<f64>,
 }
 
+impl Survival {
+    /// What a negative share means, for messages: nothing of the fine-tune is left.
+    pub const BELOW_ZERO: &str = "further from the fine-tuned model than the base is";
+}
+
 impl From<&Survival> for AdapterBeside {
     fn from(found: &Survival) -> Self {
         Self { survival: found.survival, kl: found.kl_export, changed_top1: found.changed_top1 }

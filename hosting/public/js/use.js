@@ -126,11 +126,14 @@ function survivalPart(survival) {
   if (survival.survival === null) {
     return element("p", {}, `The fine-tune changes the predictions on ${prompts} too little to say how much of it is kept.`);
   }
-  return element("p", {}, `Keeps ${percent(survival.survival)} % of what the fine-tune changed, measured on ${prompts}.`);
+  const share = percent(survival.survival);
+  return element("p", {}, survival.survival < 0
+    ? `Keeps nothing of what the fine-tune changed (${share} %, further from the fine-tuned model than the base is), measured on ${prompts}.`
+    : `Keeps ${share} % of what the fine-tune changed, measured on ${prompts}.`);
 }
 
 function percent(share) {
-  return share > 0.999 ? "more than 99.9" : (100 * Math.max(0, share)).toFixed(share > 0.99 ? 1 : 0);
+  return share > 0.999 ? "more than 99.9" : (100 * share).toFixed(share > 0.99 ? 1 : 0);
 }
 
 /** What the base in this type keeps with the adapter beside it, and the commands that make and load both. */
@@ -143,7 +146,7 @@ function besidePart(survival, type, base) {
   const commands = `gemma-export gguf --base ${base ?? "BASE-MODEL"} --quant ${type} --out base.gguf\n`
     + "# lora-f16.gguf is the export \"Adapter as GGUF\" of this job, as f16\nllama-server -m base.gguf --lora lora-f16.gguf";
   return element("div", {},
-    element("p", {}, `Keeps ${percent(share)} % with the adapter beside the base in this type${more}.`),
+    element("p", {}, `Keeps ${percent(Math.max(0, share))} % with the adapter beside the base in this type${more}.`),
     element("details", { class: "commands" },
       element("summary", {}, `How to use the adapter beside the base in ${type}`),
       copyable(commands, `the commands for the adapter beside the base in ${type}`)));

@@ -1,5 +1,6 @@
 //! What exports keep of a fine-tune, in sentences for the message and the model card.
 
+use engine::report::Survival;
 use shared::domain::{PromptSource, PromptUse, Proof, Quantization};
 
 /// A survival below this is said in the message.
@@ -58,10 +59,11 @@ pub(super) fn survival_advice(measured: &[(Quantization, KeptShare)]) -> String 
         return String::new();
     }
     let kept = measured.iter().enumerate().map(|(number, (quantization, share))| {
-        let (file, beside) = (whole_percent(share.file), in_brackets(share.beside.map(whole_percent)));
+        let ((file, figure), beside) =
+            (whole(share.file), in_brackets(share.beside.map(|share| whole(share).0)));
         match number {
-            0 => format!("{quantization} keeps {file} of the fine-tune{beside}"),
-            _ => format!("{quantization} {file}{beside}"),
+            0 => format!("{quantization} keeps {file} of the fine-tune{figure}{beside}"),
+            _ => format!("{quantization} {file}{figure}{beside}"),
         }
     });
     let kept = kept.collect::<Vec<_>>().join(", ");
@@ -89,13 +91,13 @@ pub(super) fn fitted_advice(share: KeptShare) -> String {
     if share.is_enough() && share.beside.is_none() {
         return String::new();
     }
-    let (file, beside) = (whole_percent(share.file), in_brackets(share.beside.map(whole_percent)));
+    let ((file, figure), beside) = (whole(share.file), in_brackets(share.beside.map(|share| whole(share).0)));
     let advice = match (share.is_enough(), share.is_more_beside()) {
         (true, _) => "",
         (false, false) => ": allow more bytes",
         (false, true) => ": allow more bytes, or take the adapter beside its base",
     };
-    format!("; it keeps {file} of the fine-tune{beside}{advice}")
+    format!("; it keeps {file} of the fine-tune{figure}{beside}{advice}")
 }
 
 fn in_brackets(beside: Option<String>) -> String {
@@ -105,16 +107,21 @@ fn in_brackets(beside: Option<String>) -> String {
 
 /// A share, which is not 100 % where something is lost.
 fn percent(share: f64) -> String {
-    match 100.0 * share.max(0.0) {
+    match 100.0 * share {
         most if most > 99.9 => "more than 99.9 %".to_owned(),
+        none if none < 0.0 => format!("nothing ({none:.1} %, {})", Survival::BELOW_ZERO),
         percent => format!("{percent:.1} %"),
     }
 }
 
-/// The same without digits after the point.
-fn whole_percent(share: f64) -> String {
+/// The same without digits after the point; and the figure of what is further from the fine-tuned model than the base, which is
+/// said after it.
+fn whole(share: f64) -> (String, String) {
     let most = if share < 1.0 { 99.0 } else { 100.0 };
-    format!("{:.0} %", (100.0 * share).clamp(0.0, most))
+    match 100.0 * share {
+        none if none < 0.0 => ("nothing".to_owned(), format!(" ({none:.0} %, {})", Survival::BELOW_ZERO)),
+        percent => (format!("{:.0} %", percent.min(most)), String::new()),
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +160,13 @@ mod tests {
              prompts."
         );
         assert_eq!(survival_sentence(&[("it", &unknown)]), "");
+        let none = survival_sentence(&[("it", &proof(Some(-0.2), None))]);
+        assert!(
+            none.contains(
+                "it keeps nothing (-20.0 %, further from the fine-tuned model than the base is), measured"
+            ),
+            "{none}"
+        );
         let fixed = Proof {
             survival: some.survival.map(|found| SurvivalShare { prompts: PromptUse::default(), ..found }),
             ..proof(None, None)
@@ -185,7 +199,19 @@ mod tests {
             survival_advice(&[(Q4_0, alone(0.41)), (Q4_K_M, alone(0.93)), (Q8_0, alone(0.998))]),
             "; q4_0 keeps 41 % of the fine-tune, q4_k_m 93 %, q8_0 99 %: take q4_k_m"
         );
-        assert_eq!(survival_advice(&[(Q4_0, alone(-0.2))]), "; q4_0 keeps 0 % of the fine-tune: take q8_0");
+        let figure = "(-20 %, further from the fine-tuned model than the base is)";
+        assert_eq!(
+            survival_advice(&[(Q4_0, alone(-0.2))]),
+            format!("; q4_0 keeps nothing of the fine-tune {figure}: take q8_0")
+        );
+        assert_eq!(
+            survival_advice(&[(Q8_0, alone(0.99)), (Q4_0, alone(-0.2))]),
+            format!("; q8_0 keeps 99 % of the fine-tune, q4_0 nothing {figure}: take q8_0")
+        );
+        assert_eq!(
+            fitted_advice(alone(-0.2)),
+            format!("; it keeps nothing of the fine-tune {figure}: allow more bytes")
+        );
         assert!(survival_advice(&[(Q8_0, alone(0.5))]).ends_with("take f16 or merged"));
     }
 
