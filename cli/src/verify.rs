@@ -80,6 +80,10 @@ struct VerifyOutcome {
 }
 
 fn merged(args: &VerifyArgs, model: &Model, run: Run<'_>) -> Result<VerifyOutcome, Failure> {
+    if args.out.join("adapter_config.json").is_file() && !args.out.join("config.json").exists() {
+        let message = "is an adapter as it is, which is not verified: `gemma-export adapter` copies it again, with the same bytes";
+        return Err(Failure::input(format!("{} {message}", args.out.display())));
+    }
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
     run.show(Stage::Verifying, |run| {
