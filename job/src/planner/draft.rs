@@ -104,6 +104,8 @@ fn plan_adapter(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> 
     let AdapterInput { adapter, packed, published } = adapter::find_input(requested)?;
     let mut draft = PlanDraft { adapter: Some(summary(&adapter)), ..PlanDraft::default() };
     draft.base = adapter_base(requested, &adapter);
+    // the values of its weights are checked
+    draft.work.read(packed.size());
     if requested.has_destination(Destination::Gcs) {
         let files: Vec<_> = packed.files.iter().map(|file| (file.name.as_str(), file.size)).collect();
         let zip = expected(adapter::ZIP_FILE, zip_size(&files));

@@ -121,9 +121,11 @@ async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
             }
             let after = plan(&world, &again).await.unwrap();
             assert!(after.reused, "{name}");
+            // the values of an adapter are checked again
+            let read = if again.kind == Adapter { before.bytes_read / 2 } else { 0 };
             assert_eq!(
                 (after.bytes_read, after.bytes_written, planned(&after)),
-                (0, 0, planned(&before)),
+                (read, 0, planned(&before)),
                 "{name}"
             );
         }
