@@ -16,7 +16,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::testing::Clock;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Longest time that a call takes; then its answer is lost.
 const DEADLINE: SignedDuration = SignedDuration::from_secs(10);
@@ -118,6 +118,8 @@ impl State {
 /// The schedule and the clock of a simulation.
 pub(crate) struct Schedule {
     state: Mutex<State>,
+    /// Told of each wait that begins and each process that ends: all that can let the processes be settled.
+    changed: Notify,
     runtime_thread: ThreadId,
 }
 
@@ -132,7 +134,11 @@ impl Schedule {
             trace: Vec::new(),
             broken_rules: Vec::new(),
         };
-        Arc::new(Self { state: Mutex::new(state), runtime_thread: thread::current().id() })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            runtime_thread: thread::current().id(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -187,6 +193,7 @@ impl Schedule {
         let result = Flow { process, drift, flow: Box::pin(flow) }.await;
         let mut state = self.state();
         state.processes[process].has_ended = true;
+        self.changed.notify_one();
         (!state.processes[process].is_dead).then_some(result)
     }
 
@@ -219,6 +226,7 @@ impl Schedule {
                 let (wake, woken) = oneshot::channel();
                 let end = End::Call(state.now);
                 state.waiting.push(Waiting { process: Some(process), is_background, what, end, wake });
+                self.changed.notify_one();
                 Some(woken)
             }
         };
@@ -322,20 +330,25 @@ impl Schedule {
         }
     }
 
+    /// Waits until the main flow of every process waits, and nothing is left to do on this thread.
     async fn settle(&self) {
         loop {
-            for _ in 0..64 {
-                tokio::task::yield_now().await;
-            }
+            yield_often().await;
             if self.is_settled() {
                 break;
             }
             // another thread works
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            self.changed.notified().await;
         }
-        for _ in 0..64 {
-            tokio::task::yield_now().await;
-        }
+        yield_often().await;
+    }
+}
+
+/// Lets the other tasks of this thread run. The runtime goes on here when it has no more tasks, or after 61 of them; some
+/// tasks yield, too.
+async fn yield_often() {
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -356,6 +369,7 @@ impl Clock for Schedule {
             let (wake, woken) = oneshot::channel();
             let is_background = process.is_none();
             state.waiting.push(Waiting { process, is_background, what: "sleep", end, wake });
+            self.changed.notify_one();
             woken
         };
         woken.await.ok();
