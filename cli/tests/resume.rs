@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
 
 use e2e::cloud_storage::CloudStorage;
 use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
@@ -20,8 +20,10 @@ const ADAPTER: &str = "ada/my-lora";
 const MERGE: &str = "merge --base google/gemma-3-micro --adapter ada/my-lora --out out";
 const TWO_TYPES: &str =
     "gguf --base google/gemma-3-micro --adapter ada/my-lora --quant q8_0,q4_k_m --out out/m-{quant}.gguf";
-/// Longer than the time between two writes of the journal.
-const SETTLED: Duration = Duration::from_millis(1300);
+/// Kills of each kind of export.
+const POINTS: usize = 10;
+/// Much longer than the time between two writes of the journal.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// A base and an adapter on a Hub.
 struct World {
@@ -40,6 +42,15 @@ impl World {
         Self { inputs, hub }
     }
 
+    /// So many of them, each with a Hub of its own, whose exports do not wait for each other.
+    async fn several() -> Vec<Self> {
+        let mut worlds = Vec::new();
+        for _ in 0..POINTS {
+            worlds.push(Self::new().await);
+        }
+        worlds
+    }
+
     /// An empty output folder.
     fn clear(&self) {
         fs::remove_dir_all(self.inputs.path("out")).ok();
@@ -48,6 +59,14 @@ impl World {
 
     fn output(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         contents(&self.inputs.path("out"))
+    }
+
+    /// The output of a complete run, how many requests for weights it sends, and the bytes of that base it fetches.
+    fn complete(&self, args: &str, base: &str) -> (BTreeMap<PathBuf, Vec<u8>>, usize, u64) {
+        self.clear();
+        let (asked, sent) = (self.hub.asked(Step::Storage), self.hub.sent(base));
+        self.inputs.succeed(args);
+        (self.output(), self.hub.asked(Step::Storage) - asked, self.hub.sent(base) - sent)
     }
 
     /// Starts a run whose requests for weights are not answered from the `after`th on, and waits until it is there.
@@ -65,14 +84,35 @@ impl World {
         self.hub.fail(Step::Storage, Fault::Truncates, 0);
     }
 
-    /// The bytes of the base's tensors that the journal says are finished.
+    /// The bytes of the base's tensors that the journal says are finished. A line that is not whole does not count.
     fn finished(&self) -> u64 {
         let files = files_below(&self.inputs.path("out"));
         let journal = files.iter().find(|path| path.to_string_lossy().contains(".journal."));
         let text = journal.map(|path| fs::read_to_string(path).unwrap()).unwrap_or_default();
-        let lines = text.lines().skip(1).map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.map(|record| record["tensor"]["base"]["bytes"].as_u64().unwrap_or(0)).sum()
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n')).skip(1);
+        let records = lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        records.map(|record| record["tensor"]["base"]["bytes"].as_u64().unwrap_or(0)).sum()
     }
+
+    /// Waits until the journal says that a tensor is finished, or none will be.
+    fn settle(&self) {
+        let start = Instant::now();
+        while self.finished() == 0 && start.elapsed() < SETTLED {
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Does in each world, at the same time, what `at` draws for its point; how often that returned true.
+fn each<A: FnOnce(&World) -> bool + Send>(worlds: &[World], mut at: impl FnMut(usize) -> A) -> usize {
+    scope(|threads| {
+        let started = worlds.iter().enumerate().map(|(point, world)| {
+            let act = at(point);
+            threads.spawn(move || act(world))
+        });
+        let started: Vec<_> = started.collect();
+        started.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+    })
 }
 
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -91,26 +131,18 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exports_that_are_killed_at_any_point_go_on_where_they_were() {
-    let world = World::new().await;
+    let worlds = World::several().await;
     let mut random = fastrand::Rng::with_seed(15);
     for args in [MERGE, TWO_TYPES] {
-        world.clear();
-        let (asked, sent) = (world.hub.asked(Step::Storage), world.hub.sent(BASE));
-        world.inputs.succeed(args);
-        let expected = world.output();
-        let (asked, sent) = (world.hub.asked(Step::Storage) - asked, world.hub.sent(BASE) - sent);
-        let mut kept = 0;
-        for point in 0..10 {
+        let (expected, asked, sent) = worlds[0].complete(args, BASE);
+        let kill = |world: &World, after: usize, moment: Option<Duration>| {
             world.clear();
-            let after = random.usize(asked / 3..asked);
-            let is_settled = point % 2 == 0;
             let mut killed = world.start(args, after, Duration::from_secs(60));
-            sleep(if is_settled { SETTLED } else { Duration::from_millis(random.u64(30..1300)) });
+            moment.map_or_else(|| world.settle(), sleep);
             killed.kill().unwrap();
             killed.wait().unwrap();
             world.answer_again();
             let finished = world.finished();
-            kept += usize::from(finished > 0);
             let before = world.hub.sent(BASE);
             let printed = world.inputs.succeed(&format!("{args} --resume"));
             assert!(world.output() == expected, "{args}, killed after {after} requests: {printed}");
@@ -118,56 +150,58 @@ async fn exports_that_are_killed_at_any_point_go_on_where_they_were() {
             assert_eq!(fetched, sent - finished, "{args}, killed after {after} requests: {printed}");
             let note = if finished > 0 { "resuming: " } else { "nothing to resume: the export starts" };
             assert!(printed.contains(note), "{printed}");
-        }
-        assert!(kept >= 5, "{args}: of 10 points, {kept} were behind a finished tensor");
+            finished > 0
+        };
+        let kept = each(&worlds, |point| {
+            let after = random.usize(asked / 3..asked);
+            let moment = (point % 2 == 1).then(|| Duration::from_millis(random.u64(30..1300)));
+            let kill = &kill;
+            move |world: &World| kill(world, after, moment)
+        });
+        assert!(kept >= 5, "{args}: of {POINTS} points, {kept} were behind a finished tensor");
     }
 }
 
 /// A run writes the encoders, and then the model. Both are visible when the model is finished.
 #[tokio::test(flavor = "multi_thread")]
 async fn encoders_go_on_where_they_were_too() {
-    let world = World::new().await;
+    const VISION: &str = "google/gemma-3-vision";
+    let worlds = World::several().await;
     let vision = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/fixtures/families/gemma3-vision/base");
-    let repo = Repo::of_folder(Path::new(vision)).unwrap().with_weights_in_storage();
-    world.hub.put("google/gemma-3-vision", repo);
+    for world in &worlds {
+        world.hub.put(VISION, Repo::of_folder(Path::new(vision)).unwrap().with_weights_in_storage());
+    }
     let args = "gguf --base google/gemma-3-vision --quant q8_0 --out out/m.gguf --mmproj out/mmproj.gguf";
-    world.clear();
-    let (asked, sent) = (world.hub.asked(Step::Storage), world.hub.sent("google/gemma-3-vision"));
-    world.inputs.succeed(args);
-    let expected = world.output();
-    let (asked, sent) =
-        (world.hub.asked(Step::Storage) - asked, world.hub.sent("google/gemma-3-vision") - sent);
-    let mut random = fastrand::Rng::with_seed(16);
-    let mut kept = 0;
-    for point in 0..10 {
+    let (expected, asked, sent) = worlds[0].complete(args, VISION);
+    let kill = |world: &World, after: usize| {
         world.clear();
-        // half of them in the encoders, half in the model
-        let after = if point % 2 == 0 { random.usize(1..asked / 2) } else { random.usize(asked / 2..asked) };
         let mut killed = world.start(args, after, Duration::from_secs(60));
-        sleep(SETTLED);
+        world.settle();
         killed.kill().unwrap();
         killed.wait().unwrap();
         world.answer_again();
         assert!(!world.inputs.path("out/m.gguf").exists() && !world.inputs.path("out/mmproj.gguf").exists());
-        let before = world.hub.sent("google/gemma-3-vision");
+        let before = world.hub.sent(VISION);
         let printed = world.inputs.succeed(&format!("{args} --resume"));
         assert!(world.output() == expected, "killed after {after} of {asked} requests: {printed}");
-        kept += usize::from(world.hub.sent("google/gemma-3-vision") - before < sent);
-    }
-    assert!(kept >= 5, "of 10 points, {kept} were behind a finished tensor");
+        world.hub.sent(VISION) - before < sent
+    };
+    let mut random = fastrand::Rng::with_seed(16);
+    let kept = each(&worlds, |point| {
+        // half of them in the encoders, half in the model
+        let after = if point % 2 == 0 { random.usize(1..asked / 2) } else { random.usize(asked / 2..asked) };
+        let kill = &kill;
+        move |world: &World| kill(world, after)
+    });
+    assert!(kept >= 5, "of {POINTS} points, {kept} were behind a finished tensor");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_export_says_what_it_keeps() {
     let world = World::new().await;
     for args in [MERGE, TWO_TYPES] {
-        world.clear();
-        world.inputs.succeed(args);
-        let expected = world.output();
-        world.clear();
-        let asked = world.hub.asked(Step::Storage);
-        world.inputs.succeed(args);
-        let after = (world.hub.asked(Step::Storage) - asked) * 3 / 4;
+        let (expected, asked, _) = world.complete(args, BASE);
+        let after = asked * 3 / 4;
         world.clear();
         let child = world.start(&format!("{args} --json"), after, Duration::from_secs(1));
         let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -186,10 +220,8 @@ async fn an_interrupted_export_says_what_it_keeps() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_goes_on_after_the_hub_refused() {
     let world = World::new().await;
-    world.clear();
-    world.inputs.succeed(MERGE);
-    let (expected, resolved, asked) =
-        (world.output(), world.hub.asked(Step::Resolve), world.hub.asked(Step::Storage));
+    let (expected, asked, _) = world.complete(MERGE, BASE);
+    let resolved = world.hub.asked(Step::Resolve);
     world.clear();
     // links expire in the middle, and the token is no longer valid for others
     world.hub.fail_after(Step::Storage, Fault::Status(403), asked * 3 / 4, usize::MAX);
