@@ -150,7 +150,13 @@ impl Model {
         let width = tensor.info.dtype.bytes();
         let first = range.first * width;
         let end = (first + range.count * width).min(base.bytes);
-        bytes.resize(end.saturating_sub(first) as usize, 0);
+        let length = end.saturating_sub(first) as usize;
+        if bytes.capacity() == 0 {
+            // memory that the allocator has zeroed is not written twice
+            *bytes = vec![0; length];
+        } else {
+            bytes.resize(length, 0);
+        }
         if bytes.is_empty() { Ok(()) } else { self.base().read(base, first, bytes) }
     }
 
