@@ -8,6 +8,7 @@ use std::{
     fs,
     num::NonZeroU64,
     path::{Path, PathBuf},
+    process::Stdio,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -111,9 +112,14 @@ impl Moments {
     }
 }
 
+/// A stack whose jobs do not compare predictions: that writes no file, and would take longer than all else.
+fn serve(data_dir: &Path) -> StackProcess {
+    StackProcess::serve_with(data_dir, &[("VERIFY_LOGITS", "0")], Stdio::inherit())
+}
+
 /// The files of complete exports.
 async fn complete_files(data_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let stack = StackProcess::serve(data_dir);
+    let stack = serve(data_dir);
     for kind in ["merged", "gguf", "adapter"] {
         stack.export(JOB, kind).await;
         let ended = stack.ended(JOB).await;
@@ -132,13 +138,13 @@ async fn after_a_kill_at_any_moment_no_file_is_corrupt_and_no_export_is_running(
     let (mut moments, mut interrupted) = (Moments::new(), 0);
     for round in 0..rounds() {
         remove_exports(temp.path());
-        let stack = StackProcess::serve(temp.path());
+        let stack = serve(temp.path());
         let kind = if round % 2 == 0 { "merged" } else { "gguf" };
         let killed = stack.export(JOB, kind).await;
         let moment = moments.wait().await;
         stack.kill();
 
-        let stack = StackProcess::serve(temp.path());
+        let stack = serve(temp.path());
         for (path, digest) in exported_files(temp.path()) {
             assert_eq!(Some(&digest), whole.get(&path), "{} after {moment:?}", path.display());
         }
@@ -172,7 +178,7 @@ async fn after_a_kill_of_its_job_an_export_has_ended_and_the_next_one_completes(
     let (mut moments, mut killed) = (Moments::new(), 0);
     for round in 0..rounds() {
         remove_exports(temp.path());
-        let stack = StackProcess::serve(temp.path());
+        let stack = serve(temp.path());
         let kind = if round % 2 == 0 { "merged" } else { "gguf" };
         stack.export(JOB, kind).await;
         let moment = moments.wait().await;
@@ -201,7 +207,7 @@ async fn after_a_kill_of_its_job_an_export_has_ended_and_the_next_one_completes(
 #[tokio::test]
 async fn a_stack_that_is_terminated_fails_its_exports_first() {
     let temp = folder();
-    let stack = StackProcess::serve(temp.path());
+    let stack = serve(temp.path());
     let id = stack.export(JOB, "merged").await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(stack.terminate().success());
