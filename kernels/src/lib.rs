@@ -4,6 +4,7 @@
 //! - [`quant`]: ggml's block types, and the type of each tensor in a file
 //! - [`lora`]: the sums of a LoRA in PEFT's order
 //! - [`error_stats`]: differences between values and their stored form
+//! - [`resize`]: lengths of buffers
 //!
 //! Nothing here reads or writes files. The crate is compiled with optimization also in development: without it these loops take
 //! a hundred times as long.
@@ -12,3 +13,4 @@ pub mod error_stats;
 pub mod lora;
 pub mod numerics;
 pub mod quant;
+pub mod resize;

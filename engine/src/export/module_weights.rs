@@ -1,6 +1,7 @@
 //! NaN and infinity in the weights of the modules of sentence-transformers, which are no tensors of the model.
 
 use kernels::numerics::first_non_finite;
+use kernels::resize;
 
 use crate::checkpoint::header;
 use crate::error::{Error, NON_FINITE, Result};
@@ -28,7 +29,7 @@ fn check_file(source: &dyn Source) -> Result<()> {
         let width = tensor.dtype.bytes();
         let count = tensor.bytes / width;
         for first in (0..count).step_by(STEP as usize) {
-            bytes.resize((STEP.min(count - first) * width) as usize, 0);
+            resize::bytes(&mut bytes, (STEP.min(count - first) * width) as usize);
             let read = source.read_at(tensor.offset + first * width, &mut bytes);
             read.map_err(|e| Error::read(source.location(), e))?;
             if let Some(position) = first_non_finite(tensor.dtype, &bytes) {

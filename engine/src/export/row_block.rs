@@ -2,6 +2,7 @@
 
 use kernels::numerics::{TensorTransform, half};
 use kernels::quant::{ColumnImportance, LARGEST_QUANTIZED, TensorType};
+use kernels::resize;
 
 use super::schedule::{Chunk, ReadUnit};
 use crate::error::{Error, Result};
@@ -106,13 +107,13 @@ impl EncodedRows {
         self.is_base = false;
         match content {
             PartContent::File(source) => {
-                self.bytes.resize(chunk.count as usize, 0);
+                resize::bytes(&mut self.bytes, chunk.count as usize);
                 let read = source.read_at(chunk.first, &mut self.bytes);
                 read.map_err(|e| Error::read(source.location(), e))?;
             }
             PartContent::Values { values, as_type, .. } => {
                 let once = as_type.bytes(values.len() as u64) as usize;
-                self.bytes.resize(once * chunk.count as usize, 0);
+                resize::bytes(&mut self.bytes, once * chunk.count as usize);
                 self.bytes.chunks_mut(once.max(1)).for_each(|bytes| as_type.encode(values, None, bytes));
             }
             PartContent::Stored(_) if scratch.chunk.merged.is_empty() => self.is_base = true,
@@ -162,8 +163,8 @@ impl RowEncoder<'_> {
         let (dtype, columns) = (tensor.info.dtype, tensor.row_length().max(1));
         let multiple = transform.granule(columns, tensor.info.elements()).max(1);
         let step = (CACHE_ELEMENTS as u64 / multiple).max(1) * multiple;
-        values.resize(step as usize, 0.0);
-        rows.bytes.resize(as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize, 0);
+        resize::values(values, step as usize);
+        resize::bytes(&mut rows.bytes, as_type.bytes(stored.len() as u64 / dtype.bytes()) as usize);
         let encoded = rows.bytes.chunks_mut(as_type.bytes(step).max(1) as usize);
         let mut row = first / columns;
         for (stored, bytes) in stored.chunks((step * dtype.bytes()) as usize).zip(encoded) {

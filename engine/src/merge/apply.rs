@@ -3,6 +3,7 @@
 use std::mem;
 
 use kernels::numerics::{Dtype, first_non_finite};
+use kernels::resize;
 
 use super::delta::{DeltaBuffers, DoraScale, LowRankDelta, is_zero, store};
 use super::effect::MergeEffect;
@@ -98,7 +99,7 @@ impl Model {
         for (number, change) in self.changes(tensor).enumerate() {
             mem::swap(&mut previous, &mut chunk.merged);
             let before = if number == 0 && tensor.replaced.is_none() { &*chunk.base } else { &previous };
-            chunk.merged.resize(before.len(), 0);
+            resize::bytes(&mut chunk.merged, before.len());
             let input =
                 ChangeInput { tensor: range.tensor, dtype: tensor.info.dtype, first: range.first, before };
             effect = effect.max(self.apply(change, input, scratch, &mut chunk.merged)?);
@@ -130,7 +131,7 @@ impl Model {
         let ElementRange { tensor, first, count } = range;
         let tensor = &self.tensors()[tensor];
         let width = tensor.info.dtype.bytes();
-        bytes.resize((count * width) as usize, 0);
+        resize::bytes(bytes, (count * width) as usize);
         let Some(stored) = &tensor.replaced else {
             return self.base().read(&self.base().tensors()[tensor.base], first * width, bytes);
         };
@@ -150,13 +151,7 @@ impl Model {
         let width = tensor.info.dtype.bytes();
         let first = range.first * width;
         let end = (first + range.count * width).min(base.bytes);
-        let length = end.saturating_sub(first) as usize;
-        if bytes.capacity() == 0 {
-            // memory that the allocator has zeroed is not written twice
-            *bytes = vec![0; length];
-        } else {
-            bytes.resize(length, 0);
-        }
+        resize::bytes(bytes, end.saturating_sub(first) as usize);
         if bytes.is_empty() { Ok(()) } else { self.base().read(base, first, bytes) }
     }
 
@@ -274,7 +269,7 @@ fn read_adapter(
 /// Reads `rows` columns of A from `first` on into `factor`, as rows of `rank`.
 fn read_columns(a: &AdapterTensor, first: u64, rows: u64, scratch: &mut MergeScratch) -> Result<()> {
     let (rank, columns) = (a.shape[0], a.shape[1]);
-    scratch.factor.resize((rows * rank) as usize, 0.0);
+    resize::values(&mut scratch.factor, (rows * rank) as usize);
     for k in 0..rank {
         let range = (k * columns + first, rows);
         read_adapter(a, range, scratch.allow_non_finite, &mut scratch.raw, &mut scratch.vector)?;
@@ -323,7 +318,7 @@ fn add_vector(
         bytes.copy_from_slice(input.before);
         return Ok(MergeEffect::Zero);
     }
-    scratch.buffers.weights.resize(count as usize, 0.0);
+    resize::values(&mut scratch.buffers.weights, count as usize);
     input.dtype.widen(input.before, &mut scratch.buffers.weights);
     scratch.buffers.weights.iter_mut().zip(&scratch.vector).for_each(|(w, v)| *w += v * scaling);
     Ok(store(input.dtype, &scratch.buffers.weights, input.before, bytes))

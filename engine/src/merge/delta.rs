@@ -2,6 +2,7 @@
 
 use kernels::lora::{self, Tile};
 use kernels::numerics::Dtype;
+use kernels::resize;
 
 use super::effect::MergeEffect;
 
@@ -86,15 +87,15 @@ impl<'a> LowRankDelta<'a> {
         let (rank, columns, scaling) = (self.rank, self.columns(), self.scaling);
         let tile = Tile { a: self.right, b: left, rank, columns, scaling };
         let DeltaBuffers { weights, delta, rounded } = buffers;
-        weights.resize(left.len() / rank * columns, 0.0);
+        resize::values(weights, left.len() / rank * columns);
         self.dtype.widen(bytes, weights);
         if !self.rounded {
             return lora::add(&tile, weights);
         }
         delta.clear();
-        delta.resize(weights.len(), 0.0);
+        resize::values(delta, weights.len());
         lora::add(&tile, delta);
-        rounded.resize(bytes.len(), 0);
+        resize::bytes(rounded, bytes.len());
         self.dtype.narrow(delta, rounded);
         self.dtype.widen(rounded, delta);
         weights.iter_mut().zip(delta.iter()).for_each(|(w, d)| *w += d);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use kernels::numerics::Dtype;
+use kernels::resize;
 
 use crate::checkpoint::header::HeaderTensor;
 use crate::error::{Error, NON_FINITE, Result};
@@ -72,10 +73,10 @@ impl AdapterTensor {
         values: &mut Vec<f32>,
     ) -> Result<()> {
         let width = self.dtype.bytes();
-        raw.resize((count * width) as usize, 0);
+        resize::bytes(raw, (count * width) as usize);
         let read = self.source.read_at(self.offset + first * width, raw);
         read.map_err(|e| Error::read(self.source.location(), e))?;
-        values.resize(count as usize, 0.0);
+        resize::values(values, count as usize);
         self.dtype.widen(raw, values);
         Ok(())
     }
