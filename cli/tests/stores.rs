@@ -68,7 +68,11 @@ async fn a_folder_on_a_web_server_gives_what_a_local_one_gives() {
     assert_eq!(sorted(files(&inputs, "local")), sorted(files(&inputs, "served")));
     inputs.refuse(&format!("inspect {base}/absent"), &["there are no files of a model or an adapter"]);
     inputs.fail(6, &format!("inspect {}", url("google/absent")), &["cannot read", "google/absent"]);
-    inputs.fail(6, "inspect http://127.0.0.1:9/model", &["cannot read http://127.0.0.1:9/model ("]);
+}
+
+#[test]
+fn a_web_server_that_cannot_be_reached_is_named() {
+    Inputs::new().fail(6, "inspect http://127.0.0.1:9/model", &["cannot read http://127.0.0.1:9/model ("]);
 }
 
 #[test]
