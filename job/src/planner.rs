@@ -2,6 +2,8 @@
 //! be written.
 
 mod draft;
+mod kinds;
+mod summaries;
 
 use std::{sync::Arc, time::Duration};
 
@@ -70,7 +72,7 @@ impl ExportPlanner for Planner {
                 InputSources::new(&locations, hf_token.as_ref(), &progress, &runtime, ReadCache::new(0));
             let (buckets, training_job) = (&locations.buckets, &training_job);
             let requested = RequestedExport { sources, buckets, export: &export, training_job };
-            draft::plan(&requested, machine)
+            kinds::plan(&requested, machine)
         });
         match planned.await {
             Ok(planned) => planned.map_err(plan_error),

@@ -1,282 +1,42 @@
-//! The plan of each kind of export.
+//! What is known of an export while it is planned.
 
-use engine::{Adapter, ExportReport, PlannedFile, report::ExportWarning};
-use hub_client::HubCause;
+use engine::{PlannedFile, report::ExportWarning};
 use shared::domain::{
-    AdapterSummary, ArtifactKind, BaseAccess, BaseSource, BaseSummary, Destination, ExpectedFile,
-    FailureCode, Finding, FindingSeverity, GgufKind, Plan, PlanWarning, RepositorySummary, TypeCount,
+    AdapterSummary, ArtifactKind, BaseSummary, ExpectedFile, Finding, FindingSeverity, PlanWarning, TypeCount,
 };
 
+use super::summaries::{base_of, summary};
 use crate::{
-    archive::zip_size,
     error::{JobError, without_folders},
     estimate::WorkAmount,
     findings,
-    hub::CARD_FILE,
-    input_folder::InputFolder,
-    inputs::{self, BaseModel},
     machine::JobMachine,
-    manifest::ManifestFile,
     plan::{
         RequestedExport,
-        adapter::{self, AdapterInput},
         comparison::{ComparedExport, PlannedComparison},
-        gguf::{self, GgufInput, GgufRequest, ModelWeights},
-        imatrix::ImatrixInput,
-        lora,
-        merged::{self, MergeInput, MergedInput, PlannedMerge},
+        gguf::{GgufInput, ModelWeights},
     },
 };
 
 /// What is known of an export before the Hub is asked.
 #[derive(Default)]
-struct PlanDraft {
+pub(super) struct PlanDraft {
     /// The files for download.
-    downloads: Vec<ExpectedFile>,
+    pub(super) downloads: Vec<ExpectedFile>,
     /// The files of the repository.
-    pushed: Vec<ExpectedFile>,
-    work: WorkAmount,
-    parameters: Option<u64>,
+    pub(super) pushed: Vec<ExpectedFile>,
+    pub(super) work: WorkAmount,
+    pub(super) parameters: Option<u64>,
     /// Of tensors, if they are chosen for a size.
-    types: Option<Vec<TypeCount>>,
-    adapter: Option<AdapterSummary>,
-    base: Option<BaseSummary>,
-    is_reused: bool,
-    warnings: Vec<PlanWarning>,
-}
-
-/// Plans an export, or fails as its job would.
-pub(super) fn plan(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Plan, JobError> {
-    let mut draft = match requested.export.kind {
-        ArtifactKind::Adapter => plan_adapter(requested)?,
-        ArtifactKind::Merged => plan_merged(requested, machine)?,
-        ArtifactKind::Gguf => match requested.export.gguf_kind {
-            GgufKind::Model => plan_gguf(requested, machine)?,
-            GgufKind::Lora => plan_lora(requested)?,
-        },
-    };
-    let hub = destination(requested, &mut draft)?;
-    let mut files = draft.downloads;
-    if hub.is_some() {
-        let others = draft.pushed.into_iter().filter(|file| file.name != CARD_FILE);
-        let others: Vec<_> = others.filter(|file| files.iter().all(|one| one.name != file.name)).collect();
-        files.extend(others);
-    }
-    Ok(Plan {
-        files,
-        bytes_read: draft.work.bytes_read,
-        bytes_written: draft.work.bytes_written,
-        parameters: draft.parameters,
-        types: draft.types,
-        adapter: draft.adapter,
-        base: draft.base,
-        hub,
-        reused: draft.is_reused,
-        estimate: draft.work.estimate(machine),
-        warnings: draft.warnings,
-    })
-}
-
-/// The repository that the files are pushed to, and the work of pushing them.
-fn destination(
-    requested: &RequestedExport<'_>,
-    draft: &mut PlanDraft,
-) -> Result<Option<RepositorySummary>, JobError> {
-    let file = |file: &ExpectedFile| ManifestFile {
-        name: file.name.clone(),
-        size: file.bytes.unwrap_or_default(),
-        sha256: String::new(),
-    };
-    let files: Vec<_> = draft.pushed.iter().map(file).collect();
-    let Some(destination) = requested.push_destination(&files)? else { return Ok(None) };
-    let hub = requested.sources.hub()?;
-    let state = hub.destination(&destination)?;
-    if state.may_write == Some(false) {
-        draft.warn("hub_token_cannot_write", hub.no_write_access(destination.repo));
-    }
-    let bytes = total(&draft.pushed);
-    draft.work.read(bytes);
-    draft.work.write(bytes);
-    Ok(Some(state))
-}
-
-fn plan_adapter(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
-    let AdapterInput { adapter, packed, published } = adapter::find_input(requested)?;
-    let mut draft = PlanDraft { adapter: Some(summary(&adapter)), ..PlanDraft::default() };
-    draft.base = adapter_base(requested, &adapter);
-    // the values of its weights are checked
-    draft.work.read(packed.size());
-    if requested.has_destination(Destination::Gcs) {
-        let files: Vec<_> = packed.files.iter().map(|file| (file.name.as_str(), file.size)).collect();
-        let zip = expected(adapter::ZIP_FILE, zip_size(&files));
-        draft.is_reused = adapter::zip_target(requested, &packed)?.published()?.is_some();
-        if !draft.is_reused {
-            draft.work.read(packed.size());
-            draft.work.write(total([&zip]));
-        }
-        draft.downloads = vec![zip];
-    }
-    if let Some(published) = published {
-        // the files are hashed before they are pushed
-        draft.work.read(published.size());
-        draft.pushed =
-            published.plan.files().iter().map(|file| expected(file.name.as_str(), file.size)).collect();
-    }
-    Ok(draft)
-}
-
-fn plan_merged(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<PlanDraft, JobError> {
-    match merged::find_input(requested)? {
-        MergedInput::BaseAndAdapter(input) => plan_merge(requested, &input, machine),
-        MergedInput::FullModel(input) => plan_full_model(requested, &input),
-    }
-}
-
-fn plan_merge(
-    requested: &RequestedExport<'_>,
-    input: &MergeInput,
-    machine: JobMachine,
-) -> Result<PlanDraft, JobError> {
-    let MergeInput { base, adapter, prompts, target } = input;
-    let PlannedMerge { model, plan } = PlannedMerge::new(&base.input, adapter)?;
-    let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
-    let mut draft = PlanDraft {
-        parameters: Some(model.base().parameters()),
-        adapter: Some(summary(adapter)),
-        base: Some(base_summary(base)),
-        ..PlanDraft::default()
-    };
-    draft.warn_of(plan.warnings());
-    draft.find(plan.findings());
-    let raw = target.published()?;
-    if raw.is_none() {
-        draft.work.read(base.input.weights());
-        draft.work.merge(base.input.weights());
-        draft.work.write(total(&files));
-        let compared = ComparedExport { model: &model, prompts: prompts.as_ref(), base_on_grid: None };
-        draft.compare(&compared, total(&files), machine)?;
-    }
-    draft.is_reused = raw.is_some();
-    if requested.has_destination(Destination::Gcs) {
-        let zip = expected(merged::ZIP_FILE, zip_size(&sizes(&files)));
-        let published = match raw.as_ref().and_then(|raw| raw.manifest.files.split_last()) {
-            Some((report, files)) => merged::zip_target(requested, files, Some(report))?.published()?,
-            None => None,
-        };
-        draft.is_reused = published.is_some();
-        if published.is_none() {
-            draft.work.read(total(&files));
-            draft.work.write(total([&zip]));
-        }
-        draft.downloads = vec![zip, report(ExportReport::FILE)];
-    }
-    draft.pushed = files;
-    draft.pushed.push(report(ExportReport::FILE));
-    Ok(draft)
-}
-
-/// Whether an earlier export has packed the files is not known before they are read.
-fn plan_full_model(requested: &RequestedExport<'_>, input: &InputFolder) -> Result<PlanDraft, JobError> {
-    let PlannedMerge { model, plan } = PlannedMerge::own_files(input)?;
-    let files: Vec<_> = plan.files().into_iter().map(expected_file).collect();
-    let mut draft = PlanDraft { parameters: Some(model.base().parameters()), ..PlanDraft::default() };
-    draft.warn_of(plan.warnings());
-    draft.find(plan.findings());
-    draft.work.read(total(&files));
-    draft.work.merge(input.weights());
-    if requested.has_destination(Destination::Gcs) {
-        let zip = expected(merged::ZIP_FILE, zip_size(&sizes(&files)));
-        draft.work.read(total(&files));
-        draft.work.write(total([&zip]));
-        draft.downloads = vec![zip];
-    }
-    draft.pushed = files;
-    Ok(draft)
-}
-
-fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<PlanDraft, JobError> {
-    let requests = GgufRequest::all(requested);
-    let input = gguf::find_input(requested)?;
-    let model = input.model()?;
-    let mut draft =
-        PlanDraft { parameters: Some(model.base().parameters()), is_reused: true, ..PlanDraft::default() };
-    draft.describe(requested, &input);
-    let weights = model.bytes();
-    draft.work.read(input.imatrix.as_ref().map_or(0, ImatrixInput::size));
-    let (mut passes, mut calibration) = (Vec::new(), None);
-    for request in &requests {
-        let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
-        draft.is_reused &= is_published;
-        let run = requested.sources.run_options();
-        for (number, planned) in request.plan(&model, input.imatrix.as_ref(), &run)?.into_iter().enumerate() {
-            draft.warn_of(planned.plan.warnings());
-            draft.find(planned.plan.findings());
-            draft.choose(planned.types);
-            let files: Vec<_> =
-                planned.plan.files(&planned.file_name).into_iter().map(expected_file).collect();
-            if !is_published {
-                draft.work.write(total(&files));
-                // the language model's file is the first
-                if number == 0 {
-                    let base_on_grid = planned.plan.base_on_grid();
-                    let prompts = input.prompts.as_ref();
-                    let compared = ComparedExport { model: &model, prompts, base_on_grid };
-                    draft.compare(&compared, total(&files), machine)?;
-                }
-            }
-            draft.pushed.extend(files);
-            draft.pushed.push(report(&ExportReport::beside(&planned.file_name)));
-        }
-        if !is_published {
-            calibration = calibration.or(request.calibration(&input));
-            let is_converter_type = request.types.is_converter_type()?;
-            draft.work.convert(weights, is_converter_type);
-            if !passes.contains(&is_converter_type) {
-                passes.push(is_converter_type);
-            }
-        }
-    }
-    let mut readings = passes.len() as u64;
-    if let Some(text) = calibration {
-        let calibration = text.work(&model, machine)?;
-        readings += calibration.passes;
-        draft.work.calibrate(&calibration);
-    }
-    draft.work.read_weights(weights, readings, machine);
-    if requested.has_destination(Destination::Gcs) {
-        draft.downloads.clone_from(&draft.pushed);
-    }
-    Ok(draft)
-}
-
-fn plan_lora(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
-    let input = lora::find_input(requested)?;
-    let mut draft = PlanDraft {
-        adapter: Some(summary(&input.adapter)),
-        base: Some(base_summary(&input.base)),
-        is_reused: true,
-        ..PlanDraft::default()
-    };
-    for (file, plan) in input.files.iter().zip(input.plans()?) {
-        draft.warn_of(plan.warnings());
-        draft.find(plan.findings());
-        let planned = expected(file.name.as_str(), plan.size());
-        if file.target.published()?.is_none() {
-            draft.is_reused = false;
-            // the factors, of at most this size
-            draft.work.read(plan.size());
-            draft.work.write(plan.size());
-        }
-        draft.pushed.push(planned);
-    }
-    if requested.has_destination(Destination::Gcs) {
-        draft.downloads.clone_from(&draft.pushed);
-    }
-    Ok(draft)
+    pub(super) types: Option<Vec<TypeCount>>,
+    pub(super) adapter: Option<AdapterSummary>,
+    pub(super) base: Option<BaseSummary>,
+    pub(super) is_reused: bool,
+    pub(super) warnings: Vec<PlanWarning>,
 }
 
 impl PlanDraft {
-    fn warn(&mut self, code: &str, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, code: &str, message: impl Into<String>) {
         let (code, message) = (code.to_owned(), without_folders(&message.into()));
         self.add(PlanWarning { code, message, severity: FindingSeverity::Warning, remedy: None });
     }
@@ -288,7 +48,7 @@ impl PlanDraft {
     }
 
     /// Adds what programs that serve the model will meet, but for notes.
-    fn find(&mut self, findings: &[engine::Finding]) {
+    pub(super) fn find(&mut self, findings: &[engine::Finding]) {
         let findings = findings::of_engine(findings).into_iter();
         findings
             .filter(|finding| finding.severity > FindingSeverity::Note)
@@ -301,7 +61,7 @@ impl PlanDraft {
     }
 
     /// The types that are chosen for a size, and the work of it.
-    fn choose(&mut self, types: Option<Vec<TypeCount>>) {
+    pub(super) fn choose(&mut self, types: Option<Vec<TypeCount>>) {
         if let Some(types) = types {
             self.work.fit(types.iter().map(|count| u64::from(count.tensors)).sum());
             self.types = Some(types);
@@ -309,7 +69,7 @@ impl PlanDraft {
     }
 
     /// The comparison of the predictions of an export of `exported` bytes.
-    fn compare(
+    pub(super) fn compare(
         &mut self,
         export: &ComparedExport<'_>,
         exported: u64,
@@ -325,12 +85,12 @@ impl PlanDraft {
         Ok(())
     }
 
-    fn warn_of(&mut self, warnings: &[ExportWarning]) {
+    pub(super) fn warn_of(&mut self, warnings: &[ExportWarning]) {
         warnings.iter().for_each(|warning| self.warn(warning.code, warning.message.as_str()));
     }
 
     /// What a GGUF file is made of.
-    fn describe(&mut self, requested: &RequestedExport<'_>, input: &GgufInput) {
+    pub(super) fn describe(&mut self, requested: &RequestedExport<'_>, input: &GgufInput) {
         match &input.weights {
             ModelWeights::BaseAndAdapter(base, adapter) => {
                 self.adapter = Some(summary(adapter));
@@ -349,70 +109,22 @@ impl PlanDraft {
     }
 }
 
-fn summary(adapter: &Adapter) -> AdapterSummary {
-    let config = adapter.config();
-    AdapterSummary {
-        pairs: u32::try_from(adapter.modules()).unwrap_or(u32::MAX),
-        rank: config.rank,
-        alpha: config.alpha,
-        dora: config.dora,
-        rslora: config.rslora,
-    }
-}
-
-fn base_summary(base: &BaseModel) -> BaseSummary {
-    base_of(base.name.as_str(), &base.input)
-}
-
-fn base_of(name: &str, input: &InputFolder) -> BaseSummary {
-    let revision = input.folder.revision().map(str::to_owned);
-    let source = if revision.is_some() { BaseSource::Hub } else { BaseSource::Bucket };
-    BaseSummary { model: name.to_owned(), revision, source: Some(source), access: BaseAccess::Ok }
-}
-
-/// The base model of an adapter, which its export does not need.
-fn adapter_base(requested: &RequestedExport<'_>, adapter: &Adapter) -> Option<BaseSummary> {
-    let job = requested.training_job;
-    let error = match inputs::base_model(&requested.sources, job, adapter) {
-        Ok(base) => return Some(base_summary(&base)),
-        Err(error) => error,
-    };
-    tracing::info!(error = &error as &dyn std::error::Error, "the base model was not opened");
-    let named = job.base_model_id.as_deref().or(adapter.config().base_model.as_deref());
-    Some(BaseSummary { model: named?.to_owned(), revision: None, source: None, access: access(&error) })
-}
-
-fn access(error: &JobError) -> BaseAccess {
-    if matches!(error, JobError::Hub { cause: HubCause::Gated, .. }) {
-        return BaseAccess::Gated;
-    }
-    match error.code() {
-        FailureCode::AccessDenied => BaseAccess::Denied,
-        FailureCode::NotFound => BaseAccess::Missing,
-        FailureCode::InvalidInput
-        | FailureCode::Interrupted
-        | FailureCode::Timeout
-        | FailureCode::Cancelled
-        | FailureCode::Internal => BaseAccess::Unavailable,
-    }
-}
-
-fn total<'a>(files: impl IntoIterator<Item = &'a ExpectedFile>) -> u64 {
+pub(super) fn total<'a>(files: impl IntoIterator<Item = &'a ExpectedFile>) -> u64 {
     files.into_iter().filter_map(|file| file.bytes).sum()
 }
 
-fn sizes(files: &[ExpectedFile]) -> Vec<(&str, u64)> {
+pub(super) fn sizes(files: &[ExpectedFile]) -> Vec<(&str, u64)> {
     files.iter().map(|file| (file.name.as_str(), file.bytes.unwrap_or_default())).collect()
 }
 
-fn expected(name: impl Into<String>, bytes: u64) -> ExpectedFile {
+pub(super) fn expected(name: impl Into<String>, bytes: u64) -> ExpectedFile {
     ExpectedFile { name: name.into(), bytes: Some(bytes) }
 }
 
-fn expected_file(file: PlannedFile) -> ExpectedFile {
+pub(super) fn expected_file(file: PlannedFile) -> ExpectedFile {
     expected(file.name, file.size)
 }
 
-fn report(name: &str) -> ExpectedFile {
+pub(super) fn report(name: &str) -> ExpectedFile {
     ExpectedFile { name: name.to_owned(), bytes: None }
 }
