@@ -2,6 +2,7 @@
 
 import "./bundle.mjs";
 import "./flows.mjs";
+import "./jobs.mjs";
 import "./firebase.mjs";
 import "./hub.mjs";
 import "./problems.mjs";

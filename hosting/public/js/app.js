@@ -7,24 +7,17 @@ import * as jobs from "./jobs.js";
 import { currentSession, sessionEvents, signOut } from "./session.js";
 import * as signIn from "./sign-in.js";
 
-/** Whose jobs are on the page, shown or hidden while nobody is signed in after an expiry. */
-let owner = null;
-
 function draw({ expired = false } = {}) {
   const session = currentSession();
   $("#session").hidden = !session;
   $("#jobs-section").hidden = !session;
   $("#sign-in").hidden = Boolean(session);
   if (!session) {
-    signIn.show({ expired });
+    signIn.show({ expired, keeps: jobs.isLoaded() });
     return;
   }
   $("#who").textContent = `Signed in as ${session.user}`;
-  if (session.user !== owner) {
-    owner = session.user;
-    jobs.clear();
-    jobs.load();
-  }
+  jobs.show(session);
 }
 
 sessionEvents.addEventListener("expired", () => {
@@ -33,7 +26,6 @@ sessionEvents.addEventListener("expired", () => {
 });
 sessionEvents.addEventListener("changed", () => {
   if (!currentSession()) {
-    owner = null;
     jobs.clear();
   }
   draw();

@@ -33,14 +33,6 @@ channel.addEventListener("message", ({ data }) => {
   }
 });
 
-/** Ends the following of every job, for a new list of jobs. */
-export function stopFollowing() {
-  for (const job of following) {
-    clearTimeout(job.timer);
-  }
-  following.clear();
-}
-
 /** A job whose details are requested again until its export has ended. */
 export class FollowedJob {
   wait = FIRST_WAIT_MS;
@@ -51,6 +43,12 @@ export class FollowedJob {
   constructor(id, { onDetail, onProblem }) {
     Object.assign(this, { id, onDetail, onProblem });
     following.add(this);
+  }
+
+  /** Ends the following: the job is no longer on the page. */
+  end() {
+    clearTimeout(this.timer);
+    following.delete(this);
   }
 
   /** Tells this and the other tabs that an export of the job has begun or ended. */

@@ -32,7 +32,26 @@ export class JobItem {
 
   /** Called when the item is seen for the first time. */
   seen() {
+    this.isSeen = true;
     this.follower.refresh();
+  }
+
+  /** Requests the details again, unless they were never needed. */
+  reload() {
+    if (this.isSeen) {
+      this.follower.refresh();
+    }
+  }
+
+  /** Replaces what was said about the sign-in that has expired. */
+  signedInAgain() {
+    this.form?.showError(null);
+    this.form?.requestPlan();
+  }
+
+  /** Called when the item leaves the page. */
+  end() {
+    this.follower.end();
   }
 
   /** Shows the item's content, and remembers it for a reload. */

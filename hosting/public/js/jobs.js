@@ -2,15 +2,20 @@
 
 import { listJobs } from "./api.js";
 import { $, setText } from "./dom.js";
-import { stopFollowing } from "./follow.js";
 import { date } from "./format.js";
 import { hubEvents } from "./hub-account.js";
 import { JobItem } from "./job.js";
+import { currentSession } from "./session.js";
 
 /** How many more jobs are shown at a time. */
 const PAGE = 20;
 
-let jobs = [];
+/** The session whose jobs are on the page or requested; they stay on the page, hidden, after it has expired. */
+let session = null;
+/** The jobs of the session, or null before the first list. */
+let jobs = null;
+/** Whether the last request for the list failed. */
+let hasFailed = false;
 let shown = PAGE;
 /** The items that were shown, by the job's id: they keep what was typed. */
 const items = new Map();
@@ -37,6 +42,7 @@ export function initialize() {
     $("#jobs").children[first]?.querySelector("summary").focus();
   });
   $("#reload").addEventListener("click", load);
+  window.addEventListener("online", () => hasFailed && currentSession() && load());
   hubEvents.addEventListener("changed", () => {
     for (const { form } of items.values()) {
       form?.drawHubAccount();
@@ -44,33 +50,86 @@ export function initialize() {
   });
 }
 
+/** Whether the page has a list of jobs. */
+export const isLoaded = () => jobs !== null;
+
+/** Shows the jobs of who has signed in: those on the page, if that person signed in before. */
+export function show(signedIn) {
+  if (signedIn === session) {
+    return;
+  }
+  if (isLoaded() && signedIn.user === session.user) {
+    session = signedIn;
+    draw();
+    for (const item of items.values()) {
+      item.signedInAgain();
+    }
+  } else {
+    clear();
+    session = signedIn;
+    load();
+  }
+}
+
 /** Forgets all jobs. */
 export function clear() {
-  stopFollowing();
-  items.clear();
-  jobs = [];
+  session = null;
+  jobs = null;
+  hasFailed = false;
+  shown = PAGE;
+  keepItems([]);
   $("#search").value = "";
   $("#jobs").replaceChildren();
+  $("#search-row").hidden = $("#no-jobs").hidden = $("#more-jobs").hidden = true;
+  showStatus("");
 }
 
 /** Requests the jobs and shows them. */
-export async function load() {
-  const status = $("#jobs-status");
-  setText(status, "Loading your jobs…");
-  status.classList.remove("bad");
+async function load() {
+  const asked = session;
+  showStatus("Loading your jobs…");
+  let loaded;
   try {
-    const loaded = await listJobs();
-    clear();
-    jobs = loaded;
+    loaded = await listJobs();
   } catch (problem) {
-    setText(status, problem.message);
-    status.classList.add("bad");
+    if (asked === session) {
+      hasFailed = true;
+      showStatus(problem.message, "bad");
+    }
     return;
   }
-  shown = PAGE;
-  // the job that was open before a reload of the page, or the only one
+  // unless somebody else has signed in meanwhile
+  if (asked !== session) {
+    return;
+  }
+  hasFailed = false;
+  const isFirst = !isLoaded();
+  jobs = loaded;
+  keepItems(jobs);
+  if (isFirst) {
+    drawFirst();
+  } else {
+    draw();
+  }
+}
+
+/** Keeps the items of these jobs, with what was typed in them, and requests their details again. */
+function keepItems(kept) {
+  const names = new Map(kept.map(({ job_id: id, job_name: name }) => [id, name]));
+  for (const [id, item] of items) {
+    if (names.has(id) && names.get(id) === item.job.job_name) {
+      item.reload();
+    } else {
+      item.end();
+      items.delete(id);
+    }
+  }
+}
+
+/** Shows the list, and opens the job that was open before a reload of the page, or the only one. */
+function drawFirst() {
   const index = jobs.length === 1 ? 0 : jobs.findIndex((job) => `#${encodeURIComponent(job.job_id)}` === location.hash);
-  shown = Math.max(shown, index + 1);
+  shown = Math.max(PAGE, index + 1);
   draw();
   if (index >= 0) {
     const { details, root } = itemOf(jobs[index]);
@@ -90,7 +149,12 @@ function draw() {
   $("#no-jobs").hidden = jobs.length > 0;
   $("#more-jobs").hidden = found.length <= displayed.length;
   $("#more-jobs").textContent = `Show ${Math.min(PAGE, found.length - displayed.length)} more`;
-  setText($("#jobs-status"), statusText(found.length, displayed.length));
+  showStatus(statusText(found.length, displayed.length));
+}
+
+function showStatus(text, level = "") {
+  setText($("#jobs-status"), text);
+  $("#jobs-status").classList.toggle("bad", level === "bad");
 }
 
 function statusText(found, displayed) {

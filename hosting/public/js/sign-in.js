@@ -25,9 +25,12 @@ export function initialize() {
   });
 }
 
-/** Shows the ways to sign in. `expired` says that somebody was signed in. */
-export async function show({ expired = false } = {}) {
+/** Shows the ways to sign in. `expired`: the service refused a sign-in; `keeps`: the page has what was typed until then. */
+export async function show({ expired = false, keeps = false } = {}) {
   $("#expired").hidden = !expired;
+  $("#expired").textContent = keeps
+    ? "Your sign-in has expired. Sign in again: what you have typed is still there."
+    : "Your sign-in was not accepted: it has expired or is not valid. Sign in again.";
   const local = await isLocalStack();
   $("#local-sign-in").hidden = !local;
   $("#docs").hidden = !local;
