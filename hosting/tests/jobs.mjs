@@ -140,3 +140,16 @@ pageTest("that there are no jobs is not said to the next user", {}, async (page)
   release();
   await jobItem(page, "Support tickets").waitFor();
 });
+
+pageTest("an answer that is not the service's is said", {}, async (page) => {
+  const portal = (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html><title>Sign in to this network</title>" });
+  await page.route(isList, portal);
+  await page.getByRole("button", { name: "Sign in as ada" }).click();
+  const text = "The answer did not come from the service. Check whether this network asks you to sign in.";
+  await page.getByText(text).waitFor();
+  await page.unroute(isList, portal);
+  await goOnline(page);
+  await page.route("**/plans", portal);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.locator(".plan").getByText(text).waitFor();
+});

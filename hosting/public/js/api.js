@@ -3,7 +3,7 @@
 import { appCheckHeader } from "./app-check.js";
 import { currentSession, expire } from "./session.js";
 
-/** A request that failed. `status` is 0 if there was no response. */
+/** A request that failed. `status` is 0 if there was no response of the service. */
 export class ServiceError extends Error {
   constructor(status, detail, { type = "", field = null, retryAfter = null } = {}) {
     super(detail);
@@ -79,6 +79,9 @@ async function send(path, { body, headers = {}, signal } = {}) {
       expire();
     }
     throw problem;
+  }
+  if (answer === null) {
+    throw new ServiceError(0, "The answer did not come from the service. Check whether this network asks you to sign in.");
   }
   return { body: answer, headers: sent.headers };
 }
