@@ -3,6 +3,7 @@
 import "./bundle.mjs";
 import "./flows.mjs";
 import "./jobs.mjs";
+import "./job.mjs";
 import "./firebase.mjs";
 import "./hub.mjs";
 import "./problems.mjs";

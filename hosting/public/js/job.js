@@ -1,13 +1,13 @@
 // A job in the list: its latest export, how to use what it made, a new export, and the history.
 
-import { cancelExport, getJob } from "./api.js";
+import { cancelExport } from "./api.js";
 import { ExportForm } from "./choose.js";
 import { element, setText } from "./dom.js";
+import { JobFiles } from "./files.js";
 import { FollowedJob } from "./follow.js";
 import { bytes, date, dateAndTime, duration, exportKind } from "./format.js";
 import { adviceOf, history } from "./history.js";
 import { notificationBox, notifyOfEnd } from "./notify.js";
-import { artifacts } from "./use.js";
 
 const STAGES = { queued: "Queued", fetch: "Reading", export: "Exporting", upload: "Uploading", finish: "Finishing" };
 
@@ -79,14 +79,13 @@ export class JobItem {
     this.running = element("div", { class: "running-export" }, this.progress, this.amount,
       element("div", { class: "row" }, this.cancel, this.notification));
     this.problem = element("p", { class: "notice", role: "alert", hidden: true });
-    this.files = element("div", { class: "files" });
+    this.files = new JobFiles(this.job, this.title);
     this.latest = element("section", { class: "export", "aria-label": `Latest export of ${this.title}`, hidden: true },
-      this.message, this.advice, this.running, this.files);
+      this.message, this.advice, this.running, this.files.latest);
     this.form = new ExportForm({ job: this.job, title: this.title, onStarted: () => this.follower.changed() });
-    this.earlier = element("div", { class: "earlier" });
     this.details.append(
       element("p", { class: "small id" }, "Job ", element("code", {}, this.job.job_id)),
-      this.problem, this.latest, this.earlier,
+      this.problem, this.latest, this.files.earlier,
       element("h4", {}, "New export"), this.form.root, history(this.job.job_id));
   }
 
@@ -119,7 +118,7 @@ export class JobItem {
     if (running) {
       this.drawProgress(latest);
     }
-    this.drawFiles(latest, made);
+    this.files.draw(latest, made);
   }
 
   drawProgress({ progress, eta_seconds: eta }) {
@@ -149,46 +148,6 @@ export class JobItem {
     const rate = before?.stage === stage && done > before.done ? (1000 * (done - before.done)) / (now - before.now) : 0;
     this.measured = { stage, done, now, rate };
     return rate;
-  }
-
-  /** The files of the latest export, and what earlier ones made of other types. Drawn again only if they differ. */
-  drawFiles(latest, made) {
-    const key = JSON.stringify([latest?.export_id, latest?.status, (latest?.artifacts ?? []).length, made.hf, Object.values(made.file).map(Boolean)]);
-    if (key === this.drawnFiles) {
-      return;
-    }
-    this.drawnFiles = key;
-    const ended = latest && latest.status !== "running" ? latest : null;
-    const job = { title: this.title, base: this.job.base_model_id };
-    this.files.replaceChildren(...(ended ? artifacts(job, ended, (file) => this.openFile(file)) : []));
-    const others = ["adapter", "merged", "gguf"].filter((type) => ended?.type !== type && (made.file[type] || made.hf[type]));
-    this.earlier.replaceChildren(...(others.length ? [element("h4", {}, "From earlier exports")] : []), ...others.map((type) => this.earlierLinks(type, made)));
-  }
-
-  earlierLinks(type, { file, hf }) {
-    const name = exportKind({ type });
-    const problem = element("span", { class: "bad", role: "alert" });
-    const link = file[type] && element("a", { href: file[type], "aria-label": `Download ${name}` }, `↓ ${name}`);
-    link?.addEventListener("click", async (event) => {
-      event.preventDefault();
-      await this.openLink((detail) => detail.artifacts.file[type]).catch((error) => (problem.textContent = ` ${error.message}`));
-    });
-    const page = hf[type] && element("a", { href: `https://huggingface.co/${hf[type]}`, rel: "noreferrer" }, `${name} on the Hub: ${hf[type]}`);
-    return element("p", {}, link, " ", page, problem);
-  }
-
-  openFile({ sha256, name }) {
-    return this.openLink(({ latest_export: latest }) =>
-      (latest?.artifacts ?? []).flatMap(({ files }) => files).find((file) => file.sha256 === sha256 && file.name === name)?.link);
-  }
-
-  /** Opens a new link on each click, because a link is valid for 15 minutes. */
-  async openLink(find) {
-    const link = find(await getJob(this.job.job_id));
-    if (!link) {
-      throw new Error("This file no longer exists. Export it again.");
-    }
-    location.assign(link);
   }
 
   async cancelLatest() {

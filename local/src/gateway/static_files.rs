@@ -29,6 +29,7 @@ const FILES: &[StaticFile] = files![
     "js/drafts.js",
     "js/expert.js",
     "js/fields.js",
+    "js/files.js",
     "js/firebase-auth.js",
     "js/firebase.js",
     "js/follow.js",
