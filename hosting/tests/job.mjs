@@ -83,3 +83,151 @@ const downloadOf = (context) =>
     }
     context.once("page", (page) => page.once("download", resolve));
   });
+
+for (const [width, height] of [[1280, 900], [360, 640]]) {
+  pageTest(`what an export makes is in view at ${width} px`, { viewport: { width, height } }, async (page) => {
+    await signIn(page);
+    const recipes = await openJob(page, "Family recipes");
+    await recipes.getByRole("radio", { name: "Choose from everything" }).check();
+    await recipes.getByText(/to download\./).waitFor();
+    await exportButton(recipes).click();
+    await recipes.getByText("GGUF q8_0 completed").first().waitFor();
+    const link = recipes.getByRole("link", { name: "↓ model.gguf", exact: true });
+    await link.waitFor();
+    const { top, bottom } = await link.evaluate((one) => one.getBoundingClientRect().toJSON());
+    assert.ok(top >= 0 && bottom <= height, `from ${top} to ${bottom} of ${height} px`);
+  });
+}
+
+pageTest("an export whose start had no response is shown", { errors: [/ERR_FAILED/] }, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText(/to download\./).waitFor();
+  await recipes.getByRole("radio", { name: /q6_k/ }).check();
+  await page.route(/\/exports$/, async (route) => {
+    if (route.request().method() !== "POST") {
+      return route.fallback();
+    }
+    await route.fetch();
+    return route.abort();
+  });
+  await exportButton(recipes).click();
+  await recipes.getByText("GGUF q6_k completed").first().waitFor();
+  assert.equal(await recipes.getByText("The service cannot be reached.").filter({ visible: true }).count(), 0);
+});
+
+/** Makes the latest export of the job a running one, until `end` is called. */
+async function withRunning(page, id) {
+  let isRunning = true;
+  await withDetail(page, id, ({ latest_export: latest }) => {
+    if (isRunning) {
+      Object.assign(latest, { export_id: "running", status: "running", artifacts: [], finished_at: null, message: "Exporting" });
+    }
+  });
+  return { end: () => (isRunning = false) };
+}
+
+const online = (page) => page.evaluate(() => window.dispatchEvent(new Event("online")));
+
+pageTest("that an export was not cancelled is said until it ends", { errors: [/ERR_INTERNET_DISCONNECTED/] }, async (page, context) => {
+  await signIn(page);
+  const run = await withRunning(page, "ada-recipes");
+  const recipes = await openJob(page, "Family recipes");
+  const cancel = recipes.getByRole("button", { name: "Cancel the export of Family recipes" });
+  await cancel.waitFor();
+  await context.setOffline(true);
+  await cancel.click();
+  const notice = recipes.getByRole("alert").filter({ hasText: "Not cancelled. The service cannot be reached. Check your connection." });
+  await notice.waitFor();
+  await checkState(page, "not cancelled");
+  const polled = page.waitForResponse((response) => response.url().endsWith("/exports/ada-recipes"));
+  await context.setOffline(false);
+  await polled;
+  await recipes.getByText("Trying again").waitFor({ state: "hidden" });
+  assert.ok(await notice.isVisible());
+  run.end();
+  await online(page);
+  await cancel.waitFor({ state: "hidden" });
+  assert.equal(await notice.isVisible(), false);
+});
+
+pageTest("a double click on Cancel sends one request", { errors: [/status of 409/] }, async (page) => {
+  await signIn(page);
+  const run = await withRunning(page, "ada-recipes");
+  let cancels = 0;
+  await page.route("**/exports/ada-recipes/cancel", async (route) => {
+    cancels += 1;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    run.end();
+    await route.fulfill(cancels === 1 ? { json: {} } : { status: 409, json: { detail: "No export is running." } });
+  });
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("button", { name: "Cancel the export of Family recipes" }).dblclick();
+  await recipes.getByRole("button", { name: "Cancel the export of Family recipes" }).waitFor({ state: "hidden" });
+  assert.equal(cancels, 1);
+});
+
+pageTest("an open history shows how exports end, each once", {}, async (page) => {
+  await signIn(page);
+  const sonnets = await openJob(page, "Sonnets");
+  await sonnets.getByText(/to download\./).waitFor();
+  const section = sonnets.getByText("All exports of this job");
+  await section.click();
+  await sonnets.locator(".history li, .past p:text-is('There are no exports yet.')").first().waitFor();
+  await sonnets.getByRole("radio", { name: /q6_k/ }).check();
+  await exportButton(sonnets).click();
+  await sonnets.locator(".history li").first().getByText("GGUF q6_k").waitFor();
+  await sonnets.locator(".job-details > summary .status.completed, .job-details > summary .status.failed").waitFor({ timeout: 60_000 });
+  await sonnets.locator(".history li").first().locator(".status.completed").waitFor();
+  assert.equal(await sonnets.locator(".history").getByText("(running)").count(), 0);
+
+  const { job_id: id } = (await api("ada", "/exports")).find(({ job_name: name }) => name === "Sonnets");
+  const { exports } = await api("ada", `/exports/${id}/history`);
+  await page.route("**/history?*", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await route.fallback();
+  });
+  for (let times = 0; times < 4; times += 1) {
+    await section.click();
+  }
+  await page.waitForTimeout(1000);
+  assert.equal(await sonnets.locator(".history li").count(), Math.min(exports.length, 10));
+});
+
+pageTest("older exports are shown by keyboard, also after a request that failed", { errors: [/status of 503/] }, async (page) => {
+  const one = (n) => ({ export_id: `e${n}`, type: "adapter", status: "completed", started_at: new Date(2026, 1, n).toISOString(), finished_at: new Date(2026, 1, n).toISOString(), message: `Export ${n}` });
+  let isBusy = false;
+  await page.route("**/history?*", async (route) => {
+    const first = Number(new URL(route.request().url()).searchParams.get("page_token") ?? 25);
+    const exports = Array.from({ length: Math.min(10, first) }, (_, index) => one(first - index));
+    const next = first > 10 ? String(first - 10) : null;
+    await route.fulfill(isBusy ? { status: 503, json: { detail: "The service is busy." } } : { json: { exports, next_page_token: next } });
+  });
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  const section = recipes.getByText("All exports of this job");
+  await section.click();
+  const older = recipes.getByRole("button", { name: "Show older" });
+  const focusedText = () => page.evaluate(() => document.activeElement.textContent);
+  await older.focus();
+  isBusy = true;
+  await page.keyboard.press("Enter");
+  await recipes.getByText("The service is busy.").waitFor();
+  assert.equal(await focusedText(), "Try again");
+  await section.click();
+  isBusy = false;
+  await section.click();
+  await older.waitFor();
+  assert.equal(await recipes.getByRole("button", { name: "Try again" }).count(), 0);
+  await older.focus();
+  for (const [shown, first] of [[20, 15], [25, 5]]) {
+    await page.keyboard.press("Enter");
+    await recipes.getByText(`Export ${first}`, { exact: true }).waitFor();
+    await page.waitForFunction((text) => document.activeElement.textContent.includes(text), `Export ${first}`);
+    assert.equal(await recipes.locator(".history li").count(), shown);
+    if (shown < 25) {
+      await older.focus();
+    }
+  }
+  assert.equal(await older.isVisible(), false);
+});

@@ -32,11 +32,10 @@ function countText({ length }) {
 }
 
 export class ExportForm {
-  /** `onStarted` is called when an export has started. */
-  constructor({ job, title, onStarted }) {
-    Object.assign(this, { job, title, onStarted });
+  /** `onStarted` is called when an export has started, `onFailed` with the problem when none has, as far as known. */
+  constructor({ job, title, onStarted, onFailed }) {
+    Object.assign(this, { job, title, onStarted, onFailed, sizes: new Map() });
     this.id = `form-${crypto.randomUUID()}`;
-    this.sizes = new Map();
     this.build();
     restoreDraft(this.root);
     this.choose();
@@ -299,6 +298,7 @@ export class ExportForm {
     } catch (problem) {
       this.key = problem.isTemporary ? this.key : null;
       this.showProblem(problem);
+      this.onFailed(problem);
     }
     this.starting = false;
     this.drawButton();

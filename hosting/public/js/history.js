@@ -1,7 +1,7 @@
 // The exports of a job so far, and what to do about those that failed.
 
 import { getHistory } from "./api.js";
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { dateAndTime, exportKind } from "./format.js";
 
 /** What helps, by the code of the failure; the message of the export has more. */
@@ -17,44 +17,92 @@ const ADVICE = {
 
 export const adviceOf = (failure) => ADVICE[failure?.code] ?? "";
 
-/** A section that loads the history when it is opened. */
-export function history(jobId) {
-  const items = element("ol", { class: "history" });
-  const status = element("p", { role: "status" });
-  const more = element("button", { type: "button", class: "quiet", hidden: true }, "Show older");
-  let nextPage = null;
-  const load = async (pageToken) => {
-    status.textContent = "Loading…";
-    more.hidden = true;
+/** A section with the exports of a job, which requests them when it is opened. */
+export class History {
+  /** How often they were requested: an answer to an earlier request is ignored. */
+  requests = 0;
+  /** What the button requests: older exports, or again those that it could not. */
+  older = true;
+
+  constructor(jobId) {
+    this.jobId = jobId;
+    this.items = element("ol", { class: "history" });
+    this.status = element("p", { role: "status" });
+    this.more = element("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.loadMore() });
+    this.root = element("details", { class: "past", ontoggle: () => this.reload() },
+      element("summary", {}, "All exports of this job"), this.status, this.items, this.more);
+  }
+
+  /** Requests again what is displayed: an export has begun or ended. */
+  reload() {
+    if (this.root.open) {
+      this.load({ older: false });
+    }
+  }
+
+  /** The focus goes from the button to the first export that was added. */
+  async loadMore() {
+    if (this.more.getAttribute("aria-disabled") === "true") {
+      return;
+    }
+    const first = this.items.children.length;
+    await this.load({ older: this.older });
+    if ([this.more, document.body].includes(document.activeElement)) {
+      this.items.children[first]?.focus();
+    }
+  }
+
+  async load({ older }) {
+    this.requests += 1;
+    const number = this.requests;
+    const count = this.items.children.length;
+    this.more.setAttribute("aria-disabled", "true");
+    setText(this.status, older || count === 0 ? "Loading…" : "");
     try {
-      const { exports, next_page_token: next } = await getHistory(jobId, pageToken);
-      items.append(...exports.map(entry));
-      nextPage = next;
-      more.hidden = !next;
-      status.textContent = items.children.length === 0 ? "There are no exports yet." : "";
+      const { exports, next } = await (older ? this.request(this.next, 1) : this.request(null, count));
+      if (number === this.requests) {
+        this.draw([...(older ? this.items.children : []), ...exports.map(entry)], next);
+      }
     } catch (problem) {
-      status.textContent = problem.message;
-      more.hidden = false;
-      more.textContent = "Try again";
+      if (number === this.requests) {
+        this.drawProblem(problem, older);
+      }
     }
-  };
-  more.addEventListener("click", () => {
-    more.textContent = "Show older";
-    load(nextPage);
-  });
-  const section = element("details", { class: "past" }, element("summary", {}, "All exports of this job"), status, items, more);
-  section.addEventListener("toggle", () => {
-    if (section.open) {
-      items.replaceChildren();
-      load(null);
+  }
+
+  /** Requests pages until there are `count` exports. */
+  async request(token, count) {
+    const { exports, next_page_token: next } = await getHistory(this.jobId, token);
+    if (!next || exports.length >= count) {
+      return { exports, next };
     }
-  });
-  return section;
+    const rest = await this.request(next, count - exports.length);
+    return { exports: [...exports, ...rest.exports], next: rest.next };
+  }
+
+  draw(items, next) {
+    this.next = next;
+    this.items.replaceChildren(...items);
+    setText(this.status, items.length === 0 ? "There are no exports yet." : "");
+    this.drawButton(next ? "Show older" : null, true);
+  }
+
+  drawProblem({ message }, older) {
+    setText(this.status, message);
+    this.drawButton("Try again", older);
+  }
+
+  drawButton(text, older) {
+    this.older = older;
+    this.more.removeAttribute("aria-disabled");
+    this.more.hidden = !text;
+    setText(this.more, text ?? "");
+  }
 }
 
 function entry(one) {
   const end = one.finished_at ? "" : " (running)";
-  return element("li", {},
+  return element("li", { tabindex: "-1" },
     element("p", {},
       element("strong", {}, exportKind(one)), ` `, element("span", { class: `status ${one.status}` }, one.status), " ",
       element("time", { datetime: one.started_at, class: "small" }, `${dateAndTime(one.started_at)}${end}`)),

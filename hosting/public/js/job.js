@@ -6,7 +6,7 @@ import { element, setText } from "./dom.js";
 import { JobFiles } from "./files.js";
 import { FollowedJob } from "./follow.js";
 import { bytes, date, dateAndTime, duration, exportKind } from "./format.js";
-import { adviceOf, history } from "./history.js";
+import { History, adviceOf } from "./history.js";
 import { notificationBox, notifyOfEnd } from "./notify.js";
 
 const STAGES = { queued: "Queued", fetch: "Reading", export: "Exporting", upload: "Uploading", finish: "Finishing" };
@@ -76,17 +76,23 @@ export class JobItem {
     this.cancel = element("button", { type: "button", class: "quiet", "aria-label": `Cancel the export of ${this.title}` }, "Cancel");
     this.cancel.addEventListener("click", () => this.cancelLatest());
     this.notification = notificationBox();
-    this.running = element("div", { class: "running-export" }, this.progress, this.amount,
+    this.notCancelled = element("p", { class: "notice", role: "alert", hidden: true });
+    this.running = element("div", { class: "running-export" }, this.progress, this.amount, this.notCancelled,
       element("div", { class: "row" }, this.cancel, this.notification));
     this.problem = element("p", { class: "notice", role: "alert", hidden: true });
     this.files = new JobFiles(this.job, this.title);
     this.latest = element("section", { class: "export", "aria-label": `Latest export of ${this.title}`, hidden: true },
       this.message, this.advice, this.running, this.files.latest);
-    this.form = new ExportForm({ job: this.job, title: this.title, onStarted: () => this.follower.changed() });
+    this.form = new ExportForm({
+      job: this.job, title: this.title, onStarted: () => this.started(),
+      // the response may be lost, and the export run
+      onFailed: (problem) => problem.isTemporary && this.follower.changed(),
+    });
+    this.history = new History(this.job.job_id);
     this.details.append(
       element("p", { class: "small id" }, "Job ", element("code", {}, this.job.job_id)),
       this.problem, this.latest, this.files.earlier,
-      element("h4", {}, "New export"), this.form.root, history(this.job.job_id));
+      element("h4", {}, "New export"), this.form.root, this.history.root);
   }
 
   draw(detail) {
@@ -104,11 +110,25 @@ export class JobItem {
     }
     if (this.form) {
       this.drawContent(detail);
+      if (latest?.export_id !== before?.export_id) {
+        // also one whose start had no response
+        this.form.showError(null);
+      }
+      if (latest?.export_id !== before?.export_id || latest?.status !== before?.status) {
+        showNotice(this.notCancelled, null);
+        this.history.reload();
+      }
     }
   }
 
+  /** Follows an export that has started, and leads to its progress and files, which are above the form. */
+  started() {
+    this.leads = true;
+    this.follower.changed();
+  }
+
   drawContent({ latest_export: latest, artifacts: made }) {
-    this.showProblem(null);
+    showNotice(this.problem, null);
     const running = latest?.status === "running";
     this.latest.hidden = !latest;
     this.form.setRunning(running);
@@ -119,6 +139,10 @@ export class JobItem {
       this.drawProgress(latest);
     }
     this.files.draw(latest, made);
+    if (this.leads && latest) {
+      this.leads = false;
+      this.root.scrollIntoView();
+    }
   }
 
   drawProgress({ progress, eta_seconds: eta }) {
@@ -151,13 +175,18 @@ export class JobItem {
   }
 
   async cancelLatest() {
+    if (this.cancel.getAttribute("aria-disabled") === "true") {
+      return;
+    }
+    showNotice(this.notCancelled, null);
     this.cancel.setAttribute("aria-disabled", "true");
     try {
       await cancelExport(this.job.job_id, this.detail.latest_export.export_id);
       this.details.querySelector("summary").focus();
       await this.follower.changed();
     } catch (problem) {
-      this.showProblem(problem.message);
+      // what is said of an expired sign-in is no longer true after the next one
+      showNotice(this.notCancelled, problem.status === 401 ? "Not cancelled." : `Not cancelled. ${problem.message}`);
       this.follower.refresh();
     }
     this.cancel.removeAttribute("aria-disabled");
@@ -166,12 +195,13 @@ export class JobItem {
   drawProblem(problem, retry) {
     const again = retry === null ? "" : ` Trying again in ${duration(retry / 1000)}.`;
     if (this.form) {
-      this.showProblem(`${problem.message}${again}`);
+      showNotice(this.problem, `${problem.message}${again}`);
     }
   }
+}
 
-  showProblem(text) {
-    this.problem.hidden = !text;
-    setText(this.problem, text ?? "");
-  }
+/** Shows a text in a notice, or hides it. */
+function showNotice(notice, text) {
+  notice.hidden = !text;
+  setText(notice, text ?? "");
 }
