@@ -118,6 +118,7 @@ pageTest("an export whose start had no response is shown", { errors: [/ERR_FAILE
 
 /** Makes the latest export of the job a running one, until `end` is called. */
 async function withRunning(page, id) {
+  await exported("ada", { job_id: id, export_type: "adapter" });
   let isRunning = true;
   await withDetail(page, id, ({ latest_export: latest }) => {
     if (isRunning) {
@@ -130,8 +131,8 @@ async function withRunning(page, id) {
 const online = (page) => page.evaluate(() => window.dispatchEvent(new Event("online")));
 
 pageTest("that an export was not cancelled is said until it ends", { errors: [/ERR_INTERNET_DISCONNECTED/] }, async (page, context) => {
-  await signIn(page);
   const run = await withRunning(page, "ada-recipes");
+  await signIn(page);
   const recipes = await openJob(page, "Family recipes");
   const cancel = recipes.getByRole("button", { name: "Cancel the export of Family recipes" });
   await cancel.waitFor();
@@ -152,8 +153,8 @@ pageTest("that an export was not cancelled is said until it ends", { errors: [/E
 });
 
 pageTest("a double click on Cancel sends one request", { errors: [/status of 409/] }, async (page) => {
-  await signIn(page);
   const run = await withRunning(page, "ada-recipes");
+  await signIn(page);
   let cancels = 0;
   await page.route("**/exports/ada-recipes/cancel", async (route) => {
     cancels += 1;
@@ -176,9 +177,9 @@ pageTest("an open history shows how exports end, each once", {}, async (page) =>
   await sonnets.locator(".history li, .past p:text-is('There are no exports yet.')").first().waitFor();
   await sonnets.getByRole("radio", { name: /q6_k/ }).check();
   await exportButton(sonnets).click();
-  await sonnets.locator(".history li").first().getByText("GGUF q6_k").waitFor();
-  await sonnets.locator(".job-details > summary .status.completed, .job-details > summary .status.failed").waitFor({ timeout: 60_000 });
-  await sonnets.locator(".history li").first().locator(".status.completed").waitFor();
+  const first = sonnets.locator(".history li").first();
+  await first.getByText("GGUF q6_k", { exact: true }).waitFor();
+  await first.locator(".status.completed").waitFor({ timeout: 60_000 });
   assert.equal(await sonnets.locator(".history").getByText("(running)").count(), 0);
 
   const { job_id: id } = (await api("ada", "/exports")).find(({ job_name: name }) => name === "Sonnets");
