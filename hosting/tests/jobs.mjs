@@ -19,7 +19,7 @@ pageTest("who signs in again after an expired token sees the jobs", { errors: [/
   assert.equal(await page.getByText("what you have typed is still there").count(), 0);
   await signIn(page);
   await jobItem(page, "Sonnets").waitFor();
-  assert.equal(await page.locator("#jobs-status").textContent(), "4 jobs");
+  await page.getByText("4 jobs", { exact: true }).waitFor();
   assert.equal(await isAlarming(page.locator("#jobs-status")), false);
 });
 
@@ -41,7 +41,7 @@ pageTest("who signs in again sees a new plan, and no text about the old token", 
   assert.ok(await recipes.getByRole("radio", { name: "Serve it" }).isChecked());
   await meet(isList, () => recipes.getByRole("button", { name: "Export", exact: true }).click());
   await meet(isList, () => page.getByRole("button", { name: "Reload" }).click());
-  assert.equal(await page.locator("#jobs-status").textContent(), "4 jobs");
+  await page.getByText("4 jobs", { exact: true }).waitFor();
 });
 
 pageTest("a list that comes late is not shown to somebody else", {}, async (page) => {
@@ -114,10 +114,15 @@ pageTest("a list that failed loads again when the network is back", { errors: [/
   await page.route(isList, fail);
   await page.getByRole("button", { name: "Reload" }).click();
   await page.getByText("The service cannot be reached. Check your connection.").waitFor();
-  assert.ok(await jobItem(page, "Sonnets").isVisible());
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("radio", { name: "Publish it" }).check();
+  const owner = recipes.getByLabel("Owner: your user name or an organization");
+  await owner.fill("ada-at-");
   await page.unroute(isList, fail);
   await goOnline(page);
   await page.getByText("4 jobs", { exact: true }).waitFor();
+  await page.keyboard.type("home");
+  assert.equal(await owner.inputValue(), "ada-at-home", "the focus stays in the field");
   assert.equal(await isAlarming(page.locator("#jobs-status")), false);
 });
 

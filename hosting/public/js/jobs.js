@@ -64,6 +64,9 @@ export function show(signedIn) {
     for (const item of items.values()) {
       item.signedInAgain();
     }
+    if (hasFailed) {
+      load();
+    }
   } else {
     clear();
     session = signedIn;
@@ -144,7 +147,11 @@ function draw() {
   const words = $("#search").value.toLowerCase().split(/\s+/).filter(Boolean);
   const found = jobs.filter((job) => words.every((word) => textOf(job).includes(word)));
   const displayed = found.slice(0, shown);
+  const focused = document.activeElement;
   $("#jobs").replaceChildren(...displayed.map((job) => itemOf(job).root));
+  if ($("#jobs").contains(focused)) {
+    focused.focus({ preventScroll: true });
+  }
   $("#search-row").hidden = jobs.length <= 5;
   $("#no-jobs").hidden = jobs.length > 0;
   $("#more-jobs").hidden = found.length <= displayed.length;
