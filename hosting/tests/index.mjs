@@ -7,6 +7,7 @@ import "./job.mjs";
 import "./firebase.mjs";
 import "./hub.mjs";
 import "./problems.mjs";
+import "./planning.mjs";
 import "./following.mjs";
 import "./crowd.mjs";
 import "./access.mjs";

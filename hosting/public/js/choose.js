@@ -1,35 +1,15 @@
 // The form of a new export: what the person wants to do with the model, from which type and quantization follow.
 
-import { planExport, startExport } from "./api.js";
+import { startExport } from "./api.js";
+import { GOALS, TYPES, choice, group } from "./choices.js";
 import { element } from "./dom.js";
 import { restoreDraft } from "./drafts.js";
 import { ExpertFields } from "./expert.js";
-import { markInvalid } from "./fields.js";
-import { bytes } from "./format.js";
 import { HubFields } from "./hub.js";
-import { planParts, planProblem } from "./plan.js";
-import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES, memory, quantizationOf } from "./quantizations.js";
-
-const GOALS = [
-  { id: "run", title: "Run it on this computer", hint: "A GGUF file for Ollama, LM Studio or llama.cpp" },
-  { id: "serve", title: "Serve it", hint: "The merged model for vLLM, SGLang or transformers" },
-  { id: "train", title: "Go on training", hint: "The LoRA adapter for PEFT, Unsloth or Axolotl" },
-  { id: "publish", title: "Publish it", hint: "A repository on the Hugging Face Hub" },
-  { id: "all", title: "Choose from everything", hint: "Every type and quantization, several at once" },
-];
-const TYPES = [
-  { id: "adapter", title: "Adapter", hint: "The LoRA as it was trained; needs the base model" },
-  { id: "merged", title: "Merged model", hint: "A full model in safetensors files" },
-  { id: "gguf", title: "GGUF", hint: "One file for each quantization, for llama.cpp and Ollama" },
-  { id: "lora", title: "Adapter as GGUF", hint: "For llama.cpp's --lora, beside a GGUF of the base model" },
-];
-/** How long after the last change the plan is requested. */
-const PLAN_DELAY_MS = 300;
-
-/** What is wrong with how many types are chosen. */
-function countText({ length }) {
-  return length === 0 ? "Choose at least one quantization type." : `Choose at most ${MOST}: ${length} are chosen.`;
-}
+import { problemText } from "./plan.js";
+import { Planning } from "./planning.js";
+import { MOST, OF_LORA, QUANTIZATIONS, RUN_CHOICES } from "./quantizations.js";
+import { Sizes } from "./sizes.js";
 
 export class ExportForm {
   /** `onStarted` is called when an export has started, `onFailed` with the problem when none has, as far as known. */
@@ -37,19 +17,20 @@ export class ExportForm {
     Object.assign(this, { job, title, onStarted, onFailed, sizes: new Map() });
     this.id = `form-${crypto.randomUUID()}`;
     this.build();
+    this.sizes = new Sizes(this.root, this.id);
     restoreDraft(this.root);
     this.choose();
   }
 
   build() {
-    const radios = (name, choices, checked) =>
-      choices.map(({ id, title, hint }) => this.choice("radio", name, id, title, hint, id === checked));
-    this.runChoices = this.group("How precise?", RUN_CHOICES.map(({ name, title }) =>
-      this.choice("radio", "run_quantization", name, `${title} (${name})`, "", name === RUN_CHOICES[0].name)));
-    this.publishTypes = this.group("As what?", radios("publish_type", TYPES.slice(0, 3), "merged"));
-    this.types = this.group("Type", radios("type", TYPES, "gguf"));
-    this.quantizations = this.group(`Quantization types, up to ${MOST}`, QUANTIZATIONS.map(({ name, bits, hint }) =>
-      this.choice("checkbox", "quantizations", name, name, `${bits} bits per weight. ${hint}`, name === "q8_0")));
+    const radios = (name, choices, checked) => choices.map(({ id: value, title, hint }) =>
+      choice(this.id, { type: "radio", name, value, title, hint, checked: value === checked }));
+    this.runChoices = group("How precise?", RUN_CHOICES.map(({ name: value, title }, index) =>
+      choice(this.id, { type: "radio", name: "run_quantization", value, title: `${title} (${value})`, hint: "", checked: index === 0 })));
+    this.publishTypes = group("As what?", radios("publish_type", TYPES.slice(0, 3), "merged"));
+    this.types = group("Type", radios("type", TYPES, "gguf"));
+    this.quantizations = group(`Quantization types, up to ${MOST}`, QUANTIZATIONS.map(({ name: value, bits, hint }) =>
+      choice(this.id, { type: "checkbox", name: "quantizations", value, title: value, hint: `${bits} bits per weight. ${hint}`, checked: value === "q8_0" })));
     this.quantizations.classList.add("quantizations");
     this.expert = new ExpertFields(this.id);
     this.full = element("p", { class: "small", hidden: true },
@@ -57,34 +38,21 @@ export class ExportForm {
     this.toHub = element("input", { type: "checkbox", name: "to_hub" });
     this.toHubLabel = element("label", { class: "check" }, this.toHub, " Also put it on the Hugging Face Hub");
     this.hub = new HubFields(this.title, this.id, `#${encodeURIComponent(this.job.job_id)}`);
-    this.plan = element("div", { class: "plan", role: "status" });
+    this.planning = new Planning(this);
     this.error = element("p", { class: "notice", role: "alert", hidden: true, tabindex: "-1" });
     this.button = element("button", { type: "submit" }, "Export");
     this.limits = element("p", { class: "small", role: "status" });
     this.root = element("form", { class: "start", novalidate: true, "aria-label": `New export of ${this.title}`, "data-draft": this.job.job_id },
-      this.group("What do you want to do with it?", radios("goal", GOALS, "run")),
+      group("What do you want to do with it?", radios("goal", GOALS, "run")),
       this.full, this.runChoices, this.publishTypes, this.types, this.quantizations, this.expert.root, this.toHubLabel,
       this.hub.root,
-      this.plan, this.error, this.button, this.limits,
+      this.planning.root, this.error, this.button, this.limits,
     );
     this.root.addEventListener("change", () => this.choose());
     this.root.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
     });
-  }
-
-  group(legend, choices) {
-    return element("fieldset", { class: "group" }, element("legend", {}, legend), element("div", { class: "choices" }, choices));
-  }
-
-  choice(type, name, value, title, hint, checked) {
-    const id = `${this.id}-${name}-${value}`;
-    const input = element("input", { type, name, value, id, checked, "aria-describedby": `${id}-hint` });
-    return element("div", { class: "choice" },
-      input,
-      element("label", { for: id }, title),
-      element("span", { class: "small hint", id: `${id}-hint` }, hint));
   }
 
   value(name) {
@@ -150,28 +118,18 @@ export class ExportForm {
     for (const box of this.root.elements.quantizations) {
       box.disabled = type === "lora" && !OF_LORA.includes(box.value);
     }
+    this.sizes.draw(type);
     this.key = null;
     this.showError(null);
-    this.requestPlan();
-  }
-
-  /** Plans the export shortly after the last change, when the form can be seen. */
-  requestPlan() {
-    clearTimeout(this.planTimer);
-    this.planning?.abort();
-    this.plan.classList.remove("busy");
-    if (this.opened) {
-      // unless the list was cleared meanwhile: somebody else may be signed in
-      this.planTimer = setTimeout(() => this.root.isConnected && this.makePlan(), PLAN_DELAY_MS);
-    }
+    this.planning.request();
   }
 
   /** Called when the form is seen for the first time. */
   open() {
-    if (!this.opened) {
-      this.opened = true;
+    if (!this.planning.opened) {
+      this.planning.opened = true;
       this.hub.showReturn();
-      this.requestPlan();
+      this.planning.request();
     }
   }
 
@@ -183,41 +141,29 @@ export class ExportForm {
     }
   }
 
-  async makePlan() {
-    const quantizations = this.chosenQuantizations;
-    if (!this.quantizations.hidden && !this.expert.hasSize && (quantizations.length === 0 || quantizations.length > MOST)) {
-      this.plan.replaceChildren(planProblem(countText(quantizations)));
-      return;
+  /** Called when the network is back or somebody has signed in: what failed for want of it is done again. */
+  retry() {
+    if (this.isExpired) {
+      this.showError(null);
     }
-    if (this.expert.firstInvalid()) {
-      this.plan.replaceChildren();
-      return;
-    }
-    this.planning = new AbortController();
-    const { signal } = this.planning;
-    this.plan.classList.add("busy");
-    try {
-      const plan = await planExport(this.request({ withHub: this.wantsHub && this.hub.isFilled }), signal);
-      this.drawPlan(plan);
-      this.drawSizes(plan);
-      await this.planSizes(signal);
-    } catch (problem) {
-      if (problem.name !== "AbortError") {
-        const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problem.message;
-        this.plan.replaceChildren(...(this.expert.mark(problem) ? [] : [planProblem(text)]));
-      }
-    }
-    if (!signal.aborted) {
-      this.plan.classList.remove("busy");
-    }
+    this.planning.retry();
   }
 
-  drawPlan(plan) {
+  /** What is wrong with how many quantization types are chosen, or null. */
+  countProblem() {
+    const { length } = this.chosenQuantizations;
+    if (this.quantizations.hidden || this.expert.hasSize || (length > 0 && length <= MOST)) {
+      return null;
+    }
+    return length === 0 ? "Choose at least one quantization type." : `Choose at most ${MOST}: ${length} are chosen.`;
+  }
+
+  /** Takes what the plan says about the model. */
+  planned(plan) {
     if (plan.adapter === null && this.type !== "adapter") {
       this.setFull();
     }
-    const isOpen = this.plan.querySelector("details")?.open;
-    this.plan.replaceChildren(...planParts(plan, { runs: ["gguf", "merged"].includes(this.type), isOpen }));
+    this.sizes.add(this.type, plan);
   }
 
   /** There is no adapter: what would fail is not offered. */
@@ -230,35 +176,16 @@ export class ExportForm {
     this.root.querySelector(`#${this.id}-goal-train-hint`).textContent = "The full model in safetensors files";
   }
 
-  /** Requests the sizes of the quantizations on display that are not known yet. */
-  async planSizes(signal) {
+  /** Requests of plans that have the sizes of the quantizations on display that are not known yet. */
+  sizeRequests() {
     if (this.type !== "gguf" || !["run", "all"].includes(this.goal)) {
-      return;
+      return [];
     }
     const displayed = this.goal === "run" ? RUN_CHOICES : QUANTIZATIONS;
-    const names = displayed.map(({ name }) => name).filter((name) => !this.sizes.has(name));
-    for (let first = 0; first < names.length; first += MOST) {
-      const request = { ...this.request({ withHub: false, withExpert: false }), quantizations: names.slice(first, first + MOST) };
-      this.drawSizes(await planExport(request, signal));
-    }
-  }
-
-  drawSizes(plan) {
-    for (const file of plan.files) {
-      const name = quantizationOf(file.name);
-      if (name) {
-        this.sizes.set(name, file.bytes);
-      }
-    }
-    for (const [name, size] of this.sizes) {
-      const hint = this.root.querySelector(`#${this.id}-run_quantization-${name}-hint`);
-      if (hint) {
-        const recommended = name === RUN_CHOICES[0].name ? ". Recommended" : "";
-        hint.textContent = `${bytes(size)}, about ${bytes(memory(size))} of memory${recommended}`;
-      }
-      const { bits, hint: text } = QUANTIZATIONS.find((one) => one.name === name);
-      this.root.querySelector(`#${this.id}-quantizations-${name}-hint`).textContent = `${bytes(size)}, ${bits} bits per weight. ${text}`;
-    }
+    const names = this.sizes.unknown(this.type, displayed.map(({ name }) => name));
+    const request = this.request({ withHub: false, withExpert: false });
+    return Array.from({ length: Math.ceil(names.length / MOST) }, (_, part) =>
+      ({ ...request, quantizations: names.slice(part * MOST, (part + 1) * MOST) }));
   }
 
   /** While an export of the job runs, no other is started. */
@@ -306,22 +233,22 @@ export class ExportForm {
 
   /** Shows a problem at the field that it is about, else above the button. */
   showProblem(problem) {
-    const option = this.expert.mark(problem);
-    if (option) {
-      option.focus();
-      return;
-    }
-    const field = this.wantsHub && this.hub.fieldOf(problem.field);
-    const text = problem.message.replace(`${problem.field}: `, "");
-    if (field) {
-      markInvalid(field, problem.field === "hf_repo_id" ? `The repository ${text}` : `The token ${text}`);
-      field.input.focus();
+    const input = this.mark(problem);
+    if (input) {
+      input.focus();
     } else {
-      this.showError(text.charAt(0).toUpperCase() + text.slice(1));
+      this.showError(problemText(problem));
+      this.isExpired = problem.status === 401;
     }
   }
 
+  /** Shows a problem at the field that it is about, and returns the field's input; nothing if it is about none. */
+  mark(problem) {
+    return this.expert.mark(problem) ?? (this.wantsHub ? this.hub.mark(problem) : undefined);
+  }
+
   showError(text) {
+    this.isExpired = false;
     this.error.hidden = !text;
     this.error.textContent = text ?? "";
   }

@@ -126,9 +126,13 @@ export class HubFields {
     return missing[0]?.[0].input;
   }
 
-  /** The field that a problem of the service is about. */
-  fieldOf(name) {
-    return { hf_repo_id: this.ownerField, hf_token: hubAccount() ? undefined : this.token }[name];
+  /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
+  mark({ field: name, message }) {
+    const one = { hf_repo_id: this.ownerField, hf_token: hubAccount() ? undefined : this.token }[name];
+    if (one) {
+      markInvalid(one, message.replace(`${name}: `, name === "hf_repo_id" ? "The repository " : "The token "));
+    }
+    return one?.input;
   }
 
   get isFilled() {

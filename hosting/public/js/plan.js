@@ -31,6 +31,12 @@ export function planParts(plan, { runs, isOpen }) {
   return parts.filter(Boolean);
 }
 
+/** A problem of the service in a person's words: without the name of the request's field. */
+export function problemText({ field, message }) {
+  const text = message.replace(`${field}: `, "");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** Why nothing can be planned. */
 export function planProblem(text) {
   return element("p", { class: "bad" }, text);

@@ -24,6 +24,7 @@ const FILES: &[StaticFile] = files![
     "js/api.js",
     "js/app-check.js",
     "js/app.js",
+    "js/choices.js",
     "js/choose.js",
     "js/dom.js",
     "js/drafts.js",
@@ -42,9 +43,11 @@ const FILES: &[StaticFile] = files![
     "js/jobs.js",
     "js/notify.js",
     "js/plan.js",
+    "js/planning.js",
     "js/quantizations.js",
     "js/session.js",
     "js/sign-in.js",
+    "js/sizes.js",
     "js/use.js",
 ];
 

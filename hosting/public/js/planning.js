@@ -1,0 +1,98 @@
+// The plan of the export that a form asks for, requested while the form changes.
+
+import { planExport } from "./api.js";
+import { element } from "./dom.js";
+import { planParts, planProblem, problemText } from "./plan.js";
+import { currentSession, sessionEvents } from "./session.js";
+
+/** How long after the last change the plan is requested. */
+const DELAY_MS = 300;
+
+/** The forms of who is signed in. They retry what failed when the network is back or somebody has signed in again. */
+const forms = new Set();
+
+for (const [target, event] of [[window, "online"], [sessionEvents, "changed"]]) {
+  target.addEventListener(event, () => {
+    if (currentSession()) {
+      for (const form of forms) {
+        form.retry();
+      }
+    } else if (target === sessionEvents) {
+      forms.clear();
+    }
+  });
+}
+
+export class Planning {
+  constructor(form) {
+    this.form = form;
+    this.root = element("div", { class: "plan", role: "status" });
+    forms.add(form);
+  }
+
+  /** Makes the plan shortly after the last change, when the form can be seen. */
+  request() {
+    clearTimeout(this.timer);
+    this.sending?.abort();
+    this.failure = null;
+    this.root.classList.remove("busy");
+    if (this.opened) {
+      // unless the list was cleared meanwhile: somebody else may be signed in
+      this.timer = setTimeout(() => this.form.root.isConnected && this.make(), DELAY_MS);
+    }
+  }
+
+  /** Makes a plan again that failed, if it may succeed now. */
+  retry() {
+    if (this.failure?.isTemporary || this.failure?.status === 401) {
+      this.root.replaceChildren();
+      this.request();
+    }
+  }
+
+  async make() {
+    const { form } = this;
+    const incomplete = form.countProblem();
+    if (incomplete || form.expert.firstInvalid()) {
+      this.root.replaceChildren(...(incomplete ? [planProblem(incomplete)] : []));
+      return;
+    }
+    this.sending = new AbortController();
+    const { signal } = this.sending;
+    this.root.classList.add("busy");
+    try {
+      const plan = await planExport(form.request({ withHub: form.wantsHub && form.hub.isFilled }), signal);
+      this.draw(plan);
+      form.planned(plan);
+      // the plan is whole without the sizes of other types
+      await this.addSizes(signal).catch(() => {});
+    } catch (problem) {
+      if (problem.name !== "AbortError") {
+        this.fail(problem);
+      }
+    }
+    if (!signal.aborted) {
+      this.root.classList.remove("busy");
+    }
+  }
+
+  draw(plan) {
+    const isOpen = this.root.querySelector("details")?.open;
+    this.root.replaceChildren(...planParts(plan, { runs: ["gguf", "merged"].includes(this.form.type), isOpen }));
+  }
+
+  fail(problem) {
+    this.failure = problem;
+    const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problemText(problem);
+    this.root.replaceChildren(...(this.form.mark(problem) ? [] : [planProblem(text)]));
+  }
+
+  /** Requests the sizes of the quantization types on display that are not known yet. */
+  async addSizes(signal) {
+    const { form } = this;
+    const { type } = form;
+    for (const request of form.sizeRequests()) {
+      form.sizes.add(type, await planExport(request, signal));
+    }
+  }
+}
