@@ -115,6 +115,28 @@ pageTest("the sign-in asks for what it needs, for this page only", {}, async (pa
   await checkKept(recipes);
 });
 
+pageTest("a double click asks for one sign-in", {}, async (page) => {
+  const recipes = await toPublish(page);
+  let asked = 0;
+  await page.route("**/.well-known/openid-configuration", (route) => {
+    asked += 1;
+    return route.fallback();
+  });
+  // the Hub takes its time, in which the page can still be clicked
+  await page.route(/\/oauth\/authorize/, async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await route.fallback();
+  });
+  await signInButton(recipes).evaluate((button) => {
+    for (const delay of [0, 5, 500]) {
+      setTimeout(() => button.click(), delay);
+    }
+  });
+  await page.getByRole("button", { name: "Authorize" }).click();
+  await recipes.getByText("Signed in to the Hub as ada").waitFor();
+  assert.equal(asked, 2, "once to ask and once to end the sign-in");
+});
+
 pageTest("who does not allow it is back where she was", {}, async (page) => {
   const recipes = await toPublish(page);
   await signInButton(recipes).click();

@@ -8,6 +8,7 @@ import "./firebase.mjs";
 import "./hub.mjs";
 import "./problems.mjs";
 import "./planning.mjs";
+import "./repository.mjs";
 import "./following.mjs";
 import "./crowd.mjs";
 import "./access.mjs";

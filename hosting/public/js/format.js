@@ -27,7 +27,7 @@ export function dateAndTime(time) {
 /** The name as a part of a repository's or a model's name. */
 export function slug(name) {
   const plain = name.normalize("NFKD").toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
-  return plain.replaceAll(/^-+|-+$/g, "").slice(0, 60) || "model";
+  return plain.replace(/^-/, "").slice(0, 60).replace(/-$/, "") || "model";
 }
 
 const KINDS = { adapter: "Adapter", merged: "Merged model", gguf: "GGUF" };

@@ -50,7 +50,7 @@ export function hasReturned() {
 
 export const signOutOfHub = () => settle(null);
 
-/** Leaves the page for the Hub, which returns to it; `hash` names what to show then. */
+/** Leaves the page for the Hub, which returns to it; `hash` names what to show then. Returns whether the page is being left. */
 export async function signInWithHub(hash) {
   try {
     const app = await hubSettings();
@@ -68,8 +68,10 @@ export async function signInWithHub(hash) {
       code_challenge_method: "S256",
     });
     location.assign(`${address}?${query}`);
+    return true;
   } catch (error) {
     settle(null, error.message);
+    return false;
   }
 }
 

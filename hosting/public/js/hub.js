@@ -4,10 +4,26 @@ import { element } from "./dom.js";
 import { slug } from "./format.js";
 import { field, markInvalid } from "./fields.js";
 import { hasReturned, hubAccount, hubProblem, hubSettings, signInWithHub, signOutOfHub } from "./hub-account.js";
+import { currentSession, sessionEvents } from "./session.js";
 
-/** The owner of the last repository that an export went to, which is proposed for the next. */
+/** Who is signed in, and the owner of their last repository, which is proposed for the next one: separated by a space. */
 const OWNER = "hub-owner";
 const TOKEN_LABEL = "ccess token with write permission, from your settings on the Hub";
+
+/** A user's or a repository's name, by the rules of the Hub. */
+const NAME = /^(?![-.])(?!.*(--|\.\.))[\w.-]+(?<![-.])$/;
+
+sessionEvents.addEventListener("changed", () => {
+  if (!currentSession()) {
+    localStorage.removeItem(OWNER);
+  }
+});
+
+/** The owner that is remembered for who is signed in, if there is one. */
+function lastOwner() {
+  const [user, owner] = (localStorage.getItem(OWNER) ?? "").split(" ");
+  return user === currentSession()?.user ? owner : undefined;
+}
 
 /** The fields of the repository of an export of the job called `title`; `hash` is the job's in the page's address. */
 export class HubFields {
@@ -22,7 +38,7 @@ export class HubFields {
     this.problem = element("p", { class: "field-error", role: "alert" });
     this.account = element("div", { class: "hub-account", hidden: true }, this.ask, this.signedIn, this.problem);
     this.owner = field("Owner: your user name or an organization", {
-      id: `${id}-owner`, name: "hf_owner", autocomplete: "off", spellcheck: "false", value: localStorage.getItem(OWNER),
+      id: `${id}-owner`, name: "hf_owner", autocomplete: "off", spellcheck: "false", value: lastOwner(),
     });
     this.namespace = field("Owner", { id: `${id}-namespace`, name: "hf_namespace" },
       "You, or an organization that you let this page write to.", "select");
@@ -80,9 +96,16 @@ export class HubFields {
   }
 
   async leave(hash) {
+    const enable = () => this.signIn.removeAttribute("aria-disabled");
+    if (this.signIn.ariaDisabled) {
+      return;
+    }
     this.signIn.setAttribute("aria-disabled", "true");
-    await signInWithHub(hash);
-    this.signIn.removeAttribute("aria-disabled");
+    // until the page is left: a second sign-in would end the first
+    addEventListener("pagehide", enable, { once: true });
+    if (!(await signInWithHub(hash))) {
+      enable();
+    }
   }
 
   /** Proposes a name for a repository of that type, unless the person has written one. */
@@ -96,7 +119,7 @@ export class HubFields {
 
   drawVisibility() {
     this.visibility.textContent = this.public.checked
-      ? "Everybody can see and download the model, and read in its card which base model and training method it has."
+      ? "Everybody can see and download the model, and read in its card which base model and training method it has. A repository that exists keeps its visibility."
       : "Only you can see it or, for an organization, its members. A repository that exists keeps its visibility.";
   }
 
@@ -128,7 +151,7 @@ export class HubFields {
 
   /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
   mark({ field: name, message }) {
-    const one = { hf_repo_id: this.ownerField, hf_token: hubAccount() ? undefined : this.token }[name];
+    const one = { hf_repo_id: NAME.test(this.ownerName) ? this.name : this.ownerField, hf_token: hubAccount() ? undefined : this.token }[name];
     if (one) {
       markInvalid(one, message.replace(`${name}: `, name === "hf_repo_id" ? "The repository " : "The token "));
     }
@@ -149,6 +172,6 @@ export class HubFields {
   /** After an export has started: forgets the token that was typed, remembers the owner. */
   started() {
     this.token.input.value = "";
-    localStorage.setItem(OWNER, this.ownerName);
+    localStorage.setItem(OWNER, `${currentSession()?.user} ${this.ownerName}`);
   }
 }
