@@ -7,6 +7,7 @@ import "./job.mjs";
 import "./firebase.mjs";
 import "./hub.mjs";
 import "./problems.mjs";
+import "./form.mjs";
 import "./planning.mjs";
 import "./repository.mjs";
 import "./following.mjs";

@@ -49,6 +49,13 @@ export class ExportForm {
       this.planning.root, this.error, this.button, this.limits,
     );
     this.root.addEventListener("change", () => this.choose());
+    // Enter in a field shows the plan; the button starts the export
+    this.root.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && !event.isComposing && event.target.matches("input")) {
+        event.preventDefault();
+        this.choose();
+      }
+    });
     this.root.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
@@ -75,8 +82,8 @@ export class ExportForm {
   }
 
   get chosenQuantizations() {
-    if (this.goal !== "all") {
-      return [this.goal === "run" ? this.value("run_quantization") : RUN_CHOICES[0].name];
+    if (this.goal === "run") {
+      return [this.value("run_quantization")];
     }
     return [...this.root.elements.quantizations].filter((box) => box.checked && !box.disabled).map((box) => box.value);
   }
@@ -110,7 +117,7 @@ export class ExportForm {
     this.runChoices.hidden = goal !== "run";
     this.publishTypes.hidden = goal !== "publish";
     this.types.hidden = goal !== "all";
-    this.quantizations.hidden = goal !== "all" || !["gguf", "lora"].includes(type);
+    this.quantizations.hidden = goal === "run" || !["gguf", "lora"].includes(type);
     this.expert.show(goal === "all" ? type : null, this.chosenQuantizations);
     this.toHubLabel.hidden = goal === "publish";
     this.hub.show(this.wantsHub);
@@ -178,11 +185,12 @@ export class ExportForm {
 
   /** Requests of plans that have the sizes of the quantizations on display that are not known yet. */
   sizeRequests() {
-    if (this.type !== "gguf" || !["run", "all"].includes(this.goal)) {
+    const { type } = this;
+    if (!["gguf", "lora"].includes(type)) {
       return [];
     }
-    const displayed = this.goal === "run" ? RUN_CHOICES : QUANTIZATIONS;
-    const names = this.sizes.unknown(this.type, displayed.map(({ name }) => name));
+    const displayed = (this.goal === "run" ? RUN_CHOICES : QUANTIZATIONS).map(({ name }) => name);
+    const names = this.sizes.unknown(type, type === "lora" ? OF_LORA : displayed);
     const request = this.request({ withHub: false, withExpert: false });
     return Array.from({ length: Math.ceil(names.length / MOST) }, (_, part) =>
       ({ ...request, quantizations: names.slice(part * MOST, (part + 1) * MOST) }));
@@ -201,6 +209,11 @@ export class ExportForm {
 
   async submit() {
     if (this.running || this.starting) {
+      return;
+    }
+    const incomplete = this.countProblem();
+    if (incomplete) {
+      this.showError(incomplete);
       return;
     }
     const invalid = this.expert.firstInvalid() ?? (this.wantsHub ? this.hub.firstInvalid() : null);

@@ -5,6 +5,8 @@ import { field, markInvalid } from "./fields.js";
 import { ImatrixField } from "./imatrix.js";
 import { usesImatrix } from "./quantizations.js";
 
+const DECIMAL = /^(\d+([.,]\d*)?|[.,]\d+)$/;
+const SIZE_PROBLEM = "Enter a size in GB, for example 4.";
 const BELOW = "below the folder of the adapter";
 
 /** The further options of an export. */
@@ -40,6 +42,12 @@ export class ExpertFields {
     return this.isShown(this.size) && Boolean(this.size.input.value.trim());
   }
 
+  /** The largest size of the file in bytes; 0 if it is no size. */
+  get sizeBytes() {
+    const text = this.size.input.value.trim();
+    return DECIMAL.test(text) ? Math.round(Number(text.replace(",", ".")) * 1e9) : 0;
+  }
+
   isShown({ root }) {
     return !this.root.hidden && !root.hidden;
   }
@@ -54,15 +62,14 @@ export class ExpertFields {
     this.imatrix.addTo(request);
     if (this.hasSize) {
       delete request.quantizations;
-      const bytes = Math.round(Number(this.size.input.value.trim().replace(",", ".")) * 1e9);
-      // what is no number is said by the service, at the field
-      request.max_bytes = Number.isFinite(bytes) ? bytes : this.size.input.value;
+      request.max_bytes = this.sizeBytes;
     }
   }
 
   /** The first input whose value cannot be right, with the problem marked. */
   firstInvalid() {
-    return this.shownAt(this.imatrix.firstInvalid());
+    const isWrongSize = markInvalid(this.size, this.hasSize && this.sizeBytes === 0 ? SIZE_PROBLEM : null);
+    return this.shownAt(this.imatrix.firstInvalid() ?? (isWrongSize ? this.size.input : null));
   }
 
   /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
@@ -70,13 +77,15 @@ export class ExpertFields {
     if (this.imatrix.shows(problem)) {
       return this.shownAt(this.imatrix.field.input);
     }
-    const { field: name, message } = problem;
-    const field = [this.prompts, this.calibration, this.size].find((one) => one.input.name === name && this.isShown(one));
-    if (field) {
-      const text = field === this.size ? "Enter a size in GB, for example 4." : `It ${message.replace(`${name}: `, "")}.`;
-      markInvalid(field, text);
+    if (problem.field === this.size.input.name && this.isShown(this.size)) {
+      markInvalid(this.size, SIZE_PROBLEM);
+      return this.shownAt(this.size.input);
     }
-    return this.shownAt(field?.input);
+    const file = [this.prompts, this.calibration].find((one) => this.isShown(one) && isAbout(problem, one.input));
+    if (file) {
+      markInvalid(file, fileText(problem.message, file.input.name));
+    }
+    return this.shownAt(file?.input);
   }
 
   /** The input, which is not folded away. */
@@ -86,4 +95,16 @@ export class ExpertFields {
     }
     return input;
   }
+}
+
+/** Whether a problem is about the file in that field: it names the field or, where the file was read, begins with the file's name. */
+function isAbout({ field, message }, { name, value }) {
+  const file = value.trim().split("/").at(-1);
+  return field === name || message.startsWith(`${name} `) || (file !== "" && message.startsWith(`${file}: `));
+}
+
+/** A message about the file of that field, as a sentence without the field's name in the request. */
+function fileText(message, name) {
+  const text = message.replace(new RegExp(`^${name}:? (?=(is|must) )`), "It ").replace(`${name} `, "");
+  return `${text}.`;
 }

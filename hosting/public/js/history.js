@@ -8,7 +8,7 @@ import { dateAndTime, exportKind } from "./format.js";
 const ADVICE = {
   invalid_input: "Change what the message names, then export again.",
   access_denied: "Check the access token, and that its owner may read the base model and write the repository.",
-  not_found: "Check the names of base model and repository.",
+  not_found: "Correct the name or the path of what the message says does not exist, then export again.",
   interrupted: "Export again.",
   timeout: "Export again in some minutes.",
   cancelled: "You cancelled it. Export again if you need it.",

@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { exportKind } from "./format.js";
 
 const KEY = "notify";
+const DENIED = "Your browser does not allow notifications from this page. Allow them in its settings, then tick this again.";
 const isPossible = () => "Notification" in window && Notification.permission !== "denied";
 const isWanted = () => isPossible() && Notification.permission === "granted" && localStorage.getItem(KEY) === "yes";
 
@@ -13,12 +14,15 @@ export function notificationBox() {
     return null;
   }
   const box = element("input", { type: "checkbox", checked: isWanted() });
+  const problem = element("p", { class: "small", role: "status" });
   box.addEventListener("change", async () => {
-    const allowed = box.checked && (await Notification.requestPermission()) === "granted";
+    const wanted = box.checked;
+    const allowed = wanted && (await Notification.requestPermission()) === "granted";
     box.checked = allowed;
+    problem.textContent = wanted && !allowed ? DENIED : "";
     localStorage.setItem(KEY, allowed ? "yes" : "no");
   });
-  return element("label", { class: "check" }, box, " Notify me when it is done");
+  return element("div", {}, element("label", { class: "check" }, box, " Notify me when it is done"), problem);
 }
 
 /** Notifies of the end of an export, unless the person sees the page. */

@@ -19,7 +19,7 @@ export function planParts(plan, { runs, isOpen }) {
     : `Takes about ${duration(plan.estimate.seconds)} and costs about $${plan.estimate.usd.toFixed(3)}.`;
   const parts = [
     element("p", {},
-      element("strong", {}, `${bytes(size)} to download. `), summary,
+      element("strong", {}, plan.hub ? `Files of ${bytes(size)} in all, to download and on the Hub. ` : `${bytes(size)} to download. `), summary,
       runs ? ` Running it takes about ${bytes(memory(Math.max(0, ...sizes)))} of memory.` : ""),
     plan.types && element("p", {}, `Types of the tensors: ${plan.types.map(({ type, tensors }) => `${tensors} × ${type}`).join(", ")}.`),
     plan.hub && element("p", {}, repositoryText(plan.hub)),

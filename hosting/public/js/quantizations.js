@@ -42,8 +42,8 @@ export const RUN_CHOICES = [
 /** The memory that running a file takes, about: its weights, and the context of a conversation. */
 export const memory = (fileBytes) => 1.15 * fileBytes + 300e6;
 
-/** The quantization type of a GGUF file by its name, as the service names them; undefined if it has types for a size. */
+/** The quantization type of a GGUF file, of a model or an adapter, by its name, as the service names them; undefined if it has types for a size. */
 export function quantizationOf(fileName) {
-  const name = fileName === "model.gguf" ? "q8_0" : fileName.match(/^model-(.+)\.gguf$/)?.[1];
+  const name = fileName === "model.gguf" ? "q8_0" : fileName.match(/^(?:model|lora)-(.+)\.gguf$/)?.[1];
   return QUANTIZATIONS.some((one) => one.name === name) ? name : undefined;
 }
