@@ -10,6 +10,7 @@ import "./problems.mjs";
 import "./form.mjs";
 import "./planning.mjs";
 import "./repository.mjs";
+import "./use.mjs";
 import "./following.mjs";
 import "./crowd.mjs";
 import "./access.mjs";

@@ -32,17 +32,18 @@ export function setText(target, text) {
   }
 }
 
-/** A text to copy, with a button. `what` completes "Copy …" for screen readers. */
+/** A text to copy, with a button. `what` completes "Copy …" for screen readers, which also read that it was copied. */
 export function copyable(text, what) {
   const button = element("button", { type: "button", class: "quiet copy", "aria-label": `Copy ${what}` }, "Copy");
   const code = element("code", { tabindex: "0", role: "group", "aria-label": what }, text);
+  const status = element("span", { class: "small", role: "status" });
   button.addEventListener("click", async () => {
     const copied = await navigator.clipboard.writeText(text).then(() => true, () => false);
     if (!copied) {
       getSelection().selectAllChildren(code);
     }
-    button.textContent = copied ? "Copied" : "Press Ctrl+C";
-    setTimeout(() => (button.textContent = "Copy"), 2000);
+    status.textContent = copied ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (status.textContent = ""), 2000);
   });
-  return element("div", { class: "copyable" }, code, button);
+  return element("div", { class: "copyable" }, code, status, button);
 }

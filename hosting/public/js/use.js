@@ -14,7 +14,7 @@ export function artifacts({ title, base }, latest, open) {
   const hub = latest.artifacts.some(({ variant }) => variant === "hf") ? repo : null;
   // each file has its own proof; that of the export is of a push alone
   const proofs = files.some(({ proof }) => proof) ? files : [latest];
-  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, open }));
+  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, base, open }));
   if (hub) {
     parts.unshift(element("p", {}, "On the Hub: ",
       element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
@@ -22,20 +22,21 @@ export function artifacts({ title, base }, latest, open) {
   return [...parts, ...proofs.map((proved) => proofPart(proved, base, proofs.length > 1)), findingsPart(latest.proof)].filter(Boolean);
 }
 
-function artifactPart(artifact, latest, { name, hub, open }) {
+function artifactPart(artifact, latest, { name, hub, base, open }) {
   const { files, quantization } = artifact;
   const [main, ...others] = files;
   if (!main) {
     return null;
   }
-  const commands = commandsOf(artifact, latest, { name, hub });
+  const commands = commandsOf(artifact, latest, { name, hub, base });
   return element("section", { class: "artifact", "aria-label": main.name },
     fileLine(main, open, "main"),
     element("dl", { class: "digest small" }, element("dt", {}, "SHA-256"), element("dd", {}, copyable(main.sha256, `SHA-256 of ${main.name}`))),
     others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
     commands.length > 0 && element("details", { class: "commands", open: !quantization || latest.quantizations?.length < 2 },
       element("summary", {}, `How to use ${main.name}`),
-      commands.flatMap(([what, text]) => [element("p", { class: "program" }, what), copyable(text, `the commands for ${what}`)])),
+      commands.flatMap(([what, text, note]) =>
+        [element("p", { class: "program" }, what), note && element("p", { class: "small" }, note), copyable(text, `the commands for ${what}`)])),
   );
 }
 
@@ -57,8 +58,8 @@ function fileLine(file, open, kind) {
   return element("div", { class: "file" }, link, element("span", { class: "small" }, ` ${bytes(file.bytes)}${role ? `, ${role}` : ""}`), problem);
 }
 
-/** Pairs of a program and its commands. */
-function commandsOf({ type, quantization, files }, latest, { name, hub }) {
+/** Programs, each with its commands and a note, if there is one to know. */
+function commandsOf({ type, quantization, files }, latest, { name, hub, base }) {
   const find = (pattern) => files.find((file) => pattern.test(file.name))?.name;
   const gguf = find(/^(?!mmproj-).*\.gguf$/);
   if (type === "gguf" && latest.gguf_kind === "lora") {
@@ -66,12 +67,13 @@ function commandsOf({ type, quantization, files }, latest, { name, hub }) {
   }
   if (type === "gguf") {
     const tag = quantization ? `:${quantization.toUpperCase()}` : "";
+    const model = quantization ? `${name}:${quantization}` : name;
     const modelfile = find(/\.Modelfile$/);
     const mmproj = find(/^mmproj-/);
     return [
       hub && ["Ollama, from the Hub", `ollama run hf.co/${hub}${tag}`],
       hub && ["llama.cpp, from the Hub", `llama-cli -hf ${hub}${tag}`],
-      modelfile && ["Ollama", `# both files in this folder\nollama create ${name} -f ${modelfile}\nollama run ${name}`],
+      modelfile && ["Ollama", `ollama create ${model} -f ${modelfile}\nollama run ${model}`, "In the folder that has both files."],
       ["llama.cpp", mmproj ? `llama-mtmd-cli -m ${gguf} --mmproj ${mmproj}` : `llama-cli -m ${gguf}`],
     ].filter(Boolean);
   }
@@ -79,8 +81,9 @@ function commandsOf({ type, quantization, files }, latest, { name, hub }) {
   const unpack = archive ? `unzip ${archive} -d ${name}\n` : "";
   const path = hub ?? `./${name}`;
   if (type === "adapter") {
-    const python = `from peft import AutoPeftModelForCausalLM\nfrom transformers import AutoTokenizer\n\nmodel = AutoPeftModelForCausalLM.from_pretrained("${path}", is_trainable=True)\ntokenizer = AutoTokenizer.from_pretrained("${path}")`;
-    return [["unpacking", unpack.trim()], ["PEFT", python]].filter(([, text]) => text);
+    const python = `from peft import AutoPeftModelForCausalLM\nfrom transformers import AutoTokenizer\n\nmodel = AutoPeftModelForCausalLM.from_pretrained("${path}", is_trainable=True)\ntokenizer = AutoTokenizer.from_pretrained("${base ?? path}")`;
+    const note = base && `If the adapter has a tokenizer of its own (tokenizer_config.json), load it from "${path}".`;
+    return [["unpacking", unpack.trim()], ["PEFT", python, note]].filter(([, text]) => text);
   }
   const python = `from transformers import pipeline\n\nchat = pipeline("text-generation", model="${path}")\nprint(chat([{"role": "user", "content": "Hello!"}], max_new_tokens=100))`;
   return [["vLLM", `${hub ? "" : unpack}vllm serve ${path}`], ["transformers", python]];
@@ -144,11 +147,12 @@ function besidePart(survival, type, base) {
   }
   const more = share > survival.survival ? ", which is more" : "";
   const commands = `gemma-export gguf --base ${base ?? "BASE-MODEL"} --quant ${type} --out base.gguf\n`
-    + "# lora-f16.gguf is the export \"Adapter as GGUF\" of this job, as f16\nllama-server -m base.gguf --lora lora-f16.gguf";
+    + "llama-server -m base.gguf --lora lora-f16.gguf";
   return element("div", {},
     element("p", {}, `Keeps ${percent(Math.max(0, share))} % with the adapter beside the base in this type${more}.`),
     element("details", { class: "commands" },
       element("summary", {}, `How to use the adapter beside the base in ${type}`),
+      element("p", { class: "small" }, "The file lora-f16.gguf is the export \"Adapter as GGUF\" of this job, as f16."),
       copyable(commands, `the commands for the adapter beside the base in ${type}`)));
 }
 

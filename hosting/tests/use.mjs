@@ -1,0 +1,32 @@
+// How to use what an export made: commands that work as they are copied.
+
+import assert from "node:assert/strict";
+
+import { api, openJob, pageTest, signIn } from "./support.mjs";
+
+/** Exports Family recipes, and opens it. */
+async function openExported(page, request) {
+  await api("ada", "/exports", { job_id: "ada-recipes", ...request });
+  await signIn(page);
+  return openJob(page, "Family recipes");
+}
+
+pageTest("each quantization is a model of its own in Ollama", {}, async (page) => {
+  const recipes = await openExported(page, { export_type: "gguf", quantizations: ["q8_0", "q4_k_m"] });
+  await recipes.getByText("GGUF q8_0, q4_k_m completed").first().waitFor();
+  const commands = await recipes.getByRole("group", { name: "the commands for Ollama", includeHidden: true }).allTextContents();
+  assert.deepEqual(commands, [
+    "ollama create family-recipes:q8_0 -f model.Modelfile\nollama run family-recipes:q8_0",
+    "ollama create family-recipes:q4_k_m -f model-q4_k_m.Modelfile\nollama run family-recipes:q4_k_m",
+  ]);
+});
+
+pageTest("the commands for PEFT load the tokenizer of the base model", {}, async (page) => {
+  const recipes = await openExported(page, { export_type: "adapter" });
+  await recipes.getByText("Adapter completed").first().waitFor();
+  const { base_model_id: base } = (await api("ada", "/exports")).find(({ job_id: id }) => id === "ada-recipes");
+  const commands = await recipes.getByRole("group", { name: "the commands for PEFT" }).textContent();
+  assert.ok(commands.includes(`AutoPeftModelForCausalLM.from_pretrained("./family-recipes", is_trainable=True)`), commands);
+  assert.ok(commands.endsWith(`AutoTokenizer.from_pretrained("${base}")`), commands);
+  await recipes.getByText('If the adapter has a tokenizer of its own (tokenizer_config.json), load it from "./family-recipes".').waitFor();
+});
