@@ -111,6 +111,10 @@ export function pageTest(name, { errors = [], ...options }, run) {
       await picture(page, `failed ${name}`);
       throw error;
     } finally {
+      // answers that a test changes may still be on their way
+      for (const one of [context, ...context.pages()]) {
+        await one.unrouteAll({ behavior: "ignoreErrors" });
+      }
       await context.close();
     }
   });

@@ -260,6 +260,16 @@ export class ExportForm {
     return this.expert.mark(problem) ?? (this.wantsHub ? this.hub.mark(problem) : undefined);
   }
 
+  /** Changes what is above the notice of a problem, and keeps the notice in the window if it is there. */
+  changeAboveError(change) {
+    const { top, bottom } = this.error.getBoundingClientRect();
+    const isInView = !this.error.hidden && top >= 0 && bottom <= innerHeight;
+    change();
+    if (isInView) {
+      this.error.scrollIntoView({ block: "nearest" });
+    }
+  }
+
   showError(text) {
     this.isExpired = false;
     this.error.hidden = !text;

@@ -43,12 +43,6 @@ export class JobItem {
     }
   }
 
-  /** Replaces what was said about the sign-in that has expired. */
-  signedInAgain() {
-    this.form?.showError(null);
-    this.form?.requestPlan();
-  }
-
   /** Called when the item leaves the page. */
   end() {
     this.follower.end();

@@ -61,9 +61,6 @@ export function show(signedIn) {
   if (isLoaded() && signedIn.user === session.user) {
     session = signedIn;
     draw();
-    for (const item of items.values()) {
-      item.signedInAgain();
-    }
     if (hasFailed) {
       load();
     }

@@ -78,13 +78,15 @@ export class Planning {
 
   draw(plan) {
     const isOpen = this.root.querySelector("details")?.open;
-    this.root.replaceChildren(...planParts(plan, { runs: ["gguf", "merged"].includes(this.form.type), isOpen }));
+    const parts = planParts(plan, { runs: ["gguf", "merged"].includes(this.form.type), isOpen });
+    this.form.changeAboveError(() => this.root.replaceChildren(...parts));
   }
 
   fail(problem) {
     this.failure = problem;
     const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problemText(problem);
-    this.root.replaceChildren(...(this.form.mark(problem) ? [] : [planProblem(text)]));
+    const parts = this.form.mark(problem) ? [] : [planProblem(text)];
+    this.form.changeAboveError(() => this.root.replaceChildren(...parts));
   }
 
   /** Requests the sizes of the quantization types on display that are not known yet. */
