@@ -244,6 +244,12 @@ export class ExportForm {
     this.drawButton();
   }
 
+  /** Called when the job has another export, which can be one whose start had no response: the next is a new one. */
+  known() {
+    this.key = null;
+    this.showError(null);
+  }
+
   /** Shows a problem at the field that it is about, else above the button. */
   showProblem(problem) {
     const input = this.mark(problem);

@@ -105,8 +105,7 @@ export class JobItem {
     if (this.form) {
       this.drawContent(detail);
       if (latest?.export_id !== before?.export_id) {
-        // also one whose start had no response
-        this.form.showError(null);
+        this.form.known();
       }
       if (latest?.export_id !== before?.export_id || latest?.status !== before?.status) {
         showNotice(this.notCancelled, null);
