@@ -19,28 +19,8 @@ use crate::{
     support::{BASE, World},
 };
 
-/// Gives the matrices of the base weights of −7 to 7 steps, in bf16.
 fn put_on_grid(world: &World) {
-    for entry in fs::read_dir(world.path(&format!("base-models/{BASE}"))).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "safetensors") {
-            continue;
-        }
-        let mut file = fs::read(&path).unwrap();
-        let data = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
-        let header: Value = serde_json::from_slice(&file[8..data]).unwrap();
-        let is_matrix = |about: &&Value| about["shape"].as_array().is_some_and(|shape| shape.len() == 2);
-        for about in header.as_object().unwrap().values().filter(is_matrix) {
-            let at = |end: usize| data + about["data_offsets"][end].as_u64().unwrap() as usize;
-            for (i, weight) in file[at(0)..at(1)].chunks_exact_mut(2).enumerate() {
-                let scattered = (i as u32).wrapping_mul(2_654_435_761) >> 16;
-                let level = if i % 32 == 0 { 7 } else { scattered as i32 % 15 - 7 };
-                let bits = (level as f32 * 0.013).to_bits() + 0x8000;
-                weight.copy_from_slice(&((bits >> 16) as u16).to_le_bytes());
-            }
-        }
-        fs::write(&path, file).unwrap();
-    }
+    e2e::put_on_grid(&world.path(&format!("base-models/{BASE}"))).unwrap();
 }
 
 fn request(quantizations: &[Quantization]) -> CreateExport {
