@@ -22,6 +22,26 @@ const BF16: &str = "bf16.gguf";
 /// The name of a GGUF file.
 const FILE: &str = "model.gguf";
 
+/// Prompts without answers, as many as are used of a file.
+const QUESTIONS: [&str; 16] = [
+    "What is the name of the river in this town?",
+    "Which of the two machines was built first?",
+    "How many people work in the old library?",
+    "Who wrote the letter that was found there?",
+    "What do the farmers grow in the valley?",
+    "When does the last train leave the station?",
+    "Where is the key to the upper garden?",
+    "Why was the bridge closed for the winter?",
+    "What colour are the doors of the school?",
+    "Which month has the most rain on the coast?",
+    "How long does the walk to the lake take?",
+    "Who keeps the bees behind the mill?",
+    "What is sold at the market on Fridays?",
+    "How old is the tree beside the church?",
+    "Which road leads to the northern villages?",
+    "What is the captain of the ferry called?",
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
     /// Copies the base and waits for the disk, as every export does.
@@ -36,6 +56,9 @@ pub(crate) enum Work {
     /// The same file, and its survival with the fixed texts: what the job does.
     #[value(name = "q4_k_m-survival")]
     Q4KMSurvival,
+    /// The same file, and its survival with prompts that the models answer.
+    #[value(name = "q4_k_m-answers")]
+    Q4KMAnswers,
     /// Plans a GGUF file of a base with a large `tokenizer.json`, and writes none.
     Plan,
     /// PEFT's merge, saved.
@@ -51,8 +74,16 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    pub(crate) const OURS: [Self; 7] =
-        [Self::Cp, Self::CpUnsynced, Self::Merge, Self::Q8_0, Self::Q4KM, Self::Q4KMSurvival, Self::Plan];
+    pub(crate) const OURS: [Self; 8] = [
+        Self::Cp,
+        Self::CpUnsynced,
+        Self::Merge,
+        Self::Q8_0,
+        Self::Q4KM,
+        Self::Q4KMSurvival,
+        Self::Q4KMAnswers,
+        Self::Plan,
+    ];
     pub(crate) const THEIRS: [Self; 4] =
         [Self::PythonMerge, Self::PythonQ8_0, Self::PythonQ4KM, Self::LlamaQuantize];
 
@@ -63,7 +94,7 @@ impl Work {
         Ok(match self {
             Self::Cp => shell(format!("{copy} && sync {}/*", out.display())),
             Self::CpUnsynced => shell(copy),
-            Self::Merge | Self::Q8_0 | Self::Q4KM | Self::Q4KMSurvival | Self::Plan => {
+            Self::Merge | Self::Q8_0 | Self::Q4KM | Self::Q4KMSurvival | Self::Q4KMAnswers | Self::Plan => {
                 let program = std::env::current_exe()?.display().to_string();
                 let scratch = scratch.display().to_string();
                 vec![program, "--scratch".to_owned(), scratch, "run".to_owned(), self.name()]
@@ -92,6 +123,7 @@ impl Work {
             | Self::Q8_0
             | Self::Q4KM
             | Self::Q4KMSurvival
+            | Self::Q4KMAnswers
             | Self::Plan => vec![merge],
         };
         let quiet: Vec<String> = steps.into_iter().map(|step| format!("{step} >/dev/null 2>&1")).collect();
@@ -113,11 +145,16 @@ impl Work {
             Self::Merge => engine::merge(&MergePlan::new(&model)?, &mut out, &local())?,
             Self::Q8_0 => gguf(&model, OutputType::Q8_0, &mut out)?,
             Self::Q4KM => gguf(&model, OutputType::Q4_K_M, &mut out)?,
-            Self::Q4KMSurvival => {
+            Self::Q4KMSurvival | Self::Q4KMAnswers => {
                 let outcome = gguf(&model, OutputType::Q4_K_M, &mut out)?;
                 let file = LocalFolder::open(self.out(scratch))?.open(FILE)?;
                 let exports = [ExportedModel::Gguf(vec![file])];
-                engine::measure_survival(&model, &exports, &PromptSet::fixed(), &local())?;
+                let prompts = if self == Self::Q4KMAnswers {
+                    PromptSet::parse("prompts", QUESTIONS.join("\n").as_bytes())?
+                } else {
+                    PromptSet::fixed()
+                };
+                engine::measure_survival(&model, &exports, &prompts, &local())?;
                 outcome
             }
             // what others quantize
@@ -185,6 +222,7 @@ impl fmt::Display for Work {
             Self::Q8_0 => "q8_0 (base + adapter)",
             Self::Q4KM => "q4_k_m (base + adapter)",
             Self::Q4KMSurvival => "q4_k_m and its survival (base + adapter)",
+            Self::Q4KMAnswers => "q4_k_m and its survival with 16 answers",
             Self::Plan => "planning alone, tokenizer.json of 33 MB",
             Self::PythonMerge => "PEFT: merge",
             Self::PythonQ8_0 => "PEFT, converter: q8_0",

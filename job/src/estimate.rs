@@ -29,8 +29,9 @@ const COMPARE_BESIDE: f64 = 10.0;
 /// The same for each token of prompts of one's own, in one model, and for a pass of one model that adds a token to its answers.
 const COMPARE_TOKEN: f64 = 0.015;
 const ANSWER: f64 = 1.0;
-/// The models have a thread each: three whose predictions are compared, and two beside the fine-tuned one that answer for samples.
+/// The models whose predictions are compared. Each has a thread, or more where there are CPUs for two of each.
 const COMPARED_MODELS: f64 = 3.0;
+/// The models beside the fine-tuned one that answer for samples.
 const SAMPLED_MODELS: f64 = 2.0;
 /// US dollars for a second of a CPU, and of a GiB of memory.
 const CPU_PRICE: f64 = 0.000_018;
@@ -163,8 +164,8 @@ impl ComparedWork {
         let SurvivalCost { tokens, answer_passes, sample_passes } = self.cost;
         let of_tokens = tokens as f64 * COMPARE_TOKEN;
         let prompts = if answer_passes > 0 { of_tokens } else { 0.0 };
-        let answers = prompts + answer_passes as f64 * ANSWER;
-        let samples = SAMPLED_MODELS * sample_passes as f64 * ANSWER / cpus.min(SAMPLED_MODELS);
+        let answers = (prompts + answer_passes as f64 * ANSWER) / cpus;
+        let samples = SAMPLED_MODELS * sample_passes as f64 * ANSWER / cpus;
         let of_three = COMPARE + COMPARED_MODELS * of_tokens;
         let predictions = match self.adapter_beside {
             false => of_three / cpus.min(COMPARED_MODELS),
@@ -253,9 +254,9 @@ mod tests {
         assert_eq!(given.bytes_read(streaming), fixed.bytes_read(streaming));
         assert_eq!(seconds(given, caching), 11);
         let answered = work(SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 0 });
-        assert_eq!((seconds(answered, streaming), seconds(answered, caching)), (15 + 24 * 10, 34));
+        assert_eq!((seconds(answered, streaming), seconds(answered, caching)), (15 + 24 * 10, 16));
         let shown = work(SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 24 });
-        assert_eq!((seconds(shown, streaming), seconds(shown, caching)), (15 + 24 * (10 + 15), 48));
+        assert_eq!((seconds(shown, streaming), seconds(shown, caching)), (15 + 24 * (10 + 15), 24));
         assert_eq!(shown.bytes_read(caching), 300_000_000);
         let without_room = ComparedWork { exported: 3 << 30, ..shown };
         assert_eq!(without_room.bytes_read(caching), 25 * (3 << 30));

@@ -3,6 +3,7 @@
 //! - [`numerics`]: element types, 16-bit floats, transforms of a tensor's values
 //! - [`quant`]: ggml's block types, and the type of each tensor in a file
 //! - [`lora`]: the sums of a LoRA in PEFT's order
+//! - [`product`]: products of few rows with a matrix
 //! - [`error_stats`]: differences between values and their stored form
 //! - [`resize`]: lengths of buffers
 //!
@@ -12,5 +13,6 @@
 pub mod error_stats;
 pub mod lora;
 pub mod numerics;
+pub mod product;
 pub mod quant;
 pub mod resize;

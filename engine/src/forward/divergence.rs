@@ -6,6 +6,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView1, Axis};
 
 use super::hparams::ModelHparams;
+use super::matrix_product::multiply;
 use super::parallel::in_parallel;
 use super::weights::{WeightSource, require_shape, shape_mismatch};
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ impl<'a> ModelLogits<'a> {
 
     /// The logits of `count` tokens of the vocabulary: a row for each token of the prompts.
     pub(super) fn of_tokens(&self, first: usize, count: usize) -> Result<Array2<f32>> {
-        let logits = self.hidden_states.dot(&self.weights.rows(self.lm_head, first, count)?.t());
+        let logits = multiply(&self.hidden_states, &self.weights.rows(self.lm_head, first, count)?);
         Ok(match self.final_logit_softcapping {
             Some(cap) => logits.mapv_into(|x| cap * (x / cap).tanh()),
             None => logits,
@@ -57,18 +58,31 @@ impl<'a> ModelLogits<'a> {
 
     /// The most likely token after each row.
     pub(super) fn most_likely(&self, run: &RunOptions<'_>) -> Result<Vec<usize>> {
-        let mut best = vec![(f32::NEG_INFINITY, 0); self.hidden_states.nrows()];
-        for_each_chunk(&(0..self.vocab_size()?), run, |first, count| {
-            for (best, logits) in best.iter_mut().zip(self.of_tokens(first, count)?.rows()) {
-                for (id, logit) in (first..).zip(logits) {
-                    if *logit > best.0 {
-                        *best = (*logit, id);
-                    }
-                }
-            }
-            Ok(())
+        let largest = self.reduce(run, |largest, first, logits| _ = largest.raise_to(first, logits))?;
+        Ok(largest.into_iter().map(|largest| largest.argmax).collect())
+    }
+
+    /// For each row, what `add` makes of the logits of all parts of the vocabulary, each with its first token.
+    fn reduce(
+        &self,
+        run: &RunOptions<'_>,
+        add: impl Fn(&mut LogSumExp, usize, ArrayView1<'_, f32>) + Sync,
+    ) -> Result<Vec<LogSumExp>> {
+        let none = vec![LogSumExp::default(); self.hidden_states.nrows()];
+        let parts = in_parallel(vocabulary_parts(self.vocab_size()?).into_iter(), run, |part| {
+            let mut sums = none.clone();
+            for_each_chunk(&part, run, |first, count| {
+                let logits = self.of_tokens(first, count)?;
+                sums.iter_mut().zip(logits.rows()).for_each(|(sum, logits)| add(sum, first, logits));
+                Ok(())
+            })?;
+            Ok(sums)
         })?;
-        Ok(best.into_iter().map(|(_, id)| id).collect())
+        let mut sums = none;
+        for part in &parts {
+            sums.iter_mut().zip(part).for_each(|(sum, part)| _ = sum.join(part));
+        }
+        Ok(sums)
     }
 
     /// Those after some of the rows.
@@ -78,13 +92,9 @@ impl<'a> ModelLogits<'a> {
 
     /// The probability of `token` after each row.
     pub(super) fn probabilities(&self, token: usize, run: &RunOptions<'_>) -> Result<Vec<f64>> {
-        let mut sums = vec![LogSumExp::default(); self.hidden_states.nrows()];
-        for_each_chunk(&(0..self.vocab_size()?), run, |first, count| {
-            for (sum, logits) in sums.iter_mut().zip(self.of_tokens(first, count)?.rows()) {
-                sum.raise_to(first, logits);
-                logits.iter().for_each(|logit| _ = sum.add(f64::from(*logit)));
-            }
-            Ok(())
+        let sums = self.reduce(run, |sum, first, logits| {
+            sum.raise_to(first, logits);
+            logits.iter().for_each(|logit| _ = sum.add(f64::from(*logit)));
         })?;
         let logits = self.of_tokens(token, 1)?;
         Ok(sums.iter().zip(&logits).map(|(sum, logit)| (f64::from(*logit) - sum.log()).exp()).collect())
@@ -128,9 +138,9 @@ pub(super) fn compare_logits(
         vocab_size = vocab_size.min(other.vocab_size()?);
     }
     let none = vec![TokenPredictions::new(others.len()); reference.hidden_states.nrows()];
-    let parts = in_parallel(&vocabulary_parts(vocab_size), run, |part| {
+    let parts = in_parallel(vocabulary_parts(vocab_size).into_iter(), run, |part| {
         let mut tokens = none.clone();
-        for_each_chunk(part, run, |first, count| {
+        for_each_chunk(&part, run, |first, count| {
             let expected = reference.of_tokens(first, count)?;
             let found =
                 others.iter().map(|other| other.of_tokens(first, count)).collect::<Result<Vec<_>>>()?;

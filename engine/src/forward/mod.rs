@@ -17,6 +17,7 @@ mod hparams;
 mod input_sums;
 mod kv_cache;
 mod lockstep;
+mod matrix_product;
 mod mlp;
 mod model;
 mod ops;

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
+use ndarray::{Array1, Array2, ArrayViewMut2, Axis};
 
 use super::hparams::ModelHparams;
 use super::input_sums::{InputSums, StackPosition};
-use super::weights::{RowRange, WeightSource, for_each_chunk, require_shape, row, shape_mismatch, vector};
+use super::matrix_product::multiply_into;
+use super::parallel::in_parallel;
+use super::weights::{RowChunks, RowRange, WeightSource, require_shape, row, shape_mismatch, vector};
 use crate::error::{Error, Result};
 use crate::progress::RunOptions;
 
@@ -77,11 +78,11 @@ impl ForwardPass<'_> {
             sums.add(name, matrix, x);
         }
         let mut out = Array2::zeros((x.nrows(), rows.len()));
-        let start = rows.start;
         let range = RowRange { tensor: name, rows, columns: x.ncols() };
-        for_each_chunk(self.weights, range, self.run, |first, chunk| {
-            let columns = first - start..first - start + chunk.nrows();
-            general_mat_mul(1.0, x, &chunk.t(), 0.0, &mut out.slice_mut(s![.., columns]));
+        let chunks = RowChunks::new(self.weights, range, self.run)?;
+        let products = out.axis_chunks_iter_mut(Axis(1), chunks.step).zip(chunks.starts());
+        in_parallel(products, self.run, |(out, first)| {
+            multiply_into(x, &chunks.read(first)?, out);
             Ok(())
         })?;
         Ok(out)

@@ -1,5 +1,6 @@
 //! Several models on the same passages, side by side: each model in a thread of its own, those of one checkpoint in step.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
@@ -42,7 +43,7 @@ pub(crate) fn predictions(
 ) -> Result<(Vec<TokenPredictions>, Vec<Vec<f64>>)> {
     let tokens: Vec<Vec<usize>> = passages.iter().map(|passage| passage.tokens.clone()).collect();
     let compared = compared_rows(passages);
-    let states = side_by_side(models, |_, model, weights| {
+    let states = side_by_side(models, run, |_, model, weights, run| {
         Ok(model.hidden_states(weights, &tokens, run)?.select(Axis(0), &compared))
     })?;
     let mut logits: Vec<ModelLogits<'_>> = models
@@ -80,7 +81,7 @@ pub(crate) fn greedy_answers(
     end: &AnswerEnd,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<Vec<usize>>>> {
-    side_by_side(models, |_, model, weights| generate::answers(model, weights, prompts, end, run))
+    side_by_side(models, run, |_, model, weights, run| generate::answers(model, weights, prompts, end, run))
 }
 
 /// The probability of `token` after each of these texts, in each model.
@@ -90,7 +91,7 @@ pub(crate) fn token_probabilities(
     token: usize,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<f64>>> {
-    side_by_side(models, |_, model, weights| {
+    side_by_side(models, run, |_, model, weights, run| {
         let states = model.hidden_states(weights, texts, run)?.select(Axis(0), &generate::last_rows(texts));
         ModelLogits::new(weights, states, model.hparams()).probabilities(token, run)
     })
@@ -104,9 +105,9 @@ pub(crate) fn input_sums(
     run: &RunOptions<'_>,
 ) -> Result<Vec<InputSums>> {
     if model.has_experts() {
-        return in_parallel(sequences, run, |tokens| model.input_sums(model.weights(), tokens, run));
+        return in_parallel(sequences.iter(), run, |tokens| model.input_sums(model.weights(), tokens, run));
     }
-    side_by_side(&vec![model; sequences.len()], |number, model, weights| {
+    side_by_side(&vec![model; sequences.len()], run, |number, model, weights, run| {
         model.input_sums(weights, &sequences[number], run)
     })
 }
@@ -122,19 +123,22 @@ fn compared_rows(passages: &[Passage]) -> Vec<usize> {
     rows
 }
 
-/// Calls `work` for each model with its number and weights, all at once.
+/// Calls `work` for each model with its number and weights, all at once, and with its share of the threads.
 fn side_by_side<T: Send>(
     models: &[&ForwardModel],
-    work: impl Fn(usize, &ForwardModel, &dyn WeightSource) -> Result<T> + Sync,
+    run: &RunOptions<'_>,
+    work: impl Fn(usize, &ForwardModel, &dyn WeightSource, &RunOptions<'_>) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let lockstep = Lockstep::new(models.len());
-    let (lockstep, work) = (&lockstep, &work);
+    let share = NonZeroUsize::new(run.threads() / models.len().max(1)).unwrap_or(NonZeroUsize::MIN);
+    let run = RunOptions { threads: Some(share), ..*run };
+    let (lockstep, work, run) = (&lockstep, &work, &run);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..)
             .zip(models)
             .map(|(number, model)| {
                 let weights = LockstepWeights::new(model.weights(), lockstep, number);
-                scope.spawn(move || work(number, model, &weights))
+                scope.spawn(move || work(number, model, &weights, run))
             })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()

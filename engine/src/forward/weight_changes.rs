@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::model::ForwardModel;
 use super::parallel::in_parallel;
-use super::weights::{RowRange, for_each_chunk, require_shape};
+use super::weights::{RowChunks, RowRange, require_shape};
 use crate::error::Result;
 use crate::progress::RunOptions;
 use crate::report::TensorSurvival;
@@ -28,7 +28,7 @@ pub(crate) fn weight_changes(
     exports: &[ForwardModel],
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<TensorSurvival>>> {
-    let of_tensors = in_parallel(fine_tuned.changed_tensors(), run, |tensor| {
+    let of_tensors = in_parallel(fine_tuned.changed_tensors().iter(), run, |tensor| {
         change(tensor, base, fine_tuned, exports, run)
     })?;
     let of_export = |export: usize| of_tensors.iter().map(|of_exports| of_exports[export].clone()).collect();
@@ -62,7 +62,9 @@ fn change(
     let (_, columns) = require_shape(fine_tuned.weights(), name)?;
     let rows = RowRange { tensor: name, rows: tensor.rows.start.min(end)..end, columns };
     let (mut wanted, mut sums) = (0.0, vec![ChangeSums::default(); exports.len()]);
-    for_each_chunk(fine_tuned.weights(), rows, run, |first, fine_tuned| {
+    let chunks = RowChunks::new(fine_tuned.weights(), rows, run)?;
+    for first in chunks.starts() {
+        let fine_tuned = chunks.read(first)?;
         let count = fine_tuned.nrows();
         let read = |model: &ForwardModel| model.weights().rows(or_embedding(model), first, count);
         let base = read(base)?;
@@ -76,8 +78,7 @@ fn change(
                 sums.stored += stored * stored;
             }
         }
-        Ok(())
-    })?;
+    }
     let ratio = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
     let of_export = |sums: ChangeSums| TensorSurvival {
         tensor: tensor.name.clone(),

@@ -1,5 +1,6 @@
 //! Weights by their GGUF names, from a file or a checkpoint.
 
+use std::iter::StepBy;
 use std::ops::Range;
 
 use ndarray::{Array1, Array2};
@@ -51,27 +52,43 @@ pub(super) fn row(weights: &dyn WeightSource, name: &str, number: usize) -> Resu
     Ok(weights.rows(name, number, 1)?.row(0).to_owned())
 }
 
-/// Calls `each` with the number of the first row and the rows of every chunk.
-pub(super) fn for_each_chunk(
-    weights: &dyn WeightSource,
-    range: RowRange<'_>,
-    run: &RunOptions<'_>,
-    mut each: impl FnMut(usize, Array2<f32>) -> Result<()>,
-) -> Result<()> {
-    let RowRange { tensor, rows, columns } = range;
-    let shape = require_shape(weights, tensor)?;
-    if rows.end > shape.0 || columns != shape.1 {
-        return Err(shape_mismatch(weights, tensor, shape, (rows.end, columns)));
+/// Chunks of some rows.
+pub(super) struct RowChunks<'a> {
+    weights: &'a dyn WeightSource,
+    range: RowRange<'a>,
+    run: &'a RunOptions<'a>,
+    /// The rows of a chunk; the last one may have fewer.
+    pub(super) step: usize,
+}
+
+impl<'a> RowChunks<'a> {
+    pub(super) fn new(
+        weights: &'a dyn WeightSource,
+        range: RowRange<'a>,
+        run: &'a RunOptions<'a>,
+    ) -> Result<Self> {
+        let RowRange { tensor, rows, columns } = &range;
+        let shape = require_shape(weights, tensor)?;
+        if rows.end > shape.0 || *columns != shape.1 {
+            return Err(shape_mismatch(weights, tensor, shape, (rows.end, *columns)));
+        }
+        // most weights are stored in 16 bits
+        let step = (run.chunk_size as usize / 2 / columns.max(&1)).max(1);
+        Ok(Self { weights, range, run, step })
     }
-    // most weights are stored in 16 bits
-    let step = (run.chunk_size as usize / 2 / columns.max(1)).max(1);
-    for first in rows.clone().step_by(step) {
-        if run.progress.cancelled() {
+
+    /// The number of the first row of each.
+    pub(super) fn starts(&self) -> StepBy<Range<usize>> {
+        self.range.rows.clone().step_by(self.step)
+    }
+
+    /// The rows of the chunk that starts at that row.
+    pub(super) fn read(&self, first: usize) -> Result<Array2<f32>> {
+        if self.run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        each(first, weights.rows(tensor, first, step.min(rows.end - first))?)?;
+        self.weights.rows(self.range.tensor, first, self.step.min(self.range.rows.end - first))
     }
-    Ok(())
 }
 
 /// The error for a tensor whose shape contradicts the other tensors or the hyperparameters.

@@ -26,7 +26,7 @@ pub(super) fn choices(
         if run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        measured.extend(in_parallel(side_by_side, run, |matrix| of_matrix(model, matrix))?);
+        measured.extend(in_parallel(side_by_side.iter(), run, |matrix| of_matrix(model, matrix))?);
         done += side_by_side.iter().map(|matrix| matrix.elements).sum::<u64>();
         run.progress.report(ProgressUpdate { stage: Stage::Fitting, done, total });
     }
