@@ -1,7 +1,7 @@
 # Targets only: each is a line or two, and the logic is in the tools and scripts it names. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo gate test test-api test-emulators test-page test-peers test-real openapi
+.PHONY: help run demo gate test test-api test-deployment test-emulators test-page test-peers test-real openapi
 .PHONY: chaos archive wheel lint structure clippy lint-docs lint-page lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
@@ -21,6 +21,9 @@ gate: ## what CI requires of every commit: lints, tests, demo, API, an image (CO
 test: ## all tests that need only Rust and a C compiler
 	$(CARGO) test --workspace --locked
 	./scripts/guards
+
+test-deployment: ## rehearse the deployment: the real Terraform and scripts with fake providers (needs terraform; 10 minutes)
+	REHEARSE_DEPLOYMENT=1 $(CARGO) test --package policy --locked
 
 test-emulators: ## the same tests with emulators of Firestore, Firebase and Cloud Storage and the release binaries (needs gcloud, Java, npm, python3, musl-tools)
 	./scripts/package binaries

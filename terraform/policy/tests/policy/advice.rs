@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     newcomer::{Newcomer, text},
-    rehearsal::terraform,
+    rehearsal::rehearses,
 };
 
 /// A type whose creation is refused, how, and what is advised.
@@ -47,7 +47,7 @@ fn advice(said: &str) -> Vec<&str> {
 
 #[test]
 fn each_error_gets_its_own_advice() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);

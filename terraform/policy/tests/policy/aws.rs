@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    rehearsal::{Copy, Deployment, PROJECT, terraform},
+    rehearsal::{Copy, Deployment, PROJECT, rehearses},
     rules::environment::differences,
 };
 
@@ -90,7 +90,7 @@ fn wrong(deployment: &Deployment) -> Vec<String> {
 
 #[test]
 fn lambda_functions_have_urls_roles_and_no_keys() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let copy = Copy::aws();

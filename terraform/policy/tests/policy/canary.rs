@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     newcomer::{Newcomer, text},
     refusals::metrics_are_known_after,
-    rehearsal::{read, terraform},
+    rehearsal::{read, rehearses},
 };
 
 /// What a service's revisions get of the traffic, and the job's image.
@@ -29,7 +29,7 @@ fn traffic(newcomer: &Newcomer) -> (Vec<(String, i64)>, String) {
 
 #[test]
 fn a_canary_gets_its_share_after_its_test_and_never_without() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -104,7 +104,7 @@ const UNTESTED: &str = "the canary has no traffic: it did not pass its smoke tes
 /// The images are not the cause, so those from before would fail as well, in revisions that nobody has tested.
 #[test]
 fn a_canary_that_fails_by_its_settings_gets_no_traffic() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -130,7 +130,7 @@ fn a_canary_that_fails_by_its_settings_gets_no_traffic() {
 /// A person approves the new revisions and their traffic. What takes the traffic back asks nothing.
 #[test]
 fn a_canary_that_was_not_tested_to_the_end_is_not_promoted() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -168,7 +168,7 @@ fn moves_traffic(newcomer: &Newcomer, revisions: &str) {
 
 #[test]
 fn a_canary_leaves_the_traffic_where_it_was_moved_by_hand() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -199,7 +199,7 @@ fn a_canary_leaves_the_traffic_where_it_was_moved_by_hand() {
 /// A promotion that did not end is repeated.
 #[test]
 fn a_promotion_continues_after_an_interruption() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -219,7 +219,7 @@ fn a_promotion_continues_after_an_interruption() {
 
 #[test]
 fn a_rollback_can_be_repeated_and_ends_a_canary() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -252,7 +252,7 @@ fn digest_of(newcomer: &Newcomer, function: &str) -> String {
 
 #[test]
 fn a_canary_that_does_not_start_gets_no_traffic() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -291,7 +291,7 @@ fn a_canary_that_does_not_start_gets_no_traffic() {
 
 #[test]
 fn a_canary_is_tested_before_its_alerts_are_waited_for() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -315,7 +315,7 @@ fn a_canary_is_tested_before_its_alerts_are_waited_for() {
 /// What is promoted is what was tested: the canary's version, with the settings of the canary.
 #[test]
 fn only_the_canary_is_promoted() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -375,7 +375,7 @@ fn forget_cancel(newcomer: &Newcomer) {
 
 #[test]
 fn a_function_can_be_added_also_by_a_canary() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     newcomer::{Newcomer, PLAYED, text},
-    rehearsal::{PROJECT, read, terraform},
+    rehearsal::{PROJECT, read, rehearses},
 };
 
 /// Commands in the page's text that other tests run: those of the deployment and of zips in this file, those of Lambda
@@ -32,7 +32,7 @@ fn page() -> String {
 
 #[test]
 fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::new();
@@ -159,7 +159,7 @@ fn every_command_of_the_page_is_run_or_says_why_not() {
 
 #[test]
 fn what_is_missing_is_said_before_anything_is_done() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::new();
@@ -232,7 +232,7 @@ fn what_is_missing_is_said_before_anything_is_done() {
 /// Binaries are built on one kind of machine. What needs none works on others: docs/DEPLOY.md, Requirements.
 #[test]
 fn a_mac_is_told_what_it_cannot_build() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -297,7 +297,7 @@ fn a_version_is_a_commit_and_nothing_else() {
 
 #[test]
 fn lambda_zips_hold_the_binary_and_whom_to_ask_for_an_account() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::new();

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     newcomer::{Newcomer, text},
-    rehearsal::{PROJECT, terraform},
+    rehearsal::{PROJECT, rehearses},
 };
 
 impl Newcomer {
@@ -55,7 +55,7 @@ impl Newcomer {
 /// Terraform ends what it has begun, and saves the state. It needs somebody who reads its output until then.
 #[test]
 fn an_interrupted_deployment_is_in_the_state_and_continues() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -80,7 +80,7 @@ fn an_interrupted_deployment_is_in_the_state_and_continues() {
 /// Two deployments at once: the second changes nothing.
 #[test]
 fn a_deployment_waits_for_the_end_of_another() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -103,7 +103,7 @@ fn a_deployment_waits_for_the_end_of_another() {
 /// Terraform leaves the state in a file if it cannot save it, for example because its token has expired.
 #[test]
 fn a_state_that_was_not_saved_is_not_forgotten() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -129,7 +129,7 @@ fn a_state_that_was_not_saved_is_not_forgotten() {
 /// Another region would replace the registry and the buckets, with what is in them.
 #[test]
 fn a_deployment_stays_in_its_region() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);

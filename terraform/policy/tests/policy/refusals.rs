@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     newcomer::{Newcomer, text},
     plugin::{NUMBER, cloud::PURGED},
-    rehearsal::{PROJECT, read, terraform},
+    rehearsal::{PROJECT, read, rehearses},
 };
 
 impl Newcomer {
@@ -77,7 +77,7 @@ pub(crate) fn metrics_are_known_after(newcomer: &Newcomer, configurations: u32) 
 
 #[test]
 fn alerts_wait_for_their_metrics_and_pages_do_not_wait_for_alerts() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -109,7 +109,7 @@ fn alerts_wait_for_their_metrics_and_pages_do_not_wait_for_alerts() {
 /// Objectives are refused in other words than alerts, and may be all that is refused.
 #[test]
 fn objectives_wait_for_their_metrics() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -129,7 +129,7 @@ fn objectives_wait_for_their_metrics() {
 /// whether something exists.
 #[test]
 fn an_api_that_was_just_enabled_is_waited_for() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&GITHUB);
@@ -153,7 +153,7 @@ fn an_api_that_was_just_enabled_is_waited_for() {
 /// An answer that says neither that sign-in exists nor that it does not.
 #[test]
 fn sign_in_that_may_not_be_read_is_not_taken_as_absent() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -165,7 +165,7 @@ fn sign_in_that_may_not_be_read_is_not_taken_as_absent() {
 
 #[test]
 fn alerts_are_what_monitoring_takes() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let quotas = "terraform/modules/monitoring/quotas.tf";
@@ -184,7 +184,7 @@ fn alerts_are_what_monitoring_takes() {
 
 #[test]
 fn requests_name_a_quota_project() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -201,7 +201,7 @@ fn requests_name_a_quota_project() {
 /// Names of buckets are global, so somebody else can have made the one of the state, and let everybody write there.
 #[test]
 fn a_state_in_the_bucket_of_another_project_is_refused() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -217,7 +217,7 @@ fn a_state_in_the_bucket_of_another_project_is_refused() {
 /// A bucket that may not be read exists, perhaps; and one whose creation was interrupted has no versions yet.
 #[test]
 fn the_state_is_kept_in_versions_and_created_only_if_it_is_missing() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -242,7 +242,7 @@ const HUB_APP: &str = "hub_client_id = \"01234567-89ab-cdef-0123-456789abcdef\""
 
 #[test]
 fn errors_of_the_firebase_cli_are_shown() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let app =
@@ -266,7 +266,7 @@ const GITHUB: [&str; 3] = [
 
 #[test]
 fn what_was_destroyed_can_be_deployed_again() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let site = ["hosting_site_id = \"demo-exports\""];
@@ -320,7 +320,7 @@ fn what_was_destroyed_can_be_deployed_again() {
 /// Another service has a function of the same name.
 #[test]
 fn a_name_that_is_taken_is_met_with_another() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -339,7 +339,7 @@ fn a_name_that_is_taken_is_met_with_another() {
 /// A plan says what a deployment does: without sealing, the key leaves the state and stays in the project.
 #[test]
 fn hub_tokens_need_not_be_sealed_any_more() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -358,7 +358,7 @@ fn hub_tokens_need_not_be_sealed_any_more() {
 /// A key that was taken back is safe before anything else is applied.
 #[test]
 fn a_deployment_that_nobody_approves_can_be_destroyed() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -374,7 +374,7 @@ fn a_deployment_that_nobody_approves_can_be_destroyed() {
 /// A pool that somebody has undeleted after its provider was gone for good, and one that lost its provider only.
 #[test]
 fn a_pool_without_its_provider_is_completed() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&GITHUB);
@@ -396,7 +396,7 @@ fn a_pool_without_its_provider_is_completed() {
 /// The project of another service, whose database has rules and whose sign-in has users.
 #[test]
 fn rules_and_sign_in_that_exist_are_left_or_replaced_and_never_absent() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     for (managed, ours) in [("false", false), ("true", true)] {
@@ -421,7 +421,7 @@ fn rules_and_sign_in_that_exist_are_left_or_replaced_and_never_absent() {
 
 #[test]
 fn terraform_releases_hosting_in_a_project_without_a_site() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&["hosting_release = \"terraform\""]);
@@ -432,7 +432,7 @@ fn terraform_releases_hosting_in_a_project_without_a_site() {
 
 #[test]
 fn digests_are_those_of_the_push() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[]);
@@ -448,7 +448,7 @@ fn digests_are_those_of_the_push() {
 
 #[test]
 fn the_page_knows_app_check_where_functions_require_it() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let app =
@@ -474,7 +474,7 @@ fn the_page_knows_app_check_where_functions_require_it() {
 
 #[test]
 fn the_page_signs_in_on_the_hub_where_an_app_is_set() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[HUB_APP]);
@@ -496,7 +496,7 @@ fn the_page_signs_in_on_the_hub_where_an_app_is_set() {
 /// Two deployments in one project share no name.
 #[test]
 fn the_prefix_is_in_every_name() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&[&GITHUB[..], &["name_prefix = \"second-\""]].concat());
@@ -530,7 +530,7 @@ fn the_prefix_is_in_every_name() {
 /// Whoever can write to the registry can give a version's tag to another image before the version is deployed.
 #[test]
 fn a_tag_that_names_another_image_is_neither_deployed_nor_signed() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     for engine in ["docker", "podman"] {

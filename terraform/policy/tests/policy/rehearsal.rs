@@ -1,7 +1,8 @@
 //! Runs the real Terraform on a copy of `terraform/` with the fake providers, and reads the state after an apply.
 
 use std::{
-    fs,
+    env, fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::{LazyLock, OnceLock},
@@ -23,14 +24,19 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Whether Terraform is installed. Without it, tests that need it print SKIPPED and pass; in CI they fail.
-pub(crate) fn terraform() -> bool {
-    let there = Command::new("terraform").arg("version").output().is_ok();
-    assert!(there || std::env::var_os("CI").is_none(), "terraform is not installed");
-    if !there {
-        eprintln!("SKIPPED: terraform is not installed, so the deployment is not rehearsed");
+/// Whether deployments are rehearsed: in CI and with `REHEARSE_DEPLOYMENT` (`make test-deployment`), where Terraform must be installed.
+/// Otherwise the calling test is skipped with a message, because all of them take minutes.
+pub(crate) fn rehearses() -> bool {
+    let is_asked = ["CI", "REHEARSE_DEPLOYMENT"].iter().any(|variable| env::var_os(variable).is_some());
+    if is_asked {
+        let is_there = Command::new("terraform").arg("version").output().is_ok();
+        assert!(is_there, "terraform is not installed: https://developer.hashicorp.com/terraform/install");
+    } else {
+        // Not `eprintln!`: the test runner captures its output if the test passes.
+        let _ =
+            writeln!(io::stderr(), "SKIPPED: a rehearsal of the deployment; make test-deployment runs it");
     }
-    there
+    is_asked
 }
 
 /// The settings of a deployment.

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     newcomer::{Newcomer, text},
-    rehearsal::terraform,
+    rehearsal::rehearses,
 };
 
 /// `modules/firestore/rules.tf` of that version.
@@ -41,7 +41,7 @@ fn go_back(newcomer: &Newcomer) -> String {
 /// Terraform cannot create a release where there is one, which is why it no longer does.
 #[test]
 fn terraform_does_not_release_over_a_release() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::with_settings(&["manage_rules = false"]);
@@ -56,7 +56,7 @@ fn terraform_does_not_release_over_a_release() {
 
 #[test]
 fn a_release_of_an_earlier_version_is_forgotten_and_not_deleted() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     for destroys in [false, true] {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     newcomer::{Newcomer, text},
-    rehearsal::{PROJECT, terraform},
+    rehearsal::{PROJECT, rehearses},
 };
 
 /// A settings file, and the values of `name_prefix`, `region`, `seal_hub_tokens` and `manage_auth`.
@@ -31,7 +31,7 @@ const READ: [(&str, [&str; 4]); 12] = [
 
 #[test]
 fn settings_are_read_as_terraform_reads_them() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::new();
@@ -60,7 +60,7 @@ fn settings_are_read_as_terraform_reads_them() {
 /// What exists is found, and everything is in one region, however the settings are written.
 #[test]
 fn a_deployment_follows_settings_in_any_form() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let newcomer = Newcomer::new();

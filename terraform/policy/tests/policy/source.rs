@@ -292,7 +292,7 @@ fn variables_and_outputs_say_what_they_are() {
 
 #[test]
 fn terraform_is_formatted() {
-    if !crate::rehearsal::terraform() {
+    if !crate::rehearsal::rehearses() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use shared::{
 use super::{Mutant, check, deployed, differs};
 use crate::{
     plugin::NUMBER,
-    rehearsal::{Deployment, Resource, Settings, read, terraform},
+    rehearsal::{Deployment, Resource, Settings, read, rehearses},
 };
 
 fn indexes_are_those_that_queries_need(deployment: &Deployment) -> Vec<String> {
@@ -350,7 +350,7 @@ fn keys_of_the_settings_encrypt_everything_that_is_stored() {
             Mutant(encryption, "roles/cloudkms.cryptoKeyEncrypterDecrypter", "roles/cloudkms.admin"),
         ],
     );
-    if terraform() {
+    if rehearses() {
         assert_eq!(uses_of_stored_keys(&deployed(Settings::Everything)).count(), 3);
         assert_eq!(uses_of_stored_keys(&deployed(Settings::Production)).count(), 0);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Mutant, check, deployed, differs};
 use crate::{
     plugin::NUMBER,
-    rehearsal::{Deployment, PROJECT, Settings, read, terraform},
+    rehearsal::{Deployment, PROJECT, Settings, read, rehearses},
 };
 
 /// `member | permissions | resource`, without those of the deployer.
@@ -274,7 +274,7 @@ fn the_documentation_says_who_has_roles_on_the_whole_project() {
             Mutant(DEPLOYER, "  for_each = local.roles\n", "  for_each = toset([])\n"),
         ],
     );
-    if terraform() {
+    if rehearses() {
         let page = "Nobody has a role on the whole project.";
         assert!(!whole_project_is_documented(&deployed(Settings::Everything), page).is_empty());
     }

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
-use crate::rehearsal::{Copy, Deployment, Settings, terraform};
+use crate::rehearsal::{Copy, Deployment, Settings, rehearses};
 
 /// Returns the violations, one per line; empty if the rule holds.
 type Rule = fn(&Deployment) -> Vec<String>;
@@ -23,7 +23,7 @@ struct Mutant(&'static str, &'static str, &'static str);
 
 /// Checks that `rule` holds for every setting and fails for each mutant.
 fn check(rule: Rule, mutants: &[Mutant]) {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     for settings in Settings::ALL {
@@ -53,7 +53,7 @@ fn differs<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) ->
 
 #[test]
 fn every_setting_can_be_deployed_and_destroyed() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     for settings in Settings::ALL {
@@ -69,7 +69,7 @@ fn every_setting_can_be_deployed_and_destroyed() {
 
 #[test]
 fn wrong_settings_are_refused() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     for (setting, said) in [
@@ -106,7 +106,7 @@ fn wrong_settings_are_refused() {
 
 #[test]
 fn images_must_be_named_by_digest() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let tagged = ["health", "list", "create", "get", "cancel", "plan", "export-job"]

@@ -9,7 +9,7 @@ use shared::domain::FailureCode;
 use super::{Mutant, check, deployed, differs};
 use crate::{
     plugin::NUMBER,
-    rehearsal::{Deployment, Resource, Settings, read, root, terraform},
+    rehearsal::{Deployment, Resource, Settings, read, rehearses, root},
 };
 
 /// The source of a crate, without its tests.
@@ -364,7 +364,7 @@ fn a_budget_is_of_this_project_and_notifies_in_time() {
             Mutant(file, "for_each = length(var.emails) == 0 ? [] : [1]", "for_each = []"),
         ],
     );
-    if terraform() {
+    if rehearses() {
         assert_eq!(deployed(Settings::Everything).all("google_billing_budget").count(), 1);
         assert_eq!(deployed(Settings::Staging).all("google_billing_budget").count(), 0);
     }
@@ -469,7 +469,7 @@ fn the_apis_that_are_used_are_on() {
 
 #[test]
 fn outputs_say_what_people_need_next() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let outputs = &deployed(Settings::Everything).outputs;
@@ -486,7 +486,7 @@ fn outputs_say_what_people_need_next() {
 /// Google has announced a price for each.
 #[test]
 fn the_documentation_counts_the_conditions_of_alerts() {
-    if !terraform() {
+    if !rehearses() {
         return;
     }
     let deployment = deployed(Settings::Production);
