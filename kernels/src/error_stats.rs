@@ -148,6 +148,17 @@ multiversion! {
     }
 }
 
+/// The squares of the differences between a row and its stored form, and those of the row, each weighted by the importance of its column.
+pub fn weighted_squares(values: &[f32], stored: &[f32], importance: Option<&[f32]>) -> (f64, f64) {
+    let (mut error, mut size) = (0.0, 0.0);
+    for (column, (value, stored)) in values.iter().zip(stored).enumerate() {
+        let weight = f64::from(importance.map_or(1.0, |importance| importance[column]));
+        error += weight * f64::from(value - stored).powi(2);
+        size += weight * f64::from(*value).powi(2);
+    }
+    (error, size)
+}
+
 /// The larger of two values; NaN if one of them is.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {

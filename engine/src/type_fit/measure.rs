@@ -1,5 +1,6 @@
 //! The error of each matrix in each type, on some of its rows.
 
+use kernels::error_stats::weighted_squares;
 use kernels::quant::TensorType;
 
 use super::choice::TypeChoice;
@@ -84,11 +85,9 @@ impl SampledRows {
             let importance = matrix.importance.map(|importance| importance.for_row(*row));
             as_type.encode(values, importance, &mut bytes);
             as_type.decode(&bytes, &mut decoded);
-            for (column, (value, decoded)) in values.iter().zip(&decoded).enumerate() {
-                let weight = f64::from(importance.map_or(1.0, |importance| importance[column]));
-                error += weight * f64::from(value - decoded).powi(2);
-                size += weight * f64::from(*value).powi(2);
-            }
+            let of_row = weighted_squares(values, &decoded, importance);
+            error += of_row.0;
+            size += of_row.1;
         }
         if size > 0.0 { error / size } else { 0.0 }
     }

@@ -9,7 +9,7 @@ use synthetic_checkpoint::{DType, DecoderShape, SeededWeights, safetensors, sent
 const SHAPE: DecoderShape = DecoderShape {
     hidden_size: 4608,
     intermediate_size: 36_864,
-    num_hidden_layers: 18,
+    num_hidden_layers: 6,
     num_attention_heads: 36,
     num_key_value_heads: 36,
     head_dim: 128,
