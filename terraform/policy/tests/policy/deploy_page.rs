@@ -18,7 +18,7 @@ const RUN_ELSEWHERE: [&str; 8] = [
     "make lambda PROJECT_ID=",
     "terraform init",
     "terraform apply",
-    "cargo test --package policy",
+    "make test-deployment",
     "make lint-terraform",
 ];
 
