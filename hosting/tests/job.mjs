@@ -195,6 +195,37 @@ pageTest("an open history shows how exports end, each once", {}, async (page) =>
   assert.equal(await sonnets.locator(".history li").count(), Math.min(exports.length, 10));
 });
 
+pageTest("an earlier export in the history has its files and commands", { errors: [/status of 503/] }, async (page, context) => {
+  await exported("ada", { job_id: "ada-recipes", export_type: "gguf", quantizations: ["q5_0"] });
+  await exported("ada", { job_id: "ada-recipes", export_type: "gguf", quantizations: ["q8_0"] });
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText("All exports of this job").click();
+  const earlier = recipes.locator(".history li", { hasText: "GGUF q5_0" }).first();
+  const files = earlier.getByText("Files and commands");
+  let isBusy = true;
+  await page.route("**/history/*", async (route) => {
+    await (isBusy ? route.fulfill({ status: 503, json: { detail: "The service is busy." } }) : route.fallback());
+  });
+  await files.click();
+  await earlier.getByText("The service is busy.").waitFor();
+  isBusy = false;
+  await files.click();
+  await files.click();
+  const link = earlier.getByRole("link", { name: /^↓ model.*\.gguf$/ });
+  await link.waitFor();
+  assert.equal(await earlier.getByText("The service is busy.").count(), 0);
+  await earlier.getByText(/ollama run family-recipes:q5_0/).waitFor();
+  await checkState(page, "files of an earlier export");
+  const [download] = await Promise.all([downloadOf(context), link.click()]);
+  assert.match(download.suggestedFilename(), /^model.*\.gguf$/);
+
+  await exported("ada", { job_id: "ada-recipes", export_type: "adapter" });
+  await page.evaluate(() => window.dispatchEvent(new Event("online")));
+  await recipes.locator(".history li").first().getByText("Adapter", { exact: true }).waitFor();
+  assert.ok(await link.isVisible(), "what is open stays when the list changes");
+});
+
 pageTest("older exports are shown by keyboard, also after a request that failed", { errors: [/status of 503/] }, async (page) => {
   const one = (n) => ({ export_id: `e${n}`, type: "adapter", status: "completed", started_at: new Date(2026, 1, n).toISOString(), finished_at: new Date(2026, 1, n).toISOString(), message: `Export ${n}` });
   let isBusy = false;

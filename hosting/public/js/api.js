@@ -20,6 +20,8 @@ export const listJobs = async () => (await send("/exports")).body;
 
 export const getJob = async (id) => (await send(pathOf(id))).body;
 
+export const getExport = async (id, exportId) => (await send(`${pathOf(id)}/history/${encodeURIComponent(exportId)}`)).body;
+
 export const cancelExport = async (id, exportId) =>
   (await send(`${pathOf(id)}/cancel`, { body: { export_id: exportId } })).body;
 

@@ -1,7 +1,7 @@
-// The files of a job: those of its latest export, and links to what earlier ones made.
+// The files of a job: those of its latest export, links to what earlier ones made, and those of any export.
 
-import { getJob } from "./api.js";
-import { element } from "./dom.js";
+import { getExport, getJob } from "./api.js";
+import { element, setText } from "./dom.js";
 import { exportKind } from "./format.js";
 import { artifacts } from "./use.js";
 
@@ -41,24 +41,52 @@ export class JobFiles {
     const page = repo && element("a", { href: `https://huggingface.co/${repo}`, rel: "noreferrer" }, `${name} on the Hub: ${repo}`);
     link?.addEventListener("click", async (event) => {
       event.preventDefault();
-      await this.openLink((detail) => detail.artifacts.file[type]).catch((error) => (problem.textContent = ` ${error.message}`));
+      await this.open((detail) => detail.artifacts.file[type]).catch((error) => (problem.textContent = ` ${error.message}`));
     });
     return element("p", {}, link, " ", page, problem);
   }
 
-  openFile({ sha256, name }) {
-    return this.openLink(({ latest_export: latest }) =>
-      (latest?.artifacts ?? []).flatMap(({ files }) => files).find((file) => file.sha256 === sha256 && file.name === name)?.link);
+  openFile(file) {
+    return this.open(({ latest_export: latest }) => linkOf(latest, file));
   }
 
-  /** Opens a new link on each click, because a link is valid for 15 minutes: in a tab of its own, because the file may be gone. */
-  async openLink(find) {
-    const link = find(await getJob(this.job.job_id));
-    if (!link) {
-      throw new Error("This file no longer exists. Export it again.");
-    }
-    element("a", { href: link, target: "_blank", rel: "noopener noreferrer" }).click();
+  async open(find) {
+    openLink(find(await getJob(this.job.job_id)));
   }
+}
+
+/** The files of an export of a job, which are requested when they are displayed. `when` tells them from those of other exports. */
+export function exportFiles({ job, title, when }, exportId) {
+  const request = () => getExport(job.job_id, exportId);
+  const open = async (file) => openLink(linkOf(await request(), file));
+  const status = element("p", { role: "status" });
+  const content = element("div", { class: "files" });
+  const root = element("details", { class: "commands" }, element("summary", {}, "Files and commands"), status, content);
+  root.addEventListener("toggle", async () => {
+    if (!root.open || content.children.length > 0) {
+      return;
+    }
+    setText(status, "Loading…");
+    try {
+      content.replaceChildren(...artifacts({ title, base: job.base_model_id, when }, await request(), open));
+      setText(status, "");
+    } catch (problem) {
+      setText(status, problem.message);
+    }
+  });
+  return root;
+}
+
+/** The link to a file in an export as it was just requested. */
+const linkOf = (one, { sha256, name }) =>
+  (one?.artifacts ?? []).flatMap(({ files }) => files).find((file) => file.sha256 === sha256 && file.name === name)?.link;
+
+/** Opens a link that was just made, because it is valid for 15 minutes: in a tab of its own, because the file may be gone. */
+function openLink(link) {
+  if (!link) {
+    throw new Error("This file no longer exists. Export it again.");
+  }
+  element("a", { href: link, target: "_blank", rel: "noopener noreferrer" }).click();
 }
 
 /** Whether that artifact of the job is of its latest export. An adapter as GGUF is not the job's GGUF. */

@@ -2,6 +2,7 @@
 
 import { getHistory } from "./api.js";
 import { element, setText } from "./dom.js";
+import { exportFiles } from "./files.js";
 import { dateAndTime, exportKind } from "./format.js";
 
 /** What helps, by the code of the failure; the message of the export has more. */
@@ -24,8 +25,11 @@ export class History {
   /** What the button requests: older exports, or again those that it could not. */
   older = true;
 
-  constructor(jobId) {
-    this.jobId = jobId;
+  /** The elements of exports that have ended, by id: what is open in them stays. */
+  ended = new Map();
+
+  constructor(job, title) {
+    Object.assign(this, { job, title });
     this.items = element("ol", { class: "history" });
     this.status = element("p", { role: "status" });
     this.more = element("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.loadMore() });
@@ -61,7 +65,7 @@ export class History {
     try {
       const { exports, next } = await (older ? this.request(this.next, 1) : this.request(null, count));
       if (number === this.requests) {
-        this.draw([...(older ? this.items.children : []), ...exports.map(entry)], next);
+        this.draw([...(older ? this.items.children : []), ...exports.map((one) => this.entry(one))], next);
       }
     } catch (problem) {
       if (number === this.requests) {
@@ -72,7 +76,7 @@ export class History {
 
   /** Requests pages until there are `count` exports. */
   async request(token, count) {
-    const { exports, next_page_token: next } = await getHistory(this.jobId, token);
+    const { exports, next_page_token: next } = await getHistory(this.job.job_id, token);
     if (!next || exports.length >= count) {
       return { exports, next };
     }
@@ -98,15 +102,25 @@ export class History {
     this.more.hidden = !text;
     setText(this.more, text ?? "");
   }
-}
 
-function entry(one) {
-  const end = one.finished_at ? "" : " (running)";
-  return element("li", { tabindex: "-1" },
-    element("p", {},
-      element("strong", {}, exportKind(one)), ` `, element("span", { class: `status ${one.status}` }, one.status), " ",
-      element("time", { datetime: one.started_at, class: "small" }, `${dateAndTime(one.started_at)}${end}`)),
-    one.hf_repo_id && element("p", { class: "small" }, `To ${one.hf_repo_id} on the Hub`),
-    one.message && element("p", {}, one.message),
-    one.failure && element("p", { class: "small" }, `${adviceOf(one.failure)} Export ${one.export_id}`));
+  entry(one) {
+    const known = this.ended.get(one.export_id);
+    if (known) {
+      return known;
+    }
+    const when = dateAndTime(one.started_at);
+    const hasFiles = one.status === "completed" && (one.artifacts ?? []).some(({ variant }) => variant !== "raw");
+    const item = element("li", { tabindex: "-1" },
+      element("p", {},
+        element("strong", {}, exportKind(one)), ` `, element("span", { class: `status ${one.status}` }, one.status), " ",
+        element("time", { datetime: one.started_at, class: "small" }, `${when}${one.finished_at ? "" : " (running)"}`)),
+      one.hf_repo_id && element("p", { class: "small" }, `To ${one.hf_repo_id} on the Hub`),
+      one.message && element("p", {}, one.message),
+      one.failure && element("p", { class: "small" }, `${adviceOf(one.failure)} Export ${one.export_id}`),
+      hasFiles && exportFiles({ job: this.job, title: this.title, when: `export of ${when}` }, one.export_id));
+    if (one.finished_at) {
+      this.ended.set(one.export_id, item);
+    }
+    return item;
+  }
 }

@@ -82,7 +82,7 @@ export class JobItem {
       // the response may be lost, and the export run
       onFailed: (problem) => problem.isTemporary && this.follower.changed(),
     });
-    this.history = new History(this.job.job_id);
+    this.history = new History(this.job, this.title);
     this.details.append(
       element("p", { class: "small id" }, "Job ", element("code", {}, this.job.job_id)),
       this.problem, this.latest, this.files.earlier,

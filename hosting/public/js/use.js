@@ -4,32 +4,32 @@ import { copyable, element, list } from "./dom.js";
 import { bytes, slug } from "./format.js";
 
 /**
- * The artifacts of an export, each with its commands. `base` is the name of the base model, or null. `open` gets a file and opens
- * a new link to it; it rejects if the file is gone.
+ * The artifacts of an export, each with its commands. `base` is the name of the base model, or null; `when` names the export where
+ * there are others. `open` gets a file and opens a new link to it; it rejects if the file is gone.
  */
-export function artifacts({ title, base }, latest, open) {
+export function artifacts({ title, base, when }, latest, open) {
   const name = slug(title);
   const repo = latest.destination.includes("hf_hub") ? latest.hf_repo_id : null;
   const files = latest.artifacts.filter(({ variant }) => variant === "file");
   const hub = latest.artifacts.some(({ variant }) => variant === "hf") ? repo : null;
   // each file has its own proof; that of the export is of a push alone
   const proofs = files.some(({ proof }) => proof) ? files : [latest];
-  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, base, open }));
+  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, base, when, open }));
   if (hub) {
     parts.unshift(element("p", {}, "On the Hub: ",
       element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
   }
-  return [...parts, ...proofs.map((proved) => proofPart(proved, base, proofs.length > 1)), findingsPart(latest.proof)].filter(Boolean);
+  return [...parts, ...proofs.map((proved) => proofPart(proved, base, proofs.length > 1)), findingsPart(latest.proof, when)].filter(Boolean);
 }
 
-function artifactPart(artifact, latest, { name, hub, base, open }) {
+function artifactPart(artifact, latest, { name, hub, base, when, open }) {
   const { files, quantization } = artifact;
   const [main, ...others] = files;
   if (!main) {
     return null;
   }
   const commands = commandsOf(artifact, latest, { name, hub, base });
-  return element("section", { class: "artifact", "aria-label": main.name },
+  return element("section", { class: "artifact", "aria-label": [main.name, when].filter(Boolean).join(", ") },
     fileLine(main, open, "main"),
     element("dl", { class: "digest small" }, element("dt", {}, "SHA-256"), element("dd", {}, copyable(main.sha256, `SHA-256 of ${main.name}`))),
     others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
@@ -166,9 +166,9 @@ function samplesPart(samples) {
 }
 
 /** What programs that serve the model will meet. */
-function findingsPart(proof) {
+function findingsPart(proof, when) {
   const serious = (proof?.findings ?? []).filter(({ severity }) => severity !== "note");
-  return serious.length > 0 && element("section", { class: "findings", "aria-label": "What to know before serving it" },
+  return serious.length > 0 && element("section", { class: "findings", "aria-label": ["What to know before serving it", when].filter(Boolean).join(", ") },
     element("p", {}, "What to know before serving it:"),
     list(serious.map(({ message, remedy }) => `${message}: ${remedy}`)));
 }
