@@ -23,7 +23,7 @@ test: ## all tests that need only Rust and a C compiler
 	./scripts/guards
 
 test-deployment: ## rehearse the deployment: the real Terraform and scripts with fake providers (needs terraform; 10 minutes)
-	REHEARSE_DEPLOYMENT=1 $(CARGO) test --package policy --locked
+	REHEARSE_DEPLOYMENT=1 $(CARGO) test --workspace --locked --test policy
 
 test-emulators: ## the same tests with emulators of Firestore, Firebase and Cloud Storage and the release binaries (needs gcloud, Java, npm, python3, musl-tools)
 	./scripts/package binaries
