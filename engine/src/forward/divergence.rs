@@ -69,20 +69,12 @@ impl<'a> ModelLogits<'a> {
         add: impl Fn(&mut LogSumExp, usize, ArrayView1<'_, f32>) + Sync,
     ) -> Result<Vec<LogSumExp>> {
         let none = vec![LogSumExp::default(); self.hidden_states.nrows()];
-        let parts = in_parallel(vocabulary_parts(self.vocab_size()?).into_iter(), run, |part| {
-            let mut sums = none.clone();
-            for_each_chunk(&part, run, |first, count| {
-                let logits = self.of_tokens(first, count)?;
-                sums.iter_mut().zip(logits.rows()).for_each(|(sum, logits)| add(sum, first, logits));
-                Ok(())
-            })?;
-            Ok(sums)
-        })?;
-        let mut sums = none;
-        for part in &parts {
-            sums.iter_mut().zip(part).for_each(|(sum, part)| _ = sum.join(part));
-        }
-        Ok(sums)
+        let add_chunk = |sums: &mut [LogSumExp], first, count| {
+            let logits = self.of_tokens(first, count)?;
+            sums.iter_mut().zip(logits.rows()).for_each(|(sum, logits)| add(sum, first, logits));
+            Ok(())
+        };
+        over_vocabulary(self.vocab_size()?, none, run, add_chunk, |sum, part| _ = sum.join(part))
     }
 
     /// Those after some of the rows.
@@ -109,6 +101,26 @@ const PARTS: usize = 8;
 fn vocabulary_parts(vocab_size: usize) -> Vec<Range<usize>> {
     let size = vocab_size.div_ceil(PARTS).max(1);
     (0..vocab_size).step_by(size).map(|first| first..vocab_size.min(first + size)).collect()
+}
+
+/// What `add_chunk` makes of `none` with the logits of each part of the vocabulary, chunk by chunk, joined in the order of the parts.
+fn over_vocabulary<T: Clone + Send + Sync>(
+    vocab_size: usize,
+    none: Vec<T>,
+    run: &RunOptions<'_>,
+    add_chunk: impl Fn(&mut [T], usize, usize) -> Result<()> + Sync,
+    join: impl Fn(&mut T, &T),
+) -> Result<Vec<T>> {
+    let parts = in_parallel(vocabulary_parts(vocab_size).into_iter(), run, |part| {
+        let mut rows = none.clone();
+        for_each_chunk(&part, run, |first, count| add_chunk(&mut rows, first, count))?;
+        Ok(rows)
+    })?;
+    let mut rows = none;
+    for part in &parts {
+        rows.iter_mut().zip(part).for_each(|(row, part)| join(row, part));
+    }
+    Ok(rows)
 }
 
 /// Calls `each` with the first token and the number of tokens of every chunk.
@@ -138,24 +150,16 @@ pub(super) fn compare_logits(
         vocab_size = vocab_size.min(other.vocab_size()?);
     }
     let none = vec![TokenPredictions::new(others.len()); reference.hidden_states.nrows()];
-    let parts = in_parallel(vocabulary_parts(vocab_size).into_iter(), run, |part| {
-        let mut tokens = none.clone();
-        for_each_chunk(&part, run, |first, count| {
-            let expected = reference.of_tokens(first, count)?;
-            let found =
-                others.iter().map(|other| other.of_tokens(first, count)).collect::<Result<Vec<_>>>()?;
-            for (row, token) in tokens.iter_mut().enumerate() {
-                let found: Vec<_> = found.iter().map(|logits| logits.row(row)).collect();
-                token.add(first, expected.row(row), &found);
-            }
-            Ok(())
-        })?;
-        Ok(tokens)
-    })?;
-    let mut tokens = none;
-    for part in &parts {
-        tokens.iter_mut().zip(part).for_each(|(token, part)| token.join(part));
-    }
+    let add_chunk = |tokens: &mut [TokenPredictions], first, count| {
+        let expected = reference.of_tokens(first, count)?;
+        let found = others.iter().map(|other| other.of_tokens(first, count)).collect::<Result<Vec<_>>>()?;
+        for (row, token) in tokens.iter_mut().enumerate() {
+            let found: Vec<_> = found.iter().map(|logits| logits.row(row)).collect();
+            token.add(first, expected.row(row), &found);
+        }
+        Ok(())
+    };
+    let tokens = over_vocabulary(vocab_size, none, run, add_chunk, TokenPredictions::join)?;
     let models = [reference].into_iter().chain(others);
     for (number, model) in models.enumerate() {
         if tokens.iter().any(|token| !token.is_finite(number)) {
