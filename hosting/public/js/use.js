@@ -22,6 +22,9 @@ export function artifacts({ title, base, when }, latest, open) {
   return [...parts, ...proofs.map((proved) => proofPart(proved, base, proofs.length > 1)), findingsPart(latest.proof, when)].filter(Boolean);
 }
 
+/** The name of a part, told from those of other exports by `when`. */
+const labelOf = (name, when) => (when ? `${name}, ${when}` : name);
+
 function artifactPart(artifact, latest, { name, hub, base, when, open }) {
   const { files, quantization } = artifact;
   const [main, ...others] = files;
@@ -29,7 +32,7 @@ function artifactPart(artifact, latest, { name, hub, base, when, open }) {
     return null;
   }
   const commands = commandsOf(artifact, latest, { name, hub, base });
-  return element("section", { class: "artifact", "aria-label": [main.name, when].filter(Boolean).join(", ") },
+  return element("section", { class: "artifact", "aria-label": labelOf(main.name, when) },
     fileLine(main, open, "main"),
     element("dl", { class: "digest small" }, element("dt", {}, "SHA-256"), element("dd", {}, copyable(main.sha256, `SHA-256 of ${main.name}`))),
     others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
@@ -168,7 +171,7 @@ function samplesPart(samples) {
 /** What programs that serve the model will meet. */
 function findingsPart(proof, when) {
   const serious = (proof?.findings ?? []).filter(({ severity }) => severity !== "note");
-  return serious.length > 0 && element("section", { class: "findings", "aria-label": ["What to know before serving it", when].filter(Boolean).join(", ") },
+  return serious.length > 0 && element("section", { class: "findings", "aria-label": labelOf("What to know before serving it", when) },
     element("p", {}, "What to know before serving it:"),
     list(serious.map(({ message, remedy }) => `${message}: ${remedy}`)));
 }
