@@ -14,6 +14,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
 };
+use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::{
     config::{self, ListenConfig, Lookup},
@@ -26,6 +27,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEADER: usize = 128 * 1024;
 /// The most header fields of one request.
 const MAX_FIELDS: usize = 100;
+/// The most requests that a function works on at once, which is what Cloud Run sends to one instance (`concurrency` in
+/// `terraform/main.tf`). Others wait, so that the deadlines of the calls that a request makes start with its turn.
+pub const CONCURRENCY: usize = 80;
 /// How long requests in flight may take after SIGTERM. Cloud Run sends SIGKILL after 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(9);
 
@@ -62,7 +66,7 @@ pub async fn run(router: Router, lookup: &Lookup<'_>) -> Result<(), FatalError> 
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
     tracing::info!(port = listener.local_addr()?.port(), "listening");
     let stop = shutdown_signal()?;
-    serve(listener, router, stop).await;
+    serve(listener, router.layer(GlobalConcurrencyLimitLayer::new(CONCURRENCY)), stop).await;
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use shared::serve::CONCURRENCY;
+
 use super::{Mutant, check};
 use crate::rehearsal::{Deployment, Resource};
 
@@ -98,10 +100,9 @@ fn functions_cost_little_and_start_fast(deployment: &Deployment) -> Vec<String> 
         let least = function.at("template.0.scaling.0.min_instance_count").as_i64();
         must("keeps instances warm unasked", least == Some(0));
         must("outlives Hosting's patience", function.text("template.0.timeout") == "60s");
-        must(
-            "takes one request at a time",
-            function.at("template.0.max_instance_request_concurrency").as_i64() > Some(1),
-        );
+        let at_once = function.at("template.0.max_instance_request_concurrency").as_u64();
+        must("takes one request at a time", at_once > Some(1));
+        must("is sent more requests than it works on", at_once <= Some(CONCURRENCY as u64));
         for probe in ["startup_probe", "liveness_probe"] {
             let path = format!("template.0.containers.0.{probe}.0.http_get.0.path");
             must("is not probed on /health", function.text(&path) == "/health");
@@ -117,6 +118,7 @@ fn functions_are_bounded_and_probed() {
         functions_cost_little_and_start_fast,
         &[
             Mutant(file, "        cpu_idle          = true\n", ""),
+            Mutant("terraform/main.tf", "== \"plan\" ? 8 : 80", "== \"plan\" ? 8 : 800"),
             Mutant(file, "startup_cpu_boost = true", "startup_cpu_boost = false"),
             Mutant(file, "      max_instance_count = var.max_instances\n", ""),
             Mutant(
