@@ -30,16 +30,16 @@ mod sources;
 mod survival;
 mod tensor_types;
 mod terminal;
+mod usage;
 mod verify;
 
 use std::process::ExitCode;
 
 use args::{CommandLine, ExportCommand};
-use clap::Parser as _;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
-    let CommandLine { command, output } = match CommandLine::try_parse() {
+    let CommandLine { command, output } = match usage::parse(terminal::width()) {
         Ok(parsed) => parsed,
         Err(error) => return terminal::end_usage(&error, std::env::args_os()),
     };

@@ -148,8 +148,13 @@ fn put(text: &str) -> io::Result<()> {
 
 /// The lines, wrapped where standard output is a terminal.
 fn text(lines: &[String]) -> String {
-    let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    let width = width();
     lines.iter().map(|line| wrapped(line, width) + "\n").collect()
+}
+
+/// The columns of standard output, where it is a terminal.
+pub(crate) fn width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
 /// Commands, each in one line, which a terminal breaks without changing what is copied.
@@ -159,7 +164,7 @@ fn commands(steps: &[String]) -> String {
 }
 
 /// A line in several of at most `width` columns, the further ones indented. A word that is wider, such as a hash, stays whole.
-fn wrapped(line: &str, width: Option<usize>) -> String {
+pub(crate) fn wrapped(line: &str, width: Option<usize>) -> String {
     let indent = line.len() - line.trim_start().len();
     let further = " ".repeat(indent + 2);
     let Some(width) = width.filter(|width| *width > further.len()) else { return line.to_owned() };
