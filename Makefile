@@ -99,6 +99,6 @@ archive: ## the archive of the command for this machine, with completions, man p
 
 clean: ## remove build output, Python environments and the local stack's data
 	$(CARGO) clean
-	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .venv-zig .emulators hosting/node_modules
+	rm -rf .local .real .venv-api .venv-bench .venv-peers .venv-checkov .venv-emulators .venv-wheel .emulators hosting/node_modules
 
 include packaging/deploy.mk
