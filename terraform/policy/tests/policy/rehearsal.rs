@@ -220,7 +220,7 @@ fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
     command.output().unwrap()
 }
 
-/// Copies the files of a deployment, without build output and state.
+/// Copies the files of a deployment, without packages, tests and state.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -230,7 +230,7 @@ fn copy(from: &Path, to: &Path) {
         let real = name == ".terraform"
             || name.to_string_lossy().starts_with("terraform.tfstate")
             || name == ".terraform.lock.hcl";
-        if name == "policy" || (from.starts_with(root()) && real) {
+        if name == "policy" || name == "node_modules" || (from.starts_with(root()) && real) {
             continue;
         }
         if path.is_dir() {
