@@ -151,6 +151,15 @@ impl Copy {
         self.apply(&settings.arguments())
     }
 
+    /// What `deploy` would make, in half the time: by a plan, with providers that foresee what the cloud computes.
+    pub(crate) fn foresee(&self, settings: Settings) -> Result<Deployment, String> {
+        static PROVIDERS: LazyLock<String> = LazyLock::new(plugin::start_foreseeing);
+        let run = |verb: &str, arguments: &[String]| said(run(&self.module(), &PROVIDERS, verb, arguments));
+        run("plan", &[settings.arguments(), vec!["-out=plan".to_owned()]].concat())?;
+        let plan = run("show", &["-json".to_owned(), "plan".to_owned()])?;
+        Ok(Deployment::planned(&serde_json::from_str(&plan).unwrap()))
+    }
+
     /// With these settings, and some others.
     pub(crate) fn deploy_with(&self, settings: Settings, others: &[String]) -> Result<Deployment, String> {
         self.apply(&[&settings.arguments(), others].concat())
@@ -173,9 +182,7 @@ impl Copy {
     }
 
     fn run(&self, verb: &str, arguments: &[String]) -> Result<String, String> {
-        let output = run(&self.module(), verb, arguments);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+        said(run(&self.module(), providers(), verb, arguments))
     }
 
     fn module(&self) -> PathBuf {
@@ -195,7 +202,7 @@ fn initialized(root_module: &str) -> TempDir {
     }
     let module = folder.path().join(root_module);
     fs::write(module.join("backend_override.tf"), "terraform {\n  backend \"local\" {}\n}\n").unwrap();
-    let output = run(&module, "init", &[]);
+    let output = run(&module, providers(), "init", &[]);
     assert!(output.status.success(), "terraform init: {}", String::from_utf8_lossy(&output.stderr));
     folder
 }
@@ -206,15 +213,21 @@ pub(crate) fn providers() -> &'static str {
     PROVIDERS.get_or_init(|| plugin::start(&Cloud::without_memory()))
 }
 
-fn run(folder: &Path, verb: &str, arguments: &[String]) -> Output {
+/// What a program printed, or its errors if it failed.
+fn said(output: Output) -> Result<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn run(folder: &Path, providers: &str, verb: &str, arguments: &[String]) -> Output {
     let mut command = Command::new("terraform");
     command.current_dir(folder).arg(verb).arg("-no-color").args(arguments);
-    if verb != "validate" {
+    if !["validate", "show"].contains(&verb) {
         command.arg("-input=false");
     }
     // a short-lived process needs no garbage collection
     command.env("GOGC", "off");
-    command.env("TF_REATTACH_PROVIDERS", providers());
+    command.env("TF_REATTACH_PROVIDERS", providers);
     command.env("CHECKPOINT_DISABLE", "1").env_remove("TF_WORKSPACE").env_remove("TF_CLI_CONFIG_FILE");
     command.env_remove("TF_DATA_DIR");
     command.output().unwrap()
@@ -276,6 +289,24 @@ impl Deployment {
             }
         }
         Self { resources, outputs: state["outputs"].clone() }
+    }
+
+    /// From the JSON of a plan: <https://developer.hashicorp.com/terraform/internals/json-format#values-representation>.
+    fn planned(plan: &Value) -> Self {
+        fn add(module: &Value, to: &mut Vec<Resource>) {
+            let list = |name: &str| module[name].as_array().into_iter().flatten();
+            to.extend(list("resources").filter(|resource| resource["mode"] == "managed").map(|resource| {
+                Resource {
+                    address: resource["address"].as_str().unwrap().to_owned(),
+                    kind: resource["type"].as_str().unwrap().to_owned(),
+                    values: resource["values"].clone(),
+                }
+            }));
+            list("child_modules").for_each(|module| add(module, to));
+        }
+        let mut resources = Vec::new();
+        add(&plan["planned_values"]["root_module"], &mut resources);
+        Self { resources, outputs: plan["planned_values"]["outputs"].clone() }
     }
 
     /// All of that type.

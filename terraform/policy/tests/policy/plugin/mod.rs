@@ -42,14 +42,33 @@ pub(crate) use values::NUMBER;
 /// Starts all fake providers of that cloud, which run until the process ends, and returns the value of
 /// `TF_REATTACH_PROVIDERS`.
 pub(crate) fn start(cloud: &Cloud) -> String {
+    serve(cloud, Foresight::Unknown)
+}
+
+/// Starts fake providers that say in the plan what the cloud will compute, so that a plan has all that a state would have.
+pub(crate) fn start_foreseeing() -> String {
+    serve(&Cloud::without_memory(), Foresight::Known)
+}
+
+/// What a plan has for values that the cloud computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Foresight {
+    Unknown,
+    Known,
+}
+
+fn serve(cloud: &Cloud, foresight: Foresight) -> String {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut addresses = serde_json::Map::new();
     for provider in schema::all() {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         addresses.insert(format!("registry.terraform.io/{}", provider.source), reattach(address));
-        let server =
-            tonic::transport::Server::builder().add_service(StandIn(Arc::new(provider), cloud.clone()));
+        let server = tonic::transport::Server::builder().add_service(StandIn(
+            Arc::new(provider),
+            cloud.clone(),
+            foresight,
+        ));
         runtime.spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     }
     std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
@@ -65,7 +84,7 @@ fn reattach(address: SocketAddr) -> serde_json::Value {
 
 /// One provider.
 #[derive(Clone)]
-struct StandIn(Arc<Provider>, Cloud);
+struct StandIn(Arc<Provider>, Cloud, Foresight);
 
 impl StandIn {
     fn answer(&self, method: &str, request: &[u8]) -> Result<Vec<u8>, Status> {
@@ -100,10 +119,14 @@ impl StandIn {
             }
             "PlanResourceChange" => {
                 let request = decoded()?;
-                let planned = values::decode(request.second.as_ref());
-                let created = values::decode(request.first.as_ref()).is_nil();
+                let (before, planned) =
+                    (values::decode(request.first.as_ref()), values::decode(request.second.as_ref()));
                 let block = &self.0.resource[&request.type_name];
-                state(&if created { values::with_unknowns(block, planned) } else { planned })
+                state(&match (before.is_nil(), self.2) {
+                    (false, _) => planned,
+                    (true, Foresight::Unknown) => values::with_unknowns(block, planned),
+                    (true, Foresight::Known) => self.computed(&request.type_name, &before, planned),
+                })
             }
             "ApplyResourceChange" => self.apply(&decoded()?).encode_to_vec(),
             "ReadDataSource" => {
@@ -116,11 +139,15 @@ impl StandIn {
         })
     }
 
+    /// What becomes of a planned resource.
+    fn computed(&self, kind: &str, before: &Value, planned: Value) -> Value {
+        let after = values::with_made_up(kind, &self.0.resource[kind], planned);
+        values::next_revision(kind, before, after)
+    }
+
     fn apply(&self, request: &Request) -> Applied {
-        let block = &self.0.resource[&request.type_name];
         let before = values::decode(request.first.as_ref());
-        let after = values::with_made_up(&request.type_name, block, values::decode(request.second.as_ref()));
-        let after = values::next_revision(&request.type_name, &before, after);
+        let after = self.computed(&request.type_name, &before, values::decode(request.second.as_ref()));
         let (state, diagnostics) = match self.1.apply(&self.0.source, &request.type_name, (&before, &after)) {
             Ok(()) => (after, Vec::new()),
             Err(error) => (before, vec![Diagnostic::error(error)]),
