@@ -52,7 +52,7 @@ fn a_newcomer_gets_from_an_empty_project_to_a_first_export() {
         "gcloud auth application-default login",
         "terraform -chdir=terraform providers lock",
         "gcloud storage buckets create gs://demo-export-terraform-state",
-        "cargo build --release --locked --target x86_64-unknown-linux-musl --no-default-features --package health",
+        "cargo build --profile release --locked --target x86_64-unknown-linux-musl --no-default-features --package health",
         "docker build --file packaging/Dockerfile.prebuilt",
         "docker push us-central1-docker.pkg.dev/demo-export/export-service/health:",
         "firebase deploy --only hosting,firestore --project demo-export",
