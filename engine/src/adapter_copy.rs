@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernels::resize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -139,7 +140,7 @@ fn renamed_config(adapter: &Adapter, base_model: &str) -> Result<Option<Vec<u8>>
 fn read_in_order(source: &dyn Source, consume: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut bytes = Vec::new();
     for offset in (0..source.size()).step_by(CHUNK_SIZE as usize) {
-        bytes.resize(CHUNK_SIZE.min(source.size() - offset) as usize, 0);
+        resize::bytes(&mut bytes, CHUNK_SIZE.min(source.size() - offset) as usize);
         source.read_at(offset, &mut bytes).map_err(|e| Error::read(source.location(), e))?;
         consume(&bytes)?;
     }

@@ -1,6 +1,7 @@
 //! NaN and infinity in the weights of an adapter.
 
 use kernels::numerics::first_non_finite;
+use kernels::resize;
 
 use super::{Finding, Severity};
 use crate::checkpoint::header::{self, HeaderTensor};
@@ -55,7 +56,7 @@ impl AdapterValues {
             let mut found = None;
             let (width, count) = (tensor.dtype.bytes(), tensor.bytes / tensor.dtype.bytes());
             for first in (0..count).step_by(STEP as usize) {
-                bytes.resize((STEP.min(count - first) * width) as usize, 0);
+                resize::bytes(&mut bytes, (STEP.min(count - first) * width) as usize);
                 read_at(source, tensor.offset + first * width, &mut bytes)?;
                 found = found.or_else(|| Some(first + first_in(&tensor, &bytes)?));
                 consume(&bytes)?;

@@ -4,6 +4,7 @@
 //! for matrices; anything else in an adapter is refused by name.
 
 use kernels::quant::TensorType;
+use kernels::resize;
 use sha2::{Digest as _, Sha256};
 
 use super::model_name::ModelName;
@@ -176,7 +177,7 @@ impl LoraFactor {
             if !allow_non_finite {
                 self.stored.check_finite(first, &values)?;
             }
-            bytes.resize(self.as_type.bytes(count) as usize, 0);
+            resize::bytes(&mut bytes, self.as_type.bytes(count) as usize);
             self.as_type.encode(&values, None, &mut bytes);
             if !allow_non_finite {
                 self.check_range(first, &values, &bytes)?;

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use kernels::quant::TensorType;
+use kernels::resize;
 
 use super::MetadataValue;
 use super::header::ALIGNMENT;
@@ -99,7 +100,7 @@ impl GgufFile {
             if longer == header.len() as u64 {
                 return Err(Error::invalid(source.location(), "ends inside the header: is it truncated?"));
             }
-            header.resize(longer as usize, 0);
+            resize::bytes(&mut header, longer as usize);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use kernels::resize;
 use sha2::{Digest as _, Sha256};
 
 use super::Sink;
@@ -83,7 +84,7 @@ impl<'a> VerifySink<'a> {
             let problem = format!("is {} bytes, not {}", source.size(), file.size());
             self.differ(&file.name, None, problem);
         }
-        self.bytes.resize((file.header.len() as u64).min(source.size()) as usize, 0);
+        resize::bytes(&mut self.bytes, (file.header.len() as u64).min(source.size()) as usize);
         source.read_at(0, &mut self.bytes).map_err(|e| Error::read(source.location(), e))?;
         let Some((first, _)) = first_difference(&self.bytes, &file.header) else { return Ok(()) };
         let is_gguf = file.header.starts_with(b"GGUF");
@@ -119,7 +120,7 @@ impl Sink for VerifySink<'_> {
         compared.hash.update(bytes);
         let Some(source) = &compared.source else { return Ok(()) };
         let held = source.size().saturating_sub(offset).min(bytes.len() as u64);
-        self.bytes.resize(held as usize, 0);
+        resize::bytes(&mut self.bytes, held as usize);
         if held > 0 {
             source.read_at(offset, &mut self.bytes).map_err(|e| Error::read(source.location(), e))?;
         }
