@@ -516,6 +516,13 @@ pub(crate) struct SurvivalArgs {
     pub(crate) min_survival: Option<f64>,
 }
 
+impl SurvivalArgs {
+    /// Whether survival is to be measured.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.survival || self.prompts.is_some() || self.min_survival.is_some()
+    }
+}
+
 /// How the engine works
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 #[command(next_help_heading = "Run")]

@@ -99,10 +99,10 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         Some(MeasuredExport { kind, bytes, survival: outcome.report.survival.as_ref()? })
     });
     let measured: Vec<_> = measured.collect();
-    let failure = match unmeasured {
-        Some(failure) => Some(failure.after_export()),
-        None => check.and_then(|check| check.failure(&measured)),
-    };
+    let failure = check.and_then(|check| match unmeasured {
+        Some(failure) => Some(check.unmeasured(failure)),
+        None => check.failure(&measured),
+    });
     let summary = report::summary(exports, failure);
     let Some(push) = push else { return Ok(summary) };
     let mut paths: Vec<PathBuf> = plans.iter().map(|(_, name)| join(&folder, name)).collect();

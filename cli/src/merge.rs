@@ -42,11 +42,10 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
     let mut outcome = written.map_err(|failure| failure.keeping(kept()))?;
     folder.commit()?;
     let elapsed = started.elapsed();
-    let measure = |check| measure(check, &model, &mut outcome, args, run);
-    let failure = match check.as_ref().map(measure).transpose() {
-        Ok(failure) => failure.flatten(),
-        Err(failure) => Some(failure.after_export()),
-    };
+    let failure = check.and_then(|check| {
+        measure(&check, &model, &mut outcome, args, run)
+            .unwrap_or_else(|failure| Some(check.unmeasured(failure)))
+    });
     let export = ExportSummary::new(args.out.clone(), &outcome, elapsed, next_step::merged(&args.out))?;
     let summary = report::summary(vec![export], failure);
     Ok(match push {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use engine::report::{AnswerSample, PromptUse, Survival};
 use engine::{
-    Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, Model, Outcome, PromptSet, Stage, WrittenFile,
+    Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, LoraPlan, Model, Outcome, PromptSet, Stage,
+    TensorType, WrittenFile,
 };
 
 use crate::args::SurvivalArgs;
@@ -21,6 +22,8 @@ const MOST: [&str; 5] = [MERGED, "f32", "bf16", "f16", "q8_0"];
 pub(crate) struct SurvivalCheck {
     prompts: PromptSet,
     minimum: Option<f64>,
+    /// Whether the adapter can be a GGUF file beside its base.
+    is_lora: bool,
 }
 
 impl SurvivalCheck {
@@ -29,8 +32,8 @@ impl SurvivalCheck {
     /// # Errors
     /// When the prompts cannot be read, or survival of this model cannot be measured.
     pub(crate) fn new(args: &SurvivalArgs, model: &Model) -> Result<Option<Self>, Failure> {
-        let SurvivalArgs { survival, prompts, min_survival: minimum } = args;
-        if !survival && prompts.is_none() && minimum.is_none() {
+        let SurvivalArgs { prompts, min_survival: minimum, .. } = args;
+        if !args.is_asked() {
             return Ok(None);
         }
         if model.adapter().is_none() {
@@ -42,7 +45,10 @@ impl SurvivalCheck {
             Some(path) => read_prompts(path)?,
             None => PromptSet::fixed(),
         };
-        Ok(Some(Self { prompts, minimum: *minimum }))
+        // says what is wrong with prompts before anything is exported
+        engine::survival_cost(model, &prompts)?;
+        let is_lora = LoraPlan::new(model, TensorType::F16, "").is_ok();
+        Ok(Some(Self { prompts, minimum: *minimum, is_lora }))
     }
 
     /// The survival in each of these exports.
@@ -75,6 +81,15 @@ impl SurvivalCheck {
         Ok(measured)
     }
 
+    /// Why the command fails, if survival could not be measured after the export.
+    pub(crate) fn unmeasured(&self, failure: Failure) -> Failure {
+        let mut failure = failure.after_export();
+        if failure.kind == FailureKind::Input && self.minimum.is_some() {
+            failure.kind = FailureKind::Survival;
+        }
+        failure
+    }
+
     /// Why the command fails, if one of these exports keeps less than the minimum.
     pub(crate) fn failure(&self, measured: &[MeasuredExport<'_>]) -> Option<Failure> {
         let minimum = self.minimum?;
@@ -100,13 +115,16 @@ impl SurvivalCheck {
         let problem = format!("of the fine-tune, {}, less than --min-survival {minimum}", kept(&below));
         let advice = match enough.iter().min_by_key(|export| export.bytes) {
             Some(smallest) => format!("{}: take {}", kept(&enough), smallest.kind),
-            None if measured.iter().any(|export| MOST.contains(&export.kind)) => {
-                "the adapter beside its base keeps all of it (gemma-export lora)".to_owned()
-            }
-            None => format!(
-                "to keep {minimum} take a type with more bits (q8_0 keeps most), an importance matrix made of texts like the \
-                 training data, or the adapter beside its base (gemma-export lora)"
-            ),
+            None => match (measured.iter().any(|export| MOST.contains(&export.kind)), self.is_lora) {
+                (true, true) => "the adapter beside its base keeps all of it (gemma-export lora)".to_owned(),
+                (true, false) => "no type keeps more".to_owned(),
+                (false, is_lora) => format!(
+                    "to keep {minimum} take a type with more bits (q8_0 keeps most){} an importance matrix made of texts like \
+                     the training data{}",
+                    if is_lora { "," } else { ", or" },
+                    if is_lora { ", or the adapter beside its base (gemma-export lora)" } else { "" },
+                ),
+            },
         };
         failure(format!("the export is complete, but {problem}; {advice}"))
     }

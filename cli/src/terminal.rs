@@ -135,7 +135,7 @@ pub(crate) fn end_usage(error: &clap::Error, mut args: impl Iterator<Item = OsSt
 /// Prints a line to standard error, in color where that is a terminal and `NO_COLOR` is not set. Where it cannot be written,
 /// there is nobody to tell.
 fn put_message(style: Style, kind: &str, message: &str) {
-    writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}").ok();
+    writeln!(anstream::stderr(), "{style}{kind}:{style:#} {}", printable(message)).ok();
 }
 
 /// Writes to standard output. A reader that has closed the pipe, such as `head`, is no error.
@@ -149,7 +149,7 @@ fn put(text: &str) -> io::Result<()> {
 /// The lines, wrapped where standard output is a terminal.
 fn text(lines: &[String]) -> String {
     let width = width();
-    lines.iter().map(|line| wrapped(line, width) + "\n").collect()
+    lines.iter().map(|line| wrapped(&printable(line), width) + "\n").collect()
 }
 
 /// The columns of standard output, where it is a terminal.
@@ -163,16 +163,26 @@ fn commands(steps: &[String]) -> String {
     steps.iter().zip(names).map(|(step, name)| format!("  {name:7}  {step}\n")).collect()
 }
 
+/// A text of which nothing steers the terminal: names, metadata and prompts come from files of others.
+fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// A line in several of at most `width` columns, the further ones indented. A word that is wider, such as a hash, stays whole.
 pub(crate) fn wrapped(line: &str, width: Option<usize>) -> String {
     let indent = line.len() - line.trim_start().len();
     let further = " ".repeat(indent + 2);
     let Some(width) = width.filter(|width| *width > further.len()) else { return line.to_owned() };
     let options = textwrap::Options::new(width)
+        .initial_indent(&line[..indent])
         .subsequent_indent(&further)
         .break_words(false)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::fill(line, options)
+    textwrap::fill(line.trim_start(), options)
 }
 
 #[cfg(test)]
@@ -186,5 +196,14 @@ mod tests {
         assert_eq!(wrapped(&line, Some(40)), expected);
         assert_eq!(wrapped(&line, Some(200)), line);
         assert_eq!(wrapped(&line, None), line);
+        assert_eq!(wrapped("    a-name-that-is-wider a", Some(10)), "    a-name-that-is-wider\n      a");
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[31mb\u{7}\u{202e}c\td\u{e9}\n"),
+            "a\u{fffd}[31mb\u{fffd}\u{fffd}c\td\u{e9}\n"
+        );
     }
 }

@@ -17,13 +17,15 @@ fn command(width: Option<usize>) -> Command {
     let mut command = CommandLine::command();
     // gives the subcommands the name of the program
     command.build();
-    command.mut_subcommands(|mut subcommand| {
-        let usage = wrapped(&subcommand.render_usage().to_string(), width);
-        match usage.strip_prefix("Usage: ") {
-            Some(usage) if usage.contains('\n') => subcommand.override_usage(usage.to_owned()),
-            _ => subcommand,
-        }
-    })
+    with_wrapped_usage(command, width).mut_subcommands(|subcommand| with_wrapped_usage(subcommand, width))
+}
+
+fn with_wrapped_usage(mut command: Command, width: Option<usize>) -> Command {
+    let usage = wrapped(&command.render_usage().to_string(), width);
+    match usage.strip_prefix("Usage: ") {
+        Some(usage) if usage.contains('\n') => command.override_usage(usage.to_owned()),
+        _ => command,
+    }
 }
 
 #[cfg(test)]

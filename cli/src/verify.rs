@@ -4,9 +4,10 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
+use engine::report::Survival;
 use engine::{
     Checkpoint, ExportReport, ExportedModel, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder,
-    LogitDivergence, MergePlan, Model, Source, Stage, Verification, parse_split_name, split_name,
+    LogitDivergence, MergePlan, Model, RunOptions, Source, Stage, Verification, parse_split_name, split_name,
 };
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
@@ -31,11 +32,17 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
         engine::check_comparable(&model)?;
     }
     let check = SurvivalCheck::new(&args.survival, &model)?;
-    let VerifyOutcome { verdict, logits, export } =
+    let Compared { verdict, export } =
         if args.out.is_dir() { merged(args, &model, run)? } else { gguf(args, &model, &sources, run)? };
-    let survival = match &check {
-        Some(check) => check.measure(&model, &[export], run)?.pop(),
-        None => None,
+    let measured = export.measure(args.logits, check.as_ref(), &model, run);
+    let Measured { logits, survival } = match measured {
+        Ok(measured) => measured,
+        // what differs is why it cannot be measured, and more important
+        Err(failure) if difference(&verdict).is_some() && failure.kind != FailureKind::Interrupted => {
+            terminal.warn(&format!("its predictions cannot be measured: {failure}"));
+            Measured::default()
+        }
+        Err(failure) => return Err(failure),
     };
     let mut lines = comparison(&args.out, &verdict);
     lines.extend(logits.iter().flat_map(predictions));
@@ -71,37 +78,90 @@ fn difference(verdict: &Verification) -> Option<Failure> {
     Some(Failure::new(FailureKind::Difference, message))
 }
 
-struct VerifyOutcome {
+struct Compared {
     /// The comparison of bytes.
     verdict: Verification,
-    /// With `--logits`, that of predictions.
-    logits: Option<LogitDivergence>,
-    export: ExportedModel,
+    export: Export,
 }
 
-fn merged(args: &VerifyArgs, model: &Model, run: Run<'_>) -> Result<VerifyOutcome, Failure> {
+/// The export whose predictions may be measured.
+enum Export {
+    Merged(Arc<LocalFolder>),
+    /// All parts of a file, with the plan and name by which it was compared.
+    Gguf(Vec<Arc<dyn Source>>, Box<(GgufPlan, String)>),
+}
+
+/// What was measured besides bytes.
+#[derive(Default)]
+struct Measured {
+    /// With `--logits`.
+    logits: Option<LogitDivergence>,
+    survival: Option<Survival>,
+}
+
+impl Export {
+    fn measure(
+        self,
+        with_logits: bool,
+        check: Option<&SurvivalCheck>,
+        model: &Model,
+        run: Run<'_>,
+    ) -> Result<Measured, Failure> {
+        if !with_logits && check.is_none() {
+            return Ok(Measured::default());
+        }
+        let show = |compare: &dyn Fn(&RunOptions<'_>) -> engine::Result<LogitDivergence>| {
+            with_logits.then(|| run.show(Stage::Verifying, compare)).transpose()
+        };
+        match self {
+            Self::Merged(folder) => {
+                let merged = Checkpoint::open(folder)?;
+                let logits = show(&|run| engine::compare_merged(model, &merged, run))?;
+                let measure =
+                    |check: &SurvivalCheck| check.measure(model, &[ExportedModel::Merged(merged)], run);
+                Ok(Measured {
+                    logits,
+                    survival: check.map(measure).transpose()?.and_then(|mut all| all.pop()),
+                })
+            }
+            Self::Gguf(parts, plan) => {
+                let logits = show(&|run| engine::compare_gguf(model, &parts, run))?;
+                let (plans, exports) = ([*plan], [ExportedModel::Gguf(parts)]);
+                let measure = |check: &SurvivalCheck| check.measure_files(model, (&plans, &exports), run);
+                Ok(Measured {
+                    logits,
+                    survival: check.map(measure).transpose()?.and_then(|mut all| all.pop()),
+                })
+            }
+        }
+    }
+}
+
+fn merged(args: &VerifyArgs, model: &Model, run: Run<'_>) -> Result<Compared, Failure> {
     if args.out.join("adapter_config.json").is_file() && !args.out.join("config.json").exists() {
         let message = "is an adapter as it is, which is not verified: `gemma-export adapter` copies it again, with the same bytes";
         return Err(Failure::input(format!("{} {message}", args.out.display())));
     }
     let plan = MergePlan::new(model)?;
     let folder = open_folder(&args.out)?;
-    run.show(Stage::Verifying, |run| {
-        let verdict = engine::verify_merge(&plan, &*folder, run)?;
-        let merged = Checkpoint::open(folder.clone())?;
-        let logits = || engine::compare_merged(model, &merged, run);
-        let logits = args.logits.then(logits).transpose()?;
-        Ok(VerifyOutcome { verdict, logits, export: ExportedModel::Merged(merged) })
-    })
+    let verdict = run.show(Stage::Verifying, |run| engine::verify_merge(&plan, &*folder, run))?;
+    Ok(Compared { verdict, export: Export::Merged(folder) })
 }
 
-fn gguf(args: &VerifyArgs, model: &Model, sources: &Sources, run: Run<'_>) -> Result<VerifyOutcome, Failure> {
+fn gguf(args: &VerifyArgs, model: &Model, sources: &Sources, run: Run<'_>) -> Result<Compared, Failure> {
     let name = file_name(&args.out)
         .ok_or_else(|| Failure::input(format!("{} is neither a folder nor a file", args.out.display())))?;
     let folder = open_folder(parent(&args.out))?;
     let (name, count) = parse_split_name(name).unwrap_or((name.to_owned(), 1));
     let parts = open_parts(parent(&args.out), &name, count)?;
-    let files = parts.iter().map(|source| GgufFile::open(&**source)).collect::<engine::Result<Vec<_>>>()?;
+    // a header that cannot be read is not that of an export
+    let open = |source: &Arc<dyn Source>| {
+        GgufFile::open(&**source).map_err(|error| match matches!(error, engine::Error::Invalid { .. }) {
+            true => Failure::new(FailureKind::Difference, error.to_string()),
+            false => error.into(),
+        })
+    };
+    let files = parts.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let has_type = |file: &GgufFile, expected: &str| {
         file.key_values.iter().any(|pair| pair.key == "general.type" && pair.text() == expected)
     };
@@ -112,15 +172,18 @@ fn gguf(args: &VerifyArgs, model: &Model, sources: &Sources, run: Run<'_>) -> Re
     let options = options(args, sources, &folder, (&name, &files))?;
     let is_mmproj = |file: &GgufFile| has_type(file, "mmproj");
     let plan = match files.first() {
-        Some(first) if is_mmproj(first) => GgufPlan::mmproj(model, &options)?,
+        Some(first) if is_mmproj(first) => {
+            if args.logits || args.survival.is_asked() {
+                let message =
+                    "is a projector, which predicts no tokens: omit --logits, --survival and --prompts";
+                return Err(Failure::usage(format!("{} {message}", args.out.display())));
+            }
+            GgufPlan::mmproj(model, &options)?
+        }
         Some(_) | None => GgufPlan::new(model, &options)?,
     };
-    run.show(Stage::Verifying, |run| {
-        let verdict = engine::verify_gguf(&plan, &name, &*folder, run)?;
-        let logits = || engine::compare_gguf(model, &parts, run);
-        let logits = args.logits.then(logits).transpose()?;
-        Ok(VerifyOutcome { verdict, logits, export: ExportedModel::Gguf(parts) })
-    })
+    let verdict = run.show(Stage::Verifying, |run| engine::verify_gguf(&plan, &name, &*folder, run))?;
+    Ok(Compared { verdict, export: Export::Gguf(parts, Box::new((plan, name))) })
 }
 
 /// Opens the file, or all parts of a split one.

@@ -245,6 +245,37 @@ fn verify_finds_a_flipped_byte() {
         "{stdout}"
     );
     assert!(text(&verified.stderr).contains("verification failed: 1 difference"));
+
+    // an export that cannot be opened differs, too
+    for damage in [None, Some(Vec::new()), Some(b"{".to_vec())] {
+        match &damage {
+            None => std::fs::remove_file(&shard).unwrap(),
+            Some(bytes) => std::fs::write(&shard, bytes).unwrap(),
+        }
+        for options in [&[][..], &["--survival"]] {
+            let inputs = ["verify", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()];
+            let verified = gemma_export(&[&inputs[..], options].concat());
+            let (stdout, stderr) = (text(&verified.stdout), text(&verified.stderr));
+            assert_eq!(verified.status.code(), Some(7), "{damage:?} {stderr}");
+            assert!(stdout.contains("✗ model-00002-of-00002.safetensors"), "{damage:?} {stdout}");
+            assert_eq!(stderr.contains("predictions cannot be measured"), !options.is_empty(), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_gguf_file_without_its_end_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("m.gguf");
+    let (base, adapter) = (fixture("base"), fixture("adapter"));
+    let inputs = ["--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap()];
+    assert!(gemma_export(&[&["gguf"], &inputs[..]].concat()).status.success());
+    let bytes = std::fs::read(&out).unwrap();
+    for length in [bytes.len() - 1, 100, 0] {
+        std::fs::write(&out, &bytes[..length]).unwrap();
+        let verified = gemma_export(&[&["verify"], &inputs[..]].concat());
+        assert_eq!(verified.status.code(), Some(7), "{length}: {}", text(&verified.stderr));
+    }
 }
 
 #[test]

@@ -64,6 +64,23 @@ fn a_model_that_never_learned_to_stop_is_a_finding_of_its_exports() {
 }
 
 #[test]
+fn a_tensor_without_a_change_has_lost_none() {
+    let inputs = inputs();
+    let adapter =
+        format!("{}/../engine/tests/fixtures/adapters/embedding/adapter", env!("CARGO_MANIFEST_DIR"));
+    let merge = format!("merge --base base --adapter {adapter} --out merged --prompts prompts.txt");
+    let output = inputs.run(&merge);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && printed.contains("1 of the 4 get a change of zero"), "{printed}");
+    let report = report(&inputs, "merged/export-report.json");
+    let worst = report["survival"]["worst_tensors"].as_array().unwrap();
+    assert!(
+        worst.len() == 3 && worst.iter().all(|tensor| tensor["cosine"].as_f64().unwrap() > 0.9),
+        "{worst:?}"
+    );
+}
+
+#[test]
 fn findings_are_printed_before_an_export() {
     let inputs = Inputs::new();
     let mut config: Value =
@@ -143,6 +160,9 @@ fn an_export_whose_survival_cannot_be_measured_is_complete_and_says_so() {
         assert_eq!(result["exports"].as_array().unwrap().len(), 1, "{result}");
         assert!(inputs.path(file).exists());
     }
+    // what is not known is not the minimum
+    let ended = inputs.run(&format!("gguf --out n.gguf {model} --min-survival 0.5"));
+    assert_eq!(ended.status.code(), Some(3));
 }
 
 #[test]
@@ -153,5 +173,7 @@ fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     inputs.refuse(&format!("{model} absent.txt"), &["absent.txt"]);
     fs::write(inputs.path("empty.txt"), "\n").unwrap();
     inputs.refuse(&format!("{model} empty.txt"), &["empty.txt", "has no prompts"]);
+    fs::write(inputs.path("long.txt"), "the capital ".repeat(600)).unwrap();
+    inputs.refuse(&format!("{model} long.txt"), &["none of the prompts has 1 to 512 tokens"]);
     assert!(!inputs.path("m.gguf").exists());
 }

@@ -98,7 +98,7 @@ async fn a_missing_response_is_unknown_after_the_deadline_and_blocks_no_other_la
         (result, started.elapsed())
     });
     assert!(matches!(unanswered, Err(LaunchError::Unknown(_))), "{unanswered:?}");
-    assert!(started.elapsed() < Duration::from_secs(21));
+    assert!(started.elapsed() < Duration::from_secs(40));
     assert!(other.0.is_ok() && other.1 < Duration::from_secs(5), "{other:?}");
 }
 

@@ -169,7 +169,7 @@ async fn an_unavailable_database_is_an_error_within_the_deadline() {
         let started = std::time::Instant::now();
         let error = TrainingJobs::find(&store, &fixtures::job_id("job-1")).await.unwrap_err();
         assert!(matches!(error, PortError::Unavailable { .. } | PortError::Failed { .. }), "{error:?}");
-        assert!(started.elapsed().as_secs() < 11, "{url}: {error:?}");
+        assert!(started.elapsed().as_secs() < 20, "{url}: {error:?}");
     };
     tokio::join!(find("http://127.0.0.1:1".to_owned()), find(silent));
 }

@@ -144,7 +144,8 @@ impl GgufPlan {
             qat: (grid.on_grid > 0).then_some("grid"),
         };
         let companions = companions(model)?;
-        let moved = (grid.moved > 0).then(|| ExportWarning::moved_off_grid(grid.moved));
+        let is_lora = || LoraPlan::new(model, TensorType::F16, "").is_ok();
+        let moved = (grid.moved > 0).then(|| ExportWarning::moved_off_grid(grid.moved, is_lora()));
         let warnings =
             [ExportWarning::of_language_model(model)?, unmatched, moved.into_iter().collect()].concat();
         let model = model.clone();

@@ -227,7 +227,13 @@ fn alpha(model: &Model, adapter: &Adapter) -> Result<f32> {
     let mut alphas = changes.map(|(change, _)| config.alpha_of(change.module()));
     let first = alphas.next().unwrap_or(config.alpha);
     if alphas.all(|alpha| alpha == first) {
-        return Ok(first as f32);
+        let alpha = first as f32;
+        let problem = format!("has a lora_alpha of {first:e}, which exceeds the range of F32");
+        return if alpha.is_finite() {
+            Ok(alpha)
+        } else {
+            Err(Error::invalid(adapter.config_file(), problem))
+        };
     }
     let feature = if config.rslora { "use_rslora with several ranks" } else { "alpha_pattern" };
     Err(refused(adapter, format!("{feature} in a GGUF adapter, which has one alpha,")))

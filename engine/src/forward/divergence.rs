@@ -59,6 +59,7 @@ impl<'a> ModelLogits<'a> {
     /// The most likely token after each row.
     pub(super) fn most_likely(&self, run: &RunOptions<'_>) -> Result<Vec<usize>> {
         let largest = self.reduce(run, |largest, first, logits| _ = largest.raise_to(first, logits))?;
+        self.check_finite(largest.iter().all(|largest| largest.max.is_finite()))?;
         Ok(largest.into_iter().map(|largest| largest.argmax).collect())
     }
 
@@ -77,6 +78,13 @@ impl<'a> ModelLogits<'a> {
         over_vocabulary(self.vocab_size()?, none, run, add_chunk, |sum, part| _ = sum.join(part))
     }
 
+    fn check_finite(&self, is_finite: bool) -> Result<()> {
+        match is_finite {
+            true => Ok(()),
+            false => Err(Error::invalid(self.weights.location(), "produces NaN or infinite logits")),
+        }
+    }
+
     /// Those after some of the rows.
     pub(super) fn of_rows(&self, rows: &[usize]) -> Self {
         Self { hidden_states: self.hidden_states.select(Axis(0), rows), ..*self }
@@ -88,6 +96,7 @@ impl<'a> ModelLogits<'a> {
             sum.raise_to(first, logits);
             logits.iter().for_each(|logit| _ = sum.add(f64::from(*logit)));
         })?;
+        self.check_finite(sums.iter().all(|sum| sum.log().is_finite()))?;
         let logits = self.of_tokens(token, 1)?;
         Ok(sums.iter().zip(&logits).map(|(sum, logit)| (f64::from(*logit) - sum.log()).exp()).collect())
     }
@@ -162,9 +171,7 @@ pub(super) fn compare_logits(
     let tokens = over_vocabulary(vocab_size, none, run, add_chunk, TokenPredictions::join)?;
     let models = [reference].into_iter().chain(others);
     for (number, model) in models.enumerate() {
-        if tokens.iter().any(|token| !token.is_finite(number)) {
-            return Err(Error::invalid(model.weights.location(), "produces NaN or infinite logits"));
-        }
+        model.check_finite(tokens.iter().all(|token| token.is_finite(number)))?;
     }
     Ok(tokens)
 }

@@ -17,6 +17,8 @@ pub(super) struct ReferenceWeights {
     /// The numbers of the model's tensors by GGUF name and index in the stack; the index of a tensor alone is 0.
     tensors: HashMap<String, BTreeMap<usize, usize>>,
     extra_tensors: Vec<ExtraTensor>,
+    /// Base and adapter.
+    location: String,
 }
 
 /// The extra tensors that layers use: not the dense modules of an embedding model, which come after the last layer.
@@ -50,7 +52,10 @@ impl ReferenceWeights {
             tensors.entry(name).or_default().insert(index, tensor);
         }
         let extra_tensors = extra_tensors(architecture, model)?;
-        Ok(Self { model: model.clone(), family, tensors, extra_tensors })
+        let base = model.base().location();
+        let location =
+            model.adapter().map_or(base.to_owned(), |adapter| format!("{base} with {}", adapter.location()));
+        Ok(Self { model: model.clone(), family, tensors, extra_tensors, location })
     }
 
     pub(super) fn hparams(&self) -> Result<ModelHparams> {
@@ -116,6 +121,6 @@ impl WeightSource for ReferenceWeights {
     }
 
     fn location(&self) -> &str {
-        self.model.base().location()
+        &self.location
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct ChangedTensor {
     pub(super) rows: Range<usize>,
 }
 
-/// The change of each tensor that the adapter changes, in each of these exports.
+/// The change of each tensor that the adapter changes, in each of these exports. A change of zero has no direction, and is left out.
 pub(crate) fn weight_changes(
     base: &ForwardModel,
     fine_tuned: &ForwardModel,
@@ -31,6 +31,7 @@ pub(crate) fn weight_changes(
     let of_tensors = in_parallel(fine_tuned.changed_tensors().iter(), run, |tensor| {
         change(tensor, base, fine_tuned, exports, run)
     })?;
+    let of_tensors: Vec<_> = of_tensors.into_iter().flatten().collect();
     let of_export = |export: usize| of_tensors.iter().map(|of_exports| of_exports[export].clone()).collect();
     Ok((0..exports.len()).map(of_export).collect())
 }
@@ -48,7 +49,7 @@ fn change(
     fine_tuned: &ForwardModel,
     exports: &[ForwardModel],
     run: &RunOptions<'_>,
-) -> Result<Vec<TensorSurvival>> {
+) -> Result<Option<Vec<TensorSurvival>>> {
     let name = tensor.stored_name.as_str();
     // a tied lm_head is the embedding
     let or_embedding = |model: &ForwardModel| match model.weights().shape(name) {
@@ -79,11 +80,14 @@ fn change(
             }
         }
     }
+    if wanted == 0.0 {
+        return Ok(None);
+    }
     let ratio = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
     let of_export = |sums: ChangeSums| TensorSurvival {
         tensor: tensor.name.clone(),
         cosine: ratio(sums.product, (wanted * sums.stored).sqrt()),
         norm_ratio: ratio(sums.stored, wanted).sqrt(),
     };
-    Ok(sums.into_iter().map(of_export).collect())
+    Ok(Some(sums.into_iter().map(of_export).collect()))
 }

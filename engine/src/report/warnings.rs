@@ -77,12 +77,17 @@ impl ExportWarning {
         Self { code: "mmproj_not_written", message }
     }
 
-    /// About an adapter on a base of quantization-aware training.
-    pub(crate) fn moved_off_grid(tensors: usize) -> Self {
+    /// About an adapter on a base of quantization-aware training, which can be a GGUF file of its own if it `is_lora`.
+    pub(crate) fn moved_off_grid(tensors: usize, is_lora: bool) -> Self {
+        let remedy = if is_lora {
+            "Export the base alone as q4_0, which is exact, and the adapter as a GGUF of its own; load both with \
+             `llama-server -m base.gguf --lora adapter.gguf`"
+        } else {
+            "Take a type with more bits, such as q8_0"
+        };
         let message = format!(
             "the base's weights lie on the 4-bit grid of quantization-aware training, and the adapter moves {tensors} tensors off it: \
-             q4_0 loses most of such a change. Export the base alone as q4_0, which is exact, and the adapter as \
-             a GGUF of its own; load both with `llama-server -m base.gguf --lora adapter.gguf`"
+             q4_0 loses most of such a change. {remedy}"
         );
         Self { code: "moved_off_grid", message }
     }

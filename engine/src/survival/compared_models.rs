@@ -104,15 +104,14 @@ impl ComparedModels {
             encoder.turn_end().map(|token| NextToken { token: token as usize, after_passages: ending });
         let used = PromptUse {
             source: "file",
-            available: prompts.available,
+            available: list.len(),
             used: encoded.len(),
             answered: encoded.iter().filter(|prompt| prompt.answer.is_none()).count(),
         };
         Ok(ComparedTexts { passages, turn_end, used, samples: answers.samples(&encoded, &encoder) })
     }
 
-    /// The greedy answers of the fine-tuned model where they are needed, and those of base and exports to the first prompts. The
-    /// others end at the length of its longest one.
+    /// The greedy answers of the fine-tuned model where they are needed, and those of base and exports to the first prompts.
     fn answers(
         &self,
         encoded: &[EncodedPrompt],
@@ -124,13 +123,12 @@ impl ComparedModels {
             |(number, prompt): &(usize, &EncodedPrompt)| *number < samples || prompt.answer.is_none();
         let needed: Vec<(usize, &EncodedPrompt)> = encoded.iter().enumerate().filter(is_needed).collect();
         let prompts: Vec<_> = needed.iter().map(|(_, prompt)| prompt.prompt.clone()).collect();
-        let mut end = encoder.answer_end()?;
+        let end = encoder.answer_end()?;
         let answers = greedy_answers(&[&self.fine_tuned], &prompts, &end, run)?.swap_remove(0);
         let mut fine_tuned = vec![Vec::new(); encoded.len()];
         for ((number, _), answer) in needed.iter().zip(answers) {
             fine_tuned[*number] = answer;
         }
-        end.max_tokens = fine_tuned.iter().take(samples).map(Vec::len).max().unwrap_or(0);
         let others: Vec<_> = [&self.base].into_iter().chain(&self.exports).collect();
         let mut others =
             greedy_answers(&others, &prompts[..encoded.len().min(samples)], &end, run)?.into_iter();

@@ -1,6 +1,6 @@
 //! Prompts as token ids, through the model's chat template.
 
-use super::prompt_set::Prompt;
+use super::prompt_set::{self, Prompt};
 use crate::error::{Error, Result};
 use crate::forward::AnswerEnd;
 use crate::merge::Model;
@@ -14,8 +14,10 @@ pub(super) const MAX_NEW_TOKENS: usize = 24;
 const MAX_ANSWER_TOKENS: usize = 64;
 /// The most tokens of a prompt; longer ones are left out.
 const MAX_PROMPT_TOKENS: usize = 512;
-/// The most tokens of all prompts and given answers; the prompts after them are left out.
+/// The most tokens of all prompts and given answers; what does not fit is left out.
 const MAX_TOKENS: usize = 1024;
+/// How many prompts of a part are tried.
+const MAX_TRIED: usize = 64;
 
 /// A prompt as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +44,18 @@ impl<'a> PromptEncoder<'a> {
         Ok(Self { model, tokenizer, encoder: TextEncoder::new(tokenizer), renderer })
     }
 
-    /// The prompts within the limits of tokens.
+    /// The first prompt of each part of the list that is within the limits of tokens.
     pub(super) fn encode(&self, prompts: &[Prompt]) -> Result<Vec<EncodedPrompt>> {
         let (mut encoded, mut total) = (Vec::new(), 0);
-        for prompt in prompts {
-            let prompt = self.encode_one(prompt)?;
-            let tokens = prompt.prompt.len() + prompt.answer.as_ref().map_or(0, Vec::len);
-            if (1..=MAX_PROMPT_TOKENS).contains(&prompt.prompt.len()) && total + tokens <= MAX_TOKENS {
-                total += tokens;
-                encoded.push(prompt);
+        for part in prompt_set::parts(prompts) {
+            for prompt in part.iter().take(MAX_TRIED) {
+                let prompt = self.encode_one(prompt)?;
+                let tokens = prompt.prompt.len() + prompt.answer.as_ref().map_or(0, Vec::len);
+                if (1..=MAX_PROMPT_TOKENS).contains(&prompt.prompt.len()) && total + tokens <= MAX_TOKENS {
+                    total += tokens;
+                    encoded.push(prompt);
+                    break;
+                }
             }
         }
         match encoded.is_empty() {

@@ -98,8 +98,8 @@ fn require_causal(model: &Model, forward: &ForwardModel) -> Result<()> {
     if forward.is_causal() {
         return Ok(());
     }
-    let feature = "answers of a model that predicts no next token; measure survival without prompts";
-    Err(Error::unsupported(model.base().config().file(), feature))
+    let problem = "is of a model that predicts no next token, so prompts have no answers: measure survival without prompts";
+    Err(Error::invalid(model.base().config().file(), problem))
 }
 
 /// The tokens of a training set in chat form: conversations, rendered through the model's chat template, up to the one that makes it

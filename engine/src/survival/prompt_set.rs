@@ -5,18 +5,16 @@ use minijinja::value::Value;
 use crate::error::{Error, Result};
 use crate::tokenizer::{Conversation, message};
 
-/// The most prompts that are used of a file. They are taken from all over it.
-pub(super) const MAX_PROMPTS: usize = 16;
+/// The most prompts that are used of a file: one of each of so many parts.
+const MAX_PROMPTS: usize = 16;
 /// The prompts whose answers by all models are shown.
 const SAMPLES: usize = 3;
 
 /// Prompts, with answers where the file has them.
 #[derive(Debug, Clone)]
 pub struct PromptSet {
-    /// `None` for the fixed ones.
+    /// All of the file; `None` for the fixed ones.
     pub(super) prompts: Option<Vec<Prompt>>,
-    /// How many the file has.
-    pub(super) available: usize,
     /// How many of the first prompts are answered by all models.
     pub(super) samples: usize,
 }
@@ -36,7 +34,7 @@ const EXPECTED: &str = "give each line `messages`, `conversations`, or `prompt` 
 impl PromptSet {
     /// Four fixed texts, for want of prompts that fit the fine-tune.
     pub fn fixed() -> Self {
-        Self { prompts: None, available: 0, samples: 0 }
+        Self { prompts: None, samples: 0 }
     }
 
     /// The prompts of a file: one a line, or JSON Lines (or a JSON array) of objects with `messages` (`role` and
@@ -45,8 +43,7 @@ impl PromptSet {
     /// # Errors
     /// [`Error::Invalid`] with the line, if it is neither; and if there is no prompt.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
-        let prompts = parse_all(file, bytes)?;
-        Ok(Self { available: prompts.len(), prompts: Some(spread(prompts)), samples: SAMPLES })
+        Ok(Self { prompts: Some(parse_all(file, bytes)?), samples: SAMPLES })
     }
 
     /// The same prompts, to which only the fine-tuned model answers, where the file has no answer.
@@ -83,11 +80,10 @@ pub(super) fn parse_all(file: &str, bytes: &[u8]) -> Result<Vec<Prompt>> {
     }
 }
 
-/// Some prompts of the whole list.
-fn spread(prompts: Vec<Prompt>) -> Vec<Prompt> {
+/// The parts of the whole list of which a prompt each is used.
+pub(super) fn parts(prompts: &[Prompt]) -> impl Iterator<Item = &[Prompt]> {
     let (count, total) = (prompts.len().min(MAX_PROMPTS), prompts.len());
-    let mut prompts: Vec<Option<Prompt>> = prompts.into_iter().map(Some).collect();
-    (0..count).filter_map(|number| prompts[number * total / count].take()).collect()
+    (0..count).map(move |number| &prompts[number * total / count..(number + 1) * total / count])
 }
 
 fn numbered(
@@ -190,8 +186,14 @@ mod tests {
     #[test]
     fn prompts_of_a_long_file_are_taken_from_all_over_it() {
         let text: String = (0..160).map(|n| format!("{n}\n")).collect();
-        let prompts = parsed(&text);
-        assert_eq!((prompts.len(), prompts[0].as_str(), prompts[15].as_str()), (16, "0", "150"));
+        let all = PromptSet::parse("p", text.as_bytes()).unwrap().prompts.unwrap();
+        let parts: Vec<_> = parts(&all).collect();
+        let first = |part: &[Prompt]| match &part[0] {
+            Prompt::Text(text) => text.clone(),
+            Prompt::Chat(_) => String::new(),
+        };
+        assert_eq!((parts.len(), first(parts[0]), first(parts[15])), (16, "0".to_owned(), "150".to_owned()));
+        assert!(parts.iter().all(|part| part.len() == 10));
     }
 
     #[test]

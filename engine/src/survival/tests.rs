@@ -215,13 +215,10 @@ fn survival_on_prompts_is_that_of_the_definition() {
         let PromptUse { source, available, used, answered } = found.prompts;
         assert_eq!((source, available, used, answered), ("file", 2, 2, 1));
         for (number, sample) in found.samples.iter().enumerate() {
-            let own = |model, count| answer(model, &encoded[number].prompt, &end.stop_tokens, count);
-            let longest = (0..2)
-                .map(|n| answer(&fine_tuned, &encoded[n].prompt, &end.stop_tokens, end.max_tokens).len())
-                .max();
-            assert_eq!(sample.base, encoder.decode(&own(&base, longest.unwrap())), "{number}");
-            assert_eq!(sample.fine_tuned, encoder.decode(&own(&fine_tuned, end.max_tokens)), "{number}");
-            assert_eq!(sample.export, encoder.decode(&own(&export, longest.unwrap())), "{number}");
+            let own = |model| answer(model, &encoded[number].prompt, &end.stop_tokens, end.max_tokens);
+            assert_eq!(sample.base, encoder.decode(&own(&base)), "{number}");
+            assert_eq!(sample.fine_tuned, encoder.decode(&own(&fine_tuned)), "{number}");
+            assert_eq!(sample.export, encoder.decode(&own(&export)), "{number}");
         }
         assert_eq!(found.samples.len(), 2);
     }
@@ -242,6 +239,43 @@ fn prompts_and_answers_are_rendered_through_the_chat_template() {
     let text = encoder.encode(&PromptSet::parse("p", b"hi\n").unwrap().prompts.unwrap()).unwrap().remove(0);
     assert_eq!((&text.prompt, text.answer), (&encoded.prompt, None));
     assert!(encoder.answer_end().unwrap().stop_tokens.contains(&ids("<end_of_turn>")[0]));
+}
+
+#[test]
+fn a_prompt_that_is_too_long_gives_its_place_to_the_next() {
+    let inputs = Inputs::new();
+    let model = inputs.model();
+    let tokenizer = tokenizer(&model).unwrap();
+    let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
+    let long = "the capital ".repeat(600);
+    let text: String =
+        (0..32).map(|n| if n % 2 == 0 { format!("{long}\n") } else { format!("{n}\n") }).collect();
+    let prompts = PromptSet::parse("p", text.as_bytes()).unwrap();
+    let encoded = encoder.encode(&prompts.prompts.unwrap()).unwrap();
+    let shown: Vec<_> = encoded.into_iter().map(|prompt| prompt.shown).collect();
+    assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn logits_that_are_not_numbers_are_an_error_of_every_measure() {
+    let inputs = Inputs::new();
+    let path = inputs.path("adapter/adapter_model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.len() - 4;
+    bytes[at..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let model = inputs.model();
+    let run = RunOptions { allow_non_finite: true, ..RunOptions::default() };
+    for file in ["hi\n", "{\"prompt\": \"hi\", \"completion\": \"yes\"}\n"] {
+        let prompts = PromptSet::parse("p", file.as_bytes()).unwrap();
+        let errors = [
+            measure_survival(&model, &[], &prompts, &run).unwrap_err(),
+            measure_turn_end(&model, &prompts, &run).unwrap_err(),
+        ];
+        for error in errors.map(|error| error.to_string()) {
+            assert!(error.contains("adapter") && error.contains("NaN or infinite logits"), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -124,6 +124,6 @@ mod tests {
         let hanging = Router::new().route("/keys", get(async || std::future::pending::<()>().await));
         let started = std::time::Instant::now();
         assert!(matches!(fetched(hanging).await, Err(KeysError::Request(_))));
-        assert!(started.elapsed() < DEADLINE + Duration::from_secs(1));
+        assert!(started.elapsed() < 2 * DEADLINE);
     }
 }
