@@ -170,11 +170,12 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let real = name == ".terraform"
+        let left = name == ".terraform"
+            || name == "node_modules"
             || name.starts_with(".terraform.lock")
             || name.starts_with("terraform.tfstate")
             || name.contains(".tfvars.json");
-        if real || name.ends_with(".tfvars") {
+        if left || name.ends_with(".tfvars") {
             continue;
         }
         if path.is_dir() {
