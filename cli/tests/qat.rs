@@ -38,12 +38,22 @@ fn an_adapter_on_such_a_base_is_warned_of() {
     let warned = inputs.succeed(&format!("{gguf} q4_0"));
     assert!(warned.contains("the adapter as a GGUF of its own"), "{warned}");
     inputs.succeed("verify --base base --adapter adapter --out m.gguf");
-    let shown = inputs.run("gguf --base base --adapter adapter --out measured/ --quant q4_0,q8_0 --survival");
+    let shown = inputs
+        .run("gguf --base base --adapter adapter --out measured-{quant}.gguf --quant q4_0,q8_0 --survival");
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert_eq!(
         shown.matches("% with the adapter beside the base in this type (gemma-export lora)").count(),
         1,
         "{shown}"
+    );
+    let verified = inputs.run("verify --base base --adapter adapter --out measured-q4_0.gguf --survival");
+    let verified = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.contains("% with the adapter beside the base"), "{verified}");
+    let dora = format!("{}/../engine/tests/fixtures/adapters/dora/adapter", env!("CARGO_MANIFEST_DIR"));
+    let warned = inputs.succeed(&format!("gguf --base base --adapter {dora} --out dora.gguf --quant q4_0"));
+    assert!(
+        warned.contains("Take a type with more bits") && !warned.contains("a GGUF of its own"),
+        "{warned}"
     );
     let warned = inputs.succeed(&format!("{gguf} q8_0 --force"));
     assert!(!warned.contains("the adapter as a GGUF of its own"), "{warned}");

@@ -132,7 +132,9 @@ impl GgufPlan {
         let unmatched = ExportWarning::unmatched_tensor_types(options.types.unmatched(&matrices));
         let modelfile = Some(Modelfile::of(&metadata));
         let headers = file_headers(options.split.as_ref(), metadata, &tensors);
-        let off_grid = (grid.moved > 0).then(|| options.clone());
+        // whether the adapter can be a file beside the base
+        let is_lora = grid.moved > 0 && LoraPlan::new(model, TensorType::F16, "").is_ok();
+        let off_grid = is_lora.then(|| options.clone());
         let options = ReportOptions {
             name: options.report_name(),
             quantization: Some(output.as_str()),
@@ -144,8 +146,7 @@ impl GgufPlan {
             qat: (grid.on_grid > 0).then_some("grid"),
         };
         let companions = companions(model)?;
-        let is_lora = || LoraPlan::new(model, TensorType::F16, "").is_ok();
-        let moved = (grid.moved > 0).then(|| ExportWarning::moved_off_grid(grid.moved, is_lora()));
+        let moved = (grid.moved > 0).then(|| ExportWarning::moved_off_grid(grid.moved, is_lora));
         let warnings =
             [ExportWarning::of_language_model(model)?, unmatched, moved.into_iter().collect()].concat();
         let model = model.clone();
