@@ -113,27 +113,20 @@ impl Export {
         let show = |compare: &dyn Fn(&RunOptions<'_>) -> engine::Result<LogitDivergence>| {
             with_logits.then(|| run.show(Stage::Verifying, compare)).transpose()
         };
-        match self {
+        let (logits, measured) = match self {
             Self::Merged(folder) => {
                 let merged = Checkpoint::open(folder)?;
                 let logits = show(&|run| engine::compare_merged(model, &merged, run))?;
-                let measure =
-                    |check: &SurvivalCheck| check.measure(model, &[ExportedModel::Merged(merged)], run);
-                Ok(Measured {
-                    logits,
-                    survival: check.map(measure).transpose()?.and_then(|mut all| all.pop()),
-                })
+                (logits, check.map(|check| check.measure(model, &[ExportedModel::Merged(merged)], run)))
             }
             Self::Gguf(parts, plan) => {
                 let logits = show(&|run| engine::compare_gguf(model, &parts, run))?;
                 let (plans, exports) = ([*plan], [ExportedModel::Gguf(parts)]);
-                let measure = |check: &SurvivalCheck| check.measure_files(model, (&plans, &exports), run);
-                Ok(Measured {
-                    logits,
-                    survival: check.map(measure).transpose()?.and_then(|mut all| all.pop()),
-                })
+                (logits, check.map(|check| check.measure_files(model, (&plans, &exports), run)))
             }
-        }
+        };
+        let survival = measured.transpose()?.and_then(|mut of_exports| of_exports.pop());
+        Ok(Measured { logits, survival })
     }
 }
 
