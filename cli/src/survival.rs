@@ -5,7 +5,7 @@ use std::path::Path;
 use engine::report::{AnswerSample, PromptUse, Survival};
 use engine::{
     Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, LoraPlan, Model, Outcome, PromptSet, Stage,
-    TensorType, WrittenFile,
+    WrittenFile,
 };
 
 use crate::args::SurvivalArgs;
@@ -47,7 +47,7 @@ impl SurvivalCheck {
         };
         // says what is wrong with prompts before anything is exported
         engine::survival_cost(model, &prompts)?;
-        let is_lora = LoraPlan::new(model, TensorType::F16, "").is_ok();
+        let is_lora = LoraPlan::is_possible(model);
         Ok(Some(Self { prompts, minimum: *minimum, is_lora }))
     }
 

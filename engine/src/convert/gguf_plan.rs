@@ -133,7 +133,7 @@ impl GgufPlan {
         let modelfile = Some(Modelfile::of(&metadata));
         let headers = file_headers(options.split.as_ref(), metadata, &tensors);
         // whether the adapter can be a file beside the base
-        let is_lora = grid.moved > 0 && LoraPlan::new(model, TensorType::F16, "").is_ok();
+        let is_lora = grid.moved > 0 && LoraPlan::is_possible(model);
         let off_grid = is_lora.then(|| options.clone());
         let options = ReportOptions {
             name: options.report_name(),

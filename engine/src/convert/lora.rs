@@ -48,6 +48,11 @@ impl LoraPlan {
     /// The types that factors can be stored as.
     pub const TYPES: [TensorType; 4] = [TensorType::F32, TensorType::F16, TensorType::Bf16, TensorType::Q8_0];
 
+    /// Whether the model's adapter can be a file beside its base.
+    pub fn is_possible(model: &Model) -> bool {
+        Self::new(model, TensorType::F16, "").is_ok()
+    }
+
     /// The name in the metadata is derived from `folder`, the name of the adapter's folder.
     ///
     /// # Errors
