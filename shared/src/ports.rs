@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::{
@@ -75,12 +76,30 @@ pub enum ApplyError {
 /// How storing a new export ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateOutcome {
-    /// It is stored, and this is what its user has used of their limits since then.
-    Created(CallerQuotas),
+    /// It is stored.
+    Created(CreatedExport),
     /// An export with its id existed before.
     Exists,
     /// It is not stored, because its user has as many exports as they may.
     TooMany(CallerQuotas),
+}
+
+/// What a store says of an export that it has created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreatedExport {
+    /// What its user has used of their limits since then.
+    pub quotas: CallerQuotas,
+    /// When the document was written by the store's clock. It changes with each change of the document; `None` for a store
+    /// that reads what it changes anyway.
+    pub update_time: Option<Timestamp>,
+}
+
+impl CreatedExport {
+    /// Without a time.
+    #[must_use]
+    pub fn new(quotas: CallerQuotas) -> Self {
+        Self { quotas, update_time: None }
+    }
 }
 
 /// Reads the collection `exports`.
@@ -114,6 +133,18 @@ pub trait Exports: ExportReader {
     /// Applies [`Export::apply`] to the stored export and returns the new state. No change by others is lost: it is applied
     /// to the state that it replaces. Fields that this service does not know stay unchanged.
     async fn apply(&self, id: ExportId, transition: &Transition) -> Result<Export, ApplyError>;
+
+    /// As [`apply`](Self::apply), to an export as it was created. A store that has given its `update_time` reads it only if it has
+    /// changed since.
+    async fn apply_to_created(
+        &self,
+        export: &Export,
+        created: CreatedExport,
+        transition: &Transition,
+    ) -> Result<(), ApplyError> {
+        let _ = created;
+        self.apply(export.id, transition).await.map(drop)
+    }
 }
 
 /// Why a launch failed.

@@ -8,17 +8,16 @@ import { currentSession, sessionEvents } from "./session.js";
 /** How long after the last change the plan is requested. */
 const DELAY_MS = 300;
 
-/** The forms of who is signed in. They retry what failed when the network is back or somebody has signed in again. */
-const forms = new Set();
+/** The form of each plan, by the element that shows the plan. */
+const forms = new WeakMap();
 
+// forms on the page retry what failed when the network is back or somebody has signed in again
 for (const [target, event] of [[window, "online"], [sessionEvents, "changed"]]) {
   target.addEventListener(event, () => {
     if (currentSession()) {
-      for (const form of forms) {
-        form.retry();
+      for (const root of document.querySelectorAll(".plan")) {
+        forms.get(root)?.retry();
       }
-    } else if (target === sessionEvents) {
-      forms.clear();
     }
   });
 }
@@ -27,7 +26,7 @@ export class Planning {
   constructor(form) {
     this.form = form;
     this.root = element("div", { class: "plan", role: "status" });
-    forms.add(form);
+    forms.set(this.root, form);
   }
 
   /** Makes the plan shortly after the last change, when the form can be seen. */

@@ -10,7 +10,7 @@ use shared::{
         CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError},
+    ports::{ApplyError, CreateOutcome, CreatedExport, ExportReader, Exports, PortError},
 };
 
 use super::{DocumentStore, StoreError, insert, read, rows};
@@ -87,7 +87,7 @@ impl Exports for DocumentStore {
                 return Ok(CreateOutcome::TooMany(quotas));
             }
             transaction.commit()?;
-            Ok::<_, StoreError>(CreateOutcome::Created(quotas.with_one_more()))
+            Ok::<_, StoreError>(CreateOutcome::Created(CreatedExport::new(quotas.with_one_more())))
         };
         Ok(self.with_connection(create).await?)
     }

@@ -9,7 +9,9 @@ use crate::{
         CallerLimits, CallerQuotas, CreateExport, Error, ExecutionName, Export, ExportId, Failure,
         FailureCode, IdempotencyKey, KEY_LIFETIME, NewExport, Result, Transition, UserId, request_hash,
     },
-    ports::{ApplyError, CreateOutcome, Exports, JobLauncher, LaunchError, PortError, TrainingJobs},
+    ports::{
+        ApplyError, CreateOutcome, CreatedExport, Exports, JobLauncher, LaunchError, PortError, TrainingJobs,
+    },
 };
 
 /// The message of the record if its job could not be started.
@@ -118,15 +120,16 @@ async fn replay(
 async fn start(ports: CreatePorts<'_>, new: &NewExport<'_>) -> Result<Option<StartedExport>> {
     let CreatePorts { exports, launcher, limits, .. } = ports;
     let (id, request) = (new.id, new.request);
-    let quotas = match exports.create(&Export::new(new, clock::now()), limits).await? {
-        CreateOutcome::Created(quotas) => quotas,
+    let export = Export::new(new, clock::now());
+    let created = match exports.create(&export, limits).await? {
+        CreateOutcome::Created(created) => created,
         CreateOutcome::Exists => return Ok(None),
         CreateOutcome::TooMany(quotas) => return Err(Error::TooManyExports(quotas)),
     };
     match launcher.launch(id, request.hf_token.as_ref()).await {
         Ok(execution) => {
-            record_execution(exports, id, execution).await;
-            Ok(Some(StartedExport { id, replayed: false, quotas }))
+            record_execution(exports, (&export, created), execution).await;
+            Ok(Some(StartedExport { id, replayed: false, quotas: created.quotas }))
         }
         Err(error) => {
             if matches!(error, LaunchError::NotStarted(_)) {
@@ -138,12 +141,16 @@ async fn start(ports: CreatePorts<'_>, new: &NewExport<'_>) -> Result<Option<Sta
 }
 
 /// Stores the name of the execution in the record. The job is already running, so a failure here only logs a warning.
-async fn record_execution(exports: &dyn Exports, id: ExportId, execution: ExecutionName) {
-    match exports.apply(id, &Transition::Launched(execution)).await {
+async fn record_execution(
+    exports: &dyn Exports,
+    (export, created): (&Export, CreatedExport),
+    execution: ExecutionName,
+) {
+    match exports.apply_to_created(export, created, &Transition::Launched(execution)).await {
         Ok(_) | Err(ApplyError::Refused(_)) => {}
         Err(error) => {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, export.id = %id, "storing the execution name of an export failed");
+            tracing::warn!(error, export.id = %export.id, "storing the execution name of an export failed");
         }
     }
 }

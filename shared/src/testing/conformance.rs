@@ -11,10 +11,10 @@ use crate::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
     domain::{
-        Artifact, ArtifactKind, CallerLimits, CallerQuotas, CreateExport, Export, ExportId, HistoryCursor,
+        Artifact, ArtifactKind, CallerLimits, CreateExport, ExecutionName, Export, ExportId, HistoryCursor,
         HistoryPage, MAX_BYTES_LIMIT, NewExport, Status, Transition, TransitionError, UserId, Variant,
     },
-    ports::{ApplyError, CreateOutcome, Exports, TrainingJobs},
+    ports::{ApplyError, CreateOutcome, CreatedExport, Exports, TrainingJobs},
 };
 
 /// A store and direct access to its documents.
@@ -45,6 +45,7 @@ pub async fn run(harness: &dyn StoreHarness) {
     a_history_is_paged_newest_first(harness).await;
     invalid_exports_are_skipped(harness).await;
     every_transition_is_stored(harness).await;
+    a_created_export_changes_without_a_loss(harness).await;
     a_rejected_transition_does_not_change_the_document(harness).await;
     only_an_ended_export_expires(harness).await;
     an_export_with_an_expired_lease_can_only_fail(harness).await;
@@ -75,10 +76,18 @@ fn older(id: ExportId, job: &str, started_at: &str) -> Value {
 }
 
 async fn create(harness: &dyn StoreHarness, job: &str) -> Export {
+    create_within(harness, job, CallerLimits::NONE).await.0
+}
+
+async fn create_within(
+    harness: &dyn StoreHarness,
+    job: &str,
+    limits: CallerLimits,
+) -> (Export, CreatedExport) {
     let export = fixtures::new_export(ExportId::random(), job, clock::now());
-    let created = harness.exports().create(&export, CallerLimits::NONE).await.expect("the store works");
-    assert_eq!(created, CreateOutcome::Created(CallerQuotas::default()));
-    export
+    let created = harness.exports().create(&export, limits).await.expect("the store works");
+    let CreateOutcome::Created(created) = created else { panic!("the id is random: {created:?}") };
+    (export, created)
 }
 
 async fn find(harness: &dyn StoreHarness, id: ExportId) -> Export {
@@ -153,7 +162,7 @@ async fn a_caller_has_no_more_exports_than_the_limits(harness: &dyn StoreHarness
         (harness.exports().create(&export, limits).await.expect("the store works"), export.id)
     };
     let used = |outcome: CreateOutcome| match outcome {
-        CreateOutcome::Created(quotas) => {
+        CreateOutcome::Created(CreatedExport { quotas, .. }) => {
             (true, [quotas.running, quotas.daily].map(|quota| quota.map_or(0, |quota| quota.used)))
         }
         CreateOutcome::TooMany(quotas) => {
@@ -318,6 +327,32 @@ async fn every_transition_is_stored(harness: &dyn StoreHarness) {
         (Status::Completed, vec![fixtures::gguf()], None)
     );
     assert_eq!(ended.finished_at, Some(ended.updated_at));
+}
+
+async fn a_created_export_changes_without_a_loss(harness: &dyn StoreHarness) {
+    let limited = CallerLimits { running: 1_000, daily: 1_000 };
+    let [claim, ..] = fixtures::lifecycle();
+    for limits in [CallerLimits::NONE, limited] {
+        for before in [None, Some(&claim), Some(&Transition::Cancel)] {
+            let (export, created) = create_within(harness, &unique("job"), limits).await;
+            let mut expected = find(harness, export.id).await;
+            if let Some(before) = before {
+                expected = harness.exports().apply(export.id, before).await.expect("the export is new");
+            }
+            let launched = Transition::Launched(ExecutionName::new("run-1"));
+            let result = harness.exports().apply_to_created(&export, created, &launched).await;
+            match before {
+                Some(Transition::Cancel) => {
+                    assert!(matches!(result, Err(ApplyError::Refused(TransitionError::Ended))), "{result:?}");
+                }
+                _ => {
+                    result.expect("the transition is valid");
+                    expected = expected.apply(&launched, clock::now()).expect("the transition is valid");
+                }
+            }
+            assert_same(&find(harness, export.id).await, &expected);
+        }
+    }
 }
 
 async fn a_rejected_transition_does_not_change_the_document(harness: &dyn StoreHarness) {

@@ -15,7 +15,7 @@ use crate::{
         Artifact, CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         TrainingJob, Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError, TrainingJobs},
+    ports::{ApplyError, CreateOutcome, CreatedExport, ExportReader, Exports, PortError, TrainingJobs},
 };
 
 const STORE: &str = "the in-memory store";
@@ -197,7 +197,7 @@ impl Exports for MemoryStore {
             return Ok(CreateOutcome::TooMany(quotas));
         }
         state.documents.insert((EXPORTS.to_owned(), id), documents::create(export));
-        Ok(CreateOutcome::Created(quotas.with_one_more()))
+        Ok(CreateOutcome::Created(CreatedExport::new(quotas.with_one_more())))
     }
 
     async fn quotas(&self, user: &UserId, limits: CallerLimits) -> Result<CallerQuotas, PortError> {

@@ -2,8 +2,14 @@
 //! clock of the process.
 
 use async_trait::async_trait;
-use firestore::{FirestoreDb, timestamp_utils::from_timestamp};
-use gcloud_sdk::google::firestore::v1::{CommitResponse, Document, value::ValueType};
+use firestore::{
+    FirestoreDb,
+    timestamp_utils::{from_timestamp, to_timestamp},
+};
+use gcloud_sdk::{
+    google::firestore::v1::{CommitResponse, Document, value::ValueType},
+    prost_types,
+};
 use jiff::Timestamp;
 
 use super::{
@@ -21,7 +27,7 @@ use crate::{
         CallerLimits, CallerQuotas, Export, ExportId, HistoryCursor, HistoryPage, JobId, PageSize,
         Transition, UserId,
     },
-    ports::{ApplyError, CreateOutcome, ExportReader, Exports, PortError},
+    ports::{ApplyError, CreateOutcome, CreatedExport, ExportReader, Exports, PortError},
 };
 
 const UPDATED_AT: &str = "updated_at";
@@ -94,8 +100,8 @@ impl Exports for Firestore {
                     callers::create(db, &write, user, export.id, limits).await
                 }
                 Some(_) | None => {
-                    write.commit(db).await?;
-                    Ok(CreateOutcome::Created(CallerQuotas::default()))
+                    let response = write.commit(db).await?;
+                    Ok(created(&response, CallerQuotas::default())?)
                 }
             }
         })
@@ -120,7 +126,7 @@ impl Exports for Firestore {
             let db = self.db().await?;
             let mut delay = RetryDelay::default();
             loop {
-                match try_apply(db, id, transition).await {
+                match read_and_apply(db, id, transition).await {
                     Err(failure) if failure.is_changed() || failure.is_contention() => delay.wait().await,
                     result => return result.map_err(ApplyError::from),
                 }
@@ -128,24 +134,61 @@ impl Exports for Firestore {
         })
         .await
     }
+
+    async fn apply_to_created(
+        &self,
+        export: &Export,
+        created: CreatedExport,
+        transition: &Transition,
+    ) -> Result<(), ApplyError> {
+        if let Some(update_time) = created.update_time {
+            let applied = within_deadline(async {
+                apply_to(self.db().await?, (export, to_timestamp(update_time)), transition).await
+            });
+            match applied.await {
+                Err(failure) if failure.is_changed() || failure.is_contention() => {}
+                result => return result.map(drop).map_err(ApplyError::from),
+            }
+        }
+        self.apply(export.id, transition).await.map(drop)
+    }
+}
+
+/// What is known of an export that this response has created.
+pub(super) fn created(response: &CommitResponse, quotas: CallerQuotas) -> Result<CreateOutcome, StoreError> {
+    let update_time = response.write_results.first().and_then(|result| result.update_time);
+    let update_time = update_time.map(from_timestamp).transpose()?;
+    Ok(CreateOutcome::Created(CreatedExport { quotas, update_time }))
 }
 
 /// Reads the document and writes the changed one. Fails if it changes in between.
-async fn try_apply(db: &FirestoreDb, id: ExportId, transition: &Transition) -> Result<Export, StoreError> {
-    let id = id.to_string();
-    let found = db.fluent().select().by_id_in(EXPORTS).one(&id).await?.ok_or(StoreError::NoDocument)?;
-    let stored = parse_export(&found)?;
+async fn read_and_apply(
+    db: &FirestoreDb,
+    id: ExportId,
+    transition: &Transition,
+) -> Result<Export, StoreError> {
+    let found = db.fluent().select().by_id_in(EXPORTS).one(id.to_string()).await?;
+    let found = found.ok_or(StoreError::NoDocument)?;
     let read = found.update_time.ok_or(StoreError::Incomplete("the time of the last change"))?;
+    apply_to(db, (&parse_export(&found)?, read), transition).await
+}
+
+/// Writes the changed document. Fails if it has changed since that time.
+async fn apply_to(
+    db: &FirestoreDb,
+    (stored, update_time): (&Export, prost_types::Timestamp),
+    transition: &Transition,
+) -> Result<Export, StoreError> {
     let after = stored.clone().apply(transition, clock::now())?;
-    let mut masked = changed_fields(&stored, &after);
+    let mut masked = changed_fields(stored, &after);
     let server_times: Vec<_> =
         [UPDATED_AT, FINISHED_AT].into_iter().filter(|time| masked.iter().any(|path| path == time)).collect();
     masked.retain(|path| !server_times.contains(&path.as_str()));
     let mut fields = FirestoreDb::serialize_to_doc("", &ExportDocument::from(&after))?.fields;
     fields.retain(|name, _| masked.iter().any(|path| path.split('.').next() == Some(name)));
-    let write = DocumentWrite::update(document(db, EXPORTS, &id, fields), masked)
+    let write = DocumentWrite::update(document(db, EXPORTS, &stored.id.to_string(), fields), masked)
         .with_server_times(&server_times)
-        .if_unchanged_since(Some(read));
+        .if_unchanged_since(Some(update_time));
     let response = commit(db, [write]).await?;
     with_server_times(after, &server_times, &response)
 }

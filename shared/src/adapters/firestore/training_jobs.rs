@@ -52,6 +52,7 @@ impl TrainingJobs for Firestore {
             DocumentWrite::update(document, vec![format!("artifacts.{variant}.{kind}")]).commit(db).await
         })
         .await
+        .map(drop)
         .map_err(Into::into)
     }
 }

@@ -64,8 +64,8 @@ impl DocumentWrite {
     }
 
     /// Commits the write.
-    pub(super) async fn commit(self, db: &FirestoreDb) -> Result<(), StoreError> {
-        commit(db, [self]).await.map(drop)
+    pub(super) async fn commit(self, db: &FirestoreDb) -> Result<CommitResponse, StoreError> {
+        commit(db, [self]).await
     }
 }
 
