@@ -29,7 +29,7 @@ const COMPARE_BESIDE: f64 = 10.0;
 /// The same for each token of prompts of one's own, in one model, and for a pass of one model that adds a token to its answers.
 const COMPARE_TOKEN: f64 = 0.015;
 const ANSWER: f64 = 1.0;
-/// The models whose predictions are compared. Each has a thread, or more where there are CPUs for two of each.
+/// The models whose predictions are compared. Each has a thread, or as many more as there are CPUs for all of them.
 const COMPARED_MODELS: f64 = 3.0;
 /// The models beside the fine-tuned one that answer for samples.
 const SAMPLED_MODELS: f64 = 2.0;
@@ -159,20 +159,23 @@ impl ComparedWork {
         weights * of_weights + exported * of_export
     }
 
-    /// Seconds of arithmetic: the answers of the fine-tuned model, then those of the others, then the predictions of all.
+    /// Seconds of arithmetic: the answers of the fine-tuned model, then the predictions of all, then the answers of the others. A
+    /// fine-tuned model that has answered has read the prompts, and predicts nothing a second time.
     fn seconds(&self, cpus: f64) -> f64 {
         let SurvivalCost { tokens, answer_passes, sample_passes } = self.cost;
         let of_tokens = tokens as f64 * COMPARE_TOKEN;
-        let prompts = if answer_passes > 0 { of_tokens } else { 0.0 };
+        let (prompts, models) =
+            if answer_passes > 0 { (of_tokens, COMPARED_MODELS - 1.0) } else { (0.0, COMPARED_MODELS) };
         let answers = (prompts + answer_passes as f64 * ANSWER) / cpus;
         let samples = SAMPLED_MODELS * sample_passes as f64 * ANSWER / cpus;
-        let of_three = COMPARE + COMPARED_MODELS * of_tokens;
+        let of_models = COMPARE + models * of_tokens;
+        let threads = |models: f64| if cpus < models { cpus } else { models * (cpus / models).floor() };
         let predictions = match self.adapter_beside {
-            false => of_three / cpus.min(COMPARED_MODELS),
+            false => of_models / threads(models),
             // its thread takes longer than the others
             true => {
                 let of_beside = COMPARE_BESIDE + of_tokens;
-                of_beside.max((of_three + of_beside) / cpus.min(COMPARED_MODELS + 1.0))
+                of_beside.max((of_models + of_beside) / threads(models + 1.0))
             }
         };
         self.weights as f64 / 1e9 * (answers + samples + predictions)
@@ -254,9 +257,9 @@ mod tests {
         assert_eq!(given.bytes_read(streaming), fixed.bytes_read(streaming));
         assert_eq!(seconds(given, caching), 11);
         let answered = work(SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 0 });
-        assert_eq!((seconds(answered, streaming), seconds(answered, caching)), (15 + 24 * 10, 16));
+        assert_eq!((seconds(answered, streaming), seconds(answered, caching)), (15 + 24 * 10, 11));
         let shown = work(SurvivalCost { tokens: 1_000, answer_passes: 24, sample_passes: 24 });
-        assert_eq!((seconds(shown, streaming), seconds(shown, caching)), (15 + 24 * (10 + 15), 24));
+        assert_eq!((seconds(shown, streaming), seconds(shown, caching)), (15 + 24 * (10 + 15), 19));
         assert_eq!(shown.bytes_read(caching), 300_000_000);
         let without_room = ComparedWork { exported: 3 << 30, ..shown };
         assert_eq!(without_room.bytes_read(caching), 25 * (3 << 30));

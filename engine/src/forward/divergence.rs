@@ -290,6 +290,11 @@ impl TokenPredictions {
         (difference / self.reference.sum - self.reference.log() + sum.log()).max(0.0)
     }
 
+    /// The most likely token of the reference (0) or of another model (from 1 on).
+    pub(crate) fn most_likely(&self, model: usize) -> usize {
+        model.checked_sub(1).map_or_else(|| self.expected(), |other| self.found(other))
+    }
+
     /// The reference's most likely token.
     pub(crate) fn expected(&self) -> usize {
         self.reference.argmax

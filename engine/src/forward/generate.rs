@@ -1,5 +1,7 @@
 //! Greedy answers: the most likely token is added until the answer ends.
 
+use ndarray::{Array1, Axis};
+
 use super::divergence::ModelLogits;
 use super::hidden_states::hidden_states;
 use super::kv_cache::KvCache;
@@ -17,36 +19,64 @@ pub(crate) struct AnswerEnd {
     pub(crate) max_tokens: usize,
 }
 
-/// The answers to prompts, all at once: each pass over the weights adds one token to every answer.
+impl AnswerEnd {
+    /// Whether an answer is at its end.
+    pub(crate) fn is_reached(&self, answer: &[usize]) -> bool {
+        answer.len() >= self.max_tokens || answer.last().is_some_and(|last| self.stop_tokens.contains(last))
+    }
+}
+
+/// A prompt, and as much of its answer as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BegunAnswer {
+    pub(crate) prompt: Vec<usize>,
+    pub(crate) answer: Vec<usize>,
+}
+
+/// An answer to its end, with what was known of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct GreedyAnswer {
+    pub(crate) tokens: Vec<usize>,
+    /// The hidden states that predict the tokens that were not known.
+    pub(crate) states: Vec<Array1<f32>>,
+}
+
+impl GreedyAnswer {
+    /// What is known.
+    pub(super) fn known(begun: &BegunAnswer) -> Self {
+        Self { tokens: begun.answer.clone(), states: Vec::new() }
+    }
+}
+
+/// The rest of these answers, all at once: each pass over the weights adds one token to every answer.
 pub(super) fn answers(
     model: &ForwardModel,
     weights: &dyn WeightSource,
-    prompts: &[Vec<usize>],
+    begun: &[BegunAnswer],
     end: &AnswerEnd,
     run: &RunOptions<'_>,
-) -> Result<Vec<Vec<usize>>> {
+) -> Result<Vec<GreedyAnswer>> {
     let mut cache = KvCache::of_all_passes();
-    let mut answers = vec![Vec::new(); prompts.len()];
-    let mut tokens = prompts.to_vec();
-    let mut past = vec![0; prompts.len()];
-    for _ in 0..end.max_tokens {
-        if tokens.iter().all(Vec::is_empty) {
-            break;
-        }
+    let mut answers: Vec<GreedyAnswer> = begun.iter().map(GreedyAnswer::known).collect();
+    let first_tokens = |BegunAnswer { prompt, answer }: &BegunAnswer| match end.is_reached(answer) {
+        true => Vec::new(),
+        false => [&prompt[..], answer].concat(),
+    };
+    let mut tokens: Vec<Vec<usize>> = begun.iter().map(first_tokens).collect();
+    let mut past = vec![0; begun.len()];
+    while !tokens.iter().all(Vec::is_empty) {
         let hparams = model.hparams();
         let pass = ForwardPass { weights, hparams, tokens: &tokens, past: &past, input_sums: None, run };
-        let states = hidden_states(&pass, &mut cache)?;
-        let last = last_rows(&tokens);
-        let logits = ModelLogits::new(weights, states.select(ndarray::Axis(0), &last), model.hparams());
-        let mut next = logits.most_likely(run)?.into_iter();
-        for (sequence, tokens) in tokens.iter_mut().enumerate().filter(|(_, tokens)| !tokens.is_empty()) {
-            past[sequence] += tokens.len();
+        let states = hidden_states(&pass, &mut cache)?.select(Axis(0), &last_rows(&tokens));
+        let next = ModelLogits::new(weights, states.clone(), hparams).most_likely(run)?;
+        let open = tokens.iter_mut().zip(&mut past).zip(&mut answers).filter(|((new, _), _)| !new.is_empty());
+        for (((tokens, past), answer), (token, state)) in open.zip(next.into_iter().zip(states.rows())) {
+            *past += tokens.len();
             tokens.clear();
-            if let Some(token) = next.next() {
-                answers[sequence].push(token);
-                if !end.stop_tokens.contains(&token) {
-                    tokens.push(token);
-                }
+            answer.tokens.push(token);
+            answer.states.push(state.to_owned());
+            if !end.is_reached(&answer.tokens) {
+                tokens.push(token);
             }
         }
     }

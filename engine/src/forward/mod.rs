@@ -41,7 +41,7 @@ use crate::merge::Model;
 use crate::progress::RunOptions;
 
 pub(crate) use divergence::TokenPredictions;
-pub(crate) use generate::AnswerEnd;
+pub(crate) use generate::{AnswerEnd, BegunAnswer, GreedyAnswer};
 pub(crate) use input_sums::{InputSums, TensorInputs};
 pub(crate) use model::ForwardModel;
 pub(crate) use parallel::in_parallel;

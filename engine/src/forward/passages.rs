@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread;
 
-use ndarray::Axis;
+use ndarray::{Array1, Array2, Axis, stack};
 
 use super::divergence::{ModelLogits, TokenPredictions, compare_logits};
-use super::generate::{self, AnswerEnd};
+use super::generate::{self, AnswerEnd, BegunAnswer, GreedyAnswer};
 use super::input_sums::InputSums;
 use super::lockstep::{Lockstep, LockstepWeights};
 use super::model::ForwardModel;
@@ -18,11 +18,13 @@ use crate::error::Result;
 use crate::progress::RunOptions;
 
 /// A text whose tokens are predicted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Passage {
     pub(crate) tokens: Vec<usize>,
     /// The positions of the tokens whose successors are compared.
     pub(crate) compared: Range<usize>,
+    /// The hidden states of the reference at these positions, if it has read the text before.
+    pub(crate) reference_states: Option<Vec<Array1<f32>>>,
 }
 
 /// A token whose probability is asked for at the last compared position of some passages.
@@ -41,11 +43,7 @@ pub(crate) fn predictions(
     asked: Option<&NextToken>,
     run: &RunOptions<'_>,
 ) -> Result<(Vec<TokenPredictions>, Vec<Vec<f64>>)> {
-    let tokens: Vec<Vec<usize>> = passages.iter().map(|passage| passage.tokens.clone()).collect();
-    let compared = compared_rows(passages);
-    let states = side_by_side(models, run, |_, model, weights, run| {
-        Ok(model.hidden_states(weights, &tokens, run)?.select(Axis(0), &compared))
-    })?;
+    let states = compared_states(models, passages, run)?;
     let mut logits: Vec<ModelLogits<'_>> = models
         .iter()
         .zip(states)
@@ -63,6 +61,44 @@ pub(crate) fn predictions(
     Ok((compare_logits(&reference, &logits, run)?, probabilities))
 }
 
+/// The hidden states of each model at the compared positions.
+fn compared_states(
+    models: &[&ForwardModel],
+    passages: &[Passage],
+    run: &RunOptions<'_>,
+) -> Result<Vec<Array2<f32>>> {
+    let unread: Vec<&Passage> =
+        passages.iter().filter(|passage| passage.reference_states.is_none()).collect();
+    let all: Vec<&Passage> = passages.iter().collect();
+    let of_model = |(number, model)| (model, if number == 0 { &unread } else { &all });
+    let reads: Vec<_> =
+        models.iter().copied().enumerate().map(of_model).filter(|(_, texts)| !texts.is_empty()).collect();
+    let reading: Vec<&ForwardModel> = reads.iter().map(|(model, _)| *model).collect();
+    let mut states = side_by_side(&reading, run, |number, model, weights, run| {
+        let passages = reads[number].1;
+        let tokens: Vec<Vec<usize>> = passages.iter().map(|passage| passage.tokens.clone()).collect();
+        Ok(model.hidden_states(weights, &tokens, run)?.select(Axis(0), &compared_rows(passages)))
+    })?
+    .into_iter();
+    let read = if unread.is_empty() { None } else { states.next() };
+    Ok([reference_states(passages, read)].into_iter().chain(states).collect())
+}
+
+/// The hidden states of the reference at the compared positions: those that are known, and those that were `read`, which belong to the
+/// other passages.
+fn reference_states(passages: &[Passage], read: Option<Array2<f32>>) -> Array2<f32> {
+    let mut read = read.iter().flat_map(|states| states.rows());
+    let mut rows = Vec::new();
+    for passage in passages {
+        match &passage.reference_states {
+            Some(known) => rows.extend(known.iter().map(|state| state.view())),
+            None => rows.extend(read.by_ref().take(passage.compared.len())),
+        }
+    }
+    // they have equally many columns
+    stack(Axis(0), &rows).unwrap_or_default()
+}
+
 /// The rows of the last compared positions of some passages, among those of all compared positions.
 fn last_compared_rows(passages: &[Passage], numbers: &[usize]) -> Vec<usize> {
     let mut end = 0;
@@ -74,14 +110,24 @@ fn last_compared_rows(passages: &[Passage], numbers: &[usize]) -> Vec<usize> {
     numbers.iter().map(|number| ends[*number] - 1).collect()
 }
 
-/// The greedy answers of each model to these prompts.
+/// The greedy answers of each model, from what is known of them on.
 pub(crate) fn greedy_answers(
-    models: &[&ForwardModel],
-    prompts: &[Vec<usize>],
+    models: &[(&ForwardModel, Vec<BegunAnswer>)],
     end: &AnswerEnd,
     run: &RunOptions<'_>,
-) -> Result<Vec<Vec<Vec<usize>>>> {
-    side_by_side(models, run, |_, model, weights, run| generate::answers(model, weights, prompts, end, run))
+) -> Result<Vec<Vec<GreedyAnswer>>> {
+    let is_open = |begun: &[BegunAnswer]| begun.iter().any(|begun| !end.is_reached(&begun.answer));
+    let open: Vec<_> = models.iter().filter(|(_, begun)| is_open(begun)).collect();
+    let reading: Vec<&ForwardModel> = open.iter().map(|(model, _)| *model).collect();
+    let mut answered = side_by_side(&reading, run, |number, model, weights, run| {
+        generate::answers(model, weights, &open[number].1, end, run)
+    })?
+    .into_iter();
+    let of_model = |(_, begun): &(_, Vec<BegunAnswer>)| match is_open(begun) {
+        true => answered.next().unwrap_or_default(),
+        false => begun.iter().map(GreedyAnswer::known).collect(),
+    };
+    Ok(models.iter().map(of_model).collect())
 }
 
 /// The probability of `token` after each of these texts, in each model.
@@ -113,10 +159,10 @@ pub(crate) fn input_sums(
 }
 
 /// The rows of all compared tokens among the rows of all tokens.
-fn compared_rows(passages: &[Passage]) -> Vec<usize> {
+fn compared_rows(passages: &[&Passage]) -> Vec<usize> {
     let mut first = 0;
     let mut rows = Vec::new();
-    for Passage { tokens, compared } in passages {
+    for Passage { tokens, compared, .. } in passages {
         rows.extend(first + compared.start..first + compared.end);
         first += tokens.len();
     }

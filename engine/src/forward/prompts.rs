@@ -26,7 +26,7 @@ pub(crate) fn fixed_prompts(tokenizer: &Tokenizer) -> Vec<Passage> {
     let prompt = |text: &&str| {
         let ids = tokenizer.special_id("bos").into_iter().chain(encoder.encode(text));
         let tokens: Vec<_> = ids.take(MAX_TOKENS).map(|id| id as usize).collect();
-        Passage { compared: 0..tokens.len(), tokens }
+        Passage { compared: 0..tokens.len(), tokens, reference_states: None }
     };
     TEXTS.iter().map(prompt).collect()
 }

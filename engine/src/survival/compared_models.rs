@@ -1,15 +1,18 @@
 //! The models whose predictions are compared, and survival by these predictions.
 
+use ndarray::Array1;
+
 use super::encoding::{EncodedPrompt, PromptEncoder};
 use super::{ExportedModel, PromptSet, require_adapter, require_causal, turn_end};
 use crate::error::Result;
 use crate::forward::{
-    ForwardModel, LogitDivergence, NextToken, Passage, TokenPredictions, fixed_prompts, greedy_answers,
-    predictions, tokenizer, weight_changes,
+    AnswerEnd, BegunAnswer, ForwardModel, GreedyAnswer, LogitDivergence, NextToken, Passage,
+    TokenPredictions, fixed_prompts, greedy_answers, predictions, tokenizer, weight_changes,
 };
 use crate::merge::Model;
 use crate::progress::RunOptions;
 use crate::report::{AdapterBeside, AnswerSample, PromptUse, Survival, TensorSurvival};
+use crate::tokenizer::Tokenizer;
 
 /// The mean KL divergence of the base from the fine-tuned model, in nats, below which survival is not computed: rounding in
 /// 32 bits alone is a hundredth of it.
@@ -26,14 +29,20 @@ pub(super) struct ComparedModels {
     adapter_beside: Option<ForwardModel>,
 }
 
+/// People's own prompts.
+struct AskedPrompts<'a> {
+    encoder: PromptEncoder<'a>,
+    encoded: Vec<EncodedPrompt>,
+    /// How many there are, of which these were taken.
+    available: usize,
+}
+
 /// What is compared.
 struct ComparedTexts {
     passages: Vec<Passage>,
     /// The token that ends a turn, after the passages with an answer that ends.
     turn_end: Option<NextToken>,
     used: PromptUse,
-    /// Of each export.
-    samples: Vec<Vec<AnswerSample>>,
 }
 
 impl ComparedModels {
@@ -58,7 +67,19 @@ impl ComparedModels {
         prompts: &PromptSet,
         run: &RunOptions<'_>,
     ) -> Result<(Vec<Survival>, Option<AdapterBeside>)> {
-        let texts = self.texts(model, prompts, run)?;
+        let tokenizer = tokenizer(model)?;
+        let asked = match &prompts.prompts {
+            Some(list) => {
+                require_causal(model, &self.fine_tuned)?;
+                let encoder = PromptEncoder::new(model, &tokenizer)?;
+                Some(AskedPrompts { encoded: encoder.encode(list)?, encoder, available: list.len() })
+            }
+            None => None,
+        };
+        let texts = match &asked {
+            Some(asked) => self.answered(asked, run)?,
+            None => ComparedTexts::fixed(&tokenizer),
+        };
         let models: Vec<_> = [&self.fine_tuned, &self.base]
             .into_iter()
             .chain(&self.exports)
@@ -67,11 +88,17 @@ impl ComparedModels {
         let (tokens, turn_ends) = predictions(&models, &texts.passages, texts.turn_end.as_ref(), run)?;
         let turn_end = turn_end::mean_probability(turn_ends.get(..2).unwrap_or_default());
         let changes = weight_changes(&self.base, &self.fine_tuned, &self.exports, run)?;
-        let of_export = |(export, (changes, samples))| {
+        let mut samples = match &asked {
+            Some(asked) => self.samples((asked, prompts.samples), &texts.passages, &tokens, run)?,
+            None => Vec::new(),
+        }
+        .into_iter();
+        let of_export = |(export, changes)| {
+            let samples = samples.next().unwrap_or_default();
             let survival = survival(export, &tokens, changes, samples, texts.used);
             Survival { turn_end, ..survival }
         };
-        let measured = changes.into_iter().zip(texts.samples).enumerate().map(of_export).collect();
+        let measured = changes.into_iter().enumerate().map(of_export).collect();
         let beside = self.adapter_beside.as_ref().map(|_| {
             // it follows the exports
             AdapterBeside::from(&survival(self.exports.len(), &tokens, Vec::new(), Vec::new(), texts.used))
@@ -79,98 +106,105 @@ impl ComparedModels {
         Ok((measured, beside))
     }
 
-    fn texts(&self, model: &Model, prompts: &PromptSet, run: &RunOptions<'_>) -> Result<ComparedTexts> {
-        let tokenizer = tokenizer(model)?;
-        let Some(list) = &prompts.prompts else {
-            let passages = fixed_prompts(&tokenizer);
-            let count = passages.len();
-            let used = PromptUse { source: "fixed", available: count, used: count, answered: 0 };
-            let samples = vec![Vec::new(); self.exports.len()];
-            return Ok(ComparedTexts { passages, turn_end: None, used, samples });
+    /// The prompts with the answers of the file, or with greedy ones of the fine-tuned model.
+    fn answered(&self, asked: &AskedPrompts<'_>, run: &RunOptions<'_>) -> Result<ComparedTexts> {
+        let AskedPrompts { encoder, encoded, available } = asked;
+        let end = encoder.answer_end()?;
+        let unanswered =
+            encoded.iter().filter(|prompt| prompt.answer.is_none()).map(EncodedPrompt::unanswered);
+        let unanswered: Vec<_> = unanswered.collect();
+        let generated = unanswered.len();
+        let mut answers = greedy_answers(&[(&self.fine_tuned, unanswered)], &end, run)?.into_iter().flatten();
+        let of_prompt = |prompt: &EncodedPrompt| match &prompt.answer {
+            Some(answer) => prompt.passage(answer, None),
+            None => {
+                let GreedyAnswer { tokens, states } = answers.next().unwrap_or_default();
+                prompt.passage(&tokens, Some(states))
+            }
         };
-        require_causal(model, &self.fine_tuned)?;
-        let encoder = PromptEncoder::new(model, &tokenizer)?;
-        let encoded = encoder.encode(list)?;
-        let answers = self.answers(&encoded, prompts.samples, &encoder, run)?;
-        let passages: Vec<Passage> = encoded
-            .iter()
-            .zip(&answers.fine_tuned)
-            .map(|(prompt, generated)| prompt.passage(generated))
-            .collect();
-        let stop_tokens = encoder.answer_end()?.stop_tokens;
-        let ends = |passage: &Passage| passage.tokens.last().is_some_and(|last| stop_tokens.contains(last));
+        let passages: Vec<Passage> = encoded.iter().map(of_prompt).collect();
+        let ends =
+            |passage: &Passage| passage.tokens.last().is_some_and(|last| end.stop_tokens.contains(last));
         let ending = (0..passages.len()).filter(|number| ends(&passages[*number])).collect();
         let turn_end =
             encoder.turn_end().map(|token| NextToken { token: token as usize, after_passages: ending });
-        let used = PromptUse {
-            source: "file",
-            available: list.len(),
-            used: encoded.len(),
-            answered: encoded.iter().filter(|prompt| prompt.answer.is_none()).count(),
-        };
-        Ok(ComparedTexts { passages, turn_end, used, samples: answers.samples(&encoded, &encoder) })
+        let used =
+            PromptUse { source: "file", available: *available, used: encoded.len(), answered: generated };
+        Ok(ComparedTexts { passages, turn_end, used })
     }
 
-    /// The greedy answers of the fine-tuned model where they are needed, and those of base and exports to the first prompts.
-    fn answers(
+    /// The answers of all models to the first prompts, for each export. They begin with what the predictions after the passages
+    /// show of them.
+    fn samples(
         &self,
-        encoded: &[EncodedPrompt],
-        samples: usize,
-        encoder: &PromptEncoder<'_>,
+        (asked, count): (&AskedPrompts<'_>, usize),
+        passages: &[Passage],
+        predicted: &[TokenPredictions],
         run: &RunOptions<'_>,
-    ) -> Result<GreedyAnswers> {
-        let is_needed =
-            |(number, prompt): &(usize, &EncodedPrompt)| *number < samples || prompt.answer.is_none();
-        let needed: Vec<(usize, &EncodedPrompt)> = encoded.iter().enumerate().filter(is_needed).collect();
-        let prompts: Vec<_> = needed.iter().map(|(_, prompt)| prompt.prompt.clone()).collect();
+    ) -> Result<Vec<Vec<AnswerSample>>> {
+        let encoder = &asked.encoder;
+        let prompts = &asked.encoded[..count.min(asked.encoded.len())];
         let end = encoder.answer_end()?;
-        let answers = greedy_answers(&[&self.fine_tuned], &prompts, &end, run)?.swap_remove(0);
-        let mut fine_tuned = vec![Vec::new(); encoded.len()];
-        for ((number, _), answer) in needed.iter().zip(answers) {
-            fine_tuned[*number] = answer;
-        }
-        let others: Vec<_> = [&self.base].into_iter().chain(&self.exports).collect();
-        let mut others =
-            greedy_answers(&others, &prompts[..encoded.len().min(samples)], &end, run)?.into_iter();
-        Ok(GreedyAnswers { fine_tuned, base: others.next().unwrap_or_default(), exports: others.collect() })
+        let begun = |model: usize| {
+            let mut predicted = predicted.iter().map(|token| token.most_likely(model));
+            let of_prompt = |(prompt, passage): (&EncodedPrompt, &Passage)| {
+                let own: Vec<usize> = predicted.by_ref().take(passage.compared.len()).collect();
+                let answer = begun_answer(&own, &passage.tokens[prompt.prompt.len()..], &end);
+                BegunAnswer { answer, ..prompt.unanswered() }
+            };
+            prompts.iter().zip(passages).map(of_prompt).collect()
+        };
+        let models: Vec<_> = [&self.fine_tuned, &self.base]
+            .into_iter()
+            .chain(&self.exports)
+            .enumerate()
+            .map(|(number, model)| (model, begun(number)))
+            .collect();
+        let answers = greedy_answers(&models, &end, run)?;
+        let text = |model: usize, prompt: usize| encoder.decode(&answers[model][prompt].tokens);
+        let of_export = |export: usize| {
+            let sample = |(number, prompt): (usize, &EncodedPrompt)| AnswerSample {
+                prompt: prompt.shown.clone(),
+                fine_tuned: text(0, number),
+                base: text(1, number),
+                export: text(export, number),
+            };
+            prompts.iter().enumerate().map(sample).collect()
+        };
+        Ok((2..models.len()).map(of_export).collect())
     }
 }
 
-/// Answers of each model, by the numbers of the prompts.
-struct GreedyAnswers {
-    /// Empty where the answer is given.
-    fine_tuned: Vec<Vec<usize>>,
-    /// To the first prompts.
-    base: Vec<Vec<usize>>,
-    /// Of each export, to the first prompts.
-    exports: Vec<Vec<Vec<usize>>>,
-}
-
-impl GreedyAnswers {
-    /// The samples of each export.
-    fn samples(&self, encoded: &[EncodedPrompt], encoder: &PromptEncoder<'_>) -> Vec<Vec<AnswerSample>> {
-        let sample = |number: usize, export: &[usize]| AnswerSample {
-            prompt: encoded[number].shown.clone(),
-            base: encoder.decode(&self.base[number]),
-            fine_tuned: encoder.decode(&self.fine_tuned[number]),
-            export: encoder.decode(export),
-        };
-        let of_export = |answers: &Vec<Vec<usize>>| {
-            answers.iter().enumerate().map(|(number, answer)| sample(number, answer)).collect()
-        };
-        self.exports.iter().map(of_export).collect()
+impl ComparedTexts {
+    /// Texts for want of better ones.
+    fn fixed(tokenizer: &Tokenizer) -> Self {
+        let passages = fixed_prompts(tokenizer);
+        let count = passages.len();
+        let used = PromptUse { source: "fixed", available: count, used: count, answered: 0 };
+        Self { passages, turn_end: None, used }
     }
 }
 
 impl EncodedPrompt {
     /// The prompt and its answer, of which the answer is compared.
-    fn passage(&self, generated: &[usize]) -> Passage {
-        let answer = self.answer.as_deref().unwrap_or(generated);
-        let mut tokens = self.prompt.clone();
-        tokens.extend(answer);
+    fn passage(&self, answer: &[usize], reference_states: Option<Vec<Array1<f32>>>) -> Passage {
+        let tokens = [&self.prompt[..], answer].concat();
         // a position predicts the token after it
-        Passage { compared: self.prompt.len() - 1..tokens.len() - 1, tokens }
+        Passage { compared: self.prompt.len() - 1..tokens.len() - 1, tokens, reference_states }
     }
+}
+
+/// The beginning of a model's own answer, by its most likely tokens after the tokens of a passage: up to the first that is another one
+/// than the passage has.
+fn begun_answer(own: &[usize], passage: &[usize], end: &AnswerEnd) -> Vec<usize> {
+    let mut answer = Vec::new();
+    for (own, passage) in own.iter().zip(passage) {
+        answer.push(*own);
+        if own != passage || end.is_reached(&answer) {
+            break;
+        }
+    }
+    answer
 }
 
 fn survival(

@@ -38,7 +38,7 @@ pub fn survival_cost(model: &Model, prompts: &PromptSet) -> Result<SurvivalCost>
     let passes = |are_needed: bool| if are_needed { MAX_NEW_TOKENS as u64 } else { 0 };
     Ok(SurvivalCost {
         tokens,
-        answer_passes: passes(prompts.samples > 0 || encoded.iter().any(|prompt| prompt.answer.is_none())),
+        answer_passes: passes(encoded.iter().any(|prompt| prompt.answer.is_none())),
         sample_passes: passes(prompts.samples > 0),
     })
 }

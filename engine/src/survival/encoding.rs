@@ -2,7 +2,7 @@
 
 use super::prompt_set::{self, Prompt};
 use crate::error::{Error, Result};
-use crate::forward::AnswerEnd;
+use crate::forward::{AnswerEnd, BegunAnswer};
 use crate::merge::Model;
 use crate::tokenizer::{
     ChatRenderer, Conversation, TextEncoder, Tokenizer, generation_eos, message, turn_end,
@@ -28,6 +28,13 @@ pub(super) struct EncodedPrompt {
     pub(super) answer: Option<Vec<usize>>,
     /// The last message, or the text.
     pub(super) shown: String,
+}
+
+impl EncodedPrompt {
+    /// The prompt, of whose answer nothing is known.
+    pub(super) fn unanswered(&self) -> BegunAnswer {
+        BegunAnswer { prompt: self.prompt.clone(), answer: Vec::new() }
+    }
 }
 
 /// A model's tokenizer and chat template.

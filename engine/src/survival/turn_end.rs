@@ -1,7 +1,7 @@
 //! How likely a fine-tuned model ends its turn after its answers: whether it learned to stop.
 
 use super::PromptSet;
-use super::encoding::PromptEncoder;
+use super::encoding::{EncodedPrompt, PromptEncoder};
 use crate::check::{Finding, Severity, TURN_END_NOT_LEARNED};
 use crate::error::Result;
 use crate::forward::{ForwardModel, greedy_answers, token_probabilities, tokenizer};
@@ -32,11 +32,10 @@ pub fn measure_turn_end(
     let encoder = PromptEncoder::new(model, &tokenizer)?;
     let Some(turn_end) = encoder.turn_end().filter(|_| models[0].is_causal()) else { return Ok(None) };
     let (encoded, end) = (encoder.encode(list)?, encoder.answer_end()?);
-    let asked: Vec<_> =
-        encoded.iter().filter(|prompt| prompt.answer.is_none()).map(|prompt| prompt.prompt.clone()).collect();
-    let mut generated = greedy_answers(&[&models[0]], &asked, &end, run)?.into_iter().flatten();
+    let asked = encoded.iter().filter(|prompt| prompt.answer.is_none()).map(EncodedPrompt::unanswered);
+    let mut generated = greedy_answers(&[(&models[0], asked.collect())], &end, run)?.into_iter().flatten();
     let texts = encoded.into_iter().filter_map(|prompt| {
-        let mut answer = prompt.answer.or_else(|| generated.next())?;
+        let mut answer = prompt.answer.or_else(|| generated.next().map(|answer| answer.tokens))?;
         answer.pop().filter(|last| end.stop_tokens.contains(last))?;
         Some([prompt.prompt, answer].concat())
     });
