@@ -342,6 +342,31 @@ fn scripts_run_with_the_bash_of_macos() {
     assert!(too_new_for_macos("a=()\nf ${a[@]+\"${a[@]}\"}").is_empty());
 }
 
+/// Temporary files that stay when a script fails: no trap names their variable.
+fn temporary_files_that_stay(script: &str) -> Vec<String> {
+    let made = regex::Regex::new(r#"(\w+)=\$\(mktemp( -d)?\)"#).unwrap();
+    let names = made.captures_iter(script).map(|found| found[1].to_owned());
+    let traps: Vec<&str> = script.lines().filter(|line| line.trim_start().starts_with("trap ")).collect();
+    let stops = |name: &str| {
+        let uses = format!("rm -rf \"${name}\"");
+        traps.iter().any(|trap| trap.contains(&format!("\"${name}\"")))
+            || (script.contains(&uses) && traps.iter().any(|trap| trap.starts_with("trap stop ")))
+    };
+    names.filter(|name| !stops(name)).collect()
+}
+
+#[test]
+fn scripts_remove_what_they_make_even_when_they_fail() {
+    for entry in fs::read_dir(root().join("scripts")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(script) = fs::read_to_string(&path) else { continue };
+        assert_eq!(temporary_files_that_stay(&script), Vec::<String>::new(), "{}", path.display());
+    }
+    assert_eq!(temporary_files_that_stay("log=$(mktemp)\nrm \"$log\"\n"), ["log"]);
+    let kept = "a=$(mktemp -d)\ntrap 'rm -rf \"$a\"' EXIT\nb=$(mktemp \"$a/XXXXXX\")\n";
+    assert!(temporary_files_that_stay(kept).is_empty());
+}
+
 /// Prints each source that Python 3.9 cannot parse. The sources are in a list on standard input.
 const PARSE: &str = "
 import ast, json, sys
