@@ -1,14 +1,15 @@
 //! The API description, which production does not serve: `/openapi.json` for programs, and Swagger UI at `/docs/`.
 //! The assets of Swagger UI are built into the binary, and the page requests nothing from another origin.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::io::{Cursor, Read};
 
 use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Redirect, Response},
 };
-use shared::api::openapi;
-use utoipa_swagger_ui::{Config, serve};
+use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
+use zip::ZipArchive;
 
 /// The assets name each other relative to this path, so it ends in a slash.
 const ROOT: &str = "/docs/";
@@ -20,36 +21,54 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-/// The OpenAPI document and the configuration of Swagger UI.
-pub(crate) struct ApiDocs {
-    document: String,
-    config: Arc<Config<'static>>,
+/// The description that the code of `shared` generates, as its tests require.
+const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
+/// Its own settings of Swagger UI: the layout without the bar that loads other documents, and no badge of the online validator.
+const SETTINGS: &str = include_str!("swagger-initializer.js");
+/// The files of the distribution that the page needs, with their content types.
+const ASSETS: [(&str, &str); 7] = [
+    ("favicon-16x16.png", "image/png"),
+    ("favicon-32x32.png", "image/png"),
+    ("index.css", "text/css"),
+    ("index.html", "text/html"),
+    ("swagger-ui-bundle.js", "text/javascript"),
+    ("swagger-ui-standalone-preset.js", "text/javascript"),
+    ("swagger-ui.css", "text/css"),
+];
+
+/// The response at that path; `None` if the path is not part of the description.
+pub(crate) fn response(path: &str) -> Option<Response> {
+    match path {
+        "/openapi.json" => Some(file("application/json", DOCUMENT)),
+        "/docs" => Some(Redirect::permanent(ROOT).into_response()),
+        _ => asset(path.strip_prefix(ROOT)?),
+    }
 }
 
-impl ApiDocs {
-    /// The OpenAPI document of the code.
-    pub(crate) fn new() -> Self {
-        // The layout without the bar that loads other documents, and no badge of the online validator.
-        let config = Config::from("/openapi.json").use_base_layout().validator_url("none");
-        Self { document: openapi::json(), config: Arc::new(config) }
-    }
-
-    /// The response at that path; `None` if the path is not part of the description.
-    pub(crate) fn response(&self, path: &str) -> Option<Response> {
-        match path {
-            "/openapi.json" => {
-                let content_type = [(header::CONTENT_TYPE, "application/json")];
-                Some((content_type, self.document.clone()).into_response())
-            }
-            "/docs" => Some(Redirect::permanent(ROOT).into_response()),
-            _ => self.asset(path.strip_prefix(ROOT)?),
+fn asset(name: &str) -> Option<Response> {
+    match name {
+        "swagger-initializer.js" => Some(file("text/javascript", SETTINGS)),
+        "" => asset("index.html"),
+        _ => {
+            let (name, content_type) = ASSETS.into_iter().find(|(asset, _)| *asset == name)?;
+            Some(file(content_type, unpacked(name)?))
         }
     }
+}
 
-    fn asset(&self, name: &str) -> Option<Response> {
-        let file = serve(name, Arc::clone(&self.config)).ok()??;
-        Some(([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response())
-    }
+fn file(content_type: &'static str, content: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, content_type)], content).into_response()
+}
+
+/// A file of the distribution's archive.
+fn unpacked(name: &str) -> Option<Vec<u8>> {
+    let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED)).ok()?;
+    // swagger-ui-<version>/dist/<name>
+    let is_asset = |path: &Cow<'_, str>| path.split('/').skip(1).eq(["dist", name]);
+    let path = archive.file_names().flatten().find(is_asset)?.into_owned();
+    let mut content = Vec::new();
+    archive.by_name(&path).ok()?.read_to_end(&mut content).ok()?;
+    Some(content)
 }
 
 /// Replaces the policy of the pages where Swagger UI is.
@@ -66,7 +85,7 @@ mod tests {
     use super::*;
 
     async fn get(path: &str) -> (String, String) {
-        let response = ApiDocs::new().response(path).unwrap();
+        let response = response(path).unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         let content_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
         let body = to_bytes(response.into_body(), 4 << 20).await.unwrap();
@@ -78,12 +97,6 @@ mod tests {
         let (_, page) = get("/docs/").await;
         let values = ["href=\"", "src=\""].map(|attribute| page.split(attribute).skip(1).collect::<Vec<_>>());
         values.iter().flatten().map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
-    }
-
-    #[tokio::test]
-    async fn openapi_json_is_the_document_of_the_repository() {
-        let in_repository = include_str!("../../../docs/openapi.json");
-        assert!(get("/openapi.json").await == ("application/json".to_owned(), in_repository.to_owned()));
     }
 
     #[tokio::test]
@@ -102,7 +115,7 @@ mod tests {
             assert_eq!((content_type.as_str(), body.is_empty()), (expected, false), "{name}");
         }
         assert_eq!(get(ROOT).await.0, "text/html");
-        assert!(ApiDocs::new().response("/docs/nothing").is_none());
+        assert!(response("/docs/nothing").is_none());
     }
 
     #[tokio::test]
@@ -119,6 +132,6 @@ mod tests {
         }
         let (_, settings) = get("/docs/swagger-initializer.js").await;
         assert!(settings.contains(r#""/openapi.json""#), "{settings}");
-        assert!(!settings.contains("://") && settings.contains(r#""validatorUrl": "none""#), "{settings}");
+        assert!(!settings.contains("://") && settings.contains(r#"validatorUrl: "none""#), "{settings}");
     }
 }

@@ -21,7 +21,7 @@ use axum::{
 };
 
 pub(crate) use self::hub_sign_in::HubSignIn;
-use self::{api_docs::ApiDocs, hosting_rules::HostingRules, reverse_proxy::ReverseProxy};
+use self::{hosting_rules::HostingRules, reverse_proxy::ReverseProxy};
 
 const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
@@ -30,7 +30,6 @@ const LOCAL: &str = "/__/local";
 
 /// Routes requests to static files, the functions and the token issuer.
 pub(crate) struct Gateway {
-    api_docs: ApiDocs,
     hosting: HostingRules,
     hub_sign_in: Option<HubSignIn>,
     proxy: ReverseProxy,
@@ -50,14 +49,7 @@ impl Gateway {
         if let Some(hub) = &hub_sign_in {
             hosting.connect_to(&hub.origin()?)?;
         }
-        Ok(Self {
-            api_docs: ApiDocs::new(),
-            hosting,
-            hub_sign_in,
-            proxy: ReverseProxy::new()?,
-            services,
-            issuer,
-        })
+        Ok(Self { hosting, hub_sign_in, proxy: ReverseProxy::new()?, services, issuer })
     }
 
     /// The page's files, its settings, or the API description.
@@ -65,7 +57,7 @@ impl Gateway {
         let settings = self.hub_sign_in.as_ref().filter(|_| path == hub_sign_in::PATH);
         static_files::get(path)
             .or_else(|| settings.map(HubSignIn::response))
-            .or_else(|| self.api_docs.response(path))
+            .or_else(|| api_docs::response(path))
     }
 
     async fn answer(&self, request: Request) -> Response {
