@@ -110,6 +110,9 @@ class Export(BaseModel):
     quantizations: list[str] = []
     gguf_kind: str = "model"
     imatrix: str | None = None
+    prompts_uri: str | None = None
+    max_bytes: int | None = None
+    calibration_uri: str | None = None
     failure: dict[str, str] | None = None
     eta_seconds: int | None = None
 

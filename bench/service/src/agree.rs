@@ -32,3 +32,27 @@ async fn answer(world: &World, system: System, route: Route) -> Result<Value> {
     let body = crate::client::Connection::open(server.address).await?.send(&ask).await?;
     Ok(serde_json::from_slice(&body)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    /// The fields of a class of the FastAPI service, without those that it inherits.
+    fn fields(class: &str) -> BTreeSet<String> {
+        let app = include_str!("../fastapi/app.py");
+        let body = app.lines().skip_while(|line| !line.starts_with(&format!("class {class}("))).skip(1);
+        let field = |line: &str| line.trim().split_once(':').map(|(name, _)| name.to_owned());
+        body.take_while(|line| line.starts_with("    ")).filter_map(field).collect()
+    }
+
+    #[test]
+    fn the_fastapi_service_has_the_fields_of_the_api() {
+        let api: Value = serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap();
+        for (class, schema) in [("Export", "Export"), ("Job", "TrainingJob"), ("Ack", "ExportStarted")] {
+            let properties = api["components"]["schemas"][schema]["properties"].as_object().unwrap();
+            assert_eq!(fields(class), properties.keys().cloned().collect(), "{class}");
+        }
+    }
+}

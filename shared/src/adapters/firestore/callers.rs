@@ -53,7 +53,7 @@ pub(super) async fn create(
                 .with_server_times(&["updated_at"])
                 .if_unchanged_since(written);
             match commit(db, [write.clone(), caller]).await {
-                Ok(response) => return Ok(created(&response, quotas.with_one_more())?),
+                Ok(response) => return created(&response, quotas.with_one_more()),
                 // the first two exports of a caller at once; otherwise it is the export that exists
                 Err(failure) if failure.is_existing() && written.is_none() => {}
                 Err(failure) if failure.is_changed() || failure.is_contention() => {}

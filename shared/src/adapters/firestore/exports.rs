@@ -101,7 +101,7 @@ impl Exports for Firestore {
                 }
                 Some(_) | None => {
                     let response = write.commit(db).await?;
-                    Ok(created(&response, CallerQuotas::default())?)
+                    created(&response, CallerQuotas::default())
                 }
             }
         })
