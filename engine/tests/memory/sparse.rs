@@ -9,7 +9,7 @@ use synthetic_checkpoint::{DType, DecoderShape, SeededWeights, safetensors, sent
 const SHAPE: DecoderShape = DecoderShape {
     hidden_size: 4608,
     intermediate_size: 36_864,
-    num_hidden_layers: 3,
+    num_hidden_layers: 6,
     num_attention_heads: 36,
     num_key_value_heads: 36,
     head_dim: 128,
@@ -25,7 +25,7 @@ pub(crate) fn model(folder: &Path) -> u64 {
     fs::create_dir(&adapter).unwrap();
 
     let mut tensors = SHAPE.lora_tensors(RANK);
-    tensors.retain(|tensor| tensor.name.contains(".layers.1.mlp.up_proj."));
+    tensors.retain(|tensor| tensor.name.contains(".layers.3.mlp.up_proj."));
     assert_eq!(tensors.len(), 2);
     let path = adapter.join("adapter_model.safetensors");
     safetensors::write(&path, DType::F32, &tensors, &mut SeededWeights::default()).unwrap();
