@@ -100,6 +100,12 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn openapi_json_is_the_document_of_the_repository() {
+        let in_repository = include_str!("../../../docs/openapi.json");
+        assert!(get("/openapi.json").await == ("application/json".to_owned(), in_repository.to_owned()));
+    }
+
+    #[tokio::test]
     async fn every_asset_of_the_page_is_served_with_its_content_type() {
         let linked = linked().await;
         assert!(linked.len() >= 6, "{linked:?}");

@@ -11,8 +11,9 @@ use crate::{
     adapters::documents::{EXPORTS, TRAINING_JOBS},
     clock,
     domain::{
-        Artifact, ArtifactKind, CallerLimits, CreateExport, ExecutionName, Export, ExportId, HistoryCursor,
-        HistoryPage, MAX_BYTES_LIMIT, NewExport, Status, Transition, TransitionError, UserId, Variant,
+        Artifact, ArtifactKind, CallerLimits, CallerQuotas, CreateExport, ExecutionName, Export, ExportId,
+        HistoryCursor, HistoryPage, MAX_BYTES_LIMIT, NewExport, Status, Transition, TransitionError, UserId,
+        Variant,
     },
     ports::{ApplyError, CreateOutcome, CreatedExport, Exports, TrainingJobs},
 };
@@ -76,7 +77,9 @@ fn older(id: ExportId, job: &str, started_at: &str) -> Value {
 }
 
 async fn create(harness: &dyn StoreHarness, job: &str) -> Export {
-    create_within(harness, job, CallerLimits::NONE).await.0
+    let (export, created) = create_within(harness, job, CallerLimits::NONE).await;
+    assert_eq!(created.quotas, CallerQuotas::default());
+    export
 }
 
 async fn create_within(

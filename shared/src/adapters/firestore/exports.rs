@@ -18,7 +18,7 @@ use super::{
     retry_delay::RetryDelay,
     training_jobs::document_id,
     within_deadline,
-    write::{DocumentWrite, commit, document},
+    write::{DocumentWrite, document},
 };
 use crate::{
     adapters::documents::{self, DocumentError, EXPORTS, ExportDocument, changed_fields},
@@ -189,7 +189,7 @@ async fn apply_to(
     let write = DocumentWrite::update(document(db, EXPORTS, &stored.id.to_string(), fields), masked)
         .with_server_times(&server_times)
         .if_unchanged_since(Some(update_time));
-    let response = commit(db, [write]).await?;
+    let response = write.commit(db).await?;
     with_server_times(after, &server_times, &response)
 }
 
