@@ -181,7 +181,7 @@ async fn many_parts(cloud: &CloudWorld) {
     assert!(content == large);
 }
 
-/// Survival with greedy answers, and an importance matrix: each reads all weights many times.
+/// Survival with greedy answers, and an importance matrix: they read the weights of base and adapter many times.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_that_fit_into_memory_are_read_once() {
     for memory in [4.0, 1.0] {
@@ -209,7 +209,9 @@ async fn weights_that_fit_into_memory_are_read_once() {
             let (size, sent) = (storage.read(&path).unwrap().len() as u64, storage.bytes_sent(&path));
             let is_read_once = sent == size;
             assert!(is_read_once == (memory > 1.0), "{path}: {sent} bytes of {size}");
-            assert!(is_read_once || sent > 20 * size, "{path}: {sent} bytes of {size}");
+            // answers are written token by token; the exports predict them in one reading
+            let readings = if path.ends_with(".gguf") { 2 } else { 20 };
+            assert!(is_read_once || sent > readings * size, "{path}: {sent} bytes of {size}");
         }
     }
 }
