@@ -338,7 +338,7 @@ pub(crate) struct VerifyArgs {
     /// Folder of the adapter, if the export had one, or its name on the Hub
     #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: Option<PathBuf>,
-    /// Export to verify: a merged folder, or a GGUF file (any part of a split one)
+    /// Export to verify: a merged folder, a GGUF file (any part of a split one), or the copy of an adapter
     #[arg(long, value_name = "PATH")]
     pub(crate) out: PathBuf,
     /// Importance matrix, if the export had one

@@ -377,9 +377,4 @@ fn what_is_given_in_place_of_an_adapter_or_an_output_is_named() {
     }
     inputs.refuse(&merge("runs"), &["a trainer's checkpoints", "--adapter runs/checkpoint-30"]);
     inputs.fail(2, "gguf --base base --out -", &["not written to standard output"]);
-    inputs.succeed("lora --base base --adapter adapter --out l.gguf");
-    inputs.refuse(
-        "verify --base base --adapter adapter --out l.gguf",
-        &["an adapter as GGUF", "gemma-export lora"],
-    );
 }

@@ -17,7 +17,7 @@
 //! 3. [`MergePlan`] and [`GgufPlan`] fix the layout of every output file to the byte, and refuse what is not exact.
 //! 4. [`merge()`], [`gguf()`] and [`ggufs`] read, merge and encode row blocks in parallel and write them in order.
 //! 5. The [`ExportReport`] lists inputs and outputs by hash, the effect on every tensor, and the error of every stored
-//!    one. [`verify_merge`] and [`verify_gguf`] do steps 1 to 4 again and compare; [`compare_merged`] and
+//!    one. [`verify_merge`], [`verify_gguf`], [`verify_adapter`] and [`verify_lora`] do steps 1 to 4 again and compare; [`compare_merged`] and
 //!    [`compare_gguf`] compare logits, and [`measure_survival`] tells how much of a fine-tune is left.
 //!
 //! # Input and output
@@ -88,7 +88,7 @@ pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};
 pub use export::{
     Difference, KeptExport, Outcome, Verification, gguf, ggufs, ggufs_to_each, merge, rewrite_report,
-    verify_gguf, verify_merge,
+    verify_adapter, verify_gguf, verify_lora, verify_merge,
 };
 pub use forward::{LogitDivergence, check_comparable, compare_gguf, compare_merged};
 pub use gemma::Architecture;

@@ -5,7 +5,7 @@ use super::model_name::{self, ModelName};
 use super::planned_tensor::PlannedTensor;
 use crate::checkpoint::ModelFiles;
 use crate::error::Result;
-use crate::gguf::{GgufMetadata, MetadataValue};
+use crate::gguf::{GgufFile, GgufMetadata, MetadataValue};
 
 /// Sets the sampling parameters of `generation_config.json`.
 pub(super) fn sampling(files: &ModelFiles, out: &mut GgufMetadata) -> Result<()> {
@@ -53,6 +53,17 @@ fn size_label(tensors: &[PlannedTensor]) -> String {
             format!("{number}x{}", model_name::size_label(all - of_experts + each))
         }
     }
+}
+
+/// A key that names a model, and its value.
+pub(super) type Label = (String, MetadataValue);
+
+/// The keys that name the model, which are not in any input, as a file has them.
+pub(super) fn labels_of(file: &GgufFile) -> Vec<Label> {
+    const LABELS: [&str; 6] = ["name", "version", "organization", "finetune", "basename", "size_label"];
+    let is_label = |key: &str| key.strip_prefix("general.").is_some_and(|label| LABELS.contains(&label));
+    let labels = file.key_values.iter().filter(|pair| is_label(&pair.key));
+    labels.map(|pair| (pair.key.clone(), pair.value.clone())).collect()
 }
 
 /// Sets the keys that name the model: those of the options, else those derived from the folder's name.

@@ -7,13 +7,14 @@ use kernels::quant::TensorType;
 use kernels::resize;
 use sha2::{Digest as _, Sha256};
 
+use super::general_metadata::labels_of;
 use super::model_name::ModelName;
 use crate::check::{Finding, check_adapter_values, check_any};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, MappedTensor};
-use crate::gguf::GgufMetadata;
 use crate::gguf::header;
 use crate::gguf::header::GgufTensorInfo;
+use crate::gguf::{GgufFile, GgufMetadata};
 use crate::io::Output;
 use crate::merge::Model;
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
@@ -58,6 +59,41 @@ impl LoraPlan {
     /// # Errors
     /// [`Error::Unsupported`] when the adapter has a change that the format cannot store.
     pub fn new(model: &Model, as_type: TensorType, folder: &str) -> Result<Self> {
+        Self::with_names(model, as_type, |parameters, metadata| {
+            ModelName::of_adapter(folder, parameters).write(metadata);
+        })
+    }
+
+    /// The plan by which an existing file would be made again: with its type, and with its names, or those that are derived
+    /// from `folder`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Invalid`] when the file has tensors of no type that factors can be stored as;
+    /// `location` is the file's, for the message.
+    pub fn of_file(model: &Model, file: &GgufFile, location: &str, folder: Option<&str>) -> Result<Self> {
+        let types: Vec<_> = file.tensors.iter().filter_map(|tensor| tensor.tensor_type).collect();
+        // rows that are not whole blocks are stored as F16
+        let blocks = types.iter().find(|tensor_type| tensor_type.block_size() > 1);
+        let Some(as_type) = blocks.or(types.first()).filter(|found| Self::TYPES.contains(found)) else {
+            return Err(Error::invalid(
+                location,
+                "has no tensors of a type that an adapter can be stored as",
+            ));
+        };
+        if let Some(folder) = folder {
+            return Self::new(model, *as_type, folder);
+        }
+        Self::with_names(model, *as_type, |_, metadata| {
+            labels_of(file).into_iter().for_each(|(key, value)| metadata.set(&key, value));
+        })
+    }
+
+    /// `names` sets the keys that name the adapter; it is given the number of weights in the matrices that change.
+    fn with_names(
+        model: &Model,
+        as_type: TensorType,
+        names: impl FnOnce(u64, &mut GgufMetadata),
+    ) -> Result<Self> {
         let Some(adapter) = model.adapter() else {
             return Err(Error::invalid(model.base().location(), "has no adapter that could be a file"));
         };
@@ -79,7 +115,7 @@ impl LoraPlan {
         let mut metadata = GgufMetadata::new(architecture.as_str());
         metadata.set("general.type", "adapter");
         metadata.set("adapter.type", "lora");
-        ModelName::of_adapter(folder, parameters).write(&mut metadata);
+        names(parameters, &mut metadata);
         metadata.set("adapter.lora.alpha", alpha(model, adapter)?);
         metadata.set("general.quantization_version", 2_u32);
         let count = pairs.len();

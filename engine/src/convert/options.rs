@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use kernels::quant::{OutputType, TypeOverrides};
 
+use super::general_metadata::{Label, labels_of};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::gguf::GgufFile;
 use crate::gguf::split::SplitLimit;
-use crate::gguf::{GgufFile, MetadataValue};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
-
-/// The keys that name the model; they are not in any input.
-const LABELS: [&str; 6] = ["name", "version", "organization", "finetune", "basename", "size_label"];
 
 /// The options of a GGUF file.
 #[derive(Debug, Clone)]
@@ -20,7 +18,7 @@ pub struct GgufOptions {
     pub(super) output_type: OutputType,
     pub(super) folder: String,
     /// The keys that name the model, as a file has them, in place of those derived from `folder`.
-    pub(super) labels: Option<Vec<(String, MetadataValue)>>,
+    pub(super) labels: Option<Vec<Label>>,
     pub(super) imatrix: Option<Arc<Imatrix>>,
     through_f16: bool,
     pub(super) types: TypeOverrides,
@@ -63,9 +61,7 @@ impl GgufOptions {
             let problem = "has no known general.file_type, so the options it was made with are not known";
             return Err(Error::invalid(location, problem));
         };
-        let is_label = |key: &str| key.strip_prefix("general.").is_some_and(|label| LABELS.contains(&label));
-        let pairs = first.into_iter().flat_map(|file| &file.key_values).filter(|pair| is_label(&pair.key));
-        let labels: Vec<_> = pairs.map(|pair| (pair.key.clone(), pair.value.clone())).collect();
+        let labels = first.map(labels_of).unwrap_or_default();
         let counts = files.iter().map(|file| file.tensors.len()).collect();
         let split = (files.len() > 1).then_some(SplitLimit::TensorCounts(counts));
         Ok(Self { labels: Some(labels), split, ..Self::new(output_type, "") })

@@ -5,6 +5,8 @@
 //!                                                                          └─► journal (what a later run keeps)
 //! ```
 
+mod compared_file;
+mod compared_output;
 mod digest;
 mod fingerprint;
 mod journal;
@@ -21,10 +23,10 @@ mod unit_record;
 mod verify;
 mod write;
 
+pub use compared_file::Difference;
 pub use kept_export::KeptExport;
 pub use report::rewrite_report;
-pub use sinks::Difference;
-pub use verify::{Verification, verify_gguf, verify_merge};
+pub use verify::{Verification, verify_adapter, verify_gguf, verify_lora, verify_merge};
 
 use crate::convert::GgufPlan;
 use crate::error::{Error, Result};

@@ -1,11 +1,15 @@
 //! Verifies a written export: makes it again in memory and compares it with the files.
 
+use serde_json::Value;
+
+use super::compared_output::{ComparedFiles, ComparedOutput};
 use super::report_diff;
 use super::sinks::VerifySink;
 use super::{Difference, Pass};
-use crate::convert::GgufPlan;
+use crate::adapter_copy::AdapterPlan;
+use crate::convert::{GgufPlan, LoraPlan};
 use crate::error::{Error, Result};
-use crate::io::Folder;
+use crate::io::{Folder, Output};
 use crate::plan::{ExportPlan, FileLayout, MergePlan};
 use crate::progress::{RunOptions, Stage};
 use crate::report::ExportReport;
@@ -17,14 +21,14 @@ pub struct Verification {
     pub files: usize,
     /// Bytes compared.
     pub bytes: u64,
-    /// Tensors recomputed and compared.
-    pub tensors: usize,
+    /// Tensors recomputed and compared; `None` where files are copies.
+    pub tensors: Option<usize>,
     /// Whether there was a report, which was compared too.
     pub reported: bool,
     /// The differences found; empty when the export is as expected.
     pub differences: Vec<Difference>,
-    /// The expected report.
-    pub report: ExportReport,
+    /// The expected report, as its file would have it.
+    pub report: Value,
 }
 
 /// Checks a merged folder against its inputs, byte for byte.
@@ -35,14 +39,8 @@ pub struct Verification {
 pub fn verify_merge(plan: &MergePlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Result<Verification> {
     let plan = plan.export_plan();
     let mut verification = verify(plan, folder, run)?;
-    let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
     let planned = |name: &str| plan.files.iter().any(|file| file.name == name);
-    let unplanned = entries.into_iter().filter(|e| e.name.ends_with(".safetensors") && !planned(&e.name));
-    verification.differences.extend(unplanned.map(|entry| Difference {
-        file: entry.name,
-        tensor: None,
-        problem: "is not a file of this model".to_owned(),
-    }));
+    verification.differences.extend(unplanned_weights(folder, planned)?);
     Ok(verification)
 }
 
@@ -59,6 +57,60 @@ pub fn verify_gguf(
     verify(&plan.export_plan(name), folder, run)
 }
 
+/// Checks the copy of an adapter, byte for byte.
+///
+/// # Errors
+/// When an input or a file of the copy cannot be read, and as [`AdapterPlan::write`]. What differs is no error but in the
+/// [`Verification`].
+pub fn verify_adapter(plan: &AdapterPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Result<Verification> {
+    let write = |output: &mut dyn Output| plan.write(output, run).map(|_| ());
+    let mut verification = compare_written(folder, ExportReport::FILE, write)?;
+    let planned = |name: &str| plan.files().iter().any(|file| file.name == name);
+    verification.differences.extend(unplanned_weights(folder, planned)?);
+    Ok(verification)
+}
+
+/// Checks an adapter as a GGUF file against its inputs, byte for byte.
+///
+/// # Errors
+/// As [`verify_adapter`], and as [`LoraPlan::write`].
+pub fn verify_lora(
+    plan: &LoraPlan,
+    name: &str,
+    folder: &dyn Folder,
+    run: &RunOptions<'_>,
+) -> Result<Verification> {
+    let write = |output: &mut dyn Output| plan.write(name, output, run).map(|_| ());
+    let verification = compare_written(folder, &ExportReport::beside(name), write)?;
+    Ok(Verification { tensors: Some(2 * plan.pairs()), ..verification })
+}
+
+/// Compares what `write` writes with the files of the folder.
+fn compare_written(
+    folder: &dyn Folder,
+    report_name: &str,
+    write: impl FnOnce(&mut dyn Output) -> Result<()>,
+) -> Result<Verification> {
+    let mut output = ComparedOutput::new(folder, report_name);
+    let written = write(&mut output);
+    let ComparedFiles { files, bytes, mut differences, report } = output.end(written)?;
+    let report: Value =
+        serde_json::from_slice(&report).map_err(|e| Error::invalid(report_name, e.to_string()))?;
+    let of_report = report_diff::compare(&report, report_name, folder)?;
+    let reported = of_report.is_some();
+    differences.extend(of_report.into_iter().flatten());
+    Ok(Verification { files, bytes, tensors: None, reported, differences, report })
+}
+
+/// Weights in the folder that the export does not have.
+fn unplanned_weights(folder: &dyn Folder, is_planned: impl Fn(&str) -> bool) -> Result<Vec<Difference>> {
+    let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
+    let unplanned = entries.into_iter().filter(|e| e.name.ends_with(".safetensors") && !is_planned(&e.name));
+    let difference =
+        |name| Difference { file: name, tensor: None, problem: "is not a file of this model".to_owned() };
+    Ok(unplanned.map(|entry| difference(entry.name)).collect())
+}
+
 fn verify(plan: &ExportPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Result<Verification> {
     let [planned] = &plan.reports[..] else {
         return Err(Error::invalid(plan.model.base().location(), "is not verified with one report"));
@@ -66,14 +118,17 @@ fn verify(plan: &ExportPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Resul
     let mut sink = VerifySink::new(&plan.files, folder)?;
     let export = Pass::prepare(plan, Stage::Verifying, None, run)?.write(&mut sink)?;
     let mut differences = sink.differences();
-    let report = export.report(planned);
+    // via text, so that its numbers come from the same digits as the file's
+    let report = export.report(planned).to_json().and_then(|text| serde_json::from_slice(&text));
+    let report = report.map_err(|e| Error::invalid(planned.file.as_str(), e.to_string()))?;
     let of_report = report_diff::compare(&report, &planned.file, folder)?;
     let reported = of_report.is_some();
     differences.extend(of_report.into_iter().flatten());
+    let tensors = plan.files.iter().flat_map(|f| &f.parts).filter(|p| p.content.tensor().is_some()).count();
     Ok(Verification {
         files: plan.files.len(),
         bytes: plan.files.iter().map(FileLayout::size).sum(),
-        tensors: plan.files.iter().flat_map(|f| &f.parts).filter(|p| p.content.tensor().is_some()).count(),
+        tensors: Some(tensors),
         reported,
         differences,
         report,

@@ -10,7 +10,6 @@ mod verify;
 pub(super) use each::EachSink;
 pub(super) use positioned::PositionedSink;
 pub(super) use sequential::SequentialSink;
-pub use verify::Difference;
 pub(super) use verify::VerifySink;
 
 use std::ops::Range;

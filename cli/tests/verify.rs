@@ -1,0 +1,105 @@
+//! `gemma-export verify` of adapters, and of files with the names of split ones. `command.rs` has that of models.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+
+use serde_json::Value;
+use support::Inputs;
+
+/// Flips the lowest bit of the last byte.
+fn flip(inputs: &Inputs, name: &str) {
+    let mut bytes = fs::read(inputs.path(name)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(inputs.path(name), bytes).unwrap();
+}
+
+/// What `verify` prints of an export that is as it should be.
+fn identical(inputs: &Inputs, verify: &str) -> String {
+    let ended = inputs.run(verify);
+    assert!(ended.status.success(), "{verify}: {}", String::from_utf8_lossy(&ended.stderr));
+    let printed = String::from_utf8(ended.stdout).unwrap();
+    assert!(printed.contains("identical to a new export of the same inputs"), "{verify}: {printed}");
+    printed
+}
+
+/// What `verify` prints of an export that differs.
+fn differences(inputs: &Inputs, verify: &str) -> String {
+    let ended = inputs.run(verify);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(7), "{stderr}");
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[test]
+fn the_copy_of_an_adapter_is_verified_without_a_base() {
+    let inputs = Inputs::new();
+    let verify = "verify --adapter adapter --out copied";
+    for base in ["", " --base google/gemma-3-4b-it"] {
+        inputs.succeed(&format!("adapter --adapter adapter --out copied --force{base}"));
+        for base in ["", " --base base", base] {
+            identical(&inputs, &format!("{verify}{base}"));
+        }
+        let printed: Value = serde_json::from_slice(&inputs.run(&format!("{verify} --json")).stdout).unwrap();
+        assert_eq!((&printed["identical"], &printed["report_compared"]), (&true.into(), &true.into()));
+        assert_eq!((&printed["files"], &printed["tensors"]), (&2.into(), &Value::Null));
+        assert_eq!(printed["expected_report"]["kind"], "adapter");
+    }
+    assert!(
+        differences(&inputs, &format!("{verify} --base google/gemma-3-1b-it"))
+            .contains("adapter_config.json")
+    );
+    inputs.fail(2, "verify --base base --out copied", &["give --adapter, of which it is a copy"]);
+    inputs.fail(2, &format!("{verify} --logits"), &["predicts no tokens", "omit --logits"]);
+
+    flip(&inputs, "copied/adapter_model.safetensors");
+    let found = differences(&inputs, verify);
+    assert!(found.contains("\u{2717} adapter_model.safetensors differs in 1 of"), "{found}");
+    fs::write(inputs.path("copied/adapter_config.json"), "{").unwrap();
+    fs::write(inputs.path("copied/more.safetensors"), "").unwrap();
+    fs::remove_file(inputs.path("copied/adapter_model.safetensors")).unwrap();
+    let found = differences(&inputs, verify);
+    for problem in [
+        "adapter_config.json is 1 bytes",
+        "adapter_model.safetensors is missing",
+        "more.safetensors is not a file",
+    ] {
+        assert!(found.contains(problem), "{problem}: {found}");
+    }
+}
+
+#[test]
+fn an_adapter_as_gguf_is_verified_with_its_type_and_names() {
+    let inputs = Inputs::new();
+    let verify = "verify --base base --adapter adapter --out l.gguf";
+    for options in ["--quant f32", "--quant bf16 --name Town", "--quant q8_0 --name ada/town-270m-v2"] {
+        inputs.succeed(&format!("lora --base base --adapter adapter --out l.gguf {options}"));
+        identical(&inputs, verify);
+        let name = options.split_once("--name").map(|(_, name)| format!(" --name{name}")).unwrap_or_default();
+        identical(&inputs, &format!("{verify}{name}"));
+        let found = differences(&inputs, &format!("{verify} --name other"));
+        assert!(found.contains("general.name"), "{found}");
+        flip(&inputs, "l.gguf");
+        let found = differences(&inputs, verify);
+        assert!(found.contains("\u{2717} l.gguf differs in 1 of"), "{found}");
+        fs::write(inputs.path("l.report.json"), "{}").unwrap();
+        assert!(differences(&inputs, verify).contains("\u{2717} l.report.json differs at /"));
+        fs::remove_file(inputs.path("l.report.json")).unwrap();
+        let found = differences(&inputs, verify);
+        assert!(found.contains("in 1 file\n  report   not found"), "{found}");
+        fs::remove_file(inputs.path("l.gguf")).unwrap();
+    }
+    inputs.succeed("lora --base base --adapter adapter --out l.gguf");
+    inputs.fail(2, &format!("{verify} --survival"), &["an adapter as GGUF", "predicts no tokens"]);
+    inputs.refuse("verify --base base --out l.gguf", &["has no adapter that could be a file"]);
+}
+
+#[test]
+fn a_file_with_the_name_of_a_part_is_verified_alone() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --adapter adapter --out m-00001-of-00003.gguf");
+    let verified = identical(&inputs, "verify --base base --adapter adapter --out m-00001-of-00003.gguf");
+    assert!(verified.contains("in 2 files") && verified.contains("report   compared"), "{verified}");
+}
