@@ -44,10 +44,12 @@ impl Folder for LocalFolder {
             // follows symbolic links: a Hub cache consists of them
             let size = match fs::metadata(entry.path()) {
                 Ok(metadata) if metadata.is_file() => metadata.len(),
-                // opening it fails with the link's target
+                Ok(metadata) if metadata.is_dir() => continue,
+                // opening it fails and says what it is: a named pipe, or a link with its target
+                Ok(_) => 0,
                 Err(_) if entry.path().is_symlink() => 0,
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(_) | Err(_) => continue,
+                Err(_) => continue,
             };
             if let Ok(name) = entry.file_name().into_string() {
                 entries.push(FolderEntry { name, size });
@@ -178,6 +180,17 @@ mod tests {
         let error = Folder::open(&folder, "README.md").err().unwrap();
         assert_ne!(error.kind(), io::ErrorKind::NotFound);
         assert!(error.to_string().contains("a link to ../../blobs/0123"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_listed_and_named_when_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("weights")).unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        let folder = LocalFolder::open(folder.path()).unwrap();
+        assert_eq!(folder.list().unwrap(), [FolderEntry { name: "weights".to_owned(), size: 0 }]);
+        let error = Folder::open(&folder, "weights").err().unwrap();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
     }
 
     #[test]
