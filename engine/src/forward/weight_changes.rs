@@ -3,9 +3,11 @@
 
 use std::ops::Range;
 
+use kernels::change_sums::ChangeSums;
+
 use super::model::ForwardModel;
 use super::parallel::in_parallel;
-use super::weights::{RowChunks, RowRange, require_shape};
+use super::weights::{RowChunks, RowRange, require_shape, values};
 use crate::error::Result;
 use crate::progress::RunOptions;
 use crate::report::TensorSurvival;
@@ -36,13 +38,6 @@ pub(crate) fn weight_changes(
     Ok((0..exports.len()).map(of_export).collect())
 }
 
-/// Sums over a tensor's elements.
-#[derive(Debug, Clone, Copy, Default)]
-struct ChangeSums {
-    product: f64,
-    stored: f64,
-}
-
 fn change(
     tensor: &ChangedTensor,
     base: &ForwardModel,
@@ -62,32 +57,26 @@ fn change(
     }
     let (_, columns) = require_shape(fine_tuned.weights(), name)?;
     let rows = RowRange { tensor: name, rows: tensor.rows.start.min(end)..end, columns };
-    let (mut wanted, mut sums) = (0.0, vec![ChangeSums::default(); exports.len()]);
+    let mut sums = vec![ChangeSums::default(); exports.len()];
     let chunks = RowChunks::new(fine_tuned.weights(), rows, run)?;
     for first in chunks.starts() {
-        let fine_tuned = chunks.read(first)?;
-        let count = fine_tuned.nrows();
+        let wanted = chunks.read(first)?;
+        let count = wanted.nrows();
         let read = |model: &ForwardModel| model.weights().rows(or_embedding(model), first, count);
         let base = read(base)?;
-        let change = fine_tuned - &base;
-        wanted += change.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
         for (export, sums) in exports.iter().zip(&mut sums) {
-            let stored = read(export)? - &base;
-            for (wanted, stored) in change.iter().zip(&stored) {
-                let (wanted, stored) = (f64::from(*wanted), f64::from(*stored));
-                sums.product += wanted * stored;
-                sums.stored += stored * stored;
-            }
+            let stored = read(export)?;
+            sums.add(columns, &values(&base), &values(&wanted), &values(&stored));
         }
     }
-    if wanted == 0.0 {
+    if sums.iter().all(|sums| sums.wanted == 0.0) {
         return Ok(None);
     }
     let ratio = |part: f64, of: f64| if of > 0.0 { part / of } else { 0.0 };
     let of_export = |sums: ChangeSums| TensorSurvival {
         tensor: tensor.name.clone(),
-        cosine: ratio(sums.product, (wanted * sums.stored).sqrt()),
-        norm_ratio: ratio(sums.stored, wanted).sqrt(),
+        cosine: ratio(sums.product, (sums.wanted * sums.stored).sqrt()),
+        norm_ratio: ratio(sums.stored, sums.wanted).sqrt(),
     };
     Ok(Some(sums.into_iter().map(of_export).collect()))
 }

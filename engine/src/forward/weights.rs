@@ -1,5 +1,6 @@
 //! Weights by their GGUF names, from a file or a checkpoint.
 
+use std::borrow::Cow;
 use std::iter::StepBy;
 use std::ops::Range;
 
@@ -50,6 +51,12 @@ pub(super) fn row(weights: &dyn WeightSource, name: &str, number: usize) -> Resu
         return Err(shape_mismatch(weights, name, (rows, columns), (number + 1, columns)));
     }
     Ok(weights.rows(name, number, 1)?.row(0).to_owned())
+}
+
+/// The values of rows, one row after the other.
+pub(super) fn values(rows: &Array2<f32>) -> Cow<'_, [f32]> {
+    let copied = || Cow::Owned(rows.iter().copied().collect());
+    rows.as_slice().map_or_else(copied, Cow::Borrowed)
 }
 
 /// Chunks of some rows.
