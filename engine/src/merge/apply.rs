@@ -1,6 +1,7 @@
 //! Applies the changes of an adapter to chunks of a tensor, in PEFT's order of operations.
 
 use std::mem;
+use std::sync::Arc;
 
 use kernels::numerics::{Dtype, first_non_finite};
 use kernels::resize;
@@ -193,13 +194,7 @@ impl Model {
                 let allow = scratch.allow_non_finite;
                 let right = self.0.factors.get(&b.name, || transposed(b, allow))?;
                 let mut delta = LowRankDelta::for_embedding(dtype, &right, a, *scaling, magnitude.is_some());
-                let factors = match magnitude {
-                    Some(magnitude) => {
-                        let factors = || self.column_factors(input.tensor, &delta, (a, magnitude), allow);
-                        Some(self.0.factors.get(&magnitude.name, factors)?)
-                    }
-                    None => None,
-                };
+                let factors = self.column_factors(input.tensor, change, allow)?;
                 delta.rescale = factors.as_deref().map_or(DoraScale::None, |f| DoraScale::Columns(f));
                 read_columns(a, row, rows, scratch)?;
                 Ok(delta.merge(&scratch.factor, &mut scratch.buffers, input.before, bytes))
@@ -213,9 +208,26 @@ impl Model {
         }
     }
 
-    /// DoRA's factor for each column of an embedding: magnitude / ‖column of the sum‖. Columns span the whole tensor,
-    /// so it is read once more; torch sums their squares row by row.
-    fn column_factors(
+    /// DoRA's factor for each column of an embedding; `None` for other changes.
+    pub(super) fn column_factors(
+        &self,
+        tensor: usize,
+        change: &ChangeKind,
+        allow_non_finite: bool,
+    ) -> Result<Option<Arc<Vec<f32>>>> {
+        let ChangeKind::Embedding { a, b, scaling, magnitude: Some(magnitude) } = change else {
+            return Ok(None);
+        };
+        let dtype = self.tensors()[tensor].info.dtype;
+        let right = self.0.factors.get(&b.name, || transposed(b, allow_non_finite))?;
+        let delta = LowRankDelta::for_embedding(dtype, &right, a, *scaling, true);
+        let factors = || self.computed_column_factors(tensor, &delta, (a, magnitude), allow_non_finite);
+        self.0.factors.get(&magnitude.name, factors).map(Some)
+    }
+
+    /// Magnitude / ‖column of the sum‖. Columns span the whole tensor, so it is read once more; torch sums their squares row
+    /// by row.
+    fn computed_column_factors(
         &self,
         tensor: usize,
         delta: &LowRankDelta<'_>,
