@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::forward::{ForwardModel, InputSums, input_sums, tokenizer};
 use crate::merge::Model;
 use crate::progress::{ProgressUpdate, RunOptions, Stage};
-use crate::survival::training_set_tokens;
+use crate::survival::{is_training_set, training_set_tokens};
 use crate::tokenizer::{TextEncoder, Tokenizer};
 
 /// The tokens of a chunk, which are computed together; the default of `llama-imatrix`.
@@ -111,14 +111,14 @@ fn chunks(model: &Model, text: &CalibrationText<'_>) -> Result<Vec<Vec<usize>>> 
 }
 
 fn ids(model: &Model, tokenizer: &Tokenizer, text: &CalibrationText<'_>) -> Result<Vec<usize>> {
-    if text.bytes.trim_ascii_start().first().is_some_and(|first| b"{[".contains(first)) {
-        let most = text.max_chunks.saturating_mul(CHUNK_TOKENS);
+    let most = text.max_chunks.saturating_mul(CHUNK_TOKENS);
+    if is_training_set(text.bytes) {
         return training_set_tokens(model, tokenizer, (text.file, text.bytes), most);
     }
     let plain =
         std::str::from_utf8(text.bytes).map_err(|_| Error::invalid(text.file, "is not UTF-8 text"))?;
     let plain = plain.strip_suffix('\n').unwrap_or(plain);
-    Ok(TextEncoder::new(tokenizer).encode(plain).into_iter().map(|id| id as usize).collect())
+    Ok(TextEncoder::new(tokenizer).encode_first(plain, most).into_iter().map(|id| id as usize).collect())
 }
 
 #[cfg(test)]

@@ -88,14 +88,18 @@ pub(crate) fn check_any(model: &Model) -> Result<Vec<Finding>> {
     if Architecture::of(model.base().config()).is_err() {
         return Ok(Vec::new());
     }
-    match check_serving(model) {
-        Err(error @ (Error::Read { .. } | Error::Cancelled)) => Err(error),
-        Err(error) => {
+    check_serving(model)
+}
+
+/// Findings, or the one that a file of the model cannot be read as what it is.
+fn or_invalid(findings: Result<Vec<Finding>>, model: &Model) -> Result<Vec<Finding>> {
+    findings.or_else(|error| match error {
+        Error::Read { .. } | Error::Cancelled => Err(error),
+        error => {
             let remedy = "correct the file, or take the base model's";
             Ok(vec![Finding::new(Severity::Error, "settings_invalid", named(&error, model), remedy)])
         }
-        findings => findings,
-    }
+    })
 }
 
 /// The message of an error about the model's files, by their names in their folders: a report is the same wherever these lie.
@@ -116,7 +120,7 @@ pub(crate) fn check_with_tokenizer(
     architecture: Architecture,
     tokenizer: Option<&Tokenizer>,
 ) -> Result<Vec<Finding>> {
-    let mut findings = processor::check(model)?;
+    let mut findings = or_invalid(processor::check(model), model)?;
     if let Some(tokenizer) = tokenizer {
         findings.extend(tokenizer_findings(model, architecture, tokenizer)?);
     }
@@ -129,11 +133,12 @@ fn tokenizer_findings(
     architecture: Architecture,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Finding>> {
-    let mut findings = vocabulary::check(model, architecture, tokenizer)?;
+    let mut findings = or_invalid(vocabulary::check(model, architecture, tokenizer), model)?;
     if architecture != Architecture::GemmaEmbedding {
         let (turn_end, of_template) = chat::check(tokenizer);
         findings.extend(of_template);
-        findings.extend(stop_tokens::check(model, architecture, tokenizer, turn_end)?);
+        let of_stops = stop_tokens::check(model, architecture, tokenizer, turn_end);
+        findings.extend(or_invalid(of_stops, model)?);
     }
     Ok(findings)
 }

@@ -1,7 +1,10 @@
 //! The files that multimodal models are served with.
 
+use serde_json::{Map, Value};
+
 use super::{Finding, Severity};
 use crate::error::Result;
+use crate::io::json;
 use crate::merge::Model;
 
 /// The sections of `config.json` that describe encoders.
@@ -15,10 +18,18 @@ pub(super) fn check(model: &Model) -> Result<Vec<Finding>> {
     for section in ENCODERS {
         has_encoders |= config.section(section)?.is_some();
     }
-    for file in FILES {
-        if !has_encoders || model.files().open(file)?.is_some() {
-            return Ok(Vec::new());
+    if !has_encoders {
+        return Ok(Vec::new());
+    }
+    let mut has_file = false;
+    for name in FILES {
+        if let Some(file) = model.files().read(name)? {
+            json::parse::<Map<String, Value>>(&file.location, &file.bytes)?;
+            has_file = true;
         }
+    }
+    if has_file {
+        return Ok(Vec::new());
     }
     let message = format!("the model has encoders, and neither {} nor {}", FILES[0], FILES[1]);
     let remedy = "copy both from the base model on the Hub, if it has them";

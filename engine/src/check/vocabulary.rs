@@ -24,21 +24,23 @@ pub(super) fn check(
     architecture: Architecture,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Finding>> {
+    let mut findings: Vec<Finding> = rowless_tokens(model, tokenizer).into_iter().collect();
     if !has_other_tokenizer(model)? {
-        return Ok(Vec::new());
+        return Ok(findings);
     }
     let base = Model::new(model.base());
     let before = match Tokenizer::open(base.files(), architecture, base.embedding_rows()) {
         Ok(before) => before,
         Err(error @ (Error::Read { .. } | Error::Cancelled)) => return Err(error),
         // the adapter's is a whole one
-        Err(_) => return Ok(Vec::new()),
+        Err(_) => return Ok(findings),
     };
-    let mut findings = Vec::new();
     findings.extend(lost_tokens(&before, tokenizer));
     for kind in KINDS {
         let (old, new) = (before.special_id(kind), tokenizer.special_id(kind));
-        if let (Some(old), true) = (old, old != new) {
+        // one without a row is named as such
+        let is_named = new.is_none() && !tokenizer.rowless.is_empty();
+        if let (Some(old), true) = (old.filter(|_| !is_named), old != new) {
             let new = new.map_or("none".to_owned(), |id| ShownToken(tokenizer, id).to_string());
             let old = ShownToken(&before, old);
             let message = format!("the adapter's {kind} token is {new}, and the base's is {old}");
@@ -48,6 +50,21 @@ pub(super) fn check(
         }
     }
     Ok(findings)
+}
+
+/// Tokens that the embedding has no row for.
+fn rowless_tokens(model: &Model, tokenizer: &Tokenizer) -> Option<Finding> {
+    const SHOWN: usize = 3;
+    let (rows, tokens) = (model.embedding_rows().stored?, &tokenizer.rowless);
+    let shown: Vec<String> = tokens.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = tokens.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let message = format!(
+        "the tokenizer has tokens for which the embedding, of {rows} rows, has none: {}{more}",
+        shown.join(", ")
+    );
+    let remedy = "save the embedding with the rows that training added (modules_to_save), or take the tokenizer files of the base model";
+    (!tokens.is_empty()).then(|| Finding::new(Severity::Error, "token_without_row", message, remedy))
 }
 
 /// Whether the adapter brings any file of the tokenizer that is not the base's.

@@ -52,7 +52,7 @@ type Module = (String, String);
 /// The modules in the order in which they run.
 fn modules(files: &ModelFiles) -> Result<Vec<Module>> {
     let Some(source) = files.open(MODULES_FILE)? else { return Ok(Vec::new()) };
-    let entries: Vec<Map<String, Value>> = json::parse(source.location(), &read_source(&*source)?)?;
+    let entries: Vec<Map<String, Value>> = json::parse_any(source.location(), &read_source(&*source)?)?;
     let text = |entry: &Map<String, Value>, key: &str| {
         let text = ConfigField::new(source.location(), "", entry, key).str()?;
         Ok(text.unwrap_or_default().to_owned())

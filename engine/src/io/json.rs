@@ -9,8 +9,17 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// Parses a file's content. Errors name the file, line and column.
+/// Parses a file that is one object. Errors name the file, line and column.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Result<T> {
+    // serde would take the items of a list for the fields of a struct
+    match bytes.trim_ascii_start().first() {
+        Some(b'[') => Err(Error::invalid(file, "is a list in JSON, not an object")),
+        Some(_) | None => parse_any(file, bytes),
+    }
+}
+
+/// Parses a file's content. Errors name the file, line and column.
+pub(crate) fn parse_any<'a, T: Deserialize<'a>>(file: &str, bytes: &'a [u8]) -> Result<T> {
     // text that is valid as a whole is not validated string by string
     let parsed = match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::from_str(text),

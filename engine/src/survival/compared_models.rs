@@ -68,11 +68,11 @@ impl ComparedModels {
         run: &RunOptions<'_>,
     ) -> Result<(Vec<Survival>, Option<AdapterBeside>)> {
         let tokenizer = tokenizer(model)?;
-        let asked = match &prompts.prompts {
-            Some(list) => {
+        let asked = match &prompts.file {
+            Some(file) => {
                 require_causal(model, &self.fine_tuned)?;
                 let encoder = PromptEncoder::new(model, &tokenizer)?;
-                Some(AskedPrompts { encoded: encoder.encode(list)?, encoder, available: list.len() })
+                Some(AskedPrompts { encoded: encoder.encode(file)?, encoder, available: file.prompts.len() })
             }
             None => None,
         };

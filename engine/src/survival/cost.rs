@@ -27,12 +27,12 @@ pub fn survival_cost(model: &Model, prompts: &PromptSet) -> Result<SurvivalCost>
     require_adapter(model)?;
     let forward = ForwardModel::of_model(model)?;
     let tokenizer = tokenizer(model)?;
-    let Some(list) = &prompts.prompts else {
+    let Some(file) = &prompts.file else {
         let tokens = fixed_prompts(&tokenizer).iter().map(|passage| passage.tokens.len() as u64).sum();
         return Ok(SurvivalCost { tokens, ..SurvivalCost::default() });
     };
     require_causal(model, &forward)?;
-    let encoded = PromptEncoder::new(model, &tokenizer)?.encode(list)?;
+    let encoded = PromptEncoder::new(model, &tokenizer)?.encode(file)?;
     let answer = |given: &Option<Vec<usize>>| given.as_ref().map_or(MAX_NEW_TOKENS, Vec::len);
     let tokens = encoded.iter().map(|prompt| (prompt.prompt.len() + answer(&prompt.answer)) as u64).sum();
     let passes = |are_needed: bool| if are_needed { MAX_NEW_TOKENS as u64 } else { 0 };

@@ -1,6 +1,6 @@
 //! Prompts as token ids, through the model's chat template.
 
-use super::prompt_set::{self, Prompt};
+use super::prompt_set::{self, Prompt, PromptFile};
 use crate::error::{Error, Result};
 use crate::forward::{AnswerEnd, BegunAnswer};
 use crate::merge::Model;
@@ -51,12 +51,18 @@ impl<'a> PromptEncoder<'a> {
         Ok(Self { model, tokenizer, encoder: TextEncoder::new(tokenizer), renderer })
     }
 
-    /// The first prompt of each part of the list that is within the limits of tokens.
-    pub(super) fn encode(&self, prompts: &[Prompt]) -> Result<Vec<EncodedPrompt>> {
-        let (mut encoded, mut total) = (Vec::new(), 0);
-        for part in prompt_set::parts(prompts) {
+    /// The first prompt of each part of the list that the template can render within the limits of tokens.
+    pub(super) fn encode(&self, file: &PromptFile) -> Result<Vec<EncodedPrompt>> {
+        let (mut encoded, mut total, mut problem) = (Vec::new(), 0, None);
+        for part in prompt_set::parts(&file.prompts) {
             for prompt in part.iter().take(MAX_TRIED) {
-                let prompt = self.encode_one(prompt)?;
+                let prompt = match self.encode_one(prompt) {
+                    Ok(prompt) => prompt,
+                    Err(error) => {
+                        problem = problem.or(Some(error));
+                        continue;
+                    }
+                };
                 let tokens = prompt.prompt.len() + prompt.answer.as_ref().map_or(0, Vec::len);
                 if (1..=MAX_PROMPT_TOKENS).contains(&prompt.prompt.len()) && total + tokens <= MAX_TOKENS {
                     total += tokens;
@@ -65,10 +71,14 @@ impl<'a> PromptEncoder<'a> {
                 }
             }
         }
-        match encoded.is_empty() {
-            true => Err(self
-                .invalid(format!("none of the prompts has 1 to {MAX_PROMPT_TOKENS} tokens: shorten them"))),
-            false => Ok(encoded),
+        match (encoded.is_empty(), problem) {
+            (false, _) => Ok(encoded),
+            (true, Some(problem)) => Err(problem),
+            (true, None) => {
+                let problem =
+                    format!("none of the prompts has 1 to {MAX_PROMPT_TOKENS} tokens: shorten them");
+                Err(Error::invalid(&file.name, problem))
+            }
         }
     }
 

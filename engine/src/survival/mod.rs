@@ -25,6 +25,7 @@ use compared_models::ComparedModels;
 pub use cost::{SurvivalCost, survival_cost};
 use encoding::PromptEncoder;
 pub use prompt_set::PromptSet;
+pub(crate) use prompt_set::is_training_set;
 pub use turn_end::{check_turn_end, measure_turn_end};
 
 /// An export that was written.
@@ -103,7 +104,7 @@ fn require_causal(model: &Model, forward: &ForwardModel) -> Result<()> {
 }
 
 /// The tokens of a training set in chat form: conversations, rendered through the model's chat template, up to the one that makes it
-/// at least `most` tokens.
+/// at least `most` tokens. One that the template cannot render is left out.
 pub(crate) fn training_set_tokens(
     model: &Model,
     tokenizer: &Tokenizer,
@@ -112,14 +113,20 @@ pub(crate) fn training_set_tokens(
 ) -> Result<Vec<usize>> {
     let encoder = PromptEncoder::new(model, tokenizer)?;
     let conversations = prompt_set::parse_all(file, bytes)?;
-    let mut tokens = Vec::new();
+    let (mut tokens, mut problem) = (Vec::new(), None);
     for conversation in &conversations {
         if tokens.len() >= most {
             break;
         }
-        tokens.extend(encoder.encode_whole(conversation)?);
+        match encoder.encode_whole(conversation) {
+            Ok(rendered) => tokens.extend(rendered),
+            Err(error) => problem = problem.or(Some(error)),
+        }
     }
-    Ok(tokens)
+    match problem.filter(|_| tokens.is_empty()) {
+        Some(problem) => Err(problem),
+        None => Ok(tokens),
+    }
 }
 
 #[cfg(test)]

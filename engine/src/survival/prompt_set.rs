@@ -13,10 +13,18 @@ const SAMPLES: usize = 3;
 /// Prompts, with answers where the file has them.
 #[derive(Debug, Clone)]
 pub struct PromptSet {
-    /// All of the file; `None` for the fixed ones.
-    pub(super) prompts: Option<Vec<Prompt>>,
+    /// Those of a file; `None` for the fixed ones.
+    pub(super) file: Option<PromptFile>,
     /// How many of the first prompts are answered by all models.
     pub(super) samples: usize,
+}
+
+/// All prompts of a file.
+#[derive(Debug, Clone)]
+pub(super) struct PromptFile {
+    /// Its name, for error messages.
+    pub(super) name: String,
+    pub(super) prompts: Vec<Prompt>,
 }
 
 /// A prompt.
@@ -34,7 +42,7 @@ const EXPECTED: &str = "give each line `messages`, `conversations`, or `prompt` 
 impl PromptSet {
     /// Four fixed texts, for want of prompts that fit the fine-tune.
     pub fn fixed() -> Self {
-        Self { prompts: None, samples: 0 }
+        Self { file: None, samples: 0 }
     }
 
     /// The prompts of a file: one a line, or JSON Lines (or a JSON array) of objects with `messages` (`role` and
@@ -43,7 +51,8 @@ impl PromptSet {
     /// # Errors
     /// [`Error::Invalid`] with the line, if it is neither; and if there is no prompt.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
-        Ok(Self { prompts: Some(parse_all(file, bytes)?), samples: SAMPLES })
+        let prompts = parse_all(file, bytes)?;
+        Ok(Self { file: Some(PromptFile { name: file.to_owned(), prompts }), samples: SAMPLES })
     }
 
     /// The same prompts, to which only the fine-tuned model answers, where the file has no answer.
@@ -51,6 +60,16 @@ impl PromptSet {
     pub fn without_samples(self) -> Self {
         Self { samples: 0, ..self }
     }
+}
+
+/// Whether a text begins as a training set does, with an object of JSON or a list of objects. `[edit]` and `{{ name }}` are text.
+pub(crate) fn is_training_set(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    let (first, then) = match text.split_first() {
+        Some((first, rest)) => (*first, rest.trim_ascii_start().first()),
+        None => return false,
+    };
+    matches!((first, then), (b'{', Some(b'"')) | (b'[', Some(b'{')))
 }
 
 /// All prompts of a file.
@@ -158,7 +177,7 @@ mod tests {
                 conversation.messages.iter().map(shown).collect::<Vec<_>>().join("|")
             }
         };
-        PromptSet::parse("p", text.as_bytes()).unwrap().prompts.unwrap().into_iter().map(shown).collect()
+        PromptSet::parse("p", text.as_bytes()).unwrap().file.unwrap().prompts.into_iter().map(shown).collect()
     }
 
     #[test]
@@ -186,7 +205,7 @@ mod tests {
     #[test]
     fn prompts_of_a_long_file_are_taken_from_all_over_it() {
         let text: String = (0..160).map(|n| format!("{n}\n")).collect();
-        let all = PromptSet::parse("p", text.as_bytes()).unwrap().prompts.unwrap();
+        let all = PromptSet::parse("p", text.as_bytes()).unwrap().file.unwrap().prompts;
         let parts: Vec<_> = parts(&all).collect();
         let first = |part: &[Prompt]| match &part[0] {
             Prompt::Text(text) => text.clone(),

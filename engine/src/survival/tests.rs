@@ -180,7 +180,7 @@ fn survival_on_prompts_is_that_of_the_definition() {
 
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
-    let encoded = encoder.encode(prompts.prompts.as_ref().unwrap()).unwrap();
+    let encoded = encoder.encode(prompts.file.as_ref().unwrap()).unwrap();
     let end = encoder.answer_end().unwrap();
     let (fine_tuned, base) = (
         ForwardModel::of_model(&model).unwrap(),
@@ -231,12 +231,12 @@ fn prompts_and_answers_are_rendered_through_the_chat_template() {
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
     let prompts = PromptSet::parse("p", br#"{"prompt": "hi", "completion": "yes"}"#).unwrap();
-    let encoded = encoder.encode(&prompts.prompts.unwrap()).unwrap().remove(0);
+    let encoded = encoder.encode(&prompts.file.unwrap()).unwrap().remove(0);
     let texts = crate::tokenizer::TextEncoder::new(&tokenizer);
     let ids = |text: &str| texts.encode(text).into_iter().map(|id| id as usize).collect::<Vec<_>>();
     assert_eq!(encoded.prompt, ids("<bos><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\n"));
     assert_eq!(encoded.answer, Some(ids("yes<end_of_turn>")));
-    let text = encoder.encode(&PromptSet::parse("p", b"hi\n").unwrap().prompts.unwrap()).unwrap().remove(0);
+    let text = encoder.encode(&PromptSet::parse("p", b"hi\n").unwrap().file.unwrap()).unwrap().remove(0);
     assert_eq!((&text.prompt, text.answer), (&encoded.prompt, None));
     assert!(encoder.answer_end().unwrap().stop_tokens.contains(&ids("<end_of_turn>")[0]));
 }
@@ -251,7 +251,7 @@ fn a_prompt_that_is_too_long_gives_its_place_to_the_next() {
     let text: String =
         (0..32).map(|n| if n % 2 == 0 { format!("{long}\n") } else { format!("{n}\n") }).collect();
     let prompts = PromptSet::parse("p", text.as_bytes()).unwrap();
-    let encoded = encoder.encode(&prompts.prompts.unwrap()).unwrap();
+    let encoded = encoder.encode(&prompts.file.unwrap()).unwrap();
     let shown: Vec<_> = encoded.into_iter().map(|prompt| prompt.shown).collect();
     assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
 }
@@ -275,6 +275,45 @@ fn logits_that_are_not_numbers_are_an_error_of_every_measure() {
         for error in errors.map(|error| error.to_string()) {
             assert!(error.contains("adapter") && error.contains("NaN or infinite logits"), "{error}");
         }
+    }
+}
+
+#[test]
+fn a_conversation_that_the_template_refuses_gives_its_place_to_the_next() {
+    let inputs = Inputs::new();
+    let refuses =
+        "{% if messages[0].role != 'user' %}{{ raise_exception('roles must alternate') }}{% endif %}";
+    let template = inputs.path("base/chat_template.jinja");
+    let text =
+        format!("{refuses}<bos>{{% for m in messages %}}{{{{ m.content }}}}<end_of_turn>{{% endfor %}}");
+    std::fs::write(template, text).unwrap();
+    let row = |role: &str, content: &str| {
+        format!("{{\"messages\": [{{\"role\": \"{role}\", \"content\": \"{content}\"}}]}}\n")
+    };
+    let rows: String =
+        (0..32).map(|n| row(if n % 2 == 0 { "tool" } else { "user" }, &n.to_string())).collect();
+    let (model, tokenizer) = (inputs.model(), tokenizer(&inputs.model()).unwrap());
+    let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
+    let encoded = encoder.encode(&PromptSet::parse("p", rows.as_bytes()).unwrap().file.unwrap()).unwrap();
+    let shown: Vec<_> = encoded.into_iter().map(|prompt| prompt.shown).collect();
+    assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
+    // with a byte order mark, as in a prompts file
+    let rows = format!("\u{feff}{}", rows.repeat(20));
+    assert!(is_training_set(rows.as_bytes()));
+    let tokens = training_set_tokens(&model, &tokenizer, ("p", rows.as_bytes()), 100).unwrap();
+    assert!((100..110).contains(&tokens.len()), "{}", tokens.len());
+    let only_refused = row("tool", "hi");
+    let error = training_set_tokens(&model, &tokenizer, ("p", only_refused.as_bytes()), 100).unwrap_err();
+    assert!(error.to_string().contains("roles must alternate"), "{error}");
+}
+
+#[test]
+fn a_text_that_begins_with_a_bracket_is_no_training_set() {
+    for text in ["[edit]\nA section", "{{ name }} is a template", "[1] a note", "{\n", "", "[", "plain"] {
+        assert!(!is_training_set(text.as_bytes()), "{text}");
+    }
+    for rows in ["{\"prompt\": \"hi\"}", "[\n {\"prompt\": \"hi\"}]", "\u{feff} { \"prompt\": \"hi\"}"] {
+        assert!(is_training_set(rows.as_bytes()), "{rows}");
     }
 }
 

@@ -20,7 +20,7 @@ pub fn measure_turn_end(
     prompts: &PromptSet,
     run: &RunOptions<'_>,
 ) -> Result<Option<TurnEndProbability>> {
-    let Some(list) = &prompts.prompts else { return Ok(None) };
+    let Some(file) = &prompts.file else { return Ok(None) };
     let models = match model.adapter() {
         Some(_) => {
             let (base, fine_tuned) = model.with_base_beside(2);
@@ -31,7 +31,7 @@ pub fn measure_turn_end(
     let tokenizer = tokenizer(model)?;
     let encoder = PromptEncoder::new(model, &tokenizer)?;
     let Some(turn_end) = encoder.turn_end().filter(|_| models[0].is_causal()) else { return Ok(None) };
-    let (encoded, end) = (encoder.encode(list)?, encoder.answer_end()?);
+    let (encoded, end) = (encoder.encode(file)?, encoder.answer_end()?);
     let asked = encoded.iter().filter(|prompt| prompt.answer.is_none()).map(EncodedPrompt::unanswered);
     let mut generated = greedy_answers(&[(&models[0], asked.collect())], &end, run)?.into_iter().flatten();
     let texts = encoded.into_iter().filter_map(|prompt| {

@@ -58,18 +58,21 @@ pub(super) fn apply_user_defined(
     }
 }
 
-/// The texts of special tokens: the `*_token` entries and the lists of `tokenizer_config.json`.
+/// The texts of special tokens: those that are named, and those of the tokenizer's class for kinds that are not.
 pub(super) fn special_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
+    let has = |key: &str| files.config.as_ref().is_some_and(|config| config.fields.contains_key(key));
+    let defaults = DEFAULT_SPECIAL_TOKENS.iter().filter(|(key, _)| !has(key));
+    named_texts(files).into_iter().chain(defaults.map(|(_, text)| (*text).to_owned())).collect()
+}
+
+/// The texts in the `*_token` entries and the lists of `tokenizer_config.json`.
+pub(super) fn named_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
     let none = serde_json::Map::new();
     let config = files.config.as_ref().map_or(&none, |config| &config.fields);
     let text = |value: &Value| {
         let text = value.as_str().or_else(|| value.get("content")?.as_str());
         text.map(str::to_owned)
     };
-    let defaults = DEFAULT_SPECIAL_TOKENS
-        .iter()
-        .filter(|(key, _)| !config.contains_key(*key))
-        .map(|(_, text)| (*text).to_owned());
     let named = config.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
     let lists = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
     let listed = lists.iter().filter_map(|key| config.get(*key)).flat_map(|value| match value {
@@ -77,7 +80,7 @@ pub(super) fn special_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
         Value::Object(named) => named.values().filter_map(text).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     });
-    defaults.chain(named).chain(listed).collect()
+    named.chain(listed).collect()
 }
 
 impl TokenVocabulary {

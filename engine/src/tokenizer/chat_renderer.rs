@@ -214,6 +214,7 @@ mod tests {
             },
             special: SpecialTokens::for_test("bos", 0, template),
             model: TokenizerModel::SentencePiece { gemma1: false },
+            rowless: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ mod bpe_vocab;
 mod chat_renderer;
 mod chat_template;
 mod gemma4;
+mod rowless_tokens;
 mod score_order;
 mod sentencepiece;
 mod special_tokens;
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
 pub(crate) use chat_renderer::{ChatRenderer, Conversation};
+pub(crate) use rowless_tokens::RowlessToken;
 use sentencepiece::SentencePiece;
 use special_tokens::SpecialTokens;
 pub(crate) use text_encoder::TextEncoder;
@@ -50,6 +52,8 @@ pub(crate) struct Tokenizer {
     pub(crate) vocabulary: TokenVocabulary,
     special: SpecialTokens,
     model: TokenizerModel,
+    /// Tokens that the embedding has no row for.
+    pub(crate) rowless: Vec<RowlessToken>,
 }
 
 /// The tokenizer models of Gemma in llama.cpp (`tokenizer.ggml.model`).
@@ -70,10 +74,13 @@ impl Tokenizer {
         );
         let bytes = TokenizerBytes::read(model)?;
         let files = bytes.parse(is_bpe)?;
-        let (vocabulary, tokenizer_model) = match architecture {
+        let (vocabulary, tokenizer_model, rowless) = match architecture {
             Architecture::Gemma4 | Architecture::Gemma4Assistant | Architecture::Gemma4Dspark => {
                 let (vocabulary, merges) = gemma4::read(model, &files)?;
-                (vocabulary, TokenizerModel::Bpe(merges))
+                let pieces = vocabulary.tokens.iter().cloned().enumerate();
+                let rows = rows.stored.map_or(vocabulary.tokens.len(), |rows| rows as usize);
+                let rowless = RowlessToken::of(&files, &vocabulary, pieces, rows);
+                (vocabulary, TokenizerModel::Bpe(merges), rowless)
             }
             Architecture::Gemma
             | Architecture::Gemma2
@@ -82,11 +89,12 @@ impl Tokenizer {
             | Architecture::GemmaEmbedding => {
                 let tokenizer_model =
                     TokenizerModel::SentencePiece { gemma1: architecture == Architecture::Gemma };
-                (sentencepiece_vocabulary(model, &files, architecture, rows)?, tokenizer_model)
+                let (vocabulary, rowless) = sentencepiece_vocabulary(model, &files, architecture, rows)?;
+                (vocabulary, tokenizer_model, rowless)
             }
         };
         let special = SpecialTokens::new(&files, model.config(), &vocabulary)?;
-        Ok(Self { vocabulary, special, model: tokenizer_model })
+        Ok(Self { vocabulary, special, model: tokenizer_model, rowless })
     }
 
     /// The id of a kind of special token, such as `eos`.
@@ -141,7 +149,7 @@ fn sentencepiece_vocabulary(
     files: &TokenizerFiles<'_>,
     architecture: Architecture,
     rows: EmbeddingRows,
-) -> Result<TokenVocabulary> {
+) -> Result<(TokenVocabulary, Vec<RowlessToken>)> {
     let pieces = pieces(model, files)?;
     let size = match rows.resized {
         Some(rows) => Some(rows as usize),
@@ -150,10 +158,13 @@ fn sentencepiece_vocabulary(
     let size = size.unwrap_or(pieces.len());
     let user_defined: Vec<usize> =
         pieces.iter().filter(|(_, piece)| piece.is_user_defined).map(|(id, _)| *id).collect();
+    let beyond = pieces.iter().filter(|(id, _)| *id >= size).map(|(id, piece)| (*id, piece.text.clone()));
+    let beyond: Vec<_> = beyond.collect();
     let mut vocabulary = sentencepiece::vocabulary(pieces, check_size(model, architecture, rows, size)?);
     added_tokens::apply(files, &mut vocabulary);
     added_tokens::apply_user_defined(files, &user_defined, &mut vocabulary);
-    Ok(vocabulary)
+    let rowless = RowlessToken::of(files, &vocabulary, beyond, size);
+    Ok((vocabulary, rowless))
 }
 
 /// Pieces with their ids, from `tokenizer.model`, else from `tokenizer.json`; sorted by id.

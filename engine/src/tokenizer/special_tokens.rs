@@ -22,6 +22,8 @@ pub(crate) struct SpecialTokens {
     ids: Vec<(String, u32)>,
     add_flags: Vec<(String, bool)>,
     template: Option<ChatTemplate>,
+    /// Ids are below this.
+    vocabulary_size: usize,
 }
 
 impl SpecialTokens {
@@ -31,7 +33,8 @@ impl SpecialTokens {
         config: &ModelConfig,
         vocabulary: &TokenVocabulary,
     ) -> Result<Self> {
-        let mut special = Self { template: ChatTemplate::of(files), ..Self::default() };
+        let (template, vocabulary_size) = (ChatTemplate::of(files), vocabulary.tokens.len());
+        let mut special = Self { template, vocabulary_size, ..Self::default() };
         let mut names: Vec<String> = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
         let mut tokens = token_fields(files);
         special.read_post_processor(files, tokens.as_mut(), &mut names);
@@ -48,7 +51,6 @@ impl SpecialTokens {
                 special.set_id(name, id);
             }
         }
-        special.ids.retain(|(_, id)| (*id as usize) < vocabulary.tokens.len());
         Ok(special)
     }
 
@@ -72,9 +74,9 @@ impl SpecialTokens {
         }
     }
 
-    /// Sets the id of a kind, if it has none.
+    /// Sets the id of a kind, if it has none and the vocabulary has the id.
     fn set_id(&mut self, name: &str, id: u32) {
-        if !self.ids.iter().any(|(known, _)| known == name) {
+        if (id as usize) < self.vocabulary_size && !self.ids.iter().any(|(known, _)| known == name) {
             self.ids.push((name.to_owned(), id));
         }
     }

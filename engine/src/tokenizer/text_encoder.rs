@@ -4,11 +4,13 @@
 //! whose merge comes first is merged until none is left. Characters without a token become bytes.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::{TokenType, Tokenizer, TokenizerModel};
 
 const SPACE: &str = "\u{2581}";
+/// The bytes of a long text that are encoded at a time.
+const PART_SIZE: usize = 64 << 10;
 /// In the list of next pieces: the piece is now a part of the one before it.
 const MERGED: usize = usize::MAX;
 
@@ -81,6 +83,40 @@ impl<'a> TextEncoder<'a> {
         }
         self.encode_plain(&text[start..], &mut ids);
         ids
+    }
+
+    /// The first `most` ids of a text, which may be much longer.
+    pub(crate) fn encode_first(&self, text: &str, most: usize) -> Vec<u32> {
+        let mut ids = Vec::new();
+        for part in self.parts(text, PART_SIZE) {
+            if ids.len() >= most {
+                break;
+            }
+            ids.extend(self.encode(part));
+        }
+        ids.truncate(most);
+        ids
+    }
+
+    /// Parts whose ids, one part after the other, are those of the text: no token has the two characters at which it is cut.
+    /// Each has `size` bytes at least, but for the last.
+    fn parts<'t>(&self, text: &'t str, size: usize) -> impl Iterator<Item = &'t str> + use<'t> {
+        let space = |character: char| if character == ' ' { '\u{2581}' } else { character };
+        let tokens = self.tokenizer.vocabulary.tokens.iter();
+        let pairs = |token: &'a String| token.chars().map(space).zip(token.chars().map(space).skip(1));
+        let joined: HashSet<(char, char)> = tokens.flat_map(pairs).collect();
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let mut before = None;
+            let is_cut = |(at, character): &(usize, char)| {
+                let pair = (before.replace(space(*character)), space(*character));
+                *at >= size && pair.0.is_some_and(|first| !joined.contains(&(first, pair.1)))
+            };
+            let cut = rest.char_indices().find(is_cut).map_or(rest.len(), |(at, _)| at);
+            let part;
+            (part, rest) = rest.split_at(cut);
+            (!part.is_empty()).then_some(part)
+        })
     }
 
     /// The id of a token.
@@ -190,7 +226,30 @@ mod tests {
             scores: pieces.iter().map(|(_, score, _)| *score).collect(),
             types: pieces.iter().map(|(.., kind)| *kind).collect(),
         };
-        Tokenizer { vocabulary, special: SpecialTokens::default(), model }
+        Tokenizer { vocabulary, special: SpecialTokens::default(), model, rowless: Vec::new() }
+    }
+
+    #[test]
+    fn the_ids_of_the_parts_are_those_of_the_text() {
+        let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let text = "the  capital of  a town\n\nis by the sea.<start_of_turn> Müller 🌊\t\tonce upon  a time "
+            .repeat(9);
+        for base in ["gemma1-micro", "gemma3-micro", "families/gemma4-dense"] {
+            let folder = crate::io::LocalFolder::open(fixtures.join(base).join("base")).unwrap();
+            let model = crate::merge::Model::new(
+                &crate::checkpoint::Checkpoint::open(std::sync::Arc::new(folder)).unwrap(),
+            );
+            let tokenizer = crate::forward::tokenizer(&model).unwrap();
+            let encoder = TextEncoder::new(&tokenizer);
+            let whole = encoder.encode(&text);
+            for size in [1, 7, 100] {
+                let parts: Vec<&str> = encoder.parts(&text, size).collect();
+                assert!(parts.len() > 2 && parts.concat() == text, "{base} {size}: {parts:?}");
+                let ids: Vec<u32> = parts.iter().flat_map(|part| encoder.encode(part)).collect();
+                assert_eq!(ids, whole, "{base} {size}");
+            }
+            assert_eq!(encoder.encode_first(&text, 11), whole[..11]);
+        }
     }
 
     const PIECES: [(&str, f32, TokenType); 10] = [

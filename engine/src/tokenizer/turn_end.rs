@@ -1,48 +1,42 @@
 //! Where a turn of the model ends: the token that the chat template puts after an answer, and those at which programs stop.
 
-use minijinja::value::Value;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::chat_renderer::{ChatRenderer, Conversation};
 use super::text_encoder::TextEncoder;
 use super::{TokenType, Tokenizer};
 use crate::checkpoint::ModelFiles;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::json;
 
 /// Stands for an answer in a rendered conversation.
 const ANSWER: &str = "Answer-9f3b";
 
-/// `eos_token_id` of `generation_config.json`: one id or several.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-enum EosTokenIds {
-    One(u32),
-    Several(Vec<u32>),
-    #[default]
-    None,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct GenerationConfig {
-    #[serde(default)]
-    eos_token_id: EosTokenIds,
-}
-
-/// The ids of `eos_token_id` in `generation_config.json`; `None` without the file.
+/// The ids of `eos_token_id` in `generation_config.json`, one or several; `None` without the file.
 pub(crate) fn generation_eos(files: &ModelFiles) -> Result<Option<Vec<u32>>> {
     let Some(file) = files.read("generation_config.json")? else { return Ok(None) };
-    let config: GenerationConfig = json::parse(&file.location, &file.bytes)?;
-    Ok(Some(match config.eos_token_id {
-        EosTokenIds::One(id) => vec![id],
-        EosTokenIds::Several(ids) => ids,
-        EosTokenIds::None => Vec::new(),
-    }))
+    let config: Map<String, Value> = json::parse(&file.location, &file.bytes)?;
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    let ids = match config.get("eos_token_id") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(Value::Array(ids)) => ids.iter().map(id).collect(),
+        Some(value) => id(value).map(|id| vec![id]),
+    };
+    let problem = || {
+        let value = config.get("eos_token_id").unwrap_or(&Value::Null);
+        Error::invalid(
+            &file.location,
+            format!("has eos_token_id {value}, which is neither an id nor a list of ids"),
+        )
+    };
+    ids.ok_or_else(problem).map(Some)
 }
 
 /// A message of a conversation.
-pub(crate) fn message(role: &str, content: &str) -> Value {
-    [("role", Value::from(role)), ("content", Value::from(content))].into_iter().collect()
+pub(crate) fn message(role: &str, content: &str) -> minijinja::Value {
+    [("role", minijinja::Value::from(role)), ("content", minijinja::Value::from(content))]
+        .into_iter()
+        .collect()
 }
 
 /// The first control token after an answer; `None` if the template puts none there.

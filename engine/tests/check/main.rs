@@ -82,7 +82,34 @@ type Break = fn(&Folders);
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 19] = [
+    let cases: [(&str, Severity, Break); 27] = [
+        ("token_without_row", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                let token = json!({"id": 768, "content": "<|im_end|>", "special": true});
+                json["added_tokens"].as_array_mut().unwrap().push(token);
+            });
+        }),
+        ("token_without_row", Severity::Error, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["eos_token"] = json!("<zzz>"));
+        }),
+        ("token_without_row", Severity::Error, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["additional_special_tokens"] = json!(["<zzz>"]));
+        }),
+        ("token_without_row", Severity::Error, |f| {
+            f.edit("base/config.json", |c| c["vocab_size"] = json!(700));
+        }),
+        ("settings_invalid", Severity::Error, |f| {
+            fs::write(f.path("base/generation_config.json"), "{").unwrap();
+        }),
+        ("settings_invalid", Severity::Error, |f| {
+            fs::write(f.path("base/generation_config.json"), "[106]").unwrap();
+        }),
+        ("settings_invalid", Severity::Error, |f| {
+            f.edit("base/generation_config.json", |c| c["eos_token_id"] = json!("106"));
+        }),
+        ("settings_invalid", Severity::Error, |f| {
+            f.edit("base/generation_config.json", |c| c["eos_token_id"] = json!([106, -1]));
+        }),
         ("turn_end_not_in_stop_set", Severity::Error, |f| {
             f.edit("adapter/tokenizer_config.json", |c| c["eos_token"] = json!("<eos>"));
         }),
@@ -165,6 +192,10 @@ fn a_model_with_encoders_needs_a_processor() {
     }
     let finding = &folders.findings()[0];
     assert_eq!((finding.code, finding.severity), ("processor_missing", Severity::Warning));
+    fs::write(folders.path("base/preprocessor_config.json"), "[]").unwrap();
+    let finding = &folders.findings()[0];
+    assert_eq!((finding.code, finding.severity), ("settings_invalid", Severity::Error));
+    assert!(finding.message.contains("preprocessor_config.json: is a list"), "{finding:?}");
 }
 
 #[test]
@@ -235,7 +266,7 @@ fn a_merge_does_not_need_a_valid_tokenizer_or_generation_config() {
     assert_eq!(codes(&plan()), before, "the adapter's tokenizer is whole");
     fs::write(folders.path("base/generation_config.json"), "{").unwrap();
     let found = plan();
-    assert_eq!(codes(&found), ["settings_invalid"]);
+    assert_eq!(codes(&found), ["settings_invalid", "no_tool_calls"], "what else is found is not lost");
     let message = &found.findings()[0].message;
     assert!(message.starts_with("generation_config.json: "), "no folder, and the file: {message}");
 }
