@@ -35,6 +35,41 @@ fn a_file_has_at_most_the_size_and_verifies() {
 }
 
 #[test]
+fn split_files_have_at_most_the_size_together() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --quant q8_0 --out whole.gguf");
+    let whole = fs::metadata(inputs.path("whole.gguf")).unwrap().len();
+    for most in [whole, whole - 700, whole * 2 / 3] {
+        let said = inputs.run(&format!(
+            "gguf --base base --max-bytes {most} --split-max-size 100K --out v.gguf --force --json"
+        ));
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let parts = fs::read_dir(inputs.path("")).unwrap().map(|entry| entry.unwrap());
+        let parts: Vec<_> =
+            parts.filter(|entry| entry.file_name().to_str().unwrap().starts_with("v-0")).collect();
+        let bytes: u64 = parts.iter().map(|part| part.metadata().unwrap().len()).sum();
+        assert!(parts.len() > 2 && bytes <= most, "{bytes} of {most} in {} files", parts.len());
+        parts.iter().for_each(|part| fs::remove_file(part.path()).unwrap());
+        fs::remove_file(inputs.path("v.report.json")).unwrap();
+    }
+}
+
+#[test]
+fn a_base_on_a_grid_has_at_most_the_error_of_q4_0() {
+    let inputs = Inputs::new();
+    e2e::put_on_grid(&inputs.path("base")).unwrap();
+    inputs.succeed("gguf --base base --quant q4_0 --pure --out q4_0.gguf");
+    let most = fs::metadata(inputs.path("q4_0.gguf")).unwrap().len();
+    inputs.succeed(&format!("gguf --base base --max-bytes {most} --out m.gguf"));
+    let rmse = |report: &str| {
+        let report: Value = serde_json::from_slice(&fs::read(inputs.path(report)).unwrap()).unwrap();
+        report["summary"]["rmse"].as_f64().unwrap()
+    };
+    let (chosen, uniform) = (rmse("m.report.json"), rmse("q4_0.report.json"));
+    assert!(chosen <= 1.001 * uniform, "{chosen} {uniform}");
+}
+
+#[test]
 fn the_importance_matrix_weights_the_errors() {
     let inputs = Inputs::new();
     let model = "--base base --adapter adapter";

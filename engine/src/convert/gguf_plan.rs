@@ -240,6 +240,11 @@ impl GgufPlan {
             .collect()
     }
 
+    /// The names of the tensors that are encoded with the steps of their grid.
+    pub(crate) fn names_on_grid(&self) -> impl Iterator<Item = &str> {
+        self.tensors.iter().filter(|tensor| tensor.on_grid).map(|tensor| tensor.name.as_str())
+    }
+
     /// The types of the quantized matrices that are not of the checkpoint itself: those of modules after it.
     pub(crate) fn module_types(&self) -> impl Iterator<Item = (&str, TensorType)> {
         let quantized = self.tensors.iter().filter(|tensor| tensor.as_type.block_size() > 1);

@@ -22,7 +22,7 @@ pub struct GgufOptions {
     pub(super) imatrix: Option<Arc<Imatrix>>,
     through_f16: bool,
     pub(super) types: TypeOverrides,
-    pub(super) split: Option<SplitLimit>,
+    pub(crate) split: Option<SplitLimit>,
     /// The encoders go to an mmproj file, so that an adapter may change them.
     pub(super) separate_mmproj: bool,
     /// The model that a drafter drafts for.

@@ -1,5 +1,7 @@
 //! The error of each matrix in each type, on some of its rows.
 
+use std::collections::HashSet;
+
 use kernels::error_stats::weighted_squares;
 use kernels::quant::TensorType;
 
@@ -15,10 +17,14 @@ const SAMPLED_ELEMENTS: u64 = 1 << 17;
 /// Groups of neighboring rows, each of which is read at once: reads of an object store take long.
 const GROUPS: u64 = 8;
 
-/// The types that each matrix can have.
+/// Encodes a row in a type.
+type Encode = fn(TensorType, &[f32], Option<&[f32]>, &mut [u8]);
+
+/// The types that each matrix can have. Those `on_grid` are encoded with the steps of their grid in Q4_0.
 pub(super) fn choices(
     model: &Model,
     matrices: &[PlannedMatrix<'_>],
+    on_grid: &HashSet<&str>,
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<TypeChoice>>> {
     let total: u64 = matrices.iter().map(|matrix| matrix.elements).sum();
@@ -27,15 +33,18 @@ pub(super) fn choices(
         if run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
-        measured.extend(in_parallel(side_by_side.iter(), run, |matrix| of_matrix(model, matrix))?);
+        measured.extend(in_parallel(side_by_side.iter(), run, |matrix| {
+            of_matrix(model, matrix, on_grid.contains(matrix.name))
+        })?);
         done += side_by_side.iter().map(|matrix| matrix.elements).sum::<u64>();
         run.progress.report(ProgressUpdate { stage: Stage::Fitting, done, total });
     }
     Ok(measured)
 }
 
-fn of_matrix(model: &Model, matrix: &PlannedMatrix<'_>) -> Result<Vec<TypeChoice>> {
+fn of_matrix(model: &Model, matrix: &PlannedMatrix<'_>, on_grid: bool) -> Result<Vec<TypeChoice>> {
     let rows = sampled_rows(model, matrix)?;
+    let encode = if on_grid { TensorType::encode_on_grid } else { TensorType::encode };
     let fits = |as_type: &TensorType| {
         as_type.block_size() > 1 && matrix.columns.is_multiple_of(as_type.block_size())
     };
@@ -44,7 +53,7 @@ fn of_matrix(model: &Model, matrix: &PlannedMatrix<'_>) -> Result<Vec<TypeChoice
         .map(|as_type| TypeChoice {
             as_type,
             bytes: matrix.padded_bytes(as_type),
-            error: rows.error(as_type, matrix),
+            error: rows.error(as_type, encode, matrix),
         })
         .collect())
 }
@@ -77,13 +86,13 @@ fn sampled_rows(model: &Model, matrix: &PlannedMatrix<'_>) -> Result<SampledRows
 
 impl SampledRows {
     /// The squared error relative to the squares of the weights, both weighted by the importance of their columns.
-    fn error(&self, as_type: TensorType, matrix: &PlannedMatrix<'_>) -> f64 {
+    fn error(&self, as_type: TensorType, encode: Encode, matrix: &PlannedMatrix<'_>) -> f64 {
         let mut bytes = vec![0; as_type.bytes(matrix.columns) as usize];
         let mut decoded = vec![0.0; matrix.columns as usize];
         let (mut error, mut size) = (0.0, 0.0);
         for (row, values) in &self.rows {
             let importance = matrix.importance.map(|importance| importance.for_row(*row));
-            as_type.encode(values, importance, &mut bytes);
+            encode(as_type, values, importance, &mut bytes);
             as_type.decode(&bytes, &mut decoded);
             let of_row = weighted_squares(values, &decoded, importance);
             error += of_row.0;

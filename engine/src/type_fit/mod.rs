@@ -4,6 +4,8 @@
 mod choice;
 mod measure;
 
+use std::collections::HashSet;
+
 use crate::convert::{GgufOptions, GgufPlan};
 use crate::error::{Error, Result};
 use crate::merge::Model;
@@ -45,40 +47,81 @@ pub fn fit_types(
     run: &RunOptions<'_>,
 ) -> Result<FittedTypes> {
     let plan = GgufPlan::new(model, &options.clone().with_output_type(OutputType::Q4_K_M))?;
-    let matrices = plan.matrices();
-    let choices = measure::choices(model, &matrices, run)?;
-    let bytes_of = |types: &[TensorType]| -> u64 {
+    let in_q4_0 = TypeOverrides { pure: true, ..TypeOverrides::default() };
+    let in_q4_0 = options.clone().with_output_type(OutputType::Q4_0).with_types(in_q4_0);
+    let on_grid = GgufPlan::new(model, &in_q4_0)?;
+    let on_grid: HashSet<&str> = on_grid.names_on_grid().collect();
+    let choices = measure::choices(model, &plan.matrices(), &on_grid, run)?;
+    let fit = TypeFit { options, plan: &plan, choices: &choices };
+    let mut others = fit.others();
+    loop {
+        let Some(mut fitted) = fit.within(max_bytes, others) else {
+            let smallest = others + fit.smallest();
+            let problem = format!(
+                "has {smallest} bytes in the smallest types, more than {max_bytes}: allow {smallest} at least"
+            );
+            return Err(Error::invalid(model.base().location(), problem));
+        };
+        if options.split.is_some() {
+            // each part has a header, and their number is that of the types
+            fitted.size = GgufPlan::new(model, &fitted.options)?.size();
+        }
+        if fitted.size <= max_bytes {
+            return Ok(fitted);
+        }
+        others += fitted.size - max_bytes;
+    }
+}
+
+/// The errors that were measured, and the file without types.
+struct TypeFit<'a> {
+    options: &'a GgufOptions,
+    plan: &'a GgufPlan,
+    choices: &'a [Vec<TypeChoice>],
+}
+
+impl TypeFit<'_> {
+    /// The bytes of the file without its matrices.
+    fn others(&self) -> u64 {
+        let planned: Vec<TensorType> = self.plan.matrices().iter().map(|matrix| matrix.as_type).collect();
+        self.plan.size() - self.bytes_of(&planned)
+    }
+
+    /// The bytes of the matrices in these types.
+    fn bytes_of(&self, types: &[TensorType]) -> u64 {
+        let matrices = self.plan.matrices();
         matrices.iter().zip(types).map(|(matrix, as_type)| matrix.padded_bytes(*as_type)).sum()
-    };
-    let planned: Vec<TensorType> = matrices.iter().map(|matrix| matrix.as_type).collect();
-    let others = plan.size() - bytes_of(&planned);
-    let Some(chosen) = max_bytes.checked_sub(others).and_then(|budget| least_error(&choices, budget)) else {
-        let smallest: u64 =
-            choices.iter().filter_map(|choices| choices.iter().map(|choice| choice.bytes).min()).sum();
-        let smallest = others + smallest;
-        let problem = format!(
-            "has {smallest} bytes in the smallest types, more than {max_bytes}: allow {smallest} at least"
-        );
-        return Err(Error::invalid(model.base().location(), problem));
-    };
-    let mixture = best_mixture(&plan, &choices, |types| others + bytes_of(types) <= max_bytes);
-    let error = total_error(&choices, &chosen);
-    let (types, error) = match &mixture {
-        Some((_, types, of_mixture)) if *of_mixture < error => (types.clone(), *of_mixture),
-        Some(_) | None => (chosen, error),
-    };
-    let named: Vec<(String, TensorType)> =
-        matrices.iter().map(|matrix| matrix.name.to_owned()).zip(types.iter().copied()).collect();
-    let output_type = mixture.as_ref().map_or(OutputType::Q2_K, |(output, ..)| *output);
-    let types_of_matrices = named.iter().map(|(name, as_type)| (name.as_str(), *as_type));
-    let overrides = TypeOverrides::of_tensors(types_of_matrices.chain(plan.module_types()));
-    Ok(FittedTypes {
-        options: options.clone().with_output_type(output_type).with_types(overrides),
-        size: others + bytes_of(&types),
-        error,
-        types: named,
-        mixture: mixture.map(|(output, _, error)| (output, error)),
-    })
+    }
+
+    /// The bytes of the matrices in the smallest types.
+    fn smallest(&self) -> u64 {
+        self.choices.iter().filter_map(|choices| choices.iter().map(|choice| choice.bytes).min()).sum()
+    }
+
+    /// The types with the least error beside so many other bytes; `None` if even the smallest are larger.
+    fn within(&self, max_bytes: u64, others: u64) -> Option<FittedTypes> {
+        let chosen = least_error(self.choices, max_bytes.checked_sub(others)?)?;
+        let mixture =
+            best_mixture(self.plan, self.choices, |types| others + self.bytes_of(types) <= max_bytes);
+        let error = total_error(self.choices, &chosen);
+        let (types, error) = match &mixture {
+            Some((_, types, of_mixture)) if *of_mixture < error => (types.clone(), *of_mixture),
+            Some(_) | None => (chosen, error),
+        };
+        let matrices = self.plan.matrices();
+        let named: Vec<(String, TensorType)> =
+            matrices.iter().map(|matrix| matrix.name.to_owned()).zip(types.iter().copied()).collect();
+        let output_type = mixture.as_ref().map_or(OutputType::Q2_K, |(output, ..)| *output);
+        let types_of_matrices = named.iter().map(|(name, as_type)| (name.as_str(), *as_type));
+        let overrides = TypeOverrides::of_tensors(types_of_matrices.chain(self.plan.module_types()));
+        Some(FittedTypes {
+            options: self.options.clone().with_output_type(output_type).with_types(overrides),
+            size: others + self.bytes_of(&types),
+            error,
+            types: named,
+            mixture: mixture.map(|(output, _, error)| (output, error)),
+        })
+    }
 }
 
 /// The mixture that fits and has the least error.
