@@ -1,10 +1,12 @@
 //! Renders conversations through a chat template as transformers does (`apply_chat_template`): the options and functions
 //! of its Jinja environment, and the special tokens as variables.
 
-use minijinja::value::{Kwargs, Value, ValueKind};
+use std::io;
+
+use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
 use regex::Regex;
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use serde_json::ser::{Formatter, Serializer};
 
 use super::Tokenizer;
 
@@ -42,6 +44,8 @@ impl ChatRenderer {
         environment.set_fuel(Some(FUEL));
         environment.set_formatter(|out, _, value| Ok(out.write_str(&python_str(value))?));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        minijinja_contrib::add_to_environment(&mut environment);
+        environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
@@ -153,47 +157,150 @@ fn strftime_now(format: &str) -> String {
     jiff::Zoned::now().strftime(format).to_string()
 }
 
-/// Python's `json.dumps` with `ensure_ascii=False`.
+/// Python's `json.dumps` with `ensure_ascii=False`, as transformers calls it.
 fn to_json(value: Value, options: Kwargs) -> Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
-    options.assert_all_used().ok();
-    let mut text = Vec::new();
-    let written = match indent {
-        Some(indent) => {
-            let indent = " ".repeat(indent);
-            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-            serde::Serialize::serialize(&value, &mut Serializer::with_formatter(&mut text, formatter))
-        }
-        None => {
-            serde::Serialize::serialize(&value, &mut Serializer::with_formatter(&mut text, PythonFormatter))
+    let separators: Option<Vec<String>> = options.get("separators")?;
+    let sort_keys: Option<bool> = options.get("sort_keys")?;
+    let ensure_ascii: Option<bool> = options.get("ensure_ascii")?;
+    options.assert_all_used()?;
+    let [comma, colon] = match separators.as_deref() {
+        Some([comma, colon]) => [comma.clone(), colon.clone()],
+        // without a space at the end of a line
+        None if indent.is_some() => [",", ": "].map(str::to_owned),
+        None => [", ", ": "].map(str::to_owned),
+        Some(_) => {
+            let problem = "separators of tojson are two texts";
+            return Err(minijinja::Error::new(ErrorKind::InvalidOperation, problem));
         }
     };
+    let formatter = PythonFormatter {
+        comma,
+        colon,
+        indent: indent.map(|count| " ".repeat(count)),
+        depth: 0,
+        has_item: false,
+        ensure_ascii: ensure_ascii == Some(true),
+    };
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, formatter);
+    let value = if sort_keys == Some(true) { with_sorted_keys(&value) } else { value };
+    let written = serde::Serialize::serialize(&value, &mut serializer);
     written.map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     Ok(Value::from(String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// A space after each comma and colon.
-struct PythonFormatter;
+/// The value with the keys of all its objects in order.
+fn with_sorted_keys(value: &Value) -> Value {
+    let items = || value.try_iter().into_iter().flatten();
+    match value.kind() {
+        ValueKind::Map => {
+            let mut keys: Vec<Value> = items().collect();
+            keys.sort();
+            keys.into_iter()
+                .map(|key| {
+                    let item = with_sorted_keys(&value.get_item(&key).unwrap_or_default());
+                    (key, item)
+                })
+                .collect()
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            items().map(|item| with_sorted_keys(&item)).collect::<Vec<_>>().into()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// Python's layout of JSON.
+struct PythonFormatter {
+    comma: String,
+    colon: String,
+    /// The spaces of a level, if there is a line for each item.
+    indent: Option<String>,
+    depth: usize,
+    /// Whether the current list or object has an item.
+    has_item: bool,
+    ensure_ascii: bool,
+}
+
+impl PythonFormatter {
+    fn new_line<W: ?Sized + io::Write>(&self, out: &mut W) -> io::Result<()> {
+        match &self.indent {
+            Some(indent) => write!(out, "\n{}", indent.repeat(self.depth)),
+            None => Ok(()),
+        }
+    }
+
+    fn begin<W: ?Sized + io::Write>(&mut self, out: &mut W, bracket: &str) -> io::Result<()> {
+        self.depth += 1;
+        self.has_item = false;
+        out.write_all(bracket.as_bytes())
+    }
+
+    fn begin_item<W: ?Sized + io::Write>(&self, out: &mut W, first: bool) -> io::Result<()> {
+        out.write_all(if first { b"" } else { self.comma.as_bytes() })?;
+        self.new_line(out)
+    }
+
+    fn end<W: ?Sized + io::Write>(&mut self, out: &mut W, bracket: &str) -> io::Result<()> {
+        self.depth -= 1;
+        if self.has_item {
+            self.new_line(out)?;
+        }
+        out.write_all(bracket.as_bytes())
+    }
+}
 
 impl Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
+    fn begin_array<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.begin(out, "[")
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.begin_item(out, first)
     }
 
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, out: &mut W) -> std::io::Result<()> {
-        out.write_all(b": ")
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.has_item = true;
+        Ok(())
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.end(out, "]")
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.begin(out, "{")
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.begin_item(out, first)
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(self.colon.as_bytes())
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.has_item = true;
+        Ok(())
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.end(out, "}")
+    }
+
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        if !self.ensure_ascii {
+            return out.write_all(text.as_bytes());
+        }
+        for unit in text.encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii() => out.write_all(&[byte])?,
+                Ok(_) | Err(_) => write!(out, "\\u{unit:04x}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -252,6 +359,35 @@ mod tests {
         }
         assert_eq!(render("{% if add_generation_prompt %}go{% endif %}", true).as_deref(), Ok("go"));
         assert!(render("{{ strftime_now('%Y') }}", false).unwrap().parse::<u32>().unwrap() >= 2025);
+    }
+
+    #[test]
+    fn tojson_has_the_layouts_of_python() {
+        let value = r#"{"b": [1, {"z": "é😀", "a": none}], "a": {}, "c": []}"#;
+        let indented = "{\n  \"b\": [\n    1,\n    {\n      \"z\": \"é😀\",\n      \"a\": null\n    }\n  ],\n  \"a\": {},\n  \"c\": []\n}";
+        for (options, expected) in [
+            ("ensure_ascii=false", r#"{"b": [1, {"z": "é😀", "a": null}], "a": {}, "c": []}"#),
+            ("indent=2", indented),
+            (
+                "separators=(',', ':'), sort_keys=true, ensure_ascii=true",
+                r#"{"a":{},"b":[1,{"a":null,"z":"\u00e9\ud83d\ude00"}],"c":[]}"#,
+            ),
+        ] {
+            let text = render(&format!("{{{{ {value} | tojson({options}) }}}}"), true);
+            assert_eq!(text.as_deref(), Ok(expected), "{options}");
+        }
+    }
+
+    #[test]
+    fn filters_and_functions_of_jinja_are_there() {
+        for (template, expected) in [
+            ("{{ 'a long text of words' | truncate(length=9, killwords=true) }}", "a long..."),
+            ("{{ '<b>x</b>' | striptags }}", "x"),
+            ("{% set next = joiner(', ') %}{% for x in [1, 2] %}{{ next() }}{{ x }}{% endfor %}", "1, 2"),
+            ("{% set row = cycler('a', 'b') %}{{ row.next() }}{{ row.next() }}{{ row.next() }}", "aba"),
+        ] {
+            assert_eq!(render(template, true).as_deref(), Ok(expected));
+        }
     }
 
     #[test]

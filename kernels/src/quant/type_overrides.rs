@@ -129,9 +129,11 @@ fn is_common_syntax(pattern: &str) -> bool {
         escaped.is_some_and(|c| c.is_ascii_punctuation() && !"<>".contains(c) || "dws".contains(c))
     });
     let groups = pattern.replace("(?:", "(");
+    // the first ] of a class ends it in C++
+    let is_class = |class: &str| class.contains(']') && !class.trim_start_matches('^').starts_with(']');
     let mut classes = pattern.split('[').skip(1);
     let operations = ["&&", "--", "~~"].iter().any(|operation| pattern.contains(operation));
-    escapes && !groups.contains("(?") && !operations && classes.all(|class| class.contains(']'))
+    escapes && !groups.contains("(?") && !operations && classes.all(is_class)
 }
 
 impl From<NamePattern> for String {
@@ -190,6 +192,8 @@ mod tests {
             (r"\battn=q8_0", "differently"),
             (r"(a)\1=q8_0", "differently"),
             ("[a&&b]=q8_0", "differently"),
+            ("[]a]=q8_0", "differently"),
+            ("[^]a]=q8_0", "differently"),
         ] {
             let error = text.parse::<NamedType>().unwrap_err();
             assert!(error.contains(problem), "{text}: {error}");
