@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gemma::Architecture;
 use crate::io::{Source, read_source};
 use crate::merge::Model;
-use crate::tokenizer::{TokenType, Tokenizer};
+use crate::tokenizer::{TokenType, Tokenizer, differing_pieces};
 
 /// The files that tokens and their ids come from.
 const FILES: [&str; 5] = [
@@ -25,6 +25,7 @@ pub(super) fn check(
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = rowless_tokens(model, tokenizer).into_iter().collect();
+    findings.extend(differing_files(model)?);
     if !has_other_tokenizer(model)? {
         return Ok(findings);
     }
@@ -65,6 +66,22 @@ fn rowless_tokens(model: &Model, tokenizer: &Tokenizer) -> Option<Finding> {
     );
     let remedy = "save the embedding with the rows that training added (modules_to_save), or take the tokenizer files of the base model";
     (!tokens.is_empty()).then(|| Finding::new(Severity::Error, "token_without_row", message, remedy))
+}
+
+/// A `tokenizer.json` that is of another vocabulary than `tokenizer.model`.
+fn differing_files(model: &Model) -> Result<Option<Finding>> {
+    /// Some byte tokens are written in another way.
+    const MOST_SHARE: f64 = 0.01;
+    let Some((differing, pieces)) = differing_pieces(model.files())? else { return Ok(None) };
+    if differing as f64 <= MOST_SHARE * pieces as f64 {
+        return Ok(None);
+    }
+    let message = format!(
+        "tokenizer.json, which transformers loads, lacks {differing} of the {pieces} pieces of tokenizer.model, which llama.cpp \
+         loads, or has them under other ids"
+    );
+    let remedy = "save the tokenizer again with transformers, or take both files of the base model";
+    Ok(Some(Finding::new(Severity::Error, "tokenizer_files_differ", message, remedy)))
 }
 
 /// Whether the adapter brings any file of the tokenizer that is not the base's.

@@ -1,6 +1,7 @@
 //! Tokenizers as GGUF metadata: tokens with scores and types, special tokens, the chat template.
 
 mod added_tokens;
+mod both_vocabularies;
 mod bpe;
 mod bpe_vocab;
 mod chat_renderer;
@@ -19,6 +20,7 @@ use crate::checkpoint::{EmbeddingRows, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
+pub(crate) use both_vocabularies::differing_pieces;
 pub(crate) use chat_renderer::{ChatRenderer, Conversation};
 pub(crate) use rowless_tokens::RowlessToken;
 use sentencepiece::SentencePiece;

@@ -82,7 +82,16 @@ type Break = fn(&Folders);
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 27] = [
+    let cases: [(&str, Severity, Break); 30] = [
+        ("tokenizer_files_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| json["model"]["vocab"] = json!({}));
+        }),
+        ("settings_invalid", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| json["model"] = Value::Null);
+        }),
+        ("settings_invalid", Severity::Error, |f| {
+            fs::write(f.path("adapter/tokenizer.json"), "{}").unwrap();
+        }),
         ("token_without_row", Severity::Error, |f| {
             f.edit("adapter/tokenizer.json", |json| {
                 let token = json!({"id": 768, "content": "<|im_end|>", "special": true});
