@@ -208,6 +208,15 @@ fn a_model_with_encoders_needs_a_processor() {
 }
 
 #[test]
+fn a_token_of_one_s_own_in_place_of_an_unused_one_is_no_loss() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    folders.edit("base/tokenizer_config.json", |config| {
+        config["added_tokens_decoder"]["105"]["content"] = json!("<unused99>");
+    });
+    assert!(!folders.findings().iter().any(|finding| finding.code == "vocabulary_differs"));
+}
+
+#[test]
 fn the_eos_ids_of_a_config_stand_for_those_of_a_generation_config() {
     let folders = Folders::of("gemma3-micro").with_own_tokenizer();
     folders.edit("adapter/tokenizer_config.json", |config| config["eos_token"] = json!("<eos>"));
