@@ -1,10 +1,13 @@
 //! The files of a bucket's folder as they were when it was listed. A file that has changed since cannot be read, so that
 //! no export mixes two versions.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, error::Error, fmt, io, sync::Arc};
 
 use engine::{Folder, FolderEntry, Source, is_directly_in};
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
+use object_store::{
+    GetOptions, GetRange, ObjectMeta, ObjectStore,
+    path::{self, Path},
+};
 use tokio::runtime::Handle;
 
 /// The files of a folder and below it, each pinned by its entity tag. Its methods block: they must not be called on a
@@ -133,7 +136,41 @@ fn pinned_error(error: object_store::Error) -> io::Error {
     }
 }
 
-/// Keeps the kinds of error that callers distinguish.
+/// An object that has no valid path, which ends the listing of its folder.
+#[derive(Debug)]
+pub struct InvalidName(path::Error);
+
+impl InvalidName {
+    /// The name of the object without its folders, as far as it is known.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let path = match &self.0 {
+            path::Error::EmptySegment { path }
+            | path::Error::BadSegment { path, .. }
+            | path::Error::NonUnicode { path, .. }
+            | path::Error::PrefixMismatch { path, .. } => path.clone(),
+            path::Error::Canonicalize { path, .. } | path::Error::InvalidPath { path } => {
+                path.to_string_lossy().into_owned()
+            }
+            _ => String::new(),
+        };
+        path.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Display for InvalidName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of an object is not a valid path")
+    }
+}
+
+impl Error for InvalidName {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Keeps the kinds of error that callers distinguish. That of [`InvalidName`] is [`io::ErrorKind::InvalidFilename`].
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is not exhaustive")]
 #[must_use]
 pub fn io_error(error: object_store::Error) -> io::Error {
@@ -142,13 +179,16 @@ pub fn io_error(error: object_store::Error) -> io::Error {
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
             io::Error::new(io::ErrorKind::PermissionDenied, error)
         }
+        object_store::Error::InvalidPath { source } => {
+            io::Error::new(io::ErrorKind::InvalidFilename, InvalidName(source))
+        }
         other => io::Error::new(kind_of_cause(&other).unwrap_or(io::ErrorKind::Other), other),
     }
 }
 
 /// The kind of the first I/O error among the causes, such as a full disk.
 fn kind_of_cause(error: &object_store::Error) -> Option<io::ErrorKind> {
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return Some(error.kind());

@@ -47,7 +47,7 @@ impl Bucket {
 
     /// The files in the folder and below it, as they are now. Empty if the folder does not exist.
     pub(crate) fn snapshot(&self) -> io::Result<BucketSnapshot> {
-        let listing = self.folder.store.list(Some(&self.folder.path)).try_collect::<Vec<_>>();
+        let listing = self.folder.list().try_collect::<Vec<_>>();
         let objects = self.runtime.block_on(listing).map_err(io_error)?;
         let (store, location) =
             (Arc::clone(&self.folder.store), (self.folder.path.clone(), self.url.clone()));

@@ -2,6 +2,7 @@
 
 use std::{error::Error as _, io, time::Duration};
 
+use bucket_snapshot::InvalidName;
 use hub_client::HubCause;
 use shared::{
     adapters::storage::StorageError,
@@ -91,6 +92,7 @@ fn code_of_io(error: &io::Error) -> FailureCode {
         io::ErrorKind::NotFound => FailureCode::NotFound,
         io::ErrorKind::PermissionDenied => FailureCode::AccessDenied,
         io::ErrorKind::TimedOut => FailureCode::Timeout,
+        io::ErrorKind::InvalidFilename => FailureCode::InvalidInput,
         io::ErrorKind::StorageFull | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::QuotaExceeded => {
             FailureCode::Internal
         }
@@ -149,6 +151,7 @@ impl JobError {
             }
             Some(io::ErrorKind::StorageFull) => text.push_str(": the disk is full"),
             Some(io::ErrorKind::ReadOnlyFilesystem) => text.push_str(": the disk is read-only"),
+            Some(io::ErrorKind::InvalidFilename) => text.push_str(&self.invalid_name()),
             Some(io::ErrorKind::UnexpectedEof) => text.push_str(": it is shorter than expected"),
             Some(_) => text.push_str(": the storage failed; start the export again"),
             None => {}
@@ -190,10 +193,11 @@ impl JobError {
         matches!(self, Self::Hub { cause: HubCause::MissingRepository, .. })
     }
 
-    /// When to ask again, if the Hub cannot be reached, fails or limits the rate of requests.
+    /// When to ask again, if the Hub cannot be reached, fails, limits the rate of requests or is busy with another change.
     pub(crate) fn hub_retry_after(&self) -> Option<Duration> {
         let Self::Hub { cause, wait, .. } = self.inner().unwrap_or(self) else { return None };
-        cause.is_transient().then_some(wait.unwrap_or(HUB_RETRY))
+        let is_for_the_caller = failure_code(*cause).is_for_the_caller();
+        (!is_for_the_caller).then_some(wait.unwrap_or(HUB_RETRY))
     }
 
     /// Adds to the message of an error of the Hub, or about what it has.
@@ -208,6 +212,17 @@ impl JobError {
     /// Whether the job was stopped rather than failed.
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(self.inner().unwrap_or(self), Self::Stopped | Self::Engine(engine::Error::Cancelled))
+    }
+
+    /// What is wrong with a name in the storage.
+    fn invalid_name(&self) -> String {
+        let invalid = self.io_error().and_then(|error| error.get_ref()?.downcast_ref::<InvalidName>());
+        match invalid.map(InvalidName::name) {
+            Some(name) => format!(
+                ": the path of its file {name:?} has control characters, . or .., or nothing between slashes: rename or remove it"
+            ),
+            None => ": its name is too long".to_owned(),
+        }
     }
 
     fn io_error(&self) -> Option<&io::Error> {
@@ -233,10 +248,26 @@ mod tests {
             (io::ErrorKind::ConnectionReset, FailureCode::Interrupted),
             (io::ErrorKind::UnexpectedEof, FailureCode::Interrupted),
             (io::ErrorKind::StorageFull, FailureCode::Internal),
+            (io::ErrorKind::InvalidFilename, FailureCode::InvalidInput),
         ] {
             assert_eq!(JobError::bucket("read", "gs://models/a")(cause.into()).code(), code, "{cause:?}");
             let file = "gs://models/a".to_owned();
             assert_eq!(JobError::from(engine::Error::Read { file, source: cause.into() }).code(), code);
+        }
+    }
+
+    #[test]
+    fn what_is_not_for_the_caller_is_asked_again() {
+        let retry = |cause, wait| {
+            let source = Box::new(std::fmt::Error);
+            JobError::Hub { cause, message: String::new(), wait, source }.hub_retry_after()
+        };
+        for cause in [HubCause::Conflict, HubCause::RateLimited, HubCause::Unavailable, HubCause::Timeout] {
+            assert_eq!(retry(cause, None), Some(HUB_RETRY), "{cause:?}");
+            assert_eq!(retry(cause, Some(Duration::from_secs(5))), Some(Duration::from_secs(5)));
+        }
+        for cause in [HubCause::Gated, HubCause::MissingFile, HubCause::Rejected] {
+            assert_eq!(retry(cause, None), None, "{cause:?}");
         }
     }
 
@@ -266,6 +297,24 @@ mod tests {
             hub,
         ] {
             assert_eq!(error.message(), "x.txt", "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_ends_the_listing_of_a_bucket_is_named_for_the_caller() {
+        for (path, name) in
+            [("ada/g1/a\nb", r"a\nb"), ("ada/g1//config.json", "config.json"), ("ada/g1/../x", "x")]
+        {
+            let source = object_store::path::Path::parse(path).unwrap_err();
+            let error = bucket_snapshot::io_error(source.into());
+            let error = JobError::bucket("list", "gs://models/ada/g1")(error);
+            let message = error.message();
+            assert!(
+                message.starts_with(&format!("cannot list g1: the path of its file \"{name}\" has")),
+                "{message}"
+            );
+            assert!(message.ends_with("rename or remove it") && !message.contains("ada"), "{message}");
+            assert!(error.code().is_for_the_caller());
         }
     }
 

@@ -279,6 +279,26 @@ async fn files_that_are_no_part_of_a_model_do_not_make_it_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_that_no_bucket_has_and_loops_of_links_are_left_out() {
+    use std::os::unix::{ffi::OsStrExt as _, fs::symlink};
+
+    let world = World::new();
+    let adapter = world.path("models/adapters/job-1");
+    fs::create_dir(adapter.join("checkpoint-1")).unwrap();
+    for name in [b"a\nb".as_slice(), b"\xff", b"checkpoint-1/a\nb", b"checkpoint-1/\xff"] {
+        fs::write(adapter.join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+    }
+    symlink(".", adapter.join("latest")).unwrap();
+    symlink("..", adapter.join("checkpoint-1/up")).unwrap();
+    for kind in [ArtifactKind::Adapter, ArtifactKind::Merged] {
+        let request = || CreateExport { kind, ..fixtures::request("job-1") };
+        crate::plans::plan(&world, &request()).await.unwrap();
+        let export = world.export_of(request()).await;
+        assert_eq!(export.status, Status::Completed, "{kind:?}: {:?}", export.message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_without_a_tokenizer_is_merged_and_not_compared() {
     let world = World::new().verifying_logits();
     for folder in [format!("base-models/{BASE}"), "models/adapters/job-1".to_owned()] {

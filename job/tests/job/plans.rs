@@ -274,6 +274,9 @@ async fn a_hub_that_fails_is_no_fault_of_the_service() {
     let hub = hub::hub().await;
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
     let merged = || request(ArtifactKind::Merged, &[]);
+    hub.fail(Step::Info, Fault::Status(409), usize::MAX);
+    let busy = plan(&world, &to_hub(merged(), WRITER)).await.unwrap_err();
+    assert!(busy.starts_with("not available for 60 s: "), "{busy}");
     hub.fail(Step::Info, Fault::Status(503), usize::MAX);
     let pushed = plan(&world, &to_hub(merged(), WRITER)).await.unwrap_err();
     fs::remove_dir_all(world.path("base-models/google")).unwrap();

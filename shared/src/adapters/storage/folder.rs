@@ -1,11 +1,15 @@
 //! Buckets as folders below one root.
 
 use std::{
+    error::Error as _,
+    io,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
+    thread,
 };
 
-use object_store::{local::LocalFileSystem, path::Path};
+use futures_util::{StreamExt as _, stream::BoxStream};
+use object_store::{Error, ObjectMeta, ObjectStore, local::LocalFileSystem, path::Path};
 
 use super::{StorageBackend, StorageError, StorageLocation, StoreRoot};
 
@@ -19,9 +23,9 @@ impl Folders {
     pub(super) fn new(root: &FilePath) -> Result<Self, StorageError> {
         let unusable = |source| StorageError::Unusable { url: root.display().to_string(), source };
         let store = LocalFileSystem::new_with_prefix(root).map_err(unusable)?.with_fsync(true);
-        let root = root.canonicalize().map_err(|source| {
-            unusable(object_store::Error::Generic { store: "folder", source: Box::new(source) })
-        })?;
+        let root = root
+            .canonicalize()
+            .map_err(|source| unusable(Error::Generic { store: "folder", source: Box::new(source) }))?;
         Ok(Self { root, store: Arc::new(store) })
     }
 }
@@ -41,4 +45,47 @@ impl StorageBackend for Folders {
             root: StoreRoot::Folder(self.root.clone()),
         })
     }
+}
+
+/// The files below a folder. What cannot be in a bucket is left out: a name with a control character or not in UTF-8, and a
+/// link that cannot be followed, such as one to a folder that it is in.
+pub(super) fn list(
+    store: &dyn ObjectStore,
+    folder: &Path,
+) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+    // created on a thread of a runtime, the listing ends at the first error
+    let listing = thread::scope(|scope| {
+        let listing = thread::Builder::new().spawn_scoped(scope, || store.list(Some(folder)))?;
+        listing.join().map_err(|_| io::Error::other("the listing panicked"))
+    });
+    match listing {
+        Ok(listing) => listing.filter(|object| std::future::ready(!is_left_out(object))).boxed(),
+        Err(error) => {
+            let error = Error::Generic { store: "folder", source: error.into() };
+            futures_util::stream::once(std::future::ready(Err(error))).boxed()
+        }
+    }
+}
+
+fn is_left_out(object: &object_store::Result<ObjectMeta>) -> bool {
+    let Err(error) = object else { return false };
+    let is_left_out = matches!(error, Error::InvalidPath { .. }) || cannot_be_followed(error);
+    if is_left_out {
+        tracing::info!(error = error as &dyn std::error::Error, "a file or link in a folder is left out");
+    }
+    is_left_out
+}
+
+/// Whether the error is that of a link, or of a name that is too long for the file system to have it.
+fn cannot_be_followed(error: &Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<walkdir::Error>() {
+            let is_too_long =
+                error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::InvalidFilename);
+            return is_too_long || error.path().is_some_and(FilePath::is_symlink);
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -17,8 +17,9 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::stream::BoxStream;
 use object_store::{
-    ObjectStore,
+    ObjectMeta, ObjectStore,
     path::{Path, PathPart},
 };
 
@@ -71,6 +72,15 @@ impl StorageLocation {
             }
             StoreRoot::Folder(root) => url::Url::from_file_path(root.join(self.path.as_ref()))
                 .map_or_else(|()| format!("file://{}/{}", root.display(), self.path), String::from),
+        }
+    }
+
+    /// The objects below this location. Of a local folder, what cannot be in a bucket is left out, and the stream blocks.
+    pub fn list(&self) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        match &self.root {
+            #[cfg(feature = "google")]
+            StoreRoot::Bucket(_) => self.store.list(Some(&self.path)),
+            StoreRoot::Folder(_) => folder::list(&*self.store, &self.path),
         }
     }
 
@@ -169,6 +179,42 @@ mod tests {
         let file = folder.location(top.as_str()).unwrap().join("files/a b#%20ü.gguf").unwrap();
         assert_eq!(folder.location(&file.url()).unwrap().path, file.path);
         assert!(file.url().ends_with("/files/a%20b%23%2520%C3%BC.gguf"), "{}", file.url());
+    }
+
+    /// On a thread of a runtime, as the job lists.
+    #[tokio::test]
+    async fn what_cannot_be_in_a_bucket_is_left_out_of_a_local_folder() {
+        use futures_util::TryStreamExt as _;
+
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("training/w");
+        std::fs::create_dir_all(folder.join("checkpoint-1")).unwrap();
+        let odd = [b"a\nb".as_slice(), b"checkpoint-1/a\nb", b"a\xff", b"checkpoint-1/\xff.txt", b"zz\x7f"];
+        let odd = odd.map(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes);
+        for name in odd.into_iter().chain(["README.md", "checkpoint-1/a.txt", "zzz.txt"].map(AsRef::as_ref)) {
+            std::fs::write(folder.join(name), "x").unwrap();
+        }
+        std::fs::create_dir(folder.join("b\nc")).unwrap();
+        std::fs::write(folder.join("b\nc/d"), "x").unwrap();
+        for (target, link) in [
+            (".", "latest"),
+            ("..", "checkpoint-1/up"),
+            ("itself", "itself"),
+            ("gone", "to nothing"),
+            ("README.md/x", "behind a file"),
+            ("checkpoint-1/a.txt", "good"),
+        ] {
+            std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
+        }
+        let top = url::Url::from_file_path(root.path().canonicalize().unwrap()).unwrap();
+        let storage = Storage::folder(root.path()).unwrap();
+        let location = storage.location(&format!("{top}/training/w")).unwrap();
+        let mut names: Vec<_> = location.list().map_ok(|object| object.location).try_collect().await.unwrap();
+        names.sort();
+        let listed = ["README.md", "checkpoint-1/a.txt", "good", "zzz.txt"];
+        assert_eq!(names, listed.map(|name| Path::from(format!("training/w/{name}"))));
+        let none = location.join(&"x".repeat(300)).unwrap().list().try_collect::<Vec<_>>().await;
+        assert!(none.unwrap().is_empty());
     }
 
     #[test]
