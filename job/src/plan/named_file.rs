@@ -41,8 +41,13 @@ impl FileField {
             )));
         };
         let folder = requested.sources.bucket(folder)?;
+        let not_plain = || {
+            JobError::InvalidInput(format!(
+                "{field} {url} has . or .. or nothing between slashes in its path: write the path without them"
+            ))
+        };
         let (folder, name) = match path.rsplit_once('/') {
-            Some((parent, name)) => (folder.join(parent)?, name),
+            Some((parent, name)) => (folder.join(parent).map_err(|_| not_plain())?, name),
             None => (folder, path),
         };
         let files = folder.snapshot().map_err(JobError::bucket("list", folder.location()))?;

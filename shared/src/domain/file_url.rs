@@ -14,7 +14,13 @@ pub(super) fn parse(field: &'static str, url: Option<&str>) -> Result<Option<Str
     };
     let is_file = path.is_some_and(|path| !path.is_empty() && !path.ends_with('/'));
     if !is_file || url.len() > MAX_FILE_URL || url.chars().any(char::is_control) {
-        return Err(InvalidRequest::new(field, "must be the URL of a file in a bucket: gs://bucket/path"));
+        let rule = "must be the URL of a file in a bucket: gs://bucket/path, or file:///path where the service runs locally";
+        return Err(InvalidRequest::new(field, rule));
+    }
+    if path.is_some_and(|path| path.split('/').any(|segment| matches!(segment, "" | "." | ".."))) {
+        let rule =
+            "must not have . or .. or nothing between slashes in its path: write the path without them";
+        return Err(InvalidRequest::new(field, rule));
     }
     Ok(Some(url.to_owned()))
 }
