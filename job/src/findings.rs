@@ -26,10 +26,18 @@ pub(crate) fn sentence(finding: &engine::Finding) -> String {
     format!("{}: {remedy} ({code})", without_folders(message))
 }
 
+const SURVIVAL_NOT_MEASURED: &str = "survival_not_measured";
+const PREDICTIONS_NOT_COMPARED: &str = "predictions_not_compared";
+
+/// Whether the finding is about a comparison that is left out.
+pub(crate) fn is_of_comparison(finding: &Finding) -> bool {
+    [SURVIVAL_NOT_MEASURED, PREDICTIONS_NOT_COMPARED].contains(&finding.code.as_str())
+}
+
 /// Survival is not measured with the prompts of the request.
 pub(crate) fn survival_not_measured(reason: &str) -> Finding {
     Finding {
-        code: "survival_not_measured".to_owned(),
+        code: SURVIVAL_NOT_MEASURED.to_owned(),
         severity: FindingSeverity::Warning,
         message: format!("survival is not measured with the prompts of prompts_uri, because {reason}"),
         remedy: "give prompts with answers, which take the least time".to_owned(),
@@ -39,7 +47,7 @@ pub(crate) fn survival_not_measured(reason: &str) -> Finding {
 /// The predictions of an export cannot be compared, so there are neither logits nor survival.
 pub(crate) fn predictions_not_compared(reason: &str) -> Finding {
     Finding {
-        code: "predictions_not_compared".to_owned(),
+        code: PREDICTIONS_NOT_COMPARED.to_owned(),
         severity: FindingSeverity::Warning,
         message: format!(
             "the predictions of the export are not compared with those that it is made from: {reason}"

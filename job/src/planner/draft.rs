@@ -7,6 +7,7 @@ use shared::domain::{
 
 use super::summaries::{base_of, summary};
 use crate::{
+    artifact_folder::PublishedArtifact,
     error::{JobError, without_folders},
     estimate::WorkAmount,
     findings,
@@ -83,6 +84,13 @@ impl PlanDraft {
             self.work.compare(&work, machine);
         }
         Ok(())
+    }
+
+    /// What was left out of the comparison of an artifact that is reused.
+    pub(super) fn reuse_comparison(&mut self, artifact: &PublishedArtifact) {
+        let findings = artifact.manifest.proof.iter().flat_map(|proof| &proof.findings);
+        let left_out = findings.filter(|finding| findings::is_of_comparison(finding));
+        left_out.for_each(|finding| self.add_finding(finding.clone()));
     }
 
     pub(super) fn warn_of(&mut self, warnings: &[ExportWarning]) {

@@ -129,7 +129,9 @@ fn plan_merge(
     draft.warn_of(plan.warnings());
     draft.find(plan.findings());
     let raw = target.published()?;
-    if raw.is_none() {
+    if let Some(raw) = &raw {
+        draft.reuse_comparison(raw);
+    } else {
         draft.work.read(base.input.weights());
         draft.work.merge(base.input.weights());
         draft.work.write(total(&files));
@@ -185,7 +187,9 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
     draft.work.read(input.imatrix.as_ref().map_or(0, ImatrixInput::size));
     let (mut passes, mut calibration) = (Vec::new(), None);
     for request in &requests {
-        let is_published = gguf::target(requested, &input, request)?.published()?.is_some();
+        let published = gguf::target(requested, &input, request)?.published()?;
+        published.iter().for_each(|published| draft.reuse_comparison(published));
+        let is_published = published.is_some();
         draft.is_reused &= is_published;
         let run = requested.sources.run_options();
         for (number, planned) in request.plan(&model, input.imatrix.as_ref(), &run)?.into_iter().enumerate() {

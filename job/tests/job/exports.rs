@@ -316,6 +316,8 @@ async fn a_model_without_a_tokenizer_is_merged_and_not_compared() {
     assert!(proof.logits.is_none() && proof.survival.is_none());
     let finding = proof.findings.iter().find(|finding| finding.code == "predictions_not_compared").unwrap();
     assert_eq!(finding.message, warning.message);
+    let again = crate::plans::plan(&world, &request()).await.unwrap();
+    assert!(again.reused && again.warnings.contains(warning), "{:?}", again.warnings);
     let findings = proof.findings.iter().map(|finding| &finding.message);
     let messages = findings.chain(planned.warnings.iter().map(|warning| &warning.message));
     let with_path: Vec<_> = messages.filter(|message| message.contains("file:")).collect();

@@ -141,7 +141,8 @@ async fn a_full_model_has_no_fine_tune_to_measure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_too_long_is_left_out_and_said() {
     let world = World::new();
-    let request = request(&world, ArtifactKind::Gguf, &[Quantization::Q8_0], "hi\n");
+    let new = || request(&world, ArtifactKind::Gguf, &[Quantization::Q8_0], "hi\n");
+    let request = new();
     let machine = JobMachine { verify_logits: Duration::ZERO, ..JobMachine::default() };
     let plan = plan_on(&world, &request, machine).await.unwrap();
     let export = world.export_of(request).await;
@@ -152,4 +153,6 @@ async fn what_takes_too_long_is_left_out_and_said() {
     let warned = plan.warnings.iter().find(|warning| warning.code == found.code).unwrap();
     assert!(found.message.contains("may take 0 s"), "{}", found.message);
     assert_eq!((&warned.message, warned.remedy.as_ref()), (&found.message, Some(&found.remedy)));
+    let again = plan_on(&world, &new(), machine).await.unwrap();
+    assert!(again.reused && again.warnings.contains(warned), "{:?}", again.warnings);
 }
