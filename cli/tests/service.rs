@@ -191,10 +191,13 @@ async fn a_long_wait_is_told_and_a_cancellation_is_sent_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_running_is_looked_up_by_a_command() {
-    let service = Service::start([refused(409, "not-running", "GET /exports/{job_id} has the state")]).await;
+    let answer = || refused(409, "not-running", "GET /exports/{job_id} has the state");
+    let service = Service::start([answer(), answer()]).await;
+    let named = error(&service.run(&["cancel", "job", "e1"], "", true).await);
+    assert!(named.contains("export e1 has ended or is about to be completed"), "{named}");
     let output = service.run(&["cancel", "job"], "", true).await;
     let message = error(&output);
-    assert_eq!((output.status.code(), service.seen().len()), (Some(6), 1), "{message}");
+    assert_eq!((output.status.code(), service.seen().len()), (Some(6), 2), "{message}");
     assert!(message.contains("`gemma-export history job`") && !message.contains("GET"), "{message}");
 }
 

@@ -39,8 +39,13 @@ pub(crate) fn cancel(args: &CancelArgs, terminal: Terminal) -> Result<Summary, F
         let request = ApiRequest::post(["exports", &args.export.job, "cancel"], body).once();
         client.send(&request).await.map(|answer| answer.body).map_err(|error| match error.refusal() {
             Some(refusal) if refusal.is_of_kind("not-running") => Failure::remote(format!(
-                "no export of {} is running that could be cancelled: `gemma-export history {}` has the state of each",
-                args.export.job,
+                "{}: `gemma-export history {}` has the state of each",
+                match &args.export.export {
+                    Some(id) => format!(
+                        "export {id} has ended or is about to be completed, so it cannot be cancelled"
+                    ),
+                    None => format!("no export of {} is running that could be cancelled", args.export.job),
+                },
                 quoted_word(&args.export.job)
             )),
             Some(_) | None => error.into(),

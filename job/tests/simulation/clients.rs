@@ -154,7 +154,7 @@ impl Client {
                 assert_eq!(export.status, Status::Failed);
                 true
             }
-            None | Some(Err(Error::NotRunning | Error::Internal(_))) => false,
+            None | Some(Err(Error::Ended(_) | Error::Finishing(_) | Error::Internal(_))) => false,
             Some(Err(error)) => panic!("{error:?}"),
         }
     }

@@ -119,7 +119,9 @@ impl From<Error> for Problem {
             Error::Invalid(invalid) => Self::invalid(invalid.field, detail),
             Error::NoSuchJob(_) => Self::new(ProblemKind::NoSuchJob, detail),
             Error::NoSuchExport(_) => Self::new(ProblemKind::NoSuchExport, detail),
-            Error::NotRunning => Self::new(ProblemKind::NotRunning, detail),
+            Error::NotRunning | Error::Ended(_) | Error::Finishing(_) => {
+                Self::new(ProblemKind::NotRunning, detail)
+            }
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
             Error::CannotBeExported(_) => Self::new(ProblemKind::CannotBeExported, detail),

@@ -23,7 +23,7 @@ pub enum ProblemKind {
     NoSuchPath,
     /// The path does not support the method.
     MethodNotAllowed,
-    /// No export is running.
+    /// No export is running, or the one that was named is not.
     NotRunning,
     /// The body did not arrive in time.
     BodyTooSlow,

@@ -25,11 +25,21 @@ pub enum Error {
     /// The export does not exist, or is of another training job.
     #[error("export {0} of this training job does not exist")]
     NoSuchExport(ExportId),
-    /// The export has ended, or there is none.
+    /// The training job has no running export.
     #[error(
         "no export is running that could be cancelled: GET /exports/{{job_id}} has the state of the latest one"
     )]
     NotRunning,
+    /// The export is completed or failed.
+    #[error(
+        "export {0} has ended, so it cannot be cancelled: GET /exports/{{job_id}}/history/{0} has its result"
+    )]
+    Ended(ExportId),
+    /// The artifacts of the export are being recorded.
+    #[error(
+        "export {0} is about to be completed, so it cannot be cancelled: GET /exports/{{job_id}}/history/{0} has its state"
+    )]
+    Finishing(ExportId),
     /// The training job belongs to another user, or has no owner.
     #[error("this training job belongs to another user")]
     NotOwner,

@@ -9,7 +9,8 @@ use crate::{
     domain::{ExportId, InvalidId},
 };
 
-/// The export that the body names; `None` without a body. Rejects with 408, 413, 415 or 400.
+/// The export that the body names; `None` without a body. A body that names none, by a misspelt field for example, is
+/// refused: the caller may mean an export that is not the newest. Rejects with 408, 413, 415 or 400.
 #[derive(Debug)]
 pub struct CancelRequest(pub Option<ExportId>);
 
@@ -28,8 +29,11 @@ impl<S: Send + Sync> FromRequest<S> for CancelRequest {
             return Ok(Self(None));
         }
         let raw: RawCancelRequest = body::json_object(&parts.headers, &bytes)?;
+        let Some(id) = raw.export_id else {
+            let detail = "export_id: must be the id of an export; to cancel the newest one that is running, send no body";
+            return Err(Problem::invalid("export_id", detail));
+        };
         let invalid = |why: InvalidId| Problem::invalid("export_id", format!("export_id: {why}"));
-        let id = raw.export_id.map(|id| id.as_str().unwrap_or_default().parse());
-        Ok(Self(id.transpose().map_err(invalid)?))
+        id.as_str().unwrap_or_default().parse().map(|id| Self(Some(id))).map_err(invalid)
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{export_of_job, owned_job};
 use crate::{
-    domain::{Error, Export, ExportId, JobId, PageSize, Result, Status, Transition, UserId},
+    domain::{Error, Export, ExportId, JobId, PageSize, Result, Status, Transition, TransitionError, UserId},
     ports::{ApplyError, Exports, JobLauncher, TrainingJobs},
 };
 
@@ -23,8 +23,8 @@ pub struct CancelPorts<'a> {
 /// once. Its job is asked to stop; it also stops when it writes its progress, so a failure of that is only logged.
 ///
 /// # Errors
-/// In this order: the job does not exist, has another owner, the export does not exist or is of another job, is not
-/// running; or a store fails.
+/// In this order: the job does not exist, has another owner, the export does not exist or is of another job, has ended or is
+/// about to be completed, none is running; or a store fails.
 pub async fn cancel(
     ports: CancelPorts<'_>,
     caller: &UserId,
@@ -43,7 +43,8 @@ pub async fn cancel(
     let id = found?;
     let cancelled = match ports.exports.apply(id, &Transition::Cancel).await {
         Ok(cancelled) => cancelled,
-        Err(ApplyError::Refused(_)) => return Err(Error::NotRunning),
+        Err(ApplyError::Refused(TransitionError::Finishing)) => return Err(Error::Finishing(id)),
+        Err(ApplyError::Refused(_)) => return Err(Error::Ended(id)),
         Err(ApplyError::NoSuchExport) => return Err(Error::NoSuchExport(id)),
         Err(ApplyError::Port(error)) => return Err(error.into()),
     };
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
     use crate::{
         adapters::documents::{self, EXPORTS, TRAINING_JOBS},
-        domain::FailureCode,
+        domain::{FailureCode, Progress, Stage},
         testing::{MemoryStore, RecordingLauncher, fixtures},
     };
 
@@ -145,10 +146,20 @@ mod tests {
         let context = TestContext::new();
         let ended = context.put(fixtures::JOB, -10, &fixtures::lifecycle());
         let lost = context.put(fixtures::JOB, -10_000, &[]);
-        for id in [None, Some(ended), Some(lost)] {
-            let result = context.cancel(fixtures::ADA, id).await;
-            assert!(matches!(result, Err(Error::NotRunning)), "{id:?}: {result:?}");
+        let none = context.cancel(fixtures::ADA, None).await;
+        assert!(matches!(none, Err(Error::NotRunning)), "{none:?}");
+        // whatever else is running
+        context.put(fixtures::JOB, -5, &claimed());
+        for id in [ended, lost] {
+            let result = context.cancel(fixtures::ADA, Some(id)).await;
+            assert!(matches!(result, Err(Error::Ended(named)) if named == id), "{id:?}: {result:?}");
         }
+        let claim = fixtures::claim("run-1");
+        let progress = Progress { stage: Stage::Finish, bytes_done: 1, bytes_total: 1 };
+        let finish = Transition::Progress { claim: claim.clone(), progress, message: String::new() };
+        let finishing = context.put(fixtures::JOB, -4, &[Transition::Claim(claim), finish]);
+        let result = context.cancel(fixtures::ADA, Some(finishing)).await;
+        assert!(matches!(result, Err(Error::Finishing(named)) if named == finishing), "{result:?}");
         for id in [context.put("job-2", 0, &[]), ExportId::random()] {
             let result = context.cancel(fixtures::ADA, Some(id)).await;
             assert!(matches!(result, Err(Error::NoSuchExport(_))), "{result:?}");

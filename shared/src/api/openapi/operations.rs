@@ -1,8 +1,8 @@
 //! The operations: their parameters, bodies and all response statuses.
 
 use utoipa::openapi::{
-    Array, ContentBuilder, HttpMethod, ObjectBuilder, OneOfBuilder, PathItem, Paths, PathsBuilder, Ref,
-    RefOr, Required, Schema, Type,
+    Array, ContentBuilder, HttpMethod, ObjectBuilder, PathItem, Paths, PathsBuilder, Ref, RefOr, Required,
+    Schema, Type,
     example::ExampleBuilder,
     link::LinkBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
@@ -179,14 +179,9 @@ fn cancel_export() -> Operation {
     let responses = responses("The export, which has failed.", schema_ref::<ExportBody>(), &kinds);
     let description = "Cancels an export of a training job of the authenticated user. It ends as `failed` with the code \
          `cancelled` at once; its job stops within 15 seconds, and its files are removed.";
-    let schema = ObjectBuilder::new().property(
-        "export_id",
-        OneOfBuilder::new()
-            .item(schema_ref::<ExportId>())
-            .item(ObjectBuilder::new().schema_type(Type::Null))
-            .description(Some("The export to cancel. Without it, the newest one that is running.")),
-    );
+    let schema = ObjectBuilder::new().property("export_id", schema_ref::<ExportId>()).required("export_id");
     let body = RequestBodyBuilder::new()
+        .description(Some("The export to cancel. Without a body, the newest one that is running."))
         .required(Some(Required::False))
         .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
         .build();
