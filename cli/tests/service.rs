@@ -202,6 +202,24 @@ async fn what_is_not_running_is_looked_up_by_a_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_no_segment_of_a_path_is_not_sent() {
+    let service = Service::start([]).await;
+    for (args, rule) in [
+        (["history", "."].as_slice(), "job_id: must not be . or .."),
+        (&["cancel", ".."], "job_id: must not be . or .."),
+        (&["follow", "."], "job_id: must not be . or .."),
+        (&["download", ".."], "job_id: must not be . or .."),
+        (&["download", "job", "."], "export_id: must not be . or .."),
+        (&["history", ""], "job_id: must not be empty"),
+    ] {
+        let output = service.run(args, "", true).await;
+        assert!(error(&output).contains(rule), "{args:?}: {}", error(&output));
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+    assert!(service.lines().is_empty(), "{:?}", service.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_is_not_available_is_not_asked_for_again_and_again() {
     let service =
         Service::start([refused(503, "hub-unavailable", "the Hugging Face Hub cannot be reached")]).await;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::ServiceError;
 use super::session::Session;
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::terminal::Terminal;
 
 /// How long an answer may take; a plan reads headers of models.
@@ -138,6 +138,7 @@ impl ServiceClient {
     }
 
     async fn send_with_token(&self, request: &ApiRequest<'_>, renew: bool) -> Result<Response, ServiceError> {
+        check_path(&request.path)?;
         let mut url = self.session.service.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear().extend(&request.path);
@@ -166,6 +167,20 @@ impl ServiceClient {
             false => Err(ServiceError::read(response).await),
         }
     }
+}
+
+/// Refuses what no URL has as a segment of its path: the request would be another one.
+fn check_path(path: &[&str]) -> Result<(), ServiceError> {
+    let ids = ["job_id", "export_id"].into_iter().zip(path.iter().skip(1).step_by(2));
+    for (field, id) in ids {
+        let rule = match *id {
+            "" => "must not be empty",
+            "." | ".." => "must not be . or ..",
+            _ => continue,
+        };
+        return Err(ServiceError::NotSent(Failure::new(FailureKind::Usage, format!("{field}: {rule}"))));
+    }
+    Ok(())
 }
 
 pub(crate) fn http_client() -> Result<reqwest::Client, Failure> {
