@@ -98,7 +98,7 @@ async fn an_export_is_stored_launched_and_acknowledged() {
 }
 
 #[tokio::test]
-async fn errors_are_checked_in_the_order_401_413_415_400_404_403_400() {
+async fn errors_are_checked_in_the_order_401_400_of_headers_413_415_400_404_403_400() {
     let context = TestContext::new();
     let large = || "x".repeat(16 * 1024 + 1);
     let as_text = |mut request: Request<Body>| {
@@ -114,8 +114,11 @@ async fn errors_are_checked_in_the_order_401_413_415_400_404_403_400() {
     };
     let mut with_length = post(token, unreadable_body());
     with_length.headers_mut().insert(header::CONTENT_LENGTH, "16385".parse().unwrap());
+    let mut wrong_key = as_text(post(token, large()));
+    wrong_key.headers_mut().insert("idempotency-key", "a b".parse().unwrap());
     let rows = [
         ("no token, and a large body", post(None, unreadable_body()), 401, "unauthenticated"),
+        ("a wrong key, large and not JSON", wrong_key, 400, "invalid-request"),
         ("a Content-Length over the limit", with_length, 413, "body-too-large"),
         ("large and not JSON", as_text(post(token, large())), 413, "body-too-large"),
         ("large in chunks", post(token, chunked(vec![vec![b' '; 9_000]; 2])), 413, "body-too-large"),
