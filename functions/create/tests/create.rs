@@ -114,6 +114,8 @@ async fn errors_are_checked_in_the_order_401_400_of_headers_413_415_400_404_403_
     };
     let mut with_length = post(token, unreadable_body());
     with_length.headers_mut().insert(header::CONTENT_LENGTH, "16385".parse().unwrap());
+    let mut compressed = post(token, valid().to_string());
+    compressed.headers_mut().insert(header::CONTENT_ENCODING, "gzip".parse().unwrap());
     let mut wrong_key = as_text(post(token, large()));
     wrong_key.headers_mut().insert("idempotency-key", "a b".parse().unwrap());
     let rows = [
@@ -124,6 +126,7 @@ async fn errors_are_checked_in_the_order_401_400_of_headers_413_415_400_404_403_
         ("large in chunks", post(token, chunked(vec![vec![b' '; 9_000]; 2])), 413, "body-too-large"),
         ("Content-Type is not JSON", as_text(post(token, "nonsense")), 415, "not-json"),
         ("no Content-Type", request("POST", "/exports", token), 415, "not-json"),
+        ("compressed", compressed, 415, "not-json"),
         ("not JSON", post(token, "{"), 400, "invalid-request"),
         ("not an object", post(token, format!("[\"{}\"]", fixtures::JOB)), 400, "invalid-request"),
         ("two values", post(token, format!("{0}{0}", valid())), 400, "invalid-request"),
@@ -171,6 +174,14 @@ async fn problems_name_the_field_and_the_rule() {
       "type": "urn:export-service:problem:invalid-request"
     }
     "#);
+    for (body, detail) in [
+        ("", "body: is empty: send one JSON object"),
+        (" \n", "body: is empty: send one JSON object"),
+        ("\u{feff}{}", "body: begins with a byte order mark: send UTF-8 without it"),
+    ] {
+        let refused = context.post(body.to_owned()).await.json();
+        assert_eq!((&refused["detail"], &refused["field"]), (&json!(detail), &json!("body")));
+    }
     let running = context.post(json!({"job_id": "running", "export_type": "gguf"}).to_string()).await;
     insta::assert_json_snapshot!(running.json(), @r#"
     {

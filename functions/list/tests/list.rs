@@ -235,9 +235,16 @@ async fn the_list_is_paged_by_links_if_a_page_is_asked_for() {
     assert_eq!(seen, ids(&whole));
     let exact = ask("/exports?page_size=5").await;
     assert_eq!((ids(&exact).len(), exact.headers.get("link")), (5, None));
-    for wrong in
-        ["page_size=0", "page_size=101", "page_token=x", "page_token=bobs", "page_token=", "page_token=a/b"]
-    {
+    for wrong in [
+        "page_size=0",
+        "page_size=101",
+        "page_size=1&page_size=2",
+        "page_token=x",
+        "page_token=bobs",
+        "page_token=",
+        "page_token=a/b",
+        "page_token=a&page_token=b",
+    ] {
         let refused = ask(&format!("/exports?{wrong}")).await;
         assert_eq!(refused.status.as_u16(), 400, "{wrong}");
         let field = wrong.split('=').next().unwrap();

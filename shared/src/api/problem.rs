@@ -96,6 +96,13 @@ impl Problem {
         Self::new(ProblemKind::NotJson, detail)
     }
 
+    /// 415.
+    #[must_use]
+    pub fn compressed() -> Self {
+        let detail = "the body is compressed: send it without Content-Encoding";
+        Self::new(ProblemKind::NotJson, detail)
+    }
+
     /// 500. The cause is only in the log, under the request id.
     #[must_use]
     pub fn internal() -> Self {

@@ -29,7 +29,7 @@ pub enum ProblemKind {
     BodyTooSlow,
     /// The body exceeds the size limit.
     BodyTooLarge,
-    /// `Content-Type` is not `application/json`.
+    /// `Content-Type` is not `application/json`, or the body is compressed.
     NotJson,
     /// The export would fail.
     CannotBeExported,

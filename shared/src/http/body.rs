@@ -43,7 +43,10 @@ pub(super) fn json_object<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]
     if !is_json(headers) {
         return Err(Problem::not_json());
     }
-    parse_object(bytes).ok_or_else(not_an_object)
+    if is_compressed(headers) {
+        return Err(Problem::compressed());
+    }
+    parse_object(bytes).ok_or_else(|| not_an_object(bytes))
 }
 
 /// The error of `serde_json` is dropped: it can quote the body, which holds the Hub token.
@@ -52,8 +55,20 @@ fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     serde_json::from_slice(bytes).ok().filter(|_| is_object)
 }
 
-fn not_an_object() -> Problem {
-    Problem::invalid("body", "body: must be one JSON object without duplicate field names")
+fn not_an_object(bytes: &[u8]) -> Problem {
+    let detail = match bytes {
+        _ if bytes.trim_ascii().is_empty() => "body: is empty: send one JSON object",
+        [0xef, 0xbb, 0xbf, ..] | [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => {
+            "body: begins with a byte order mark: send UTF-8 without it"
+        }
+        _ => "body: must be one JSON object without duplicate field names",
+    };
+    Problem::invalid("body", detail)
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether `Content-Type` is `application/json` or `application/…+json`, with any parameters.

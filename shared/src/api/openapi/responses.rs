@@ -76,7 +76,7 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::MethodNotAllowed => "The path does not support this method.",
         ProblemKind::BodyTooSlow => "The body took more than 10 seconds to arrive.",
         ProblemKind::BodyTooLarge => "The body is larger than 16 KiB.",
-        ProblemKind::NotJson => "`Content-Type` is not `application/json`.",
+        ProblemKind::NotJson => "`Content-Type` is not `application/json`, or the body is compressed.",
         ProblemKind::TooManyExports => {
             "The caller has as many running exports, or exports within 24 hours, as the deployment allows."
         }
