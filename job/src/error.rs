@@ -17,6 +17,9 @@ const MAX_MESSAGE_LENGTH: usize = 1_000;
 /// When to ask again for what needs the Hub, if the Hub does not say.
 const HUB_RETRY: Duration = Duration::from_secs(60);
 
+/// The longest time that is passed on, whatever the Hub says.
+const MAX_HUB_RETRY: Duration = Duration::from_secs(3_600);
+
 /// Why an export fails. The texts name what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JobError {
@@ -197,7 +200,7 @@ impl JobError {
     pub(crate) fn hub_retry_after(&self) -> Option<Duration> {
         let Self::Hub { cause, wait, .. } = self.inner().unwrap_or(self) else { return None };
         let is_for_the_caller = failure_code(*cause).is_for_the_caller();
-        (!is_for_the_caller).then_some(wait.unwrap_or(HUB_RETRY))
+        (!is_for_the_caller).then_some(wait.unwrap_or(HUB_RETRY).min(MAX_HUB_RETRY))
     }
 
     /// Adds to the message of an error of the Hub, or about what it has.
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_the_caller_is_asked_again() {
+    fn what_is_not_for_the_caller_is_asked_again_within_an_hour() {
         let retry = |cause, wait| {
             let source = Box::new(std::fmt::Error);
             JobError::Hub { cause, message: String::new(), wait, source }.hub_retry_after()
@@ -265,6 +268,7 @@ mod tests {
         for cause in [HubCause::Conflict, HubCause::RateLimited, HubCause::Unavailable, HubCause::Timeout] {
             assert_eq!(retry(cause, None), Some(HUB_RETRY), "{cause:?}");
             assert_eq!(retry(cause, Some(Duration::from_secs(5))), Some(Duration::from_secs(5)));
+            assert_eq!(retry(cause, Some(Duration::MAX)), Some(Duration::from_secs(3_600)), "{cause:?}");
         }
         for cause in [HubCause::Gated, HubCause::MissingFile, HubCause::Rejected] {
             assert_eq!(retry(cause, None), None, "{cause:?}");
