@@ -102,11 +102,12 @@ impl HostingRules {
         Ok(())
     }
 
-    /// Sets the headers for that path, but keeps a `Cache-Control` that a service has set.
-    pub(crate) fn add_headers(&self, path: &str, from_service: bool, headers: &mut HeaderMap) {
-        let set_by_service = from_service && headers.contains_key(CACHE_CONTROL);
+    /// Sets the headers for that path, but keeps a `Cache-Control` of the response: functions, the token issuer and downloads
+    /// decide themselves whether it may be stored.
+    pub(crate) fn add_headers(&self, path: &str, headers: &mut HeaderMap) {
+        let is_set = headers.contains_key(CACHE_CONTROL);
         for (glob, key, value) in &self.headers {
-            if glob.matches(path) && !(set_by_service && key == CACHE_CONTROL) {
+            if glob.matches(path) && !(is_set && key == CACHE_CONTROL) {
                 headers.insert(key.clone(), value.clone());
             }
         }
@@ -125,7 +126,7 @@ mod tests {
 
     fn headers(path: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        deployed().add_headers(path, false, &mut headers);
+        deployed().add_headers(path, &mut headers);
         headers
     }
 
@@ -177,7 +178,7 @@ mod tests {
         let mut hosting = deployed();
         hosting.connect_to("https://hub.test").unwrap();
         let mut headers = HeaderMap::new();
-        hosting.add_headers("/", false, &mut headers);
+        hosting.add_headers("/", &mut headers);
         let policy = headers["content-security-policy"].to_str().unwrap();
         assert!(
             policy.contains("; connect-src https://hub.test 'self' https://identitytoolkit."),
@@ -187,11 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_control_of_a_service_is_kept() {
-        let mut headers = HeaderMap::new();
-        headers.insert("cache-control", HeaderValue::from_static("private"));
-        deployed().add_headers("/exports", true, &mut headers);
-        assert_eq!(headers["cache-control"], "private");
+    fn the_cache_control_of_a_response_is_kept() {
+        for path in ["/exports", "/__/local/token", "/downloads/files/model.gguf"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("cache-control", HeaderValue::from_static("private"));
+            deployed().add_headers(path, &mut headers);
+            assert_eq!(headers["cache-control"], "private", "{path}");
+        }
     }
 
     #[test]

@@ -73,21 +73,13 @@ impl Gateway {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let page = reads.then(|| self.page(path)).flatten();
         let service = self.hosting.service(path).and_then(|name| self.services.get(name));
-        let (mut response, from_service) = match (page, service) {
-            (Some(page), _) => (page, false),
-            (None, Some(to)) => (self.proxy.pass(*to, path, request).await, true),
-            (None, None) => (static_files::not_found(), false),
-        };
-        if from_service {
-            response.extensions_mut().insert(FromService);
+        match (page, service) {
+            (Some(page), _) => page,
+            (None, Some(to)) => self.proxy.pass(*to, path, request).await,
+            (None, None) => static_files::not_found(),
         }
-        response
     }
 }
-
-/// Marks the response of a function, which decides itself whether it may be stored.
-#[derive(Clone, Copy)]
-struct FromService;
 
 /// All routes of the gateway, and those of `downloads`.
 pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
@@ -104,8 +96,7 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 async fn add_headers(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
-    let from_service = response.extensions().get::<FromService>().is_some();
-    gateway.hosting.add_headers(&path, from_service, response.headers_mut());
+    gateway.hosting.add_headers(&path, response.headers_mut());
     api_docs::set_policy(&path, response.headers_mut());
     response
 }

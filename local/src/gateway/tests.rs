@@ -155,8 +155,8 @@ async fn the_policy_of_the_api_description_adds_only_images_in_data_urls() {
 
 #[tokio::test]
 async fn the_token_issuer_is_below_the_reserved_path() {
-    let (status, _, body) = ask(&gateway().await, "POST", "/__/local/token?user=ada", "").await;
-    assert_eq!(status, StatusCode::OK);
+    let (status, headers, body) = ask(&gateway().await, "POST", "/__/local/token?user=ada", "").await;
+    assert_eq!((status, &headers["cache-control"]), (StatusCode::OK, &"no-store".parse().unwrap()));
     let asked: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((&asked["service"], &asked["uri"]), (&json!("issuer"), &json!("/token?user=ada")));
 }
