@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -65,7 +65,14 @@ impl ReverseProxy {
         let (mut parts, body) = request.into_parts();
         let body = match body::read(&parts.headers, body).await {
             Ok(body) => body,
-            Err(problem) => return problem.into_response(),
+            Err(problem) => {
+                let refusal = problem.into_response();
+                if refusal.status() != StatusCode::PAYLOAD_TOO_LARGE {
+                    return refusal;
+                }
+                parts.headers.remove(header::CONTENT_LENGTH);
+                too_large()
+            }
         };
         let Some(url) = service_url(to, path, parts.uri.query()) else {
             return Problem::no_such_path().into_response();
@@ -102,6 +109,12 @@ impl ReverseProxy {
             }
         }
     }
+}
+
+/// What is forwarded instead of a body over the limit. The service refuses it by its length, after what it checks before, and
+/// with its own headers.
+fn too_large() -> Bytes {
+    vec![b' '; body::MAX_BODY + 1].into()
 }
 
 /// The URL of a path of the service at `to`. The path cannot change host or port.
