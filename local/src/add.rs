@@ -117,7 +117,7 @@ pub(crate) async fn add(dir: &DataDir, args: AddArgs) -> anyhow::Result<AddedJob
     });
     let place = below(&dir.bucket(Bucket::Training), &path)?;
     if let Some((base, place)) = base_link {
-        link(base, &place)?;
+        link_base(base, &place)?;
     }
     link(&adapter, &place)?;
     let put = store.put_new(TRAINING_JOBS, &id, &document).await;
@@ -216,6 +216,14 @@ fn link(folder: &Path, place: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot create the link {}", place.display()))
 }
 
+/// Links to the folder of a base model at `place`, unless another `add` has done so meanwhile.
+fn link_base(folder: &Path, place: &Path) -> anyhow::Result<()> {
+    match link(folder, place) {
+        Err(_) if place.canonicalize().is_ok_and(|existing| existing == folder) => Ok(()),
+        linked => linked,
+    }
+}
+
 /// An id made of the name, which no job and no folder of the user has yet.
 async fn free_id(dir: &DataDir, store: &DocumentStore, user: &UserId, slug: &str) -> anyhow::Result<String> {
     let numbered = (2..MOST_OF_A_NAME).map(|number| format!("{slug}-{number}"));
@@ -236,4 +244,28 @@ fn slug(name: &str) -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
     let slug = plain.split_whitespace().collect::<Vec<_>>().join("-");
     if slug.is_empty() { "model".to_owned() } else { slug }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_that_is_added_twice_at_the_same_time_is_linked_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().canonicalize().unwrap();
+        let (folder, other, place) = (root.join("gemma"), root.join("other"), root.join("google/gemma"));
+        fs::create_dir(&folder).unwrap();
+        fs::create_dir(&other).unwrap();
+        std::thread::scope(|scope| {
+            let links: Vec<_> = (0..8).map(|_| scope.spawn(|| link_base(&folder, &place))).collect();
+            links.into_iter().for_each(|link| link.join().unwrap().unwrap());
+        });
+        assert_eq!(place.canonicalize().unwrap(), folder);
+        assert!(link_base(&other, &place).is_err());
+        // in place of a link whose folder is gone
+        fs::remove_dir(&folder).unwrap();
+        link_base(&other, &place).unwrap();
+        assert_eq!(place.canonicalize().unwrap(), other);
+    }
 }
