@@ -30,15 +30,15 @@ impl ChangeSums {
 }
 
 #[derive(Default)]
-struct LaneSums {
+struct LaneChanges {
     wanted: [f64; LANES],
     stored: [f64; LANES],
     product: [f64; LANES],
 }
 
 multiversion! {
-    fn row_sums(base: &[f32], wanted: &[f32], stored: &[f32]) -> LaneSums {
-        let mut sums = LaneSums::default();
+    fn row_sums(base: &[f32], wanted: &[f32], stored: &[f32]) -> LaneChanges {
+        let mut sums = LaneChanges::default();
         let ((base, base_rest), (wanted, wanted_rest)) = (base.as_chunks::<LANES>(), wanted.as_chunks::<LANES>());
         let (stored, stored_rest) = stored.as_chunks::<LANES>();
         for ((base, wanted), stored) in base.iter().zip(wanted).zip(stored) {
@@ -53,7 +53,7 @@ multiversion! {
     }
 }
 
-impl LaneSums {
+impl LaneChanges {
     #[inline(always)]
     fn one(&mut self, lane: usize, base: f32, wanted: f32, stored: f32) {
         let (wanted, stored) = (f64::from(wanted - base), f64::from(stored - base));

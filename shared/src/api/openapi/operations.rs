@@ -7,6 +7,7 @@ use utoipa::openapi::{
     link::LinkBuilder,
     path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItemBuilder},
     request_body::{RequestBody, RequestBodyBuilder},
+    schema::AdditionalProperties,
     security::SecurityRequirement,
 };
 
@@ -179,9 +180,13 @@ fn cancel_export() -> Operation {
     let responses = responses("The export, which has failed.", schema_ref::<ExportBody>(), &kinds);
     let description = "Cancels an export of a training job of the authenticated user. It ends as `failed` with the code \
          `cancelled` at once; its job stops within 15 seconds, and its files are removed.";
-    let schema = ObjectBuilder::new().property("export_id", schema_ref::<ExportId>()).required("export_id");
+    let schema = ObjectBuilder::new()
+        .property("export_id", schema_ref::<ExportId>())
+        .additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
     let body = RequestBodyBuilder::new()
-        .description(Some("The export to cancel. Without a body, the newest one that is running."))
+        .description(Some(
+            "The export to cancel. Without a body or with an empty object, the newest one that is running.",
+        ))
         .required(Some(Required::False))
         .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
         .build();
