@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
@@ -102,6 +103,12 @@ impl Failure {
         Self::new(FailureKind::Remote, message)
     }
 
+    /// Of an output whose name another process has given to a file meanwhile.
+    pub(crate) fn appeared(error: &io::Error) -> Option<Self> {
+        let appeared = error.get_ref()?.downcast_ref::<engine::FileAppeared>()?;
+        Some(Self::output(format!("{appeared}: choose another output, or replace it with --force")))
+    }
+
     /// Of a measurement of the fine-tune's survival in an export that is complete.
     pub(crate) fn after_export(self) -> Self {
         let problem = if self.kind == FailureKind::Interrupted { INTERRUPTED } else { &self.message };
@@ -151,6 +158,11 @@ impl From<engine::Error> for Failure {
             && let Some(failure) = source.get_ref().and_then(|inner| inner.downcast_ref::<Self>())
         {
             return failure.clone();
+        }
+        if let engine::Error::Write { source, .. } = &error
+            && let Some(failure) = Self::appeared(source)
+        {
+            return failure;
         }
         let is_remote = matches!(&error, engine::Error::Read { source, .. }
             if source.get_ref().is_some_and(|inner| inner.is::<object_store::Error>()));

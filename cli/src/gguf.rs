@@ -8,7 +8,7 @@ use engine::{
     ExportReport, GgufOptions, GgufPlan, Imatrix, LocalOutput, Model, Outcome, OutputType, Stage, WrittenFile,
 };
 
-use crate::args::{GgufArgs, QatMode};
+use crate::args::{GgufArgs, QatMode, RunArgs};
 use crate::disk_space::DiskSpace;
 use crate::earlier_export::{files_of_gguf, is_reported, remove_if_present};
 use crate::failure::{Failure, FailureKind};
@@ -71,10 +71,10 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let push = PreparedPush::new(&args.push, planned, &sources)?;
     let mmproj_path = mmproj.as_ref().map(|(_, folder, name)| join(folder, name));
     let encoders = match &mmproj {
-        Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, args.run.resume, run)?),
+        Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, &args.run, run)?),
         None => None,
     };
-    let mut outcomes = match write_model(&folder, &plans, args.run.resume, run) {
+    let mut outcomes = match write_model(&folder, &plans, &args.run, run) {
         Ok(outcomes) => outcomes,
         Err(failure) => {
             let mmproj = mmproj.as_ref().map(|(_, folder, name)| (folder.as_path(), name.as_str()));
@@ -82,8 +82,13 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         }
     };
     let elapsed = started.elapsed();
-    let encoders =
-        encoders.map(|(output, summary)| output.publish_deferred().map(|()| summary)).transpose()?;
+    let kept =
+        || mmproj.as_ref().and_then(|(_, folder, name)| kept_bytes(folder, &ExportReport::beside(name)));
+    let publish = |(output, summary): (LocalOutput, _)| match output.publish_deferred() {
+        Ok(()) => Ok(summary),
+        Err(error) => Err(Failure::from(error).keeping(kept())),
+    };
+    let encoders = encoders.map(publish).transpose()?;
     left.iter().try_for_each(|path| remove_if_present(path))?;
     let unmeasured =
         check.as_ref().and_then(|check| measure(check, &model, &folder, (&plans, &mut outcomes), run).err());
@@ -224,11 +229,11 @@ fn check_outputs<'a>(
 fn write_model(
     folder: &Path,
     plans: &[(GgufPlan, String)],
-    resume: bool,
+    settings: &RunArgs,
     run: Run<'_>,
 ) -> Result<Vec<Outcome>, Failure> {
     let written = run.show(Stage::Converting, |run| {
-        let mut output = LocalOutput::create(folder)?.resumable(resume);
+        let mut output = LocalOutput::create(folder)?.create_new(!settings.force).resumable(settings.resume);
         match plans {
             // one type: sequential writes, hashed as written
             [(plan, name)] => Ok(vec![engine::gguf(plan, name, &mut output, run)?]),
@@ -310,11 +315,12 @@ fn write_mmproj(
     plan: &GgufPlan,
     folder: &Path,
     name: &str,
-    resume: bool,
+    settings: &RunArgs,
     run: Run<'_>,
 ) -> Result<(LocalOutput, ExportSummary), Failure> {
     let started = Instant::now();
-    let mut output = LocalOutput::create(folder)?.deferred().resumable(resume);
+    let output = LocalOutput::create(folder)?.create_new(!settings.force);
+    let mut output = output.deferred().resumable(settings.resume);
     let outcome = match run.show(Stage::Converting, |run| engine::gguf(plan, name, &mut output, run)) {
         Ok(outcome) => outcome,
         Err(failure) => {

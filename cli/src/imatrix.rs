@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ImatrixArgs, terminal: Terminal) -> Result<Summary, Fai
     let text = CalibrationText { file: &file, bytes: &bytes, max_chunks: args.chunks.get() };
     let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
     let measured = run.show(Stage::Calibrating, |run| measure_imatrix(&model, &text, run))?;
-    let written = measured.write(name, &mut LocalOutput::create(folder)?)?;
+    let written = measured.write(name, &mut LocalOutput::create(folder)?.create_new(!args.force))?;
     let (chunks, tokens, tensors) = (measured.chunks(), measured.tokens(), measured.tensors());
     let next_steps = next_step::imatrix(args.base.as_deref(), args.adapter.as_deref(), &args.out);
     Ok(Summary {

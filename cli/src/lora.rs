@@ -40,8 +40,9 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     let mut space = DiskSpace::default();
     space.add(folder, plan.size());
     space.check()?;
-    let written =
-        run.show(Stage::Converting, |run| plan.write(name, &mut LocalOutput::create(folder)?, run))?;
+    let written = run.show(Stage::Converting, |run| {
+        plan.write(name, &mut LocalOutput::create(folder)?.create_new(!args.force), run)
+    })?;
     let export = ExportSummary::of_lora(args.out.clone(), &written, plan.pairs())?;
     let summary = report::summary(vec![export], None);
     Ok(match push {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::{ExportReport, KeptExport, PlannedFile};
+use engine::{ExportReport, FileAppeared, KeptExport, PlannedFile};
 
 use crate::args::RunArgs;
 use crate::disk_space::DiskSpace;
@@ -87,9 +87,17 @@ impl OutputFolder {
 
     /// Makes the files visible under their names. When that fails, an existing folder is as it was.
     pub(crate) fn commit(self) -> Result<(), Failure> {
-        let cannot = |e: io::Error| Failure::output(format!("cannot write {}: {e}", self.path.display()));
+        let shown = self.path.display();
+        let cannot = |e: io::Error| {
+            Failure::appeared(&e).unwrap_or_else(|| Failure::output(format!("cannot write {shown}: {e}")))
+        };
         let Some(earlier) = &self.earlier else {
-            return fs::rename(&self.staging, &self.path).map_err(cannot);
+            return fs::rename(&self.staging, &self.path).map_err(|error| {
+                match self.path.symlink_metadata() {
+                    Ok(_) => cannot(io::Error::other(FileAppeared { path: self.path.clone() })),
+                    Err(_) => cannot(error),
+                }
+            });
         };
         Replacement::plan(&self.path, &self.staging, earlier).and_then(|plan| plan.run()).map_err(cannot)?;
         fs::remove_dir_all(&self.staging).map_err(cannot)?;

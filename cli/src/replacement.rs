@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use engine::{ExportReport, keep_attributes, sync_folder};
+use engine::{ExportReport, keep_attributes, rename_new, sync_folder};
 
 use crate::earlier_export::{files_below, outputs_of};
 use crate::paths::parent;
@@ -93,7 +93,12 @@ impl<'a> Replacement<'a> {
 
 fn rename((from, to): &(PathBuf, PathBuf)) -> io::Result<()> {
     fs::create_dir_all(parent(to))?;
-    fs::rename(from, to)
+    // the report alone is replaced: what others had their names has been set aside
+    if to.file_name().is_some_and(|name| name == ExportReport::FILE) {
+        fs::rename(from, to)
+    } else {
+        rename_new(from, to)
+    }
 }
 
 /// Keeps a copy of the earlier report, and writes one that also lists the files of the new.
@@ -192,6 +197,19 @@ mod tests {
                 assert!(kept, "{killed_after}: {name}");
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_appears_is_not_replaced() {
+        let folders = Folders::new();
+        let folder = folders.folder();
+        let plan = Replacement::plan(&folder, &folders.staging(), &earlier()).unwrap();
+        fs::create_dir(folder.join("c")).unwrap();
+        fs::write(folder.join("c/c"), "other").unwrap();
+        let before = folders.contents();
+        let error = plan.run().unwrap_err();
+        assert!(error.get_ref().unwrap().is::<engine::FileAppeared>(), "{error}");
+        assert_eq!(folders.contents(), before);
     }
 
     #[test]

@@ -418,3 +418,24 @@ fn a_full_standard_output_is_an_error_and_no_panic() {
     let ended = command.args(["inspect", "does/not/exist"]).stderr(Stdio::from(full)).status().unwrap();
     assert_eq!(ended.code(), Some(4));
 }
+
+#[test]
+fn of_several_runs_to_one_name_one_succeeds_and_nothing_is_lost() {
+    let inputs = Inputs::new();
+    for out in ["gguf --base base --out m.gguf", "merge --base base --adapter adapter --out merged"] {
+        let start = |_| inputs.command(out).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let running: Vec<_> = (0..4).map(start).collect();
+        let ended: Vec<_> = running.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+        let (succeeded, refused): (Vec<_>, Vec<_>) = ended.iter().partition(|ended| ended.status.success());
+        assert_eq!(succeeded.len(), 1, "{out}");
+        for ended in refused {
+            let error = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(5), "{out}: {error}");
+            assert!(error.contains("choose another output, or replace it with --force"), "{out}: {error}");
+        }
+    }
+    for name in ["m.gguf", "merged"] {
+        let adapter = if name == "merged" { " --adapter adapter" } else { "" };
+        inputs.succeed(&format!("verify --base base{adapter} --out {name}"));
+    }
+}

@@ -1,6 +1,7 @@
 //! Files written atomically: under a temporary name beside the destination, synced, then renamed when all files of an
 //! export are.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,24 @@ pub(super) struct DraftRules {
     pub(super) adopt: bool,
     /// Whether drafts that are not published stay.
     pub(super) keep: Arc<AtomicBool>,
+    /// Whether files that exist are not replaced.
+    pub(super) create_new: bool,
 }
+
+/// A file has the name of an output, and is not to be replaced: another process wrote it during the export.
+#[derive(Debug)]
+pub struct FileAppeared {
+    /// The path of the file.
+    pub path: PathBuf,
+}
+
+impl fmt::Display for FileAppeared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} appeared during the export, and was not replaced", self.path.display())
+    }
+}
+
+impl std::error::Error for FileAppeared {}
 
 /// A file under a temporary name. Removed when dropped before it is published, unless drafts are kept.
 #[derive(Debug)]
@@ -29,6 +47,7 @@ pub(super) struct PendingFile {
     destination: PathBuf,
     published: bool,
     keep: Arc<AtomicBool>,
+    create_new: bool,
 }
 
 impl PendingFile {
@@ -41,7 +60,8 @@ impl PendingFile {
         let adopted = rules.adopt.then(|| drafts::adopt(&destination)).flatten();
         drafts::remove_abandoned(&destination);
         let (file, temporary) = adopted.map_or_else(|| drafts::create(&destination), Ok)?;
-        Ok(Self { file, temporary, destination, published: false, keep: Arc::clone(&rules.keep) })
+        let (keep, create_new) = (Arc::clone(&rules.keep), rules.create_new);
+        Ok(Self { file, temporary, destination, published: false, keep, create_new })
     }
 
     /// Whether it will have this path.
@@ -50,14 +70,64 @@ impl PendingFile {
     }
 
     /// Makes the file visible under its name.
-    pub(super) fn publish(mut self) -> io::Result<()> {
-        keep_attributes(&self.destination, &self.temporary)?;
-        fs::rename(&self.temporary, &self.destination)?;
+    pub(super) fn publish(&mut self) -> io::Result<()> {
+        if self.create_new {
+            rename_new(&self.temporary, &self.destination)?;
+        } else {
+            keep_attributes(&self.destination, &self.temporary)?;
+            fs::rename(&self.temporary, &self.destination)?;
+        }
         self.published = true;
         match self.destination.parent() {
             Some(folder) => sync_folder(folder),
             None => Ok(()),
         }
+    }
+
+    /// Makes a draft again of a file that replaced none. One that cannot be renamed stays visible.
+    pub(super) fn withdraw(&mut self) {
+        if self.create_new && self.published && fs::rename(&self.destination, &self.temporary).is_ok() {
+            self.published = false;
+        }
+    }
+}
+
+/// Renames a file to a name that no file has.
+///
+/// # Errors
+/// With [`FileAppeared`] inside when a file has that name, which stays as it is, and when the file cannot be renamed.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let renamed = match rename_no_replace(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => rename_by_link(from, to),
+        renamed => renamed,
+    };
+    renamed.map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return error;
+        }
+        io::Error::new(error.kind(), FileAppeared { path: to.to_owned() })
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn rename_no_replace(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The same where system or file system cannot rename without replacing.
+fn rename_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // without hard links, a file that appears at this moment is replaced
+        Err(_) if to.symlink_metadata().is_err() => fs::rename(from, to),
+        Err(_) => Err(io::ErrorKind::AlreadyExists.into()),
     }
 }
 
@@ -237,5 +307,27 @@ impl PositionedFile {
         drop(self.flusher);
         self.pending.file.sync_all()?;
         Ok(self.pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_name_is_not_that_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for rename in [rename_new, rename_by_link] {
+            fs::write(path("draft"), b"new").unwrap();
+            fs::write(path("taken"), b"other").unwrap();
+            let error = rename(&path("draft"), &path("taken")).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(path("taken")).unwrap(), b"other");
+            rename(&path("draft"), &path("free")).unwrap();
+            assert_eq!(fs::read(path("free")).unwrap(), b"new");
+            assert!(!path("draft").exists());
+            fs::remove_file(path("free")).unwrap();
+        }
     }
 }

@@ -46,6 +46,13 @@ impl LocalOutput {
         Self { journals: true, rules, ..self }
     }
 
+    /// With `create_new`, a file that has the name of an output when this is published is not replaced: publishing fails with
+    /// [`FileAppeared`](crate::FileAppeared), and shows none of the files.
+    #[must_use]
+    pub fn create_new(self, create_new: bool) -> Self {
+        Self { rules: DraftRules { create_new, ..self.rules }, ..self }
+    }
+
     /// Drafts are removed when this is dropped, and not kept for a later run.
     pub fn discard(&self) {
         self.journal.iter().for_each(|journal| journal.discard_drafts());
@@ -134,7 +141,11 @@ impl Output for LocalOutput {
         let reports: Vec<PathBuf> = reports.iter().map(|name| self.path.join(name)).collect();
         let is_report = |file: &PendingFile| reports.iter().any(|report| file.is_for(report));
         let (first, others): (Vec<_>, Vec<_>) = self.finished.drain(..).partition(is_report);
-        first.into_iter().chain(others).try_for_each(PendingFile::publish)?;
+        let mut files: Vec<PendingFile> = first.into_iter().chain(others).collect();
+        if let Err(error) = files.iter_mut().try_for_each(PendingFile::publish) {
+            files.iter_mut().rev().for_each(PendingFile::withdraw);
+            return Err(error);
+        }
         self.discard();
         self.journal = None;
         Ok(())
@@ -200,6 +211,24 @@ mod tests {
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["a", "report"]);
+    }
+
+    #[test]
+    fn a_file_that_appears_stays_and_no_other_becomes_visible() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap().create_new(true);
+        for name in ["a", "b", "report"] {
+            out.begin(name, 1).unwrap();
+            out.write(b"x").unwrap();
+            out.finish().unwrap();
+        }
+        fs::write(folder.path().join("b"), b"other").unwrap();
+        let error = out.publish(&["report"]).unwrap_err();
+        let appeared = error.get_ref().and_then(|inner| inner.downcast_ref::<crate::FileAppeared>());
+        assert_eq!(appeared.unwrap().path, folder.path().join("b"));
+        drop(out);
+        assert_eq!(fs::read(folder.path().join("b")).unwrap(), b"other");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::io;
 use std::sync::Arc;
 
 pub(crate) use atomic_file::{DraftSync, PositionedFile};
-pub use atomic_file::{keep_attributes, sync_folder};
+pub use atomic_file::{FileAppeared, keep_attributes, rename_new, sync_folder};
 pub use discard::Discard;
 pub(crate) use drafts::{abandoned_bytes, remove_abandoned};
 pub(crate) use edited_folder::EditedFolder;
