@@ -78,12 +78,20 @@ enum Targets {
 /// A module with its names.
 #[derive(Clone, Copy)]
 pub(crate) struct ModuleSpellings<'a> {
-    /// Those of the adapter and the base.
+    /// Those of the adapter, which is the model's in PEFT, and of the base.
     pub(crate) own: &'a [&'a str],
     /// Those that other classes and versions of transformers give it.
     pub(crate) other: &'a [String],
     /// It is an embedding or the lm_head.
     pub(crate) is_embedding: bool,
+}
+
+impl ModuleSpellings<'_> {
+    /// Whether one of the names is the whole name in the model that PEFT trained. A name of another class may be the end of it.
+    fn is_named_by(&self, names: &ModuleNames) -> bool {
+        let ModuleNames::Ends(ends) = names else { return false };
+        self.own.first().is_some_and(|module| ends.iter().any(|end| end == module))
+    }
 }
 
 impl TargetModules {
@@ -136,7 +144,8 @@ impl TargetModules {
                 Targets::None => false,
                 Targets::AllLinear => !module.is_embedding,
                 Targets::Named(names) => {
-                    names.contains(file, name)? && self.is_in_layers(file, names, name)?
+                    names.contains(file, name)?
+                        && (module.is_named_by(names) || self.is_in_layers(file, names, name)?)
                 }
             };
             if is_target {
@@ -146,10 +155,9 @@ impl TargetModules {
         Ok(false)
     }
 
-    /// Whether the module is in one of the layers, where those are given. They concern names by their ends alone.
+    /// Whether the module of this name is in one of the layers, where those are given. They concern ends of names alone.
     fn is_in_layers(&self, file: &str, names: &ModuleNames, module: &str) -> Result<bool> {
-        let ModuleNames::Ends(ends) = names else { return Ok(true) };
-        if self.layers.is_empty() || ends.iter().any(|end| end == module) {
+        if self.layers.is_empty() || matches!(names, ModuleNames::Pattern(_)) {
             return Ok(true);
         }
         for pattern in &self.layer_patterns {
@@ -269,6 +277,28 @@ mod tests {
             (r#"{"target_parameters":["x.weight"]}"#, Q0, false),
         ] {
             assert_eq!(is_target(fields, module), expected, "{fields} {module}");
+        }
+    }
+
+    /// As `check_target_module_exists` of PEFT 0.21.2 with the first of the names.
+    #[test]
+    fn layers_concern_ends_of_names_that_are_whole_names_in_another_class() {
+        for (targets, module, expected) in [
+            (r#"["layers.0.self_attn.q_proj","layers.1.self_attn.q_proj"]"#, Q0, false),
+            (r#"["layers.0.self_attn.q_proj","layers.1.self_attn.q_proj"]"#, Q1, true),
+            (r#"["model.layers.0.self_attn.q_proj"]"#, Q0, true),
+            (r#"["layers.0.self_attn.q_proj"]"#, "layers.0.self_attn.q_proj", true),
+            (r#"["embed_tokens"]"#, "model.embed_tokens", false),
+            (r#"["embed_tokens"]"#, "embed_tokens", true),
+        ] {
+            let fields = format!(r#"{{"target_modules":{targets},"layers_to_transform":[1]}}"#);
+            let found = TargetModules::parse("f", fields.as_bytes()).unwrap();
+            let spellings = ModuleSpellings {
+                own: &[module, "layers.0.self_attn.q_proj"],
+                other: &crate::gemma::all_names(module),
+                is_embedding: module.ends_with("embed_tokens"),
+            };
+            assert_eq!(found.contains("f", spellings).unwrap(), expected, "{fields} {module}");
         }
     }
 
