@@ -1,12 +1,13 @@
 //! Matches the changes of an adapter with the tensors of the base, and unties the lm_head where they require it.
 
+use std::collections::HashSet;
 use std::mem;
 
 use super::ModelTensor;
 use super::target_names::{TargetMatch, TargetNames};
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::{Error, Result, first_names};
-use crate::gemma::{all_names, is_lm_head, is_token_embedding, lm_head_name};
+use crate::gemma::{Architecture, MappedTensor, all_names, is_lm_head, is_token_embedding, lm_head_name};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind, ModuleSpellings, is_in, module_of};
 
 /// The tensors of the merged model, with their changes.
@@ -41,6 +42,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         untargeted: Vec::new(),
         absent_saved: absent_saved(base, adapter)?,
     };
+    check_saved(base, adapter, &names)?;
     let mut lm_head = Vec::new();
     let mut unmatched = Vec::new();
     for (number, change) in adapter.changes().iter().enumerate() {
@@ -115,6 +117,42 @@ fn absent_saved(base: &Checkpoint, adapter: &Adapter) -> Result<Vec<String>> {
         }
         None => Ok(unsaved.into_iter().map(str::to_owned).collect()),
     }
+}
+
+/// Refuses an adapter that has the weights of some modules of the language model that a name in `modules_to_save` means, and not
+/// of the others, as PEFT does.
+fn check_saved(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) -> Result<()> {
+    let config = adapter.config();
+    let found = adapter.changes().iter().map(|change| names.find(&change.target));
+    let changed: HashSet<usize> = found
+        .filter_map(|found| if let TargetMatch::One(tensor) = found { Some(tensor) } else { None })
+        .collect();
+    for (number, tensor) in base.tensors().iter().enumerate() {
+        let module = module_of(&tensor.name);
+        if changed.contains(&number) || !config.saves(module) || !is_of_layer(base, tensor)? {
+            continue;
+        }
+        let problem = format!(
+            "names {} in modules_to_save, but the weights of {module} are not in the adapter",
+            config.saved_as(module).unwrap_or_default()
+        );
+        return Err(Error::invalid(adapter.config_file(), problem));
+    }
+    Ok(())
+}
+
+/// Whether a tensor of the base is the weight of a layer in the language model that transformers loads. Encoders are not: an
+/// adapter may be of the language model alone.
+fn is_of_layer(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
+    let config = base.config();
+    let Ok(architecture) = Architecture::of(config) else { return Ok(false) };
+    let family = architecture.family();
+    let MappedTensor::Tensor(name, Some(layer)) = family.map_tensor(&tensor.name) else { return Ok(false) };
+    let Some(layers) = config.u32("num_hidden_layers")? else { return Ok(false) };
+    Ok(tensor.name.ends_with(".weight")
+        && layer < layers
+        && !family.is_shared_kv(config, &name, layers)?
+        && family.ignoring_setting(config, layer, &name)?.is_none())
 }
 
 /// Refuses an adapter none of whose factors are of a module that `target_modules` names, as PEFT does.

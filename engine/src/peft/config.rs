@@ -175,7 +175,12 @@ impl AdapterConfig {
 
     /// Whether `modules_to_save` names `module`, the end of its name, or a module that contains it.
     pub(crate) fn saves(&self, module: &str) -> bool {
-        self.modules_to_save.iter().any(|name| is_in(module, name))
+        self.saved_as(module).is_some()
+    }
+
+    /// The name in `modules_to_save` that means `module`.
+    pub(crate) fn saved_as(&self, module: &str) -> Option<&str> {
+        self.modules_to_save.iter().find(|name| is_in(module, name)).map(String::as_str)
     }
 
     /// The rows of `module` that `trainable_token_indices` trained.

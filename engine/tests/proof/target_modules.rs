@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, LoraPlan, Model, OutputType, TensorType};
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, fixture, merge, run};
+use crate::support::{checkpoint, fixture, merge, run, write_tensors};
 
 /// A base, and its adapter of q_proj and down_proj with other fields in its configuration.
 fn model(folder: &Path, fields: &Value) -> engine::Result<Model> {
@@ -78,6 +78,42 @@ fn an_adapter_without_a_targeted_module_is_refused() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_saved_module_has_its_weights_in_every_layer() {
+    let saved = |layers: &[usize], names: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        let base = checkpoint(&fixture("gemma3-micro/base"));
+        let norms: Vec<(String, usize)> = layers
+            .iter()
+            .flat_map(|layer| {
+                ["q_norm", "k_norm"].map(|norm| format!("layers.{layer}.self_attn.{norm}.weight"))
+            })
+            .map(|end| base.tensors().iter().find(|tensor| tensor.name.ends_with(&end)).unwrap())
+            .map(|tensor| (format!("base_model.model.{}", tensor.name), tensor.elements() as usize))
+            .collect();
+        let shapes: Vec<[usize; 1]> = norms.iter().map(|(_, length)| [*length]).collect();
+        let tensors = norms.iter().zip(&shapes);
+        let tensors: Vec<(&str, &[usize], Vec<f32>)> =
+            tensors.map(|((name, length), shape)| (name.as_str(), &shape[..], vec![0.5; *length])).collect();
+        write_tensors(&folder.path().join("adapter_model.safetensors"), &tensors);
+        let config = json!({"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "modules_to_save": names});
+        fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();
+        let adapter = Adapter::open(Arc::new(LocalFolder::open(folder.path()).unwrap()));
+        adapter.and_then(|adapter| Model::with_adapter(&base, &adapter)).map_err(|error| error.to_string())
+    };
+    let layers: Vec<usize> = (0..8)
+        .filter(|layer| {
+            let name = format!("layers.{layer}.self_attn.q_norm.weight");
+            let base = checkpoint(&fixture("gemma3-micro/base"));
+            base.tensors().iter().any(|tensor| tensor.name.ends_with(&name))
+        })
+        .collect();
+    assert!(layers.len() > 1);
+    saved(&layers, json!(["q_norm", "k_norm"])).unwrap();
+    let error = saved(&[0], json!(["q_norm", "k_norm"])).unwrap_err();
+    assert!(error.contains("modules_to_save") && error.contains("layers.1.self_attn."), "{error}");
 }
 
 #[test]
