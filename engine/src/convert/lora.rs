@@ -16,7 +16,7 @@ use crate::gguf::header;
 use crate::gguf::header::GgufTensorInfo;
 use crate::gguf::{GgufFile, GgufMetadata};
 use crate::io::Output;
-use crate::merge::Model;
+use crate::merge::{Model, NO_EFFECT, is_zero};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
 use crate::plan::WrittenFile;
 use crate::progress::RunOptions;
@@ -167,9 +167,10 @@ impl LoraPlan {
     /// Writes the file under `name`, and a report beside it ([`ExportReport::beside`]).
     ///
     /// # Errors
-    /// When the adapter cannot be read or the output not written, and [`Error::Cancelled`] when the caller asked
-    /// to stop.
+    /// [`Error::Invalid`] when every change of the adapter is zero, when the adapter cannot be read or the output not written,
+    /// and [`Error::Cancelled`] when the caller asked to stop.
     pub fn write(&self, name: &str, output: &mut dyn Output, run: &RunOptions<'_>) -> Result<WrittenFile> {
+        self.check_effect()?;
         let (size, mut done, mut hash) = (self.size(), 0, Sha256::new());
         output.begin(name, size).map_err(|e| Error::write(name, e))?;
         let mut put = |bytes: &[u8]| {
@@ -192,6 +193,19 @@ impl LoraPlan {
         WrittenFile::write(&report, &text.map_err(|e| Error::write(&report, e.into()))?, output)?;
         output.publish(&[&report]).map_err(|e| Error::write(name, e))?;
         Ok(written)
+    }
+}
+
+impl LoraPlan {
+    /// Refuses an adapter without effect.
+    fn check_effect(&self) -> Result<()> {
+        for (change, _) in self.model.matched_changes() {
+            if !is_zero(change)? {
+                return Ok(());
+            }
+        }
+        let location = self.model.adapter().map(Adapter::location).unwrap_or_default();
+        Err(Error::invalid(location, NO_EFFECT))
     }
 }
 

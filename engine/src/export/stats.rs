@@ -7,7 +7,7 @@ use super::row_block::RowBlock;
 use super::schedule::ReadUnit;
 use super::unit_record::UnitRecord;
 use crate::error::{Error, Result};
-use crate::merge::{MergeEffect, Model};
+use crate::merge::{MergeEffect, Model, NO_EFFECT};
 use crate::plan::ExportPlan;
 use crate::report::ErrorTotal;
 
@@ -82,8 +82,7 @@ impl ExportStats {
         // with all targets in another file, this one stays unchanged
         let elsewhere = self.count(MergeEffect::Zero) == 0 && adapter.modules() > 0;
         if self.count(MergeEffect::Changed) == 0 && !elsewhere {
-            let problem = "changes nothing: every product of its factors is zero, as before training";
-            return Err(Error::invalid(adapter.location(), problem));
+            return Err(Error::invalid(adapter.location(), NO_EFFECT));
         }
         Ok(())
     }

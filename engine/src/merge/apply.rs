@@ -326,7 +326,7 @@ fn add_vector(
     let count = bytes.len() as u64 / input.dtype.bytes();
     let range = (input.first, count);
     read_adapter(values, range, scratch.allow_non_finite, &mut scratch.raw, &mut scratch.vector)?;
-    if is_zero(&scratch.vector) {
+    if scaling == 0.0 || is_zero(&scratch.vector) {
         bytes.copy_from_slice(input.before);
         return Ok(MergeEffect::Zero);
     }

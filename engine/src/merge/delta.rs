@@ -66,7 +66,8 @@ impl<'a> LowRankDelta<'a> {
         before: &[u8],
         bytes: &mut [u8],
     ) -> MergeEffect {
-        if matches!(self.rescale, DoraScale::None) && (is_zero(left) || is_zero(self.right)) {
+        let is_nothing = || self.scaling == 0.0 || is_zero(left) || is_zero(self.right);
+        if matches!(self.rescale, DoraScale::None) && is_nothing() {
             bytes.copy_from_slice(before);
             return MergeEffect::Zero;
         }

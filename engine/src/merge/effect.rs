@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The problem of an adapter all of whose changes are zero.
+pub(crate) const NO_EFFECT: &str =
+    "changes nothing: every product of its factors is zero, as before training";
+
 /// The effect of an adapter on a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum MergeEffect {

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 pub(crate) use apply::{ElementRange, MergeScratch, MergedChunk};
 pub(crate) use delta::CACHE_ELEMENTS;
-pub(crate) use effect::MergeEffect;
+pub(crate) use effect::{MergeEffect, NO_EFFECT};
+pub(crate) use targets::is_zero;
 
 use crate::checkpoint::{Checkpoint, EmbeddingRows, FactorCache, ModelFiles, TensorInfo};
 use crate::error::{Error, Result};

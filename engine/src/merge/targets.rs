@@ -171,7 +171,7 @@ fn check_targeted(adapter: &Adapter, untargeted: &[String]) -> Result<()> {
 
 /// Whether a change is exactly zero, as that of a module that training never reached. A layer of Gemma 3n or 4 that uses
 /// the keys and values of another has such modules in some versions of its class.
-fn is_zero(change: &AdapterChange) -> Result<bool> {
+pub(crate) fn is_zero(change: &AdapterChange) -> Result<bool> {
     match &change.kind {
         // the magnitudes of DoRA are the norms of the base's rows as long as B is zero
         ChangeKind::LowRank { b, magnitude: Some(_), .. }
@@ -192,6 +192,10 @@ fn is_zero(change: &AdapterChange) -> Result<bool> {
 fn is_zero_product(a: &AdapterTensor, b: &AdapterTensor) -> Result<bool> {
     let (rank, columns) = (a.shape[0] as usize, a.shape[1] as usize);
     let (right, left) = (a.read_all()?, b.read_all()?);
+    // NaN times zero is not zero
+    if left.iter().all(|value| *value == 0.0) && right.iter().all(|value| value.is_finite()) {
+        return Ok(true);
+    }
     let mut product = vec![0.0_f32; columns];
     for row in left.chunks_exact(rank) {
         product.fill(0.0);

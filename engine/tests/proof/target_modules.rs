@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, LoraPlan, Model, OutputType, TensorType};
+use engine::{
+    Adapter, GgufOptions, GgufPlan, LocalFolder, LocalOutput, LoraPlan, Model, OutputType, TensorType,
+};
 use serde_json::{Value, json};
 
 use crate::support::{checkpoint, fixture, merge, run, write_tensors};
@@ -139,4 +141,31 @@ fn saved_modules_that_do_not_exist_are_named_in_a_warning() {
         let error = saved(json!(["router", name]), json!({})).unwrap_err();
         assert!(error.contains(&format!("names {name} in modules_to_save")), "{error}");
     }
+}
+
+#[test]
+fn factors_that_are_scaled_to_zero_are_counted_as_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(folder.path(), &json!({"alpha_pattern": {"q_proj": 0}})).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let summary = merge(&model, out.path(), &run(1, 4 << 20)).report.summary;
+    assert_eq!((summary.tensors_zero, summary.tensors_changed), (2, 2));
+}
+
+#[test]
+fn an_adapter_without_effect_is_no_file_beside_its_base() {
+    let [folder, out] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let weights = folder.path().join("adapter_model.safetensors");
+    model(folder.path(), &json!({})).unwrap();
+    let mut bytes = fs::read(&weights).unwrap();
+    let data = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[data..].fill(0);
+    fs::write(&weights, bytes).unwrap();
+    let adapter = Adapter::open(Arc::new(LocalFolder::open(folder.path()).unwrap())).unwrap();
+    let model = Model::with_adapter(&checkpoint(&fixture("gemma3-micro/base")), &adapter).unwrap();
+    let plan = LoraPlan::new(&model, TensorType::F16, "my-lora").unwrap();
+    let mut output = LocalOutput::create(out.path()).unwrap();
+    let error = plan.write("a.gguf", &mut output, &run(1, 4 << 20)).unwrap_err().to_string();
+    assert!(error.contains("changes nothing"), "{error}");
+    assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0);
 }
