@@ -103,3 +103,31 @@ fn a_file_with_the_name_of_a_part_is_verified_alone() {
     let verified = identical(&inputs, "verify --base base --adapter adapter --out m-00001-of-00003.gguf");
     assert!(verified.contains("in 2 files") && verified.contains("report   compared"), "{verified}");
 }
+
+#[test]
+fn a_file_that_a_loader_reads_besides_those_of_the_model_differs() {
+    let inputs = Inputs::new();
+    let verify = "verify --base base --adapter adapter --out merged";
+    inputs.succeed("merge --base base --adapter adapter --out merged");
+    fs::write(inputs.path("merged/notes.md"), "x").unwrap();
+    identical(&inputs, verify);
+    fs::create_dir(inputs.path("merged/additional_chat_templates")).unwrap();
+    for name in [
+        "chat_template.json",
+        "added_tokens.json",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "pytorch_model.bin",
+        "model.safetensors.index.json",
+        "additional_chat_templates/tool.jinja",
+    ] {
+        let path = inputs.path("merged").join(name);
+        if path.exists() {
+            continue;
+        }
+        fs::write(&path, "{}").unwrap();
+        let found = differences(&inputs, verify);
+        assert!(found.contains(&format!("{name} is not a file of this model")), "{name}: {found}");
+        fs::remove_file(&path).unwrap();
+    }
+}

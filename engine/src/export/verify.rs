@@ -1,5 +1,7 @@
 //! Verifies a written export: makes it again in memory and compares it with the files.
 
+use std::io::ErrorKind;
+
 use serde_json::Value;
 
 use super::compared_output::{ComparedFiles, ComparedOutput};
@@ -7,6 +9,7 @@ use super::report_diff;
 use super::sinks::VerifySink;
 use super::{Difference, Pass};
 use crate::adapter_copy::AdapterPlan;
+use crate::checkpoint::{ADAPTER_CONFIG, TEMPLATE_FOLDER, is_companion};
 use crate::convert::{GgufPlan, LoraPlan};
 use crate::error::{Error, Result};
 use crate::io::{Folder, Output};
@@ -40,7 +43,7 @@ pub fn verify_merge(plan: &MergePlan, folder: &dyn Folder, run: &RunOptions<'_>)
     let plan = plan.export_plan();
     let mut verification = verify(plan, folder, run)?;
     let planned = |name: &str| plan.files.iter().any(|file| file.name == name);
-    verification.differences.extend(unplanned_weights(folder, planned)?);
+    verification.differences.extend(unplanned_files(folder, planned)?);
     Ok(verification)
 }
 
@@ -66,7 +69,7 @@ pub fn verify_adapter(plan: &AdapterPlan, folder: &dyn Folder, run: &RunOptions<
     let write = |output: &mut dyn Output| plan.write(output, run).map(|_| ());
     let mut verification = compare_written(folder, ExportReport::FILE, write)?;
     let planned = |name: &str| plan.files().iter().any(|file| file.name == name);
-    verification.differences.extend(unplanned_weights(folder, planned)?);
+    verification.differences.extend(unplanned_files(folder, planned)?);
     Ok(verification)
 }
 
@@ -102,13 +105,30 @@ fn compare_written(
     Ok(Verification { files, bytes, tensors: None, reported, differences, report })
 }
 
-/// Weights in the folder that the export does not have.
-fn unplanned_weights(folder: &dyn Folder, is_planned: impl Fn(&str) -> bool) -> Result<Vec<Difference>> {
-    let entries = folder.list().map_err(|e| Error::read(folder.location(), e))?;
-    let unplanned = entries.into_iter().filter(|e| e.name.ends_with(".safetensors") && !is_planned(&e.name));
+/// Files in the folder that a loader reads and the export does not have.
+fn unplanned_files(folder: &dyn Folder, is_planned: impl Fn(&str) -> bool) -> Result<Vec<Difference>> {
+    let failed = |e| Error::read(folder.location(), e);
+    let names = folder.list().map_err(failed)?.into_iter().map(|entry| entry.name);
+    let templates = match folder.list_subfolder(TEMPLATE_FOLDER) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        templates => templates.unwrap_or_default(),
+    };
+    let unplanned = names.chain(templates).filter(|name| is_loaded(name) && !is_planned(name));
     let difference =
         |name| Difference { file: name, tensor: None, problem: "is not a file of this model".to_owned() };
-    Ok(unplanned.map(|entry| difference(entry.name)).collect())
+    Ok(unplanned.map(difference).collect())
+}
+
+/// Whether a program that loads a model or an adapter reads a file of this name.
+fn is_loaded(name: &str) -> bool {
+    const SETTINGS: [&str; 2] = ["config.json", ADAPTER_CONFIG];
+    const PICKLES: [&str; 2] = ["pytorch_model", "adapter_model"];
+    let is_pickle = || name.ends_with(".bin") && PICKLES.iter().any(|stem| name.starts_with(stem));
+    name.ends_with(".safetensors")
+        || name.ends_with(".safetensors.index.json")
+        || SETTINGS.contains(&name)
+        || is_companion(name)
+        || is_pickle()
 }
 
 fn verify(plan: &ExportPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Result<Verification> {
