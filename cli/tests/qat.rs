@@ -23,6 +23,9 @@ fn the_grid_is_in_the_report_and_verifies_and_can_be_turned_off() {
         let report: Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["options"]["qat"], expected);
         inputs.succeed(&format!("verify --base base --out {option}.gguf"));
+        fs::create_dir_all(inputs.path("moved")).unwrap();
+        fs::copy(inputs.path(&format!("{option}.gguf")), inputs.path("moved/m.gguf")).unwrap();
+        inputs.succeed("verify --base base --out moved/m.gguf");
         files.push(fs::read(inputs.path(&format!("{option}.gguf"))).unwrap());
     }
     assert_ne!(files[0], files[1]);

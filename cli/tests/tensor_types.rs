@@ -67,3 +67,23 @@ fn types_that_cannot_be_used_are_named() {
     let embedding = format!("gguf --base {dense} --quant q4_0 --out n.gguf --token-embedding-type q4_k");
     inputs.refuse(&embedding, &["token_embd.weight", "rows of 192 elements", "choose another type"]);
 }
+
+#[test]
+fn without_a_report_verify_takes_the_types_of_the_file() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("moved")).unwrap();
+    for types in
+        ["--pure", "--tensor-type attn_v=q8_0 --tensor-type ffn_down=q5_0", "--token-embedding-type q4_0"]
+    {
+        inputs.succeed(&format!("{GGUF} {types} --force"));
+        fs::copy(inputs.path("m.gguf"), inputs.path("moved/m.gguf")).unwrap();
+        let verify = "verify --base base --adapter adapter --out moved/m.gguf";
+        let printed = inputs.run(verify);
+        let text = String::from_utf8(printed.stdout).unwrap();
+        assert!(printed.status.success() && text.contains("in 1 file"), "{types}: {text}");
+        let mut bytes = fs::read(inputs.path("moved/m.gguf")).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(inputs.path("moved/m.gguf"), bytes).unwrap();
+        assert_eq!(inputs.run(verify).status.code(), Some(7), "{types}");
+    }
+}

@@ -153,14 +153,26 @@ fn gguf(
         return Ok((verdict, None));
     }
     let options = gguf_options::options(args, sources, &folder, (&name, &files))?;
-    let plan = match has_type("mmproj") {
-        true => {
-            refuse_predictions(args, "a projector")?;
-            GgufPlan::mmproj(model, &options)?
+    let verify =
+        |plan: &GgufPlan| run.show(Stage::Verifying, |run| engine::verify_gguf(plan, &name, &*folder, run));
+    if has_type("mmproj") {
+        refuse_predictions(args, "a projector")?;
+        let plan = GgufPlan::mmproj(model, &options)?;
+        let verdict = verify(&plan)?;
+        return Ok((verdict, Some(Export::Gguf(parts, Box::new((plan, name))))));
+    }
+    let (plan, options) = gguf_options::plan(model, options, &folder, (&name, &files))?;
+    let mut compared = (verify(&plan)?, plan);
+    let is_guess = !compared.0.reported && !compared.0.differences.is_empty();
+    if is_guess && compared.0.report["options"]["qat"] == "grid" {
+        // a file does not say whether it was made with --qat off
+        let plan = GgufPlan::new(model, &options.without_grid())?;
+        let verdict = verify(&plan)?;
+        if verdict.differences.len() < compared.0.differences.len() {
+            compared = (verdict, plan);
         }
-        false => GgufPlan::new(model, &options)?,
-    };
-    let verdict = run.show(Stage::Verifying, |run| engine::verify_gguf(&plan, &name, &*folder, run))?;
+    }
+    let (verdict, plan) = compared;
     Ok((verdict, Some(Export::Gguf(parts, Box::new((plan, name))))))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use engine::{ExportReport, Folder, GgufFile, GgufOptions, Imatrix, LocalFolder};
+use engine::{ExportReport, Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, Model};
 use serde_json::Value;
 
 use crate::args::VerifyArgs;
@@ -52,6 +52,23 @@ pub(super) fn options(
         }
         (None, None) => Ok(options),
     }
+}
+
+/// The plan by which files were made, and its options: without a report, the types of tensors are those of the files.
+pub(super) fn plan(
+    model: &Model,
+    options: GgufOptions,
+    folder: &LocalFolder,
+    (name, files): (&str, &[GgufFile]),
+) -> Result<(GgufPlan, GgufOptions), Failure> {
+    let plan = GgufPlan::new(model, &options)?;
+    if !reported(folder, &ExportReport::beside(name))?.is_null() {
+        return Ok((plan, options));
+    }
+    let Some(types) = plan.other_types(files) else { return Ok((plan, options)) };
+    let typed = options.clone().with_types(types);
+    // types that no export has are found by the comparison
+    Ok(GgufPlan::new(model, &typed).map_or((plan, options), |plan| (plan, typed)))
 }
 
 /// Whether a grid was looked for and found, and the adapter moves every weight in Q4_0 off it.

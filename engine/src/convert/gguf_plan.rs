@@ -1,5 +1,6 @@
 //! The plan of a GGUF file: its tensors in order, their types, and the bytes of its headers.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use kernels::numerics::Dtype;
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::gemma::{self, Architecture, MappedTensor, ParameterSource, TensorShapes};
 use crate::gguf::header::{self, GgufTensorInfo};
 use crate::gguf::split::{self, SplitLimit};
-use crate::gguf::{GgufMetadata, split_name};
+use crate::gguf::{GgufFile, GgufMetadata, split_name};
 use crate::imatrix::Imatrix;
 use crate::merge::Model;
 use crate::plan::{ExportPlan, FileLayout, PlannedFile, check_language_model, missing_tensor};
@@ -163,6 +164,25 @@ impl GgufPlan {
             off_grid,
             shape,
         })
+    }
+
+    /// The types that existing files have of the matrices of this plan, if some are others than those of the plan. `files` are all
+    /// parts.
+    pub fn other_types(&self, files: &[GgufFile]) -> Option<TypeOverrides> {
+        let stored: HashMap<&str, TensorType> = files
+            .iter()
+            .flat_map(|file| &file.tensors)
+            .filter_map(|tensor| Some((tensor.name.as_str(), tensor.tensor_type?)))
+            .collect();
+        let matrices = || self.tensors.iter().filter(|tensor| is_matrix(tensor));
+        let type_in_files = |tensor: &PlannedTensor| stored.get(tensor.name.as_str()).copied();
+        let is_other =
+            |tensor: &PlannedTensor| type_in_files(tensor).is_some_and(|found| found != tensor.as_type);
+        if !matrices().any(is_other) {
+            return None;
+        }
+        let types = matrices().filter_map(|tensor| Some((tensor.name.as_str(), type_in_files(tensor)?)));
+        Some(TypeOverrides::of_tensors(types))
     }
 
     /// Whether the importance matrix of the options weights what is stored: it does for the types of `llama-quantize`, and not for

@@ -39,6 +39,9 @@ struct DifferingBytes {
 }
 
 impl ComparedFile {
+    /// What is wrong with a file that is not there.
+    pub(super) const MISSING: &'static str = "is missing";
+
     /// Opens the file, which may be missing, and compares its size.
     pub(super) fn open(folder: &dyn Folder, name: &str, size: u64) -> Result<Self> {
         let source = match folder.open(name) {
@@ -55,7 +58,7 @@ impl ComparedFile {
             differences: Vec::new(),
         };
         match file.source.as_ref().map(|source| source.size()) {
-            None => file.differ(None, "is missing"),
+            None => file.differ(None, Self::MISSING),
             Some(is) if is != size => file.differ(None, format!("is {is} bytes, not {size}")),
             Some(_) => {}
         }

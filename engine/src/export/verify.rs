@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use serde_json::Value;
 
+use super::compared_file::ComparedFile;
 use super::compared_output::{ComparedFiles, ComparedOutput};
 use super::report_diff;
 use super::sinks::VerifySink;
@@ -47,7 +48,8 @@ pub fn verify_merge(plan: &MergePlan, folder: &dyn Folder, run: &RunOptions<'_>)
     Ok(verification)
 }
 
-/// Checks a GGUF file, or the files it is split into, against its inputs, byte for byte.
+/// Checks a GGUF file, or the files it is split into, against its inputs, byte for byte. Without a report it may be a file that was
+/// moved or that llama.cpp made, and has no `Modelfile` beside it.
 ///
 /// # Errors
 /// As [`verify_merge`].
@@ -57,7 +59,22 @@ pub fn verify_gguf(
     folder: &dyn Folder,
     run: &RunOptions<'_>,
 ) -> Result<Verification> {
-    verify(&plan.export_plan(name), folder, run)
+    let plan = plan.export_plan(name);
+    let mut verification = verify(&plan, folder, run)?;
+    if !verification.reported {
+        let absent = |file: &&FileLayout| {
+            let is_missing = |difference: &Difference| {
+                difference.file == file.name && difference.problem == ComparedFile::MISSING
+            };
+            file.name.ends_with(".Modelfile") && verification.differences.iter().any(is_missing)
+        };
+        if let Some(modelfile) = plan.files.iter().find(absent) {
+            verification.differences.retain(|difference| difference.file != modelfile.name);
+            verification.files -= 1;
+            verification.bytes -= modelfile.size();
+        }
+    }
+    Ok(verification)
 }
 
 /// Checks the copy of an adapter, byte for byte.
