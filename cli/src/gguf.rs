@@ -92,7 +92,7 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     left.iter().try_for_each(|path| remove_if_present(path))?;
     let unmeasured =
         check.as_ref().and_then(|check| measure(check, &model, &folder, (&plans, &mut outcomes), run).err());
-    let mmproj = encoders.as_ref().and(args.mmproj.as_deref());
+    let mmproj = encoders.as_ref().and(mmproj_path.as_deref());
     let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
     let exports = exports.chain(encoders.map(Ok)).collect::<Result<Vec<_>, _>>()?;
     let types: Vec<String> = match args.max_bytes {

@@ -372,3 +372,17 @@ fn an_mmproj_file_needs_a_multimodal_model() {
     );
     assert!(names(folder.path()).is_empty());
 }
+
+#[test]
+fn next_steps_name_the_file_of_the_encoders() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = fixture("../families/gemma3-vision/base");
+    let args =
+        ["gguf", "--base", &base, "--out", "m-{quant}.gguf", "--mmproj", "v-mmproj-{quant}.gguf", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gemma-export"));
+    let ended = command.args(args).args(["--quant", "f16"]).current_dir(folder.path()).output().unwrap();
+    let printed: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert!(folder.path().join("v-mmproj-f16.gguf").exists());
+    let steps = printed["exports"][0]["next_steps"].as_array().unwrap();
+    assert_eq!(steps.last().unwrap(), "llama-server -m m-f16.gguf --mmproj v-mmproj-f16.gguf");
+}
