@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use engine::{ExportReport, LocalOutput, MergePlan, Model, Outcome, Stage};
+use engine::{
+    ExportReport, GgufOptions, GgufPlan, LocalOutput, MergePlan, Model, Outcome, OutputType, Stage,
+};
 
 use crate::args::MergeArgs;
 use crate::failure::Failure;
@@ -46,7 +48,9 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
         measure(&check, &model, &mut outcome, args, run)
             .unwrap_or_else(|failure| Some(check.unmeasured(failure)))
     });
-    let export = ExportSummary::new(args.out.clone(), &outcome, elapsed, next_step::merged(&args.out))?;
+    let converts = GgufPlan::new(&model, &GgufOptions::new(OutputType::F16, "")).is_ok();
+    let next_steps = next_step::merged(&args.out, converts);
+    let export = ExportSummary::new(args.out.clone(), &outcome, elapsed, next_steps)?;
     let summary = report::summary(vec![export], failure);
     Ok(match push {
         Some(push) => push.finish(std::slice::from_ref(&args.out), summary),

@@ -16,10 +16,17 @@ pub(crate) fn gguf(first: &Path, modelfile: Option<&Path>, mmproj: Option<&Path>
     ollama.into_iter().chain([serve]).collect()
 }
 
-/// Commands for a merged folder.
-pub(crate) fn merged(folder: &Path) -> Vec<String> {
+/// Commands for a merged folder; `converts` if it can be a GGUF file.
+pub(crate) fn merged(folder: &Path, converts: bool) -> Vec<String> {
     let folder = quoted(folder);
-    vec![format!("vllm serve {folder}"), format!("gemma-export gguf --base {folder} --out model.gguf")]
+    let gguf = converts.then(|| format!("gemma-export gguf --base {folder} --out model.gguf"));
+    [format!("vllm serve {folder}")].into_iter().chain(gguf).collect()
+}
+
+/// Commands for GGUF files of these names in a repository. Encoders alone are no model.
+pub(crate) fn pushed_gguf<'a>(repo: &str, mut names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let has_model = names.any(|name| name.ends_with(".gguf") && !name.contains("mmproj"));
+    has_model.then(|| format!("llama-server -hf {repo}")).into_iter().collect()
 }
 
 /// Commands for an adapter at a path or in a repository.
@@ -74,6 +81,13 @@ mod tests {
     fn names_are_those_that_ollama_takes() {
         let names = ["My Model (v2)-Q4_K_M.gguf", "_x.gguf", "模型.gguf"];
         assert_eq!(names.map(|name| ollama_name(Path::new(name))), ["my-model--v2--q4_k_m", "x", "model"]);
+    }
+
+    #[test]
+    fn a_repository_of_encoders_alone_is_not_served() {
+        let steps = |names: &[&'static str]| pushed_gguf("ada/x", names.iter().copied());
+        assert_eq!(steps(&["mmproj-m.gguf", "mmproj-m.report.json"]), Vec::<String>::new());
+        assert_eq!(steps(&["mmproj-m.gguf", "m.gguf"]), ["llama-server -hf ada/x"]);
     }
 
     #[test]

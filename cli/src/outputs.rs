@@ -44,14 +44,15 @@ pub(crate) fn check_files(
                 "{shown} is a mount point, which cannot be replaced: mount its folder, or choose another output"
             )));
         }
-        if !force {
-            return Err(Failure::output(format!(
-                "{shown} exists: choose another output, or replace it with --force"
-            )));
-        }
+        // first, because --force does not replace it
         if !is_export(path) {
             return Err(Failure::output(format!(
                 "{shown} exists and no export report of its kind beside it lists it: remove it, or choose another output"
+            )));
+        }
+        if !force {
+            return Err(Failure::output(format!(
+                "{shown} exists: choose another output, or replace it with --force"
             )));
         }
     }

@@ -439,3 +439,35 @@ fn of_several_runs_to_one_name_one_succeeds_and_nothing_is_lost() {
         inputs.succeed(&format!("verify --base base{adapter} --out {name}"));
     }
 }
+
+#[test]
+fn force_is_not_proposed_for_what_it_does_not_replace() {
+    let inputs = Inputs::new();
+    symlink("nowhere", inputs.path("link.gguf")).unwrap();
+    fs::write(inputs.path("m.Modelfile"), "FROM other").unwrap();
+    for (args, name) in [
+        ("lora --base base --adapter adapter --out link.gguf", "link.gguf"),
+        ("gguf --base base --out m.gguf", "m.Modelfile"),
+    ] {
+        for force in ["", " --force"] {
+            let message =
+                format!("{name} exists and no export report of its kind beside it lists it: remove it");
+            refuse(&inputs, &format!("{args}{force}"), &message);
+        }
+    }
+}
+
+#[test]
+fn a_merge_that_cannot_be_a_gguf_file_is_not_proposed_as_one() {
+    let inputs = Inputs::new();
+    let shown = |inputs: &Inputs, out: &str| {
+        String::from_utf8(inputs.run(&format!("{MERGE} --out {out}")).stdout).unwrap()
+    };
+    assert!(shown(&inputs, "with").contains("gemma-export gguf --base with"));
+    for name in ["tokenizer.model", "tokenizer.json"] {
+        fs::remove_file(inputs.path("base").join(name)).ok();
+        fs::remove_file(inputs.path("adapter").join(name)).ok();
+    }
+    let without = shown(&inputs, "without");
+    assert!(without.contains("vllm serve without") && !without.contains("gemma-export gguf"), "{without}");
+}

@@ -149,7 +149,18 @@ impl PreparedPush {
         let commit = self.client.push(&request);
         self.monitor.finish();
         let commit = commit.map_err(|error| self.destination.failure(&error))?;
-        Ok(SentExport { push: self, commit, kind: exported.kind, files: files.len() })
+        let next_steps = match exported.kind {
+            ExportKind::Adapter => {
+                next_step::adapter(Path::new(&self.destination.repo), self.destination.base_model.as_deref())
+            }
+            ExportKind::Merged => vec![format!("vllm serve {}", self.destination.repo)],
+            ExportKind::Gguf => {
+                let names = files.iter().map(|file| file.name.as_str());
+                next_step::pushed_gguf(&self.destination.repo, names)
+            }
+            ExportKind::Lora => Vec::new(),
+        };
+        Ok(SentExport { push: self, commit, files: files.len(), next_steps })
     }
 }
 
@@ -157,8 +168,9 @@ impl PreparedPush {
 pub(super) struct SentExport<'a> {
     push: &'a PreparedPush,
     commit: PushedCommit,
-    kind: ExportKind,
     files: usize,
+    /// Commands that use them.
+    next_steps: Vec<String>,
 }
 
 impl SentExport<'_> {
@@ -169,13 +181,7 @@ impl SentExport<'_> {
         summary.lines.push(url.clone());
         summary.lines.push(format!("  pushed   {} files and the model card, {visibility}", self.files));
         summary.lines.push(format!("  commit   {revision}"));
-        let base_model = self.push.destination.base_model.as_deref();
-        summary.next_steps.extend(match self.kind {
-            ExportKind::Adapter => next_step::adapter(Path::new(repo), base_model),
-            ExportKind::Merged => vec![format!("vllm serve {repo}")],
-            ExportKind::Gguf => vec![format!("llama-server -hf {repo}")],
-            ExportKind::Lora => Vec::new(),
-        });
+        summary.next_steps.extend(self.next_steps);
         let pushed = json!({ "repo": repo, "url": url, "commit": revision, "private": is_private });
         summary.figures["pushed"] = pushed;
     }
