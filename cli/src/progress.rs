@@ -62,8 +62,11 @@ impl Run<'_> {
     }
 }
 
-/// From now on SIGINT and SIGTERM set what [`is_interrupted`] returns.
+/// From now on SIGINT and SIGTERM set what [`is_interrupted`] returns, and a file that becomes larger than a limit of the shell
+/// allows (`ulimit -f`) is an error of the write.
 pub(crate) fn handle_signals() -> Result<(), Failure> {
+    #[cfg(unix)]
+    ignore_file_size_signal();
     match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
         // the handler is set once per process
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
@@ -72,6 +75,16 @@ pub(crate) fn handle_signals() -> Result<(), Failure> {
             Err(Failure::new(FailureKind::Other, message))
         }
     }
+}
+
+/// SIGXFSZ would end the process without a message. A handler that was set once stays; without one, the signal ends the process.
+#[cfg(unix)]
+fn ignore_file_size_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    const SIGXFSZ: i32 = 25;
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let _entered = runtime.enter();
+    drop(signal(SignalKind::from_raw(SIGXFSZ)));
 }
 
 /// What progress is counted in.

@@ -401,3 +401,15 @@ fn a_merge_goes_on_in_a_new_folder_and_in_one_that_is_replaced() {
     let drafts = fs::read_dir(inputs.path("")).unwrap().map(|name| name.unwrap().file_name());
     assert!(drafts.into_iter().all(|name| !name.to_str().unwrap().starts_with('.')));
 }
+
+#[test]
+fn a_limit_of_the_shell_for_files_is_a_failure_with_a_message() {
+    let inputs = Inputs::new();
+    let shell =
+        format!("ulimit -f 300; exec {} gguf --base base --out m.gguf", env!("CARGO_BIN_EXE_gemma-export"));
+    let ended = Command::new("sh").args(["-c", &shell]).current_dir(inputs.path("")).output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(5), "{error}");
+    assert!(error.contains("File too large") && error.contains("cannot write"), "{error}");
+    assert!(!inputs.path("m.gguf").exists());
+}
