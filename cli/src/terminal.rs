@@ -59,7 +59,7 @@ impl Terminal {
     /// Prints what a person may want to know.
     pub(crate) fn note(self, message: &str) {
         if !self.quiet {
-            writeln!(io::stderr(), "{message}").ok();
+            writeln!(io::stderr(), "{}", printable(message)).ok();
         }
     }
 
@@ -135,7 +135,17 @@ pub(crate) fn end_usage(error: &clap::Error, mut args: impl Iterator<Item = OsSt
 /// Prints a line to standard error, in color where that is a terminal and `NO_COLOR` is not set. Where it cannot be written,
 /// there is nobody to tell.
 fn put_message(style: Style, kind: &str, message: &str) {
-    writeln!(anstream::stderr(), "{style}{kind}:{style:#} {}", printable(message)).ok();
+    let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
+    let text = message_lines(kind, message, width);
+    let text = text.strip_prefix(kind).unwrap_or(&text);
+    writeln!(anstream::stderr(), "{style}{kind}{style:#}{text}").ok();
+}
+
+/// A message in the lines that a terminal of so many columns has.
+fn message_lines(kind: &str, message: &str, width: Option<usize>) -> String {
+    let lines: Vec<String> =
+        format!("{kind}: {}", printable(message)).lines().map(|line| wrapped(line, width)).collect();
+    lines.join("\n")
 }
 
 /// Writes to standard output. A reader that has closed the pipe, such as `head`, is no error.
@@ -160,7 +170,7 @@ pub(crate) fn width() -> Option<usize> {
 /// Commands, each in one line, which a terminal breaks without changing what is copied.
 fn commands(steps: &[String]) -> String {
     let names = std::iter::once("next").chain(std::iter::repeat(""));
-    steps.iter().zip(names).map(|(step, name)| format!("  {name:7}  {step}\n")).collect()
+    steps.iter().zip(names).map(|(step, name)| format!("  {name:7}  {}\n", printable(step))).collect()
 }
 
 /// A text of which nothing steers the terminal: names, metadata and prompts come from files of others.
@@ -197,6 +207,22 @@ mod tests {
         assert_eq!(wrapped(&line, Some(200)), line);
         assert_eq!(wrapped(&line, None), line);
         assert_eq!(wrapped("    a-name-that-is-wider a", Some(10)), "    a-name-that-is-wider\n      a");
+    }
+
+    #[test]
+    fn messages_are_wrapped_to_the_terminal() {
+        let message = "m.gguf exists: choose another output, or replace it with --force";
+        let expected = "error: m.gguf exists: choose another\n  output, or replace it with --force";
+        assert_eq!(message_lines("error", message, Some(40)), expected);
+        assert_eq!(message_lines("error", message, None), format!("error: {message}"));
+    }
+
+    #[test]
+    fn commands_do_not_steer_the_terminal() {
+        assert_eq!(
+            commands(&["vllm serve 'e\u{1b}[31m'".to_owned()]),
+            "  next     vllm serve 'e\u{fffd}[31m'\n"
+        );
     }
 
     #[test]
