@@ -28,7 +28,14 @@ pub(crate) fn run(args: &InspectArgs, terminal: Terminal) -> Result<Summary, Fai
 
 fn describe(path: &Path, terminal: Terminal) -> Result<FolderContent, Failure> {
     let name = SourceName::of(path);
-    if !matches!(name, SourceName::Folder(_)) {
+    // a file that does not exist is no repository
+    let is_file = path.extension().is_some_and(|extension| extension == "gguf");
+    let is_source = match &name {
+        SourceName::Folder(_) => false,
+        SourceName::Hub(_) => !is_file,
+        SourceName::Url(_) => true,
+    };
+    if is_source {
         return Ok(engine::describe(Sources::new(terminal).open("PATH", name, "")?.folder)?);
     }
     if !path.is_dir() {

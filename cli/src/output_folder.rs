@@ -150,14 +150,27 @@ fn replaceable_files(path: &Path, inputs: &Inputs, force: bool) -> Result<Option
         .map(|names| names.into_iter().chain([ExportReport::FILE.to_owned()]).collect())
         .unwrap_or_default();
     match files.iter().find(|name| !reported.contains(*name)) {
-        Some(other) => Err(Failure::output(format!(
-            "{shown} contains {other:?}, which no export report lists: choose another output"
-        ))),
+        Some(other) => Err(Failure::output(match other_report(path, &files, other) {
+            Some(report) => {
+                format!("{shown} contains {other:?}, of the export with {report:?}: choose another output")
+            }
+            None => {
+                format!("{shown} contains {other:?}, which no export report lists: choose another output")
+            }
+        })),
         None if !force => Err(Failure::output(format!(
             "{shown} is not empty: choose another output, or replace it with --force"
         ))),
         None => Ok(Some(files)),
     }
+}
+
+/// The report of a GGUF file among `files` that lists the file `other`, or is it.
+fn other_report<'a>(folder: &Path, files: &'a [String], other: &str) -> Option<&'a String> {
+    files.iter().filter(|name| name.ends_with(".report.json")).find(|report| {
+        let names = reported_names(&folder.join(report));
+        names.is_some_and(|names| names.contains(other) || *report == other)
+    })
 }
 
 /// Fails if a folder has the name of a planned file.

@@ -378,3 +378,21 @@ fn what_is_given_in_place_of_an_adapter_or_an_output_is_named() {
     inputs.refuse(&merge("runs"), &["a trainer's checkpoints", "--adapter runs/checkpoint-30"]);
     inputs.fail(2, "gguf --base base --out -", &["not written to standard output"]);
 }
+
+#[test]
+fn a_gguf_file_that_does_not_exist_is_no_name_on_the_hub() {
+    let inputs = Inputs::new();
+    inputs.refuse("inspect absent/typo.gguf", &["cannot read absent/typo.gguf", "No such file"]);
+}
+
+#[test]
+fn an_empty_reference_in_the_cache_of_the_hub_is_none() {
+    let inputs = Inputs::new();
+    let refs = inputs.path("hf/hub/models--ada--empty/refs");
+    fs::create_dir_all(&refs).unwrap();
+    fs::create_dir_all(inputs.path("hf/hub/models--ada--empty/snapshots")).unwrap();
+    fs::write(refs.join("main"), "").unwrap();
+    let ended = inputs.run("inspect ada/empty");
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success() && !error.contains("config.json"), "{error}");
+}

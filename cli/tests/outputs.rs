@@ -471,3 +471,15 @@ fn a_merge_that_cannot_be_a_gguf_file_is_not_proposed_as_one() {
     let without = shown(&inputs, "without");
     assert!(without.contains("vllm serve without") && !without.contains("gemma-export gguf"), "{without}");
 }
+
+#[test]
+fn a_folder_with_another_export_is_named_with_its_report() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("both")).unwrap();
+    inputs.succeed("gguf --base base --quant q8_0 --out both/m.gguf");
+    refuse(
+        &inputs,
+        &format!("{MERGE} --out both"),
+        "of the export with \"m.report.json\": choose another output",
+    );
+}

@@ -16,7 +16,8 @@ impl CachedRepository {
     /// The commit that a branch or tag had when it was last downloaded.
     pub(crate) fn commit_of(&self, revision: &str) -> Option<String> {
         let commit = fs::read_to_string(self.0.join("refs").join(revision)).ok()?;
-        Some(commit.trim().to_owned())
+        // a download that was killed may leave an empty file
+        Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())
     }
 
     /// The folder of a commit's files, which may lack some.

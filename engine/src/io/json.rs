@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -86,6 +86,20 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OrderedMapVisitor<T> {
         }
         Ok(OrderedMap(entries))
     }
+}
+
+/// A field of a file, which may be null. `expected` says what else it may be.
+pub(crate) fn field<T: DeserializeOwned>(
+    file: &str,
+    name: &str,
+    value: Option<Value>,
+    expected: &str,
+) -> Result<Option<T>> {
+    let Some(value) = value else { return Ok(None) };
+    let shown = value.to_string();
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|_| Error::invalid(file, format!("has the {name} {shown}, which is not {expected}")))
 }
 
 /// Whether a value is something else than null, false and empty.

@@ -84,7 +84,8 @@ impl LocalOutput {
         if !self.journals {
             return Ok(None);
         }
-        let (journal, text) = JournalFile::open(&self.path.join(report), &self.rules)?;
+        let opened = JournalFile::open(&self.path.join(report), &self.rules);
+        let (journal, text) = opened.map_err(|error| self.in_folder(&error))?;
         let journal = Arc::new(journal);
         self.journal = Some(Arc::clone(&journal));
         Ok(Some((journal, text)))
@@ -104,6 +105,12 @@ impl LocalOutput {
     /// Creates a file that is written at any position.
     pub(crate) fn create_positioned(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
         PositionedFile::create(&self.path.join(name), size, &self.rules)
+            .map_err(|error| self.in_folder(&error))
+    }
+
+    /// An error about a file that cannot be created, with the folder, which its name lacks.
+    fn in_folder(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("in {}: {error}", self.path.display()))
     }
 
     /// The file that is being written.
@@ -120,7 +127,8 @@ impl LocalOutput {
 
 impl Output for LocalOutput {
     fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
-        self.open = Some(StreamedFile::create(self.path.join(name), size, &self.rules)?);
+        let created = StreamedFile::create(self.path.join(name), size, &self.rules);
+        self.open = Some(created.map_err(|error| self.in_folder(&error))?);
         Ok(())
     }
 
@@ -177,6 +185,15 @@ mod tests {
         out.publish(&[]).unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"x");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_created_is_named_with_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut out = LocalOutput::create(folder.path()).unwrap();
+        fs::write(folder.path().join("a"), b"x").unwrap();
+        let error = out.begin("a/b", 1).unwrap_err().to_string();
+        assert!(error.contains(&folder.path().display().to_string()), "{error}");
     }
 
     #[test]

@@ -23,7 +23,10 @@ pub(crate) struct AdapterTensor {
 impl AdapterTensor {
     pub(super) fn new(source: &Arc<dyn Source>, tensor: HeaderTensor) -> Result<Self> {
         if !tensor.dtype.is_float() {
-            let problem = format!("is {}, not a float", tensor.dtype);
+            let problem = format!(
+                "is {}; only F32, F16 and BF16 are read: save the adapter in one of them",
+                tensor.dtype
+            );
             return Err(Error::tensor(source.location(), tensor.name, problem));
         }
         let HeaderTensor { name, dtype, shape, offset, .. } = tensor;

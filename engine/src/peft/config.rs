@@ -26,7 +26,9 @@ struct RawConfig {
     base_model_name_or_path: Option<String>,
     #[serde(default)]
     revision: Option<String>,
+    #[serde(default = "default_rank")]
     r: u32,
+    #[serde(default = "default_alpha")]
     lora_alpha: f64,
     #[serde(default, deserialize_with = "json::null_as_default")]
     use_rslora: bool,
@@ -43,9 +45,19 @@ struct RawConfig {
     #[serde(default, deserialize_with = "json::null_as_default")]
     modules_to_save: Vec<String>,
     #[serde(default)]
-    trainable_token_indices: Option<TokenIndices>,
+    trainable_token_indices: Option<Value>,
     #[serde(default, deserialize_with = "json::null_as_default")]
     target_parameters: Vec<String>,
+}
+
+/// PEFT's default of `r`.
+fn default_rank() -> u32 {
+    8
+}
+
+/// PEFT's default of `lora_alpha`.
+fn default_alpha() -> f64 {
+    8.0
 }
 
 /// `trainable_token_indices`: rows of the input embedding, or of modules by name.
@@ -128,7 +140,12 @@ impl AdapterConfig {
             ensure_tying: raw.ensure_weight_tying,
             classifier: matches!(raw.task_type.as_deref(), Some("SEQ_CLS" | "TOKEN_CLS")),
             modules_to_save: raw.modules_to_save,
-            trainable_tokens: raw.trainable_token_indices,
+            trainable_tokens: json::field(
+                file,
+                "trainable_token_indices",
+                raw.trainable_token_indices,
+                "a list of token ids, or an object of such lists by the names of modules",
+            )?,
             target_parameters: raw.target_parameters,
             target_modules: TargetModules::parse(file, bytes)?,
             rank_pattern: ModulePatterns::new(file, "rank_pattern", raw.rank_pattern)?,
@@ -319,6 +336,32 @@ mod tests {
     #[test]
     fn scaling_is_alpha_over_rank() {
         assert_eq!(config("").unwrap().scaling_of("model.layers.0.mlp.up_proj"), 2.0);
+    }
+
+    #[test]
+    fn rank_and_alpha_have_the_defaults_of_peft() {
+        let config = AdapterConfig::parse("f", b"{}").unwrap();
+        assert_eq!((config.rank, config.alpha), (8, 8.0));
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_named_with_what_it_may_be() {
+        for (fields, expected) in [
+            (
+                r#","trainable_token_indices":[-1,7]"#,
+                "trainable_token_indices [-1,7], which is not a list of token ids, or an object",
+            ),
+            (
+                r#","layers_to_transform":"0""#,
+                r#"layers_to_transform "0", which is not a number, or a list of"#,
+            ),
+            (r#","target_modules":3"#, "target_modules 3, which is not a name"),
+            (r#","exclude_modules":[3]"#, "exclude_modules [3], which is not a name"),
+            (r#","layers_pattern":{}"#, "layers_pattern {}, which is not a name"),
+        ] {
+            let error = config(fields).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

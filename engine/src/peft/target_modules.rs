@@ -3,6 +3,7 @@
 
 use fancy_regex::{Regex, RegexBuilder};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::pattern::{Lookahead, MAX_PATTERN_SIZE, check_dialect};
 use crate::error::{Error, Result};
@@ -18,13 +19,13 @@ const ALL_LINEAR: &str = "all-linear";
 #[derive(Deserialize)]
 struct RawFields {
     #[serde(default)]
-    target_modules: Option<OneOrSeveral<String>>,
+    target_modules: Option<Value>,
     #[serde(default)]
-    exclude_modules: Option<OneOrSeveral<String>>,
+    exclude_modules: Option<Value>,
     #[serde(default)]
-    layers_to_transform: Option<OneOrSeveral<u64>>,
+    layers_to_transform: Option<Value>,
     #[serde(default)]
-    layers_pattern: Option<OneOrSeveral<String>>,
+    layers_pattern: Option<Value>,
     #[serde(default, deserialize_with = "json::null_as_default")]
     modules_to_save: Vec<String>,
     #[serde(default, deserialize_with = "json::null_as_default")]
@@ -100,18 +101,22 @@ impl TargetModules {
     /// that of the crate `fancy-regex`.
     pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
         let raw: RawFields = json::parse(file, bytes)?;
-        let targets = match raw.target_modules {
+        let names = |field: &str, value| {
+            json::field::<OneOrSeveral<String>>(file, field, value, "a name or pattern, or a list of names")
+        };
+        let targets = match names("target_modules", raw.target_modules)? {
             None if raw.target_parameters.is_empty() => Targets::Unknown,
             None => Targets::None,
             Some(OneOrSeveral::One(word)) if word.eq_ignore_ascii_case(ALL_LINEAR) => Targets::AllLinear,
             Some(names) => Targets::Named(ModuleNames::new(file, "target_modules", names)?),
         };
-        let excluded = match raw.exclude_modules {
+        let excluded = match names("exclude_modules", raw.exclude_modules)? {
             Some(OneOrSeveral::One(pattern)) if pattern.is_empty() => None,
             Some(names) => Some(ModuleNames::new(file, "exclude_modules", names)?),
             None => None,
         };
-        let patterns = raw.layers_pattern.map(OneOrSeveral::into_vec).unwrap_or_default();
+        let patterns = names("layers_pattern", raw.layers_pattern)?;
+        let patterns = patterns.map(OneOrSeveral::into_vec).unwrap_or_default();
         let patterns: Vec<&String> = patterns.iter().filter(|pattern| !pattern.is_empty()).collect();
         let compile = |pattern: &&String| {
             let around = |pattern: &str| format!(r"\A(?:(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.)");
@@ -121,7 +126,10 @@ impl TargetModules {
             [] => vec![build(r"\A.*?\.[^.]*\.(?P<idx>\d+)\.").map_err(|_| too_large(file))?],
             _ => patterns.iter().map(compile).collect::<Result<_>>()?,
         };
-        let layers = raw.layers_to_transform.map(OneOrSeveral::into_vec).unwrap_or_default();
+        let expected = "a number, or a list of numbers";
+        let layers: Option<OneOrSeveral<u64>> =
+            json::field(file, "layers_to_transform", raw.layers_to_transform, expected)?;
+        let layers = layers.map(OneOrSeveral::into_vec).unwrap_or_default();
         Ok(Self { targets, excluded, layers, layer_patterns, saved: raw.modules_to_save })
     }
 
