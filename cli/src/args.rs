@@ -222,7 +222,7 @@ pub(crate) struct GgufArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Print every tensor with its type, and the exact sizes; write nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["survival", "prompts", "min_survival", "push"])]
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) types: TensorTypeArgs,

@@ -59,6 +59,12 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     terminal.warnings(all.flat_map(GgufPlan::warnings));
     terminal.findings(plans.first().into_iter().flat_map(|(plan, _)| plan.findings()));
     if args.dry_run {
+        let planned = model_files.clone().chain(mmproj_file.clone());
+        // a folder that is named with a slash at its end is created
+        let planned = planned.filter(|(_, folder, _)| folder.exists());
+        if let Err(failure) = check_names(args, planned, &sources.inputs) {
+            terminal.warn(&format!("without --dry-run this is refused: {failure}"));
+        }
         return Ok(tensor_types::summary(model_files.chain(mmproj_file)));
     }
     let _created = [Some(&args.out), args.mmproj.as_ref()]
@@ -200,30 +206,40 @@ impl Drop for NamedFolder<'_> {
 /// that this one replaces and does not write, such as the parts of a file that was split otherwise.
 fn check_outputs<'a>(
     args: &GgufArgs,
-    plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
+    plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)> + Clone,
     inputs: &Inputs,
 ) -> Result<Vec<PathBuf>, Failure> {
-    let (mut files, mut exports, mut earlier) = (Vec::new(), HashMap::new(), Vec::new());
-    let mut sizes = Vec::new();
+    let files = check_names(args, plans.clone(), inputs)?;
+    let (mut space, mut earlier) = (DiskSpace::default(), Vec::new());
     for (plan, folder, name) in plans {
-        let planned = plan.files(name);
-        sizes.push((folder, ExportReport::beside(name), planned.iter().map(|file| file.size).sum::<u64>()));
-        for file in planned.into_iter().map(|file| file.name).chain([ExportReport::beside(name)]) {
-            let path = join(folder, &file);
-            exports.insert(path.clone(), name);
-            files.push(path);
-        }
+        let size: u64 = plan.files(name).iter().map(|file| file.size).sum();
+        let reused = reusable_bytes(folder, &ExportReport::beside(name), args.run.resume);
+        space.add(folder, size.saturating_sub(reused));
         earlier.extend(files_of_gguf(folder, name));
-    }
-    let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
-    check_files(&files, inputs, args.run.force, is_export)?;
-    let mut space = DiskSpace::default();
-    for (folder, report, size) in sizes {
-        space.add(folder, size.saturating_sub(reusable_bytes(folder, &report, args.run.resume)));
     }
     space.check()?;
     earlier.retain(|path| !files.contains(path) && !inputs.contains(path));
     Ok(earlier)
+}
+
+/// Fails unless every file of these plans, the reports among them, may have its name. Returns the files.
+fn check_names<'a>(
+    args: &GgufArgs,
+    plans: impl Iterator<Item = (&'a GgufPlan, &'a Path, &'a str)>,
+    inputs: &Inputs,
+) -> Result<Vec<PathBuf>, Failure> {
+    let (mut files, mut exports) = (Vec::new(), HashMap::new());
+    for (plan, folder, name) in plans {
+        let planned = plan.files(name).into_iter().map(|file| file.name);
+        for file in planned.chain([ExportReport::beside(name)]) {
+            let path = join(folder, &file);
+            exports.insert(path.clone(), name);
+            files.push(path);
+        }
+    }
+    let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
+    check_files(&files, inputs, args.run.force, is_export)?;
+    Ok(files)
 }
 
 fn write_model(

@@ -87,3 +87,18 @@ fn without_a_report_verify_takes_the_types_of_the_file() {
         assert_eq!(inputs.run(verify).status.code(), Some(7), "{types}");
     }
 }
+
+#[test]
+fn a_dry_run_takes_nothing_that_needs_weights_and_says_what_would_be_refused() {
+    let inputs = Inputs::new();
+    for option in ["--survival", "--min-survival 0.9", "--prompts p.txt", "--push ada/x"] {
+        inputs.fail(2, &format!("{GGUF} --dry-run {option}"), &["cannot be used with", "--dry-run"]);
+    }
+    inputs.succeed(GGUF);
+    let warned = inputs.succeed(&format!("{GGUF} --dry-run"));
+    assert!(warned.contains("m.gguf exists: choose another output, or replace it with --force"), "{warned}");
+    let warned = inputs.succeed(&format!("{GGUF} --dry-run --force"));
+    assert!(!warned.contains("exists"), "{warned}");
+    let warned = inputs.succeed("gguf --base base --quant q8_0 --out new/ --dry-run");
+    assert!(!warned.contains("new") && !inputs.path("new").exists(), "{warned}");
+}
