@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use engine::ExportReport;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
 use crate::paths::{file_name, join};
@@ -21,11 +22,15 @@ pub(crate) fn outputs_of(report: &Path) -> Option<Vec<Value>> {
     Some(outputs(&read_report(report)?).to_vec())
 }
 
-/// Whether the report beside a GGUF file lists the file, or is the file. It is of this kind of export.
+/// Whether the report beside a GGUF file lists the file, or is the file. It is of this kind of export. A Modelfile that was edited
+/// is none that the report lists.
 pub(crate) fn is_reported(path: &Path, gguf: &str, kind: &str) -> bool {
     let name = ExportReport::beside(gguf);
     let Some(report) = read_report(&path.with_file_name(&name)) else { return false };
-    let is_listed = || file_name(path).is_some_and(|file| names(&report).any(|name| name == file));
+    let is_listed = || {
+        file_name(path).is_some_and(|file| names(&report).any(|name| name == file))
+            && !is_edited(path, &report)
+    };
     report["kind"] == kind && (file_name(path) == Some(&name) || is_listed())
 }
 
@@ -37,7 +42,17 @@ pub(crate) fn files_of_gguf(folder: &Path, gguf: &str) -> Vec<PathBuf> {
     names(&report)
         .filter(|name| file_name(Path::new(name)) == Some(name))
         .map(|name| join(folder, name))
+        .filter(|path| !is_edited(path, &report))
         .collect()
+}
+
+/// Whether a Modelfile has another content than that with which the report lists it: users edit it. Larger files are not hashed.
+fn is_edited(path: &Path, report: &Value) -> bool {
+    let Some(name) = file_name(path).filter(|name| name.ends_with(".Modelfile")) else { return false };
+    let listed = outputs(report).iter().find(|file| file["name"] == name);
+    let listed = listed.and_then(|file| file["sha256"].as_str());
+    let is = fs::read(path).map(|content| hex::encode(Sha256::digest(content)));
+    matches!((listed, is), (Some(listed), Ok(is)) if listed != is)
 }
 
 pub(crate) fn remove_if_present(path: &Path) -> Result<(), Failure> {

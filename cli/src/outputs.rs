@@ -47,7 +47,7 @@ pub(crate) fn check_files(
         // first, because --force does not replace it
         if !is_export(path) {
             return Err(Failure::output(format!(
-                "{shown} exists and no export report of its kind beside it lists it: remove it, or choose another output"
+                "{shown} exists and no export report of its kind beside it lists it with this content: remove it, or choose another output"
             )));
         }
         if !force {

@@ -94,7 +94,7 @@ fn force_replaces_only_what_a_report_lists() {
     refuse(
         &inputs,
         "gguf --base base --out m.gguf --force",
-        "no export report of its kind beside it lists it",
+        "no export report of its kind beside it lists it with this content",
     );
     fs::remove_file(inputs.path("m.gguf")).unwrap();
     inputs.succeed("gguf --base base --out m.gguf");
@@ -450,8 +450,9 @@ fn force_is_not_proposed_for_what_it_does_not_replace() {
         ("gguf --base base --out m.gguf", "m.Modelfile"),
     ] {
         for force in ["", " --force"] {
-            let message =
-                format!("{name} exists and no export report of its kind beside it lists it: remove it");
+            let message = format!(
+                "{name} exists and no export report of its kind beside it lists it with this content: remove it"
+            );
             refuse(&inputs, &format!("{args}{force}"), &message);
         }
     }
@@ -482,4 +483,21 @@ fn a_folder_with_another_export_is_named_with_its_report() {
         &format!("{MERGE} --out both"),
         "of the export with \"m.report.json\": choose another output",
     );
+}
+
+#[test]
+fn a_modelfile_that_was_edited_is_not_replaced() {
+    let inputs = Inputs::new();
+    let args = "gguf --base base --out m.gguf";
+    inputs.succeed(args);
+    inputs.succeed(&format!("{args} --force"));
+    let edited = fs::read_to_string(inputs.path("m.Modelfile")).unwrap() + "SYSTEM be brief\n";
+    fs::write(inputs.path("m.Modelfile"), &edited).unwrap();
+    refuse(
+        &inputs,
+        &format!("{args} --force"),
+        "m.Modelfile exists and no export report of its kind beside it lists it",
+    );
+    fs::remove_file(inputs.path("m.Modelfile")).unwrap();
+    inputs.succeed(&format!("{args} --force"));
 }
