@@ -93,13 +93,14 @@ pub(crate) fn check_any(model: &Model) -> Result<Vec<Finding>> {
 
 /// Findings, or the one that a file of the model cannot be read as what it is.
 fn or_invalid(findings: Result<Vec<Finding>>, model: &Model) -> Result<Vec<Finding>> {
-    findings.or_else(|error| match error {
-        Error::Read { .. } | Error::Cancelled => Err(error),
-        error => {
+    match findings {
+        Err(error @ (Error::Read { .. } | Error::Cancelled)) => Err(error),
+        Err(error) => {
             let remedy = "correct the file, or take the base model's";
             Ok(vec![Finding::new(Severity::Error, "settings_invalid", named(&error, model), remedy)])
         }
-    })
+        findings => findings,
+    }
 }
 
 /// The message of an error about the model's files, by their names in their folders: a report is the same wherever these lie.

@@ -193,21 +193,19 @@ fn to_json(value: Value, options: Kwargs) -> Result<Value, minijinja::Error> {
 /// The value with the keys of all its objects in order.
 fn with_sorted_keys(value: &Value) -> Value {
     let items = || value.try_iter().into_iter().flatten();
-    match value.kind() {
-        ValueKind::Map => {
-            let mut keys: Vec<Value> = items().collect();
-            keys.sort();
-            keys.into_iter()
-                .map(|key| {
-                    let item = with_sorted_keys(&value.get_item(&key).unwrap_or_default());
-                    (key, item)
-                })
-                .collect()
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            items().map(|item| with_sorted_keys(&item)).collect::<Vec<_>>().into()
-        }
-        _ => value.clone(),
+    let kind = value.kind();
+    if kind == ValueKind::Map {
+        let mut keys: Vec<Value> = items().collect();
+        keys.sort();
+        let with_item = |key: Value| {
+            let item = with_sorted_keys(&value.get_item(&key).unwrap_or_default());
+            (key, item)
+        };
+        keys.into_iter().map(with_item).collect()
+    } else if kind == ValueKind::Seq || kind == ValueKind::Iterable {
+        items().map(|item| with_sorted_keys(&item)).collect::<Vec<_>>().into()
+    } else {
+        value.clone()
     }
 }
 
