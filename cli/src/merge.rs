@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use engine::{
-    ExportReport, GgufOptions, GgufPlan, LocalOutput, MergePlan, Model, Outcome, OutputType, Stage,
-};
+use engine::{ExportReport, GgufPlan, LocalOutput, MergePlan, Model, Outcome, Stage};
 
 use crate::args::MergeArgs;
 use crate::failure::Failure;
@@ -48,7 +46,8 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
         measure(&check, &model, &mut outcome, args, run)
             .unwrap_or_else(|failure| Some(check.unmeasured(failure)))
     });
-    let converts = GgufPlan::new(&model, &GgufOptions::new(OutputType::F16, "")).is_ok();
+    let has_tokenizer = !plan.findings().iter().any(|finding| finding.code == "tokenizer_invalid");
+    let converts = has_tokenizer && GgufPlan::supports(&model);
     let next_steps = next_step::merged(&args.out, converts);
     let export = ExportSummary::new(args.out.clone(), &outcome, elapsed, next_steps)?;
     let summary = report::summary(vec![export], failure);

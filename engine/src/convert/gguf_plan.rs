@@ -166,6 +166,13 @@ impl GgufPlan {
         })
     }
 
+    /// Whether files can be made of models of this configuration, if they have a tokenizer. Reads nothing.
+    pub fn supports(model: &Model) -> bool {
+        let config = model.base().config();
+        let expressible = |known: Architecture| known.family().check_expressible(config).is_ok();
+        Architecture::of(config).is_ok_and(expressible)
+    }
+
     /// The types that existing files have of the matrices of this plan, if some are others than those of the plan. `files` are all
     /// parts.
     pub fn other_types(&self, files: &[GgufFile]) -> Option<TypeOverrides> {
