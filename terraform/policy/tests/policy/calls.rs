@@ -293,7 +293,8 @@ fn permissions_of(method: &str) -> &'static [&'static str] {
 
 #[test]
 fn the_table_has_the_permissions_for_what_the_job_does_with_objects() {
-    let method = Regex::new(r"\.store\s*\.(\w+)\(|(BufWriter)::|file\.(abort)\(|self\.folder\.(list)\(").unwrap();
+    let method =
+        Regex::new(r"\.store\s*\.(\w+)\(|(BufWriter)::|file\.(abort)\(|self\.folder\.(list)\(").unwrap();
     let code = ["job/src/bucket.rs", "bucket-snapshot/src/lib.rs", "job/src/upload.rs"].map(read).concat();
     let used = method.captures_iter(&code).flat_map(|found| {
         permissions_of(found.iter().skip(1).flatten().next().unwrap().as_str())
