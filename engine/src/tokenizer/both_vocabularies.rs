@@ -7,18 +7,10 @@ use serde::Deserialize;
 
 use super::bpe_vocab::BpeVocab;
 use super::sentencepiece;
-use super::tokenizer_files::AddedToken;
+use super::tokenizer_files::JsonFields;
 use crate::checkpoint::ModelFiles;
 use crate::error::{Error, Result};
 use crate::io::json;
-
-#[derive(Deserialize)]
-struct JsonTokens<'a> {
-    #[serde(default)]
-    added_tokens: Vec<AddedToken>,
-    #[serde(borrow)]
-    model: Option<JsonVocabulary<'a>>,
-}
 
 #[derive(Deserialize)]
 struct JsonVocabulary<'a> {
@@ -36,7 +28,7 @@ pub(crate) fn differing_pieces(files: &ModelFiles) -> Result<Option<(usize, usiz
         return Ok(None);
     };
     let pieces = sentencepiece::parse(&model.location, &model.bytes)?;
-    let tokens: JsonTokens<'_> = json::parse(&json.location, &json.bytes)?;
+    let tokens: JsonFields<JsonVocabulary<'_>> = json::parse(&json.location, &json.bytes)?;
     let Some(JsonVocabulary { vocab }) = tokens.model else {
         return Err(Error::invalid(json.location.as_str(), "has no model"));
     };

@@ -56,16 +56,16 @@ pub(crate) struct TokenizerJson<'a> {
 /// The fields of `tokenizer.json`. The model is ignored if a `tokenizer.model` has the vocabulary.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "M: Deserialize<'de>"))]
-struct JsonFields<M> {
+pub(super) struct JsonFields<M> {
     #[serde(default, deserialize_with = "json::null_as_default")]
-    added_tokens: Vec<AddedToken>,
+    pub(super) added_tokens: Vec<AddedToken>,
     #[serde(default)]
     post_processor: Option<Value>,
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
-    model: Option<M>,
+    pub(super) model: Option<M>,
 }
 
 /// A token that is matched before the text is split into pieces.

@@ -217,6 +217,13 @@ fn a_token_of_one_s_own_in_place_of_an_unused_one_is_no_loss() {
 }
 
 #[test]
+fn a_list_of_added_tokens_that_is_null_is_empty() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    folders.edit("adapter/tokenizer.json", |json| json["added_tokens"] = Value::Null);
+    assert!(!folders.findings().iter().any(|finding| finding.code == "settings_invalid"));
+}
+
+#[test]
 fn the_eos_ids_of_a_config_stand_for_those_of_a_generation_config() {
     let folders = Folders::of("gemma3-micro").with_own_tokenizer();
     folders.edit("adapter/tokenizer_config.json", |config| config["eos_token"] = json!("<eos>"));
