@@ -113,10 +113,15 @@ fn compare_written(
 ) -> Result<Verification> {
     let mut output = ComparedOutput::new(folder, report_name);
     let written = write(&mut output);
-    let ComparedFiles { files, bytes, mut differences, report } = output.end(written)?;
-    let report: Value =
-        serde_json::from_slice(&report).map_err(|e| Error::invalid(report_name, e.to_string()))?;
-    let of_report = report_diff::compare(&report, report_name, folder)?;
+    compare_report(output.end(written)?, report_name, folder)
+}
+
+/// Compares the report, too.
+fn compare_report(compared: ComparedFiles, name: &str, folder: &dyn Folder) -> Result<Verification> {
+    let ComparedFiles { files, bytes, mut differences, report } = compared;
+    // from its text, so that its numbers come from the same digits as the file's
+    let report: Value = serde_json::from_slice(&report).map_err(|e| Error::invalid(name, e.to_string()))?;
+    let of_report = report_diff::compare(&report, name, folder)?;
     let reported = of_report.is_some();
     differences.extend(of_report.into_iter().flatten());
     Ok(Verification { files, bytes, tensors: None, reported, differences, report })
@@ -154,20 +159,13 @@ fn verify(plan: &ExportPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Resul
     };
     let mut sink = VerifySink::new(&plan.files, folder)?;
     let export = Pass::prepare(plan, Stage::Verifying, None, run)?.write(&mut sink)?;
-    let mut differences = sink.differences();
-    // via text, so that its numbers come from the same digits as the file's
-    let report = export.report(planned).to_json().and_then(|text| serde_json::from_slice(&text));
-    let report = report.map_err(|e| Error::invalid(planned.file.as_str(), e.to_string()))?;
-    let of_report = report_diff::compare(&report, &planned.file, folder)?;
-    let reported = of_report.is_some();
-    differences.extend(of_report.into_iter().flatten());
-    let tensors = plan.files.iter().flat_map(|f| &f.parts).filter(|p| p.content.tensor().is_some()).count();
-    Ok(Verification {
+    let report = export.report(planned).to_json();
+    let compared = ComparedFiles {
         files: plan.files.len(),
         bytes: plan.files.iter().map(FileLayout::size).sum(),
-        tensors: Some(tensors),
-        reported,
-        differences,
-        report,
-    })
+        differences: sink.differences(),
+        report: report.map_err(|e| Error::invalid(planned.file.as_str(), e.to_string()))?,
+    };
+    let tensors = plan.files.iter().flat_map(|f| &f.parts).filter(|p| p.content.tensor().is_some()).count();
+    Ok(Verification { tensors: Some(tensors), ..compare_report(compared, &planned.file, folder)? })
 }

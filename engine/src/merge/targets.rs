@@ -129,14 +129,13 @@ fn check_saved(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) ->
         .collect();
     for (number, tensor) in base.tensors().iter().enumerate() {
         let module = module_of(&tensor.name);
-        if changed.contains(&number) || !config.saves(module) || !is_of_layer(base, tensor)? {
-            continue;
+        let Some(name) = config.saved_as(module).filter(|_| !changed.contains(&number)) else { continue };
+        if is_of_layer(base, tensor)? {
+            let problem = format!(
+                "names {name} in modules_to_save, but the weights of {module} are not in the adapter"
+            );
+            return Err(Error::invalid(adapter.config_file(), problem));
         }
-        let problem = format!(
-            "names {} in modules_to_save, but the weights of {module} are not in the adapter",
-            config.saved_as(module).unwrap_or_default()
-        );
-        return Err(Error::invalid(adapter.config_file(), problem));
     }
     Ok(())
 }
