@@ -8,7 +8,7 @@ use minijinja::{Environment, ErrorKind};
 use regex::Regex;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::Tokenizer;
+use super::{Tokenizer, python_methods};
 
 /// The work that a template may do, so that a loop in it ends.
 const FUEL: u64 = 10_000_000;
@@ -43,7 +43,7 @@ impl ChatRenderer {
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
         environment.set_formatter(|out, _, value| Ok(out.write_str(&python_str(value))?));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python_methods::call);
         minijinja_contrib::add_to_environment(&mut environment);
         environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
         environment.add_function("raise_exception", raise_exception);

@@ -7,6 +7,7 @@ mod bpe_vocab;
 mod chat_renderer;
 mod chat_template;
 mod gemma4;
+mod python_methods;
 mod rowless_tokens;
 mod score_order;
 mod sentencepiece;
