@@ -1,7 +1,7 @@
 //! `gemma-export check`
 
 use engine::{
-    Finding, Model, Severity, Stage, TurnEndProbability, check_adapter_values, check_serving, check_turn_end,
+    Finding, Model, Severity, Stage, TurnEnd, TurnEndProbability, check_adapter_values, check_serving,
     measure_turn_end,
 };
 use serde_json::json;
@@ -19,13 +19,13 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
     let OpenModel { model, title, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
     let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
     let turn_end = turn_end(args, &model, run)?;
-    let mut findings: Vec<Finding> = turn_end.iter().filter_map(check_turn_end).collect();
+    let mut findings: Vec<Finding> = turn_end.finding().into_iter().collect();
     if let Some(adapter) = model.adapter() {
         findings.extend(run.show(Stage::Verifying, |run| check_adapter_values(adapter, run))?);
     }
     findings.extend(check_serving(&model)?);
     let mut lines = vec![title];
-    lines.extend(turn_end.as_ref().map(probability));
+    lines.extend(turn_end.probability().as_ref().map(probability));
     lines.extend(described(&findings));
     let least = if args.strict { Severity::Warning } else { Severity::Error };
     let count = findings.iter().filter(|finding| finding.severity >= least).count();
@@ -35,22 +35,16 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
         let message = format!("{what}, or the model is not served as it was trained");
         Failure::new(FailureKind::Finding, message)
     });
-    let figures = json!({ "findings": findings, "turn_end": turn_end });
+    let figures = json!({ "findings": findings, "turn_end": turn_end.probability() });
     Ok(Summary { lines, figures, failure, ..Summary::default() })
 }
 
-/// The probability of the turn's end after answers to `--prompts`, if there are any.
-fn turn_end(args: &CheckArgs, model: &Model, run: Run<'_>) -> Result<Option<TurnEndProbability>, Failure> {
-    let Some(path) = &args.prompts else { return Ok(None) };
+/// The end of the answers to `--prompts`, if there are any.
+fn turn_end(args: &CheckArgs, model: &Model, run: Run<'_>) -> Result<TurnEnd, Failure> {
+    let Some(path) = &args.prompts else { return Ok(TurnEnd::None) };
     engine::check_comparable(model)?;
     let prompts = read_prompts(path)?;
-    let measured = run.show(Stage::Verifying, |run| measure_turn_end(model, &prompts, run))?;
-    if measured.is_none() {
-        run.terminal.warn(
-            "no answer comes to its end, so the probability of the turn's end is not measured: give prompts with answers",
-        );
-    }
-    Ok(measured)
+    Ok(run.show(Stage::Verifying, |run| measure_turn_end(model, &prompts, run))?)
 }
 
 fn probability(measured: &TurnEndProbability) -> String {

@@ -108,7 +108,7 @@ pub use plan::{MergePlan, PlannedFile, WrittenFile};
 pub use progress::{NoProgress, Progress, ProgressUpdate, ResumeState, RunOptions, Stage};
 pub use report::{ExportReport, TurnEndProbability};
 pub use survival::{
-    ExportedModel, PromptSet, SurvivalCost, check_turn_end, measure_survival, measure_survival_beside,
-    measure_turn_end, survival_cost,
+    ExportedModel, PromptSet, SurvivalCost, TurnEnd, check_turn_end, measure_survival,
+    measure_survival_beside, measure_turn_end, survival_cost,
 };
 pub use type_fit::{FittedTypes, fit_types};

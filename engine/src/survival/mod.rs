@@ -26,7 +26,7 @@ pub use cost::{SurvivalCost, survival_cost};
 use encoding::PromptEncoder;
 pub use prompt_set::PromptSet;
 pub(crate) use prompt_set::is_training_set;
-pub use turn_end::{check_turn_end, measure_turn_end};
+pub use turn_end::{TurnEnd, check_turn_end, measure_turn_end};
 
 /// An export that was written.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use kernels::quant::OutputType;
 use serde_json::Value;
 
 use super::*;
+use crate::check::Severity;
 use crate::convert::{GgufOptions, GgufPlan};
 use crate::forward::tokenizer;
 use crate::io::{Folder, FolderEntry, LocalFolder, LocalOutput};
@@ -441,6 +442,23 @@ fn the_base_is_read_once_for_the_predictions_and_once_for_the_changes() {
     assert_ne!(beside.unwrap().kl, alone[0].kl_export);
 }
 
+#[test]
+fn answers_without_an_end_are_a_finding_of_their_own() {
+    let model = Inputs::new().model();
+    let measure = |file: &str| {
+        let prompts = PromptSet::parse("prompts.jsonl", file.as_bytes()).unwrap();
+        measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap()
+    };
+    let long = "Yes, indeed. ".repeat(40);
+    let text = format!(
+        r#"{{"messages": [{{"role": "user", "content": "Hi"}}, {{"role": "assistant", "content": "{long}"}}]}}"#
+    );
+    assert_eq!(measure(&text), TurnEnd::NoAnswerEnds(1));
+    let finding = measure(&text).finding().unwrap();
+    assert_eq!((finding.code, finding.severity), ("turn_end_not_measured", Severity::Note));
+    assert_eq!(measure_turn_end(&model, &PromptSet::fixed(), &RunOptions::default()).unwrap(), TurnEnd::None);
+}
+
 /// A softmax by hand over all logits after an answer of the file, in both models.
 #[test]
 fn the_probability_of_the_turn_end_is_that_after_the_answer() {
@@ -449,7 +467,7 @@ fn the_probability_of_the_turn_end_is_that_after_the_answer() {
     let text =
         r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}"#;
     let prompts = PromptSet::parse("prompts.jsonl", text.as_bytes()).unwrap();
-    let measured = measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().unwrap();
+    let measured = measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().probability().unwrap();
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = crate::tokenizer::TextEncoder::new(&tokenizer);
     let text = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes";

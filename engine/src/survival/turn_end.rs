@@ -9,18 +9,50 @@ use crate::merge::Model;
 use crate::progress::RunOptions;
 use crate::report::TurnEndProbability;
 
-/// Measures it after the answers of these prompts, and after greedy ones where a prompt has none. `None` without prompts,
-/// for a model without turns, and if no answer comes to its end.
+/// What was measured of the end of answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TurnEnd {
+    /// There are no prompts, or the model has no turns.
+    None,
+    /// None of so many answers comes to its end.
+    NoAnswerEnds(usize),
+    /// After the answers that do.
+    Measured(TurnEndProbability),
+}
+
+impl TurnEnd {
+    /// The probability, if it was measured.
+    pub fn probability(self) -> Option<TurnEndProbability> {
+        match self {
+            Self::Measured(probability) => Some(probability),
+            Self::None | Self::NoAnswerEnds(_) => None,
+        }
+    }
+
+    /// What it says of the model.
+    pub fn finding(self) -> Option<Finding> {
+        match self {
+            Self::None => None,
+            Self::NoAnswerEnds(answers) => {
+                let message = format!(
+                    "none of {answers} answers comes to its end within the tokens that are looked at: whether the model learned to end its \
+                     turn is not measured"
+                );
+                let remedy = "give prompts with answers, or with questions that have short ones";
+                Some(Finding::new(Severity::Note, "turn_end_not_measured", message, remedy))
+            }
+            Self::Measured(probability) => check_turn_end(&probability),
+        }
+    }
+}
+
+/// Measures it after the answers of these prompts, and after greedy ones where a prompt has none.
 ///
 /// # Errors
 /// When the model's logits cannot be computed ([`check_comparable`](crate::check_comparable)), a prompt cannot be rendered
 /// or an input cannot be read.
-pub fn measure_turn_end(
-    model: &Model,
-    prompts: &PromptSet,
-    run: &RunOptions<'_>,
-) -> Result<Option<TurnEndProbability>> {
-    let Some(file) = &prompts.file else { return Ok(None) };
+pub fn measure_turn_end(model: &Model, prompts: &PromptSet, run: &RunOptions<'_>) -> Result<TurnEnd> {
+    let Some(file) = &prompts.file else { return Ok(TurnEnd::None) };
     let models = match model.adapter() {
         Some(_) => {
             let (base, fine_tuned) = model.with_base_beside(2);
@@ -30,21 +62,25 @@ pub fn measure_turn_end(
     };
     let tokenizer = tokenizer(model)?;
     let encoder = PromptEncoder::new(model, &tokenizer)?;
-    let Some(turn_end) = encoder.turn_end().filter(|_| models[0].is_causal()) else { return Ok(None) };
+    let Some(turn_end) = encoder.turn_end().filter(|_| models[0].is_causal()) else {
+        return Ok(TurnEnd::None);
+    };
     let (encoded, end) = (encoder.encode(file)?, encoder.answer_end()?);
     let asked = encoded.iter().filter(|prompt| prompt.answer.is_none()).map(EncodedPrompt::unanswered);
     let mut generated = greedy_answers(&[(&models[0], asked.collect())], &end, run)?.into_iter().flatten();
+    let answers = encoded.len();
     let texts = encoded.into_iter().filter_map(|prompt| {
         let mut answer = prompt.answer.or_else(|| generated.next().map(|answer| answer.tokens))?;
         answer.pop().filter(|last| end.stop_tokens.contains(last))?;
         Some([prompt.prompt, answer].concat())
     });
     let texts: Vec<Vec<usize>> = texts.collect();
-    if texts.is_empty() {
-        return Ok(None);
-    }
     let models: Vec<&ForwardModel> = models.iter().collect();
-    Ok(mean_probability(&token_probabilities(&models, &texts, turn_end as usize, run)?))
+    if texts.is_empty() {
+        return Ok(TurnEnd::NoAnswerEnds(answers));
+    }
+    let measured = mean_probability(&token_probabilities(&models, &texts, turn_end as usize, run)?);
+    Ok(measured.map_or(TurnEnd::None, TurnEnd::Measured))
 }
 
 /// The means over the answers, of the fine-tuned model and the base; `None` without answers.
