@@ -8,7 +8,6 @@ mod stop_tokens;
 mod vocabulary;
 
 use std::cmp::Reverse;
-use std::fmt;
 
 use serde::Serialize;
 
@@ -134,7 +133,7 @@ fn tokenizer_findings(
     architecture: Architecture,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Finding>> {
-    let mut findings = or_invalid(vocabulary::check(model, architecture, tokenizer), model)?;
+    let mut findings = or_invalid(vocabulary::check(model, tokenizer), model)?;
     if architecture != Architecture::GemmaEmbedding {
         let (turn_end, of_template) = chat::check(tokenizer);
         findings.extend(of_template);
@@ -142,14 +141,4 @@ fn tokenizer_findings(
         findings.extend(or_invalid(of_stops, model)?);
     }
     Ok(findings)
-}
-
-/// A token for messages: its text and id.
-struct ShownToken<'a>(&'a Tokenizer, u32);
-
-impl fmt::Display for ShownToken<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.vocabulary.tokens.get(self.1 as usize);
-        write!(f, "{} ({})", text.map_or("no token", String::as_str), self.1)
-    }
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::{Finding, Severity, ShownToken};
+use super::{Finding, Severity};
 use crate::checkpoint::ModelConfig;
 use crate::error::Result;
 use crate::gemma::Architecture;
 use crate::merge::Model;
-use crate::tokenizer::{Tokenizer, generation_eos};
+use crate::tokenizer::{ShownToken, Tokenizer, generation_eos};
 
 /// The tokens that llama.cpp ends an answer at by their texts, besides those that a file names (`special_eog_ids`).
 const LLAMA_CPP_STOPS: [&str; 23] = [

@@ -51,6 +51,12 @@ impl ModelFiles {
         Self { base, adapter, config, origins: Arc::default() }
     }
 
+    /// The same files with the base's vocabulary in place of the adapter's.
+    pub(crate) fn with_base_vocabulary(&self) -> Result<Self> {
+        let origins = Arc::new(OnceLock::from(self.origins()?.with_base_vocabulary()));
+        Ok(Self { origins, ..self.clone() })
+    }
+
     /// The base's `config.json`.
     pub(crate) fn config(&self) -> &ModelConfig {
         &self.config

@@ -7,7 +7,8 @@
 //! | chat template | `chat_template.jinja`, `chat_template.json`, `additional_chat_templates/`, `chat_template` in `tokenizer_config.json` and `processor_config.json` | any of them |
 //!
 //! transformers' `AutoTokenizer` does not load a folder without the files of the third column. An adapter that names
-//! added tokens, but has no vocabulary, has its `added_tokens.json` in place of the base's.
+//! added tokens, but has no vocabulary, has its `added_tokens.json` in place of the base's. A vocabulary of the adapter's that only
+//! lacks tokens of the base's is not taken (`tokenizer::TokenizerChange`).
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -67,6 +68,11 @@ impl TokenizerOrigins {
             chat_template: adapter_if(has_template),
             additional_templates: if has_template { adapter_templates } else { base_templates },
         })
+    }
+
+    /// The same with the base's vocabulary, of which the adapter's lacks tokens.
+    pub(super) fn with_base_vocabulary(&self) -> Self {
+        Self { vocabulary: FileOrigin::Base, added_tokens: FileOrigin::Base, ..self.clone() }
     }
 
     /// The folder that a small file comes from.

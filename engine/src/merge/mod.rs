@@ -18,19 +18,21 @@ pub(crate) use targets::is_zero;
 
 use crate::checkpoint::{Checkpoint, EmbeddingRows, FactorCache, ModelFiles, TensorInfo};
 use crate::error::{Error, Result};
-use crate::gemma::{is_lm_head, is_token_embedding};
+use crate::gemma::{Architecture, is_lm_head, is_token_embedding};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind};
+use crate::tokenizer::{TokenizerChange, TokenizerInput};
 
 /// A base model, with or without an adapter. Every change of the adapter matches exactly one tensor and fits its shape.
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Model(Arc<ModelParts>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ModelParts {
     base: Checkpoint,
     adapter: Option<Adapter>,
     files: ModelFiles,
+    tokenizer_change: TokenizerChange,
     tensors: Vec<ModelTensor>,
     /// The lm_head is a tensor of its own, although the base's configuration ties it to the embedding.
     untied: bool,
@@ -41,7 +43,7 @@ struct ModelParts {
     /// Names in `modules_to_save` that neither the base nor the adapter has.
     absent_saved: Vec<String>,
     /// The right factors in use.
-    factors: FactorCache,
+    factors: Arc<FactorCache>,
 }
 
 /// A tensor of the merged model.
@@ -72,12 +74,13 @@ impl ModelTensor {
 impl Model {
     /// The base without an adapter.
     pub fn new(base: &Checkpoint) -> Self {
-        let (base, factors) = (base.clone(), FactorCache::default());
+        let (base, factors) = (base.clone(), Arc::default());
         let (tensors, files) = (targets::untouched(&base), base.files(None));
         Self(Arc::new(ModelParts {
             base,
             adapter: None,
             files,
+            tokenizer_change: TokenizerChange::default(),
             tensors,
             untied: false,
             dropped: Vec::new(),
@@ -97,18 +100,38 @@ impl Model {
         let targets::MatchedTargets { tensors, untied, dropped, untargeted, absent_saved } =
             targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
-        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), FactorCache::default());
-        Ok(Self(Arc::new(ModelParts {
+        let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), Arc::default());
+        Self(Arc::new(ModelParts {
             base,
             adapter,
             files,
+            tokenizer_change: TokenizerChange::default(),
             tensors,
             untied,
             dropped,
             untargeted,
             absent_saved,
             factors,
-        })))
+        }))
+        .with_whole_vocabulary()
+    }
+
+    /// With the base's vocabulary where the adapter's only lacks tokens of it.
+    fn with_whole_vocabulary(self) -> Result<Self> {
+        // a family that is not known has no tokenizer that is; a drafter has that of the model it drafts for
+        let Some(architecture) = Architecture::of(self.base().config())
+            .ok()
+            .filter(|architecture| *architecture != Architecture::Gemma4Dspark)
+        else {
+            return Ok(self);
+        };
+        let base = Self::new(self.base());
+        let [before, after] =
+            [&base, &self].map(|model| TokenizerInput { files: model.files(), rows: model.embedding_rows() });
+        let (tokenizer_change, files) = TokenizerChange::of(before, after, architecture)?;
+        let parts = Arc::unwrap_or_clone(self.0);
+        let files = files.unwrap_or_else(|| parts.files.clone());
+        Ok(Self(Arc::new(ModelParts { files, tokenizer_change, ..parts })))
     }
 
     /// The base alone and the merged model for that many readers, which read the base's weights once where they read the same at
@@ -120,17 +143,8 @@ impl Model {
 
     /// The same model for several readers that read the same weights at about the same time.
     pub(crate) fn with_shared_reads(&self, readers: usize) -> Self {
-        Self(Arc::new(ModelParts {
-            base: self.base().with_shared_reads(readers),
-            adapter: self.0.adapter.clone(),
-            files: self.0.files.clone(),
-            tensors: self.0.tensors.clone(),
-            untied: self.0.untied,
-            dropped: self.0.dropped.clone(),
-            untargeted: self.0.untargeted.clone(),
-            absent_saved: self.0.absent_saved.clone(),
-            factors: FactorCache::default(),
-        }))
+        let base = self.base().with_shared_reads(readers);
+        Self(Arc::new(ModelParts { base, factors: Arc::default(), ..(*self.0).clone() }))
     }
 
     /// Whether both are clones of one model.
@@ -160,6 +174,11 @@ impl Model {
     /// Its small files: the base's, with the adapter's tokenizer and chat template in front of them.
     pub(crate) fn files(&self) -> &ModelFiles {
         &self.0.files
+    }
+
+    /// What the adapter changes of the base's tokenizer.
+    pub(crate) fn tokenizer_change(&self) -> &TokenizerChange {
+        &self.0.tokenizer_change
     }
 
     /// The size of its weights in bytes.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::special_tokens::token_fields;
 use super::tokenizer_files::TokenizerFiles;
 use super::{TokenType, TokenVocabulary};
 
@@ -60,22 +61,21 @@ pub(super) fn apply_user_defined(
 
 /// The texts of special tokens: those that are named, and those of the tokenizer's class for kinds that are not.
 pub(super) fn special_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
-    let has = |key: &str| files.config.as_ref().is_some_and(|config| config.fields.contains_key(key));
-    let defaults = DEFAULT_SPECIAL_TOKENS.iter().filter(|(key, _)| !has(key));
+    let fields = token_fields(files).unwrap_or_default();
+    let defaults = DEFAULT_SPECIAL_TOKENS.iter().filter(|(key, _)| !fields.contains_key(*key));
     named_texts(files).into_iter().chain(defaults.map(|(_, text)| (*text).to_owned())).collect()
 }
 
-/// The texts in the `*_token` entries and the lists of `tokenizer_config.json`.
+/// The texts in the `*_token` entries and the lists of `tokenizer_config.json` and `special_tokens_map.json`.
 pub(super) fn named_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
-    let none = serde_json::Map::new();
-    let config = files.config.as_ref().map_or(&none, |config| &config.fields);
+    let fields = token_fields(files).unwrap_or_default();
     let text = |value: &Value| {
         let text = value.as_str().or_else(|| value.get("content")?.as_str());
         text.map(str::to_owned)
     };
-    let named = config.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
+    let named = fields.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
     let lists = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
-    let listed = lists.iter().filter_map(|key| config.get(*key)).flat_map(|value| match value {
+    let listed = lists.iter().filter_map(|key| fields.get(*key)).flat_map(|value| match value {
         Value::Array(list) => list.iter().filter_map(text).collect::<Vec<_>>(),
         Value::Object(named) => named.values().filter_map(text).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),

@@ -13,9 +13,12 @@ mod score_order;
 mod sentencepiece;
 mod special_tokens;
 mod text_encoder;
+mod tokenizer_change;
 mod tokenizer_config;
 mod tokenizer_files;
 mod turn_end;
+
+use std::fmt;
 
 use crate::checkpoint::{EmbeddingRows, ModelFiles};
 use crate::error::{Error, Result};
@@ -27,6 +30,7 @@ pub(crate) use rowless_tokens::RowlessToken;
 use sentencepiece::SentencePiece;
 use special_tokens::SpecialTokens;
 pub(crate) use text_encoder::TextEncoder;
+pub(crate) use tokenizer_change::{LostTokens, SpecialTokenChange, TokenizerChange, TokenizerInput};
 use tokenizer_files::{TokenizerBytes, TokenizerFiles};
 pub(crate) use turn_end::{generation_eos, message, turn_end};
 
@@ -144,6 +148,16 @@ impl Tokenizer {
         if let Some(add) = add_bos {
             out.set("tokenizer.ggml.add_bos_token", add);
         }
+    }
+}
+
+/// A token for messages: its text and id.
+pub(crate) struct ShownToken<'a>(pub(crate) &'a Tokenizer, pub(crate) u32);
+
+impl fmt::Display for ShownToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.vocabulary.tokens.get(self.1 as usize);
+        write!(f, "{} ({})", text.map_or("no token", String::as_str), self.1)
     }
 }
 

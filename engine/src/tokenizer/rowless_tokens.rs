@@ -62,6 +62,11 @@ impl RowlessToken {
         tokens
     }
 
+    /// Whether the files have no more than its name, and a vocabulary has it.
+    pub(super) fn is_only_named_in(&self, vocabulary: &TokenVocabulary) -> bool {
+        self.id.is_none() && vocabulary.tokens.contains(&self.text)
+    }
+
     /// Whether this is its text.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.text == text

@@ -278,12 +278,12 @@ fn config_id(config: &ModelConfig, key: &str) -> Result<Option<u32>> {
 
 /// The fields of `tokenizer_config.json`. As in transformers, the tokens of `special_tokens_map.json` replace its own
 /// where it has no `added_tokens_decoder`.
-fn token_fields(files: &TokenizerFiles<'_>) -> Option<Map<String, Value>> {
+pub(super) fn token_fields(files: &TokenizerFiles<'_>) -> Option<Map<String, Value>> {
     let mut fields = files.config.as_ref().map(|config| config.fields.clone());
     let has_decoder = files.config.as_ref().is_some_and(|config| config.added_tokens.is_some());
     if let Some(map) = files.special_tokens_map.as_ref().filter(|_| !has_decoder) {
-        let tokens = map.iter().filter(|(key, _)| key.ends_with("_token"));
-        fields.get_or_insert_default().extend(tokens.map(|(key, value)| (key.clone(), value.clone())));
+        let tokens = map.iter().map(|(key, value)| (key.clone(), value.clone()));
+        fields.get_or_insert_default().extend(tokens);
     }
     fields
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{
-    Adapter, Checkpoint, Finding, GgufOptions, GgufPlan, LocalFolder, LocalOutput, LoraPlan, MergePlan,
-    Model, OutputType, RunOptions, Severity, TensorType, check_serving,
+    Adapter, Checkpoint, Finding, Folder, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput,
+    LoraPlan, MergePlan, Model, OutputType, RunOptions, Severity, TensorType, check_serving,
 };
 use serde_json::{Value, json};
 
@@ -82,7 +82,13 @@ type Break = fn(&Folders);
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 30] = [
+    let cases: [(&str, Severity, Break); 31] = [
+        ("token_without_row", Severity::Error, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| {
+                c.as_object_mut().unwrap().remove("added_tokens_decoder");
+            });
+            f.edit("adapter/special_tokens_map.json", |c| c["eos_token"] = json!("<zzz>"));
+        }),
         ("tokenizer_files_differ", Severity::Error, |f| {
             f.edit("adapter/tokenizer.json", |json| json["model"]["vocab"] = json!({}));
         }),
@@ -214,6 +220,78 @@ fn a_token_of_one_s_own_in_place_of_an_unused_one_is_no_loss() {
         config["added_tokens_decoder"]["105"]["content"] = json!("<unused99>");
     });
     assert!(!folders.findings().iter().any(|finding| finding.code == "vocabulary_differs"));
+}
+
+/// The tokenizer in a GGUF file of a model.
+fn gguf_tokenizer(model: &Model) -> Vec<(String, Vec<u8>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = GgufPlan::new(model, &GgufOptions::new(OutputType::Q8_0, "m")).unwrap();
+    engine::gguf(&plan, "m.gguf", &mut LocalOutput::create(folder.path()).unwrap(), &RunOptions::default())
+        .unwrap();
+    let bytes = fs::read(folder.path().join("m.gguf")).unwrap();
+    let file = GgufFile::open(&*LocalFolder::open(folder.path()).unwrap().open("m.gguf").unwrap()).unwrap();
+    let is_of_tokenizer = |key: &str| key.starts_with("tokenizer.ggml.");
+    let values = file.key_values.iter().filter(|value| is_of_tokenizer(&value.key));
+    values
+        .map(|v| (v.key.clone(), bytes[v.byte_range.start as usize..v.byte_range.end as usize].to_vec()))
+        .collect()
+}
+
+/// A tokenizer that was saved without the tokens it adds to its pieces, in each of the ways that programs save them.
+#[test]
+fn the_base_s_vocabulary_is_taken_where_the_adapter_s_only_lacks_tokens() {
+    let without_added_tokens = |folders: &Folders| {
+        fs::remove_file(folders.path("adapter/tokenizer.model")).unwrap();
+        folders.edit("adapter/tokenizer.json", |json| {
+            json["added_tokens"]
+                .as_array_mut()
+                .unwrap()
+                .retain(|token| token["id"] != 105 && token["id"] != 106);
+        });
+        folders.edit("adapter/tokenizer_config.json", |config| {
+            let listed = config["added_tokens_decoder"].as_object_mut().unwrap();
+            listed.retain(|id, _| !["105", "106"].contains(&id.as_str()));
+        });
+    };
+    let without_pieces = |folders: &Folders| {
+        fs::remove_file(folders.path("adapter/tokenizer.model")).unwrap();
+        folders.edit("adapter/tokenizer.json", |json| {
+            json["model"]["vocab"].as_object_mut().unwrap().retain(|_, id| id.as_u64().unwrap() < 760);
+        });
+    };
+    let breaks: [fn(&Folders); 2] = [without_added_tokens, without_pieces];
+    for part in breaks {
+        let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+        let opened = || model(&folders.path("base"), &folders.path("adapter"));
+        let whole = gguf_tokenizer(&opened());
+        part(&folders);
+        let findings = folders.findings();
+        let found: Vec<_> =
+            findings.iter().filter(|finding| finding.severity > Severity::Note).map(|f| f.code).collect();
+        assert_eq!(found, ["vocabulary_incomplete"], "{findings:?}");
+        assert_eq!(gguf_tokenizer(&opened()), whole);
+        let out = folders.path("merged");
+        let plan = MergePlan::new(&opened()).unwrap();
+        engine::merge(&plan, &mut LocalOutput::create(&out).unwrap(), &RunOptions::default()).unwrap();
+        for name in ["tokenizer.json", "tokenizer.model"] {
+            let [merged, base] =
+                [out.join(name), folders.path("base").join(name)].map(|p| fs::read(p).unwrap());
+            assert_eq!(merged, base, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_vocabulary_with_tokens_of_its_own_is_not_replaced() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    folders.edit("adapter/tokenizer.json", |json| {
+        json["added_tokens"] = json!([{"id": 7, "content": "<mine>", "special": true}]);
+    });
+    folders.edit("adapter/tokenizer_config.json", |config| {
+        config.as_object_mut().unwrap().remove("added_tokens_decoder");
+    });
+    let codes: Vec<_> = folders.findings().iter().map(|finding| finding.code).collect();
+    assert!(codes.contains(&"vocabulary_differs") && !codes.contains(&"vocabulary_incomplete"), "{codes:?}");
 }
 
 #[test]
