@@ -4,10 +4,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
 
+use regex::Regex;
 use rmpv::Value;
 
 use super::values::{NUMBER, field};
@@ -343,14 +345,16 @@ fn delete(folder: &Path, kind: &str, before: &Value) {
 
 /// Monitoring refuses alerts and objectives on log-based metrics that are too young.
 fn metrics_are_known(folder: &Path, kind: &str, resource: &Value) -> Result<(), String> {
-    let named = regex::Regex::new(r"logging\.googleapis\.com/user/([\w/.-]+)").unwrap();
+    // compiled once: an apply asks for each of its resources
+    static NAMED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"logging\.googleapis\.com/user/([\w/.-]+)").unwrap());
     let resource = resource.to_string();
     let delay = read(folder, "metric-delay").and_then(|delay| delay.parse().ok()).unwrap_or(METRIC_DELAY);
     let is_unknown = |name: &str| {
         let created = read(folder, &metric(name)).and_then(|created| created.parse::<u32>().ok());
         created.is_none_or(|created| clock(folder) < created + delay)
     };
-    let unknown = named.captures_iter(&resource).find(|found| is_unknown(&found[1]));
+    let unknown = NAMED.captures_iter(&resource).find(|found| is_unknown(&found[1]));
     match (kind, unknown) {
         ("google_monitoring_alert_policy", Some(found)) => Err(format!(
             "Error creating AlertPolicy: googleapi: Error 404: Cannot find metric(s) that match type = \
