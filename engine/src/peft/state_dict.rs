@@ -175,6 +175,10 @@ fn low_rank(
     let (Some(a), Some(b)) = (roles.remove(&TensorRole::A), roles.remove(&TensorRole::B)) else {
         return Ok(());
     };
+    if is_embedding(name) && !config.by_parameter(name) {
+        let problem = "is for a linear layer, and PEFT leaves it out of an embedding, which has lora_embedding_A and lora_embedding_B";
+        return Err(a.error(problem));
+    }
     check_rank(config, name, (&a, a.matrix()?.0, "lora_A"), (&b, b.matrix()?.1))?;
     let scaling = config.scaling_of(name);
     if let Some(bias) = roles.remove(&TensorRole::Bias) {
@@ -189,6 +193,18 @@ fn low_rank(
     let kind = ChangeKind::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
     changes.push(AdapterChange { target: format!("{name}.weight"), base_layer: base.cloned(), kind });
     Ok(())
+}
+
+/// Whether a module of this name is an embedding in each of Gemma's families.
+fn is_embedding(name: &str) -> bool {
+    let module = name.rsplit('.').next().unwrap_or(name);
+    matches!(module, "embed_tokens" | "embed_tokens_per_layer")
+}
+
+/// Whether a module of this name is a linear layer in each of Gemma's families.
+fn is_linear(name: &str) -> bool {
+    let module = name.rsplit('.').next().unwrap_or(name);
+    module == "lm_head" || module.ends_with("_proj")
 }
 
 /// The module inside of PEFT's wrappers, and how many there are around it.
@@ -261,6 +277,11 @@ fn embedding(
     else {
         return Ok(());
     };
+    if is_linear(name) {
+        let problem =
+            "is for an embedding, and PEFT leaves it out of a linear layer, which has lora_A and lora_B";
+        return Err(a.error(problem));
+    }
     check_rank(config, name, (&a, a.matrix()?.0, "lora_embedding_A"), (&b, b.matrix()?.1))?;
     let magnitude = magnitude(config, roles, &b)?;
     let kind = ChangeKind::Embedding { a, b, scaling: config.scaling_of(name), magnitude };

@@ -200,6 +200,18 @@ fn adapters() -> Vec<Case> {
         "a truncated adapter", [WEIGHTS, "tensor ", "truncated"], |f| f.bytes(ADAPTER, |b| b.truncate(b.len() - 4));
         "an A without its B", [WEIGHTS, A, "has no matching lora_B"], |f| f.header(ADAPTER, |h| rename(h, B, "base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"));
         "a B without its A", [WEIGHTS, B, "has no matching lora_A"], |f| f.header(ADAPTER, |h| rename(h, A, "base_model.model.zzz.lora_A.weight"));
+        "factors of a linear layer for an embedding", [WEIGHTS, "embed_tokens.lora_A", "has lora_embedding_A"], |f| {
+            f.header(ADAPTER, |h| {
+                rename(h, A, "base_model.model.model.embed_tokens.lora_A.weight");
+                rename(h, B, "base_model.model.model.embed_tokens.lora_B.weight");
+            });
+        };
+        "factors of an embedding for a linear layer", [WEIGHTS, "lora_embedding_A", "which has lora_A"], |f| {
+            f.header(ADAPTER, |h| {
+                rename(h, A, &A.replace("lora_A.weight", "lora_embedding_A"));
+                rename(h, B, &B.replace("lora_B.weight", "lora_embedding_B"));
+            });
+        };
         "a pair that matches no tensor", ["1 of 14 adapter modules match no tensor", "model.layers.9.mlp.up_proj"], |f| {
             f.header(ADAPTER, |h| {
                 rename(h, A, "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight");
