@@ -44,7 +44,7 @@ fn turn_end(args: &CheckArgs, model: &Model, run: Run<'_>) -> Result<TurnEnd, Fa
     let Some(path) = &args.prompts else { return Ok(TurnEnd::None) };
     engine::check_comparable(model)?;
     let prompts = read_prompts(path)?;
-    Ok(run.show(Stage::Verifying, |run| measure_turn_end(model, &prompts, run))?)
+    run.show(Stage::Verifying, |run| measure_turn_end(model, &prompts, run))
 }
 
 fn probability(measured: &TurnEndProbability) -> String {
