@@ -3,10 +3,13 @@
 use super::{Finding, Severity};
 use crate::error::Result;
 use crate::merge::Model;
-use crate::tokenizer::{LostTokens, SpecialTokenChange, Tokenizer, TokenizerChange, differing_pieces};
+use crate::tokenizer::{
+    LostTokens, RenamedToken, SpecialTokenChange, Tokenizer, TokenizerChange, differing_pieces,
+};
 
 pub(super) fn check(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = rowless_tokens(model, tokenizer).into_iter().collect();
+    findings.extend(renamed_tokens(tokenizer));
     findings.extend(differing_files(model)?);
     let TokenizerChange { lost, is_mended, special } = model.tokenizer_change();
     findings.extend(lost.iter().map(|lost| lost_tokens(lost, *is_mended)));
@@ -34,6 +37,18 @@ fn rowless_tokens(model: &Model, tokenizer: &Tokenizer) -> Option<Finding> {
     (!tokens.is_empty()).then(|| Finding::new(Severity::Error, "token_without_row", message, remedy))
 }
 
+/// Added tokens that two files have under one id with different texts.
+fn renamed_tokens(tokenizer: &Tokenizer) -> Option<Finding> {
+    let RenamedToken { id, in_config, in_json } = tokenizer.renamed.first()?;
+    let message = format!(
+        "tokenizer_config.json, of which GGUF files are made, has {in_config} as {id}, and tokenizer.json, which transformers loads, {in_json}: \
+         {} added tokens differ",
+        tokenizer.renamed.len()
+    );
+    let remedy = "save the tokenizer again with transformers, or take both files of the base model";
+    Some(Finding::new(Severity::Error, "added_tokens_differ", message, remedy))
+}
+
 /// A `tokenizer.json` that is of another vocabulary than `tokenizer.model`.
 fn differing_files(model: &Model) -> Result<Option<Finding>> {
     /// Some byte tokens are written in another way.
@@ -52,7 +67,7 @@ fn differing_files(model: &Model) -> Result<Option<Finding>> {
 
 fn lost_tokens(LostTokens { count, first }: &LostTokens, is_mended: bool) -> Finding {
     let lost = format!(
-        "the adapter's tokenizer lacks {count} tokens of the base's, or has others under their ids; the first is {first}"
+        "the adapter's tokenizer lacks {count} of the base's tokens, or has others under their ids; the first is {first}"
     );
     if is_mended {
         let message = format!("{lost}. The base's vocabulary is taken instead");

@@ -115,8 +115,8 @@ impl<'a> PromptEncoder<'a> {
     fn encode_one(&self, prompt: &Prompt) -> Result<EncodedPrompt> {
         let chat = match (prompt, &self.renderer) {
             (Prompt::Text(text), None) => {
-                let ids = self.tokenizer.special_id("bos").into_iter().chain(self.encoder.encode(text));
-                let prompt = ids.map(|id| id as usize).collect();
+                let bos = self.tokenizer.special_id("bos").map(|id| id as usize);
+                let prompt = bos.into_iter().chain(self.first_ids(text)).collect();
                 return Ok(EncodedPrompt { prompt, answer: None, shown: text.clone() });
             }
             (Prompt::Text(text), Some(_)) => {
@@ -131,7 +131,7 @@ impl<'a> PromptEncoder<'a> {
         };
         let render = |chat: &Conversation, add_generation_prompt| {
             let text = renderer.render(chat, add_generation_prompt);
-            text.map_err(|problem| template_error(self.model, &problem)).map(|text| self.ids(&text))
+            text.map_err(|problem| template_error(self.model, &problem)).map(|text| self.first_ids(&text))
         };
         let role = |message: &minijinja::Value| message.get_attr("role").map(|role| role.to_string());
         let Some((last, before)) = chat
@@ -156,6 +156,17 @@ impl<'a> PromptEncoder<'a> {
             return Err(self.invalid(format!("the chat template renders no answer for {shown:?}")));
         }
         Ok(EncodedPrompt { prompt: whole[..common].to_vec(), answer: Some(answer), shown: last_text(before) })
+    }
+
+    /// The ids of a prompt and its answer, as far as they count.
+    fn first_ids(&self, text: &str) -> Vec<usize> {
+        /// Shorter texts are encoded at once.
+        const LONG: usize = 1 << 16;
+        let most = MAX_PROMPT_TOKENS + MAX_ANSWER_TOKENS + 1;
+        match text.len() > LONG {
+            true => self.encoder.encode_first(text, most).into_iter().map(|id| id as usize).collect(),
+            false => self.ids(text),
+        }
     }
 
     fn ids(&self, text: &str) -> Vec<usize> {

@@ -8,6 +8,7 @@ use minijinja::{Environment, ErrorKind};
 use regex::Regex;
 use serde_json::ser::{Formatter, Serializer};
 
+use super::python_value::{message_value, python_str, python_value};
 use super::{Tokenizer, python_methods};
 
 /// The work that a template may do, so that a loop in it ends.
@@ -65,8 +66,8 @@ impl ChatRenderer {
         add_generation_prompt: bool,
     ) -> Result<String, String> {
         let named = [
-            ("messages", Value::from(conversation.messages.clone())),
-            ("tools", conversation.tools.clone().unwrap_or(Value::from(()))),
+            ("messages", python_value(&conversation.messages.iter().map(message_value).collect())),
+            ("tools", conversation.tools.as_ref().map_or(Value::from(()), python_value)),
             ("documents", Value::from(())),
             ("add_generation_prompt", Value::from(add_generation_prompt)),
         ];
@@ -95,58 +96,6 @@ fn problem(error: &minijinja::Error) -> String {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     }
-}
-
-/// Python's `str` of a value; Jinja prints nothing for an undefined one.
-fn python_str(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None if value.is_undefined() => String::new(),
-        None => python_repr(value),
-    }
-}
-
-/// Python's `repr` of a value.
-fn python_repr(value: &Value) -> String {
-    if let Some(text) = value.as_str() {
-        return quoted(text);
-    }
-    if value.is_none() {
-        return "None".to_owned();
-    }
-    let items = || value.try_iter().into_iter().flatten();
-    let kind = value.kind();
-    if kind == ValueKind::Bool {
-        (if value.is_true() { "True" } else { "False" }).to_owned()
-    } else if kind == ValueKind::Seq || kind == ValueKind::Iterable {
-        format!("[{}]", items().map(|item| python_repr(&item)).collect::<Vec<_>>().join(", "))
-    } else if kind == ValueKind::Map {
-        let pair = |key: Value| {
-            let item = value.get_item(&key).unwrap_or_default();
-            format!("{}: {}", python_repr(&key), python_repr(&item))
-        };
-        format!("{{{}}}", items().map(pair).collect::<Vec<_>>().join(", "))
-    } else {
-        value.to_string()
-    }
-}
-
-/// A string literal of Python.
-fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
-    let mut literal = String::from(quote);
-    for c in text.chars() {
-        match c {
-            '\n' => literal.push_str("\\n"),
-            '\r' => literal.push_str("\\r"),
-            '\t' => literal.push_str("\\t"),
-            '\\' => literal.push_str("\\\\"),
-            c if c == quote => literal.extend(['\\', c]),
-            c => literal.push(c),
-        }
-    }
-    literal.push(quote);
-    literal
 }
 
 fn raise_exception(message: String) -> Result<String, minijinja::Error> {
@@ -320,6 +269,7 @@ mod tests {
             special: SpecialTokens::for_test("bos", 0, template),
             model: TokenizerModel::SentencePiece { gemma1: false },
             rowless: Vec::new(),
+            renamed: Vec::new(),
         }
     }
 
@@ -385,6 +335,36 @@ mod tests {
             ("{% set row = cycler('a', 'b') %}{{ row.next() }}{{ row.next() }}{{ row.next() }}", "aba"),
         ] {
             assert_eq!(render(template, true).as_deref(), Ok(expected));
+        }
+    }
+
+    /// The expected texts are those of `apply_chat_template` of transformers.
+    #[test]
+    fn values_become_texts_as_in_python() {
+        let messages = r#"[
+            {"role": "user", "content": [{"type": "text", "text": "it's"}], "tool_calls": null},
+            {"role": "assistant", "content": null}
+        ]"#;
+        let messages: Vec<Value> = serde_json::from_str(messages).unwrap();
+        let parts = r#"[{'type': 'text', 'text': "it's"}]"#;
+        for (template, expected) in [
+            ("{{ messages[0].content | trim }}", parts),
+            ("{{ 'T: ' ~ messages[0].content }}", &format!("T: {parts}")),
+            ("{{ messages[0].content | join(';') }}", r#"{'type': 'text', 'text': "it's"}"#),
+            ("{{ messages[0].content | tojson }}", r#"[{"type": "text", "text": "it's"}]"#),
+            (
+                "{{ messages[0] | length }} {{ messages[0] is mapping }} {{ messages[0].content is sequence }}",
+                "2 True True",
+            ),
+            ("{{ messages[0].content[0].text }} {{ messages[0].content[-1]['type'] }}", "it's text"),
+            ("{% for key, value in messages[0].items() %}{{ key }};{% endfor %}", "role;content;"),
+            ("{{ 'tool_calls' in messages[0] }} {{ messages[1].content is defined }}", "False False"),
+            ("[{{ messages[1].content }}]", "[]"),
+            ("{{ messages[:1] | length }} {{ messages[1:][0].role }}", "1 assistant"),
+        ] {
+            let renderer = ChatRenderer::new(&tokenizer(template)).unwrap().unwrap();
+            let text = renderer.render(&Conversation { messages: messages.clone(), tools: None }, true);
+            assert_eq!(text.as_deref(), Ok(expected), "{template}");
         }
     }
 

@@ -8,6 +8,8 @@ mod chat_renderer;
 mod chat_template;
 mod gemma4;
 mod python_methods;
+mod python_value;
+mod renamed_tokens;
 mod rowless_tokens;
 mod score_order;
 mod sentencepiece;
@@ -26,6 +28,7 @@ use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
 pub(crate) use both_vocabularies::differing_pieces;
 pub(crate) use chat_renderer::{ChatRenderer, Conversation};
+pub(crate) use renamed_tokens::RenamedToken;
 pub(crate) use rowless_tokens::RowlessToken;
 use sentencepiece::SentencePiece;
 use special_tokens::SpecialTokens;
@@ -61,6 +64,8 @@ pub(crate) struct Tokenizer {
     model: TokenizerModel,
     /// Tokens that the embedding has no row for.
     pub(crate) rowless: Vec<RowlessToken>,
+    /// Added tokens with two texts.
+    pub(crate) renamed: Vec<RenamedToken>,
 }
 
 /// The tokenizer models of Gemma in llama.cpp (`tokenizer.ggml.model`).
@@ -101,7 +106,8 @@ impl Tokenizer {
             }
         };
         let special = SpecialTokens::new(&files, model.config(), &vocabulary)?;
-        Ok(Self { vocabulary, special, model: tokenizer_model, rowless })
+        let renamed = RenamedToken::of(&files);
+        Ok(Self { vocabulary, special, model: tokenizer_model, rowless, renamed })
     }
 
     /// The id of a kind of special token, such as `eos`.

@@ -1,6 +1,6 @@
 //! Methods of Python's strings that templates may call, besides those of `minijinja_contrib::pycompat`.
 
-use minijinja::value::{Value, from_args};
+use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
@@ -11,12 +11,94 @@ pub(super) fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    match value.as_str().map(|text| of_text(text, method, args)) {
-        Some(Err(error)) if error.kind() == ErrorKind::UnknownMethod => {
+    let own = match value.as_str() {
+        Some(text) => of_text(text, method, args),
+        None => of_container(value, method, args),
+    };
+    match own {
+        Err(error) if error.kind() == ErrorKind::UnknownMethod => {
             pycompat::unknown_method_callback(state, value, method, args)
         }
-        Some(result) => result,
-        None => pycompat::unknown_method_callback(state, value, method, args),
+        result => result,
+    }
+}
+
+fn of_container(value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    match (method, value.kind()) {
+        ("copy", ValueKind::Seq | ValueKind::Map) => from_args::<()>(args).map(|()| value.clone()),
+        ("index", ValueKind::Seq) => {
+            let (item,): (Value,) = from_args(args)?;
+            let position = value.try_iter()?.position(|other| other == item);
+            position.map(Value::from).ok_or_else(|| invalid("the value is not in the list"))
+        }
+        _ => Err(ErrorKind::UnknownMethod.into()),
+    }
+}
+
+/// Arguments by position, or by name.
+fn arguments<const N: usize>(args: &[Value], names: [&str; N]) -> Result<[Option<Value>; N], Error> {
+    let (by_position, named) = match args.split_last() {
+        Some((last, before)) if last.is_kwargs() => (before, Some(Kwargs::try_from(last.clone())?)),
+        Some(_) | None => (args, None),
+    };
+    if by_position.len() > N {
+        return Err(ErrorKind::TooManyArguments.into());
+    }
+    let mut found = [const { None }; N];
+    for (number, (slot, name)) in found.iter_mut().zip(names).enumerate() {
+        *slot = by_position.get(number).cloned();
+        if let (None, Some(named)) = (&slot, &named) {
+            *slot = named.get(name)?;
+        }
+    }
+    named.map_or(Ok(()), |named| named.assert_all_used())?;
+    Ok(found.map(|value| value.filter(|value| !value.is_none())))
+}
+
+/// The part of a text between two positions in characters, of which negative ones count from its end, and where it begins. `None`
+/// if it would begin behind its end.
+fn slice(text: &str, start: Option<Value>, end: Option<Value>) -> Result<Option<(&str, usize)>, Error> {
+    let length = text.chars().count();
+    let position = |value: Option<Value>, default: usize| {
+        let position = value.map_or(Ok(default as i64), i64::try_from)?;
+        let from_start = if position < 0 { (position + length as i64).max(0) } else { position };
+        Ok::<_, Error>(from_start as usize)
+    };
+    let (start, end) = (position(start, 0)?, position(end, length)?.min(length));
+    let at = |characters: usize| text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+    Ok((start <= end).then(|| (&text[at(start)..at(end)], start)))
+}
+
+/// Python's searches in a text, whose positions are in characters.
+fn search(text: &str, method: &str, args: &[Value]) -> Result<Value, Error> {
+    let [what, start, end] = arguments(args, ["sub", "start", "end"])?;
+    let what = what.ok_or(ErrorKind::MissingArgument)?;
+    let slice = slice(text, start, end)?;
+    if method == "startswith" || method == "endswith" {
+        let affixes = if what.as_str().is_some() { vec![what] } else { what.try_iter()?.collect() };
+        let has = |affix: &Value| match (affix.as_str(), slice) {
+            (Some(affix), Some((part, _))) if method == "startswith" => part.starts_with(affix),
+            (Some(affix), Some((part, _))) => part.ends_with(affix),
+            (Some(_) | None, _) => false,
+        };
+        return Ok(affixes.iter().any(has).into());
+    }
+    let what = what.as_str().ok_or_else(|| invalid("must be a text"))?;
+    if method == "count" {
+        let count = |(part, _): (&str, usize)| match what.is_empty() {
+            true => part.chars().count() + 1,
+            false => part.matches(what).count(),
+        };
+        return Ok(slice.map_or(0, count).into());
+    }
+    let found = slice.and_then(|(part, start)| {
+        let at = if method.starts_with('r') { part.rfind(what) } else { part.find(what) };
+        at.map(|bytes| start + part[..bytes].chars().count())
+    });
+    match found {
+        Some(position) => Ok(position.into()),
+        None if method.ends_with("find") => Ok((-1).into()),
+        None => Err(invalid("substring not found")),
     }
 }
 
@@ -40,17 +122,17 @@ fn of_text(text: &str, method: &str, args: &[Value]) -> Result<Value, Error> {
             };
             Ok(parts.into_iter().collect())
         }
-        "rsplit" => {
-            let (separator, most): (Option<&str>, Option<i64>) = from_args(args)?;
-            rsplit(text, separator, most)
+        "split" | "rsplit" => {
+            let [separator, most] = arguments(args, ["sep", "maxsplit"])?;
+            let most = most.map(i64::try_from).transpose()?.and_then(|most| usize::try_from(most).ok());
+            let separator =
+                separator.as_ref().map(|value| value.as_str().ok_or_else(|| invalid("sep must be a text")));
+            split(text, separator.transpose()?, most.unwrap_or(usize::MAX), method == "rsplit")
         }
-        "index" | "rindex" => {
-            let (part,): (&str,) = from_args(args)?;
-            let found = if method == "index" { text.find(part) } else { text.rfind(part) };
-            let position = found.map(|bytes| text[..bytes].chars().count());
-            position.map(Value::from).ok_or_else(|| invalid("substring not found"))
+        "find" | "rfind" | "index" | "rindex" | "count" | "startswith" | "endswith" => {
+            search(text, method, args)
         }
-        "casefold" => Ok(text.to_lowercase().into()),
+        "casefold" => Ok(text.to_lowercase().replace('ß', "ss").into()),
         "swapcase" => {
             let swapped = |c: char| -> String {
                 if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() }
@@ -75,28 +157,37 @@ fn check_separator(separator: &str) -> Result<(), Error> {
     if separator.is_empty() { Err(invalid("empty separator")) } else { Ok(()) }
 }
 
-/// Without a separator, text is split at runs of white space; a negative number is no limit.
-fn rsplit(text: &str, separator: Option<&str>, most: Option<i64>) -> Result<Value, Error> {
-    let mut most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
-    let mut parts = Vec::new();
-    let mut rest = if separator.is_none() { text.trim_end() } else { text };
+/// Without a separator, text is split at runs of white space.
+fn split(text: &str, separator: Option<&str>, most: usize, from_end: bool) -> Result<Value, Error> {
     if let Some(separator) = separator {
         check_separator(separator)?;
     }
-    while most > 0 {
-        let found = match separator {
-            Some(separator) => rest.rsplit_once(separator),
-            None => rest.rsplit_once(char::is_whitespace).map(|(before, part)| (before.trim_end(), part)),
+    let mut parts = Vec::new();
+    let mut rest = match (separator, from_end) {
+        (Some(_), _) => text,
+        (None, true) => text.trim_end(),
+        (None, false) => text.trim_start(),
+    };
+    while parts.len() < most {
+        let found = match (separator, from_end) {
+            (Some(separator), true) => rest.rsplit_once(separator).map(|(rest, part)| (part, rest)),
+            (Some(separator), false) => rest.split_once(separator),
+            (None, true) => rest.rsplit_once(char::is_whitespace).map(|(rest, part)| (part, rest.trim_end())),
+            (None, false) => {
+                rest.split_once(char::is_whitespace).map(|(part, rest)| (part, rest.trim_start()))
+            }
         };
-        let Some((before, part)) = found else { break };
+        let Some((part, others)) = found else { break };
         parts.push(part);
-        rest = before;
-        most -= 1;
+        rest = others;
     }
     if separator.is_some() || !rest.is_empty() {
         parts.push(rest);
     }
-    Ok(parts.into_iter().rev().collect())
+    if from_end {
+        parts.reverse();
+    }
+    Ok(parts.into_iter().collect())
 }
 
 /// Whether each run of letters begins with its only capital.
@@ -182,11 +273,27 @@ mod tests {
             ("'ab'.center(5, '.')", "..ab."),
             ("'abc'.center(6, '.')", ".abc.."),
             ("'a b'.split()", r#"["a", "b"]"#),
+            ("' a  b  '.split(none, 1)", r#"["a", "b  "]"#),
+            ("'a</think>b</think>c'.split('</think>', maxsplit=1)[-1]", "b</think>c"),
+            ("'a,b,c'.rsplit(sep=',', maxsplit=1)", r#"["a,b", "c"]"#),
+            ("'äbcb'.find('b', 2)", "3"),
+            ("'äbcb'.rfind('b', 0, -1)", "1"),
+            ("'äbcb'.find('z')", "-1"),
+            ("'abc'.find('', 9)", "-1"),
+            ("'äbcb'.count('b', 2)", "1"),
+            ("'ab'.count('')", "3"),
+            ("'äbc'.startswith('b', 1)", "True"),
+            ("'äbc'.endswith(('x', 'c'))", "True"),
+            ("'äbc'.endswith('b', 0, -1)", "True"),
+            ("['a', 'b'].index('b')", "1"),
+            ("['a'].copy()", r#"["a"]"#),
         ] {
             let text = environment.render_str(&format!("{{{{ {expression} }}}}"), ()).unwrap();
             assert_eq!(text, expected, "{expression}");
         }
         for (expression, problem) in [
+            ("'a'.split(limit=1)", "unknown keyword argument"),
+            ("['a'].index('b')", "not in the list"),
             ("'a'.index('b')", "substring not found"),
             ("'a'.partition('')", "empty separator"),
             ("'a'.ljust(3, '..')", "exactly one character"),

@@ -166,9 +166,9 @@ impl SpecialTokens {
         Self { ids: vec![(kind.to_owned(), id)], template, ..Self::default() }
     }
 
-    /// Sets the metadata of ids, flags and template.
+    /// Sets the metadata of ids, flags and template; gguf-py has no keys for other kinds.
     pub(crate) fn set_metadata(self, out: &mut GgufMetadata) {
-        for (name, id) in self.ids {
+        for (name, id) in self.ids.into_iter().filter(|(name, _)| name != "cls") {
             let name = match name.as_str() {
                 "unk" => "unknown",
                 "sep" => "seperator",
@@ -177,7 +177,8 @@ impl SpecialTokens {
             };
             out.set(&format!("tokenizer.ggml.{name}_token_id"), id);
         }
-        for (name, add) in self.add_flags {
+        let flags = self.add_flags.into_iter().filter(|(name, _)| ["bos", "eos", "sep"].contains(&&**name));
+        for (name, add) in flags {
             out.set(&format!("tokenizer.ggml.add_{name}_token"), add);
         }
         if let Some(template) = self.template {

@@ -102,6 +102,20 @@ fn without_tokenizer_json_special_tokens_are_those_that_tokenizer_config_names()
     assert_eq!(no_names.ids(), ids([2, 1, 3, 0]));
 }
 
+/// gguf-py has no keys for these kinds.
+#[test]
+fn special_tokens_without_a_key_are_left_out() {
+    let folders = Folders::new()
+        .set("tokenizer_config.json", "cls_token", json!("<bos>"))
+        .set("tokenizer_config.json", "add_pad_token", json!(true))
+        .set("config.json", "cls_token_id", json!(6));
+    let metadata = folders.metadata();
+    for key in ["cls_token_id", "add_pad_token"] {
+        assert_eq!(metadata.text(&format!("tokenizer.ggml.{key}")), None, "{key}");
+    }
+    assert!(metadata.text("tokenizer.ggml.add_bos_token").is_some());
+}
+
 #[test]
 fn user_defined_pieces_are_added_tokens_where_no_file_lists_these() {
     let slow = Folders::new().without("base/tokenizer.json");

@@ -226,7 +226,13 @@ mod tests {
             scores: pieces.iter().map(|(_, score, _)| *score).collect(),
             types: pieces.iter().map(|(.., kind)| *kind).collect(),
         };
-        Tokenizer { vocabulary, special: SpecialTokens::default(), model, rowless: Vec::new() }
+        Tokenizer {
+            vocabulary,
+            special: SpecialTokens::default(),
+            model,
+            rowless: Vec::new(),
+            renamed: Vec::new(),
+        }
     }
 
     #[test]

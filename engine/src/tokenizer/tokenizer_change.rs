@@ -117,16 +117,22 @@ fn is_used(tokenizer: &Tokenizer, id: usize) -> bool {
 
 /// Whether the token has the same text, and is matched in texts as a whole if it was.
 fn is_kept(before: &Tokenizer, after: &Tokenizer, id: usize) -> bool {
-    let (before, after) = (&before.vocabulary, &after.vocabulary);
-    let is_matched = |kind| matches!(kind, TokenType::Control | TokenType::UserDefined);
-    after.tokens.get(id) == before.tokens.get(id)
-        && (!is_matched(before.types[id]) || is_matched(after.types[id]))
+    after.vocabulary.tokens.get(id) == before.vocabulary.tokens.get(id)
+        && (!is_matched(before, id) || after.vocabulary.types[id] != TokenType::Normal)
 }
 
-/// Whether there are tokens that the base has not.
+/// Whether the token is found in texts before they are split into pieces.
+fn is_matched(tokenizer: &Tokenizer, id: usize) -> bool {
+    let kind = tokenizer.vocabulary.types.get(id);
+    matches!(kind, Some(TokenType::Control | TokenType::UserDefined))
+}
+
+/// Whether there are tokens that the base has not, or has as pieces only.
 fn has_own_tokens(before: &Tokenizer, after: &Tokenizer) -> bool {
     let is_own = |id: &usize| {
-        is_used(after, *id) && after.vocabulary.tokens.get(*id) != before.vocabulary.tokens.get(*id)
+        let is_other = after.vocabulary.tokens.get(*id) != before.vocabulary.tokens.get(*id);
+        let is_piece = before.vocabulary.types.get(*id) == Some(&TokenType::Normal);
+        is_used(after, *id) && (is_other || is_matched(after, *id) && is_piece)
     };
     after.rowless.iter().any(|token| !token.is_only_named_in(&before.vocabulary))
         || (0..after.vocabulary.tokens.len()).any(|id| is_own(&id))

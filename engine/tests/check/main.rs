@@ -82,7 +82,22 @@ type Break = fn(&Folders);
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 31] = [
+    let cases: [(&str, Severity, Break); 33] = [
+        ("added_tokens_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| {
+                c["added_tokens_decoder"]["6"]["content"] = json!("<|im_start|>");
+            });
+        }),
+        ("added_tokens_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                let tokens = json["added_tokens"].as_array_mut().unwrap();
+                let end = tokens.iter_mut().find(|token| token["id"] == 106).unwrap();
+                end["content"] = json!("<eot>");
+                let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+                vocabulary.remove("<end_of_turn>");
+                vocabulary.insert("<eot>".to_owned(), json!(106));
+            });
+        }),
         ("token_without_row", Severity::Error, |f| {
             f.edit("adapter/tokenizer_config.json", |c| {
                 c.as_object_mut().unwrap().remove("added_tokens_decoder");
@@ -278,6 +293,38 @@ fn the_base_s_vocabulary_is_taken_where_the_adapter_s_only_lacks_tokens() {
                 [out.join(name), folders.path("base").join(name)].map(|p| fs::read(p).unwrap());
             assert_eq!(merged, base, "{name}");
         }
+    }
+}
+
+/// A piece that training made an added token of is lost with the base's vocabulary.
+#[test]
+fn a_vocabulary_with_an_added_token_of_its_own_is_not_replaced() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    folders.edit("adapter/tokenizer.json", |json| {
+        let piece = json["model"]["vocab"].as_object().unwrap().iter().find(|(_, id)| **id == 500).unwrap();
+        let promoted = json!({"id": 500, "content": piece.0, "special": false});
+        let tokens = json["added_tokens"].as_array_mut().unwrap();
+        tokens.retain(|token| token["id"] != 4);
+        tokens.push(promoted);
+    });
+    folders.edit("adapter/tokenizer_config.json", |config| {
+        config["added_tokens_decoder"].as_object_mut().unwrap().remove("4");
+    });
+    fs::remove_file(folders.path("adapter/tokenizer.model")).unwrap();
+    let codes: Vec<_> = folders.findings().iter().map(|finding| finding.code).collect();
+    assert!(codes.contains(&"vocabulary_differs") && !codes.contains(&"vocabulary_incomplete"), "{codes:?}");
+}
+
+/// `tokenizer.model` calls the token of what is unknown by a type of its own, and the lists of added tokens a control token.
+#[test]
+fn the_unknown_token_is_not_lost_where_only_its_type_differs() {
+    for name in ["gemma2-micro", "gemma3-micro"] {
+        let folders = Folders::of(name);
+        fs::copy(folders.path("base/tokenizer.model"), folders.path("adapter/tokenizer.model")).unwrap();
+        let is_of_vocabulary = |finding: &Finding| finding.code.starts_with("vocabulary_");
+        let findings = folders.findings();
+        let lost = findings.iter().find(|finding| is_of_vocabulary(finding));
+        assert!(lost.is_none_or(|finding| !finding.message.contains("<unk>")), "{lost:?}");
     }
 }
 
