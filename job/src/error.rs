@@ -212,6 +212,15 @@ impl JobError {
         self
     }
 
+    /// Adds what else can be done to the message of an error about what is missing.
+    pub(crate) fn with_advice(mut self, advice: &str) -> Self {
+        if let Self::InvalidInput(message) | Self::NotFound(message) = &mut self {
+            message.push_str("; ");
+            message.push_str(advice);
+        }
+        self.with_detail(advice)
+    }
+
     /// Whether the job was stopped rather than failed.
     pub(crate) fn is_stopped(&self) -> bool {
         matches!(self.inner().unwrap_or(self), Self::Stopped | Self::Engine(engine::Error::Cancelled))

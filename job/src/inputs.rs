@@ -25,18 +25,33 @@ pub(crate) struct BaseModel {
     pub(crate) input: InputFolder,
 }
 
+/// Why there is no fine-tune: the training job names none, or no file of it is left.
+pub(crate) struct NoFineTune(pub(crate) JobError);
+
 /// Opens the training job's adapter or full fine-tune.
 pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result<FineTune, JobError> {
+    find_fine_tune(sources, job)?.map_err(|NoFineTune(error)| error)
+}
+
+/// The same, where one that does not exist is told from one that is not valid or cannot be read.
+pub(crate) fn find_fine_tune(
+    sources: &InputSources<'_>,
+    job: &TrainingJob,
+) -> Result<Result<FineTune, NoFineTune>, JobError> {
     let Some(url) = &job.adapter_path else {
-        return Err(JobError::InvalidInput(format!(
+        return Ok(Err(NoFineTune(JobError::InvalidInput(format!(
             "training job {} names no adapter (neither adapter_path nor artifacts.raw.adapter): train it again",
             job.id
-        )));
+        )))));
     };
-    let mut input = sources.input_folder(url)?;
+    let input = sources.input_folder(url)?;
     if input.files.is_empty() {
-        return Err(no_files(sources, job, url)?);
+        return no_files(sources, job, url).map(|error| Err(NoFineTune(error)));
     }
+    open_fine_tune(input, job).map(Ok)
+}
+
+fn open_fine_tune(mut input: InputFolder, job: &TrainingJob) -> Result<FineTune, JobError> {
     if input.has_adapter_in("") {
         // the trainer's checkpoints are in folders below the adapter, too
         input.files.retain(|file| !file.name.contains('/') || is_companion(&file.name));
@@ -52,7 +67,7 @@ pub(crate) fn fine_tune(sources: &InputSources<'_>, job: &TrainingJob) -> Result
     }
 }
 
-/// Why there are no files at `url`: it can name a file and not a folder.
+/// That there are no files at `url`; fails if it names a file and not a folder.
 fn no_files(sources: &InputSources<'_>, job: &TrainingJob, url: &str) -> Result<JobError, JobError> {
     let (folder, name) = url.trim_end_matches('/').rsplit_once('/').unwrap_or_default();
     if !name.contains('.') || !sources.input_folder(folder)?.has(name) {
@@ -65,7 +80,7 @@ fn no_files(sources: &InputSources<'_>, job: &TrainingJob, url: &str) -> Result<
         true => "unpack it in the bucket, and set adapter_path to the folder of its files".to_owned(),
         false => format!("set adapter_path to its folder, {folder}"),
     };
-    Ok(JobError::InvalidInput(format!(
+    Err(JobError::InvalidInput(format!(
         "adapter_path of training job {} names the file {url}: {advice}",
         job.id
     )))

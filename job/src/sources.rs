@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use engine::RunOptions;
+use engine::{RunOptions, Source};
 use hub_client::HubSettings;
 use secrecy::SecretString;
 use shared::{
@@ -12,7 +12,7 @@ use shared::{
 use tokio::runtime::Handle;
 
 use crate::{
-    bucket::Bucket, context::Locations, error::JobError, hub::Hub, input_folder::InputFolder,
+    bucket::Bucket, chunks, context::Locations, error::JobError, hub::Hub, input_folder::InputFolder,
     progress::ProgressTracker, read_cache::ReadCache,
 };
 
@@ -79,6 +79,11 @@ impl<'a> InputSources<'a> {
     /// The cache, for files that are not inputs.
     pub(crate) fn cache(&self) -> &Arc<ReadCache> {
         &self.cache
+    }
+
+    /// The hash of a file, in lower-case hex.
+    pub(crate) fn sha256(&self, source: &dyn Source) -> Result<String, JobError> {
+        chunks::sha256(source, self.progress)
     }
 
     /// The Hub, with the caller's token.

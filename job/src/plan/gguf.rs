@@ -1,12 +1,13 @@
-//! `gguf`: the model to convert, from base model and adapter, from a full fine-tune, or, if those no longer exist, from the
-//! merged model of an earlier export; and a file for each quantization type, or one of a size.
+//! `gguf`: the model to convert, from base model and adapter, from a full fine-tune, or, if the adapter or its base model
+//! is gone, from the merged model of an earlier export; and a file for each quantization type, or one of a size.
 
 use engine::{Adapter, GgufOptions, GgufPlan, Imatrix, Model, RunOptions, title_of};
-use shared::domain::{ArtifactKind, FailureCode, HubRepo, Quantization, TrainingJob, TypeCount, Variant};
+use shared::domain::{FailureCode, HubRepo, Quantization, TrainingJob, TypeCount};
 
 use super::{
     RequestedExport,
     calibration::NamedText,
+    earlier_merge::{self, EarlierMerge},
     gguf_types::GgufTypes,
     imatrix::{self, ImatrixInput},
     prompts::{self, NamedPrompts},
@@ -16,7 +17,7 @@ use crate::{
     error::JobError,
     fingerprint::Fingerprint,
     input_folder::{InputFile, InputFolder},
-    inputs::{self, BaseModel, FineTune},
+    inputs::{self, BaseModel, FineTune, NoFineTune},
 };
 
 /// A GGUF file that a record asks for.
@@ -169,6 +170,8 @@ pub(crate) struct GgufInput {
     pub(crate) base_model: Option<HubRepo>,
     pub(crate) imatrix: Option<ImatrixInput>,
     pub(crate) prompts: Option<NamedPrompts>,
+    /// If the model is the merged model of an earlier export.
+    pub(crate) earlier_merge: Option<EarlierMerge>,
 }
 
 pub(crate) enum ModelWeights {
@@ -192,7 +195,27 @@ impl GgufInput {
     fn full_model(requested: &RequestedExport<'_>, input: InputFolder) -> Self {
         let files = Fingerprint::of("gguf").folder("model", &input.model_files());
         let base_model = requested.training_job.base_model_id.as_deref().and_then(|name| name.parse().ok());
-        Self { weights: ModelWeights::FullModel(input), files, base_model, imatrix: None, prompts: None }
+        Self {
+            weights: ModelWeights::FullModel(input),
+            files,
+            base_model,
+            imatrix: None,
+            prompts: None,
+            earlier_merge: None,
+        }
+    }
+
+    fn merged_model(requested: &RequestedExport<'_>, input: InputFolder, merge: EarlierMerge) -> Self {
+        tracing::warn!(
+            reason = &merge.cause as &dyn std::error::Error,
+            from = input.location(),
+            "using the merged model of an earlier export"
+        );
+        let model = Self::full_model(requested, input);
+        // the report has the finding
+        let files =
+            model.files.option("finding", merge.finding.code).option("finding", &merge.finding.message);
+        Self { files, earlier_merge: Some(merge), ..model }
     }
 
     pub(crate) fn model(&self) -> Result<Model, JobError> {
@@ -213,8 +236,11 @@ impl GgufInput {
 }
 
 pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
-    let (imatrix, input) = (imatrix::find(requested)?, find_model(requested)?);
-    if matches!(input.weights, ModelWeights::FullModel(_)) {
+    let (imatrix, mut input) = (imatrix::find(requested)?, find_model(requested)?);
+    if matches!(input.weights, ModelWeights::FullModel(_)) && requested.export.prompts_uri.is_some() {
+        if let Some(merge) = input.earlier_merge.take() {
+            return Err(merge.refuse_prompts());
+        }
         prompts::refuse_for_full_model(requested)?;
     }
     let prompts = prompts::find(requested)?;
@@ -222,17 +248,23 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<GgufInput, J
 }
 
 fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
-    let (adapter, input) = match inputs::fine_tune(&requested.sources, requested.training_job) {
+    let (adapter, input) = match inputs::find_fine_tune(&requested.sources, requested.training_job)? {
         Ok(FineTune::Adapter(adapter, input)) => (adapter, input),
         Ok(FineTune::FullModel(input)) => return Ok(GgufInput::full_model(requested, input)),
-        Err(error) => return merged_model(requested, error),
+        Err(NoFineTune(error)) => {
+            let (merged, earlier_merge) = earlier_merge::without_adapter(requested, error)?;
+            return Ok(GgufInput::merged_model(requested, merged, earlier_merge));
+        }
     };
     let BaseModel { name, input: base } =
         match inputs::base_model(&requested.sources, requested.training_job, &adapter) {
             Ok(base) => base,
             // of which revision an earlier merge was made is not known
             Err(error) if adapter.config().revision.is_some() || error.is_stopped() => return Err(error),
-            Err(error) => return merged_model(requested, error),
+            Err(error) => {
+                let (merged, earlier_merge) = earlier_merge::without_base(requested, &input, error)?;
+                return Ok(GgufInput::merged_model(requested, merged, earlier_merge));
+            }
         };
     let files =
         Fingerprint::of("gguf").folder("adapter", &input.model_files()).folder("base", &base.model_files());
@@ -242,22 +274,6 @@ fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
         base_model: Some(name),
         imatrix: None,
         prompts: None,
+        earlier_merge: None,
     })
-}
-
-/// The merged model of an earlier export, if there is one; else `error`, which base model or adapter gave.
-fn merged_model(requested: &RequestedExport<'_>, error: JobError) -> Result<GgufInput, JobError> {
-    let Some(url) = requested.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
-        return Err(error);
-    };
-    let input = requested.sources.input_folder(url)?;
-    if !input.has_model() {
-        return Err(error);
-    }
-    tracing::info!(
-        reason = &error as &dyn std::error::Error,
-        from = input.location(),
-        "using the merged model of an earlier export"
-    );
-    Ok(GgufInput::full_model(requested, input))
 }

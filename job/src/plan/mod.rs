@@ -4,6 +4,7 @@
 pub(crate) mod adapter;
 mod calibration;
 pub(crate) mod comparison;
+pub(crate) mod earlier_merge;
 pub(crate) mod gguf;
 pub(crate) mod gguf_types;
 pub(crate) mod imatrix;

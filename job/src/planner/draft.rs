@@ -2,7 +2,7 @@
 
 use engine::{PlannedFile, report::ExportWarning};
 use shared::domain::{
-    AdapterSummary, ArtifactKind, BaseSummary, ExpectedFile, Finding, FindingSeverity, PlanWarning, TypeCount,
+    AdapterSummary, BaseSummary, ExpectedFile, Finding, FindingSeverity, PlanWarning, TypeCount,
 };
 
 use super::summaries::{base_of, summary};
@@ -13,7 +13,6 @@ use crate::{
     findings,
     machine::JobMachine,
     plan::{
-        RequestedExport,
         comparison::{ComparedExport, PlannedComparison},
         gguf::{GgufInput, ModelWeights},
     },
@@ -98,20 +97,15 @@ impl PlanDraft {
     }
 
     /// What a GGUF file is made of.
-    pub(super) fn describe(&mut self, requested: &RequestedExport<'_>, input: &GgufInput) {
+    pub(super) fn describe(&mut self, input: &GgufInput) {
         match &input.weights {
             ModelWeights::BaseAndAdapter(base, adapter) => {
                 self.adapter = Some(summary(adapter));
                 self.base = input.base_model.as_ref().map(|name| base_of(name.as_str(), base));
             }
-            ModelWeights::FullModel(model) => {
-                let merged =
-                    requested.training_job.artifacts.path(shared::domain::Variant::Raw, ArtifactKind::Merged);
-                if merged == Some(model.location()) {
-                    let message = "the adapter or its base model cannot be read: the merged model of an earlier export is \
-                                   converted";
-                    self.warn("merged_model_used", message);
-                }
+            ModelWeights::FullModel(_) => {
+                let findings = input.earlier_merge.as_ref().map(|merge| merge.finding.clone());
+                self.find(findings.as_slice());
             }
         }
     }

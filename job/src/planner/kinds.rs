@@ -182,7 +182,7 @@ fn plan_gguf(requested: &RequestedExport<'_>, machine: JobMachine) -> Result<Pla
     let model = input.model()?;
     let mut draft =
         PlanDraft { parameters: Some(model.base().parameters()), is_reused: true, ..PlanDraft::default() };
-    draft.describe(requested, &input);
+    draft.describe(&input);
     let weights = model.bytes();
     draft.work.read(input.imatrix.as_ref().map_or(0, ImatrixInput::size));
     let (mut passes, mut calibration) = (Vec::new(), None);

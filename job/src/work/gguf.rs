@@ -59,6 +59,9 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     if work.has_destination(Destination::HfHub) {
         result.message.push_str(PUSHED);
     }
+    if let Some(merge) = &input.earlier_merge {
+        result.message.push_str(&format!(". {}", merge.sentence()));
+    }
     Ok(result)
 }
 
@@ -247,6 +250,9 @@ impl GgufMaker<'_> {
         let Some((PlannedGguf { plan, file_name, .. }, others)) = pending.files.split_first() else {
             return Err(JobError::Internal("a GGUF export has no file".to_owned()));
         };
+        if let Some(merge) = &input.earlier_merge {
+            proof::add_finding(&mut outcome, merge.finding.clone(), folder)?;
+        }
         let base_on_grid = computed.unwrap_or(plan).base_on_grid();
         let compared = ComparedExport { model, prompts: input.prompts.as_ref(), base_on_grid };
         let compared = proof::compare_predictions(work, compared, (&mut outcome, folder), || {

@@ -120,6 +120,20 @@ fn survival(
 fn add_to_report(outcome: &mut Outcome, survival: Survival, folder: &Bucket) -> Result<(), JobError> {
     outcome.report.findings.extend(survival.turn_end.as_ref().and_then(engine::check_turn_end));
     outcome.report.survival = Some(survival);
+    write_report(outcome, folder)
+}
+
+/// Adds a finding to the report, and writes it again.
+pub(super) fn add_finding(
+    outcome: &mut Outcome,
+    finding: engine::Finding,
+    folder: &Bucket,
+) -> Result<(), JobError> {
+    outcome.report.findings.push(finding);
+    write_report(outcome, folder)
+}
+
+fn write_report(outcome: &mut Outcome, folder: &Bucket) -> Result<(), JobError> {
     if let Some(file) = outcome.files.last_mut() {
         *file = engine::rewrite_report(&outcome.report, &file.name, &mut folder.upload())?;
     }

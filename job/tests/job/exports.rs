@@ -25,7 +25,7 @@ pub(crate) fn sha256_of(world: &World, file: &str) -> String {
     sha256(&fs::read(made(world, file)).unwrap())
 }
 
-fn made(world: &World, file: &str) -> PathBuf {
+pub(crate) fn made(world: &World, file: &str) -> PathBuf {
     world.made("files/job-1", file)
 }
 
@@ -521,16 +521,6 @@ async fn a_full_fine_tune_with_a_weight_that_is_no_number_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_merged_model_is_enough_for_a_gguf() {
-    let world = World::new();
-    world.export(ArtifactKind::Merged).await;
-    fs::remove_dir_all(world.path("base-models/google")).unwrap();
-    let export = world.export(ArtifactKind::Gguf).await;
-    assert_eq!(export.status, Status::Completed, "{:?}", export.message);
-    assert_eq!(sha256_of(&world, "model.gguf"), reference());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_has_a_message_and_leaves_no_file() {
     type Break = fn(&World);
     let cases: [(&str, Break, &str); 9] = [
@@ -681,7 +671,7 @@ async fn a_replaced_artifact_is_removed_when_nobody_reads_it_any_more() {
     assert!(second.exists(), "the training job still names the second");
 }
 
-fn remove(world: &World, file: &str) {
+pub(crate) fn remove(world: &World, file: &str) {
     fs::remove_file(world.path(file)).unwrap();
 }
 
@@ -692,7 +682,7 @@ fn other_architecture(world: &World) {
     fs::write(path, config).unwrap();
 }
 
-fn cut(world: &World, file: &str) {
+pub(crate) fn cut(world: &World, file: &str) {
     let content = fs::read(world.path(file)).unwrap();
     fs::write(world.path(file), &content[..content.len() / 2]).unwrap();
 }

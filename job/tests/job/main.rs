@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod calibration;
+mod earlier_merge;
 mod exports;
 mod gcs;
 mod hub;

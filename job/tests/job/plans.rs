@@ -46,7 +46,7 @@ pub(crate) async fn plan_on(
     })
 }
 
-fn request(kind: ArtifactKind, quantizations: &[Quantization]) -> CreateExport {
+pub(crate) fn request(kind: ArtifactKind, quantizations: &[Quantization]) -> CreateExport {
     CreateExport { kind, quantizations: quantizations.to_vec(), ..fixtures::request("job-1") }
 }
 

@@ -1,0 +1,166 @@
+//! The merged model of an earlier export, which a GGUF file is made of where the adapter or its base model is gone.
+
+use engine::{ExportReport, Finding, Severity, is_adapter_file};
+use serde::Deserialize;
+use shared::domain::{ArtifactKind, Variant};
+
+use super::RequestedExport;
+use crate::{error::JobError, findings, input_folder::InputFolder};
+
+/// The largest report that is read, in bytes.
+const MAX_REPORT: u64 = 256 << 20;
+
+/// Files of an adapter's folder besides its own that a merged model is made of, where the folder has them. All other small files
+/// are the base model's.
+const TOKENIZER_FILES: [&str; 9] = [
+    "tokenizer.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+
+/// Why the merged model of an earlier export is converted.
+pub(crate) struct EarlierMerge {
+    pub(crate) finding: Finding,
+    pub(crate) cause: JobError,
+}
+
+impl EarlierMerge {
+    /// In place of an adapter that does not exist.
+    fn without_adapter(cause: JobError) -> Self {
+        let message =
+            "the training job has no adapter any more: the merged model of an earlier export is converted";
+        let remedy = "check that it is of the fine-tune that you want; if not, train again, and export again";
+        Self::new(cause, message, remedy)
+    }
+
+    /// In place of a base model that cannot be read.
+    fn without_base(cause: JobError) -> Self {
+        let message = "the base model cannot be read: the merged model of an earlier export, which was made with the same \
+                       adapter, is converted";
+        let remedy =
+            "correct why the base model cannot be read, and export again, to convert base model and adapter";
+        Self::new(cause, message, remedy)
+    }
+
+    fn new(cause: JobError, message: &str, remedy: &'static str) -> Self {
+        let (code, severity, message) = ("merged_model_used", Severity::Warning, message.to_owned());
+        Self { finding: Finding { code, severity, message, remedy }, cause }
+    }
+
+    /// For the message of an export, with the cause.
+    pub(crate) fn sentence(&self) -> String {
+        format!("{}. The cause: {}", findings::sentence(&self.finding), self.cause.message())
+    }
+
+    /// The cause as the error of an export with prompts, which needs base model and adapter.
+    pub(crate) fn refuse_prompts(self) -> JobError {
+        self.cause.with_advice(
+            "prompts_uri needs base model and adapter; without it, the merged model of an earlier export is converted",
+        )
+    }
+}
+
+/// The merged model of an earlier export in place of an adapter that does not exist; else `cause`.
+pub(super) fn without_adapter(
+    requested: &RequestedExport<'_>,
+    cause: JobError,
+) -> Result<(InputFolder, EarlierMerge), JobError> {
+    match find(requested)? {
+        Some(merged) => Ok((merged, EarlierMerge::without_adapter(cause))),
+        None => Err(cause),
+    }
+}
+
+/// The merged model of an earlier export in place of a base model that cannot be read, if it was made with the files of
+/// `adapter`; else `cause`.
+pub(super) fn without_base(
+    requested: &RequestedExport<'_>,
+    adapter: &InputFolder,
+    cause: JobError,
+) -> Result<(InputFolder, EarlierMerge), JobError> {
+    match find(requested)? {
+        Some(merged) if is_made_with(requested, &merged, adapter)? => {
+            Ok((merged, EarlierMerge::without_base(cause)))
+        }
+        _ => Err(cause),
+    }
+}
+
+fn find(requested: &RequestedExport<'_>) -> Result<Option<InputFolder>, JobError> {
+    let Some(url) = requested.training_job.artifacts.path(Variant::Raw, ArtifactKind::Merged) else {
+        return Ok(None);
+    };
+    Ok(Some(requested.sources.input_folder(url)?).filter(InputFolder::has_model))
+}
+
+/// The part of a merged model's report that identifies the adapter.
+#[derive(Deserialize)]
+struct MergeReport {
+    inputs: MergeInputs,
+}
+
+#[derive(Deserialize)]
+struct MergeInputs {
+    #[serde(default)]
+    adapter: Vec<MergeInput>,
+}
+
+#[derive(Deserialize)]
+struct MergeInput {
+    name: String,
+    bytes: u64,
+    sha256: Option<String>,
+}
+
+/// Whether the report of `merged` has the files of `adapter`, and no others.
+fn is_made_with(
+    requested: &RequestedExport<'_>,
+    merged: &InputFolder,
+    adapter: &InputFolder,
+) -> Result<bool, JobError> {
+    let Some(report) = read_report(merged)? else { return Ok(false) };
+    let listed = report.inputs.adapter;
+    let is_listed = |name: &str| listed.iter().any(|file| file.name == name);
+    let has_all = adapter.names().filter(|name| is_merged(name)).all(is_listed);
+    let has_size = |file: &MergeInput| {
+        adapter.files.iter().any(|found| found.name == file.name && found.size == file.bytes)
+    };
+    if listed.is_empty() || !has_all || !listed.iter().all(has_size) {
+        return Ok(false);
+    }
+    for MergeInput { name, sha256, .. } in &listed {
+        let location = format!("{}/{name}", adapter.location());
+        let source = adapter.folder.open(name).map_err(JobError::bucket("read", &location))?;
+        if Some(requested.sources.sha256(&*source)?) != *sha256 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a merge reads a file of this name in an adapter's folder. Pickles are not read beside safetensors.
+fn is_merged(name: &str) -> bool {
+    let is_weights = is_adapter_file(name) && !name.ends_with(".bin");
+    is_weights || TOKENIZER_FILES.contains(&name) || name.starts_with("additional_chat_templates/")
+}
+
+/// `None` if there is none, or it is not valid.
+fn read_report(merged: &InputFolder) -> Result<Option<MergeReport>, JobError> {
+    if !merged.has(ExportReport::FILE) {
+        return Ok(None);
+    }
+    let location = format!("{}/{}", merged.location(), ExportReport::FILE);
+    let source = merged.folder.open(ExportReport::FILE).map_err(JobError::bucket("read", &location))?;
+    if source.size() > MAX_REPORT {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; source.size() as usize];
+    source.read_at(0, &mut bytes).map_err(JobError::bucket("read", &location))?;
+    Ok(serde_json::from_slice(&bytes).ok())
+}
