@@ -152,7 +152,12 @@ impl JobError {
             Some(io::ErrorKind::StaleNetworkFileHandle) => {
                 text.push_str(": it was changed during the export: start the export again");
             }
-            Some(io::ErrorKind::StorageFull) => text.push_str(": the disk is full"),
+            Some(io::ErrorKind::StorageFull) => {
+                text.push_str(": the disk is full: free space, then start the export again");
+            }
+            Some(io::ErrorKind::QuotaExceeded) => {
+                text.push_str(": the quota of the disk is used up: free space, then start the export again");
+            }
             Some(io::ErrorKind::ReadOnlyFilesystem) => text.push_str(": the disk is read-only"),
             Some(io::ErrorKind::InvalidFilename) => text.push_str(&self.invalid_name()),
             Some(io::ErrorKind::UnexpectedEof) => text.push_str(": it is shorter than expected"),
@@ -260,6 +265,7 @@ mod tests {
             (io::ErrorKind::ConnectionReset, FailureCode::Interrupted),
             (io::ErrorKind::UnexpectedEof, FailureCode::Interrupted),
             (io::ErrorKind::StorageFull, FailureCode::Internal),
+            (io::ErrorKind::QuotaExceeded, FailureCode::Internal),
             (io::ErrorKind::InvalidFilename, FailureCode::InvalidInput),
         ] {
             assert_eq!(JobError::bucket("read", "gs://models/a")(cause.into()).code(), code, "{cause:?}");
@@ -335,6 +341,9 @@ mod tests {
     fn a_message_is_one_line_with_the_cause() {
         let error = JobError::bucket("read", "gs://models/a")(io::ErrorKind::NotFound.into());
         assert_eq!(error.message(), "cannot read a: it does not exist");
+        let full = JobError::bucket("write", "gs://models/a")(io::ErrorKind::StorageFull.into());
+        let message = "cannot write a: the disk is full: free space, then start the export again";
+        assert_eq!(full.message(), message);
         let long = JobError::Internal("two\nlines ".repeat(200));
         assert_eq!(long.message().chars().count(), MAX_MESSAGE_LENGTH);
         assert!(long.message().starts_with("two lines two"));

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bucket_snapshot::io_error;
 use engine::Output;
 use object_store::buffered::BufWriter;
 use shared::adapters::storage::StorageLocation;
@@ -53,12 +54,12 @@ impl Output for Upload {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_mut().ok_or_else(not_begun)?;
-        self.runtime.block_on(file.write_all(bytes))
+        self.runtime.block_on(file.write_all(bytes)).map_err(with_kind_of_cause)
     }
 
     fn finish(&mut self) -> io::Result<()> {
         let mut file = self.file.take().ok_or_else(not_begun)?;
-        self.runtime.block_on(file.shutdown())
+        self.runtime.block_on(file.shutdown()).map_err(with_kind_of_cause)
     }
 }
 
@@ -71,6 +72,11 @@ impl Drop for Upload {
 /// Bytes of one part of a file of `size` bytes: whole MiB, few enough parts.
 fn part_size(size: u64) -> u64 {
     size.div_ceil(MAX_PARTS).next_multiple_of(MIB).max(MIN_PART_SIZE)
+}
+
+/// The error of the store with the kind of its cause, such as a full disk, which a `BufWriter` drops.
+fn with_kind_of_cause(error: io::Error) -> io::Error {
+    error.downcast().map_or_else(|error| error, io_error)
 }
 
 fn not_begun() -> io::Error {
@@ -92,6 +98,17 @@ mod tests {
             assert!(part >= MIN_PART_SIZE && part.is_multiple_of(MIB), "{size}");
         }
         assert_eq!((part_size(70 << 30), part_size(100 << 30)), (8 * MIB, 12 * MIB));
+    }
+
+    #[test]
+    fn an_error_of_the_store_has_the_kind_of_its_cause() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let error =
+                object_store::Error::Generic { store: "local", source: Box::new(io::Error::from(kind)) };
+            assert_eq!(with_kind_of_cause(error.into()).kind(), kind);
+        }
+        let other = with_kind_of_cause(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(other.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test(flavor = "multi_thread")]
