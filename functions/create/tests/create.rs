@@ -166,7 +166,7 @@ async fn problems_name_the_field_and_the_rule() {
     let unreadable = context.post("{").await;
     insta::assert_json_snapshot!(unreadable.json(), @r#"
     {
-      "detail": "body: must be one JSON object without duplicate field names",
+      "detail": "body: ends before its JSON object does: send all of it",
       "field": "body",
       "request_id": "request-1",
       "status": 400,
@@ -174,12 +174,24 @@ async fn problems_name_the_field_and_the_rule() {
       "type": "urn:export-service:problem:invalid-request"
     }
     "#);
-    for (body, detail) in [
-        ("", "body: is empty: send one JSON object"),
-        (" \n", "body: is empty: send one JSON object"),
-        ("\u{feff}{}", "body: begins with a byte order mark: send UTF-8 without it"),
-    ] {
-        let refused = context.post(body.to_owned()).await.json();
+    let cases: [(&[u8], &str); 8] = [
+        (b"", "body: is empty: send one JSON object"),
+        (b" \n", "body: is empty: send one JSON object"),
+        ("\u{feff}{}".as_bytes(), "body: begins with a byte order mark: send UTF-8 without it"),
+        (b"[{}]", "body: is not a JSON object: send one JSON object, which begins with {"),
+        (
+            b"{} {}",
+            "body: has text behind its JSON object at line 1, column 4: send one JSON object and nothing else",
+        ),
+        (b"{\n\"a\": secret}", "body: is not valid JSON at line 2, column 6: correct it"),
+        (
+            br#"{"job_id": "a", "job_id": "b"}"#,
+            "body: has a field for the second time at line 1, column 24: send each field once",
+        ),
+        (b"{\"zz\":\"\xff\"}", "body: is not UTF-8: send one JSON object in UTF-8"),
+    ];
+    for (body, detail) in cases {
+        let refused = context.post(body.to_vec()).await.json();
         assert_eq!((&refused["detail"], &refused["field"]), (&json!(detail), &json!("body")));
     }
     let running = context.post(json!({"job_id": "running", "export_type": "gguf"}).to_string()).await;

@@ -8,6 +8,7 @@ use axum::{
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use tokio::time::timeout;
 
 use crate::api::Problem;
@@ -46,24 +47,43 @@ pub(super) fn json_object<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]
     if is_compressed(headers) {
         return Err(Problem::compressed());
     }
-    parse_object(bytes).ok_or_else(|| not_an_object(bytes))
+    parse_object(bytes).map_err(|what| Problem::invalid("body", format!("body: {what}")))
 }
 
-/// The error of `serde_json` is dropped: it can quote the body, which holds the Hub token.
-fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    serde_json::from_slice(bytes).ok().filter(|_| is_object)
-}
-
-fn not_an_object(bytes: &[u8]) -> Problem {
-    let detail = match bytes {
-        _ if bytes.trim_ascii().is_empty() => "body: is empty: send one JSON object",
-        [0xef, 0xbb, 0xbf, ..] | [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => {
-            "body: begins with a byte order mark: send UTF-8 without it"
-        }
-        _ => "body: must be one JSON object without duplicate field names",
+/// Fails with what is wrong. The error of `serde_json` is dropped but for its kind and position: it can quote the body, which holds
+/// the Hub token.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    if matches!(bytes, [0xef, 0xbb, 0xbf, ..] | [0xfe, 0xff, ..] | [0xff, 0xfe, ..]) {
+        return Err("begins with a byte order mark: send UTF-8 without it".to_owned());
+    }
+    // of fields that are ignored, `serde_json` does not check it
+    let Ok(text) = str::from_utf8(bytes) else {
+        return Err("is not UTF-8: send one JSON object in UTF-8".to_owned());
     };
-    Problem::invalid("body", detail)
+    match text.trim_ascii_start().bytes().next() {
+        None => Err("is empty: send one JSON object".to_owned()),
+        Some(b'{') => serde_json::from_str(text).map_err(|error| what_is_wrong(&error)),
+        Some(_) => Err("is not a JSON object: send one JSON object, which begins with {".to_owned()),
+    }
+}
+
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!("line {}, column {}", error.line(), error.column());
+    match error.classify() {
+        Category::Eof => "ends before its JSON object does: send all of it".to_owned(),
+        Category::Data if text.starts_with("duplicate field") => {
+            format!("has a field for the second time at {position}: send each field once")
+        }
+        Category::Syntax if text.starts_with("trailing characters") => {
+            format!("has text behind its JSON object at {position}: send one JSON object and nothing else")
+        }
+        Category::Syntax if text.starts_with("recursion limit exceeded") => {
+            format!("has too many levels of arrays and objects at {position}: send fewer")
+        }
+        Category::Syntax => format!("is not valid JSON at {position}: correct it"),
+        Category::Data | Category::Io => "must be one JSON object without duplicate field names".to_owned(),
+    }
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {
@@ -78,4 +98,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_too_many_levels_is_told_so() {
+        let refused = parse_object::<serde_json::Value>(format!("{{\"a\": {}", "[".repeat(200)).as_bytes());
+        assert!(refused.unwrap_err().starts_with("has too many levels of arrays and objects at line 1, "));
+    }
 }
