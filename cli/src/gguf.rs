@@ -23,7 +23,7 @@ use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
 use crate::survival::{MeasuredExport, SurvivalCheck};
 use crate::terminal::{Summary, Terminal};
-use crate::{next_step, survival, tensor_types};
+use crate::{next_step, signals, survival, tensor_types};
 
 pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
@@ -187,6 +187,7 @@ impl<'a> NamedFolder<'a> {
         if !out.to_string_lossy().ends_with(std::path::is_separator) || out.exists() {
             return Ok(Self(None));
         }
+        signals::begin_work();
         std::fs::create_dir(out)
             .map_err(|error| Failure::output(format!("cannot create {}: {error}", out.display())))?;
         Ok(Self(Some(out)))

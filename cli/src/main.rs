@@ -26,6 +26,7 @@ mod report;
 mod runtime;
 mod service;
 mod shell;
+mod signals;
 mod sources;
 mod survival;
 mod tensor_types;
@@ -36,15 +37,23 @@ mod verify;
 use std::process::ExitCode;
 
 use args::{CommandLine, ExportCommand};
-use terminal::Terminal;
+use failure::Failure;
+use terminal::{Summary, Terminal};
 
 fn main() -> ExitCode {
+    signals::ignore_file_size_limit();
     let CommandLine { command, output } = match usage::parse(terminal::width()) {
         Ok(parsed) => parsed,
         Err(error) => return terminal::end_usage(&error, std::env::args_os()),
     };
     let terminal = Terminal::new(&output);
-    terminal.end(match &command {
+    let result = signals::handle(terminal).and_then(|()| run(&command, terminal));
+    signals::begin_printing();
+    terminal.end(result)
+}
+
+fn run(command: &ExportCommand, terminal: Terminal) -> Result<Summary, Failure> {
+    match command {
         ExportCommand::Merge(args) => merge::run(args, terminal),
         ExportCommand::Gguf(args) => gguf::run(args, terminal),
         ExportCommand::Lora(args) => lora::run(args, terminal),
@@ -65,5 +74,5 @@ fn main() -> ExitCode {
         ExportCommand::Download(args) => service::download(args, terminal),
         ExportCommand::Completions(args) => shell::completions(args),
         ExportCommand::Man(args) => shell::man(args),
-    })
+    }
 }

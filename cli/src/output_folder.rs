@@ -16,6 +16,7 @@ use crate::kept::{kept_bytes, reusable_bytes};
 use crate::outputs::existing_folder;
 use crate::paths::{join, parent};
 use crate::replacement::{Replacement, holds_earlier_files};
+use crate::signals;
 
 /// The start and the end of the name of a folder that is not complete.
 const STAGING: (&str, &str) = (".gemma-export.", ".part");
@@ -44,6 +45,7 @@ impl OutputFolder {
     ) -> Result<Self, Failure> {
         // a staging folder's name is longer than the output's, and a file system has names of at most 255 bytes
         const MOST: usize = 200;
+        signals::begin_work();
         refuse_folders_in_the_way(path, planned)?;
         let earlier = replaceable_files(path, inputs, run.force)?;
         let (path, folder, stem) = match (&earlier, path.file_name()) {

@@ -1,8 +1,7 @@
-//! Progress on standard error, and interruption by signals.
+//! Progress on standard error.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,11 +9,10 @@ use engine::{ProgressUpdate, ResumeState, RunOptions, Stage};
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::EngineArgs;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::Failure;
 use crate::inputs::Inputs;
+use crate::signals;
 use crate::terminal::Terminal;
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Time between two lines where standard error is not a terminal.
 pub(crate) const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,11 +22,6 @@ const WIDE: u16 = 64;
 
 /// Threads that read over the network, where the processor waits for the answers.
 const REMOTE_THREADS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
-
-/// Whether SIGINT or SIGTERM has asked to stop.
-pub(crate) fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
-}
 
 /// How the engine runs.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +41,7 @@ impl Run<'_> {
         stage: Stage,
         work: impl FnOnce(&RunOptions<'_>) -> engine::Result<T>,
     ) -> Result<T, Failure> {
-        handle_signals()?;
+        signals::begin_work();
         let progress = Progress::new(self.terminal, stage.as_str(), Unit::of(stage));
         let is_remote = self.inputs.has_remote();
         let result = work(&RunOptions {
@@ -60,31 +53,6 @@ impl Run<'_> {
         progress.finish();
         Ok(result?)
     }
-}
-
-/// From now on SIGINT and SIGTERM set what [`is_interrupted`] returns, and a file that becomes larger than a limit of the shell
-/// allows (`ulimit -f`) is an error of the write.
-pub(crate) fn handle_signals() -> Result<(), Failure> {
-    #[cfg(unix)]
-    ignore_file_size_signal();
-    match ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
-        // the handler is set once per process
-        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
-        Err(error) => {
-            let message = format!("the handler of signals cannot be set: {error}");
-            Err(Failure::new(FailureKind::Other, message))
-        }
-    }
-}
-
-/// SIGXFSZ would end the process without a message. A handler that was set once stays; without one, the signal ends the process.
-#[cfg(unix)]
-fn ignore_file_size_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    const SIGXFSZ: i32 = 25;
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-    let _entered = runtime.enter();
-    drop(signal(SignalKind::from_raw(SIGXFSZ)));
 }
 
 /// What progress is counted in.
@@ -205,7 +173,7 @@ impl engine::Progress for Progress {
     }
 
     fn cancelled(&self) -> bool {
-        is_interrupted()
+        signals::is_interrupted()
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::args::{CommandLine, CompletionsArgs, ManArgs};
 use crate::failure::Failure;
+use crate::signals;
 use crate::terminal::Summary;
 
 /// The script that completes the command's arguments in a shell.
@@ -24,6 +25,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<Summary, Failure> {
 /// A page for the command and each of its subcommands.
 pub(crate) fn man(args: &ManArgs) -> Result<Summary, Failure> {
     let shown = args.out.display();
+    signals::begin_work();
     fs::create_dir_all(&args.out).map_err(|e| Failure::output(format!("cannot create {shown}: {e}")))?;
     clap_mangen::generate_to(CommandLine::command(), &args.out)
         .map_err(|e| Failure::output(format!("cannot write man pages to {shown}: {e}")))?;

@@ -77,6 +77,11 @@ impl Terminal {
         }
     }
 
+    /// Prints why a command fails.
+    pub(crate) fn error(failure: &Failure) {
+        put_message(ERROR, "error", &failure.to_string());
+    }
+
     /// Prints the result of a command, or why it has none, and returns its exit status.
     pub(crate) fn end(self, result: Result<Summary, Failure>) -> ExitCode {
         let failure = match result {
@@ -90,7 +95,7 @@ impl Terminal {
             }
         };
         let Some(failure) = failure else { return ExitCode::SUCCESS };
-        put_message(ERROR, "error", &failure.to_string());
+        Self::error(&failure);
         ExitCode::from(failure.kind.status())
     }
 

@@ -6,7 +6,8 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use e2e::hub::{Access, Answer, Fault, Hub, Repo, Step};
 use support::Inputs;
@@ -244,4 +245,28 @@ async fn a_revision_that_the_adapter_names_is_that_of_the_base() {
         &format!("gguf --base {BASE}@main --adapter adapter --out c.gguf"),
         &["names the revision v2"],
     );
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_while_inputs_are_read_has_a_message_and_an_object() {
+    for signal in ["-INT", "-TERM"] {
+        let world = World::new().await;
+        world.hub.fail(Step::Info, Fault::Slow(Duration::from_secs(60)), usize::MAX);
+        let started = Instant::now();
+        let args = format!("gguf --base {BASE} --out m.gguf --json");
+        let mut command = world.inputs.command(&args);
+        let process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while world.hub.asked(Step::Info) == 0 {
+            assert!(started.elapsed() < Duration::from_secs(50), "nothing was asked for");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap().success());
+        let ended = process.wait_with_output().unwrap();
+        assert!(started.elapsed() < Duration::from_secs(55));
+        assert_eq!(ended.status.code(), Some(130));
+        assert_eq!(String::from_utf8(ended.stderr).unwrap(), "error: interrupted: nothing was written\n");
+        let printed: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        assert_eq!(printed["error"]["kind"], "interrupted");
+    }
 }

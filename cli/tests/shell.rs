@@ -48,3 +48,16 @@ fn every_subcommand_has_a_man_page() {
         assert!(text.contains(".SH SYNOPSIS"), "{page}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_limit_of_file_sizes_is_an_error_with_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in ["man pages", "completions bash >script"] {
+        let line = format!("ulimit -f 5; {} {args}", env!("CARGO_BIN_EXE_gemma-export"));
+        let ended = Command::new("bash").args(["-c", &line]).current_dir(&folder).output().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(5), "{args}: {error}");
+        assert!(error.starts_with("error: cannot write") && error.contains("File too large"), "{error}");
+    }
+}

@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 use super::ExportKind;
 use crate::failure::{Failure, FailureKind};
 use crate::paths::{content, file_name, join, open_file, open_folder, parent};
-use crate::progress::{self, Progress, Unit};
+use crate::progress::{Progress, Unit};
+use crate::signals;
 use crate::terminal::Terminal;
 
 /// Bytes that are read at once.
@@ -263,7 +264,7 @@ fn sha256(
     let mut hash = Sha256::new();
     let mut chunk = vec![0; source.size().min(CHUNK_SIZE) as usize];
     for offset in (0..source.size()).step_by(CHUNK_SIZE as usize) {
-        if progress::is_interrupted() {
+        if signals::is_interrupted() {
             return Err(Failure::new(FailureKind::Interrupted, "interrupted: nothing was pushed"));
         }
         let length = (source.size() - offset).min(CHUNK_SIZE);

@@ -15,7 +15,7 @@ use super::{ExportKind, PlannedPush};
 use crate::args::PushOptions;
 use crate::failure::Failure;
 use crate::next_step;
-use crate::progress;
+use crate::signals;
 use crate::sources::{HubEnvironment, Sources};
 use crate::terminal::{Summary, Terminal};
 
@@ -59,7 +59,7 @@ impl PreparedPush {
         files: &[WrittenFile],
         sources: &Sources,
     ) -> Result<Self, Failure> {
-        progress::handle_signals()?;
+        signals::begin_work();
         let environment = HubEnvironment::read();
         if environment.offline {
             return Err(Failure::usage("HF_HUB_OFFLINE is set, and a push needs the Hub: unset it"));

@@ -22,8 +22,8 @@ use tokio::runtime::Runtime;
 
 use crate::args::ServiceArgs;
 use crate::failure::{Failure, FailureKind};
-use crate::progress;
 use crate::runtime;
+use crate::signals;
 use crate::terminal::Terminal;
 use client::ServiceClient;
 use session::Session;
@@ -53,9 +53,9 @@ fn until_interrupted<T>(
     message: &str,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    progress::handle_signals()?;
+    signals::begin_work();
     let interrupted = async {
-        while !progress::is_interrupted() {
+        while !signals::is_interrupted() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };

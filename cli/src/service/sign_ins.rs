@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::signals;
 
 /// The services, by their addresses.
 #[derive(Default, Serialize, Deserialize)]
@@ -65,6 +66,7 @@ impl SignIns {
 
     fn write(&self) -> Result<(), Failure> {
         let (path, text) = (path()?, serde_json::to_vec_pretty(self)?);
+        signals::begin_work();
         write_private(&path, &text)
             .map_err(|error| Failure::output(format!("cannot write {}: {error}", path.display())))
     }

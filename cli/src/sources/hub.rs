@@ -15,7 +15,7 @@ use super::environment::HubEnvironment;
 use super::name::HubName;
 use crate::failure::{Failure, FailureKind};
 use crate::inputs::Inputs;
-use crate::progress;
+use crate::signals;
 use crate::terminal::Terminal;
 
 /// How long the Hub may take to name a commit that the cache knows too, as in `huggingface_hub`.
@@ -173,7 +173,7 @@ impl Folder for CachedFolder {
 
 impl RetryMonitor for Terminal {
     fn is_stopped(&self) -> bool {
-        progress::is_interrupted()
+        signals::is_interrupted()
     }
 
     fn begin_wait(&self, message: String) {
