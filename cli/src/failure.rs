@@ -4,8 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use engine::ErrorInFolder;
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
+
+use crate::paths::join;
 
 /// What a signal does.
 const INTERRUPTED: &str = "interrupted";
@@ -182,6 +185,12 @@ impl From<engine::Error> for Failure {
             | engine::Error::Unsupported { .. }
             | engine::Error::UnmatchedModules { .. } => FailureKind::Input,
         };
+        if let engine::Error::Write { file, source } = &error
+            && let Some(inner) = source.get_ref().and_then(|inner| inner.downcast_ref::<ErrorInFolder>())
+        {
+            let (path, error) = (join(&inner.folder, file), &inner.error);
+            return Self::new(kind, format!("cannot write {}: {error}", path.display()));
+        }
         let hint = if error.is_non_finite() { " (--allow-non-finite exports it anyway)" } else { "" };
         Self::new(kind, format!("{error}{hint}{}", causes(&error)))
     }

@@ -501,3 +501,19 @@ fn a_modelfile_that_was_edited_is_not_replaced() {
     fs::remove_file(inputs.path("m.Modelfile")).unwrap();
     inputs.succeed(&format!("{args} --force"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_cannot_be_created_is_named_with_its_folder() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("rs")).unwrap();
+    for (quant, file) in [("q8_0", "rs/m-q8_0.gguf"), ("bf16,q8_0", "rs/m-bf16.gguf")] {
+        let command = env!("CARGO_BIN_EXE_gemma-export");
+        let line =
+            format!("ulimit -f 5; exec {command} gguf --base base --quant {quant} --out rs/m-{{quant}}.gguf");
+        let ended = Command::new("bash").args(["-c", &line]).current_dir(inputs.path("")).output().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(5), "{error}");
+        assert!(error.starts_with(&format!("error: cannot write {file}: File too large")), "{error}");
+    }
+}

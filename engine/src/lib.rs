@@ -96,8 +96,8 @@ pub use gguf::{GgufFile, GgufKeyValue, GgufTensor, parse_split_name, split_name}
 pub use imatrix::Imatrix;
 pub use inspect::{FolderContent, describe, describe_file};
 pub use io::{
-    Discard, FileAppeared, Folder, FolderEntry, LocalFolder, LocalOutput, OpenedOnce, Output, Source,
-    is_directly_in, keep_attributes, refuse_lfs_pointer, rename_new, sync_folder,
+    Discard, ErrorInFolder, FileAppeared, Folder, FolderEntry, LocalFolder, LocalOutput, OpenedOnce, Output,
+    Source, is_directly_in, keep_attributes, refuse_lfs_pointer, rename_new, sync_folder,
 };
 pub use kernels::numerics::Dtype;
 pub use kernels::quant::{NamedType, OutputType, TensorType, TypeOverrides};

@@ -1,5 +1,6 @@
 //! Files written to a folder of the local file system.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -10,6 +11,23 @@ use super::atomic_file::{DraftRules, PendingFile, PositionedFile, StreamedFile};
 use super::drafts;
 use super::journal_file::JournalFile;
 use crate::error::{Error, Result};
+
+/// A file cannot be created or written in a folder.
+#[derive(Debug)]
+pub struct ErrorInFolder {
+    /// The path of the folder.
+    pub folder: PathBuf,
+    /// The error of the file system.
+    pub error: io::Error,
+}
+
+impl fmt::Display for ErrorInFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in {}: {}", self.folder.display(), self.error)
+    }
+}
+
+impl std::error::Error for ErrorInFolder {}
 
 /// A folder that receives files: each is written under a temporary name and synced, and all are renamed at the end. A
 /// process that is killed leaves no file without a report that lists it.
@@ -85,7 +103,7 @@ impl LocalOutput {
             return Ok(None);
         }
         let opened = JournalFile::open(&self.path.join(report), &self.rules);
-        let (journal, text) = opened.map_err(|error| self.in_folder(&error))?;
+        let (journal, text) = opened.map_err(|error| self.in_folder(error))?;
         let journal = Arc::new(journal);
         self.journal = Some(Arc::clone(&journal));
         Ok(Some((journal, text)))
@@ -105,12 +123,12 @@ impl LocalOutput {
     /// Creates a file that is written at any position.
     pub(crate) fn create_positioned(&self, name: &str, size: u64) -> io::Result<PositionedFile> {
         PositionedFile::create(&self.path.join(name), size, &self.rules)
-            .map_err(|error| self.in_folder(&error))
+            .map_err(|error| self.in_folder(error))
     }
 
-    /// An error about a file that cannot be created, with the folder, which its name lacks.
-    fn in_folder(&self, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("in {}: {error}", self.path.display()))
+    /// An error about a file that cannot be created or written, with the folder, which its name lacks.
+    fn in_folder(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), ErrorInFolder { folder: self.path.clone(), error })
     }
 
     /// The file that is being written.
@@ -120,7 +138,7 @@ impl LocalOutput {
 
     /// Makes such a file durable.
     pub(crate) fn finish_positioned(&mut self, file: PositionedFile) -> io::Result<()> {
-        self.finished.push(file.finish()?);
+        self.finished.push(file.finish().map_err(|error| self.in_folder(error))?);
         Ok(())
     }
 }
@@ -128,16 +146,18 @@ impl LocalOutput {
 impl Output for LocalOutput {
     fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
         let created = StreamedFile::create(self.path.join(name), size, &self.rules);
-        self.open = Some(created.map_err(|error| self.in_folder(&error))?);
+        self.open = Some(created.map_err(|error| self.in_folder(error))?);
         Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.open.as_mut().ok_or_else(no_open_file)?.write(bytes)
+        let written = self.open.as_mut().ok_or_else(no_open_file)?.write(bytes);
+        written.map_err(|error| self.in_folder(error))
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.finished.push(self.open.take().ok_or_else(no_open_file)?.finish()?);
+        let finished = self.open.take().ok_or_else(no_open_file)?.finish();
+        self.finished.push(finished.map_err(|error| self.in_folder(error))?);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ pub(crate) use journal_file::{
 };
 pub use lfs_pointer::refuse_lfs_pointer;
 pub use local::LocalFolder;
-pub use local_output::LocalOutput;
+pub use local_output::{ErrorInFolder, LocalOutput};
 pub use opened_once::OpenedOnce;
 pub(crate) use pinned::pin;
 pub(crate) use read_whole::{read_optional, read_source};
