@@ -22,6 +22,11 @@ pub(crate) fn outputs_of(report: &Path) -> Option<Vec<Value>> {
     Some(outputs(&read_report(report)?).to_vec())
 }
 
+/// Whether a report names an adapter as an input; `None` when there is no report.
+pub(crate) fn names_adapter(report: &Path) -> Option<bool> {
+    Some(read_report(report)?["inputs"]["adapter"].as_array().is_some_and(|files| !files.is_empty()))
+}
+
 /// Whether the report beside a GGUF file lists the file, or is the file. It is of this kind of export. A Modelfile that was edited
 /// is none that the report lists.
 pub(crate) fn is_reported(path: &Path, gguf: &str, kind: &str) -> bool {

@@ -131,3 +131,24 @@ fn a_file_that_a_loader_reads_besides_those_of_the_model_differs() {
         fs::remove_file(&path).unwrap();
     }
 }
+
+#[test]
+fn an_adapter_that_was_forgotten_or_is_too_much_is_named() {
+    let inputs = Inputs::new();
+    inputs.succeed("gguf --base base --adapter adapter --out with.gguf --name m");
+    inputs.succeed("gguf --base base --adapter adapter --out split.gguf --split-max-size 300K");
+    inputs.succeed("gguf --base base --out without.gguf --name m");
+    let part = fs::read_dir(inputs.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let part = part.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("split-00002-of-"));
+    let forgotten = "differences: the export was made with an adapter: give it as --adapter";
+    inputs.fail(7, "verify --base base --out with.gguf", &[forgotten]);
+    inputs.fail(7, &format!("verify --base base --out {}", part.unwrap()), &[forgotten]);
+    let printed = inputs.run("verify --base base --out with.gguf --json").stdout;
+    let printed: Value = serde_json::from_slice(&printed).unwrap();
+    assert!(printed["error"]["message"].as_str().unwrap().ends_with(forgotten));
+    let surplus = "differences: the export was made without an adapter: omit --adapter";
+    inputs.fail(7, "verify --base base --adapter adapter --out without.gguf", &[surplus]);
+    flip(&inputs, "with.gguf");
+    let changed = inputs.run("verify --base base --adapter adapter --out with.gguf").stderr;
+    assert!(String::from_utf8(changed).unwrap().ends_with("1 difference\n"));
+}

@@ -6,12 +6,14 @@ mod gguf_options;
 use std::io;
 use std::path::Path;
 
-use engine::{LogitDivergence, Verification};
+use engine::{ExportReport, LogitDivergence, Verification, parse_split_name};
 use indicatif::DecimalBytes;
 use serde_json::json;
 
 use crate::args::VerifyArgs;
+use crate::earlier_export::names_adapter;
 use crate::failure::{Failure, FailureKind};
+use crate::paths::file_name;
 use crate::progress::Run;
 use crate::sources::Sources;
 use crate::survival::{self, MeasuredExport};
@@ -28,7 +30,7 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
     let Measured { logits, survival } = match compared.measure(args.logits, run) {
         Ok(measured) => measured,
         // what differs is why it cannot be measured, and more important
-        Err(failure) if difference(verdict).is_some() && failure.kind != FailureKind::Interrupted => {
+        Err(failure) if !verdict.differences.is_empty() && failure.kind != FailureKind::Interrupted => {
             terminal.warn(&format!("its predictions cannot be measured: {failure}"));
             Measured::default()
         }
@@ -42,7 +44,7 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
         survival.iter().map(|survival| MeasuredExport { kind: &kind, bytes: verdict.bytes, survival });
     let named: Vec<_> = named.collect();
     let failure =
-        difference(verdict).or_else(|| compared.check.as_ref().and_then(|check| check.failure(&named)));
+        difference(args, verdict).or_else(|| compared.check.as_ref().and_then(|check| check.failure(&named)));
     let figures = json!({
         "path": args.out,
         "identical": verdict.differences.is_empty(),
@@ -60,13 +62,32 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
     Ok(Summary { lines, figures, failure, ..Summary::default() })
 }
 
-fn difference(verdict: &Verification) -> Option<Failure> {
+fn difference(args: &VerifyArgs, verdict: &Verification) -> Option<Failure> {
     let message = match verdict.differences.len() {
         0 => return None,
         1 => "verification failed: 1 difference".to_owned(),
         count => format!("verification failed: {count} differences"),
     };
-    Some(Failure::new(FailureKind::Difference, message))
+    let hint = adapter_hint(args).map(|hint| format!(": {hint}")).unwrap_or_default();
+    Some(Failure::new(FailureKind::Difference, message + &hint))
+}
+
+/// What to do where the export's report names an adapter and the arguments do not, or the reverse.
+fn adapter_hint(args: &VerifyArgs) -> Option<&'static str> {
+    let reports = match args.out.is_dir() {
+        true => vec![args.out.join(ExportReport::FILE)],
+        false => {
+            let name = file_name(&args.out)?;
+            let whole = parse_split_name(name).map(|(whole, _)| whole);
+            let names = [Some(name.to_owned()), whole].into_iter().flatten();
+            names.map(|name| args.out.with_file_name(ExportReport::beside(&name))).collect()
+        }
+    };
+    match (reports.iter().find_map(|report| names_adapter(report))?, args.adapter.is_some()) {
+        (true, false) => Some("the export was made with an adapter: give it as --adapter"),
+        (false, true) => Some("the export was made without an adapter: omit --adapter"),
+        (true, true) | (false, false) => None,
+    }
 }
 
 fn comparison(path: &Path, verdict: &Verification) -> Vec<String> {
