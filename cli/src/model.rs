@@ -86,6 +86,13 @@ fn open_base(path: &Path, adapter: Option<&AdapterConfig>, sources: &Sources) ->
     };
     let base =
         sources.open("--base", name, "the model's folder: config.json, safetensors files, tokenizer")?;
+    if base.has("adapter_config.json")? && !base.has("config.json")? {
+        let remedy = match adapter {
+            None => "give it as --adapter",
+            Some(_) => "give the model that it was trained on",
+        };
+        return Err(Failure::input(format!("--base {} is an adapter, not a model: {remedy}", base.name)));
+    }
     if let Some(adapter) = adapter {
         base_revision::check(&base, adapter)?;
     }

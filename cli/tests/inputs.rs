@@ -396,3 +396,15 @@ fn an_empty_reference_in_the_cache_of_the_hub_is_none() {
     let error = String::from_utf8(ended.stderr).unwrap();
     assert!(!ended.status.success() && !error.contains("config.json"), "{error}");
 }
+
+#[test]
+fn an_adapter_in_place_of_a_base_is_named_with_the_remedy() {
+    let inputs = Inputs::new();
+    let without = "--base adapter is an adapter, not a model: give it as --adapter";
+    inputs.refuse("gguf --base adapter --out m.gguf", &[without]);
+    inputs.refuse("check --base adapter", &[without]);
+    let both = "merge --base adapter --adapter adapter --out out";
+    inputs.refuse(both, &["not a model: give the model that it was trained on"]);
+    let target = "gguf --base base --target-model adapter --out m.gguf";
+    inputs.refuse(target, &["adapter has no config.json: it is an adapter, not a model"]);
+}

@@ -93,8 +93,14 @@ impl Checkpoint {
         let location = folder.location().to_owned();
         let Some(config) = read_optional(&*folder, "config.json")? else {
             let entries = folder.list().map_err(|e| Error::read(&location, e))?;
-            let has_gguf = entries.iter().any(|entry| entry.name.ends_with(".gguf"));
-            let hint = if has_gguf { "GGUF files cannot be exported again" } else { "is it a model?" };
+            let has = |is: &dyn Fn(&str) -> bool| entries.iter().any(|entry| is(&entry.name));
+            let hint = if has(&|name| name == ADAPTER_CONFIG) {
+                "it is an adapter, not a model"
+            } else if has(&|name| name.ends_with(".gguf")) {
+                "GGUF files cannot be exported again"
+            } else {
+                "is it a model?"
+            };
             return Err(Error::Missing { folder: location, what: format!("config.json: {hint}") });
         };
         let config = Arc::new(ModelConfig::parse(format!("{location}/config.json"), &config)?);
