@@ -13,8 +13,13 @@ pub(crate) fn open_folder(path: &Path) -> engine::Result<Arc<LocalFolder>> {
 
 pub(crate) fn open_file(path: &Path) -> Result<Arc<dyn Source>, Failure> {
     let cannot = |e: &dyn std::fmt::Display| Failure::input(format!("cannot read {}: {e}", path.display()));
-    let name = file_name(path).ok_or_else(|| cannot(&"not a file name"))?;
     path.symlink_metadata().map_err(|e| cannot(&e))?;
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(cannot(
+            &"pipes, devices and folders are not read: write the content to a file, and give that",
+        ));
+    }
+    let name = file_name(path).ok_or_else(|| cannot(&"not a file name"))?;
     open_folder(parent(path))?.open(name).map_err(|e| cannot(&e))
 }
 

@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use support::Inputs;
 
@@ -407,4 +408,18 @@ fn an_adapter_in_place_of_a_base_is_named_with_the_remedy() {
     inputs.refuse(both, &["not a model: give the model that it was trained on"]);
     let target = "gguf --base base --target-model adapter --out m.gguf";
     inputs.refuse(target, &["adapter has no config.json: it is an adapter, not a model"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_or_a_folder_as_a_text_is_refused_with_the_remedy() {
+    let inputs = Inputs::new();
+    assert!(Command::new("mkfifo").arg(inputs.path("pipe")).status().unwrap().success());
+    for path in ["pipe", "base", "/dev/null"] {
+        let message = format!(
+            "cannot read {path}: pipes, devices and folders are not read: write the content to a file, and give that"
+        );
+        inputs.refuse(&format!("check --base base --prompts {path}"), &[&message]);
+        inputs.refuse(&format!("imatrix --base base --text {path} --out i.gguf"), &[&message]);
+    }
 }
