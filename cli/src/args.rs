@@ -3,7 +3,7 @@
 mod push;
 mod service;
 
-use std::num::NonZeroUsize;
+use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -443,7 +443,7 @@ pub(crate) struct ImatrixArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// The most chunks of 512 tokens that are used
-    #[arg(long, value_name = "N", default_value = "20")]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = count)]
     pub(crate) chunks: NonZeroUsize,
     /// Replace an importance matrix at the output
     #[arg(long)]
@@ -528,7 +528,7 @@ impl SurvivalArgs {
 #[command(next_help_heading = "Run")]
 pub(crate) struct EngineArgs {
     /// Worker threads [default: one per processor]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Export NaN and infinity in base, adapter or result, instead of refusing them
     #[arg(long)]
@@ -583,6 +583,14 @@ fn bytes(number: &str, unit: u64) -> Option<u64> {
     whole.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(u64::try_from(fraction).ok()?)
 }
 
+/// Parses a number from 1.
+fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|error: ParseIntError| match *error.kind() == IntErrorKind::Zero {
+        true => "must be 1 or more".to_owned(),
+        false => error.to_string(),
+    })
+}
+
 /// Parses a share from 0 to 1.
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
@@ -629,6 +637,13 @@ mod tests {
             };
             assert_eq!(args.quant, [output]);
         }
+    }
+
+    #[test]
+    fn counts_begin_with_1() {
+        assert_eq!(count("1").map(NonZeroUsize::get), Ok(1));
+        assert_eq!(count("0").unwrap_err(), "must be 1 or more");
+        assert_eq!(count("x").unwrap_err(), "invalid digit found in string");
     }
 
     #[test]

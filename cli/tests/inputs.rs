@@ -423,3 +423,10 @@ fn a_pipe_or_a_folder_as_a_text_is_refused_with_the_remedy() {
         inputs.refuse(&format!("imatrix --base base --text {path} --out i.gguf"), &[&message]);
     }
 }
+
+#[test]
+fn numbers_of_threads_and_chunks_begin_with_1() {
+    let inputs = Inputs::new();
+    inputs.fail(2, "gguf --base base --out m.gguf --threads 0", &["must be 1 or more"]);
+    inputs.fail(2, "imatrix --base base --text t --out i.gguf --chunks 0", &["must be 1 or more"]);
+}
