@@ -3,6 +3,7 @@
 mod push;
 mod service;
 
+use std::ffi::OsStr;
 use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 use std::path::PathBuf;
 
@@ -546,8 +547,30 @@ pub(crate) enum QatMode {
 
 pub(super) fn output_type() -> impl clap::builder::TypedValueParser<Value = OutputType> {
     use clap::builder::TypedValueParser as _;
-    clap::builder::PossibleValuesParser::new(OutputType::ALL.map(OutputType::as_str))
-        .try_map(|name| name.to_lowercase().parse::<OutputType>())
+    let names = clap::builder::PossibleValuesParser::new(OutputType::ALL.map(OutputType::as_str));
+    Trimmed(names.try_map(|name| name.to_lowercase().parse::<OutputType>()))
+}
+
+/// A parser that takes values with white space around them, as after a comma.
+#[derive(Debug, Clone)]
+struct Trimmed<P>(P);
+
+impl<P: clap::builder::TypedValueParser> clap::builder::TypedValueParser for Trimmed<P> {
+    type Value = P::Value;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let trimmed = value.to_str().map_or(value, |text| OsStr::new(text.trim()));
+        self.0.parse_ref(command, arg, trimmed)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = clap::builder::PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
 }
 
 /// Parses `4G`, `7.5GB`, `500M`, `100K`, `4GiB` or a number of bytes. K, M, G and T are powers of 1000, Ki, Mi, Gi and Ti of 1024.
@@ -644,6 +667,15 @@ mod tests {
         assert_eq!(count("1").map(NonZeroUsize::get), Ok(1));
         assert_eq!(count("0").unwrap_err(), "must be 1 or more");
         assert_eq!(count("x").unwrap_err(), "invalid digit found in string");
+    }
+
+    #[test]
+    fn types_may_have_spaces_around_them() {
+        let line = ["gemma-export", "gguf", "--base", "b", "--out", "o", "--quant", "q8_0, Q4_0 "];
+        let ExportCommand::Gguf(args) = CommandLine::try_parse_from(line).unwrap().command else {
+            panic!("not gguf")
+        };
+        assert_eq!(args.quant, [OutputType::Q8_0, OutputType::Q4_0]);
     }
 
     #[test]
