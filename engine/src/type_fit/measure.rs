@@ -1,4 +1,4 @@
-//! The error of each matrix in each type, on some of its rows.
+//! The error of each matrix in each type, on some of its rows. That of the head counts as much as those of a matrix of every layer.
 
 use std::collections::HashSet;
 
@@ -9,6 +9,7 @@ use super::choice::TypeChoice;
 use crate::convert::PlannedMatrix;
 use crate::error::{Error, Result};
 use crate::forward::in_parallel;
+use crate::gemma::Architecture;
 use crate::merge::{ElementRange, MergeScratch, MergedChunk, Model};
 use crate::progress::{ProgressUpdate, RunOptions, Stage};
 
@@ -28,13 +29,14 @@ pub(super) fn choices(
     run: &RunOptions<'_>,
 ) -> Result<Vec<Vec<TypeChoice>>> {
     let total: u64 = matrices.iter().map(|matrix| matrix.elements).sum();
+    let head = Head::of(model, matrices)?;
     let (mut measured, mut done) = (Vec::new(), 0);
     for side_by_side in matrices.chunks(run.threads()) {
         if run.progress.cancelled() {
             return Err(Error::Cancelled);
         }
         measured.extend(in_parallel(side_by_side.iter(), run, |matrix| {
-            of_matrix(model, matrix, on_grid.contains(matrix.name))
+            of_matrix(model, matrix, on_grid.contains(matrix.name), head.weight(matrix.name))
         })?);
         done += side_by_side.iter().map(|matrix| matrix.elements).sum::<u64>();
         run.progress.report(ProgressUpdate { stage: Stage::Fitting, done, total });
@@ -42,7 +44,38 @@ pub(super) fn choices(
     Ok(measured)
 }
 
-fn of_matrix(model: &Model, matrix: &PlannedMatrix<'_>, on_grid: bool) -> Result<Vec<TypeChoice>> {
+/// The matrix that makes logits, and how much its error counts.
+pub(super) struct Head {
+    name: Option<&'static str>,
+    weight: f64,
+}
+
+impl Head {
+    /// What an error counts at least: with two layers, 4 keeps more than 2 of the fine-tune of the fixtures.
+    const LEAST: f64 = 4.0;
+
+    /// The relative error of the head is in the logits as a whole, that of a layer's matrix in what one of the layers adds to the
+    /// residual stream. An embedding model has no head.
+    pub(super) fn of(model: &Model, matrices: &[PlannedMatrix<'_>]) -> Result<Self> {
+        let config = model.base().config();
+        let has_head = Architecture::of(config)? != Architecture::GemmaEmbedding;
+        let is_tied = !matrices.iter().any(|matrix| matrix.name == "output.weight");
+        let name = has_head.then_some(if is_tied { "token_embd.weight" } else { "output.weight" });
+        let layers = config.u32("num_hidden_layers")?.unwrap_or(0);
+        Ok(Self { name, weight: f64::from(layers).max(Self::LEAST) })
+    }
+
+    pub(super) fn weight(&self, matrix: &str) -> f64 {
+        if self.name == Some(matrix) { self.weight } else { 1.0 }
+    }
+}
+
+fn of_matrix(
+    model: &Model,
+    matrix: &PlannedMatrix<'_>,
+    on_grid: bool,
+    weight: f64,
+) -> Result<Vec<TypeChoice>> {
     let rows = sampled_rows(model, matrix)?;
     let encode = if on_grid { TensorType::encode_on_grid } else { TensorType::encode };
     let fits = |as_type: &TensorType| {
@@ -53,7 +86,7 @@ fn of_matrix(model: &Model, matrix: &PlannedMatrix<'_>, on_grid: bool) -> Result
         .map(|as_type| TypeChoice {
             as_type,
             bytes: matrix.padded_bytes(as_type),
-            error: rows.error(as_type, encode, matrix),
+            error: weight * rows.error(as_type, encode, matrix),
         })
         .collect())
 }

@@ -20,7 +20,8 @@ pub struct FittedTypes {
     pub options: GgufOptions,
     /// The size of the files in bytes, to the byte.
     pub size: u64,
-    /// The sum over matrices of their relative squared errors, weighted by the importance matrix.
+    /// The sum over matrices of their relative squared errors, weighted by the importance matrix; that of the head times the number of
+    /// layers, which is at least 4 here.
     pub error: f64,
     /// The type of each matrix.
     pub types: Vec<(String, TensorType)>,

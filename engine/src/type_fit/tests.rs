@@ -73,6 +73,29 @@ fn model(base: &str) -> Model {
 }
 
 #[test]
+fn the_error_of_the_head_counts_for_several() {
+    for (base, counts) in [("gemma3-micro", 4.0), ("families/gemma-embedding", 1.0)] {
+        let model = model(base);
+        let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::Q4_K_M, "m")).unwrap();
+        let matrices = plan.matrices();
+        let head = measure::Head::of(&model, &matrices).unwrap();
+        assert_eq!(head.weight("token_embd.weight"), counts, "{base}");
+        assert_eq!(head.weight("blk.0.ffn_down.weight"), 1.0, "{base}");
+    }
+}
+
+/// Types of other sizes for the head keep less of the fine-tune of this model, whose embedding is a quarter of it.
+#[test]
+fn the_types_of_a_mixture_s_size_are_not_worse_for_the_head() {
+    let model = model("gemma3-micro");
+    let options = GgufOptions::new(OutputType::Q6_K, "m");
+    let mixture = GgufPlan::new(&model, &options).unwrap();
+    let fitted = fit_types(&model, &options, mixture.size(), &RunOptions::default()).unwrap();
+    let head = fitted.types.iter().find(|(name, _)| name == "token_embd.weight").unwrap();
+    assert!(head.1 == TensorType::Q6K || head.1 == TensorType::Q8_0, "{head:?}");
+}
+
+#[test]
 fn a_file_has_at_most_its_size_and_at_most_the_error_of_a_mixture() {
     let run = RunOptions::default();
     for base in ["gemma3-micro", "families/gemma4-moe", "families/gemma-embedding"] {
