@@ -133,9 +133,9 @@ pageTest("a request that is repeated after a lost response starts one export", {
     if (keys.length > 1) {
       return route.fallback();
     }
-    await route.fetch();
     // the network is lost until the request is repeated
     await page.route("**/exports/ben-tickets", (one) => (keys.length > 1 ? one.fallback() : one.abort()));
+    await route.fetch();
     return route.abort();
   });
   const button = tickets.getByRole("button", { name: "Export", exact: true });
