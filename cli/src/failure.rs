@@ -8,8 +8,6 @@ use engine::ErrorInFolder;
 use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
-use crate::paths::join;
-
 /// What a signal does.
 const INTERRUPTED: &str = "interrupted";
 
@@ -188,8 +186,9 @@ impl From<engine::Error> for Failure {
         if let engine::Error::Write { file, source } = &error
             && let Some(inner) = source.get_ref().and_then(|inner| inner.downcast_ref::<ErrorInFolder>())
         {
-            let (path, error) = (join(&inner.folder, file), &inner.error);
-            return Self::new(kind, format!("cannot write {}: {error}", path.display()));
+            let folder = inner.folder.strip_prefix(".").unwrap_or(&inner.folder);
+            let path = folder.join(file);
+            return Self::new(kind, format!("cannot write {}: {}", path.display(), inner.error));
         }
         let hint = if error.is_non_finite() { " (--allow-non-finite exports it anyway)" } else { "" };
         Self::new(kind, format!("{error}{hint}{}", causes(&error)))

@@ -108,11 +108,11 @@ struct MergeReport {
 #[derive(Deserialize)]
 struct MergeInputs {
     #[serde(default)]
-    adapter: Vec<MergeInput>,
+    adapter: Vec<ReportedFile>,
 }
 
 #[derive(Deserialize)]
-struct MergeInput {
+struct ReportedFile {
     name: String,
     bytes: u64,
     sha256: Option<String>,
@@ -128,13 +128,13 @@ fn is_made_with(
     let listed = report.inputs.adapter;
     let is_listed = |name: &str| listed.iter().any(|file| file.name == name);
     let has_all = adapter.names().filter(|name| is_merged(name)).all(is_listed);
-    let has_size = |file: &MergeInput| {
+    let has_size = |file: &ReportedFile| {
         adapter.files.iter().any(|found| found.name == file.name && found.size == file.bytes)
     };
     if listed.is_empty() || !has_all || !listed.iter().all(has_size) {
         return Ok(false);
     }
-    for MergeInput { name, sha256, .. } in &listed {
+    for ReportedFile { name, sha256, .. } in &listed {
         let location = format!("{}/{name}", adapter.location());
         let source = adapter.folder.open(name).map_err(JobError::bucket("read", &location))?;
         if Some(requested.sources.sha256(&*source)?) != *sha256 {
