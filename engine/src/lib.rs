@@ -83,7 +83,9 @@ mod type_fit;
 pub use adapter_copy::{AdapterPlan, CopiedAdapter};
 pub use calibration::{CalibrationCost, CalibrationText, MeasuredImatrix, calibration_cost, measure_imatrix};
 pub use check::{Finding, Severity, check_adapter_values, check_serving};
-pub use checkpoint::{COMPANION_FILES, Checkpoint, ModelConfig, TensorInfo, is_companion, is_model_weights};
+pub use checkpoint::{
+    Checkpoint, ModelConfig, TensorInfo, companion_files, is_companion, is_model_weights, is_tokenizer_file,
+};
 pub use convert::{GgufOptions, GgufPlan, LoraPlan, TensorSummary, title_of};
 pub use error::{Error, Result};
 pub use export::{

@@ -7,7 +7,7 @@ use std::iter;
 use std::sync::Arc;
 
 use bucket_snapshot::BucketSnapshot;
-use engine::{COMPANION_FILES, Folder};
+use engine::{Folder, companion_files};
 use futures_util::TryStreamExt as _;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
@@ -20,7 +20,7 @@ use url::{Host, Url};
 
 use crate::failure::{Failure, FailureKind};
 
-/// The files of models and adapters that are not in `COMPANION_FILES` and are not named by another file.
+/// The files of models and adapters that are not in `companion_files` and are not named by another file.
 const FIXED_FILES: [&str; 6] = [
     "config.json",
     "adapter_config.json",
@@ -143,7 +143,7 @@ fn web_store(url: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
 
 /// The files of a model or an adapter that a web server has. It has no list of them: those that may be there are asked for.
 async fn web_files(store: &Arc<dyn ObjectStore>) -> object_store::Result<Vec<ObjectMeta>> {
-    let names = FIXED_FILES.iter().chain(&COMPANION_FILES).map(|name| (*name).to_owned());
+    let names = FIXED_FILES.into_iter().chain(companion_files()).map(str::to_owned);
     let mut files = existing(store, names.collect()).await?;
     let mut named = BTreeSet::new();
     for file in &files {

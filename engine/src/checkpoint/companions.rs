@@ -2,9 +2,8 @@
 
 use super::tokenizer_origins::TEMPLATE_FOLDER;
 
-/// The small files of a model besides `config.json`, further chat templates and the files of an embedding model's modules.
-/// Other files are not copied.
-pub const COMPANION_FILES: [&str; 16] = [
+/// The files of a tokenizer and its default chat template, which a model takes from an adapter that has them.
+const TOKENIZER_FILES: [&str; 9] = [
     "tokenizer.model",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -14,6 +13,10 @@ pub const COMPANION_FILES: [&str; 16] = [
     "merges.txt",
     "chat_template.jinja",
     "chat_template.json",
+];
+
+/// The other ones, which are the base's.
+const OTHER_FILES: [&str; 7] = [
     "preprocessor_config.json",
     "processor_config.json",
     "video_preprocessor_config.json",
@@ -23,12 +26,24 @@ pub const COMPANION_FILES: [&str; 16] = [
     "sentence_bert_config.json",
 ];
 
+/// The small files of a model besides `config.json`, further chat templates and the files of an embedding model's modules.
+/// Other files are not copied.
+pub fn companion_files() -> impl Iterator<Item = &'static str> {
+    TOKENIZER_FILES.into_iter().chain(OTHER_FILES)
+}
+
+/// Whether a file of this name belongs to a tokenizer or its chat templates, which a model takes from an adapter that has them.
+#[must_use]
+pub fn is_tokenizer_file(name: &str) -> bool {
+    let is_template = |path: &str| path.starts_with('/') && path.ends_with(".jinja");
+    TOKENIZER_FILES.contains(&name) || name.strip_prefix(TEMPLATE_FOLDER).is_some_and(is_template)
+}
+
 /// Whether a file of this name belongs to a model's tokenizer, chat templates, processors or settings. `config.json` and
 /// weights do not count.
 #[must_use]
 pub fn is_companion(name: &str) -> bool {
-    let is_template = |path: &str| path.starts_with('/') && path.ends_with(".jinja");
-    COMPANION_FILES.contains(&name) || name.strip_prefix(TEMPLATE_FOLDER).is_some_and(is_template)
+    is_tokenizer_file(name) || OTHER_FILES.contains(&name)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use companions::{COMPANION_FILES, is_companion};
+pub use companions::{companion_files, is_companion, is_tokenizer_file};
 pub use config::ModelConfig;
 pub(crate) use config_field::ConfigField;
 pub(crate) use factor_cache::FactorCache;

@@ -10,7 +10,7 @@ use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
 use crate::check::{Finding, check_any};
 use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
-use crate::checkpoint::{COMPANION_FILES, INDEX_FILE, header};
+use crate::checkpoint::{INDEX_FILE, companion_files, header};
 use crate::error::{Error, Result};
 use crate::gemma;
 use crate::io::{Source, read_source};
@@ -108,7 +108,7 @@ impl MergePlan {
 fn companions(model: &Model) -> Result<Vec<String>> {
     let modules = gemma::module_files(model.files())?;
     let templates = model.files().additional_templates()?.to_vec();
-    let names = COMPANION_FILES.map(str::to_owned).into_iter().chain(templates).chain(modules);
+    let names = companion_files().map(str::to_owned).chain(templates).chain(modules);
     Ok(names.chain(["config.json".to_owned()]).collect())
 }
 

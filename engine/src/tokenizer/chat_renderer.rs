@@ -8,7 +8,7 @@ use minijinja::{Environment, ErrorKind};
 use regex::Regex;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::python_value::{message_value, python_str, python_value};
+use super::python_value::{python_messages, python_str, python_value};
 use super::{Tokenizer, python_methods};
 
 /// The work that a template may do, so that a loop in it ends.
@@ -66,7 +66,7 @@ impl ChatRenderer {
         add_generation_prompt: bool,
     ) -> Result<String, String> {
         let named = [
-            ("messages", python_value(&conversation.messages.iter().map(message_value).collect())),
+            ("messages", python_messages(&conversation.messages)),
             ("tools", conversation.tools.as_ref().map_or(Value::from(()), python_value)),
             ("documents", Value::from(())),
             ("add_generation_prompt", Value::from(add_generation_prompt)),

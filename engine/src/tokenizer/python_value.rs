@@ -15,32 +15,35 @@ struct Dictionary(Vec<(Value, Value)>);
 
 /// The value with all lists and dictionaries in it as Python prints them.
 pub(super) fn python_value(value: &Value) -> Value {
-    let items = || value.try_iter().into_iter().flatten();
     let kind = value.kind();
     if kind == ValueKind::Map {
-        let item = |key: Value| {
-            let item = value.get_item(&key).unwrap_or_default();
-            (key, python_value(&item))
-        };
-        Value::from_object(Dictionary(items().map(item).collect()))
+        Value::from_object(Dictionary(items(value).collect()))
     } else if kind == ValueKind::Seq {
-        Value::from_object(List(items().map(|item| python_value(&item)).collect()))
+        let items = value.try_iter().into_iter().flatten();
+        Value::from_object(List(items.map(|item| python_value(&item)).collect()))
     } else {
         value.clone()
     }
 }
 
-/// A message as transformers gives it to a template: without the keys whose value is null.
-pub(super) fn message_value(message: &Value) -> Value {
-    let keys = message.try_iter().into_iter().flatten();
-    let item = |key: Value| Some((key.clone(), message.get_item(&key).ok()?));
-    let named = keys.filter_map(item).filter(|(_, value)| !value.is_none());
-    match message.kind() == ValueKind::Map {
+/// Messages as transformers gives them to a template: without the keys whose value is null.
+pub(super) fn python_messages(messages: &[Value]) -> Value {
+    let message = |message: &Value| match message.kind() == ValueKind::Map {
         true => {
-            Value::from_object(Dictionary(named.map(|(key, value)| (key, python_value(&value))).collect()))
+            Value::from_object(Dictionary(items(message).filter(|(_, value)| !value.is_none()).collect()))
         }
         false => python_value(message),
-    }
+    };
+    Value::from_object(List(messages.iter().map(message).collect()))
+}
+
+/// The keys and values of a dictionary.
+fn items(dictionary: &Value) -> impl Iterator<Item = (Value, Value)> {
+    let keys = dictionary.try_iter().into_iter().flatten();
+    keys.map(|key| {
+        let value = python_value(&dictionary.get_item(&key).unwrap_or_default());
+        (key, value)
+    })
 }
 
 impl Object for List {

@@ -1,6 +1,6 @@
 //! The merged model of an earlier export, which a GGUF file is made of where the adapter or its base model is gone.
 
-use engine::{ExportReport, Finding, Severity, is_adapter_file};
+use engine::{ExportReport, Finding, Severity, is_adapter_file, is_tokenizer_file};
 use serde::Deserialize;
 use shared::domain::{ArtifactKind, Variant};
 
@@ -9,20 +9,6 @@ use crate::{error::JobError, findings, input_folder::InputFolder};
 
 /// The largest report that is read, in bytes.
 const MAX_REPORT: u64 = 256 << 20;
-
-/// Files of an adapter's folder besides its own that a merged model is made of, where the folder has them. All other small files
-/// are the base model's.
-const TOKENIZER_FILES: [&str; 9] = [
-    "tokenizer.model",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "chat_template.json",
-];
 
 /// Why the merged model of an earlier export is converted.
 pub(crate) struct EarlierMerge {
@@ -147,7 +133,7 @@ fn is_made_with(
 /// Whether a merge reads a file of this name in an adapter's folder. Pickles are not read beside safetensors.
 fn is_merged(name: &str) -> bool {
     let is_weights = is_adapter_file(name) && !name.ends_with(".bin");
-    is_weights || TOKENIZER_FILES.contains(&name) || name.starts_with("additional_chat_templates/")
+    is_weights || is_tokenizer_file(name)
 }
 
 /// `None` if there is none, or it is not valid.
