@@ -5,6 +5,7 @@ mod apply;
 mod delta;
 mod effect;
 mod experts;
+mod missing_factors;
 mod target_names;
 mod targets;
 mod unrounded;
@@ -42,6 +43,8 @@ struct ModelParts {
     untargeted: Vec<String>,
     /// Names in `modules_to_save` that neither the base nor the adapter has.
     absent_saved: Vec<String>,
+    /// Modules that the adapter's configuration targets and for which it has no factors.
+    missing_factors: Vec<String>,
     /// The right factors in use.
     factors: Arc<FactorCache>,
 }
@@ -86,6 +89,7 @@ impl Model {
             dropped: Vec::new(),
             untargeted: Vec::new(),
             absent_saved: Vec::new(),
+            missing_factors: Vec::new(),
             factors,
         }))
     }
@@ -97,7 +101,7 @@ impl Model {
     /// [`Error::InvalidTensor`] when one matches several or its shape does not fit.
     pub fn with_adapter(base: &Checkpoint, adapter: &Adapter) -> Result<Self> {
         base.check_not_empty()?;
-        let targets::MatchedTargets { tensors, untied, dropped, untargeted, absent_saved } =
+        let targets::MatchedTargets { tensors, untied, dropped, untargeted, absent_saved, missing_factors } =
             targets::find(base, adapter)?;
         let files = base.files(Some(Arc::clone(adapter.folder())));
         let (base, adapter, factors) = (base.clone(), Some(adapter.clone()), Arc::default());
@@ -111,6 +115,7 @@ impl Model {
             dropped,
             untargeted,
             absent_saved,
+            missing_factors,
             factors,
         }))
         .with_whole_vocabulary()
@@ -231,6 +236,12 @@ impl Model {
     /// Names in `modules_to_save` that neither the base nor the adapter has. PEFT ignores them.
     pub(crate) fn absent_saved_modules(&self) -> &[String] {
         &self.0.absent_saved
+    }
+
+    /// Modules of the base that the adapter's configuration targets and for which the adapter has no factors, so that they stay
+    /// as they are.
+    pub(crate) fn missing_factors(&self) -> &[String] {
+        &self.0.missing_factors
     }
 
     /// The token embedding, by its number.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::mem;
 
-use super::ModelTensor;
 use super::target_names::{TargetMatch, TargetNames};
+use super::{ModelTensor, missing_factors};
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::{Error, Result, first_names};
 use crate::gemma::{Architecture, MappedTensor, all_names, is_lm_head, is_token_embedding, lm_head_name};
@@ -20,6 +20,8 @@ pub(super) struct MatchedTargets {
     pub(super) untargeted: Vec<String>,
     /// Names in `modules_to_save` that neither the base nor the adapter has.
     pub(super) absent_saved: Vec<String>,
+    /// Modules of the base that the configuration targets and for which the adapter has no factors.
+    pub(super) missing_factors: Vec<String>,
 }
 
 /// The base's tensors without changes.
@@ -41,6 +43,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         dropped: Vec::new(),
         untargeted: Vec::new(),
         absent_saved: absent_saved(base, adapter)?,
+        missing_factors: missing_factors::find(base, adapter, &names)?,
     };
     check_saved(base, adapter, &names)?;
     let mut lm_head = Vec::new();
@@ -142,7 +145,7 @@ fn check_saved(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) ->
 
 /// Whether a tensor of the base is the weight of a layer in the language model that transformers loads. Encoders are not: an
 /// adapter may be of the language model alone.
-fn is_of_layer(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
+pub(super) fn is_of_layer(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
     let config = base.config();
     let Ok(architecture) = Architecture::of(config) else { return Ok(false) };
     let family = architecture.family();

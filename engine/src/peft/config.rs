@@ -168,6 +168,11 @@ impl AdapterConfig {
         self.target_modules.contains(file, module)
     }
 
+    /// Whether the file says which modules have LoRA layers.
+    pub(crate) fn has_targets(&self) -> bool {
+        self.target_modules.are_known()
+    }
+
     /// Whether the module's weight was trained as a parameter (`target_parameters`) and not as a layer.
     pub(crate) fn by_parameter(&self, module: &str) -> bool {
         self.trains_parameter(&format!("{module}.weight"))

@@ -133,6 +133,11 @@ impl TargetModules {
         Ok(Self { targets, excluded, layers, layer_patterns, saved: raw.modules_to_save })
     }
 
+    /// Whether the file says which modules they are.
+    pub(super) fn are_known(&self) -> bool {
+        !matches!(self.targets, Targets::Unknown)
+    }
+
     /// Whether a module has a LoRA layer in PEFT.
     pub(super) fn contains(&self, file: &str, module: ModuleSpellings<'_>) -> Result<bool> {
         for name in module.own {

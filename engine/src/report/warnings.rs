@@ -10,7 +10,7 @@ use crate::merge::{Model, ModelTensor};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportWarning {
     /// For programs: `unknown_config_field`, `unknown_adapter_field`, `unread_weights`, `untargeted_modules`,
-    /// `absent_saved_modules`, `unused_tensors`, `unmatched_tensor_type`, `mmproj_not_written` or `moved_off_grid`.
+    /// `missing_factors`, `absent_saved_modules`, `unused_tensors`, `unmatched_tensor_type`, `mmproj_not_written` or `moved_off_grid`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -56,6 +56,7 @@ impl ExportWarning {
             .map(|field| Self::unknown_field("unknown_adapter_field", "adapter_config.json", field))
             .chain(Self::unread_weights("adapter", adapter.unread()))
             .chain(Self::untargeted_modules(model.untargeted_modules()))
+            .chain(Self::missing_factors(model.missing_factors()))
             .chain(Self::absent_saved_modules(model.absent_saved_modules()))
             .collect()
     }
@@ -139,6 +140,16 @@ impl ExportWarning {
             first_names(modules)
         );
         (!modules.is_empty()).then_some(Self { code: "untargeted_modules", message })
+    }
+
+    fn missing_factors(modules: &[String]) -> Option<Self> {
+        let message = format!(
+            "the adapter has no factors for {} of the modules that adapter_config.json (target_modules) targets, so these stay as \
+             in the base, as in PEFT: {}. Save the adapter again if they were trained",
+            modules.len(),
+            first_names(modules)
+        );
+        (!modules.is_empty()).then_some(Self { code: "missing_factors", message })
     }
 
     fn absent_saved_modules(names: &[String]) -> Option<Self> {

@@ -54,6 +54,44 @@ fn factors_of_other_modules_are_left_out_by_name() {
     }
 }
 
+/// PEFT initializes and names such modules ("missing adapter keys").
+#[test]
+fn targeted_modules_without_factors_are_named_in_a_warning() {
+    for (fields, missing) in [
+        (json!({}), None),
+        (json!({"target_modules": ".*q_proj|.*down_proj"}), None),
+        (json!({"target_modules": null}), None),
+        (json!({"target_modules": ["q_proj", "down_proj", "v_proj"], "exclude_modules": ["v_proj"]}), None),
+        (json!({"target_modules": ["q_proj", "down_proj", "input_layernorm"]}), None),
+        (
+            json!({"target_modules": ["q_proj", "down_proj", "v_proj"]}),
+            Some((2, "layers.0.self_attn.v_proj")),
+        ),
+        (json!({"target_modules": ["q_proj", "v_proj"], "layers_to_transform": [1]}), Some((1, "layers.1."))),
+        (
+            json!({"target_modules": r"model\.language_model\.layers\.0\.mlp\..*"}),
+            Some((2, "layers.0.mlp.gate_proj")),
+        ),
+        (json!({"target_modules": ["q_proj", "down_proj", "embed_tokens"]}), Some((1, "embed_tokens"))),
+        (json!({"target_modules": "all-linear"}), Some((10, "layers.0.mlp.gate_proj"))),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = model(folder.path(), &fields).unwrap();
+        let plan = GgufPlan::new(&model, &GgufOptions::new(OutputType::BF16, "my-model")).unwrap();
+        let warning = plan.warnings().iter().find(|warning| warning.code == "missing_factors");
+        match (missing, warning) {
+            (None, None) => {}
+            (Some((count, name)), Some(warning)) => assert!(
+                warning.message.contains(&format!("for {count} of the modules"))
+                    && warning.message.contains(name),
+                "{fields} {}",
+                warning.message
+            ),
+            _ => panic!("{fields} {warning:?}"),
+        }
+    }
+}
+
 #[test]
 fn a_configuration_may_have_the_names_of_another_generation() {
     for targets in [

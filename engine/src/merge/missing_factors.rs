@@ -1,0 +1,71 @@
+//! Modules of the language model that an adapter's configuration targets and for which the adapter has no factors.
+
+use super::target_names::{TargetMatch, TargetNames};
+use super::targets::is_of_layer;
+use crate::checkpoint::{Checkpoint, TensorInfo};
+use crate::error::Result;
+use crate::gemma::{all_names, is_lm_head, is_token_embedding};
+use crate::peft::{Adapter, ModuleSpellings, module_of};
+
+/// The part of a module's name from which on it is the same in every class and version of transformers.
+const LAYERS: &str = "layers.";
+
+/// Their names in the base. PEFT initializes such modules, so that they change nothing, and warns. An adapter without any
+/// factors of layers of the language model is not checked: it may have been trained on an encoder alone.
+pub(super) fn find(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) -> Result<Vec<String>> {
+    if !adapter.config().has_targets() {
+        return Ok(Vec::new());
+    }
+    let mut has_change = vec![false; base.tensors().len()];
+    let mut prefix = None;
+    for change in adapter.changes() {
+        let TargetMatch::One(number) = names.find(&change.target) else { continue };
+        has_change[number] = true;
+        if prefix.is_none() && change.is_of_layer() && is_of_layer(base, &base.tensors()[number])? {
+            prefix = targeted_prefix(adapter, change.module())?;
+        }
+    }
+    let Some(prefix) = prefix else { return Ok(Vec::new()) };
+    let mut missing = Vec::new();
+    for (tensor, has_change) in base.tensors().iter().zip(has_change) {
+        if !has_change && is_linear(base, tensor)? && is_targeted(adapter, &renamed(tensor, &prefix))? {
+            missing.push(module_of(&tensor.name).to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+/// What the class of transformers whose names the configuration has puts in front of layers, by a module that it targets.
+fn targeted_prefix(adapter: &Adapter, module: &str) -> Result<Option<String>> {
+    for name in [module.to_owned()].into_iter().chain(all_names(module)) {
+        if is_targeted(adapter, &name)? {
+            return Ok(name.split_once(LAYERS).map(|(prefix, _)| prefix.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The name of a tensor's module in the class that puts this in front of layers.
+fn renamed(tensor: &TensorInfo, prefix: &str) -> String {
+    let module = module_of(&tensor.name);
+    match module.split_once(LAYERS) {
+        Some((_, rest)) => format!("{prefix}{LAYERS}{rest}"),
+        None => module.to_owned(),
+    }
+}
+
+/// Whether a tensor of the base is the matrix of a linear layer or of an embedding of the language model.
+fn is_linear(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
+    Ok(tensor.shape.len() == 2 && (is_embedding(&tensor.name) || is_of_layer(base, tensor)?))
+}
+
+fn is_embedding(tensor: &str) -> bool {
+    is_token_embedding(tensor) || is_lm_head(tensor)
+}
+
+/// Whether PEFT puts a LoRA layer on a module of this name.
+fn is_targeted(adapter: &Adapter, module: &str) -> Result<bool> {
+    let is_embedding = is_embedding(&format!("{module}.weight"));
+    let spellings = ModuleSpellings { own: &[module], other: &[], is_embedding };
+    adapter.config().targets_module(&adapter.config_file(), spellings)
+}
