@@ -25,6 +25,9 @@ use crate::{
 /// The most jobs with one name.
 const MOST_OF_A_NAME: usize = 1000;
 
+/// The most bytes of a name that become an id, which is the name of a folder, too, or the name of a base, of which the Hub allows 96.
+const LONGEST_SLUG: usize = 80;
+
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// The folder of the adapter, as PEFT saves it, or of a full fine-tune
@@ -242,13 +245,27 @@ async fn free_id(dir: &DataDir, store: &DocumentStore, user: &UserId, slug: &str
 fn slug(name: &str) -> String {
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
-    let slug = plain.split_whitespace().collect::<Vec<_>>().join("-");
-    if slug.is_empty() { "model".to_owned() } else { slug }
+    let words = plain.split_whitespace().collect::<Vec<_>>().join("-");
+    let slug = words[..words.len().min(LONGEST_SLUG)].trim_end_matches('-');
+    if slug.is_empty() { "model".to_owned() } else { slug.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slug_is_of_letters_digits_and_hyphens_and_short() {
+        let long = format!("{}é {}", "a".repeat(79), "b".repeat(300));
+        for (name, expected) in [
+            ("Family recipes, v2", "family-recipes-v2"),
+            ("食谱", "model"),
+            (&long, "a".repeat(79).as_str()),
+            ("c".repeat(1000).as_str(), "c".repeat(80).as_str()),
+        ] {
+            assert_eq!(slug(name), expected);
+        }
+    }
 
     #[test]
     fn a_base_that_is_added_twice_at_the_same_time_is_linked_once() {
