@@ -2,6 +2,7 @@
 //! of its Jinja environment, and the special tokens as variables.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
@@ -9,7 +10,7 @@ use regex::Regex;
 use serde_json::ser::{Formatter, Serializer};
 
 use super::python_value::{python_messages, python_str, python_value};
-use super::{Tokenizer, python_methods};
+use super::{Tokenizer, jinja_filters, python_methods};
 
 /// The work that a template may do, so that a loop in it ends.
 const FUEL: u64 = 10_000_000;
@@ -46,6 +47,7 @@ impl ChatRenderer {
         environment.set_formatter(|out, _, value| Ok(out.write_str(&python_str(value))?));
         environment.set_unknown_method_callback(python_methods::call);
         minijinja_contrib::add_to_environment(&mut environment);
+        jinja_filters::add_to(&mut environment);
         environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
@@ -75,7 +77,10 @@ impl ChatRenderer {
             self.special_tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
         let context: Value = special.chain(named).collect();
         let template = self.environment.get_template(TEMPLATE).map_err(|error| problem(&error))?;
-        template.render(context).map_err(|error| problem(&error))
+        // minijinja panics where an empty text or list is sliced backwards
+        panic::catch_unwind(AssertUnwindSafe(|| template.render(context)))
+            .map_err(|_| "it makes the template engine fail".to_owned())?
+            .map_err(|error| problem(&error))
     }
 }
 
@@ -336,6 +341,49 @@ mod tests {
         ] {
             assert_eq!(render(template, true).as_deref(), Ok(expected));
         }
+    }
+
+    /// The expected texts are those of `apply_chat_template` of transformers.
+    #[test]
+    fn tests_and_filters_are_jinjas() {
+        for (template, expected) in [
+            (
+                "{{ none is iterable }} {{ '' is iterable }} {{ nothing is iterable }} {{ 1 is iterable }}",
+                "False True True False",
+            ),
+            (
+                "{{ 'a' is sequence }} {{ messages is sequence }} {{ messages[0] is sequence }}",
+                "True True True",
+            ),
+            ("{{ none is sequence }} {{ 1 is sequence }} {{ range(2) is sequence }}", "False False True"),
+            (
+                "{{ true is number }} {{ 'a' is callable }} {{ raise_exception is callable }}",
+                "True False True",
+            ),
+            (
+                "{{ 'x' | int }} {{ ' 7 ' | int }} {{ '1.9' | int }} {{ 'x' | int(5) }} {{ [] | int(default=4) }}",
+                "0 7 1 5 4",
+            ),
+            ("{{ '0xff' | int(base=16) }} {{ '11' | int(base=2) }} {{ none | int }}", "255 3 0"),
+            (
+                "{{ 'x' | float }} {{ ' 1.5 ' | float }} {{ 2 | float }} {{ 'x' | float(1.5) }}",
+                "0.0 1.5 2.0 1.5",
+            ),
+            ("{{ messages | join(', ', attribute='role') }}", "user, assistant"),
+            (
+                "{{ messages[1:] | join(attribute='tool_calls.0.name') }} {{ [1, none, 'a'] | join('-') }}",
+                "f 1-None-a",
+            ),
+            ("{{ [{'x': ['it']}] | join }} {{ 'abc' | join('.') }}", "{'x': ['it']} a.b.c"),
+            ("{{ [{'n': 1}, {'n': 2}] | sum(attribute='n') }} {{ [1, 2] | sum }}", "3 3"),
+        ] {
+            assert_eq!(render(template, true).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_engine_is_a_problem() {
+        assert!(render("{{ ''[::-1] }}", true).unwrap_err().contains("template engine"));
     }
 
     /// The expected texts are those of `apply_chat_template` of transformers.

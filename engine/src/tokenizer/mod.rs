@@ -7,6 +7,7 @@ mod bpe_vocab;
 mod chat_renderer;
 mod chat_template;
 mod gemma4;
+mod jinja_filters;
 mod python_methods;
 mod python_value;
 mod renamed_tokens;
