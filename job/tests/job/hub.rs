@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use e2e::hub::{Access, Content, Fault, Hub, Repo, Step};
+use futures_util::future::join_all;
 use job::Execution;
 use serde_json::json;
 use shared::{
@@ -238,9 +239,9 @@ async fn a_failure_at_any_step_is_recorded_and_written_files_are_kept() {
         (Step::Commit, Fault::LosesFile),
         (Step::Preupload, Fault::Slow(Duration::from_secs(30))),
     ];
-    let hub = hub().await;
-    let world = World::with_hub(hub.endpoint(), Some(WRITER));
-    for (step, fault) in faults {
+    join_all(faults.map(|(step, fault)| async move {
+        let hub = hub().await;
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
         hub.fail(step, fault, usize::MAX);
         let made = export(&world, ArtifactKind::Gguf, &[Destination::HfHub]).await;
         assert_eq!(made.status, Status::Failed, "{step:?} {fault:?}");
@@ -250,11 +251,12 @@ async fn a_failure_at_any_step_is_recorded_and_written_files_are_kept() {
             message(&made)
         );
         hub.fail(step, fault, 0);
-    }
-    let before = world.files("files");
-    let made = export(&world, ArtifactKind::Gguf, &[Destination::HfHub]).await;
-    assert_eq!(made.status, Status::Completed, "{}", message(&made));
-    assert_eq!(world.files("files"), before, "the file was written once");
+        let before = world.files("files");
+        let made = export(&world, ArtifactKind::Gguf, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{step:?} {fault:?}: {}", message(&made));
+        assert_eq!(world.files("files"), before, "{step:?} {fault:?}: the file was written once");
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

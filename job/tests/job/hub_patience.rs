@@ -6,6 +6,7 @@ use std::{
 };
 
 use e2e::hub::{Answer, Fault, Step};
+use futures_util::future::join_all;
 use shared::domain::{ArtifactKind, CreateExport, Destination, Destinations, FailureCode, Status};
 use shared::testing::fixtures;
 
@@ -47,19 +48,21 @@ async fn export_within(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_fails_for_a_while_is_repeated_at_every_step() {
-    for step in READING.into_iter().chain(PUSHING) {
+    join_all(READING.into_iter().chain(PUSHING).map(|step| async move {
         let made = export_with(&[(step, Fault::Answer(Answer::UNAVAILABLE))], 2).await;
         assert_eq!(made.status, Status::Completed, "{step:?}: {}", message(&made));
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_connection_and_a_redirect_that_passes_are_no_end() {
-    for fault in [Fault::Drops, Fault::Truncates, Fault::RedirectLoop] {
+    join_all([Fault::Drops, Fault::Truncates, Fault::RedirectLoop].map(|fault| async move {
         let steps = [Step::Info, Step::Tree, Step::Batch, Step::Preupload, Step::Download];
         let made = export_with(&steps.map(|step| (step, fault)), 2).await;
         assert_eq!(made.status, Status::Completed, "{fault:?}: {}", message(&made));
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,14 +98,15 @@ async fn a_commit_whose_answer_breaks_off_is_checked_and_not_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hubs_quota_is_waited_for() {
-    for answer in [Answer::QUOTA, Answer::RETRY_AFTER] {
+    join_all([Answer::QUOTA, Answer::RETRY_AFTER].map(|answer| async move {
         let started = Instant::now();
         let steps = [Step::Info, Step::Tree, Step::Resolve, Step::Batch, Step::Commit];
         // the client does not pass on the header of the quota, which is asked for with one more request
         let made = export_with(&steps.map(|step| (step, Fault::Answer(answer))), 2).await;
         assert_eq!(made.status, Status::Completed, "{}", message(&made));
         assert!(started.elapsed() > Duration::from_secs(5), "a second each");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,8 @@ impl World {
 
     /// Replaces the adapter of `job-1` with one of the decoder layer `layer`, for a hidden size of 64.
     pub(crate) fn put_small_adapter(&self, layer: &str) {
-        let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]});
+        let target = format!("{layer}.self_attn.q_proj");
+        let config = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": [target]});
         fs::write(self.path("models/adapters/job-1/adapter_config.json"), config.to_string()).unwrap();
         let name = |half| format!("base_model.model.{layer}.self_attn.q_proj.lora_{half}.weight");
         put_tensors(
