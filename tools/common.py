@@ -126,6 +126,13 @@ def try_export(*args):
     return subprocess.run(line, check=False, capture_output=True, text=True)
 
 
+def assert_all_factors(merged):
+    """Checks that a merge took note of factors for all modules that the adapter targets, as PEFT saves them."""
+    warnings = json.loads((merged / "export-report.json").read_text()).get("warnings", [])
+    missing = [warning["message"] for warning in warnings if warning["code"] == "missing_factors"]
+    assert not missing, missing
+
+
 def llama_cpp_source():
     """The folder of llama.cpp's source, `LLAMA_CPP_DIR`, or None."""
     folder = os.environ.get("LLAMA_CPP_DIR")

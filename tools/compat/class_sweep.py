@@ -14,7 +14,16 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from tools.common import FIXTURES, Results, copy_tokenizer, randomize_adapter, scratch_folder, silence, try_export
+from tools.common import (
+    FIXTURES,
+    Results,
+    assert_all_factors,
+    copy_tokenizer,
+    randomize_adapter,
+    scratch_folder,
+    silence,
+    try_export,
+)
 
 TEXT = {
     "hidden_size": 64,
@@ -199,6 +208,7 @@ def check(name):
         converted = "made" if gguf.returncode == 0 else gguf.stderr.strip().splitlines()[0]
         done = try_export("merge", "--base", folder / "base", "--adapter", folder / "adapter", "--out", folder / "ours")
         assert not done.returncode, done.stderr[:1000]
+        assert_all_factors(folder / "ours")
         theirs = tensors(folder / "theirs")
         wrong = differences(tensors(folder / "ours"), theirs)
         assert not wrong, "\n".join(wrong[:8])

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from tools.common import (
     Results,
     Shape,
+    assert_all_factors,
     cast_factors,
     export,
     load_base,
@@ -248,6 +249,7 @@ def compare(case, folder):
     case.make_adapter(base, adapter)
     case.merge(base, adapter, theirs)
     export("merge", "--base", base, "--adapter", adapter, "--out", ours)
+    assert_all_factors(ours)
     return differences(tensors(ours), tensors(theirs))
 
 
