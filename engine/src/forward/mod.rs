@@ -4,6 +4,7 @@
 //! library, layers are computed as transformers does, the exported file is read back and decoded. Weights are read a
 //! chunk of rows at a time, so that memory does not grow with the model.
 
+mod added_rows;
 mod altup;
 mod attention;
 mod beside_weights;

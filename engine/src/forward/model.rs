@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use super::added_rows::AddedRows;
 use super::beside_weights::BesideWeights;
 #[cfg(test)]
 use super::divergence::ModelLogits;
@@ -35,6 +36,14 @@ impl ForwardModel {
         let weights = ReferenceWeights::new(model)?;
         let changed_tensors = weights.changed_tensors();
         Ok(Self { hparams: weights.hparams()?, changed_tensors, weights: Box::new(weights) })
+    }
+
+    /// The base that a fine-tuned model is compared with, with a row for each token of its vocabulary.
+    pub(crate) fn of_base(base: &Model, fine_tuned: &Self) -> Result<Self> {
+        let weights = ReferenceWeights::new(base)?;
+        let hparams = weights.hparams()?;
+        let weights = AddedRows::new(weights, fine_tuned.weights())?;
+        Ok(Self { hparams, changed_tensors: Vec::new(), weights: Box::new(weights) })
     }
 
     /// A GGUF file, in all its parts.

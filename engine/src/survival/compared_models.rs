@@ -48,9 +48,10 @@ struct ComparedTexts {
 impl ComparedModels {
     pub(super) fn new(base: &Model, fine_tuned: &Model, exports: &[ExportedModel]) -> Result<Self> {
         require_adapter(fine_tuned)?;
+        let fine_tuned = ForwardModel::of_model(fine_tuned)?;
         Ok(Self {
-            fine_tuned: ForwardModel::of_model(fine_tuned)?,
-            base: ForwardModel::of_model(base)?,
+            base: ForwardModel::of_base(base, &fine_tuned)?,
+            fine_tuned,
             exports: exports.iter().map(ExportedModel::open).collect::<Result<_>>()?,
             adapter_beside: None,
         })

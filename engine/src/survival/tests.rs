@@ -492,3 +492,31 @@ fn the_probability_of_the_turn_end_is_that_after_the_answer() {
         assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
     }
 }
+
+/// As transformers starts rows that it adds.
+#[test]
+fn a_base_has_the_mean_of_its_rows_for_tokens_that_the_fine_tune_added() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = |name: &str| Arc::new(LocalFolder::open(fixtures.join(name)).unwrap());
+    let base = Checkpoint::open(folder("gemma1-biased/base")).unwrap();
+    let adapter = Adapter::open(folder("adapters/resized/adapter")).unwrap();
+    let (base, fine_tuned) = Model::with_adapter(&base, &adapter).unwrap().with_base_beside(2);
+    let fine_tuned = ForwardModel::of_model(&fine_tuned).unwrap();
+    let extended = ForwardModel::of_base(&base, &fine_tuned).unwrap();
+    let base = ForwardModel::of_model(&base).unwrap();
+    let (known, added) = (768, 771);
+    let row_of = |logits: ndarray::Array2<f32>, row: usize| logits.row(row).to_vec();
+    let of_known = row_of(extended.logits(&[2, 5]), 1);
+    assert_eq!(of_known.len(), added);
+    assert_eq!(of_known[..known], row_of(base.logits(&[2, 5]), 1));
+    let mean = of_known[..known].iter().sum::<f32>() / known as f32;
+    for logit in &of_known[known..] {
+        assert!((logit - mean).abs() < 1e-4, "{logit} {mean}");
+    }
+    assert!(row_of(extended.logits(&[2, 770]), 1).iter().all(|logit| logit.is_finite()));
+    assert!(predictions_differ(&fine_tuned, &extended));
+}
+
+fn predictions_differ(one: &ForwardModel, other: &ForwardModel) -> bool {
+    one.logits(&[2, 770]) != other.logits(&[2, 770])
+}

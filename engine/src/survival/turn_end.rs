@@ -56,7 +56,9 @@ pub fn measure_turn_end(model: &Model, prompts: &PromptSet, run: &RunOptions<'_>
     let models = match model.adapter() {
         Some(_) => {
             let (base, fine_tuned) = model.with_base_beside(2);
-            vec![ForwardModel::of_model(&fine_tuned)?, ForwardModel::of_model(&base)?]
+            let fine_tuned = ForwardModel::of_model(&fine_tuned)?;
+            let base = ForwardModel::of_base(&base, &fine_tuned)?;
+            vec![fine_tuned, base]
         }
         None => vec![ForwardModel::of_model(model)?],
     };
