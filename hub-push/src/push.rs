@@ -79,7 +79,7 @@ impl PushClient {
             true => error.perhaps_at(url.clone()),
             false => error,
         };
-        let mut delays = self.requests.settings().retry_delays.into_iter();
+        let mut delays = self.requests.settings().delays_of_rivals();
         loop {
             let error = match self.try_push(request, &may_be_published).map_err(failed)? {
                 PushEnd::Verified(revision) => return Ok(PushedCommit { url, revision }),
@@ -123,10 +123,16 @@ impl PushClient {
         let push_operation =
             std::mem::replace(&mut push.operation, HubOperation::check(repo, self.url_of(repo)));
         match (push.verify(&commit.revision), commit.failure) {
+            (Ok(()), _) => Ok(PushEnd::Verified(commit.revision)),
+            (Err(error), None) => Err(error),
             (Err(PushError::Differs { .. } | PushError::LeftOver { .. }), Some(error)) => {
                 Ok(PushEnd::Overtaken(push_operation.failed(error)))
             }
-            (verified, _) => verified.map(|()| PushEnd::Verified(commit.revision)),
+            // whose commit it is stays unknown
+            (Err(_), Some(error)) => {
+                may_be_published.store(true, Ordering::Relaxed);
+                Err(push_operation.failed(error))
+            }
         }
     }
 }

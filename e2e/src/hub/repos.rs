@@ -23,7 +23,12 @@ pub struct Repo {
     pub files: BTreeMap<String, Content>,
     /// The files of other revisions (branches, tags), by the revision's name.
     pub revisions: BTreeMap<String, BTreeMap<String, Content>>,
+    /// The files of the commits before the latest, by their hashes; the last ones only.
+    pub earlier: BTreeMap<String, BTreeMap<String, Content>>,
 }
+
+/// The commits before the latest that are kept.
+const EARLIER: usize = 8;
 
 /// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +69,16 @@ impl Repo {
         format!("{:040x}", self.commits)
     }
 
+    /// Makes another commit, with the files that `change` leaves.
+    pub(super) fn commit(&mut self, change: impl FnOnce(&mut BTreeMap<String, Content>)) {
+        self.earlier.insert(self.head(), self.files.clone());
+        if self.earlier.len() > EARLIER {
+            self.earlier.pop_first();
+        }
+        change(&mut self.files);
+        self.commits += 1;
+    }
+
     /// The hash of the commit of another revision.
     #[must_use]
     pub fn commit_of(revision: &str) -> String {
@@ -74,6 +89,9 @@ impl Repo {
     pub(super) fn at(&self, revision: &str) -> Option<(String, &BTreeMap<String, Content>)> {
         if revision == "main" || revision == self.head() {
             return Some((self.head(), &self.files));
+        }
+        if let Some((commit, files)) = self.earlier.get_key_value(revision) {
+            return Some((commit.clone(), files));
         }
         let mut others = self.revisions.iter().map(|(name, files)| (name, Self::commit_of(name), files));
         let (_, commit, files) = others.find(|(name, commit, _)| *name == revision || *commit == revision)?;

@@ -305,10 +305,11 @@ async fn commit(
     let mut repo = state.writable(&headers, &id)?;
     let fault = fault.map(|fault| fault.0);
     if fault == Some(Fault::OtherCommit) {
-        repo.commits += 1;
-        repo.files.insert("other.txt".to_owned(), Content::regular(repo.head()));
+        let text = Content::regular(repo.head());
+        repo.commit(|files| _ = files.insert("other.txt".to_owned(), text));
         state.repos.put(&id, repo.clone());
     }
+    let mut files = repo.files.clone();
     for line in body.lines() {
         let line: Value = serde_json::from_str(line).map_err(|_| bad_request("the line is not JSON"))?;
         let value = &line["value"];
@@ -320,7 +321,7 @@ async fn commit(
                 }
             }
             Some("deletedFile") => {
-                if repo.files.remove(&name).is_none() {
+                if files.remove(&name).is_none() {
                     return Err(bad_request("the file to delete does not exist"));
                 }
             }
@@ -330,22 +331,22 @@ async fn commit(
                 if bytes.len() as u64 > LARGEST_REGULAR {
                     return Err(bad_request("too large for a commit"));
                 }
-                repo.files.insert(name, Content::regular(bytes));
+                files.insert(name, Content::regular(bytes));
             }
             Some("lfsFile") => {
                 let sha256 = value["oid"].as_str().unwrap_or_default();
                 let Some((xet, bytes)) = state.xet.file(sha256).await else {
                     return Err(bad_request("the file was not uploaded"));
                 };
-                repo.files.insert(name, Content { bytes, xet: Some(xet) });
+                files.insert(name, Content { bytes, xet: Some(xet) });
             }
             _ => return Err(bad_request("unknown operation")),
         }
     }
     if fault == Some(Fault::LosesFile) {
-        repo.files.pop_last();
+        files.pop_last();
     }
-    repo.commits += 1;
+    repo.commit(|kept| *kept = files);
     let answer = json!({ "commitUrl": format!("https://hub.test/{id}/commit/{}", repo.head()), "commitOid": repo.head() });
     state.repos.put(&id, repo);
     if fault == Some(Fault::LosesAnswer) {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
+use futures_util::future::join_all;
 use serde_json::json;
 use shared::domain::{ArtifactKind, Destination, Export, FailureCode, Status};
 
@@ -341,4 +342,28 @@ async fn what_was_published_and_could_not_be_read_back_says_where_it_is() {
         assert!(message(&made).contains(&expected), "{}", message(&made));
         assert_eq!(hub.repo(REPO).unwrap().commits, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_may_be_somebody_elses_is_not_said_to_be_the_push() {
+    let hub = hub().await;
+    hub.fail(Step::Commit, Fault::OtherCommit, 1);
+    hub.fail(Step::Tree, Fault::Answer(Answer::UNAVAILABLE), usize::MAX);
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+    assert_eq!((made.status, code(&made)), (Status::Failed, FailureCode::Interrupted));
+    let expected = format!("the files may be at {}/{REPO} already", hub.endpoint());
+    assert!(message(&made).contains(&expected), "{}", message(&made));
+    assert_eq!(hub.repo(REPO).unwrap().files.into_keys().collect::<Vec<_>>(), ["other.txt"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_to_one_repository_at_the_same_time_all_complete() {
+    let hub = hub().await;
+    join_all((0..6).map(|_| async {
+        let world = World::with_hub(hub.endpoint(), Some(WRITER));
+        let made = export(&world, ArtifactKind::Adapter, &[Destination::HfHub]).await;
+        assert_eq!(made.status, Status::Completed, "{}", message(&made));
+    }))
+    .await;
 }
