@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use bucket_snapshot::BucketSnapshot;
 use jiff::{SignedDuration, Timestamp};
+use object_store::ObjectMeta;
 use shared::{
     clock,
     domain::{ExportId, Proof},
@@ -62,7 +63,7 @@ impl ArtifactFolder {
         Self { bucket, artifact: artifact.into(), fingerprint }
     }
 
-    /// The artifact, if it is published and all of its files exist.
+    /// The artifact, if it is published and all of its files are as they were written.
     pub(crate) fn published(&self) -> Result<Option<PublishedArtifact>, JobError> {
         Ok(self.stored_manifest()?.and_then(|(_, published)| published))
     }
@@ -93,11 +94,13 @@ impl ArtifactFolder {
             export_id: export.to_string(),
             made_at: clock::now(),
             files: new.files,
+            entity_tags: BTreeMap::new(),
             proof: new.proof,
         };
-        let published = self.open(manifest)?.map_err(|missing| {
+        let mut published = self.open(manifest)?.map_err(|missing| {
             JobError::Interrupted(format!("{missing} was removed during the export: start the export again"))
         })?;
+        published.manifest.entity_tags = entity_tags(&published.files);
         let content = serde_json::to_vec_pretty(&published.manifest).map_err(io::Error::other);
         let content = content.map_err(JobError::bucket("write", &self.location_of(&self.manifest_name())))?;
         loop {
@@ -177,7 +180,7 @@ impl ArtifactFolder {
         Ok(())
     }
 
-    /// The stored manifest, and the artifact if all of its files exist. A manifest that is not valid JSON has none.
+    /// The stored manifest, and the artifact if all of its files are as they were written. A manifest that is not valid JSON has none.
     fn stored_manifest(&self) -> Result<Option<(StoredFile, Option<PublishedArtifact>)>, JobError> {
         let name = self.manifest_name();
         let stored = self.bucket.read(&name, MAX_MANIFEST_SIZE);
@@ -190,11 +193,15 @@ impl ArtifactFolder {
         Ok(Some((stored, published)))
     }
 
-    /// The files of a manifest; the location of the first that does not exist in its size.
+    /// The files of a manifest; the location of the first that does not exist in its size, or was written again.
     fn open(&self, manifest: Manifest) -> Result<Result<PublishedArtifact, String>, JobError> {
         let bucket = self.folder(&manifest.folder)?;
         let files = bucket.snapshot().map_err(JobError::bucket("list", bucket.location()))?;
-        let missing = manifest.files.iter().find(|file| files.size_of(&file.name) != Some(file.size));
+        let tags = entity_tags(&files);
+        let is_other =
+            |name: &str| manifest.entity_tags.get(name).is_some_and(|tag| tags.get(name) != Some(tag));
+        let missing = (manifest.files.iter())
+            .find(|file| files.size_of(&file.name) != Some(file.size) || is_other(&file.name));
         Ok(match missing {
             Some(file) => Err(format!("{}/{}", bucket.location(), file.name)),
             None => Ok(PublishedArtifact { manifest, files: Arc::new(files), bucket }),
@@ -221,6 +228,11 @@ impl ArtifactFolder {
     fn location_of(&self, name: &str) -> String {
         format!("{}/{name}", self.bucket.location())
     }
+}
+
+fn entity_tags(files: &BucketSnapshot) -> BTreeMap<String, String> {
+    let tag = |(name, object): (&String, &ObjectMeta)| Some((name.clone(), object.e_tag.clone()?));
+    files.objects().iter().filter_map(tag).collect()
 }
 
 /// Whether a folder has a name of [`ArtifactFolder::new_folder_name`].

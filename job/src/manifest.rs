@@ -1,5 +1,7 @@
 //! The manifest of an artifact: where its files are, their sizes and hashes, and the fingerprint of its inputs.
 
+use std::collections::BTreeMap;
+
 use engine::WrittenFile;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,9 @@ pub(crate) struct Manifest {
     pub(crate) made_at: Timestamp,
     /// Every file of the artifact.
     pub(crate) files: Vec<ManifestFile>,
+    /// The entity tags that the storage gave the files, by their names: a file that has another is not the one that was written.
+    #[serde(default)]
+    pub(crate) entity_tags: BTreeMap<String, String>,
     /// The summary of the export's report.
     #[serde(default)]
     pub(crate) proof: Option<Proof>,

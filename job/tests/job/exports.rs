@@ -443,6 +443,11 @@ async fn changed_or_missing_files_are_written_again() {
     world.export(ArtifactKind::Merged).await;
     assert!([read(1), read(2)] == before, "a missing shard is written again");
 
+    change(&world.made("models/merged_models/job-1", "model-00001-of-00002.safetensors"));
+    assert!(read(1) != before[0]);
+    world.export(ArtifactKind::Merged).await;
+    assert!([read(1), read(2)] == before, "a shard that was changed in its place is written again");
+
     change(&world.path("models/adapters/job-1/adapter_model.safetensors"));
     world.export(ArtifactKind::Merged).await;
     assert!([read(1), read(2)] != before);
