@@ -71,14 +71,16 @@ pub enum Error {
     },
     /// Adapter modules that match no tensor of the base model.
     #[error(
-        "{} of {total} adapter modules match no tensor of the base model (is it the right base?): {}",
-        modules.len(), first_names(modules)
+        "{} of {total} adapter modules match no tensor of the base model ({}): {}",
+        modules.len(), right_base(base_model.as_deref()), first_names(modules)
     )]
     UnmatchedModules {
         /// The adapter's modules that match no tensor, as the adapter names them.
         modules: Vec<String>,
         /// How many modules the adapter has.
         total: usize,
+        /// The base model that the adapter's configuration names.
+        base_model: Option<String>,
     },
     /// The caller asked to stop.
     #[error("cancelled")]
@@ -146,6 +148,14 @@ impl Error {
             | Self::UnmatchedModules { .. }
             | Self::Cancelled) => other,
         }
+    }
+}
+
+/// A question for somebody who gave an adapter with a base that it does not fit.
+pub(crate) fn right_base(named: Option<&str>) -> String {
+    match named {
+        Some(named) => format!("is it the right base? The adapter's configuration names {named}"),
+        None => "is it the right base?".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::mem;
 use super::target_names::{TargetMatch, TargetNames};
 use super::{ModelTensor, missing_factors};
 use crate::checkpoint::{Checkpoint, TensorInfo};
-use crate::error::{Error, Result, first_names};
+use crate::error::{Error, Result, first_names, right_base};
 use crate::gemma::{Architecture, MappedTensor, all_names, is_lm_head, is_token_embedding, lm_head_name};
 use crate::peft::{Adapter, AdapterChange, AdapterTensor, ChangeKind, ModuleSpellings, is_in, module_of};
 
@@ -56,7 +56,9 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
             continue;
         }
         match found {
-            TargetMatch::One(target) => add_change(base, &mut matched.tensors[target], number, change)?,
+            TargetMatch::One(target) => {
+                add_change(base, adapter, &mut matched.tensors[target], number, change)?
+            }
             TargetMatch::None if is_lm_head(&change.target) => lm_head.push((number, change)),
             TargetMatch::None if is_needless => matched.dropped.push(change.target.clone()),
             TargetMatch::None => unmatched.push(change.target.clone()),
@@ -72,7 +74,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         unmatched = mem::take(&mut matched.dropped);
     }
     if !unmatched.is_empty() {
-        return Err(Error::UnmatchedModules { modules: unmatched, total: adapter.modules() });
+        return Err(unmatched_modules(adapter, unmatched));
     }
     untie_lm_head(base, adapter, &mut matched, &lm_head)?;
     Ok(matched)
@@ -214,6 +216,7 @@ fn is_zero_product(a: &AdapterTensor, b: &AdapterTensor) -> Result<bool> {
 /// Adds a change to its target.
 fn add_change(
     base: &Checkpoint,
+    adapter: &Adapter,
     tensor: &mut ModelTensor,
     number: usize,
     change: &AdapterChange,
@@ -225,7 +228,7 @@ fn add_change(
     if let Some(stored) = replacement(change) {
         replace(tensor, stored)?;
     }
-    check_shape(tensor, &change.kind)?;
+    check_shape(adapter, tensor, &change.kind)?;
     if let ChangeKind::LowRank { b, .. }
     | ChangeKind::ExpertLowRank { b, .. }
     | ChangeKind::Embedding { b, .. }
@@ -265,7 +268,7 @@ fn replace(tensor: &mut ModelTensor, stored: &AdapterTensor) -> Result<()> {
     Ok(())
 }
 
-fn check_shape(tensor: &ModelTensor, change: &ChangeKind) -> Result<()> {
+fn check_shape(adapter: &Adapter, tensor: &ModelTensor, change: &ChangeKind) -> Result<()> {
     let shape = &tensor.info.shape;
     let (delta, stored_in) = match change {
         ChangeKind::LowRank { a, b, .. } => (vec![b.shape[0], a.shape[1]], b),
@@ -282,7 +285,9 @@ fn check_shape(tensor: &ModelTensor, change: &ChangeKind) -> Result<()> {
         }
     };
     if delta != *shape {
-        let problem = format!("makes a change of shape {delta:?}, but {} is {shape:?}", tensor.info.name);
+        let question = right_base(adapter.config().base_model.as_deref());
+        let problem =
+            format!("makes a change of shape {delta:?}, but {} is {shape:?}: {question}", tensor.info.name);
         return Err(stored_in.error(problem));
     }
     Ok(())
@@ -325,7 +330,7 @@ fn untie_lm_head(
         changes: Vec::new(),
     };
     for (number, change) in lm_head {
-        add_change(base, &mut tensor, *number, change)?;
+        add_change(base, adapter, &mut tensor, *number, change)?;
     }
     start_like(adapter, &mut tensor, embedding)?;
     start_like(adapter, &mut matched.tensors[at], &tensor)?;
@@ -439,5 +444,10 @@ fn same_change(lm_head: &ChangeKind, embedding: &ChangeKind) -> Result<bool> {
 
 fn unmatched(adapter: &Adapter, lm_head: &[(usize, &AdapterChange)]) -> Error {
     let modules = lm_head.iter().map(|(_, change)| change.target.clone()).collect();
-    Error::UnmatchedModules { modules, total: adapter.modules() }
+    unmatched_modules(adapter, modules)
+}
+
+fn unmatched_modules(adapter: &Adapter, modules: Vec<String>) -> Error {
+    let base_model = adapter.config().base_model.clone();
+    Error::UnmatchedModules { modules, total: adapter.modules(), base_model }
 }

@@ -1,6 +1,6 @@
 //! `gguf` of the kind `lora`: the adapter alone, as a GGUF file for each type.
 
-use engine::{Adapter, LoraPlan, Model, TensorType};
+use engine::{Adapter, LoraPlan, Model, TensorType, is_adapter_file};
 use shared::domain::Quantization;
 
 use super::{RequestedExport, gguf::model_name};
@@ -15,6 +15,8 @@ use crate::{
 pub(crate) struct LoraInput {
     pub(crate) base: BaseModel,
     pub(crate) adapter: Adapter,
+    /// The size of the adapter's files in bytes.
+    pub(crate) adapter_size: u64,
     pub(crate) files: Vec<LoraFile>,
     model_name: String,
 }
@@ -59,7 +61,9 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, J
         Ok(LoraFile { quantization, name: format!("lora-{quantization}.gguf"), target })
     };
     let files = requested.quantizations().into_iter().map(file).collect::<Result<_, JobError>>()?;
-    Ok(LoraInput { base, adapter, files, model_name })
+    let of_adapter = input.files.iter().filter(|file| is_adapter_file(&file.name));
+    let adapter_size = of_adapter.map(|file| file.size).sum();
+    Ok(LoraInput { base, adapter, adapter_size, files, model_name })
 }
 
 /// The engine's type of the same name.

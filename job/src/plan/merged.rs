@@ -78,7 +78,7 @@ fn raw_target(
         .folder("adapter", &adapter.model_files())
         .folder("base", &base.input.model_files());
     let fingerprint = prompts::fingerprint(files, prompts);
-    let bucket = bucket.join(requested.training_job.id.as_str())?;
+    let bucket = bucket.join(&super::folder_name(&requested.training_job.id))?;
     Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
 }
 

@@ -13,9 +13,12 @@ pub(crate) mod merged;
 mod named_file;
 pub(crate) mod prompts;
 
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
 use shared::{
     adapters::storage::StorageError,
-    domain::{Destination, Export, HubRepo, Quantization, TrainingJob},
+    domain::{Destination, Export, HubRepo, JobId, Quantization, TrainingJob},
 };
 
 use crate::{
@@ -79,6 +82,30 @@ impl RequestedExport<'_> {
 
     /// `{job_id}/` in the bucket of files for download.
     pub(crate) fn download_folder(&self) -> Result<Bucket, StorageError> {
-        self.sources.bucket(&self.buckets.files)?.join(self.training_job.id.as_str())
+        self.sources.bucket(&self.buckets.files)?.join(&folder_name(&self.training_job.id))
+    }
+}
+
+/// The most bytes of an id that are the name of a folder: file systems allow 255, and Cloud Storage 1024 for a whole path.
+const MAX_FOLDER_NAME: usize = 200;
+
+/// The name of a training job's folder: its id, or the hash of a longer one.
+pub(super) fn folder_name(id: &JobId) -> Cow<'_, str> {
+    if id.as_str().len() <= MAX_FOLDER_NAME {
+        return Cow::Borrowed(id.as_str());
+    }
+    Cow::Owned(hex::encode(Sha256::digest(id.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_id_has_a_folder_of_its_hash() {
+        let id = |length| "é".repeat(length / 2).parse::<JobId>().unwrap();
+        assert_eq!(folder_name(&id(200)), id(200).as_str());
+        assert_eq!(folder_name(&id(1_498)).len(), 64);
+        assert_ne!(folder_name(&id(1_498)), folder_name(&id(1_496)));
     }
 }

@@ -247,8 +247,7 @@ fn plan_lora(requested: &RequestedExport<'_>) -> Result<PlanDraft, JobError> {
         let planned = expected(file.name.as_str(), plan.size());
         if file.target.published()?.is_none() {
             draft.is_reused = false;
-            // the factors, of at most this size
-            draft.work.read(plan.size());
+            draft.work.read(input.adapter_size);
             draft.work.write(plan.size());
         }
         draft.pushed.push(planned);

@@ -691,3 +691,16 @@ pub(crate) fn cut(world: &World, file: &str) {
     let content = fs::read(world.path(file)).unwrap();
     fs::write(world.path(file), &content[..content.len() / 2]).unwrap();
 }
+
+/// File systems allow 255 bytes, and Cloud Storage 1024 for a whole path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_job_may_have_an_id_that_is_no_name_of_a_folder() {
+    let world = World::new();
+    let id = "j".repeat(1_400);
+    world.put_training_job(&id, json!({}));
+    for kind in [ArtifactKind::Merged, ArtifactKind::Gguf, ArtifactKind::Adapter] {
+        let quantizations = (kind == ArtifactKind::Gguf).then_some(Quantization::Q8_0).into_iter().collect();
+        let export = world.export_of(CreateExport { kind, quantizations, ..fixtures::request(&id) }).await;
+        assert_eq!(export.status, Status::Completed, "{kind:?}: {:?}", export.message);
+    }
+}

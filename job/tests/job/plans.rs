@@ -113,6 +113,12 @@ async fn an_export_writes_the_files_of_its_plan_in_their_sizes() {
                 !before.reused && before.bytes_written > 0 && before.bytes_read > 0,
                 "{name}: {before:?}"
             );
+            if request.gguf_kind == GgufKind::Lora {
+                let adapter = ["adapter_model.safetensors", "adapter_config.json"];
+                let size = |file| fs::metadata(world.path("models/adapters/job-1").join(file)).unwrap().len();
+                let files = request.quantizations.len() as u64;
+                assert_eq!(before.bytes_read, files * adapter.map(size).iter().sum::<u64>(), "{name}");
+            }
             let export = world.export_of(request).await;
             assert_eq!(export.status, Status::Completed, "{name}: {:?}", export.message);
             assert_eq!(planned(&before), written(&export), "{name}");
