@@ -4,32 +4,40 @@ use super::target_names::{TargetMatch, TargetNames};
 use super::targets::is_of_layer;
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::Result;
-use crate::gemma::{all_names, is_lm_head, is_token_embedding};
+use crate::gemma::{Architecture, MappedTensor, all_names, is_lm_head, is_token_embedding};
 use crate::peft::{Adapter, ModuleSpellings, module_of};
 
 /// The part of a module's name from which on it is the same in every class and version of transformers.
 const LAYERS: &str = "layers.";
 
-/// Their names in the base. PEFT initializes such modules, so that they change nothing, and warns. An adapter without any
+/// Their names in the base, and those of parameters in `target_parameters`. PEFT initializes such modules, so that they change nothing, and warns. An adapter without any
 /// factors of layers of the language model is not checked: it may have been trained on an encoder alone.
 pub(super) fn find(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) -> Result<Vec<String>> {
-    if !adapter.config().has_targets() {
-        return Ok(Vec::new());
-    }
     let mut has_change = vec![false; base.tensors().len()];
+    let has_targets = adapter.config().has_targets();
     let mut prefix = None;
     for change in adapter.changes() {
         let TargetMatch::One(number) = names.find(&change.target) else { continue };
         has_change[number] = true;
-        if prefix.is_none() && change.is_of_layer() && is_of_layer(base, &base.tensors()[number])? {
+        if has_targets
+            && prefix.is_none()
+            && change.is_of_layer()
+            && is_of_layer(base, &base.tensors()[number])?
+        {
             prefix = targeted_prefix(adapter, change.module())?;
         }
     }
-    let Some(prefix) = prefix else { return Ok(Vec::new()) };
+    let is_missing = |tensor: &TensorInfo| -> Result<bool> {
+        Ok(adapter.config().trains_parameter(&tensor.name)
+            || match &prefix {
+                Some(prefix) => is_linear(base, tensor)? && is_targeted(adapter, &renamed(tensor, prefix))?,
+                None => false,
+            })
+    };
     let mut missing = Vec::new();
     for (tensor, has_change) in base.tensors().iter().zip(has_change) {
-        if !has_change && is_linear(base, tensor)? && is_targeted(adapter, &renamed(tensor, &prefix))? {
-            missing.push(module_of(&tensor.name).to_owned());
+        if !has_change && is_missing(tensor)? {
+            missing.push(tensor.name.strip_suffix(".weight").unwrap_or(&tensor.name).to_owned());
         }
     }
     Ok(missing)
@@ -56,11 +64,20 @@ fn renamed(tensor: &TensorInfo, prefix: &str) -> String {
 
 /// Whether a tensor of the base is the matrix of a linear layer or of an embedding of the language model.
 fn is_linear(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
-    Ok(tensor.shape.len() == 2 && (is_embedding(&tensor.name) || is_of_layer(base, tensor)?))
+    Ok(tensor.shape.len() == 2
+        && (is_embedding(&tensor.name) || is_outside_of_layers(base, tensor) || is_of_layer(base, tensor)?))
 }
 
+/// Whether it is one of the language model that belongs to no layer, such as `per_layer_model_projection` of Gemma 3n and 4.
+fn is_outside_of_layers(base: &Checkpoint, tensor: &TensorInfo) -> bool {
+    Architecture::of(base.config()).is_ok_and(|architecture| {
+        matches!(architecture.family().map_tensor(&tensor.name), MappedTensor::Tensor(_, None))
+    })
+}
+
+/// Whether a tensor has a row for each token.
 fn is_embedding(tensor: &str) -> bool {
-    is_token_embedding(tensor) || is_lm_head(tensor)
+    is_token_embedding(tensor) || is_lm_head(tensor) || tensor.contains("embed_tokens_per_layer")
 }
 
 /// Whether PEFT puts a LoRA layer on a module of this name.

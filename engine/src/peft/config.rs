@@ -179,7 +179,7 @@ impl AdapterConfig {
     }
 
     /// Whether `target_parameters` has the parameter of this name, or the end of its name.
-    fn trains_parameter(&self, name: &str) -> bool {
+    pub(crate) fn trains_parameter(&self, name: &str) -> bool {
         self.target_parameters.iter().any(|parameter| ends_with(name, parameter))
     }
 

@@ -6,6 +6,7 @@ mod clip_limits;
 mod dropped_modules;
 mod heads;
 mod messages;
+mod missing_factors;
 mod outputs;
 mod qat;
 mod report;
