@@ -1,5 +1,7 @@
 //! Prompts as token ids, through the model's chat template.
 
+use std::fmt;
+
 use super::prompt_set::{self, Prompt, PromptFile};
 use crate::error::{Error, Result};
 use crate::forward::{AnswerEnd, BegunAnswer};
@@ -184,6 +186,6 @@ fn last_text(messages: &[minijinja::Value]) -> String {
     content.map(|content| content.to_string()).unwrap_or_default()
 }
 
-fn template_error(model: &Model, problem: &str) -> Error {
+fn template_error(model: &Model, problem: &dyn fmt::Display) -> Error {
     Error::invalid(model.base().location(), format!("the chat template fails: {problem}"))
 }

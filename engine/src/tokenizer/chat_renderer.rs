@@ -10,6 +10,7 @@ use regex::Regex;
 use serde_json::ser::{Formatter, Serializer};
 
 use super::python_value::{python_messages, python_str, python_value};
+use super::render_error::{RenderError, problem, raise_exception};
 use super::{Tokenizer, jinja_filters, python_methods};
 
 /// The work that a template may do, so that a loop in it ends.
@@ -66,7 +67,7 @@ impl ChatRenderer {
         &self,
         conversation: &Conversation,
         add_generation_prompt: bool,
-    ) -> Result<String, String> {
+    ) -> Result<String, RenderError> {
         let named = [
             ("messages", python_messages(&conversation.messages)),
             ("tools", conversation.tools.as_ref().map_or(Value::from(()), python_value)),
@@ -76,11 +77,11 @@ impl ChatRenderer {
         let special =
             self.special_tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
         let context: Value = special.chain(named).collect();
-        let template = self.environment.get_template(TEMPLATE).map_err(|error| problem(&error))?;
+        let template = self.environment.get_template(TEMPLATE)?;
         // minijinja panics where an empty text or list is sliced backwards
-        panic::catch_unwind(AssertUnwindSafe(|| template.render(context)))
-            .map_err(|_| "it makes the template engine fail".to_owned())?
-            .map_err(|error| problem(&error))
+        let rendered = panic::catch_unwind(AssertUnwindSafe(|| template.render(context)))
+            .map_err(|_| RenderError::Failed("it makes the template engine fail".to_owned()))?;
+        Ok(rendered?)
     }
 }
 
@@ -93,18 +94,6 @@ fn without_generation_blocks(template: &str) -> String {
         Err(_) => text,
     };
     replaced(replaced(template.to_owned(), "generation", "if true"), "endgeneration", "endif")
-}
-
-fn problem(error: &minijinja::Error) -> String {
-    match error.detail() {
-        Some(detail) if error.kind() == ErrorKind::InvalidOperation => detail.to_owned(),
-        Some(detail) => format!("{}: {detail}", error.kind()),
-        None => error.kind().to_string(),
-    }
-}
-
-fn raise_exception(message: String) -> Result<String, minijinja::Error> {
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
 fn strftime_now(format: &str) -> String {
@@ -285,7 +274,8 @@ mod tests {
         ]"#;
         let messages = serde_json::from_str(messages).unwrap();
         let renderer = ChatRenderer::new(&tokenizer(template))?.unwrap();
-        renderer.render(&Conversation { messages, tools: None }, add_generation_prompt)
+        let text = renderer.render(&Conversation { messages, tools: None }, add_generation_prompt);
+        text.map_err(|problem| problem.to_string())
     }
 
     /// The expected texts are those of `apply_chat_template` of transformers.

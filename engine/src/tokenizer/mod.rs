@@ -6,11 +6,13 @@ mod bpe;
 mod bpe_vocab;
 mod chat_renderer;
 mod chat_template;
+mod content_form;
 mod gemma4;
 mod jinja_filters;
 mod python_methods;
 mod python_value;
 mod renamed_tokens;
+mod render_error;
 mod rowless_tokens;
 mod score_order;
 mod sentencepiece;
@@ -29,14 +31,16 @@ use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
 pub(crate) use both_vocabularies::differing_pieces;
 pub(crate) use chat_renderer::{ChatRenderer, Conversation};
+pub(crate) use content_form::{ContentForm, message};
 pub(crate) use renamed_tokens::RenamedToken;
+pub(crate) use render_error::RenderError;
 pub(crate) use rowless_tokens::RowlessToken;
 use sentencepiece::SentencePiece;
 use special_tokens::SpecialTokens;
 pub(crate) use text_encoder::TextEncoder;
 pub(crate) use tokenizer_change::{LostTokens, SpecialTokenChange, TokenizerChange, TokenizerInput};
 use tokenizer_files::{TokenizerBytes, TokenizerFiles};
-pub(crate) use turn_end::{generation_eos, message, turn_end};
+pub(crate) use turn_end::{generation_eos, turn_end};
 
 /// Token types (`llama_token_type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,10 +120,22 @@ impl Tokenizer {
         self.special.ids().iter().find(|(known, _)| known == kind).map(|(_, id)| *id)
     }
 
+    /// The id of a kind of special token in transformers, where a null in `tokenizer_config.json` stands for none. A GGUF file
+    /// has an id all the same.
+    pub(crate) fn loaded_special_id(&self, kind: &str) -> Option<u32> {
+        self.special_id(kind).filter(|_| !self.special.is_null(kind))
+    }
+
+    /// Whether llama.cpp adds the token of a kind to texts.
+    pub(crate) fn adds_token(&self, kind: &str) -> bool {
+        self.special.adds(kind)
+    }
+
     /// The special tokens' names in templates, such as `bos_token`, and their texts.
     fn special_texts(&self) -> Vec<(String, String)> {
-        let text = |(kind, id): &(String, u32)| {
-            Some((format!("{kind}_token"), self.vocabulary.tokens.get(*id as usize)?.clone()))
+        let text = |(kind, _): &(String, u32)| {
+            let id = self.loaded_special_id(kind)?;
+            Some((format!("{kind}_token"), self.vocabulary.tokens.get(id as usize)?.clone()))
         };
         self.special.ids().iter().filter_map(text).collect()
     }

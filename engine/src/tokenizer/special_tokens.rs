@@ -21,6 +21,8 @@ const DEFAULT_TOKENS: [(&str, &str); 4] =
 pub(crate) struct SpecialTokens {
     ids: Vec<(String, u32)>,
     add_flags: Vec<(String, bool)>,
+    /// The kinds whose token is null in `tokenizer_config.json`.
+    nulls: Vec<&'static str>,
     template: Option<ChatTemplate>,
     /// Ids are below this.
     vocabulary_size: usize,
@@ -37,6 +39,8 @@ impl SpecialTokens {
         let mut special = Self { template, vocabulary_size, ..Self::default() };
         let mut names: Vec<String> = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
         let mut tokens = token_fields(files);
+        let is_null = |kind: &&str| tokens.as_ref()?.get(&format!("{kind}_token")).map(Value::is_null);
+        special.nulls = KINDS.into_iter().filter(|kind| is_null(kind) == Some(true)).collect();
         special.read_post_processor(files, tokens.as_mut(), &mut names);
         if let Some(tokens) = &tokens {
             special.read_tokens(tokens, &names, |text| token_id(files, vocabulary, text));
@@ -152,6 +156,16 @@ impl SpecialTokens {
     /// The kinds of special tokens and their ids.
     pub(super) fn ids(&self) -> &[(String, u32)] {
         &self.ids
+    }
+
+    /// Whether `tokenizer_config.json` says that there is no token of this kind.
+    pub(super) fn is_null(&self, kind: &str) -> bool {
+        self.nulls.contains(&kind)
+    }
+
+    /// Whether the token of a kind is added to texts.
+    pub(super) fn adds(&self, kind: &str) -> bool {
+        self.add_flags.iter().any(|(known, add)| known == kind && *add)
     }
 
     /// The default chat template.

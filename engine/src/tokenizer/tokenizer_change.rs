@@ -140,9 +140,9 @@ fn has_own_tokens(before: &Tokenizer, after: &Tokenizer) -> bool {
 
 fn special_tokens(before: &Tokenizer, after: &Tokenizer) -> Vec<SpecialTokenChange> {
     let change = |kind: &'static str| {
-        let (old, new) = (before.special_id(kind)?, after.special_id(kind));
+        let (old, new) = (before.loaded_special_id(kind)?, after.loaded_special_id(kind));
         // one without a row is named as such
-        let is_named = new.is_none() && !after.rowless.is_empty();
+        let is_named = after.special_id(kind).is_none() && !after.rowless.is_empty();
         let shown = new.map(|id| ShownToken(after, id).to_string());
         let change = SpecialTokenChange { kind, before: ShownToken(before, old).to_string(), after: shown };
         (new != Some(old) && !is_named).then_some(change)

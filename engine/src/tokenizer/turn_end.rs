@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::chat_renderer::{ChatRenderer, Conversation};
+use super::chat_renderer::ChatRenderer;
+use super::content_form::ContentForm;
+use super::render_error::RenderError;
 use super::text_encoder::TextEncoder;
 use super::{TokenType, Tokenizer};
 use crate::checkpoint::ModelFiles;
@@ -32,13 +34,6 @@ pub(crate) fn generation_eos(files: &ModelFiles) -> Result<Option<Vec<u32>>> {
     ids.ok_or_else(problem).map(Some)
 }
 
-/// A message of a conversation.
-pub(crate) fn message(role: &str, content: &str) -> minijinja::Value {
-    [("role", minijinja::Value::from(role)), ("content", minijinja::Value::from(content))]
-        .into_iter()
-        .collect()
-}
-
 /// The first control token after an answer; `None` if the template puts none there.
 ///
 /// # Errors
@@ -47,9 +42,10 @@ pub(crate) fn turn_end(
     tokenizer: &Tokenizer,
     encoder: &TextEncoder<'_>,
     renderer: &ChatRenderer,
-) -> Result<Option<u32>, String> {
-    let messages = vec![message("user", "Question"), message("assistant", ANSWER)];
-    let text = renderer.render(&Conversation { messages, tools: None }, false)?;
+) -> Result<Option<u32>, RenderError> {
+    let turns = [("user", "Question"), ("assistant", ANSWER)];
+    let form = ContentForm::of(renderer, &turns)?;
+    let text = renderer.render(&form.conversation(&turns), false)?;
     let after = text.rsplit_once(ANSWER).map_or("", |(_, after)| after);
     let is_control = |id: &u32| tokenizer.vocabulary.types[*id as usize] == TokenType::Control;
     Ok(encoder.encode(after).into_iter().find(is_control))
