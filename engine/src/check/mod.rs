@@ -135,7 +135,9 @@ fn tokenizer_findings(
 ) -> Result<Vec<Finding>> {
     let mut findings = or_invalid(vocabulary::check(model, tokenizer), model)?;
     if architecture != Architecture::GemmaEmbedding {
-        let (turn_end, of_template) = chat::check(tokenizer);
+        // a section that is not an object is a finding of the processor's check
+        let has_encoders = model.has_encoders().unwrap_or(false);
+        let (turn_end, of_template) = chat::check(tokenizer, has_encoders);
         findings.extend(of_template);
         let of_stops = stop_tokens::check(model, architecture, tokenizer, turn_end);
         findings.extend(or_invalid(of_stops, model)?);

@@ -42,16 +42,16 @@ pub(super) fn check(
     tokenizer: &Tokenizer,
     turn_end: Option<u32>,
 ) -> Result<Vec<Finding>> {
-    let eos = tokenizer.special_id("eos");
+    let (eos, gguf_eos) = (tokenizer.loaded_special_id("eos"), tokenizer.special_id("eos"));
     let generation = match generation_eos(model.files())? {
         Some(ids) => ids,
         None => config_eos(model.base().config()),
     };
-    let mut findings = Vec::new();
+    let mut findings: Vec<Finding> = adds_eos(tokenizer).into_iter().collect();
     if let Some(end) = turn_end {
         findings.extend(not_a_stop(architecture, tokenizer, &generation, end));
         let text = tokenizer.vocabulary.tokens[end as usize].as_str();
-        if eos != Some(end) && !LLAMA_CPP_STOPS.contains(&text) {
+        if gguf_eos != Some(end) && !LLAMA_CPP_STOPS.contains(&text) {
             let message = format!(
                 "a GGUF file ends no answer at {}, the end of the model's turn: its eos token is another",
                 ShownToken(tokenizer, end)
@@ -60,7 +60,7 @@ pub(super) fn check(
             findings.push(Finding::new(Severity::Error, "turn_end_not_in_gguf", message, remedy));
         }
     }
-    if let Some(pad) = tokenizer.special_id("pad")
+    if let Some(pad) = tokenizer.loaded_special_id("pad")
         && (Some(pad) == eos || Some(pad) == turn_end)
     {
         let message = format!(
@@ -71,6 +71,17 @@ pub(super) fn check(
         findings.push(Finding::new(Severity::Warning, "pad_ends_answers", message, remedy));
     }
     Ok(findings)
+}
+
+/// A tokenizer that ends each text with its eos token, which transformers 5 ignores.
+fn adds_eos(tokenizer: &Tokenizer) -> Option<Finding> {
+    let eos = tokenizer.special_id("eos").filter(|_| tokenizer.adds_token("eos"))?;
+    let message = format!(
+        "a GGUF file of the model has add_eos_token: llama.cpp ends prompts with {}, and llama-cli aborts",
+        ShownToken(tokenizer, eos)
+    );
+    let remedy = "set add_eos_token to false in tokenizer_config.json, and let the post-processor of tokenizer.json add no such token";
+    Some(Finding::new(Severity::Error, "adds_eos_token", message, remedy))
 }
 
 /// `eos_token_id` of `config.json`, of which transformers makes a generation config where there is none.
@@ -95,7 +106,7 @@ fn not_a_stop(
         return None;
     }
     let shown = ShownToken(tokenizer, end);
-    if tokenizer.special_id("eos") == Some(end) {
+    if tokenizer.loaded_special_id("eos") == Some(end) {
         let message = format!(
             "eos_token_id in generation_config.json lacks {shown}, the end of the model's turn, which the tokenizer has as \
              eos token: generate() of transformers writes on after it, vLLM stops"
