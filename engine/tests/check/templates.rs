@@ -23,7 +23,7 @@ fn find(template: &str, code: &str) -> Option<Finding> {
 
 #[test]
 fn each_fault_of_a_template_is_named() {
-    let cases: [(&str, Severity, Break); 10] = [
+    let cases: [(&str, Severity, Break); 11] = [
         ("no_bos_in_template", Severity::Warning, |f| f.template(&TURNS.replace("{{ bos_token }}", ""))),
         ("bos_twice", Severity::Warning, |f| f.template(&format!("{{{{ bos_token }}}}{TURNS}"))),
         ("bos_twice", Severity::Warning, |f| {
@@ -34,6 +34,9 @@ fn each_fault_of_a_template_is_named() {
         }),
         ("template_token_unknown", Severity::Error, |f| {
             f.template(&TURNS.replace("<end_of_turn>", "<end_of_turn></s>"));
+        }),
+        ("template_token_unknown", Severity::Error, |f| {
+            f.template(&TURNS.replace("<start_of_turn>", "<\u{ff5c}turn\u{ff5c}>"));
         }),
         ("template_refuses", Severity::Warning, |f| f.template("{{ raise_exception('no') }}")),
         ("template_refuses", Severity::Warning, |f| {

@@ -9,7 +9,7 @@ use crate::tokenizer::{TextEncoder, Tokenizer};
 
 /// Texts that are one token where they are control tokens. Other tags, such as `<think>`, may be several.
 const CONTROL_TOKEN: &str =
-    r"<[^<>\s]*\|[^<>\s]*>|<(?:start|end)_of_\w+>|<(?:bos|eos|pad|unk|mask)>|</?s>|<unused\d+>";
+    r"<[^<>\s]*[|\x{ff5c}][^<>\s]*>|<(?:start|end)_of_\w+>|<(?:bos|eos|pad|unk|mask)>|</?s>|<unused\d+>";
 
 pub(super) fn check(probe: &Probe<'_>, tokenizer: &Tokenizer, encoder: &TextEncoder<'_>) -> Option<Finding> {
     let mut unknown = unknown(&probe.several, encoder);
