@@ -43,7 +43,7 @@ pub(super) fn check(model: &Model) -> Result<Vec<Finding>> {
         return Ok(Vec::new());
     }
     let has = |field: &&str| processors.get(*field).is_some_and(Value::is_object);
-    let lacking = encoders.iter().find(|encoder| !encoder.fields.iter().any(|field| has(field)));
+    let lacking = encoders.iter().find(|encoder| !encoder.fields.iter().any(has));
     let finding = |Encoder { name, fields, .. }: &Encoder| {
         let message = format!(
             "the model has {name}, and neither {PREPROCESSOR} nor {PROCESSORS} with {}: programs cannot load its processor",
