@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufMetadata, GgufTensor};
 use crate::io::{Source, read_source, refuse_lfs_pointer, sha256};
+use crate::report::LeftOut;
 
 /// The text that the importance matrix of an export was computed from, as the report has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,6 +22,9 @@ pub struct CalibrationUse {
     pub sha256: String,
     /// The tokens that were used, from its beginning.
     pub tokens: usize,
+    /// The conversations of a training set that were left out, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
 }
 
 /// An importance matrix.

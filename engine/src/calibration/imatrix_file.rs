@@ -14,6 +14,7 @@ use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::imatrix::{CalibrationUse, Imatrix};
 use crate::io::{Output, Source};
 use crate::plan::WrittenFile;
+use crate::report::LeftOut;
 
 /// An importance matrix that was computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl MeasuredImatrix {
     pub(super) fn new(
         tensors: &BTreeMap<String, TensorInputs>,
         text: &CalibrationText<'_>,
-        chunks: usize,
+        (chunks, left_out): (usize, Option<LeftOut>),
     ) -> Self {
         let mut metadata = GgufMetadata::default();
         metadata.set("general.type", "imatrix");
@@ -58,6 +59,7 @@ impl MeasuredImatrix {
             file: text.file.to_owned(),
             sha256: hex::encode(Sha256::digest(text.bytes)),
             tokens: chunks * CHUNK_TOKENS,
+            left_out,
         };
         Self { bytes, text, tensors: tensors.len(), chunks }
     }
@@ -75,6 +77,11 @@ impl MeasuredImatrix {
     /// The number of tokens that were used.
     pub fn tokens(&self) -> usize {
         self.chunks * CHUNK_TOKENS
+    }
+
+    /// The conversations of a training set that were left out.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.text.left_out.as_ref()
     }
 
     /// The size of the file in bytes.

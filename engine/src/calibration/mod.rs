@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::forward::{ForwardModel, InputSums, input_sums, tokenizer};
 use crate::merge::Model;
 use crate::progress::{ProgressUpdate, RunOptions, Stage};
+use crate::report::LeftOut;
 use crate::survival::{is_training_set, training_set_tokens};
 use crate::tokenizer::{TextEncoder, Tokenizer};
 
@@ -52,7 +53,8 @@ pub fn measure_imatrix(
     text: &CalibrationText<'_>,
     run: &RunOptions<'_>,
 ) -> Result<MeasuredImatrix> {
-    let (shares_reads, chunks) = (!ForwardModel::of_model(model)?.has_experts(), chunks(model, text)?);
+    let shares_reads = !ForwardModel::of_model(model)?.has_experts();
+    let (chunks, left_out) = chunks(model, text)?;
     let sums = InputSums::default();
     let mut done = 0;
     for side_by_side in chunks.chunks(run.threads()) {
@@ -72,7 +74,7 @@ pub fn measure_imatrix(
         Some((tensor, _)) => {
             Err(Error::tensor(model.base().location(), tensor, "has inputs that are NaN or infinite"))
         }
-        None => Ok(MeasuredImatrix::new(&tensors, text, chunks.len())),
+        None => Ok(MeasuredImatrix::new(&tensors, text, (chunks.len(), left_out))),
     }
 }
 
@@ -83,17 +85,17 @@ pub fn measure_imatrix(
 pub fn calibration_cost(model: &Model, text: &CalibrationText<'_>) -> Result<CalibrationCost> {
     let forward = ForwardModel::of_model(model)?;
     Ok(CalibrationCost {
-        chunks: chunks(model, text)?.len() as u64,
+        chunks: chunks(model, text)?.0.len() as u64,
         chunk_memory: CHUNK_BUFFERS + (CHUNK_TOKENS * STATES * forward.most_rows()) as u64 * 4,
         shares_reads: !forward.has_experts(),
     })
 }
 
-/// The first chunks, each with `<bos>` in place of its first token, as in `llama-imatrix`.
-fn chunks(model: &Model, text: &CalibrationText<'_>) -> Result<Vec<Vec<usize>>> {
+/// The first chunks, each with `<bos>` in place of its first token, as in `llama-imatrix`; and the conversations that were left out.
+fn chunks(model: &Model, text: &CalibrationText<'_>) -> Result<(Vec<Vec<usize>>, Option<LeftOut>)> {
     let tokenizer = tokenizer(model)?;
     let bos = tokenizer.special_id("bos").map(|id| id as usize);
-    let ids = ids(model, &tokenizer, text)?;
+    let (ids, left_out) = ids(model, &tokenizer, text)?;
     let tokens: Vec<usize> = bos.into_iter().chain(ids).collect();
     let mut chunks: Vec<Vec<usize>> =
         tokens.chunks_exact(CHUNK_TOKENS).take(text.max_chunks).map(<[usize]>::to_vec).collect();
@@ -102,23 +104,29 @@ fn chunks(model: &Model, text: &CalibrationText<'_>) -> Result<Vec<Vec<usize>>> 
     }
     if chunks.is_empty() {
         let problem = format!(
-            "has {} tokens, and an importance matrix needs {CHUNK_TOKENS} at least: give more text like what the model will write",
-            tokens.len()
+            "has {} tokens{}, and an importance matrix needs {CHUNK_TOKENS} at least: give more text like what the model will write",
+            tokens.len(),
+            left_out.map(|left_out| format!(" ({left_out})")).unwrap_or_default()
         );
         return Err(Error::invalid(text.file, problem));
     }
-    Ok(chunks)
+    Ok((chunks, left_out))
 }
 
-fn ids(model: &Model, tokenizer: &Tokenizer, text: &CalibrationText<'_>) -> Result<Vec<usize>> {
+fn ids(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    text: &CalibrationText<'_>,
+) -> Result<(Vec<usize>, Option<LeftOut>)> {
     let most = text.max_chunks.saturating_mul(CHUNK_TOKENS);
-    if is_training_set(text.bytes) {
+    if is_training_set(text.file, text.bytes) {
         return training_set_tokens(model, tokenizer, (text.file, text.bytes), most);
     }
     let plain =
         std::str::from_utf8(text.bytes).map_err(|_| Error::invalid(text.file, "is not UTF-8 text"))?;
     let plain = plain.strip_suffix('\n').unwrap_or(plain);
-    Ok(TextEncoder::new(tokenizer).encode_first(plain, most).into_iter().map(|id| id as usize).collect())
+    let ids = TextEncoder::new(tokenizer).encode_first(plain, most);
+    Ok((ids.into_iter().map(|id| id as usize).collect(), None))
 }
 
 #[cfg(test)]

@@ -144,8 +144,9 @@ fn a_training_set_is_rendered_through_the_chat_template() {
     let line =
         r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}"#;
     let set = vec![line; 60].join("\n");
-    let chunks =
-        chunks(&model, &CalibrationText { file: "set.jsonl", bytes: set.as_bytes(), max_chunks: 9 }).unwrap();
+    let set = CalibrationText { file: "set.jsonl", bytes: set.as_bytes(), max_chunks: 9 };
+    let (chunks, left_out) = chunks(&model, &set).unwrap();
+    assert_eq!(left_out, None);
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = TextEncoder::new(&tokenizer);
     let turn = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes<end_of_turn>\n";
@@ -156,6 +157,44 @@ fn a_training_set_is_rendered_through_the_chat_template() {
     (0..chunks.len()).for_each(|chunk| expected[chunk * CHUNK_TOKENS] = 2);
     assert!(!chunks.is_empty());
     assert_eq!(chunks.concat(), expected);
+}
+
+#[test]
+fn conversations_that_are_left_out_are_counted() {
+    let base = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture("gemma3-micro/base")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, base.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let template = "{% for m in messages %}{% if m.role != 'user' %}{{ raise_exception('no answers') }}{% endif %}{{ m.content }}{% endfor %}";
+    std::fs::write(base.path().join("chat_template.jinja"), template).unwrap();
+    let model = Model::new(&Checkpoint::open(Arc::new(LocalFolder::open(base.path()).unwrap())).unwrap());
+    let good = r#"{"messages": [{"role": "user", "content": "Hi, who are you?"}]}"#;
+    let refused = r#"{"messages": [{"role": "assistant", "content": "Hi"}]}"#;
+    let set = vec![format!("{good}\n{refused}\n"); 200].concat();
+    let (_, measured) = measured(&model, set.as_bytes(), 20).unwrap();
+    let left_out = measured.left_out().unwrap();
+    assert_eq!(left_out.count, 200);
+    assert!(
+        left_out.first.starts_with("line 2: the model's chat template does not render it: "),
+        "{left_out}"
+    );
+    let imatrix = measured.imatrix("imatrix.gguf").unwrap();
+    assert_eq!(imatrix.calibration().unwrap().left_out.as_ref(), Some(left_out));
+    let few = format!("{good}\n{refused}");
+    let text = CalibrationText { file: FILE, bytes: few.as_bytes(), max_chunks: 1 };
+    let error = calibration_cost(&model, &text).unwrap_err().to_string();
+    assert!(error.contains(" tokens (1 left out: line 2: "), "{error}");
+}
+
+#[test]
+fn a_text_that_begins_with_a_bracket_is_a_text_unless_its_name_is_that_of_json() {
+    let model = model("gemma3-micro");
+    let bytes = [b"[Context] what is it?\n", &text()[..]].concat();
+    assert!(measured(&model, &bytes, 1).is_ok());
+    let named = CalibrationText { file: "text.json", bytes: &bytes, max_chunks: 1 };
+    let error = calibration_cost(&model, &named).unwrap_err().to_string();
+    assert!(error.contains("text.json: line 1, column 2: invalid JSON"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use super::encoding::{EncodedPrompt, PromptEncoder};
+use super::encoding::{EncodedPrompt, EncodedPrompts, PromptEncoder};
 use super::{ExportedModel, PromptSet, require_adapter, require_causal, turn_end};
 use crate::error::Result;
 use crate::forward::{
@@ -32,7 +32,7 @@ pub(super) struct ComparedModels {
 /// People's own prompts.
 struct AskedPrompts<'a> {
     encoder: PromptEncoder<'a>,
-    encoded: Vec<EncodedPrompt>,
+    encoded: EncodedPrompts,
     /// How many there are, of which these were taken.
     available: usize,
 }
@@ -96,20 +96,27 @@ impl ComparedModels {
         .into_iter();
         let of_export = |(export, changes)| {
             let samples = samples.next().unwrap_or_default();
-            let survival = survival(export, &tokens, changes, samples, texts.used);
+            let survival = survival(export, &tokens, changes, samples, texts.used.clone());
             Survival { turn_end, ..survival }
         };
         let measured = changes.into_iter().enumerate().map(of_export).collect();
         let beside = self.adapter_beside.as_ref().map(|_| {
             // it follows the exports
-            AdapterBeside::from(&survival(self.exports.len(), &tokens, Vec::new(), Vec::new(), texts.used))
+            AdapterBeside::from(&survival(
+                self.exports.len(),
+                &tokens,
+                Vec::new(),
+                Vec::new(),
+                texts.used.clone(),
+            ))
         });
         Ok((measured, beside))
     }
 
     /// The prompts with the answers of the file, or with greedy ones of the fine-tuned model.
     fn answered(&self, asked: &AskedPrompts<'_>, run: &RunOptions<'_>) -> Result<ComparedTexts> {
-        let AskedPrompts { encoder, encoded, available } = asked;
+        let AskedPrompts { encoder, encoded: EncodedPrompts { prompts: encoded, left_out }, available } =
+            asked;
         let end = encoder.answer_end()?;
         let unanswered =
             encoded.iter().filter(|prompt| prompt.answer.is_none()).map(EncodedPrompt::unanswered);
@@ -129,8 +136,13 @@ impl ComparedModels {
         let ending = (0..passages.len()).filter(|number| ends(&passages[*number])).collect();
         let turn_end =
             encoder.turn_end().map(|token| NextToken { token: token as usize, after_passages: ending });
-        let used =
-            PromptUse { source: "file", available: *available, used: encoded.len(), answered: generated };
+        let used = PromptUse {
+            source: "file",
+            available: *available,
+            used: encoded.len(),
+            answered: generated,
+            left_out: left_out.clone(),
+        };
         Ok(ComparedTexts { passages, turn_end, used })
     }
 
@@ -144,7 +156,7 @@ impl ComparedModels {
         run: &RunOptions<'_>,
     ) -> Result<Vec<Vec<AnswerSample>>> {
         let encoder = &asked.encoder;
-        let prompts = &asked.encoded[..count.min(asked.encoded.len())];
+        let prompts = &asked.encoded.prompts[..count.min(asked.encoded.prompts.len())];
         let end = encoder.answer_end()?;
         let begun = |model: usize| {
             let mut predicted = predicted.iter().map(|token| token.most_likely(model));
@@ -181,7 +193,7 @@ impl ComparedTexts {
     fn fixed(tokenizer: &Tokenizer) -> Self {
         let passages = fixed_prompts(tokenizer);
         let count = passages.len();
-        let used = PromptUse { source: "fixed", available: count, used: count, answered: 0 };
+        let used = PromptUse { source: "fixed", available: count, used: count, answered: 0, left_out: None };
         Self { passages, turn_end: None, used }
     }
 }

@@ -32,7 +32,7 @@ pub fn survival_cost(model: &Model, prompts: &PromptSet) -> Result<SurvivalCost>
         return Ok(SurvivalCost { tokens, ..SurvivalCost::default() });
     };
     require_causal(model, &forward)?;
-    let encoded = PromptEncoder::new(model, &tokenizer)?.encode(file)?;
+    let encoded = PromptEncoder::new(model, &tokenizer)?.encode(file)?.prompts;
     let answer = |given: &Option<Vec<usize>>| given.as_ref().map_or(MAX_NEW_TOKENS, Vec::len);
     let tokens = encoded.iter().map(|prompt| (prompt.prompt.len() + answer(&prompt.answer)) as u64).sum();
     let passes = |are_needed: bool| if are_needed { MAX_NEW_TOKENS as u64 } else { 0 };

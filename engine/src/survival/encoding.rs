@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use super::prompt_set::{self, Prompt, PromptFile};
+use super::prompt_set::{self, Prompt, PromptContent, PromptFile};
 use crate::error::{Error, Result};
 use crate::forward::{AnswerEnd, BegunAnswer};
 use crate::merge::Model;
+use crate::report::LeftOut;
 use crate::tokenizer::{
-    ChatRenderer, Conversation, TextEncoder, Tokenizer, generation_eos, message, turn_end,
+    ChatRenderer, Conversation, RenderError, TextEncoder, Tokenizer, generation_eos, message, turn_end,
 };
 
 /// The most tokens of an answer that is generated.
@@ -20,6 +21,22 @@ const MAX_PROMPT_TOKENS: usize = 512;
 const MAX_TOKENS: usize = 1024;
 /// How many prompts of a part are tried.
 const MAX_TRIED: usize = 64;
+
+/// What to do about a conversation that the template does not render.
+const CORRECT_IT: &str = "correct the conversation, or the template of the model";
+
+/// The prompts of a file that are used, at least one.
+pub(super) struct EncodedPrompts {
+    pub(super) prompts: Vec<EncodedPrompt>,
+    /// Those before them that cannot be used.
+    pub(super) left_out: Option<LeftOut>,
+}
+
+/// Why a prompt cannot be rendered.
+pub(super) struct Unrendered {
+    problem: String,
+    remedy: &'static str,
+}
 
 /// A prompt as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +56,30 @@ impl EncodedPrompt {
     }
 }
 
+impl Unrendered {
+    fn by_template(problem: &RenderError) -> Self {
+        Self {
+            problem: format!("the model's chat template does not render it: {problem}"),
+            remedy: CORRECT_IT,
+        }
+    }
+
+    fn without_template() -> Self {
+        let problem = "the model has no chat template, so conversations cannot be rendered";
+        Self { problem: problem.to_owned(), remedy: "give prompts as plain text" }
+    }
+
+    /// The prompt is left out.
+    pub(super) fn reason(&self, prompt: &Prompt) -> String {
+        format!("{}: {}", prompt.position, self.problem)
+    }
+
+    /// No prompt of the file can be used.
+    pub(super) fn error(&self, file: &str, prompt: &Prompt) -> Error {
+        Error::invalid(file, format!("{}: {}", self.reason(prompt), self.remedy))
+    }
+}
+
 /// A model's tokenizer and chat template.
 pub(super) struct PromptEncoder<'a> {
     model: &'a Model,
@@ -54,28 +95,34 @@ impl<'a> PromptEncoder<'a> {
     }
 
     /// The first prompt of each part of the list that the template can render within the limits of tokens.
-    pub(super) fn encode(&self, file: &PromptFile) -> Result<Vec<EncodedPrompt>> {
-        let (mut encoded, mut total, mut problem) = (Vec::new(), 0, None);
+    pub(super) fn encode(&self, file: &PromptFile) -> Result<EncodedPrompts> {
+        let end = self.answer_end()?;
+        let (mut prompts, mut total, mut left_out, mut refused) = (Vec::new(), 0, None, None);
         for part in prompt_set::parts(&file.prompts) {
             for prompt in part.iter().take(MAX_TRIED) {
-                let prompt = match self.encode_one(prompt) {
-                    Ok(prompt) => prompt,
-                    Err(error) => {
-                        problem = problem.or(Some(error));
+                let encoded = match self.encode_one(prompt, &end) {
+                    Ok(encoded) => encoded,
+                    Err(problem) => {
+                        LeftOut::add(&mut left_out, || problem.reason(prompt));
+                        refused = refused.or_else(|| Some(problem.error(&file.name, prompt)));
                         continue;
                     }
                 };
-                let tokens = prompt.prompt.len() + prompt.answer.as_ref().map_or(0, Vec::len);
-                if (1..=MAX_PROMPT_TOKENS).contains(&prompt.prompt.len()) && total + tokens <= MAX_TOKENS {
-                    total += tokens;
-                    encoded.push(prompt);
+                let (length, answer) = (encoded.prompt.len(), encoded.answer.as_ref().map_or(0, Vec::len));
+                if !(1..=MAX_PROMPT_TOKENS).contains(&length) {
+                    LeftOut::add(&mut left_out, || {
+                        format!("{}: it has not 1 to {MAX_PROMPT_TOKENS} tokens", prompt.position)
+                    });
+                } else if total + length + answer <= MAX_TOKENS {
+                    total += length + answer;
+                    prompts.push(encoded);
                     break;
                 }
             }
         }
-        match (encoded.is_empty(), problem) {
-            (false, _) => Ok(encoded),
-            (true, Some(problem)) => Err(problem),
+        match (prompts.is_empty(), refused) {
+            (false, _) => Ok(EncodedPrompts { prompts, left_out }),
+            (true, Some(error)) => Err(error),
             (true, None) => {
                 let problem =
                     format!("none of the prompts has 1 to {MAX_PROMPT_TOKENS} tokens: shorten them");
@@ -104,60 +151,66 @@ impl<'a> PromptEncoder<'a> {
     }
 
     /// The tokens of a prompt with its answer, if it has one.
-    pub(super) fn encode_whole(&self, prompt: &Prompt) -> Result<Vec<usize>> {
-        match (prompt, &self.renderer) {
-            (Prompt::Chat(chat), Some(renderer)) => {
-                let text = renderer.render(chat, false);
-                text.map_err(|problem| template_error(self.model, &problem)).map(|text| self.ids(&text))
-            }
-            (Prompt::Chat(_) | Prompt::Text(_), _) => self.encode_one(prompt).map(|encoded| encoded.prompt),
+    pub(super) fn encode_whole(&self, prompt: &Prompt) -> Result<Vec<usize>, Unrendered> {
+        match &prompt.content {
+            PromptContent::Chat(chat) => Ok(self.ids(&self.render(chat, false)?)),
+            PromptContent::Text(text) => self.encode_text(text).map(|encoded| encoded.prompt),
         }
     }
 
-    fn encode_one(&self, prompt: &Prompt) -> Result<EncodedPrompt> {
-        let chat = match (prompt, &self.renderer) {
-            (Prompt::Text(text), None) => {
+    fn encode_one(&self, prompt: &Prompt, end: &AnswerEnd) -> Result<EncodedPrompt, Unrendered> {
+        match &prompt.content {
+            PromptContent::Text(text) => self.encode_text(text),
+            PromptContent::Chat(chat) => self.encode_chat(chat, end),
+        }
+    }
+
+    /// A message of the user, or the start of a text without a template.
+    fn encode_text(&self, text: &str) -> Result<EncodedPrompt, Unrendered> {
+        let prompt = match self.renderer {
+            Some(_) => {
+                let chat = Conversation { messages: vec![message("user", text)], tools: None };
+                self.first_ids(&self.render(&chat, true)?)
+            }
+            None => {
                 let bos = self.tokenizer.special_id("bos").map(|id| id as usize);
-                let prompt = bos.into_iter().chain(self.first_ids(text)).collect();
-                return Ok(EncodedPrompt { prompt, answer: None, shown: text.clone() });
+                bos.into_iter().chain(self.first_ids(text)).collect()
             }
-            (Prompt::Text(text), Some(_)) => {
-                &Conversation { messages: vec![message("user", text)], tools: None }
-            }
-            (Prompt::Chat(chat), _) => chat,
         };
-        let Some(renderer) = &self.renderer else {
-            let problem =
-                "has no chat template, so conversations cannot be rendered: give prompts as plain text";
-            return Err(self.invalid(problem.to_owned()));
-        };
-        let render = |chat: &Conversation, add_generation_prompt| {
-            let text = renderer.render(chat, add_generation_prompt);
-            text.map_err(|problem| template_error(self.model, &problem)).map(|text| self.first_ids(&text))
-        };
+        Ok(EncodedPrompt { prompt, answer: None, shown: text.to_owned() })
+    }
+
+    fn encode_chat(&self, chat: &Conversation, end: &AnswerEnd) -> Result<EncodedPrompt, Unrendered> {
         let role = |message: &minijinja::Value| message.get_attr("role").map(|role| role.to_string());
-        let Some((last, before)) = chat
-            .messages
-            .split_last()
-            .filter(|(last, _)| role(last).is_ok_and(|role| role == "assistant" || role == "model"))
-        else {
-            let prompt = render(chat, true)?;
+        let is_answer = |message| role(message).is_ok_and(|role| role == "assistant" || role == "model");
+        let Some((_, before)) = chat.messages.split_last().filter(|(last, _)| is_answer(last)) else {
+            let prompt = self.first_ids(&self.render(chat, true)?);
             return Ok(EncodedPrompt { prompt, answer: None, shown: last_text(&chat.messages) });
         };
+        if before.is_empty() {
+            let problem = "its only message is an answer".to_owned();
+            return Err(Unrendered { problem, remedy: "begin it with a message of the user" });
+        }
         let asked = Conversation { messages: before.to_vec(), tools: chat.tools.clone() };
-        let (prompt, whole) = (render(&asked, true)?, render(chat, false)?);
+        let prompt = self.first_ids(&self.render(&asked, true)?);
+        let whole = self.first_ids(&self.render(chat, false)?);
         let common = prompt.iter().zip(&whole).take_while(|(a, b)| a == b).count();
-        let end = self.answer_end()?;
         let mut answer = whole[common..].to_vec();
         if let Some(at) = answer.iter().position(|id| end.stop_tokens.contains(id)) {
             answer.truncate(at + 1);
         }
         answer.truncate(MAX_ANSWER_TOKENS);
         if common == 0 || answer.is_empty() {
-            let shown = last_text(std::slice::from_ref(last));
-            return Err(self.invalid(format!("the chat template renders no answer for {shown:?}")));
+            let problem = "the model's chat template does not render its answer".to_owned();
+            return Err(Unrendered { problem, remedy: CORRECT_IT });
         }
         Ok(EncodedPrompt { prompt: whole[..common].to_vec(), answer: Some(answer), shown: last_text(before) })
+    }
+
+    fn render(&self, chat: &Conversation, add_generation_prompt: bool) -> Result<String, Unrendered> {
+        let renderer = self.renderer.as_ref().ok_or_else(Unrendered::without_template)?;
+        let text = renderer.render(chat, add_generation_prompt);
+        text.map_err(|problem| Unrendered::by_template(&problem))
     }
 
     /// The ids of a prompt and its answer, as far as they count.
@@ -173,10 +226,6 @@ impl<'a> PromptEncoder<'a> {
 
     fn ids(&self, text: &str) -> Vec<usize> {
         self.encoder.encode(text).into_iter().map(|id| id as usize).collect()
-    }
-
-    fn invalid(&self, problem: String) -> Error {
-        Error::invalid(self.model.base().location(), problem)
     }
 }
 

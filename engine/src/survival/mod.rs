@@ -7,7 +7,9 @@
 mod compared_models;
 mod cost;
 mod encoding;
+mod prompt_file;
 mod prompt_set;
+mod training_row;
 mod turn_end;
 
 use std::sync::Arc;
@@ -19,13 +21,13 @@ use crate::forward::ForwardModel;
 use crate::io::Source;
 use crate::merge::Model;
 use crate::progress::RunOptions;
-use crate::report::{AdapterBeside, Survival};
+use crate::report::{AdapterBeside, LeftOut, Survival};
 use crate::tokenizer::Tokenizer;
 use compared_models::ComparedModels;
 pub use cost::{SurvivalCost, survival_cost};
 use encoding::PromptEncoder;
+pub(crate) use prompt_file::is_training_set;
 pub use prompt_set::PromptSet;
-pub(crate) use prompt_set::is_training_set;
 pub use turn_end::{TurnEnd, check_turn_end, measure_turn_end};
 
 /// An export that was written.
@@ -104,28 +106,30 @@ fn require_causal(model: &Model, forward: &ForwardModel) -> Result<()> {
 }
 
 /// The tokens of a training set in chat form: conversations, rendered through the model's chat template, up to the one that makes it
-/// at least `most` tokens. One that the template cannot render is left out.
+/// at least `most` tokens; and those that the template does not render.
 pub(crate) fn training_set_tokens(
     model: &Model,
     tokenizer: &Tokenizer,
     (file, bytes): (&str, &[u8]),
     most: usize,
-) -> Result<Vec<usize>> {
+) -> Result<(Vec<usize>, Option<LeftOut>)> {
     let encoder = PromptEncoder::new(model, tokenizer)?;
-    let conversations = prompt_set::parse_all(file, bytes)?;
-    let (mut tokens, mut problem) = (Vec::new(), None);
-    for conversation in &conversations {
+    let (mut tokens, mut left_out, mut refused) = (Vec::new(), None, None);
+    for conversation in &prompt_file::parse(file, bytes)? {
         if tokens.len() >= most {
             break;
         }
         match encoder.encode_whole(conversation) {
             Ok(rendered) => tokens.extend(rendered),
-            Err(error) => problem = problem.or(Some(error)),
+            Err(problem) => {
+                LeftOut::add(&mut left_out, || problem.reason(conversation));
+                refused = refused.or_else(|| Some(problem.error(file, conversation)));
+            }
         }
     }
-    match problem.filter(|_| tokens.is_empty()) {
-        Some(problem) => Err(problem),
-        None => Ok(tokens),
+    match refused.filter(|_| tokens.is_empty()) {
+        Some(error) => Err(error),
+        None => Ok((tokens, left_out)),
     }
 }
 

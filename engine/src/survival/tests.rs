@@ -181,7 +181,7 @@ fn survival_on_prompts_is_that_of_the_definition() {
 
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
-    let encoded = encoder.encode(prompts.file.as_ref().unwrap()).unwrap();
+    let encoded = encoder.encode(prompts.file.as_ref().unwrap()).unwrap().prompts;
     let end = encoder.answer_end().unwrap();
     let (fine_tuned, base) = (
         ForwardModel::of_model(&model).unwrap(),
@@ -213,8 +213,8 @@ fn survival_on_prompts_is_that_of_the_definition() {
         let survival = 1.0 - kl_export / kl_base;
         assert!((found.survival.unwrap() - survival).abs() < 1e-3, "{survival} {found:?}");
         assert!((found.kl_base * count as f64 - kl_base).abs() < 1e-3 * kl_base, "{kl_base} {found:?}");
-        let PromptUse { source, available, used, answered } = found.prompts;
-        assert_eq!((source, available, used, answered), ("file", 2, 2, 1));
+        let used = PromptUse { source: "file", available: 2, used: 2, answered: 1, left_out: None };
+        assert_eq!(found.prompts, used);
         for (number, sample) in found.samples.iter().enumerate() {
             let own = |model| answer(model, &encoded[number].prompt, &end.stop_tokens, end.max_tokens);
             assert_eq!(sample.base, encoder.decode(&own(&base)), "{number}");
@@ -232,12 +232,13 @@ fn prompts_and_answers_are_rendered_through_the_chat_template() {
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
     let prompts = PromptSet::parse("p", br#"{"prompt": "hi", "completion": "yes"}"#).unwrap();
-    let encoded = encoder.encode(&prompts.file.unwrap()).unwrap().remove(0);
+    let encoded = encoder.encode(&prompts.file.unwrap()).unwrap().prompts.remove(0);
     let texts = crate::tokenizer::TextEncoder::new(&tokenizer);
     let ids = |text: &str| texts.encode(text).into_iter().map(|id| id as usize).collect::<Vec<_>>();
     assert_eq!(encoded.prompt, ids("<bos><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\n"));
     assert_eq!(encoded.answer, Some(ids("yes<end_of_turn>")));
-    let text = encoder.encode(&PromptSet::parse("p", b"hi\n").unwrap().file.unwrap()).unwrap().remove(0);
+    let text = PromptSet::parse("p", b"hi\n").unwrap().file.unwrap();
+    let text = encoder.encode(&text).unwrap().prompts.remove(0);
     assert_eq!((&text.prompt, text.answer), (&encoded.prompt, None));
     assert!(encoder.answer_end().unwrap().stop_tokens.contains(&ids("<end_of_turn>")[0]));
 }
@@ -253,7 +254,9 @@ fn a_prompt_that_is_too_long_gives_its_place_to_the_next() {
         (0..32).map(|n| if n % 2 == 0 { format!("{long}\n") } else { format!("{n}\n") }).collect();
     let prompts = PromptSet::parse("p", text.as_bytes()).unwrap();
     let encoded = encoder.encode(&prompts.file.unwrap()).unwrap();
-    let shown: Vec<_> = encoded.into_iter().map(|prompt| prompt.shown).collect();
+    let too_long = LeftOut { count: 16, first: "line 1: it has not 1 to 512 tokens".to_owned() };
+    assert_eq!(encoded.left_out, Some(too_long));
+    let shown: Vec<_> = encoded.prompts.into_iter().map(|prompt| prompt.shown).collect();
     assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
 }
 
@@ -296,25 +299,57 @@ fn a_conversation_that_the_template_refuses_gives_its_place_to_the_next() {
     let (model, tokenizer) = (inputs.model(), tokenizer(&inputs.model()).unwrap());
     let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
     let encoded = encoder.encode(&PromptSet::parse("p", rows.as_bytes()).unwrap().file.unwrap()).unwrap();
-    let shown: Vec<_> = encoded.into_iter().map(|prompt| prompt.shown).collect();
+    let first = "line 1: the model's chat template does not render it: roles must alternate".to_owned();
+    assert_eq!(encoded.left_out, Some(LeftOut { count: 16, first: first.clone() }));
+    let shown: Vec<_> = encoded.prompts.into_iter().map(|prompt| prompt.shown).collect();
     assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
     // with a byte order mark, as in a prompts file
     let rows = format!("\u{feff}{}", rows.repeat(20));
-    assert!(is_training_set(rows.as_bytes()));
-    let tokens = training_set_tokens(&model, &tokenizer, ("p", rows.as_bytes()), 100).unwrap();
+    assert!(is_training_set("p", rows.as_bytes()));
+    let (tokens, left_out) = training_set_tokens(&model, &tokenizer, ("p", rows.as_bytes()), 100).unwrap();
     assert!((100..110).contains(&tokens.len()), "{}", tokens.len());
-    let only_refused = row("tool", "hi");
+    let left_out = left_out.unwrap();
+    assert!(left_out.first == first && left_out.count > 10, "{left_out:?}");
+    let only_refused = format!("\n{}", row("tool", "hi"));
     let error = training_set_tokens(&model, &tokenizer, ("p", only_refused.as_bytes()), 100).unwrap_err();
-    assert!(error.to_string().contains("roles must alternate"), "{error}");
+    let expected = "p: line 2: the model's chat template does not render it: roles must alternate: correct";
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
+/// Refuses messages as the template of Gemma does.
+const ALTERNATING: &str = "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}\
+    {{ raise_exception('Conversation roles must alternate') }}{% endif %}{{ m.role }} {{ m.content }}<end_of_turn>{% endfor %}";
+
 #[test]
-fn a_text_that_begins_with_a_bracket_is_no_training_set() {
-    for text in ["[edit]\nA section", "{{ name }} is a template", "[1] a note", "{\n", "", "[", "plain"] {
-        assert!(!is_training_set(text.as_bytes()), "{text}");
-    }
-    for rows in ["{\"prompt\": \"hi\"}", "[\n {\"prompt\": \"hi\"}]", "\u{feff} { \"prompt\": \"hi\"}"] {
-        assert!(is_training_set(rows.as_bytes()), "{rows}");
+fn prompts_that_cannot_be_rendered_are_refused_with_file_and_line() {
+    let user = r#"{"role": "user", "content": "a"}"#;
+    for (messages, problem) in [
+        (format!("{user}, {user}"), "does not render it: Conversation roles must alternate"),
+        (
+            r#"{"role": "assistant", "content": "a"}"#.to_owned(),
+            "its only message is an answer: begin it with",
+        ),
+        (
+            r#"{"role": "assistant", "tool_calls": [{}]}, {"role": "tool", "content": "a"}"#.to_owned(),
+            "does not render it: ",
+        ),
+    ] {
+        let inputs = Inputs::new();
+        std::fs::write(inputs.path("base/chat_template.jinja"), ALTERNATING).unwrap();
+        let rows = format!("\n{{\"messages\": [{messages}]}}");
+        let prompts = PromptSet::parse("p.jsonl", rows.as_bytes()).unwrap();
+        let error = survival_cost(&inputs.model(), &prompts).unwrap_err().to_string();
+        assert!(error.starts_with("p.jsonl: line 2: ") && error.contains(problem), "{error}");
+        let mixed = format!("{{\"prompt\": \"hi\"}}\n{rows}");
+        let prompts = PromptSet::parse("p.jsonl", mixed.as_bytes()).unwrap();
+        let base = ExportedModel::Merged(inputs.base());
+        let used = inputs.survival(base, &prompts).prompts;
+        let left_out = used.left_out.unwrap();
+        assert_eq!((used.available, used.used, left_out.count), (2, 1, 1));
+        assert!(left_out.first.starts_with("line 3: "), "{left_out:?}");
+        let (_, left_out_of_check) =
+            measure_turn_end(&inputs.model(), &prompts, &RunOptions::default()).unwrap();
+        assert_eq!(left_out_of_check, Some(left_out));
     }
 }
 
@@ -322,7 +357,10 @@ fn a_text_that_begins_with_a_bracket_is_no_training_set() {
 fn a_template_that_renders_nothing_or_fails_is_an_error() {
     for (template, problem) in [
         ("{{ '' }}", "none of the prompts has 1 to 512 tokens"),
-        ("{{ raise_exception('no such role') }}", "the chat template fails: no such role"),
+        (
+            "{{ raise_exception('no such role') }}",
+            "p: line 1: the model's chat template does not render it: no such role: correct",
+        ),
     ] {
         let inputs = Inputs::new();
         std::fs::write(inputs.path("adapter/chat_template.jinja"), template).unwrap();
@@ -447,7 +485,7 @@ fn answers_without_an_end_are_a_finding_of_their_own() {
     let model = Inputs::new().model();
     let measure = |file: &str| {
         let prompts = PromptSet::parse("prompts.jsonl", file.as_bytes()).unwrap();
-        measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap()
+        measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().0
     };
     let long = "Yes, indeed. ".repeat(40);
     let text = format!(
@@ -456,7 +494,8 @@ fn answers_without_an_end_are_a_finding_of_their_own() {
     assert_eq!(measure(&text), TurnEnd::NoAnswerEnds(1));
     let finding = measure(&text).finding().unwrap();
     assert_eq!((finding.code, finding.severity), ("turn_end_not_measured", Severity::Note));
-    assert_eq!(measure_turn_end(&model, &PromptSet::fixed(), &RunOptions::default()).unwrap(), TurnEnd::None);
+    let without = measure_turn_end(&model, &PromptSet::fixed(), &RunOptions::default()).unwrap();
+    assert_eq!(without, (TurnEnd::None, None));
 }
 
 /// A softmax by hand over all logits after an answer of the file, in both models.
@@ -467,7 +506,8 @@ fn the_probability_of_the_turn_end_is_that_after_the_answer() {
     let text =
         r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}"#;
     let prompts = PromptSet::parse("prompts.jsonl", text.as_bytes()).unwrap();
-    let measured = measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().probability().unwrap();
+    let measured =
+        measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().0.probability().unwrap();
     let tokenizer = tokenizer(&model).unwrap();
     let encoder = crate::tokenizer::TextEncoder::new(&tokenizer);
     let text = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes";

@@ -1,13 +1,13 @@
 //! How likely a fine-tuned model ends its turn after its answers: whether it learned to stop.
 
 use super::PromptSet;
-use super::encoding::{EncodedPrompt, PromptEncoder};
+use super::encoding::{EncodedPrompt, EncodedPrompts, PromptEncoder};
 use crate::check::{Finding, Severity, TURN_END_NOT_LEARNED};
 use crate::error::Result;
 use crate::forward::{ForwardModel, greedy_answers, token_probabilities, tokenizer};
 use crate::merge::Model;
 use crate::progress::RunOptions;
-use crate::report::TurnEndProbability;
+use crate::report::{LeftOut, TurnEndProbability};
 
 /// What was measured of the end of answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,13 +46,18 @@ impl TurnEnd {
     }
 }
 
-/// Measures it after the answers of these prompts, and after greedy ones where a prompt has none.
+/// Measures it after the answers of these prompts, and after greedy ones where a prompt has none. The prompts that were left out are
+/// the second value.
 ///
 /// # Errors
 /// When the model's logits cannot be computed ([`check_comparable`](crate::check_comparable)), a prompt cannot be rendered
 /// or an input cannot be read.
-pub fn measure_turn_end(model: &Model, prompts: &PromptSet, run: &RunOptions<'_>) -> Result<TurnEnd> {
-    let Some(file) = &prompts.file else { return Ok(TurnEnd::None) };
+pub fn measure_turn_end(
+    model: &Model,
+    prompts: &PromptSet,
+    run: &RunOptions<'_>,
+) -> Result<(TurnEnd, Option<LeftOut>)> {
+    let Some(file) = &prompts.file else { return Ok((TurnEnd::None, None)) };
     let models = match model.adapter() {
         Some(_) => {
             let (base, fine_tuned) = model.with_base_beside(2);
@@ -65,9 +70,9 @@ pub fn measure_turn_end(model: &Model, prompts: &PromptSet, run: &RunOptions<'_>
     let tokenizer = tokenizer(model)?;
     let encoder = PromptEncoder::new(model, &tokenizer)?;
     let Some(turn_end) = encoder.turn_end().filter(|_| models[0].is_causal()) else {
-        return Ok(TurnEnd::None);
+        return Ok((TurnEnd::None, None));
     };
-    let (encoded, end) = (encoder.encode(file)?, encoder.answer_end()?);
+    let (EncodedPrompts { prompts: encoded, left_out }, end) = (encoder.encode(file)?, encoder.answer_end()?);
     let asked = encoded.iter().filter(|prompt| prompt.answer.is_none()).map(EncodedPrompt::unanswered);
     let mut generated = greedy_answers(&[(&models[0], asked.collect())], &end, run)?.into_iter().flatten();
     let answers = encoded.len();
@@ -79,10 +84,10 @@ pub fn measure_turn_end(model: &Model, prompts: &PromptSet, run: &RunOptions<'_>
     let texts: Vec<Vec<usize>> = texts.collect();
     let models: Vec<&ForwardModel> = models.iter().collect();
     if texts.is_empty() {
-        return Ok(TurnEnd::NoAnswerEnds(answers));
+        return Ok((TurnEnd::NoAnswerEnds(answers), left_out));
     }
     let measured = mean_probability(&token_probabilities(&models, &texts, turn_end as usize, run)?);
-    Ok(measured.map_or(TurnEnd::None, TurnEnd::Measured))
+    Ok((measured.map_or(TurnEnd::None, TurnEnd::Measured), left_out))
 }
 
 /// The means over the answers, of the fine-tuned model and the base; `None` without answers.
