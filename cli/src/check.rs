@@ -1,5 +1,6 @@
 //! `gemma-export check`
 
+use engine::report::LeftOut;
 use engine::{
     Finding, Model, Severity, Stage, TurnEnd, TurnEndProbability, check_adapter_values, check_serving,
     measure_turn_end,
@@ -18,7 +19,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
     let sources = Sources::new(terminal);
     let OpenModel { model, title, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
     let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
-    let turn_end = turn_end(args, &model, run)?;
+    let (turn_end, left_out) = turn_end(args, &model, run)?;
     let mut findings: Vec<Finding> = turn_end.finding().into_iter().collect();
     if let Some(adapter) = model.adapter() {
         findings.extend(run.show(Stage::Verifying, |run| check_adapter_values(adapter, run))?);
@@ -26,6 +27,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
     findings.extend(check_serving(&model)?);
     let mut lines = vec![title];
     lines.extend(turn_end.probability().as_ref().map(probability));
+    lines.extend(left_out.as_ref().map(|left_out| format!("  prompts {left_out}")));
     lines.extend(described(&findings));
     let least = if args.strict { Severity::Warning } else { Severity::Error };
     let count = findings.iter().filter(|finding| finding.severity >= least).count();
@@ -35,13 +37,14 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
         let message = format!("{what}, or the model is not served as it was trained");
         Failure::new(FailureKind::Finding, message)
     });
-    let figures = json!({ "findings": findings, "turn_end": turn_end.probability() });
+    let figures =
+        json!({ "findings": findings, "turn_end": turn_end.probability(), "prompts_left_out": left_out });
     Ok(Summary { lines, figures, failure, ..Summary::default() })
 }
 
-/// The end of the answers to `--prompts`, if there are any.
-fn turn_end(args: &CheckArgs, model: &Model, run: Run<'_>) -> Result<TurnEnd, Failure> {
-    let Some(path) = &args.prompts else { return Ok(TurnEnd::None) };
+/// The end of the answers to `--prompts`, if there are any, and the prompts that were left out.
+fn turn_end(args: &CheckArgs, model: &Model, run: Run<'_>) -> Result<(TurnEnd, Option<LeftOut>), Failure> {
+    let Some(path) = &args.prompts else { return Ok((TurnEnd::None, None)) };
     engine::check_comparable(model)?;
     let prompts = read_prompts(path)?;
     run.show(Stage::Verifying, |run| measure_turn_end(model, &prompts, run))

@@ -31,20 +31,23 @@ pub(crate) fn run(args: &ImatrixArgs, terminal: Terminal) -> Result<Summary, Fai
     let written = measured.write(name, &mut LocalOutput::create(folder)?.create_new(!args.force))?;
     let (chunks, tokens, tensors) = (measured.chunks(), measured.tokens(), measured.tensors());
     let next_steps = next_step::imatrix(args.base.as_deref(), args.adapter.as_deref(), &args.out);
+    let mut lines = vec![
+        args.out.display().to_string(),
+        format!("  size     {} ({} bytes)", DecimalBytes(written.size), written.size),
+        format!("  sha256   {}", written.sha256),
+        format!("  text     {tokens} tokens in {chunks} chunks"),
+    ];
+    lines.extend(measured.left_out().map(|left_out| format!("           conversations {left_out}")));
+    lines.push(format!("  tensors  {tensors}"));
     Ok(Summary {
-        lines: vec![
-            args.out.display().to_string(),
-            format!("  size     {} ({} bytes)", DecimalBytes(written.size), written.size),
-            format!("  sha256   {}", written.sha256),
-            format!("  text     {tokens} tokens in {chunks} chunks"),
-            format!("  tensors  {tensors}"),
-        ],
+        lines,
         figures: json!({
             "path": args.out,
             "bytes": written.size,
             "sha256": written.sha256,
             "chunks": chunks,
             "tokens": tokens,
+            "left_out": measured.left_out(),
             "tensors": tensors,
             "next_steps": next_steps,
         }),

@@ -188,6 +188,7 @@ pub(crate) fn lines(survival: &Survival) -> Vec<String> {
         None => format!("  survival not measured: {}", survival.unmeasured.as_deref().unwrap_or_default()),
     }];
     lines.push(format!("           {}", prompts(&survival.prompts)));
+    lines.extend(survival.prompts.left_out.as_ref().map(|left_out| format!("           {left_out}")));
     lines.push(format!(
         "           {tokens} tokens; KL divergence from base and adapter: export {kl_export:.2e} nats, base {kl_base:.2e}"
     ));
@@ -223,7 +224,7 @@ fn left(share: f64) -> String {
 }
 
 fn prompts(used: &PromptUse) -> String {
-    let PromptUse { source, available, used, answered } = used;
+    let PromptUse { source, available, used, answered, .. } = used;
     match *source {
         "fixed" => format!("{used} fixed texts: give --prompts like the training data for a better measure"),
         _ => format!(

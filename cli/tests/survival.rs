@@ -177,3 +177,34 @@ fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     inputs.refuse(&format!("{model} long.txt"), &["none of the prompts has 1 to 512 tokens"]);
     assert!(!inputs.path("m.gguf").exists());
 }
+
+#[test]
+fn prompts_that_the_template_refuses_are_counted_with_the_reason() {
+    let inputs = inputs();
+    let template = "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}{{ m.content }}<end_of_turn>{% endfor %}";
+    fs::write(inputs.path("base/chat_template.jinja"), template).unwrap();
+    let refused = r#"{"messages": [{"role": "tool", "content": "a"}]}"#;
+    fs::write(inputs.path("mixed.jsonl"), format!("{}\n\n{refused}\n", r#"{"prompt": "the capital"}"#))
+        .unwrap();
+    let reason = "line 3: the model's chat template does not render it: no tools";
+    let model = "--base base --adapter adapter";
+    let exported = inputs.run(&format!("gguf {model} --out m.gguf --prompts mixed.jsonl"));
+    let printed = String::from_utf8(exported.stdout).unwrap();
+    assert!(
+        printed.contains("1 of 2 prompts") && printed.contains(&format!("1 left out: {reason}")),
+        "{printed}"
+    );
+    let left_out = &report(&inputs, "m.report.json")["survival"]["prompts"]["left_out"];
+    assert_eq!((&left_out["count"], &left_out["first"]), (&1.into(), &reason.into()));
+    let checked = inputs.run(&format!("check {model} --prompts mixed.jsonl"));
+    let printed = String::from_utf8(checked.stdout).unwrap();
+    assert!(printed.contains(&format!("prompts 1 left out: {reason}")), "{printed}");
+    let rows = format!("{}\n{refused}\n", r#"{"prompt": "the capital of a town is a house"}"#).repeat(200);
+    fs::write(inputs.path("set.jsonl"), rows).unwrap();
+    let computed = inputs.run(&format!("imatrix {model} --text set.jsonl --out i.gguf"));
+    let printed = String::from_utf8(computed.stdout).unwrap();
+    assert!(printed.contains("conversations 200 left out, the first: line 2: the model's"), "{printed}");
+    fs::write(inputs.path("refused.jsonl"), format!("\n{refused}")).unwrap();
+    let refused = ["refused.jsonl: line 2: the model's chat template does not render it: no tools: correct"];
+    inputs.refuse(&format!("gguf {model} --out n.gguf --prompts refused.jsonl"), &refused);
+}

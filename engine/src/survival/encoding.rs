@@ -111,7 +111,7 @@ impl<'a> PromptEncoder<'a> {
                 let (length, answer) = (encoded.prompt.len(), encoded.answer.as_ref().map_or(0, Vec::len));
                 if !(1..=MAX_PROMPT_TOKENS).contains(&length) {
                     LeftOut::add(&mut left_out, || {
-                        format!("{}: it has not 1 to {MAX_PROMPT_TOKENS} tokens", prompt.position)
+                        format!("{}: its length is not 1 to {MAX_PROMPT_TOKENS} tokens", prompt.position)
                     });
                 } else if total + length + answer <= MAX_TOKENS {
                     total += length + answer;

@@ -254,7 +254,7 @@ fn a_prompt_that_is_too_long_gives_its_place_to_the_next() {
         (0..32).map(|n| if n % 2 == 0 { format!("{long}\n") } else { format!("{n}\n") }).collect();
     let prompts = PromptSet::parse("p", text.as_bytes()).unwrap();
     let encoded = encoder.encode(&prompts.file.unwrap()).unwrap();
-    let too_long = LeftOut { count: 16, first: "line 1: it has not 1 to 512 tokens".to_owned() };
+    let too_long = LeftOut { count: 16, first: "line 1: its length is not 1 to 512 tokens".to_owned() };
     assert_eq!(encoded.left_out, Some(too_long));
     let shown: Vec<_> = encoded.prompts.into_iter().map(|prompt| prompt.shown).collect();
     assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());

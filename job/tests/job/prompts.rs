@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Not in the folder of the adapter, whose files change the fingerprint of its exports.
-const FILE: &str = "base-models/prompts.jsonl";
+const FILE: &str = "base-models/prompts.txt";
 
 /// Four conversations, of which two have an answer.
 fn conversations() -> String {
