@@ -42,25 +42,30 @@ fn question_and_answer(row: &Value) -> Result<(Value, Option<Vec<Value>>), Strin
     let Some(prompt) = field(row, "prompt") else { return Err(format!("has no prompt: {ROW}")) };
     let answer = match answer("completion")? {
         Some(completion) => Some(completion),
-        None => {
-            answer("response")?.map_or_else(|| answer("chosen"), |response| Ok(Some(response)))?.map(last)
-        }
+        None => match answer("response")? {
+            Some(response) => Some(last_answer("response", response)?),
+            None => answer("chosen")?.map(|chosen| last_answer("chosen", chosen)).transpose()?,
+        },
     };
     Ok((prompt, answer))
 }
 
-/// The last of these messages: lists of preference data may begin with the prompt.
-fn last(mut messages: Vec<Value>) -> Vec<Value> {
-    messages.split_off(messages.len().saturating_sub(1))
+/// The last of the messages of a field: lists of preference data may begin with the prompt.
+fn last_answer(name: &str, mut messages: Vec<Value>) -> Result<Vec<Value>, String> {
+    let last = messages.pop().filter(|last| has_role(last, &["assistant", "model"]));
+    last.map(|last| vec![last])
+        .ok_or_else(|| format!("`{name}` does not end with a message of the assistant"))
 }
 
 /// The messages after the system's, unless they have one of their own.
 fn with_system(system: Option<String>, messages: Vec<Value>) -> Vec<Value> {
-    let first = messages.first().and_then(|first| field(first, "role"));
-    let has_own =
-        first.is_some_and(|role| role.as_str().is_some_and(|role| ["system", "developer"].contains(&role)));
+    let has_own = messages.first().is_some_and(|first| has_role(first, &["system", "developer"]));
     let system = system.filter(|_| !has_own).map(|text| message("system", &text));
     system.into_iter().chain(messages).collect()
+}
+
+fn has_role(message: &Value, roles: &[&str]) -> bool {
+    field(message, "role").is_some_and(|role| role.as_str().is_some_and(|role| roles.contains(&role)))
 }
 
 /// One message of this role, if the value is a text; else the messages of a list.
@@ -227,6 +232,11 @@ mod tests {
             (
                 r#"{"conversations": [{"from": "narrator", "value": "a"}]}"#,
                 "\"narrator\": give human or user, gpt",
+            ),
+            (r#"{"prompt": "a", "chosen": []}"#, "`chosen` does not end with a message of the assistant"),
+            (
+                r#"{"prompt": "a", "response": [{"role": "user", "content": "a"}]}"#,
+                "`response` does not end with",
             ),
             (r#"{"prompt": "a", "system": 7}"#, "`system` is not a text"),
             (r#"{"instruction": "a", "input": 7}"#, "`input` is not a text"),
