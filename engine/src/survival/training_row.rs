@@ -90,7 +90,10 @@ fn chat_message(entry: &Value) -> Result<Value, String> {
         && let Some(from) = text("from")
     {
         let value = text("value").ok_or_else(|| has_no("`value`"))?;
-        return Ok(message(role(&from)?, &value));
+        return Ok(match role(&from)? {
+            Speaker::Role(role) => message(role, &value),
+            Speaker::Call => function_call(&value),
+        });
     }
     let is_content = |value: &Value| value.as_str().is_some() || value.kind() == ValueKind::Seq;
     let is_list = |name| field(entry, name).is_some_and(|value| value.kind() == ValueKind::Seq);
@@ -103,18 +106,39 @@ fn chat_message(entry: &Value) -> Result<Value, String> {
     }
 }
 
-/// The role of a ShareGPT speaker.
-fn role(from: &str) -> Result<&'static str, String> {
+/// A ShareGPT speaker.
+enum Speaker {
+    Role(&'static str),
+    /// The assistant, who calls a function.
+    Call,
+}
+
+fn role(from: &str) -> Result<Speaker, String> {
     match from {
-        "human" | "user" => Ok("user"),
-        "gpt" | "chatgpt" | "bing" | "bard" | "assistant" | "model" => Ok("assistant"),
-        "system" => Ok("system"),
-        "tool" | "observation" | "function_response" => Ok("tool"),
+        "human" | "user" => Ok(Speaker::Role("user")),
+        "gpt" | "chatgpt" | "bing" | "bard" | "assistant" | "model" => Ok(Speaker::Role("assistant")),
+        "system" => Ok(Speaker::Role("system")),
+        "tool" | "observation" | "function_response" => Ok(Speaker::Role("tool")),
+        "function_call" => Ok(Speaker::Call),
         _ => Err(format!(
-            "has an unknown `from`, {from:?}: give human or user, gpt, chatgpt, bing, bard, assistant or model, system, or tool, \
-             observation or function_response"
+            "has an unknown `from`, {from:?}: give human or user, gpt, chatgpt, bing, bard, assistant or model, system, function_call, \
+             or tool, observation or function_response"
         )),
     }
+}
+
+/// The call of a function whose name and arguments are JSON; another text is what the assistant says.
+fn function_call(json: &str) -> Value {
+    let call = serde_json::from_str::<Value>(json).ok().filter(|call| field(call, "name").is_some());
+    let Some(call) = call else { return message("assistant", json) };
+    let call: Value = [("type", Value::from("function")), ("function", call)].into_iter().collect();
+    [
+        ("role", Value::from("assistant")),
+        ("content", Value::from("")),
+        ("tool_calls", Value::from(vec![call])),
+    ]
+    .into_iter()
+    .collect()
 }
 
 /// The text of a field, if the row has it.
@@ -206,6 +230,22 @@ mod tests {
                 assert_eq!(parsed(&row).unwrap(), format!("{role}:a"));
             }
         }
+    }
+
+    #[test]
+    fn a_function_call_of_sharegpt_is_a_tool_call() {
+        let row = |value: &str| {
+            let turns = [("human", "a"), ("function_call", value), ("observation", "x")];
+            let turns = turns.map(|(from, value)| serde_json::json!({"from": from, "value": value}));
+            serde_json::json!({"conversations": turns}).to_string()
+        };
+        let call = row(r#"{"name": "f", "arguments": {"b": 1}}"#);
+        let PromptContent::Chat(chat) = prompt(&serde_json::from_str(&call).unwrap()).unwrap() else {
+            panic!()
+        };
+        let calls = serde_json::to_string(&chat.messages[1].get_attr("tool_calls").unwrap()).unwrap();
+        assert_eq!(calls, r#"[{"type":"function","function":{"name":"f","arguments":{"b":1}}}]"#);
+        assert_eq!(parsed(&row("words")).unwrap(), "user:a|assistant:words|tool:x");
     }
 
     #[test]
