@@ -9,6 +9,9 @@ pub(crate) const NON_FINITE: &str = "NaN or infinite: the training may have dive
 /// The end of every message about a value that becomes NaN or infinity in the type of the output.
 const OUT_OF_RANGE: &str = "would be NaN or infinite in the output: bf16 and f32 store larger values";
 
+/// The end of every message about a file that ends too early.
+pub(crate) const TRUNCATED: &str = "the file is truncated or damaged; copy or upload it again";
+
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -165,7 +165,7 @@ pageTest("an expert measures with prompts of their own, and chooses types for a 
   await checkState(page, "expert options");
   await size.fill("0.000001");
   await size.press("Tab");
-  await recipes.getByText(/This export would fail: .* bytes in the smallest types, more than 1000: allow/).waitFor();
+  await recipes.getByText(/^No file of this model is that small: enter at least 0\.\d+ GB\.$/).waitFor();
   await size.fill("1");
   await recipes.getByLabel("Your own prompts").fill(prompts);
   await size.press("Tab");
@@ -192,11 +192,12 @@ pageTest("an export that fails says why and what to do", {}, async (page) => {
 pageTest("what would fail is said before it starts", { errors: [/status of 422/] }, async (page) => {
   await signIn(page);
   const broken = await openJob(page, "Upload cut short");
-  await broken.getByText(/This export would fail: .*is it truncated\?/).waitFor();
+  await broken.getByText(/This export would fail: .*: the file is truncated or damaged; copy or upload it again$/).waitFor();
   await checkState(page, "would fail");
   await broken.getByRole("button", { name: "Export", exact: true }).click();
   await broken.getByText("GGUF q8_0 failed (invalid input)").waitFor();
-  await broken.getByText("Change what the message names, then export again.").waitFor();
+  await broken.locator(".export").getByText(/: the file is truncated or damaged; copy or upload it again$/).waitFor();
+  await broken.getByText("Correct what the message names, then export again.").waitFor();
   await checkState(page, "failed");
 });
 

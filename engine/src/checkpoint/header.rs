@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TRUNCATED};
 use crate::io::json;
 use crate::io::{Source, refuse_lfs_pointer};
 
@@ -98,7 +98,7 @@ pub(crate) fn read_hashed(source: &dyn Source) -> Result<(Vec<HeaderTensor>, Str
     if length > size - 8 {
         return Err(Error::invalid(
             file,
-            format!("has a header of {length} bytes, but the file has {size}: is it truncated?"),
+            format!("has a header of {length} bytes, but the file has {size}: {TRUNCATED}"),
         ));
     }
     let mut hash = Sha256::new_with_prefix(length.to_le_bytes());
@@ -126,11 +126,17 @@ fn check_tensor(file: &str, size: u64, data: u64, name: String, entry: HeaderEnt
     let Some(bytes) = bytes else {
         return Err(Error::tensor(file, name, format!("has the shape {shape:?}, more than a file can hold")));
     };
-    if begin > end || end > size - data {
-        let available = size - data;
-        let problem = format!(
-            "lies at {begin}..{end}, but the file has {available} bytes of tensors: is it truncated?"
-        );
+    if begin > end {
+        return Err(Error::tensor(
+            file,
+            name,
+            format!("lies at {begin}..{end}, which ends before it begins"),
+        ));
+    }
+    let available = size - data;
+    if end > available {
+        let problem =
+            format!("lies at {begin}..{end}, but the file has {available} bytes of tensors: {TRUNCATED}");
         return Err(Error::tensor(file, name, problem));
     }
     if end - begin != bytes {

@@ -9,7 +9,7 @@ use kernels::resize;
 
 use super::MetadataValue;
 use super::header::ALIGNMENT;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TRUNCATED};
 use crate::io::{Source, refuse_lfs_pointer};
 
 /// Ten times the largest known header; most of a header is vocabulary.
@@ -98,7 +98,10 @@ impl GgufFile {
             }
             let longer = (header.len() as u64 * 4).min(source.size()).min(MAX_HEADER_BYTES);
             if longer == header.len() as u64 {
-                return Err(Error::invalid(source.location(), "ends inside the header: is it truncated?"));
+                return Err(Error::invalid(
+                    source.location(),
+                    format!("ends inside the header: {TRUNCATED}"),
+                ));
             }
             resize::bytes(&mut header, longer as usize);
         }
@@ -244,7 +247,7 @@ impl<'a> HeaderReader<'a> {
 fn set_byte_range(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), HeaderError> {
     let name = &tensor.name;
     let Some(start) = tensor.byte_range.start.checked_add(data).filter(|s| *s <= size) else {
-        return Err(HeaderError::Invalid(format!("ends before tensor {name} begins: is it truncated?")));
+        return Err(HeaderError::Invalid(format!("ends before tensor {name} begins: {TRUNCATED}")));
     };
     tensor.byte_range = start..start;
     let elements = tensor.shape.iter().try_fold(1_u64, |product, n| product.checked_mul(*n));
@@ -256,7 +259,7 @@ fn set_byte_range(tensor: &mut GgufTensor, data: u64, size: u64) -> Result<(), H
     match bytes.and_then(|b| start.checked_add(b)) {
         Some(end) if end <= size => tensor.byte_range = start..end,
         Some(_) | None => {
-            return Err(HeaderError::Invalid(format!("ends inside tensor {name}: is it truncated?")));
+            return Err(HeaderError::Invalid(format!("ends inside tensor {name}: {TRUNCATED}")));
         }
     }
     Ok(())

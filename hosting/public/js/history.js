@@ -4,10 +4,11 @@ import { getHistory } from "./api.js";
 import { element, setText } from "./dom.js";
 import { exportFiles } from "./files.js";
 import { dateAndTime, exportKind } from "./format.js";
+import { hubText } from "./hub-text.js";
 
 /** What helps, by the code of the failure; the message of the export has more. */
 const ADVICE = {
-  invalid_input: "Change what the message names, then export again.",
+  invalid_input: "Correct what the message names, then export again.",
   access_denied: "Check the access token, and that its owner may read the base model and write the repository.",
   not_found: "Correct the name or the path of what the message says does not exist, then export again.",
   interrupted: "Export again.",
@@ -115,7 +116,7 @@ export class History {
         element("strong", {}, exportKind(one)), ` `, element("span", { class: `status ${one.status}` }, one.status), " ",
         element("time", { datetime: one.started_at, class: "small" }, `${when}${one.finished_at ? "" : " (running)"}`)),
       one.hf_repo_id && element("p", { class: "small" }, `To ${one.hf_repo_id} on the Hub`),
-      one.message && element("p", {}, one.message),
+      one.message && element("p", {}, hubText(one.message)),
       one.failure && element("p", { class: "small" }, `${adviceOf(one.failure)} Export ${one.export_id}`),
       hasFiles && exportFiles({ job: this.job, title: this.title, when: `export of ${when}` }, one.export_id));
     if (one.finished_at) {
