@@ -224,11 +224,29 @@ pageTest("who signs out is signed out on the Hub too", {}, async (page) => {
   assert.equal(await page.getByText("Signed in to the Hub").filter({ visible: true }).count(), 0);
 });
 
+pageTest("a token that the Hub rejects is said at its field, and nothing is started", { errors: [/status of 422/] }, async (page) => {
+  const recipes = await toPublish(page, "wrong-token");
+  let started = 0;
+  page.on("request", (request) => (started += request.method() === "POST" && request.url().endsWith("/exports") ? 1 : 0));
+  await recipes.getByLabel("Owner: your user name or an organization").fill("ada");
+  const token = recipes.getByLabel(/^Or an access token/);
+  await token.fill("hf_of_nobody");
+  for (let clicks = 0; clicks < 2; clicks += 1) {
+    await recipes.getByRole("button", { name: "Export", exact: true }).click();
+    await page.waitForFunction(() => document.activeElement.name === "hf_token");
+  }
+  assert.equal(await token.getAttribute("aria-invalid"), "true");
+  await recipes.locator(".field-error", { hasText: /^The Hugging Face Hub rejected the access token/ }).waitFor();
+  assert.equal(await recipes.getByText("hf_token").filter({ visible: true }).count(), 0);
+  await checkState(page, "rejected token");
+  assert.equal(started, 0);
+});
+
 pageTest("a token is asked for where no app is registered", {}, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");
   await Promise.all([
-    page.waitForResponse((response) => response.url().endsWith("/hub-sign-in.json") && response.status() === 404),
+    page.waitForResponse((response) => response.url().endsWith("/hub-sign-in.json") && response.ok()),
     recipes.getByRole("radio", { name: "Publish it" }).check(),
   ]);
   await recipes.getByLabel(/^Access token with write permission/).waitFor();

@@ -95,8 +95,7 @@ export function pageTest(name, { errors = [], ...options }, run) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     const unexpected = [];
     context.on("console", (message) => {
-      const asked = /\/(app-check|hub-sign-in)\.json$/.test(message.location().url); // absent where they are not needed
-      if (message.type() === "error" && !asked && !errors.some((error) => error.test(message.text()))) {
+      if (message.type() === "error" && !errors.some((error) => error.test(message.text()))) {
         unexpected.push(message.text());
       }
     });

@@ -10,6 +10,9 @@ async function load() {
     return null;
   }
   const settings = await response.json();
+  if (!settings) {
+    return null;
+  }
   await new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = `https://www.google.com/recaptcha/enterprise.js?render=${encodeURIComponent(settings.site_key)}`;

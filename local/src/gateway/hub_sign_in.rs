@@ -1,10 +1,6 @@
 //! How the page signs in on the Hugging Face Hub: what a deployment's `hub-sign-in.json` says, from the environment.
 
 use anyhow::Context as _;
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
 use job::HubSettings;
 use serde::Serialize;
 use shared::config;
@@ -33,9 +29,5 @@ impl HubSignIn {
     pub(super) fn origin(&self) -> anyhow::Result<String> {
         let url = Url::parse(&self.endpoint).context("HF_ENDPOINT is not a URL")?;
         Ok(url.origin().ascii_serialization())
-    }
-
-    pub(super) fn response(&self) -> Response {
-        Json(self).into_response()
     }
 }

@@ -13,7 +13,7 @@ mod static_files;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
+    Json, Router,
     extract::{Request, State},
     http::Method,
     middleware::{Next, from_fn, from_fn_with_state},
@@ -27,6 +27,9 @@ const FIREBASE_JSON: &str = include_str!("../../../hosting/firebase.json");
 
 /// The path of the token issuer, which production has elsewhere.
 const LOCAL: &str = "/__/local";
+
+/// The settings of App Check, which a local stack does not require.
+const APP_CHECK: &str = "/app-check.json";
 
 /// Routes requests to static files, the functions and the token issuer.
 pub(crate) struct Gateway {
@@ -54,10 +57,16 @@ impl Gateway {
 
     /// The page's files, its settings, or the API description.
     fn page(&self, path: &str) -> Option<Response> {
-        let settings = self.hub_sign_in.as_ref().filter(|_| path == hub_sign_in::PATH);
-        static_files::get(path)
-            .or_else(|| settings.map(HubSignIn::response))
-            .or_else(|| api_docs::response(path))
+        static_files::get(path).or_else(|| self.settings(path)).or_else(|| api_docs::response(path))
+    }
+
+    /// The settings of the page: `null` where the stack has none, so that the browser logs no 404.
+    fn settings(&self, path: &str) -> Option<Response> {
+        match path {
+            hub_sign_in::PATH => Some(Json(&self.hub_sign_in).into_response()),
+            APP_CHECK => Some(Json(()).into_response()),
+            _ => None,
+        }
     }
 
     async fn answer(&self, request: Request) -> Response {

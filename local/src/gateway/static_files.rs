@@ -37,6 +37,7 @@ const FILES: &[StaticFile] = files![
     "js/format.js",
     "js/history.js",
     "js/hub-account.js",
+    "js/hub-text.js",
     "js/hub.js",
     "js/imatrix.js",
     "js/job.js",

@@ -276,11 +276,16 @@ async fn the_page_signs_in_on_the_hub_where_an_app_is_set() {
         let (status, headers, body) = ask(&app, "GET", "/hub-sign-in.json", "").await;
         let policy = headers["content-security-policy"].to_str().unwrap();
         assert_eq!(policy.contains("connect-src http://127.0.0.1:9 'self'"), set, "{policy}");
-        if set {
-            let settings: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(settings, json!({"client_id": "app", "endpoint": "http://127.0.0.1:9"}));
-        } else {
-            assert_eq!(status, StatusCode::NOT_FOUND);
-        }
+        let settings: Value = serde_json::from_slice(&body).unwrap();
+        let expected = json!({"client_id": "app", "endpoint": "http://127.0.0.1:9"});
+        assert_eq!((status, settings), (StatusCode::OK, if set { expected } else { Value::Null }));
     }
+}
+
+#[tokio::test]
+async fn the_page_finds_that_app_check_is_not_required() {
+    let app = gateway_with(None).await;
+    let (status, headers, body) = ask(&app, "GET", "/app-check.json", "").await;
+    assert_eq!((status, &*body), (StatusCode::OK, &b"null"[..]));
+    assert_eq!(headers["content-type"], "application/json");
 }
