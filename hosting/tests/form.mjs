@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 
-import { api, openJob, pageTest, signIn } from "./support.mjs";
+import { api, checkState, openJob, pageTest, signIn } from "./support.mjs";
 
 /** Counts the exports that the page starts; none begins. */
 async function countStarts(page) {
@@ -28,7 +28,18 @@ pageTest("an export without a quantization type is not sent", {}, async (page) =
   await recipes.getByRole("radio", { name: "Choose from everything" }).check();
   await recipes.locator(".quantizations").getByRole("checkbox", { name: "q8_0", exact: true }).uncheck();
   await exportButton(recipes).click();
-  await recipes.getByRole("alert").filter({ hasText: "Choose at least one quantization type." }).waitFor();
+  const boxes = recipes.locator(".quantizations");
+  await boxes.getByRole("alert").filter({ hasText: "Choose at least one quantization type." }).waitFor();
+  assert.ok(await boxes.getByRole("checkbox").first().evaluate((box) => box === document.activeElement));
+  await checkState(page, "no quantization type");
+  for (const box of await boxes.getByRole("checkbox").all()) {
+    await box.check();
+  }
+  await exportButton(recipes).click();
+  await boxes.getByRole("alert").filter({ hasText: "Choose at most 8: 19 are chosen." }).waitFor();
+  await page.waitForTimeout(500);
+  assert.equal(await recipes.getByText(/^Choose at (most|least)/).filter({ visible: true }).count(), 1);
+  await checkState(page, "too many quantization types");
   assert.deepEqual(started, []);
 });
 
@@ -64,6 +75,44 @@ pageTest("a size is a decimal number", {}, async (page) => {
     await page.keyboard.press("Tab");
     await planned;
   }
+});
+
+pageTest("a size that no file has is said at its field with the least that is possible", { errors: [/status of 422/] }, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  const started = await countStarts(page);
+  await recipes.getByRole("radio", { name: "Choose from everything" }).check();
+  await recipes.getByText("More options").click();
+  const size = recipes.getByLabel("Largest size of the file, in GB");
+  await size.fill("0.000001");
+  // before there is a plan, and after it
+  for (let clicks = 0; clicks < 2; clicks += 1) {
+    await exportButton(recipes).click();
+    await page.waitForFunction(() => document.activeElement.name === "max_bytes");
+  }
+  const error = recipes.locator(".field-error", { hasText: /^No file of this model is that small: enter at least 0\.\d+ GB\.$/ });
+  await error.waitFor();
+  assert.equal(await size.getAttribute("aria-invalid"), "true");
+  assert.equal(await recipes.getByText(/bytes in the smallest types/).count(), 0);
+  await checkState(page, "size too small");
+  assert.deepEqual(started, []);
+  const [least] = (await error.textContent()).match(/0\.\d+/);
+  await size.fill(least);
+  await size.press("Tab");
+  await recipes.getByText(/Types of the tensors: \d+ ×/).waitFor();
+  await exportButton(recipes).click();
+  await recipes.getByText("no export in this test").waitFor();
+  assert.deepEqual(started.map(({ max_bytes: bytes }) => bytes), [Math.round(Number(least) * 1e9)]);
+});
+
+pageTest("the URL of a file begins as those of the service's storage", {}, async (page) => {
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByRole("radio", { name: "Choose from everything" }).check();
+  await recipes.getByText("More options").click();
+  await recipes.getByText(/^The file:\/\/ URL of a file below the folder of the adapter: one prompt a line/).waitFor();
+  assert.equal(await recipes.getByLabel("Your own prompts").getAttribute("placeholder"), "file://");
+  assert.equal(await recipes.getByText("gs://").count(), 0);
 });
 
 pageTest("the hint of a type has the size of what is exported", {}, async (page) => {

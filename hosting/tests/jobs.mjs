@@ -69,6 +69,20 @@ pageTest("a list that comes late is not shown to somebody else", {}, async (page
   assert.deepEqual(await page.getByRole("heading", { level: 3 }).allTextContents(), ["Support tickets"]);
 });
 
+pageTest("a search finds the whole and the short name of a month", {}, async (page) => {
+  const job = (n) => ({
+    job_id: `ada-added-${n}`, job_name: `Added ${n}`, base_model_id: "demo/base", modality: "text", artifacts: {}, created_at: "2025-11-30T12:00:00Z",
+  });
+  await page.route(isList, async (route) => route.fulfill({ json: [...(await (await route.fetch()).json()), job(1), job(2)] }));
+  await page.route("**/exports/ada-added-*", (route) => route.fulfill({ json: { latest_export: null, artifacts: { file: {}, hf: {} } } }));
+  await signIn(page);
+  await page.getByText("6 jobs", { exact: true }).waitFor();
+  for (const text of ["nov 30", "November 2025", "2025-11-30"]) {
+    await page.getByLabel("Search by name, base model or date").fill(text);
+    await page.getByText("2 jobs", { exact: true }).waitFor();
+  }
+});
+
 pageTest("a reload of the list keeps open jobs, the search and what was typed", {}, async (page) => {
   const job = (n) => ({ job_id: `ada-added-${n}`, job_name: `Added ${n}`, base_model_id: "demo/base", modality: "text", artifacts: {} });
   let isReload = false;

@@ -37,7 +37,7 @@ pageTest("what the service refuses is said at the field", { errors: [/status of 
   await owner.fill("a b");
   await recipes.getByLabel(/^Access token/).fill("hf_token");
   await recipes.getByRole("button", { name: "Export", exact: true }).click();
-  const error = recipes.locator(".field-error", { hasText: "The repository" });
+  const error = recipes.locator(".field-error", { hasText: "The owner of the repository may have letters, digits" });
   await error.waitFor();
   assert.doesNotMatch(await error.textContent(), /hf_repo_id/);
   assert.ok(await owner.evaluate((input) => input === document.activeElement));
@@ -71,7 +71,7 @@ pageTest("an importance matrix is offered where it helps, and its problems are s
   await recipes.locator(".quantizations").getByRole("checkbox", { name: "q4_k_m", exact: true }).check();
   await matrix.fill("imatrix.gguf");
   await matrix.press("Tab");
-  await recipes.getByText("This is not the URL of a file in a bucket.").waitFor();
+  await recipes.getByText("This is not the URL of a file in the storage. It begins with file:// and ends with the file's name.").waitFor();
   await checkState(page, "importance matrix");
   await matrix.fill("gs://elsewhere/imatrix.gguf");
   await matrix.press("Tab");

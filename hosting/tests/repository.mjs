@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { jobItem, openJob, pageTest, signIn } from "./support.mjs";
+import { checkState, jobItem, openJob, pageTest, signIn } from "./support.mjs";
 
 const nameOf = (item) => item.getByLabel("Name of the repository");
 const ownerOf = (item) => item.getByLabel("Owner: your user name or an organization");
@@ -32,15 +32,16 @@ pageTest("a name that the Hub does not take is marked at the name, by the plan t
   await signIn(page);
   const recipes = await toPublish(page);
   await ownerOf(recipes).fill("ada");
-  await nameOf(recipes).fill("my repo!");
+  await nameOf(recipes).fill("a b/..c");
   await recipes.getByLabel(/^Access token/).fill("hf_token");
   await recipes.getByLabel(/^Access token/).press("Tab");
-  await recipes.locator(".field-error", { hasText: "The repository must be owner/name" }).waitFor();
+  await recipes.locator(".field-error", { hasText: "The name of the repository may have letters, digits, -, _ and . only" }).waitFor();
   assert.equal(await nameOf(recipes).getAttribute("aria-invalid"), "true");
   assert.equal(await ownerOf(recipes).getAttribute("aria-invalid"), null);
   assert.equal(await recipes.getByText("hf_repo_id").count(), 0);
   await recipes.getByRole("button", { name: "Export", exact: true }).click();
   await page.waitForFunction(() => document.activeElement.name === "hf_name");
+  await checkState(page, "repository name");
 });
 
 pageTest("who signs out leaves no owner behind", { errors: [/ERR_FAILED/] }, async (page) => {

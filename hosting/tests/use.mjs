@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { api, openJob, pageTest, signIn } from "./support.mjs";
+import { api, checkState, openJob, pageTest, signIn } from "./support.mjs";
 
 /** Exports Family recipes, and opens it. */
 async function openExported(page, request) {
@@ -19,6 +19,19 @@ pageTest("each quantization is a model of its own in Ollama", {}, async (page) =
     "ollama create family-recipes:q8_0 -f model.Modelfile\nollama run family-recipes:q8_0",
     "ollama create family-recipes:q4_k_m -f model-q4_k_m.Modelfile\nollama run family-recipes:q4_k_m",
   ]);
+});
+
+pageTest("each file of several has its type and its proof", {}, async (page) => {
+  const recipes = await openExported(page, { export_type: "gguf", quantizations: ["q8_0", "q4_k_m", "q2_k"] });
+  await recipes.getByText("GGUF q8_0, q4_k_m, q2_k completed").first().waitFor();
+  for (const [name, type] of [["model.gguf", "q8_0"], ["model-q4_k_m.gguf", "q4_k_m"], ["model-q2_k.gguf", "q2_k"]]) {
+    const card = recipes.getByRole("region", { name, exact: true });
+    await card.locator(".file").first().getByText(new RegExp(`^ ?${type}, `)).waitFor();
+    await card.getByText(/^Checked: all \d+ LoRA pairs were merged/).waitFor();
+    await card.getByText(`The proof of ${type} in detail`).waitFor();
+  }
+  assert.equal(await recipes.locator(".export .proof").count(), 3, "none is outside of a card");
+  await checkState(page, "several types");
 });
 
 pageTest("the commands for PEFT load the tokenizer of the base model", {}, async (page) => {

@@ -2,7 +2,7 @@
 
 import { startExport } from "./api.js";
 import { GOALS, TYPES, choice, group } from "./choices.js";
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { restoreDraft } from "./drafts.js";
 import { ExpertFields } from "./expert.js";
 import { HubFields } from "./hub.js";
@@ -32,7 +32,10 @@ export class ExportForm {
     this.quantizations = group(`Quantization types, up to ${MOST}`, QUANTIZATIONS.map(({ name: value, bits, hint }) =>
       choice(this.id, { type: "checkbox", name: "quantizations", value, title: value, hint: `${bits} bits per weight. ${hint}`, checked: value === "q8_0" })));
     this.quantizations.classList.add("quantizations");
-    this.expert = new ExpertFields(this.id);
+    this.countError = element("p", { class: "field-error", role: "alert", id: `${this.id}-count`, hidden: true });
+    this.quantizations.append(this.countError);
+    this.quantizations.setAttribute("aria-describedby", this.countError.id);
+    this.expert = new ExpertFields(this.id, this.job.adapter_path);
     this.full = element("p", { class: "small", hidden: true },
       "This is a full fine-tune, so there is no adapter to export.");
     this.toHub = element("input", { type: "checkbox", name: "to_hub" });
@@ -165,6 +168,14 @@ export class ExportForm {
     return length === 0 ? "Choose at least one quantization type." : `Choose at most ${MOST}: ${length} are chosen.`;
   }
 
+  /** Shows what is wrong with how many types are chosen at their list. Returns whether something is. */
+  showsCountProblem() {
+    const problem = this.countProblem();
+    this.countError.hidden = !problem;
+    setText(this.countError, problem ?? "");
+    return Boolean(problem);
+  }
+
   /** Takes what the plan says about the model. */
   planned(plan) {
     if (plan.adapter === null && this.type !== "adapter") {
@@ -211,22 +222,26 @@ export class ExportForm {
     if (this.running || this.starting) {
       return;
     }
-    const incomplete = this.countProblem();
-    if (incomplete) {
-      this.showError(incomplete);
-      return;
-    }
-    const invalid = this.expert.firstInvalid() ?? (this.wantsHub ? this.hub.firstInvalid() : null);
+    const invalid = this.firstInvalid();
     if (invalid) {
       invalid.focus();
       return;
     }
+    const request = this.request();
     this.starting = true;
     this.drawButton();
+    // what the service refuses at a field is not started
+    const refused = this.hasFields ? await this.planning.refused() : undefined;
+    if (refused) {
+      this.starting = false;
+      this.drawButton();
+      refused.focus();
+      return;
+    }
     // the same key as before if the response to the same request was lost
     this.key ??= crypto.randomUUID();
     try {
-      const left = await startExport(this.request(), this.key);
+      const left = await startExport(request, this.key);
       this.key = null;
       if (this.wantsHub) {
         this.hub.started();
@@ -242,6 +257,20 @@ export class ExportForm {
     }
     this.starting = false;
     this.drawButton();
+  }
+
+  /** The first input whose value cannot be right, with the problem shown. */
+  firstInvalid() {
+    if (this.showsCountProblem()) {
+      const boxes = [...this.root.elements.quantizations].filter((box) => !box.disabled);
+      return boxes.find((box) => box.checked) ?? boxes[0];
+    }
+    return this.expert.firstInvalid() ?? (this.wantsHub ? this.hub.firstInvalid() : null);
+  }
+
+  /** Whether something was typed that the service can refuse. */
+  get hasFields() {
+    return this.wantsHub || this.expert.isUsed;
   }
 
   /** Called when the job has another export, which can be one whose start had no response: the next is a new one. */

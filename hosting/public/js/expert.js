@@ -2,24 +2,29 @@
 
 import { element } from "./dom.js";
 import { field, markInvalid } from "./fields.js";
+import { gigabytes } from "./format.js";
 import { ImatrixField } from "./imatrix.js";
 import { usesImatrix } from "./quantizations.js";
 
 const DECIMAL = /^(\d+([.,]\d*)?|[.,]\d+)$/;
 const SIZE_PROBLEM = "Enter a size in GB, for example 4.";
-const BELOW = "below the folder of the adapter";
+/** What the service says about a size that no file of the model has. */
+const TOO_SMALL = /bytes in the smallest types, more than \d+: allow (\d+) at least/;
 
 /** The further options of an export. */
 export class ExpertFields {
-  constructor(id) {
+  /** `folder` is the URL of the adapter's folder, or null. */
+  constructor(id, folder) {
+    const scheme = schemeOf(folder);
+    const below = `The ${scheme} URL of a file below the folder of the adapter`;
     const url = (label, name, help) => field(label, {
-      id: `${id}-${name}`, name, type: "url", placeholder: "gs://", autocomplete: "off", spellcheck: "false",
+      id: `${id}-${name}`, name, type: "url", placeholder: scheme, autocomplete: "off", spellcheck: "false",
     }, help);
     this.prompts = url("Your own prompts", "prompts_uri",
-      `The gs:// URL of a file ${BELOW}: one prompt a line, or a training set. What an export keeps of the fine-tune is measured with them.`);
-    this.imatrix = new ImatrixField(id);
+      `${below}: one prompt a line, or a training set. What an export keeps of the fine-tune is measured with them.`);
+    this.imatrix = new ImatrixField(id, scheme);
     this.calibration = url("Text for an importance matrix", "calibration_uri",
-      `The gs:// URL of a file ${BELOW}, like what the model will read and write. Types below 8 bits then keep more of the fine-tune; the export takes longer.`);
+      `${below}, like what the model will read and write. Types below 8 bits then keep more of the fine-tune; the export takes longer.`);
     this.size = field("Largest size of the file, in GB", {
       id: `${id}-max_bytes`, name: "max_bytes", inputmode: "decimal", autocomplete: "off",
     }, "Instead of the quantization types above: a type is chosen for each tensor, so that the error is least.");
@@ -52,6 +57,12 @@ export class ExpertFields {
     return !this.root.hidden && !root.hidden;
   }
 
+  /** Whether something is in one of the fields. */
+  get isUsed() {
+    const fields = [this.prompts, this.imatrix.field, this.calibration, this.size];
+    return fields.some((one) => this.isShown(one) && Boolean(one.input.value.trim()));
+  }
+
   addTo(request) {
     for (const one of [this.prompts, this.calibration]) {
       const value = one.input.value.trim();
@@ -77,8 +88,9 @@ export class ExpertFields {
     if (this.imatrix.shows(problem)) {
       return this.shownAt(this.imatrix.field.input);
     }
-    if (problem.field === this.size.input.name && this.isShown(this.size)) {
-      markInvalid(this.size, SIZE_PROBLEM);
+    const smallest = TOO_SMALL.exec(problem.message)?.[1];
+    if (this.hasSize && (smallest || problem.field === this.size.input.name)) {
+      markInvalid(this.size, smallest ? `No file of this model is that small: enter at least ${gigabytes(Number(smallest))}.` : SIZE_PROBLEM);
       return this.shownAt(this.size.input);
     }
     const file = [this.prompts, this.calibration].find((one) => this.isShown(one) && isAbout(problem, one.input));
@@ -96,6 +108,9 @@ export class ExpertFields {
     return input;
   }
 }
+
+/** How URLs of the storage begin: the local stack has files in place of buckets. */
+const schemeOf = (folder) => /^\w+:\/\//.exec(folder ?? "")?.[0] ?? "gs://";
 
 /** Whether a problem is about the file in that field: it names the field or, where the file was read, begins with the file's name. */
 function isAbout({ field, message }, { name, value }) {

@@ -7,6 +7,13 @@ export function bytes(n) {
   return `${(n / 1000 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
 }
 
+/** A size in GB, rounded up to two decimals, or to two digits if it is smaller. */
+export function gigabytes(n) {
+  const decimals = Math.min(9, Math.max(2, 11 - String(n).length));
+  const step = 10 ** (9 - decimals);
+  return `${((Math.ceil(n / step) * step) / 1e9).toFixed(decimals)} GB`;
+}
+
 /** A duration, rounded up to seconds below a minute, and to minutes above. */
 export function duration(seconds) {
   if (seconds < 60) {
@@ -18,6 +25,11 @@ export function duration(seconds) {
 
 export function date(time) {
   return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short", year: "numeric" });
+}
+
+/** The date with the whole name of the month. */
+export function longDate(time) {
+  return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "long", year: "numeric" });
 }
 
 export function dateAndTime(time) {

@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { slug } from "./format.js";
 import { field, markInvalid } from "./fields.js";
+import { hubSentence } from "./hub-text.js";
 import { hasReturned, hubAccount, hubProblem, hubSettings, signInWithHub, signOutOfHub } from "./hub-account.js";
 import { currentSession, sessionEvents } from "./session.js";
 
@@ -12,6 +13,11 @@ const TOKEN_LABEL = "ccess token with write permission, from your settings on th
 
 /** A user's or a repository's name, by the rules of the Hub. */
 const NAME = /^(?![-.])(?!.*(--|\.\.))[\w.-]+(?<![-.])$/;
+const NAME_RULES = "may have letters, digits, -, _ and . only; it may not begin or end with - or ., end with .git, or have -- or .. in it. "
+  + "Owner and name have at most 95 characters together.";
+
+/** Whether a problem is about that field of the request, or its message says to change the field. */
+const isAbout = (field, name, message) => name === field || new RegExp(`\\b${field}\\b`).test(message);
 
 sessionEvents.addEventListener("changed", () => {
   if (!currentSession()) {
@@ -145,17 +151,36 @@ export class HubFields {
         ? "Enter an access token of the Hub with write permission."
         : "Sign in with Hugging Face, or enter an access token with write permission."],
     ];
+    this.marked = null;
     const missing = required.filter(([one, value, message]) => markInvalid(one, value ? null : message));
     return missing[0]?.[0].input;
   }
 
   /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
   mark({ field: name, message }) {
-    const one = { hf_repo_id: NAME.test(this.ownerName) ? this.name : this.ownerField, hf_token: hubAccount() ? undefined : this.token }[name];
-    if (one) {
-      markInvalid(one, message.replace(`${name}: `, name === "hf_repo_id" ? "The repository " : "The token "));
+    if (name === "hf_repo_id") {
+      const isName = NAME.test(this.ownerName);
+      return this.markAt(isName ? this.name : this.ownerField, `The ${isName ? "name" : "owner"} of the repository ${NAME_RULES}`);
     }
-    return one?.input;
+    // who has signed in on the Hub sees no token
+    if (isAbout("hf_token", name, message) && !hubAccount()) {
+      return this.markAt(this.token, hubSentence(message.replace(`${name}: `, "the access token ")));
+    }
+    return isAbout("hf_repo_id", name, message) ? this.markAt(this.name, hubSentence(message)) : undefined;
+  }
+
+  markAt(one, message) {
+    this.marked = one;
+    markInvalid(one, message);
+    return one.input;
+  }
+
+  /** Removes the problem of the service: there is another answer. */
+  unmark() {
+    if (this.marked) {
+      markInvalid(this.marked, null);
+      this.marked = null;
+    }
   }
 
   get isFilled() {

@@ -8,9 +8,11 @@ const HELP = "A file that llama-imatrix or gemma-export imatrix made of your own
 const URL_OF_FILE = /^(gs:\/\/[^/]+|file:\/\/)\/.*[^/]$/;
 
 export class ImatrixField {
-  constructor(id) {
+  /** `scheme` is how URLs of the storage begin. */
+  constructor(id, scheme) {
+    this.scheme = scheme;
     this.field = field("Importance matrix (optional)", {
-      id: `${id}-imatrix`, name: "imatrix", autocomplete: "off", spellcheck: "false", placeholder: "gs://bucket/folder/imatrix.gguf",
+      id: `${id}-imatrix`, name: "imatrix", autocomplete: "off", spellcheck: "false", placeholder: scheme,
     }, HELP);
     this.root = this.field.root;
   }
@@ -28,7 +30,7 @@ export class ImatrixField {
   /** The input if it has no URL of a file, with the problem marked. */
   firstInvalid() {
     const isWrong = this.url && !URL_OF_FILE.test(this.url);
-    const problem = "This is not the URL of a file in a bucket. It begins with gs:// and ends with the file's name.";
+    const problem = `This is not the URL of a file in the storage. It begins with ${this.scheme} and ends with the file's name.`;
     return markInvalid(this.field, isWrong ? problem : null) ? this.field.input : null;
   }
 

@@ -7,6 +7,7 @@ import { JobFiles } from "./files.js";
 import { FollowedJob } from "./follow.js";
 import { bytes, date, dateAndTime, duration, exportKind } from "./format.js";
 import { History, adviceOf } from "./history.js";
+import { hubText } from "./hub-text.js";
 import { notificationBox, notifyOfEnd } from "./notify.js";
 
 const STAGES = { queued: "Queued", fetch: "Reading", export: "Exporting", upload: "Uploading", finish: "Finishing" };
@@ -125,7 +126,7 @@ export class JobItem {
     const running = latest?.status === "running";
     this.latest.hidden = !latest;
     this.form.setRunning(running);
-    setText(this.message, latest?.message ?? "");
+    setText(this.message, hubText(latest?.message ?? ""));
     setText(this.advice, latest?.failure ? adviceOf(latest.failure) : latest?.finished_at ? `Finished ${dateAndTime(latest.finished_at)}` : "");
     this.running.hidden = !running;
     if (running) {

@@ -2,7 +2,7 @@
 
 import { listJobs } from "./api.js";
 import { $, setText } from "./dom.js";
-import { date } from "./format.js";
+import { date, longDate } from "./format.js";
 import { hubEvents } from "./hub-account.js";
 import { JobItem } from "./job.js";
 import { currentSession } from "./session.js";
@@ -172,7 +172,7 @@ function statusText(found, displayed) {
 }
 
 function textOf({ job_id: id, job_name: name, base_model_id: base, created_at: created }) {
-  return [name, id, base, created && `${created.slice(0, 10)} ${date(created)}`].filter(Boolean).join(" ").toLowerCase();
+  return [name, id, base, created && `${created.slice(0, 10)} ${date(created)} ${longDate(created)}`].filter(Boolean).join(" ").toLowerCase();
 }
 
 function itemOf(job) {

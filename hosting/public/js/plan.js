@@ -2,6 +2,7 @@
 
 import { element, list } from "./dom.js";
 import { bytes, duration } from "./format.js";
+import { hubText } from "./hub-text.js";
 import { memory } from "./quantizations.js";
 
 /** Who can see what goes to the repository. */
@@ -33,7 +34,7 @@ export function planParts(plan, { runs, isOpen }) {
 
 /** A problem of the service in a person's words: without the name of the request's field. */
 export function problemText({ field, message }) {
-  const text = message.replace(`${field}: `, "");
+  const text = hubText(message.replace(`${field}: `, ""));
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

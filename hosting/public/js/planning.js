@@ -2,6 +2,7 @@
 
 import { planExport } from "./api.js";
 import { element } from "./dom.js";
+import { hubText } from "./hub-text.js";
 import { planParts, planProblem, problemText } from "./plan.js";
 import { currentSession, sessionEvents } from "./session.js";
 
@@ -34,6 +35,8 @@ export class Planning {
     clearTimeout(this.timer);
     this.sending?.abort();
     this.failure = null;
+    this.input = undefined;
+    this.isChecked = false;
     this.root.classList.remove("busy");
     if (this.opened) {
       // unless the list was cleared meanwhile: somebody else may be signed in
@@ -51,28 +54,53 @@ export class Planning {
 
   async make() {
     const { form } = this;
-    const incomplete = form.countProblem();
-    if (incomplete || form.expert.firstInvalid()) {
-      this.root.replaceChildren(...(incomplete ? [planProblem(incomplete)] : []));
+    if (form.showsCountProblem() || form.expert.firstInvalid()) {
+      this.root.replaceChildren();
       return;
     }
     this.sending = new AbortController();
     const { signal } = this.sending;
     this.root.classList.add("busy");
-    try {
-      const plan = await planExport(form.request({ withHub: form.wantsHub && form.hub.isFilled }), signal);
-      this.draw(plan);
-      form.planned(plan);
+    if (await this.plan(signal)) {
       // the plan is whole without the sizes of other types
       await this.addSizes(signal).catch(() => {});
-    } catch (problem) {
-      if (problem.name !== "AbortError") {
-        this.fail(problem);
-      }
     }
     if (!signal.aborted) {
       this.root.classList.remove("busy");
     }
+  }
+
+  /** Requests the plan and shows it, or why there is none. Returns whether there is one. */
+  async plan(signal) {
+    const { form } = this;
+    try {
+      const plan = await planExport(form.request({ withHub: form.wantsHub && form.hub.isFilled }), signal);
+      form.hub.unmark();
+      this.isChecked = true;
+      this.draw(plan);
+      form.planned(plan);
+      return true;
+    } catch (problem) {
+      if (problem.name !== "AbortError") {
+        this.fail(problem);
+      }
+      return false;
+    }
+  }
+
+  /** The input whose value the service refuses in a plan of what the form asks for now; nothing if it refuses none. */
+  async refused() {
+    if (this.isChecked) {
+      return undefined;
+    }
+    this.request();
+    clearTimeout(this.timer);
+    this.sending = new AbortController();
+    const { signal } = this.sending;
+    if (await this.plan(signal)) {
+      this.addSizes(signal).catch(() => {});
+    }
+    return this.input;
   }
 
   draw(plan) {
@@ -83,8 +111,11 @@ export class Planning {
 
   fail(problem) {
     this.failure = problem;
-    const text = problem.status === 422 ? `This export would fail: ${problem.message}` : problemText(problem);
-    const parts = this.form.mark(problem) ? [] : [planProblem(text)];
+    const text = problem.status === 422 ? `This export would fail: ${hubText(problem.message)}` : problemText(problem);
+    this.form.hub.unmark();
+    this.input = this.form.mark(problem);
+    this.isChecked = !this.input;
+    const parts = this.input ? [] : [planProblem(text)];
     this.form.changeAboveError(() => this.root.replaceChildren(...parts));
   }
 

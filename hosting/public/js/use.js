@@ -13,33 +13,34 @@ export function artifacts({ title, base, when }, latest, open) {
   const files = latest.artifacts.filter(({ variant }) => variant === "file");
   const hub = latest.artifacts.some(({ variant }) => variant === "hf") ? repo : null;
   // each file has its own proof; that of the export is of a push alone
-  const proofs = files.some(({ proof }) => proof) ? files : [latest];
-  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, base, when, open }));
+  const haveProof = files.some(({ proof }) => proof);
+  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, base, when, open, isOneOfSeveral: files.length > 1 }));
   if (hub) {
     parts.unshift(element("p", {}, "On the Hub: ",
       element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
   }
-  return [...parts, ...proofs.map((proved) => proofPart(proved, base, proofs.length > 1)), findingsPart(latest.proof, when)].filter(Boolean);
+  return [...parts, !haveProof && proofPart(latest, base, false), findingsPart(latest.proof, when)].filter(Boolean);
 }
 
 /** The name of a part, told from those of other exports by `when`. */
 const labelOf = (name, when) => (when ? `${name}, ${when}` : name);
 
-function artifactPart(artifact, latest, { name, hub, base, when, open }) {
+function artifactPart(artifact, latest, { name, hub, base, when, open, isOneOfSeveral }) {
   const { files, quantization } = artifact;
   const [main, ...others] = files;
   if (!main) {
-    return null;
+    return proofPart(artifact, base, isOneOfSeveral);
   }
   const commands = commandsOf(artifact, latest, { name, hub, base });
   return element("section", { class: "artifact", "aria-label": labelOf(main.name, when) },
-    fileLine(main, open, "main"),
+    fileLine(main, open, "main", quantization),
     element("dl", { class: "digest small" }, element("dt", {}, "SHA-256"), element("dd", {}, copyable(main.sha256, `SHA-256 of ${main.name}`))),
     others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
     commands.length > 0 && element("details", { class: "commands", open: !quantization || latest.quantizations?.length < 2 },
       element("summary", {}, `How to use ${main.name}`),
       commands.flatMap(([what, text, note]) =>
         [element("p", { class: "program" }, what), note && element("p", { class: "small" }, note), copyable(text, `the commands for ${what}`)])),
+    proofPart(artifact, base, isOneOfSeveral),
   );
 }
 
@@ -49,7 +50,7 @@ const ROLES = [
   [/report\.json$/, "what was checked, and the result"],
 ];
 
-function fileLine(file, open, kind) {
+function fileLine(file, open, kind, quantization) {
   const role = ROLES.find(([pattern]) => pattern.test(file.name))?.[1];
   const problem = element("span", { class: "bad", role: "alert" });
   const link = element("a", { href: file.link ?? "#", class: kind }, `↓ ${file.name}`);
@@ -58,7 +59,8 @@ function fileLine(file, open, kind) {
     problem.textContent = "";
     await open(file).catch((error) => (problem.textContent = ` ${error.message}`));
   });
-  return element("div", { class: "file" }, link, element("span", { class: "small" }, ` ${bytes(file.bytes)}${role ? `, ${role}` : ""}`), problem);
+  const facts = [quantization, bytes(file.bytes), role].filter(Boolean).join(", ");
+  return element("div", { class: "file" }, link, element("span", { class: "small" }, ` ${facts}`), problem);
 }
 
 /** Programs, each with its commands and a note, if there is one to know. */
@@ -114,7 +116,6 @@ function proofPart({ proof, quantization }, base, isOneOfSeveral) {
     ? `Checked: all ${proof.pairs} LoRA pairs were merged, which changed ${proof.tensors_changed} tensors and left ${proof.tensors_unchanged} as they are.`
     : "Checked: no adapter was merged, and every tensor is as it was trained.";
   return element("div", { class: "proof" },
-    isOneOfSeveral && element("p", { class: "program" }, quantization),
     element("p", {}, sentence),
     survivalPart(proof.survival),
     besidePart(proof.survival, quantization ?? "q4_0", base),
