@@ -33,7 +33,7 @@ export class ExportForm {
       choice(this.id, { type: "checkbox", name: "quantizations", value, title: value, hint: `${bits} bits per weight. ${hint}`, checked: value === "q8_0" })));
     this.quantizations.classList.add("quantizations");
     this.countError = element("p", { class: "field-error", role: "alert", id: `${this.id}-count`, hidden: true });
-    this.quantizations.append(this.countError);
+    this.quantizations.querySelector("legend").after(this.countError);
     this.quantizations.setAttribute("aria-describedby", this.countError.id);
     this.expert = new ExpertFields(this.id, this.job.adapter_path);
     this.full = element("p", { class: "small", hidden: true },
@@ -52,6 +52,8 @@ export class ExportForm {
       this.planning.root, this.error, this.button, this.limits,
     );
     this.root.addEventListener("change", () => this.choose());
+    // before the field is left by a click on the button, which would move away from under it
+    this.expert.size.input.addEventListener("input", () => this.showExpert());
     // Enter in a field shows the plan; the button starts the export
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.isComposing && event.target.matches("input")) {
@@ -121,7 +123,7 @@ export class ExportForm {
     this.publishTypes.hidden = goal !== "publish";
     this.types.hidden = goal !== "all";
     this.quantizations.hidden = goal === "run" || !["gguf", "lora"].includes(type);
-    this.expert.show(goal === "all" ? type : null, this.chosenQuantizations);
+    this.showExpert();
     this.toHubLabel.hidden = goal === "publish";
     this.hub.show(this.wantsHub);
     this.hub.propose(type === "lora" ? "gguf" : type);
@@ -132,6 +134,11 @@ export class ExportForm {
     this.key = null;
     this.showError(null);
     this.planning.request();
+  }
+
+  /** Shows those further options that belong to the choices. */
+  showExpert() {
+    this.expert.show(this.goal === "all" ? this.type : null, this.chosenQuantizations);
   }
 
   /** Called when the form is seen for the first time. */

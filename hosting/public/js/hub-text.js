@@ -12,6 +12,6 @@ export const hubText = (message) => WORDS.reduce((text, [pattern, word]) => text
 
 /** The message as a sentence at a field of an export that has not started. */
 export function hubSentence(message) {
-  const text = hubText(message).replaceAll(/,? and (start the export|export) again\b/g, "");
+  const text = hubText(message).replaceAll(/,? and (start the export|export) again\b| \(the Hub: ".*"\)$/g, "");
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
