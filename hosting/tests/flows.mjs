@@ -197,7 +197,7 @@ pageTest("what would fail is said before it starts", { errors: [/status of 422/]
   await broken.getByRole("button", { name: "Export", exact: true }).click();
   await broken.getByText("GGUF q8_0 failed (invalid input)").waitFor();
   await broken.locator(".export").getByText(/: the file is truncated or damaged; copy or upload it again$/).waitFor();
-  await broken.getByText("Correct what the message names, then export again.").waitFor();
+  await broken.getByText("Upload the file again or train the adapter again, then export again.").waitFor();
   await checkState(page, "failed");
 });
 

@@ -17,7 +17,10 @@ const ADVICE = {
   internal: "Export again. If it fails again, report the export's id.",
 };
 
-export const adviceOf = (failure) => ADVICE[failure?.code] ?? "";
+/** What helps with an export that has failed. A file that is cut short may be so since the training. */
+export const adviceOf = ({ failure, message }) => (/: the file is truncated\b/.test(message)
+  ? "Upload the file again or train the adapter again, then export again."
+  : ADVICE[failure?.code] ?? "");
 
 /** A section with the exports of a job, which requests them when it is opened. */
 export class History {
@@ -117,7 +120,7 @@ export class History {
         element("time", { datetime: one.started_at, class: "small" }, `${when}${one.finished_at ? "" : " (running)"}`)),
       one.hf_repo_id && element("p", { class: "small" }, `To ${one.hf_repo_id} on the Hub`),
       one.message && element("p", {}, hubText(one.message)),
-      one.failure && element("p", { class: "small" }, `${adviceOf(one.failure)} Export ${one.export_id}`),
+      one.failure && element("p", { class: "small" }, `${adviceOf(one)} Export ${one.export_id}`),
       hasFiles && exportFiles({ job: this.job, title: this.title, when: `export of ${when}` }, one.export_id));
     if (one.finished_at) {
       this.ended.set(one.export_id, item);

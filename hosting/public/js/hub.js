@@ -162,11 +162,23 @@ export class HubFields {
       const isName = NAME.test(this.ownerName);
       return this.markAt(isName ? this.name : this.ownerField, `The ${isName ? "name" : "owner"} of the repository ${NAME_RULES}`);
     }
-    // who has signed in on the Hub sees no token
-    if (isAbout("hf_token", name, message) && !hubAccount()) {
-      return this.markAt(this.token, hubSentence(message.replace(`${name}: `, "the access token ")));
+    if (isAbout("hf_token", name, message)) {
+      return hubAccount()
+        ? this.markSignIn(message)
+        : this.markAt(this.token, hubSentence(message.replace(`${name}: `, "the access token ")));
     }
     return isAbout("hf_repo_id", name, message) ? this.markAt(this.name, hubSentence(message)) : undefined;
+  }
+
+  /** Shows a problem of the token of who has signed in on the Hub, which is in no field: at the owner, whom it may not write for. */
+  markSignIn(message) {
+    if (message.includes("rejected hf_token: ")) {
+      return this.markAt(this.namespace, "The Hugging Face Hub no longer accepts your sign-in. Sign out of the Hub, and sign in there again.");
+    }
+    const isAboutOwner = message.includes("hf_token has no write access");
+    return isAboutOwner
+      ? this.markAt(this.namespace, `Your sign-in on the Hub has no write access to ${this.ownerName}. Choose another owner, or sign in there again.`)
+      : undefined;
   }
 
   markAt(one, message) {

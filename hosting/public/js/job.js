@@ -127,7 +127,7 @@ export class JobItem {
     this.latest.hidden = !latest;
     this.form.setRunning(running);
     setText(this.message, hubText(latest?.message ?? ""));
-    setText(this.advice, latest?.failure ? adviceOf(latest.failure) : latest?.finished_at ? `Finished ${dateAndTime(latest.finished_at)}` : "");
+    setText(this.advice, latest?.failure ? adviceOf(latest) : latest?.finished_at ? `Finished ${dateAndTime(latest.finished_at)}` : "");
     this.running.hidden = !running;
     if (running) {
       this.drawProgress(latest);
