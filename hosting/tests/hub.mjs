@@ -242,6 +242,22 @@ pageTest("a token that the Hub rejects is said at its field, and nothing is star
   assert.equal(started, 0);
 });
 
+pageTest("a sign-in on the Hub that the Hub refuses is said at the owner, and nothing is started", { errors: [/status of 422/] }, async (page) => {
+  await toPublish(page);
+  const recipes = await authorize(page, ["lab"]);
+  await recipes.getByText("ada/my-recipes will be created, public").waitFor();
+  let detail = "hf_token has no write access to lab/my-recipes: use a token with write access and export again";
+  await page.route("**/plans", (route) => route.fulfill({ status: 422, json: { status: 422, detail } }));
+  const owner = recipes.getByLabel("Owner", { exact: true });
+  await owner.selectOption("lab");
+  await recipes.getByText("Your sign-in on the Hub has no write access to lab. Choose another owner, or sign in there again.").waitFor();
+  detail = "the Hugging Face Hub rejected hf_token: create a token with write access to lab/my-recipes and export again";
+  await recipes.getByRole("button", { name: "Export", exact: true }).click();
+  await recipes.getByText("The Hugging Face Hub no longer accepts your sign-in. Sign out of the Hub, and sign in there again.").waitFor();
+  await page.waitForFunction(() => document.activeElement.name === "hf_namespace");
+  assert.ok(await isFocused(owner));
+});
+
 pageTest("a token is asked for where no app is registered", {}, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");
