@@ -1,6 +1,6 @@
 //! `gemma-export check`
 
-use engine::report::LeftOut;
+use engine::LeftOut;
 use engine::{
     Finding, Model, Severity, Stage, TurnEnd, TurnEndProbability, check_adapter_values, check_serving,
     measure_turn_end,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::gguf::{GgufFile, GgufMetadata, GgufTensor};
 use crate::io::{Source, read_source, refuse_lfs_pointer, sha256};
-use crate::report::LeftOut;
+use crate::left_out::LeftOut;
 
 /// The text that the importance matrix of an export was computed from, as the report has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -70,6 +70,7 @@ mod gguf;
 mod imatrix;
 mod inspect;
 mod io;
+mod left_out;
 mod merge;
 mod output_revision;
 mod peft;
@@ -103,6 +104,7 @@ pub use io::{
 };
 pub use kernels::numerics::Dtype;
 pub use kernels::quant::{NamedType, OutputType, TensorType, TypeOverrides};
+pub use left_out::LeftOut;
 pub use merge::Model;
 pub use output_revision::OUTPUT_REVISION;
 pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};

@@ -13,8 +13,8 @@ use crate::gguf::header::{self, GgufTensorInfo};
 use crate::gguf::{GgufMetadata, MetadataValue};
 use crate::imatrix::{CalibrationUse, Imatrix};
 use crate::io::{Output, Source};
+use crate::left_out::LeftOut;
 use crate::plan::WrittenFile;
-use crate::report::LeftOut;
 
 /// An importance matrix that was computed.
 #[derive(Debug, Clone, PartialEq, Eq)]

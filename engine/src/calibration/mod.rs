@@ -7,9 +7,9 @@ pub use imatrix_file::MeasuredImatrix;
 
 use crate::error::{Error, Result};
 use crate::forward::{ForwardModel, InputSums, input_sums, tokenizer};
+use crate::left_out::LeftOut;
 use crate::merge::Model;
 use crate::progress::{ProgressUpdate, RunOptions, Stage};
-use crate::report::LeftOut;
 use crate::survival::{is_training_set, training_set_tokens};
 use crate::tokenizer::{TextEncoder, Tokenizer};
 

@@ -57,7 +57,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         }
         match found {
             TargetMatch::One(target) => {
-                add_change(base, adapter, &mut matched.tensors[target], number, change)?
+                add_change(base, adapter, &mut matched.tensors[target], number, change)?;
             }
             TargetMatch::None if is_lm_head(&change.target) => lm_head.push((number, change)),
             TargetMatch::None if is_needless => matched.dropped.push(change.target.clone()),

@@ -24,9 +24,7 @@ pub(crate) use kernels::error_stats::{ErrorStats, ErrorTotal};
 pub(crate) use lora::LoraReport;
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
-pub use survival::{
-    AdapterBeside, AnswerSample, LeftOut, PromptUse, Survival, TensorSurvival, TurnEndProbability,
-};
+pub use survival::{AdapterBeside, AnswerSample, PromptUse, Survival, TensorSurvival, TurnEndProbability};
 pub use warnings::ExportWarning;
 
 /// The version of the shape, raised when a field changes its meaning or is removed.

@@ -1,8 +1,8 @@
 //! How much of a fine-tune an export keeps, as a report has it.
 
-use std::fmt;
-
 use serde::Serialize;
+
+use crate::left_out::LeftOut;
 
 /// How much of a fine-tune an export keeps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,30 +78,6 @@ pub struct PromptUse {
     /// Those that were tried and cannot be used, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<LeftOut>,
-}
-
-/// Prompts or conversations of a file that were left out, because the chat template does not render them or they are too long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// How many.
-    pub count: usize,
-    /// Where the first one is, and why it was left out.
-    pub first: String,
-}
-
-impl LeftOut {
-    pub(crate) fn add(left_out: &mut Option<Self>, reason: impl FnOnce() -> String) {
-        left_out.get_or_insert_with(|| Self { count: 0, first: reason() }).count += 1;
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self { count: 1, first } => write!(f, "1 left out: {first}"),
-            Self { count, first } => write!(f, "{count} left out, the first: {first}"),
-        }
-    }
 }
 
 /// The probability of the token that ends a turn, after answers of the fine-tuned model.

@@ -5,8 +5,8 @@ use std::fmt;
 use super::prompt_set::{self, Prompt, PromptContent, PromptFile};
 use crate::error::{Error, Result};
 use crate::forward::{AnswerEnd, BegunAnswer};
+use crate::left_out::LeftOut;
 use crate::merge::Model;
-use crate::report::LeftOut;
 use crate::tokenizer::{
     ChatRenderer, Conversation, RenderError, TextEncoder, Tokenizer, generation_eos, message, turn_end,
 };

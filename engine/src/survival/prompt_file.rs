@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 const REMEDY: &str = "give JSON Lines or a JSON list of objects with `messages`, `conversations`, `instruction` or `prompt`, or a text \
                       whose name does not end in .json or .jsonl";
 
-enum Form {
+enum FileForm {
     Text,
     JsonLines,
     JsonList,
@@ -21,9 +21,9 @@ pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Prompt>> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::invalid(file, "is not UTF-8 text"))?;
     let text = without_byte_order_mark(text);
     let prompts = match form(file, text) {
-        Form::Text => Ok(lines(text).map(text_prompt).collect()),
-        Form::JsonLines => lines(text).map(json_line).collect(),
-        Form::JsonList => json_list(text),
+        FileForm::Text => Ok(lines(text).map(text_prompt).collect()),
+        FileForm::JsonLines => lines(text).map(json_line).collect(),
+        FileForm::JsonList => json_list(text),
     };
     let prompts: Vec<_> = prompts.map_err(|problem: String| Error::invalid(file, problem))?;
     match prompts.is_empty() {
@@ -35,7 +35,7 @@ pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Prompt>> {
 /// Whether a file is a training set, not a text.
 pub(crate) fn is_training_set(file: &str, bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes)
-        .is_ok_and(|text| !matches!(form(file, without_byte_order_mark(text)), Form::Text))
+        .is_ok_and(|text| !matches!(form(file, without_byte_order_mark(text)), FileForm::Text))
 }
 
 fn without_byte_order_mark(text: &str) -> &str {
@@ -43,17 +43,17 @@ fn without_byte_order_mark(text: &str) -> &str {
 }
 
 /// The form of a text without byte order mark. `[edit]`, `[1] a note` and `{name}, hello` are text.
-fn form(file: &str, text: &str) -> Form {
-    let Some(first) = lines(text).next().map(|(_, line)| line.trim()) else { return Form::Text };
+fn form(file: &str, text: &str) -> FileForm {
+    let Some(first) = lines(text).next().map(|(_, line)| line.trim()) else { return FileForm::Text };
     let lower = file.to_lowercase();
     let is_named_json = [".json", ".jsonl"].iter().any(|end| lower.ends_with(end));
     let is_json = |is_row: fn(&Value) -> bool| serde_json::from_str(first).is_ok_and(|value| is_row(&value));
     if first.starts_with('[') && (is_named_json || begins_list_of_objects(text) || is_json(is_list_of_rows)) {
-        Form::JsonList
+        FileForm::JsonList
     } else if is_named_json || is_json(is_object) {
-        Form::JsonLines
+        FileForm::JsonLines
     } else {
-        Form::Text
+        FileForm::Text
     }
 }
 

@@ -5,9 +5,10 @@ use super::encoding::{EncodedPrompt, EncodedPrompts, PromptEncoder};
 use crate::check::{Finding, Severity, TURN_END_NOT_LEARNED};
 use crate::error::Result;
 use crate::forward::{ForwardModel, greedy_answers, token_probabilities, tokenizer};
+use crate::left_out::LeftOut;
 use crate::merge::Model;
 use crate::progress::RunOptions;
-use crate::report::{LeftOut, TurnEndProbability};
+use crate::report::TurnEndProbability;
 
 /// What was measured of the end of answers.
 #[derive(Debug, Clone, Copy, PartialEq)]

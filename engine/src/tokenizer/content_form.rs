@@ -25,7 +25,7 @@ impl ContentForm {
         let render = |form: &Self| renderer.render(&form.conversation(turns), false);
         match render(&Self::Text) {
             Ok(_) => Ok(Self::Text),
-            Err(refused @ RenderError::Refused(_)) => {
+            Err(refused @ RenderError::Raised(_)) => {
                 [Self::UserParts, Self::Parts].into_iter().find(|form| render(form).is_ok()).ok_or(refused)
             }
             Err(failed) => Err(failed),

@@ -9,7 +9,7 @@ use minijinja::ErrorKind;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RenderError {
     /// The message of the template's own exception (`raise_exception`).
-    Refused(String),
+    Raised(String),
     /// The template has a fault, or is not supported.
     Failed(String),
 }
@@ -21,7 +21,7 @@ struct Exception;
 impl fmt::Display for RenderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(problem) | Self::Failed(problem) => f.write_str(problem),
+            Self::Raised(problem) | Self::Failed(problem) => f.write_str(problem),
         }
     }
 }
@@ -37,7 +37,7 @@ impl Error for Exception {}
 impl From<minijinja::Error> for RenderError {
     fn from(error: minijinja::Error) -> Self {
         let is_exception = error.source().is_some_and(<dyn Error>::is::<Exception>);
-        if is_exception { Self::Refused(problem(&error)) } else { Self::Failed(problem(&error)) }
+        if is_exception { Self::Raised(problem(&error)) } else { Self::Failed(problem(&error)) }
     }
 }
 

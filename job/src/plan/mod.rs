@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_long_id_has_a_folder_of_its_hash() {
-        let id = |length| "é".repeat(length / 2).parse::<JobId>().unwrap();
+        let id = |length: usize| "é".repeat(length / 2).parse::<JobId>().unwrap();
         assert_eq!(folder_name(&id(200)), id(200).as_str());
         assert_eq!(folder_name(&id(1_498)).len(), 64);
         assert_ne!(folder_name(&id(1_498)), folder_name(&id(1_496)));

@@ -70,7 +70,7 @@ impl<'a> Probe<'a> {
 
 fn failure(what: &str, problem: &RenderError) -> Finding {
     match problem {
-        RenderError::Refused(problem) => {
+        RenderError::Raised(problem) => {
             let message = format!("the chat template refuses {what}: {problem}");
             let remedy = "if programs are to chat with the model, take the chat template of the base model; else give messages \
                           the fields that the template asks for";
