@@ -37,7 +37,9 @@ impl TestContext {
         };
         context.store.put(TRAINING_JOBS, fixtures::JOB, fixtures::training_job(fixtures::ADA));
         context.store.put(TRAINING_JOBS, "bobs", fixtures::training_job(fixtures::BOB));
-        context.store.put(TRAINING_JOBS, "running", json!({"user_id": fixtures::ADA, "status": "running"}));
+        for status in ["running", "failed"] {
+            context.store.put(TRAINING_JOBS, status, json!({"user_id": fixtures::ADA, "status": status}));
+        }
         context
     }
 
@@ -204,6 +206,9 @@ async fn problems_name_the_field_and_the_rule() {
       "type": "urn:export-service:problem:not-completed"
     }
     "#);
+    let failed = context.post(json!({"job_id": "failed", "export_type": "gguf"}).to_string()).await.json();
+    let detail = "the training job is not completed (status: failed): it has ended without a model; train again, then export the new job";
+    assert_eq!(failed["detail"], detail);
 }
 
 #[tokio::test]

@@ -44,9 +44,7 @@ pub enum Error {
     #[error("this training job belongs to another user")]
     NotOwner,
     /// The training job is not completed.
-    #[error(
-        "the training job is not completed (status: {status}): wait until it is completed, then export it"
-    )]
+    #[error("the training job is not completed (status: {status}): {}", remedy_of(status))]
     NotCompleted {
         /// The current status.
         status: String,
@@ -71,6 +69,17 @@ pub enum Error {
     /// A port failed (see `ports::PortError`).
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What to do about a training job that is not completed. The Training Service defines the statuses; one that is not known here may
+/// still become `completed`.
+fn remedy_of(status: &str) -> &'static str {
+    match status {
+        "failed" | "error" | "cancelled" | "canceled" | "stopped" => {
+            "it has ended without a model; train again, then export the new job"
+        }
+        _ => "wait until it is completed, then export it",
+    }
 }
 
 /// Why authentication failed. `Display` is `error_description` of the response: a client can distinguish an expired
@@ -107,4 +116,26 @@ pub enum Unauthenticated {
     /// A time claim is in the future.
     #[error("not_yet_valid")]
     NotYetValid,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_ended_without_a_model_is_not_waited_for() {
+        let message = |status: &str| Error::NotCompleted { status: status.to_owned() }.to_string();
+        for status in ["failed", "cancelled"] {
+            assert_eq!(
+                message(status),
+                format!(
+                    "the training job is not completed (status: {status}): it has ended without a model; train again, then export \
+                     the new job"
+                )
+            );
+        }
+        for status in ["running", "queued"] {
+            assert!(message(status).ends_with("wait until it is completed, then export it"), "{status}");
+        }
+    }
 }
