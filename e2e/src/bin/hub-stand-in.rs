@@ -4,10 +4,19 @@
 
 use std::{collections::BTreeMap, future::pending};
 
+use clap::Parser;
 use e2e::hub::{Hub, HubUser, OAuthApp};
+
+/// Serve a fake Hugging Face Hub on a free port of this machine until Ctrl-C
+///
+/// The user ada signs in there, as the public app local-stack. The first line has the variables that a local stack needs to use it.
+#[derive(Debug, Parser)]
+#[command(name = "hub-stand-in", version)]
+struct Cli {}
 
 #[tokio::main]
 async fn main() {
+    let Cli {} = Cli::parse();
     let hub = Hub::start([]).await;
     let app = OAuthApp {
         client_id: "local-stack".to_owned(),
