@@ -95,6 +95,8 @@ impl Progress {
     pub(crate) fn set(&self, done: u64, total: u64) {
         match self {
             Self::Hidden => {}
+            // a bar of no length is full
+            Self::Bar(_) if total == 0 => {}
             Self::Bar(bar) => {
                 bar.set_length(total);
                 bar.set_position(done);
@@ -152,12 +154,16 @@ fn stage_bar(stage: &'static str, unit: Unit) -> ProgressBar {
 
 /// A bar on standard error, with a template for narrow terminals.
 pub(crate) fn bar(wide: &str, narrow: &str) -> ProgressBar {
-    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDE, |(width, _)| width.0);
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template(if width < WIDE { narrow } else { wide }) {
-        bar.set_style(style);
-    }
+    bar.set_style(style(wide, narrow));
     bar
+}
+
+/// The style of a bar on standard error, with a template for narrow terminals.
+pub(crate) fn style(wide: &str, narrow: &str) -> ProgressStyle {
+    let width = terminal_size::terminal_size_of(io::stderr()).map_or(WIDE, |(width, _)| width.0);
+    let template = if width < WIDE { narrow } else { wide };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 impl engine::Progress for Progress {

@@ -1,18 +1,16 @@
 //! `gemma-export follow`: the progress of an export until it ends.
 
-use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{DecimalBytes, HumanDuration, ProgressBar};
 use serde_json::Value;
 
 use super::client::{ApiRequest, ServiceClient};
+use super::export_progress::ExportProgress;
 use super::exports::{describe, files};
 use super::{text, with_client};
 use crate::args::FollowArgs;
 use crate::failure::{Failure, FailureKind};
 use crate::next_step::quoted_word;
-use crate::progress::{LINE_INTERVAL, bar};
 use crate::terminal::{Summary, Terminal};
 
 /// Time between two requests; the first come sooner, because a small model is exported in seconds.
@@ -83,77 +81,5 @@ pub(crate) fn summary(job: &str, export: Value) -> Summary {
         figures: export,
         failure,
         ..Summary::default()
-    }
-}
-
-/// The progress of an export on standard error.
-struct ExportProgress {
-    terminal: Terminal,
-    bar: Option<ProgressBar>,
-    stage: String,
-    /// The bytes that were done when that changed, and the rate since then.
-    last: Option<(u64, Instant)>,
-    rate: Option<u64>,
-    printed: Option<Instant>,
-}
-
-impl ExportProgress {
-    fn new(terminal: Terminal) -> Self {
-        let has_bar = io::stderr().is_terminal() && !terminal.is_quiet();
-        let bar = has_bar.then(|| {
-            bar(
-                "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}{prefix}",
-                "{msg} {percent}%{prefix}",
-            )
-        });
-        Self { terminal, bar, stage: String::new(), last: None, rate: None, printed: None }
-    }
-
-    fn show(&mut self, export: &Value, now: Instant) {
-        let progress = &export["progress"];
-        let stage = progress["stage"].is_string().then(|| text(&progress["stage"]));
-        let stage = stage.unwrap_or_else(|| "queued".to_owned());
-        let is_new = stage != self.stage;
-        if is_new {
-            (self.stage, self.last, self.rate) = (stage, None, None);
-        }
-        let count = |field: &str| progress[field].as_u64().unwrap_or_default();
-        let (done, total) = (count("bytes_done"), count("bytes_total"));
-        match self.last {
-            Some((before, at)) if done > before => {
-                self.rate = Some(((done - before) as f64 / (now - at).as_secs_f64().max(1e-3)) as u64);
-                self.last = Some((done, now));
-            }
-            None => self.last = Some((done, now)),
-            Some(_) => {}
-        }
-        let mut figures = self.rate.map(|rate| format!("  {}/s", DecimalBytes(rate))).unwrap_or_default();
-        if let Some(seconds) = export["eta_seconds"].as_u64() {
-            figures.push_str(&format!("  {:#} left", HumanDuration(Duration::from_secs(seconds))));
-        }
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(total);
-                bar.set_position(done);
-                bar.set_message(self.stage.clone());
-                bar.set_prefix(figures);
-            }
-            None if is_new || self.printed.is_none_or(|at| now - at >= LINE_INTERVAL) => {
-                let message = text(&export["message"]);
-                let bytes = match total {
-                    0 => String::new(),
-                    total => format!("  {} of {}", DecimalBytes(done), DecimalBytes(total)),
-                };
-                self.terminal.note(&format!("{}: {message}{bytes}{figures}", self.stage));
-                self.printed = Some(now);
-            }
-            None => {}
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }

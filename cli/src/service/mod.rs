@@ -3,6 +3,7 @@
 mod client;
 mod download;
 mod error;
+mod export_progress;
 mod exports;
 mod firebase;
 mod follow;
