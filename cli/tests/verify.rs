@@ -148,6 +148,20 @@ fn an_adapter_that_was_forgotten_or_is_too_much_is_named() {
     assert!(printed["error"]["message"].as_str().unwrap().ends_with(forgotten));
     let surplus = "differences: the export was made without an adapter: omit --adapter";
     inputs.fail(7, "verify --base base --adapter adapter --out without.gguf", &[surplus]);
+    // before the comparison, and not only after its lines
+    let told = inputs.run("verify --base base --out with.gguf").stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(
+        told.starts_with("warning: the export was made with an adapter: give it as --adapter\n"),
+        "{told}"
+    );
+    inputs.succeed("merge --base base --adapter adapter --out merged");
+    let of_merged = "verify --base base --out merged";
+    let told = "error: merged: the export was made with an adapter: give it as --adapter";
+    inputs.fail(2, of_merged, &[told]);
+    inputs.fail(2, &format!("{of_merged} --survival"), &[told]);
+    fs::remove_file(inputs.path("merged/export-report.json")).unwrap();
+    inputs.fail(2, of_merged, &["merged: a merged model is compared with base and adapter: give --adapter"]);
     flip(&inputs, "with.gguf");
     let changed = inputs.run("verify --base base --adapter adapter --out with.gguf").stderr;
     assert!(String::from_utf8(changed).unwrap().ends_with("1 difference\n"));

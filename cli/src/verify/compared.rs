@@ -48,10 +48,24 @@ pub(super) struct Measured {
     pub(super) survival: Option<Survival>,
 }
 
-/// Compares `--out`: a merged folder, the copy of an adapter, or a GGUF file of a model, a projector or an adapter.
-pub(super) fn compare(args: &VerifyArgs, sources: &Sources, run: Run<'_>) -> Result<Compared, Failure> {
+/// Compares `--out`: a merged folder, the copy of an adapter, or a GGUF file of a model, a projector or an adapter. The hint is about
+/// an adapter that is missing or too much.
+pub(super) fn compare(
+    args: &VerifyArgs,
+    hint: Option<&str>,
+    sources: &Sources,
+    run: Run<'_>,
+) -> Result<Compared, Failure> {
     if args.out.join("adapter_config.json").is_file() && !args.out.join("config.json").exists() {
         return adapter(args, sources, run);
+    }
+    if args.out.is_dir() && args.adapter.is_none() {
+        let hint = hint.unwrap_or("a merged model is compared with base and adapter: give --adapter");
+        return Err(Failure::usage(format!("{}: {hint}", args.out.display())));
+    }
+    if let Some(hint) = hint {
+        // first, because the comparison can take minutes
+        run.terminal.warn(hint);
     }
     let OpenModel { model, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), sources)?;
     if args.logits {

@@ -23,9 +23,10 @@ use compared::Measured;
 pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let cannot = |error: io::Error| Failure::input(format!("cannot read {}: {error}", args.out.display()));
     args.out.symlink_metadata().map_err(cannot)?;
+    let hint = adapter_hint(args);
     let sources = Sources::new(terminal);
     let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
-    let compared = compared::compare(args, &sources, run)?;
+    let compared = compared::compare(args, hint, &sources, run)?;
     let verdict = &compared.verdict;
     let Measured { logits, survival } = match compared.measure(args.logits, run) {
         Ok(measured) => measured,
@@ -44,7 +45,7 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
         survival.iter().map(|survival| MeasuredExport { kind: &kind, bytes: verdict.bytes, survival });
     let named: Vec<_> = named.collect();
     let failure =
-        difference(args, verdict).or_else(|| compared.check.as_ref().and_then(|check| check.failure(&named)));
+        difference(hint, verdict).or_else(|| compared.check.as_ref().and_then(|check| check.failure(&named)));
     let figures = json!({
         "path": args.out,
         "identical": verdict.differences.is_empty(),
@@ -62,13 +63,13 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
     Ok(Summary { lines, figures, failure, ..Summary::default() })
 }
 
-fn difference(args: &VerifyArgs, verdict: &Verification) -> Option<Failure> {
+fn difference(hint: Option<&str>, verdict: &Verification) -> Option<Failure> {
     let message = match verdict.differences.len() {
         0 => return None,
         1 => "verification failed: 1 difference".to_owned(),
         count => format!("verification failed: {count} differences"),
     };
-    let hint = adapter_hint(args).map(|hint| format!(": {hint}")).unwrap_or_default();
+    let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
     Some(Failure::new(FailureKind::Difference, message + &hint))
 }
 
