@@ -16,6 +16,9 @@ use crate::failure::Failure;
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
+/// Columns below which a command has a line of its own.
+const NARROW: usize = 60;
+
 /// How much is printed, and in which form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
@@ -109,7 +112,7 @@ impl Terminal {
                 put(&format!("{figures:#}\n"))
             }
             (false, true) => Ok(()),
-            (false, false) => put(&(text(&lines) + &verbatim + &commands(&next_steps))),
+            (false, false) => put(&(text(&lines) + &verbatim + &commands(&next_steps, width()))),
         };
         printed.map_err(|error| {
             let done = complete.map(|path| format!("{} is complete, but its summary", path.display()));
@@ -172,8 +175,12 @@ pub(crate) fn width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
-/// Commands, each in one line, which a terminal breaks without changing what is copied.
-fn commands(steps: &[String]) -> String {
+/// Commands, each in one line, which a terminal breaks without changing what is copied. A narrow terminal has their name above them.
+fn commands(steps: &[String], width: Option<usize>) -> String {
+    if !steps.is_empty() && width.is_some_and(|width| width < NARROW) {
+        let lines = steps.iter().map(|step| format!("    {}\n", printable(step)));
+        return std::iter::once("  next\n".to_owned()).chain(lines).collect();
+    }
     let names = std::iter::once("next").chain(std::iter::repeat(""));
     steps.iter().zip(names).map(|(step, name)| format!("  {name:7}  {}\n", printable(step))).collect()
 }
@@ -225,9 +232,21 @@ mod tests {
     #[test]
     fn commands_do_not_steer_the_terminal() {
         assert_eq!(
-            commands(&["vllm serve 'e\u{1b}[31m'".to_owned()]),
+            commands(&["vllm serve 'e\u{1b}[31m'".to_owned()], None),
             "  next     vllm serve 'e\u{fffd}[31m'\n"
         );
+    }
+
+    #[test]
+    fn commands_are_whole_and_have_their_own_lines_in_a_narrow_terminal() {
+        let steps = ["vllm serve merged", "gemma-export gguf --base merged --out m.gguf"].map(str::to_owned);
+        assert_eq!(
+            commands(&steps, Some(40)),
+            "  next\n    vllm serve merged\n    gemma-export gguf --base merged --out m.gguf\n"
+        );
+        let wide = "  next     vllm serve merged\n           gemma-export gguf --base merged --out m.gguf\n";
+        assert_eq!(commands(&steps, Some(60)), wide);
+        assert_eq!(commands(&[], Some(40)), "");
     }
 
     #[test]
