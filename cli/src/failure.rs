@@ -100,6 +100,18 @@ impl Failure {
         Self::new(FailureKind::Output, message)
     }
 
+    /// Of an output that cannot be written: `problem` is like "cannot write m.gguf".
+    pub(crate) fn unwritable(problem: impl fmt::Display, error: &io::Error) -> Self {
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                ": choose another output, or change the permissions of its folder"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => ": choose another output",
+            _ => "",
+        };
+        Self::output(format!("{problem}: {error}{remedy}"))
+    }
+
     pub(crate) fn remote(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Remote, message)
     }
@@ -188,7 +200,7 @@ impl From<engine::Error> for Failure {
         {
             let folder = inner.folder.strip_prefix(".").unwrap_or(&inner.folder);
             let path = folder.join(file);
-            return Self::new(kind, format!("cannot write {}: {}", path.display(), inner.error));
+            return Self::unwritable(format_args!("cannot write {}", path.display()), &inner.error);
         }
         let hint = if error.is_non_finite() { " (--allow-non-finite exports it anyway)" } else { "" };
         Self::new(kind, format!("{error}{hint}{}", causes(&error)))

@@ -189,7 +189,7 @@ impl<'a> NamedFolder<'a> {
         }
         signals::begin_work();
         std::fs::create_dir(out)
-            .map_err(|error| Failure::output(format!("cannot create {}: {error}", out.display())))?;
+            .map_err(|error| Failure::unwritable(format_args!("cannot create {}", out.display()), &error))?;
         Ok(Self(Some(out)))
     }
 }

@@ -91,7 +91,8 @@ impl OutputFolder {
     pub(crate) fn commit(self) -> Result<(), Failure> {
         let shown = self.path.display();
         let cannot = |e: io::Error| {
-            Failure::appeared(&e).unwrap_or_else(|| Failure::output(format!("cannot write {shown}: {e}")))
+            Failure::appeared(&e)
+                .unwrap_or_else(|| Failure::unwritable(format_args!("cannot write {shown}"), &e))
         };
         let Some(earlier) = &self.earlier else {
             return fs::rename(&self.staging, &self.path).map_err(|error| {
@@ -130,7 +131,7 @@ fn replaceable_files(path: &Path, inputs: &Inputs, force: bool) -> Result<Option
                 Err(_) => Ok(None),
             };
         }
-        Err(error) => return Err(Failure::output(format!("cannot write to {shown}: {error}"))),
+        Err(error) => return Err(Failure::unwritable(format_args!("cannot write to {shown}"), &error)),
     }
     let mut files = Vec::new();
     for name in files_below(path).map_err(|e| Failure::output(format!("cannot read {shown}: {e}")))? {
@@ -204,7 +205,8 @@ fn create_staging(folder: &Path, prefix: &str) -> Result<PathBuf, Failure> {
             // left by a process with the same id
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => id += 1,
             Err(error) => {
-                return Err(Failure::output(format!("cannot create {}: {error}", staging.display())));
+                let problem = format_args!("cannot create {}", staging.display());
+                return Err(Failure::unwritable(problem, &error));
             }
         }
     }

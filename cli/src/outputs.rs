@@ -33,7 +33,7 @@ pub(crate) fn check_files(
         }
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Failure::output(format!("cannot write {shown}: {error}"))),
+            Err(error) => return Err(Failure::unwritable(format_args!("cannot write {shown}"), &error)),
             Ok(_) => {}
         }
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {

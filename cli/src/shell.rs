@@ -26,9 +26,10 @@ pub(crate) fn completions(args: &CompletionsArgs) -> Result<Summary, Failure> {
 pub(crate) fn man(args: &ManArgs) -> Result<Summary, Failure> {
     let shown = args.out.display();
     signals::begin_work();
-    fs::create_dir_all(&args.out).map_err(|e| Failure::output(format!("cannot create {shown}: {e}")))?;
+    fs::create_dir_all(&args.out)
+        .map_err(|e| Failure::unwritable(format_args!("cannot create {shown}"), &e))?;
     clap_mangen::generate_to(CommandLine::command(), &args.out)
-        .map_err(|e| Failure::output(format!("cannot write man pages to {shown}: {e}")))?;
+        .map_err(|e| Failure::unwritable(format_args!("cannot write man pages to {shown}"), &e))?;
     let figures = json!({ "path": args.out });
     Ok(Summary { lines: vec![format!("man pages in {shown}")], figures, ..Summary::default() })
 }

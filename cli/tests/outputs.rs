@@ -204,6 +204,39 @@ fn an_empty_volume_can_be_the_output() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_to_has_a_next_step() {
+    const NOBODY: u32 = 65534;
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("out")).unwrap();
+    fs::set_permissions(inputs.path("out"), fs::Permissions::from_mode(0o555)).unwrap();
+    let is_root = fs::metadata(inputs.path("out")).unwrap().uid() == 0;
+    if is_root {
+        // root may write to every folder
+        for folder in ["", "base", "adapter"] {
+            chown(inputs.path(folder), Some(NOBODY), None).unwrap();
+        }
+    }
+    for args in [
+        "merge --base base --adapter adapter --out out",
+        "merge --base base --adapter adapter --out out/new",
+        "adapter --adapter adapter --out out",
+        "gguf --base base --out out/m.gguf",
+        "gguf --base base --out out/new/",
+        "lora --base base --adapter adapter --out out/l.gguf",
+    ] {
+        let mut command = inputs.command(args);
+        if is_root {
+            command.uid(NOBODY);
+        }
+        let ended = command.output().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(5), "{args}: {error}");
+        let remedy = "(os error 13): choose another output, or change the permissions of its folder\n";
+        assert!(error.ends_with(remedy), "{args}: {error}");
+    }
+}
+
+#[test]
 fn a_new_folder_may_be_named_with_a_dot_at_its_end() {
     let inputs = Inputs::new();
     for out in ["one/.", "./two/./"] {
