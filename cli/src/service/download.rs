@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::client::{ApiRequest, ServiceClient};
+use super::downloaded::{DownloadedFile, next_steps};
 use super::error::ServiceError;
 use super::exports::files;
 use super::{text, unpack, with_client};
@@ -17,18 +18,18 @@ use crate::args::DownloadArgs;
 use crate::disk_space::DiskSpace;
 use crate::failure::Failure;
 use crate::outputs::existing_folder;
+use crate::paths;
 use crate::progress::{Progress, Unit};
 use crate::terminal::{Summary, Terminal};
-use crate::{next_step, paths};
 
 /// How often a download is tried again without a byte more.
 const ATTEMPTS: u32 = 6;
 
 /// A file of an export.
-struct ExportFile {
-    name: String,
-    bytes: u64,
-    sha256: String,
+pub(super) struct ExportFile {
+    pub(super) name: String,
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
     link: Option<String>,
 }
 
@@ -49,35 +50,11 @@ pub(crate) fn download(args: &DownloadArgs, terminal: Terminal) -> Result<Summar
         Ok((export, written))
     })?;
     let mut lines = vec![args.out.display().to_string()];
-    lines.extend(written.iter().map(|(path, file)| {
-        let size = indicatif::DecimalBytes(file.bytes);
-        format!("  {}  {size}  {}", paths::file_name(path).unwrap_or_default(), file.sha256)
-    }));
-    let next_steps = next_steps(&export, written.iter().map(|(path, _)| path.as_path()));
-    let figures = written.iter().map(
-        |(path, file)| json!({ "name": file.name, "bytes": file.bytes, "sha256": file.sha256, "path": path }),
-    );
-    let figures = json!({ "export_id": export["export_id"], "files": figures.collect::<Vec<_>>() });
+    lines.extend(written.iter().flat_map(DownloadedFile::lines));
+    let next_steps = next_steps(args, &export, &written);
+    let figures = written.iter().map(DownloadedFile::figures).collect::<Vec<_>>();
+    let figures = json!({ "export_id": export["export_id"], "files": figures });
     Ok(Summary { lines, next_steps, figures, ..Summary::default() })
-}
-
-/// The commands that use the GGUF files of an export: an adapter beside its base, else each model, with its encoders.
-fn next_steps<'a>(export: &Value, paths: impl Iterator<Item = &'a Path>) -> Vec<String> {
-    let paths: Vec<&Path> = paths.collect();
-    let name = |path: &'a Path| paths::file_name(path).unwrap_or_default();
-    let (encoders, models): (Vec<&Path>, Vec<&Path>) = paths
-        .iter()
-        .filter(|path| name(path).ends_with(".gguf"))
-        .partition(|path| name(path).starts_with("mmproj-"));
-    let steps = models.into_iter().map(|model| match export["gguf_kind"] == "lora" {
-        true => next_step::lora(model),
-        false => {
-            let modelfile = model.with_extension("Modelfile");
-            let modelfile = paths.contains(&modelfile.as_path()).then_some(modelfile);
-            next_step::gguf(model, modelfile.as_deref(), encoders.first().copied())
-        }
-    });
-    steps.flatten().collect()
 }
 
 /// The export with this id, else the newest one that is completed and has files.
@@ -151,7 +128,7 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    async fn run(&self, export: &Value) -> Result<Vec<(PathBuf, ExportFile)>, Failure> {
+    async fn run(&self, export: &Value) -> Result<Vec<DownloadedFile>, Failure> {
         let files = export_files(export)?;
         let drafts = files.iter().map(|file| self.prepare(file)).collect::<Result<Vec<_>, _>>()?;
         let missing = |(file, draft): (&ExportFile, &Option<Draft>)| {
@@ -181,8 +158,11 @@ impl Download<'_> {
         }
         progress.finish();
         let unpacked = |(path, file): (PathBuf, ExportFile)| match self.unpacked(&path) {
-            Some(folder) => unpack::unpack(&path, &folder).map(|()| (folder, file)),
-            None => Ok((path, file)),
+            Some(folder) => {
+                let count = unpack::unpack(&path, &folder)?;
+                Ok(DownloadedFile { path: folder, file, unpacked: Some(count) })
+            }
+            None => Ok(DownloadedFile { path, file, unpacked: None }),
         };
         written.into_iter().map(unpacked).collect()
     }
@@ -326,7 +306,8 @@ impl Draft {
     /// Opens the draft of a file, whose name has the hash, so that it is never one of other content.
     fn open(path: &Path, file: &ExportFile) -> Result<Self, Failure> {
         let path = path.with_file_name(format!("{}.{}.part", file.name, &file.sha256[..12]));
-        let cannot = |error: io::Error| Failure::output(format!("cannot write {}: {error}", path.display()));
+        let cannot =
+            |error: io::Error| Failure::unwritable(format_args!("cannot write {}", path.display()), &error);
         let mut part = File::options()
             .read(true)
             .write(true)
@@ -363,7 +344,7 @@ impl Draft {
     }
 
     fn cannot_write(&self, error: &io::Error) -> Failure {
-        Failure::output(format!("cannot write {}: {error}", self.path.display()))
+        Failure::unwritable(format_args!("cannot write {}", self.path.display()), error)
     }
 
     /// Gives the file its name, if it has the hash of its record.

@@ -2,6 +2,7 @@
 
 mod client;
 mod download;
+mod downloaded;
 mod error;
 mod export_progress;
 mod exports;

@@ -10,23 +10,26 @@ use crate::failure::Failure;
 use crate::paths::parent;
 
 /// Unpacks a zip file to a folder, which does not exist, and removes the zip file. The folder has its name when it is complete.
-pub(crate) fn unpack(path: &Path, folder: &Path) -> Result<(), Failure> {
+/// Returns the number of files.
+pub(crate) fn unpack(path: &Path, folder: &Path) -> Result<usize, Failure> {
     let cannot = |problem: &dyn std::fmt::Display| {
         Failure::output(format!("cannot unpack {}, which is complete: {problem}", path.display()))
     };
     let draft = tempfile::tempdir_in(parent(folder)).map_err(|error| cannot(&error))?;
-    extract(path, draft.path()).map_err(|error| cannot(&error))?;
+    let count = extract(path, draft.path()).map_err(|error| cannot(&error))?;
     let publish = || {
         set_default_mode(draft.path())?;
         fs::rename(draft.path(), folder)?;
         fs::remove_file(path)
     };
-    publish().map_err(|error: io::Error| cannot(&error))
+    publish().map_err(|error: io::Error| cannot(&error))?;
+    Ok(count)
 }
 
-/// Extracts every file. Names that lead out of the folder, and links, are refused.
-fn extract(path: &Path, folder: &Path) -> io::Result<()> {
+/// Extracts every file. Names that lead out of the folder, and links, are refused. Returns the number of files.
+fn extract(path: &Path, folder: &Path) -> io::Result<usize> {
     let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+    let mut count = 0;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
         let named = entry.name()?.into_owned();
@@ -43,8 +46,9 @@ fn extract(path: &Path, folder: &Path) -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).open(target)?;
         io::copy(&mut entry, &mut file)?;
         file.sync_all()?;
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// A temporary folder is for its owner only; this one gets the mode of a new folder.
@@ -90,7 +94,7 @@ mod tests {
     fn files_are_unpacked_below_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = packed(folder.path(), "1_Dense/config.json", false);
-        unpack(&path, &folder.path().join("model")).unwrap();
+        assert_eq!(unpack(&path, &folder.path().join("model")).unwrap(), 2);
         assert_eq!(fs::read(folder.path().join("model/1_Dense/config.json")).unwrap(), b"content");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
