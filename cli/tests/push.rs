@@ -281,7 +281,7 @@ async fn a_repository_that_does_not_take_the_export_is_refused_before_the_work()
     assert!(unknown.contains("rejected the token"), "{unknown}");
     let other = world.fail(WRITER, 6, &format!("{MERGE} --push lab/my-gemma"));
     assert!(other.contains("has no write access to lab/my-gemma"), "{other}");
-    world.inputs.fail(6, &export, &["needs a token with write access"]);
+    world.inputs.fail(2, &export, &["needs a token with write access"]);
     let name = world.fail(WRITER, 2, &format!("{MERGE} --push my-gemma"));
     assert!(name.contains("give owner/name"), "{name}");
     let offline = world.inputs.command(&export).env("HF_HUB_OFFLINE", "1").output().unwrap();

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,6 +49,8 @@ struct Script {
 enum Answer {
     /// Status, headers and body.
     Of(StatusCode, Vec<(&'static str, &'static str)>, String),
+    /// A file, as a whole.
+    File(Vec<u8>),
     /// The connection is closed in the middle of the body.
     Lost,
 }
@@ -78,6 +81,7 @@ async fn answer(State(script): State<Script>, request: Request) -> Response {
             }
             response
         }
+        Answer::File(content) => content.into_response(),
         Answer::Lost => {
             let part = stream::once(async { Ok(Bytes::from_static(b"{\"success\"")) });
             let lost = stream::once(async {
@@ -197,8 +201,40 @@ async fn what_is_not_running_is_looked_up_by_a_command() {
     assert!(named.contains("export e1 has ended or is about to be completed"), "{named}");
     let output = service.run(&["cancel", "job"], "", true).await;
     let message = error(&output);
-    assert_eq!((output.status.code(), service.seen().len()), (Some(6), 2), "{message}");
+    assert_eq!((output.status.code(), service.seen().len()), (Some(4), 2), "{message}");
     assert!(message.contains("`gemma-export history job`") && !message.contains("GET"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_rejected_is_renewed_by_a_command() {
+    let why = r#"Bearer realm="export", error="invalid_token", error_description="expired""#;
+    let detail = "a valid Firebase ID token is required: send `Authorization: Bearer <token>`";
+    let rejected = || {
+        let body = problem(401, "unauthenticated", detail).to_string();
+        Answer::Of(StatusCode::UNAUTHORIZED, vec![("WWW-Authenticate", why)], body)
+    };
+    let service = Service::start([rejected(), rejected()]).await;
+    for (with_token, remedy) in
+        [(true, "set GEMMA_EXPORT_TOKEN to a new one, or unset it and sign in"), (false, "sign in")]
+    {
+        let output = service.run(&["login", "--token-stdin"], TOKEN, with_token).await;
+        let expected = format!(
+            "error: the service rejected the ID token (expired): {remedy} with `gemma-export login`\n"
+        );
+        assert_eq!((output.status.code(), error(&output)), (Some(6), expected));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_on_this_machine_is_wrong_usage() {
+    let service = Service::start([]).await;
+    let signed_out = service.run(&["jobs"], "", false).await;
+    assert_eq!(signed_out.status.code(), Some(2));
+    assert!(error(&signed_out).contains("`gemma-export login"), "{}", error(&signed_out));
+    let without_token = service.run(&["start", "job", "--push", "ada/x"], "", true).await;
+    assert_eq!(without_token.status.code(), Some(2));
+    assert!(error(&without_token).contains("set HF_TOKEN"), "{}", error(&without_token));
+    assert!(service.lines().is_empty(), "{:?}", service.lines());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,4 +415,56 @@ async fn a_download_goes_on_where_it_was_lost_with_a_new_link() {
     assert_eq!(ranges, ["bytes=0-", &format!("bytes={}-", lost.len()), "bytes=10-"]);
     assert!(links.iter().all(|seen| seen.header("authorization").is_empty()), "a link gets no token");
     assert!(!error(&output).contains("secret"), "{}", error(&output));
+}
+
+/// A zip file of a folder of the engine's fixtures.
+fn zipped(part: &str) -> Vec<u8> {
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/fixtures/gemma3-micro").join(part);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file(path.file_name().unwrap().to_str().unwrap(), options).unwrap();
+        archive.write_all(&std::fs::read(&path).unwrap()).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_was_unpacked_is_told_from_its_zip_and_can_be_used() {
+    let commands_of_merged =
+        "  next     vllm serve out/merged\n           gemma-export gguf --base out/merged --out model.gguf\n";
+    let command_of_adapter =
+        "  next     vllm serve google/gemma-3-1b-it --enable-lora --lora-modules adapter=out/adapter\n";
+    for (part, kind, next) in
+        [("base", "merged", commands_of_merged), ("adapter", "adapter", command_of_adapter)]
+    {
+        let (content, name) = (zipped(part), format!("{kind}.zip"));
+        let (bytes, sha256) = (content.len(), hex::encode(Sha256::digest(&content)));
+        let service = Service::start([]).await;
+        std::fs::create_dir(service.home.path().join("out")).unwrap();
+        let link = format!("http://{}/1?signature=secret", service.address);
+        let file = json!({ "name": name, "bytes": bytes, "sha256": sha256, "link": link });
+        let artifact = json!({ "type": kind, "variant": "file", "files": [file] });
+        let export =
+            || ok(json!({ "export_id": "e1", "type": kind, "status": "completed", "artifacts": [artifact] }));
+        service.script.answers.lock().unwrap().extend([export(), Answer::File(content), export(), export()]);
+        let command = ["download", "a job", "e1", "--out", "out"];
+        let packed = service.run(&command, "", true).await;
+        let packed = String::from_utf8(packed.stdout).unwrap();
+        let size = indicatif::DecimalBytes(bytes as u64);
+        let of_zip = format!("out\n  {name}  {size}  {sha256}\n");
+        let unpack = "  next     gemma-export download 'a job' e1 --out out --unpack\n";
+        assert_eq!(packed, format!("{of_zip}{unpack}"));
+
+        // what is there is not downloaded again
+        let unpacked = service.run(&[&command[..], &["--unpack"]].concat(), "", true).await;
+        let unpacked = String::from_utf8(unpacked.stdout).unwrap();
+        let folder = service.home.path().join("out").join(kind);
+        let count = std::fs::read_dir(&folder).unwrap().count();
+        let of_folder = format!("  {kind}  {count} files of {name}, which is verified and removed\n");
+        assert_eq!(unpacked, format!("{of_zip}{of_folder}{next}"));
+        assert!(!folder.with_extension("zip").exists());
+    }
 }

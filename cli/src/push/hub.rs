@@ -65,7 +65,7 @@ impl PreparedPush {
             return Err(Failure::usage("HF_HUB_OFFLINE is set, and a push needs the Hub: unset it"));
         }
         let Some(token) = &environment.token else {
-            return Err(Failure::remote(format!(
+            return Err(Failure::usage(format!(
                 "a push to {} needs a token with write access: set HF_TOKEN, or run `hf auth login`",
                 destination.repo
             )));

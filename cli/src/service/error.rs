@@ -7,6 +7,7 @@ use redaction::redact;
 use reqwest::{Response, StatusCode, header};
 use serde::Deserialize;
 
+use super::session::{TOKEN_VARIABLE, variable};
 use crate::failure::{Failure, FailureKind};
 
 /// A request that failed.
@@ -25,6 +26,8 @@ pub(crate) struct Refusal {
     /// How long to wait before the next request.
     pub(crate) retry_after: Option<Duration>,
     host: String,
+    /// Why a token was rejected, such as `expired`.
+    rejection: Option<String>,
     problem: Option<Problem>,
 }
 
@@ -44,10 +47,13 @@ impl ServiceError {
         let retry_after = response.headers().get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.trim().parse().ok());
         let host = response.url().host_str().unwrap_or_default().to_owned();
+        let challenge = response.headers().get(header::WWW_AUTHENTICATE);
+        let rejection = challenge.and_then(|challenge| rejection(challenge.to_str().ok()?));
         Self::Refused(Box::new(Refusal {
             status,
             retry_after: retry_after.map(Duration::from_secs),
             host,
+            rejection,
             problem: response.json().await.ok(),
         }))
     }
@@ -89,6 +95,13 @@ impl ServiceError {
     }
 }
 
+/// `error_description` of the header `WWW-Authenticate` (RFC 6750), in words.
+fn rejection(challenge: &str) -> Option<String> {
+    let code = challenge.split_once("error_description=\"")?.1.split('"').next()?;
+    let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    is_code.then(|| code.replace('_', " "))
+}
+
 /// The cause that the others are about.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
@@ -117,6 +130,20 @@ impl Refusal {
         urn.rsplit(':').next() == Some(kind)
     }
 
+    /// The API says which header to send, which is for programs.
+    fn rejected_token(&self) -> String {
+        let why = self.rejection.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let remedy = match variable(TOKEN_VARIABLE) {
+            Some(_) => {
+                format!(
+                    "set {TOKEN_VARIABLE} to a new one, or unset it and sign in with `gemma-export login`"
+                )
+            }
+            None => "sign in with `gemma-export login`".to_owned(),
+        };
+        format!("the service rejected the ID token{why}: {remedy}")
+    }
+
     fn failure(&self) -> Failure {
         let Some(problem) = &self.problem else {
             return Failure::remote(format!(
@@ -125,10 +152,10 @@ impl Refusal {
                 self.status.as_u16()
             ));
         };
-        let mut message = redact(&problem.detail).into_owned();
-        if self.status == StatusCode::UNAUTHORIZED && !problem.kind.ends_with(":unverified-app") {
-            message.push_str("; sign in with `gemma-export login`");
-        }
+        let mut message = match self.is_of_kind("unauthenticated") {
+            true => self.rejected_token(),
+            false => redact(&problem.detail).into_owned(),
+        };
         if let Some(wait) = self.retry_after {
             message.push_str(&format!("; try again in {}", HumanDuration(wait)));
         }

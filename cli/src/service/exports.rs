@@ -38,7 +38,7 @@ pub(crate) fn cancel(args: &CancelArgs, terminal: Terminal) -> Result<Summary, F
         // without an id, the next export would be cancelled too
         let request = ApiRequest::post(["exports", &args.export.job, "cancel"], body).once();
         client.send(&request).await.map(|answer| answer.body).map_err(|error| match error.refusal() {
-            Some(refusal) if refusal.is_of_kind("not-running") => Failure::remote(format!(
+            Some(refusal) if refusal.is_of_kind("not-running") => Failure::input(format!(
                 "{}: `gemma-export history {}` has the state of each",
                 match &args.export.export {
                     Some(id) => format!(

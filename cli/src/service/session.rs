@@ -12,6 +12,9 @@ use super::sign_ins::{SignIn, SignIns};
 use crate::args::ServiceArgs;
 use crate::failure::Failure;
 
+/// An ID token, which is used instead of the stored sign-in.
+pub(super) const TOKEN_VARIABLE: &str = "GEMMA_EXPORT_TOKEN";
+
 /// How long before its end an ID token is renewed.
 const MARGIN: Duration = Duration::from_secs(120);
 
@@ -28,7 +31,7 @@ impl Session {
     pub(crate) fn open(args: &ServiceArgs) -> Result<Self, Failure> {
         let (service, sign_ins) = (service(args)?, SignIns::read()?);
         let stored = || sign_ins.get(&address(&service)).cloned();
-        let given = variable("GEMMA_EXPORT_TOKEN").map(|token| given_token(&token)).transpose()?;
+        let given = variable(TOKEN_VARIABLE).map(|token| given_token(&token)).transpose()?;
         let sign_in = given.or_else(stored).ok_or_else(|| {
             let address = address(&service);
             Failure::usage(format!(
@@ -144,7 +147,7 @@ pub(crate) fn given_token(text: &str) -> Result<SignIn, Failure> {
     Err(Failure::usage("this is not an ID token: give the whole token, three parts with dots between them"))
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 

@@ -211,7 +211,7 @@ async fn the_exit_status_says_how_the_export_ended() {
         (&followed["export_id"], &followed["error"]["kind"]),
         (&json!(export), &json!("export_cancelled"))
     );
-    assert!(ada.fail(6, &["cancel", JOB, export]).contains("`gemma-export history"));
+    assert!(ada.fail(4, &["cancel", JOB, export]).contains("`gemma-export history"));
     assert!(ada.fail(4, &["follow", JOB]).contains("gemma-export history"));
 }
 
@@ -292,6 +292,8 @@ async fn a_sign_in_is_private_is_for_one_service_and_is_never_printed() {
     let token = stack.token("ada").await;
     let refused = ada.login(&format!("{}x", &token[..token.len() - 4]));
     assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(message.contains("(signature): sign in with `gemma-export login`"), "{message}");
     assert!(!ada.sign_ins().exists(), "what the service refuses is not kept");
 
     let login = ada.login(&token);
