@@ -102,12 +102,13 @@ impl Failure {
 
     /// Of an output that cannot be written: `problem` is like "cannot write m.gguf".
     pub(crate) fn unwritable(problem: impl fmt::Display, error: &io::Error) -> Self {
-        let remedy = match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                ": choose another output, or change the permissions of its folder"
-            }
-            io::ErrorKind::ReadOnlyFilesystem => ": choose another output",
-            _ => "",
+        let is = |kind| error.kind() == kind;
+        let remedy = if is(io::ErrorKind::PermissionDenied) {
+            ": choose another output, or change the permissions of its folder"
+        } else if is(io::ErrorKind::ReadOnlyFilesystem) {
+            ": choose another output"
+        } else {
+            ""
         };
         Self::output(format!("{problem}: {error}{remedy}"))
     }
