@@ -1,7 +1,5 @@
 //! The fake Hub as a program.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
