@@ -31,7 +31,7 @@ impl ExportProgress {
     pub(super) fn show(&mut self, export: &Value, now: Instant) {
         let is_new = self.rate.update(export, now);
         match &self.bar {
-            Some(bar) => bar.show(&self.rate, &self.rate.figures(export)),
+            Some(bar) => bar.show(&self.rate, export),
             None if is_new || self.printed.is_none_or(|at| now - at >= LINE_INTERVAL) => {
                 self.terminal.note(&self.rate.line(export));
                 self.printed = Some(now);
@@ -70,8 +70,12 @@ impl StageRate {
             *self = Self { stage, ..Self::default() };
         }
         let count = |field: &str| progress[field].as_u64().unwrap_or_default();
-        (self.done, self.total) = (count("bytes_done"), count("bytes_total"));
-        let done = self.done;
+        let (done, total) = (count("bytes_done"), count("bytes_total"));
+        if (total, true) != (self.total, done >= self.done) {
+            // a stage has parts, such as writing and measuring
+            (self.last, self.per_second) = (None, None);
+        }
+        (self.done, self.total) = (done, total);
         match self.last {
             Some((before, at)) if done > before => {
                 self.per_second = Some(((done - before) as f64 / (now - at).as_secs_f64().max(1e-3)) as u64);
@@ -115,22 +119,27 @@ impl ExportBar {
             "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}{prefix}",
             "{msg} {percent}%{prefix}",
         );
-        let spinner = style("{spinner} {msg}{prefix}", "{spinner} {msg}{prefix}");
+        let spinner = style("{spinner} {wide_msg}{prefix}", "{spinner} {wide_msg}{prefix}");
         Self { bar: ProgressBar::with_draw_target(None, target), of_amount, spinner }
     }
 
-    fn show(&self, rate: &StageRate, figures: &str) {
+    fn show(&self, rate: &StageRate, export: &Value) {
         let Self { bar, of_amount, spinner } = self;
+        let stage = &rate.stage;
         match rate.total {
-            0 => bar.set_style(spinner.clone()),
+            0 => {
+                bar.set_style(spinner.clone());
+                // a terminal that is too narrow cuts it
+                bar.set_message(format!("{stage}: {}", text(&export["message"])));
+            }
             total => {
                 bar.set_style(of_amount.clone());
                 bar.set_length(total);
                 bar.set_position(rate.done);
+                bar.set_message(stage.clone());
             }
         }
-        bar.set_message(rate.stage.clone());
-        bar.set_prefix(figures.to_owned());
+        bar.set_prefix(rate.figures(export));
         // also draws it
         bar.enable_steady_tick(TICK);
     }
@@ -204,11 +213,12 @@ mod tests {
         let queued = json!({ "message": "Waiting", "progress": null });
         let mut shown = |export: &Value| {
             rate.update(export, Instant::now());
-            bar.show(&rate, "");
+            bar.show(&rate, export);
             bar.bar.tick();
             screen.0.lock().unwrap().clone()
         };
-        for (export, stage) in [(queued, "queued"), (export(&json!("measure"), 0, 0), "measure")] {
+        let measuring = export(&json!("export"), 0, 0);
+        for (export, stage) in [(queued, "queued: Waiting"), (measuring, "export: Writing model.gguf")] {
             let shown = shown(&export);
             assert!(shown.contains(stage), "{shown:?}");
             assert!(!shown.contains(['%', '\u{2588}']) && !shown.contains("0 B"), "{shown:?}");
@@ -230,7 +240,9 @@ mod tests {
         assert_eq!(first, "export: Writing model.gguf  1.00 MB of 9.00 MB");
         let second = line(10, &export(&stage, 3_000_000, 9_000_000));
         assert_eq!(second, "export: Writing model.gguf  3.00 MB of 9.00 MB  200.00 kB/s");
-        // that of another stage is not known
+        // that of another part, or of another stage, is not known
+        let measuring = line(15, &export(&stage, 0, 0));
+        assert_eq!(measuring, "export: Writing model.gguf");
         assert_eq!(line(20, &export(&json!("measure"), 0, 0)), "measure: Writing model.gguf");
     }
 }

@@ -293,7 +293,7 @@ async fn a_sign_in_is_private_is_for_one_service_and_is_never_printed() {
     let refused = ada.login(&format!("{}x", &token[..token.len() - 4]));
     assert_eq!(refused.status.code(), Some(6), "{refused:?}");
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(message.contains("(signature): sign in with `gemma-export login`"), "{message}");
+    assert!(message.contains("(malformed): sign in with `gemma-export login`"), "{message}");
     assert!(!ada.sign_ins().exists(), "what the service refuses is not kept");
 
     let login = ada.login(&token);
