@@ -126,6 +126,7 @@ impl ExportBar {
     fn show(&self, rate: &StageRate, export: &Value) {
         let Self { bar, of_amount, spinner } = self;
         let stage = &rate.stage;
+        bar.set_prefix(rate.figures(export));
         match rate.total {
             0 => {
                 bar.set_style(spinner.clone());
@@ -133,14 +134,13 @@ impl ExportBar {
                 bar.set_message(format!("{stage}: {}", text(&export["message"])));
             }
             total => {
-                bar.set_style(of_amount.clone());
+                // the style last, because each of these draws
+                bar.set_message(stage.clone());
                 bar.set_length(total);
                 bar.set_position(rate.done);
-                bar.set_message(stage.clone());
+                bar.set_style(of_amount.clone());
             }
         }
-        bar.set_prefix(rate.figures(export));
-        // also draws it
         bar.enable_steady_tick(TICK);
     }
 }
