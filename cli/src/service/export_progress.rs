@@ -154,9 +154,24 @@ mod tests {
 
     use super::*;
 
-    /// A terminal that keeps what it shows.
+    /// A terminal that keeps all that it has shown.
     #[derive(Debug, Clone, Default)]
     struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        /// Waits until a text is shown, which a thread draws, and returns all until then.
+        fn until(&self, text: &str) -> String {
+            let start = Instant::now();
+            loop {
+                let shown = self.0.lock().unwrap().clone();
+                if shown.contains(text) {
+                    return shown;
+                }
+                assert!(start.elapsed() < Duration::from_secs(20), "{text:?} is not in {shown:?}");
+                std::thread::sleep(TICK);
+            }
+        }
+    }
 
     impl TermLike for Screen {
         fn width(&self) -> u16 {
@@ -189,7 +204,6 @@ mod tests {
         }
 
         fn clear_line(&self) -> io::Result<()> {
-            self.0.lock().unwrap().clear();
             Ok(())
         }
 
@@ -211,21 +225,18 @@ mod tests {
         let bar = ExportBar::new(ProgressDrawTarget::term_like(Box::new(screen.clone())));
         let mut rate = StageRate::default();
         let queued = json!({ "message": "Waiting", "progress": null });
-        let mut shown = |export: &Value| {
+        let mut show = |export: &Value| {
             rate.update(export, Instant::now());
             bar.show(&rate, export);
-            bar.bar.tick();
-            screen.0.lock().unwrap().clone()
         };
         let measuring = export(&json!("export"), 0, 0);
         for (export, stage) in [(queued, "queued: Waiting"), (measuring, "export: Writing model.gguf")] {
-            let shown = shown(&export);
-            assert!(shown.contains(stage), "{shown:?}");
+            show(&export);
+            let shown = screen.until(stage);
             assert!(!shown.contains(['%', '\u{2588}']) && !shown.contains("0 B"), "{shown:?}");
         }
-        std::thread::sleep(TICK);
-        let half = shown(&export(&json!("export"), 1_000_000, 2_000_000));
-        assert!(half.contains("export") && half.ends_with("1.00 MB of 2.00 MB"), "{half:?}");
+        show(&export(&json!("export"), 1_000_000, 2_000_000));
+        screen.until("1.00 MB of 2.00 MB");
     }
 
     #[test]
