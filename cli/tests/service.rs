@@ -206,6 +206,18 @@ async fn what_is_not_running_is_looked_up_by_a_command() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stored_sign_ins_are_read_only_where_no_token_is_given() {
+    let service = Service::start([ok("[]"), ok("[]")]).await;
+    let folder = service.home.path().join(".config/gemma-export");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("sign-ins.json"), "{").unwrap();
+    let with_token = service.run(&["jobs", "--json"], "", true).await;
+    assert!(with_token.status.success(), "{}", error(&with_token));
+    let without = error(&service.run(&["jobs", "--json"], "", false).await);
+    assert!(without.contains("remove it, and sign in again"), "{without}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_rejected_is_renewed_by_a_command() {
     let why = r#"Bearer realm="export", error="invalid_token", error_description="expired""#;
     let detail = "a valid Firebase ID token is required: send `Authorization: Bearer <token>`";

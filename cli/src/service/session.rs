@@ -29,10 +29,12 @@ pub(crate) struct Session {
 impl Session {
     /// The session of the service that the arguments name, with `GEMMA_EXPORT_TOKEN` or the stored sign-in.
     pub(crate) fn open(args: &ServiceArgs) -> Result<Self, Failure> {
-        let (service, sign_ins) = (service(args)?, SignIns::read()?);
-        let stored = || sign_ins.get(&address(&service)).cloned();
-        let given = variable(TOKEN_VARIABLE).map(|token| given_token(&token)).transpose()?;
-        let sign_in = given.or_else(stored).ok_or_else(|| {
+        let service = service(args)?;
+        let sign_in = match variable(TOKEN_VARIABLE) {
+            Some(token) => Some(given_token(&token)?),
+            None => SignIns::read()?.get(&address(&service)).cloned(),
+        };
+        let sign_in = sign_in.ok_or_else(|| {
             let address = address(&service);
             Failure::usage(format!(
                 "you are not signed in to {address}: run `gemma-export login --service {address}`, or set GEMMA_EXPORT_TOKEN"
