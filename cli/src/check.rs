@@ -1,9 +1,9 @@
 //! `gemma-export check`
 
-use engine::LeftOut;
+use engine::report::ExportWarning;
 use engine::{
-    Finding, Model, Severity, Stage, TurnEnd, TurnEndProbability, check_adapter_values, check_serving,
-    measure_turn_end,
+    Finding, LeftOut, Model, Severity, Stage, TurnEnd, TurnEndProbability, check_adapter_values,
+    check_serving, measure_turn_end,
 };
 use serde_json::json;
 
@@ -24,6 +24,7 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
     if let Some(adapter) = model.adapter() {
         findings.extend(run.show(Stage::Verifying, |run| check_adapter_values(adapter, run))?);
     }
+    findings.extend(ExportWarning::of_adapter(&model).into_iter().map(of_adapter));
     findings.extend(check_serving(&model)?);
     let mut lines = vec![title];
     lines.extend(turn_end.probability().as_ref().map(probability));
@@ -40,6 +41,12 @@ pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failu
     let figures =
         json!({ "findings": findings, "turn_end": turn_end.probability(), "prompts_left_out": left_out });
     Ok(Summary { lines, figures, failure, ..Summary::default() })
+}
+
+/// What exports warn of.
+fn of_adapter(ExportWarning { code, message }: ExportWarning) -> Finding {
+    let remedy = "compare adapter_config.json with the training, or save the adapter again";
+    Finding { code, severity: Severity::Warning, message, remedy }
 }
 
 /// The end of the answers to `--prompts`, if there are any, and the prompts that were left out.

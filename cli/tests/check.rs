@@ -45,3 +45,15 @@ fn a_model_that_never_learned_to_stop_is_named() {
     assert!(found.contains("after 1 answers") && found.contains("warning  turn_end_not_learned"), "{found}");
     inputs.fail(8, &format!("{args} --strict"), &["1 finding"]);
 }
+
+#[test]
+fn what_an_adapter_lacks_is_a_finding() {
+    let inputs = Inputs::new();
+    let path = inputs.path("adapter/adapter_config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config["target_modules"].as_array_mut().unwrap().push(json!("embed_tokens"));
+    fs::write(path, config.to_string()).unwrap();
+    let found = String::from_utf8(inputs.run(CHECK).stdout).unwrap();
+    assert!(found.contains("warning  missing_factors: ") && found.contains("embed_tokens"), "{found}");
+    inputs.fail(8, &format!("{CHECK} --strict"), &["1 finding"]);
+}

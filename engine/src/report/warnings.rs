@@ -49,7 +49,7 @@ impl ExportWarning {
     }
 
     /// About the adapter of a model.
-    pub(crate) fn of_adapter(model: &Model) -> Vec<Self> {
+    pub fn of_adapter(model: &Model) -> Vec<Self> {
         let Some(adapter) = model.adapter() else { return Vec::new() };
         let unknown = adapter.config().unknown_fields.iter();
         unknown
