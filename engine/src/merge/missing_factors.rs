@@ -1,6 +1,6 @@
 //! Modules of the language model that an adapter's configuration targets and for which the adapter has no factors.
 
-use super::target_names::{TargetMatch, TargetNames};
+use super::ModelTensor;
 use super::targets::is_of_layer;
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::Result;
@@ -10,23 +10,11 @@ use crate::peft::{Adapter, ModuleSpellings, module_of};
 /// The part of a module's name from which on it is the same in every class and version of transformers.
 const LAYERS: &str = "layers.";
 
-/// Their names in the base, and those of parameters in `target_parameters`. PEFT initializes such modules, so that they change nothing, and warns. An adapter without any
-/// factors of layers of the language model is not checked: it may have been trained on an encoder alone.
-pub(super) fn find(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) -> Result<Vec<String>> {
-    let mut has_change = vec![false; base.tensors().len()];
-    let has_targets = adapter.config().has_targets();
-    let mut prefix = None;
-    for change in adapter.changes() {
-        let TargetMatch::One(number) = names.find(&change.target) else { continue };
-        has_change[number] = true;
-        if has_targets
-            && prefix.is_none()
-            && change.is_of_layer()
-            && is_of_layer(base, &base.tensors()[number])?
-        {
-            prefix = targeted_prefix(adapter, change.module())?;
-        }
-    }
+/// Their names in the base, and those of parameters in `target_parameters`. PEFT initializes such modules, so that they change
+/// nothing, and warns. An adapter without any factors of layers of the language model is not checked: it may have been trained
+/// on an encoder alone. `tensors` are those of the base, with the changes that apply to them.
+pub(super) fn find(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]) -> Result<Vec<String>> {
+    let prefix = if adapter.config().has_targets() { layers_prefix(base, adapter, tensors)? } else { None };
     let is_missing = |tensor: &TensorInfo| -> Result<bool> {
         Ok(adapter.config().trains_parameter(&tensor.name)
             || match &prefix {
@@ -35,15 +23,31 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>
             })
     };
     let mut missing = Vec::new();
-    for (tensor, has_change) in base.tensors().iter().zip(has_change) {
-        if !has_change && is_missing(tensor)? {
+    for tensor in
+        tensors.iter().filter(|tensor| !tensor.is_target()).map(|tensor| &base.tensors()[tensor.base])
+    {
+        if is_missing(tensor)? {
             missing.push(tensor.name.strip_suffix(".weight").unwrap_or(&tensor.name).to_owned());
         }
     }
     Ok(missing)
 }
 
-/// What the class of transformers whose names the configuration has puts in front of layers, by a module that it targets.
+/// What the class of transformers whose names the configuration has puts in front of layers; `None` if the adapter changes none.
+fn layers_prefix(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]) -> Result<Option<String>> {
+    for tensor in tensors {
+        let mut changes = tensor.changes.iter().map(|number| &adapter.changes()[*number]);
+        if let Some(change) = changes.find(|change| change.is_of_layer())
+            && is_of_layer(base, &base.tensors()[tensor.base])?
+            && let Some(prefix) = targeted_prefix(adapter, change.module())?
+        {
+            return Ok(Some(prefix));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, by the module of a layer.
 fn targeted_prefix(adapter: &Adapter, module: &str) -> Result<Option<String>> {
     for name in [module.to_owned()].into_iter().chain(all_names(module)) {
         if is_targeted(adapter, &name)? {

@@ -43,7 +43,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         dropped: Vec::new(),
         untargeted: Vec::new(),
         absent_saved: absent_saved(base, adapter)?,
-        missing_factors: missing_factors::find(base, adapter, &names)?,
+        missing_factors: Vec::new(),
     };
     check_saved(base, adapter, &names)?;
     let mut lm_head = Vec::new();
@@ -76,6 +76,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
     if !unmatched.is_empty() {
         return Err(unmatched_modules(adapter, unmatched));
     }
+    matched.missing_factors = missing_factors::find(base, adapter, &matched.tensors)?;
     untie_lm_head(base, adapter, &mut matched, &lm_head)?;
     Ok(matched)
 }

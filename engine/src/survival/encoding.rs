@@ -1,7 +1,5 @@
 //! Prompts as token ids, through the model's chat template.
 
-use std::fmt;
-
 use super::prompt_set::{self, Prompt, PromptContent, PromptFile};
 use crate::error::{Error, Result};
 use crate::forward::{AnswerEnd, BegunAnswer};
@@ -235,6 +233,6 @@ fn last_text(messages: &[minijinja::Value]) -> String {
     content.map(|content| content.to_string()).unwrap_or_default()
 }
 
-fn template_error(model: &Model, problem: &dyn fmt::Display) -> Error {
+fn template_error(model: &Model, problem: &str) -> Error {
     Error::invalid(model.base().location(), format!("the chat template fails: {problem}"))
 }
