@@ -43,25 +43,26 @@ pageTest("an export without a quantization type is not sent", {}, async (page) =
   assert.deepEqual(started, []);
 });
 
-pageTest("Enter in a field plans the export and does not start it", {}, async (page) => {
+/** Opens the form of a job with its further options: the field for the largest size, and the exports that are started. */
+async function openSize(page) {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");
   const started = await countStarts(page);
   await recipes.getByRole("radio", { name: "Choose from everything" }).check();
   await recipes.getByText("More options").click();
-  await recipes.getByLabel("Largest size of the file, in GB").fill("1");
+  return { recipes, started, size: recipes.getByLabel("Largest size of the file, in GB") };
+}
+
+pageTest("Enter in a field plans the export and does not start it", {}, async (page) => {
+  const { recipes, started, size } = await openSize(page);
+  await size.fill("1");
   await page.keyboard.press("Enter");
   await recipes.getByText(/Types of the tensors: \d+ ×/).waitFor();
   assert.deepEqual(started, []);
 });
 
 pageTest("a size is a decimal number", {}, async (page) => {
-  await signIn(page);
-  const recipes = await openJob(page, "Family recipes");
-  const started = await countStarts(page);
-  await recipes.getByRole("radio", { name: "Choose from everything" }).check();
-  await recipes.getByText("More options").click();
-  const size = recipes.getByLabel("Largest size of the file, in GB");
+  const { recipes, started, size } = await openSize(page);
   for (const wrong of ["0x10", "1e3", "-1", "4 GB", "0"]) {
     await size.fill(wrong);
     await exportButton(recipes).click();
@@ -78,12 +79,7 @@ pageTest("a size is a decimal number", {}, async (page) => {
 });
 
 pageTest("a size that no file has is said at its field with the least that is possible", { errors: [/status of 4(09|22)/] }, async (page) => {
-  await signIn(page);
-  const recipes = await openJob(page, "Family recipes");
-  const started = await countStarts(page);
-  await recipes.getByRole("radio", { name: "Choose from everything" }).check();
-  await recipes.getByText("More options").click();
-  const size = recipes.getByLabel("Largest size of the file, in GB");
+  const { recipes, started, size } = await openSize(page);
   await size.fill("0.000001");
   // before there is a plan, and after it
   for (let clicks = 0; clicks < 2; clicks += 1) {
