@@ -197,9 +197,10 @@ impl ArtifactFolder {
     fn open(&self, manifest: Manifest) -> Result<Result<PublishedArtifact, String>, JobError> {
         let bucket = self.folder(&manifest.folder)?;
         let files = bucket.snapshot().map_err(JobError::bucket("list", bucket.location()))?;
-        let tags = entity_tags(&files);
-        let is_other =
-            |name: &str| manifest.entity_tags.get(name).is_some_and(|tag| tags.get(name) != Some(tag));
+        let is_other = |name: &str| {
+            let found = files.objects().get(name).and_then(|object| object.e_tag.as_ref());
+            manifest.entity_tags.get(name).is_some_and(|tag| found != Some(tag))
+        };
         let missing = (manifest.files.iter())
             .find(|file| files.size_of(&file.name) != Some(file.size) || is_other(&file.name));
         Ok(match missing {
