@@ -194,7 +194,9 @@ impl From<engine::Error> for Failure {
             | engine::Error::Invalid { .. }
             | engine::Error::InvalidTensor { .. }
             | engine::Error::Unsupported { .. }
-            | engine::Error::UnmatchedModules { .. } => FailureKind::Input,
+            | engine::Error::UnmatchedModules { .. }
+            | engine::Error::TooLarge { .. }
+            | engine::Error::OtherImatrix { .. } => FailureKind::Input,
         };
         if let engine::Error::Write { file, source } = &error
             && let Some(inner) = source.get_ref().and_then(|inner| inner.downcast_ref::<ErrorInFolder>())

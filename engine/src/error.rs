@@ -85,6 +85,32 @@ pub enum Error {
         /// The base model that the adapter's configuration names.
         base_model: Option<String>,
     },
+    /// Even in the smallest types, a GGUF file is larger than it may be.
+    #[error(
+        "{model}: has {smallest} bytes in the smallest types, more than {max_bytes}: allow {smallest} at least"
+    )]
+    TooLarge {
+        /// The model's location.
+        model: String,
+        /// The bytes of the smallest file that is possible.
+        smallest: u64,
+        /// The most bytes that it may have.
+        max_bytes: u64,
+    },
+    /// An importance matrix is of another model.
+    #[error(
+        "importance matrix: tensor {tensor}: has {columns} columns and {experts} experts, but {importances} importances"
+    )]
+    OtherImatrix {
+        /// The tensor's name in the GGUF file.
+        tensor: String,
+        /// The columns that it has.
+        columns: u64,
+        /// The experts that it has, at least one.
+        experts: u64,
+        /// The importances that the matrix has of it.
+        importances: u64,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -149,6 +175,8 @@ impl Error {
             | Self::Invalid { .. }
             | Self::InvalidTensor { .. }
             | Self::UnmatchedModules { .. }
+            | Self::TooLarge { .. }
+            | Self::OtherImatrix { .. }
             | Self::Cancelled) => other,
         }
     }

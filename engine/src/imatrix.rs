@@ -99,10 +99,10 @@ impl Imatrix {
             return Ok(None);
         };
         let experts: u64 = experts.iter().product();
-        if values.len() as u64 != columns * experts {
-            let problem =
-                format!("has {columns} columns and {experts} experts, but {} importances", values.len());
-            return Err(Error::tensor("importance matrix", tensor, problem));
+        let importances = values.len() as u64;
+        if importances != columns * experts {
+            let (tensor, columns) = (tensor.to_owned(), *columns);
+            return Err(Error::OtherImatrix { tensor, columns, experts, importances });
         }
         Ok(Some(ColumnImportance {
             values: values.as_slice().into(),

@@ -242,20 +242,38 @@ pageTest("a token that the Hub rejects is said at its field, and nothing is star
   assert.equal(started, 0);
 });
 
-pageTest("a sign-in on the Hub that the Hub refuses is said at the owner, and nothing is started", { errors: [/status of 422/] }, async (page) => {
+pageTest("a sign-in on the Hub that the Hub refuses is said beside it, and nothing is started", { errors: [/status of 422/] }, async (page) => {
   await toPublish(page);
   const recipes = await authorize(page, ["lab"]);
   await recipes.getByText("ada/my-recipes will be created, public").waitFor();
-  let detail = "hf_token has no write access to lab/my-recipes: use a token with write access and export again";
-  await page.route("**/plans", (route) => route.fulfill({ status: 422, json: { status: 422, detail } }));
+  let started = 0;
+  page.on("request", (request) => (started += request.method() === "POST" && request.url().endsWith("/exports") ? 1 : 0));
+  const detail = "hf_token has no write access to lab/my-recipes: use a token with write access and export again";
+  const refuse = (route) => route.fulfill({ status: 422, json: { status: 422, detail, field: "hf_token" } });
+  await page.route("**/plans", refuse);
   const owner = recipes.getByLabel("Owner", { exact: true });
   await owner.selectOption("lab");
-  await recipes.getByText("Your sign-in on the Hub has no write access to lab. Choose another owner, or sign in there again.").waitFor();
-  detail = "the Hugging Face Hub rejected hf_token: create a token with write access to lab/my-recipes and export again";
+  const problem = recipes.getByText("Your sign-in on the Hub has no write access to lab/my-recipes: use a token with write access. "
+    + "Sign out of the Hub to sign in again, or to enter an access token.");
+  await problem.waitFor();
   await recipes.getByRole("button", { name: "Export", exact: true }).click();
-  await recipes.getByText("The Hugging Face Hub no longer accepts your sign-in. Sign out of the Hub, and sign in there again.").waitFor();
-  await page.waitForFunction(() => document.activeElement.name === "hf_namespace");
-  assert.ok(await isFocused(owner));
+  await page.waitForFunction(() => document.activeElement.textContent === "Signed in to the Hub as ada");
+  await checkState(page, "refused sign-in on the Hub");
+  await page.unroute("**/plans", refuse);
+  await owner.selectOption("ada");
+  await recipes.getByText("ada/my-recipes will be created, public").waitFor();
+  assert.equal(await problem.count(), 0);
+  assert.equal(started, 0);
+});
+
+pageTest("a public repository for a private model is said at its name", { errors: [/status of 422/] }, async (page) => {
+  await toPublish(page);
+  const recipes = await authorize(page);
+  const detail = "ada/my-recipes is public, but the export asks for a private repository: choose another one, or set hf_private to false";
+  await page.route("**/plans", (route) => route.fulfill({ status: 422, json: { status: 422, detail, field: "hf_private" } }));
+  await recipes.getByRole("checkbox", { name: "Public" }).uncheck();
+  await recipes.locator(".field-error", { hasText: /^ada\/my-recipes is public, .* or choose Public\.$/ }).waitFor();
+  assert.equal(await recipes.getByLabel("Name of the repository").getAttribute("aria-invalid"), "true");
 });
 
 pageTest("a token is asked for where no app is registered", {}, async (page) => {

@@ -75,7 +75,7 @@ pageTest("an importance matrix is offered where it helps, and its problems are s
   await checkState(page, "importance matrix");
   await matrix.fill("gs://elsewhere/imatrix.gguf");
   await matrix.press("Tab");
-  await recipes.locator(".field-error", { hasText: /^The importance matrix imatrix\.gguf is neither below the adapter/ }).waitFor();
+  await recipes.locator(".field-error", { hasText: /^imatrix\.gguf is neither below the adapter/ }).waitFor();
   assert.equal(await matrix.getAttribute("aria-invalid"), "true");
 
   // the matrix of the same shape as the demo's model

@@ -68,6 +68,14 @@ pub(crate) enum JobError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An error about one field of the request.
+    #[error("{field} of the request cannot be used")]
+    OfField {
+        /// The field's name in the API.
+        field: &'static str,
+        /// The error, whose message names the problem.
+        source: Box<JobError>,
+    },
     /// The platform stopped the job, or another execution owns the export.
     #[error("the export was stopped")]
     Stopped,
@@ -111,7 +119,9 @@ fn code_of_engine(error: &engine::Error) -> FailureCode {
         | engine::Error::Invalid { .. }
         | engine::Error::InvalidTensor { .. }
         | engine::Error::Unsupported { .. }
-        | engine::Error::UnmatchedModules { .. } => FailureCode::InvalidInput,
+        | engine::Error::UnmatchedModules { .. }
+        | engine::Error::TooLarge { .. }
+        | engine::Error::OtherImatrix { .. } => FailureCode::InvalidInput,
     }
 }
 
@@ -119,6 +129,25 @@ impl JobError {
     /// Names the operation and the location of an I/O error.
     pub(crate) fn bucket(action: &'static str, location: &str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Bucket { action, location: location.to_owned(), source }
+    }
+
+    /// The same error, about that field of the request.
+    pub(crate) fn of_field(self, field: &'static str) -> Self {
+        Self::OfField { field, source: Box::new(self) }
+    }
+
+    /// The field of the request that has to be changed, if it is one.
+    pub(crate) fn field(&self) -> Option<&'static str> {
+        if let Self::OfField { field, .. } = self {
+            return Some(field);
+        }
+        if let Self::Engine(engine::Error::TooLarge { .. }) = self {
+            return Some("max_bytes");
+        }
+        if let Self::Engine(engine::Error::OtherImatrix { .. }) = self {
+            return Some("imatrix");
+        }
+        self.inner()?.field()
     }
 
     /// One line for the record: the error and the kind of its cause, without a server's response, and without the paths of
@@ -140,6 +169,7 @@ impl JobError {
             | Self::Internal(_)
             | Self::Engine(_)
             | Self::Hub { .. }
+            | Self::OfField { .. }
             | Self::Stopped => false,
         };
         let text = self.to_string();
@@ -188,29 +218,35 @@ impl JobError {
             Self::Engine(error) => code_of_engine(error),
             Self::Bucket { source, .. } => code_of_io(source),
             Self::Hub { cause, .. } => failure_code(*cause),
+            Self::OfField { source, .. } => source.code(),
         }
     }
 
     /// Whether there is no base model of that name: no repository, a hidden one, or one without a model.
     pub(crate) fn is_no_base_model(&self) -> bool {
-        self.is_repo_not_found() || matches!(self, Self::NoModel(_))
+        self.is_repo_not_found() || matches!(self.root(), Self::NoModel(_))
     }
 
     /// Whether the Hub has no such repository, or hides it from this token.
     pub(crate) fn is_repo_not_found(&self) -> bool {
-        matches!(self, Self::Hub { cause: HubCause::MissingRepository, .. })
+        matches!(self.root(), Self::Hub { cause: HubCause::MissingRepository, .. })
+    }
+
+    /// Whether the Hub has the model, and the token no access to it because it is gated.
+    pub(crate) fn is_gated(&self) -> bool {
+        matches!(self.root(), Self::Hub { cause: HubCause::Gated, .. })
     }
 
     /// When to ask again, if the Hub cannot be reached, fails, limits the rate of requests or is busy with another change.
     pub(crate) fn hub_retry_after(&self) -> Option<Duration> {
-        let Self::Hub { cause, wait, .. } = self.inner().unwrap_or(self) else { return None };
+        let Self::Hub { cause, wait, .. } = self.root() else { return None };
         let is_for_the_caller = failure_code(*cause).is_for_the_caller();
         (!is_for_the_caller).then_some(wait.unwrap_or(HUB_RETRY).min(MAX_HUB_RETRY))
     }
 
     /// Adds to the message of an error of the Hub, or about what it has.
     pub(crate) fn with_detail(mut self, detail: &str) -> Self {
-        if let Self::Hub { message, .. } | Self::NoModel(message) = &mut self {
+        if let Self::Hub { message, .. } | Self::NoModel(message) = self.root_mut() {
             message.push_str("; ");
             message.push_str(detail);
         }
@@ -219,7 +255,7 @@ impl JobError {
 
     /// Adds what else can be done to the message of an error about what is missing.
     pub(crate) fn with_advice(mut self, advice: &str) -> Self {
-        if let Self::InvalidInput(message) | Self::NotFound(message) = &mut self {
+        if let Self::InvalidInput(message) | Self::NotFound(message) = self.root_mut() {
             message.push_str("; ");
             message.push_str(advice);
         }
@@ -228,7 +264,7 @@ impl JobError {
 
     /// Whether the job was stopped rather than failed.
     pub(crate) fn is_stopped(&self) -> bool {
-        matches!(self.inner().unwrap_or(self), Self::Stopped | Self::Engine(engine::Error::Cancelled))
+        matches!(self.root(), Self::Stopped | Self::Engine(engine::Error::Cancelled))
     }
 
     /// What is wrong with a name in the storage.
@@ -246,9 +282,21 @@ impl JobError {
         self.source()?.downcast_ref()
     }
 
-    /// The error of this crate that a file of the Hub has given the engine.
+    /// The error of this crate in this one: about a field, or what a file of the Hub has given the engine.
     fn inner(&self) -> Option<&Self> {
+        if let Self::OfField { source, .. } = self {
+            return Some(source);
+        }
         self.io_error()?.get_ref()?.downcast_ref()
+    }
+
+    /// The innermost error of this crate.
+    fn root(&self) -> &Self {
+        self.inner().map_or(self, Self::root)
+    }
+
+    fn root_mut(&mut self) -> &mut Self {
+        if let Self::OfField { source, .. } = self { source.root_mut() } else { self }
     }
 }
 

@@ -85,7 +85,7 @@ impl ExportPlanner for Planner {
 fn plan_error(error: JobError) -> PlanError {
     if error.code().is_for_the_caller() {
         tracing::info!(error = &error as &dyn std::error::Error, "the export would fail");
-        return PlanError::Refused(error.failure());
+        return PlanError::Refused { failure: error.failure(), field: error.field() };
     }
     if let Some(retry_after) = error.hub_retry_after() {
         tracing::warn!(error = &error as &dyn std::error::Error, "the Hub is not available");

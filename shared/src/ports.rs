@@ -177,8 +177,13 @@ pub trait JobLauncher: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The export would fail.
-    #[error("{}", .0.message)]
-    Refused(Failure),
+    #[error("{}", failure.message)]
+    Refused {
+        /// The failure that the export would have.
+        failure: Failure,
+        /// The field of the request that has to be changed, if it is one.
+        field: Option<&'static str>,
+    },
     /// The Hugging Face Hub cannot be reached, fails, or limits the rate of requests: asking again later may succeed.
     #[error("{message}")]
     HubUnavailable {

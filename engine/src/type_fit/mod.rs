@@ -40,7 +40,7 @@ impl FittedTypes {
 /// best mixture of that size.
 ///
 /// # Errors
-/// When even the smallest types are larger, as [`GgufPlan::new`], and [`Error::Cancelled`] when the caller asked to stop.
+/// [`Error::TooLarge`] when even the smallest types are larger, as [`GgufPlan::new`], and [`Error::Cancelled`] when the caller asked to stop.
 pub fn fit_types(
     model: &Model,
     options: &GgufOptions,
@@ -58,10 +58,8 @@ pub fn fit_types(
     loop {
         let Some(mut fitted) = fit.within(max_bytes, others) else {
             let smallest = others + fit.smallest();
-            let problem = format!(
-                "has {smallest} bytes in the smallest types, more than {max_bytes}: allow {smallest} at least"
-            );
-            return Err(Error::invalid(model.base().location(), problem));
+            let model = model.base().location().to_owned();
+            return Err(Error::TooLarge { model, smallest, max_bytes });
         };
         if options.split.is_some() {
             // each part has a header, and their number is that of the types

@@ -122,6 +122,10 @@ async fn what_the_export_would_refuse_is_refused() {
     let refused = context.plan(ada, &json!({"job_id": "job-3", "export_type": "gguf"})).await.json();
     let detail = refused["detail"].as_str().unwrap();
     assert!(detail.starts_with("training job job-3 names no adapter"), "{detail}");
+    assert_eq!(refused.get("field"), None, "it is about the training job");
+    let body = json!({"job_id": fixtures::JOB, "export_type": "gguf", "max_bytes": 1000});
+    let refused = context.plan(ada, &body).await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (422, &json!("max_bytes")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

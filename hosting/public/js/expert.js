@@ -8,8 +8,8 @@ import { usesImatrix } from "./quantizations.js";
 
 const DECIMAL = /^(\d+([.,]\d*)?|[.,]\d+)$/;
 const SIZE_PROBLEM = "Enter a size in GB, for example 4.";
-/** What the service says about a size that no file of the model has. */
-const TOO_SMALL = /bytes in the smallest types, more than \d+: allow (\d+) at least/;
+/** The smallest size in what the service says about one that no file of the model has. */
+const SMALLEST = /allow (\d+) at least/;
 
 /** The further options of an export. */
 export class ExpertFields {
@@ -53,14 +53,17 @@ export class ExpertFields {
     return DECIMAL.test(text) ? Math.round(Number(text.replace(",", ".")) * 1e9) : 0;
   }
 
+  get fields() {
+    return [this.prompts, this.imatrix.field, this.calibration, this.size];
+  }
+
   isShown({ root }) {
     return !this.root.hidden && !root.hidden;
   }
 
   /** Whether something is in one of the fields. */
   get isUsed() {
-    const fields = [this.prompts, this.imatrix.field, this.calibration, this.size];
-    return fields.some((one) => this.isShown(one) && Boolean(one.input.value.trim()));
+    return this.fields.some((one) => this.isShown(one) && Boolean(one.input.value.trim()));
   }
 
   addTo(request) {
@@ -84,20 +87,12 @@ export class ExpertFields {
   }
 
   /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
-  mark(problem) {
-    if (this.imatrix.shows(problem)) {
-      return this.shownAt(this.imatrix.field.input);
+  mark({ field: name, message }) {
+    const own = this.fields.find((one) => this.isShown(one) && one.input.name === name);
+    if (own) {
+      markInvalid(own, own === this.size ? sizeText(message) : fileText(message, name));
     }
-    const smallest = TOO_SMALL.exec(problem.message)?.[1];
-    if (this.hasSize && (smallest || problem.field === this.size.input.name)) {
-      markInvalid(this.size, smallest ? `No file of this model is that small: enter at least ${gigabytes(Number(smallest))}.` : SIZE_PROBLEM);
-      return this.shownAt(this.size.input);
-    }
-    const file = [this.prompts, this.calibration].find((one) => this.isShown(one) && isAbout(problem, one.input));
-    if (file) {
-      markInvalid(file, fileText(problem.message, file.input.name));
-    }
-    return this.shownAt(file?.input);
+    return this.shownAt(own?.input);
   }
 
   /** The input, which is not folded away. */
@@ -112,10 +107,10 @@ export class ExpertFields {
 /** How URLs of the storage begin: the local stack has files in place of buckets. */
 const schemeOf = (folder) => /^\w+:\/\//.exec(folder ?? "")?.[0] ?? "gs://";
 
-/** Whether a problem is about the file in that field: it names the field or, where the file was read, begins with the file's name. */
-function isAbout({ field, message }, { name, value }) {
-  const file = value.trim().split("/").at(-1);
-  return field === name || message.startsWith(`${name} `) || (file !== "" && message.startsWith(`${file}: `));
+/** A message about the largest size, in the unit of its field. */
+function sizeText(message) {
+  const smallest = SMALLEST.exec(message)?.[1];
+  return smallest ? `No file of this model is that small: enter at least ${gigabytes(Number(smallest))}.` : SIZE_PROBLEM;
 }
 
 /** A message about the file of that field, as a sentence without the field's name in the request. */

@@ -1,6 +1,6 @@
 // The repository on the Hugging Face Hub that an export goes to, and whose token puts it there.
 
-import { element } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { slug } from "./format.js";
 import { field, markInvalid } from "./fields.js";
 import { hubSentence } from "./hub-text.js";
@@ -15,9 +15,6 @@ const TOKEN_LABEL = "ccess token with write permission, from your settings on th
 const NAME = /^(?![-.])(?!.*(--|\.\.))[\w.-]+(?<![-.])$/;
 const NAME_RULES = "may have letters, digits, -, _ and . only; it may not begin or end with - or ., end with .git, or have -- or .. in it. "
   + "Owner and name have at most 95 characters together.";
-
-/** Whether a problem is about that field of the request, or its message says to change the field. */
-const isAbout = (field, name, message) => name === field || new RegExp(`\\b${field}\\b`).test(message);
 
 sessionEvents.addEventListener("changed", () => {
   if (!currentSession()) {
@@ -156,29 +153,29 @@ export class HubFields {
     return missing[0]?.[0].input;
   }
 
-  /** Shows a problem of the service at the field that it is about, and returns the field's input; nothing if it is another's. */
-  mark({ field: name, message }) {
-    if (name === "hf_repo_id") {
-      const isName = NAME.test(this.ownerName);
-      return this.markAt(isName ? this.name : this.ownerField, `The ${isName ? "name" : "owner"} of the repository ${NAME_RULES}`);
-    }
-    if (isAbout("hf_token", name, message)) {
-      return hubAccount()
+  /** Shows a problem of the service at the field that it is about, and returns what has the focus then; nothing if it is another's. */
+  mark({ field: name, status, message }) {
+    switch (name) {
+      case "hf_repo_id": return status === 400 ? this.markName() : this.markAt(this.name, hubSentence(message));
+      case "hf_private": return this.markAt(this.name, hubSentence(message));
+      case "hf_token": return hubAccount()
         ? this.markSignIn(message)
         : this.markAt(this.token, hubSentence(message.replace(`${name}: `, "the access token ")));
+      default: return undefined;
     }
-    return isAbout("hf_repo_id", name, message) ? this.markAt(this.name, hubSentence(message)) : undefined;
   }
 
-  /** Shows a problem of the token of who has signed in on the Hub, which is in no field: at the owner, whom it may not write for. */
+  /** Shows the rules of the Hub for names at the one that breaks them. */
+  markName() {
+    const isName = NAME.test(this.ownerName);
+    return this.markAt(isName ? this.name : this.ownerField, `The ${isName ? "name" : "owner"} of the repository ${NAME_RULES}`);
+  }
+
+  /** Shows a problem of the token of who has signed in on the Hub, which is in no field. */
   markSignIn(message) {
-    if (message.includes("rejected hf_token: ")) {
-      return this.markAt(this.namespace, "The Hugging Face Hub no longer accepts your sign-in. Sign out of the Hub, and sign in there again.");
-    }
-    const isAboutOwner = message.includes("hf_token has no write access");
-    return isAboutOwner
-      ? this.markAt(this.namespace, `Your sign-in on the Hub has no write access to ${this.ownerName}. Choose another owner, or sign in there again.`)
-      : undefined;
+    const problem = hubSentence(message, "your sign-in on the Hub");
+    setText(this.problem, `${problem} Sign out of the Hub to sign in again, or to enter an access token.`);
+    return this.user;
   }
 
   markAt(one, message) {
@@ -189,6 +186,7 @@ export class HubFields {
 
   /** Removes the problem of the service: there is another answer. */
   unmark() {
+    setText(this.problem, hubProblem());
     if (this.marked) {
       markInvalid(this.marked, null);
       this.marked = null;

@@ -33,11 +33,4 @@ export class ImatrixField {
     const problem = `This is not the URL of a file in the storage. It begins with ${this.scheme} and ends with the file's name.`;
     return markInvalid(this.field, isWrong ? problem : null) ? this.field.input : null;
   }
-
-  /** Shows a problem of the service, if it is about the matrix. Returns whether it is. */
-  shows({ field: name, message }) {
-    const file = this.url.split("/").at(-1);
-    const isOwn = Boolean(this.url) && (name === "imatrix" || message.includes(file));
-    return isOwn && markInvalid(this.field, message.replace(/^imatrix:? /, "The importance matrix "));
-  }
 }

@@ -31,7 +31,8 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<AdapterInput
             return Err(JobError::InvalidInput(format!(
                 "training job {} has made a full fine-tuned model, not an adapter: export it as merged or gguf",
                 requested.training_job.id
-            )));
+            ))
+            .of_field("export_type"));
         }
     };
     packed.files.retain(|file| !is_trainers_own(file));

@@ -49,7 +49,9 @@ impl NamedText {
     /// # Errors
     /// When the text cannot be used, and when the matrix would take longer than the job may run.
     pub(crate) fn work(&self, model: &Model, machine: JobMachine) -> Result<CalibrationWork, JobError> {
-        let work = CalibrationWork::new(model.bytes(), calibration_cost(model, &self.text())?, machine);
+        let cost = calibration_cost(model, &self.text());
+        let cost = cost.map_err(|error| JobError::from(error).of_field(FIELD.name))?;
+        let work = CalibrationWork::new(model.bytes(), cost, machine);
         let time = work.time(machine);
         match machine.timeout.filter(|limit| time > *limit) {
             None => Ok(work),
@@ -59,7 +61,8 @@ impl NamedText {
                 self.name,
                 time.as_secs(),
                 limit.as_secs()
-            ))),
+            ))
+            .of_field(FIELD.name)),
         }
     }
 

@@ -3,7 +3,7 @@
 use engine::{GgufPlan, Model, PromptSet, SurvivalCost};
 use shared::domain::Finding;
 
-use super::prompts::NamedPrompts;
+use super::prompts::{self, NamedPrompts};
 use crate::{error::JobError, estimate::ComparedWork, findings, machine::JobMachine};
 
 /// An export whose predictions are compared.
@@ -42,7 +42,7 @@ impl PlannedComparison {
         let ComparedExport { model, prompts, base_on_grid } = export;
         let with = |set: PromptSet, adapter_beside| {
             let cost = match prompts {
-                Some(_) => engine::survival_cost(model, &set)?,
+                Some(_) => prompts::survival_cost(model, &set)?,
                 None => SurvivalCost::default(),
             };
             let work = ComparedWork { weights: model.bytes(), exported, cost, adapter_beside };

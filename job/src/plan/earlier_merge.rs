@@ -46,9 +46,8 @@ impl EarlierMerge {
 
     /// The cause as the error of an export with prompts, which needs base model and adapter.
     pub(crate) fn refuse_prompts(self) -> JobError {
-        self.cause.with_advice(
-            "prompts_uri needs base model and adapter; without it, the merged model of an earlier export is converted",
-        )
+        let advice = "prompts_uri needs base model and adapter; without it, the merged model of an earlier export is converted";
+        self.cause.with_advice(advice).of_field("prompts_uri")
     }
 }
 

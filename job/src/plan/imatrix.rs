@@ -27,7 +27,8 @@ pub(crate) fn find(requested: &RequestedExport<'_>) -> Result<Option<ImatrixInpu
         return Ok(calibration::find(requested)?.map(ImatrixInput::Computed));
     };
     let NamedFile { name, source } = FIELD.find(requested, url)?;
-    let content = Imatrix::open(&*source, name.as_str())?;
+    let content = Imatrix::open(&*source, name.as_str());
+    let content = content.map_err(|error| JobError::from(error).of_field(FIELD.name))?;
     Ok(Some(ImatrixInput::File { name, size: source.size(), content }))
 }
 

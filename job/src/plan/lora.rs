@@ -1,6 +1,6 @@
 //! `gguf` of the kind `lora`: the adapter alone, as a GGUF file for each type.
 
-use engine::{Adapter, LoraPlan, Model, TensorType, is_adapter_file};
+use engine::{Adapter, GgufPlan, LoraPlan, Model, TensorType, is_adapter_file};
 use shared::domain::Quantization;
 
 use super::{RequestedExport, gguf::model_name};
@@ -32,8 +32,16 @@ impl LoraInput {
     /// Plans every file.
     pub(crate) fn plans(&self) -> Result<Vec<LoraPlan>, JobError> {
         let model = Model::with_adapter(&self.base.input.checkpoint()?, &self.adapter)?;
-        let plan =
-            |file: &LoraFile| Ok(LoraPlan::new(&model, factor_type(file.quantization)?, &self.model_name)?);
+        let plan = |file: &LoraFile| {
+            let planned = LoraPlan::new(&model, factor_type(file.quantization)?, &self.model_name);
+            planned.map_err(|error| {
+                // what a file of base and adapter together can hold
+                let is_of_kind =
+                    matches!(error, engine::Error::Unsupported { .. }) && GgufPlan::supports(&model);
+                let error = JobError::from(error);
+                if is_of_kind { error.of_field("gguf_kind") } else { error }
+            })
+        };
         self.files.iter().map(plan).collect()
     }
 }
@@ -45,7 +53,8 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, J
             return Err(JobError::InvalidInput(format!(
                 "training job {} has made a full fine-tuned model, which has no adapter: export a GGUF of the model",
                 requested.training_job.id
-            )));
+            ))
+            .of_field("gguf_kind"));
         }
     };
     let base = inputs::base_model(&requested.sources, requested.training_job, &adapter)?;
@@ -70,7 +79,10 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<LoraInput, J
 fn factor_type(quantization: Quantization) -> Result<TensorType, JobError> {
     let known =
         LoraPlan::TYPES.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(quantization.as_str()));
-    known.ok_or_else(|| JobError::InvalidInput(format!("an adapter cannot be written as {quantization}")))
+    known.ok_or_else(|| {
+        let problem = format!("an adapter cannot be written as {quantization}");
+        JobError::InvalidInput(problem).of_field("quantizations")
+    })
 }
 
 #[cfg(test)]

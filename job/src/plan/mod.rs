@@ -55,7 +55,7 @@ impl RequestedExport<'_> {
         let missing = || {
             let problem =
                 "the export's destination is the Hugging Face Hub, but hf_repo_id is missing: set it";
-            JobError::InvalidInput(problem.to_owned())
+            JobError::InvalidInput(problem.to_owned()).of_field("hf_repo_id")
         };
         self.export.hf_repo.as_ref().map(Some).ok_or_else(missing)
     }

@@ -24,7 +24,12 @@ pub(super) struct FileField {
 }
 
 impl FileField {
+    /// The file at `url`. Errors are about this field.
     pub(super) fn find(&self, requested: &RequestedExport<'_>, url: &str) -> Result<NamedFile, JobError> {
+        self.find_file(requested, url).map_err(|error| error.of_field(self.name))
+    }
+
+    fn find_file(&self, requested: &RequestedExport<'_>, url: &str) -> Result<NamedFile, JobError> {
         let (field, max_bytes, job) = (self.name, self.max_bytes, requested.training_job);
         let folders = [job.adapter_path.as_deref(), requested.sources.base_models()];
         let found = folders.into_iter().flatten().find_map(|folder| {

@@ -1,7 +1,6 @@
 //! What an export is made of, and whether the base model can be read.
 
 use engine::Adapter;
-use hub_client::HubCause;
 use shared::domain::{AdapterSummary, BaseAccess, BaseSource, BaseSummary, FailureCode};
 
 use crate::{
@@ -45,7 +44,7 @@ pub(super) fn adapter_base(requested: &RequestedExport<'_>, adapter: &Adapter) -
 }
 
 fn access(error: &JobError) -> BaseAccess {
-    if matches!(error, JobError::Hub { cause: HubCause::Gated, .. }) {
+    if error.is_gated() {
         return BaseAccess::Gated;
     }
     match error.code() {

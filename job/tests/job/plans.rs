@@ -31,19 +31,38 @@ pub(crate) async fn plan_on(
     request: &CreateExport,
     machine: JobMachine,
 ) -> Result<Plan, String> {
+    planned_by_service(world, request, machine).await.map_err(|error| match error {
+        PlanError::Refused { failure, .. } => failure.message,
+        PlanError::HubUnavailable { message, retry_after } => {
+            format!("not available for {} s: {message}", retry_after.as_secs())
+        }
+        PlanError::Port(error) => format!("not refused, but failed: {error:?}"),
+    })
+}
+
+/// The field of the request that the refusal of a plan names.
+pub(crate) async fn refused_field(
+    world: &World,
+    request: &CreateExport,
+    machine: JobMachine,
+) -> Option<&'static str> {
+    let error = planned_by_service(world, request, machine).await.unwrap_err();
+    assert!(matches!(error, PlanError::Refused { .. }), "{error:?}");
+    if let PlanError::Refused { field, .. } = error { field } else { None }
+}
+
+async fn planned_by_service(
+    world: &World,
+    request: &CreateExport,
+    machine: JobMachine,
+) -> Result<Plan, PlanError> {
     let user = fixtures::user(fixtures::ADA);
     let id = shared::domain::ExportId::random();
     let new = NewExport { id, user: &user, request, request_hash: None, retention_days: None };
     let export = Export::new(&new, jiff::Timestamp::now());
     let job = world.store.find(&request.job_id).await.unwrap().unwrap();
     let planner = Planner::new(world.locations(), machine);
-    planner.plan(&export, &job, request.hf_token.as_ref()).await.map_err(|error| match error {
-        PlanError::Refused(failure) => failure.message,
-        PlanError::HubUnavailable { message, retry_after } => {
-            format!("not available for {} s: {message}", retry_after.as_secs())
-        }
-        PlanError::Port(error) => format!("not refused, but failed: {error:?}"),
-    })
+    planner.plan(&export, &job, request.hf_token.as_ref()).await
 }
 
 pub(crate) fn request(kind: ArtifactKind, quantizations: &[Quantization]) -> CreateExport {
@@ -273,6 +292,65 @@ async fn a_plan_is_refused_with_the_message_of_the_export() {
     same("a base without weights", &merged).await;
     world.put_training_job("job-1", json!({"artifacts": {}}));
     same("no adapter", &adapter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_field_of_the_request_that_it_is_about() {
+    let hub = hub::hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(WRITER));
+    let machine = JobMachine::default();
+    let gguf = || request(ArtifactKind::Gguf, &[Quantization::Q4_0]);
+    let check = async |request: CreateExport, field: Option<&str>| {
+        assert_eq!(refused_field(&world, &request, machine).await, field, "{request:?}");
+    };
+    let folder = world.path("models/adapters/job-1");
+    let url = |name: &str| Some(world.url(&format!("models/adapters/job-1/{name}")));
+    fs::write(folder.join("short.txt"), "too short").unwrap();
+    fs::write(folder.join("rows.jsonl"), "{\"x\": 1}\n").unwrap();
+    fs::write(folder.join("other.dat"), importances_of_another_model()).unwrap();
+    for name in ["missing.dat", "short.txt", "other.dat"] {
+        check(CreateExport { imatrix: url(name), ..gguf() }, Some("imatrix")).await;
+    }
+    for name in ["missing.txt", "short.txt"] {
+        check(CreateExport { calibration_uri: url(name), ..gguf() }, Some("calibration_uri")).await;
+    }
+    for name in ["missing.txt", "rows.jsonl"] {
+        check(CreateExport { prompts_uri: url(name), ..gguf() }, Some("prompts_uri")).await;
+    }
+    let sized = CreateExport { quantizations: Vec::new(), max_bytes: Some(1_000), ..gguf() };
+    check(sized, Some("max_bytes")).await;
+
+    check(to_hub(gguf(), "hf_of_nobody"), Some("hf_token")).await;
+    hub.put(REPO, Repo::default());
+    check(to_hub(gguf(), WRITER), Some("hf_private")).await;
+    let weights = BTreeMap::from([("model.safetensors".to_owned(), Content::regular("weights"))]);
+    hub.put(REPO, Repo { private: true, files: weights, ..Repo::default() });
+    check(to_hub(request(ArtifactKind::Adapter, &[]), WRITER), Some("hf_repo_id")).await;
+
+    fs::rename(world.path("base-models/google"), world.path("base-models/elsewhere")).unwrap();
+    for token in [None, Some(WITHOUT_LICENSES), Some("hf_of_nobody")] {
+        let hf_token = token.map(SecretString::from);
+        check(CreateExport { hf_token, ..gguf() }, Some("hf_token")).await;
+    }
+    fs::rename(world.path("base-models/elsewhere"), world.path("base-models/google")).unwrap();
+
+    fs::remove_file(folder.join("adapter_model.safetensors")).unwrap();
+    check(gguf(), None).await;
+    let full = world.url(&format!("base-models/{BASE}"));
+    world.put_training_job("job-1", json!({"artifacts": {"raw": {"adapter": full}}}));
+    check(request(ArtifactKind::Adapter, &[]), Some("export_type")).await;
+    let lora =
+        CreateExport { gguf_kind: GgufKind::Lora, ..request(ArtifactKind::Gguf, &[Quantization::F16]) };
+    check(lora, Some("gguf_kind")).await;
+    check(CreateExport { prompts_uri: Some(full), ..gguf() }, Some("prompts_uri")).await;
+}
+
+/// A file of `llama-imatrix` with two values for a matrix that has more columns.
+fn importances_of_another_model() -> Vec<u8> {
+    let name = b"blk.0.attn_q.weight";
+    let numbers = |numbers: [u32; 2]| numbers.map(u32::to_le_bytes).concat();
+    let values = [1.0_f32, 1.0].map(f32::to_le_bytes).concat();
+    [numbers([1, name.len() as u32]), name.to_vec(), numbers([1, 2]), values].concat()
 }
 
 #[tokio::test(flavor = "multi_thread")]

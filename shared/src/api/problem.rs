@@ -42,7 +42,7 @@ pub(super) struct ProblemBody<'a> {
     status: u16,
     /// What is wrong and what to do about it, for people.
     detail: &'a str,
-    /// The invalid field of the request, or `body` for the whole body.
+    /// The field of the request that has to be changed, or `body` for the whole body. Absent if the problem is about something else.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     field: Option<&'a str>,
@@ -131,7 +131,9 @@ impl From<Error> for Problem {
             }
             Error::NotOwner => Self::new(ProblemKind::NotOwner, detail),
             Error::NotCompleted { .. } => Self::new(ProblemKind::NotCompleted, detail),
-            Error::CannotBeExported(_) => Self::new(ProblemKind::CannotBeExported, detail),
+            Error::CannotBeExported { field, .. } => {
+                Self { field, ..Self::new(ProblemKind::CannotBeExported, detail) }
+            }
             Error::KeyReused => Self::new(ProblemKind::KeyReused, detail),
             Error::TooManyExports(quotas) => Self {
                 retry_after: Some(quotas.retry_after()),

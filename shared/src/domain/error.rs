@@ -50,8 +50,13 @@ pub enum Error {
         status: String,
     },
     /// The export would fail.
-    #[error("{0}")]
-    CannotBeExported(String),
+    #[error("{message}")]
+    CannotBeExported {
+        /// The message that the export would have.
+        message: String,
+        /// The field of the request that has to be changed, if it is one.
+        field: Option<&'static str>,
+    },
     /// The Hugging Face Hub cannot be reached, fails, or limits the rate of requests.
     #[error("{message}")]
     HubUnavailable {

@@ -25,7 +25,9 @@ pub async fn plan(
     let export = Export::new(&new, clock::now());
     match planner.plan(&export, &job, request.hf_token.as_ref()).await {
         Ok(plan) => Ok(plan),
-        Err(PlanError::Refused(failure)) => Err(Error::CannotBeExported(failure.message)),
+        Err(PlanError::Refused { failure, field }) => {
+            Err(Error::CannotBeExported { message: failure.message, field })
+        }
         Err(PlanError::HubUnavailable { message, retry_after }) => {
             Err(Error::HubUnavailable { message, retry_after })
         }

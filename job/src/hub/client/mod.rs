@@ -6,9 +6,9 @@ mod read_error;
 use std::sync::Arc;
 
 use engine::WrittenFile;
-use hub_client::{HubClient, HubError, HubSettings, RetryMonitor};
+use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
 use hub_push::{
-    ModelCard, PushClient, PushError, PushKind, PushMonitor, PushRequest, PushTarget, PushWording,
+    ModelCard, PushClient, PushError, PushKind, PushMonitor, PushRequest, PushTarget, PushWording, Refusal,
 };
 use secrecy::SecretString;
 use shared::domain::{ArtifactKind, GgufKind, HubRepo, RepositorySummary, Stage};
@@ -137,9 +137,26 @@ fn written(files: &[ManifestFile]) -> Vec<WrittenFile> {
 fn of_push(error: PushError) -> JobError {
     let message = error.message(&WORDING);
     match error {
-        PushError::Refused { .. } => JobError::InvalidInput(message),
+        PushError::Refused { reason, .. } => JobError::InvalidInput(message).of_field(match reason {
+            Refusal::Public => "hf_private",
+            Refusal::FullModel(_) | Refusal::Mmproj { .. } | Refusal::NoXet(_) => "hf_repo_id",
+        }),
         PushError::Hub { cause, ref source, .. } => {
-            JobError::Hub { cause, message, wait: source.wait(), source: Box::new(error) }
+            let wait = source.wait();
+            let error = JobError::Hub { cause, message, wait, source: Box::new(error) };
+            match cause {
+                HubCause::InvalidToken | HubCause::Denied | HubCause::MissingRepository | HubCause::Gated => {
+                    error.of_field("hf_token")
+                }
+                HubCause::Disabled | HubCause::StorageLimit => error.of_field("hf_repo_id"),
+                HubCause::Rejected
+                | HubCause::MissingRevision
+                | HubCause::MissingFile
+                | HubCause::Conflict
+                | HubCause::RateLimited
+                | HubCause::Timeout
+                | HubCause::Unavailable => error,
+            }
         }
         PushError::Differs { .. } | PushError::LeftOver { .. } => JobError::Interrupted(message),
         PushError::File { file, source } => JobError::bucket("read", &file)(source),

@@ -33,7 +33,20 @@ fn explained(repo: &HubRepo, error: HubError) -> JobError {
     let cause = error.cause();
     let sentence = error.response().and_then(|response| response.message.as_deref()).unwrap_or_default();
     let message = read_message(repo, &error, sentence) + &error.quote();
-    JobError::Hub { cause, message, wait: error.wait(), source: Box::new(error) }
+    let error = JobError::Hub { cause, message, wait: error.wait(), source: Box::new(error) };
+    match cause {
+        HubCause::InvalidToken | HubCause::Gated | HubCause::Denied => error.of_field("hf_token"),
+        HubCause::MissingRepository
+        | HubCause::MissingRevision
+        | HubCause::MissingFile
+        | HubCause::Disabled
+        | HubCause::StorageLimit
+        | HubCause::Rejected
+        | HubCause::Conflict
+        | HubCause::RateLimited
+        | HubCause::Timeout
+        | HubCause::Unavailable => error,
+    }
 }
 
 fn read_message(repo: &HubRepo, error: &HubError, sentence: &str) -> String {

@@ -66,7 +66,10 @@ fn condition(kind: ProblemKind) -> &'static str {
         }
         ProblemKind::NotOwner => "The training job belongs to another user, or has no owner.",
         ProblemKind::NoSuchJob => "The training job does not exist.",
-        ProblemKind::CannotBeExported => "The export would fail: `detail` is the message that it would have.",
+        ProblemKind::CannotBeExported => {
+            "The export would fail: `detail` is the message that it would have, and `field` names the field that has to be changed, \
+             if it is one."
+        }
         ProblemKind::KeyReused => "The key was sent with another request within the last 24 hours.",
         ProblemKind::NoSuchExport => "The export does not exist, or is of another training job.",
         ProblemKind::NotRunning => {
