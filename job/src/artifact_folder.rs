@@ -138,10 +138,7 @@ impl ArtifactFolder {
 
     /// Removes an unpublished folder and its files.
     pub(crate) fn remove_folder(&self, name: &str) {
-        let removed = self
-            .folder(name)
-            .map_err(io::Error::other)
-            .and_then(|folder| folder.snapshot()?.objects().keys().try_for_each(|name| folder.delete(name)));
+        let removed = self.folder(name).map_err(io::Error::other).and_then(|folder| folder.remove());
         log_failure(name, removed);
     }
 

@@ -111,6 +111,12 @@ impl Bucket {
         }
     }
 
+    /// Removes the folder and every file in it.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        self.snapshot()?.objects().keys().try_for_each(|name| self.delete(name))?;
+        self.folder.remove_empty_folders()
+    }
+
     /// An output that writes files into this folder.
     pub(crate) fn upload(&self) -> Upload {
         Upload::new(self.folder.clone(), self.runtime.clone())

@@ -1,6 +1,6 @@
 //! Claims and leases of an export, stops, and failures of the store.
 
-use std::{process::ExitCode, time::Duration};
+use std::{fs, process::ExitCode, time::Duration};
 
 use crate::support::World;
 use job::{Context, Execution};
@@ -152,7 +152,7 @@ async fn an_export_whose_job_cannot_be_read_fails() {
 async fn an_end_that_cannot_be_recorded_is_left_to_a_retry() {
     let world = World::new();
     let id = world.create(ArtifactKind::Merged, None).await;
-    std::fs::remove_dir_all(world.path("models/adapters")).unwrap();
+    fs::remove_dir_all(world.path("models/adapters")).unwrap();
     world.store.fail_on(|transition| matches!(transition, Transition::Fail { .. }));
     let code = world.run(id, "run-1", std::future::pending()).await;
     assert!(is(code, ExitCode::FAILURE));
@@ -179,6 +179,12 @@ async fn a_cancelled_export_leaves_no_file_and_exits_with_0() {
             assert!(is(code, ExitCode::SUCCESS), "{kind:?}");
             assert_eq!(world.record(id).await.failure, Some(Export::cancelled()), "{kind:?}");
             assert_eq!((world.files("files"), world.files("models")), (vec![], models), "{kind:?}");
+            for folder in ["files/job-1", "models/merged_models/job-1"] {
+                // the folder of manifests is that of all exports of the job
+                let entries = fs::read_dir(world.path(folder)).into_iter().flatten();
+                let left: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+                assert!(left.iter().all(|name| name == "published"), "{kind:?}: {left:?}");
+            }
             assert_eq!(world.store.document("training_jobs", "job-1"), job, "{kind:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error as _,
-    io,
+    fs, io,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
     thread,
@@ -44,6 +44,27 @@ impl StorageBackend for Folders {
             path,
             root: StoreRoot::Folder(self.root.clone()),
         })
+    }
+}
+
+/// Removes a folder and those in it, except for those with files.
+pub(super) fn remove_empty(folder: &FilePath) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        // a link to a folder is not followed
+        if entry.file_type()?.is_dir() {
+            remove_empty(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

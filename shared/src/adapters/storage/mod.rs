@@ -13,6 +13,7 @@ mod replaced;
 use std::collections::BTreeMap;
 use std::{
     fmt::Debug,
+    io,
     path::{Path as FilePath, PathBuf},
     sync::Arc,
 };
@@ -81,6 +82,19 @@ impl StorageLocation {
             #[cfg(feature = "google")]
             StoreRoot::Bucket(_) => self.store.list(Some(&self.path)),
             StoreRoot::Folder(_) => folder::list(&*self.store, &self.path),
+        }
+    }
+
+    /// Removes this folder, and those in it, where they have no files. A bucket has no empty folders: there they are parts of
+    /// names.
+    ///
+    /// # Errors
+    /// If the file system refuses it.
+    pub fn remove_empty_folders(&self) -> io::Result<()> {
+        match &self.root {
+            #[cfg(feature = "google")]
+            StoreRoot::Bucket(_) => Ok(()),
+            StoreRoot::Folder(root) => folder::remove_empty(&root.join(self.path.as_ref())),
         }
     }
 
@@ -179,6 +193,25 @@ mod tests {
         let file = folder.location(top.as_str()).unwrap().join("files/a b#%20ü.gguf").unwrap();
         assert_eq!(folder.location(&file.url()).unwrap().path, file.path);
         assert!(file.url().ends_with("/files/a%20b%23%2520%C3%BC.gguf"), "{}", file.url());
+    }
+
+    #[test]
+    fn folders_without_files_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("files/job-1");
+        for path in ["a/1_Pooling/deep", "b/empty", "b/full"] {
+            std::fs::create_dir_all(folder.join(path)).unwrap();
+        }
+        std::fs::write(folder.join("b/full/model.gguf"), "x").unwrap();
+        let storage = Storage::folder(root.path()).unwrap();
+        let url = url::Url::from_file_path(folder.canonicalize().unwrap()).unwrap();
+        let job = storage.location(url.as_str()).unwrap();
+        for name in ["a", "b", "missing", "b/full/model.gguf"] {
+            job.join(name).unwrap().remove_empty_folders().unwrap();
+        }
+        let left = ["a", "b/empty", "b/full/model.gguf"].map(|path| folder.join(path).exists());
+        assert_eq!(left, [false, false, true]);
+        Storage::google(None).location("gs://files/job-1").unwrap().remove_empty_folders().unwrap();
     }
 
     /// On a thread of a runtime, as the job lists.
