@@ -18,15 +18,11 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 
 use crate::{
     config::{self, ListenConfig, Lookup},
-    http::linger,
+    http::{HYPER_MAX_FIELDS, HYPER_MAX_HEADER, linger},
 };
 
 /// The longest that a request's header may take to arrive, and that a connection may be idle between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest request header, in bytes. Larger than any valid token, so an oversized token gets a 401.
-const MAX_HEADER: usize = 128 * 1024;
-/// The most header fields of one request.
-const MAX_FIELDS: usize = 100;
 /// The most requests that a function works on at once, which is what Cloud Run sends to one instance (`concurrency` in
 /// `terraform/main.tf`). Others wait, so that the deadlines of the calls that a request makes start with its turn.
 pub const CONCURRENCY: usize = 80;
@@ -125,8 +121,8 @@ fn serve_connection(stream: TcpStream, router: Router, connections: &GracefulShu
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER)
-        .max_headers(MAX_FIELDS)
+        .max_buf_size(HYPER_MAX_HEADER)
+        .max_headers(HYPER_MAX_FIELDS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let connection = connections.watch(connection);
     tokio::spawn(async move {

@@ -20,6 +20,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use shared::http::limit_sizes;
+
 pub(crate) use self::hub_sign_in::HubSignIn;
 use self::{hosting_rules::HostingRules, reverse_proxy::ReverseProxy};
 
@@ -94,7 +96,11 @@ impl Gateway {
 pub(crate) fn router(gateway: Arc<Gateway>, downloads: Router) -> Router {
     let headers = from_fn_with_state(Arc::clone(&gateway), add_headers);
     let gateway = Router::new().fallback(answer).with_state(gateway);
-    downloads.fallback_service(gateway).layer(from_fn(loopback::require)).layer(headers)
+    downloads
+        .fallback_service(gateway)
+        .layer(from_fn(loopback::require))
+        .layer(from_fn(limit_sizes))
+        .layer(headers)
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

@@ -206,6 +206,17 @@ async fn a_body_over_the_limit_is_refused_by_the_function() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_too_long_gets_a_problem_with_the_headers_of_every_response() {
+    let path = format!("/exports?x={}", "x".repeat(20 << 10));
+    let (status, headers, body) = ask(&gateway().await, "GET", &path, "").await;
+    let problem: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, &problem["status"]), (StatusCode::URI_TOO_LONG, &json!(414)));
+    assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+    assert!(headers.contains_key(header::CONTENT_SECURITY_POLICY) && headers.contains_key("x-request-id"));
+    assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+}
+
+#[tokio::test]
 async fn the_gateway_serves_loopback_hosts_only() {
     let app = gateway().await;
     let request = Request::get("/").header("host", "evil.example").body(Body::empty()).unwrap();

@@ -89,6 +89,19 @@ impl Problem {
         Self::new(ProblemKind::BodyTooLarge, "the body is larger than 16 KiB")
     }
 
+    /// 414.
+    #[must_use]
+    pub fn uri_too_long() -> Self {
+        Self::new(ProblemKind::UriTooLong, "the path and the query have over 16 KiB: shorten them")
+    }
+
+    /// 431.
+    #[must_use]
+    pub fn header_too_large() -> Self {
+        let detail = "the header has over 128 KiB or 100 fields: send fewer or shorter ones";
+        Self::new(ProblemKind::HeaderTooLarge, detail)
+    }
+
     /// 415.
     #[must_use]
     pub fn not_json() -> Self {

@@ -29,6 +29,8 @@ pub enum ProblemKind {
     BodyTooSlow,
     /// The body exceeds the size limit.
     BodyTooLarge,
+    /// The path and the query exceed the size limit.
+    UriTooLong,
     /// `Content-Type` is not `application/json`, or the body is compressed.
     NotJson,
     /// The export would fail.
@@ -37,6 +39,8 @@ pub enum ProblemKind {
     KeyReused,
     /// The caller has as many exports as they may.
     TooManyExports,
+    /// The header fields exceed the size limit, or are too many.
+    HeaderTooLarge,
     /// An internal error.
     Internal,
     /// The Hugging Face Hub is not available.
@@ -45,7 +49,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every type, ordered by status.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::NotCompleted,
         Self::Unauthenticated,
@@ -58,10 +62,12 @@ impl ProblemKind {
         Self::BodyTooSlow,
         Self::NotRunning,
         Self::BodyTooLarge,
+        Self::UriTooLong,
         Self::NotJson,
         Self::CannotBeExported,
         Self::KeyReused,
         Self::TooManyExports,
+        Self::HeaderTooLarge,
         Self::Internal,
         Self::HubUnavailable,
     ];
@@ -84,6 +90,7 @@ impl ProblemKind {
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body-too-slow", "The body is too slow"),
             Self::NotRunning => (StatusCode::CONFLICT, "not-running", "No export is running"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", "The address is too long"),
             Self::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"),
             Self::CannotBeExported => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "cannot-be-exported", "The export would fail")
@@ -95,6 +102,9 @@ impl ProblemKind {
             ),
             Self::TooManyExports => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-exports", "You have too many exports")
+            }
+            Self::HeaderTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header-too-large", "The header is too large")
             }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
             Self::HubUnavailable => {

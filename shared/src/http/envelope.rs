@@ -11,7 +11,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 
-use super::health;
+use super::{health, size_limits::limit_sizes};
 use crate::{
     api::Problem,
     telemetry::{RequestTags, in_request},
@@ -23,6 +23,7 @@ pub fn envelope(routes: Router) -> Router {
         .merge(health::route())
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(other_method)
+        .layer(middleware::from_fn(limit_sizes))
         .layer(middleware::from_fn(observe))
 }
 

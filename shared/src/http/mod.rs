@@ -11,6 +11,7 @@ mod idempotency_key;
 mod job_path;
 mod linger;
 mod page_query;
+mod size_limits;
 mod uncancelled;
 
 pub use caller::Caller;
@@ -22,4 +23,6 @@ pub use idempotency_key::RequestKey;
 pub use job_path::JobPath;
 pub(crate) use linger::linger;
 pub use page_query::PageQuery;
+pub use size_limits::limit_sizes;
+pub(crate) use size_limits::{HYPER_MAX_FIELDS, HYPER_MAX_HEADER};
 pub use uncancelled::uncancelled;

@@ -14,7 +14,8 @@ use crate::api::{ProblemKind, problem};
 /// The responses of an operation, by status.
 pub(super) type ResponsesByStatus = BTreeMap<String, Response>;
 
-/// A 200 with the schema `success`, and one error response for each status among `kinds`.
+/// A 200 with the schema `success`, and one error response for each status among `kinds`, and for what is too large for every
+/// operation.
 pub(super) fn responses(
     description: &str,
     success: impl Into<RefOr<Schema>>,
@@ -22,7 +23,8 @@ pub(super) fn responses(
 ) -> ResponsesByStatus {
     let success = response(description).content("application/json", Content::new(Some(success)));
     let mut responses = BTreeMap::from([("200".to_owned(), success.build())]);
-    for kind in kinds {
+    let kinds = [kinds, &[ProblemKind::UriTooLong, ProblemKind::HeaderTooLarge]].concat();
+    for kind in &kinds {
         let status = kind.status();
         let same: Vec<_> = kinds.iter().copied().filter(|kind| kind.status() == status).collect();
         responses.insert(status.as_str().to_owned(), problem_response(&same));
@@ -79,6 +81,7 @@ fn condition(kind: ProblemKind) -> &'static str {
         ProblemKind::MethodNotAllowed => "The path does not support this method.",
         ProblemKind::BodyTooSlow => "The body took more than 10 seconds to arrive.",
         ProblemKind::BodyTooLarge => "The body is larger than 16 KiB.",
+        ProblemKind::UriTooLong => "The path and the query are larger than 16 KiB.",
         ProblemKind::NotJson => "`Content-Type` is not `application/json`, or the body is compressed.",
         ProblemKind::TooManyExports => {
             "The caller has as many running exports, or exports within 24 hours, as the deployment allows."
@@ -87,6 +90,7 @@ fn condition(kind: ProblemKind) -> &'static str {
             "The Hugging Face Hub cannot be reached, fails, or limits the rate of requests: `detail` says which. Ask again \
              after `Retry-After` seconds."
         }
+        ProblemKind::HeaderTooLarge => "The header is larger than 128 KiB, or has more than 100 fields.",
         ProblemKind::Internal => "Internal error. If it persists, report the `request_id`.",
     }
 }
