@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectMeta;
 use shared::{
     clock,
-    domain::{ExportId, Proof},
+    domain::{ExportId, HubRepo, Proof},
 };
 
 use crate::{
@@ -42,6 +42,7 @@ pub(crate) struct ArtifactFolder {
     bucket: Bucket,
     artifact: String,
     fingerprint: String,
+    base_model: Option<String>,
 }
 
 /// What was written for an artifact.
@@ -60,7 +61,12 @@ pub(crate) struct PublishedArtifact {
 impl ArtifactFolder {
     /// `bucket` is the folder of the training job, `fingerprint` that of the artifact's inputs and options.
     pub(crate) fn new(bucket: Bucket, artifact: impl Into<String>, fingerprint: String) -> Self {
-        Self { bucket, artifact: artifact.into(), fingerprint }
+        Self { bucket, artifact: artifact.into(), fingerprint, base_model: None }
+    }
+
+    /// The same artifact, of which the manifest names the base model.
+    pub(crate) fn of_base(self, name: &HubRepo) -> Self {
+        Self { base_model: Some(name.to_string()), ..self }
     }
 
     /// The artifact, if it is published and all of its files are as they were written.
@@ -91,6 +97,7 @@ impl ArtifactFolder {
             artifact: self.artifact.clone(),
             fingerprint: self.fingerprint.clone(),
             folder: folder.to_owned(),
+            base_model: self.base_model.clone(),
             export_id: export.to_string(),
             made_at: clock::now(),
             files: new.files,
@@ -226,6 +233,16 @@ impl ArtifactFolder {
     fn location_of(&self, name: &str) -> String {
         format!("{}/{name}", self.bucket.location())
     }
+}
+
+/// The manifest of the artifact whose files are in `folder`, below a training job's in `bucket`.
+pub(crate) fn manifest_of(bucket: &Bucket, folder: &str) -> Result<Option<Manifest>, JobError> {
+    let Some((fingerprint, _)) = folder.split_once('-') else { return Ok(None) };
+    let name = format!("{PUBLISHED}/{fingerprint}.json");
+    let stored = bucket.read(&name, MAX_MANIFEST_SIZE);
+    let stored = stored.map_err(JobError::bucket("read", &format!("{}/{name}", bucket.location())))?;
+    let manifest = stored.and_then(|stored| serde_json::from_slice::<Manifest>(&stored.content).ok());
+    Ok(manifest.filter(|manifest| manifest.folder == folder))
 }
 
 fn entity_tags(files: &BucketSnapshot) -> BTreeMap<String, String> {

@@ -179,6 +179,14 @@ fn open_base_model(
     }
 }
 
+/// Whether `name` is the base model that the training job or its adapter names, or the 16-bit sibling of a 4-bit copy that they
+/// name.
+pub(crate) fn names_base(job: &TrainingJob, adapter: &Adapter, name: &str) -> bool {
+    let Ok(declared) = DeclaredBaseModel::of(job, adapter) else { return false };
+    let names = [declared.parse(declared.name), declared.sibling()];
+    names.into_iter().flatten().any(|named| named.as_str() == name)
+}
+
 /// The base model that a pushed adapter names.
 pub(crate) struct PublishedBase {
     pub(crate) name: HubRepo,

@@ -16,6 +16,9 @@ pub(crate) struct Manifest {
     pub(crate) fingerprint: String,
     /// The folder of the files, below that of the training job.
     pub(crate) folder: String,
+    /// The name of the base model that an adapter was merged into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base_model: Option<String>,
     /// The export that wrote the files.
     pub(crate) export_id: String,
     /// When the manifest was written.

@@ -1,11 +1,11 @@
 //! The merged model of an earlier export, which a GGUF file is made of where the adapter or its base model is gone.
 
-use engine::{ExportReport, Finding, Severity, is_adapter_file, is_tokenizer_file};
+use engine::{Adapter, ExportReport, Finding, Severity, is_adapter_file, is_tokenizer_file};
 use serde::Deserialize;
 use shared::domain::{ArtifactKind, Variant};
 
-use super::RequestedExport;
-use crate::{error::JobError, findings, input_folder::InputFolder};
+use super::{RequestedExport, merged};
+use crate::{artifact_folder::manifest_of, error::JobError, findings, input_folder::InputFolder, inputs};
 
 /// The largest report that is read, in bytes.
 const MAX_REPORT: u64 = 256 << 20;
@@ -62,15 +62,17 @@ pub(super) fn without_adapter(
     }
 }
 
-/// The merged model of an earlier export in place of a base model that cannot be read, if it was made with the files of
-/// `adapter`; else `cause`.
+/// The merged model of an earlier export in place of a base model that cannot be read, if it was made of a base of that name and
+/// with the files of `adapter`; else `cause`.
 pub(super) fn without_base(
     requested: &RequestedExport<'_>,
-    adapter: &InputFolder,
+    (adapter, files): (&Adapter, &InputFolder),
     cause: JobError,
 ) -> Result<(InputFolder, EarlierMerge), JobError> {
     match find(requested)? {
-        Some(merged) if is_made_with(requested, &merged, adapter)? => {
+        Some(merged)
+            if is_of_named_base(requested, &merged, adapter)? && is_made_with(requested, &merged, files)? =>
+        {
             Ok((merged, EarlierMerge::without_base(cause)))
         }
         _ => Err(cause),
@@ -82,6 +84,19 @@ fn find(requested: &RequestedExport<'_>) -> Result<Option<InputFolder>, JobError
         return Ok(None);
     };
     Ok(Some(requested.sources.input_folder(url)?).filter(InputFolder::has_model))
+}
+
+/// Whether the manifest of `merged` has the base model that training job and adapter name now.
+fn is_of_named_base(
+    requested: &RequestedExport<'_>,
+    merged: &InputFolder,
+    adapter: &Adapter,
+) -> Result<bool, JobError> {
+    let job_folder = merged::raw_folder(requested)?;
+    let folder = merged.location().strip_prefix(job_folder.location()).and_then(|url| url.strip_prefix('/'));
+    let Some(folder) = folder else { return Ok(false) };
+    let base = manifest_of(&job_folder, folder)?.and_then(|manifest| manifest.base_model);
+    Ok(base.is_some_and(|base| inputs::names_base(requested.training_job, adapter, &base)))
 }
 
 /// The part of a merged model's report that identifies the adapter.

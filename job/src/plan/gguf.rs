@@ -262,7 +262,8 @@ fn find_model(requested: &RequestedExport<'_>) -> Result<GgufInput, JobError> {
             // of which revision an earlier merge was made is not known
             Err(error) if adapter.config().revision.is_some() || error.is_stopped() => return Err(error),
             Err(error) => {
-                let (merged, earlier_merge) = earlier_merge::without_base(requested, &input, error)?;
+                let (merged, earlier_merge) =
+                    earlier_merge::without_base(requested, (&adapter, &input), error)?;
                 return Ok(GgufInput::merged_model(requested, merged, earlier_merge));
             }
         };

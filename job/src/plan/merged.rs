@@ -1,6 +1,7 @@
 //! `merged`: base model and adapter as one model, or the files of a full fine-tune.
 
 use engine::{Adapter, MergePlan, Model};
+use shared::adapters::storage::StorageError;
 
 use super::{
     RequestedExport,
@@ -8,6 +9,7 @@ use super::{
 };
 use crate::{
     artifact_folder::ArtifactFolder,
+    bucket::Bucket,
     error::JobError,
     fingerprint::Fingerprint,
     input_folder::InputFolder,
@@ -66,20 +68,25 @@ pub(crate) fn find_input(requested: &RequestedExport<'_>) -> Result<MergedInput,
     Ok(MergedInput::BaseAndAdapter(Box::new(MergeInput { base, adapter, prompts, target })))
 }
 
-/// The merged model below `merged_models/{job_id}/` in the bucket of raw models.
+/// `merged_models/{job_id}/` in the bucket of raw models.
+pub(super) fn raw_folder(requested: &RequestedExport<'_>) -> Result<Bucket, StorageError> {
+    let bucket = requested.sources.bucket(&requested.buckets.raw)?.join("merged_models")?;
+    bucket.join(&super::folder_name(&requested.training_job.id))
+}
+
+/// The merged model in the bucket of raw models.
 fn raw_target(
     requested: &RequestedExport<'_>,
     adapter: &InputFolder,
     base: &BaseModel,
     prompts: Option<&NamedPrompts>,
 ) -> Result<ArtifactFolder, JobError> {
-    let bucket = requested.sources.bucket(&requested.buckets.raw)?.join("merged_models")?;
     let files = Fingerprint::of("merged")
         .folder("adapter", &adapter.model_files())
         .folder("base", &base.input.model_files());
     let fingerprint = prompts::fingerprint(files, prompts);
-    let bucket = bucket.join(&super::folder_name(&requested.training_job.id))?;
-    Ok(ArtifactFolder::new(bucket, "merged", fingerprint.finish()))
+    let target = ArtifactFolder::new(raw_folder(requested)?, "merged", fingerprint.finish());
+    Ok(target.of_base(&base.name))
 }
 
 /// The zip file of these files, and the report beside it, which a full fine-tune does not have.

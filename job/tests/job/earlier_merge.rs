@@ -8,7 +8,7 @@ use shared::domain::{ArtifactKind, CreateExport, Quantization, Status};
 use crate::{
     exports::{cut, made, reference, remove, sha256, sha256_of},
     plans::{plan, request},
-    support::{World, change},
+    support::{BASE, World, change},
 };
 
 /// The URL of the newest merged model.
@@ -77,7 +77,7 @@ async fn a_merged_model_of_another_adapter_is_not_converted() {
     fn remove_base(world: &World) {
         fs::remove_dir_all(world.path("base-models/google")).unwrap();
     }
-    let cases: [(&str, Damage, &str); 8] = [
+    let cases: [(&str, Damage, &str); 10] = [
         ("cut adapter", |world| cut(world, WEIGHTS), "adapter_model.safetensors"),
         ("no weights", |world| remove(world, WEIGHTS), "adapter_config.json without weights"),
         ("no configuration", |world| remove(world, CONFIG), "has no adapter_config.json"),
@@ -101,6 +101,28 @@ async fn a_merged_model_of_another_adapter_is_not_converted() {
             "a new chat template",
             |world| {
                 fs::write(world.path("models/adapters/job-1/chat_template.jinja"), "{{ messages }}").unwrap();
+                remove_base(world);
+            },
+            "the Hugging Face Hub cannot be reached",
+        ),
+        (
+            "another base",
+            |world| {
+                let raw = json!({"adapter": world.url("models/adapters/job-1"), "merged": merged_url(world)});
+                let changes = json!({"base_model_id": "google/gemma-other", "artifacts": {"raw": raw}});
+                world.put_training_job("job-1", changes);
+            },
+            "the Hugging Face Hub cannot be reached",
+        ),
+        (
+            "no base in its manifest",
+            |world| {
+                let folder = world.path("models/merged_models/job-1/published");
+                let path = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+                let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+                assert_eq!(manifest["base_model"], BASE);
+                manifest["base_model"] = Value::Null;
+                fs::write(path, manifest.to_string()).unwrap();
                 remove_base(world);
             },
             "the Hugging Face Hub cannot be reached",
