@@ -293,6 +293,7 @@ export class ExportForm {
       input.focus();
     } else {
       this.showError(problemText(problem));
+      this.error.scrollIntoView({ block: "nearest" });
       this.isExpired = problem.status === 401;
     }
   }
