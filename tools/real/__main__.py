@@ -171,6 +171,7 @@ def check_all(results, cache):
     what = f"{'survival on the trained questions':40}"
     results.check(what, survival.agrees, reference, exports.inputs, base, cache / "out")
     del reference
+    results.check(f"{'types for a size':40}", survival.fits, exports.inputs, cache / "out")
     check_service(results, exports, cache / "stack")
     shutil.rmtree(cache / "stack", ignore_errors=True)
 

@@ -39,8 +39,8 @@ class Transformers:
 class LlamaCpp:
     """A GGUF file in llama.cpp."""
 
-    def __init__(self, path, lora=None):
-        options = {"n_ctx": 256, "n_threads": 2, "verbose": False, "logits_all": True}
+    def __init__(self, path, lora=None, **settings):
+        options = {"n_ctx": 256, "n_threads": 2, "verbose": False, "logits_all": True, **settings}
         self.model = llama_cpp.Llama(str(path), lora_path=str(lora) if lora else None, **options)
 
     def generate(self, prompt):
