@@ -18,6 +18,7 @@ use crate::terminal::{Summary, Terminal};
 
 pub(crate) fn run(args: &AdapterArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
+    args.out.iter().try_for_each(|out| OutputFolder::check_early(out, args.force))?;
     let sources = Sources::new(terminal);
     let (adapter, _) = open_adapter(&args.adapter, &sources)?;
     let base_model = base_model(args, adapter.config(), terminal)?;

@@ -15,8 +15,8 @@ use crate::failure::{Failure, FailureKind};
 use crate::inputs::Inputs;
 use crate::kept::{kept_bytes, reusable_bytes};
 use crate::model::{OpenModel, open_model, open_target};
-use crate::outputs::check_files;
-use crate::paths::{gguf_names, join};
+use crate::outputs::{check_early, check_files};
+use crate::paths::{gguf_names, is_named_folder, join};
 use crate::progress::Run;
 use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
@@ -27,6 +27,7 @@ use crate::{next_step, signals, survival, tensor_types};
 
 pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
+    check_known_names(args)?;
     let sources = Sources::new(terminal);
     let OpenModel { model, title, base_repo, is_beside_adapter } =
         open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
@@ -241,6 +242,26 @@ fn check_names<'a>(
     let is_export = |path: &Path| exports.get(path).is_some_and(|name| is_reported(path, name, "gguf"));
     check_files(&files, inputs, args.run.force, is_export)?;
     Ok(files)
+}
+
+/// Fails before anything is read if the arguments alone tell that a file cannot be written, or that its name is wrong.
+fn check_known_names(args: &GgufArgs) -> Result<(), Failure> {
+    let types = [&*args.quant, args.quant.get(..1).unwrap_or_default()];
+    for (out, types) in [Some(&args.out), args.mmproj.as_ref()].into_iter().zip(types) {
+        let Some(out) = out else { continue };
+        let (folder, names) = gguf_names(out, "", types)?;
+        let is_fitted = args.max_bytes.is_some() && out.to_string_lossy().contains("{quant}");
+        if args.dry_run || is_fitted || is_named_folder(out) {
+            continue;
+        }
+        for name in names {
+            let whole = args.split_max_size.is_none().then(|| join(&folder, &name));
+            let files: Vec<_> =
+                whole.into_iter().chain([join(&folder, &ExportReport::beside(&name))]).collect();
+            check_early(&files, args.run.force, |path| is_reported(path, &name, "gguf"))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_model(

@@ -10,20 +10,22 @@ use crate::args::ImatrixArgs;
 use crate::failure::Failure;
 use crate::model::{OpenModel, open_model};
 use crate::next_step;
-use crate::outputs::check_files;
+use crate::outputs::{check_early, check_files};
 use crate::paths::{content, join, open_file, output_file};
 use crate::progress::Run;
 use crate::sources::Sources;
 use crate::terminal::{Summary, Terminal};
 
 pub(crate) fn run(args: &ImatrixArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let (folder, name) = output_file(&args.out)?;
+    let files = [join(folder, name)];
+    check_early(&files, args.force, is_imatrix)?;
     let sources = Sources::new(terminal);
     let OpenModel { model, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
     engine::check_comparable(&model)?;
     let text = sources.inputs.open_file(&args.text)?;
     let bytes = content(&*text, &args.text)?;
-    let (folder, name) = output_file(&args.out)?;
-    check_files(&[join(folder, name)], &sources.inputs, args.force, is_imatrix)?;
+    check_files(&files, &sources.inputs, args.force, is_imatrix)?;
     let file = args.text.display().to_string();
     let text = CalibrationText { file: &file, bytes: &bytes, max_chunks: args.chunks.get() };
     let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };

@@ -1,5 +1,7 @@
 //! `gemma-export lora`
 
+use std::path::Path;
+
 use engine::{ExportReport, LocalOutput, LoraPlan, Stage};
 
 use crate::args::{EngineArgs, LoraArgs};
@@ -7,7 +9,7 @@ use crate::disk_space::DiskSpace;
 use crate::earlier_export::is_reported;
 use crate::failure::Failure;
 use crate::model::{OpenModel, open_model};
-use crate::outputs::check_files;
+use crate::outputs::{check_early, check_files};
 use crate::paths::{join, output_file};
 use crate::progress::Run;
 use crate::push::{ExportKind, PlannedPush, PreparedPush};
@@ -16,6 +18,10 @@ use crate::sources::Sources;
 use crate::terminal::{Summary, Terminal};
 
 pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failure> {
+    let (folder, name) = output_file(&args.out)?;
+    let files = [join(folder, name), join(folder, &ExportReport::beside(name))];
+    let is_export = |path: &Path| is_reported(path, name, "lora");
+    check_early(&files, args.force, is_export)?;
     let sources = Sources::new(terminal);
     let OpenModel { model, title, base_repo, .. } =
         open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
@@ -28,9 +34,7 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
     }
     terminal.warnings(plan.warnings());
     terminal.findings(plan.findings());
-    let (folder, name) = output_file(&args.out)?;
-    let files = [join(folder, name), join(folder, &ExportReport::beside(name))];
-    check_files(&files, &sources.inputs, args.force, |path| is_reported(path, name, "lora"))?;
+    check_files(&files, &sources.inputs, args.force, is_export)?;
     let planned = PlannedPush {
         kind: ExportKind::Lora,
         names: vec![name.to_owned(), ExportReport::beside(name)],

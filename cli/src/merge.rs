@@ -19,6 +19,7 @@ use crate::{next_step, survival};
 
 pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let started = Instant::now();
+    OutputFolder::check_early(&args.out, args.run.force)?;
     let sources = Sources::new(terminal);
     let OpenModel { model, base_repo, .. } = open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
     let run = Run { terminal, engine: args.run.engine, inputs: &sources.inputs };

@@ -82,6 +82,16 @@ impl OutputFolder {
         Ok(Self { path, staging, _lock: lock, earlier })
     }
 
+    /// Fails before anything is read if `path` cannot be the folder of an output. With `force`, what is in it is left to
+    /// [`prepare`](Self::prepare), for it may be inputs.
+    pub(crate) fn check_early(path: &Path, force: bool) -> Result<(), Failure> {
+        match replaceable_files(path, &Inputs::default(), force) {
+            Ok(None) => existing_folder(parent(path)).map(drop),
+            Err(failure) if !force => Err(failure),
+            Ok(Some(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// The staging folder, to write to before [`commit`](Self::commit).
     pub(crate) fn staging(&self) -> &Path {
         &self.staging

@@ -11,6 +11,16 @@ use crate::failure::Failure;
 use crate::inputs::Inputs;
 use crate::paths::parent;
 
+/// Fails before anything is read if one of these files cannot be written. With `force`, a file that no report lists is left to
+/// [`check_files`], for it may be an input.
+pub(crate) fn check_early(
+    files: &[PathBuf],
+    force: bool,
+    is_export: impl Fn(&Path) -> bool,
+) -> Result<(), Failure> {
+    check_files(files, &Inputs::default(), force, |path| force || is_export(path))
+}
+
 /// Fails unless each of these files can be written: its folder exists, it is not an input, no other output has its path,
 /// and it is absent or, with `force`, listed by the report of an earlier export.
 pub(crate) fn check_files(
@@ -47,7 +57,7 @@ pub(crate) fn check_files(
         // first, because --force does not replace it
         if !is_export(path) {
             return Err(Failure::output(format!(
-                "{shown} exists and no export report of its kind beside it lists it with this content: remove it, or choose another output"
+                "{shown} exists and no export report of its kind beside it lists it with this content: move it away, or choose another output"
             )));
         }
         if !force {

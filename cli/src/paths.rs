@@ -69,6 +69,11 @@ pub(crate) fn output_file(path: &Path) -> Result<(&Path, &str), Failure> {
     }
 }
 
+/// Whether an output is a folder, in which the model names the file.
+pub(crate) fn is_named_folder(out: &Path) -> bool {
+    out.is_dir() || out.to_string_lossy().ends_with(std::path::is_separator)
+}
+
 /// The folder and names of the GGUF files of these types. `out` is a file, perhaps with `{quant}` in its name, or a
 /// folder.
 ///
@@ -79,8 +84,7 @@ pub(crate) fn gguf_names(
     title: &str,
     types: &[OutputType],
 ) -> Result<(PathBuf, Vec<String>), Failure> {
-    let is_folder = out.is_dir() || out.to_string_lossy().ends_with(std::path::is_separator);
-    let (folder, pattern) = if is_folder {
+    let (folder, pattern) = if is_named_folder(out) {
         (out, format!("{}-{{quant}}.gguf", title.replace(['/', '\\'], "-")))
     } else {
         output_file(out).map(|(folder, name)| (folder, name.to_owned()))?

@@ -92,8 +92,8 @@ fn the_base_model_can_be_named_for_others() {
         "{warned}"
     );
     assert!(fs::read(inputs.path("copied/adapter_config.json")).unwrap() == fs::read(&config).unwrap());
-    inputs.fail(2, &format!("{COPY} --push ada/x"), &["give --base owner/name"]);
-    inputs.fail(2, &format!("{COPY} --base gemma"), &["--base gemma", "give owner/name"]);
+    inputs.fail(2, &format!("{COPY} --force --push ada/x"), &["give --base owner/name"]);
+    inputs.fail(2, &format!("{COPY} --force --base gemma"), &["--base gemma", "give owner/name"]);
     inputs.fail(5, &format!("{COPY} --base google/gemma-3-1b-it"), &["is not empty", "--force"]);
     assert_eq!(inputs.succeed(&format!("{COPY} --base google/gemma-3-1b-it --force")), "");
     named["base_model_name_or_path"] = "google/gemma-3-1b-it".into();

@@ -103,15 +103,48 @@ fn force_replaces_only_what_a_report_lists() {
 
     inputs.succeed("lora --base base --adapter adapter --out l.gguf");
     inputs.succeed("lora --base base --adapter adapter --out l.gguf --force");
-    refuse(&inputs, "lora --base base --adapter adapter --out m.gguf --force", "remove it");
-    refuse(&inputs, "gguf --base base --out l.gguf --force", "remove it");
+    refuse(&inputs, "lora --base base --adapter adapter --out m.gguf --force", "move it away");
+    refuse(&inputs, "gguf --base base --out l.gguf --force", "move it away");
     // an adapter that another program wrote
     fs::remove_file(inputs.path("l.report.json")).unwrap();
-    refuse(&inputs, "lora --base base --adapter adapter --out l.gguf --force", "remove it");
+    refuse(&inputs, "lora --base base --adapter adapter --out l.gguf --force", "move it away");
 
     fs::create_dir(inputs.path("foreign")).unwrap();
     fs::write(inputs.path("foreign/export-report.json"), r#"{"outputs": []}"#).unwrap();
     refuse(&inputs, &format!("{MERGE} --out foreign --force"), "export-report.json");
+}
+
+#[test]
+fn an_output_is_refused_before_anything_is_read_where_the_arguments_name_it() {
+    let inputs = Inputs::new();
+    let model = "--base base --adapter adapter";
+    let mmproj = "--mmproj v.gguf";
+    fs::write(inputs.path("v.gguf"), "of another program").unwrap();
+    fs::write(inputs.path("text.txt"), "of another program").unwrap();
+    for made in ["merge --out merged", "gguf --out m.gguf", "lora --out l.gguf"] {
+        inputs.succeed(&format!("{made} {model}"));
+    }
+    inputs.succeed("adapter --adapter adapter --base ada/base --out copy");
+    for (args, message) in [
+        ("merge --out merged", "merged is not empty: choose another output, or replace it with --force"),
+        ("adapter --out copy", "copy is not empty"),
+        ("lora --out l.gguf", "l.gguf exists: choose another output, or replace it with --force"),
+        ("gguf --out m.gguf", "m.gguf exists: choose another output, or replace it with --force"),
+        ("gguf --out m.gguf --max-bytes 1GB", "m.gguf exists"),
+        ("gguf --out m.gguf --split-max-size 1G", "m.report.json exists"),
+        (&format!("gguf --out new.gguf {mmproj}"), "v.gguf exists and no export report"),
+        ("imatrix --text text.txt --out text.txt", "text.txt exists and no export report"),
+        ("merge --out absent/merged --force", "the folder absent does not exist"),
+        ("gguf --out absent/m.gguf --force", "the folder absent does not exist"),
+    ] {
+        refuse(&inputs, &format!("{args} --adapter no-such-folder"), message);
+    }
+    let args = "gguf --quant q8_0,bf16 --out new --adapter no-such-folder";
+    fail(&inputs, 2, args, "for a new folder put a slash at its end");
+    // the model names the file, or its size does
+    for args in ["gguf --out .", "gguf --out m-{quant}.gguf --max-bytes 1GB", "gguf --out m.gguf --force"] {
+        fail(&inputs, 4, &format!("{args} --adapter no-such-folder"), "does not exist");
+    }
 }
 
 #[test]
@@ -484,7 +517,7 @@ fn force_is_not_proposed_for_what_it_does_not_replace() {
     ] {
         for force in ["", " --force"] {
             let message = format!(
-                "{name} exists and no export report of its kind beside it lists it with this content: remove it"
+                "{name} exists and no export report of its kind beside it lists it with this content: move it away"
             );
             refuse(&inputs, &format!("{args}{force}"), &message);
         }
