@@ -24,6 +24,7 @@ mod push;
 mod replacement;
 mod report;
 mod runtime;
+mod secret_line;
 mod service;
 mod shell;
 mod signals;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::failure::{Failure, FailureKind};
+use crate::secret_line;
 use crate::terminal::Terminal;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -15,6 +16,8 @@ static PHASE: Mutex<Phase> = Mutex::new(Phase::Planning);
 enum Phase {
     /// Inputs are read and nothing is written: a signal ends the process.
     Planning,
+    /// A line is typed that the terminal does not show: a signal ends the process with this message.
+    Prompting(&'static str),
     /// Something may have to be removed or kept: a signal sets what [`is_interrupted`] returns.
     Working,
     /// The result is printed, perhaps to a reader that does not read: a signal ends the process.
@@ -31,6 +34,11 @@ pub(crate) fn handle(terminal: Terminal) -> Result<(), Failure> {
     ctrlc::set_handler(move || stop(terminal)).map_err(|error| {
         Failure::new(FailureKind::Other, format!("the handler of signals cannot be set: {error}"))
     })
+}
+
+/// From now on a signal ends the process with this message, and the prompt with it.
+pub(crate) fn begin_prompt(message: &'static str) {
+    set_phase(Phase::Prompting(message));
 }
 
 /// From now on a signal does not end the process, and [`is_interrupted`] has to be asked.
@@ -57,6 +65,10 @@ fn stop(terminal: Terminal) {
     match *phase {
         Phase::Planning => {
             terminal.end(Err(failure("interrupted: nothing was written")));
+        }
+        Phase::Prompting(message) => {
+            secret_line::abandon();
+            terminal.end(Err(failure(message)));
         }
         Phase::Working => return,
         // an object may be printed in part

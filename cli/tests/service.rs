@@ -16,6 +16,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::read;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -295,6 +300,38 @@ async fn following_survives_answers_that_are_lost() {
         assert!(message.contains(part), "{part:?} is not in: {message}");
     }
     assert_eq!(service.lines()[4], "GET /exports/a%20job/history/e1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_prompt_leaves_a_terminal_that_shows_what_is_typed() {
+    let init = ok(json!({ "apiKey": "key-1", "projectId": "p" }));
+    let service = Service::start([init, ok(json!({ "email": "ada@example.com" }))]).await;
+    for args in [["login"].as_slice(), &["login", "--email", "ada@example.com"]] {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
+        let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let shows = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
+        assert!(shows());
+        let mut command = service.command(args);
+        command.stdin(terminal.try_clone().unwrap()).stderr(terminal.try_clone().unwrap());
+        let mut child = command.spawn().unwrap();
+        while shows() {
+            assert!(child.try_wait().unwrap().is_none(), "{args:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+        assert_eq!((ended.code(), shows()), (Some(130), true), "{args:?}");
+        let mut shown = [0; 4096];
+        let length = read(&controller, &mut shown).unwrap();
+        let shown = String::from_utf8_lossy(&shown[..length]);
+        assert!(
+            shown.contains(": \r\n") && shown.contains("interrupted: you are not signed in"),
+            "{shown:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

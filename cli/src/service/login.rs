@@ -11,8 +11,8 @@ use super::sign_ins::{SignIn, SignIns};
 use super::{firebase, until_interrupted};
 use crate::args::{LoginArgs, LogoutArgs};
 use crate::failure::Failure;
-use crate::runtime;
 use crate::terminal::{Summary, Terminal};
+use crate::{runtime, secret_line, signals};
 
 /// The longest token or link that is read.
 const LONGEST: u64 = 16 << 10;
@@ -78,9 +78,9 @@ fn read_secret(prompt: &str) -> Result<String, Failure> {
     if !io::stdin().is_terminal() {
         return read_stdin();
     }
-    let terminal = console::Term::stderr();
-    let line = terminal.write_str(prompt).and_then(|()| terminal.read_secure_line());
-    line.map_err(|error| Failure::input(format!("cannot read from the terminal: {error}")))
+    signals::begin_prompt(INTERRUPTED);
+    secret_line::read(prompt)
+        .map_err(|error| Failure::input(format!("cannot read from the terminal: {error}")))
 }
 
 fn read_stdin() -> Result<String, Failure> {
