@@ -12,7 +12,7 @@ use crate::args::EngineArgs;
 use crate::failure::Failure;
 use crate::inputs::Inputs;
 use crate::signals;
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 
 /// Time between two lines where standard error is not a terminal.
 pub(crate) const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Run<'_> {
         let progress = Progress::new(self.terminal, stage.as_str(), Unit::of(stage));
         let is_remote = self.inputs.has_remote();
         let result = work(&RunOptions {
-            progress: &progress,
+            progress: &EngineProgress { terminal: self.terminal, progress: &progress },
             threads: self.engine.threads.or(is_remote.then_some(REMOTE_THREADS)),
             chunk_size: if is_remote { RunOptions::REMOTE_CHUNK } else { RunOptions::LOCAL_CHUNK },
             allow_non_finite: self.engine.allow_non_finite,
@@ -122,15 +122,6 @@ impl Progress {
         }
     }
 
-    /// Prints a line that stays.
-    fn note(&self, line: &str) {
-        match self {
-            Self::Hidden => {}
-            Self::Bar(bar) => bar.suspend(|| writeln!(io::stderr(), "{line}").ok()).unwrap_or_default(),
-            Self::Lines(_) => writeln!(io::stderr(), "{line}").unwrap_or_default(),
-        }
-    }
-
     pub(crate) fn finish(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
@@ -153,9 +144,10 @@ fn stage_bar(stage: &'static str, unit: Unit) -> ProgressBar {
 }
 
 /// A bar on standard error, with a template for narrow terminals.
-pub(crate) fn bar(wide: &str, narrow: &str) -> ProgressBar {
+fn bar(wide: &str, narrow: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(style(wide, narrow));
+    terminal::set_bar(&bar);
     bar
 }
 
@@ -166,15 +158,21 @@ pub(crate) fn style(wide: &str, narrow: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-impl engine::Progress for Progress {
+/// What the engine reports.
+struct EngineProgress<'a> {
+    terminal: Terminal,
+    progress: &'a Progress,
+}
+
+impl engine::Progress for EngineProgress<'_> {
     fn report(&self, update: ProgressUpdate) {
-        self.set(update.done, update.total);
+        self.progress.set(update.done, update.total);
     }
 
     fn resume(&self, state: &ResumeState) {
-        self.note(&resume_note(state));
+        self.terminal.note(&resume_note(state));
         if let ResumeState::Kept { progress, .. } = state {
-            self.begin_at(progress.done, progress.total);
+            self.progress.begin_at(progress.done, progress.total);
         }
     }
 

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use engine::report::ExportWarning;
 use engine::{Finding, Severity};
+use indicatif::{ProgressBar, WeakProgressBar};
 use serde_json::{Value, json};
 
 use crate::args::OutputArgs;
@@ -18,6 +20,9 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Columns below which a command has a line of its own.
 const NARROW: usize = 60;
+
+/// The newest bar of this process, above which messages are printed while it is there.
+static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
 /// How much is printed, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +67,7 @@ impl Terminal {
     /// Prints what a person may want to know.
     pub(crate) fn note(self, message: &str) {
         if !self.quiet {
-            writeln!(io::stderr(), "{}", printable(message)).ok();
+            above_bar(|| writeln!(io::stderr(), "{}", printable(message)));
         }
     }
 
@@ -140,13 +145,27 @@ pub(crate) fn end_usage(error: &clap::Error, mut args: impl Iterator<Item = OsSt
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// Prints a line to standard error, in color where that is a terminal and `NO_COLOR` is not set. Where it cannot be written,
-/// there is nobody to tell.
+/// Prints a line to standard error, in color where that is a terminal and `NO_COLOR` is not set.
 fn put_message(style: Style, kind: &str, message: &str) {
     let width = terminal_size::terminal_size_of(io::stderr()).map(|(width, _)| usize::from(width.0));
     let text = message_lines(kind, message, width);
     let text = text.strip_prefix(kind).unwrap_or(&text);
-    writeln!(anstream::stderr(), "{style}{kind}{style:#}{text}").ok();
+    above_bar(|| writeln!(anstream::stderr(), "{style}{kind}{style:#}{text}"));
+}
+
+/// From now on messages are printed above this bar.
+pub(crate) fn set_bar(bar: &ProgressBar) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+}
+
+/// Prints to standard error, above the bar if there is one. Where it cannot be written, there is nobody to tell.
+fn above_bar(print: impl FnOnce() -> io::Result<()>) {
+    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(WeakProgressBar::upgrade);
+    match bar {
+        Some(bar) => bar.suspend(print),
+        None => print(),
+    }
+    .ok();
 }
 
 /// A message in the lines that a terminal of so many columns has.

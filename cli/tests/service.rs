@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::VecDeque;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -17,10 +18,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::read;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -149,6 +149,32 @@ impl Service {
     fn lines(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.line).collect()
     }
+}
+
+/// What is shown on a terminal.
+struct Screen(File);
+
+impl Screen {
+    /// What is shown from now on, until this text is among it.
+    fn until(mut self, text: &str) -> String {
+        let (mut shown, mut bytes) = (String::new(), [0; 4096]);
+        while !shown.contains(text) {
+            let length = self.0.read(&mut bytes).unwrap();
+            shown += &String::from_utf8_lossy(&bytes[..length]);
+        }
+        shown
+    }
+}
+
+/// A terminal, and what is shown on it.
+fn open_terminal() -> (Screen, File) {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    tcsetwinsize(&terminal, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    (Screen(screen.into()), terminal.into())
 }
 
 fn error(output: &Output) -> String {
@@ -303,15 +329,28 @@ async fn following_survives_answers_that_are_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_are_printed_above_the_bar() {
+    let progress = json!({ "stage": "export", "bytes_done": 1_000_000, "bytes_total": 2_000_000 });
+    let running = json!({ "status": "running", "message": "Writing m.gguf", "progress": progress });
+    let busy = Answer::Of(StatusCode::SERVICE_UNAVAILABLE, Vec::new(), "busy".to_owned());
+    let service = Service::start([ok(&running), busy, ok(json!({ "status": "completed" }))]).await;
+    let (screen, terminal) = open_terminal();
+    let mut command = service.command(&["follow", "job", "e1"]);
+    command.env("TERM", "xterm").env("GEMMA_EXPORT_TOKEN", TOKEN);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal);
+    let ended = tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap();
+    let note = "the service answers 503: trying again in 1 s\r\n";
+    let shown = screen.until(note);
+    assert!(ended.success() && shown.contains("1.00 MB of 2.00 MB"), "{shown:?}");
+    assert!(shown.contains(&format!("\r\u{1b}[2K{note}")), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_prompt_leaves_a_terminal_that_shows_what_is_typed() {
     let init = ok(json!({ "apiKey": "key-1", "projectId": "p" }));
     let service = Service::start([init, ok(json!({ "email": "ada@example.com" }))]).await;
     for args in [["login"].as_slice(), &["login", "--email", "ada@example.com"]] {
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&controller).unwrap();
-        unlockpt(&controller).unwrap();
-        let name = ptsname(&controller, Vec::new()).unwrap();
-        let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let (screen, terminal) = open_terminal();
         let shows = || tcgetattr(&terminal).unwrap().local_modes.contains(LocalModes::ECHO);
         assert!(shows());
         let mut command = service.command(args);
@@ -324,9 +363,7 @@ async fn an_interrupted_prompt_leaves_a_terminal_that_shows_what_is_typed() {
         kill_process(Pid::from_child(&child), Signal::INT).unwrap();
         let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
         assert_eq!((ended.code(), shows()), (Some(130), true), "{args:?}");
-        let mut shown = [0; 4096];
-        let length = read(&controller, &mut shown).unwrap();
-        let shown = String::from_utf8_lossy(&shown[..length]);
+        let shown = screen.until("interrupted: you are not signed in");
         assert!(
             shown.contains(": \r\n") && shown.contains("interrupted: you are not signed in"),
             "{shown:?}"

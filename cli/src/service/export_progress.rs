@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::text;
 use crate::progress::{LINE_INTERVAL, style};
-use crate::terminal::Terminal;
+use crate::terminal::{self, Terminal};
 
 /// Time between two pictures of the spinner.
 const TICK: Duration = Duration::from_millis(100);
@@ -25,6 +25,7 @@ impl ExportProgress {
     pub(super) fn new(terminal: Terminal) -> Self {
         let has_bar = io::stderr().is_terminal() && !terminal.is_quiet();
         let bar = has_bar.then(|| ExportBar::new(ProgressDrawTarget::stderr()));
+        bar.iter().for_each(|ExportBar { bar, .. }| terminal::set_bar(bar));
         Self { terminal, bar, rate: StageRate::default(), printed: None }
     }
 
