@@ -26,7 +26,7 @@ pub(crate) fn run(args: &AdapterArgs, terminal: Terminal) -> Result<Summary, Fai
     let names = plan.files().iter().map(|file| file.name.clone()).collect();
     let planned = PlannedPush { kind: ExportKind::Adapter, names, base_model: base_model.clone() };
     let push = PreparedPush::new(&args.push, planned, &sources)?;
-    let run = Run { terminal, engine: EngineArgs::default(), inputs: &sources.inputs };
+    let run = Run::new(terminal, EngineArgs::default(), &sources.inputs);
     let (exports, copied) = match &args.out {
         Some(out) => {
             let settings = RunArgs { force: args.force, resume: false, engine: run.engine };

@@ -18,7 +18,7 @@ use crate::terminal::{Summary, Terminal};
 pub(crate) fn run(args: &CheckArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let sources = Sources::new(terminal);
     let OpenModel { model, title, .. } = open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
-    let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
+    let run = Run::new(terminal, args.engine, &sources.inputs);
     let (turn_end, left_out) = turn_end(args, &model, run)?;
     let mut findings: Vec<Finding> = turn_end.finding().into_iter().collect();
     if let Some(adapter) = model.adapter() {

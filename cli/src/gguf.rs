@@ -31,7 +31,7 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let sources = Sources::new(terminal);
     let OpenModel { model, title, base_repo, is_beside_adapter } =
         open_model(args.base.as_deref(), args.adapter.as_deref(), &sources)?;
-    let run = Run { terminal, engine: args.run.engine, inputs: &sources.inputs };
+    let run = Run::new(terminal, args.run.engine, &sources.inputs);
     if is_beside_adapter && model.adapter().is_none() {
         let base = model.base().location();
         terminal.warn(&format!(
@@ -77,11 +77,15 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let planned = planned_push(model_files.chain(mmproj_file), base_repo);
     let push = PreparedPush::new(&args.push, planned, &sources)?;
     let mmproj_path = mmproj.as_ref().map(|(_, folder, name)| join(folder, name));
+    let encoder_bytes = mmproj.as_ref().map_or(0, |(plan, _, name)| planned_bytes(plan, name));
+    let bytes = encoder_bytes + plans.iter().map(|(plan, name)| planned_bytes(plan, name)).sum::<u64>();
     let encoders = match &mmproj {
-        Some((plan, folder, name)) => Some(write_mmproj(plan, folder, name, &args.run, run)?),
+        Some((plan, folder, name)) => {
+            Some(write_mmproj(plan, folder, name, &args.run, run.part_of(bytes, 0))?)
+        }
         None => None,
     };
-    let mut outcomes = match write_model(&folder, &plans, &args.run, run) {
+    let mut outcomes = match write_model(&folder, &plans, &args.run, run.part_of(bytes, encoder_bytes)) {
         Ok(outcomes) => outcomes,
         Err(failure) => {
             let mmproj = mmproj.as_ref().map(|(_, folder, name)| (folder.as_path(), name.as_str()));
@@ -204,6 +208,11 @@ impl Drop for NamedFolder<'_> {
     }
 }
 
+/// The bytes of the files that are planned under this name.
+fn planned_bytes(plan: &GgufPlan, name: &str) -> u64 {
+    plan.files(name).iter().map(|file| file.size).sum()
+}
+
 /// Fails unless every file of these plans can be written, the reports among them. Returns the files of earlier exports
 /// that this one replaces and does not write, such as the parts of a file that was split otherwise.
 fn check_outputs<'a>(
@@ -214,9 +223,8 @@ fn check_outputs<'a>(
     let files = check_names(args, plans.clone(), inputs)?;
     let (mut space, mut earlier) = (DiskSpace::default(), Vec::new());
     for (plan, folder, name) in plans {
-        let size: u64 = plan.files(name).iter().map(|file| file.size).sum();
         let reused = reusable_bytes(folder, &ExportReport::beside(name), args.run.resume);
-        space.add(folder, size.saturating_sub(reused));
+        space.add(folder, planned_bytes(plan, name).saturating_sub(reused));
         earlier.extend(files_of_gguf(folder, name));
     }
     space.check()?;

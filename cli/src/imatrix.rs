@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ImatrixArgs, terminal: Terminal) -> Result<Summary, Fai
     check_files(&files, &sources.inputs, args.force, is_imatrix)?;
     let file = args.text.display().to_string();
     let text = CalibrationText { file: &file, bytes: &bytes, max_chunks: args.chunks.get() };
-    let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
+    let run = Run::new(terminal, args.engine, &sources.inputs);
     let measured = run.show(Stage::Calibrating, |run| measure_imatrix(&model, &text, run))?;
     let written = measured.write(name, &mut LocalOutput::create(folder)?.create_new(!args.force))?;
     let (chunks, tokens, tensors) = (measured.chunks(), measured.tokens(), measured.tensors());

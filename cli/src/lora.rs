@@ -27,7 +27,7 @@ pub(crate) fn run(args: &LoraArgs, terminal: Terminal) -> Result<Summary, Failur
         open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
     let title = args.name.clone().unwrap_or(title);
     let engine = EngineArgs { allow_non_finite: args.allow_non_finite, ..EngineArgs::default() };
-    let run = Run { terminal, engine, inputs: &sources.inputs };
+    let run = Run::new(terminal, engine, &sources.inputs);
     let mut plan = LoraPlan::new(&model, args.quant, &title)?;
     if args.allow_non_finite {
         run.show(Stage::Verifying, |run| plan.check_values(run))?;

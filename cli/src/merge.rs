@@ -22,7 +22,7 @@ pub(crate) fn run(args: &MergeArgs, terminal: Terminal) -> Result<Summary, Failu
     OutputFolder::check_early(&args.out, args.run.force)?;
     let sources = Sources::new(terminal);
     let OpenModel { model, base_repo, .. } = open_model(args.base.as_deref(), Some(&args.adapter), &sources)?;
-    let run = Run { terminal, engine: args.run.engine, inputs: &sources.inputs };
+    let run = Run::new(terminal, args.run.engine, &sources.inputs);
     let plan = MergePlan::new(&model)?;
     let check = SurvivalCheck::new(&args.survival, &model)?;
     terminal.warnings(plan.warnings());

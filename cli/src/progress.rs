@@ -28,10 +28,29 @@ const REMOTE_THREADS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 pub(crate) struct Run<'a> {
     pub(crate) terminal: Terminal,
     pub(crate) engine: EngineArgs,
-    pub(crate) inputs: &'a Inputs,
+    inputs: &'a Inputs,
+    part: Option<StagePart>,
 }
 
-impl Run<'_> {
+/// The part of a stage in which one of its files is written.
+#[derive(Debug, Clone, Copy)]
+struct StagePart {
+    /// What is done of the stage before.
+    before: u64,
+    /// What is to be done in the stage.
+    total: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(terminal: Terminal, engine: EngineArgs, inputs: &'a Inputs) -> Self {
+        Self { terminal, engine, inputs, part: None }
+    }
+
+    /// A run that is a part of a stage: so much of the total is done before it.
+    pub(crate) fn part_of(self, total: u64, before: u64) -> Self {
+        Self { part: Some(StagePart { before, total }), ..self }
+    }
+
     /// Calls `work` with progress on standard error: a bar on a terminal, else a line every [`LINE_INTERVAL`].
     ///
     /// # Errors
@@ -43,9 +62,12 @@ impl Run<'_> {
     ) -> Result<T, Failure> {
         signals::begin_work();
         let progress = Progress::new(self.terminal, stage.as_str(), Unit::of(stage));
+        if let Some(StagePart { before, total }) = self.part {
+            progress.begin_at(before, total);
+        }
         let is_remote = self.inputs.has_remote();
         let result = work(&RunOptions {
-            progress: &EngineProgress { terminal: self.terminal, progress: &progress },
+            progress: &EngineProgress { terminal: self.terminal, progress: &progress, part: self.part },
             threads: self.engine.threads.or(is_remote.then_some(REMOTE_THREADS)),
             chunk_size: if is_remote { RunOptions::REMOTE_CHUNK } else { RunOptions::LOCAL_CHUNK },
             allow_non_finite: self.engine.allow_non_finite,
@@ -162,17 +184,27 @@ pub(crate) fn style(wide: &str, narrow: &str) -> ProgressStyle {
 struct EngineProgress<'a> {
     terminal: Terminal,
     progress: &'a Progress,
+    part: Option<StagePart>,
+}
+
+impl EngineProgress<'_> {
+    /// What is done of the stage, and what is to be done in it.
+    fn of_stage(&self, ProgressUpdate { done, total, .. }: ProgressUpdate) -> (u64, u64) {
+        self.part.map_or((done, total), |part| (part.before + done, part.total))
+    }
 }
 
 impl engine::Progress for EngineProgress<'_> {
     fn report(&self, update: ProgressUpdate) {
-        self.progress.set(update.done, update.total);
+        let (done, total) = self.of_stage(update);
+        self.progress.set(done, total);
     }
 
     fn resume(&self, state: &ResumeState) {
         self.terminal.note(&resume_note(state));
         if let ResumeState::Kept { progress, .. } = state {
-            self.progress.begin_at(progress.done, progress.total);
+            let (done, total) = self.of_stage(*progress);
+            self.progress.begin_at(done, total);
         }
     }
 
@@ -243,7 +275,27 @@ impl ProgressLines {
 
 #[cfg(test)]
 mod tests {
+    use engine::Progress as _;
+
     use super::*;
+    use crate::args::OutputArgs;
+
+    #[test]
+    fn the_files_of_a_stage_have_one_total() {
+        let terminal = Terminal::new(&OutputArgs { json: false, quiet: true });
+        let bar = ProgressBar::hidden();
+        let progress = Progress::Bar(bar.clone());
+        let report = |part, done, total| {
+            EngineProgress { terminal, progress: &progress, part }.report(ProgressUpdate {
+                stage: Stage::Converting,
+                done,
+                total,
+            });
+            (bar.position(), bar.length())
+        };
+        assert_eq!(report(None, 10, 20), (10, Some(20)));
+        assert_eq!(report(Some(StagePart { before: 20, total: 100 }), 10, 80), (30, Some(100)));
+    }
 
     #[test]
     fn there_is_a_line_every_ten_seconds() {

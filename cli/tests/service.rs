@@ -342,7 +342,7 @@ async fn messages_are_printed_above_the_bar() {
     let note = "the service answers 503: trying again in 1 s\r\n";
     let shown = screen.until(note);
     assert!(ended.success() && shown.contains("1.00 MB of 2.00 MB"), "{shown:?}");
-    assert!(shown.contains(&format!("\r\u{1b}[2K{note}")), "{shown:?}");
+    assert!(shown.contains(&format!("\r\u{1b}[2K\u{1b}[1A{note}")), "{shown:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,27 +116,25 @@ struct ExportBar {
 
 impl ExportBar {
     fn new(target: ProgressDrawTarget) -> Self {
+        // a stage can have parts, each with an amount of its own, which the message tells apart
         let of_amount = style(
-            "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}{prefix}",
-            "{msg} {percent}%{prefix}",
+            "{spinner} {wide_msg}\n{wide_bar} {decimal_bytes} of {decimal_total_bytes}{prefix}",
+            "{spinner} {wide_msg}\n{percent}%{prefix}",
         );
         let spinner = style("{spinner} {wide_msg}{prefix}", "{spinner} {wide_msg}{prefix}");
-        Self { bar: ProgressBar::with_draw_target(None, target), of_amount, spinner }
+        let bar = ProgressBar::with_draw_target(None, target).with_style(spinner.clone());
+        Self { bar, of_amount, spinner }
     }
 
     fn show(&self, rate: &StageRate, export: &Value) {
         let Self { bar, of_amount, spinner } = self;
-        let stage = &rate.stage;
         bar.set_prefix(rate.figures(export));
+        // a terminal that is too narrow cuts it
+        bar.set_message(format!("{}: {}", rate.stage, text(&export["message"])));
         match rate.total {
-            0 => {
-                bar.set_style(spinner.clone());
-                // a terminal that is too narrow cuts it
-                bar.set_message(format!("{stage}: {}", text(&export["message"])));
-            }
+            0 => bar.set_style(spinner.clone()),
             total => {
                 // the style last, because each of these draws
-                bar.set_message(stage.clone());
                 bar.set_length(total);
                 bar.set_position(rate.done);
                 bar.set_style(of_amount.clone());
@@ -237,7 +235,8 @@ mod tests {
             assert!(!shown.contains(['%', '\u{2588}']) && !shown.contains("0 B"), "{shown:?}");
         }
         show(&export(&json!("export"), 1_000_000, 2_000_000));
-        screen.until("1.00 MB of 2.00 MB");
+        let shown = screen.until("1.00 MB of 2.00 MB");
+        assert!(shown.contains("export: Writing model.gguf") && !shown.contains("0/0"), "{shown:?}");
     }
 
     #[test]

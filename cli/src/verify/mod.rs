@@ -25,7 +25,7 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
     args.out.symlink_metadata().map_err(cannot)?;
     let hint = adapter_hint(args);
     let sources = Sources::new(terminal);
-    let run = Run { terminal, engine: args.engine, inputs: &sources.inputs };
+    let run = Run::new(terminal, args.engine, &sources.inputs);
     let compared = compared::compare(args, hint, &sources, run)?;
     let verdict = &compared.verdict;
     let Measured { logits, survival } = match compared.measure(args.logits, run) {
