@@ -50,6 +50,9 @@ pub(crate) use service::{
     --adapter my-adapter \\
     --out my-model.gguf
 
+login, logout, jobs, plan, start, follow, history, cancel and download use an Export Service; all other commands work on this \
+machine.
+
 Exports write a report next to their output: SHA-256 of inputs and outputs; merge and gguf also the change of each tensor, and \
 the quantization error. A failed or interrupted command leaves no partial output under its name; merge and gguf keep what is \
 finished in hidden files, and go on there with --resume.
@@ -65,12 +68,13 @@ Exit status:
        exported exactly
   5    the output exists or cannot be
        written, or the disk is too small
-  6    the Hugging Face Hub, a store or a
-       server refused, or could not be
+  6    the Hugging Face Hub, a store or
+       a server refused, or could not be
        reached
   7    verify found a difference
   8    check found an error
-  9    the export that was followed failed
+  9    the export that was followed has
+       failed
   10   the export that was followed was
        cancelled
   130  interrupted
@@ -195,7 +199,7 @@ pub(crate) struct GgufArgs {
     /// Quantization type, or several separated by commas
     #[arg(long, value_name = "TYPE", default_value = "q8_0", value_delimiter = ',', ignore_case = true, value_parser = output_type())]
     pub(crate) quant: Vec<OutputType>,
-    /// Importance matrix of llama.cpp (GGUF or .dat), for types below 8 bits; others are not weighted
+    /// Importance matrix of `gemma-export imatrix` or llama.cpp (GGUF or .dat), for types below 8 bits; others are not weighted
     #[arg(long, value_name = "FILE")]
     pub(crate) imatrix: Option<PathBuf>,
     /// Round weights to f16 first, like quantizing an f16 GGUF (for types below 8 bits)
@@ -204,7 +208,7 @@ pub(crate) struct GgufArgs {
     /// Types by tensor for a file of at most this size, such as 4GB: those with the least error, weighted by --imatrix
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with_all = ["quant", "tensor_type", "tensor_type_file", "output_tensor_type", "token_embedding_type", "pure"])]
     pub(crate) max_bytes: Option<u64>,
-    /// Whether q4_0 takes the 4-bit grid on which the weights of a quantization-aware base lie; off for the bytes of llama-quantize
+    /// Whether q4_0 takes the 4-bit grid on which the weights of a quantization-aware base lie
     #[arg(long, value_name = "MODE", value_enum, default_value = "auto")]
     pub(crate) qat: QatMode,
     /// Output file, in which {quant} is replaced by the type; or a folder, for NAME-TYPE.gguf
@@ -539,9 +543,9 @@ pub(crate) struct EngineArgs {
 /// What is done with bases of quantization-aware training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum QatMode {
-    /// Their grid is found by their weights
+    /// If the weights show that there is one
     Auto,
-    /// As llama-quantize
+    /// No: the bytes are those of llama-quantize
     Off,
 }
 

@@ -9,6 +9,8 @@ use crate::failure::Failure;
 use crate::paths::file_name;
 use crate::sources::{HubName, OpenSource, SourceName, Sources};
 
+const ADAPTER_FOLDER: &str = "the folder that PEFT saved (adapter_config.json, adapter_model.safetensors)";
+
 /// A model, and what its exports are named after.
 pub(crate) struct OpenModel {
     pub(crate) model: Model,
@@ -45,13 +47,12 @@ pub(crate) fn open_model(
 
 /// Opens an adapter, and what its exports are named after.
 pub(crate) fn open_adapter(path: &Path, sources: &Sources) -> Result<(Adapter, String), Failure> {
-    let expected = "the folder that PEFT saved: adapter_config.json, adapter_model.safetensors";
-    let source = sources.open("--adapter", SourceName::of(path), expected)?;
+    let source = sources.open("--adapter", SourceName::of(path), ADAPTER_FOLDER)?;
     check_is_adapter(&source)?;
     Ok((Adapter::open(source.folder)?, source.name.title()))
 }
 
-/// Refuses what is given in place of an adapter by mistake: a full model, and a trainer's folder of checkpoints.
+/// Refuses what is given in place of an adapter by mistake, such as a full model or a trainer's folder of checkpoints.
 fn check_is_adapter(source: &OpenSource) -> Result<(), Failure> {
     if source.has("adapter_config.json")? {
         return Ok(());
@@ -71,7 +72,9 @@ fn check_is_adapter(source: &OpenSource) -> Result<(), Failure> {
             "--adapter {name} holds a trainer's checkpoints: give one of them, such as --adapter {}",
             last.display()
         ))),
-        None => Ok(()),
+        None => {
+            Err(Failure::input(format!("--adapter {name} has no adapter_config.json: give {ADAPTER_FOLDER}")))
+        }
     }
 }
 
@@ -85,7 +88,7 @@ fn open_base(path: &Path, adapter: Option<&AdapterConfig>, sources: &Sources) ->
         name @ (SourceName::Folder(_) | SourceName::Url(_)) => name,
     };
     let base =
-        sources.open("--base", name, "the model's folder: config.json, safetensors files, tokenizer")?;
+        sources.open("--base", name, "the model's folder (config.json, safetensors files, tokenizer)")?;
     if base.has("adapter_config.json")? && !base.has("config.json")? {
         let remedy = match adapter {
             None => "give it as --adapter",
@@ -101,6 +104,6 @@ fn open_base(path: &Path, adapter: Option<&AdapterConfig>, sources: &Sources) ->
 
 /// Opens the model that a drafter drafts for.
 pub(crate) fn open_target(path: &Path, sources: &Sources) -> Result<Checkpoint, Failure> {
-    let expected = "the target model's folder: config.json, tokenizer";
+    let expected = "the target model's folder (config.json, tokenizer)";
     Ok(Checkpoint::open(sources.open("--target-model", SourceName::of(path), expected)?.folder)?)
 }

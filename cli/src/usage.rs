@@ -33,6 +33,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn exit_statuses_have_the_same_lines_in_a_narrow_terminal() {
+        let statuses = |width| {
+            let help = command(Some(width)).term_width(width).render_help().to_string();
+            help.split_once("Exit status:").unwrap().1.split("\n\n").next().unwrap().to_owned()
+        };
+        assert_eq!(statuses(40), statuses(100));
+    }
+
+    #[test]
     fn usage_fits_into_a_narrow_terminal() {
         let width = 40;
         for name in CommandLine::command().get_subcommands().map(Command::get_name) {

@@ -399,6 +399,18 @@ fn an_empty_reference_in_the_cache_of_the_hub_is_none() {
 }
 
 #[test]
+fn a_folder_that_is_no_adapter_is_named_with_what_to_give() {
+    let inputs = Inputs::new();
+    fs::create_dir(inputs.path("other")).unwrap();
+    let expected = "give the folder that PEFT saved (adapter_config.json, adapter_model.safetensors)";
+    for (path, problem) in [("other", "has no adapter_config.json: "), ("./absent", "does not exist: ")] {
+        let message = format!("--adapter {path} {problem}{expected}");
+        inputs.refuse(&format!("gguf --base base --adapter {path} --out m.gguf"), &[&message]);
+    }
+    inputs.refuse("merge --base base --adapter ./absent --out out", &["or its name on the Hugging Face Hub"]);
+}
+
+#[test]
 fn an_adapter_in_place_of_a_base_is_named_with_the_remedy() {
     let inputs = Inputs::new();
     let without = "--base adapter is an adapter, not a model: give it as --adapter";

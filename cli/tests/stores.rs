@@ -72,7 +72,9 @@ async fn a_folder_on_a_web_server_gives_what_a_local_one_gives() {
 
 #[test]
 fn a_web_server_that_cannot_be_reached_is_named() {
-    Inputs::new().fail(6, "inspect http://127.0.0.1:9/model", &["cannot read http://127.0.0.1:9/model ("]);
+    let message =
+        "cannot read http://127.0.0.1:9/model: check the address and the connection, and try again (";
+    Inputs::new().fail(6, "inspect http://127.0.0.1:9/model", &[message]);
 }
 
 #[test]

@@ -27,14 +27,14 @@ address is pasted here; that sign-in is renewed until `gemma-export logout`.
 The sign-in is kept in a file that only you can read, and is sent to this service only. GEMMA_EXPORT_TOKEN is used instead where \
 it is set.")]
 pub(crate) struct LoginArgs {
-    #[command(flatten)]
-    pub(crate) service: ServiceArgs,
     /// Read the token from standard input
     #[arg(long, conflicts_with = "email")]
     pub(crate) token_stdin: bool,
     /// Sign in with a link that is sent to this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
 }
 
 /// Remove the stored sign-in of a service

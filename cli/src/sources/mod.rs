@@ -196,7 +196,7 @@ impl OpenSource {
 fn check_is_folder(option: &str, path: &Path, expected: &str) -> Result<(), Failure> {
     if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(Failure::input(format!(
-            "{option} {} does not exist: give {expected}, or the model's name on the Hugging Face Hub (owner/name)",
+            "{option} {} does not exist: give {expected}, or its name on the Hugging Face Hub (owner/name)",
             path.display()
         )));
     }

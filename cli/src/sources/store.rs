@@ -204,6 +204,7 @@ fn failure(url: &str, error: &Error) -> Failure {
             ": give a token (GOOGLE_OAUTH_ACCESS_TOKEN), or run `gcloud auth application-default login`"
         }
         Error::NotFound { .. } => ": correct the URL",
+        Error::Generic { .. } => ": check the address and the connection, and try again",
         _ => "",
     };
     // the innermost error, without the library's account of its retries
