@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use engine::OutputType;
 
+use super::values::{output_type, size};
+
 /// The service
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Service")]
@@ -112,13 +114,13 @@ pub(crate) struct RequestArgs {
     #[arg(long = "type", value_name = "TYPE", default_value = "gguf")]
     pub(crate) kind: RequestedType,
     /// Quantization types of a GGUF, separated by commas [default: q8_0]
-    #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true, value_parser = super::output_type())]
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true, value_parser = output_type())]
     pub(crate) quant: Vec<OutputType>,
     /// Make a GGUF of the adapter alone, for llama.cpp's --lora
     #[arg(long)]
     pub(crate) lora: bool,
     /// Types by tensor for a GGUF of at most this size, such as 4GB, instead of --quant
-    #[arg(long, value_name = "SIZE", value_parser = super::size, conflicts_with = "quant")]
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "quant")]
     pub(crate) max_bytes: Option<u64>,
     /// URL of an importance matrix (gs://…, of a local stack file:///…)
     #[arg(long, value_name = "URL")]
