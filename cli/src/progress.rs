@@ -119,10 +119,11 @@ impl Progress {
             Self::Hidden => {}
             // a bar of no length is full
             Self::Bar(_) if total == 0 => {}
-            Self::Bar(bar) => {
-                bar.set_length(total);
-                bar.set_position(done);
-            }
+            // both at once, because each draws
+            Self::Bar(bar) => bar.update(|state| {
+                state.set_len(total);
+                state.set_pos(done);
+            }),
             Self::Lines(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(line) = lines.next(done, total, Instant::now()) {
