@@ -24,6 +24,7 @@ pub(crate) fn merged(folder: &Path, converts: bool) -> Vec<String> {
 }
 
 /// Commands for GGUF files of these names in a repository. Encoders alone are no model.
+#[cfg(feature = "push")]
 pub(crate) fn pushed_gguf<'a>(repo: &str, mut names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let has_model = names.any(|name| name.ends_with(".gguf") && !name.contains("mmproj"));
     has_model.then(|| format!("llama-server -hf {repo}")).into_iter().collect()
@@ -83,6 +84,7 @@ mod tests {
         assert_eq!(names.map(|name| ollama_name(Path::new(name))), ["my-model--v2--q4_k_m", "x", "model"]);
     }
 
+    #[cfg(feature = "push")]
     #[test]
     fn a_repository_of_encoders_alone_is_not_served() {
         let steps = |names: &[&'static str]| pushed_gguf("ada/x", names.iter().copied());
