@@ -67,6 +67,14 @@ pub(crate) fn is_token_embedding(name: &str) -> bool {
     name.ends_with("embed_tokens.weight") && !name.contains("vision") && !name.contains("audio")
 }
 
+/// Whether the module of this name is an embedding, whose LoRA factors PEFT names `lora_embedding_A` and `lora_embedding_B`:
+/// of tokens, of tokens for all layers, of positions in an image, of tokens that stand for an image or sound (Gemma 3n).
+pub(crate) fn is_embedding(module: &str) -> bool {
+    const EMBEDDINGS: [&str; 4] =
+        ["embed_tokens", "embed_tokens_per_layer", "position_embedding", "embedding"];
+    EMBEDDINGS.contains(&module.rsplit('.').next().unwrap_or(module))
+}
+
 /// Whether this is the lm_head.
 pub(crate) fn is_lm_head(name: &str) -> bool {
     name.ends_with("lm_head.weight")
@@ -153,6 +161,23 @@ mod tests {
             ("model.embed_tokens_per_layer.weight", false),
         ] {
             assert_eq!(is_token_embedding(name), expected, "{name}");
+        }
+    }
+
+    /// As `nn.Embedding` in the classes of transformers.
+    #[test]
+    fn embeddings_have_the_names_of_all_families() {
+        for (module, expected) in [
+            ("model.embed_tokens", true),
+            ("embed_tokens", true),
+            ("model.language_model.embed_tokens_per_layer", true),
+            ("model.vision_tower.embeddings.position_embedding", true),
+            ("model.embed_vision.embedding", true),
+            ("model.embed_vision.embedding_projection", false),
+            ("model.language_model.per_layer_model_projection", false),
+            ("lm_head", false),
+        ] {
+            assert_eq!(is_embedding(module), expected, "{module}");
         }
     }
 

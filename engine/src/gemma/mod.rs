@@ -26,7 +26,9 @@ mod tensor_shapes;
 use std::fmt;
 
 pub(crate) use attention::{AttentionRules, AttentionSizes, first_kv_shared_layer};
-pub(crate) use canonical_name::{all_names, canonical_name, is_lm_head, is_token_embedding, lm_head_name};
+pub(crate) use canonical_name::{
+    all_names, canonical_name, is_embedding, is_lm_head, is_token_embedding, lm_head_name,
+};
 pub(crate) use classifier::{classifier_shape, classifier_weight};
 pub(crate) use config_sizes::check_sizes;
 pub(crate) use family::{ExtraTensor, ModelFamily, ParameterSource, VocabMismatch};

@@ -4,7 +4,7 @@ use super::ModelTensor;
 use super::targets::is_of_layer;
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::Result;
-use crate::gemma::{Architecture, MappedTensor, all_names, is_lm_head, is_token_embedding};
+use crate::gemma::{Architecture, MappedTensor, all_names};
 use crate::peft::{Adapter, ModuleSpellings, module_of};
 
 /// The part of a module's name from which on it is the same in every class and version of transformers.
@@ -18,7 +18,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]
     let is_missing = |tensor: &TensorInfo| -> Result<bool> {
         Ok(adapter.config().trains_parameter(&tensor.name)
             || match &prefix {
-                Some(prefix) => is_linear(base, tensor)? && is_targeted(adapter, &renamed(tensor, prefix))?,
+                Some(prefix) => is_matrix(base, tensor)? && is_targeted(adapter, &renamed(tensor, prefix))?,
                 None => false,
             })
     };
@@ -67,26 +67,21 @@ fn renamed(tensor: &TensorInfo, prefix: &str) -> String {
 }
 
 /// Whether a tensor of the base is the matrix of a linear layer or of an embedding of the language model.
-fn is_linear(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
-    Ok(tensor.shape.len() == 2
-        && (is_embedding(&tensor.name) || is_outside_of_layers(base, tensor) || is_of_layer(base, tensor)?))
+fn is_matrix(base: &Checkpoint, tensor: &TensorInfo) -> Result<bool> {
+    Ok(tensor.shape.len() == 2 && (is_outside_of_layers(base, tensor) || is_of_layer(base, tensor)?))
 }
 
-/// Whether it is one of the language model that belongs to no layer, such as `per_layer_model_projection` of Gemma 3n and 4.
+/// Whether it is one of the language model that belongs to no layer: an embedding, the lm_head, or one such as
+/// `per_layer_model_projection` of Gemma 3n and 4.
 fn is_outside_of_layers(base: &Checkpoint, tensor: &TensorInfo) -> bool {
     Architecture::of(base.config()).is_ok_and(|architecture| {
-        matches!(architecture.family().map_tensor(&tensor.name), MappedTensor::Tensor(_, None))
+        let mapped = architecture.family().map_tensor(&tensor.name);
+        matches!(mapped, MappedTensor::LmHead | MappedTensor::Tensor(_, None))
     })
-}
-
-/// Whether a tensor has a row for each token.
-fn is_embedding(tensor: &str) -> bool {
-    is_token_embedding(tensor) || is_lm_head(tensor) || tensor.contains("embed_tokens_per_layer")
 }
 
 /// Whether PEFT puts a LoRA layer on a module of this name.
 fn is_targeted(adapter: &Adapter, module: &str) -> Result<bool> {
-    let is_embedding = is_embedding(&format!("{module}.weight"));
-    let spellings = ModuleSpellings { own: &[module], other: &[], is_embedding };
+    let spellings = ModuleSpellings { own: &[module], other: &[] };
     adapter.config().targets_module(&adapter.config_file(), spellings)
 }

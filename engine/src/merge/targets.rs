@@ -96,12 +96,7 @@ fn is_targeted(
         TargetMatch::One(target) => module_of(&base.tensors()[*target].name),
         TargetMatch::None | TargetMatch::Several(_) => module,
     };
-    let weight = format!("{module}.weight");
-    let spellings = ModuleSpellings {
-        own: &[module, in_base],
-        other: &all_names(module),
-        is_embedding: is_lm_head(&weight) || is_token_embedding(&weight),
-    };
+    let spellings = ModuleSpellings { own: &[module, in_base], other: &all_names(module) };
     adapter.config().targets_module(&adapter.config_file(), spellings)
 }
 

@@ -162,7 +162,7 @@ impl AdapterConfig {
     /// Whether PEFT puts a LoRA layer on `module`; it ignores factors of other modules. With `ensure_weight_tying` it puts
     /// one on both of a tied pair.
     pub(crate) fn targets_module(&self, file: &str, module: ModuleSpellings<'_>) -> Result<bool> {
-        if self.ensure_tying && module.is_embedding {
+        if self.ensure_tying && module.is_of_tied_pair() {
             return Ok(true);
         }
         self.target_modules.contains(file, module)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{AdapterChange, AdapterConfig, AdapterTensor, ChangeKind};
 use crate::checkpoint::ADAPTER_CONFIG;
 use crate::error::{Error, Result};
+use crate::gemma::is_embedding;
 
 /// What a tensor of the state dict is to its module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,12 +194,6 @@ fn low_rank(
     let kind = ChangeKind::LowRank { a, b, scaling, magnitude, rounded: config.by_parameter(name) };
     changes.push(AdapterChange { target: format!("{name}.weight"), base_layer: base.cloned(), kind });
     Ok(())
-}
-
-/// Whether a module of this name is an embedding in each of Gemma's families.
-fn is_embedding(name: &str) -> bool {
-    let module = name.rsplit('.').next().unwrap_or(name);
-    matches!(module, "embed_tokens" | "embed_tokens_per_layer")
 }
 
 /// Whether a module of this name is a linear layer in each of Gemma's families.

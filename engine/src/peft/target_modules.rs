@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::pattern::{Lookahead, MAX_PATTERN_SIZE, check_dialect};
 use crate::error::{Error, Result};
+use crate::gemma::{is_embedding, is_lm_head, is_token_embedding};
 use crate::io::json;
 
 /// The steps after which the match of a pattern with a lookahead is given up.
@@ -83,11 +84,20 @@ pub(crate) struct ModuleSpellings<'a> {
     pub(crate) own: &'a [&'a str],
     /// Those that other classes and versions of transformers give it.
     pub(crate) other: &'a [String],
-    /// It is an embedding or the lm_head.
-    pub(crate) is_embedding: bool,
 }
 
 impl ModuleSpellings<'_> {
+    /// Whether PEFT's `all-linear` has the module.
+    fn is_linear(&self) -> bool {
+        !self.is_of_tied_pair() && !self.own.iter().any(|module| is_embedding(module))
+    }
+
+    /// Whether it is the token embedding or the lm_head.
+    pub(super) fn is_of_tied_pair(&self) -> bool {
+        let weights = self.own.iter().map(|module| format!("{module}.weight"));
+        weights.into_iter().any(|weight| is_token_embedding(&weight) || is_lm_head(&weight))
+    }
+
     /// Whether one of the names is the whole name in the model that PEFT trained. A name of another class may be the end of it.
     fn is_named_by(&self, names: &ModuleNames) -> bool {
         let ModuleNames::Ends(ends) = names else { return false };
@@ -155,7 +165,7 @@ impl TargetModules {
             let is_target = match &self.targets {
                 Targets::Unknown => true,
                 Targets::None => false,
-                Targets::AllLinear => !module.is_embedding,
+                Targets::AllLinear => module.is_linear(),
                 Targets::Named(names) => {
                     names.contains(file, name)?
                         && (module.is_named_by(names) || self.is_in_layers(file, names, name)?)
@@ -230,12 +240,7 @@ mod tests {
 
     fn is_target(fields: &str, module: &str) -> bool {
         let targets = TargetModules::parse("f", fields.as_bytes()).unwrap();
-        let module = ModuleSpellings {
-            own: &[module],
-            other: &[],
-            is_embedding: module.ends_with("lm_head") || module.ends_with("embed_tokens"),
-        };
-        targets.contains("f", module).unwrap()
+        targets.contains("f", ModuleSpellings { own: &[module], other: &[] }).unwrap()
     }
 
     const Q0: &str = "model.layers.0.self_attn.q_proj";
@@ -309,17 +314,19 @@ mod tests {
             let spellings = ModuleSpellings {
                 own: &[module, "layers.0.self_attn.q_proj"],
                 other: &crate::gemma::all_names(module),
-                is_embedding: module.ends_with("embed_tokens"),
             };
             assert_eq!(found.contains("f", spellings).unwrap(), expected, "{fields} {module}");
         }
     }
 
     #[test]
-    fn all_linear_is_every_layer_but_the_lm_head() {
+    fn all_linear_is_every_layer_but_embeddings_and_the_lm_head() {
         for word in ["all-linear", "All-Linear"] {
             let fields = format!(r#"{{"target_modules":"{word}"}}"#);
-            assert!(is_target(&fields, Q0) && !is_target(&fields, "lm_head"));
+            assert!(is_target(&fields, Q0) && is_target(&fields, "model.per_layer_model_projection"));
+            for module in ["lm_head", "model.embed_tokens", "model.language_model.embed_tokens_per_layer"] {
+                assert!(!is_target(&fields, module), "{module}");
+            }
         }
     }
 
