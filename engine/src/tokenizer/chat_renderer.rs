@@ -6,12 +6,11 @@ use std::panic::{self, AssertUnwindSafe};
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
-use regex::Regex;
 use serde_json::ser::{Formatter, Serializer};
 
 use super::python_value::{python_messages, python_str, python_value};
 use super::render_error::{RenderError, problem, raise_exception};
-use super::{Tokenizer, jinja_filters, python_methods};
+use super::{Tokenizer, jinja_filters, jinja_source, python_methods};
 
 /// The work that a template may do, so that a loop in it ends.
 const FUEL: u64 = 10_000_000;
@@ -54,8 +53,9 @@ impl ChatRenderer {
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", to_json);
         environment.add_filter("string", |value: &Value| python_str(value));
-        let template = without_generation_blocks(template);
-        environment.add_template_owned(TEMPLATE, template).map_err(|error| problem(&error))?;
+        environment
+            .add_template_owned(TEMPLATE, jinja_source::for_minijinja(template))
+            .map_err(|error| problem(&error))?;
         Ok(Some(Self { environment, special_tokens: tokenizer.special_texts() }))
     }
 
@@ -83,17 +83,6 @@ impl ChatRenderer {
             .map_err(|_| RenderError::Failed("it makes the template engine fail".to_owned()))?;
         Ok(rendered?)
     }
-}
-
-/// Replaces the blocks that transformers marks answers with, which print their content and nothing else.
-fn without_generation_blocks(template: &str) -> String {
-    let replaced = |text: String, block: &str, with: &str| match Regex::new(&format!(
-        r"\{{%(-?)\s*{block}\s*(-?)%\}}"
-    )) {
-        Ok(pattern) => pattern.replace_all(&text, format!("{{%${{1}} {with} ${{2}}%}}")).into_owned(),
-        Err(_) => text,
-    };
-    replaced(replaced(template.to_owned(), "generation", "if true"), "endgeneration", "endif")
 }
 
 fn strftime_now(format: &str) -> String {
@@ -366,6 +355,74 @@ mod tests {
             ),
             ("{{ [{'x': ['it']}] | join }} {{ 'abc' | join('.') }}", "{'x': ['it']} a.b.c"),
             ("{{ [{'n': 1}, {'n': 2}] | sum(attribute='n') }} {{ [1, 2] | sum }}", "3 3"),
+        ] {
+            assert_eq!(render(template, true).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
+    /// The expected texts are those of `apply_chat_template` of transformers.
+    #[test]
+    fn texts_are_formatted_as_in_python() {
+        for (template, expected) in [
+            (r#"{{ "%s of %d" % (1, 2) }} {{ "%s" % "a" }} {{ "%s" % (1 + 2) }}"#, "1 of 2 a 3"),
+            (
+                r#"{{ "%s" % [1, "b"] }} {{ "%s" % {"a": none} }} {{ "%s" % true }}"#,
+                "[1, 'b'] {'a': None} True",
+            ),
+            (r#"{{ "%5d|%-5d|%05d|%+d|% d|%i|%u" % (1, 2, 3, 4, 5, 6, 7) }}"#, "    1|2    |00003|+4| 5|6|7"),
+            (r#"{{ "%f %.2f %8.3f %d" % (1, 2.345, 3.14159, -2.9) }}"#, "1.000000 2.35    3.142 -2"),
+            (r#"{{ "%x %X %#x %o %c" % (255, 255, 255, 8, 65) }}"#, "ff FF 0xff 10 A"),
+            (r#"{{ "%r %r" % ("it's", [1, none]) }}"#, r#""it's" [1, None]"#),
+            (r#"{{ "%6s|%-6s|%.2s|%%" % ("abc", "abc", "abc") }}"#, "   abc|abc   |ab|%"),
+            (r#"{{ "%(a)s-%(b)d" % {"a": "x", "b": 3} }} {{ "a" % {"b": 1} }}"#, "x-3 a"),
+            (r#"{{ "%s!" % messages[0].role | upper ~ "?" }} {{ "%s" % -1 }}"#, "USER!? -1"),
+            (r#"{{ "a" if "%s" % 1 == "1" else "b" }} {{ "100%%" % () }} {{ 7 % 3 }}"#, "a 100% 1"),
+            (r#"{{ "%s" | format([1, "a"]) }} {{ "%(a)s" | format(a="x") }}"#, "[1, 'a'] x"),
+        ] {
+            assert_eq!(render(template, true).as_deref(), Ok(expected), "{template}");
+        }
+        for (template, problem) in [
+            (r#"{{ "%s %s" % ("a",) }}"#, "argument"),
+            (r#"{{ "%s" % ("a", "b") }}"#, "not all arguments converted"),
+            (r#"{{ "a" % "b" }}"#, "not all arguments converted"),
+            (r#"{{ "%d" % "a" }}"#, "cannot be formatted"),
+        ] {
+            let found = render(template, true).unwrap_err();
+            assert!(found.contains(problem), "{template}: {found}");
+        }
+    }
+
+    /// As `apply_chat_template` of transformers.
+    #[test]
+    fn none_is_no_list() {
+        for template in [
+            "{% for tool in tools %}{% endfor %}",
+            "{% for document in documents if document %}{% else %}{% endfor %}",
+            "{% for x in messages[0].get('tool_calls') %}{% endfor %}",
+            "{{ tools | list }}",
+            "{{ tools | join }}",
+            "{{ tools | reverse | length }}",
+        ] {
+            let problem = render(template, true).unwrap_err();
+            assert!(problem.contains("'NoneType' object is not iterable"), "{template}: {problem}");
+        }
+        for (template, expected) in [
+            ("{% for tool in tools or [] %}{% else %}no tools{% endfor %}", "no tools"),
+            ("{% for x in (messages if tools else []) %}x{% endfor %}", ""),
+            ("{% for x in nothing %}x{% endfor %}{% for x in messages[0].tool_calls %}x{% endfor %}", ""),
+            ("{{ nothing | length }}{{ nothing | join }}{{ nothing | first }}{{ nothing | sum }}", "00"),
+            (
+                "{% for m in messages[:1] + messages[1:] if m.role != 'user' %}{{ m.role }}{% endfor %}",
+                "assistant",
+            ),
+            (
+                "{% for a, b in {'x': 1}.items() %}{{ a }}{{ b }}{% endfor %}{% for a in 1, 2 %}{{ a }}{% endfor %}",
+                "x112",
+            ),
+            (
+                "{% for x in [1, [2]] recursive %}{% if x is number %}{{ x }}{% else %}{{ loop(x) }}{% endif %}{% endfor %}",
+                "12",
+            ),
         ] {
             assert_eq!(render(template, true).as_deref(), Ok(expected), "{template}");
         }

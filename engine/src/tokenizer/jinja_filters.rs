@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, State, filters};
+use minijinja::{Environment, Error, ErrorKind, State, filters};
 
+use super::jinja_source::ITERABLE;
+use super::percent_format::format;
 use super::python_value::python_str;
 
 pub(super) fn add_to(environment: &mut Environment<'_>) {
@@ -16,10 +18,22 @@ pub(super) fn add_to(environment: &mut Environment<'_>) {
     environment.add_filter("float", float);
     environment.add_filter("join", join);
     environment.add_filter("sum", sum);
+    environment.add_filter("format", format);
+    environment.add_filter(ITERABLE, iterable);
+    environment.add_function(ITERABLE, iterable);
 }
 
 fn is_iterable(value: &Value) -> bool {
     !value.is_none() && value.try_iter().is_ok()
+}
+
+/// What a loop or a filter of lists takes in Jinja, where None is an error and an undefined value an empty list.
+fn iterable(value: Value) -> Result<Value, Error> {
+    if value.is_none() {
+        let problem = "a loop or filter gets none in place of a list ('NoneType' object is not iterable)";
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
+    Ok(if value.is_undefined() { Value::from(Vec::<Value>::new()) } else { value })
 }
 
 /// What has a length and items: texts and dictionaries, too.

@@ -9,6 +9,8 @@ mod chat_template;
 mod content_form;
 mod gemma4;
 mod jinja_filters;
+mod jinja_source;
+mod percent_format;
 mod python_methods;
 mod python_value;
 mod renamed_tokens;

@@ -90,7 +90,7 @@ pub(super) fn python_str(value: &Value) -> String {
 }
 
 /// Python's `repr` of a value.
-fn python_repr(value: &Value) -> String {
+pub(super) fn python_repr(value: &Value) -> String {
     if let Some(text) = value.as_str() {
         return quoted(text);
     }
