@@ -8,14 +8,14 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::special_tokens::token_fields;
+use super::special_tokens::{token_fields, token_text};
 use super::tokenizer_files::TokenizerFiles;
 use super::{TokenType, TokenVocabulary};
 
 const SCORE: f32 = -1000.0;
 
 /// The special tokens of the tokenizer's class, used if `tokenizer_config.json` does not set them.
-const DEFAULT_SPECIAL_TOKENS: [(&str, &str); 5] = [
+pub(super) const DEFAULT_SPECIAL_TOKENS: [(&str, &str); 5] = [
     ("bos_token", "<bos>"),
     ("eos_token", "<eos>"),
     ("unk_token", "<unk>"),
@@ -69,10 +69,7 @@ pub(super) fn special_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
 /// The texts in the `*_token` entries and the lists of `tokenizer_config.json` and `special_tokens_map.json`.
 pub(super) fn named_texts(files: &TokenizerFiles<'_>) -> HashSet<String> {
     let fields = token_fields(files).unwrap_or_default();
-    let text = |value: &Value| {
-        let text = value.as_str().or_else(|| value.get("content")?.as_str());
-        text.map(str::to_owned)
-    };
+    let text = |value: &Value| token_text(value).map(str::to_owned);
     let named = fields.iter().filter(|(key, _)| key.ends_with("_token")).filter_map(|(_, value)| text(value));
     let lists = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
     let listed = lists.iter().filter_map(|key| fields.get(*key)).flat_map(|value| match value {

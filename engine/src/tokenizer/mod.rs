@@ -10,6 +10,7 @@ mod content_form;
 mod gemma4;
 mod jinja_filters;
 mod jinja_source;
+mod loaded_tokens;
 mod percent_format;
 mod python_methods;
 mod python_value;
@@ -122,10 +123,11 @@ impl Tokenizer {
         self.special.ids().iter().find(|(known, _)| known == kind).map(|(_, id)| *id)
     }
 
-    /// The id of a kind of special token in transformers, where a null in `tokenizer_config.json` stands for none. A GGUF file
-    /// has an id all the same.
+    /// The id of a kind of special token in transformers, where a null in `tokenizer_config.json` stands for none, and
+    /// `config.json` for nothing. A GGUF file has an id all the same.
     pub(crate) fn loaded_special_id(&self, kind: &str) -> Option<u32> {
-        self.special_id(kind).filter(|_| !self.special.is_null(kind))
+        let name = format!("{kind}_token");
+        self.special.loaded().iter().find(|token| token.name == name)?.id
     }
 
     /// Whether llama.cpp adds the token of a kind to texts.
@@ -135,11 +137,8 @@ impl Tokenizer {
 
     /// The special tokens' names in templates, such as `bos_token`, and their texts.
     fn special_texts(&self) -> Vec<(String, String)> {
-        let text = |(kind, _): &(String, u32)| {
-            let id = self.loaded_special_id(kind)?;
-            Some((format!("{kind}_token"), self.vocabulary.tokens.get(id as usize)?.clone()))
-        };
-        self.special.ids().iter().filter_map(text).collect()
+        let named = self.special.loaded().iter();
+        named.map(|token| (token.name.clone(), token.text.clone())).collect()
     }
 
     /// Sets the `tokenizer.*` metadata in the converter's order.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::TokenVocabulary;
 use super::chat_template::ChatTemplate;
+use super::loaded_tokens::LoadedToken;
 use super::tokenizer_files::TokenizerFiles;
 use crate::checkpoint::ModelConfig;
 use crate::error::Result;
@@ -21,8 +22,8 @@ const DEFAULT_TOKENS: [(&str, &str); 4] =
 pub(crate) struct SpecialTokens {
     ids: Vec<(String, u32)>,
     add_flags: Vec<(String, bool)>,
-    /// The kinds whose token is null in `tokenizer_config.json`.
-    nulls: Vec<&'static str>,
+    /// Those of transformers, which may differ.
+    loaded: Vec<LoadedToken>,
     template: Option<ChatTemplate>,
     /// Ids are below this.
     vocabulary_size: usize,
@@ -36,11 +37,10 @@ impl SpecialTokens {
         vocabulary: &TokenVocabulary,
     ) -> Result<Self> {
         let (template, vocabulary_size) = (ChatTemplate::of(files), vocabulary.tokens.len());
-        let mut special = Self { template, vocabulary_size, ..Self::default() };
+        let loaded = LoadedToken::of(files, vocabulary);
+        let mut special = Self { loaded, template, vocabulary_size, ..Self::default() };
         let mut names: Vec<String> = KINDS.iter().map(|kind| (*kind).to_owned()).collect();
         let mut tokens = token_fields(files);
-        let is_null = |kind: &&str| tokens.as_ref()?.get(&format!("{kind}_token")).map(Value::is_null);
-        special.nulls = KINDS.into_iter().filter(|kind| is_null(kind) == Some(true)).collect();
         special.read_post_processor(files, tokens.as_mut(), &mut names);
         if let Some(tokens) = &tokens {
             special.read_tokens(tokens, &names, |text| token_id(files, vocabulary, text));
@@ -158,9 +158,9 @@ impl SpecialTokens {
         &self.ids
     }
 
-    /// Whether `tokenizer_config.json` says that there is no token of this kind.
-    pub(super) fn is_null(&self, kind: &str) -> bool {
-        self.nulls.contains(&kind)
+    /// The tokens with names in transformers.
+    pub(super) fn loaded(&self) -> &[LoadedToken] {
+        &self.loaded
     }
 
     /// Whether the token of a kind is added to texts.
@@ -177,7 +177,8 @@ impl SpecialTokens {
     #[cfg(test)]
     pub(super) fn for_test(kind: &str, id: u32, template: &str) -> Self {
         let template = Some(ChatTemplate::for_test(template));
-        Self { ids: vec![(kind.to_owned(), id)], template, ..Self::default() }
+        let loaded = vec![LoadedToken::for_test(kind, id)];
+        Self { ids: vec![(kind.to_owned(), id)], loaded, template, ..Self::default() }
     }
 
     /// Sets the metadata of ids, flags and template; gguf-py has no keys for other kinds.
@@ -275,7 +276,7 @@ fn special_id(entry: &Value) -> Option<&str> {
 }
 
 /// The text of a token: a string, or an object with `content`.
-fn token_text(value: &Value) -> Option<&str> {
+pub(super) fn token_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
@@ -304,7 +305,7 @@ pub(super) fn token_fields(files: &TokenizerFiles<'_>) -> Option<Map<String, Val
 }
 
 /// The id of a token by its text: an added token's, else, without a `tokenizer.json`, that of the vocabulary.
-fn token_id(files: &TokenizerFiles<'_>, vocabulary: &TokenVocabulary, text: &str) -> Option<u32> {
+pub(super) fn token_id(files: &TokenizerFiles<'_>, vocabulary: &TokenVocabulary, text: &str) -> Option<u32> {
     let of_json = files.json.iter().flat_map(|json| &json.added_tokens);
     if let Some(token) = of_json.clone().find(|token| token.content == text) {
         return Some(token.id);

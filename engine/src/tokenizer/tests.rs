@@ -137,6 +137,48 @@ fn special_tokens_map_counts_where_there_is_no_added_tokens_decoder() {
     assert_eq!(no_decoder.ids()[1].as_deref(), Some("1"));
 }
 
+/// Compared with `apply_chat_template` of transformers 5.
+#[test]
+fn templates_have_the_special_tokens_that_transformers_loads() {
+    let template =
+        "{{ bos_token }}|{{ eos_token }}|{{ mask_token }}|{{ sep_token }}|{{ boi_token }}|{{ foo }}";
+    let config = |fields: &[(&str, Value)]| {
+        let folders = Folders::new().with("base/chat_template.jinja", template).set(
+            "config.json",
+            "eos_token_id",
+            json!(106),
+        );
+        fields.iter().fold(folders, |folders, (field, value)| {
+            folders.set("tokenizer_config.json", field, value.clone())
+        })
+    };
+    let text = |folders: Folders| {
+        let renderer = ChatRenderer::new(&folders.tokenizer()).unwrap().unwrap();
+        renderer.render(&Conversation::default(), false).unwrap()
+    };
+    let extra = json!({"foo": {"content": "<f>"}});
+    for (fields, expected) in [
+        (&[][..], "<bos>|<end_of_turn>|<mask>|||"),
+        (&[("eos_token", Value::Null)], "<bos>|<eos>|<mask>|||"),
+        (&[("eos_token", json!("<zzz>"))], "<bos>|<zzz>|<mask>|||"),
+        (
+            &[("sep_token", json!("<sep>")), ("boi_token", json!("<b>"))],
+            "<bos>|<end_of_turn>|<mask>|<sep>|<b>|",
+        ),
+        (&[("extra_special_tokens", extra.clone())], "<bos>|<end_of_turn>|<mask>|||<f>"),
+        (&[("model_specific_special_tokens", extra)], "<bos>|<end_of_turn>|<mask>|||<f>"),
+    ] {
+        assert_eq!(text(config(fields)), expected, "{fields:?}");
+    }
+    let null = r#"{"bos_token": null, "eos_token": "<eos>"}"#;
+    let null = config(&[]).with("base/tokenizer_config.json", null).without("base/special_tokens_map.json");
+    assert_eq!(text(null), "|<eos>|<mask>|||");
+    // a GGUF file has the id of config.json
+    let without_eos = config(&[("eos_token", Value::Null)]);
+    assert_eq!(without_eos.tokenizer().loaded_special_id("eos"), Some(1));
+    assert_eq!(without_eos.tokenizer().special_id("eos"), Some(106));
+}
+
 #[test]
 fn an_adapters_special_tokens_do_not_mix_with_the_bases() {
     // as transformers 5 saves it; the base's special_tokens_map.json says <end_of_turn>
