@@ -130,6 +130,10 @@ async fn the_latest_export_is_returned_with_all_fields() {
               "kl_export": 0.0005,
               "prompts": {
                 "available": 120,
+                "left_out": {
+                  "count": 1,
+                  "first": "line 7: its length is not 1 to 512 tokens"
+                },
                 "source": "file",
                 "used": 16
               },
@@ -202,6 +206,10 @@ async fn the_latest_export_is_returned_with_all_fields() {
           "kl_export": 0.0005,
           "prompts": {
             "available": 120,
+            "left_out": {
+              "count": 1,
+              "first": "line 7: its length is not 1 to 512 tokens"
+            },
             "source": "file",
             "used": 16
           },

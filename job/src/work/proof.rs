@@ -2,8 +2,8 @@
 
 use engine::{ExportedModel, GgufPlan, Model, Outcome, PromptSet, RunOptions, report::Survival};
 use shared::domain::{
-    AdapterBeside, AnswerSample, Finding, LogitDivergence, PromptSource, PromptUse, Proof, Stage,
-    SurvivalShare,
+    AdapterBeside, AnswerSample, Finding, LeftOutPrompts, LogitDivergence, PromptSource, PromptUse, Proof,
+    Stage, SurvivalShare,
 };
 
 use super::ExportWork;
@@ -177,6 +177,10 @@ fn share(found: &Survival) -> SurvivalShare {
             source: if used.source == "file" { PromptSource::File } else { PromptSource::Fixed },
             available: count(used.available),
             used: count(used.used),
+            left_out: used
+                .left_out
+                .as_ref()
+                .map(|left_out| LeftOutPrompts::shortened(count(left_out.count), &left_out.first)),
         },
         adapter_beside: found.adapter_beside.map(|beside| {
             let engine::report::AdapterBeside { survival, kl, changed_top1 } = beside;

@@ -39,7 +39,7 @@ pub(super) fn survival_sentence(files: &[(&str, &Proof)]) -> String {
         Some(format!("{name} keeps {}{}", percent(file), in_brackets(beside.map(percent))))
     });
     let kept = kept.collect::<Vec<_>>().join(", ");
-    let prompts = files.iter().find_map(|(_, proof)| Some(proof.survival.as_ref()?.prompts));
+    let prompts = files.iter().find_map(|(_, proof)| Some(&proof.survival.as_ref()?.prompts));
     match prompts.filter(|_| !kept.is_empty()) {
         Some(PromptUse { source: PromptSource::File, used, .. }) => {
             format!(" Of what the fine-tune changes in predictions, {kept}, measured on {used} prompts.")

@@ -6,7 +6,7 @@ use engine::{Adapter, Checkpoint, ExportedModel, Folder, LocalFolder, Model, Pro
 use job::JobMachine;
 use serde_json::{Value, json};
 use shared::domain::{
-    ArtifactKind, CreateExport, FailureCode, PromptSource, PromptUse, Quantization, Status,
+    ArtifactKind, CreateExport, FailureCode, LeftOutPrompts, PromptSource, PromptUse, Quantization, Status,
 };
 
 use crate::{
@@ -64,7 +64,10 @@ async fn survival_is_measured_with_the_prompts_of_the_request() {
     for (artifact, name) in export.artifacts.iter().zip(["model.gguf", "model-q4_0.gguf"]) {
         let proof = artifact.proof.as_ref().unwrap();
         let survival = proof.survival.as_ref().unwrap();
-        assert_eq!(survival.prompts, PromptUse { source: PromptSource::File, available: 4, used: 4 });
+        assert_eq!(
+            survival.prompts,
+            PromptUse { source: PromptSource::File, available: 4, used: 4, left_out: None }
+        );
         assert_eq!(survival.kl_export, by_the_engine(&world, name, &text), "{name}");
         assert_ne!(survival.kl_export, fixed.kl_export);
         assert_eq!(survival.samples.len(), 3);
@@ -89,10 +92,12 @@ async fn survival_is_measured_with_the_prompts_of_the_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merged_model_is_measured_too() {
     let world = World::new().verifying_logits();
-    let export = world.export_of(request(&world, ArtifactKind::Merged, &[], "hi\na house\n")).await;
+    let text = format!("hi\na house\n{}\n", "a ".repeat(2_000));
+    let export = world.export_of(request(&world, ArtifactKind::Merged, &[], &text)).await;
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     let survival = export.proof.unwrap().survival.unwrap();
-    assert_eq!(survival.prompts, PromptUse { source: PromptSource::File, available: 2, used: 2 });
+    let left_out = Some(LeftOutPrompts::shortened(1, "line 3: its length is not 1 to 512 tokens"));
+    assert_eq!(survival.prompts, PromptUse { source: PromptSource::File, available: 3, used: 2, left_out });
     assert!(survival.survival.unwrap() > 0.9, "{survival:?}");
     let samples: Vec<_> = survival.samples.iter().map(|sample| sample.prompt.as_str()).collect();
     assert_eq!(samples, ["hi", "a house"]);

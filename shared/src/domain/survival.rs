@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The longest text of prompts and answers, in characters.
+const MAX_CHARS: usize = 300;
+
 /// How much of the fine-tune's effect on predictions an export keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Survival))]
@@ -39,7 +42,7 @@ pub struct AdapterBeside {
 }
 
 /// The prompts that survival was measured with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SurvivalPrompts))]
 pub struct PromptUse {
     /// Where they are from.
@@ -48,12 +51,33 @@ pub struct PromptUse {
     pub available: u32,
     /// How many were used.
     pub used: u32,
+    /// Those that were tried and cannot be used; null if there are none, and in records that are older than the field.
+    #[serde(default)]
+    pub left_out: Option<LeftOutPrompts>,
+}
+
+/// Prompts that the chat template does not render, or that are too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeftOutPrompts {
+    /// How many.
+    pub count: u32,
+    /// Where the first one is, and why it was left out; cut after 300 characters.
+    pub first: String,
+}
+
+impl LeftOutPrompts {
+    /// The reason, cut to the length that a record holds.
+    #[must_use]
+    pub fn shortened(count: u32, first: &str) -> Self {
+        Self { count, first: shortened(first) }
+    }
 }
 
 /// The four fixed texts, which records have that are older than the field.
 impl Default for PromptUse {
     fn default() -> Self {
-        Self { source: PromptSource::Fixed, available: 4, used: 4 }
+        Self { source: PromptSource::Fixed, available: 4, used: 4, left_out: None }
     }
 }
 
@@ -86,9 +110,6 @@ impl AnswerSample {
     /// The most samples of a record.
     pub const MOST: usize = 3;
 
-    /// The longest text, in characters.
-    const MAX_CHARS: usize = 300;
-
     /// The texts, cut to the length that a record holds.
     #[must_use]
     pub fn shortened(prompt: &str, base: &str, fine_tuned: &str, export: &str) -> Self {
@@ -98,7 +119,7 @@ impl AnswerSample {
 }
 
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(AnswerSample::MAX_CHARS) {
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -114,6 +135,7 @@ mod tests {
         let sample = AnswerSample::shortened(&fits, &long, "", "no");
         assert_eq!((sample.prompt, sample.base), (fits, "東".repeat(300) + "…"));
         assert_eq!((sample.fine_tuned.as_str(), sample.export.as_str()), ("", "no"));
+        assert_eq!(LeftOutPrompts::shortened(2, &long).first, "東".repeat(300) + "…");
     }
 
     #[test]
@@ -122,5 +144,11 @@ mod tests {
         let survival: SurvivalShare = serde_json::from_str(older).unwrap();
         assert_eq!((survival.prompts, survival.samples), (PromptUse::default(), Vec::new()));
         assert_eq!(survival.adapter_beside, None);
+    }
+
+    #[test]
+    fn a_record_without_left_out_prompts_is_read() {
+        let older = r#"{"source": "file", "available": 9, "used": 4}"#;
+        assert_eq!(serde_json::from_str::<PromptUse>(older).unwrap().left_out, None);
     }
 }

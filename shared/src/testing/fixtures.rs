@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::domain::{
     AdapterBeside, AnswerSample, Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations,
     ExecutionName, Export, ExportId, Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId,
-    LogitDivergence, NewExport, ProcessId, Progress, PromptSource, PromptUse, Proof, Quantization, Stage,
-    SurvivalShare, Transition, UserId, Variant,
+    LeftOutPrompts, LogitDivergence, NewExport, ProcessId, Progress, PromptSource, PromptUse, Proof,
+    Quantization, Stage, SurvivalShare, Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -128,7 +128,12 @@ pub fn proof() -> Proof {
             kl_export: 0.0005,
             kl_base: 0.008,
             changed_top1: Some(0.875),
-            prompts: PromptUse { source: PromptSource::File, available: 120, used: 16 },
+            prompts: PromptUse {
+                source: PromptSource::File,
+                available: 120,
+                used: 16,
+                left_out: Some(LeftOutPrompts::shortened(1, "line 7: its length is not 1 to 512 tokens")),
+            },
             adapter_beside: Some(AdapterBeside {
                 survival: Some(0.984_375),
                 kl: 0.000_125,
