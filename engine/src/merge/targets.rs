@@ -1,6 +1,5 @@
 //! Matches the changes of an adapter with the tensors of the base, and unties the lm_head where they require it.
 
-use std::collections::HashSet;
 use std::mem;
 
 use super::target_names::{TargetMatch, TargetNames};
@@ -45,7 +44,6 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
         absent_saved: absent_saved(base, adapter)?,
         missing_factors: Vec::new(),
     };
-    check_saved(base, adapter, &names)?;
     let mut lm_head = Vec::new();
     let mut unmatched = Vec::new();
     for (number, change) in adapter.changes().iter().enumerate() {
@@ -69,6 +67,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter) -> Result<MatchedTarget
             }
         }
     }
+    check_saved(base, adapter, &matched.tensors)?;
     check_targeted(adapter, &matched.untargeted)?;
     if matched.dropped.len() + matched.untargeted.len() == adapter.modules() {
         unmatched = mem::take(&mut matched.dropped);
@@ -122,16 +121,14 @@ fn absent_saved(base: &Checkpoint, adapter: &Adapter) -> Result<Vec<String>> {
 
 /// Refuses an adapter that has the weights of some modules of the language model that a name in `modules_to_save` means, and not
 /// of the others, as PEFT does.
-fn check_saved(base: &Checkpoint, adapter: &Adapter, names: &TargetNames<'_>) -> Result<()> {
-    let config = adapter.config();
-    let found = adapter.changes().iter().map(|change| names.find(&change.target));
-    let changed: HashSet<usize> = found
-        .filter_map(|found| if let TargetMatch::One(tensor) = found { Some(tensor) } else { None })
-        .collect();
-    for (number, tensor) in base.tensors().iter().enumerate() {
+fn check_saved(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]) -> Result<()> {
+    for tensor in
+        tensors.iter().filter(|tensor| !tensor.is_target()).map(|tensor| &base.tensors()[tensor.base])
+    {
         let module = module_of(&tensor.name);
-        let Some(name) = config.saved_as(module).filter(|_| !changed.contains(&number)) else { continue };
-        if is_of_layer(base, tensor)? {
+        if let Some(name) = adapter.config().saved_as(module)
+            && is_of_layer(base, tensor)?
+        {
             let problem = format!(
                 "names {name} in modules_to_save, but the weights of {module} are not in the adapter"
             );
