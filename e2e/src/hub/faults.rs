@@ -70,7 +70,7 @@ pub enum Fault {
     Slow(Duration),
     /// Does not offer Xet (batch only).
     NoXet,
-    /// Reports success but loses one file (commit only).
+    /// Reports success but loses one of the commit's files (commit only).
     LosesFile,
     /// Returns a write token for an unreachable Xet store (write token only).
     DeadStore,

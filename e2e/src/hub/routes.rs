@@ -1,6 +1,9 @@
 //! The HTTP API.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use axum::{
     Json, Router,
@@ -309,7 +312,7 @@ async fn commit(
         repo.commit(|files| _ = files.insert("other.txt".to_owned(), text));
         state.repos.put(&id, repo.clone());
     }
-    let mut files = repo.files.clone();
+    let (mut files, mut written) = (repo.files.clone(), BTreeMap::new());
     for line in body.lines() {
         let line: Value = serde_json::from_str(line).map_err(|_| bad_request("the line is not JSON"))?;
         let value = &line["value"];
@@ -331,21 +334,22 @@ async fn commit(
                 if bytes.len() as u64 > LARGEST_REGULAR {
                     return Err(bad_request("too large for a commit"));
                 }
-                files.insert(name, Content::regular(bytes));
+                written.insert(name, Content::regular(bytes));
             }
             Some("lfsFile") => {
                 let sha256 = value["oid"].as_str().unwrap_or_default();
                 let Some((xet, bytes)) = state.xet.file(sha256).await else {
                     return Err(bad_request("the file was not uploaded"));
                 };
-                files.insert(name, Content { bytes, xet: Some(xet) });
+                written.insert(name, Content { bytes, xet: Some(xet) });
             }
             _ => return Err(bad_request("unknown operation")),
         }
     }
     if fault == Some(Fault::LosesFile) {
-        files.pop_last();
+        written.pop_last();
     }
+    files.extend(written);
     repo.commit(|kept| *kept = files);
     let answer = json!({ "commitUrl": format!("https://hub.test/{id}/commit/{}", repo.head()), "commitOid": repo.head() });
     state.repos.put(&id, repo);
