@@ -1,18 +1,20 @@
-//! Survival of changes of known size, by hand, and through the chat template.
+//! Survival of changes of known size, and by hand.
+
+mod prompts;
+mod reads;
+mod turn_end;
 
 use std::collections::HashMap;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use kernels::quant::OutputType;
 use serde_json::Value;
 
 use super::*;
-use crate::check::Severity;
 use crate::convert::{GgufOptions, GgufPlan};
 use crate::forward::tokenizer;
-use crate::io::{Folder, FolderEntry, LocalFolder, LocalOutput};
+use crate::io::{Folder, LocalFolder, LocalOutput};
 use crate::peft::Adapter;
 use crate::plan::MergePlan;
 use crate::report::PromptUse;
@@ -22,6 +24,7 @@ struct Inputs(tempfile::TempDir);
 
 /// A step of q8_0 in blocks whose largest weight is 127 steps.
 const STEP: f32 = 1.0 / 1024.0;
+
 const BLOCK: usize = 32;
 
 impl Inputs {
@@ -226,41 +229,6 @@ fn survival_on_prompts_is_that_of_the_definition() {
 }
 
 #[test]
-fn prompts_and_answers_are_rendered_through_the_chat_template() {
-    let inputs = Inputs::new();
-    let model = inputs.model();
-    let tokenizer = tokenizer(&model).unwrap();
-    let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
-    let prompts = PromptSet::parse("p", br#"{"prompt": "hi", "completion": "yes"}"#).unwrap();
-    let encoded = encoder.encode(&prompts.file.unwrap()).unwrap().prompts.remove(0);
-    let texts = crate::tokenizer::TextEncoder::new(&tokenizer);
-    let ids = |text: &str| texts.encode(text).into_iter().map(|id| id as usize).collect::<Vec<_>>();
-    assert_eq!(encoded.prompt, ids("<bos><start_of_turn>user\nhi<end_of_turn>\n<start_of_turn>model\n"));
-    assert_eq!(encoded.answer, Some(ids("yes<end_of_turn>")));
-    let text = PromptSet::parse("p", b"hi\n").unwrap().file.unwrap();
-    let text = encoder.encode(&text).unwrap().prompts.remove(0);
-    assert_eq!((&text.prompt, text.answer), (&encoded.prompt, None));
-    assert!(encoder.answer_end().unwrap().stop_tokens.contains(&ids("<end_of_turn>")[0]));
-}
-
-#[test]
-fn a_prompt_that_is_too_long_gives_its_place_to_the_next() {
-    let inputs = Inputs::new();
-    let model = inputs.model();
-    let tokenizer = tokenizer(&model).unwrap();
-    let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
-    let long = "the capital ".repeat(600);
-    let text: String =
-        (0..32).map(|n| if n % 2 == 0 { format!("{long}\n") } else { format!("{n}\n") }).collect();
-    let prompts = PromptSet::parse("p", text.as_bytes()).unwrap();
-    let encoded = encoder.encode(&prompts.file.unwrap()).unwrap();
-    let too_long = LeftOut { count: 16, first: "line 1: its length is not 1 to 512 tokens".to_owned() };
-    assert_eq!(encoded.left_out, Some(too_long));
-    let shown: Vec<_> = encoded.prompts.into_iter().map(|prompt| prompt.shown).collect();
-    assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
-}
-
-#[test]
 fn logits_that_are_not_numbers_are_an_error_of_every_measure() {
     let inputs = Inputs::new();
     let path = inputs.path("adapter/adapter_model.safetensors");
@@ -279,94 +247,6 @@ fn logits_that_are_not_numbers_are_an_error_of_every_measure() {
         for error in errors.map(|error| error.to_string()) {
             assert!(error.contains("adapter") && error.contains("NaN or infinite logits"), "{error}");
         }
-    }
-}
-
-#[test]
-fn a_conversation_that_the_template_refuses_gives_its_place_to_the_next() {
-    let inputs = Inputs::new();
-    let refuses =
-        "{% if messages[0].role != 'user' %}{{ raise_exception('roles must alternate') }}{% endif %}";
-    let template = inputs.path("base/chat_template.jinja");
-    let text =
-        format!("{refuses}<bos>{{% for m in messages %}}{{{{ m.content }}}}<end_of_turn>{{% endfor %}}");
-    std::fs::write(template, text).unwrap();
-    let row = |role: &str, content: &str| {
-        format!("{{\"messages\": [{{\"role\": \"{role}\", \"content\": \"{content}\"}}]}}\n")
-    };
-    let rows: String =
-        (0..32).map(|n| row(if n % 2 == 0 { "tool" } else { "user" }, &n.to_string())).collect();
-    let (model, tokenizer) = (inputs.model(), tokenizer(&inputs.model()).unwrap());
-    let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
-    let encoded = encoder.encode(&PromptSet::parse("p", rows.as_bytes()).unwrap().file.unwrap()).unwrap();
-    let first = "line 1: the model's chat template does not render it: roles must alternate".to_owned();
-    assert_eq!(encoded.left_out, Some(LeftOut { count: 16, first: first.clone() }));
-    let shown: Vec<_> = encoded.prompts.into_iter().map(|prompt| prompt.shown).collect();
-    assert_eq!(shown, (0..16).map(|n| (2 * n + 1).to_string()).collect::<Vec<_>>());
-    // with a byte order mark, as in a prompts file
-    let rows = format!("\u{feff}{}", rows.repeat(20));
-    assert!(is_training_set("p", rows.as_bytes()));
-    let (tokens, left_out) = training_set_tokens(&model, &tokenizer, ("p", rows.as_bytes()), 100).unwrap();
-    assert!((100..110).contains(&tokens.len()), "{}", tokens.len());
-    let left_out = left_out.unwrap();
-    assert!(left_out.first == first && left_out.count > 10, "{left_out:?}");
-    let only_refused = format!("\n{}", row("tool", "hi"));
-    let error = training_set_tokens(&model, &tokenizer, ("p", only_refused.as_bytes()), 100).unwrap_err();
-    let expected = "p: line 2: the model's chat template does not render it: roles must alternate: correct";
-    assert!(error.to_string().contains(expected), "{error}");
-}
-
-/// Refuses messages as the template of Gemma does.
-const ALTERNATING: &str = "{{ bos_token }}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}\
-    {{ raise_exception('Conversation roles must alternate') }}{% endif %}{{ m.role }} {{ m.content }}<end_of_turn>{% endfor %}";
-
-#[test]
-fn prompts_that_cannot_be_rendered_are_refused_with_file_and_line() {
-    let user = r#"{"role": "user", "content": "a"}"#;
-    for (messages, problem) in [
-        (format!("{user}, {user}"), "does not render it: Conversation roles must alternate"),
-        (
-            r#"{"role": "assistant", "content": "a"}"#.to_owned(),
-            "its only message is an answer: begin it with",
-        ),
-        (
-            r#"{"role": "assistant", "tool_calls": [{}]}, {"role": "tool", "content": "a"}"#.to_owned(),
-            "does not render it: ",
-        ),
-    ] {
-        let inputs = Inputs::new();
-        std::fs::write(inputs.path("base/chat_template.jinja"), ALTERNATING).unwrap();
-        let rows = format!("\n{{\"messages\": [{messages}]}}");
-        let prompts = PromptSet::parse("p.jsonl", rows.as_bytes()).unwrap();
-        let error = survival_cost(&inputs.model(), &prompts).unwrap_err().to_string();
-        assert!(error.starts_with("p.jsonl: line 2: ") && error.contains(problem), "{error}");
-        let mixed = format!("{{\"prompt\": \"hi\"}}\n{rows}");
-        let prompts = PromptSet::parse("p.jsonl", mixed.as_bytes()).unwrap();
-        let base = ExportedModel::Merged(inputs.base());
-        let used = inputs.survival(base, &prompts).prompts;
-        let left_out = used.left_out.unwrap();
-        assert_eq!((used.available, used.used, left_out.count), (2, 1, 1));
-        assert!(left_out.first.starts_with("line 3: "), "{left_out:?}");
-        let (_, left_out_of_check) =
-            measure_turn_end(&inputs.model(), &prompts, &RunOptions::default()).unwrap();
-        assert_eq!(left_out_of_check, Some(left_out));
-    }
-}
-
-#[test]
-fn a_template_that_renders_nothing_or_fails_is_an_error() {
-    for (template, problem) in [
-        ("{{ '' }}", "none of the prompts has 1 to 512 tokens"),
-        (
-            "{{ raise_exception('no such role') }}",
-            "p: line 1: the model's chat template does not render it: no such role: correct",
-        ),
-    ] {
-        let inputs = Inputs::new();
-        std::fs::write(inputs.path("adapter/chat_template.jinja"), template).unwrap();
-        let prompts = PromptSet::parse("p", b"hi\n").unwrap();
-        let error = measure_survival(&inputs.model(), &[], &prompts, &RunOptions::default()).unwrap_err();
-        assert!(error.to_string().contains(problem), "{error}");
     }
 }
 
@@ -407,130 +287,6 @@ fn a_model_without_an_adapter_has_no_fine_tune() {
     let error =
         measure_survival(&Model::new(&inputs.base()), &[], &PromptSet::fixed(), &RunOptions::default());
     assert!(error.unwrap_err().to_string().contains("exported without an adapter"));
-}
-
-/// Counts the reads of each range.
-struct CountedFolder {
-    folder: LocalFolder,
-    reads: Arc<Mutex<HashMap<(String, u64), usize>>>,
-}
-
-struct CountedSource {
-    source: Arc<dyn Source>,
-    reads: Arc<Mutex<HashMap<(String, u64), usize>>>,
-}
-
-impl Folder for CountedFolder {
-    fn location(&self) -> &str {
-        self.folder.location()
-    }
-
-    fn list(&self) -> io::Result<Vec<FolderEntry>> {
-        self.folder.list()
-    }
-
-    fn list_subfolder(&self, subfolder: &str) -> io::Result<Vec<String>> {
-        self.folder.list_subfolder(subfolder)
-    }
-
-    fn open(&self, name: &str) -> io::Result<Arc<dyn Source>> {
-        Ok(Arc::new(CountedSource { source: self.folder.open(name)?, reads: Arc::clone(&self.reads) }))
-    }
-}
-
-impl Source for CountedSource {
-    fn location(&self) -> &str {
-        self.source.location()
-    }
-
-    fn size(&self) -> u64 {
-        self.source.size()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // embeddings of single tokens are smaller
-        if buffer.len() > 4096 && self.location().ends_with(".safetensors") {
-            *self.reads.lock().unwrap().entry((self.location().to_owned(), offset)).or_default() += 1;
-        }
-        self.source.read_at(offset, buffer)
-    }
-}
-
-#[test]
-fn the_base_is_read_once_for_the_predictions_and_once_for_the_changes() {
-    let inputs = Inputs::new();
-    let reads = Arc::<Mutex<HashMap<_, _>>>::default();
-    let folder =
-        CountedFolder { folder: LocalFolder::open(inputs.path("base")).unwrap(), reads: Arc::clone(&reads) };
-    let base = Checkpoint::open(Arc::new(folder)).unwrap();
-    let adapter = Adapter::open(Arc::new(LocalFolder::open(inputs.path("adapter")).unwrap())).unwrap();
-    let model = Model::with_adapter(&base, &adapter).unwrap();
-    let export = inputs.gguf(&inputs.model(), OutputType::Q4_0);
-    let in_file = GgufPlan::new(&Model::new(&base), &GgufOptions::new(OutputType::Q4_0, "x")).unwrap();
-    let (prompts, run) = (PromptSet::fixed(), RunOptions::default());
-    reads.lock().unwrap().clear();
-    let alone = measure_survival(&model, std::slice::from_ref(&export), &prompts, &run).unwrap();
-    let read = std::mem::take(&mut *reads.lock().unwrap());
-    assert!(read.len() > 20 && read.values().all(|count| *count <= 2), "{read:?}");
-    // also where the base in a file with the adapter beside it is measured in the same passes
-    let (with_beside, beside) = measure_survival_beside(&model, &[export], in_file, &prompts, &run).unwrap();
-    let read = std::mem::take(&mut *reads.lock().unwrap());
-    assert!(read.len() > 20 && read.values().all(|count| *count <= 2), "{read:?}");
-    assert_eq!(with_beside, alone);
-    assert_ne!(beside.unwrap().kl, alone[0].kl_export);
-}
-
-#[test]
-fn answers_without_an_end_are_a_finding_of_their_own() {
-    let model = Inputs::new().model();
-    let measure = |file: &str| {
-        let prompts = PromptSet::parse("prompts.jsonl", file.as_bytes()).unwrap();
-        measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().0
-    };
-    let long = "Yes, indeed. ".repeat(40);
-    let text = format!(
-        r#"{{"messages": [{{"role": "user", "content": "Hi"}}, {{"role": "assistant", "content": "{long}"}}]}}"#
-    );
-    assert_eq!(measure(&text), TurnEnd::NoAnswerEnds(1));
-    let finding = measure(&text).finding().unwrap();
-    assert_eq!((finding.code, finding.severity), ("turn_end_not_measured", Severity::Note));
-    let without = measure_turn_end(&model, &PromptSet::fixed(), &RunOptions::default()).unwrap();
-    assert_eq!(without, (TurnEnd::None, None));
-}
-
-/// A softmax by hand over all logits after an answer of the file, in both models.
-#[test]
-fn the_probability_of_the_turn_end_is_that_after_the_answer() {
-    let inputs = Inputs::new();
-    let model = inputs.model();
-    let text =
-        r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}"#;
-    let prompts = PromptSet::parse("prompts.jsonl", text.as_bytes()).unwrap();
-    let measured =
-        measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().0.probability().unwrap();
-    let tokenizer = tokenizer(&model).unwrap();
-    let encoder = crate::tokenizer::TextEncoder::new(&tokenizer);
-    let text = "<bos><start_of_turn>user\nHi<end_of_turn>\n<start_of_turn>model\nYes";
-    let ids: Vec<usize> = encoder.encode(text).into_iter().map(|id| id as usize).collect();
-    let end = encoder.id("<end_of_turn>").unwrap() as usize;
-    let by_hand = |model: &Model| {
-        let logits = ForwardModel::of_model(model).unwrap().logits(&ids);
-        let last = logits.row(ids.len() - 1).mapv(f64::from);
-        last[end].exp() / last.mapv(f64::exp).sum()
-    };
-    assert_eq!(measured.answers, 1);
-    let merged = tempfile::tempdir().unwrap();
-    let plan = MergePlan::new(&model).unwrap();
-    let mut output = LocalOutput::create(merged.path()).unwrap();
-    crate::merge(&plan, &mut output, &RunOptions::default()).unwrap();
-    let merged = Checkpoint::open(Arc::new(LocalFolder::open(merged.path()).unwrap())).unwrap();
-    let beside = inputs.survival(ExportedModel::Merged(merged), &prompts).turn_end.unwrap();
-    assert_eq!(beside.answers, 1);
-    assert!((beside.fine_tuned / measured.fine_tuned - 1.0).abs() < 1e-6);
-    let base = by_hand(&Model::new(model.base()));
-    for (found, expected) in [(measured.fine_tuned, by_hand(&model)), (measured.base.unwrap(), base)] {
-        assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
-    }
 }
 
 /// As transformers starts rows that it adds.
