@@ -334,7 +334,7 @@ async fn the_hub_is_waited_for_as_long_as_it_asks_and_what_it_lost_is_found() {
     );
     assert_eq!(world.pushed().commits, 1);
     world.hub.fail(Step::Commit, Fault::LosesFile, 1);
-    let lost = world.fail(WRITER, 6, &format!("push merged --to {REPO}"));
+    let lost = world.fail(WRITER, 6, "push merged --to ada/another");
     assert!(lost.contains("differs from the file that was sent"), "{lost}");
 }
 
