@@ -11,7 +11,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 
-use super::{health, size_limits::limit_sizes};
+use super::{health, size_limits};
 use crate::{
     api::Problem,
     telemetry::{RequestTags, in_request},
@@ -23,7 +23,6 @@ pub fn envelope(routes: Router) -> Router {
         .merge(health::route())
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(other_method)
-        .layer(middleware::from_fn(limit_sizes))
         .layer(middleware::from_fn(observe))
 }
 
@@ -56,8 +55,11 @@ async fn observe(request: Request, next: Next) -> Response {
     .await
 }
 
-/// The route's response, or a 500 if the route panics. The panic hook logs the panic.
+/// The route's response, unless the request is too large, or a 500 if the route panics. The panic hook logs the panic.
 async fn respond(request: Request, next: Next) -> Response {
+    if let Some(problem) = size_limits::exceeded(&request) {
+        return problem.into_response();
+    }
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     response.unwrap_or_else(|_| Problem::internal().into_response())
 }

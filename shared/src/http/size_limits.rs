@@ -11,7 +11,7 @@ use axum::{
 
 use crate::{
     api::Problem,
-    telemetry::{RequestTags, current, in_request},
+    telemetry::{RequestTags, in_request},
 };
 
 /// The longest path and query, in bytes.
@@ -25,10 +25,10 @@ const MAX_FIELDS: usize = 100;
 pub(crate) const HYPER_MAX_HEADER: usize = 2 * MAX_HEADER;
 pub(crate) const HYPER_MAX_FIELDS: usize = 2 * MAX_FIELDS;
 
-/// Middleware: refuses requests whose address or header is too large.
+/// Middleware for routes without an [envelope](super::envelope): refuses requests whose address or header is too large.
 pub async fn limit_sizes(request: Request, next: Next) -> Response {
     let Some(problem) = exceeded(&request) else { return next.run(request).await };
-    let tags = current().unwrap_or_else(|| Arc::new(RequestTags::new(request.headers())));
+    let tags = Arc::new(RequestTags::new(request.headers()));
     let id = HeaderValue::from_str(&tags.id);
     let mut response = in_request(tags, async { problem.into_response() }).await;
     if let Ok(id) = id {
@@ -37,7 +37,8 @@ pub async fn limit_sizes(request: Request, next: Next) -> Response {
     response
 }
 
-fn exceeded(request: &Request) -> Option<Problem> {
+/// The problem of a request whose address or header is too large.
+pub(super) fn exceeded(request: &Request) -> Option<Problem> {
     let (headers, uri) = (request.headers(), request.uri());
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if uri.path_and_query().is_some_and(|address| address.as_str().len() > MAX_ADDRESS) {
