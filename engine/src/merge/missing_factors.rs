@@ -1,7 +1,7 @@
 //! Modules of the language model that an adapter's configuration targets and for which the adapter has no factors.
 
 use super::ModelTensor;
-use super::targets::is_of_layer;
+use super::targets::{is_of_layer, unchanged};
 use crate::checkpoint::{Checkpoint, TensorInfo};
 use crate::error::Result;
 use crate::gemma::{Architecture, MappedTensor, all_names};
@@ -23,9 +23,7 @@ pub(super) fn find(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]
             })
     };
     let mut missing = Vec::new();
-    for tensor in
-        tensors.iter().filter(|tensor| !tensor.is_target()).map(|tensor| &base.tensors()[tensor.base])
-    {
+    for tensor in unchanged(base, tensors) {
         if is_missing(tensor)? {
             missing.push(tensor.name.strip_suffix(".weight").unwrap_or(&tensor.name).to_owned());
         }

@@ -122,9 +122,7 @@ fn absent_saved(base: &Checkpoint, adapter: &Adapter) -> Result<Vec<String>> {
 /// Refuses an adapter that has the weights of some modules of the language model that a name in `modules_to_save` means, and not
 /// of the others, as PEFT does.
 fn check_saved(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]) -> Result<()> {
-    for tensor in
-        tensors.iter().filter(|tensor| !tensor.is_target()).map(|tensor| &base.tensors()[tensor.base])
-    {
+    for tensor in unchanged(base, tensors) {
         let module = module_of(&tensor.name);
         if let Some(name) = adapter.config().saved_as(module)
             && is_of_layer(base, tensor)?
@@ -136,6 +134,14 @@ fn check_saved(base: &Checkpoint, adapter: &Adapter, tensors: &[ModelTensor]) ->
         }
     }
     Ok(())
+}
+
+/// The tensors of the base that the adapter does not change.
+pub(super) fn unchanged<'a>(
+    base: &'a Checkpoint,
+    tensors: &[ModelTensor],
+) -> impl Iterator<Item = &'a TensorInfo> {
+    tensors.iter().filter(|tensor| !tensor.is_target()).map(|tensor| &base.tensors()[tensor.base])
 }
 
 /// Whether a tensor of the base is the weight of a layer in the language model that transformers loads. Encoders are not: an
