@@ -125,8 +125,7 @@ impl ArtifactFolder {
 
     /// The text of the file that says who is making the artifact.
     pub(crate) fn read_maker(&self) -> Result<Option<StoredFile>, JobError> {
-        let name = self.maker_name();
-        self.bucket.read(&name, MAX_MANIFEST_SIZE).map_err(JobError::bucket("read", &self.location_of(&name)))
+        read(&self.bucket, &self.maker_name())
     }
 
     /// Writes that file, in place of `old`; returns whether nobody else did meanwhile.
@@ -186,10 +185,7 @@ impl ArtifactFolder {
 
     /// The stored manifest, and the artifact if all of its files are as they were written. A manifest that is not valid JSON has none.
     fn stored_manifest(&self) -> Result<Option<(StoredFile, Option<PublishedArtifact>)>, JobError> {
-        let name = self.manifest_name();
-        let stored = self.bucket.read(&name, MAX_MANIFEST_SIZE);
-        let stored = stored.map_err(JobError::bucket("read", &self.location_of(&name)))?;
-        let Some(stored) = stored else { return Ok(None) };
+        let Some(stored) = read(&self.bucket, &self.manifest_name())? else { return Ok(None) };
         let published = match serde_json::from_slice::<Manifest>(&stored.content) {
             Ok(manifest) if manifest.fingerprint == self.fingerprint => self.open(manifest)?.ok(),
             Ok(_) | Err(_) => None,
@@ -223,7 +219,7 @@ impl ArtifactFolder {
     }
 
     fn manifest_name(&self) -> String {
-        format!("{PUBLISHED}/{}.json", self.short_fingerprint())
+        manifest_name(self.short_fingerprint())
     }
 
     fn maker_name(&self) -> String {
@@ -238,11 +234,20 @@ impl ArtifactFolder {
 /// The manifest of the artifact whose files are in `folder`, below a training job's in `bucket`.
 pub(crate) fn manifest_of(bucket: &Bucket, folder: &str) -> Result<Option<Manifest>, JobError> {
     let Some((fingerprint, _)) = folder.split_once('-') else { return Ok(None) };
-    let name = format!("{PUBLISHED}/{fingerprint}.json");
-    let stored = bucket.read(&name, MAX_MANIFEST_SIZE);
-    let stored = stored.map_err(JobError::bucket("read", &format!("{}/{name}", bucket.location())))?;
+    let stored = read(bucket, &manifest_name(fingerprint))?;
     let manifest = stored.and_then(|stored| serde_json::from_slice::<Manifest>(&stored.content).ok());
     Ok(manifest.filter(|manifest| manifest.folder == folder))
+}
+
+/// The name of a manifest, by the beginning of its fingerprint.
+fn manifest_name(short_fingerprint: &str) -> String {
+    format!("{PUBLISHED}/{short_fingerprint}.json")
+}
+
+/// A manifest, or the file of a maker.
+fn read(bucket: &Bucket, name: &str) -> Result<Option<StoredFile>, JobError> {
+    let location = format!("{}/{name}", bucket.location());
+    bucket.read(name, MAX_MANIFEST_SIZE).map_err(JobError::bucket("read", &location))
 }
 
 fn entity_tags(files: &BucketSnapshot) -> BTreeMap<String, String> {
