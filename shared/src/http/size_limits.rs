@@ -25,7 +25,7 @@ const MAX_FIELDS: usize = 100;
 pub(crate) const HYPER_MAX_HEADER: usize = 2 * MAX_HEADER;
 pub(crate) const HYPER_MAX_FIELDS: usize = 2 * MAX_FIELDS;
 
-/// Middleware for routes without an [envelope](super::envelope): refuses requests whose address or header is too large.
+/// Middleware for routes without an [envelope](super::envelope()): refuses requests whose address or header is too large.
 pub async fn limit_sizes(request: Request, next: Next) -> Response {
     let Some(problem) = exceeded(&request) else { return next.run(request).await };
     let tags = Arc::new(RequestTags::new(request.headers()));
