@@ -5,6 +5,8 @@
 .PHONY: chaos archive wheel lint structure clippy lint-docs lint-page lint-terraform advisories guards bench bench-engine bench-service fuzz build clean
 
 CARGO ?= cargo
+# Many tests wait for a server, a lease or a limit: twice as many at a time as there are processors.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +49,7 @@ test-real: ## export a real Gemma 3 270M with a trained LoRA, and ask the result
 	./scripts/test-real
 
 openapi: ## regenerate docs/openapi.json from the code's types
-	UPDATE_OPENAPI=1 $(CARGO) test --package shared --test openapi the_document_in_the_repository
+	UPDATE_OPENAPI=1 $(CARGO) test --package shared --test shared the_document_in_the_repository
 
 lint: ## formatting, module structure, clippy, rustdoc, unused dependencies, licenses, other systems
 	$(CARGO) fmt --check

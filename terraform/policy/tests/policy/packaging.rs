@@ -1,6 +1,6 @@
 //! Rules on the text of Dockerfiles and workflows.
 
-use std::fs;
+use std::{fs, sync::LazyLock};
 
 use regex::Regex;
 
@@ -103,8 +103,9 @@ const FIRST_ON_NODE24: [(&str, u32); 9] = [
 
 /// What is wrong with `owner/name@commit # v1.2.3`.
 fn wrong_action(line: &str) -> Option<String> {
-    let pinned = Regex::new(r"^([\w-]+/[\w./-]+)@[0-9a-f]{40} # v(\d+)\.\d+\.\d+$").unwrap();
-    let Some(found) = pinned.captures(line) else {
+    static PINNED: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^([\w-]+/[\w./-]+)@[0-9a-f]{40} # v(\d+)\.\d+\.\d+$").unwrap());
+    let Some(found) = PINNED.captures(line) else {
         return Some(format!("{line} is not pinned by commit, with its version"));
     };
     let first = FIRST_ON_NODE24.iter().find(|(action, _)| *action == &found[1]);
@@ -117,6 +118,11 @@ fn wrong_action(line: &str) -> Option<String> {
 
 /// The violations of a workflow.
 fn wrong_workflow(workflow: &str) -> Vec<String> {
+    // each takes milliseconds to compile, and mutants ask for them hundreds of times
+    static INSTALLS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"run: cargo install ([^&|\n]*)").unwrap());
+    static EXACT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"@\d+\.\d+\.\d+$").unwrap());
+    static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"run: [^\n]*\$\{\{").unwrap());
     let mut wrong = Vec::new();
     let uses =
         workflow.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: "));
@@ -125,15 +131,13 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
     if workflow.contains("npm install") {
         wrong.push("npm install has no lock: npm ci has".to_owned());
     }
-    let installs = Regex::new(r"run: cargo install ([^&|\n]*)").unwrap();
-    let packages = installs.captures_iter(workflow).flat_map(|found| {
+    let packages = INSTALLS.captures_iter(workflow).flat_map(|found| {
         let words = found.get(1).unwrap().as_str().split_whitespace();
         words.filter(|word| !word.starts_with("--"))
     });
-    let exact = Regex::new(r"@\d+\.\d+\.\d+$").unwrap();
     wrong.extend(
         packages
-            .filter(|package| !exact.is_match(package))
+            .filter(|package| !EXACT.is_match(package))
             .map(|package| format!("{package} has no version")),
     );
     if !workflow.contains("\npermissions:\n  contents: read\n") {
@@ -163,7 +167,7 @@ fn wrong_workflow(workflow: &str) -> Vec<String> {
         wrong.push("another branch can be deployed, or what is no release be released".to_owned());
     }
     // an event's value in a script allows script injection
-    if Regex::new(r"run: [^\n]*\$\{\{").unwrap().is_match(workflow) {
+    if EXPRESSION.is_match(workflow) {
         wrong.push("a script holds an expression".to_owned());
     }
     wrong

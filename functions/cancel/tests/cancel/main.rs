@@ -1,0 +1,6 @@
+//! The function `cancel`: its router, and its binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod binary;
+mod router;

@@ -1,0 +1,4 @@
+//! The function `health`: its router, and its binary.
+
+mod binary;
+mod router;
