@@ -60,7 +60,7 @@ def texts():
     return [t for t in dict.fromkeys(found) if t]
 
 
-# Adapters that PEFT does not load onto the base as it is. engine/tests/reference compares their merged models with
+# Adapters that PEFT does not load onto the base as it is. engine/tests/engine/reference compares their merged models with
 # those that PEFT made where they were trained.
 NOT_FOR_PEFT_ALONE = {
     "gemma4-towers-tuned": "only vision and audio encoders change, not text",
@@ -226,7 +226,7 @@ class CaseChecks:
     def check_all(self, types):
         if "quantization_config" in json.loads((self.base / "config.json").read_text()):
             self.skip(
-                "all", "transformers needs bitsandbytes for its base; engine/tests/reference compares it bit for bit"
+                "all", "transformers needs bitsandbytes for its base; engine/tests/engine/reference compares it bit for bit"
             )
         elif self.case.name in ("gemma4-assistant", "gemma4-dspark"):
             self.skip("all", "llama.cpp runs a drafter only beside the model that it drafts for")

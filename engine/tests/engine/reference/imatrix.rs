@@ -6,7 +6,7 @@ use std::path::Path;
 use engine::{Folder, GgufFile, GgufOptions, GgufPlan, Imatrix, LocalFolder, LocalOutput, RunOptions};
 use serde::Deserialize;
 
-use crate::case::{Case, sha256};
+use super::case::{Case, sha256};
 
 #[derive(Deserialize)]
 struct QuantizedTensor {

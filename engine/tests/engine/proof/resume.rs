@@ -12,7 +12,7 @@ use engine::{
     Model, OutputType, Progress, ProgressUpdate, ResumeState, RunOptions, Source,
 };
 
-use crate::support::{checkpoint, fixture, model, plan, run};
+use super::support::{checkpoint, fixture, model, plan, run};
 
 /// Stops an export at a share of its bytes, and notes what it is told.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{Folder, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, OutputType, RunOptions};
 
-use crate::case::{Case, ExpectedGguf, ExpectedParts, sha256};
+use super::case::{Case, ExpectedGguf, ExpectedParts, sha256};
 
 /// Returns the files that no output type of the engine corresponds to.
 pub(crate) fn compare(case: &Case) -> Vec<String> {

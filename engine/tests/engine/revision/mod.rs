@@ -1,8 +1,6 @@
 //! Hashes of reference exports, committed with the `OUTPUT_REVISION` that they are of. When the bytes of an export
 //! change, the revision has to be raised, because stored exports of an earlier revision would be used again.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

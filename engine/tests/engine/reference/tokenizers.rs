@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{Checkpoint, GgufOptions, GgufPlan, LocalFolder, LocalOutput, Model, OutputType, RunOptions};
 
-use crate::case::sha256;
+use super::case::sha256;
 
 /// Without `tokenizer.model`, which transformers 5 no longer saves, the file comes from `tokenizer.json`.
 pub(crate) fn compare(fixtures: &Path) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::{Adapter, LocalFolder, Model};
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, fixture, merge, run, write_tensors};
+use super::support::{checkpoint, fixture, merge, run, write_tensors};
 
 const MISSING: &str = "model.layers.5.self_attn.k_proj";
 

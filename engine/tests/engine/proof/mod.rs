@@ -1,7 +1,5 @@
 //! The report of an export, and the check of a finished one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod clip_limits;
 mod dropped_modules;
 mod heads;

@@ -2,8 +2,6 @@
 //!
 //! The cases in `tests/fixtures` are always compared, those below `REFERENCE_DIR` too when it is set.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 mod case;
 mod ggufs;
 mod imatrix;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{Checkpoint, Folder, LocalFolder, LocalOutput, MergePlan, RunOptions};
 
-use crate::case::{Case, sha256};
+use super::case::{Case, sha256};
 
 pub(crate) fn compare(case: &Case) {
     let folder = tempfile::tempdir().unwrap();

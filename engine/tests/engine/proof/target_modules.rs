@@ -9,7 +9,7 @@ use engine::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{checkpoint, fixture, merge, run, write_tensors};
+use super::support::{checkpoint, fixture, merge, run, write_tensors};
 
 /// A base, and its adapter of q_proj and down_proj with other fields in its configuration.
 fn model(folder: &Path, fields: &Value) -> engine::Result<Model> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use engine::{Adapter, LocalFolder, MergePlan, Model};
 use serde_json::{Map, Value, json};
 
-use crate::support::{checkpoint, fixture};
+use super::support::{checkpoint, fixture};
 
 /// The warning of a merge of the adapter that `change` leaves in a folder.
 fn warning(base: &str, adapter: &str, change: impl FnOnce(&Path)) -> Option<String> {

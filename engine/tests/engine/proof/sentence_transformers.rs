@@ -8,7 +8,7 @@ use engine::{GgufOptions, GgufPlan, LocalOutput, MergePlan, Model, OutputType, R
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{checkpoint, fixture, write_tensors};
+use super::support::{checkpoint, fixture, write_tensors};
 
 /// A copy of the fixture, with its modules.
 struct EmbeddingModel(TempDir);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, Model, OutputType};
 use serde_json::json;
 
-use crate::support::{checkpoint, fixture, write_tensors};
+use super::support::{checkpoint, fixture, write_tensors};
 
 fn error(folder: &Path) -> String {
     Adapter::open(Arc::new(LocalFolder::open(folder).unwrap())).unwrap_err().to_string()

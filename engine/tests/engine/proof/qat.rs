@@ -10,7 +10,7 @@ use engine::{
 };
 use serde_json::Value;
 
-use crate::support::{checkpoint, fixture, json};
+use super::support::{checkpoint, fixture, json};
 
 const BLOCK: usize = 32;
 

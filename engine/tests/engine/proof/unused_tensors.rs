@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, MergePlan, Model, OutputType, RunOptions};
 use serde_json::json;
 
-use crate::support::{checkpoint, fixture, json, write_tensors};
+use super::support::{checkpoint, fixture, json, write_tensors};
 
 /// A Gemma 3 whose vision encoder has a pooling head, as SigLIP's checkpoints do.
 fn with_pooling_head(vision_use_head: bool, folder: &Path) -> Model {

@@ -5,7 +5,7 @@ use std::path::Path;
 use engine::{GgufOptions, GgufPlan, LocalOutput, RunOptions, TypeOverrides};
 use serde::Deserialize;
 
-use crate::case::{Case, sha256};
+use super::case::{Case, sha256};
 
 #[derive(Deserialize)]
 struct QuantizedFile {

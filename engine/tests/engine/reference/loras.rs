@@ -5,7 +5,7 @@ use std::path::Path;
 
 use engine::{LocalOutput, LoraPlan, RunOptions, TensorType};
 
-use crate::case::{Case, sha256};
+use super::case::{Case, sha256};
 
 pub(crate) fn compare(fixtures: &Path) {
     let expected = std::fs::read(fixtures.join("lora.json")).unwrap();

@@ -8,7 +8,7 @@ use engine::{
     RunOptions, ggufs, ggufs_to_each,
 };
 
-use crate::support::{checkpoint, fixture, gguf, model, plan, run};
+use super::support::{checkpoint, fixture, gguf, model, plan, run};
 
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());

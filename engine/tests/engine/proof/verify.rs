@@ -8,7 +8,7 @@ use engine::{
     OutputType, RunOptions, Verification, verify_gguf, verify_merge,
 };
 
-use crate::support::{gguf, merge, model};
+use super::support::{gguf, merge, model};
 
 fn check_merged(model: &Model, folder: &Path) -> Verification {
     let plan = MergePlan::new(model).unwrap();

@@ -6,7 +6,7 @@ use engine::{ExportReport, OutputType, RunOptions};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::support::{fixture, gguf, json, merge, model, run};
+use super::support::{fixture, gguf, json, merge, model, run};
 
 fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()

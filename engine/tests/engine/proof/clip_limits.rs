@@ -5,7 +5,7 @@ use std::fs;
 use engine::{GgufOptions, GgufPlan, LocalOutput, MergePlan, Model, OutputType, RunOptions};
 use serde_json::Value;
 
-use crate::support::{checkpoint, fixture};
+use super::support::{checkpoint, fixture};
 
 /// The export of a copy of the fixture, with these bytes of a BF16 for the limit.
 fn exports(limit: [u8; 2]) -> [Result<engine::Outcome, String>; 2] {

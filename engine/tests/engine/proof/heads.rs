@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{Adapter, LocalFolder, LocalOutput, MergePlan, Model, RunOptions};
 use serde_json::json;
 
-use crate::support::{checkpoint, fixture, json, merge};
+use super::support::{checkpoint, fixture, json, merge};
 
 fn write_own_files(of: &Path, out: &Path) {
     let plan = MergePlan::own_files(&Model::new(&checkpoint(of))).unwrap();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{Adapter, GgufOptions, GgufPlan, LocalFolder, MergePlan, Model, OutputType};
 use serde_json::{Value, json};
 
-use crate::support::{self, checkpoint, fixture};
+use super::support::{self, checkpoint, fixture};
 
 /// A fixture, the section and field of its config.json that is changed, and the tensor that fits no more.
 struct SpoiledConfig {
