@@ -124,6 +124,11 @@ impl CalibrationWork {
         Self { weights, chunks, at_once, passes }
     }
 
+    /// Bytes of weights that are multiplied with, those of each chunk counted.
+    pub(crate) fn multiplied(&self) -> u64 {
+        self.weights * self.chunks
+    }
+
     fn cpu_seconds(&self) -> f64 {
         self.weights as f64 / 1e9 * self.chunks as f64 * CALIBRATE
     }

@@ -28,12 +28,50 @@ struct ProgressNote {
     message: String,
 }
 
+/// A part of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StagePart {
+    stage: Stage,
+    /// Bytes of the stage that are done before it.
+    before: u64,
+    /// Bytes of the stage.
+    total: u64,
+}
+
+/// The parts of a stage, one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StageParts {
+    next: StagePart,
+}
+
+impl StageParts {
+    /// The parts of a stage of `total` bytes.
+    pub(crate) fn new(stage: Stage, total: u64) -> Self {
+        Self { next: StagePart { stage, before: 0, total } }
+    }
+
+    /// The next part, which has that many bytes.
+    pub(crate) fn next(&mut self, bytes: u64) -> StagePart {
+        let part = self.next;
+        self.next.before += bytes;
+        part
+    }
+}
+
 /// The progress of the work, and whether it has to stop. Shared by the work's threads and [`record`].
 #[derive(Debug)]
 pub(crate) struct ProgressTracker {
-    note: Mutex<ProgressNote>,
+    current: Mutex<CurrentStep>,
     wait: Mutex<Wait>,
     stopped: AtomicBool,
+}
+
+/// What the work does.
+#[derive(Debug)]
+struct CurrentStep {
+    note: ProgressNote,
+    /// The part of the stage, if it has several.
+    part: Option<StagePart>,
 }
 
 /// What the work waits for.
@@ -49,7 +87,7 @@ impl ProgressTracker {
         let progress = Progress { stage: Stage::Fetch, bytes_done: 0, bytes_total: 0 };
         let message = "Reading the adapter and the base model".to_owned();
         Self {
-            note: Mutex::new(ProgressNote { progress, message }),
+            current: Mutex::new(CurrentStep { note: ProgressNote { progress, message }, part: None }),
             wait: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
@@ -57,14 +95,24 @@ impl ProgressTracker {
 
     /// Begins a stage of `bytes_total` bytes, 0 if unknown.
     pub(crate) fn begin(&self, stage: Stage, message: impl Into<String>, bytes_total: u64) {
-        let message = message.into();
+        self.set(Progress { stage, bytes_done: 0, bytes_total }, message.into(), None);
+    }
+
+    /// Begins a part of a stage. What is done and what is to be done remain those of the stage.
+    pub(crate) fn begin_part(&self, part: StagePart, message: impl Into<String>) {
+        let StagePart { stage, before, total } = part;
+        self.set(Progress { stage, bytes_done: before, bytes_total: total }, message.into(), Some(part));
+    }
+
+    fn set(&self, progress: Progress, message: String, part: Option<StagePart>) {
+        let Progress { stage, bytes_total, .. } = progress;
         tracing::info!(stage = ?stage, bytes_total, "{message}");
-        *self.note() = ProgressNote { progress: Progress { stage, bytes_done: 0, bytes_total }, message };
+        *self.step() = CurrentStep { note: ProgressNote { progress, message }, part };
     }
 
     /// Adds to the bytes done of the current stage.
     pub(crate) fn advance(&self, bytes: u64) {
-        self.note().progress.bytes_done += bytes;
+        self.step().note.progress.bytes_done += bytes;
     }
 
     /// Asks the work to stop.
@@ -78,7 +126,7 @@ impl ProgressTracker {
 
     /// What the record shows now.
     fn current(&self) -> ProgressNote {
-        let mut note = self.note().clone();
+        let mut note = self.step().note.clone();
         let wait = self.wait();
         if wait.waiting > 0 {
             note.message = format!("{}: {}", note.message, wait.message);
@@ -90,8 +138,8 @@ impl ProgressTracker {
         self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self) -> MutexGuard<'_, ProgressNote> {
-        self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    fn step(&self) -> MutexGuard<'_, CurrentStep> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,9 +163,10 @@ impl RetryMonitor for ProgressTracker {
 
 impl engine::Progress for ProgressTracker {
     fn report(&self, update: ProgressUpdate) {
-        let mut note = self.note();
-        note.progress.bytes_done = update.done;
-        note.progress.bytes_total = update.total;
+        let mut step = self.step();
+        let (before, total) = step.part.map_or((0, update.total), |part| (part.before, part.total));
+        step.note.progress.bytes_done = before + update.done;
+        step.note.progress.bytes_total = total;
     }
 
     fn cancelled(&self) -> bool {

@@ -18,10 +18,9 @@ const STEP: u64 = 1 << 18;
 /// # Errors
 /// When the weights cannot be read, and [`Error::Cancelled`] when the caller asked to stop.
 pub fn check_adapter_values(adapter: &Adapter, run: &RunOptions<'_>) -> Result<Option<Finding>> {
-    let sources = || adapter.weights().map(|(_, source)| source);
-    let (mut done, total) = (0, sources().map(|source| source.size()).sum());
+    let (mut done, total) = (0, adapter.weight_file_bytes());
     let mut values = AdapterValues::default();
-    for source in sources() {
+    for (_, source) in adapter.weights() {
         values.read(&**source, &mut |bytes| {
             done += bytes.len() as u64;
             run.progress.report(ProgressUpdate { stage: Stage::Verifying, done, total });

@@ -163,6 +163,11 @@ impl Adapter {
         &self.0.files
     }
 
+    /// The size of the files with weights in bytes.
+    pub fn weight_file_bytes(&self) -> u64 {
+        self.weights().map(|(_, source)| source.size()).sum()
+    }
+
     /// The files with weights.
     pub(crate) fn weights(&self) -> impl Iterator<Item = &NamedSource> {
         self.files().iter().filter(|(name, _)| name.ends_with(".safetensors"))

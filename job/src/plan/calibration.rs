@@ -71,15 +71,15 @@ impl NamedText {
         Imatrix::not_computed(IMATRIX_FILE, self.name.as_str())
     }
 
-    /// Computes the matrix. The progress is in bytes of weights that are multiplied with.
+    /// Computes the matrix, for which `work` is planned. The progress is in bytes of weights that are multiplied with.
     pub(crate) fn measure(
         &self,
         model: &Model,
-        machine: JobMachine,
+        work: CalibrationWork,
         run: &RunOptions<'_>,
     ) -> Result<Imatrix, JobError> {
         let progress = WeightsUsed { progress: run.progress, of_chunk: model.bytes() };
-        let threads = NonZeroUsize::new(self.work(model, machine)?.at_once as usize);
+        let threads = NonZeroUsize::new(work.at_once as usize);
         let run = RunOptions { progress: &progress, threads, ..*run };
         let measured: MeasuredImatrix = measure_imatrix(model, &self.text(), &run)?;
         Ok(measured.imatrix(IMATRIX_FILE)?)

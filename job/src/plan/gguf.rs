@@ -43,6 +43,11 @@ pub(crate) struct PlannedGguf {
 }
 
 impl PlannedGguf {
+    /// The bytes that are written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.plan.files(&self.file_name).iter().map(|file| file.size).sum()
+    }
+
     /// The same file, with an importance matrix that was computed after it was planned.
     pub(crate) fn with_imatrix(&self, model: &Model, imatrix: Imatrix) -> Result<GgufPlan, JobError> {
         let plan = GgufPlan::new(model, &self.options.clone().with_imatrix(imatrix))?;

@@ -2,7 +2,7 @@
 //! Only headers and small files are read; nothing is written.
 
 pub(crate) mod adapter;
-mod calibration;
+pub(crate) mod calibration;
 pub(crate) mod comparison;
 pub(crate) mod earlier_merge;
 pub(crate) mod gguf;

@@ -16,20 +16,27 @@ use crate::{
     input_folder::InputFolder,
     manifest::ManifestFile,
     plan::adapter::{self, AdapterInput, PublishedAdapter, ZIP_FILE},
+    progress::StageParts,
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let AdapterInput { adapter, packed, published } = adapter::find_input(&work.requested)?;
-    work.progress.begin(Stage::Export, "Checking the adapter", 0);
+    let checked = adapter.weight_file_bytes();
+    let hashed = published.as_ref().map_or(0, PublishedAdapter::size);
+    let mut parts = StageParts::new(Stage::Export, checked + hashed);
+    work.progress.begin_part(parts.next(checked), "Checking the adapter");
     let finding = engine::check_adapter_values(&adapter, &work.adapter_run_options())?;
     let message = "Exported the adapter".to_owned();
     let mut result = ExportResult { artifacts: Vec::new(), proof: None, message };
+    let published = published.map(|published| {
+        work.progress.begin_part(parts.next(hashed), "Hashing the adapter");
+        Ok::<_, JobError>((hash_files(work, &published)?, published))
+    });
+    let published = published.transpose()?;
     if work.has_destination(Destination::Gcs) {
         zip(work, &packed, &mut result)?;
     }
-    if let Some(published) = published {
-        let files = hash_files(work, &published)?;
-        let PublishedAdapter { plan, base } = published;
+    if let Some((files, PublishedAdapter { plan, base })) = published {
         let model = ModelFiles {
             folder: Arc::clone(plan.folder()),
             files: &files,
@@ -62,7 +69,6 @@ fn zip(work: &ExportWork<'_>, input: &InputFolder, result: &mut ExportResult) ->
 
 /// The files with their hashes, for which all of them are read.
 fn hash_files(work: &ExportWork<'_>, published: &PublishedAdapter) -> Result<Vec<ManifestFile>, JobError> {
-    work.progress.begin(Stage::Export, "Hashing the adapter", published.size());
     let folder = published.plan.folder();
     let hash = |file: &PlannedFile| {
         let location = format!("{}/{}", folder.location(), file.name);

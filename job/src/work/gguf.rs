@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{ExportedModel, Folder as _, GgufPlan, Model, Outcome, Output};
+use engine::{ExportedModel, Folder as _, GgufPlan, Imatrix, Model, Outcome, Output};
 use shared::domain::{Destination, Stage};
 
 use super::{
@@ -13,13 +13,17 @@ use crate::{
     artifact_folder::{ArtifactFolder, NewArtifact},
     bucket::Bucket,
     error::JobError,
+    estimate::CalibrationWork,
     maker::ObtainedArtifact,
+    manifest::ManifestFile,
     plan::{
+        calibration::NamedText,
         comparison::ComparedExport,
         gguf::{self, GgufInput, GgufRequest, PlannedGguf},
         gguf_types::GgufTypes,
         prompts,
     },
+    progress::StageParts,
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
@@ -139,7 +143,7 @@ fn obtain_all(
         let plan = |number: usize| {
             let (request, run) = (&requests[number], work.requested.sources.run_options());
             if let GgufTypes::Fitted(_) = request.types {
-                work.progress.begin(Stage::Export, "Choosing types for the size", 0);
+                work.progress.begin(Stage::Fetch, "Choosing types for the size", 0);
             }
             let files = request.plan(&model, input.imatrix.as_ref(), &run)?;
             Ok(PendingGguf { number, request, target: &targets[number], files })
@@ -158,6 +162,14 @@ fn obtain_all(
             .obtain(&pending, Vec::new())?;
     }
     Ok(obtained.into_values().collect())
+}
+
+/// The bytes of the language models' files, and of those beside them.
+fn pending_bytes<'a>(pending: impl Iterator<Item = &'a PendingGguf<'a>>) -> (u64, u64) {
+    let files = pending.filter_map(|pending| pending.files.split_first());
+    files.fold((0, 0), |(models, beside), (model, others)| {
+        (models + model.bytes(), beside + others.iter().map(PlannedGguf::bytes).sum::<u64>())
+    })
 }
 
 /// Makes several artifacts: claims one after the other, and writes those that nobody else makes together.
@@ -202,43 +214,87 @@ impl GgufMaker<'_> {
         if claimed.is_empty() {
             return Ok(());
         }
-        let computed = self.with_computed_imatrix(claimed)?;
+        let (models, beside) = pending_bytes(claimed.iter().map(|(pending, _)| *pending));
+        let calibration = self.calibration(claimed)?;
+        let multiplied = calibration.map_or(0, |(_, calibration)| calibration.multiplied());
+        let mut parts = StageParts::new(Stage::Export, multiplied + models + beside);
+        let imatrix = calibration.map(|(text, calibration)| {
+            work.progress.begin_part(
+                parts.next(multiplied),
+                format!("Computing an importance matrix from {}", text.name()),
+            );
+            text.measure(model, calibration, &work.run_options(model))
+        });
+        let computed = self.with_computed_imatrix(claimed, imatrix.transpose()?.as_ref())?;
         let language_models = claimed.iter().zip(&computed).filter_map(|((pending, folder), computed)| {
             let PlannedGguf { plan, file_name, .. } = pending.files.first()?;
             Some((computed.as_ref().unwrap_or(plan), file_name.as_str(), folder.upload()))
         });
         let mut language_models: Vec<_> = language_models.collect();
         let names: Vec<_> = language_models.iter().map(|(_, name, _)| *name).collect();
-        work.progress.begin(Stage::Export, format!("Writing {}", names.join(", ")), 0);
+        work.progress.begin_part(parts.next(models), format!("Writing {}", names.join(", ")));
         let files = language_models.iter_mut();
         let files = files.map(|(plan, name, upload)| (*plan, *name, upload as &mut dyn Output)).collect();
         let outcomes = engine::ggufs_to_each(files, &work.run_options(model))?;
-        for (((pending, folder), computed), outcome) in claimed.iter().zip(&computed).zip(outcomes) {
-            let new = self.finish(pending, computed.as_ref(), folder, outcome)?;
+        // before the comparisons, which take an unknown time
+        let beside = claimed.iter().map(|(pending, folder)| self.write_beside(pending, folder, &mut parts));
+        let beside = beside.collect::<Result<Vec<_>, JobError>>()?;
+        for ((((pending, folder), computed), outcome), beside) in
+            claimed.iter().zip(&computed).zip(outcomes).zip(beside)
+        {
+            let mut new = self.finish(pending, computed.as_ref(), folder, outcome)?;
+            new.files.extend(beside);
             self.written.insert(pending.number, new);
         }
         Ok(())
     }
 
-    /// The plans of the language models that need an importance matrix which is computed now.
+    /// The text of the importance matrix that is computed now, if one of the files needs it.
+    fn calibration(
+        &self,
+        claimed: &[(&PendingGguf<'_>, Bucket)],
+    ) -> Result<Option<(&NamedText, CalibrationWork)>, JobError> {
+        let Self { work, input, model, .. } = *self;
+        let text = claimed.iter().find_map(|(pending, _)| pending.request.calibration(input));
+        text.map(|text| Ok((text, text.work(model, work.context.machine)?))).transpose()
+    }
+
+    /// The plans of the language models that need the computed importance matrix.
     fn with_computed_imatrix(
         &self,
         claimed: &[(&PendingGguf<'_>, Bucket)],
+        imatrix: Option<&Imatrix>,
     ) -> Result<Vec<Option<GgufPlan>>, JobError> {
-        let Self { work, input, model, .. } = *self;
-        let text = claimed.iter().find_map(|(pending, _)| pending.request.calibration(input));
-        let Some(text) = text else { return Ok(claimed.iter().map(|_| None).collect()) };
-        work.progress.begin(Stage::Export, format!("Computing an importance matrix from {}", text.name()), 0);
-        let imatrix = text.measure(model, work.context.machine, &work.run_options(model))?;
+        let Self { input, model, .. } = *self;
         let plan = |(pending, _): &(&PendingGguf<'_>, Bucket)| {
             let planned = pending.files.first().filter(|_| pending.request.calibration(input).is_some());
-            planned.map(|planned| planned.with_imatrix(model, imatrix.clone())).transpose()
+            planned
+                .zip(imatrix)
+                .map(|(planned, imatrix)| planned.with_imatrix(model, imatrix.clone()))
+                .transpose()
         };
         claimed.iter().map(plan).collect()
     }
 
-    /// Compares the predictions of a language model's file, and writes the other files beside it. `computed` is its plan with a
-    /// computed importance matrix.
+    /// Writes the files beside a language model's.
+    fn write_beside(
+        &self,
+        pending: &PendingGguf<'_>,
+        folder: &Bucket,
+        parts: &mut StageParts,
+    ) -> Result<Vec<ManifestFile>, JobError> {
+        let Self { work, model, .. } = *self;
+        let mut written = Vec::new();
+        for file in pending.files.iter().skip(1) {
+            let PlannedGguf { plan, file_name, .. } = file;
+            work.progress.begin_part(parts.next(file.bytes()), format!("Writing {file_name}"));
+            let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
+            written.extend(outcome.files.into_iter().map(Into::into));
+        }
+        Ok(written)
+    }
+
+    /// Compares the predictions of a language model's file. `computed` is its plan with a computed importance matrix.
     fn finish(
         &self,
         pending: &PendingGguf<'_>,
@@ -247,7 +303,7 @@ impl GgufMaker<'_> {
         mut outcome: Outcome,
     ) -> Result<NewArtifact, JobError> {
         let Self { work, input, model, .. } = *self;
-        let Some((PlannedGguf { plan, file_name, .. }, others)) = pending.files.split_first() else {
+        let Some(PlannedGguf { plan, file_name, .. }) = pending.files.first() else {
             return Err(JobError::Internal("a GGUF export has no file".to_owned()));
         };
         if let Some(merge) = &input.earlier_merge {
@@ -261,12 +317,6 @@ impl GgufMaker<'_> {
             Ok(ExportedModel::Gguf(vec![work.requested.sources.cache().source(file)]))
         })?;
         let proof = proof::summarize(&outcome, Some(file_name), compared);
-        let mut written: Vec<_> = outcome.files.into_iter().map(Into::into).collect();
-        for PlannedGguf { plan, file_name, .. } in others {
-            work.progress.begin(Stage::Export, format!("Writing {file_name}"), 0);
-            let outcome = engine::gguf(plan, file_name, &mut folder.upload(), &work.run_options(model))?;
-            written.extend(outcome.files.into_iter().map(Into::into));
-        }
-        Ok(NewArtifact { files: written, proof })
+        Ok(NewArtifact { files: outcome.files.into_iter().map(Into::into).collect(), proof })
     }
 }

@@ -9,13 +9,19 @@ use crate::{
     bucket::Bucket,
     error::JobError,
     plan::lora::{self, LoraFile, LoraInput},
+    progress::StageParts,
 };
 
 pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     let input = lora::find_input(&work.requested)?;
     let plans = input.plans()?;
+    let mut parts = StageParts::new(Stage::Export, plans.iter().map(LoraPlan::size).sum());
     let obtain = |(file, plan): (&LoraFile, &LoraPlan)| {
-        work.obtain(&file.target, |folder| write(work, file, plan, folder))
+        let part = parts.next(plan.size());
+        work.obtain(&file.target, |folder| {
+            work.progress.begin_part(part, format!("Writing {}", file.name));
+            write(work, file, plan, folder)
+        })
     };
     let made = input.files.iter().zip(&plans).map(obtain).collect::<Result<Vec<_>, JobError>>()?;
     let ggufs = input.files.iter().zip(&made).map(|(file, made)| PublishedGguf {
@@ -41,7 +47,6 @@ fn write(
     plan: &LoraPlan,
     folder: &Bucket,
 ) -> Result<NewArtifact, JobError> {
-    work.progress.begin(Stage::Export, format!("Writing {}", file.name), plan.size());
     let written = plan.write(&file.name, &mut folder.upload(), &work.adapter_run_options())?;
     Ok(NewArtifact { files: vec![written.into()], proof: None })
 }

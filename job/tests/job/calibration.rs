@@ -11,6 +11,7 @@ use serde_json::Value;
 use shared::domain::{CreateExport, FailureCode, Quantization, Status};
 
 use crate::{
+    exports::assert_one_total,
     plans::{plan, plan_on, planned, written},
     support::{BASE, World},
 };
@@ -94,9 +95,10 @@ async fn types_for_a_size_are_chosen_before_the_matrix_is_computed() {
     let smallest = plan(&world, &sized(1)).await.unwrap_err();
     let smallest: u64 = smallest.rsplit(' ').nth(2).unwrap().parse().unwrap();
     let plan = plan(&world, &sized(smallest * 3 / 2)).await.unwrap();
-    let export = world.export_of(sized(smallest * 3 / 2)).await;
+    let (export, seen) = world.progress_of(sized(smallest * 3 / 2)).await;
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     assert_eq!(planned(&plan), written(&export));
+    assert_one_total(&seen);
 }
 
 #[tokio::test(flavor = "multi_thread")]

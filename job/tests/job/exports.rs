@@ -1,6 +1,6 @@
 //! Exports over local folders: the files, the records, what is reused, and what a failure leaves.
 
-use std::{fs, io::Read, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, fs, io::Read, path::PathBuf, process::ExitCode};
 
 use futures_util::future::join_all;
 
@@ -8,7 +8,9 @@ use crate::support::{BASE, World, change, fixture, published};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::{
-    domain::{ArtifactKind, CreateExport, Export, PromptUse, Quantization, Status},
+    domain::{
+        ArtifactKind, CreateExport, Export, GgufKind, Progress, PromptUse, Quantization, Stage, Status,
+    },
     testing::fixtures,
 };
 
@@ -209,6 +211,37 @@ async fn a_multimodal_model_has_an_mmproj_file_beside_the_gguf() {
     let text = warning["message"].as_str().unwrap();
     assert!(text.contains("has no preprocessor_config.json with three numbers in image_mean"), "{text}");
     assert!(!text.contains("base-models"), "{text}");
+}
+
+/// What is done in the stage `export` grows, and what is to be done stays, where it is known.
+pub(crate) fn assert_one_total(seen: &[Progress]) {
+    let known = seen.iter().filter(|now| now.stage == Stage::Export && now.bytes_total > 0);
+    let (done, totals): (Vec<_>, BTreeSet<_>) = known.map(|now| (now.bytes_done, now.bytes_total)).unzip();
+    assert!(totals.len() <= 1 && done.is_sorted(), "{done:?} of {totals:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_progress_of_a_stage_has_one_total_and_does_not_go_back() {
+    let with_encoders = || {
+        let world = World::new().verifying_logits();
+        world.put_base("gemma3-vision");
+        world.put_small_adapter("language_model.model.layers.0");
+        world
+    };
+    let several = CreateExport {
+        quantizations: vec![Quantization::Q8_0, Quantization::F16, Quantization::Q4_0],
+        ..fixtures::request("job-1")
+    };
+    let lora = CreateExport {
+        gguf_kind: GgufKind::Lora,
+        quantizations: Quantization::OF_LORA.to_vec(),
+        ..fixtures::request("job-1")
+    };
+    for (world, request) in [(with_encoders(), several), (World::new(), lora)] {
+        let (export, seen) = world.progress_of(request).await;
+        assert_eq!(export.status, Status::Completed, "{:?}", export.message);
+        assert_one_total(&seen);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

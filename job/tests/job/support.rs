@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     adapters::storage::Storage,
-    domain::{ArtifactKind, CallerLimits, CreateExport, Export, ExportId, NewExport, Quantization},
+    domain::{ArtifactKind, CallerLimits, CreateExport, Export, ExportId, NewExport, Progress, Quantization},
     ports::{EncryptionKey, Exports},
     service::hub_token,
     testing::{MemoryStore, fixtures},
@@ -147,6 +147,17 @@ impl World {
         let id = self.create_for(request).await;
         self.run(id, "run-1", std::future::pending()).await;
         self.record(id).await
+    }
+
+    /// The same, and the progress that the record has meanwhile.
+    pub(crate) async fn progress_of(&self, request: CreateExport) -> (Export, Vec<Progress>) {
+        let id = self.create_for(request).await;
+        let run = self.run(id, "run-1", std::future::pending());
+        let (mut run, mut seen) = (std::pin::pin!(run), Vec::new());
+        while tokio::time::timeout(Duration::from_micros(500), &mut run).await.is_err() {
+            seen.extend(self.record(id).await.progress);
+        }
+        (self.record(id).await, seen)
     }
 
     pub(crate) async fn run(
