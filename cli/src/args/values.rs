@@ -4,18 +4,20 @@ use std::ffi::OsStr;
 use std::num::{IntErrorKind, NonZeroUsize, ParseIntError};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue};
 use engine::{LoraPlan, OutputType, TensorType};
 
 pub(super) fn output_type() -> impl TypedValueParser<Value = OutputType> {
     let names = PossibleValuesParser::new(OutputType::ALL.map(OutputType::as_str));
-    Trimmed(names.try_map(|name| name.to_lowercase().parse::<OutputType>()))
+    OutputTypeParser(names.try_map(|name| name.to_lowercase().parse::<OutputType>()))
 }
 
-/// A parser that takes values with white space around them, as after a comma.
+/// A parser of output types with white space around them, as after a comma. Of the types that begin with an unknown value, such as
+/// `q4_k`, it suggests the medium mixture, which llama-quantize takes for it.
 #[derive(Debug, Clone)]
-struct Trimmed<P>(P);
+struct OutputTypeParser<P>(P);
 
-impl<P: TypedValueParser> TypedValueParser for Trimmed<P> {
+impl<P: TypedValueParser> TypedValueParser for OutputTypeParser<P> {
     type Value = P::Value;
 
     fn parse_ref(
@@ -25,7 +27,13 @@ impl<P: TypedValueParser> TypedValueParser for Trimmed<P> {
         value: &OsStr,
     ) -> Result<Self::Value, clap::Error> {
         let trimmed = value.to_str().map_or(value, |text| OsStr::new(text.trim()));
-        self.0.parse_ref(command, arg, trimmed)
+        self.0.parse_ref(command, arg, trimmed).map_err(|mut error| {
+            let medium = trimmed.to_str().map(|text| format!("{}_m", text.to_lowercase()));
+            if let Some(medium) = medium.filter(|name| name.parse::<OutputType>().is_ok()) {
+                error.insert(ContextKind::SuggestedValue, ContextValue::String(medium));
+            }
+            error
+        })
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
@@ -89,6 +97,22 @@ pub(super) fn factor_type() -> impl TypedValueParser<Value = TensorType> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_medium_mixture_is_suggested_for_a_type_without_a_size() {
+        let command = clap::Command::new("gguf").arg(clap::Arg::new("quant").value_parser(output_type()));
+        let refused = |value| {
+            let parsed = command.clone().try_get_matches_from(["gguf", value]);
+            parsed.unwrap_err().to_string()
+        };
+        for (value, similar) in
+            [("q4_k", "q4_k_m"), ("Q3_K", "q3_k_m"), (" q5_k", "q5_k_m"), ("q6_", "q6_k"), ("q8", "q8_0")]
+        {
+            let message = refused(value);
+            assert!(message.contains(&format!("a similar value exists: '{similar}'")), "{message}");
+        }
+        assert!(!refused("gigantic").contains("similar"));
+    }
 
     #[test]
     fn counts_begin_with_1() {
