@@ -139,7 +139,7 @@ impl Sources {
     }
 
     fn open_url(&self, url: &str) -> Result<OpenSource, Failure> {
-        let folder = store::open(url, self.runtime()?)?;
+        let folder = store::open(url, self.runtime()?, self.terminal)?;
         self.inputs.note_remote();
         Ok(OpenSource { name: SourceName::Url(url.to_owned()), folder, commit: None })
     }

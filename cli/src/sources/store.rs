@@ -12,13 +12,14 @@ use futures_util::TryStreamExt as _;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _};
+use object_store::{ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
 use crate::failure::{Failure, FailureKind};
+use crate::terminal::Terminal;
 
 /// The files of models and adapters that are not in `companion_files` and are not named by another file.
 const FIXED_FILES: [&str; 6] = [
@@ -34,26 +35,28 @@ const ADAPTER_INDEX: &str = "adapter_model.safetensors.index.json";
 /// The modules of an embedding model, each in a folder.
 const MODULES: &str = "modules.json";
 
+/// What resolvers say of a name that does not exist: those of glibc, musl, macOS and Windows. They say something else where no
+/// server of names was reached, which may pass.
+const UNKNOWN_NAME: [&str; 4] =
+    ["Name or service not known", "Name does not resolve", "nodename nor servname", "No such host is known"];
+
 /// Opens the folder at a URL.
-pub(crate) fn open(url: &str, runtime: &Runtime) -> Result<Arc<dyn Folder>, Failure> {
+pub(crate) fn open(url: &str, runtime: &Runtime, terminal: Terminal) -> Result<Arc<dyn Folder>, Failure> {
     check(url)?;
     let url = url.trim_end_matches('/');
-    let failed = |error: Error| failure(url, &error);
-    let (store, prefix, objects) = match url.strip_prefix("gs://") {
-        Some(location) => {
-            let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
-            let prefix = Path::parse(path).map_err(|error| failed(error.into()))?;
-            let store = bucket_store(bucket).map_err(failed)?;
-            let objects = runtime.block_on(store.list(Some(&prefix)).try_collect()).map_err(failed)?;
-            (store, prefix, objects)
-        }
-        None => {
-            let store = web_store(url).map_err(failed)?;
-            let objects = runtime.block_on(web_files(&store)).map_err(failed)?;
-            (store, Path::default(), objects)
-        }
-    };
-    let objects: Vec<ObjectMeta> = objects;
+    let found = StoredFolder::new(url, RetryConfig::default()).and_then(|folder| {
+        // the store retries without a word
+        let once = StoredFolder::new(url, RetryConfig { max_retries: 0, ..RetryConfig::default() })?;
+        let objects = match runtime.block_on(once.files()) {
+            Err(error) if may_pass(&error) => {
+                terminal.note(&format!("cannot read {url} ({}): trying again", innermost(&error)));
+                runtime.block_on(folder.files())
+            }
+            objects => objects,
+        };
+        Ok((folder, objects?))
+    });
+    let (StoredFolder { store, prefix, .. }, objects) = found.map_err(|error| failure(url, &error))?;
     if objects.is_empty() {
         return Err(Failure::input(format!(
             "there are no files of a model or an adapter at {url}: correct the URL"
@@ -61,6 +64,41 @@ pub(crate) fn open(url: &str, runtime: &Runtime) -> Result<Arc<dyn Folder>, Fail
     }
     let handle = runtime.handle().clone();
     Ok(Arc::new(BucketSnapshot::new(store, (prefix, url.to_owned()), objects, handle)))
+}
+
+/// A folder in a store.
+struct StoredFolder {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    is_bucket: bool,
+}
+
+impl StoredFolder {
+    fn new(url: &str, retries: RetryConfig) -> object_store::Result<Self> {
+        let Some(location) = url.strip_prefix("gs://") else {
+            return Ok(Self { store: web_store(url, retries)?, prefix: Path::default(), is_bucket: false });
+        };
+        let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
+        Ok(Self { store: bucket_store(bucket, retries)?, prefix: Path::parse(path)?, is_bucket: true })
+    }
+
+    async fn files(&self) -> object_store::Result<Vec<ObjectMeta>> {
+        match self.is_bucket {
+            true => self.store.list(Some(&self.prefix)).try_collect().await,
+            false => web_files(&self.store).await,
+        }
+    }
+}
+
+/// Whether the same request may succeed later.
+fn may_pass(error: &Error) -> bool {
+    matches!(error, Error::Generic { .. }) && !UNKNOWN_NAME.iter().any(|text| innermost(error).contains(text))
+}
+
+/// The innermost error, without the library's account of its retries.
+fn innermost(error: &Error) -> String {
+    let cause = iter::successors(Some(error as &dyn StdError), |error| (*error).source()).last();
+    cause.map(ToString::to_string).unwrap_or_default()
 }
 
 /// Refuses what is no URL of a folder, and what would put a secret into messages and reports.
@@ -107,8 +145,8 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// A bucket, with a token of `GOOGLE_OAUTH_ACCESS_TOKEN`, else the application default credentials, else as anybody may read it.
-fn bucket_store(bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+fn bucket_store(bucket: &str, retries: RetryConfig) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retries);
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     if let Some(host) = variable("STORAGE_EMULATOR_HOST") {
         let host = if host.contains("://") { host } else { format!("http://{host}") };
@@ -135,10 +173,10 @@ fn has_credentials(builder: &GoogleCloudStorageBuilder) -> bool {
     keys.iter().any(|key| builder.get_config_value(key).is_some()) || stored.is_some_and(|path| path.exists())
 }
 
-fn web_store(url: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn web_store(url: &str, retries: RetryConfig) -> object_store::Result<Arc<dyn ObjectStore>> {
     // those of another machine are refused before
     let options = ClientOptions::new().with_allow_http(true);
-    Ok(Arc::new(HttpBuilder::new().with_url(url).with_client_options(options).build()?))
+    Ok(Arc::new(HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retries).build()?))
 }
 
 /// The files of a model or an adapter that a web server has. It has no list of them: those that may be there are asked for.
@@ -207,8 +245,5 @@ fn failure(url: &str, error: &Error) -> Failure {
         Error::Generic { .. } => ": check the address and the connection, and try again",
         _ => "",
     };
-    // the innermost error, without the library's account of its retries
-    let cause = iter::successors(Some(error as &dyn StdError), |error| (*error).source()).last();
-    let cause = cause.map(ToString::to_string).unwrap_or_default();
-    Failure::new(FailureKind::Remote, format!("cannot read {url}{advice} ({cause})"))
+    Failure::new(FailureKind::Remote, format!("cannot read {url}{advice} ({})", innermost(error)))
 }
