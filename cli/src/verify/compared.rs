@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use engine::report::Survival;
 use engine::{
-    AdapterPlan, Checkpoint, ExportedModel, GgufFile, GgufPlan, LocalFolder, LogitDivergence, LoraPlan,
-    MergePlan, Model, RunOptions, Source, Stage, Verification, parse_split_name, split_name,
+    AdapterPlan, Checkpoint, ExportedModel, Folder, GgufFile, GgufPlan, LocalFolder, LogitDivergence,
+    LoraPlan, MergePlan, Model, RunOptions, Source, Stage, Verification, parse_split_name, split_name,
 };
 use serde_json::Value;
 
@@ -157,14 +157,8 @@ fn gguf(
         let [file] = &files[..] else {
             return Err(Failure::input(format!("{} is an adapter in several files", args.out.display())));
         };
-        let mut plan = LoraPlan::of_file(model, file, &name, args.name.as_deref())?;
-        let verdict = run.show(Stage::Verifying, |run| {
-            if run.allow_non_finite {
-                plan.check_values(run)?;
-            }
-            engine::verify_lora(&plan, &name, &*folder, run)
-        })?;
-        return Ok((verdict, None));
+        let plan = LoraPlan::of_file(model, file, &name, args.name.as_deref())?;
+        return Ok((adapter_file(plan, &name, &*folder, run)?, None));
     }
     let options = gguf_options::options(args, sources, &folder, (&name, &files))?;
     let verify =
@@ -188,6 +182,21 @@ fn gguf(
     }
     let (verdict, plan) = compared;
     Ok((verdict, Some(Export::Gguf(parts, Box::new((plan, name))))))
+}
+
+/// An adapter as GGUF, of which the values are checked too if they need not be finite.
+fn adapter_file(
+    mut plan: LoraPlan,
+    name: &str,
+    folder: &dyn Folder,
+    run: Run<'_>,
+) -> Result<Verification, Failure> {
+    let checked = if run.engine.allow_non_finite { plan.weight_file_bytes() } else { 0 };
+    let total = checked + plan.size();
+    if run.engine.allow_non_finite {
+        run.part_of(total, 0).show(Stage::Verifying, |run| plan.check_values(run))?;
+    }
+    run.part_of(total, checked).show(Stage::Verifying, |run| engine::verify_lora(&plan, name, folder, run))
 }
 
 /// Refuses options that measure predictions, of what has none.

@@ -1,9 +1,14 @@
 //! `gemma-export verify` of adapters, and of files with the names of split ones. `command.rs` has that of models.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufReader, Read as _};
+use std::process::Stdio;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
 
 use crate::support::Inputs;
-use serde_json::Value;
 
 /// Flips the lowest bit of the last byte.
 fn flip(inputs: &Inputs, name: &str) {
@@ -19,6 +24,24 @@ fn identical(inputs: &Inputs, verify: &str) -> String {
     let printed = String::from_utf8(ended.stdout).unwrap();
     assert!(printed.contains("identical to a new export of the same inputs"), "{verify}: {printed}");
     printed
+}
+
+/// What is shown on a terminal while a command runs.
+fn shown(inputs: &Inputs, args: &str) -> String {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut command = inputs.command(args);
+    command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal);
+    let mut child = command.spawn().unwrap();
+    // of the terminal, which ends with the last process that has it open
+    drop(command);
+    let (mut screen, mut shown) = (BufReader::new(File::from(screen)), Vec::new());
+    screen.read_to_end(&mut shown).unwrap_err();
+    assert!(child.wait().unwrap().success());
+    String::from_utf8(shown).unwrap()
 }
 
 /// What `verify` prints of an export that differs.
@@ -161,4 +184,16 @@ fn an_adapter_that_was_forgotten_or_is_too_much_is_named() {
     flip(&inputs, "with.gguf");
     let changed = inputs.run("verify --base base --adapter adapter --out with.gguf").stderr;
     assert!(String::from_utf8(changed).unwrap().ends_with("1 difference\n"));
+}
+
+#[test]
+fn the_passes_over_an_adapter_have_one_total() {
+    let inputs = Inputs::new();
+    inputs.succeed("lora --base base --adapter adapter --out l.gguf");
+    let shown = shown(&inputs, "verify --base base --adapter adapter --out l.gguf --allow-non-finite");
+    let size = |name| fs::metadata(inputs.path(name)).unwrap().len();
+    let total = size("adapter/adapter_model.safetensors") + size("l.gguf");
+    let total = format!(" of {:.2} kB ", total as f64 / 1e3);
+    assert!(shown.contains(&total), "{shown:?} has no {total:?}");
+    assert_eq!(shown.matches(" of ").count(), shown.matches(&total).count(), "{shown:?}");
 }

@@ -143,6 +143,11 @@ impl LoraPlan {
         Ok(())
     }
 
+    /// The size of the adapter's files with weights in bytes, which [`check_values`](Self::check_values) reads.
+    pub fn weight_file_bytes(&self) -> u64 {
+        self.model.adapter().map_or(0, Adapter::weight_file_bytes)
+    }
+
     /// The size of the file in bytes.
     pub fn size(&self) -> u64 {
         let padded = |factor: &LoraFactor| factor.bytes() + header::padding(factor.bytes());
