@@ -153,8 +153,7 @@ def quantize(source, target, file_type, importances=None, types=None):
     """llama-quantize, by way of llama.cpp's Python package; `importances` are an array of f32 for each tensor, `types`
     the types that replace those of the rules, as in a report.
     """
-    options = llama_cpp.llama_model_quantize_default_params()
-    options.ftype, options.nthread = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{file_type.upper()}"), 2
+    options = quantize_options(getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{file_type.upper()}"))
     if importances:
         entry, floats = llama_cpp.llama_cpp.llama_model_imatrix_data, ctypes.POINTER(ctypes.c_float)
         rows = [
@@ -164,8 +163,25 @@ def quantize(source, target, file_type, importances=None, types=None):
         options.imatrix = ctypes.cast(table, ctypes.POINTER(entry))
     if types:
         override_types(options, types)
+    run_quantize(source, target, options)
+
+
+def dequantize_to_f32(source, target):
+    """Writes a GGUF file with the weights of another in F32, as llama-quantize dequantizes them."""
+    options = quantize_options(llama_cpp.LLAMA_FTYPE_ALL_F32)
+    options.allow_requantize = True
+    run_quantize(source, target, options)
+
+
+def quantize_options(file_type):
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype, options.nthread = file_type, 2
+    return options
+
+
+def run_quantize(source, target, options):
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(options)):
-        raise ToolError(f"llama-quantize does not quantize {source} to {file_type}")
+        raise ToolError(f"llama-quantize does not make {target} of {source}")
 
 
 def override_types(options, types):

@@ -1,11 +1,12 @@
 """Survival of the fine-tune in quantized files, and the same figure from llama.cpp's and transformers' logits."""
 
+import dataclasses
 import json
 
 import numpy as np
 import torch
 
-from tools.common import export
+from tools.common import dequantize_to_f32, export
 from tools.real.answers import LlamaCpp, Transformers, kl
 from tools.real.checkpoint import dequantize
 from tools.real.facts import FACTS
@@ -13,8 +14,9 @@ from tools.real.languages import SENTENCES
 
 TYPES = ["q8_0", "q6_k", "q4_k_m", "q4_0", "q2_k"]
 TOLERANCE = 2e-3
+F32_CACHE = {"type_k": 0, "type_v": 0}
 # llama.cpp rounds what it multiplies with quantized weights to 8 bits, and differently with each of these
-LLAMA_CPP_SETTINGS = [{}, {"n_batch": 1}, {"flash_attn": True}, {"type_k": 0, "type_v": 0}]
+LLAMA_CPP_SETTINGS = [{}, {"n_batch": 1}, {"flash_attn": True}, F32_CACHE]
 # mixtures whose sizes are filled with chosen types
 SIZES = ["q5_k_m", "q3_k_m", "q2_k"]
 # in as many languages
@@ -46,15 +48,48 @@ class Passages:
         return 1 - self.divergence(model) / self.base
 
 
-def dequantized(folder, gguf):
-    """A file's weights in transformers."""
+@dataclasses.dataclass
+class Figures:
+    """Survival of a file's weights by others' logits, and the least and most that llama.cpp gives with the file."""
+
+    transformers: float
+    llama_cpp: float
+    least: float
+    most: float
+
+    def __str__(self):
+        return f"{self.transformers:.4f}, {self.llama_cpp:.4f}, {self.least:.4f} to {self.most:.4f}"
+
+    def agree(self, survival):
+        exact = all(abs(survival - figure) < TOLERANCE for figure in (self.transformers, self.llama_cpp))
+        return exact and self.least - TOLERANCE < survival < self.most + TOLERANCE
+
+
+def computed(passages, base, path):
+    """Figures of a GGUF file. With the weights that llama.cpp has dequantized to F32, it multiplies in 32 bits."""
+    f32 = path.with_suffix(".f32.gguf")
+    dequantize_to_f32(path, f32)
+    weights = dequantize(path, torch.float32)
+    assert same(weights, dequantize(f32, torch.float32)), f"{path.name}: gguf-py and llama.cpp dequantize differently"
+    rounded = [passages.survival(LlamaCpp(path, **settings)) for settings in LLAMA_CPP_SETTINGS]
+    unrounded = passages.survival(LlamaCpp(f32, **F32_CACHE))
+    f32.unlink()
+    return Figures(passages.survival(with_weights(base, weights)), unrounded, min(rounded), max(rounded))
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def with_weights(folder, weights):
+    """The model of a checkpoint in transformers, with other weights."""
     model = Transformers(folder)
-    model.model.load_state_dict(dequantize(gguf, torch.float32), strict=False)
+    model.model.load_state_dict(weights, strict=False)
     return model
 
 
 def agrees(reference, inputs, base, out):
-    """Ours is transformers' figure for every type, and llama.cpp's as far as that is one figure."""
+    """Ours is the figure of transformers and llama.cpp with a file's weights, and in llama.cpp's range for the file."""
     prompts = out / "prompts.txt"
     prompts.write_text("".join(f"{fact.question}\n" for fact in FACTS))
     files = out / "survival-{quant}.gguf"
@@ -62,15 +97,13 @@ def agrees(reference, inputs, base, out):
     passages, seen = Passages(reference, base), []
     for name in TYPES:
         path = out / f"survival-{name}.gguf"
-        ours, theirs = measured(path), passages.survival(dequantized(base, path))
-        llama_cpp = [passages.survival(LlamaCpp(path, **settings)) for settings in LLAMA_CPP_SETTINGS]
+        ours, figures = measured(path), computed(passages, base, path)
         path.unlink()
-        least, most = min(llama_cpp), max(llama_cpp)
-        seen.append(f"{name} {ours['survival']:.4f} ({theirs:.4f}, {least:.4f} to {most:.4f})")
+        seen.append(f"{name} {ours['survival']:.4f} ({figures})")
         assert ours["tokens"] == len(passages.fine_tuned), f"{name}: {ours['tokens']} tokens"
-        assert abs(ours["survival"] - theirs) < TOLERANCE, seen[-1]
-        assert least - TOLERANCE < ours["survival"] < most + TOLERANCE, seen[-1]
-    return f"in brackets by transformers with these weights, and by llama.cpp: {', '.join(seen)}"
+        assert figures.agree(ours["survival"]), seen[-1]
+    by = "by transformers and llama.cpp with these weights, and by llama.cpp with the file"
+    return f"in brackets {by}: {', '.join(seen)}"
 
 
 def fits(inputs, out):
