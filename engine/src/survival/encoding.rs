@@ -6,7 +6,7 @@ use crate::forward::{AnswerEnd, BegunAnswer};
 use crate::left_out::LeftOut;
 use crate::merge::Model;
 use crate::tokenizer::{
-    ChatRenderer, Conversation, RenderError, TextEncoder, Tokenizer, generation_eos, message, turn_end,
+    ChatRenderer, ContentForm, Conversation, RenderError, TextEncoder, Tokenizer, generation_eos, turn_end,
 };
 
 /// The most tokens of an answer that is generated.
@@ -165,10 +165,12 @@ impl<'a> PromptEncoder<'a> {
 
     /// A message of the user, or the start of a text without a template.
     fn encode_text(&self, text: &str) -> Result<EncodedPrompt, Unrendered> {
-        let prompt = match self.renderer {
-            Some(_) => {
-                let chat = Conversation { messages: vec![message("user", text)], tools: None };
-                self.first_ids(&self.render(&chat, true)?)
+        let prompt = match &self.renderer {
+            Some(renderer) => {
+                let turns = [("user", text)];
+                let form =
+                    ContentForm::of(renderer, &turns).map_err(|problem| Unrendered::by_template(&problem))?;
+                self.first_ids(&self.render(&form.conversation(&turns), true)?)
             }
             None => {
                 let bos = self.tokenizer.special_id("bos").map(|id| id as usize);

@@ -17,19 +17,25 @@ pub(crate) enum ContentForm {
 }
 
 impl ContentForm {
-    /// The first form in which a template takes a conversation of roles and texts.
+    /// The first form in which a template renders the questions of a conversation of roles and texts: of a text, a template that
+    /// takes lists renders nothing, because its characters have no `text`. llama.cpp finds the form in this way, too.
     ///
     /// # Errors
     /// The template's problem with texts.
     pub(crate) fn of(renderer: &ChatRenderer, turns: &[(&str, &str)]) -> Result<Self, RenderError> {
-        let render = |form: &Self| renderer.render(&form.conversation(turns), false);
-        match render(&Self::Text) {
-            Ok(_) => Ok(Self::Text),
-            Err(refused @ RenderError::Raised(_)) => {
-                [Self::UserParts, Self::Parts].into_iter().find(|form| render(form).is_ok()).ok_or(refused)
-            }
-            Err(failed) => Err(failed),
+        let render = |form: Self| renderer.render(&form.conversation(turns), false);
+        let has_questions = |rendered: &str| {
+            let mut questions = turns.iter().filter(|(role, _)| *role == "user");
+            questions.all(|(_, text)| rendered.contains(text.trim()))
+        };
+        let as_text = render(Self::Text);
+        if as_text.as_deref().is_ok_and(has_questions) {
+            return Ok(Self::Text);
         }
+        let with_parts = [Self::UserParts, Self::Parts]
+            .into_iter()
+            .find(|form| render(*form).as_deref().is_ok_and(has_questions));
+        with_parts.map_or_else(|| as_text.map(|_| Self::Text), Ok)
     }
 
     /// A conversation of roles and texts in this form.

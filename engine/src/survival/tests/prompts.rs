@@ -21,6 +21,29 @@ fn prompts_and_answers_are_rendered_through_the_chat_template() {
 }
 
 #[test]
+fn a_text_is_a_list_of_parts_for_a_template_that_takes_no_texts() {
+    const PARTS: &str = "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ m.role }}\n{% for part in m.content %}\
+        {{ part.text }}{% endfor %}<end_of_turn>\n{% endfor %}{{ '<start_of_turn>model\n' }}";
+    let refusing = "{% if messages[0].content is string %}{{ raise_exception('no texts') }}{% endif %}"
+        .to_owned()
+        + PARTS;
+    let failing = "{{ messages[0].content[0].text.strip()[:0] }}".to_owned() + PARTS;
+    for template in [PARTS.to_owned(), refusing, failing] {
+        let inputs = Inputs::new();
+        std::fs::write(inputs.path("base/chat_template.jinja"), &template).unwrap();
+        let model = inputs.model();
+        let tokenizer = tokenizer(&model).unwrap();
+        let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
+        let prompts = PromptSet::parse("p", b"who are you?\n").unwrap().file.unwrap();
+        let encoded = encoder.encode(&prompts).unwrap().prompts.remove(0);
+        let texts = crate::tokenizer::TextEncoder::new(&tokenizer);
+        let expected = "<bos><start_of_turn>user\nwho are you?<end_of_turn>\n<start_of_turn>model\n";
+        let expected: Vec<_> = texts.encode(expected).into_iter().map(|id| id as usize).collect();
+        assert_eq!(encoded.prompt, expected, "{template}");
+    }
+}
+
+#[test]
 fn a_prompt_that_is_too_long_gives_its_place_to_the_next() {
     let inputs = Inputs::new();
     let model = inputs.model();
