@@ -115,6 +115,26 @@ pageTest("an export that is further from the fine-tuned model than the base is s
   await recipes.getByText(text, { exact: true }).waitFor();
 });
 
+pageTest("prompts that were left out are counted, with where the first is and why", {}, async (page) => {
+  const first = "line 3: its length is not 1 to 512 tokens";
+  let count = 2;
+  await page.route("**/exports/ada-recipes", async (route) => {
+    const job = await (await route.fetch()).json();
+    const prompts = { source: "file", available: 20, used: 16, left_out: { count, first } };
+    Object.assign(job.latest_export.artifacts[0].proof.survival, { survival: 0.93, prompts });
+    await route.fulfill({ json: job });
+  });
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText("Keeps 93 % of what the fine-tune changed, measured on 16 prompts of yours.", { exact: true }).waitFor();
+  await recipes.getByText(`2 of your 20 prompts were left out, the first: ${first}`, { exact: true }).waitFor();
+  await checkState(page, "prompts left out");
+  count = 1;
+  // with the job open
+  await page.reload();
+  await recipes.getByText(`1 of your 20 prompts was left out: ${first}`, { exact: true }).waitFor();
+});
+
 pageTest("commands are copied", { permissions: ["clipboard-read", "clipboard-write"] }, async (page) => {
   await signIn(page);
   const recipes = await openJob(page, "Family recipes");

@@ -118,6 +118,7 @@ function proofPart({ proof, quantization }, base, isOneOfSeveral) {
   return element("div", { class: "proof" },
     element("p", {}, sentence),
     survivalPart(proof.survival),
+    proof.survival && leftOutPart(proof.survival.prompts),
     besidePart(proof.survival, quantization ?? "q4_0", base),
     element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
       element("dl", {}, details.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])),
@@ -137,6 +138,17 @@ function survivalPart(survival) {
   return element("p", {}, survival.survival < 0
     ? `Keeps nothing of what the fine-tune changed (${share} %, further from the fine-tuned model than the base is), measured on ${prompts}.`
     : `Keeps ${share} % of what the fine-tune changed, measured on ${prompts}.`);
+}
+
+/** The prompts that could not be used, and why. */
+function leftOutPart({ available, left_out: leftOut }) {
+  if (!leftOut) {
+    return null;
+  }
+  const { count, first } = leftOut;
+  return element("p", { class: "small" }, count === 1
+    ? `1 of your ${available} prompts was left out: ${first}`
+    : `${count} of your ${available} prompts were left out, the first: ${first}`);
 }
 
 function percent(share) {
