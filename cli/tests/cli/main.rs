@@ -22,4 +22,5 @@ mod stores;
 mod support;
 mod survival;
 mod tensor_types;
+mod terminal;
 mod verify;

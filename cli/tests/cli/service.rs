@@ -2,8 +2,7 @@
 //! of `local` use the real service.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -15,13 +14,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
-use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+
+use crate::terminal::open_terminal;
 
 const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.";
 const STARTED: &str =
@@ -147,32 +146,6 @@ impl Service {
     fn lines(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.line).collect()
     }
-}
-
-/// What is shown on a terminal.
-struct Screen(File);
-
-impl Screen {
-    /// What is shown from now on, until this text is among it.
-    fn until(mut self, text: &str) -> String {
-        let (mut shown, mut bytes) = (String::new(), [0; 4096]);
-        while !shown.contains(text) {
-            let length = self.0.read(&mut bytes).unwrap();
-            shown += &String::from_utf8_lossy(&bytes[..length]);
-        }
-        shown
-    }
-}
-
-/// A terminal, and what is shown on it.
-fn open_terminal() -> (Screen, File) {
-    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&screen).unwrap();
-    unlockpt(&screen).unwrap();
-    let name = ptsname(&screen, Vec::new()).unwrap();
-    let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    tcsetwinsize(&terminal, Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
-    (Screen(screen.into()), terminal.into())
 }
 
 fn error(output: &Output) -> String {

@@ -1,14 +1,12 @@
 //! `gemma-export verify` of adapters, and of files with the names of split ones. `command.rs` has that of models.
 
-use std::fs::{self, File};
-use std::io::{BufReader, Read as _};
+use std::fs;
 use std::process::Stdio;
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 
 use crate::support::Inputs;
+use crate::terminal::open_terminal;
 
 /// Flips the lowest bit of the last byte.
 fn flip(inputs: &Inputs, name: &str) {
@@ -28,20 +26,15 @@ fn identical(inputs: &Inputs, verify: &str) -> String {
 
 /// What is shown on a terminal while a command runs.
 fn shown(inputs: &Inputs, args: &str) -> String {
-    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&screen).unwrap();
-    unlockpt(&screen).unwrap();
-    let name = ptsname(&screen, Vec::new()).unwrap();
-    let terminal = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let (screen, terminal) = open_terminal();
     let mut command = inputs.command(args);
     command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal);
     let mut child = command.spawn().unwrap();
-    // of the terminal, which ends with the last process that has it open
+    // has the terminal open
     drop(command);
-    let (mut screen, mut shown) = (BufReader::new(File::from(screen)), Vec::new());
-    screen.read_to_end(&mut shown).unwrap_err();
+    let shown = screen.all();
     assert!(child.wait().unwrap().success());
-    String::from_utf8(shown).unwrap()
+    shown
 }
 
 /// What `verify` prints of an export that differs.
