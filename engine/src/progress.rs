@@ -87,6 +87,29 @@ impl Progress for NoProgress {
     fn report(&self, _: ProgressUpdate) {}
 }
 
+/// Shows one of several passes as a part of all of them.
+pub(crate) struct PassProgress<'a> {
+    pub(crate) all: &'a dyn Progress,
+    /// What is done before the pass.
+    pub(crate) before: u64,
+    /// What is to be done in all passes.
+    pub(crate) total: u64,
+}
+
+impl Progress for PassProgress<'_> {
+    fn report(&self, update: ProgressUpdate) {
+        self.all.report(ProgressUpdate { done: self.before + update.done, total: self.total, ..update });
+    }
+
+    fn resume(&self, state: &ResumeState) {
+        self.all.resume(state);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.all.cancelled()
+    }
+}
+
 /// How to run an export.
 #[derive(Clone, Copy)]
 pub struct RunOptions<'a> {

@@ -32,7 +32,7 @@ use crate::convert::GgufPlan;
 use crate::error::{Error, Result};
 use crate::io::{LocalOutput, Output};
 use crate::plan::{ExportPlan, MergePlan, PlannedReport, WrittenFile};
-use crate::progress::{RunOptions, Stage};
+use crate::progress::{PassProgress, RunOptions, Stage};
 use crate::report::{ExportReport, InputFiles};
 use journal::PassJournal;
 use sinks::{EachSink, PositionedSink, SequentialSink, Sink};
@@ -99,17 +99,23 @@ pub fn ggufs_to_each<'a>(
             None => passes.push((order, vec![(number, file)])),
         }
     }
-    let mut outcomes = Vec::new();
-    for (_, files) in passes {
+    let plans =
+        passes.iter().map(|(_, files)| combined(files.iter().map(|(_, (plan, name, _))| (*plan, *name))));
+    let plans = plans.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+    let total = plans.iter().map(ExportPlan::size).sum();
+    let (mut outcomes, mut before) = (Vec::new(), 0);
+    for (plan, (_, files)) in plans.iter().zip(passes) {
+        let progress = PassProgress { all: run.progress, before, total };
+        let run = RunOptions { progress: &progress, ..*run };
         let (numbers, mut files): (Vec<usize>, Vec<_>) = files.into_iter().unzip();
-        let Some(plan) = combined(files.iter().map(|(plan, name, _)| (*plan, *name)))? else { continue };
         let export = {
             let outputs = files.iter_mut().map(|(.., output)| &mut **output as &mut dyn Output);
-            Pass::prepare(&plan, Stage::Converting, None, run)?.write(&mut EachSink::new(&plan, outputs))?
+            Pass::prepare(plan, Stage::Converting, None, &run)?.write(&mut EachSink::new(plan, outputs))?
         };
         for ((number, planned), (.., output)) in numbers.into_iter().zip(&plan.reports).zip(&mut files) {
             outcomes.push((number, export.write_report(planned, *output)?));
         }
+        before += plan.size();
     }
     outcomes.sort_by_key(|(number, _)| *number);
     Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())

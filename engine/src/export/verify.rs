@@ -162,7 +162,7 @@ fn verify(plan: &ExportPlan, folder: &dyn Folder, run: &RunOptions<'_>) -> Resul
     let report = export.report(planned).to_json();
     let compared = ComparedFiles {
         files: plan.files.len(),
-        bytes: plan.files.iter().map(FileLayout::size).sum(),
+        bytes: plan.size(),
         differences: sink.differences(),
         report: report.map_err(|e| Error::invalid(planned.file.as_str(), e.to_string()))?,
     };

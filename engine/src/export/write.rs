@@ -87,13 +87,12 @@ impl<'a, 'r> SinkWriter<'a, 'r> {
     fn new(plan: &'a ExportPlan, stage: Stage, sink: &'a mut dyn Sink, run: &'a RunOptions<'r>) -> Self {
         let files = &plan.files;
         let done = files.iter().map(|file| file.header.len() as u64).sum();
-        let total = files.iter().map(FileLayout::size).sum();
         Self {
             plan,
             starts: files.iter().map(FileLayout::starts).collect(),
             sink,
             run,
-            progress: ProgressUpdate { stage, done, total },
+            progress: ProgressUpdate { stage, done, total: plan.size() },
             stats: ExportStats::new(plan),
             has_journal: false,
         }

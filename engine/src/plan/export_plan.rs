@@ -69,6 +69,11 @@ impl From<&WrittenFile> for OutputFile {
 }
 
 impl ExportPlan {
+    /// The size of its files in bytes, without reports.
+    pub(crate) fn size(&self) -> u64 {
+        self.files.iter().map(FileLayout::size).sum()
+    }
+
     /// The plan of files that one report covers.
     pub(crate) fn new(
         model: Model,

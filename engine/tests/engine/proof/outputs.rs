@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
 
 use engine::{
     Folder as _, GgufFile, GgufOptions, GgufPlan, LocalFolder, LocalOutput, Model, Output, OutputType,
-    RunOptions, ggufs, ggufs_to_each,
+    Progress, ProgressUpdate, RunOptions, ggufs, ggufs_to_each,
 };
 
 use super::support::{checkpoint, fixture, gguf, model, plan, run};
@@ -34,6 +35,34 @@ fn files_to_an_output_each_equal_those_of_single_runs() {
             assert!(contents(folder.path()) == contents(alone.path()), "{output}");
         }
     }
+}
+
+/// The progress of a run.
+#[derive(Default)]
+struct Seen(Mutex<Vec<ProgressUpdate>>);
+
+impl Progress for Seen {
+    fn report(&self, update: ProgressUpdate) {
+        self.0.lock().unwrap().push(update);
+    }
+}
+
+#[test]
+fn files_of_several_passes_have_one_total_of_progress() {
+    let model = model("gemma3-micro");
+    // in the converter's order of tensors, and in llama-quantize's
+    let plans = [OutputType::BF16, OutputType::Q4_K_M, OutputType::Q8_0].map(|t| plan(&model, t));
+    let folder = tempfile::tempdir().unwrap();
+    let mut outputs: Vec<_> =
+        (0..3).map(|n| LocalOutput::create(folder.path().join(n.to_string())).unwrap()).collect();
+    let files = plans.iter().zip(&mut outputs);
+    let files = files.map(|(plan, output)| (plan, "m.gguf", output as &mut dyn Output)).collect();
+    let seen = Seen::default();
+    ggufs_to_each(files, &RunOptions { progress: &seen, ..run(1, 5000) }).unwrap();
+    let seen = seen.0.into_inner().unwrap();
+    let size: u64 = plans.iter().flat_map(|plan| plan.files("m.gguf")).map(|file| file.size).sum();
+    assert!(seen.iter().all(|update| update.total == size), "{size}: {seen:?}");
+    assert!(seen.is_sorted_by_key(|update| update.done) && seen.last().unwrap().done == size, "{seen:?}");
 }
 
 #[test]
