@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::Inputs;
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 const COPY: &str = "adapter --adapter adapter --out copied";
 const COPIED: [&str; 4] = [

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::support::Inputs;
 use serde_json::{Value, json};
+
+use crate::support::Inputs;
 
 const CHECK: &str = "check --base base --adapter adapter";
 

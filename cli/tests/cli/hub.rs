@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::Inputs;
 use e2e::hub::{Access, Answer, Fault, Hub, Repo, Step};
+
+use crate::support::Inputs;
 
 const BASE: &str = "google/gemma-3-micro";
 const ADAPTER: &str = "ada/my-lora";

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::support::Inputs;
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 const MODEL: &str = "--base base --adapter adapter";
 

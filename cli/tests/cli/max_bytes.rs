@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::support::Inputs;
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 #[test]
 fn a_file_has_at_most_the_size_and_verifies() {

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::Inputs;
 use e2e::hub::{Access, Answer, Content, Fault, Hub, Repo, Step};
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 const REPO: &str = "ada/my-gemma";
 const BASE: &str = "google/gemma-3-micro";

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use crate::support::Inputs;
 use e2e::put_on_grid;
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 #[test]
 fn the_grid_is_in_the_report_and_verifies_and_can_be_turned_off() {

@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::support::Inputs;
 use e2e::cloud_storage::CloudStorage;
 use e2e::hub::{Answer, Content, Fault, Hub, Repo, Step};
+
+use crate::support::Inputs;
 
 const BASE: &str = "google/gemma-3-micro";
 const ADAPTER: &str = "ada/my-lora";

@@ -3,8 +3,9 @@
 use std::fs;
 use std::process::Output;
 
-use crate::support::Inputs;
 use serde_json::{Value, json};
+
+use crate::support::Inputs;
 
 const MODEL: &str = "--base base --adapter adapter";
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::support::Inputs;
 use e2e::cloud_storage::CloudStorage;
 use e2e::hub::{Content, Hub, Repo};
+
+use crate::support::Inputs;
 
 /// The files of a folder of the inputs.
 fn files(inputs: &Inputs, folder: &str) -> Vec<(String, Vec<u8>)> {

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::support::Inputs;
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 fn report(inputs: &Inputs, name: &str) -> Value {
     serde_json::from_slice(&fs::read(inputs.path(name)).unwrap()).unwrap()

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::support::Inputs;
 use serde_json::Value;
+
+use crate::support::Inputs;
 
 const GGUF: &str = "gguf --base base --adapter adapter --quant q4_k_m --out m.gguf";
 
