@@ -5,6 +5,7 @@ mod cache;
 mod environment;
 mod hub;
 mod name;
+mod requests;
 mod store;
 
 use std::cell::OnceCell;

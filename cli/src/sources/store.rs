@@ -2,8 +2,6 @@
 //! were found.
 
 use std::collections::BTreeSet;
-use std::error::Error as StdError;
-use std::iter;
 use std::sync::Arc;
 
 use bucket_snapshot::BucketSnapshot;
@@ -12,12 +10,13 @@ use futures_util::TryStreamExt as _;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
+use super::requests::{NotingConnector, innermost};
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::Terminal;
 
@@ -35,28 +34,12 @@ const ADAPTER_INDEX: &str = "adapter_model.safetensors.index.json";
 /// The modules of an embedding model, each in a folder.
 const MODULES: &str = "modules.json";
 
-/// What resolvers say of a name that does not exist: those of glibc, musl, macOS and Windows. They say something else where no
-/// server of names was reached, which may pass.
-const UNKNOWN_NAME: [&str; 4] =
-    ["Name or service not known", "Name does not resolve", "nodename nor servname", "No such host is known"];
-
 /// Opens the folder at a URL.
 pub(crate) fn open(url: &str, runtime: &Runtime, terminal: Terminal) -> Result<Arc<dyn Folder>, Failure> {
     check(url)?;
     let url = url.trim_end_matches('/');
-    let found = StoredFolder::new(url, RetryConfig::default()).and_then(|folder| {
-        // the store retries without a word
-        let once = StoredFolder::new(url, RetryConfig { max_retries: 0, ..RetryConfig::default() })?;
-        let objects = match runtime.block_on(once.files()) {
-            Err(error) if may_pass(&error) => {
-                terminal.note(&format!("cannot read {url} ({}): trying again", innermost(&error)));
-                runtime.block_on(folder.files())
-            }
-            objects => objects,
-        };
-        Ok((folder, objects?))
-    });
-    let (StoredFolder { store, prefix, .. }, objects) = found.map_err(|error| failure(url, &error))?;
+    let found = runtime.block_on(find(url, terminal));
+    let FoundFolder { store, prefix, objects } = found.map_err(|error| failure(url, &error))?;
     if objects.is_empty() {
         return Err(Failure::input(format!(
             "there are no files of a model or an adapter at {url}: correct the URL"
@@ -66,39 +49,23 @@ pub(crate) fn open(url: &str, runtime: &Runtime, terminal: Terminal) -> Result<A
     Ok(Arc::new(BucketSnapshot::new(store, (prefix, url.to_owned()), objects, handle)))
 }
 
-/// A folder in a store.
-struct StoredFolder {
+/// A folder in a store, and what is in it.
+struct FoundFolder {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
-    is_bucket: bool,
+    objects: Vec<ObjectMeta>,
 }
 
-impl StoredFolder {
-    fn new(url: &str, retries: RetryConfig) -> object_store::Result<Self> {
-        let Some(location) = url.strip_prefix("gs://") else {
-            return Ok(Self { store: web_store(url, retries)?, prefix: Path::default(), is_bucket: false });
-        };
-        let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
-        Ok(Self { store: bucket_store(bucket, retries)?, prefix: Path::parse(path)?, is_bucket: true })
-    }
-
-    async fn files(&self) -> object_store::Result<Vec<ObjectMeta>> {
-        match self.is_bucket {
-            true => self.store.list(Some(&self.prefix)).try_collect().await,
-            false => web_files(&self.store).await,
-        }
-    }
-}
-
-/// Whether the same request may succeed later.
-fn may_pass(error: &Error) -> bool {
-    matches!(error, Error::Generic { .. }) && !UNKNOWN_NAME.iter().any(|text| innermost(error).contains(text))
-}
-
-/// The innermost error, without the library's account of its retries.
-fn innermost(error: &Error) -> String {
-    let cause = iter::successors(Some(error as &dyn StdError), |error| (*error).source()).last();
-    cause.map(ToString::to_string).unwrap_or_default()
+async fn find(url: &str, terminal: Terminal) -> object_store::Result<FoundFolder> {
+    let Some(location) = url.strip_prefix("gs://") else {
+        let store = web_store(url, terminal)?;
+        let objects = web_files(&store).await?;
+        return Ok(FoundFolder { store, prefix: Path::default(), objects });
+    };
+    let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
+    let (store, prefix) = (bucket_store(bucket, terminal)?, Path::parse(path)?);
+    let objects = store.list(Some(&prefix)).try_collect().await?;
+    Ok(FoundFolder { store, prefix, objects })
 }
 
 /// Refuses what is no URL of a folder, and what would put a secret into messages and reports.
@@ -145,8 +112,10 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// A bucket, with a token of `GOOGLE_OAUTH_ACCESS_TOKEN`, else the application default credentials, else as anybody may read it.
-fn bucket_store(bucket: &str, retries: RetryConfig) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retries);
+fn bucket_store(bucket: &str, terminal: Terminal) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let mut builder = GoogleCloudStorageBuilder::from_env()
+        .with_bucket_name(bucket)
+        .with_http_connector(NotingConnector(terminal));
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     if let Some(host) = variable("STORAGE_EMULATOR_HOST") {
         let host = if host.contains("://") { host } else { format!("http://{host}") };
@@ -173,10 +142,11 @@ fn has_credentials(builder: &GoogleCloudStorageBuilder) -> bool {
     keys.iter().any(|key| builder.get_config_value(key).is_some()) || stored.is_some_and(|path| path.exists())
 }
 
-fn web_store(url: &str, retries: RetryConfig) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn web_store(url: &str, terminal: Terminal) -> object_store::Result<Arc<dyn ObjectStore>> {
     // those of another machine are refused before
     let options = ClientOptions::new().with_allow_http(true);
-    Ok(Arc::new(HttpBuilder::new().with_url(url).with_client_options(options).with_retry(retries).build()?))
+    let builder = HttpBuilder::new().with_url(url).with_client_options(options);
+    Ok(Arc::new(builder.with_http_connector(NotingConnector(terminal)).build()?))
 }
 
 /// The files of a model or an adapter that a web server has. It has no list of them: those that may be there are asked for.

@@ -15,6 +15,7 @@ mod pages;
 mod push;
 mod qat;
 mod resume;
+mod retries;
 mod scripts;
 mod service;
 mod shell;
