@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::{ProgressUpdate, ResumeState, RunOptions, Stage};
+use engine::{ProgressUpdate, ResumeState, RunOptions, RunPart, Stage};
 use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::EngineArgs;
@@ -29,16 +29,7 @@ pub(crate) struct Run<'a> {
     pub(crate) terminal: Terminal,
     pub(crate) engine: EngineArgs,
     inputs: &'a Inputs,
-    part: Option<StagePart>,
-}
-
-/// The part of a stage in which one of its files is written.
-#[derive(Debug, Clone, Copy)]
-struct StagePart {
-    /// What is done of the stage before.
-    before: u64,
-    /// What is to be done in the stage.
-    total: u64,
+    part: Option<RunPart>,
 }
 
 impl<'a> Run<'a> {
@@ -48,7 +39,7 @@ impl<'a> Run<'a> {
 
     /// A run that is a part of a stage: so much of the total is done before it.
     pub(crate) fn part_of(self, total: u64, before: u64) -> Self {
-        Self { part: Some(StagePart { before, total }), ..self }
+        Self { part: Some(RunPart { before, total }), ..self }
     }
 
     /// Calls `work` with progress on standard error: a bar on a terminal, else a line every [`LINE_INTERVAL`].
@@ -62,7 +53,7 @@ impl<'a> Run<'a> {
     ) -> Result<T, Failure> {
         signals::begin_work();
         let progress = Progress::new(self.terminal, stage.as_str(), Unit::of(stage));
-        if let Some(StagePart { before, total }) = self.part {
+        if let Some(RunPart { before, total }) = self.part {
             progress.begin_at(before, total);
         }
         let is_remote = self.inputs.has_remote();
@@ -185,26 +176,26 @@ pub(crate) fn style(wide: &str, narrow: &str) -> ProgressStyle {
 struct EngineProgress<'a> {
     terminal: Terminal,
     progress: &'a Progress,
-    part: Option<StagePart>,
+    part: Option<RunPart>,
 }
 
 impl EngineProgress<'_> {
-    /// What is done of the stage, and what is to be done in it.
-    fn of_stage(&self, ProgressUpdate { done, total, .. }: ProgressUpdate) -> (u64, u64) {
-        self.part.map_or((done, total), |part| (part.before + done, part.total))
+    /// The progress of the stage.
+    fn of_stage(&self, update: ProgressUpdate) -> ProgressUpdate {
+        self.part.map_or(update, |part| part.of_all(update))
     }
 }
 
 impl engine::Progress for EngineProgress<'_> {
     fn report(&self, update: ProgressUpdate) {
-        let (done, total) = self.of_stage(update);
+        let ProgressUpdate { done, total, .. } = self.of_stage(update);
         self.progress.set(done, total);
     }
 
     fn resume(&self, state: &ResumeState) {
         self.terminal.note(&resume_note(state));
         if let ResumeState::Kept { progress, .. } = state {
-            let (done, total) = self.of_stage(*progress);
+            let ProgressUpdate { done, total, .. } = self.of_stage(*progress);
             self.progress.begin_at(done, total);
         }
     }
@@ -295,7 +286,7 @@ mod tests {
             (bar.position(), bar.length())
         };
         assert_eq!(report(None, 10, 20), (10, Some(20)));
-        assert_eq!(report(Some(StagePart { before: 20, total: 100 }), 10, 80), (30, Some(100)));
+        assert_eq!(report(Some(RunPart { before: 20, total: 100 }), 10, 80), (30, Some(100)));
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub use merge::Model;
 pub use output_revision::OUTPUT_REVISION;
 pub use peft::{Adapter, AdapterConfig, is_adapter_file, sixteen_bit_name};
 pub use plan::{MergePlan, PlannedFile, WrittenFile};
-pub use progress::{NoProgress, Progress, ProgressUpdate, ResumeState, RunOptions, Stage};
+pub use progress::{NoProgress, Progress, ProgressUpdate, ResumeState, RunOptions, RunPart, Stage};
 pub use report::{ExportReport, TurnEndProbability};
 pub use survival::{
     ExportedModel, PromptSet, SurvivalCost, TurnEnd, check_turn_end, measure_survival,

@@ -45,6 +45,23 @@ pub struct ProgressUpdate {
     pub total: u64,
 }
 
+/// One of several parts of a run, such as a pass or a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunPart {
+    /// What is done before the part.
+    pub before: u64,
+    /// What is to be done in all parts.
+    pub total: u64,
+}
+
+impl RunPart {
+    /// The progress of all parts, from that of this one.
+    #[must_use]
+    pub fn of_all(self, update: ProgressUpdate) -> ProgressUpdate {
+        ProgressUpdate { done: self.before + update.done, total: self.total, ..update }
+    }
+}
+
 /// What an earlier run has left of an export that is to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResumeState {
@@ -90,15 +107,12 @@ impl Progress for NoProgress {
 /// Shows one of several passes as a part of all of them.
 pub(crate) struct PassProgress<'a> {
     pub(crate) all: &'a dyn Progress,
-    /// What is done before the pass.
-    pub(crate) before: u64,
-    /// What is to be done in all passes.
-    pub(crate) total: u64,
+    pub(crate) part: RunPart,
 }
 
 impl Progress for PassProgress<'_> {
     fn report(&self, update: ProgressUpdate) {
-        self.all.report(ProgressUpdate { done: self.before + update.done, total: self.total, ..update });
+        self.all.report(self.part.of_all(update));
     }
 
     fn resume(&self, state: &ResumeState) {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use engine::ProgressUpdate;
+use engine::{ProgressUpdate, RunPart};
 use hub_client::RetryMonitor;
 use shared::{
     clock,
@@ -32,10 +32,7 @@ struct ProgressNote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StagePart {
     stage: Stage,
-    /// Bytes of the stage that are done before it.
-    before: u64,
-    /// Bytes of the stage.
-    total: u64,
+    part: RunPart,
 }
 
 /// The parts of a stage, one after the other.
@@ -47,13 +44,13 @@ pub(crate) struct StageParts {
 impl StageParts {
     /// The parts of a stage of `total` bytes.
     pub(crate) fn new(stage: Stage, total: u64) -> Self {
-        Self { next: StagePart { stage, before: 0, total } }
+        Self { next: StagePart { stage, part: RunPart { before: 0, total } } }
     }
 
     /// The next part, which has that many bytes.
     pub(crate) fn next(&mut self, bytes: u64) -> StagePart {
         let part = self.next;
-        self.next.before += bytes;
+        self.next.part.before += bytes;
         part
     }
 }
@@ -71,7 +68,7 @@ pub(crate) struct ProgressTracker {
 struct CurrentStep {
     note: ProgressNote,
     /// The part of the stage, if it has several.
-    part: Option<StagePart>,
+    part: Option<RunPart>,
 }
 
 /// What the work waits for.
@@ -99,12 +96,12 @@ impl ProgressTracker {
     }
 
     /// Begins a part of a stage. What is done and what is to be done remain those of the stage.
-    pub(crate) fn begin_part(&self, part: StagePart, message: impl Into<String>) {
-        let StagePart { stage, before, total } = part;
+    pub(crate) fn begin_part(&self, StagePart { stage, part }: StagePart, message: impl Into<String>) {
+        let RunPart { before, total } = part;
         self.set(Progress { stage, bytes_done: before, bytes_total: total }, message.into(), Some(part));
     }
 
-    fn set(&self, progress: Progress, message: String, part: Option<StagePart>) {
+    fn set(&self, progress: Progress, message: String, part: Option<RunPart>) {
         let Progress { stage, bytes_total, .. } = progress;
         tracing::info!(stage = ?stage, bytes_total, "{message}");
         *self.step() = CurrentStep { note: ProgressNote { progress, message }, part };
@@ -164,8 +161,8 @@ impl RetryMonitor for ProgressTracker {
 impl engine::Progress for ProgressTracker {
     fn report(&self, update: ProgressUpdate) {
         let mut step = self.step();
-        let (before, total) = step.part.map_or((0, update.total), |part| (part.before, part.total));
-        step.note.progress.bytes_done = before + update.done;
+        let ProgressUpdate { done, total, .. } = step.part.map_or(update, |part| part.of_all(update));
+        step.note.progress.bytes_done = done;
         step.note.progress.bytes_total = total;
     }
 

@@ -32,7 +32,7 @@ use crate::convert::GgufPlan;
 use crate::error::{Error, Result};
 use crate::io::{LocalOutput, Output};
 use crate::plan::{ExportPlan, MergePlan, PlannedReport, WrittenFile};
-use crate::progress::{PassProgress, RunOptions, Stage};
+use crate::progress::{PassProgress, RunOptions, RunPart, Stage};
 use crate::report::{ExportReport, InputFiles};
 use journal::PassJournal;
 use sinks::{EachSink, PositionedSink, SequentialSink, Sink};
@@ -105,7 +105,7 @@ pub fn ggufs_to_each<'a>(
     let total = plans.iter().map(ExportPlan::size).sum();
     let (mut outcomes, mut before) = (Vec::new(), 0);
     for (plan, (_, files)) in plans.iter().zip(passes) {
-        let progress = PassProgress { all: run.progress, before, total };
+        let progress = PassProgress { all: run.progress, part: RunPart { before, total } };
         let run = RunOptions { progress: &progress, ..*run };
         let (numbers, mut files): (Vec<usize>, Vec<_>) = files.into_iter().unzip();
         let export = {
