@@ -23,16 +23,20 @@ pub async fn sleep(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// A clock of tests.
+/// Clocks of tests.
 #[cfg(feature = "testing")]
 pub mod testing {
-    use std::sync::{Arc, PoisonError, RwLock};
+    use std::{
+        collections::HashMap,
+        sync::{Arc, LazyLock, PoisonError, RwLock},
+    };
 
     use async_trait::async_trait;
+    use tokio::runtime::{Handle, Id};
 
     use super::{Duration, Timestamp};
 
-    static REPLACEMENT: RwLock<Option<Arc<dyn Clock>>> = RwLock::new(None);
+    static REPLACEMENTS: LazyLock<RwLock<HashMap<Id, Arc<dyn Clock>>>> = LazyLock::new(RwLock::default);
 
     /// What [`now`](super::now) and [`sleep`](super::sleep) do.
     #[async_trait]
@@ -44,12 +48,17 @@ pub mod testing {
         async fn sleep(&self, time: Duration);
     }
 
-    /// Replaces the clock of this process, until `None` is set.
-    pub fn set(clock: Option<Arc<dyn Clock>>) {
-        *REPLACEMENT.write().unwrap_or_else(PoisonError::into_inner) = clock;
+    /// Replaces the clock of a runtime and its blocking threads, until `None` is set.
+    pub fn set(runtime: &Handle, clock: Option<Arc<dyn Clock>>) {
+        let mut replacements = REPLACEMENTS.write().unwrap_or_else(PoisonError::into_inner);
+        match clock {
+            Some(clock) => replacements.insert(runtime.id(), clock),
+            None => replacements.remove(&runtime.id()),
+        };
     }
 
     pub(super) fn replacement() -> Option<Arc<dyn Clock>> {
-        REPLACEMENT.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let runtime = Handle::try_current().ok()?.id();
+        REPLACEMENTS.read().unwrap_or_else(PoisonError::into_inner).get(&runtime).cloned()
     }
 }

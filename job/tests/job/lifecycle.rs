@@ -148,7 +148,7 @@ async fn an_export_whose_job_cannot_be_read_fails() {
     assert!(failure.message.contains("start the export again"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn an_end_that_cannot_be_recorded_is_left_to_a_retry() {
     let world = World::new();
     let id = world.create(ArtifactKind::Merged, None).await;

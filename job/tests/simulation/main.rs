@@ -15,8 +15,10 @@ mod world;
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -41,16 +43,12 @@ const RATES: [Rates; 5] = [
     Rates { faults: 10, deaths: 2, stalls: 40 },
 ];
 
-/// The clock is one for the whole process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// Plays one simulation; what happened in it.
-fn simulate(seed: u64, contents: &mut Contents) -> (Vec<Outcome>, Vec<String>) {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+fn simulate(seed: u64, contents: &Mutex<Contents>) -> (Vec<Outcome>, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rates = RATES[(seed % RATES.len() as u64) as usize];
     let schedule = Schedule::new(seed, rates, Timestamp::now());
-    testing::set(Some(schedule.clone()));
+    testing::set(runtime.handle(), Some(schedule.clone()));
     let played = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
             let jobs = ["job-1".to_owned(), "job-2".to_owned()];
@@ -59,7 +57,7 @@ fn simulate(seed: u64, contents: &mut Contents) -> (Vec<Outcome>, Vec<String>) {
                 (0..CLIENTS).map(|number| tokio::spawn(Client::new(&world, &jobs, number).run())).collect();
             let mut rules = Rules::new(&world);
             schedule.play(|what| rules.check(what)).await;
-            rules.check_end(contents);
+            rules.check_end(&mut contents.lock().unwrap_or_else(PoisonError::into_inner));
             let mut outcomes = Vec::new();
             for client in clients {
                 outcomes.push(client.await.unwrap());
@@ -67,7 +65,7 @@ fn simulate(seed: u64, contents: &mut Contents) -> (Vec<Outcome>, Vec<String>) {
             outcomes
         })
     }));
-    testing::set(None);
+    testing::set(runtime.handle(), None);
     runtime.shutdown_timeout(Duration::from_secs(1));
     let trace = schedule.trace();
     match played {
@@ -87,12 +85,33 @@ fn whatever_fails_no_export_is_wrong_or_lost() {
         Some(seed) => seed..seed + 1,
         None => 0..number("SIMULATION_RUNS").unwrap_or(RUNS),
     };
-    let mut contents = Contents::new();
-    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
-    let mut steps = 0;
-    for seed in seeds {
-        let (outcomes, trace) = simulate(seed, &mut contents);
-        steps += trace.len();
+    let (seeds, contents, seen) = (Mutex::new(seeds), Mutex::default(), Mutex::new(Seen::default()));
+    let next = || seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let simulate_all = || {
+        while let Some(seed) = next() {
+            let (outcomes, trace) = simulate(seed, &contents);
+            seen.lock().unwrap_or_else(PoisonError::into_inner).add(outcomes, &trace);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(simulate_all);
+        }
+    });
+    let Seen { steps, ends } = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    println!("{steps} steps, {ends:?}");
+}
+
+/// What was seen in all simulations.
+#[derive(Default)]
+struct Seen {
+    steps: usize,
+    ends: BTreeMap<String, usize>,
+}
+
+impl Seen {
+    fn add(&mut self, outcomes: Vec<Outcome>, trace: &[String]) {
+        self.steps += trace.len();
         for outcome in outcomes {
             let end = match outcome {
                 Outcome::NotStarted => "not started".to_owned(),
@@ -101,16 +120,15 @@ fn whatever_fails_no_export_is_wrong_or_lost() {
                     None => format!("{:?}", export.status),
                 },
             };
-            *ends.entry(end).or_default() += 1;
+            *self.ends.entry(end).or_default() += 1;
         }
     }
-    println!("{steps} steps, {ends:?}");
 }
 
 #[test]
 fn a_seed_repeats_a_run() {
     for seed in [1, 2, 3] {
-        let [(_, first), (_, second)] = [(); 2].map(|()| simulate(seed, &mut Contents::new()));
+        let [(_, first), (_, second)] = [(); 2].map(|()| simulate(seed, &Mutex::default()));
         let differs = first.iter().zip(&second).position(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}: {:?}", differs.map(|at| (&first[at], &second[at])));
         assert_eq!(first.len(), second.len(), "seed {seed}");

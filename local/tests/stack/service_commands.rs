@@ -250,7 +250,7 @@ async fn jobs_come_in_pages_and_belong_to_their_user() {
 }
 
 #[tokio::test]
-async fn texts_and_a_size_reach_the_export() {
+async fn texts_reach_the_export() {
     let temp = folder();
     let stack = StackProcess::serve(temp.path());
     let ada = GemmaExport::signed_in(&stack, "ada").await;
@@ -272,7 +272,13 @@ async fn texts_and_a_size_reach_the_export() {
     let export = ada.json(&[&["start", JOB, "--follow"], &calibrated[..]].concat());
     assert_eq!(export["calibration_uri"], calibration, "{export}");
     assert_eq!(export["proof"]["survival"]["prompts"]["source"], "file", "{export}");
+}
 
+#[tokio::test]
+async fn a_size_reaches_the_export() {
+    let temp = folder();
+    let stack = StackProcess::serve(temp.path());
+    let ada = GemmaExport::signed_in(&stack, "ada").await;
     let fitted = ada.json(&["start", JOB, "--max-bytes", "40000000", "--follow"]);
     let file = &fitted["artifacts"][0]["files"][0];
     assert_eq!(file["name"], "model-fitted.gguf", "{fitted}");
