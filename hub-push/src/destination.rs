@@ -36,7 +36,7 @@ impl PushClient {
     ///
     /// # Errors
     /// If it has what contradicts the files, or cannot be read.
-    pub fn check_existing(&self, target: &PushTarget<'_>) -> Result<bool, PushError> {
+    fn check_existing(&self, target: &PushTarget<'_>) -> Result<bool, PushError> {
         let operation = HubOperation::look(target.repo);
         let mut before = self.contents(target.repo, &operation)?;
         before.check(target)?;

@@ -8,7 +8,7 @@ use reqwest::{Method, Response, Url, header};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
-use super::error::ServiceError;
+use super::error::{Refusal, ServiceError};
 use super::session::Session;
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::Terminal;
@@ -107,11 +107,9 @@ impl ServiceClient {
                 }
             })
             .notify(|error, wait| {
-                let what = match error.refusal() {
-                    Some(refusal) => format!("the service answers {}", refusal.status.as_u16()),
-                    None => "the service does not answer".to_owned(),
-                };
-                self.terminal.note(&format!("{what}: trying again in {} s", wait.as_secs()));
+                let what =
+                    error.refusal().map_or("the service does not answer".to_owned(), Refusal::while_waiting);
+                self.terminal.note(&format!("{what}; trying again in {} s", wait.as_secs()));
             })
             .await
     }

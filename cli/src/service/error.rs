@@ -20,6 +20,9 @@ pub(crate) enum ServiceError {
     NotSent(Failure),
 }
 
+/// The type of the problem that a limit of the caller's is reached.
+const LIMIT: &str = "too-many-exports";
+
 /// An error response.
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
@@ -144,6 +147,14 @@ impl Refusal {
         format!("the service rejected the ID token{why}: {remedy}")
     }
 
+    /// What to say while the request waits for its next try: a limit of the caller's in the words of the service.
+    pub(super) fn while_waiting(&self) -> String {
+        match &self.problem {
+            Some(problem) if self.is_of_kind(LIMIT) => redact(&problem.detail).into_owned(),
+            Some(_) | None => format!("the service answers {}", self.status.as_u16()),
+        }
+    }
+
     fn failure(&self) -> Failure {
         let Some(problem) = &self.problem else {
             return Failure::remote(format!(
@@ -156,7 +167,8 @@ impl Refusal {
             true => self.rejected_token(),
             false => redact(&problem.detail).into_owned(),
         };
-        if let Some(wait) = self.retry_after {
+        // the text of a limit says when
+        if let Some(wait) = self.retry_after.filter(|_| !self.is_of_kind(LIMIT)) {
             message.push_str(&format!("; try again in {}", HumanDuration(wait)));
         }
         if let (true, Some(id)) = (self.status.is_server_error(), &problem.request_id) {

@@ -13,7 +13,7 @@ use crate::terminal::{Summary, Terminal};
 pub(crate) fn start(args: &StartArgs, terminal: Terminal) -> Result<Summary, Failure> {
     let (job, body) = (&args.request.job, request::body(&args.request)?);
     let message = format!(
-        "interrupted: an export that was started goes on; `gemma-export follow {0}` follows it, `gemma-export cancel {0}` cancels it",
+        "interrupted: if the export was started, it goes on; `gemma-export history {0}` lists it, `gemma-export follow {0}` follows it, `gemma-export cancel {0}` cancels it",
         quoted_word(job)
     );
     with_client(&args.service, terminal, &message, async |client| {

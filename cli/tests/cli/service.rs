@@ -179,20 +179,30 @@ async fn a_start_whose_answer_is_lost_is_repeated_with_the_same_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_wait_is_told_and_a_cancellation_is_sent_once() {
-    let detail = "you have 50 exports within 24 hours";
-    let limited = Answer::Of(
-        StatusCode::TOO_MANY_REQUESTS,
-        vec![("Retry-After", "7200")],
-        problem(429, "too-many-exports", detail).to_string(),
-    );
+    let detail = "you have started 50 exports within 24 hours, as many as allowed: start the next in 2 hours";
+    let body = problem(429, "too-many-exports", detail).to_string();
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let limited = Answer::Of(status, vec![("Retry-After", "7200")], body);
     let service = Service::start([limited, Answer::Lost]).await;
     let output = service.run(&["start", "job"], "", true).await;
     let message = error(&output);
     assert_eq!((output.status.code(), service.seen().len()), (Some(6), 1), "{message}");
-    assert!(message.contains(detail) && message.contains("try again in 2 hours"), "{message}");
+    assert_eq!(message, format!("error: {detail}\n"));
 
     assert_eq!(service.run(&["cancel", "job"], "", true).await.status.code(), Some(6));
     assert_eq!(service.lines()[1..], ["POST /exports/job/cancel"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_a_limit_says_which_one() {
+    let detail = "3 of your exports are running, as many as allowed: wait until one ends, or cancel one";
+    let body = problem(429, "too-many-exports", detail).to_string();
+    let limited = Answer::Of(StatusCode::TOO_MANY_REQUESTS, vec![("Retry-After", "1")], body);
+    let service = Service::start([limited, ok(STARTED)]).await;
+    let output = service.run(&["start", "job"], "", true).await;
+    let notes = error(&output);
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains(&format!("{detail}; trying again in 1 s")), "{notes}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,7 +320,7 @@ async fn messages_are_printed_above_the_bar() {
     command.env("TERM", "xterm").env("GEMMA_EXPORT_TOKEN", TOKEN);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal);
     let ended = tokio::task::spawn_blocking(move || command.status().unwrap()).await.unwrap();
-    let note = "the service answers 503: trying again in 1 s\r\n";
+    let note = "the service answers 503; trying again in 1 s\r\n";
     let shown = screen.until(note);
     assert!(ended.success() && shown.contains("1.00 MB of 2.00 MB"), "{shown:?}");
     assert!(shown.contains(&format!("\r\u{1b}[2K\u{1b}[1A{note}")), "{shown:?}");

@@ -38,10 +38,6 @@ impl AbsentHub {
         match *self {}
     }
 
-    pub(crate) fn no_write_access(&self, _repo: &HubRepo) -> String {
-        match *self {}
-    }
-
     pub(crate) fn model(&self, _repo: &HubRepo, _revision: Option<&str>) -> Result<InputFolder, JobError> {
         match *self {}
     }

@@ -71,9 +71,6 @@ fn destination(
     let Some(destination) = requested.push_destination(&files)? else { return Ok(None) };
     let hub = requested.sources.hub()?;
     let state = hub.destination(&destination)?;
-    if state.may_write == Some(false) {
-        draft.warn("hub_token_cannot_write", hub.no_write_access(destination.repo));
-    }
     let bytes = total(&draft.pushed);
     draft.work.read(bytes);
     draft.work.write(bytes);

@@ -26,7 +26,7 @@ pub(crate) const WRITER: &str = "hf_canary_of_the_writer";
 /// Has write access, and has accepted no license.
 pub(crate) const WITHOUT_LICENSES: &str = "hf_canary_without_licenses";
 /// Has read access to public models.
-const READER: &str = "hf_canary_of_the_reader";
+pub(crate) const READER: &str = "hf_canary_of_the_reader";
 pub(crate) const REPO: &str = "ada/my-gemma";
 
 pub(crate) async fn hub() -> Hub {

@@ -16,7 +16,7 @@ use shared::{
 };
 
 use crate::{
-    hub::{self, REPO, WITHOUT_LICENSES, WRITER},
+    hub::{self, READER, REPO, WITHOUT_LICENSES, WRITER},
     support::{BASE, World},
 };
 
@@ -245,11 +245,6 @@ async fn a_plan_says_what_the_hub_lets_the_token_do() {
     let adapter = |token| to_hub(request(ArtifactKind::Adapter, &[]), token);
     let new = plan(&world, &adapter(WRITER)).await.unwrap().hub.unwrap();
     assert!(!new.exists && new.private && new.may_write == Some(true), "{new:?}");
-    let reader = plan(&world, &adapter("hf_canary_of_the_reader")).await.unwrap();
-    assert_eq!(reader.hub.unwrap().may_write, Some(false));
-    let warning = &reader.warnings[0];
-    assert_eq!(warning.code, "hub_token_cannot_write");
-    assert!(warning.message.contains("hf_token has no write access to ada/my-gemma"), "{}", warning.message);
 
     fs::remove_dir_all(world.path(&format!("base-models/{BASE}"))).unwrap();
     let gated = plan(&world, &adapter(WITHOUT_LICENSES)).await.unwrap().base.unwrap();
@@ -295,6 +290,21 @@ async fn a_plan_is_refused_with_the_message_of_the_export() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_with_a_token_that_may_not_write_is_refused_with_the_message_of_the_export() {
+    let hub = hub::hub().await;
+    let world = World::with_hub(hub.endpoint(), Some(READER));
+    for exists in [false, true] {
+        if exists {
+            hub.put(REPO, Repo { private: true, ..Repo::default() });
+        }
+        let make = || to_hub(request(ArtifactKind::Adapter, &[]), READER);
+        let refused = plan(&world, &make()).await.expect_err("the token may not write");
+        assert!(refused.contains("hf_token has no write access to ada/my-gemma"), "{refused}");
+        assert_eq!(Some(refused), world.export_of(make()).await.message, "{exists}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_names_the_field_of_the_request_that_it_is_about() {
     let hub = hub::hub().await;
     let world = World::with_hub(hub.endpoint(), Some(WRITER));
@@ -321,6 +331,7 @@ async fn a_refusal_names_the_field_of_the_request_that_it_is_about() {
     check(sized, Some("max_bytes")).await;
 
     check(to_hub(gguf(), "hf_of_nobody"), Some("hf_token")).await;
+    check(to_hub(gguf(), READER), Some("hf_token")).await;
     hub.put(REPO, Repo::default());
     check(to_hub(gguf(), WRITER), Some("hf_private")).await;
     let weights = BTreeMap::from([("model.safetensors".to_owned(), Content::regular("weights"))]);

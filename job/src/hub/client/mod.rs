@@ -9,6 +9,7 @@ use engine::WrittenFile;
 use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
 use hub_push::{
     ModelCard, PushClient, PushError, PushKind, PushMonitor, PushRequest, PushTarget, PushWording, Refusal,
+    RepositoryState,
 };
 use secrecy::SecretString;
 use shared::domain::{ArtifactKind, GgufKind, HubRepo, RepositorySummary, Stage};
@@ -55,23 +56,24 @@ impl Hub {
     }
 
     /// Looks at the repository that an export would be pushed to. Fails as the push would because of what is there, and if the
-    /// token is rejected.
+    /// token is rejected or may not write.
     pub(crate) fn destination(
         &self,
         destination: &PushDestination<'_>,
     ) -> Result<RepositorySummary, JobError> {
         let state = destination.target(&written(destination.files), |target| self.pushes.destination(target));
         let state = state.map_err(of_push)?;
+        may_write(&state, destination.repo)?;
         let (exists, private, may_write) = (state.exists, state.private, state.may_write);
         Ok(RepositorySummary { repo: destination.repo.clone(), exists, private, may_write })
     }
 
-    /// Fails if an export would be refused because of what is in the repository, before its files are made. What else is wrong
-    /// with the repository is left to the push.
+    /// Fails before files are made if an export would be refused because of what is in the repository, or because the token may
+    /// not write. What else is wrong with the repository is left to the push.
     pub(crate) fn check_destination(&self, destination: &PushDestination<'_>) -> Result<(), JobError> {
         let files = written(destination.files);
-        match destination.target(&files, |target| self.pushes.check_existing(target)) {
-            Ok(_) => Ok(()),
+        match destination.target(&files, |target| self.pushes.destination(target)) {
+            Ok(state) => may_write(&state, destination.repo),
             Err(error @ (PushError::Refused { .. } | PushError::Stopped)) => Err(of_push(error)),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -79,11 +81,6 @@ impl Hub {
                 Ok(())
             }
         }
-    }
-
-    /// What it means that the token may not write to `repo`.
-    pub(crate) fn no_write_access(&self, repo: &HubRepo) -> String {
-        WORDING.no_write_access(repo.as_str())
     }
 
     /// Pushes the files and a model card, and verifies what the Hub then has.
@@ -103,6 +100,16 @@ impl Hub {
         });
         pushed.map(drop).map_err(of_push)
     }
+}
+
+/// Fails if the token may not write.
+fn may_write(state: &RepositoryState, repo: &HubRepo) -> Result<(), JobError> {
+    if state.may_write != Some(false) {
+        return Ok(());
+    }
+    let message = WORDING.no_write_access(repo.as_str());
+    let source = "the role of the token does not let it write".into();
+    Err(JobError::Hub { cause: HubCause::Denied, message, wait: None, source }.of_field("hf_token"))
 }
 
 impl PushDestination<'_> {

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     api::{
         ExportBody, ExportStarted, HealthBody, HistoryBody, JobBody, JobWithExportBody, ProblemKind as Kind,
+        REPLAYED,
     },
     domain::{ExportId, IdempotencyKey, JobId, PageSize, Plan, RawCreateExport},
 };
@@ -104,6 +105,7 @@ fn create_export() -> Operation {
     link_to_get_job(&mut responses, "$request.body#/job_id");
     add_rate_limits(&mut responses);
     add_header(&mut responses, "Location", "ExportPath");
+    add_header(&mut responses, REPLAYED, "Replayed");
     let description = "Errors are checked in this order: 401, 413, 415, 400 (invalid request), 422, 404, 403, 400 (job not completed), 429.";
     operation("createExport", "Start an export", description, responses)
         .parameter(idempotency_key())

@@ -101,7 +101,7 @@ pub(in crate::api) fn urns() -> RefOr<Schema> {
 }
 
 /// The headers that responses refer to.
-pub(super) fn headers() -> [(String, RefOr<Header>); 8] {
+pub(super) fn headers() -> [(String, RefOr<Header>); 9] {
     // The builder has no `required`: <https://spec.openapis.org/oas/v3.1.1.html#header-object>
     let required = || Extensions::from_iter([("required", Value::from(true))]);
     let optional = |schema: ObjectBuilder, description: &str| {
@@ -127,6 +127,14 @@ pub(super) fn headers() -> [(String, RefOr<Header>); 8] {
             optional(text(), "RFC 8288: the next page has `rel=\"next\"`; absent on the last page.").build(),
         ),
         ("ExportPath", header(text(), "The path of the export, which follows it also when another has begun since.")),
+        (
+            "Replayed",
+            optional(
+                text().enum_values(Some([json!("true")])),
+                "The response repeats that of the first request with this `Idempotency-Key`; absent on the first.",
+            )
+            .build(),
+        ),
         (
             "RateLimitPolicy",
             optional(text(), "The limits of each caller; absent without limits. `running`: exports at the same time; `daily`: exports within 24 hours.").build(),
