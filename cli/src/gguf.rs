@@ -21,7 +21,7 @@ use crate::progress::Run;
 use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
-use crate::survival::{MeasuredExport, SurvivalCheck};
+use crate::survival::{MeasuredExport, MoreSurvival, SurvivalCheck};
 use crate::terminal::{Summary, Terminal};
 use crate::{next_step, signals, survival, tensor_types};
 
@@ -106,13 +106,13 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let mmproj = encoders.as_ref().and(mmproj_path.as_deref());
     let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
     let exports = exports.chain(encoders.map(Ok)).collect::<Result<Vec<_>, _>>()?;
-    let types: Vec<String> = match args.max_bytes {
-        Some(_) => vec!["the file".to_owned()],
-        None => args.quant.iter().map(ToString::to_string).collect(),
+    let types: Vec<(String, MoreSurvival)> = match args.max_bytes {
+        Some(_) => vec![("the file".to_owned(), MoreSurvival::MoreBytes)],
+        None => args.quant.iter().map(|quant| (quant.to_string(), MoreSurvival::than(*quant))).collect(),
     };
-    let measured = types.iter().zip(&outcomes).filter_map(|(kind, outcome)| {
+    let measured = types.iter().zip(&outcomes).filter_map(|((name, more), outcome)| {
         let bytes = outcome.files.iter().map(|file| file.size).sum();
-        Some(MeasuredExport { kind, bytes, survival: outcome.report.survival.as_ref()? })
+        Some(MeasuredExport { name, more: *more, bytes, survival: outcome.report.survival.as_ref()? })
     });
     let measured: Vec<_> = measured.collect();
     let failure = check.and_then(|check| match unmeasured {

@@ -13,7 +13,7 @@ use crate::progress::Run;
 use crate::push::{ExportKind, PlannedPush, PreparedPush};
 use crate::report::{self, ExportSummary};
 use crate::sources::Sources;
-use crate::survival::{MERGED, MeasuredExport, SurvivalCheck};
+use crate::survival::{MERGED, MeasuredExport, MoreSurvival, SurvivalCheck};
 use crate::terminal::{Summary, Terminal};
 use crate::{next_step, survival};
 
@@ -70,6 +70,7 @@ fn measure(
     measured.iter().try_for_each(|survival| survival::record(outcome, survival, &args.out))?;
     run.terminal.findings(measured.first().and_then(survival::turn_end_finding).as_ref());
     let bytes = outcome.files.iter().map(|file| file.size).sum();
-    let named = measured.iter().map(|survival| MeasuredExport { kind: MERGED, bytes, survival });
+    let more = MoreSurvival::NoType;
+    let named = measured.iter().map(|survival| MeasuredExport { name: MERGED, more, bytes, survival });
     Ok(check.failure(&named.collect::<Vec<_>>()))
 }

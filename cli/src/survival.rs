@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use engine::report::{AnswerSample, PromptUse, Survival};
+use engine::report::{AnswerSample, PromptUse, Survival, TensorSurvival};
 use engine::{
-    Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, LoraPlan, Model, Outcome, PromptSet, Stage,
-    WrittenFile,
+    Checkpoint, ExportedModel, Finding, GgufPlan, LocalOutput, LoraPlan, Model, Outcome, OutputType,
+    PromptSet, Stage, WrittenFile,
 };
 
 use crate::args::SurvivalArgs;
@@ -15,8 +15,26 @@ use crate::progress::Run;
 
 /// The name of a merged model in messages.
 pub(crate) const MERGED: &str = "the merged model";
-/// What no other type keeps more than.
-const MOST: [&str; 5] = [MERGED, "f32", "bf16", "f16", "q8_0"];
+
+/// What an export could keep more of the fine-tune with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MoreSurvival {
+    /// A type with more bits.
+    MoreBits,
+    /// A larger `--max-bytes`.
+    MoreBytes,
+    /// No other type.
+    NoType,
+}
+
+impl MoreSurvival {
+    /// That of a GGUF file of a type.
+    pub(crate) fn than(quant: OutputType) -> Self {
+        let has_most =
+            matches!(quant, OutputType::F32 | OutputType::BF16 | OutputType::F16 | OutputType::Q8_0);
+        if has_most { Self::NoType } else { Self::MoreBits }
+    }
+}
 
 /// What is measured of an export.
 pub(crate) struct SurvivalCheck {
@@ -102,38 +120,52 @@ impl SurvivalCheck {
             let reason = first.survival.unmeasured.as_deref().unwrap_or_default();
             return failure(format!(
                 "the survival of the fine-tune in {} is not known: {reason}",
-                first.kind
+                first.name
             ));
         }
         let kept = |exports: &[&MeasuredExport<'_>]| {
             exports
                 .iter()
-                .map(|export| kept(export.kind, export.survival.survival.unwrap_or_default()))
+                .map(|export| kept(export.name, export.survival.survival.unwrap_or_default()))
                 .collect::<Vec<_>>()
                 .join(", ")
         };
         let problem = format!("of the fine-tune, {}, less than --min-survival {minimum}", kept(&below));
         let advice = match enough.iter().min_by_key(|export| export.bytes) {
-            Some(smallest) => format!("{}: take {}", kept(&enough), smallest.kind),
-            None => match (measured.iter().any(|export| MOST.contains(&export.kind)), self.is_lora) {
-                (true, true) => "the adapter beside its base keeps all of it (gemma-export lora)".to_owned(),
-                (true, false) => "no type keeps more".to_owned(),
-                (false, is_lora) => format!(
-                    "to keep {minimum} take a type with more bits (q8_0 keeps most){} an importance matrix made of texts like \
-                     the training data{}",
-                    if is_lora { "," } else { ", or" },
-                    if is_lora { ", or the adapter beside its base (gemma-export lora)" } else { "" },
-                ),
-            },
+            Some(smallest) => format!("{}: take {}", kept(&enough), smallest.name),
+            None => self.advice(measured, minimum),
         };
         failure(format!("the export is complete, but {problem}; {advice}"))
+    }
+
+    /// What to do where none of these exports keeps enough.
+    fn advice(&self, measured: &[MeasuredExport<'_>], minimum: f64) -> String {
+        let has = |more| measured.iter().any(|export| export.more == more);
+        if has(MoreSurvival::NoType) {
+            return match self.is_lora {
+                true => "the adapter beside its base keeps all of it (gemma-export lora)".to_owned(),
+                false => "no type keeps more".to_owned(),
+            };
+        }
+        let more = match has(MoreSurvival::MoreBytes) {
+            true => "allow more bytes (--max-bytes)",
+            false => "take a type with more bits (q8_0 keeps most)",
+        };
+        let matrix = "an importance matrix made of texts like the training data";
+        match self.is_lora {
+            true => format!(
+                "to keep {minimum} {more}, {matrix}, or the adapter beside its base (gemma-export lora)"
+            ),
+            false => format!("to keep {minimum} {more}, or {matrix}"),
+        }
     }
 }
 
 /// An export whose survival was measured.
 pub(crate) struct MeasuredExport<'a> {
-    /// Its type.
-    pub(crate) kind: &'a str,
+    /// Its type, or its path.
+    pub(crate) name: &'a str,
+    pub(crate) more: MoreSurvival,
     /// The size of its files.
     pub(crate) bytes: u64,
     pub(crate) survival: &'a Survival,
@@ -146,11 +178,14 @@ pub(crate) fn read_prompts(path: &Path) -> Result<PromptSet, Failure> {
 }
 
 /// Rounded down, so that no share below the whole reads as 100 %.
-fn kept(kind: &str, share: f64) -> String {
-    let percent = (share * 1000.0).floor() / 10.0;
-    match percent < 0.0 {
-        true => format!("{kind} keeps nothing ({percent:.1} %, {})", Survival::BELOW_ZERO),
-        false => format!("{kind} keeps {percent:.1} %"),
+fn percent(share: f64) -> String {
+    format!("{:.2} %", (share * 10_000.0).floor() / 100.0)
+}
+
+fn kept(name: &str, share: f64) -> String {
+    match share < 0.0 {
+        true => format!("{name} keeps nothing ({}, {})", percent(share), Survival::BELOW_ZERO),
+        false => format!("{name} keeps {}", percent(share)),
     }
 }
 
@@ -194,32 +229,32 @@ pub(crate) fn lines(survival: &Survival) -> Vec<String> {
     ));
     if let Some(share) = survival.changed_top1 {
         lines.push(format!(
-            "           {:.1} % of the {changed_tokens} tokens that the fine-tune changes are the same",
-            share * 100.0
+            "           {} of the {changed_tokens} tokens that the fine-tune changes are the same",
+            percent(share)
         ));
     }
     if let Some(share) = survival.adapter_beside.and_then(|beside| beside.survival) {
         lines.push(format!(
-            "           {:.2} % with the adapter beside the base in this type (gemma-export lora)",
-            share * 100.0
+            "           {} with the adapter beside the base in this type (gemma-export lora)",
+            percent(share)
         ));
     }
-    if let Some(worst) = survival.worst_tensors.first() {
-        lines.push(format!(
-            "           least like its change: {}, cosine {:.3}, norm × {:.2}",
-            worst.tensor, worst.cosine, worst.norm_ratio
-        ));
+    if !survival.worst_tensors.is_empty() {
+        lines.push("           tensors whose change is kept least, the worst first:".to_owned());
     }
+    lines.extend(survival.worst_tensors.iter().map(|worst| {
+        let TensorSurvival { tensor, cosine, norm_ratio } = worst;
+        format!("             cosine {cosine:.3}, norm × {norm_ratio:.2}  {tensor}")
+    }));
     lines.extend(survival.samples.iter().flat_map(sample));
     lines
 }
 
 /// What is left of the fine-tune.
 fn left(share: f64) -> String {
-    let percent = share * 100.0;
     match share < 0.0 {
-        true => format!("  survival {percent:.2} %: nothing of the fine-tune, {}", Survival::BELOW_ZERO),
-        false => format!("  survival {percent:.2} % of the fine-tune"),
+        true => format!("  survival {}: nothing of the fine-tune, {}", percent(share), Survival::BELOW_ZERO),
+        false => format!("  survival {} of the fine-tune", percent(share)),
     }
 }
 
@@ -260,10 +295,12 @@ mod tests {
 
     #[test]
     fn below_zero_nothing_is_left() {
-        assert_eq!(kept("q2_k", 0.41299), "q2_k keeps 41.2 %");
-        let nothing = "q2_k keeps nothing (-12.3 %, further from the fine-tuned model than the base is)";
+        assert_eq!(kept("q2_k", 0.41299), "q2_k keeps 41.29 %");
+        let nothing = "q2_k keeps nothing (-12.30 %, further from the fine-tuned model than the base is)";
         assert_eq!(kept("q2_k", -0.123), nothing);
         assert_eq!(left(0.5), "  survival 50.00 % of the fine-tune");
+        assert_eq!(left(0.999_998), "  survival 99.99 % of the fine-tune");
+        assert_eq!(left(1.0), "  survival 100.00 % of the fine-tune");
         let nothing = "  survival -12.30 %: nothing of the fine-tune, further from the fine-tuned model than the base is";
         assert_eq!(left(-0.123), nothing);
     }

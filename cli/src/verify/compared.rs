@@ -17,7 +17,7 @@ use crate::model::{OpenModel, open_adapter, open_model};
 use crate::paths::{file_name, join, open_file, open_folder, parent};
 use crate::progress::Run;
 use crate::sources::{HubName, Sources};
-use crate::survival::SurvivalCheck;
+use crate::survival::{MoreSurvival, SurvivalCheck};
 
 /// An export that was compared.
 pub(super) struct Compared {
@@ -80,6 +80,13 @@ pub(super) fn compare(
 }
 
 impl Compared {
+    /// What the export could keep more of the fine-tune with.
+    pub(super) fn more_survival(&self) -> MoreSurvival {
+        let quant = self.verdict.report["options"]["quantization"].as_str();
+        let quant = quant.and_then(|quant| quant.parse().ok());
+        quant.map_or(MoreSurvival::NoType, MoreSurvival::than)
+    }
+
     /// Measures what the arguments ask for.
     pub(super) fn measure(&self, with_logits: bool, run: Run<'_>) -> Result<Measured, Failure> {
         let Some(Predicting { model, export }) = &self.predicting else { return Ok(Measured::default()) };

@@ -40,9 +40,9 @@ pub(crate) fn run(args: &VerifyArgs, terminal: Terminal) -> Result<Summary, Fail
     let mut lines = comparison(&args.out, verdict);
     lines.extend(logits.iter().flat_map(predictions));
     lines.extend(survival.iter().flat_map(survival::lines));
-    let kind = args.out.display().to_string();
+    let (name, more) = (args.out.display().to_string(), compared.more_survival());
     let named =
-        survival.iter().map(|survival| MeasuredExport { kind: &kind, bytes: verdict.bytes, survival });
+        survival.iter().map(|survival| MeasuredExport { name: &name, more, bytes: verdict.bytes, survival });
     let named: Vec<_> = named.collect();
     let failure =
         difference(hint, verdict).or_else(|| compared.check.as_ref().and_then(|check| check.failure(&named)));

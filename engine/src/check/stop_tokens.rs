@@ -48,6 +48,7 @@ pub(super) fn check(
         None => config_eos(model.base().config()),
     };
     let mut findings: Vec<Finding> = adds_eos(tokenizer).into_iter().collect();
+    findings.extend(unknown_stop(tokenizer, &generation));
     if let Some(end) = turn_end {
         findings.extend(not_a_stop(architecture, tokenizer, &generation, end));
         let text = tokenizer.vocabulary.tokens[end as usize].as_str();
@@ -82,6 +83,18 @@ fn adds_eos(tokenizer: &Tokenizer) -> Option<Finding> {
     );
     let remedy = "set add_eos_token to false in tokenizer_config.json, and let the post-processor of tokenizer.json add no such token";
     Some(Finding::new(Severity::Error, "adds_eos_token", message, remedy))
+}
+
+/// A stop token that the model cannot write.
+fn unknown_stop(tokenizer: &Tokenizer, generation: &[u32]) -> Option<Finding> {
+    let tokens = tokenizer.vocabulary.tokens.len();
+    let unknown = generation.iter().find(|id| **id as usize >= tokens)?;
+    let message = format!(
+        "eos_token_id has {unknown}, and the model has tokens up to {}: no answer ends there",
+        tokens.saturating_sub(1)
+    );
+    let remedy = "take eos_token_id of generation_config.json of the base model";
+    Some(Finding::new(Severity::Warning, "stop_token_unknown", message, remedy))
 }
 
 /// `eos_token_id` of `config.json`, of which transformers makes a generation config where there is none.

@@ -1,6 +1,10 @@
 //! The tokenizer that an adapter brings, beside the base's. Where it only lacks tokens, the vocabulary of the base is taken instead:
 //! nothing that training added is lost with it.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::both_vocabularies::ListedTokens;
 use super::{ShownToken, TokenType, Tokenizer};
 use crate::checkpoint::{EmbeddingRows, FileOrigin, ModelFiles};
 use crate::error::{Error, Result};
@@ -84,7 +88,12 @@ impl TokenizerChange {
         if !has_other_tokenizer(base.files, merged.files)? {
             return Ok(Default::default());
         }
-        let (before, after) = (base.open(architecture)?, merged.open(architecture)?);
+        let before = base.open(architecture)?;
+        let after = match merged.open(architecture) {
+            Ok(after) => after,
+            Err(error @ (Error::Read { .. } | Error::Cancelled)) => return Err(error),
+            Err(_) => return Self::of_incomplete(&before, merged, architecture),
+        };
         let lost = LostTokens::of(&before, &after);
         // an embedding of another size is of the adapter's vocabulary
         if lost.is_some() && merged.rows.resized.is_none() && !has_own_tokens(&before, &after) {
@@ -96,6 +105,46 @@ impl TokenizerChange {
             }
         }
         Ok((Self { lost, is_mended: false, special: special_tokens(&before, &after) }, None))
+    }
+}
+
+impl TokenizerChange {
+    /// The change by files of which no tokenizer can be made. Where they list nothing but tokens of the base, the base's vocabulary is
+    /// taken instead.
+    fn of_incomplete(
+        before: &Tokenizer,
+        merged: TokenizerInput<'_>,
+        architecture: Architecture,
+    ) -> Result<(Self, Option<ModelFiles>)> {
+        let files = merged.files;
+        let (None, Some(json), None) =
+            (files.read("tokenizer.model")?, files.read("tokenizer.json")?, merged.rows.resized)
+        else {
+            return Ok(Default::default());
+        };
+        // a vocabulary has the texts of added tokens, in which a space is no ▁
+        let text = |piece: &str| piece.replace('\u{2581}', " ");
+        let numbered = |(id, piece): &(u32, Cow<'_, str>)| (*id as usize, text(piece));
+        let ListedTokens { pieces, added } = ListedTokens::read(&json)?;
+        let matched: HashSet<(usize, String)> = added.iter().map(numbered).collect();
+        let listed: HashSet<(usize, String)> = pieces.iter().chain(&added).map(numbered).collect();
+        let tokens: Vec<String> = before.vocabulary.tokens.iter().map(|token| text(token)).collect();
+        let is_of_base = |(id, text): &(usize, String)| {
+            text.starts_with("<unused") || tokens.get(*id).is_some_and(|token| token == text)
+        };
+        let mended = files.with_base_vocabulary()?;
+        let after = TokenizerInput { files: &mended, ..merged }.open(architecture)?;
+        if !listed.iter().all(is_of_base) || has_own_tokens(before, &after) {
+            return Ok(Default::default());
+        }
+        let is_kept = |id: usize| {
+            let kept = if is_matched(before, id) { &matched } else { &listed };
+            kept.contains(&(id, tokens[id].clone()))
+        };
+        let lost: Vec<usize> = (0..tokens.len()).filter(|id| is_used(before, *id) && !is_kept(*id)).collect();
+        let first = lost.first().map(|first| ShownToken(before, *first as u32).to_string());
+        let lost = first.map(|first| LostTokens { count: lost.len(), first });
+        Ok((Self { lost, is_mended: true, special: special_tokens(before, &after) }, Some(mended)))
     }
 }
 

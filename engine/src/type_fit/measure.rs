@@ -78,9 +78,7 @@ fn of_matrix(
 ) -> Result<Vec<TypeChoice>> {
     let rows = sampled_rows(model, matrix)?;
     let encode = if on_grid { TensorType::encode_on_grid } else { TensorType::encode };
-    let fits = |as_type: &TensorType| {
-        as_type.block_size() > 1 && matrix.columns.is_multiple_of(as_type.block_size())
-    };
+    let fits = |as_type: &TensorType| matrix.columns.is_multiple_of(as_type.block_size());
     let types = TensorType::ALL.into_iter().filter(fits);
     Ok(types
         .map(|as_type| TypeChoice {

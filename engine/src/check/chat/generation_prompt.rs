@@ -39,7 +39,12 @@ fn differing(probe: &Probe<'_>) -> Option<String> {
     let [last, earlier] =
         [&answered, &probe.several].map(|text| text.split_once(ANSWER).map_or("", |(before, _)| before));
     let prompt = probe.prompt.as_str();
-    let is_same = |before: &str| before.starts_with(prompt) || prompt.starts_with(before);
+    // what goes on from the other may be thinking, and no mere space or line break
+    let is_rest = |rest: &str| rest.is_empty() || !rest.trim().is_empty();
+    let is_same = |before: &str| {
+        let rest = before.strip_prefix(prompt).or_else(|| prompt.strip_prefix(before));
+        rest.is_some_and(is_rest)
+    };
     (!is_same(last) && !is_same(earlier)).then(|| last.to_owned())
 }
 

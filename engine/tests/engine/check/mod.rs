@@ -96,7 +96,10 @@ fn assert_named(cases: impl IntoIterator<Item = (&'static str, Severity, Break)>
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 33] = [
+    let cases: [(&str, Severity, Break); 34] = [
+        ("stop_token_unknown", Severity::Warning, |f| {
+            f.edit("base/generation_config.json", |c| c["eos_token_id"] = json!([106, 999_999]));
+        }),
         ("added_tokens_differ", Severity::Error, |f| {
             f.edit("adapter/tokenizer_config.json", |c| {
                 c["added_tokens_decoder"]["6"]["content"] = json!("<|im_start|>");
@@ -314,7 +317,15 @@ fn the_base_s_vocabulary_is_taken_where_the_adapter_s_only_lacks_tokens() {
             json["model"]["vocab"].as_object_mut().unwrap().retain(|_, id| id.as_u64().unwrap() < 760);
         });
     };
-    let breaks: [fn(&Folders); 2] = [without_added_tokens, without_pieces];
+    let almost_without_added_tokens = |folders: &Folders| {
+        fs::remove_file(folders.path("adapter/tokenizer.model")).unwrap();
+        folders
+            .edit("adapter/tokenizer.json", |json| json["added_tokens"].as_array_mut().unwrap().truncate(3));
+        folders.edit("adapter/tokenizer_config.json", |config| {
+            config.as_object_mut().unwrap().remove("added_tokens_decoder");
+        });
+    };
+    let breaks: [fn(&Folders); 3] = [without_added_tokens, without_pieces, almost_without_added_tokens];
     for part in breaks {
         let folders = Folders::of("gemma3-micro").with_own_tokenizer();
         let opened = || model(&folders.path("base"), &folders.path("adapter"));
@@ -379,6 +390,21 @@ fn a_vocabulary_with_tokens_of_its_own_is_not_replaced() {
     });
     let codes: Vec<_> = folders.findings().iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"vocabulary_differs") && !codes.contains(&"vocabulary_incomplete"), "{codes:?}");
+}
+
+/// Files of which no tokenizer can be made, with a token of their own.
+#[test]
+fn a_vocabulary_that_is_invalid_and_has_a_token_of_its_own_is_not_replaced() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    fs::remove_file(folders.path("adapter/tokenizer.model")).unwrap();
+    folders.edit("adapter/tokenizer.json", |json| {
+        json["added_tokens"] = json!([{"id": 7, "content": "<mine>", "special": true}]);
+    });
+    folders.edit("adapter/tokenizer_config.json", |config| {
+        config.as_object_mut().unwrap().remove("added_tokens_decoder");
+    });
+    let codes: Vec<_> = folders.findings().iter().map(|finding| finding.code).collect();
+    assert!(codes.contains(&"tokenizer_invalid") && !codes.contains(&"vocabulary_incomplete"), "{codes:?}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn find(template: &str, code: &str) -> Option<Finding> {
 
 #[test]
 fn each_fault_of_a_template_is_named() {
-    let cases: [(&str, Severity, Break); 11] = [
+    let cases: [(&str, Severity, Break); 13] = [
         ("no_bos_in_template", Severity::Warning, |f| f.template(&TURNS.replace("{{ bos_token }}", ""))),
         ("bos_twice", Severity::Warning, |f| f.template(&format!("{{{{ bos_token }}}}{TURNS}"))),
         ("bos_twice", Severity::Warning, |f| {
@@ -46,6 +46,12 @@ fn each_fault_of_a_template_is_named() {
         }),
         ("generation_prompt_differs", Severity::Warning, |f| {
             f.template(&TURNS.replace(MODEL_TURN, &MODEL_TURN.replace("model", "assistant")));
+        }),
+        ("generation_prompt_differs", Severity::Warning, |f| {
+            f.template(&TURNS.replace(MODEL_TURN, &MODEL_TURN.replace("model\n", "model")));
+        }),
+        ("generation_prompt_differs", Severity::Warning, |f| {
+            f.template(&TURNS.replace(MODEL_TURN, &MODEL_TURN.replace("model\n", "model\n{{ ' ' }}")));
         }),
         ("generation_prompt_ends", Severity::Warning, |f| {
             f.template(&TURNS.replace(MODEL_TURN, &MODEL_TURN.replace("model\n", "model\n<end_of_turn>\n")));
