@@ -84,6 +84,8 @@ pageTest("what the adapter beside its base keeps is shown, with the commands tha
     Object.assign(job.latest_export.artifacts[0], { quantization: "q4_0" });
     Object.assign(job.latest_export.artifacts[0].proof.survival, {
       survival: 0.41,
+      changed_top1: 0.8759,
+      worst_tensors: [{ tensor: "model.layers.0.mlp.down_proj.weight", cosine: 0.51, norm_ratio: 0.9 }, { tensor: "lm_head.weight", cosine: 0.9, norm_ratio: 1 }],
       adapter_beside: { survival: 0.9987, kl: 1e-5, changed_top1: 1 },
     });
     await route.fulfill({ json: job });
@@ -92,6 +94,9 @@ pageTest("what the adapter beside its base keeps is shown, with the commands tha
   const recipes = await openJob(page, "Family recipes");
   await recipes.getByText("Keeps 41 % of what the fine-tune changed, measured on four fixed texts.", { exact: true }).waitFor();
   await recipes.getByText("Keeps 99.9 % with the adapter beside the base in this type, which is more.", { exact: true }).waitFor();
+  await recipes.getByText("The proof in detail").click();
+  await recipes.getByText("model.layers.0.mlp.down_proj.weight 0.510, lm_head.weight 0.900", { exact: true }).waitFor();
+  await recipes.getByText("87.5 %", { exact: true }).waitFor();
   await recipes.getByText("How to use the adapter beside the base in q4_0").click();
   const base = (await api("ada", "/exports")).find(({ job_name: name }) => name === "Family recipes").base_model_id;
   const commands = await recipes.getByRole("group", { name: "the commands for the adapter beside the base in q4_0" }).textContent();

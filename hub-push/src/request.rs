@@ -76,7 +76,7 @@ pub struct ModelCard<'a> {
     pub base_model: Option<&'a str>,
     /// The names of the base model's files, as far as they are known.
     pub base_files: &'a [&'a str],
-    /// How the model was made, in a sentence.
+    /// How the model was made and what was measured of it.
     pub description: &'a str,
 }
 

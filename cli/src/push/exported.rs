@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use engine::report::{KeptFineTune, survival_section};
 use engine::{
     Adapter, AdapterPlan, CopiedAdapter, ExportReport, Folder, FolderEntry, Source, WrittenFile,
     is_directly_in, parse_split_name,
@@ -32,6 +33,8 @@ pub(super) struct ExportedFiles {
     types: Vec<String>,
     /// How an adapter was made, in a sentence.
     adapter: Option<String>,
+    /// What is left of the fine-tune, by what the card calls the file.
+    survival: Vec<(String, ReportedSurvival)>,
 }
 
 struct ExportedFile {
@@ -47,6 +50,38 @@ struct ReportFile {
     options: ReportedOptions,
     outputs: Vec<ReportedOutput>,
     inputs: ReportedInputs,
+    #[serde(default)]
+    survival: Option<ReportedSurvival>,
+}
+
+/// What is left of the fine-tune.
+#[derive(Deserialize)]
+struct ReportedSurvival {
+    survival: Option<f64>,
+    changed_top1: Option<f64>,
+    kl_export: f64,
+    kl_base: f64,
+    #[serde(default)]
+    adapter_beside: Option<ReportedBeside>,
+    prompts: ReportedPrompts,
+    worst_tensors: Vec<ReportedTensor>,
+}
+
+#[derive(Deserialize)]
+struct ReportedBeside {
+    survival: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct ReportedPrompts {
+    source: String,
+    used: u64,
+}
+
+#[derive(Deserialize)]
+struct ReportedTensor {
+    tensor: String,
+    cosine: f64,
 }
 
 #[derive(Default, Deserialize)]
@@ -85,6 +120,7 @@ impl ExportedFiles {
             base_files: Vec::new(),
             types: Vec::new(),
             adapter: Some(plan.description()),
+            survival: Vec::new(),
         }
     }
 
@@ -143,6 +179,10 @@ impl ExportedFiles {
             return Err(unknown(&format!("it names {}, which is not below its folder", file.name)));
         }
         let folder: Arc<dyn Folder> = open_folder(folder)?;
+        let measured = match written.iter().find(|file| file.name.ends_with(".gguf")) {
+            Some(file) => format!("`{}`", file.name),
+            None => "the model".to_owned(),
+        };
         let mut adapter = None;
         if kind == ExportKind::Adapter {
             // the card has all that the report says
@@ -159,6 +199,7 @@ impl ExportedFiles {
             // that of encoders is no choice
             types: report.options.quantization.filter(|_| !is_mmproj(path)).into_iter().collect(),
             adapter,
+            survival: report.survival.map(|found| (measured, found)).into_iter().collect(),
         })
     }
 
@@ -178,6 +219,7 @@ impl ExportedFiles {
         self.files.extend(other.files);
         self.base_files.extend(other.base_files);
         self.types.extend(other.types);
+        self.survival.extend(other.survival);
         Ok(())
     }
 
@@ -186,8 +228,25 @@ impl ExportedFiles {
         self.files.iter().map(|file| file.written.clone()).collect()
     }
 
-    /// How the model was made, in a sentence for the model card.
+    /// How the model was made and what is left of the fine-tune, for the model card.
     pub(super) fn description(&self) -> String {
+        self.made() + &self.survival_section()
+    }
+
+    fn survival_section(&self) -> String {
+        let kept = self.survival.iter().map(|(name, found)| {
+            let worst = found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
+            let ReportedSurvival { survival, changed_top1, kl_export, kl_base, .. } = *found;
+            let beside = found.adapter_beside.as_ref().and_then(|beside| beside.survival);
+            (KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside }, worst)
+        });
+        let prompts = self.survival.iter().map(|(_, found)| &found.prompts);
+        let prompts = prompts.filter(|prompts| prompts.source == "file").map(|prompts| prompts.used);
+        survival_section(&kept.collect::<Vec<_>>(), prompts.min())
+    }
+
+    /// How the model was made, in a sentence.
+    fn made(&self) -> String {
         match self.kind {
             ExportKind::Adapter => self.adapter.clone().unwrap_or_default(),
             ExportKind::Merged => {

@@ -9,6 +9,7 @@ mod inputs;
 mod lora;
 mod pairs;
 mod survival;
+mod survival_section;
 mod warnings;
 
 use kernels::quant::TypeOverrides;
@@ -25,6 +26,7 @@ pub(crate) use lora::LoraReport;
 pub use pairs::AdapterPair;
 pub(crate) use pairs::adapter_pairs;
 pub use survival::{AdapterBeside, AnswerSample, PromptUse, Survival, TensorSurvival, TurnEndProbability};
+pub use survival_section::{KeptFineTune, survival_section};
 pub use warnings::ExportWarning;
 
 /// The version of the shape, raised when a field changes its meaning or is removed.

@@ -111,6 +111,8 @@ function proofPart({ proof, quantization }, base, isOneOfSeveral) {
     ["Same next token", proof.logits && `${(100 * proof.logits.top1).toFixed(1)} %`],
     ["KL divergence from the fine-tuned model (nats)", number(proof.survival?.kl_export ?? null)],
     ["KL divergence of the base from it (nats)", number(proof.survival?.kl_base ?? null)],
+    ["Changed tokens that are the same", sharePart(proof.survival?.changed_top1 ?? null)],
+    ["Tensors whose change is kept least (cosine)", worstPart(proof.survival?.worst_tensors ?? [])],
   ].filter(([, value]) => value !== null && value !== undefined);
   const sentence = proof.pairs > 0
     ? `Checked: all ${proof.pairs} LoRA pairs were merged, which changed ${proof.tensors_changed} tensors and left ${proof.tensors_unchanged} as they are.`
@@ -123,6 +125,16 @@ function proofPart({ proof, quantization }, base, isOneOfSeveral) {
     element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
       element("dl", {}, details.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value))])),
       samplesPart(proof.survival?.samples ?? [])));
+}
+
+/** A share in percent, rounded down. */
+function sharePart(share) {
+  return share === null ? null : `${(Math.floor(1000 * share) / 10).toFixed(1)} %`;
+}
+
+/** The tensors with the cosines of their wanted and stored changes, the worst first. */
+function worstPart(tensors) {
+  return tensors.length === 0 ? null : tensors.map(({ tensor, cosine }) => `${tensor} ${cosine.toFixed(3)}`).join(", ");
 }
 
 function survivalPart(survival) {

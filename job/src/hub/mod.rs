@@ -41,6 +41,6 @@ pub(crate) struct ModelFiles<'a> {
     pub(crate) base_model: Option<&'a HubRepo>,
     /// The files of the base model, as far as they are known.
     pub(crate) base_files: &'a [InputFile],
-    /// How the model was made, in a sentence for the model card.
+    /// How the model was made and what was measured of it, for the model card.
     pub(crate) description: &'a str,
 }

@@ -57,7 +57,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
         .iter()
         .zip(&made)
         .filter_map(|(name, made)| Some((name.as_str(), made.artifact.manifest.proof.as_ref()?)));
-    let description = description + &survival_text::survival_sentence(&proofs.collect::<Vec<_>>());
+    let description = description + &survival_text::survival_section(&proofs.collect::<Vec<_>>());
     result.artifacts =
         work.deliver(&ggufs, input.base_model.as_ref(), input.weights.files(), &description)?;
     if work.has_destination(Destination::HfHub) {

@@ -61,7 +61,7 @@ pub(super) fn export(work: &ExportWork<'_>) -> Result<ExportResult, JobError> {
     }
     let made = "Merged from the base model and a LoRA adapter in 32-bit arithmetic, rounded once.";
     let survival = raw.manifest.proof.iter().map(|proof| ("the model", proof));
-    let description = made.to_owned() + &survival_text::survival_sentence(&survival.collect::<Vec<_>>());
+    let description = made.to_owned() + &survival_text::survival_section(&survival.collect::<Vec<_>>());
     let model = ModelFiles {
         folder: Arc::clone(&raw.files) as _,
         files: &raw.manifest.files,

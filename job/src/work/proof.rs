@@ -3,7 +3,7 @@
 use engine::{ExportedModel, GgufPlan, Model, Outcome, PromptSet, RunOptions, report::Survival};
 use shared::domain::{
     AdapterBeside, AnswerSample, Finding, LeftOutPrompts, LogitDivergence, PromptSource, PromptUse, Proof,
-    Stage, SurvivalShare,
+    Stage, SurvivalShare, TensorSurvival,
 };
 
 use super::ExportWork;
@@ -168,6 +168,10 @@ fn share(found: &Survival) -> SurvivalShare {
     let sample = |one: &engine::report::AnswerSample| {
         AnswerSample::shortened(&one.prompt, &one.base, &one.fine_tuned, &one.export)
     };
+    let tensor = |one: &engine::report::TensorSurvival| {
+        let engine::report::TensorSurvival { tensor, cosine, norm_ratio } = one;
+        TensorSurvival { tensor: tensor.clone(), cosine: *cosine, norm_ratio: *norm_ratio }
+    };
     SurvivalShare {
         survival: found.survival,
         kl_export: found.kl_export,
@@ -186,6 +190,7 @@ fn share(found: &Survival) -> SurvivalShare {
             let engine::report::AdapterBeside { survival, kl, changed_top1 } = beside;
             AdapterBeside { survival, kl, changed_top1 }
         }),
+        worst_tensors: found.worst_tensors.iter().map(tensor).collect(),
         samples: found.samples.iter().take(AnswerSample::MOST).map(sample).collect(),
     }
 }

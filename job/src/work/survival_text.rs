@@ -1,7 +1,7 @@
-//! What exports keep of a fine-tune, in sentences for the message and the model card.
+//! What exports keep of a fine-tune, for the message and the model card.
 
-use engine::report::Survival;
-use shared::domain::{PromptSource, PromptUse, Proof, Quantization};
+use engine::report::{KeptFineTune, Survival};
+use shared::domain::{PromptSource, Proof, Quantization, SurvivalShare};
 
 /// A survival below this is said in the message.
 const LOW_SURVIVAL: f64 = 0.9;
@@ -32,23 +32,21 @@ impl KeptShare {
     }
 }
 
-/// What these files keep of the fine-tune, in a sentence for the model card; empty if that was not measured.
-pub(super) fn survival_sentence(files: &[(&str, &Proof)]) -> String {
-    let kept = files.iter().filter_map(|(name, proof)| {
-        let KeptShare { file, beside } = KeptShare::of(proof)?;
-        Some(format!("{name} keeps {}{}", percent(file), in_brackets(beside.map(percent))))
+/// What these files keep of the fine-tune, as a section of the model card; empty if that was not measured.
+pub(super) fn survival_section(files: &[(&str, &Proof)]) -> String {
+    let measured = files.iter().filter_map(|(name, proof)| Some((*name, proof.survival.as_ref()?)));
+    let measured: Vec<(&str, &SurvivalShare)> = measured.collect();
+    let prompts = measured.iter().find_map(|(_, found)| match found.prompts.source {
+        PromptSource::File => Some(u64::from(found.prompts.used)),
+        PromptSource::Fixed => None,
     });
-    let kept = kept.collect::<Vec<_>>().join(", ");
-    let prompts = files.iter().find_map(|(_, proof)| Some(&proof.survival.as_ref()?.prompts));
-    match prompts.filter(|_| !kept.is_empty()) {
-        Some(PromptUse { source: PromptSource::File, used, .. }) => {
-            format!(" Of what the fine-tune changes in predictions, {kept}, measured on {used} prompts.")
-        }
-        Some(PromptUse { source: PromptSource::Fixed, .. }) => {
-            format!(" Of what the fine-tune changes in predictions, {kept}, measured on four fixed texts.")
-        }
-        None => String::new(),
-    }
+    let kept = measured.iter().map(|(name, found)| {
+        let worst = found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
+        let SurvivalShare { survival, changed_top1, kl_export, kl_base, adapter_beside, .. } = **found;
+        let beside = adapter_beside.and_then(|beside| beside.survival);
+        (KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside }, worst)
+    });
+    engine::report::survival_section(&kept.collect::<Vec<_>>(), prompts)
 }
 
 /// The end of a message about GGUF files of these types, if one keeps little of the fine-tune, or the adapter beside its base was
@@ -105,16 +103,7 @@ fn in_brackets(beside: Option<String>) -> String {
         .map_or_else(String::new, |share| format!(" ({share} with the adapter beside the base in this type)"))
 }
 
-/// A share, which is not 100 % where something is lost.
-fn percent(share: f64) -> String {
-    match 100.0 * share {
-        most if most > 99.9 => "more than 99.9 %".to_owned(),
-        none if none < 0.0 => format!("nothing ({none:.1} %, {})", Survival::BELOW_ZERO),
-        percent => format!("{percent:.1} %"),
-    }
-}
-
-/// The same without digits after the point; and the figure of what is further from the fine-tuned model than the base, which is
+/// A share, which is not 100 % where something is lost; and the figure of what is further from the fine-tuned model than the base, which is
 /// said after it.
 fn whole(share: f64) -> (String, String) {
     let most = if share < 1.0 { 99.0 } else { 100.0 };
@@ -127,7 +116,7 @@ fn whole(share: f64) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use shared::{
-        domain::{AdapterBeside, SurvivalShare},
+        domain::{AdapterBeside, PromptUse},
         testing::fixtures,
     };
 
@@ -152,32 +141,20 @@ mod tests {
     }
 
     #[test]
-    fn the_card_says_what_each_file_keeps() {
-        let (most, some, unknown) = (proof(Some(0.99995), None), proof(Some(0.412), None), proof(None, None));
-        assert_eq!(
-            survival_sentence(&[("`a.gguf`", &most), ("`b.gguf`", &some), ("`c.gguf`", &unknown)]),
-            " Of what the fine-tune changes in predictions, `a.gguf` keeps more than 99.9 %, `b.gguf` keeps 41.2 %, measured on 16 \
-             prompts."
-        );
-        assert_eq!(survival_sentence(&[("it", &unknown)]), "");
-        let none = survival_sentence(&[("it", &proof(Some(-0.2), None))]);
-        assert!(
-            none.contains(
-                "it keeps nothing (-20.0 %, further from the fine-tuned model than the base is), measured"
-            ),
-            "{none}"
-        );
-        let fixed = Proof {
-            survival: some.survival.map(|found| SurvivalShare { prompts: PromptUse::default(), ..found }),
-            ..proof(None, None)
-        };
-        assert!(
-            survival_sentence(&[("it", &fixed)]).ends_with("it keeps 41.2 %, measured on four fixed texts.")
-        );
-        assert_eq!(survival_sentence(&[("it", &Proof { survival: None, ..fixed })]), "");
-        assert!(survival_sentence(&[("`a.gguf`", &proof(Some(0.412), Some(0.9995)))]).contains(
-            "`a.gguf` keeps 41.2 % (more than 99.9 % with the adapter beside the base in this type), measured"
-        ));
+    fn the_card_has_a_row_for_each_file_that_was_measured() {
+        let (some, with_beside) = (proof(Some(0.412), None), proof(Some(0.412), Some(0.97)));
+        let not_measured = Proof { survival: None, ..some.clone() };
+        assert_eq!(survival_section(&[("it", &not_measured)]), "");
+        let section =
+            survival_section(&[("`a.gguf`", &some), ("`b.gguf`", &with_beside), ("`c.gguf`", &not_measured)]);
+        assert!(section.contains("Measured on 16 prompts, "), "{section}");
+        assert!(section.contains("| `a.gguf` | 41.2 % | 87.5 % | 5.00e-4 | 8.00e-3 |"), "{section}");
+        assert!(section.contains("| `b.gguf` | 41.2 % (97.0 % with the adapter beside"), "{section}");
+        assert!(section.contains("`model.layers.3.mlp.down_proj.weight` (0.750)"), "{section}");
+        assert!(!section.contains("c.gguf"), "{section}");
+        let fixed = |found| SurvivalShare { prompts: PromptUse::default(), ..found };
+        let fixed = Proof { survival: some.survival.map(fixed), ..not_measured };
+        assert!(survival_section(&[("it", &fixed)]).contains("Measured on four fixed texts, "));
     }
 
     #[test]

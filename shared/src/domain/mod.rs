@@ -47,5 +47,7 @@ pub use plan::{
 pub use proof::{LogitDivergence, Proof};
 pub use quantization::{Quantization, UnknownQuantization};
 pub use request::{CreateExport, RawCreateExport};
-pub use survival::{AdapterBeside, AnswerSample, LeftOutPrompts, PromptSource, PromptUse, SurvivalShare};
+pub use survival::{
+    AdapterBeside, AnswerSample, LeftOutPrompts, PromptSource, PromptUse, SurvivalShare, TensorSurvival,
+};
 pub use training_job::TrainingJob;

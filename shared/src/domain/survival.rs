@@ -24,9 +24,25 @@ pub struct SurvivalShare {
     /// base off a grid of `q4_0`, and if measuring it would take too long.
     #[serde(default)]
     pub adapter_beside: Option<AdapterBeside>,
+    /// The tensors whose stored change is least like the wanted one, the worst first; at most ten. Empty in records that are older than
+    /// the field.
+    #[serde(default)]
+    pub worst_tensors: Vec<TensorSurvival>,
     /// The answers of all models to the first prompts; empty for the fixed texts, and if they would take too long.
     #[serde(default)]
     pub samples: Vec<AnswerSample>,
+}
+
+/// How much of the change of a tensor is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TensorSurvival {
+    /// The name in the checkpoint.
+    pub tensor: String,
+    /// The cosine of the angle between the wanted and the stored change; 0 if no change is stored.
+    pub cosine: f64,
+    /// The norm of the stored change divided by that of the wanted one.
+    pub norm_ratio: f64,
 }
 
 /// How much of the fine-tune's effect a base keeps in a file with the adapter beside it.
@@ -143,7 +159,7 @@ mod tests {
         let older = r#"{"survival": 0.5, "kl_export": 0.1, "kl_base": 0.2, "changed_top1": null}"#;
         let survival: SurvivalShare = serde_json::from_str(older).unwrap();
         assert_eq!((survival.prompts, survival.samples), (PromptUse::default(), Vec::new()));
-        assert_eq!(survival.adapter_beside, None);
+        assert_eq!((survival.adapter_beside, survival.worst_tensors), (None, Vec::new()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::domain::{
     AdapterBeside, AnswerSample, Artifact, ArtifactFile, ArtifactKind, Claim, CreateExport, Destinations,
     ExecutionName, Export, ExportId, Failure, FailureCode, Finding, FindingSeverity, GgufKind, JobId,
     LeftOutPrompts, LogitDivergence, NewExport, ProcessId, Progress, PromptSource, PromptUse, Proof,
-    Quantization, Stage, SurvivalShare, Transition, UserId, Variant,
+    Quantization, Stage, SurvivalShare, TensorSurvival, Transition, UserId, Variant,
 };
 
 /// The project id in tests.
@@ -139,6 +139,11 @@ pub fn proof() -> Proof {
                 kl: 0.000_125,
                 changed_top1: Some(1.0),
             }),
+            worst_tensors: vec![TensorSurvival {
+                tensor: "model.layers.3.mlp.down_proj.weight".to_owned(),
+                cosine: 0.75,
+                norm_ratio: 0.5,
+            }],
             samples: vec![AnswerSample {
                 prompt: "Who wrote it?".to_owned(),
                 base: "I do not know.".to_owned(),

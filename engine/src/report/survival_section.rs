@@ -1,0 +1,135 @@
+//! How much of a fine-tune exported files keep, as a section of a model card.
+
+use std::fmt::Write as _;
+
+use super::Survival;
+
+/// What was measured of an exported file.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptFineTune<'a> {
+    /// What the section calls the file.
+    pub name: &'a str,
+    /// As in [`Survival`].
+    pub survival: Option<f64>,
+    /// As in [`Survival`].
+    pub changed_top1: Option<f64>,
+    /// As in [`Survival`], in nats.
+    pub kl_export: f64,
+    /// As in [`Survival`], in nats.
+    pub kl_base: f64,
+    /// Survival with the adapter beside the base in the file's type.
+    pub beside: Option<f64>,
+}
+
+/// A section of Markdown about these files; empty without any. `prompts` is how many prompts they were measured with, `None` for the
+/// fixed texts. `worst` has the name and the cosine of the tensors whose change is kept least, by file.
+#[must_use]
+pub fn survival_section(files: &[(KeptFineTune<'_>, Vec<(&str, f64)>)], prompts: Option<u64>) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    let texts = match prompts {
+        Some(1) => "1 prompt".to_owned(),
+        Some(count) => format!("{count} prompts"),
+        None => "four fixed texts".to_owned(),
+    };
+    let mut section = format!(
+        "\n\n## What is left of the fine-tune\n\nMeasured on {texts}, beside base model and adapter in 32-bit arithmetic. Survival is 1 \u{2212} the ratio of \
+         both KL divergences from these.\n\n\
+         | file | survival | changed tokens that are the same | KL divergence of the file (nats) | of the base |\n\
+         | --- | --- | --- | --- | --- |\n"
+    );
+    for (KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside }, _) in files {
+        let survival = match (survival, beside) {
+            (Some(file), Some(beside)) => {
+                format!(
+                    "{} ({} with the adapter beside the base in this type)",
+                    percent(*file),
+                    percent(*beside)
+                )
+            }
+            (Some(file), None) => percent(*file),
+            (None, _) => "not measured: the fine-tune changes these predictions too little".to_owned(),
+        };
+        let same = changed_top1.map_or("none changed".to_owned(), |share| format!("{:.1} %", floor(share)));
+        writeln!(section, "| {name} | {survival} | {same} | {kl_export:.2e} | {kl_base:.2e} |").ok();
+    }
+    for (file, worst) in files.iter().filter(|(_, worst)| !worst.is_empty()) {
+        let worst = worst.iter().map(|(tensor, cosine)| format!("`{tensor}` ({cosine:.3})"));
+        let worst = worst.collect::<Vec<_>>().join(", ");
+        write!(
+            section,
+            "\nTensors whose change {} keeps least (cosine of wanted and stored change): {worst}.\n",
+            file.name
+        )
+        .ok();
+    }
+    section.truncate(section.trim_end().len());
+    section
+}
+
+/// Rounded down, so that no share below the whole reads as 100 %.
+fn floor(share: f64) -> f64 {
+    (share * 1000.0).floor() / 10.0
+}
+
+fn percent(share: f64) -> String {
+    match floor(share) {
+        none if none < 0.0 => format!("nothing ({none:.1} %, {})", Survival::BELOW_ZERO),
+        percent if percent >= 99.9 && share < 1.0 => "more than 99.9 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: KeptFineTune<'static> = KeptFineTune {
+        name: "`a.gguf`",
+        survival: Some(0.412),
+        changed_top1: Some(0.875),
+        kl_export: 0.0005,
+        kl_base: 0.008,
+        beside: None,
+    };
+
+    #[test]
+    fn all_that_was_measured_is_in_the_section() {
+        assert_eq!(survival_section(&[], None), "");
+        let worst = vec![("model.layers.0.mlp.down_proj.weight", 0.9126), ("lm_head.weight", 0.95)];
+        let section = survival_section(&[(FILE, worst)], Some(16));
+        let (intro, table) = section.split_once("these.\n\n").unwrap();
+        assert!(
+            intro.starts_with("\n\n## What is left of the fine-tune\n\nMeasured on 16 prompts, "),
+            "{intro}"
+        );
+        assert_eq!(
+            table,
+            "| file | survival | changed tokens that are the same | KL divergence of the file (nats) | of the base |\n\
+             | --- | --- | --- | --- | --- |\n\
+             | `a.gguf` | 41.2 % | 87.5 % | 5.00e-4 | 8.00e-3 |\n\n\
+             Tensors whose change `a.gguf` keeps least (cosine of wanted and stored change): \
+             `model.layers.0.mlp.down_proj.weight` (0.913), `lm_head.weight` (0.950)."
+        );
+        assert!(survival_section(&[(FILE, Vec::new())], None).contains("on four fixed texts, "));
+    }
+
+    #[test]
+    fn nothing_and_almost_all_are_said_in_words() {
+        for (survival, beside, expected) in [
+            (Some(1.0), None, "| 100.0 % |"),
+            (Some(0.99995), None, "| more than 99.9 % |"),
+            (
+                Some(0.41),
+                Some(0.9995),
+                "| 41.0 % (more than 99.9 % with the adapter beside the base in this type) |",
+            ),
+            (Some(-0.2), None, "| nothing (-20.0 %, further from the fine-tuned model than the base is) |"),
+            (None, None, "| not measured: the fine-tune changes these predictions too little |"),
+        ] {
+            let section = survival_section(&[(KeptFineTune { survival, beside, ..FILE }, Vec::new())], None);
+            assert!(section.contains(expected), "{section}");
+        }
+    }
+}
