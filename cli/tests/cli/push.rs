@@ -400,6 +400,20 @@ async fn an_export_that_keeps_too_little_of_the_fine_tune_is_not_pushed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_card_has_what_is_left_of_the_fine_tune() {
+    let world = World::new().await;
+    let exports = "--base base --adapter adapter --survival";
+    world.succeed(&format!("gguf {exports} --quant q8_0,q2_k --out m-{{quant}}.gguf --push {REPO}"));
+    let card = world.card();
+    assert!(card.contains("## What is left of the fine-tune\n\nMeasured on four fixed texts, "), "{card}");
+    for name in ["m-q8_0.gguf", "m-q2_k.gguf"] {
+        assert!(card.contains(&format!("\nTensors whose change `{name}` keeps least")), "{name}: {card}");
+    }
+    let row = |name: &str| card.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+    assert!(row("m-q8_0.gguf").contains(" % | ") && row("m-q8_0.gguf").contains("e-"), "{card}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_part_of_a_split_file_is_pushed_whichever_is_named() {
     let world = World::new().await;
     world.inputs.succeed("gguf --base base --quant bf16 --split-max-size 100K --out s.gguf");

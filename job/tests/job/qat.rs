@@ -117,5 +117,5 @@ async fn the_card_on_the_hub_says_both() {
     let export = world.export_of(to_hub(request(&[Quantization::Q4_0]), WRITER)).await;
     assert_eq!(export.status, Status::Completed, "{:?}", export.message);
     let card = String::from_utf8(hub.repo(REPO).unwrap().files["README.md"].bytes.clone()).unwrap();
-    assert!(card.contains("% with the adapter beside the base in this type), measured"), "{card}");
+    assert!(card.contains("% with the adapter beside the base in this type) |"), "{card}");
 }
