@@ -15,7 +15,7 @@ pub struct RepositoryState {
     pub exists: bool,
     /// Whether only its owner may read it, or will be.
     pub private: bool,
-    /// Whether the token may write to it; `None` if the Hub does not say.
+    /// Whether the token may write to it, which is so unless the Hub does not say: `None`.
     pub may_write: Option<bool>,
 }
 
@@ -23,12 +23,15 @@ impl PushClient {
     /// Looks at the repository that the files would be pushed to.
     ///
     /// # Errors
-    /// As the push would fail because of what is there, and if the token is rejected.
+    /// As the push would fail because of what is there, and if the token is rejected or may not write.
     pub fn destination(&self, target: &PushTarget<'_>) -> Result<RepositoryState, PushError> {
         let (operation, repository) = (HubOperation::look(target.repo), self.repository(target.repo));
         let exists = self.request(&operation, || repository.exists().send())?;
         let may_write = self.may_write(target.repo)?;
         let private = if exists { self.check_existing(target)? } else { target.private };
+        if may_write == Some(false) {
+            return Err(PushError::NoWriteAccess { repo: target.repo.to_owned() });
+        }
         Ok(RepositoryState { exists, private, may_write })
     }
 

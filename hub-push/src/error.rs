@@ -20,6 +20,12 @@ pub enum PushError {
         /// Why.
         reason: Refusal,
     },
+    /// By its role, the token may not write to the repository. Nothing was pushed.
+    #[error("the token may not write to {repo}")]
+    NoWriteAccess {
+        /// The repository.
+        repo: String,
+    },
     /// The Hub refused or failed a request.
     #[error("a request for {repo} failed")]
     Hub {
@@ -85,6 +91,7 @@ impl PushError {
     pub fn message(&self, wording: &PushWording) -> String {
         match self {
             Self::Refused { repo, reason } => wording.refused(repo, reason),
+            Self::NoWriteAccess { repo } => wording.no_write_access(repo),
             Self::Hub { repo, cause, published, source } => {
                 let mut message = match published {
                     Published::Unchecked(url) => wording.unchecked(url, *cause, source),

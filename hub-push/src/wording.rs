@@ -23,8 +23,7 @@ pub struct PushWording {
 
 impl PushWording {
     /// What it means that the token may not write to `repo`.
-    #[must_use]
-    pub fn no_write_access(&self, repo: &str) -> String {
+    pub(crate) fn no_write_access(&self, repo: &str) -> String {
         let Self { token, again, .. } = self;
         format!("{token} has no write access to {repo}: use a token with write access and {again}")
     }

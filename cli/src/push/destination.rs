@@ -64,7 +64,8 @@ impl PushDestination {
             PushError::Hub { cause: HubCause::Unavailable, source, .. } if source.response().is_none() => {
                 Failure::remote(format!("{message} ({source})"))
             }
-            PushError::Hub { .. }
+            PushError::NoWriteAccess { .. }
+            | PushError::Hub { .. }
             | PushError::Differs { .. }
             | PushError::LeftOver { .. }
             | PushError::Redirected(_) => Failure::remote(message),

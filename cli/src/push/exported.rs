@@ -235,10 +235,11 @@ impl ExportedFiles {
 
     fn survival_section(&self) -> String {
         let kept = self.survival.iter().map(|(name, found)| {
-            let worst = found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
+            let worst_tensors =
+                found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
             let ReportedSurvival { survival, changed_top1, kl_export, kl_base, .. } = *found;
             let beside = found.adapter_beside.as_ref().and_then(|beside| beside.survival);
-            (KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside }, worst)
+            KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside, worst_tensors }
         });
         let prompts = self.survival.iter().map(|(_, found)| &found.prompts);
         let prompts = prompts.filter(|prompts| prompts.source == "file").map(|prompts| prompts.used);

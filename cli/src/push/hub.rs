@@ -84,10 +84,6 @@ impl PreparedPush {
         let client = PushClient::new(&requests, Some(token), pushes).map_err(unusable)?;
         let state = client.destination(&destination.target(kind, files));
         let state = state.map_err(|error| destination.failure(&error))?;
-        if state.may_write == Some(false) {
-            let message = destination.wording().no_write_access(&destination.repo);
-            return Err(Failure::remote(message));
-        }
         let mut base_files = Vec::new();
         if let Some(base) = destination.base_model.as_mut().filter(|_| kind == ExportKind::Adapter) {
             (*base, base_files) = sources.published_base(base)?;

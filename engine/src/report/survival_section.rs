@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Survival;
 
 /// What was measured of an exported file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct KeptFineTune<'a> {
     /// What the section calls the file.
     pub name: &'a str,
@@ -19,12 +19,14 @@ pub struct KeptFineTune<'a> {
     pub kl_base: f64,
     /// Survival with the adapter beside the base in the file's type.
     pub beside: Option<f64>,
+    /// The tensors whose change is kept least, with the cosine of wanted and stored change.
+    pub worst_tensors: Vec<(&'a str, f64)>,
 }
 
 /// A section of Markdown about these files; empty without any. `prompts` is how many prompts they were measured with, `None` for the
-/// fixed texts. `worst` has the name and the cosine of the tensors whose change is kept least, by file.
+/// fixed texts.
 #[must_use]
-pub fn survival_section(files: &[(KeptFineTune<'_>, Vec<(&str, f64)>)], prompts: Option<u64>) -> String {
+pub fn survival_section(files: &[KeptFineTune<'_>], prompts: Option<u64>) -> String {
     if files.is_empty() {
         return String::new();
     }
@@ -39,7 +41,7 @@ pub fn survival_section(files: &[(KeptFineTune<'_>, Vec<(&str, f64)>)], prompts:
          | file | survival | changed tokens that are the same | KL divergence of the file (nats) | of the base |\n\
          | --- | --- | --- | --- | --- |\n"
     );
-    for (KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside }, _) in files {
+    for KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside, .. } in files {
         let survival = match (survival, beside) {
             (Some(file), Some(beside)) => {
                 format!(
@@ -54,8 +56,8 @@ pub fn survival_section(files: &[(KeptFineTune<'_>, Vec<(&str, f64)>)], prompts:
         let same = changed_top1.map_or("none changed".to_owned(), |share| format!("{:.1} %", floor(share)));
         writeln!(section, "| {name} | {survival} | {same} | {kl_export:.2e} | {kl_base:.2e} |").ok();
     }
-    for (file, worst) in files.iter().filter(|(_, worst)| !worst.is_empty()) {
-        let worst = worst.iter().map(|(tensor, cosine)| format!("`{tensor}` ({cosine:.3})"));
+    for file in files.iter().filter(|file| !file.worst_tensors.is_empty()) {
+        let worst = file.worst_tensors.iter().map(|(tensor, cosine)| format!("`{tensor}` ({cosine:.3})"));
         let worst = worst.collect::<Vec<_>>().join(", ");
         write!(
             section,
@@ -92,13 +94,14 @@ mod tests {
         kl_export: 0.0005,
         kl_base: 0.008,
         beside: None,
+        worst_tensors: Vec::new(),
     };
 
     #[test]
     fn all_that_was_measured_is_in_the_section() {
         assert_eq!(survival_section(&[], None), "");
-        let worst = vec![("model.layers.0.mlp.down_proj.weight", 0.9126), ("lm_head.weight", 0.95)];
-        let section = survival_section(&[(FILE, worst)], Some(16));
+        let worst_tensors = vec![("model.layers.0.mlp.down_proj.weight", 0.9126), ("lm_head.weight", 0.95)];
+        let section = survival_section(&[KeptFineTune { worst_tensors, ..FILE }], Some(16));
         let (intro, table) = section.split_once("these.\n\n").unwrap();
         assert!(
             intro.starts_with("\n\n## What is left of the fine-tune\n\nMeasured on 16 prompts, "),
@@ -112,7 +115,7 @@ mod tests {
              Tensors whose change `a.gguf` keeps least (cosine of wanted and stored change): \
              `model.layers.0.mlp.down_proj.weight` (0.913), `lm_head.weight` (0.950)."
         );
-        assert!(survival_section(&[(FILE, Vec::new())], None).contains("on four fixed texts, "));
+        assert!(survival_section(&[FILE], None).contains("on four fixed texts, "));
     }
 
     #[test]
@@ -128,7 +131,7 @@ mod tests {
             (Some(-0.2), None, "| nothing (-20.0 %, further from the fine-tuned model than the base is) |"),
             (None, None, "| not measured: the fine-tune changes these predictions too little |"),
         ] {
-            let section = survival_section(&[(KeptFineTune { survival, beside, ..FILE }, Vec::new())], None);
+            let section = survival_section(&[KeptFineTune { survival, beside, ..FILE }], None);
             assert!(section.contains(expected), "{section}");
         }
     }

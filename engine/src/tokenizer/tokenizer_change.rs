@@ -106,9 +106,7 @@ impl TokenizerChange {
         }
         Ok((Self { lost, is_mended: false, special: special_tokens(&before, &after) }, None))
     }
-}
 
-impl TokenizerChange {
     /// The change by files of which no tokenizer can be made. Where they list nothing but tokens of the base, the base's vocabulary is
     /// taken instead.
     fn of_incomplete(
@@ -132,18 +130,19 @@ impl TokenizerChange {
         let is_of_base = |(id, text): &(usize, String)| {
             text.starts_with("<unused") || tokens.get(*id).is_some_and(|token| token == text)
         };
+        if !listed.iter().all(is_of_base) {
+            return Ok(Default::default());
+        }
         let mended = files.with_base_vocabulary()?;
         let after = TokenizerInput { files: &mended, ..merged }.open(architecture)?;
-        if !listed.iter().all(is_of_base) || has_own_tokens(before, &after) {
+        if has_own_tokens(before, &after) {
             return Ok(Default::default());
         }
         let is_kept = |id: usize| {
             let kept = if is_matched(before, id) { &matched } else { &listed };
             kept.contains(&(id, tokens[id].clone()))
         };
-        let lost: Vec<usize> = (0..tokens.len()).filter(|id| is_used(before, *id) && !is_kept(*id)).collect();
-        let first = lost.first().map(|first| ShownToken(before, *first as u32).to_string());
-        let lost = first.map(|first| LostTokens { count: lost.len(), first });
+        let lost = LostTokens::unless_kept(before, is_kept);
         Ok((Self { lost, is_mended: true, special: special_tokens(before, &after) }, Some(mended)))
     }
 }
@@ -151,7 +150,11 @@ impl TokenizerChange {
 impl LostTokens {
     /// `None` if nothing is lost. A token for a use of one's own takes the place of one that is unused.
     fn of(before: &Tokenizer, after: &Tokenizer) -> Option<Self> {
-        let is_lost = |id: &usize| is_used(before, *id) && !is_kept(before, after, *id);
+        Self::unless_kept(before, |id| is_kept(before, after, id))
+    }
+
+    fn unless_kept(before: &Tokenizer, is_kept: impl Fn(usize) -> bool) -> Option<Self> {
+        let is_lost = |id: &usize| is_used(before, *id) && !is_kept(*id);
         let lost: Vec<usize> = (0..before.vocabulary.tokens.len()).filter(is_lost).collect();
         let first = ShownToken(before, *lost.first()? as u32).to_string();
         Some(Self { count: lost.len(), first })

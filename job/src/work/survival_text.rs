@@ -41,10 +41,10 @@ pub(super) fn survival_section(files: &[(&str, &Proof)]) -> String {
         PromptSource::Fixed => None,
     });
     let kept = measured.iter().map(|(name, found)| {
-        let worst = found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
+        let worst_tensors = found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
         let SurvivalShare { survival, changed_top1, kl_export, kl_base, adapter_beside, .. } = **found;
         let beside = adapter_beside.and_then(|beside| beside.survival);
-        (KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside }, worst)
+        KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside, worst_tensors }
     });
     engine::report::survival_section(&kept.collect::<Vec<_>>(), prompts)
 }
@@ -57,8 +57,7 @@ pub(super) fn survival_advice(measured: &[(Quantization, KeptShare)]) -> String 
         return String::new();
     }
     let kept = measured.iter().enumerate().map(|(number, (quantization, share))| {
-        let ((file, figure), beside) =
-            (whole(share.file), in_brackets(share.beside.map(|share| whole(share).0)));
+        let ((file, figure), beside) = (whole(share.file), in_brackets(share.beside));
         match number {
             0 => format!("{quantization} keeps {file} of the fine-tune{figure}{beside}"),
             _ => format!("{quantization} {file}{figure}{beside}"),
@@ -89,7 +88,7 @@ pub(super) fn fitted_advice(share: KeptShare) -> String {
     if share.is_enough() && share.beside.is_none() {
         return String::new();
     }
-    let ((file, figure), beside) = (whole(share.file), in_brackets(share.beside.map(|share| whole(share).0)));
+    let ((file, figure), beside) = (whole(share.file), in_brackets(share.beside));
     let advice = match (share.is_enough(), share.is_more_beside()) {
         (true, _) => "",
         (false, false) => ": allow more bytes",
@@ -98,9 +97,10 @@ pub(super) fn fitted_advice(share: KeptShare) -> String {
     format!("; it keeps {file} of the fine-tune{figure}{beside}{advice}")
 }
 
-fn in_brackets(beside: Option<String>) -> String {
-    beside
-        .map_or_else(String::new, |share| format!(" ({share} with the adapter beside the base in this type)"))
+fn in_brackets(beside: Option<f64>) -> String {
+    beside.map_or_else(String::new, |share| {
+        format!(" ({} with the adapter beside the base in this type)", whole(share).0)
+    })
 }
 
 /// A share, which is not 100 % where something is lost; and the figure of what is further from the fine-tuned model than the base, which is

@@ -57,6 +57,16 @@ impl Folders {
         fs::write(self.path("adapter/chat_template.jinja"), text).unwrap();
     }
 
+    /// Leaves the adapter's tokenizer one added token, which the base has not.
+    fn add_only_a_token_of_its_own(&self) {
+        self.edit("adapter/tokenizer.json", |json| {
+            json["added_tokens"] = json!([{"id": 7, "content": "<mine>", "special": true}]);
+        });
+        self.edit("adapter/tokenizer_config.json", |config| {
+            config.as_object_mut().unwrap().remove("added_tokens_decoder");
+        });
+    }
+
     fn findings(&self) -> Vec<Finding> {
         check(&self.path("base"), &self.path("adapter"))
     }
@@ -382,12 +392,7 @@ fn the_unknown_token_is_not_lost_where_only_its_type_differs() {
 #[test]
 fn a_vocabulary_with_tokens_of_its_own_is_not_replaced() {
     let folders = Folders::of("gemma3-micro").with_own_tokenizer();
-    folders.edit("adapter/tokenizer.json", |json| {
-        json["added_tokens"] = json!([{"id": 7, "content": "<mine>", "special": true}]);
-    });
-    folders.edit("adapter/tokenizer_config.json", |config| {
-        config.as_object_mut().unwrap().remove("added_tokens_decoder");
-    });
+    folders.add_only_a_token_of_its_own();
     let codes: Vec<_> = folders.findings().iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"vocabulary_differs") && !codes.contains(&"vocabulary_incomplete"), "{codes:?}");
 }
@@ -397,12 +402,7 @@ fn a_vocabulary_with_tokens_of_its_own_is_not_replaced() {
 fn a_vocabulary_that_is_invalid_and_has_a_token_of_its_own_is_not_replaced() {
     let folders = Folders::of("gemma3-micro").with_own_tokenizer();
     fs::remove_file(folders.path("adapter/tokenizer.model")).unwrap();
-    folders.edit("adapter/tokenizer.json", |json| {
-        json["added_tokens"] = json!([{"id": 7, "content": "<mine>", "special": true}]);
-    });
-    folders.edit("adapter/tokenizer_config.json", |config| {
-        config.as_object_mut().unwrap().remove("added_tokens_decoder");
-    });
+    folders.add_only_a_token_of_its_own();
     let codes: Vec<_> = folders.findings().iter().map(|finding| finding.code).collect();
     assert!(codes.contains(&"tokenizer_invalid") && !codes.contains(&"vocabulary_incomplete"), "{codes:?}");
 }

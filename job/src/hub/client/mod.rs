@@ -9,7 +9,6 @@ use engine::WrittenFile;
 use hub_client::{HubCause, HubClient, HubError, HubSettings, RetryMonitor};
 use hub_push::{
     ModelCard, PushClient, PushError, PushKind, PushMonitor, PushRequest, PushTarget, PushWording, Refusal,
-    RepositoryState,
 };
 use secrecy::SecretString;
 use shared::domain::{ArtifactKind, GgufKind, HubRepo, RepositorySummary, Stage};
@@ -63,7 +62,6 @@ impl Hub {
     ) -> Result<RepositorySummary, JobError> {
         let state = destination.target(&written(destination.files), |target| self.pushes.destination(target));
         let state = state.map_err(of_push)?;
-        may_write(&state, destination.repo)?;
         let (exists, private, may_write) = (state.exists, state.private, state.may_write);
         Ok(RepositorySummary { repo: destination.repo.clone(), exists, private, may_write })
     }
@@ -73,8 +71,10 @@ impl Hub {
     pub(crate) fn check_destination(&self, destination: &PushDestination<'_>) -> Result<(), JobError> {
         let files = written(destination.files);
         match destination.target(&files, |target| self.pushes.destination(target)) {
-            Ok(state) => may_write(&state, destination.repo),
-            Err(error @ (PushError::Refused { .. } | PushError::Stopped)) => Err(of_push(error)),
+            Ok(_) => Ok(()),
+            Err(
+                error @ (PushError::Refused { .. } | PushError::NoWriteAccess { .. } | PushError::Stopped),
+            ) => Err(of_push(error)),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::info!(error, repo = destination.repo.as_str(), "the destination was not read");
@@ -100,16 +100,6 @@ impl Hub {
         });
         pushed.map(drop).map_err(of_push)
     }
-}
-
-/// Fails if the token may not write.
-fn may_write(state: &RepositoryState, repo: &HubRepo) -> Result<(), JobError> {
-    if state.may_write != Some(false) {
-        return Ok(());
-    }
-    let message = WORDING.no_write_access(repo.as_str());
-    let source = "the role of the token does not let it write".into();
-    Err(JobError::Hub { cause: HubCause::Denied, message, wait: None, source }.of_field("hf_token"))
 }
 
 impl PushDestination<'_> {
@@ -148,6 +138,10 @@ fn of_push(error: PushError) -> JobError {
             Refusal::Public => "hf_private",
             Refusal::FullModel(_) | Refusal::Mmproj { .. } | Refusal::NoXet(_) => "hf_repo_id",
         }),
+        PushError::NoWriteAccess { .. } => {
+            let source = Box::new(error);
+            JobError::Hub { cause: HubCause::Denied, message, wait: None, source }.of_field("hf_token")
+        }
         PushError::Hub { cause, ref source, .. } => {
             let wait = source.wait();
             let error = JobError::Hub { cause, message, wait, source: Box::new(error) };
