@@ -145,7 +145,14 @@ async fn the_latest_export_is_returned_with_all_fields() {
                   "prompt": "Who wrote it?"
                 }
               ],
-              "survival": 0.9375
+              "survival": 0.9375,
+              "worst_tensors": [
+                {
+                  "cosine": 0.75,
+                  "norm_ratio": 0.5,
+                  "tensor": "model.layers.3.mlp.down_proj.weight"
+                }
+              ]
             },
             "tensors_changed": 182,
             "tensors_unchanged": 158
@@ -221,7 +228,14 @@ async fn the_latest_export_is_returned_with_all_fields() {
               "prompt": "Who wrote it?"
             }
           ],
-          "survival": 0.9375
+          "survival": 0.9375,
+          "worst_tensors": [
+            {
+              "cosine": 0.75,
+              "norm_ratio": 0.5,
+              "tensor": "model.layers.3.mlp.down_proj.weight"
+            }
+          ]
         },
         "tensors_changed": 182,
         "tensors_unchanged": 158
