@@ -39,7 +39,7 @@ fn a_model_that_never_learned_to_stop_is_named() {
     // random weights
     let args = format!("{CHECK} --prompts prompts.jsonl");
     let found = String::from_utf8(inputs.run(&args).stdout).unwrap();
-    assert!(found.contains("after 1 answers") && found.contains("warning  turn_end_not_learned"), "{found}");
+    assert!(found.contains("after one answer") && found.contains("warning  turn_end_not_learned"), "{found}");
     inputs.fail(8, &format!("{args} --strict"), &["1 finding"]);
 }
 

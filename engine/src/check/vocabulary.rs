@@ -4,7 +4,7 @@ use super::{Finding, Severity};
 use crate::error::Result;
 use crate::merge::Model;
 use crate::tokenizer::{
-    LostTokens, RenamedToken, SpecialTokenChange, Tokenizer, TokenizerChange, differing_pieces,
+    LostTokens, RenamedToken, SpecialTokenChange, Tokenizer, TokenizerChange, difference_between_files,
 };
 
 pub(super) fn check(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Finding>> {
@@ -49,17 +49,12 @@ fn renamed_tokens(tokenizer: &Tokenizer) -> Option<Finding> {
     Some(Finding::new(Severity::Error, "added_tokens_differ", message, remedy))
 }
 
-/// A `tokenizer.json` that is of another vocabulary than `tokenizer.model`.
+/// A `tokenizer.json` that gives texts other ids than `tokenizer.model`.
 fn differing_files(model: &Model) -> Result<Option<Finding>> {
-    /// Some byte tokens are written in another way.
-    const MOST_SHARE: f64 = 0.01;
-    let Some((differing, pieces)) = differing_pieces(model.files())? else { return Ok(None) };
-    if differing as f64 <= MOST_SHARE * pieces as f64 {
-        return Ok(None);
-    }
+    let Some(difference) = difference_between_files(model.files())? else { return Ok(None) };
     let message = format!(
-        "tokenizer.json, which transformers loads, lacks {differing} of the {pieces} pieces of tokenizer.model, which llama.cpp \
-         loads, or has them under other ids"
+        "tokenizer.json, which transformers loads, gives texts other ids than tokenizer.model, which llama.cpp loads: it is a tokenizer \
+         {difference}"
     );
     let remedy = "save the tokenizer again with transformers, or take both files of the base model";
     Ok(Some(Finding::new(Severity::Error, "tokenizer_files_differ", message, remedy)))

@@ -35,9 +35,12 @@ impl TurnEnd {
         match self {
             Self::None => None,
             Self::NoAnswerEnds(answers) => {
+                let answers = match answers {
+                    1 => "the only answer does not come".to_owned(),
+                    answers => format!("none of {answers} answers comes"),
+                };
                 let message = format!(
-                    "none of {answers} answers comes to its end within the tokens that are looked at: whether the model learned to end its \
-                     turn is not measured"
+                    "{answers} to its end within the tokens that are looked at: whether the model learned to end its turn is not measured"
                 );
                 let remedy = "give prompts with answers, or with questions that have short ones";
                 Some(Finding::new(Severity::Note, "turn_end_not_measured", message, remedy))
@@ -103,9 +106,13 @@ pub(super) fn mean_probability(of_models: &[Vec<f64>]) -> Option<TurnEndProbabil
 pub fn check_turn_end(measured: &TurnEndProbability) -> Option<Finding> {
     const LIKELY: f64 = 0.5;
     let base = measured.base.map(|base| format!(", {base:.3} in the base")).unwrap_or_default();
+    let answers = match measured.answers {
+        1 => "one answer".to_owned(),
+        answers => format!("{answers} answers"),
+    };
     let message = format!(
-        "after {} answers the model ends its turn with a probability of {:.3} only{base}: it goes on writing",
-        measured.answers, measured.fine_tuned
+        "after {answers} the model ends its turn with a probability of {:.3} only{base}: it goes on writing",
+        measured.fine_tuned
     );
     let remedy =
         "train on the end of the turn too: the text of each example ends with it, and the loss includes it";

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::TokenType;
 use super::bpe_vocab::{BpeVocab, MergeRule};
-use super::score_order::PieceIndex;
+use super::score_order::{NO_RANK, PieceIndex};
 use super::sentencepiece::SentencePiece;
 use super::tokenizer_files::AddedToken;
 use crate::error::{Error, Result};
@@ -55,7 +55,7 @@ impl BpeModel<'_> {
     }
 
     /// What distinguishes the tokenizer from Gemma's.
-    fn difference_from_gemma(&self, normalizer: &Value, pre_tokenizer: &Value) -> Option<String> {
+    pub(super) fn difference_from_gemma(&self, normalizer: &Value, pre_tokenizer: &Value) -> Option<String> {
         let is = |value: &Value, kind: &str| value.get("type").and_then(Value::as_str) == Some(kind);
         let replaces = is(normalizer, "Replace")
             && normalizer.pointer("/pattern/String").and_then(Value::as_str) == Some(" ")
@@ -118,6 +118,19 @@ impl BpeModel<'_> {
             Some(byte) => Err(format!("without a piece for the byte {byte}")),
             None => Ok(texts),
         }
+    }
+
+    /// The texts of the pieces that merges make, in the order of merges.
+    pub(super) fn merged_texts<'t>(
+        &'t self,
+        added: impl Iterator<Item = &'t str>,
+    ) -> Result<Vec<&'t str>, String> {
+        let index = PieceIndex::new(&self.vocab, added)?;
+        let ranks = index.ranks(&self.merges)?;
+        let texts = self.vocab.0.iter().zip(ranks).filter(|(_, rank)| *rank != NO_RANK);
+        let mut ranked: Vec<(u32, &str)> = texts.map(|((text, _), rank)| (rank, &**text)).collect();
+        ranked.sort_unstable();
+        Ok(ranked.into_iter().map(|(_, text)| text).collect())
     }
 
     /// The pieces with their ids, sorted by id. Scores are 0, −1, −2 and so on in the order of merges, as SentencePiece

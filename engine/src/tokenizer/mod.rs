@@ -32,7 +32,7 @@ use crate::checkpoint::{EmbeddingRows, ModelFiles};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, VocabMismatch};
 use crate::gguf::{GgufMetadata, MetadataValue};
-pub(crate) use both_vocabularies::differing_pieces;
+pub(crate) use both_vocabularies::difference_between_files;
 pub(crate) use chat_renderer::{ChatRenderer, Conversation};
 pub(crate) use content_form::{ContentForm, message};
 pub(crate) use renamed_tokens::RenamedToken;

@@ -62,9 +62,9 @@ pub(super) struct JsonFields<M> {
     #[serde(default)]
     post_processor: Option<Value>,
     #[serde(default)]
-    normalizer: Value,
+    pub(super) normalizer: Value,
     #[serde(default)]
-    pre_tokenizer: Value,
+    pub(super) pre_tokenizer: Value,
     pub(super) model: Option<M>,
 }
 

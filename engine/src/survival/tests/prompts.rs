@@ -131,6 +131,38 @@ fn prompts_that_cannot_be_rendered_are_refused_with_file_and_line() {
     }
 }
 
+/// As in the training sets of people who fine-tune on images.
+#[test]
+fn parts_that_are_not_texts_are_not_read_as_if_they_were_not_there() {
+    let text = r#"{"type": "text", "text": "who is"}"#;
+    let (untyped, bare) = (r#"{"text": " this"}"#, r#"" then""#);
+    let ask = |parts: &[&str]| {
+        let rows = format!(r#"{{"messages": [{{"role": "user", "content": [{}]}}]}}"#, parts.join(", "));
+        PromptSet::parse("p.jsonl", rows.as_bytes()).unwrap()
+    };
+    let inputs = Inputs::new();
+    for (part, kind) in [
+        (r#"{"type": "image"}"#, "image"),
+        (r#"{"type": "image_url", "image_url": {"url": "x"}}"#, "image_url"),
+        (r#"{"type": "audio", "text": null}"#, "audio"),
+        (r#"{"image": "x"}"#, "none"),
+    ] {
+        let prompts = ask(&[part, text]);
+        let error = survival_cost(&inputs.model(), &prompts).unwrap_err().to_string();
+        let expected = format!(
+            "p.jsonl: line 1: message 1 has a part of type `{kind}`, and only text is measured: give prompts of text alone"
+        );
+        assert_eq!(error, expected);
+    }
+    const PARTS: &str = "{{ bos_token }}{% for m in messages %}{% for part in m.content %}\
+        {{ part if part is string else part.text }}{% endfor %}{% endfor %}";
+    std::fs::write(inputs.path("base/chat_template.jinja"), PARTS).unwrap();
+    let (model, tokenizer) = (inputs.model(), tokenizer(&inputs.model()).unwrap());
+    let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
+    let encoded = encoder.encode(&ask(&[text, untyped, bare]).file.unwrap()).unwrap().prompts.remove(0);
+    assert_eq!(encoded.shown, "who is this then");
+}
+
 #[test]
 fn a_template_that_renders_nothing_or_fails_is_an_error() {
     for (template, problem) in [

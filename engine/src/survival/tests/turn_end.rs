@@ -1,5 +1,6 @@
 //! The probability of the token that ends a turn.
 
+use super::encoding::EncodedPrompt;
 use super::*;
 use crate::check::Severity;
 
@@ -10,7 +11,7 @@ fn answers_without_an_end_are_a_finding_of_their_own() {
         let prompts = PromptSet::parse("prompts.jsonl", file.as_bytes()).unwrap();
         measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap().0
     };
-    let long = "Yes, indeed. ".repeat(40);
+    let long = "Yes, indeed. ".repeat(400);
     let text = format!(
         r#"{{"messages": [{{"role": "user", "content": "Hi"}}, {{"role": "assistant", "content": "{long}"}}]}}"#
     );
@@ -19,6 +20,39 @@ fn answers_without_an_end_are_a_finding_of_their_own() {
     assert_eq!((finding.code, finding.severity), ("turn_end_not_measured", Severity::Note));
     let without = measure_turn_end(&model, &PromptSet::fixed(), &RunOptions::default()).unwrap();
     assert_eq!(without, (TurnEnd::None, None));
+}
+
+#[test]
+fn the_shortest_of_long_answers_is_read_to_its_end() {
+    let inputs = Inputs::new();
+    let (model, tokenizer) = (inputs.model(), tokenizer(&inputs.model()).unwrap());
+    let row = |answer: &str| {
+        let messages = [("user", "Hi"), ("assistant", answer)];
+        let messages = messages.map(|(role, content)| serde_json::json!({"role": role, "content": content}));
+        serde_json::json!({"messages": messages}).to_string()
+    };
+    let encoder = crate::tokenizer::TextEncoder::new(&tokenizer);
+    let end = encoder.id("<end_of_turn>").unwrap() as usize;
+    let answer = |sentences: usize| "Yes, indeed. ".repeat(sentences).trim().to_owned();
+    let encode = |rows: &[String]| {
+        let prompts = PromptSet::parse("p.jsonl", rows.join("\n").as_bytes()).unwrap();
+        let encoder = PromptEncoder::new(&model, &tokenizer).unwrap();
+        (encoder.encode(prompts.file.as_ref().unwrap()).unwrap().prompts, prompts)
+    };
+    let rows: Vec<String> = (0..16).map(|n| row(&answer(if n == 5 { 30 } else { 40 }))).collect();
+    let (encoded, prompts) = encode(&rows);
+    let answers = encoded.iter().map(|prompt| prompt.answer.clone().unwrap());
+    let (whole, cut): (Vec<Vec<usize>>, Vec<_>) = answers.partition(|answer| answer.len() > 64);
+    assert!(encoded.len() < 16 && encoded.iter().map(EncodedPrompt::len).sum::<usize>() <= 1024);
+    assert!(cut.iter().all(|answer| answer.len() == 64 && !answer.contains(&end)), "{cut:?}");
+    let expected = encoder.encode(&answer(30)).into_iter().map(|id| id as usize).chain([end]);
+    assert_eq!(whole, [expected.collect::<Vec<_>>()]);
+    let (measured, _) = measure_turn_end(&model, &prompts, &RunOptions::default()).unwrap();
+    assert_eq!(measured.probability().unwrap().answers, 1);
+    // with an answer that ends, the others stay as they are
+    let (encoded, _) = encode(&[row(&answer(30)), row("Yes")]);
+    let lengths: Vec<_> = encoded.iter().map(|prompt| prompt.answer.as_ref().unwrap().len()).collect();
+    assert_eq!(lengths[0], 64);
 }
 
 /// A softmax by hand over all logits after an answer of the file, in both models.

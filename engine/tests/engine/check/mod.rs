@@ -106,7 +106,7 @@ fn assert_named(cases: impl IntoIterator<Item = (&'static str, Severity, Break)>
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 34] = [
+    let cases: [(&str, Severity, Break); 39] = [
         ("stop_token_unknown", Severity::Warning, |f| {
             f.edit("base/generation_config.json", |c| c["eos_token_id"] = json!([106, 999_999]));
         }),
@@ -133,6 +133,37 @@ fn each_broken_part_is_named() {
         }),
         ("tokenizer_files_differ", Severity::Error, |f| {
             f.edit("adapter/tokenizer.json", |json| json["model"]["vocab"] = json!({}));
+        }),
+        ("tokenizer_files_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                let merges = json["model"]["merges"].as_array_mut().unwrap();
+                merges.truncate(merges.len() / 2);
+            });
+        }),
+        ("tokenizer_files_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                json["model"]["merges"].as_array_mut().unwrap().reverse();
+            });
+        }),
+        ("tokenizer_files_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
+                let [first, second] = [700, 701]
+                    .map(|id| vocabulary.iter().find(|(_, value)| **value == json!(id)).unwrap().0.clone());
+                vocabulary[&first] = json!(701);
+                vocabulary[&second] = json!(700);
+            });
+        }),
+        ("tokenizer_files_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                json["normalizer"] = json!({"type": "Sequence", "normalizers": [
+                    {"type": "Prepend", "prepend": "\u{2581}"}, json["normalizer"].clone()]});
+            });
+        }),
+        ("tokenizer_files_differ", Severity::Error, |f| {
+            f.edit("adapter/tokenizer.json", |json| {
+                json["pre_tokenizer"] = json!({"type": "Metaspace", "prepend_scheme": "always"});
+            });
         }),
         ("settings_invalid", Severity::Error, |f| {
             f.edit("adapter/tokenizer.json", |json| json["model"] = Value::Null);
