@@ -25,13 +25,18 @@ impl ChatTemplate {
         match in_config.filter(|value| !value.is_null()).or(files.processor_template.as_ref())? {
             Value::String(text) => Some(Self(vec![(DEFAULT.to_owned(), text.clone())])),
             Value::Array(entries) => Some(Self(entries.iter().filter_map(named).collect())),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Some(Self(Vec::new())),
         }
     }
 
     /// The template in use.
     pub(super) fn default_template(&self) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == DEFAULT).map(|(_, text)| text.as_str())
+    }
+
+    /// All names; none for a value that is no template.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     #[cfg(test)]

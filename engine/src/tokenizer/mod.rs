@@ -135,6 +135,11 @@ impl Tokenizer {
         self.special.adds(kind)
     }
 
+    /// The names of the chat templates; `None` without any.
+    pub(crate) fn template_names(&self) -> Option<Vec<&str>> {
+        self.special.template_names()
+    }
+
     /// The special tokens' names in templates, such as `bos_token`, and their texts.
     fn special_texts(&self) -> Vec<(String, String)> {
         let named = self.special.loaded().iter();

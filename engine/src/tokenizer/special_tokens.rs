@@ -173,6 +173,11 @@ impl SpecialTokens {
         self.template.as_ref()?.default_template()
     }
 
+    /// The names of the chat templates; `None` without any.
+    pub(super) fn template_names(&self) -> Option<Vec<&str>> {
+        self.template.as_ref().map(ChatTemplate::names)
+    }
+
     /// One special token, and a template.
     #[cfg(test)]
     pub(super) fn for_test(kind: &str, id: u32, template: &str) -> Self {

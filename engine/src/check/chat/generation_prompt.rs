@@ -8,9 +8,21 @@ use crate::tokenizer::Tokenizer;
 pub(super) fn check(probe: &Probe<'_>, tokenizer: &Tokenizer, end: Option<u32>) -> Vec<Finding> {
     let warning = |code, message: String| Finding::new(Severity::Warning, code, message, REMEDY);
     let Ok(question) = probe.render(&[("user", QUESTION)], false) else { return Vec::new() };
+    let answered = probe.render(&[("user", QUESTION), ("assistant", ANSWER)], false).unwrap_or_default();
     if question == probe.prompt {
-        let message = "the chat template ignores add_generation_prompt: the model's turn does not begin after a question";
-        return vec![warning("no_generation_prompt", message.to_owned())];
+        let is_always = before_answer(&answered).trim_end() == question.trim_end();
+        let (code, message) = match is_always {
+            true => (
+                "generation_prompt_always",
+                "the chat template begins the model's turn without add_generation_prompt, too: conversations that it renders for training end with \
+                 the start of another answer",
+            ),
+            false => (
+                "no_generation_prompt",
+                "the chat template ignores add_generation_prompt: the model's turn does not begin after a question",
+            ),
+        };
+        return vec![warning(code, message.to_owned())];
     }
     let mut findings = Vec::new();
     let start = after_common(&question, &probe.prompt);
@@ -21,10 +33,10 @@ pub(super) fn check(probe: &Probe<'_>, tokenizer: &Tokenizer, end: Option<u32>) 
         );
         findings.push(warning("generation_prompt_ends", message));
     }
-    if let Some(answered) = differing(probe) {
+    if let Some(answered) = differing(probe, &answered) {
         let message = format!(
             "answers in a conversation begin after {:?}, and the answer that programs ask for after {:?}",
-            after_question(&answered),
+            after_question(answered),
             after_question(&probe.prompt)
         );
         findings.push(warning("generation_prompt_differs", message));
@@ -34,10 +46,8 @@ pub(super) fn check(probe: &Probe<'_>, tokenizer: &Tokenizer, end: Option<u32>) 
 
 /// What precedes the answer of a conversation, if the prompt is not its start, nor goes on from it. A template may render the
 /// last answer in another way than earlier ones.
-fn differing(probe: &Probe<'_>) -> Option<String> {
-    let answered = probe.render(&[("user", QUESTION), ("assistant", ANSWER)], false).ok()?;
-    let [last, earlier] =
-        [&answered, &probe.several].map(|text| text.split_once(ANSWER).map_or("", |(before, _)| before));
+fn differing<'a>(probe: &'a Probe<'_>, answered: &'a str) -> Option<&'a str> {
+    let (last, earlier) = (before_answer(answered), before_answer(&probe.several));
     let prompt = probe.prompt.as_str();
     // what goes on from the other may be thinking, and no mere space or line break
     let is_rest = |rest: &str| rest.is_empty() || !rest.trim().is_empty();
@@ -45,7 +55,11 @@ fn differing(probe: &Probe<'_>) -> Option<String> {
         let rest = before.strip_prefix(prompt).or_else(|| prompt.strip_prefix(before));
         rest.is_some_and(is_rest)
     };
-    (!is_same(last) && !is_same(earlier)).then(|| last.to_owned())
+    (!is_same(last) && !is_same(earlier)).then_some(last)
+}
+
+fn before_answer(text: &str) -> &str {
+    text.split_once(ANSWER).map_or("", |(before, _)| before)
 }
 
 fn after_question(text: &str) -> &str {

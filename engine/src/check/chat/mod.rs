@@ -7,6 +7,7 @@ mod generation_prompt;
 mod probe;
 mod system_message;
 mod tool_calls;
+mod user_turn;
 
 use probe::Probe;
 
@@ -19,11 +20,7 @@ const REMEDY: &str = "take chat_template.jinja, or chat_template of tokenizer_co
 pub(super) fn check(tokenizer: &Tokenizer, has_encoders: bool) -> (Option<u32>, Vec<Finding>) {
     let renderer = match ChatRenderer::new(tokenizer) {
         Ok(Some(renderer)) => renderer,
-        Ok(None) => {
-            let message = "the model has no chat template: programs cannot render conversations for it";
-            let remedy = "if it was trained on conversations, add the template of the training to the adapter's folder";
-            return (None, vec![Finding::new(Severity::Note, "no_chat_template", message, remedy)]);
-        }
+        Ok(None) => return (None, vec![no_template(tokenizer)]),
         Err(problem) => {
             let message = format!("the chat template cannot be parsed: {problem}");
             return (None, vec![Finding::new(Severity::Error, "template_invalid", message, REMEDY)]);
@@ -43,4 +40,29 @@ pub(super) fn check(tokenizer: &Tokenizer, has_encoders: bool) -> (Option<u32>, 
         findings.push(Finding::new(Severity::Error, "no_turn_end", message, REMEDY));
     }
     (end.ok().flatten(), findings)
+}
+
+/// No template that programs use by themselves.
+fn no_template(tokenizer: &Tokenizer) -> Finding {
+    let names = tokenizer.template_names();
+    let (severity, code, message) = match names.as_deref() {
+        None => {
+            let message =
+                "the model has no chat template: programs cannot render conversations for it".to_owned();
+            (Severity::Note, "no_chat_template", message)
+        }
+        Some([]) => {
+            let message = "chat_template is neither a text nor a list of templates with names: programs cannot render conversations";
+            (Severity::Error, "template_invalid", message.to_owned())
+        }
+        Some(names) => {
+            let message = format!(
+                "the model has chat templates by name ({}), and none named default: programs use none of them by themselves",
+                names.join(", ")
+            );
+            (Severity::Warning, "no_default_template", message)
+        }
+    };
+    let remedy = "if it was trained on conversations, add the template of the training to the adapter's folder, as chat_template.jinja";
+    Finding::new(severity, code, message, remedy)
 }

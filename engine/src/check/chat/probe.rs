@@ -1,14 +1,15 @@
 //! A question, and a question after an answer, as the template renders them.
 
-use super::{REMEDY, bos, control_tokens, generation_prompt, system_message, tool_calls};
+use super::{REMEDY, bos, control_tokens, generation_prompt, system_message, tool_calls, user_turn};
 use crate::check::{Finding, Severity};
 use crate::tokenizer::{ChatRenderer, ContentForm, RenderError, TextEncoder, Tokenizer};
 
 pub(super) const QUESTION: &str = "Question-1c7e";
 pub(super) const ANSWER: &str = "Answer-9f3b";
+const SECOND_QUESTION: &str = "Question-6d29";
 
 const ONE: [(&str, &str); 1] = [("user", QUESTION)];
-const SEVERAL: [(&str, &str); 3] = [("user", QUESTION), ("assistant", ANSWER), ("user", QUESTION)];
+const SEVERAL: [(&str, &str); 3] = [("user", QUESTION), ("assistant", ANSWER), ("user", SECOND_QUESTION)];
 
 /// A template that renders conversations.
 pub(super) struct Probe<'a> {
@@ -27,11 +28,20 @@ impl<'a> Probe<'a> {
             let form = ContentForm::of(renderer, turns).map_err(|problem| failure(what, &problem))?;
             let text = renderer.render(&form.conversation(turns), true);
             let text = text.map_err(|problem| failure(what, &problem))?;
-            if turns.iter().all(|(_, content)| text.contains(content)) {
-                return Ok((form, text));
+            let places: Option<Vec<usize>> = turns.iter().map(|(_, content)| text.find(content)).collect();
+            let error = |code, message| Err(Finding::new(Severity::Error, code, message, REMEDY));
+            match places {
+                Some(places) if places.is_sorted() => Ok((form, text)),
+                Some(_) => {
+                    let message =
+                        format!("the chat template renders the messages of {what} in another order");
+                    error("template_reorders_messages", message)
+                }
+                None => error(
+                    "template_drops_messages",
+                    format!("the chat template leaves out a message of {what}"),
+                ),
             }
-            let message = format!("the chat template leaves out a message of {what}");
-            Err(Finding::new(Severity::Error, "template_drops_messages", message, REMEDY))
         };
         let (_, prompt) = render("a question", &ONE)?;
         let (form, several) = render("several turns", &SEVERAL)?;
@@ -62,6 +72,7 @@ impl<'a> Probe<'a> {
         let mut findings = generation_prompt::check(self, tokenizer, end);
         findings.extend(control_tokens::check(self, tokenizer, encoder));
         findings.extend(bos::check(self, tokenizer));
+        findings.extend(user_turn::check(self, tokenizer, encoder, end));
         findings.extend(system_message::check(self));
         findings.extend(tool_calls::check(self.renderer));
         findings

@@ -106,7 +106,7 @@ fn assert_named(cases: impl IntoIterator<Item = (&'static str, Severity, Break)>
 
 #[test]
 fn each_broken_part_is_named() {
-    let cases: [(&str, Severity, Break); 39] = [
+    let cases: [(&str, Severity, Break); 44] = [
         ("stop_token_unknown", Severity::Warning, |f| {
             f.edit("base/generation_config.json", |c| c["eos_token_id"] = json!([106, 999_999]));
         }),
@@ -245,8 +245,27 @@ fn each_broken_part_is_named() {
             f.template(&TURNS.replace("<start_of_turn>", "<|im_start|>"));
         }),
         ("no_turn_end", Severity::Error, |f| f.template(&TURNS.replace("<end_of_turn>", "\\n\\n"))),
-        ("no_generation_prompt", Severity::Warning, |f| {
+        ("generation_prompt_always", Severity::Warning, |f| {
             f.template(&TURNS.replace("{% if add_generation_prompt %}", "{% if true %}"));
+        }),
+        ("no_generation_prompt", Severity::Warning, |f| {
+            f.template(&TURNS.replace("{% if add_generation_prompt %}", "{% if false %}"));
+        }),
+        ("template_reorders_messages", Severity::Error, |f| {
+            f.template(&TURNS.replace("in messages %}", "in messages | reverse %}"));
+        }),
+        ("question_without_end", Severity::Warning, |f| {
+            f.template(&TURNS.replace("<end_of_turn>", "{{ '<end_of_turn>' if m.role == 'assistant' }}"));
+        }),
+        ("no_default_template", Severity::Warning, |f| {
+            fs::remove_file(f.path("base/chat_template.jinja")).ok();
+            f.edit("adapter/tokenizer_config.json", |c| {
+                c["chat_template"] = json!([{"name": "tool_use", "template": TURNS}]);
+            });
+        }),
+        ("template_invalid", Severity::Error, |f| {
+            fs::remove_file(f.path("base/chat_template.jinja")).ok();
+            f.edit("adapter/tokenizer_config.json", |c| c["chat_template"] = json!(5));
         }),
         ("system_message_dropped", Severity::Warning, |f| {
             f.template(
