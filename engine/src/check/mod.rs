@@ -60,12 +60,15 @@ impl Finding {
 }
 
 /// Checks tokenizer, chat template, stop tokens and processor files of a model, with the adapter's files if it has one. The
-/// most serious findings are the first.
+/// most serious findings are the first. A classifier has no turns, and so no template to check; of a family that is not known, only
+/// that is found.
 ///
 /// # Errors
-/// When the family is not supported or a file cannot be read.
+/// When a file cannot be read.
 pub fn check_serving(model: &Model) -> Result<Vec<Finding>> {
-    let architecture = Architecture::of(model.base().config())?;
+    let Some(architecture) = Architecture::of_checkpoint(model.base().config()) else {
+        return Ok(vec![not_checked(model)]);
+    };
     // a drafter has the tokenizer of the model that it drafts for
     if architecture == Architecture::Gemma4Dspark {
         return check_with_tokenizer(model, architecture, None);
@@ -82,12 +85,17 @@ pub fn check_serving(model: &Model) -> Result<Vec<Finding>> {
     }
 }
 
-/// The same of a model that is exported whatever its small files are. Nothing is found where its family is not known.
-pub(crate) fn check_any(model: &Model) -> Result<Vec<Finding>> {
-    if Architecture::of(model.base().config()).is_err() {
-        return Ok(Vec::new());
-    }
-    check_serving(model)
+/// A model that is merged by the names of its tensors alone.
+fn not_checked(model: &Model) -> Finding {
+    let config = model.base().config();
+    let class = config.class().or_else(|| config.model_type()).unwrap_or("a model without architectures");
+    let message = format!("tokenizer and chat template of {class} are not checked: its family is not known");
+    Finding::new(
+        Severity::Note,
+        "family_not_checked",
+        message,
+        "try the merged model in the programs that are to serve it",
+    )
 }
 
 /// Findings, or the one that a file of the model cannot be read as what it is.
@@ -134,7 +142,9 @@ fn tokenizer_findings(
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Finding>> {
     let mut findings = or_invalid(vocabulary::check(model, tokenizer), model)?;
-    if architecture != Architecture::GemmaEmbedding {
+    let has_turns = |architecture| architecture != Architecture::GemmaEmbedding;
+    // a classifier has a family, and is none of its models
+    if Architecture::of(model.base().config()).is_ok_and(has_turns) {
         // a section that is not an object is a finding of the processor's check
         let has_encoders = model.has_encoders().unwrap_or(false);
         let (turn_end, of_template) = chat::check(tokenizer, has_encoders);

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::general_metadata::labels_of;
 use super::model_name::ModelName;
-use crate::check::{Finding, check_adapter_values, check_any};
+use crate::check::{Finding, check_adapter_values, check_serving};
 use crate::error::{Error, Result};
 use crate::gemma::{Architecture, MappedTensor};
 use crate::gguf::header;
@@ -128,7 +128,7 @@ impl LoraPlan {
             factors,
             pairs: count,
             warnings: ExportWarning::of_adapter(model),
-            findings: check_any(model)?,
+            findings: check_serving(model)?,
         })
     }
 

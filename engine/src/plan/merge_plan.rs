@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::tensor_shapes::check_checkpoint;
 use super::{ExportPlan, PlannedFile};
 use super::{FileLayout, FilePart, PartContent};
-use crate::check::{Finding, check_any};
+use crate::check::{Finding, check_serving};
 use crate::checkpoint::config::{ConfigEdit, EditedSection, edit_config};
 use crate::checkpoint::{INDEX_FILE, companion_files, header};
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ impl MergePlan {
             options: ReportOptions::default(),
             companions,
             warnings: ExportWarning::of_checkpoint(model)?,
-            findings: check_any(model)?,
+            findings: check_serving(model)?,
             target: None,
         };
         Ok(Self { export: ExportPlan::new(model.clone(), layouts, context, ExportReport::FILE) })

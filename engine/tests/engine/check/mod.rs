@@ -281,6 +281,25 @@ fn each_broken_part_is_named() {
     assert_named(cases);
 }
 
+/// What can be merged can be checked.
+#[test]
+fn a_classifier_has_a_tokenizer_and_no_turns() {
+    let folders = Folders::of("gemma3-micro");
+    folders.template("{{ no_function() }}");
+    for (class, part, code) in [
+        ("Gemma3ForSequenceClassification", "config.json", None),
+        ("Gemma3ForSequenceClassification", "tokenizer.json", Some("tokenizer_files_differ")),
+        ("PaliGemmaForConditionalGeneration", "tokenizer.json", Some("family_not_checked")),
+    ] {
+        folders.edit("base/config.json", |config| config["architectures"] = json!([class]));
+        if part == "tokenizer.json" {
+            folders.edit("base/tokenizer.json", |json| json["model"]["merges"] = json!([]));
+        }
+        let findings = folders.findings();
+        assert_eq!(findings.first().map(|finding| finding.code), code, "{class}: {findings:?}");
+    }
+}
+
 #[test]
 fn a_model_with_encoders_needs_a_processor() {
     let folders = Folders::of("families/gemma3-vision");
