@@ -514,7 +514,7 @@ pub(crate) struct SurvivalArgs {
     /// Compare the predictions of base, base with adapter, and export (on four fixed texts, if there are no --prompts)
     #[arg(long)]
     pub(crate) survival: bool,
-    /// Prompts to compare on: one a line, or JSON Lines of a training set (messages, conversations, instruction or prompt)
+    /// Prompts to compare on: one a line, or JSON Lines of a training set (messages, conversations, instruction, question or prompt)
     #[arg(long, value_name = "FILE")]
     pub(crate) prompts: Option<PathBuf>,
     /// Fail with exit status 3 if an export keeps less of the fine-tune than this share, such as 0.9

@@ -1,14 +1,15 @@
 //! Files of prompts: a text with one a line, or a training set as JSON Lines or as a JSON list.
 
 use minijinja::value::{Value, ValueKind};
+use serde::de::IgnoredAny;
 
 use super::prompt_set::{Position, Prompt, PromptContent};
 use super::training_row;
 use crate::error::{Error, Result};
 
 /// What a file that is not JSON must be.
-const REMEDY: &str = "give JSON Lines or a JSON list of objects with `messages`, `conversations`, `instruction` or `prompt`, or a text \
-                      whose name does not end in .json or .jsonl";
+const REMEDY: &str = "give JSON Lines or a JSON list of objects with `messages`, `conversations`, `instruction`, `question` or `prompt`, or a \
+                      text whose name does not end in .json or .jsonl";
 
 enum FileForm {
     Text,
@@ -22,7 +23,7 @@ pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Prompt>> {
     let text = without_byte_order_mark(text);
     let prompts = match form(file, text) {
         FileForm::Text => Ok(lines(text).map(text_prompt).collect()),
-        FileForm::JsonLines => lines(text).map(json_line).collect(),
+        FileForm::JsonLines => json_lines(text),
         FileForm::JsonList => json_list(text),
     };
     let prompts: Vec<_> = prompts.map_err(|problem: String| Error::invalid(file, problem))?;
@@ -82,6 +83,25 @@ fn text_prompt((number, line): (usize, &str)) -> Prompt {
     Prompt { position: Position::Line(number), content }
 }
 
+/// An object a line, or objects over several lines each.
+fn json_lines(text: &str) -> Result<Vec<Prompt>, String> {
+    let begins_with_a_line = lines(text).next().is_some_and(|(_, line)| is_json(line));
+    let objects =
+        || serde_json::Deserializer::from_str(text).into_iter::<Value>().collect::<Result<Vec<_>, _>>();
+    if !begins_with_a_line && let Ok(rows) = objects() {
+        return entries(&rows);
+    }
+    lines(text).map(json_line).collect()
+}
+
+fn is_json(line: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(line).is_ok()
+}
+
+fn entries(rows: &[Value]) -> Result<Vec<Prompt>, String> {
+    (1..).zip(rows).map(|(number, row)| prompt(Position::Entry(number), row)).collect()
+}
+
 fn json_line((number, line): (usize, &str)) -> Result<Prompt, String> {
     let row = serde_json::from_str(line).map_err(|error| invalid_json(number, line, &error))?;
     prompt(Position::Line(number), &row)
@@ -92,7 +112,7 @@ fn json_list(text: &str) -> Result<Vec<Prompt>, String> {
         let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
         invalid_json(error.line(), line, &error)
     })?;
-    (1..).zip(&rows).map(|(number, row)| prompt(Position::Entry(number), row)).collect()
+    entries(&rows)
 }
 
 fn prompt(position: Position, row: &Value) -> Result<Prompt, String> {
@@ -134,6 +154,24 @@ mod tests {
             let error = parse("p.jsonl", text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(problem) && !error.contains("at line"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn objects_may_have_several_lines_each() {
+        let row = "{\n  \"prompt\": \"a\"\n}\n";
+        for (text, count) in
+            [(row.to_owned(), 1), (format!("{row}{row}"), 2), (format!("\n{row}\n\n{row}"), 2)]
+        {
+            let prompts = parse("p.json", text.as_bytes()).unwrap();
+            assert!(
+                prompts.len() == count
+                    && prompts.iter().all(|p| p.position.to_string().starts_with("entry "))
+            );
+        }
+        let error = parse("p.json", format!("{row}{{\n\"text\": 1}}").as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("p.json: entry 2: has no prompt"), "{error}");
+        let error = parse("p.json", b"{\n \"prompt\": \"a\",\n}").unwrap_err().to_string();
+        assert!(error.contains("line 1, column 1: invalid JSON"), "{error}");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl PromptSet {
     }
 
     /// The prompts of a file: one a line, or JSON Lines (or a JSON list) of a training set's objects with `messages`,
-    /// `conversations`, `instruction` or `prompt`. A file whose first line is not JSON is a text, unless its name ends in `.json`
+    /// `conversations`, `instruction`, `question` or `prompt`. A file whose first line is not JSON is a text, unless its name ends in `.json`
     /// or `.jsonl`.
     ///
     /// # Errors

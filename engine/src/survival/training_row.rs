@@ -6,8 +6,8 @@ use super::prompt_set::PromptContent;
 use crate::tokenizer::{Conversation, message};
 
 /// What a row must have.
-const ROW: &str = "give `messages`, `conversations`, `instruction` with or without `output`, or `prompt` with or without `completion`, \
-                   `response` or `chosen`";
+const ROW: &str = "give `messages`, `conversations`, `instruction` with or without `output`, `question` with or without `answer`, or `prompt` \
+                   with or without `completion`, `response` or `chosen`";
 /// What a message must have.
 const MESSAGE: &str = "a message needs `role` and `content` (or `tool_calls`), or `from` and `value`";
 
@@ -38,6 +38,9 @@ fn question_and_answer(row: &Value) -> Result<(Value, Option<Vec<Value>>), Strin
         let input = text(row, "input")?.filter(|input| !input.trim().is_empty());
         let question = input.map_or_else(|| instruction.clone(), |input| format!("{instruction}\n{input}"));
         return Ok((question.into(), answer("output")?));
+    }
+    if let Some(question) = text(row, "question")? {
+        return Ok((question.into(), answer("answer")?));
     }
     let Some(prompt) = field(row, "prompt") else { return Err(format!("has no prompt: {ROW}")) };
     let answer = match answer("completion")? {
@@ -212,6 +215,8 @@ mod tests {
                 "system:s|user:a\ni|assistant:b",
             ),
             (r#"{"instruction": "a", "prompt": "whole", "input": "i"}"#, "a\ni"),
+            (r#"{"question": "a", "answer": "b"}"#, "user:a|assistant:b"),
+            (r#"{"question": "a"}"#, "a"),
         ] {
             assert_eq!(parsed(row).unwrap(), expected, "{row}");
         }
@@ -280,6 +285,7 @@ mod tests {
             ),
             (r#"{"prompt": "a", "system": 7}"#, "`system` is not a text"),
             (r#"{"instruction": "a", "input": 7}"#, "`input` is not a text"),
+            (r#"{"question": ["a"]}"#, "`question` is not a text"),
         ] {
             let error = parsed(row).unwrap_err();
             assert!(error.contains(problem), "{row}: {error}");

@@ -5,9 +5,9 @@ use std::{num::NonZeroU16, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::{FromRef, State},
-    http::{HeaderValue, header},
-    middleware::map_response,
+    extract::{FromRef, Request, State},
+    http::{HeaderValue, Method, header},
+    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
@@ -51,13 +51,19 @@ impl FromRef<Context> for Verifier {
 /// The routes of the function.
 pub fn router(context: Context) -> Router {
     let list = context.list.clone().unwrap_or_default();
-    let policy = rate_limit::policy(context.limits);
-    let with_policy = map_response(move |mut response: Response| {
-        response.headers_mut().extend(policy.clone().map(|policy| (rate_limit::POLICY, policy)));
-        std::future::ready(response)
+    let policy = rate_limit::policy(context.limits).map(|policy| (rate_limit::POLICY, policy));
+    // around the envelope, which refuses requests that are too large
+    let with_policy = from_fn(move |request: Request, next: Next| {
+        let is_create = request.method() == Method::POST && request.uri().path() == "/exports";
+        let policy = policy.clone().filter(|_| is_create);
+        async move {
+            let mut response = next.run(request).await;
+            response.headers_mut().extend(policy);
+            response
+        }
     });
-    let routes = Router::new().route("/exports", post(create).route_layer(with_policy)).with_state(context);
-    envelope(routes.route("/exports", list))
+    let routes = Router::new().route("/exports", post(create)).with_state(context);
+    envelope(routes.route("/exports", list)).layer(with_policy)
 }
 
 /// Completes even if the client disconnects, so that no record is left without a started job.

@@ -382,9 +382,28 @@ async fn every_answer_names_the_limits_and_too_many_exports_are_429() {
     }
     "#);
     assert_eq!(context.launcher.launches().len(), 2);
-    for refused in [context.post("{").await, send(&context.function(), post(None, "{}")).await] {
-        assert_eq!(refused.header("ratelimit-policy"), policy);
+    let with = |change: fn(&mut Request<Body>)| {
+        let mut request = post(None, "{}");
+        change(&mut request);
+        request
+    };
+    for (refused, status) in [
+        (post(None, "{}"), 401),
+        (
+            with(|request| *request.uri_mut() = format!("/exports?{}", "x".repeat(20_000)).parse().unwrap()),
+            414,
+        ),
+        (
+            with(|request| {
+                request.headers_mut().insert("x-long", "x".repeat(140_000).parse().unwrap());
+            }),
+            431,
+        ),
+    ] {
+        let response = send(&context.function(), refused).await;
+        assert_eq!((response.status.as_u16(), response.header("ratelimit-policy")), (status, policy));
     }
+    assert_eq!(context.post("{").await.header("ratelimit-policy"), policy);
     let unlimited = TestContext { limits: CallerLimits::NONE, ..context };
     let response = unlimited.post(valid().to_string()).await;
     assert_eq!(response.status.as_u16(), 200);
