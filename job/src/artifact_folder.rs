@@ -109,7 +109,7 @@ impl ArtifactFolder {
         })?;
         published.manifest.entity_tags = entity_tags(&published.files);
         let content = serde_json::to_vec_pretty(&published.manifest).map_err(io::Error::other);
-        let content = content.map_err(JobError::bucket("write", &self.location_of(&self.manifest_name())))?;
+        let content = content.map_err(self.cannot_write())?;
         loop {
             let written = match self.stored_manifest()? {
                 None => self.bucket.create(&self.manifest_name(), content.clone()),
@@ -117,7 +117,7 @@ impl ArtifactFolder {
                 // its files have been removed
                 Some((stale, None)) => self.bucket.replace(&self.manifest_name(), content.clone(), &stale),
             };
-            if written.map_err(JobError::bucket("write", &self.location_of(&self.manifest_name())))? {
+            if written.map_err(self.cannot_write())? {
                 return Ok(published);
             }
         }
@@ -135,7 +135,7 @@ impl ArtifactFolder {
             None => self.bucket.create(&name, content),
             Some(old) => self.bucket.replace(&name, content, old),
         };
-        written.map_err(JobError::bucket("write", &self.location_of(&name)))
+        written.map_err(self.cannot_write())
     }
 
     pub(crate) fn remove_maker(&self) {
@@ -226,8 +226,9 @@ impl ArtifactFolder {
         format!("{PUBLISHED}/{}.maker", self.short_fingerprint())
     }
 
-    fn location_of(&self, name: &str) -> String {
-        format!("{}/{name}", self.bucket.location())
+    /// Names the artifact, and not the small files that are kept beside it.
+    fn cannot_write(&self) -> impl FnOnce(io::Error) -> JobError + use<> {
+        JobError::bucket("write", &format!("{}/{}", self.bucket.location(), self.artifact))
     }
 }
 
@@ -279,4 +280,26 @@ fn folders(snapshot: &BucketSnapshot) -> BTreeMap<&str, Timestamp> {
         }
     }
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::adapters::storage::Storage;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+
+    /// A person knows what is made, and not the files with which its makers find each other.
+    #[test]
+    fn what_cannot_be_written_is_named_as_the_artifact() {
+        let (folder, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+        std::fs::create_dir(folder.path().join("job-1")).unwrap();
+        std::fs::write(folder.path().join("job-1/published"), "a file").unwrap();
+        let url = format!("file://{}/job-1", folder.path().canonicalize().unwrap().display());
+        let location = Storage::folder(folder.path()).unwrap().location(&url).unwrap();
+        let bucket = Bucket::new(location, runtime.handle().clone());
+        let target = ArtifactFolder::new(bucket, "gguf q8_0", "f".repeat(64));
+        let message = target.write_maker(Vec::new(), None).unwrap_err().message();
+        assert!(message.starts_with("cannot write gguf q8_0: "), "{message}");
+    }
 }

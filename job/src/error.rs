@@ -127,8 +127,9 @@ fn code_of_engine(error: &engine::Error) -> FailureCode {
 
 impl JobError {
     /// Names the operation and the location of an I/O error.
-    pub(crate) fn bucket(action: &'static str, location: &str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Bucket { action, location: location.to_owned(), source }
+    pub(crate) fn bucket(action: &'static str, location: &str) -> impl FnOnce(io::Error) -> Self + use<> {
+        let location = location.to_owned();
+        move |source| Self::Bucket { action, location, source }
     }
 
     /// The same error, about that field of the request.
