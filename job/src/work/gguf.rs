@@ -74,12 +74,15 @@ fn message(requests: &[GgufRequest], made: &[ObtainedArtifact]) -> String {
         let of_kind = requests.iter().zip(made).filter(|(_, made)| made.is_reused == is_reused);
         of_kind.map(|(request, _)| request.types.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let mmproj = requests.iter().zip(made).find(|(request, made)| {
+    let has_mmproj = |(request, made): &(&GgufRequest, &ObtainedArtifact)| {
         !made.is_reused && made.artifact.manifest.files.iter().any(|file| file.name == request.mmproj_name)
-    });
-    let mmproj = mmproj.map_or_else(String::new, |(request, _)| {
-        format!(", and {} for image and audio input", request.mmproj_name)
-    });
+    };
+    let with_mmproj: Vec<_> = requests.iter().zip(made).filter(has_mmproj).collect();
+    let mmproj = match with_mmproj[..] {
+        [] => String::new(),
+        [(request, _)] => format!(", and {} for image and audio input", request.mmproj_name),
+        _ => ", each with a file mmproj-… for image and audio input".to_owned(),
+    };
     let count = |types: &str| if types.contains(", ") { "files" } else { "file" };
     match (types(false), types(true)) {
         (written, reused) if reused.is_empty() => {

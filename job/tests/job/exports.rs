@@ -197,6 +197,13 @@ async fn a_multimodal_model_has_an_mmproj_file_beside_the_gguf() {
     assert!(made(&world, "mmproj-model.report.json").exists());
     let again = world.export(ArtifactKind::Gguf).await;
     assert!(again.message.unwrap().contains("Reused"));
+    let several = CreateExport {
+        quantizations: vec![Quantization::F16, Quantization::BF16],
+        ..fixtures::request(fixtures::JOB)
+    };
+    let several = world.export_of(several).await.message.unwrap();
+    let expected = "Wrote the f16, bf16 files, each with a file mmproj-… for image and audio input";
+    assert!(several.starts_with(expected), "{several}");
 
     // without the preprocessor's configuration there is no mmproj file, and the language model is still written
     fs::remove_file(world.path(&format!("base-models/{BASE}/preprocessor_config.json"))).unwrap();
