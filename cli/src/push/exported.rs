@@ -239,11 +239,10 @@ impl ExportedFiles {
                 found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
             let ReportedSurvival { survival, changed_top1, kl_export, kl_base, .. } = *found;
             let beside = found.adapter_beside.as_ref().and_then(|beside| beside.survival);
-            KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside, worst_tensors }
+            let prompts = (found.prompts.source == "file").then_some(found.prompts.used);
+            KeptFineTune { name, prompts, survival, changed_top1, kl_export, kl_base, beside, worst_tensors }
         });
-        let prompts = self.survival.iter().map(|(_, found)| &found.prompts);
-        let prompts = prompts.filter(|prompts| prompts.source == "file").map(|prompts| prompts.used);
-        survival_section(&kept.collect::<Vec<_>>(), prompts.min())
+        survival_section(&kept.collect::<Vec<_>>())
     }
 
     /// How the model was made, in a sentence.

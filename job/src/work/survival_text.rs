@@ -36,17 +36,17 @@ impl KeptShare {
 pub(super) fn survival_section(files: &[(&str, &Proof)]) -> String {
     let measured = files.iter().filter_map(|(name, proof)| Some((*name, proof.survival.as_ref()?)));
     let measured: Vec<(&str, &SurvivalShare)> = measured.collect();
-    let prompts = measured.iter().find_map(|(_, found)| match found.prompts.source {
-        PromptSource::File => Some(u64::from(found.prompts.used)),
-        PromptSource::Fixed => None,
-    });
     let kept = measured.iter().map(|(name, found)| {
         let worst_tensors = found.worst_tensors.iter().map(|one| (one.tensor.as_str(), one.cosine)).collect();
         let SurvivalShare { survival, changed_top1, kl_export, kl_base, adapter_beside, .. } = **found;
         let beside = adapter_beside.and_then(|beside| beside.survival);
-        KeptFineTune { name, survival, changed_top1, kl_export, kl_base, beside, worst_tensors }
+        let prompts = match found.prompts.source {
+            PromptSource::File => Some(u64::from(found.prompts.used)),
+            PromptSource::Fixed => None,
+        };
+        KeptFineTune { name, prompts, survival, changed_top1, kl_export, kl_base, beside, worst_tensors }
     });
-    engine::report::survival_section(&kept.collect::<Vec<_>>(), prompts)
+    engine::report::survival_section(&kept.collect::<Vec<_>>())
 }
 
 /// The end of a message about GGUF files of these types, if one keeps little of the fine-tune, or the adapter beside its base was
