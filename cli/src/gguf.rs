@@ -56,8 +56,14 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     };
     let mmproj_file = mmproj.iter().map(|(plan, folder, name)| (plan, folder.as_path(), name.as_str()));
     let model_files = plans.iter().map(|(plan, name)| (plan, folder.as_path(), name.as_str()));
-    let all = plans.first().map(|(plan, _)| plan).into_iter().chain(mmproj.iter().map(|(plan, ..)| plan));
-    terminal.warnings(all.flat_map(GgufPlan::warnings));
+    let all = plans.iter().map(|(plan, _)| plan).chain(mmproj.iter().map(|(plan, ..)| plan));
+    let mut warnings: Vec<_> = Vec::new();
+    all.flat_map(GgufPlan::warnings).for_each(|warning| {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    });
+    terminal.warnings(warnings);
     terminal.findings(plans.first().into_iter().flat_map(|(plan, _)| plan.findings()));
     if args.dry_run {
         let planned = model_files.clone().chain(mmproj_file.clone());
@@ -74,7 +80,7 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
         .map(|out| NamedFolder::create(out))
         .collect::<Result<Vec<_>, _>>()?;
     let left = check_outputs(args, model_files.clone().chain(mmproj_file.clone()), &sources.inputs)?;
-    let planned = planned_push(model_files.chain(mmproj_file), base_repo);
+    let planned = planned_push(model_files.chain(mmproj_file), base_repo.clone());
     let push = PreparedPush::new(&args.push, planned, &sources)?;
     let mmproj_path = mmproj.as_ref().map(|(_, folder, name)| join(folder, name));
     let encoder_bytes = mmproj.as_ref().map_or(0, |(plan, _, name)| planned_bytes(plan, name));
@@ -104,7 +110,11 @@ pub(crate) fn run(args: &GgufArgs, terminal: Terminal) -> Result<Summary, Failur
     let unmeasured =
         check.as_ref().and_then(|check| measure(check, &model, &folder, (&plans, &mut outcomes), run).err());
     let mmproj = encoders.as_ref().and(mmproj_path.as_deref());
-    let exports = outcomes.iter().map(|outcome| model_summary(&folder, outcome, elapsed, mmproj));
+    let base = args.base.clone().or(base_repo.map(PathBuf::from));
+    let exports = plans.iter().zip(&outcomes).map(|((plan, _), outcome)| {
+        let parts = base.as_deref().zip(args.adapter.as_deref()).filter(|_| plan.is_better_as_a_pair());
+        model_summary(&folder, outcome, elapsed, mmproj, parts)
+    });
     let exports = exports.chain(encoders.map(Ok)).collect::<Result<Vec<_>, _>>()?;
     let types: Vec<(String, MoreSurvival)> = match args.max_bytes {
         Some(_) => vec![("the file".to_owned(), MoreSurvival::MoreBytes)],
@@ -322,18 +332,21 @@ fn measure(
     Ok(())
 }
 
-/// The summary of a file, which may be split, with the time until all files were written, planning included.
+/// The summary of a file, which may be split, with the time until all files were written, planning included. `parts` are base and
+/// adapter, if they are better as two files.
 fn model_summary(
     folder: &Path,
     outcome: &Outcome,
     elapsed: Duration,
     mmproj: Option<&Path>,
+    parts: Option<(&Path, &Path)>,
 ) -> Result<ExportSummary, Failure> {
     let path = |file: &WrittenFile| join(folder, &file.name);
     // llama.cpp loads split files from the first
     let first = outcome.files.first().map(path).unwrap_or_default();
     let modelfile = outcome.files.iter().find(|file| file.name.ends_with(".Modelfile")).map(path);
-    let next_steps = next_step::gguf(&first, modelfile.as_deref(), mmproj);
+    let mut next_steps = next_step::gguf(&first, modelfile.as_deref(), mmproj);
+    next_steps.extend(parts.into_iter().flat_map(|(base, adapter)| next_step::pair(base, adapter, &first)));
     ExportSummary::new(first, outcome, elapsed, next_steps)
 }
 

@@ -52,6 +52,19 @@ pub(crate) fn lora(path: &Path) -> Vec<String> {
     vec![format!("llama-cli -m BASE.gguf --lora {}", quoted(path))]
 }
 
+/// Commands that make and load a base on a grid of Q4_0 and its adapter as two files, in place of the one at `merged`.
+pub(crate) fn pair(base: &Path, adapter: &Path, merged: &Path) -> Vec<String> {
+    let (base, adapter) = (quoted(base), quoted(adapter));
+    let stem = file_name(merged).map_or("model", |name| name.strip_suffix(".gguf").unwrap_or(name));
+    let [base_file, lora_file] =
+        ["base", "adapter"].map(|part| quoted(&merged.with_file_name(format!("{stem}-{part}.gguf"))));
+    vec![
+        format!("gemma-export gguf --base {base} --quant q4_0 --out {base_file}"),
+        format!("gemma-export lora --base {base} --adapter {adapter} --out {lora_file}"),
+        format!("llama-server -m {base_file} --lora {lora_file}"),
+    ]
+}
+
 /// A name that Ollama takes: lower-case letters, digits, `.`, `-` and `_`, the first of them a letter or digit.
 fn ollama_name(gguf: &Path) -> String {
     let stem = file_name(gguf).map_or("model", |name| name.strip_suffix(".gguf").unwrap_or(name));

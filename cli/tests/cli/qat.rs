@@ -38,6 +38,24 @@ fn an_adapter_on_such_a_base_is_warned_of() {
     let warned = inputs.succeed(&format!("{gguf} q4_0"));
     assert!(warned.contains("the adapter as a GGUF of its own"), "{warned}");
     inputs.succeed("verify --base base --adapter adapter --out m.gguf");
+    // the commands of the summary make the pair
+    let shown = String::from_utf8(
+        inputs.run(&format!("{gguf} q8_0,q4_0 --force").replace("m.gguf", "m-{quant}.gguf")).stdout,
+    )
+    .unwrap();
+    let steps: Vec<&str> = shown.lines().map(str::trim).filter(|line| line.contains("m-q4_0-")).collect();
+    assert_eq!(
+        steps,
+        [
+            "gemma-export gguf --base base --quant q4_0 --out m-q4_0-base.gguf",
+            "gemma-export lora --base base --adapter adapter --out m-q4_0-adapter.gguf",
+            "llama-server -m m-q4_0-base.gguf --lora m-q4_0-adapter.gguf",
+        ],
+        "{shown}"
+    );
+    for step in &steps[..2] {
+        inputs.succeed(step.strip_prefix("gemma-export ").unwrap());
+    }
     let shown = inputs
         .run("gguf --base base --adapter adapter --out measured-{quant}.gguf --quant q4_0,q8_0 --survival");
     let shown = String::from_utf8(shown.stdout).unwrap();

@@ -198,6 +198,12 @@ impl GgufPlan {
         self.options.imatrix.is_some()
     }
 
+    /// Whether base and adapter as two files keep what this one rounds away: the adapter moves weights of the base off a grid of Q4_0, and
+    /// can be a GGUF LoRA.
+    pub fn is_better_as_a_pair(&self) -> bool {
+        self.off_grid.is_some()
+    }
+
     /// The plan of the base alone with the same options, if the adapter moves its weights off a grid of Q4_0 and can be a file beside
     /// it ([`LoraPlan`]).
     pub fn base_on_grid(&self) -> Option<Self> {
