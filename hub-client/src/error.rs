@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use crate::{cause::HubCause, response::HubResponse};
+use crate::{cause::HubCause, response::HubResponse, unknown_host::is_unknown_host};
 
 /// Makes the error that a reader of a file sees.
 pub type Explain = Arc<dyn Fn(HubError) -> Box<dyn Error + Send + Sync> + Send + Sync>;
@@ -25,6 +25,9 @@ pub enum HubError {
     /// There was no response in time.
     #[error("the Hub did not respond in time")]
     Timeout,
+    /// There is no such host.
+    #[error("the host {0} does not exist")]
+    UnknownHost(String),
     /// The connection failed.
     #[error("the connection failed")]
     Connection(#[source] reqwest::Error),
@@ -68,6 +71,7 @@ impl HubError {
             Self::DeadLink(_)
             | Self::TooManyRedirects
             | Self::Redirected(_)
+            | Self::UnknownHost(_)
             | Self::Connection(_)
             | Self::Length { .. }
             | Self::Request { .. }
@@ -98,6 +102,7 @@ impl HubError {
             Self::Connection(error) if error.is_connect() => {
                 "the Hugging Face Hub cannot be reached".to_owned()
             }
+            Self::UnknownHost(host) => format!("the host {host} of the Hugging Face Hub does not exist"),
             Self::Stalled => self.to_string(),
             Self::Response(_)
             | Self::DeadLink(_)
@@ -120,7 +125,9 @@ impl HubError {
     /// Whether the same request may succeed later. An upload that stalls has waited long enough.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        !matches!(self, Self::Stopped | Self::Stalled | Self::Redirected(_)) && self.cause().is_transient()
+        let is_final =
+            matches!(self, Self::Stopped | Self::Stalled | Self::Redirected(_) | Self::UnknownHost(_));
+        !is_final && self.cause().is_transient()
     }
 
     /// Whether the Hub may have done what was asked for.
@@ -137,6 +144,8 @@ impl From<reqwest::Error> for HubError {
             Self::Timeout
         } else if error.is_redirect() {
             Self::TooManyRedirects
+        } else if is_unknown_host(&error) {
+            Self::UnknownHost(error.url().and_then(|url| url.host_str()).unwrap_or_default().to_owned())
         } else {
             Self::Connection(error.without_url())
         }

@@ -10,6 +10,7 @@ mod repository;
 mod requests;
 mod response;
 mod settings;
+mod unknown_host;
 
 pub use cause::HubCause;
 pub use error::{Explain, HubError};
@@ -18,3 +19,4 @@ pub use repository::{HubFolder, RepositoryFile, RepositoryInfo, next_page};
 pub use requests::{HubClient, RetryMonitor};
 pub use response::HubResponse;
 pub use settings::HubSettings;
+pub use unknown_host::is_unknown_host;

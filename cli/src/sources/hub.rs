@@ -221,8 +221,10 @@ fn failure(name: &HubName, error: &HubError) -> Failure {
         | HubCause::Rejected
         | HubCause::Conflict
         | HubCause::Unavailable => {
+            let is_unknown_host = matches!(error, HubError::UnknownHost(_));
+            let advice = if is_unknown_host { "check HF_ENDPOINT and the network" } else { "try again" };
             format!(
-                "{repo} is no folder here, and reading it from the Hugging Face Hub failed ({error}): try again"
+                "{repo} is no folder here, and reading it from the Hugging Face Hub failed ({error}): {advice}"
             )
         }
     };

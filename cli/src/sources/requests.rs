@@ -5,6 +5,7 @@ use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use hub_client::is_unknown_host;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -13,11 +14,6 @@ use object_store::client::{
 
 use crate::signals;
 use crate::terminal::Terminal;
-
-/// What resolvers say of a name that does not exist: those of glibc, musl, macOS and Windows. They say something else where no
-/// server of names was reached, which may pass.
-const UNKNOWN_NAME: [&str; 4] =
-    ["Name or service not known", "Name does not resolve", "nodename nor servname", "No such host is known"];
 
 /// Connects to hosts, and says when their answers have to be waited for.
 #[derive(Debug)]
@@ -76,8 +72,7 @@ fn is_repeated(status: u16) -> bool {
 /// Whether the same request would fail again, or is no longer wanted.
 fn is_final(error: &HttpError) -> bool {
     let may_pass = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
-    let cause = innermost(error);
-    !may_pass || signals::is_interrupted() || UNKNOWN_NAME.iter().any(|text| cause.contains(text))
+    !may_pass || signals::is_interrupted() || is_unknown_host(error)
 }
 
 /// The innermost error, without the accounts of those around it.

@@ -31,3 +31,15 @@ fn a_name_that_does_not_exist_is_refused_at_once() {
     assert!(!is_unknown || begun.elapsed() < Duration::from_secs(3), "{error}");
     assert!(is_unknown || error.contains("Temporary failure") || error.contains("Try again"), "{error}");
 }
+
+#[test]
+fn a_hub_that_does_not_exist_is_not_waited_for() {
+    let inputs = Inputs::new();
+    let mut command = inputs.command("gguf --base owner/name --out m.gguf");
+    command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", "https://no-such-host.invalid");
+    let ended = command.output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    let expected = "failed (the host no-such-host.invalid does not exist): check HF_ENDPOINT and the network";
+    // without a network, the resolver does not know whether the name exists
+    assert!(error.contains(expected) != error.contains("waiting 1 s for the Hugging Face Hub"), "{error}");
+}

@@ -16,6 +16,7 @@ pub(super) fn failed(repo: &HubRepo, error: HubError) -> JobError {
         | HubError::DeadLink(_)
         | HubError::TooManyRedirects
         | HubError::Timeout
+        | HubError::UnknownHost(_)
         | HubError::Connection(_)
         | HubError::Length { .. }
         | HubError::Stalled
