@@ -49,8 +49,7 @@ fn different_pieces(
         .zip(pieces)
         .filter(|(id, piece)| !known.contains(&(*id, Cow::Borrowed(piece.text.as_str()))))
         .collect();
-    let mut words =
-        differing.iter().filter(|(id, piece)| piece.kind == TokenType::Normal && !is_added.contains(id));
+    let mut words = differing.iter().filter(|(id, piece)| is_word(piece) && !is_added.contains(id));
     let (word, all, count) = (words.next(), pieces.len(), differing.len());
     (word.is_some() || count as f64 > MOST_SHARE * all as f64).then(|| {
         let first =
@@ -62,6 +61,11 @@ fn different_pieces(
     })
 }
 
+/// Whether texts are split into it. A symbol that the trainer was given is matched before, and has a score of its own.
+fn is_word(piece: &SentencePiece) -> bool {
+    piece.kind == TokenType::Normal && !piece.is_user_defined
+}
+
 /// Merges that are not those of the scores.
 fn different_merges(pieces: &[SentencePiece], json: &SmallFile) -> Result<Option<String>> {
     let fields: JsonFields<BpeModel<'_>> = json::parse(&json.location, &json.bytes)?;
@@ -70,8 +74,7 @@ fn different_merges(pieces: &[SentencePiece], json: &SmallFile) -> Result<Option
         return Ok(Some(difference));
     }
     // what is matched before texts are split is no matter of merges
-    let matched =
-        pieces.iter().filter(|piece| piece.kind != TokenType::Normal).map(|piece| piece.text.as_str());
+    let matched = pieces.iter().filter(|piece| !is_word(piece)).map(|piece| piece.text.as_str());
     let added = fields.added_tokens.iter().map(|token| token.content.as_str());
     let merged = match model.merged_texts(matched.chain(added)) {
         Ok(merged) => merged,
