@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from tools.common import ROOT, Results, export, sha256, silence
-from tools.real import logit_check, service, survival, tokenizers
+from tools.real import logit_check, service, survival, tokenizer_files, tokenizers
 from tools.real.answers import LlamaCpp, Reference, Transformers, seen_by
 from tools.real.checkpoint import cached_checkpoint
 from tools.real.facts import BASE_NAME, FACTS, cached_adapter
@@ -161,6 +161,7 @@ def check_all(results, cache):
     results.passed(f"{'command':40} {', '.join(exports.write())}")
     results.check(f"{'PEFT: merge_and_unload':40}", same_as_peft, exports)
     results.check(f"{'llama.cpp: tokens':40}", tokenizers.same_ids, exports.gguf["q8_0"], exports.merged)
+    results.check(f"{'tokenizer.json beside tokenizer.model':40}", tokenizer_files.are_compared)
     roles = (exports.adapter, exports.merged, exports.gguf["q8_0"])
     results.check(f"{'special tokens and template':40}", tokenizers.same_roles, *roles)
     reference = Reference(exports.base, exports.adapter)
