@@ -5,14 +5,24 @@ use std::path::Path;
 
 use crate::paths::file_name;
 
-/// Commands for a GGUF file, of which this is the first part.
+/// Commands for a GGUF file, of which this is the first part. In Ollama the model has the name of the file.
 pub(crate) fn gguf(first: &Path, modelfile: Option<&Path>, mmproj: Option<&Path>) -> Vec<String> {
+    let stem = file_name(first).map_or("model", |name| name.strip_suffix(".gguf").unwrap_or(name));
+    named_gguf(&ollama_name(stem), first, modelfile, mmproj)
+}
+
+/// The same with a name of Ollama's.
+pub(crate) fn named_gguf(
+    name: &str,
+    first: &Path,
+    modelfile: Option<&Path>,
+    mmproj: Option<&Path>,
+) -> Vec<String> {
     let mut serve = format!("llama-server -m {}", quoted(first));
     if let Some(mmproj) = mmproj {
         serve.push_str(&format!(" --mmproj {}", quoted(mmproj)));
     }
-    let ollama =
-        modelfile.map(|modelfile| format!("ollama create {} -f {}", ollama_name(first), quoted(modelfile)));
+    let ollama = modelfile.map(|modelfile| format!("ollama create {name} -f {}", quoted(modelfile)));
     ollama.into_iter().chain([serve]).collect()
 }
 
@@ -66,10 +76,9 @@ pub(crate) fn pair(base: &Path, adapter: &Path, merged: &Path) -> Vec<String> {
 }
 
 /// A name that Ollama takes: lower-case letters, digits, `.`, `-` and `_`, the first of them a letter or digit.
-fn ollama_name(gguf: &Path) -> String {
-    let stem = file_name(gguf).map_or("model", |name| name.strip_suffix(".gguf").unwrap_or(name));
+pub(crate) fn ollama_name(text: &str) -> String {
     let is_taken = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let name: String = stem.chars().map(|c| if is_taken(c) { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name: String = text.chars().map(|c| if is_taken(c) { c.to_ascii_lowercase() } else { '-' }).collect();
     let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
     if name.is_empty() { "model".to_owned() } else { name.to_owned() }
 }
@@ -93,8 +102,8 @@ mod tests {
 
     #[test]
     fn names_are_those_that_ollama_takes() {
-        let names = ["My Model (v2)-Q4_K_M.gguf", "_x.gguf", "模型.gguf"];
-        assert_eq!(names.map(|name| ollama_name(Path::new(name))), ["my-model--v2--q4_k_m", "x", "model"]);
+        let names = ["My Model (v2)-Q4_K_M", "_x", "模型"];
+        assert_eq!(names.map(ollama_name), ["my-model--v2--q4_k_m", "x", "model"]);
     }
 
     #[cfg(feature = "push")]

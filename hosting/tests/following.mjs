@@ -97,3 +97,34 @@ pageTest("a person who asks for it is notified of the end", { permissions: ["not
   await sonnets.locator(".status.completed").waitFor({ timeout: 60_000 });
   assert.deepEqual(await page.evaluate(() => window.shown), ["Sonnets: GGUF q8_0, q5_k_s completed"]);
 });
+
+pageTest("an older export that still runs is followed in the history, and can be cancelled", {}, async (page) => {
+  let requests = 0;
+  let cancelled = null;
+  await page.route("**/exports/ada-recipes/history?*", async (route) => {
+    requests += 1;
+    const response = await route.fetch();
+    const history = await response.json();
+    history.exports.splice(1, 0, { ...history.exports[0], export_id: "older", status: cancelled ? "failed" : "running", finished_at: null, message: null });
+    await route.fulfill({ response, json: history });
+  });
+  await page.route("**/exports/ada-recipes/cancel", (route) => {
+    cancelled = route.request().postDataJSON().export_id;
+    return route.fulfill({ json: {} });
+  });
+  await api("ada", "/exports", { job_id: "ada-recipes", export_type: "adapter" });
+  await page.clock.install();
+  await signIn(page);
+  const recipes = await openJob(page, "Family recipes");
+  await recipes.getByText("Adapter completed").first().waitFor();
+  await recipes.getByText("All exports of this job").click();
+  const button = recipes.getByRole("button", { name: /^Cancel the export of .*20\d\d/ });
+  await button.waitFor();
+  const before = requests;
+  await page.clock.fastForward(11_000);
+  await page.waitForTimeout(500);
+  assert.ok(requests > before, "it is requested again while an export runs");
+  await button.click();
+  await button.waitFor({ state: "detached" });
+  assert.equal(cancelled, "older");
+});

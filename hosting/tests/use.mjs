@@ -43,3 +43,34 @@ pageTest("the commands for PEFT load the tokenizer of the base model", {}, async
   assert.ok(commands.endsWith(`AutoTokenizer.from_pretrained("${base}")`), commands);
   await recipes.getByText('If the adapter has a tokenizer of its own (tokenizer_config.json), load it from "./family-recipes".').waitFor();
 });
+
+pageTest("what is on the Hub alone has its commands, and each type its proof", {}, async (page) => {
+  await page.route("**/exports/ada-recipes", async (route) => {
+    const response = await route.fetch();
+    const job = await response.json();
+    const latest = job.latest_export;
+    if (latest?.artifacts) {
+      const onHub = latest.artifacts.filter(({ variant }) => variant === "file").map((artifact) => ({ ...artifact, variant: "hf", files: [] }));
+      Object.assign(latest, { destination: ["hf_hub"], hf_repo_id: "ada/recipes", artifacts: onHub });
+    }
+    await route.fulfill({ response, json: job });
+  });
+  const recipes = await openExported(page, { export_type: "gguf", quantizations: ["q8_0", "q4_k_m"] });
+  await recipes.getByText("GGUF q8_0, q4_k_m completed").first().waitFor();
+  for (const type of ["q8_0", "q4_k_m"]) {
+    const card = recipes.getByRole("region", { name: `ada/recipes (${type})`, exact: true });
+    await card.getByText(`The proof of ${type} in detail`).waitFor();
+    await card.getByText(new RegExp(`^${type} keeps .* % of what the fine-tune changed`)).waitFor();
+    const commands = await card.getByRole("group", { name: "the commands for Ollama, from the Hub", includeHidden: true }).textContent();
+    assert.equal(commands, `ollama run hf.co/ada/recipes:${type.toUpperCase()}`);
+  }
+});
+
+pageTest("a file that is gone is said to be, and opens no tab", { errors: [/status of 404/] }, async (page, context) => {
+  const recipes = await openExported(page, { export_type: "gguf" });
+  await recipes.getByText("GGUF q8_0 completed").first().waitFor();
+  await page.route("**/*", (route) => (route.request().headers().range === "bytes=0-0" ? route.fulfill({ status: 404 }) : route.fallback()));
+  await recipes.locator("a.main").click();
+  await recipes.getByText("This file no longer exists. Export it again.").waitFor();
+  assert.equal(context.pages().length, 1);
+});

@@ -2,7 +2,11 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use crate::{cause::HubCause, response::HubResponse, unknown_host::is_unknown_host};
+use crate::{
+    cause::HubCause,
+    connection::{innermost, is_unknown_host},
+    response::HubResponse,
+};
 
 /// Makes the error that a reader of a file sees.
 pub type Explain = Arc<dyn Fn(HubError) -> Box<dyn Error + Send + Sync> + Send + Sync>;
@@ -29,8 +33,16 @@ pub enum HubError {
     #[error("the host {0} does not exist")]
     UnknownHost(String),
     /// The connection failed.
-    #[error("the connection failed")]
-    Connection(#[source] reqwest::Error),
+    #[error("the connection to {host} failed: {cause}")]
+    Connection {
+        /// The host.
+        host: String,
+        /// The innermost error.
+        cause: String,
+        /// All that is known.
+        #[source]
+        source: reqwest::Error,
+    },
     /// The response has another length than was asked for.
     #[error("the Hub returned {returned} bytes of {requested}")]
     Length {
@@ -72,7 +84,7 @@ impl HubError {
             | Self::TooManyRedirects
             | Self::Redirected(_)
             | Self::UnknownHost(_)
-            | Self::Connection(_)
+            | Self::Connection { .. }
             | Self::Length { .. }
             | Self::Request { .. }
             | Self::Stopped => HubCause::Unavailable,
@@ -99,7 +111,7 @@ impl HubError {
             Self::Response(response) if response.status >= 500 => {
                 format!("the Hugging Face Hub answers with errors ({})", response.status)
             }
-            Self::Connection(error) if error.is_connect() => {
+            Self::Connection { source, .. } if source.is_connect() => {
                 "the Hugging Face Hub cannot be reached".to_owned()
             }
             Self::UnknownHost(host) => format!("the host {host} of the Hugging Face Hub does not exist"),
@@ -109,7 +121,7 @@ impl HubError {
             | Self::TooManyRedirects
             | Self::Redirected(_)
             | Self::Timeout
-            | Self::Connection(_)
+            | Self::Connection { .. }
             | Self::Length { .. }
             | Self::Request { .. }
             | Self::Stopped => self.cause().hub_state().to_owned(),
@@ -144,10 +156,12 @@ impl From<reqwest::Error> for HubError {
             Self::Timeout
         } else if error.is_redirect() {
             Self::TooManyRedirects
-        } else if is_unknown_host(&error) {
-            Self::UnknownHost(error.url().and_then(|url| url.host_str()).unwrap_or_default().to_owned())
         } else {
-            Self::Connection(error.without_url())
+            let host = error.url().and_then(|url| url.host_str()).unwrap_or_default().to_owned();
+            match is_unknown_host(&error) {
+                true => Self::UnknownHost(host),
+                false => Self::Connection { host, cause: innermost(&error), source: error.without_url() },
+            }
         }
     }
 }

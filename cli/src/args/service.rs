@@ -113,7 +113,7 @@ pub(crate) struct RequestArgs {
     /// What to make of it
     #[arg(long = "type", value_name = "TYPE", default_value = "gguf")]
     pub(crate) kind: RequestedType,
-    /// Quantization types of a GGUF, separated by commas [default: q8_0]
+    /// Quantization types of a GGUF, separated by commas [default: q8_0; f32 with --lora]
     #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true, value_parser = output_type())]
     pub(crate) quant: Vec<OutputType>,
     /// Make a GGUF of the adapter alone, for llama.cpp's --lora

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use engine::ExportReport;
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,7 @@ use super::{text, unpack, with_client};
 use crate::args::DownloadArgs;
 use crate::disk_space::DiskSpace;
 use crate::failure::Failure;
+use crate::next_step::{quoted, quoted_word};
 use crate::outputs::existing_folder;
 use crate::paths;
 use crate::progress::{Progress, Unit};
@@ -130,7 +132,9 @@ struct Download<'a> {
 impl Download<'_> {
     async fn run(&self, export: &Value) -> Result<Vec<DownloadedFile>, Failure> {
         let files = export_files(export)?;
-        let drafts = files.iter().map(|file| self.prepare(file)).collect::<Result<Vec<_>, _>>()?;
+        let report = files.iter().find(|file| file.name == ExportReport::FILE);
+        let drafts = files.iter().map(|file| self.prepare(file, report)).collect::<Result<Vec<_>, _>>()?;
+        let report = report.map(|file| self.target(file));
         let missing = |(file, draft): (&ExportFile, &Option<Draft>)| {
             draft.as_ref().map_or(0, |draft| file.bytes.saturating_sub(draft.length))
         };
@@ -138,6 +142,10 @@ impl Download<'_> {
             (files.iter().map(|file| file.bytes).sum(), files.iter().zip(&drafts).map(missing).sum());
         let mut space = DiskSpace::default();
         space.add(&self.args.out, missing);
+        // a zip file is removed when all of it is unpacked, and it is not compressed
+        let is_packed =
+            |file: &&ExportFile| self.unpacked(&self.target(file)).is_some_and(|folder| !folder.exists());
+        space.add(&self.args.out, files.iter().filter(is_packed).map(|file| file.bytes).sum());
         space.check()?;
         let progress = Progress::new(self.client.terminal, "downloading", Unit::Bytes);
         let mut done = total - missing;
@@ -159,7 +167,10 @@ impl Download<'_> {
         progress.finish();
         let unpacked = |(path, file): (PathBuf, ExportFile)| match self.unpacked(&path) {
             Some(folder) => {
-                let count = unpack::unpack(&path, &folder)?;
+                let count = match folder.exists() {
+                    true => unpack::file_count(&folder).map_err(|error| cannot_read(&folder, &error))?,
+                    false => unpack::unpack(&path, &folder, report.as_deref())?,
+                };
                 Ok(DownloadedFile { path: folder, file, unpacked: Some(count) })
             }
             None => Ok(DownloadedFile { path, file, unpacked: None }),
@@ -171,21 +182,33 @@ impl Download<'_> {
         paths::join(&self.args.out, &file.name)
     }
 
+    /// A folder for this job alone, as an argument.
+    fn own_folder(&self) -> String {
+        quoted(&self.args.out.join(&self.args.job))
+    }
+
     /// The folder that a zip file is unpacked to, if it is.
     fn unpacked(&self, path: &Path) -> Option<PathBuf> {
         let is_zip = path.extension().is_some_and(|extension| extension == "zip");
         (self.args.unpack && is_zip).then(|| path.with_extension(""))
     }
 
-    /// What there is of a file already; `None` if it is there, and is the same.
-    fn prepare(&self, file: &ExportFile) -> Result<Option<Draft>, Failure> {
+    /// What there is of a file already; `None` if it is there, and is the same. A zip file is the same as the folder with the report.
+    fn prepare(&self, file: &ExportFile, report: Option<&ExportFile>) -> Result<Option<Draft>, Failure> {
         let path = self.target(file);
         if let Some(folder) = self.unpacked(&path)
             && folder.symlink_metadata().is_ok()
         {
-            return Err(Failure::output(format!("{} exists: choose another --out", folder.display())));
+            if report.is_some_and(|report| unpack::is_unpacked(&folder, &report.sha256)) {
+                return Ok(None);
+            }
+            return Err(Failure::output(format!(
+                "{} exists and is not this export: choose another --out, such as {}",
+                folder.display(),
+                self.own_folder()
+            )));
         }
-        let cannot = |error: io::Error| Failure::output(format!("cannot read {}: {error}", path.display()));
+        let cannot = |error: io::Error| cannot_read(&path, &error);
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(cannot(error)),
@@ -209,7 +232,8 @@ impl Download<'_> {
                 if !self.args.force {
                     let shown = path.display();
                     return Err(Failure::output(format!(
-                        "{shown} exists and is another file: choose another --out, or replace it with --force"
+                        "{shown} exists and is another file: choose another --out, such as {}, or replace it with --force",
+                        self.own_folder()
                     )));
                 }
             }
@@ -232,6 +256,12 @@ impl Download<'_> {
             attempt = if draft.length > before { 1 } else { attempt + 1 };
             match result {
                 Err(error @ ServiceError::NotSent(_)) => return Err(error.into()),
+                // a link that has expired is refused in another way
+                Err(ServiceError::Refused(refusal))
+                    if matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE) =>
+                {
+                    return Err(self.no_longer_there(&file.name));
+                }
                 Err(error) if attempt == ATTEMPTS => return Err(error.into()),
                 Ok(()) if attempt == ATTEMPTS => {
                     return Err(Failure::remote(format!(
@@ -252,6 +282,13 @@ impl Download<'_> {
             link = renewed.and_then(|file| file.link);
         }
         Ok(())
+    }
+
+    fn no_longer_there(&self, name: &str) -> Failure {
+        let job = quoted_word(&self.args.job);
+        Failure::input(format!(
+            "{name} of this export no longer exists: `gemma-export start {job}` makes a new export"
+        ))
     }
 
     async fn fetch_from(
@@ -280,6 +317,10 @@ impl Download<'_> {
         }
         Ok(())
     }
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::output(format!("cannot read {}: {error}", path.display()))
 }
 
 /// The first byte of a range that was sent, as in `bytes 3-9/10`.
@@ -362,5 +403,14 @@ impl Draft {
             engine::sync_folder(paths::parent(path))
         };
         publish().map_err(|error| self.cannot_write(&error))
+    }
+}
+
+/// Nothing stays of a download of which nothing came.
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.length == 0 {
+            fs::remove_file(&self.path).ok();
+        }
     }
 }

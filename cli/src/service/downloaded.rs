@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::download::ExportFile;
 use super::text;
 use crate::args::DownloadArgs;
-use crate::next_step::{self, quoted, quoted_word};
+use crate::next_step::{self, ollama_name, quoted, quoted_word};
 use crate::paths::{file_name, open_folder};
 use crate::sources::HubName;
 
@@ -53,7 +53,7 @@ pub(super) fn next_steps(args: &DownloadArgs, export: &Value, written: &[Downloa
     let folders = folders.flat_map(|downloaded| of_folder(&downloaded.path));
     let has_zip = paths.iter().any(|path| path.extension().is_some_and(|extension| extension == "zip"));
     let unpack = has_zip.then(|| unpack_command(args, export));
-    folders.chain(unpack).chain(of_gguf(export, &paths)).collect()
+    folders.chain(unpack).chain(of_gguf(&args.job, export, &paths)).collect()
 }
 
 fn unpack_command(args: &DownloadArgs, export: &Value) -> String {
@@ -84,7 +84,8 @@ fn converts(folder: &Path) -> bool {
     has_tokenizer && GgufPlan::supports(&model)
 }
 
-fn of_gguf(export: &Value, paths: &[&Path]) -> Vec<String> {
+/// The files of all jobs have the same names, so models of Ollama are named after the job.
+fn of_gguf(job: &str, export: &Value, paths: &[&Path]) -> Vec<String> {
     let name = |path: &Path| file_name(path).unwrap_or_default().to_owned();
     let (encoders, models): (Vec<&Path>, Vec<&Path>) = paths
         .iter()
@@ -95,8 +96,19 @@ fn of_gguf(export: &Value, paths: &[&Path]) -> Vec<String> {
         false => {
             let modelfile = model.with_extension("Modelfile");
             let modelfile = paths.contains(&modelfile.as_path()).then_some(modelfile);
-            next_step::gguf(model, modelfile.as_deref(), encoders.first().copied())
+            let tag = quantization(export, &name(model)).map(|tag| format!(":{tag}")).unwrap_or_default();
+            let name = ollama_name(job) + &tag;
+            next_step::named_gguf(&name, model, modelfile.as_deref(), encoders.first().copied())
         }
     });
     steps.flatten().collect()
+}
+
+/// The type of the GGUF file of that name.
+fn quantization(export: &Value, name: &str) -> Option<String> {
+    let has_file = |artifact: &&Value| {
+        artifact["files"].as_array().is_some_and(|files| files.iter().any(|file| file["name"] == name))
+    };
+    let artifact = export["artifacts"].as_array()?.iter().find(has_file)?;
+    artifact["quantization"].is_string().then(|| text(&artifact["quantization"]))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hub_client::innermost;
 use indicatif::HumanDuration;
 use redaction::redact;
 use reqwest::{Response, StatusCode, header};
@@ -103,15 +104,6 @@ fn rejection(challenge: &str) -> Option<String> {
     let code = challenge.split_once("error_description=\"")?.1.split('"').next()?;
     let is_code = !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     is_code.then(|| code.replace('_', " "))
-}
-
-/// The cause that the others are about.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 impl From<ServiceError> for Failure {

@@ -73,13 +73,25 @@ pub(crate) fn summary(job: &str, export: Value) -> Summary {
         }
         _ => Some(Failure::new(FailureKind::ExportFailed, format!("the export has failed: {}", message()))),
     };
-    let has_files = failure.is_none() && files(&export).next().is_some();
-    let download = format!("gemma-export download {} {}", quoted_word(job), text(&export["export_id"]));
-    Summary {
-        lines: describe(&export),
-        next_steps: has_files.then_some(download).into_iter().collect(),
-        figures: export,
-        failure,
-        ..Summary::default()
+    let has_files = files(&export).next().is_some();
+    let download =
+        || vec![format!("gemma-export download {} {}", quoted_word(job), text(&export["export_id"]))];
+    let next_steps = match (&failure, has_files) {
+        (Some(_), _) => Vec::new(),
+        (None, true) => download(),
+        (None, false) => on_the_hub(&export),
+    };
+    Summary { lines: describe(&export), next_steps, figures: export, failure, ..Summary::default() }
+}
+
+/// Commands for an export that is on the Hub only.
+fn on_the_hub(export: &Value) -> Vec<String> {
+    let repo = text(&export["hf_repo_id"]);
+    match (export["type"].as_str(), export["gguf_kind"].as_str()) {
+        _ if repo.is_empty() => Vec::new(),
+        (Some("gguf"), Some("lora")) => vec![format!("hf download {}", quoted_word(&repo))],
+        (Some("gguf"), _) => vec![format!("ollama run hf.co/{repo}"), format!("llama-server -hf {repo}")],
+        (Some("merged"), _) => vec![format!("vllm serve {repo}")],
+        _ => vec![format!("gemma-export inspect {repo}")],
     }
 }

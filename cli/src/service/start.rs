@@ -24,7 +24,7 @@ pub(crate) fn start(args: &StartArgs, terminal: Terminal) -> Result<Summary, Fai
             true => follow_started(client, job, &id).await,
             false => {
                 let next = format!("gemma-export follow {} {id}", quoted_word(job));
-                let lines = vec![text(&started["message"])];
+                let lines = vec![format!("export {id} has started")];
                 Ok(Summary { lines, next_steps: vec![next], figures: started, ..Summary::default() })
             }
         }

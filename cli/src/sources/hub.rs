@@ -221,8 +221,19 @@ fn failure(name: &HubName, error: &HubError) -> Failure {
         | HubCause::Rejected
         | HubCause::Conflict
         | HubCause::Unavailable => {
-            let is_unknown_host = matches!(error, HubError::UnknownHost(_));
-            let advice = if is_unknown_host { "check HF_ENDPOINT and the network" } else { "try again" };
+            let advice = match error {
+                HubError::UnknownHost(_) => "check HF_ENDPOINT and the network",
+                HubError::Connection { .. } => "check HF_ENDPOINT and the network, or try again",
+                HubError::Response(_)
+                | HubError::DeadLink(_)
+                | HubError::TooManyRedirects
+                | HubError::Redirected(_)
+                | HubError::Timeout
+                | HubError::Length { .. }
+                | HubError::Stalled
+                | HubError::Request { .. }
+                | HubError::Stopped => "try again",
+            };
             format!(
                 "{repo} is no folder here, and reading it from the Hugging Face Hub failed ({error}): {advice}"
             )

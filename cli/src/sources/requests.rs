@@ -1,11 +1,9 @@
 //! The requests of a store of objects. The store repeats them without a word, also those for a host that does not exist.
 
-use std::error::Error;
-use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use hub_client::is_unknown_host;
+use hub_client::{innermost, is_unknown_host};
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -73,10 +71,4 @@ fn is_repeated(status: u16) -> bool {
 fn is_final(error: &HttpError) -> bool {
     let may_pass = !matches!(error.kind(), HttpErrorKind::Unknown | HttpErrorKind::Decode);
     !may_pass || signals::is_interrupted() || is_unknown_host(error)
-}
-
-/// The innermost error, without the accounts of those around it.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let cause = iter::successors(Some(error), |error| (*error).source()).last();
-    cause.map(ToString::to_string).unwrap_or_default()
 }

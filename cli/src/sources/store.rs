@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bucket_snapshot::BucketSnapshot;
 use engine::{Folder, companion_files};
 use futures_util::TryStreamExt as _;
+use hub_client::innermost;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use url::{Host, Url};
 
-use super::requests::{NotingConnector, innermost};
+use super::requests::NotingConnector;
 use crate::failure::{Failure, FailureKind};
 use crate::terminal::Terminal;
 

@@ -51,7 +51,7 @@ export class JobFiles {
   }
 
   async open(find) {
-    openLink(find(await getJob(this.job.job_id)));
+    await openLink(find(await getJob(this.job.job_id)));
   }
 }
 
@@ -81,10 +81,21 @@ export function exportFiles({ job, title, when }, exportId) {
 const linkOf = (one, { sha256, name }) =>
   (one?.artifacts ?? []).flatMap(({ files }) => files).find((file) => file.sha256 === sha256 && file.name === name)?.link;
 
-/** Opens a link that was just made, because it is valid for 15 minutes: in a tab of its own, because the file may be gone. */
-function openLink(link) {
+/**
+ * Opens a link that was just made, because it is valid for 15 minutes. It is a tab of its own, because the file may be gone: storage of
+ * another origin does not tell the page.
+ */
+async function openLink(link) {
+  const gone = new Error("This file no longer exists. Export it again.");
   if (!link) {
-    throw new Error("This file no longer exists. Export it again.");
+    throw gone;
+  }
+  if (new URL(link, window.location.href).origin === window.location.origin) {
+    const first = await fetch(link, { headers: { Range: "bytes=0-0" } }).catch(() => null);
+    await first?.body?.cancel();
+    if (first?.status === 404) {
+      throw gone;
+    }
   }
   element("a", { href: link, target: "_blank", rel: "noopener noreferrer" }).click();
 }

@@ -16,7 +16,7 @@ const channel = new BroadcastChannel("exports");
 /** All jobs that are being followed. */
 const following = new Set();
 
-for (const [target, event] of [[window, "online"], [document, "visibilitychange"], [sessionEvents, "changed"]]) {
+for (const [target, event] of [[window, "online"], [window, "focus"], [document, "visibilitychange"], [sessionEvents, "changed"]]) {
   target.addEventListener(event, () => {
     if (document.visibilityState === "visible" && currentSession()) {
       for (const job of following) {

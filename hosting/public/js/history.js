@@ -1,10 +1,13 @@
 // The exports of a job so far, and what to do about those that failed.
 
-import { getHistory } from "./api.js";
+import { cancelExport, getHistory } from "./api.js";
 import { element, setText } from "./dom.js";
 import { exportFiles } from "./files.js";
 import { dateAndTime, exportKind } from "./format.js";
 import { hubText } from "./hub-text.js";
+
+/** How often exports are requested again while one of them runs. */
+const RUNNING_WAIT_MS = 10_000;
 
 /** What helps, by the code of the failure; the message of the export has more. */
 const ADVICE = {
@@ -69,7 +72,8 @@ export class History {
     try {
       const { exports, next } = await (older ? this.request(this.next, 1) : this.request(null, count));
       if (number === this.requests) {
-        this.draw([...(older ? this.items.children : []), ...exports.map((one) => this.entry(one))], next);
+        const items = exports.map((one, place) => this.entry(one, !older && place === 0));
+        this.draw([...(older ? this.items.children : []), ...items], next);
       }
     } catch (problem) {
       if (number === this.requests) {
@@ -90,6 +94,10 @@ export class History {
 
   draw(items, next) {
     this.next = next;
+    clearTimeout(this.timer);
+    if (items.some((item) => item.isRunning) && this.root.isConnected) {
+      this.timer = setTimeout(() => this.reload(), RUNNING_WAIT_MS);
+    }
     this.items.replaceChildren(...items);
     setText(this.status, items.length === 0 ? "There are no exports yet." : "");
     this.drawButton(next ? "Show older" : null, true);
@@ -107,7 +115,8 @@ export class History {
     setText(this.more, text ?? "");
   }
 
-  entry(one) {
+  /** The newest export has its progress and its button above. */
+  entry(one, isNewest) {
     const known = this.ended.get(one.export_id);
     if (known) {
       return known;
@@ -122,9 +131,28 @@ export class History {
       one.message && element("p", {}, hubText(one.message)),
       one.failure && element("p", { class: "small" }, `${adviceOf(one)} Export ${one.export_id}`),
       hasFiles && exportFiles({ job: this.job, title: this.title, when: `export of ${when}` }, one.export_id));
+    item.isRunning = one.status === "running";
+    if (item.isRunning && !isNewest) {
+      item.append(this.cancelButton(one, when));
+    }
     if (one.finished_at) {
       this.ended.set(one.export_id, item);
     }
     return item;
+  }
+
+  cancelButton({ export_id: id }, when) {
+    const problem = element("span", { class: "bad", role: "alert" });
+    const button = element("button", { type: "button", class: "quiet", "aria-label": `Cancel the export of ${when}` }, "Cancel");
+    button.addEventListener("click", async () => {
+      setText(problem, "");
+      try {
+        await cancelExport(this.job.job_id, id);
+        this.reload();
+      } catch ({ message }) {
+        setText(problem, ` Not cancelled. ${message}`);
+      }
+    });
+    return element("p", {}, button, problem);
   }
 }

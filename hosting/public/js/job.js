@@ -55,10 +55,10 @@ export class JobItem {
       this.build();
       if (this.detail) {
         this.draw(this.detail);
-      } else {
-        this.follower.refresh();
       }
     }
+    // an export may have begun elsewhere since
+    this.follower.refresh();
     window.history.replaceState(null, "", `#${encodeURIComponent(this.job.job_id)}`);
     this.form.open();
   }

@@ -12,9 +12,12 @@ export function artifacts({ title, base, when }, latest, open) {
   const repo = latest.destination.includes("hf_hub") ? latest.hf_repo_id : null;
   const files = latest.artifacts.filter(({ variant }) => variant === "file");
   const hub = latest.artifacts.some(({ variant }) => variant === "hf") ? repo : null;
-  // each file has its own proof; that of the export is of a push alone
-  const haveProof = files.some(({ proof }) => proof);
-  const parts = files.map((artifact) => artifactPart(artifact, latest, { name, hub, base, when, open, isOneOfSeveral: files.length > 1 }));
+  const pushed = files.length > 0 ? [] : latest.artifacts.filter(({ variant }) => variant === "hf");
+  const made = files.length > 0 ? files : pushed;
+  // each artifact has its own proof; that of the export is for want of these
+  const haveProof = made.some(({ proof }) => proof);
+  const place = { name, hub, base, when, open, isOneOfSeveral: made.length > 1 };
+  const parts = [...files.map((artifact) => artifactPart(artifact, latest, place)), ...pushed.map((artifact) => pushedPart(artifact, latest, place))];
   if (hub) {
     parts.unshift(element("p", {}, "On the Hub: ",
       element("a", { href: `https://huggingface.co/${hub}`, rel: "noreferrer" }, hub)));
@@ -36,12 +39,25 @@ function artifactPart(artifact, latest, { name, hub, base, when, open, isOneOfSe
     fileLine(main, open, "main", quantization),
     element("dl", { class: "digest small" }, element("dt", {}, "SHA-256"), element("dd", {}, copyable(main.sha256, `SHA-256 of ${main.name}`))),
     others.length > 0 && list(others.map((file) => fileLine(file, open, "other")), { class: "others" }),
-    commands.length > 0 && element("details", { class: "commands", open: !quantization || latest.quantizations?.length < 2 },
-      element("summary", {}, `How to use ${main.name}`),
-      commands.flatMap(([what, text, note]) =>
-        [element("p", { class: "program" }, what), note && element("p", { class: "small" }, note), copyable(text, `the commands for ${what}`)])),
+    commands.length > 0 && commandsPart(`How to use ${main.name}`, commands, !quantization || latest.quantizations?.length < 2),
     proofPart(artifact, base, isOneOfSeveral),
   );
+}
+
+/** An artifact that is on the Hub alone. */
+function pushedPart(artifact, latest, { name, hub, base, when, isOneOfSeveral }) {
+  const what = isOneOfSeveral ? `${hub} (${artifact.quantization})` : hub;
+  const commands = commandsOf(artifact, latest, { name, hub, base });
+  return element("section", { class: "artifact", "aria-label": labelOf(what, when) },
+    commands.length > 0 && commandsPart(`How to use ${what}`, commands, !isOneOfSeveral),
+    proofPart(artifact, base, isOneOfSeveral));
+}
+
+function commandsPart(summary, commands, isOpen) {
+  return element("details", { class: "commands", open: isOpen },
+    element("summary", {}, summary),
+    commands.flatMap(([what, text, note]) =>
+      [element("p", { class: "program" }, what), note && element("p", { class: "small" }, note), copyable(text, `the commands for ${what}`)]));
 }
 
 const ROLES = [
@@ -68,7 +84,7 @@ function commandsOf({ type, quantization, files }, latest, { name, hub, base }) 
   const find = (pattern) => files.find((file) => pattern.test(file.name))?.name;
   const gguf = find(/^(?!mmproj-).*\.gguf$/);
   if (type === "gguf" && latest.gguf_kind === "lora") {
-    return [["llama.cpp", `llama-cli -m BASE-MODEL.gguf --lora ${gguf}`]];
+    return !gguf ? [] : [["llama.cpp", `llama-cli -m BASE-MODEL.gguf --lora ${gguf}`]];
   }
   if (type === "gguf") {
     const tag = quantization ? `:${quantization.toUpperCase()}` : "";
@@ -79,7 +95,7 @@ function commandsOf({ type, quantization, files }, latest, { name, hub, base }) 
       hub && ["Ollama, from the Hub", `ollama run hf.co/${hub}${tag}`],
       hub && ["llama.cpp, from the Hub", `llama-cli -hf ${hub}${tag}`],
       modelfile && ["Ollama", `ollama create ${model} -f ${modelfile}\nollama run ${model}`, "In the folder that has both files."],
-      ["llama.cpp", mmproj ? `llama-mtmd-cli -m ${gguf} --mmproj ${mmproj}` : `llama-cli -m ${gguf}`],
+      gguf && ["llama.cpp", mmproj ? `llama-mtmd-cli -m ${gguf} --mmproj ${mmproj}` : `llama-cli -m ${gguf}`],
     ].filter(Boolean);
   }
   const archive = find(/\.zip$/);
@@ -119,7 +135,7 @@ function proofPart({ proof, quantization }, base, isOneOfSeveral) {
     : "Checked: no adapter was merged, and every tensor is as it was trained.";
   return element("div", { class: "proof" },
     element("p", {}, sentence),
-    survivalPart(proof.survival),
+    survivalPart(proof.survival, isOneOfSeveral ? quantization : null),
     proof.survival && leftOutPart(proof.survival.prompts),
     besidePart(proof.survival, quantization ?? "q4_0", base),
     element("details", {}, element("summary", {}, isOneOfSeveral ? `The proof of ${quantization} in detail` : "The proof in detail"),
@@ -137,7 +153,8 @@ function worstPart(tensors) {
   return tensors.length === 0 ? null : tensors.map(({ tensor, cosine }) => `${tensor} ${cosine.toFixed(3)}`).join(", ");
 }
 
-function survivalPart(survival) {
+/** `type` names the artifact where there are several. */
+function survivalPart(survival, type) {
   if (!survival) {
     return null;
   }
@@ -147,9 +164,10 @@ function survivalPart(survival) {
     return element("p", {}, `The fine-tune changes the predictions on ${prompts} too little to say how much of it is kept.`);
   }
   const share = percent(survival.survival);
+  const keeps = type ? `${type} keeps` : "Keeps";
   return element("p", {}, survival.survival < 0
-    ? `Keeps nothing of what the fine-tune changed (${share} %, further from the fine-tuned model than the base is), measured on ${prompts}.`
-    : `Keeps ${share} % of what the fine-tune changed, measured on ${prompts}.`);
+    ? `${keeps} nothing of what the fine-tune changed (${share} %, further from the fine-tuned model than the base is), measured on ${prompts}.`
+    : `${keeps} ${share} % of what the fine-tune changed, measured on ${prompts}.`);
 }
 
 /** The prompts that could not be used, and why. */

@@ -173,7 +173,27 @@ async fn a_zip_is_unpacked_and_a_merged_model_is_complete() {
             && unpacked.iter().any(|name| name.ends_with(".safetensors"))
     );
     assert!(!ada.path("models/merged.zip").exists());
+    // the report goes along, so that the folder can be checked and pushed, and the command can be repeated
+    let merged = ada.path("models/merged");
+    assert!(merged.join("export-report.json").exists());
+    let before = names(&merged);
+    ada.json(&["download", JOB, "--out", "models", "--unpack"]);
+    assert_eq!((names(&merged), merged.with_extension("zip").exists()), (before, false));
+    fs::write(merged.join("config.json"), "{}").unwrap();
     assert!(ada.fail(5, &["download", JOB, "--out", "models", "--unpack"]).contains("choose another --out"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_is_said_to_be_at_once() {
+    let temp = folder();
+    let stack = StackProcess::serve(temp.path());
+    let ada = GemmaExport::signed_in(&stack, "ada").await;
+    ada.json(&["start", JOB, "--follow"]);
+    fs::remove_dir_all(temp.path().join("buckets/files").join(JOB)).unwrap();
+    let error = ada.fail(4, &["download", JOB]);
+    assert!(error.contains("of this export no longer exists: `gemma-export start"), "{error}");
+    assert!(!error.contains("trying again"), "{error}");
+    assert!(!names(&ada.path(".")).iter().any(|name| name.ends_with(".part")));
 }
 
 #[tokio::test]

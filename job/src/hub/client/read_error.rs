@@ -17,7 +17,7 @@ pub(super) fn failed(repo: &HubRepo, error: HubError) -> JobError {
         | HubError::TooManyRedirects
         | HubError::Timeout
         | HubError::UnknownHost(_)
-        | HubError::Connection(_)
+        | HubError::Connection { .. }
         | HubError::Length { .. }
         | HubError::Stalled
         | HubError::Request { .. } => explained(repo, error),

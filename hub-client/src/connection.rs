@@ -1,4 +1,4 @@
-//! Hosts whose names no server of names knows.
+//! The causes of connections that fail.
 
 use std::{error::Error, iter};
 
@@ -10,7 +10,13 @@ const UNKNOWN_NAME: [&str; 4] =
 /// Whether a connection failed because its host does not exist: the same request fails again.
 #[must_use]
 pub fn is_unknown_host(error: &(dyn Error + 'static)) -> bool {
-    let cause = iter::successors(Some(error), |error| (*error).source()).last();
-    let cause = cause.map(ToString::to_string).unwrap_or_default();
+    let cause = innermost(error);
     UNKNOWN_NAME.iter().any(|text| cause.contains(text))
+}
+
+/// The innermost error, without the accounts of those around it.
+#[must_use]
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let cause = iter::successors(Some(error), |error| (*error).source()).last();
+    cause.map(ToString::to_string).unwrap_or_default()
 }
