@@ -65,12 +65,3 @@ pageTest("what is on the Hub alone has its commands, and each type its proof", {
     assert.equal(commands, `ollama run hf.co/ada/recipes:${type.toUpperCase()}`);
   }
 });
-
-pageTest("a file that is gone is said to be, and opens no tab", { errors: [/status of 404/] }, async (page, context) => {
-  const recipes = await openExported(page, { export_type: "gguf" });
-  await recipes.getByText("GGUF q8_0 completed").first().waitFor();
-  await page.route("**/*", (route) => (route.request().headers().range === "bytes=0-0" ? route.fulfill({ status: 404 }) : route.fallback()));
-  await recipes.locator("a.main").click();
-  await recipes.getByText("This file no longer exists. Export it again.").waitFor();
-  assert.equal(context.pages().length, 1);
-});
