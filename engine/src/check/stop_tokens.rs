@@ -61,6 +61,15 @@ pub(super) fn check(
             findings.push(Finding::new(Severity::Error, "turn_end_not_in_gguf", message, remedy));
         }
     }
+    if let Some(bos) = tokenizer.loaded_special_id("bos")
+        && (Some(bos) == eos || Some(bos) == turn_end)
+    {
+        let message =
+            format!("the token {} begins conversations and ends answers", ShownToken(tokenizer, bos));
+        let remedy =
+            "name <bos>, with which the base model was trained, as bos_token in tokenizer_config.json";
+        findings.push(Finding::new(Severity::Warning, "bos_ends_answers", message, remedy));
+    }
     if let Some(pad) = tokenizer.loaded_special_id("pad")
         && (Some(pad) == eos || Some(pad) == turn_end)
     {

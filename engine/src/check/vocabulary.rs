@@ -7,9 +7,29 @@ use crate::tokenizer::{
     LostTokens, RenamedToken, SpecialTokenChange, Tokenizer, TokenizerChange, difference_between_files,
 };
 
+/// Classes of transformers that make a tokenizer of their own of the vocabulary, without the normalizer and pre-tokenizer of
+/// `tokenizer.json`: those that language models are saved with. A class that transformers does not know loads the file as it is.
+const OTHER_CLASSES: [&str; 14] = [
+    "AlbertTokenizer",
+    "BartTokenizer",
+    "BertTokenizer",
+    "CodeLlamaTokenizer",
+    "CohereTokenizer",
+    "DebertaV2Tokenizer",
+    "GPT2Tokenizer",
+    "GPTNeoXTokenizer",
+    "LlamaTokenizer",
+    "Qwen2Tokenizer",
+    "Qwen3_5Tokenizer",
+    "RobertaTokenizer",
+    "T5Tokenizer",
+    "XLMRobertaTokenizer",
+];
+
 pub(super) fn check(model: &Model, tokenizer: &Tokenizer) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = rowless_tokens(model, tokenizer).into_iter().collect();
     findings.extend(renamed_tokens(tokenizer));
+    findings.extend(other_class(tokenizer));
     findings.extend(differing_files(model)?);
     let TokenizerChange { lost, is_mended, special } = model.tokenizer_change();
     findings.extend(lost.iter().map(|lost| lost_tokens(lost, *is_mended)));
@@ -47,6 +67,19 @@ fn renamed_tokens(tokenizer: &Tokenizer) -> Option<Finding> {
     );
     let remedy = "save the tokenizer again with transformers, or take both files of the base model";
     Some(Finding::new(Severity::Error, "added_tokens_differ", message, remedy))
+}
+
+/// A tokenizer of another family's class.
+fn other_class(tokenizer: &Tokenizer) -> Option<Finding> {
+    let class = tokenizer.class.as_deref()?;
+    if !OTHER_CLASSES.contains(&class.strip_suffix("Fast").unwrap_or(class)) {
+        return None;
+    }
+    let message = format!(
+        "tokenizer_config.json names {class}: transformers 5 makes a tokenizer of that class, which gives texts other ids than Gemma's"
+    );
+    let remedy = "set tokenizer_class to GemmaTokenizer, and look at which ids the model was trained with";
+    Some(Finding::new(Severity::Warning, "tokenizer_class_differs", message, remedy))
 }
 
 /// A `tokenizer.json` that gives texts other ids than `tokenizer.model`.

@@ -253,6 +253,7 @@ mod tests {
             model: TokenizerModel::SentencePiece { gemma1: false },
             rowless: Vec::new(),
             renamed: Vec::new(),
+            class: None,
         }
     }
 

@@ -74,6 +74,8 @@ pub(crate) struct Tokenizer {
     pub(crate) rowless: Vec<RowlessToken>,
     /// Added tokens with two texts.
     pub(crate) renamed: Vec<RenamedToken>,
+    /// `tokenizer_class` of `tokenizer_config.json`: the class that transformers loads the tokenizer with.
+    pub(crate) class: Option<String>,
 }
 
 /// The tokenizer models of Gemma in llama.cpp (`tokenizer.ggml.model`).
@@ -115,7 +117,9 @@ impl Tokenizer {
         };
         let special = SpecialTokens::new(&files, model.config(), &vocabulary)?;
         let renamed = RenamedToken::of(&files);
-        Ok(Self { vocabulary, special, model: tokenizer_model, rowless, renamed })
+        let class = files.config.as_ref().and_then(|config| config.fields.get("tokenizer_class")?.as_str());
+        let class = class.map(str::to_owned);
+        Ok(Self { vocabulary, special, model: tokenizer_model, rowless, renamed, class })
     }
 
     /// The id of a kind of special token, such as `eos`.

@@ -232,6 +232,7 @@ mod tests {
             model,
             rowless: Vec::new(),
             renamed: Vec::new(),
+            class: None,
         }
     }
 

@@ -4,9 +4,19 @@ use super::*;
 
 #[test]
 fn special_tokens_that_programs_read_in_other_ways_are_named() {
-    let cases: [(&str, Severity, Break); 5] = [
+    let cases: [(&str, Severity, Break); 8] = [
         ("adds_eos_token", Severity::Error, |f| {
             f.edit("adapter/tokenizer_config.json", |c| c["add_eos_token"] = json!(true));
+        }),
+        ("bos_ends_answers", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["bos_token"] = json!("<eos>"));
+            f.edit("adapter/tokenizer_config.json", |c| c["eos_token"] = json!("<eos>"));
+        }),
+        ("bos_ends_answers", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["bos_token"] = json!("<end_of_turn>"));
+        }),
+        ("tokenizer_class_differs", Severity::Warning, |f| {
+            f.edit("adapter/tokenizer_config.json", |c| c["tokenizer_class"] = json!("LlamaTokenizerFast"));
         }),
         ("special_token_differs", Severity::Warning, |f| {
             f.edit("adapter/tokenizer_config.json", |c| c["bos_token"] = Value::Null);
@@ -22,6 +32,21 @@ fn special_tokens_that_programs_read_in_other_ways_are_named() {
         }),
     ];
     assert_named(cases);
+}
+
+#[test]
+fn classes_that_load_the_file_as_it_is_are_no_finding() {
+    let folders = Folders::of("gemma3-micro").with_own_tokenizer();
+    for class in [
+        "GemmaTokenizer",
+        "GemmaTokenizerFast",
+        "PreTrainedTokenizerFast",
+        "TokenizersBackend",
+        "MyTokenizer",
+    ] {
+        folders.edit("adapter/tokenizer_config.json", |config| config["tokenizer_class"] = json!(class));
+        assert!(folders.findings().iter().all(|finding| finding.severity == Severity::Note), "{class}");
+    }
 }
 
 #[test]
